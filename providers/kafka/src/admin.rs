@@ -2,6 +2,7 @@
 
 mod acls;
 mod configs;
+mod groups;
 mod topics;
 
 pub(crate) use acls::{Binding, Filter};
@@ -10,9 +11,14 @@ pub(crate) use topics::{NewTopic, Topic};
 
 use crate::wire::{Access, Cluster};
 use kafka_protocol::protocol::StrBytes;
+use std::time::Duration;
 
 /// The resource type of a topic in requests about configurations, and in those about access.
 const TOPIC: i8 = 2;
+
+/// Brokers may work on a request for no longer, so that what it does is there by the time at which nobody waits for its
+/// effect any more.
+pub(crate) const LONGEST_WORK: Duration = Duration::from_secs(30);
 
 /// A cluster.
 pub(crate) struct Admin {
@@ -30,9 +36,9 @@ impl Admin {
         self.cluster.principal()
     }
 
-    /// How long brokers may work on a request, in milliseconds: as long as its answer is waited for.
+    /// How long brokers may work on a request, in milliseconds: no longer than its answer is waited for.
     fn patience(&self) -> i32 {
-        i32::try_from(self.cluster.timeout().as_millis()).unwrap_or(i32::MAX)
+        i32::try_from(self.cluster.timeout().min(LONGEST_WORK).as_millis()).unwrap_or(i32::MAX)
     }
 }
 

@@ -67,7 +67,30 @@ impl Code {
         format!("{} {name}", self.0)
     }
 
-    /// True where another attempt may meet a cluster that is ready, and nothing happened.
+    /// True where what was asked for is known not to have happened: who asks may not, it can be none, there is too much.
+    /// Others leave it open. A controller that resigns says that it is none, and may have written it before.
+    fn excludes_effect(self) -> bool {
+        let looked_at = [
+            Self::UNKNOWN_TOPIC,
+            Self::INVALID_TOPIC,
+            Self::TOPIC_DENIED,
+            Self::GROUP_DENIED,
+            Self::CLUSTER_DENIED,
+            Self::INVALID_PARTITIONS,
+            Self::INVALID_REPLICATION,
+            Self::INVALID_CONFIG,
+            Self::INVALID_REQUEST,
+            Self::POLICY_VIOLATION,
+            Self::SECURITY_DISABLED,
+            Self::REASSIGNMENT,
+            Self::DELETION_DISABLED,
+            Self::QUOTA,
+            Self::UNKNOWN_TOPIC_ID,
+        ];
+        looked_at.contains(&self) || [33, 34, 35, 39, 53, 58, 65].contains(&self.0)
+    }
+
+    /// True where another attempt may meet a cluster that is ready.
     pub(crate) fn is_passing(self) -> bool {
         let passing = [5, 6, 8, 9, 13, 14, 15, 16, 56, 72];
         self == Self::NOT_CONTROLLER || passing.contains(&self.0)
@@ -96,6 +119,19 @@ impl Failure {
             Self::Unanswered(_) => None,
         }
     }
+
+    /// True where what was asked for is known not to have happened.
+    pub(crate) fn excludes_effect(&self) -> bool {
+        match self {
+            Self::Unanswered(unanswered) => unanswered.is_unsent(),
+            Self::Refused(refusal) => refusal.code.excludes_effect(),
+        }
+    }
+}
+
+/// The error of who looks for what was made, or may have been: whatever it says of the look, it says nothing of that.
+pub(crate) fn unseen(error: ProviderError) -> ProviderError {
+    ProviderError { kind: ErrorKind::Ambiguous, ..error }
 }
 
 /// What was asked for, for whoever reads that it failed.
@@ -166,6 +202,7 @@ impl Asked<'_> {
             Code::REQUEST_TIMED_OUT if self.changes => ErrorKind::Ambiguous,
             Code::REQUEST_TIMED_OUT | Code::REASSIGNMENT => ErrorKind::Transient,
             code if code.is_passing() => ErrorKind::Transient,
+            code if self.changes && !code.excludes_effect() => ErrorKind::Ambiguous,
             _ => ErrorKind::Failed,
         };
         // Some brokers tell how they keep the request, which helps nobody.

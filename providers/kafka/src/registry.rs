@@ -72,6 +72,13 @@ struct VersionBody {
     references: Vec<Reference>,
 }
 
+/// Where a schema is registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(crate) struct Registered {
+    pub(crate) id: i64,
+    pub(crate) version: i64,
+}
+
 /// What a registry says of a schema beside the others of its subject.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Compatibility {
@@ -127,11 +134,23 @@ impl Registry {
         Ok(Some(Version { schema: Schema { text: schema, kind, references }, id, version }))
     }
 
-    /// How many versions a subject has.
-    pub(crate) async fn count_versions(&self, subject: &str) -> Result<usize, Trouble> {
+    /// How many versions a subject has; nothing where the answer does not tell.
+    pub(crate) async fn count_versions(&self, subject: &str) -> Result<Option<usize>, Trouble> {
         let url = self.at(&["subjects", subject, "versions"]);
-        let body = absent_as_none(self.send(Method::GET, url, None).await)?;
-        Ok(body.and_then(|body| body.as_array().map(Vec::len)).unwrap_or_default())
+        Ok(match absent_as_none(self.send(Method::GET, url, None).await)? {
+            None => Some(0),
+            Some(body) => body.as_array().map(Vec::len),
+        })
+    }
+
+    /// The version of a subject that a schema is, by what the registry takes for the same; nothing where it is none.
+    pub(crate) async fn registered(&self, subject: &str, schema: &Schema) -> Result<Option<Registered>, Trouble> {
+        let url = self.at(&["subjects", subject]);
+        match absent_as_none(self.send(Method::POST, url, Some(body_of(schema))).await) {
+            // What the registry does not take for a schema is none of them.
+            Err(Trouble::Refused { status: 422, .. }) => Ok(None),
+            answer => answer?.map(understood).transpose(),
+        }
     }
 
     /// Registers a schema as the next version of a subject; one that is there already is found again.
@@ -232,6 +251,15 @@ impl Registry {
 }
 
 impl Trouble {
+    /// True where what was asked for is known not to have happened.
+    pub(crate) fn excludes_effect(&self) -> bool {
+        match self {
+            Self::NotSent(_) => true,
+            Self::Lost(_) => false,
+            Self::Refused { status, .. } => (400..500).contains(status) && *status != 408,
+        }
+    }
+
     /// The error of something that was asked for: `register a version of `orders-value``.
     pub(crate) fn failed(self, what: &str, changes: bool) -> ProviderError {
         match self {
@@ -251,9 +279,10 @@ impl Trouble {
                     (409, _) | (_, 42201) => schema,
                     (_, 42203) => ErrorKind::InvalidInput { path: Some(Path::attribute("compatibility")) },
                     (422, _) => ErrorKind::InvalidInput { path: None },
-                    (404, _) => ErrorKind::NotFound,
+                    (404, code) if is_of_registry(code) => ErrorKind::NotFound,
+                    // It may be stored all the same.
+                    (500..=599, _) if changes => ErrorKind::Ambiguous,
                     (500..=599, 50002 | 50003) => ErrorKind::Transient,
-                    (502 | 504, _) if changes => ErrorKind::Ambiguous,
                     _ => ErrorKind::Failed,
                 };
                 let mut error = ProviderError::new(kind, format!("the schema registry does not {what}: {said}"));
@@ -262,6 +291,10 @@ impl Trouble {
                     401 | 403 => error.solution(
                         "look at `schemaRegistry.username` and `schemaRegistry.password` of the instance, and at what \
                          they may",
+                    ),
+                    404 if !is_of_registry(code) => error.solution(
+                        "look at `schemaRegistry.url` of the instance: what answers there is no schema registry, or has \
+                         it at another path",
                     ),
                     409 => error.solution(
                         "write a schema that readers of the others can read, or apply another `compatibility` first",
@@ -273,11 +306,17 @@ impl Trouble {
     }
 }
 
-/// 404 of a subject, or of its level, says that it is not there.
+/// True for what a registry says of a subject, a version, a schema or a level that is not there. Of a path that it does not
+/// know it says no more than 404.
+fn is_of_registry(code: i64) -> bool {
+    (40401..=40499).contains(&code)
+}
+
+/// 404 of a subject, of a schema or of a level says that it is not there.
 fn absent_as_none(answer: Result<Json, Trouble>) -> Result<Option<Json>, Trouble> {
     match answer {
         Ok(body) => Ok(Some(body)),
-        Err(Trouble::Refused { status: 404, code: 404 | 40401 | 40402 | 40404 | 40408, .. }) => Ok(None),
+        Err(Trouble::Refused { status: 404, code: 40401..=40404 | 40408, .. }) => Ok(None),
         Err(trouble) => Err(trouble),
     }
 }

@@ -83,12 +83,13 @@ impl Session for KafkaSession {
     }
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        match Kind::of(ty)? {
+        let made = match Kind::of(ty)? {
             Kind::Topic => topic::create(&self.instance, call, planned).await,
             Kind::Acl => acl::create(&self.instance, call, planned).await,
             Kind::Subject => subject::create(&self.instance, call, planned).await,
             Kind::Streams => Ok(streams::create(planned)),
-        }
+        };
+        made.map_err(|error| self.instance.marks.judged(call, error))
     }
 
     async fn update(
@@ -101,7 +102,7 @@ impl Session for KafkaSession {
         match Kind::of(ty)? {
             Kind::Topic => topic::update(&self.instance, call, prior, planned).await,
             Kind::Acl => Err(ProviderError::bug("an entry of an access control list cannot be updated")),
-            Kind::Subject => subject::update(&self.instance, prior, planned).await,
+            Kind::Subject => subject::update(&self.instance, call, prior, planned).await,
             Kind::Streams => Ok(streams::create(planned)),
         }
     }
@@ -152,7 +153,8 @@ impl Session for KafkaSession {
         match Kind::of(ty)? {
             Kind::Topic => topic::count(&self.instance, prior).await,
             Kind::Subject => subject::count(&self.instance, prior).await,
-            Kind::Acl | Kind::Streams => Ok(DataAmount::Unknown),
+            Kind::Streams => streams::count(&self.instance, prior).await,
+            Kind::Acl => Ok(DataAmount::Unknown),
         }
     }
 }

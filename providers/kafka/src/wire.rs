@@ -47,3 +47,10 @@ pub(crate) enum Unanswered {
     /// The brokers do not know the call: nothing was sent.
     Unsupported(String),
 }
+
+impl Unanswered {
+    /// True where nothing was sent.
+    pub(crate) fn is_unsent(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::NotLetIn(_) | Self::Unsupported(_))
+    }
+}

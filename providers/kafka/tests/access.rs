@@ -73,6 +73,23 @@ async fn many_entries_are_read_by_one_question() {
     assert_eq!(brokers.side().asked(), [ApiKey::DescribeAcls]);
 }
 
+#[tokio::test]
+async fn a_few_entries_are_read_without_all_others() {
+    let brokers = Brokers::standing_in(Side::default()).await;
+    let instance = brokers.instance().await;
+    let mine = instance.create(ACL, reader("t0", "User:ada")).await;
+    for at in 0..100 {
+        instance.create(ACL, reader(&format!("t{at}"), "User:eve")).await;
+    }
+    let gone = instance.create(ACL, reader("gone", "User:ada")).await;
+    instance.delete(ACL, &gone).await;
+    brokers.side().told_entries = 0;
+    let few = [mine, gone];
+    let answers = instance.session.read_many(&instance.ty(ACL), &few).await;
+    assert!(matches!(answers.as_slice(), [Ok(Some(_)), Ok(None)]), "{answers:?}");
+    assert_eq!(brokers.side().told_entries, 2, "no more than those about the same topics");
+}
+
 /// The right that is missing, and the line that gives it.
 #[tokio::test]
 async fn who_may_not_is_told_what_to_ask_for() {

@@ -1,8 +1,9 @@
 use crate::harness::{ACL, Brokers, Reports, TOPIC, attributes, call};
-use crate::stand_in::{Fault, Side, When};
+use crate::stand_in::{Fault, Says, Side, When};
+use kafka_protocol::messages::ApiKey;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
-use terrace_provider::{ErrorKind, Found, Private};
+use terrace_provider::{Attributes, Call, ErrorKind, Found, Private};
 
 fn topic() -> Json {
     json!({"name": "t", "partitions": 2, "config": {"retention.ms": "5"}})
@@ -38,7 +39,12 @@ async fn a_call_that_is_cut_off_anywhere_is_found_out() {
             let next = brokers.instance().await;
             let found = next.find(ty, &lost, reports.private(), &config).await;
             match (made, found) {
-                (_, Found::Ours(_)) => assert_eq!(objects(&brokers), 1, "{fault:?}"),
+                (made, Found::Ours(_)) => {
+                    assert_eq!(objects(&brokers), 1, "{fault:?}");
+                    // Whoever calls again, or takes it for a refusal, would take what is there for a stranger's.
+                    let kind = made.err().map(|error| error.kind);
+                    assert!(kind.as_ref().is_none_or(|kind| *kind == ErrorKind::Ambiguous), "{fault:?}: {kind:?}");
+                }
                 (Err(error), Found::Absent) => {
                     assert_eq!(objects(&brokers), 0, "{fault:?}: {error}");
                     next.try_create(ty, &call(&Arc::default()), &config).await.unwrap();
@@ -88,4 +94,74 @@ async fn another_controller_is_found() {
     brokers.side().elsewhere = 1;
     instance.create(TOPIC, json!({"name": "u"})).await;
     assert_eq!(brokers.side().topics.len(), 2);
+}
+
+/// What is there after a call that failed: found by the next run, which knows no more than the journal.
+async fn found(brokers: &Brokers, ty: &str, lost: &Call, reports: &Reports, config: &Attributes) -> Found {
+    brokers.instance().await.find(ty, lost, reports.private(), config).await
+}
+
+#[tokio::test]
+async fn who_may_not_look_any_more_does_not_take_back_what_was_made() {
+    for (ty, config, after, denied) in [
+        (TOPIC, topic(), ApiKey::CreateTopics, ApiKey::Metadata),
+        (ACL, entry(), ApiKey::CreateAcls, ApiKey::DescribeAcls),
+    ] {
+        let denied_after = Some((after, denied));
+        let brokers = Brokers::standing_in(Side { denied_after, ..Side::default() }).await;
+        let (reports, config) = (Arc::new(Reports::default()), attributes(config));
+        let lost = call(&reports);
+        let error = brokers.instance().await.try_create(ty, &lost, &config).await.unwrap_err();
+        assert_eq!((error.kind, objects(&brokers)), (ErrorKind::Ambiguous, 1), "{ty}");
+        brokers.side().denied_after = None;
+        brokers.side().denied.clear();
+        assert!(matches!(found(&brokers, ty, &lost, &reports, &config).await, Found::Ours(_)), "{ty}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_excludes_no_effect_is_none() {
+    for (ty, config, key) in [(TOPIC, topic(), ApiKey::CreateTopics), (ACL, entry(), ApiKey::CreateAcls)] {
+        for has_effect in [false, true] {
+            let says = vec![Says { key, code: -1, has_effect }];
+            let brokers = Brokers::standing_in(Side { says, ..Side::default() }).await;
+            let (reports, config) = (Arc::new(Reports::default()), attributes(config.clone()));
+            let lost = call(&reports);
+            let error = brokers.instance().await.try_create(ty, &lost, &config).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Ambiguous, "{ty}: {error}");
+            let found = found(&brokers, ty, &lost, &reports, &config).await;
+            assert_eq!(matches!(found, Found::Ours(_)), has_effect, "{ty}: {found:?}");
+        }
+    }
+}
+
+/// A broker passes a request on again where it lost the answer: the controller then knows the topic already.
+#[tokio::test]
+async fn a_topic_that_is_there_once_it_was_asked_for_may_be_ours() {
+    let exists = Says { key: ApiKey::CreateTopics, code: 36, has_effect: true };
+    let brokers = Brokers::standing_in(Side { says: vec![exists], ..Side::default() }).await;
+    let made = brokers.instance().await.create(TOPIC, topic()).await;
+    assert!(brokers.instance().await.read(TOPIC, &made).await.is_some());
+    // A controller that resigns may have written it.
+    let resigned = Says { code: 41, ..exists };
+    let brokers = Brokers::standing_in(Side { says: vec![resigned], ..Side::default() }).await;
+    brokers.instance().await.create(TOPIC, topic()).await;
+    // Twice: the next attempt of the same call finds it.
+    for (ty, config, key) in [(TOPIC, topic(), ApiKey::CreateTopics), (ACL, entry(), ApiKey::CreateAcls)] {
+        let says = vec![Says { key, code: 41, has_effect: false }, Says { key, code: 41, has_effect: true }];
+        let brokers = Brokers::standing_in(Side { says, ..Side::default() }).await;
+        let (instance, config) = (brokers.instance().await, attributes(config));
+        let call = call(&Arc::default());
+        let error = instance.try_create(ty, &call, &config).await.unwrap_err();
+        assert_eq!((error.kind, objects(&brokers)), (ErrorKind::Transient, 1), "{ty}");
+        let observed = instance.try_create(ty, &call, &config).await.unwrap();
+        assert_ne!(observed.private, Private(b"preexisting".to_vec()), "{ty}");
+    }
+    // What is there and is another topic is a stranger's.
+    let brokers = Brokers::standing_in(Side::default()).await;
+    let instance = brokers.instance().await;
+    instance.create(TOPIC, json!({"name": "t", "partitions": 1})).await;
+    brokers.side().topics.get_mut("t").unwrap().hidden = 1;
+    let error = instance.try_create(TOPIC, &call(&Arc::default()), &attributes(topic())).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id: Some("t".to_owned()) });
 }

@@ -1,7 +1,9 @@
 //! A schema registry of these tests: subjects, versions, levels, by Confluent's interface.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -20,6 +22,36 @@ pub(crate) struct Subjects {
     pub(crate) levels: BTreeMap<String, String>,
     /// Every call that changes something.
     pub(crate) writes: usize,
+    /// It writes names of types in their short form, as Confluent's does.
+    pub(crate) is_canonical: bool,
+    /// What the next calls are answered with, by their method and the last part of their path.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// An answer that is another one than it should be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    pub(crate) call: (&'static str, &'static str),
+    pub(crate) status: u16,
+    pub(crate) code: i64,
+    pub(crate) has_effect: bool,
+}
+
+/// Answers otherwise where that is said.
+async fn faulty(State(subjects): State<Shared>, request: Request, next: Next) -> Response {
+    let fault = {
+        let faults = &mut subjects.lock().unwrap().faults;
+        let is_meant = |fault: &Fault| {
+            let (method, end) = fault.call;
+            request.method().as_str() == method && request.uri().path().ends_with(end)
+        };
+        faults.iter().position(is_meant).map(|at| faults.remove(at))
+    };
+    let Some(fault) = fault else { return next.run(request).await };
+    if fault.has_effect {
+        next.run(request).await;
+    }
+    refused(fault.status, fault.code, "so it is said").into_response()
 }
 
 /// A running registry.
@@ -34,9 +66,12 @@ impl Registry {
         let routes = Router::new()
             .route("/subjects/{subject}/versions", get(list).post(register))
             .route("/subjects/{subject}/versions/latest", get(latest))
-            .route("/subjects/{subject}", delete(remove))
+            .route("/subjects/{subject}", delete(remove).post(lookup))
             .route("/compatibility/subjects/{subject}/versions/latest", post(check))
             .route("/config/{subject}", get(level).put(set_level).delete(drop_level))
+            // What Confluent's says of a path that it does not know.
+            .fallback(|| async { refused(404, 404, "HTTP 404 Not Found") })
+            .layer(from_fn_with_state(Arc::clone(&subjects), faulty))
             .with_state(Arc::clone(&subjects));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -53,13 +88,26 @@ fn absent(subject: &str) -> Answer {
     refused(404, 40401, &format!("Subject '{subject}' not found."))
 }
 
+/// Types by their names alone, where they say nothing else.
+fn shortened(schema: Value) -> Value {
+    match schema {
+        Value::Object(fields) if fields.len() == 1 && fields.get("type").is_some_and(Value::is_string) => {
+            fields["type"].clone()
+        }
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, shortened(value))).collect(),
+        Value::Array(items) => items.into_iter().map(shortened).collect(),
+        other => other,
+    }
+}
+
 /// A schema as the registry keeps it: without white space.
-fn kept(body: &Value) -> Result<Value, Answer> {
+fn kept(body: &Value, is_canonical: bool) -> Result<Value, Answer> {
     let text = body["schema"].as_str().unwrap();
     let kind = body.get("schemaType").and_then(Value::as_str).unwrap_or("AVRO");
     let text = match kind {
         "PROTOBUF" => text.to_owned(),
         _ => match serde_json::from_str::<Value>(text) {
+            Ok(schema) if is_canonical => shortened(schema).to_string(),
             Ok(schema) => schema.to_string(),
             Err(_) => return Err(refused(422, 42201, "Invalid schema")),
         },
@@ -107,7 +155,7 @@ async fn latest(State(subjects): State<Shared>, Path(subject): Path<String>) -> 
 async fn register(State(subjects): State<Shared>, Path(subject): Path<String>, Json(body): Json<Value>) -> Answer {
     let mut subjects = subjects.lock().unwrap();
     subjects.writes += 1;
-    let kept = match kept(&body) {
+    let kept = match kept(&body, subjects.is_canonical) {
         Ok(kept) => kept,
         Err(refused) => return refused,
     };
@@ -117,14 +165,27 @@ async fn register(State(subjects): State<Shared>, Path(subject): Path<String>, J
         if is_strict && versions.last().is_some_and(|old| !is_compatible(old, &kept)) {
             return refused(409, 409, "Schema being registered is incompatible with an earlier schema");
         }
-        versions.push(kept);
+        versions.push(kept.clone());
     }
-    (StatusCode::OK, Json(json!({"id": 100 + versions.len()})))
+    (StatusCode::OK, Json(json!({"id": 100 + versions.iter().position(|it| *it == kept).unwrap() + 1})))
+}
+
+async fn lookup(State(subjects): State<Shared>, Path(subject): Path<String>, Json(body): Json<Value>) -> Answer {
+    let subjects = subjects.lock().unwrap();
+    let kept = match kept(&body, subjects.is_canonical) {
+        Ok(kept) => kept,
+        Err(refused) => return refused,
+    };
+    let Some(versions) = subjects.versions.get(&subject) else { return absent(&subject) };
+    let Some(at) = versions.iter().position(|it| *it == kept) else { return refused(404, 40403, "Schema not found") };
+    let mut body = kept;
+    (body["subject"], body["version"], body["id"]) = (json!(subject), json!(at + 1), json!(101 + at));
+    (StatusCode::OK, Json(body))
 }
 
 async fn check(State(subjects): State<Shared>, Path(subject): Path<String>, Json(body): Json<Value>) -> Answer {
     let subjects = subjects.lock().unwrap();
-    let kept = match kept(&body) {
+    let kept = match kept(&body, subjects.is_canonical) {
         Ok(kept) => kept,
         Err(refused) => return refused,
     };

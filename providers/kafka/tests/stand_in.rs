@@ -6,7 +6,7 @@
 mod answers;
 mod side;
 
-pub(crate) use side::{Fault, Side, When};
+pub(crate) use side::{Fault, Says, Side, When};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, RequestKind, ResponseHeader, ResponseKind};

@@ -1,8 +1,9 @@
-use crate::harness::{Brokers, SUBJECT, attributes, call, unique};
+use crate::harness::{Brokers, Instance, Reports, SUBJECT, attributes, call, unique};
+use crate::registry::Fault;
 use crate::stand_in::Side;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
-use terrace_provider::{Severity, Value};
+use terrace_provider::{DataAmount, ErrorKind, Found, Severity, Value};
 
 fn avro(fields: &str) -> String {
     format!(r#"{{"type": "record", "name": "Order", "fields": [{fields}]}}"#)
@@ -112,4 +113,184 @@ async fn references_and_other_languages_are_sent() {
     let wrong = attributes(json!({"subject": "x-value", "schema": "string", "compatibility": "FULL"}));
     instance.try_create(SUBJECT, &call(&Arc::default()), &wrong).await.unwrap_err();
     assert!(brokers.registry.subjects.lock().unwrap().levels.is_empty());
+}
+
+/// What a registry says of a schema that it has had already: no new version comes of it.
+#[tokio::test]
+async fn a_schema_that_is_an_older_version_is_there() {
+    let brokers = Brokers::start().await;
+    let (instance, subject) = (brokers.instance().await, unique("orders") + "-value");
+    let config = |schema: &str| json!({"subject": subject, "schema": schema});
+    let (first, second) = (avro(A), avro(&format!("{A}, {B_WITH_DEFAULT}")));
+    let made = instance.create(SUBJECT, config(&first)).await;
+    let grown = instance.update(SUBJECT, &made, config(&second)).await.unwrap();
+    // Taken back, and so is a version that a producer registers.
+    let findings = instance.findings(SUBJECT, config(&first)).await;
+    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    let says = format!("the schema is version 1 of `{subject}` already, and version 2 stays the latest");
+    assert_eq!((finding.severity, finding.message.as_str()), (Severity::Warning, says.as_str()));
+    let back = instance.update(SUBJECT, &grown, config(&first)).await.unwrap();
+    assert_eq!(back.attributes["version"], Value::Int(1));
+    assert_eq!(back.attributes["schemaId"], made.attributes["schemaId"]);
+    let read = instance.read(SUBJECT, &back).await.unwrap();
+    assert_eq!(read.attributes, back.attributes);
+    let plan = instance.plan(SUBJECT, Some(&read), &attributes(config(&first))).await.unwrap();
+    assert_eq!(plan.planned, read.attributes, "nothing is left to be done");
+    assert_eq!(instance.findings(SUBJECT, config(&second)).await, [], "the latest is nothing to be told of");
+    instance.delete(SUBJECT, &back).await;
+}
+
+#[tokio::test]
+async fn a_schema_that_the_registry_writes_otherwise_is_the_same() {
+    let brokers = Brokers::standing_in(Side::default()).await;
+    brokers.registry.subjects.lock().unwrap().is_canonical = true;
+    let instance = brokers.instance().await;
+    let long = avro(r#"{"name": "a", "type": {"type": "string"}}"#);
+    let config = json!({"subject": "s", "schema": long});
+    let made = instance.create(SUBJECT, config.clone()).await;
+    assert_eq!(made.text("schema"), Some(long.as_str()));
+    let kept = brokers.registry.subjects.lock().unwrap().versions["s"][0]["schema"].to_string();
+    assert!(!kept.contains("{\\\"type\\\":\\\"string\\\"}"), "{kept}");
+    let read = instance.read(SUBJECT, &made).await.unwrap();
+    let plan = instance.plan(SUBJECT, Some(&read), &attributes(config)).await.unwrap();
+    assert_eq!(plan.planned, made.attributes);
+    // What is another schema is told as it is there.
+    let other = attributes(json!({"subject": "s", "schema": "\"string\""}));
+    let Found::Strangers(found) = instance.find(SUBJECT, &call(&Arc::default()), Default::default(), &other).await
+    else {
+        panic!()
+    };
+    assert!(found.attributes["schema"].as_str().unwrap().contains("record"));
+}
+
+fn fault(call: (&'static str, &'static str), status: u16, code: i64, has_effect: bool) -> Fault {
+    Fault { call, status, code, has_effect }
+}
+
+/// Whatever a registry says once a version is registered, or may be: it is not taken for a refusal.
+#[tokio::test]
+async fn what_may_be_registered_is_ours() {
+    let register = ("POST", "/versions");
+    let look = ("GET", "/versions/latest");
+    let config = attributes(json!({"subject": "s", "schema": avro(A)}));
+    for (faults, kind) in [
+        (vec![fault(register, 500, 50002, true)], Some("ambiguous")),
+        (vec![fault(register, 500, 50003, true)], Some("ambiguous")),
+        (vec![fault(register, 500, 50001, true)], Some("ambiguous")),
+        (vec![fault(register, 502, 502, true)], Some("ambiguous")),
+        (vec![fault(register, 503, 503, true)], Some("throttled")),
+        // The first look is the one before.
+        (vec![fault(look, 404, 40401, true), fault(look, 401, 40101, true)], Some("ambiguous")),
+        (vec![fault(look, 404, 40401, true), fault(look, 403, 40301, true)], Some("ambiguous")),
+        (vec![fault(look, 404, 40401, true), fault(look, 429, 42901, true)], Some("ambiguous")),
+    ] {
+        let brokers = Brokers::standing_in(Side::default()).await;
+        brokers.registry.subjects.lock().unwrap().faults = faults.clone();
+        let instance = brokers.instance().await;
+        let reports = Arc::new(Reports::default());
+        let lost = call(&reports);
+        let made = instance.try_create(SUBJECT, &lost, &config).await;
+        assert_eq!(made.as_ref().err().map(|error| error.kind.code()), kind, "{faults:?}: {made:?}");
+        let found = brokers.instance().await.find(SUBJECT, &lost, reports.private(), &config).await;
+        assert!(matches!(found, Found::Ours(_)), "{faults:?}: {found:?}");
+        // Another attempt of the same call knows what it is.
+        instance.try_create(SUBJECT, &lost, &config).await.unwrap();
+    }
+    // A refusal is one.
+    let brokers = Brokers::standing_in(Side::default()).await;
+    brokers.registry.subjects.lock().unwrap().faults = vec![fault(register, 422, 42201, false)];
+    let (instance, reports) = (brokers.instance().await, Arc::new(Reports::default()));
+    let refused = call(&reports);
+    assert_eq!(instance.try_create(SUBJECT, &refused, &config).await.unwrap_err().kind.code(), "invalid_input");
+    brokers.instance().await.create(SUBJECT, json!({"subject": "s", "schema": avro(A)})).await;
+    assert!(matches!(instance.find(SUBJECT, &refused, reports.private(), &config).await, Found::Strangers(_)));
+}
+
+/// A level that somebody gave before is given back.
+#[tokio::test]
+async fn the_level_from_before_comes_back() {
+    let brokers = Brokers::standing_in(Side::default()).await;
+    let set = |level: &str| brokers.registry.subjects.lock().unwrap().levels.insert("s".to_owned(), level.to_owned());
+    let level = || brokers.registry.subjects.lock().unwrap().levels.get("s").cloned();
+    let config = |level: Option<&str>| json!({"subject": "s", "schema": avro(A), "compatibility": level});
+    let instance = brokers.instance().await;
+    // With the subject.
+    set("FORWARD");
+    let made = instance.create(SUBJECT, config(Some("FULL"))).await;
+    assert_eq!(level().as_deref(), Some("FULL"));
+    let read = instance.read(SUBJECT, &made).await.unwrap();
+    instance.delete(SUBJECT, &read).await;
+    assert_eq!(level().as_deref(), Some("FORWARD"));
+    // With the attribute, which may have come later.
+    let made = instance.create(SUBJECT, config(None)).await;
+    let made = instance.update(SUBJECT, &made, config(Some("FULL"))).await.unwrap();
+    let made = instance.update(SUBJECT, &made, config(Some("NONE"))).await.unwrap();
+    let made = instance.update(SUBJECT, &made, config(None)).await.unwrap();
+    assert_eq!(level().as_deref(), Some("FORWARD"));
+    // With a version that is refused.
+    let wrong = attributes(json!({"subject": "s", "schema": "string", "compatibility": "FULL"}));
+    let prior = made.clone();
+    let planned = instance.plan(SUBJECT, Some(&prior), &wrong).await.unwrap();
+    let planned = terrace_provider::Planned { attributes: planned.planned, private: planned.private };
+    let updated = instance.session.update(&instance.ty(SUBJECT), &call(&Arc::default()), &prior, &planned).await;
+    updated.unwrap_err();
+    assert_eq!(level().as_deref(), Some("FORWARD"));
+    instance.delete(SUBJECT, &made).await;
+    assert_eq!(level().as_deref(), Some("FORWARD"), "a level that nobody managed stays");
+    instance.try_create(SUBJECT, &call(&Arc::default()), &wrong).await.unwrap_err();
+    assert_eq!(level().as_deref(), Some("FORWARD"));
+    // A create that was cut off, of which the journal alone knows; and an attempt after one that set the level.
+    let reports = Arc::new(Reports::default());
+    let lost = call(&reports);
+    let wanted = attributes(config(Some("FULL")));
+    let register = ("POST", "/versions");
+    brokers.registry.subjects.lock().unwrap().faults = vec![fault(register, 503, 503, false)];
+    instance.try_create(SUBJECT, &lost, &wanted).await.unwrap_err();
+    brokers.registry.subjects.lock().unwrap().faults = vec![fault(register, 502, 502, true)];
+    instance.try_create(SUBJECT, &lost, &wanted).await.unwrap_err();
+    assert_eq!(level().as_deref(), Some("FULL"));
+    for finder in [&instance, &brokers.instance().await] {
+        let found = finder.find(SUBJECT, &lost, reports.private(), &wanted).await;
+        let Found::Ours(found) = found else { panic!("{found:?}") };
+        finder.delete(SUBJECT, &crate::harness::recorded(&wanted, found)).await;
+        assert_eq!(level().as_deref(), Some("FORWARD"));
+        instance.create(SUBJECT, config(None)).await;
+        set("FULL");
+    }
+    // One that is taken over with the level that it has.
+    let found = instance.find(SUBJECT, &call(&Arc::default()), Default::default(), &wanted).await;
+    let Found::Strangers(found) = found else { panic!("{found:?}") };
+    instance.delete(SUBJECT, &crate::harness::recorded(&wanted, found)).await;
+    assert_eq!(level().as_deref(), Some("FULL"));
+}
+
+/// A registry at another path answers, too, and knows none of what is there.
+#[tokio::test]
+async fn another_path_is_not_an_empty_registry() {
+    let brokers = Brokers::standing_in(Side::default()).await;
+    let instance = brokers.instance().await;
+    let made = instance.create(SUBJECT, json!({"subject": "s", "schema": avro(A)})).await;
+    let mut values = brokers.values();
+    values["schemaRegistry"]["url"] = json!(format!("{}/wrong", brokers.registry.url));
+    let wrong = Instance::of(values).await;
+    let ty = wrong.ty(SUBJECT);
+    let error = wrong.session.read(&ty, &made).await.unwrap_err();
+    assert!(error.solutions[0].contains("schemaRegistry.url"), "{error:?}");
+    assert_eq!(error.kind, ErrorKind::Failed, "it says nothing of the subject");
+    wrong.session.count_data(&ty, &made).await.unwrap_err();
+    // What a delete does not find counts as deleted.
+    let error = wrong.session.delete(&ty, &call(&Arc::default()), &made).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Failed);
+    let config = attributes(json!({"subject": "s", "schema": avro(A)}));
+    wrong.try_create(SUBJECT, &call(&Arc::default()), &config).await.unwrap_err();
+    // Something else that answers by JSON.
+    let site = axum::Router::new().fallback(|| async { axum::Json(json!({"hello": "world"})) });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, site).await });
+    let mut values = brokers.values();
+    values["schemaRegistry"]["url"] = json!(url);
+    let wrong = Instance::of(values).await;
+    assert_eq!(wrong.session.count_data(&ty, &made).await.unwrap(), DataAmount::Unknown);
+    wrong.session.read(&ty, &made).await.unwrap_err();
 }

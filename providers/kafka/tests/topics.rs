@@ -156,3 +156,34 @@ async fn a_topic_can_be_looked_up() {
     let error = instance.session.lookup(TOPIC, &attributes(json!({"name": name}))).await.unwrap_err();
     assert_eq!((error.kind.code(), error.message), ("not_found", format!("there is no topic `{name}`")));
 }
+
+/// Partitions that move are on more brokers than they are to be on, for a while: that is no other topic.
+#[tokio::test]
+async fn a_running_reassignment_is_no_other_replication_factor() {
+    let brokers = Brokers::standing_in(Side::default()).await;
+    let instance = brokers.instance().await;
+    let config = json!({"name": "t", "partitions": 2, "replicationFactor": 1});
+    let made = instance.create(TOPIC, config.clone()).await;
+    brokers.side().topics.get_mut("t").unwrap().adding = 1;
+    let read = instance.read(TOPIC, &made).await.unwrap();
+    assert_eq!(read.attributes["replicationFactor"], Value::Int(1));
+    let plan = instance.plan(TOPIC, Some(&read), &attributes(config)).await.unwrap();
+    assert!(plan.replace_paths.is_empty(), "{:?}", plan.replace_paths);
+    // Who may not know it sees what there is.
+    brokers.side().denied = vec![ApiKey::ListPartitionReassignments];
+    let read = instance.read(TOPIC, &made).await.unwrap();
+    assert_eq!(read.attributes["replicationFactor"], Value::Int(2));
+}
+
+/// A request that the broker still works on once nobody waits any more could take effect when nobody looks any more.
+#[tokio::test]
+async fn brokers_work_on_a_request_no_longer_than_it_is_looked_for() {
+    let brokers = Brokers::standing_in(Side::default()).await;
+    let mut values = brokers.values();
+    values["timeout"] = json!(600);
+    let instance = crate::harness::Instance::of(values).await;
+    instance.create(TOPIC, json!({"name": "t"})).await;
+    let settle = i32::try_from(instance.ty(TOPIC).settle.as_millis()).unwrap();
+    let patience = brokers.side().patience.clone();
+    assert!(!patience.is_empty() && patience.iter().all(|wait| *wait <= settle), "{patience:?}");
+}

@@ -25,8 +25,10 @@ pub(crate) enum Filter<'a> {
     All,
     /// One, by all of it.
     Exactly(&'a Binding),
-    /// Those about the consumer group of that name, whoever has them.
-    OfGroup(&'a str),
+    /// Those about what the entry is about, whoever has them.
+    About(&'a Binding),
+    /// Those about the consumer group of that name, or all such groups, whoever has them.
+    OfGroups(Option<&'a str>),
 }
 
 /// Anything, for what is a number.
@@ -51,9 +53,13 @@ impl Admin {
             .with_permission_type(ANY);
         let request = match filter {
             Filter::All => request,
-            Filter::OfGroup(name) => request
+            Filter::About(it) => request
+                .with_resource_type_filter(it.resource_type)
+                .with_resource_name_filter(Some(text(&it.resource_name)))
+                .with_pattern_type_filter(it.pattern_type),
+            Filter::OfGroups(name) => request
                 .with_resource_type_filter(GROUP)
-                .with_resource_name_filter(Some(text(name)))
+                .with_resource_name_filter(name.map(text))
                 .with_pattern_type_filter(LITERAL),
             Filter::Exactly(it) => request
                 .with_resource_type_filter(it.resource_type)

@@ -7,11 +7,12 @@ use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
+use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
 use kafka_protocol::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest, MetadataRequest,
-    MetadataResponse, TopicName,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest,
+    ListPartitionReassignmentsRequest, MetadataRequest, MetadataResponse, TopicName,
 };
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
@@ -19,6 +20,9 @@ use uuid::Uuid;
 /// The offset of the first record that is kept, and of the next one that will be.
 const EARLIEST: i64 = -2;
 const LATEST: i64 = -1;
+
+/// How many brokers partitions move to, by topic and number; without those that do not move.
+type Adding = HashMap<(String, i32), usize>;
 
 /// A topic as brokers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +33,7 @@ pub(crate) struct Topic {
     pub(crate) cluster: Option<String>,
     /// How many partitions.
     pub(crate) partitions: i64,
-    /// On how many brokers each of them is, at least.
+    /// On how many brokers each of them is, at least; without those that it only moves to.
     pub(crate) replicas: i64,
     /// Every partition has a leader: records can be written and read.
     pub(crate) is_ready: bool,
@@ -66,9 +70,10 @@ impl Admin {
         names: &[&str],
     ) -> Result<HashMap<String, Result<Option<Topic>, Failure>>, Failure> {
         let metadata = self.metadata(names).await?;
+        let adding = self.adding(&metadata).await;
         let seen = |topic: &MetadataResponseTopic| {
             let name = topic.name.as_deref().map(ToString::to_string)?;
-            Some((name, seen(topic, &metadata)))
+            Some((name, seen(topic, &metadata, &adding)))
         };
         Ok(metadata.topics.iter().filter_map(seen).collect())
     }
@@ -89,6 +94,38 @@ impl Admin {
         let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
         let metadata = self.cluster.ask(&request).await?;
         Ok(metadata.topics.iter().filter_map(|topic| Some(topic.name.as_deref()?.to_string())).collect())
+    }
+
+    /// On how many more brokers partitions are while they move than they are to be on. Only what is not in sync can move.
+    async fn adding(&self, metadata: &MetadataResponse) -> Adding {
+        let mut lagging = Vec::new();
+        for topic in &metadata.topics {
+            let is_lagging = |it: &&MetadataResponsePartition| it.isr_nodes.len() < it.replica_nodes.len();
+            let partitions: Vec<i32> =
+                topic.partitions.iter().filter(is_lagging).map(|it| it.partition_index).collect();
+            if let Some(name) = topic.name.clone().filter(|_| !partitions.is_empty()) {
+                let asked = ListPartitionReassignmentsTopics::default();
+                lagging.push(asked.with_name(name).with_partition_indexes(partitions));
+            }
+        }
+        if lagging.is_empty() {
+            return Adding::default();
+        }
+        let request =
+            ListPartitionReassignmentsRequest::default().with_topics(Some(lagging)).with_timeout_ms(self.patience());
+        let answered = self.cluster.ask_controller(&request, |answer| is_elsewhere(answer.error_code)).await;
+        let answer = match answered.map_err(Failure::from).and_then(|answer| {
+            refused(answer.error_code, answer.error_message.as_deref(), answer.throttle_time_ms).map(|()| answer)
+        }) {
+            Ok(answer) => answer,
+            Err(failure) => {
+                // Who may not know it sees all brokers.
+                tracing::debug!(?failure, "whether partitions move is not known");
+                return Adding::default();
+            }
+        };
+        let topics = answer.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |it| (topic, it)));
+        topics.map(|(topic, it)| ((topic.name.to_string(), it.partition_index), it.adding_replicas.len())).collect()
     }
 
     async fn metadata(&self, names: &[&str]) -> Result<MetadataResponse, Unanswered> {
@@ -182,7 +219,7 @@ impl Admin {
     pub(crate) async fn count_records(&self, name: &str) -> Result<Option<i64>, Failure> {
         let metadata = self.metadata(&[name]).await?;
         let Some(topic) = metadata.topics.first() else { return Ok(None) };
-        if seen(topic, &metadata)?.is_none() {
+        if seen(topic, &metadata, &Adding::default())?.is_none() {
             return Ok(None);
         }
         let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
@@ -224,13 +261,18 @@ impl Admin {
     }
 }
 
-fn seen(topic: &MetadataResponseTopic, metadata: &MetadataResponse) -> Result<Option<Topic>, Failure> {
+fn seen(topic: &MetadataResponseTopic, metadata: &MetadataResponse, adding: &Adding) -> Result<Option<Topic>, Failure> {
     // A topic that was just made may have partitions without leaders, which is no reason not to see it.
     if let Some(refusal) = Refusal::of(topic.error_code, None, 0).filter(|refusal| refusal.code != Code(5)) {
         let is_absent = [Code::UNKNOWN_TOPIC, Code::UNKNOWN_TOPIC_ID].contains(&refusal.code);
         return if is_absent { Ok(None) } else { Err(Failure::Refused(refusal)) };
     }
-    let replicas = topic.partitions.iter().map(|partition| partition.replica_nodes.len()).min().unwrap_or_default();
+    let name = topic.name.as_deref().map(ToString::to_string).unwrap_or_default();
+    let on = |partition: &MetadataResponsePartition| {
+        let adding = adding.get(&(name.clone(), partition.partition_index)).copied().unwrap_or_default();
+        partition.replica_nodes.len().saturating_sub(adding)
+    };
+    let replicas = topic.partitions.iter().map(on).min().unwrap_or_default();
     Ok(Some(Topic {
         id: id_of(topic.topic_id),
         cluster: metadata.cluster_id.as_deref().map(str::to_owned),

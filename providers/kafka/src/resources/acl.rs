@@ -5,8 +5,8 @@ use crate::admin::{Binding, Filter};
 use crate::attributes::text;
 use crate::failure::Asked;
 use crate::object_id;
-use crate::polling::{deadline, until};
-use std::collections::HashSet;
+use crate::polling::until_seen;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::schema::Timeouts;
@@ -53,6 +53,9 @@ const WORDS: [(&str, Words); 4] = [
 ];
 /// The one name that a cluster has in entries.
 const CLUSTER: &str = "kafka-cluster";
+
+/// About so many things brokers are asked one by one; about more, they tell all entries of the cluster.
+const FEW: usize = 8;
 
 /// The private bytes of an entry that was there before terrace: it is not removed with its row.
 const PREEXISTING: &[u8] = b"preexisting";
@@ -181,16 +184,26 @@ pub(crate) async fn read(instance: &Instance, prior: &Recorded) -> Result<Option
     Ok(is_there.then(|| observed(&prior.attributes, prior.private.clone())))
 }
 
-/// Reads many by one question about all.
+/// Reads many by one question about all; those about a few things by one about each.
 pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
-    let all: HashSet<Binding> = match instance.admin.acls(&Filter::All).await {
-        Ok(all) => all.into_iter().collect(),
-        Err(failure) => {
-            let asked = instance.asked(false, "look up access".to_owned(), "--operation Describe --cluster".to_owned());
-            let error = asked.failed(failure);
-            return priors.iter().map(|_| Err(error.clone())).collect();
-        }
+    let known: Vec<Binding> = priors.iter().filter_map(|prior| binding(&prior.attributes).ok()).collect();
+    let about: HashMap<_, _> =
+        known.iter().map(|it| ((it.resource_type, &it.resource_name, it.pattern_type), it)).collect();
+    let filters: Vec<Filter<'_>> = match about.len() <= FEW {
+        true => about.into_values().map(Filter::About).collect(),
+        false => vec![Filter::All],
     };
+    let mut all: HashSet<Binding> = HashSet::new();
+    for filter in filters {
+        match instance.admin.acls(&filter).await {
+            Ok(found) => all.extend(found),
+            Err(failure) => {
+                let right = "--operation Describe --cluster".to_owned();
+                let error = instance.asked(false, "look up access".to_owned(), right).failed(failure);
+                return priors.iter().map(|_| Err(error.clone())).collect();
+            }
+        }
+    }
     let one = |prior: &Recorded| {
         let is_there = all.contains(&binding(&prior.attributes)?);
         Ok(is_there.then(|| observed(&prior.attributes, prior.private.clone())))
@@ -202,19 +215,23 @@ pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Re
 pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
     let binding = binding(&planned.attributes)?;
     let observed = observed(&planned.attributes, Private::default());
+    let is_again = instance.marks.earlier(call).is_some();
     if instance.has(&binding).await? {
+        // An attempt that seemed to come to nothing did not.
+        if is_again {
+            return Ok(observed);
+        }
         let import_id = observed.attributes.get("id").and_then(Value::as_str).map(str::to_owned);
         let message = format!("`{}` has that access to `{}` already", binding.principal, binding.resource_name);
         return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id }, message));
     }
-    instance.marks.sent(call).await?;
+    instance.marks.sent(call, None).await?;
     let asked = instance.about_access(true, "add access", &binding);
     if let Err(failure) = instance.admin.create_acl(&binding).await {
-        let error = asked.failed(failure);
-        if error.kind != ErrorKind::Ambiguous {
+        if failure.excludes_effect() && !is_again {
             instance.marks.refused(call).await;
         }
-        return Err(error);
+        return Err(asked.failed(failure));
     }
     settled(instance, call, &binding, true).await?;
     Ok(observed)
@@ -233,11 +250,8 @@ pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -
 }
 
 async fn settled(instance: &Instance, call: &Call, binding: &Binding, is_there: bool) -> Result<(), ProviderError> {
-    let seen = until(call, deadline(call), || async { Ok((instance.has(binding).await? == is_there).then_some(())) });
-    seen.await?.ok_or_else(|| {
-        let message = format!("the access of `{}` was changed, and the brokers do not show it yet", binding.principal);
-        ProviderError::new(ErrorKind::Ambiguous, message)
-    })
+    let not_yet = format!("the access of `{}` was changed, and the brokers do not show it yet", binding.principal);
+    until_seen(call, &not_yet, || async { Ok((instance.has(binding).await? == is_there).then_some(())) }).await
 }
 
 /// What became of a call, or whether there is something to take over, which then was there before.

@@ -6,12 +6,13 @@ use crate::admin::Filter;
 use crate::attributes::{text, without_nulls};
 use crate::failure::{Asked, Code};
 use crate::object_id;
-use crate::polling::{deadline, until};
+use crate::polling::until_seen;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Path, Planned,
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, Found, Object, Observed, Path, Planned,
     PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Value,
 };
 
@@ -143,9 +144,11 @@ pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -
         return Ok(());
     }
     let asked = deleting(instance, id);
-    let names = instance.admin.topic_names().await.map_err(|failure| asked.failed(failure))?;
-    let internal: Vec<&String> = names.iter().filter(|name| is_internal(name, id)).collect();
-    for name in &internal {
+    let Internal { own, of_others } = internal(instance, id).await?;
+    for (name, other) in of_others {
+        call.progress.message(&format!("`{name}` stays: it is of the application `{other}`"));
+    }
+    for name in &own {
         call.progress.message(&format!("deleting `{name}`"));
         match instance.admin.delete_topic(name, None).await {
             Ok(()) => {}
@@ -153,18 +156,72 @@ pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -
             Err(failure) => return Err(asked.failed(failure)),
         }
     }
-    for name in internal {
-        let gone = until(call, deadline(call), || async {
+    for name in &own {
+        let not_yet = format!("the brokers were told to delete the topic `{name}`, and it is there yet");
+        let gone = until_seen(call, &not_yet, || async {
             let topic = instance.admin.topic(name).await.map_err(|failure| asked.failed(failure))?;
             Ok(topic.is_none().then_some(()))
         });
-        if gone.await?.is_none() {
-            let message = format!("the brokers were told to delete the topic `{name}`, and it is there yet");
-            return Err(ProviderError::new(ErrorKind::Ambiguous, message)
-                .solution("stop the application: as long as it runs it makes its topics anew"));
-        }
+        gone.await
+            .map_err(|error| error.solution("stop the application: as long as it runs it makes its topics anew"))?;
     }
     Ok(())
+}
+
+/// Which internal topics go with the data of an application.
+pub(crate) async fn count(instance: &Instance, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+    let Internal { own, .. } = internal(instance, text(&prior.attributes, "applicationId")?).await?;
+    let count = u64::try_from(own.len()).unwrap_or(u64::MAX);
+    Ok(match DataAmount::of(count, "internal topic", "internal topics") {
+        DataAmount::Some { count, text } => {
+            let names: Vec<String> = own.iter().map(|name| format!("`{name}`")).collect();
+            DataAmount::Some { count, text: format!("{text}: {}", names.join(", ")) }
+        }
+        amount => amount,
+    })
+}
+
+/// The topics that look like internal ones of an application.
+struct Internal {
+    /// Those that are.
+    own: Vec<String>,
+    /// Those of other applications, whose ids begin with that of this one and `-`, with these ids.
+    of_others: Vec<(String, String)>,
+}
+
+async fn internal(instance: &Instance, id: &str) -> Result<Internal, ProviderError> {
+    let asked = Asked { changes: false, ..deleting(instance, id) };
+    let mut names = instance.admin.topic_names().await.map_err(|failure| asked.failed(failure))?;
+    names.retain(|name| is_internal(name, id));
+    names.sort_unstable();
+    let others = if names.is_empty() { BTreeSet::new() } else { longer_ids(instance, id).await? };
+    let (mut own, mut of_others) = (Vec::new(), Vec::new());
+    for name in names {
+        match others.iter().find(|other| is_internal(&name, other)) {
+            Some(other) => of_others.push((name, other.clone())),
+            None => own.push(name),
+        }
+    }
+    Ok(Internal { own, of_others })
+}
+
+/// Other applications whose ids begin with this one and `-`: an application is a consumer group of its id, and whoever may
+/// be one was let into it.
+async fn longer_ids(instance: &Instance, id: &str) -> Result<BTreeSet<String>, ProviderError> {
+    let failed = |failure| {
+        let right = "--operation Describe --cluster".to_owned();
+        let what = format!("tell the internal topics of `{id}` from those of other applications");
+        instance.asked(false, what, right).failed(failure)
+    };
+    let mut ids = instance.admin.group_ids().await.map_err(failed)?;
+    match instance.admin.acls(&Filter::OfGroups(None)).await {
+        Ok(entries) => ids.extend(entries.into_iter().map(|entry| entry.resource_name)),
+        // Brokers that decide on no access have none.
+        Err(failure) if failure.code() == Some(Code::SECURITY_DISABLED) => {}
+        Err(failure) => return Err(failed(failure)),
+    }
+    ids.retain(|other| other.strip_prefix(id).is_some_and(|rest| rest.starts_with('-')));
+    Ok(ids)
 }
 
 fn deleting<'i>(instance: &'i Instance, id: &str) -> Asked<'i> {
@@ -204,7 +261,7 @@ async fn is_there(instance: &Instance, id: &str) -> Result<bool, ProviderError> 
     if topics.iter().any(|topic| is_internal(topic, id)) {
         return Ok(true);
     }
-    match instance.admin.acls(&Filter::OfGroup(id)).await {
+    match instance.admin.acls(&Filter::OfGroups(Some(id))).await {
         Ok(entries) => Ok(!entries.is_empty()),
         // Brokers that decide on no access have none.
         Err(failure) if failure.code() == Some(Code::SECURITY_DISABLED) => Ok(false),

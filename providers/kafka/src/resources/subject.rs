@@ -1,18 +1,21 @@
 //! `kafka_subject`: the schema that the values or keys of a topic have, with all its versions.
 
+mod change;
 mod language;
+
+pub(crate) use change::{create, delete, update};
 
 use super::Instance;
 use crate::attributes::{optional_text, text};
 use crate::object_id;
-use crate::registry::{Reference, Registry, Schema, Trouble, Version};
+use crate::registry::{Reference, Registered, Registry, Schema, Trouble, Version};
 use language::{KINDS, check_text, means_same};
 use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Object, Observed, Path,
-    Planned, PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Severity, Value,
+    Attempt, Attribute, AttributeType, Attributes, DataAmount, ErrorKind, Finding, Found, Object, Observed, Path,
+    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Severity, Value,
 };
 
 /// Its name.
@@ -34,7 +37,7 @@ pub(crate) fn resource_type() -> ResourceType {
         text("subject", "The subject: `<topic>-value` or `<topic>-key`, unless clients name them otherwise.")
             .required()
             .replaces(),
-        text("schema", "The schema. Another one is another version; white space and the order of keys say nothing.")
+        text("schema", "The schema. Another one is another version, unless it is an older one; white space and the order of keys say nothing.")
             .required(),
         text("schemaType", "`AVRO`, `JSON` or `PROTOBUF`.").default_value("AVRO"),
         Attribute::new(
@@ -47,7 +50,7 @@ pub(crate) fn resource_type() -> ResourceType {
             "What the next version has to be to the ones before, as `BACKWARD`; else the registry's own.",
         ),
         Attribute::new("schemaId", AttributeType::Int, "The number by which records name the schema.").computed(),
-        Attribute::new("version", AttributeType::Int, "The latest version.").computed(),
+        Attribute::new("version", AttributeType::Int, "The version that the schema is.").computed(),
         text("id", "The subject, for `terrace import`.").stable(),
     ]);
     let wait = Duration::from_secs(60);
@@ -116,13 +119,33 @@ fn schema_of(attributes: &Attributes) -> Result<Schema, ProviderError> {
     })
 }
 
+impl Schema {
+    /// True where both texts are the same schema, whatever they name.
+    fn says_same(&self, other: &Self) -> bool {
+        self.kind == other.kind && means_same(&self.kind, &self.text, &other.text)
+    }
+
+    /// True where both are the same schema. Registries know more of them to be the same.
+    fn means_same(&self, other: &Self) -> bool {
+        self.references == other.references && self.says_same(other)
+    }
+}
+
+/// The private bytes of a subject that had a level of its own before terrace gave it another one.
+fn former_level(level: Option<&str>) -> Private {
+    Private(level.map(|level| format!("level {level}").into_bytes()).unwrap_or_default())
+}
+
+/// The level from before, by the private bytes of a row.
+fn level_before(private: &Private) -> Option<&str> {
+    std::str::from_utf8(&private.0).ok()?.strip_prefix("level ")
+}
+
 /// A subject in the spelling of what was configured.
 fn observed(like: &Attributes, subject: &str, version: &Version, level: Option<String>) -> Observed {
     let Version { schema, id, version } = version;
     let wanted = schema_of(like).ok();
-    let is_same = wanted
-        .as_ref()
-        .is_some_and(|wanted| wanted.kind == schema.kind && means_same(&schema.kind, &wanted.text, &schema.text));
+    let is_same = wanted.as_ref().is_some_and(|wanted| wanted.says_same(schema));
     let shown = match &wanted {
         Some(wanted) if is_same => wanted.text.as_str(),
         _ => schema.text.as_str(),
@@ -161,10 +184,18 @@ fn observed(like: &Attributes, subject: &str, version: &Version, level: Option<S
     Observed { identity, attributes, private: Private::default() }
 }
 
+/// A subject as what was configured sees it: where that is one of its versions it is that one, and else the latest. A
+/// registry makes no new version of a schema that it has had already.
 async fn look(instance: &Instance, subject: &str, like: &Attributes) -> Result<Option<Observed>, ProviderError> {
     let registry = registry(instance)?;
     let failed = |trouble: Trouble| trouble.failed(&format!("tell of the subject `{subject}`"), false);
-    let Some(version) = registry.latest(subject).await.map_err(failed)? else { return Ok(None) };
+    let Some(mut version) = registry.latest(subject).await.map_err(failed)? else { return Ok(None) };
+    if let Ok(wanted) = schema_of(like)
+        && !wanted.means_same(&version.schema)
+        && let Some(Registered { id, version: number }) = registry.registered(subject, &wanted).await.map_err(failed)?
+    {
+        version = Version { schema: wanted, id, version: number };
+    }
     let level = match optional_text(like, "compatibility") {
         Some(_) => registry.compatibility(subject).await.map_err(failed)?,
         None => None,
@@ -174,7 +205,8 @@ async fn look(instance: &Instance, subject: &str, like: &Attributes) -> Result<O
 
 /// Reads a subject.
 pub(crate) async fn read(instance: &Instance, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
-    look(instance, text(&prior.attributes, "subject")?, &prior.attributes).await
+    let seen = look(instance, text(&prior.attributes, "subject")?, &prior.attributes).await?;
+    Ok(seen.map(|observed| Observed { private: prior.private.clone(), ..observed }))
 }
 
 /// A subject by its name, with the level that it has of its own.
@@ -182,88 +214,6 @@ pub(crate) async fn import(instance: &Instance, id: &str) -> Result<Option<Obser
     let Some([subject]) = object_id::split::<1>(id) else { return Ok(None) };
     let with_level = [("compatibility".to_owned(), Value::from(""))].into_iter().collect();
     look(instance, &subject, &with_level).await
-}
-
-/// Registers the first version of a subject.
-pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-    let attributes = &planned.attributes;
-    let (subject, schema) = (text(attributes, "subject")?, schema_of(attributes)?);
-    let registry = registry(instance)?;
-    if look(instance, subject, attributes).await?.is_some() {
-        let kind = ErrorKind::AlreadyExists { import_id: Some(object_id::join([subject])) };
-        return Err(ProviderError::new(kind, format!("the schema registry has a subject `{subject}` already")));
-    }
-    instance.marks.sent(call).await?;
-    let made = async {
-        let level = optional_text(attributes, "compatibility");
-        if level.is_some() {
-            registry.set_compatibility(subject, level).await?;
-        }
-        registry.register(subject, &schema).await?;
-        // Some registries give a level only to what is there.
-        if level.is_some() && registry.compatibility(subject).await?.as_deref() != level {
-            registry.set_compatibility(subject, level).await?;
-        }
-        Ok::<(), Trouble>(())
-    };
-    if let Err(trouble) = made.await {
-        let error = trouble.failed(&format!("register the subject `{subject}`"), true);
-        if error.kind != ErrorKind::Ambiguous {
-            // A level of a subject that is not there is nobody's.
-            if optional_text(attributes, "compatibility").is_some()
-                && let Err(trouble) = registry.set_compatibility(subject, None).await
-            {
-                tracing::debug!(subject, ?trouble, "the compatibility level stays");
-            }
-            instance.marks.refused(call).await;
-        }
-        return Err(error);
-    }
-    made_now(instance, subject, attributes).await
-}
-
-async fn made_now(instance: &Instance, subject: &str, like: &Attributes) -> Result<Observed, ProviderError> {
-    look(instance, subject, like).await?.ok_or_else(|| {
-        let message = format!("the subject `{subject}` was registered, and the schema registry does not know it");
-        ProviderError::new(ErrorKind::Ambiguous, message)
-    })
-}
-
-/// Registers another version, or sets the level, which comes first: by it the version is judged.
-pub(crate) async fn update(
-    instance: &Instance,
-    prior: &Recorded,
-    planned: &Planned,
-) -> Result<Observed, ProviderError> {
-    let attributes = &planned.attributes;
-    let (subject, schema) = (text(attributes, "subject")?, schema_of(attributes)?);
-    let registry = registry(instance)?;
-    let failed = |trouble: Trouble| trouble.failed(&format!("change the subject `{subject}`"), true);
-    let (before, after) =
-        (optional_text(&prior.attributes, "compatibility"), optional_text(attributes, "compatibility"));
-    if before != after {
-        registry.set_compatibility(subject, after).await.map_err(failed)?;
-    }
-    let registered = schema_of(&prior.attributes)?;
-    // Some registries take other white space for another version.
-    let is_same = (&registered.kind, &registered.references) == (&schema.kind, &schema.references)
-        && means_same(&schema.kind, &registered.text, &schema.text);
-    if !is_same {
-        registry.register(subject, &schema).await.map_err(failed)?;
-    }
-    made_now(instance, subject, attributes).await
-}
-
-/// Removes a subject with all versions.
-pub(crate) async fn delete(instance: &Instance, prior: &Recorded) -> Result<(), ProviderError> {
-    let subject = text(&prior.attributes, "subject")?;
-    let failed = |trouble: Trouble| trouble.failed(&format!("delete the subject `{subject}`"), true);
-    let registry = registry(instance)?;
-    registry.delete(subject).await.map_err(failed)?;
-    if optional_text(&prior.attributes, "compatibility").is_some() {
-        registry.set_compatibility(subject, None).await.map_err(failed)?;
-    }
-    Ok(())
 }
 
 /// What became of a call, or whether there is something to take over.
@@ -279,10 +229,17 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
         looked => looked?,
     };
     let Some(observed) = looked else { return Ok(Found::Absent) };
+    let level = observed.attributes.get("compatibility").and_then(Value::as_str);
+    let remembered = instance.marks.memory(attempt).map(|former| former_level(Some(&former)));
     let is_ours = attempt.lost_call.as_ref().is_some_and(|lost| instance.marks.may_be_ours(attempt, lost));
-    Ok(match attempt.prior.is_some() || is_ours {
-        true => Found::Ours(observed),
-        false => Found::Strangers(observed),
+    Ok(match &attempt.prior {
+        Some(prior) => {
+            let private = remembered.unwrap_or_else(|| prior.private.clone());
+            Found::Ours(Observed { private, ..observed })
+        }
+        None if is_ours => Found::Ours(Observed { private: remembered.unwrap_or_default(), ..observed }),
+        // The level that it has is not ours either.
+        None => Found::Strangers(Observed { private: former_level(level), ..observed }),
     })
 }
 
@@ -299,6 +256,21 @@ pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<F
         message,
         hint: Some(hint.to_owned()),
     };
+    // Nothing becomes of an older version; and what cannot be told of it the check tells.
+    if let Ok(Some(older)) = registry.registered(subject, &schema).await {
+        return match registry.latest(subject).await {
+            Ok(Some(latest)) if latest.version > older.version => {
+                let (version, latest) = (older.version, latest.version);
+                let message = format!(
+                    "the schema is version {version} of `{subject}` already, and version {latest} stays the latest"
+                );
+                let hint =
+                    "a registry makes no new version of a schema that it has: readers of the latest stay as they are";
+                vec![finding(Severity::Warning, message, hint)]
+            }
+            _ => Vec::new(),
+        };
+    }
     match registry.check(subject, &schema).await {
         Ok(Some(answer)) if !answer.is_compatible => {
             let why: Vec<String> =
@@ -328,8 +300,8 @@ pub(crate) async fn count(instance: &Instance, prior: &Recorded) -> Result<DataA
     let subject = text(&prior.attributes, "subject")?;
     let failed = |trouble: Trouble| trouble.failed(&format!("tell of the subject `{subject}`"), false);
     Ok(match registry(instance)?.count_versions(subject).await.map_err(failed)? {
-        0 => DataAmount::Empty,
+        Some(0) => DataAmount::Empty,
         // A new subject has its first version, which the configuration has, too.
-        _ => DataAmount::Unknown,
+        Some(_) | None => DataAmount::Unknown,
     })
 }

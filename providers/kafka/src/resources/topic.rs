@@ -12,6 +12,7 @@ pub(crate) use plan::plan;
 pub(crate) use read::{count, import, read, read_all};
 
 use super::Instance;
+use crate::admin::LONGEST_WORK;
 use crate::failure::Asked;
 use std::time::Duration;
 use terrace_provider::schema::Timeouts;
@@ -44,8 +45,7 @@ pub(crate) fn resource_type() -> ResourceType {
     ResourceType {
         holds_data: true,
         timeouts: Timeouts { create: wait, update: wait, delete: wait, ..Timeouts::default() },
-        // Brokers work on a request no longer than it says, which is as long as `timeout` of the instance.
-        settle: Duration::from_secs(30),
+        settle: LONGEST_WORK,
         ..ResourceType::new(NAME, "A topic.", &["name"], attributes)
     }
 }

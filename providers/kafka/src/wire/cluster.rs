@@ -73,8 +73,25 @@ impl Cluster {
         if !is_gone && !answered.as_ref().is_ok_and(&is_elsewhere) {
             return answered;
         }
-        let address = self.find_controller().await?;
-        self.ask_at(&address, request).await
+        let again = match self.find_controller().await {
+            Ok(address) => self.ask_at(&address, request).await,
+            Err(error) => Err(error),
+        };
+        match (again, answered) {
+            // What the first one says counts where the other one was not asked: it may have done it before it resigned.
+            (Err(error), Ok(answer)) if error.is_unsent() => Ok(answer),
+            (again, _) => again,
+        }
+    }
+
+    /// The addresses of all brokers.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn brokers(&self) -> Result<Vec<String>, Unanswered> {
+        let nothing = MetadataRequest::default().with_topics(Some(Vec::new())).with_allow_auto_topic_creation(false);
+        let metadata = self.ask(&nothing).await?;
+        Ok(metadata.brokers.iter().filter_map(|broker| address_of(&metadata, *broker.node_id)).collect())
     }
 
     async fn find_controller(&self) -> Result<String, Unanswered> {

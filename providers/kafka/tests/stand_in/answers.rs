@@ -73,6 +73,10 @@ impl Side {
             RequestKind::DescribeAcls(request) => ResponseKind::DescribeAcls(self.describe_acls(&request)),
             RequestKind::CreateAcls(request) => ResponseKind::CreateAcls(self.create_acls(&request)),
             RequestKind::DeleteAcls(request) => ResponseKind::DeleteAcls(self.delete_acls(&request)),
+            RequestKind::ListGroups(_) => ResponseKind::ListGroups(self.list_groups()),
+            RequestKind::ListPartitionReassignments(request) => {
+                ResponseKind::ListPartitionReassignments(self.list_reassignments(&request))
+            }
             other => panic!("nobody should ask {other:?}"),
         })
     }
@@ -102,12 +106,15 @@ impl Side {
                 }
                 None => answer.with_error_code(3),
                 Some(state) => {
-                    let replicas = vec![BrokerId(1); usize::try_from(state.replicas).unwrap()];
+                    let in_sync = vec![BrokerId(1); usize::try_from(state.replicas).unwrap()];
+                    let replicas: Vec<_> =
+                        in_sync.iter().copied().chain((0..state.adding).map(|at| BrokerId(2 + at))).collect();
                     let partition = |index| {
                         MetadataResponsePartition::default()
                             .with_partition_index(index)
                             .with_leader_id(BrokerId(1))
                             .with_replica_nodes(replicas.clone())
+                            .with_isr_nodes(in_sync.clone())
                     };
                     answer.with_topic_id(state.id).with_partitions((0..state.partitions).map(partition).collect())
                 }
@@ -144,8 +151,10 @@ impl Side {
 
     fn create_topics(&mut self, request: &CreateTopicsRequest) -> CreateTopicsResponse {
         let mut results = Vec::new();
+        self.patience.push(request.timeout_ms);
         for topic in &request.topics {
             let answer = CreatableTopicResult::default().with_name(topic.name.clone());
+            let says = if request.validate_only { None } else { self.says(ApiKey::CreateTopics) };
             let config = topic.configs.iter().map(|it| (it.name.to_string(), it.value.as_ref().unwrap().to_string()));
             let config = Self::checked(&config.collect());
             let name = topic.name.to_string();
@@ -154,6 +163,8 @@ impl Side {
                 Some((41, "not here".to_owned()))
             } else if self.is_denied(ApiKey::CreateTopics) {
                 Some((29, "Authorization failed.".to_owned()))
+            } else if let Some(says) = says.filter(|says| !says.has_effect) {
+                Some((says.code, String::new()))
             } else if self.topics.contains_key(&name) {
                 Some((36, format!("Topic '{name}' already exists.")))
             } else if partitions == 0 || partitions < -1 {
@@ -176,6 +187,7 @@ impl Side {
                 config: config.unwrap(),
                 records: 0,
                 hidden: self.lag,
+                adding: 0,
             };
             let configs = described(&state.config).map(|(name, value, is_own)| {
                 let source = if is_own { 1 } else { 5 };
@@ -190,7 +202,10 @@ impl Side {
                 continue;
             }
             self.born += 1;
-            results.push(answer.with_topic_id(state.id));
+            results.push(match says {
+                Some(says) => CreatableTopicResult::default().with_name(topic.name.clone()).with_error_code(says.code),
+                None => answer.with_topic_id(state.id),
+            });
             self.topics.insert(name, state);
         }
         let throttled = results.iter().any(|result| result.error_code == 89);
@@ -312,7 +327,7 @@ impl Side {
         ListOffsetsResponse::default().with_topics(request.topics.iter().map(topic).collect())
     }
 
-    fn describe_acls(&self, request: &DescribeAclsRequest) -> DescribeAclsResponse {
+    fn describe_acls(&mut self, request: &DescribeAclsRequest) -> DescribeAclsResponse {
         let fits = |entry: &&Entry| {
             let number = |wanted: i8, is: i8| wanted == 1 || wanted == is;
             let name = |wanted: &Option<StrBytes>, is: &str| wanted.as_ref().is_none_or(|wanted| &**wanted == is);
@@ -339,7 +354,35 @@ impl Side {
         if self.is_denied(ApiKey::DescribeAcls) {
             return DescribeAclsResponse::default().with_error_code(31);
         }
-        DescribeAclsResponse::default().with_resources(self.acls.iter().filter(fits).map(resource).collect())
+        let resources: Vec<_> = self.acls.iter().filter(fits).map(resource).collect();
+        self.told_entries += resources.len();
+        DescribeAclsResponse::default().with_resources(resources)
+    }
+
+    fn list_groups(&self) -> ListGroupsResponse {
+        let group = |group: &String| list_groups_response::ListedGroup::default().with_group_id(GroupId(text(group)));
+        ListGroupsResponse::default().with_groups(self.groups.iter().map(group).collect())
+    }
+
+    fn list_reassignments(&self, request: &ListPartitionReassignmentsRequest) -> ListPartitionReassignmentsResponse {
+        use list_partition_reassignments_response::{OngoingPartitionReassignment, OngoingTopicReassignment};
+        if self.is_denied(ApiKey::ListPartitionReassignments) {
+            return ListPartitionReassignmentsResponse::default().with_error_code(31);
+        }
+        let of = |asked: &list_partition_reassignments_request::ListPartitionReassignmentsTopics| {
+            let state = self.topics.get(&asked.name.to_string()).filter(|state| state.adding > 0)?;
+            let adding: Vec<_> = (0..state.adding).map(|at| BrokerId(2 + at)).collect();
+            let partition = |index: &i32| {
+                OngoingPartitionReassignment::default()
+                    .with_partition_index(*index)
+                    .with_adding_replicas(adding.clone())
+                    .with_removing_replicas(vec![BrokerId(1)])
+            };
+            let partitions = asked.partition_indexes.iter().map(partition).collect();
+            Some(OngoingTopicReassignment::default().with_name(asked.name.clone()).with_partitions(partitions))
+        };
+        let topics = request.topics.iter().flatten().filter_map(of).collect();
+        ListPartitionReassignmentsResponse::default().with_topics(topics)
     }
 
     fn create_acls(&mut self, request: &CreateAclsRequest) -> CreateAclsResponse {
@@ -354,8 +397,10 @@ impl Side {
                 it.operation,
                 it.permission_type,
             );
-            let code = if self.is_denied(ApiKey::CreateAcls) { 31 } else { 0 };
-            if code == 0 && !self.acls.contains(&entry) {
+            let says = self.says(ApiKey::CreateAcls);
+            let code = if self.is_denied(ApiKey::CreateAcls) { 31 } else { says.map_or(0, |says| says.code) };
+            let has_effect = code == 0 || says.is_some_and(|says| says.has_effect);
+            if has_effect && !self.acls.contains(&entry) {
                 self.acls.push(entry);
             }
             results.push(AclCreationResult::default().with_error_code(code));
@@ -418,6 +463,8 @@ fn versions() -> ApiVersionsResponse {
         (ApiKey::CreatePartitions, 0, 3),
         (ApiKey::IncrementalAlterConfigs, 0, 1),
         (ApiKey::ListOffsets, 1, 10),
+        (ApiKey::ListGroups, 0, 5),
+        (ApiKey::ListPartitionReassignments, 0, 0),
     ];
     let api = |(key, min, max): (ApiKey, i16, i16)| {
         ApiVersion::default().with_api_key(key as i16).with_min_version(min).with_max_version(max)

@@ -29,6 +29,14 @@ pub(crate) struct Fault {
     pub(crate) when: When,
 }
 
+/// What a call is answered with instead of its own answer, after its effect or without it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Says {
+    pub(crate) key: ApiKey,
+    pub(crate) code: i16,
+    pub(crate) has_effect: bool,
+}
+
 /// An entry of an access control list: type, name, pattern, principal, host, operation, permission.
 pub(crate) type Entry = (i8, String, i8, String, String, i8, i8);
 
@@ -43,6 +51,8 @@ pub(crate) struct TopicState {
     pub(crate) records: i64,
     /// So many answers do not know yet that it is there.
     pub(crate) hidden: usize,
+    /// So many brokers are to have its partitions, too, which they do not yet.
+    pub(crate) adding: i32,
 }
 
 /// What the broker keeps.
@@ -59,7 +69,17 @@ pub(crate) struct Side {
     pub(crate) lag: usize,
     pub(crate) topics: BTreeMap<String, TopicState>,
     pub(crate) acls: Vec<Entry>,
+    /// Consumer groups.
+    pub(crate) groups: Vec<String>,
     pub(crate) fault: Option<Fault>,
+    /// What the next calls are answered with.
+    pub(crate) says: Vec<Says>,
+    /// The second of the calls may not be made once the first one was.
+    pub(crate) denied_after: Option<(ApiKey, ApiKey)>,
+    /// How long each request lets the broker work on it.
+    pub(crate) patience: Vec<i32>,
+    /// So many entries were told.
+    pub(crate) told_entries: usize,
     /// Every call.
     pub(crate) log: Vec<ApiKey>,
     /// So many topics came so far.
@@ -82,6 +102,9 @@ impl Side {
     pub(super) fn begins(&mut self, key: ApiKey) -> Option<When> {
         let call = self.log.len();
         self.log.push(key);
+        if let Some((_, denied)) = self.denied_after.filter(|(after, _)| self.log.contains(after) && *after != key) {
+            self.denied = vec![denied];
+        }
         self.fault.filter(|fault| fault.call == call).map(|fault| fault.when)
     }
 
@@ -89,6 +112,12 @@ impl Side {
     pub(crate) fn asked(&self) -> Vec<ApiKey> {
         let connecting = [ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate];
         self.log.iter().filter(|key| !connecting.contains(key)).copied().collect()
+    }
+
+    /// What a call is answered with instead of its own answer.
+    pub(super) fn says(&mut self, key: ApiKey) -> Option<Says> {
+        let at = self.says.iter().position(|says| says.key == key)?;
+        Some(self.says.remove(at))
     }
 
     pub(super) fn is_denied(&self, key: ApiKey) -> bool {

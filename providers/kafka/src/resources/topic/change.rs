@@ -5,7 +5,7 @@ use super::read::{configured, observed, private_of, with_config};
 use crate::admin::{NewTopic, Topic};
 use crate::attributes::{optional_text, text};
 use crate::failure::Code;
-use crate::polling::{deadline, until};
+use crate::polling::{deadline, until, until_seen};
 use crate::resources::Instance;
 use std::collections::BTreeMap;
 use terrace_provider::{
@@ -21,33 +21,67 @@ pub(crate) async fn create(instance: &Instance, call: &Call, planned: &Planned) 
         let kind = ErrorKind::AlreadyExists { import_id: Some(crate::object_id::join([name])) };
         ProviderError::new(kind, format!("there is a topic `{name}` already"))
     };
+    let is_again = instance.marks.earlier(call).is_some();
     if instance.admin.topic(name).await.map_err(|failure| instance.reading(name).failed(failure))?.is_some() {
-        return Err(exists());
+        return match is_again {
+            true => asked_for(instance, call, name, attributes).await?.ok_or_else(exists),
+            false => Err(exists()),
+        };
     }
     let config = sendable(instance, name, attributes).await?;
     let new = new_topic(name, attributes, &config);
-    instance.marks.sent(call).await?;
+    instance.marks.sent(call, None).await?;
     let created = match instance.admin.create_topic(&new, false).await {
         Ok(created) => created,
+        Err(failure) if failure.code() == Some(Code::TOPIC_EXISTS) => {
+            return asked_for(instance, call, name, attributes).await?.ok_or_else(exists);
+        }
         Err(failure) => {
-            let code = failure.code();
-            let error = if code == Some(Code::TOPIC_EXISTS) { exists() } else { asked.failed(failure) };
-            if error.kind != ErrorKind::Ambiguous {
+            if failure.excludes_effect() && !is_again {
                 instance.marks.refused(call).await;
             }
-            return Err(error);
+            return Err(asked.failed(failure));
         }
     };
     let is_ours = |topic: &Topic| created.id.is_none() || topic.id == created.id;
-    let seen = until(call, deadline(call), || async {
-        let topic = instance.admin.topic(name).await.map_err(|failure| asked.failed(failure))?;
+    let not_yet = format!("the topic `{name}` was made, and the brokers do not know it yet");
+    let seen = until_seen(call, &not_yet, || async {
+        let topic = instance.admin.topic(name).await.map_err(|failure| instance.reading(name).failed(failure))?;
         Ok(topic.filter(|topic| topic.is_ready && is_ours(topic)))
     });
-    let Some(topic) = seen.await? else {
-        let message = format!("the topic `{name}` was made, and the brokers do not know it yet");
-        return Err(ProviderError::new(ErrorKind::Ambiguous, message).solution("look whether all brokers run"));
-    };
+    let topic = seen.await.map_err(|error| error.solution("look whether all brokers run"))?;
     Ok(with_config(name, attributes, &topic, configured(attributes).cloned()))
+}
+
+/// The topic that is there although it was not when it was asked for: a broker passes a request on again where it lost the
+/// answer, and a controller that resigns may have written it. It is the one that was asked for where all of it is as
+/// planned; else it is a stranger's.
+async fn asked_for(
+    instance: &Instance,
+    call: &Call,
+    name: &str,
+    attributes: &Attributes,
+) -> Result<Option<Observed>, ProviderError> {
+    let not_yet = format!("there is a topic `{name}`, and the brokers do not know it yet");
+    let seen = until_seen(call, &not_yet, || async {
+        let looked = look(instance, name, attributes).await?;
+        Ok(looked.filter(|(topic, _)| topic.is_ready))
+    });
+    let (topic, observed) = seen.await?;
+    let config = configured(attributes).map(|config| Value::from(config.clone()));
+    let is_as_planned = is_as_planned(attributes, &topic)
+        && config.is_none_or(|config| holds(observed.attributes.get("config"), &config));
+    if !is_as_planned {
+        instance.marks.refused(call).await;
+        return Ok(None);
+    }
+    Ok(Some(observed))
+}
+
+/// True for a topic that has as many partitions on as many brokers as planned, where that is.
+fn is_as_planned(planned: &Attributes, topic: &Topic) -> bool {
+    let is = |name: &str, now: i64| planned.get(name).and_then(Value::as_int).is_none_or(|planned| planned == now);
+    is("partitions", topic.partitions) && is("replicationFactor", topic.replicas)
 }
 
 pub(super) fn new_topic<'a>(
@@ -160,15 +194,13 @@ pub(crate) async fn delete(instance: &Instance, call: &Call, prior: &Recorded) -
         Err(failure) if matches!(failure.code(), Some(Code::UNKNOWN_TOPIC | Code::UNKNOWN_TOPIC_ID)) => {}
         Err(failure) => return Err(asked.failed(failure)),
     }
-    let gone = until(call, deadline(call), || async {
-        let topic = instance.admin.topic(name).await.map_err(|failure| asked.failed(failure))?;
+    let not_yet = format!("the brokers were told to delete the topic `{name}`, and it is there yet");
+    let gone = until_seen(call, &not_yet, || async {
+        let topic = instance.admin.topic(name).await.map_err(|failure| instance.reading(name).failed(failure))?;
         let is_gone = topic.is_none_or(|topic| id.is_some() && topic.id.as_deref() != id);
         Ok(is_gone.then_some(()))
     });
-    gone.await?.ok_or_else(|| {
-        let message = format!("the brokers were told to delete the topic `{name}`, and it is there yet");
-        ProviderError::new(ErrorKind::Ambiguous, message)
-    })
+    gone.await
 }
 
 /// What became of a call, or whether there is something to take over.
@@ -191,11 +223,8 @@ pub(crate) async fn find(instance: &Instance, attempt: &Attempt) -> Result<Found
         let is_other = before.is_some() && topic.id.as_deref() != before;
         return Ok(if is_other { Found::Absent } else { Found::Ours(observed) });
     }
-    let is_as_planned =
-        |name: &str, now: i64| attempt.planned.get(name).and_then(Value::as_int).is_none_or(|planned| planned == now);
     let is_ours = attempt.lost_call.as_ref().is_some_and(|lost| instance.marks.may_be_ours(attempt, lost))
-        && is_as_planned("partitions", topic.partitions)
-        && is_as_planned("replicationFactor", topic.replicas);
+        && is_as_planned(&attempt.planned, &topic);
     let observed = Observed { private: Private::clone(&private_of(&topic)), ..observed };
     Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
 }

@@ -41,7 +41,8 @@ pub(crate) async fn validate(instance: &Instance, planned: &Attributes) -> Vec<F
     if let Some(known) = known.filter(|_| reported) {
         config.retain(|key, _| known.contains(key));
     }
-    let asked = instance.creating(name);
+    // Brokers only check it: whatever they say, nothing happened.
+    let asked = Asked { changes: false, ..instance.creating(name) };
     match instance.admin.create_topic(&new_topic(name, planned, &config), true).await {
         Ok(_) => {}
         Err(failure) if failure.code() == Some(Code::TOPIC_EXISTS) => {
@@ -98,7 +99,7 @@ async fn change(
     planned: &Attributes,
     config: &BTreeMap<String, String>,
 ) -> Vec<Finding> {
-    let asked = instance.changing(name);
+    let asked = Asked { changes: false, ..instance.changing(name) };
     let topic = match instance.admin.topic(name).await {
         Ok(Some(topic)) => topic,
         Ok(None) => return Vec::new(),

@@ -1,0 +1,23 @@
+//! Consumer groups: which there are.
+
+use super::Admin;
+use super::topics::refused;
+use crate::failure::Failure;
+use kafka_protocol::messages::ListGroupsRequest;
+use std::collections::BTreeSet;
+
+impl Admin {
+    /// The ids of all consumer groups that who asks may see. Each broker knows those that it coordinates.
+    ///
+    /// # Errors
+    /// When a broker does not tell its own.
+    pub(crate) async fn group_ids(&self) -> Result<BTreeSet<String>, Failure> {
+        let mut ids = BTreeSet::new();
+        for address in self.cluster.brokers().await? {
+            let answer = self.cluster.ask_at(&address, &ListGroupsRequest::default()).await?;
+            refused(answer.error_code, None, answer.throttle_time_ms)?;
+            ids.extend(answer.groups.iter().map(|group| group.group_id.to_string()));
+        }
+        Ok(ids)
+    }
+}
