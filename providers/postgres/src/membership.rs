@@ -13,6 +13,11 @@ use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError};
 /// What stands for a membership that was there before us.
 const MEMBER: &str = "MEMBER";
 
+/// True when the role was a member before us: it stays one.
+pub(crate) fn was_there(memory: &Memory) -> bool {
+    memory.preexisting.contains(MEMBER)
+}
+
 /// Reads memberships.
 pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
     let roles: Vec<&str> = wanted.iter().map(|wanted| wanted.target.name(0)).collect();
@@ -82,7 +87,7 @@ pub(crate) async fn delete(work: &Work, target: &Target, memory: &Memory) -> Res
     let client = work.look().await?;
     let wanted = Wanted::anything(target.clone());
     let is_there = observe(client, std::slice::from_ref(&wanted)).await?.iter().any(Option::is_some);
-    if !is_there || memory.preexisting.contains(MEMBER) {
+    if !is_there || was_there(memory) {
         return Ok(());
     }
     work.execute(&format!("REVOKE {} FROM {}", quote(target.name(0)), quote(target.name(1)))).await?;

@@ -1,11 +1,13 @@
 //! What the provider declares: its settings, its resource types and its lookups.
 
+use crate::attributes::texts;
 use crate::blueprints::BLUEPRINTS;
 use crate::identity::identity;
 use crate::lookup::lookups;
+use crate::session::private::Kept;
 use crate::sql_type::sql_type;
 use std::time::Duration;
-use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Timeouts, Value};
+use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ProviderSchema, ResourceType, Timeouts, Value};
 
 /// The schema of the provider.
 #[must_use]
@@ -229,7 +231,8 @@ fn role_grant() -> ResourceType {
         &["role", "granteeType", "grantee"],
         Object(attributes),
     );
-    ResourceType { updatable: false, ..remote(ty) }
+    let is_borrowed = |_: &Map, private: &Private| !Kept::of(private).preexisting.is_empty();
+    ResourceType { updatable: false, is_borrowed, ..remote(ty) }
 }
 
 fn grant() -> ResourceType {
@@ -252,12 +255,17 @@ fn grant() -> ResourceType {
         Attribute::new("grantOption", AttributeType::Bool, "The role may pass them on.").default_value(false),
         id(),
     ];
-    remote(ResourceType::new(
+    let ty = ResourceType::new(
         "snowflake_grant",
         "The privileges that a role has on an object.",
         &["role", "objectType", "object"],
         Object(attributes),
-    ))
+    );
+    let is_borrowed = |recorded: &Map, private: &Private| {
+        let before = Kept::of(private).preexisting;
+        !before.is_empty() && texts(recorded, "privileges").iter().all(|privilege| before.contains(privilege))
+    };
+    ResourceType { is_borrowed, ..remote(ty) }
 }
 
 fn tag() -> ResourceType {

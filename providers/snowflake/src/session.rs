@@ -1,7 +1,7 @@
 //! The session: which function answers which call of which type.
 
 mod batch;
-mod private;
+pub(crate) mod private;
 
 use crate::attributes::text;
 use crate::client::Client;

@@ -84,6 +84,7 @@ pub(crate) fn resource_type() -> ResourceType {
         updatable: false,
         // Those who are to keep access are let in anew before they are kept out.
         can_coexist: true,
+        is_borrowed: |_, private| private.0 == PREEXISTING,
         timeouts: Timeouts { create: wait, update: wait, delete: wait, ..Timeouts::default() },
         ..ResourceType::new(NAME, "An entry of an access control list.", IDENTITY, attributes)
     }

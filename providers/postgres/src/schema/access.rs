@@ -1,6 +1,8 @@
 //! Roles, memberships and grants.
 
 use super::{empty, flag, id, name, names, settled, text};
+use crate::private::Memory;
+use crate::{grant, membership};
 use terrace_provider::{Object, ResourceType};
 
 pub(super) fn role() -> ResourceType {
@@ -21,7 +23,7 @@ pub(super) fn role() -> ResourceType {
 }
 
 pub(super) fn membership() -> ResourceType {
-    settled(ResourceType::new(
+    let ty = settled(ResourceType::new(
         "postgres_membership",
         "The membership of a role in another one.",
         &["role", "member"],
@@ -31,11 +33,12 @@ pub(super) fn membership() -> ResourceType {
             flag("admin", "The member may let others in.", false),
             id(),
         ]),
-    ))
+    ));
+    ResourceType { is_borrowed: |_, private| membership::was_there(&Memory::read(private)), ..ty }
 }
 
 pub(super) fn grant() -> ResourceType {
-    settled(ResourceType::new(
+    let ty = settled(ResourceType::new(
         "postgres_grant",
         "Privileges of one role on one object.",
         &["database", "objectType", "object", "role"],
@@ -55,5 +58,12 @@ pub(super) fn grant() -> ResourceType {
             flag("grantOption", "The role may give them to others.", false),
             id(),
         ]),
-    ))
+    ));
+    ResourceType {
+        is_borrowed: |recorded, private| {
+            let before = Memory::read(private).preexisting;
+            !before.is_empty() && grant::is_whole(recorded, &before)
+        },
+        ..ty
+    }
 }
