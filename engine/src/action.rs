@@ -131,6 +131,8 @@ pub enum Reason {
     RolledBack,
     /// It was there before, and is somebody else's.
     Borrowed,
+    /// It lets somebody in whom nobody asked terrace to let in, and the environment says that such access goes.
+    Foreign,
 }
 
 impl Reason {
@@ -161,6 +163,7 @@ impl Reason {
             Self::Imported => "is imported",
             Self::RolledBack => "is not in what was recorded then",
             Self::Borrowed => "was there before, and stays",
+            Self::Foreign => "foreign: others gave that access",
         }
     }
 

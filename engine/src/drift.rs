@@ -4,6 +4,8 @@
 //! taken in silently is told here. Rows whose last step is in doubt are left to plans and recovery: that there are some
 //! is an error, for what is recorded of them is not what was done.
 
+mod foreign;
+
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::diff::differences;
@@ -41,6 +43,21 @@ pub enum DriftKind {
     Deleted,
     /// It was deleted, and another one was made in its place.
     Recreated,
+    /// Others let somebody in whom nothing recorded lets in: the attributes are `principal` and `privilege`.
+    Foreign,
+}
+
+impl DriftItem {
+    /// Who was let in by others, and to do what: `foreign: User:ada READ`.
+    #[must_use]
+    pub fn foreign(&self) -> Option<String> {
+        let observed = |name: &str| {
+            let attribute = self.attributes.iter().find(|attribute| attribute.path.first_key() == Some(name))?;
+            attribute.observed.as_ref().and_then(Value::as_str)
+        };
+        let words = || Some(format!("foreign: {} {}", observed("principal")?, observed("privilege")?));
+        if self.kind == DriftKind::Foreign { words() } else { None }
+    }
 }
 
 /// A difference between what is recorded and what was found; an absent side is `None`.
@@ -62,6 +79,7 @@ impl DriftKind {
             Self::Changed => "changed",
             Self::Deleted => "deleted",
             Self::Recreated => "recreated",
+            Self::Foreign => "foreign",
         }
     }
 }
@@ -77,6 +95,7 @@ pub async fn detect(
     stack: &StackId,
     selection: &Selection,
 ) -> Result<(Vec<DriftItem>, Vec<Diagnostic>), PlanFailure> {
+    let accessible = foreign::accessible(planner, stack).await?;
     let options = Options { refresh: true, ..planner.options.clone() };
     let planner = Planner { options: &options, ..*planner };
     let mut diagnostics = Vec::new();
@@ -89,6 +108,7 @@ pub async fn detect(
         diagnostics.retain(|diagnostic| diagnostic.code != refresh::INTERRUPTED);
         let open = planner.store.open_intents(stack, &selection).await?;
         diagnostics.extend(open.iter().filter(|open| open.is_orphaned).map(|open| in_doubt(stack, &open.intent)));
+        let let_in = foreign::let_in(&planner, stack, &loaded, &accessible, &mut diagnostics).await?;
         let current = loaded.rows.into_iter().filter(|(address, _)| !loaded.in_doubt.contains_key(address));
         let deposed = loaded.deposed.into_iter().filter(|(_, deposed)| deposed.in_doubt.is_none());
         let rows = current.map(|(address, row)| ((address, None), row));
@@ -97,6 +117,7 @@ pub async fn detect(
         // What a resource left over comes after what it is now.
         found.sort_by(|one, other| (&one.address, &one.deposed).cmp(&(&other.address, &other.deposed)));
         items.extend(found);
+        items.extend(let_in);
     }
     Ok((items, diagnostics))
 }

@@ -17,6 +17,7 @@ mod deferral;
 mod deposed;
 pub(crate) mod doubt;
 pub mod file;
+pub mod foreign;
 mod hidden;
 pub(crate) mod ignored;
 mod import;

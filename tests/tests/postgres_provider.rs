@@ -182,6 +182,51 @@ fn a_storage_area_and_its_port_live_through_everything() {
 }
 
 #[test]
+fn access_that_others_gave_is_told_and_taken_away_where_the_environment_says_so() {
+    let world = World::new();
+    world.apply();
+    for who in ["a", "b", "c", "x", "y", "z"] {
+        world.execute(&format!("CREATE ROLE \"$db_{who}\""));
+    }
+    let set = |who: &[&str]| {
+        let who: Vec<String> = who.iter().map(|who| format!("group:{}_{who}", world.database)).collect();
+        let words = ["acl", "set", "product.yaml", "port"].into_iter().chain(who.iter().map(String::as_str));
+        world.run(words.chain(["--auto-approve"])).done()
+    };
+    let readers = || -> String {
+        let prefix = format!("{}_", world.database);
+        world.query(READERS).iter().map(|name| name.strip_prefix(&prefix).unwrap().to_owned()).collect()
+    };
+    set(&["a", "b"]);
+    for who in ["x", "y", "z"] {
+        world.execute(&format!("GRANT \"$db_orders_1_orders_view_access\" TO \"$db_{who}\""));
+    }
+    let plan = world.run(["plan", "product.yaml"]).done();
+    for who in ["x", "y", "z"] {
+        plan.says(&format!("foreign: {}_{who}", world.database));
+    }
+    plan.says("No changes.");
+    world.run(["drift", "product.yaml"]).with_code(2).says(&format!("foreign: {}_z role", world.database));
+    set(&["b", "c"]);
+    assert_eq!(readers(), "bcxyz");
+    let settings = world
+        .project
+        .read("terrace.yaml")
+        .replace("  production:\n", "  production:\n    settings: {access: {foreign: revoke}}\n");
+    world.project.write("terrace.yaml", &settings);
+    world.run(["plan", "product.yaml"]).done().says("0 to add, 0 to change, 3 to destroy");
+    set(&["c", "a", "x"]);
+    assert_eq!(readers(), "acx");
+    world.is_settled();
+    world.run(["drift", "product.yaml"]).done();
+    set(&[]);
+    assert_eq!(readers(), "");
+    world.execute("GRANT \"$db_orders_1_orders_view_access\" TO \"$db_y\"");
+    world.apply();
+    assert_eq!(readers(), "");
+}
+
+#[test]
 fn a_table_made_by_hand_is_told_back_and_taken_over_without_a_change() {
     let world = World::new();
     world.execute(

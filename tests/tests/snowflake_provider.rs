@@ -2,6 +2,7 @@
 //! blueprints, against the stand-in.
 
 mod faults; // every statement fails once before and once after its effect
+mod foreign; // access that others gave
 mod moving; // what an earlier provisioner made is taken over without a statement that changes anything
 mod reversed; // what somebody made by hand becomes part of a descriptor
 

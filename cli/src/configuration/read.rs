@@ -9,6 +9,7 @@ use std::path::Path;
 use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::Diagnostic;
+use terrace_engine::plan::foreign::ForeignAccess;
 use terrace_engine::source::SourceId;
 use terrace_engine::yaml::{self, Budget, Entry, Node, NodeKind};
 use terrace_provider::wrap::Limits;
@@ -96,7 +97,10 @@ pub(super) fn environment(name: &str, node: &Node, diagnostics: &mut Vec<Diagnos
     environment.is_data_loss_allowed = fields.is_true("allowDataLoss");
     if let Some(entry) = fields.optional("settings") {
         match entry.value.as_map() {
-            Some(_) => environment.settings = value_of(&entry.value),
+            Some(_) => {
+                access(&entry.value, fields.diagnostics);
+                environment.settings = value_of(&entry.value);
+            }
             None => fields.diagnostics.push(wrong_type("`settings`", "a map", &entry.value)),
         }
     }
@@ -114,6 +118,15 @@ pub(super) fn environment(name: &str, node: &Node, diagnostics: &mut Vec<Diagnos
     }
     fields.finish();
     Some(environment)
+}
+
+/// Checks what terrace itself reads of the settings: `access.foreign`.
+fn access(settings: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let access = settings.get("access").and_then(|access| Fields::open(access, "`access`", diagnostics));
+    if let Some(mut fields) = access {
+        fields.word("foreign", &ForeignAccess::WORDS);
+        fields.finish();
+    }
 }
 
 /// The key of an instance under which its provider stands.

@@ -253,3 +253,18 @@ fn what_the_server_cannot_be_told_is_refused_at_its_place() {
         assert!(told.iter().any(|line| line.contains(expected)), "{text}: {told:?}");
     }
 }
+
+#[test]
+fn what_becomes_of_access_that_others_gave_is_one_of_two_words() {
+    let settings = |access: &str| format!("environments: {{dev: {{settings: {{access: {access}}}}}}}\n");
+    let (_, told) = environment(&settings("{foreign: revoke}"), "dev", &[]);
+    assert_eq!(told, [] as [&str; 0]);
+    let (environment_read, told) = environment(&settings("{foreign: revok}"), "dev", &[]);
+    assert!(environment_read.is_none());
+    assert_eq!(
+        told,
+        ["terrace.yaml:1:51: `foreign` cannot be `revok`: expected `report` or `revoke` (did you mean `revoke`?)"]
+    );
+    let (_, told) = environment(&settings("{foreigners: report}"), "dev", &[]);
+    assert!(told.iter().any(|line| line.contains("did you mean `foreign`?")), "{told:?}");
+}

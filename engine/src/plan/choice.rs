@@ -228,6 +228,17 @@ pub(crate) enum LettingGo {
     Undeclared { components: BTreeSet<String>, named: Option<Vec<Selector>> },
     /// All of the components that go as a whole.
     Of(BTreeSet<String>),
+    /// Those that let somebody in, where a plan is about access alone.
+    Grants(GrantedShares),
+}
+
+/// What chosen components share because somebody has access to them: by component, the types of which nothing else of it
+/// is shared, or of which it is known what is.
+#[derive(Default)]
+pub(crate) struct GrantedShares {
+    pub(crate) types: BTreeMap<String, BTreeSet<String>>,
+    /// What is shared for another reason.
+    pub(crate) others: BTreeSet<(String, Address)>,
 }
 
 impl LettingGo {
@@ -253,6 +264,10 @@ impl LettingGo {
                 is_chosen && named.as_ref().is_none_or(|named| named.iter().any(|selector| selector.covers(address)))
             }
             Self::Of(components) => components.contains(component),
+            Self::Grants(GrantedShares { types, others }) => {
+                types.get(component).is_some_and(|types| types.contains(&address.ty))
+                    && !others.iter().any(|(of, other)| of == component && other == address)
+            }
         }
     }
 }

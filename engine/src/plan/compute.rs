@@ -5,6 +5,7 @@ use super::choice::{Choice, LettingGo};
 use super::components::{
     compiled_components, follow_components, left_behind, not_deployed, order_of, recorded_component,
 };
+use super::foreign::LetIn;
 use super::looking::Looking;
 pub use super::options::{Consent, Options};
 use super::seen::SeenRows;
@@ -200,7 +201,7 @@ impl Planner<'_> {
         compiled: &CompiledStack,
         mut found: others::Found,
         draft: &mut Draft,
-    ) -> Result<(StackPlan, LettingGo), PlanFailure> {
+    ) -> Result<(StackPlan, LettingGo, Vec<LetIn>), PlanFailure> {
         let Draft { shared, looking, seen, named, reads, diagnostics } = draft;
         let stack = &compiled.stack;
         let selection = self.selection();
@@ -216,7 +217,7 @@ impl Planner<'_> {
             Ok(order) => order,
             Err(found) => {
                 diagnostics.extend(found);
-                return Ok((StackPlan::empty(stack.clone()), LettingGo::Nothing));
+                return Ok((StackPlan::empty(stack.clone()), LettingGo::Nothing, Vec::new()));
             }
         };
         let mut recorded_components = recorded_components?;
@@ -249,6 +250,7 @@ impl Planner<'_> {
             Walk::new(self, compiled, choice, loaded, shared, looking, others, &recorded_components, &faults);
         walk.run(&order, diagnostics).await?;
         let walked = walk.finish(diagnostics).await?;
+        let lets_go = walked.granted_shares.map_or(lets_go, LettingGo::Grants);
         named.record(stack, walked.passed_over.iter());
         reads.extend(walked.reads);
         reads.extend(found.reads);
@@ -306,7 +308,7 @@ impl Planner<'_> {
             ..StackPlan::empty(stack.clone())
         };
         plan.output_reads = output_reads::of(self, compiled, &plan);
-        Ok((plan, lets_go))
+        Ok((plan, lets_go, walked.let_in))
     }
 
     async fn destroy_stack(&self, stack: &StackId, draft: &mut Draft) -> Result<(StackPlan, LettingGo), PlanFailure> {

@@ -3,8 +3,8 @@
 use super::StackPlan;
 use super::compute::{PlanFailure, Planner};
 use super::others::{self, OtherStacks};
-use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
-use super::walk::{planned_value, roots, urns};
+use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues, roots, urns};
+use super::walk::planned_value;
 use crate::access::Access;
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::{Diagnostic, has_errors};

@@ -44,7 +44,7 @@ type Object = (String, String, String);
 
 impl Managed {
     /// The resource that manages an object.
-    pub(super) async fn by(
+    pub(crate) async fn by(
         &self,
         planner: &Planner<'_>,
         ty: &str,

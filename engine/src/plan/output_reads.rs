@@ -3,7 +3,7 @@
 
 use super::compute::Planner;
 use super::others::{references, split, stack_of};
-use super::walk::urns;
+use super::scope::urns;
 use super::{ComponentPlan, Part, StackPlan};
 use crate::address::StackId;
 use crate::compile::CompiledStack;

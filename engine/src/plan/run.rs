@@ -2,6 +2,7 @@
 
 use super::choice::LettingGo;
 use super::compute::{Computed, Draft, PlanFailure, Planner};
+use super::foreign::LetIn;
 use super::looking::Declared;
 use super::others::{self, StackOrder};
 use super::{Mode, Origin, StackPlan, replacement};
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Planned {
     plan: StackPlan,
     lets_go: LettingGo,
+    let_in: Vec<LetIn>,
     diagnostics: Vec<Diagnostic>,
     reads: Vec<Read>,
 }
@@ -31,16 +33,18 @@ impl Planner<'_> {
         draft.diagnostics.extend(refused);
         let mut declared = Declared::of(stacks);
         let planned = self.plan_in_order(stacks, &mut declared, &mut draft).await?;
-        let (mut plans, mut letting_go) = (Vec::new(), Vec::new());
+        let (mut plans, mut letting_go, mut let_in) = (Vec::new(), Vec::new(), Vec::new());
         for mut one in planned.into_values() {
             draft.looking.check(&mut declared, &one.plan.stack, &mut one.diagnostics);
             draft.diagnostics.extend(one.diagnostics);
             draft.reads.extend(one.reads);
             plans.push(one.plan);
             letting_go.push(one.lets_go);
+            let_in.push(one.let_in);
         }
         draft.looking.record_reads(stacks, self.options.is_partial(), &mut plans);
         self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
+        self.settle_foreign(&mut plans, let_in, &mut draft).await?;
         draft.looking.record_order(&mut declared, self.options.is_partial(), &mut plans);
         draft.named.check(self, &plans, &mut draft.diagnostics);
         replacement::order(self.registry, &mut plans, &mut draft.diagnostics);
@@ -101,15 +105,16 @@ impl Planner<'_> {
         let read = std::mem::take(&mut draft.reads);
         let functions = self.functions.of_stack();
         let within = Planner { functions: &functions, ..*self };
-        let (plan, lets_go) = if within.options.refresh_only {
-            within.observe_stack(stack, draft).await?
+        let (plan, lets_go, let_in) = if within.options.refresh_only {
+            let (plan, lets_go) = within.observe_stack(stack, draft).await?;
+            (plan, lets_go, Vec::new())
         } else {
             let found = others::find(&within, stack, run, before, &mut draft.diagnostics).await?;
             within.plan_stack(stack, found, draft).await?
         };
         let diagnostics = std::mem::replace(&mut draft.diagnostics, told);
         let reads = std::mem::replace(&mut draft.reads, read);
-        Ok(Planned { plan, lets_go, diagnostics, reads })
+        Ok(Planned { plan, lets_go, let_in, diagnostics, reads })
     }
 
     /// Forgets what was planned of stacks that are planned again, and of those that were planned by what they plan, which

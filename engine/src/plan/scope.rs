@@ -1,9 +1,10 @@
 //! What expressions see while a plan is made: facts of the component, values of what was planned before.
 
+use super::compute::Environment;
 use super::others::OtherStacks;
 use crate::address::InstanceKey;
-use crate::compile::REQUEST;
 use crate::compile::facts::there;
+use crate::compile::{CompiledStack, REQUEST};
 use crate::diagnostic::{did_you_mean, first_of};
 use crate::expression::{Missing, ReferenceStep, Scope, descend};
 use crate::quick::QuickMap;
@@ -217,4 +218,26 @@ fn unknown_root(root: &str, facts: &Facts) -> Missing {
 
 fn plain(message: &str) -> Missing {
     Missing { message: message.to_owned(), hint: None }
+}
+
+/// Keys of components by URN.
+pub(super) fn urns(compiled: &CompiledStack) -> HashMap<String, String> {
+    let components = compiled.components.iter();
+    components.filter_map(|component| Some((component.id.clone()?, component.key.clone()))).collect()
+}
+
+/// The variables that are the same for all components.
+pub(super) fn roots(environment: &Environment, compiled: &CompiledStack) -> Map {
+    [
+        ("product", compiled.product.clone()),
+        (REQUEST, compiled.request.clone()),
+        ("environment", Value::from(environment.name.as_str())),
+        ("stack", Value::from(compiled.stack.name.as_str())),
+        ("settings", environment.settings.clone()),
+        ("vars", Value::Map(compiled.variables.clone())),
+        ("locals", Value::Map(compiled.locals.clone())),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
 }

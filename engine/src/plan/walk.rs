@@ -7,6 +7,7 @@ mod deferral;
 mod dependencies;
 mod ending;
 mod expand;
+mod foreign;
 pub(crate) mod lookups;
 mod offline;
 mod prepare;
@@ -16,20 +17,21 @@ mod standing;
 mod transitions;
 mod triggered;
 
-use super::choice::Choice;
+use super::choice::{Choice, GrantedShares};
 use super::components::{RecordedComponent, order_of};
-use super::compute::{Environment, PlanFailure, Planner};
+use super::compute::{PlanFailure, Planner};
+use super::foreign::LetIn;
 use super::looking::Looking;
 use super::others::OtherStacks;
 use super::ours::Managed;
 use super::outputs::PlannedOutput;
 use super::refresh::Loaded;
 use super::resource::{self, Wanted};
-use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
+use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues, roots, urns};
 use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
 use super::{Change, Deferred, DeferredChange, Lookup, PlannedCheck, SharedName};
 use crate::address::{Address, InstanceKey};
-use crate::compile::{CompiledComponent, CompiledStack, REQUEST};
+use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, Visit, names};
@@ -40,7 +42,7 @@ use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
-use terrace_provider::{Attributes, Map, ResourceType, Session, Value};
+use terrace_provider::{Attributes, ResourceType, Session, Value};
 
 /// Variables that a saved plan evaluates from what it does, instead of keeping their values.
 pub(crate) const KEPT_ROOTS: &[&str] = &["resources", "components", "data", "stacks", "self"];
@@ -54,6 +56,10 @@ pub(crate) struct Walked {
     pub(crate) lookups: Vec<Lookup>,
     pub(crate) checks: Vec<PlannedCheck>,
     pub(crate) reads: Vec<Read>,
+    /// Who is let in to what the `acl` of components lets somebody in to.
+    pub(crate) let_in: Vec<LetIn>,
+    /// What components share because of who has access, where the plan is about that alone.
+    pub(crate) granted_shares: Option<GrantedShares>,
     /// What is left for another apply.
     pub(crate) deferred: Vec<DeferredChange>,
     /// Components that have parts which are deferred; true for those of which all is.
@@ -97,6 +103,7 @@ pub(crate) struct Walk<'a, 'p> {
     /// Where rows are recorded that nothing is done about because of what is deferred.
     left: Vec<Address>,
     passed_over: Vec<Address>,
+    let_in: Vec<LetIn>,
 }
 
 /// What the walk knows of one component.
@@ -191,6 +198,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             recorded_order: if planner.options.allow_deferral { order_of(recorded) } else { BTreeMap::new() },
             left: Vec::new(),
             passed_over: Vec::new(),
+            let_in: Vec::new(),
         }
     }
 
@@ -227,6 +235,9 @@ impl<'a, 'p> Walk<'a, 'p> {
             true => None,
             false => self.plan_block(block, declaration, diagnostics).await?,
         };
+        if value.is_some() {
+            self.ask_who_is_let_in(block, declaration, before..self.changes.len(), diagnostics).await;
+        }
         let made = self.changes.get(before..).unwrap_or_default();
         self.looking.add(self.planner.registry, (&self.compiled.stack, block), made.iter());
         if let Some(part) = self.parts.get_mut(block.component) {
@@ -475,26 +486,4 @@ pub(super) fn planned_value(ty: &ResourceType, change: Option<&Change>) -> Value
 /// Attributes as expressions see them: every attribute of the schema, null where there is none.
 pub(crate) fn attributes_value(ty: &ResourceType, attributes: &Attributes) -> Value {
     ty.attributes.names().map(|name| (name.to_owned(), attributes.get(name).cloned().unwrap_or_default())).collect()
-}
-
-/// Keys of components by URN.
-pub(super) fn urns(compiled: &CompiledStack) -> HashMap<String, String> {
-    let components = compiled.components.iter();
-    components.filter_map(|component| Some((component.id.clone()?, component.key.clone()))).collect()
-}
-
-/// The variables that are the same for all components.
-pub(super) fn roots(environment: &Environment, compiled: &CompiledStack) -> Map {
-    [
-        ("product", compiled.product.clone()),
-        (REQUEST, compiled.request.clone()),
-        ("environment", Value::from(environment.name.as_str())),
-        ("stack", Value::from(compiled.stack.name.as_str())),
-        ("settings", environment.settings.clone()),
-        ("vars", Value::Map(compiled.variables.clone())),
-        ("locals", Value::Map(compiled.locals.clone())),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
 }

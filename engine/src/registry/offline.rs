@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use std::sync::Arc;
 use terrace_provider::{
-    Attempt, Attributes, Call, Found, Observed, Planned, Provider, ProviderError, ProviderSchema, Recorded,
+    Attempt, Attributes, Call, Found, Grantee, Observed, Planned, Provider, ProviderError, ProviderSchema, Recorded,
     ResourceType, Session, Settings, Value,
 };
 use tokio::sync::OnceCell;
@@ -64,6 +64,10 @@ impl Session for Nowhere {
 
     async fn import(&self, _ty: &ResourceType, _id: &str) -> Result<Option<Observed>, ProviderError> {
         Ok(None)
+    }
+
+    async fn grantees(&self, _ty: &ResourceType, _accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
+        Ok(Vec::new())
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {

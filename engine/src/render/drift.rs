@@ -43,6 +43,10 @@ pub fn human(stacks: &[StackId], items: &[DriftItem]) -> String {
             let _ = writeln!(text, "stack {}  (recorded → found)\n", visible(&item.stack.to_string()));
         }
         let _ = writeln!(text, "  {} {}   {}", sign(item.kind), visible(&name_of(item)), item.kind.word());
+        if let Some(foreign) = item.foreign() {
+            let _ = writeln!(text, "      {}", visible(&foreign));
+            continue;
+        }
         for line in lines(item, Style::COMPACT) {
             let indent = " ".repeat(4 * line.depth);
             let sign = line.mark.sign().map(|sign| format!("{sign} ")).unwrap_or_default();
@@ -71,6 +75,7 @@ pub(super) const fn sign(kind: DriftKind) -> &'static str {
         DriftKind::Changed => Action::Update.sign(),
         DriftKind::Deleted => Action::Delete.sign(),
         DriftKind::Recreated => Action::Replace.sign(),
+        DriftKind::Foreign => Action::Create.sign(),
     }
 }
 

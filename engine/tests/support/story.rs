@@ -51,6 +51,8 @@ pub struct Story {
     /// By instance.
     pub limits: BTreeMap<String, Limits>,
     pub cancel: CancellationToken,
+    /// Of the environment.
+    pub settings: terrace_provider::Value,
     /// Texts of blueprints.
     pub blueprints: Vec<&'static str>,
     /// The data product as it was provisioned last, as it is sent beside a descriptor.
@@ -77,9 +79,14 @@ impl Story {
             parallelism: 4,
             limits: BTreeMap::new(),
             cancel: CancellationToken::new(),
+            settings: terrace_provider::Value::Map(terrace_provider::Map::default()),
             blueprints: Vec::new(),
             latest: None,
         }
+    }
+
+    fn environment(&self) -> Environment {
+        Environment { name: "test".to_owned(), settings: self.settings.clone(), ..Environment::default() }
     }
 
     pub fn remote(&self) -> MutexGuard<'_, Remote> {
@@ -156,7 +163,7 @@ impl Story {
             return (None, diagnostics, sources);
         }
         let functions = Functions::default();
-        let environment = test_environment();
+        let environment = self.environment();
         let (library, found) = self.library(&mut sources);
         diagnostics.extend(found);
         let latest_enriched = self.latest.map(|text| sources.add("latest.yaml", text));
@@ -196,7 +203,7 @@ impl Story {
 
     fn setting(&self, sources: Sources) -> Setting {
         let functions = Functions::default();
-        Setting { registry: self.registry(), functions, environment: test_environment(), sources }
+        Setting { registry: self.registry(), functions, environment: self.environment(), sources }
     }
 
     /// Plans a descriptor, errors included.
@@ -380,10 +387,6 @@ impl Story {
         }
         rows
     }
-}
-
-fn test_environment() -> Environment {
-    Environment { name: "test".to_owned(), ..Environment::default() }
 }
 
 /// Diagnostics as lines: place, message, hint.

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DryRun, ErrorKind, Finding, Found, Lookup, Object,
-    Observed, Planned, PlannedChange, Private, ProposedChange, Provider, ProviderError, ProviderSchema, Recorded,
-    ResourceType, Session, Settings, Value,
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DryRun, ErrorKind, Finding, Found, Grantee,
+    Lookup, Object, Observed, Planned, PlannedChange, Private, ProposedChange, Provider, ProviderError, ProviderSchema,
+    Recorded, ResourceType, Session, Settings, Value,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -136,6 +136,14 @@ impl World {
                 attributes(),
             )
         };
+        let mut of_role = attributes();
+        of_role.0.push(Attribute::new("role", AttributeType::String, "What it lets in to.").required().replaces());
+        let grant = ResourceType {
+            settle: Duration::ZERO,
+            can_coexist: true,
+            grantee: &["key"],
+            ..ResourceType::new("world_grant", "A thing that lets somebody in.", &["key", "role"], of_role)
+        };
         let told = ResourceType {
             settle: Duration::ZERO,
             readable: false,
@@ -146,7 +154,7 @@ impl World {
             name: "world",
             version: provider_version,
             doc: "A world for tests.",
-            resources: vec![thing, data, slow, note, told, borrowed],
+            resources: vec![thing, data, slow, note, told, borrowed, grant],
             lookups: vec![Lookup {
                 name: "world_thing",
                 doc: "Looks at a thing.",
@@ -310,7 +318,8 @@ fn lied(mut observed: Observed) -> Observed {
 }
 
 fn observed(attributes: &Attributes) -> Observed {
-    let identity = [("key".to_owned(), Value::from(key(attributes)))].into_iter().collect();
+    let names = ["key", "role"].into_iter().filter_map(|name| Some((name.to_owned(), attributes.get(name)?.clone())));
+    let identity: Attributes = names.collect();
     Observed { identity, attributes: attributes.clone(), private: Private::default() }
 }
 
@@ -432,6 +441,20 @@ impl Session for Connected {
         let remote = self.remote.lock().unwrap();
         let found = remote.seen.get(&key).or_else(|| remote.objects.get(&key)).cloned();
         found.ok_or_else(|| ProviderError::new(ErrorKind::NotFound, format!("there is no thing `{key}`")))
+    }
+
+    async fn grantees(&self, _ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
+        let roles: Vec<&str> = accesses.iter().filter_map(|access| access.get("role")?.as_str()).collect();
+        self.ask(format!("grantees of {}", roles.join(", "))).await?;
+        let remote = self.remote.lock().unwrap();
+        let role = |object: &Attributes| object.get("role").and_then(Value::as_str).map(str::to_owned);
+        let of_role = remote.objects.values().filter(|it| role(it).is_some_and(|role| roles.contains(&role.as_str())));
+        let grantee = |object: &Attributes| Grantee {
+            principal: key(object),
+            privilege: "READ".to_owned(),
+            grant: observed(object),
+        };
+        Ok(of_role.map(grantee).collect())
     }
 
     async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

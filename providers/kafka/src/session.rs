@@ -8,8 +8,8 @@ use crate::resources::{Instance, acl, lookup, streams, subject, topic};
 use async_trait::async_trait;
 use terrace_provider::provider::{Batch, DryRun};
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError,
-    Recorded, ResourceType, Session, Settings,
+    Attempt, Attributes, Call, DataAmount, Found, Grantee, Observed, Planned, PlannedChange, ProposedChange,
+    ProviderError, Recorded, ResourceType, Session, Settings,
 };
 use tokio::sync::OnceCell;
 
@@ -134,6 +134,13 @@ impl Session for KafkaSession {
                 let message = format!("a `{}` cannot be imported: nothing of it is in a cluster", ty.name);
                 Err(ProviderError::invalid(None, message).solution("apply it instead: it makes nothing"))
             }
+        }
+    }
+
+    async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
+        match Kind::of(ty)? {
+            Kind::Acl => acl::grantees(&self.instance, accesses).await,
+            other => Err(ProviderError::bug(format!("{other:?} lets nobody in"))),
         }
     }
 

@@ -118,3 +118,38 @@ async fn who_may_not_is_told_what_to_ask_for() {
     let deleted = instance.session.delete(&instance.ty(TOPIC), &call(&Arc::default()), &made).await;
     assert_eq!(deleted.unwrap_err().solutions, needs("--operation Delete --topic 't'"));
 }
+
+#[tokio::test]
+async fn everybody_who_has_the_very_same_access_is_told() {
+    let brokers = Brokers::start().await;
+    let (instance, topic) = (brokers.instance().await, unique("read"));
+    let with = |more: Json| {
+        let mut entry = reader(&topic, "User:ada");
+        entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        entry
+    };
+    let mut made = Vec::new();
+    for entry in [
+        with(json!({})),
+        with(json!({"principal": "User:bob", "host": "10.0.0.1"})),
+        with(json!({"principal": "User:writer", "operation": "WRITE"})),
+        with(json!({"principal": "User:kept-out", "permission": "DENY"})),
+        with(json!({"principal": "User:wide", "patternType": "PREFIXED"})),
+        with(json!({"principal": "User:other", "resourceName": unique("other")})),
+    ] {
+        made.push(instance.create(ACL, entry).await);
+    }
+    let ty = instance.ty(ACL);
+    let access = ty.access_of(&made[0].attributes).unwrap();
+    let told = instance.session.grantees(&ty, std::slice::from_ref(&access)).await.unwrap();
+    let words: Vec<String> = told.iter().map(|it| format!("{} {}", it.principal, it.privilege)).collect();
+    assert_eq!(words, ["User:ada READ", "User:bob from 10.0.0.1 READ"]);
+    // What is told is what keeps them out.
+    let taken = recorded(&attributes(json!({})), told.into_iter().next().unwrap().grant);
+    assert_eq!(taken.identity, made[0].identity);
+    instance.delete(ACL, &taken).await;
+    assert!(instance.read(ACL, &made[0]).await.is_none());
+    for entry in &made[1..] {
+        instance.delete(ACL, entry).await;
+    }
+}

@@ -40,6 +40,18 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
     Ok(answers)
 }
 
+/// Everybody who is a member of roles, but for whoever asks: from version 16 on who makes a role is a member of it.
+pub(crate) async fn members(client: &Client, roles: &[&str]) -> Result<Vec<(String, String, bool)>, Failure> {
+    let sql = "SELECT r.rolname::text, u.rolname::text, bool_or(m.admin_option)
+               FROM pg_auth_members m
+               JOIN pg_roles r ON r.oid = m.roleid
+               JOIN pg_roles u ON u.oid = m.member
+               WHERE r.rolname = ANY($1::text[]::name[]) AND u.rolname <> current_user
+               GROUP BY 1, 2 ORDER BY 1, 2";
+    let rows = query(client, sql, &[&roles]).await?;
+    rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))).collect()
+}
+
 /// Remembers that it was there before: what is taken over so stays when its row goes.
 pub(crate) fn preexists(memory: &mut Memory) {
     memory.preexisting.insert(MEMBER.to_owned());

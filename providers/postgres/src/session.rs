@@ -11,15 +11,15 @@ use crate::private::Memory;
 use crate::rights::{Operation, statement};
 use crate::seen::{Seen, Wanted};
 use crate::server::Server;
-use crate::{database, grant, index, lookup, namespace, role, table, view};
+use crate::{database, grant, index, lookup, membership, namespace, role, table, view};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::{Batch, DryRun};
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError,
-    Recorded, ResourceType, Session, Value,
+    Attempt, Attributes, Call, DataAmount, Found, Grantee, Map, Observed, Planned, PlannedChange, ProposedChange,
+    ProviderError, Recorded, ResourceType, Session, Value,
 };
 
 /// One configured instance: a server, as one user.
@@ -185,6 +185,28 @@ impl Session for PostgresSession {
         let target = lookup::target(name, arguments)?;
         let wanted = self.looked_up(target.clone());
         lookup::answer(&self.server, &wanted, arguments).await.map_err(|failure| self.cannot_read(failure, &target))
+    }
+
+    async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
+        let role = |access: &Attributes| access.get("role").and_then(Value::as_str).map(str::to_owned);
+        let roles: Vec<String> = accesses.iter().filter_map(role).collect();
+        let Some(first) = roles.first() else { return Ok(Vec::new()) };
+        let all = async {
+            let client = self.server.client(None).await?;
+            membership::members(&client, &roles.iter().map(String::as_str).collect::<Vec<_>>()).await
+        };
+        let about = Target { kind: Kind::Role, names: vec![first.clone()] };
+        let members = all.await.map_err(|failure| self.cannot_read(failure, &about))?;
+        let grantee = |(role, member, admin): (String, String, bool)| {
+            let names = [("role", role.clone()), ("member", member.clone())];
+            let names: Attributes = names.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            let target = Target::of(ty, &names)?;
+            let attributes = Map::from_iter([("admin".to_owned(), admin.into())]);
+            let seen = Seen::plain(attributes, &Wanted::anything(target.clone()));
+            let grant = observed(ty, &target, seen, None);
+            Ok(Grantee { principal: member, privilege: format!("role {role}"), grant })
+        };
+        members.into_iter().map(grantee).collect()
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

@@ -104,6 +104,13 @@ pub trait Session: Send + Sync {
         Err(ProviderError::bug(format!("there is no lookup `{name}`")))
     }
 
+    /// Everybody who is let in as resources let somebody in whose [`ResourceType::access_of`] is one of these, whoever did
+    /// that; asked of types that have a [`ResourceType::grantee`]. Whom the instance itself works as is nobody to tell of,
+    /// and nobody is let in to what is not there.
+    async fn grantees(&self, ty: &ResourceType, _accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
+        Err(ProviderError::bug(format!("{} does not tell who is let in", ty.name)))
+    }
+
     /// How much data the recorded object holds, before a change destroys it. What cannot be counted is `Unknown`.
     async fn count_data(&self, _ty: &ResourceType, _prior: &Recorded) -> Result<DataAmount, ProviderError> {
         Ok(DataAmount::Unknown)
@@ -209,6 +216,17 @@ pub enum Found {
     Pending(String),
     /// It cannot be told.
     Unknown,
+}
+
+/// Somebody who is let in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grantee {
+    /// Who, in the technology's words: `User:ada`.
+    pub principal: String,
+    /// What they may do, in the technology's words: `READ`.
+    pub privilege: String,
+    /// What lets them in, as a resource of the type that was asked for: [`Session::delete`] keeps them out.
+    pub grant: Observed,
 }
 
 /// How much data an object holds.

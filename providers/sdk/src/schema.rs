@@ -101,6 +101,9 @@ pub struct ResourceType {
     pub state_only: bool,
     /// Objects can be read; a type that cannot be is never refreshed.
     pub readable: bool,
+    /// Of an object that lets somebody in: the attributes that say whom. [`crate::Session::grantees`] tells who else was let
+    /// in to the same thing by others; empty where it cannot.
+    pub grantee: &'static [&'static str],
     /// A change can be made in place at all; without, every change replaces.
     pub updatable: bool,
     /// Two generations of an object may exist at once (create before destroy).
@@ -131,6 +134,7 @@ impl ResourceType {
             only_empty: None,
             state_only: false,
             readable: true,
+            grantee: &[],
             updatable: true,
             can_coexist: false,
             timeouts: Timeouts::default(),
@@ -147,6 +151,18 @@ impl ResourceType {
             Some(((*name).to_owned(), value.clone()))
         };
         self.identity.iter().map(part).collect()
+    }
+
+    /// What an object that lets somebody in lets them in to: its identity without whom. `None` while that is not known, and
+    /// of a type that lets nobody in.
+    #[must_use]
+    pub fn access_of(&self, attributes: &Map) -> Option<Map> {
+        let part = |name: &&str| {
+            let value = attributes.get(*name).filter(|value| !value.has_unknown() && !value.is_null())?;
+            Some(((*name).to_owned(), value.revealed()))
+        };
+        let names = self.identity.iter().filter(|name| !self.grantee.contains(name));
+        if self.grantee.is_empty() { None } else { names.map(part).collect() }
     }
 
     /// Why an object of these attributes is not deleted while it holds anything, and what helps.

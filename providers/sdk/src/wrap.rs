@@ -15,8 +15,8 @@ pub use limits::{Limits, Rate, TypeLimits};
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::provider::{DryRun, Planned, READS_AT_ONCE};
 use crate::{
-    Attempt, Attributes, Call, DataAmount, ErrorKind, Found, Observed, Provider, ProviderError, Recorded, ResourceType,
-    Session, Settings,
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Found, Grantee, Observed, Provider, ProviderError, Recorded,
+    ResourceType, Session, Settings,
 };
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
@@ -323,6 +323,10 @@ impl Session for Guarded {
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
         self.ask("lookup", name, &About::Nothing, || self.session.lookup(name, arguments)).await
+    }
+
+    async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
+        self.ask("grantees", ty.name, &About::Nothing, || self.session.grantees(ty, accesses)).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

@@ -232,7 +232,7 @@ fn role_grant() -> ResourceType {
         Object(attributes),
     );
     let is_borrowed = |_: &Map, private: &Private| !Kept::of(private).preexisting.is_empty();
-    ResourceType { updatable: false, is_borrowed, ..remote(ty) }
+    ResourceType { updatable: false, grantee: &["granteeType", "grantee"], is_borrowed, ..remote(ty) }
 }
 
 fn grant() -> ResourceType {

@@ -19,8 +19,8 @@ use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::{Batch, DryRun};
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Map, Observed, Planned, PlannedChange, Private,
-    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, Observed, Planned, PlannedChange,
+    Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
 };
 
 /// How far an object may be older than the call that is said to have made it: clocks are told in whole seconds.
@@ -397,6 +397,25 @@ impl Session for SnowflakeSession {
             let kept = Kept { created_on, ..before(kind, &seen) };
             target.observed(&seen, &Attributes::default(), kept.to_private())
         }))
+    }
+
+    async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
+        let statements = self.reading("")?;
+        let mut grantees = Vec::new();
+        for role in accesses.iter().map(|access| text(access, "role")) {
+            let rows = statements.ask_about(&role_grant::question(&role)).await?;
+            for (identity, seen) in rows.iter().flat_map(|rows| role_grant::all_of_rows(rows, &role)) {
+                let (principal, is_role) = (text(&identity, "grantee"), text(&identity, "granteeType") == "role");
+                // The role of the instance has what it makes.
+                if is_role && statements.role() == Some(principal.as_str()) {
+                    continue;
+                }
+                let target = Target::of(ty, &identity)?;
+                let grant = target.observed(&seen, &identity, Private::default());
+                grantees.push(Grantee { principal, privilege: format!("role {role}"), grant });
+            }
+        }
+        Ok(grantees)
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {

@@ -107,6 +107,7 @@ impl Walk<'_, '_> {
         moved::follow(&mut self.changes);
         let mut reads = std::mem::take(&mut self.loaded.reads);
         reads.append(&mut self.absent_reads);
+        let granted_shares = self.planner.options.access.is_some().then(|| self.granted_shares());
         let lookups = self.parts.iter_mut().flat_map(ComponentPart::take_lookups).collect();
         let shared = self.parts.into_iter().map(|part| (part.component.key.clone(), part.shared_names())).collect();
         let mut deferred = self.deferrals.changes;
@@ -118,6 +119,8 @@ impl Walk<'_, '_> {
             checks: self.checks,
             lookups,
             reads,
+            let_in: self.let_in,
+            granted_shares,
             deferred,
             deferring: self.deferrals.components,
             left: self.left,

@@ -1,17 +1,20 @@
 //! What resources are by what is recorded of them, where a plan is about access alone: grants are made on what is there.
 
+use super::expand::Instance;
 use super::{Walk, attributes_value, block_address};
 use crate::address::Address;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::Block;
 use crate::plan::SharedName;
+use crate::plan::choice::GrantedShares;
 use crate::plan::compute::PlanFailure;
 use crate::plan::refresh::LoadedRow;
 use crate::plan::scope::BlockValue;
 use crate::selector::is_same_block;
 use crate::store::Read;
 use indexmap::IndexMap;
+use std::collections::BTreeSet;
 use terrace_provider::{ResourceType, Value};
 
 impl Walk<'_, '_> {
@@ -38,6 +41,43 @@ impl Walk<'_, '_> {
         });
         part.values.insert(declaration.name.value.clone(), value);
         Ok(())
+    }
+
+    /// What chosen components share because of who has access, and may let go of. What else they share is not planned
+    /// here: it is known by the keys that it has, and where one cannot be told nothing of that type is let go.
+    pub(super) fn granted_shares(&self) -> GrantedShares {
+        let mut shares = GrantedShares::default();
+        let is_shared = |declaration: &&ResourceDeclaration| declaration.shared.is_some();
+        for (at, part) in self.parts.iter().enumerate() {
+            let begin = part.component.granted.as_ref().map(|granted| granted.begin);
+            let Some(begin) = begin.filter(|_| self.choice.has_component(&part.component.key)) else { continue };
+            let (others, grants) = part.component.declarations.resources.split_at(begin);
+            let mut types: BTreeSet<String> = grants.iter().filter(is_shared).map(|it| it.ty.value.clone()).collect();
+            for (resource, declaration) in others.iter().enumerate().filter(|(_, it)| is_shared(it)) {
+                let block = Block { component: at, resource };
+                match self.shared_addresses(block, declaration).filter(|_| types.contains(&declaration.ty.value)) {
+                    Some(addresses) => {
+                        let key = &part.component.key;
+                        shares.others.extend(addresses.into_iter().map(|address| (key.clone(), address)));
+                    }
+                    None => drop(types.remove(&declaration.ty.value)),
+                }
+            }
+            shares.types.insert(part.component.key.clone(), types);
+        }
+        shares
+    }
+
+    /// Where the instances of a shared resource are; `None` where that cannot be told.
+    fn shared_addresses(&self, block: Block, declaration: &ResourceDeclaration) -> Option<Vec<Address>> {
+        let (template, part) = (declaration.shared.as_ref()?, self.parts.get(block.component)?);
+        let instances = self.expand(block, declaration, &mut Vec::new())?;
+        let address = |instance: Instance| {
+            let scope = self.scope(part, instance.each.as_ref());
+            let key = self.text(template, &scope, "shared", &mut Vec::new())?;
+            Some(Address::shared(&declaration.ty.value, &key))
+        };
+        instances.into_iter().map(address).collect()
     }
 
     fn own_as_recorded(

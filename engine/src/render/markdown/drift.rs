@@ -65,6 +65,7 @@ struct Counts {
     changed: usize,
     deleted: usize,
     recreated: usize,
+    foreign: usize,
 }
 
 impl Counts {
@@ -74,17 +75,24 @@ impl Counts {
                 DriftKind::Changed => counts.changed += 1,
                 DriftKind::Deleted => counts.deleted += 1,
                 DriftKind::Recreated => counts.recreated += 1,
+                DriftKind::Foreign => counts.foreign += 1,
             }
             counts
         })
     }
 
     fn told(self, name: &str) -> String {
-        format!("| {name} | {} | {} | {} |\n", self.changed, self.deleted, self.recreated)
+        format!("| {name} | {} | {} | {} | {} |\n", self.changed, self.deleted, self.recreated, self.foreign)
     }
 
     fn words(self) -> String {
-        [(self.changed, DriftKind::Changed), (self.deleted, DriftKind::Deleted), (self.recreated, DriftKind::Recreated)]
+        let kinds = [
+            (self.changed, DriftKind::Changed),
+            (self.deleted, DriftKind::Deleted),
+            (self.recreated, DriftKind::Recreated),
+            (self.foreign, DriftKind::Foreign),
+        ];
+        kinds
             .into_iter()
             .filter(|(count, _)| *count > 0)
             .map(|(count, kind)| format!("{} {}", thousands(count), kind.word()))
@@ -118,7 +126,7 @@ fn table(stacks: &ByStack<'_>, page: &mut Page, budget: Budget) {
     if stacks.len() < 2 {
         return;
     }
-    page.push("| stack | changed | deleted | recreated |\n|---|--:|--:|--:|\n");
+    page.push("| stack | changed | deleted | recreated | foreign |\n|---|--:|--:|--:|--:|\n");
     let of = |items: &[&DriftItem]| Counts::of(items.iter().copied());
     let lines = stacks.iter().map(|(stack, items)| of(items).told(&code(&stack.to_string(), 120)));
     page.fill(budget.part(6), lines, |shown| {
@@ -128,13 +136,18 @@ fn table(stacks: &ByStack<'_>, page: &mut Page, budget: Budget) {
     page.push("\n");
 }
 
-/// What a reader must not overlook: an object that is not there any more, or is another one.
+/// What a reader must not overlook: an object that is not there any more, or is another one, and who was let in by others.
 fn gone(drift: &Drift<'_>, page: &mut Page, budget: Budget) {
-    let items: Vec<&DriftItem> = drift.items.iter().filter(|item| item.kind != DriftKind::Changed).collect();
+    listed(drift, page, budget, "Deleted or recreated", &[DriftKind::Deleted, DriftKind::Recreated]);
+    listed(drift, page, budget, "Access that others gave", &[DriftKind::Foreign]);
+}
+
+fn listed(drift: &Drift<'_>, page: &mut Page, budget: Budget, title: &str, kinds: &[DriftKind]) {
+    let items: Vec<&DriftItem> = drift.items.iter().filter(|item| kinds.contains(&item.kind)).collect();
     if items.is_empty() {
         return;
     }
-    page.push(&format!("#### Deleted or recreated: {}\n\n", thousands(items.len())));
+    page.push(&format!("#### {title}: {}\n\n", thousands(items.len())));
     let is_one_stack = drift.stacks.len() == 1;
     let lines = items.iter().map(|item| {
         let address = match is_one_stack && drift.stacks.contains(&item.stack) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
-    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Path, Planned,
+    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Grantee, Object, Observed, Path, Planned,
     PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Value,
 };
 
@@ -84,6 +84,7 @@ pub(crate) fn resource_type() -> ResourceType {
         updatable: false,
         // Those who are to keep access are let in anew before they are kept out.
         can_coexist: true,
+        grantee: &["principal", "host"],
         is_borrowed: |_, private| private.0 == PREEXISTING,
         timeouts: Timeouts { create: wait, update: wait, delete: wait, ..Timeouts::default() },
         ..ResourceType::new(NAME, "An entry of an access control list.", IDENTITY, attributes)
@@ -188,28 +189,72 @@ pub(crate) async fn read(instance: &Instance, prior: &Recorded) -> Result<Option
 /// Reads many by one question about all; those about a few things by one about each.
 pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
     let known: Vec<Binding> = priors.iter().filter_map(|prior| binding(&prior.attributes).ok()).collect();
+    let all = match about(instance, &known).await {
+        Ok(all) => all,
+        Err(error) => return priors.iter().map(|_| Err(error.clone())).collect(),
+    };
+    let one = |prior: &Recorded| {
+        let is_there = all.contains(&binding(&prior.attributes)?);
+        Ok(is_there.then(|| observed(&prior.attributes, prior.private.clone())))
+    };
+    priors.iter().map(one).collect()
+}
+
+/// All entries about what these are about, and perhaps others.
+async fn about(instance: &Instance, known: &[Binding]) -> Result<HashSet<Binding>, ProviderError> {
     let about: HashMap<_, _> =
         known.iter().map(|it| ((it.resource_type, &it.resource_name, it.pattern_type), it)).collect();
     let filters: Vec<Filter<'_>> = match about.len() <= FEW {
         true => about.into_values().map(Filter::About).collect(),
         false => vec![Filter::All],
     };
-    let mut all: HashSet<Binding> = HashSet::new();
+    let mut all = HashSet::new();
     for filter in filters {
-        match instance.admin.acls(&filter).await {
-            Ok(found) => all.extend(found),
-            Err(failure) => {
-                let right = "--operation Describe --cluster".to_owned();
-                let error = instance.asked(false, "look up access".to_owned(), right).failed(failure);
-                return priors.iter().map(|_| Err(error.clone())).collect();
-            }
-        }
+        let right = "--operation Describe --cluster".to_owned();
+        let asked = instance.asked(false, "look up access".to_owned(), right);
+        all.extend(instance.admin.acls(&filter).await.map_err(|failure| asked.failed(failure))?);
     }
-    let one = |prior: &Recorded| {
-        let is_there = all.contains(&binding(&prior.attributes)?);
-        Ok(is_there.then(|| observed(&prior.attributes, prior.private.clone())))
+    Ok(all)
+}
+
+/// Everybody who may do what these entries allow somebody: by entries about the very same thing, whatever wider ones allow.
+pub(crate) async fn grantees(instance: &Instance, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
+    let anybody = |access: &Attributes| {
+        let nobody = [("principal", "User:*"), ("host", "*")].map(|(name, value)| (name.to_owned(), value.into()));
+        binding(&access.clone().into_iter().chain(nobody).collect())
     };
-    priors.iter().map(one).collect()
+    let wanted = accesses.iter().map(anybody).collect::<Result<Vec<Binding>, _>>()?;
+    let is_wanted = |entry: &Binding| {
+        let as_anybody = Binding { principal: "User:*".to_owned(), host: "*".to_owned(), ..entry.clone() };
+        wanted.contains(&as_anybody) && Some(&entry.principal) != instance.principal.as_ref()
+    };
+    let mut grantees: Vec<Grantee> =
+        about(instance, &wanted).await?.iter().filter(|it| is_wanted(it)).filter_map(grantee).collect();
+    grantees.sort_by(|one, other| one.principal.cmp(&other.principal));
+    Ok(grantees)
+}
+
+/// Who an entry lets in; nobody by one that keeps out, or that has words of a later Kafka.
+fn grantee(entry: &Binding) -> Option<Grantee> {
+    let word = |number: i8, words: Words| words.iter().find_map(|(word, known)| (*known == number).then_some(*word));
+    let operation = word(entry.operation, OPERATIONS)?;
+    let permission = word(entry.permission, PERMISSIONS).filter(|word| *word == "ALLOW")?;
+    let values = [
+        word(entry.resource_type, RESOURCE_TYPES)?,
+        &entry.resource_name,
+        word(entry.pattern_type, PATTERN_TYPES)?,
+        &entry.principal,
+        &entry.host,
+        operation,
+        permission,
+    ];
+    let named = IDENTITY.iter().zip(values).map(|(name, value)| ((*name).to_owned(), Value::from(value)));
+    let principal = match entry.host.as_str() {
+        "*" => entry.principal.clone(),
+        host => format!("{} from {host}", entry.principal),
+    };
+    let grant = observed(&named.collect(), Private::default());
+    Some(Grantee { principal, privilege: operation.to_owned(), grant })
 }
 
 /// Adds an entry, and waits until brokers go by it.

@@ -34,7 +34,7 @@ pub(super) fn membership() -> ResourceType {
             id(),
         ]),
     ));
-    ResourceType { is_borrowed: |_, private| membership::was_there(&Memory::read(private)), ..ty }
+    ResourceType { grantee: &["member"], is_borrowed: |_, private| membership::was_there(&Memory::read(private)), ..ty }
 }
 
 pub(super) fn grant() -> ResourceType {

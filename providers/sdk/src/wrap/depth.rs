@@ -3,7 +3,7 @@
 use crate::plan::PlannedChange;
 use crate::provider::Found;
 use crate::value::DEEPEST;
-use crate::{Attributes, Observed, Path, ProviderError};
+use crate::{Attributes, Grantee, Observed, Path, ProviderError};
 
 /// An answer of a provider.
 pub(super) trait Answer: Sized {
@@ -38,6 +38,12 @@ impl Answer for Found {
             Self::Strangers(observed) => Self::Strangers(observed.recordable()?),
             nothing @ (Self::Absent | Self::Pending(_) | Self::Unknown) => nothing,
         })
+    }
+}
+
+impl Answer for Vec<Grantee> {
+    fn recordable(self) -> Result<Self, ProviderError> {
+        self.into_iter().map(|one| Ok(Grantee { grant: one.grant.recordable()?, ..one })).collect()
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::provider::{DryRun, Planned};
 use crate::{
-    Attempt, Attributes, Batch, Call, DataAmount, DataLoss, Finding, Found, Object, Observed, Partial, Progress,
-    Provider, ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
+    Attempt, Attributes, Batch, Call, DataAmount, DataLoss, Finding, Found, Grantee, Object, Observed, Partial,
+    Progress, Provider, ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
 };
 use async_trait::async_trait;
 use std::sync::{Arc, OnceLock};
@@ -153,6 +153,10 @@ impl Session for Redacting {
             let given = Redaction::of(schema.unwrap_or(&Object::default()), [arguments]);
             Hidden { own: &self.own, given }.error(error)
         })
+    }
+
+    async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
+        self.session.grantees(ty, accesses).await.map_err(|error| self.given(ty, accesses).error(error))
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

@@ -47,6 +47,23 @@ pub(crate) fn of_rows(rows: &Rows, identity: &Attributes) -> Option<Seen> {
     })
 }
 
+/// Everybody who has a role: users and roles, as the attributes that name such a grant. What else may have one is nothing
+/// that a grant of ours could name.
+pub(crate) fn all_of_rows(rows: &Rows, role: &str) -> Vec<(Attributes, Seen)> {
+    let one = |row: &crate::client::Row<'_>| {
+        let grantee_type = match row.text("granted_to").to_ascii_uppercase().as_str() {
+            "USER" => "user",
+            "ROLE" => "role",
+            _ => return None,
+        };
+        let names = [("role", role), ("granteeType", grantee_type), ("grantee", row.get("grantee_name")?)];
+        let identity: Attributes = names.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let seen = of_rows(rows, &identity)?;
+        Some((identity, seen))
+    };
+    rows.iter().filter_map(|row| one(&row)).collect()
+}
+
 fn need(doing: &str, identity: &Attributes) -> Need {
     let (role, (_, grantee)) = (text(identity, "role"), grantee(identity));
     Need::to(format!("{doing} the role {role} {} {grantee}", if doing == "grant" { "to" } else { "from" }))

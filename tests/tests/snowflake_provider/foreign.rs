@@ -1,0 +1,76 @@
+//! Access that others gave: told, and taken away where the environment says so.
+
+use super::{PORT, PRODUCT, World};
+
+const ROLE: &str = "DISTRIBUTION_NETWORKSTATUS_0_NETWORK_STATUS_VIEW_ACCESS";
+
+fn members(world: &World) -> Vec<String> {
+    let of = |line: String| line.strip_suffix(&format!(" has role {ROLE}")).map(str::to_owned);
+    world.stand_in.inventory().into_iter().filter_map(of).collect()
+}
+
+fn set(world: &World, principals: &[&str]) -> String {
+    let words = ["acl", "set", PRODUCT, PORT].into_iter().chain(principals.iter().copied());
+    let ran = world.run(words.chain(["--auto-approve"])).done();
+    ran.stdout + &ran.stderr
+}
+
+/// A port that terrace let two in to, and others three.
+fn world() -> World {
+    let world = World::with("");
+    world.apply().done();
+    set(&world, &["user:jane.roe_example.com", "group:analysts"]);
+    world.stand_in.sql("CREATE ROLE X");
+    world.stand_in.sql("CREATE ROLE Y");
+    world.stand_in.add_user("Z");
+    for who in ["ROLE X", "ROLE Y", "USER Z"] {
+        world.stand_in.sql(&format!("GRANT ROLE {ROLE} TO {who}"));
+    }
+    world
+}
+
+#[test]
+fn it_is_told_in_plans_and_drift_and_left() {
+    let world = world();
+    let plan = world.plan().done();
+    for who in ["X", "Y", "Z"] {
+        plan.says(&format!("foreign: {who}"));
+    }
+    plan.says("No changes.");
+    let drift = world.run(["drift", PRODUCT, "--format", "json"]).with_code(2).json();
+    let kinds: Vec<&str> = drift["drifted"].as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["foreign"; 3], "{drift}");
+    assert_eq!(drift["drifted"][0]["attributes"][0]["observed"], "X", "{drift}");
+    world.run(["drift", PRODUCT]).with_code(2).says("foreign: Z role");
+    set(&world, &["user:joe_example.com", "group:analysts"]);
+    assert_eq!(members(&world), ["ANALYSTS", "JOE@EXAMPLE.COM", "NADIA.OKOYE@EXAMPLE.COM", "X", "Y", "Z"]);
+    // Whoever is asked for is nobody strange any more.
+    set(&world, &["group:x", "group:analysts"]);
+    let told = world.plan().done();
+    assert!(!(told.stdout.clone() + &told.stderr).contains("foreign: X"), "{told}");
+    assert_eq!(members(&world), ["ANALYSTS", "NADIA.OKOYE@EXAMPLE.COM", "X", "Y", "Z"]);
+}
+
+#[test]
+fn it_is_taken_away_where_the_environment_says_so() {
+    let world = world();
+    let settings =
+        world.project.read("terrace.yaml").replace("warehouse: WH, }", "warehouse: WH}, access: {foreign: revoke}");
+    world.project.write("terrace.yaml", &settings);
+    let _ = world.stand_in.take_seen();
+    set(&world, &["user:joe_example.com", "group:analysts", "group:x"]);
+    let writes = world.stand_in.take_writes();
+    let granted = writes.iter().position(|sql| sql.starts_with("GRANT ROLE")).unwrap();
+    let revoked = writes.iter().position(|sql| sql.starts_with("REVOKE ROLE")).unwrap();
+    assert!(granted < revoked && writes.len() == 4, "{writes:?}");
+    assert_eq!(members(&world), ["ANALYSTS", "JOE@EXAMPLE.COM", "NADIA.OKOYE@EXAMPLE.COM", "X"]);
+    world.assert_settled();
+    // By a later apply, too, and in drift until then.
+    world.stand_in.sql(&format!("GRANT ROLE {ROLE} TO USER Z"));
+    world.run(["drift", PRODUCT]).with_code(2).says("foreign: Z role");
+    world.plan().done().says("0 to add, 0 to change, 1 to destroy").says("others gave that access");
+    world.apply().done();
+    world.assert_settled();
+    world.run(["drift", PRODUCT]).done();
+    assert_eq!(members(&world), ["ANALYSTS", "JOE@EXAMPLE.COM", "NADIA.OKOYE@EXAMPLE.COM", "X"]);
+}
