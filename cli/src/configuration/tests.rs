@@ -265,6 +265,6 @@ fn what_becomes_of_access_that_others_gave_is_one_of_two_words() {
         told,
         ["terrace.yaml:1:51: `foreign` cannot be `revok`: expected `report` or `revoke` (did you mean `revoke`?)"]
     );
-    let (_, told) = environment(&settings("{foreigners: report}"), "dev", &[]);
+    let (_, told) = read(&settings("{foreigners: report}"), &[]);
     assert!(told.iter().any(|line| line.contains("did you mean `foreign`?")), "{told:?}");
 }
