@@ -252,7 +252,7 @@ async fn read_batch(
     match planner.registry.session(instance).await {
         Ok(session) => {
             let mut answers = Vec::with_capacity(priors.len());
-            for priors in priors.chunks(CHUNK) {
+            for priors in priors.chunks(CHUNK.max(ty.reads_at_once)) {
                 answers.extend(
                     read_chunk(&*session, ty, priors, patience(limits, (ty, within), priors.len(), beside)).await,
                 );
@@ -272,6 +272,7 @@ fn all_failed(priors: &[Recorded], error: &ProviderError) -> Vec<Result<Option<O
 fn patience(limits: Option<&Limits>, (ty, within): (&ResourceType, Duration), count: usize, beside: usize) -> Duration {
     let of_type = limits.and_then(|limits| limits.concurrency_of(ty.name)).unwrap_or(READS_AT_ONCE);
     let at_once = limits.map_or(READS_AT_ONCE, |limits| limits.concurrency).min(of_type).clamp(1, READS_AT_ONCE);
+    let at_once = at_once.max(ty.reads_at_once);
     let count = count.saturating_add(beside);
     let rounds = u32::try_from(count.div_ceil(at_once)).unwrap_or(u32::MAX);
     let pause = limits.map(|limits| limits.pace(ty.name, count)).unwrap_or_default();

@@ -14,6 +14,9 @@ use crate::registry::Registry;
 use std::collections::BTreeSet;
 use tokio::sync::OnceCell;
 
+/// Brokers tell of all topics, and of all entries, by one answer; of so many at once, so that what is kept of them is bounded.
+const READS_AT_ONCE: usize = 2_000;
+
 /// An opened instance.
 pub(crate) struct Instance {
     pub(crate) admin: Admin,

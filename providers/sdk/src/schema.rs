@@ -101,6 +101,9 @@ pub struct ResourceType {
     pub state_only: bool,
     /// Objects can be read; a type that cannot be is never refreshed.
     pub readable: bool,
+    /// So many objects [`crate::Session::read_batch`] reads by one question, in the time of one; 1 where it takes longer for
+    /// more of them.
+    pub reads_at_once: usize,
     /// Of an object that lets somebody in: the attributes that say whom. [`crate::Session::grantees`] tells who else was let
     /// in to the same thing by others; empty where it cannot.
     pub grantee: &'static [&'static str],
@@ -134,6 +137,7 @@ impl ResourceType {
             only_empty: None,
             state_only: false,
             readable: true,
+            reads_at_once: 1,
             grantee: &[],
             updatable: true,
             can_coexist: false,

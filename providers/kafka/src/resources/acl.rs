@@ -1,6 +1,6 @@
 //! `kafka_acl`: one entry of an access control list. Nothing of it can be changed: all of it names it.
 
-use super::Instance;
+use super::{Instance, READS_AT_ONCE};
 use crate::admin::{Binding, Filter};
 use crate::attributes::text;
 use crate::failure::Asked;
@@ -84,6 +84,7 @@ pub(crate) fn resource_type() -> ResourceType {
         updatable: false,
         // Those who are to keep access are let in anew before they are kept out.
         can_coexist: true,
+        reads_at_once: READS_AT_ONCE,
         grantee: &["principal", "host"],
         is_borrowed: |_, private| private.0 == PREEXISTING,
         timeouts: Timeouts { create: wait, update: wait, delete: wait, ..Timeouts::default() },

@@ -11,7 +11,7 @@ pub(crate) use dry_run::validate;
 pub(crate) use plan::plan;
 pub(crate) use read::{count, import, read, read_all};
 
-use super::Instance;
+use super::{Instance, READS_AT_ONCE};
 use crate::admin::LONGEST_WORK;
 use crate::failure::Asked;
 use std::time::Duration;
@@ -44,6 +44,7 @@ pub(crate) fn resource_type() -> ResourceType {
     let wait = Duration::from_secs(120);
     ResourceType {
         holds_data: true,
+        reads_at_once: READS_AT_ONCE,
         timeouts: Timeouts { create: wait, update: wait, delete: wait, ..Timeouts::default() },
         settle: LONGEST_WORK,
         ..ResourceType::new(NAME, "A topic.", &["name"], attributes)
