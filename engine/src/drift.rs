@@ -10,6 +10,7 @@ use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::diff::differences;
 use crate::plan::compute::{Options, PlanFailure, Planner};
+use crate::plan::foreign::known::Known;
 use crate::plan::refresh::{self, LoadedRow};
 use crate::store::{Intent, OwnersOf, RowStatus, Selection};
 use std::collections::BTreeSet;
@@ -95,6 +96,42 @@ pub async fn detect(
     stack: &StackId,
     selection: &Selection,
 ) -> Result<(Vec<DriftItem>, Vec<Diagnostic>), PlanFailure> {
+    Detector::of(planner).detect(stack, selection).await
+}
+
+/// Tells what differs of several stacks.
+pub struct Detector<'p> {
+    planner: &'p Planner<'p>,
+    /// Who is let in by terrace: what all stacks record, read once.
+    known: Known,
+}
+
+impl<'p> Detector<'p> {
+    /// Whoever looks with that planner.
+    #[must_use]
+    pub fn of(planner: &'p Planner<'p>) -> Self {
+        Self { planner, known: Known::default() }
+    }
+
+    /// As [`detect`].
+    ///
+    /// # Errors
+    /// As [`detect`].
+    pub async fn detect(
+        &self,
+        stack: &StackId,
+        selection: &Selection,
+    ) -> Result<(Vec<DriftItem>, Vec<Diagnostic>), PlanFailure> {
+        look(self.planner, stack, selection, &self.known).await
+    }
+}
+
+async fn look(
+    planner: &Planner<'_>,
+    stack: &StackId,
+    selection: &Selection,
+    known: &Known,
+) -> Result<(Vec<DriftItem>, Vec<Diagnostic>), PlanFailure> {
     let accessible = foreign::accessible(planner, stack).await?;
     let options = Options { refresh: true, ..planner.options.clone() };
     let planner = Planner { options: &options, ..*planner };
@@ -108,7 +145,7 @@ pub async fn detect(
         diagnostics.retain(|diagnostic| diagnostic.code != refresh::INTERRUPTED);
         let open = planner.store.open_intents(stack, &selection).await?;
         diagnostics.extend(open.iter().filter(|open| open.is_orphaned).map(|open| in_doubt(stack, &open.intent)));
-        let let_in = foreign::let_in(&planner, stack, &loaded, &accessible, &mut diagnostics).await?;
+        let let_in = foreign::let_in(&planner, stack, &loaded, (&accessible, known), &mut diagnostics).await?;
         let current = loaded.rows.into_iter().filter(|(address, _)| !loaded.in_doubt.contains_key(address));
         let deposed = loaded.deposed.into_iter().filter(|(_, deposed)| deposed.in_doubt.is_none());
         let rows = current.map(|(address, row)| ((address, None), row));

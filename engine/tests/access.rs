@@ -8,6 +8,7 @@ use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::StackId;
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::access::Grantees;
+use terrace_engine::selector::Selector;
 use terrace_provider::{Attributes, ErrorKind};
 
 const PORT: &str = "apiVersion: terrace.dev/v1
@@ -370,7 +371,7 @@ async fn who_has_access_is_not_asked_without_looking_and_a_failure_is_told() {
     story.fault("grantees", Fault::Before(ErrorKind::PermissionDenied));
     let plan = story.plan(&product(1)).await;
     let told: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
-    assert_eq!(told, ["who else has access to `port` cannot be told: grantees of role: no"]);
+    assert_eq!(told, ["who else has access cannot be told: `world_grant` of `world`: grantees of role: no"]);
     assert!(!plan.has_changes());
 }
 
@@ -403,4 +404,66 @@ acl:
     set(&mut story, &[]).await;
     assert_eq!(story.remote().objects.keys().collect::<Vec<_>>(), ["role"]);
     story.check_second_plan(&product(1)).await;
+}
+
+fn revoking(story: &mut Story) {
+    story.settings = serde_json::json!({"access": {"foreign": "revoke"}}).into();
+}
+
+#[tokio::test]
+async fn a_plan_of_some_grants_sends_nobody_else_away() {
+    let mut story = with_strangers().await;
+    revoking(&mut story);
+    story.remote().objects.remove("user:a");
+    for options in ["--target", "--exclude"] {
+        let selector = Selector::Resource("port/world_grant.reader[\"user:b\"]".parse().unwrap());
+        let chosen = vec![(None, selector)];
+        story.options.targets = if options == "--target" { chosen.clone() } else { Vec::new() };
+        story.options.excludes = if options == "--exclude" { chosen } else { Vec::new() };
+        let plan = story.plan(&product(1)).await;
+        assert!(!summary(&plan).contains("foreign"), "{options}: {}", summary(&plan));
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_is_not_wanted_asks_for_nobody() {
+    let port = ROLE_PORT.replace("adopt: ifExists", "adopt: ifExists\n      when: ${{ component.specific.val == 1 }}");
+    let mut story = Story { blueprints: vec![port.leak()], ..Story::new() };
+    revoking(&mut story);
+    story.apply(&product(1)).await;
+    set(&mut story, &[]).await;
+    let_in(&story, "user:x", "role");
+    assert_eq!(summary(&story.plan(&product(2)).await), "");
+    assert!(summary(&story.plan(&product(1)).await).contains("foreign user:x"));
+}
+
+#[tokio::test]
+async fn whom_another_stack_let_in_since_the_plan_stays() {
+    let mut story = with_strangers().await;
+    revoking(&mut story);
+    let plan = story.plan(&product(1)).await;
+    let other = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: other}\nresources:\n  \
+                 - {type: world_grant, name: g, adopt: ifExists, config: {key: 'user:y', role: role}}\n";
+    story.apply(other).await;
+    let report = story.apply_plan(&plan).await.unwrap();
+    let failed: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(
+        failed,
+        ["other@test:world_grant.g came to give that access since the plan was made, so nothing was called"]
+    );
+    assert_eq!(readers(&story), ["user:a", "user:b", "user:owner", "user:y"]);
+    assert!(!story.plan(&product(1)).await.has_changes());
+}
+
+#[tokio::test]
+async fn what_another_instance_of_the_same_server_granted_is_nobody_strange() {
+    let mut story = with_strangers().await;
+    revoking(&mut story);
+    for who in ["user:x", "user:y", "user:z"] {
+        story.remote().objects.remove(who);
+    }
+    let other = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: other}\nresources:\n  \
+                 - {type: world_grant, name: g, provider: world.eu, config: {key: 'user:o', role: role}}\n";
+    story.apply(other).await;
+    assert_eq!(summary(&story.plan(&product(1)).await), "");
 }

@@ -12,7 +12,7 @@ use crate::wiring::{World, store};
 use std::collections::BTreeSet;
 use terrace_engine::address::StackId;
 use terrace_engine::diagnostic::did_you_mean;
-use terrace_engine::drift::{detect, ignoring, uncertainty};
+use terrace_engine::drift::{Detector, ignoring, uncertainty};
 use terrace_engine::plan::Note;
 use terrace_engine::plan::compute::Options;
 use terrace_engine::render::markdown::Drift;
@@ -54,14 +54,15 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
     let (options, sources) = (Options::default(), Sources::default());
     let planner = planner(store.as_ref(), &world, &sources, &options);
     let (mut items, mut diagnostics) = (Vec::new(), Vec::new());
+    let detector = Detector::of(&planner);
     for stack in &stacks {
-        let (found, told) = detect(&planner, stack, &Selection::All).await?;
+        let (found, told) = detector.detect(stack, &Selection::All).await?;
         // A shared object is seen from each stack that owns it.
         items.extend(found.into_iter().filter(|item| item.stack == *stack || item.stack.name == "shared"));
         diagnostics.extend(told);
     }
     let mut seen = std::collections::BTreeSet::new();
-    items.retain(|item| seen.insert((item.stack.clone(), item.address.clone())));
+    items.retain(|item| seen.insert((item.stack.clone(), item.address.clone(), item.deposed.clone())));
     let items = ignoring(items, &arguments.ignore);
     report(context.ui, &sources, &diagnostics);
     let uncertainty = uncertainty(&diagnostics);

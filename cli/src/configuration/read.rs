@@ -122,10 +122,10 @@ pub(super) fn environment(name: &str, node: &Node, diagnostics: &mut Vec<Diagnos
 
 /// Checks what terrace itself reads of the settings: `access.foreign`.
 fn access(settings: &Node, diagnostics: &mut Vec<Diagnostic>) {
-    let access = settings.get("access").and_then(|access| Fields::open(access, "`access`", diagnostics));
-    if let Some(mut fields) = access {
+    // The rest of it is read by expressions alone.
+    let access = settings.get("access").filter(|access| access.get("foreign").is_some());
+    if let Some(mut fields) = access.and_then(|access| Fields::open(access, "`access`", diagnostics)) {
         fields.word("foreign", &ForeignAccess::WORDS);
-        fields.finish();
     }
 }
 

@@ -7,17 +7,20 @@ use super::{DriftItem, DriftKind, DriftedAttribute};
 use crate::address::{Address, InstanceKey, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::plan::compute::{PlanFailure, Planner};
+use crate::plan::foreign::known::{Known, object};
+use crate::plan::foreign::{free_address, grantees};
 use crate::plan::key::identity_key;
-use crate::plan::ours::Managed;
-use crate::plan::refresh::{Loaded, LoadedRow};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use crate::plan::refresh::Loaded;
+use futures_util::future::join_all;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::{Attributes, Grantee, Path, Value};
 
 /// Who has access to which components of a stack.
 pub(super) type Accessible = HashMap<String, BTreeSet<String>>;
 
-/// Grants of one type and provider instance: what they let somebody in to, and which resource of which component does.
-type Grants = BTreeMap<(String, String), Vec<(Attributes, Address)>>;
+/// Grants by type and provider instance: what they let somebody in to (by the text of its identity), and which resource of
+/// which component does.
+type Grants = BTreeMap<(String, String), BTreeMap<String, (Attributes, Address)>>;
 
 /// The components of a stack of which it is known who has access.
 pub(super) async fn accessible(planner: &Planner<'_>, stack: &StackId) -> Result<Accessible, PlanFailure> {
@@ -26,46 +29,43 @@ pub(super) async fn accessible(planner: &Planner<'_>, stack: &StackId) -> Result
     Ok(known.collect())
 }
 
-/// Who is let in by others to what these rows let somebody in to.
+/// Who is let in by others to what these rows let somebody in to. `known` is what the environment records.
 pub(super) async fn let_in(
     planner: &Planner<'_>,
     stack: &StackId,
     loaded: &Loaded,
-    accessible: &Accessible,
+    (accessible, known): (&Accessible, &Known),
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Vec<DriftItem>, PlanFailure> {
-    let mut items = Vec::new();
-    let managed = Managed::default();
-    let of_row = |(address, row): (&Address, &LoadedRow)| {
-        let opened = &row.opened;
-        (address.ty.clone(), opened.provider.clone(), identity_key(&opened.prior.identity))
-    };
     let grants = grants(planner, loaded, accessible);
-    let own: HashSet<_> = if grants.is_empty() { HashSet::new() } else { loaded.rows.iter().map(of_row).collect() };
-    for ((ty, provider), grants) in grants {
-        let Some((_, schema)) = planner.registry.resource_type(&ty) else { continue };
-        let accesses: Vec<Attributes> = grants.iter().map(|(access, _)| access.clone()).collect();
-        let asked = match planner.registry.session(&provider).await {
-            Ok(session) => session.grantees(schema, &accesses).await,
-            Err(error) => Err(error),
-        };
-        let grantees = match asked {
+    let answers = grants.iter().map(|((ty, provider), grants)| {
+        grantees(planner.registry, ty, provider, grants.values().map(|(access, _)| access))
+    });
+    let answers = join_all(answers).await;
+    let own: BTreeSet<_> = match grants.is_empty() {
+        true => BTreeSet::new(),
+        false => loaded.rows.iter().map(|(at, row)| object(&at.ty, &row.opened.prior.identity)).collect(),
+    };
+    let (mut items, mut taken) = (Vec::new(), BTreeSet::new());
+    for (((ty, provider), grants), answer) in grants.iter().zip(answers) {
+        let mut grantees = match answer {
             Ok(grantees) => grantees,
             Err(error) => {
-                let message = format!("who else has access by `{ty}` of `{provider}` cannot be told: {error}");
+                let message = format!("who else has access cannot be told: `{ty}` of `{provider}`: {error}");
                 let told = Diagnostic::error("access_not_read", message).about(stack);
                 diagnostics.push(told.maybe_hint(error.solutions.first().cloned()));
                 continue;
             }
         };
-        for grantee in grantees {
-            let access = schema.access_of(&grantee.grant.identity);
-            let grant = grants.iter().find(|(known, _)| access.as_ref() == Some(known));
-            let identity = &grantee.grant.identity;
-            let is_own = own.contains(&(ty.clone(), provider.clone(), identity_key(identity)));
-            let Some((_, block)) = grant.filter(|_| !is_own) else { continue };
-            if managed.by(planner, &ty, &provider, identity).await?.is_none() {
-                items.push(item(stack, block, &grantee));
+        for (access, (_, block)) in grants {
+            for grantee in grantees.remove(access).unwrap_or_default() {
+                let object = object(ty, &grantee.grant.identity);
+                let opening = (planner.registry, planner.seal);
+                let is_known = own.contains(&object)
+                    || known.by(planner.store, opening, &stack.environment, &object).await?.is_some();
+                if !is_known {
+                    items.push(item(stack, free_address(block, &grantee, &mut taken), &grantee));
+                }
             }
         }
     }
@@ -87,14 +87,13 @@ fn grants(planner: &Planner<'_>, loaded: &Loaded, accessible: &Accessible) -> Gr
         let access = ty.access_of(&row.opened.prior.attributes).filter(|_| is_of_acl);
         let Some(access) = access else { continue };
         let of_type = grants.entry((address.ty.clone(), row.opened.provider.clone())).or_default();
-        if !of_type.iter().any(|(known, _)| *known == access) {
-            of_type.push((access, Address { key: None, ..address.clone() }));
-        }
+        let block = || Address { key: None, ..address.clone() };
+        of_type.entry(identity_key(&access)).or_insert_with(|| (access, block()));
     }
     grants
 }
 
-fn item(stack: &StackId, block: &Address, grantee: &Grantee) -> DriftItem {
+fn item(stack: &StackId, address: Address, grantee: &Grantee) -> DriftItem {
     let attribute = |name: &str, value: &str| DriftedAttribute {
         path: Path::attribute(name),
         recorded: None,
@@ -102,7 +101,7 @@ fn item(stack: &StackId, block: &Address, grantee: &Grantee) -> DriftItem {
     };
     DriftItem {
         stack: stack.clone(),
-        address: Address { key: Some(InstanceKey::Text(format!("foreign {}", grantee.principal))), ..block.clone() },
+        address,
         deposed: None,
         kind: DriftKind::Foreign,
         attributes: vec![attribute("principal", &grantee.principal), attribute("privilege", &grantee.privilege)],

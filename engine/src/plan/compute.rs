@@ -5,7 +5,7 @@ use super::choice::{Choice, LettingGo};
 use super::components::{
     compiled_components, follow_components, left_behind, not_deployed, order_of, recorded_component,
 };
-use super::foreign::LetIn;
+use super::foreign::Entrance;
 use super::looking::Looking;
 pub use super::options::{Consent, Options};
 use super::seen::SeenRows;
@@ -201,7 +201,7 @@ impl Planner<'_> {
         compiled: &CompiledStack,
         mut found: others::Found,
         draft: &mut Draft,
-    ) -> Result<(StackPlan, LettingGo, Vec<LetIn>), PlanFailure> {
+    ) -> Result<(StackPlan, LettingGo, Vec<Entrance>), PlanFailure> {
         let Draft { shared, looking, seen, named, reads, diagnostics } = draft;
         let stack = &compiled.stack;
         let selection = self.selection();
@@ -308,7 +308,7 @@ impl Planner<'_> {
             ..StackPlan::empty(stack.clone())
         };
         plan.output_reads = output_reads::of(self, compiled, &plan);
-        Ok((plan, lets_go, walked.let_in))
+        Ok((plan, lets_go, walked.entrances))
     }
 
     async fn destroy_stack(&self, stack: &StackId, draft: &mut Draft) -> Result<(StackPlan, LettingGo), PlanFailure> {

@@ -1,19 +1,24 @@
 //! Access that nobody asked terrace for: whoever others let in to what a component's `acl` lets somebody in to. It is
 //! told in plans and in drift; where `settings.access.foreign` of the environment is `revoke`, plans take it away.
 
+pub(crate) mod known;
+
 use super::compute::{Draft, PlanFailure, Planner};
 use super::key::identity_key;
-use super::ours::Managed;
 use super::{Change, Prior, StackPlan};
 use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey};
+use crate::deadline;
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
+use crate::registry::Registry;
 use crate::source::Place;
 use crate::store::{Read, RowStatus};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use futures_util::future::join_all;
+use known::{Known, Object, object};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use terrace_provider::schema::Timeouts;
-use terrace_provider::{Grantee, Value};
+use terrace_provider::{Attributes, Grantee, ProviderError, Value};
 
 /// So many are told by name.
 const TOLD: usize = 20;
@@ -24,7 +29,7 @@ pub enum ForeignAccess {
     /// It is told.
     #[default]
     Report,
-    /// It is told, and plans take it away.
+    /// Plans take it away.
     Revoke,
 }
 
@@ -41,50 +46,60 @@ impl ForeignAccess {
     }
 }
 
-/// Somebody who is let in to what the `acl` of a component lets somebody in to.
+/// What the `acl` of a component lets somebody in to.
 #[derive(Debug, Clone)]
-pub(crate) struct LetIn {
+pub(crate) struct Entrance {
     /// The declaration.
     pub(crate) block: Address,
     /// The provider instance.
     pub(crate) provider: String,
     pub(crate) timeouts: Timeouts,
     pub(crate) place: Option<Place>,
-    /// Who, and how.
-    pub(crate) grantee: Grantee,
+    /// What names it: [`terrace_provider::ResourceType::access_of`].
+    pub(crate) access: Attributes,
 }
 
-/// A type, a provider instance and an identity.
-type Object = (String, String, String);
+/// Somebody who came in by one.
+struct LetIn {
+    entrance: Entrance,
+    grantee: Grantee,
+}
 
 impl Planner<'_> {
-    /// Tells who was let in by nobody of the plan or the state, or plans to keep them out. `let_in` are those found by the
-    /// walk of each plan.
+    /// Tells who was let in by nobody of the plan or the state, or plans to keep them out. `entrances` are those that the
+    /// walk of each plan gathered.
     pub(super) async fn settle_foreign(
         &self,
         plans: &mut [StackPlan],
-        let_in: Vec<Vec<LetIn>>,
+        entrances: Vec<Vec<Entrance>>,
         draft: &mut Draft,
     ) -> Result<(), PlanFailure> {
+        let Draft { reads, diagnostics, .. } = draft;
+        let let_in = self.let_in(entrances, diagnostics).await;
         if let_in.iter().all(Vec::is_empty) {
             return Ok(());
         }
-        let Draft { reads, diagnostics, .. } = draft;
         let (planned, let_go) = self.planned_objects(plans);
-        let managed = Managed::default();
+        let known = Known::default();
         let revokes = ForeignAccess::of_settings(&self.environment.settings) == ForeignAccess::Revoke;
         for (plan, let_in) in plans.iter_mut().zip(let_in) {
             let mut strangers: BTreeMap<Address, Vec<LetIn>> = BTreeMap::new();
             for one in let_in {
-                let identity = &one.grantee.grant.identity;
-                let object = (one.block.ty.clone(), one.provider.clone(), identity_key(identity));
+                let object = object(&one.entrance.block.ty, &one.grantee.grant.identity);
                 // What the plan lets go of is recorded only until then.
                 let is_recorded = match planned.contains(&object) || let_go.contains(&object) {
                     true => planned.contains(&object),
-                    false => managed.by(self, &one.block.ty, &one.provider, identity).await?.is_some(),
+                    false => match self.lets_in(&known, &object).await {
+                        Ok(lets_in) => lets_in,
+                        Err(PlanFailure::Sealed { address, error }) => {
+                            diagnostics.push(not_told(&format!("{address}: {error}")));
+                            return Ok(());
+                        }
+                        Err(failure) => return Err(failure),
+                    },
                 };
                 if !is_recorded {
-                    strangers.entry(one.block.clone()).or_default().push(one);
+                    strangers.entry(one.entrance.block.clone()).or_default().push(one);
                 }
             }
             // What a step in doubt may have made is not known to be anybody else's.
@@ -98,8 +113,7 @@ impl Planner<'_> {
             let mut taken: BTreeSet<Address> = plan.changes.iter().map(|change| change.address.clone()).collect();
             let mut revocations = Vec::new();
             for stranger in strangers.into_values().flatten() {
-                let address = free_address(&stranger, &taken);
-                taken.insert(address.clone());
+                let address = free_address(&stranger.entrance.block, &stranger.grantee, &mut taken);
                 reads.push(Read::absent(&plan.stack, &address));
                 revocations.push(revocation(stranger, address));
             }
@@ -111,7 +125,46 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The objects that resources of the plan have or will have, and those that were there before and that it lets go of.
+    async fn lets_in(&self, known: &Known, object: &Object) -> Result<bool, PlanFailure> {
+        let by = known.by(self.store, (self.registry, self.seal), &self.environment.name, object).await?;
+        Ok(by.is_some())
+    }
+
+    /// Asks who came in: each instance once for all of a type, all at the same time.
+    async fn let_in(&self, entrances: Vec<Vec<Entrance>>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Vec<LetIn>> {
+        let mut let_in: Vec<Vec<LetIn>> = entrances.iter().map(|_| Vec::new()).collect();
+        let mut asked: BTreeMap<(String, String), Vec<(usize, Entrance)>> = BTreeMap::new();
+        for (plan, entrance) in
+            entrances.into_iter().enumerate().flat_map(|(at, of)| of.into_iter().map(move |it| (at, it)))
+        {
+            asked.entry((entrance.block.ty.clone(), entrance.provider.clone())).or_default().push((plan, entrance));
+        }
+        let answers = asked.iter().map(|((ty, provider), entrances)| {
+            let accesses = entrances.iter().map(|(_, entrance)| &entrance.access);
+            grantees(self.registry, ty, provider, accesses)
+        });
+        let answers = join_all(answers).await;
+        for (((ty, provider), entrances), answer) in asked.into_iter().zip(answers) {
+            let grantees = match answer {
+                Ok(grantees) => grantees,
+                Err(error) => {
+                    let warning = not_told(&format!("`{ty}` of `{provider}`: {error}"));
+                    diagnostics.push(warning.maybe_hint(error.solutions.first().cloned()));
+                    continue;
+                }
+            };
+            for (plan, entrance) in entrances {
+                let of_plan = let_in.get_mut(plan).into_iter();
+                let came_in = grantees.get(&identity_key(&entrance.access)).cloned().unwrap_or_default();
+                of_plan.for_each(|of| {
+                    of.extend(came_in.iter().map(|it| LetIn { entrance: entrance.clone(), grantee: it.clone() }))
+                });
+            }
+        }
+        let_in
+    }
+
+    /// The objects that resources of the plan have or will have, and those that it lets go of while they are there.
     fn planned_objects(&self, plans: &[StackPlan]) -> (HashSet<Object>, HashSet<Object>) {
         let (mut objects, mut let_go) = (HashSet::new(), HashSet::new());
         for change in plans.iter().flat_map(|plan| &plan.changes) {
@@ -121,14 +174,37 @@ impl Planner<'_> {
             }
             let before = change.prior.as_ref().map(|prior| prior.identity.clone());
             let after = change.after.as_ref().and_then(|after| ty.identity_of(&after.attributes));
-            let object = |identity| (change.address.ty.clone(), change.provider.clone(), identity_key(&identity));
-            match change.reason == Some(Reason::Borrowed) {
+            let object = |identity| object(&change.address.ty, &identity);
+            match change.action == Action::Forget && change.reason != Some(Reason::Gone) {
                 true => let_go.extend(before.map(object)),
                 false => objects.extend(before.into_iter().chain(after).map(object)),
             }
         }
         (objects, let_go)
     }
+}
+
+/// Who is let in, by what they were let in to (as the text of its identity).
+pub(crate) async fn grantees(
+    registry: &Registry,
+    ty: &str,
+    provider: &str,
+    accesses: impl Iterator<Item = &Attributes>,
+) -> Result<HashMap<String, Vec<Grantee>>, ProviderError> {
+    let Some((_, ty)) = registry.resource_type(ty) else { return Ok(HashMap::new()) };
+    let asked: Vec<Attributes> = accesses.cloned().collect();
+    let asking = async { registry.session(provider).await?.grantees(ty, &asked).await };
+    let answer = deadline::reading(ty.timeouts.read, asking).await?;
+    let mut by_access: HashMap<String, Vec<Grantee>> = HashMap::new();
+    for grantee in answer {
+        let access = ty.access_of(&grantee.grant.identity).unwrap_or_default();
+        by_access.entry(identity_key(&access)).or_default().push(grantee);
+    }
+    Ok(by_access)
+}
+
+fn not_told(why: &str) -> Diagnostic {
+    Diagnostic::warning("access_not_read", format!("who else has access cannot be told: {why}"))
 }
 
 /// Who was let in by others, and to do what.
@@ -148,12 +224,12 @@ fn told(plan: &StackPlan, block: &Address, strangers: &[LetIn]) -> Diagnostic {
     )
 }
 
-/// The address of a removal that has no row: no resource has it.
-fn free_address(stranger: &LetIn, taken: &BTreeSet<Address>) -> Address {
-    let mut key = format!("foreign {}", stranger.grantee.principal);
+/// The address of access that has no row: no resource has it.
+pub(crate) fn free_address(block: &Address, grantee: &Grantee, taken: &mut BTreeSet<Address>) -> Address {
+    let mut key = format!("foreign {}", grantee.principal);
     loop {
-        let address = Address { key: Some(InstanceKey::Text(key.clone())), ..stranger.block.clone() };
-        if !taken.contains(&address) {
+        let address = Address { key: Some(InstanceKey::Text(key.clone())), ..block.clone() };
+        if taken.insert(address.clone()) {
             return address;
         }
         key.push('\'');
@@ -161,7 +237,7 @@ fn free_address(stranger: &LetIn, taken: &BTreeSet<Address>) -> Address {
 }
 
 fn revocation(stranger: LetIn, address: Address) -> Change {
-    let LetIn { provider, timeouts, place, grantee, .. } = stranger;
+    let LetIn { entrance: Entrance { provider, timeouts, place, .. }, grantee } = stranger;
     let prior = Prior {
         status: RowStatus::Ready,
         identity: grantee.grant.identity,

@@ -2,7 +2,7 @@
 
 use super::choice::LettingGo;
 use super::compute::{Computed, Draft, PlanFailure, Planner};
-use super::foreign::LetIn;
+use super::foreign::Entrance;
 use super::looking::Declared;
 use super::others::{self, StackOrder};
 use super::{Mode, Origin, StackPlan, replacement};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Planned {
     plan: StackPlan,
     lets_go: LettingGo,
-    let_in: Vec<LetIn>,
+    entrances: Vec<Entrance>,
     diagnostics: Vec<Diagnostic>,
     reads: Vec<Read>,
 }
@@ -33,18 +33,18 @@ impl Planner<'_> {
         draft.diagnostics.extend(refused);
         let mut declared = Declared::of(stacks);
         let planned = self.plan_in_order(stacks, &mut declared, &mut draft).await?;
-        let (mut plans, mut letting_go, mut let_in) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut plans, mut letting_go, mut entrances) = (Vec::new(), Vec::new(), Vec::new());
         for mut one in planned.into_values() {
             draft.looking.check(&mut declared, &one.plan.stack, &mut one.diagnostics);
             draft.diagnostics.extend(one.diagnostics);
             draft.reads.extend(one.reads);
             plans.push(one.plan);
             letting_go.push(one.lets_go);
-            let_in.push(one.let_in);
+            entrances.push(one.entrances);
         }
         draft.looking.record_reads(stacks, self.options.is_partial(), &mut plans);
         self.plan_shared(&mut plans, &letting_go, &mut draft).await?;
-        self.settle_foreign(&mut plans, let_in, &mut draft).await?;
+        self.settle_foreign(&mut plans, entrances, &mut draft).await?;
         draft.looking.record_order(&mut declared, self.options.is_partial(), &mut plans);
         draft.named.check(self, &plans, &mut draft.diagnostics);
         replacement::order(self.registry, &mut plans, &mut draft.diagnostics);
@@ -105,7 +105,7 @@ impl Planner<'_> {
         let read = std::mem::take(&mut draft.reads);
         let functions = self.functions.of_stack();
         let within = Planner { functions: &functions, ..*self };
-        let (plan, lets_go, let_in) = if within.options.refresh_only {
+        let (plan, lets_go, entrances) = if within.options.refresh_only {
             let (plan, lets_go) = within.observe_stack(stack, draft).await?;
             (plan, lets_go, Vec::new())
         } else {
@@ -114,7 +114,7 @@ impl Planner<'_> {
         };
         let diagnostics = std::mem::replace(&mut draft.diagnostics, told);
         let reads = std::mem::replace(&mut draft.reads, read);
-        Ok(Planned { plan, lets_go, let_in, diagnostics, reads })
+        Ok(Planned { plan, lets_go, entrances, diagnostics, reads })
     }
 
     /// Forgets what was planned of stacks that are planned again, and of those that were planned by what they plan, which

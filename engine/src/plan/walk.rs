@@ -20,7 +20,7 @@ mod triggered;
 use super::choice::{Choice, GrantedShares};
 use super::components::{RecordedComponent, order_of};
 use super::compute::{PlanFailure, Planner};
-use super::foreign::LetIn;
+use super::foreign::Entrance;
 use super::looking::Looking;
 use super::others::OtherStacks;
 use super::ours::Managed;
@@ -56,8 +56,8 @@ pub(crate) struct Walked {
     pub(crate) lookups: Vec<Lookup>,
     pub(crate) checks: Vec<PlannedCheck>,
     pub(crate) reads: Vec<Read>,
-    /// Who is let in to what the `acl` of components lets somebody in to.
-    pub(crate) let_in: Vec<LetIn>,
+    /// What the `acl` of components lets somebody in to.
+    pub(crate) entrances: Vec<Entrance>,
     /// What components share because of who has access, where the plan is about that alone.
     pub(crate) granted_shares: Option<GrantedShares>,
     /// What is left for another apply.
@@ -103,7 +103,7 @@ pub(crate) struct Walk<'a, 'p> {
     /// Where rows are recorded that nothing is done about because of what is deferred.
     left: Vec<Address>,
     passed_over: Vec<Address>,
-    let_in: Vec<LetIn>,
+    entrances: Vec<Entrance>,
 }
 
 /// What the walk knows of one component.
@@ -198,7 +198,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             recorded_order: if planner.options.allow_deferral { order_of(recorded) } else { BTreeMap::new() },
             left: Vec::new(),
             passed_over: Vec::new(),
-            let_in: Vec::new(),
+            entrances: Vec::new(),
         }
     }
 
@@ -236,7 +236,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             false => self.plan_block(block, declaration, diagnostics).await?,
         };
         if value.is_some() {
-            self.ask_who_is_let_in(block, declaration, before..self.changes.len(), diagnostics).await;
+            self.gather_entrances(block, declaration, before..self.changes.len());
         }
         let made = self.changes.get(before..).unwrap_or_default();
         self.looking.add(self.planner.registry, (&self.compiled.stack, block), made.iter());

@@ -14,6 +14,9 @@ const SENT: &str = "sent";
 /// Those of one whose request was refused.
 const REFUSED: &str = "refused";
 
+/// So many calls are remembered; of others the journal tells.
+const MOST: usize = 10_000;
+
 /// What this session knows of its own calls, which is no less than the journal has.
 #[derive(Default)]
 pub(crate) struct Marks(Mutex<HashMap<(String, String, String), Mark>>);
@@ -107,6 +110,10 @@ impl Marks {
 
     fn remember(&self, call: &Call, mark: Mark) {
         let key = (call.address.clone(), call.operation.clone(), call.step.clone());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, mark);
+        let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if marks.len() >= MOST {
+            marks.clear();
+        }
+        marks.insert(key, mark);
     }
 }

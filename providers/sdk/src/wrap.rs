@@ -326,7 +326,19 @@ impl Session for Guarded {
     }
 
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
-        self.ask("grantees", ty.name, &About::Nothing, || self.session.grantees(ty, accesses)).await
+        let grantees = self.ask("grantees", ty.name, &About::Nothing, || self.session.grantees(ty, accesses)).await?;
+        // By what is told here access is taken away: it has to be what was asked for, and named wholly.
+        let is_asked = |it: &Grantee| {
+            let access = ty.access_of(&it.grant.identity).filter(|access| accesses.contains(access));
+            access.is_some() && ty.identity_of(&it.grant.identity).is_some()
+        };
+        match grantees.iter().find(|it| !is_asked(it)) {
+            Some(other) => {
+                let message = format!("{} tells of `{}`, whom nobody asked for", ty.name, other.principal);
+                Err(ProviderError::bug(message))
+            }
+            None => Ok(grantees),
+        }
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

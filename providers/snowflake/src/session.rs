@@ -12,12 +12,13 @@ use crate::object::{
 };
 use crate::statements::Statements;
 use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use private::Kept;
 use terrace_provider::names::listed;
 use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;
-use terrace_provider::provider::{Batch, DryRun};
+use terrace_provider::provider::{Batch, DryRun, READS_AT_ONCE};
 use terrace_provider::{
     Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, Observed, Planned, PlannedChange,
     Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
@@ -88,6 +89,9 @@ impl Target {
     fn observed(&self, seen: &Seen, beside: &Attributes, private: Private) -> Observed {
         let mut attributes = self.identity.clone();
         attributes.extend(seen.attributes.clone());
+        if self.kind == Kind::Grant {
+            grant::leave_out(&mut attributes, &Kept::of(&private).preexisting, beside);
+        }
         if self.kind == Kind::Table {
             let created_on = seen.created_on.map_or(Value::Null, |at| at.to_string().into());
             attributes.insert("createdOn".to_owned(), created_on);
@@ -312,7 +316,7 @@ impl Session for SnowflakeSession {
                 view::update(&statements, &present, &prior.attributes, attributes).await?;
             }
             Kind::Role => role::update(&statements, &full, &prior.attributes, attributes).await?,
-            Kind::Grant => grant::update(&statements, &full, attributes).await?,
+            Kind::Grant => grant::update(&statements, &full, attributes, &kept.preexisting).await?,
             Kind::Tag => tag::update(&statements, &full, &prior.attributes, attributes).await?,
             Kind::TagAssignment => tag_assignment::set(&statements, attributes).await?,
             Kind::Table | Kind::RoleGrant => {
@@ -400,20 +404,28 @@ impl Session for SnowflakeSession {
     }
 
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
-        let statements = self.reading("")?;
-        let mut grantees = Vec::new();
-        for role in accesses.iter().map(|access| text(access, "role")) {
+        let statements = &self.reading("")?;
+        // What the role of the instance makes, it has.
+        let own = match statements.role() {
+            Some(role) => role.to_owned(),
+            None => role::current(statements).await?,
+        };
+        let of_role = |role: String| async move {
             let rows = statements.ask_about(&role_grant::question(&role)).await?;
-            for (identity, seen) in rows.iter().flat_map(|rows| role_grant::all_of_rows(rows, &role)) {
-                let (principal, is_role) = (text(&identity, "grantee"), text(&identity, "granteeType") == "role");
-                // The role of the instance has what it makes.
-                if is_role && statements.role() == Some(principal.as_str()) {
-                    continue;
-                }
-                let target = Target::of(ty, &identity)?;
-                let grant = target.observed(&seen, &identity, Private::default());
-                grantees.push(Grantee { principal, privilege: format!("role {role}"), grant });
+            Ok::<_, ProviderError>(rows.map(|rows| role_grant::all_of_rows(&rows, &role)).unwrap_or_default())
+        };
+        let roles: Vec<_> = accesses.iter().map(|access| of_role(text(access, "role"))).collect();
+        let roles: Vec<_> = futures_util::stream::iter(roles).buffered(READS_AT_ONCE).try_collect().await?;
+        let mut grantees = Vec::new();
+        for (identity, seen) in roles.into_iter().flatten() {
+            let (kind, name) = (text(&identity, "granteeType"), text(&identity, "grantee"));
+            if kind == "role" && name == own {
+                continue;
             }
+            let target = Target::of(ty, &identity)?;
+            let grant = target.observed(&seen, &identity, Private::default());
+            let (principal, privilege) = (format!("{kind} {name}"), format!("role {}", text(&identity, "role")));
+            grantees.push(Grantee { principal, privilege, grant });
         }
         Ok(grantees)
     }

@@ -177,6 +177,16 @@ async fn what_was_granted_before_stays_and_what_terrace_granted_goes() {
     let config = grant(json!(["SELECT"]));
     let row = adopted(&instance, "snowflake_grant", &config).await;
     instance.assert_settled("snowflake_grant", &row, &config).await;
+    // Others' privileges are neither seen nor taken.
+    stand_in.sql_as("TERRACE_ROLE", "GRANT DELETE ON TABLE D.S.T TO ROLE R").unwrap();
+    let beside = adopted(&instance, "snowflake_grant", &config).await;
+    instance.assert_settled("snowflake_grant", &beside, &config).await;
+    let changed = instance.update("snowflake_grant", &beside, grant(json!(["INSERT"]))).await.unwrap();
+    assert_eq!(changed.attributes["privileges"].to_json(), json!(["INSERT"]));
+    let inventory = stand_in.inventory();
+    for privilege in ["SELECT", "INSERT", "DELETE"] {
+        assert!(inventory.contains(&format!("R has {privilege} on D.S.T")), "{inventory:?}");
+    }
     let row = instance.update("snowflake_grant", &row, grant(json!(["SELECT", "INSERT"]))).await.unwrap();
     let read = instance.read("snowflake_grant", &row).await.unwrap().unwrap();
     instance.delete("snowflake_grant", &read).await.unwrap();

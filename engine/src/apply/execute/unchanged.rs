@@ -3,8 +3,10 @@
 
 use super::super::Applier;
 use super::Prepared;
+use crate::action::Reason;
 use crate::deadline;
 use crate::diff::changed_attributes;
+use crate::plan::foreign::known::{Known, object};
 use crate::plan::removed_data::UNKNOWN_AMOUNT;
 use crate::plan::{Change, DataLossNote};
 use crate::record;
@@ -71,6 +73,7 @@ pub(super) async fn check(
 ) -> Result<(), ProviderError> {
     let change = &prepared.change;
     let timeout = change.timeouts.read;
+    still_foreign(applier, prepared).await?;
     match (Looks::before(applier, prepared), &change.data_loss) {
         (Looks::Consented, Some(loss)) => no_more(session, ty, recorded, timeout, loss).await,
         (Looks::Unchanged { reads, counts }, _) => {
@@ -80,6 +83,19 @@ pub(super) async fn check(
             if counts { still_empty(session, ty, recorded, timeout).await } else { Ok(()) }
         }
         (Looks::None | Looks::Consented, _) => Ok(()),
+    }
+}
+
+/// Refuses to take access away that somebody records by now.
+async fn still_foreign(applier: &Applier, prepared: &Prepared) -> Result<(), ProviderError> {
+    let change = &prepared.change;
+    let Some(prior) = change.prior.as_ref().filter(|_| change.reason == Some(Reason::Foreign)) else { return Ok(()) };
+    let (known, object) = (Known::default(), object(&change.address.ty, &prior.identity));
+    let (opening, environment) = ((&*applier.registry, &*applier.seal), &prepared.stack.environment);
+    match known.by(applier.store.as_ref(), opening, environment, &object).await {
+        Ok(None) => Ok(()),
+        Ok(Some(by)) => Err(moved(&format!("{by} came to give that access"))),
+        Err(failure) => Err(ProviderError::new(ErrorKind::Failed, failure.to_string())),
     }
 }
 

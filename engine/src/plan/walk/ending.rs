@@ -119,7 +119,7 @@ impl Walk<'_, '_> {
             checks: self.checks,
             lookups,
             reads,
-            let_in: self.let_in,
+            entrances: self.entrances,
             granted_shares,
             deferred,
             deferring: self.deferrals.components,

@@ -186,6 +186,10 @@ fn tail(drift: &Drift<'_>) -> String {
     let command = code(drift.command, LONGEST);
     match drift.items.is_empty() {
         true => format!("Looked for by {command}\n"),
+        false if drift.items.iter().all(|item| item.kind == DriftKind::Foreign) => format!(
+            "Plans leave access that others gave, or take it away where `settings.access.foreign` is `revoke`.\n\
+             The full list: {command}\n"
+        ),
         false => format!(
             "What is recorded stands before the arrow, what is there after it. `terrace apply` makes things as they are \
              described again; with `--refresh-only` it records them as they are.\nThe full list: {command}\n"

@@ -190,7 +190,7 @@ pub(crate) async fn read(instance: &Instance, prior: &Recorded) -> Result<Option
 /// Reads many by one question about all; those about a few things by one about each.
 pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Result<Option<Observed>, ProviderError>> {
     let known: Vec<Binding> = priors.iter().filter_map(|prior| binding(&prior.attributes).ok()).collect();
-    let all = match about(instance, &known).await {
+    let all = match about(instance, known.iter()).await {
         Ok(all) => all,
         Err(error) => return priors.iter().map(|_| Err(error.clone())).collect(),
     };
@@ -202,9 +202,8 @@ pub(crate) async fn read_all(instance: &Instance, priors: &[Recorded]) -> Vec<Re
 }
 
 /// All entries about what these are about, and perhaps others.
-async fn about(instance: &Instance, known: &[Binding]) -> Result<HashSet<Binding>, ProviderError> {
-    let about: HashMap<_, _> =
-        known.iter().map(|it| ((it.resource_type, &it.resource_name, it.pattern_type), it)).collect();
+async fn about(instance: &Instance, known: impl Iterator<Item = &Binding>) -> Result<HashSet<Binding>, ProviderError> {
+    let about: HashMap<_, _> = known.map(|it| ((it.resource_type, &it.resource_name, it.pattern_type), it)).collect();
     let filters: Vec<Filter<'_>> = match about.len() <= FEW {
         true => about.into_values().map(Filter::About).collect(),
         false => vec![Filter::All],
@@ -224,13 +223,13 @@ pub(crate) async fn grantees(instance: &Instance, accesses: &[Attributes]) -> Re
         let nobody = [("principal", "User:*"), ("host", "*")].map(|(name, value)| (name.to_owned(), value.into()));
         binding(&access.clone().into_iter().chain(nobody).collect())
     };
-    let wanted = accesses.iter().map(anybody).collect::<Result<Vec<Binding>, _>>()?;
+    let wanted = accesses.iter().map(anybody).collect::<Result<HashSet<Binding>, _>>()?;
     let is_wanted = |entry: &Binding| {
         let as_anybody = Binding { principal: "User:*".to_owned(), host: "*".to_owned(), ..entry.clone() };
         wanted.contains(&as_anybody) && Some(&entry.principal) != instance.principal.as_ref()
     };
     let mut grantees: Vec<Grantee> =
-        about(instance, &wanted).await?.iter().filter(|it| is_wanted(it)).filter_map(grantee).collect();
+        about(instance, wanted.iter()).await?.iter().filter(|it| is_wanted(it)).filter_map(grantee).collect();
     grantees.sort_by(|one, other| one.principal.cmp(&other.principal));
     Ok(grantees)
 }

@@ -101,6 +101,16 @@ impl Session for Watching {
         self.work(ty.name).await.map(|()| None)
     }
 
+    async fn grantees(&self, _: &ResourceType, _: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
+        let named = |names: &[(&str, &str)]| {
+            let names = names.iter().map(|(name, value)| ((*name).to_owned(), (*value).into()));
+            Observed { identity: names.collect(), ..Observed::default() }
+        };
+        let grants = [named(&[("name", "a"), ("who", "ada")]), named(&[("name", "b"), ("who", "eve")])];
+        let grantee = |grant| Grantee { principal: "somebody".to_owned(), privilege: "READ".to_owned(), grant };
+        Ok(grants.into_iter().map(grantee).collect())
+    }
+
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, _: &'a Attributes) -> Option<DryRun<'a>> {
         (ty.name == "w_b").then_some(())?;
         Some(Box::pin(async move { self.work(ty.name).await.map(|()| Vec::new()).unwrap_or_default() }))
@@ -421,4 +431,18 @@ async fn who_waits_for_what_fails_again_and_again_learns_why() {
     assert_eq!((error.kind.clone(), error.message.as_str()), (ErrorKind::Transient, "busy"));
     // Not one attempt came to an end.
     assert!(within(Duration::from_secs(5), read()).await.unwrap_err().only().is_none());
+}
+
+#[tokio::test]
+async fn who_is_let_in_to_something_else_is_a_fault_of_the_provider() {
+    let bench = Bench::with(Limits::default()).await;
+    let ty = ResourceType { identity: &["name", "who"], grantee: &["who"], ..ty("w_a") };
+    let access = |name: &str| Attributes::from_iter([("name".to_owned(), name.into())]);
+    let all = bench.session.grantees(&ty, &[access("a"), access("b")]).await.unwrap();
+    assert_eq!(all.len(), 2);
+    let error = bench.session.grantees(&ty, &[access("a")]).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Bug);
+    // Whom nobody can name nobody can keep out.
+    let ty = ResourceType { identity: &["name", "who", "host"], ..ty };
+    assert_eq!(bench.session.grantees(&ty, &[access("a"), access("b")]).await.unwrap_err().kind, ErrorKind::Bug);
 }

@@ -132,11 +132,24 @@ async fn take(statements: &Statements<'_>, identity: &Attributes, what: &str) ->
     statements.change(&sql, &need("revoke", identity)).await
 }
 
-/// Gives what is missing before it takes what is too much.
+/// Leaves out the privileges that were there before and that nobody asked for: they are not terrace's to take.
+pub(crate) fn leave_out(attributes: &mut Attributes, before: &[String], like: &Attributes) {
+    if before.is_empty() || !like.contains_key("privileges") {
+        return;
+    }
+    let wanted = texts(like, "privileges");
+    let mut shown = texts(attributes, "privileges");
+    shown.retain(|privilege| wanted.contains(privilege) || !before.contains(privilege));
+    let is_wanted = shown.len() == wanted.len() && wanted.iter().all(|privilege| shown.contains(privilege));
+    attributes.insert("privileges".to_owned(), list(if is_wanted { &wanted } else { &shown }));
+}
+
+/// Gives what is missing before it takes what is too much, but for what was there before.
 pub(crate) async fn update(
     statements: &Statements<'_>,
     present: &Seen,
     planned: &Attributes,
+    before: &[String],
 ) -> Result<(), ProviderError> {
     let wanted = texts(planned, "privileges");
     let (had_option, has_option) = (flag(&present.attributes, "grantOption"), flag(planned, "grantOption"));
@@ -147,7 +160,8 @@ pub(crate) async fn update(
     if !missing.is_empty() {
         give(statements, planned, &missing).await?;
     }
-    let extra: Vec<String> = present.privileges.iter().filter(|it| !wanted.contains(it)).cloned().collect();
+    let is_extra = |privilege: &&String| !wanted.contains(privilege) && !before.contains(privilege);
+    let extra: Vec<String> = present.privileges.iter().filter(is_extra).cloned().collect();
     if !extra.is_empty() {
         take(statements, planned, &extra.join(", ")).await?;
     }

@@ -48,6 +48,12 @@ pub(crate) async fn delete(statements: &Statements<'_>, identity: &Attributes) -
     statements.change(&format!("DROP ROLE IF EXISTS {}", quote(&name)), &need).await
 }
 
+/// The role in whose name statements are carried out, where the instance does not say one.
+pub(crate) async fn current(statements: &Statements<'_>) -> Result<String, ProviderError> {
+    let rows = statements.ask("SELECT CURRENT_ROLE()", &Need::to("tell the role")).await?;
+    Ok(rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned())
+}
+
 /// So many roles that a role has are looked through at most.
 const MOST_ROLES: usize = 100;
 
@@ -57,10 +63,7 @@ const MOST_ROLES: usize = 100;
 pub(crate) async fn sees_everything(statements: &Statements<'_>) -> Result<bool, ProviderError> {
     let own = match statements.role() {
         Some(role) => role.to_owned(),
-        None => {
-            let rows = statements.ask("SELECT CURRENT_ROLE()", &Need::to("tell the role")).await?;
-            rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned()
-        }
+        None => current(statements).await?,
     };
     let (mut known, mut open) = (BTreeSet::from([own.clone()]), vec![own]);
     while let Some(role) = open.pop().filter(|_| known.len() <= MOST_ROLES) {

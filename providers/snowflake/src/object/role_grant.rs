@@ -40,11 +40,11 @@ pub(crate) fn of_rows(rows: &Rows, identity: &Attributes) -> Option<Seen> {
     let is_meant = |row: &crate::client::Row<'_>| {
         row.text("granted_to").eq_ignore_ascii_case(word) && row.get("grantee_name") == Some(name.as_str())
     };
-    rows.iter().find(is_meant).map(|row| Seen {
-        owner: None,
-        privileges: vec!["USAGE".to_owned()],
-        ..Seen::of_row(&row)
-    })
+    rows.iter().find(is_meant).map(|row| of_row(&row))
+}
+
+fn of_row(row: &crate::client::Row<'_>) -> Seen {
+    Seen { owner: None, privileges: vec!["USAGE".to_owned()], ..Seen::of_row(row) }
 }
 
 /// Everybody who has a role: users and roles, as the attributes that name such a grant. What else may have one is nothing
@@ -57,9 +57,8 @@ pub(crate) fn all_of_rows(rows: &Rows, role: &str) -> Vec<(Attributes, Seen)> {
             _ => return None,
         };
         let names = [("role", role), ("granteeType", grantee_type), ("grantee", row.get("grantee_name")?)];
-        let identity: Attributes = names.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        let seen = of_rows(rows, &identity)?;
-        Some((identity, seen))
+        let identity = names.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        Some((identity, of_row(row)))
     };
     rows.iter().filter_map(|row| one(&row)).collect()
 }

@@ -68,15 +68,22 @@ async fn references(statements: &Statements<'_>, identity: &Attributes) -> Resul
     }
 }
 
+/// What `TAG_REFERENCES` calls such an object; a view may be called a table.
+/// <https://docs.snowflake.com/en/sql-reference/functions/tag_references>
+pub(crate) fn levels(object_type: &str) -> &'static [&'static str] {
+    match object_type {
+        "column" => &["COLUMN"],
+        "table" | "view" => &["TABLE", "VIEW"],
+        "schema" => &["SCHEMA"],
+        _ => &["DATABASE"],
+    }
+}
+
 /// The value of the tag where it was set on this very object or column.
 fn value_of<'r>(rows: &'r Rows, identity: &Attributes) -> Option<&'r str> {
     let tag = split(&text(identity, "tag"))?;
-    let levels: &[&str] = match (text(identity, "column").is_empty(), text(identity, "objectType").as_str()) {
-        (false, _) => &["COLUMN"],
-        (true, "table" | "view") => &["TABLE", "VIEW"],
-        (true, "schema") => &["SCHEMA"],
-        (true, _) => &["DATABASE"],
-    };
+    let is_whole = text(identity, "column").is_empty();
+    let levels = levels(if is_whole { text(identity, "objectType") } else { "column".to_owned() }.as_str());
     rows.iter()
         .find(|row| {
             let named = [row.text("TAG_DATABASE"), row.text("TAG_SCHEMA"), row.text("TAG_NAME")];

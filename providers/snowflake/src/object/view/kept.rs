@@ -6,8 +6,8 @@ use crate::attributes::text;
 use crate::client::Rows;
 use crate::identifier::{literal, qualified, quote};
 use crate::lookup;
-use crate::object::shown;
 use crate::object::view::body::Body;
+use crate::object::{shown, tag_assignment};
 use crate::statements::Statements;
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
@@ -171,10 +171,11 @@ async fn tags(statements: &Statements<'_>, planned: &Attributes, described: &Row
     let mut found = Vec::new();
     for column in std::iter::once(None).chain(column_names(described).into_iter().map(Some)) {
         let path: Vec<&str> = parts.iter().map(String::as_str).chain(column.as_deref()).collect();
-        let (domain, level) = if column.is_some() { ("column", "COLUMN") } else { ("table", "TABLE") };
+        let domain = if column.is_some() { "column" } else { "table" };
+        let levels = tag_assignment::levels(if column.is_some() { "column" } else { "view" });
         let object = literal(&qualified(path.iter().copied()));
         let rows = ask(statements, &function(planned, &format!("TAG_REFERENCES({object}, '{domain}')"))).await?;
-        for row in rows.iter().filter(|row| row.text("LEVEL") == level) {
+        for row in rows.iter().filter(|row| levels.contains(&row.text("LEVEL"))) {
             let name = qualified([row.text("TAG_DATABASE"), row.text("TAG_SCHEMA"), row.text("TAG_NAME")]);
             found.push(Tag { column: column.clone(), name, value: row.text("TAG_VALUE").to_owned() });
         }
