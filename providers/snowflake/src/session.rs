@@ -6,11 +6,11 @@ pub(crate) mod private;
 use crate::attributes::text;
 use crate::client::Client;
 use crate::config::{Config, Variables, unconfigured};
-use crate::lookup;
 use crate::object::{
     self, Kind, Seen, check_names, container, grant, role, role_grant, table, tag, tag_assignment, view,
 };
 use crate::statements::Statements;
+use crate::{lookup, rights};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use private::Kept;
@@ -19,8 +19,8 @@ use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::{Batch, DryRun};
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, Observed, Planned, PlannedChange,
-    Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, MissingRight, Observed, Planned,
+    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
 };
 
 /// How far an object may be older than the call that is said to have made it: clocks are told in whole seconds.
@@ -439,6 +439,10 @@ impl Session for SnowflakeSession {
                 }]
             })
         }))
+    }
+
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        rights::missing(&self.reading("")?).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
