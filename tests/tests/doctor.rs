@@ -1,6 +1,7 @@
 //! `terrace doctor`: what is wrong with what everything else stands on, and how to mend it.
 
 use std::os::unix::fs::PermissionsExt;
+use terrace_state::contract::cluster::Cluster;
 use terrace_tests::{Project, Ran, snapshot};
 
 const KEY: (&str, &str) = ("TERRACE_STATE_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
@@ -231,6 +232,8 @@ resources:
     project.run(["blueprints", "check", "blueprints/pages.yaml"]).says("`resources.some` has no instance [\"id\"]");
 }
 
+const LACKS_NOTHING: &str = "it answers, and lacks no right on the server as a whole";
+
 /// What is configured is asked: a session that opens without a word says nothing of who is there.
 #[test]
 fn servers_that_are_configured_are_asked() {
@@ -248,7 +251,7 @@ fn servers_that_are_configured_are_asked() {
         ),
     );
     let before = stand_in.inventory();
-    doctor(&project, &["--env", "there"]).done().says("ok    provider snowflake of there: it answers");
+    doctor(&project, &["--env", "there"]).done().says(&format!("ok    provider snowflake of there: {LACKS_NOTHING}\n"));
     let wrong = doctor(&project, &["--env", "wrong"]).with_code(1);
     wrong.says("fail  provider snowflake of wrong: it does not answer");
     let gone = doctor(&project, &["--env", "gone"]).with_code(1);
@@ -267,4 +270,85 @@ fn servers_that_are_configured_are_asked() {
         .with_code(1)
         .says("fail  provider postgres of local: it does not");
     assert_eq!(stand_in.inventory(), before, "looking changed something");
+}
+
+/// A project of an environment `there` with an instance of PostgreSQL, as a user of the test's own; runs SQL as the server's.
+fn of_a_user(attributes: &str) -> (Project, String, impl Fn(&str)) {
+    let (runtime, cluster) = (tokio::runtime::Runtime::new().unwrap(), Cluster::shared());
+    let url = runtime.block_on(cluster.database());
+    let database = url.split('/').nth(3).unwrap().split('?').next().unwrap().to_owned();
+    let client = runtime.block_on(cluster.connect(&database));
+    let execute = move |sql: &str| runtime.block_on(client.batch_execute(sql)).unwrap();
+    execute(&format!("CREATE ROLE {database}_user LOGIN PASSWORD 'hunter2' {attributes}"));
+    let host = url.split("host=").nth(1).unwrap().split('&').next().unwrap();
+    let instance = format!(
+        "{{host: '{host}', user: {database}_user, password: {{secret: hunter2}}, database: {database}, sslMode: disable}}"
+    );
+    let project = Project::new();
+    project.write("terrace.yaml", format!("environments:\n  there: {{providers: {{postgres: {instance}}}}}\n"));
+    (project, database, execute)
+}
+
+#[test]
+fn rights_on_the_server_that_are_missing_are_told_with_the_statements_that_give_them() {
+    let (project, database, execute) = of_a_user("NOCREATEDB CREATEROLE");
+    execute(&format!("GRANT CREATE ON DATABASE {database} TO {database}_user"));
+    let statement = format!("ALTER ROLE \"{database}_user\" CREATEDB");
+    let ran = doctor(&project, &["--env", "there"]).done();
+    ran.says(&format!(
+        "warn  provider postgres of there: it answers, and may not create databases\n      \
+         where that is needed, let somebody who may run `{statement}`\n"
+    ));
+    let json = project.run(["doctor", "--env", "there", "--json"]).done().json();
+    assert_eq!(json["healthy"], true);
+    let checks = json["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["what"] == "provider postgres of there").unwrap();
+    assert_eq!(check["status"], "warn");
+    assert_eq!(check["message"], "it answers, and may not create databases");
+    assert_eq!(check["mend"], format!("where that is needed, let somebody who may run `{statement}`"));
+    // It helps, and is told as soon as it does.
+    execute(&statement);
+    let healthy = doctor(&project, &["--env", "there"]).done();
+    healthy.says(&format!("ok    provider postgres of there: {LACKS_NOTHING}\n"));
+    // All that is missing is told at once.
+    execute(&format!(
+        "ALTER ROLE {database}_user NOCREATEDB NOCREATEROLE; REVOKE CREATE ON DATABASE {database} FROM {database}_user"
+    ));
+    let all = doctor(&project, &["--env", "there"]).done();
+    all.says(&format!("may not create databases, or create roles, or create schemas in the database `{database}`\n"));
+    let user = format!("\"{database}_user\"");
+    all.says(&format!(
+        "run `ALTER ROLE {user} CREATEDB; ALTER ROLE {user} CREATEROLE; GRANT CREATE ON DATABASE \"{database}\" TO {user}`\n"
+    ));
+    for ran in [&ran, &healthy, &all] {
+        assert!(!ran.to_string().contains("hunter2"), "{ran}");
+    }
+}
+
+#[test]
+fn a_role_of_snowflake_without_rights_on_its_account_is_told() {
+    let project = Project::new();
+    let stand_in = terrace_test_snowflake::StandIn::start();
+    stand_in.sql("REVOKE CREATE DATABASE ON ACCOUNT FROM ROLE TERRACE_ROLE");
+    stand_in.sql("REVOKE USAGE ON WAREHOUSE WH FROM ROLE TERRACE_ROLE");
+    let url = stand_in.url();
+    let instance = format!("{{host: '{url}', role: TERRACE_ROLE, warehouse: WH, token: {{secret: secret}}}}");
+    project.write("terrace.yaml", format!("environments:\n  there: {{providers: {{snowflake: {instance}}}}}\n"));
+    let before = stand_in.inventory();
+    doctor(&project, &["--env", "there"])
+        .done()
+        .says(
+            "warn  provider snowflake of there: it answers, and may not create databases, or use the warehouse `WH`\n",
+        )
+        .says(
+            "run `GRANT CREATE DATABASE ON ACCOUNT TO ROLE \"TERRACE_ROLE\"; \
+             GRANT USAGE ON WAREHOUSE \"WH\" TO ROLE \"TERRACE_ROLE\"`\n",
+        );
+    assert_eq!(stand_in.inventory(), before, "looking changed something");
+    // What it may do is another question than whether it is there.
+    stand_in.faults().by_text.push(("SHOW GRANTS TO ROLE".to_owned(), terrace_test_snowflake::Fault::Fails));
+    doctor(&project, &["--env", "there"])
+        .done()
+        .says("warn  provider snowflake of there: it answers, and does not tell what it may do: ")
+        .says("ask again");
 }

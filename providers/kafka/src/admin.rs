@@ -1,11 +1,13 @@
 //! What a cluster is asked, in terms of topics, their configuration, and access: without a word of terrace.
 
 mod acls;
+mod cluster;
 mod configs;
 mod groups;
 mod topics;
 
 pub(crate) use acls::{Binding, Filter};
+pub(crate) use cluster::Operation;
 pub(crate) use configs::Setting;
 pub(crate) use topics::{NewTopic, Topic};
 

@@ -226,9 +226,13 @@ impl Asked<'_> {
     }
 
     fn needed(&self) -> String {
-        let who = self.principal.unwrap_or("User:…");
-        format!("whoever runs the cluster can allow it: `kafka-acls --add --allow-principal {who} {}`", self.right)
+        format!("whoever runs the cluster can allow it: `{}`", line(self.principal, &self.right))
     }
+}
+
+/// The line that gives somebody a right such as `--operation Create --cluster`.
+pub(crate) fn line(principal: Option<&str>, right: &str) -> String {
+    format!("kafka-acls --add --allow-principal {} {right}", principal.unwrap_or("User:…"))
 }
 
 fn usual(code: Code) -> &'static str {

@@ -3,7 +3,7 @@
 //!
 //! Read in this order: [`schema`](mod@schema) (what there is), `wire` (the protocol, without a word of terrace), `admin`
 //! (what a cluster is asked, in terms of topics and access), `registry` (the same for schemas), `resources` (the types in
-//! those terms), `session` (which call goes where), `failure` (what is told of what went wrong).
+//! those terms), `rights` (what who asks may do), `session` (which call goes where), `failure` (what is told of what went wrong).
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
@@ -18,6 +18,7 @@ mod object_id;
 mod polling;
 mod registry;
 mod resources;
+mod rights;
 pub mod schema;
 mod session;
 mod wire;

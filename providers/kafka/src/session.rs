@@ -5,11 +5,12 @@ use crate::config::Config;
 use crate::mark::Marks;
 use crate::registry::Registry;
 use crate::resources::{Instance, acl, lookup, streams, subject, topic};
+use crate::rights;
 use async_trait::async_trait;
 use terrace_provider::provider::{Batch, DryRun};
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, Found, Grantee, Observed, Planned, PlannedChange, ProposedChange,
-    ProviderError, Recorded, ResourceType, Session, Settings,
+    Attempt, Attributes, Call, DataAmount, Found, Grantee, MissingRight, Observed, Planned, PlannedChange,
+    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings,
 };
 use tokio::sync::OnceCell;
 
@@ -154,6 +155,10 @@ impl Session for KafkaSession {
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
         lookup::answer(&self.instance, name, arguments).await
+    }
+
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        rights::missing(&self.instance).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

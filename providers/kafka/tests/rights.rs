@@ -2,9 +2,14 @@
 //! that gives it, and what is named is enough.
 
 use crate::harness::{ACL, Brokers, Instance, TOPIC, attributes, call, recorded, skipped, unique, variable};
+use crate::stand_in::Side;
+use kafka_protocol::messages::ApiKey;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use terrace_provider::{Planned, ProviderError, Recorded};
+
+/// One test at a time says what `limited` may do to the cluster: where brokers are real, tests share them.
+static CLUSTER: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// The words of a line of `kafka-acls` as entries.
 fn entries(line: &str) -> Vec<Json> {
@@ -63,6 +68,7 @@ async fn every_right_that_is_missing_is_named_and_what_is_named_is_enough() {
     let Some(bootstrap) = variable("TERRACE_TEST_KAFKA_SASL") else {
         return skipped("rights", "there is no Apache Kafka: `tests/real/kafka` starts one");
     };
+    let _alone = CLUSTER.lock().await;
     let admin = Brokers::start().await.instance().await;
     let limited = Instance::of(json!({
         "bootstrapServers": bootstrap, "securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN",
@@ -115,4 +121,115 @@ async fn every_right_that_is_missing_is_named_and_what_is_named_is_enough() {
     assert_eq!(needs(&admin, "take access", take).await, ["CLUSTER ALTER"]);
 
     admin.delete(TOPIC, &topic).await;
+}
+
+fn login(bootstrap: &str, user: &str) -> Json {
+    json!({
+        "bootstrapServers": bootstrap, "securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN",
+        "username": user, "password": format!("{user}-secret"),
+    })
+}
+
+/// Brokers, with an instance of somebody who may do everything, and one of somebody who may do what they are let.
+async fn brokers() -> (Brokers, Instance, Instance) {
+    let (brokers, bootstrap) = match variable("TERRACE_TEST_KAFKA_SASL") {
+        Some(bootstrap) => (Brokers::start().await, bootstrap),
+        None => {
+            let (password, limited) = (Some("admin-secret"), Some("limited-secret"));
+            let brokers = Brokers::standing_in(Side { password, limited, ..Side::default() }).await;
+            let address = brokers.side().address.clone();
+            (brokers, address)
+        }
+    };
+    let (admin, limited) =
+        (Instance::of(login(&bootstrap, "admin")).await, Instance::of(login(&bootstrap, "limited")).await);
+    (brokers, admin, limited)
+}
+
+/// What is told to be missing, as soon as brokers agree with the entries that were just written.
+async fn missing(limited: &Instance, expected: &[(&str, &str)]) {
+    let line =
+        |operation: &str| format!("kafka-acls --add --allow-principal User:limited --operation {operation} --cluster");
+    let expected: Vec<(String, String)> =
+        expected.iter().map(|(operation, right)| ((*operation).to_owned(), line(right))).collect();
+    let mut told = Vec::new();
+    for _ in 0..100 {
+        let rights = limited.session.missing_rights().await.unwrap().unwrap();
+        told = rights.into_iter().map(|right| (right.operation, right.statement)).collect();
+        if told == expected {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(told, expected);
+}
+
+const DESCRIBE: (&str, &str) = ("look up access, nor what else it may do", "Describe");
+const CREATE: (&str, &str) = ("create topics of any name", "Create");
+const ALTER: (&str, &str) = ("give access", "Alter");
+
+#[tokio::test]
+async fn each_right_on_the_cluster_that_is_missing_is_told_before_it_is_needed() {
+    let _alone = CLUSTER.lock().await;
+    let (_brokers, admin, limited) = brokers().await;
+    missing(&admin, &[]).await;
+    for (given, expected) in [
+        // Who may not describe the cluster is told of nothing else, be it allowed or not.
+        (vec![], vec![DESCRIBE]),
+        (vec!["CREATE"], vec![DESCRIBE]),
+        (vec!["DESCRIBE"], vec![CREATE, ALTER]),
+        (vec!["DESCRIBE", "ALTER"], vec![CREATE]),
+        (vec!["DESCRIBE", "CREATE"], vec![ALTER]),
+        // Altering brings describing along.
+        (vec!["ALTER", "CREATE"], vec![]),
+        (vec!["ALL"], vec![]),
+    ] {
+        let mut entries = Vec::new();
+        for operation in given {
+            let entry = json!({"resourceType": "CLUSTER", "resourceName": "kafka-cluster", "principal": "User:limited", "operation": operation});
+            entries.push(admin.create(ACL, entry).await);
+        }
+        missing(&limited, &expected).await;
+        for entry in entries {
+            admin.delete(ACL, &entry).await;
+        }
+    }
+}
+
+/// What is told is run as it is told, until nothing is missing.
+#[tokio::test]
+async fn the_lines_for_what_is_missing_on_the_cluster_help() {
+    let _alone = CLUSTER.lock().await;
+    let (_brokers, admin, limited) = brokers().await;
+    missing(&limited, &[DESCRIBE]).await;
+    let (mut given, mut told) = (Vec::new(), Vec::new());
+    for round in [vec![DESCRIBE], vec![CREATE, ALTER], vec![]] {
+        missing(&limited, &round).await;
+        for right in limited.session.missing_rights().await.unwrap().unwrap() {
+            for entry in entries(&format!("`{}`", right.statement)) {
+                given.push(admin.create(ACL, entry).await);
+            }
+            told.push(right.operation);
+        }
+    }
+    assert_eq!(told.len(), 3, "{told:?}");
+    for entry in given {
+        admin.delete(ACL, &entry).await;
+    }
+}
+
+#[tokio::test]
+async fn brokers_that_do_not_tell_rights_are_not_taken_to_have_none() {
+    for side in [
+        Side { is_silent: true, ..Side::default() },
+        Side { unknown: Some(ApiKey::DescribeCluster), ..Side::default() },
+    ] {
+        let brokers = Brokers::standing_in(side).await;
+        assert_eq!(brokers.instance().await.session.missing_rights().await.unwrap(), None);
+    }
+    // Who decides on no access allows everything.
+    let brokers = Brokers::standing_in(Side::default()).await;
+    assert_eq!(brokers.instance().await.session.missing_rights().await.unwrap(), Some(Vec::new()));
+    let nobody = Instance::of(json!({"bootstrapServers": "127.0.0.1:1"})).await;
+    nobody.session.missing_rights().await.unwrap_err();
 }

@@ -4,6 +4,7 @@
 //! as Apache Kafka does; what it answers is compared with a real broker by running the same scenarios against both.
 
 mod answers;
+mod rights;
 mod side;
 
 pub(crate) use side::{Fault, Says, Side, When};

@@ -1,8 +1,17 @@
-//! What a user needs for what is asked of it: the statement that gives it, for errors and for the README.
+//! What a user needs for what is asked of it: the statement that gives it, for errors, for `terrace doctor` and for the
+//! README.
 
+use crate::error::Failure;
 use crate::identifier::{qualified, quote};
 use crate::kind::{Kind, Target};
-use terrace_provider::Attributes;
+use crate::server::{Client, column, query};
+use terrace_provider::{Attributes, MissingRight};
+
+/// What the user may do beyond single objects. Attributes of roles are not inherited by their members:
+/// <https://www.postgresql.org/docs/current/role-attributes.html>; privileges are, which the function knows:
+/// <https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-ACCESS>.
+const RIGHTS: &str = "SELECT rolname::text, current_database()::text, rolsuper OR rolcreatedb, rolsuper OR rolcreaterole, \
+     has_database_privilege(current_database(), 'CREATE') FROM pg_roles WHERE rolname = current_user";
 
 /// What is done to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,4 +74,25 @@ pub(crate) fn statement(operation: Operation, target: &Target, attributes: &Attr
             format!("GRANT {privileges} ON {on} TO {user} WITH GRANT OPTION")
         }
     }
+}
+
+/// What the user of a connection may not do, of what is given for the whole server, or for the database of the connection.
+///
+/// # Errors
+/// What the server says against the question.
+pub(crate) async fn missing(client: &Client) -> Result<Vec<MissingRight>, Failure> {
+    let rows = query(client, RIGHTS, &[]).await?;
+    let row = rows.first().ok_or_else(|| Failure::bug("the server does not know its own user"))?;
+    let (user, database): (String, String) = (column(row, 0)?, column(row, 1)?);
+    let needed = [
+        (column(row, 2)?, Kind::Database, "create databases".to_owned()),
+        (column(row, 3)?, Kind::Role, "create roles".to_owned()),
+        (column(row, 4)?, Kind::Schema, format!("create schemas in the database `{database}`")),
+    ];
+    let lacking = needed.into_iter().filter(|(may, ..): &(bool, Kind, String)| !may);
+    let right = |(_, kind, operation): (bool, Kind, String)| {
+        let target = Target { kind, names: vec![database.clone()] };
+        MissingRight { operation, statement: statement(Operation::Create, &target, &Attributes::default(), &user) }
+    };
+    Ok(lacking.map(right).collect())
 }

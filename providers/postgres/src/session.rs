@@ -8,7 +8,7 @@ use crate::error::{Doing, Failure};
 use crate::kind::{Kind, Target};
 use crate::mark::Marks;
 use crate::private::Memory;
-use crate::rights::{Operation, statement};
+use crate::rights::{Operation, missing, statement};
 use crate::seen::{Seen, Wanted};
 use crate::server::Server;
 use crate::{database, grant, index, lookup, membership, namespace, role, table, view};
@@ -18,8 +18,8 @@ use std::sync::{Mutex, PoisonError};
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::{Batch, DryRun};
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, Found, Grantee, Map, Observed, Planned, PlannedChange, ProposedChange,
-    ProviderError, Recorded, ResourceType, Session, Value,
+    Attempt, Attributes, Call, DataAmount, Found, Grantee, Map, MissingRight, Observed, Planned, PlannedChange,
+    ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
 };
 
 /// One configured instance: a server, as one user.
@@ -207,6 +207,12 @@ impl Session for PostgresSession {
             Ok(Grantee { principal: member, privilege: format!("role {role}"), grant })
         };
         members.into_iter().map(grantee).collect()
+    }
+
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        let rights = async { missing(&self.server.client(None).await?).await };
+        let about = Target { kind: Kind::Database, names: vec![self.server.config.database.clone()] };
+        rights.await.map(Some).map_err(|failure| self.cannot_read(failure, &about))
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

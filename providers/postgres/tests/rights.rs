@@ -2,7 +2,7 @@
 
 use crate::world::{World, recorded, settings};
 use std::sync::Arc;
-use terrace_provider::{ErrorKind, Observed, Planned, Provider, Session};
+use terrace_provider::{ErrorKind, MissingRight, Observed, Planned, Provider, Session};
 
 /// A session of a user who may do nothing but log in.
 pub(crate) async fn limited(world: &World) -> Arc<dyn Session> {
@@ -100,4 +100,75 @@ async fn others_objects_are_not_changed_or_dropped_and_it_is_told_who_may() {
     world.execute("INSERT INTO s.t VALUES (1)").await;
     let amount = session.count_data(ty, &recorded(&made)).await.unwrap();
     assert_eq!(amount, terrace_provider::DataAmount::Unknown, "what may not be counted counts as data");
+}
+
+/// What a user of these attributes is told to be missing, once the statements were run.
+async fn missing(attributes: &str, statements: &[&str]) -> Vec<(String, String)> {
+    let world = World::new().await;
+    world.execute(&format!("CREATE ROLE \"$db us\"\"er\" LOGIN PASSWORD 'x' {attributes}")).await;
+    for statement in statements {
+        world.execute(statement).await;
+    }
+    let url = world.cluster.url(&world.database).replace(
+        &format!("terrace:{}", terrace_state::contract::cluster::PASSWORD),
+        &format!("{}%20us%22er:x", world.database),
+    );
+    let session = world.provider().connect(&settings(&[("url", &url)])).await.unwrap();
+    let missing = session.missing_rights().await.unwrap().expect("PostgreSQL tells");
+    // What is told helps, and asking changed nothing.
+    assert_eq!(session.missing_rights().await.unwrap().as_ref(), Some(&missing));
+    for MissingRight { statement, .. } in &missing {
+        world.execute(statement).await;
+    }
+    assert_eq!(session.missing_rights().await.unwrap(), Some(Vec::new()), "{missing:?}");
+    let named = |text: String| text.replace(&world.database, "$db");
+    missing.into_iter().map(|it| (named(it.operation), named(it.statement))).collect()
+}
+
+fn told(missing: &[(&str, &str)]) -> Vec<(String, String)> {
+    missing.iter().map(|(operation, statement)| ((*operation).to_owned(), (*statement).to_owned())).collect()
+}
+
+const DATABASES: (&str, &str) = ("create databases", r#"ALTER ROLE "$db us""er" CREATEDB"#);
+const ROLES: (&str, &str) = ("create roles", r#"ALTER ROLE "$db us""er" CREATEROLE"#);
+const SCHEMAS: (&str, &str) =
+    ("create schemas in the database `$db`", r#"GRANT CREATE ON DATABASE "$db" TO "$db us""er""#);
+
+const CREATE: &str = r#"GRANT CREATE ON DATABASE "$db" TO "$db us""er""#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_without_any_right_on_the_server_is_told_each_with_its_statement() {
+    assert_eq!(missing("", &[]).await, told(&[DATABASES, ROLES, SCHEMAS]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_not_create_databases_is_told_so() {
+    assert_eq!(missing("CREATEROLE", &[CREATE]).await, told(&[DATABASES]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_not_create_roles_is_told_so() {
+    assert_eq!(missing("CREATEDB", &[CREATE]).await, told(&[ROLES]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_not_create_schemas_is_told_so() {
+    assert_eq!(missing("CREATEDB CREATEROLE", &[]).await, told(&[SCHEMAS]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_has_every_right_on_the_server_misses_none() {
+    assert_eq!(missing("CREATEDB CREATEROLE", &[CREATE]).await, []);
+    assert_eq!(missing("SUPERUSER", &[]).await, []);
+}
+
+/// Attributes of a role are its own; what is granted to it is its members' as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_by_a_membership_counts_where_it_is_inherited() {
+    let team = [
+        r#"CREATE ROLE "$db team" CREATEDB CREATEROLE"#,
+        r#"GRANT CREATE ON DATABASE "$db" TO "$db team""#,
+        r#"GRANT "$db team" TO "$db us""er""#,
+    ];
+    assert_eq!(missing("", &team).await, told(&[DATABASES, ROLES]));
 }

@@ -36,8 +36,8 @@ pub use error::{ErrorKind, ProviderError};
 pub use path::{Path, Step};
 pub use plan::{DataLoss, PlannedChange, ProposedChange};
 pub use provider::{
-    Attempt, Batch, DataAmount, DryRun, Finding, Found, Grantee, LostCall, Observed, Planned, Private, Provider,
-    Recorded, Session, Settings, Severity,
+    Attempt, Batch, DataAmount, DryRun, Finding, Found, Grantee, LostCall, MissingRight, Observed, Planned, Private,
+    Provider, Recorded, Session, Settings, Severity,
 };
 pub use redaction::Redaction;
 pub use schema::{

@@ -35,7 +35,8 @@ pub const READS_AT_ONCE: usize = 16;
 
 /// One configured instance of a provider.
 ///
-/// Reading calls (`read`, `find`, `import`, `lookup`, `validate_remote`, `plan`, `count_data`) change nothing.
+/// Reading calls (`read`, `find`, `import`, `lookup`, `validate_remote`, `plan`, `count_data`, `grantees`,
+/// `missing_rights`) change nothing.
 /// Attributes that go in are never sensitive-marked for providers that compare them: use [`Value::revealed`].
 #[async_trait]
 pub trait Session: Send + Sync {
@@ -109,6 +110,12 @@ pub trait Session: Send + Sync {
     /// and nobody is let in to what is not there.
     async fn grantees(&self, ty: &ResourceType, _accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
         Err(ProviderError::bug(format!("{} does not tell who is let in", ty.name)))
+    }
+
+    /// Rights on the server as a whole that types need and who works here does not have; `None` where that is not told.
+    /// Rights on single objects are none of them. Nobody has to need all: what a plan needs, only its errors say for sure.
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        Ok(None)
     }
 
     /// How much data the recorded object holds, before a change destroys it. What cannot be counted is `Unknown`.
@@ -227,6 +234,15 @@ pub struct Grantee {
     pub privilege: String,
     /// What lets them in, as a resource of the type that was asked for: [`Session::delete`] keeps them out.
     pub grant: Observed,
+}
+
+/// A right that whoever works in an instance does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingRight {
+    /// What may not be done without it, after "may not": `create databases`.
+    pub operation: String,
+    /// What gives it, to be run as it is by somebody who may: `ALTER ROLE "terrace" CREATEDB`.
+    pub statement: String,
 }
 
 /// How much data an object holds.

@@ -15,8 +15,8 @@ pub use limits::{Limits, Rate, TypeLimits};
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::provider::{DryRun, Planned, READS_AT_ONCE};
 use crate::{
-    Attempt, Attributes, Call, DataAmount, ErrorKind, Found, Grantee, Observed, Provider, ProviderError, Recorded,
-    ResourceType, Session, Settings,
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Found, Grantee, MissingRight, Observed, Provider, ProviderError,
+    Recorded, ResourceType, Session, Settings,
 };
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
@@ -339,6 +339,11 @@ impl Session for Guarded {
             }
             None => Ok(grantees),
         }
+    }
+
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        // Of no type: only what holds for the whole instance limits it.
+        self.call("missing_rights", "", &About::Nothing, || self.session.missing_rights()).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

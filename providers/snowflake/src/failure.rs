@@ -44,10 +44,15 @@ impl Need {
         self
     }
 
-    fn solutions(&self, role: Option<&str>) -> impl Iterator<Item = String> {
-        let role = role.map_or_else(|| "<the role of the instance>".to_owned(), quote);
-        self.rights.iter().map(move |right| format!("GRANT {right} TO ROLE {role}"))
+    fn solutions<'a>(&'a self, role: Option<&'a str>) -> impl Iterator<Item = String> + 'a {
+        self.rights.iter().map(move |right| giving(right, role))
     }
+}
+
+/// The statement that gives a role a right, as `CREATE ROLE ON ACCOUNT`.
+pub(crate) fn giving(right: &str, role: Option<&str>) -> String {
+    let role = role.map_or_else(|| "<the role of the instance>".to_owned(), quote);
+    format!("GRANT {right} TO ROLE {role}")
 }
 
 /// True where an object is not there, or the role may not see it: Snowflake does not say which.

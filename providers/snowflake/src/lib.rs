@@ -5,7 +5,8 @@
 //! Snowflake answers with what came of the first one: so a statement is carried out once, however often its answer is lost.
 //!
 //! Read in this order: `schema` (the types), `config` (how an instance is reached), `client` (the API, without a word of
-//! terrace), `session` (the calls), `object` and its submodules (the types in terms of statements).
+//! terrace), `session` (the calls), `object` and its submodules (the types in terms of statements), `rights` (what the role of
+//! an instance has).
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
@@ -20,6 +21,7 @@ mod identifier;
 mod identity;
 mod lookup;
 mod object;
+mod rights;
 pub mod schema;
 mod session;
 mod sql_type;

@@ -1,8 +1,9 @@
 //! Lookups: what somebody else made, and in whose name statements are carried out.
 
 use crate::attributes::{flag, text};
+use crate::failure::Need;
 use crate::identifier;
-use crate::object::{self, role, table};
+use crate::object::{self, table};
 use crate::statements::Statements;
 use terrace_provider::{
     Attribute, AttributeType, Attributes, ErrorKind, Lookup, Map, Object, Path, ProviderError, Value,
@@ -72,7 +73,8 @@ pub(crate) async fn answer(
     match lookup {
         TABLE => table_of(statements, arguments).await,
         CURRENT_ROLE => {
-            let role = role::current(statements).await?;
+            let rows = statements.ask("SELECT CURRENT_ROLE()", &Need::to("tell the role")).await?;
+            let role = rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned();
             let host = statements.host().to_owned();
             Ok(Map::from_iter([("name".to_owned(), role.into()), ("host".to_owned(), host.into())]))
         }

@@ -6,11 +6,11 @@ pub(crate) mod private;
 use crate::attributes::text;
 use crate::client::Client;
 use crate::config::{Config, Variables, unconfigured};
-use crate::lookup;
 use crate::object::{
     self, Kind, Seen, check_names, container, grant, role, role_grant, table, tag, tag_assignment, view,
 };
 use crate::statements::Statements;
+use crate::{lookup, rights};
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
@@ -20,8 +20,8 @@ use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::{Batch, DryRun, READS_AT_ONCE};
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, Observed, Planned, PlannedChange,
-    Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, MissingRight, Observed, Planned,
+    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
 };
 
 /// How far an object may be older than the call that is said to have made it: clocks are told in whole seconds.
@@ -406,10 +406,7 @@ impl Session for SnowflakeSession {
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
         let statements = &self.reading("")?;
         // What the role of the instance makes, it has.
-        let own = match statements.role() {
-            Some(role) => role.to_owned(),
-            None => role::current(statements).await?,
-        };
+        let own = rights::own(statements).await?;
         let of_role = |role: String| async move {
             let rows = statements.ask_about(&role_grant::question(&role)).await?;
             Ok::<_, ProviderError>(rows.map(|rows| role_grant::all_of_rows(&rows, &role)).unwrap_or_default())
@@ -419,7 +416,7 @@ impl Session for SnowflakeSession {
         let mut grantees = Vec::new();
         for (identity, seen) in roles.into_iter().flatten() {
             let (kind, name) = (text(&identity, "granteeType"), text(&identity, "grantee"));
-            if kind == "role" && name == own {
+            if kind == "role" && own.as_ref() == Some(&name) {
                 continue;
             }
             let target = Target::of(ty, &identity)?;
@@ -451,6 +448,10 @@ impl Session for SnowflakeSession {
                 }]
             })
         }))
+    }
+
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        rights::missing(&self.reading("")?).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

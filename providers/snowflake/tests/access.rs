@@ -2,6 +2,7 @@
 
 use crate::harness::{Instance, attributes, recorded};
 use serde_json::{Value as Json, json};
+use terrace_provider::wrap::Limits;
 use terrace_provider::{ErrorKind, Found, Recorded};
 use terrace_test_snowflake::StandIn;
 
@@ -91,6 +92,116 @@ async fn every_missing_right_is_told_as_the_statement_that_grants_it() {
         stand_in.sql(expected);
         instance.create(ty, config).await.unwrap_or_else(|error| panic!("{expected}: {error:?}"));
     }
+}
+
+/// What doctor tells of an account after these statements: operations and what gives them, which helps.
+async fn missing(statements: &[&str], more: Json) -> Vec<(String, String)> {
+    let stand_in = StandIn::start();
+    for sql in statements {
+        stand_in.sql(sql);
+    }
+    let before = stand_in.inventory();
+    let instance = Instance::with(&stand_in, more, Limits { retries: 0, ..Limits::default() }).await;
+    let _ = stand_in.take_seen();
+    let missing = instance.session.missing_rights().await.unwrap().unwrap();
+    assert!(stand_in.take_writes().is_empty());
+    assert_eq!(stand_in.inventory(), before, "looking changed something");
+    for right in &missing {
+        stand_in.sql(&right.statement);
+    }
+    assert_eq!(instance.session.missing_rights().await.unwrap(), Some(Vec::new()), "{missing:?}");
+    missing.into_iter().map(|right| (right.operation, right.statement)).collect()
+}
+
+const NO_DATABASES: &str = "REVOKE CREATE DATABASE ON ACCOUNT FROM ROLE TERRACE_ROLE";
+const NO_ROLES: &str = "REVOKE CREATE ROLE ON ACCOUNT FROM ROLE TERRACE_ROLE";
+const NO_WAREHOUSE: &str = "REVOKE USAGE ON WAREHOUSE WH FROM ROLE TERRACE_ROLE";
+
+#[tokio::test]
+async fn each_right_on_the_account_and_the_warehouse_that_is_missing_is_told_before_it_is_needed() {
+    let told = |operation: &str, right: &str| (operation.to_owned(), format!("GRANT {right} TO ROLE \"TERRACE_ROLE\""));
+    let databases = || told("create databases", "CREATE DATABASE ON ACCOUNT");
+    let roles = || told("create roles", "CREATE ROLE ON ACCOUNT");
+    let warehouse = || told("use the warehouse `WH`", "USAGE ON WAREHOUSE \"WH\"");
+    assert_eq!(missing(&[NO_DATABASES], json!({})).await, [databases()]);
+    assert_eq!(missing(&[NO_ROLES], json!({})).await, [roles()]);
+    assert_eq!(missing(&[NO_WAREHOUSE], json!({})).await, [warehouse()]);
+    assert_eq!(missing(&[NO_WAREHOUSE, NO_ROLES, NO_DATABASES], json!({})).await, [databases(), roles(), warehouse()]);
+    // Nobody needs a warehouse that is not configured, nor the right to grant anything to anybody.
+    assert_eq!(missing(&[NO_WAREHOUSE], json!({"warehouse": null})).await, []);
+    assert_eq!(missing(&[], json!({})).await, []);
+}
+
+/// The user's own role is meant, where none is configured; where it has none either, that is not what everybody is given.
+#[tokio::test]
+async fn rights_are_never_to_be_given_to_everybody() {
+    let stand_in = StandIn::start();
+    let instance = Instance::with(&stand_in, json!({"role": null}), Limits { retries: 0, ..Limits::default() }).await;
+    let missing = instance.session.missing_rights().await.unwrap().unwrap();
+    let statements: Vec<String> = missing.into_iter().map(|right| right.statement).collect();
+    let expected = ["CREATE DATABASE ON ACCOUNT", "CREATE ROLE ON ACCOUNT", "USAGE ON WAREHOUSE \"WH\""];
+    assert_eq!(statements, expected.map(|right| format!("GRANT {right} TO ROLE <the role of the instance>")));
+}
+
+#[tokio::test]
+async fn what_a_role_has_by_another_one_or_as_an_owner_is_not_missing() {
+    let none = [NO_DATABASES, NO_ROLES, NO_WAREHOUSE];
+    let with = |more: &[&'static str]| -> Vec<&str> { none.iter().copied().chain(more.iter().copied()).collect() };
+    // By roles that its roles have, which have each other in the end; and by the one that everybody has.
+    let statements = with(&[
+        "CREATE ROLE ONE",
+        "CREATE ROLE \"the other\"",
+        "GRANT ROLE ONE TO ROLE TERRACE_ROLE",
+        "GRANT ROLE \"the other\" TO ROLE ONE",
+        "GRANT ROLE \"the other\" TO ROLE TERRACE_ROLE",
+        "GRANT CREATE ROLE ON ACCOUNT TO ROLE ONE",
+        "GRANT CREATE DATABASE ON ACCOUNT TO ROLE \"the other\"",
+        "GRANT USAGE ON WAREHOUSE WH TO ROLE PUBLIC",
+    ]);
+    assert_eq!(missing(&statements, json!({})).await, []);
+    let given =
+        ["GRANT CREATE DATABASE ON ACCOUNT TO ROLE TERRACE_ROLE", "GRANT CREATE ROLE ON ACCOUNT TO ROLE TERRACE_ROLE"];
+    let all = "GRANT ALL ON WAREHOUSE WH TO ROLE TERRACE_ROLE";
+    let statements: Vec<&str> = none.into_iter().chain(given).chain([all]).collect();
+    assert_eq!(missing(&statements, json!({})).await, []);
+    let stand_in = StandIn::start();
+    stand_in.add_warehouse_of("own", "TERRACE_ROLE");
+    stand_in.sql(NO_WAREHOUSE);
+    let limits = || Limits { retries: 0, ..Limits::default() };
+    let own = Instance::with(&stand_in, json!({"warehouse": "own"}), limits()).await;
+    assert_eq!(own.session.missing_rights().await.unwrap(), Some(Vec::new()));
+    let other = Instance::with(&stand_in, json!({"warehouse": "WH"}), limits()).await;
+    assert_eq!(other.session.missing_rights().await.unwrap().map(|rights| rights.len()), Some(1));
+    // Another right on it does not help.
+    let statements: Vec<&str> =
+        none.into_iter().chain(given).chain(["GRANT MONITOR ON WAREHOUSE WH TO ROLE TERRACE_ROLE"]).collect();
+    assert_eq!(missing(&statements, json!({})).await.len(), 1);
+}
+
+/// Among more roles than anybody looks through may be one that has it.
+#[tokio::test]
+async fn where_not_every_role_was_looked_through_nothing_is_told() {
+    let stand_in = StandIn::start();
+    stand_in.sql(NO_ROLES);
+    for number in 0..120 {
+        stand_in.sql(&format!("CREATE ROLE R{number}"));
+        stand_in.sql(&format!("GRANT ROLE R{number} TO ROLE TERRACE_ROLE"));
+    }
+    let instance = Instance::of(&stand_in).await;
+    assert_eq!(instance.session.missing_rights().await.unwrap(), None);
+    // Where nothing is missing there is nothing to look for.
+    stand_in.sql("GRANT CREATE ROLE ON ACCOUNT TO ROLE TERRACE_ROLE");
+    assert_eq!(instance.session.missing_rights().await.unwrap(), Some(Vec::new()));
+}
+
+#[tokio::test]
+async fn rights_that_cannot_be_asked_for_are_an_error() {
+    let stand_in = StandIn::start();
+    let more = json!({"token": "hunter2"});
+    let instance = Instance::with(&stand_in, more, Limits { retries: 0, ..Limits::default() }).await;
+    let error = instance.session.missing_rights().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::PermissionDenied);
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
 }
 
 /// What another role made is changed and dropped by that one, and it is said how that becomes ours.

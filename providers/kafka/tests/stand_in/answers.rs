@@ -46,7 +46,7 @@ impl Side {
             return None;
         }
         Some(match request {
-            RequestKind::ApiVersions(_) => ResponseKind::ApiVersions(versions()),
+            RequestKind::ApiVersions(_) => ResponseKind::ApiVersions(self.versions()),
             RequestKind::SaslHandshake(request) => {
                 self.password?;
                 let code = if *request.mechanism == *"PLAIN" { 0 } else { 33 };
@@ -54,12 +54,13 @@ impl Side {
                 ResponseKind::SaslHandshake(answer.with_mechanisms(vec![text("PLAIN")]))
             }
             RequestKind::SaslAuthenticate(request) => {
-                let expected = format!("\0admin\0{}", self.password?);
-                let is_known = request.auth_bytes == expected.as_bytes();
-                *user = is_known.then(|| "admin".to_owned());
-                let answer = SaslAuthenticateResponse::default().with_error_code(if is_known { 0 } else { 58 });
-                let said = (!is_known).then(|| text("Authentication failed: Invalid username or password"));
+                *user = self.user_of(&request.auth_bytes);
+                let answer = SaslAuthenticateResponse::default().with_error_code(if user.is_some() { 0 } else { 58 });
+                let said = user.is_none().then(|| text("Authentication failed: Invalid username or password"));
                 ResponseKind::SaslAuthenticate(answer.with_error_message(said))
+            }
+            RequestKind::DescribeCluster(request) => {
+                ResponseKind::DescribeCluster(self.describe_cluster(user.as_deref()?, &request))
             }
             RequestKind::Metadata(request) => ResponseKind::Metadata(self.metadata(&request)),
             RequestKind::CreateTopics(request) => ResponseKind::CreateTopics(self.create_topics(&request)),
@@ -448,7 +449,7 @@ fn described(own: &BTreeMap<String, String>) -> impl Iterator<Item = (&'static s
 }
 
 /// As Apache Kafka 4 has them.
-fn versions() -> ApiVersionsResponse {
+pub(super) fn versions() -> Vec<ApiVersion> {
     let known = [
         (ApiKey::Metadata, 0, 13),
         (ApiKey::SaslHandshake, 0, 1),
@@ -465,9 +466,10 @@ fn versions() -> ApiVersionsResponse {
         (ApiKey::ListOffsets, 1, 10),
         (ApiKey::ListGroups, 0, 5),
         (ApiKey::ListPartitionReassignments, 0, 0),
+        (ApiKey::DescribeCluster, 0, 2),
     ];
     let api = |(key, min, max): (ApiKey, i16, i16)| {
         ApiVersion::default().with_api_key(key as i16).with_min_version(min).with_max_version(max)
     };
-    ApiVersionsResponse::default().with_api_keys(known.map(api).to_vec())
+    known.map(api).to_vec()
 }

@@ -61,6 +61,13 @@ pub(crate) struct Side {
     pub(crate) address: String,
     /// That of `admin`, which everybody has to give; without one everybody is let in.
     pub(crate) password: Option<&'static str>,
+    /// That of `limited`, who may do what entries say, and of whom nothing but that is decided: what they may do to the
+    /// cluster is told. Everybody else may do everything.
+    pub(crate) limited: Option<&'static str>,
+    /// It does not tell who may do what.
+    pub(crate) is_silent: bool,
+    /// A call that it does not know.
+    pub(crate) unknown: Option<ApiKey>,
     /// Calls that nobody may make.
     pub(crate) denied: Vec<ApiKey>,
     /// Who is not the controller for so many calls.

@@ -3,8 +3,8 @@
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::provider::{DryRun, Planned};
 use crate::{
-    Attempt, Attributes, Batch, Call, DataAmount, DataLoss, Finding, Found, Grantee, Object, Observed, Partial,
-    Progress, Provider, ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
+    Attempt, Attributes, Batch, Call, DataAmount, DataLoss, Finding, Found, Grantee, MissingRight, Object, Observed,
+    Partial, Progress, Provider, ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
 };
 use async_trait::async_trait;
 use std::sync::{Arc, OnceLock};
@@ -157,6 +157,15 @@ impl Session for Redacting {
 
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
         self.session.grantees(ty, accesses).await.map_err(|error| self.given(ty, accesses).error(error))
+    }
+
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        let missing = self.session.missing_rights().await.map_err(|error| self.own.error(error))?;
+        let redacted = |right: MissingRight| MissingRight {
+            operation: self.own.text(&right.operation),
+            statement: self.own.text(&right.statement),
+        };
+        Ok(missing.map(|rights| rights.into_iter().map(redacted).collect()))
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

@@ -111,6 +111,10 @@ impl Session for Watching {
         Ok(grants.into_iter().map(grantee).collect())
     }
 
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        self.work("rights").await.map(|()| Some(Vec::new()))
+    }
+
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, _: &'a Attributes) -> Option<DryRun<'a>> {
         (ty.name == "w_b").then_some(())?;
         Some(Box::pin(async move { self.work(ty.name).await.map(|()| Vec::new()).unwrap_or_default() }))
@@ -398,6 +402,18 @@ async fn a_dry_run_counts_where_there_is_one() {
     }
     assert_eq!(bench.began().len(), 3);
     assert!(bench.began().windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{:?}", bench.began());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_rights_keeps_to_the_limits_and_tries_again() {
+    let bench = Bench::with(Limits { rate: rate(1.0, 1), ..Limits::default() }).await;
+    for _ in 0..2 {
+        assert_eq!(bench.session.missing_rights().await.unwrap(), Some(Vec::new()));
+    }
+    assert!(bench.began().windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{:?}", bench.began());
+    let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, TAKES, true).await;
+    assert_eq!(bench.session.missing_rights().await.unwrap_err().message, "busy");
+    assert_eq!(bench.began().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -158,7 +158,8 @@ pub(crate) struct TagReference {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Account {
     pub(crate) users: BTreeSet<String>,
-    pub(crate) warehouses: BTreeSet<String>,
+    /// With the roles that own them; the first ones are nobody's.
+    pub(crate) warehouses: BTreeMap<String, Option<String>>,
     pub(crate) roles: BTreeMap<String, About>,
     pub(crate) databases: BTreeMap<String, Container>,
     pub(crate) schemas: BTreeMap<Vec<String>, Container>,
@@ -249,6 +250,9 @@ impl Account {
 
     /// Who owns an object; nothing where there is none.
     pub(crate) fn owner(&self, (kind, path): &Key) -> Option<&str> {
+        if *kind == Kind::Warehouse {
+            return path.first().and_then(|name| self.warehouses.get(name)).and_then(Option::as_deref);
+        }
         let about = match kind {
             Kind::Database => path.first().and_then(|name| self.databases.get(name)).map(|it| &it.about),
             Kind::Schema => self.schemas.get(path).map(|it| &it.about),
@@ -317,7 +321,7 @@ impl Account {
         };
         let key = (kind, path.to_vec());
         let is_there = match kind {
-            Kind::Warehouse => self.warehouses.contains(&path[0]),
+            Kind::Warehouse => self.warehouses.contains_key(&path[0]),
             Kind::User => self.users.contains(&path[0]),
             _ => self.owner(&key).is_some(),
         };

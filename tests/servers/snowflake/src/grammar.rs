@@ -200,6 +200,10 @@ fn grant(tokens: &mut Tokens, is_revoke: bool) -> Outcome<Statement> {
     let _ = tokens.take("ROLE");
     let role = tokens.identifier()?;
     let has_option = !is_revoke && tokens.take("WITH GRANT OPTION");
+    // What it stands for is kept, and shown.
+    if privileges == ["ALL"] || privileges == ["ALL PRIVILEGES"] {
+        privileges = privileges_of(kind).iter().map(|it| (*it).to_owned()).collect();
+    }
     for privilege in &privileges {
         if !privileges_of(kind).contains(&privilege.as_str()) {
             return Err(SqlError::syntax(privilege));

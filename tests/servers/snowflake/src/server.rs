@@ -121,7 +121,12 @@ impl StandIn {
 
     /// Makes a warehouse.
     pub fn add_warehouse(&self, name: &str) {
-        self.state.account().warehouses.insert(name.to_owned());
+        self.state.account().warehouses.insert(name.to_owned(), None);
+    }
+
+    /// Makes a warehouse that a role owns.
+    pub fn add_warehouse_of(&self, name: &str, owner: &str) {
+        self.state.account().warehouses.insert(name.to_owned(), Some(owner.to_owned()));
     }
 
     /// Puts a row access policy on a view.

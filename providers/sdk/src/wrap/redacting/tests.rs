@@ -86,6 +86,14 @@ impl Session for ParrotSession {
         Err(self.error([arguments]))
     }
 
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        if self.0.instance == "silent" {
+            return Err(self.error([]));
+        }
+        let text = repeated([&self.0.values]);
+        Ok(Some(vec![MissingRight { operation: text.clone(), statement: text }]))
+    }
+
     async fn count_data(&self, _: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         Err(self.error([&prior.attributes]))
     }
@@ -192,6 +200,11 @@ async fn whatever_a_provider_says_repeats_nothing_sensitive_of_what_it_was_given
     }
     let text = format!("{:?}", session.import(&ty, "x").await);
     assert!(!text.contains("s3same"), "{text}");
+    let rights = session.missing_rights().await.unwrap().unwrap();
+    assert!(rights.iter().all(|it| it.operation.contains("svc") && it.statement.contains("svc")), "{rights:?}");
+    assert!(!format!("{rights:?}").contains("s3same"), "{rights:?}");
+    let silent = redacting(&provider, &settings("silent")).await.unwrap().missing_rights().await.unwrap_err();
+    assert!(!format!("{silent:?}").contains("s3same"), "{silent:?}");
     let closed = redacting(&provider, &settings("closed")).await.err().unwrap();
     assert!(!format!("{closed:?}").contains("s3same"), "{closed:?}");
 }

@@ -10,7 +10,7 @@ use crate::token::Tokens;
 /// Queries run on a warehouse that the role may use.
 fn needs_warehouse(account: &Account, session: &Session) -> Outcome<()> {
     let may_use = |warehouse: &String| {
-        account.warehouses.contains(warehouse)
+        account.warehouses.contains_key(warehouse)
             && account.may(&session.role, &(Kind::Warehouse, vec![warehouse.clone()]), &["USAGE"])
     };
     if session.warehouse.as_ref().is_some_and(may_use) { Ok(()) } else { Err(SqlError::no_warehouse()) }

@@ -336,15 +336,19 @@ fn grant_row(grant: &crate::account::Grant) -> Row {
 }
 
 fn ownership(about: &About, kind: Kind, path: &[String]) -> Row {
+    owned(about.created_on, &about.owner, kind, path)
+}
+
+fn owned(since: Timestamp, owner: &str, kind: Kind, path: &[String]) -> Row {
     vec![
-        time(about.created_on),
+        time(since),
         some("OWNERSHIP"),
         some(kind.word()),
         some(shown(path)),
         some("ROLE"),
-        some(about.owner.clone()),
+        some(owner),
         some("true"),
-        some(about.owner.clone()),
+        some(owner),
     ]
 }
 
@@ -367,6 +371,9 @@ fn grants_to(account: &Account, role: &str, show: &Show) -> Outcome<Rows> {
     rows.extend(relations.map(|(path, (about, it))| ownership(about, it.kind(), path)));
     let schemas = account.schemas.iter().filter(|(_, it)| it.about.owner == wanted);
     rows.extend(schemas.map(|(path, it)| ownership(&it.about, Kind::Schema, path)));
+    let warehouses = account.warehouses.iter().filter(|(_, owner)| owner.as_ref() == Some(&wanted));
+    let since = Timestamp::UNIX_EPOCH;
+    rows.extend(warehouses.map(|(name, _)| owned(since, &wanted, Kind::Warehouse, std::slice::from_ref(name))));
     Ok(Rows { columns: GRANTS.to_vec(), names: Vec::new(), rows })
 }
 
