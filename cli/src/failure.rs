@@ -135,7 +135,7 @@ impl From<ApplyError> for Failure {
                 Self::refused(error.to_string()).hint("plan again, and look at what the new plan says")
             }
             ApplyError::NotRecovered { .. } => {
-                Self::new(error.to_string()).hint("run `terrace recover`, then plan again")
+                Self::refused(error.to_string()).hint("run `terrace recover`, then plan again")
             }
             ApplyError::Errored | ApplyError::Loop => Self::new(error.to_string()),
             ApplyError::Lease(error) => error.into(),

@@ -9,6 +9,7 @@
 mod execute;
 pub mod lease;
 mod moves;
+mod others;
 mod outputs;
 mod report;
 mod run;

@@ -84,6 +84,11 @@ impl Caller {
         Self { name: Some("schedule".to_owned()), key: None }
     }
 
+    /// True when it knows its call again.
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// Who calls, for people: the owner of the token, else what is known of all who call like that.
     pub(crate) fn named(&self, otherwise: &str) -> String {
         self.name.clone().unwrap_or_else(|| otherwise.to_owned())

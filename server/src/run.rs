@@ -285,6 +285,11 @@ impl Run<'_> {
                 let outdated = "the plan is outdated: what it would do now is something else; plan again";
                 return Err(Failure::Told(vec![outdated.to_owned()]));
             }
+            if !computed.plan.has_work() && self.wait_for_others(described, &computed.plan, plans).await? {
+                self.log.line("INFO", "plan", "somebody was at work on this: planning again").await;
+                self.recover(described, shared_in(&computed.plan)).await?;
+                continue;
+            }
             if !computed.plan.has_work() {
                 let outcome = Outcome { info: Some(self.info(described).await?), ..Outcome::default() };
                 return Ok((OperationStatus::Completed, "nothing to do".to_owned(), outcome));
@@ -385,6 +390,15 @@ impl Run<'_> {
             first_step,
             looks_again: false,
         })
+    }
+
+    /// True when somebody else, such as a command line, was at work on what a plan is about that changes nothing.
+    async fn wait_for_others(&self, described: &Described<'_>, plan: &Plan, plans: usize) -> Result<bool, Failure> {
+        let (events, following) = self.log.follow(Steps::of_plan(plan));
+        let applier = self.applier(described, plans, true, events).await?;
+        let waited = applier.wait_for_others(plan, self.claim.operation).await;
+        following.end().await;
+        Ok(waited?)
     }
 
     async fn conclude(

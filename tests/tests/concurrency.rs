@@ -70,6 +70,43 @@ fn a_lease_that_is_taken_away_ends_its_holder_without_a_lost_step() {
     assert_eq!(project.read("log"), "made\n", "it was made twice");
 }
 
+/// What is found again is known by its file.
+const FOUND: &str = r#"resources:
+  - type: local_command
+    name: slow
+    config:
+      create: [sh, -c, 'cat > /dev/null; touch started; read line < gate; echo made >> log; echo "{}"']
+      find: [sh, -c, 'cat > /dev/null; if [ -e log ]; then echo "{}"; else echo null; fi']
+      delete: [sh, -c, 'cat > /dev/null; rm -f log']
+"#;
+
+#[test]
+fn a_destroy_beside_a_running_apply_waits_and_removes_what_was_made() {
+    let (project, first) = Project::at_the_gate(FOUND);
+    let refused = project.run(["destroy", "stack.yaml", "--auto-approve", "--lock-timeout", "0s"]);
+    refused.with_code(4).says("are held by");
+    let second = project.start(project.command(["destroy", "stack.yaml", "--auto-approve"]));
+    second.until_told("are held by");
+    project.open_gate("gate");
+    first.finish().done();
+    second.finish().done().says("somebody was at work on this: planning again").says("1 destroyed");
+    assert!(!project.has("log"));
+    assert_eq!(project.run(["state", "list"]).done().stdout, "");
+}
+
+#[test]
+fn a_run_that_waits_recovers_what_its_holder_left_when_that_is_killed() {
+    let (project, first) = Project::at_the_gate(FOUND);
+    let second = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
+    second.until_told("are held by");
+    first.kill();
+    // The command that was called may still be waiting: whoever plans again asks what became of it.
+    project.open_gate("gate");
+    second.finish().done().says("planning again");
+    assert_eq!(project.read("log"), "made\n", "it was made twice");
+    project.assert_settled("stack.yaml", &[]);
+}
+
 #[test]
 fn two_components_are_applied_at_the_same_time() {
     // Each command ends only when the other one runs, too.

@@ -81,11 +81,10 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
     assert_eq!(keyed["id"], again["id"]);
     assert_eq!(call(&stack("three")).status, 422);
 
-    // What it would do is done already: that is something else than it said.
+    // A plan is applied once.
     let again = server.call("POST", &format!("/api/v1/plans/{id}/apply"), "");
-    let operation = ended(&server, again.json()["operation"].as_str().unwrap());
-    assert_eq!(operation["status"], "failed", "{operation}");
-    assert!(operation["summary"].as_str().unwrap().contains("the plan is outdated"), "{operation}");
+    assert_eq!(again.status, 409, "{again:?}");
+    assert!(again.body.contains(&format!("by operation {}", operation["id"].as_str().unwrap())), "{again:?}");
     assert_eq!(get(&server, &format!("/plans/{id}"))["status"], "applied", "it stays applied");
 }
 

@@ -36,12 +36,13 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
     let can_recover = run.can_proceed() && !is_new;
     let access = if can_recover { Access::ReadWrite } else { Access::ReadOnly };
     let mut state = store(&project.settings, access).await?;
-    if can_recover {
-        for described in &project.stacks {
-            recover_first(&run, &state, &described.compiled.stack, &described.chosen).await?;
-        }
-    }
     for plans in 1.. {
+        // What was cut off since the plan before is looked into, too.
+        if can_recover {
+            for described in &project.stacks {
+                recover_first(&run, &state, &described.compiled.stack, &described.chosen).await?;
+            }
+        }
         let computed = project.plan(state.as_ref(), planning).await?;
         run.show(&computed.plan, &project.sources, &computed.diagnostics)?;
         run.consent(&computed.plan, QUESTION)?;
@@ -51,6 +52,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
         match run.try_apply(Arc::clone(&state), &computed.plan, run.can_plan_again(plans)).await? {
             Applied::Ended(exit) => return Ok(exit),
             Applied::Outdated(failure) => run.plan_again(failure, plans)?,
+            Applied::Overtaken => run.say_overtaken(plans)?,
         }
     }
     Ok(Exit::Done)

@@ -33,12 +33,13 @@ pub(super) async fn run(
     let can_recover = run.can_proceed() && !is_new;
     let access = if can_recover { Access::ReadWrite } else { Access::ReadOnly };
     let mut state = store(&removal.settings, access).await?;
-    if can_recover {
-        for stack in removal.stacks(state.as_ref()).await? {
-            recover_first(&run, &state, &stack, &BTreeSet::new()).await?;
-        }
-    }
     for plans in 1.. {
+        // What was cut off since the plan before is looked into, too.
+        if can_recover {
+            for stack in removal.stacks(state.as_ref()).await? {
+                recover_first(&run, &state, &stack, &BTreeSet::new()).await?;
+            }
+        }
         let computed = removal.plan(state.as_ref(), planning).await?;
         run.show(&computed.plan, &removal.sources, &computed.diagnostics)?;
         run.consent(&computed.plan, QUESTION)?;
@@ -48,6 +49,7 @@ pub(super) async fn run(
         match run.try_apply(Arc::clone(&state), &computed.plan, run.can_plan_again(plans)).await? {
             Applied::Ended(exit) => return Ok(exit),
             Applied::Outdated(failure) => run.plan_again(failure, plans)?,
+            Applied::Overtaken => run.say_overtaken(plans)?,
         }
     }
     Ok(Exit::Done)

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::action::Action;
 use terrace_engine::address::StackId;
-use terrace_engine::apply::{Applier, Report};
+use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::event::Events;
 use terrace_engine::plan::{Change, Mode, Note, Plan, file, removed_data, row_stack};
@@ -88,6 +88,8 @@ pub(super) enum Applied {
     Ended(Exit),
     /// What it was made from changed before anything was begun.
     Outdated(Failure),
+    /// It changes nothing, and somebody was at work on what it is about: what is recorded may be another thing by now.
+    Overtaken,
 }
 
 impl Run<'_> {
@@ -234,6 +236,8 @@ impl Run<'_> {
         match self.try_apply(store, plan, false).await? {
             Applied::Ended(exit) => Ok(exit),
             Applied::Outdated(failure) => Err(failure),
+            // A saved plan was made before.
+            Applied::Overtaken => Ok(Exit::Done),
         }
     }
 
@@ -246,6 +250,20 @@ impl Run<'_> {
             return Err(outdated);
         }
         self.context.ui.tell(&format!("{}: planning again", outdated.message.unwrap_or_default()));
+        Ok(())
+    }
+
+    /// Says that a plan that changes nothing is made anew, which asks again where it comes to changes.
+    ///
+    /// # Errors
+    /// When others were at work each time.
+    pub(super) fn say_overtaken(&self, plans: usize) -> Result<(), Failure> {
+        if plans >= MOST_PLANS {
+            return Err(
+                Failure::refused("others were at work on this each time it was planned").hint("try again later")
+            );
+        }
+        self.context.ui.tell("somebody was at work on this: planning again");
         Ok(())
     }
 
@@ -269,7 +287,8 @@ impl Run<'_> {
             if plan.has_work() {
                 self.context.ui.say(NOT_RECORDED);
             }
-            return Ok(Applied::Ended(Exit::Done));
+            let is_overtaken = self.can_proceed() && self.wait_for_others(store, plan).await?;
+            return Ok(if is_overtaken { Applied::Overtaken } else { Applied::Ended(Exit::Done) });
         }
         let ui = self.context.ui;
         self.signals.begin_changes();
@@ -288,7 +307,9 @@ impl Run<'_> {
             Ok(report) => report,
             Err(error) => {
                 progress.clear();
-                return if error.is_outdated() { Ok(Applied::Outdated(error.into())) } else { Err(error.into()) };
+                // Whoever began a step that was cut off held its lease a moment ago, and is gone: it is recovered first.
+                let is_outdated = error.is_outdated() || matches!(error, ApplyError::NotRecovered { .. });
+                return if is_outdated { Ok(Applied::Outdated(error.into())) } else { Err(error.into()) };
             }
         };
         for Ownership { address, stack, .. } in &report.still_owned {
@@ -321,6 +342,15 @@ impl Run<'_> {
         }
         self.tell_unstored(&report)?;
         Ok(Applied::Ended(exit(&report)))
+    }
+
+    /// True when somebody was at work on what a plan is about that changes nothing, and is not any more.
+    async fn wait_for_others(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<bool, Failure> {
+        let progress = Progress::for_people(self.context.ui, true);
+        let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>, false);
+        let waited = applier.wait_for_others(plan, Uuid::now_v7()).await;
+        progress.clear();
+        Ok(waited?)
     }
 
     /// Why `--remove-data` alone does not remove some of what a plan retains.

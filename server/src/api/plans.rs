@@ -140,7 +140,7 @@ pub(super) async fn apply(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| unknown(&id))?;
-    let (_, row) = found(&shared, id).await?;
+    let (plan, row) = found(&shared, id).await?;
     let Asked::Plan { request, destroy, beside } = Asked::of_body(&row.body, shared.worlds.seal())? else {
         return Err(unknown(id));
     };
@@ -148,6 +148,11 @@ pub(super) async fn apply(
     let Some(PlanMade { approved, .. }) = made.filter(|made| made.is_applicable) else {
         return Err(Problem::conflict("the plan is not made, or has errors: there is nothing to apply"));
     };
+    // The same call again is answered as the first time.
+    let is_done = |by: &OperationRow| by.status == OperationStatus::Completed && !caller.has_key();
+    if let Some(by) = applied(&shared, &plan).await?.filter(is_done) {
+        return Err(Problem::conflict(format!("the plan was applied already, by operation {}", by.id)));
+    }
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
     let place = Described::read_beside(&shared.worlds, &request, &beside, purpose)?.place_of();
     let asked = Asked::Apply { request, destroy, approved, beside, plan: Some(id) };
