@@ -23,10 +23,11 @@ use terrace_engine::diagnostic::has_errors;
 use terrace_engine::expression::Functions;
 use terrace_engine::plan::compute;
 use terrace_engine::registry::Registry;
+use terrace_engine::render::shell_word;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{ServerStore, StateStore};
 use terrace_provider::ProviderSchema;
-use terrace_state::{Access, StoreUrl, open};
+use terrace_state::{Access, StoreUrl, open, saved_beside};
 
 /// All that the engine needs in one environment.
 #[derive(Clone)]
@@ -119,8 +120,21 @@ pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn
     if missing_folder(&settings.state).is_some() && access == Access::ReadOnly {
         return Ok(open(&settings.state, access).await?);
     }
+    if access == Access::ReadWrite {
+        refuse_beside_saved(&settings.state)?;
+    }
     ready_place(&settings.state)?;
     Ok(open(&settings.state, access).await?)
+}
+
+/// Refuses to begin anew where a state was lost and what it recorded was saved: all of that would be made twice.
+fn refuse_beside_saved(state: &StoreUrl) -> Result<(), Failure> {
+    let StoreUrl::Sqlite(path) = state else { return Ok(()) };
+    let Some(saved) = saved_beside(path).filter(|_| is_missing(state)) else { return Ok(()) };
+    let (path, saved) = (shell_word(&path.to_string_lossy()), shell_word(&saved.to_string_lossy()));
+    Err(Failure::refused(format!("the state {path} was lost, and what it recorded is in {saved}"))
+        .hint(format!("go on with it: `mv {saved} {path}`, then `terrace recover`"))
+        .hint("to begin anew, move it elsewhere"))
 }
 
 /// Opens the store for a server, which makes it where there is none.
@@ -128,6 +142,7 @@ pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn
 /// # Errors
 /// When it cannot be opened.
 pub(crate) async fn server_store(settings: &Settings) -> Result<Arc<dyn ServerStore>, Failure> {
+    refuse_beside_saved(&settings.state)?;
     ready_place(&settings.state)?;
     Ok(open(&settings.state, Access::ReadWrite).await?)
 }

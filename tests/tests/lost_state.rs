@@ -41,6 +41,8 @@ fn goes_on_from_what_was_saved(project: &Project) {
     let named = ran.stderr.split('`').find(|word| word.contains(".saved-")).unwrap();
     if !project.has(".terrace/state.db") {
         project.run(["state", "list"]).done().says("is what was saved of one that was lost there");
+        let again = project.run(["apply", "stack.yaml", "--auto-approve"]).with_code(4);
+        again.says("was lost, and what it recorded is in").says("to begin anew, move it elsewhere");
     }
     project.run(["doctor"]).says("was saved of a state that was lost here");
     std::fs::rename(named, project.path(".terrace/state.db")).unwrap();
