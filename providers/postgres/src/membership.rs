@@ -102,6 +102,16 @@ pub(crate) async fn delete(work: &Work, target: &Target, memory: &Memory) -> Res
     if !is_there || was_there(memory) {
         return Ok(());
     }
-    work.execute(&format!("REVOKE {} FROM {}", quote(target.name(0)), quote(target.name(1)))).await?;
+    let revoke = format!("REVOKE {} FROM {}", quote(target.name(0)), quote(target.name(1)));
+    work.execute(&revoke).await?;
+    // From version 16 on everybody who granted it has a grant of their own.
+    // <https://www.postgresql.org/docs/16/sql-revoke.html>
+    let sql = "SELECT pg_get_userbyid(m.grantor)::text FROM pg_auth_members m
+               JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
+               WHERE r.rolname = $1 AND u.rolname = $2 AND pg_has_role(current_user, m.grantor, 'USAGE') ORDER BY 1";
+    for row in query(work.look().await?, sql, &[&target.name(0), &target.name(1)]).await? {
+        let grantor: String = column(&row, 0)?;
+        work.execute(&format!("{revoke} GRANTED BY {}", quote(&grantor))).await?;
+    }
     is_taken(work, target, "").await
 }

@@ -251,3 +251,22 @@ async fn a_role_comes_changes_and_goes_and_its_password_is_told_nowhere() {
     let error = world.create("postgres_membership", member).await.unwrap_err();
     assert_eq!(error.vendor_code.as_deref(), Some("42704"), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_membership_is_taken_from_all_who_granted_it() {
+    let world = World::new().await;
+    let config = r#"{"role": "$db_r", "member": "$db_m"}"#;
+    world
+        .execute(
+            "CREATE ROLE \"$db_r\"; CREATE ROLE \"$db_m\"; CREATE ROLE \"$db_boss\";
+             GRANT \"$db_r\" TO \"$db_boss\" WITH ADMIN OPTION",
+        )
+        .await;
+    let membership = world.settled("postgres_membership", config).await;
+    world.execute("SET ROLE \"$db_boss\"; GRANT \"$db_r\" TO \"$db_m\"; RESET ROLE").await;
+    world.is_settled("postgres_membership", &membership, config).await;
+    world.delete("postgres_membership", &membership).await.unwrap();
+    let left =
+        "SELECT count(*)::text FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member WHERE m.rolname = '$db_m'";
+    assert_eq!(world.query(left).await, ["0"]);
+}

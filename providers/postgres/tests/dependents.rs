@@ -87,8 +87,12 @@ async fn a_type_changes_under_views_that_stay_as_they_are() {
 
     let table = world.resettled("postgres_table", &table, &wider).await;
     for (name, before) in names.iter().zip(before) {
-        // Of text there is no cast any more, which the server wrote out for the shorter type.
-        let plain = |text: String| text.replace("(v1.b)::text", "v1.b").replace("(x.b = (y.b)::text)", "(x.b = y.b)");
+        // Of text there is no cast any more, which the server wrote out for the shorter type; with the view's name until
+        // version 15.
+        let plain = |text: String| {
+            let text = text.replace("(v1.b)::text", "v1.b").replace("((b)::text)", "(b)");
+            text.replace("(x.b = (y.b)::text)", "(x.b = y.b)")
+        };
         assert_eq!(plain(state(&world, name).await), plain(before), "{name}");
     }
     assert_eq!(

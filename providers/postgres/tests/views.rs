@@ -61,7 +61,8 @@ async fn a_changed_definition_is_drift_and_is_mended_with_all_that_the_view_has(
         .await;
     world.execute("CREATE OR REPLACE VIEW s.v AS SELECT \"Long Name\", a FROM s.t WHERE a > 1").await;
     let read = world.read("postgres_view", &view).await.unwrap();
-    assert!(read.attributes.get("definition").and_then(Value::as_str).unwrap().contains("WHERE (t.a > 1)"));
+    let found = read.attributes.get("definition").and_then(Value::as_str).unwrap().replace("t.a", "a");
+    assert!(found.contains("WHERE (a > 1)"), "{found}");
     assert_eq!(read.attributes.get("source"), None);
     let view = world.resettled("postgres_view", &read, SOURCE).await;
     // Another order of columns cannot be made in place.
