@@ -329,8 +329,10 @@ impl Run<'_> {
         let mut kept = HashMap::new();
         for stack in &plan.stacks {
             let retained = || stack.changes.iter().filter(|change| change.action == Action::Retain);
-            // What was made within would be removed before it.
-            let emptied = removed_data::emptied(registry, retained());
+            // What was made within is removed by now, or would be removed before it.
+            let going = stack.changes.iter();
+            let going = going.filter(|change| change.action == Action::Retain || change.action.removes_object());
+            let emptied = removed_data::emptied(registry, going);
             let why = |change: &Change| {
                 let (_, ty) = registry.resource_type(&change.address.ty)?;
                 ty.kept_unless_empty(&change.prior.as_ref()?.attributes)
