@@ -85,3 +85,16 @@ fn what_is_said_of_access_is_granted_with_it() {
     project.run(set.into_iter().chain(["--field", "a=1", "--field", "a=2"])).with_code(1).says("is given twice");
     project.run(["plan", "stack.yaml", "-c", "port", "--acl-field", "days=7"]).with_code(1).says("--acl");
 }
+
+#[test]
+fn a_mistake_beside_resources_of_access_is_told_once() {
+    let project = Project::new();
+    project.write(
+        "b.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: b, version: 1.0.0}\nspecific: {type: object}\n\
+         resources:\n  - {type: local_value, name: a, config: {input: '${{ vars.x }}'}}\nacl:\n  resources:\n    \
+         - {type: local_value, name: acl, config: {input: '${{ acl.principals }}'}}\n",
+    );
+    let ran = project.run(["blueprints", "check", "b.yaml"]).with_code(1);
+    assert_eq!(ran.stderr.matches("there is no variable `vars`").count(), 1, "{ran}");
+}
