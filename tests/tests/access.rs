@@ -28,6 +28,11 @@ fn who_has_access_is_planned_and_granted_alone() {
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.run(["acl", "show", "port"]).done().stdout, "user:ada\nuser:bob\n");
     project.run(["acl", "show", "prot"]).with_code(1).says("did you mean `port`?");
+    // A name without its kind is a group: who has access by the same name would lose it.
+    let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "ada", "--acl", "user:bob"]).done();
+    plan.says("`ada` is read as a group, and `user:ada`, who has access now").says("did you mean `user:ada`?");
+    let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "ada", "--acl", "user:ada"]).done();
+    assert!(!plan.stderr.contains("read as a group"), "{plan}");
     // A command of its own does the same.
     project.run(["acl", "set", "stack.yaml", "port", "user:cleo", "--auto-approve"]).done();
     assert!(project.read("acl.txt").starts_with("user:cleo\n"));
