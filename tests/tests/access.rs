@@ -75,6 +75,8 @@ fn what_is_said_of_access_is_granted_with_it() {
     assert_eq!(project.run(["console", "stack.yaml", "-c", "port", "-e", "json(acl)"]).done().json(), granted);
     let told = project.run(["acl", "show", "port", "--json"]).done().json();
     assert_eq!(told["fields"], serde_json::json!({"days": "30", "why": "a=b"}));
+    let shown = project.run(["acl", "show", "port"]).done();
+    assert_eq!(shown.stdout, "user:ada\n\nSaid beside:\n  days = \"30\"\n  why = \"a=b\"\n");
     // They go to another state with the principals, and are left behind by who does not say them again.
     let exported = project.run(["state", "export"]).done().stdout;
     assert!(exported.contains("\"accessFields\""), "{exported}");
