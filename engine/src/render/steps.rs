@@ -40,7 +40,7 @@ impl Steps {
             Event::WaitingForLease { held, left } => {
                 format!("waiting up to {} s: {held}", left.as_millis().div_ceil(1000))
             }
-            Event::Recovering { message } => format!("recovering {message}"),
+            Event::Recovering { message } | Event::Recovered { message } => format!("recovering {message}"),
             Event::StepStarted { stack, address, action } => format!("{}...", self.begun(stack, address, *action)),
             Event::StepProgress { address, message } => format!("{address}: {message}"),
             Event::StepDone { stack, address, action, took } => {

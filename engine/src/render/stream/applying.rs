@@ -53,7 +53,9 @@ impl Applying {
                 let message = format!("waiting for {held}, at most {} s more", left.as_secs());
                 vec![Json::Object(line(Level::Warn, "log", message, at))]
             }
-            Event::Recovering { message } => vec![Json::Object(line(Level::Info, "log", message.clone(), at))],
+            Event::Recovering { message } | Event::Recovered { message } => {
+                vec![Json::Object(line(Level::Info, "log", message.clone(), at))]
+            }
             Event::Stopping { running } => {
                 let message = match running {
                     0 => "stopping: no call runs any more".to_owned(),
