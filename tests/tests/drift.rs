@@ -90,6 +90,9 @@ fn the_only_stack_of_the_state_needs_no_name() {
         .says("demo@local, other@local")
         .says("`--all` looks at all of them");
     project.run(["drift", "--stack", "other@local"]).with_code(1).says("`terrace drift other@local`");
+    // Also where nothing is recorded of any of them: `--stack` is no option of this command without a descriptor.
+    project.run(["destroy", "demo@local", "other@local", "--auto-approve"]).done();
+    project.run(["drift"]).with_code(1).says("name the ones that are meant: demo@local, other@local");
     project.run(["destroy", "--force", "other.yaml"]).with_code(1).says("`--auto-approve` removes without asking");
 }
 
