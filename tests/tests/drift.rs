@@ -97,6 +97,17 @@ fn the_only_stack_of_the_state_needs_no_name() {
 }
 
 #[test]
+fn drift_is_as_wide_and_as_coloured_as_the_terminal() {
+    let project = drifted();
+    let narrow = project.run_with(&[("COLUMNS", "30")], ["drift", "--color", "always"]).with_code(2).stdout;
+    assert!(narrow.contains("\u{1b}[33m~\u{1b}[0m "), "{narrow}");
+    let narrow = project.run_with(&[("COLUMNS", "30")], ["drift"]).with_code(2).stdout;
+    assert!(narrow.lines().all(|line| line.chars().count() <= 30 || !line.trim().contains("  ")), "{narrow}");
+    assert!(narrow.contains("recorded.\n"), "{narrow}");
+    assert_ne!(narrow, project.run(["drift"]).with_code(2).stdout);
+}
+
+#[test]
 fn nothing_is_said_to_be_as_recorded_while_a_step_is_in_doubt() {
     let project = with_a_program();
     project.apply().done();

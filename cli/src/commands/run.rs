@@ -313,11 +313,12 @@ impl Run<'_> {
         if !self.is_json() {
             self.tell_failures(&report);
             ui.print(&format!("\n{}\n", summary(&report, is_destroy)))?;
-            ui.print(&retained(&report, &kept_in_any_case(plan), &self.kept_unless_empty(plan)))?;
+            let retained = retained(&report, &kept_in_any_case(plan), &self.kept_unless_empty(plan));
+            ui.print(&presentation::narrowed(ui, &retained))?;
             if let Some(left) = still_left(plan) {
                 ui.print(&format!("{left}\n"))?;
             }
-            ui.print(&public_outputs(plan, &report))?;
+            ui.print(&presentation::narrowed(ui, &public_outputs(plan, &report)))?;
         }
         self.tell_unstored(&report)?;
         Ok(Applied::Ended(exit(&report)))
