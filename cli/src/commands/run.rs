@@ -391,6 +391,10 @@ impl Run<'_> {
         if !left.is_empty() {
             self.context.ui.tell(&format!("\nnot done:\n{}", left.join("\n")));
         }
+        let left: Vec<String> = report.left.iter().map(|left| format!("  {}", harmless(&left.to_string()))).collect();
+        if !left.is_empty() {
+            self.context.ui.tell(&format!("\nleft behind:\n{}", left.join("\n")));
+        }
     }
 }
 
