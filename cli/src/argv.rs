@@ -131,24 +131,32 @@ fn is_written(option: &clap::Arg, word: &str) -> bool {
     (long.is_some() && long == option.get_long()) || option.get_short().is_some_and(is_short)
 }
 
-/// What to say of a command that misses its descriptors, where some lie in this folder.
+/// What to say of a command that misses its descriptors: those that lie in this folder, where some do.
 pub(crate) fn without_file(arguments: &[OsString], missing: &[String]) -> Option<Failure> {
-    if !missing.iter().any(|argument| argument.starts_with("<FILE")) || is_elsewhere(arguments) {
+    let [only] = missing else { return None };
+    let placeholder = only.trim_end_matches('.');
+    if !placeholder.starts_with("<FILE") {
         return None;
     }
-    let known: Vec<String> = CommandLine::command().get_subcommands().map(|it| it.get_name().to_owned()).collect();
-    let command = arguments.iter().find_map(|word| known.iter().find(|name| word == name.as_str()))?;
-    let (descriptors, is_all) = descriptors_here();
+    let all = CommandLine::command();
+    let command = arguments.iter().find_map(|word| all.get_subcommands().find(|it| *word == *it.get_name()))?;
+    // `terrace state import` takes a file that is no descriptor.
+    if command.has_subcommands() {
+        return None;
+    }
+    let command = command.get_name();
+    let (descriptors, is_all) = if is_elsewhere(arguments) { Default::default() } else { descriptors_here() };
     let names: Vec<String> = descriptors.iter().map(|name| quoted(name)).collect();
-    let what = match names.as_slice() {
-        [] => return None,
-        [only] => only.clone(),
-        _ if is_all => ".".to_owned(),
-        several => several.join(" "),
-    };
-    let hint = match what == "." {
-        true => format!("`terrace {command} .` takes the descriptors of this folder: {}", names.join(", ")),
-        false => format!("write `terrace {command} {what}`"),
+    let hint = match names.as_slice() {
+        [] => {
+            let stack = if placeholder.contains("STACK") { ", or a stack such as `orders@local`" } else { "" };
+            format!(
+                "write `terrace {command} FILE`: a descriptor, or a folder of them{stack}; `terrace init` writes an example"
+            )
+        }
+        [only] => format!("write `terrace {command} {only}`"),
+        _ if is_all => format!("`terrace {command} .` takes the descriptors of this folder: {}", names.join(", ")),
+        several => format!("write `terrace {command} {}`", several.join(" ")),
     };
     Some(Failure::new(format!("`terrace {command}` needs to know which descriptor is meant")).hint(hint))
 }

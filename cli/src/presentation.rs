@@ -65,7 +65,18 @@ fn people(ui: &Ui, plan: &Plan, detail: Detail) -> String {
         Detail::Compact => human::Detail::Compact,
         Detail::Full => human::Detail::Full,
     };
-    human::plan(plan, &human::Human { color: ui.is_result_colored(), width: ui.result_width().unwrap_or(0), detail })
+    human::plan(plan, &screen(ui, detail))
+}
+
+/// Lines as the terminal that results go to has room for them.
+pub(crate) fn narrowed(ui: &Ui, lines: &str) -> String {
+    const HANGING: usize = 6;
+    terrace_engine::render::narrowed(lines, ui.result_width().unwrap_or(0), HANGING)
+}
+
+/// The terminal that results go to.
+fn screen(ui: &Ui, detail: human::Detail) -> human::Human {
+    human::Human { color: ui.is_result_colored(), width: ui.result_width().unwrap_or(0), detail }
 }
 
 /// Drift on standard output. What is not whole has resources that could not be read: no drift is no finding then.
@@ -75,7 +86,10 @@ fn people(ui: &Ui, plan: &Plan, detail: Detail) -> String {
 pub(crate) fn drifted(ui: &Ui, drift: &markdown::Drift<'_>, format: DriftFormat) -> Result<(), Failure> {
     match format {
         DriftFormat::Human if drift.uncertainty.is_some() && drift.items.is_empty() => Ok(()),
-        DriftFormat::Human => ui.print(&drift::human(drift.stacks, drift.items)),
+        DriftFormat::Human => {
+            let screen = screen(ui, human::Detail::Compact);
+            ui.print(&drift::human(drift.stacks, drift.items, &screen))
+        }
         DriftFormat::Markdown => ui.print(&markdown::drift(drift)),
         DriftFormat::Json => {
             let mut json = drift::json(drift.items);

@@ -128,7 +128,10 @@ impl Progress {
                 bars.remove(&name(stack, address));
                 return false;
             }
-            Event::WaitingForLease { .. } | Event::Recovering { .. } | Event::Stopping { .. } => return false,
+            Event::WaitingForLease { .. }
+            | Event::Recovering { .. }
+            | Event::Recovered { .. }
+            | Event::Stopping { .. } => return false,
         }
         true
     }

@@ -15,16 +15,28 @@ pub(crate) async fn current(settings: &Settings, store: &dyn StateStore) -> Resu
     if let Some(stack) = &settings.stack {
         return recorded(&stack.to_string(), settings, store).await;
     }
+    only(settings, store).await?.map_err(|several| {
+        Failure::new("the state has several stacks").hint(format!("choose one with `--stack`: {}", listed(&several)))
+    })
+}
+
+/// The only stack that there is; else all of them.
+///
+/// # Errors
+/// When there is none, or the store cannot be read.
+pub(crate) async fn only(
+    settings: &Settings,
+    store: &dyn StateStore,
+) -> Result<Result<StackId, Vec<StackId>>, Failure> {
     let recorded = own(settings, store).await?;
     let stacks = match recorded.is_empty() {
         true => without_shared(here(settings, store.known_stacks().await?)),
         false => recorded,
     };
     match stacks.as_slice() {
-        [only] => Ok(only.clone()),
+        [only] => Ok(Ok(only.clone())),
         [] => Err(Failure::new("the state has no stacks").hint("`terrace apply FILE` makes one")),
-        _ => Err(Failure::new("the state has several stacks")
-            .hint(format!("choose one with `--stack`: {}", listed(&stacks)))),
+        _ => Ok(Err(stacks)),
     }
 }
 

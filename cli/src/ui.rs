@@ -78,6 +78,11 @@ impl Ui {
         io::stderr().is_terminal()
     }
 
+    /// True when a person watches results.
+    pub(crate) fn is_result_watched(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
     /// True when a person can be asked.
     pub(crate) fn can_ask(&self) -> bool {
         self.is_asking_allowed && io::stdin().is_terminal()

@@ -16,7 +16,7 @@ mod run;
 mod values;
 mod writer;
 
-pub use report::{Blocked, Done, Failed, FailedCheck, Report, doubt_begins};
+pub use report::{Blocked, Done, Failed, FailedCheck, Left, Report, doubt_begins};
 
 use crate::address::{Address, StackId};
 use crate::event::Events;

@@ -21,8 +21,13 @@ pub enum Event {
         /// How long it will wait at most.
         left: Duration,
     },
-    /// A step that a crash left is looked into.
+    /// A step that a crash left is looked into, and again.
     Recovering {
+        /// What was found so far, for people.
+        message: String,
+    },
+    /// It is known what became of a step that a crash left, and that is durable.
+    Recovered {
         /// What was found, for people.
         message: String,
     },

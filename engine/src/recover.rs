@@ -345,7 +345,7 @@ impl Recovery<'_> {
         let step = CutOff::of(intent);
         let address = step.to_string();
         held.commit(vec![closing(intent, &found, writes)]).await?;
-        self.events.take(Event::Recovering { message: format!("{address}: {found}") });
+        self.events.take(Event::Recovered { message: format!("{address}: {found}") });
         Ok(Recovered { step, address, found, is_in_doubt: false, was_open })
     }
 

@@ -68,7 +68,7 @@ async fn what_is_as_recorded_is_no_drift() {
 async fn what_changed_went_or_was_made_again_is_told() {
     let story = drifted().await;
     let items = drift_of(&story, "demo", &Selection::All).await;
-    insta::assert_snapshot!(drift::human(&[], &items));
+    insta::assert_snapshot!(drift::human(&[], &items, &human::Human::default()));
     assert!(!drift::json(&items).to_string().contains("hunter"));
 }
 
@@ -267,7 +267,7 @@ async fn what_became_of_an_object_that_is_left_over_is_drift() {
     let key = row_of(&story, true).await.deposed.unwrap();
     story.remote().objects.get_mut("one").unwrap().insert("val".to_owned(), serde_json::json!(7).into());
     let items = drift_of(&story, "demo", &Selection::All).await;
-    insta::assert_snapshot!(drift::human(&[], &items).replace(&key, "0badcafe"), @"
+    insta::assert_snapshot!(drift::human(&[], &items, &human::Human::default()).replace(&key, "0badcafe"), @"
     stack demo@test  (recorded → found)
 
       ~ world_thing.a (deposed object 0badcafe)   changed

@@ -29,13 +29,30 @@ impl Terminal {
     /// # Panics
     /// When there is no terminal to be had, or the command cannot be started.
     #[must_use]
-    pub fn start(mut command: Command, columns: u16) -> Self {
+    pub fn start(command: Command, columns: u16) -> Self {
+        Self::start_with(command, columns, false)
+    }
+
+    /// The same for a command whose results are seen there, too.
+    ///
+    /// # Panics
+    /// As [`Terminal::start`].
+    #[must_use]
+    pub fn start_with_results(command: Command, columns: u16) -> Self {
+        Self::start_with(command, columns, true)
+    }
+
+    fn start_with(mut command: Command, columns: u16, has_results: bool) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal of ours");
         let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("its other end");
         let size = Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&slave, size).expect("a terminal with a size");
-        command.env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::null()).stderr(slave);
+        let results = match has_results {
+            true => slave.try_clone().expect("the terminal once more").into(),
+            false => Stdio::null(),
+        };
+        command.env("TERM", "xterm").stdin(Stdio::null()).stdout(results).stderr(slave);
         let child = command.spawn().expect("the command starts");
         Self { child, master: File::from(master), screen: Screen::new(columns.into()), unread: Vec::new() }
     }

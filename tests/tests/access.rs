@@ -28,6 +28,11 @@ fn who_has_access_is_planned_and_granted_alone() {
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.run(["acl", "show", "port"]).done().stdout, "user:ada\nuser:bob\n");
     project.run(["acl", "show", "prot"]).with_code(1).says("did you mean `port`?");
+    // A name without its kind is a group: who has access by the same name would lose it.
+    let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "ada", "--acl", "user:bob"]).done();
+    plan.says("`ada` is read as a group, and `user:ada`, who has access now").says("did you mean `user:ada`?");
+    let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl", "ada", "--acl", "user:ada"]).done();
+    assert!(!plan.stderr.contains("read as a group"), "{plan}");
     // A command of its own does the same.
     project.run(["acl", "set", "stack.yaml", "port", "user:cleo", "--auto-approve"]).done();
     assert!(project.read("acl.txt").starts_with("user:cleo\n"));
@@ -70,6 +75,8 @@ fn what_is_said_of_access_is_granted_with_it() {
     assert_eq!(project.run(["console", "stack.yaml", "-c", "port", "-e", "json(acl)"]).done().json(), granted);
     let told = project.run(["acl", "show", "port", "--json"]).done().json();
     assert_eq!(told["fields"], serde_json::json!({"days": "30", "why": "a=b"}));
+    let shown = project.run(["acl", "show", "port"]).done();
+    assert_eq!(shown.stdout, "user:ada\n\nSaid beside:\n  days = \"30\"\n  why = \"a=b\"\n");
     // They go to another state with the principals, and are left behind by who does not say them again.
     let exported = project.run(["state", "export"]).done().stdout;
     assert!(exported.contains("\"accessFields\""), "{exported}");
@@ -84,4 +91,17 @@ fn what_is_said_of_access_is_granted_with_it() {
     }
     project.run(set.into_iter().chain(["--field", "a=1", "--field", "a=2"])).with_code(1).says("is given twice");
     project.run(["plan", "stack.yaml", "-c", "port", "--acl-field", "days=7"]).with_code(1).says("--acl");
+}
+
+#[test]
+fn a_mistake_beside_resources_of_access_is_told_once() {
+    let project = Project::new();
+    project.write(
+        "b.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: b, version: 1.0.0}\nspecific: {type: object}\n\
+         resources:\n  - {type: local_value, name: a, config: {input: '${{ vars.x }}'}}\nacl:\n  resources:\n    \
+         - {type: local_value, name: acl, config: {input: '${{ acl.principals }}'}}\n",
+    );
+    let ran = project.run(["blueprints", "check", "b.yaml"]).with_code(1);
+    assert_eq!(ran.stderr.matches("there is no variable `vars`").count(), 1, "{ran}");
 }

@@ -62,6 +62,9 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
       expected value at line 1 column 1
 
     hint: print messages for people on standard error
+
+    left behind:
+      demo@local:local_command.bad: recorded as half-made, the next apply replaces it
     ");
     snapshot!(failed("['true']", ""), @"
     exit: 3
@@ -73,6 +76,9 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
     error: demo@local:local_command.bad: `create` printed nothing on its standard output: expected one JSON object
 
     hint: print what is there now, `{}` at least
+
+    left behind:
+      demo@local:local_command.bad: recorded as half-made, the next apply replaces it
     ");
     snapshot!(failed("[sh, -c, 'echo [1]']", ""), @"
     exit: 3
@@ -84,6 +90,9 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
     error: demo@local:local_command.bad: `create` printed a list on its standard output: expected one JSON object
 
     hint: print messages for people on standard error
+
+    left behind:
+      demo@local:local_command.bad: recorded as half-made, the next apply replaces it
     ");
 }
 

@@ -3,7 +3,7 @@
 
 use crate::crash::{apply_killed, project, stack};
 use rusqlite::Connection;
-use terrace_tests::{Project, Running, snapshot, until};
+use terrace_tests::{Project, Running, Terminal, snapshot, until};
 
 /// Everything that is recorded of rows and components, without the time of the export.
 fn recorded(project: &Project) -> String {
@@ -32,6 +32,16 @@ fn a_resource_whose_last_step_was_cut_off_is_not_changed_by_hand() {
         project.apply().done();
         project.assert_settled("stack.yaml", &[]);
     }
+}
+
+#[test]
+fn on_a_terminal_what_was_found_is_told_once() {
+    let project = project();
+    project.apply().done();
+    project.write_stack(&stack("two"));
+    apply_killed(&project, "after update");
+    let screen = Terminal::start_with_results(project.command(["recover"]), 160).finish();
+    assert_eq!(screen.matches("demo@local:local_command.thing: ").count(), 1, "{screen}");
 }
 
 #[test]

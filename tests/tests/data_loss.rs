@@ -203,6 +203,21 @@ fn a_database_that_its_tables_leave_first_needs_consent_alone() {
     assert!(!kept.stdout.contains("ifEmpty"), "{kept}");
 }
 
+/// What a run removed is not what would have to be removed first.
+#[test]
+fn a_folder_that_the_run_itself_emptied_is_not_said_to_hold_anything() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: local_directory, name: folder, config: {path: out}}\n  \
+         - {type: local_file, name: a, dependsOn: [folder], config: {path: out/a, content: one}}\n",
+    );
+    project.apply().done();
+    let kept = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
+    kept.says("Retained, with their data (`--remove-data` removes them):\n  o demo@local:local_directory.folder");
+    assert!(!kept.stdout.contains("ifEmpty"), "{kept}");
+    project.run(["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
+    assert!(!project.has("out"));
+}
+
 /// What is counted first is not what there may be more of.
 #[test]
 fn a_database_that_came_to_hold_more_rows_outlives_the_plan_that_removes_it() {

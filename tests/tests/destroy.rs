@@ -58,3 +58,23 @@ fn a_descriptor_with_errors_is_said_not_to_be_looked_for_whatever_is_recorded() 
     project.write_stack(right);
     assert!(!project.run(["destroy", "stack.yaml", "--auto-approve"]).done().stderr.contains("looked for"));
 }
+
+#[test]
+fn what_a_stack_has_of_its_own_is_named_so_where_it_stays_without_a_component() {
+    let web = "components:\n  web: {resources: [{type: local_file, name: a, config: {path: out/a, content: one}}], \
+               outputs: {path: '${{ resources.a.path }}'}}\n";
+    let outputs = "outputs: {path: '${{ components.web.outputs.path }}'}\n";
+    let project = Project::with_stack(&format!("{web}{outputs}"));
+    project.apply().done();
+    let plan = project.run(["plan", "--destroy", "stack.yaml", "-c", "web"]).done();
+    plan.says("the stack's own outputs depend on `web`, which is removed, and will stay");
+    plan.says("help: to remove them too, leave out `-c`: that removes the whole stack");
+    let own = "resources: [{type: local_file, name: b, config: {path: out/b, \
+               content: '${{ components.web.outputs.path }}'}}]\n";
+    let other = "  other: {resources: [], dependsOn: [web]}\n";
+    project.write_stack(&format!("{web}{other}{own}{outputs}"));
+    project.apply().done();
+    let plan = project.run(["plan", "--destroy", "stack.yaml", "-c", "web"]).done();
+    plan.says("the stack's own resources and outputs, `other` depend on `web`, which is removed, and will stay");
+    plan.says("remove what depends on it, too: add `-c other`, or leave out `-c` for the whole stack");
+}

@@ -90,7 +90,21 @@ fn the_only_stack_of_the_state_needs_no_name() {
         .says("demo@local, other@local")
         .says("`--all` looks at all of them");
     project.run(["drift", "--stack", "other@local"]).with_code(1).says("`terrace drift other@local`");
+    // Also where nothing is recorded of any of them: `--stack` is no option of this command without a descriptor.
+    project.run(["destroy", "demo@local", "other@local", "--auto-approve"]).done();
+    project.run(["drift"]).with_code(1).says("name the ones that are meant: demo@local, other@local");
     project.run(["destroy", "--force", "other.yaml"]).with_code(1).says("`--auto-approve` removes without asking");
+}
+
+#[test]
+fn drift_is_as_wide_and_as_coloured_as_the_terminal() {
+    let project = drifted();
+    let narrow = project.run_with(&[("COLUMNS", "30")], ["drift", "--color", "always"]).with_code(2).stdout;
+    assert!(narrow.contains("\u{1b}[33m~\u{1b}[0m "), "{narrow}");
+    let narrow = project.run_with(&[("COLUMNS", "30")], ["drift"]).with_code(2).stdout;
+    assert!(narrow.lines().all(|line| line.chars().count() <= 30 || !line.trim().contains("  ")), "{narrow}");
+    assert!(narrow.contains("recorded.\n"), "{narrow}");
+    assert_ne!(narrow, project.run(["drift"]).with_code(2).stdout);
 }
 
 #[test]

@@ -72,12 +72,9 @@ fn a_wrong_command_line_exits_with_1_and_suggests_the_right_one() {
     snapshot!(project.run(["plan"]), @"
     exit: 1
     --- stderr
-    error: the following required arguments were not provided:
-      <FILE>...
+    error: `terrace plan` needs to know which descriptor is meant
 
-    Usage: terrace plan <FILE>...
-
-    For more information, try '--help'.
+    hint: write `terrace plan FILE`: a descriptor, or a folder of them; `terrace init` writes an example
     ");
 }
 

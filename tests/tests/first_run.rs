@@ -236,7 +236,7 @@ fn what_somebody_changed_behind_terraces_back_is_drift_and_is_mended() {
               -   }
               - }
               + {}
-          ~ sha256  = "52a53cddffb2bda9affa3b5ff1fc87b99358b042239c918e9c3b6f9429999e92" → "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356"
+          ~ sha256  = "52a53cddffb2bda9affa3b5ff1fc87b99358b042239c918… → "ca3d163bab055381827226140568f3bef7eaac187cebd768…
           ~ size    = 1918 → 3
 
     Drift: 1 resource differs from what is recorded.

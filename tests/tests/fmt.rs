@@ -135,6 +135,19 @@ fn what_terrace_writes_is_laid_out() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_the_layout() {
+    let project = Project::new();
+    project.write("stack.yaml", CROOKED);
+    project.write("marked.yaml", format!("\u{feff}{CROOKED}"));
+    project.run(["fmt"]).done();
+    assert_eq!(project.read("marked.yaml"), project.read("stack.yaml"));
+    project.write("marked.yaml", format!("\u{feff}{}", project.read("stack.yaml")));
+    assert_eq!(project.run(["fmt", "--check", "marked.yaml"]).with_code(2).stdout, "marked.yaml\n");
+    project.run(["fmt"]).done();
+    assert_eq!(project.read("marked.yaml"), project.read("stack.yaml"));
+}
+
+#[test]
 fn comments_below_each_other_stay_so() {
     let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}   # its name\noutputs:\n  \
                 one: 1            # the first\n  other: \"a  # b\"   # no comment, and one\n  last: 'x'         # re-quoted\n";

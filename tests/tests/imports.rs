@@ -30,11 +30,11 @@ fn an_existing_file_is_recorded_and_declared_as_it_is() {
     exit: 0
     --- stdout
     resources:
-    - type: local_file
-      name: a
-      config:
-        path: out/a
-        content: one
+      - type: local_file
+        name: a
+        config:
+          path: out/a
+          content: one
     ");
     project.write_stack(ONE);
     project.assert_settled("stack.yaml", &[]);
@@ -52,16 +52,17 @@ fn what_is_generated_of_a_named_stack_is_a_file_of_it() {
     metadata:
       name: demo
     resources:
-    - type: local_file
-      name: a
-      config:
-        path: out/a
-        content: one
+      - type: local_file
+        name: a
+        config:
+          path: out/a
+          content: one
     imports:
-    - to: local_file.a
-      id: out/a
+      - to: local_file.a
+        id: out/a
     ");
     project.write("imported.yaml", text);
+    assert_eq!(project.run(["fmt", "--check", "imported.yaml"]).done().stdout, "");
     let apply = ["apply", "stack.yaml", "imported.yaml", "--auto-approve"];
     project.run(apply).done().says("1 imported, 1 added");
 }
@@ -75,16 +76,16 @@ fn what_is_generated_can_be_applied() {
     components:
       api:
         resources:
-        - type: local_file
-          name: b
-          config:
-            path: out/b
-            content: |
-              two $${{ no expression }}
-              and more
+          - type: local_file
+            name: b
+            config:
+              path: out/b
+              content: |
+                two $${{ no expression }}
+                and more
     imports:
-    - to: api/local_file.b
-      id: out/b
+      - to: api/local_file.b
+        id: out/b
     ");
     project.write_stack(&text);
     snapshot!(project.run(["apply", "stack.yaml", "--auto-approve"]), @"

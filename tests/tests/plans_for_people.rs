@@ -195,11 +195,17 @@ fn long_texts_are_shown_from_where_they_differ() {
 #[test]
 fn a_narrow_terminal_breaks_lines_between_words() {
     let project = Project::with_stack(
-        "resources:\n  - {type: local_file, name: page, config: {path: out/page.txt, content: 'a text of several words'}}\n",
+        "resources:\n  - {type: local_file, name: page, config: {path: out/page.txt, content: 'a text of several words'}}\n\
+         outputs: {told: 'another text, of more words than there is room for'}\n",
     );
     let plan = project.run_with(&[("COLUMNS", "40")], ["plan", "stack.yaml"]).done().stdout;
     assert!(plan.contains("page.txt") && plan.contains("several"), "{plan}");
     let wide = |line: &&str| line.chars().count() > 40 && line.split_whitespace().count() > 1;
+    for command in [&["doctor"] as &[&str], &["apply", "stack.yaml", "--auto-approve"]] {
+        let lines = project.run_with(&[("COLUMNS", "40")], command.iter().copied()).done().stdout;
+        let wide: Vec<&str> = lines.lines().filter(wide).filter(|line| !line.contains("Resources:")).collect();
+        assert_eq!(wide, ["Plan: 1 to add, 0 to change, 0 to destroy."][usize::from(command.len() == 1)..], "{lines}");
+    }
     // The line that programs look for stays one.
     let wide: Vec<&str> = plan.lines().filter(wide).collect();
     assert_eq!(wide, ["Plan: 1 to add, 0 to change, 0 to destroy."], "{plan}");

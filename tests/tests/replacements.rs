@@ -117,3 +117,25 @@ fn nothing_is_told_as_done_that_is_refused() {
     hint: plan again, and look at what the new plan says
     ");
 }
+
+#[test]
+fn what_is_left_half_made_or_undeleted_is_named_at_the_end() {
+    let stack = |create: &str, value: &str| {
+        format!(
+            "resources:\n  - type: local_command\n    name: thing\n    lifecycle: {{createBeforeDestroy: true}}\n    config:\n      \
+             create: [sh, -c, '{create}']\n      find: [sh, -c, 'cat object 2>/dev/null || echo null']\n      \
+             delete: [sh, -c, 'exit 1']\n      environment: {{VALUE: {value}}}\n"
+        )
+    };
+    let project = Project::with_stack(&stack("echo \"{}\" > object; exit 1", "one"));
+    let half_made = project.apply().with_code(3);
+    half_made.says("left behind:\n  demo@local:local_command.thing: recorded as half-made, the next apply replaces it");
+    let project = Project::with_stack(&stack("echo \"{}\" > object; cat object", "one"));
+    project.apply().done();
+    project.write_stack(&stack("echo \"{}\" > object; cat object", "two"));
+    for _ in 0..2 {
+        let undeleted = project.apply().with_code(3);
+        undeleted.says("left behind:\n  demo@local:local_command.thing (deposed ");
+        undeleted.says("): replaced and not deleted, the next apply deletes it");
+    }
+}

@@ -366,7 +366,12 @@ fn the_way_to_leave_something_for_later_is_a_whole_command() {
 #[test]
 fn a_command_without_its_descriptor_is_answered_with_what_works_here() {
     let project = Project::new();
-    project.run(["plan"]).with_code(1).says("required arguments were not provided");
+    project
+        .run(["plan"])
+        .with_code(1)
+        .says("write `terrace plan FILE`: a descriptor, or a folder of them; `terrace init`");
+    project.run(["destroy"]).with_code(1).says("or a stack such as `orders@local`");
+    project.run(["--chdir", ".", "apply"]).with_code(1).says("write `terrace apply FILE`");
     project.write_stack("resources: [{type: local_value, name: a}]\n");
     for command in ["plan", "apply", "validate", "graph", "destroy", "console"] {
         let told = project.run([command]).with_code(1);
@@ -379,8 +384,10 @@ fn a_command_without_its_descriptor_is_answered_with_what_works_here() {
     let told = project.run(["plan", "--refresh=false"]).with_code(1);
     assert!(!told.stderr.contains("notes.yaml") && !told.stderr.contains("plan .`"), "{told}");
     told.says("stack.yaml");
-    let told = project.run(["operations", "show"]).with_code(1);
-    assert!(!told.stderr.contains("stack.yaml"), "{told}");
+    for words in [["operations", "show"], ["acl", "set"], ["state", "import"]] {
+        let told = project.run(words).with_code(1);
+        assert!(!told.stderr.contains("stack.yaml"), "{told}");
+    }
 }
 
 #[test]

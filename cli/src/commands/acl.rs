@@ -3,10 +3,12 @@
 use super::{Context, apply};
 use crate::args::{AclCommand, AclShowArguments};
 use crate::failure::{Exit, Failure};
+use crate::report::harmless;
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::store;
-use serde_json::json;
+use serde_json::{Value as Json, json};
+use terrace_engine::access::Fields;
 use terrace_engine::diagnostic::closest;
 use terrace_engine::store::ComponentRow;
 use terrace_state::Access;
@@ -31,8 +33,8 @@ async fn show(context: &Context<'_>, arguments: &AclShowArguments) -> Result<Exi
     let Some(component) = components.iter().find(|component| component.key == wanted) else {
         return Err(unknown(wanted, &stack.to_string(), &components));
     };
+    let fields = component.access.as_ref().map(|access| access.fields.clone()).unwrap_or_default();
     if arguments.format.is_json() {
-        let fields = component.access.as_ref().map(|access| access.fields.clone()).unwrap_or_default();
         let principals = component.access.as_ref().map(|access| &access.principals);
         let told = json!({"stack": stack, "component": wanted, "principals": principals, "fields": fields});
         context.ui.print_json(&told)?;
@@ -44,7 +46,18 @@ async fn show(context: &Context<'_>, arguments: &AclShowArguments) -> Result<Exi
     };
     let lines = component.access.iter().flat_map(|access| &access.principals).map(|principal| format!("{principal}\n"));
     context.ui.print_list(&lines.collect::<String>(), &nobody)?;
+    context.ui.print(&beside(fields))?;
     Ok(Exit::Done)
+}
+
+/// What was said of the access beside.
+fn beside(fields: Fields) -> String {
+    let Json::Object(fields) = Json::from(fields) else { return String::new() };
+    let lines: String = fields
+        .iter()
+        .map(|(name, value)| format!("  {} = {}\n", harmless(name), harmless(&value.to_string())))
+        .collect();
+    if lines.is_empty() { lines } else { format!("\nSaid beside:\n{lines}") }
 }
 
 fn unknown(wanted: &str, stack: &str, components: &[ComponentRow]) -> Failure {

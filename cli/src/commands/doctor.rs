@@ -10,6 +10,7 @@ use super::{Context, runtime};
 use crate::args::DoctorArguments;
 use crate::configuration::{FILE_NAME, find};
 use crate::failure::{Exit, Failure};
+use crate::presentation::narrowed;
 use crate::report::harmless;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -101,7 +102,8 @@ pub(super) fn run(context: &Context<'_>, arguments: &DoctorArguments) -> Result<
             "healthy": !is_failed, "checks": checks, "diagnostics": context.ui.remembered(),
         }))?;
     } else {
-        context.ui.print(&findings.iter().map(Finding::line).collect::<String>())?;
+        let lines: String = findings.iter().map(Finding::line).collect();
+        context.ui.print(&narrowed(context.ui, &lines))?;
     }
     if is_failed { Err(Failure::told(Exit::Error)) } else { Ok(Exit::Done) }
 }

@@ -91,14 +91,13 @@ async fn only(context: &Context<'_>) -> Result<String, Failure> {
             .hint(format!("name it alone: `terrace drift {stack}`")));
     }
     let store = store(&settings, Access::ReadOnly).await?;
-    let recorded = stacks::own(&settings, store.as_ref()).await?;
-    if recorded.len() > 1 {
-        let names: Vec<String> = recorded.iter().map(StackId::to_string).collect();
-        return Err(Failure::new("the state has several stacks")
+    let only = stacks::only(&settings, store.as_ref()).await?.map_err(|several| {
+        let names: Vec<String> = several.iter().map(StackId::to_string).collect();
+        Failure::new("the state has several stacks")
             .hint(format!("name the ones that are meant: {}", names.join(", ")))
-            .hint("`--all` looks at all of them"));
-    }
-    stacks::current(&settings, store.as_ref()).await.map(|stack| stack.to_string())
+            .hint("`--all` looks at all of them")
+    })?;
+    Ok(only.to_string())
 }
 
 /// Refuses a stack of which nothing was ever recorded: state, environment or folder are not those that were meant, and "no

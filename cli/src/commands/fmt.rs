@@ -13,9 +13,11 @@ use pretty_yaml::config::{FormatOptions, LanguageOptions, LayoutOptions};
 use pretty_yaml::format_text;
 use std::path::{Path, PathBuf};
 use terrace_engine::diagnostic::Diagnostic;
-use terrace_engine::source::Sources;
+use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{Budget, Node, parse};
 
+/// What some editors write before a text: it says that UTF-8 follows.
+const MARK: char = '\u{feff}';
 /// Lines are not made longer than this.
 const WIDTH: usize = 120;
 /// The kinds of terrace's own files, the configuration aside.
@@ -101,12 +103,15 @@ fn collect(folder: &Path, is_recursive: bool, files: &mut Vec<File>) -> Result<(
 /// The text of a file in the one layout; nothing when it is in it already, or none of terrace's own and not named.
 fn laid_out(file: &File, sources: &mut Sources) -> Result<Option<String>, Refusal> {
     let path = &file.path;
-    let text = files::text(path, files::HANDWRITTEN).map_err(|error| Refusal::Told(failure(path, "read", &error)))?;
-    let id = sources.add(path.display().to_string(), text.as_str());
-    let node = match parse(id, &text, &Budget::default()) {
+    let written =
+        files::text(path, files::HANDWRITTEN).map_err(|error| Refusal::Told(failure(path, "read", &error)))?;
+    let id = sources.add(path.display().to_string(), written.as_str());
+    // UTF-8 needs no byte order mark: it is not part of what a file says.
+    let text = written.strip_prefix(MARK).unwrap_or(&written);
+    let node = match parse(id, &written, &Budget::default()) {
         Ok(node) if is_own(path, &node) => node,
-        Ok(_) if !file.is_named && !looks_own(path, &text) => return Ok(None),
-        Err(_) if !file.is_named && !looks_own(path, &text) => return Err(Refusal::Foreign),
+        Ok(_) if !file.is_named && !looks_own(path, text) => return Ok(None),
+        Err(_) if !file.is_named && !looks_own(path, text) => return Err(Refusal::Foreign),
         Ok(_) => {
             return Err(Refusal::Told(
                 Failure::new(format!("`{}` is none of terrace's own files", path.display()))
@@ -115,27 +120,39 @@ fn laid_out(file: &File, sources: &mut Sources) -> Result<Option<String>, Refusa
         }
         Err(diagnostics) => return Err(Refusal::Wrong(diagnostics)),
     };
-    let refused = |why: &str| {
+    let new = checked(id, text, &node).map_err(|why| {
         Refusal::Told(
             Failure::new(format!("`{}` cannot be laid out: {why}", path.display()))
                 .hint("it is left as it is; lay it out by hand, or write it in a simpler way"),
         )
-    };
+    })?;
+    Ok((new != written).then_some(new))
+}
+
+/// A text that terrace wrote itself in the one layout; as it is where that cannot be.
+pub(super) fn of_generated(text: String) -> String {
+    let id = Sources::default().add(String::new(), text.as_str());
+    let new = parse(id, &text, &Budget::default()).ok().and_then(|node| checked(id, &text, &node).ok());
+    new.unwrap_or(text)
+}
+
+/// The text of a tree in the one layout, which says the same.
+fn checked(id: SourceId, text: &str, node: &Node) -> Result<String, String> {
     if text.lines().any(|line| line.len() - line.trim_start_matches(' ').len() > DEEPEST) {
-        return Err(refused(&format!("a line begins more than {DEEPEST} columns in")));
+        return Err(format!("a line begins more than {DEEPEST} columns in"));
     }
-    let new = in_layout(&text).map_err(|error| refused(&error))?;
+    let new = in_layout(text)?;
     if new == text {
-        return Ok(None);
+        return Ok(new);
     }
     let again = parse(id, &new, &Budget::default()).ok();
-    if again.map(|again| again.to_value()) != Some(node.to_value()) || letters(&new).ne(letters(&text)) {
-        return Err(refused("it would say something else then"));
+    if again.map(|again| again.to_value()) != Some(node.to_value()) || letters(&new).ne(letters(text)) {
+        return Err("it would say something else then".to_owned());
     }
     if in_layout(&new).ok().as_ref() != Some(&new) {
-        return Err(refused("its layout would not settle"));
+        return Err("its layout would not settle".to_owned());
     }
-    Ok(Some(new))
+    Ok(new)
 }
 
 /// The text in the one layout.

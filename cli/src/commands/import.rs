@@ -1,7 +1,7 @@
 //! `terrace import`: records an object that exists as a resource, or prints the configuration that describes it.
 
-use super::Context;
 use super::state::{Change, Surgery, single};
+use super::{Context, fmt};
 use crate::args::ImportArguments;
 use crate::failure::{Exit, Failure};
 use crate::planning::quoted;
@@ -171,6 +171,7 @@ async fn generate(
     // Where the stack is named, what is printed is a file of it.
     let named = stacks::split(&arguments.address).and_then(|(stack, _)| stack.parse::<StackId>().ok());
     let text = import::configuration(ty, &address, &attributes, arguments.id.as_deref(), named.as_ref());
-    context.ui.print(&text.map_err(|error| Failure::new(format!("the configuration cannot be written: {error}")))?)?;
+    let text = text.map_err(|error| Failure::new(format!("the configuration cannot be written: {error}")))?;
+    context.ui.print(&fmt::of_generated(text))?;
     Ok(Exit::Done)
 }

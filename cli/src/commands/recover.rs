@@ -15,6 +15,7 @@ use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
+use terrace_engine::event::{Event, Events};
 use terrace_engine::recover::{CutOff, Recovered, Recovery, Verdict};
 use terrace_engine::store::{Selection, StateStore};
 
@@ -36,12 +37,13 @@ pub(super) async fn run(
     let store = recorded(&settings).await?;
     let wanted = stacks_to_look_into(arguments, &settings, &world, &store).await?;
     signals.begin_changes();
-    let progress = Progress::for_people(context.ui, true);
+    let has_results_in_view = context.ui.is_result_watched() && !arguments.format.is_json();
+    let progress = Told { progress: Progress::for_people(context.ui, true), has_results_in_view };
     let recovery = Recovery {
         store: &store,
         registry: &world.registry,
         seal: &world.seal,
-        events: progress.as_ref(),
+        events: &progress,
         cancel: &signals.cancel,
         patience: settings.patience,
         actor: &settings.actor,
@@ -96,6 +98,20 @@ pub(super) async fn run(
         context.ui.print_json(&json!({ "recovered": recovered, "diagnostics": diagnostics }))?;
     }
     failure.map_or(Ok(Exit::Done), Err)
+}
+
+/// What is told meanwhile. What was found is the result besides: who sees both sees it once.
+struct Told {
+    progress: Arc<Progress>,
+    has_results_in_view: bool,
+}
+
+impl Events for Told {
+    fn take(&self, event: Event) {
+        if !(self.has_results_in_view && matches!(event, Event::Recovered { .. })) {
+            self.progress.take(event);
+        }
+    }
 }
 
 /// What became of a step: what was found, and what somebody said where that left it in doubt.

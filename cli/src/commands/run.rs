@@ -334,11 +334,12 @@ impl Run<'_> {
         if !self.is_json() {
             self.tell_failures(&report);
             ui.print(&format!("\n{}\n", summary(&report, is_destroy)))?;
-            ui.print(&retained(&report, &kept_in_any_case(plan), &self.kept_unless_empty(plan)))?;
+            let retained = retained(&report, &kept_in_any_case(plan), &self.kept_unless_empty(plan));
+            ui.print(&presentation::narrowed(ui, &retained))?;
             if let Some(left) = still_left(plan) {
                 ui.print(&format!("{left}\n"))?;
             }
-            ui.print(&public_outputs(plan, &report))?;
+            ui.print(&presentation::narrowed(ui, &public_outputs(plan, &report)))?;
         }
         self.tell_unstored(&report)?;
         Ok(Applied::Ended(exit(&report)))
@@ -359,8 +360,10 @@ impl Run<'_> {
         let mut kept = HashMap::new();
         for stack in &plan.stacks {
             let retained = || stack.changes.iter().filter(|change| change.action == Action::Retain);
-            // What was made within would be removed before it.
-            let emptied = removed_data::emptied(registry, retained());
+            // What was made within is removed by now, or would be removed before it.
+            let going = stack.changes.iter();
+            let going = going.filter(|change| change.action == Action::Retain || change.action.removes_object());
+            let emptied = removed_data::emptied(registry, going);
             let why = |change: &Change| {
                 let (_, ty) = registry.resource_type(&change.address.ty)?;
                 ty.kept_unless_empty(&change.prior.as_ref()?.attributes)
@@ -417,6 +420,10 @@ impl Run<'_> {
         let left: Vec<String> = blocked.chain(not_begun).collect();
         if !left.is_empty() {
             self.context.ui.tell(&format!("\nnot done:\n{}", left.join("\n")));
+        }
+        let left: Vec<String> = report.left.iter().map(|left| format!("  {}", harmless(&left.to_string()))).collect();
+        if !left.is_empty() {
+            self.context.ui.tell(&format!("\nleft behind:\n{}", left.join("\n")));
         }
     }
 }

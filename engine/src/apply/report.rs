@@ -6,7 +6,7 @@ use crate::address::{Address, StackId};
 use crate::plan::checks::undecided;
 use crate::source::Place;
 use crate::store::{OperationStatus, Ownership, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::Map;
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ pub struct Report {
     pub not_begun: Vec<(StackId, Address)>,
     /// What the plan let go of and still owns: all others left at the same time.
     pub still_owned: Vec<Ownership>,
+    /// Objects that are recorded and are not to stay as they are.
+    pub left: BTreeSet<Left>,
     /// Checks of stacks that waited, and that are not met.
     pub failed_checks: Vec<FailedCheck>,
     /// The user stopped.
@@ -82,6 +84,27 @@ impl Failed {
 #[must_use]
 pub fn doubt_begins(stack: &StackId, address: &Address) -> String {
     format!("{stack}:{address} in doubt: ")
+}
+
+/// An object that a step left as nobody wants it: half-made, or beside the one that took its place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Left {
+    /// The stack.
+    pub stack: StackId,
+    /// The resource.
+    pub address: Address,
+    /// The key of an object that was replaced; `None` for the half-made one.
+    pub deposed: Option<String>,
+}
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.stack, self.address)?;
+        match &self.deposed {
+            Some(key) => write!(f, " (deposed {key}): replaced and not deleted, the next apply deletes it"),
+            None => f.write_str(": recorded as half-made, the next apply replaces it"),
+        }
+    }
 }
 
 /// A check of a stack that is not met once all is applied.

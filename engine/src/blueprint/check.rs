@@ -12,7 +12,7 @@ use super::checks::each;
 use crate::address::InstanceKey;
 use crate::compile::{CompiledComponent, REQUEST};
 use crate::descriptor::{Declarations, ResourceDeclaration, Trigger};
-use crate::diagnostic::{Diagnostic, Severity, did_you_mean, has_errors};
+use crate::diagnostic::{Diagnostic, Severity, did_you_mean, has_errors, remove_repeated};
 use crate::expression::{Functions, Reference, ReferenceStep, Template};
 use crate::graph::{self, Block, Visit, lookup_name, templates};
 use crate::lookup::{Here, Lookup, output_templates};
@@ -74,9 +74,9 @@ impl Checker<'_> {
         all.resources.extend(self.blueprint.acl.resources.iter().cloned());
         let mut known = std::mem::take(&mut self.diagnostics);
         self.declarations(&all, Some(sample::access()));
-        let found = std::mem::take(&mut self.diagnostics);
-        let new: Vec<Diagnostic> = found.into_iter().filter(|found| !known.contains(found)).collect();
-        known.extend(new);
+        known.append(&mut self.diagnostics);
+        // The same mistake may come with another hint: beside resources of `acl` there is more that could be meant.
+        remove_repeated(&mut known);
         self.diagnostics = known;
     }
 

@@ -40,6 +40,8 @@ impl Planner<'_> {
             let mut known: BTreeMap<String, Access> =
                 recorded.into_iter().filter_map(|row| Some((row.key, row.access?))).collect();
             if let Some(Grantees { component, access }) = asked.cloned() {
+                let has_now = known.get(&component).map(|access| access.principals.as_slice()).unwrap_or_default();
+                refused.extend(misread(&access, has_now));
                 known.insert(component, access);
             }
             let Some(stack) = granted.to_mut().get_mut(at) else { continue };
@@ -67,6 +69,23 @@ impl Planner<'_> {
         let pairs = providers.iter().flat_map(|provider| access.principals.iter().map(move |one| (one, *provider)));
         pairs.filter_map(|(principal, provider)| warn(principal, provider)).collect()
     }
+}
+
+/// Warnings of those that are asked for without their kind, where the same name with its kind would lose access by that: a
+/// bare name is a group, as Witboost sends some.
+fn misread(asked: &Access, has_now: &[String]) -> Vec<Diagnostic> {
+    let meant = |bare: &String| {
+        let names = |one: &&String| one.split_once(':').is_some_and(|(_, name)| name == bare.as_str());
+        has_now.iter().find(|one| names(one) && !asked.principals.contains(one))
+    };
+    let misread =
+        asked.principals.iter().filter(|one| !one.contains(':')).filter_map(|bare| Some((bare, meant(bare)?)));
+    let told = misread.map(|(bare, meant)| {
+        let message =
+            format!("`{bare}` is read as a group, and `{meant}`, who has access now, is not among those asked for");
+        Diagnostic::warning("principal_without_kind", message).hint(format!("did you mean `{meant}`?"))
+    });
+    told.collect()
 }
 
 /// Why nobody can be let in to a component.

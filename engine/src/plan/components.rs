@@ -9,7 +9,7 @@ use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
 use crate::moves::Moves;
 use crate::record;
-use crate::store::ComponentRow;
+use crate::store::{ComponentRow, Selection};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graphmap::DiGraphMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +66,30 @@ impl Planner<'_> {
                 Ok((row.key.clone(), RecordedComponent { row, outputs: outputs.values, closed }))
             })
             .collect()
+    }
+
+    /// Says which components stay without those that they depend on. Of one whose data alone was left nothing else is
+    /// recorded. What the stack has besides components is its outputs, and resources where it has any.
+    pub(super) async fn left_behind(
+        &self,
+        stack: &StackId,
+        recorded: &BTreeMap<String, RecordedComponent>,
+        is_removed: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<Diagnostic>, PlanFailure> {
+        let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (key, component) in recorded.iter().filter(|(key, _)| !is_removed(key)) {
+            for on in component.row.depends_on.iter().filter(|on| is_removed(on)) {
+                left.entry(on).or_default().push(key);
+            }
+        }
+        let is_own = |key: &&str| key.is_empty();
+        let own = match left.values().flatten().any(is_own) {
+            true if !self.store.rows(stack, &Selection::Components([String::new()].into())).await?.is_empty() => {
+                "resources and outputs"
+            }
+            _ => "outputs",
+        };
+        Ok(left.into_iter().map(|(removed, left)| stays(removed, &left, own)).collect())
     }
 }
 
@@ -171,21 +195,6 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
     }
 }
 
-/// Says which components stay without those that they depend on. Of one whose data alone was left nothing else is
-/// recorded.
-pub(super) fn left_behind(
-    recorded: &BTreeMap<String, RecordedComponent>,
-    is_removed: &dyn Fn(&str) -> bool,
-) -> Vec<Diagnostic> {
-    let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (key, component) in recorded.iter().filter(|(key, _)| !is_removed(key)) {
-        for on in component.row.depends_on.iter().filter(|on| is_removed(on)) {
-            left.entry(on).or_default().push(key);
-        }
-    }
-    left.into_iter().map(|(removed, left)| stays(removed, &left)).collect()
-}
-
 /// Says which chosen components depend on some that are neither chosen nor deployed: what they need may not be there.
 pub(super) fn not_deployed(
     choice: &Choice,
@@ -204,10 +213,21 @@ pub(super) fn not_deployed(
     told.collect()
 }
 
-fn stays(removed: &str, left: &[&str]) -> Diagnostic {
-    let listed = left.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-    let flags = left.iter().map(|key| format!("-c {key}")).collect::<Vec<_>>().join(" ");
-    let verb = if left.len() == 1 { "depends" } else { "depend" };
+fn stays(removed: &str, left: &[&str], own: &str) -> Diagnostic {
+    // What is the stack's own has no key that `-c` could name.
+    let (of_stack, components): (Vec<&str>, Vec<&str>) = left.iter().partition(|key| key.is_empty());
+    let of_stack: Vec<String> = of_stack.iter().map(|_| format!("the stack's own {own}")).collect();
+    let named = components.iter().map(|key| format!("`{key}`"));
+    let listed = of_stack.iter().cloned().chain(named).collect::<Vec<_>>().join(", ");
+    let verb = if left.len() == 1 && of_stack.is_empty() { "depends" } else { "depend" };
     let message = format!("{listed} {verb} on `{removed}`, which is removed, and will stay");
-    Diagnostic::warning("dependents_stay", message).hint(format!("remove what depends on it, too: add `{flags}`"))
+    let flags = components.iter().map(|key| format!("-c {key}")).collect::<Vec<_>>().join(" ");
+    let hint = match (components.is_empty(), of_stack.is_empty()) {
+        (true, _) => "to remove them too, leave out `-c`: that removes the whole stack".to_owned(),
+        (false, true) => format!("remove what depends on it, too: add `{flags}`"),
+        (false, false) => {
+            format!("remove what depends on it, too: add `{flags}`, or leave out `-c` for the whole stack")
+        }
+    };
+    Diagnostic::warning("dependents_stay", message).hint(hint)
 }

@@ -2,9 +2,7 @@
 
 use super::asked::Named;
 use super::choice::{Choice, LettingGo};
-use super::components::{
-    compiled_components, follow_components, left_behind, not_deployed, order_of, recorded_component,
-};
+use super::components::{compiled_components, follow_components, not_deployed, order_of, recorded_component};
 use super::foreign::Entrance;
 use super::looking::Looking;
 pub use super::options::{Consent, Options};
@@ -334,7 +332,7 @@ impl Planner<'_> {
         let is_removed = |key: &str| {
             choice.has_component(key) && !left.contains(key) && (choice.is_whole() || touched.contains(key))
         };
-        diagnostics.extend(left_behind(&recorded, &is_removed));
+        diagnostics.extend(self.left_behind(stack, &recorded, &is_removed).await?);
         let components: Vec<ComponentPlan> = recorded
             .iter()
             .map(|(key, row)| {

@@ -35,8 +35,7 @@ pub(crate) fn check_path(
                 Some(attribute) => Ok(&attribute.ty),
                 None => {
                     let known: Vec<&str> = object.names().collect();
-                    Err(did_you_mean(name, known.iter().copied())
-                        .unwrap_or_else(|| format!("known are: {}", known.join(", "))))
+                    Err(did_you_mean(name, known.iter().copied()).unwrap_or_else(|| known_are(&known)))
                 }
             },
             (other, _) => Err(format!("`{walked}` is {}", expectation(other))),
@@ -54,6 +53,14 @@ pub(crate) fn check_path(
     true
 }
 
+/// What could have been meant; a provider may well have no settings.
+fn known_are(names: &[&str]) -> String {
+    match names {
+        [] => "leave it out: it has none at all".to_owned(),
+        names => format!("known are: {}", names.join(", ")),
+    }
+}
+
 struct Checker<'a> {
     ty: &'a str,
     place: &'a dyn Fn(&Path) -> Span,
@@ -65,8 +72,7 @@ impl Checker<'_> {
             let at = path.key(name);
             let Some(attribute) = object.get(name) else {
                 let known: Vec<&str> = object.names().collect();
-                let hint = did_you_mean(name, known.iter().copied())
-                    .unwrap_or_else(|| format!("known are: {}", known.join(", ")));
+                let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| known_are(&known));
                 diagnostics.push(
                     Diagnostic::error("unknown_attribute", format!("`{}` has no attribute `{at}`", self.ty))
                         .at((self.place)(&at))

@@ -1,60 +1,63 @@
 //! Drift for people and for tools.
 
 use super::attributes::{Style, between};
+use super::human::{Detail, Human, Screen};
 use super::line::{Line, Mark};
+use super::paint::Paint;
 use super::text::{counted, visible};
 use super::value::{Limits, SENSITIVE, SENSITIVE_CHANGED, brief};
 use crate::action::Action;
 use crate::address::StackId;
 use crate::drift::{DriftItem, DriftKind, DriftedAttribute};
 use serde_json::json;
-use std::fmt::Write;
 use terrace_provider::{Attributes, Step, Value};
 
 /// How much of a value is shown.
 const LIMITS: Limits = Limits { items: 6, characters: 80 };
 
 /// What is said when there is none.
-const NO_DRIFT: &str = "No drift. What is there is as recorded.\n";
+const NO_DRIFT: &str = "No drift. What is there is as recorded.";
 
 /// What is said where no stack could have any.
-const NOTHING_RECORDED: &str = "Nothing is recorded in this environment, so nothing can differ.\n";
+const NOTHING_RECORDED: &str = "Nothing is recorded in this environment, so nothing can differ.";
 
 /// What is said where nothing differs.
 pub(super) const fn nothing_found(stacks: &[StackId]) -> &'static str {
     if stacks.is_empty() { NOTHING_RECORDED } else { NO_DRIFT }
 }
 
-/// Drift of these stacks for a person at a terminal. Ends with a line break.
+/// Drift of these stacks for a person at a terminal, compact whatever detail is asked for. Ends with a line break.
 #[must_use]
-pub fn human(stacks: &[StackId], items: &[DriftItem]) -> String {
+pub fn human(stacks: &[StackId], items: &[DriftItem], options: &Human) -> String {
+    let mut screen = Screen::new(&Human { detail: Detail::Compact, ..*options });
     if items.is_empty() {
-        return nothing_found(stacks).to_owned();
+        screen.sentence(nothing_found(stacks));
+        return screen.text;
     }
-    let mut text = String::new();
     let mut stack: Option<&StackId> = None;
     for item in items {
         if stack != Some(&item.stack) {
             if stack.is_some() {
-                text.push('\n');
+                screen.text.push('\n');
             }
             stack = Some(&item.stack);
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "stack {}  (recorded → found)\n", visible(&item.stack.to_string()));
+            let name = format!("stack {}", visible(&item.stack.to_string()));
+            let name = screen.painter.paint(Paint::Bold, &name);
+            screen.line(&format!("{name}  (recorded → found)"));
+            screen.text.push('\n');
         }
-        let _ = writeln!(text, "  {} {}   {}", sign(item.kind), visible(&name_of(item)), item.kind.word());
+        let sign = screen.painter.sign(sign(item.kind));
+        screen.line(&format!("  {sign} {}   {}", visible(&name_of(item)), item.kind.word()));
         if let Some(foreign) = item.foreign() {
-            let _ = writeln!(text, "      {}", visible(&foreign));
+            screen.line(&format!("      {}", visible(&foreign)));
             continue;
         }
-        for line in lines(item, Style::COMPACT) {
-            let indent = " ".repeat(4 * line.depth);
-            let sign = line.mark.sign().map(|sign| format!("{sign} ")).unwrap_or_default();
-            let _ = writeln!(text, "      {indent}{sign}{}", line.text);
-        }
+        lines(item, Style::COMPACT).iter().for_each(|line| screen.body_line(line));
     }
-    let _ = writeln!(text, "\n{}", verdict(items.len()));
-    text
+    screen.text.push('\n');
+    let verdict = screen.painter.paint(Paint::Bold, &verdict(items.len()));
+    screen.sentence(&verdict);
+    screen.text
 }
 
 /// What it is that differs.

@@ -60,10 +60,7 @@ const GAP: usize = 3;
 /// A plan for a person at a terminal. Ends with a line break; [`Plan::notes`] are not part of it.
 #[must_use]
 pub fn plan(plan: &Plan, options: &Human) -> String {
-    let width = if (1..NARROWEST).contains(&options.width) { BROKEN } else { options.width };
-    let terminal = options.width;
-    let options = Human { width, ..*options };
-    let mut screen = Screen { options, terminal, painter: Painter { is_on: options.color }, text: String::new() };
+    let mut screen = Screen::new(options);
     for stack in &plan.stacks {
         screen.stack(plan, stack);
     }
@@ -80,15 +77,23 @@ struct Section<'a> {
     owners: Vec<&'a OwnerChange>,
 }
 
-struct Screen {
+/// Lines for a terminal, as wide as it is.
+pub(super) struct Screen {
     options: Human,
     /// Characters that fit into a line of the terminal, however few; 0 stands for no limit.
     terminal: usize,
-    painter: Painter,
-    text: String,
+    pub(super) painter: Painter,
+    pub(super) text: String,
 }
 
 impl Screen {
+    pub(super) fn new(options: &Human) -> Self {
+        let width = if (1..NARROWEST).contains(&options.width) { BROKEN } else { options.width };
+        let terminal = options.width;
+        let options = Human { width, ..*options };
+        Self { options, terminal, painter: Painter { is_on: options.color }, text: String::new() }
+    }
+
     fn stack(&mut self, plan: &Plan, stack: &StackPlan) {
         let name = format!("stack {}", visible(&stack.stack.to_string()));
         let note = plan.environment_note.as_ref().map(|note| format!("({})", visible(note))).unwrap_or_default();
@@ -194,7 +199,7 @@ impl Screen {
         }
     }
 
-    fn body_line(&mut self, line: &Line) {
+    pub(super) fn body_line(&mut self, line: &Line) {
         let indent = " ".repeat(6 + 4 * line.depth);
         let sign = line.mark.sign();
         let suffix = if line.is_forcing { FORCES } else { "" };
@@ -253,9 +258,15 @@ impl Screen {
 
     fn ending(&mut self, plan: &Plan) {
         self.consent(plan);
-        // In one piece however narrow the terminal is: programs that know terraform look for it.
-        self.text.push_str(&self.painter.paint(Paint::Bold, &verdict(plan)));
-        self.text.push('\n');
+        let verdict_text = self.painter.paint(Paint::Bold, &verdict(plan));
+        match plan.is_errored && !plan.has_changes() {
+            true => self.sentence(&verdict_text),
+            false => {
+                // In one piece however narrow the terminal is: programs that know terraform look for it.
+                self.text.push_str(&verdict_text);
+                self.text.push('\n');
+            }
+        }
         if let Some(details) = details(plan) {
             self.sentence(&format!("({details})"));
         }
@@ -302,14 +313,14 @@ impl Screen {
     }
 
     /// A sentence, on as many lines as the terminal needs.
-    fn sentence(&mut self, text: &str) {
+    pub(super) fn sentence(&mut self, text: &str) {
         let text = flowed(text, self.terminal, 0);
         self.text.push_str(&text);
         self.text.push('\n');
     }
 
     /// A line whose parts are harmless already, broken where the terminal is too narrow to cut it.
-    fn line(&mut self, text: &str) {
+    pub(super) fn line(&mut self, text: &str) {
         let indent = text.len() - text.trim_start_matches(' ').len();
         self.broken(text, indent + HANGING);
     }

@@ -40,7 +40,7 @@ impl Steps {
             Event::WaitingForLease { held, left } => {
                 format!("waiting up to {} s: {held}", left.as_millis().div_ceil(1000))
             }
-            Event::Recovering { message } => format!("recovering {message}"),
+            Event::Recovering { message } | Event::Recovered { message } => format!("recovering {message}"),
             Event::StepStarted { stack, address, action } => format!("{}...", self.begun(stack, address, *action)),
             Event::StepProgress { address, message } => format!("{address}: {message}"),
             Event::StepDone { stack, address, action, took } => {
@@ -59,6 +59,8 @@ impl Steps {
                 let (named, done) = (self.named(stack, address), self.words(stack, address, *action).done);
                 format!("{named}: {done}, and a check of it fails: {error}")
             }
+            // Nothing that runs is nothing to wait for.
+            Event::Stopping { running: 0 } => return None,
             Event::Stopping { running } => format!("waiting for {}", counted(*running, "running calls")),
         })
     }
@@ -116,6 +118,12 @@ const fn words(action: Action) -> Words {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_waited_for_where_nothing_runs() {
+        let line = |running| Steps::new(false).line(&Event::Stopping { running });
+        assert_eq!((line(0), line(1).as_deref()), (None, Some("waiting for 1 running call")));
+    }
 
     #[test]
     fn times_are_short() {

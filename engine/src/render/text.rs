@@ -1,6 +1,7 @@
 //! Texts from outside, made fit for print: nothing in them is obeyed by a terminal, hidden from a reader or wider than
 //! the line.
 
+use super::human::NARROWEST;
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -116,6 +117,18 @@ pub(crate) fn flowed(line: &str, width: usize, hanging: usize) -> String {
     flowed
 }
 
+/// Lines that are harmless already, each broken between words where the terminal is too narrow for what people read in one
+/// go; 0 stands for no limit.
+#[must_use]
+pub fn narrowed(lines: &str, width: usize, hanging: usize) -> String {
+    let width = if width < NARROWEST { width } else { 0 };
+    let line = |line: &str| match line.strip_suffix('\n') {
+        Some(line) => flowed(line, width, hanging) + "\n",
+        None => flowed(line, width, hanging),
+    };
+    lines.split_inclusive('\n').map(line).collect()
+}
+
 /// How many characters of a text are seen: those of colours are not.
 fn shown_width(text: &str) -> usize {
     let mut parts = text.split('\u{1b}');
@@ -190,6 +203,15 @@ mod tests {
         );
         assert_eq!(flowed("a word", 0, 2), "a word");
         assert_eq!(flowed("  + word-that-is-too-long b", 8, 4), "  + word-that-is-too-long\n    b");
+    }
+
+    #[test]
+    fn lines_are_broken_on_narrow_terminals_only() {
+        let lines = "ok    state: is there\n      and right\n";
+        assert_eq!(narrowed(lines, 16, 6), "ok    state: is\n      there\n      and right\n");
+        assert_eq!(narrowed(lines, 0, 6), lines);
+        let long = "word ".repeat(20);
+        assert_eq!(narrowed(&long, NARROWEST, 6), long);
     }
 
     #[test]

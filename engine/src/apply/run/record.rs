@@ -1,16 +1,16 @@
 //! The end of a step: its outcome is recorded, its values are taken over, what waited for it becomes ready.
 
 use super::super::execute::{self, Outcome, Prepared};
-use super::super::{Done, Failed};
+use super::super::{Done, Failed, Left};
 use super::Run;
 use crate::action::Action;
-use crate::address::StackId;
+use crate::address::{Address, StackId};
 use crate::descriptor::CheckTime;
 use crate::event::Event;
 use crate::plan::steps::{Step, StepId};
 use crate::plan::walk::attributes_value;
 use crate::plan::{Change, StackPlan};
-use crate::store::{Record, StepAction, StepResult};
+use crate::store::{Record, RowStatus, StepAction, StepResult, Write};
 use terrace_provider::Attributes;
 
 impl Run<'_> {
@@ -98,7 +98,8 @@ impl Run<'_> {
         Record::Log { operation: self.operation, level, phase, message }
     }
 
-    fn outcome_record(&self, step: StepId, outcome: &mut Outcome, prepared: &Prepared) -> Record {
+    fn outcome_record(&mut self, step: StepId, outcome: &mut Outcome, prepared: &Prepared) -> Record {
+        self.note_left(outcome, prepared);
         Record::Outcome {
             operation: self.operation,
             step: self.applier.step_number(step),
@@ -107,6 +108,35 @@ impl Run<'_> {
             action: prepared.action,
             result: outcome.result.clone(),
             writes: std::mem::take(&mut outcome.writes),
+        }
+    }
+
+    /// Keeps count of objects that are recorded and are not to stay as they are.
+    fn note_left(&mut self, outcome: &Outcome, prepared: &Prepared) {
+        let left = &mut self.report.left;
+        let of = |stack: &StackId, address: &Address, deposed: &Option<String>| Left {
+            stack: stack.clone(),
+            address: address.clone(),
+            deposed: deposed.clone(),
+        };
+        for write in &outcome.writes {
+            match write {
+                Write::Put { row, .. } if row.status == RowStatus::Tainted => {
+                    left.insert(of(&row.stack, &row.address, &row.deposed));
+                }
+                Write::Put { row, .. } => drop(left.remove(&of(&row.stack, &row.address, &row.deposed))),
+                Write::Depose { stack, address, key, .. } => {
+                    left.insert(of(stack, address, &Some(key.clone())));
+                }
+                Write::Delete { stack, address, deposed, .. } | Write::Forget { stack, address, deposed, .. } => {
+                    left.remove(&of(stack, address, deposed));
+                }
+                _ => {}
+            }
+        }
+        // One that an earlier run left, and this one, too.
+        if outcome.failure.is_some() && prepared.change.deposed.is_some() {
+            left.insert(of(&prepared.stack, &prepared.change.address, &prepared.change.deposed));
         }
     }
 

@@ -110,7 +110,7 @@ fn head(drift: &Drift<'_>, page: &mut Page, budget: Budget) {
     });
     if drift.items.is_empty() {
         page.push(&match drift.uncertainty {
-            None => nothing_found(drift.stacks).to_owned(),
+            None => format!("{}\n", nothing_found(drift.stacks)),
             Some(why) => format!("**Whether there is drift cannot be told: {why}.**\n"),
         });
     } else {

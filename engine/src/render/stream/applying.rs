@@ -53,9 +53,14 @@ impl Applying {
                 let message = format!("waiting for {held}, at most {} s more", left.as_secs());
                 vec![Json::Object(line(Level::Warn, "log", message, at))]
             }
-            Event::Recovering { message } => vec![Json::Object(line(Level::Info, "log", message.clone(), at))],
+            Event::Recovering { message } | Event::Recovered { message } => {
+                vec![Json::Object(line(Level::Info, "log", message.clone(), at))]
+            }
             Event::Stopping { running } => {
-                let message = format!("stopping: {running} calls still run and are waited for");
+                let message = match running {
+                    0 => "stopping: no call runs any more".to_owned(),
+                    running => format!("stopping: {running} calls still run and are waited for"),
+                };
                 vec![Json::Object(line(Level::Warn, "log", message, at))]
             }
             Event::StepStarted { stack, address, action } => {

@@ -5,6 +5,8 @@ use super::markdown::assert_balanced;
 use crate::address::StackId;
 use crate::drift::{DriftItem, DriftKind, DriftedAttribute};
 use crate::plan::Note;
+use crate::render::drift::human;
+use crate::render::human::Human;
 use crate::render::markdown::{Drift, drift as render};
 use serde_json::json;
 use terrace_provider::{Severity, Value};
@@ -50,6 +52,39 @@ fn no_drift_is_a_short_comment() {
 
     Looked for by `terrace drift --all`
     ");
+}
+
+#[test]
+fn a_narrow_terminal_breaks_lines_and_cuts_no_address() {
+    let address = "a-component-of-a-long-name/local_file.by_a_name[\"that is longer than the line\"]";
+    let items = [changed("demo", address, "content", text("one and two and three"), text("four and five and six"))];
+    let options = Human { width: 40, ..Human::default() };
+    let said = human(&[], &items, &options);
+    assert!(said.contains("a-component-of-a-long-name/local_file.by_a_name[\"that"), "{said}");
+    insta::assert_snapshot!(said, @r#"
+    stack demo@local  (recorded → found)
+
+      ~ a-component-of-a-long-name/local_file.by_a_name["that
+          is longer than the line"]
+          changed
+          ~ content = "one and two and
+              three" → "four and five and
+              six"
+
+    Drift: 1 resource differs from what is
+    recorded.
+    "#);
+    let coloured = human(&[], &items, &Human { color: true, ..options });
+    assert!(coloured.contains("  \u{1b}[33m~\u{1b}[0m a-component"), "{coloured:?}");
+    let plain = without_colours(&coloured);
+    assert_eq!(plain, said, "colours move nothing");
+}
+
+/// A text without its colours.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').unwrap().1)
 }
 
 #[test]
