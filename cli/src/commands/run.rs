@@ -236,8 +236,9 @@ impl Run<'_> {
         match self.try_apply(store, plan, false).await? {
             Applied::Ended(exit) => Ok(exit),
             Applied::Outdated(failure) => Err(failure),
-            // A saved plan was made before.
-            Applied::Overtaken => Ok(Exit::Done),
+            Applied::Overtaken => {
+                Err(Failure::refused("somebody was at work on this while it was planned").hint("plan again"))
+            }
         }
     }
 
