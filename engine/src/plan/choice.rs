@@ -266,7 +266,7 @@ impl LettingGo {
             Self::Of(components) => components.contains(component),
             Self::Grants(GrantedShares { types, others }) => {
                 types.get(component).is_some_and(|types| types.contains(&address.ty))
-                    && !others.iter().any(|(of, other)| of == component && other == address)
+                    && !others.contains(&(component.to_owned(), address.clone()))
             }
         }
     }

@@ -51,7 +51,9 @@ impl Walk<'_, '_> {
         for (at, part) in self.parts.iter().enumerate() {
             let begin = part.component.granted.as_ref().map(|granted| granted.begin);
             let Some(begin) = begin.filter(|_| self.choice.has_component(&part.component.key)) else { continue };
-            let (others, grants) = part.component.declarations.resources.split_at(begin);
+            let Some((others, grants)) = part.component.declarations.resources.split_at_checked(begin) else {
+                continue;
+            };
             let mut types: BTreeSet<String> = grants.iter().filter(is_shared).map(|it| it.ty.value.clone()).collect();
             for (resource, declaration) in others.iter().enumerate().filter(|(_, it)| is_shared(it)) {
                 let block = Block { component: at, resource };
