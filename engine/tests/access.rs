@@ -346,7 +346,7 @@ async fn what_another_stack_granted_is_nobody_strange() {
 }
 
 #[tokio::test]
-async fn nobody_is_sent_away_whom_somebody_let_in_since_the_plan() {
+async fn whoever_is_gone_already_is_sent_away_without_a_failure() {
     let mut story = with_strangers().await;
     story.settings = serde_json::json!({"access": {"foreign": "revoke"}}).into();
     let plan = story.plan(&product(1)).await;
@@ -466,4 +466,18 @@ async fn what_another_instance_of_the_same_server_granted_is_nobody_strange() {
                  - {type: world_grant, name: g, provider: world.eu, config: {key: 'user:o', role: role}}\n";
     story.apply(other).await;
     assert_eq!(summary(&story.plan(&product(1)).await), "");
+}
+
+#[tokio::test]
+async fn whom_two_ports_of_one_role_do_not_know_is_sent_away_once() {
+    let twice = ROLE_PORT.to_owned()
+        + "    - type: world_grant\n      name: again\n      forEach: ${{ [] }}\n      \
+           config: {key: '${{ each.value }}', role: '${{ resources.role.key }}'}\n";
+    let mut story = Story { blueprints: vec![twice.leak()], ..Story::new() };
+    revoking(&mut story);
+    story.apply(&product(1)).await;
+    set(&mut story, &["user:a"]).await;
+    let_in(&story, "user:x", "role");
+    story.apply(&product(1)).await;
+    assert_eq!(story.log(), ["delete user:x"]);
 }

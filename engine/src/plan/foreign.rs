@@ -81,6 +81,8 @@ impl Planner<'_> {
         }
         let (planned, let_go) = self.planned_objects(plans);
         let known = Known::default();
+        // Two resources may let somebody in to the very same thing.
+        let mut told_of: HashSet<Object> = HashSet::new();
         let revokes = ForeignAccess::of_settings(&self.environment.settings) == ForeignAccess::Revoke;
         for (plan, let_in) in plans.iter_mut().zip(let_in) {
             let mut strangers: BTreeMap<Address, Vec<LetIn>> = BTreeMap::new();
@@ -98,7 +100,7 @@ impl Planner<'_> {
                         Err(failure) => return Err(failure),
                     },
                 };
-                if !is_recorded {
+                if !is_recorded && told_of.insert(object) {
                     strangers.entry(one.entrance.block.clone()).or_default().push(one);
                 }
             }
