@@ -101,7 +101,7 @@ fn is_made(attribute: &Attribute) -> bool {
 #[must_use]
 pub fn added(before: &Attributes, after: &Attributes) -> Vec<Path> {
     let is_added = |(name, after): &(&String, &Value)| {
-        before.get(*name).is_some_and(|before| is_same(Some(before), Some(after)) && adds(before, after))
+        before.get(*name).is_some_and(|before| adds(before, after) && is_same(Some(before), Some(after)))
     };
     after.iter().filter(is_added).map(|(name, _)| Path::attribute(name)).collect()
 }

@@ -88,7 +88,7 @@ pub(crate) fn damage(path: &Path) -> Result<Option<String>, StoreError> {
     }
 }
 
-/// How many calls can read at once.
+/// How many calls can read at once beside a writer; who only reads is a command, which asks one thing after the other.
 const READERS: usize = 3;
 
 /// What every piece of work needs to know beside its connection.
@@ -140,7 +140,8 @@ impl SqliteStore {
         }
         let id = connection::identity(&first).map_err(|failure| failure.into_store_error("opened", &first))?;
         let mut readers = vec![first];
-        for _ in 1..READERS {
+        let count = if access == Access::ReadOnly { 1 } else { READERS };
+        for _ in 1..count {
             readers.push(connection::reader(path, &url)?);
         }
         let readers = start("state-reader", readers)?;

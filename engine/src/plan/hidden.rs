@@ -4,17 +4,22 @@ use super::{Change, Prior};
 use crate::diagnostic::Diagnostic;
 use crate::marks;
 use crate::source::Span;
-use terrace_provider::{Attributes, Path};
+use terrace_provider::{Attributes, Path, Value};
 
 impl Prior {
     /// Hides what is sensitive in the planned object, and tells which attributes stay as they are and are sensitive only
     /// from now on. What is taken over has no marks of its own: nobody said yet what of it is sensitive.
     pub(super) fn hide(&mut self, planned: &Attributes, is_adopted: bool) -> Vec<Path> {
         let added = marks::added(&self.attributes, planned);
-        let hidden = if is_adopted { marks::found_attributes } else { marks::beside_attributes };
-        self.attributes = hidden(&self.attributes, planned);
-        self.recorded = self.recorded.take().map(|recorded| hidden(&recorded, planned));
-        self.identity = marks::found_attributes(&self.identity, &self.attributes);
+        let has_sensitive = |attributes: &Attributes| attributes.values().any(Value::has_sensitive);
+        if has_sensitive(planned) {
+            let hidden = if is_adopted { marks::found_attributes } else { marks::beside_attributes };
+            self.attributes = hidden(&self.attributes, planned);
+            self.recorded = self.recorded.take().map(|recorded| hidden(&recorded, planned));
+        }
+        if has_sensitive(&self.attributes) {
+            self.identity = marks::found_attributes(&self.identity, &self.attributes);
+        }
         added
     }
 }

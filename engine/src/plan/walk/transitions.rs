@@ -57,7 +57,11 @@ impl Walk<'_, '_> {
     pub(super) fn check_imports(&self, diagnostics: &mut Vec<Diagnostic>) {
         let is_looked_at = |address: &Address| self.choice.covers(address) && !self.is_deferred(address);
         let imports = self.compiled.transitions.imports.iter();
-        let left = imports.filter(|(address, _)| !self.imported.contains(*address) && is_looked_at(address));
+        let left: Vec<_> =
+            imports.filter(|(address, _)| !self.imported.contains(*address) && is_looked_at(address)).collect();
+        if left.is_empty() {
+            return;
+        }
         let known: BTreeSet<(&str, String)> =
             self.changes.iter().map(|change| (change.address.ty.as_str(), change.address.to_string())).collect();
         for (address, import) in left {
