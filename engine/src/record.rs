@@ -173,7 +173,7 @@ pub fn open_private(bytes: &[u8], seal: &Seal) -> Result<Private, WireError> {
 /// When the text is damaged or a sealed part cannot be opened.
 pub fn open_attributes(text: &str, seal: &dyn Sealing) -> Result<Attributes, WireError> {
     let json = serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
-    decode_map(&json, seal)
+    decode_map(json, seal)
 }
 
 /// The outputs of a component as a store keeps them. A sensitive one that cannot be sealed is left out, but not its name;
@@ -220,7 +220,7 @@ pub(crate) fn open_outputs_apart(
         serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
     let (mut outputs, mut closed) = (Outputs::default(), BTreeMap::new());
     for (name, value) in json {
-        match decode(&value, seal) {
+        match decode(value, seal) {
             Ok(value) if value.is_unknown() => {
                 outputs.unstored.insert(name);
             }
@@ -280,6 +280,23 @@ pub fn recorded(stack: &StackId, address: &Address, prior: &Prior) -> Recorded {
 }
 
 impl Prior {
+    /// The object as providers get it, under that address, until it is given back: a plan asks about each object, and would
+    /// copy all of them.
+    pub(crate) fn lend(&mut self, address: &str) -> Recorded {
+        Recorded {
+            address: address.to_owned(),
+            identity: std::mem::take(&mut self.identity),
+            attributes: std::mem::take(&mut self.attributes),
+            private: std::mem::take(&mut self.private),
+        }
+    }
+
+    /// Ends what [`Prior::lend`] began.
+    pub(crate) fn take_back(&mut self, lent: Recorded) {
+        let Recorded { address: _, identity, attributes, private } = lent;
+        (self.identity, self.attributes, self.private) = (identity, attributes, private);
+    }
+
     /// What is remembered of the object beside its attributes.
     #[must_use]
     pub fn memory(&self) -> Memory {

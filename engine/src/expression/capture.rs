@@ -107,7 +107,7 @@ impl Captured {
         let entries = json.as_object().ok_or_else(damaged)?.iter().map(|(path, entry)| {
             let text = |key: &str| entry.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
             let captured = match entry.get("value") {
-                Some(value) => Ok(decode(value, sealing)?),
+                Some(value) => Ok(decode(value.clone(), sealing)?),
                 None => Err(Missing { message: text("missing").ok_or_else(damaged)?, hint: text("hint") }),
             };
             Ok((path.clone(), captured))

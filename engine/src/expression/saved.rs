@@ -40,7 +40,7 @@ impl Template {
     pub fn from_json(json: &Json, sealing: &dyn Sealing) -> Result<Self, WireError> {
         let object = json.as_object().ok_or_else(damaged)?;
         let kind = if let Some(value) = object.get("literal") {
-            TemplateKind::Literal(decode(value, sealing)?)
+            TemplateKind::Literal(decode(value.clone(), sealing)?)
         } else if object.contains_key("expression") {
             TemplateKind::Expression(Expression::from_json(json)?)
         } else if let Some(parts) = object.get("text").and_then(Json::as_array) {

@@ -85,8 +85,8 @@ impl Loaded {
 /// A row and how its object looks now.
 #[derive(Clone)]
 pub(crate) struct LoadedRow {
-    /// The row, with refreshed attributes.
-    pub(crate) opened: Opened,
+    /// The row, with refreshed attributes; boxed, because maps of rows move what they hold.
+    pub(crate) opened: Box<Opened>,
     /// The object is not there any more.
     pub(crate) is_gone: bool,
     /// What differs from what was recorded.
@@ -302,7 +302,7 @@ async fn read_chunk(
 
 impl LoadedRow {
     fn new(opened: Opened) -> Self {
-        Self { opened, is_gone: false, drift: Vec::new(), moved_from: None }
+        Self { opened: Box::new(opened), is_gone: false, drift: Vec::new(), moved_from: None }
     }
 
     fn take(&mut self, ty: &ResourceType, observed: Option<Observed>) {

@@ -112,15 +112,19 @@ pub(crate) async fn plan(
         _ if !is_adopted && !wanted.triggered_by.is_empty() => Some(Reason::Triggered),
         _ => None,
     };
-    let recorded = prior.as_ref().map(|prior| record::recorded(wanted.stack, &wanted.address, prior));
+    let lent = prior.as_mut().map(|prior| prior.lend(&address_text));
     let proposed = ProposedChange {
         address: &address_text,
-        prior: recorded.as_ref(),
+        prior: lent.as_ref(),
         config: &config,
         must_replace: forced.is_some(),
         changed_write_only: &changed_write_only,
     };
-    let planned = match session.plan(wanted.ty, &proposed).await {
+    let planned = session.plan(wanted.ty, &proposed).await;
+    if let (Some(prior), Some(lent)) = (prior.as_mut(), lent) {
+        prior.take_back(lent);
+    }
+    let planned = match planned {
         Ok(mut planned) => {
             marks::spread(&wanted.ty.attributes, &config, &mut planned.planned);
             planned
@@ -179,7 +183,7 @@ pub(crate) async fn plan(
         &wanted.provider,
         wanted.ty,
         decision.action,
-        recorded.as_ref(),
+        prior.as_ref(),
         &planned,
     )
     .await;
@@ -432,7 +436,7 @@ async fn data_loss(
     provider: &str,
     ty: &ResourceType,
     action: Action,
-    recorded: Option<&terrace_provider::Recorded>,
+    prior: Option<&Prior>,
     planned: &PlannedChange,
 ) -> Option<DataLossNote> {
     let reasons = match (&planned.data_loss, action.is_replace() && ty.holds_data) {
@@ -440,8 +444,8 @@ async fn data_loss(
         (_, true) => vec!["the object is deleted and made anew".to_owned()],
         _ => return None,
     };
-    let recorded = recorded?;
-    let loss = lost_data(planner, place, provider, ty, recorded, reasons).await;
+    let recorded = record::recorded(place.0, place.1, prior?);
+    let loss = lost_data(planner, place, provider, ty, &recorded, reasons).await;
     let only_empty = loss.amount.as_ref().filter(|_| action.is_replace());
     let only_empty = only_empty.and_then(|_| ty.kept_unless_empty(&recorded.attributes));
     Some(DataLossNote { only_empty, ..loss })

@@ -72,7 +72,7 @@ impl<'a> Reading<'a> {
     fn stack(&self, json: StackJson) -> Result<StackPlan, FileError> {
         let component = |json: ComponentJson| {
             Ok(ComponentPlan {
-                recorded_outputs: decode_map(&json.recorded_outputs, self.seal)?,
+                recorded_outputs: decode_map(json.recorded_outputs, self.seal)?,
                 key: json.key,
                 depends_on: json.depends_on,
                 depended_on: json.depended_on,
@@ -108,7 +108,7 @@ impl<'a> Reading<'a> {
     }
 
     fn other(&self, json: OtherJson) -> Result<OtherOutputs, FileError> {
-        let outputs = decode_map(&json.outputs, self.seal)?;
+        let outputs = decode_map(json.outputs, self.seal)?;
         Ok(OtherOutputs { stack: json.stack, component: json.component, outputs })
     }
 
@@ -116,13 +116,13 @@ impl<'a> Reading<'a> {
         Ok(Lookup {
             address: json.address,
             provider: json.provider,
-            arguments: decode_map(&json.arguments, self.seal)?,
+            arguments: decode_map(json.arguments, self.seal)?,
             deferred: json.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
             depends_on: json.depends_on,
             reads: json.reads,
             needed_by: json.needed_by,
             reason: json.reason,
-            result: decode(&json.result, self.seal)?,
+            result: decode(json.result, self.seal)?,
             place: json.place,
         })
     }
@@ -138,7 +138,7 @@ impl<'a> Reading<'a> {
     fn declaration(&self, json: DeclarationJson) -> Result<SharedDeclaration, FileError> {
         Ok(SharedDeclaration {
             provider: json.provider,
-            config: decode_map(&json.config, self.seal)?,
+            config: decode_map(json.config, self.seal)?,
             deferred: json.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
             write_only: json.write_only,
             lifecycle: json.lifecycle,
@@ -194,9 +194,9 @@ impl<'a> Reading<'a> {
     fn prior(&self, json: PriorJson) -> Result<Prior, FileError> {
         Ok(Prior {
             status: json.status,
-            identity: decode_map(&json.identity, self.seal)?,
-            attributes: decode_map(&json.attributes, self.seal)?,
-            recorded: json.recorded.as_ref().map(|recorded| decode_map(recorded, self.seal)).transpose()?,
+            identity: decode_map(json.identity, self.seal)?,
+            attributes: decode_map(json.attributes, self.seal)?,
+            recorded: json.recorded.map(|recorded| decode_map(recorded, self.seal)).transpose()?,
             private: self.private(&json.private)?,
             dependencies: json.dependencies,
             write_only: json.write_only,
@@ -206,7 +206,7 @@ impl<'a> Reading<'a> {
 
     fn after(&self, json: AfterJson) -> Result<After, FileError> {
         Ok(After {
-            attributes: decode_map(&json.attributes, self.seal)?,
+            attributes: decode_map(json.attributes, self.seal)?,
             private: self.private(&json.private)?,
             deferred: json.deferred.map(|deferred| self.deferred(&deferred)).transpose()?,
             write_only: json.write_only,
@@ -225,10 +225,10 @@ impl<'a> Reading<'a> {
     }
 
     fn output(&self, json: OutputJson) -> Result<OutputChange, FileError> {
-        let value = |json: &Option<Json>| json.as_ref().map(|json| decode(json, self.seal)).transpose();
+        let value = |json: Option<Json>| json.map(|json| decode(json, self.seal)).transpose();
         Ok(OutputChange {
-            before: value(&json.before)?,
-            after: value(&json.after)?,
+            before: value(json.before)?,
+            after: value(json.after)?,
             deferred: json.deferred.map(|deferred| self.deferred(&deferred)).transpose()?,
             component: json.component,
             name: json.name,

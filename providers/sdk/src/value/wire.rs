@@ -82,16 +82,16 @@ pub fn encode_map(entries: &Map, sealing: &dyn Sealing) -> Result<serde_json::Va
 ///
 /// # Errors
 /// When the JSON is not such a value, or a sealed part cannot be opened.
-pub fn decode(json: &serde_json::Value, sealing: &dyn Sealing) -> Result<Value, WireError> {
+pub fn decode(json: serde_json::Value, sealing: &dyn Sealing) -> Result<Value, WireError> {
     Ok(match json {
         serde_json::Value::Array(items) => {
-            Value::List(items.iter().map(|item| decode(item, sealing)).collect::<Result<_, _>>()?)
+            Value::List(items.into_iter().map(|item| decode(item, sealing)).collect::<Result<_, _>>()?)
         }
-        serde_json::Value::Object(entries) => match entries.get(MARK) {
-            Some(mark) => decode_marked(mark, sealing)?,
+        serde_json::Value::Object(mut entries) => match entries.get_mut(MARK) {
+            Some(mark) => decode_marked(mark.take(), sealing)?,
             None => Value::Map(decode_entries(entries, sealing)?),
         },
-        plain => Value::from(plain.clone()),
+        plain => Value::from(plain),
     })
 }
 
@@ -99,7 +99,7 @@ pub fn decode(json: &serde_json::Value, sealing: &dyn Sealing) -> Result<Value, 
 ///
 /// # Errors
 /// As [`decode`], and when the JSON is no object.
-pub fn decode_map(json: &serde_json::Value, sealing: &dyn Sealing) -> Result<Map, WireError> {
+pub fn decode_map(json: serde_json::Value, sealing: &dyn Sealing) -> Result<Map, WireError> {
     match json {
         serde_json::Value::Object(entries) => decode_entries(entries, sealing),
         _ => Err(WireError::Damaged("expected an object".to_owned())),
@@ -107,10 +107,10 @@ pub fn decode_map(json: &serde_json::Value, sealing: &dyn Sealing) -> Result<Map
 }
 
 fn decode_entries(
-    entries: &serde_json::Map<String, serde_json::Value>,
+    entries: serde_json::Map<String, serde_json::Value>,
     sealing: &dyn Sealing,
 ) -> Result<Map, WireError> {
-    entries.iter().map(|(key, value)| Ok((key.clone(), decode(value, sealing)?))).collect()
+    entries.into_iter().map(|(key, value)| Ok((key, decode(value, sealing)?))).collect()
 }
 
 fn marked(word: &str, payload: Option<serde_json::Value>) -> serde_json::Value {
@@ -119,18 +119,19 @@ fn marked(word: &str, payload: Option<serde_json::Value>) -> serde_json::Value {
     serde_json::Value::Object([(MARK.to_owned(), parts.into())].into_iter().collect())
 }
 
-fn decode_marked(mark: &serde_json::Value, sealing: &dyn Sealing) -> Result<Value, WireError> {
+fn decode_marked(mark: serde_json::Value, sealing: &dyn Sealing) -> Result<Value, WireError> {
     let damaged = || WireError::Damaged("unknown mark".to_owned());
-    let parts = mark.as_array().ok_or_else(damaged)?;
-    let word = parts.first().and_then(serde_json::Value::as_str).ok_or_else(damaged)?;
-    match (word, parts.get(1)) {
+    let serde_json::Value::Array(parts) = mark else { return Err(damaged()) };
+    let mut parts = parts.into_iter();
+    let word = parts.next().ok_or_else(damaged)?;
+    match (word.as_str().ok_or_else(damaged)?, parts.next()) {
         ("unknown", None) => Ok(Value::Unknown),
         ("number", Some(text)) => text.as_str().and_then(Number::parse).map(Value::Number).ok_or_else(damaged),
         ("map", Some(json)) => Ok(Value::Map(decode_map(json, sealing)?)),
         ("sealed", Some(text)) => {
             let clear = sealing.open(text.as_str().ok_or_else(damaged)?)?;
             let json = serde_json::from_slice(&clear).map_err(|error| WireError::Damaged(error.to_string()))?;
-            Ok(Value::Sensitive(Sensitive::new(decode(&json, sealing)?)))
+            Ok(Value::Sensitive(Sensitive::new(decode(json, sealing)?)))
         }
         _ => Err(damaged()),
     }
