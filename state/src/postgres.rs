@@ -23,6 +23,7 @@ mod batch;
 mod columns;
 mod commit;
 mod connection;
+mod courtesy;
 mod error;
 mod journal;
 mod lease;

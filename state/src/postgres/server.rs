@@ -2,6 +2,7 @@
 
 use super::columns;
 use super::connection::{self, Line, Purpose, Session};
+use super::courtesy::Courtesy;
 use super::error::Failure;
 use crate::clock::Clock;
 use crate::url::PostgresUrl;
@@ -61,6 +62,7 @@ pub(super) struct Server {
     pub(super) pool: Pool,
     /// The connections of [`Line::Call`].
     calls: Pool,
+    courtesy: Arc<Courtesy>,
     pub(super) context: Context,
     /// It was waited for in vain: until it answers again nobody waits any more.
     is_away: Arc<AtomicBool>,
@@ -95,6 +97,7 @@ impl Server {
             driver,
             pool,
             calls,
+            courtesy: Arc::default(),
             context: Context { clock, origin: Uuid::now_v7().to_string().into(), is_repeated: false },
             is_away: Arc::default(),
             runtime: Some(runtime),
@@ -142,7 +145,9 @@ impl Server {
         W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
     {
         let (pool, context, is_away) = (self.pool_of(line).clone(), self.context.clone(), Arc::clone(&self.is_away));
+        let courtesy = Arc::clone(&self.courtesy);
         self.run(doing, async move {
+            let _served = courtesy.enter(line).await;
             let mut pauses = Pauses::of(absence, &is_away);
             loop {
                 let done = match Session::begin(&pool, purpose).await {
@@ -172,7 +177,9 @@ impl Server {
     {
         let (pool, mut context, is_away) =
             (self.pool_of(line).clone(), self.context.clone(), Arc::clone(&self.is_away));
+        let courtesy = Arc::clone(&self.courtesy);
         self.run("written", async move {
+            let _served = courtesy.enter(line).await;
             let (mut pauses, mut left, mut in_doubt) = (Pauses::of(ABSENCE, &is_away), AGAIN, None);
             loop {
                 let done = match Session::begin(&pool, Purpose::Write).await {
