@@ -266,7 +266,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
-        self.write(Line::Call, Doubt::Repeat, (leases.to_vec(), term), |session, context, (leases, term)| {
+        self.write(Line::Keep, Doubt::Repeat, (leases.to_vec(), term), |session, context, (leases, term)| {
             Box::pin(lease::renew(session, context, leases, *term))
         })
         .await
@@ -339,7 +339,7 @@ impl StateStore for PostgresStore {
     }
 
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
-        self.read(Line::Call, Purpose::Look, move |session, _| {
+        self.read(Line::Keep, Purpose::Look, move |session, _| {
             Box::pin(journal::is_cancel_requested(session, operation))
         })
         .await
@@ -390,7 +390,7 @@ impl RequestQueue for PostgresStore {
     }
 
     async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
-        self.write(Line::Call, Doubt::Repeat, (claim.clone(), term), |session, context, (claim, term)| {
+        self.write(Line::Keep, Doubt::Repeat, (claim.clone(), term), |session, context, (claim, term)| {
             Box::pin(request::keep(session, context, claim, *term))
         })
         .await

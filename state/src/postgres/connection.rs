@@ -17,8 +17,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub(super) enum Line {
     /// Who works on something.
     Work,
-    /// What cannot queue behind that: somebody who called a server, leases and claims that would end, and whether somebody
-    /// wants it to stop.
+    /// What cannot queue behind that: leases and claims that would end, and whether somebody wants it to stop.
+    Keep,
+    /// Somebody who called a server.
     Call,
 }
 
@@ -28,7 +29,7 @@ impl Line {
     const fn connections(self) -> usize {
         match self {
             Self::Work => 3,
-            Self::Call => 3,
+            Self::Keep | Self::Call => 3,
         }
     }
 
@@ -38,7 +39,7 @@ impl Line {
             Self::Work => "",
             // These ask for single rows by their keys. The server would plan half of these statements each time, which
             // takes it longer than to run them; and a plan that it made while the tables were empty would read them whole.
-            Self::Call => "; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off",
+            Self::Keep | Self::Call => "; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off",
         }
     }
 }

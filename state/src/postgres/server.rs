@@ -60,7 +60,7 @@ pub(super) struct Server {
     pub(super) url: String,
     pub(super) driver: connection::Driver,
     pub(super) pool: Pool,
-    /// The connections of [`Line::Call`].
+    /// The connections of [`Line::Keep`] and of [`Line::Call`].
     calls: Pool,
     courtesy: Arc<Courtesy>,
     pub(super) context: Context,
@@ -118,7 +118,7 @@ impl Server {
     const fn pool_of(&self, line: Line) -> &Pool {
         match line {
             Line::Work => &self.pool,
-            Line::Call => &self.calls,
+            Line::Keep | Line::Call => &self.calls,
         }
     }
 
@@ -147,7 +147,7 @@ impl Server {
         let (pool, context, is_away) = (self.pool_of(line).clone(), self.context.clone(), Arc::clone(&self.is_away));
         let courtesy = Arc::clone(&self.courtesy);
         self.run(doing, async move {
-            let _served = courtesy.enter(line).await;
+            let _turn = courtesy.enter(line).await;
             let mut pauses = Pauses::of(absence, &is_away);
             loop {
                 let done = match Session::begin(&pool, purpose).await {
@@ -179,7 +179,7 @@ impl Server {
             (self.pool_of(line).clone(), self.context.clone(), Arc::clone(&self.is_away));
         let courtesy = Arc::clone(&self.courtesy);
         self.run("written", async move {
-            let _served = courtesy.enter(line).await;
+            let _turn = courtesy.enter(line).await;
             let (mut pauses, mut left, mut in_doubt) = (Pauses::of(ABSENCE, &is_away), AGAIN, None);
             loop {
                 let done = match Session::begin(&pool, Purpose::Write).await {
