@@ -87,6 +87,18 @@ async fn a_call_whose_time_is_over_between_two_attempts_ends_with_its_last_error
 }
 
 #[tokio::test]
+async fn what_never_reached_a_service_that_is_away_is_not_in_doubt() {
+    let story = Story::new();
+    story.fault("create a", Fault::Always(ErrorKind::Transient));
+    story.fault("find a", Fault::Always(ErrorKind::Transient));
+    tokio::time::pause();
+    let report = story.apply_once(&stack("- {type: world_thing, name: a, config: {key: a}}")).await;
+    assert_eq!(report.failed[0].error, "create a was refused");
+    assert_eq!(report.failed[0].solutions, Vec::<String>::new(), "nothing has to be recovered");
+    assert!(story.rows().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_failed_update_keeps_the_row_as_it_was() {
     let story = Story::new();
     let text = |val: &str| stack(&format!("- {{type: world_thing, name: a, config: {{key: a, val: {val}}}}}"));

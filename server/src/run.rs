@@ -313,7 +313,7 @@ impl Run<'_> {
                         self.log.line("INFO", "plan", "all owners of a shared object left: planning again").await;
                         continue;
                     }
-                    return self.conclude(described, &report).await;
+                    return self.conclude(described, &computed.plan, &report).await;
                 }
                 Err(error) if can_plan_again && error.is_outdated() => {
                     self.log.line("INFO", "plan", &format!("{error}: planning again")).await;
@@ -404,9 +404,14 @@ impl Run<'_> {
     async fn conclude(
         &self,
         described: &Described<'_>,
+        plan: &Plan,
         report: &Report,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
-        let failed = report.failed.iter().map(|it| format!("{}:{}: {}", it.stack, it.address, it.reason()));
+        let failed = report.failed.iter().map(|it| {
+            let place = plan.place_of(&it.stack, &it.address);
+            let declared = place.map(|place| format!(" (declared at {place})")).unwrap_or_default();
+            format!("{}:{}: {}{declared}", it.stack, it.address, it.reason())
+        });
         let blocked = report.blocked.iter().map(|it| format!("{}:{}: {}", it.stack, it.address, it.because));
         let owned = report.still_owned.iter().map(|it| format!("{} is still there: all its owners left", it.address));
         let result = failed.chain(blocked).chain(owned).collect::<Vec<_>>().join("\n");

@@ -148,3 +148,18 @@ fn a_command_that_asks_to_be_tried_again_is() {
     assert_eq!(project.read("tries").lines().count(), 2);
     project.assert_settled("stack.yaml", &[]);
 }
+
+#[test]
+fn a_step_that_failed_says_where_a_person_declared_it() {
+    let ran = Project::with_stack(
+        "resources:\n  - {type: local_command, name: bad, config: {create: ['false'], find: [echo, 'null']}}\n",
+    );
+    ran.apply().with_code(3).says("declared at stack.yaml:5:");
+
+    // Of a component that a blueprint makes resources of, nobody wrote those: the descriptor's component counts.
+    let project = Project::with_network_status();
+    project.write(".terrace/local/files", "in the way of a folder");
+    let ran = project.run(["apply", "data-product.yaml", "--env", "local", "--auto-approve"]).with_code(3);
+    let line = project.read("data-product.yaml").lines().position(|line| line.contains(":input-kafka-topic")).unwrap();
+    ran.says(&format!("declared at data-product.yaml:{line}:"));
+}

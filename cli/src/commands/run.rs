@@ -333,7 +333,7 @@ impl Run<'_> {
             return Ok(Applied::Ended(exit(&report)));
         }
         if !self.is_json() {
-            self.tell_failures(&report);
+            self.tell_failures(&report, plan);
             ui.print(&format!("\n{}\n", summary(&report, is_destroy)))?;
             let retained = retained(&report, &kept_in_any_case(plan), &self.kept_unless_empty(plan));
             ui.print(&presentation::narrowed(ui, &retained))?;
@@ -400,7 +400,7 @@ impl Run<'_> {
         lines.try_for_each(|line| self.context.ui.print(&format!("{line}\n")))
     }
 
-    fn tell_failures(&self, report: &Report) {
+    fn tell_failures(&self, report: &Report, plan: &Plan) {
         for failed in &report.failed {
             let mut text = format!("{}:{}: {}", failed.stack, failed.address, failed.error);
             // A problem that the error ends with is told once.
@@ -409,6 +409,9 @@ impl Run<'_> {
                 problems => problems,
             };
             problems.iter().for_each(|problem| append(&mut text, &format!("\n  {problem}")));
+            if let Some(place) = plan.place_of(&failed.stack, &failed.address) {
+                append(&mut text, &format!("\n  declared at {place}"));
+            }
             let failure = failed
                 .solutions
                 .iter()

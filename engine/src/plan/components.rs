@@ -9,6 +9,7 @@ use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
 use crate::moves::Moves;
 use crate::record;
+use crate::source::Sources;
 use crate::store::{ComponentRow, Selection};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graphmap::DiGraphMap;
@@ -150,6 +151,7 @@ pub(super) fn compiled_components(
     choice: &Choice,
     compiled: &CompiledStack,
     recorded: &BTreeMap<String, RecordedComponent>,
+    sources: &Sources,
 ) -> Vec<ComponentPlan> {
     let is_chosen = |key: &str| choice.plans_component(key);
     let access = |component: &CompiledComponent| recorded.get(&component.key)?.row.access.clone();
@@ -164,6 +166,7 @@ pub(super) fn compiled_components(
             recorded_reads: recorded.get(&component.key).map(|it| it.row.reads.clone()).unwrap_or_default(),
             shared: Vec::new(),
             blueprint: component.blueprint.clone(),
+            place: sources.place(component.span),
             access: component.granted.as_ref().map(|granted| granted.access.clone()).or_else(|| access(component)),
             recorded_access: access(component),
             grants: component.grants().map(|it| (it.ty.value.clone(), it.name.value.clone())).collect(),
@@ -186,6 +189,7 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
         recorded_reads: recorded.row.reads.clone(),
         shared: Vec::new(),
         blueprint: recorded.row.blueprint.clone(),
+        place: None,
         part,
         is_deferred: false,
         recorded_outputs: recorded.outputs.clone(),

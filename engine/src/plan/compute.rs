@@ -237,7 +237,7 @@ impl Planner<'_> {
         moved::relocate(stack, &compiled.transitions.moves, &mut loaded, diagnostics);
         reads.extend(self.reads_of_others(compiled).await?);
         shared.load(self, stack).await?;
-        let mut components = compiled_components(&choice, compiled, &recorded_components);
+        let mut components = compiled_components(&choice, compiled, &recorded_components, self.sources);
         if !self.options.offline && !self.options.components.is_empty() {
             diagnostics.extend(not_deployed(&choice, compiled, &recorded_components));
         }

@@ -245,6 +245,7 @@ impl<'a> Writing<'a> {
                 recorded_reads: component.recorded_reads.clone(),
                 shared: component.shared.clone(),
                 blueprint: component.blueprint.clone(),
+                place: component.place.clone(),
                 access: component.access.clone(),
                 recorded_access: component.recorded_access.clone(),
                 grants: component.grants.clone(),

@@ -284,6 +284,7 @@ impl Planner<'_> {
                 recorded_reads: now.map(|now| now.row.reads.clone()).unwrap_or_default(),
                 shared: Vec::new(),
                 blueprint: row.blueprint,
+                place: None,
                 access: row.access,
                 recorded_access: now.and_then(|now| now.row.access.clone()),
                 grants: Vec::new(),

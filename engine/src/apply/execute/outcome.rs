@@ -135,6 +135,10 @@ pub(super) async fn find_after_failure(
         Ok(Found::Absent | Found::Strangers(_)) if error.kind != ErrorKind::Ambiguous || is_settled(ty, broken) => {
             AfterFailure::Nothing
         }
+        // It says by itself that it did not happen; mostly the very same reason keeps it from being looked for.
+        Ok(Found::Absent | Found::Strangers(_) | Found::Unknown { .. }) | Err(_) if error.kind.is_temporary() => {
+            AfterFailure::Nothing
+        }
         Ok(_) | Err(_) => AfterFailure::CannotTell,
     }
 }

@@ -80,6 +80,7 @@ impl<'a> Reading<'a> {
                 recorded_reads: json.recorded_reads,
                 shared: json.shared,
                 blueprint: json.blueprint,
+                place: json.place,
                 access: json.access,
                 recorded_access: json.recorded_access,
                 grants: json.grants,

@@ -86,6 +86,8 @@ pub(super) struct ComponentJson {
     pub(super) shared: Vec<SharedName>,
     pub(super) blueprint: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) access: Option<Access>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) recorded_access: Option<Access>,

@@ -203,6 +203,7 @@ pub(super) fn component(key: &str) -> ComponentPlan {
         recorded_reads: Vec::new(),
         shared: Vec::new(),
         blueprint: None,
+        place: None,
         part: Part::Planned,
         is_deferred: false,
         recorded_outputs: Attributes::default(),
