@@ -28,6 +28,7 @@ fn a_command_that_hangs_is_stopped_when_its_time_is_over() {
     --- stderr
 
     error: demo@local:local_command.bad: `create` did not end within 1 s and was stopped
+      declared at stack.yaml:6:11
 
     hint: give the resource a longer `timeouts`, if it needs more time
     ");
@@ -46,6 +47,7 @@ fn a_command_that_prints_without_end_is_stopped() {
     --- stderr
 
     error: demo@local:local_command.bad: `create` printed more than 16 MiB and was stopped
+      declared at stack.yaml:6:11
     ");
 }
 
@@ -60,6 +62,7 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
 
     error: demo@local:local_command.bad: `create` printed something that is not JSON on its standard output: expected one JSON object
       expected value at line 1 column 1
+      declared at stack.yaml:6:11
 
     hint: print messages for people on standard error
 
@@ -74,6 +77,7 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
     --- stderr
 
     error: demo@local:local_command.bad: `create` printed nothing on its standard output: expected one JSON object
+      declared at stack.yaml:6:11
 
     hint: print what is there now, `{}` at least
 
@@ -88,6 +92,7 @@ fn a_command_that_prints_no_json_says_what_it_printed() {
     --- stderr
 
     error: demo@local:local_command.bad: `create` printed a list on its standard output: expected one JSON object
+      declared at stack.yaml:6:11
 
     hint: print messages for people on standard error
 
@@ -106,6 +111,7 @@ fn a_command_that_is_not_there_or_dies_says_so() {
     --- stderr
 
     error: demo@local:local_command.bad: `create` cannot be started: there is no program `no-such-program`
+      declared at stack.yaml:6:11
 
     hint: install it, or write its path; no shell is involved
     ");
@@ -117,6 +123,7 @@ fn a_command_that_is_not_there_or_dies_says_so() {
     --- stderr
 
     error: demo@local:local_command.bad: `create` was ended by a signal (signal: 9 (SIGKILL))
+      declared at stack.yaml:6:11
     ");
     snapshot!(failed("[sh, -c, 'echo first >&2; echo last words >&2; exit 7']", ""), @"
     exit: 3
@@ -128,6 +135,7 @@ fn a_command_that_is_not_there_or_dies_says_so() {
     error: demo@local:local_command.bad: `create` failed with exit code 7: last words
       first
       last words
+      declared at stack.yaml:6:11
     ");
 }
 
@@ -158,8 +166,9 @@ fn a_step_that_failed_says_where_a_person_declared_it() {
 
     // Of a component that a blueprint makes resources of, nobody wrote those: the descriptor's component counts.
     let project = Project::with_network_status();
+    project.run(["plan", "data-product.yaml", "--env", "local", "--out", "plan", "-q"]).done();
     project.write(".terrace/local/files", "in the way of a folder");
-    let ran = project.run(["apply", "data-product.yaml", "--env", "local", "--auto-approve"]).with_code(3);
+    let ran = project.run(["apply", "plan", "--env", "local", "-q"]).with_code(3);
     let line = project.read("data-product.yaml").lines().position(|line| line.contains(":input-kafka-topic")).unwrap();
     ran.says(&format!("declared at data-product.yaml:{line}:"));
 }

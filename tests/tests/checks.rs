@@ -73,6 +73,7 @@ fn a_check_that_waits_fails_its_step_and_what_comes_after_it() {
 
     error: demo@local:local_file.note: another seed
       the check stands at stack.yaml:6:107
+      declared at stack.yaml:6:30
 
     not done:
       demo@local:local_value.reader: waits for local_file.note

@@ -108,6 +108,7 @@ fn a_failed_step_exits_with_3_and_what_can_be_done_is_done() {
     --- stderr
 
     error: demo@local:local_command.bad: `create` failed with exit code 9: no such bucket
+      declared at stack.yaml:5:33
 
     not done:
       demo@local:local_file.after: waits for local_command.bad

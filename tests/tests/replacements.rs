@@ -27,9 +27,11 @@ fn a_check_that_is_not_met_keeps_the_object_that_would_be_replaced() {
 
     error: demo@local:local_file.b: v must stay under 2
       the check stands at stack.yaml:9:34
+      declared at stack.yaml:8:11
 
     error: demo@local:local_value.c: v must stay under 2
       the check stands at stack.yaml:13:34
+      declared at stack.yaml:12:11
     ");
     assert_eq!(project.read("b-1.txt"), "hello");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.b\nlocal_value.a\nlocal_value.c\n");
@@ -55,6 +57,7 @@ fn what_a_successor_waits_for_is_done_before_the_old_object_goes() {
     local_command.a: failed to update: `update` failed with exit code 3
 
     error: demo@local:local_command.a: `update` failed with exit code 3
+      declared at stack.yaml:6:33
 
     not done:
       demo@local:local_file.b: waits for local_command.a
@@ -93,6 +96,7 @@ fn half_a_replacement_is_counted_as_what_was_done() {
     local_value.c: deleted after [duration]
 
     error: demo@local:local_file.b: there is a file `b-2.txt` already
+      declared at stack.yaml:6:30
 
     hint: to take it over: set `adopt: ifExists` on the resource
     hint: to record it as it is: `terrace import demo@local:local_file.b b-2.txt`

@@ -146,6 +146,7 @@ fn what_somebody_changed_since_the_plan_is_not_overwritten() {
     --- stderr
 
     error: demo@local:local_file.a: `content`, `sha256`, `size` of the object changed since the plan was made, so nothing was called
+      declared at stack.yaml:5:30
 
     hint: plan again: the new plan shows what is there now
     ");
