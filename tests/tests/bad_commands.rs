@@ -170,5 +170,5 @@ fn a_step_that_failed_says_where_a_person_declared_it() {
     project.write(".terrace/local/files", "in the way of a folder");
     let ran = project.run(["apply", "plan", "--env", "local", "-q"]).with_code(3);
     let line = project.read("data-product.yaml").lines().position(|line| line.contains(":input-kafka-topic")).unwrap();
-    ran.says(&format!("declared at data-product.yaml:{line}:"));
+    ran.says(&format!("declared at data-product.yaml:{}:", line + 1));
 }

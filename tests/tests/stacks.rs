@@ -233,6 +233,7 @@ fn a_file_of_somebody_else_is_not_taken_silently() {
     --- stderr
 
     error: demo@local:local_file.a: there is a file `a.txt` already
+      declared at stack.yaml:5:30
 
     hint: to take it over: set `adopt: ifExists` on the resource
     hint: to record it as it is: `terrace import demo@local:local_file.a a.txt`
