@@ -39,7 +39,9 @@ impl Line {
             Self::Work => "",
             // These ask for single rows by their keys. The server would plan half of these statements each time, which
             // takes it longer than to run them; and a plan that it made while the tables were empty would read them whole.
-            Self::Keep | Self::Call => "; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off",
+            Self::Keep | Self::Call => {
+                "; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
+            }
         }
     }
 }
