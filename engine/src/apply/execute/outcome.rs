@@ -136,7 +136,7 @@ pub(super) async fn find_after_failure(
             AfterFailure::Nothing
         }
         // It says by itself that it did not happen; mostly the very same reason keeps it from being looked for.
-        Ok(Found::Absent | Found::Strangers(_) | Found::Unknown { .. }) | Err(_) if error.kind.is_temporary() => {
+        Ok(Found::Absent | Found::Strangers(_) | Found::Unknown) | Err(_) if error.kind.is_temporary() => {
             AfterFailure::Nothing
         }
         Ok(_) | Err(_) => AfterFailure::CannotTell,
