@@ -179,6 +179,9 @@ fn configured(known: &[Json], asked: &[Json]) -> Outcome<Vec<Json>> {
                 stream["syncModes"]
             )));
         }
+        if one["selectedFields"].as_array().is_some_and(Vec::is_empty) {
+            return Err(bad_request(format!("No fields selected for stream {name}.")));
+        }
         let fields_of_stream = stream["propertyFields"].as_array().unwrap();
         for selected in one["selectedFields"].as_array().into_iter().flatten() {
             if !fields_of_stream.contains(&selected["fieldPath"]) {

@@ -155,6 +155,13 @@ impl StandIn {
         done.unwrap_or_else(|problem| panic!("{}", problem.body));
     }
 
+    /// Makes a source or a destination so many seconds older than it is.
+    pub fn age(&self, name: &str, seconds: i64) {
+        for actor in lock(&self.state.world).actors.values_mut().filter(|it| it.name == name) {
+            actor.created_at -= seconds;
+        }
+    }
+
     /// Removes a source, a destination or a connection behind everybody's back, if it is there.
     pub fn remove(&self, id: &str) {
         let mut world = lock(&self.state.world);
