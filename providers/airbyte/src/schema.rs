@@ -75,14 +75,12 @@ fn or_kept(attribute: Attribute) -> Attribute {
     Attribute { stable: true, ..attribute.or_computed() }
 }
 
-/// A request whose answer was lost still takes effect while it runs.
-fn remote(ty: ResourceType, settle: Duration) -> ResourceType {
-    let timeouts = Timeouts {
-        create: Duration::from_secs(900),
-        update: Duration::from_secs(900),
-        delete: Duration::from_secs(120),
-        read: Duration::from_secs(60),
-    };
+/// How long calls of a type may take, and for how long one whose answer was lost still takes effect: where Airbyte reads a
+/// source's schema on the way, it does so also when nobody waits for the answer any more.
+fn remote(ty: ResourceType, reads_schema: bool) -> ResourceType {
+    let seconds = Duration::from_secs;
+    let (writes, settle) = if reads_schema { (seconds(600), seconds(120)) } else { (seconds(120), seconds(10)) };
+    let timeouts = Timeouts { create: writes, update: writes, delete: seconds(120), read: seconds(60) };
     ResourceType { settle, timeouts, ..ty }
 }
 
@@ -104,7 +102,7 @@ fn actor(name: &'static str, doc: &'static str, own_id: &'static str, id_doc: &'
         id(),
     ];
     let ty = ResourceType::new(name, doc, &["workspaceId", "name"], Object(attributes));
-    remote(ty, Duration::from_secs(10))
+    remote(ty, false)
 }
 
 fn source() -> ResourceType {
@@ -159,6 +157,5 @@ fn connection() -> ResourceType {
     ];
     let doc = "A connection: streams of a source, synced into a destination. What it wrote stays when it is deleted.";
     let ty = ResourceType::new("airbyte_connection", doc, &["workspaceId", "name"], Object(attributes));
-    // Airbyte reads the source's schema first, also when nobody waits for the answer any more.
-    ResourceType { spares_data: true, ..remote(ty, Duration::from_secs(120)) }
+    ResourceType { spares_data: true, ..remote(ty, true) }
 }

@@ -82,7 +82,7 @@ async fn keys_that_are_added_or_changed_are_merged_and_those_that_go_are_taken_o
     config["secretConfiguration"] = Json::Null;
     let _ = stand_in.take_seen();
     let error = instance.update(DESTINATION, &more, config).await.unwrap_err();
-    assert!(error.message.contains("the secret `credentials.password` is not known here"), "{error}");
+    assert!(error.message.contains("`credentials.password` is not known here"), "{error}");
     assert_eq!(stand_in.take_writes(), [] as [&str; 0]);
 }
 

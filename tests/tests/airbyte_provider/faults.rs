@@ -31,26 +31,11 @@ fn whatever_call_fails_before_or_after_its_effect_the_next_run_ends_alike() {
     assert_eq!(seen.len(), calm.stand_in.count());
     assert_eq!(seen.iter().filter(|it| it.is_write()).count(), 3);
     for call in &seen {
-        // What a write whose request is lost may still do is waited for, which takes long: another test lets that happen.
+        // A write whose request is lost leaves its step in doubt for minutes: the provider's own tests let that happen.
         let before = if call.is_write() { Fault::Status(500) } else { Fault::LostBefore };
         run(call.number, before, &expected);
         run(call.number, Fault::LostAfter, &expected);
     }
-}
-
-#[test]
-fn a_request_that_is_lost_on_its_way_is_waited_for_and_then_sent_again() {
-    let calm = World::new();
-    calm.apply().done();
-    let expected = calm.stand_in.inventory();
-    let world = World::new();
-    world.stand_in.faults().by_call.push(("POST", "/sources", Fault::LostBefore));
-    let ran = world.apply();
-    if ran.code != 0 {
-        world.apply().done();
-    }
-    world.assert_settled();
-    assert_eq!(world.stand_in.inventory(), expected);
 }
 
 #[test]
