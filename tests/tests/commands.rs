@@ -246,6 +246,7 @@ fn providers_and_blueprints_are_listed_and_explained() {
     snapshot!(project.run(["providers", "list"]), @"
     exit: 0
     --- stdout
+    airbyte 0.1.0  Sources, destinations and connections in Airbyte.
     kafka 0.1.0  Topics, access and schemas of Apache Kafka and Confluent clusters.
     local 0.1.0  Values, files, directories and commands of this machine.
     postgres 0.1.0  Databases, schemas, tables, views, indexes, roles and grants of PostgreSQL.

@@ -7,6 +7,7 @@
 
 mod access;
 mod adopt; // what somebody made before
+mod airbyte_provider; // a workload of Airbyte, from its first plan to its end
 mod bad_commands; // programs that hang, that print too much, that print no JSON
 mod bad_declarations; // descriptors that declare what cannot be: a place, a hint, and nothing changed
 mod bad_input; // files that are no descriptors: missing, empty, foreign, hostile

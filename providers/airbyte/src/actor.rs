@@ -1,0 +1,133 @@
+//! Sources and destinations in terms of the API.
+
+use crate::airbyte::{Airbyte, text as of};
+use crate::attributes::{given, optional_text, text};
+use crate::configuration::{self, PLAIN, SECRET};
+use crate::kind::Kind;
+use crate::private::Kept;
+use serde_json::{Value as Json, json};
+use terrace_provider::http::Purpose;
+use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
+
+/// Refuses what cannot be, as far as it is known.
+pub(crate) fn check(kind: Kind, config: &Attributes) -> Result<(), ProviderError> {
+    configuration::check(config, kind.connector())?;
+    let is_said = |name: &str| config.get(name).is_some_and(|value| !value.is_null());
+    match (is_said("connector"), is_said("definitionId")) {
+        (true, false) | (false, true) => Ok(()),
+        (true, true) => Err(ProviderError::invalid(
+            Some(Path::attribute("connector")),
+            "`connector` and `definitionId` both say which connector it is",
+        )
+        .solution("leave one of them")),
+        (false, false) => {
+            Err(ProviderError::invalid(None, format!("nothing says which connector the {} is of", kind.word()))
+                .solution("write `connector: file`, or the `definitionId` of one that is not Airbyte's own"))
+        }
+    }
+}
+
+/// One as it is read, in what it was told by.
+pub(crate) fn attributes_of(kind: Kind, read: &Json, like: Option<&Attributes>) -> Attributes {
+    let seen = read.get(PLAIN).cloned().unwrap_or_default();
+    let like = like.and_then(|like| like.get(PLAIN));
+    let entries = [
+        ("definitionId", of(read, "definitionId").into()),
+        ("connector", of(read, kind.connector()).into()),
+        (PLAIN, configuration::observed(&seen, like, kind.connector())),
+    ];
+    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Makes one.
+///
+/// # Errors
+/// What Airbyte says against it.
+pub(crate) async fn create(
+    airbyte: &Airbyte<'_>,
+    kind: Kind,
+    planned: &Attributes,
+    purpose: &Purpose,
+) -> Result<Json, ProviderError> {
+    let mut configuration = configuration::whole(planned);
+    let mut body = json!({"name": text(planned, "name"), "workspaceId": text(planned, "workspaceId")});
+    match given(planned, "definitionId").and_then(Value::as_str) {
+        Some(definition) => body_insert(&mut body, "definitionId", definition.into()),
+        None => body_insert(&mut configuration, kind.connector(), text(planned, "connector").into()),
+    }
+    body_insert(&mut body, PLAIN, configuration);
+    airbyte.create(kind, body, purpose).await
+}
+
+/// Changes one: by a merge where nothing goes, else as a whole.
+///
+/// # Errors
+/// What Airbyte says against it.
+pub(crate) async fn update(
+    airbyte: &Airbyte<'_>,
+    kind: Kind,
+    present: Json,
+    (prior, planned): (&Attributes, &Attributes),
+    kept: &Kept,
+    purpose: &Purpose,
+) -> Result<Json, ProviderError> {
+    let id = of(&present, kind.id());
+    let name = text(planned, "name");
+    let read = present.get(PLAIN).cloned().unwrap_or_default();
+    if configuration::loses_keys(prior, planned) {
+        let whole = configuration::replacement(&read, prior, planned, kind.connector())?;
+        return airbyte.put(kind, &id, json!({"name": name, PLAIN: whole}), purpose).await;
+    }
+    let mut body = json!({});
+    if of(&present, "name") != name {
+        body_insert(&mut body, "name", name.into());
+    }
+    let seen = configuration::observed(&read, planned.get(PLAIN), kind.connector());
+    let is_same = planned.get(PLAIN).is_none_or(|wanted| wanted.is_same_as(&seen));
+    let sends_secrets = kept.sends_secrets && given(planned, SECRET).is_some();
+    match (is_same, sends_secrets) {
+        (true, false) => {}
+        // Lists are replaced by a merge: what is within them and secret has to go along.
+        _ => body_insert(&mut body, PLAIN, configuration::whole(planned)),
+    }
+    match body.as_object().is_some_and(serde_json::Map::is_empty) {
+        true => Ok(present),
+        false => airbyte.patch(kind, &id, body, purpose).await,
+    }
+}
+
+/// Refuses to delete what connections still read from or write to.
+///
+/// # Errors
+/// Their names.
+pub(crate) async fn check_unused(
+    airbyte: &Airbyte<'_>,
+    kind: Kind,
+    workspace: &str,
+    id: &str,
+    name: &str,
+) -> Result<(), ProviderError> {
+    let connections = airbyte.all(Kind::Connection, workspace).await?;
+    let users = connections.iter().filter(|it| it.get(kind.id()).and_then(Json::as_str) == Some(id));
+    let users: Vec<String> =
+        users.map(|it| format!("`{}` ({})", of(it, "name"), of(it, Kind::Connection.id()))).collect();
+    if users.is_empty() {
+        return Ok(());
+    }
+    let word = kind.word();
+    let message = format!("the {word} `{name}` stays: connections of others use it: {}", users.join(", "));
+    Err(ProviderError::new(ErrorKind::InvalidInput { path: None }, message).solution(format!(
+        "delete those connections, or give them another {word}; `terrace state rm` forgets this one and leaves it"
+    )))
+}
+
+/// The connector that a plan is about, as messages call it.
+pub(crate) fn connector(planned: &Attributes) -> String {
+    optional_text(planned, "connector").or_else(|| optional_text(planned, "definitionId")).unwrap_or_default()
+}
+
+fn body_insert(body: &mut Json, name: &str, value: Json) {
+    if let Json::Object(entries) = body {
+        entries.insert(name.to_owned(), value);
+    }
+}

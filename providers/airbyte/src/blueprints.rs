@@ -1,0 +1,19 @@
+//! The blueprint of Airbyte workloads, compiled in.
+
+use terrace_provider::{EmbeddedFile, embedded_blueprints};
+
+/// All embedded files.
+pub(crate) const BLUEPRINTS: [EmbeddedFile; 2] =
+    embedded_blueprints!["airbyte-workload.yaml", "specific/airbyte-workload.json"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_embedded_with_its_schema() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("blueprints");
+        let faults = terrace_provider::embedded::faults(&folder, &BLUEPRINTS).unwrap();
+        assert_eq!(faults, [] as [&str; 0]);
+    }
+}

@@ -1,0 +1,152 @@
+//! The settings of an instance, taken apart.
+
+use crate::problem::AIRBYTE;
+use secrecy::SecretString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider::http::{Api, Auth, Base, Client, Options, TokenRequest};
+use terrace_provider::{Path, ProviderError, Settings, Value};
+
+/// Where the public API is below the host of an Airbyte of one's own.
+const PUBLIC: &str = "/api/public/v1";
+/// Where the Config API is.
+const CONFIG: &str = "/api/v1";
+
+/// How Airbyte is reached.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The public API.
+    pub(crate) api: Api,
+    /// The Config API, where it may be asked.
+    pub(crate) config_api: Option<Api>,
+    /// The workspace of the instance.
+    pub(crate) workspace: Option<String>,
+    /// Where its pages for people are: `https://airbyte.example.com`.
+    pub(crate) pages: String,
+}
+
+impl Config {
+    /// Takes settings apart. `None` where nothing says where Airbyte is.
+    ///
+    /// # Errors
+    /// When a value is none that can work.
+    pub(crate) fn read(settings: &Settings) -> Result<Option<Self>, ProviderError> {
+        let text = |name: &str| {
+            let value = settings.values.get(name).and_then(Value::as_str);
+            value.filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        let Some(url) = text("url") else { return Ok(None) };
+        let (public, config) = bases(&url).map_err(|why| {
+            invalid("url", format!("`url` is not where Airbyte is: {why}"))
+                .solution("write such as `https://airbyte.example.com`, or `https://api.airbyte.com/v1`")
+        })?;
+        let seconds = match settings.values.get("timeout").map(Value::exposed) {
+            Some(Value::Int(seconds)) => u64::try_from(*seconds).ok().filter(|seconds| *seconds > 0),
+            _ => Some(60),
+        };
+        let seconds = seconds.ok_or_else(|| invalid("timeout", "`timeout` is no time to wait"))?;
+        let options = Options {
+            ca_file: text("caFile").map(|path: String| -> PathBuf { settings.project_folder.join(path) }),
+            timeout: Duration::from_secs(seconds),
+            ..Options::default()
+        };
+        let client = Client::new(options)?;
+        let auth = auth(&text, &client, &public)?;
+        let may_config = settings.values.get("api").and_then(|api| api.get("config")).and_then(Value::as_bool);
+        let config_api = (may_config == Some(true)).then(|| client.api(config, auth.clone(), AIRBYTE, Vec::new()));
+        let api = client.api(public, auth, AIRBYTE, Vec::new());
+        Ok(Some(Self { api, config_api, workspace: text("workspaceId"), pages: pages(&url) }))
+    }
+}
+
+/// The error of calls to an instance that nothing says the place of.
+pub(crate) fn unconfigured(instance: &str) -> ProviderError {
+    ProviderError::invalid(None, format!("nothing says where the Airbyte of the instance `{instance}` is")).solution(
+        format!("write `url`, `workspaceId` and `clientId` with `clientSecret` (or `token`) under `providers.{instance}` of the environment"),
+    )
+}
+
+fn invalid(name: &str, message: impl Into<String>) -> ProviderError {
+    ProviderError::invalid(Some(Path::attribute(name)), message)
+}
+
+/// The public API and the Config API of what a person wrote: a host, or the one or the other of its interfaces.
+fn bases(url: &str) -> Result<(Base, Base), String> {
+    let trimmed = url.trim().trim_end_matches('/');
+    for own in [PUBLIC, CONFIG] {
+        if let Some(host) = trimmed.strip_suffix(own) {
+            let base = Base::parse(host)?;
+            return Ok((base.below(PUBLIC), base.below(CONFIG)));
+        }
+    }
+    let base = Base::parse(trimmed)?;
+    // Airbyte Cloud has it at a host of its own.
+    match trimmed.ends_with("/v1") {
+        true => Ok((base.clone(), base)),
+        false => Ok((base.below(PUBLIC), base.below(CONFIG))),
+    }
+}
+
+/// Where people look: the host itself, and of Airbyte Cloud another one than that of its API.
+fn pages(url: &str) -> String {
+    let trimmed = url.trim().trim_end_matches('/');
+    let host = [PUBLIC, CONFIG].iter().find_map(|own| trimmed.strip_suffix(own)).unwrap_or(trimmed);
+    match host {
+        "https://api.airbyte.com/v1" => "https://cloud.airbyte.com".to_owned(),
+        host if host.contains("://") => host.to_owned(),
+        host => format!("https://{host}"),
+    }
+}
+
+fn auth(text: &impl Fn(&str) -> Option<String>, client: &Client, public: &Base) -> Result<Auth, ProviderError> {
+    let (token, id, user) = (text("token"), text("clientId"), text("username"));
+    let given = [("token", token.is_some()), ("clientId", id.is_some()), ("username", user.is_some())];
+    let given: Vec<&str> = given.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
+    if let [one, other, ..] = given.as_slice() {
+        return Err(
+            invalid(other, format!("`{one}` and `{other}` both say how to sign in")).solution("leave one of them")
+        );
+    }
+    let secret = |name: &str, with: &str| {
+        let value = text(name).map(SecretString::from);
+        value.ok_or_else(|| invalid(name, format!("`{with}` needs `{name}`")))
+    };
+    if let Some(token) = token {
+        return Ok(Auth::Bearer(token.into()));
+    }
+    if let Some(id) = id {
+        // <https://reference.airbyte.com/reference/createaccesstoken>: the hyphen is Airbyte's.
+        let request = TokenRequest::new(client, public, "/applications/token")
+            .map_err(|failure| ProviderError::bug(failure.in_words()))?
+            .field("client_id", id.into())
+            .field("client_secret", secret("clientSecret", "clientId")?)
+            .field("grant-type", "client_credentials".into())
+            .as_json();
+        return Ok(Auth::Tokens(Arc::new(request)));
+    }
+    if let Some(user) = user {
+        return Ok(Auth::Basic(user, secret("password", "username")?));
+    }
+    // An Airbyte of one's own may let everybody in.
+    Ok(Auth::None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_or_either_of_its_interfaces_leads_to_both() {
+        let shown = |url: &str| bases(url).map(|(public, config)| format!("{} {}", public.shown(), config.shown()));
+        let both = Ok("https://h:8000/api/public/v1 https://h:8000/api/v1".to_owned());
+        for url in ["https://h:8000", "h:8000/", "https://h:8000/api/v1", "https://h:8000/api/public/v1/"] {
+            assert_eq!(shown(url), both, "{url}");
+        }
+        assert_eq!(
+            shown("https://api.airbyte.com/v1").as_deref(),
+            Ok("https://api.airbyte.com/v1 https://api.airbyte.com/v1")
+        );
+        assert!(shown("ftp://h").is_err());
+    }
+}

@@ -1,0 +1,288 @@
+//! What connectors are told: their own JSON, of which the secret parts stand apart.
+
+use serde_json::Value as Json;
+use terrace_provider::{Attributes, Path, ProviderError, Value};
+
+/// What stands in place of a secret.
+const MASK: &str = "**********";
+/// The two halves of a configuration.
+pub(crate) const PLAIN: &str = "configuration";
+pub(crate) const SECRET: &str = "secretConfiguration";
+
+/// Refuses what cannot be sent, as far as it is known.
+pub(crate) fn check(attributes: &Attributes, connector: &str) -> Result<(), ProviderError> {
+    for name in [PLAIN, SECRET] {
+        let Some(value) = attributes.get(name).filter(|value| !value.is_null() && !value.is_unknown()) else {
+            continue;
+        };
+        let path = Path::attribute(name);
+        let Some(entries) = value.as_map() else {
+            return Err(ProviderError::invalid(
+                Some(path),
+                format!("`{name}` is {}, and has to be a map", value.kind()),
+            )
+            .solution("write the connector's own keys, as its page in Airbyte's documentation has them"));
+        };
+        if entries.contains_key(connector) {
+            let error =
+                ProviderError::invalid(Some(path.key(connector)), format!("`{connector}` says which connector it is"));
+            return Err(error.solution("say it as `connector` of the resource"));
+        }
+        if let Some(path) = masked(value, &path) {
+            return Err(ProviderError::invalid(Some(path), "this is what Airbyte shows in place of a secret")
+                .solution(format!("write the secret itself into `{SECRET}`, from a variable of the environment")));
+        }
+    }
+    let (Some(plain), Some(secret)) = (attributes.get(PLAIN), attributes.get(SECRET)) else { return Ok(()) };
+    match overlap(plain, secret, &Path::attribute(SECRET)) {
+        None => Ok(()),
+        Some(path) => Err(ProviderError::invalid(Some(path), format!("`{PLAIN}` says this, too"))
+            .solution(format!("leave it in `{SECRET}` alone where it is secret, else in `{PLAIN}`"))),
+    }
+}
+
+fn masked(value: &Value, at: &Path) -> Option<Path> {
+    match value.exposed() {
+        Value::String(text) if text == MASK => Some(at.clone()),
+        Value::Map(entries) => entries.iter().find_map(|(key, value)| masked(value, &at.key(key))),
+        Value::List(items) => items.iter().enumerate().find_map(|(index, value)| masked(value, &at.index(index))),
+        _ => None,
+    }
+}
+
+/// The first path that both say something at; maps alone can be shared.
+fn overlap(plain: &Value, secret: &Value, at: &Path) -> Option<Path> {
+    match (plain.exposed(), secret.exposed()) {
+        (Value::Null | Value::Unknown, _) | (_, Value::Null | Value::Unknown) => None,
+        (Value::Map(plain), Value::Map(secret)) => secret
+            .iter()
+            .find_map(|(key, secret)| plain.get(key).and_then(|plain| overlap(plain, secret, &at.key(key)))),
+        _ => Some(at.clone()),
+    }
+}
+
+/// Attributes whose configuration has no keys that say nothing: a blueprint writes those for what it is not told.
+pub(crate) fn tidied(attributes: &Attributes) -> Attributes {
+    let tidy = |(name, value): (&String, &Value)| match name.as_str() {
+        PLAIN => (name.clone(), without_null(value)),
+        _ => (name.clone(), value.clone()),
+    };
+    attributes.iter().map(tidy).collect()
+}
+
+fn without_null(value: &Value) -> Value {
+    match value {
+        Value::Map(entries) => {
+            let entries = entries.iter().filter(|(_, value)| !value.is_null());
+            Value::Map(entries.map(|(key, value)| (key.clone(), without_null(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// The configuration as it is sent: the secret half laid over the other.
+pub(crate) fn whole(attributes: &Attributes) -> Json {
+    let mut whole = sendable(attributes.get(PLAIN));
+    merge(&mut whole, &sendable(attributes.get(SECRET)));
+    whole
+}
+
+fn sendable(value: Option<&Value>) -> Json {
+    match value.map(|value| without_null(&value.revealed()).to_json()) {
+        Some(json @ Json::Object(_)) => json,
+        _ => Json::Object(serde_json::Map::new()),
+    }
+}
+
+fn merge(below: &mut Json, above: &Json) {
+    match (below, above) {
+        (Json::Object(below), Json::Object(above)) => {
+            for (name, value) in above {
+                merge(below.entry(name.clone()).or_insert(Json::Null), value);
+            }
+        }
+        (below, above) => *below = above.clone(),
+    }
+}
+
+/// What is read, as far as it was told: keys that the connector adds are its own, and what is masked or missing cannot be
+/// read back. `None` takes all that can be read.
+pub(crate) fn observed(read: &Json, like: Option<&Value>, connector: &str) -> Value {
+    match like.filter(|like| like.as_map().is_some()) {
+        Some(like) => projected(read, like),
+        None => {
+            let mut all = readable(read).unwrap_or_else(|| Value::Map(Attributes::default()));
+            if let Value::Map(entries) = &mut all {
+                entries.shift_remove(connector);
+            }
+            all
+        }
+    }
+}
+
+fn projected(read: &Json, like: &Value) -> Value {
+    match (read, like.exposed()) {
+        (Json::Null, _) => like.clone(),
+        (Json::String(text), _) if text == MASK => like.clone(),
+        (Json::Object(read), Value::Map(like)) => like
+            .iter()
+            .map(|(key, like)| (key.clone(), read.get(key).map_or_else(|| like.clone(), |read| projected(read, like))))
+            .collect(),
+        (Json::Array(read), Value::List(like)) if read.len() == like.len() => {
+            Value::List(read.iter().zip(like).map(|(read, like)| projected(read, like)).collect())
+        }
+        (read, _) => Value::from(read.clone()),
+    }
+}
+
+/// What can be read: without what is masked, and without nothing.
+fn readable(read: &Json) -> Option<Value> {
+    match read {
+        Json::Null => None,
+        Json::String(text) if text == MASK => None,
+        Json::Object(entries) => {
+            let entries = entries.iter().filter_map(|(key, read)| Some((key.clone(), readable(read)?)));
+            let entries: Attributes = entries.collect();
+            Some(Value::Map(entries))
+        }
+        Json::Array(items) => Some(Value::List(items.iter().filter_map(readable).collect())),
+        other => Some(Value::from(other.clone())),
+    }
+}
+
+/// Whether a key goes that was there before: a merge leaves it, so that all has to be sent anew.
+pub(crate) fn loses_keys(before: &Attributes, after: &Attributes) -> bool {
+    let was = whole_paths(before.get(PLAIN));
+    let is = whole(after);
+    was.iter().any(|path| {
+        let at = path.iter().try_fold(&is, |json, key| json.get(key));
+        at.is_none()
+    })
+}
+
+/// The keys of maps in maps.
+fn whole_paths(value: Option<&Value>) -> Vec<Vec<String>> {
+    let Some(entries) = value.and_then(Value::as_map) else { return Vec::new() };
+    let inner = entries.iter().flat_map(|(key, value)| {
+        let below = whole_paths(Some(value)).into_iter().map(|path| [vec![key.clone()], path].concat());
+        std::iter::once(vec![key.clone()]).chain(below).collect::<Vec<_>>()
+    });
+    inner.collect()
+}
+
+/// What is sent where keys go: what is there, without those, and what is wanted over it.
+///
+/// # Errors
+/// Where a secret is there that nobody here knows: sending all would lose it.
+pub(crate) fn replacement(
+    read: &Json,
+    before: &Attributes,
+    after: &Attributes,
+    connector: &str,
+) -> Result<Json, ProviderError> {
+    let wanted = whole(after);
+    let gone = whole_paths(before.get(PLAIN)).into_iter();
+    let gone: Vec<Vec<String>> =
+        gone.filter(|path| path.iter().try_fold(&wanted, |json, key| json.get(key)).is_none()).collect();
+    let mut all = read.clone();
+    if let Json::Object(entries) = &mut all {
+        entries.shift_remove(connector);
+    }
+    for path in &gone {
+        remove(&mut all, path);
+    }
+    merge(&mut all, &wanted);
+    match still_masked(&all, &Path::default()) {
+        None => Ok(all),
+        Some(path) => {
+            let message =
+                format!("taking keys away sends all of `{PLAIN}` anew, and the secret `{path}` is not known here");
+            Err(ProviderError::invalid(Some(Path::attribute(PLAIN)), message)
+                .solution(format!("give `{path}` in `{SECRET}`, too")))
+        }
+    }
+}
+
+fn remove(json: &mut Json, path: &[String]) {
+    let Some((key, rest)) = path.split_first() else { return };
+    let Json::Object(entries) = json else { return };
+    match rest.is_empty() {
+        true => drop(entries.shift_remove(key)),
+        false => entries.get_mut(key).into_iter().for_each(|inner| remove(inner, rest)),
+    }
+}
+
+fn still_masked(json: &Json, at: &Path) -> Option<Path> {
+    match json {
+        Json::String(text) if text == MASK => Some(at.clone()),
+        Json::Object(entries) => entries.iter().find_map(|(key, json)| still_masked(json, &at.key(key))),
+        Json::Array(items) => items.iter().enumerate().find_map(|(index, json)| still_masked(json, &at.index(index))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn attributes(plain: Json, secret: Json) -> Attributes {
+        [(PLAIN, plain), (SECRET, secret)]
+            .into_iter()
+            .map(|(name, json)| (name.to_owned(), Value::from(json)))
+            .collect()
+    }
+
+    #[test]
+    fn what_the_connector_adds_masks_or_leaves_out_is_no_difference() {
+        let told = json!({"host": "h", "ssl": {"mode": "x"}, "list": [1, 2], "password": "p", "gone": 1});
+        let read =
+            json!({"host": "H", "ssl": {"mode": "x", "more": 1}, "list": [1, 3], "password": MASK, "sourceType": "a"});
+        let seen = observed(&read, Some(&Value::from(told)), "sourceType").to_json();
+        assert_eq!(seen, json!({"host": "H", "ssl": {"mode": "x"}, "list": [1, 3], "password": "p", "gone": 1}));
+        let all = observed(&read, None, "sourceType").to_json();
+        assert_eq!(all, json!({"host": "H", "ssl": {"mode": "x", "more": 1}, "list": [1, 3]}));
+    }
+
+    #[test]
+    fn keys_that_say_nothing_are_not_told() {
+        let told = attributes(json!({"a": null, "deep": {"b": null, "c": 1}, "list": [null]}), json!({"p": null}));
+        assert_eq!(tidied(&told)[PLAIN].to_json(), json!({"deep": {"c": 1}, "list": [null]}));
+        assert_eq!(whole(&told), json!({"deep": {"c": 1}, "list": [null]}));
+    }
+
+    #[test]
+    fn one_path_is_secret_or_not() {
+        let both = attributes(
+            json!({"credentials": {"type": "x", "password": "p"}}),
+            json!({"credentials": {"password": "p"}}),
+        );
+        let path = |error: ProviderError| match error.kind {
+            terrace_provider::ErrorKind::InvalidInput { path } => path.unwrap().to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(path(check(&both, "sourceType").unwrap_err()), "secretConfiguration.credentials.password");
+        let apart = attributes(json!({"credentials": {"type": "x"}}), json!({"credentials": {"password": "p"}}));
+        assert!(check(&apart, "sourceType").is_ok());
+        assert_eq!(whole(&apart), json!({"credentials": {"type": "x", "password": "p"}}));
+        let mask = attributes(json!({"a": [{"b": MASK}]}), Json::Null);
+        assert_eq!(path(check(&mask, "sourceType").unwrap_err()), "configuration.a[0].b");
+        let own = attributes(json!({"sourceType": "file"}), Json::Null);
+        assert_eq!(path(check(&own, "sourceType").unwrap_err()), "configuration.sourceType");
+        assert_eq!(path(check(&attributes(json!("x"), Json::Null), "sourceType").unwrap_err()), "configuration");
+    }
+
+    #[test]
+    fn keys_that_go_are_taken_out_and_all_else_stays() {
+        let before = attributes(json!({"a": 1, "deep": {"x": 1, "y": 2}}), Json::Null);
+        let after = attributes(json!({"a": 1, "deep": {"x": 1}}), json!({"password": "p"}));
+        assert!(loses_keys(&before, &after));
+        assert!(!loses_keys(&after, &before));
+        let read = json!({"sourceType": "s", "a": 1, "deep": {"x": 1, "y": 2, "own": 3}, "password": MASK});
+        let sent = replacement(&read, &before, &after, "sourceType").unwrap();
+        assert_eq!(sent, json!({"a": 1, "deep": {"x": 1, "own": 3}, "password": "p"}));
+        let without = attributes(json!({"a": 1, "deep": {"x": 1}}), Json::Null);
+        let error = replacement(&read, &before, &without, "sourceType").unwrap_err();
+        assert!(error.message.contains("the secret `password` is not known here"), "{error}");
+    }
+}

@@ -1,0 +1,246 @@
+//! Connections in terms of the API.
+
+use crate::airbyte::{Airbyte, text as of};
+use crate::attributes::{given, optional_text, text};
+use crate::kind::Kind;
+use crate::streams;
+use serde_json::{Map as JsonMap, Value as Json, json};
+use terrace_provider::http::{Purpose, Request};
+use terrace_provider::names::listed;
+use terrace_provider::{Attributes, DataAmount, Path, ProviderError, Value};
+
+/// Attributes that are words of the API, what they are called there, and the words.
+const WORDS: [(&str, &str, &[&str]); 3] = [
+    ("namespaceDefinition", "namespaceDefinition", &["source", "destination", "custom_format"]),
+    ("status", "status", &["active", "inactive"]),
+    (
+        "nonBreakingChanges",
+        "nonBreakingSchemaUpdatesBehavior",
+        &["ignore", "disable_connection", "propagate_columns", "propagate_fully"],
+    ),
+];
+/// Attributes that are texts of the API.
+const TEXTS: [&str; 2] = ["namespaceFormat", "prefix"];
+
+/// Refuses what cannot be, as far as it is known.
+pub(crate) fn check(planned: &Attributes) -> Result<(), ProviderError> {
+    for (name, _, words) in WORDS {
+        let Some(word) = optional_text(planned, name).filter(|word| !words.contains(&word.as_str())) else { continue };
+        // What was read is no mistake of anybody's here.
+        if !matches!((name, word.as_str()), ("status", "deprecated" | "locked")) {
+            let error = ProviderError::invalid(Some(Path::attribute(name)), format!("`{word}` is no `{name}`"));
+            return Err(error.solution(format!("write one of {}", listed(words))));
+        }
+    }
+    let is_custom = optional_text(planned, "namespaceDefinition").as_deref() == Some("custom_format");
+    if is_custom && planned.get("namespaceFormat").is_none_or(Value::is_null) {
+        let path = Some(Path::attribute("namespaceFormat"));
+        return Err(ProviderError::invalid(path, "`namespaceDefinition: custom_format` needs a `namespaceFormat`")
+            .solution("write such as `${SOURCE_NAMESPACE}_raw`"));
+    }
+    if let Some(schedule) = planned.get("schedule").filter(|value| !value.has_unknown()) {
+        check_schedule(schedule)?;
+    }
+    planned.get("streams").map_or(Ok(()), streams::check)
+}
+
+/// Five fields and the seconds before them, perhaps a year; at most once an hour.
+/// <https://docs.airbyte.com/platform/using-airbyte/core-concepts/sync-schedules>
+fn check_schedule(schedule: &Value) -> Result<(), ProviderError> {
+    let at = Path::attribute("schedule");
+    let part = |name: &str| schedule.get(name).and_then(Value::as_str);
+    match (part("type"), part("cron")) {
+        (Some("manual"), None) | (None, _) => Ok(()),
+        (Some("manual"), Some(_)) => {
+            Err(ProviderError::invalid(Some(at.key("cron")), "a schedule that is `manual` has no `cron`")
+                .solution("write `type: cron`, or leave `cron` out"))
+        }
+        (Some("cron"), None) => Err(ProviderError::invalid(Some(at), "a schedule of type `cron` needs `cron`")
+            .solution("write such as `0 0 3 * * ?`: second, minute, hour, day, month, weekday")),
+        (Some("cron"), Some(cron)) => {
+            let fields: Vec<&str> = zoneless(cron).split_whitespace().collect();
+            let is_number = |field: &&str| field.parse::<u8>().is_ok_and(|number| number < 60);
+            match (6..=7).contains(&fields.len()) && fields.iter().take(2).all(is_number) {
+                true => Ok(()),
+                false => Err(ProviderError::invalid(
+                    Some(at.key("cron")),
+                    format!("`{cron}` is no schedule of Airbyte: it has six or seven fields, and second and minute are numbers"),
+                )
+                .solution("write such as `0 0 3 * * ?`: second, minute, hour, day, month, weekday")),
+            }
+        }
+        (Some(other), _) => {
+            Err(ProviderError::invalid(Some(at.key("type")), format!("`{other}` is no type of schedule"))
+                .solution("write `manual` or `cron`"))
+        }
+    }
+}
+
+/// A cron expression without the time zone at its end, which is always UTC.
+fn zoneless(cron: &str) -> &str {
+    cron.trim().trim_end_matches("UTC").trim_end()
+}
+
+/// A connection as it is read, in what it was told by.
+pub(crate) fn attributes_of(read: &Json, like: Option<&Attributes>) -> Attributes {
+    let mut seen = Attributes::default();
+    seen.insert("sourceId".to_owned(), of(read, "sourceId").into());
+    seen.insert("destinationId".to_owned(), of(read, "destinationId").into());
+    seen.insert(
+        "streams".to_owned(),
+        streams::observed(streams_of(read), like.and_then(|like| given(like, "streams"))),
+    );
+    let told = like.and_then(|like| given(like, "schedule"));
+    seen.insert("schedule".to_owned(), schedule_of(read.get("schedule").unwrap_or(&Json::Null), told));
+    for (name, own, _) in WORDS {
+        if let Some(word) = read.get(own).and_then(Json::as_str) {
+            seen.insert(name.to_owned(), word.into());
+        }
+    }
+    for name in TEXTS {
+        let told = like.and_then(|like| given(like, name)).and_then(Value::as_str);
+        match read
+            .get(name)
+            .and_then(Json::as_str)
+            .filter(|text| !text.is_empty())
+            .or_else(|| told.filter(|it| it.is_empty()))
+        {
+            Some(text) => drop(seen.insert(name.to_owned(), text.into())),
+            None => drop(seen.insert(name.to_owned(), Value::Null)),
+        }
+    }
+    seen
+}
+
+fn schedule_of(read: &Json, told: Option<&Value>) -> Value {
+    let kind = of(read, "scheduleType");
+    let mut schedule = Attributes::default();
+    schedule.insert("type".to_owned(), kind.as_str().into());
+    if let Some(cron) = read.get("cronExpression").and_then(Json::as_str).filter(|_| kind == "cron") {
+        let told = told.and_then(|told| told.get("cron")).and_then(Value::as_str);
+        let same = told.filter(|told| zoneless(told) == zoneless(cron));
+        schedule.insert("cron".to_owned(), same.unwrap_or_else(|| zoneless(cron)).into());
+    }
+    schedule.into()
+}
+
+fn streams_of(read: &Json) -> &[Json] {
+    read.pointer("/configurations/streams").and_then(Json::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// What is said of a connection whenever it is written. Its streams always are: a write that does not say them sets all of
+/// the source's anew.
+fn body(planned: &Attributes, present: &Json) -> JsonMap<String, Json> {
+    let mut body = JsonMap::new();
+    body.insert("name".to_owned(), text(planned, "name").into());
+    if let Some(schedule) = given(planned, "schedule") {
+        let part = |name: &str| schedule.get(name).and_then(Value::as_str);
+        let mut json = json!({"scheduleType": part("type")});
+        if let (Some(cron), Json::Object(entries)) = (part("cron"), &mut json) {
+            entries.insert("cronExpression".to_owned(), zoneless(cron).into());
+        }
+        body.insert("schedule".to_owned(), json);
+    }
+    let words = WORDS.iter().map(|(name, own, _)| (*name, *own)).chain(TEXTS.map(|name| (name, name)));
+    for (name, own) in words {
+        if let Some(value) = given(planned, name).and_then(Value::as_str) {
+            body.insert(own.to_owned(), value.into());
+        }
+    }
+    let streams = streams::sent(given(planned, "streams"), streams_of(present));
+    if streams.as_array().is_some_and(|streams| !streams.is_empty()) {
+        body.insert("configurations".to_owned(), json!({"streams": streams}));
+    }
+    body
+}
+
+/// Makes one.
+///
+/// # Errors
+/// What Airbyte says against it.
+pub(crate) async fn create(
+    airbyte: &Airbyte<'_>,
+    planned: &Attributes,
+    purpose: &Purpose,
+) -> Result<Json, ProviderError> {
+    let mut body = body(planned, &Json::Null);
+    for name in ["sourceId", "destinationId"] {
+        body.insert(name.to_owned(), text(planned, name).into());
+    }
+    airbyte.create(Kind::Connection, Json::Object(body), purpose).await
+}
+
+/// Changes one in place.
+///
+/// # Errors
+/// What Airbyte says against it.
+pub(crate) async fn update(
+    airbyte: &Airbyte<'_>,
+    present: Json,
+    planned: &Attributes,
+    purpose: &Purpose,
+) -> Result<Json, ProviderError> {
+    let seen = attributes_of(&present, Some(planned));
+    let names =
+        ["streams", "schedule", "namespaceDefinition", "namespaceFormat", "prefix", "status", "nonBreakingChanges"];
+    let is_same = |name: &&str| match (given(planned, name), seen.get(*name)) {
+        (Some(wanted), Some(seen)) => wanted.is_same_as(seen),
+        (wanted, _) => wanted.is_none(),
+    };
+    if of(&present, "name") == text(planned, "name") && names.iter().all(is_same) {
+        return Ok(present);
+    }
+    let body = body(planned, &present);
+    airbyte.patch(Kind::Connection, &of(&present, Kind::Connection.id()), Json::Object(body), purpose).await
+}
+
+/// What goes with a connection: the state of its syncs, if there was one.
+///
+/// # Errors
+/// What Airbyte says against the question.
+pub(crate) async fn count(airbyte: &Airbyte<'_>, id: &str) -> Result<DataAmount, ProviderError> {
+    let request = Request::get("/jobs", &[]).query("connectionId", id).query("limit", 1_u8);
+    let purpose = Purpose::look(format!("list the jobs of the connection `{id}`"));
+    let jobs = airbyte.ask_about(&request, &purpose).await?.unwrap_or_default();
+    Ok(match jobs.get("data").and_then(Json::as_array).map(Vec::len) {
+        None | Some(0) => DataAmount::Empty,
+        Some(_) => DataAmount::Some { count: 1, text: "the state of its syncs".to_owned() },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_are_checked_before_anybody_is_asked() {
+        let check = |schedule: Json| check_schedule(&Value::from(schedule));
+        for schedule in [
+            json!({"type": "manual"}),
+            json!({"type": "cron", "cron": "0 0 3 * * ?"}),
+            json!({"type": "cron", "cron": "0 30 3 ? * MON 2027 UTC"}),
+        ] {
+            assert!(check(schedule.clone()).is_ok(), "{schedule}");
+        }
+        for schedule in [
+            json!({"type": "cron"}),
+            json!({"type": "cron", "cron": "0 3 * * *"}),
+            json!({"type": "cron", "cron": "* 0 3 * * ?"}),
+            json!({"type": "cron", "cron": "0 75 3 * * ?"}),
+            json!({"type": "manual", "cron": "0 0 3 * * ?"}),
+            json!({"type": "hourly"}),
+        ] {
+            assert!(check(schedule.clone()).is_err(), "{schedule}");
+        }
+    }
+
+    #[test]
+    fn a_time_zone_that_the_server_adds_is_no_difference() {
+        let read = json!({"scheduleType": "cron", "cronExpression": "0 0 3 * * ? UTC"});
+        let told = Value::from(json!({"type": "cron", "cron": "0 0 3 * * ?"}));
+        assert_eq!(schedule_of(&read, Some(&told)), told);
+        let told = Value::from(json!({"type": "cron", "cron": "0 0 3 * * ? UTC"}));
+        assert_eq!(schedule_of(&read, Some(&told)), told);
+        assert_eq!(schedule_of(&read, None).to_json()["cron"], "0 0 3 * * ?");
+    }
+}

@@ -1,0 +1,52 @@
+//! What Airbyte says where it says no: problems of RFC 9457, whose titles tell them apart, and the messages of the Config
+//! API. <https://reference.airbyte.com/reference/errors>
+
+use serde_json::Value as Json;
+use terrace_provider::http::{Reply, Said, Vendor};
+use terrace_provider::{ErrorKind, Path};
+
+/// Airbyte, as errors speak of it.
+pub(crate) const AIRBYTE: Vendor = Vendor {
+    name: "Airbyte",
+    said,
+    did_nothing: |reply| title(&reply.json_or_null()) == "try-again-later",
+    reach: "look at `url` of the instance, and whether this machine may connect to it",
+    sign_in: "look at `token`, `clientId` and `clientSecret`, or `username` and `password` of the instance",
+};
+
+fn title(problem: &Json) -> &str {
+    problem.get("title").and_then(Json::as_str).unwrap_or_default()
+}
+
+/// Whether an answer says that there is no such thing. The description of the API says 400 for it, and servers 404.
+pub(crate) fn is_missing(reply: &Reply) -> bool {
+    matches!(reply.status, 404 | 410) || title(&reply.json_or_null()) == "resource-not-found"
+}
+
+fn said(reply: &Reply) -> Said {
+    let problem = reply.json_or_null();
+    let at = |path: &str| problem.pointer(path).and_then(Json::as_str).filter(|text| !text.is_empty());
+    let title = title(&problem);
+    let resource = at("/data/resourceType");
+    let detail = at("/data/message").or_else(|| at("/detail")).or_else(|| at("/message"));
+    let message = match (detail, resource, at("/data/resourceId")) {
+        (Some(detail), Some(kind), Some(id)) => Some(format!("{} ({kind} `{id}`)", detail.trim_end_matches('.'))),
+        (detail, ..) => detail.map(str::to_owned),
+    };
+    let invalid = |path: Option<Path>| Some(ErrorKind::InvalidInput { path });
+    let kind = match (title, resource) {
+        ("resource-not-found", Some("workspace")) => invalid(Some(Path::attribute("workspaceId"))),
+        ("resource-not-found", _) => Some(ErrorKind::NotFound),
+        ("try-again-later", _) => Some(ErrorKind::Transient),
+        ("state-conflict", _) => Some(ErrorKind::Failed),
+        (title, _) if title.starts_with("cron-validation") => invalid(Some(Path::attribute("schedule").key("cron"))),
+        _ => None,
+    };
+    let problems = problem.get("validationErrors").and_then(Json::as_array).into_iter().flatten();
+    let problems = problems.filter_map(|it| {
+        let text = |name: &str| it.get(name).and_then(Json::as_str);
+        Some(format!("{}: {}", text("propertyPath")?, text("message")?))
+    });
+    let code = Some(title).filter(|title| !title.is_empty()).map(str::to_owned);
+    Said { code, message, kind, problems: problems.collect(), solutions: Vec::new() }
+}

@@ -1,0 +1,161 @@
+//! What the provider declares: its settings, its resource types and its lookups.
+
+use crate::blueprints::BLUEPRINTS;
+use crate::lookup::lookups;
+use std::time::Duration;
+use terrace_provider::{Attribute, AttributeType, Map, Object, ProviderSchema, ResourceType, Timeouts, Value};
+
+/// The schema of the provider.
+#[must_use]
+pub fn provider() -> ProviderSchema {
+    ProviderSchema {
+        name: "airbyte",
+        version: env!("CARGO_PKG_VERSION"),
+        doc: "Sources, destinations and connections in Airbyte.",
+        settings: settings(),
+        resources: vec![source(), destination(), connection()],
+        lookups: lookups(),
+        blueprints: BLUEPRINTS.to_vec(),
+        sql_type: None,
+        identity: None,
+    }
+}
+
+fn text(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute::new(name, AttributeType::String, doc)
+}
+
+fn settings() -> Object {
+    let api = Object(vec![
+        Attribute::new(
+            "config",
+            AttributeType::Bool,
+            "Plans may ask the Config API: a connector then checks its configuration before anything is made.",
+        )
+        .default_value(false),
+    ]);
+    Object(vec![
+        text("url", "Where Airbyte is: `https://airbyte.example.com`, or `https://api.airbyte.com/v1`.")
+            .variable("AIRBYTE_URL"),
+        text("workspaceId", "The workspace.").variable("AIRBYTE_WORKSPACE_ID"),
+        text("token", "A token, as it is sent.").sensitive().variable("AIRBYTE_TOKEN"),
+        text("clientId", "The client id of an application, which is given tokens.").variable("AIRBYTE_CLIENT_ID"),
+        text("clientSecret", "The client secret of it.").sensitive().variable("AIRBYTE_CLIENT_SECRET"),
+        text("username", "A user, for an Airbyte of one's own behind a password.").variable("AIRBYTE_USERNAME"),
+        text("password", "The user's password.").sensitive().variable("AIRBYTE_PASSWORD"),
+        Attribute::new("api", AttributeType::Object(api), "Which of Airbyte's interfaces may be asked."),
+        text(
+            "caFile",
+            "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",
+        ),
+        Attribute::new(
+            "timeout",
+            AttributeType::Int,
+            "How many seconds one request may go unanswered; what makes Airbyte read a source's schema has longer.",
+        )
+        .default_value(60_i64),
+    ])
+}
+
+fn id() -> Attribute {
+    text("id", "The id for `terrace import`: `<workspaceId>/<the object's own id>`.").stable()
+}
+
+fn workspace() -> Attribute {
+    text("workspaceId", "The workspace.").required().replaces()
+}
+
+fn created_at() -> Attribute {
+    Attribute::new("createdAt", AttributeType::Int, "When it was made, in seconds since 1970.").stable()
+}
+
+/// What is said, or what Airbyte has.
+fn or_kept(attribute: Attribute) -> Attribute {
+    // No update changes it on its own.
+    Attribute { stable: true, ..attribute.or_computed() }
+}
+
+/// How long calls of a type may take, and for how long one whose answer was lost still takes effect: where Airbyte reads a
+/// source's schema on the way, it does so also when nobody waits for the answer any more.
+fn remote(ty: ResourceType, reads_schema: bool) -> ResourceType {
+    let seconds = Duration::from_secs;
+    let (writes, settle) = if reads_schema { (seconds(600), seconds(120)) } else { (seconds(120), seconds(10)) };
+    let timeouts = Timeouts { create: writes, update: writes, delete: seconds(120), read: seconds(60) };
+    ResourceType { settle, timeouts, ..ty }
+}
+
+/// A source or a destination.
+fn actor(name: &'static str, doc: &'static str, own_id: &'static str, id_doc: &'static str) -> ResourceType {
+    let attributes = vec![
+        workspace(),
+        text("name", "Its name, of which there is one of its kind in the workspace; another one renames it.").required(),
+        or_kept(text("connector", "The connector's word, such as `file`, `postgres` or `snowflake`.").replaces()),
+        or_kept(text("definitionId", "The connector's definition instead, of one that is not Airbyte's own.").replaces()),
+        Attribute::new("configuration", AttributeType::Any, "What the connector is told, without what is secret: its own keys. Keys that are not named here are left as they are.")
+            .vendor_json()
+            .default_value(Value::Map(Map::default())),
+        Attribute::new("secretConfiguration", AttributeType::Any, "What is secret of it: laid over `configuration` when that is sent, never read back.")
+            .vendor_json()
+            .write_only(),
+        created_at(),
+        text(own_id, id_doc).stable(),
+        id(),
+    ];
+    let ty = ResourceType::new(name, doc, &["workspaceId", "name"], Object(attributes));
+    remote(ty, false)
+}
+
+fn source() -> ResourceType {
+    actor("airbyte_source", "A source: where data is read.", "sourceId", "The source's own id.")
+}
+
+fn destination() -> ResourceType {
+    actor("airbyte_destination", "A destination: where data is written.", "destinationId", "The destination's own id.")
+}
+
+fn connection() -> ResourceType {
+    let list = AttributeType::list;
+    let stream = Object(vec![
+        text("name", "The stream's name.").required(),
+        text("namespace", "The namespace of it in the source."),
+        text("syncMode", "How it is synced: `full_refresh_overwrite`, `incremental_append` and so on."),
+        Attribute::new("cursorField", list(AttributeType::String), "The field by which new records are told."),
+        Attribute::new("primaryKey", list(list(AttributeType::String)), "The paths of the fields of its key."),
+        Attribute::new(
+            "selectedFields",
+            list(AttributeType::String),
+            "The fields at the top that are synced; all where it is left out.",
+        ),
+    ]);
+    let schedule = Object(vec![
+        text("type", "`manual` or `cron`.").default_value("manual"),
+        text("cron", "Of `cron`: second, minute, hour, day, month, weekday, in UTC: `0 0 3 * * ?`."),
+    ]);
+    let manual = Map::from_iter([("type".to_owned(), Value::from("manual"))]);
+    let attributes = vec![
+        workspace(),
+        text("name", "Its name, of which there is one in the workspace; another one renames it.").required(),
+        text("sourceId", "The source that is read.").required().replaces(),
+        text("destinationId", "The destination that is written.").required().replaces(),
+        or_kept(Attribute::new(
+            "streams",
+            list(AttributeType::Object(stream)),
+            "The streams that are synced; where it is left out, all that the source has, each as a whole (`full_refresh_overwrite`).",
+        )),
+        Attribute::new("schedule", AttributeType::Object(schedule), "When it is synced.").default_value(manual),
+        text("status", "`active` or `inactive`.").default_value("active"),
+        or_kept(text("namespaceDefinition", "Where streams are written: `source`, `destination` or `custom_format`.")),
+        or_kept(text("namespaceFormat", "Of `custom_format`: the namespace, such as `${SOURCE_NAMESPACE}_raw`.")),
+        or_kept(text("prefix", "What the names of tables begin with.")),
+        or_kept(text(
+            "nonBreakingChanges",
+            "What becomes of changes of the source's schema: `ignore`, `disable_connection`, `propagate_columns` or `propagate_fully`.",
+        )),
+        created_at(),
+        text("connectionId", "The connection's own id.").stable(),
+        id(),
+    ];
+    let doc = "A connection: streams of a source, synced into a destination. What it wrote stays when it is deleted.";
+    let ty = ResourceType::new("airbyte_connection", doc, &["workspaceId", "name"], Object(attributes));
+    ResourceType { spares_data: true, ..remote(ty, true) }
+}

@@ -1,0 +1,291 @@
+//! The session: which function answers which call of which type.
+
+use crate::airbyte::{Airbyte, only, text as of};
+use crate::attributes::{given, optional_text, text};
+use crate::config::{Config, unconfigured};
+use crate::configuration::{SECRET, tidied};
+use crate::discovery::Discovery;
+use crate::kind::Kind;
+use crate::private::Kept;
+use crate::{actor, check, connection, lookup};
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value as Json;
+use terrace_provider::http::{Purpose, Within};
+use terrace_provider::object_id;
+use terrace_provider::plan::from_schema;
+use terrace_provider::provider::DryRun;
+use terrace_provider::{
+    Attempt, Attributes, Call, DataAmount, DataLoss, ErrorKind, Found, Observed, Path, Planned, PlannedChange,
+    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Value,
+};
+
+/// How far an object may be older than the call that is said to have made it: clocks are told in whole seconds.
+const SLACK: SignedDuration = SignedDuration::from_secs(5);
+
+/// One configured instance.
+pub(crate) struct AirbyteSession {
+    instance: String,
+    /// Nothing where nothing says where Airbyte is: such an instance is there and cannot be asked.
+    config: Option<Config>,
+    discovery: Discovery,
+}
+
+impl AirbyteSession {
+    pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
+        let config = Config::read(settings)?;
+        Ok(Self { instance: settings.instance.clone(), config, discovery: Discovery::new() })
+    }
+
+    fn config(&self) -> Result<&Config, ProviderError> {
+        self.config.as_ref().ok_or_else(|| unconfigured(&self.instance))
+    }
+
+    fn reading(&self) -> Result<Airbyte<'_>, ProviderError> {
+        Ok(Airbyte::new(&self.config()?.api, Within::reading()))
+    }
+
+    fn calling(&self, call: &Call) -> Result<Airbyte<'_>, ProviderError> {
+        Ok(Airbyte::new(&self.config()?.api, Within::of_call(call)))
+    }
+}
+
+/// What is seen of an object that the API tells of.
+fn observed(kind: Kind, read: &Json, like: Option<&Attributes>, kept: &Kept) -> Observed {
+    let (workspace, id) = (of(read, "workspaceId"), of(read, kind.id()));
+    let mut identity = Attributes::default();
+    identity.insert("workspaceId".to_owned(), workspace.as_str().into());
+    identity.insert("name".to_owned(), of(read, "name").into());
+    let mut attributes = identity.clone();
+    attributes.extend(match kind {
+        Kind::Connection => connection::attributes_of(read, like),
+        Kind::Source | Kind::Destination => actor::attributes_of(kind, read, like),
+    });
+    let created_at = read.get("createdAt").and_then(Json::as_i64).map_or(Value::Null, Value::Int);
+    attributes.insert("createdAt".to_owned(), created_at);
+    let nothing = Attributes::default();
+    let whole = Value::from(object_id::join([workspace.as_str(), id.as_str()]));
+    attributes.insert("id".to_owned(), whole.made_of(like.unwrap_or(&nothing), &["workspaceId"]));
+    attributes.insert(kind.id().to_owned(), id.into());
+    Observed { identity, attributes, private: kept.to_private() }
+}
+
+/// The same of an object that is on record from now on.
+fn recorded(kind: Kind, read: &Json, like: Option<&Attributes>) -> Observed {
+    observed(kind, read, like, &Kept { id: Some(of(read, kind.id())), sends_secrets: false })
+}
+
+/// The object after a call that made or changed it.
+fn done(kind: Kind, read: &Json, planned: &Attributes) -> Result<Observed, ProviderError> {
+    if of(read, kind.id()).is_empty() {
+        let message = format!("Airbyte does not say the id of the {} `{}`", kind.word(), text(planned, "name"));
+        return Err(ProviderError::new(ErrorKind::Ambiguous, message));
+    }
+    Ok(recorded(kind, read, Some(planned)))
+}
+
+/// Refuses what cannot be, as far as it is known.
+fn check_planned(kind: Kind, config: &Attributes) -> Result<(), ProviderError> {
+    for name in ["name", "workspaceId"] {
+        if config.get(name).and_then(Value::as_str).is_some_and(|text| text.trim().is_empty()) {
+            let path = Some(Path::attribute(name));
+            return Err(ProviderError::invalid(path, format!("`{name}` is empty")).solution(match name {
+                "name" => "a name is how it is found again: write one",
+                _ => "write the id that the address of the workspace in Airbyte has",
+            }));
+        }
+    }
+    match kind {
+        Kind::Connection => connection::check(config),
+        Kind::Source | Kind::Destination => actor::check(kind, config),
+    }
+}
+
+/// Whether what was read is another one than the one on record, of the same name.
+fn is_another(kind: Kind, prior: &Recorded) -> bool {
+    Kept::of(&prior.private).id.is_some_and(|id| prior.text(kind.id()).is_some_and(|now| now != id))
+}
+
+fn purpose(kind: Kind, doing: &str, name: &str, about: &str) -> Purpose {
+    let purpose = Purpose::to(format!("{doing} the {} `{name}`", kind.word()))
+        .needs("let who works in the instance be an editor of the workspace");
+    if about.is_empty() { purpose } else { purpose.at(Path::attribute(about)) }
+}
+
+/// What an error of a type is about where nothing says more.
+fn about(kind: Kind) -> &'static str {
+    if kind == Kind::Connection { "" } else { crate::configuration::PLAIN }
+}
+
+#[async_trait]
+impl Session for AirbyteSession {
+    async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let (kind, airbyte) = (Kind::of(ty)?, self.reading()?);
+        let by_id = match prior.text(kind.id()) {
+            Some(id) => airbyte.get(kind, id).await?,
+            None => None,
+        };
+        // One of the same name with another id was made since: that is seen, and not taken for nothing.
+        let read = match by_id {
+            Some(read) => Some(read),
+            None => {
+                let (workspace, name) = (text(&prior.identity, "workspaceId"), text(&prior.identity, "name"));
+                only(kind, &name, airbyte.named(kind, &workspace, &name).await?)?
+            }
+        };
+        let kept = Kept { sends_secrets: false, ..Kept::of(&prior.private) };
+        Ok(read.map(|read| observed(kind, &read, Some(&prior.attributes), &kept)))
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let kind = Kind::of(ty)?;
+        let config = tidied(change.config);
+        check_planned(kind, &config)?;
+        let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
+        let Some(prior) = change.prior else { return Ok(planned) };
+        let is_replaced = change.must_replace || !planned.replace_paths.is_empty();
+        if kind == Kind::Connection && is_replaced {
+            let reason = "its sync state goes: the next sync reads everything anew".to_owned();
+            planned.data_loss = Some(DataLoss { reasons: vec![reason] });
+        }
+        if is_another(kind, prior) && !is_replaced {
+            // Somebody made it anew: that is recorded by a call of its own, so that it is seen.
+            planned.planned.insert("createdAt".to_owned(), Value::Unknown);
+        }
+        let sends_secrets = change.changed_write_only.iter().any(|name| name == SECRET);
+        planned.private = Kept { sends_secrets, ..Kept::of(&prior.private) }.to_private();
+        Ok(planned)
+    }
+
+    async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let (kind, airbyte) = (Kind::of(ty)?, self.calling(call)?);
+        let attributes = &planned.attributes;
+        let (workspace, name) = (text(attributes, "workspaceId"), text(attributes, "name"));
+        let there = only(kind, &name, airbyte.named(kind, &workspace, &name).await?)?;
+        if let Some(there) = there {
+            let import_id = Some(object_id::join([workspace, of(&there, kind.id())]));
+            let message = format!("there is a {} `{name}` in the workspace already", kind.word());
+            return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id }, message));
+        }
+        let purpose = purpose(kind, "create", &name, about(kind));
+        let made = match kind {
+            Kind::Connection => connection::create(&airbyte, attributes, &purpose).await,
+            Kind::Source | Kind::Destination => {
+                let made = actor::create(&airbyte, kind, attributes, &purpose).await;
+                made.map_err(|error| error.problem(format!("its connector is `{}`", actor::connector(attributes))))
+            }
+        };
+        done(kind, &made?, attributes)
+    }
+
+    async fn update(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        let (kind, airbyte) = (Kind::of(ty)?, self.calling(call)?);
+        let (attributes, id) = (&planned.attributes, prior.text(kind.id()).unwrap_or_default());
+        let (workspace, name) = (text(attributes, "workspaceId"), text(attributes, "name"));
+        let present = airbyte.get(kind, id).await?.ok_or_else(|| {
+            let message = format!("the {} `{name}` is not there any more", kind.word());
+            ProviderError::new(ErrorKind::NotFound, message).solution("plan again: it will be created")
+        })?;
+        if is_another(kind, prior) {
+            call.progress.message(&format!("the {} `{name}` was deleted and made anew by somebody", kind.word()));
+        }
+        if of(&present, "name") != name && !airbyte.named(kind, &workspace, &name).await?.is_empty() {
+            let message = format!("another {} is called `{name}` already", kind.word());
+            let error = ProviderError::invalid(Some(Path::attribute("name")), message);
+            return Err(error.solution("give one of them another name: by its name it is found again"));
+        }
+        let purpose = purpose(kind, "change", &name, about(kind));
+        let kept = Kept::of(&planned.private);
+        if kept.sends_secrets && given(attributes, SECRET).is_none() {
+            call.progress
+                .message("secrets that were given before stay in Airbyte: nobody can tell any more which they were");
+        }
+        let changed = match kind {
+            Kind::Connection => connection::update(&airbyte, present, attributes, &purpose).await?,
+            Kind::Source | Kind::Destination => {
+                let states = (&prior.attributes, attributes);
+                actor::update(&airbyte, kind, present, states, &kept, &purpose).await?
+            }
+        };
+        self.discovery.forget(id);
+        done(kind, &changed, attributes)
+    }
+
+    async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let (kind, airbyte) = (Kind::of(ty)?, self.calling(call)?);
+        // The one on record, and not one that somebody made under its name since.
+        let id = Kept::of(&prior.private).id.or_else(|| prior.text(kind.id()).map(str::to_owned)).unwrap_or_default();
+        let (workspace, name) = (text(&prior.identity, "workspaceId"), text(&prior.identity, "name"));
+        if kind != Kind::Connection {
+            if airbyte.get(kind, &id).await?.is_none() {
+                return Ok(());
+            }
+            actor::check_unused(&airbyte, kind, &workspace, &id, &name).await?;
+        }
+        airbyte.delete(kind, &id, &purpose(kind, "delete", &name, "")).await
+    }
+
+    async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let (kind, airbyte) = (Kind::of(ty)?, self.reading()?);
+        let planned = tidied(&attempt.planned);
+        let like = Some(&planned).filter(|planned| !planned.is_empty());
+        // The lost call was to change or delete what was ours before it.
+        if let (Some(_), Some(prior)) = (&attempt.lost_call, &attempt.prior) {
+            let id = Kept::of(&prior.private).id.or_else(|| prior.text(kind.id()).map(str::to_owned));
+            let read = airbyte.get(kind, &id.unwrap_or_default()).await?;
+            let like = like.or(Some(&prior.attributes));
+            return Ok(read.map_or(Found::Absent, |read| Found::Ours(recorded(kind, &read, like))));
+        }
+        let of_attempt =
+            |name: &str| optional_text(&attempt.identity, name).or_else(|| optional_text(&attempt.planned, name));
+        let (Some(workspace), Some(name)) = (of_attempt("workspaceId"), of_attempt("name")) else {
+            return Ok(Found::Unknown);
+        };
+        let named = airbyte.named(kind, &workspace, &name).await?;
+        let Some(read) = only(kind, &name, named)? else { return Ok(Found::Absent) };
+        let seen = recorded(kind, &read, like);
+        let Some(lost) = &attempt.lost_call else { return Ok(Found::Strangers(seen)) };
+        // Nothing can be marked with who made it: what is as old as the call, and was not there when that looked, is its.
+        let age = SignedDuration::try_from(lost.age).unwrap_or(SignedDuration::MAX);
+        let began = airbyte.now().await?.checked_sub(age.saturating_add(SLACK)).unwrap_or(Timestamp::MIN);
+        let made = read.get("createdAt").and_then(Json::as_i64).and_then(|at| Timestamp::from_second(at).ok());
+        Ok(match made {
+            Some(made) if made >= began => Found::Ours(seen),
+            Some(_) => Found::Strangers(seen),
+            None => Found::Unknown,
+        })
+    }
+
+    async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        let (kind, airbyte) = (Kind::of(ty)?, self.reading()?);
+        let parts = object_id::split(id, 2).filter(|parts| parts.iter().all(|part| !part.is_empty()));
+        let Some([workspace, id]) = parts.and_then(|parts| <[String; 2]>::try_from(parts).ok()) else {
+            return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", kind.word())).solution(
+                format!("write <workspaceId>/<{}>, as they stand in the address of its page in Airbyte", kind.id()),
+            ));
+        };
+        let read = airbyte.get(kind, &id).await?.filter(|read| of(read, "workspaceId") == workspace);
+        Ok(read.map(|read| recorded(kind, &read, None)))
+    }
+
+    async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        lookup::answer(name, self.config()?, &self.discovery, arguments).await
+    }
+
+    fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        check::dry_run(self.config.as_ref()?, &self.discovery, Kind::of(ty).ok()?, planned)
+    }
+
+    async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        match (Kind::of(ty)?, prior.text(Kind::Connection.id())) {
+            (Kind::Connection, Some(id)) => connection::count(&self.reading()?, id).await,
+            _ => Ok(DataAmount::Empty),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The streams of a connection: as they are written, read and sent.
+
+use serde_json::{Map as JsonMap, Value as Json, json};
+use std::collections::BTreeSet;
+use terrace_provider::names::listed;
+use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
+
+/// How a stream can be synced: <https://reference.airbyte.com/reference/createconnection>.
+pub(crate) const SYNC_MODES: [&str; 9] = [
+    "full_refresh_overwrite",
+    "full_refresh_overwrite_deduped",
+    "full_refresh_append",
+    "full_refresh_update",
+    "full_refresh_soft_delete",
+    "incremental_append",
+    "incremental_deduped_history",
+    "incremental_update",
+    "incremental_soft_delete",
+];
+
+/// What can be said of a stream besides its name.
+const DETAILS: [&str; 5] = ["namespace", "syncMode", "cursorField", "primaryKey", "selectedFields"];
+
+/// Refuses streams that cannot be, as far as they are known.
+pub(crate) fn check(streams: &Value) -> Result<(), ProviderError> {
+    let mut seen = BTreeSet::new();
+    for (index, stream) in streams.as_list().unwrap_or_default().iter().enumerate() {
+        let at = Path::attribute("streams").index(index);
+        if let Some(mode) = text(stream, "syncMode").filter(|mode| !SYNC_MODES.contains(mode)) {
+            let message = format!("`{mode}` is no way to sync");
+            return Err(ProviderError::invalid(Some(at.key("syncMode")), message)
+                .solution(format!("write one of {}", listed(&SYNC_MODES))));
+        }
+        let Some(name) = text(stream, "name") else { continue };
+        if !seen.insert((name, text(stream, "namespace"))) {
+            return Err(ProviderError::invalid(Some(at.key("name")), format!("the stream `{name}` is there twice"))
+                .solution("leave one of them"));
+        }
+        if stream.get("selectedFields").and_then(Value::as_list).is_some_and(<[Value]>::is_empty) {
+            let message = format!("no field of the stream `{name}` is selected");
+            return Err(ProviderError::invalid(Some(at.key("selectedFields")), message)
+                .solution("leave `selectedFields` out for all of them, or leave the stream out"));
+        }
+    }
+    Ok(())
+}
+
+fn text<'a>(stream: &'a Value, name: &str) -> Option<&'a str> {
+    stream.get(name).and_then(Value::as_str)
+}
+
+/// Streams as they are read: those that were told in their order and with the details that were told, then the others.
+pub(crate) fn observed(read: &[Json], like: Option<&Value>) -> Value {
+    let Some(like) = like.and_then(Value::as_list) else {
+        return read.iter().map(|stream| full(stream).into()).collect::<Vec<Value>>().into();
+    };
+    let mut left: Vec<&Json> = read.iter().collect();
+    let mut streams = Vec::new();
+    for told in like {
+        let Some(at) = left.iter().position(|stream| is_called(stream, told)) else { continue };
+        let full = full(left.remove(at));
+        let told = told.as_map().cloned().unwrap_or_default();
+        let details = told.iter().filter(|(_, value)| !value.is_null());
+        // What a server does not say of a stream cannot be read back.
+        let seen =
+            details.map(|(name, value)| (name.clone(), full.get(name).cloned().unwrap_or_else(|| value.clone())));
+        streams.push(Value::Map(seen.collect()));
+    }
+    streams.extend(left.into_iter().map(|stream| full(stream).into()));
+    streams.into()
+}
+
+fn is_called(read: &Json, told: &Value) -> bool {
+    let of = |name: &str| read.get(name).and_then(Json::as_str);
+    let namespace = text(told, "namespace");
+    of("name") == text(told, "name")
+        && (namespace.is_none() || of("namespace").is_none() || of("namespace") == namespace)
+}
+
+/// All that is said of a stream.
+fn full(read: &Json) -> Attributes {
+    let mut stream = Map::default();
+    for name in ["name"].into_iter().chain(DETAILS) {
+        let Some(value) = read.get(name).filter(|value| !value.is_null()) else { continue };
+        let value = match (name, value) {
+            ("selectedFields", Json::Array(fields)) => {
+                fields.iter().filter_map(field_of).collect::<Vec<Value>>().into()
+            }
+            (_, value) => Value::from(value.clone()),
+        };
+        if value.as_list().is_none_or(|items| !items.is_empty()) {
+            stream.insert(name.to_owned(), value);
+        }
+    }
+    stream
+}
+
+/// A selected field is one at the top: no other can be selected.
+fn field_of(selected: &Json) -> Option<Value> {
+    Some(selected.get("fieldPath")?.as_array()?.first()?.as_str()?.into())
+}
+
+/// Streams as they are sent: what is there already keeps what nobody told of it.
+pub(crate) fn sent(told: Option<&Value>, present: &[Json]) -> Json {
+    let Some(told) = told.filter(|value| !value.has_unknown()).and_then(Value::as_list) else {
+        return present.iter().map(|stream| sendable(stream, &Attributes::default())).collect();
+    };
+    let stream = |told: &Value| {
+        let before = present.iter().find(|stream| is_called(stream, told));
+        sendable(before.unwrap_or(&Json::Null), told.as_map().unwrap_or(&Map::default()))
+    };
+    told.iter().map(stream).collect()
+}
+
+fn sendable(present: &Json, told: &Attributes) -> Json {
+    let mut stream: JsonMap<String, Json> = present.as_object().cloned().unwrap_or_default();
+    for (name, value) in told.iter().filter(|(_, value)| !value.is_null()) {
+        let json = match (name.as_str(), value.as_list()) {
+            ("selectedFields", Some(fields)) => {
+                fields.iter().map(|field| json!({"fieldPath": [field.to_revealed_json()]})).collect()
+            }
+            _ => value.to_revealed_json(),
+        };
+        stream.insert(name.clone(), json);
+    }
+    // Nothing is not the same as an empty list to whoever is told.
+    stream.retain(|_, value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty()));
+    Json::Object(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_read_in_the_words_they_were_told_in() {
+        let read = [
+            json!({"name": "b", "syncMode": "incremental_append", "cursorField": ["at"], "primaryKey": [["id"]], "selectedFields": [], "mappers": []}),
+            json!({"name": "a", "namespace": null, "syncMode": "full_refresh_append", "selectedFields": [{"fieldPath": ["x"]}]}),
+            json!({"name": "c", "syncMode": "full_refresh_overwrite"}),
+        ];
+        let told = Value::from(
+            json!([{"name": "a", "namespace": "n", "selectedFields": ["y"]}, {"name": "gone"}, {"name": "b"}]),
+        );
+        let seen = observed(&read, Some(&told)).to_json();
+        let more = json!({"name": "c", "syncMode": "full_refresh_overwrite"});
+        assert_eq!(seen, json!([{"name": "a", "namespace": "n", "selectedFields": ["x"]}, {"name": "b"}, more]));
+        let all = observed(&read, None).to_json();
+        let first =
+            json!({"name": "b", "syncMode": "incremental_append", "cursorField": ["at"], "primaryKey": [["id"]]});
+        assert_eq!(all[0], first);
+    }
+
+    #[test]
+    fn streams_are_sent_with_what_nobody_told_of_them() {
+        let present = [
+            json!({"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}], "selectedFields": [], "namespace": null}),
+        ];
+        let told = Value::from(json!([{"name": "a", "selectedFields": ["x"]}, {"name": "b"}]));
+        let sent_ = sent(Some(&told), &present);
+        let a = json!({"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}], "selectedFields": [{"fieldPath": ["x"]}]});
+        assert_eq!(sent_, json!([a, {"name": "b"}]));
+        let kept = json!([{"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}]}]);
+        assert_eq!(sent(None, &present), kept);
+    }
+
+    #[test]
+    fn streams_that_cannot_be_are_refused_at_their_place() {
+        let path = |streams: Json| match check(&Value::from(streams)).unwrap_err().kind {
+            terrace_provider::ErrorKind::InvalidInput { path } => path.unwrap().to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(path(json!([{"name": "a"}, {"name": "a"}])), "streams[1].name");
+        assert_eq!(path(json!([{"name": "a", "syncMode": "fast"}])), "streams[0].syncMode");
+        assert_eq!(path(json!([{"name": "a", "selectedFields": []}])), "streams[0].selectedFields");
+        assert!(check(&Value::from(json!([{"name": "a", "namespace": "x"}, {"name": "a", "namespace": "y"}]))).is_ok());
+    }
+}

@@ -1,0 +1,182 @@
+use crate::harness::{Instance, attributes, connected, destination, file_source, settings};
+use futures_util::future::join_all;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ErrorKind, Found, Provider, Session};
+use terrace_provider_airbyte::AirbyteProvider;
+use terrace_test_airbyte::{CLIENT, Fault, StandIn, WORKSPACE};
+
+const SOURCE: &str = "airbyte_source";
+
+#[tokio::test]
+async fn a_create_whose_answer_is_lost_is_sent_once_and_found_again() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let config = file_source("places");
+    for (fault, is_made) in [
+        (Fault::LostBefore, false),
+        (Fault::LostAfter, true),
+        (Fault::Status(502), false),
+        (Fault::StatusAfter(504), true),
+        (Fault::Status(503), false),
+    ] {
+        stand_in.faults().by_call.push(("POST", "/sources", fault));
+        let _ = stand_in.take_seen();
+        let error = instance.create(SOURCE, config.clone()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Ambiguous, "{fault:?}: {error}");
+        assert_eq!(stand_in.take_writes(), ["POST /sources"], "{fault:?}");
+        let found = instance.find(SOURCE, &config, Some(Duration::from_secs(60))).await.unwrap();
+        assert_eq!(matches!(found, Found::Ours(_)), is_made, "{fault:?}: {found:?}");
+        if let Some(id) = stand_in.id_of("places") {
+            stand_in.remove(&id);
+        }
+    }
+    // Airbyte says itself that nothing happened.
+    stand_in.faults().by_call.push(("POST", "/sources", Fault::TryAgain));
+    instance.create(SOURCE, config).await.unwrap();
+}
+
+#[tokio::test]
+async fn changes_and_deletions_are_sent_again_for_they_do_the_same() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(SOURCE, file_source("places")).await.unwrap();
+    for (fault, name) in [(Fault::LostBefore, "b"), (Fault::LostAfter, "c"), (Fault::StatusAfter(502), "d")] {
+        stand_in.faults().by_call.push(("PATCH", "/sources/", fault));
+        let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
+        let renamed = instance.update(SOURCE, &read, file_source(name)).await.unwrap();
+        assert_eq!(renamed.identity["name"], name.into(), "{fault:?}");
+    }
+    stand_in.faults().by_call.push(("DELETE", "/sources/", Fault::LostAfter));
+    instance.delete(SOURCE, &made).await.unwrap();
+    assert_eq!(stand_in.inventory(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn too_many_requests_come_again_when_they_are_told_and_never_more_at_once_than_allowed() {
+    let stand_in = StandIn::start();
+    let instance = Instance::with(&stand_in, json!({}), Limits { concurrency: 3, ..Limits::default() }).await;
+    let pause = Duration::from_secs(1);
+    for number in 1..=20 {
+        stand_in.faults().by_number.insert(number, Fault::TooMany(Some(pause)));
+    }
+    stand_in.faults().takes = Some(Duration::from_millis(5));
+    let creates = (0..20).map(|number| instance.create(SOURCE, file_source(&format!("places {number}"))));
+    for created in join_all(creates).await {
+        created.unwrap();
+    }
+    let seen = stand_in.take_seen();
+    let refused: Vec<Instant> = seen.iter().filter(|it| it.status == 429).map(|it| it.at).collect();
+    assert_eq!(refused.len(), 20);
+    assert_eq!(seen.iter().filter(|it| it.method == "POST" && it.status == 200).count(), 20);
+    // With three at once, whoever is refused keeps its place: each call that comes in that second is refused itself.
+    let mut at_once = BTreeMap::new();
+    for call in &seen {
+        *at_once.entry((call.at - seen[0].at).as_secs()).or_insert(0) += 1;
+    }
+    assert!(at_once[&0] <= 3, "{at_once:?}");
+    assert!(stand_in.most_at_once() <= 3, "{} at once", stand_in.most_at_once());
+    assert_eq!(stand_in.inventory().len(), 20);
+}
+
+async fn connect(stand_in: &StandIn, more: Json) -> std::sync::Arc<dyn Session> {
+    AirbyteProvider::new().connect(&settings(stand_in, more)).await.unwrap()
+}
+
+#[tokio::test]
+async fn clients_get_tokens_and_new_ones_when_those_are_not_known_any_more() {
+    let stand_in = StandIn::start();
+    let session = connect(&stand_in, json!({"token": null, "clientId": CLIENT.0, "clientSecret": CLIENT.1})).await;
+    let none = attributes(json!({}));
+    for answer in join_all((0..5).map(|_| session.lookup("airbyte_workspace", &none))).await {
+        answer.unwrap();
+    }
+    assert_eq!(stand_in.tokens_given(), 1);
+    stand_in.forget_tokens();
+    session.lookup("airbyte_workspace", &none).await.unwrap();
+    assert_eq!(stand_in.tokens_given(), 2);
+    let basic = connect(&stand_in, json!({"token": null, "username": "airbyte", "password": "password"})).await;
+    basic.lookup("airbyte_workspace", &none).await.unwrap();
+    for wrong in [
+        json!({"token": "wrong"}),
+        json!({"token": null}),
+        json!({"token": null, "clientId": CLIENT.0, "clientSecret": "hunter2hunter2"}),
+        json!({"token": null, "username": "airbyte", "password": "hunter2hunter2"}),
+    ] {
+        let error = connect(&stand_in, wrong.clone()).await.lookup("airbyte_workspace", &none).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::PermissionDenied, "{wrong}: {error}");
+        assert!(error.solutions[0].contains("`clientSecret`"), "{error:?}");
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_only_look_is_told_what_is_missing() {
+    let stand_in = StandIn::start();
+    let instance =
+        Instance::with(&stand_in, json!({"token": "reader"}), Limits { retries: 0, ..Limits::default() }).await;
+    let error = instance.create(SOURCE, file_source("places")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::PermissionDenied);
+    assert_eq!(error.vendor_code.as_deref(), Some("forbidden, HTTP 403"));
+    assert!(error.message.contains("WORKSPACE_EDITOR"), "{error}");
+    assert_eq!(error.solutions, ["let who works in the instance be an editor of the workspace"]);
+    assert_eq!(stand_in.inventory(), [] as [&str; 0]);
+}
+
+/// Every call of a life fails once before its effect and once after it; then the same is done again, and all is as it should be.
+#[tokio::test]
+async fn whatever_call_fails_before_or_after_its_effect_nothing_is_made_twice() {
+    let calm = life(None).await;
+    assert!(calm.1 >= 10, "{}", calm.1);
+    for number in 1..=calm.1 {
+        for fault in [Fault::LostBefore, Fault::LostAfter, Fault::TooMany(None)] {
+            let (left, _) = life(Some((number, fault))).await;
+            assert_eq!(left, calm.0, "call {number}, {fault:?}");
+        }
+    }
+}
+
+/// Makes, changes and connects; again where that failed, as the engine does: what became of a create whose answer was lost is
+/// looked for first. What is left, and how many calls it took.
+async fn life(fault: Option<(usize, Fault)>) -> (Vec<String>, usize) {
+    let stand_in = StandIn::start();
+    let (from, to) = connected(&stand_in);
+    let instance = Instance::of(&stand_in).await;
+    if let Some((number, fault)) = fault {
+        stand_in.faults().by_number.insert(number, fault);
+    }
+    let connection = json!({"workspaceId": WORKSPACE, "name": "a to b", "sourceId": from, "destinationId": to});
+    for (ty, config) in [
+        (SOURCE, file_source("places")),
+        ("airbyte_destination", destination("lake")),
+        ("airbyte_connection", connection),
+    ] {
+        for _ in 0..4 {
+            match instance.create(ty, config.clone()).await {
+                Ok(_) => break,
+                Err(error) if error.kind == ErrorKind::Ambiguous => {
+                    match instance.find(ty, &config, Some(Duration::from_secs(60))).await {
+                        Ok(Found::Ours(_)) => break,
+                        Ok(Found::Absent) => {}
+                        other => panic!("{ty}: {other:?}"),
+                    }
+                }
+                Err(error) => assert!(error.kind.is_temporary(), "{ty}: {error:?}"),
+            }
+        }
+        let found = instance.find(ty, &config, None).await;
+        let found = if found.is_err() { instance.find(ty, &config, None).await } else { found };
+        let Found::Strangers(seen) = found.unwrap() else { panic!("{ty} is not there") };
+        let recorded = crate::harness::recorded(&attributes(config.clone()), seen);
+        let mut renamed = config.clone();
+        renamed["name"] = format!("{} renamed", config["name"].as_str().unwrap()).into();
+        let mut done = instance.update(ty, &recorded, renamed.clone()).await;
+        if done.is_err() {
+            done = instance.update(ty, &recorded, renamed).await;
+        }
+        done.unwrap();
+    }
+    (stand_in.inventory(), stand_in.count())
+}

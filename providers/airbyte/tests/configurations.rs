@@ -1,0 +1,161 @@
+use crate::harness::{Instance, attributes, destination, file_source};
+use serde_json::{Value as Json, json};
+use terrace_provider::{Planned, ProposedChange, Recorded, Value};
+use terrace_test_airbyte::{DEFINITION_FILE, StandIn, WORKSPACE};
+
+const SOURCE: &str = "airbyte_source";
+const DESTINATION: &str = "airbyte_destination";
+
+/// Plans and updates as the engine does when it knows that secrets changed.
+async fn update_with_secrets(instance: &Instance, prior: &Recorded, config: Json) -> Recorded {
+    let config = attributes(config);
+    let changed = ["secretConfiguration".to_owned()];
+    let change = ProposedChange {
+        address: "a",
+        prior: Some(prior),
+        config: &config,
+        must_replace: false,
+        changed_write_only: &changed,
+    };
+    let plan = instance.session.plan(instance.ty(DESTINATION), &change).await.unwrap();
+    let planned = Planned { attributes: plan.planned, private: plan.private };
+    let observed = instance.session.update(instance.ty(DESTINATION), &instance.call(), prior, &planned).await.unwrap();
+    crate::harness::recorded(&planned.attributes, observed)
+}
+
+#[tokio::test]
+async fn secrets_are_sent_and_stand_in_nothing_that_comes_back() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(DESTINATION, destination("lake")).await.unwrap();
+    let id = made.text("destinationId").unwrap();
+    assert_eq!(
+        stand_in.configuration(id)["credentials"],
+        json!({"auth_type": "Username and Password", "password": "hunter2hunter2"})
+    );
+    let read = instance.session.read(instance.ty(DESTINATION), &made).await.unwrap().unwrap();
+    assert!(!format!("{read:?}").contains("hunter2"), "{read:?}");
+    assert!(!read.attributes.contains_key("secretConfiguration"));
+    assert!(!String::from_utf8_lossy(&read.private.0).contains("hunter2"));
+    instance.assert_settled(DESTINATION, &made, &destination("lake")).await;
+    // Another secret alone is sent, with nothing else that is read.
+    let mut other = destination("lake");
+    other["secretConfiguration"]["credentials"]["password"] = "another".into();
+    let _ = stand_in.take_seen();
+    let updated = update_with_secrets(&instance, &made, other).await;
+    assert_eq!(stand_in.take_writes(), [format!("PATCH /destinations/{id}")]);
+    assert_eq!(stand_in.configuration(id)["credentials"]["password"], "another");
+    // Secrets that did not change are not sent.
+    let mut moved = destination("lake");
+    moved["name"] = "sea".into();
+    let _ = instance.update(DESTINATION, &updated, moved).await.unwrap();
+    let seen = stand_in.take_seen();
+    let patch = seen.iter().find(|it| it.method == "PATCH").unwrap();
+    assert_eq!(patch.body, r#"{"name":"sea"}"#);
+}
+
+#[tokio::test]
+async fn keys_that_are_added_or_changed_are_merged_and_those_that_go_are_taken_out() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = destination("lake");
+    config["configuration"]["jdbc_url_params"] = "a=b".into();
+    let made = instance.create(DESTINATION, config.clone()).await.unwrap();
+    let id = made.text("destinationId").unwrap().to_owned();
+    // Somebody sets what nobody here speaks of.
+    stand_in.patch(&id, &json!({"configuration": {"raw_data_schema": "THEIRS"}}));
+    config["configuration"]["schema"] = "T".into();
+    let changed = instance.update(DESTINATION, &made, config.clone()).await.unwrap();
+    config["configuration"].as_object_mut().unwrap().remove("jdbc_url_params");
+    let _ = stand_in.take_seen();
+    let less = instance.update(DESTINATION, &changed, config.clone()).await.unwrap();
+    assert_eq!(stand_in.take_writes(), [format!("PUT /destinations/{id}")]);
+    let now = stand_in.configuration(&id);
+    assert_eq!(now.get("jdbc_url_params"), None);
+    assert_eq!((&now["schema"], &now["raw_data_schema"]), (&json!("T"), &json!("THEIRS")));
+    assert_eq!(now["credentials"]["password"], "hunter2hunter2");
+    instance.assert_settled(DESTINATION, &less, &config).await;
+    // A secret that is there and not known here would be lost: nothing is sent.
+    config["configuration"]["retention_period_days"] = 3.into();
+    let more = instance.update(DESTINATION, &less, config.clone()).await.unwrap();
+    config["configuration"].as_object_mut().unwrap().remove("retention_period_days");
+    config["secretConfiguration"] = Json::Null;
+    let _ = stand_in.take_seen();
+    let error = instance.update(DESTINATION, &more, config).await.unwrap_err();
+    assert!(error.message.contains("`credentials.password` is not known here"), "{error}");
+    assert_eq!(stand_in.take_writes(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn what_nobody_wrote_down_is_no_drift_and_what_somebody_did_is() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(SOURCE, file_source("places")).await.unwrap();
+    let id = made.text("sourceId").unwrap();
+    stand_in.patch(id, &json!({"configuration": {"reader_options": "{}"}}));
+    instance.assert_settled(SOURCE, &made, &file_source("places")).await;
+    for (path, value) in
+        [("url", json!("elsewhere")), ("format", json!("json")), ("provider", json!({"storage": "S3"}))]
+    {
+        stand_in.patch(id, &json!({"configuration": {path: value}}));
+        let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
+        assert_ne!(read.attributes["configuration"], made.attributes["configuration"], "{path}");
+        let mended = instance.update(SOURCE, &read, file_source("places")).await.unwrap();
+        instance.assert_settled(SOURCE, &mended, &file_source("places")).await;
+    }
+    stand_in.patch(id, &json!({"name": "theirs"}));
+    let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
+    assert_eq!(read.attributes["name"], "theirs".into());
+}
+
+#[tokio::test]
+async fn which_connector_it_is_is_said_once_and_another_one_replaces() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let with = |connector: Json, definition: Json| {
+        let mut config = file_source("places");
+        config["connector"] = connector;
+        config["definitionId"] = definition;
+        config
+    };
+    for (config, said) in
+        [(with(Json::Null, Json::Null), "nothing says"), (with("file".into(), DEFINITION_FILE.into()), "both say")]
+    {
+        let error = instance.plan(SOURCE, None, &config).await.unwrap_err();
+        assert!(error.message.contains(said), "{error}");
+    }
+    let made = instance.create(SOURCE, with("file".into(), Json::Null)).await.unwrap();
+    assert_eq!(made.text("definitionId"), Some(DEFINITION_FILE));
+    // The same connector in other words.
+    let other_words = with(Json::Null, DEFINITION_FILE.into());
+    instance.assert_settled(SOURCE, &made, &other_words).await;
+    let plan = instance.plan(SOURCE, Some(&made), &with("postgres".into(), Json::Null)).await.unwrap();
+    assert_eq!(plan.replace_paths.len(), 1);
+    let error = instance
+        .create(SOURCE, {
+            let mut it = with("flie".into(), Json::Null);
+            it["name"] = "x".into();
+            it
+        })
+        .await
+        .unwrap_err();
+    assert!(error.message.contains("flie"), "{error}");
+}
+
+#[tokio::test]
+async fn what_the_connector_refuses_is_told_at_the_configuration() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = file_source("places");
+    config["configuration"] = json!({"dataset_name": "a", "format": "csv", "provider": {"storage": "HTTPS"}});
+    let error = instance.create(SOURCE, config).await.unwrap_err();
+    assert_eq!(error.vendor_code.as_deref(), Some("unprocessable-entity, HTTP 422"));
+    assert!(error.message.contains("$.url: is missing but it is required"), "{error}");
+    let terrace_provider::ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
+    assert_eq!(path.to_string(), "configuration");
+    let mut gone = file_source("places");
+    gone["workspaceId"] = json!(format!("2{}", &WORKSPACE[1..]));
+    let error = instance.create(SOURCE, gone).await.unwrap_err();
+    assert!(error.message.contains("workspace"), "{error}");
+    assert_eq!(Value::from(json!(stand_in.inventory())), Value::List(Vec::new()));
+}

@@ -1,0 +1,136 @@
+use crate::harness::{Instance, attributes, connected, destination, file_source, settings};
+use futures_util::future::join_all;
+use serde_json::{Value as Json, json};
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ErrorKind, Finding, Provider, Severity};
+use terrace_provider_airbyte::AirbyteProvider;
+use terrace_test_airbyte::{DEFINITION_FILE, DEFINITION_SNOWFLAKE, StandIn, WORKSPACE};
+
+async fn findings(instance: &Instance, ty: &str, config: &Json) -> Vec<Finding> {
+    let planned = instance.plan(ty, None, config).await.unwrap().planned;
+    match instance.session.validate_remote(instance.ty(ty), &planned) {
+        Some(dry_run) => dry_run.await,
+        None => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn streams_are_checked_while_planning_and_a_source_is_asked_about_once() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let (source, sink) = connected(&stand_in);
+    let config = |streams: Json| json!({"workspaceId": WORKSPACE, "name": "a to b", "sourceId": source, "destinationId": sink, "streams": streams});
+    let good = config(json!([{"name": "orders", "syncMode": "incremental_append", "selectedFields": ["id", "total"]}]));
+    let bad = config(
+        json!([{"name": "order"}, {"name": "orders", "syncMode": "full_refresh_update"}, {"name": "customers", "selectedFields": ["id", "mail"]}]),
+    );
+    let told = join_all((0..5).map(|_| findings(&instance, "airbyte_connection", &good))).await;
+    assert!(told.iter().all(Vec::is_empty), "{told:?}");
+    let told = findings(&instance, "airbyte_connection", &bad).await;
+    let shown: Vec<String> = told.iter().map(|it| format!("{} {}", it.path.as_ref().unwrap(), it.message)).collect();
+    assert_eq!(
+        shown,
+        [
+            "streams[0].name the source has no stream `order`; did you mean `orders`?",
+            "streams[1].syncMode the stream `orders` cannot be synced as `full_refresh_update`",
+            "streams[2].selectedFields[1] the stream `customers` has no field `mail`",
+        ]
+    );
+    assert!(told.iter().all(|it| it.severity == Severity::Error && it.hint.is_some()));
+    instance.session.lookup("airbyte_streams", &attributes(json!({"sourceId": source}))).await.unwrap();
+    let asked = stand_in.take_seen().iter().filter(|it| it.path.ends_with("/streams")).count();
+    assert_eq!(asked, 1);
+    // A source that is not there is no reason to stop.
+    let mut gone = good.clone();
+    gone["sourceId"] = "00000000-0000-4000-8000-ffffffffffff".into();
+    let told = findings(&instance, "airbyte_connection", &gone).await;
+    assert!(told.iter().all(|it| it.severity == Severity::Error), "{told:?}");
+}
+
+#[tokio::test]
+async fn lookups_tell_workspaces_connectors_and_streams() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let (source, _) = connected(&stand_in);
+    let ask = async |name: &str, arguments: Json| instance.session.lookup(name, &attributes(arguments)).await;
+    let workspace = ask("airbyte_workspace", json!({})).await.unwrap();
+    assert_eq!(workspace["name"], "Data products".into());
+    assert_eq!(workspace["url"], format!("{}/workspaces/{WORKSPACE}", stand_in.url()).into());
+    assert_eq!(
+        ask("airbyte_workspace", json!({"name": "Data products"})).await.unwrap()["workspaceId"],
+        WORKSPACE.into()
+    );
+    for wrong in [json!({"name": "none"}), json!({"workspaceId": "none"})] {
+        let error = ask("airbyte_workspace", wrong.clone()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound, "{wrong}: {error}");
+    }
+    let definition =
+        ask("airbyte_definition", json!({"kind": "source", "name": "file", "specification": false})).await.unwrap();
+    assert_eq!(
+        (&definition["definitionId"], &definition["specification"]),
+        (&DEFINITION_FILE.into(), &terrace_provider::Value::Null)
+    );
+    let by_name = ask("airbyte_definition", json!({"kind": "destination", "name": "snowflake"})).await.unwrap();
+    assert_eq!(by_name["definitionId"], DEFINITION_SNOWFLAKE.into());
+    let error =
+        ask("airbyte_definition", json!({"kind": "source", "name": "file", "specification": true})).await.unwrap_err();
+    assert!(error.solutions[0].contains("api: {config: true}"), "{error:?}");
+    let error = ask("airbyte_definition", json!({"kind": "source", "name": "flie"})).await.unwrap_err();
+    assert!(error.problems[0].contains("Postgres"), "{error:?}");
+    let streams = ask("airbyte_streams", json!({"sourceId": source})).await.unwrap()["streams"].to_json();
+    assert_eq!(streams[1]["name"], "orders");
+    assert_eq!(streams[1]["primaryKey"], json!([["id"]]));
+}
+
+#[tokio::test]
+async fn where_the_config_api_may_be_asked_connectors_check_their_configuration_first() {
+    let stand_in = StandIn::start();
+    let with = json!({"api": {"config": true}});
+    let instance = Instance::with(&stand_in, with, Limits { retries: 0, ..Limits::default() }).await;
+    assert_eq!(findings(&instance, "airbyte_source", &file_source("a")).await, []);
+    assert_eq!(findings(&instance, "airbyte_destination", &destination("a")).await, []);
+    let mut wrong = destination("a");
+    wrong["configuration"] =
+        json!({"host": "h", "role": "R", "warehouse": "W", "databse": "D", "schema": "S", "username": "U"});
+    let told = findings(&instance, "airbyte_destination", &wrong).await;
+    let shown: Vec<String> = told.iter().map(|it| format!("{}: {}", it.path.as_ref().unwrap(), it.message)).collect();
+    assert_eq!(
+        shown,
+        [
+            "configuration: the connector needs `database`",
+            "configuration.databse: the connector knows no `databse`; did you mean `database`?"
+        ]
+    );
+    let mut unreachable = file_source("a");
+    unreachable["configuration"]["url"] = "https://host.invalid/a.csv".into();
+    let told = findings(&instance, "airbyte_source", &unreachable).await;
+    assert!(told[0].message.contains("State code: 08001"), "{told:?}");
+    let schema = attributes(json!({"kind": "source", "name": "file", "specification": true}));
+    let definition = instance.session.lookup("airbyte_definition", &schema).await.unwrap();
+    assert!(definition["specification"].to_json()["required"].is_array());
+    assert!(stand_in.take_writes().is_empty());
+    // Without it nobody is asked.
+    let plain = Instance::of(&stand_in).await;
+    let _ = stand_in.take_seen();
+    assert_eq!(findings(&plain, "airbyte_source", &unreachable).await, []);
+    assert_eq!(stand_in.take_seen().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_instance_says_what_to_write() {
+    let stand_in = StandIn::start();
+    for (more, said) in [
+        (json!({"url": "ftp://x"}), "is not where Airbyte is"),
+        (json!({"url": "https://me:hunter2@x"}), "has a user in it"),
+        (json!({"clientId": "x"}), "both say how to sign in"),
+        (json!({"token": null, "clientId": "x"}), "needs `clientSecret`"),
+        (json!({"token": null, "username": "x"}), "needs `password`"),
+        (json!({"timeout": 0}), "no time to wait"),
+    ] {
+        let error = AirbyteProvider::new().connect(&settings(&stand_in, more.clone())).await.err().unwrap();
+        assert!(error.message.contains(said) && !error.message.contains("hunter2"), "{more}: {error}");
+    }
+    let nowhere = AirbyteProvider::new().connect(&settings(&stand_in, json!({"url": null}))).await.unwrap();
+    let error = nowhere.lookup("airbyte_workspace", &attributes(json!({}))).await.unwrap_err();
+    assert!(error.solutions[0].contains("`url`"), "{error:?}");
+}

@@ -1,0 +1,145 @@
+use crate::harness::{Instance, connected, destination, file_source};
+use serde_json::json;
+use std::time::Duration;
+use terrace_provider::{ErrorKind, Found};
+use terrace_test_airbyte::{StandIn, WORKSPACE};
+
+const SOURCE: &str = "airbyte_source";
+const DESTINATION: &str = "airbyte_destination";
+const CONNECTION: &str = "airbyte_connection";
+
+#[tokio::test]
+async fn two_of_one_name_are_told_with_their_ids_and_never_become_three() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let config = file_source("twice");
+    let body = json!({"name": "twice", "workspaceId": WORKSPACE, "configuration": {
+        "sourceType": "file", "dataset_name": "a", "format": "csv", "url": "u", "provider": {"storage": "HTTPS"}}});
+    let ids = [stand_in.make(true, &body), stand_in.make(true, &body)];
+    for error in [
+        instance.create(SOURCE, config.clone()).await.unwrap_err(),
+        instance.find(SOURCE, &config, None).await.unwrap_err(),
+        instance.find(SOURCE, &config, Some(Duration::from_secs(60))).await.unwrap_err(),
+    ] {
+        assert!(ids.iter().all(|id| error.message.contains(id.as_str())), "{error}");
+        assert!(error.solutions[0].contains("rename or delete one of them"), "{error:?}");
+    }
+    assert_eq!(stand_in.inventory().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_not_taken_and_can_be_imported() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(SOURCE, file_source("places")).await.unwrap();
+    let error = instance.create(SOURCE, file_source("places")).await.unwrap_err();
+    let ErrorKind::AlreadyExists { import_id: Some(id) } = &error.kind else { panic!("{error:?}") };
+    assert_eq!(Some(id.as_str()), made.text("id"));
+    let imported = instance.session.import(instance.ty(SOURCE), id).await.unwrap().unwrap();
+    assert_eq!(imported.identity, made.identity);
+    assert_eq!(
+        imported.attributes["configuration"].to_json()["provider"],
+        json!({"storage": "HTTPS", "user_agent": false})
+    );
+    for wrong in ["", "x", "a/b/c", "/x", &format!("{WORKSPACE}/")] {
+        let error = instance.session.import(instance.ty(SOURCE), wrong).await.unwrap_err();
+        assert!(error.solutions[0].contains("<workspaceId>/<sourceId>"), "{error:?}");
+    }
+    let (_, own) = id.split_once('/').unwrap();
+    let elsewhere = instance.session.import(instance.ty(SOURCE), &format!("elsewhere/{own}")).await.unwrap();
+    assert_eq!(elsewhere, None);
+}
+
+#[tokio::test]
+async fn another_name_renames_in_place_unless_somebody_has_it() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(SOURCE, file_source("places")).await.unwrap();
+    let renamed = instance.update(SOURCE, &made, file_source("towns")).await.unwrap();
+    assert_eq!(renamed.text("sourceId"), made.text("sourceId"));
+    assert_eq!(renamed.identity["name"], "towns".into());
+    instance.assert_settled(SOURCE, &renamed, &file_source("towns")).await;
+    instance.create(SOURCE, file_source("taken")).await.unwrap();
+    let error = instance.update(SOURCE, &renamed, file_source("taken")).await.unwrap_err();
+    assert!(error.message.contains("another source is called `taken`"), "{error}");
+    assert_eq!(stand_in.inventory(), ["source taken", "source towns"]);
+}
+
+#[tokio::test]
+async fn what_was_made_anew_under_its_name_is_seen_and_not_deleted() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(DESTINATION, destination("lake")).await.unwrap();
+    stand_in.remove(made.text("destinationId").unwrap());
+    assert!(instance.read(DESTINATION, &made).await.unwrap().is_none());
+    let again = instance.create(DESTINATION, destination("lake")).await.unwrap();
+    let read = instance.read(DESTINATION, &made).await.unwrap().unwrap();
+    assert_eq!(read.text("destinationId"), again.text("destinationId"));
+    // It is no change of any attribute that is configured, and yet not nothing.
+    let plan = instance.plan(DESTINATION, Some(&read), &destination("lake")).await.unwrap();
+    assert!(plan.planned["createdAt"].is_unknown());
+    // Who deletes what was on record does not delete what somebody made since.
+    instance.delete(DESTINATION, &read).await.unwrap();
+    assert_eq!(stand_in.inventory(), ["destination lake"]);
+    let recorded = instance.update(DESTINATION, &read, destination("lake")).await.unwrap();
+    instance.assert_settled(DESTINATION, &recorded, &destination("lake")).await;
+    instance.delete(DESTINATION, &recorded).await.unwrap();
+    assert_eq!(stand_in.inventory(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn what_was_there_before_a_lost_call_is_a_strangers() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let config = file_source("places");
+    let found = instance.find(SOURCE, &config, Some(Duration::from_secs(1))).await.unwrap();
+    assert_eq!(found, Found::Absent);
+    instance.create(SOURCE, config.clone()).await.unwrap();
+    let found = instance.find(SOURCE, &config, Some(Duration::from_secs(30))).await.unwrap();
+    assert!(matches!(found, Found::Ours(_)), "{found:?}");
+    stand_in.age("places", 3600);
+    let found = instance.find(SOURCE, &config, Some(Duration::from_secs(30))).await.unwrap();
+    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_a_foreign_connection_uses_is_not_deleted() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let source = instance.create(SOURCE, file_source("places")).await.unwrap();
+    let (_, sink) = connected(&stand_in);
+    let foreign =
+        stand_in.connect(&json!({"name": "theirs", "sourceId": source.text("sourceId"), "destinationId": sink}));
+    let error = instance.delete(SOURCE, &source).await.unwrap_err();
+    assert!(error.message.contains("`theirs`") && error.message.contains(&foreign), "{error}");
+    assert_eq!(stand_in.connection(&foreign)["status"], "active");
+    stand_in.remove(&foreign);
+    instance.delete(SOURCE, &source).await.unwrap();
+    instance.delete(SOURCE, &source).await.unwrap();
+}
+
+/// Names as people write them: created, found by name, renamed and deleted.
+#[tokio::test]
+async fn every_name_comes_back_as_it_was() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let mut names: Vec<String> =
+        ["a b", "a/b", "..", "%2e", "ä→ö", "\"quoted\"", "x'; --", "a\nb", " lead", "🙂"].map(str::to_owned).into();
+    names.extend([1, 63, 64, 128, 255].map(|length| "n".repeat(length)));
+    for name in names {
+        let made = instance.create(SOURCE, file_source(&name)).await.unwrap();
+        let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
+        assert_eq!(read.identity["name"], name.as_str().into());
+        let found = instance.find(SOURCE, &file_source(&name), None).await.unwrap();
+        assert!(matches!(found, Found::Strangers(_)), "{name}");
+        let renamed = instance.update(SOURCE, &made, file_source(&format!("{name}2"))).await.unwrap();
+        instance.delete(SOURCE, &renamed).await.unwrap();
+    }
+    for name in ["", "  "] {
+        let error = instance.plan(SOURCE, None, &file_source(name)).await.unwrap_err();
+        assert!(error.message.contains("`name` is empty"), "{error}");
+    }
+    let connection = json!({"workspaceId": WORKSPACE, "name": "", "sourceId": "s", "destinationId": "d"});
+    assert!(instance.plan(CONNECTION, None, &connection).await.is_err());
+    assert_eq!(stand_in.inventory(), [] as [&str; 0]);
+}
