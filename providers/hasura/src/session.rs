@@ -354,9 +354,12 @@ impl Session for HasuraSession {
                 None => Found::Absent,
             });
         }
-        let seen = self.observe(&target, Some(&attempt.planned), &private, is_lost).await?;
+        // Of a call that was to delete nothing is planned.
+        let recorded = attempt.prior.as_ref().filter(|_| attempt.planned.is_empty());
+        let like = recorded.map_or(&attempt.planned, |prior| &prior.attributes);
+        let seen = self.observe(&target, Some(like), &private, is_lost).await?;
         let Some(seen) = seen else { return Ok(Found::Absent) };
-        let observed = target.observed(seen.attributes, &attempt.planned, seen.private);
+        let observed = target.observed(seen.attributes, like, seen.private);
         Ok(match (is_lost, &attempt.prior) {
             (true, Some(_)) => Found::Ours(observed),
             // Nothing has a mark. What is just as it was to be says the same, whoever made it.

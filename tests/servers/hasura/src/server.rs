@@ -98,11 +98,18 @@ impl StandIn {
     /// When it is refused.
     #[track_caller]
     pub fn metadata(&self, request: &Json) -> Json {
-        self.state.carry_out(request).unwrap_or_else(|why| panic!("{}", why.body()))
+        self.try_metadata(request).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The same, where it may be refused.
+    ///
+    /// # Errors
+    /// What is answered then.
+    pub fn try_metadata(&self, request: &Json) -> Result<Json, Json> {
+        self.state.carry_out(request).map_err(|why| why.body())
     }
 
     /// Asks the role mapper behind everybody's back.
-    #[must_use]
     pub fn mapper(&self, method: &str, path: &[&str], body: &Json) -> (u16, Json) {
         let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
         self.state.roles().answer(method, &path, body)
