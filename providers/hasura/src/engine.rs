@@ -15,6 +15,7 @@ use reqwest::header::HeaderName;
 use secrecy::SecretString;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use terrace_provider::http::{Api, Auth, Client, Failure, Purpose, Reply, Request, Said, Vendor, Within};
 use terrace_provider::{ErrorKind, Path, ProviderError};
@@ -51,12 +52,19 @@ fn said(reply: &Reply) -> Said {
     Said { code, message: text("error"), kind, problems: internal.into_iter().collect(), solutions }
 }
 
+/// How often metadata is asked for that is older than what was told before.
+const ASKS_FOR_NEWER: u32 = 5;
+/// The pause before it is; each is longer than the one before.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// One Hasura.
 #[derive(Debug)]
 pub(crate) struct Engine {
     api: Api,
     /// The last export and when it was asked for, held by whoever asks: who comes meanwhile waits and gets the same.
     latest: Mutex<Option<(Instant, Arc<Export>)>>,
+    /// The newest version that was told of: an instance of Hasura that tells of an older one does not know all yet.
+    newest: AtomicI64,
     /// Changes go one after the other: each names the version before it.
     changing: Mutex<()>,
     answers: Duration,
@@ -68,7 +76,7 @@ impl Engine {
         let secret = config.secret.clone().map(|it| (HeaderName::from_static("x-hasura-admin-secret"), it));
         let auth = secret.map_or(Auth::None, |secret| Auth::Headers(vec![secret]));
         let api = client.api(config.base.clone(), auth, VENDOR, secrets);
-        Self { api, latest: Mutex::new(None), changing: Mutex::new(()), answers }
+        Self { api, latest: Mutex::new(None), newest: AtomicI64::new(0), changing: Mutex::new(()), answers }
     }
 
     /// Where queries go.
@@ -114,20 +122,34 @@ impl Engine {
         within: &Within,
     ) -> Result<Arc<Export>, ProviderError> {
         **latest = None;
-        let at = Instant::now();
+        let mut asked = 0;
+        loop {
+            let at = Instant::now();
+            let export = Arc::new(self.ask_once(within).await?);
+            let newest = self.newest.load(Ordering::Relaxed);
+            if export.version < newest && asked < ASKS_FOR_NEWER {
+                asked += 1;
+                tokio::time::sleep(PAUSE * asked).await;
+                continue;
+            }
+            // Older for so long, it was put back.
+            self.newest.store(export.version, Ordering::Relaxed);
+            **latest = Some((at, Arc::clone(&export)));
+            return Ok(export);
+        }
+    }
+
+    async fn ask_once(&self, within: &Within) -> Result<Export, ProviderError> {
         let purpose = Purpose::look("tell its metadata");
         let told = |failure: &Failure| self.api.error(failure, &purpose);
         let request = Self::request(json!({"type": "export_metadata", "version": 2, "args": {}})).reads();
         let reply = self.api.send(&request, within).await.map_err(|failure| not_v2(told(&failure), &failure))?;
         let body = reply.json().map_err(|failure| told(&failure))?;
-        let export = serde_json::from_value(body).map_err(|error| {
+        serde_json::from_value(body).map_err(|error| {
             // What it says of values may be a secret.
             let message = format!("Hasura tells its metadata in a form that is not known (line {})", error.line());
             ProviderError::new(ErrorKind::Failed, message).solution("Hasura v2 is needed, from 2.10 on")
-        })?;
-        let export = Arc::new(export);
-        **latest = Some((at, Arc::clone(&export)));
-        Ok(export)
+        })
     }
 
     /// Asks something else that changes nothing.

@@ -112,9 +112,12 @@ fn source() -> ResourceType {
         ),
         text("password", "The password of `connection`; SNOWFLAKE_PASSWORD where it is not said.").write_only(),
         vendor("customization", "How names of its root fields and types are made, in Hasura's own words."),
-        text("fingerprint", "Tells whether Hasura reaches the database as it was told, secrets included.")
-            .computed()
-            .sensitive(),
+        Attribute::new(
+            "isAsConfigured",
+            AttributeType::Bool,
+            "Hasura reaches the database as is said here, secrets included: a plan compares them.",
+        )
+        .computed(),
         text("endpoint", "Where queries go.").stable(),
         id(),
     ];

@@ -3,8 +3,8 @@
 use crate::config::{Config, SnowflakeDefaults, Variables, unconfigured, without_mapper};
 use crate::engine::Engine;
 use crate::export::Export;
-use crate::fingerprint::Kept;
 use crate::mapper::{Mapper, Told};
+use crate::private::Kept;
 use crate::resources::source::Desired;
 use crate::resources::{Kind, Target, binding, check_names, permission, role, source, table};
 use async_trait::async_trait;
@@ -80,17 +80,16 @@ impl HasuraSession {
             Kind::Source => match export.source(&target.part("name")) {
                 None => None,
                 Some(source) => {
-                    let mut kept = Kept::of(private);
-                    if kept.salt.is_empty() {
-                        let desired = Desired::of(&planned, &self.defaults).ok().flatten();
-                        let secrets = desired.map_or_else(|| source::secrets_of(source), |desired| desired.secrets);
-                        kept = Kept::salted(secrets)?;
-                    }
-                    let mut attributes = source::present(source, like, &kept, &self.defaults);
-                    attributes.insert("endpoint".to_owned(), self.engine()?.endpoint().into());
                     let desired = Desired::of(&planned, &self.defaults).ok().flatten();
-                    let is_as_planned = desired.is_some_and(|desired| source::is_as(source, &desired, &planned));
-                    Some(Seen { attributes, private: kept.to_private(), is_as_planned })
+                    let is_as_planned =
+                        desired.as_ref().is_some_and(|desired| source::is_as(source, desired, &planned));
+                    let of_plan = || desired.map_or_else(|| source::secrets_of(source), |desired| desired.secrets);
+                    let secrets = Kept::of(private).secrets.unwrap_or_else(of_plan);
+                    let mut attributes = source::present(source, like, &secrets, &self.defaults);
+                    attributes.insert("endpoint".to_owned(), self.engine()?.endpoint().into());
+                    // Who reads knows no secrets to compare: that is for the plan.
+                    attributes.insert("isAsConfigured".to_owned(), true.into());
+                    Some(Seen { attributes, private: Kept::with(secrets).to_private(), is_as_planned })
                 }
             },
             Kind::Table => export.table(&target.part("source"), &target.table()).map(|table| {
@@ -135,7 +134,7 @@ impl HasuraSession {
                 Told::Members(members) if members.is_nobody() && !binding::is_as(&members, &planned) => None,
                 Told::Members(members) if members.is_nobody() && like.is_none() => None,
                 Told::Members(members) => {
-                    Some(seen(binding::present(&members, like), binding::is_as(&members, &planned)))
+                    Some(seen(binding::present(&members, like), binding::may_be_of(&members, &planned)))
                 }
             }),
             _ => {
@@ -144,6 +143,14 @@ impl HasuraSession {
                 self.seen_in(&export, target, like, private)
             }
         }
+    }
+
+    /// Whether Hasura reaches a database as is wanted; one that cannot be asked says nothing against it.
+    async fn is_as_configured(&self, planned: &Attributes, desired: &Desired) -> bool {
+        let Some(engine) = &self.engine else { return true };
+        let Ok(export) = engine.export().await else { return true };
+        let name = planned.get("name").and_then(Value::as_str).unwrap_or_default();
+        export.source(name).is_none_or(|source| source::is_as(source, desired, planned))
     }
 
     /// The object after a call that made or changed it.
@@ -258,10 +265,10 @@ impl Session for HasuraSession {
             if let Some(engine) = &self.engine {
                 values.insert("endpoint".to_owned(), engine.endpoint().into());
             }
-            let is_kept = !change.must_replace && planned.replace_paths.is_empty();
-            let kept = change.prior.map(|prior| Kept::of(&prior.private)).filter(|kept| is_kept && !kept.salt.is_empty());
-            if let (Some(kept), Some(desired)) = (kept, Desired::of(values, &self.defaults)?) {
-                values.insert("fingerprint".to_owned(), source::fingerprint(&desired, &kept));
+            let is_kept = change.prior.is_some() && !change.must_replace && planned.replace_paths.is_empty();
+            if let (true, Some(desired)) = (is_kept, Desired::of(values, &self.defaults)?) {
+                let is_as_configured = self.is_as_configured(values, &desired).await;
+                values.insert("isAsConfigured".to_owned(), if is_as_configured { true.into() } else { Value::Unknown });
             }
         }
         Ok(planned)
@@ -274,7 +281,7 @@ impl Session for HasuraSession {
             Kind::Source => {
                 let desired = Desired::known(attributes, &self.defaults)?;
                 let export = source::create(self.engine()?, &target, call, attributes, &desired).await?;
-                self.done(&export, &target, attributes, &Kept::salted(desired.secrets)?.to_private())
+                self.done(&export, &target, attributes, &Kept::with(desired.secrets).to_private())
             }
             Kind::Table => {
                 let export = table::create(self.engine()?, &target, call, attributes).await?;
@@ -308,8 +315,7 @@ impl Session for HasuraSession {
             Kind::Source => {
                 let desired = Desired::known(attributes, &self.defaults)?;
                 let export = source::update(self.engine()?, &target, call, before, attributes, &desired).await?;
-                let kept = Kept { secrets: desired.secrets, ..Kept::of(&prior.private) };
-                self.done(&export, &target, attributes, &kept.to_private())
+                self.done(&export, &target, attributes, &Kept::with(desired.secrets).to_private())
             }
             Kind::Table => {
                 let export = table::update(self.engine()?, &target, call, before, attributes).await?;

@@ -56,7 +56,7 @@ fn metadata_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
             stand_in,
             (SOURCE, "shop"),
             [postgres("pg_shop"), changed(postgres("pg_shop"), json!({"configuration": other_pool})), postgres("pg_two")],
-            json!({"type": "pg_update_source", "args": {"name": "pg_shop", "configuration": {"connection_info": {"database_url": "postgres://u:other@db:5432/shop", "pool_settings": {"max_connections": 5}}}}}),
+            json!({"type": "pg_update_source", "args": {"name": "pg_shop", "configuration": {"connection_info": {"database_url": "postgres://u:other@db:5432/shop", "pool_settings": {"max_connections": 6}}}}}),
             json!({"type": "pg_drop_source", "args": {"name": "pg_shop"}}),
         ),
         fixture(

@@ -4,17 +4,13 @@ use super::Engine;
 use crate::export::Export;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use terrace_provider::http::{Failure, Purpose, Within};
 use terrace_provider::{Call, ErrorKind, Path, ProviderError};
 
 /// How often a change is decided anew because somebody else changed the metadata first.
 const AGAIN: u32 = 5;
-/// How often metadata is asked for that is older than a change of ours.
-const ASKS_FOR_NEWER: u32 = 5;
-/// The pause before it is.
-const PAUSE: Duration = Duration::from_millis(100);
-
 /// What there is to be done, on what there is.
 pub(crate) enum Decision {
     /// Nothing: it is so already.
@@ -169,21 +165,15 @@ impl Engine {
         })
     }
 
-    /// What there is after a change of a version: another instance of Hasura may not know of it yet.
+    /// What there is after a change of a version.
     async fn newer_than(&self, version: i64, within: &Within) -> Result<Arc<Export>, ProviderError> {
-        let mut asked = 0;
-        loop {
-            let export = self.exported(Duration::ZERO, within).await.map_err(|error| open(error, true))?;
-            if export.version > version {
-                return Ok(export);
-            }
-            asked += 1;
-            if asked > ASKS_FOR_NEWER {
-                let message = format!("Hasura does not tell of its version {}, which it made", version.saturating_add(1));
-                return Err(ProviderError::new(ErrorKind::Ambiguous, message));
-            }
-            tokio::time::sleep(PAUSE * asked).await;
+        self.newest.fetch_max(version.saturating_add(1), Ordering::Relaxed);
+        let export = self.exported(Duration::ZERO, within).await.map_err(|error| open(error, true))?;
+        if export.version > version {
+            return Ok(export);
         }
+        let message = format!("Hasura does not tell of its version {}, which it made", version.saturating_add(1));
+        Err(ProviderError::new(ErrorKind::Ambiguous, message))
     }
 }
 

@@ -49,6 +49,12 @@ pub(crate) fn is_as(members: &Members, planned: &Attributes) -> bool {
     sorted(members) == sorted(&wanted(planned))
 }
 
+/// Whether these may be what is left of a call that was to write who is wanted: the users are written first.
+pub(crate) fn may_be_of(members: &Members, planned: &Attributes) -> bool {
+    let half = Members { groups: wanted(planned).groups, ..members.clone() };
+    is_as(members, planned) || (members.groups.is_empty() && is_as(&half, planned))
+}
+
 pub(crate) async fn create(mapper: &Mapper, target: &Target, call: &Call, planned: &Attributes) -> Result<(), ProviderError> {
     let id = target.part("roleId");
     match mapper.members(&id).await? {

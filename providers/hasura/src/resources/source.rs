@@ -11,7 +11,6 @@ use crate::attributes::{is_given, json, without_nulls};
 use crate::config::SnowflakeDefaults;
 use crate::engine::{Change, Decision, Engine};
 use crate::export::{Export, Source, prefix_of};
-use crate::fingerprint::Kept;
 use configuration::{canonical, overlay, projected};
 use serde_json::{Value as Json, json};
 use terrace_provider::{Attributes, Call, Path, ProviderError, Value};
@@ -46,7 +45,7 @@ pub(crate) fn check(attributes: &Attributes, defaults: &SnowflakeDefaults) -> Re
 pub(crate) fn present(
     source: &Source,
     like: Option<&Attributes>,
-    kept: &Kept,
+    secrets: &[Vec<String>],
     defaults: &SnowflakeDefaults,
 ) -> Attributes {
     let mut seen = Attributes::default();
@@ -56,23 +55,19 @@ pub(crate) fn present(
         Some(like) => is_given(like, "connection"),
         None => desired::connection_of(&full, None, defaults).is_some(),
     };
-    let shape;
     if is_connection {
-        shape = desired::connection_shape();
         if let Some(connection) = desired::connection_of(&full, like, defaults) {
             seen.insert("connection".to_owned(), Value::Map(connection));
         }
     } else {
         let given = like.and_then(|like| json(like, "configuration"));
-        shape = given.as_ref().map(|given| configuration::with_paths(canonical(given), &kept.secrets));
-        let shown = configuration::without_paths(&shape.as_ref().map_or_else(|| full.clone(), |it| projected(&full, it)), &kept.secrets);
+        // What others said besides is theirs, what is secret nobody's to see.
+        let managed = given.as_ref().map_or_else(|| full.clone(), |given| projected(&full, &canonical(given)));
+        let shown = configuration::without_paths(&managed, secrets);
         let is_same = given.as_ref().is_some_and(|given| without_nulls(&canonical(given)) == without_nulls(&shown));
         let shown = if is_same { given.unwrap_or(shown) } else { shown };
         seen.insert("configuration".to_owned(), Value::from(shown));
     }
-    let whole = shape.map_or_else(|| full.clone(), |shape| projected(&full, &shape));
-    let fingerprint = Value::from(kept.fingerprint(&without_nulls(&whole)));
-    seen.insert("fingerprint".to_owned(), Value::sensitive(fingerprint));
     let wanted = like.and_then(|like| json(like, "customization"));
     let customization = match (&wanted, like) {
         (Some(wanted), _) => Some(projected(&source.customization, wanted)),
@@ -90,11 +85,6 @@ pub(crate) fn present(
 /// What is secret of a source that nobody said anything of: what looks so.
 pub(crate) fn secrets_of(source: &Source) -> Vec<Vec<String>> {
     configuration::likely_secrets(&canonical(&source.configuration))
-}
-
-/// The fingerprint of what is wanted.
-pub(crate) fn fingerprint(desired: &Desired, kept: &Kept) -> Value {
-    Value::sensitive(kept.fingerprint(&without_nulls(&desired.full)).into())
 }
 
 /// Whether a source is reached as is wanted, secrets included, and called so.

@@ -1,6 +1,6 @@
 //! Configurations of sources in Hasura's own words: what of them is compared, shown and replaced.
 
-use serde_json::{Map as JsonMap, Value as Json};
+use serde_json::Value as Json;
 
 /// Where a secret is likely to stand: keys that hold any of these.
 const LIKELY: [&str; 8] = ["url", "password", "secret", "token", "private_key", "service_account", "credential", "passphrase"];
@@ -85,24 +85,6 @@ pub(crate) fn without_paths(json: &Json, paths: &[Vec<String>]) -> Json {
     Json::Object(kept.collect())
 }
 
-/// A shape with places for the values at some paths.
-pub(crate) fn with_paths(mut shape: Json, paths: &[Vec<String>]) -> Json {
-    for path in paths {
-        add(&mut shape, path);
-    }
-    shape
-}
-
-fn add(shape: &mut Json, path: &[String]) {
-    let Some((first, rest)) = path.split_first() else { return };
-    if !shape.is_object() {
-        *shape = Json::Object(JsonMap::new());
-    }
-    if let Json::Object(entries) = shape {
-        add(entries.entry(first.clone()).or_insert(Json::Null), rest);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +117,5 @@ mod tests {
         assert_eq!(secrets, [["connection_info", "database_url"].map(str::to_owned)]);
         let shown = json!({"connection_info": {"isolation": "x"}, "n": {"url": {"from_env": "V"}}});
         assert_eq!(without_paths(&full, &secrets), shown);
-        assert_eq!(projected(&full, &with_paths(json!({}), &secrets)), json!({"connection_info": {"database_url": "postgres://u:p@h/d"}}));
     }
 }
