@@ -153,6 +153,13 @@ impl HasuraSession {
         export.source(name).is_none_or(|source| source::is_as(source, desired, planned))
     }
 
+    /// Whether any permission names a role.
+    async fn is_in_use(&self, role: &str) -> Result<bool, ProviderError> {
+        let export = self.engine()?.export().await?;
+        let tables = export.sources().iter().flat_map(|source| &source.tables);
+        Ok(tables.flat_map(|table| &table.select_permissions).any(|permission| permission.role == role))
+    }
+
     /// The object after a call that made or changed it.
     fn done(
         &self,
@@ -365,7 +372,15 @@ impl Session for HasuraSession {
         let like = recorded.map_or(&attempt.planned, |prior| &prior.attributes);
         let seen = self.observe(&target, Some(like), &private, is_lost).await?;
         let Some(seen) = seen else { return Ok(Found::Absent) };
-        let observed = target.observed(seen.attributes, like, seen.private);
+        let mut observed = target.observed(seen.attributes, like, seen.private);
+        if target.kind == Kind::Role && !is_lost && !observed.attributes.contains_key("rootFields") {
+            // Its root fields cannot be read. One that permissions name is in use, and was written by who made those; one that
+            // is left over from something that went has none any more.
+            let fields = attempt.planned.get("rootFields").filter(|_| attempt.prior.is_none());
+            if let (Some(fields), true) = (fields, self.is_in_use(&target.part("roleId")).await?) {
+                observed.attributes.insert("rootFields".to_owned(), fields.clone());
+            }
+        }
         Ok(match (is_lost, &attempt.prior) {
             (true, Some(_)) => Found::Ours(observed),
             // Nothing has a mark. What is just as it was to be says the same, whoever made it.

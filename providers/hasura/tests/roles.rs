@@ -1,4 +1,5 @@
-use crate::harness::{BINDING, Instance, ROLE, path_of, role, settings, stand_in};
+use crate::harness::{BINDING, Instance, PERMISSION, ROLE, SOURCE, TABLE, path_of, permission, role, settings, source};
+use crate::harness::{stand_in, table};
 use serde_json::{Value as Json, json};
 use terrace_provider::{ErrorKind, Found, Severity};
 use terrace_test_hasura::{Fault, Mapper, StandIn};
@@ -56,6 +57,19 @@ async fn a_role_that_cannot_be_removed_lets_nobody_in_and_comes_back_whole() {
     let again = instance.create(ROLE, &role("r")).await.unwrap();
     assert!(about(&stand_in).contains(&r#"role r urn:dmb:cmp:sales:r {"r_select"}"#.to_owned()));
     instance.assert_settled(ROLE, &again, &role("r")).await;
+}
+
+#[tokio::test]
+async fn a_role_that_permissions_name_is_taken_over_as_it_is() {
+    let stand_in = stand_in(Mapper::Old);
+    let instance = Instance::of(&stand_in).await;
+    instance.create(ROLE, &role("r")).await.unwrap();
+    instance.create(SOURCE, &source("s")).await.unwrap();
+    instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
+    instance.create(PERMISSION, &permission("s", "ORDERS", "r")).await.unwrap();
+    let Found::Strangers(observed) = instance.find(ROLE, &role("r"), None, false).await.unwrap() else { panic!() };
+    let row = crate::harness::recorded(instance.ty(ROLE), &crate::harness::attributes(json!({})), observed);
+    assert_eq!(instance.changes(ROLE, &row, &role("r")).await, [] as [String; 0]);
 }
 
 #[tokio::test]
