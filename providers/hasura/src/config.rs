@@ -82,7 +82,13 @@ impl Given<'_> {
         said.map(str::to_owned).or_else(variable)
     }
 
-    fn seconds(&self, within: Option<&Attributes>, at: Path, variable: &str, usual: u64) -> Result<Duration, ProviderError> {
+    fn seconds(
+        &self,
+        within: Option<&Attributes>,
+        at: Path,
+        variable: &str,
+        usual: u64,
+    ) -> Result<Duration, ProviderError> {
         let said = match within.and_then(|it| it.get("timeout")).map(Value::exposed) {
             Some(Value::Int(seconds)) => Some(seconds.to_string()),
             _ => self.variables.and_then(|it| it.get(variable)).map(|text| text.expose_secret().to_owned()),
@@ -137,9 +143,8 @@ pub(crate) fn unconfigured(instance: &str) -> ProviderError {
         true => ", or set HASURA_URL and HASURA_ADMIN_SECRET",
         false => "",
     };
-    ProviderError::invalid(None, message).solution(format!(
-        "write `url` and `adminSecret` under `providers.{instance}` of the environment{variables}"
-    ))
+    ProviderError::invalid(None, message)
+        .solution(format!("write `url` and `adminSecret` under `providers.{instance}` of the environment{variables}"))
 }
 
 /// The error of calls to a role mapper that nothing says the place of.

@@ -41,7 +41,8 @@ impl Parts {
         let encoded = |text: &str| utf8_percent_encode(text, PLAIN).to_string();
         let known = PARAMETERS.iter().filter_map(|(name, parameter)| Some((*parameter, self.get(name)?)));
         let others = self.others.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let query: Vec<String> = known.chain(others).map(|(name, value)| encoded(name) + "=" + &encoded(value)).collect();
+        let query: Vec<String> =
+            known.chain(others).map(|(name, value)| encoded(name) + "=" + &encoded(value)).collect();
         format!("{BEGIN}{}/?{}", self.host, query.join("&"))
     }
 
@@ -76,10 +77,18 @@ mod tests {
 
     #[test]
     fn strings_are_those_of_existing_services() {
-        let known = [("user", "u"), ("password", "p/w&d"), ("role", "R"), ("warehouse", "WH"), ("database", "D"), ("schema", "S")];
+        let known = [
+            ("user", "u"),
+            ("password", "p/w&d"),
+            ("role", "R"),
+            ("warehouse", "WH"),
+            ("database", "D"),
+            ("schema", "S"),
+        ];
         let known = known.map(|(name, value)| (name, value.to_owned())).to_vec();
         let parts = Parts { host: "a.snowflakecomputing.com".to_owned(), known, others: Vec::new() };
-        let written = "jdbc:snowflake://a.snowflakecomputing.com/?user=u&password=p%2Fw%26d&role=R&warehouse=WH&db=D&schema=S";
+        let written =
+            "jdbc:snowflake://a.snowflakecomputing.com/?user=u&password=p%2Fw%26d&role=R&warehouse=WH&db=D&schema=S";
         assert_eq!(parts.written(), written);
         assert_eq!(Parts::read(written), Some(parts));
         assert_eq!(Parts::read("postgres://h/db"), None);

@@ -118,7 +118,13 @@ impl Mapper {
     }
 
     /// Says all that a role has.
-    pub(crate) async fn put_role(&self, id: &str, component: &str, fields: &[String], within: &Within) -> Result<(), ProviderError> {
+    pub(crate) async fn put_role(
+        &self,
+        id: &str,
+        component: &str,
+        fields: &[String],
+        within: &Within,
+    ) -> Result<(), ProviderError> {
         let body = json!({"role_id": id, "component_id": component, "graphql_root_field_names": fields});
         let request = Request::put("/v1/roles", &[]).json(body).idempotent();
         self.put(&request, &Purpose::to(format!("write the role `{id}`")), within).await

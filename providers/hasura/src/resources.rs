@@ -72,7 +72,9 @@ impl Target {
         let parts = parts.unwrap_or_default();
         let identity: Option<Map> = match (kind, parts.as_slice()) {
             (Kind::Source, [name]) => Some(Map::from_iter([("name".to_owned(), name.as_str().into())])),
-            (Kind::Role | Kind::RoleBinding, [role]) => Some(Map::from_iter([("roleId".to_owned(), role.as_str().into())])),
+            (Kind::Role | Kind::RoleBinding, [role]) => {
+                Some(Map::from_iter([("roleId".to_owned(), role.as_str().into())]))
+            }
             (Kind::Table, [source, table @ ..]) if !table.is_empty() => Some(named(source, table)),
             (Kind::SelectPermission, [source, table @ .., role]) if !table.is_empty() => {
                 let mut identity = named(source, table);
@@ -159,7 +161,9 @@ pub(crate) fn check_names(kind: Kind, attributes: &Attributes) -> Result<(), Pro
                 }
                 if parts.len() > 3 {
                     let message = format!("the name of a table has at most three parts, not {}", parts.len());
-                    return Err(ProviderError::invalid(Some(at), message).solution("write such as `[DB, SCHEMA, VIEW]`"));
+                    return Err(
+                        ProviderError::invalid(Some(at), message).solution("write such as `[DB, SCHEMA, VIEW]`")
+                    );
                 }
             }
             None if value.as_str().is_none_or(|text| text.trim().is_empty()) => return Err(empty(at)),

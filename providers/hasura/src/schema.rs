@@ -43,7 +43,11 @@ fn settings() -> Object {
             AttributeType::Int,
             "How many seconds one question may go unanswered; 60 where nothing is said (HASURA_TIMEOUT).",
         ),
-        Attribute::new("roleMapper", AttributeType::Object(mapper), "The service that tells Hasura who has which role."),
+        Attribute::new(
+            "roleMapper",
+            AttributeType::Object(mapper),
+            "The service that tells Hasura who has which role.",
+        ),
         text(
             "caFile",
             "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",

@@ -46,8 +46,7 @@ impl HasuraSession {
         let Some(config) = Config::read(settings, variables)? else {
             return Ok(Self { instance, engine: None, mapper: None, defaults });
         };
-        let options =
-            Options { ca_file: config.ca_file.clone(), timeout: config.timeout, ..Options::default() };
+        let options = Options { ca_file: config.ca_file.clone(), timeout: config.timeout, ..Options::default() };
         let client = Client::new(options)?;
         let secrets: Vec<SecretString> = defaults.get("password").map(SecretString::from).into_iter().collect();
         let engine = Engine::new(&client, &config, export_answers, secrets);
@@ -171,7 +170,10 @@ impl HasuraSession {
         let seen = self.seen_in(export, target, Some(planned), private)?;
         let seen = seen.ok_or_else(|| {
             // It is done, and gone again: somebody else's work.
-            ProviderError::new(ErrorKind::Ambiguous, format!("`{}` is not to be seen after it was made or changed", target.id()))
+            ProviderError::new(
+                ErrorKind::Ambiguous,
+                format!("`{}` is not to be seen after it was made or changed", target.id()),
+            )
         })?;
         let mut observed = target.observed(seen.attributes, planned, seen.private);
         if target.kind == Kind::Table {
@@ -227,7 +229,12 @@ fn finding(error: ProviderError) -> Finding {
         ErrorKind::InvalidInput { path } => {
             Finding { severity: Severity::Error, path, message: format!("{}{more}", error.message), hint }
         }
-        _ => Finding { severity: Severity::Warning, path: None, message: format!("not checked: {}", error.message), hint },
+        _ => Finding {
+            severity: Severity::Warning,
+            path: None,
+            message: format!("not checked: {}", error.message),
+            hint,
+        },
     }
 }
 
@@ -399,7 +406,9 @@ impl Session for HasuraSession {
         let kind = Kind::of(ty).ok()?;
         let is_asked = self.engine.is_some() && (self.mapper.is_some() || kind != Kind::RoleBinding);
         let is_known = ty.identity_of(planned).is_some()
-            && ["connection", "configuration", "rootFields"].iter().all(|it| !planned.get(*it).is_some_and(Value::has_unknown));
+            && ["connection", "configuration", "rootFields"]
+                .iter()
+                .all(|it| !planned.get(*it).is_some_and(Value::has_unknown));
         if !is_asked || !is_known || matches!(kind, Kind::SelectPermission | Kind::Role) {
             return None;
         }

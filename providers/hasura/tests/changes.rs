@@ -1,5 +1,7 @@
-use crate::harness::{Instance, PERMISSION, ROLE, SOURCE, TABLE, permission, provider, settings, source, stand_in, table};
 use crate::harness::role;
+use crate::harness::{
+    Instance, PERMISSION, ROLE, SOURCE, TABLE, permission, provider, settings, source, stand_in, table,
+};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use terrace_provider::{ErrorKind, Found};
@@ -19,7 +21,10 @@ async fn a_change_is_one_bulk_under_the_version_that_it_was_decided_by() {
     instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
     let seen = stand_in.take_seen();
     let lines: Vec<&str> = seen.iter().map(|it| it.line.as_str()).collect();
-    assert_eq!(lines, ["export_metadata", "bulk[snowflake_track_table]", "get_inconsistent_metadata", "export_metadata"]);
+    assert_eq!(
+        lines,
+        ["export_metadata", "bulk[snowflake_track_table]", "get_inconsistent_metadata", "export_metadata"]
+    );
     assert!(seen[1].body.contains("\"resource_version\":1"), "{}", seen[1].body);
 }
 
@@ -67,7 +72,9 @@ async fn a_lost_answer_is_asked_for_again_under_the_same_version_and_nothing_is_
         instance.assert_settled(TABLE, &made, &table("s", "ORDERS", "a_")).await;
         // Whether it works was looked at whichever answer told that it was done.
         assert!(stand_in.take_seen().iter().any(|it| it.line == "get_inconsistent_metadata"), "{fault:?}");
-        let version = stand_in.metadata(&json!({"type": "export_metadata", "version": 2, "args": {}}))["resource_version"].clone();
+        let version =
+            stand_in.metadata(&json!({"type": "export_metadata", "version": 2, "args": {}}))["resource_version"]
+                .clone();
         assert_eq!(version, 2, "{fault:?}");
     }
 }
@@ -144,7 +151,8 @@ async fn a_storm_of_refusals_is_waited_out_and_none_comes_early() {
     let seen = stand_in.take_seen();
     assert_eq!(seen.iter().filter(|it| it.status == 429).count(), 20);
     // Of each request that was refused the next one came no earlier than it was told to.
-    let mut by_request: std::collections::BTreeMap<(String, String), Vec<(Instant, u16)>> = std::collections::BTreeMap::new();
+    let mut by_request: std::collections::BTreeMap<(String, String), Vec<(Instant, u16)>> =
+        std::collections::BTreeMap::new();
     for it in &seen {
         by_request.entry((it.line.clone(), it.body.clone())).or_default().push((it.at, it.status));
     }

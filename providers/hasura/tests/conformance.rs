@@ -55,7 +55,11 @@ fn metadata_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
         fixture(
             stand_in,
             (SOURCE, "shop"),
-            [postgres("pg_shop"), changed(postgres("pg_shop"), json!({"configuration": other_pool})), postgres("pg_two")],
+            [
+                postgres("pg_shop"),
+                changed(postgres("pg_shop"), json!({"configuration": other_pool})),
+                postgres("pg_two"),
+            ],
             json!({"type": "pg_update_source", "args": {"name": "pg_shop", "configuration": {"connection_info": {"database_url": "postgres://u:other@db:5432/shop", "pool_settings": {"max_connections": 6}}}}}),
             json!({"type": "pg_drop_source", "args": {"name": "pg_shop"}}),
         ),
@@ -64,7 +68,10 @@ fn metadata_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
             (TABLE, "t"),
             [
                 table("base", "ORDERS", "a_"),
-                changed(table("base", "ORDERS", "b_"), json!({"apolloFederation": false, "columnConfig": {"ID": {"custom_name": "id"}}})),
+                changed(
+                    table("base", "ORDERS", "b_"),
+                    json!({"apolloFederation": false, "columnConfig": {"ID": {"custom_name": "id"}}}),
+                ),
                 table("base", "ITEMS", "a_"),
             ],
             json!({"type": "snowflake_set_table_customization", "args": args(json!({"configuration": {"custom_name": "x"}}))}),
@@ -72,7 +79,8 @@ fn metadata_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
         ),
         {
             let prepared = Arc::clone(stand_in);
-            prepared.metadata(&json!({"type": "snowflake_track_table", "args": {"source": "base", "table": ["RETURNS"]}}));
+            prepared
+                .metadata(&json!({"type": "snowflake_track_table", "args": {"source": "base", "table": ["RETURNS"]}}));
             let of = |role: &str| permission("base", "RETURNS", role);
             let in_returns = |mut request: Json| {
                 request["args"]["table"] = json!(["RETURNS"]);
@@ -83,7 +91,10 @@ fn metadata_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
                 (PERMISSION, "readers"),
                 [
                     of("readers"),
-                    changed(of("readers"), json!({"columns": ["NAME", "ID"], "limit": 5, "filter": {"ID": {"_gt": 1}}, "allowAggregations": true})),
+                    changed(
+                        of("readers"),
+                        json!({"columns": ["NAME", "ID"], "limit": 5, "filter": {"ID": {"_gt": 1}}, "allowAggregations": true}),
+                    ),
                     of("others"),
                 ],
                 json!({"type": "bulk", "args": [in_returns(drop.clone()), in_returns(make)]}),
@@ -133,7 +144,9 @@ fn role_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
 async fn the_provider_shows_every_behaviour() {
     let stand_in = Arc::new(stand_in(Mapper::Extended));
     let url = "jdbc:snowflake://h/?user=u&password=p&db=SALES&schema=ORDERS_1";
-    stand_in.metadata(&json!({"type": "snowflake_add_source", "args": {"name": "base", "configuration": {"jdbc_url": url}}}));
+    stand_in.metadata(
+        &json!({"type": "snowflake_add_source", "args": {"name": "base", "configuration": {"jdbc_url": url}}}),
+    );
     let provider = provider();
     let mut suite = Suite::new(&provider, settings(&stand_in));
     for fixture in metadata_fixtures(&stand_in).into_iter().chain(role_fixtures(&stand_in)) {

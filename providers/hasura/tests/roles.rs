@@ -77,10 +77,9 @@ async fn a_role_mapper_that_tells_and_removes_is_asked_and_told_so() {
     let stand_in = stand_in(Mapper::Extended);
     stand_in.set_token("for the mapper");
     let mut settings = settings(&stand_in);
-    settings.values.insert(
-        "roleMapper".to_owned(),
-        json!({"url": stand_in.mapper_url(), "token": "for the mapper"}).into(),
-    );
+    settings
+        .values
+        .insert("roleMapper".to_owned(), json!({"url": stand_in.mapper_url(), "token": "for the mapper"}).into());
     let instance = Instance::with(crate::harness::provider(), &settings).await;
     let made = instance.create(ROLE, &role("r")).await.unwrap();
     let config = members(json!(["user:b", "user:a"]), json!([]));

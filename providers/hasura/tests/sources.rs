@@ -46,7 +46,9 @@ async fn another_password_is_seen_on_either_side_and_shown_on_none() {
     instance.assert_settled(SOURCE, &made, &other).await;
     // Somebody writes another one there.
     let url = "jdbc:snowflake://a1.snowflakecomputing.com/?user=HASURA&password=theirs&role=READER&warehouse=WH&db=SALES&schema=ORDERS_1";
-    stand_in.metadata(&json!({"type": "snowflake_update_source", "args": {"name": "s", "configuration": {"jdbc_url": url}}}));
+    stand_in.metadata(
+        &json!({"type": "snowflake_update_source", "args": {"name": "s", "configuration": {"jdbc_url": url}}}),
+    );
     let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
     assert_eq!(instance.changes(SOURCE, &read, &other).await, ["isAsConfigured"]);
     assert!(!shown(&read).contains("theirs"));
@@ -66,7 +68,8 @@ async fn what_others_said_of_a_source_stays() {
         "pool_settings": {"max_connections": 5, "retries": 9}}, "extensions_schema": "ext"});
     stand_in.metadata(&json!({"type": "pg_update_source", "args": {"name": "p", "configuration": theirs}}));
     instance.assert_settled(SOURCE, &made, &postgres("p")).await;
-    let wider = with(postgres("p"), "configuration", json!({"connection_info": {"pool_settings": {"idle_timeout": 3}}}));
+    let wider =
+        with(postgres("p"), "configuration", json!({"connection_info": {"pool_settings": {"idle_timeout": 3}}}));
     let changed = instance.update(SOURCE, &made, &wider).await.unwrap();
     instance.assert_settled(SOURCE, &changed, &wider).await;
     let line = stand_in.inventory().join("\n");
@@ -98,7 +101,10 @@ async fn variables_give_what_a_connection_does_not_say() {
     let instance = Instance::with(of(&variables), &unsaid).await;
     let config = json!({"name": "s", "kind": "snowflake", "connection": {"database": "SALES", "schema": "ORDERS_1"}});
     let made = instance.create(SOURCE, &config).await.unwrap();
-    assert!(stand_in.inventory()[0].contains("user=HASURA&password=top%20secret&role=READER&warehouse=WH&db=SALES&schema=ORDERS_1"));
+    assert!(
+        stand_in.inventory()[0]
+            .contains("user=HASURA&password=top%20secret&role=READER&warehouse=WH&db=SALES&schema=ORDERS_1")
+    );
     instance.assert_settled(SOURCE, &made, &config).await;
     // Another user of the variables is another connection.
     let mut others = variables;
@@ -113,7 +119,13 @@ async fn variables_give_what_a_connection_does_not_say() {
     let _ = stand_in.take_seen();
     let findings = without.findings(SOURCE, &config).await;
     assert_eq!(findings[0].message, "nothing says the host by which Hasura reaches Snowflake");
-    let error = without.create(SOURCE, &json!({"name": "t", "kind": "snowflake", "connection": {"host": "h", "user": "u", "database": "D"}})).await.unwrap_err();
+    let error = without
+        .create(
+            SOURCE,
+            &json!({"name": "t", "kind": "snowflake", "connection": {"host": "h", "user": "u", "database": "D"}}),
+        )
+        .await
+        .unwrap_err();
     assert_eq!(path_of(&error), "password");
     assert!(stand_in.take_seen().is_empty());
 }
@@ -151,7 +163,11 @@ async fn contradictions_are_refused_where_they_stand() {
     let stand_in = stand_in(Mapper::Old);
     let instance = Instance::of(&stand_in).await;
     let both = with(source("s"), "configuration", json!({"jdbc_url": "x"}));
-    let twice = with(postgres("p"), "secretConfiguration", json!({"connection_info": {"pool_settings": {"max_connections": 1}}}));
+    let twice = with(
+        postgres("p"),
+        "secretConfiguration",
+        json!({"connection_info": {"pool_settings": {"max_connections": 1}}}),
+    );
     let cases = [
         (both, "connection"),
         (json!({"name": "s", "kind": "snowflake"}), "(invalid_input)"),

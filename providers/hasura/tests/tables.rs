@@ -32,9 +32,13 @@ async fn a_table_is_changed_in_place_and_what_others_said_of_it_stays() {
     stand_in.metadata(&json!({"type": "snowflake_set_table_customization", "args": {"source": "s", "table": ["ORDERS"], "configuration": theirs}}));
     instance.assert_settled(TABLE, &made, &config).await;
     let _ = stand_in.take_seen();
-    let other = json!({"source": "s", "table": ["ORDERS"], "customName": "b_name", "rootFields": {"select": "b_select"}});
+    let other =
+        json!({"source": "s", "table": ["ORDERS"], "customName": "b_name", "rootFields": {"select": "b_select"}});
     let changed = instance.update(TABLE, &made, &other).await.unwrap();
-    assert_eq!(stand_in.take_writes(), ["bulk[snowflake_set_table_customization, snowflake_set_apollo_federation_config]"]);
+    assert_eq!(
+        stand_in.take_writes(),
+        ["bulk[snowflake_set_table_customization, snowflake_set_apollo_federation_config]"]
+    );
     instance.assert_settled(TABLE, &changed, &other).await;
     let expected = r#"table s.ORDERS {"custom_name":"b_name","custom_root_fields":{"select":"b_select","select_by_pk":"theirs"},"column_config":{"PRICE":{"comment":"theirs, too"}}} null"#;
     assert_eq!(line(&stand_in, "table"), expected);
@@ -45,15 +49,26 @@ async fn whatever_is_managed_of_a_table_is_seen_when_somebody_changes_it() {
     let (stand_in, instance) = prepared().await;
     let config = with(table("s", "ORDERS", "a_"), "columnConfig", json!({"ID": {"custom_name": "id"}}));
     let made = instance.create(TABLE, &config).await.unwrap();
-    let now = || json!({"custom_name": "a_name", "comment": "Access to the ORDERS table",
-        "custom_root_fields": {"select": "a_select", "select_aggregate": "a_aggregate"}, "column_config": {"ID": {"custom_name": "id"}}});
+    let now = || {
+        json!({"custom_name": "a_name", "comment": "Access to the ORDERS table",
+        "custom_root_fields": {"select": "a_select", "select_aggregate": "a_aggregate"}, "column_config": {"ID": {"custom_name": "id"}}})
+    };
     let mut cases = vec![];
-    for (at, attribute) in [("/custom_name", "customName"), ("/comment", "comment"), ("/custom_root_fields/select", "rootFields"), ("/custom_root_fields/select_aggregate", "rootFields"), ("/column_config/ID/custom_name", "columnConfig")] {
+    for (at, attribute) in [
+        ("/custom_name", "customName"),
+        ("/comment", "comment"),
+        ("/custom_root_fields/select", "rootFields"),
+        ("/custom_root_fields/select_aggregate", "rootFields"),
+        ("/column_config/ID/custom_name", "columnConfig"),
+    ] {
         let mut changed = now();
         *changed.pointer_mut(at).unwrap() = "theirs".into();
         cases.push((json!({"type": "snowflake_set_table_customization", "args": {"source": "s", "table": ["ORDERS"], "configuration": changed}}), attribute));
     }
-    cases.push((json!({"type": "snowflake_set_apollo_federation_config", "args": {"source": "s", "table": ["ORDERS"]}}), "apolloFederation"));
+    cases.push((
+        json!({"type": "snowflake_set_apollo_federation_config", "args": {"source": "s", "table": ["ORDERS"]}}),
+        "apolloFederation",
+    ));
     for (request, attribute) in cases {
         stand_in.metadata(&request);
         let read = instance.read(TABLE, &made).await.unwrap().unwrap();
@@ -82,7 +97,12 @@ async fn names_that_cannot_be_are_refused_before_anything_is_sent() {
         let error = instance.plan(TABLE, None, &config).await.unwrap_err();
         assert_eq!(path_of(&error), path, "{error}");
     }
-    for (name, value, path) in [("columns", json!(["*", "ID"]), "columns"), ("limit", json!(0), "limit"), ("role", json!("admin"), "role"), ("filter", json!("x"), "filter")] {
+    for (name, value, path) in [
+        ("columns", json!(["*", "ID"]), "columns"),
+        ("limit", json!(0), "limit"),
+        ("role", json!("admin"), "role"),
+        ("filter", json!("x"), "filter"),
+    ] {
         let config = with(permission("s", "ORDERS", "r"), name, value);
         assert_eq!(path_of(&instance.plan(PERMISSION, None, &config).await.unwrap_err()), path);
     }
@@ -109,7 +129,10 @@ async fn what_the_server_has_or_lacks_is_told_by_the_plan() {
     assert_eq!(severity, Severity::Error);
     assert_eq!(message, "Hasura has a root field `taken_select` already; the table `ITEMS` of the source `s` gives it");
     let (severity, message) = told("rootFields.selectStream", fields("s", json!({"selectStream": "rows"}))).await;
-    assert_eq!((severity, message.as_str()), (Severity::Error, "the source `s` of the kind `snowflake` cannot stream rows"));
+    assert_eq!(
+        (severity, message.as_str()),
+        (Severity::Error, "the source `s` of the kind `snowflake` cannot stream rows")
+    );
     let (severity, message) = told("rootFields.selectByPk", fields("s", json!({"selectByPk": "row"}))).await;
     assert_eq!(severity, Severity::Error);
     assert_eq!(message, "`ORDERS` has no primary key, so that `row` would give nothing");
@@ -119,7 +142,12 @@ async fn what_the_server_has_or_lacks_is_told_by_the_plan() {
     assert_eq!(instance.findings(TABLE, &of_postgres).await, []);
     let made = instance.create(TABLE, &of_postgres).await.unwrap();
     instance.assert_settled(TABLE, &made, &of_postgres).await;
-    assert!(stand_in.inventory().join("\n").contains(r#"table p.orders {"custom_root_fields":{"select_by_pk":"row","select_stream":"rows"}}"#));
+    assert!(
+        stand_in
+            .inventory()
+            .join("\n")
+            .contains(r#"table p.orders {"custom_root_fields":{"select_by_pk":"row","select_stream":"rows"}}"#)
+    );
 }
 
 #[tokio::test]
@@ -153,7 +181,10 @@ async fn a_permission_is_changed_without_anybody_being_without_it() {
     let changed = instance.update(PERMISSION, &made, &other).await.unwrap();
     assert_eq!(stand_in.take_writes(), ["bulk[snowflake_drop_select_permission, snowflake_create_select_permission]"]);
     instance.assert_settled(PERMISSION, &changed, &other).await;
-    assert_eq!(line(&stand_in, "select"), r#"select s.ORDERS r {"columns":["ID","NAME"],"filter":{},"allow_aggregations":true,"computed_fields":[]}"#);
+    assert_eq!(
+        line(&stand_in, "select"),
+        r#"select s.ORDERS r {"columns":["ID","NAME"],"filter":{},"allow_aggregations":true,"computed_fields":[]}"#
+    );
 }
 
 #[tokio::test]

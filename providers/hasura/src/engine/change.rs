@@ -144,10 +144,13 @@ impl Engine {
         let purpose = Purpose::look("tell what is inconsistent");
         let request = Self::request(json!({"type": "get_inconsistent_metadata", "args": {}})).reads();
         let reply = self.api.send(&request, &within).await;
-        let told = reply.and_then(|reply| reply.json()).map_err(|failure| open(self.api.error(&failure, &purpose), true))?;
+        let told =
+            reply.and_then(|reply| reply.json()).map_err(|failure| open(self.api.error(&failure, &purpose), true))?;
         let objects = told.get("inconsistent_objects").and_then(Json::as_array);
         let broken = objects.into_iter().flatten().find(|object| change.is_about(object));
-        let Some(broken) = broken.filter(|_| !inverse.is_empty()) else { return self.newer_than(before, &within).await };
+        let Some(broken) = broken.filter(|_| !inverse.is_empty()) else {
+            return self.newer_than(before, &within).await;
+        };
         let reason = broken.get("reason").and_then(Json::as_str).unwrap_or("it does not say why");
         let doing = &change.doing;
         let kind = ErrorKind::InvalidInput { path: change.at.clone() };

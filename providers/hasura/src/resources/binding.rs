@@ -55,7 +55,12 @@ pub(crate) fn may_be_of(members: &Members, planned: &Attributes) -> bool {
     is_as(members, planned) || (members.groups.is_empty() && is_as(&half, planned))
 }
 
-pub(crate) async fn create(mapper: &Mapper, target: &Target, call: &Call, planned: &Attributes) -> Result<(), ProviderError> {
+pub(crate) async fn create(
+    mapper: &Mapper,
+    target: &Target,
+    call: &Call,
+    planned: &Attributes,
+) -> Result<(), ProviderError> {
     let id = target.part("roleId");
     match mapper.members(&id).await? {
         Told::NoRole => {
@@ -83,7 +88,12 @@ pub(crate) async fn update(
     write(mapper, &id, call, &before, &wanted(planned)).await
 }
 
-pub(crate) async fn delete(mapper: &Mapper, target: &Target, call: &Call, prior: &Attributes) -> Result<(), ProviderError> {
+pub(crate) async fn delete(
+    mapper: &Mapper,
+    target: &Target,
+    call: &Call,
+    prior: &Attributes,
+) -> Result<(), ProviderError> {
     let id = target.part("roleId");
     match mapper.members(&id).await? {
         Told::NoRole => Ok(()),
@@ -94,7 +104,13 @@ pub(crate) async fn delete(mapper: &Mapper, target: &Target, call: &Call, prior:
 }
 
 /// Writes both lists, or neither: where the second is refused the first is as it was.
-async fn write(mapper: &Mapper, id: &str, call: &Call, before: &Members, members: &Members) -> Result<(), ProviderError> {
+async fn write(
+    mapper: &Mapper,
+    id: &str,
+    call: &Call,
+    before: &Members,
+    members: &Members,
+) -> Result<(), ProviderError> {
     let within = Within::of_call(call);
     mapper.put_users(id, &members.users, &within).await?;
     let within = within.to_the_end();

@@ -18,7 +18,9 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     let columns = texts(attributes, "columns");
     if columns.len() > 1 && columns.iter().any(|column| column == ALL) {
         let message = "`columns` names all of them (`*`) and some";
-        return Err(ProviderError::invalid(Some(Path::attribute("columns")), message).solution("leave `*` alone, or out"));
+        return Err(
+            ProviderError::invalid(Some(Path::attribute("columns")), message).solution("leave `*` alone, or out")
+        );
     }
     if attributes.get("role").and_then(Value::as_str) == Some("admin") {
         let message = "the role `admin` may do everything as it is";
@@ -26,7 +28,8 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
     }
     if attributes.get("limit").and_then(Value::as_int).is_some_and(|limit| limit <= 0) {
         let message = "`limit` is no number of rows";
-        return Err(ProviderError::invalid(Some(Path::attribute("limit")), message).solution("write 1 or more, or leave it out"));
+        return Err(ProviderError::invalid(Some(Path::attribute("limit")), message)
+            .solution("write 1 or more, or leave it out"));
     }
     match attributes.get("filter").map(Value::exposed) {
         None | Some(Value::Map(_) | Value::Null | Value::Unknown) => Ok(()),
@@ -114,7 +117,9 @@ pub(crate) async fn create(
         if let Some(permission) = table.select_permissions.iter().find(|it| it.role == role) {
             return match may_be_done && is_as(permission, planned) {
                 true => Ok(Decision::Done),
-                false => Err(target.exists(&format!("a permission of `{role}` to read `{}`", target.table().join(".")))),
+                false => {
+                    Err(target.exists(&format!("a permission of `{role}` to read `{}`", target.table().join("."))))
+                }
             };
         }
         let wanted = Json::Object(body(&JsonMap::new(), planned));

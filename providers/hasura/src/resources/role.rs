@@ -40,7 +40,12 @@ pub(crate) fn is_as(role: &Role, planned: &Attributes) -> bool {
     })
 }
 
-pub(crate) async fn create(mapper: &Mapper, target: &Target, call: &Call, planned: &Attributes) -> Result<(), ProviderError> {
+pub(crate) async fn create(
+    mapper: &Mapper,
+    target: &Target,
+    call: &Call,
+    planned: &Attributes,
+) -> Result<(), ProviderError> {
     let (id, component) = (target.part("roleId"), text(planned, "componentId"));
     match mapper.role(&id).await? {
         Some(role) if role.component != component => return Err(of_another(&id, &role.component)),
@@ -59,7 +64,12 @@ pub(crate) async fn create(mapper: &Mapper, target: &Target, call: &Call, planne
     mapper.put_role(&id, &component, &texts(planned, "rootFields"), &Within::of_call(call)).await
 }
 
-pub(crate) async fn update(mapper: &Mapper, target: &Target, call: &Call, planned: &Attributes) -> Result<(), ProviderError> {
+pub(crate) async fn update(
+    mapper: &Mapper,
+    target: &Target,
+    call: &Call,
+    planned: &Attributes,
+) -> Result<(), ProviderError> {
     let id = target.part("roleId");
     if mapper.role(&id).await?.is_none() {
         return Err(target.gone());

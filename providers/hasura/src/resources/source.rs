@@ -25,7 +25,8 @@ pub(crate) fn check(attributes: &Attributes, defaults: &SnowflakeDefaults) -> Re
                 .solution("write `postgres`, `snowflake`, or as `list_source_kinds` of Hasura tells"));
         }
         if is_given(attributes, "connection") && kind != "snowflake" {
-            let message = format!("`connection` says how Snowflake is reached, and this is a source of the kind `{kind}`");
+            let message =
+                format!("`connection` says how Snowflake is reached, and this is a source of the kind `{kind}`");
             return Err(ProviderError::invalid(Some(Path::attribute("connection")), message)
                 .solution("write `configuration` in Hasura's own words"));
         }

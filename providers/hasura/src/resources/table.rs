@@ -30,8 +30,11 @@ pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
         let at = Path::attribute("rootFields").key(attribute);
         names::check(name, &at)?;
         if let Some((other, _)) = fields.iter().take(index).find(|(_, other)| other == name) {
-            return Err(ProviderError::invalid(Some(at), format!("`{attribute}` and `{other}` are both called `{name}`"))
-                .solution("give each root field a name of its own"));
+            return Err(ProviderError::invalid(
+                Some(at),
+                format!("`{attribute}` and `{other}` are both called `{name}`"),
+            )
+            .solution("give each root field a name of its own"));
         }
     }
     match attributes.get("columnConfig").map(Value::exposed) {
@@ -107,7 +110,8 @@ fn configuration(now: &JsonMap<String, Json>, prior: Option<&Attributes>, planne
     };
     let (wanted, before) = (root_fields(planned), prior.map(root_fields).unwrap_or_default());
     for (attribute, key) in ROOT_FIELDS {
-        let name = |fields: &[(&str, String)]| fields.iter().find(|(it, _)| *it == attribute).map(|(_, name)| name.clone());
+        let name =
+            |fields: &[(&str, String)]| fields.iter().find(|(it, _)| *it == attribute).map(|(_, name)| name.clone());
         match name(&wanted) {
             Some(name) if fields.get(key).and_then(field_name) == Some(name.as_str()) => {}
             Some(name) => drop(fields.insert(key.to_owned(), name.into())),
@@ -187,7 +191,8 @@ pub(crate) async fn validate(engine: &Engine, target: &Target, planned: &Attribu
         let has_key = info.get("primary_key").and_then(Json::as_array).is_some_and(|key| !key.is_empty());
         if info.is_object() && !has_key {
             let at = Path::attribute("rootFields").key(attribute);
-            let message = format!("`{}` has no primary key, so that `{name}` would give nothing", target.table().join("."));
+            let message =
+                format!("`{}` has no primary key, so that `{name}` would give nothing", target.table().join("."));
             return Err(ProviderError::invalid(Some(at), message).solution("leave `selectByPk` out: a view has no key"));
         }
     }
@@ -218,7 +223,11 @@ pub(crate) async fn create(
         if let Some(table) = source.table(&parts) {
             return match may_be_done && is_as(table, planned) {
                 true => Ok(Decision::Done),
-                false => Err(target.exists(&format!("a tracked table `{}` in the source `{}`", parts.join("."), source.name))),
+                false => Err(target.exists(&format!(
+                    "a tracked table `{}` in the source `{}`",
+                    parts.join("."),
+                    source.name
+                ))),
             };
         }
         check_served(source, planned)?;
@@ -243,7 +252,8 @@ pub(crate) fn is_as(table: &Table, planned: &Attributes) -> bool {
     now.remove("custom_column_names");
     // What is empty says nothing.
     let filled = |json: &Json| {
-        let kept = json.as_object().into_iter().flatten().filter(|(_, it)| it.as_object().is_none_or(|it| !it.is_empty()));
+        let kept =
+            json.as_object().into_iter().flatten().filter(|(_, it)| it.as_object().is_none_or(|it| !it.is_empty()));
         without_nulls(&Json::Object(kept.map(|(name, it)| (name.clone(), it.clone())).collect()))
     };
     let wanted = configuration(&table.configuration, None, planned);

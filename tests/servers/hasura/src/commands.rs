@@ -72,7 +72,8 @@ pub(crate) fn run(metadata: &mut Metadata, databases: &Databases, request: &Json
         }
         "bulk_atomic" => {
             let requests = args.as_array().ok_or_else(|| Refused::parse("parsing [] failed, expected Array"))?;
-            let is_known = |it: &Json| ATOMIC.iter().any(|known| it["type"].as_str().unwrap_or_default().ends_with(known));
+            let is_known =
+                |it: &Json| ATOMIC.iter().any(|known| it["type"].as_str().unwrap_or_default().ends_with(known));
             match requests.iter().all(is_known) {
                 // Relationships are nothing that this stand-in has.
                 true if requests.is_empty() => Ok(success()),
@@ -91,10 +92,17 @@ pub(crate) fn run(metadata: &mut Metadata, databases: &Databases, request: &Json
             Ok(json!({"is_consistent": found.is_empty(), "inconsistent_objects": found}))
         }
         "reload_metadata" => {
-            fields(args, "ReloadMetadata", &[], &["reload_sources", "reload_remote_schemas", "recreate_event_triggers"])?;
+            fields(
+                args,
+                "ReloadMetadata",
+                &[],
+                &["reload_sources", "reload_remote_schemas", "recreate_event_triggers"],
+            )?;
             Ok(json!({"message": "success", "is_consistent": metadata.inconsistent(databases).is_empty()}))
         }
-        "list_source_kinds" => Ok(json!({"sources": [{"kind": "pg", "builtin": true}, {"kind": "snowflake", "builtin": false}]})),
+        "list_source_kinds" => {
+            Ok(json!({"sources": [{"kind": "pg", "builtin": true}, {"kind": "snowflake", "builtin": false}]}))
+        }
         _ => of_source(metadata, databases, ty, args),
     }
 }
@@ -106,7 +114,8 @@ fn of_source(metadata: &mut Metadata, databases: &Databases, ty: &str, args: &Js
         "pg" => "postgres",
         "snowflake" => "snowflake",
         _ => {
-            let error = format!("unknown metadata command \"{ty}\"; \"{prefix}\" was not recognized as a valid backend name");
+            let error =
+                format!("unknown metadata command \"{ty}\"; \"{prefix}\" was not recognized as a valid backend name");
             return Err(Refused::parse(error).at("$.type"));
         }
     };
@@ -138,7 +147,12 @@ fn stored(kind: &str, configuration: &Json) -> Outcome<Json> {
         return Err(Refused::parse("parsing a configuration failed, expected Object").at("$.args.configuration"));
     };
     if kind == "postgres" {
-        let info = fields(configuration, "PostgresConnConfiguration", &["connection_info"], &["read_replicas", "extensions_schema"])?;
+        let info = fields(
+            configuration,
+            "PostgresConnConfiguration",
+            &["connection_info"],
+            &["read_replicas", "extensions_schema"],
+        )?;
         let mut info = info.clone();
         // What is not said has a value.
         if let Some(info) = info.get_mut("connection_info").and_then(Json::as_object_mut) {
@@ -152,7 +166,12 @@ fn stored(kind: &str, configuration: &Json) -> Outcome<Json> {
         let (template, timeout) = (configuration["template"].clone(), configuration["timeout"].clone());
         return Ok(json!({"value": configuration["value"], "template": template, "timeout": timeout}));
     }
-    fields(configuration, "SnowflakeConfig", &["jdbc_url"], &["fully_qualify_all_names", "schema", "connection_pool_settings"])?;
+    fields(
+        configuration,
+        "SnowflakeConfig",
+        &["jdbc_url"],
+        &["fully_qualify_all_names", "schema", "connection_pool_settings"],
+    )?;
     Ok(json!({"value": configuration, "template": null, "timeout": null}))
 }
 

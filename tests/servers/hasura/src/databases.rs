@@ -57,8 +57,13 @@ impl Databases {
         }
         // PostgreSQL's sources name a variable as `from_env`, those of agents as `value_from: {env}`.
         let named = value["from_env"].as_str().or_else(|| value["value_from"]["env"].as_str());
-        let Some(name) = named else { return Err(Unusable::new("a connection string or the name of a variable is missing")) };
-        self.variables.get(name).cloned().ok_or_else(|| Unusable::new(&format!("environment variable '{name}' not set")))
+        let Some(name) = named else {
+            return Err(Unusable::new("a connection string or the name of a variable is missing"));
+        };
+        self.variables
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Unusable::new(&format!("environment variable '{name}' not set")))
     }
 
     /// The database of a URL's path, and its query.
@@ -91,7 +96,8 @@ impl Databases {
         let Some(table) = self.table(reached, name) else { return Json::Null };
         let column = |column: &String| json!({"name": column, "type": "string", "nullable": true, "insertable": false, "updatable": false});
         let columns: Vec<Json> = table.columns.iter().map(column).collect();
-        let mut info = json!({"name": name, "type": if table.key.is_empty() { "view" } else { "table" }, "columns": columns});
+        let mut info =
+            json!({"name": name, "type": if table.key.is_empty() { "view" } else { "table" }, "columns": columns});
         if !table.key.is_empty() {
             info["primary_key"] = json!(table.key);
         }

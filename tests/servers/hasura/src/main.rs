@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use terrace_test_hasura::{Mapper, StandIn};
 
 fn main() -> ExitCode {
-    let (mut bind, mut bind_mapper, mut mapper) = ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned(), Mapper::Extended);
+    let (mut bind, mut bind_mapper, mut mapper) =
+        ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned(), Mapper::Extended);
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         match (name.as_str(), arguments.next().as_deref()) {
@@ -17,7 +18,9 @@ fn main() -> ExitCode {
             ("--mapper", Some("old")) => mapper = Mapper::Old,
             ("--mapper", Some("extended")) => mapper = Mapper::Extended,
             _ => {
-                eprintln!("usage: terrace-test-hasura [--bind ADDRESS] [--bind-mapper ADDRESS] [--mapper old|extended]");
+                eprintln!(
+                    "usage: terrace-test-hasura [--bind ADDRESS] [--bind-mapper ADDRESS] [--mapper old|extended]"
+                );
                 return ExitCode::FAILURE;
             }
         }

@@ -63,10 +63,11 @@ pub(crate) fn shown(name: &Json) -> String {
 impl Tracked {
     /// The root fields that it gives everybody with all rights.
     fn root_fields(&self) -> Vec<String> {
-        let usual = self.configuration.get("custom_name").and_then(Json::as_str).map_or_else(
-            || shown(&self.name).replace('.', "_").to_lowercase(),
-            str::to_owned,
-        );
+        let usual = self
+            .configuration
+            .get("custom_name")
+            .and_then(Json::as_str)
+            .map_or_else(|| shown(&self.name).replace('.', "_").to_lowercase(), str::to_owned);
         let custom = self.configuration.get("custom_root_fields");
         let field = |key: &str, suffix: &str| {
             custom.and_then(|it| it[key].as_str()).map_or_else(|| format!("{usual}{suffix}"), str::to_owned)
@@ -148,7 +149,9 @@ impl Metadata {
                 let columns = tracked.configuration.get("column_config").and_then(Json::as_object);
                 for column in columns.into_iter().flatten().map(|(column, _)| column) {
                     if !behind.columns.contains(column) {
-                        let reason = format!("Inconsistent object: configuration was given for the column \"{column}\", but no such column exists");
+                        let reason = format!(
+                            "Inconsistent object: configuration was given for the column \"{column}\", but no such column exists"
+                        );
                         found.push(("table".to_owned(), name.clone(), reason));
                     }
                 }
@@ -156,8 +159,12 @@ impl Metadata {
                     let columns = permission.body.get("columns").and_then(Json::as_array);
                     let missing = columns.into_iter().flatten().filter_map(Json::as_str);
                     for column in missing.filter(|column| !behind.columns.iter().any(|it| it == column)) {
-                        let name = format!("select permission for role {} of table {table} in source {of}", permission.role);
-                        let reason = format!("Inconsistent object: in table \"{table}\": in permission for role \"{}\": \"{column}\" does not exist", permission.role);
+                        let name =
+                            format!("select permission for role {} of table {table} in source {of}", permission.role);
+                        let reason = format!(
+                            "Inconsistent object: in table \"{table}\": in permission for role \"{}\": \"{column}\" does not exist",
+                            permission.role
+                        );
                         found.push(("select_permission".to_owned(), name, reason));
                     }
                 }
@@ -174,7 +181,9 @@ impl Metadata {
                 let of = format!("table {} in source {}", shown(&tracked.name), source.name);
                 for field in tracked.root_fields() {
                     if let Some((_, other)) = all.iter().find(|(known, _)| *known == field) {
-                        let error = format!("Encountered conflicting definitions in the selection set for 'query_root' for field '{field}' defined in [{of}, {other}]. Fields must not be defined more than once across all sources.");
+                        let error = format!(
+                            "Encountered conflicting definitions in the selection set for 'query_root' for field '{field}' defined in [{of}, {other}]. Fields must not be defined more than once across all sources."
+                        );
                         return Err(Refused::new(500, "unexpected", error));
                     }
                     all.push((field, of.clone()));

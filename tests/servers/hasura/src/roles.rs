@@ -127,7 +127,10 @@ impl Roles {
         let Some(id) = body["role_id"].as_str() else { return unprocessable("role_id") };
         let Some(members) = texts(body, what) else { return unprocessable(what) };
         if let Some(wrong) = members.iter().find(|member| !member.starts_with(prefix)) {
-            return (422, json!({"detail": [{"loc": ["body", what], "msg": format!("{wrong} does not begin with {prefix}"), "type": "value_error"}]}));
+            return (
+                422,
+                json!({"detail": [{"loc": ["body", what], "msg": format!("{wrong} does not begin with {prefix}"), "type": "value_error"}]}),
+            );
         }
         let Some(role) = self.roles.get_mut(id) else { return errors(400, format!("Role not found for role_id {id}")) };
         *(if what == "users" { &mut role.users } else { &mut role.groups }) = members.clone();

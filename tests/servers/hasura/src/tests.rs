@@ -40,7 +40,8 @@ fn what_is_there_is_not_made_again_and_what_is_gone_not_removed() {
     assert_eq!(refused(&stand_in, &track("V", "v")), "400 already-tracked $.args view/table already tracked: \"V\"");
     stand_in.metadata(&permit("r"));
     assert!(refused(&stand_in, &permit("r")).starts_with("400 already-exists"));
-    let drop = json!({"type": "snowflake_drop_select_permission", "args": {"source": "s", "table": ["V"], "role": "r"}});
+    let drop =
+        json!({"type": "snowflake_drop_select_permission", "args": {"source": "s", "table": ["V"], "role": "r"}});
     stand_in.metadata(&drop);
     assert!(refused(&stand_in, &drop).starts_with("400 permission-denied"));
     let untrack = json!({"type": "snowflake_untrack_table", "args": {"source": "s", "table": ["V"]}});
@@ -51,7 +52,8 @@ fn what_is_there_is_not_made_again_and_what_is_gone_not_removed() {
 #[test]
 fn a_bulk_is_all_or_nothing_and_counts_as_one_change() {
     let stand_in = started();
-    let version = || stand_in.metadata(&json!({"type": "export_metadata", "version": 2, "args": {}}))["resource_version"].clone();
+    let version =
+        || stand_in.metadata(&json!({"type": "export_metadata", "version": 2, "args": {}}))["resource_version"].clone();
     stand_in.metadata(&json!({"type": "bulk", "args": [add(), track("V", "v")]}));
     assert_eq!(version(), 1);
     let before = stand_in.inventory();
@@ -78,7 +80,10 @@ fn what_would_be_inconsistent_is_refused() {
     let stand_in = started();
     stand_in.metadata(&add());
     let missing = refused(&stand_in, &track("GONE", "v"));
-    assert_eq!(missing, "400 invalid-configuration $.args Inconsistent object: no such table/view exists in source: \"GONE\"");
+    assert_eq!(
+        missing,
+        "400 invalid-configuration $.args Inconsistent object: no such table/view exists in source: \"GONE\""
+    );
     assert!(refused(&stand_in, &track("V", "1v")).contains("is not valid GraphQL name"));
     stand_in.metadata(&track("V", "v"));
     stand_in.add_table("D", "S", "W", &["ID"], &[]);
@@ -89,7 +94,10 @@ fn what_would_be_inconsistent_is_refused() {
     // What goes behind a source makes it inconsistent, and is told.
     stand_in.drop_table("D", "S", "V");
     let told = stand_in.metadata(&json!({"type": "get_inconsistent_metadata", "args": {}}));
-    assert_eq!((told["is_consistent"].clone(), told["inconsistent_objects"][0]["type"].clone()), (json!(false), json!("table")));
+    assert_eq!(
+        (told["is_consistent"].clone(), told["inconsistent_objects"][0]["type"].clone()),
+        (json!(false), json!("table"))
+    );
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use serde_json::Value as Json;
 
 /// Where a secret is likely to stand: keys that hold any of these.
-const LIKELY: [&str; 8] = ["url", "password", "secret", "token", "private_key", "service_account", "credential", "passphrase"];
+const LIKELY: [&str; 8] =
+    ["url", "password", "secret", "token", "private_key", "service_account", "credential", "passphrase"];
 
 /// What agents' sources are stored as besides their value, where that is not said.
 const AROUND: [&str; 3] = ["template", "timeout", "template_variables"];
@@ -105,7 +106,8 @@ mod tests {
     #[test]
     fn what_others_said_stays_and_what_is_not_wanted_any_more_goes() {
         let now = json!({"url": "a", "pool": {"max": 9, "idle": 1}, "theirs": true});
-        let (before, wanted) = (json!({"url": "a", "pool": {"max": 9}, "old": 1}), json!({"url": "b", "pool": {"idle": 2}}));
+        let (before, wanted) =
+            (json!({"url": "a", "pool": {"max": 9}, "old": 1}), json!({"url": "b", "pool": {"idle": 2}}));
         assert_eq!(overlay(&now, &before, &wanted), json!({"url": "b", "pool": {"idle": 2}, "theirs": true}));
         assert_eq!(projected(&now, &wanted), json!({"url": "a", "pool": {"idle": 1}}));
     }

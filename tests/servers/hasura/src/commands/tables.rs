@@ -7,7 +7,8 @@ use crate::refused::{Outcome, Refused};
 use serde_json::{Map, Value as Json};
 
 /// Fields of a table's configuration.
-const CONFIGURATION: [&str; 5] = ["custom_name", "custom_root_fields", "column_config", "custom_column_names", "comment"];
+const CONFIGURATION: [&str; 5] =
+    ["custom_name", "custom_root_fields", "column_config", "custom_column_names", "comment"];
 /// Root fields that may have another name.
 const ROOT_FIELDS: [&str; 12] = [
     "select",
@@ -116,7 +117,8 @@ fn check_name(name: &str) -> Outcome<()> {
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
     match is_right {
         true => Ok(()),
-        false => Err(Refused::parse(format!("parsing GraphQL name failed: \"{name}\" is not valid GraphQL name")).at("$.args.configuration")),
+        false => Err(Refused::parse(format!("parsing GraphQL name failed: \"{name}\" is not valid GraphQL name"))
+            .at("$.args.configuration")),
     }
 }
 
@@ -172,17 +174,20 @@ fn permit(metadata: &mut Metadata, args: &Json) -> Outcome<(Json, String)> {
     let args = fields(args, "CreatePerm", &["table", "role", "permission"], &["source", "comment"])?;
     let role = text(args, "role")?;
     // `set` belongs to other permissions; existing services send it, and it is left unread.
-    let known = ["limit", "allow_aggregations", "computed_fields", "query_root_fields", "subscription_root_fields", "set"];
+    let known =
+        ["limit", "allow_aggregations", "computed_fields", "query_root_fields", "subscription_root_fields", "set"];
     let given = args.get("permission").unwrap_or(&Json::Null);
     let mut body = fields(given, "SelPerm", &["columns", "filter"], &known)?.clone();
     body.remove("set");
     if body.get("limit").is_some_and(|limit| limit.as_i64().is_none_or(|limit| limit <= 0)) {
-        return Err(Refused::bad("unexpected-payload", "unexpected value, expecting a positive integer").at("$.args.permission.limit"));
+        return Err(Refused::bad("unexpected-payload", "unexpected value, expecting a positive integer")
+            .at("$.args.permission.limit"));
     }
     let comment = args.get("comment").and_then(Json::as_str).map(str::to_owned);
     let (tracked, object) = find(metadata, args)?;
     if role == "admin" || tracked.permissions.iter().any(|it| it.role == role) {
-        let error = format!("select permission already defined on table \"{}\" with role \"{role}\"", shown(&tracked.name));
+        let error =
+            format!("select permission already defined on table \"{}\" with role \"{role}\"", shown(&tracked.name));
         return Err(Refused::bad("already-exists", error));
     }
     tracked.permissions.push(Permission { role: role.clone(), body, comment });
