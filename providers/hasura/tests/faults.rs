@@ -80,7 +80,7 @@ async fn apply(instance: &Instance, rows: &mut [Option<Recorded>], wanted: &[(&'
     panic!("three runs do not end it");
 }
 
-async fn remove(instance: &Instance, rows: &mut Vec<Option<Recorded>>, wanted: &[(&'static str, Json)]) {
+async fn remove(instance: &Instance, rows: &mut [Option<Recorded>], wanted: &[(&'static str, Json)]) {
     for _ in 1..=3 {
         let mut is_done = true;
         for index in (0..rows.len()).rev() {
