@@ -61,6 +61,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Engine {
     api: Api,
+    /// The same, asked by somebody who does not say who that is.
+    stranger: Api,
     /// The last export and when it was asked for, held by whoever asks: who comes meanwhile waits and gets the same.
     latest: Mutex<Option<(Instant, Arc<Export>)>>,
     /// The newest version that was told of: an instance of Hasura that tells of an older one does not know all yet.
@@ -75,8 +77,9 @@ impl Engine {
     pub(crate) fn new(client: &Client, config: &Config, answers: Duration, secrets: Vec<SecretString>) -> Self {
         let secret = config.secret.clone().map(|it| (HeaderName::from_static("x-hasura-admin-secret"), it));
         let auth = secret.map_or(Auth::None, |secret| Auth::Headers(vec![secret]));
+        let stranger = client.api(config.base.clone(), Auth::None, VENDOR, Vec::new());
         let api = client.api(config.base.clone(), auth, VENDOR, secrets);
-        Self { api, latest: Mutex::new(None), newest: AtomicI64::new(0), changing: Mutex::new(()), answers }
+        Self { api, stranger, latest: Mutex::new(None), newest: AtomicI64::new(0), changing: Mutex::new(()), answers }
     }
 
     /// Where queries go.
@@ -150,6 +153,20 @@ impl Engine {
             let message = format!("Hasura tells its metadata in a form that is not known (line {})", error.line());
             ProviderError::new(ErrorKind::Failed, message).solution("Hasura v2 is needed, from 2.10 on")
         })
+    }
+
+    /// Whether whoever asks is answered, without saying who that is: then nobody asks the role mapper.
+    ///
+    /// # Errors
+    /// When Hasura does not answer.
+    pub(crate) async fn lets_strangers_in(&self) -> Result<bool, ProviderError> {
+        let purpose = Purpose::look("refuse who does not say who they are");
+        let query = Request::post("/v1/graphql", &[]).json(json!({"query": "query { __typename }"})).reads();
+        match self.stranger.send(&query, &Within::reading()).await {
+            Ok(reply) => Ok(reply.json_or_null().get("data").is_some_and(|data| !data.is_null())),
+            Err(failure) if failure.status().is_some_and(|status| matches!(status, 400..=403)) => Ok(false),
+            Err(failure) => Err(self.stranger.error(&failure, &purpose)),
+        }
     }
 
     /// Asks something else that changes nothing.

@@ -14,8 +14,8 @@ use terrace_provider::http::{Client, Options};
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::{Batch, DryRun};
 use terrace_provider::{
-    Attempt, Attributes, Call, ErrorKind, Finding, Found, Observed, Planned, PlannedChange, Private, ProposedChange,
-    ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
+    Attempt, Attributes, Call, ErrorKind, Finding, Found, MissingRight, Observed, Planned, PlannedChange, Private,
+    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
 };
 
 /// One configured instance: a Hasura and its role mapper.
@@ -400,6 +400,16 @@ impl Session for HasuraSession {
         let target = Target::of_id(ty, id)?;
         let seen = self.observe(&target, None, &Private::default(), true).await?;
         Ok(seen.map(|seen| target.observed(seen.attributes, &Attributes::default(), seen.private)))
+    }
+
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        let engine = self.engine()?;
+        engine.export_now().await?;
+        let open = MissingRight {
+            operation: "keep out who does not say who they are".to_owned(),
+            statement: "HASURA_GRAPHQL_AUTH_HOOK=<the role mapper>/v1/authenticate".to_owned(),
+        };
+        Ok(Some(if engine.lets_strangers_in().await? { vec![open] } else { Vec::new() }))
     }
 
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {

@@ -4,6 +4,7 @@ use crate::harness::{
 };
 use serde_json::json;
 use std::time::{Duration, Instant};
+use terrace_provider::wrap::{Limits, guarded};
 use terrace_provider::{ErrorKind, Found};
 use terrace_test_hasura::{Fault, Mapper, StandIn};
 
@@ -201,4 +202,27 @@ async fn changes_of_one_instance_go_one_after_the_other() {
     }
     let conflicts = stand_in.take_seen().iter().filter(|it| it.status == 409).count();
     assert_eq!(conflicts, 0);
+}
+
+#[tokio::test]
+async fn a_hasura_that_answers_whoever_asks_is_told_of() {
+    let (stand_in, instance) = prepared().await;
+    assert_eq!(instance.session.missing_rights().await.unwrap(), Some(Vec::new()));
+    stand_in.open_to_all();
+    let missing = instance.session.missing_rights().await.unwrap().unwrap();
+    assert_eq!(missing[0].operation, "keep out who does not say who they are");
+    assert!(stand_in.take_writes().is_empty());
+}
+
+#[tokio::test]
+async fn no_more_calls_are_made_at_once_than_there_may_be() {
+    let stand_in = stand_in(Mapper::Extended);
+    stand_in.faults().takes = Some(Duration::from_millis(10));
+    let limits = Limits { concurrency: 3, retries: 0, ..Limits::default() };
+    let session = guarded(&provider(), &settings(&stand_in), limits).await.unwrap();
+    let instance = Instance { provider: provider(), session, reports: std::sync::Arc::default() };
+    let configs: Vec<_> = (0..12).map(|number| role(&format!("r{number}"))).collect();
+    let made = configs.iter().map(|config| instance.create(ROLE, config));
+    assert!(futures_util::future::join_all(made).await.iter().all(Result::is_ok));
+    assert!((2..=3).contains(&stand_in.most_at_once()), "{}", stand_in.most_at_once());
 }
