@@ -1,0 +1,201 @@
+//! The settings of an instance, taken apart; what those of the instance `hasura` do not say is taken from `HASURA_*` and
+//! `ROLE_MAPPER_*`, as an existing service is configured by them.
+
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use terrace_provider::http::Base;
+use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
+
+/// Variables of the process by name: some are secrets.
+pub(crate) type Variables = BTreeMap<String, SecretString>;
+
+/// The one instance that variables speak of.
+const INSTANCE: &str = "hasura";
+
+/// What names of variables begin with that are looked at.
+pub(crate) fn is_known(name: &str) -> bool {
+    ["HASURA_", "ROLE_MAPPER_", "SNOWFLAKE_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// How Hasura and its role mapper are reached.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Where Hasura is: `https://hasura.example.com`.
+    pub(crate) base: Base,
+    /// What lets in who may change everything.
+    pub(crate) secret: Option<SecretString>,
+    /// How long a request may go unanswered.
+    pub(crate) timeout: Duration,
+    /// The authorities to trust instead of the machine's.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Where the role mapper is.
+    pub(crate) mapper: Option<MapperConfig>,
+}
+
+/// How the role mapper is reached.
+#[derive(Debug)]
+pub(crate) struct MapperConfig {
+    pub(crate) base: Base,
+    pub(crate) token: Option<SecretString>,
+    pub(crate) timeout: Duration,
+}
+
+/// What Snowflake sources do not say themselves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SnowflakeDefaults(BTreeMap<&'static str, SecretString>);
+
+impl SnowflakeDefaults {
+    /// The part of a connection that has that name: `host`, `user`, `password`, `role`, `warehouse`.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|text| text.expose_secret())
+    }
+
+    /// Those that a variable gives to the instance `hasura`.
+    pub(crate) fn of(settings: &Settings, variables: &Variables) -> Self {
+        if settings.instance != INSTANCE {
+            return Self::default();
+        }
+        let names = [
+            ("host", "SNOWFLAKE_HOST"),
+            ("user", "SNOWFLAKE_USER"),
+            ("password", "SNOWFLAKE_PASSWORD"),
+            ("role", "SNOWFLAKE_ROLE"),
+            ("warehouse", "SNOWFLAKE_WAREHOUSE"),
+        ];
+        Self(names.iter().filter_map(|(name, variable)| Some((*name, variables.get(*variable)?.clone()))).collect())
+    }
+}
+
+/// The settings with what variables say.
+struct Given<'a> {
+    values: &'a Attributes,
+    mapper: Option<&'a Attributes>,
+    variables: Option<&'a Variables>,
+}
+
+impl Given<'_> {
+    fn text(&self, within: Option<&Attributes>, name: &str, variable: &str) -> Option<String> {
+        let said = within.and_then(|it| it.get(name)).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let variable = || self.variables?.get(variable).map(|text| text.expose_secret().to_owned());
+        said.map(str::to_owned).or_else(variable)
+    }
+
+    fn seconds(
+        &self,
+        within: Option<&Attributes>,
+        at: Path,
+        variable: &str,
+        usual: u64,
+    ) -> Result<Duration, ProviderError> {
+        let said = match within.and_then(|it| it.get("timeout")).map(Value::exposed) {
+            Some(Value::Int(seconds)) => Some(seconds.to_string()),
+            _ => self.variables.and_then(|it| it.get(variable)).map(|text| text.expose_secret().to_owned()),
+        };
+        let Some(text) = said else { return Ok(Duration::from_secs(usual)) };
+        let seconds = text.trim().parse::<u64>().ok().filter(|seconds| *seconds > 0);
+        seconds.map(Duration::from_secs).ok_or_else(|| {
+            ProviderError::invalid(Some(at), "the timeout is no time to wait")
+                .solution(format!("write a number of seconds greater than 0, there or in {variable}"))
+        })
+    }
+}
+
+impl Config {
+    /// Takes settings apart. `None` where nothing says where Hasura is.
+    ///
+    /// # Errors
+    /// When a value is none that can work.
+    pub(crate) fn read(settings: &Settings, variables: &Variables) -> Result<Option<Self>, ProviderError> {
+        let mapper = settings.values.get("roleMapper").and_then(Value::as_map);
+        let is_spoken_of = settings.instance == INSTANCE;
+        let given = Given { values: &settings.values, mapper, variables: is_spoken_of.then_some(variables) };
+        let Some(url) = given.text(Some(given.values), "url", "HASURA_URL") else { return Ok(None) };
+        let at = Path::attribute("url");
+        let base = Base::parse(&url).map_err(|why| {
+            ProviderError::invalid(Some(at), format!("`url` is none: {why}"))
+                .solution("write such as `https://hasura.example.com`, without `/v1/metadata`")
+        })?;
+        let timeout = given.seconds(Some(given.values), Path::attribute("timeout"), "HASURA_TIMEOUT", 60)?;
+        let secret = given.text(Some(given.values), "adminSecret", "HASURA_ADMIN_SECRET").map(SecretString::from);
+        let ca_file = given.values.get("caFile").and_then(Value::as_str).map(|path| settings.project_folder.join(path));
+        Ok(Some(Self { base, secret, timeout, ca_file, mapper: read_mapper(&given)? }))
+    }
+}
+
+fn read_mapper(given: &Given<'_>) -> Result<Option<MapperConfig>, ProviderError> {
+    let Some(url) = given.text(given.mapper, "url", "ROLE_MAPPER_URL") else { return Ok(None) };
+    let at = |name: &str| Path::attribute("roleMapper").key(name);
+    let base = Base::parse(&url).map_err(|why| {
+        ProviderError::invalid(Some(at("url")), format!("the role mapper's `url` is none: {why}"))
+            .solution("write such as `https://role-mapper.example.com`, without `/v1`")
+    })?;
+    let timeout = given.seconds(given.mapper, at("timeout"), "ROLE_MAPPER_TIMEOUT", 30)?;
+    let token = given.text(given.mapper, "token", "ROLE_MAPPER_TOKEN").map(SecretString::from);
+    Ok(Some(MapperConfig { base, token, timeout }))
+}
+
+/// The error of calls to an instance that nothing says the place of.
+pub(crate) fn unconfigured(instance: &str) -> ProviderError {
+    let message = format!("nothing says where the Hasura of the instance `{instance}` is");
+    let variables = match instance == INSTANCE {
+        true => ", or set HASURA_URL and HASURA_ADMIN_SECRET",
+        false => "",
+    };
+    ProviderError::invalid(None, message)
+        .solution(format!("write `url` and `adminSecret` under `providers.{instance}` of the environment{variables}"))
+}
+
+/// The error of calls to a role mapper that nothing says the place of.
+pub(crate) fn without_mapper(instance: &str) -> ProviderError {
+    let message = format!("nothing says where the role mapper of the instance `{instance}` is");
+    let variables = if instance == INSTANCE { ", or set ROLE_MAPPER_URL" } else { "" };
+    ProviderError::invalid(None, message)
+        .solution(format!("write `roleMapper: {{url: …}}` under `providers.{instance}` of the environment{variables}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(instance: &str, values: &[(&str, Value)]) -> Settings {
+        Settings {
+            instance: instance.to_owned(),
+            environment: "local".to_owned(),
+            project_folder: PathBuf::from("/p"),
+            values: values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+        }
+    }
+
+    fn variables() -> Variables {
+        let variables = [
+            ("HASURA_URL", "https://h.example.com"),
+            ("HASURA_ADMIN_SECRET", "s"),
+            ("HASURA_TIMEOUT", "7"),
+            ("ROLE_MAPPER_URL", "https://m.example.com"),
+            ("SNOWFLAKE_USER", "u"),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value.into())).into()
+    }
+
+    #[test]
+    fn variables_speak_of_the_instance_of_the_provider_s_name_alone() {
+        let config = Config::read(&settings("hasura", &[]), &variables()).unwrap().unwrap();
+        assert_eq!(config.base.shown(), "https://h.example.com");
+        assert_eq!(config.timeout, Duration::from_secs(7));
+        assert_eq!(config.mapper.unwrap().base.shown(), "https://m.example.com");
+        assert!(Config::read(&settings("hasura.eu", &[]), &variables()).unwrap().is_none());
+        assert_eq!(SnowflakeDefaults::of(&settings("hasura", &[]), &variables()).get("user"), Some("u"));
+        assert_eq!(SnowflakeDefaults::of(&settings("hasura.eu", &[]), &variables()).get("user"), None);
+    }
+
+    #[test]
+    fn what_is_written_goes_before_variables_and_has_to_work() {
+        let written = settings("hasura", &[("url", "https://w.example.com".into()), ("timeout", Value::Int(3))]);
+        let config = Config::read(&written, &variables()).unwrap().unwrap();
+        assert_eq!((config.base.shown(), config.timeout.as_secs()), ("https://w.example.com", 3));
+        let wrong = settings("hasura", &[("timeout", Value::Int(0))]);
+        assert!(Config::read(&wrong, &variables()).unwrap_err().message.contains("no time to wait"));
+    }
+}

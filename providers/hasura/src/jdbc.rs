@@ -1,0 +1,106 @@
+//! The connection string of Snowflake's agent, as existing services write it:
+//! `jdbc:snowflake://host/?user=…&password=…&role=…&warehouse=…&db=…&schema=…`.
+//! Its parameters: <https://docs.snowflake.com/en/developer-guide/jdbc/jdbc-configure>.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// What stays as it is: the unreserved characters of RFC 3986.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What connection strings begin with.
+const BEGIN: &str = "jdbc:snowflake://";
+/// The parameters by the names that attributes have, in the order in which they are written.
+const PARAMETERS: [(&str, &str); 6] = [
+    ("user", "user"),
+    ("password", "password"),
+    ("role", "role"),
+    ("warehouse", "warehouse"),
+    ("database", "db"),
+    ("schema", "schema"),
+];
+
+/// A connection string, taken apart: `host` and parameters by the names that attributes have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) host: String,
+    /// Known parameters.
+    pub(crate) known: Vec<(&'static str, String)>,
+    /// Parameters that no attribute has.
+    pub(crate) others: Vec<(String, String)>,
+}
+
+impl Parts {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        match name {
+            "host" => Some(&self.host),
+            _ => self.known.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str()),
+        }
+    }
+
+    /// The string; every value is encoded.
+    pub(crate) fn written(&self) -> String {
+        let encoded = |text: &str| utf8_percent_encode(text, PLAIN).to_string();
+        let known = PARAMETERS.iter().filter_map(|(name, parameter)| Some((*parameter, self.get(name)?)));
+        let others = self.others.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let query: Vec<String> =
+            known.chain(others).map(|(name, value)| encoded(name) + "=" + &encoded(value)).collect();
+        format!("{BEGIN}{}/?{}", self.host, query.join("&"))
+    }
+
+    /// Takes a string apart; `None` where it is none of Snowflake's.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix(BEGIN)?;
+        let (host, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        let query = rest.split_once('?').map_or("", |(_, query)| query);
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned);
+        let mut parts = Self { host: host.to_owned(), ..Self::default() };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decoded(name)?, decoded(value)?);
+            match PARAMETERS.iter().find(|(_, parameter)| *parameter == name) {
+                Some((known, _)) => parts.known.push((known, value)),
+                None => parts.others.push((name, value)),
+            }
+        }
+        Some(parts)
+    }
+}
+
+/// A host, with its port where it has one: nothing that would be a path or a parameter.
+pub(crate) fn is_host(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn strings_are_those_of_existing_services() {
+        let known = [
+            ("user", "u"),
+            ("password", "p/w&d"),
+            ("role", "R"),
+            ("warehouse", "WH"),
+            ("database", "D"),
+            ("schema", "S"),
+        ];
+        let known = known.map(|(name, value)| (name, value.to_owned())).to_vec();
+        let parts = Parts { host: "a.snowflakecomputing.com".to_owned(), known, others: Vec::new() };
+        let written =
+            "jdbc:snowflake://a.snowflakecomputing.com/?user=u&password=p%2Fw%26d&role=R&warehouse=WH&db=D&schema=S";
+        assert_eq!(parts.written(), written);
+        assert_eq!(Parts::read(written), Some(parts));
+        assert_eq!(Parts::read("postgres://h/db"), None);
+        assert!(is_host("a-b.c.example.com:443") && !is_host("a/?user=x") && !is_host(""));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(user in ".{0,12}", password in ".{0,12}", schema in ".{0,12}") {
+            let known = vec![("user", user), ("password", password), ("schema", schema)];
+            let parts = Parts { host: "h".to_owned(), known, others: Vec::new() };
+            prop_assert_eq!(Parts::read(&parts.written()), Some(parts));
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The role mapper: a service that keeps which root fields a role has and who has the role, and that tells Hasura, as its
+//! authentication webhook, which role a request has. Its REST: `PUT /v1/roles`, `GET /v1/roles/{id}`, `PUT /v1/user_roles`,
+//! `PUT /v1/group_roles`, as the existing service has them.
+//!
+//! The existing service neither tells root fields and members nor removes a role. One that does answers `GET /v1/roles/{id}`
+//! with `graphql_root_field_names`, and takes `GET /v1/user_roles/{id}`, `GET /v1/group_roles/{id}` and `DELETE /v1/roles/{id}`.
+//! Every write says all that is to be there, and may be sent twice.
+
+use crate::config::MapperConfig;
+use secrecy::SecretString;
+use serde_json::{Value as Json, json};
+use terrace_provider::http::{Api, Auth, Client, Failure, Purpose, Reply, Request, Said, Vendor, Within};
+use terrace_provider::{ErrorKind, ProviderError};
+
+/// How it tells errors: `{"errors": […]}`, a text, or FastAPI's `{"detail": …}`.
+const VENDOR: Vendor = Vendor {
+    name: "the role mapper",
+    said,
+    did_nothing: |_| false,
+    reach: "look at `roleMapper.url` of the instance (ROLE_MAPPER_URL)",
+    sign_in: "look at `roleMapper.token` of the instance",
+};
+
+fn said(reply: &Reply) -> Said {
+    let body = reply.json_or_null();
+    let text = |json: &Json| json.as_str().map_or_else(|| json.to_string(), str::to_owned);
+    let mut all: Vec<String> = match (&body, body.get("errors"), body.get("detail")) {
+        (_, Some(Json::Array(errors)), _) => errors.iter().map(text).collect(),
+        (_, _, Some(detail)) => vec![text(detail)],
+        (Json::String(said), _, _) => vec![said.clone()],
+        _ => Vec::new(),
+    };
+    let message = (!all.is_empty()).then(|| all.remove(0));
+    Said { message, problems: all, ..Said::default() }
+}
+
+/// A role as the role mapper has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Role {
+    pub(crate) component: String,
+    /// `None` where the role mapper does not tell them.
+    pub(crate) fields: Option<Vec<String>>,
+}
+
+/// Who has a role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Members {
+    pub(crate) users: Vec<String>,
+    pub(crate) groups: Vec<String>,
+}
+
+impl Members {
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.users.is_empty() && self.groups.is_empty()
+    }
+}
+
+/// What the role mapper tells of who has a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// There is no such role.
+    NoRole,
+    /// There is, and the role mapper tells nobody who has it.
+    Untold,
+    /// These have it.
+    Members(Members),
+}
+
+/// One role mapper.
+#[derive(Debug)]
+pub(crate) struct Mapper {
+    api: Api,
+}
+
+impl Mapper {
+    /// One that is not connected to yet. `secrets` are what no text repeats.
+    pub(crate) fn new(client: &Client, config: &MapperConfig, secrets: Vec<SecretString>) -> Self {
+        let auth = config.token.clone().map_or(Auth::None, Auth::Bearer);
+        Self { api: client.api(config.base.clone(), auth, VENDOR, secrets) }
+    }
+
+    /// A role; `None` where there is none.
+    pub(crate) async fn role(&self, id: &str) -> Result<Option<Role>, ProviderError> {
+        let purpose = Purpose::look(format!("read the role `{id}`"));
+        let Some(body) = self.get("/v1/roles/{id}", id, &purpose).await? else { return Ok(None) };
+        let component = body.get("component_id").and_then(Json::as_str).unwrap_or_default().to_owned();
+        let fields = body.get("graphql_root_field_names").filter(|it| it.is_array()).map(texts);
+        Ok(Some(Role { component, fields }))
+    }
+
+    /// The role that a component has, where it has one.
+    pub(crate) async fn role_of_component(&self, component: &str) -> Result<Option<String>, ProviderError> {
+        let purpose = Purpose::look(format!("read the role of the component `{component}`"));
+        let body = self.get("/v1/roles/component_id/{id}", component, &purpose).await?;
+        Ok(body.and_then(|body| Some(body.get("role_id")?.as_str()?.to_owned())))
+    }
+
+    /// Who has a role.
+    pub(crate) async fn members(&self, id: &str) -> Result<Told, ProviderError> {
+        let Some(role) = self.role(id).await? else { return Ok(Told::NoRole) };
+        if role.fields.is_none() {
+            return Ok(Told::Untold);
+        }
+        let purpose = Purpose::look(format!("read who has the role `{id}`"));
+        let users = self.get("/v1/user_roles/{id}", id, &purpose).await?;
+        let groups = self.get("/v1/group_roles/{id}", id, &purpose).await?;
+        let (Some(users), Some(groups)) = (users, groups) else { return Ok(Told::NoRole) };
+        let of = |body: &Json, name: &str| body.get(name).map(texts).unwrap_or_default();
+        Ok(Told::Members(Members { users: of(&users, "users"), groups: of(&groups, "groups") }))
+    }
+
+    async fn get(&self, path: &'static str, id: &str, purpose: &Purpose) -> Result<Option<Json>, ProviderError> {
+        match self.api.send(&Request::get(path, &[id]), &Within::reading()).await {
+            Ok(reply) => reply.json().map(Some).map_err(|failure| self.api.error(&failure, purpose)),
+            Err(failure) if failure.status() == Some(404) => Ok(None),
+            Err(failure) => Err(self.api.error(&failure, purpose)),
+        }
+    }
+
+    /// Says all that a role has.
+    pub(crate) async fn put_role(
+        &self,
+        id: &str,
+        component: &str,
+        fields: &[String],
+        within: &Within,
+    ) -> Result<(), ProviderError> {
+        let body = json!({"role_id": id, "component_id": component, "graphql_root_field_names": fields});
+        let request = Request::put("/v1/roles", &[]).json(body).idempotent();
+        self.put(&request, &Purpose::to(format!("write the role `{id}`")), within).await
+    }
+
+    /// Says which users have a role, all of them.
+    pub(crate) async fn put_users(&self, id: &str, users: &[String], within: &Within) -> Result<(), ProviderError> {
+        let request = Request::put("/v1/user_roles", &[]).json(json!({"role_id": id, "users": users})).idempotent();
+        self.put(&request, &Purpose::to(format!("write which users have the role `{id}`")), within).await
+    }
+
+    /// Says which groups have a role, all of them.
+    pub(crate) async fn put_groups(&self, id: &str, groups: &[String], within: &Within) -> Result<(), ProviderError> {
+        let request = Request::put("/v1/group_roles", &[]).json(json!({"role_id": id, "groups": groups})).idempotent();
+        self.put(&request, &Purpose::to(format!("write which groups have the role `{id}`")), within).await
+    }
+
+    async fn put(&self, request: &Request, purpose: &Purpose, within: &Within) -> Result<(), ProviderError> {
+        match self.api.send(request, within).await {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(self.api.error(&failure, purpose)),
+        }
+    }
+
+    /// Removes a role with everybody who has it; `false` where the role mapper cannot.
+    pub(crate) async fn remove_role(&self, id: &str, within: &Within) -> Result<bool, ProviderError> {
+        let request = Request::delete("/v1/roles/{id}", &[id]).idempotent();
+        match self.api.send(&request, within).await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.status() == Some(405) => Ok(false),
+            Err(failure) if failure.status() == Some(404) => Ok(!is_route_missing(&failure)),
+            Err(failure) => Err(self.api.error(&failure, &Purpose::to(format!("remove the role `{id}`")))),
+        }
+    }
+}
+
+/// Whether an answer says that there is no such call, rather than no such role.
+fn is_route_missing(failure: &Failure) -> bool {
+    failure.answer().is_some_and(|reply| reply.json_or_null().get("detail").is_some())
+}
+
+/// What a role that belongs to another component says.
+pub(crate) fn of_another(id: &str, component: &str) -> ProviderError {
+    let kind = ErrorKind::AlreadyExists { import_id: None };
+    ProviderError::new(kind, format!("the role `{id}` belongs to the component `{component}`"))
+        .solution("two components cannot have one role: give one of them another name")
+}
+
+fn texts(json: &Json) -> Vec<String> {
+    json.as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
+}

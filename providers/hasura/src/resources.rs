@@ -1,0 +1,199 @@
+//! The types in terms of metadata and roles: how each is read, made, changed and removed.
+
+pub(crate) mod binding;
+pub(crate) mod permission;
+pub(crate) mod role;
+pub(crate) mod source;
+pub(crate) mod table;
+
+use crate::attributes::{text, texts};
+use crate::export::{Export, Source, Table};
+use terrace_provider::names::{closest, listed};
+use terrace_provider::{
+    Attributes, ErrorKind, Map, Observed, Path, Private, ProviderError, Recorded, ResourceType, Value, object_id,
+};
+
+/// The resource types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Source,
+    Table,
+    SelectPermission,
+    Role,
+    RoleBinding,
+}
+
+impl Kind {
+    pub(crate) fn of(ty: &ResourceType) -> Result<Self, ProviderError> {
+        Ok(match ty.name {
+            "hasura_source" => Self::Source,
+            "hasura_table" => Self::Table,
+            "hasura_select_permission" => Self::SelectPermission,
+            "hasura_role" => Self::Role,
+            "hasura_role_binding" => Self::RoleBinding,
+            other => return Err(ProviderError::bug(format!("there is no resource type `{other}`"))),
+        })
+    }
+
+    /// The attributes that name an object, in the order of its id.
+    pub(crate) fn identity(self) -> &'static [&'static str] {
+        match self {
+            Self::Source => &["name"],
+            Self::Table => &["source", "table"],
+            Self::SelectPermission => &["source", "table", "role"],
+            Self::Role | Self::RoleBinding => &["roleId"],
+        }
+    }
+}
+
+/// The object that attributes name.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) kind: Kind,
+    pub(crate) identity: Attributes,
+}
+
+impl Target {
+    pub(crate) fn of(ty: &ResourceType, attributes: &Attributes) -> Result<Self, ProviderError> {
+        let kind = Kind::of(ty)?;
+        check_names(kind, attributes)?;
+        let part = |name: &&str| Some(((*name).to_owned(), attributes.get(*name)?.revealed()));
+        Ok(Self { kind, identity: kind.identity().iter().filter_map(part).collect() })
+    }
+
+    pub(crate) fn recorded(ty: &ResourceType, prior: &Recorded) -> Result<Self, ProviderError> {
+        Self::of(ty, if prior.identity.is_empty() { &prior.attributes } else { &prior.identity })
+    }
+
+    /// The one of an id that a person gives.
+    pub(crate) fn of_id(ty: &ResourceType, id: &str) -> Result<Self, ProviderError> {
+        let kind = Kind::of(ty)?;
+        let parts: Option<Vec<String>> = id.split('/').map(object_id::decode).collect();
+        let parts = parts.unwrap_or_default();
+        let identity: Option<Map> = match (kind, parts.as_slice()) {
+            (Kind::Source, [name]) => Some(Map::from_iter([("name".to_owned(), name.as_str().into())])),
+            (Kind::Role | Kind::RoleBinding, [role]) => {
+                Some(Map::from_iter([("roleId".to_owned(), role.as_str().into())]))
+            }
+            (Kind::Table, [source, table @ ..]) if !table.is_empty() => Some(named(source, table)),
+            (Kind::SelectPermission, [source, table @ .., role]) if !table.is_empty() => {
+                let mut identity = named(source, table);
+                identity.insert("role".to_owned(), role.as_str().into());
+                Some(identity)
+            }
+            _ => None,
+        };
+        let Some(identity) = identity else {
+            let names = kind.identity().iter().map(|name| match *name {
+                "table" => "<part of the table's name>/…".to_owned(),
+                name => format!("<{name}>"),
+            });
+            return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", ty.name)).solution(format!(
+                "write {}, each percent-encoded where it holds a `/` or a `%`",
+                names.collect::<Vec<_>>().join("/")
+            )));
+        };
+        Self::of(ty, &identity)
+    }
+
+    /// A part of what names it.
+    pub(crate) fn part(&self, name: &str) -> String {
+        text(&self.identity, name)
+    }
+
+    /// The parts of the table's name.
+    pub(crate) fn table(&self) -> Vec<String> {
+        texts(&self.identity, "table")
+    }
+
+    pub(crate) fn id(&self) -> String {
+        let parts = self.kind.identity().iter().flat_map(|name| match *name {
+            "table" => self.table(),
+            name => vec![self.part(name)],
+        });
+        object_id::join(parts)
+    }
+
+    /// The id, as secret as what it is made of.
+    pub(crate) fn id_value(&self, beside: &Attributes) -> Value {
+        Value::from(self.id()).made_of(beside, self.kind.identity())
+    }
+
+    /// The object with what was seen of it.
+    pub(crate) fn observed(&self, seen: Attributes, beside: &Attributes, private: Private) -> Observed {
+        let mut attributes = self.identity.clone();
+        attributes.extend(seen);
+        attributes.insert("id".to_owned(), self.id_value(beside));
+        Observed { identity: self.identity.clone(), attributes, private }
+    }
+
+    /// There is such an object, and it is not to be taken.
+    pub(crate) fn exists(&self, what: &str) -> ProviderError {
+        let kind = ErrorKind::AlreadyExists { import_id: Some(self.id()) };
+        ProviderError::new(kind, format!("there is {what} already"))
+    }
+
+    /// It was to be changed, and is not there any more.
+    pub(crate) fn gone(&self) -> ProviderError {
+        ProviderError::new(ErrorKind::NotFound, format!("`{}` is not there any more", self.id()))
+            .solution("plan again: it will be created")
+    }
+}
+
+fn named(source: &str, table: &[String]) -> Map {
+    let table = table.iter().map(|part| part.as_str().into()).collect();
+    Map::from_iter([("source".to_owned(), source.into()), ("table".to_owned(), Value::List(table))])
+}
+
+/// Refuses what cannot name anything; what is not known yet may be anything.
+pub(crate) fn check_names(kind: Kind, attributes: &Attributes) -> Result<(), ProviderError> {
+    for name in kind.identity() {
+        let Some(value) = attributes.get(*name).filter(|value| !value.has_unknown()) else { continue };
+        let at = Path::attribute(name);
+        let empty = |at: Path| {
+            ProviderError::invalid(Some(at), format!("`{name}` is empty")).solution("write the name as it is there")
+        };
+        match value.as_list() {
+            Some([]) => return Err(empty(at)),
+            Some(parts) => {
+                if let Some(index) = parts.iter().position(|part| part.as_str().is_none_or(str::is_empty)) {
+                    return Err(empty(at.index(index)));
+                }
+                if parts.len() > 3 {
+                    let message = format!("the name of a table has at most three parts, not {}", parts.len());
+                    return Err(
+                        ProviderError::invalid(Some(at), message).solution("write such as `[DB, SCHEMA, VIEW]`")
+                    );
+                }
+            }
+            None if value.as_str().is_none_or(|text| text.trim().is_empty()) => return Err(empty(at)),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// The source of that name.
+pub(crate) fn source_in<'e>(export: &'e Export, name: &str) -> Result<&'e Source, ProviderError> {
+    export.source(name).ok_or_else(|| {
+        let names: Vec<&str> = export.sources().iter().map(|source| source.name.as_str()).collect();
+        let error = ProviderError::invalid(Some(Path::attribute("source")), format!("Hasura has no source `{name}`"));
+        let error = error.problem(format!("it has {}", listed(&names)));
+        match closest(name, names.iter().copied()) {
+            Some(meant) => error.solution(format!("did you mean `{meant}`?")),
+            None => error.solution("let a `hasura_source` make it, before this"),
+        }
+    })
+}
+
+/// The tracked table of that name.
+pub(crate) fn table_in<'e>(source: &'e Source, parts: &[String]) -> Result<&'e Table, ProviderError> {
+    source.table(parts).ok_or_else(|| {
+        let message = format!("the source `{}` has no tracked table `{}`", source.name, parts.join("."));
+        let names: Vec<String> =
+            source.tables.iter().map(|table| crate::export::parts_of(&table.name).join(".")).collect();
+        ProviderError::invalid(Some(Path::attribute("table")), message)
+            .problem(format!("it has {}", listed(&names)))
+            .solution("let a `hasura_table` track it, before this")
+    })
+}

@@ -1,0 +1,99 @@
+//! Roles of the role mapper.
+
+use super::Target;
+use crate::attributes::{in_order_of, list, text, texts};
+use crate::mapper::{Mapper, Role, of_another};
+use crate::names;
+use terrace_provider::http::Within;
+use terrace_provider::{Attributes, Call, ErrorKind, Path, ProviderError};
+
+/// Refuses root fields that GraphQL does not know.
+pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
+    let fields = texts(attributes, "rootFields");
+    for (index, field) in fields.iter().enumerate() {
+        let at = Path::attribute("rootFields").index(index);
+        names::check(field, &at)?;
+        if fields.iter().take(index).any(|other| other == field) {
+            let error = ProviderError::invalid(Some(at), format!("the root field `{field}` is there twice"));
+            return Err(error.solution("leave one of them"));
+        }
+    }
+    Ok(())
+}
+
+/// Its attributes as they are; root fields only where the role mapper tells them.
+pub(crate) fn present(role: &Role, like: Option<&Attributes>) -> Attributes {
+    let mut seen = Attributes::default();
+    seen.insert("componentId".to_owned(), role.component.as_str().into());
+    if let Some(fields) = &role.fields {
+        seen.insert("rootFields".to_owned(), list(&in_order_of(fields.clone(), like, "rootFields")));
+    }
+    seen
+}
+
+/// Whether a role is as is wanted, as far as the role mapper tells.
+pub(crate) fn is_as(role: &Role, planned: &Attributes) -> bool {
+    let seen = present(role, Some(planned));
+    ["componentId", "rootFields"].iter().all(|name| match (seen.get(*name), planned.get(*name)) {
+        (Some(seen), Some(wanted)) => seen.is_same_as(wanted),
+        _ => true,
+    })
+}
+
+pub(crate) async fn create(
+    mapper: &Mapper,
+    target: &Target,
+    call: &Call,
+    planned: &Attributes,
+) -> Result<(), ProviderError> {
+    let (id, component) = (target.part("roleId"), text(planned, "componentId"));
+    match mapper.role(&id).await? {
+        Some(role) if role.component != component => return Err(of_another(&id, &role.component)),
+        // One that removes nothing still has the role that this component had before: it is the component's own.
+        Some(role) if role.fields.is_some() => return Err(target.exists(&format!("a role `{id}`"))),
+        Some(_) => {}
+        None => {
+            // Each component has one role: the existing service breaks where it is told of a second one.
+            if let Some(other) = mapper.role_of_component(&component).await? {
+                let at = Some(Path::attribute("componentId"));
+                return Err(ProviderError::invalid(at, format!("the component `{component}` has the role `{other}`"))
+                    .solution("each component has one role: remove that one, or name it here"));
+            }
+        }
+    }
+    mapper.put_role(&id, &component, &texts(planned, "rootFields"), &Within::of_call(call)).await
+}
+
+pub(crate) async fn update(
+    mapper: &Mapper,
+    target: &Target,
+    call: &Call,
+    planned: &Attributes,
+) -> Result<(), ProviderError> {
+    let id = target.part("roleId");
+    if mapper.role(&id).await?.is_none() {
+        return Err(target.gone());
+    }
+    mapper.put_role(&id, &text(planned, "componentId"), &texts(planned, "rootFields"), &Within::of_call(call)).await
+}
+
+pub(crate) async fn delete(mapper: &Mapper, target: &Target, call: &Call) -> Result<(), ProviderError> {
+    let (id, within) = (target.part("roleId"), Within::of_call(call));
+    let Some(role) = mapper.role(&id).await? else { return Ok(()) };
+    if mapper.remove_role(&id, &within).await? {
+        return Ok(());
+    }
+    // It cannot be removed, so that it is to let nobody in to anything.
+    let emptied = async {
+        let within = within.to_the_end();
+        mapper.put_users(&id, &[], &within).await?;
+        mapper.put_groups(&id, &[], &within).await?;
+        mapper.put_role(&id, &role.component, &[], &within).await
+    };
+    emptied.await.map_err(|error| match error.kind {
+        ErrorKind::NotFound => ProviderError { kind: ErrorKind::Failed, ..error },
+        _ => error,
+    })?;
+    call.progress.message(&format!("the role mapper removes no roles: `{id}` stays, without root fields and members"));
+    Ok(())
+}

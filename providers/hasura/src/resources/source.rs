@@ -1,0 +1,199 @@
+//! Sources: `*_add_source`, `*_update_source`, `*_drop_source`
+//! (<https://hasura.io/docs/2.0/api-reference/metadata-api/source/>).
+
+mod configuration;
+mod desired;
+
+pub(crate) use desired::Desired;
+
+use super::Target;
+use crate::attributes::{is_given, json, without_nulls};
+use crate::config::SnowflakeDefaults;
+use crate::engine::{Change, Decision, Engine};
+use crate::export::{Export, Source, prefix_of};
+use configuration::{canonical, overlay, projected};
+use serde_json::{Value as Json, json};
+use terrace_provider::{Attributes, Call, Path, ProviderError, Value};
+
+/// Refuses what cannot be a source.
+pub(crate) fn check(attributes: &Attributes, defaults: &SnowflakeDefaults) -> Result<(), ProviderError> {
+    if let Some(kind) = attributes.get("kind").and_then(Value::as_str) {
+        let is_right = !kind.is_empty() && kind.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        if !is_right {
+            let message = format!("`{kind}` is no kind of source: it is `postgres` or the name of an agent");
+            return Err(ProviderError::invalid(Some(Path::attribute("kind")), message)
+                .solution("write `postgres`, `snowflake`, or as `list_source_kinds` of Hasura tells"));
+        }
+        if is_given(attributes, "connection") && kind != "snowflake" {
+            let message =
+                format!("`connection` says how Snowflake is reached, and this is a source of the kind `{kind}`");
+            return Err(ProviderError::invalid(Some(Path::attribute("connection")), message)
+                .solution("write `configuration` in Hasura's own words"));
+        }
+    }
+    match (is_given(attributes, "configuration"), is_given(attributes, "connection")) {
+        (true, true) => {
+            let message = "`configuration` and `connection` both say how the database is reached";
+            Err(ProviderError::invalid(Some(Path::attribute("connection")), message).solution("leave one of them"))
+        }
+        (false, false) => Err(ProviderError::invalid(None, "nothing says how the database is reached")
+            .solution("write `connection` for Snowflake, or `configuration` in Hasura's own words")),
+        _ => Desired::of(attributes, defaults).map(drop),
+    }
+}
+
+/// Its attributes as they are, without secrets, compared with what is wanted or recorded.
+pub(crate) fn present(
+    source: &Source,
+    like: Option<&Attributes>,
+    secrets: &[Vec<String>],
+    defaults: &SnowflakeDefaults,
+) -> Attributes {
+    let mut seen = Attributes::default();
+    seen.insert("kind".to_owned(), source.kind.as_str().into());
+    let full = canonical(&source.configuration);
+    let is_connection = match like {
+        Some(like) => is_given(like, "connection"),
+        None => desired::connection_of(&full, None, defaults).is_some(),
+    };
+    if is_connection {
+        if let Some(connection) = desired::connection_of(&full, like, defaults) {
+            seen.insert("connection".to_owned(), Value::Map(connection));
+        }
+    } else {
+        let given = like.and_then(|like| json(like, "configuration"));
+        // What others said besides is theirs, what is secret nobody's to see.
+        let managed = given.as_ref().map_or_else(|| full.clone(), |given| projected(&full, &canonical(given)));
+        let shown = configuration::without_paths(&managed, secrets);
+        let is_same = given.as_ref().is_some_and(|given| without_nulls(&canonical(given)) == without_nulls(&shown));
+        let shown = if is_same { given.unwrap_or(shown) } else { shown };
+        seen.insert("configuration".to_owned(), Value::from(shown));
+    }
+    let wanted = like.and_then(|like| json(like, "customization"));
+    let customization = match (&wanted, like) {
+        (Some(wanted), _) => Some(projected(&source.customization, wanted)),
+        (None, None) => Some(source.customization.clone()).filter(|it| !it.is_null() && *it != json!({})),
+        (None, Some(_)) => None,
+    };
+    if let Some(customization) = customization.filter(|it| !it.is_null()) {
+        let is_same = wanted.as_ref().is_some_and(|wanted| without_nulls(wanted) == without_nulls(&customization));
+        let shown = if is_same { wanted.unwrap_or(customization) } else { customization };
+        seen.insert("customization".to_owned(), Value::from(shown));
+    }
+    seen
+}
+
+/// What is secret of a source that nobody said anything of: what looks so.
+pub(crate) fn secrets_of(source: &Source) -> Vec<Vec<String>> {
+    configuration::likely_secrets(&canonical(&source.configuration))
+}
+
+/// Whether a source is reached as is wanted, secrets included, and called so.
+pub(crate) fn is_as(source: &Source, desired: &Desired, planned: &Attributes) -> bool {
+    let whole = projected(&canonical(&source.configuration), &desired.full);
+    let customization = json(planned, "customization").unwrap_or(Json::Null);
+    planned.get("kind").and_then(Value::as_str) == Some(source.kind.as_str())
+        && without_nulls(&whole) == without_nulls(&desired.full)
+        && (customization.is_null() || projected(&source.customization, &customization) == customization)
+}
+
+fn change<'a>(target: &Target, call: &'a Call, doing: &str) -> Change<'a> {
+    let name = target.part("name");
+    Change {
+        call,
+        doing: format!("{doing} the source `{name}`"),
+        import_id: Some(target.id()),
+        at: None,
+        names: vec![name],
+        object: "source",
+    }
+}
+
+pub(crate) async fn create(
+    engine: &Engine,
+    target: &Target,
+    call: &Call,
+    planned: &Attributes,
+    desired: &Desired,
+) -> Result<std::sync::Arc<Export>, ProviderError> {
+    let name = target.part("name");
+    let prefix = prefix_of(planned.get("kind").and_then(Value::as_str).unwrap_or_default()).to_owned();
+    let customization = json(planned, "customization");
+    let decide = |export: &Export, may_be_done: bool| {
+        if let Some(source) = export.source(&name) {
+            return match may_be_done && is_as(source, desired, planned) {
+                true => Ok(Decision::Done),
+                false => Err(target.exists(&format!("a source `{name}`"))),
+            };
+        }
+        let mut args = json!({"name": name, "configuration": desired.full});
+        if let (Some(args), Some(customization)) = (args.as_object_mut(), &customization) {
+            args.insert("customization".to_owned(), customization.clone());
+        }
+        let add = json!({"type": format!("{prefix}_add_source"), "args": args});
+        Ok(Decision::Do { commands: vec![add], inverse: vec![dropping(&prefix, &name)] })
+    };
+    let at = if is_given(planned, "connection") { "connection" } else { "configuration" };
+    let change = Change { at: Some(Path::attribute(at)), ..change(target, call, "create") };
+    engine.change(&change, decide).await
+}
+
+pub(crate) async fn update(
+    engine: &Engine,
+    target: &Target,
+    call: &Call,
+    prior: &Attributes,
+    planned: &Attributes,
+    desired: &Desired,
+) -> Result<std::sync::Arc<Export>, ProviderError> {
+    let name = target.part("name");
+    let before = match is_given(prior, "connection") {
+        true => desired::connection_shape(),
+        false => json(prior, "configuration").map(|it| canonical(&it)),
+    };
+    let decide = |export: &Export, _: bool| {
+        let source = export.source(&name).ok_or_else(|| target.gone())?;
+        let (now, customization) = (canonical(&source.configuration), json(planned, "customization"));
+        let is_customization_gone = customization.is_none() && is_given(prior, "customization");
+        if is_as(source, desired, planned) && !is_customization_gone {
+            return Ok(Decision::Done);
+        }
+        // What others said of it besides stays.
+        let configuration = overlay(&now, before.as_ref().unwrap_or(&Json::Null), &desired.full);
+        let command = format!("{}_update_source", source.prefix());
+        let update = |configuration: &Json, customization: Option<&Json>| {
+            let mut args = json!({"name": name, "configuration": configuration});
+            if let (Some(args), Some(customization)) = (args.as_object_mut(), customization) {
+                args.insert("customization".to_owned(), customization.clone());
+            }
+            json!({"type": command, "args": args})
+        };
+        let wanted = customization.or_else(|| is_customization_gone.then(|| json!({})));
+        let old = if source.customization.is_null() { json!({}) } else { source.customization.clone() };
+        let inverse = update(&source.configuration, wanted.is_some().then_some(&old));
+        Ok(Decision::Do { commands: vec![update(&configuration, wanted.as_ref())], inverse: vec![inverse] })
+    };
+    engine.change(&change(target, call, "change"), decide).await
+}
+
+pub(crate) async fn delete(engine: &Engine, target: &Target, call: &Call) -> Result<(), ProviderError> {
+    let name = target.part("name");
+    let decide = |export: &Export, _: bool| {
+        let Some(source) = export.source(&name) else { return Ok(Decision::Done) };
+        if !source.tables.is_empty() {
+            let tables: Vec<String> =
+                source.tables.iter().map(|table| crate::export::parts_of(&table.name).join(".")).collect();
+            let message = format!("the source `{name}` has tables that somebody else tracks, and stays");
+            let kind = terrace_provider::ErrorKind::Failed;
+            return Err(ProviderError::new(kind, message)
+                .problem(format!("they are {}", terrace_provider::names::listed(&tables)))
+                .solution("untrack them first; `terrace state rm` forgets the source and leaves it"));
+        }
+        Ok(Decision::Do { commands: vec![dropping(source.prefix(), &name)], inverse: Vec::new() })
+    };
+    engine.change(&change(target, call, "drop"), decide).await.map(drop)
+}
+
+fn dropping(prefix: &str, name: &str) -> Json {
+    json!({"type": format!("{prefix}_drop_source"), "args": {"name": name, "cascade": false}})
+}

@@ -1,0 +1,132 @@
+//! How a database is to be reached: a configuration in Hasura's own words, made of what is said in ours.
+
+use super::configuration::{canonical, leaves, overlay};
+use crate::attributes::{flag, is_given, json, optional_text};
+use crate::config::SnowflakeDefaults;
+use crate::jdbc::{Parts, is_host};
+use serde_json::{Value as Json, json};
+use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
+
+/// The parts of a connection that variables may give.
+const FROM_VARIABLES: [&str; 4] = ["host", "user", "role", "warehouse"];
+
+/// A whole configuration with its secrets, and where those are.
+#[derive(Clone)]
+pub(crate) struct Desired {
+    pub(crate) full: Json,
+    pub(crate) secrets: Vec<Vec<String>>,
+}
+
+impl Desired {
+    /// What attributes say; `None` while some of it is not known.
+    ///
+    /// # Errors
+    /// When it contradicts itself, or something is missing.
+    pub(crate) fn of(attributes: &Attributes, defaults: &SnowflakeDefaults) -> Result<Option<Self>, ProviderError> {
+        let parts = ["configuration", "secretConfiguration", "connection", "password"];
+        if parts.iter().any(|name| attributes.get(*name).is_some_and(Value::has_unknown)) {
+            return Ok(None);
+        }
+        if let Some(connection) = attributes.get("connection").and_then(Value::as_map) {
+            return of_connection(connection, optional_text(attributes, "password"), defaults).map(Some);
+        }
+        let open = json(attributes, "configuration").unwrap_or(Json::Null);
+        if !open.is_object() {
+            let error = ProviderError::invalid(Some(Path::attribute("configuration")), "`configuration` is no map");
+            return Err(error.solution("write it as Hasura's documentation of sources does"));
+        }
+        let Some(secret) = json(attributes, "secretConfiguration") else {
+            return Ok(Some(Self { full: canonical(&open), secrets: Vec::new() }));
+        };
+        if !secret.is_object() {
+            let at = Some(Path::attribute("secretConfiguration"));
+            return Err(ProviderError::invalid(at, "`secretConfiguration` is no map"));
+        }
+        let (open, secret) = (canonical(&open), canonical(&secret));
+        let secrets = leaves(&secret);
+        let twice = leaves(&open).into_iter().find(|path| !path.is_empty() && secrets.contains(path));
+        if let Some(path) = twice {
+            let at = path.iter().fold(Path::attribute("secretConfiguration"), |at, key| at.key(key));
+            let message = format!("`{}` is said in `configuration` and in `secretConfiguration`", path.join("."));
+            return Err(ProviderError::invalid(Some(at), message).solution("leave one of them"));
+        }
+        Ok(Some(Self { full: overlay(&open, &Json::Null, &secret), secrets }))
+    }
+
+    /// What attributes say, all of which is known.
+    pub(crate) fn known(attributes: &Attributes, defaults: &SnowflakeDefaults) -> Result<Self, ProviderError> {
+        let desired = Self::of(attributes, defaults)?;
+        let desired = desired.ok_or_else(|| ProviderError::bug("how the source is reached is not known yet"))?;
+        if desired.full.get("jdbc_url").and_then(Json::as_str).and_then(Parts::read).is_none() {
+            return Ok(desired);
+        }
+        let is_missing = |name: &&str| {
+            let parts = desired.full.get("jdbc_url").and_then(Json::as_str).and_then(Parts::read);
+            parts.is_none_or(|parts| parts.get(name).is_none_or(str::is_empty))
+        };
+        if is_given(attributes, "connection")
+            && let Some(name) = ["host", "user", "password"].iter().find(|name| is_missing(name))
+        {
+            let (at, variable) = match *name {
+                "password" => (Path::attribute("password"), "SNOWFLAKE_PASSWORD"),
+                "user" => (Path::attribute("connection").key("user"), "SNOWFLAKE_USER"),
+                _ => (Path::attribute("connection").key("host"), "SNOWFLAKE_HOST"),
+            };
+            let message = format!("nothing says the {name} by which Hasura reaches Snowflake");
+            return Err(ProviderError::invalid(Some(at.clone()), message)
+                .solution(format!("write `{at}`, or set {variable} for the instance `hasura`")));
+        }
+        Ok(desired)
+    }
+}
+
+fn of_connection(
+    connection: &Map,
+    password: Option<String>,
+    defaults: &SnowflakeDefaults,
+) -> Result<Desired, ProviderError> {
+    let said = |name: &str| optional_text(connection, name).or_else(|| defaults.get(name).map(str::to_owned));
+    let host = said("host").unwrap_or_default();
+    if !host.is_empty() && !is_host(&host) {
+        let message = "the host of a connection is a name, with a port at most";
+        return Err(ProviderError::invalid(Some(Path::attribute("connection").key("host")), message)
+            .solution("write such as `ab12345.eu-central-1.snowflakecomputing.com`"));
+    }
+    let password = password.or_else(|| defaults.get("password").map(str::to_owned));
+    let names = ["user", "password", "role", "warehouse", "database", "schema"];
+    let value = |name: &'static str| {
+        let value = match name {
+            "password" => password.clone(),
+            "database" | "schema" => optional_text(connection, name),
+            name => said(name),
+        };
+        value.map(|value| (name, value))
+    };
+    let parts = Parts { host, known: names.into_iter().filter_map(value).collect(), others: Vec::new() };
+    let full = json!({"fully_qualify_all_names": flag(connection, "qualifiedNames"), "jdbc_url": parts.written()});
+    Ok(Desired { full, secrets: vec![vec!["jdbc_url".to_owned()]] })
+}
+
+/// What of a configuration a connection is made into.
+pub(crate) fn connection_shape() -> Option<Json> {
+    Some(json!({"fully_qualify_all_names": null, "jdbc_url": null}))
+}
+
+/// The connection that a configuration is made of; `None` where it is none. What variables give is left out where nobody
+/// said it.
+pub(crate) fn connection_of(full: &Json, like: Option<&Attributes>, defaults: &SnowflakeDefaults) -> Option<Map> {
+    let parts = Parts::read(full.get("jdbc_url")?.as_str()?)?;
+    let given = like.and_then(|like| like.get("connection")).and_then(Value::as_map);
+    let mut connection = Map::default();
+    for name in ["host", "user", "role", "warehouse", "database", "schema"] {
+        let Some(value) = parts.get(name) else { continue };
+        let is_said = given.is_some_and(|given| given.get(name).is_some_and(|it| !it.is_null()));
+        let is_default = FROM_VARIABLES.contains(&name) && defaults.get(name) == Some(value);
+        if is_said || !is_default {
+            connection.insert(name.to_owned(), value.into());
+        }
+    }
+    let is_qualified = full.get("fully_qualify_all_names").and_then(Json::as_bool).unwrap_or(false);
+    connection.insert("qualifiedNames".to_owned(), is_qualified.into());
+    Some(connection)
+}

@@ -1,0 +1,317 @@
+//! Tables: `*_track_table`, `*_set_table_customization`, `*_set_apollo_federation_config`, `*_untrack_table`
+//! (<https://hasura.io/docs/2.0/api-reference/metadata-api/table-view/>).
+
+use super::{Target, source_in};
+use crate::attributes::{flag, is_given, json, optional_text, without_nulls};
+use crate::engine::{Change, Decision, Engine};
+use crate::export::{Export, Source, Table, name_of, parts_of};
+use crate::names;
+use serde_json::{Map as JsonMap, Value as Json, json};
+use std::sync::Arc;
+use terrace_provider::{Attributes, Call, Map, Path, ProviderError, Value};
+
+/// Root fields by the names that attributes and Hasura have for them.
+const ROOT_FIELDS: [(&str, &str); 4] = [
+    ("select", "select"),
+    ("selectByPk", "select_by_pk"),
+    ("selectAggregate", "select_aggregate"),
+    ("selectStream", "select_stream"),
+];
+/// Texts by the names that attributes and Hasura have for them.
+const TEXTS: [(&str, &str); 2] = [("customName", "custom_name"), ("comment", "comment")];
+
+/// Refuses names that GraphQL does not know, and one name for two root fields.
+pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
+    if let Some(name) = attributes.get("customName").and_then(Value::as_str) {
+        names::check(name, &Path::attribute("customName"))?;
+    }
+    let fields = root_fields(attributes);
+    for (index, (attribute, name)) in fields.iter().enumerate() {
+        let at = Path::attribute("rootFields").key(attribute);
+        names::check(name, &at)?;
+        if let Some((other, _)) = fields.iter().take(index).find(|(_, other)| other == name) {
+            return Err(ProviderError::invalid(
+                Some(at),
+                format!("`{attribute}` and `{other}` are both called `{name}`"),
+            )
+            .solution("give each root field a name of its own"));
+        }
+    }
+    match attributes.get("columnConfig").map(Value::exposed) {
+        None | Some(Value::Map(_) | Value::Null | Value::Unknown) => Ok(()),
+        Some(_) => Err(ProviderError::invalid(Some(Path::attribute("columnConfig")), "`columnConfig` is no map")
+            .solution("write such as `{ID: {custom_name: id}}`")),
+    }
+}
+
+/// The root fields that are said and known.
+fn root_fields(attributes: &Attributes) -> Vec<(&'static str, String)> {
+    let Some(fields) = attributes.get("rootFields").and_then(Value::as_map) else { return Vec::new() };
+    ROOT_FIELDS.iter().filter_map(|(attribute, _)| Some((*attribute, optional_text(fields, attribute)?))).collect()
+}
+
+/// A root field's name: `"orders"`, or `{"name": "orders", "comment": …}`.
+fn field_name(json: &Json) -> Option<&str> {
+    json.as_str().or_else(|| json.get("name").and_then(Json::as_str))
+}
+
+/// Its attributes as they are, as far as they are wanted or recorded; all of them where nothing is.
+pub(crate) fn present(table: &Table, like: Option<&Attributes>) -> Attributes {
+    let mut seen = Attributes::default();
+    let is_wanted = |name: &str| like.is_none_or(|like| is_given(like, name));
+    for (attribute, key) in TEXTS {
+        if let Some(text) = table.configuration.get(key).and_then(Json::as_str).filter(|_| is_wanted(attribute)) {
+            seen.insert(attribute.to_owned(), text.into());
+        }
+    }
+    let wanted = like.and_then(|like| like.get("rootFields")).and_then(Value::as_map);
+    let fields = ROOT_FIELDS.iter().filter_map(|(attribute, key)| {
+        let name = table.configuration.get("custom_root_fields")?.get(key).and_then(field_name)?;
+        let is_wanted = like.is_none() || wanted.is_some_and(|wanted| is_given(wanted, attribute));
+        is_wanted.then(|| ((*attribute).to_owned(), Value::from(name)))
+    });
+    let fields: Map = fields.collect();
+    if !fields.is_empty() || wanted.is_some() {
+        seen.insert("rootFields".to_owned(), Value::Map(fields));
+    }
+    let columns = table.configuration.get("column_config").and_then(Json::as_object).cloned().unwrap_or_default();
+    let given = like.and_then(|like| json(like, "columnConfig"));
+    let columns: JsonMap<String, Json> = match &given {
+        Some(given) => columns.into_iter().filter(|(column, _)| given.get(column).is_some()).collect(),
+        None if like.is_none() => columns,
+        None => JsonMap::new(),
+    };
+    let columns = without_nulls(&Json::Object(columns));
+    if given.is_some() || columns.as_object().is_some_and(|columns| !columns.is_empty()) {
+        let is_same = given.as_ref().is_some_and(|given| without_nulls(given) == columns);
+        let shown = if is_same { given.unwrap_or(columns) } else { columns };
+        seen.insert("columnConfig".to_owned(), Value::from(shown));
+    }
+    seen.insert("apolloFederation".to_owned(), (!table.apollo_federation_config.is_null()).into());
+    seen
+}
+
+/// A table's configuration with what is wanted in it; what nobody said anything of stays.
+fn configuration(now: &JsonMap<String, Json>, prior: Option<&Attributes>, planned: &Attributes) -> Json {
+    let mut merged = now.clone();
+    // Hasura makes these of the configuration of columns.
+    merged.remove("custom_column_names");
+    let was = |name: &str| prior.is_some_and(|prior| is_given(prior, name));
+    for (attribute, key) in TEXTS {
+        match optional_text(planned, attribute) {
+            Some(text) => drop(merged.insert(key.to_owned(), text.into())),
+            None if was(attribute) => drop(merged.remove(key)),
+            None => {}
+        }
+    }
+    let mut fields = match merged.remove("custom_root_fields") {
+        Some(Json::Object(fields)) => fields,
+        _ => JsonMap::new(),
+    };
+    let (wanted, before) = (root_fields(planned), prior.map(root_fields).unwrap_or_default());
+    for (attribute, key) in ROOT_FIELDS {
+        let name =
+            |fields: &[(&str, String)]| fields.iter().find(|(it, _)| *it == attribute).map(|(_, name)| name.clone());
+        match name(&wanted) {
+            Some(name) if fields.get(key).and_then(field_name) == Some(name.as_str()) => {}
+            Some(name) => drop(fields.insert(key.to_owned(), name.into())),
+            None if name(&before).is_some() => drop(fields.remove(key)),
+            None => {}
+        }
+    }
+    let mut columns = match merged.remove("column_config") {
+        Some(Json::Object(columns)) => columns,
+        _ => JsonMap::new(),
+    };
+    let of = |attributes: &Attributes| match json(attributes, "columnConfig") {
+        Some(Json::Object(columns)) => columns,
+        _ => JsonMap::new(),
+    };
+    let (wanted, before) = (of(planned), prior.map(of).unwrap_or_default());
+    columns.retain(|column, _| wanted.contains_key(column) || !before.contains_key(column));
+    columns.extend(wanted);
+    for (key, entries) in [("custom_root_fields", fields), ("column_config", columns)] {
+        if !entries.is_empty() {
+            merged.insert(key.to_owned(), Json::Object(entries));
+        }
+    }
+    Json::Object(merged)
+}
+
+fn apollo(planned: &Attributes) -> Json {
+    if flag(planned, "apolloFederation") { json!({"enable": "v1"}) } else { Json::Null }
+}
+
+/// Refuses a root field that the source has no way to give.
+fn check_served(source: &Source, planned: &Attributes) -> Result<(), ProviderError> {
+    let has_stream = root_fields(planned).iter().any(|(attribute, _)| *attribute == "selectStream");
+    if !has_stream || source.is_postgres() {
+        return Ok(());
+    }
+    let at = Path::attribute("rootFields").key("selectStream");
+    let message = format!("the source `{}` of the kind `{}` cannot stream rows", source.name, source.kind);
+    Err(ProviderError::invalid(Some(at), message)
+        .solution("leave `selectStream` out: of PostgreSQL's sources alone rows can be streamed"))
+}
+
+/// Refuses a root field that another table has: they are unique over all sources.
+fn check_unique(export: &Export, target: &Target, planned: &Attributes) -> Result<(), ProviderError> {
+    for (attribute, name) in root_fields(planned) {
+        for source in export.sources() {
+            for table in &source.tables {
+                let parts = parts_of(&table.name);
+                if source.name == target.part("source") && parts == target.table() {
+                    continue;
+                }
+                let fields = table.configuration.get("custom_root_fields").and_then(Json::as_object);
+                if fields.into_iter().flatten().any(|(_, field)| field_name(field) == Some(name.as_str())) {
+                    let at = Path::attribute("rootFields").key(attribute);
+                    let message = format!("Hasura has a root field `{name}` already");
+                    return Err(ProviderError::invalid(Some(at), message)
+                        .problem(format!("the table `{}` of the source `{}` gives it", parts.join("."), source.name))
+                        .solution("give it another name: root fields are unique over all sources"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What can be said against planned values before anything is done.
+pub(crate) async fn validate(engine: &Engine, target: &Target, planned: &Attributes) -> Result<bool, ProviderError> {
+    let export = engine.export().await?;
+    check_unique(&export, target, planned)?;
+    let Some(source) = export.source(&target.part("source")) else { return Ok(false) };
+    check_served(source, planned)?;
+    let by_key = root_fields(planned).into_iter().find(|(attribute, _)| *attribute == "selectByPk");
+    if let Some((attribute, name)) = by_key.filter(|_| !source.is_postgres()) {
+        let args = json!({"source": source.name, "table": name_of(false, &target.table())});
+        let question = json!({"type": format!("{}_get_table_info", source.prefix()), "args": args});
+        let info = engine.look("tell of a table", question).await?;
+        let has_key = info.get("primary_key").and_then(Json::as_array).is_some_and(|key| !key.is_empty());
+        if info.is_object() && !has_key {
+            let at = Path::attribute("rootFields").key(attribute);
+            let message =
+                format!("`{}` has no primary key, so that `{name}` would give nothing", target.table().join("."));
+            return Err(ProviderError::invalid(Some(at), message).solution("leave `selectByPk` out: a view has no key"));
+        }
+    }
+    Ok(true)
+}
+
+fn change<'a>(target: &Target, call: &'a Call, doing: &str) -> Change<'a> {
+    let (source, table) = (target.part("source"), target.table().join("."));
+    Change {
+        call,
+        doing: format!("{doing} the table `{table}` of the source `{source}`"),
+        import_id: Some(target.id()),
+        at: Some(Path::attribute("table")),
+        names: vec![source, target.table().last().cloned().unwrap_or_default()],
+        object: "table",
+    }
+}
+
+pub(crate) async fn create(
+    engine: &Engine,
+    target: &Target,
+    call: &Call,
+    planned: &Attributes,
+) -> Result<Arc<Export>, ProviderError> {
+    let parts = target.table();
+    let decide = |export: &Export, may_be_done: bool| {
+        let source = source_in(export, &target.part("source"))?;
+        if let Some(table) = source.table(&parts) {
+            return match may_be_done && is_as(table, planned) {
+                true => Ok(Decision::Done),
+                false => Err(target.exists(&format!(
+                    "a tracked table `{}` in the source `{}`",
+                    parts.join("."),
+                    source.name
+                ))),
+            };
+        }
+        check_served(source, planned)?;
+        check_unique(export, target, planned)?;
+        let name = name_of(source.is_postgres(), &parts);
+        let mut args = json!({"source": source.name, "table": name});
+        if let Some(args) = args.as_object_mut() {
+            args.insert("configuration".to_owned(), configuration(&JsonMap::new(), None, planned));
+            if flag(planned, "apolloFederation") {
+                args.insert("apollo_federation_config".to_owned(), apollo(planned));
+            }
+        }
+        let track = json!({"type": format!("{}_track_table", source.prefix()), "args": args});
+        Ok(Decision::Do { commands: vec![track], inverse: vec![untracking(source, &name)] })
+    };
+    engine.change(&change(target, call, "track"), decide).await
+}
+
+/// Whether a table is as is wanted.
+pub(crate) fn is_as(table: &Table, planned: &Attributes) -> bool {
+    let mut now = table.configuration.clone();
+    now.remove("custom_column_names");
+    // What is empty says nothing.
+    let filled = |json: &Json| {
+        let kept =
+            json.as_object().into_iter().flatten().filter(|(_, it)| it.as_object().is_none_or(|it| !it.is_empty()));
+        without_nulls(&Json::Object(kept.map(|(name, it)| (name.clone(), it.clone())).collect()))
+    };
+    let wanted = configuration(&table.configuration, None, planned);
+    filled(&wanted) == filled(&Json::Object(now))
+        && table.apollo_federation_config.is_null() != flag(planned, "apolloFederation")
+}
+
+pub(crate) async fn update(
+    engine: &Engine,
+    target: &Target,
+    call: &Call,
+    prior: &Attributes,
+    planned: &Attributes,
+) -> Result<Arc<Export>, ProviderError> {
+    let decide = |export: &Export, _: bool| {
+        let source = source_in(export, &target.part("source"))?;
+        let table = source.table(&target.table()).ok_or_else(|| target.gone())?;
+        check_served(source, planned)?;
+        check_unique(export, target, planned)?;
+        let (prefix, name) = (source.prefix(), name_of(source.is_postgres(), &target.table()));
+        let customize = |configuration: &Json| {
+            let args = json!({"source": source.name, "table": name, "configuration": configuration});
+            json!({"type": format!("{prefix}_set_table_customization"), "args": args})
+        };
+        let federate = |apollo: &Json| {
+            let args = json!({"source": source.name, "table": name, "apollo_federation_config": apollo});
+            json!({"type": format!("{prefix}_set_apollo_federation_config"), "args": args})
+        };
+        let mut now = table.configuration.clone();
+        now.remove("custom_column_names");
+        let now = Json::Object(now);
+        let wanted = configuration(&table.configuration, Some(prior), planned);
+        let (mut commands, mut inverse) = (Vec::new(), Vec::new());
+        if without_nulls(&wanted) != without_nulls(&now) {
+            commands.push(customize(&wanted));
+            inverse.push(customize(&now));
+        }
+        if table.apollo_federation_config.is_null() == flag(planned, "apolloFederation") {
+            commands.push(federate(&apollo(planned)));
+            inverse.push(federate(&table.apollo_federation_config));
+        }
+        Ok(if commands.is_empty() { Decision::Done } else { Decision::Do { commands, inverse } })
+    };
+    let change = Change { at: None, ..change(target, call, "change") };
+    engine.change(&change, decide).await
+}
+
+pub(crate) async fn delete(engine: &Engine, target: &Target, call: &Call) -> Result<(), ProviderError> {
+    let decide = |export: &Export, _: bool| {
+        let Some(source) = export.source(&target.part("source")) else { return Ok(Decision::Done) };
+        let Some(table) = source.table(&target.table()) else { return Ok(Decision::Done) };
+        Ok(Decision::Do { commands: vec![untracking(source, &table.name)], inverse: Vec::new() })
+    };
+    engine.change(&change(target, call, "untrack"), decide).await.map(drop)
+}
+
+fn untracking(source: &Source, table: &Json) -> Json {
+    // What depends on it from elsewhere is somebody's, and keeps it.
+    let args = json!({"source": source.name, "table": table, "cascade": false});
+    json!({"type": format!("{}_untrack_table", source.prefix()), "args": args})
+}

@@ -1,0 +1,209 @@
+//! What the provider declares: its settings and its resource types.
+
+use crate::blueprints::BLUEPRINTS;
+use crate::identity::identity;
+use std::time::Duration;
+use terrace_provider::{Attribute, AttributeType, Map, Object, ProviderSchema, ResourceType, Timeouts, Value};
+
+/// The schema of the provider.
+#[must_use]
+pub fn provider() -> ProviderSchema {
+    ProviderSchema {
+        name: "hasura",
+        version: env!("CARGO_PKG_VERSION"),
+        doc: "Sources, tables and permissions of Hasura, and the roles of its role mapper.",
+        settings: settings(),
+        resources: vec![source(), table(), select_permission(), role(), role_binding()],
+        lookups: Vec::new(),
+        blueprints: BLUEPRINTS.to_vec(),
+        sql_type: None,
+        identity: Some(identity),
+    }
+}
+
+fn text(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute::new(name, AttributeType::String, doc)
+}
+
+fn settings() -> Object {
+    let mapper = Object(vec![
+        text("url", "Where it is, without `/v1` (ROLE_MAPPER_URL)."),
+        text("token", "A token to ask it with, where it asks for one (ROLE_MAPPER_TOKEN).").sensitive(),
+        Attribute::new(
+            "timeout",
+            AttributeType::Int,
+            "How many seconds one request may go unanswered; 30 where nothing is said (ROLE_MAPPER_TIMEOUT).",
+        ),
+    ]);
+    Object(vec![
+        text("url", "Where Hasura is, without `/v1/metadata` (HASURA_URL)."),
+        text("adminSecret", "The admin secret (HASURA_ADMIN_SECRET).").sensitive(),
+        Attribute::new(
+            "timeout",
+            AttributeType::Int,
+            "How many seconds one question may go unanswered; 60 where nothing is said (HASURA_TIMEOUT).",
+        ),
+        Attribute::new(
+            "roleMapper",
+            AttributeType::Object(mapper),
+            "The service that tells Hasura who has which role.",
+        ),
+        text(
+            "caFile",
+            "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",
+        ),
+    ])
+}
+
+fn id() -> Attribute {
+    text("id", "The id for `terrace import`.").stable()
+}
+
+fn named(name: &'static str, doc: &'static str) -> Attribute {
+    text(name, doc).required().replaces()
+}
+
+fn texts() -> AttributeType {
+    AttributeType::list(AttributeType::String)
+}
+
+fn vendor(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute::new(name, AttributeType::Any, doc).vendor_json()
+}
+
+fn table_name() -> Attribute {
+    Attribute::new(
+        "table",
+        texts(),
+        "The table's name in the source, part by part: `[VIEW]`, `[DB, SCHEMA, VIEW]`; `[schema, table]` of PostgreSQL.",
+    )
+    .required()
+    .replaces()
+}
+
+/// A change of metadata makes Hasura look at its sources, which takes its time.
+fn remote(ty: ResourceType) -> ResourceType {
+    let long = Duration::from_secs(300);
+    let timeouts = Timeouts { create: long, update: long, delete: long, read: Duration::from_secs(60) };
+    // One question tells of all objects.
+    ResourceType { settle: Duration::from_secs(30), timeouts, reads_at_once: 256, ..ty }
+}
+
+fn source() -> ResourceType {
+    let connection = Object(vec![
+        text("host", "The host of the account; SNOWFLAKE_HOST where it is not said."),
+        text("user", "The user; SNOWFLAKE_USER where it is not said."),
+        text("role", "The role; SNOWFLAKE_ROLE where it is not said."),
+        text("warehouse", "The warehouse; SNOWFLAKE_WAREHOUSE where it is not said."),
+        text("database", "The database.").required(),
+        text("schema", "The schema whose tables are named by their names alone."),
+        Attribute::new(
+            "qualifiedNames",
+            AttributeType::Bool,
+            "Tables are named with their database and schema: `[DB, SCHEMA, VIEW]`.",
+        )
+        .default_value(false),
+    ]);
+    let attributes = vec![
+        named("name", "The source's name."),
+        named("kind", "What it is: `postgres`, or the name of an agent such as `snowflake`."),
+        vendor("configuration", "How the database is reached, in Hasura's own words."),
+        vendor("secretConfiguration", "What is secret of that: it is put into it and never shown.").write_only(),
+        Attribute::new(
+            "connection",
+            AttributeType::Object(connection),
+            "How Snowflake is reached, instead of `configuration`: the connection string is made of it.",
+        ),
+        text("password", "The password of `connection`; SNOWFLAKE_PASSWORD where it is not said.").write_only(),
+        vendor("customization", "How names of its root fields and types are made, in Hasura's own words."),
+        Attribute::new(
+            "isAsConfigured",
+            AttributeType::Bool,
+            "Hasura reaches the database as is said here, secrets included: a plan compares them.",
+        )
+        .computed(),
+        text("endpoint", "Where queries go.").stable(),
+        id(),
+    ];
+    remote(ResourceType::new("hasura_source", "A database that Hasura reads.", &["name"], Object(attributes)))
+}
+
+fn table() -> ResourceType {
+    let fields = Object(vec![
+        text("select", "Many rows."),
+        text("selectByPk", "One row by its primary key, which the table needs."),
+        text("selectAggregate", "Counts and sums, for whom `allowAggregations` lets."),
+        text("selectStream", "Rows as they come; of PostgreSQL's sources only."),
+    ]);
+    let attributes = vec![
+        named("source", "The source."),
+        table_name(),
+        text("customName", "What the table is called in GraphQL."),
+        Attribute::new("rootFields", AttributeType::Object(fields), "What its root fields are called."),
+        vendor("columnConfig", "Names and comments of columns, by column, in Hasura's own words."),
+        text("comment", "What GraphQL says of it."),
+        Attribute::new("apolloFederation", AttributeType::Bool, "It takes part in Apollo Federation.")
+            .default_value(false),
+        Attribute::new("resourceVersion", AttributeType::Int, "The version of the metadata that the last change made.")
+            .computed(),
+        id(),
+    ];
+    remote(ResourceType::new(
+        "hasura_table",
+        "A table or view that Hasura tells of. What is not said of it is left as it is.",
+        &["source", "table"],
+        Object(attributes),
+    ))
+}
+
+fn select_permission() -> ResourceType {
+    let attributes = vec![
+        named("source", "The source."),
+        table_name(),
+        named("role", "Who may read."),
+        Attribute::new("columns", texts(), "The columns; `[\"*\"]` means all.")
+            .default_value(Value::List(vec!["*".into()])),
+        vendor("filter", "Which rows, in Hasura's own words; all where it is empty.")
+            .default_value(Value::Map(Map::default())),
+        Attribute::new("limit", AttributeType::Int, "The most rows of one answer."),
+        Attribute::new("allowAggregations", AttributeType::Bool, "Counts and sums may be asked for.")
+            .default_value(false),
+        id(),
+    ];
+    remote(ResourceType::new(
+        "hasura_select_permission",
+        "What a role may read of a table.",
+        &["source", "table", "role"],
+        Object(attributes),
+    ))
+}
+
+fn role() -> ResourceType {
+    let attributes = vec![
+        named("roleId", "The role, as permissions name it."),
+        named("componentId", "The component that it belongs to: each has one role."),
+        Attribute::new("rootFields", texts(), "The root fields that it may ask for.")
+            .default_value(Value::List(Vec::new())),
+        id(),
+    ];
+    let ty = ResourceType::new("hasura_role", "A role of the role mapper.", &["roleId"], Object(attributes));
+    ResourceType { reads_at_once: 1, ..remote(ty) }
+}
+
+fn role_binding() -> ResourceType {
+    let attributes = vec![
+        named("roleId", "The role."),
+        Attribute::new("users", texts(), "All users that have it: `user:ada_example.com`.")
+            .default_value(Value::List(Vec::new())),
+        Attribute::new("groups", texts(), "All groups that have it: `group:analysts`.")
+            .default_value(Value::List(Vec::new())),
+        id(),
+    ];
+    let ty = ResourceType::new(
+        "hasura_role_binding",
+        "Everybody who has a role: whoever else has it loses it.",
+        &["roleId"],
+        Object(attributes),
+    );
+    ResourceType { reads_at_once: 1, ..remote(ty) }
+}

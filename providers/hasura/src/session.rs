@@ -1,0 +1,433 @@
+//! The session: which function answers which call of which type.
+
+use crate::config::{Config, SnowflakeDefaults, Variables, unconfigured, without_mapper};
+use crate::engine::Engine;
+use crate::export::Export;
+use crate::mapper::{Mapper, Told};
+use crate::private::Kept;
+use crate::resources::source::Desired;
+use crate::resources::{Kind, Target, binding, check_names, permission, role, source, table};
+use async_trait::async_trait;
+use secrecy::SecretString;
+use std::time::Duration;
+use terrace_provider::http::{Client, Options};
+use terrace_provider::plan::from_schema;
+use terrace_provider::provider::{Batch, DryRun};
+use terrace_provider::{
+    Attempt, Attributes, Call, ErrorKind, Finding, Found, MissingRight, Observed, Planned, PlannedChange, Private,
+    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
+};
+
+/// One configured instance: a Hasura and its role mapper.
+pub(crate) struct HasuraSession {
+    instance: String,
+    /// Nothing where nothing says where Hasura is: such an instance is there and cannot be asked.
+    engine: Option<Engine>,
+    mapper: Option<Mapper>,
+    defaults: SnowflakeDefaults,
+}
+
+/// What was seen of an object.
+struct Seen {
+    attributes: Attributes,
+    private: Private,
+    /// It is as was planned.
+    is_as_planned: bool,
+}
+
+impl HasuraSession {
+    pub(crate) fn open(
+        settings: &Settings,
+        variables: &Variables,
+        export_answers: Duration,
+    ) -> Result<Self, ProviderError> {
+        let defaults = SnowflakeDefaults::of(settings, variables);
+        let instance = settings.instance.clone();
+        let Some(config) = Config::read(settings, variables)? else {
+            return Ok(Self { instance, engine: None, mapper: None, defaults });
+        };
+        let options = Options { ca_file: config.ca_file.clone(), timeout: config.timeout, ..Options::default() };
+        let client = Client::new(options)?;
+        let secrets: Vec<SecretString> = defaults.get("password").map(SecretString::from).into_iter().collect();
+        let engine = Engine::new(&client, &config, export_answers, secrets);
+        let mapper = config.mapper.as_ref().map(|mapper| {
+            let options = Options { ca_file: config.ca_file.clone(), timeout: mapper.timeout, ..Options::default() };
+            Ok::<_, ProviderError>(Mapper::new(&Client::new(options)?, mapper, Vec::new()))
+        });
+        Ok(Self { instance, engine: Some(engine), mapper: mapper.transpose()?, defaults })
+    }
+
+    fn engine(&self) -> Result<&Engine, ProviderError> {
+        self.engine.as_ref().ok_or_else(|| unconfigured(&self.instance))
+    }
+
+    fn mapper(&self) -> Result<&Mapper, ProviderError> {
+        self.engine()?;
+        self.mapper.as_ref().ok_or_else(|| without_mapper(&self.instance))
+    }
+
+    /// What metadata says of an object.
+    fn seen_in(
+        &self,
+        export: &Export,
+        target: &Target,
+        like: Option<&Attributes>,
+        private: &Private,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let planned = like.cloned().unwrap_or_default();
+        Ok(match target.kind {
+            Kind::Source => match export.source(&target.part("name")) {
+                None => None,
+                Some(source) => {
+                    let desired = Desired::of(&planned, &self.defaults).ok().flatten();
+                    let is_as_planned =
+                        desired.as_ref().is_some_and(|desired| source::is_as(source, desired, &planned));
+                    let of_plan = || desired.map_or_else(|| source::secrets_of(source), |desired| desired.secrets);
+                    let secrets = Kept::of(private).secrets.unwrap_or_else(of_plan);
+                    let mut attributes = source::present(source, like, &secrets, &self.defaults);
+                    attributes.insert("endpoint".to_owned(), self.engine()?.endpoint().into());
+                    // Who reads knows no secrets to compare: that is for the plan.
+                    attributes.insert("isAsConfigured".to_owned(), true.into());
+                    Some(Seen { attributes, private: Kept::with(secrets).to_private(), is_as_planned })
+                }
+            },
+            Kind::Table => export.table(&target.part("source"), &target.table()).map(|table| {
+                let mut attributes = table::present(table, like);
+                let version = planned.get("resourceVersion").filter(|version| !version.is_unknown());
+                attributes.insert("resourceVersion".to_owned(), version.cloned().unwrap_or_default());
+                Seen { attributes, private: private.clone(), is_as_planned: table::is_as(table, &planned) }
+            }),
+            Kind::SelectPermission => {
+                let role = target.part("role");
+                let table = export.table(&target.part("source"), &target.table());
+                let found = table.and_then(|table| table.select_permissions.iter().find(|it| it.role == role));
+                found.map(|found| Seen {
+                    attributes: permission::present(found, like),
+                    private: private.clone(),
+                    is_as_planned: permission::is_as(found, &planned),
+                })
+            }
+            Kind::Role | Kind::RoleBinding => return Err(ProviderError::bug("roles are no metadata")),
+        })
+    }
+
+    /// An object as it is now, or as it was a moment ago where that is enough.
+    async fn observe(
+        &self,
+        target: &Target,
+        like: Option<&Attributes>,
+        private: &Private,
+        is_now: bool,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let planned = like.cloned().unwrap_or_default();
+        let seen = |attributes, is_as_planned| Seen { attributes, private: private.clone(), is_as_planned };
+        match target.kind {
+            Kind::Role => {
+                let role = self.mapper()?.role(&target.part("roleId")).await?;
+                Ok(role.map(|found| seen(role::present(&found, like), role::is_as(&found, &planned))))
+            }
+            Kind::RoleBinding => Ok(match self.mapper()?.members(&target.part("roleId")).await? {
+                Told::NoRole => None,
+                // Nobody tells who has it: what is recorded stands.
+                Told::Untold => Some(seen(Attributes::default(), false)),
+                Told::Members(members) if members.is_nobody() && !binding::is_as(&members, &planned) => None,
+                Told::Members(members) if members.is_nobody() && like.is_none() => None,
+                Told::Members(members) => {
+                    Some(seen(binding::present(&members, like), binding::may_be_of(&members, &planned)))
+                }
+            }),
+            _ => {
+                let engine = self.engine()?;
+                let export = if is_now { engine.export_now().await? } else { engine.export().await? };
+                self.seen_in(&export, target, like, private)
+            }
+        }
+    }
+
+    /// Whether Hasura reaches a database as is wanted; one that cannot be asked says nothing against it.
+    async fn is_as_configured(&self, planned: &Attributes, desired: &Desired) -> bool {
+        let Some(engine) = &self.engine else { return true };
+        let Ok(export) = engine.export().await else { return true };
+        let name = planned.get("name").and_then(Value::as_str).unwrap_or_default();
+        export.source(name).is_none_or(|source| source::is_as(source, desired, planned))
+    }
+
+    /// Whether any permission names a role.
+    async fn is_in_use(&self, role: &str) -> Result<bool, ProviderError> {
+        let export = self.engine()?.export().await?;
+        let tables = export.sources().iter().flat_map(|source| &source.tables);
+        Ok(tables.flat_map(|table| &table.select_permissions).any(|permission| permission.role == role))
+    }
+
+    /// The object after a call that made or changed it.
+    fn done(
+        &self,
+        export: &Export,
+        target: &Target,
+        planned: &Attributes,
+        private: &Private,
+    ) -> Result<Observed, ProviderError> {
+        let seen = self.seen_in(export, target, Some(planned), private)?;
+        let seen = seen.ok_or_else(|| {
+            // It is done, and gone again: somebody else's work.
+            ProviderError::new(
+                ErrorKind::Ambiguous,
+                format!("`{}` is not to be seen after it was made or changed", target.id()),
+            )
+        })?;
+        let mut observed = target.observed(seen.attributes, planned, seen.private);
+        if target.kind == Kind::Table {
+            observed.attributes.insert("resourceVersion".to_owned(), export.version.into());
+        }
+        Ok(observed)
+    }
+
+    /// A role or who has it, after a call that wrote it.
+    async fn done_in_mapper(&self, target: &Target, planned: &Attributes) -> Result<Observed, ProviderError> {
+        let seen = self.observe(target, Some(planned), &Private::default(), true).await;
+        let seen = seen.map_err(|error| ProviderError { kind: ErrorKind::Ambiguous, ..error })?;
+        let attributes = seen.map(|seen| seen.attributes).unwrap_or_default();
+        Ok(target.observed(attributes, planned, Private::default()))
+    }
+
+    /// What a planned source, table or role is refused for, or worth a word about.
+    async fn findings(&self, target: &Target, planned: &Attributes) -> Result<Vec<Finding>, ProviderError> {
+        match target.kind {
+            Kind::Source => Desired::known(planned, &self.defaults).map(|_| Vec::new()),
+            Kind::Table => match table::validate(self.engine()?, target, planned).await? {
+                true => Ok(Vec::new()),
+                false => {
+                    let message = format!("not checked: the source `{}` is not there yet", target.part("source"));
+                    let hint = "it has to be made before this table, by the same apply or by somebody else".to_owned();
+                    let path = Some(terrace_provider::Path::attribute("source"));
+                    Ok(vec![Finding { severity: Severity::Note, path, message, hint: Some(hint) }])
+                }
+            },
+            Kind::RoleBinding => match self.mapper()?.members(&target.part("roleId")).await? {
+                Told::Untold => {
+                    let message = "who has this role is not readable: this role mapper does not tell";
+                    let hint = "all others lose the role; that somebody changed it later is not seen";
+                    Ok(vec![Finding {
+                        severity: Severity::Note,
+                        path: None,
+                        message: message.to_owned(),
+                        hint: Some(hint.to_owned()),
+                    }])
+                }
+                _ => Ok(Vec::new()),
+            },
+            Kind::SelectPermission | Kind::Role => Ok(Vec::new()),
+        }
+    }
+}
+
+/// An error about planned values as a finding; another one only says that nothing was checked.
+fn finding(error: ProviderError) -> Finding {
+    let hint = error.solutions.first().cloned();
+    let more = error.problems.iter().map(|problem| format!("; {problem}")).collect::<String>();
+    match error.kind {
+        ErrorKind::InvalidInput { path } => {
+            Finding { severity: Severity::Error, path, message: format!("{}{more}", error.message), hint }
+        }
+        _ => Finding {
+            severity: Severity::Warning,
+            path: None,
+            message: format!("not checked: {}", error.message),
+            hint,
+        },
+    }
+}
+
+#[async_trait]
+impl Session for HasuraSession {
+    async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let target = Target::recorded(ty, prior)?;
+        let seen = self.observe(&target, Some(&prior.attributes), &prior.private, false).await?;
+        Ok(seen.map(|seen| target.observed(seen.attributes, &prior.attributes, seen.private)))
+    }
+
+    fn read_batch<'a>(&'a self, ty: &'a ResourceType, priors: &'a [Recorded]) -> Option<Batch<'a>> {
+        matches!(Kind::of(ty).ok()?, Kind::Source | Kind::Table | Kind::SelectPermission).then(|| {
+            Box::pin(async move {
+                let mut answers = Vec::with_capacity(priors.len());
+                for prior in priors {
+                    // Each but the first is answered by the same export.
+                    answers.push(self.read(ty, prior).await);
+                }
+                answers
+            }) as Batch<'a>
+        })
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let kind = Kind::of(ty)?;
+        let mut planned = from_schema(ty, change);
+        let values = &mut planned.planned;
+        check_names(kind, values)?;
+        match kind {
+            Kind::Source => source::check(values, &self.defaults)?,
+            Kind::Table => table::check(values)?,
+            Kind::SelectPermission => permission::check(values)?,
+            Kind::Role => role::check(values)?,
+            Kind::RoleBinding => binding::check(values)?,
+        }
+        if ty.identity_of(values).is_some() {
+            let id = Target::of(ty, values)?.id_value(values);
+            values.insert("id".to_owned(), id);
+        }
+        if kind == Kind::Source {
+            if let Some(engine) = &self.engine {
+                values.insert("endpoint".to_owned(), engine.endpoint().into());
+            }
+            let is_kept = change.prior.is_some() && !change.must_replace && planned.replace_paths.is_empty();
+            if let (true, Some(desired)) = (is_kept, Desired::of(values, &self.defaults)?) {
+                let is_as_configured = self.is_as_configured(values, &desired).await;
+                values.insert("isAsConfigured".to_owned(), if is_as_configured { true.into() } else { Value::Unknown });
+            }
+        }
+        Ok(planned)
+    }
+
+    async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let (attributes, target) = (&planned.attributes, Target::of(ty, &planned.attributes)?);
+        let none = Private::default();
+        match target.kind {
+            Kind::Source => {
+                let desired = Desired::known(attributes, &self.defaults)?;
+                let export = source::create(self.engine()?, &target, call, attributes, &desired).await?;
+                self.done(&export, &target, attributes, &Kept::with(desired.secrets).to_private())
+            }
+            Kind::Table => {
+                let export = table::create(self.engine()?, &target, call, attributes).await?;
+                self.done(&export, &target, attributes, &none)
+            }
+            Kind::SelectPermission => {
+                let export = permission::create(self.engine()?, &target, call, attributes).await?;
+                self.done(&export, &target, attributes, &none)
+            }
+            Kind::Role => {
+                role::create(self.mapper()?, &target, call, attributes).await?;
+                self.done_in_mapper(&target, attributes).await
+            }
+            Kind::RoleBinding => {
+                binding::create(self.mapper()?, &target, call, attributes).await?;
+                self.done_in_mapper(&target, attributes).await
+            }
+        }
+    }
+
+    async fn update(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        let (target, attributes) = (Target::recorded(ty, prior)?, &planned.attributes);
+        let before = &prior.attributes;
+        match target.kind {
+            Kind::Source => {
+                let desired = Desired::known(attributes, &self.defaults)?;
+                let export = source::update(self.engine()?, &target, call, before, attributes, &desired).await?;
+                self.done(&export, &target, attributes, &Kept::with(desired.secrets).to_private())
+            }
+            Kind::Table => {
+                let export = table::update(self.engine()?, &target, call, before, attributes).await?;
+                self.done(&export, &target, attributes, &prior.private)
+            }
+            Kind::SelectPermission => {
+                let export = permission::update(self.engine()?, &target, call, attributes).await?;
+                self.done(&export, &target, attributes, &prior.private)
+            }
+            Kind::Role => {
+                role::update(self.mapper()?, &target, call, attributes).await?;
+                self.done_in_mapper(&target, attributes).await
+            }
+            Kind::RoleBinding => {
+                binding::update(self.mapper()?, &target, call, before, attributes).await?;
+                self.done_in_mapper(&target, attributes).await
+            }
+        }
+    }
+
+    async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let target = Target::recorded(ty, prior)?;
+        match target.kind {
+            Kind::Source => source::delete(self.engine()?, &target, call).await,
+            Kind::Table => table::delete(self.engine()?, &target, call).await,
+            Kind::SelectPermission => permission::delete(self.engine()?, &target, call).await,
+            Kind::Role => role::delete(self.mapper()?, &target, call).await,
+            Kind::RoleBinding => binding::delete(self.mapper()?, &target, call, &prior.attributes).await,
+        }
+    }
+
+    async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let identity = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&attempt.planned));
+        let Some(identity) = identity else { return Ok(Found::Unknown) };
+        let target = Target::of(ty, &identity)?;
+        let private = attempt.prior.as_ref().map(|prior| prior.private.clone()).unwrap_or_default();
+        let is_lost = attempt.lost_call.is_some();
+        if target.kind == Kind::RoleBinding && self.mapper()?.members(&target.part("roleId")).await? == Told::Untold {
+            // Nobody tells. Both lists are written whole, so that writing them once more does no harm.
+            return Ok(match &attempt.prior {
+                Some(prior) => Found::Ours(target.observed(prior.attributes.clone(), &prior.attributes, private)),
+                None => Found::Absent,
+            });
+        }
+        // Of a call that was to delete nothing is planned.
+        let recorded = attempt.prior.as_ref().filter(|_| attempt.planned.is_empty());
+        let like = recorded.map_or(&attempt.planned, |prior| &prior.attributes);
+        let seen = self.observe(&target, Some(like), &private, is_lost).await?;
+        let Some(seen) = seen else { return Ok(Found::Absent) };
+        let mut observed = target.observed(seen.attributes, like, seen.private);
+        if target.kind == Kind::Role && !is_lost && !observed.attributes.contains_key("rootFields") {
+            // Its root fields cannot be read. One that permissions name is in use, and was written by who made those; one that
+            // is left over from something that went has none any more.
+            let fields = attempt.planned.get("rootFields").filter(|_| attempt.prior.is_none());
+            if let (Some(fields), true) = (fields, self.is_in_use(&target.part("roleId")).await?) {
+                observed.attributes.insert("rootFields".to_owned(), fields.clone());
+            }
+        }
+        Ok(match (is_lost, &attempt.prior) {
+            (true, Some(_)) => Found::Ours(observed),
+            // Nothing has a mark. What is just as it was to be says the same, whoever made it.
+            (true, None) if seen.is_as_planned => Found::Ours(observed),
+            _ => Found::Strangers(observed),
+        })
+    }
+
+    async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        let target = Target::of_id(ty, id)?;
+        let seen = self.observe(&target, None, &Private::default(), true).await?;
+        Ok(seen.map(|seen| target.observed(seen.attributes, &Attributes::default(), seen.private)))
+    }
+
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        let engine = self.engine()?;
+        engine.export_now().await?;
+        let open = MissingRight {
+            operation: "keep out who does not say who they are".to_owned(),
+            statement: "HASURA_GRAPHQL_AUTH_HOOK=<the role mapper>/v1/authenticate".to_owned(),
+        };
+        Ok(Some(if engine.lets_strangers_in().await? { vec![open] } else { Vec::new() }))
+    }
+
+    fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        let kind = Kind::of(ty).ok()?;
+        let is_asked = self.engine.is_some() && (self.mapper.is_some() || kind != Kind::RoleBinding);
+        let is_known = ty.identity_of(planned).is_some()
+            && ["connection", "configuration", "rootFields"]
+                .iter()
+                .all(|it| !planned.get(*it).is_some_and(Value::has_unknown));
+        if !is_asked || !is_known || matches!(kind, Kind::SelectPermission | Kind::Role) {
+            return None;
+        }
+        Some(Box::pin(async move {
+            let found = match Target::of(ty, planned) {
+                Ok(target) => self.findings(&target, planned).await,
+                Err(error) => Err(error),
+            };
+            found.unwrap_or_else(|error| vec![finding(error)])
+        }))
+    }
+}

@@ -1,0 +1,161 @@
+//! A port is made, changed and removed; each call of that fails once before and once after its effect, and the next run ends
+//! where a run without faults does.
+
+use crate::harness::{BINDING, Instance, PERMISSION, ROLE, SOURCE, TABLE, permission, source, stand_in, table};
+use serde_json::{Value as Json, json};
+use terrace_provider::{ErrorKind, Found, ProviderError, Recorded};
+use terrace_test_hasura::{Fault, Mapper, StandIn};
+
+/// What a port is made of, in order; the second time with other names and members.
+fn port(second: bool) -> Vec<(&'static str, Json)> {
+    let prefix = if second { "b_" } else { "a_" };
+    let mut permitted = permission("s", "ORDERS", "port_role");
+    permitted["allowAggregations"] = second.into();
+    let users = if second { json!(["user:ada"]) } else { json!(["user:ada", "user:eve"]) };
+    vec![
+        (SOURCE, source("s")),
+        (TABLE, table("s", "ORDERS", prefix)),
+        (PERMISSION, permitted),
+        (ROLE, json!({"roleId": "port_role", "componentId": "urn:port", "rootFields": [format!("{prefix}select")]})),
+        (BINDING, json!({"roleId": "port_role", "users": users, "groups": ["group:dev"]})),
+    ]
+}
+
+/// What the engine does with an error: it looks where it is open what became of the call, and goes on.
+async fn settle(
+    instance: &Instance,
+    (ty, config): (&str, &Json),
+    prior: Option<&Recorded>,
+    error: &ProviderError,
+) -> Option<Recorded> {
+    if !matches!(error.kind, ErrorKind::Ambiguous | ErrorKind::Failed) {
+        return None;
+    }
+    match instance.find(ty, config, prior, true).await.unwrap() {
+        Found::Ours(observed) => {
+            let planned = prior.map(|prior| prior.attributes.clone()).unwrap_or_default();
+            Some(crate::harness::recorded(instance.ty(ty), &planned, observed))
+        }
+        Found::Absent => None,
+        other => panic!("{ty}: {other:?}"),
+    }
+}
+
+/// Makes or changes the port, again where that fails; how many runs that took.
+async fn apply(instance: &Instance, rows: &mut [Option<Recorded>], wanted: &[(&'static str, Json)]) -> usize {
+    for run in 1..=3 {
+        let mut is_done = true;
+        for (index, (ty, config)) in wanted.iter().enumerate() {
+            let now = match rows[index].clone() {
+                Some(row) => match instance.read(ty, &row).await {
+                    Ok(read) => read,
+                    Err(error) => {
+                        assert!(error.kind.is_temporary() || error.kind == ErrorKind::Failed, "{error}");
+                        is_done = false;
+                        break;
+                    }
+                },
+                None => None,
+            };
+            let done = match &now {
+                None => instance.create(ty, config).await,
+                Some(row) if instance.changes(ty, row, config).await.is_empty() => Ok(row.clone()),
+                Some(row) => instance.update(ty, row, config).await,
+            };
+            match done {
+                Ok(row) => rows[index] = Some(row),
+                Err(error) => {
+                    if let Some(row) = settle(instance, (ty, config), now.as_ref(), &error).await {
+                        rows[index] = Some(row);
+                    }
+                    is_done = false;
+                    break;
+                }
+            }
+        }
+        if is_done {
+            return run;
+        }
+    }
+    panic!("three runs do not end it");
+}
+
+async fn remove(instance: &Instance, rows: &mut [Option<Recorded>], wanted: &[(&'static str, Json)]) {
+    for _ in 1..=3 {
+        let mut is_done = true;
+        for index in (0..rows.len()).rev() {
+            let Some(row) = rows[index].clone() else { continue };
+            match instance.delete(wanted[index].0, &row).await {
+                Ok(()) => rows[index] = None,
+                Err(_) => {
+                    is_done = false;
+                    break;
+                }
+            }
+        }
+        if is_done {
+            return;
+        }
+    }
+    panic!("three runs do not end it");
+}
+
+/// The whole life of a port: what there was after each part of it.
+async fn live(stand_in: &StandIn) -> [Vec<String>; 3] {
+    let instance = Instance::of(stand_in).await;
+    let mut rows: Vec<Option<Recorded>> = vec![None; 5];
+    let mut ends = Vec::new();
+    for second in [false, true] {
+        let wanted = port(second);
+        apply(&instance, &mut rows, &wanted).await;
+        stand_in.faults().by_number.retain(|_, _| true);
+        for (index, (ty, config)) in wanted.iter().enumerate() {
+            let row = rows[index].clone().unwrap();
+            // A fault that is left may hit this look.
+            if let Ok(Some(read)) = instance.read(ty, &row).await {
+                assert_eq!(instance.changes(ty, &read, config).await, [] as [String; 0], "{ty}");
+            }
+        }
+        ends.push(stand_in.inventory());
+    }
+    remove(&instance, &mut rows, &port(true)).await;
+    ends.push(stand_in.inventory());
+    ends.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn whatever_call_fails_before_or_after_its_effect_the_end_is_the_same() {
+    for mapper in [Mapper::Extended, Mapper::Old] {
+        let calm = stand_in(mapper);
+        let expected = live(&calm).await;
+        let count = calm.count();
+        assert!(count > 30, "{count}");
+        let gone = match mapper {
+            Mapper::Extended => 0,
+            // It removes no roles: what is left lets nobody in.
+            Mapper::Old => 2,
+        };
+        assert_eq!(expected[2].len(), gone, "{:?}", expected[2]);
+        for number in 1..=count {
+            for fault in [Fault::Fails, Fault::LostAfter] {
+                let stand_in = stand_in(mapper);
+                stand_in.faults().by_number.insert(number, fault);
+                let ends = live(&stand_in).await;
+                assert_eq!(ends, expected, "call {number} of {count}, {fault:?}, {mapper:?}");
+            }
+        }
+    }
+}
+
+/// Answers that are lost for good, so that only a look tells.
+#[tokio::test]
+async fn a_write_whose_answers_are_all_lost_is_told_by_a_look() {
+    for (line, after) in [("bulk", true), ("PUT /v1/roles", true), ("PUT /v1/user_roles", true), ("bulk", false)] {
+        let calm = stand_in(Mapper::Extended);
+        let expected = live(&calm).await;
+        let stand_in = stand_in(Mapper::Extended);
+        let fault = if after { Fault::LostAfter } else { Fault::LostBefore };
+        stand_in.faults().by_text = (0..5).map(|_| (line.to_owned(), fault)).collect();
+        assert_eq!(live(&stand_in).await, expected, "{line}");
+    }
+}

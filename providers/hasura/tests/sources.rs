@@ -1,0 +1,206 @@
+use crate::harness::{Instance, SOURCE, attributes, path_of, postgres, provider, settings, source, stand_in, table};
+use crate::harness::{TABLE, recorded};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use terrace_provider::{ErrorKind, Value};
+use terrace_provider_hasura::HasuraProvider;
+use terrace_test_hasura::Mapper;
+
+const PASSWORD: &str = "top secret";
+
+fn with(mut config: Json, name: &str, value: Json) -> Json {
+    config[name] = value;
+    config
+}
+
+/// Everything that a row shows, as JSON.
+fn shown(recorded: &terrace_provider::Recorded) -> String {
+    Value::Map(recorded.attributes.clone()).to_json_text() + &String::from_utf8_lossy(&recorded.private.0)
+}
+
+#[tokio::test]
+async fn a_connection_is_made_into_the_string_that_existing_services_write() {
+    let stand_in = stand_in(Mapper::Old);
+    stand_in.set_password(PASSWORD);
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(SOURCE, &source("sales_orders_1")).await.unwrap();
+    let line = stand_in.inventory().join("\n");
+    let url = "jdbc:snowflake://a1.snowflakecomputing.com/?user=HASURA&password=top%20secret&role=READER&warehouse=WH&db=SALES&schema=ORDERS_1";
+    assert!(line.contains(&format!("{{\"fully_qualify_all_names\":false,\"jdbc_url\":\"{url}\"}}")), "{line}");
+    instance.assert_settled(SOURCE, &made, &source("sales_orders_1")).await;
+    assert!(!shown(&made).contains("top"), "{made:?}");
+    assert_eq!(made.text("endpoint"), Some(format!("{}/v1/graphql", stand_in.url()).as_str()));
+}
+
+#[tokio::test]
+async fn another_password_is_seen_on_either_side_and_shown_on_none() {
+    let stand_in = stand_in(Mapper::Old);
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(SOURCE, &source("s")).await.unwrap();
+    // Ours is another one now.
+    let other = with(source("s"), "password", "new word".into());
+    assert_eq!(instance.changes(SOURCE, &made, &other).await, ["isAsConfigured"]);
+    let made = instance.update(SOURCE, &made, &other).await.unwrap();
+    assert!(stand_in.inventory().join("\n").contains("password=new%20word"));
+    instance.assert_settled(SOURCE, &made, &other).await;
+    // Somebody writes another one there.
+    let url = "jdbc:snowflake://a1.snowflakecomputing.com/?user=HASURA&password=theirs&role=READER&warehouse=WH&db=SALES&schema=ORDERS_1";
+    stand_in.metadata(
+        &json!({"type": "snowflake_update_source", "args": {"name": "s", "configuration": {"jdbc_url": url}}}),
+    );
+    let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
+    assert_eq!(instance.changes(SOURCE, &read, &other).await, ["isAsConfigured"]);
+    assert!(!shown(&read).contains("theirs"));
+    let mended = instance.update(SOURCE, &read, &other).await.unwrap();
+    instance.assert_settled(SOURCE, &mended, &other).await;
+}
+
+#[tokio::test]
+async fn what_others_said_of_a_source_stays() {
+    let stand_in = stand_in(Mapper::Old);
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(SOURCE, &postgres("p")).await.unwrap();
+    // What Hasura adds by itself is no difference.
+    assert!(stand_in.inventory().join("\n").contains("\"isolation_level\":\"read-committed\""));
+    instance.assert_settled(SOURCE, &made, &postgres("p")).await;
+    let theirs = json!({"connection_info": {"database_url": "postgres://u:hidden%20word@db:5432/shop",
+        "pool_settings": {"max_connections": 5, "retries": 9}}, "extensions_schema": "ext"});
+    stand_in.metadata(&json!({"type": "pg_update_source", "args": {"name": "p", "configuration": theirs}}));
+    instance.assert_settled(SOURCE, &made, &postgres("p")).await;
+    let wider =
+        with(postgres("p"), "configuration", json!({"connection_info": {"pool_settings": {"idle_timeout": 3}}}));
+    let changed = instance.update(SOURCE, &made, &wider).await.unwrap();
+    instance.assert_settled(SOURCE, &changed, &wider).await;
+    let line = stand_in.inventory().join("\n");
+    assert!(line.contains("\"retries\":9") && line.contains("\"extensions_schema\":\"ext\""), "{line}");
+    assert!(line.contains("\"idle_timeout\":3") && !line.contains("max_connections"), "{line}");
+}
+
+#[tokio::test]
+async fn variables_give_what_a_connection_does_not_say() {
+    let stand_in = stand_in(Mapper::Old);
+    let variables = [
+        ("HASURA_URL", stand_in.url()),
+        ("HASURA_ADMIN_SECRET", "secret"),
+        ("ROLE_MAPPER_URL", stand_in.mapper_url()),
+        ("SNOWFLAKE_HOST", "a1.snowflakecomputing.com"),
+        ("SNOWFLAKE_USER", "HASURA"),
+        ("SNOWFLAKE_PASSWORD", PASSWORD),
+        ("SNOWFLAKE_ROLE", "READER"),
+        ("SNOWFLAKE_WAREHOUSE", "WH"),
+    ];
+    let of = |variables: &[(&str, &str)]| {
+        let variables: BTreeMap<String, String> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        HasuraProvider::with_variables(variables).looking_again_after(Duration::ZERO)
+    };
+    let mut unsaid = settings(&stand_in);
+    unsaid.instance = "hasura".to_owned();
+    unsaid.values.clear();
+    let instance = Instance::with(of(&variables), &unsaid).await;
+    let config = json!({"name": "s", "kind": "snowflake", "connection": {"database": "SALES", "schema": "ORDERS_1"}});
+    let made = instance.create(SOURCE, &config).await.unwrap();
+    assert!(
+        stand_in.inventory()[0]
+            .contains("user=HASURA&password=top%20secret&role=READER&warehouse=WH&db=SALES&schema=ORDERS_1")
+    );
+    instance.assert_settled(SOURCE, &made, &config).await;
+    // Another user of the variables is another connection.
+    let mut others = variables;
+    others[4] = ("SNOWFLAKE_USER", "OTHER");
+    let other = Instance::with(of(&others), &unsaid).await;
+    let read = other.read(SOURCE, &made).await.unwrap().unwrap();
+    assert_eq!(other.changes(SOURCE, &read, &config).await, ["connection", "isAsConfigured"]);
+    let changed = other.update(SOURCE, &read, &config).await.unwrap();
+    other.assert_settled(SOURCE, &changed, &config).await;
+    // Without them something is missing, and is told before anything is sent.
+    let without = Instance::with(provider(), &settings(&stand_in)).await;
+    let _ = stand_in.take_seen();
+    let findings = without.findings(SOURCE, &config).await;
+    assert_eq!(findings[0].message, "nothing says the host by which Hasura reaches Snowflake");
+    let error = without
+        .create(
+            SOURCE,
+            &json!({"name": "t", "kind": "snowflake", "connection": {"host": "h", "user": "u", "database": "D"}}),
+        )
+        .await
+        .unwrap_err();
+    assert_eq!(path_of(&error), "password");
+    assert!(stand_in.take_seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_source_that_somebody_else_s_tables_are_in_stays() {
+    let stand_in = stand_in(Mapper::Old);
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(SOURCE, &source("s")).await.unwrap();
+    let tracked = instance.create(TABLE, &table("s", "ORDERS", "a_")).await.unwrap();
+    let _ = stand_in.take_seen();
+    let error = instance.delete(SOURCE, &made).await.unwrap_err();
+    assert!(error.problems[0].contains("`ORDERS`"), "{error:?}");
+    assert!(stand_in.take_writes().is_empty());
+    instance.delete(TABLE, &tracked).await.unwrap();
+    instance.delete(SOURCE, &made).await.unwrap();
+    assert!(stand_in.inventory().is_empty());
+}
+
+#[tokio::test]
+async fn a_database_that_lets_nobody_in_is_told_and_nothing_is_left() {
+    let stand_in = stand_in(Mapper::Old);
+    stand_in.set_password("another");
+    let instance = Instance::of(&stand_in).await;
+    let error = instance.create(SOURCE, &source("s")).await.unwrap_err();
+    assert_eq!(path_of(&error), "connection");
+    assert!(error.message.contains("incorrect username or password"), "{error}");
+    assert_eq!(error.vendor_code.as_deref(), Some("invalid-configuration, HTTP 400"));
+    assert!(!format!("{error:?}").contains(PASSWORD));
+    assert!(stand_in.inventory().is_empty());
+}
+
+#[tokio::test]
+async fn contradictions_are_refused_where_they_stand() {
+    let stand_in = stand_in(Mapper::Old);
+    let instance = Instance::of(&stand_in).await;
+    let both = with(source("s"), "configuration", json!({"jdbc_url": "x"}));
+    let twice = with(
+        postgres("p"),
+        "secretConfiguration",
+        json!({"connection_info": {"pool_settings": {"max_connections": 1}}}),
+    );
+    let cases = [
+        (both, "connection"),
+        (json!({"name": "s", "kind": "snowflake"}), "(invalid_input)"),
+        (json!({"name": "s", "kind": "Snow-flake", "configuration": {}}), "kind"),
+        (with(source("s"), "kind", "postgres".into()), "connection"),
+        (with(source("s"), "name", "  ".into()), "name"),
+        (twice, "secretConfiguration.connection_info.pool_settings.max_connections"),
+        (with(source("s"), "connection", json!({"host": "h/?user=x", "database": "D"})), "connection.host"),
+    ];
+    for (config, path) in cases {
+        let error = instance.plan(SOURCE, None, &config).await.unwrap_err();
+        assert_eq!(path_of(&error), path, "{error}");
+        assert!(path == "(invalid_input)" || !error.solutions.is_empty() || path.starts_with("secret"), "{error}");
+    }
+    assert!(stand_in.take_seen().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_imported_keeps_its_secrets_to_itself() {
+    let stand_in = stand_in(Mapper::Old);
+    let instance = Instance::of(&stand_in).await;
+    instance.create(SOURCE, &source("s")).await.unwrap();
+    instance.create(SOURCE, &postgres("p")).await.unwrap();
+    for (id, config) in [("s", source("s")), ("p", postgres("p"))] {
+        let imported = instance.session.import(instance.ty(SOURCE), id).await.unwrap().unwrap();
+        let imported = recorded(instance.ty(SOURCE), &attributes(json!({})), imported);
+        let text = shown(&imported);
+        assert!(!text.contains("top") && !text.contains("hidden"), "{text}");
+        let changes = instance.changes(SOURCE, &imported, &config).await;
+        // A configuration in Hasura's words is shown with what Hasura added.
+        assert!(changes.is_empty() || changes == ["configuration"] && id == "p", "{id}: {changes:?}");
+    }
+    let error = instance.session.import(instance.ty(SOURCE), "a/b").await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::InvalidInput { .. }), "{error}");
+    assert_eq!(instance.session.import(instance.ty(SOURCE), "gone").await.unwrap(), None);
+}

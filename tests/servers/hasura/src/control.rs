@@ -1,0 +1,94 @@
+//! For tests that are programs of their own: what came, what there is, what is to go wrong. Nothing of Hasura's.
+
+use crate::databases::Table;
+use crate::faults::Fault;
+use crate::http::State;
+use axum::body::Bytes;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) fn routes() -> axum::Router<Arc<State>> {
+    axum::Router::new()
+        .route("/test/seen", get(seen))
+        .route("/test/inventory", get(inventory))
+        .route("/test/faults", post(faults))
+        .route("/test/table", post(table))
+        .route("/test/metadata", post(metadata))
+        .route("/test/reset", post(reset))
+}
+
+/// What came since the last time, oldest first.
+async fn seen(Shared(state): Shared<Arc<State>>) -> Response {
+    let seen = std::mem::take(&mut *state.traffic.seen());
+    let seen: Vec<Json> = seen
+        .iter()
+        .map(|it| json!({"number": it.number, "line": it.line, "body": it.body, "isWrite": it.is_write, "status": it.status}))
+        .collect();
+    axum::Json(seen).into_response()
+}
+
+async fn inventory(Shared(state): Shared<Arc<State>>) -> Response {
+    axum::Json(crate::server::inventory(&state)).into_response()
+}
+
+/// `{"number": 3, "fault": "lostAfter"}`, or `{"text": "bulk", "fault": …}`.
+async fn faults(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    let Ok(body) = serde_json::from_slice::<Json>(&body) else { return StatusCode::BAD_REQUEST.into_response() };
+    let pause = body["seconds"].as_u64().map(Duration::from_secs);
+    let fault = match body["fault"].as_str() {
+        Some("lostBefore") => Fault::LostBefore,
+        Some("lostAfter") => Fault::LostAfter,
+        Some("gatewayTimeout") => Fault::GatewayTimeout,
+        Some("tooMany") => Fault::TooMany(pause),
+        Some("unavailable") => Fault::Unavailable,
+        Some("fails") => Fault::Fails,
+        Some("overtaken") => Fault::Overtaken,
+        Some("leavesInconsistent") => Fault::LeavesInconsistent,
+        _ => return StatusCode::BAD_REQUEST.into_response(),
+    };
+    let mut faults = state.traffic.faults();
+    match (body["number"].as_u64(), body["text"].as_str()) {
+        (Some(number), _) => drop(faults.by_number.insert(usize::try_from(number).unwrap_or_default(), fault)),
+        (None, Some(text)) => faults.by_text.push((text.to_owned(), fault)),
+        (None, None) => faults.next.push_back(fault),
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// `{"database": …, "schema": …, "name": …, "columns": […], "key": […]}`; without columns the table goes.
+async fn table(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    let Ok(body) = serde_json::from_slice::<Json>(&body) else { return StatusCode::BAD_REQUEST.into_response() };
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    let texts = |name: &str| {
+        let texts = body[name].as_array().into_iter().flatten().filter_map(Json::as_str);
+        texts.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let place = (text("database"), text("schema"), text("name"));
+    let table = Table { columns: texts("columns"), key: texts("key") };
+    match table.columns.is_empty() {
+        true => drop(state.databases().tables.remove(&place)),
+        false => drop(state.databases().tables.insert(place, table)),
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// A request of the metadata API behind everybody's back: it is not counted.
+async fn metadata(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    let Ok(body) = serde_json::from_slice::<Json>(&body) else { return StatusCode::BAD_REQUEST.into_response() };
+    match state.carry_out(&body) {
+        Ok(done) => axum::Json(done).into_response(),
+        Err(why) => (StatusCode::BAD_REQUEST, axum::Json(why.body())).into_response(),
+    }
+}
+
+/// Starts counting anew.
+async fn reset(Shared(state): Shared<Arc<State>>) -> StatusCode {
+    state.traffic.reset();
+    state.traffic.seen().clear();
+    StatusCode::NO_CONTENT
+}

@@ -1,0 +1,140 @@
+//! What is behind sources: databases with tables, which agents and PostgreSQL would tell of.
+
+use crate::refused::{Outcome, Refused};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+
+/// A table or view of a database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    /// Its columns.
+    pub columns: Vec<String>,
+    /// The columns of its primary key; a view has none.
+    pub key: Vec<String>,
+}
+
+/// Where a table is: the database, the schema, its name.
+pub(crate) type Place = (String, String, String);
+
+/// All databases, and the variables of Hasura's process that configurations may name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Databases {
+    pub(crate) tables: BTreeMap<Place, Table>,
+    pub(crate) variables: BTreeMap<String, String>,
+    /// The password that databases let in, where a test says one.
+    pub(crate) password: Option<String>,
+}
+
+/// What a source reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reached {
+    is_postgres: bool,
+    database: String,
+    schema: String,
+    is_qualified: bool,
+}
+
+impl Databases {
+    /// What a configuration reaches.
+    pub(crate) fn reach(&self, kind: &str, configuration: &Json) -> Outcome<Reached> {
+        if kind == "postgres" {
+            let url = self.text(&configuration["connection_info"]["database_url"]).map_err(|why| why.0)?;
+            let (database, _) = self.parts(&url, "postgres")?;
+            return Ok(Reached { is_postgres: true, database, schema: String::new(), is_qualified: true });
+        }
+        let value = &configuration["value"];
+        let url = self.text(&value["jdbc_url"]).map_err(|why| why.0)?;
+        let (_, query) = self.parts(&url, kind)?;
+        let part = |name: &str| query.get(name).cloned().unwrap_or_default();
+        let is_qualified = value["fully_qualify_all_names"].as_bool().unwrap_or(false);
+        Ok(Reached { is_postgres: false, database: part("db"), schema: part("schema"), is_qualified })
+    }
+
+    fn text(&self, value: &Json) -> Result<String, Unusable> {
+        if let Some(text) = value.as_str() {
+            return Ok(text.to_owned());
+        }
+        // PostgreSQL's sources name a variable as `from_env`, those of agents as `value_from: {env}`.
+        let named = value["from_env"].as_str().or_else(|| value["value_from"]["env"].as_str());
+        let Some(name) = named else {
+            return Err(Unusable::new("a connection string or the name of a variable is missing"));
+        };
+        self.variables
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Unusable::new(&format!("environment variable '{name}' not set")))
+    }
+
+    /// The database of a URL's path, and its query.
+    fn parts(&self, url: &str, kind: &str) -> Outcome<(String, BTreeMap<String, String>)> {
+        let failed = |why: &str| Refused::bad("invalid-configuration", format!("Inconsistent object: {why}"));
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| failed("the connection string is no URL"))?;
+        if !matches!((kind, scheme), ("postgres", "postgres" | "postgresql") | ("snowflake", "jdbc:snowflake")) {
+            return Err(failed("the connection string is of another kind of database"));
+        }
+        let (host, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let query: BTreeMap<String, String> = pairs.map(|(name, text)| (name.to_owned(), decoded(text))).collect();
+        let in_host = host.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, it)| decoded(it));
+        let password = query.get("password").cloned().or(in_host);
+        if self.password.is_some() && self.password != password {
+            return Err(failed("connection error: incorrect username or password was specified"));
+        }
+        Ok((decoded(path), query))
+    }
+
+    /// The table that a source's tables name so.
+    pub(crate) fn table(&self, reached: &Reached, name: &Json) -> Option<&Table> {
+        self.tables.get(&place(reached, name)?)
+    }
+
+    /// What an agent says of a table.
+    pub(crate) fn info(&self, reached: &Reached, name: &Json) -> Json {
+        let Some(table) = self.table(reached, name) else { return Json::Null };
+        let column = |column: &String| json!({"name": column, "type": "string", "nullable": true, "insertable": false, "updatable": false});
+        let columns: Vec<Json> = table.columns.iter().map(column).collect();
+        let mut info =
+            json!({"name": name, "type": if table.key.is_empty() { "view" } else { "table" }, "columns": columns});
+        if !table.key.is_empty() {
+            info["primary_key"] = json!(table.key);
+        }
+        info
+    }
+
+    /// The names of all tables that a source reaches.
+    pub(crate) fn names(&self, reached: &Reached) -> Vec<Json> {
+        let is_within = |(database, schema, _): &&Place| {
+            *database == reached.database && (reached.is_postgres || reached.is_qualified || *schema == reached.schema)
+        };
+        let name = |(database, schema, table): &Place| match (reached.is_postgres, reached.is_qualified) {
+            (true, _) => json!({"schema": schema, "name": table}),
+            (false, true) => json!([database, schema, table]),
+            (false, false) => json!([table]),
+        };
+        self.tables.keys().filter(is_within).map(name).collect()
+    }
+}
+
+struct Unusable(Refused);
+
+impl Unusable {
+    fn new(why: &str) -> Self {
+        Self(Refused::bad("invalid-configuration", format!("Inconsistent object: {why}")))
+    }
+}
+
+fn place(reached: &Reached, name: &Json) -> Option<Place> {
+    if reached.is_postgres {
+        let schema = name["schema"].as_str().unwrap_or("public").to_owned();
+        return Some((reached.database.clone(), schema, name["name"].as_str()?.to_owned()));
+    }
+    let parts: Vec<&str> = name.as_array()?.iter().filter_map(Json::as_str).collect();
+    match (reached.is_qualified, parts.as_slice()) {
+        (false, [table]) => Some((reached.database.clone(), reached.schema.clone(), (*table).to_owned())),
+        (true, [database, schema, table]) => Some(((*database).to_owned(), (*schema).to_owned(), (*table).to_owned())),
+        _ => None,
+    }
+}

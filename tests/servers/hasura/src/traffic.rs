@@ -1,0 +1,93 @@
+//! What came to both servers, and what goes wrong with it.
+
+use crate::faults::{Fault, Faults};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// A request that came in.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Its number, from 1.
+    pub number: usize,
+    /// What it is: the commands (`bulk[snowflake_track_table]`), or method and path (`PUT /v1/roles`).
+    pub line: String,
+    /// The body, as it came.
+    pub body: String,
+    /// It could change something.
+    pub is_write: bool,
+    /// When it came.
+    pub at: Instant,
+    /// The HTTP status of the answer; 0 where none was sent.
+    pub status: u16,
+}
+
+/// Counts, remembers and disturbs.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) faults: Mutex<Faults>,
+    seen: Mutex<Vec<Seen>>,
+    count: AtomicUsize,
+    at_once: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Traffic {
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn reset(&self) {
+        self.count.store(0, Ordering::SeqCst);
+        self.most.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+
+    /// A request begins: what goes wrong with it, once it has taken its time.
+    pub(crate) async fn begin(&self, line: &str, body: &str, is_write: bool) -> (Seen, Option<Fault>, AtOnce<'_>) {
+        let at_once = AtOnce::new(self);
+        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        let seen =
+            Seen { number, line: line.to_owned(), body: body.to_owned(), is_write, at: Instant::now(), status: 0 };
+        let (fault, takes) = {
+            let mut faults = self.faults();
+            (faults.take(number, line), faults.takes)
+        };
+        if let Some(takes) = takes {
+            tokio::time::sleep(takes).await;
+        }
+        (seen, fault, at_once)
+    }
+
+    pub(crate) fn end(&self, seen: Seen, status: u16) {
+        self.seen().push(Seen { status, ..seen });
+    }
+}
+
+/// Counts what is answered at once.
+pub(crate) struct AtOnce<'a>(&'a Traffic);
+
+impl<'a> AtOnce<'a> {
+    fn new(traffic: &'a Traffic) -> Self {
+        let now = traffic.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        traffic.most.fetch_max(now, Ordering::SeqCst);
+        Self(traffic)
+    }
+}
+
+impl Drop for AtOnce<'_> {
+    fn drop(&mut self) {
+        self.0.at_once.fetch_sub(1, Ordering::SeqCst);
+    }
+}
