@@ -145,6 +145,9 @@ fn every_crate_forbids_unsafe_code_and_follows_the_lints() {
         "engine",
         "state",
         "providers/sdk",
+        "providers/airbyte",
+        "providers/databricks",
+        "providers/hasura",
         "providers/kafka",
         "providers/local",
         "providers/postgres",
@@ -152,6 +155,10 @@ fn every_crate_forbids_unsafe_code_and_follows_the_lints() {
         "providers/sqlite",
         "providers/witboost",
         "tests",
+        "tests/servers/airbyte",
+        "tests/servers/databricks",
+        "tests/servers/hasura",
+        "tests/servers/snowflake",
     ] {
         let manifest = text(&Path::new(path).join("Cargo.toml"));
         assert!(manifest.contains("[lints]\nworkspace = true"), "{path} follows lints of its own");
@@ -201,6 +208,9 @@ fn every_page_that_a_page_names_exists() {
         "README.md",
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
+        "providers/airbyte/README.md",
+        "providers/databricks/README.md",
+        "providers/hasura/README.md",
         "providers/kafka/README.md",
         "providers/local/README.md",
         "providers/postgres/README.md",
