@@ -1,8 +1,40 @@
 //! An HTTP client as all that call others by HTTP need it: TLS by ring with the authorities of this machine, no redirects,
 //! and errors in words that repeat no URL.
+//!
+//! [`builder`] alone is for who has a protocol of its own. Vendors with a REST interface are called by a [`Client`]: it makes
+//! an [`Api`] of a [`Base`] URL, an [`Auth`] and a [`Vendor`], which sends [`Request`]s [`Within`] a time and answers with a
+//! [`Reply`] or a [`Failure`]; [`Api::error`] tells a failure as a [`ProviderError`](crate::ProviderError).
+//!
+//! Read in this order: `request` (what is asked), `reply` and `failure` (what comes back), `api` (how one is sent, and again),
+//! `auth` and `token` (in whose name), `pages` and `poll` (answers in parts, and those that take long).
 
+mod api;
+mod auth;
+mod base;
+mod client;
+mod failure;
+mod pages;
+mod pause;
+mod poll;
+mod reply;
+mod request;
+mod token;
+mod within;
+
+pub use api::Api;
+pub use auth::Auth;
+pub use base::Base;
+pub use client::{Client, Options};
+pub use failure::{Failure, Purpose, Said, Vendor};
+pub use pages::Next;
+pub use poll::Poll;
+pub use reply::Reply;
+pub use request::Request;
+pub use token::{Token, TokenRequest, TokenSource};
+pub use within::Within;
+
+use reqwest::ClientBuilder;
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder};
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -23,7 +55,7 @@ pub fn builder(authorities: Option<&Path>) -> Result<ClientBuilder, String> {
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
     let config = config.with_root_certificates(roots(authorities)?).with_no_client_auth();
-    let client = Client::builder().tls_backend_preconfigured(config).redirect(Policy::none());
+    let client = reqwest::Client::builder().tls_backend_preconfigured(config).redirect(Policy::none());
     Ok(client.user_agent(concat!("terrace/", env!("CARGO_PKG_VERSION"))))
 }
 
@@ -58,3 +90,6 @@ pub fn in_words(error: &reqwest::Error) -> String {
     }
     innermost.unwrap_or_else(|| "the request failed".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

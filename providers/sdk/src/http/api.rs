@@ -1,0 +1,272 @@
+//! How one request is sent: in whose name, again where that does no harm, and told in words without secrets.
+
+use super::auth::{Keeper, is_unknown};
+use super::failure::pause_of;
+use super::request::{Body, Effect};
+use super::{Auth, Base, Client, Failure, Purpose, Reply, Request, Vendor, Within, base, pause};
+use crate::{Attributes, Object, ProviderError, Redaction, Value};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::{RequestBuilder, Url};
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+/// One interface of a vendor: its base URL, in whose name it is asked, how its errors are read. Clones are the same one.
+#[derive(Clone)]
+pub struct Api {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: Client,
+    base: Base,
+    host: String,
+    keeper: Keeper,
+    vendor: Vendor,
+    hidden: RwLock<Hidden>,
+}
+
+/// What no text repeats: the secrets, the tokens that were got by them, and what takes them out.
+struct Hidden {
+    secrets: Vec<SecretString>,
+    tokens: VecDeque<SecretString>,
+    redaction: Redaction,
+}
+
+/// So many tokens of before are still looked for: a late answer may repeat one.
+const TOKENS_KEPT: usize = 4;
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Api({:?})", self.inner.base)
+    }
+}
+
+impl Api {
+    pub(super) fn new(client: Client, base: Base, auth: Auth, vendor: Vendor, more: Vec<SecretString>) -> Self {
+        let keeper = Keeper::new(auth);
+        let secrets = keeper.secrets().into_iter().chain(more).collect();
+        let hidden = RwLock::new(Hidden::of(secrets, VecDeque::new()));
+        let host = base.host();
+        Self { inner: Arc::new(Inner { client, base, host, keeper, vendor, hidden }) }
+    }
+
+    /// The base URL.
+    #[must_use]
+    pub fn base(&self) -> &Base {
+        &self.inner.base
+    }
+
+    /// The connections, for another interface of the same instance.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    /// A text without the secrets of this interface.
+    #[must_use]
+    pub fn redacted(&self, text: &str) -> String {
+        self.inner.hidden.read().unwrap_or_else(PoisonError::into_inner).redaction.text(text)
+    }
+
+    /// What terrace is told of a failure, without secrets.
+    #[must_use]
+    pub fn error(&self, failure: &Failure, purpose: &Purpose) -> ProviderError {
+        self.hide(self.inner.vendor.error(&self.inner.host, failure, purpose))
+    }
+
+    /// An error without the secrets of this interface.
+    #[must_use]
+    pub fn hide(&self, error: ProviderError) -> ProviderError {
+        self.inner.hidden.read().unwrap_or_else(PoisonError::into_inner).redaction.error(error)
+    }
+
+    /// Sends a request, and again where that does no harm, until there is an answer that says yes.
+    ///
+    /// What only looks, or does the same however often it is sent, is sent again when its answer is lost. A write that is
+    /// neither is sent again only where it is known that nothing happened.
+    ///
+    /// # Errors
+    /// What became of it: see [`Failure`]. Only an answer of the request itself says what that is once it may have run.
+    pub async fn send(&self, request: &Request, within: &Within) -> Result<Reply, Failure> {
+        if request.effect != Effect::None && within.cancel.is_cancelled() {
+            return Err(Failure::Cancelled);
+        }
+        let (again, again_after_loss) = (self.inner.client.options.again, self.inner.client.options.again_after_loss);
+        let (mut attempt, mut renewed, mut may_have_run) = (0_u32, false, false);
+        loop {
+            let (failure, most) = match self.attempt(request, within, &mut renewed).await {
+                Ok(mut reply) if (200..300).contains(&reply.status) => {
+                    reply.may_have_run = may_have_run;
+                    return Ok(reply);
+                }
+                Ok(reply) => match self.comes_again(request, &reply) {
+                    Again::Never => return Err(settled(reply, request, may_have_run)),
+                    Again::DidNothing => (Failure::Answered(Box::new(reply)), again),
+                    Again::PerhapsDone => {
+                        may_have_run = true;
+                        (Failure::Answered(Box::new(reply)), again_after_loss)
+                    }
+                },
+                Err(Failure::NotSent(why)) => (Failure::NotSent(why), again_after_loss),
+                Err(Failure::Lost(why)) if request.effect == Effect::Again => return Err(Failure::Lost(why)),
+                Err(Failure::Lost(why)) => {
+                    may_have_run = true;
+                    (Failure::Lost(why), again_after_loss)
+                }
+                Err(other) if may_have_run && request.effect != Effect::None => {
+                    return Err(Failure::Lost(other.in_words()));
+                }
+                Err(other) => return Err(other),
+            };
+            let asked = pause_of(&failure);
+            let pause = asked.unwrap_or_else(|| pause::usual(attempt));
+            attempt += 1;
+            let left = within.left();
+            if attempt > most || pause >= left || self.is_stopped_while(pause, within).await {
+                let is_stopped = within.cancel.is_cancelled() && attempt <= most && pause < left;
+                return Err(match failure {
+                    _ if request.effect == Effect::None => failure,
+                    _ if is_stopped && !may_have_run => Failure::Cancelled,
+                    Failure::Answered(reply) => settled(*reply, request, may_have_run),
+                    other if may_have_run => Failure::Lost(other.in_words()),
+                    other => other,
+                });
+            }
+        }
+    }
+
+    /// Sends a request once, and once more with a new token where the old one is not known any more.
+    async fn attempt(&self, request: &Request, within: &Within, renewed: &mut bool) -> Result<Reply, Failure> {
+        loop {
+            let learns = |token: &SecretString| self.learn(token);
+            let proof = self.inner.keeper.current(learns).await?;
+            let mut builder = self.builder(request)?;
+            for (name, value) in &proof.headers {
+                builder = builder.header(name, value);
+            }
+            let usual = request.timeout.unwrap_or(self.inner.client.options.timeout);
+            let span = tracing::debug_span!(
+                "http",
+                host = self.inner.host,
+                method = %request.method,
+                path = request.template,
+                status = tracing::field::Empty,
+                took_ms = tracing::field::Empty,
+            );
+            let began = Instant::now();
+            let sent = self.inner.client.send(builder, &self.inner.host, usual, within.left());
+            let reply = sent.instrument(span.clone()).await;
+            span.record("took_ms", u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
+            if let Ok(reply) = &reply {
+                span.record("status", reply.status);
+            }
+            span.in_scope(|| tracing::debug!(result = %outcome(&reply), "request"));
+            let reply = reply?;
+            // Who is not let in did nothing, whatever the request is.
+            if is_unknown(&reply) && !*renewed && self.inner.keeper.renew(&proof).await {
+                *renewed = true;
+                continue;
+            }
+            return Ok(reply);
+        }
+    }
+
+    fn builder(&self, request: &Request) -> Result<RequestBuilder, Failure> {
+        let url: Url = match &request.url {
+            Some(url) => url.clone(),
+            None => {
+                let url = self.inner.base.at(request.template, &request.values, &request.query);
+                url.map_err(Failure::Refused)?
+            }
+        };
+        let mut builder = self.inner.client.http().request(request.method.clone(), url);
+        if !request.headers.iter().any(|(name, _)| name == ACCEPT) {
+            builder = builder.header(ACCEPT, "application/json");
+        }
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        Ok(match &request.body {
+            Body::Nothing => builder,
+            Body::Json(json) => builder.json(json),
+            Body::Form(fields) => {
+                let fields = fields.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
+                let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+                builder.header(CONTENT_TYPE, kind).body(base::pairs(fields))
+            }
+            Body::Bytes(kind, bytes) => builder.header(CONTENT_TYPE, *kind).body(bytes.clone()),
+        })
+    }
+
+    fn comes_again(&self, request: &Request, reply: &Reply) -> Again {
+        match (reply.status, request.effect) {
+            (425 | 429, _) => Again::DidNothing,
+            (408 | 500 | 502..=504, Effect::None) => Again::DidNothing,
+            _ if (self.inner.vendor.did_nothing)(reply) => Again::DidNothing,
+            // A gateway says so, too, of what it has passed on.
+            (408 | 502..=504, Effect::Same) => Again::PerhapsDone,
+            _ => Again::Never,
+        }
+    }
+
+    /// Waits; true where nobody does any more.
+    async fn is_stopped_while(&self, pause: Duration, within: &Within) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => false,
+            () = within.cancel.cancelled() => true,
+        }
+    }
+
+    fn learn(&self, token: &SecretString) {
+        let mut hidden = self.inner.hidden.write().unwrap_or_else(PoisonError::into_inner);
+        let (secrets, mut tokens) = (std::mem::take(&mut hidden.secrets), std::mem::take(&mut hidden.tokens));
+        tokens.push_back(token.clone());
+        if tokens.len() > TOKENS_KEPT {
+            tokens.pop_front();
+        }
+        *hidden = Hidden::of(secrets, tokens);
+    }
+}
+
+impl Hidden {
+    fn of(secrets: Vec<SecretString>, tokens: VecDeque<SecretString>) -> Self {
+        let all = secrets.iter().chain(&tokens).enumerate();
+        let values = all.map(|(number, secret)| (number.to_string(), Value::sensitive(secret.expose_secret().into())));
+        let redaction = Redaction::of(&Object::default(), [&values.collect::<Attributes>()]);
+        Self { secrets, tokens, redaction }
+    }
+}
+
+/// Whether a request whose answer says no is sent again.
+enum Again {
+    Never,
+    /// Nothing happened, or nothing ever does.
+    DidNothing,
+    /// It may have happened, and does no harm twice.
+    PerhapsDone,
+}
+
+/// An answer that says no to a request that may have run before. What says nothing of the request itself, such as that one has
+/// to wait, leaves open what became of that.
+fn settled(mut reply: Reply, request: &Request, may_have_run: bool) -> Failure {
+    reply.may_have_run = may_have_run;
+    match reply.status {
+        401 | 403 | 407 | 408 | 425 | 429 | 500..=599 if may_have_run && request.effect != Effect::None => {
+            Failure::Lost(format!("it answers {}", reply.status))
+        }
+        _ => Failure::Answered(Box::new(reply)),
+    }
+}
+
+fn outcome(reply: &Result<Reply, Failure>) -> &'static str {
+    match reply {
+        Ok(_) => "answered",
+        Err(Failure::NotSent(_)) => "not sent",
+        Err(_) => "lost",
+    }
+}

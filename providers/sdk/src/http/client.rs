@@ -1,0 +1,132 @@
+//! Connections, and how many requests there are at once.
+
+use super::{Api, Auth, Base, Failure, Reply, Vendor, in_words, pause};
+use crate::{Path, ProviderError};
+use reqwest::RequestBuilder;
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// The most time for the connection alone.
+const CONNECTS: Duration = Duration::from_secs(10);
+
+/// What holds for all requests of an instance.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The authorities to trust instead of the machine's: a file of PEM.
+    pub ca_file: Option<PathBuf>,
+    /// How long a request may go unanswered.
+    pub timeout: Duration,
+    /// How many requests one host gets at once.
+    pub concurrency: usize,
+    /// How many bytes an answer may have.
+    pub most_bytes: usize,
+    /// How often a request is sent again that was refused for a time: 429 and the like.
+    pub again: u32,
+    /// How often one is whose answers are lost: nothing says that another one would not be.
+    pub again_after_loss: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ca_file: None,
+            timeout: Duration::from_secs(60),
+            concurrency: 16,
+            most_bytes: 64 << 20,
+            again: 8,
+            again_after_loss: 4,
+        }
+    }
+}
+
+/// Connections of an instance: one for all the hosts that it speaks to. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    pub(super) options: Arc<Options>,
+    hosts: Arc<Mutex<BTreeMap<String, Arc<Semaphore>>>>,
+}
+
+impl Client {
+    /// A client; nothing is connected to yet.
+    ///
+    /// # Errors
+    /// When the file of certificates is none.
+    pub fn new(options: Options) -> Result<Self, ProviderError> {
+        let authorities = options.ca_file.as_deref();
+        let http = super::builder(authorities).map_err(|why| match authorities {
+            Some(path) => {
+                let message = format!("the certificates of `{}` cannot be read: {why}", path.display());
+                ProviderError::invalid(Some(Path::attribute("caFile")), message)
+            }
+            None => ProviderError::bug(format!("there is no TLS: {why}")),
+        })?;
+        let http = http
+            .connect_timeout(CONNECTS.min(options.timeout))
+            .tcp_keepalive(CONNECTS)
+            .build()
+            .map_err(|error| ProviderError::bug(format!("there is no HTTP client: {}", in_words(&error))))?;
+        Ok(Self { http, options: Arc::new(options), hosts: Arc::default() })
+    }
+
+    /// One interface of a vendor. `secrets` are what no text repeats besides what proves who asks.
+    #[must_use]
+    pub fn api(&self, base: Base, auth: Auth, vendor: Vendor, secrets: Vec<SecretString>) -> Api {
+        Api::new(self.clone(), base, auth, vendor, secrets)
+    }
+
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    fn gate(&self, host: &str) -> Arc<Semaphore> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = hosts.get(host) {
+            return Arc::clone(gate);
+        }
+        let gate = Arc::new(Semaphore::new(self.options.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
+        hosts.insert(host.to_owned(), Arc::clone(&gate));
+        gate
+    }
+
+    /// Sends a request once, when the host has room for it, and reads the whole answer. It may go unanswered for `timeout`,
+    /// and all of it takes no longer than what is `left`.
+    pub(super) async fn send(
+        &self,
+        builder: RequestBuilder,
+        host: &str,
+        timeout: Duration,
+        left: Duration,
+    ) -> Result<Reply, Failure> {
+        let gate = self.gate(host);
+        let began = Instant::now();
+        let permit = tokio::time::timeout(left, gate.acquire()).await;
+        let Ok(Ok(_permit)) = permit else {
+            return Err(Failure::NotSent("there were too many other requests to send it in time".to_owned()));
+        };
+        let timeout = timeout.min(left.saturating_sub(began.elapsed()));
+        let mut response = match builder.timeout(timeout).send().await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() || error.is_builder() => return Err(Failure::NotSent(in_words(&error))),
+            Err(error) => return Err(Failure::Lost(in_words(&error))),
+        };
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let most = self.options.most_bytes;
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= most => body.extend_from_slice(&chunk),
+                Ok(Some(_)) => return Err(Failure::Lost(format!("the answer has more than {most} bytes"))),
+                Ok(None) => break,
+                Err(error) => return Err(Failure::Lost(in_words(&error))),
+            }
+        }
+        Ok(Reply { status, retry_after: pause::asked_for(&headers), headers, body, may_have_run: false })
+    }
+}

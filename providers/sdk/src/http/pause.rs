@@ -1,0 +1,66 @@
+//! How long to wait before a request is sent again.
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use std::time::Duration;
+
+/// The first pause; each is up to twice as long as the one before.
+const FIRST: Duration = Duration::from_millis(200);
+/// The longest pause, unless more is asked for.
+const LONGEST: Duration = Duration::from_secs(16);
+/// The longest pause that is asked for and believed: clocks can be set to any time.
+const LONGEST_ASKED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The pause that an answer asks for: seconds, or the time at which to come again, which is told by the clock of who answers.
+/// <https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>
+pub(super) fn asked_for(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+    let after = text(RETRY_AFTER)?;
+    if let Ok(seconds) = after.parse() {
+        return Some(Duration::from_secs(seconds).min(LONGEST_ASKED));
+    }
+    let time = |text: &str| rfc2822::parse(text).ok().map(|zoned| zoned.timestamp());
+    let now = text(DATE).and_then(time).unwrap_or_else(Timestamp::now);
+    let pause = Duration::try_from(time(after)?.duration_since(now)).unwrap_or_default();
+    Some(pause.min(LONGEST_ASKED))
+}
+
+/// A pause before the next attempt, of up to twice the one before, so that many that were refused at once do not come again at
+/// once.
+pub(super) fn usual(attempt: u32) -> Duration {
+    jittered(FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST))
+}
+
+/// Somewhere in the upper half of a time.
+pub(super) fn jittered(most: Duration) -> Duration {
+    most.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(headers: &[(HeaderName, &str)]) -> Option<Duration> {
+        asked_for(&headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect())
+    }
+
+    #[test]
+    fn a_pause_is_in_seconds_or_until_a_time_of_the_server() {
+        assert_eq!(asked(&[(RETRY_AFTER, "7")]), Some(Duration::from_secs(7)));
+        let at = |after| [(DATE, "Wed, 21 Oct 2015 07:28:00 GMT"), (RETRY_AFTER, after)];
+        assert_eq!(asked(&at("Wed, 21 Oct 2015 07:28:30 GMT")), Some(Duration::from_secs(30)));
+        assert_eq!(asked(&at("Wed, 21 Oct 2015 07:27:30 GMT")), Some(Duration::ZERO));
+        assert_eq!(asked(&[(RETRY_AFTER, "99999999")]), Some(LONGEST_ASKED));
+        assert_eq!(asked(&[(RETRY_AFTER, "soon")]), None);
+        assert_eq!(asked(&[]), None);
+    }
+
+    #[test]
+    fn pauses_grow_and_differ() {
+        for attempt in 0..40 {
+            let most = FIRST.saturating_mul(1 << attempt.min(10)).min(LONGEST);
+            assert!((most / 2..=most).contains(&usual(attempt)), "{attempt}");
+        }
+    }
+}

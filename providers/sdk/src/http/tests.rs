@@ -1,0 +1,431 @@
+//! The layer against a server that answers as a test tells it to.
+
+use super::*;
+use crate::ErrorKind;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Uri};
+use axum::response::Response;
+use futures_util::future::join_all;
+use serde_json::{Value as Json, json};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What the server does with the next request.
+enum Then {
+    /// Answers so: status, headers, body.
+    Answer(u16, Vec<(&'static str, String)>, Json),
+    /// Says that it has more to come than comes, and breaks off.
+    BreakOff,
+    /// So many bytes.
+    Bytes(usize),
+    /// Answers with 200 after that time.
+    After(Duration),
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    method: Method,
+    uri: String,
+    headers: HeaderMap,
+    body: String,
+    at: Instant,
+}
+
+impl Seen {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+#[derive(Default)]
+struct Script {
+    next: VecDeque<Then>,
+    seen: Vec<Seen>,
+    at_once: usize,
+    most_at_once: usize,
+    /// Tokens given out; the last one is good.
+    tokens: usize,
+}
+
+#[derive(Clone, Default)]
+struct Server {
+    script: Arc<Mutex<Script>>,
+    url: String,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/base", listener.local_addr().unwrap());
+        let server = Self { url, ..Self::default() };
+        let router = Router::new().fallback(answer).with_state(server.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        server
+    }
+
+    fn then(&self, then: impl IntoIterator<Item = Then>) -> &Self {
+        self.script.lock().unwrap().next.extend(then);
+        self
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut self.script.lock().unwrap().seen)
+    }
+
+    fn client(&self) -> Client {
+        Client::new(Options { concurrency: 3, most_bytes: 1000, ..Options::default() }).unwrap()
+    }
+
+    fn api(&self, auth: Auth) -> Api {
+        self.client().api(Base::parse(&self.url).unwrap(), auth, VENDOR, vec!["hunter2hunter2".into()])
+    }
+}
+
+const VENDOR: Vendor = Vendor {
+    name: "Shop",
+    said: |reply| {
+        let json = reply.json_or_null();
+        let text = |name: &str| json.get(name).and_then(Json::as_str).map(str::to_owned);
+        Said { code: text("code"), message: text("message"), ..Said::default() }
+    },
+    did_nothing: |reply| reply.status == 409 && reply.json_or_null()["code"] == "try-again-later",
+    reach: "look at `url` of the instance",
+    sign_in: "look at `token` of the instance",
+};
+
+async fn answer(State(server): State<Server>, method: Method, uri: Uri, headers: HeaderMap, body: String) -> Response {
+    let (then, is_token) = {
+        let mut script = server.script.lock().unwrap();
+        let is_token = uri.path().ends_with("/token");
+        script.at_once += 1;
+        script.most_at_once = script.most_at_once.max(script.at_once);
+        let uri = uri.to_string();
+        script.seen.push(Seen { method, uri, headers: headers.clone(), body, at: Instant::now() });
+        if is_token {
+            script.tokens += 1;
+        }
+        (if is_token { None } else { script.next.pop_front() }, is_token)
+    };
+    let answer = |status: u16, body: Body| Response::builder().status(status).body(body).unwrap();
+    let response = match then {
+        _ if is_token => {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let token = format!("token-number-{}", server.script.lock().unwrap().tokens);
+            answer(200, json!({"access_token": token, "expires_in": 3600}).to_string().into())
+        }
+        Some(Then::Answer(status, headers, json)) => {
+            let builder = headers
+                .into_iter()
+                .fold(Response::builder().status(status), |it, (name, value)| it.header(name, value));
+            builder.body(if json.is_null() { Body::empty() } else { json.to_string().into() }).unwrap()
+        }
+        Some(Then::BreakOff) => {
+            let parts = [Ok("half".to_owned()), Err(std::io::Error::other("gone"))];
+            answer(200, Body::from_stream(futures_util::stream::iter(parts)))
+        }
+        Some(Then::Bytes(count)) => answer(200, Body::from(vec![b' '; count])),
+        Some(Then::After(time)) => {
+            tokio::time::sleep(time).await;
+            answer(200, "{}".into())
+        }
+        None => answer(200, json!({"ok": true}).to_string().into()),
+    };
+    server.script.lock().unwrap().at_once -= 1;
+    response
+}
+
+fn says(status: u16, json: Json) -> Then {
+    Then::Answer(status, Vec::new(), json)
+}
+
+fn within() -> Within {
+    Within::time(Duration::from_secs(20))
+}
+
+#[tokio::test]
+async fn paths_queries_and_bodies_arrive_as_they_were_given() {
+    let server = Server::start().await;
+    let api = server.api(Auth::None);
+    let request = Request::post("/things/{id}/parts", &["a/b ?"]).query("x", "1&2=ü").json(json!({"deep": [1]}));
+    let reply = api.send(&request, &within()).await.unwrap();
+    assert_eq!(reply.json().unwrap(), json!({"ok": true}));
+    let form = Request::post("/form", &[]).form(vec![("a b".to_owned(), "c&d=e+f".into())]);
+    api.send(&form, &within()).await.unwrap();
+    let seen = server.seen();
+    assert_eq!(seen[0].uri, "/base/things/a%2Fb%20%3F/parts?x=1%262%3D%C3%BC");
+    assert_eq!((&seen[0].method, seen[0].body.as_str()), (&Method::POST, r#"{"deep":[1]}"#));
+    assert_eq!(seen[0].header("content-type"), "application/json");
+    assert_eq!(seen[1].body, "a%20b=c%26d%3De%2Bf");
+    assert_eq!(format!("{request:?}"), "POST /things/{id}/parts");
+    let failure = api.send(&Request::delete("/things/{id}", &[".."]), &within()).await.unwrap_err();
+    assert!(matches!(failure, Failure::Refused(_)), "{failure:?}");
+    assert_eq!(server.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn who_asks_is_said_in_every_way() {
+    let server = Server::start().await;
+    let get = Request::get("/x", &[]);
+    let header = "x-hasura-admin-secret".parse().unwrap();
+    for (auth, name, said) in [
+        (Auth::None, "authorization", ""),
+        (Auth::Bearer("abc".into()), "authorization", "Bearer abc"),
+        (Auth::Basic("me".to_owned(), "pass".into()), "authorization", "Basic bWU6cGFzcw=="),
+        (Auth::Headers(vec![(header, "admin".into())]), "x-hasura-admin-secret", "admin"),
+    ] {
+        server.api(auth).send(&get, &within()).await.unwrap();
+        assert_eq!(server.seen()[0].header(name), said);
+    }
+    let failure = server.api(Auth::Bearer("a\nb".into())).send(&get, &within()).await.unwrap_err();
+    assert!(matches!(&failure, Failure::Refused(why) if !why.contains('\n')), "{failure:?}");
+}
+
+fn tokens(server: &Server) -> Auth {
+    let base = Base::parse(&server.url).unwrap();
+    let request = TokenRequest::new(&server.client(), &base, "/oidc/token").unwrap();
+    Auth::Tokens(Arc::new(request.basic_credentials("me", "client-secret-text".into()).field("scope", "all".into())))
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_once_by_all_and_anew_when_it_is_not_known_any_more() {
+    let server = Server::start().await;
+    let api = server.api(tokens(&server));
+    let (get, time) = (Request::get("/x", &[]), within());
+    for reply in join_all((0..10).map(|_| api.send(&get, &time))).await {
+        reply.unwrap();
+    }
+    let seen = server.seen();
+    let asked: Vec<&Seen> = seen.iter().filter(|it| it.uri == "/base/oidc/token").collect();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].body, "grant_type=client_credentials&scope=all");
+    assert_eq!(asked[0].header("authorization"), "Basic bWU6Y2xpZW50LXNlY3JldC10ZXh0");
+    // A write whose token is not taken did nothing: it is sent again, once.
+    server.then([says(401, json!({})), says(200, json!({}))]);
+    api.send(&Request::post("/x", &[]), &time).await.unwrap();
+    let seen = server.seen();
+    assert_eq!(seen.iter().map(|it| it.uri.as_str()).collect::<Vec<_>>(), ["/base/x", "/base/oidc/token", "/base/x"]);
+    assert_eq!(seen[2].header("authorization"), "Bearer token-number-2");
+    // Three that are refused at once make one new token between them.
+    server.then((0..3).map(|_| says(401, json!({}))));
+    for reply in join_all((0..3).map(|_| api.send(&get, &time))).await {
+        reply.unwrap();
+    }
+    assert_eq!(server.seen().iter().filter(|it| it.uri == "/base/oidc/token").count(), 1);
+    // Nobody is let in by any token: that is said after one.
+    server.then([says(401, json!({})), says(401, json!({"message": "token-number-4 is not known."}))]);
+    let failure = api.send(&get, &time).await.unwrap_err();
+    let error = api.error(&failure, &Purpose::look("read it"));
+    assert_eq!(error.kind, ErrorKind::PermissionDenied);
+    assert_eq!(error.message, "Shop does not let terrace in: (sensitive value) is not known");
+    assert_eq!(error.solutions, ["look at `token` of the instance"]);
+}
+
+#[tokio::test]
+async fn a_client_that_gets_no_token_is_told_why_and_nothing_is_sent() {
+    let refusing = Server::start().await;
+    let base = Base::parse(&refusing.url).unwrap();
+    let request = TokenRequest::new(&refusing.client(), &base, "/elsewhere").unwrap();
+    let request = request.credentials("me", "client-secret-text".into()).as_json();
+    let api = refusing.api(Auth::Tokens(Arc::new(request)));
+    let said = json!({"error": "invalid_client", "error_description": "client-secret-text is wrong"});
+    refusing.then([says(401, said)]);
+    let failure = api.send(&Request::post("/x", &[]), &within()).await.unwrap_err();
+    let error = api.error(&failure, &Purpose::to("make it"));
+    assert_eq!(error.kind, ErrorKind::PermissionDenied);
+    assert_eq!(error.vendor_code.as_deref(), Some("invalid_client"));
+    assert!(error.message.contains("(sensitive value) is wrong"), "{error}");
+    let seen = refusing.seen();
+    assert_eq!(seen.len(), 1);
+    let sent = r#"{"grant_type":"client_credentials","client_id":"me","client_secret":"client-secret-text"}"#;
+    assert_eq!(seen[0].body, sent);
+}
+
+#[tokio::test]
+async fn too_many_requests_come_again_when_they_are_told_and_not_before() {
+    let server = Server::start().await;
+    let api = server.api(Auth::None);
+    let (time, pause) = (within(), Duration::from_secs(1));
+    let later = || Then::Answer(429, vec![("retry-after", "1".to_owned())], json!({}));
+    server.then((0..6).map(|_| later()));
+    let requests: Vec<_> = ["/a", "/b", "/c", "/d", "/e", "/f"].map(|path| Request::post(path, &[])).into();
+    for reply in join_all(requests.iter().map(|request| api.send(request, &time))).await {
+        reply.unwrap();
+    }
+    let seen = server.seen();
+    assert_eq!(seen.len(), 12);
+    for again in &seen[6..] {
+        let first = seen[..6].iter().find(|it| it.uri == again.uri).unwrap();
+        assert!(again.at - first.at >= pause, "{} came early", again.uri);
+    }
+    // Its own limit of requests at once.
+    server.then((0..20).map(|_| Then::After(Duration::from_millis(20))));
+    join_all((0..20).map(|_| api.send(&requests[0], &time))).await;
+    assert_eq!(server.script.lock().unwrap().most_at_once, 3);
+    // What it asks for is longer than the call may take.
+    server.then([later()]);
+    let short = Within::time(Duration::from_millis(500));
+    let failure = api.send(&requests[0], &short).await.unwrap_err();
+    let error = api.error(&failure, &Purpose::to("make it"));
+    assert_eq!(error.kind, ErrorKind::Throttled { retry_after: Some(pause) });
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_sent_once_and_a_question_again() {
+    let server = Server::start().await;
+    let api = server.api(Auth::None);
+    let post = Request::post("/x", &[]);
+    let make = Purpose::to("make it");
+    for lost in [Then::BreakOff, says(502, json!({})), says(503, json!({})), says(504, json!({}))] {
+        server.then([lost]);
+        let failure = api.send(&post, &within()).await.unwrap_err();
+        assert_eq!(api.error(&failure, &make).kind, ErrorKind::Ambiguous, "{failure:?}");
+        assert_eq!(server.seen().len(), 1);
+    }
+    for request in [Request::get("/x", &[]), post.clone().reads(), post.clone().idempotent()] {
+        server.then([Then::BreakOff, says(503, json!({}))]);
+        assert!(api.send(&request, &within()).await.unwrap().may_have_run || request.effect != request::Effect::Same);
+        assert_eq!(server.seen().len(), 3);
+    }
+    // After a lost answer, one that says nothing of the request leaves open what became of it.
+    server.then([Then::BreakOff, says(403, json!({}))]);
+    let failure = api.send(&post.clone().idempotent(), &within()).await.unwrap_err();
+    assert!(matches!(failure, Failure::Lost(_)), "{failure:?}");
+    server.then([Then::BreakOff, says(409, json!({}))]);
+    let failure = api.send(&post.clone().idempotent(), &within()).await.unwrap_err();
+    assert_eq!(api.error(&failure, &make).kind, ErrorKind::Ambiguous);
+    // The vendor knows of an answer by which nothing was done.
+    let _ = server.seen();
+    server.then([says(409, json!({"code": "try-again-later"}))]);
+    api.send(&post, &within()).await.unwrap();
+    assert_eq!(server.seen().len(), 2);
+    // Nobody listens: nothing happened.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = Base::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    drop(listener);
+    let api = server.client().api(base, Auth::None, VENDOR, Vec::new());
+    let failure = api.send(&post, &Within::time(Duration::from_millis(900))).await.unwrap_err();
+    let error = api.error(&failure, &make);
+    assert_eq!(error.kind, ErrorKind::Transient);
+    assert_eq!(error.solutions, [VENDOR.reach]);
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_lost_and_a_stop_ends_only_what_did_not_begin() {
+    let server = Server::start().await;
+    let api = server.api(Auth::None);
+    let post = Request::post("/x", &[]);
+    server.then([Then::After(Duration::from_secs(5))]);
+    let failure = api.send(&post.clone().timeout(Duration::from_millis(50)), &within()).await.unwrap_err();
+    assert!(matches!(&failure, Failure::Lost(why) if why == "no answer in time"), "{failure:?}");
+    let _ = server.seen();
+    // Stopped while it waits for its answer: the answer is waited for.
+    let time = within();
+    server.then([Then::After(Duration::from_millis(100))]);
+    let (reply, ()) = tokio::join!(api.send(&post, &time), async {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        time.cancel.cancel();
+    });
+    reply.unwrap();
+    let failure = api.send(&post, &time).await.unwrap_err();
+    assert_eq!(api.error(&failure, &Purpose::to("make it")).kind, ErrorKind::Cancelled);
+    assert_eq!(server.seen().len(), 1);
+    // Stopped in a pause: nothing happened.
+    let time = within();
+    server.then([Then::Answer(429, vec![("retry-after", "10".to_owned())], json!({}))]);
+    let (reply, ()) = tokio::join!(api.send(&post, &time), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        time.cancel.cancel();
+    });
+    assert_eq!(api.error(&reply.unwrap_err(), &Purpose::to("make it")).kind, ErrorKind::Cancelled);
+}
+
+#[tokio::test]
+async fn a_body_without_an_end_is_not_read_to_its_end() {
+    let server = Server::start().await;
+    let api = server.api(Auth::None);
+    server.then([Then::Bytes(1000)]);
+    assert_eq!(api.send(&Request::post("/x", &[]), &within()).await.unwrap().body.len(), 1000);
+    server.then([Then::Bytes(1001)]);
+    let failure = api.send(&Request::post("/x", &[]), &within()).await.unwrap_err();
+    assert!(matches!(&failure, Failure::Lost(why) if why.contains("more than 1000 bytes")), "{failure:?}");
+}
+
+#[tokio::test]
+async fn errors_say_what_the_vendor_says_without_secrets() {
+    let server = Server::start().await;
+    let api = server.api(Auth::Bearer("bearer-text".into()));
+    let tell = async |status: u16, json: Json, purpose: &Purpose| {
+        server.then([says(status, json)]);
+        let failure = api.send(&Request::post("/x", &[]), &within()).await.unwrap_err();
+        assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
+        api.error(&failure, purpose)
+    };
+    let make = Purpose::to("make the thing `a`").makes("things/a").at(crate::Path::attribute("name"));
+    let said = json!({"code": "BAD", "message": "hunter2hunter2 and bearer-text are no names."});
+    let error = tell(422, said, &make).await;
+    assert_eq!(error.message, "Shop cannot make the thing `a`: (sensitive value) and (sensitive value) are no names");
+    assert_eq!(error.vendor_code.as_deref(), Some("BAD, HTTP 422"));
+    assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(crate::Path::attribute("name")) });
+    let error = tell(409, json!({}), &make).await;
+    assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id: Some("things/a".to_owned()) });
+    let error = tell(403, json!({}), &make.clone().needs("let it make things")).await;
+    assert_eq!((error.kind, error.solutions), (ErrorKind::PermissionDenied, vec!["let it make things".to_owned()]));
+    assert_eq!(tell(404, Json::Null, &make).await.kind, ErrorKind::NotFound);
+    assert_eq!(tell(500, Json::Null, &make).await.kind, ErrorKind::Failed);
+    server.then([Then::Answer(302, vec![("location", "http://127.0.0.1:1/".to_owned())], Json::Null)]);
+    let failure = api.send(&Request::get("/x", &[]), &within()).await.unwrap_err();
+    assert_eq!(api.error(&failure, &Purpose::look("look")).solutions, [VENDOR.reach]);
+    assert!(!format!("{api:?} {:?}", tokens(&server)).contains("secret"));
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_on_one_host() {
+    let server = Server::start().await;
+    let api = server.api(Auth::Bearer("t".into()));
+    let page = |items: Json, next: &str| says(200, json!({"data": items, "next": next}));
+    let (list, time) = (Request::get("/things", &[]).query("limit", 2), within());
+    let by_token = |answer: &Json| Next::token(answer, "next", "page_token");
+    server.then([page(json!([1, 2]), "b"), page(json!([3]), "")]);
+    assert_eq!(api.items(list.clone(), &time, "data", by_token).await.unwrap(), [1, 2, 3]);
+    let uris: Vec<String> = server.seen().into_iter().map(|it| it.uri).collect();
+    assert_eq!(uris, ["/base/things?limit=2", "/base/things?limit=2&page_token=b"]);
+    let by_url = |answer: &Json| Next::url(answer, "next");
+    server.then([page(json!([1]), &format!("{}/things?offset=1", server.url)), page(json!([2]), "")]);
+    assert_eq!(api.items(list.clone(), &time, "data", by_url).await.unwrap(), [1, 2]);
+    assert_eq!(server.seen()[1].uri, "/base/things?offset=1");
+    // Who is asked there would be given the token.
+    server.then([page(json!([1]), "http://127.0.0.1:1/things")]);
+    let failure = api.items(list.clone(), &time, "data", by_url).await.unwrap_err();
+    assert!(matches!(&failure, Failure::Refused(why) if why.contains("another host")), "{failure:?}");
+    server.then([page(json!([1]), "b"), page(json!([1]), "b")]);
+    let failure = api.items(list, &time, "data", by_token).await.unwrap_err();
+    assert!(failure.in_words().contains("come round again"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn what_takes_long_is_asked_for_until_it_is_done() {
+    let server = Server::start().await;
+    let api = server.api(Auth::None);
+    let poll = Poll { first: Duration::from_millis(5), most: Duration::from_millis(20) };
+    let state = |state: &str| says(200, json!({"state": state}));
+    let done = |reply: &Reply| {
+        let json = reply.json()?;
+        Ok((json["state"] == "done").then_some(json))
+    };
+    server.then([state("running"), says(503, json!({})), state("running"), state("done")]);
+    let get = Request::get("/jobs/{id}", &["1"]);
+    assert_eq!(api.poll(&get, &within(), poll, done).await.unwrap(), json!({"state": "done"}));
+    assert_eq!(server.seen().len(), 4);
+    server.then((0..100).map(|_| state("running")));
+    let short = Within::time(Duration::from_millis(60));
+    let failure = api.poll(&get, &short, poll, done).await.unwrap_err();
+    assert!(matches!(&failure, Failure::Lost(why) if why.contains("end of its time")), "{failure:?}");
+    let stopped = within();
+    stopped.cancel.cancel();
+    let failure = api.poll(&get, &stopped, poll, done).await.unwrap_err();
+    assert!(matches!(&failure, Failure::Lost(why) if why.contains("nobody waited")), "{failure:?}");
+}

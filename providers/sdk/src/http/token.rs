@@ -1,0 +1,174 @@
+//! Tokens that are asked for: OAuth's client credentials, and what others make of them.
+
+use super::auth::{basic, sensitive};
+use super::base::{Base, pairs};
+use super::failure::pause_of;
+use super::{Client, Failure, Reply, Within, pause};
+use async_trait::async_trait;
+use reqwest::Url;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map as JsonMap, Value as Json};
+use std::time::Duration;
+
+/// How long a token is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A token, and how long it is good for from when it was asked for.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// The token.
+    pub token: SecretString,
+    /// Where that is said.
+    pub life: Option<Duration>,
+}
+
+/// Gives a token whenever one is needed. One is asked for at a time, kept until shortly before its end, and given up when an
+/// answer does not know it any more.
+#[async_trait]
+pub trait TokenSource: Send + Sync {
+    /// A new token.
+    ///
+    /// # Errors
+    /// Why there is none: [`Failure::Unauthorized`] where it is refused.
+    async fn token(&self) -> Result<Token, Failure>;
+
+    /// The secrets by which tokens are got, which no text repeats.
+    fn secrets(&self) -> Vec<SecretString>;
+}
+
+/// A request for a token (RFC 6749, section 4.4), and what asks by it: the credentials of a client.
+#[derive(Clone)]
+pub struct TokenRequest {
+    client: Client,
+    url: Url,
+    host: String,
+    is_json: bool,
+    basic: Option<(String, SecretString)>,
+    fields: Vec<(String, SecretString)>,
+}
+
+impl std::fmt::Debug for TokenRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(a request for a token)")
+    }
+}
+
+impl TokenRequest {
+    /// An empty form for that place, below a base.
+    ///
+    /// # Errors
+    /// When the path cannot be.
+    pub fn new(client: &Client, base: &Base, path: &'static str) -> Result<Self, Failure> {
+        let url = base.at(path, &[], &[]).map_err(Failure::Refused)?;
+        Ok(Self { client: client.clone(), url, host: base.host(), is_json: false, basic: None, fields: Vec::new() })
+    }
+
+    /// The credentials of a client, in the form.
+    #[must_use]
+    pub fn credentials(self, id: &str, secret: SecretString) -> Self {
+        let request = self.field("grant_type", "client_credentials".into());
+        request.field("client_id", id.into()).field("client_secret", secret)
+    }
+
+    /// The credentials of a client, as user and password.
+    #[must_use]
+    pub fn basic_credentials(mut self, id: &str, secret: SecretString) -> Self {
+        self.basic = Some((id.to_owned(), secret));
+        self.field("grant_type", "client_credentials".into())
+    }
+
+    /// One field more, such as `scope`.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: SecretString) -> Self {
+        self.fields.push((name.to_owned(), value));
+        self
+    }
+
+    /// Sends JSON instead of a form.
+    #[must_use]
+    pub fn as_json(mut self) -> Self {
+        self.is_json = true;
+        self
+    }
+
+    /// Asks for a token.
+    ///
+    /// # Errors
+    /// [`Failure::Unauthorized`] where it is refused; anything else says that nothing was asked for in its name.
+    pub async fn ask(&self) -> Result<Token, Failure> {
+        let within = Within::time(PATIENCE);
+        let mut attempt = 0;
+        loop {
+            let failure = match self.send(&within).await {
+                Ok(reply) if (200..300).contains(&reply.status) => return token_of(&reply),
+                Ok(reply) if reply.status == 429 || reply.status >= 500 => Failure::Answered(Box::new(reply)),
+                Ok(reply) => return Err(refusal(&reply)),
+                Err(failure) => failure,
+            };
+            let pause = pause_of(&failure).unwrap_or_else(|| pause::usual(attempt));
+            attempt += 1;
+            if attempt > 3 || pause >= within.left() {
+                // Of what it is asked for, nothing was sent.
+                return Err(Failure::NotSent(format!("there is no token to be had: {}", failure.in_words())));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn send(&self, within: &Within) -> Result<Reply, Failure> {
+        let mut builder = self.client.http().post(self.url.clone()).header(ACCEPT, "application/json");
+        if let Some((user, password)) = &self.basic {
+            builder = builder.header(AUTHORIZATION, sensitive(&basic(user, password), "Basic ")?);
+        }
+        let (kind, body) = match self.is_json {
+            true => {
+                let fields = self.fields.iter().map(|(name, value)| (name.clone(), value.expose_secret().into()));
+                ("application/json", Json::Object(fields.collect::<JsonMap<_, _>>()).to_string())
+            }
+            false => {
+                let fields = self.fields.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
+                ("application/x-www-form-urlencoded", pairs(fields))
+            }
+        };
+        let builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(kind)).body(body);
+        self.client.send(builder, &self.host, PATIENCE, within.left()).await
+    }
+}
+
+#[async_trait]
+impl TokenSource for TokenRequest {
+    async fn token(&self) -> Result<Token, Failure> {
+        self.ask().await
+    }
+
+    fn secrets(&self) -> Vec<SecretString> {
+        // The others are words that everybody knows.
+        let known = ["grant_type", "client_id", "scope", "resource", "audience", "client_assertion_type", "grant-type"];
+        let fields = self.fields.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+        let secrets = fields.map(|(_, value)| value.clone());
+        let basic = self.basic.iter().flat_map(|(user, password)| [password.clone(), basic(user, password)]);
+        secrets.chain(basic).collect()
+    }
+}
+
+fn token_of(reply: &Reply) -> Result<Token, Failure> {
+    let json = reply.json_or_null();
+    let token = json.get("access_token").and_then(Json::as_str).filter(|token| !token.is_empty());
+    let Some(token) = token else {
+        return Err(Failure::NotSent("the answer to the request for a token has none in it".to_owned()));
+    };
+    // Some write the seconds as text.
+    let life = json.get("expires_in").and_then(|it| it.as_u64().or_else(|| it.as_str()?.parse().ok()));
+    Ok(Token { token: token.into(), life: life.map(Duration::from_secs) })
+}
+
+/// <https://www.rfc-editor.org/rfc/rfc6749#section-5.2>
+fn refusal(reply: &Reply) -> Failure {
+    let json = reply.json_or_null();
+    let text = |name: &str| json.get(name).and_then(Json::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let message = ["error_description", "detail", "message", "title"].into_iter().find_map(text);
+    let code = text("error");
+    let message = message.or_else(|| code.clone()).unwrap_or_else(|| "it does not say why".to_owned());
+    Failure::Unauthorized { code, message: format!("it gives no token ({}): {message}", reply.status) }
+}
