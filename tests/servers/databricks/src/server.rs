@@ -173,6 +173,16 @@ impl StandIn {
         api::tables::add(&mut self.world(), full_name, columns);
     }
 
+    /// Makes a table that a pipeline owns.
+    ///
+    /// # Panics
+    /// When there is no such pipeline.
+    pub fn add_pipeline_table(&self, pipeline: &str, full_name: &str) {
+        self.add_table(full_name, &[("id", "int")]);
+        let mut world = self.world();
+        world.pipelines.get_mut(pipeline).expect("a pipeline").tables.insert(full_name.to_lowercase());
+    }
+
     /// Gives a repository branches and tags, each with the commit that it is at.
     pub fn add_remote(&self, url: &str, reference: &str, head: &str) {
         self.world().remotes.entry(url.to_owned()).or_default().insert(reference.to_owned(), head.to_owned());

@@ -102,9 +102,9 @@ impl World {
         format!("00000000-0000-4000-8000-{:012x}", self.id())
     }
 
-    /// A time in milliseconds, later than every one before.
-    pub(crate) fn now(&mut self) -> i64 {
-        1_700_000_000_000 + self.id()
+    /// The time in milliseconds.
+    pub(crate) fn now(&self) -> i64 {
+        jiff::Timestamp::now().as_millisecond()
     }
 
     /// Whether somebody is known by that name: a user, a group, the application id of a service principal.
