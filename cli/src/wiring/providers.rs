@@ -14,6 +14,7 @@ use terrace_engine::yaml::Node;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attribute, AttributeType, Attributes, Path, Provider, ProviderSchema, Settings, Step, Value};
+use terrace_provider_databricks::DatabricksProvider;
 use terrace_provider_kafka::KafkaProvider;
 use terrace_provider_local::LocalProvider;
 use terrace_provider_postgres::PostgresProvider;
@@ -30,6 +31,7 @@ impl Providers {
     #[must_use]
     pub fn built_in() -> Self {
         Self(vec![
+            Arc::new(DatabricksProvider::new()),
             Arc::new(KafkaProvider::new()),
             Arc::new(LocalProvider::new()),
             Arc::new(PostgresProvider::new()),

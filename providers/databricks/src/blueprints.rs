@@ -3,7 +3,18 @@
 use terrace_provider::{EmbeddedFile, embedded_blueprints};
 
 /// All embedded files.
-pub(crate) const BLUEPRINTS: [EmbeddedFile; 0] = embedded_blueprints![];
+pub(crate) const BLUEPRINTS: [EmbeddedFile; 10] = embedded_blueprints![
+    "databricks-dlt.yaml",
+    "databricks-job.yaml",
+    "databricks-outputport.yaml",
+    "databricks-workflow.yaml",
+    "databricks-workload.yaml",
+    "specific/databricks-dlt.json",
+    "specific/databricks-job.json",
+    "specific/databricks-outputport.json",
+    "specific/databricks-workflow.json",
+    "specific/databricks-workload.json",
+];
 
 #[cfg(test)]
 mod tests {

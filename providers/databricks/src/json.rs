@@ -4,6 +4,7 @@
 //! are told apart by their keys where they have some (`tasks` by `task_key`); a list that is given is managed as a whole.
 
 use serde_json::{Map, Value as Json};
+use terrace_provider::Value;
 
 /// By which field the items of a list are told apart.
 fn key_of(list: &str) -> Option<&'static str> {
@@ -12,6 +13,7 @@ fn key_of(list: &str) -> Option<&'static str> {
         "job_clusters" => Some("job_cluster_key"),
         "parameters" => Some("name"),
         "environments" => Some("environment_key"),
+        "clusters" => Some("label"),
         _ => None,
     }
 }
@@ -41,9 +43,15 @@ const EXCLUSIVE: [&[&str]; 7] = [
 /// Fields whose case the server does not keep.
 const CASELESS: [&str; 2] = ["edition", "channel"];
 
+/// What an item is told apart by; a cluster without a label is the usual one.
+fn own<'j>(item: &'j Json, key: &str) -> Option<&'j str> {
+    let usual = if key == "label" { Some("default") } else { None };
+    item.get(key).and_then(Json::as_str).or(usual)
+}
+
 fn item<'j>(items: &'j [Json], key: &str, like: &Json) -> Option<&'j Json> {
-    let wanted = like.get(key)?;
-    items.iter().find(|item| item.get(key) == Some(wanted))
+    let wanted = own(like, key)?;
+    items.iter().find(|item| own(item, key) == Some(wanted))
 }
 
 /// What says nothing: absent, null, or empty.
@@ -52,6 +60,7 @@ fn is_nothing(value: &Json) -> bool {
         Json::Null => true,
         Json::Object(entries) => entries.is_empty(),
         Json::Array(items) => items.is_empty(),
+        Json::String(text) => text.is_empty(),
         _ => false,
     }
 }
@@ -124,7 +133,7 @@ fn stripped(field: &str, wanted: &Json, remote: &Json) -> Json {
             let mut shown: Vec<Json> =
                 items.iter().enumerate().map(|(at, it)| stripped("", &like(at, it), it)).collect();
             if let Some(key) = key_of(field) {
-                let place = |it: &Json| wanted.iter().position(|like| like.get(key) == it.get(key));
+                let place = |it: &Json| wanted.iter().position(|like| own(like, key) == own(it, key));
                 shown.sort_by_key(|it| place(it).unwrap_or(usize::MAX));
             }
             Json::Array(shown)
@@ -226,6 +235,76 @@ fn joined(field: &str, base: &Json, more: &Json) -> Json {
     }
 }
 
+/// One of several maps that are merged in order, as it is seen: what a later one says otherwise is as this one says it. `merged`
+/// is what they say together, `seen` what of that is there; what nobody says and is there is told of the first one.
+pub(crate) fn layer(own: &Json, merged: &Json, seen: &Json, is_first: bool) -> Json {
+    layer_within("", own, merged, seen, is_first)
+}
+
+fn layer_within(field: &str, own_layer: &Json, merged: &Json, seen: &Json, is_first: bool) -> Json {
+    match (own_layer, merged, seen) {
+        (Json::Object(layer), Json::Object(merged), Json::Object(seen)) => {
+            let mut shown = Map::new();
+            for (name, value) in layer {
+                match (merged.get(name), seen.get(name)) {
+                    (Some(merged), Some(seen)) => {
+                        shown.insert(name.clone(), layer_within(name, value, merged, seen, is_first));
+                    }
+                    // It is not there, where it is what is wanted.
+                    (Some(merged), None) if merged == value => {}
+                    _ => drop(shown.insert(name.clone(), value.clone())),
+                }
+            }
+            if is_first {
+                let more = seen.iter().filter(|(name, _)| !merged.contains_key(*name));
+                shown.extend(more.map(|(name, value)| (name.clone(), value.clone())));
+            }
+            Json::Object(shown)
+        }
+        (Json::Array(layer), Json::Array(merged), Json::Array(seen)) if key_of(field).is_some() => {
+            let key = key_of(field).unwrap_or_default();
+            let one = |it: &Json| Some(layer_within("", it, item(merged, key, it)?, item(seen, key, it)?, is_first));
+            let more = seen.iter().filter(|it| is_first && item(merged, key, it).is_none()).cloned();
+            Json::Array(layer.iter().filter_map(one).chain(more).collect())
+        }
+        _ if own_layer == merged => seen.clone(),
+        _ => own_layer.clone(),
+    }
+}
+
+/// Values that are merged in order: maps key by key, items of lists by their keys; what is not known yet stays so.
+pub(crate) fn together(layers: &[Value]) -> Value {
+    let empty = Value::Map(terrace_provider::Map::default());
+    layers.iter().fold(empty, |base, layer| value_within("", &base, layer))
+}
+
+fn value_within(field: &str, base: &Value, more: &Value) -> Value {
+    match (base.exposed(), more.exposed()) {
+        (Value::Map(base), Value::Map(more)) => {
+            let mut result = base.clone();
+            for (name, value) in more {
+                let there = base.get(name).cloned().unwrap_or_default();
+                result.insert(name.clone(), value_within(name, &there, value));
+            }
+            Value::Map(result)
+        }
+        (Value::List(base), Value::List(more)) if key_of(field).is_some() => {
+            let key = key_of(field).unwrap_or_default();
+            let usual = if key == "label" { Some("default") } else { None };
+            let own = |it: &Value| it.get(key).and_then(Value::as_str).or(usual).map(str::to_owned);
+            let mut result = base.clone();
+            for value in more {
+                match result.iter_mut().find(|it| own(it).is_some() && own(it) == own(value)) {
+                    Some(there) => *there = value_within("", there, value),
+                    None => result.push(value.clone()),
+                }
+            }
+            Value::List(result)
+        }
+        _ => more.clone(),
+    }
+}
+
 /// Where values are: each path by keys; an item of a list by its own.
 pub(crate) fn leaves(value: &Json) -> Vec<Vec<String>> {
     let mut found = Vec::new();
@@ -245,7 +324,7 @@ fn collect(field: &str, value: &Json, at: &mut Vec<String>, found: &mut Vec<Vec<
         Json::Array(items) if key_of(field).is_some() => {
             let key = key_of(field).unwrap_or_default();
             for item in items {
-                let Some(own) = item.get(key).and_then(Json::as_str) else { continue };
+                let Some(own) = own(item, key) else { continue };
                 at.push(own.to_owned());
                 for (name, value) in item.as_object().into_iter().flatten().filter(|(name, _)| *name != key) {
                     at.push(name.clone());
@@ -270,7 +349,7 @@ pub(crate) fn remove(value: &mut Json, path: &[String]) {
     let Some(inner) = entries.get_mut(name) else { return };
     match (inner.as_array_mut(), key_of(name), rest.split_first()) {
         (Some(items), Some(key), Some((own, rest))) => {
-            let found = items.iter_mut().find(|it| it.get(key).and_then(Json::as_str) == Some(own));
+            let found = items.iter_mut().find(|it| self::own(it, key) == Some(own));
             found.into_iter().for_each(|it| remove(it, rest));
         }
         _ => remove(inner, rest),

@@ -1,6 +1,6 @@
 //! Lookups: what somebody else made, by name.
 
-use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of};
+use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of, texts};
 use crate::object::{Place, job, pipeline, view};
 use serde_json::Value as Json;
 use terrace_provider::http::{Next, Purpose, Request};
@@ -61,6 +61,31 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         by_name("databricks_job_id", "The id of the one job of a name, where there is one.", "jobId"),
         by_name("databricks_pipeline_id", "The id of the one pipeline of a name, where there is one.", "pipelineId"),
         Lookup {
+            name: "databricks_ids",
+            doc: "The ids of what tasks of a workflow refer to, by name.",
+            arguments: Object(vec![
+                workspace(),
+                names("pipelines", "Names of pipelines."),
+                names("jobs", "Names of jobs."),
+                names("warehouses", "Names of SQL warehouses."),
+                names("clusters", "Names of clusters."),
+            ]),
+            result: Object(vec![
+                ids("pipelineIds", "Ids of the pipelines by name."),
+                ids("jobIds", "Ids of the jobs by name."),
+                ids("warehouseIds", "Ids of the SQL warehouses by name."),
+                ids("clusterIds", "Ids of the clusters by name."),
+            ]),
+            objects: &[],
+        },
+        Lookup {
+            name: "databricks_workspace",
+            doc: "A workspace, and whom the instance works as there.",
+            arguments: Object(vec![workspace()]),
+            result: Object(vec![said("url", "Its URL."), said("userName", "The user name, or the application id.")]),
+            objects: &[],
+        },
+        Lookup {
             name: "databricks_metastore",
             doc: "The metastore of a workspace.",
             arguments: Object(vec![workspace()]),
@@ -73,6 +98,14 @@ pub(crate) fn lookups() -> Vec<Lookup> {
 
 fn said(name: &'static str, doc: &'static str) -> Attribute {
     Attribute::new(name, AttributeType::String, doc)
+}
+
+fn names(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute::new(name, AttributeType::list(AttributeType::String), doc).default_value(Value::List(Vec::new()))
+}
+
+fn ids(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute::new(name, AttributeType::map(AttributeType::String), doc)
 }
 
 fn workspace() -> Attribute {
@@ -129,6 +162,12 @@ pub(crate) async fn answer(
     arguments: &Attributes,
 ) -> Result<Attributes, ProviderError> {
     let name = text(arguments, "name");
+    let is_named = lookups().iter().any(|it| it.name == lookup && it.arguments.get("name").is_some());
+    if is_named && name.is_empty() && lookup != "databricks_table" {
+        // Nobody is asked for: so a blueprint asks for what may not be wanted.
+        let result = lookups().into_iter().find(|it| it.name == lookup).map(|it| it.result).unwrap_or_default();
+        return Ok(result.names().map(|name| (name.to_owned(), Value::Null)).collect());
+    }
     match lookup {
         "databricks_sql_warehouse" => {
             let request = Request::get("/api/2.0/sql/warehouses", &[]);
@@ -159,6 +198,11 @@ pub(crate) async fn answer(
             let workspace = id_of(metastore, "workspace_id").map_or(Value::Null, Value::from);
             Ok(attributes([("metastoreId", of_json(metastore, "metastore_id")), ("workspaceId", workspace)]))
         }
+        "databricks_ids" => ids_of(place, arguments).await,
+        "databricks_workspace" => {
+            let me = place.workspace.me(&place.within).await?;
+            Ok(attributes([("url", place.workspace.url.as_str().into()), ("userName", me.into())]))
+        }
         "databricks_job_id" => id(job::named(place, &name).await?, "job_id", "jobId", "job", &name),
         "databricks_pipeline_id" => {
             id(pipeline::named(place, &name).await?, "pipeline_id", "pipelineId", "pipeline", &name)
@@ -166,6 +210,29 @@ pub(crate) async fn answer(
         "databricks_table" => table_of(place, arguments).await,
         other => Err(ProviderError::bug(format!("there is no lookup `{other}`"))),
     }
+}
+
+/// The ids of what is named, kind by kind.
+async fn ids_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+    let kinds = [
+        ("pipelines", "pipelineIds", "databricks_pipeline_id", "pipelineId"),
+        ("jobs", "jobIds", "databricks_job_id", "jobId"),
+        ("warehouses", "warehouseIds", "databricks_sql_warehouse", "id"),
+        ("clusters", "clusterIds", "databricks_cluster", "id"),
+    ];
+    let mut all = Attributes::default();
+    for (kind, answered, lookup, field) in kinds {
+        let mut ids = Attributes::default();
+        for name in texts(arguments, kind) {
+            let found = Box::pin(answer(lookup, place, &attributes([("name", name.as_str().into())]))).await?;
+            match found.get(field).filter(|id| !id.is_null()) {
+                Some(id) => drop(ids.insert(name, id.clone())),
+                None => return Err(none(kind.trim_end_matches('s'), &name, &[])),
+            }
+        }
+        all.insert(answered.to_owned(), ids.into());
+    }
+    Ok(all)
 }
 
 /// The id of the one thing of a name; null where there is none.

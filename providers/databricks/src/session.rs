@@ -85,9 +85,8 @@ impl DatabricksSession {
             if !known.iter().any(|it| text(it, "name").eq_ignore_ascii_case(column)) {
                 let names: Vec<String> = known.iter().map(|it| text(it, "name")).collect();
                 let message = format!("`{source}` has no column `{column}`");
-                // The table may be changed by the same apply, which then knows.
                 findings.push(Finding {
-                    severity: Severity::Warning,
+                    severity: Severity::Error,
                     path: Some(terrace_provider::Path::attribute("columns").index(index).key("name")),
                     message,
                     hint: Some(format!("it has {}", terrace_provider::names::listed(&names))),
@@ -237,6 +236,14 @@ impl Session for DatabricksSession {
         if let Some(identity) = ty.identity_of(&planned.planned) {
             let id = Value::from(object_id::join(object::id_parts(ty, &identity)));
             planned.planned.insert("id".to_owned(), id.made_of(&planned.planned, ty.identity));
+            if let (Some(("metastoreId", names)), Some(_)) = (
+                ty.identity.split_first().map(|(first, rest)| (*first, rest)),
+                ty.attributes.get("fullName").filter(|it| it.computed),
+            ) {
+                let parts = object::id_parts(ty, &identity);
+                let full_name = Value::from(parts.get(1..).unwrap_or_default().join("."));
+                planned.planned.insert("fullName".to_owned(), full_name.made_of(&planned.planned, names));
+            }
         }
         Ok(planned)
     }

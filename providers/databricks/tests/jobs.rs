@@ -88,6 +88,33 @@ async fn a_workflow_is_managed_as_a_whole_where_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn several_maps_are_merged_and_each_is_seen_on_its_own() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let conf = |name: &str, value: &str| json!({"tasks": [{"task_key": "main", "new_cluster": {"spark_conf": {name: value}}}]});
+    let mut base = job(&stand_in, "a", 2)["settings"].clone();
+    base["run_as"] = json!({"user_name": "nobody@example.com"});
+    let mut config = json!({
+        "workspaceUrl": stand_in.url(), "manage": "all",
+        "settings": [base, {"run_as": null}, conf("spark.a", "1"), conf("spark.b", "2")],
+    });
+    let made = instance.create(JOB, config.clone()).await.unwrap();
+    instance.assert_settled(JOB, &made, &config).await;
+    let settings = get(&stand_in, &made)["settings"].clone();
+    assert_eq!(settings["tasks"][0]["new_cluster"]["spark_conf"], json!({"spark.a": "1", "spark.b": "2"}));
+    let mut changed = settings["tasks"].clone();
+    changed[0]["new_cluster"]["spark_conf"] = json!({"spark.a": "1", "spark.b": "9"});
+    change(&stand_in, &made, json!({"tasks": changed, "timeout_seconds": 7}));
+    let read = instance.read(JOB, &made).await.unwrap().unwrap();
+    let layers = read.attributes["settings"].as_list().unwrap();
+    assert_eq!(layers[0].get("timeout_seconds"), Some(&Value::Int(7)));
+    assert!(layers[3].to_json_text().contains('9'), "{layers:?}");
+    config["settings"].as_array_mut().unwrap().pop();
+    let mended = instance.update(JOB, &read, config.clone()).await.unwrap();
+    instance.assert_settled(JOB, &mended, &config).await;
+}
+
+#[tokio::test]
 async fn a_changed_workflow_is_not_overwritten_without_a_word() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;

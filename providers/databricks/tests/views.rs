@@ -71,7 +71,7 @@ async fn a_view_is_told_beforehand_what_it_lacks() {
         told,
         [
             (Severity::Note, "the SQL warehouse `sleepy` is stopped"),
-            (Severity::Warning, "`main.raw.orders` has no column `nothing`"),
+            (Severity::Error, "`main.raw.orders` has no column `nothing`"),
         ]
     );
     // It is started by the first statement, and waited for.

@@ -64,3 +64,33 @@ fn secrets_go_to_their_places_and_leave_them() {
     remove(&mut sent, &paths[0]);
     assert_eq!(sent["tasks"][0]["new_cluster"]["spark_env_vars"], json!({}));
 }
+
+#[test]
+fn maps_that_are_merged_are_seen_each_on_its_own() {
+    let layers = [
+        json!({"name": "a", "run_as": {"user_name": "x"}, "tasks": [{"task_key": "t", "pipeline_task": {"pipeline_id": "old"}}]}),
+        json!({"run_as": null, "tasks": [{"task_key": "t", "pipeline_task": {"pipeline_id": "new"}}]}),
+    ];
+    let values: Vec<Value> = layers.iter().cloned().map(Value::from).collect();
+    let merged = together(&values).to_json();
+    assert_eq!(merged["tasks"], json!([{"task_key": "t", "pipeline_task": {"pipeline_id": "new"}}]));
+    let see = |remote: Json| {
+        let seen = projected(&merged, &remote);
+        let shown = layers.iter().enumerate().map(|(at, own)| layer(own, &merged, &seen, at == 0));
+        shown.collect::<Vec<_>>()
+    };
+    let sent = without_nulls(&merged);
+    assert_eq!(see(sent.clone()), layers);
+    let mut changed = sent;
+    changed["tasks"][0]["pipeline_task"]["pipeline_id"] = json!("theirs");
+    let seen = see(changed);
+    assert_eq!(seen[0], layers[0]);
+    assert_eq!(seen[1]["tasks"][0]["pipeline_task"]["pipeline_id"], "theirs");
+}
+
+#[test]
+fn a_cluster_without_a_label_is_the_usual_one() {
+    let wanted = json!({"clusters": [{"num_workers": 2}]});
+    let remote = json!({"clusters": [{"label": "default", "num_workers": 2}]});
+    assert_eq!(projected(&wanted, &remote), wanted);
+}

@@ -60,8 +60,8 @@ async fn get(place: &Place<'_>, id: &str) -> Result<Option<Json>, ProviderError>
 fn remote_settings(job: &Json, like: &Attributes) -> Json {
     let mut remote = job.get("settings").cloned().unwrap_or_else(|| json!({}));
     let (runs_as, creator) = (text_of(job, "run_as_user_name"), text_of(job, "creator_user_name"));
-    let wanted = settings::json_of(like, "settings");
-    let is_said = wanted.get("run_as").is_some();
+    let wanted = settings::of(like);
+    let is_said = wanted.get("run_as").is_some_and(|it| !it.is_null());
     // Where nothing else was said a job runs as whoever made it.
     if !runs_as.is_empty() && (is_said || runs_as != creator) {
         let kind = if runs_as.contains('@') { "user_name" } else { "service_principal_name" };
@@ -109,9 +109,8 @@ impl Object for Job {
     }
 
     async fn search(&self, place: &Place<'_>, planned: &Attributes) -> Result<Vec<Candidate>, ProviderError> {
-        let settings = settings::json_of(planned, "settings");
         let mark = mark::of(place.address);
-        let jobs = named(place, text_of(&settings, "name")).await?;
+        let jobs = named(place, &settings::name_of(planned)).await?;
         let candidate = |job: &Json| {
             Some(Candidate {
                 identity: attributes([
@@ -125,7 +124,7 @@ impl Object for Job {
     }
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
-        let name = text_of(&settings::json_of(planned, "settings"), "name").to_owned();
+        let name = settings::name_of(planned);
         if let [one, ..] = named(place, &name).await?.as_slice() {
             let id = id_of(one, "job_id").unwrap_or_default();
             let import_id = Some(object_id::join([place.workspace.url.as_str(), &id]));

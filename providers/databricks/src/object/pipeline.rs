@@ -46,7 +46,7 @@ fn spec_of(pipeline: &Json) -> Json {
 
 fn check_settings(planned: &Attributes) -> Result<(), ProviderError> {
     let at = Path::attribute("settings");
-    let Some(settings) = planned.get("settings").filter(|it| !it.is_unknown()) else { return Ok(()) };
+    let Some(settings) = settings::value_of(planned) else { return Ok(()) };
     let refused = |at: Path, message: String| Err(ProviderError::invalid(Some(at), message));
     if settings.get("name").is_none_or(|it| !it.is_unknown() && it.as_str().is_none_or(str::is_empty)) {
         return refused(at.key("name"), "a pipeline needs a name".to_owned());
@@ -90,9 +90,10 @@ impl Object for Pipeline {
     fn plan(&self, change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
         settings::guard(change, planned, "pipeline")?;
         let Some(prior) = change.prior.filter(|_| !change.must_replace) else { return Ok(()) };
-        let (there, wanted) = (prior.attributes.get("settings"), planned.planned.get("settings"));
+        let (there, wanted) = (settings::value_of(&prior.attributes), settings::value_of(&planned.planned));
         for name in FIXED {
-            let (Some(there), Some(wanted)) = (there.and_then(|it| it.get(name)), wanted.and_then(|it| it.get(name)))
+            let (Some(there), Some(wanted)) =
+                (there.as_ref().and_then(|it| it.get(name)), wanted.as_ref().and_then(|it| it.get(name)))
             else {
                 continue;
             };
@@ -130,7 +131,7 @@ impl Object for Pipeline {
     }
 
     async fn search(&self, place: &Place<'_>, planned: &Attributes) -> Result<Vec<Candidate>, ProviderError> {
-        let name = text_of(&settings::json_of(planned, "settings"), "name").to_owned();
+        let name = settings::name_of(planned);
         let mark = mark::of(place.address);
         let mut candidates = Vec::new();
         for row in named(place, &name).await? {

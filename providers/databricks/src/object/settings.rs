@@ -9,6 +9,26 @@ use serde_json::Value as Json;
 use std::fmt::Write as _;
 use terrace_provider::{Attributes, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
 
+/// The settings, as one map whether they are one or several that are merged; parts of them may be unknown.
+pub(crate) fn value_of(attributes: &Attributes) -> Option<Value> {
+    match attributes.get("settings")?.exposed() {
+        Value::List(layers) => Some(json::together(layers)),
+        Value::Null | Value::Unknown => None,
+        settings => Some(settings.clone()),
+    }
+}
+
+/// The same as JSON; null while a part of them is unknown.
+pub(crate) fn of(attributes: &Attributes) -> Json {
+    value_of(attributes).filter(|value| !value.has_unknown()).map(|value| value.to_revealed_json()).unwrap_or_default()
+}
+
+/// The name among the settings; empty while it is unknown.
+pub(crate) fn name_of(attributes: &Attributes) -> String {
+    let name = value_of(attributes).and_then(|settings| settings.get("name")?.as_str().map(str::to_owned));
+    name.unwrap_or_default()
+}
+
 /// A JSON attribute; null while it is unknown.
 pub(crate) fn json_of(attributes: &Attributes, name: &str) -> Json {
     attributes.get(name).filter(|value| !value.has_unknown()).map(Value::to_revealed_json).unwrap_or_default()
@@ -16,7 +36,7 @@ pub(crate) fn json_of(attributes: &Attributes, name: &str) -> Json {
 
 /// The settings that are given, secrets and mark included.
 pub(crate) fn sent(planned: &Attributes, address: &str) -> Json {
-    let settings = json_of(planned, "settings");
+    let settings = of(planned);
     let secrets = json_of(planned, "secretSettings");
     let mut settings = if secrets.is_null() { settings } else { json::with_secrets(&settings, &secrets) };
     mark::put(&mut settings, &mark::of(address));
@@ -38,7 +58,7 @@ pub(crate) fn written(remote: &Json, prior: &Recorded, planned: &Attributes, add
 
 /// What was given last, where that is known; what was read of it otherwise.
 fn last(prior: &Recorded) -> Json {
-    json_of(&prior.attributes, "settings")
+    of(&prior.attributes)
 }
 
 /// The remote settings as the attribute shows them.
@@ -48,10 +68,17 @@ pub(crate) fn shown(remote: &Json, like: &Attributes, kept: &Kept) -> Value {
     for path in &kept.secret_paths {
         json::remove(&mut remote, path);
     }
-    let wanted = json_of(like, "settings");
-    let shown = match (&wanted, is_whole(like)) {
+    let wanted = of(like);
+    let seen = match (&wanted, is_whole(like)) {
         (Json::Null, _) | (_, true) => json::without_defaults(&wanted, &remote),
         _ => json::projected(&wanted, &remote),
+    };
+    let shown = match json_of(like, "settings") {
+        Json::Array(layers) => {
+            let one = |(at, own): (usize, &Json)| json::layer(own, &wanted, &seen, at == 0);
+            Json::Array(layers.iter().enumerate().map(one).collect())
+        }
+        _ => seen,
     };
     Value::from(shown).made_of(like, &["settings"])
 }
@@ -92,7 +119,7 @@ fn sorted(value: &Json) -> Json {
 
 /// Refuses a path that is in both the settings and the secrets.
 pub(crate) fn check_secrets(planned: &Attributes) -> Result<(), ProviderError> {
-    let (settings, secrets) = (json_of(planned, "settings"), json_of(planned, "secretSettings"));
+    let (settings, secrets) = (of(planned), json_of(planned, "secretSettings"));
     if settings.is_null() || secrets.is_null() {
         return Ok(());
     }

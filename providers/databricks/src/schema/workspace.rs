@@ -102,7 +102,7 @@ fn job() -> ResourceType {
         ),
     ];
     attributes
-        .extend(settings("The settings of the job, as its API takes them: `name`, `tasks`, `schedule`, `run_as` …"));
+        .extend(settings("The settings of the job, as its API takes them: `name`, `tasks`, `schedule` …; or a list of such, merged in order, tasks by `task_key`."));
     remote(ResourceType::new("databricks_job", "A job or workflow.", &["workspaceUrl", "jobId"], Object(attributes)))
 }
 
@@ -115,7 +115,7 @@ fn pipeline() -> ResourceType {
         ),
     ];
     attributes
-        .extend(settings("The settings of the pipeline, as its API takes them: `name`, `libraries`, `clusters` …"));
+        .extend(settings("The settings of the pipeline, as its API takes them: `name`, `libraries`, `clusters` …; or a list of such, merged in order, clusters by `label`."));
     let ty = ResourceType::new(
         "databricks_pipeline",
         "A declarative (DLT) pipeline.",

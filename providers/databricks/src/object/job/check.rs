@@ -15,7 +15,8 @@ fn said<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
 /// Checks as much of the settings as is known.
 pub(super) fn settings(planned: &Attributes) -> Result<(), ProviderError> {
     let at = Path::attribute("settings");
-    let Some(settings) = planned.get("settings").filter(|it| !it.is_unknown()) else { return Ok(()) };
+    let Some(settings) = super::super::settings::value_of(planned) else { return Ok(()) };
+    let settings = &settings;
     if settings.as_map().is_none() {
         return Err(refused(&at, "the settings of a job are a map"));
     }
