@@ -19,6 +19,11 @@ pub(crate) fn texts(attributes: &Map, name: &str) -> Vec<String> {
     items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
+/// Whether somebody manages an attribute: it is given, or nothing is and all is told.
+pub(crate) fn is_managed(like: &Map, name: &str) -> bool {
+    like.is_empty() || like.get(name).is_some_and(|value| !value.is_null())
+}
+
 /// Texts as a list value.
 pub(crate) fn list(texts: &[String]) -> Value {
     Value::List(texts.iter().map(|text| text.as_str().into()).collect())

@@ -86,7 +86,7 @@ fn within(field: &str, wanted: &Json, remote: &Json) -> Json {
             wanted.clone()
         }
         (Json::Number(one), Json::Number(other)) if one.as_f64() == other.as_f64() => wanted.clone(),
-        (_, Json::Null) if is_nothing(wanted) => wanted.clone(),
+        _ if is_nothing(wanted) && is_nothing(remote) => wanted.clone(),
         _ => remote.clone(),
     }
 }

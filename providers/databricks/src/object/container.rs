@@ -2,7 +2,7 @@
 //! Unity Catalog keeps names in lower case.
 
 use super::{Object, Place, Seen, time_of};
-use crate::attributes::{attributes, of_json, optional_text, put, text, text_of};
+use crate::attributes::{attributes, is_managed, of_json, optional_text, put, text, text_of};
 use crate::private::Kept;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
@@ -86,7 +86,7 @@ impl Object for Container {
             seen.insert("catalog".to_owned(), text(named, "catalog").into());
         }
         for (name, field) in [("comment", "comment"), ("owner", "owner"), ("storageRoot", "storage_root")] {
-            if like.contains_key(name) || like.is_empty() {
+            if is_managed(like, name) {
                 seen.insert(name.to_owned(), of_json(&there, field));
             }
         }

@@ -1,7 +1,7 @@
 //! Credentials of Git: <https://docs.databricks.com/api/workspace/gitcredentials>. Whoever is signed in has one for each provider.
 
 use super::{Object, Place, Seen};
-use crate::attributes::{attributes, id_of, of_json, optional_text, put, text, text_of};
+use crate::attributes::{attributes, id_of, is_managed, of_json, optional_text, put, text, text_of};
 use crate::private::Kept;
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -84,7 +84,7 @@ impl Object for Credential {
                 ("gitProvider", provider.into()),
                 ("credentialId", id_of(it, "credential_id").unwrap_or_default().into()),
             ]);
-            if like.contains_key("gitUsername") || like.is_empty() {
+            if is_managed(like, "gitUsername") {
                 seen.insert("gitUsername".to_owned(), of_json(it, "git_username"));
             }
             Seen { attributes: seen, kept: kept.clone(), ..Seen::default() }

@@ -100,11 +100,7 @@ impl Object for Job {
             ("settings", settings::shown(&remote_settings(&job, like), like, kept)),
             ("url", format!("{}/jobs/{}", place.workspace.url, object_id::join([&id])).into()),
         ]);
-        for name in ["manage", "override"] {
-            if let Some(value) = like.get(name) {
-                seen.insert(name.to_owned(), value.clone());
-            }
-        }
+        settings::say_how(&mut seen, like);
         Ok(Some(Seen { attributes: seen, kept: kept.clone(), ..Seen::default() }))
     }
 

@@ -122,11 +122,7 @@ impl Object for Pipeline {
             ("settings", settings::shown(&spec_of(&pipeline), like, kept)),
             ("url", format!("{}/pipelines/{}", place.workspace.url, object_id::join([&id])).into()),
         ]);
-        for name in ["manage", "override"] {
-            if let Some(value) = like.get(name) {
-                seen.insert(name.to_owned(), value.clone());
-            }
-        }
+        settings::say_how(&mut seen, like);
         Ok(Some(Seen { attributes: seen, kept: kept.clone(), ..Seen::default() }))
     }
 

@@ -2,7 +2,7 @@
 
 use super::directory::{check_path, normalised, status};
 use super::{Object, Place, Seen, credential};
-use crate::attributes::{attributes, optional_text, text, text_of};
+use crate::attributes::{attributes, is_managed, optional_text, text, text_of};
 use crate::private::Kept;
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -79,14 +79,14 @@ impl Object for Repo {
         }
         // What is wanted and not seen is told as nothing: left out, it would count as what cannot be read.
         for name in ["branch", "tag"] {
-            if like.contains_key(name) {
+            if !like.is_empty() && is_managed(like, name) {
                 seen.insert(name.to_owned(), Value::Null);
             }
         }
         let branch = info.get("branch").and_then(Json::as_str).filter(|branch| !branch.is_empty());
         let mut kept = kept.clone();
         match (branch, optional_text(like, "tag")) {
-            (Some(branch), _) if like.contains_key("branch") || like.is_empty() => {
+            (Some(branch), _) if is_managed(like, "branch") => {
                 seen.insert("branch".to_owned(), branch.into());
             }
             // Which tag is checked out is not told: it is the one that was, as long as the commit is.

@@ -83,6 +83,14 @@ pub(crate) fn shown(remote: &Json, like: &Attributes, kept: &Kept) -> Value {
     Value::from(shown).made_of(like, &["settings"])
 }
 
+/// How the settings are managed, which only whoever wants them says.
+pub(crate) fn say_how(seen: &mut Attributes, like: &Attributes) {
+    for (name, usual) in [("manage", Value::from("given")), ("override", true.into())] {
+        let said = like.get(name).filter(|value| !value.is_null() && !value.has_unknown());
+        seen.insert(name.to_owned(), said.cloned().unwrap_or(usual));
+    }
+}
+
 fn is_whole(attributes: &Attributes) -> bool {
     optional_text(attributes, "manage").as_deref() == Some("all")
 }

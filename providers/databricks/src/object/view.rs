@@ -3,7 +3,7 @@
 
 use super::container::check_names;
 use super::{Object, Place, Seen, time_of};
-use crate::attributes::{attributes, of_json, optional_text, text, text_of};
+use crate::attributes::{attributes, is_managed, of_json, optional_text, text, text_of};
 use crate::private::Kept;
 use crate::sql::{self, literal, parse, qualified, quote};
 use async_trait::async_trait;
@@ -125,7 +125,7 @@ impl Object for View {
             seen.insert("source".to_owned(), shown.into());
         }
         seen.insert("columns".to_owned(), shown_columns(&there, definition.as_ref(), like));
-        if like.contains_key("comment") || like.is_empty() {
+        if is_managed(like, "comment") {
             seen.insert("comment".to_owned(), of_json(&there, "comment"));
         }
         Ok(Some(Seen {
