@@ -81,7 +81,8 @@ impl Workspaces {
             return Ok(Arc::clone(workspace));
         }
         self.check_allowed(&base)?;
-        let api = self.client.api(base.clone(), self.auth(&base)?, DATABRICKS, Vec::new());
+        let secrets = self.config.git.token.iter().cloned().collect();
+        let api = self.client.api(base.clone(), self.auth(&base)?, DATABRICKS, secrets);
         let workspace = Workspace { url: url.clone(), api, me: OnceCell::new(), metastore: OnceCell::new() };
         let workspace = Arc::new(workspace);
         known.insert(url, Arc::clone(&workspace));

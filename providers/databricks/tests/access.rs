@@ -222,3 +222,17 @@ async fn without_a_right_the_error_says_what_gives_it() {
         assert!(error.solutions.iter().any(|it| it.contains(statement)), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn the_token_of_git_that_the_instance_has_is_repeated_nowhere() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    // The refusal repeats the path of the call, which holds the token.
+    stand_in.faults().denied = vec!["glpat-usual".to_owned()];
+    let config = json!({"workspaceUrl": stand_in.url(), "gitProvider": "gitLab"});
+    let credential = instance.create("databricks_git_credential", config).await.unwrap();
+    assert!(!format!("{credential:?}").contains("glpat"), "{credential:?}");
+    let wrong = permission(&stand_in, "glpat-usual", "group", "dev", "CAN_VIEW");
+    let error = instance.create(PERMISSION, wrong).await.unwrap_err();
+    assert!(!format!("{error:?}").contains("glpat"), "{error:?}");
+}

@@ -207,10 +207,23 @@ impl StandIn {
     /// # Errors
     /// The code and the message.
     pub fn try_call(&self, method: &str, path: &str, body: Json) -> Result<Json, String> {
+        self.try_call_as(ADMINISTRATOR, method, path, body)
+    }
+
+    /// Does something in the name of somebody else.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub fn call_as(&self, who: &str, method: &str, path: &str, body: Json) -> Json {
+        self.try_call_as(who, method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    fn try_call_as(&self, who: &str, method: &str, path: &str, body: Json) -> Result<Json, String> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         let query = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let done = Request::new(method, path, query, body, ADMINISTRATOR.to_owned())
+        let done = Request::new(method, path, query, body, who.to_owned())
             .and_then(|request| api::call(&mut self.world(), &request, 0));
         done.map_err(|error| format!("{} {}", error.code, error.message))
     }
