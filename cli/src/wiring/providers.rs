@@ -15,6 +15,7 @@ use terrace_provider::plan::with_defaults;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attribute, AttributeType, Attributes, Path, Provider, ProviderSchema, Settings, Step, Value};
 use terrace_provider_airbyte::AirbyteProvider;
+use terrace_provider_databricks::DatabricksProvider;
 use terrace_provider_hasura::HasuraProvider;
 use terrace_provider_kafka::KafkaProvider;
 use terrace_provider_local::LocalProvider;
@@ -33,6 +34,7 @@ impl Providers {
     pub fn built_in() -> Self {
         Self(vec![
             Arc::new(AirbyteProvider::new()),
+            Arc::new(DatabricksProvider::new()),
             Arc::new(HasuraProvider::new()),
             Arc::new(KafkaProvider::new()),
             Arc::new(LocalProvider::new()),

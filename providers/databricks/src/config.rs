@@ -1,0 +1,95 @@
+//! The settings of an instance, taken apart.
+
+use secrecy::SecretString;
+use std::path::PathBuf;
+use std::time::Duration;
+use terrace_provider::http::Base;
+use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
+
+/// How workspaces are reached.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The workspace of resources that let the instance choose, and the first that the instance may be sent to.
+    pub(crate) host: Option<Base>,
+    /// The others: hosts, or `*.` and a domain.
+    pub(crate) hosts: Vec<String>,
+    /// How it is proved who asks; nothing where nothing says it.
+    pub(crate) proof: Option<Proof>,
+    /// For credentials of Git that say none of their own.
+    pub(crate) git: Git,
+    /// The authorities to trust instead of the machine's.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// How long a request may go unanswered.
+    pub(crate) timeout: Duration,
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(crate) enum Proof {
+    /// A personal access token.
+    Token(SecretString),
+    /// A service principal: its application id and a secret of OAuth.
+    Client(String, SecretString),
+}
+
+/// In whose name repositories are checked out.
+#[derive(Debug, Default)]
+pub(crate) struct Git {
+    pub(crate) username: Option<String>,
+    pub(crate) token: Option<SecretString>,
+}
+
+impl Config {
+    /// Takes settings apart.
+    ///
+    /// # Errors
+    /// When a value is none that can work.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, ProviderError> {
+        let values = &settings.values;
+        let host = plain(values, "host").map(|text| {
+            Base::parse(&text).map_err(|why| {
+                invalid("host", format!("the host is none: {why}"))
+                    .solution("write such as `adb-1234567890123456.7.azuredatabricks.net` or `https://dbc-1234.cloud.databricks.com`")
+            })
+        });
+        let timeout = match values.get("timeout").map(Value::exposed) {
+            Some(Value::Int(seconds)) => u64::try_from(*seconds).ok().filter(|seconds| *seconds > 0),
+            _ => Some(60),
+        };
+        let git = values.get("git").and_then(Value::as_map);
+        let of_git = |name: &str| git.and_then(|git| plain(git, name));
+        let hosts = values.get("hosts").and_then(Value::as_list).unwrap_or_default();
+        Ok(Self {
+            host: host.transpose()?,
+            hosts: hosts.iter().filter_map(Value::as_str).map(str::to_lowercase).collect(),
+            proof: proof(values)?,
+            git: Git { username: of_git("username"), token: of_git("token").map(Into::into) },
+            ca_file: plain(values, "caFile").map(|path| settings.project_folder.join(path)),
+            timeout: timeout
+                .map(Duration::from_secs)
+                .ok_or_else(|| invalid("timeout", "`timeout` is no time to wait"))?,
+        })
+    }
+}
+
+fn plain(values: &Attributes, name: &str) -> Option<String> {
+    values.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn invalid(name: &str, message: impl Into<String>) -> ProviderError {
+    ProviderError::invalid(Some(Path::attribute(name)), message)
+}
+
+fn proof(values: &Attributes) -> Result<Option<Proof>, ProviderError> {
+    let (token, id, secret) = (plain(values, "token"), plain(values, "clientId"), plain(values, "clientSecret"));
+    match (token, id, secret) {
+        (Some(_), Some(_), Some(_)) => {
+            Err(invalid("clientId", "`token` and `clientId` both say how to sign in").solution("leave one of them"))
+        }
+        (Some(token), _, _) => Ok(Some(Proof::Token(token.into()))),
+        (None, Some(id), Some(secret)) => Ok(Some(Proof::Client(id, secret.into()))),
+        (None, Some(_), None) => Err(invalid("clientSecret", "a service principal needs `clientSecret` to be said")),
+        (None, None, Some(_)) => Err(invalid("clientId", "a service principal needs `clientId` to be said")),
+        (None, None, None) => Ok(None),
+    }
+}

@@ -1,0 +1,71 @@
+//! How errors of Databricks are read: <https://docs.databricks.com/api/workspace/introduction>.
+
+use serde_json::Value as Json;
+use terrace_provider::ErrorKind;
+use terrace_provider::http::{Reply, Said, Vendor};
+
+/// Whom one calls.
+pub(crate) const DATABRICKS: Vendor = Vendor {
+    name: "Databricks",
+    said,
+    did_nothing,
+    reach: "look at `workspaceUrl` and at `host` of the instance, and whether this machine may connect to it",
+    sign_in: "look at `token`, or at `clientId` and `clientSecret`, of the instance, and whether they are of this workspace",
+};
+
+/// Takes an error apart: `error_code` and `message`, SCIM's `detail`, or the old `error`.
+fn said(reply: &Reply) -> Said {
+    let body = reply.json_or_null();
+    let text = |name: &str| body.get(name).and_then(Json::as_str).map(str::to_owned);
+    let code = text("error_code");
+    let message = text("message").or_else(|| text("detail")).or_else(|| text("error"));
+    let kind = kind(reply.status, code.as_deref().unwrap_or_default(), message.as_deref().unwrap_or_default());
+    Said { code, message, kind, ..Said::default() }
+}
+
+fn kind(status: u16, code: &str, message: &str) -> Option<ErrorKind> {
+    match code {
+        // A name that is given to be granted something, and not the object that is asked for.
+        "PRINCIPAL_DOES_NOT_EXIST" | "GIT_UNKNOWN_REF" => Some(ErrorKind::InvalidInput { path: None }),
+        // Jobs and clusters that are not there are told as wrong parameters.
+        "INVALID_PARAMETER_VALUE" if is_missing_by_message(message) => Some(ErrorKind::NotFound),
+        "ALREADY_EXISTS" | "RESOURCE_ALREADY_EXISTS" | "RESOURCE_CONFLICT" => {
+            Some(ErrorKind::AlreadyExists { import_id: None })
+        }
+        "PERMISSION_DENIED" => Some(ErrorKind::PermissionDenied),
+        code if code.ends_with("_ALREADY_EXISTS") => Some(ErrorKind::AlreadyExists { import_id: None }),
+        code if code.ends_with("_DOES_NOT_EXIST") => Some(ErrorKind::NotFound),
+        // There is no such call: this is no workspace, or one that is too old.
+        "ENDPOINT_NOT_FOUND" => Some(ErrorKind::Failed),
+        "INVALID_STATE" | "BAD_REQUEST" if status == 400 => Some(ErrorKind::InvalidInput { path: None }),
+        _ => None,
+    }
+}
+
+fn is_missing_by_message(message: &str) -> bool {
+    let message = message.trim_end_matches('.');
+    message.ends_with(" does not exist") && (message.starts_with("Job ") || message.starts_with("Cluster "))
+}
+
+/// What the real one says of requests that it has not begun with.
+fn did_nothing(reply: &Reply) -> bool {
+    let body = reply.json_or_null();
+    let message = body.get("message").and_then(Json::as_str).unwrap_or_default();
+    message.contains("RPC token bucket limit has been exceeded")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_go_before_statuses() {
+        let exists = Some(ErrorKind::AlreadyExists { import_id: None });
+        assert_eq!(kind(400, "INVALID_PARAMETER_VALUE", "Job 7 does not exist."), Some(ErrorKind::NotFound));
+        assert_eq!(kind(400, "INVALID_PARAMETER_VALUE", "Principal x does not exist."), None);
+        assert_eq!(kind(404, "TABLE_DOES_NOT_EXIST", ""), Some(ErrorKind::NotFound));
+        assert_eq!(kind(404, "PRINCIPAL_DOES_NOT_EXIST", ""), Some(ErrorKind::InvalidInput { path: None }));
+        assert_eq!(kind(400, "CATALOG_ALREADY_EXISTS", ""), exists);
+        assert_eq!(kind(500, "INTERNAL_ERROR", ""), None);
+    }
+}

@@ -1,0 +1,360 @@
+//! Settings as a vendor's JSON: what of the remote ones is managed, and what is written.
+//!
+//! Managed is what is given now or was given last. What others set beside that stays as it is, and is not seen. Items of lists
+//! are told apart by their keys where they have some (`tasks` by `task_key`); a list that is given is managed as a whole.
+
+use serde_json::{Map, Value as Json};
+use terrace_provider::Value;
+
+/// By which field the items of a list are told apart.
+fn key_of(list: &str) -> Option<&'static str> {
+    match list {
+        "tasks" | "depends_on" => Some("task_key"),
+        "job_clusters" => Some("job_cluster_key"),
+        "parameters" => Some("name"),
+        "environments" => Some("environment_key"),
+        "clusters" => Some("label"),
+        _ => None,
+    }
+}
+
+/// Fields of which an object has one: setting one of them takes the others away.
+const EXCLUSIVE: [&[&str]; 7] = [
+    &["user_name", "service_principal_name", "group_name"],
+    &["num_workers", "autoscale"],
+    &["git_branch", "git_tag", "git_commit"],
+    &["existing_cluster_id", "new_cluster", "job_cluster_key", "environment_key"],
+    &["schedule", "trigger", "continuous"],
+    &["schema", "target"],
+    &[
+        "notebook_task",
+        "pipeline_task",
+        "run_job_task",
+        "sql_task",
+        "spark_python_task",
+        "python_wheel_task",
+        "spark_jar_task",
+        "condition_task",
+        "dbt_task",
+        "for_each_task",
+    ],
+];
+
+/// Fields whose case the server does not keep.
+const CASELESS: [&str; 2] = ["edition", "channel"];
+
+/// What an item is told apart by; a cluster without a label is the usual one.
+fn own<'j>(item: &'j Json, key: &str) -> Option<&'j str> {
+    let usual = if key == "label" { Some("default") } else { None };
+    item.get(key).and_then(Json::as_str).or(usual)
+}
+
+fn item<'j>(items: &'j [Json], key: &str, like: &Json) -> Option<&'j Json> {
+    let wanted = own(like, key)?;
+    items.iter().find(|item| own(item, key) == Some(wanted))
+}
+
+/// What says nothing: absent, null, or empty.
+fn is_nothing(value: &Json) -> bool {
+    match value {
+        Json::Null => true,
+        Json::Object(entries) => entries.is_empty(),
+        Json::Array(items) => items.is_empty(),
+        Json::String(text) => text.is_empty(),
+        _ => false,
+    }
+}
+
+/// The remote values at the places that `wanted` has, in its order.
+pub(crate) fn projected(wanted: &Json, remote: &Json) -> Json {
+    within("", wanted, remote)
+}
+
+fn within(field: &str, wanted: &Json, remote: &Json) -> Json {
+    match (wanted, remote) {
+        (Json::Object(wanted), Json::Object(remote)) => {
+            let one = |(name, wanted): (&String, &Json)| match remote.get(name) {
+                Some(remote) => Some((name.clone(), within(name, wanted, remote))),
+                None => is_nothing(wanted).then(|| (name.clone(), wanted.clone())),
+            };
+            Json::Object(wanted.iter().filter_map(one).collect())
+        }
+        (Json::Array(wanted), Json::Array(remote)) => Json::Array(items_within(field, wanted, remote)),
+        (Json::String(given), Json::String(there))
+            if CASELESS.contains(&field) && given.eq_ignore_ascii_case(there) =>
+        {
+            wanted.clone()
+        }
+        (Json::Number(one), Json::Number(other)) if one.as_f64() == other.as_f64() => wanted.clone(),
+        _ if is_nothing(wanted) && is_nothing(remote) => wanted.clone(),
+        _ => remote.clone(),
+    }
+}
+
+fn items_within(field: &str, wanted: &[Json], remote: &[Json]) -> Vec<Json> {
+    let Some(key) = key_of(field) else {
+        return match wanted.len() == remote.len() {
+            true => wanted.iter().zip(remote).map(|(wanted, remote)| within("", wanted, remote)).collect(),
+            false => remote.to_vec(),
+        };
+    };
+    let known = wanted.iter().filter_map(|it| item(remote, key, it).map(|remote| within("", it, remote)));
+    let more = remote.iter().filter(|it| item(wanted, key, it).is_none()).cloned();
+    known.chain(more).collect()
+}
+
+/// The remote values without what the server adds by itself where `wanted` says nothing of it.
+pub(crate) fn without_defaults(wanted: &Json, remote: &Json) -> Json {
+    stripped("", wanted, remote)
+}
+
+fn stripped(field: &str, wanted: &Json, remote: &Json) -> Json {
+    match remote {
+        Json::Object(entries) => {
+            let of_wanted = |name: &str| wanted.get(name).unwrap_or(&Json::Null);
+            let is_shown = |name: &String, value: &Json| !of_wanted(name).is_null() || !is_default(name, value);
+            let shown = entries.iter().filter(|(name, value)| is_shown(name, value));
+            let mut shown: Map<String, Json> =
+                shown.map(|(name, value)| (name.clone(), stripped(name, of_wanted(name), value))).collect();
+            // What is wanted to be nothing, and is.
+            for (name, value) in wanted.as_object().into_iter().flatten() {
+                if is_nothing(value) && !entries.contains_key(name) {
+                    shown.insert(name.clone(), value.clone());
+                }
+            }
+            Json::Object(shown)
+        }
+        Json::Array(items) => {
+            let wanted = wanted.as_array().map(Vec::as_slice).unwrap_or_default();
+            let like = |at: usize, it: &Json| match key_of(field) {
+                Some(key) => item(wanted, key, it).cloned().unwrap_or_default(),
+                None => wanted.get(at).cloned().unwrap_or_default(),
+            };
+            let mut shown: Vec<Json> =
+                items.iter().enumerate().map(|(at, it)| stripped("", &like(at, it), it)).collect();
+            if let Some(key) = key_of(field) {
+                let place = |it: &Json| wanted.iter().position(|like| own(like, key) == own(it, key));
+                shown.sort_by_key(|it| place(it).unwrap_or(usize::MAX));
+            }
+            Json::Array(shown)
+        }
+        other => within(field, wanted, other),
+    }
+}
+
+fn is_default(name: &str, value: &Json) -> bool {
+    let known = match name {
+        "format" => return true,
+        "max_concurrent_runs" => Json::from(1),
+        "pause_status" => "UNPAUSED".into(),
+        "run_if" => "ALL_SUCCESS".into(),
+        "enable_elastic_disk" => true.into(),
+        "availability" => "ON_DEMAND_AZURE".into(),
+        "source" => return matches!(value.as_str(), Some("GIT" | "WORKSPACE")),
+        _ => return is_nothing(value) || value.as_i64() == Some(0) || value.as_bool() == Some(false),
+    };
+    *value == known
+}
+
+/// What is written: the remote settings, without what was given last and is no more, with what is given now.
+pub(crate) fn aligned(remote: &Json, last: &Json, given: &Json) -> Json {
+    merged("", remote, last, given)
+}
+
+fn merged(field: &str, remote: &Json, last: &Json, given: &Json) -> Json {
+    match (remote, given) {
+        (Json::Object(remote), Json::Object(given)) => {
+            let mut result = remote.clone();
+            for name in last.as_object().into_iter().flatten().map(|(name, _)| name) {
+                if !given.contains_key(name) {
+                    result.shift_remove(name);
+                }
+            }
+            for group in EXCLUSIVE.iter().filter(|group| group.iter().any(|name| given.contains_key(*name))) {
+                result.retain(|name, _| !group.contains(&name.as_str()) || given.contains_key(name));
+            }
+            for (name, value) in given {
+                let (there, before) = (remote.get(name).unwrap_or(&Json::Null), last.get(name).unwrap_or(&Json::Null));
+                match value {
+                    Json::Null => drop(result.shift_remove(name)),
+                    value => drop(result.insert(name.clone(), merged(name, there, before, value))),
+                }
+            }
+            Json::Object(result)
+        }
+        (Json::Array(remote), Json::Array(given)) => match key_of(field) {
+            Some(key) => {
+                let last = last.as_array().map(Vec::as_slice).unwrap_or_default();
+                let one = |it: &Json| {
+                    let there = item(remote, key, it).unwrap_or(&Json::Null);
+                    merged("", there, item(last, key, it).unwrap_or(&Json::Null), it)
+                };
+                Json::Array(given.iter().map(one).collect())
+            }
+            None => Json::Array(given.clone()),
+        },
+        _ => without_nulls(given),
+    }
+}
+
+/// What is not said is not sent either.
+pub(crate) fn without_nulls(given: &Json) -> Json {
+    match given {
+        Json::Object(entries) => {
+            let said = entries.iter().filter(|(_, value)| !value.is_null());
+            Json::Object(said.map(|(name, value)| (name.clone(), without_nulls(value))).collect())
+        }
+        Json::Array(items) => Json::Array(items.iter().map(without_nulls).collect()),
+        other => other.clone(),
+    }
+}
+
+/// The settings with secrets merged in.
+pub(crate) fn with_secrets(settings: &Json, secrets: &Json) -> Json {
+    joined("", settings, secrets)
+}
+
+fn joined(field: &str, base: &Json, more: &Json) -> Json {
+    match (base, more) {
+        (Json::Object(base), Json::Object(more)) => {
+            let mut result = base.clone();
+            for (name, value) in more {
+                let there = base.get(name).unwrap_or(&Json::Null);
+                result.insert(name.clone(), joined(name, there, value));
+            }
+            Json::Object(result)
+        }
+        (Json::Array(base), Json::Array(more)) if key_of(field).is_some() => {
+            let key = key_of(field).unwrap_or_default();
+            let known =
+                base.iter().map(|it| item(more, key, it).map_or_else(|| it.clone(), |more| joined("", it, more)));
+            let added = more.iter().filter(|it| item(base, key, it).is_none()).cloned();
+            Json::Array(known.chain(added).collect())
+        }
+        (_, more) => more.clone(),
+    }
+}
+
+/// One of several maps that are merged in order, as it is seen: what a later one says otherwise is as this one says it. `merged`
+/// is what they say together, `seen` what of that is there; what nobody says and is there is told of the first one.
+pub(crate) fn layer(own: &Json, merged: &Json, seen: &Json, is_first: bool) -> Json {
+    layer_within("", own, merged, seen, is_first)
+}
+
+fn layer_within(field: &str, own_layer: &Json, merged: &Json, seen: &Json, is_first: bool) -> Json {
+    match (own_layer, merged, seen) {
+        (Json::Object(layer), Json::Object(merged), Json::Object(seen)) => {
+            let mut shown = Map::new();
+            for (name, value) in layer {
+                match (merged.get(name), seen.get(name)) {
+                    (Some(merged), Some(seen)) => {
+                        shown.insert(name.clone(), layer_within(name, value, merged, seen, is_first));
+                    }
+                    // It is not there, where it is what is wanted.
+                    (Some(merged), None) if merged == value => {}
+                    _ => drop(shown.insert(name.clone(), value.clone())),
+                }
+            }
+            if is_first {
+                let more = seen.iter().filter(|(name, _)| !merged.contains_key(*name));
+                shown.extend(more.map(|(name, value)| (name.clone(), value.clone())));
+            }
+            Json::Object(shown)
+        }
+        (Json::Array(layer), Json::Array(merged), Json::Array(seen)) if key_of(field).is_some() => {
+            let key = key_of(field).unwrap_or_default();
+            let one = |it: &Json| Some(layer_within("", it, item(merged, key, it)?, item(seen, key, it)?, is_first));
+            let more = seen.iter().filter(|it| is_first && item(merged, key, it).is_none()).cloned();
+            Json::Array(layer.iter().filter_map(one).chain(more).collect())
+        }
+        _ if own_layer == merged => seen.clone(),
+        _ => own_layer.clone(),
+    }
+}
+
+/// Values that are merged in order: maps key by key, items of lists by their keys; what is not known yet stays so.
+pub(crate) fn together(layers: &[Value]) -> Value {
+    let empty = Value::Map(terrace_provider::Map::default());
+    layers.iter().fold(empty, |base, layer| value_within("", &base, layer))
+}
+
+fn value_within(field: &str, base: &Value, more: &Value) -> Value {
+    match (base.exposed(), more.exposed()) {
+        (Value::Map(base), Value::Map(more)) => {
+            let mut result = base.clone();
+            for (name, value) in more {
+                let there = base.get(name).cloned().unwrap_or_default();
+                result.insert(name.clone(), value_within(name, &there, value));
+            }
+            Value::Map(result)
+        }
+        (Value::List(base), Value::List(more)) if key_of(field).is_some() => {
+            let key = key_of(field).unwrap_or_default();
+            let usual = if key == "label" { Some("default") } else { None };
+            let own = |it: &Value| it.get(key).and_then(Value::as_str).or(usual).map(str::to_owned);
+            let mut result = base.clone();
+            for value in more {
+                match result.iter_mut().find(|it| own(it).is_some() && own(it) == own(value)) {
+                    Some(there) => *there = value_within("", there, value),
+                    None => result.push(value.clone()),
+                }
+            }
+            Value::List(result)
+        }
+        _ => more.clone(),
+    }
+}
+
+/// Where values are: each path by keys; an item of a list by its own.
+pub(crate) fn leaves(value: &Json) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    collect("", value, &mut Vec::new(), &mut found);
+    found
+}
+
+fn collect(field: &str, value: &Json, at: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    match value {
+        Json::Object(entries) => {
+            for (name, value) in entries {
+                at.push(name.clone());
+                collect(name, value, at, found);
+                at.pop();
+            }
+        }
+        Json::Array(items) if key_of(field).is_some() => {
+            let key = key_of(field).unwrap_or_default();
+            for item in items {
+                let Some(own) = own(item, key) else { continue };
+                at.push(own.to_owned());
+                for (name, value) in item.as_object().into_iter().flatten().filter(|(name, _)| *name != key) {
+                    at.push(name.clone());
+                    collect(name, value, at, found);
+                    at.pop();
+                }
+                at.pop();
+            }
+        }
+        _ => found.push(at.clone()),
+    }
+}
+
+/// Takes away what is at a path of [`leaves`].
+pub(crate) fn remove(value: &mut Json, path: &[String]) {
+    let Some((name, rest)) = path.split_first() else { return };
+    let Some(entries) = value.as_object_mut() else { return };
+    if rest.is_empty() {
+        entries.shift_remove(name);
+        return;
+    }
+    let Some(inner) = entries.get_mut(name) else { return };
+    match (inner.as_array_mut(), key_of(name), rest.split_first()) {
+        (Some(items), Some(key), Some((own, rest))) => {
+            let found = items.iter_mut().find(|it| self::own(it, key) == Some(own));
+            found.into_iter().for_each(|it| remove(it, rest));
+        }
+        _ => remove(inner, rest),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+use super::*;
+use serde_json::json;
+
+#[test]
+fn only_what_is_wanted_is_seen() {
+    let wanted = json!({"name": "a", "tasks": [{"task_key": "x", "timeout_seconds": 5}], "tags": {}});
+    let remote = json!({
+        "format": "MULTI_TASK", "name": "b", "tasks": [{"task_key": "x", "run_if": "ALL_SUCCESS", "timeout_seconds": 5.0}],
+    });
+    assert_eq!(
+        projected(&wanted, &remote),
+        json!({"name": "b", "tasks": [{"task_key": "x", "timeout_seconds": 5}], "tags": {}})
+    );
+}
+
+#[test]
+fn tasks_that_somebody_adds_or_removes_are_seen() {
+    let wanted = json!({"tasks": [{"task_key": "b"}, {"task_key": "a"}]});
+    let remote = json!({"tasks": [{"task_key": "a", "x": 1}, {"task_key": "c", "x": 1}]});
+    assert_eq!(projected(&wanted, &remote), json!({"tasks": [{"task_key": "a"}, {"task_key": "c", "x": 1}]}));
+}
+
+#[test]
+fn what_others_set_survives_and_what_is_given_no_more_goes() {
+    let remote = json!({"name": "a", "timeout_seconds": 9, "tags": {"theirs": "1", "ours": "2"}, "description": "old"});
+    let last = json!({"name": "a", "tags": {"ours": "2"}, "description": "old"});
+    let given = json!({"name": "b", "tags": {"new": "3"}});
+    assert_eq!(
+        aligned(&remote, &last, &given),
+        json!({"name": "b", "timeout_seconds": 9, "tags": {"theirs": "1", "new": "3"}})
+    );
+}
+
+#[test]
+fn of_what_excludes_each_other_the_given_one_stays() {
+    let remote =
+        json!({"tasks": [{"task_key": "x", "new_cluster": {"autoscale": {"min_workers": 1}, "spark_version": "1"}}]});
+    let given = json!({"tasks": [{"task_key": "x", "new_cluster": {"num_workers": 2}}]});
+    let written = aligned(&remote, &given, &given);
+    assert_eq!(written, json!({"tasks": [{"task_key": "x", "new_cluster": {"spark_version": "1", "num_workers": 2}}]}));
+}
+
+#[test]
+fn what_the_server_adds_is_no_part_of_the_whole() {
+    let wanted = json!({"name": "a", "tasks": [{"task_key": "x", "notebook_task": {"notebook_path": "/a"}}]});
+    let remote = json!({
+        "format": "MULTI_TASK", "max_concurrent_runs": 1, "timeout_seconds": 0, "email_notifications": {}, "name": "a",
+        "tasks": [{"task_key": "x", "run_if": "ALL_SUCCESS", "notebook_task": {"notebook_path": "/a", "source": "WORKSPACE"}}],
+    });
+    assert_eq!(without_defaults(&wanted, &remote), wanted);
+    let mut changed = remote.clone();
+    changed["max_concurrent_runs"] = json!(4);
+    assert_eq!(without_defaults(&wanted, &changed)["max_concurrent_runs"], 4);
+}
+
+#[test]
+fn secrets_go_to_their_places_and_leave_them() {
+    let settings = json!({"tasks": [{"task_key": "x", "a": 1}]});
+    let secrets = json!({"tasks": [{"task_key": "x", "new_cluster": {"spark_env_vars": {"KEY": "s3cret"}}}]});
+    let mut sent = with_secrets(&settings, &secrets);
+    assert_eq!(sent["tasks"][0]["new_cluster"]["spark_env_vars"]["KEY"], "s3cret");
+    let paths = leaves(&secrets);
+    assert_eq!(paths, [["tasks", "x", "new_cluster", "spark_env_vars", "KEY"].map(str::to_owned).to_vec()]);
+    remove(&mut sent, &paths[0]);
+    assert_eq!(sent["tasks"][0]["new_cluster"]["spark_env_vars"], json!({}));
+}
+
+#[test]
+fn maps_that_are_merged_are_seen_each_on_its_own() {
+    let layers = [
+        json!({"name": "a", "run_as": {"user_name": "x"}, "tasks": [{"task_key": "t", "pipeline_task": {"pipeline_id": "old"}}]}),
+        json!({"run_as": null, "tasks": [{"task_key": "t", "pipeline_task": {"pipeline_id": "new"}}]}),
+    ];
+    let values: Vec<Value> = layers.iter().cloned().map(Value::from).collect();
+    let merged = together(&values).to_json();
+    assert_eq!(merged["tasks"], json!([{"task_key": "t", "pipeline_task": {"pipeline_id": "new"}}]));
+    let see = |remote: Json| {
+        let seen = projected(&merged, &remote);
+        let shown = layers.iter().enumerate().map(|(at, own)| layer(own, &merged, &seen, at == 0));
+        shown.collect::<Vec<_>>()
+    };
+    let sent = without_nulls(&merged);
+    assert_eq!(see(sent.clone()), layers);
+    let mut changed = sent;
+    changed["tasks"][0]["pipeline_task"]["pipeline_id"] = json!("theirs");
+    let seen = see(changed);
+    assert_eq!(seen[0], layers[0]);
+    assert_eq!(seen[1]["tasks"][0]["pipeline_task"]["pipeline_id"], "theirs");
+}
+
+#[test]
+fn a_cluster_without_a_label_is_the_usual_one() {
+    let wanted = json!({"clusters": [{"num_workers": 2}]});
+    let remote = json!({"clusters": [{"label": "default", "num_workers": 2}]});
+    assert_eq!(projected(&wanted, &remote), wanted);
+}

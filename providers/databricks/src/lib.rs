@@ -1,0 +1,60 @@
+//! Jobs, pipelines, folders, repositories, permissions and Unity Catalog in workspaces of Databricks, by their REST APIs.
+//!
+//! One instance speaks to one or more workspaces: every resource says by `workspaceUrl` to which. Where names are not unique
+//! (jobs) what terrace makes carries a tag, so that a create whose reply was lost is found again and never made twice.
+//!
+//! Read in this order: `schema` (the types), `config` (how an instance signs in, and to whom), `workspaces` (one client for each
+//! host), `session` (the calls), `object` and its submodules (the types in terms of requests), `lookup` (what others made).
+#![forbid(unsafe_code)]
+// A test may cut a text anywhere: it fails where it slips.
+#![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
+
+mod attributes;
+mod blueprints;
+mod config;
+mod failure;
+mod identity;
+mod json;
+mod lookup;
+mod mark;
+mod object;
+mod private;
+pub mod schema;
+mod session;
+mod sql;
+mod workspaces;
+
+use async_trait::async_trait;
+use std::sync::Arc;
+use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Settings};
+
+/// The provider of Databricks.
+#[derive(Debug)]
+pub struct DatabricksProvider {
+    schema: ProviderSchema,
+}
+
+impl DatabricksProvider {
+    /// The provider, not connected to anything.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { schema: schema::provider() }
+    }
+}
+
+impl Default for DatabricksProvider {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Provider for DatabricksProvider {
+    fn schema(&self) -> &ProviderSchema {
+        &self.schema
+    }
+
+    async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
+        Ok(Arc::new(session::DatabricksSession::open(settings)?))
+    }
+}

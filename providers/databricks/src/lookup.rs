@@ -1,0 +1,369 @@
+//! Lookups: what somebody else made, by name.
+
+use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of, texts};
+use crate::object::{Place, job, pipeline, view};
+use serde_json::Value as Json;
+use terrace_provider::http::{Next, Purpose, Request};
+use terrace_provider::names::listed;
+use terrace_provider::{Attribute, AttributeType, Attributes, ErrorKind, Lookup, Object, Path, ProviderError, Value};
+
+/// What can be looked up.
+pub(crate) fn lookups() -> Vec<Lookup> {
+    let named = |name, doc, what, result: Vec<Attribute>| Lookup {
+        name,
+        doc,
+        arguments: Object(vec![workspace(), Attribute::new("name", AttributeType::String, what).required()]),
+        result: Object(result),
+        objects: &[],
+    };
+    let by_name = |name, doc, id| Lookup {
+        name,
+        doc,
+        arguments: Object(vec![workspace(), said("name", "The name, as it is.").required()]),
+        result: Object(vec![said("name", "The name as asked for."), said(id, "Its id; null where there is none.")]),
+        objects: &[],
+    };
+    vec![
+        named(
+            "databricks_sql_warehouse",
+            "A SQL warehouse by its name, in any case.",
+            "The name.",
+            vec![said("name", "The name as it is."), said("id", "Its id."), said("state", "`RUNNING`, `STOPPED` …")],
+        ),
+        named(
+            "databricks_cluster",
+            "A cluster by its name, in any case.",
+            "The name.",
+            vec![said("name", "The name as it is."), said("id", "Its id."), said("state", "`RUNNING`, `TERMINATED` …")],
+        ),
+        named(
+            "databricks_user",
+            "A user by the name that they sign in with.",
+            "The user name, an address.",
+            vec![said("name", "The user name as it is."), said("id", "Its id.")],
+        ),
+        named(
+            "databricks_group",
+            "A group by its display name, in any case.",
+            "The display name.",
+            vec![said("name", "The display name as it is."), said("id", "Its id.")],
+        ),
+        named(
+            "databricks_service_principal",
+            "A service principal by its display name.",
+            "The display name.",
+            vec![
+                said("name", "The display name as it is."),
+                said("id", "Its id."),
+                said("applicationId", "Its application id."),
+            ],
+        ),
+        by_name("databricks_job_id", "The id of the one job of a name, where there is one.", "jobId"),
+        by_name("databricks_pipeline_id", "The id of the one pipeline of a name, where there is one.", "pipelineId"),
+        Lookup {
+            name: "databricks_ids",
+            doc: "The ids of what tasks of a workflow refer to, by name.",
+            arguments: Object(vec![
+                workspace(),
+                names("pipelines", "Names of pipelines."),
+                names("jobs", "Names of jobs."),
+                names("warehouses", "Names of SQL warehouses."),
+                names("clusters", "Names of clusters."),
+            ]),
+            result: Object(vec![
+                ids("pipelineIds", "Ids of the pipelines by name."),
+                ids("jobIds", "Ids of the jobs by name."),
+                ids("warehouseIds", "Ids of the SQL warehouses by name."),
+                ids("clusterIds", "Ids of the clusters by name."),
+            ]),
+            objects: &[],
+        },
+        Lookup {
+            name: "databricks_workspace",
+            doc: "A workspace, and whom the instance works as there.",
+            arguments: Object(vec![workspace()]),
+            result: Object(vec![said("url", "Its URL."), said("userName", "The user name, or the application id.")]),
+            objects: &[],
+        },
+        Lookup {
+            name: "databricks_metastore",
+            doc: "The metastore of a workspace.",
+            arguments: Object(vec![workspace()]),
+            result: Object(vec![said("metastoreId", "Its id."), said("workspaceId", "The id of the workspace.")]),
+            objects: &[],
+        },
+        table(),
+    ]
+}
+
+fn said(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute::new(name, AttributeType::String, doc)
+}
+
+fn names(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute::new(name, AttributeType::list(AttributeType::String), doc).default_value(Value::List(Vec::new()))
+}
+
+fn ids(name: &'static str, doc: &'static str) -> Attribute {
+    Attribute::new(name, AttributeType::map(AttributeType::String), doc)
+}
+
+fn workspace() -> Attribute {
+    said("workspaceUrl", "The URL of the workspace; that of the instance where it is not said.")
+}
+
+fn table() -> Lookup {
+    let column = Object(vec![
+        said("name", "The column's name."),
+        said("type", "The type as Databricks writes it: `decimal(10,2)`."),
+        said("typeName", "The type without its numbers: `DECIMAL`."),
+        Attribute::new("precision", AttributeType::Int, "Of a decimal number."),
+        Attribute::new("scale", AttributeType::Int, "Of a decimal number."),
+        Attribute::new("nullable", AttributeType::Bool, "The column may hold no value."),
+        said("comment", "The column's comment."),
+    ]);
+    Lookup {
+        name: "databricks_table",
+        doc: "A table or view of Unity Catalog as it is.",
+        arguments: Object(vec![
+            workspace(),
+            said("catalog", "The catalog.").required(),
+            said("schema", "The schema.").required(),
+            said("name", "The name.").required(),
+            Attribute::new(
+                "optional",
+                AttributeType::Bool,
+                "There may be none: then it has no columns, instead of an error.",
+            )
+            .default_value(false),
+        ]),
+        result: Object(vec![
+            said("catalog", "The catalog."),
+            said("schema", "The schema."),
+            said("name", "The name as asked for."),
+            Attribute::new("exists", AttributeType::Bool, "Whether there is one."),
+            said("tableType", "`MANAGED`, `EXTERNAL`, `VIEW` …"),
+            Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns, in order."),
+            Attribute::new("primaryKey", AttributeType::list(AttributeType::String), "The columns of the primary key."),
+            said("comment", "The comment."),
+            said("tableId", "Its id."),
+        ]),
+        objects: &[],
+    }
+}
+
+/// Answers a lookup.
+///
+/// # Errors
+/// `NotFound` when there is no such thing; when there are several of one name.
+pub(crate) async fn answer(
+    lookup: &str,
+    place: &Place<'_>,
+    arguments: &Attributes,
+) -> Result<Attributes, ProviderError> {
+    let name = text(arguments, "name");
+    let is_named = lookups().iter().any(|it| it.name == lookup && it.arguments.get("name").is_some());
+    if is_named && name.is_empty() && lookup != "databricks_table" {
+        // Nobody is asked for: so a blueprint asks for what may not be wanted.
+        let result = lookups().into_iter().find(|it| it.name == lookup).map(|it| it.result).unwrap_or_default();
+        return Ok(result.names().map(|name| (name.to_owned(), Value::Null)).collect());
+    }
+    match lookup {
+        "databricks_sql_warehouse" => {
+            let request = Request::get("/api/2.0/sql/warehouses", &[]);
+            let found = one(place, request, ("warehouses", "name", "id"), "SQL warehouse", &name).await?;
+            Ok(attributes([
+                ("name", of_json(&found, "name")),
+                ("id", of_json(&found, "id")),
+                ("state", of_json(&found, "state")),
+            ]))
+        }
+        "databricks_cluster" => {
+            let request = Request::get("/api/2.1/clusters/list", &[]).query("page_size", 100);
+            let found = one(place, request, ("clusters", "cluster_name", "cluster_id"), "cluster", &name).await?;
+            Ok(attributes([
+                ("name", of_json(&found, "cluster_name")),
+                ("id", of_json(&found, "cluster_id")),
+                ("state", of_json(&found, "state")),
+            ]))
+        }
+        "databricks_user" => somebody(place, "/api/2.0/preview/scim/v2/Users", "userName", "user", &name).await,
+        "databricks_group" => somebody(place, "/api/2.0/preview/scim/v2/Groups", "displayName", "group", &name).await,
+        "databricks_service_principal" => {
+            somebody(place, "/api/2.0/preview/scim/v2/ServicePrincipals", "displayName", "service principal", &name)
+                .await
+        }
+        "databricks_metastore" => {
+            let metastore = place.workspace.metastore(&place.within).await?;
+            let workspace = id_of(metastore, "workspace_id").map_or(Value::Null, Value::from);
+            Ok(attributes([("metastoreId", of_json(metastore, "metastore_id")), ("workspaceId", workspace)]))
+        }
+        "databricks_ids" => ids_of(place, arguments).await,
+        "databricks_workspace" => {
+            let me = place.workspace.me(&place.within).await?;
+            Ok(attributes([("url", place.workspace.url.as_str().into()), ("userName", me.into())]))
+        }
+        "databricks_job_id" => id(job::named(place, &name).await?, "job_id", "jobId", "job", &name),
+        "databricks_pipeline_id" => {
+            id(pipeline::named(place, &name).await?, "pipeline_id", "pipelineId", "pipeline", &name)
+        }
+        "databricks_table" => table_of(place, arguments).await,
+        other => Err(ProviderError::bug(format!("there is no lookup `{other}`"))),
+    }
+}
+
+/// The ids of what is named, kind by kind.
+async fn ids_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+    let kinds = [
+        ("pipelines", "pipelineIds", "databricks_pipeline_id", "pipelineId"),
+        ("jobs", "jobIds", "databricks_job_id", "jobId"),
+        ("warehouses", "warehouseIds", "databricks_sql_warehouse", "id"),
+        ("clusters", "clusterIds", "databricks_cluster", "id"),
+    ];
+    let mut all = Attributes::default();
+    for (kind, answered, lookup, field) in kinds {
+        let mut ids = Attributes::default();
+        for name in texts(arguments, kind) {
+            let found = Box::pin(answer(lookup, place, &attributes([("name", name.as_str().into())]))).await?;
+            match found.get(field).filter(|id| !id.is_null()) {
+                Some(id) => drop(ids.insert(name, id.clone())),
+                None => return Err(none(kind.trim_end_matches('s'), &name, &[])),
+            }
+        }
+        all.insert(answered.to_owned(), ids.into());
+    }
+    Ok(all)
+}
+
+/// The id of the one thing of a name; null where there is none.
+fn id(found: Vec<Json>, field: &str, attribute: &str, what: &str, name: &str) -> Result<Attributes, ProviderError> {
+    let ids: Vec<String> = found.iter().filter_map(|it| id_of(it, field)).collect();
+    match ids.as_slice() {
+        [] => Ok(attributes([("name", name.into()), (attribute, Value::Null)])),
+        [id] => Ok(attributes([("name", name.into()), (attribute, id.as_str().into())])),
+        several => Err(several_of(what, name, several)),
+    }
+}
+
+fn several_of(what: &str, name: &str, ids: &[String]) -> ProviderError {
+    let message = format!("there are {} {what}s `{name}`: {}", ids.len(), listed(ids));
+    ProviderError::invalid(Some(Path::attribute("name")), message).solution("rename or remove all but one of them")
+}
+
+fn none(what: &str, name: &str, known: &[String]) -> ProviderError {
+    let error = ProviderError::new(
+        ErrorKind::NotFound,
+        format!("there is no {what} `{name}`, or who works in the instance may not see it"),
+    );
+    match terrace_provider::names::closest(name, known.iter().map(String::as_str)) {
+        Some(close) => error.solution(format!("did you mean `{close}`?")),
+        None if known.is_empty() => error,
+        None => error.solution(format!("there is {}", listed(known))),
+    }
+}
+
+/// The one thing of a name in a list, in any case; in exactly this one where several differ by it.
+async fn one(
+    place: &Place<'_>,
+    request: Request,
+    (list, field, id): (&str, &str, &str),
+    what: &str,
+    name: &str,
+) -> Result<Json, ProviderError> {
+    let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
+    let all = place.workspace.api.items(request, &place.within, list, next).await;
+    let purpose = Purpose::look(format!("look for the {what} `{name}`"));
+    let all = all.map_err(|failure| place.workspace.api.error(&failure, &purpose))?;
+    let mut found: Vec<&Json> = all.iter().filter(|it| text_of(it, field).eq_ignore_ascii_case(name)).collect();
+    if found.len() > 1 && found.iter().filter(|it| text_of(it, field) == name).count() == 1 {
+        found.retain(|it| text_of(it, field) == name);
+    }
+    match found.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] => {
+            let known: Vec<String> = all.iter().map(|it| text_of(it, field).to_owned()).collect();
+            Err(none(what, name, &known))
+        }
+        several => {
+            let ids: Vec<String> = several.iter().filter_map(|it| id_of(it, id)).collect();
+            Err(several_of(what, name, &ids))
+        }
+    }
+}
+
+/// Somebody by SCIM, of whom there has to be exactly one.
+async fn somebody(
+    place: &Place<'_>,
+    path: &'static str,
+    field: &str,
+    what: &str,
+    name: &str,
+) -> Result<Attributes, ProviderError> {
+    let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+    let request = Request::get(path, &[]).query("filter", format!("{field} eq \"{quoted}\"")).query("count", 100);
+    let answer = place.send(&request, &Purpose::look(format!("look for the {what} `{name}`"))).await?;
+    let found = answer.get("Resources").and_then(Json::as_array).cloned().unwrap_or_default();
+    let found: Vec<Json> = found.into_iter().filter(|it| text_of(it, field).eq_ignore_ascii_case(name)).collect();
+    match found.as_slice() {
+        [one] => {
+            let mut answer = attributes([("name", of_json(one, field)), ("id", of_json(one, "id"))]);
+            if what == "service principal" {
+                answer.insert("applicationId".to_owned(), of_json(one, "applicationId"));
+            }
+            Ok(answer)
+        }
+        [] => Err(none(what, name, &[])),
+        several => {
+            let ids: Vec<String> = several.iter().filter_map(|it| id_of(it, "id")).collect();
+            Err(several_of(what, name, &ids))
+        }
+    }
+}
+
+/// The columns of a table or view.
+pub(crate) fn columns_of(table: &Json) -> Vec<Attributes> {
+    let columns = table.get("columns").and_then(Json::as_array).cloned().unwrap_or_default();
+    let number = |column: &Json, name: &str| column.get(name).and_then(Json::as_i64).map_or(Value::Null, Value::Int);
+    let one = |column: &Json| {
+        let is_decimal = text_of(column, "type_name") == "DECIMAL";
+        let of_decimal = |name| if is_decimal { number(column, name) } else { Value::Null };
+        attributes([
+            ("name", of_json(column, "name")),
+            ("type", of_json(column, "type_text")),
+            ("typeName", of_json(column, "type_name")),
+            ("precision", of_decimal("type_precision")),
+            ("scale", of_decimal("type_scale")),
+            ("nullable", column.get("nullable").and_then(Json::as_bool).unwrap_or(true).into()),
+            ("comment", of_json(column, "comment")),
+        ])
+    };
+    columns.iter().map(one).collect()
+}
+
+async fn table_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+    let full_name = ["catalog", "schema", "name"].map(|part| text(arguments, part)).join(".").to_lowercase();
+    let is_optional = arguments.get("optional").and_then(Value::as_bool).unwrap_or(false);
+    let found = view::table(place, &full_name).await?;
+    if found.is_none() && !is_optional {
+        let message = format!("there is no table `{full_name}`, or who works in the instance may not see it");
+        return Err(ProviderError::new(ErrorKind::NotFound, message));
+    }
+    let exists = found.is_some();
+    let table = found.unwrap_or_default();
+    let constraints = table.get("table_constraints").and_then(Json::as_array).cloned().unwrap_or_default();
+    let keys =
+        constraints.iter().find_map(|it| it.pointer("/primary_key_constraint/child_columns")?.as_array().cloned());
+    let keys = keys.unwrap_or_default().into_iter().map(Value::from).collect::<Vec<_>>();
+    let part = |name: &'static str| (name, optional_text(arguments, name).map_or(Value::Null, Value::from));
+    Ok(attributes([
+        part("catalog"),
+        part("schema"),
+        part("name"),
+        ("exists", exists.into()),
+        ("tableType", of_json(&table, "table_type")),
+        ("columns", Value::List(columns_of(&table).into_iter().map(Value::Map).collect())),
+        ("primaryKey", Value::List(keys)),
+        ("comment", of_json(&table, "comment")),
+        ("tableId", of_json(&table, "table_id")),
+    ]))
+}

@@ -1,0 +1,42 @@
+//! The tag by which a job or pipeline is known as what a resource made: its reply may have been lost.
+
+use ring::digest::{SHA256, digest};
+use serde_json::{Value as Json, json};
+use std::fmt::Write as _;
+
+/// The tag's key.
+pub(crate) const TAG: &str = "terrace";
+
+/// The tag's value for a resource: a digest of its address with its stack, which is the same in every run.
+pub(crate) fn of(address: &str) -> String {
+    let digest = digest(&SHA256, address.as_bytes());
+    digest.as_ref().iter().take(12).fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Whether settings or a specification have that mark.
+pub(crate) fn is_on(settings: &Json, mark: &str) -> bool {
+    settings.get("tags").and_then(|tags| tags.get(TAG)).and_then(Json::as_str) == Some(mark)
+}
+
+/// Puts it on.
+pub(crate) fn put(settings: &mut Json, mark: &str) {
+    let Some(settings) = settings.as_object_mut() else { return };
+    let tags = settings.entry("tags").or_insert_with(|| json!({}));
+    if let Some(tags) = tags.as_object_mut() {
+        tags.insert(TAG.to_owned(), mark.into());
+    }
+}
+
+/// Takes it off, with the tags that nothing else is in.
+pub(crate) fn take_off(settings: &mut Json) {
+    let Some(settings) = settings.as_object_mut() else { return };
+    let Some(tags) = settings.get_mut("tags").and_then(Json::as_object_mut) else { return };
+    tags.shift_remove(TAG);
+    if tags.is_empty() {
+        settings.shift_remove("tags");
+    }
+}

@@ -1,0 +1,186 @@
+//! The types in terms of requests.
+
+pub(crate) mod container;
+pub(crate) mod credential;
+pub(crate) mod directory;
+pub(crate) mod grant;
+pub(crate) mod job;
+pub(crate) mod permission;
+pub(crate) mod pipeline;
+pub(crate) mod repo;
+pub(crate) mod settings;
+pub(crate) mod view;
+
+use crate::attributes::text;
+use crate::config::Config;
+use crate::private::Kept;
+use crate::workspaces::{Workspace, Workspaces};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value as Json;
+use terrace_provider::http::{Purpose, Request, Within};
+use terrace_provider::{
+    Attributes, DataAmount, ErrorKind, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType,
+};
+
+/// Where, and until when, a call works.
+pub(crate) struct Place<'a> {
+    pub(crate) workspace: &'a Workspace,
+    pub(crate) config: &'a Config,
+    pub(crate) within: Within,
+    /// The resource's address with its stack.
+    pub(crate) address: &'a str,
+}
+
+impl Place<'_> {
+    /// Sends a request and reads the answer.
+    pub(crate) async fn send(&self, request: &Request, purpose: &Purpose) -> Result<Json, ProviderError> {
+        self.workspace.send(request, &self.within, purpose).await
+    }
+
+    /// Asks for something that may not be there.
+    pub(crate) async fn ask(&self, request: &Request, doing: &str) -> Result<Option<Json>, ProviderError> {
+        match self.send(request, &Purpose::look(doing)).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    /// Removes something that may be gone already.
+    pub(crate) async fn remove(&self, request: Request, purpose: &Purpose) -> Result<(), ProviderError> {
+        match self.send(&request.idempotent(), purpose).await {
+            Err(error) if error.kind != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An object as it is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    /// All attributes but the id.
+    pub(crate) attributes: Attributes,
+    pub(crate) kept: Kept,
+    /// Who made it, where that is told.
+    pub(crate) made_by: Option<String>,
+    /// When it was made, where that is told.
+    pub(crate) made_at: Option<Timestamp>,
+    /// The privileges, or the level, that somebody has.
+    pub(crate) held: Vec<String>,
+}
+
+/// An object that may be what an attempt made.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    /// The attributes that name it.
+    pub(crate) identity: Attributes,
+    /// It carries the mark of the resource.
+    pub(crate) is_marked: bool,
+}
+
+/// One type. `named` always has the attributes that name the object, and `workspaceUrl`.
+#[async_trait]
+pub(crate) trait Object: Send + Sync {
+    /// Refuses what cannot work, without asking anybody.
+    fn check(&self, _planned: &Attributes) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    /// Changes what the schema says of a change.
+    fn plan(&self, _change: &ProposedChange<'_>, _planned: &mut PlannedChange) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    /// Reads the object; of what is managed as far as somebody says so, what `like` says.
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        named: &Attributes,
+        like: &Attributes,
+        kept: &Kept,
+    ) -> Result<Option<Seen>, ProviderError>;
+
+    /// Objects whose identity only they know that may be meant by attributes.
+    async fn search(&self, _place: &Place<'_>, _planned: &Attributes) -> Result<Vec<Candidate>, ProviderError> {
+        Ok(Vec::new())
+    }
+
+    /// Makes the object; answers with what names it beyond what was planned.
+    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError>;
+
+    /// Changes the object.
+    async fn update(
+        &self,
+        place: &Place<'_>,
+        prior: &Recorded,
+        present: &Seen,
+        planned: &Attributes,
+    ) -> Result<Kept, ProviderError>;
+
+    /// Deletes the object; gone already is a success.
+    async fn delete(
+        &self,
+        place: &Place<'_>,
+        prior: &Attributes,
+        kept: &Kept,
+        removes_data: bool,
+    ) -> Result<(), ProviderError>;
+
+    /// How much data it holds.
+    async fn count(&self, _place: &Place<'_>, _named: &Attributes) -> Result<DataAmount, ProviderError> {
+        Ok(DataAmount::Empty)
+    }
+
+    /// Whether an object that is there comes from an attempt that began then.
+    async fn is_ours(
+        &self,
+        place: &Place<'_>,
+        seen: &Seen,
+        _planned: &Attributes,
+        began: Timestamp,
+    ) -> Result<bool, ProviderError> {
+        let is_own = match &seen.made_by {
+            Some(by) => by == place.workspace.me(&place.within).await?,
+            None => false,
+        };
+        Ok(is_own && seen.made_at.is_some_and(|at| at >= began))
+    }
+}
+
+/// What does the work of a type.
+pub(crate) fn of(ty: &ResourceType) -> Result<&'static dyn Object, ProviderError> {
+    Ok(match ty.name {
+        "databricks_git_credential" => &credential::Credential,
+        "databricks_directory" => &directory::Directory,
+        "databricks_repo" => &repo::Repo,
+        "databricks_job" => &job::Job,
+        "databricks_pipeline" => &pipeline::Pipeline,
+        "databricks_permission" => &permission::Permission,
+        "databricks_catalog" => &container::CATALOG,
+        "databricks_schema" => &container::SCHEMA,
+        "databricks_view" => &view::View,
+        "databricks_grant" => &grant::Grant,
+        other => return Err(ProviderError::bug(format!("there is no type {other}"))),
+    })
+}
+
+/// The parts of an id in the one form that objects are told apart by: hosts and names of Unity Catalog know no case.
+pub(crate) fn id_parts(ty: &ResourceType, identity: &Attributes) -> Vec<String> {
+    let is_in_catalog = ty.identity.contains(&"metastoreId");
+    let part = |name: &&str| {
+        let value = text(identity, name);
+        match *name {
+            "workspaceUrl" => Workspaces::url(&value).map_or(value, |base| base.shown().to_owned()),
+            "path" => directory::normalised(&value),
+            "metastoreId" | "principal" => value,
+            _ if is_in_catalog => value.to_lowercase(),
+            _ => value,
+        }
+    };
+    ty.identity.iter().map(part).collect()
+}
+
+/// When something was made, of milliseconds of an answer.
+pub(crate) fn time_of(json: &Json, name: &str) -> Option<Timestamp> {
+    Timestamp::from_millisecond(json.get(name)?.as_i64()?).ok()
+}

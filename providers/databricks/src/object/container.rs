@@ -1,0 +1,226 @@
+//! Catalogs and schemas: <https://docs.databricks.com/api/workspace/catalogs>, <https://docs.databricks.com/api/workspace/schemas>.
+//! Unity Catalog keeps names in lower case.
+
+use super::{Object, Place, Seen, time_of};
+use crate::attributes::{attributes, is_managed, of_json, optional_text, put, text, text_of};
+use crate::private::Kept;
+use async_trait::async_trait;
+use serde_json::{Value as Json, json};
+use terrace_provider::http::{Next, Purpose, Request};
+use terrace_provider::{Attributes, DataAmount, Path, ProviderError, Recorded, Value};
+
+/// A catalog or a schema.
+pub(crate) struct Container {
+    word: &'static str,
+    all: &'static str,
+    one: &'static str,
+    has_catalog: bool,
+}
+
+pub(crate) const CATALOG: Container = Container {
+    word: "catalog",
+    all: "/api/2.1/unity-catalog/catalogs",
+    one: "/api/2.1/unity-catalog/catalogs/{name}",
+    has_catalog: false,
+};
+pub(crate) const SCHEMA: Container = Container {
+    word: "schema",
+    all: "/api/2.1/unity-catalog/schemas",
+    one: "/api/2.1/unity-catalog/schemas/{name}",
+    has_catalog: true,
+};
+
+/// Refuses what Unity Catalog does not take as a name:
+/// <https://docs.databricks.com/aws/en/sql/language-manual/sql-ref-names>.
+pub(crate) fn check_name(name: &str, path: Path) -> Result<(), ProviderError> {
+    let refused =
+        |what: String| Err(ProviderError::invalid(Some(path), format!("`{name}` is no name in Unity Catalog: {what}")));
+    match name.chars().find(|c| matches!(c, '.' | ' ' | '/') || c.is_control()) {
+        _ if name.is_empty() => refused("it is empty".to_owned()),
+        _ if name.chars().count() > 255 => refused("it has more than 255 characters".to_owned()),
+        Some(c) => refused(format!("it has {c:?} in it")),
+        None => Ok(()),
+    }
+}
+
+/// Checks the names among attributes that are known.
+pub(crate) fn check_names(planned: &Attributes, names: &[&str]) -> Result<(), ProviderError> {
+    let known = names.iter().filter_map(|name| Some((name, planned.get(*name)?.as_str()?)));
+    known.into_iter().try_for_each(|(name, value)| check_name(value, Path::attribute(name)))
+}
+
+impl Container {
+    fn full_name(&self, named: &Attributes) -> String {
+        let name = text(named, "name");
+        let name = if self.has_catalog { format!("{}.{name}", text(named, "catalog")) } else { name };
+        name.to_lowercase()
+    }
+
+    async fn get(&self, place: &Place<'_>, named: &Attributes) -> Result<Option<Json>, ProviderError> {
+        let name = self.full_name(named);
+        place.ask(&Request::get(self.one, &[&name]), &format!("read the {} `{name}`", self.word)).await
+    }
+}
+
+#[async_trait]
+impl Object for Container {
+    fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
+        check_names(planned, &["name", "catalog"])
+    }
+
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        named: &Attributes,
+        like: &Attributes,
+        kept: &Kept,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let Some(there) = self.get(place, named).await? else { return Ok(None) };
+        let mut seen = attributes([
+            ("workspaceUrl", text(named, "workspaceUrl").into()),
+            ("metastoreId", text(named, "metastoreId").into()),
+            ("name", text(named, "name").into()),
+            ("fullName", self.full_name(named).into()),
+        ]);
+        if self.has_catalog {
+            seen.insert("catalog".to_owned(), text(named, "catalog").into());
+        }
+        for (name, field) in [("comment", "comment"), ("owner", "owner"), ("storageRoot", "storage_root")] {
+            if is_managed(like, name) {
+                seen.insert(name.to_owned(), of_json(&there, field));
+            }
+        }
+        if let Some(like) = like.get("properties").and_then(Value::as_map) {
+            // Others have properties of their own there.
+            let known = |name: &String| Some((name.clone(), of_json(there.get("properties")?, name)));
+            let shown: Attributes = like.keys().filter_map(known).filter(|(_, value)| !value.is_null()).collect();
+            seen.insert("properties".to_owned(), shown.into());
+        }
+        Ok(Some(Seen {
+            attributes: seen,
+            kept: kept.clone(),
+            made_by: Some(text_of(&there, "created_by").to_owned()),
+            made_at: time_of(&there, "created_at"),
+            ..Seen::default()
+        }))
+    }
+
+    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        let mut body = json!({"name": text(planned, "name").to_lowercase()});
+        if self.has_catalog {
+            put(&mut body, "catalog_name", text(planned, "catalog").to_lowercase());
+        }
+        for (name, field) in [("comment", "comment"), ("storageRoot", "storage_root"), ("properties", "properties")] {
+            if let Some(value) = planned.get(name).filter(|value| !value.has_unknown()) {
+                put(&mut body, field, value.to_revealed_json());
+            }
+        }
+        let name = self.full_name(planned);
+        let right = match self.has_catalog {
+            true => format!(
+                "GRANT CREATE SCHEMA ON CATALOG {} TO `<who works in the instance>`",
+                crate::sql::quote(&text(planned, "catalog"))
+            ),
+            false => "GRANT CREATE CATALOG ON METASTORE TO `<who works in the instance>`".to_owned(),
+        };
+        let purpose = Purpose::to(format!("make the {} `{name}`", self.word)).needs(right);
+        place.send(&Request::post(self.all, &[]).json(body), &purpose).await?;
+        if let Some(owner) = optional_text(planned, "owner") {
+            self.patch(place, planned, json!({"owner": owner})).await?;
+        }
+        Ok((Attributes::default(), Kept::default()))
+    }
+
+    async fn update(
+        &self,
+        place: &Place<'_>,
+        prior: &Recorded,
+        _present: &Seen,
+        planned: &Attributes,
+    ) -> Result<Kept, ProviderError> {
+        let mut body = json!({});
+        let was = |name: &str| prior.attributes.get(name).filter(|value| !value.is_null());
+        for name in ["comment", "owner"] {
+            match (planned.get(name).and_then(Value::as_str), was(name)) {
+                (Some(new), old) if old.and_then(Value::as_str) != Some(new) => put(&mut body, name, new),
+                // An owner there always is.
+                (None, Some(_)) if name == "comment" => put(&mut body, name, ""),
+                _ => {}
+            }
+        }
+        let (old, new) = (was("properties"), planned.get("properties"));
+        if new.is_some_and(|new| old.is_none_or(|old| !old.is_same_as(new))) || (new.is_none() && old.is_some()) {
+            // All of them are written: those of others stay.
+            let there = self.get(place, planned).await?.unwrap_or_default();
+            let mut all = there.get("properties").and_then(Json::as_object).cloned().unwrap_or_default();
+            for name in old.and_then(Value::as_map).into_iter().flat_map(|old| old.keys()) {
+                all.shift_remove(name);
+            }
+            for (name, value) in new.and_then(Value::as_map).into_iter().flatten() {
+                all.insert(name.clone(), value.to_revealed_json());
+            }
+            put(&mut body, "properties", all);
+        }
+        self.patch(place, planned, body).await?;
+        Ok(Kept::default())
+    }
+
+    async fn delete(
+        &self,
+        place: &Place<'_>,
+        prior: &Attributes,
+        _: &Kept,
+        removes_data: bool,
+    ) -> Result<(), ProviderError> {
+        let name = self.full_name(prior);
+        let request = Request::delete(self.one, &[&name]).query("force", removes_data);
+        let purpose = Purpose::to(format!("delete the {} `{name}`", self.word));
+        place
+            .remove(request, &purpose.needs(format!("let its owner do that: who owns the {} `{name}`", self.word)))
+            .await
+    }
+
+    async fn count(&self, place: &Place<'_>, named: &Attributes) -> Result<DataAmount, ProviderError> {
+        let name = self.full_name(named);
+        let (request, list, one, many) = match name.split_once('.').filter(|_| self.has_catalog) {
+            Some((catalog, schema)) => (
+                Request::get("/api/2.1/unity-catalog/tables", &[])
+                    .query("catalog_name", catalog)
+                    .query("schema_name", schema),
+                "tables",
+                "table",
+                "tables",
+            ),
+            None => (
+                Request::get("/api/2.1/unity-catalog/schemas", &[]).query("catalog_name", &name),
+                "schemas",
+                "schema",
+                "schemas",
+            ),
+        };
+        let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
+        let purpose = Purpose::look(format!("count what is in the {} `{name}`", self.word));
+        let found = match place.workspace.api.items(request, &place.within, list, next).await {
+            Ok(found) => found,
+            Err(failure) if failure.status() == Some(404) => Vec::new(),
+            Err(failure) => return Err(place.workspace.api.error(&failure, &purpose)),
+        };
+        // A catalog has these from the beginning.
+        let is_own = |it: &&Json| self.has_catalog || !matches!(text_of(it, "name"), "default" | "information_schema");
+        Ok(DataAmount::of(found.iter().filter(is_own).count() as u64, one, many))
+    }
+}
+
+impl Container {
+    async fn patch(&self, place: &Place<'_>, named: &Attributes, body: Json) -> Result<(), ProviderError> {
+        let name = self.full_name(named);
+        let request = Request::patch(self.one, &[&name]).json(body).idempotent();
+        let purpose = Purpose::to(format!("change the {} `{name}`", self.word));
+        let right = format!(
+            "GRANT MANAGE ON {} {} TO `<who works in the instance>`",
+            self.word.to_uppercase(),
+            crate::sql::qualified(&name)
+        );
+        place.send(&request, &purpose.needs(right)).await.map(drop)
+    }
+}

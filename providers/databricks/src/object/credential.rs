@@ -1,0 +1,135 @@
+//! Credentials of Git: <https://docs.databricks.com/api/workspace/gitcredentials>. Whoever is signed in has one for each provider.
+
+use super::{Object, Place, Seen};
+use crate::attributes::{attributes, id_of, is_managed, of_json, optional_text, put, text, text_of};
+use crate::private::Kept;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde_json::{Value as Json, json};
+use terrace_provider::http::{Purpose, Request};
+use terrace_provider::{Attributes, Path, ProviderError, Recorded};
+
+/// Who hosts repositories, as the API spells it.
+pub(crate) const PROVIDERS: [&str; 8] = [
+    "gitHub",
+    "gitHubEnterprise",
+    "gitLab",
+    "gitLabEnterpriseEdition",
+    "bitbucketCloud",
+    "bitbucketServer",
+    "azureDevOpsServices",
+    "awsCodeCommit",
+];
+
+/// Refuses a provider that the API does not know: it knows no other case either.
+pub(crate) fn check_provider(provider: &str, path: Path) -> Result<(), ProviderError> {
+    if PROVIDERS.contains(&provider) {
+        return Ok(());
+    }
+    let error = ProviderError::invalid(Some(path), format!("`{provider}` is no provider of Git that Databricks knows"));
+    Err(match PROVIDERS.iter().find(|known| known.eq_ignore_ascii_case(provider)) {
+        Some(known) => error.solution(format!("write `{known}`")),
+        None => error.solution(format!("one of {}", terrace_provider::names::listed(&PROVIDERS))),
+    })
+}
+
+pub(crate) struct Credential;
+
+impl Credential {
+    async fn all(place: &Place<'_>) -> Result<Vec<Json>, ProviderError> {
+        let request = Request::get("/api/2.0/git-credentials", &[]);
+        let answer = place.send(&request, &Purpose::look("list the credentials of Git")).await?;
+        Ok(answer.get("credentials").and_then(Json::as_array).cloned().unwrap_or_default())
+    }
+
+    fn body(place: &Place<'_>, planned: &Attributes) -> Result<Json, ProviderError> {
+        let git = &place.config.git;
+        let token =
+            optional_text(planned, "token").or_else(|| git.token.as_ref().map(|it| it.expose_secret().to_owned()));
+        let token = token.ok_or_else(|| {
+            ProviderError::invalid(Some(Path::attribute("token")), "nothing says the token of Git")
+                .solution("give `token`, or `git.token` of the instance")
+        })?;
+        let mut body = json!({"git_provider": text(planned, "gitProvider"), "personal_access_token": token});
+        if let Some(name) = optional_text(planned, "gitUsername").or_else(|| git.username.clone()) {
+            put(&mut body, "git_username", name);
+        }
+        Ok(body)
+    }
+}
+
+#[async_trait]
+impl Object for Credential {
+    fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
+        match optional_text(planned, "gitProvider") {
+            Some(provider) => check_provider(&provider, Path::attribute("gitProvider")),
+            None => Ok(()),
+        }
+    }
+
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        named: &Attributes,
+        like: &Attributes,
+        kept: &Kept,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let provider = text(named, "gitProvider");
+        let all = Self::all(place).await?;
+        let found = all.iter().find(|it| text_of(it, "git_provider").eq_ignore_ascii_case(&provider));
+        Ok(found.map(|it| {
+            let mut seen = attributes([
+                ("workspaceUrl", text(named, "workspaceUrl").into()),
+                ("gitProvider", provider.into()),
+                ("credentialId", id_of(it, "credential_id").unwrap_or_default().into()),
+            ]);
+            if is_managed(like, "gitUsername") {
+                seen.insert("gitUsername".to_owned(), of_json(it, "git_username"));
+            }
+            Seen { attributes: seen, kept: kept.clone(), ..Seen::default() }
+        }))
+    }
+
+    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        let request = Request::post("/api/2.0/git-credentials", &[]).json(Self::body(place, planned)?);
+        let purpose = Purpose::to(format!("make the credential of Git for {}", text(planned, "gitProvider")));
+        place.send(&request, &purpose).await?;
+        Ok((Attributes::default(), Kept::default()))
+    }
+
+    async fn update(
+        &self,
+        place: &Place<'_>,
+        _prior: &Recorded,
+        present: &Seen,
+        planned: &Attributes,
+    ) -> Result<Kept, ProviderError> {
+        let id = text(&present.attributes, "credentialId");
+        let request =
+            Request::patch("/api/2.0/git-credentials/{id}", &[&id]).json(Self::body(place, planned)?).idempotent();
+        let purpose = Purpose::to(format!("change the credential of Git for {}", text(planned, "gitProvider")));
+        place.send(&request, &purpose).await?;
+        Ok(Kept::default())
+    }
+
+    async fn delete(&self, place: &Place<'_>, prior: &Attributes, _: &Kept, _: bool) -> Result<(), ProviderError> {
+        let Some(seen) = self.read(place, prior, &Attributes::default(), &Kept::default()).await? else {
+            return Ok(());
+        };
+        let id = text(&seen.attributes, "credentialId");
+        let purpose = Purpose::to(format!("delete the credential of Git for {}", text(prior, "gitProvider")));
+        place.remove(Request::delete("/api/2.0/git-credentials/{id}", &[&id]), &purpose).await
+    }
+
+    /// It is of whoever is signed in, and was not there before.
+    async fn is_ours(
+        &self,
+        _: &Place<'_>,
+        seen: &Seen,
+        planned: &Attributes,
+        _: Timestamp,
+    ) -> Result<bool, ProviderError> {
+        Ok(optional_text(planned, "gitUsername").is_none_or(|name| text(&seen.attributes, "gitUsername") == name))
+    }
+}

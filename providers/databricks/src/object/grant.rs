@@ -1,0 +1,176 @@
+//! Privileges on objects of Unity Catalog: <https://docs.databricks.com/api/workspace/grants>.
+
+use super::{Object, Place, Seen};
+use crate::attributes::{attributes, list, text, text_of, texts};
+use crate::private::Kept;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use terrace_provider::http::{Purpose, Request};
+use terrace_provider::names::listed;
+use terrace_provider::{Attributes, Path, ProviderError, Recorded, Value};
+
+/// Kinds of securables, with how many parts their names have.
+const TYPES: [(&str, usize); 5] = [("catalog", 1), ("schema", 2), ("table", 3), ("volume", 3), ("function", 3)];
+
+pub(crate) struct Grant;
+
+/// What somebody holds on a securable, by principal; nothing where the securable is not there.
+pub(crate) async fn holders(
+    place: &Place<'_>,
+    named: &Attributes,
+    principal: Option<&str>,
+) -> Result<Vec<(String, Vec<String>)>, ProviderError> {
+    let request = Request::get("/api/2.1/unity-catalog/permissions/{type}/{name}", &[&ty(named), &full_name(named)]);
+    let request = principal.into_iter().fold(request, |request, name| request.query("principal", name));
+    let next = |page: &Json| terrace_provider::http::Next::token(page, "next_page_token", "page_token");
+    let rows = place.workspace.api.items(request, &place.within, "privilege_assignments", next).await;
+    let purpose = Purpose::look(format!("read who has what on {}", shown(named)));
+    let rows = match rows.map_err(|failure| place.workspace.api.error(&failure, &purpose)) {
+        Err(error) if error.kind == terrace_provider::ErrorKind::NotFound => return Ok(Vec::new()),
+        rows => rows?,
+    };
+    let privileges = |row: &Json| {
+        let items = row.get("privileges").and_then(Json::as_array).cloned().unwrap_or_default();
+        // The API has spelled them with spaces as well.
+        let mut names: Vec<String> = items.iter().filter_map(Json::as_str).map(|name| name.replace(' ', "_")).collect();
+        names.sort();
+        names
+    };
+    Ok(rows.iter().map(|row| (text_of(row, "principal").to_owned(), privileges(row))).collect())
+}
+
+fn ty(named: &Attributes) -> String {
+    text(named, "securableType").to_lowercase()
+}
+
+fn full_name(named: &Attributes) -> String {
+    text(named, "fullName").to_lowercase()
+}
+
+fn shown(named: &Attributes) -> String {
+    format!("the {} {}", ty(named), full_name(named))
+}
+
+async fn change(place: &Place<'_>, named: &Attributes, what: &str, privileges: &[String]) -> Result<(), ProviderError> {
+    if privileges.is_empty() {
+        return Ok(());
+    }
+    let principal = text(named, "principal");
+    let body = json!({"changes": [{"principal": principal, what: privileges}]});
+    let request = Request::patch("/api/2.1/unity-catalog/permissions/{type}/{name}", &[&ty(named), &full_name(named)]);
+    let doing = if what == "add" { "grant" } else { "revoke" };
+    let doing = format!("{doing} {} on {} for {principal}", privileges.join(", "), shown(named));
+    let purpose = Purpose::to(doing).at(Path::attribute("principal")).needs(format!(
+        "run as who owns it: GRANT MANAGE ON {} {} TO `<who works in the instance>`",
+        ty(named).to_uppercase(),
+        crate::sql::qualified(&full_name(named))
+    ));
+    place.send(&request.json(body).idempotent(), &purpose).await.map(drop)
+}
+
+#[async_trait]
+impl Object for Grant {
+    fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
+        let given = |name: &str| planned.get(name).and_then(Value::as_str);
+        let refused = |path: Path, message: String| Err(ProviderError::invalid(Some(path), message));
+        if let Some(ty) = given("securableType") {
+            let Some((_, parts)) = TYPES.iter().find(|(known, _)| *known == ty) else {
+                let known: Vec<&str> = TYPES.iter().map(|(known, _)| *known).collect();
+                let message = format!("`{ty}` is nothing that can be granted on: expected one of {}", listed(&known));
+                return refused(Path::attribute("securableType"), message);
+            };
+            if let Some(name) = given("fullName") {
+                let named = name.split('.').filter(|part| !part.is_empty()).count();
+                if named != *parts || name.split('.').count() != *parts {
+                    let message = format!("the name of a {ty} has {parts} parts, `{name}` has {named}");
+                    return refused(Path::attribute("fullName"), message);
+                }
+            }
+        }
+        let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        for (index, privilege) in texts(planned, "privileges").iter().enumerate() {
+            if !is_word(privilege) {
+                let path = Path::attribute("privileges").index(index);
+                return Err(ProviderError::invalid(Some(path), format!("`{privilege}` is no privilege"))
+                    .solution(format!("write `{}`", privilege.trim().to_uppercase().replace(' ', "_"))));
+            }
+        }
+        match planned.get("privileges").and_then(Value::as_list) {
+            Some([]) => refused(Path::attribute("privileges"), "a grant has at least one privilege".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        named: &Attributes,
+        like: &Attributes,
+        kept: &Kept,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let principal = text(named, "principal");
+        let all = holders(place, named, Some(&principal)).await?;
+        let held = all.into_iter().find(|(name, _)| *name == principal).map(|(_, held)| held).unwrap_or_default();
+        if held.is_empty() {
+            return Ok(None);
+        }
+        let wanted = texts(like, "privileges");
+        // What was there before and nobody asked for is not terrace's to take.
+        let is_shown = |name: &String| wanted.is_empty() || wanted.contains(name) || !kept.preexisting.contains(name);
+        let mut shown: Vec<String> = held.iter().filter(|name| is_shown(name)).cloned().collect();
+        let mut sorted = wanted.clone();
+        sorted.sort();
+        if sorted == shown {
+            shown = wanted;
+        }
+        let mut seen = Attributes::default();
+        for name in ["workspaceUrl", "metastoreId", "securableType", "fullName", "principal"] {
+            seen.insert(name.to_owned(), text(named, name).into());
+        }
+        seen.extend(attributes([("privileges", list(&shown))]));
+        Ok(Some(Seen { attributes: seen, kept: kept.clone(), held, ..Seen::default() }))
+    }
+
+    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        change(place, planned, "add", &texts(planned, "privileges")).await?;
+        Ok((Attributes::default(), Kept::default()))
+    }
+
+    /// Gives what is missing before it takes what is too much.
+    async fn update(
+        &self,
+        place: &Place<'_>,
+        prior: &Recorded,
+        present: &Seen,
+        planned: &Attributes,
+    ) -> Result<Kept, ProviderError> {
+        let (wanted, kept) = (texts(planned, "privileges"), Kept::of(&prior.private));
+        let missing: Vec<String> = wanted.iter().filter(|it| !present.held.contains(it)).cloned().collect();
+        change(place, planned, "add", &missing).await?;
+        let is_extra = |it: &&String| !wanted.contains(it) && !kept.preexisting.contains(it);
+        let extra: Vec<String> = present.held.iter().filter(is_extra).cloned().collect();
+        change(place, planned, "remove", &extra).await?;
+        Ok(kept)
+    }
+
+    async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
+        let Some(seen) = self.read(place, prior, &Attributes::default(), &Kept::default()).await? else {
+            return Ok(());
+        };
+        let ours: Vec<String> = seen.held.into_iter().filter(|it| !kept.preexisting.contains(it)).collect();
+        change(place, prior, "remove", &ours).await
+    }
+
+    /// Granting it twice is granting it once, and it was not there before.
+    async fn is_ours(
+        &self,
+        _: &Place<'_>,
+        seen: &Seen,
+        planned: &Attributes,
+        _: Timestamp,
+    ) -> Result<bool, ProviderError> {
+        let wanted = texts(planned, "privileges");
+        Ok(seen.held.len() == wanted.len() && wanted.iter().all(|it| seen.held.contains(it)))
+    }
+}

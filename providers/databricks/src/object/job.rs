@@ -1,0 +1,170 @@
+//! Jobs: <https://docs.databricks.com/api/workspace/jobs>. Several may have one name, so what terrace makes has a tag.
+
+mod check;
+
+use super::{Candidate, Object, Place, Seen, settings};
+use crate::attributes::{attributes, id_of, put, text, text_of};
+use crate::mark;
+use crate::private::Kept;
+use async_trait::async_trait;
+use serde_json::{Value as Json, json};
+use terrace_provider::http::{Next, Purpose, Request};
+use terrace_provider::{
+    Attributes, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, object_id,
+};
+
+pub(crate) struct Job;
+
+/// Jobs of exactly that name; the API's filter knows no case.
+pub(crate) async fn named(place: &Place<'_>, name: &str) -> Result<Vec<Json>, ProviderError> {
+    let request = Request::get("/api/2.2/jobs/list", &[]).query("name", name).query("limit", 100);
+    let next = |page: &Json| match page.get("has_more").and_then(Json::as_bool) {
+        Some(true) => Next::token(page, "next_page_token", "page_token"),
+        _ => Next::End,
+    };
+    let found = place.workspace.api.items(request, &place.within, "jobs", next).await;
+    let purpose = Purpose::look(format!("look for the job `{name}`"));
+    let found = found.map_err(|failure| place.workspace.api.error(&failure, &purpose))?;
+    let is_meant = |job: &Json| job.get("settings").is_some_and(|it| text_of(it, "name") == name);
+    Ok(found.into_iter().filter(is_meant).collect())
+}
+
+/// The job with its whole settings: tasks come in pages of a hundred.
+async fn get(place: &Place<'_>, id: &str) -> Result<Option<Json>, ProviderError> {
+    let request = Request::get("/api/2.2/jobs/get", &[]).query("job_id", id);
+    let Some(mut job) = place.ask(&request, &format!("read the job {id}")).await? else { return Ok(None) };
+    let mut token = id_of(&job, "next_page_token");
+    while let Some(page) = token {
+        let request = Request::get("/api/2.2/jobs/get", &[]).query("job_id", id).query("page_token", page);
+        let Some(mut more) = place.ask(&request, &format!("read the job {id}")).await? else { return Ok(None) };
+        token = id_of(&more, "next_page_token");
+        for list in ["tasks", "job_clusters", "parameters", "environments"] {
+            let path = format!("/settings/{list}");
+            let (Some(all), Some(part)) = (
+                job.pointer_mut(&path).and_then(Json::as_array_mut),
+                more.pointer_mut(&path).and_then(Json::as_array_mut),
+            ) else {
+                continue;
+            };
+            for item in part.drain(..) {
+                if !all.contains(&item) {
+                    all.push(item);
+                }
+            }
+        }
+    }
+    Ok(Some(job))
+}
+
+/// The settings as they are read, with whom the job runs as: that is told beside them.
+fn remote_settings(job: &Json, like: &Attributes) -> Json {
+    let mut remote = job.get("settings").cloned().unwrap_or_else(|| json!({}));
+    let (runs_as, creator) = (text_of(job, "run_as_user_name"), text_of(job, "creator_user_name"));
+    let wanted = settings::of(like);
+    let is_said = wanted.get("run_as").is_some_and(|it| !it.is_null());
+    // Where nothing else was said a job runs as whoever made it.
+    if !runs_as.is_empty() && (is_said || runs_as != creator) {
+        let kind = if runs_as.contains('@') { "user_name" } else { "service_principal_name" };
+        put(&mut remote, "run_as", json!({kind: runs_as}));
+    }
+    remote
+}
+
+fn sends(job: &str) -> Purpose {
+    Purpose::to(format!("change the job {job}")).needs(format!("give CAN_MANAGE on the job {job}, or IS_OWNER"))
+}
+
+#[async_trait]
+impl Object for Job {
+    fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
+        settings::check_secrets(planned)?;
+        check::settings(planned)
+    }
+
+    fn plan(&self, change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
+        settings::guard(change, planned, "job")
+    }
+
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        named: &Attributes,
+        like: &Attributes,
+        kept: &Kept,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let id = text(named, "jobId");
+        let Some(job) = get(place, &id).await? else { return Ok(None) };
+        let mut seen = attributes([
+            ("workspaceUrl", text(named, "workspaceUrl").into()),
+            ("jobId", id.as_str().into()),
+            ("settings", settings::shown(&remote_settings(&job, like), like, kept)),
+            ("url", format!("{}/jobs/{}", place.workspace.url, object_id::join([&id])).into()),
+        ]);
+        settings::say_how(&mut seen, like);
+        Ok(Some(Seen { attributes: seen, kept: kept.clone(), ..Seen::default() }))
+    }
+
+    async fn search(&self, place: &Place<'_>, planned: &Attributes) -> Result<Vec<Candidate>, ProviderError> {
+        let mark = mark::of(place.address);
+        let jobs = named(place, &settings::name_of(planned)).await?;
+        let candidate = |job: &Json| {
+            Some(Candidate {
+                identity: attributes([
+                    ("workspaceUrl", text(planned, "workspaceUrl").into()),
+                    ("jobId", id_of(job, "job_id")?.into()),
+                ]),
+                is_marked: job.get("settings").is_some_and(|it| mark::is_on(it, &mark)),
+            })
+        };
+        Ok(jobs.iter().filter_map(candidate).collect())
+    }
+
+    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        let name = settings::name_of(planned);
+        if let [one, ..] = named(place, &name).await?.as_slice() {
+            let id = id_of(one, "job_id").unwrap_or_default();
+            let import_id = Some(object_id::join([place.workspace.url.as_str(), &id]));
+            let message = format!("there is a job `{name}` already: {id}");
+            return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id }, message));
+        }
+        let settings = settings::sent(planned, place.address);
+        let request = Request::post("/api/2.2/jobs/create", &[]).json(settings);
+        let purpose = Purpose::to(format!("make the job `{name}`")).at(Path::attribute("settings"));
+        let purpose = purpose.needs(
+            "let who works in the instance make clusters (entitlement `allow-cluster-create`), or use a cluster policy",
+        );
+        let made = place.send(&request, &purpose).await?;
+        let id = id_of(&made, "job_id").ok_or_else(|| {
+            ProviderError::new(ErrorKind::Ambiguous, format!("the job `{name}` was made, and no answer says its id"))
+        })?;
+        Ok((attributes([("jobId", id.into())]), settings::kept(planned)))
+    }
+
+    async fn update(
+        &self,
+        place: &Place<'_>,
+        prior: &Recorded,
+        present: &Seen,
+        planned: &Attributes,
+    ) -> Result<Kept, ProviderError> {
+        let id = text(&present.attributes, "jobId");
+        let job = get(place, &id).await?.unwrap_or_default();
+        let remote = remote_settings(&job, &prior.attributes);
+        let new = settings::written(&remote, prior, planned, place.address);
+        // The whole is replaced: `update` would keep what was taken out.
+        let number: Json = id.parse::<i64>().map_or_else(|_| Json::from(id.as_str()), Json::from);
+        let body = json!({"job_id": number, "new_settings": new});
+        let request = Request::post("/api/2.2/jobs/reset", &[]).json(body).idempotent();
+        place.send(&request, &sends(&id).at(Path::attribute("settings"))).await?;
+        Ok(settings::kept(planned))
+    }
+
+    async fn delete(&self, place: &Place<'_>, prior: &Attributes, _: &Kept, _: bool) -> Result<(), ProviderError> {
+        let id = text(prior, "jobId");
+        let number: Json = id.parse::<i64>().map_or_else(|_| Json::from(id.as_str()), Json::from);
+        let request = Request::post("/api/2.2/jobs/delete", &[]).json(json!({"job_id": number}));
+        let purpose =
+            Purpose::to(format!("delete the job {id}")).needs(format!("give CAN_MANAGE on the job {id}, or IS_OWNER"));
+        place.remove(request, &purpose).await
+    }
+}

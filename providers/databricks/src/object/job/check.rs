@@ -1,0 +1,282 @@
+//! What cannot work in the settings of a job, told before anybody is asked, each at its place.
+
+use super::super::credential::check_provider;
+use std::collections::HashSet;
+use terrace_provider::{Attributes, Path, ProviderError, Value};
+
+fn refused(at: &Path, message: impl Into<String>) -> ProviderError {
+    ProviderError::invalid(Some(at.clone()), message)
+}
+
+fn said<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    value.get(name).filter(|it| !it.is_null())
+}
+
+/// Checks as much of the settings as is known.
+pub(super) fn settings(planned: &Attributes) -> Result<(), ProviderError> {
+    let at = Path::attribute("settings");
+    let Some(settings) = super::super::settings::value_of(planned) else { return Ok(()) };
+    let settings = &settings;
+    if settings.as_map().is_none() {
+        return Err(refused(&at, "the settings of a job are a map"));
+    }
+    match settings.get("name") {
+        Some(name) if name.is_unknown() => {}
+        Some(name) if name.as_str().is_some_and(|it| !it.trim().is_empty()) => {}
+        _ => {
+            return Err(
+                refused(&at.key("name"), "a job needs a name").solution("it is found by it where its reply was lost")
+            );
+        }
+    }
+    if let Some(tags) = said(settings, "tags").and_then(Value::as_map) {
+        let is_text = |value: &Value| value.is_unknown() || value.as_str().is_some();
+        if let Some((name, _)) = tags.iter().find(|(_, value)| !is_text(value)) {
+            return Err(refused(&at.key("tags").key(name), "the value of a tag is a text"));
+        }
+        if tags.len() > 24 {
+            return Err(refused(&at.key("tags"), "a job has at most 24 tags beside the one of terrace"));
+        }
+    }
+    schedule(settings, &at)?;
+    git(settings, &at.key("git_source"))?;
+    for (index, cluster) in items(settings, "job_clusters").iter().enumerate() {
+        cluster_of(cluster, &at.key("job_clusters").index(index))?;
+    }
+    tasks(settings, &at.key("tasks"))
+}
+
+fn items<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+    value.get(name).and_then(Value::as_list).unwrap_or_default()
+}
+
+fn schedule(settings: &Value, at: &Path) -> Result<(), ProviderError> {
+    let Some(schedule) = said(settings, "schedule") else { return Ok(()) };
+    let at = at.key("schedule");
+    if let Some(cron) = schedule.get("quartz_cron_expression").and_then(Value::as_str) {
+        if let Err(why) = cron_fault(cron) {
+            let error =
+                refused(&at.key("quartz_cron_expression"), format!("`{cron}` is no expression of Quartz: {why}"));
+            return Err(error.solution(
+                "write seconds, minutes, hours, day of month, month and day of week, such as `0 30 6 * * ?`",
+            ));
+        }
+    } else if schedule.get("quartz_cron_expression").is_none_or(|it| !it.is_unknown()) {
+        return Err(refused(&at.key("quartz_cron_expression"), "a schedule needs an expression of Quartz"));
+    }
+    match schedule.get("timezone_id") {
+        Some(zone) if zone.is_unknown() => Ok(()),
+        Some(zone) if zone.as_str().is_some_and(|it| it == "UTC" || it == "GMT" || it.contains('/')) => Ok(()),
+        Some(zone) if zone.as_str().is_some() => {
+            let message = format!("`{}` is no time zone", zone.as_str().unwrap_or_default());
+            Err(refused(&at.key("timezone_id"), message).solution("write such as `Europe/Rome` or `UTC`"))
+        }
+        _ => Err(refused(&at.key("timezone_id"), "a schedule needs a time zone")),
+    }
+}
+
+/// What is wrong with an expression of Quartz: <https://www.quartz-scheduler.org/documentation/quartz-2.3.0/tutorials/crontrigger.html>.
+fn cron_fault(cron: &str) -> Result<(), String> {
+    let fields: Vec<&str> = cron.split_whitespace().collect();
+    let names = ["seconds", "minutes", "hours", "day of month", "month", "day of week", "year"];
+    let ranges: [(i64, i64); 7] = [(0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (1, 7), (1970, 2099)];
+    if !matches!(fields.len(), 6 | 7) {
+        return Err(format!("it has {} fields, not six or seven", fields.len()));
+    }
+    for ((field, name), (low, high)) in fields.iter().zip(names).zip(ranges) {
+        let is_day = name.starts_with("day");
+        if *field == "?" {
+            if is_day {
+                continue;
+            }
+            return Err(format!("`?` stands for a day, and not for {name}"));
+        }
+        if field.split(',').any(|part| !is_part(part, low, high, name)) {
+            return Err(format!("`{field}` is no {name}"));
+        }
+    }
+    let is_open = |index: usize| fields.get(index).is_some_and(|field| *field == "?");
+    match (is_open(3), is_open(5)) {
+        (true, true) => Err("one of day of month and day of week has to say something".to_owned()),
+        (false, false) => Err("one of day of month and day of week has to be `?`".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn is_part(part: &str, low: i64, high: i64, name: &str) -> bool {
+    const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+    const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
+    let is_number = |text: &str| {
+        let upper = text.to_uppercase();
+        let is_word = (name == "month" && MONTHS.contains(&upper.as_str()))
+            || (name == "day of week" && DAYS.contains(&upper.as_str()));
+        is_word || text.parse().is_ok_and(|number: i64| (low..=high).contains(&number))
+    };
+    let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
+    if step.is_some_and(|step| !step.parse::<i64>().is_ok_and(|step| step > 0)) {
+        return false;
+    }
+    match range {
+        "*" => true,
+        "L" | "LW" if name == "day of month" => true,
+        "L" if name == "day of week" => true,
+        _ => match (range.split_once('-'), range.split_once('#')) {
+            (Some(("L", back)), _) if name == "day of month" => {
+                back.parse().is_ok_and(|back: i64| (1..=30).contains(&back))
+            }
+            (Some((from, to)), _) => is_number(from) && is_number(to),
+            (_, Some((day, nth))) => {
+                name == "day of week" && is_number(day) && nth.parse().is_ok_and(|nth: i64| (1..=5).contains(&nth))
+            }
+            _ => {
+                let plain = match name {
+                    "day of month" => range.strip_suffix('W').unwrap_or(range),
+                    "day of week" => range.strip_suffix('L').unwrap_or(range),
+                    _ => range,
+                };
+                is_number(plain)
+            }
+        },
+    }
+}
+
+fn git(settings: &Value, at: &Path) -> Result<(), ProviderError> {
+    let Some(source) = said(settings, "git_source") else { return Ok(()) };
+    if let Some(provider) = source.get("git_provider").and_then(Value::as_str) {
+        check_provider(provider, at.key("git_provider"))?;
+    }
+    let given = ["git_branch", "git_tag", "git_commit"].iter().filter(|name| said(source, name).is_some()).count();
+    if given == 1 {
+        Ok(())
+    } else {
+        Err(refused(at, "one of `git_branch`, `git_tag` and `git_commit` says what is run"))
+    }
+}
+
+fn tasks(settings: &Value, at: &Path) -> Result<(), ProviderError> {
+    let tasks = items(settings, "tasks");
+    let mut keys = HashSet::new();
+    for (index, task) in tasks.iter().enumerate() {
+        let at = at.index(index).key("task_key");
+        match task.get("task_key").map(Value::exposed) {
+            Some(Value::String(key)) if keys.insert(key.clone()) => {}
+            Some(Value::String(key)) => return Err(refused(&at, format!("there are two tasks `{key}`"))),
+            Some(Value::Unknown) => return Ok(()),
+            _ => return Err(refused(&at, "a task needs a key")),
+        }
+    }
+    let clusters: Vec<&str> =
+        items(settings, "job_clusters").iter().filter_map(|it| it.get("job_cluster_key")?.as_str()).collect();
+    for (index, task) in tasks.iter().enumerate() {
+        let at = at.index(index);
+        for (number, other) in items(task, "depends_on").iter().enumerate() {
+            let Some(key) = other.get("task_key").and_then(Value::as_str) else { continue };
+            if !keys.contains(key) {
+                let at = at.key("depends_on").index(number).key("task_key");
+                return Err(refused(&at, format!("there is no task `{key}`")));
+            }
+        }
+        let ways = ["new_cluster", "existing_cluster_id", "job_cluster_key"];
+        let given: Vec<&&str> = ways.iter().filter(|name| said(task, name).is_some()).collect();
+        if let [one, other, ..] = given.as_slice() {
+            return Err(refused(&at.key(other), format!("`{one}` and `{other}` both say where the task runs")));
+        }
+        if let Some(key) = task.get("job_cluster_key").and_then(Value::as_str).filter(|key| !clusters.contains(key)) {
+            let names = terrace_provider::names::listed(&clusters);
+            let error = refused(&at.key("job_cluster_key"), format!("there is no cluster `{key}` in `job_clusters`"));
+            return Err(error.solution(format!("the job has {names}")));
+        }
+        cluster_of(task, &at)?;
+        notebook(task, said(settings, "git_source").is_some(), &at.key("notebook_task"))?;
+    }
+    Ok(())
+}
+
+fn notebook(task: &Value, has_git: bool, at: &Path) -> Result<(), ProviderError> {
+    let Some(notebook) = said(task, "notebook_task") else { return Ok(()) };
+    let at = at.key("notebook_path");
+    let path = match notebook.get("notebook_path").map(Value::exposed) {
+        Some(Value::String(path)) if !path.is_empty() => path,
+        Some(Value::Unknown) => return Ok(()),
+        _ => return Err(refused(&at, "a task of a notebook needs its path")),
+    };
+    let is_git = match notebook.get("source").and_then(Value::as_str) {
+        Some(source) => source == "GIT",
+        None => has_git,
+    };
+    match (is_git, path.starts_with('/')) {
+        (true, true) => Err(refused(&at, format!("`{path}` is a path in a repository, which does not begin with `/`"))),
+        (false, false) => Err(refused(&at, format!("`{path}` is a path in the workspace, which begins with `/`"))),
+        _ => Ok(()),
+    }
+}
+
+fn cluster_of(holder: &Value, at: &Path) -> Result<(), ProviderError> {
+    let Some(cluster) = said(holder, "new_cluster") else { return Ok(()) };
+    let at = at.key("new_cluster");
+    if cluster.is_unknown() {
+        return Ok(());
+    }
+    if said(cluster, "spark_version").is_none() {
+        return Err(refused(&at.key("spark_version"), "a new cluster needs the version of its runtime"));
+    }
+    match (said(cluster, "num_workers"), said(cluster, "autoscale")) {
+        (Some(_), Some(_)) => {
+            Err(refused(&at.key("autoscale"), "`num_workers` and `autoscale` both say how many workers there are")
+                .solution("leave one of them"))
+        }
+        (None, None) => Err(refused(&at.key("num_workers"), "a new cluster needs `num_workers` or `autoscale`")),
+        (_, Some(scale)) => bounds(scale, &at.key("autoscale")),
+        _ => Ok(()),
+    }
+}
+
+fn bounds(scale: &Value, at: &Path) -> Result<(), ProviderError> {
+    let number = |name: &str| scale.get(name).and_then(Value::as_int);
+    match (number("min_workers"), number("max_workers")) {
+        (Some(least), Some(most)) if least > most => Err(refused(
+            &at.key("min_workers"),
+            format!("at least {least} workers are more than the {most} that there are at most"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_of_quartz_are_told_from_others() {
+        for right in [
+            "0 30 6 * * ?",
+            "0 0/5 14,18 * * ?",
+            "0 15 10 ? * MON-FRI",
+            "0 15 10 L * ? 2026-2027",
+            "0 15 10 ? * 6#3",
+            "0 0 12 1/5 * ?",
+            "0 0 0 LW * ?",
+            "0 0 0 L-3 * ?",
+            "0 0 0 ? * 6L",
+        ] {
+            assert_eq!(cron_fault(right), Ok(()), "{right}");
+        }
+        for wrong in [
+            "",
+            "0 0 0 * *",
+            "0 0 0 * * *",
+            "0 0 0 ? * ?",
+            "0 60 0 * * ?",
+            "0 0 24 * * ?",
+            "x 0 0 * * ?",
+            "0 0 ? * * ?",
+            "0 0 0 32 * ?",
+            "0 0 0 ? * 8",
+            "0 0/0 0 * * ?",
+            "0 0 0 * JUNE ?",
+            "0 0 0 * * ? 1 1",
+        ] {
+            assert!(cron_fault(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What somebody may do with a job, a pipeline, a repository or a folder: <https://docs.databricks.com/api/workspace/permissions>.
+//!
+//! One entry of a list is one resource; entries that come from above are nobody's to manage here. An entry is given by `PATCH`,
+//! beside all others. The API takes none away: for that the list is written without it, and everything else in it stays.
+
+use super::{Object, Place, Seen};
+use crate::attributes::{attributes, text, text_of};
+use crate::private::Kept;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use terrace_provider::http::{Purpose, Request};
+use terrace_provider::names::listed;
+use terrace_provider::{Attributes, Path, ProviderError, Recorded, Value};
+
+/// The kinds of objects, and what may be given on them.
+const LEVELS: [(&str, &[&str]); 4] = [
+    ("jobs", &["CAN_VIEW", "CAN_MANAGE_RUN", "CAN_MANAGE", "IS_OWNER"]),
+    ("pipelines", &["CAN_VIEW", "CAN_RUN", "CAN_MANAGE", "IS_OWNER"]),
+    ("repos", &["CAN_READ", "CAN_RUN", "CAN_EDIT", "CAN_MANAGE"]),
+    ("directories", &["CAN_READ", "CAN_RUN", "CAN_EDIT", "CAN_MANAGE"]),
+];
+
+/// How often a list that somebody else changes at the same time is written again.
+const AGAIN: usize = 4;
+
+pub(crate) struct Permission;
+
+/// One direct entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    field: &'static str,
+    name: String,
+    level: String,
+}
+
+impl Entry {
+    fn to_json(&self) -> Json {
+        json!({self.field: self.name, "permission_level": self.level})
+    }
+}
+
+/// The API's field for a kind of principal.
+fn field(kind: &str) -> Option<&'static str> {
+    match kind {
+        "user" => Some("user_name"),
+        "group" => Some("group_name"),
+        "servicePrincipal" => Some("service_principal_name"),
+        _ => None,
+    }
+}
+
+fn request(method: fn(&'static str, &[&str]) -> Request, named: &Attributes) -> Request {
+    method("/api/2.0/permissions/{type}/{id}", &[&text(named, "objectType"), &text(named, "objectId")])
+}
+
+fn object(named: &Attributes) -> String {
+    format!("{}/{}", text(named, "objectType"), text(named, "objectId"))
+}
+
+fn purpose(doing: &str, named: &Attributes) -> Purpose {
+    Purpose::to(format!("{doing} {} on {}", text(named, "principal"), object(named)))
+        .needs(format!("give CAN_MANAGE on {}, or IS_OWNER", object(named)))
+}
+
+fn entries(list: &Json) -> Vec<Entry> {
+    let rows = list.get("access_control_list").and_then(Json::as_array).cloned().unwrap_or_default();
+    let direct = |row: &Json| {
+        let field =
+            ["user_name", "group_name", "service_principal_name"].into_iter().find(|it| row.get(it).is_some())?;
+        let levels = row.get("all_permissions")?.as_array()?;
+        let own = levels.iter().find(|it| it.get("inherited").and_then(Json::as_bool) != Some(true))?;
+        Some(Entry { field, name: text_of(row, field).to_owned(), level: text_of(own, "permission_level").to_owned() })
+    };
+    rows.iter().filter_map(direct).collect()
+}
+
+impl Permission {
+    async fn list(place: &Place<'_>, named: &Attributes) -> Result<Option<Vec<Entry>>, ProviderError> {
+        let request = request(Request::get, named);
+        let answer = place.ask(&request, &format!("read who may do what with {}", object(named))).await?;
+        Ok(answer.map(|list| entries(&list)))
+    }
+
+    async fn give(place: &Place<'_>, planned: &Attributes) -> Result<(), ProviderError> {
+        let name = field(&text(planned, "principalKind")).unwrap_or("user_name");
+        let entry = Entry { field: name, name: text(planned, "principal"), level: text(planned, "level") };
+        let request =
+            request(Request::patch, planned).json(json!({"access_control_list": [entry.to_json()]})).idempotent();
+        let purpose = purpose(&format!("give {} to", entry.level), planned).at(Path::attribute("principal"));
+        place.send(&request, &purpose).await.map(drop)
+    }
+}
+
+fn is_meant(entry: &Entry, named: &Attributes) -> bool {
+    Some(entry.field) == field(&text(named, "principalKind")) && entry.name == text(named, "principal")
+}
+
+#[async_trait]
+impl Object for Permission {
+    fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
+        let given = |name: &str| planned.get(name).and_then(Value::as_str);
+        let refused = |name: &str, message: String| Err(ProviderError::invalid(Some(Path::attribute(name)), message));
+        if let Some(kind) = given("principalKind").filter(|kind| field(kind).is_none()) {
+            let known = listed(&["user", "group", "servicePrincipal"]);
+            return refused(
+                "principalKind",
+                format!("`{kind}` is nobody who can be given something: expected one of {known}"),
+            );
+        }
+        let Some(ty) = given("objectType") else { return Ok(()) };
+        let Some((_, levels)) = LEVELS.iter().find(|(known, _)| *known == ty) else {
+            let known: Vec<&str> = LEVELS.iter().map(|(known, _)| *known).collect();
+            return refused(
+                "objectType",
+                format!("`{ty}` is no type of an object: expected one of {}", listed(&known)),
+            );
+        };
+        match given("level") {
+            Some(level) if !levels.contains(&level) => refused(
+                "level",
+                format!("`{level}` is nothing that can be given on {ty}: expected one of {}", listed(levels)),
+            ),
+            Some("IS_OWNER") if given("principalKind") == Some("group") => {
+                refused("level", "a group cannot be the owner".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        named: &Attributes,
+        _like: &Attributes,
+        kept: &Kept,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let entries = Self::list(place, named).await?.unwrap_or_default();
+        let Some(entry) = entries.into_iter().find(|entry| is_meant(entry, named)) else { return Ok(None) };
+        let mut seen = Attributes::default();
+        for name in ["workspaceUrl", "objectType", "objectId", "principalKind", "principal"] {
+            seen.insert(name.to_owned(), text(named, name).into());
+        }
+        seen.extend(attributes([("level", entry.level.as_str().into())]));
+        Ok(Some(Seen { attributes: seen, kept: kept.clone(), held: vec![entry.level], ..Seen::default() }))
+    }
+
+    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        Self::give(place, planned).await?;
+        Ok((Attributes::default(), Kept::default()))
+    }
+
+    async fn update(
+        &self,
+        place: &Place<'_>,
+        prior: &Recorded,
+        _present: &Seen,
+        planned: &Attributes,
+    ) -> Result<Kept, ProviderError> {
+        Self::give(place, planned).await?;
+        Ok(Kept::of(&prior.private))
+    }
+
+    async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
+        if let [level, ..] = kept.preexisting.as_slice() {
+            // What was there before is put back, where it is something else.
+            return match self.read(place, prior, prior, kept).await? {
+                Some(seen) if seen.held != kept.preexisting => {
+                    let before = attributes([("level", level.as_str().into())]);
+                    let planned: Attributes = prior.clone().into_iter().chain(before).collect();
+                    Self::give(place, &planned).await
+                }
+                _ => Ok(()),
+            };
+        }
+        let me = place.workspace.me(&place.within).await?.to_owned();
+        for _ in 0..AGAIN {
+            let Some(list) = Self::list(place, prior).await? else { return Ok(()) };
+            let Some(gone) = list.iter().find(|entry| is_meant(entry, prior)) else { return Ok(()) };
+            if gone.name == me {
+                // Who works here would lock itself out.
+                return Ok(());
+            }
+            let mut left: Vec<Entry> = list.iter().filter(|entry| *entry != gone).cloned().collect();
+            if gone.level == "IS_OWNER" {
+                // There has to be one: it goes back to who works here.
+                left.retain(|entry| entry.name != me);
+                let field = if me.contains('@') { "user_name" } else { "service_principal_name" };
+                left.push(Entry { field, name: me.clone(), level: "IS_OWNER".to_owned() });
+            }
+            let body: Vec<Json> = left.iter().map(Entry::to_json).collect();
+            let request = request(Request::put, prior).json(json!({"access_control_list": body})).idempotent();
+            place.send(&request, &purpose("take what is given from", prior)).await?;
+            // Somebody may have changed the list between the look and the write.
+            let now = Self::list(place, prior).await?.unwrap_or_default();
+            if !now.iter().any(|entry| is_meant(entry, prior)) {
+                return Ok(());
+            }
+        }
+        Err(ProviderError::new(
+            terrace_provider::ErrorKind::Failed,
+            format!(
+                "{} still has something on {}: somebody changes the list at the same time",
+                text(prior, "principal"),
+                object(prior)
+            ),
+        ))
+    }
+
+    /// Giving it twice is giving it once, and it was not there before.
+    async fn is_ours(
+        &self,
+        _: &Place<'_>,
+        seen: &Seen,
+        planned: &Attributes,
+        _: Timestamp,
+    ) -> Result<bool, ProviderError> {
+        Ok(text(&seen.attributes, "level") == text(planned, "level"))
+    }
+}

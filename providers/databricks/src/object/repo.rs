@@ -1,0 +1,169 @@
+//! Repositories that are checked out in the workspace: <https://docs.databricks.com/api/workspace/repos>.
+
+use super::directory::{check_path, normalised, status};
+use super::{Object, Place, Seen, credential};
+use crate::attributes::{attributes, is_managed, optional_text, text, text_of};
+use crate::private::Kept;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use terrace_provider::http::{Purpose, Request};
+use terrace_provider::{Attributes, DataAmount, ErrorKind, Path, ProviderError, Recorded, Value};
+
+pub(crate) struct Repo;
+
+/// The branch or tag that is wanted, as it is sent.
+fn reference(planned: &Attributes) -> Option<(&'static str, String)> {
+    let named = |name| optional_text(planned, name).map(|text| (name, text));
+    named("branch").or_else(|| named("tag"))
+}
+
+impl Repo {
+    async fn check_out(place: &Place<'_>, id: &str, planned: &Attributes) -> Result<(), ProviderError> {
+        let Some((kind, name)) = reference(planned) else { return Ok(()) };
+        let request = Request::patch("/api/2.0/repos/{id}", &[id]).json(json!({kind: name})).idempotent();
+        let purpose = Purpose::to(format!("check out the {kind} `{name}` at `{}`", text(planned, "path")));
+        place.send(&request, &purpose.at(Path::attribute(kind))).await.map(drop)
+    }
+
+    async fn info(place: &Place<'_>, path: &str) -> Result<Option<(String, Json)>, ProviderError> {
+        let Some((kind, id)) = status(place, path).await? else { return Ok(None) };
+        if kind != "REPO" {
+            return Ok(None);
+        }
+        let request = Request::get("/api/2.0/repos/{id}", &[&id]);
+        Ok(place.ask(&request, &format!("look at the repository at `{path}`")).await?.map(|info| (id, info)))
+    }
+}
+
+#[async_trait]
+impl Object for Repo {
+    fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
+        check_path(planned)?;
+        if let Some(provider) = optional_text(planned, "gitProvider") {
+            credential::check_provider(&provider, Path::attribute("gitProvider"))?;
+        }
+        if optional_text(planned, "branch").is_some() && optional_text(planned, "tag").is_some() {
+            return Err(ProviderError::invalid(
+                Some(Path::attribute("tag")),
+                "`branch` and `tag` both say what to check out",
+            )
+            .solution("leave one of them"));
+        }
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        named: &Attributes,
+        like: &Attributes,
+        kept: &Kept,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let path = text(named, "path");
+        let Some((id, info)) = Self::info(place, &path).await? else { return Ok(None) };
+        let head = text_of(&info, "head_commit_id").to_owned();
+        let mut seen = attributes([
+            ("workspaceUrl", text(named, "workspaceUrl").into()),
+            ("path", path.into()),
+            ("url", text_of(&info, "url").into()),
+            ("gitProvider", text_of(&info, "provider").into()),
+            ("repoId", id.into()),
+            ("headCommit", head.as_str().into()),
+        ]);
+        // The spelling of names that know no case is ours.
+        for name in ["url", "gitProvider"] {
+            if let Some(given) = optional_text(like, name).filter(|it| it.eq_ignore_ascii_case(&text(&seen, name))) {
+                seen.insert(name.to_owned(), given.into());
+            }
+        }
+        // What is wanted and not seen is told as nothing: left out, it would count as what cannot be read.
+        for name in ["branch", "tag"] {
+            if !like.is_empty() && is_managed(like, name) {
+                seen.insert(name.to_owned(), Value::Null);
+            }
+        }
+        let branch = info.get("branch").and_then(Json::as_str).filter(|branch| !branch.is_empty());
+        let mut kept = kept.clone();
+        match (branch, optional_text(like, "tag")) {
+            (Some(branch), _) if is_managed(like, "branch") => {
+                seen.insert("branch".to_owned(), branch.into());
+            }
+            // Which tag is checked out is not told: it is the one that was, as long as the commit is.
+            (None, Some(tag)) => {
+                let tagged = kept.tagged.get_or_insert_with(|| head.clone());
+                if *tagged == head {
+                    seen.insert("tag".to_owned(), tag.into());
+                }
+            }
+            _ => {}
+        }
+        Ok(Some(Seen { attributes: seen, kept, ..Seen::default() }))
+    }
+
+    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        let (path, url) = (text(planned, "path"), text(planned, "url"));
+        let body = json!({"url": url, "provider": text(planned, "gitProvider"), "path": normalised(&path)});
+        let request = Request::post("/api/2.0/repos", &[]).json(body);
+        let purpose = Purpose::to(format!("check out `{url}` at `{path}`"))
+            .needs(format!("give CAN_MANAGE on the folder above `{path}`"));
+        let made = place.send(&request, &purpose).await?;
+        let id = crate::attributes::id_of(&made, "id").unwrap_or_default();
+        let checked_out = match optional_text(planned, "branch") {
+            Some(branch) if made.get("branch").and_then(Json::as_str) == Some(&branch) => Ok(()),
+            _ => Self::check_out(place, &id, planned).await,
+        };
+        if let Err(error) = checked_out {
+            // A repository at another branch is of no use to anybody, and is less than what was asked for.
+            let purpose = Purpose::to(format!("remove what was checked out at `{path}`"));
+            return Err(match place.remove(Request::delete("/api/2.0/repos/{id}", &[&id]), &purpose).await {
+                Ok(()) => error,
+                Err(again) => ProviderError { kind: ErrorKind::Failed, ..error }.problem(again.to_string()),
+            });
+        }
+        Ok((Attributes::default(), Kept::default()))
+    }
+
+    async fn update(
+        &self,
+        place: &Place<'_>,
+        _prior: &Recorded,
+        present: &Seen,
+        planned: &Attributes,
+    ) -> Result<Kept, ProviderError> {
+        Self::check_out(place, &text(&present.attributes, "repoId"), planned).await?;
+        Ok(Kept::default())
+    }
+
+    async fn delete(&self, place: &Place<'_>, prior: &Attributes, _: &Kept, _: bool) -> Result<(), ProviderError> {
+        let path = text(prior, "path");
+        let Some((id, info)) = Self::info(place, &path).await? else { return Ok(()) };
+        let (url, recorded) = (text_of(&info, "url"), text(prior, "url"));
+        if !recorded.is_empty() && !url.eq_ignore_ascii_case(&recorded) {
+            let message =
+                format!("what is checked out at `{path}` is another repository than the one on record, and stays");
+            return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, message)
+                .problem(format!("it is `{url}`, and not `{recorded}`"))
+                .solution("`terrace state rm` forgets the one on record"));
+        }
+        let purpose =
+            Purpose::to(format!("delete the repository at `{path}`")).needs(format!("give CAN_MANAGE on `{path}`"));
+        place.remove(Request::delete("/api/2.0/repos/{id}", &[&id]), &purpose).await
+    }
+
+    /// What people work on there may be nowhere else.
+    async fn count(&self, _: &Place<'_>, _: &Attributes) -> Result<DataAmount, ProviderError> {
+        Ok(DataAmount::Unknown)
+    }
+
+    /// Nothing was at that path before, and it is of the same repository.
+    async fn is_ours(
+        &self,
+        _: &Place<'_>,
+        seen: &Seen,
+        planned: &Attributes,
+        _: Timestamp,
+    ) -> Result<bool, ProviderError> {
+        Ok(planned.get("url").is_some_and(|url| url.is_same_as(seen.attributes.get("url").unwrap_or(&Value::Null))))
+    }
+}

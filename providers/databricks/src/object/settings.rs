@@ -1,0 +1,194 @@
+//! What jobs and pipelines have in common: settings in the vendor's JSON, their secrets, and the guard against overwriting what
+//! somebody changed.
+
+use crate::attributes::optional_text;
+use crate::private::Kept;
+use crate::{json, mark};
+use ring::digest::{SHA256, digest};
+use serde_json::Value as Json;
+use std::fmt::Write as _;
+use terrace_provider::{Attributes, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
+
+/// The settings, as one map whether they are one or several that are merged; parts of them may be unknown.
+pub(crate) fn value_of(attributes: &Attributes) -> Option<Value> {
+    match attributes.get("settings")?.exposed() {
+        Value::List(layers) => Some(json::together(layers)),
+        Value::Null | Value::Unknown => None,
+        settings => Some(settings.clone()),
+    }
+}
+
+/// The same as JSON; null while a part of them is unknown.
+pub(crate) fn of(attributes: &Attributes) -> Json {
+    value_of(attributes).filter(|value| !value.has_unknown()).map(|value| value.to_revealed_json()).unwrap_or_default()
+}
+
+/// The name among the settings; empty while it is unknown.
+pub(crate) fn name_of(attributes: &Attributes) -> String {
+    let name = value_of(attributes).and_then(|settings| settings.get("name")?.as_str().map(str::to_owned));
+    name.unwrap_or_default()
+}
+
+/// A JSON attribute; null while it is unknown.
+pub(crate) fn json_of(attributes: &Attributes, name: &str) -> Json {
+    attributes.get(name).filter(|value| !value.has_unknown()).map(Value::to_revealed_json).unwrap_or_default()
+}
+
+/// The settings that are given, secrets and mark included.
+pub(crate) fn sent(planned: &Attributes, address: &str) -> Json {
+    let settings = of(planned);
+    let secrets = json_of(planned, "secretSettings");
+    let mut settings = if secrets.is_null() { settings } else { json::with_secrets(&settings, &secrets) };
+    mark::put(&mut settings, &mark::of(address));
+    json::without_nulls(&settings)
+}
+
+/// The remote settings after a change: what is given in them, what was given last and is no more out of them.
+pub(crate) fn written(remote: &Json, prior: &Recorded, planned: &Attributes, address: &str) -> Json {
+    let given = sent(planned, address);
+    if is_whole(planned) {
+        return given;
+    }
+    let mut remote = remote.clone();
+    for path in &Kept::of(&prior.private).secret_paths {
+        json::remove(&mut remote, path);
+    }
+    json::aligned(&remote, &last(prior), &given)
+}
+
+/// What was given last, where that is known; what was read of it otherwise.
+fn last(prior: &Recorded) -> Json {
+    of(&prior.attributes)
+}
+
+/// The remote settings as the attribute shows them.
+pub(crate) fn shown(remote: &Json, like: &Attributes, kept: &Kept) -> Value {
+    let mut remote = remote.clone();
+    mark::take_off(&mut remote);
+    for path in &kept.secret_paths {
+        json::remove(&mut remote, path);
+    }
+    let wanted = of(like);
+    let seen = match (&wanted, is_whole(like)) {
+        (Json::Null, _) | (_, true) => json::without_defaults(&wanted, &remote),
+        _ => json::projected(&wanted, &remote),
+    };
+    let shown = match json_of(like, "settings") {
+        Json::Array(layers) => {
+            let one = |(at, own): (usize, &Json)| json::layer(own, &wanted, &seen, at == 0);
+            Json::Array(layers.iter().enumerate().map(one).collect())
+        }
+        _ => seen,
+    };
+    Value::from(shown).made_of(like, &["settings"])
+}
+
+/// How the settings are managed, which only whoever wants them says.
+pub(crate) fn say_how(seen: &mut Attributes, like: &Attributes) {
+    for (name, usual) in [("manage", Value::from("given")), ("override", true.into())] {
+        let said = like.get(name).filter(|value| !value.is_null() && !value.has_unknown());
+        seen.insert(name.to_owned(), said.cloned().unwrap_or(usual));
+    }
+}
+
+fn is_whole(attributes: &Attributes) -> bool {
+    optional_text(attributes, "manage").as_deref() == Some("all")
+}
+
+/// What a row keeps of settings after a call.
+pub(crate) fn kept(planned: &Attributes) -> Kept {
+    let secrets = json_of(planned, "secretSettings");
+    let secret_paths = if secrets.is_null() { Vec::new() } else { json::leaves(&secrets) };
+    Kept { secret_paths, applied: planned.get("settings").map(told_apart), ..Kept::default() }
+}
+
+/// A digest of settings, whatever the order of their keys.
+fn told_apart(settings: &Value) -> String {
+    let text = sorted(&settings.to_revealed_json()).to_string();
+    let digest = digest(&SHA256, text.as_bytes());
+    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn sorted(value: &Json) -> Json {
+    match value {
+        Json::Object(entries) => {
+            let mut entries: Vec<_> = entries.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
+            entries.sort_by(|one, other| one.0.cmp(&other.0));
+            Json::Object(entries.into_iter().collect())
+        }
+        Json::Array(items) => Json::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
+/// Refuses a path that is in both the settings and the secrets.
+pub(crate) fn check_secrets(planned: &Attributes) -> Result<(), ProviderError> {
+    let (settings, secrets) = (of(planned), json_of(planned, "secretSettings"));
+    if settings.is_null() || secrets.is_null() {
+        return Ok(());
+    }
+    if !secrets.is_object() {
+        let at = Path::attribute("secretSettings");
+        return Err(ProviderError::invalid(Some(at), "the secret settings are no map"));
+    }
+    let known = json::leaves(&settings);
+    match json::leaves(&secrets).into_iter().find(|path| known.contains(path)) {
+        Some(path) => {
+            let at = path.iter().fold(Path::attribute("secretSettings"), |at, key| at.key(key));
+            let message = format!("`{}` is in `settings` and in `secretSettings`", path.join("."));
+            Err(ProviderError::invalid(Some(at), message).solution("leave it in one of them"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Stops where somebody changed the object since the last call of terrace, and nothing says that this may be overwritten.
+pub(crate) fn guard(change: &ProposedChange<'_>, planned: &PlannedChange, what: &str) -> Result<(), ProviderError> {
+    let Some(prior) = change.prior else { return Ok(()) };
+    if planned.planned.get("override").and_then(Value::as_bool).unwrap_or(true) {
+        return Ok(());
+    }
+    let (Some(there), Some(wanted)) = (prior.attributes.get("settings"), planned.planned.get("settings")) else {
+        return Ok(());
+    };
+    if there.is_same_as(wanted) || Kept::of(&prior.private).applied == Some(told_apart(there)) {
+        return Ok(());
+    }
+    let differences = differences("", &wanted.to_revealed_json(), &there.to_revealed_json());
+    let message = format!("the {what} is not as terrace left it, and `override` is false");
+    let error = ProviderError::new(ErrorKind::InvalidInput { path: Some(Path::attribute("settings")) }, message);
+    let error = differences.into_iter().take(20).fold(error, ProviderError::problem);
+    Err(error
+        .solution("bring its changes into the descriptor (reverse provisioning does that)")
+        .solution("or set `override: true`, which overwrites them"))
+}
+
+/// Where two values differ, one line each; values may be secrets and are not repeated.
+fn differences(at: &str, wanted: &Json, there: &Json) -> Vec<String> {
+    match (wanted, there) {
+        (Json::Object(one), Json::Object(other)) => {
+            let mut names: Vec<&String> = one.keys().chain(other.keys()).collect();
+            names.sort();
+            names.dedup();
+            let inner = |name: &String| {
+                let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                match (one.get(name), other.get(name)) {
+                    (Some(wanted), Some(there)) => differences(&path, wanted, there),
+                    (Some(_), None) => vec![format!("`{path}` is not there")],
+                    _ => vec![format!("`{path}` is there and not in the descriptor")],
+                }
+            };
+            names.into_iter().flat_map(inner).collect()
+        }
+        (Json::Array(one), Json::Array(other)) if one.len() == other.len() => {
+            let pairs = one.iter().zip(other).enumerate();
+            pairs.flat_map(|(index, (wanted, there))| differences(&format!("{at}[{index}]"), wanted, there)).collect()
+        }
+        _ if wanted == there => Vec::new(),
+        _ => vec![format!("`{at}` differs")],
+    }
+}

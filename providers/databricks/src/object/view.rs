@@ -1,0 +1,233 @@
+//! Views. They are made and changed by statements on a warehouse, and read by the API of tables. A view that is replaced loses what
+//! was granted on it: so one that is there is altered.
+
+use super::container::check_names;
+use super::{Object, Place, Seen, time_of};
+use crate::attributes::{attributes, is_managed, of_json, optional_text, text, text_of};
+use crate::private::Kept;
+use crate::sql::{self, literal, parse, qualified, quote};
+use async_trait::async_trait;
+use serde_json::Value as Json;
+use terrace_provider::http::{Purpose, Request};
+use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Recorded, Value};
+
+pub(crate) struct View;
+
+fn full_name(named: &Attributes) -> String {
+    ["catalog", "schema", "name"].map(|part| text(named, part)).join(".").to_lowercase()
+}
+
+/// What a view or table is, as the API shows it; nothing where there is none.
+pub(crate) async fn table(place: &Place<'_>, full_name: &str) -> Result<Option<Json>, ProviderError> {
+    let request = Request::get("/api/2.1/unity-catalog/tables/{name}", &[full_name]);
+    place.ask(&request, &format!("read the table `{full_name}`")).await
+}
+
+/// The name of what a view reads.
+pub(crate) fn source(attributes: &Attributes) -> Option<[String; 3]> {
+    let source = attributes.get("source")?.as_map()?;
+    let part = |name: &str| optional_text(source, name);
+    Some([part("catalog")?, part("schema")?, part("name")?])
+}
+
+/// The columns that are wanted, each with its comment.
+pub(crate) fn columns(attributes: &Attributes) -> Vec<(String, Option<String>)> {
+    let items = attributes.get("columns").and_then(Value::as_list).unwrap_or_default();
+    let one = |item: &Value| {
+        let item = item.as_map()?;
+        Some((optional_text(item, "name")?, optional_text(item, "comment")))
+    };
+    items.iter().filter_map(one).collect()
+}
+
+fn query(planned: &Attributes) -> String {
+    let columns: Vec<String> = columns(planned).iter().map(|(name, _)| quote(name)).collect();
+    let columns = if columns.is_empty() { "*".to_owned() } else { columns.join(", ") };
+    let source = source(planned).unwrap_or_default().map(|part| quote(&part)).join(".");
+    format!("SELECT {columns} FROM {source}")
+}
+
+/// Runs one statement about a view.
+async fn run(place: &Place<'_>, planned: &Attributes, statement: &str, doing: &str) -> Result<(), ProviderError> {
+    let name = full_name(planned);
+    let source = source(planned).unwrap_or_default().join(".");
+    let right = match doing {
+        "make" => format!(
+            "GRANT USE SCHEMA, CREATE TABLE ON SCHEMA {} TO `<who works in the instance>`, and SELECT ON TABLE {}",
+            qualified(name.rsplit_once('.').map_or("", |(schema, _)| schema)),
+            qualified(&source)
+        ),
+        _ => format!("GRANT MANAGE ON VIEW {} TO `<who works in the instance>`", qualified(&name)),
+    };
+    sql::run(place, &text(planned, "warehouse"), statement, &format!("{doing} the view `{name}`"), &right).await
+}
+
+#[async_trait]
+impl Object for View {
+    fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
+        check_names(planned, &["catalog", "schema", "name"])?;
+        if let Some(own) = source(planned).map(|source| source.join(".").to_lowercase())
+            && own == full_name(planned)
+        {
+            return Err(ProviderError::invalid(Some(Path::attribute("source")), "a view cannot read itself"));
+        }
+        let columns = columns(planned);
+        for (index, (name, _)) in columns.iter().enumerate() {
+            let before = columns.iter().take(index);
+            if before.into_iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                let path = Path::attribute("columns").index(index).key("name");
+                return Err(ProviderError::invalid(
+                    Some(path),
+                    format!("there are two columns `{name}`; case makes no difference"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        named: &Attributes,
+        like: &Attributes,
+        kept: &Kept,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let name = full_name(named);
+        let Some(there) = table(place, &name).await? else { return Ok(None) };
+        if text_of(&there, "table_type") != "VIEW" {
+            let message = format!("`{name}` is a table and no view");
+            return Err(ProviderError::new(ErrorKind::Failed, message).solution("give the view another name"));
+        }
+        let mut seen = Attributes::default();
+        for part in ["workspaceUrl", "metastoreId", "catalog", "schema", "name", "warehouse"] {
+            if let Some(value) = named.get(part).or_else(|| like.get(part)) {
+                seen.insert(part.to_owned(), value.clone());
+            }
+        }
+        seen.extend(attributes([("fullName", name.into()), ("tableId", of_json(&there, "table_id"))]));
+        // A query that is no such thing has no source: what it was is not what it is.
+        seen.insert("source".to_owned(), Value::Null);
+        let definition = parse(text_of(&there, "view_definition"));
+        let wanted_source = source(like);
+        if let Some([catalog, schema, table]) =
+            definition.as_ref().and_then(|it| <[String; 3]>::try_from(it.source.clone()).ok())
+        {
+            let read = [&catalog, &schema, &table];
+            let is_same = wanted_source
+                .as_ref()
+                .is_some_and(|it| it.iter().zip(read).all(|(one, other)| one.eq_ignore_ascii_case(other)));
+            let shown = match wanted_source {
+                Some(wanted) if is_same => wanted,
+                _ => [catalog, schema, table],
+            };
+            let [catalog, schema, table] = shown;
+            let shown = attributes([("catalog", catalog.into()), ("schema", schema.into()), ("name", table.into())]);
+            seen.insert("source".to_owned(), shown.into());
+        }
+        seen.insert("columns".to_owned(), shown_columns(&there, definition.as_ref(), like));
+        if is_managed(like, "comment") {
+            seen.insert("comment".to_owned(), of_json(&there, "comment"));
+        }
+        Ok(Some(Seen {
+            attributes: seen,
+            kept: kept.clone(),
+            made_by: Some(text_of(&there, "created_by").to_owned()),
+            made_at: time_of(&there, "created_at"),
+            ..Seen::default()
+        }))
+    }
+
+    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        let comment = |text: &Option<String>| {
+            text.as_ref().map_or_else(String::new, |text| format!(" COMMENT {}", literal(text)))
+        };
+        let columns: Vec<String> =
+            columns(planned).iter().map(|(name, text)| format!("{}{}", quote(name), comment(text))).collect();
+        let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
+        let own = comment(&optional_text(planned, "comment"));
+        let statement = format!("CREATE VIEW {}{columns}{own} AS {}", qualified(&full_name(planned)), query(planned));
+        run(place, planned, &statement, "make").await?;
+        Ok((Attributes::default(), Kept::default()))
+    }
+
+    async fn update(
+        &self,
+        place: &Place<'_>,
+        prior: &Recorded,
+        present: &Seen,
+        planned: &Attributes,
+    ) -> Result<Kept, ProviderError> {
+        let name = qualified(&full_name(planned));
+        let names = |attributes: &Attributes| columns(attributes).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let is_altered = source(&present.attributes) != source(planned) || names(&present.attributes) != names(planned);
+        if is_altered {
+            run(place, planned, &format!("ALTER VIEW {name} AS {}", query(planned)), "change").await?;
+        }
+        let was = columns(&prior.attributes);
+        let there = columns(&present.attributes);
+        for (column, wanted) in columns(planned) {
+            let of = |all: &[(String, Option<String>)]| {
+                all.iter().find(|(it, _)| *it == column).and_then(|(_, text)| text.clone())
+            };
+            // Comments go with the old columns.
+            let now = if is_altered { None } else { of(&there) };
+            let text = match (&wanted, of(&was)) {
+                (Some(text), _) if now.as_ref() != Some(text) => literal(text),
+                (None, Some(_)) if !is_altered => "NULL".to_owned(),
+                _ => continue,
+            };
+            let statement = format!("COMMENT ON COLUMN {name}.{} IS {text}", quote(&column));
+            run(place, planned, &statement, "change").await?;
+        }
+        let (wanted, now) = (optional_text(planned, "comment"), optional_text(&present.attributes, "comment"));
+        let had = prior.attributes.get("comment").is_some_and(|it| !it.is_null());
+        let text = match wanted {
+            Some(text) if now.as_ref() != Some(&text) => Some(literal(&text)),
+            None if had => Some("NULL".to_owned()),
+            _ => None,
+        };
+        if let Some(text) = text {
+            run(place, planned, &format!("COMMENT ON TABLE {name} IS {text}"), "change").await?;
+        }
+        Ok(Kept::default())
+    }
+
+    async fn delete(&self, place: &Place<'_>, prior: &Attributes, _: &Kept, _: bool) -> Result<(), ProviderError> {
+        let name = full_name(prior);
+        match table(place, &name).await? {
+            None => return Ok(()),
+            Some(there) if text_of(&there, "table_type") != "VIEW" => {
+                let message = format!("`{name}` is a table and no view, and stays");
+                return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, message)
+                    .solution("`terrace state rm` forgets the view on record"));
+            }
+            Some(_) => {}
+        }
+        let purpose = Purpose::to(format!("delete the view `{name}`"));
+        let purpose =
+            purpose.needs(format!("GRANT MANAGE ON VIEW {} TO `<who works in the instance>`", qualified(&name)));
+        place.remove(Request::delete("/api/2.1/unity-catalog/tables/{name}", &[&name]), &purpose).await
+    }
+}
+
+/// The columns as they are wanted to be told: none where all are shown, comments where somebody manages them.
+fn shown_columns(there: &Json, definition: Option<&sql::Query>, like: &Attributes) -> Value {
+    let wanted = columns(like);
+    let shows_all = definition.is_some_and(|it| it.columns.is_empty());
+    if shows_all && wanted.is_empty() {
+        return Value::List(Vec::new());
+    }
+    let items = there.get("columns").and_then(Json::as_array).cloned().unwrap_or_default();
+    let one = |column: &Json| {
+        let name = text_of(column, "name");
+        let known = wanted.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
+        let shown = known.map_or(name, |(it, _)| it);
+        let mut entry = attributes([("name", shown.into())]);
+        let is_managed = known.is_some_and(|(_, comment)| comment.is_some()) || like.is_empty();
+        if is_managed && column.get("comment").is_some_and(|it| !it.is_null()) {
+            entry.insert("comment".to_owned(), of_json(column, "comment"));
+        }
+        Value::Map(entry)
+    };
+    Value::List(items.iter().map(one).collect())
+}

@@ -1,0 +1,124 @@
+//! The types of Unity Catalog: named by their metastore, reached by one of its workspaces.
+
+use super::{id, named, remote, text, workspace_url};
+use crate::attributes::texts;
+use crate::private::Kept;
+use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ResourceType, Value};
+
+pub(super) fn types() -> Vec<ResourceType> {
+    vec![catalog(), schema(), view(), grant()]
+}
+
+fn metastore() -> Attribute {
+    named("metastoreId", "The id of the metastore, which the lookup `databricks_metastore` answers.")
+}
+
+fn full_name() -> Attribute {
+    text("fullName", "The name with those of what it is in, as grants take it.").stable()
+}
+
+fn container(first: Vec<Attribute>) -> Vec<Attribute> {
+    let mut attributes = vec![workspace_url(), metastore()];
+    attributes.extend(first);
+    attributes.extend([
+        text("comment", "A comment; where there is none, it is nobody's to manage."),
+        text("owner", "Who owns it; where nobody is said, whoever made it."),
+        text("storageRoot", "Where its managed tables are kept.").replaces(),
+        Attribute::new(
+            "properties",
+            AttributeType::map(AttributeType::String),
+            "Properties; those that are not said stay as they are.",
+        ),
+        full_name(),
+        id(),
+    ]);
+    attributes
+}
+
+fn catalog() -> ResourceType {
+    let attributes = container(vec![named("name", "The catalog's name; case makes no difference.")]);
+    let ty = ResourceType::new("databricks_catalog", "A catalog.", &["metastoreId", "name"], Object(attributes));
+    ResourceType { holds_data: true, ..remote(ty) }
+}
+
+fn schema() -> ResourceType {
+    let attributes = container(vec![
+        named("catalog", "The catalog."),
+        named("name", "The schema's name; case makes no difference."),
+    ]);
+    let ty = ResourceType::new(
+        "databricks_schema",
+        "A schema of a catalog.",
+        &["metastoreId", "catalog", "name"],
+        Object(attributes),
+    );
+    ResourceType { holds_data: true, ..remote(ty) }
+}
+
+fn view() -> ResourceType {
+    let source = Object(vec![
+        text("catalog", "The catalog.").required(),
+        text("schema", "The schema.").required(),
+        text("name", "The table or view that is read.").required(),
+    ]);
+    let column = Object(vec![
+        text("name", "The column's name, in the source and in the view.").required(),
+        text("comment", "A comment; where there is none, comments of the column are nobody's to manage."),
+    ]);
+    let attributes = vec![
+        workspace_url(),
+        metastore(),
+        named("catalog", "The catalog."),
+        named("schema", "The schema."),
+        named("name", "The view's name; case makes no difference."),
+        Attribute::new("source", AttributeType::Object(source), "What the view reads.").required(),
+        Attribute::new(
+            "columns",
+            AttributeType::list(AttributeType::Object(column)),
+            "The columns of the source that the view shows; none means all.",
+        )
+        .default_value(Value::List(Vec::new())),
+        text("comment", "A comment."),
+        text("warehouse", "The id of the SQL warehouse on which its statements run.").required(),
+        text("tableId", "The id that Unity Catalog gave it: another one of the same name has another.").stable(),
+        full_name(),
+        id(),
+    ];
+    remote(ResourceType::new(
+        "databricks_view",
+        "A view of a schema.",
+        &["metastoreId", "catalog", "schema", "name"],
+        Object(attributes),
+    ))
+}
+
+fn grant() -> ResourceType {
+    let attributes = vec![
+        workspace_url(),
+        metastore(),
+        named("securableType", "`catalog`, `schema`, `table` (also of a view), `volume` or `function`."),
+        named("fullName", "The name with those of what it is in."),
+        named("principal", "The user name, the display name of a group, or the application id of a service principal."),
+        Attribute::new(
+            "privileges",
+            AttributeType::list(AttributeType::String),
+            "The privileges, each in capitals with `_`: `SELECT`, `USE_SCHEMA`.",
+        )
+        .required(),
+        id(),
+    ];
+    let ty = ResourceType::new(
+        "databricks_grant",
+        "The privileges that somebody has on an object of Unity Catalog.",
+        &["metastoreId", "securableType", "fullName", "principal"],
+        Object(attributes),
+    );
+    ResourceType { grantee: &["principal"], is_borrowed, ..remote(ty) }
+}
+
+/// All of it was there before.
+fn is_borrowed(attributes: &Map, private: &Private) -> bool {
+    let before = Kept::of(private).preexisting;
+    let privileges = texts(attributes, "privileges");
+    !privileges.is_empty() && privileges.iter().all(|it| before.contains(it))
+}

@@ -1,0 +1,444 @@
+//! The session: which function answers which call of which type.
+
+use crate::attributes::{attributes, text};
+use crate::config::Config;
+use crate::lookup;
+use crate::object::{self, Object, Place, Seen, grant, view};
+use crate::private::Kept;
+use crate::workspaces::{Workspace, Workspaces};
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider::http::{Request, Within};
+use terrace_provider::plan::from_schema;
+use terrace_provider::provider::DryRun;
+use terrace_provider::{
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, Observed, Planned, PlannedChange,
+    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value, object_id,
+};
+use tokio::time::{Instant, sleep};
+
+/// How far clocks may be apart: an object may seem older than the call that made it.
+const SLACK: SignedDuration = SignedDuration::from_secs(300);
+/// How long what was done is waited for to be seen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One configured instance.
+pub(crate) struct DatabricksSession {
+    workspaces: Workspaces,
+}
+
+impl DatabricksSession {
+    pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
+        Ok(Self { workspaces: Workspaces::open(&settings.instance, Config::read(settings)?)? })
+    }
+
+    fn place<'a>(&'a self, workspace: &'a Workspace, address: &'a str, within: Within) -> Place<'a> {
+        Place { workspace, config: self.workspaces.config(), within, address }
+    }
+
+    /// The workspace of attributes; that of the instance where they are of Unity Catalog and name none.
+    fn workspace(&self, named: &Attributes) -> Result<Arc<Workspace>, ProviderError> {
+        if named.contains_key("workspaceUrl") { self.workspaces.of(named) } else { self.workspaces.usual() }
+    }
+
+    /// What a view needs to be there, as far as it can be told before.
+    async fn look_at_view(&self, planned: &Attributes) -> Result<Vec<Finding>, ProviderError> {
+        let workspace = self.workspace(planned)?;
+        let place = self.place(&workspace, "", Within::reading());
+        let mut findings = Vec::new();
+        let note = |severity, path: Option<&str>, message: String, hint: &str| Finding {
+            severity,
+            path: path.map(terrace_provider::Path::attribute),
+            message,
+            hint: Some(hint.to_owned()),
+        };
+        let id = text(planned, "warehouse");
+        let request = Request::get("/api/2.0/sql/warehouses/{id}", &[&id]);
+        match place.ask(&request, "look at the warehouse").await? {
+            None => findings.push(note(
+                Severity::Error,
+                Some("warehouse"),
+                format!("there is no SQL warehouse of the id `{id}`"),
+                "the lookup `databricks_sql_warehouse` answers with the id of a name",
+            )),
+            Some(it) if crate::attributes::text_of(&it, "state") == "STOPPED" => findings.push(note(
+                Severity::Note,
+                Some("warehouse"),
+                format!("the SQL warehouse `{}` is stopped", crate::attributes::text_of(&it, "name")),
+                "the first statement starts it, which takes a while and costs what it costs",
+            )),
+            Some(_) => {}
+        }
+        let Some(source) = view::source(planned).map(|source| source.join(".").to_lowercase()) else {
+            return Ok(findings);
+        };
+        let Some(table) = view::table(&place, &source).await? else {
+            let message = format!("not checked: `{source}` is not there yet");
+            let hint = "it has to be made before this view: by the same apply, or by the component that declares it";
+            findings.push(note(Severity::Warning, None, message, hint));
+            return Ok(findings);
+        };
+        let known = lookup::columns_of(&table);
+        for (index, (column, _)) in view::columns(planned).iter().enumerate() {
+            if !known.iter().any(|it| text(it, "name").eq_ignore_ascii_case(column)) {
+                let names: Vec<String> = known.iter().map(|it| text(it, "name")).collect();
+                let message = format!("`{source}` has no column `{column}`");
+                findings.push(Finding {
+                    severity: Severity::Error,
+                    path: Some(terrace_provider::Path::attribute("columns").index(index).key("name")),
+                    message,
+                    hint: Some(format!("it has {}", terrace_provider::names::listed(&names))),
+                });
+            }
+        }
+        Ok(findings)
+    }
+}
+
+/// All that is known of an object, as it is written: its identity has names in the one form that they are told apart by.
+fn named(recorded: &Recorded) -> Attributes {
+    let mut named = recorded.identity.clone();
+    named.extend(recorded.attributes.clone());
+    named
+}
+
+/// The identity in the one form that objects are told apart by.
+fn identity_of(ty: &ResourceType, named: &Attributes) -> Attributes {
+    let parts = object::id_parts(ty, named).into_iter().map(Value::from);
+    ty.identity.iter().map(|name| (*name).to_owned()).zip(parts).collect()
+}
+
+fn observed(ty: &ResourceType, named: &Attributes, seen: &Seen, beside: &Attributes) -> Observed {
+    let mut all = seen.attributes.clone();
+    for name in ty.identity {
+        if let Some(value) = named.get(*name) {
+            all.insert((*name).to_owned(), value.revealed());
+        }
+    }
+    let identity = identity_of(ty, &all);
+    all.insert("id".to_owned(), object_id::join(object::id_parts(ty, &all)).into());
+    // What is made of something secret is as secret.
+    let as_secret = |(name, value): (String, Value)| {
+        let of = if matches!(name.as_str(), "id" | "fullName" | "url") { ty.identity } else { &[] };
+        let own = value.made_of(beside, &[name.as_str()]);
+        (name, own.made_of(beside, of))
+    };
+    Observed { identity, attributes: all.into_iter().map(as_secret).collect(), private: seen.kept.to_private() }
+}
+
+/// The object on record with its names spelled as they are now where that is another spelling of the same: no reason to replace
+/// it.
+fn respelled(ty: &ResourceType, prior: &Recorded, config: &Attributes) -> Recorded {
+    let mut prior = prior.clone();
+    let mut now = prior.attributes.clone();
+    now.extend(
+        config
+            .iter()
+            .filter(|(name, value)| ty.identity.contains(&name.as_str()) && value.as_str().is_some())
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    let (before, after) = (object::id_parts(ty, &prior.attributes), object::id_parts(ty, &now));
+    for (name, (before, after)) in ty.identity.iter().zip(before.into_iter().zip(after)) {
+        if let Some(value) = now.get(*name).filter(|_| before == after) {
+            prior.attributes.insert((*name).to_owned(), value.clone());
+        }
+    }
+    prior
+}
+
+/// Whether an object is as it was planned, as far as both say.
+fn agrees(planned: &Attributes, seen: &Seen) -> bool {
+    planned.iter().filter(|(_, value)| !value.has_unknown()).all(|(name, value)| {
+        let there = seen.attributes.get(name);
+        there.is_none_or(|there| there.is_same_as(value) || (there.is_null() && value.is_null()))
+    })
+}
+
+/// The object after a call that made or changed it. What was done may be seen only after a while.
+async fn done(
+    ty: &ResourceType,
+    object: &dyn Object,
+    place: &Place<'_>,
+    named: &Attributes,
+    planned: &Attributes,
+    kept: &Kept,
+) -> Result<Observed, ProviderError> {
+    let patience = Instant::now() + PATIENCE.min(place.within.left());
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let is_over = Instant::now() + pause >= patience;
+        match object.read(place, named, planned, kept).await {
+            Ok(Some(mut seen)) if is_over || agrees(planned, &seen) => {
+                // What the other side writes in another way is as it was asked for; the next look tells whether it stays so.
+                if let Some(settings) = planned.get("settings").filter(|value| !value.has_unknown()) {
+                    seen.attributes.insert("settings".to_owned(), settings.clone());
+                }
+                return Ok(observed(ty, named, &seen, planned));
+            }
+            Ok(None) if is_over => {
+                let id = object_id::join(object::id_parts(ty, named));
+                let message = format!("`{id}` is not to be seen after it was made or changed");
+                return Err(ProviderError::new(ErrorKind::Ambiguous, message));
+            }
+            // It is done: what fails now is only the look at it, which says nothing against that.
+            Err(error) if is_over || !error.kind.is_temporary() => {
+                return Err(ProviderError { kind: ErrorKind::Ambiguous, ..error });
+            }
+            Ok(_) | Err(_) => {}
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(3));
+    }
+}
+
+/// Waits until nothing is to be seen any more of what was deleted: it is, whatever this finds.
+async fn gone(object: &dyn Object, place: &Place<'_>, named: &Attributes) {
+    let patience = Instant::now() + PATIENCE.min(place.within.left());
+    let mut pause = Duration::from_millis(100);
+    while let Ok(Some(_)) = object.read(place, named, &Attributes::default(), &Kept::default()).await {
+        if Instant::now() + pause >= patience {
+            return;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(3));
+    }
+}
+
+/// When an attempt began, by our clock.
+fn began(age: Duration) -> Timestamp {
+    let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+    Timestamp::now().checked_sub(age.saturating_add(SLACK)).unwrap_or(Timestamp::MIN)
+}
+
+#[async_trait]
+impl Session for DatabricksSession {
+    async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let (object, named) = (object::of(ty)?, named(prior));
+        let workspace = self.workspace(&named)?;
+        let place = self.place(&workspace, &prior.address, Within::reading());
+        let seen = object.read(&place, &named, &prior.attributes, &Kept::of(&prior.private)).await?;
+        Ok(seen.map(|seen| observed(ty, &named, &seen, &prior.attributes)))
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let object = object::of(ty)?;
+        let prior = change.prior.map(|prior| respelled(ty, prior, change.config));
+        let mut planned = from_schema(ty, &ProposedChange { prior: prior.as_ref(), ..change.clone() });
+        let url = planned.planned.get("workspaceUrl");
+        if url.is_some_and(|url| url.as_str().is_some()) {
+            // Nobody is asked: whether it may be asked at all is told here.
+            self.workspaces.of(&planned.planned)?;
+        }
+        object.check(&planned.planned)?;
+        object.plan(change, &mut planned)?;
+        if let Some(identity) = ty.identity_of(&planned.planned) {
+            let id = Value::from(object_id::join(object::id_parts(ty, &identity)));
+            planned.planned.insert("id".to_owned(), id.made_of(&planned.planned, ty.identity));
+            if let (Some(("metastoreId", names)), Some(_)) = (
+                ty.identity.split_first().map(|(first, rest)| (*first, rest)),
+                ty.attributes.get("fullName").filter(|it| it.computed),
+            ) {
+                let parts = object::id_parts(ty, &identity);
+                let full_name = Value::from(parts.get(1..).unwrap_or_default().join("."));
+                planned.planned.insert("fullName".to_owned(), full_name.made_of(&planned.planned, names));
+            }
+        }
+        Ok(planned)
+    }
+
+    async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let (object, attributes) = (object::of(ty)?, &planned.attributes);
+        let workspace = self.workspace(attributes)?;
+        let place = self.place(&workspace, &call.address, Within::of_call(call));
+        if attributes.contains_key("metastoreId") {
+            workspace.check_metastore(&text(attributes, "metastoreId"), &place.within).await?;
+        }
+        if let Some(identity) = ty.identity_of(attributes) {
+            let id = object_id::join(object::id_parts(ty, &identity));
+            if object.read(&place, attributes, &Attributes::default(), &Kept::default()).await?.is_some() {
+                let kind = ErrorKind::AlreadyExists { import_id: Some(id.clone()) };
+                return Err(ProviderError::new(kind, format!("there is such a {} already: `{id}`", ty.name)));
+            }
+        }
+        let made = object.create(&place, attributes).await.map_err(|error| match error.kind {
+            // Something that it needs is not there: nothing was made.
+            ErrorKind::NotFound => ProviderError { kind: ErrorKind::InvalidInput { path: None }, ..error },
+            _ => error,
+        })?;
+        let (named, kept) = made;
+        let named: Attributes = attributes.clone().into_iter().chain(named).collect();
+        done(ty, object, &place, &named, attributes, &kept).await
+    }
+
+    async fn update(
+        &self,
+        ty: &ResourceType,
+        call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        let (object, attributes) = (object::of(ty)?, &planned.attributes);
+        let mut named = prior.identity.clone();
+        named.extend(
+            attributes
+                .iter()
+                .filter(|(_, value)| !value.has_unknown())
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        let workspace = self.workspace(&named)?;
+        let place = self.place(&workspace, &call.address, Within::of_call(call));
+        let present =
+            object.read(&place, &named, &prior.attributes, &Kept::of(&prior.private)).await?.ok_or_else(|| {
+                let id = object_id::join(object::id_parts(ty, &named));
+                ProviderError::new(ErrorKind::NotFound, format!("`{id}` is not there any more"))
+                    .solution("plan again: it will be created")
+            })?;
+        let kept = object.update(&place, prior, &present, attributes).await?;
+        done(ty, object, &place, &named, attributes, &kept).await
+    }
+
+    async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let (object, named) = (object::of(ty)?, named(prior));
+        let workspace = self.workspace(&named)?;
+        let place = self.place(&workspace, &call.address, Within::of_call(call));
+        let kept = Kept::of(&prior.private);
+        if let [first, ..] = kept.preexisting.as_slice() {
+            call.progress.message(&format!("{first} was there before terrace took it over, and stays"));
+        }
+        object.delete(&place, &named, &kept, call.removes_data).await?;
+        // Its entries are looked at again by itself, and what was there before stays.
+        if kept.preexisting.is_empty() && ty.name != "databricks_permission" {
+            gone(object, &place, &named).await;
+        }
+        Ok(())
+    }
+
+    async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let object = object::of(ty)?;
+        let mut beside = attempt.planned.clone();
+        if let Some(prior) = &attempt.prior {
+            beside.extend(named(prior));
+        }
+        if beside.get("workspaceUrl").is_none_or(|url| url.as_str().is_none()) && !beside.contains_key("metastoreId") {
+            return Ok(Found::Unknown);
+        }
+        let workspace = self.workspace(&beside)?;
+        let place = self.place(&workspace, &attempt.address, Within::reading());
+        let identity = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&beside));
+        let (identity, is_marked) = match identity {
+            Some(identity) => (identity, false),
+            None => {
+                let mut all = object.search(&place, &beside).await?;
+                if attempt.lost_call.is_some() && all.iter().any(|it| it.is_marked) {
+                    all.retain(|it| it.is_marked);
+                }
+                match (all.pop(), all.pop()) {
+                    (None, _) => return Ok(Found::Absent),
+                    (Some(one), None) => (one.identity, one.is_marked),
+                    // Of several nobody can say which one it is.
+                    (Some(_), Some(_)) => return Ok(Found::Unknown),
+                }
+            }
+        };
+        let named: Attributes =
+            identity.into_iter().chain(beside.into_iter().filter(|(_, value)| !value.has_unknown())).collect();
+        let kept = match &attempt.prior {
+            Some(prior) => Kept::of(&prior.private),
+            None => Kept::of(&attempt.private),
+        };
+        let Some(seen) = object.read(&place, &named, &attempt.planned, &kept).await? else { return Ok(Found::Absent) };
+        let tell = |kept: Kept| observed(ty, &named, &Seen { kept, ..seen.clone() }, &attempt.planned);
+        Ok(match (&attempt.lost_call, &attempt.prior) {
+            // Somebody asks whether there is something to adopt: what is held was held before.
+            (None, _) => Found::Strangers(tell(Kept { preexisting: seen.held.clone(), ..seen.kept.clone() })),
+            // The lost call was to change or delete what was ours before it.
+            (Some(_), Some(_)) => Found::Ours(tell(seen.kept.clone())),
+            (Some(lost), None) => {
+                let kept = match is_marked {
+                    true => object::settings::kept(&attempt.planned),
+                    false => seen.kept.clone(),
+                };
+                if is_marked || object.is_ours(&place, &seen, &attempt.planned, began(lost.age)).await? {
+                    Found::Ours(tell(kept))
+                } else {
+                    Found::Strangers(tell(seen.kept.clone()))
+                }
+            }
+        })
+    }
+
+    async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        let object = object::of(ty)?;
+        let Some(parts) = object_id::split(id, ty.identity.len()) else {
+            let shape = ty.identity.iter().map(|name| format!("<{name}>")).collect::<Vec<_>>().join("/");
+            return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", ty.name))
+                .solution(format!("write {shape}, each percent-encoded where it holds a `/` or a `%`")));
+        };
+        let identity: Attributes =
+            ty.identity.iter().map(|name| (*name).to_owned()).zip(parts.into_iter().map(Value::from)).collect();
+        let workspace = self.workspace(&identity)?;
+        let place = self.place(&workspace, "", Within::reading());
+        let mut named = identity.clone();
+        named.entry("workspaceUrl".to_owned()).or_insert_with(|| workspace.url.as_str().into());
+        object.check(&named)?;
+        let seen = object.read(&place, &named, &Attributes::default(), &Kept::default()).await?;
+        Ok(seen.map(|seen| {
+            let kept = Kept { preexisting: seen.held.clone(), ..seen.kept.clone() };
+            observed(ty, &identity, &Seen { kept, ..seen }, &Attributes::default())
+        }))
+    }
+
+    fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
+        let names = ["workspaceUrl", "warehouse", "source", "columns"];
+        let is_known = names.iter().all(|name| planned.get(*name).is_none_or(|it| !it.has_unknown()));
+        if ty.name != "databricks_view" || !is_known {
+            return None;
+        }
+        Some(Box::pin(async move {
+            self.look_at_view(planned).await.unwrap_or_else(|error| {
+                let message = format!("not checked: {error}");
+                let hint = error.solutions.into_iter().next();
+                vec![Finding { severity: Severity::Warning, path: None, message, hint }]
+            })
+        }))
+    }
+
+    async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        let workspace = self.workspace(arguments)?;
+        let place = self.place(&workspace, "", Within::reading());
+        lookup::answer(name, &place, arguments).await
+    }
+
+    async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
+        // What is let in to says its metastore, which the workspace of the instance has to be of.
+        let workspace = self.workspaces.usual()?;
+        let place = self.place(&workspace, "", Within::reading());
+        let me = workspace.me(&place.within).await?.to_owned();
+        let mut grantees = Vec::new();
+        for access in accesses {
+            for (principal, held) in grant::holders(&place, access, None).await? {
+                if principal == me || held.is_empty() {
+                    continue;
+                }
+                let mut all = access.clone();
+                all.extend(attributes([
+                    ("workspaceUrl", workspace.url.as_str().into()),
+                    ("principal", principal.as_str().into()),
+                    ("privileges", crate::attributes::list(&held)),
+                ]));
+                let seen = Seen { attributes: all.clone(), ..Seen::default() };
+                let grant = observed(ty, &all, &seen, &Map::default());
+                grantees.push(Grantee { principal, privilege: held.join(", "), grant });
+            }
+        }
+        Ok(grantees)
+    }
+
+    async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        let (object, named) = (object::of(ty)?, named(prior));
+        let workspace = self.workspace(&named)?;
+        object.count(&self.place(&workspace, &prior.address, Within::reading()), &named).await
+    }
+}

@@ -1,0 +1,202 @@
+//! Statements on a SQL warehouse: names and texts as SQL has them, and the API that runs one:
+//! <https://docs.databricks.com/api/workspace/statementexecution>.
+
+use crate::attributes::text_of;
+use crate::object::Place;
+use serde_json::{Value as Json, json};
+use std::time::Duration;
+use terrace_provider::http::{Failure, Poll, Purpose, Request};
+use terrace_provider::{ErrorKind, Path, ProviderError};
+
+/// How long an answer is waited for before it is asked for again and again.
+const WAITS: &str = "30s";
+
+/// A name in backticks.
+pub(crate) fn quote(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// The parts of a full name, each in backticks.
+pub(crate) fn qualified(full_name: &str) -> String {
+    full_name.split('.').map(quote).collect::<Vec<_>>().join(".")
+}
+
+/// A text in quotes: <https://docs.databricks.com/aws/en/sql/language-manual/data-types/string-type>.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+/// Runs a statement and waits until it is done. One whose answer was lost may have run; it is not sent again.
+///
+/// # Errors
+/// What the warehouse says against it, or that nobody knows what became of it.
+pub(crate) async fn run(
+    place: &Place<'_>,
+    warehouse: &str,
+    statement: &str,
+    doing: &str,
+    right: &str,
+) -> Result<(), ProviderError> {
+    let body = json!({"warehouse_id": warehouse, "statement": statement, "wait_timeout": WAITS, "on_wait_timeout": "CONTINUE"});
+    let request = Request::post("/api/2.0/sql/statements", &[]).json(body).timeout(Duration::from_secs(60));
+    let purpose = Purpose::to(doing).needs(right.to_owned());
+    let answer = place.send(&request, &purpose).await.map_err(|error| match error.kind {
+        ErrorKind::NotFound => {
+            ProviderError { kind: ErrorKind::InvalidInput { path: Some(Path::attribute("warehouse")) }, ..error }
+                .solution("give the id of a SQL warehouse, such as the lookup `databricks_sql_warehouse` answers")
+        }
+        _ => error,
+    })?;
+    let outcome = match outcome_of(&answer) {
+        Some(outcome) => outcome,
+        None => {
+            let id = text_of(&answer, "statement_id").to_owned();
+            let request = Request::get("/api/2.0/sql/statements/{id}", &[&id]);
+            let done = |reply: &terrace_provider::http::Reply| Ok::<_, Failure>(outcome_of(&reply.json()?));
+            let polled = place.workspace.api.poll(&request, &place.within, Poll::default(), done).await;
+            polled.map_err(|failure| {
+                let error = place.workspace.api.error(&failure, &purpose);
+                // It may be about to run.
+                ProviderError { kind: ErrorKind::Ambiguous, ..error }
+            })?
+        }
+    };
+    outcome.map_err(|message| place.workspace.api.hide(refused(&message, doing, right)))
+}
+
+/// What came of a statement; nothing while it runs.
+fn outcome_of(answer: &Json) -> Option<Result<(), String>> {
+    let status = answer.get("status")?;
+    match text_of(status, "state") {
+        "SUCCEEDED" => Some(Ok(())),
+        "FAILED" | "CANCELED" | "CLOSED" => {
+            let message = status.pointer("/error/message").and_then(Json::as_str);
+            Some(Err(message.unwrap_or("it was stopped, and no reason is told").to_owned()))
+        }
+        _ => None,
+    }
+}
+
+fn refused(message: &str, doing: &str, right: &str) -> ProviderError {
+    let said = message.trim().trim_end_matches('.');
+    let code = said.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(code, _)| code.to_owned());
+    let is = |part: &str| code.as_deref().is_some_and(|code| code.contains(part));
+    let kind = match () {
+        () if is("ALREADY_EXISTS") => ErrorKind::AlreadyExists { import_id: None },
+        () if is("INSUFFICIENT_PERMISSIONS") || said.contains("PERMISSION_DENIED") => ErrorKind::PermissionDenied,
+        () if code.is_some() => ErrorKind::InvalidInput { path: None },
+        () => ErrorKind::Failed,
+    };
+    let is_denied = kind == ErrorKind::PermissionDenied;
+    let mut error = ProviderError::new(kind, format!("Databricks cannot {doing}: {said}"));
+    error.vendor_code = code;
+    if is_denied { error.solution(right) } else { error }
+}
+
+/// What a query shows: its columns, none for all of them, of the parts of a name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Query {
+    pub(crate) columns: Vec<String>,
+    pub(crate) source: Vec<String>,
+}
+
+/// Takes `SELECT a, b FROM c.s.t` apart; nothing where a query is anything else.
+pub(crate) fn parse(text: &str) -> Option<Query> {
+    let words = words(text.trim().trim_end_matches(';'))?;
+    let mut words = words.into_iter().peekable();
+    let is = |word: &Word, wanted: &str| matches!(word, Word::Plain(text) if text.eq_ignore_ascii_case(wanted));
+    words.next().filter(|word| is(word, "SELECT"))?;
+    let mut columns = Vec::new();
+    if words.next_if_eq(&Word::Sign('*')).is_none() {
+        loop {
+            columns.push(words.next()?.name()?);
+            if words.next_if_eq(&Word::Sign(',')).is_none() {
+                break;
+            }
+        }
+    }
+    words.next().filter(|word| is(word, "FROM"))?;
+    let mut source = vec![words.next()?.name()?];
+    while words.next_if_eq(&Word::Sign('.')).is_some() {
+        source.push(words.next()?.name()?);
+    }
+    words.next().is_none().then_some(Query { columns, source })
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Word {
+    Plain(String),
+    Quoted(String),
+    Sign(char),
+}
+
+impl Word {
+    fn name(self) -> Option<String> {
+        match self {
+            Self::Plain(text) | Self::Quoted(text) => Some(text),
+            Self::Sign(_) => None,
+        }
+    }
+}
+
+fn words(text: &str) -> Option<Vec<Word>> {
+    let mut words = Vec::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            c if c.is_whitespace() => {}
+            '`' => {
+                let mut name = String::new();
+                loop {
+                    match chars.next()? {
+                        '`' if chars.next_if_eq(&'`').is_some() => name.push('`'),
+                        '`' => break,
+                        other => name.push(other),
+                    }
+                }
+                words.push(Word::Quoted(name));
+            }
+            c if c.is_alphanumeric() || c == '_' => {
+                let mut name = c.to_string();
+                while let Some(next) = chars.next_if(|next| next.is_alphanumeric() || *next == '_') {
+                    name.push(next);
+                }
+                words.push(Word::Plain(name));
+            }
+            '.' | ',' | '*' => words.push(Word::Sign(c)),
+            _ => return None,
+        }
+    }
+    Some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_come_back_as_they_were_written() {
+        let query = |columns: &[&str]| Query {
+            columns: columns.iter().map(|it| (*it).to_owned()).collect(),
+            source: ["c", "s", "t`x"].map(str::to_owned).to_vec(),
+        };
+        assert_eq!(parse("SELECT `a``b`, `select` FROM `c`.`s`.`t``x`"), Some(query(&["a`b", "select"])));
+        assert_eq!(parse("select * from c . s.`t``x` ;"), Some(query(&[])));
+        for other in [
+            "",
+            "SELECT a AS b FROM c.s.t",
+            "SELECT a FROM c.s.t WHERE a > 1",
+            "SELECT a",
+            "SELECT `a FROM t",
+            "WITH x AS (SELECT 1) SELECT * FROM x",
+        ] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn texts_cannot_end_before_they_do() {
+        assert_eq!(literal(r"it's \ so"), r"'it\'s \\ so'");
+        assert_eq!(quote("a`; DROP"), "`a``; DROP`");
+    }
+}

@@ -1,0 +1,238 @@
+//! Grants and permissions: what was there before, what stays.
+
+use crate::conformance::{grant, prepared};
+use crate::harness::{Instance, attributes, recorded};
+use serde_json::{Value as Json, json};
+use terrace_provider::{ErrorKind, Found, Recorded};
+use terrace_test_databricks::StandIn;
+
+const GRANT: &str = "databricks_grant";
+const PERMISSION: &str = "databricks_permission";
+
+fn held(stand_in: &StandIn, principal: &str) -> Vec<String> {
+    let path = format!("/api/2.1/unity-catalog/permissions/table/main.raw.orders?principal={principal}");
+    let answer = stand_in.call("GET", &path, Json::Null);
+    let items = answer["privilege_assignments"][0]["privileges"].as_array().cloned().unwrap_or_default();
+    items.iter().map(|it| it.as_str().unwrap().to_owned()).collect()
+}
+
+fn give(stand_in: &StandIn, principal: &str, privileges: Json) {
+    let changes = json!({"changes": [{"principal": principal, "add": privileges}]});
+    stand_in.call("PATCH", "/api/2.1/unity-catalog/permissions/table/main.raw.orders", changes);
+}
+
+async fn adopted(instance: &Instance, ty: &str, config: &Json) -> Recorded {
+    let Found::Strangers(found) = instance.find(ty, config, None).await.unwrap() else { panic!("it is there") };
+    recorded(&attributes(config.clone()), found)
+}
+
+#[tokio::test]
+async fn what_was_granted_before_is_not_taken() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    give(&stand_in, "dev", json!(["SELECT", "MODIFY"]));
+    let config = grant(&stand_in, "dev", json!(["SELECT", "APPLY_TAG"]));
+    let error = instance.create(GRANT, config.clone()).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{error}");
+    let found = adopted(&instance, GRANT, &config).await;
+    let made = instance.update(GRANT, &found, config.clone()).await.unwrap();
+    instance.assert_settled(GRANT, &made, &config).await;
+    assert_eq!(held(&stand_in, "dev"), ["APPLY_TAG", "MODIFY", "SELECT"]);
+    instance.delete(GRANT, &made).await.unwrap();
+    assert_eq!(held(&stand_in, "dev"), ["MODIFY", "SELECT"]);
+    let is_borrowed = instance.ty(GRANT).is_borrowed;
+    assert!(!is_borrowed(&made.attributes, &made.private), "a part of it is ours");
+}
+
+#[tokio::test]
+async fn a_grant_gives_before_it_takes() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(GRANT, grant(&stand_in, "dev", json!(["SELECT"]))).await.unwrap();
+    let _ = stand_in.take_seen();
+    instance.update(GRANT, &made, grant(&stand_in, "dev", json!(["MODIFY"]))).await.unwrap();
+    let writes: Vec<Json> = stand_in.take_seen().into_iter().filter(|it| it.is_write()).map(|it| it.body).collect();
+    assert_eq!(writes.len(), 2);
+    assert_eq!(writes[0]["changes"][0]["add"], json!(["MODIFY"]));
+    assert_eq!(writes[1]["changes"][0]["remove"], json!(["SELECT"]));
+}
+
+#[tokio::test]
+async fn who_else_was_let_in_is_told_but_not_who_works_there() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    for who in ["dev", "Analysts", "terrace@example.com"] {
+        give(&stand_in, who, json!(["SELECT"]));
+    }
+    let config = attributes(grant(&stand_in, "dev", json!(["SELECT"])));
+    let access = instance.ty(GRANT).access_of(&config).unwrap();
+    let grantees = instance.session.grantees(instance.ty(GRANT), &[access]).await.unwrap();
+    let told: Vec<String> = grantees.iter().map(|it| format!("{} {}", it.principal, it.privilege)).collect();
+    assert_eq!(told, ["Analysts SELECT", "dev SELECT"]);
+    // One of them can be kept out as if it were ours.
+    let foreign = recorded(&attributes(json!({})), grantees[0].grant.clone());
+    instance.delete(GRANT, &foreign).await.unwrap();
+    assert!(held(&stand_in, "Analysts").is_empty());
+}
+
+#[tokio::test]
+async fn principals_that_nobody_knows_are_told_at_their_place() {
+    let (stand_in, kept) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let path = || ErrorKind::InvalidInput { path: Some("principal".parse().unwrap()) };
+    let error = instance.create(GRANT, grant(&stand_in, "nobody", json!(["SELECT"]))).await.unwrap_err();
+    assert_eq!((error.kind, error.vendor_code.as_deref()), (path(), Some("PRINCIPAL_DOES_NOT_EXIST, HTTP 404")));
+    let error = instance.create(PERMISSION, permission(&stand_in, &kept, "group", "nobody", "CAN_VIEW")).await;
+    let error = error.unwrap_err();
+    assert!(error.message.contains("nobody"), "{error}");
+}
+
+fn permission(stand_in: &StandIn, job: &str, kind: &str, principal: &str, level: &str) -> Json {
+    json!({
+        "workspaceUrl": stand_in.url(), "objectType": "jobs", "objectId": job, "principalKind": kind,
+        "principal": principal, "level": level,
+    })
+}
+
+fn direct(stand_in: &StandIn, job: &str) -> Vec<String> {
+    let list = stand_in.call("GET", &format!("/api/2.0/permissions/jobs/{job}"), Json::Null);
+    let mut found = Vec::new();
+    for row in list["access_control_list"].as_array().unwrap() {
+        let own = row["all_permissions"].as_array().unwrap().iter().find(|it| it["inherited"] == false);
+        if let Some(own) = own {
+            let name =
+                row["user_name"].as_str().or(row["group_name"].as_str()).or(row["service_principal_name"].as_str());
+            found.push(format!("{} {}", name.unwrap(), own["permission_level"].as_str().unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn an_entry_comes_and_goes_and_all_others_stay() {
+    let (stand_in, kept) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let acl = json!({"access_control_list": [{"group_name": "admins", "permission_level": "CAN_VIEW"}]});
+    stand_in.call("PATCH", &format!("/api/2.0/permissions/jobs/{kept}"), acl);
+    let before = direct(&stand_in, &kept);
+    let config = permission(&stand_in, &kept, "group", "dev", "CAN_VIEW");
+    let made = instance.create(PERMISSION, config.clone()).await.unwrap();
+    instance.assert_settled(PERMISSION, &made, &config).await;
+    assert_eq!(direct(&stand_in, &kept), ["admin@example.com IS_OWNER", "admins CAN_VIEW", "dev CAN_VIEW"]);
+    instance.delete(PERMISSION, &made).await.unwrap();
+    assert_eq!(direct(&stand_in, &kept), before);
+}
+
+#[tokio::test]
+async fn who_works_there_is_never_taken_from_a_list() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let job = instance.create("databricks_job", crate::conformance::job(&stand_in, "a", 1)).await.unwrap();
+    let id = job.text("jobId").unwrap();
+    let own = permission(&stand_in, id, "user", "terrace@example.com", "IS_OWNER");
+    let found = adopted(&instance, PERMISSION, &own).await;
+    assert!((instance.ty(PERMISSION).is_borrowed)(&found.attributes, &found.private));
+    instance.delete(PERMISSION, &found).await.unwrap();
+    assert_eq!(direct(&stand_in, id), ["terrace@example.com IS_OWNER"]);
+    // Somebody else becomes the owner, and is it no more.
+    let other = permission(&stand_in, id, "user", "jane.roe@example.com", "IS_OWNER");
+    let made = instance.create(PERMISSION, other).await.unwrap();
+    assert_eq!(direct(&stand_in, id), ["jane.roe@example.com IS_OWNER"]);
+    instance.delete(PERMISSION, &made).await.unwrap();
+    assert_eq!(direct(&stand_in, id), ["terrace@example.com IS_OWNER"]);
+}
+
+#[tokio::test]
+async fn a_level_that_was_there_before_comes_back() {
+    let (stand_in, kept) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let acl = json!({"access_control_list": [{"group_name": "dev", "permission_level": "CAN_VIEW"}]});
+    stand_in.call("PATCH", &format!("/api/2.0/permissions/jobs/{kept}"), acl);
+    let config = permission(&stand_in, &kept, "group", "dev", "CAN_MANAGE");
+    let found = adopted(&instance, PERMISSION, &config).await;
+    let made = instance.update(PERMISSION, &found, config).await.unwrap();
+    assert!(direct(&stand_in, &kept).contains(&"dev CAN_MANAGE".to_owned()));
+    instance.delete(PERMISSION, &made).await.unwrap();
+    assert!(direct(&stand_in, &kept).contains(&"dev CAN_VIEW".to_owned()));
+}
+
+#[tokio::test]
+async fn what_nobody_can_be_given_is_refused_at_its_place() {
+    let (stand_in, kept) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let grant_of = |ty: &str, name: &str, privileges: Json| {
+        let mut config = grant(&stand_in, "dev", privileges);
+        (config["securableType"], config["fullName"]) = (ty.into(), name.into());
+        config
+    };
+    let cases = [
+        (GRANT, grant_of("view", "a.b.c", json!(["SELECT"])), "securableType"),
+        (GRANT, grant_of("schema", "a.b.c", json!(["SELECT"])), "fullName"),
+        (GRANT, grant_of("table", "a..c", json!(["SELECT"])), "fullName"),
+        (GRANT, grant_of("table", "a.b.c", json!(["use catalog"])), "privileges[0]"),
+        (GRANT, grant_of("table", "a.b.c", json!([])), "privileges"),
+        (PERMISSION, permission(&stand_in, &kept, "role", "dev", "CAN_VIEW"), "principalKind"),
+        (PERMISSION, permission(&stand_in, &kept, "group", "dev", "CAN_READ"), "level"),
+        (PERMISSION, permission(&stand_in, &kept, "group", "dev", "IS_OWNER"), "level"),
+    ];
+    stand_in.reset_count();
+    for (ty, config, path) in cases {
+        let error = instance.plan(ty, None, &config).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(path.parse().unwrap()) }, "{error}");
+    }
+    assert_eq!(stand_in.count(), 0);
+}
+
+#[tokio::test]
+async fn without_a_right_the_error_says_what_gives_it() {
+    let (stand_in, kept) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let catalog = json!({"workspaceUrl": stand_in.url(), "metastoreId": crate::conformance::METASTORE, "name": "c"});
+    let schema = json!({
+        "workspaceUrl": stand_in.url(), "metastoreId": crate::conformance::METASTORE, "catalog": "main", "name": "c",
+    });
+    let cases = [
+        ("databricks_catalog", catalog, "POST /api/2.1/unity-catalog/catalogs", "GRANT CREATE CATALOG ON METASTORE"),
+        ("databricks_schema", schema, "POST /api/2.1/unity-catalog/schemas", "GRANT CREATE SCHEMA ON CATALOG `main`"),
+        (
+            GRANT,
+            grant(&stand_in, "dev", json!(["SELECT"])),
+            "PATCH /api/2.1",
+            "GRANT MANAGE ON TABLE `main`.`raw`.`orders`",
+        ),
+        (
+            PERMISSION,
+            permission(&stand_in, &kept, "group", "dev", "CAN_VIEW"),
+            "PATCH /api/2.0/permissions",
+            "give CAN_MANAGE on jobs/",
+        ),
+        ("databricks_job", crate::conformance::job(&stand_in, "a", 1), "jobs/create", "allow-cluster-create"),
+        (
+            "databricks_directory",
+            json!({"workspaceUrl": stand_in.url(), "path": "/x"}),
+            "mkdirs",
+            "give CAN_MANAGE on the folder",
+        ),
+    ];
+    for (ty, config, denied, statement) in cases {
+        stand_in.faults().denied = vec![denied.to_owned()];
+        let error = instance.create(ty, config).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error}");
+        assert!(error.solutions.iter().any(|it| it.contains(statement)), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_token_of_git_that_the_instance_has_is_repeated_nowhere() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    // The refusal repeats the path of the call, which holds the token.
+    stand_in.faults().denied = vec!["glpat-usual".to_owned()];
+    let config = json!({"workspaceUrl": stand_in.url(), "gitProvider": "gitLab"});
+    let credential = instance.create("databricks_git_credential", config).await.unwrap();
+    assert!(!format!("{credential:?}").contains("glpat"), "{credential:?}");
+    let wrong = permission(&stand_in, "glpat-usual", "group", "dev", "CAN_VIEW");
+    let error = instance.create(PERMISSION, wrong).await.unwrap_err();
+    assert!(!format!("{error:?}").contains("glpat"), "{error:?}");
+}

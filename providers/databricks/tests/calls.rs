@@ -1,0 +1,189 @@
+//! Requests: lost, late, too many; who is let in, and where.
+
+use crate::conformance::{METASTORE, grant, job, prepared, view};
+use crate::harness::{Instance, attributes, recorded};
+use serde_json::{Value as Json, json};
+use std::time::{Duration, Instant};
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ErrorKind, Found, ProviderError, Recorded};
+use terrace_test_databricks::{Fault, StandIn};
+
+fn all(stand_in: &StandIn) -> Vec<(&'static str, Json)> {
+    let url = stand_in.url();
+    vec![
+        ("databricks_directory", json!({"workspaceUrl": url, "path": "/Workspace/shop"})),
+        (
+            "databricks_repo",
+            json!({"workspaceUrl": url, "path": "/Workspace/shop/a", "url": "https://x/a.git", "gitProvider": "gitLab", "tag": "v1"}),
+        ),
+        ("databricks_job", job(stand_in, "a", 2)),
+        ("databricks_pipeline", crate::conformance::pipeline(stand_in, true)),
+        ("databricks_schema", json!({"workspaceUrl": url, "metastoreId": METASTORE, "catalog": "main", "name": "s"})),
+        ("databricks_view", view(stand_in, json!([{"name": "id", "comment": "x"}]))),
+        ("databricks_grant", grant(stand_in, "dev", json!(["SELECT"]))),
+    ]
+}
+
+/// What a run of terrace does with one resource: a call whose outcome is not known is looked into, and made again only where it
+/// had none.
+async fn made(instance: &Instance, ty: &str, config: &Json) -> Result<Recorded, ProviderError> {
+    let mut last = None;
+    for _ in 0..3 {
+        match instance.create(ty, config.clone()).await {
+            Ok(recorded) => return Ok(recorded),
+            Err(error)
+                if error.kind == ErrorKind::Ambiguous
+                    || error.kind.is_temporary()
+                    || error.kind == ErrorKind::Failed =>
+            {
+                match instance.find(ty, config, Some(Duration::from_secs(1))).await? {
+                    Found::Ours(found) => return Ok(recorded(&attributes(config.clone()), found)),
+                    Found::Absent => last = Some(error),
+                    other => panic!("{ty}: {other:?} after {error}"),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap())
+}
+
+#[tokio::test]
+async fn whatever_call_fails_once_everything_is_made_once() {
+    let (clean, _) = prepared();
+    let instance = Instance::of(&clean).await;
+    clean.reset_count();
+    for (ty, config) in all(&clean) {
+        made(&instance, ty, &config).await.unwrap();
+    }
+    let (calls, expected) = (clean.count(), clean.inventory());
+    assert!(calls > 20, "{calls}");
+    for number in 1..=calls {
+        for fault in [Fault::LostBefore, Fault::LostAfter, Fault::After504, Fault::Unavailable, Fault::Fails] {
+            let (stand_in, _) = prepared();
+            let instance = Instance::of(&stand_in).await;
+            stand_in.reset_count();
+            stand_in.faults().by_number.insert(number, fault);
+            for (ty, config) in all(&stand_in) {
+                let recorded = made(&instance, ty, &config)
+                    .await
+                    .unwrap_or_else(|error| panic!("{fault:?} of {number}, {ty}: {error}"));
+                let planned = instance.plan(ty, Some(&recorded), &config).await.unwrap();
+                // What was begun and not ended is ended by the next apply.
+                if planned.planned.iter().any(|(name, value)| {
+                    !recorded.attributes.get(name).is_some_and(|it| it.is_same_as(value))
+                        && !value.has_unknown()
+                        && name != "warehouse"
+                }) {
+                    instance.update(ty, &recorded, config.clone()).await.unwrap();
+                }
+            }
+            assert_eq!(stand_in.inventory(), expected, "{fault:?} of {number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_storm_of_refusals_is_waited_out() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    stand_in.faults().next = std::iter::repeat_n(Fault::TooMany(Some(1)), 4).collect();
+    let begun = Instant::now();
+    instance.create("databricks_grant", grant(&stand_in, "dev", json!(["SELECT"]))).await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(4));
+    let seen = stand_in.take_seen();
+    for pair in seen.windows(2).filter(|pair| pair[0].status == 429) {
+        assert!(pair[1].at - pair[0].at >= Duration::from_secs(1), "none comes early");
+    }
+}
+
+#[tokio::test]
+async fn no_more_calls_than_allowed_are_made_at_once() {
+    let (stand_in, _) = prepared();
+    let limits = Limits { concurrency: 3, ..Limits::default() };
+    let instance = Instance::with(&stand_in, json!({}), limits).await;
+    stand_in.faults().takes = Some(Duration::from_millis(5));
+    let creates = (0..12).map(|number| instance.create("databricks_job", job(&stand_in, &format!("job {number}"), 1)));
+    for done in futures_util::future::join_all(creates).await {
+        done.unwrap();
+    }
+    assert!((2..=3).contains(&stand_in.most_at_once()), "{}", stand_in.most_at_once());
+}
+
+#[tokio::test]
+async fn a_service_principal_signs_in_and_again_when_its_token_is_old() {
+    let (stand_in, _) = prepared();
+    let settings = json!({"token": null, "clientId": "terrace-client", "clientSecret": "client-secret"});
+    let instance = Instance::with(&stand_in, settings, Limits::default()).await;
+    let config = json!({"workspaceUrl": stand_in.url(), "path": "/Workspace/shop"});
+    let made = instance.create("databricks_directory", config).await.unwrap();
+    stand_in.expire_tokens();
+    assert!(instance.read("databricks_directory", &made).await.unwrap().is_some());
+    let wrong = json!({"token": null, "clientId": "terrace-client", "clientSecret": "wr0ng-secret"});
+    let instance = Instance::with(&stand_in, wrong, Limits { retries: 0, ..Limits::default() }).await;
+    let error = instance.read("databricks_directory", &made).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error}");
+    assert!(!format!("{error:?}").contains("wr0ng"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_told_and_not_repeated() {
+    let (stand_in, _) = prepared();
+    let instance =
+        Instance::with(&stand_in, json!({"token": "dapi-wrong"}), Limits { retries: 0, ..Limits::default() }).await;
+    let error = instance.create("databricks_grant", grant(&stand_in, "dev", json!(["SELECT"]))).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::PermissionDenied);
+    assert!(error.solutions.iter().any(|it| it.contains("`token`")), "{error:?}");
+    assert!(!format!("{error:?}").contains("dapi-wrong"), "{error:?}");
+}
+
+#[tokio::test]
+async fn no_token_is_shown_to_a_workspace_that_the_settings_do_not_name() {
+    let (stand_in, _) = prepared();
+    let (stranger, _) = prepared();
+    let hosts = json!({"hosts": ["*.azuredatabricks.net", "dbc-1.cloud.databricks.com"]});
+    let instance = Instance::with(&stand_in, hosts, Limits::default()).await;
+    let plan = |url: String| {
+        let config = json!({"workspaceUrl": url, "path": "/Workspace/shop"});
+        let instance = &instance;
+        async move { instance.plan("databricks_directory", None, &config).await }
+    };
+    for right in ["https://adb-1.2.azuredatabricks.net", "dbc-1.cloud.databricks.com", &format!("{}/", stand_in.url())]
+    {
+        plan(right.to_owned()).await.unwrap();
+    }
+    for wrong in [
+        stranger.url(),
+        "https://evil.example.com",
+        "https://azuredatabricks.net.evil.example.com",
+        "https://evilazuredatabricks.net",
+        "http://adb-1.2.azuredatabricks.net",
+        "https://adb-1.2.azuredatabricks.net/path",
+        "https://user@adb-1.2.azuredatabricks.net",
+        "no url at all",
+    ] {
+        let error = plan(wrong.to_owned()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("workspaceUrl".parse().unwrap()) }, "{wrong}");
+    }
+    assert_eq!(stranger.count(), 0);
+}
+
+#[tokio::test]
+async fn a_workspace_of_another_metastore_is_refused() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let config = json!({"workspaceUrl": stand_in.url(), "metastoreId": "other", "name": "c"});
+    let error = instance.create("databricks_catalog", config).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("metastoreId".parse().unwrap()) });
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_gone_is_told() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create("databricks_job", job(&stand_in, "a", 1)).await.unwrap();
+    drop(stand_in);
+    let error = instance.read("databricks_job", &made).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient);
+    assert!(error.message.contains("cannot be reached"), "{error}");
+}

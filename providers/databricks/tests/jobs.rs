@@ -1,0 +1,332 @@
+//! Settings of jobs and pipelines: what is managed, secrets, the guard.
+
+use crate::conformance::{job, pipeline, prepared, task};
+use crate::harness::{Instance, attributes, recorded};
+use serde_json::{Value as Json, json};
+use std::time::Duration;
+use terrace_provider::wrap::Limits;
+use terrace_provider::{Call, ErrorKind, Found, Planned, Recorded, Value};
+use terrace_test_databricks::{Fault, StandIn};
+
+const JOB: &str = "databricks_job";
+const PIPELINE: &str = "databricks_pipeline";
+
+fn get(stand_in: &StandIn, job: &Recorded) -> Json {
+    stand_in.call("GET", &format!("/api/2.2/jobs/get?job_id={}", job.text("jobId").unwrap()), Json::Null)
+}
+
+fn change(stand_in: &StandIn, job: &Recorded, settings: Json) {
+    let id: i64 = job.text("jobId").unwrap().parse().unwrap();
+    stand_in.call("POST", "/api/2.2/jobs/update", json!({"job_id": id, "new_settings": settings}));
+}
+
+#[tokio::test]
+async fn what_others_set_survives_and_what_is_given_no_more_goes() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = job(&stand_in, "a", 2);
+    config["settings"]["description"] = "old".into();
+    let made = instance.create(JOB, config.clone()).await.unwrap();
+    change(&stand_in, &made, json!({"timeout_seconds": 60, "tags": {"team": "a", "cost": "7"}, "description": "old"}));
+    instance.assert_settled(JOB, &instance.read(JOB, &made).await.unwrap().unwrap(), &config).await;
+    config["settings"].as_object_mut().unwrap().remove("description");
+    config["settings"]["tasks"] = json!([task(5)]);
+    let changed = instance.update(JOB, &made, config.clone()).await.unwrap();
+    let settings = get(&stand_in, &changed)["settings"].clone();
+    assert_eq!(settings["timeout_seconds"], 60);
+    assert_eq!(settings["tags"]["cost"], "7");
+    assert_eq!(settings["tasks"][0]["new_cluster"]["num_workers"], 5);
+    assert!(settings["description"].is_null());
+    instance.assert_settled(JOB, &changed, &config).await;
+}
+
+#[tokio::test]
+async fn every_managed_setting_that_somebody_changes_is_drift() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = job(&stand_in, "a", 2);
+    config["settings"]["schedule"] = json!({"quartz_cron_expression": "0 0 6 * * ?", "timezone_id": "UTC"});
+    config["settings"]["run_as"] = json!({"service_principal_name": "11111111-2222-4333-8444-555555555555"});
+    config["settings"]["parameters"] = json!([{"name": "p", "default": "1"}]);
+    let made = instance.create(JOB, config.clone()).await.unwrap();
+    instance.assert_settled(JOB, &made, &config).await;
+    let mut autoscaled = task(2);
+    autoscaled["new_cluster"].as_object_mut().unwrap().remove("num_workers");
+    autoscaled["new_cluster"]["autoscale"] = json!({"min_workers": 1, "max_workers": 9});
+    for changed in [
+        json!({"name": "b"}),
+        json!({"tags": {"team": "b"}}),
+        json!({"schedule": {"quartz_cron_expression": "0 0 7 * * ?", "timezone_id": "UTC"}}),
+        json!({"run_as": {"user_name": "jane.roe@example.com"}}),
+        json!({"parameters": []}),
+        json!({"tasks": [autoscaled]}),
+        json!({"tasks": [{"task_key": "more", "notebook_task": {"notebook_path": "/x"}}]}),
+    ] {
+        change(&stand_in, &made, changed.clone());
+        let read = instance.read(JOB, &made).await.unwrap().unwrap();
+        assert!(!read.attributes["settings"].is_same_as(&made.attributes["settings"]), "{changed}");
+        let mended = instance.update(JOB, &read, config.clone()).await.unwrap();
+        instance.assert_settled(JOB, &mended, &config).await;
+        assert_eq!(get(&stand_in, &made)["run_as_user_name"], "11111111-2222-4333-8444-555555555555");
+    }
+}
+
+#[tokio::test]
+async fn a_workflow_is_managed_as_a_whole_where_that_is_asked_for() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = job(&stand_in, "a", 2);
+    config["manage"] = "all".into();
+    let made = instance.create(JOB, config.clone()).await.unwrap();
+    instance.assert_settled(JOB, &made, &config).await;
+    change(&stand_in, &made, json!({"timeout_seconds": 60, "max_concurrent_runs": 3}));
+    let read = instance.read(JOB, &made).await.unwrap().unwrap();
+    assert_eq!(read.attributes["settings"].get("timeout_seconds"), Some(&Value::Int(60)));
+    let mended = instance.update(JOB, &read, config.clone()).await.unwrap();
+    assert_eq!(get(&stand_in, &mended)["settings"]["timeout_seconds"], 0);
+    instance.assert_settled(JOB, &mended, &config).await;
+}
+
+#[tokio::test]
+async fn several_maps_are_merged_and_each_is_seen_on_its_own() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let conf = |name: &str, value: &str| json!({"tasks": [{"task_key": "main", "new_cluster": {"spark_conf": {name: value}}}]});
+    let mut base = job(&stand_in, "a", 2)["settings"].clone();
+    base["run_as"] = json!({"user_name": "nobody@example.com"});
+    let mut config = json!({
+        "workspaceUrl": stand_in.url(), "manage": "all",
+        "settings": [base, {"run_as": null}, conf("spark.a", "1"), conf("spark.b", "2")],
+    });
+    let made = instance.create(JOB, config.clone()).await.unwrap();
+    instance.assert_settled(JOB, &made, &config).await;
+    let settings = get(&stand_in, &made)["settings"].clone();
+    assert_eq!(settings["tasks"][0]["new_cluster"]["spark_conf"], json!({"spark.a": "1", "spark.b": "2"}));
+    let mut changed = settings["tasks"].clone();
+    changed[0]["new_cluster"]["spark_conf"] = json!({"spark.a": "1", "spark.b": "9"});
+    change(&stand_in, &made, json!({"tasks": changed, "timeout_seconds": 7}));
+    let read = instance.read(JOB, &made).await.unwrap().unwrap();
+    let layers = read.attributes["settings"].as_list().unwrap();
+    assert_eq!(layers[0].get("timeout_seconds"), Some(&Value::Int(7)));
+    assert!(layers[3].to_json_text().contains('9'), "{layers:?}");
+    config["settings"].as_array_mut().unwrap().pop();
+    let mended = instance.update(JOB, &read, config.clone()).await.unwrap();
+    instance.assert_settled(JOB, &mended, &config).await;
+}
+
+#[tokio::test]
+async fn a_changed_workflow_is_not_overwritten_without_a_word() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = job(&stand_in, "a", 2);
+    config["override"] = false.into();
+    let made = instance.create(JOB, config.clone()).await.unwrap();
+    let edited = job(&stand_in, "a", 3);
+    let with = |r#override: bool, config: &Json| {
+        let mut config = config.clone();
+        config["override"] = r#override.into();
+        config
+    };
+    // Nobody changed it: an edit of the descriptor is an edit.
+    instance.plan(JOB, Some(&made), &with(false, &edited)).await.unwrap();
+    change(&stand_in, &made, json!({"tasks": [task(9)]}));
+    let read = instance.read(JOB, &made).await.unwrap().unwrap();
+    let error = instance.plan(JOB, Some(&read), &config).await.unwrap_err();
+    assert_eq!(error.message, "the job is not as terrace left it, and `override` is false");
+    assert_eq!(error.problems, ["`tasks[0].new_cluster.num_workers` differs"]);
+    instance.plan(JOB, Some(&read), &with(true, &config)).await.unwrap();
+    // Brought into the descriptor, it is as it is wanted.
+    instance.plan(JOB, Some(&read), &with(false, &job(&stand_in, "a", 9))).await.unwrap();
+    // On first contact it is equal, or different.
+    let Found::Strangers(found) = instance.find(JOB, &config, None).await.unwrap() else { panic!("it is there") };
+    let found = recorded(&attributes(config.clone()), found);
+    instance.plan(JOB, Some(&found), &with(false, &job(&stand_in, "a", 9))).await.unwrap();
+    instance.plan(JOB, Some(&found), &with(false, &config)).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_secret_is_sent_and_seen_nowhere_else() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = job(&stand_in, "a", 2);
+    config["secretSettings"] =
+        json!({"tasks": [{"task_key": "main", "new_cluster": {"spark_env_vars": {"KEY": "s3cr3t-value"}}}]});
+    let made = instance.create(JOB, config.clone()).await.unwrap();
+    let there = |made: &Recorded| get(&stand_in, made).to_string().contains("s3cr3t-value");
+    assert!(there(&made));
+    let mut shown = made.clone();
+    shown.attributes.shift_remove("secretSettings");
+    assert!(!format!("{shown:?}").contains("s3cr3t"), "{shown:?}");
+    assert!(!String::from_utf8_lossy(&made.private.0).contains("s3cr3t"));
+    let read = instance.read(JOB, &shown).await.unwrap().unwrap();
+    assert!(read.attributes["settings"].is_same_as(&shown.attributes["settings"]));
+    // What refuses it does not repeat it.
+    let mut wrong = config.clone();
+    wrong["secretSettings"]["tasks"][0]["new_cluster"]["s3cr3t-value"] = json!("s3cr3t-value");
+    wrong["settings"]["name"] = "b".into();
+    let error = instance.create(JOB, wrong).await.unwrap_err();
+    assert!(!format!("{error:?}").contains("s3cr3t"), "{error:?}");
+    // One that is given no more is there no more.
+    config.as_object_mut().unwrap().remove("secretSettings");
+    let changed = instance.update(JOB, &shown, config).await.unwrap();
+    assert!(!there(&changed));
+}
+
+#[tokio::test]
+async fn a_value_in_both_settings_and_secrets_is_refused() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = job(&stand_in, "a", 2);
+    config["secretSettings"] = json!({"tags": {"team": "x"}});
+    let error = instance.plan(JOB, None, &config).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("secretSettings.tags.team".parse().unwrap()) });
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused_at_their_place_before_anybody_is_asked() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let cluster = |more: Json| {
+        let mut task = task(2);
+        task["new_cluster"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"name": "a", "tasks": [task]})
+    };
+    let schedule = |cron: &str, zone: &str| json!({"name": "a", "schedule": {"quartz_cron_expression": cron, "timezone_id": zone}});
+    let cases = [
+        (json!({"tasks": []}), "settings.name"),
+        (json!({"name": " "}), "settings.name"),
+        (schedule("0 0 0 * *", "UTC"), "settings.schedule.quartz_cron_expression"),
+        (schedule("0 0 25 * * ?", "UTC"), "settings.schedule.quartz_cron_expression"),
+        (schedule("0 0 0 * * ?", "Nowhere"), "settings.schedule.timezone_id"),
+        (
+            cluster(json!({"autoscale": {"min_workers": 1, "max_workers": 2}})),
+            "settings.tasks[0].new_cluster.autoscale",
+        ),
+        (
+            cluster(json!({"num_workers": null, "autoscale": {"min_workers": 3, "max_workers": 2}})),
+            "settings.tasks[0].new_cluster.autoscale.min_workers",
+        ),
+        (cluster(json!({"num_workers": null})), "settings.tasks[0].new_cluster.num_workers"),
+        (cluster(json!({"spark_version": null})), "settings.tasks[0].new_cluster.spark_version"),
+        (
+            json!({"name": "a", "tasks": [{"task_key": "x", "existing_cluster_id": "1", "job_cluster_key": "2"}]}),
+            "settings.tasks[0].job_cluster_key",
+        ),
+        (json!({"name": "a", "tasks": [{"task_key": "x"}, {"task_key": "x"}]}), "settings.tasks[1].task_key"),
+        (
+            json!({"name": "a", "tasks": [{"task_key": "x", "depends_on": [{"task_key": "y"}]}]}),
+            "settings.tasks[0].depends_on[0].task_key",
+        ),
+        (
+            json!({"name": "a", "tasks": [{"task_key": "x", "notebook_task": {"notebook_path": "main"}}]}),
+            "settings.tasks[0].notebook_task.notebook_path",
+        ),
+        (
+            json!({"name": "a", "tasks": [{"task_key": "x", "notebook_task": {}}]}),
+            "settings.tasks[0].notebook_task.notebook_path",
+        ),
+        (
+            json!({"name": "a", "git_source": {"git_url": "https://x", "git_provider": "gitlab", "git_tag": "1"}}),
+            "settings.git_source.git_provider",
+        ),
+        (json!({"name": "a", "git_source": {"git_url": "https://x", "git_provider": "gitLab"}}), "settings.git_source"),
+        (json!({"name": "a", "tags": {"x": 1}}), "settings.tags.x"),
+    ];
+    for (settings, path) in cases {
+        let config = json!({"workspaceUrl": stand_in.url(), "settings": settings});
+        let error = instance.plan(JOB, None, &config).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(path.parse().unwrap()) }, "{settings}: {error}");
+    }
+    assert_eq!(stand_in.count(), 0);
+}
+
+#[tokio::test]
+async fn a_job_whose_reply_was_lost_is_found_by_its_mark_and_made_once() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let config = job(&stand_in, "a", 2);
+    stand_in.faults().by_text.push(("jobs/create".to_owned(), Fault::LostAfter));
+    let error = instance.create(JOB, config.clone()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
+    // Somebody else makes one of the same name in between: the mark tells them apart.
+    stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": "a"}));
+    let Found::Ours(found) = instance.find(JOB, &config, Some(Duration::from_secs(5))).await.unwrap() else {
+        panic!("it was made");
+    };
+    instance.assert_settled(JOB, &recorded(&attributes(config.clone()), found), &config).await;
+    let creates = stand_in.take_writes().into_iter().filter(|it| it.ends_with("jobs/create")).count();
+    assert_eq!(creates, 1);
+    // Who only asks for one to adopt cannot be told which.
+    assert_eq!(instance.find(JOB, &config, None).await.unwrap(), Found::Unknown);
+}
+
+#[tokio::test]
+async fn a_job_of_that_name_that_others_made_is_not_taken_and_not_made_again() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let config = job(&stand_in, "kept", 2);
+    let error = instance.create(JOB, config.clone()).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::AlreadyExists { import_id: Some(_) }), "{error}");
+    let found = instance.find(JOB, &config, Some(Duration::from_secs(5))).await.unwrap();
+    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+    // `Kept` is another name.
+    assert_eq!(instance.find(JOB, &job(&stand_in, "Kept", 2), None).await.unwrap(), Found::Absent);
+}
+
+#[tokio::test]
+async fn jobs_of_more_than_a_hundred_tasks_are_read_as_a_whole() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let tasks: Vec<Json> = (0..250)
+        .map(|number| {
+            let mut task = task(1);
+            task["task_key"] = format!("t{number}").into();
+            task
+        })
+        .collect();
+    let config = json!({"workspaceUrl": stand_in.url(), "settings": {"name": "wide", "tasks": tasks}});
+    let made = instance.create(JOB, config.clone()).await.unwrap();
+    instance.assert_settled(JOB, &made, &config).await;
+}
+
+#[tokio::test]
+async fn a_deleted_pipeline_leaves_its_tables_unless_they_are_to_go() {
+    let (stand_in, _) = prepared();
+    for (removes_data, left) in [(false, true), (true, false)] {
+        let instance = Instance::with(&stand_in, json!({}), Limits { retries: 0, ..Limits::default() }).await;
+        let made = instance.create(PIPELINE, pipeline(&stand_in, false)).await.unwrap();
+        let table = format!("main.raw.live_{removes_data}");
+        stand_in.add_pipeline_table(made.text("pipelineId").unwrap(), &table);
+        let call = Call { removes_data, ..instance.call() };
+        instance.session.delete(instance.ty(PIPELINE), &call, &made).await.unwrap();
+        assert_eq!(stand_in.inventory().contains(&format!("table {table}")), left);
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_never_moves_its_tables_by_itself() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(PIPELINE, pipeline(&stand_in, false)).await.unwrap();
+    for (name, value) in [("catalog", "other"), ("target", "other")] {
+        let mut config = pipeline(&stand_in, false);
+        config["settings"][name] = value.into();
+        let error = instance.plan(PIPELINE, Some(&made), &config).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(format!("settings.{name}").parse().unwrap()) });
+        assert_eq!(error.solutions.len(), 2, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn pipelines_whose_names_only_look_alike_are_left_alone() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    // In a filter `_` stands for any character.
+    let like = json!({"name": "flowx1", "libraries": [{"notebook": {"path": "/Shared/x"}}]});
+    stand_in.call("POST", "/api/2.0/pipelines", like);
+    let config = pipeline(&stand_in, false);
+    assert_eq!(instance.find(PIPELINE, &config, None).await.unwrap(), Found::Absent);
+    let planned = instance.plan(PIPELINE, None, &config).await.unwrap();
+    let planned = Planned { attributes: planned.planned, private: planned.private };
+    instance.session.create(instance.ty(PIPELINE), &instance.call(), &planned).await.unwrap();
+}

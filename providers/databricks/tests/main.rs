@@ -1,0 +1,27 @@
+//! The provider from outside: through the provider trait, against the stand-in of Databricks.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail like tests; clippy recognises test functions only"
+)]
+
+mod access; // grants and permissions: what was there before, what stays
+mod calls; // requests: lost, late, too many; who is let in, and where
+mod conformance; // the behaviours of every provider
+mod harness; // an opened instance, and what tests do with it
+mod jobs; // settings of jobs and pipelines: what is managed, secrets, the guard
+mod lookups; // what others made, by name
+mod readme; // the README shows the schema
+mod views; // what is seen of views, and what they keep when they change
+
+/// A test file that is not listed above would never run.
+#[test]
+fn no_test_file_is_forgotten() {
+    let listed = include_str!("main.rs");
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let Some(module) = name.strip_suffix(".rs") else { continue };
+        assert!(module == "main" || listed.contains(&format!("mod {module};")), "{name} is not listed");
+    }
+}

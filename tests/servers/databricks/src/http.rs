@@ -1,0 +1,257 @@
+//! Who is let in, what is counted, what goes wrong; then the call itself: `api`.
+
+use crate::api::{self, Request};
+use crate::error::ApiError;
+use crate::faults::{Fault, Faults};
+use crate::server::Seen;
+use crate::world::World;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// All that a stand-in has.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    world: Mutex<World>,
+    /// What was there before the latest change, and how many reading calls still see that.
+    before: Mutex<(World, usize)>,
+    pub(crate) faults: Mutex<Faults>,
+    seen: Mutex<Vec<Seen>>,
+    /// Who has which token.
+    pub(crate) tokens: Mutex<BTreeMap<String, String>>,
+    /// Secrets by client id.
+    pub(crate) clients: Mutex<BTreeMap<String, String>>,
+    count: AtomicUsize,
+    at_once: AtomicUsize,
+    most_at_once: AtomicUsize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.world)
+    }
+
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
+        lock(&self.seen)
+    }
+
+    pub(crate) fn reset(&self) {
+        self.count.store(0, Ordering::SeqCst);
+        self.most_at_once.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn counted(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.most_at_once.load(Ordering::SeqCst)
+    }
+}
+
+/// Counts the calls that are answered at once.
+struct AtOnce<'a>(&'a State);
+
+impl<'a> AtOnce<'a> {
+    fn new(state: &'a State) -> Self {
+        let now = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        state.most_at_once.fetch_max(now, Ordering::SeqCst);
+        Self(state)
+    }
+}
+
+impl Drop for AtOnce<'_> {
+    fn drop(&mut self) {
+        self.0.at_once.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+pub(crate) fn router(state: Arc<State>) -> Router {
+    Router::new().fallback(answer).with_state(state)
+}
+
+async fn answer(
+    Shared(state): Shared<Arc<State>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let host = headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
+    match uri.path() {
+        "/.well-known/databricks-config" => {
+            return axum::Json(json!({"oidc_endpoint": format!("http://{host}/oidc")})).into_response();
+        }
+        "/oidc/.well-known/oauth-authorization-server" => {
+            let endpoint = |name: &str| format!("http://{host}/oidc/v1/{name}");
+            let body = json!({"authorization_endpoint": endpoint("authorize"), "token_endpoint": endpoint("token")});
+            return axum::Json(body).into_response();
+        }
+        "/oidc/v1/token" => return token(&state, &headers, &body),
+        _ => {}
+    }
+    let at_once = AtOnce::new(&state);
+    let at = Instant::now();
+    let number = state.count.fetch_add(1, Ordering::SeqCst) + 1;
+    let path = percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
+    let line = format!("{method} {path}");
+    let (fault, takes) = {
+        let mut faults = lock(&state.faults);
+        (faults.take(number, &line), faults.takes)
+    };
+    if let Some(takes) = takes {
+        tokio::time::sleep(takes).await;
+    }
+    let query = query(&uri);
+    let json: Result<Json, ApiError> = match body.is_empty() {
+        true => Ok(Json::Null),
+        false => serde_json::from_slice(&body).map_err(|_| ApiError::malformed("Could not parse request object")),
+    };
+    let mut seen = Seen {
+        number,
+        method: method.to_string(),
+        path,
+        query: query.clone(),
+        body: json.clone().unwrap_or_default(),
+        at,
+        status: 0,
+        code: String::new(),
+    };
+    let response = match fault {
+        Some(Fault::LostBefore) => lost(),
+        Some(Fault::TooMany(pause)) => {
+            let error = ApiError::new(429, "REQUEST_LIMIT_EXCEEDED", "Current request has to be retried later.");
+            refused(&mut seen, &error, pause)
+        }
+        Some(Fault::Unavailable) => {
+            let error = ApiError::new(
+                503,
+                "TEMPORARILY_UNAVAILABLE",
+                "The service is taking too long to process your request. Please try again later or try a faster operation.",
+            );
+            refused(&mut seen, &error, None)
+        }
+        Some(Fault::Fails) => refused(&mut seen, &ApiError::new(500, "INTERNAL_ERROR", "Internal error"), None),
+        Some(Fault::Expired) => refused(&mut seen, &unauthorized("Token is expired."), None),
+        Some(Fault::LostAfter | Fault::After504) | None => {
+            let done = actor(&state, &headers).and_then(|actor| {
+                let request = Request::new(method.as_str(), uri.path(), query, json?, actor)?;
+                carry_out(&state, &request, &line)
+            });
+            match (done, fault) {
+                (_, Some(Fault::LostAfter)) => lost(),
+                (_, Some(Fault::After504)) => {
+                    seen.status = 504;
+                    (StatusCode::GATEWAY_TIMEOUT, "upstream request timeout").into_response()
+                }
+                (Ok(body), _) => {
+                    seen.status = 200;
+                    axum::Json(body).into_response()
+                }
+                (Err(error), _) => refused(&mut seen, &error, None),
+            }
+        }
+    };
+    drop(at_once);
+    state.seen().push(seen);
+    response
+}
+
+/// Carries a call out on the world, or on what it was a moment ago.
+fn carry_out(state: &State, request: &Request, line: &str) -> Result<Json, ApiError> {
+    let (is_denied, lag, polls) = {
+        let faults = lock(&state.faults);
+        (faults.denied.iter().any(|it| line.contains(it.as_str())), faults.lag, faults.statement_polls)
+    };
+    if is_denied {
+        return Err(ApiError::denied(format!("{} does not have permission for {line}", request.actor)));
+    }
+    let mut world = state.world();
+    if request.method == "GET" {
+        let mut before = lock(&state.before);
+        // Statements are known at once.
+        if before.1 > 0 && !line.contains("/sql/statements/") {
+            before.1 -= 1;
+            return api::call(&mut before.0, request, polls);
+        }
+        return api::call(&mut world, request, polls);
+    }
+    let old = (lag > 0).then(|| world.clone());
+    let done = api::call(&mut world, request, polls);
+    if let (Some(old), true) = (old, done.is_ok()) {
+        *lock(&state.before) = (old, lag);
+    }
+    done
+}
+
+fn refused(seen: &mut Seen, error: &ApiError, pause: Option<u64>) -> Response {
+    seen.status = error.status;
+    seen.code = error.code.to_owned();
+    let mut response = (StatusCode::from_u16(error.status).unwrap(), axum::Json(error.body())).into_response();
+    if let Some(pause) = pause {
+        response.headers_mut().insert(header::RETRY_AFTER, pause.to_string().parse().unwrap());
+    }
+    response
+}
+
+/// A head, and a body that never comes: the connection ends in the middle of it.
+fn lost() -> Response {
+    let lost = async { Err::<Bytes, _>(std::io::Error::other("lost")) };
+    Response::new(Body::from_stream(futures_util::stream::once(lost)))
+}
+
+fn query(uri: &Uri) -> BTreeMap<String, String> {
+    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let pairs = uri.query().unwrap_or_default().split('&').filter(|it| !it.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decode(name), decode(value)))
+        .collect()
+}
+
+fn unauthorized(message: &str) -> ApiError {
+    ApiError::new(401, "UNAUTHENTICATED", message)
+}
+
+/// Whose token came along.
+fn actor(state: &State, headers: &HeaderMap) -> Result<String, ApiError> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+    let Some(token) = given.and_then(|it| it.strip_prefix("Bearer ")) else {
+        return Err(unauthorized("Credential was not sent or was of an unsupported type for this API."));
+    };
+    lock(&state.tokens).get(token).cloned().ok_or_else(|| unauthorized("Invalid access token."))
+}
+
+/// OAuth for service principals: <https://docs.databricks.com/aws/en/dev-tools/auth/oauth-m2m>.
+fn token(state: &State, headers: &HeaderMap, body: &Bytes) -> Response {
+    let wrong = |code: &str| (StatusCode::UNAUTHORIZED, axum::Json(json!({"error": code}))).into_response();
+    let given = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+    let pair = given.and_then(|it| it.strip_prefix("Basic ")).and_then(|it| STANDARD.decode(it).ok());
+    let pair = pair.and_then(|it| String::from_utf8(it).ok()).unwrap_or_default();
+    let Some((id, secret)) = pair.split_once(':') else { return wrong("invalid_client") };
+    if lock(&state.clients).get(id).is_none_or(|known| known != secret) {
+        return wrong("invalid_client");
+    }
+    let text = String::from_utf8_lossy(body);
+    if !text.contains("grant_type=client_credentials") || !text.contains("scope=all-apis") {
+        return (StatusCode::BAD_REQUEST, axum::Json(json!({"error": "invalid_scope"}))).into_response();
+    }
+    let token = format!("oauth-{}", state.world().id());
+    lock(&state.tokens).insert(token.clone(), id.to_owned());
+    axum::Json(json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600, "scope": "all-apis"}))
+        .into_response()
+}

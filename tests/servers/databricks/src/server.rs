@@ -1,0 +1,290 @@
+//! A stand-in that runs, and what a test does with it.
+
+use crate::api::{self, Request};
+use crate::faults::Faults;
+use crate::http::{State, router};
+use crate::world::World;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Who terrace is in the workspace.
+pub(crate) const DEPLOYER: &str = "terrace@example.com";
+/// The administrator in whose name tests do things behind everybody's back.
+const ADMINISTRATOR: &str = "admin@example.com";
+
+/// A call that came in.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Its number, from 1.
+    pub number: usize,
+    /// `GET`, `POST` …
+    pub method: String,
+    /// The path, decoded.
+    pub path: String,
+    /// The query, decoded.
+    pub query: BTreeMap<String, String>,
+    /// The body; null where there was none.
+    pub body: Json,
+    /// When it came.
+    pub at: Instant,
+    /// The status of the answer; 0 where none was sent.
+    pub status: u16,
+    /// The code of the error.
+    pub code: String,
+}
+
+impl Seen {
+    /// Whether it could change anything.
+    #[must_use]
+    pub fn is_write(&self) -> bool {
+        self.method != "GET"
+    }
+}
+
+/// A stand-in, as long as it is not dropped. Its workspace has the user `terrace@example.com` with the token `secret`, the
+/// same rights for the service principal of the client `terrace-client` with the secret `client-secret`, a metastore, the
+/// warehouse `WH`, the cluster `databricks-cluster` and a few people and groups.
+#[derive(Debug)]
+pub struct StandIn {
+    url: String,
+    pub(crate) state: Arc<State>,
+    // What it runs in.
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl StandIn {
+    /// Starts one on a free port.
+    ///
+    /// # Panics
+    /// When there is none to be had.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_on("127.0.0.1:0")
+    }
+
+    /// Starts one on an address.
+    ///
+    /// # Panics
+    /// When it is taken.
+    #[must_use]
+    pub fn start_on(address: &str) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        listener.set_nonblocking(true).expect("a socket");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let state = Arc::new(State::default());
+        let routes = router(Arc::clone(&state));
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
+            axum::serve(listener, routes).await
+        });
+        let stand_in = Self { url, state, runtime: Some(runtime) };
+        stand_in.with_usual();
+        stand_in
+    }
+
+    fn with_usual(&self) {
+        for user in [DEPLOYER, ADMINISTRATOR, "jane.roe@example.com", "john.doe@example.com"] {
+            self.add_user(user);
+        }
+        for group in ["admins", "users", "dev", "Analysts"] {
+            self.add_group(group);
+        }
+        self.add_service_principal("terrace", "terrace-client");
+        self.add_service_principal("runner", "11111111-2222-4333-8444-555555555555");
+        self.tokens().insert("secret".to_owned(), DEPLOYER.to_owned());
+        self.state
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert("terrace-client".to_owned(), "client-secret".to_owned());
+        let mut world = self.world();
+        world.has_metastore = true;
+        world.warehouses.push(json!({"id": "abc123", "name": "WH", "state": "RUNNING", "cluster_size": "X-Small"}));
+        world.clusters.push(json!({
+            "cluster_id": "0612-101010-cluster1", "cluster_name": "databricks-cluster", "state": "RUNNING",
+            "spark_version": "13.3.x-scala2.12", "node_type_id": "Standard_D4ds_v5",
+        }));
+        for (path, kind) in [("/Shared", "DIRECTORY"), ("/Users", "DIRECTORY")] {
+            api::workspace::add(&mut world, path, kind);
+        }
+    }
+
+    /// Where it is: `http://127.0.0.1:4711`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.state.world()
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.state.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a user.
+    pub fn add_user(&self, name: &str) {
+        let mut world = self.world();
+        let id = world.id().to_string();
+        world.users.push(json!({"id": id, "userName": name, "displayName": name, "active": true}));
+    }
+
+    /// Makes a group; there may be several of one name.
+    pub fn add_group(&self, name: &str) {
+        let mut world = self.world();
+        let id = world.id().to_string();
+        world.groups.push(json!({"id": id, "displayName": name}));
+    }
+
+    /// Makes a service principal.
+    pub fn add_service_principal(&self, name: &str, application: &str) {
+        let mut world = self.world();
+        let id = world.id().to_string();
+        world
+            .service_principals
+            .push(json!({"id": id, "displayName": name, "applicationId": application, "active": true}));
+    }
+
+    /// Lets somebody in by a token.
+    pub fn add_token(&self, who: &str, token: &str) {
+        self.tokens().insert(token.to_owned(), who.to_owned());
+    }
+
+    /// Takes all tokens away that OAuth gave out.
+    pub fn expire_tokens(&self) {
+        self.tokens().retain(|token, _| !token.starts_with("oauth-"));
+    }
+
+    /// Makes a warehouse in a state such as `STOPPED`.
+    pub fn add_warehouse(&self, name: &str, state: &str) {
+        let mut world = self.world();
+        let id = format!("wh{}", world.id());
+        world.warehouses.push(json!({"id": id, "name": name, "state": state, "cluster_size": "X-Small"}));
+    }
+
+    /// Makes a table, with catalog and schema where they are missing; columns are names with types such as `decimal(10,2)`.
+    pub fn add_table(&self, full_name: &str, columns: &[(&str, &str)]) {
+        api::tables::add(&mut self.world(), full_name, columns);
+    }
+
+    /// Makes a table that a pipeline owns.
+    ///
+    /// # Panics
+    /// When there is no such pipeline.
+    pub fn add_pipeline_table(&self, pipeline: &str, full_name: &str) {
+        self.add_table(full_name, &[("id", "int")]);
+        let mut world = self.world();
+        world.pipelines.get_mut(pipeline).expect("a pipeline").tables.insert(full_name.to_lowercase());
+    }
+
+    /// Gives a repository branches and tags, each with the commit that it is at.
+    pub fn add_remote(&self, url: &str, reference: &str, head: &str) {
+        self.world().remotes.entry(url.to_owned()).or_default().insert(reference.to_owned(), head.to_owned());
+    }
+
+    /// Takes the metastore away from the workspace.
+    pub fn detach_metastore(&self) {
+        self.world().has_metastore = false;
+    }
+
+    /// Does something behind everybody's back, as an administrator: `("POST", "/api/2.2/jobs/update", …)`.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub fn call(&self, method: &str, path: &str, body: Json) -> Json {
+        self.try_call(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// The same, where it may fail.
+    ///
+    /// # Errors
+    /// The code and the message.
+    pub fn try_call(&self, method: &str, path: &str, body: Json) -> Result<Json, String> {
+        self.try_call_as(ADMINISTRATOR, method, path, body)
+    }
+
+    /// Does something in the name of somebody else.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub fn call_as(&self, who: &str, method: &str, path: &str, body: Json) -> Json {
+        self.try_call_as(who, method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    fn try_call_as(&self, who: &str, method: &str, path: &str, body: Json) -> Result<Json, String> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let query = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let done = Request::new(method, path, query, body, who.to_owned())
+            .and_then(|request| api::call(&mut self.world(), &request, 0));
+        done.map_err(|error| format!("{} {}", error.code, error.message))
+    }
+
+    /// Runs a statement behind everybody's back.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[track_caller]
+    pub fn sql(&self, text: &str) {
+        let done = crate::sql::run(&mut self.world(), ADMINISTRATOR, text);
+        done.unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+
+    /// What goes wrong from now on.
+    pub fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.state.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What came since the last time.
+    #[must_use]
+    pub fn take_seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.state.seen())
+    }
+
+    /// What came since the last time and could change anything: `POST /api/2.2/jobs/create`.
+    #[must_use]
+    pub fn take_writes(&self) -> Vec<String> {
+        let seen = self.take_seen();
+        seen.into_iter().filter(Seen::is_write).map(|it| format!("{} {}", it.method, it.path)).collect()
+    }
+
+    /// Starts counting anew.
+    pub fn reset_count(&self) {
+        self.state.reset();
+    }
+
+    /// How many calls came since then.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.state.counted()
+    }
+
+    /// The most calls that were answered at once.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        self.state.most_at_once()
+    }
+
+    /// One line for everything that is there: jobs, pipelines, objects of the workspace, catalogs, tables, grants, lists.
+    #[must_use]
+    pub fn inventory(&self) -> Vec<String> {
+        self.world().inventory()
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        // It may be dropped within another runtime, which does not wait.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What there is in the workspace and its metastore.
+
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The id of the one metastore.
+pub(crate) const METASTORE: &str = "0aa0aa00-0000-4000-8000-00000000a0a0";
+/// The id of the workspace.
+pub(crate) const WORKSPACE: i64 = 1_234_567_890_123;
+
+/// A job with the settings as they are read.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) creator: String,
+    pub(crate) run_as: String,
+    pub(crate) created: i64,
+    pub(crate) settings: Json,
+}
+
+/// A pipeline.
+#[derive(Debug, Clone)]
+pub(crate) struct Pipeline {
+    pub(crate) creator: String,
+    pub(crate) modified: i64,
+    pub(crate) spec: Json,
+    /// The tables that it owns.
+    pub(crate) tables: BTreeSet<String>,
+}
+
+/// Something in the tree of the workspace.
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    pub(crate) id: i64,
+    pub(crate) kind: &'static str,
+    /// Of a repo.
+    pub(crate) repo: Option<Repo>,
+}
+
+/// A checked-out repository.
+#[derive(Debug, Clone)]
+pub(crate) struct Repo {
+    pub(crate) url: String,
+    pub(crate) provider: String,
+    pub(crate) branch: Option<String>,
+    pub(crate) head: String,
+}
+
+/// One direct entry of an access control list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// `user_name`, `group_name` or `service_principal_name`.
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) level: String,
+}
+
+/// A statement that came in.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    pub(crate) text: String,
+    pub(crate) actor: String,
+    /// How often it is asked for before it runs.
+    pub(crate) polls: usize,
+    pub(crate) outcome: Option<Result<(), String>>,
+}
+
+/// Everything.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct World {
+    ids: i64,
+    pub(crate) jobs: BTreeMap<i64, Job>,
+    pub(crate) pipelines: BTreeMap<String, Pipeline>,
+    pub(crate) objects: BTreeMap<String, Object>,
+    pub(crate) credentials: BTreeMap<i64, Json>,
+    /// Direct entries by kind of object and id.
+    pub(crate) acls: BTreeMap<(String, String), Vec<Entry>>,
+    pub(crate) has_metastore: bool,
+    pub(crate) catalogs: BTreeMap<String, Json>,
+    pub(crate) schemas: BTreeMap<String, Json>,
+    pub(crate) tables: BTreeMap<String, Json>,
+    /// Privileges by kind of securable and full name, then by principal.
+    pub(crate) grants: BTreeMap<(String, String), BTreeMap<String, BTreeSet<String>>>,
+    pub(crate) warehouses: Vec<Json>,
+    pub(crate) clusters: Vec<Json>,
+    pub(crate) users: Vec<Json>,
+    pub(crate) groups: Vec<Json>,
+    pub(crate) service_principals: Vec<Json>,
+    pub(crate) statements: BTreeMap<String, Statement>,
+    /// What repositories have: branches and tags with their heads, by URL.
+    pub(crate) remotes: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl World {
+    /// A number that nothing had before.
+    pub(crate) fn id(&mut self) -> i64 {
+        self.ids += 1;
+        1_000 + self.ids
+    }
+
+    /// An id in the form of a UUID that nothing had before.
+    pub(crate) fn uuid(&mut self) -> String {
+        format!("00000000-0000-4000-8000-{:012x}", self.id())
+    }
+
+    /// The time in milliseconds.
+    pub(crate) fn now(&self) -> i64 {
+        jiff::Timestamp::now().as_millisecond()
+    }
+
+    /// Whether somebody is known by that name: a user, a group, the application id of a service principal.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        ["user_name", "group_name", "service_principal_name"].iter().any(|kind| self.knows_as(kind, name))
+    }
+
+    pub(crate) fn knows_as(&self, kind: &str, name: &str) -> bool {
+        let has = |items: &[Json], field: &str| items.iter().any(|it| it[field] == name);
+        match kind {
+            "user_name" => has(&self.users, "userName"),
+            "group_name" => has(&self.groups, "displayName"),
+            _ => has(&self.service_principals, "applicationId"),
+        }
+    }
+
+    /// One line for each thing that is there, so that tests see what is left.
+    pub(crate) fn inventory(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines
+            .extend(self.jobs.values().map(|job| format!("job {}", job.settings["name"].as_str().unwrap_or_default())));
+        lines.extend(
+            self.pipelines.values().map(|it| format!("pipeline {}", it.spec["name"].as_str().unwrap_or_default())),
+        );
+        lines.extend(self.objects.iter().map(|(path, it)| format!("{} {path}", it.kind)));
+        lines.extend(
+            self.credentials
+                .values()
+                .map(|it| format!("credential {}", it["git_provider"].as_str().unwrap_or_default())),
+        );
+        lines.extend(self.catalogs.keys().map(|name| format!("catalog {name}")));
+        lines.extend(self.schemas.keys().map(|name| format!("schema {name}")));
+        lines.extend(self.tables.keys().map(|name| format!("table {name}")));
+        for ((kind, name), grants) in &self.grants {
+            for (principal, privileges) in grants {
+                lines.extend(privileges.iter().map(|it| format!("grant {it} on {kind} {name} to {principal}")));
+            }
+        }
+        for ((kind, id), entries) in &self.acls {
+            let shown = match kind.as_str() {
+                "jobs" => id.parse().ok().and_then(|id: i64| self.jobs.get(&id)).map(|it| it.settings["name"].clone()),
+                "pipelines" => self.pipelines.get(id).map(|it| it.spec["name"].clone()),
+                _ => self.objects.iter().find(|(_, it)| it.id.to_string() == *id).map(|(path, _)| json!(path)),
+            };
+            // Lists go with their objects.
+            let Some(shown) = shown else { continue };
+            let shown = shown.as_str().unwrap_or_default();
+            lines.extend(entries.iter().map(|it| format!("acl {kind} {shown}: {} {}", it.name, it.level)));
+        }
+        lines.sort();
+        lines
+    }
+}

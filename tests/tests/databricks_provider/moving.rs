@@ -1,0 +1,110 @@
+//! What an earlier provisioner made is taken over: its calls are made first, then terrace plans.
+
+use super::{PRODUCT, World};
+use serde_json::{Value as Json, json};
+
+/// The calls of that provisioner for a job, a pipeline and an output port, in its order:
+/// <https://github.com/agile-lab-dev/witboost-databricks-python-tech-adapter>. It checks out no branch and comments no view.
+fn replay(world: &World) {
+    let call = |method: &str, path: &str, body: Json| world.stand_in.call_as("terrace@example.com", method, path, body);
+    call(
+        "POST",
+        "/api/2.0/git-credentials",
+        json!({"git_provider": "gitLab", "git_username": "bot", "personal_access_token": "x"}),
+    );
+    call("POST", "/api/2.0/workspace/mkdirs", json!({"path": "/shop_0"}));
+    for name in ["nightly", "flow"] {
+        let url = format!("https://gitlab.com/sales/{name}.git");
+        let repo = call(
+            "POST",
+            "/api/2.0/repos",
+            json!({"url": url, "provider": "gitLab", "path": format!("/shop_0/{name}")}),
+        );
+        let acl = json!([
+            {"user_name": "jane.roe@example.com", "permission_level": "CAN_MANAGE"},
+            {"group_name": "dev", "permission_level": "CAN_EDIT"},
+        ]);
+        call("PUT", &format!("/api/2.0/permissions/repos/{}", repo["id"]), json!({"access_control_list": acl}));
+    }
+    let job = call(
+        "POST",
+        "/api/2.2/jobs/create",
+        json!({
+            "name": "sales_shop_0_nightly_prod", "description": "",
+            "run_as": {"service_principal_name": "11111111-2222-4333-8444-555555555555"},
+            "parameters": [{"name": "MODE", "default": "fast"}],
+            "git_source": {"git_url": "https://gitlab.com/sales/nightly.git", "git_provider": "gitLab", "git_branch": "main"},
+            "schedule": {"quartz_cron_expression": "0 0 6 * * ?", "timezone_id": "Europe/Rome"},
+            "tasks": [{
+                "task_key": "Task1", "description": "",
+                "notebook_task": {"notebook_path": "notebooks/main", "source": "GIT", "base_parameters": {}},
+                "new_cluster": {
+                    "spark_version": "13.3.x-scala2.12", "node_type_id": "Standard_D4ds_v5", "num_workers": 2,
+                    "azure_attributes": {"availability": "SPOT_AZURE", "spot_bid_max_price": 1.5},
+                    "spark_conf": {"spark.a": "1", "spark.b": "two"}, "spark_env_vars": {"MODE": "fast"},
+                    "data_security_mode": "SINGLE_USER",
+                },
+            }],
+        }),
+    );
+    let acl = json!([
+        {"user_name": "jane.roe@example.com", "permission_level": "CAN_MANAGE"},
+        {"group_name": "dev", "permission_level": "CAN_MANAGE_RUN"},
+    ]);
+    call("PATCH", &format!("/api/2.0/permissions/jobs/{}", job["job_id"]), json!({"access_control_list": acl}));
+    call(
+        "POST",
+        "/api/2.0/pipelines",
+        json!({
+            "name": "sales_shop_0_flow_prod", "edition": "advanced", "continuous": false, "catalog": "main", "target": "raw",
+            "libraries": [{"notebook": {"path": "/Workspace/shop_0/flow/main"}}],
+            "clusters": [{
+                "custom_tags": {"team": "a"}, "driver_node_type_id": "Standard_D4ds_v5", "node_type_id": "Standard_D4ds_v5",
+                "spark_conf": {"spark.app.name": "test"}, "autoscale": {"min_workers": 1, "max_workers": 3, "mode": "ENHANCED"},
+            }],
+            "photon": true, "channel": "PREVIEW", "configuration": {"E": "v"},
+            "notifications": [{"email_recipients": ["a@example.com"], "alerts": ["on-update-success"]}],
+        }),
+    );
+    call("POST", "/api/2.1/unity-catalog/catalogs", json!({"name": "Sales"}));
+    call("POST", "/api/2.1/unity-catalog/schemas", json!({"name": "shop_0", "catalog_name": "Sales"}));
+    world.stand_in.sql(
+        "CREATE OR REPLACE VIEW `Sales`.`shop_0`.`orders_view` AS SELECT `id`,`price` FROM `main`.`raw`.`orders`;",
+    );
+    world.stand_in.sql(r"COMMENT ON COLUMN `Sales`.`shop_0`.`orders_view`.`id` IS 'it\'s the \\ number'");
+    for principal in ["jane.roe@example.com", "dev"] {
+        for (path, privilege) in [
+            ("table/Sales.shop_0.orders_view", "SELECT"),
+            ("catalog/Sales", "USE_CATALOG"),
+            ("schema/Sales.shop_0", "USE_SCHEMA"),
+        ] {
+            let change = json!({"changes": [{"principal": principal, "add": [privilege]}]});
+            call("PATCH", &format!("/api/2.1/unity-catalog/permissions/{path}"), change);
+        }
+    }
+}
+
+#[test]
+fn what_was_made_before_is_taken_over_without_a_change() {
+    let world = World::with(
+        "repo: {owner: CAN_MANAGE, developers: CAN_EDIT}, job: {owner: CAN_MANAGE, developers: CAN_MANAGE_RUN}, \
+         outputPort: {owner: [SELECT], developers: [SELECT]}",
+    );
+    // The branch that is checked out where nobody says which; the view has no comment of its own.
+    world.project.edit(PRODUCT, "gitReference: develop", "gitReference: main");
+    world.project.edit(PRODUCT, "      description: Orders for everybody\n", "");
+    replay(&world);
+    let before = world.stand_in.inventory();
+    let chosen = ["-c", "nightly", "-c", "flow", "-c", "port"];
+    let words = |command: &'static str| [command, PRODUCT].into_iter().chain(chosen);
+    world.run(words("plan")).done().says("0 to add, 0 to change, 0 to destroy").says("adopted");
+    let _ = world.stand_in.take_seen();
+    world.run(words("apply").chain(["--auto-approve"])).done();
+    assert_eq!(world.stand_in.take_writes(), [] as [&str; 0], "nothing was written");
+    assert_eq!(world.stand_in.inventory(), before);
+    assert_eq!(world.run(words("plan").chain(["--detailed-exitcode"])).code, 0);
+    // What was granted before stays when the port goes.
+    world.run(["destroy", PRODUCT, "-c", "port", "--auto-approve"]).done();
+    let writes = world.stand_in.take_writes();
+    assert!(!writes.iter().any(|it| it.contains("/permissions/")), "{writes:?}");
+}
