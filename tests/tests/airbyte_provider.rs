@@ -77,7 +77,7 @@ impl World {
             stand_in.url()
         );
         project.write("terrace.yaml", configuration);
-        project.run(["init", "--state-key"]);
+        project.run(["init", "--state-key"]).done();
         Self { stand_in, project }
     }
 
@@ -103,7 +103,7 @@ impl World {
     }
 
     fn id(&self, name: &str) -> String {
-        self.stand_in.id_of(name).unwrap_or_else(|| panic!("there is no `{name}`"))
+        self.stand_in.id_of(name).unwrap()
     }
 }
 
