@@ -24,7 +24,7 @@ fn an_unknown_resource_type_gets_the_closest() {
     let ran = refused_stack("resources:\n  - {type: cloud_bucket, name: a, config: {path: a}}\n");
     assert_eq!(ran.code, 1, "{ran}");
     ran.says("there is no resource type `cloud_bucket`").says("stack.yaml:5:12]");
-    ran.says("`terrace providers schema NAME` shows the types of one: kafka, local");
+    ran.says("`terrace providers schema NAME` shows the types of one: airbyte, databricks, hasura");
 }
 
 #[test]

@@ -247,6 +247,8 @@ fn providers_and_blueprints_are_listed_and_explained() {
     exit: 0
     --- stdout
     airbyte 0.1.0  Sources, destinations and connections in Airbyte.
+    databricks 0.1.0  Jobs, pipelines, repositories, permissions and Unity Catalog in workspaces of Databricks.
+    hasura 0.1.0  Sources, tables and permissions of Hasura, and the roles of its role mapper.
     kafka 0.1.0  Topics, access and schemas of Apache Kafka and Confluent clusters.
     local 0.1.0  Values, files, directories and commands of this machine.
     postgres 0.1.0  Databases, schemas, tables, views, indexes, roles and grants of PostgreSQL.
