@@ -187,7 +187,7 @@ fn what_is_recorded_is_shown_a_page_at_a_time_and_without_secrets() {
     assert_eq!(get(&server, "/leases"), json!({"items": []}));
     assert_eq!(get(&server, "/environments"), json!({"items": [{"name": "local"}]}));
     let providers = get(&server, "/environments/local/providers");
-    assert_eq!(providers["items"][0]["instance"], "local");
+    assert!(providers["items"].as_array().unwrap().iter().any(|it| it["instance"] == "local"), "{providers}");
     let blueprints = get(&server, "/environments/local/blueprints");
     let storage = blueprints["items"].as_array().unwrap().iter().find(|it| it["name"] == "snowflake-storage").unwrap();
     assert_eq!((&storage["reverses"], &storage["built_in"]), (&json!(true), &json!(true)));

@@ -13,10 +13,9 @@ fn a_server_says_that_it_lives_whether_it_can_work_and_what_it_did() {
     assert_eq!((ready.status, &ready.json()["status"]), (200, &"ready".into()), "{ready:?}");
     let names: Vec<String> =
         ready.json()["checks"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(
-        names,
-        ["state", "local: local", "local: postgres", "local: snowflake", "local: sqlite", "local: witboost"]
-    );
+    let instances = ["airbyte", "databricks", "hasura", "local", "postgres", "snowflake", "sqlite", "witboost"];
+    let asked: Vec<String> = instances.iter().map(|instance| format!("local: {instance}")).collect();
+    assert_eq!(names, [vec!["state".to_owned()], asked].concat());
     let text = "id: urn:dmb:dp:a:b:0\nname: B\ndomain: a\nversion: 0.1.0\nkind: dataproduct\nenvironment: local\n\
                 specific: {}\ncomponents:\n- {id: 'urn:dmb:cmp:a:b:0:s', name: S, kind: storage, version: 0.0.0, \
                 specific: {}, dataContract: {schema: [{name: ID, dataType: INT}]}}\n";

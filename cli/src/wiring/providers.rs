@@ -233,14 +233,24 @@ mod tests {
 
     #[test]
     fn providers_without_required_settings_are_always_there() {
-        assert_eq!(
-            instances_of("").0,
-            ["local: local", "postgres: postgres", "snowflake: snowflake", "sqlite: sqlite", "witboost: witboost"]
-        );
+        let always = [
+            "airbyte: airbyte",
+            "databricks: databricks",
+            "hasura: hasura",
+            "local: local",
+            "postgres: postgres",
+            "snowflake: snowflake",
+            "sqlite: sqlite",
+            "witboost: witboost",
+        ];
+        assert_eq!(instances_of("").0, always);
         let text = "environments: {local: {providers: {sqlite: {}, lake: {type: sqlite}}}}";
         let all = [
             "sqlite: sqlite",
             "lake: sqlite",
+            "airbyte: airbyte",
+            "databricks: databricks",
+            "hasura: hasura",
             "local: local",
             "postgres: postgres",
             "snowflake: snowflake",
