@@ -29,6 +29,9 @@ pub(crate) struct Workspace {
     pub(crate) api: Api,
     me: OnceCell<String>,
     metastore: OnceCell<Json>,
+    /// Held by who changes the access of an object: what is taken away is written as the list of all who are left, and who is
+    /// let in or goes meanwhile would come back or be lost.
+    pub(crate) access: tokio::sync::Mutex<()>,
 }
 
 impl Workspaces {
@@ -83,7 +86,13 @@ impl Workspaces {
         self.check_allowed(&base)?;
         let secrets = self.config.git.token.iter().cloned().collect();
         let api = self.client.api(base.clone(), self.auth(&base)?, DATABRICKS, secrets);
-        let workspace = Workspace { url: url.clone(), api, me: OnceCell::new(), metastore: OnceCell::new() };
+        let workspace = Workspace {
+            url: url.clone(),
+            api,
+            me: OnceCell::new(),
+            metastore: OnceCell::new(),
+            access: tokio::sync::Mutex::default(),
+        };
         let workspace = Arc::new(workspace);
         known.insert(url, Arc::clone(&workspace));
         Ok(workspace)

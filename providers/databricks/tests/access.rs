@@ -236,3 +236,21 @@ async fn the_token_of_git_that_the_instance_has_is_repeated_nowhere() {
     let error = instance.create(PERMISSION, wrong).await.unwrap_err();
     assert!(!format!("{error:?}").contains("glpat"), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_who_go_at_once_all_go() {
+    let (stand_in, kept) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let before = direct(&stand_in, &kept);
+    let given = [("group", "dev"), ("user", "jane.roe@example.com")];
+    for _ in 0..10 {
+        let mut made = Vec::new();
+        for (kind, principal) in given {
+            let config = permission(&stand_in, &kept, kind, principal, "CAN_VIEW");
+            made.push(instance.create(PERMISSION, config).await.unwrap());
+        }
+        let gone = futures_util::future::join_all(made.iter().map(|made| instance.delete(PERMISSION, made))).await;
+        gone.into_iter().for_each(|gone| gone.unwrap());
+        assert_eq!(direct(&stand_in, &kept), before);
+    }
+}

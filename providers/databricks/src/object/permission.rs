@@ -88,6 +88,7 @@ impl Permission {
         let request =
             request(Request::patch, planned).json(json!({"access_control_list": [entry.to_json()]})).idempotent();
         let purpose = purpose(&format!("give {} to", entry.level), planned).at(Path::attribute("principal"));
+        let _alone = place.workspace.access.lock().await;
         place.send(&request, &purpose).await.map(drop)
     }
 }
@@ -174,6 +175,7 @@ impl Object for Permission {
             };
         }
         let me = place.workspace.me(&place.within).await?.to_owned();
+        let _alone = place.workspace.access.lock().await;
         for _ in 0..AGAIN {
             let Some(list) = Self::list(place, prior).await? else { return Ok(()) };
             let Some(gone) = list.iter().find(|entry| is_meant(entry, prior)) else { return Ok(()) };
