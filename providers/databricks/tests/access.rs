@@ -243,7 +243,7 @@ async fn several_who_go_at_once_all_go() {
     let instance = Instance::of(&stand_in).await;
     let before = direct(&stand_in, &kept);
     let given = [("group", "dev"), ("user", "jane.roe@example.com")];
-    for _ in 0..10 {
+    for _ in 0..100 {
         let mut made = Vec::new();
         for (kind, principal) in given {
             let config = permission(&stand_in, &kept, kind, principal, "CAN_VIEW");
