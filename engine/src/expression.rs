@@ -132,4 +132,34 @@ pub struct Missing {
     pub message: String,
     /// What to do: "did you mean `table`?".
     pub hint: Option<String>,
+    /// How many steps led somewhere: an optional read (`a.?b`) of what comes after them has no value. `None` where the
+    /// path is wrong itself, which nothing makes up for.
+    pub led: Option<usize>,
+    /// True when what lacks it is sensitive: that it is not there is as secret.
+    pub is_sensitive: bool,
+}
+
+impl Missing {
+    /// A path that is wrong itself.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, led: None, is_sensitive: false }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<Option<String>>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+
+    /// The path is right, and led that many steps far.
+    #[must_use]
+    pub fn led(self, steps: usize) -> Self {
+        Self { led: Some(steps), ..self }
+    }
+
+    /// The path had that many more steps before those that it was found on.
+    #[must_use]
+    pub fn after(self, steps: usize) -> Self {
+        Self { led: self.led.map(|led| led + steps), ..self }
+    }
 }

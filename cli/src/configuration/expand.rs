@@ -123,21 +123,17 @@ struct ConfigurationScope {
 impl Scope for ConfigurationScope {
     fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
         if root != "env" {
-            return Err(Missing {
-                message: format!("there is no `{root}` in a configuration"),
-                hint: Some("write `env.NAME` or `file(\"path\")`".to_owned()),
-            });
+            return Err(Missing::new(format!("there is no `{root}` in a configuration"))
+                .hint("write `env.NAME` or `file(\"path\")`".to_owned()));
         }
         let [ReferenceStep::Key(name)] = steps else {
-            return Err(Missing {
-                message: "`env` needs the name of one variable".to_owned(),
-                hint: Some("write `env.NAME`".to_owned()),
-            });
+            return Err(Missing::new("`env` needs the name of one variable").hint("write `env.NAME`".to_owned()));
         };
-        self.variables.get(name).map(Cow::Borrowed).ok_or_else(|| Missing {
-            message: format!("the environment variable `{name}` is not set"),
-            hint: did_you_mean(name, self.variables.keys().map(String::as_str))
-                .or_else(|| Some(format!("set `{name}`, or give a default: `has(env.{name}) ? env.{name} : \"…\"`"))),
+        self.variables.get(name).map(Cow::Borrowed).ok_or_else(|| {
+            let by_default = || format!("set `{name}`, or give a default: `has(env.{name}) ? env.{name} : \"…\"`");
+            Missing::new(format!("the environment variable `{name}` is not set"))
+                .hint(did_you_mean(name, self.variables.keys().map(String::as_str)).unwrap_or_else(by_default))
+                .led(0)
         })
     }
 }

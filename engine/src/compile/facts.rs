@@ -43,8 +43,6 @@ pub(crate) fn there(roots: &Map) -> impl Iterator<Item = &str> {
 
 fn missing<'a>(root: &str, known: impl Iterator<Item = &'a str>) -> Missing {
     let known: Vec<&str> = known.collect();
-    Missing {
-        message: format!("there is no variable `{root}` here"),
-        hint: did_you_mean(root, known.iter().copied()).or_else(|| Some(format!("there are: {}", known.join(", ")))),
-    }
+    Missing::new(format!("there is no variable `{root}` here"))
+        .hint(did_you_mean(root, known.iter().copied()).or_else(|| Some(format!("there are: {}", known.join(", ")))))
 }

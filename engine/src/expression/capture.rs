@@ -91,7 +91,10 @@ impl Captured {
         let entries = self.paths.iter().map(|(path, captured)| {
             let entry = match captured {
                 Ok(value) => json!({ "value": encode(value, sealing)? }),
-                Err(missing) => json!({ "missing": missing.message, "hint": missing.hint }),
+                Err(missing) => json!({
+                    "missing": missing.message, "hint": missing.hint,
+                    "led": missing.led, "sensitive": missing.is_sensitive,
+                }),
             };
             Ok((path.clone(), entry))
         });
@@ -108,7 +111,16 @@ impl Captured {
             let text = |key: &str| entry.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
             let captured = match entry.get("value") {
                 Some(value) => Ok(decode(value.clone(), sealing)?),
-                None => Err(Missing { message: text("missing").ok_or_else(damaged)?, hint: text("hint") }),
+                None => {
+                    let led = entry.get("led").and_then(serde_json::Value::as_u64);
+                    let is_sensitive = entry.get("sensitive").and_then(serde_json::Value::as_bool);
+                    Err(Missing {
+                        message: text("missing").ok_or_else(damaged)?,
+                        hint: text("hint"),
+                        led: led.and_then(|led| usize::try_from(led).ok()),
+                        is_sensitive: is_sensitive.unwrap_or_default(),
+                    })
+                }
             };
             Ok((path.clone(), captured))
         });
@@ -119,9 +131,11 @@ impl Captured {
 impl Scope for Captured {
     fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
         match self.find(root, steps) {
-            Some((path, Ok(value), rest)) => descend(value, path, rest),
+            Some((path, Ok(value), rest)) => {
+                descend(value, path, rest).map_err(|missing| missing.after(steps.len() - rest.len()))
+            }
             Some((_, Err(missing), _)) => Err(missing.clone()),
-            None => Err(Missing { message: format!("`{}` was not captured", printed(root, steps)), hint: None }),
+            None => Err(Missing::new(format!("`{}` was not captured", printed(root, steps)))),
         }
     }
 }

@@ -59,6 +59,8 @@ pub(super) enum Use {
     Value(usize),
     /// Whether it leads anywhere: `has(…)`.
     Presence(usize),
+    /// Its value, if there is one: `a.b.?c`. The second number is that of the steps which have to lead somewhere.
+    Optional(usize, usize),
 }
 
 impl Use {
@@ -67,6 +69,7 @@ impl Use {
         match self {
             Self::Value(number) => format!("@{number}"),
             Self::Presence(number) => format!("?{number}"),
+            Self::Optional(number, first) => format!("?{number}.{first}"),
         }
     }
 
@@ -75,7 +78,11 @@ impl Use {
         if let Some(number) = variable.strip_prefix('@') {
             return number.parse().ok().map(Self::Value);
         }
-        variable.strip_prefix('?')?.parse().ok().map(Self::Presence)
+        let asked = variable.strip_prefix('?')?;
+        match asked.split_once('.') {
+            Some((number, first)) => Some(Self::Optional(number.parse().ok()?, first.parse().ok()?)),
+            None => asked.parse().ok().map(Self::Presence),
+        }
     }
 }
 
@@ -155,6 +162,10 @@ impl Reader<'_> {
     fn visit_inner(&mut self, node: &mut IdedExpr) -> Result<(), Fault> {
         if let Some(path) = self.path_of(&node.expr) {
             node.expr = Expr::Ident(Use::Value(self.number(path)).variable());
+            return Ok(());
+        }
+        if let Some((path, first)) = self.optional_path(&node.expr) {
+            node.expr = Expr::Ident(Use::Optional(self.number(path), first).variable());
             return Ok(());
         }
         let at = self.byte_of(node.id);
@@ -312,6 +323,32 @@ impl Reader<'_> {
             }
             _ => None,
         }
+    }
+
+    /// The path that `a.b.?c` or `a.b[?0]` asks for, and how many of its steps come before the first optional one.
+    /// Those with a computed step are CEL's to follow.
+    fn optional_path(&self, tree: &Expr) -> Option<(Reference, usize)> {
+        let Expr::Call(CallExpr { func_name, target: None, args }) = tree else { return None };
+        let [base, step] = args.as_slice() else { return None };
+        if func_name != operators::OPT_SELECT && func_name != operators::OPT_INDEX {
+            return None;
+        }
+        let step = match &step.expr {
+            Expr::Literal(LiteralValue::String(key)) => ReferenceStep::Key(key.inner().to_owned()),
+            Expr::Literal(LiteralValue::Int(index)) => ReferenceStep::Index(*index.inner()),
+            _ => return None,
+        };
+        let before = || {
+            let path = self.path_of(&base.expr)?;
+            let first = path.steps.len();
+            Some((path, first))
+        };
+        let (mut path, first) = self.optional_path(&base.expr).or_else(before)?;
+        if path.steps.iter().any(|step| matches!(step, ReferenceStep::Path(_))) {
+            return None;
+        }
+        path.steps.push(step);
+        Some((path, first))
     }
 
     /// The path that `has(…)` asks for.

@@ -6,9 +6,9 @@ use super::compile::{Cel, Program, Use};
 use super::failure::{self, Failure};
 use super::functions::Functions;
 use super::stack::with_stack;
-use super::{Expression, Missing, Scope};
+use super::{Expression, Missing, Reference, Scope};
 use crate::diagnostic::Diagnostic;
-use cel::common::types::CelBool;
+use cel::common::types::{CelBool, CelOptional};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use std::borrow::Cow;
@@ -155,20 +155,61 @@ impl<'a> Variables<'a> {
                 Cow::Borrowed(value) => bridge::borrowed(value, &self.touched, &budget::read),
                 Cow::Owned(value) => bridge::owned(&value, &self.touched, &budget::read),
             };
-            built.map_err(|exceeded| Missing { message: exceeded.to_string(), hint: Some(exceeded.hint().to_owned()) })
+            built.map_err(|exceeded| Missing::new(exceeded.to_string()).hint(exceeded.hint().to_owned()))
         }))
     }
 
     fn presence(&self, number: usize) -> Option<bool> {
         let path = self.program.paths.get(number)?;
-        let Ok(read) = path.read(self.scope) else { return Some(false) };
-        if read.value.is_unknown() {
+        match path.read(self.scope) {
+            Ok(read) => {
+                if read.value.is_unknown() {
+                    self.touched.set();
+                }
+                if read.is_key_sensitive || read.value.has_sensitive() {
+                    self.is_sensitive.store(true, Ordering::Relaxed);
+                }
+                Some(true)
+            }
+            Err(missing) => {
+                if missing.is_sensitive {
+                    self.is_sensitive.store(true, Ordering::Relaxed);
+                }
+                Some(false)
+            }
+        }
+    }
+
+    /// The value, if there is one; `None` where the steps before the first optional one lead nowhere.
+    fn optional(&self, number: usize, first: usize) -> Option<CelOptional<'_>> {
+        match self.value(number)? {
+            Ok(value) => {
+                self.touch_if_open(number);
+                Some(CelOptional::of(value.clone_as_boxed()))
+            }
+            Err(missing) if missing.led.is_some_and(|led| led >= first) => {
+                if missing.is_sensitive {
+                    self.is_sensitive.store(true, Ordering::Relaxed);
+                }
+                Some(CelOptional::none())
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Below something unknown nobody knows whether there is a value; an unknown one that is there is a value.
+    fn touch_if_open(&self, number: usize) {
+        let Some(path) = self.program.paths.get(number) else { return };
+        if !path.read(self.scope).is_ok_and(|read| read.value.is_unknown()) {
+            return;
+        }
+        let around =
+            path.steps.split_last().map(|(_, steps)| Reference { root: path.root.clone(), steps: steps.to_vec() });
+        // What cannot be read by itself (a saved plan has the path alone) may as well be unknown.
+        let is_there = around.is_some_and(|it| it.read(self.scope).is_ok_and(|read| !read.value.is_unknown()));
+        if !is_there {
             self.touched.set();
         }
-        if read.is_key_sensitive || read.value.has_sensitive() {
-            self.is_sensitive.store(true, Ordering::Relaxed);
-        }
-        Some(true)
     }
 
     /// Why the path of that number has no value.
@@ -182,6 +223,7 @@ impl VariableResolver for Variables<'_> {
         match Use::parse(variable)? {
             Use::Value(number) => self.value(number)?.as_ref().ok().map(|value| CowVal::Borrowed(value.as_ref())),
             Use::Presence(number) => Some(CowVal::owned(CelBool::from(self.presence(number)?))),
+            Use::Optional(number, first) => Some(CowVal::owned(self.optional(number, first)?)),
         }
     }
 }

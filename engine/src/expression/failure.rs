@@ -54,7 +54,7 @@ pub(super) fn describe(
 ) -> Failure {
     match error {
         ExecutionError::UndeclaredReference(name) => match Use::parse(name) {
-            Some(Use::Value(number) | Use::Presence(number)) => {
+            Some(Use::Value(number) | Use::Presence(number) | Use::Optional(number, _)) => {
                 missing(number).map_or_else(|| Failure::new("a path leads nowhere"), Failure::from)
             }
             None => Failure::new(format!("there is no `{name}`")),

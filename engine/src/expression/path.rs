@@ -190,8 +190,9 @@ impl Reference {
         }
         match scope.resolve(&self.root, &steps) {
             Ok(value) => Ok(Read { value, is_key_sensitive }),
-            Err(_) if is_key_sensitive => {
-                Err(Missing { message: format!("`{self}` leads nowhere: there is no such key"), hint: None })
+            Err(missing) if is_key_sensitive => {
+                let message = format!("`{self}` leads nowhere: there is no such key");
+                Err(Missing { message, hint: None, is_sensitive: true, ..missing })
             }
             Err(missing) => Err(missing),
         }
@@ -219,13 +220,10 @@ impl ReferenceStep {
             Value::String(key) => Ok(Resolved::Step(Self::Key(key.clone()), is_sensitive)),
             Value::Int(index) => Ok(Resolved::Step(Self::Index(*index), is_sensitive)),
             Value::Unknown => Ok(Resolved::Unknown(is_sensitive)),
-            other => Err(Missing {
-                message: format!(
-                    "`[{inner}]` cannot be a key: expected text or a whole number, found {}",
-                    other.kind()
-                ),
-                hint: None,
-            }),
+            other => Err(Missing::new(format!(
+                "`[{inner}]` cannot be a key: expected text or a whole number, found {}",
+                other.kind()
+            ))),
         }
     }
 }
@@ -258,7 +256,7 @@ pub fn descend<'a>(value: &'a Value, from: &str, steps: &[ReferenceStep]) -> Res
                 .unwrap_or_default()
                 .iter()
                 .fold(from.to_owned(), |path, step| format!("{path}{step}"));
-            return Err(missing(value, &led, step, is_sensitive));
+            return Err(missing(value, &led, step, is_sensitive).led(done));
         };
         value = next;
     }
@@ -287,7 +285,7 @@ fn missing(value: &Value, led: &str, step: &ReferenceStep, is_sensitive: bool) -
         (Value::Null, _) => (format!("`{led}` is null, so there is no `{led}{step}`"), None),
         (other, _) => (format!("`{led}` is {}, so there is no `{led}{step}`", other.kind()), None),
     };
-    Missing { message, hint }
+    Missing { is_sensitive, ..Missing::new(message).hint(hint) }
 }
 
 #[cfg(test)]

@@ -95,15 +95,13 @@ impl OtherStacks {
         let apply_first = format!("apply {stack} first, or plan both in one run");
         if self.known.contains(stack) {
             let message = format!("nothing is recorded of the stack `{stack}` any more");
-            return Missing { message, hint: Some(apply_first) };
+            return Missing::new(message).hint(apply_first);
         }
         let here = self.recorded.iter().filter(|other| other.environment == stack.environment);
         let is_whole = wanted == stack.to_string();
         let names: Vec<String> = here.map(|it| if is_whole { it.to_string() } else { it.name.clone() }).collect();
-        Missing {
-            message: format!("there is no stack `{stack}` that was ever applied"),
-            hint: did_you_mean(wanted, names.iter().map(String::as_str)).or(Some(apply_first)),
-        }
+        Missing::new(format!("there is no stack `{stack}` that was ever applied"))
+            .hint(did_you_mean(wanted, names.iter().map(String::as_str)).or(Some(apply_first)))
     }
 
     /// Follows a path that begins with the name of a stack.
@@ -119,17 +117,16 @@ impl OtherStacks {
         let Some(outputs) = components.get(component) else {
             let known = components.keys().map(String::as_str).filter(|key| !key.is_empty());
             let listed: Vec<&str> = known.clone().collect();
-            return Err(Missing {
-                message: format!("{of} is not there, or not deployed"),
-                hint: did_you_mean(component, known).or_else(|| Some(listed_or_none("its components are", &listed))),
-            });
+            return Err(Missing::new(format!("{of} is not there, or not deployed"))
+                .hint(did_you_mean(component, known).or_else(|| Some(listed_or_none("its components are", &listed)))));
         };
         let path = format!("stacks[\"{wanted}\"].components[\"{component}\"].outputs");
         let closed = self.closed.get(&(stack.clone(), component.to_owned()));
-        let why_closed = |(name, error): (&String, &WireError)| Missing {
-            message: format!("the output `{name}` of {of}: {error}"),
-            hint: Some("give the state key that it was sealed with".to_owned()),
+        let why_closed = |(name, error): (&String, &WireError)| {
+            Missing::new(format!("the output `{name}` of {of}: {error}"))
+                .hint("give the state key that it was sealed with".to_owned())
         };
+        let before = steps.len() - rest.len();
         match rest.split_first() {
             None if let Some(first) = closed.and_then(BTreeMap::first_key_value) => Err(why_closed(first)),
             Some((ReferenceStep::Key(name), _)) if let Some(it) = closed.and_then(|it| it.get_key_value(name)) => {
@@ -137,14 +134,16 @@ impl OtherStacks {
             }
             None => Ok(Cow::Owned(Value::Map(outputs.clone()))),
             Some((ReferenceStep::Key(name), rest)) => match outputs.get(name) {
-                Some(value) => descend(value, &format!("{path}.{name}"), rest),
+                Some(value) => {
+                    descend(value, &format!("{path}.{name}"), rest).map_err(|missing| missing.after(before + 1))
+                }
                 None => {
                     let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
-                    Err(Missing {
-                        message: format!("{of} has no output `{name}`"),
-                        hint: did_you_mean(name, names.iter().copied())
+                    let missing = Missing::new(format!("{of} has no output `{name}`")).led(before);
+                    Err(missing.hint(
+                        did_you_mean(name, names.iter().copied())
                             .or_else(|| Some(listed_or_none("its outputs are", &names))),
-                    })
+                    ))
                 }
             },
             Some(_) => Err(malformed()),
@@ -157,10 +156,8 @@ fn listed_or_none(what: &str, names: &[&str]) -> String {
 }
 
 fn malformed() -> Missing {
-    Missing {
-        message: "`stacks` is read as `stacks[\"name\"].components[\"key\"].outputs.name`".to_owned(),
-        hint: Some("outputs of the stack itself: `stacks[\"name\"].outputs.name`".to_owned()),
-    }
+    Missing::new("`stacks` is read as `stacks[\"name\"].components[\"key\"].outputs.name`")
+        .hint("outputs of the stack itself: `stacks[\"name\"].outputs.name`".to_owned())
 }
 
 /// The stack, the component (empty for the stack's own outputs) and what follows `outputs`.

@@ -73,16 +73,12 @@ impl Scope for PlanScope<'_> {
             },
             "each" => match self.each {
                 Some(each) => descend(each, "each", steps),
-                None => Err(Missing {
-                    message: "`each` is known only in a resource with `forEach`".to_owned(),
-                    hint: Some("add `forEach`, or take `each` out".to_owned()),
-                }),
+                None => Err(Missing::new("`each` is known only in a resource with `forEach`")
+                    .hint("add `forEach`, or take `each` out".to_owned())),
             },
             "self" => match self.own {
                 Some(own) => descend(own, "self", steps),
-                None => {
-                    Err(Missing { message: "`self` is known only in a check with `when: post`".to_owned(), hint: None })
-                }
+                None => Err(Missing::new("`self` is known only in a check with `when: post`")),
             },
             _ => match self.facts.root(root) {
                 Some(value) => descend(value, root, steps),
@@ -106,57 +102,56 @@ impl Facts {
 impl PlanScope<'_> {
     fn resource(&self, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
         let Some((ReferenceStep::Key(name), rest)) = steps.split_first() else {
-            return Err(plain("`resources` needs the name of one resource"));
+            return Err(Missing::new("`resources` needs the name of one resource"));
         };
         match self.resources.get(name) {
-            None => Err(Missing {
-                message: format!("`resources` has no `{name}`"),
-                hint: did_you_mean(name, self.resources.keys().map(String::as_str)),
-            }),
-            Some(BlockValue::Absent) => Err(Missing {
-                message: format!("`resources.{name}` is not there: its `when` is false"),
-                hint: Some(format!("ask with `has(resources.{name})` first")),
-            }),
-            Some(BlockValue::Single(value)) => descend(value, &format!("resources.{name}"), rest),
-            Some(BlockValue::Instances(instances)) => instance(instances, name, rest),
+            None => Err(Missing::new(format!("`resources` has no `{name}`"))
+                .hint(did_you_mean(name, self.resources.keys().map(String::as_str)))),
+            Some(BlockValue::Absent) => {
+                Err(Missing::new(format!("`resources.{name}` is not there: its `when` is false"))
+                    .hint(format!("ask with `has(resources.{name})` first"))
+                    .led(0))
+            }
+            Some(BlockValue::Single(value)) => {
+                descend(value, &format!("resources.{name}"), rest).map_err(|missing| missing.after(1))
+            }
+            Some(BlockValue::Instances(instances)) => {
+                instance(instances, name, rest).map_err(|missing| missing.after(1))
+            }
         }
     }
 
     fn lookup(&self, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
         let Some((ReferenceStep::Key(name), rest)) = steps.split_first() else {
-            return Err(plain("`data` needs the name of one lookup"));
+            return Err(Missing::new("`data` needs the name of one lookup"));
         };
         match self.data.get(name) {
-            Some(value) => descend(value, &format!("data.{name}"), rest),
-            None => Err(Missing {
-                message: format!("`data` has no `{name}`"),
-                hint: did_you_mean(name, self.data.keys().map(String::as_str)),
-            }),
+            Some(value) => descend(value, &format!("data.{name}"), rest).map_err(|missing| missing.after(1)),
+            None => Err(Missing::new(format!("`data` has no `{name}`"))
+                .hint(did_you_mean(name, self.data.keys().map(String::as_str)))),
         }
     }
 
     fn component(&self, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
         let (key, rest) = match steps {
             [ReferenceStep::Key(key), ReferenceStep::Key(outputs), rest @ ..] if outputs == "outputs" => (key, rest),
-            _ => return Err(plain("`components` is read as `components[\"key\"].outputs.name`")),
+            _ => return Err(Missing::new("`components` is read as `components[\"key\"].outputs.name`")),
         };
         let resolved = self.facts.urns.get(key).unwrap_or(key);
         let Some(outputs) = self.outputs.get(resolved) else {
-            return Err(Missing {
-                message: format!("component `{key}` has no outputs: it is not deployed"),
-                hint: Some(format!("deploy `{key}` first, or together with this component")),
-            });
+            return Err(Missing::new(format!("component `{key}` has no outputs: it is not deployed"))
+                .hint(format!("deploy `{key}` first, or together with this component")));
         };
         match rest.split_first() {
             None => Ok(Cow::Owned(Value::Map(outputs.clone()))),
             Some((ReferenceStep::Key(name), rest)) => match outputs.get(name) {
-                Some(value) => descend(value, &format!("components[\"{key}\"].outputs.{name}"), rest),
-                None => Err(Missing {
-                    message: format!("component `{key}` has no output `{name}`"),
-                    hint: did_you_mean(name, outputs.keys().map(String::as_str)),
-                }),
+                Some(value) => descend(value, &format!("components[\"{key}\"].outputs.{name}"), rest)
+                    .map_err(|missing| missing.after(3)),
+                None => Err(Missing::new(format!("component `{key}` has no output `{name}`"))
+                    .hint(did_you_mean(name, outputs.keys().map(String::as_str)))
+                    .led(2)),
             },
-            Some(_) => Err(plain("outputs are read by name")),
+            Some(_) => Err(Missing::new("outputs are read by name")),
         }
     }
 }
@@ -174,23 +169,22 @@ pub(crate) fn instance<'a>(
     let key = match first {
         ReferenceStep::Key(key) => InstanceKey::Text(key.clone()),
         ReferenceStep::Index(index) => InstanceKey::Index(*index),
-        ReferenceStep::Path(_) => return Err(plain("a computed key has to be known")),
+        ReferenceStep::Path(_) => return Err(Missing::new("a computed key has to be known")),
     };
     match instances.get(&key) {
-        Some(value) => descend(value, &format!("resources.{name}{key}"), rest),
+        Some(value) => descend(value, &format!("resources.{name}{key}"), rest).map_err(|missing| missing.after(1)),
         None => {
             let known: Vec<String> = instances.keys().map(key_text).collect();
             let hint = did_you_mean(&key_text(&key), known.iter().map(String::as_str));
-            Err(Missing {
-                message: format!("`resources.{name}` has no instance {key}"),
-                hint: hint.or_else(|| {
-                    let shown: Vec<&str> = known.iter().map(String::as_str).collect();
-                    Some(match shown.len() {
-                        0 => "its `forEach` is empty".to_owned(),
-                        _ => format!("its keys are: {}", first_of(&shown)),
-                    })
-                }),
-            })
+            let listed = || {
+                let shown: Vec<&str> = known.iter().map(String::as_str).collect();
+                match shown.len() {
+                    0 => "its `forEach` is empty".to_owned(),
+                    _ => format!("its keys are: {}", first_of(&shown)),
+                }
+            };
+            let missing = Missing::new(format!("`resources.{name}` has no instance {key}"));
+            Err(missing.hint(hint.unwrap_or_else(listed)).led(0))
         }
     }
 }
@@ -210,14 +204,8 @@ fn unknown_root(root: &str, facts: &Facts) -> Missing {
     let shared = there(&facts.roots).filter(|name| *name != REQUEST || component.is_some());
     let known = component.into_iter().chain(facts.acl.as_ref().map(|_| "acl")).chain(shared);
     let known: Vec<&str> = known.chain(["resources", "components", "data", "stacks", "each"]).collect();
-    Missing {
-        message: format!("there is no variable `{root}` here"),
-        hint: did_you_mean(root, known.iter().copied()).or_else(|| Some(format!("there are: {}", known.join(", ")))),
-    }
-}
-
-fn plain(message: &str) -> Missing {
-    Missing { message: message.to_owned(), hint: None }
+    Missing::new(format!("there is no variable `{root}` here"))
+        .hint(did_you_mean(root, known.iter().copied()).or_else(|| Some(format!("there are: {}", known.join(", ")))))
 }
 
 /// Keys of components by URN.

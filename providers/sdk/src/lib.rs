@@ -25,6 +25,7 @@ pub mod names;
 pub mod object_id;
 pub mod path;
 pub mod plan;
+pub mod principal;
 pub mod provider;
 pub mod redaction;
 pub mod schema;
@@ -35,14 +36,15 @@ pub use call::{Call, Partial, Progress};
 pub use error::{ErrorKind, ProviderError};
 pub use path::{Path, Step};
 pub use plan::{DataLoss, PlannedChange, ProposedChange};
+pub use principal::Principal;
 pub use provider::{
     Attempt, Batch, DataAmount, DryRun, Finding, Found, Grantee, LostCall, MissingRight, Observed, Planned, Private,
     Provider, Recorded, Session, Settings, Severity,
 };
 pub use redaction::Redaction;
 pub use schema::{
-    Attribute, AttributeType, EmbeddedFile, IdentityRule, Lookup, Object, Principal, ProviderSchema, ResourceType,
-    SqlType, Timeouts,
+    Attribute, AttributeType, EmbeddedFile, IdentityRule, Lookup, Object, ProviderSchema, ResourceType, SqlType,
+    Timeouts,
 };
 pub use value::{Map, Number, Sensitive, Value};
 

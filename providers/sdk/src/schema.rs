@@ -2,7 +2,7 @@
 //!
 //! The planner works from these; a provider overrides planning only where they cannot say it.
 
-use crate::{Map, Private, Value};
+use crate::{Map, Principal, Private, Value};
 use std::time::Duration;
 
 /// Everything the engine knows of a provider without connecting to it.
@@ -34,15 +34,6 @@ pub type SqlType = fn(&Map) -> Result<String, String>;
 
 /// Maps a principal of a descriptor (`user:jane.roe_example.com`, `group:dev`) to the technology's.
 pub type IdentityRule = fn(&str) -> Result<Principal, String>;
-
-/// Who is granted something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
-    /// `user` or `group`.
-    pub kind: &'static str,
-    /// The technology's name for it.
-    pub name: String,
-}
 
 impl ProviderSchema {
     /// Which provider this is, as plans name it: `sqlite 0.1.0`.

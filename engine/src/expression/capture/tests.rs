@@ -51,6 +51,13 @@ fn a_saved_template_says_the_same_without_the_descriptor() {
         ("${{ component.other.x }}", "`component.other.x`: `component` has no `other`"),
         ("${{ component.password + resources.db.id }}", "\"hunter2db-1\""),
         ("${{ nothing }}", "`nothing`: there is no variable `nothing`"),
+        ("${{ component.?map.?k.orValue(2) + resources.db.index }}", "2"),
+        ("${{ component.?map.?l.?m.orValue(2) + resources.db.index }}", "3"),
+        (
+            "${{ component.map.other.?k.orValue(2) + resources.db.index }}",
+            "`component.map.other.?k.orValue(2) + resources.db.index`: `component.map` has no `other`",
+        ),
+        ("${{ component.?name.orValue('') + resources.?db.?id.orValue('') }}", "\"xdb-1\""),
     ] {
         let (answer, saved) = later(template, now.clone(), then.clone());
         assert_eq!(answer, expected, "{template}");

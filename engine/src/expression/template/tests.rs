@@ -37,7 +37,7 @@ impl Scope for Variables {
     fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
         match self.0.get(root) {
             Some(value) => descend(value, root, steps),
-            None => Err(Missing { message: format!("there is no variable `{root}`"), hint: None }),
+            None => Err(Missing::new(format!("there is no variable `{root}`"))),
         }
     }
 }
@@ -139,6 +139,15 @@ fn known_values_give_known_results() {
             ("has(nothing.at.all)", "false"),
             ("has(component.other) ? component.other : 'none'", "\"none\""),
             ("component.?other.orValue('none')", "\"none\""),
+            ("component.?other.?deep.?down.orValue('none')", "\"none\""),
+            ("component.?columns[?0].?name.orValue('none')", "\"ID\""),
+            ("component.?columns[?7].?name.orValue('none')", "\"none\""),
+            ("component.columns[?0].name.orValue('none')", "\"ID\""),
+            ("component.none.?deep.orValue('none')", "\"none\""),
+            ("component.?none.hasValue()", "true"),
+            ("[component.columns].map(c, c[?1].?name.orValue('none'))", "[\"TS\"]"),
+            ("component.other.?deep.orValue('none')", "error: `component` has no `other`"),
+            ("nothing.?deep.orValue('none')", "error: there is no variable `nothing`"),
             ("component.none == null", "true"),
             ("true || component.other", "true"),
             ("'size' in component", "true"),
@@ -250,6 +259,8 @@ fn what_depends_on_the_unknown_is_unknown_and_nothing_else() {
         "[1, 2][u]",
         "optional.of(u).orValue(1) == 1",
         "u.?a.orValue(1)",
+        "u.?a.hasValue()",
+        "r.id.?a.?b.hasValue()",
         "[r.id][0] + 'x'",
         "u.a == 1",
         "[u][0] == 1 ? 'a' : 'b'",
@@ -277,6 +288,9 @@ fn what_depends_on_the_unknown_is_unknown_and_nothing_else() {
             ("size(r.many)", "10"),
             ("r.name == 'n' ? 'a' : r.id", "\"a\""),
             ("r.name == 'm' ? 'a' : [r.id]", "[(known after apply)]"),
+            ("r.?id.hasValue()", "true"),
+            ("[r.?id.orValue(1)]", "[(known after apply)]"),
+            ("r.?other.?id.orValue(1)", "1"),
             ("false && u", "false"),
             ("true || u", "true"),
             ("[u] == []", "false"),
@@ -344,6 +358,10 @@ fn what_reads_the_sensitive_is_sensitive() {
         "[s.token]",
         "mixed.map(k, k)",
         "has(s.token)",
+        "has(s.other)",
+        "s.?token.orValue(1)",
+        "s.?other.orValue(1)",
+        "mixed.?token.orValue(1)",
         "s.token == '' ? 1 : 2",
         "mixed[key]",
         "mixed[key] + 1",
@@ -360,6 +378,8 @@ fn what_reads_the_sensitive_is_sensitive() {
             ("mixed", "{\"open\": 1, \"token\": (sensitive value)}"),
             ("mixed.open", "1"),
             ("mixed.open + 1", "2"),
+            ("mixed.?open.orValue(7)", "1"),
+            ("mixed.?other.?deep.orValue(7)", "7"),
             ("open.a == 1 ? 'a' : s.token", "\"a\""),
         ],
     );
@@ -439,7 +459,11 @@ fn references_are_read_off_the_tree() {
         ("components[\"urn:x\"].outputs.url", "components[\"urn:x\"].outputs.url"),
         ("1 + 2", ""),
         ("a.b + a.b", "a.b"),
-        ("a.?b.orValue(c.d)", "a c.d"),
+        ("a.?b.orValue(c.d)", "a.b c.d"),
+        ("a.b[?0].?c.d.orValue(1)", "a.b[0].c"),
+        ("a.?b[?c.d]", "a.b c.d"),
+        ("a[b.c].?d", "a[b.c] b.c"),
+        ("a.map(x, x.?b)", "a"),
         ("[x, y].sortBy(i, i.k)", "x y"),
     ] {
         let (template, diagnostics, _) = compile(&format!("${{{{ {expression} }}}}"));
