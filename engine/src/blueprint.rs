@@ -19,7 +19,7 @@ pub mod reverse;
 pub mod validate;
 
 use crate::descriptor::transitions::Move;
-use crate::descriptor::{Declarations, Facts, Located};
+use crate::descriptor::{Declarations, Facts, Local, Located};
 use crate::expression::{Reference, Template};
 use crate::graph::templates;
 use crate::lookup::output_templates;
@@ -54,6 +54,8 @@ pub struct Blueprint {
     pub has_own_match: bool,
     /// What a component may ask for.
     pub specific: Option<Arc<SpecificSchema>>,
+    /// Values that its expressions read by name: `locals`.
+    pub locals: Vec<Local>,
     /// Conditions that a component must meet.
     pub checks: Vec<Check>,
     /// What a component becomes.
@@ -76,7 +78,10 @@ impl Blueprint {
             let blocks = declarations.resources.iter().chain(&declarations.data);
             blocks.flat_map(templates).chain(declarations.outputs.iter().flat_map(output_templates)).any(reads)
         };
-        of(&self.declarations) || of(&self.acl) || self.checks.iter().flat_map(Check::templates).any(reads)
+        of(&self.declarations)
+            || of(&self.acl)
+            || self.locals.iter().map(|local| &local.value).any(reads)
+            || self.checks.iter().flat_map(Check::templates).any(reads)
     }
 }
 

@@ -4,7 +4,7 @@
 
 pub(crate) mod facts;
 mod imports;
-mod locals;
+pub(crate) mod locals;
 pub(crate) mod request;
 mod specific;
 pub(crate) mod transitions;
@@ -33,6 +33,7 @@ use crate::plan::compute::Environment;
 use crate::source::{SourceId, Sources, Span};
 use facts::{FactScope, WithFacts};
 use indexmap::IndexMap;
+use locals::LOCALS;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -117,7 +118,7 @@ impl CompiledStack {
             ("environment", Value::from(environment.name.as_str())),
             ("stack", Value::from(self.stack.name.as_str())),
             ("vars", Value::Map(self.variables.clone())),
-            ("locals", Value::Map(self.locals.clone())),
+            (LOCALS, Value::Map(component.locals.as_ref().unwrap_or(&self.locals).clone())),
         ];
         let facts = FactScope { roots: roots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() };
         let more = [
@@ -158,6 +159,8 @@ pub struct CompiledComponent {
     pub granted: Option<Granted>,
     /// `component` in expressions: as written, with the schema's defaults and its key.
     pub value: Value,
+    /// The values of the blueprint's locals: `locals` in its expressions. `None` without a blueprint.
+    pub locals: Option<Map>,
     /// `name version` of the blueprint that it was compiled with.
     pub blueprint: Option<String>,
     /// Resources of it that have another name now, as the blueprint says.
@@ -298,7 +301,7 @@ impl Compiler<'_> {
             return (None, diagnostics);
         }
         let stack = StackId::new(descriptor.stack.as_str(), self.environment.name.as_str());
-        let locals = facts.roots.get("locals").and_then(Value::as_map).cloned().unwrap_or_default();
+        let locals = facts.roots.get(LOCALS).and_then(Value::as_map).cloned().unwrap_or_default();
         let product = descriptor.product.clone();
         (Some(CompiledStack { stack, components, product, request, variables, locals, transitions }), diagnostics)
     }
@@ -313,8 +316,8 @@ impl Compiler<'_> {
             ("vars", Value::Map(variables.clone())),
         ];
         let mut facts = FactScope { roots: roots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() };
-        let locals = locals::resolve(self, descriptor, &facts, diagnostics);
-        facts.roots.insert("locals".to_owned(), Value::Map(locals));
+        let locals = locals::of_stack(descriptor, &facts, self.functions, diagnostics);
+        facts.roots.insert(LOCALS.to_owned(), Value::Map(locals));
         facts
     }
 
@@ -361,12 +364,23 @@ impl Compiler<'_> {
             Ok(other) => other,
         };
         let scope = WithFacts { facts: known.facts, more: [("component", &value), (REQUEST, known.request)] };
+        let mut found = Vec::new();
+        let locals = locals::resolve(&blueprint.locals, &scope, self.functions, &mut found);
+        let is_known = !has_errors(&found);
+        diagnostics.extend(found);
+        if !is_known {
+            return None;
+        }
+        let locals = Value::Map(locals);
+        let more = [("component", &value), (REQUEST, known.request), (LOCALS, &locals)];
+        let scope = WithFacts { facts: known.facts, more };
         for check in &blueprint.checks {
             diagnostics.extend(check.decide(&scope, self.functions, &node, component.span));
         }
         Some(CompiledComponent {
             declarations: Arc::clone(&blueprint.declarations),
             acl: Arc::clone(&blueprint.acl),
+            locals: locals.as_map().cloned(),
             value,
             blueprint: Some(blueprint_name(blueprint)),
             moved: blueprint.moved.iter().map(|one| one.within(&component.key)).collect(),
@@ -412,6 +426,7 @@ fn nothing(component: &Component) -> CompiledComponent {
         acl: Arc::default(),
         granted: None,
         value: Value::Null,
+        locals: None,
         blueprint: None,
         moved: Vec::new(),
         span: component.span,

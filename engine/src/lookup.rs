@@ -2,7 +2,7 @@
 //! by the providers' schemas, components and their outputs. It needs neither state nor network, so that a slip is told
 //! when a descriptor or a blueprint is checked, and all of them at once when it is planned.
 
-use crate::compile::{CompiledStack, REQUEST, by_name};
+use crate::compile::{CompiledComponent, CompiledStack, REQUEST, by_name};
 use crate::descriptor::{Check, CheckTime, Declarations, OutputDeclaration, ResourceDeclaration};
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Reference, ReferenceStep, Template};
@@ -66,6 +66,7 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
     };
     let variables: BTreeSet<&str> = stack.variables.keys().map(String::as_str).collect();
     let locals: BTreeSet<&str> = stack.locals.keys().map(String::as_str).collect();
+    let of_blueprints: Vec<_> = stack.components.iter().map(names_of_locals).collect();
     let mut faults = Faults::default();
     for (position, component) in stack.components.iter().enumerate().filter(|(_, it)| is_chosen(&it.key)) {
         let lookup = Lookup {
@@ -75,7 +76,7 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
                 (None, None) => OF_STACKS,
             }),
             variables: Some(&variables),
-            locals: Some(&locals),
+            locals: of_blueprints.get(position).and_then(Option::as_ref).or(Some(&locals)),
             names: names(&component.declarations),
             declarations: &component.declarations,
             registry,
@@ -104,6 +105,11 @@ pub fn check(stack: &CompiledStack, chosen: &BTreeSet<String>, registry: &Regist
         }
     }
     faults
+}
+
+/// The names of the locals of a component's blueprint, where it has one.
+fn names_of_locals(component: &CompiledComponent) -> Option<BTreeSet<&str>> {
+    component.locals.as_ref().map(|locals| locals.keys().map(String::as_str).collect())
 }
 
 /// All templates of an output.

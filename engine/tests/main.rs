@@ -13,6 +13,7 @@ mod support;
 mod access;
 mod adopt; // what is there already: taken over, or refused with the way to do it
 mod blocks; // what comes after all instances of a resource
+mod blueprint_locals; // values that blueprints compute once
 mod by_hand; // rows that were changed by hand while a step on them was cut off
 mod checks; // conditions before and after a step, and of a stack
 mod create_first; // replacements that make the new object first

@@ -10,6 +10,7 @@ pub(super) mod sample;
 use super::Blueprint;
 use super::checks::each;
 use crate::address::InstanceKey;
+use crate::compile::locals::{self, LOCALS};
 use crate::compile::{CompiledComponent, REQUEST};
 use crate::descriptor::{Declarations, ResourceDeclaration, Trigger};
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean, has_errors, remove_repeated};
@@ -27,8 +28,22 @@ use terrace_provider::plan::with_defaults;
 use terrace_provider::{Map, Path, ResourceType, Value};
 
 /// Variables that a blueprint may read wherever it stands.
-const ROOTS: [&str; 10] =
-    ["component", "product", REQUEST, "environment", "stack", "settings", "resources", "data", "components", "stacks"];
+const ROOTS: [&str; 11] = [
+    "component",
+    "product",
+    REQUEST,
+    "environment",
+    "stack",
+    "settings",
+    LOCALS,
+    "resources",
+    "data",
+    "components",
+    "stacks",
+];
+
+/// What a local may read.
+const OF_LOCALS: [&str; 7] = ["component", "product", REQUEST, "environment", "stack", "settings", LOCALS];
 
 /// The most instances that a sample has; what more a `forEach` makes is unknown.
 const MOST_INSTANCES: usize = 100;
@@ -38,6 +53,7 @@ const MOST_INSTANCES: usize = 100;
 pub fn check(blueprint: &Blueprint, registry: &Registry, functions: &Functions) -> Vec<Diagnostic> {
     let mut checker = Checker { blueprint, registry, functions, diagnostics: Vec::new() };
     checker.diagnostics.extend(blueprint.specific.as_ref().and_then(|schema| schema.check()));
+    checker.locals();
     checker.checks();
     checker.declarations(&blueprint.declarations, None);
     checker.access();
@@ -78,6 +94,25 @@ impl Checker<'_> {
         // The same mistake may come with another hint: beside resources of `acl` there is more that could be meant.
         remove_repeated(&mut known);
         self.diagnostics = known;
+    }
+
+    fn locals(&mut self) {
+        for local in &self.blueprint.locals {
+            let nothing = Declarations::default();
+            self.look_up(&nothing, &OF_LOCALS, |lookup, diagnostics| {
+                lookup.template(&local.value, Here::default(), diagnostics);
+            });
+            self.descriptor_paths(&local.value);
+        }
+        let found = self.locals_of(&self.facts(None)).1;
+        self.warn(found);
+    }
+
+    /// The values of the locals over the sample, and what was wrong with them.
+    fn locals_of(&self, facts: &Facts) -> (Map, Vec<Diagnostic>) {
+        let mut found = Vec::new();
+        let values = locals::resolve(&self.blueprint.locals, &scope(facts, None), self.functions, &mut found);
+        (values, found)
     }
 
     fn checks(&mut self) {
@@ -156,6 +191,7 @@ impl Checker<'_> {
             acl: Arc::default(),
             granted: None,
             value: Value::Null,
+            locals: None,
             blueprint: None,
             moved: Vec::new(),
             span: self.blueprint.span,
@@ -308,17 +344,21 @@ impl Checker<'_> {
         match template.evaluate(scope, self.functions) {
             Ok(value) => Some(value),
             Err(found) => {
-                let is_told = has_errors(&self.diagnostics);
-                for diagnostic in found {
-                    // What is wrong with a path was told by the schema already, and better.
-                    if !is_told {
-                        let message = format!("over a sample made from the schema: {}", diagnostic.message);
-                        self.diagnostics.push(Diagnostic { severity: Severity::Warning, message, ..diagnostic });
-                    }
-                }
+                self.warn(found);
                 None
             }
         }
+    }
+
+    /// Tells what was wrong over the sample. What is wrong with a path was told by the schema already, and better.
+    fn warn(&mut self, found: Vec<Diagnostic>) {
+        if has_errors(&self.diagnostics) {
+            return;
+        }
+        self.diagnostics.extend(found.into_iter().map(|diagnostic| {
+            let message = format!("over a sample made from the schema: {}", diagnostic.message);
+            Diagnostic { severity: Severity::Warning, message, ..diagnostic }
+        }));
     }
 
     /// Looks up what expressions name. Outputs of other components are not known here.
@@ -331,7 +371,7 @@ impl Checker<'_> {
         let lookup = Lookup {
             roots,
             variables: None,
-            locals: None,
+            locals: Some(&self.blueprint.locals.iter().map(|local| local.name.value.as_str()).collect()),
             names: graph::names(declarations),
             declarations,
             registry: self.registry,
@@ -381,7 +421,9 @@ impl Checker<'_> {
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
         roots.extend(acl.map(|acl| ("acl".to_owned(), acl)));
-        Facts { roots: roots.into(), ..Facts::default() }
+        let facts = Facts { roots: roots.into(), ..Facts::default() };
+        let locals = Value::Map(self.locals_of(&facts).0);
+        Facts { locals: Some(locals), ..facts }
     }
 }
 

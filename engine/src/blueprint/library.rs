@@ -141,6 +141,9 @@ fn extended(
         blueprint.matcher = base.matcher;
     }
     blueprint.specific = blueprint.specific.or(base.specific);
+    // What the checks read that it takes over; a local of its own has their name before them.
+    let own = blueprint.locals.iter().map(|local| local.name.value.clone()).collect::<Vec<_>>();
+    blueprint.locals.extend(base.locals.into_iter().filter(|local| !own.contains(&local.name.value)));
     blueprint.checks.splice(0..0, base.checks);
     Some(blueprint)
 }

@@ -3,7 +3,7 @@
 use super::{Blueprint, Origin, SpecificSchema, checks, reverse};
 use crate::decode::{Fields, wrong_type};
 use crate::descriptor::declaration::{check_names, read_blueprint_outputs, read_lookups, read_resources};
-use crate::descriptor::stack::check_api_version;
+use crate::descriptor::stack::{check_api_version, read_local};
 use crate::descriptor::transitions::read_own_moves;
 use crate::descriptor::{Declarations, Facts, Located};
 use crate::diagnostic::{Diagnostic, did_you_mean};
@@ -50,6 +50,8 @@ fn read_node(
     let matcher = fields.optional("match").map(|entry| read_match(&entry.value, fields.diagnostics));
     let specific =
         fields.optional("specific").and_then(|entry| read_schema(entry, "specific", files, fields.diagnostics));
+    let locals = fields.map("locals").iter();
+    let locals = locals.map(|entry| read_local(entry, sources, fields.diagnostics)).collect();
     let checks = fields.list("checks").iter();
     let checks = checks.filter_map(|item| checks::read(item, sources, fields.diagnostics)).collect();
     let resources = read_resources(fields.list("resources"), sources, fields.diagnostics);
@@ -76,6 +78,7 @@ fn read_node(
         has_own_match: matcher.is_some(),
         matcher: matcher.unwrap_or_default(),
         specific,
+        locals,
         checks,
         declarations: Arc::new(declarations),
         moved,

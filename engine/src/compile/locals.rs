@@ -1,27 +1,31 @@
-//! Locals of a stack: values computed once, from variables and each other.
+//! Locals: values computed once, of a stack from its variables, of a blueprint from a component, and from each other.
 
-use super::Compiler;
 use super::facts::FactScope;
 use crate::descriptor::{Descriptor, Local};
 use crate::diagnostic::{Diagnostic, did_you_mean, first_of};
-use crate::expression::ReferenceStep;
+use crate::expression::{Functions, Missing, ReferenceStep, Scope, descend};
 use crate::graph::loops;
 use crate::source::Span;
 use indexmap::IndexMap;
 use petgraph::algo::toposort;
 use petgraph::graph::{DiGraph, NodeIndex};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use terrace_provider::{Map, Value};
 
-/// The values of all locals, in the order written. What is wrong is reported; a local without a value is unknown to
-/// those that read it, so that one mistake gives one message.
-pub(super) fn resolve(
-    compiler: &Compiler<'_>,
+/// The variable that holds them.
+pub(crate) const LOCALS: &str = "locals";
+
+/// The values of the locals of a stack.
+pub(super) fn of_stack(
     descriptor: &Descriptor,
     facts: &FactScope,
+    functions: &Functions,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Map {
-    let Some(order) = order(&descriptor.locals, diagnostics) else { return Map::default() };
+    if descriptor.locals.is_empty() {
+        return Map::default();
+    }
     let mut scope = facts.clone();
     // A variable without a value was reported already.
     if let Some(Value::Map(variables)) = scope.roots.get_mut("vars") {
@@ -29,20 +33,44 @@ pub(super) fn resolve(
             variables.entry(variable.name.value.clone()).or_insert(Value::Unknown);
         }
     }
-    let names = descriptor.locals.iter().map(|local| (local.name.value.clone(), Value::Unknown));
-    scope.roots.insert("locals".to_owned(), names.collect());
+    resolve(&descriptor.locals, &scope, functions, diagnostics)
+}
+
+/// The values of all locals, in the order written. What is wrong is reported; a local without a value is unknown to
+/// those that read it, so that one mistake gives one message.
+pub(crate) fn resolve(
+    locals: &[Local],
+    scope: &dyn Scope,
+    functions: &Functions,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Map {
+    let Some(order) = order(locals, diagnostics) else { return Map::default() };
+    let values = locals.iter().map(|local| (local.name.value.clone(), Value::Unknown)).collect();
+    let mut scope = WithLocals { scope, locals: Value::Map(values) };
     for local in order {
-        let value = local.value.evaluate(&scope, compiler.functions).unwrap_or_else(|found| {
+        let value = local.value.evaluate(&scope, functions).unwrap_or_else(|found| {
             diagnostics.extend(found);
             Value::Unknown
         });
-        if let Some(Value::Map(locals)) = scope.roots.get_mut("locals") {
+        if let Value::Map(locals) = &mut scope.locals {
             locals.insert(local.name.value.clone(), value);
         }
     }
-    match scope.roots.swap_remove("locals") {
-        Some(Value::Map(locals)) => locals,
+    match scope.locals {
+        Value::Map(locals) => locals,
         _ => Map::default(),
+    }
+}
+
+/// A scope that knows locals, too.
+struct WithLocals<'a> {
+    scope: &'a dyn Scope,
+    locals: Value,
+}
+
+impl Scope for WithLocals<'_> {
+    fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        if root == LOCALS { descend(&self.locals, root, steps) } else { self.scope.resolve(root, steps) }
     }
 }
 
@@ -56,7 +84,7 @@ fn order<'d>(locals: &'d [Local], diagnostics: &mut Vec<Diagnostic>) -> Option<V
     for local in locals {
         let Some(reader) = nodes.get(local.name.value.as_str()) else { continue };
         let before = diagnostics.len();
-        for (reference, span) in local.value.located_references().filter(|(reference, _)| reference.root == "locals") {
+        for (reference, span) in local.value.located_references().filter(|(reference, _)| reference.root == LOCALS) {
             match reference.steps.first() {
                 Some(ReferenceStep::Key(name)) => match nodes.get(name.as_str()) {
                     Some(read) => drop(edges.update_edge(*read, *reader, span)),

@@ -137,7 +137,8 @@ fn read_variable(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnos
     Some(Variable { name, ty, default, is_sensitive, validation })
 }
 
-fn read_local(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Local {
+/// Reads one of `locals`.
+pub(crate) fn read_local(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Local {
     let name = Located { value: entry.key.clone(), span: entry.key_span };
     names::check_bare(&name, "a local", diagnostics);
     Local { name, value: compile(&entry.value, sources, diagnostics) }

@@ -219,8 +219,13 @@ pub(super) fn held<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 
 /// A value that is copied, or was only just.
 pub(super) fn made<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let Some(value) = arguments.pop() else { return Err(ExecutionError::invalid_argument_count(1, 0)) };
-    copy(measure::of_cel(value.as_ref()))?;
+    copy_of(value.as_ref())?;
     Ok(value)
+}
+
+/// Charges for a copy of a value.
+pub(super) fn copy_of(value: &dyn Val) -> Result<(), Exceeded> {
+    copy(measure::of_cel(value))
 }
 
 /// A text that is going to be split.
@@ -290,7 +295,8 @@ pub(super) fn join<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 
     Ok(CowVal::owned(CelString::from(texts.join(separator))))
 }
 
-fn no_overload(function: &str, arguments: &[CowVal<'_, '_>]) -> ExecutionError {
+/// The failure of a function that these values are not for.
+pub(super) fn no_overload(function: &str, arguments: &[CowVal<'_, '_>]) -> ExecutionError {
     let types = arguments.iter().map(|argument| argument.get_type().name().to_owned()).collect();
     ExecutionError::no_such_overload(function, types)
 }

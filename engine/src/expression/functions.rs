@@ -4,6 +4,7 @@
 //! registered. [`Functions`] is built once a run: the root of every evaluation.
 
 mod cron;
+mod maps;
 mod naming;
 mod registry;
 mod serialise;
@@ -52,6 +53,7 @@ fn extended() -> Result<Env, DeclarationError> {
     environment.add_overload(AS_TEXT, "as_text", vec![DYN_TYPE], decimal::as_text)?;
     environment.add_overload(budget::REPLACE, "replace", dynamic(3), budget::replace)?;
     environment.add_overload(budget::REPLACE, "replace_n", dynamic(4), budget::replace)?;
+    environment.add_overload("merge", "merge", dynamic(2), maps::merge)?;
     environment.add_overload(budget::JOIN, "join", vec![DYN_TYPE], budget::join)?;
     environment.add_overload(budget::JOIN, "join_separator", dynamic(2), budget::join)?;
     Ok(environment)

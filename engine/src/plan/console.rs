@@ -54,6 +54,7 @@ impl Console {
         let facts = Facts {
             component: component.map(|component| component.value.clone()),
             acl: access.map(Access::to_value),
+            locals: component.and_then(|component| component.locals.clone()).map(Value::Map),
             roots: Arc::new(roots(planner.environment, compiled)),
             urns: Arc::new(urns(compiled)),
         };

@@ -4,6 +4,7 @@ use super::compute::Environment;
 use super::others::OtherStacks;
 use crate::address::InstanceKey;
 use crate::compile::facts::there;
+use crate::compile::locals::LOCALS;
 use crate::compile::{CompiledStack, REQUEST};
 use crate::diagnostic::{did_you_mean, first_of};
 use crate::expression::{Missing, ReferenceStep, Scope, descend};
@@ -41,6 +42,8 @@ pub(crate) struct Facts {
     pub(crate) component: Option<Value>,
     /// `acl`, where it is known who has access.
     pub(crate) acl: Option<Value>,
+    /// `locals` of the component's blueprint; those of the stack are among the roots.
+    pub(crate) locals: Option<Value>,
     /// The root variables of all components: `product`, `environment`, `stack`, `settings`, `vars`. A product may be
     /// large, and have many components.
     pub(crate) roots: Arc<Map>,
@@ -93,6 +96,7 @@ impl Facts {
         match name {
             "component" => self.component.as_ref(),
             "acl" => self.acl.as_ref(),
+            LOCALS => self.locals.as_ref(),
             _ => None,
         }
         .or_else(|| self.roots.get(name))
@@ -223,7 +227,7 @@ pub(super) fn roots(environment: &Environment, compiled: &CompiledStack) -> Map 
         ("stack", Value::from(compiled.stack.name.as_str())),
         ("settings", environment.settings.clone()),
         ("vars", Value::Map(compiled.variables.clone())),
-        ("locals", Value::Map(compiled.locals.clone())),
+        (LOCALS, Value::Map(compiled.locals.clone())),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))

@@ -150,6 +150,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 facts: Facts {
                     component: Some(component.value.clone()),
                     acl: component.granted.as_ref().map(|granted| granted.access.to_value()),
+                    locals: component.locals.clone().map(Value::Map),
                     roots: Arc::clone(&roots),
                     urns: Arc::clone(&urns),
                 },

@@ -5,17 +5,20 @@
 //! and the fixture declare. It knows nothing of the technology.
 //!
 //! Read in this order: [`Fixture`] (what to hand over), [`Suite`] (how to run it), [`Report`] (what comes back); then
-//! `lifecycle`, `planning` and `recovery`, which hold the behaviours.
+//! `lifecycle`, `planning` and `recovery`, which hold the behaviours. An [`Instance`] is for what a provider's tests try
+//! beside the suite.
 
 mod bench;
 mod contract;
 mod fixture;
+mod instance;
 mod lifecycle;
 mod planning;
 mod recovery;
 mod report;
 
 pub use fixture::{Fixture, Hook};
+pub use instance::{Instance, Reports, recorded};
 pub use report::{Report, Verdict};
 
 use crate::{Attributes, Provider, Settings};

@@ -230,7 +230,7 @@ async fn a_table_that_was_made_anew_is_another_one() {
     let plan = instance.plan(TABLE, Some(&read), &config).await.unwrap();
     assert_eq!(plan.planned.get("createdOn"), Some(&Value::Unknown), "it is no no-op");
     let taken = instance.update(TABLE, &read, config.clone()).await.unwrap();
-    assert!(instance.reports.0.lock().unwrap()[0].contains("what it held before is gone"));
+    assert!(instance.reports.told()[0].contains("what it held before is gone"));
     instance.assert_settled(TABLE, &taken, &config).await;
 }
 

@@ -56,6 +56,7 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
     ),
     both("json", "json(value) -> text", "the value as compact JSON, keys sorted"),
     both("lower", "lower(text) -> text", "lower case, of all scripts"),
+    global("merge", "merge(first, second) -> map", "the entries of both maps; where both have one, that of the second"),
     both(
         "normalize",
         "normalize(text) -> text",

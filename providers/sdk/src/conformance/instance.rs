@@ -1,0 +1,236 @@
+//! An opened instance that a provider's own tests drive by hand: plan, call, record, as the engine does, without a state.
+
+use crate::wrap::{Limits, guarded};
+use crate::{
+    Attempt, Attributes, Call, Found, LostCall, Observed, Partial, Planned, PlannedChange, Progress, ProposedChange,
+    Provider, ProviderError, Recorded, ResourceType, Session, Settings, Value,
+};
+use serde_json::Value as Json;
+use std::borrow::Borrow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The operation and the step that all calls of an instance are of.
+const OPERATION: &str = "operation";
+const STEP: &str = "1";
+
+/// An opened instance, and what its calls report.
+pub struct Instance<P> {
+    /// Whose instance it is.
+    pub provider: P,
+    /// The instance, guarded as the engine opens it.
+    pub session: Arc<dyn Session>,
+    /// What the calls reported.
+    pub reports: Arc<Reports>,
+    /// Cancels all calls.
+    pub cancel: CancellationToken,
+    /// The address of whatever is made: `shop@test:area/snowflake.a`.
+    pub address: &'static str,
+}
+
+/// Keeps what calls report.
+#[derive(Debug, Default)]
+pub struct Reports {
+    told: Mutex<Vec<String>>,
+    partials: Mutex<Vec<Partial>>,
+}
+
+impl Reports {
+    /// The lines for people, in their order.
+    #[must_use]
+    pub fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was recorded of objects that were being made.
+    #[must_use]
+    pub fn partials(&self) -> Vec<Partial> {
+        self.partials.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait::async_trait]
+impl Progress for Reports {
+    fn message(&self, text: &str) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+    }
+
+    async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
+        self.partials.lock().unwrap_or_else(PoisonError::into_inner).push(partial);
+        Ok(())
+    }
+}
+
+impl<P: Provider> Instance<P> {
+    /// Opens an instance.
+    ///
+    /// # Errors
+    /// When the provider refuses the settings.
+    pub async fn open(
+        provider: P,
+        settings: &Settings,
+        limits: Limits,
+        address: &'static str,
+    ) -> Result<Self, ProviderError> {
+        let session = guarded(&provider, settings, limits).await?;
+        Ok(Self { provider, session, reports: Arc::default(), cancel: CancellationToken::new(), address })
+    }
+
+    /// The type of that name.
+    ///
+    /// # Errors
+    /// When the provider has none.
+    pub fn resource_type(&self, name: &str) -> Result<&ResourceType, ProviderError> {
+        self.provider.schema().resource(name).ok_or_else(|| ProviderError::bug(format!("there is no type `{name}`")))
+    }
+
+    /// What comes with a call: a minute's time, and no leave to remove data.
+    #[must_use]
+    pub fn call(&self) -> Call {
+        Call {
+            address: self.address.to_owned(),
+            operation: OPERATION.to_owned(),
+            step: STEP.to_owned(),
+            timeout: Duration::from_secs(60),
+            removes_data: false,
+            cancel: self.cancel.clone(),
+            progress: Arc::clone(&self.reports) as Arc<dyn Progress>,
+        }
+    }
+
+    /// Plans a configuration.
+    ///
+    /// # Errors
+    /// What the provider says of it.
+    pub async fn plan(
+        &self,
+        ty: &str,
+        prior: Option<&Recorded>,
+        config: impl Borrow<Json>,
+    ) -> Result<PlannedChange, ProviderError> {
+        let config = attributes(config.borrow())?;
+        let change = ProposedChange {
+            address: self.address,
+            prior,
+            config: &config,
+            must_replace: false,
+            changed_write_only: &[],
+        };
+        self.session.plan(self.resource_type(ty)?, &change).await
+    }
+
+    /// Plans and makes an object: its row.
+    ///
+    /// # Errors
+    /// What the provider says.
+    pub async fn create(&self, ty: &str, config: impl Borrow<Json>) -> Result<Recorded, ProviderError> {
+        let PlannedChange { planned, private, .. } = self.plan(ty, None, config.borrow()).await?;
+        let planned = Planned { attributes: planned, private };
+        let observed = self.session.create(self.resource_type(ty)?, &self.call(), &planned).await?;
+        Ok(recorded(self.address, &planned.attributes, observed))
+    }
+
+    /// Plans and makes a change in place: the new row.
+    ///
+    /// # Errors
+    /// What the provider says; a plan for a new object is an error, too.
+    pub async fn update(
+        &self,
+        ty: &str,
+        prior: &Recorded,
+        config: impl Borrow<Json>,
+    ) -> Result<Recorded, ProviderError> {
+        let PlannedChange { planned, private, replace_paths, .. } = self.plan(ty, Some(prior), config.borrow()).await?;
+        if !replace_paths.is_empty() {
+            return Err(ProviderError::bug(format!("planned a new object because of {replace_paths:?}")));
+        }
+        let planned = Planned { attributes: planned, private };
+        let observed = self.session.update(self.resource_type(ty)?, &self.call(), prior, &planned).await?;
+        Ok(recorded(self.address, &planned.attributes, observed))
+    }
+
+    /// Reads an object again: its row, if it is there.
+    ///
+    /// # Errors
+    /// What the provider says.
+    pub async fn read(&self, ty: &str, prior: &Recorded) -> Result<Option<Recorded>, ProviderError> {
+        let observed = self.session.read(self.resource_type(ty)?, prior).await?;
+        Ok(observed.map(|observed| recorded(self.address, &prior.attributes, observed)))
+    }
+
+    /// Removes an object.
+    ///
+    /// # Errors
+    /// What the provider says.
+    pub async fn delete(&self, ty: &str, prior: &Recorded) -> Result<(), ProviderError> {
+        self.session.delete(self.resource_type(ty)?, &self.call(), prior).await
+    }
+
+    /// Looks for the object of a configuration: what became of a call that was lost so long ago, or with `None` whether
+    /// something is there already.
+    ///
+    /// # Errors
+    /// What the provider says.
+    pub async fn find(
+        &self,
+        ty: &str,
+        config: impl Borrow<Json>,
+        lost: Option<Duration>,
+    ) -> Result<Found, ProviderError> {
+        let PlannedChange { planned, private, .. } = self.plan(ty, None, config.borrow()).await?;
+        let lost_call = lost.map(|age| LostCall {
+            operation: OPERATION.to_owned(),
+            step: STEP.to_owned(),
+            timeout: Duration::from_secs(1),
+            age,
+        });
+        let ty = self.resource_type(ty)?;
+        let identity = ty.identity_of(&planned).unwrap_or_default();
+        let attempt = Attempt { address: self.address.to_owned(), identity, planned, private, prior: None, lost_call };
+        self.session.find(ty, &attempt).await
+    }
+
+    /// The names of the attributes that a plan over a row would change, before and after reading the object again:
+    /// none, where a second plan is empty.
+    ///
+    /// # Errors
+    /// What the provider says, or when the object is not there.
+    pub async fn unsettled(
+        &self,
+        ty: &str,
+        prior: &Recorded,
+        config: impl Borrow<Json>,
+    ) -> Result<Vec<String>, ProviderError> {
+        let gone = || ProviderError::bug("the object is not there");
+        let read = self.read(ty, prior).await?.ok_or_else(gone)?;
+        let mut names = Vec::new();
+        for prior in [prior, &read] {
+            let plan = self.plan(ty, Some(prior), config.borrow()).await?;
+            names.extend(plan.replace_paths.iter().map(|path| format!("{path} (a new object)")));
+            let is_changed = |name: &str, value: &Value| {
+                let before = prior.attributes.get(name).cloned().unwrap_or_default();
+                !(value.is_same_as(&before) || value.is_null() && before.is_null())
+            };
+            names.extend(plan.planned.iter().filter(|(name, value)| is_changed(name, value)).map(|it| it.0.clone()));
+        }
+        Ok(names)
+    }
+}
+
+/// The row of an object that was planned so and looks so.
+#[must_use]
+pub fn recorded(address: &str, planned: &Attributes, observed: Observed) -> Recorded {
+    let known = planned.iter().filter(|(_, value)| !value.has_unknown());
+    let mut attributes: Attributes = known.map(|(name, value)| (name.clone(), value.clone())).collect();
+    attributes.extend(observed.attributes);
+    attributes.retain(|_, value| !value.is_null());
+    Recorded { address: address.to_owned(), identity: observed.identity, attributes, private: observed.private }
+}
+
+fn attributes(config: &Json) -> Result<Attributes, ProviderError> {
+    match Value::from(config.clone()) {
+        Value::Map(entries) => Ok(entries),
+        other => Err(ProviderError::bug(format!("a configuration is a map, not {}", other.kind()))),
+    }
+}
