@@ -30,11 +30,15 @@ pub(crate) fn check(kind: Kind, config: &Attributes) -> Result<(), ProviderError
 /// One as it is read, in what it was told by.
 pub(crate) fn attributes_of(kind: Kind, read: &Json, like: Option<&Attributes>) -> Attributes {
     let seen = read.get(PLAIN).cloned().unwrap_or_default();
-    let like = like.and_then(|like| like.get(PLAIN));
+    // A server that does not say which connector it is has not changed it.
+    let said = |name: &str, own: &str| match of(read, own) {
+        nothing if nothing.is_empty() => like.and_then(|like| like.get(name)).cloned().unwrap_or_default(),
+        text => text.into(),
+    };
     let entries = [
-        ("definitionId", of(read, "definitionId").into()),
-        ("connector", of(read, kind.connector()).into()),
-        (PLAIN, configuration::observed(&seen, like, kind.connector())),
+        ("definitionId", said("definitionId", "definitionId")),
+        ("connector", said("connector", kind.connector())),
+        (PLAIN, configuration::observed(&seen, like.and_then(|like| like.get(PLAIN)), kind.connector())),
     ];
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -74,8 +78,9 @@ pub(crate) async fn update(
     let id = of(&present, kind.id());
     let name = text(planned, "name");
     let read = present.get(PLAIN).cloned().unwrap_or_default();
-    if configuration::loses_keys(prior, planned) {
-        let whole = configuration::replacement(&read, prior, planned, kind.connector())?;
+    let gone = configuration::gone(prior, &kept.secrets_gone, planned);
+    if !gone.is_empty() {
+        let whole = configuration::replacement(&read, &gone, planned, kind.connector())?;
         return airbyte.put(kind, &id, json!({"name": name, PLAIN: whole}), purpose).await;
     }
     let mut body = json!({});
@@ -83,7 +88,9 @@ pub(crate) async fn update(
         body_insert(&mut body, "name", name.into());
     }
     let seen = configuration::observed(&read, planned.get(PLAIN), kind.connector());
-    let is_same = planned.get(PLAIN).is_none_or(|wanted| wanted.is_same_as(&seen));
+    // What cannot be read back looks as it is wanted: that it was wanted before has to say that it was sent.
+    let was_told = |wanted: &Value| prior.get(PLAIN).is_some_and(|before| before.is_same_as(wanted));
+    let is_same = planned.get(PLAIN).is_none_or(|wanted| wanted.is_same_as(&seen) && was_told(wanted));
     let sends_secrets = kept.sends_secrets && given(planned, SECRET).is_some();
     match (is_same, sends_secrets) {
         (true, false) => {}

@@ -40,18 +40,28 @@ impl<'a> Airbyte<'a> {
     /// # Errors
     /// What Airbyte says against it.
     pub(crate) async fn all(&self, kind: Kind, workspace: &str) -> Result<Vec<Json>, ProviderError> {
-        let request = Request::get(kind.all(), &[]).query("workspaceIds", workspace).query("limit", PAGE);
+        let request = Request::get(kind.all(), &[]).query("workspaceIds", workspace);
+        self.listed(request, &Purpose::look(format!("list the {}s", kind.word()))).await
+    }
+
+    /// All that a list has, whatever the pages of the server hold.
+    ///
+    /// # Errors
+    /// What Airbyte says against it.
+    pub(crate) async fn listed(&self, request: Request, purpose: &Purpose) -> Result<Vec<Json>, ProviderError> {
         let mut offset = 0;
         // By number: the URL that an answer names is that of the server as it knows itself, which may be another.
         let next = move |page: &Json| {
-            offset += PAGE;
-            match page.get("data").and_then(Json::as_array) {
-                Some(items) if items.len() >= PAGE => Next::Query(vec![("offset", offset.to_string())]),
-                _ => Next::End,
+            let count = page.get("data").and_then(Json::as_array).map_or(0, Vec::len);
+            offset += count;
+            let says_more = page.get("next").and_then(Json::as_str).is_some_and(|next| !next.is_empty());
+            match count > 0 && (says_more || count >= PAGE) {
+                true => Next::Query(vec![("offset", offset.to_string())]),
+                false => Next::End,
             }
         };
-        let all = self.api.items(request, &self.within, "data", next).await;
-        all.map_err(|failure| self.error(&failure, &Purpose::look(format!("list the {}s", kind.word()))))
+        let all = self.api.items(request.query("limit", PAGE), &self.within, "data", next).await;
+        all.map_err(|failure| self.error(&failure, purpose))
     }
 
     /// One by its id; `None` where there is none.

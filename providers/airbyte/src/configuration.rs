@@ -150,48 +150,52 @@ fn readable(read: &Json) -> Option<Value> {
     }
 }
 
-/// Whether a key goes that was there before: a merge leaves it, so that all has to be sent anew.
-pub(crate) fn loses_keys(before: &Attributes, after: &Attributes) -> bool {
-    let was = whole_paths(before.get(PLAIN));
-    let is = whole(after);
-    was.iter().any(|path| {
-        let at = path.iter().try_fold(&is, |json, key| json.get(key));
-        at.is_none()
-    })
+/// The keys that go of those that were there before: a merge leaves them, so that all has to be sent anew.
+pub(crate) fn gone(before: &Attributes, secrets_before: &[Vec<String>], after: &Attributes) -> Vec<Vec<String>> {
+    let wanted = whole(after);
+    let was = paths(before.get(PLAIN)).into_iter().chain(secrets_before.iter().cloned());
+    was.filter(|path| path.iter().try_fold(&wanted, |json, key| json.get(key)).is_none()).collect()
+}
+
+/// Where secrets are given.
+pub(crate) fn secret_paths(attributes: &Attributes) -> Vec<Vec<String>> {
+    let given = attributes.get(SECRET).map(without_null);
+    let all = paths(given.as_ref().map(Value::exposed));
+    // The maps around them may be there without any.
+    all.iter()
+        .filter(|path| !all.iter().any(|other| other.len() > path.len() && other.starts_with(path)))
+        .cloned()
+        .collect()
 }
 
 /// The keys of maps in maps.
-fn whole_paths(value: Option<&Value>) -> Vec<Vec<String>> {
-    let Some(entries) = value.and_then(Value::as_map) else { return Vec::new() };
+fn paths(value: Option<&Value>) -> Vec<Vec<String>> {
+    let Some(entries) = value.map(Value::exposed).and_then(Value::as_map) else { return Vec::new() };
     let inner = entries.iter().flat_map(|(key, value)| {
-        let below = whole_paths(Some(value)).into_iter().map(|path| [vec![key.clone()], path].concat());
+        let below = paths(Some(value)).into_iter().map(|path| [vec![key.clone()], path].concat());
         std::iter::once(vec![key.clone()]).chain(below).collect::<Vec<_>>()
     });
     inner.collect()
 }
 
-/// What is sent where keys go: what is there, without those, and what is wanted over it.
+/// What is sent where keys go: what is there, without those that are `gone`, and what is wanted over it.
 ///
 /// # Errors
 /// Where a secret is there that nobody here knows: sending all would lose it.
 pub(crate) fn replacement(
     read: &Json,
-    before: &Attributes,
+    gone: &[Vec<String>],
     after: &Attributes,
     connector: &str,
 ) -> Result<Json, ProviderError> {
-    let wanted = whole(after);
-    let gone = whole_paths(before.get(PLAIN)).into_iter();
-    let gone: Vec<Vec<String>> =
-        gone.filter(|path| path.iter().try_fold(&wanted, |json, key| json.get(key)).is_none()).collect();
     let mut all = read.clone();
     if let Json::Object(entries) = &mut all {
         entries.shift_remove(connector);
     }
-    for path in &gone {
+    for path in gone {
         remove(&mut all, path);
     }
-    merge(&mut all, &wanted);
+    merge(&mut all, &whole(after));
     match still_masked(&all, &Path::default()) {
         None => Ok(all),
         Some(path) => {
@@ -276,13 +280,17 @@ mod tests {
     fn keys_that_go_are_taken_out_and_all_else_stays() {
         let before = attributes(json!({"a": 1, "deep": {"x": 1, "y": 2}}), Json::Null);
         let after = attributes(json!({"a": 1, "deep": {"x": 1}}), json!({"password": "p"}));
-        assert!(loses_keys(&before, &after));
-        assert!(!loses_keys(&after, &before));
+        assert_eq!(gone(&before, &[], &after), [["deep", "y"]]);
+        assert!(gone(&after, &secret_paths(&after), &after).is_empty());
+        assert_eq!(gone(&after, &secret_paths(&after), &before), [["password"]]);
+        let both = attributes(Json::Null, json!({"credentials": {"password": "p", "key": null}, "token": "t"}));
+        assert_eq!(secret_paths(&both), [vec!["credentials", "password"], vec!["token"]]);
+        let gone = gone(&before, &[], &after);
         let read = json!({"sourceType": "s", "a": 1, "deep": {"x": 1, "y": 2, "own": 3}, "password": MASK});
-        let sent = replacement(&read, &before, &after, "sourceType").unwrap();
+        let sent = replacement(&read, &gone, &after, "sourceType").unwrap();
         assert_eq!(sent, json!({"a": 1, "deep": {"x": 1, "own": 3}, "password": "p"}));
         let without = attributes(json!({"a": 1, "deep": {"x": 1}}), Json::Null);
-        let error = replacement(&read, &before, &without, "sourceType").unwrap_err();
+        let error = replacement(&read, &gone, &without, "sourceType").unwrap_err();
         assert!(error.message.contains("the secret `password` is not known here"), "{error}");
     }
 }

@@ -130,7 +130,7 @@ fn streams_of(read: &Json) -> &[Json] {
 
 /// What is said of a connection whenever it is written. Its streams always are: a write that does not say them sets all of
 /// the source's anew.
-fn body(planned: &Attributes, present: &Json) -> JsonMap<String, Json> {
+fn body(prior: &Attributes, planned: &Attributes, present: &Json) -> JsonMap<String, Json> {
     let mut body = JsonMap::new();
     body.insert("name".to_owned(), text(planned, "name").into());
     if let Some(schedule) = given(planned, "schedule") {
@@ -147,7 +147,7 @@ fn body(planned: &Attributes, present: &Json) -> JsonMap<String, Json> {
             body.insert(own.to_owned(), value.into());
         }
     }
-    let streams = streams::sent(given(planned, "streams"), streams_of(present));
+    let streams = streams::sent(given(planned, "streams"), given(prior, "streams"), streams_of(present));
     if streams.as_array().is_some_and(|streams| !streams.is_empty()) {
         body.insert("configurations".to_owned(), json!({"streams": streams}));
     }
@@ -163,7 +163,7 @@ pub(crate) async fn create(
     planned: &Attributes,
     purpose: &Purpose,
 ) -> Result<Json, ProviderError> {
-    let mut body = body(planned, &Json::Null);
+    let mut body = body(&Attributes::default(), planned, &Json::Null);
     for name in ["sourceId", "destinationId"] {
         body.insert(name.to_owned(), text(planned, name).into());
     }
@@ -177,7 +177,7 @@ pub(crate) async fn create(
 pub(crate) async fn update(
     airbyte: &Airbyte<'_>,
     present: Json,
-    planned: &Attributes,
+    (prior, planned): (&Attributes, &Attributes),
     purpose: &Purpose,
 ) -> Result<Json, ProviderError> {
     let seen = attributes_of(&present, Some(planned));
@@ -187,10 +187,15 @@ pub(crate) async fn update(
         (Some(wanted), Some(seen)) => wanted.is_same_as(seen),
         (wanted, _) => wanted.is_none(),
     };
-    if of(&present, "name") == text(planned, "name") && names.iter().all(is_same) {
+    // What cannot be read back of a stream looks as it is wanted: that it was wanted before has to say that it was sent.
+    let told_before = match (given(prior, "streams"), given(planned, "streams")) {
+        (Some(before), Some(wanted)) => before.is_same_as(wanted),
+        (_, wanted) => wanted.is_none(),
+    };
+    if of(&present, "name") == text(planned, "name") && told_before && names.iter().all(is_same) {
         return Ok(present);
     }
-    let body = body(planned, &present);
+    let body = body(prior, planned, &present);
     airbyte.patch(Kind::Connection, &of(&present, Kind::Connection.id()), Json::Object(body), purpose).await
 }
 
@@ -203,7 +208,8 @@ pub(crate) async fn count(airbyte: &Airbyte<'_>, id: &str) -> Result<DataAmount,
     let purpose = Purpose::look(format!("list the jobs of the connection `{id}`"));
     let jobs = airbyte.ask_about(&request, &purpose).await?.unwrap_or_default();
     Ok(match jobs.get("data").and_then(Json::as_array).map(Vec::len) {
-        None | Some(0) => DataAmount::Empty,
+        None => DataAmount::Unknown,
+        Some(0) => DataAmount::Empty,
         Some(_) => DataAmount::Some { count: 1, text: "the state of its syncs".to_owned() },
     })
 }

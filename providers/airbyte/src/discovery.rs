@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use terrace_provider::ProviderError;
 use terrace_provider::http::{Purpose, Request};
+use terrace_provider::{ErrorKind, ProviderError};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
@@ -44,8 +44,12 @@ impl Discovery {
             let _permit = self.at_once.acquire().await.map_err(|_| ProviderError::bug("the session was closed"))?;
             let request = Request::get("/streams", &[]).query("sourceId", source).timeout(PATIENCE);
             let purpose = Purpose::look(format!("tell the streams of the source `{source}`"));
-            let told = airbyte.ask_about(&request, &purpose).await?;
-            Ok::<_, ProviderError>(Arc::new(told.as_ref().and_then(Json::as_array).cloned().unwrap_or_default()))
+            // An error is not kept: a source that is not there yet is asked about again.
+            let told = airbyte.ask_about(&request, &purpose).await?.ok_or_else(|| {
+                ProviderError::new(ErrorKind::NotFound, format!("there is no source `{source}`"))
+                    .solution("plan again: it was deleted meanwhile, or is not there yet")
+            })?;
+            Ok::<_, ProviderError>(Arc::new(told.as_array().cloned().unwrap_or_default()))
         };
         cell.get_or_try_init(ask).await.cloned()
     }

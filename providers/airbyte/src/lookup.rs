@@ -215,9 +215,8 @@ async fn workspace(
 ) -> Result<Attributes, ProviderError> {
     let found = match given(arguments, "name").and_then(Value::as_str) {
         Some(name) if arguments.get("workspaceId").is_none_or(Value::is_null) => {
-            let request = Request::get("/workspaces", &[]).query("limit", 100_u8);
-            let all = airbyte.ask_about(&request, &Purpose::look("list the workspaces")).await?.unwrap_or_default();
-            let all = all.get("data").and_then(Json::as_array).cloned().unwrap_or_default();
+            let request = Request::get("/workspaces", &[]);
+            let all = airbyte.listed(request, &Purpose::look("list the workspaces")).await?;
             let mut named: Vec<&Json> = all.iter().filter(|it| of(it, "name") == name).collect();
             match (named.pop(), named.is_empty()) {
                 (Some(found), true) => found.clone(),

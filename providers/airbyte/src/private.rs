@@ -13,6 +13,12 @@ pub(crate) struct Kept {
     /// A plan says that secrets are sent anew. It is of no use afterwards, and not kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) sends_secrets: bool,
+    /// Where secrets were given, never what they are: one that is given no more is taken away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) secrets: Vec<Vec<String>>,
+    /// A plan says that those are taken away. It is of no use afterwards, and not kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) secrets_gone: Vec<Vec<String>>,
 }
 
 impl Kept {

@@ -3,7 +3,7 @@
 use crate::airbyte::{Airbyte, only, text as of};
 use crate::attributes::{given, optional_text, text};
 use crate::config::{Config, unconfigured};
-use crate::configuration::{SECRET, tidied};
+use crate::configuration::{SECRET, secret_paths, tidied};
 use crate::discovery::Discovery;
 use crate::kind::Kind;
 use crate::private::Kept;
@@ -71,17 +71,19 @@ fn observed(kind: Kind, read: &Json, like: Option<&Attributes>, kept: &Kept) -> 
 }
 
 /// The same of an object that is on record from now on.
-fn recorded(kind: Kind, read: &Json, like: Option<&Attributes>) -> Observed {
-    observed(kind, read, like, &Kept { id: Some(of(read, kind.id())), sends_secrets: false })
+fn recorded(kind: Kind, read: &Json, like: Option<&Attributes>, kept: &Kept) -> Observed {
+    let kept = Kept { id: Some(of(read, kind.id())), secrets: kept.secrets.clone(), ..Kept::default() };
+    observed(kind, read, like, &kept)
 }
 
 /// The object after a call that made or changed it.
-fn done(kind: Kind, read: &Json, planned: &Attributes) -> Result<Observed, ProviderError> {
+fn done(kind: Kind, read: &Json, planned: &Planned) -> Result<Observed, ProviderError> {
+    let Planned { attributes, private } = planned;
     if of(read, kind.id()).is_empty() {
-        let message = format!("Airbyte does not say the id of the {} `{}`", kind.word(), text(planned, "name"));
+        let message = format!("Airbyte does not say the id of the {} `{}`", kind.word(), text(attributes, "name"));
         return Err(ProviderError::new(ErrorKind::Ambiguous, message));
     }
-    Ok(recorded(kind, read, Some(planned)))
+    Ok(recorded(kind, read, Some(attributes), &Kept::of(private)))
 }
 
 /// Refuses what cannot be, as far as it is known.
@@ -133,7 +135,7 @@ impl Session for AirbyteSession {
                 only(kind, &name, airbyte.named(kind, &workspace, &name).await?)?
             }
         };
-        let kept = Kept { sends_secrets: false, ..Kept::of(&prior.private) };
+        let kept = Kept { sends_secrets: false, secrets_gone: Vec::new(), ..Kept::of(&prior.private) };
         Ok(read.map(|read| observed(kind, &read, Some(&prior.attributes), &kept)))
     }
 
@@ -142,7 +144,11 @@ impl Session for AirbyteSession {
         let config = tidied(change.config);
         check_planned(kind, &config)?;
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
-        let Some(prior) = change.prior else { return Ok(planned) };
+        let secrets = secret_paths(&config);
+        let Some(prior) = change.prior else {
+            planned.private = Kept { secrets, ..Kept::default() }.to_private();
+            return Ok(planned);
+        };
         let is_replaced = change.must_replace || !planned.replace_paths.is_empty();
         if kind == Kind::Connection && is_replaced {
             let reason = "its sync state goes: the next sync reads everything anew".to_owned();
@@ -153,7 +159,12 @@ impl Session for AirbyteSession {
             planned.planned.insert("createdAt".to_owned(), Value::Unknown);
         }
         let sends_secrets = change.changed_write_only.iter().any(|name| name == SECRET);
-        planned.private = Kept { sends_secrets, ..Kept::of(&prior.private) }.to_private();
+        let before = Kept::of(&prior.private);
+        let secrets_gone = match sends_secrets {
+            true => before.secrets.iter().filter(|path| !secrets.contains(path)).cloned().collect(),
+            false => Vec::new(),
+        };
+        planned.private = Kept { id: before.id, sends_secrets, secrets, secrets_gone }.to_private();
         Ok(planned)
     }
 
@@ -175,7 +186,7 @@ impl Session for AirbyteSession {
                 made.map_err(|error| error.problem(format!("its connector is `{}`", actor::connector(attributes))))
             }
         };
-        done(kind, &made?, attributes)
+        done(kind, &made?, planned)
     }
 
     async fn update(
@@ -202,19 +213,21 @@ impl Session for AirbyteSession {
         }
         let purpose = purpose(kind, "change", &name, about(kind));
         let kept = Kept::of(&planned.private);
-        if kept.sends_secrets && given(attributes, SECRET).is_none() {
+        if kept.sends_secrets && given(attributes, SECRET).is_none() && kept.secrets_gone.is_empty() {
             call.progress
                 .message("secrets that were given before stay in Airbyte: nobody can tell any more which they were");
         }
         let changed = match kind {
-            Kind::Connection => connection::update(&airbyte, present, attributes, &purpose).await?,
+            Kind::Connection => {
+                connection::update(&airbyte, present, (&prior.attributes, attributes), &purpose).await?
+            }
             Kind::Source | Kind::Destination => {
                 let states = (&prior.attributes, attributes);
                 actor::update(&airbyte, kind, present, states, &kept, &purpose).await?
             }
         };
         self.discovery.forget(id);
-        done(kind, &changed, attributes)
+        done(kind, &changed, planned)
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
@@ -235,12 +248,13 @@ impl Session for AirbyteSession {
         let (kind, airbyte) = (Kind::of(ty)?, self.reading()?);
         let planned = tidied(&attempt.planned);
         let like = Some(&planned).filter(|planned| !planned.is_empty());
+        let kept = Kept::of(&attempt.private);
         // The lost call was to change or delete what was ours before it.
         if let (Some(_), Some(prior)) = (&attempt.lost_call, &attempt.prior) {
             let id = Kept::of(&prior.private).id.or_else(|| prior.text(kind.id()).map(str::to_owned));
             let read = airbyte.get(kind, &id.unwrap_or_default()).await?;
             let like = like.or(Some(&prior.attributes));
-            return Ok(read.map_or(Found::Absent, |read| Found::Ours(recorded(kind, &read, like))));
+            return Ok(read.map_or(Found::Absent, |read| Found::Ours(recorded(kind, &read, like, &kept))));
         }
         let of_attempt =
             |name: &str| optional_text(&attempt.identity, name).or_else(|| optional_text(&attempt.planned, name));
@@ -249,14 +263,13 @@ impl Session for AirbyteSession {
         };
         let named = airbyte.named(kind, &workspace, &name).await?;
         let Some(read) = only(kind, &name, named)? else { return Ok(Found::Absent) };
-        let seen = recorded(kind, &read, like);
+        let seen = recorded(kind, &read, like, &kept);
         let Some(lost) = &attempt.lost_call else { return Ok(Found::Strangers(seen)) };
         // Nothing can be marked with who made it: what is as old as the call, and was not there when that looked, is its.
-        let age = SignedDuration::try_from(lost.age).unwrap_or(SignedDuration::MAX);
-        let began = airbyte.now().await?.checked_sub(age.saturating_add(SLACK)).unwrap_or(Timestamp::MIN);
+        let window = lost.window(airbyte.now().await?, SLACK);
         let made = read.get("createdAt").and_then(Json::as_i64).and_then(|at| Timestamp::from_second(at).ok());
         Ok(match made {
-            Some(made) if made >= began => Found::Ours(seen),
+            Some(made) if window.contains(&made) => Found::Ours(seen),
             Some(_) => Found::Strangers(seen),
             None => Found::Unknown,
         })
@@ -271,7 +284,7 @@ impl Session for AirbyteSession {
             ));
         };
         let read = airbyte.get(kind, &id).await?.filter(|read| of(read, "workspaceId") == workspace);
-        Ok(read.map(|read| recorded(kind, &read, None)))
+        Ok(read.map(|read| recorded(kind, &read, None, &Kept::default())))
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {

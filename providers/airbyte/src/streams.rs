@@ -58,16 +58,29 @@ pub(crate) fn observed(read: &[Json], like: Option<&Value>) -> Value {
     let mut streams = Vec::new();
     for told in like {
         let Some(at) = left.iter().position(|stream| is_called(stream, told)) else { continue };
-        let full = full(left.remove(at));
+        let read = left.remove(at);
+        let full = full(read);
         let told = told.as_map().cloned().unwrap_or_default();
         let details = told.iter().filter(|(_, value)| !value.is_null());
-        // What a server does not say of a stream cannot be read back.
-        let seen =
-            details.map(|(name, value)| (name.clone(), full.get(name).cloned().unwrap_or_else(|| value.clone())));
+        let seen = details.filter_map(|(name, value)| {
+            let seen = match full.get(name) {
+                Some(seen) => seen.clone(),
+                None if is_cleared(read, name) => return None,
+                // What a server does not say of a stream cannot be read back.
+                None => value.clone(),
+            };
+            Some((name.clone(), seen))
+        });
         streams.push(Value::Map(seen.collect()));
     }
     streams.extend(left.into_iter().map(|stream| full(stream).into()));
     streams.into()
+}
+
+/// Whether a server says that there is none of it. No selection is one of all fields, said or not.
+fn is_cleared(read: &Json, name: &str) -> bool {
+    let said = read.get(name);
+    name == "selectedFields" || said.and_then(Json::as_array).is_some_and(Vec::is_empty)
 }
 
 fn is_called(read: &Json, told: &Value) -> bool {
@@ -100,20 +113,27 @@ fn field_of(selected: &Json) -> Option<Value> {
     Some(selected.get("fieldPath")?.as_array()?.first()?.as_str()?.into())
 }
 
-/// Streams as they are sent: what is there already keeps what nobody told of it.
-pub(crate) fn sent(told: Option<&Value>, present: &[Json]) -> Json {
+/// Streams as they are sent: what is there already keeps what nobody told of it, and loses what was told before and no
+/// more.
+pub(crate) fn sent(told: Option<&Value>, before: Option<&Value>, present: &[Json]) -> Json {
+    let nothing = Attributes::default();
     let Some(told) = told.filter(|value| !value.has_unknown()).and_then(Value::as_list) else {
-        return present.iter().map(|stream| sendable(stream, &Attributes::default())).collect();
+        return present.iter().map(|stream| sendable(stream, &nothing, &nothing)).collect();
     };
+    let before = before.and_then(Value::as_list).unwrap_or_default();
     let stream = |told: &Value| {
-        let before = present.iter().find(|stream| is_called(stream, told));
-        sendable(before.unwrap_or(&Json::Null), told.as_map().unwrap_or(&Map::default()))
+        let present = present.iter().find(|stream| is_called(stream, told));
+        let is_same = |other: &&Value| ["name", "namespace"].iter().all(|part| text(other, part) == text(told, part));
+        let before = before.iter().find(is_same).and_then(Value::as_map).unwrap_or(&nothing);
+        sendable(present.unwrap_or(&Json::Null), before, told.as_map().unwrap_or(&nothing))
     };
     told.iter().map(stream).collect()
 }
 
-fn sendable(present: &Json, told: &Attributes) -> Json {
+fn sendable(present: &Json, before: &Attributes, told: &Attributes) -> Json {
     let mut stream: JsonMap<String, Json> = present.as_object().cloned().unwrap_or_default();
+    let is_told = |attributes: &Attributes, name: &str| attributes.get(name).is_some_and(|value| !value.is_null());
+    stream.retain(|name, _| is_told(told, name) || !is_told(before, name));
     for (name, value) in told.iter().filter(|(_, value)| !value.is_null()) {
         let json = match (name.as_str(), value.as_list()) {
             ("selectedFields", Some(fields)) => {
@@ -145,6 +165,10 @@ mod tests {
         let seen = observed(&read, Some(&told)).to_json();
         let more = json!({"name": "c", "syncMode": "full_refresh_overwrite"});
         assert_eq!(seen, json!([{"name": "a", "namespace": "n", "selectedFields": ["x"]}, {"name": "b"}, more]));
+        let cleared =
+            Value::from(json!([{"name": "b", "selectedFields": ["x"]}, {"name": "c", "cursorField": ["at"]}]));
+        let seen = observed(read.get(..).unwrap(), Some(&cleared)).to_json();
+        assert_eq!((&seen[0], &seen[1]), (&json!({"name": "b"}), &json!({"name": "c", "cursorField": ["at"]})));
         let all = observed(&read, None).to_json();
         let first =
             json!({"name": "b", "syncMode": "incremental_append", "cursorField": ["at"], "primaryKey": [["id"]]});
@@ -157,11 +181,18 @@ mod tests {
             json!({"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}], "selectedFields": [], "namespace": null}),
         ];
         let told = Value::from(json!([{"name": "a", "selectedFields": ["x"]}, {"name": "b"}]));
-        let sent_ = sent(Some(&told), &present);
+        let sent_ = sent(Some(&told), None, &present);
         let a = json!({"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}], "selectedFields": [{"fieldPath": ["x"]}]});
         assert_eq!(sent_, json!([a, {"name": "b"}]));
         let kept = json!([{"name": "a", "syncMode": "incremental_append", "mappers": [{"type": "hashing"}]}]);
-        assert_eq!(sent(None, &present), kept);
+        assert_eq!(sent(None, Some(&told), &present), kept);
+        // What was told and is no more goes.
+        let selected =
+            [json!({"name": "a", "syncMode": "incremental_append", "selectedFields": [{"fieldPath": ["x"]}]})];
+        let less = Value::from(json!([{"name": "a"}]));
+        let without = json!([{"name": "a", "syncMode": "incremental_append"}]);
+        assert_eq!(sent(Some(&less), Some(&told), &selected), without);
+        assert_eq!(sent(Some(&less), None, &selected), json!(selected));
     }
 
     #[test]

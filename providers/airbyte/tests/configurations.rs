@@ -78,12 +78,34 @@ async fn keys_that_are_added_or_changed_are_merged_and_those_that_go_are_taken_o
     // A secret that is there and not known here would be lost: nothing is sent.
     config["configuration"]["retention_period_days"] = 3.into();
     let more = instance.update(DESTINATION, &less, config.clone()).await.unwrap();
+    assert_eq!(stand_in.configuration(&id)["retention_period_days"], 3);
     config["configuration"].as_object_mut().unwrap().remove("retention_period_days");
     config["secretConfiguration"] = Json::Null;
     let _ = stand_in.take_seen();
     let error = instance.update(DESTINATION, &more, config).await.unwrap_err();
     assert!(error.message.contains("`credentials.password` is not known here"), "{error}");
     assert_eq!(stand_in.take_writes(), [] as [&str; 0]);
+}
+
+/// Another way to sign in has other secrets: those of the old one are not left behind.
+#[tokio::test]
+async fn a_secret_that_is_given_no_more_is_taken_away() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = destination("lake");
+    let made = instance.create(DESTINATION, config.clone()).await.unwrap();
+    let id = made.text("destinationId").unwrap().to_owned();
+    config["configuration"]["credentials"] = json!({"auth_type": "Key Pair Authentication"});
+    config["secretConfiguration"] = json!({"credentials": {"private_key": "key"}});
+    let changed = update_with_secrets(&instance, &made, config.clone()).await;
+    let credentials = json!({"auth_type": "Key Pair Authentication", "private_key": "key"});
+    assert_eq!(stand_in.configuration(&id)["credentials"], credentials);
+    instance.assert_settled(DESTINATION, &changed, &config).await;
+    // All of them: what is left is what is not secret.
+    config["secretConfiguration"] = Json::Null;
+    let bare = update_with_secrets(&instance, &changed, config.clone()).await;
+    assert_eq!(stand_in.configuration(&id)["credentials"], json!({"auth_type": "Key Pair Authentication"}));
+    instance.assert_settled(DESTINATION, &bare, &config).await;
 }
 
 #[tokio::test]

@@ -94,6 +94,41 @@ async fn every_part_of_a_connection_is_changed_in_place_and_its_drift_is_seen() 
 }
 
 #[tokio::test]
+async fn what_is_said_of_a_stream_is_sent_and_taken_back() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let ids = connected(&stand_in);
+    let orders = |more: Json| {
+        let mut stream = json!({"name": "orders", "syncMode": "full_refresh_overwrite"});
+        for (name, value) in more.as_object().unwrap() {
+            stream[name] = value.clone();
+        }
+        config(&ids, json!({"streams": [stream]}))
+    };
+    let all = orders(json!({}));
+    let made = instance.create(CONNECTION, all.clone()).await.unwrap();
+    let id = made.text("connectionId").unwrap().to_owned();
+    let selected = || stand_in.connection(&id)["configurations"]["streams"][0]["selectedFields"].clone();
+    let few = orders(json!({"selectedFields": ["id"]}));
+    let narrowed = instance.update(CONNECTION, &made, few.clone()).await.unwrap();
+    assert_eq!(selected(), json!([{"fieldPath": ["id"]}]));
+    instance.assert_settled(CONNECTION, &narrowed, &few).await;
+    // Somebody selects all: that is drift.
+    stand_in.patch(
+        &id,
+        &json!({"configurations": {"streams": [{"name": "orders", "syncMode": "full_refresh_overwrite"}]}}),
+    );
+    let read = instance.read(CONNECTION, &narrowed).await.unwrap().unwrap();
+    assert_ne!(read.attributes["streams"], narrowed.attributes["streams"]);
+    let mended = instance.update(CONNECTION, &read, few.clone()).await.unwrap();
+    assert_eq!(selected(), json!([{"fieldPath": ["id"]}]));
+    // Left out again, all are.
+    let widened = instance.update(CONNECTION, &mended, all.clone()).await.unwrap();
+    assert!(selected().as_array().is_none_or(Vec::is_empty), "{}", selected());
+    instance.assert_settled(CONNECTION, &widened, &all).await;
+}
+
+#[tokio::test]
 async fn what_connects_other_things_is_another_one_and_loses_its_state() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;

@@ -33,6 +33,8 @@ fn kind(status: u16, code: &str, message: &str) -> Option<ErrorKind> {
             Some(ErrorKind::AlreadyExists { import_id: None })
         }
         "PERMISSION_DENIED" => Some(ErrorKind::PermissionDenied),
+        // Nothing is said of the object that is asked for.
+        "METASTORE_DOES_NOT_EXIST" => Some(ErrorKind::Failed),
         code if code.ends_with("_ALREADY_EXISTS") => Some(ErrorKind::AlreadyExists { import_id: None }),
         code if code.ends_with("_DOES_NOT_EXIST") => Some(ErrorKind::NotFound),
         // There is no such call: this is no workspace, or one that is too old.

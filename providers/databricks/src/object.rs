@@ -11,13 +11,14 @@ pub(crate) mod repo;
 pub(crate) mod settings;
 pub(crate) mod view;
 
-use crate::attributes::text;
+use crate::attributes::{optional_text, text};
 use crate::config::Config;
 use crate::private::Kept;
 use crate::workspaces::{Workspace, Workspaces};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value as Json;
+use std::ops::RangeInclusive;
 use terrace_provider::http::{Purpose, Request, Within};
 use terrace_provider::{
     Attributes, DataAmount, ErrorKind, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType,
@@ -36,6 +37,15 @@ impl Place<'_> {
     /// Sends a request and reads the answer.
     pub(crate) async fn send(&self, request: &Request, purpose: &Purpose) -> Result<Json, ProviderError> {
         self.workspace.send(request, &self.within, purpose).await
+    }
+
+    /// Makes sure that the workspace is of the metastore that attributes name: what has the same name in another one is
+    /// something else.
+    pub(crate) async fn check_metastore(&self, named: &Attributes) -> Result<(), ProviderError> {
+        match optional_text(named, "metastoreId") {
+            Some(id) => self.workspace.check_metastore(&id, &self.within).await,
+            None => Ok(()),
+        }
     }
 
     /// Asks for something that may not be there.
@@ -131,19 +141,19 @@ pub(crate) trait Object: Send + Sync {
         Ok(DataAmount::Empty)
     }
 
-    /// Whether an object that is there comes from an attempt that began then.
+    /// Whether an object that is there comes from an attempt that made something then, if it did.
     async fn is_ours(
         &self,
         place: &Place<'_>,
         seen: &Seen,
         _planned: &Attributes,
-        began: Timestamp,
+        made: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
         let is_own = match &seen.made_by {
-            Some(by) => by == place.workspace.me(&place.within).await?,
-            None => false,
+            Some(by) if !by.is_empty() => by == place.workspace.me(&place.within).await?,
+            _ => false,
         };
-        Ok(is_own && seen.made_at.is_some_and(|at| at >= began))
+        Ok(is_own && seen.made_at.is_some_and(|at| made.contains(&at)))
     }
 }
 

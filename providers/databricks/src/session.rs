@@ -1,6 +1,6 @@
 //! The session: which function answers which call of which type.
 
-use crate::attributes::{attributes, text};
+use crate::attributes::{attributes, optional_text, text, text_of};
 use crate::config::Config;
 use crate::lookup;
 use crate::object::{self, Object, Place, Seen, grant, view};
@@ -206,18 +206,13 @@ async fn gone(object: &dyn Object, place: &Place<'_>, named: &Attributes) {
     }
 }
 
-/// When an attempt began, by our clock.
-fn began(age: Duration) -> Timestamp {
-    let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
-    Timestamp::now().checked_sub(age.saturating_add(SLACK)).unwrap_or(Timestamp::MIN)
-}
-
 #[async_trait]
 impl Session for DatabricksSession {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let (object, named) = (object::of(ty)?, named(prior));
         let workspace = self.workspace(&named)?;
         let place = self.place(&workspace, &prior.address, Within::reading());
+        place.check_metastore(&named).await?;
         let seen = object.read(&place, &named, &prior.attributes, &Kept::of(&prior.private)).await?;
         Ok(seen.map(|seen| observed(ty, &named, &seen, &prior.attributes)))
     }
@@ -252,9 +247,7 @@ impl Session for DatabricksSession {
         let (object, attributes) = (object::of(ty)?, &planned.attributes);
         let workspace = self.workspace(attributes)?;
         let place = self.place(&workspace, &call.address, Within::of_call(call));
-        if attributes.contains_key("metastoreId") {
-            workspace.check_metastore(&text(attributes, "metastoreId"), &place.within).await?;
-        }
+        place.check_metastore(attributes).await?;
         if let Some(identity) = ty.identity_of(attributes) {
             let id = object_id::join(object::id_parts(ty, &identity));
             if object.read(&place, attributes, &Attributes::default(), &Kept::default()).await?.is_some() {
@@ -265,6 +258,11 @@ impl Session for DatabricksSession {
         let made = object.create(&place, attributes).await.map_err(|error| match error.kind {
             // Something that it needs is not there: nothing was made.
             ErrorKind::NotFound => ProviderError { kind: ErrorKind::InvalidInput { path: None }, ..error },
+            // Somebody else was faster.
+            ErrorKind::AlreadyExists { import_id: None } => {
+                let id = ty.identity_of(attributes).map(|identity| object_id::join(object::id_parts(ty, &identity)));
+                ProviderError { kind: ErrorKind::AlreadyExists { import_id: id }, ..error }
+            }
             _ => error,
         })?;
         let (named, kept) = made;
@@ -289,6 +287,7 @@ impl Session for DatabricksSession {
         );
         let workspace = self.workspace(&named)?;
         let place = self.place(&workspace, &call.address, Within::of_call(call));
+        place.check_metastore(&named).await?;
         let present =
             object.read(&place, &named, &prior.attributes, &Kept::of(&prior.private)).await?.ok_or_else(|| {
                 let id = object_id::join(object::id_parts(ty, &named));
@@ -303,6 +302,7 @@ impl Session for DatabricksSession {
         let (object, named) = (object::of(ty)?, named(prior));
         let workspace = self.workspace(&named)?;
         let place = self.place(&workspace, &call.address, Within::of_call(call));
+        place.check_metastore(&named).await?;
         let kept = Kept::of(&prior.private);
         if let [first, ..] = kept.preexisting.as_slice() {
             call.progress.message(&format!("{first} was there before terrace took it over, and stays"));
@@ -326,6 +326,7 @@ impl Session for DatabricksSession {
         }
         let workspace = self.workspace(&beside)?;
         let place = self.place(&workspace, &attempt.address, Within::reading());
+        place.check_metastore(&beside).await?;
         let identity = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&beside));
         let (identity, is_marked) = match identity {
             Some(identity) => (identity, false),
@@ -357,10 +358,12 @@ impl Session for DatabricksSession {
             (Some(_), Some(_)) => Found::Ours(tell(seen.kept.clone())),
             (Some(lost), None) => {
                 let kept = match is_marked {
-                    true => object::settings::kept(&attempt.planned),
+                    // The intent has no secrets, and where they are was kept with it.
+                    true => Kept { secret_paths: kept.secret_paths, ..object::settings::kept(&attempt.planned) },
                     false => seen.kept.clone(),
                 };
-                if is_marked || object.is_ours(&place, &seen, &attempt.planned, began(lost.age)).await? {
+                let window = lost.window(Timestamp::now(), SLACK);
+                if is_marked || object.is_ours(&place, &seen, &attempt.planned, &window).await? {
                     Found::Ours(tell(kept))
                 } else {
                     Found::Strangers(tell(seen.kept.clone()))
@@ -383,6 +386,7 @@ impl Session for DatabricksSession {
         let mut named = identity.clone();
         named.entry("workspaceUrl".to_owned()).or_insert_with(|| workspace.url.as_str().into());
         object.check(&named)?;
+        place.check_metastore(&named).await?;
         let seen = object.read(&place, &named, &Attributes::default(), &Kept::default()).await?;
         Ok(seen.map(|seen| {
             let kept = Kept { preexisting: seen.held.clone(), ..seen.kept.clone() };
@@ -412,12 +416,14 @@ impl Session for DatabricksSession {
     }
 
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
-        // What is let in to says its metastore, which the workspace of the instance has to be of.
         let workspace = self.workspaces.usual()?;
         let place = self.place(&workspace, "", Within::reading());
         let me = workspace.me(&place.within).await?.to_owned();
+        let own = text_of(workspace.metastore(&place.within).await?, "metastore_id").to_owned();
         let mut grantees = Vec::new();
-        for access in accesses {
+        // Of another metastore this workspace knows nothing, or something else of the same name.
+        let is_own = |access: &&Attributes| optional_text(access, "metastoreId").is_none_or(|id| id == own);
+        for access in accesses.iter().filter(is_own) {
             for (principal, held) in grant::holders(&place, access, None).await? {
                 if principal == me || held.is_empty() {
                     continue;

@@ -68,8 +68,9 @@ pub(crate) async fn run(
 fn outcome_of(answer: &Json) -> Option<Result<(), String>> {
     let status = answer.get("status")?;
     match text_of(status, "state") {
-        "SUCCEEDED" => Some(Ok(())),
-        "FAILED" | "CANCELED" | "CLOSED" => {
+        // Closed is what a statement is that ran, once its result cannot be fetched any more.
+        "SUCCEEDED" | "CLOSED" => Some(Ok(())),
+        "FAILED" | "CANCELED" => {
             let message = status.pointer("/error/message").and_then(Json::as_str);
             Some(Err(message.unwrap_or("it was stopped, and no reason is told").to_owned()))
         }

@@ -44,6 +44,41 @@ async fn what_was_granted_before_is_not_taken() {
     assert!(!is_borrowed(&made.attributes, &made.private), "a part of it is ours");
 }
 
+/// What somebody took away and terrace gave again is terrace's to take.
+#[tokio::test]
+async fn what_was_granted_before_and_taken_since_is_not_theirs_any_more() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    give(&stand_in, "dev", json!(["SELECT", "MODIFY"]));
+    let config = grant(&stand_in, "dev", json!(["SELECT", "APPLY_TAG"]));
+    let found = adopted(&instance, GRANT, &config).await;
+    let made = instance.update(GRANT, &found, config.clone()).await.unwrap();
+    let changes = json!({"changes": [{"principal": "dev", "remove": ["SELECT"]}]});
+    stand_in.call("PATCH", "/api/2.1/unity-catalog/permissions/table/main.raw.orders", changes);
+    let read = instance.read(GRANT, &made).await.unwrap().unwrap();
+    let mended = instance.update(GRANT, &read, config.clone()).await.unwrap();
+    assert_eq!(held(&stand_in, "dev"), ["APPLY_TAG", "MODIFY", "SELECT"]);
+    instance.delete(GRANT, &mended).await.unwrap();
+    assert_eq!(held(&stand_in, "dev"), ["MODIFY"]);
+}
+
+/// Nobody can be the owner of it: it is there all the same, and whoever looks for it finds it.
+#[tokio::test]
+async fn a_schema_whose_owner_cannot_be_set_is_not_forgotten() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let config = json!({"workspaceUrl": stand_in.url(), "metastoreId": crate::conformance::METASTORE, "catalog": "main",
+        "name": "late", "owner": "nobody@example.com"});
+    let error = instance.create("databricks_schema", config.clone()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
+    assert!(
+        error.problems.iter().any(|it| it.contains("was made, and `nobody@example.com` is not its owner")),
+        "{error:?}"
+    );
+    let found = instance.find("databricks_schema", &config, Some(std::time::Duration::from_secs(1))).await.unwrap();
+    assert!(matches!(found, Found::Ours(_)), "{found:?}");
+}
+
 #[tokio::test]
 async fn a_grant_gives_before_it_takes() {
     let (stand_in, _) = prepared();

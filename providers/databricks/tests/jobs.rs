@@ -71,6 +71,23 @@ async fn every_managed_setting_that_somebody_changes_is_drift() {
     }
 }
 
+/// A name that another one has would make this one another: its id is never changed by itself.
+#[tokio::test]
+async fn a_job_never_becomes_another_one_of_the_name_that_it_is_given() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = job(&stand_in, "a", 2);
+    config["jobId"] = Json::Null;
+    let made = instance.create(JOB, config.clone()).await.unwrap();
+    let other = instance.create(JOB, job(&stand_in, "b", 2)).await.unwrap();
+    config["settings"]["name"] = "b".into();
+    config["jobId"] = other.text("jobId").unwrap().into();
+    let error = instance.plan(JOB, Some(&made), &config).await.unwrap_err();
+    assert!(error.message.contains("another job is called `b` already"), "{error}");
+    let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
+    assert_eq!(path.to_string(), "settings.name");
+}
+
 #[tokio::test]
 async fn a_workflow_is_managed_as_a_whole_where_that_is_asked_for() {
     let (stand_in, _) = prepared();

@@ -1,5 +1,6 @@
 //! The session: which function answers which call of which type.
 
+use crate::attributes::is_given;
 use crate::config::{Config, SnowflakeDefaults, Variables, unconfigured, without_mapper};
 use crate::engine::Engine;
 use crate::export::Export;
@@ -80,8 +81,11 @@ impl HasuraSession {
                 None => None,
                 Some(source) => {
                     let desired = Desired::of(&planned, &self.defaults).ok().flatten();
+                    let has_secrets = ["password", "privateKey", "secretConfiguration"];
+                    let has_secrets = has_secrets.iter().any(|name| is_given(&planned, name));
                     let is_as_planned =
-                        desired.as_ref().is_some_and(|desired| source::is_as(source, desired, &planned));
+                        desired.as_ref().is_some_and(|desired| source::is_as(source, desired, &planned))
+                            || !has_secrets && source::looks_as(source, &planned, &self.defaults);
                     let of_plan = || desired.map_or_else(|| source::secrets_of(source), |desired| desired.secrets);
                     let secrets = Kept::of(private).secrets.unwrap_or_else(of_plan);
                     let mut attributes = source::present(source, like, &secrets, &self.defaults);

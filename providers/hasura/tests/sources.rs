@@ -3,7 +3,7 @@ use crate::harness::{TABLE, recorded};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use terrace_provider::{ErrorKind, Value};
+use terrace_provider::{ErrorKind, Found, Value};
 use terrace_provider_hasura::HasuraProvider;
 use terrace_test_hasura::Mapper;
 
@@ -183,6 +183,37 @@ async fn contradictions_are_refused_where_they_stand() {
         assert!(path == "(invalid_input)" || !error.solutions.is_empty() || path.starts_with("secret"), "{error}");
     }
     assert!(stand_in.take_seen().is_empty());
+}
+
+/// An intent has no secrets, and what was made is recognised by all else.
+#[tokio::test]
+async fn a_source_whose_answer_was_lost_is_found_without_its_password() {
+    let stand_in = stand_in(Mapper::Old);
+    let instance = Instance::of(&stand_in).await;
+    instance.create(SOURCE, &source("s")).await.unwrap();
+    let mut intent = source("s");
+    intent.as_object_mut().unwrap().remove("password");
+    let found = instance.find(SOURCE, &intent, None, true).await.unwrap();
+    assert!(matches!(found, Found::Ours(_)), "{found:?}");
+    intent["connection"]["user"] = "SOMEBODY".into();
+    let found = instance.find(SOURCE, &intent, None, true).await.unwrap();
+    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+}
+
+/// Where a variable was named somebody writes the password itself: that it is another one is seen, and not which.
+#[tokio::test]
+async fn a_password_that_somebody_writes_down_is_shown_nowhere() {
+    let stand_in = stand_in(Mapper::Old);
+    stand_in.set_variable("SHOP_URL", "postgres://u:p@db:5432/shop");
+    let instance = Instance::of(&stand_in).await;
+    let config = json!({"name": "p", "kind": "postgres", "configuration": {"connection_info": {"database_url": {"from_env": "SHOP_URL"}}}});
+    let made = instance.create(SOURCE, &config).await.unwrap();
+    instance.assert_settled(SOURCE, &made, &config).await;
+    stand_in.metadata(&json!({"type": "pg_add_source", "args": {"name": "p", "replace_configuration": true,
+        "configuration": {"connection_info": {"database_url": "postgres://u:hunter2@db:5432/shop"}}}}));
+    let read = instance.read(SOURCE, &made).await.unwrap().unwrap();
+    assert!(!shown(&read).contains("hunter2"), "{}", shown(&read));
+    assert!(instance.changes(SOURCE, &read, &config).await.contains(&"configuration".to_owned()));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use crate::harness::{Instance, PERMISSION, SOURCE, TABLE, path_of, permission, postgres, source, stand_in, table};
 use serde_json::{Value as Json, json};
-use terrace_provider::{ErrorKind, Severity};
+use terrace_provider::{ErrorKind, Severity, Value};
 use terrace_test_hasura::{Mapper, StandIn};
 
 async fn prepared() -> (StandIn, Instance) {
@@ -77,6 +77,29 @@ async fn whatever_is_managed_of_a_table_is_seen_when_somebody_changes_it() {
         let mended = instance.update(TABLE, &read, &config).await.unwrap();
         instance.assert_settled(TABLE, &mended, &config).await;
     }
+}
+
+/// What is taken away is seen as what is changed is.
+#[tokio::test]
+async fn whatever_is_managed_is_seen_when_somebody_takes_it_away() {
+    let (stand_in, instance) = prepared().await;
+    let config = table("s", "ORDERS", "a_");
+    let made = instance.create(TABLE, &config).await.unwrap();
+    let bare = json!({"custom_root_fields": {"select": "a_select", "select_aggregate": "a_aggregate"}});
+    stand_in.metadata(&json!({"type": "snowflake_set_table_customization", "args": {"source": "s", "table": ["ORDERS"], "configuration": bare}}));
+    let seen = instance.session.read(instance.ty(TABLE), &made).await.unwrap().unwrap();
+    assert_eq!((&seen.attributes["customName"], &seen.attributes["comment"]), (&Value::Null, &Value::Null));
+    let few = with(permission("s", "ORDERS", "r"), "limit", 10.into());
+    let made = instance.create(PERMISSION, &few).await.unwrap();
+    let of = |what: &str, more: Json| {
+        let mut args = json!({"source": "s", "table": ["ORDERS"], "role": "r"});
+        args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        stand_in.metadata(&json!({"type": format!("snowflake_{what}_select_permission"), "args": args}));
+    };
+    of("drop", json!({}));
+    of("create", json!({"permission": {"columns": "*", "filter": {}}}));
+    let seen = instance.session.read(instance.ty(PERMISSION), &made).await.unwrap().unwrap();
+    assert_eq!(seen.attributes["limit"], Value::Null);
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use crate::plan::{PlannedChange, ProposedChange, from_schema};
 use crate::{Attributes, Call, Path, ProviderError, ProviderSchema, ResourceType, Value};
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use jiff::{SignedDuration, Timestamp};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -210,6 +212,18 @@ pub struct LostCall {
     pub age: Duration,
 }
 
+impl LostCall {
+    /// When whatever the call made was made, by a clock that may be off by `slack` and says `now`. Twice the time that
+    /// it was allowed is granted: it may have waited before it began. What is older or younger is somebody else's.
+    #[must_use]
+    pub fn window(&self, now: Timestamp, slack: SignedDuration) -> RangeInclusive<Timestamp> {
+        let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        let began = now.checked_sub(signed(self.age).saturating_add(slack)).unwrap_or(Timestamp::MIN);
+        let lasts = signed(self.timeout.saturating_mul(2)).saturating_add(slack.saturating_add(slack));
+        began..=began.checked_add(lasts).unwrap_or(Timestamp::MAX)
+    }
+}
+
 /// What [`Session::find`] found.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
@@ -304,5 +318,27 @@ impl Recorded {
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.attributes.get(name).and_then(Value::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_lost_call_may_have_made_is_neither_older_nor_much_younger() {
+        let call = LostCall {
+            operation: String::new(),
+            step: String::new(),
+            timeout: Duration::from_secs(300),
+            age: Duration::from_secs(48 * 60 * 60),
+        };
+        let now: Timestamp = "2026-03-03T12:00:00Z".parse().unwrap();
+        let window = call.window(now, SignedDuration::from_secs(5));
+        let is_in = |text: &str| window.contains(&text.parse().unwrap());
+        assert!(!is_in("2026-03-01T11:59:54Z") && is_in("2026-03-01T11:59:55Z") && is_in("2026-03-01T12:05:00Z"));
+        assert!(is_in("2026-03-01T12:10:05Z") && !is_in("2026-03-01T12:10:06Z") && !is_in("2026-03-03T12:00:00Z"));
+        let endless = LostCall { timeout: Duration::MAX, age: Duration::MAX, ..call };
+        assert_eq!(endless.window(now, SignedDuration::MAX), Timestamp::MIN..=Timestamp::MAX);
     }
 }

@@ -5,6 +5,7 @@
 //! sensitive text count as well. Keys of maps are names, and are not hidden.
 
 use crate::{Attributes, ErrorKind, Object, ProviderError};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::HashSet;
 
 /// What stands in place of a sensitive value.
@@ -13,6 +14,9 @@ const INSTEAD: &str = "(sensitive value)";
 const SHORTEST_ANYWHERE: usize = 4;
 /// A shorter word of a longer text says nothing.
 const SHORTEST_WORD: usize = 4;
+
+/// What stands otherwise in a URL.
+const IN_URLS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The texts that must not be shown.
 #[derive(Debug, Clone, Default)]
@@ -159,11 +163,12 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(move |c: char| !is_part(c)).map(|word| word.trim_matches(['.', '!'])).filter(|word| !word.is_empty())
 }
 
-/// The forms in which a text may be quoted: as it stands in JSON, and by one line of it (a key, a certificate), which
-/// tells too much already.
+/// The forms in which a text may be quoted: as it stands in JSON or in a URL, and by one line of it (a key, a certificate),
+/// which tells too much already.
 fn forms(text: &str) -> Vec<Secret> {
     let escaped = serde_json::Value::from(text).to_string();
-    let parts = [text, escaped.trim_matches('"')].into_iter().chain(text.lines());
+    let encoded = utf8_percent_encode(text, IN_URLS).to_string();
+    let parts = [text, escaped.trim_matches('"'), &encoded].into_iter().chain(text.lines());
     parts.filter(|part| !part.trim().is_empty()).map(|part| Secret(part.to_owned())).collect()
 }
 

@@ -7,7 +7,7 @@ use crate::private::Kept;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use terrace_provider::http::{Next, Purpose, Request};
-use terrace_provider::{Attributes, DataAmount, Path, ProviderError, Recorded, Value};
+use terrace_provider::{Attributes, DataAmount, ErrorKind, Path, ProviderError, Recorded, Value};
 
 /// A catalog or a schema.
 pub(crate) struct Container {
@@ -62,6 +62,16 @@ impl Container {
     }
 }
 
+/// What is read in the words it was told in, where those say the same: nothing is an empty text, and a folder may end with a
+/// slash.
+fn said_alike(told: Option<&Value>, read: Value) -> Value {
+    let bare = |value: &Value| value.as_str().unwrap_or_default().trim_end_matches('/').to_owned();
+    match told.filter(|told| told.as_str().is_some() && bare(told) == bare(&read)) {
+        Some(told) => told.clone(),
+        None => read,
+    }
+}
+
 #[async_trait]
 impl Object for Container {
     fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
@@ -87,7 +97,7 @@ impl Object for Container {
         }
         for (name, field) in [("comment", "comment"), ("owner", "owner"), ("storageRoot", "storage_root")] {
             if is_managed(like, name) {
-                seen.insert(name.to_owned(), of_json(&there, field));
+                seen.insert(name.to_owned(), said_alike(like.get(name), of_json(&there, field)));
             }
         }
         if let Some(like) = like.get("properties").and_then(Value::as_map) {
@@ -126,7 +136,12 @@ impl Object for Container {
         let purpose = Purpose::to(format!("make the {} `{name}`", self.word)).needs(right);
         place.send(&Request::post(self.all, &[]).json(body), &purpose).await?;
         if let Some(owner) = optional_text(planned, "owner") {
-            self.patch(place, planned, json!({"owner": owner})).await?;
+            // It is there by now: nobody is to stop between the two, and what fails here made something all the same.
+            let place = Place { within: place.within.to_the_end(), ..*place };
+            self.patch(&place, planned, json!({"owner": owner})).await.map_err(|error| {
+                let error = ProviderError { kind: ErrorKind::Ambiguous, ..error };
+                error.problem(format!("the {} `{name}` was made, and `{owner}` is not its owner", self.word))
+            })?;
         }
         Ok((Attributes::default(), Kept::default()))
     }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::{Value as Json, json};
+use std::ops::RangeInclusive;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attributes, Path, ProviderError, Recorded};
 
@@ -128,7 +129,7 @@ impl Object for Credential {
         _: &Place<'_>,
         seen: &Seen,
         planned: &Attributes,
-        _: Timestamp,
+        _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
         Ok(optional_text(planned, "gitUsername").is_none_or(|name| text(&seen.attributes, "gitUsername") == name))
     }

@@ -6,6 +6,7 @@ use crate::private::Kept;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
+use std::ops::RangeInclusive;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attributes, DataAmount, ErrorKind, Path, ProviderError, Recorded, Value};
 
@@ -119,7 +120,13 @@ impl Object for Directory {
     }
 
     /// Making it twice is making it once.
-    async fn is_ours(&self, _: &Place<'_>, _: &Seen, _: &Attributes, _: Timestamp) -> Result<bool, ProviderError> {
+    async fn is_ours(
+        &self,
+        _: &Place<'_>,
+        _: &Seen,
+        _: &Attributes,
+        _: &RangeInclusive<Timestamp>,
+    ) -> Result<bool, ProviderError> {
         Ok(true)
     }
 }

@@ -6,6 +6,7 @@ use crate::private::Kept;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
+use std::ops::RangeInclusive;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Path, ProviderError, Recorded, Value};
@@ -145,7 +146,9 @@ impl Object for Grant {
         present: &Seen,
         planned: &Attributes,
     ) -> Result<Kept, ProviderError> {
-        let (wanted, kept) = (texts(planned, "privileges"), Kept::of(&prior.private));
+        let (wanted, mut kept) = (texts(planned, "privileges"), Kept::of(&prior.private));
+        // What somebody took away since is terrace's from now on, if it gives it again.
+        kept.preexisting.retain(|it| present.held.contains(it));
         let missing: Vec<String> = wanted.iter().filter(|it| !present.held.contains(it)).cloned().collect();
         change(place, planned, "add", &missing).await?;
         let is_extra = |it: &&String| !wanted.contains(it) && !kept.preexisting.contains(it);
@@ -168,7 +171,7 @@ impl Object for Grant {
         _: &Place<'_>,
         seen: &Seen,
         planned: &Attributes,
-        _: Timestamp,
+        _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
         let wanted = texts(planned, "privileges");
         Ok(seen.held.len() == wanted.len() && wanted.iter().all(|it| seen.held.contains(it)))

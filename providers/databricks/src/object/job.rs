@@ -8,12 +8,16 @@ use crate::mark;
 use crate::private::Kept;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
 use terrace_provider::http::{Next, Purpose, Request};
 use terrace_provider::{
     Attributes, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, object_id,
 };
 
 pub(crate) struct Job;
+
+/// A job has a thousand tasks at the most, a hundred to a page.
+const MOST_PAGES: usize = 100;
 
 /// Jobs of exactly that name; the API's filter knows no case.
 pub(crate) async fn named(place: &Place<'_>, name: &str) -> Result<Vec<Json>, ProviderError> {
@@ -34,7 +38,12 @@ async fn get(place: &Place<'_>, id: &str) -> Result<Option<Json>, ProviderError>
     let request = Request::get("/api/2.2/jobs/get", &[]).query("job_id", id);
     let Some(mut job) = place.ask(&request, &format!("read the job {id}")).await? else { return Ok(None) };
     let mut token = id_of(&job, "next_page_token");
+    let mut seen = BTreeSet::new();
     while let Some(page) = token {
+        if !seen.insert(page.clone()) || seen.len() > MOST_PAGES {
+            let message = format!("the pages of the tasks of the job {id} do not end");
+            return Err(ProviderError::new(ErrorKind::Failed, message));
+        }
         let request = Request::get("/api/2.2/jobs/get", &[]).query("job_id", id).query("page_token", page);
         let Some(mut more) = place.ask(&request, &format!("read the job {id}")).await? else { return Ok(None) };
         token = id_of(&more, "next_page_token");
@@ -82,6 +91,8 @@ impl Object for Job {
     }
 
     fn plan(&self, change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
+        settings::check_id(change, planned, ("jobId", "job"))?;
+        settings::keep_secret_paths(change, planned);
         settings::guard(change, planned, "job")
     }
 

@@ -9,6 +9,7 @@ use crate::private::Kept;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
+use std::ops::RangeInclusive;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, Path, ProviderError, Recorded, Value};
@@ -215,7 +216,7 @@ impl Object for Permission {
         _: &Place<'_>,
         seen: &Seen,
         planned: &Attributes,
-        _: Timestamp,
+        _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
         Ok(text(&seen.attributes, "level") == text(planned, "level"))
     }

@@ -15,7 +15,7 @@ use terrace_provider::{
 pub(crate) struct Pipeline;
 
 /// What no pipeline can change, and what would lose data if another one were made.
-const FIXED: [&str; 4] = ["catalog", "schema", "target", "storage"];
+const FIXED: [&[&str]; 3] = [&["catalog"], &["schema", "target"], &["storage"]];
 
 /// Pipelines of exactly that name: in the API's filter `_` and `%` stand for anything.
 pub(crate) async fn named(place: &Place<'_>, name: &str) -> Result<Vec<Json>, ProviderError> {
@@ -88,16 +88,24 @@ impl Object for Pipeline {
     }
 
     fn plan(&self, change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
+        settings::check_id(change, planned, ("pipelineId", "pipeline"))?;
+        settings::keep_secret_paths(change, planned);
         settings::guard(change, planned, "pipeline")?;
         let Some(prior) = change.prior.filter(|_| !change.must_replace) else { return Ok(()) };
         let (there, wanted) = (settings::value_of(&prior.attributes), settings::value_of(&planned.planned));
-        for name in FIXED {
-            let (Some(there), Some(wanted)) =
-                (there.as_ref().and_then(|it| it.get(name)), wanted.as_ref().and_then(|it| it.get(name)))
-            else {
-                continue;
-            };
-            if !wanted.has_unknown() && !wanted.is_null() && !wanted.is_same_as(there) {
+        let (Some(there), Some(wanted)) = (there, wanted) else { return Ok(()) };
+        // Under both names it is the schema of its tables.
+        let of = |settings: &Value, names: &[&str]| {
+            let mut said = names.iter().filter_map(|name| settings.get(name)).filter(|value| !value.is_null());
+            said.next().cloned().unwrap_or_default()
+        };
+        for names in FIXED {
+            let is_said =
+                |name: &&&str| [&wanted, &there].iter().any(|it| it.get(name).is_some_and(|it| !it.is_null()));
+            let Some(name) = names.iter().find(is_said) else { continue };
+            let (there, wanted) = (of(&there, names), of(&wanted, names));
+            // What somebody took out is put back; what is there is not moved.
+            if !there.is_null() && !wanted.has_unknown() && !wanted.is_same_as(&there) {
                 let at = Path::attribute("settings").key(name);
                 return Err(ProviderError::invalid(Some(at), format!("the `{name}` of a pipeline cannot be changed: its tables are there"))
                     .solution("make another pipeline beside it, under another name, and remove this one once that has the data")

@@ -7,6 +7,7 @@ use crate::private::Kept;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
+use std::ops::RangeInclusive;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attributes, DataAmount, ErrorKind, Path, ProviderError, Recorded, Value};
 
@@ -162,7 +163,7 @@ impl Object for Repo {
         _: &Place<'_>,
         seen: &Seen,
         planned: &Attributes,
-        _: Timestamp,
+        _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
         Ok(planned.get("url").is_some_and(|url| url.is_same_as(seen.attributes.get("url").unwrap_or(&Value::Null))))
     }

@@ -125,6 +125,33 @@ fn sorted(value: &Json) -> Json {
     }
 }
 
+/// Refuses a plan that would make another object of one: the id that a name has is another one's.
+pub(crate) fn check_id(
+    change: &ProposedChange<'_>,
+    planned: &PlannedChange,
+    (attribute, what): (&str, &str),
+) -> Result<(), ProviderError> {
+    let before = change.prior.and_then(|prior| prior.text(attribute)).filter(|_| !change.must_replace);
+    let (Some(before), Some(wanted)) = (before, planned.planned.get(attribute).and_then(Value::as_str)) else {
+        return Ok(());
+    };
+    if before == wanted {
+        return Ok(());
+    }
+    let name = name_of(&planned.planned);
+    let message = format!("another {what} is called `{name}` already: {wanted}, and this one is {before}");
+    Err(ProviderError::invalid(Some(Path::attribute("settings").key("name")), message)
+        .solution("choose another name, or rename the other one"))
+}
+
+/// Keeps with a plan where its secrets are, so that they are left out whenever the settings are read.
+pub(crate) fn keep_secret_paths(change: &ProposedChange<'_>, planned: &mut PlannedChange) {
+    let secrets = json_of(change.config, "secretSettings");
+    let secret_paths = if secrets.is_null() { Vec::new() } else { json::leaves(&secrets) };
+    let before = change.prior.map(|prior| Kept::of(&prior.private)).unwrap_or_default();
+    planned.private = Kept { secret_paths, ..before }.to_private();
+}
+
 /// Refuses a path that is in both the settings and the secrets.
 pub(crate) fn check_secrets(planned: &Attributes) -> Result<(), ProviderError> {
     let (settings, secrets) = (of(planned), json_of(planned, "secretSettings"));

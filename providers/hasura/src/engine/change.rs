@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use terrace_provider::http::{Failure, Purpose, Within};
 use terrace_provider::{Call, ErrorKind, Path, ProviderError};
+use tokio::time::timeout;
 
 /// How often a change is decided anew because somebody else changed the metadata first.
 const AGAIN: u32 = 5;
@@ -81,8 +82,14 @@ impl Engine {
         change: &Change<'_>,
         decide: impl Fn(&Export, bool) -> Result<Decision, ProviderError> + Send + Sync,
     ) -> Result<Arc<Export>, ProviderError> {
-        let _turn = self.changing.lock().await;
         let within = Within::of_call(change.call);
+        // Changes go one by one, and waiting is a part of the call's time.
+        let turn = timeout(within.left(), self.changing.lock()).await;
+        let Ok(_turn) = turn else {
+            let message = format!("cannot {}: the changes before it take all of its time", change.doing);
+            return Err(ProviderError::new(ErrorKind::Transient, message)
+                .solution("give it longer by `timeouts`, or let fewer work on the same Hasura"));
+        };
         let (mut answers, mut may_be_done) = (self.answers, false);
         let (mut attempt, mut undoing) = (0, Vec::new());
         loop {

@@ -49,9 +49,9 @@ pub(crate) fn present(permission: &Permission, like: Option<&Attributes>) -> Att
     seen.insert("columns".to_owned(), list(&in_order_of(columns, like, "columns")));
     let filter = body.get("filter").cloned().unwrap_or_else(|| json!({}));
     seen.insert("filter".to_owned(), Value::from(filter));
-    if let Some(limit) = body.get("limit").and_then(Json::as_i64) {
-        seen.insert("limit".to_owned(), limit.into());
-    }
+    // That there is none is said, too: what is left out counts as it is recorded.
+    let limit = body.get("limit").and_then(Json::as_i64);
+    seen.insert("limit".to_owned(), limit.map_or(Value::Null, Value::Int));
     let allows = body.get("allow_aggregations").and_then(Json::as_bool).unwrap_or(false);
     seen.insert("allowAggregations".to_owned(), allows.into());
     seen

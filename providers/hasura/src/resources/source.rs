@@ -57,14 +57,21 @@ pub(crate) fn present(
         None => desired::connection_of(&full, None, defaults).is_some(),
     };
     if is_connection {
-        if let Some(connection) = desired::connection_of(&full, like, defaults) {
-            seen.insert("connection".to_owned(), Value::Map(connection));
-        }
+        let connection = desired::connection_of(&full, like, defaults);
+        // That it is reached otherwise is said, too: what is left out counts as it is recorded.
+        seen.insert("connection".to_owned(), connection.map_or(Value::Null, Value::Map));
     } else {
         let given = like.and_then(|like| json(like, "configuration"));
         // What others said besides is theirs, what is secret nobody's to see.
         let managed = given.as_ref().map_or_else(|| full.clone(), |given| projected(&full, &canonical(given)));
-        let shown = configuration::without_paths(&managed, secrets);
+        let told = given.as_ref().map(canonical).unwrap_or_default();
+        let mut secrets = secrets.to_vec();
+        // Somebody may have put a password where none was; what was told in the clear may be seen.
+        secrets.extend(configuration::likely_secrets(&managed).into_iter().filter(|path| {
+            let at = |json: &Json| path.iter().try_fold(json.clone(), |json, key| json.get(key).cloned());
+            at(&managed) != at(&told)
+        }));
+        let shown = configuration::without_paths(&managed, &secrets);
         let is_same = given.as_ref().is_some_and(|given| without_nulls(&canonical(given)) == without_nulls(&shown));
         let shown = if is_same { given.unwrap_or(shown) } else { shown };
         seen.insert("configuration".to_owned(), Value::from(shown));
@@ -75,6 +82,9 @@ pub(crate) fn present(
         (None, None) => Some(source.customization.clone()).filter(|it| !it.is_null() && *it != json!({})),
         (None, Some(_)) => None,
     };
+    if wanted.is_some() && customization.as_ref().is_none_or(Json::is_null) {
+        seen.insert("customization".to_owned(), Value::Null);
+    }
     if let Some(customization) = customization.filter(|it| !it.is_null()) {
         let is_same = wanted.as_ref().is_some_and(|wanted| without_nulls(wanted) == without_nulls(&customization));
         let shown = if is_same { wanted.unwrap_or(customization) } else { customization };
@@ -95,6 +105,25 @@ pub(crate) fn is_as(source: &Source, desired: &Desired, planned: &Attributes) ->
     planned.get("kind").and_then(Value::as_str) == Some(source.kind.as_str())
         && without_nulls(&whole) == without_nulls(&desired.full)
         && (customization.is_null() || projected(&source.customization, &customization) == customization)
+}
+
+/// Whether a source is as is wanted, but for its secrets: an intent has none.
+pub(crate) fn looks_as(source: &Source, planned: &Attributes, defaults: &SnowflakeDefaults) -> bool {
+    let seen = present(source, Some(planned), &secrets_of(source), defaults);
+    let names = ["kind", "connection", "configuration", "customization"];
+    let mut given = names.iter().filter(|name| is_given(planned, name));
+    given.all(|name| planned.get(*name).zip(seen.get(*name)).is_some_and(|(wanted, seen)| says(seen, wanted)))
+}
+
+/// Whether all that is wanted is said; what is left out counts as nothing wanted.
+fn says(seen: &Value, wanted: &Value) -> bool {
+    match (wanted.as_map(), seen.as_map()) {
+        (Some(wanted), Some(seen)) => {
+            let mut wanted = wanted.iter().filter(|(_, value)| !value.is_null());
+            wanted.all(|(name, value)| seen.get(name).is_some_and(|seen| says(seen, value)))
+        }
+        _ => wanted.is_same_as(seen),
+    }
 }
 
 fn change<'a>(target: &Target, call: &'a Call, doing: &str) -> Change<'a> {

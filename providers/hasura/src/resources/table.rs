@@ -60,8 +60,10 @@ pub(crate) fn present(table: &Table, like: Option<&Attributes>) -> Attributes {
     let mut seen = Attributes::default();
     let is_wanted = |name: &str| like.is_none_or(|like| is_given(like, name));
     for (attribute, key) in TEXTS {
-        if let Some(text) = table.configuration.get(key).and_then(Json::as_str).filter(|_| is_wanted(attribute)) {
-            seen.insert(attribute.to_owned(), text.into());
+        if is_wanted(attribute) {
+            // That there is none is said, too: what is left out counts as it is recorded.
+            let text = table.configuration.get(key).and_then(Json::as_str);
+            seen.insert(attribute.to_owned(), text.map_or(Value::Null, Value::from));
         }
     }
     let wanted = like.and_then(|like| like.get("rootFields")).and_then(Value::as_map);

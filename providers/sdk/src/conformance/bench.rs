@@ -65,7 +65,7 @@ impl<'a> Bench<'a> {
             operation: self.behaviour.replace(' ', "-"),
             // The call of `create_planned`: a provider may mark what it makes with the call that made it.
             step: CREATE.to_owned(),
-            timeout: Duration::from_secs(1),
+            timeout: Duration::from_secs(45),
             age: Duration::from_secs(60),
         };
         Attempt {

@@ -182,7 +182,7 @@ impl<P: Provider> Instance<P> {
         let lost_call = lost.map(|age| LostCall {
             operation: OPERATION.to_owned(),
             step: STEP.to_owned(),
-            timeout: Duration::from_secs(1),
+            timeout: age.max(Duration::from_secs(1)),
             age,
         });
         let ty = self.resource_type(ty)?;

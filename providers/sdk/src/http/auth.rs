@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+/// No token is used for longer, whatever is said of it.
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// A token that says nothing of its life is asked for again after this.
 const USUAL_LIFE: Duration = Duration::from_secs(3 * 60);
 /// One is made anew when it has less than this left, or less than a fifth of its life.
@@ -104,7 +106,7 @@ impl Keeper {
         let asked = Instant::now();
         let Token { token, life } = source.token().await?;
         learns(&token);
-        let life = life.unwrap_or(USUAL_LIFE);
+        let life = life.unwrap_or(USUAL_LIFE).min(LONGEST_LIFE);
         kept.token = Some((token.clone(), asked + life.saturating_sub(SPARE.min(life / 5))));
         kept.number += 1;
         Ok(Proof { headers: bearer(&token)?, number: kept.number })

@@ -75,6 +75,10 @@ impl Base {
                 if matches!(value.as_str(), "" | "." | "..") {
                     return Err(format!("`{value}` cannot stand for `{segment}` in a path"));
                 }
+                // URLs leave tabs and line breaks out: another object would be meant.
+                if value.chars().any(char::is_control) {
+                    return Err(format!("{value:?} has characters that cannot stand for `{segment}` in a path"));
+                }
                 segments.push(value);
             }
         }
@@ -126,8 +130,8 @@ mod tests {
             at("/v1/{id}/status", &["../../a?b#c/%2e"], &[("q", "a b&c=d+ü")]).as_deref(),
             Ok("https://host:8443/base/v1/..%2F..%2Fa%3Fb%23c%2F%252e/status?q=a%20b%26c%3Dd%2B%C3%BC")
         );
-        for value in ["", ".", ".."] {
-            assert!(at("/v1/{id}", &[value], &[]).is_err(), "{value}");
+        for value in ["", ".", "..", "a\tb", ".\t.", "a\n", "a\r\nb", "\u{7f}"] {
+            assert!(at("/v1/{id}", &[value], &[]).is_err(), "{value:?}");
         }
         assert!(at("/v1/{id}", &[], &[]).is_err());
         assert!(at("/v1", &["x"], &[]).is_err());

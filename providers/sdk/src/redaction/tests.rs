@@ -40,6 +40,11 @@ fn lines_and_words_of_a_text_count_and_its_form_in_json() {
 }
 
 #[test]
+fn its_form_in_a_url_counts() {
+    assert_eq!(sensitive("p/w&d ü").text("at ?password=p%2Fw%26d%20%C3%BC&x=1"), "at ?password=(sensitive value)&x=1");
+}
+
+#[test]
 fn a_short_secret_is_replaced_where_it_stands_alone() {
     assert_eq!(sensitive("a").text("a bad day for a"), "(sensitive value) bad day for (sensitive value)");
     assert_eq!(of("name", Value::sensitive(Value::Int(42))).text("42 of 1420"), "(sensitive value) of 1420");

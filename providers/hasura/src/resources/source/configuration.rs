@@ -3,8 +3,21 @@
 use serde_json::Value as Json;
 
 /// Where a secret is likely to stand: keys that hold any of these.
-const LIKELY: [&str; 8] =
-    ["url", "password", "secret", "token", "private_key", "service_account", "credential", "passphrase"];
+const LIKELY: [&str; 13] = [
+    "url",
+    "password",
+    "pwd",
+    "secret",
+    "token",
+    "private_key",
+    "access_key",
+    "api_key",
+    "apikey",
+    "service_account",
+    "credential",
+    "passphrase",
+    "connection_string",
+];
 
 /// What agents' sources are stored as besides their value, where that is not said.
 const AROUND: [&str; 3] = ["template", "timeout", "template_variables"];
