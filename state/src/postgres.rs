@@ -35,7 +35,6 @@ mod read;
 mod request;
 mod rows;
 mod server;
-mod tls;
 mod transfer;
 mod write;
 

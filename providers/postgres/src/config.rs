@@ -1,9 +1,8 @@
 //! The settings of an instance, taken apart: which server, who asks, and how it is encrypted.
 
-use crate::tls;
 use std::path::PathBuf;
 use std::time::Duration;
-use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
+use terrace_provider::{Attributes, Path, ProviderError, Settings, Value, tls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long a server is waited for, in seconds, unless it is said.
@@ -173,7 +172,8 @@ fn encrypted(
         "prefer" => SslMode::Prefer,
         _ => SslMode::Require,
     });
-    tls::connector(verify, roots.flatten().as_deref()).map_err(|error| invalid("caFile", error))
+    let config = tls::client(verify, roots.flatten().as_deref(), "caFile").map_err(|error| invalid("caFile", error))?;
+    Ok(MakeRustlsConnect::new(config))
 }
 
 fn seconds(values: &Attributes, name: &str, usual: i64) -> Result<Duration, ProviderError> {

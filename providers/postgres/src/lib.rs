@@ -38,7 +38,6 @@ mod server;
 mod session;
 mod sql_type;
 mod table;
-mod tls;
 mod view;
 
 use async_trait::async_trait;

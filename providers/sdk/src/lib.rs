@@ -29,6 +29,8 @@ pub mod principal;
 pub mod provider;
 pub mod redaction;
 pub mod schema;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod value;
 pub mod wrap;
 

@@ -1,13 +1,14 @@
 //! Connections: where they go, how they are set up, and what one transaction on one of them is.
 
+use super::columns::Columns;
 use super::error::Failure;
-use super::{columns::Columns, tls};
 use crate::url::PostgresUrl;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use terrace_provider::tls;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -131,7 +132,8 @@ fn understood(url: &PostgresUrl) -> Result<Driver, String> {
         };
         format!("{url} is not understood: {cause}")
     })?;
-    let connector = tls::connector(verify, roots.flatten().as_deref()).map_err(|error| format!("{url}: {error}"))?;
+    let encryption = tls::client(verify, roots.flatten().as_deref(), "sslrootcert");
+    let connector = MakeRustlsConnect::new(encryption.map_err(|error| format!("{url}: {error}"))?);
     Ok((config, connector))
 }
 

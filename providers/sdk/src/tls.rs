@@ -1,4 +1,5 @@
-//! Encrypted connections, by `sslmode` and `sslrootcert` as `psql` knows them.
+//! Encrypted connections to PostgreSQL, by `sslmode` and `sslrootcert` as `psql` knows them: of the provider as of the state.
+//! <https://www.postgresql.org/docs/current/libpq-ssl.html>
 //!
 //! `prefer` (the default) and `require` encrypt and look at no certificate, `verify-ca` and `verify-full` want one of a
 //! known authority: those of the file `sslrootcert`, or of the machine. `verify-full` wants the name of the host in it, too.
@@ -11,11 +12,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// What is asked of the certificate of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verify {
+pub enum Verify {
     /// Nothing.
     Nothing,
     /// That a known authority signed it.
@@ -24,16 +24,16 @@ pub(super) enum Verify {
     Full,
 }
 
-/// What makes connections encrypted.
+/// How connections are encrypted; `setting` is what names the file of authorities, for messages.
 ///
 /// # Errors
 /// When the certificates of the authorities cannot be read, in words.
-pub(super) fn connector(verify: Verify, roots: Option<&Path>) -> Result<MakeRustlsConnect, String> {
+pub fn client(verify: Verify, roots: Option<&Path>, setting: &str) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let authorities = match verify {
         Verify::Nothing => None,
         Verify::Authority | Verify::Full => {
-            let roots = Arc::new(authorities(roots)?);
+            let roots = Arc::new(authorities(roots, setting)?);
             let known = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
             Some(known.map_err(|error| format!("no certificate can be verified: {error}"))?)
         }
@@ -45,15 +45,15 @@ pub(super) fn connector(verify: Verify, roots: Option<&Path>) -> Result<MakeRust
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
+    Ok(config)
 }
 
 /// The authorities of a file, or those that the machine knows.
-fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {
+fn authorities(file: Option<&Path>, setting: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     match file {
         Some(path) => {
-            let refuse = |error: &dyn std::fmt::Display| format!("`sslrootcert` {}: {error}", path.display());
+            let refuse = |error: &dyn std::fmt::Display| format!("`{setting}` {}: {error}", path.display());
             for certificate in CertificateDer::pem_file_iter(path).map_err(|error| refuse(&error))? {
                 roots.add(certificate.map_err(|error| refuse(&error))?).map_err(|error| refuse(&error))?;
             }
@@ -64,9 +64,7 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
-                return Err(
-                    "this machine knows no authority: name a file of certificates with `sslrootcert`".to_owned()
-                );
+                return Err(format!("this machine knows no authority: name a file of certificates with `{setting}`"));
             }
         }
     }
@@ -74,7 +72,7 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, String> {
 }
 
 /// The value of `sslmode`, with what it means for the driver; nothing for one that is none.
-pub(super) fn mode(word: &str) -> Option<(&'static str, Verify)> {
+pub fn mode(word: &str) -> Option<(&'static str, Verify)> {
     Some(match word {
         "disable" => ("disable", Verify::Nothing),
         "allow" | "prefer" => ("prefer", Verify::Nothing),
@@ -86,7 +84,7 @@ pub(super) fn mode(word: &str) -> Option<(&'static str, Verify)> {
 }
 
 /// The file of `sslrootcert`; nothing stands for the authorities of the machine.
-pub(super) fn roots(value: &str) -> Option<PathBuf> {
+pub fn roots(value: &str) -> Option<PathBuf> {
     (value != "system").then(|| PathBuf::from(value))
 }
 
