@@ -4,10 +4,11 @@ use crate::airbyte::{Airbyte, only, text as of};
 use crate::attributes::{given, optional_text, text};
 use crate::config::{Config, unconfigured};
 use crate::configuration::{SECRET, tidied};
+use crate::defaults::{Defaults, Variables};
 use crate::discovery::Discovery;
 use crate::kind::Kind;
 use crate::private::Kept;
-use crate::{actor, check, connection, lookup};
+use crate::{actor, check, connection, lookup, rights};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
@@ -16,8 +17,8 @@ use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::DryRun;
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, DataLoss, ErrorKind, Found, Observed, Path, Planned, PlannedChange,
-    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Value,
+    Attempt, Attributes, Call, DataAmount, DataLoss, ErrorKind, Found, MissingRight, Observed, Path, Planned,
+    PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Value,
 };
 
 /// How far an object may be older than the call that is said to have made it: clocks are told in whole seconds.
@@ -28,13 +29,15 @@ pub(crate) struct AirbyteSession {
     instance: String,
     /// Nothing where nothing says where Airbyte is: such an instance is there and cannot be asked.
     config: Option<Config>,
+    defaults: Defaults,
     discovery: Discovery,
 }
 
 impl AirbyteSession {
-    pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
-        let config = Config::read(settings)?;
-        Ok(Self { instance: settings.instance.clone(), config, discovery: Discovery::new() })
+    pub(crate) fn open(settings: &Settings, variables: &Variables) -> Result<Self, ProviderError> {
+        let defaults = Defaults::of(settings, variables);
+        let config = Config::read(settings, &defaults)?;
+        Ok(Self { instance: settings.instance.clone(), config, defaults, discovery: Discovery::new() })
     }
 
     fn config(&self) -> Result<&Config, ProviderError> {
@@ -142,7 +145,13 @@ impl Session for AirbyteSession {
         let config = tidied(change.config);
         check_planned(kind, &config)?;
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
-        let Some(prior) = change.prior else { return Ok(planned) };
+        let Some(prior) = change.prior else {
+            let connector = given(&planned.planned, "connector").and_then(Value::as_str);
+            if let Some(definition) = connector.and_then(|connector| self.defaults.definition(connector)) {
+                planned.planned.insert("definitionId".to_owned(), definition.into());
+            }
+            return Ok(planned);
+        };
         let is_replaced = change.must_replace || !planned.replace_paths.is_empty();
         if kind == Kind::Connection && is_replaced {
             let reason = "its sync state goes: the next sync reads everything anew".to_owned();
@@ -275,7 +284,14 @@ impl Session for AirbyteSession {
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        if name == lookup::DEFAULTS {
+            return Ok(self.defaults.answer());
+        }
         lookup::answer(name, self.config()?, &self.discovery, arguments).await
+    }
+
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        rights::missing(&self.reading()?, self.config()?.workspace.as_deref()).await
     }
 
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
