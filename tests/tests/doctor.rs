@@ -34,9 +34,9 @@ fn a_bare_folder_is_healthy_and_stays_bare() {
     ok    state: sqlite:[folder]/.terrace/state.db: there is none yet, the first apply makes it
     ok    disk of the state: […]
     ok    state key: there is one
-    ok    provider airbyte of local: it connects
+    ok    provider airbyte of local: it is not configured, so nobody was asked
     ok    provider databricks of local: it connects
-    ok    provider hasura of local: it connects
+    ok    provider hasura of local: it is not configured, so nobody was asked
     ok    provider local of local: it connects
     ok    provider postgres of local: it is not configured, so nobody was asked
     ok    provider snowflake of local: it is not configured, so nobody was asked
@@ -77,9 +77,9 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
           make it with `mkdir -p [folder]/deep`, or name another state
     ok    disk of the state: […]
     ok    state key: there is one
-    ok    provider airbyte of local: it connects
+    ok    provider airbyte of local: it is not configured, so nobody was asked
     ok    provider databricks of local: it connects
-    ok    provider hasura of local: it connects
+    ok    provider hasura of local: it is not configured, so nobody was asked
     ok    provider local of local: it connects
     ok    provider postgres of local: it is not configured, so nobody was asked
     ok    provider snowflake of local: it is not configured, so nobody was asked
@@ -90,9 +90,9 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
           make one `match` more specific, or name the blueprint under `templates` of the environment
     fail  environment production: what is wrong is told above
           correct it, and ask again
-    ok    provider airbyte of outside: it connects
+    ok    provider airbyte of outside: it is not configured, so nobody was asked
     ok    provider databricks of outside: it connects
-    ok    provider hasura of outside: it connects
+    ok    provider hasura of outside: it is not configured, so nobody was asked
     ok    provider local of outside: it connects
     ok    provider postgres of outside: it is not configured, so nobody was asked
     ok    provider snowflake of outside: it is not configured, so nobody was asked
@@ -143,9 +143,9 @@ fn a_variable_that_is_not_set_does_not_keep_the_environments_from_being_looked_a
           correct it, and ask again
     warn  state and state key: they were not looked at: what the configuration says of them may be missing
           correct the configuration, and ask again
-    ok    provider airbyte of a: it connects
+    ok    provider airbyte of a: it is not configured, so nobody was asked
     ok    provider databricks of a: it connects
-    ok    provider hasura of a: it connects
+    ok    provider hasura of a: it is not configured, so nobody was asked
     ok    provider local of a: it connects
     ok    provider postgres of a: it is not configured, so nobody was asked
     ok    provider snowflake of a: it is not configured, so nobody was asked
@@ -363,4 +363,83 @@ fn a_role_of_snowflake_without_rights_on_its_account_is_told() {
         .done()
         .says("warn  provider snowflake of there: it answers, and does not tell what it may do: ")
         .says("ask again");
+}
+
+#[test]
+fn who_may_only_look_in_airbyte_is_told_what_lets_them_change_something() {
+    let project = Project::new();
+    let stand_in = terrace_test_airbyte::StandIn::start();
+    let (url, workspace) = (stand_in.url(), terrace_test_airbyte::WORKSPACE);
+    let instance = |token: &str, workspace: &str| {
+        format!(
+            "{{overlay: embedded, providers: {{airbyte: {{url: '{url}', workspaceId: {workspace}, token: {{secret: {token}}}}}}}}}"
+        )
+    };
+    let none = "00000000-0000-4000-8000-000000000000";
+    project.write(
+        "terrace.yaml",
+        format!(
+            "environments:\n  there: {}\n  looks: {}\n  wrong: {}\n  lost: {}\n",
+            instance("secret", workspace),
+            instance("reader", workspace),
+            instance("hunter2", workspace),
+            instance("secret", none)
+        ),
+    );
+    let ask = |environment: &str| {
+        let ran = doctor(&project, &["--env", environment]);
+        assert!(!ran.to_string().contains("hunter2"), "{ran}");
+        ran
+    };
+    ask("there").done().says(&format!("ok    provider airbyte of there: {LACKS_NOTHING}\n"));
+    ask("looks").done().says(&format!(
+        "warn  provider airbyte of looks: it answers, and may not create, change or delete in the workspace `{workspace}`"
+    ));
+    ask("looks").done().says("POST /permissions {\"permissionType\":\"workspace_editor\",\"userId\":\"33333333-3333-4333-8333-333333333333\"");
+    ask("lost").done().says(&format!("may not see the workspace `{none}`"));
+    ask("wrong").with_code(1).says("fail  provider airbyte of wrong: it does not answer").says("look at `token`");
+    // One of one's own knows no permissions.
+    stand_in.faults().by_call.push(("GET", "/permissions", terrace_test_airbyte::Fault::Status(404)));
+    ask("looks").done().says("ok    provider airbyte of looks: it answers\n");
+    assert!(stand_in.take_writes().is_empty(), "looking changed something");
+}
+
+#[test]
+fn a_hasura_that_lets_strangers_in_and_one_that_is_none_are_told_of() {
+    let project = Project::new();
+    let stand_in = terrace_test_hasura::StandIn::start(terrace_test_hasura::Mapper::Extended);
+    let (url, mapper) = (stand_in.url(), stand_in.mapper_url());
+    let instance = |url: &str, secret: &str, mapper: &str| {
+        format!(
+            "{{overlay: embedded, providers: {{hasura: {{url: '{url}', adminSecret: {{secret: {secret}}}, roleMapper: {{url: '{mapper}'}}}}}}}}"
+        )
+    };
+    project.write(
+        "terrace.yaml",
+        format!(
+            "environments:\n  there: {}\n  wrong: {}\n  three: {}\n  alone: {}\n",
+            instance(url, "secret", mapper),
+            instance(url, "hunter2", mapper),
+            instance(&format!("{url}/elsewhere"), "secret", mapper),
+            instance(url, "secret", "http://127.0.0.1:1")
+        ),
+    );
+    let ask = |environment: &str| {
+        let ran = doctor(&project, &["--env", environment]);
+        assert!(!ran.to_string().contains("hunter2"), "{ran}");
+        ran
+    };
+    ask("there").done().says(&format!("ok    provider hasura of there: {LACKS_NOTHING}\n"));
+    ask("wrong").with_code(1).says("fail  provider hasura of wrong: it does not answer").says("HASURA_ADMIN_SECRET");
+    ask("three").with_code(1).says("there is no metadata API at `url`").says("supported: v2.x");
+    ask("alone")
+        .done()
+        .says("warn  provider hasura of alone: it answers, and does not tell what it may do")
+        .says("roleMapper.url");
+    stand_in.open_to_all();
+    ask("there")
+        .done()
+        .says("warn  provider hasura of there: it answers, and may not keep out who does not say who they are")
+        .says("HASURA_GRAPHQL_AUTH_HOOK");
+    assert!(stand_in.take_writes().is_empty(), "looking changed something");
 }

@@ -19,6 +19,7 @@ mod commands; // every command that looks into what was done
 mod concurrency; // two at once: the same component waits or is refused, different ones run together
 mod console; // expressions against what is described and recorded
 mod crash; // killed before and after an effect, and at any moment: no orphan, no double
+mod customer_360; // one product over five technologies
 mod cut_off; // what is cut off waits for its recovery, whatever people do by hand meanwhile
 mod data_loss; // data goes only where the plan showed it and somebody consented
 mod databricks_provider; // a product with every kind of component of Databricks
@@ -31,6 +32,7 @@ mod first_run; // what the README promises, for real
 mod fmt; // one layout for terrace's own files
 mod for_programs; // with `--json` failures are objects, too
 mod graph; // what is declared, and what reads what
+mod hasura_provider; // a port of Hasura on the server
 mod imports; // import, taint, untaint, unprotect, moves by hand
 mod known_stacks; // which stacks there are, and what is said of others
 mod limits; // files without end are read up to a limit

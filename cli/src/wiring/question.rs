@@ -6,7 +6,9 @@ use terrace_provider::{Attribute, ProviderSchema, ResourceType};
 
 /// Providers whose sessions open without asking anybody, with an object that is looked for, and the variables that say where
 /// to ask besides those of the settings.
-const QUESTIONS: [(&str, &str, &str, &[&str]); 3] = [
+const QUESTIONS: [(&str, &str, &str, &[&str]); 5] = [
+    ("airbyte", "airbyte_source", "terrace-doctor/00000000-0000-4000-8000-000000000000", &["AIRBYTE_BASE_URL"]),
+    ("hasura", "hasura_source", "terrace-doctor", &["HASURA_URL"]),
     ("kafka", "kafka_topic", "terrace-doctor", &[]),
     ("postgres", "postgres_database", "terrace_doctor", &[]),
     ("snowflake", "snowflake_database", "TERRACE_DOCTOR", &["SNOWFLAKE_ACCOUNT", "SNOWFLAKE_HOST"]),

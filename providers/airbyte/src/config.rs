@@ -1,5 +1,6 @@
 //! The settings of an instance, taken apart.
 
+use crate::defaults::Defaults;
 use crate::problem::AIRBYTE;
 use secrecy::SecretString;
 use std::path::PathBuf;
@@ -31,12 +32,12 @@ impl Config {
     ///
     /// # Errors
     /// When a value is none that can work.
-    pub(crate) fn read(settings: &Settings) -> Result<Option<Self>, ProviderError> {
+    pub(crate) fn read(settings: &Settings, defaults: &Defaults) -> Result<Option<Self>, ProviderError> {
         let text = |name: &str| {
             let value = settings.values.get(name).and_then(Value::as_str);
             value.filter(|text| !text.is_empty()).map(str::to_owned)
         };
-        let Some(url) = text("url") else { return Ok(None) };
+        let Some(url) = text("url").or_else(|| defaults.url().map(str::to_owned)) else { return Ok(None) };
         let (public, config) = bases(&url).map_err(|why| {
             invalid("url", format!("`url` is not where Airbyte is: {why}"))
                 .solution("write such as `https://airbyte.example.com`, or `https://api.airbyte.com/v1`")
@@ -52,7 +53,9 @@ impl Config {
             ..Options::default()
         };
         let client = Client::new(options)?;
-        let auth = auth(&text, &client, &public)?;
+        let is_used =
+            |name: &&str| !(*name == "username" && text(name).is_some_and(|user| defaults.denies_user(&user)));
+        let auth = auth(&|name: &str| Some(name).filter(is_used).and_then(text), &client, &public)?;
         let may_config = settings.values.get("api").and_then(|api| api.get("config")).and_then(Value::as_bool);
         let config_api = (may_config == Some(true)).then(|| client.api(config, auth.clone(), AIRBYTE, Vec::new()));
         let api = client.api(public, auth, AIRBYTE, Vec::new());
@@ -63,7 +66,7 @@ impl Config {
 /// The error of calls to an instance that nothing says the place of.
 pub(crate) fn unconfigured(instance: &str) -> ProviderError {
     ProviderError::invalid(None, format!("nothing says where the Airbyte of the instance `{instance}` is")).solution(
-        format!("write `url`, `workspaceId` and `clientId` with `clientSecret` (or `token`) under `providers.{instance}` of the environment"),
+        format!("write `url`, `workspaceId` and `clientId` with `clientSecret` (or `token`) under `providers.{instance}` of the environment, or set AIRBYTE_URL and AIRBYTE_WORKSPACE_ID"),
     )
 }
 

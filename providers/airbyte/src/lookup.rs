@@ -16,6 +16,8 @@ use terrace_provider::{
 const STREAMS: &str = "airbyte_streams";
 const DEFINITION: &str = "airbyte_definition";
 const WORKSPACE: &str = "airbyte_workspace";
+/// Answered without asking anybody.
+pub(crate) const DEFAULTS: &str = "airbyte_defaults";
 
 /// What can be looked up.
 pub(crate) fn lookups() -> Vec<Lookup> {
@@ -80,6 +82,21 @@ pub(crate) fn lookups() -> Vec<Lookup> {
                 text("workspaceId", "Its id."),
                 text("name", "Its name."),
                 text("url", "The address of its page."),
+            ]),
+            objects: &[],
+        },
+        Lookup {
+            name: DEFAULTS,
+            doc: "What variables of the process say of the instance `airbyte`, where a blueprint and its settings say nothing.",
+            arguments: Object(Vec::new()),
+            result: Object(vec![
+                text("sourceDefinitionId", "The connector of sources: AIRBYTE_SOURCE_ID."),
+                text("destinationDefinitionId", "The connector of destinations: AIRBYTE_DESTINATION_ID."),
+                text("host", "The account that data lands in: SNOWFLAKE_HOST."),
+                text("user", "The user there: SNOWFLAKE_USER."),
+                text("role", "The role: SNOWFLAKE_ROLE."),
+                text("warehouse", "The warehouse: SNOWFLAKE_WAREHOUSE."),
+                text("password", "The password: SNOWFLAKE_PASSWORD.").sensitive(),
             ]),
             objects: &[],
         },

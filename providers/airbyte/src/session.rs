@@ -4,10 +4,11 @@ use crate::airbyte::{Airbyte, only, text as of};
 use crate::attributes::{given, optional_text, text};
 use crate::config::{Config, unconfigured};
 use crate::configuration::{SECRET, secret_paths, tidied};
+use crate::defaults::{Defaults, Variables};
 use crate::discovery::Discovery;
 use crate::kind::Kind;
 use crate::private::Kept;
-use crate::{actor, check, connection, lookup};
+use crate::{actor, check, connection, lookup, rights};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
@@ -16,8 +17,8 @@ use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::DryRun;
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, DataLoss, ErrorKind, Found, Observed, Path, Planned, PlannedChange,
-    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Value,
+    Attempt, Attributes, Call, DataAmount, DataLoss, ErrorKind, Found, MissingRight, Observed, Path, Planned,
+    PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Value,
 };
 
 /// How far an object may be older than the call that is said to have made it: clocks are told in whole seconds.
@@ -28,13 +29,15 @@ pub(crate) struct AirbyteSession {
     instance: String,
     /// Nothing where nothing says where Airbyte is: such an instance is there and cannot be asked.
     config: Option<Config>,
+    defaults: Defaults,
     discovery: Discovery,
 }
 
 impl AirbyteSession {
-    pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
-        let config = Config::read(settings)?;
-        Ok(Self { instance: settings.instance.clone(), config, discovery: Discovery::new() })
+    pub(crate) fn open(settings: &Settings, variables: &Variables) -> Result<Self, ProviderError> {
+        let defaults = Defaults::of(settings, variables);
+        let config = Config::read(settings, &defaults)?;
+        Ok(Self { instance: settings.instance.clone(), config, defaults, discovery: Discovery::new() })
     }
 
     fn config(&self) -> Result<&Config, ProviderError> {
@@ -146,6 +149,10 @@ impl Session for AirbyteSession {
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
         let secrets = secret_paths(&config);
         let Some(prior) = change.prior else {
+            let connector = given(&planned.planned, "connector").and_then(Value::as_str);
+            if let Some(definition) = connector.and_then(|connector| self.defaults.definition(connector)) {
+                planned.planned.insert("definitionId".to_owned(), definition.into());
+            }
             planned.private = Kept { secrets, ..Kept::default() }.to_private();
             return Ok(planned);
         };
@@ -288,7 +295,14 @@ impl Session for AirbyteSession {
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+        if name == lookup::DEFAULTS {
+            return Ok(self.defaults.answer());
+        }
         lookup::answer(name, self.config()?, &self.discovery, arguments).await
+    }
+
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        rights::missing(&self.reading()?, self.config()?.workspace.as_deref()).await
     }
 
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {

@@ -1,6 +1,7 @@
 //! An opened instance, and what tests do with it.
 
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attributes, Observed, Recorded, ResourceType, Settings, Value, conformance};
@@ -11,7 +12,7 @@ use terrace_test_airbyte::{StandIn, WORKSPACE};
 const ADDRESS: &str = "shop@test:load/airbyte.a";
 
 pub(crate) fn provider() -> AirbyteProvider {
-    AirbyteProvider::new()
+    AirbyteProvider::with_variables(BTreeMap::new())
 }
 
 pub(crate) fn attributes(json: Json) -> Attributes {

@@ -51,6 +51,48 @@ async fn streams_are_checked_while_planning_and_a_source_is_asked_about_once() {
     assert!(told.iter().all(|it| it.severity == Severity::Warning), "{told:?}");
 }
 
+/// A connector runs for each question: few at once, whoever asks.
+#[tokio::test]
+async fn no_more_than_two_sources_are_asked_about_at_once() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let sources: Vec<String> = (0..6)
+        .map(|number| {
+            stand_in.make(
+                true,
+                &json!({"name": format!("s{number}"), "workspaceId": WORKSPACE, "configuration": {
+                "sourceType": "postgres", "host": "h", "port": 5432, "database": "d", "username": "u"}}),
+            )
+        })
+        .collect();
+    stand_in.faults().takes = Some(std::time::Duration::from_millis(50));
+    stand_in.reset_count();
+    let ask = async |source: &String| {
+        instance.session.lookup("airbyte_streams", &attributes(json!({"sourceId": source}))).await.unwrap()
+    };
+    join_all(sources.iter().chain(&sources).map(ask)).await;
+    assert_eq!((stand_in.count(), stand_in.most_at_once()), (6, 2));
+    // What was changed is asked about anew.
+    stand_in.faults().takes = None;
+    ask(&sources[0]).await;
+    assert_eq!(stand_in.count(), 6);
+}
+
+#[tokio::test]
+async fn variables_are_told_without_asking_anybody() {
+    let stand_in = StandIn::start();
+    let mut of = settings(&stand_in, json!({}));
+    of.instance = "airbyte".to_owned();
+    let variables =
+        [("SNOWFLAKE_USER", "LOADER"), ("SNOWFLAKE_PASSWORD", "hunter2"), ("AIRBYTE_SOURCE_ID", DEFINITION_FILE)];
+    let variables = variables.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+    let session = AirbyteProvider::with_variables(variables).connect(&of).await.unwrap();
+    let told = session.lookup("airbyte_defaults", &attributes(json!({}))).await.unwrap();
+    assert_eq!((told["user"].clone(), told["sourceDefinitionId"].clone()), ("LOADER".into(), DEFINITION_FILE.into()));
+    assert!(told["host"].is_null() && told["destinationDefinitionId"].is_null());
+    assert_eq!(stand_in.take_seen().len(), 0);
+}
+
 #[tokio::test]
 async fn lookups_tell_workspaces_connectors_and_streams() {
     let stand_in = StandIn::start();

@@ -1,4 +1,7 @@
 use crate::harness::{Instance, connected, destination, file_source};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use serde_json::json;
 use std::time::Duration;
 use terrace_provider::{ErrorKind, Found};
@@ -123,9 +126,15 @@ async fn what_a_foreign_connection_uses_is_not_deleted() {
 async fn every_name_comes_back_as_it_was() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
+    let mut runner = TestRunner::deterministic();
+    let odd = "[a-zA-Z0-9 _.%/\"'`$#?&=+\\\\éßжλ中𝛼-]{1,24}";
     let mut names: Vec<String> =
-        ["a b", "a/b", "..", "%2e", "ä→ö", "\"quoted\"", "x'; --", "a\nb", " lead", "🙂"].map(str::to_owned).into();
+        (0..256).map(|_| odd.new_tree(&mut runner).unwrap().current()).filter(|name| !name.trim().is_empty()).collect();
+    names.extend(["..", "%2e", "x'; --", "a\nb", " lead", "🙂"].map(str::to_owned));
     names.extend([1, 63, 64, 128, 255].map(|length| "n".repeat(length)));
+    names.sort();
+    names.dedup();
+    assert!(names.len() > 240, "{}", names.len());
     for name in names {
         let made = instance.create(SOURCE, file_source(&name)).await.unwrap();
         let read = instance.read(SOURCE, &made).await.unwrap().unwrap();

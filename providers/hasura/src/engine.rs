@@ -33,7 +33,7 @@ const VENDOR: Vendor = Vendor {
 
 fn said(reply: &Reply) -> Said {
     let body = reply.json_or_null();
-    let text = |name: &str| body.get(name).and_then(Json::as_str).map(str::to_owned);
+    let text = |name: &str| body.get(name).and_then(Json::as_str).map(crate::jdbc::masked);
     let code = text("code");
     let kind = match code.as_deref() {
         Some("access-denied") => Some(ErrorKind::PermissionDenied),
@@ -44,10 +44,13 @@ fn said(reply: &Reply) -> Said {
         Some(_) if reply.status == 400 => Some(ErrorKind::InvalidInput { path: None }),
         _ => None,
     };
-    let internal = body.get("internal").filter(|it| !it.is_null()).map(|it| format!("it says to developers: {it}"));
+    let internal = body.get("internal").filter(|it| !it.is_null()).map(|it| {
+        // It holds what was sent.
+        format!("it says to developers: {}", crate::jdbc::masked(&it.to_string()))
+    });
     let mut solutions = Vec::new();
     if reply.status == 404 {
-        solutions.push("Hasura v2 is needed; v3 (DDN) has no metadata API".to_owned());
+        solutions.push("supported: v2.x; v3 (DDN) has no metadata API".to_owned());
     }
     Said { code, message: text("error"), kind, problems: internal.into_iter().collect(), solutions }
 }
@@ -151,7 +154,7 @@ impl Engine {
         serde_json::from_value(body).map_err(|error| {
             // What it says of values may be a secret.
             let message = format!("Hasura tells its metadata in a form that is not known (line {})", error.line());
-            ProviderError::new(ErrorKind::Failed, message).solution("Hasura v2 is needed, from 2.10 on")
+            ProviderError::new(ErrorKind::Failed, message).solution("supported: v2.x, from 2.10 on")
         })
     }
 

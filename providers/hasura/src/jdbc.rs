@@ -1,6 +1,7 @@
 //! The connection string of Snowflake's agent, as existing services write it:
 //! `jdbc:snowflake://host/?user=…&password=…&role=…&warehouse=…&db=…&schema=…`.
-//! Its parameters: <https://docs.snowflake.com/en/developer-guide/jdbc/jdbc-configure>.
+//! Its parameters: <https://docs.snowflake.com/en/developer-guide/jdbc/jdbc-configure>, and with a key instead of a password
+//! <https://hasura.io/docs/2.0/databases/snowflake/getting-started/rsa-key-pair-auth>.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -9,9 +10,11 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 /// What connection strings begin with.
 const BEGIN: &str = "jdbc:snowflake://";
 /// The parameters by the names that attributes have, in the order in which they are written.
-const PARAMETERS: [(&str, &str); 6] = [
+const PARAMETERS: [(&str, &str); 8] = [
     ("user", "user"),
     ("password", "password"),
+    ("privateKey", "private_key_base64"),
+    ("privateKeyPassphrase", "private_key_pwd"),
     ("role", "role"),
     ("warehouse", "warehouse"),
     ("database", "db"),
@@ -65,6 +68,24 @@ impl Parts {
     }
 }
 
+/// A text without the secrets of a connection string that it repeats.
+pub(crate) fn masked(text: &str) -> String {
+    let mut masked = text.to_owned();
+    for name in ["password", "private_key_base64", "private_key_pwd"] {
+        let parameter = format!("{name}=");
+        let mut parts = masked.split(&parameter);
+        let mut kept = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let end = part.find(|c: char| c == '&' || c == '"' || c == '\\' || c.is_whitespace()).unwrap_or(part.len());
+            kept.push_str(&parameter);
+            kept.push_str("***");
+            kept.push_str(part.get(end..).unwrap_or_default());
+        }
+        masked = kept;
+    }
+    masked
+}
+
 /// A host, with its port where it has one: nothing that would be a path or a parameter.
 pub(crate) fn is_host(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'))
@@ -93,6 +114,15 @@ mod tests {
         assert_eq!(Parts::read(written), Some(parts));
         assert_eq!(Parts::read("postgres://h/db"), None);
         assert!(is_host("a-b.c.example.com:443") && !is_host("a/?user=x") && !is_host(""));
+    }
+
+    #[test]
+    fn no_text_repeats_a_secret() {
+        let told = r#"cannot reach "jdbc:snowflake://h/?user=u&private_key_base64=QUJD&private_key_pwd=p%20w" with password=hunter2"#;
+        let masked_ =
+            r#"cannot reach "jdbc:snowflake://h/?user=u&private_key_base64=***&private_key_pwd=***" with password=***"#;
+        assert_eq!(masked(told), masked_);
+        assert_eq!(masked("nothing"), "nothing");
     }
 
     proptest! {

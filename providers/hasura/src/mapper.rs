@@ -79,6 +79,14 @@ impl Mapper {
         Self { api: client.api(config.base.clone(), auth, VENDOR, secrets) }
     }
 
+    /// Looks whether it is there and lets in who asks.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(crate) async fn look(&self) -> Result<(), ProviderError> {
+        self.role("terrace-doctor").await.map(drop)
+    }
+
     /// A role; `None` where there is none.
     pub(crate) async fn role(&self, id: &str) -> Result<Option<Role>, ProviderError> {
         let purpose = Purpose::look(format!("read the role `{id}`"));

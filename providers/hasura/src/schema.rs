@@ -115,6 +115,8 @@ fn source() -> ResourceType {
             "How Snowflake is reached, instead of `configuration`: the connection string is made of it.",
         ),
         text("password", "The password of `connection`; SNOWFLAKE_PASSWORD where it is not said.").write_only(),
+        text("privateKey", "A private key (PEM, PKCS#8) for `connection` instead of a password.").write_only(),
+        text("privateKeyPassphrase", "What opens that key, where it is closed.").write_only(),
         vendor("customization", "How names of its root fields and types are made, in Hasura's own words."),
         Attribute::new(
             "isAsConfigured",

@@ -408,7 +408,9 @@ impl Session for HasuraSession {
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
         let engine = self.engine()?;
-        engine.export_now().await?;
+        if let Some(mapper) = &self.mapper {
+            mapper.look().await?;
+        }
         let open = MissingRight {
             operation: "keep out who does not say who they are".to_owned(),
             statement: "HASURA_GRAPHQL_AUTH_HOOK=<the role mapper>/v1/authenticate".to_owned(),

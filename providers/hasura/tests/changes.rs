@@ -183,7 +183,7 @@ async fn who_is_not_let_in_is_told_where_to_look() {
     let instance = Instance::with(provider(), &other).await;
     let error = instance.create(SOURCE, &source("s")).await.unwrap_err();
     assert_eq!(error.message, "there is no metadata API at `url`");
-    assert!(error.solutions.join(" ").contains("Hasura v2 is needed"), "{error:?}");
+    assert!(error.solutions.join(" ").contains("supported: v2.x"), "{error:?}");
     let mut nowhere = settings(&stand_in);
     nowhere.values.clear();
     let instance = Instance::with(provider(), &nowhere).await;

@@ -17,6 +17,8 @@ const ROOT_FIELDS: [(&str, &str); 4] = [
     ("selectAggregate", "select_aggregate"),
     ("selectStream", "select_stream"),
 ];
+/// Root fields that a table with a name of its own has anyway, and what follows that name in theirs.
+const DERIVED: [(&str, &str); 2] = [("select", ""), ("selectAggregate", "_aggregate")];
 /// Texts by the names that attributes and Hasura have for them.
 const TEXTS: [(&str, &str); 2] = [("customName", "custom_name"), ("comment", "comment")];
 
@@ -156,18 +158,40 @@ fn check_served(source: &Source, planned: &Attributes) -> Result<(), ProviderErr
         .solution("leave `selectStream` out: of PostgreSQL's sources alone rows can be streamed"))
 }
 
+/// The root fields that planned values give, with the attributes that say so: one that is not said is called after the table.
+fn given_fields(planned: &Attributes) -> Vec<(Path, String)> {
+    let said = root_fields(planned);
+    let is_said = |name: &str| said.iter().any(|(attribute, _)| *attribute == name);
+    let of_name = optional_text(planned, "customName").into_iter().flat_map(|name| {
+        let derived = DERIVED.iter().filter(|(attribute, _)| !is_said(attribute));
+        derived.map(|(_, suffix)| (Path::attribute("customName"), format!("{name}{suffix}"))).collect::<Vec<_>>()
+    });
+    let said = said.iter().map(|(attribute, name)| (Path::attribute("rootFields").key(attribute), name.clone()));
+    said.chain(of_name).collect()
+}
+
+/// Whether a tracked table gives a root field.
+fn gives(table: &Table, name: &str) -> bool {
+    let fields = table.configuration.get("custom_root_fields").and_then(Json::as_object);
+    let said = |key: &str| fields?.get(key).and_then(field_name);
+    let custom = table.configuration.get("custom_name").and_then(Json::as_str);
+    let of_name = |(attribute, suffix): &(&str, &str)| {
+        let key = ROOT_FIELDS.iter().find(|(own, _)| own == attribute).map_or("", |(_, key)| key);
+        said(key).is_none() && custom.and_then(|custom| name.strip_prefix(custom)) == Some(suffix)
+    };
+    ROOT_FIELDS.iter().any(|(_, key)| said(key) == Some(name)) || DERIVED.iter().any(of_name)
+}
+
 /// Refuses a root field that another table has: they are unique over all sources.
 fn check_unique(export: &Export, target: &Target, planned: &Attributes) -> Result<(), ProviderError> {
-    for (attribute, name) in root_fields(planned) {
+    for (at, name) in given_fields(planned) {
         for source in export.sources() {
             for table in &source.tables {
                 let parts = parts_of(&table.name);
                 if source.name == target.part("source") && parts == target.table() {
                     continue;
                 }
-                let fields = table.configuration.get("custom_root_fields").and_then(Json::as_object);
-                if fields.into_iter().flatten().any(|(_, field)| field_name(field) == Some(name.as_str())) {
-                    let at = Path::attribute("rootFields").key(attribute);
+                if gives(table, &name) {
                     let message = format!("Hasura has a root field `{name}` already");
                     return Err(ProviderError::invalid(Some(at), message)
                         .problem(format!("the table `{}` of the source `{}` gives it", parts.join("."), source.name))

@@ -4,7 +4,7 @@ use crate::faults::{Fault, Faults};
 use crate::problem::{
     Outcome, Problem, bad_request, forbidden, method_not_allowed, not_found, too_many, try_again, unauthorized,
 };
-use crate::server::{CLIENT, Seen};
+use crate::server::{CLIENT, Seen, WORKSPACE};
 use crate::world::World;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -195,7 +195,20 @@ fn carried_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, b
         return Err(forbidden());
     }
     let query = pairs(uri.query().unwrap_or_default());
+    if (method, rest) == (&Method::GET, &["permissions"][..]) {
+        known_only(&query, &["userId", "organizationId"])?;
+        return Ok((200, permissions(only_looks)));
+    }
     public(&mut world, method.as_str(), rest, &query, &json(body)?, &format!("{}{}", state.url, uri.path()))
+}
+
+/// Those of who asks: <https://reference.airbyte.com/reference/listpermissions>.
+fn permissions(only_looks: bool) -> Json {
+    let kind = if only_looks { "workspace_reader" } else { "workspace_editor" };
+    json!({"data": [{
+        "permissionId": "22222222-2222-4222-8222-222222222222", "permissionType": kind, "scope": "workspace",
+        "scopeId": WORKSPACE, "userId": "33333333-3333-4333-8333-333333333333",
+    }]})
 }
 
 fn known_only(query: &BTreeMap<String, String>, known: &[&str]) -> Outcome<()> {

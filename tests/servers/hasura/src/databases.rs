@@ -39,6 +39,10 @@ impl Databases {
     /// What a configuration reaches.
     pub(crate) fn reach(&self, kind: &str, configuration: &Json) -> Outcome<Reached> {
         if kind == "postgres" {
+            let parts = &configuration["connection_info"]["database_url"]["connection_parameters"];
+            if parts.is_object() {
+                return self.by_parts(parts);
+            }
             let url = self.text(&configuration["connection_info"]["database_url"]).map_err(|why| why.0)?;
             let (database, _) = self.parts(&url, "postgres")?;
             return Ok(Reached { is_postgres: true, database, schema: String::new(), is_qualified: true });
@@ -49,6 +53,27 @@ impl Databases {
         let part = |name: &str| query.get(name).cloned().unwrap_or_default();
         let is_qualified = value["fully_qualify_all_names"].as_bool().unwrap_or(false);
         Ok(Reached { is_postgres: false, database: part("db"), schema: part("schema"), is_qualified })
+    }
+
+    /// A database by the parts of its URL:
+    /// <https://hasura.io/docs/2.0/api-reference/syntax-defs/#pgconnectionparameters>.
+    fn by_parts(&self, parts: &Json) -> Outcome<Reached> {
+        let known = ["username", "password", "database", "host", "port"];
+        if let Some(name) =
+            parts.as_object().into_iter().flatten().map(|(name, _)| name).find(|it| !known.contains(&it.as_str()))
+        {
+            return Err(Refused::parse(format!("unexpected field '{name}'")).at("$.args.configuration"));
+        }
+        let database =
+            parts["database"].as_str().filter(|_| parts["host"].is_string() && parts["username"].is_string());
+        let Some(database) = database.filter(|_| parts["port"].is_u64()) else {
+            return Err(Refused::parse("the key 'database', 'host', 'port' or 'username' was not present"));
+        };
+        if self.password.is_some() && self.password.as_deref() != parts["password"].as_str() {
+            let why = "Inconsistent object: connection error: password authentication failed";
+            return Err(Refused::bad("invalid-configuration", why));
+        }
+        Ok(Reached { is_postgres: true, database: database.to_owned(), schema: String::new(), is_qualified: true })
     }
 
     fn text(&self, value: &Json) -> Result<String, Unusable> {

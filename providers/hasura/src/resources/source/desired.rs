@@ -4,9 +4,13 @@ use super::configuration::{canonical, leaves, overlay};
 use crate::attributes::{flag, is_given, json, optional_text};
 use crate::config::SnowflakeDefaults;
 use crate::jdbc::{Parts, is_host};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value as Json, json};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
+/// The secrets of a connection.
+const SECRETS: [&str; 3] = ["password", "privateKey", "privateKeyPassphrase"];
 /// The parts of a connection that variables may give.
 const FROM_VARIABLES: [&str; 4] = ["host", "user", "role", "warehouse"];
 
@@ -23,12 +27,12 @@ impl Desired {
     /// # Errors
     /// When it contradicts itself, or something is missing.
     pub(crate) fn of(attributes: &Attributes, defaults: &SnowflakeDefaults) -> Result<Option<Self>, ProviderError> {
-        let parts = ["configuration", "secretConfiguration", "connection", "password"];
+        let parts = [&["configuration", "secretConfiguration", "connection"][..], &SECRETS].concat();
         if parts.iter().any(|name| attributes.get(*name).is_some_and(Value::has_unknown)) {
             return Ok(None);
         }
         if let Some(connection) = attributes.get("connection").and_then(Value::as_map) {
-            return of_connection(connection, optional_text(attributes, "password"), defaults).map(Some);
+            return of_connection(connection, attributes, defaults).map(Some);
         }
         let open = json(attributes, "configuration").unwrap_or(Json::Null);
         if !open.is_object() {
@@ -66,6 +70,7 @@ impl Desired {
         };
         if is_given(attributes, "connection")
             && let Some(name) = ["host", "user", "password"].iter().find(|name| is_missing(name))
+            && (*name != "password" || is_missing(&"privateKey"))
         {
             let (at, variable) = match *name {
                 "password" => (Path::attribute("password"), "SNOWFLAKE_PASSWORD"),
@@ -73,8 +78,10 @@ impl Desired {
                 _ => (Path::attribute("connection").key("host"), "SNOWFLAKE_HOST"),
             };
             let message = format!("nothing says the {name} by which Hasura reaches Snowflake");
-            return Err(ProviderError::invalid(Some(at.clone()), message)
-                .solution(format!("write `{at}`, or set {variable} for the instance `hasura`")));
+            return Err(ProviderError::invalid(Some(at.clone()), message).solution(match *name {
+                "password" => format!("write `privateKey` or `password`, or set {variable} for the instance `hasura`"),
+                _ => format!("write `{at}`, or set {variable} for the instance `hasura`"),
+            }));
         }
         Ok(desired)
     }
@@ -82,7 +89,7 @@ impl Desired {
 
 fn of_connection(
     connection: &Map,
-    password: Option<String>,
+    attributes: &Attributes,
     defaults: &SnowflakeDefaults,
 ) -> Result<Desired, ProviderError> {
     let said = |name: &str| optional_text(connection, name).or_else(|| defaults.get(name).map(str::to_owned));
@@ -92,11 +99,36 @@ fn of_connection(
         return Err(ProviderError::invalid(Some(Path::attribute("connection").key("host")), message)
             .solution("write such as `ab12345.eu-central-1.snowflakecomputing.com`"));
     }
-    let password = password.or_else(|| defaults.get("password").map(str::to_owned));
-    let names = ["user", "password", "role", "warehouse", "database", "schema"];
+    let [password, key, passphrase] = SECRETS.map(|name| optional_text(attributes, name));
+    if let (Some(_), Some(_)) = (&password, &key) {
+        return Err(ProviderError::invalid(
+            Some(Path::attribute("privateKey")),
+            "`password` and `privateKey` both say how Hasura signs in",
+        )
+        .solution("leave one of them: keys go on where passwords are not let in any more"));
+    }
+    if let (None, Some(_)) = (&key, &passphrase) {
+        return Err(ProviderError::invalid(
+            Some(Path::attribute("privateKeyPassphrase")),
+            "`privateKeyPassphrase` is of no use without `privateKey`",
+        )
+        .solution("write `privateKey`, or leave it out"));
+    }
+    if key.as_ref().is_some_and(|key| !key.trim_start().starts_with("-----BEGIN")) {
+        return Err(ProviderError::invalid(Some(Path::attribute("privateKey")), "`privateKey` is no key of PEM")
+            .solution(
+                "give the content of the file `rsa_key.p8`, its first line (`-----BEGIN …`) and its last one included",
+            ));
+    }
+    // The agent wants the whole file in Base64.
+    let key = key.map(|key| BASE64_STANDARD.encode(key));
+    let password = password.or_else(|| defaults.get("password").map(str::to_owned)).filter(|_| key.is_none());
+    let names = ["user", "password", "privateKey", "privateKeyPassphrase", "role", "warehouse", "database", "schema"];
     let value = |name: &'static str| {
         let value = match name {
             "password" => password.clone(),
+            "privateKey" => key.clone(),
+            "privateKeyPassphrase" => passphrase.clone(),
             "database" | "schema" => optional_text(connection, name),
             name => said(name),
         };

@@ -1,0 +1,166 @@
+//! A descriptor of an earlier provisioner on the server, from its validation to its end.
+
+use super::{DESCRIPTOR, KEY, MADE, PRODUCT, SECRETS, World};
+use serde_json::{Value as Json, json};
+use terrace_tests::served::{Answer, Served};
+
+const KIND: &str = "COMPONENT_DESCRIPTOR";
+
+fn ended(server: &Served, answer: &Answer) -> Json {
+    assert_eq!(answer.status, 202, "{answer:?}");
+    server.ended(&answer.body)
+}
+
+#[test]
+fn a_descriptor_goes_through_everything_that_a_coordinator_asks() {
+    let world = World::new();
+    let server = Served::start_with(&world.project, &[], &SECRETS);
+    // Whatever is wrong is told with its place, and nobody is asked anything.
+    let malformed = DESCRIPTOR.replace("format: csv", "format: text");
+    let refused = server.send("/v1/validate", KIND, &malformed).json();
+    assert_eq!(refused["valid"], false, "{refused}");
+    assert!(
+        refused["error"]["errors"].to_string().contains("specific.source.connectionConfiguration.format"),
+        "{refused}"
+    );
+    assert_eq!(world.stand_in.count(), 0);
+    let valid = server.send("/v1/validate", KIND, DESCRIPTOR).json();
+    assert_eq!(valid["valid"], true, "{valid}");
+    assert_eq!(world.stand_in.inventory(), [] as [&str; 0]);
+
+    let made = ended(&server, &server.send("/v1/provision", KIND, DESCRIPTOR));
+    assert_eq!(made["status"], "COMPLETED", "{made}");
+    assert_eq!(world.stand_in.inventory(), MADE);
+    let told = made["info"].to_string();
+    assert!(told.contains("MYDATABASE.myschema") && told.contains("/connections/"), "{made}");
+    let connection = world.id("Public Places CSV <> Snowflake");
+    // The same again changes nothing.
+    let _ = world.stand_in.take_seen();
+    let again = ended(&server, &server.send("/v1/provision", KIND, DESCRIPTOR));
+    assert_eq!(again["status"], "COMPLETED", "{again}");
+    assert_eq!(world.stand_in.take_writes(), [] as [&str; 0]);
+
+    // A change is made in place.
+    let changed = DESCRIPTOR.replace("places.csv", "towns.csv");
+    let done = ended(&server, &server.send("/v1/provision", KIND, &changed));
+    assert_eq!(done["status"], "COMPLETED", "{done}");
+    let source = world.id("Public Places CSV");
+    assert_eq!(world.stand_in.configuration(&source)["url"], "https://example.com/towns.csv");
+    assert_eq!(world.id("Public Places CSV <> Snowflake"), connection);
+
+    // What somebody changes is seen, and mended by the next provision.
+    world.stand_in.patch(&world.id("Snowflake"), &json!({"configuration": {"schema": "THEIRS"}}));
+    world.project.write(PRODUCT, &changed);
+    world.run(["drift", PRODUCT]).says("THEIRS");
+    assert_eq!(ended(&server, &server.send("/v1/provision", KIND, &changed))["status"], "COMPLETED");
+    assert_eq!(world.stand_in.configuration(&world.id("Snowflake"))["schema"], "myschema");
+
+    // Nobody can be let in to a workload.
+    let access = json!({"refs": ["user:ada"], "provisionInfo": {"request": changed, "result": ""}}).to_string();
+    let refused = server.call("POST", "/v1/updateacl", &access);
+    let told = match refused.status {
+        202 => server.ended(&refused.body).to_string(),
+        _ => refused.body,
+    };
+    assert!(told.contains("nobody can be let in"), "{told}");
+
+    let gone = ended(&server, &server.send("/v1/unprovision", KIND, &changed));
+    assert_eq!(gone["status"], "COMPLETED", "{gone}");
+    assert_eq!(world.stand_in.inventory(), [] as [&str; 0]);
+    assert_eq!(ended(&server, &server.send("/v1/unprovision", KIND, &changed))["status"], "COMPLETED");
+    assert!(!server.told().contains("hunter2"), "{}", server.told());
+}
+
+#[test]
+fn what_others_use_is_named_by_the_server() {
+    let world = World::new();
+    let server = Served::start_with(&world.project, &[], &SECRETS);
+    assert_eq!(ended(&server, &server.send("/v1/provision", KIND, DESCRIPTOR))["status"], "COMPLETED");
+    let (source, destination) = (world.id("Public Places CSV"), world.id("Snowflake"));
+    world.stand_in.connect(&json!({"name": "theirs", "sourceId": source, "destinationId": destination}));
+    let failed = ended(&server, &server.send("/v1/unprovision", KIND, DESCRIPTOR));
+    assert_eq!(failed["status"], "FAILED", "{failed}");
+    assert!(failed["result"].to_string().contains("`theirs`") || failed.to_string().contains("`theirs`"), "{failed}");
+}
+
+/// The variables of an earlier service are all that is needed.
+#[test]
+fn variables_configure_it_as_they_configured_an_earlier_service() {
+    let world = World::new();
+    let url = format!("{}/api/v1", world.stand_in.url());
+    world.project.write(
+        "terrace.yaml",
+        "environments: {development: {templates: {\"urn:dmb:utm:dbt-standard\": airbyte-workload}}}\n",
+    );
+    let account = [
+        ("SNOWFLAKE_HOST", "a.snowflakecomputing.com"),
+        ("SNOWFLAKE_USER", "LOADER"),
+        ("SNOWFLAKE_PASSWORD", "hunter2hunter2"),
+        ("SNOWFLAKE_ROLE", "LOADER_ROLE"),
+        ("SNOWFLAKE_WAREHOUSE", "WH"),
+    ];
+    let airbyte = [
+        KEY,
+        ("AIRBYTE_BASE_URL", url.as_str()),
+        ("AIRBYTE_WORKSPACE_ID", terrace_test_airbyte::WORKSPACE),
+        ("AIRBYTE_SOURCE_ID", terrace_test_airbyte::DEFINITION_FILE),
+        ("AIRBYTE_DESTINATION_ID", terrace_test_airbyte::DEFINITION_SNOWFLAKE),
+        ("AIRBYTE_USERNAME", "airbyte"),
+        ("AIRBYTE_PASSWORD", "password"),
+        ("AIRBYTE_BASIC_AUTH_ENABLED", "'true'"),
+    ];
+    // Without an account nothing is made.
+    let bare = world.project.run_with(&airbyte, ["apply", PRODUCT, "--auto-approve"]);
+    assert_ne!(bare.code, 0, "{bare}");
+    bare.says("nothing says how the");
+    assert_eq!(world.stand_in.inventory(), [] as [&str; 0]);
+    let all = [airbyte.as_slice(), &account].concat();
+    let run = |words: &[&str]| {
+        let ran = world.project.run_with(&all, words.iter().copied());
+        assert!(!ran.to_string().contains("hunter2"), "{ran}");
+        ran
+    };
+    run(&["apply", PRODUCT, "--auto-approve"]).done();
+    assert_eq!(world.stand_in.inventory(), MADE);
+    let lake = world.stand_in.configuration(&world.id("Snowflake"));
+    assert_eq!((lake["username"].as_str(), lake["role"].as_str()), (Some("LOADER"), Some("LOADER_ROLE")));
+    assert_eq!(lake["credentials"]["password"], "hunter2hunter2");
+    let plan = run(&["plan", PRODUCT, "--detailed-exitcode"]);
+    assert_eq!(plan.code, 0, "{plan}");
+    // Nobody is asked who they are where that is switched off: this Airbyte then lets nobody in.
+    let off: Vec<_> = all.iter().copied().filter(|(name, _)| *name != "AIRBYTE_BASIC_AUTH_ENABLED").collect();
+    let off = [off.as_slice(), &[("AIRBYTE_BASIC_AUTH_ENABLED", "false")]].concat();
+    let plan = world.project.run_with(&off, ["plan", PRODUCT]);
+    assert_ne!(plan.code, 0, "{plan}");
+}
+
+/// The commands of the example's README.
+#[test]
+fn the_example_does_what_its_readme_says() {
+    let world = World::new();
+    let folder = terrace_tests::repository().join("examples/airbyte");
+    for file in [PRODUCT, "terrace.yaml"] {
+        world.project.copy(&folder.join(file), file);
+    }
+    let variables = [
+        KEY,
+        ("AIRBYTE_URL", world.stand_in.url()),
+        ("AIRBYTE_WORKSPACE_ID", terrace_test_airbyte::WORKSPACE),
+        ("AIRBYTE_CLIENT_ID", "terrace"),
+        ("AIRBYTE_CLIENT_SECRET", "client-secret"),
+        ("SNOWFLAKE_HOST", "a.snowflakecomputing.com"),
+        ("SNOWFLAKE_USER", "LOADER"),
+        ("SNOWFLAKE_PASSWORD", "hunter2hunter2"),
+        ("SNOWFLAKE_ROLE", "LOADER_ROLE"),
+        ("SNOWFLAKE_WAREHOUSE", "WH"),
+    ];
+    let readme = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let commands = readme.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut most = 0;
+    for command in commands.lines() {
+        let words = command.split('#').next().unwrap().split_whitespace().skip(1);
+        world.project.run_with(&variables, words).done();
+        most = most.max(world.stand_in.inventory().len());
+    }
+    assert_eq!((most, world.stand_in.inventory().len()), (3, 0));
+}
