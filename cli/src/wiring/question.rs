@@ -6,8 +6,10 @@ use terrace_provider::{Attribute, ProviderSchema, ResourceType};
 
 /// Providers whose sessions open without asking anybody, with an object that is looked for, and the variables that say where
 /// to ask besides those of the settings.
-const QUESTIONS: [(&str, &str, &str, &[&str]); 5] = [
+const QUESTIONS: [(&str, &str, &str, &[&str]); 6] = [
     ("airbyte", "airbyte_source", "terrace-doctor/00000000-0000-4000-8000-000000000000", &["AIRBYTE_BASE_URL"]),
+    // A folder of whichever workspace the instance has.
+    ("databricks", "databricks_directory", "-/%2Fterrace-doctor", &[]),
     ("hasura", "hasura_source", "terrace-doctor", &["HASURA_URL"]),
     ("kafka", "kafka_topic", "terrace-doctor", &[]),
     ("postgres", "postgres_database", "terrace_doctor", &[]),

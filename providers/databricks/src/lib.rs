@@ -19,6 +19,7 @@ mod lookup;
 mod mark;
 mod object;
 mod private;
+mod rights;
 pub mod schema;
 mod session;
 mod sql;

@@ -3,8 +3,10 @@
 use crate::attributes::{attributes, optional_text, text, text_of};
 use crate::config::Config;
 use crate::lookup;
-use crate::object::{self, Object, Place, Seen, grant, view};
+use crate::object::view::{self, fit};
+use crate::object::{self, Object, Place, Seen, grant};
 use crate::private::Kept;
+use crate::rights;
 use crate::workspaces::{Workspace, Workspaces};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -14,8 +16,9 @@ use terrace_provider::http::{Request, Within};
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::DryRun;
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, Observed, Planned, PlannedChange,
-    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value, object_id,
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, MissingRight, Observed, Planned,
+    PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
+    object_id,
 };
 use tokio::time::{Instant, sleep};
 
@@ -80,19 +83,13 @@ impl DatabricksSession {
             findings.push(note(Severity::Warning, None, message, hint));
             return Ok(findings);
         };
-        let known = lookup::columns_of(&table);
-        for (index, (column, _)) in view::columns(planned).iter().enumerate() {
-            if !known.iter().any(|it| text(it, "name").eq_ignore_ascii_case(column)) {
-                let names: Vec<String> = known.iter().map(|it| text(it, "name")).collect();
-                let message = format!("`{source}` has no column `{column}`");
-                findings.push(Finding {
-                    severity: Severity::Error,
-                    path: Some(terrace_provider::Path::attribute("columns").index(index).key("name")),
-                    message,
-                    hint: Some(format!("it has {}", terrace_provider::names::listed(&names))),
-                });
-            }
-        }
+        let misfit = |it: fit::Misfit| Finding {
+            severity: Severity::Error,
+            path: Some(it.path),
+            message: it.message,
+            hint: Some(it.hint),
+        };
+        findings.extend(fit::misfits(planned, &source, &table).into_iter().map(misfit));
         Ok(findings)
     }
 }
@@ -379,10 +376,19 @@ impl Session for DatabricksSession {
             return Err(ProviderError::invalid(None, format!("`{id}` is no id of a {}", ty.name))
                 .solution(format!("write {shape}, each percent-encoded where it holds a `/` or a `%`")));
         };
-        let identity: Attributes =
+        let mut identity: Attributes =
             ty.identity.iter().map(|name| (*name).to_owned()).zip(parts.into_iter().map(Value::from)).collect();
+        // For the workspace of the instance, and for its metastore, a dash will do.
+        let is_dash = |identity: &Attributes, name: &str| optional_text(identity, name).as_deref() == Some("-");
+        if is_dash(&identity, "workspaceUrl") {
+            identity.insert("workspaceUrl".to_owned(), self.workspaces.usual()?.url.as_str().into());
+        }
         let workspace = self.workspace(&identity)?;
         let place = self.place(&workspace, "", Within::reading());
+        if is_dash(&identity, "metastoreId") {
+            let id = text_of(workspace.metastore(&place.within).await?, "metastore_id").to_owned();
+            identity.insert("metastoreId".to_owned(), id.into());
+        }
         let mut named = identity.clone();
         named.entry("workspaceUrl".to_owned()).or_insert_with(|| workspace.url.as_str().into());
         object.check(&named)?;
@@ -440,6 +446,11 @@ impl Session for DatabricksSession {
             }
         }
         Ok(grantees)
+    }
+
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        let workspace = self.workspaces.usual()?;
+        rights::missing(&self.place(&workspace, "", Within::reading())).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
