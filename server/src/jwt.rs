@@ -87,9 +87,12 @@ impl Verifier {
     }
 }
 
-/// A claim by its path: the part before a dot is an object that has the rest.
+/// A claim by its name, which may be a URL, else by its path: the part before a dot is an object that has the rest.
 #[must_use]
 pub fn claim<'c>(claims: &'c Map<String, Json>, path: &str) -> Option<&'c Json> {
+    if let Some(value) = claims.get(path) {
+        return Some(value);
+    }
     let mut parts = path.split('.');
     let first = claims.get(parts.next()?)?;
     parts.try_fold(first, |value, part| value.get(part))
@@ -105,5 +108,23 @@ fn why(error: &ErrorKind) -> &'static str {
         ErrorKind::MissingRequiredClaim(_) => "the token lacks `exp`, `iss` or `aud`",
         ErrorKind::InvalidSignature => "the token was not signed by the issuer",
         _ => "the token cannot be read",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_claim_has_a_name_or_a_path() {
+        let claims = json!({"a": {"b": {"c": 1}}, "https://example.com/user": 2, "a.b": 3});
+        let claims = claims.as_object().unwrap();
+        let found = |path| claim(claims, path).and_then(Json::as_i64);
+        assert_eq!(found("a.b.c"), Some(1));
+        assert_eq!(found("https://example.com/user"), Some(2));
+        assert_eq!(found("a.b"), Some(3));
+        assert_eq!(found("a.c"), None);
+        assert_eq!(found(""), None);
     }
 }
