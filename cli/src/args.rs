@@ -7,6 +7,7 @@ mod form;
 mod lists;
 mod planning;
 mod reverse;
+mod role_mapper;
 mod serve;
 mod state;
 
@@ -23,6 +24,7 @@ pub use planning::{
     RunArguments,
 };
 pub use reverse::ReverseArguments;
+pub use role_mapper::RoleMapperArguments;
 pub use serve::ServeArguments;
 pub(crate) use state::age;
 pub use state::{
@@ -209,6 +211,11 @@ pub enum Command {
         after_help = "Examples:\n  terrace serve\n  terrace serve --bind 127.0.0.1:8091 --state sqlite:/var/lib/terrace/state.db"
     )]
     Serve(ServeArguments),
+    /// Keep roles of Hasura and who has them, and be its authentication webhook
+    #[command(
+        after_help = "Examples:\n  terrace role-mapper\n  terrace role-mapper --bind 0.0.0.0:8092 --state postgres://USER@HOST/DATABASE\n\nVariables ROLE_MAPPER_* say whose tokens it takes: see docs/role-mapper.md"
+    )]
+    RoleMapper(RoleMapperArguments),
     /// The blueprints that components can have
     Blueprints(BlueprintsArguments),
     /// The technologies of this build

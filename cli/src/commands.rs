@@ -21,6 +21,7 @@ mod plan;
 mod providers;
 mod recover;
 mod reverse;
+mod role_mapper;
 mod run;
 mod serve;
 mod show;
@@ -131,6 +132,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Acl(command) => acl::run(context, command, signals).await,
         Command::Reverse(arguments) => reverse::run(context, &arguments).await,
         Command::Serve(arguments) => serve::run(context, &arguments, signals).await,
+        Command::RoleMapper(arguments) => role_mapper::run(context, &arguments, signals).await,
         Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
         Command::State(command) => state::run(context, command, signals).await,
         Command::Operations(arguments) => operations::run(context, arguments.command(), signals).await,

@@ -107,8 +107,8 @@ fn carry_out(command_line: args::CommandLine, providers: &Providers) -> Exit {
     let ui = Ui::new(&command_line.global, &variables);
     let context = Context { global: &command_line.global, variables: &variables, ui: &ui, providers };
     let form = command_line.command.form();
-    // The server's log is as its configuration says, which is to be read first.
-    let has_own_log = matches!(command_line.command, args::Command::Serve(_));
+    // The log of a server is as its configuration says, which is to be read first.
+    let has_own_log = matches!(command_line.command, args::Command::Serve(_) | args::Command::RoleMapper(_));
     let result = prepare(&command_line.global, &variables, &ui, has_own_log)
         .and_then(|()| providers.check())
         .and_then(|()| commands::run(&context, command_line.command));

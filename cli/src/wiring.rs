@@ -27,6 +27,7 @@ use terrace_engine::render::shell_word;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{ServerStore, StateStore};
 use terrace_provider::ProviderSchema;
+use terrace_state::roles::{self, RoleStore};
 use terrace_state::{Access, StoreUrl, open, saved_beside};
 
 /// All that the engine needs in one environment.
@@ -145,6 +146,16 @@ pub(crate) async fn server_store(settings: &Settings) -> Result<Arc<dyn ServerSt
     refuse_beside_saved(&settings.state)?;
     ready_place(&settings.state)?;
     Ok(open(&settings.state, Access::ReadWrite).await?)
+}
+
+/// Opens what the role mapper keeps beside the state, which is made where there is none.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) async fn role_store(settings: &Settings) -> Result<Arc<dyn RoleStore>, Failure> {
+    refuse_beside_saved(&settings.state)?;
+    ready_place(&settings.state)?;
+    Ok(roles::open(&settings.state).await?)
 }
 
 /// Makes the folder of the default state; that of another one has to be there.

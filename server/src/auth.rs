@@ -1,9 +1,8 @@
 //! Who may call what: callers show a token, a token has scopes, each path asks for one.
 
-mod keys;
+mod door;
 mod oidc;
 mod pages;
-mod signature;
 
 use crate::answer::{NO_TOKEN, Refusal};
 use crate::heads::readable;
@@ -13,6 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+pub use door::Door;
 use oidc::Issuer;
 pub use oidc::Oidc;
 use std::sync::Arc;

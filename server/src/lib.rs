@@ -7,7 +7,8 @@
 //! come in), [`auth`] (who may call what; `heads`: what can be read at all; `object`: what bodies are), `witboost` (the
 //! calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described` (from a body to what
 //! is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` (who works on what), `run` (one request),
-//! `keeping` (its claim) and `logbook` (what is told of it) beside it.
+//! `keeping` (its claim) and `logbook` (what is told of it) beside it. [`beside`] serves other routes in the same manner, and
+//! [`jwt`] reads tokens for both.
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
@@ -17,11 +18,13 @@ mod answer;
 pub mod api;
 mod approved;
 pub mod auth;
+pub mod beside;
 mod described;
 mod docs;
 mod drifting;
 mod heads;
 pub mod http;
+pub mod jwt;
 mod keeping;
 mod listen;
 mod logbook;

@@ -56,14 +56,22 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     for prefix in &settings.prefixes {
         routes = routes.nest(prefix, witboost::router(shared));
     }
+    let routes =
+        routes.fallback(|| async { Refusal::NoPath }).method_not_allowed_fallback(|| async { Refusal::NoMethod });
+    around(routes, settings.body_limit, || broken_off().into_response())
+}
+
+/// Adds what holds for every call; one that a mistake in the program ended is answered as is told.
+pub(crate) fn around<S>(routes: Router<S>, body_limit: usize, broken: fn() -> Response) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
     routes
-        .fallback(|| async { Refusal::NoPath })
-        .method_not_allowed_fallback(|| async { Refusal::NoMethod })
         .layer(from_fn(metrics::count))
-        .layer(CatchPanicLayer::custom(|_| broken_off().into_response()))
+        .layer(CatchPanicLayer::custom(move |_| broken()))
         .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(answered).on_failure(()))
         .layer(from_fn(identify))
-        .layer(DefaultBodyLimit::max(settings.body_limit))
+        .layer(DefaultBodyLimit::max(body_limit))
 }
 
 /// Gives a call its id, unless it has one, and tells it in the answer.

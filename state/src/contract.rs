@@ -11,6 +11,7 @@ pub mod journal;
 pub mod leases;
 pub mod plans;
 pub mod requests;
+pub mod roles;
 pub mod rows;
 pub mod stacks;
 

@@ -7,7 +7,7 @@
 //!
 //! Read in this order: `migrations/sqlite/0001_init.sql` (the layout), `sqlite` (the store), `sqlite::commit` (what
 //! one transaction does), `sqlite::lease` (who may write). `postgres` is laid out alike. The suite in `contract` shows
-//! the same behaviours of every store.
+//! the same behaviours of every store. [`roles`] is what the role mapper of Hasura keeps beside a state.
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
@@ -21,6 +21,7 @@ mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod process;
+pub mod roles;
 mod sqlite;
 pub mod transfer;
 mod url;

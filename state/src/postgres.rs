@@ -33,12 +33,14 @@ mod migrate;
 mod prune;
 mod read;
 mod request;
+mod roles;
 mod rows;
 mod server;
 mod transfer;
 mod write;
 
 use crate::clock::Clock;
+use crate::roles::RoleStore;
 use crate::sqlite::SqliteStore;
 use crate::url::PostgresUrl;
 use crate::{Access, only_read};
@@ -72,7 +74,23 @@ pub(crate) async fn open(
     access: Access,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn ServerStore>, StoreError> {
-    let server = Server::new(url, &clock)?;
+    match store(url, access, &clock).await? {
+        Some(store) => Ok(Arc::new(store)),
+        None => Ok(Arc::new(SqliteStore::empty(url.to_string(), clock)?)),
+    }
+}
+
+/// Opens what the role mapper keeps beside the store of a database, which is made where there is none.
+pub(crate) async fn open_roles(url: &PostgresUrl, clock: Arc<dyn Clock>) -> Result<Arc<dyn RoleStore>, StoreError> {
+    let lost = || StoreError::Unavailable { doing: "opened", reason: format!("{url} was emptied meanwhile") };
+    let store = store(url, Access::ReadWrite, &clock).await?.ok_or_else(lost)?;
+    store.make_roles().await?;
+    Ok(Arc::new(store))
+}
+
+/// The store of a database; none where a reader finds nothing.
+async fn store(url: &PostgresUrl, access: Access, clock: &Arc<dyn Clock>) -> Result<Option<PostgresStore>, StoreError> {
+    let server = Server::new(url, clock)?;
     let now = server.context.clock.as_ref().map(|clock| clock.now());
     if access == Access::ReadWrite {
         let (pool, shown) = (server.pool.clone(), server.url.clone());
@@ -90,13 +108,8 @@ pub(crate) async fn open(
             })
         })
         .await?;
-    match found {
-        Some(id) => {
-            let identity = StoreIdentity { id, url: server.url.clone() };
-            Ok(Arc::new(PostgresStore { server, identity, access }))
-        }
-        None => Ok(Arc::new(SqliteStore::empty(server.url.clone(), clock)?)),
-    }
+    let identity = found.map(|id| StoreIdentity { id, url: server.url.clone() });
+    Ok(identity.map(|identity| PostgresStore { server, identity, access }))
 }
 
 /// The format of a database; 0 where there is no store yet.

@@ -18,6 +18,7 @@ mod place;
 mod prune;
 mod read;
 mod request;
+mod roles;
 mod transfer;
 mod worker;
 mod write;

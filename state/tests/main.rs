@@ -7,6 +7,7 @@ mod files; // what is at the path: nothing, garbage, another program's file, a r
 mod memory; // the contract over the store in memory
 #[cfg(feature = "postgres")]
 mod postgres; // the contract over PostgreSQL, and what only a server can show
+mod roles; // what the role mapper keeps beside a state
 mod sqlite; // the contract over SQLite, in a file and in memory
 mod transfer; // a whole state that moves to another database and back
 

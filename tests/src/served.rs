@@ -51,7 +51,16 @@ impl Served {
     /// When it does not start.
     #[must_use]
     pub fn start_with(project: &Project, more: &[&str], variables: &[(&str, &str)]) -> Self {
-        let words = ["serve", "--bind", "127.0.0.1:0"].into_iter().chain(more.iter().copied());
+        Self::start_command(project, "serve", more, variables)
+    }
+
+    /// Starts a command that serves: `serve`, `role-mapper`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_command(project: &Project, name: &str, more: &[&str], variables: &[(&str, &str)]) -> Self {
+        let words = [name, "--bind", "127.0.0.1:0"].into_iter().chain(more.iter().copied());
         let mut command = project.command(words);
         command.envs(variables.iter().copied());
         let running = project.start(command);

@@ -55,6 +55,7 @@ mod pruning; // what is old is removed, or that fails, or is stopped
 mod pull_requests; // what the examples of pipelines do, from a real repository against a stand-in of the forge
 mod recorded_order; // what comes after what
 mod replacements; // what is replaced goes only when its successor can come
+mod role_mapper; // Hasura's role mapper, from the first role to a query that is refused
 mod rollback; // resources as they were, from the history alone
 mod saved_plans; // a plan in a file is applied once, and only to what it was made from
 mod schemas; // what the commands say with `--json` keeps to cli/schemas

@@ -154,6 +154,8 @@ fn every_crate_forbids_unsafe_code_and_follows_the_lints() {
         "providers/snowflake",
         "providers/sqlite",
         "providers/witboost",
+        "server",
+        "server/role-mapper",
         "tests",
         "tests/servers/airbyte",
         "tests/servers/databricks",

@@ -70,6 +70,7 @@ impl Command {
             | Self::Init(_)
             | Self::Graph(_)
             | Self::Unlock(_)
+            | Self::RoleMapper(_)
             | Self::Serve(_)
             | Self::Completion(_)
             | Self::Man(_)

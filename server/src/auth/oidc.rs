@@ -1,11 +1,8 @@
 //! Callers that an OpenID Connect issuer vouches for: they show a token (JWT, RFC 7519) that it signed.
 
 use super::Scope;
-use super::keys::Keys;
-use super::signature;
 use crate::answer::Refusal;
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
+use crate::jwt::{ALGORITHMS, Refused, Trust, Verifier, claim};
 use serde_json::{Map, Value as Json};
 
 /// Whose tokens are taken, and what they allow.
@@ -39,7 +36,7 @@ const NAMES: [&str; 4] = ["preferred_username", "email", "client_id", "sub"];
 /// An issuer, with its keys.
 pub(crate) struct Issuer {
     oidc: Oidc,
-    keys: Keys,
+    verifier: Verifier,
 }
 
 impl Issuer {
@@ -48,9 +45,13 @@ impl Issuer {
     /// # Errors
     /// When nothing can be fetched at all.
     pub(super) fn new(oidc: Oidc) -> Result<Self, String> {
-        signature::install();
-        let keys = Keys::new(&oidc.issuer, oidc.jwks_url.clone())?;
-        Ok(Self { oidc, keys })
+        let trust = Trust {
+            issuers: vec![oidc.issuer.clone()],
+            audiences: vec![oidc.audience.clone()],
+            jwks_url: oidc.jwks_url.clone(),
+            algorithms: ALGORITHMS.to_vec(),
+        };
+        Ok(Self { oidc, verifier: Verifier::new(trust)? })
     }
 
     /// Whether its keys can be had.
@@ -58,7 +59,7 @@ impl Issuer {
     /// # Errors
     /// When they cannot.
     pub(crate) async fn check(&self) -> Result<(), String> {
-        self.keys.refresh().await
+        self.verifier.check().await
     }
 
     /// Whose token it is, and what it allows, if anything.
@@ -66,31 +67,18 @@ impl Issuer {
     /// # Errors
     /// When it is not a valid token of the issuer for this server.
     pub(super) async fn admit(&self, token: &str) -> Result<(String, Option<Scope>), Refusal> {
-        let head = decode_header(token).map_err(|_| refused("the token is no JWT"))?;
-        if !signature::ALGORITHMS.contains(&head.alg) {
-            return Err(refused("the token is signed in a way that is not taken"));
-        }
-        let key = self.keys.find(head.kid.as_deref(), head.alg).await.map_err(|error| {
-            tracing::warn!(error, issuer = self.oidc.issuer, "the keys of the issuer cannot be had");
-            Refusal::Unavailable("the keys of the issuer cannot be had now: try again later".to_owned())
+        let claims = self.verifier.claims(token).await.map_err(|refused| match refused {
+            Refused::Token(why) => Refusal::Unknown(why.into()),
+            Refused::NoKeys => {
+                Refusal::Unavailable("the keys of the issuer cannot be had now: try again later".to_owned())
+            }
         })?;
-        let key = key.ok_or_else(|| refused("the issuer has no such key as the token was signed with"))?;
-        let key = DecodingKey::from_jwk(&key).map_err(|_| refused("the issuer's key cannot be used"))?;
-        let mut validation = Validation::new(head.alg);
-        validation.set_audience(&[&self.oidc.audience]);
-        validation.set_issuer(&[&self.oidc.issuer]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        validation.validate_nbf = true;
-        let claims =
-            decode::<Map<String, Json>>(token, &key, &validation).map_err(|error| refused(why(error.kind())))?;
-        Ok((name(&claims.claims), self.scope(&claims.claims)))
+        Ok((name(&claims), self.scope(&claims)))
     }
 
     /// The largest scope of the roles that the claims have.
     fn scope(&self, claims: &Map<String, Json>) -> Option<Scope> {
-        let mut parts = self.oidc.roles_claim.split('.');
-        let first = claims.get(parts.next()?)?;
-        let roles = parts.try_fold(first, |value, part| value.get(part))?;
+        let roles = claim(claims, &self.oidc.roles_claim)?;
         let has = |role: &str| match roles {
             Json::Array(list) => list.iter().any(|one| one.as_str() == Some(role)),
             Json::String(words) => words.split_whitespace().any(|word| word == role),
@@ -103,21 +91,4 @@ impl Issuer {
 fn name(claims: &Map<String, Json>) -> String {
     let name = NAMES.iter().find_map(|claim| claims.get(*claim)?.as_str());
     name.unwrap_or("somebody without a name").to_owned()
-}
-
-fn refused(why: &'static str) -> Refusal {
-    Refusal::Unknown(why.into())
-}
-
-/// What is wrong with a token, without a word of what is in it.
-fn why(error: &ErrorKind) -> &'static str {
-    match error {
-        ErrorKind::ExpiredSignature => "the token has expired",
-        ErrorKind::ImmatureSignature => "the token does not hold yet",
-        ErrorKind::InvalidAudience => "the token is for somebody else",
-        ErrorKind::InvalidIssuer => "the token is from somebody else",
-        ErrorKind::MissingRequiredClaim(_) => "the token lacks `exp`, `iss` or `aud`",
-        ErrorKind::InvalidSignature => "the token was not signed by the issuer",
-        _ => "the token cannot be read",
-    }
 }

@@ -78,6 +78,11 @@ impl<'row> Columns<'row> {
         Ok(self.take::<Option<&str>>()?.map(unescaped))
     }
 
+    /// A list of texts.
+    pub(super) fn texts(&mut self) -> Result<Vec<String>, Failure> {
+        Ok(self.take::<Vec<&str>>()?.into_iter().map(unescaped).collect())
+    }
+
     /// True when the next column, a text, holds nothing; it stays the next one.
     pub(super) fn is_null_next(&self) -> Result<bool, Failure> {
         Ok(self.row.try_get::<_, Option<&str>>(self.next)?.is_none())

@@ -1,0 +1,165 @@
+//! The groups of who asks: from a claim of the token, from Microsoft Graph, or from both.
+
+mod graph;
+
+use graph::Graph;
+pub use graph::GraphSettings;
+use serde_json::{Map, Value as Json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use terrace_server::jwt::claim;
+use tokio::time::Instant;
+
+/// How many users' groups are kept.
+const MOST_KEPT: usize = 10_000;
+
+/// Why groups are not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoGroups {
+    /// Who asks has none, for there is no such user.
+    Nobody(String),
+    /// Nobody can tell now.
+    Away(String),
+}
+
+/// Where groups are from.
+pub(crate) struct Groups {
+    claim: Option<String>,
+    graph: Option<(Graph, Cache)>,
+}
+
+impl Groups {
+    /// From this claim, and from Graph where it is configured.
+    ///
+    /// # Errors
+    /// When Graph cannot be called as it is configured, in words.
+    pub(crate) fn new(claim: Option<String>, graph: Option<GraphSettings>) -> Result<Self, String> {
+        let graph = graph.map(|settings| {
+            let cache = Cache::new(settings.holds, MOST_KEPT);
+            Graph::new(settings).map(|graph| (graph, cache))
+        });
+        Ok(Self { claim, graph: graph.transpose()? })
+    }
+
+    /// The groups of whom a token speaks of, by their names.
+    ///
+    /// # Errors
+    /// When they cannot be told.
+    pub(crate) async fn of(&self, claims: &Map<String, Json>) -> Result<BTreeSet<String>, NoGroups> {
+        let mut groups = self.claim.as_deref().and_then(|path| claim(claims, path)).map(listed).unwrap_or_default();
+        if let Some((graph, cache)) = &self.graph {
+            let user = graph.user(claims)?;
+            groups.extend(cache.get(&user, || graph.groups(&user)).await?.iter().cloned());
+        }
+        Ok(groups)
+    }
+}
+
+/// A list of names, or one name.
+fn listed(value: &Json) -> BTreeSet<String> {
+    match value {
+        Json::Array(list) => list.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        Json::String(one) => [one.clone()].into(),
+        _ => BTreeSet::new(),
+    }
+}
+
+type Names = Arc<BTreeSet<String>>;
+/// One user's: held while somebody asks, so that others who come meanwhile wait for the same answer.
+type Slot = Arc<tokio::sync::Mutex<Option<(Instant, Names)>>>;
+
+/// What was told of users, for a bounded time.
+struct Cache {
+    holds: Duration,
+    most: usize,
+    slots: Mutex<BTreeMap<String, Slot>>,
+}
+
+impl Cache {
+    fn new(holds: Duration, most: usize) -> Self {
+        Self { holds, most, slots: Mutex::default() }
+    }
+
+    fn slot(&self, user: &str) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(user) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= self.most {
+            slots.retain(|_, slot| slot.try_lock().is_ok_and(|kept| kept.as_ref().is_some_and(|it| self.holds(it.0))));
+        }
+        if slots.len() >= self.most {
+            slots.clear();
+        }
+        Arc::clone(slots.entry(user.to_owned()).or_default())
+    }
+
+    fn holds(&self, since: Instant) -> bool {
+        since.elapsed() < self.holds
+    }
+
+    async fn get<F>(&self, user: &str, ask: impl FnOnce() -> F) -> Result<Names, NoGroups>
+    where
+        F: Future<Output = Result<BTreeSet<String>, NoGroups>>,
+    {
+        let slot = self.slot(user);
+        let mut kept = slot.lock().await;
+        if let Some((since, names)) = &*kept
+            && self.holds(*since)
+        {
+            return Ok(Arc::clone(names));
+        }
+        // What cannot be told is not kept: who was away may be back.
+        let names = Arc::new(ask().await?);
+        *kept = Some((Instant::now(), Arc::clone(&names)));
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_told_holds_for_its_time_and_is_asked_for_once() {
+        let (cache, asked) = (Cache::new(Duration::from_secs(60), 2), AtomicUsize::new(0));
+        let get = |user: &'static str| {
+            cache.get(user, || async {
+                asked.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(BTreeSet::from(["dev".to_owned()]))
+            })
+        };
+        let (first, second) = tokio::join!(get("ada"), get("ada"));
+        assert_eq!((first, asked.load(Ordering::SeqCst)), (second, 1));
+        tokio::time::advance(Duration::from_secs(58)).await;
+        get("ada").await.unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        get("ada").await.unwrap();
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+        for user in ["eve", "bob", "sam", "kim"] {
+            get(user).await.unwrap();
+            assert!(cache.slots.lock().unwrap().len() <= 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn that_nobody_can_tell_is_not_kept() {
+        let cache = Cache::new(Duration::from_secs(60), 2);
+        let away = || async { Err(NoGroups::Away("away".to_owned())) };
+        assert!(cache.get("ada", away).await.is_err());
+        let found = cache.get("ada", || async { Ok(BTreeSet::new()) }).await;
+        assert_eq!(found.unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_claim_has_a_list_or_one_name() {
+        assert_eq!(listed(&serde_json::json!(["a b", 7, "c"])), ["a b".to_owned(), "c".to_owned()].into());
+        assert_eq!(listed(&serde_json::json!("a b")), ["a b".to_owned()].into());
+        assert!(listed(&serde_json::json!({"a": 1})).is_empty());
+    }
+}

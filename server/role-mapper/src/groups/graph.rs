@@ -1,0 +1,101 @@
+//! The groups of a user by Microsoft Graph: <https://learn.microsoft.com/graph/api/user-list-transitivememberof>.
+//!
+//! It tells them in pages; all of them are read. The service asks in its own name, as an application with the permission
+//! `GroupMember.Read.All` and `User.Read.All`.
+
+use super::NoGroups;
+use secrecy::SecretString;
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider::http::{
+    Api, Auth, Base, Client, Next, Options, Reply, Request, Said, TokenRequest, Vendor, Within,
+};
+use terrace_server::jwt::claim;
+
+/// How long one request may go unanswered: somebody waits for the answer to a query.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long all pages may take.
+const ALL: Duration = Duration::from_secs(20);
+/// How many are asked for at once: as many as there can be.
+const PAGE: usize = 999;
+
+/// How Graph is asked.
+#[derive(Debug, Clone)]
+pub struct GraphSettings {
+    /// Where it is: `https://graph.microsoft.com`.
+    pub url: String,
+    /// Where tokens for it are had: `https://login.microsoftonline.com`.
+    pub login_url: String,
+    /// The tenant.
+    pub tenant: String,
+    /// The application in whose name it is asked.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+    /// The claim with the id of the user: `oid`.
+    pub user_claim: String,
+    /// The property of a group that is its name: `displayName`.
+    pub name: String,
+    /// How long groups of a user are kept.
+    pub holds: Duration,
+}
+
+const VENDOR: Vendor = Vendor {
+    name: "Microsoft Graph",
+    said: |_: &Reply| Said::default(),
+    did_nothing: |_| false,
+    reach: "look at `ROLE_MAPPER_GRAPH_URL`",
+    sign_in: "look at `ROLE_MAPPER_AZURE_CLIENT_ID` and `ROLE_MAPPER_AZURE_CLIENT_SECRET`",
+};
+
+pub(super) struct Graph {
+    api: Api,
+    user_claim: String,
+    name: String,
+}
+
+impl Graph {
+    pub(super) fn new(settings: GraphSettings) -> Result<Self, String> {
+        let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'));
+        if settings.tenant.is_empty() || !is_name(&settings.tenant) {
+            return Err("the tenant is neither a UUID nor a domain".to_owned());
+        }
+        if settings.name.is_empty() || !settings.name.chars().all(|c| c.is_ascii_alphanumeric()) {
+            return Err(format!("`{}` is no property of a group", settings.name));
+        }
+        let options = Options { timeout: PATIENCE, again: 2, again_after_loss: 1, ..Options::default() };
+        let client = Client::new(options).map_err(|error| error.to_string())?;
+        let base = Base::parse(&settings.url)?;
+        let login = Base::parse(&format!("{}/{}", settings.login_url.trim_end_matches('/'), settings.tenant))?;
+        let scope = format!("{}/.default", base.shown());
+        let tokens = TokenRequest::new(&client, &login, "/oauth2/v2.0/token").map_err(|failure| failure.in_words())?;
+        let tokens = tokens.credentials(&settings.client_id, settings.client_secret).field("scope", scope.into());
+        let api = client.api(base, Auth::Tokens(Arc::new(tokens)), VENDOR, Vec::new());
+        Ok(Self { api, user_claim: settings.user_claim, name: settings.name })
+    }
+
+    /// The id of whom a token speaks of.
+    pub(super) fn user(&self, claims: &Map<String, Json>) -> Result<String, NoGroups> {
+        let id = claim(claims, &self.user_claim).and_then(Json::as_str).filter(|id| !id.is_empty());
+        id.map(str::to_owned).ok_or_else(|| NoGroups::Nobody(format!("the token lacks `{}`", self.user_claim)))
+    }
+
+    /// The groups that a user is in, also by way of others.
+    pub(super) async fn groups(&self, user: &str) -> Result<BTreeSet<String>, NoGroups> {
+        let request = Request::get("/v1.0/users/{id}/transitiveMemberOf", &[user])
+            .query("$select", format!("id,{}", self.name))
+            .query("$top", PAGE);
+        let next = |page: &Json| Next::url(page, "@odata.nextLink");
+        let items = self.api.items(request, &Within::time(ALL), "value", next).await;
+        let items = items.map_err(|failure| match failure.status() {
+            Some(404) => NoGroups::Nobody("Microsoft Graph knows no such user".to_owned()),
+            _ => NoGroups::Away(format!("Microsoft Graph: {}", failure.in_words())),
+        })?;
+        // A user is a member of roles and units of administration, too.
+        let is_group = |item: &&Json| item.get("@odata.type").and_then(Json::as_str) == Some("#microsoft.graph.group");
+        let name = |item: &Json| Some(item.get(&self.name)?.as_str()?.to_owned());
+        Ok(items.iter().filter(is_group).filter_map(name).collect())
+    }
+}

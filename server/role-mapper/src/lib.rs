@@ -1,0 +1,135 @@
+//! The role mapper of Hasura: which root fields of GraphQL a role has, who has the role, and, as Hasura's authentication
+//! webhook, which role a request gets.
+//!
+//! Its REST is that of the service before it, which provisioners know, with the reads and the removal that it lacks.
+//!
+//! Read in this order: `rest` (roles and who has them), `webhook` (the verdict), `query` (what a request asks for), `who` and
+//! `groups` (who asks). Roles are kept by [`terrace_state::roles`]; how calls come in is [`terrace_server::beside`]'s.
+#![forbid(unsafe_code)]
+// A test may cut a text anywhere: it fails where it slips.
+#![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
+
+mod answer;
+mod groups;
+mod query;
+mod rest;
+mod webhook;
+mod who;
+
+pub use groups::GraphSettings;
+pub use query::{Allowed, Wrong, root_fields};
+
+use answer::{Refusal, Store, broken_off, errors};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_server::ServeError;
+use terrace_server::auth::{Auth, Door, Scope};
+use terrace_server::beside::{Beside, figures};
+use terrace_server::jwt::Trust;
+use terrace_server::tls::Certificate;
+use tokio_util::sync::CancellationToken;
+use who::Reader;
+
+/// The longest body: a query comes with its variables.
+const BODY_LIMIT: usize = 4 << 20;
+/// How long one call may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long calls that are being answered are waited for in the end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How the role mapper works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Who may write and read roles. Whoever reaches it may ask the webhook, and prove there who they are.
+    pub auth: Auth,
+    /// Whose tokens the webhook takes.
+    pub trust: Trust,
+    /// The headers that may have the token, in the order in which they are looked for.
+    pub header_names: Vec<String>,
+    /// The claim with the name of the user: `unique_name`.
+    pub user_claim: String,
+    /// The claim with the groups of the user, where there is one.
+    pub groups_claim: Option<String>,
+    /// How Microsoft Graph is asked for the groups of the user, where it is.
+    pub graph: Option<GraphSettings>,
+    /// What may be asked for besides fields of data.
+    pub allowed: Allowed,
+    /// The certificate that calls are taken with; without one they are not encrypted.
+    pub certificate: Option<Certificate>,
+}
+
+/// What calls share.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) reader: Reader,
+    pub(crate) allowed: Allowed,
+    door: Door,
+}
+
+/// A role mapper, not yet running.
+pub struct RoleMapper {
+    shared: Arc<Shared>,
+    certificate: Option<Certificate>,
+}
+
+impl RoleMapper {
+    /// One that keeps roles there.
+    ///
+    /// # Errors
+    /// When nothing can be fetched with these settings, in words.
+    pub fn new(store: Store, settings: Settings) -> Result<Self, String> {
+        let Settings { auth, trust, header_names, user_claim, groups_claim, graph, allowed, certificate } = settings;
+        let reader = Reader::new(header_names, trust, user_claim, groups_claim, graph)?;
+        let door = Door::new(auth, "ROLE_MAPPER_TOKEN")?;
+        Ok(Self { shared: Arc::new(Shared { store, reader, allowed, door }), certificate })
+    }
+
+    /// All its routes. `more` are further ones that need a token.
+    pub fn routes(&self, more: Router) -> Router {
+        let guarded = rest::routes()
+            .with_state(Arc::clone(&self.shared))
+            .merge(more)
+            .route_layer(from_fn_with_state(Arc::clone(&self.shared), guard));
+        Router::new()
+            .route("/v1/authenticate", get(webhook::without_query).post(webhook::authenticate))
+            .route("/v1/health", get(|| async { Json("Alive") }))
+            .with_state(Arc::clone(&self.shared))
+            .merge(guarded)
+            .fallback(|| async { errors(StatusCode::NOT_FOUND, "there is nothing at this path") })
+            .method_not_allowed_fallback(|| async {
+                errors(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method")
+            })
+            .layer(from_fn(in_time))
+    }
+
+    /// Answers calls until `stop` is set.
+    ///
+    /// # Errors
+    /// When connections cannot be taken, or the certificate cannot be used.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
+        let routes = self.routes(figures()?);
+        let beside = Beside { certificate: self.certificate, body_limit: BODY_LIMIT, drain: DRAIN, broken: broken_off };
+        beside.serve(listener, routes, stop).await
+    }
+}
+
+/// Lets in who shows a token, where one is needed.
+async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    match shared.door.admit(request, Scope::Admin).await {
+        Ok(request) => next.run(request).await,
+        Err((status, why)) => errors(status, &why),
+    }
+}
+
+/// Ends a call that takes too long, also one whose body does not come.
+async fn in_time(request: Request, next: Next) -> Response {
+    let answered = tokio::time::timeout(TIMEOUT, next.run(request)).await;
+    answered.unwrap_or_else(|_| Refusal::Unavailable("it took too long: try again later").into_response())
+}

@@ -1,0 +1,108 @@
+//! Who asks, as roles name them: `user:` and the name in the token, `group:` and the name of the group.
+
+use crate::groups::{GraphSettings, Groups, NoGroups};
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeSet;
+use terrace_server::jwt::{Refused, Trust, Verifier, claim};
+
+/// Somebody whose token was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Who {
+    /// `user:ada_example.com`.
+    pub(crate) user: String,
+    /// `group:developers`, each.
+    pub(crate) groups: BTreeSet<String>,
+}
+
+/// Why nobody knows who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Nobody {
+    /// What was shown is not taken, and why, for the log.
+    Unknown(String),
+    /// It cannot be told now, and why, for the log.
+    Away(String),
+}
+
+/// Reads tokens.
+pub(crate) struct Reader {
+    header_names: Vec<String>,
+    verifier: Verifier,
+    user_claim: String,
+    groups: Groups,
+}
+
+impl Reader {
+    /// One that reads the first of these headers that there is.
+    ///
+    /// # Errors
+    /// When nothing can be fetched with these settings, in words.
+    pub(crate) fn new(
+        header_names: Vec<String>,
+        trust: Trust,
+        user_claim: String,
+        groups_claim: Option<String>,
+        graph: Option<GraphSettings>,
+    ) -> Result<Self, String> {
+        let groups = Groups::new(groups_claim, graph)?;
+        Ok(Self { header_names, verifier: Verifier::new(trust)?, user_claim, groups })
+    }
+
+    /// Who sent a request with these headers.
+    pub(crate) async fn read(&self, headers: &Map<String, Json>) -> Result<Who, Nobody> {
+        let token = self.token(headers).ok_or_else(|| {
+            Nobody::Unknown(format!("none of the headers {} has a bearer token", self.header_names.join(", ")))
+        })?;
+        let claims = self.verifier.claims(token).await.map_err(|refused| match refused {
+            Refused::Token(why) => Nobody::Unknown(why.to_owned()),
+            Refused::NoKeys => Nobody::Away("the keys of the issuer cannot be had".to_owned()),
+        })?;
+        let name = claim(&claims, &self.user_claim).and_then(Json::as_str).filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| Nobody::Unknown(format!("the token lacks `{}`", self.user_claim)))?;
+        let groups = self.groups.of(&claims).await.map_err(|error| match error {
+            NoGroups::Nobody(why) => Nobody::Unknown(why),
+            NoGroups::Away(why) => Nobody::Away(why),
+        })?;
+        Ok(Who { user: user(name), groups: groups.iter().map(|name| format!("group:{name}")).collect() })
+    }
+
+    /// The token of the first header that there is, whatever its case.
+    fn token<'h>(&self, headers: &'h Map<String, Json>) -> Option<&'h str> {
+        let find = |wanted: &String| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        let (_, value) = self.header_names.iter().find_map(find)?;
+        let (scheme, token) = value.as_str()?.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    }
+}
+
+/// A name as roles have it: references of a catalogue have a `_` in the place of the `@`, of which an address has one.
+fn user(name: &str) -> String {
+    format!("user:{}", name.replacen('@', "_", 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_name_is_written_as_catalogues_write_it() {
+        assert_eq!(user("ada.lovelace@example.com"), "user:ada.lovelace_example.com");
+        assert_eq!(user("Ada"), "user:Ada");
+        assert_eq!(user("a@b@c"), "user:a_b@c");
+    }
+
+    #[test]
+    fn the_first_header_that_there_is_has_the_token() {
+        let trust = Trust { issuers: vec![], audiences: vec![], jwks_url: None, algorithms: vec![] };
+        let names = vec!["X-Token".to_owned(), "authorization".to_owned()];
+        let reader = Reader::new(names, trust, "sub".to_owned(), None, None).unwrap();
+        let token = |headers: Json| reader.token(headers.as_object().unwrap()).map(str::to_owned);
+        assert_eq!(token(json!({"Authorization": "bearer  a "})).as_deref(), Some("a"));
+        assert_eq!(token(json!({"authorization": "Bearer a", "x-token": "Bearer b"})).as_deref(), Some("b"));
+        for none in
+            [json!({}), json!({"authorization": "Basic a"}), json!({"authorization": 7}), json!({"other": "Bearer a"})]
+        {
+            assert_eq!(token(none.clone()), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Who may write and read roles: whoever shows the token, or this machine where there is none. The webhook and the question
+//! whether it lives are everybody's.
+
+use crate::world::{World, call, query};
+use serde_json::json;
+use terrace_server::auth::{Auth, Scope, Token};
+
+/// The SHA-256 of `secret`.
+const DIGEST: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+
+const GUARDED: [(&str, &str); 9] = [
+    ("GET", "/v1/roles"),
+    ("PUT", "/v1/roles"),
+    ("GET", "/v1/roles/a"),
+    ("DELETE", "/v1/roles/a"),
+    ("GET", "/v1/roles/component_id/a"),
+    ("PUT", "/v1/user_roles"),
+    ("GET", "/v1/user_roles/a"),
+    ("PUT", "/v1/group_roles"),
+    ("GET", "/v1/group_roles/a"),
+];
+
+async fn guarded() -> World {
+    World::with(|settings| {
+        let token = Token { name: "provisioner".to_owned(), sha256: DIGEST.to_owned(), scope: Scope::Admin };
+        settings.auth = Auth::Tokens(vec![token]);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn every_route_but_two_needs_the_token() {
+    let world = guarded().await;
+    let role =
+        json!({"role_id": "a", "component_id": "a", "graphql_root_field_names": ["orders"], "users": [], "groups": []});
+    for (method, path) in GUARDED {
+        let url = format!("{}{path}", world.url);
+        for headers in [&[][..], &[("authorization", "Bearer wrong")], &[("authorization", "Basic secret")]] {
+            let (status, body) = call(method, &url, headers, Some(&role)).await;
+            assert_eq!(status, 401, "{method} {path} {headers:?}");
+            assert!(body["errors"][0].as_str().unwrap().contains("send `Authorization: Bearer TOKEN`"), "{body}");
+        }
+    }
+    let with = [("authorization", "Bearer secret")];
+    let asked = [1, 2, 4, 5, 6, 7, 8, 0, 3];
+    for (method, path) in asked.map(|at| GUARDED[at]) {
+        let (status, _) = call(method, &format!("{}{path}", world.url), &with, Some(&role)).await;
+        assert!(matches!(status, 200 | 204), "{method} {path} {status}");
+    }
+    assert_eq!(world.get("/v1/health").await.0, 200);
+    // By the token of whoever queries, and by no other one.
+    let (status, body) = world.asks(&json!({}), query("{ orders }")).await;
+    assert_eq!((status, body), (401, json!("Unauthorized")));
+}
+
+#[tokio::test]
+async fn without_a_token_it_is_this_machine_that_calls_and_no_page_of_the_web() {
+    let world = World::new().await;
+    let url = format!("{}/v1/roles", world.url);
+    let role = json!({"role_id": "a", "component_id": "a", "graphql_root_field_names": []});
+    assert_eq!(call("PUT", &url, &[], Some(&role)).await.0, 200);
+    for headers in [[("origin", "https://evil.example.com")], [("sec-fetch-site", "cross-site")]] {
+        let (status, body) = call("PUT", &url, &headers, Some(&role)).await;
+        assert_eq!(status, 403, "{headers:?}");
+        assert!(body["errors"][0].as_str().unwrap().ends_with("set `ROLE_MAPPER_TOKEN`"), "{body}");
+    }
+    let (status, _) = call("GET", &url, &[("host", "rebound.example.com")], None).await;
+    assert_eq!(status, 403);
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_none() {
+    let world = World::new().await;
+    let long = "x".repeat(5 << 20);
+    let body = json!({"headers": {}, "request": query(&long)});
+    let (status, _) = call("POST", &format!("{}/v1/authenticate", world.url), &[], Some(&body)).await;
+    assert_eq!(status, 413);
+}

@@ -1,0 +1,166 @@
+//! Groups of Microsoft Graph: 250 of them over three pages, kept for a time, and what happens when nobody can tell.
+
+use crate::world::{World, query, serve};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{get, post};
+use axum::{Json as Body, Router};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use terrace_role_mapper::GraphSettings;
+
+const TENANT: &str = "contoso.onmicrosoft.com";
+const PAGE: usize = 100;
+
+/// Microsoft Graph, and who gives out tokens for it.
+#[derive(Default)]
+struct Graph {
+    url: String,
+    asked: Vec<String>,
+    /// Answers this from now on.
+    status: Option<u16>,
+    /// Names another host for the next page.
+    leads_away: bool,
+}
+
+type Shared = State<Arc<Mutex<Graph>>>;
+type Answer = Result<Body<Json>, StatusCode>;
+
+async fn token(State(graph): Shared, Path(tenant): Path<String>, form: String) -> Answer {
+    let uri = format!("/?{form}").parse().unwrap();
+    let Query(form) = Query::<BTreeMap<String, String>>::try_from_uri(&uri).unwrap();
+    let said = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+    let url = graph.lock().unwrap().url.clone();
+    assert_eq!((tenant.as_str(), said("grant_type"), said("client_id")), (TENANT, "client_credentials", "mapper"));
+    assert_eq!(said("scope"), format!("{url}/.default"));
+    match said("client_secret") {
+        "hidden" => Ok(Body(json!({"access_token": "graph token", "expires_in": 3600}))),
+        _ => Err(StatusCode::UNAUTHORIZED),
+    }
+}
+
+async fn member_of(
+    State(graph): Shared,
+    Path(user): Path<String>,
+    headers: HeaderMap,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Answer {
+    let mut graph = graph.lock().unwrap();
+    graph.asked.push(user.clone());
+    if let Some(status) = graph.status {
+        return Err(StatusCode::from_u16(status).unwrap());
+    }
+    if headers.get("authorization").is_none_or(|shown| shown != "Bearer graph token") {
+        return Err(StatusCode::UNAUTHORIZED);
+    }
+    assert!(query["$select"].contains("displayName"));
+    let from: usize = query.get("$skiptoken").map_or(0, |token| token.parse().unwrap());
+    let of = |number: usize| match number {
+        // A role of the directory is no group, whatever its name.
+        7 => json!({"@odata.type": "#microsoft.graph.directoryRole", "displayName": "group 249"}),
+        _ => {
+            json!({"@odata.type": "#microsoft.graph.group", "id": number.to_string(), "displayName": format!("group {number}")})
+        }
+    };
+    let until = (from + PAGE).min(250);
+    let mut page = json!({"value": (from..until).map(of).collect::<Vec<_>>()});
+    if until < 250 {
+        let host = if graph.leads_away { "http://127.0.0.1:1" } else { graph.url.as_str() };
+        let select = "%24select=id%2CdisplayName";
+        page["@odata.nextLink"] =
+            format!("{host}/v1.0/users/{user}/transitiveMemberOf?{select}&%24skiptoken={until}").into();
+    }
+    Ok(Body(page))
+}
+
+async fn graph() -> Arc<Mutex<Graph>> {
+    let graph = Arc::<Mutex<Graph>>::default();
+    let routes = Router::new()
+        .route("/{tenant}/oauth2/v2.0/token", post(token))
+        .route("/v1.0/users/{user}/transitiveMemberOf", get(member_of))
+        .with_state(Arc::clone(&graph));
+    let url = serve(routes).await;
+    graph.lock().unwrap().url = url;
+    graph
+}
+
+async fn world(graph: &Arc<Mutex<Graph>>, claim: Option<&str>, holds: Duration) -> World {
+    let url = graph.lock().unwrap().url.clone();
+    let world = World::with(|settings| {
+        settings.groups_claim = claim.map(str::to_owned);
+        settings.graph = Some(GraphSettings {
+            url: url.clone(),
+            login_url: url,
+            tenant: TENANT.to_owned(),
+            client_id: "mapper".to_owned(),
+            client_secret: "hidden".into(),
+            user_claim: "oid".to_owned(),
+            name: "displayName".to_owned(),
+            holds,
+        });
+    })
+    .await;
+    world.role("last", &["orders"], &[], &["group:group 249"]).await;
+    world.role("first", &["machines"], &[], &["group:group 0", "group:of the token"]).await;
+    world.role("role", &["items"], &[], &["group:group 7"]).await;
+    world
+}
+
+const LONG: Duration = Duration::from_secs(300);
+
+#[tokio::test]
+async fn all_groups_count_on_whichever_page_they_are() {
+    let graph = graph().await;
+    let world = world(&graph, None, LONG).await;
+    assert_eq!(world.verdict(&json!({}), query("{ orders }")).await.as_deref(), Ok("last"));
+    assert_eq!(graph.lock().unwrap().asked.len(), 3, "three pages");
+    assert_eq!(world.verdict(&json!({}), query("{ machines }")).await.as_deref(), Ok("first"));
+    assert_eq!(world.verdict(&json!({}), query("{ items }")).await, Err(401), "a role of the directory is no group");
+    assert_eq!(graph.lock().unwrap().asked.len(), 3, "what was told is kept");
+    let other = json!({"oid": "another"});
+    assert_eq!(world.verdict(&other, query("{ orders }")).await.as_deref(), Ok("last"));
+    assert_eq!(graph.lock().unwrap().asked[3..], ["another", "another", "another"]);
+}
+
+#[tokio::test]
+async fn groups_of_the_token_and_of_graph_count_both() {
+    let graph = graph().await;
+    let world = world(&graph, Some("groups"), LONG).await;
+    let claims = json!({"groups": ["of the token"]});
+    assert_eq!(world.verdict(&claims, query("{ machines }")).await.as_deref(), Ok("first"));
+    assert_eq!(world.verdict(&claims, query("{ orders }")).await.as_deref(), Ok("last"));
+}
+
+#[tokio::test]
+async fn what_was_told_is_kept_for_its_time_only() {
+    let graph = graph().await;
+    let world = world(&graph, None, Duration::ZERO).await;
+    assert_eq!(world.verdict(&json!({}), query("{ orders }")).await.as_deref(), Ok("last"));
+    // Who leaves is not let in any more.
+    graph.lock().unwrap().status = Some(404);
+    assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(401));
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_while_nobody_can_tell() {
+    let graph = graph().await;
+    let world = world(&graph, None, LONG).await;
+    for status in [403, 500] {
+        graph.lock().unwrap().status = Some(status);
+        assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(503), "{status}");
+    }
+    graph.lock().unwrap().status = None;
+    graph.lock().unwrap().leads_away = true;
+    assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(503), "the token is taken nowhere else");
+    graph.lock().unwrap().leads_away = false;
+    assert_eq!(world.verdict(&json!({}), query("{ orders }")).await.as_deref(), Ok("last"));
+    for claims in [json!({"oid": null}), json!({"oid": ""}), json!({"oid": 7})] {
+        assert_eq!(world.verdict(&claims, query("{ orders }")).await, Err(401), "{claims}");
+    }
+    // An id that would lead elsewhere is sent nowhere.
+    let asked = graph.lock().unwrap().asked.len();
+    assert_eq!(world.verdict(&json!({"oid": ".."}), query("{ orders }")).await, Err(503));
+    assert_eq!(graph.lock().unwrap().asked.len(), asked);
+}

@@ -1,0 +1,92 @@
+//! An issuer of tokens: its keys can change while it runs.
+
+use axum::routing::get;
+use axum::{Json as Body, Router};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use serde_json::{Value as Json, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A key by which tokens are signed.
+pub(crate) struct Key {
+    id: String,
+    pair: EcdsaKeyPair,
+}
+
+impl Key {
+    pub(crate) fn new(id: &str) -> Self {
+        let random = SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
+        Self { id: id.to_owned(), pair }
+    }
+
+    /// As an issuer shows it (RFC 7517).
+    fn shown(&self) -> Json {
+        let point = self.pair.public_key().as_ref();
+        let (x, y) = (URL_SAFE.encode(&point[1..33]), URL_SAFE.encode(&point[33..]));
+        json!({"kty": "EC", "crv": "P-256", "use": "sig", "kid": self.id, "x": x, "y": y})
+    }
+
+    /// A token with these claims.
+    pub(crate) fn sign(&self, claims: &Json) -> String {
+        let part = |json: &Json| URL_SAFE.encode(json.to_string());
+        let head = json!({"alg": "ES256", "kid": self.id, "typ": "JWT"});
+        let text = format!("{}.{}", part(&head), part(claims));
+        let signature = self.pair.sign(&SystemRandom::new(), text.as_bytes()).unwrap();
+        format!("{text}.{}", URL_SAFE.encode(signature.as_ref()))
+    }
+}
+
+/// Who shows keys.
+pub(crate) struct Issuer {
+    pub(crate) url: String,
+    shown: Arc<Mutex<Vec<Json>>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Issuer {
+    pub(crate) async fn with(key: &Key) -> Self {
+        let shown = Arc::new(Mutex::new(vec![key.shown()]));
+        let asked = Arc::<AtomicUsize>::default();
+        let (keys, count) = (Arc::clone(&shown), Arc::clone(&asked));
+        let routes = Router::new().route(
+            "/keys",
+            get(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+                let keys = keys.lock().unwrap().clone();
+                async move { Body(json!({"keys": keys})) }
+            }),
+        );
+        Self { url: crate::world::serve(routes).await, shown, asked }
+    }
+
+    /// From now on this is the only key.
+    pub(crate) fn rotate(&self, key: &Key) {
+        *self.shown.lock().unwrap() = vec![key.shown()];
+    }
+
+    /// How often it was asked for its keys.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// What a token of `ada` says, with other or further claims; one that is null is left out.
+    #[expect(clippy::disallowed_methods, reason = "a token holds until a time of this clock")]
+    pub(crate) fn claims(&self, more: &Json) -> Json {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut claims = json!({"iss": self.url, "aud": "hasura", "exp": now + 600, "unique_name": "ada@example.com",
+            "oid": "11111111-2222-3333-4444-555555555555"});
+        for (name, value) in more.as_object().unwrap() {
+            match value {
+                Json::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+                value => claims[name] = value.clone(),
+            }
+        }
+        claims
+    }
+}

@@ -1,0 +1,85 @@
+//! Roles and who has them: as the service before this one does it, and what that lacks.
+
+use crate::world::World;
+use serde_json::{Value as Json, json};
+
+fn role(id: &str, component: &str, fields: &[&str]) -> Json {
+    json!({"role_id": id, "component_id": component, "graphql_root_field_names": fields})
+}
+
+#[tokio::test]
+async fn a_role_is_written_read_and_removed_with_everything_of_it() {
+    let world = World::new().await;
+    let sent = role("dom1.dp1.0.op.role", "urn:dmb:cmp:dom1:dp1:0:op", &["b", "a"]);
+    let kept = role("dom1.dp1.0.op.role", "urn:dmb:cmp:dom1:dp1:0:op", &["a", "b"]);
+    assert_eq!(world.put("/v1/roles", sent).await, (200, kept.clone()));
+    assert_eq!(world.get("/v1/roles/dom1.dp1.0.op.role").await, (200, kept.clone()));
+    assert_eq!(world.get("/v1/roles/component_id/urn:dmb:cmp:dom1:dp1:0:op").await, (200, kept.clone()));
+    assert_eq!(world.get("/v1/roles").await, (200, json!({"roles": [kept]})));
+    let users = json!({"role_id": "dom1.dp1.0.op.role", "users": ["user:a", "user:b"]});
+    let groups = json!({"role_id": "dom1.dp1.0.op.role", "groups": ["group:a b"]});
+    assert_eq!(world.put("/v1/user_roles", users.clone()).await, (200, users.clone()));
+    assert_eq!(world.put("/v1/group_roles", groups.clone()).await, (200, groups.clone()));
+    assert_eq!(world.get("/v1/user_roles/dom1.dp1.0.op.role").await, (200, users));
+    assert_eq!(world.get("/v1/group_roles/dom1.dp1.0.op.role").await, (200, groups));
+    assert_eq!(world.delete("/v1/roles/dom1.dp1.0.op.role").await, (204, Json::Null));
+    let gone = json!("Role not found for role_id dom1.dp1.0.op.role");
+    for path in ["roles", "user_roles", "group_roles"] {
+        assert_eq!(world.get(&format!("/v1/{path}/dom1.dp1.0.op.role")).await, (404, gone.clone()), "{path}");
+    }
+    assert_eq!(world.delete("/v1/roles/dom1.dp1.0.op.role").await, (404, gone));
+    let none = json!("Role not found for component_id urn:dmb:cmp:dom1:dp1:0:op");
+    assert_eq!(world.get("/v1/roles/component_id/urn:dmb:cmp:dom1:dp1:0:op").await, (404, none));
+}
+
+#[tokio::test]
+async fn names_may_have_any_characters() {
+    let world = World::new().await;
+    let odd = "a/b%2e ü\"'?#";
+    assert_eq!(world.put("/v1/roles", role(odd, odd, &[])).await.0, 200);
+    let path = "a%2Fb%252e%20%C3%BC%22%27%3F%23";
+    assert_eq!(world.get(&format!("/v1/roles/{path}")).await.1["role_id"], odd);
+    assert_eq!(world.get(&format!("/v1/roles/component_id/{path}")).await.1["role_id"], odd);
+    assert_eq!(world.delete(&format!("/v1/roles/{path}")).await.0, 204);
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_in_the_words_of_before() {
+    let world = World::new().await;
+    let errors = |error: &str| (400, json!({"errors": [error]}));
+    world.put("/v1/roles", role("a", "urn:a", &["x"])).await;
+    let other = world.put("/v1/roles", role("a", "urn:b", &["y"])).await;
+    assert_eq!(other, errors("Cannot upsert role with role_id a"));
+    let taken = world.put("/v1/roles", role("b", "urn:a", &["y"])).await;
+    assert_eq!(taken, errors("Cannot upsert role with role_id b: component_id urn:a is that of the role a"));
+    assert_eq!(world.get("/v1/roles").await.1["roles"], json!([role("a", "urn:a", &["x"])]));
+    for (path, members) in [("/v1/user_roles", "users"), ("/v1/group_roles", "groups")] {
+        let answer = world.put(path, json!({"role_id": "none", members: []})).await;
+        assert_eq!(answer, errors("Role not found for role_id none"));
+        for wrong in ["ada", "", "user:", "group:", if members == "users" { "group:a" } else { "user:a" }] {
+            let (status, body) = world.put(path, json!({"role_id": "a", members: [wrong]})).await;
+            assert_eq!(status, 400, "{wrong}");
+            assert!(body["errors"][0].as_str().unwrap().contains("is no reference"), "{body}");
+        }
+    }
+    for (path, body) in [
+        ("/v1/roles", json!({"role_id": "c", "component_id": "c"})),
+        ("/v1/roles", json!({"role_id": 7, "component_id": "c", "graphql_root_field_names": []})),
+        ("/v1/roles", role("", "c", &[])),
+        ("/v1/roles", role("c", "", &[])),
+        ("/v1/roles", json!([])),
+        ("/v1/user_roles", json!({"role_id": "a"})),
+        ("/v1/group_roles", json!({"groups": []})),
+    ] {
+        let (status, answer) = world.put(path, body.clone()).await;
+        assert_eq!(status, 400, "{path} {body}");
+        assert!(answer["errors"][0].is_string(), "{answer}");
+    }
+    assert_eq!(world.get("/v1/nothing").await.0, 404);
+    assert_eq!(world.delete("/v1/roles").await.0, 405);
+}
+
+#[tokio::test]
+async fn it_says_that_it_lives() {
+    assert_eq!(World::new().await.get("/v1/health").await, (200, json!("Alive")));
+}

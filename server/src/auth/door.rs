@@ -1,0 +1,43 @@
+//! The door of what a process serves beside the server: the same tokens, and the same care where nobody shows one.
+
+use super::{Admission, Auth, Scope};
+use crate::answer::Refusal;
+use axum::extract::Request;
+use axum::http::StatusCode;
+
+/// Lets callers in, or tells why not.
+pub struct Door {
+    admission: Admission,
+    setting: &'static str,
+}
+
+impl Door {
+    /// A door for these. `setting` is what would have it ask for tokens, for those whom it turns away without.
+    ///
+    /// # Errors
+    /// When keys could not be fetched from anywhere, in words.
+    pub fn new(auth: Auth, setting: &'static str) -> Result<Self, String> {
+        Ok(Self { admission: Admission::new(auth)?, setting })
+    }
+
+    /// Gives a call back that is let in.
+    ///
+    /// # Errors
+    /// With the status of its answer, and why, for the caller.
+    pub async fn admit(&self, request: Request, asked: Scope) -> Result<Request, (StatusCode, String)> {
+        self.admission.check_site(&request).map_err(|refusal| self.told(&refusal))?;
+        let (head, body) = request.into_parts();
+        self.admission.admit(&head.headers, asked).await.map_err(|refusal| self.told(&refusal))?;
+        Ok(Request::from_parts(head, body))
+    }
+
+    fn told(&self, refusal: &Refusal) -> (StatusCode, String) {
+        let (status, why) = match refusal {
+            Refusal::Unknown(_) => (StatusCode::UNAUTHORIZED, None),
+            Refusal::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, None),
+            Refusal::Foreign(how) => (StatusCode::FORBIDDEN, Some(format!("{how}: set `{}`", self.setting))),
+            _ => (StatusCode::FORBIDDEN, None),
+        };
+        (status, why.or_else(|| refusal.problems().into_iter().next()).unwrap_or_default())
+    }
+}

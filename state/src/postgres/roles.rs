@@ -1,0 +1,208 @@
+//! What the role mapper keeps, in a PostgreSQL database.
+
+use super::columns::text;
+use super::connection::{Line, Purpose, Session};
+use super::error::Failure;
+use super::server::Doubt;
+use super::{Context, PostgresStore};
+use crate::roles::{Members, Put, Role, RoleStore, check_format};
+use async_trait::async_trait;
+use std::collections::BTreeSet;
+use terrace_engine::store::StoreError;
+
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/roles/postgres/0001_init.sql")];
+
+/// `ROLE` in ASCII: who writes roles has this lock, so that two who write the same one go one after the other.
+const LOCK: i64 = 0x524f_4c45;
+
+/// The table and the column of those who have roles.
+const fn place(of: Members) -> (&'static str, &'static str) {
+    match of {
+        Members::Users => ("user_roles", "\"user\""),
+        Members::Groups => ("group_roles", "\"group\""),
+    }
+}
+
+fn listed(names: &BTreeSet<String>) -> Vec<String> {
+    names.iter().map(|name| text(name).into_owned()).collect()
+}
+
+impl PostgresStore {
+    /// Makes the tables, or brings them to the newest format.
+    pub(super) async fn make_roles(&self) -> Result<(), StoreError> {
+        let url = self.identity.url.clone();
+        self.write(Line::Call, Doubt::Repeat, url, |session, _, url| Box::pin(make(session, url))).await
+    }
+}
+
+async fn make(session: &Session, url: &str) -> Result<(), Failure> {
+    lock(session).await?;
+    session.run("CREATE TABLE IF NOT EXISTS role_mapper_schema (version integer PRIMARY KEY)").await?;
+    let sql = "SELECT coalesce(max(version), 0)::bigint FROM role_mapper_schema";
+    let found = session.first(sql, &[], |columns| columns.count()).await?.unwrap_or_default();
+    let done = check_format(url, found, MIGRATIONS.len())?;
+    for (number, sql) in (1_i64..).zip(MIGRATIONS).skip(done) {
+        session.run(sql).await?;
+        session.execute("INSERT INTO role_mapper_schema (version) VALUES ($1::bigint)", &[&number]).await?;
+    }
+    Ok(())
+}
+
+async fn lock(session: &Session) -> Result<(), Failure> {
+    session.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map(|_| ())
+}
+
+/// Roles by a condition about the parameter, if there is one.
+async fn found(session: &Session, condition: &str, name: Option<&str>) -> Result<Vec<Role>, Failure> {
+    // Root fields come as one list, so that a question is one statement and sees one moment.
+    let sql = format!(
+        "SELECT role_id, component_id,
+                ARRAY(SELECT graphql_root_field_name FROM role_graphql_root_field_names AS has
+                      WHERE has.role_id = roles.role_id)
+         FROM roles {condition} ORDER BY role_id"
+    );
+    let name = name.map(|name| text(name).into_owned());
+    let read = |columns: &mut super::columns::Columns<'_>| {
+        let (id, component) = (columns.text()?, columns.text()?);
+        Ok(Role { id, component, fields: columns.texts()?.into_iter().collect() })
+    };
+    match &name {
+        Some(name) => session.list(&sql, &[name], read).await,
+        None => session.list(&sql, &[], read).await,
+    }
+}
+
+async fn one(session: &Session, condition: &str, name: &str) -> Result<Option<Role>, Failure> {
+    Ok(found(session, condition, Some(name)).await?.into_iter().next())
+}
+
+const BY_ID: &str = "WHERE role_id = $1";
+const BY_COMPONENT: &str = "WHERE component_id = $1";
+
+async fn put(session: &Session, role: &Role) -> Result<Put, Failure> {
+    lock(session).await?;
+    let id = text(&role.id);
+    match one(session, BY_ID, &role.id).await? {
+        Some(there) if there.component != role.component => return Ok(Put::OfAnotherComponent),
+        Some(_) => {}
+        None => {
+            if let Some(other) = one(session, BY_COMPONENT, &role.component).await? {
+                return Ok(Put::ComponentTaken(other.id));
+            }
+            let sql = "INSERT INTO roles (role_id, component_id) VALUES ($1, $2)";
+            session.execute(sql, &[&id, &text(&role.component)]).await?;
+        }
+    }
+    let fields = listed(&role.fields);
+    let sql = "DELETE FROM role_graphql_root_field_names
+               WHERE role_id = $1 AND graphql_root_field_name <> ALL ($2::text[])";
+    session.execute(sql, &[&id, &fields]).await?;
+    let sql = "INSERT INTO role_graphql_root_field_names (role_id, graphql_root_field_name)
+               SELECT $1, name FROM unnest($2::text[]) AS name ON CONFLICT DO NOTHING";
+    session.execute(sql, &[&id, &fields]).await?;
+    Ok(Put::Done)
+}
+
+async fn put_members(
+    session: &Session,
+    context: &Context,
+    (id, which, names): &(String, Members, BTreeSet<String>),
+) -> Result<bool, Failure> {
+    lock(session).await?;
+    if one(session, BY_ID, id).await?.is_none() {
+        return Ok(false);
+    }
+    let (now, (table, column), names) = (context.now(session).await?, place(*which), listed(names));
+    let id = text(id);
+    let sql = format!("DELETE FROM {table} WHERE role_id = $1 AND {column} <> ALL ($2::text[])");
+    session.execute(&sql, &[&id, &names]).await?;
+    let sql = format!(
+        "INSERT INTO {table} ({column}, role_id, last_update)
+         SELECT name, $1, $3 FROM unnest($2::text[]) AS name ON CONFLICT DO NOTHING"
+    );
+    session.execute(&sql, &[&id, &names, &now]).await?;
+    Ok(true)
+}
+
+#[async_trait]
+impl RoleStore for PostgresStore {
+    async fn roles(&self) -> Result<Vec<Role>, StoreError> {
+        self.read(Line::Call, Purpose::Look, |session, _| Box::pin(found(session, "", None))).await
+    }
+
+    async fn role(&self, id: &str) -> Result<Option<Role>, StoreError> {
+        let id = id.to_owned();
+        self.read(Line::Call, Purpose::Look, move |session, _| Box::pin(async move { one(session, BY_ID, &id).await }))
+            .await
+    }
+
+    async fn role_of_component(&self, component: &str) -> Result<Option<Role>, StoreError> {
+        let component = component.to_owned();
+        self.read(Line::Call, Purpose::Look, move |session, _| {
+            Box::pin(async move { one(session, BY_COMPONENT, &component).await })
+        })
+        .await
+    }
+
+    async fn put_role(&self, role: &Role) -> Result<Put, StoreError> {
+        self.write(Line::Call, Doubt::Repeat, role.clone(), |session, _, role| Box::pin(put(session, role))).await
+    }
+
+    async fn remove_role(&self, id: &str) -> Result<bool, StoreError> {
+        self.write(Line::Call, Doubt::Repeat, id.to_owned(), |session, context, id| {
+            Box::pin(async move {
+                lock(session).await?;
+                let removed = session.execute("DELETE FROM roles WHERE role_id = $1", &[&text(id)]).await?;
+                // What went with a commit that was not answered is not there any more.
+                Ok(removed > 0 || context.is_repeated)
+            })
+        })
+        .await
+    }
+
+    async fn members(&self, id: &str, which: Members) -> Result<Option<Vec<String>>, StoreError> {
+        let id = id.to_owned();
+        self.read(Line::Call, Purpose::Read, move |session, _| {
+            Box::pin(async move {
+                if one(session, BY_ID, &id).await?.is_none() {
+                    return Ok(None);
+                }
+                let (table, column) = place(which);
+                let sql = format!("SELECT {column} FROM {table} WHERE role_id = $1 ORDER BY {column}");
+                session.list(&sql, &[&text(&id)], |columns| columns.text()).await.map(Some)
+            })
+        })
+        .await
+    }
+
+    async fn put_members(&self, id: &str, which: Members, names: &BTreeSet<String>) -> Result<bool, StoreError> {
+        let given = (id.to_owned(), which, names.clone());
+        self.write(Line::Call, Doubt::Repeat, given, |session, context, given| {
+            Box::pin(put_members(session, context, given))
+        })
+        .await
+    }
+
+    async fn covering(
+        &self,
+        user: &str,
+        groups: &BTreeSet<String>,
+        fields: &BTreeSet<String>,
+    ) -> Result<Option<String>, StoreError> {
+        let (user, groups, fields) = (text(user).into_owned(), listed(groups), listed(fields));
+        self.read(Line::Call, Purpose::Look, move |session, _| {
+            Box::pin(async move {
+                let sql = "SELECT held.role_id
+                           FROM (SELECT role_id FROM user_roles WHERE \"user\" = $1
+                                 UNION
+                                 SELECT role_id FROM group_roles WHERE \"group\" = ANY ($2::text[])) AS held
+                           WHERE (SELECT count(*) FROM role_graphql_root_field_names AS has
+                                  WHERE has.role_id = held.role_id AND graphql_root_field_name = ANY ($3::text[]))
+                                 = cardinality($3::text[])
+                           ORDER BY held.role_id LIMIT 1";
+                session.first(sql, &[&user, &groups, &fields], |columns| columns.text()).await
+            })
+        })
+        .await
+    }
+}
