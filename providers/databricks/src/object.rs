@@ -107,7 +107,7 @@ pub(crate) trait Object: Send + Sync {
     }
 
     /// What is there already is what making it would come to: [`Object::create`] looks by itself.
-    fn takes_what_is_there(&self) -> bool {
+    fn takes_what_is_there(&self, _planned: &Attributes) -> bool {
         false
     }
 

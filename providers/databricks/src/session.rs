@@ -264,7 +264,7 @@ impl Session for DatabricksSession {
         if ty.identity.contains(&"metastoreId") {
             workspace.check_metastore(&text(attributes, "metastoreId"), &place.within).await?;
         }
-        if let Some(identity) = ty.identity_of(attributes).filter(|_| !object.takes_what_is_there()) {
+        if let Some(identity) = ty.identity_of(attributes).filter(|_| !object.takes_what_is_there(attributes)) {
             let id = object_id::join(object::id_parts(ty, &identity));
             if object.read(&place, attributes, &Attributes::default(), &Kept::default()).await?.is_some() {
                 let kind = ErrorKind::AlreadyExists { import_id: Some(id.clone()) };

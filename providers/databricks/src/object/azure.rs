@@ -8,7 +8,7 @@ pub(crate) mod workspace_assignment;
 
 use super::Place;
 use crate::workspaces::Interface;
-use terrace_provider::ProviderError;
+use terrace_provider::{Attributes, ProviderError, Value};
 
 /// Whom one asks for objects of a type; nothing where that is a workspace.
 pub(crate) fn interface(ty: &str) -> Option<Interface> {
@@ -17,6 +17,16 @@ pub(crate) fn interface(ty: &str) -> Option<Interface> {
         "databricks_metastore_assignment" | "databricks_workspace_assignment" => Some(Interface::Account),
         _ => None,
     }
+}
+
+/// Whether what is there already is taken as it is: a plan that makes the workspace cannot see what comes with it.
+pub(crate) fn takes_existing(planned: &Attributes) -> bool {
+    planned.get("takeExisting").and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// The same as an attribute, which nobody but the configuration says.
+pub(crate) fn shown(like: &Attributes) -> (&'static str, Value) {
+    ("takeExisting", takes_existing(like).into())
 }
 
 /// The id of the account, which its paths begin with.

@@ -69,6 +69,15 @@ fn workspace() -> ResourceType {
     ResourceType { holds_data: true, timeouts: TIMEOUTS, ..remote(ty) }
 }
 
+fn take_existing() -> Attribute {
+    Attribute::new(
+        "takeExisting",
+        AttributeType::Bool,
+        "What is there already, although the plan could not see it, is taken as it is, and stays when this goes: for what comes with a workspace that the same plan makes.",
+    )
+    .default_value(false)
+}
+
 fn workspace_id() -> Attribute {
     named("workspaceId", "The number of the workspace.")
 }
@@ -78,6 +87,7 @@ fn metastore_assignment() -> ResourceType {
         workspace_id(),
         text("metastoreId", "The id of the metastore, which the lookup `databricks_account_metastore` answers.").required(),
         text("defaultCatalog", "The catalog of names that say none; where none is said, it is nobody's to manage."),
+        take_existing(),
         id(),
     ];
     let ty = ResourceType::new(
@@ -103,6 +113,7 @@ fn workspace_assignment() -> ResourceType {
             "The number of the principal in the account, which the lookups `databricks_account_user`, `…_group` and `…_service_principal` answer.",
         ),
         Attribute::new("permissions", AttributeType::list(AttributeType::String), "`USER` or `ADMIN`.").required(),
+        take_existing(),
         id(),
     ];
     let ty = ResourceType::new(
@@ -126,6 +137,7 @@ fn role_assignment() -> ResourceType {
         named("role", "The role: its name, such as `Contributor`, or the id of its definition."),
         named("principalId", "The object id of the principal, which the lookup `databricks_azure_principal` answers."),
         named("principalKind", "`user`, `group` or `servicePrincipal`."),
+        take_existing(),
         text("assignmentId", "The id of the assignment; that of ours follows from scope, role and principal.").stable(),
         id(),
     ];
@@ -135,7 +147,7 @@ fn role_assignment() -> ResourceType {
         &["scope", "role", "principalId"],
         Object(attributes),
     );
-    ResourceType { updatable: false, is_borrowed: role_is_borrowed, ..remote(ty) }
+    ResourceType { is_borrowed: role_is_borrowed, ..remote(ty) }
 }
 
 /// Somebody else had given it before.

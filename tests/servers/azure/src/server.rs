@@ -179,6 +179,13 @@ impl Azure {
         self.world().takes = count;
     }
 
+    /// Whatever takes long is done with the next question.
+    pub fn finish(&self) {
+        let mut world = self.world();
+        world.takes = 1;
+        world.workspaces.values_mut().for_each(|it| it.left = 0);
+    }
+
     /// The next workspace is not made, and why.
     pub fn fail_next(&self, code: &str, message: &str) {
         self.world().fails = Some((code.to_owned(), message.to_owned()));

@@ -1,7 +1,7 @@
 //! Which metastore a workspace is of: <https://docs.databricks.com/api/account/accountmetastoreassignments>. New workspaces may
 //! be given that of their region by Databricks itself.
 
-use super::account;
+use super::{account, shown, takes_existing};
 use crate::attributes::{attributes, is_managed, of_json, optional_text, put, text, text_of};
 use crate::object::{Object, Place, Seen};
 use crate::private::Kept;
@@ -52,15 +52,15 @@ impl Object for MetastoreAssignment {
         if metastore.is_empty() {
             return Ok(None);
         }
-        let mut seen = attributes([("workspaceId", workspace.into()), ("metastoreId", metastore.into())]);
+        let mut seen = attributes([("workspaceId", workspace.into()), ("metastoreId", metastore.into()), shown(like)]);
         if is_managed(like, "defaultCatalog") {
             seen.insert("defaultCatalog".to_owned(), of_json(&there, "default_catalog_name"));
         }
         Ok(Some(Seen { attributes: seen, kept: kept.clone(), held: vec![metastore.to_owned()], ..Seen::default() }))
     }
 
-    fn takes_what_is_there(&self) -> bool {
-        true
+    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+        takes_existing(planned)
     }
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {

@@ -3,6 +3,7 @@
 //! Who makes an assignment gives it an id. Ours follows from what it says, so that making it twice is making it once; one of
 //! another id that says the same was made by somebody else, and stays.
 
+use super::{shown, takes_existing};
 use crate::attributes::{attributes, text, text_of};
 use crate::object::{Object, Place, Seen};
 use crate::private::Kept;
@@ -190,7 +191,7 @@ impl Object for RoleAssignment {
         &self,
         place: &Place<'_>,
         named: &Attributes,
-        _like: &Attributes,
+        like: &Attributes,
         kept: &Kept,
     ) -> Result<Option<Seen>, ProviderError> {
         let Some((there, own)) = assignment(place, named).await? else { return Ok(None) };
@@ -203,13 +204,14 @@ impl Object for RoleAssignment {
             ("principalId", text(named, "principalId").into()),
             ("principalKind", kind),
             ("assignmentId", text_of(&there, "name").into()),
+            shown(like),
         ]);
         let held = if is_own { Vec::new() } else { vec![text(named, "role")] };
         Ok(Some(Seen { attributes: seen, kept: kept.clone(), held, ..Seen::default() }))
     }
 
-    fn takes_what_is_there(&self) -> bool {
-        true
+    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+        takes_existing(planned)
     }
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
@@ -235,7 +237,7 @@ impl Object for RoleAssignment {
         let request = scope.one(Request::put, &id).json(json!({"properties": said})).idempotent();
         match place.send(&request, &purpose).await {
             // Somebody else was quicker: it is as wanted, and is theirs unless it has our id.
-            Err(error) if matches!(error.kind, ErrorKind::AlreadyExists { .. }) => {
+            Err(error) if matches!(error.kind, ErrorKind::AlreadyExists { .. }) && takes_existing(planned) => {
                 let seen = self.read(place, planned, planned, &Kept::default()).await?;
                 seen.map(|seen| (Attributes::default(), kept_of(seen))).ok_or(error)
             }
@@ -243,8 +245,9 @@ impl Object for RoleAssignment {
         }
     }
 
-    async fn update(&self, _: &Place<'_>, _: &Recorded, _: &Seen, _: &Attributes) -> Result<Kept, ProviderError> {
-        Err(ProviderError::bug("what a role is given for cannot be changed"))
+    /// Nothing of it changes there: only what is to be done where somebody else gives the same.
+    async fn update(&self, _: &Place<'_>, prior: &Recorded, _: &Seen, _: &Attributes) -> Result<Kept, ProviderError> {
+        Ok(Kept::of(&prior.private))
     }
 
     async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {

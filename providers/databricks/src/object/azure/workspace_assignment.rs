@@ -1,6 +1,6 @@
 //! Who may enter a workspace, and who administers it: <https://docs.databricks.com/api/account/workspaceassignment>.
 
-use super::account;
+use super::{account, shown, takes_existing};
 use crate::attributes::{attributes, id_of, list, text, texts};
 use crate::object::{Object, Place, Seen};
 use crate::private::Kept;
@@ -74,17 +74,18 @@ impl Object for WorkspaceAssignment {
         }
         // The order says nothing.
         let wanted = texts(like, "permissions");
-        let shown = if is_same_set(&wanted, &held) { wanted } else { held.clone() };
+        let permissions = if is_same_set(&wanted, &held) { wanted } else { held.clone() };
         let seen = attributes([
             ("workspaceId", workspace.into()),
             ("principalId", principal.into()),
-            ("permissions", list(&shown)),
+            ("permissions", list(&permissions)),
+            shown(like),
         ]);
         Ok(Some(Seen { attributes: seen, kept: kept.clone(), held, ..Seen::default() }))
     }
 
-    fn takes_what_is_there(&self) -> bool {
-        true
+    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+        takes_existing(planned)
     }
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
