@@ -65,8 +65,19 @@ impl Object for MetastoreAssignment {
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let Some(seen) = self.read(place, planned, planned, &Kept::default()).await? else {
-            Self::write(place, planned, Request::post).await?;
-            return Ok((Attributes::default(), Kept::default()));
+            let made = Self::write(place, planned, |path, values| Request::post(path, values).idempotent()).await;
+            return match made {
+                // There was none: it is what a request made whose answer was lost.
+                Err(error) if matches!(error.kind, ErrorKind::AlreadyExists { .. }) => {
+                    match self.read(place, planned, planned, &Kept::default()).await? {
+                        Some(seen) if text(&seen.attributes, "metastoreId") == text(planned, "metastoreId") => {
+                            Ok((Attributes::default(), Kept::default()))
+                        }
+                        _ => Err(error),
+                    }
+                }
+                made => made.map(|()| (Attributes::default(), Kept::default())),
+            };
         };
         let (is, wanted) = (text(&seen.attributes, "metastoreId"), text(planned, "metastoreId"));
         if is != wanted {
