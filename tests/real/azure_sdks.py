@@ -16,6 +16,7 @@ from azure.mgmt.authorization.models import RoleAssignmentCreateParameters
 from azure.mgmt.databricks import AzureDatabricksManagementClient
 from azure.mgmt.databricks import models
 from databricks.sdk import AccountClient, WorkspaceClient
+from databricks.sdk.core import Config
 from databricks.sdk.environments import AzureEnvironment, Cloud, DatabricksEnvironment
 from databricks.sdk.errors import DatabricksError, NotFound, PermissionDenied
 from databricks.sdk.service import catalog, iam
@@ -65,14 +66,14 @@ threading.Thread(target=front.serve_forever, daemon=True).start()
 HOST = f"localhost:{front.server_address[1]}"
 URL = f"https://{HOST}"
 
-usual = {"authority": HOST, "disable_instance_discovery": True}
+usual = {"authority": URL, "disable_instance_discovery": True}
 secret = ClientSecretCredential(TENANT, CLIENT, SECRET, **usual)
 arm = AzureDatabricksManagementClient(secret, SUBSCRIPTION, base_url=URL, polling_interval=0)
 rights = AuthorizationManagementClient(secret, SUBSCRIPTION, base_url=URL)
 cloud = AzureEnvironment("TEST", "https://management.core.windows.net/", f"{URL}/", f"{URL}/")
 environment = DatabricksEnvironment(Cloud.AZURE, ".localhost", "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d", cloud)
 usual = {"azure_tenant_id": TENANT, "azure_client_id": CLIENT, "azure_client_secret": SECRET, "auth_type": "azure-client-secret"}
-account = AccountClient(host=URL, account_id=ACCOUNT, databricks_environment=environment, **usual)
+account = AccountClient(config=Config(host=URL, account_id=ACCOUNT, databricks_environment=environment, **usual))
 scenarios = []
 
 
@@ -104,7 +105,7 @@ def make(name):
 def tokens_are_given_for_secrets_certificates_and_federated_tokens():
     scope = "https://management.azure.com/.default"
     assert secret.get_token(scope).token
-    hosts = {"authority": HOST, "disable_instance_discovery": True}
+    hosts = {"authority": URL, "disable_instance_discovery": True}
     certificate = CertificateCredential(TENANT, CLIENT, f"{FOLDER}/client.pem", **hosts)
     assert certificate.get_token(scope).token
     federated = WorkloadIdentityCredential(tenant_id=TENANT, client_id=CLIENT, token_file_path=f"{FOLDER}/federated", **hosts)
@@ -206,7 +207,7 @@ def workspaces_get_a_metastore_and_let_people_in():
     enter = lambda: account.workspace_assignment.update(number, int(dev.id), permissions=[iam.WorkspacePermission.USER])
     refused(DatabricksError, enter, "not available")
     account.metastore_assignments.create(
-        number, METASTORE, metastore_assignment=catalog.CreateMetastoreAssignment(METASTORE, "main")
+        number, METASTORE, metastore_assignment=catalog.CreateMetastoreAssignment(number, METASTORE, "main")
     )
     there = account.metastore_assignments.get(number).metastore_assignment
     assert there.metastore_id == METASTORE and there.default_catalog_name == "main" and there.workspace_id == number
@@ -223,9 +224,9 @@ def workspaces_get_a_metastore_and_let_people_in():
 def a_new_workspace_lets_in_who_may_manage_it():
     there = arm.workspaces.get("data", "shop_2")
     at = {"host": there.properties.workspace_url, "databricks_environment": environment, **usual}
-    stranger = WorkspaceClient(**at)
+    stranger = WorkspaceClient(config=Config(**at))
     refused(PermissionDenied, stranger.current_user.me)
-    manager = WorkspaceClient(azure_workspace_resource_id=there.id, **at)
+    manager = WorkspaceClient(config=Config(azure_workspace_resource_id=there.id, **at))
     assert manager.current_user.me().user_name == CLIENT
     made = manager.jobs.create(name="first")
     assert [it.job_id for it in stranger.jobs.list(name="first")] == [made.job_id]

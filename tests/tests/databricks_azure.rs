@@ -55,7 +55,9 @@ impl World {
     }
 
     fn path() -> String {
-        format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Databricks/workspaces/sales_shop_0")
+        format!(
+            "/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Databricks/workspaces/sales_shop_0"
+        )
     }
 
     /// Somebody else makes the workspace.
@@ -82,7 +84,10 @@ fn one_run_makes_a_workspace_and_goes_on_in_it() {
     let made = world.stand_in.inventory();
     assert!(made.contains(&"job sales_shop_0_nightly_prod".to_owned()), "{made:?}");
     world.assert_settled();
-    assert_eq!(world.azure.take_writes().iter().filter(|it| it.starts_with("PUT") && it.ends_with("sales_shop_0")).count(), 1);
+    assert_eq!(
+        world.azure.take_writes().iter().filter(|it| it.starts_with("PUT") && it.ends_with("sales_shop_0")).count(),
+        1
+    );
 
     // What somebody changed is mended.
     let role = world.azure.inventory();
@@ -141,7 +146,11 @@ fn who_is_killed_while_azure_works_goes_on_with_what_is_there() {
     world.apply().done();
     world.assert_settled();
     let puts = world.azure.take_writes();
-    assert_eq!(puts.iter().filter(|it| it.ends_with("/workspaces/sales_shop_0")).count(), 0, "it was asked for once: {puts:?}");
+    assert_eq!(
+        puts.iter().filter(|it| it.ends_with("/workspaces/sales_shop_0")).count(),
+        0,
+        "it was asked for once: {puts:?}"
+    );
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn account(values: &Attributes, proof: Option<&Proof>) -> Result<Option<Account>
         _ => "https://accounts.cloud.databricks.com",
     };
     let host = plain(values, "accountHost").unwrap_or_else(|| usual.to_owned());
-    let host = Base::parse(&host)
-        .map_err(|why| invalid("accountHost", format!("the host of the account is none: {why}")))?;
+    let host =
+        Base::parse(&host).map_err(|why| invalid("accountHost", format!("the host of the account is none: {why}")))?;
     Ok(Some(Account { host, id }))
 }

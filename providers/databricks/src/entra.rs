@@ -97,7 +97,8 @@ impl TokenSource for ForWorkspace {
         let Ok(Some(resource)) = known else { return Ok(token) };
         let management = self.management.ask().await?;
         let header = |text: &str| {
-            HeaderValue::from_str(text).map_err(|_| Failure::Refused("an id has characters that cannot be sent".to_owned()))
+            HeaderValue::from_str(text)
+                .map_err(|_| Failure::Refused("an id has characters that cannot be sent".to_owned()))
         };
         let mut proof = header(management.token.expose_secret())?;
         proof.set_sensitive(true);

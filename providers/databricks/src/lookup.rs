@@ -2,8 +2,8 @@
 
 pub(crate) mod azure;
 
-use crate::config::Config;
 use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of, texts};
+use crate::config::Config;
 use crate::object::{Place, job, pipeline, view};
 use serde_json::Value as Json;
 use terrace_provider::http::{Next, Purpose, Request};

@@ -46,13 +46,14 @@ fn settings() -> Object {
         text("clientId", "The application id of a service principal, instead of a token.")
             .variable("DATABRICKS_CLIENT_ID"),
         text("clientSecret", "Its secret of OAuth.").sensitive().variable("DATABRICKS_CLIENT_SECRET"),
-        text(
-            "accountId",
-            "The account that the workspaces are of: for metastores, and for who may enter a workspace.",
-        )
-        .variable("DATABRICKS_ACCOUNT_ID"),
+        text("accountId", "The account that the workspaces are of: for metastores, and for who may enter a workspace.")
+            .variable("DATABRICKS_ACCOUNT_ID"),
         text("accountHost", "Where that account is, where it is not where the accounts of the cloud are."),
-        Attribute::new("azure", AttributeType::Object(azure::settings()), "A service principal of Azure, instead of a token."),
+        Attribute::new(
+            "azure",
+            AttributeType::Object(azure::settings()),
+            "A service principal of Azure, instead of a token.",
+        ),
         Attribute::new("git", AttributeType::Object(git), "For credentials of Git that say none of their own."),
         text(
             "caFile",

@@ -156,8 +156,10 @@ impl Workspaces {
     fn account(&self) -> Result<Arc<Workspace>, ProviderError> {
         let Some(account) = &self.config.account else {
             let message = format!("nothing says which account of Databricks the instance `{}` is of", self.instance);
-            return Err(ProviderError::invalid(None, message)
-                .solution(format!("write `accountId` under `providers.{}`, or set DATABRICKS_ACCOUNT_ID", self.instance)));
+            return Err(ProviderError::invalid(None, message).solution(format!(
+                "write `accountId` under `providers.{}`, or set DATABRICKS_ACCOUNT_ID",
+                self.instance
+            )));
         };
         let auth = match &self.config.proof {
             Some(Proof::Azure(azure)) => entra::for_databricks(&self.client, azure)?,

@@ -50,7 +50,8 @@ fn path(name: &str) -> String {
 fn made_by_others(azure: &Azure, name: &str) -> (String, String) {
     azure.take_questions(0);
     let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}-rg");
-    let body = json!({"location": "westeurope", "sku": {"name": "premium"}, "properties": {"managedResourceGroupId": group}});
+    let body =
+        json!({"location": "westeurope", "sku": {"name": "premium"}, "properties": {"managedResourceGroupId": group}});
     azure.call("PUT", &path(name), body);
     let there = azure.call("GET", &path(name), Json::Null);
     azure.take_questions(1);
@@ -69,13 +70,15 @@ fn fixtures(azure: &Arc<Azure>, number: &str, scope: &str) -> Vec<Fixture> {
     };
     let at = |recorded: &Recorded| path(recorded.text("name").unwrap());
     let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/shop_0-rg");
-    let standard = json!({"location": "westeurope", "sku": {"name": "trial"}, "properties": {"managedResourceGroupId": group}});
+    let standard =
+        json!({"location": "westeurope", "sku": {"name": "trial"}, "properties": {"managedResourceGroupId": group}});
     let mut upgraded = workspace("shop_0");
     upgraded["sku"] = json!("standard");
     let metastore = |id: &str| attributes(json!({"workspaceId": number, "metastoreId": id}));
     let other = "0bb0bb00-0000-4000-8000-00000000b0b0";
     let (jane, dev) = (azure.account_id("jane.roe@example.com"), azure.account_id("dev"));
-    let entered = |who: &str, what: &str| attributes(json!({"workspaceId": number, "principalId": who, "permissions": [what]}));
+    let entered =
+        |who: &str, what: &str| attributes(json!({"workspaceId": number, "principalId": who, "permissions": [what]}));
     let role = |role: &str, who: &str, kind: &str| {
         attributes(json!({"scope": scope, "role": role, "principalId": azure.object_id(who), "principalKind": kind}))
     };
@@ -176,7 +179,10 @@ async fn a_service_principal_proves_itself_in_three_ways() {
             let instance = instance_of(&azure, proof.clone(), json!({})).await;
             let error = instance.session.lookup("databricks_account_group", &attributes(json!({"name": "dev"}))).await;
             let error = error.unwrap_err();
-            assert_eq!((error.kind, error.vendor_code.as_deref()), (ErrorKind::PermissionDenied, Some("invalid_client")));
+            assert_eq!(
+                (error.kind, error.vendor_code.as_deref()),
+                (ErrorKind::PermissionDenied, Some("invalid_client"))
+            );
             std::fs::write(&token, "of-today\n").unwrap();
         }
         let instance = instance_of(&azure, proof.clone(), json!({})).await;
@@ -185,7 +191,8 @@ async fn a_service_principal_proves_itself_in_three_ways() {
     }
     std::fs::write(&pem, certificate()).unwrap();
     let instance = instance_of(&azure, json!({"clientSecret": null, "certificateFile": pem}), json!({})).await;
-    let error = instance.session.lookup("databricks_account_group", &attributes(json!({"name": "dev"}))).await.unwrap_err();
+    let error =
+        instance.session.lookup("databricks_account_group", &attributes(json!({"name": "dev"}))).await.unwrap_err();
     assert!(error.message.contains("AADSTS700027"), "{error}");
 }
 
@@ -215,7 +222,10 @@ async fn a_wrong_secret_is_told_and_not_repeated() {
     let instance = instance_of(&azure, json!({"clientSecret": "wr0ng-secret"}), json!({})).await;
     let error = instance.create("databricks_workspace", workspace("shop_0")).await.unwrap_err();
     assert_eq!((&error.kind, error.vendor_code.as_deref()), (&ErrorKind::PermissionDenied, Some("invalid_client")));
-    assert!(error.message.contains("AADSTS7000215") && error.solutions.iter().any(|it| it.contains("`azure`")), "{error:?}");
+    assert!(
+        error.message.contains("AADSTS7000215") && error.solutions.iter().any(|it| it.contains("`azure`")),
+        "{error:?}"
+    );
     assert!(!format!("{error:?}").contains("wr0ng"), "{error:?}");
     assert_eq!(azure.inventory(), [] as [&str; 0]);
 }
@@ -251,10 +261,22 @@ async fn what_says_how_to_sign_in_says_it_once() {
         (json!({"clientId": "a", "clientSecret": "b", "azure": sign_in}), "azure"),
         (json!({"azure": {"clientId": CLIENT}}), "azure.tenantId"),
         (json!({"azure": {"clientId": CLIENT, "tenantId": TENANT}}), "azure.clientSecret"),
-        (json!({"azure": {"clientId": CLIENT, "tenantId": TENANT, "clientSecret": "x", "certificateFile": "y"}}), "azure.certificateFile"),
-        (json!({"azure": {"clientId": CLIENT, "tenantId": TENANT, "certificateFile": "nothing.pem"}}), "azure.certificateFile"),
-        (json!({"azure": {"clientId": CLIENT, "tenantId": TENANT, "clientSecret": "x", "environment": "moon"}}), "azure.environment"),
-        (json!({"azure": {"clientId": CLIENT, "tenantId": TENANT, "clientSecret": "x", "loginHost": "ftp://x"}}), "azure.loginHost"),
+        (
+            json!({"azure": {"clientId": CLIENT, "tenantId": TENANT, "clientSecret": "x", "certificateFile": "y"}}),
+            "azure.certificateFile",
+        ),
+        (
+            json!({"azure": {"clientId": CLIENT, "tenantId": TENANT, "certificateFile": "nothing.pem"}}),
+            "azure.certificateFile",
+        ),
+        (
+            json!({"azure": {"clientId": CLIENT, "tenantId": TENANT, "clientSecret": "x", "environment": "moon"}}),
+            "azure.environment",
+        ),
+        (
+            json!({"azure": {"clientId": CLIENT, "tenantId": TENANT, "clientSecret": "x", "loginHost": "ftp://x"}}),
+            "azure.loginHost",
+        ),
     ] {
         let error = opened(&bare, wrong.clone()).await.unwrap();
         assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(at.parse().unwrap()) }, "{wrong}: {error}");
@@ -300,7 +322,8 @@ async fn who_stops_waiting_finds_it_later() {
     azure.take_questions(1_000_000);
     let instance = usual(&azure).await;
     let config = workspace("shop_0");
-    let stopped = tokio::time::timeout(Duration::from_millis(500), instance.create("databricks_workspace", config.clone()));
+    let stopped =
+        tokio::time::timeout(Duration::from_millis(500), instance.create("databricks_workspace", config.clone()));
     assert!(stopped.await.is_err());
     azure.call("GET", &path("shop_0"), Json::Null);
     assert_eq!(azure.inventory(), ["workspace shop_0 premium westeurope Accepted"]);
@@ -343,7 +366,11 @@ async fn what_cannot_be_is_refused_before_anybody_is_asked() {
         ("databricks_workspace", with("name", "x/y z"), "name"),
         ("databricks_workspace", with("location", "West Europe"), "location"),
         ("databricks_workspace", with("sku", "gold"), "sku"),
-        ("databricks_workspace", with("managedResourceGroup", "/subscriptions/x/resourceGroups/y"), "managedResourceGroup"),
+        (
+            "databricks_workspace",
+            with("managedResourceGroup", "/subscriptions/x/resourceGroups/y"),
+            "managedResourceGroup",
+        ),
         ("databricks_azure_role_assignment", role("scope", "/x/../y"), "scope"),
         ("databricks_azure_role_assignment", role("principalId", "dev"), "principalId"),
         ("databricks_azure_role_assignment", role("principalKind", "device"), "principalKind"),
@@ -378,7 +405,9 @@ async fn a_role_that_others_gave_is_theirs() {
     let (_, scope) = made_by_others(&azure, "others");
     let instance = usual(&azure).await;
     let jane = azure.object_id("jane.roe@example.com");
-    let reader = format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7");
+    let reader = format!(
+        "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"
+    );
     let at = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/55555555-5555-4555-8555-555555555555");
     azure.call("PUT", &at, json!({"properties": {"roleDefinitionId": reader, "principalId": jane}}));
     let before = azure.inventory();
@@ -442,12 +471,27 @@ async fn principals_are_one_or_all_of_them_are_listed() {
     };
     for (lookup, arguments, field, value) in [
         ("databricks_account_group", json!({"name": "DEV"}), "id", azure.account_id("dev")),
-        ("databricks_account_user", json!({"name": "jane.roe@example.com"}), "id", azure.account_id("jane.roe@example.com")),
+        (
+            "databricks_account_user",
+            json!({"name": "jane.roe@example.com"}),
+            "id",
+            azure.account_id("jane.roe@example.com"),
+        ),
         ("databricks_account_service_principal", json!({"name": CLIENT}), "name", "terrace".to_owned()),
         ("databricks_account_metastore", json!({"name": "main"}), "metastoreId", METASTORE.to_owned()),
         ("databricks_azure_principal", json!({"kind": "group", "name": "dev"}), "objectId", azure.object_id("dev")),
-        ("databricks_azure_principal", json!({"kind": "user", "name": "o'neill@example.com"}), "objectId", azure.object_id("o'neill@example.com")),
-        ("databricks_azure_principal", json!({"kind": "servicePrincipal", "name": CLIENT}), "objectId", azure.object_id("terrace")),
+        (
+            "databricks_azure_principal",
+            json!({"kind": "user", "name": "o'neill@example.com"}),
+            "objectId",
+            azure.object_id("o'neill@example.com"),
+        ),
+        (
+            "databricks_azure_principal",
+            json!({"kind": "servicePrincipal", "name": CLIENT}),
+            "objectId",
+            azure.object_id("terrace"),
+        ),
         ("databricks_azure", json!({}), "subscriptionId", SUBSCRIPTION.to_owned()),
     ] {
         assert_eq!(ask(lookup, arguments.clone()).await.unwrap()[field], value, "{lookup} {arguments}");
@@ -466,9 +510,12 @@ async fn principals_are_one_or_all_of_them_are_listed() {
     // Nobody is asked for nobody, whoever works in the instance.
     let stand_in = StandIn::start();
     let of_workspace = Instance::of(&stand_in).await;
-    let answer = of_workspace.session.lookup("databricks_account_group", &attributes(json!({"name": ""}))).await.unwrap();
+    let answer =
+        of_workspace.session.lookup("databricks_account_group", &attributes(json!({"name": ""}))).await.unwrap();
     assert!(answer["id"].is_null());
-    assert!(of_workspace.session.lookup("databricks_azure", &attributes(json!({}))).await.unwrap()["clientId"].is_null());
+    assert!(
+        of_workspace.session.lookup("databricks_azure", &attributes(json!({}))).await.unwrap()["clientId"].is_null()
+    );
 }
 
 #[tokio::test]
@@ -492,7 +539,8 @@ async fn who_manages_a_new_workspace_is_let_in() {
         ("http://adb-1.2.azuredatabricks.net", false),
         ("http://127.0.0.1:1", false),
     ] {
-        let planned = manager.plan("databricks_directory", None, &json!({"workspaceUrl": url, "path": "/Workspace/x"})).await;
+        let planned =
+            manager.plan("databricks_directory", None, &json!({"workspaceUrl": url, "path": "/Workspace/x"})).await;
         assert_eq!(planned.is_ok(), is_right, "{url}");
     }
 }

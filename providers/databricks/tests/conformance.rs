@@ -242,7 +242,8 @@ async fn the_provider_shows_every_behaviour() {
     }
     let report = suite.run().await;
     // What is around workspaces has its fixtures in `azure.rs`.
-    let missing: Vec<String> = report.failures().iter().filter_map(|it| Some(it.split_once(" (schema)")?.0.to_owned())).collect();
+    let missing: Vec<String> =
+        report.failures().iter().filter_map(|it| Some(it.split_once(" (schema)")?.0.to_owned())).collect();
     let around = ["workspace", "metastore_assignment", "workspace_assignment", "azure_role_assignment"];
     assert_eq!(missing, around.map(|it| format!("databricks_{it}")), "{report}");
     assert_eq!(report.failures().len(), missing.len(), "{report}");

@@ -140,8 +140,7 @@ impl Given<'_> {
 
     /// The one way that is said, and of which the settings say more than of the others.
     fn proof(&self, client: &str) -> Result<AzureProof, ProviderError> {
-        let said: Vec<(&str, String)> =
-            PROOFS.iter().filter_map(|name| Some((*name, self.text(name)?))).collect();
+        let said: Vec<(&str, String)> = PROOFS.iter().filter_map(|name| Some((*name, self.text(name)?))).collect();
         let of_settings = said.iter().filter(|(name, _)| self.values.is_some_and(|it| plain(it, name).is_some()));
         if of_settings.count() > 1 {
             let (first, second) = (said.first().map_or("", |it| it.0), said.get(1).map_or("", |it| it.0));
@@ -153,8 +152,9 @@ impl Given<'_> {
             Some(("certificateFile", file)) => {
                 let path = self.folder.join(&file);
                 let statement = Statement::of_certificate(client, &path).map_err(|why| {
-                    wrong("certificateFile", format!("`{file}` is no certificate to sign in with: {why}"))
-                        .solution("put the certificate and its key of RSA, as PEM and without a password, into one file")
+                    wrong("certificateFile", format!("`{file}` is no certificate to sign in with: {why}")).solution(
+                        "put the certificate and its key of RSA, as PEM and without a password, into one file",
+                    )
                 })?;
                 Ok(AzureProof::Statement(statement))
             }

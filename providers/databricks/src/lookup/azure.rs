@@ -163,16 +163,15 @@ async fn metastore(place: &Place<'_>, name: &str) -> Result<Attributes, Provider
 /// Somebody of Microsoft Entra ID: <https://learn.microsoft.com/en-us/graph/api/overview>.
 async fn principal(place: &Place<'_>, kind: &str, name: &str) -> Result<Attributes, ProviderError> {
     let value = quoted(name);
-    let equal = |fields: &[&str]| fields.iter().map(|it| [it, " eq ", &value].concat()).collect::<Vec<_>>().join(" or ");
+    let equal =
+        |fields: &[&str]| fields.iter().map(|it| [it, " eq ", &value].concat()).collect::<Vec<_>>().join(" or ");
     let is_id = Uuid::try_parse(name).is_ok();
     let (path, what, filter) = match kind {
         "user" => ("/v1.0/users", "user", equal(&["userPrincipalName", "mail"])),
         "group" => ("/v1.0/groups", "group", equal(&["displayName"])),
-        "servicePrincipal" => (
-            "/v1.0/servicePrincipals",
-            "service principal",
-            equal(if is_id { &["appId"] } else { &["displayName"] }),
-        ),
+        "servicePrincipal" => {
+            ("/v1.0/servicePrincipals", "service principal", equal(if is_id { &["appId"] } else { &["displayName"] }))
+        }
         other => {
             let known = listed(&["user", "group", "servicePrincipal"]);
             let message = format!("`{other}` is nobody of Microsoft Entra ID: expected one of {known}");
@@ -186,9 +185,11 @@ async fn principal(place: &Place<'_>, kind: &str, name: &str) -> Result<Attribut
     let found = api.items(request, &place.within, "value", |page| Next::url(page, "@odata.nextLink")).await;
     let found = found.map_err(|failure| api.error(&failure, &purpose))?;
     match found.as_slice() {
-        [one] => {
-            Ok(attributes([("kind", kind.into()), ("name", of_json(one, "displayName")), ("objectId", of_json(one, "id"))]))
-        }
+        [one] => Ok(attributes([
+            ("kind", kind.into()),
+            ("name", of_json(one, "displayName")),
+            ("objectId", of_json(one, "id")),
+        ])),
         [] => Err(none(what, name, &[])),
         several => {
             let ids: Vec<String> = several.iter().map(|it| text_of(it, "id").to_owned()).collect();

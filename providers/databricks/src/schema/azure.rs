@@ -85,7 +85,8 @@ fn workspace_id() -> Attribute {
 fn metastore_assignment() -> ResourceType {
     let attributes = vec![
         workspace_id(),
-        text("metastoreId", "The id of the metastore, which the lookup `databricks_account_metastore` answers.").required(),
+        text("metastoreId", "The id of the metastore, which the lookup `databricks_account_metastore` answers.")
+            .required(),
         text("defaultCatalog", "The catalog of names that say none; where none is said, it is nobody's to manage."),
         take_existing(),
         id(),

@@ -51,7 +51,8 @@ impl Statement {
     /// What is wrong with the file, in words that repeat nothing of it.
     pub fn of_certificate(client: &str, file: &Path) -> Result<Self, String> {
         let pem = std::fs::read(file).map_err(|error| error.to_string())?;
-        let certificate = CertificateDer::from_pem_slice(&pem).map_err(|_| "there is no certificate in it".to_owned())?;
+        let certificate =
+            CertificateDer::from_pem_slice(&pem).map_err(|_| "there is no certificate in it".to_owned())?;
         let key = match PrivateKeyDer::from_pem_slice(&pem) {
             Ok(PrivateKeyDer::Pkcs8(key)) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
             Ok(PrivateKeyDer::Pkcs1(key)) => RsaKeyPair::from_der(key.secret_pkcs1_der()),

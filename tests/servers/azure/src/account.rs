@@ -61,8 +61,14 @@ fn people(world: &World, request: &Request, kind: &str) -> Outcome {
     if let Some(filter) = request.query.get("filter") {
         let parts = filter.split_once(" eq ");
         let quoted = parts.and_then(|(field, value)| Some((field, value.trim().strip_prefix('"')?.strip_suffix('"')?)));
-        let Some((field, value)) = quoted.filter(|(field, _)| ["userName", "displayName", "applicationId"].contains(field)) else {
-            return Err(ApiError::account(400, "INVALID_PARAMETER_VALUE", format!("Given filter is not supported: {filter}")));
+        let Some((field, value)) =
+            quoted.filter(|(field, _)| ["userName", "displayName", "applicationId"].contains(field))
+        else {
+            return Err(ApiError::account(
+                400,
+                "INVALID_PARAMETER_VALUE",
+                format!("Given filter is not supported: {filter}"),
+            ));
         };
         found.retain(|it| it[field].as_str().is_some_and(|it| it.eq_ignore_ascii_case(value)));
     }
@@ -75,7 +81,11 @@ fn people(world: &World, request: &Request, kind: &str) -> Outcome {
 fn assign(world: &mut World, request: &Request, workspace: &str, metastore: &str) -> Outcome {
     let known = |it: &Json| it["metastore_id"] == metastore;
     if !world.metastores.iter().any(known) {
-        return Err(ApiError::account(404, "METASTORE_DOES_NOT_EXIST", format!("Metastore '{metastore}' does not exist.")));
+        return Err(ApiError::account(
+            404,
+            "METASTORE_DOES_NOT_EXIST",
+            format!("Metastore '{metastore}' does not exist."),
+        ));
     }
     let there = world.assigned.get(workspace).cloned();
     match (request.method.as_str(), there) {
@@ -92,7 +102,11 @@ fn assign(world: &mut World, request: &Request, workspace: &str, metastore: &str
             let said = &request.body["metastore_assignment"];
             only(Manner::Account, said, "the assignment", &["metastore_id", "default_catalog_name", "workspace_id"])?;
             if said["metastore_id"] != metastore {
-                return Err(ApiError::account(400, "INVALID_PARAMETER_VALUE", "metastore_id is another one in the path"));
+                return Err(ApiError::account(
+                    400,
+                    "INVALID_PARAMETER_VALUE",
+                    "metastore_id is another one in the path",
+                ));
             }
             world.assigned.insert(workspace.to_owned(), said.clone());
         }
@@ -145,8 +159,12 @@ fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str)
         return Err(no_such_call(Manner::Account, request));
     }
     only(Manner::Account, &request.body, "the request", &["permissions"])?;
-    let given: Vec<String> =
-        request.body["permissions"].as_array().into_iter().flatten().filter_map(|it| it.as_str().map(str::to_owned)).collect();
+    let given: Vec<String> = request.body["permissions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|it| it.as_str().map(str::to_owned))
+        .collect();
     if let Some(unknown) = given.iter().find(|it| !["USER", "ADMIN"].contains(&it.as_str())) {
         return Err(ApiError::account(400, "INVALID_PARAMETER_VALUE", format!("Unknown permission {unknown}")));
     }

@@ -51,7 +51,12 @@ pub(crate) fn token(world: &mut World, path: &[String], form: &BTreeMap<String, 
         return Err(ApiError::entra(400, "invalid_request", 90002, &format!("Tenant '{tenant}' not found.")));
     }
     if field("grant_type") != "client_credentials" {
-        return Err(ApiError::entra(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type."));
+        return Err(ApiError::entra(
+            400,
+            "unsupported_grant_type",
+            70003,
+            "The app requested an unsupported grant type.",
+        ));
     }
     let id = field("client_id");
     let Some(client) = world.clients.get(id) else {
@@ -65,7 +70,8 @@ pub(crate) fn token(world: &mut World, path: &[String], form: &BTreeMap<String, 
     };
     match (field("client_secret"), field("client_assertion")) {
         ("", "") => {
-            let message = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
+            let message =
+                "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
             return Err(ApiError::entra(401, "invalid_client", 7_000_218, message));
         }
         (secret, "") if !client.secrets.iter().any(|it| it == secret) => {
@@ -94,9 +100,10 @@ fn stated(client: &Client, id: &str, tenant: &str, text: &str, base: &str) -> Re
     let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| "The assertion is no JWT.".to_owned());
     let json = |part: &str| serde_json::from_slice::<Json>(&decode(part)?).map_err(|error| error.to_string());
     let (said, header) = (json(claims)?, json(header)?);
-    let thumbprint = header["x5t#S256"].as_str().unwrap_or_default();
-    let key = client.keys.get(thumbprint);
-    let key = key.ok_or("The certificate with identifier used to sign the client assertion is not registered on application.")?;
+    let thumbprint = header["x5t#S256"].as_str().or_else(|| header["x5t"].as_str()).unwrap_or_default();
+    let key = client.keys.get(thumbprint.trim_end_matches('='));
+    let key = key
+        .ok_or("The certificate with identifier used to sign the client assertion is not registered on application.")?;
     let algorithm: &dyn VerificationAlgorithm = match header["alg"].as_str() {
         Some("PS256") => &RSA_PSS_2048_8192_SHA256,
         Some("RS256") => &RSA_PKCS1_2048_8192_SHA256,
@@ -113,8 +120,8 @@ fn stated(client: &Client, id: &str, tenant: &str, text: &str, base: &str) -> Re
     if said["iss"] != id || said["sub"] != id || said["jti"].as_str().is_none_or(str::is_empty) {
         return Err("Client assertion contains an invalid claim.".to_owned());
     }
-    let now = Timestamp::now().as_second();
-    if said["nbf"].as_i64().is_some_and(|at| at > now) || said["exp"].as_i64().is_none_or(|at| at < now) {
+    let now = Timestamp::now().as_duration().as_secs_f64();
+    if said["nbf"].as_f64().is_some_and(|at| at > now) || said["exp"].as_f64().is_none_or(|at| at < now) {
         return Err("Client assertion is not within its valid time range.".to_owned());
     }
     Ok(())

@@ -20,11 +20,14 @@ pub(crate) fn call(world: &World, request: &Request) -> Outcome {
         if part.is_empty() {
             continue;
         }
-        let (field, value) = part.split_once(" eq ").ok_or_else(|| wrong("Unsupported or invalid query filter clause."))?;
+        let (field, value) =
+            part.split_once(" eq ").ok_or_else(|| wrong("Unsupported or invalid query filter clause."))?;
         let value = value.strip_prefix('\'').and_then(|it| it.strip_suffix('\''));
         let value = value.ok_or_else(|| wrong("Invalid filter clause: a text stands in quotes."))?;
         if !fields.contains(&field) {
-            return Err(wrong(&format!("Unsupported or invalid query filter clause specified for property '{field}'.")));
+            return Err(wrong(&format!(
+                "Unsupported or invalid query filter clause specified for property '{field}'."
+            )));
         }
         conditions.push((field, value.replace("''", "'").to_lowercase()));
     }
@@ -39,7 +42,8 @@ pub(crate) fn call(world: &World, request: &Request) -> Outcome {
     if at + 1 < rows.len() {
         let filter = request.query.get("$filter").map(String::as_str).unwrap_or_default();
         let filter = filter.replace(' ', "%20").replace('\'', "%27").replace('@', "%40");
-        answer["@odata.nextLink"] = json!(format!("{}/v1.0/{kind}?$filter={filter}&$skiptoken={}", request.base, at + 1));
+        answer["@odata.nextLink"] =
+            json!(format!("{}/v1.0/{kind}?$filter={filter}&$skiptoken={}", request.base, at + 1));
     }
     Ok(answer.into())
 }

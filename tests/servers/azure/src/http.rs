@@ -72,7 +72,8 @@ impl State {
             };
             let Some(client) = whose(token, Audience::Databricks) else { return Ok(None) };
             let manager = management.and_then(|token| whose(token, Audience::Management));
-            let known = world.workspaces.iter_mut().find(|(_, it)| it.served.as_ref().is_some_and(|it| it.url() == url));
+            let known =
+                world.workspaces.iter_mut().find(|(_, it)| it.served.as_ref().is_some_and(|it| it.url() == url));
             let Some((id, workspace)) = known else { return Ok(Some(client)) };
             // Who may manage it in Azure becomes its administrator.
             if manager.as_ref() == Some(&client) && resource.is_some_and(|it| it.eq_ignore_ascii_case(id)) {
@@ -158,7 +159,9 @@ async fn answer(
             response
         }
         Some(Fault::Unavailable) => refused(&mut seen, &error(503, "ServerTimeout", "The server timed out.")),
-        Some(Fault::Fails) => refused(&mut seen, &error(500, "InternalServerError", "Encountered internal server error.")),
+        Some(Fault::Fails) => {
+            refused(&mut seen, &error(500, "InternalServerError", "Encountered internal server error."))
+        }
         Some(Fault::Expired) => refused(&mut seen, &expired(manner)),
         Some(Fault::LostAfter | Fault::After504) | None => {
             let done = match is_form {
@@ -236,7 +239,11 @@ fn manner(path: &[String]) -> Manner {
 fn expired(manner: Manner) -> ApiError {
     match manner {
         Manner::Account => ApiError::account(401, "UNAUTHENTICATED", "Token is expired."),
-        _ => ApiError::azure(401, "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time."),
+        _ => ApiError::azure(
+            401,
+            "ExpiredAuthenticationToken",
+            "The access token expiry UTC time is earlier than current UTC time.",
+        ),
     }
 }
 
@@ -253,11 +260,16 @@ fn actor(state: &State, headers: &HeaderMap, path: &[String], manner: Manner) ->
     };
     let given = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
     let Some(token) = given.and_then(|it| it.strip_prefix("Bearer ")) else {
-        return Err(ApiError { code: "AuthenticationFailed".to_owned(), ..none("Authentication failed. The 'Authorization' header is missing.") });
+        return Err(ApiError {
+            code: "AuthenticationFailed".to_owned(),
+            ..none("Authentication failed. The 'Authorization' header is missing.")
+        });
     };
     match state.world().tokens.get(token) {
         None => Err(expired(manner)),
-        Some((_, of)) if *of != wanted => Err(none("The access token has been obtained for wrong audience or resource.")),
+        Some((_, of)) if *of != wanted => {
+            Err(none("The access token has been obtained for wrong audience or resource."))
+        }
         Some((client, _)) => Ok(client.clone()),
     }
 }
@@ -267,7 +279,8 @@ fn is_allowed(state: &State, request: &Request, shown: &str, manner: Manner) -> 
     if !lock(&state.faults).denied.iter().any(|it| line.contains(it.as_str())) {
         return Ok(());
     }
-    let message = format!("The client '{}' does not have authorization to perform action over '{shown}'.", request.actor);
+    let message =
+        format!("The client '{}' does not have authorization to perform action over '{shown}'.", request.actor);
     Err(match manner {
         Manner::Account => ApiError::account(403, "PERMISSION_DENIED", message),
         _ => ApiError::azure(403, "AuthorizationFailed", message),
@@ -309,7 +322,9 @@ pub(crate) fn only(manner: Manner, body: &Json, what: &str, known: &[&str]) -> R
     let unknown = entries.into_iter().flatten().find(|(name, _)| !known.contains(&name.as_str()));
     let (code, message) = match (entries, unknown) {
         (None, _) => ("InvalidRequestContent", format!("{what} is no object")),
-        (_, Some((name, _))) => ("InvalidRequestContent", format!("Could not find member '{name}' on object of type '{what}'.")),
+        (_, Some((name, _))) => {
+            ("InvalidRequestContent", format!("Could not find member '{name}' on object of type '{what}'."))
+        }
         (Some(_), None) => return Ok(()),
     };
     Err(match manner {

@@ -39,7 +39,11 @@ pub(crate) fn call(state: &Arc<State>, request: &Request) -> Outcome {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     let is = |at: usize, word: &str| path.get(at).is_some_and(|part| part.eq_ignore_ascii_case(word));
     if !request.query.contains_key("api-version") {
-        return Err(wrong(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required for all requests."));
+        return Err(wrong(
+            400,
+            "MissingApiVersionParameter",
+            "The api-version query parameter (?api-version=) is required for all requests.",
+        ));
     }
     match path.get(1) {
         Some(id) if *id == SUBSCRIPTION => {}
@@ -62,16 +66,21 @@ pub(crate) fn call(state: &Arc<State>, request: &Request) -> Outcome {
     }
     let version = request.query["api-version"].as_str();
     if !VERSIONS.contains(&version) {
-        let message = format!("No registered resource provider found for location 'westeurope' and API version '{version}' for type 'workspaces'.");
+        let message = format!(
+            "No registered resource provider found for location 'westeurope' and API version '{version}' for type 'workspaces'."
+        );
         return Err(wrong(400, "NoRegisteredProviderFound", message));
     }
-    let of_group = is(2, "resourceGroups") && is(4, "providers") && is(5, "Microsoft.Databricks") && is(6, "workspaces");
+    let of_group =
+        is(2, "resourceGroups") && is(4, "providers") && is(5, "Microsoft.Databricks") && is(6, "workspaces");
     if of_group && !world.groups.contains(&path[3].to_lowercase()) {
         return Err(wrong(404, "ResourceGroupNotFound", format!("Resource group '{}' could not be found.", path[3])));
     }
     match path.len() {
         8 if of_group => one(state, world, request, path[3], path[7]),
-        7 if of_group && request.method == "GET" => Ok(list(world, &format!("/resourcegroups/{}/", path[3].to_lowercase()))),
+        7 if of_group && request.method == "GET" => {
+            Ok(list(world, &format!("/resourcegroups/{}/", path[3].to_lowercase())))
+        }
         5 if is(2, "providers") && is(3, "Microsoft.Databricks") && is(4, "workspaces") && request.method == "GET" => {
             Ok(list(world, ""))
         }
@@ -105,7 +114,8 @@ fn group(world: &mut World, request: &Request, name: &str) -> Outcome {
         _ => return Err(no_such_call(Manner::Azure, request)),
     }
     let id = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}");
-    Ok(json!({"id": id, "name": name, "location": "westeurope", "properties": {"provisioningState": "Succeeded"}}).into())
+    Ok(json!({"id": id, "name": name, "location": "westeurope", "properties": {"provisioningState": "Succeeded"}})
+        .into())
 }
 
 fn list(world: &World, within: &str) -> Answer {
@@ -186,15 +196,26 @@ fn begin(world: &mut World, request: &Request, key: &str, moves: Moves, status: 
     workspace.moves = Some(moves);
     let location = workspace.resource["location"].as_str().unwrap().to_owned();
     let body = if status == 202 { Json::Null } else { workspace.resource.clone() };
-    let at = format!("{}/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Databricks/locations/{location}/operationStatuses/{id}?api-version={}", request.base, request.query["api-version"]);
+    let at = format!(
+        "{}/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Databricks/locations/{location}/operationStatuses/{id}?api-version={}",
+        request.base, request.query["api-version"]
+    );
     Answer { status, body, operation: Some(at) }
 }
 
 fn one(state: &Arc<State>, world: &mut World, request: &Request, group: &str, name: &str) -> Outcome {
-    let id = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Databricks/workspaces/{name}");
+    let id = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Databricks/workspaces/{name}"
+    );
     let key = id.to_lowercase();
     let missing = || {
-        wrong(404, "ResourceNotFound", format!("The Resource 'Microsoft.Databricks/workspaces/{name}' under resource group '{group}' was not found."))
+        wrong(
+            404,
+            "ResourceNotFound",
+            format!(
+                "The Resource 'Microsoft.Databricks/workspaces/{name}' under resource group '{group}' was not found."
+            ),
+        )
     };
     let is_busy = world.workspaces.get(&key).is_some_and(|it| it.moves.is_some());
     match request.method.as_str() {
@@ -210,7 +231,8 @@ fn one(state: &Arc<State>, world: &mut World, request: &Request, group: &str, na
         "PUT" => put(world, request, &id, key),
         "DELETE" if !world.workspaces.contains_key(&key) => Ok(Answer { status: 204, ..Json::Null.into() }),
         "DELETE" => {
-            world.workspaces.get_mut(&key).expect("it is there").resource["properties"]["provisioningState"] = json!("Deleting");
+            world.workspaces.get_mut(&key).expect("it is there").resource["properties"]["provisioningState"] =
+                json!("Deleting");
             Ok(begin(world, request, &key, Moves::Deleting, 202))
         }
         _ => Err(no_such_call(Manner::Azure, request)),
@@ -222,15 +244,22 @@ fn put(world: &mut World, request: &Request, id: &str, key: String) -> Outcome {
     only(Manner::Azure, body, "Workspace", &["location", "sku", "properties", "tags"])?;
     let properties = &body["properties"];
     only(Manner::Azure, properties, "WorkspaceProperties", &PROPERTIES)?;
-    let location = text(body, "location").ok_or_else(|| wrong(400, "LocationRequired", "The location property is required for this definition."))?;
+    let location = text(body, "location")
+        .ok_or_else(|| wrong(400, "LocationRequired", "The location property is required for this definition."))?;
     let location = location.replace(' ', "").to_lowercase();
     if request.query["api-version"] == "2026-01-01" && text(properties, "computeMode").is_none() {
         return Err(wrong(400, "ComputeModeRequired", "The computeMode property is required."));
     }
     let managed = text(properties, "managedResourceGroupId");
-    let managed = managed.ok_or_else(|| wrong(400, "ManagedResourceGroupIdRequired", "The managedResourceGroupId property is required."))?;
+    let managed = managed.ok_or_else(|| {
+        wrong(400, "ManagedResourceGroupIdRequired", "The managedResourceGroupId property is required.")
+    })?;
     if !managed.to_lowercase().starts_with(&format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/")) {
-        return Err(wrong(400, "InvalidManagedResourceGroupId", format!("The managed resource group '{managed}' is not valid.")));
+        return Err(wrong(
+            400,
+            "InvalidManagedResourceGroupId",
+            format!("The managed resource group '{managed}' is not valid."),
+        ));
     }
     let sku = body["sku"]["name"].as_str().unwrap_or("standard");
     if !["standard", "premium", "trial"].contains(&sku) {
@@ -241,14 +270,23 @@ fn put(world: &mut World, request: &Request, id: &str, key: String) -> Outcome {
     if !(3..=64).contains(&name.len()) || !name.chars().all(is_known) {
         return Err(wrong(400, "InvalidResourceName", format!("The name '{name}' of the workspace is not valid.")));
     }
-    if let Some(there) = world.workspaces.get_mut(&key).filter(|it| it.resource["properties"]["provisioningState"] != "Failed") {
+    if let Some(there) =
+        world.workspaces.get_mut(&key).filter(|it| it.resource["properties"]["provisioningState"] != "Failed")
+    {
         if there.resource["location"] != location.as_str() {
-            let message = format!("The resource '{name}' already exists in location '{}'. A resource with the same name cannot be created in location '{location}'.", there.resource["location"].as_str().unwrap());
+            let message = format!(
+                "The resource '{name}' already exists in location '{}'. A resource with the same name cannot be created in location '{location}'.",
+                there.resource["location"].as_str().unwrap()
+            );
             return Err(wrong(409, "InvalidResourceLocation", message));
         }
         let before = there.resource["properties"]["managedResourceGroupId"].as_str().unwrap().to_owned();
         if !before.eq_ignore_ascii_case(&managed) {
-            return Err(wrong(400, "PropertyChangeNotAllowed", "Changing property 'managedResourceGroupId' is not allowed."));
+            return Err(wrong(
+                400,
+                "PropertyChangeNotAllowed",
+                "Changing property 'managedResourceGroupId' is not allowed.",
+            ));
         }
         there.resource["sku"]["name"] = json!(sku);
         there.resource["tags"] = body["tags"].clone();
@@ -265,7 +303,8 @@ fn put(world: &mut World, request: &Request, id: &str, key: String) -> Outcome {
     let more = &mut resource["properties"];
     more["provisioningState"] = json!("Accepted");
     more["createdDateTime"] = json!(Timestamp::now().to_string());
-    more["createdBy"] = json!({"oid": "00000000-0000-0000-0000-00000000aaaa", "puid": "", "applicationId": request.actor});
+    more["createdBy"] =
+        json!({"oid": "00000000-0000-0000-0000-00000000aaaa", "puid": "", "applicationId": request.actor});
     more["updatedBy"] = more["createdBy"].clone();
     let fails = world.fails.take();
     let workspace = Workspace { resource, left: 0, moves: None, served: None, members: BTreeSet::new() };

@@ -12,8 +12,12 @@ pub(crate) fn call(world: &mut World, request: &Request, scope: &str, rest: &[&s
         return Err(ApiError::azure(400, "InvalidApiVersionParameter", "The api-version is invalid."));
     }
     match rest {
-        [kind] if kind.eq_ignore_ascii_case("roleDefinitions") && request.method == "GET" => definitions(world, request),
-        [kind] if kind.eq_ignore_ascii_case("roleAssignments") && request.method == "GET" => list(world, request, scope),
+        [kind] if kind.eq_ignore_ascii_case("roleDefinitions") && request.method == "GET" => {
+            definitions(world, request)
+        }
+        [kind] if kind.eq_ignore_ascii_case("roleAssignments") && request.method == "GET" => {
+            list(world, request, scope)
+        }
         [kind, name] if kind.eq_ignore_ascii_case("roleAssignments") => one(world, request, scope, name),
         _ => Err(no_such_call(Manner::Azure, request)),
     }
@@ -23,7 +27,8 @@ pub(crate) fn call(world: &mut World, request: &Request, scope: &str, rest: &[&s
 fn compared(request: &Request, field: &str) -> Result<Option<String>, ApiError> {
     let Some(filter) = request.query.get("$filter") else { return Ok(None) };
     let value = filter.strip_prefix(&format!("{field} eq '")).and_then(|it| it.strip_suffix('\''));
-    let value = value.ok_or_else(|| ApiError::azure(400, "BadRequestFormat", format!("The filter '{filter}' is not supported.")));
+    let value = value
+        .ok_or_else(|| ApiError::azure(400, "BadRequestFormat", format!("The filter '{filter}' is not supported.")));
     Ok(Some(value?.to_owned()))
 }
 
@@ -48,7 +53,8 @@ fn list(world: &World, request: &Request, scope: &str) -> Outcome {
     let wanted = compared(request, "principalId")?;
     let scope = scope.to_lowercase();
     let is_meant = |((at, _), it): &(&(String, String), &Json)| {
-        scope.starts_with(at.as_str()) && wanted.as_ref().is_none_or(|id| it["properties"]["principalId"] == id.as_str())
+        scope.starts_with(at.as_str())
+            && wanted.as_ref().is_none_or(|id| it["properties"]["principalId"] == id.as_str())
     };
     Ok(all(world.assignments.iter().filter(is_meant).map(|(_, it)| it.clone()).collect()))
 }
@@ -78,7 +84,10 @@ fn put(world: &mut World, request: &Request, scope: &str, name: &str, key: (Stri
     only(Manner::Azure, said, "RoleAssignmentProperties", &known)?;
     let is_uuid = name.len() == 36 && name.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     if !is_uuid {
-        return wrong("InvalidRoleAssignmentId", format!("The role assignment ID '{name}' is not valid. It must be a GUID."));
+        return wrong(
+            "InvalidRoleAssignmentId",
+            format!("The role assignment ID '{name}' is not valid. It must be a GUID."),
+        );
     }
     let (Some(role), Some(principal)) = (text(said, "roleDefinitionId"), text(said, "principalId")) else {
         return wrong("InvalidRequestContent", "roleDefinitionId and principalId are required.".to_owned());
@@ -89,13 +98,17 @@ fn put(world: &mut World, request: &Request, scope: &str, name: &str, key: (Stri
         return wrong("RoleDefinitionDoesNotExist", message);
     }
     let kinds = [("users", "User"), ("groups", "Group"), ("servicePrincipals", "ServicePrincipal")];
-    let kind = kinds.iter().find(|(kind, _)| world.directory.get(kind).into_iter().flatten().any(|it| it["id"] == principal.as_str()));
+    let kind = kinds
+        .iter()
+        .find(|(kind, _)| world.directory.get(kind).into_iter().flatten().any(|it| it["id"] == principal.as_str()));
     let Some((_, kind)) = kind else {
         let message = format!("Principal {} does not exist in the directory.", principal.replace('-', ""));
         return wrong("PrincipalNotFound", message);
     };
     if text(said, "principalType").is_some_and(|it| it != *kind) {
-        let message = format!("The PrincipalId '{principal}' has type '{kind}', which is different from specified PrinciaplType.");
+        let message = format!(
+            "The PrincipalId '{principal}' has type '{kind}', which is different from specified PrinciaplType."
+        );
         return wrong("UnmatchedPrincipalType", message);
     }
     let is_same = |it: &Json| {

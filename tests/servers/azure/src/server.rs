@@ -4,6 +4,7 @@ use crate::http::{State, router};
 use crate::world::{Audience, World};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use ring::signature::RsaKeyPair;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -146,9 +147,13 @@ impl Azure {
             _ => panic!("a key of RSA"),
         };
         let key = key.expect("a key of RSA");
-        let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&certificate));
         let public = key.public().as_ref().to_vec();
-        self.world().clients.entry(CLIENT.to_owned()).or_default().keys.insert(thumbprint, public);
+        // Some call it by the one, some by the other.
+        let old = digest(&SHA1_FOR_LEGACY_USE_ONLY, &certificate);
+        for thumbprint in [Sha256::digest(&certificate).as_slice(), old.as_ref()] {
+            let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(thumbprint);
+            self.world().clients.entry(CLIENT.to_owned()).or_default().keys.insert(thumbprint, public.clone());
+        }
     }
 
     /// Lets terrace's service principal prove itself by a token of somebody else.

@@ -105,7 +105,11 @@ impl World {
             .map(|it| {
                 let (name, properties) = (text(&it.resource["name"]), &it.resource["properties"]);
                 let sku = text(&it.resource["sku"]["name"]);
-                format!("workspace {name} {sku} {} {}", text(&it.resource["location"]), text(&properties["provisioningState"]))
+                format!(
+                    "workspace {name} {sku} {} {}",
+                    text(&it.resource["location"]),
+                    text(&properties["provisioningState"])
+                )
             })
             .collect();
         for it in self.assignments.values() {

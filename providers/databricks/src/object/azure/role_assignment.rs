@@ -174,8 +174,9 @@ impl Object for RoleAssignment {
         }
         if let Some(principal) = given("principalId").filter(|id| Uuid::try_parse(id).is_err()) {
             let message = format!("`{principal}` is no object id of Microsoft Entra ID");
-            return Err(ProviderError::invalid(Some(Path::attribute("principalId")), message)
-                .solution("the lookup `databricks_azure_principal` answers with the id of a user, a group or a service principal"));
+            return Err(ProviderError::invalid(Some(Path::attribute("principalId")), message).solution(
+                "the lookup `databricks_azure_principal` answers with the id of a user, a group or a service principal",
+            ));
         }
         let known = KINDS.map(|(kind, _)| kind);
         match given("principalKind").filter(|kind| !known.contains(kind)) {
@@ -225,7 +226,8 @@ impl Object for RoleAssignment {
             ProviderError::invalid(Some(Path::attribute("scope")), message)
         })?;
         let id = own_id(&text(planned, "scope"), &role, &principal);
-        let definition = ["/subscriptions", scope.subscription(), "providers/Microsoft.Authorization/roleDefinitions", &role];
+        let definition =
+            ["/subscriptions", scope.subscription(), "providers/Microsoft.Authorization/roleDefinitions", &role];
         let mut said = json!({"roleDefinitionId": definition.join("/"), "principalId": principal});
         let kind = KINDS.iter().find(|(kind, _)| *kind == text(planned, "principalKind"));
         if let (Some((_, kind)), Some(entries)) = (kind, said.as_object_mut()) {
@@ -233,7 +235,10 @@ impl Object for RoleAssignment {
         }
         let purpose = Purpose::to(format!("give {} the role `{}`", principal, text(planned, "role")))
             .at(Path::attribute("principalId"))
-            .needs(format!("give the service principal the role User Access Administrator on `{}`", text(planned, "scope")));
+            .needs(format!(
+                "give the service principal the role User Access Administrator on `{}`",
+                text(planned, "scope")
+            ));
         let request = scope.one(Request::put, &id).json(json!({"properties": said})).idempotent();
         match place.send(&request, &purpose).await {
             // Somebody else was quicker: it is as wanted, and is theirs unless it has our id.
@@ -260,8 +265,10 @@ impl Object for RoleAssignment {
         if !same(id, &own) && !same(id, &text(prior, "assignmentId")) {
             return Ok(());
         }
-        let purpose = Purpose::to(format!("take the role `{}` from {}", text(prior, "role"), text(prior, "principalId")))
-            .needs(format!("give the service principal the role User Access Administrator on `{}`", text(prior, "scope")));
+        let purpose =
+            Purpose::to(format!("take the role `{}` from {}", text(prior, "role"), text(prior, "principalId"))).needs(
+                format!("give the service principal the role User Access Administrator on `{}`", text(prior, "scope")),
+            );
         place.remove(Scope::of(prior)?.one(Request::delete, id), &purpose).await
     }
 
@@ -281,7 +288,8 @@ mod tests {
         let id = own_id(scope, "b24988ac-6180-42a0-ab88-20f7382dd24c", "p");
         assert_eq!(id, own_id(&scope.to_uppercase(), "B24988AC-6180-42A0-AB88-20F7382DD24C", "P"));
         assert_eq!(Uuid::try_parse(&id).unwrap().get_version_num(), 5);
-        for other in [own_id(scope, "x", "p"), own_id("/subscriptions/s", "b24988ac-6180-42a0-ab88-20f7382dd24c", "p")] {
+        for other in [own_id(scope, "x", "p"), own_id("/subscriptions/s", "b24988ac-6180-42a0-ab88-20f7382dd24c", "p")]
+        {
             assert_ne!(id, other);
         }
         // As every other maker of such ids has it: https://www.rfc-editor.org/rfc/rfc9562#name-example-of-a-uuidv5-value.

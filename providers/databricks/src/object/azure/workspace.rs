@@ -173,7 +173,8 @@ impl Object for AzureWorkspace {
             if planned.replace_paths.contains(&path) && !is_other {
                 let (is, wanted) = (text(&prior.attributes, name), text(&planned.planned, name));
                 let workspace = text(&prior.attributes, "name");
-                let message = format!("the workspace `{workspace}` has `{name}` `{is}`, which cannot become `{wanted}`");
+                let message =
+                    format!("the workspace `{workspace}` has `{name}` `{is}`, which cannot become `{wanted}`");
                 return Err(ProviderError::invalid(Some(path), message).solution(format!(
                     "write `{is}`, or give the new workspace another name: none is ever replaced, for what lives in it would go with it"
                 )));
@@ -216,8 +217,13 @@ impl Object for AzureWorkspace {
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let name = text(planned, "name");
         // A part of its id, which Azure takes as text.
-        let group = ["/subscriptions", &text(planned, "subscriptionId"), "resourceGroups", &text(planned, "managedResourceGroup")]
-            .join("/");
+        let group = [
+            "/subscriptions",
+            &text(planned, "subscriptionId"),
+            "resourceGroups",
+            &text(planned, "managedResourceGroup"),
+        ]
+        .join("/");
         let body = json!({
             "location": text(planned, "location"),
             "sku": {"name": text(planned, "sku")},
