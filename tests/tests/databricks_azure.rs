@@ -191,3 +191,26 @@ fn no_secret_of_azure_is_shown_or_kept() {
         assert!(!content.contains(SECRET) && !content.contains("aad-"), "{name}");
     }
 }
+
+#[test]
+fn a_product_has_a_workspace_of_its_own_which_stays() {
+    let world = World::new();
+    world.project.write("product.yaml", include_str!("databricks_azure/product.yaml"));
+    world.project.edit(
+        "terrace.yaml",
+        "    providers:\n",
+        "    settings: {databricks: {managedWorkspace: {}, workspaceRole: {owner: Contributor}, job: {developers: CAN_VIEW}}}\n    providers:\n",
+    );
+    let plan = world.run(["plan", "product.yaml"]).done();
+    assert_eq!(world.stand_in.count(), 0, "{plan}");
+    world.run(["apply", "product.yaml", "--auto-approve"]).done();
+    let made = world.azure.inventory();
+    insta::assert_snapshot!("product", made.join("\n"));
+    let lives = world.stand_in.inventory();
+    assert!(lives.contains(&"acl jobs sales_shop_0_nightly_prod: dev CAN_VIEW".to_owned()), "{lives:?}");
+    assert_eq!(world.run(["plan", "product.yaml", "--detailed-exitcode"]).code, 0);
+    let _ = world.azure.take_writes();
+    world.run(["destroy", "product.yaml", "--auto-approve"]).done();
+    assert_eq!((world.azure.inventory(), world.azure.take_writes()), (made, Vec::new()));
+    assert!(!world.stand_in.inventory().iter().any(|line| line.starts_with("job ")));
+}

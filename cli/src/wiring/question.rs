@@ -6,7 +6,9 @@ use terrace_provider::{Attribute, ProviderSchema, ResourceType};
 
 /// Providers whose sessions open without asking anybody, with an object that is looked for, and the variables that say where
 /// to ask besides those of the settings.
-const QUESTIONS: [(&str, &str, &str, &[&str]); 3] = [
+const QUESTIONS: [(&str, &str, &str, &[&str]); 4] = [
+    // The catalog of that name in whichever metastore the workspace has.
+    ("databricks", "databricks_catalog", "-/terrace_doctor", &[]),
     ("kafka", "kafka_topic", "terrace-doctor", &[]),
     ("postgres", "postgres_database", "terrace_doctor", &[]),
     ("snowflake", "snowflake_database", "TERRACE_DOCTOR", &["SNOWFLAKE_ACCOUNT", "SNOWFLAKE_HOST"]),

@@ -21,6 +21,7 @@ mod lookup;
 mod mark;
 mod object;
 mod private;
+mod rights;
 pub mod schema;
 mod session;
 mod sql;
@@ -43,9 +44,12 @@ impl DatabricksProvider {
     /// Azure.
     #[must_use]
     pub fn new() -> Self {
-        let names = config::VARIABLES.iter().flat_map(|(_, names)| *names);
-        let said = names.filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
-        Self::with_variables(said.collect())
+        let is_known = |name: &str| config::VARIABLES.iter().any(|(_, names)| names.contains(&name));
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            let name = name.into_string().ok().filter(|name| is_known(name))?;
+            Some((name, value.into_string().ok()?))
+        };
+        Self::with_variables(std::env::vars_os().filter_map(text).collect())
     }
 
     /// The same with other variables than those of the process.

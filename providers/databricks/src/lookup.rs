@@ -1,6 +1,7 @@
 //! Lookups: what somebody else made, by name.
 
 pub(crate) mod azure;
+mod workflow;
 
 use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of, texts};
 use crate::config::Config;
@@ -96,6 +97,7 @@ pub(crate) fn lookups() -> Vec<Lookup> {
             objects: &[],
         },
         table(),
+        workflow::schema(),
     ];
     of_workspaces.into_iter().chain(azure::lookups()).collect()
 }
@@ -123,6 +125,7 @@ fn table() -> Lookup {
         said("typeName", "The type without its numbers: `DECIMAL`."),
         Attribute::new("precision", AttributeType::Int, "Of a decimal number."),
         Attribute::new("scale", AttributeType::Int, "Of a decimal number."),
+        Attribute::new("length", AttributeType::Int, "The most characters of a text, where that is limited."),
         Attribute::new("nullable", AttributeType::Bool, "The column may hold no value."),
         said("comment", "The column's comment."),
     ]);
@@ -131,6 +134,7 @@ fn table() -> Lookup {
         doc: "A table or view of Unity Catalog as it is.",
         arguments: Object(vec![
             workspace(),
+            said("metastoreId", "The metastore; where it is said, a view that the same plan makes is found as well."),
             said("catalog", "The catalog.").required(),
             said("schema", "The schema.").required(),
             said("name", "The name.").required(),
@@ -140,6 +144,8 @@ fn table() -> Lookup {
                 "There may be none: then it has no columns, instead of an error.",
             )
             .default_value(false),
+            said("advice", "What helps where there is none."),
+            Attribute::new("tableOnly", AttributeType::Bool, "A view is refused.").default_value(false),
         ]),
         result: Object(vec![
             said("catalog", "The catalog."),
@@ -152,7 +158,7 @@ fn table() -> Lookup {
             said("comment", "The comment."),
             said("tableId", "Its id."),
         ]),
-        objects: &[],
+        objects: &["databricks_view"],
     }
 }
 
@@ -163,7 +169,7 @@ pub(crate) fn unasked(lookup: &str, config: &Config, arguments: &Attributes) -> 
         return Some(azure::of_settings(config));
     }
     let known = lookups().into_iter().find(|it| it.name == lookup && it.arguments.get("name").is_some())?;
-    let is_empty = text(arguments, "name").is_empty() && lookup != "databricks_table";
+    let is_empty = text(arguments, "name").is_empty() && !["databricks_table", workflow::NAME].contains(&lookup);
     is_empty.then(|| known.result.names().map(|name| (name.to_owned(), Value::Null)).collect())
 }
 
@@ -220,6 +226,7 @@ pub(crate) async fn answer(
             id(pipeline::named(place, &name).await?, "pipeline_id", "pipelineId", "pipeline", &name)
         }
         "databricks_table" => table_of(place, arguments).await,
+        workflow::NAME => workflow::answer(place, arguments).await,
         other => match azure::answer(other, place, arguments).await {
             Some(answer) => answer,
             None => Err(ProviderError::bug(format!("there is no lookup `{other}`"))),
@@ -358,6 +365,7 @@ pub(crate) fn columns_of(table: &Json) -> Vec<Attributes> {
             ("typeName", of_json(column, "type_name")),
             ("precision", of_decimal("type_precision")),
             ("scale", of_decimal("type_scale")),
+            ("length", length_of(text_of(column, "type_text")).map_or(Value::Null, Value::Int)),
             ("nullable", column.get("nullable").and_then(Json::as_bool).unwrap_or(true).into()),
             ("comment", of_json(column, "comment")),
         ])
@@ -365,16 +373,56 @@ pub(crate) fn columns_of(table: &Json) -> Vec<Attributes> {
     columns.iter().map(one).collect()
 }
 
+/// The length of `varchar(20)` and `char(3)`.
+fn length_of(ty: &str) -> Option<i64> {
+    let (word, rest) = ty.split_once('(')?;
+    let is_text = ["varchar", "char"].iter().any(|it| word.trim().eq_ignore_ascii_case(it));
+    rest.strip_suffix(')')?.trim().parse().ok().filter(|_| is_text)
+}
+
+/// There is no such table; what there is in its schema helps, where that can be seen.
+async fn no_table(place: &Place<'_>, full_name: &str, advice: Option<String>) -> ProviderError {
+    let message = format!("there is no table `{full_name}`, or who works in the instance may not see it");
+    let (schema, name) = full_name.rsplit_once('.').unwrap_or_default();
+    let (catalog, schema_name) = schema.split_once('.').unwrap_or_default();
+    let request = Request::get("/api/2.1/unity-catalog/tables", &[])
+        .query("catalog_name", catalog)
+        .query("schema_name", schema_name)
+        .query("omit_columns", true);
+    let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
+    let there = place.workspace.api.items(request, &place.within, "tables", next).await;
+    let names: Option<Vec<String>> =
+        there.ok().map(|all| all.iter().map(|it| text_of(it, "name").to_owned()).collect());
+    let has = match names {
+        Some(names) if names.is_empty() => format!("the schema `{schema}` has no table"),
+        Some(names) => match terrace_provider::names::closest(name, names.iter().map(String::as_str)) {
+            Some(close) => format!("did you mean `{close}`? The schema `{schema}` has {}", listed(&names)),
+            None => format!("the schema `{schema}` has {}", listed(&names)),
+        },
+        None => format!("there is no schema `{schema}` that can be seen"),
+    };
+    let error = ProviderError::new(ErrorKind::NotFound, message);
+    match advice {
+        Some(advice) => error.solution(format!("{advice}; {has}")),
+        None => error.solution(has),
+    }
+}
+
 async fn table_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
     let full_name = ["catalog", "schema", "name"].map(|part| text(arguments, part)).join(".").to_lowercase();
     let is_optional = arguments.get("optional").and_then(Value::as_bool).unwrap_or(false);
     let found = view::table(place, &full_name).await?;
     if found.is_none() && !is_optional {
-        let message = format!("there is no table `{full_name}`, or who works in the instance may not see it");
-        return Err(ProviderError::new(ErrorKind::NotFound, message));
+        return Err(no_table(place, &full_name, optional_text(arguments, "advice")).await);
     }
     let exists = found.is_some();
     let table = found.unwrap_or_default();
+    let is_view = matches!(text_of(&table, "table_type"), "VIEW" | "MATERIALIZED_VIEW" | "METRIC_VIEW");
+    if is_view && arguments.get("tableOnly").and_then(Value::as_bool).unwrap_or(false) {
+        let message = format!("`{full_name}` is a view and no table");
+        return Err(ProviderError::invalid(Some(Path::attribute("name")), message)
+            .solution("name a table, or take over the columns alone"));
+    }
     let constraints = table.get("table_constraints").and_then(Json::as_array).cloned().unwrap_or_default();
     let keys =
         constraints.iter().find_map(|it| it.pointer("/primary_key_constraint/child_columns")?.as_array().cloned());

@@ -24,6 +24,9 @@ use terrace_provider::{
     Attributes, DataAmount, ErrorKind, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType,
 };
 
+/// How texts call whoever works in an instance, before anybody asked who that is.
+pub(crate) const SOMEBODY: &str = "<who works in the instance>";
+
 /// Where, and until when, a call works.
 pub(crate) struct Place<'a> {
     pub(crate) workspace: &'a Workspace,
@@ -36,7 +39,24 @@ pub(crate) struct Place<'a> {
 impl Place<'_> {
     /// Sends a request and reads the answer.
     pub(crate) async fn send(&self, request: &Request, purpose: &Purpose) -> Result<Json, ProviderError> {
-        self.workspace.send(request, &self.within, purpose).await
+        match self.workspace.send(request, &self.within, purpose).await {
+            Err(error) => Err(self.naming(error).await),
+            answer => answer,
+        }
+    }
+
+    /// An error with the name of whom a right is missing, so that what gives it can be run as it is written.
+    pub(crate) async fn naming(&self, mut error: ProviderError) -> ProviderError {
+        let names_somebody = error.solutions.iter().any(|it| it.contains(SOMEBODY));
+        if error.kind == ErrorKind::PermissionDenied
+            && names_somebody
+            && let Ok(me) = self.workspace.me(&self.within).await
+        {
+            for solution in &mut error.solutions {
+                *solution = solution.replace(SOMEBODY, me);
+            }
+        }
+        error
     }
 
     /// Asks for something that may not be there.

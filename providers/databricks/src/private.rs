@@ -16,6 +16,9 @@ pub(crate) struct Kept {
     /// Of a job or pipeline: a digest of its settings as they were after the last call of terrace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) applied: Option<String>,
+    /// Of a view: the id of the one on record. Another one of its name has another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) table_id: Option<String>,
     /// Where secrets are in what was sent: paths, and no values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) secret_paths: Vec<Vec<String>>,

@@ -3,8 +3,10 @@
 use crate::attributes::{attributes, text};
 use crate::config::{Config, Variables};
 use crate::lookup;
-use crate::object::{self, Object, Place, Seen, grant, view};
+use crate::object::view::{self, fit};
+use crate::object::{self, Object, Place, Seen, grant};
 use crate::private::Kept;
+use crate::rights;
 use crate::workspaces::{Workspace, Workspaces};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -14,8 +16,9 @@ use terrace_provider::http::{Request, Within};
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::DryRun;
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, Observed, Planned, PlannedChange,
-    ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value, object_id,
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, MissingRight, Observed, Planned,
+    PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
+    object_id,
 };
 use tokio::time::{Instant, sleep};
 
@@ -88,19 +91,13 @@ impl DatabricksSession {
             findings.push(note(Severity::Warning, None, message, hint));
             return Ok(findings);
         };
-        let known = lookup::columns_of(&table);
-        for (index, (column, _)) in view::columns(planned).iter().enumerate() {
-            if !known.iter().any(|it| text(it, "name").eq_ignore_ascii_case(column)) {
-                let names: Vec<String> = known.iter().map(|it| text(it, "name")).collect();
-                let message = format!("`{source}` has no column `{column}`");
-                findings.push(Finding {
-                    severity: Severity::Error,
-                    path: Some(terrace_provider::Path::attribute("columns").index(index).key("name")),
-                    message,
-                    hint: Some(format!("it has {}", terrace_provider::names::listed(&names))),
-                });
-            }
-        }
+        let misfit = |it: fit::Misfit| Finding {
+            severity: Severity::Error,
+            path: Some(it.path),
+            message: it.message,
+            hint: Some(it.hint),
+        };
+        findings.extend(fit::misfits(planned, &source, &table).into_iter().map(misfit));
         Ok(findings)
     }
 }
@@ -454,6 +451,15 @@ impl Session for DatabricksSession {
             }
         }
         Ok(grantees)
+    }
+
+    async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        if self.workspaces.config().host.is_none() && self.workspaces.config().azure().is_some() {
+            // Its workspaces are those that it makes: what it may do in one is told there.
+            return Ok(None);
+        }
+        let workspace = self.workspaces.usual()?;
+        rights::missing(&self.place(&workspace, "", Within::reading())).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

@@ -39,7 +39,9 @@ pub(crate) async fn run(
 ) -> Result<(), ProviderError> {
     let body = json!({"warehouse_id": warehouse, "statement": statement, "wait_timeout": WAITS, "on_wait_timeout": "CONTINUE"});
     let request = Request::post("/api/2.0/sql/statements", &[]).json(body).timeout(Duration::from_secs(60));
-    let purpose = Purpose::to(doing).needs(right.to_owned());
+    // What the statement needs, it is told by itself.
+    let purpose = Purpose::to(doing)
+        .needs(format!("give CAN_USE on the SQL warehouse `{warehouse}` to `<who works in the instance>`"));
     let answer = place.send(&request, &purpose).await.map_err(|error| match error.kind {
         ErrorKind::NotFound => {
             ProviderError { kind: ErrorKind::InvalidInput { path: Some(Path::attribute("warehouse")) }, ..error }
@@ -61,7 +63,10 @@ pub(crate) async fn run(
             })?
         }
     };
-    outcome.map_err(|message| place.workspace.api.hide(refused(&message, doing, right)))
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(message) => Err(place.naming(place.workspace.api.hide(refused(&message, doing, right))).await),
+    }
 }
 
 /// What came of a statement; nothing while it runs.

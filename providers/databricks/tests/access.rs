@@ -185,45 +185,6 @@ async fn what_nobody_can_be_given_is_refused_at_its_place() {
 }
 
 #[tokio::test]
-async fn without_a_right_the_error_says_what_gives_it() {
-    let (stand_in, kept) = prepared();
-    let instance = Instance::of(&stand_in).await;
-    let catalog = json!({"workspaceUrl": stand_in.url(), "metastoreId": crate::conformance::METASTORE, "name": "c"});
-    let schema = json!({
-        "workspaceUrl": stand_in.url(), "metastoreId": crate::conformance::METASTORE, "catalog": "main", "name": "c",
-    });
-    let cases = [
-        ("databricks_catalog", catalog, "POST /api/2.1/unity-catalog/catalogs", "GRANT CREATE CATALOG ON METASTORE"),
-        ("databricks_schema", schema, "POST /api/2.1/unity-catalog/schemas", "GRANT CREATE SCHEMA ON CATALOG `main`"),
-        (
-            GRANT,
-            grant(&stand_in, "dev", json!(["SELECT"])),
-            "PATCH /api/2.1",
-            "GRANT MANAGE ON TABLE `main`.`raw`.`orders`",
-        ),
-        (
-            PERMISSION,
-            permission(&stand_in, &kept, "group", "dev", "CAN_VIEW"),
-            "PATCH /api/2.0/permissions",
-            "give CAN_MANAGE on jobs/",
-        ),
-        ("databricks_job", crate::conformance::job(&stand_in, "a", 1), "jobs/create", "allow-cluster-create"),
-        (
-            "databricks_directory",
-            json!({"workspaceUrl": stand_in.url(), "path": "/x"}),
-            "mkdirs",
-            "give CAN_MANAGE on the folder",
-        ),
-    ];
-    for (ty, config, denied, statement) in cases {
-        stand_in.faults().denied = vec![denied.to_owned()];
-        let error = instance.create(ty, config).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error}");
-        assert!(error.solutions.iter().any(|it| it.contains(statement)), "{error:?}");
-    }
-}
-
-#[tokio::test]
 async fn the_token_of_git_that_the_instance_has_is_repeated_nowhere() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;

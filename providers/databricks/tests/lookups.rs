@@ -69,7 +69,77 @@ async fn tables_tell_their_columns() {
     assert_eq!((&answer["columns"][2]["precision"], &answer["columns"][2]["scale"]), (&json!(10), &json!(2)));
     assert_eq!(ask(&instance, "databricks_table", table("nothing", true)).await.unwrap()["exists"], false);
     let error = ask(&instance, "databricks_table", table("nothing", false)).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::NotFound);
+    assert_eq!(
+        (error.kind, error.solutions),
+        (ErrorKind::NotFound, vec!["the schema `main.raw` has `orders`".to_owned()])
+    );
+    let mut advised = table("order", false);
+    advised["advice"] = "run the job".into();
+    let error = ask(&instance, "databricks_table", advised.clone()).await.unwrap_err();
+    assert_eq!(error.solutions, ["run the job; did you mean `orders`? The schema `main.raw` has `orders`"]);
+    advised["schema"] = "nowhere".into();
+    let error = ask(&instance, "databricks_table", advised).await.unwrap_err();
+    assert_eq!(error.solutions, ["run the job; there is no schema `main.nowhere` that can be seen"]);
+}
+
+#[tokio::test]
+async fn tables_tell_lengths_keys_and_whether_they_are_any() {
+    let (stand_in, _) = prepared();
+    stand_in.add_table("main.raw.people", &[("code", "char(3)"), ("name", "varchar(20)"), ("note", "string")]);
+    stand_in.add_primary_key("main.raw.people", &["code"]);
+    stand_in.sql("CREATE VIEW main.raw.shown AS SELECT * FROM main.raw.people");
+    let instance = Instance::of(&stand_in).await;
+    let table = |name: &str| json!({"workspaceUrl": stand_in.url(), "catalog": "main", "schema": "raw", "name": name, "tableOnly": true});
+    let answer = ask(&instance, "databricks_table", table("people")).await.unwrap();
+    let lengths: Vec<&Json> = answer["columns"].as_array().unwrap().iter().map(|it| &it["length"]).collect();
+    assert_eq!(lengths, [&json!(3), &json!(20), &Json::Null]);
+    assert_eq!(answer["columns"][0]["nullable"], false);
+    assert_eq!(answer["primaryKey"], json!(["code"]));
+    let error = ask(&instance, "databricks_table", table("shown")).await.unwrap_err();
+    assert_eq!(error.message, "`main.raw.shown` is a view and no table");
+}
+
+#[tokio::test]
+async fn a_workflow_is_told_with_the_names_that_its_tasks_refer_to() {
+    let (stand_in, kept) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let pipeline =
+        instance.create("databricks_pipeline", crate::conformance::pipeline(&stand_in, false)).await.unwrap();
+    let notebook = json!({"notebook_path": "/Shared/n"});
+    let tasks = json!([
+        {"task_key": "a", "pipeline_task": {"pipeline_id": pipeline.text("pipelineId").unwrap()}},
+        {"task_key": "b", "run_job_task": {"job_id": kept.parse::<i64>().unwrap()}},
+        {"task_key": "c", "notebook_task": {"notebook_path": "/Shared/n", "warehouse_id": "abc123"}},
+        {"task_key": "d", "notebook_task": notebook, "existing_cluster_id": "0612-101010-cluster1"},
+        {"task_key": "e", "notebook_task": notebook, "new_cluster": crate::conformance::task(1)["new_cluster"]},
+    ]);
+    let runner = json!({"service_principal_name": "11111111-2222-4333-8444-555555555555"});
+    let settings = json!({"name": "steps", "tasks": tasks, "run_as": runner, "tags": {"terrace": "0"}});
+    stand_in.call("POST", "/api/2.2/jobs/create", settings);
+    let asked = |run_as: Json| json!({"workspaceUrl": stand_in.url(), "name": "steps", "runAs": run_as});
+    let answer = ask(&instance, "databricks_workflow", asked("Runner".into())).await.unwrap();
+    let told: Vec<String> = answer["references"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| {
+            let name = it["referencedTaskName"].as_str().or(it["referencedClusterName"].as_str()).unwrap();
+            format!("{} {} {name}", it["taskKey"].as_str().unwrap(), it["referencedTaskType"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        ["a pipeline flow_1", "b job kept", "c notebook_warehouse WH", "d notebook_compute databricks-cluster"]
+    );
+    assert_eq!(answer["creatorUserName"], "admin@example.com");
+    assert!(answer["settings"].get("tags").is_none(), "our own mark is none of its settings: {answer}");
+    let error = ask(&instance, "databricks_workflow", asked("terrace".into())).await.unwrap_err();
+    assert!(error.message.ends_with("and not as the service principal `terrace`"), "{error}");
+    let nobody = json!({"workspaceUrl": stand_in.url(), "name": "nothing"});
+    assert_eq!(ask(&instance, "databricks_workflow", nobody).await.unwrap_err().kind, ErrorKind::NotFound);
+    stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": "steps"}));
+    let error = ask(&instance, "databricks_workflow", asked(Json::Null)).await.unwrap_err();
+    assert!(error.message.starts_with("there are 2 jobs `steps`"), "{error}");
 }
 
 #[tokio::test]

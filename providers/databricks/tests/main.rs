@@ -13,7 +13,9 @@ mod conformance; // the behaviours of every provider
 mod harness; // an opened instance, and what tests do with it
 mod jobs; // settings of jobs and pipelines: what is managed, secrets, the guard
 mod lookups; // what others made, by name
+mod names; // 256 names of every kind of object
 mod readme; // the README shows the schema
+mod rights; // what is missing is told before it is needed, and by the statement that gives it
 mod views; // what is seen of views, and what they keep when they change
 
 /// A test file that is not listed above would never run.

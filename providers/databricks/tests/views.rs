@@ -1,6 +1,6 @@
 //! What is seen of views, and what they keep when they change.
 
-use crate::conformance::{METASTORE, prepared, view};
+use crate::conformance::{prepared, view};
 use crate::harness::Instance;
 use serde_json::{Value as Json, json};
 use terrace_provider::{ErrorKind, Severity};
@@ -74,6 +74,11 @@ async fn a_view_is_told_beforehand_what_it_lacks() {
             (Severity::Error, "`main.raw.orders` has no column `nothing`"),
         ]
     );
+    assert_eq!(findings[1].path, Some("columns[1].name".parse().unwrap()));
+    assert_eq!(
+        findings[1].hint.as_deref(),
+        Some("it has `id` INT, `Name` STRING, `price` DECIMAL(10,2); wanted are `id`, `nothing`")
+    );
     // It is started by the first statement, and waited for.
     config["columns"] = json!([{"name": "id"}]);
     instance.create(VIEW, config.clone()).await.unwrap();
@@ -90,39 +95,50 @@ async fn a_view_is_told_beforehand_what_it_lacks() {
 async fn statements_that_fail_are_told_with_their_code() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
-    let error = instance.create(VIEW, view(&stand_in, json!([{"name": "nothing"}]))).await.unwrap_err();
-    assert_eq!(error.vendor_code.as_deref(), Some("UNRESOLVED_COLUMN.WITH_SUGGESTION"));
+    let mut config = view(&stand_in, json!([{"name": "id"}]));
+    config["source"]["name"] = "nowhere".into();
+    let error = instance.create(VIEW, config).await.unwrap_err();
+    assert_eq!(error.vendor_code.as_deref(), Some("TABLE_OR_VIEW_NOT_FOUND"));
     assert!(matches!(error.kind, ErrorKind::InvalidInput { .. }), "{error}");
     assert!(!stand_in.inventory().iter().any(|it| it.contains("orders_view")));
 }
 
-/// Every name that Unity Catalog takes comes back as it was; what it does not take is refused before anybody is asked.
 #[tokio::test]
-async fn names_come_back_as_they_were_or_are_refused() {
+async fn a_column_of_another_type_is_told_before_and_when_the_view_is_made() {
     let (stand_in, _) = prepared();
     let instance = Instance::of(&stand_in).await;
-    let long = "x".repeat(255);
-    for name in ["v`1", "it's", "größe", "a-b", "100%", "a_b", "select", "\"q\"", "a;b", "\\", long.as_str(), "日本"]
-    {
-        let mut config = view(&stand_in, json!([{"name": "id"}]));
-        config["name"] = name.into();
-        let made = instance.create(VIEW, config.clone()).await.unwrap_or_else(|error| panic!("{name}: {error}"));
-        instance.assert_settled(VIEW, &made, &config).await;
-        instance.delete(VIEW, &made).await.unwrap();
-        assert!(instance.read(VIEW, &made).await.unwrap().is_none(), "{name}");
-        let config = json!({"workspaceUrl": stand_in.url(), "metastoreId": METASTORE, "catalog": "main", "name": name});
-        let made = instance
-            .create("databricks_schema", config.clone())
-            .await
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
-        instance.assert_settled("databricks_schema", &made, &config).await;
-    }
+    let mut config = view(&stand_in, json!([{"name": "price", "typeName": "DECIMAL", "precision": 10, "scale": 2}]));
+    let made = instance.create(VIEW, config.clone()).await.unwrap();
+    instance.assert_settled(VIEW, &made, &config).await;
+    config["columns"] = json!([{"name": "price"}, {"name": "id", "typeName": "DATE"}]);
+    let planned = instance.plan(VIEW, Some(&made), &config).await.unwrap().planned;
+    let findings = instance.session.validate_remote(instance.ty(VIEW), &planned).unwrap().await;
+    let wrong = "the column `id` is of another type in `main.raw.orders`: INT, and not DATE";
+    assert_eq!(findings[0].message, wrong);
     stand_in.reset_count();
-    for name in ["", "a.b", "a b", "a/b", "a\u{7}", &"x".repeat(256)] {
-        let mut config = view(&stand_in, json!([{"name": "id"}]));
-        config["name"] = name.into();
-        let error = instance.plan(VIEW, None, &config).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("name".parse().unwrap()) }, "{name:?}");
-    }
-    assert_eq!(stand_in.count(), 0);
+    let _ = stand_in.take_seen();
+    let error = instance.update(VIEW, &made, config.clone()).await.unwrap_err();
+    let path = Some("columns[1].typeName".parse().unwrap());
+    assert_eq!((error.kind, error.message.as_str()), (ErrorKind::InvalidInput { path }, wrong));
+    config["name"] = "other".into();
+    instance.create(VIEW, config).await.unwrap_err();
+    assert_eq!(stand_in.take_writes(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn a_view_that_somebody_made_anew_is_another_one() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let config = view(&stand_in, json!([{"name": "id"}]));
+    let made = instance.create(VIEW, config.clone()).await.unwrap();
+    stand_in
+        .sql("CREATE OR REPLACE VIEW main.out.orders_view COMMENT 'it\\'s shown' AS SELECT id FROM main.raw.orders");
+    let read = instance.read(VIEW, &made).await.unwrap().unwrap();
+    assert_ne!(read.attributes["tableId"], made.attributes["tableId"]);
+    let plan = instance.plan(VIEW, Some(&read), &config).await.unwrap();
+    assert!(plan.planned["tableId"].has_unknown(), "it is recorded by a call of its own");
+    assert!(plan.replace_paths.is_empty());
+    let recorded = instance.update(VIEW, &read, config.clone()).await.unwrap();
+    assert_eq!(recorded.attributes["tableId"], read.attributes["tableId"]);
+    instance.assert_settled(VIEW, &recorded, &config).await;
 }

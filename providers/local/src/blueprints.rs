@@ -3,7 +3,7 @@
 use terrace_provider::{EmbeddedFile, embedded_blueprints};
 
 /// All embedded files.
-pub(crate) const BLUEPRINTS: [EmbeddedFile; 13] = embedded_blueprints![
+pub(crate) const BLUEPRINTS: [EmbeddedFile; 8] = embedded_blueprints![
     "confluent-kafka-outputport.yaml",
     "confluent-kafka-streams-workload.yaml",
     "confluent-kafka-topic.yaml",
@@ -12,11 +12,6 @@ pub(crate) const BLUEPRINTS: [EmbeddedFile; 13] = embedded_blueprints![
     "databricks-outputport.yaml",
     "databricks-workflow.yaml",
     "databricks-workload.yaml",
-    "specific/databricks-dlt.json",
-    "specific/databricks-job.json",
-    "specific/databricks-outputport.json",
-    "specific/databricks-workflow.json",
-    "specific/databricks-workload.json",
 ];
 
 #[cfg(test)]

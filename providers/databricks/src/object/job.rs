@@ -30,7 +30,7 @@ pub(crate) async fn named(place: &Place<'_>, name: &str) -> Result<Vec<Json>, Pr
 }
 
 /// The job with its whole settings: tasks come in pages of a hundred.
-async fn get(place: &Place<'_>, id: &str) -> Result<Option<Json>, ProviderError> {
+pub(crate) async fn get(place: &Place<'_>, id: &str) -> Result<Option<Json>, ProviderError> {
     let request = Request::get("/api/2.2/jobs/get", &[]).query("job_id", id);
     let Some(mut job) = place.ask(&request, &format!("read the job {id}")).await? else { return Ok(None) };
     let mut token = id_of(&job, "next_page_token");
@@ -72,6 +72,17 @@ fn remote_settings(job: &Json, like: &Attributes) -> Json {
 
 fn sends(job: &str) -> Purpose {
     Purpose::to(format!("change the job {job}")).needs(format!("give CAN_MANAGE on the job {job}, or IS_OWNER"))
+}
+
+/// What lets a job run as a service principal, where it is to:
+/// <https://docs.databricks.com/aws/en/security/auth/access-control/service-principal-acl>.
+fn as_somebody(purpose: Purpose, settings: &Json) -> Purpose {
+    match settings.pointer("/run_as/service_principal_name").and_then(Json::as_str) {
+        Some(name) => {
+            purpose.needs(format!("give `<who works in the instance>` the role `servicePrincipal.user` on `{name}`"))
+        }
+        None => purpose,
+    }
 }
 
 #[async_trait]
@@ -128,10 +139,11 @@ impl Object for Job {
             return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id }, message));
         }
         let settings = settings::sent(planned, place.address);
-        let request = Request::post("/api/2.2/jobs/create", &[]).json(settings);
         let purpose = Purpose::to(format!("make the job `{name}`")).at(Path::attribute("settings"));
+        let purpose = as_somebody(purpose, &settings);
+        let request = Request::post("/api/2.2/jobs/create", &[]).json(settings);
         let purpose = purpose.needs(
-            "let who works in the instance make clusters (entitlement `allow-cluster-create`), or use a cluster policy",
+            "give `<who works in the instance>` the entitlement `allow-cluster-create`, or name a cluster policy",
         );
         let made = place.send(&request, &purpose).await?;
         let id = id_of(&made, "job_id").ok_or_else(|| {
@@ -153,9 +165,10 @@ impl Object for Job {
         let new = settings::written(&remote, prior, planned, place.address);
         // The whole is replaced: `update` would keep what was taken out.
         let number: Json = id.parse::<i64>().map_or_else(|_| Json::from(id.as_str()), Json::from);
+        let purpose = as_somebody(sends(&id).at(Path::attribute("settings")), &new);
         let body = json!({"job_id": number, "new_settings": new});
         let request = Request::post("/api/2.2/jobs/reset", &[]).json(body).idempotent();
-        place.send(&request, &sends(&id).at(Path::attribute("settings"))).await?;
+        place.send(&request, &purpose).await?;
         Ok(settings::kept(planned))
     }
 

@@ -152,7 +152,7 @@ impl Object for Pipeline {
         }
         let request = Request::post("/api/2.0/pipelines", &[]).json(settings);
         let purpose = Purpose::to(format!("make the pipeline `{name}`")).at(Path::attribute("settings"));
-        let purpose = purpose.needs("let who works in the instance make clusters (entitlement `allow-cluster-create`)");
+        let purpose = purpose.needs("give `<who works in the instance>` the entitlement `allow-cluster-create`");
         let made = place.send(&request, &purpose).await?;
         let id = id_of(&made, "pipeline_id").ok_or_else(|| {
             ProviderError::new(

@@ -1,6 +1,8 @@
 //! Views. They are made and changed by statements on a warehouse, and read by the API of tables. A view that is replaced loses what
 //! was granted on it: so one that is there is altered.
 
+pub(crate) mod fit;
+
 use super::container::check_names;
 use super::{Object, Place, Seen, time_of};
 use crate::attributes::{attributes, is_managed, of_json, optional_text, text, text_of};
@@ -9,7 +11,7 @@ use crate::sql::{self, literal, parse, qualified, quote};
 use async_trait::async_trait;
 use serde_json::Value as Json;
 use terrace_provider::http::{Purpose, Request};
-use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Recorded, Value};
+use terrace_provider::{Attributes, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
 
 pub(crate) struct View;
 
@@ -62,6 +64,16 @@ async fn run(place: &Place<'_>, planned: &Attributes, statement: &str, doing: &s
     sql::run(place, &text(planned, "warehouse"), statement, &format!("{doing} the view `{name}`"), &right).await
 }
 
+/// Refuses columns that are not in what is read, or of another type, where that is there: a statement tells names only.
+async fn check_source(place: &Place<'_>, planned: &Attributes) -> Result<(), ProviderError> {
+    let source = source(planned).unwrap_or_default().join(".").to_lowercase();
+    let Some(table) = table(place, &source).await? else { return Ok(()) };
+    match fit::misfits(planned, &source, &table).into_iter().next() {
+        Some(misfit) => Err(misfit.into_error()),
+        None => Ok(()),
+    }
+}
+
 #[async_trait]
 impl Object for View {
     fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
@@ -81,6 +93,16 @@ impl Object for View {
                     format!("there are two columns `{name}`; case makes no difference"),
                 ));
             }
+        }
+        Ok(())
+    }
+
+    fn plan(&self, change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
+        let Some(prior) = change.prior else { return Ok(()) };
+        let kept = Kept::of(&prior.private).table_id;
+        if kept.is_some() && planned.replace_paths.is_empty() && kept != optional_text(&prior.attributes, "tableId") {
+            // Somebody made it anew: that is recorded by a call of its own, so that it is seen.
+            planned.planned.insert("tableId".to_owned(), Value::Unknown);
         }
         Ok(())
     }
@@ -128,9 +150,10 @@ impl Object for View {
         if is_managed(like, "comment") {
             seen.insert("comment".to_owned(), of_json(&there, "comment"));
         }
+        let table_id = kept.table_id.clone().or_else(|| optional_text(&seen, "tableId"));
         Ok(Some(Seen {
             attributes: seen,
-            kept: kept.clone(),
+            kept: Kept { table_id, ..kept.clone() },
             made_by: Some(text_of(&there, "created_by").to_owned()),
             made_at: time_of(&there, "created_at"),
             ..Seen::default()
@@ -145,6 +168,7 @@ impl Object for View {
             columns(planned).iter().map(|(name, text)| format!("{}{}", quote(name), comment(text))).collect();
         let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
         let own = comment(&optional_text(planned, "comment"));
+        check_source(place, planned).await?;
         let statement = format!("CREATE VIEW {}{columns}{own} AS {}", qualified(&full_name(planned)), query(planned));
         run(place, planned, &statement, "make").await?;
         Ok((Attributes::default(), Kept::default()))
@@ -161,6 +185,7 @@ impl Object for View {
         let names = |attributes: &Attributes| columns(attributes).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         let is_altered = source(&present.attributes) != source(planned) || names(&present.attributes) != names(planned);
         if is_altered {
+            check_source(place, planned).await?;
             run(place, planned, &format!("ALTER VIEW {name} AS {}", query(planned)), "change").await?;
         }
         let was = columns(&prior.attributes);
@@ -210,6 +235,14 @@ impl Object for View {
     }
 }
 
+/// What is said of the type of a column.
+fn wanted_types(like: &Attributes, name: &str) -> Attributes {
+    let items = like.get("columns").and_then(Value::as_list).unwrap_or_default();
+    let column = items.iter().filter_map(Value::as_map).find(|it| text(it, "name") == name);
+    let said = column.into_iter().flatten().filter(|(name, _)| !matches!(name.as_str(), "name" | "comment"));
+    said.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// The columns as they are wanted to be told: none where all are shown, comments where somebody manages them.
 fn shown_columns(there: &Json, definition: Option<&sql::Query>, like: &Attributes) -> Value {
     let wanted = columns(like);
@@ -223,6 +256,8 @@ fn shown_columns(there: &Json, definition: Option<&sql::Query>, like: &Attribute
         let known = wanted.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
         let shown = known.map_or(name, |(it, _)| it);
         let mut entry = attributes([("name", shown.into())]);
+        // What is wanted of the source is no fact of the view.
+        entry.extend(known.map(|(it, _)| wanted_types(like, it)).unwrap_or_default());
         let is_managed = known.is_some_and(|(_, comment)| comment.is_some()) || like.is_empty();
         if is_managed && column.get("comment").is_some_and(|it| !it.is_null()) {
             entry.insert("comment".to_owned(), of_json(column, "comment"));

@@ -64,6 +64,9 @@ fn view() -> ResourceType {
     let column = Object(vec![
         text("name", "The column's name, in the source and in the view.").required(),
         text("comment", "A comment; where there is none, comments of the column are nobody's to manage."),
+        text("typeName", "The type that it has to have in the source, without numbers: `DECIMAL`."),
+        Attribute::new("precision", AttributeType::Int, "The precision that it has to have there."),
+        Attribute::new("scale", AttributeType::Int, "The scale that it has to have there."),
     ]);
     let attributes = vec![
         workspace_url(),

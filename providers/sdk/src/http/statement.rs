@@ -29,7 +29,7 @@ pub struct Statement(Arc<Source>);
 
 enum Source {
     /// Signed by us.
-    Signed { client: String, thumbprint: String, key: RsaKeyPair },
+    Signed { client: String, thumbprint: String, key: Box<RsaKeyPair> },
     /// Written by somebody else, who writes another one before its end.
     File(PathBuf),
 }
@@ -64,7 +64,7 @@ impl Statement {
         };
         let key = key.map_err(|error| format!("its key is none of RSA that can sign: {error}"))?;
         let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&certificate));
-        Ok(Self(Arc::new(Source::Signed { client: client.to_owned(), thumbprint, key })))
+        Ok(Self(Arc::new(Source::Signed { client: client.to_owned(), thumbprint, key: Box::new(key) })))
     }
 
     /// Reads what a file says whenever it is needed: whoever issues it puts a new one there before the old one ends.

@@ -94,6 +94,7 @@ fn unity_catalog(world: &mut World, request: &Request, parts: &[&str]) -> Outcom
         ["tables", name, "exists"] if request.method == "GET" => tables::exists(world, name),
         ["metastores"] if request.method == "GET" => catalogs::metastores(request),
         ["metastores", id] if request.method == "GET" => catalogs::metastore(id),
+        ["metastore_summary"] if request.method == "GET" => Ok(catalogs::summary(world)),
         ["current-metastore-assignment"] if request.method == "GET" => Ok(catalogs::assignment()),
         _ => Err(no_such_call(request)),
     }

@@ -3,7 +3,7 @@
 use crate::api::{self, Request};
 use crate::faults::Faults;
 use crate::http::{Outside, State, router};
-use crate::world::World;
+use crate::world::{METASTORE, World};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -102,8 +102,16 @@ impl StandIn {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert("terrace-client".to_owned(), "client-secret".to_owned());
+        self.entitle("users", &["workspace-access"]);
+        for who in [DEPLOYER, "terrace-client"] {
+            self.entitle(who, &["allow-cluster-create"]);
+        }
+        self.add_member("admins", ADMINISTRATOR);
         let mut world = self.world();
         world.has_metastore = true;
+        world.metastore_owner = ADMINISTRATOR.to_owned();
+        let may = [DEPLOYER, "terrace-client"].map(|who| (who.to_owned(), ["CREATE_CATALOG".to_owned()].into()));
+        world.grants.insert(("metastore".to_owned(), METASTORE.to_owned()), may.into());
         world.warehouses.push(json!({"id": "abc123", "name": "WH", "state": "RUNNING", "cluster_size": "X-Small"}));
         world.clusters.push(json!({
             "cluster_id": "0612-101010-cluster1", "cluster_name": "databricks-cluster", "state": "RUNNING",
@@ -151,6 +159,23 @@ impl StandIn {
             .push(json!({"id": id, "displayName": name, "applicationId": application, "active": true}));
     }
 
+    /// Puts somebody into a group.
+    pub fn add_member(&self, group: &str, who: &str) {
+        self.world().members.insert((group.to_owned(), who.to_owned()));
+    }
+
+    /// Says what somebody, or a group, is entitled to: `allow-cluster-create`; that alone.
+    pub fn entitle(&self, who: &str, entitlements: &[&str]) {
+        let mut world = self.world();
+        let World { users, groups, service_principals, .. } = &mut *world;
+        let values: Vec<Json> = entitlements.iter().map(|it| json!({"value": it})).collect();
+        for it in users.iter_mut().chain(groups).chain(service_principals) {
+            if [&it["userName"], &it["displayName"], &it["applicationId"]].iter().any(|name| **name == who) {
+                it["entitlements"] = json!(values);
+            }
+        }
+    }
+
     /// Lets somebody in by a token.
     pub fn add_token(&self, who: &str, token: &str) {
         self.tokens().insert(token.to_owned(), who.to_owned());
@@ -171,6 +196,21 @@ impl StandIn {
     /// Makes a table, with catalog and schema where they are missing; columns are names with types such as `decimal(10,2)`.
     pub fn add_table(&self, full_name: &str, columns: &[(&str, &str)]) {
         api::tables::add(&mut self.world(), full_name, columns);
+    }
+
+    /// Gives a table a primary key, whose columns hold a value in every row.
+    ///
+    /// # Panics
+    /// When there is no such table.
+    pub fn add_primary_key(&self, full_name: &str, columns: &[&str]) {
+        let mut world = self.world();
+        let table = world.tables.get_mut(full_name).expect("a table");
+        table["table_constraints"] = json!([{"primary_key_constraint": {"name": "pk", "child_columns": columns}}]);
+        for column in table["columns"].as_array_mut().expect("columns") {
+            if columns.iter().any(|name| column["name"] == *name) {
+                column["nullable"] = json!(false);
+            }
+        }
     }
 
     /// Makes a table that a pipeline owns.
@@ -253,6 +293,16 @@ impl StandIn {
     pub fn sql(&self, text: &str) {
         let done = crate::sql::run(&mut self.world(), ADMINISTRATOR, text);
         done.unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+
+    /// Permits no statement any more that has that text in it.
+    pub fn deny_sql(&self, text: &str) {
+        self.world().denied_sql.push(text.to_owned());
+    }
+
+    /// Lets nobody run a job as that service principal any more.
+    pub fn deny_run_as(&self, application: &str) {
+        self.world().denied_run_as.push(application.to_owned());
     }
 
     /// What goes wrong from now on.

@@ -23,6 +23,10 @@ struct Query {
 
 /// Runs a statement.
 pub(crate) fn run(world: &mut World, actor: &str, text: &str) -> Result<(), String> {
+    if world.denied_sql.iter().any(|it| text.contains(it.as_str())) {
+        return Err("[INSUFFICIENT_PERMISSIONS] Insufficient privileges: the user does not have them. SQLSTATE: 42501"
+            .to_owned());
+    }
     let mut tokens = Tokens::of(text)?;
     match tokens.word()?.as_str() {
         "CREATE" => create(world, actor, &mut tokens),

@@ -75,6 +75,7 @@ pub(crate) struct World {
     /// Direct entries by kind of object and id.
     pub(crate) acls: BTreeMap<(String, String), Vec<Entry>>,
     pub(crate) has_metastore: bool,
+    pub(crate) metastore_owner: String,
     pub(crate) catalogs: BTreeMap<String, Json>,
     pub(crate) schemas: BTreeMap<String, Json>,
     pub(crate) tables: BTreeMap<String, Json>,
@@ -84,8 +85,14 @@ pub(crate) struct World {
     pub(crate) clusters: Vec<Json>,
     pub(crate) users: Vec<Json>,
     pub(crate) groups: Vec<Json>,
+    /// Names of groups, each with somebody who is in it.
+    pub(crate) members: BTreeSet<(String, String)>,
     pub(crate) service_principals: Vec<Json>,
     pub(crate) statements: BTreeMap<String, Statement>,
+    /// Statements with one of these texts are not permitted.
+    pub(crate) denied_sql: Vec<String>,
+    /// Whom nobody may run a job as.
+    pub(crate) denied_run_as: Vec<String>,
     /// What repositories have: branches and tags with their heads, by URL.
     pub(crate) remotes: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -119,6 +126,31 @@ impl World {
             "group_name" => has(&self.groups, "displayName"),
             _ => has(&self.service_principals, "applicationId"),
         }
+    }
+
+    /// Whether somebody is in a group: of `users` is everybody, of others who was put there.
+    pub(crate) fn is_in(&self, who: &str, group: &str) -> bool {
+        group == "users" || self.members.contains(&(group.to_owned(), who.to_owned()))
+    }
+
+    /// Whether somebody may make clusters, by what they or their groups are entitled to.
+    pub(crate) fn may_make_clusters(&self, who: &str) -> bool {
+        let is_entitled = |it: &Json| {
+            it["entitlements"].as_array().into_iter().flatten().any(|it| it["value"] == "allow-cluster-create")
+        };
+        let own = self.users.iter().chain(&self.service_principals);
+        let mut own = own.filter(|it| it["userName"] == who || it["applicationId"] == who);
+        let mut groups =
+            self.groups.iter().filter(|it| self.is_in(who, it["displayName"].as_str().unwrap_or_default()));
+        self.is_in(who, "admins") || own.any(is_entitled) || groups.any(is_entitled)
+    }
+
+    /// Whether somebody has a privilege on the metastore.
+    pub(crate) fn may_in_metastore(&self, who: &str, privilege: &str) -> bool {
+        let grants = self.grants.get(&("metastore".to_owned(), METASTORE.to_owned()));
+        let mut held =
+            grants.into_iter().flatten().filter(|(principal, _)| *principal == who || self.is_in(who, principal));
+        self.metastore_owner == who || held.any(|(_, held)| held.contains(privilege))
     }
 
     /// One line for each thing that is there, so that tests see what is left.

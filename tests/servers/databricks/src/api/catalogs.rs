@@ -30,6 +30,14 @@ pub(super) fn assignment() -> Json {
     json!({"metastore_id": METASTORE, "workspace_id": WORKSPACE, "default_catalog_name": "main"})
 }
 
+/// The metastore of the workspace as everybody may see it.
+pub(super) fn summary(world: &World) -> Json {
+    json!({
+        "metastore_id": METASTORE, "name": "metastore", "owner": world.metastore_owner, "region": "westeurope",
+        "cloud": "azure", "privilege_model_version": "1.0",
+    })
+}
+
 pub(super) fn metastores(request: &Request) -> Outcome {
     let (metastores, _) = page(vec![metastore(METASTORE)?], &request.query, "max_results", 100, 1000)?;
     Ok(json!({"metastores": metastores}))
@@ -96,6 +104,10 @@ fn create(world: &mut World, request: &Request, kind: Kind) -> Outcome {
         )));
     }
     let full_name = match kind {
+        Kind::Catalog if !world.may_in_metastore(&request.actor, "CREATE_CATALOG") => {
+            let message = "User does not have CREATE CATALOG on Metastore 'metastore'.";
+            return Err(ApiError::denied(message));
+        }
         Kind::Catalog => name,
         Kind::Schema => {
             let catalog = text(body, "catalog_name")?.to_lowercase();

@@ -3,7 +3,7 @@
 use super::{Request, no_such_call};
 use crate::error::{ApiError, Outcome};
 use crate::fields::{object, text};
-use crate::world::World;
+use crate::world::{METASTORE, World};
 use serde_json::{Value as Json, json};
 
 /// The privileges that a kind of securable knows.
@@ -39,6 +39,9 @@ fn privileges(kind: &str) -> Result<&'static [&'static str], ApiError> {
             "USE_SCHEMA",
             "WRITE_VOLUME",
         ]),
+        "metastore" => {
+            Ok(&["CREATE_CATALOG", "CREATE_CONNECTION", "CREATE_EXTERNAL_LOCATION", "CREATE_STORAGE_CREDENTIAL"])
+        }
         "table" => Ok(&["ALL_PRIVILEGES", "APPLY_TAG", "MANAGE", "MODIFY", "SELECT"]),
         other => Err(ApiError::invalid(format!("'{other}' is not a valid securable type"))),
     }
@@ -53,6 +56,7 @@ pub(super) fn call(world: &mut World, request: &Request, kind: &str, name: &str)
     let (is_there, code) = match kind.as_str() {
         "catalog" => (world.catalogs.contains_key(&name), "CATALOG_DOES_NOT_EXIST"),
         "schema" => (world.schemas.contains_key(&name), "SCHEMA_DOES_NOT_EXIST"),
+        "metastore" => (name == METASTORE, "METASTORE_DOES_NOT_EXIST"),
         _ => (world.tables.contains_key(&name), "TABLE_DOES_NOT_EXIST"),
     };
     if !is_there {

@@ -23,10 +23,26 @@ pub(super) fn call(world: &mut World, request: &Request, what: &str) -> Outcome 
     }
 }
 
+/// Refuses clusters of whoever may make none, and whom a job may not run as.
+fn check_rights(world: &World, request: &Request, settings: &Json) -> Result<(), ApiError> {
+    if let Some(name) = settings["run_as"]["service_principal_name"].as_str()
+        && world.denied_run_as.iter().any(|it| it == name)
+    {
+        return Err(ApiError::denied(format!("{} does not have the required role to use {name}", request.actor)));
+    }
+    let parts = ["tasks", "job_clusters"].iter().flat_map(|part| settings[part].as_array().into_iter().flatten());
+    let mut clusters = parts.map(|part| &part["new_cluster"]).filter(|cluster| !cluster.is_null());
+    if world.may_make_clusters(&request.actor) || clusters.all(|cluster| !cluster["policy_id"].is_null()) {
+        return Ok(());
+    }
+    Err(ApiError::denied(format!("{} is not authorized to create clusters", request.actor)))
+}
+
 fn create(world: &mut World, request: &Request) -> Outcome {
     let mut given = request.body.clone();
     let list = given.as_object_mut().and_then(|it| it.remove("access_control_list")).unwrap_or_default();
     let mut settings = settings::checked(world, &given)?;
+    check_rights(world, request, &settings)?;
     let run_as = settings::take_run_as(&mut settings).unwrap_or_else(|| request.actor.clone());
     let (id, created) = (world.id(), world.now());
     world.jobs.insert(id, Job { creator: request.actor.clone(), run_as, created, settings });
@@ -112,6 +128,7 @@ fn change(world: &mut World, request: &Request, what: &str) -> Outcome {
         _ => settings::updated(&job.settings, &body["new_settings"], &body["fields_to_remove"])?,
     };
     let mut settings = settings::checked(world, &given)?;
+    check_rights(world, request, &settings)?;
     let run_as = settings::take_run_as(&mut settings);
     let creator = job.creator.clone();
     // A reset without it makes the creator the one again.

@@ -25,6 +25,9 @@ pub(super) fn list(world: &World, request: &Request, what: &str) -> Outcome {
         let me = world.users.iter().chain(&world.service_principals).find(is_self);
         let mut me = me.cloned().unwrap_or_default();
         me["userName"] = json!(request.actor);
+        let groups = world.groups.iter().filter(|it| world.is_in(&request.actor, it["displayName"].as_str().unwrap()));
+        let groups = groups.map(|it| json!({"display": it["displayName"], "value": it["id"], "type": "direct"}));
+        me["groups"] = groups.collect();
         return Ok(me);
     }
     let (items, _) = of(world, what).ok_or_else(|| super::no_such_call(request))?;

@@ -17,6 +17,7 @@ pub(crate) fn column(name: &str, ty: &str, position: usize) -> Json {
         "BIGINT" => "LONG",
         "TINYINT" => "BYTE",
         "SMALLINT" => "SHORT",
+        "VARCHAR" | "CHAR" => "STRING",
         other => other,
     };
     let mut column =
@@ -63,6 +64,10 @@ pub(crate) fn put(world: &mut World, full_name: &str, ty: &str, columns: Vec<Jso
 pub(super) fn list(world: &World, request: &Request) -> Outcome {
     let schema =
         format!("{}.{}.", request.parameter("catalog_name")?, request.parameter("schema_name")?).to_lowercase();
+    if !world.schemas.contains_key(schema.trim_end_matches('.')) {
+        let message = format!("Schema '{}' does not exist.", schema.trim_end_matches('.'));
+        return Err(ApiError::new(404, "SCHEMA_DOES_NOT_EXIST", message));
+    }
     let tables = world.tables.iter().filter(|(name, _)| name.starts_with(&schema)).map(|(_, it)| it.clone());
     let (tables, next) = page(tables.collect(), &request.query, "max_results", 50, 50)?;
     let mut answer = json!({"tables": tables});

@@ -1,0 +1,145 @@
+//! The lookup `databricks_workflow`: a job as it is, and by which names the parts of others are called that its tasks refer to.
+
+use super::{said, several_of, workspace};
+use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of};
+use crate::mark;
+use crate::object::{Place, job};
+use jiff::Timestamp;
+use serde_json::Value as Json;
+use terrace_provider::http::{Purpose, Request};
+use terrace_provider::{Attribute, AttributeType, Attributes, ErrorKind, Lookup, Object, Path, ProviderError, Value};
+
+/// What it is called.
+pub(super) const NAME: &str = "databricks_workflow";
+
+/// What it is asked, and what it answers.
+pub(super) fn schema() -> Lookup {
+    let reference = Object(vec![
+        said("taskKey", "The task."),
+        said("referencedTaskType", "`pipeline`, `job`, `notebook_warehouse` or `notebook_compute`."),
+        said("referencedTaskId", "The id of the pipeline or job."),
+        said("referencedTaskName", "Its name."),
+        said("referencedClusterId", "The id of the SQL warehouse or cluster."),
+        said("referencedClusterName", "Its name."),
+    ]);
+    Lookup {
+        name: NAME,
+        doc: "The one job of a name as it is, with the names of what its tasks refer to by ids.",
+        arguments: Object(vec![
+            workspace(),
+            said("name", "The name, as it is.").required(),
+            said("runAs", "The service principal that it has to run as, by display name in any case."),
+        ]),
+        result: Object(vec![
+            said("name", "The name as asked for."),
+            said("jobId", "Its id."),
+            Attribute::new("createdTime", AttributeType::Int, "When it was made, in milliseconds since 1970."),
+            said("creatorUserName", "Who made it."),
+            said("runAsUserName", "Whom it runs as: a user name, or an application id."),
+            Attribute::new("settings", AttributeType::Any, "Its settings, as the API has them."),
+            Attribute::new(
+                "references",
+                AttributeType::list(AttributeType::Object(reference)),
+                "What tasks refer to, in their order.",
+            ),
+            said("readAt", "When it was read."),
+        ]),
+        objects: &[],
+    }
+}
+
+/// Answers.
+///
+/// # Errors
+/// `NotFound` when there is no such job; when there are several, or it runs as somebody else.
+pub(super) async fn answer(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+    let name = text(arguments, "name");
+    let found = job::named(place, &name).await?;
+    let ids: Vec<String> = found.iter().filter_map(|it| id_of(it, "job_id")).collect();
+    let [own_id] = ids.as_slice() else {
+        return Err(match ids.len() {
+            0 => {
+                let message = format!("there is no job `{name}`, or who works in the instance may not see it");
+                ProviderError::new(ErrorKind::NotFound, message)
+            }
+            _ => several_of("job", &name, &ids),
+        });
+    };
+    let job = job::get(place, own_id).await?.ok_or_else(|| {
+        ProviderError::new(ErrorKind::NotFound, format!("the job `{name}` went while it was looked at"))
+    })?;
+    let runs_as = text_of(&job, "run_as_user_name");
+    if let Some(wanted) = optional_text(arguments, "runAs").filter(|wanted| !wanted.is_empty()) {
+        check_run_as(place, &name, runs_as, &wanted).await?;
+    }
+    let mut settings = job.get("settings").cloned().unwrap_or_default();
+    mark::take_off(&mut settings);
+    let mut references = Vec::new();
+    for task in settings.get("tasks").and_then(Json::as_array).into_iter().flatten() {
+        references.extend(reference(place, task).await?);
+    }
+    Ok(attributes([
+        ("name", name.into()),
+        ("jobId", own_id.as_str().into()),
+        ("createdTime", job.get("created_time").and_then(Json::as_i64).map_or(Value::Null, Value::Int)),
+        ("creatorUserName", of_json(&job, "creator_user_name")),
+        ("runAsUserName", of_json(&job, "run_as_user_name")),
+        ("settings", Value::from(settings)),
+        ("references", Value::List(references)),
+        ("readAt", format!("{:.3}", Timestamp::now()).into()),
+    ]))
+}
+
+/// Refuses a job that somebody set to run as another one: its blueprint would set it back.
+async fn check_run_as(place: &Place<'_>, name: &str, runs_as: &str, wanted: &str) -> Result<(), ProviderError> {
+    let named = attributes([("name", wanted.into())]);
+    let found = Box::pin(super::answer("databricks_service_principal", place, &named)).await?;
+    if found.get("applicationId").and_then(Value::as_str) == Some(runs_as) {
+        return Ok(());
+    }
+    let message = format!("the job `{name}` runs as `{runs_as}`, and not as the service principal `{wanted}`");
+    Err(ProviderError::invalid(Some(Path::attribute("runAs")), message)
+        .solution(format!("let the job run as `{wanted}` again, or change `runAsPrincipalName`")))
+}
+
+/// What a task refers to, where that is something with a name.
+async fn reference(place: &Place<'_>, task: &Json) -> Result<Option<Value>, ProviderError> {
+    let at = |path: &str| match task.pointer(path) {
+        Some(Json::Number(number)) => Some(number.to_string()),
+        Some(Json::String(text)) if !text.is_empty() => Some(text.clone()),
+        _ => None,
+    };
+    let is_notebook = task.get("notebook_task").is_some();
+    let key = text_of(task, "task_key");
+    let (kind, is_task, id, named) = if let Some(id) = at("/pipeline_task/pipeline_id") {
+        let request = Request::get("/api/2.0/pipelines/{id}", &[&id]);
+        ("pipeline", true, id, (request, "/name"))
+    } else if let Some(id) = at("/run_job_task/job_id") {
+        let request = Request::get("/api/2.2/jobs/get", &[]).query("job_id", &id);
+        ("job", true, id, (request, "/settings/name"))
+    } else if let Some(id) = at("/notebook_task/warehouse_id") {
+        let request = Request::get("/api/2.0/sql/warehouses/{id}", &[&id]);
+        ("notebook_warehouse", false, id, (request, "/name"))
+    } else if let Some(id) = at("/existing_cluster_id").filter(|_| is_notebook) {
+        let request = Request::get("/api/2.1/clusters/get", &[]).query("cluster_id", &id);
+        ("notebook_compute", false, id, (request, "/cluster_name"))
+    } else {
+        return Ok(None);
+    };
+    let (request, path) = named;
+    let purpose = Purpose::look(format!("tell the name of what the task `{key}` refers to"));
+    let found = place.send(&request, &purpose).await?;
+    let name = found.pointer(path).and_then(Json::as_str).map_or(Value::Null, Value::from);
+    let (of_task, of_cluster) = match is_task {
+        true => ((id.into(), name), (Value::Null, Value::Null)),
+        false => ((Value::Null, Value::Null), (id.into(), name)),
+    };
+    Ok(Some(Value::Map(attributes([
+        ("taskKey", key.into()),
+        ("referencedTaskType", kind.into()),
+        ("referencedTaskId", of_task.0),
+        ("referencedTaskName", of_task.1),
+        ("referencedClusterId", of_cluster.0),
+        ("referencedClusterName", of_cluster.1),
+    ]))))
+}

@@ -1,0 +1,154 @@
+//! What whoever works in an instance may not do in its workspace as a whole: told before anything needs it, by reading alone.
+
+use crate::attributes::{id_of, text_of};
+use crate::object::Place;
+use serde_json::{Value as Json, json};
+use terrace_provider::http::{Next, Purpose, Request};
+use terrace_provider::{ErrorKind, MissingRight, ProviderError};
+
+/// The entitlement to make clusters: <https://docs.databricks.com/aws/en/security/auth/entitlements>.
+const CLUSTERS: &str = "allow-cluster-create";
+/// The groups that everybody is in: of a workspace, and of an account.
+const EVERYBODY: [&str; 2] = ["users", "account users"];
+/// Who may do everything in a workspace.
+const ADMINISTRATORS: &str = "admins";
+/// What the group of those is called in Unity Catalog begins with:
+/// <https://docs.databricks.com/aws/en/data-governance/unity-catalog/manage-privileges/admin-privileges>.
+const THEIR_ROLE: &str = "_workspace_admins_";
+
+/// Who works in an instance.
+struct Me {
+    id: String,
+    name: String,
+    is_user: bool,
+    /// Display names and ids.
+    groups: Vec<(String, String)>,
+    entitlements: Vec<String>,
+}
+
+impl Me {
+    fn is_in(&self, group: &str) -> bool {
+        EVERYBODY.contains(&group) || self.groups.iter().any(|(name, _)| name == group)
+    }
+
+    /// Whether what a principal has is theirs as well.
+    fn has_what(&self, principal: &str) -> bool {
+        principal == self.name
+            || self.is_in(principal)
+            || (principal.starts_with(THEIR_ROLE) && self.is_in(ADMINISTRATORS))
+    }
+
+    /// The command that entitles them: <https://docs.databricks.com/aws/en/dev-tools/cli/reference/users-commands>.
+    fn entitling(&self) -> String {
+        let what = if self.is_user { "users" } else { "service-principals" };
+        let body = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [{"op": "add", "path": "entitlements", "value": [{"value": CLUSTERS}]}],
+        });
+        format!("databricks {what} patch {} --json '{body}'", self.id)
+    }
+}
+
+fn texts(json: &Json, list: &str, field: &str) -> Vec<String> {
+    let items = json.get(list).and_then(Json::as_array).into_iter().flatten();
+    items.map(|item| text_of(item, field).to_owned()).filter(|text| !text.is_empty()).collect()
+}
+
+/// Looks at something that need not be there, or may not be looked at; nothing where nobody can tell.
+async fn look(place: &Place<'_>, request: &Request, doing: &str) -> Result<Option<Json>, ProviderError> {
+    match place.send(request, &Purpose::look(doing)).await {
+        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+async fn me(place: &Place<'_>) -> Result<Me, ProviderError> {
+    let request = Request::get("/api/2.0/preview/scim/v2/Me", &[]);
+    let told = place.send(&request, &Purpose::look("tell who is signed in")).await?;
+    let groups = told.get("groups").and_then(Json::as_array).into_iter().flatten();
+    let groups = groups.map(|it| (text_of(it, "display").to_owned(), text_of(it, "value").to_owned())).collect();
+    let name = place.workspace.me(&place.within).await?.to_owned();
+    Ok(Me {
+        id: id_of(&told, "id").unwrap_or_else(|| name.clone()),
+        // Users sign in by an address, service principals are called by their application id.
+        is_user: name.contains('@'),
+        name,
+        groups,
+        entitlements: texts(&told, "entitlements", "value"),
+    })
+}
+
+/// Whether they may make clusters; nothing where that cannot be seen.
+async fn may_make_clusters(place: &Place<'_>, me: &Me) -> Result<Option<bool>, ProviderError> {
+    let entitles = |json: &Json| texts(json, "entitlements", "value").iter().any(|it| it == CLUSTERS);
+    if me.is_in(ADMINISTRATORS) || me.entitlements.iter().any(|it| it == CLUSTERS) {
+        return Ok(Some(true));
+    }
+    let mut is_certain = true;
+    let filter = format!("displayName eq \"{}\"", EVERYBODY[0]);
+    let request = Request::get("/api/2.0/preview/scim/v2/Groups", &[]).query("filter", filter);
+    match look(place, &request, "look at the group of all users").await? {
+        Some(found) if found.get("Resources").and_then(Json::as_array).is_some_and(|it| it.iter().any(entitles)) => {
+            return Ok(Some(true));
+        }
+        found => is_certain &= found.is_some(),
+    }
+    for (name, id) in &me.groups {
+        let request = Request::get("/api/2.0/preview/scim/v2/Groups/{id}", &[id]);
+        match look(place, &request, &format!("look at the group `{name}`")).await? {
+            Some(group) if entitles(&group) => return Ok(Some(true)),
+            found => is_certain &= found.is_some(),
+        }
+    }
+    Ok(is_certain.then_some(false))
+}
+
+/// Whether they may make catalogs; nothing where that cannot be seen.
+async fn may_make_catalogs(place: &Place<'_>, me: &Me) -> Result<Option<bool>, ProviderError> {
+    let request = Request::get("/api/2.1/unity-catalog/metastore_summary", &[]);
+    let summary = match place.send(&request, &Purpose::look("look at the metastore")).await {
+        // Where there is none there are no catalogs to be made.
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(Some(true)),
+        Err(error) if error.kind == ErrorKind::PermissionDenied => return Ok(None),
+        summary => summary?,
+    };
+    if me.has_what(text_of(&summary, "owner")) {
+        return Ok(Some(true));
+    }
+    let id = text_of(&summary, "metastore_id");
+    let request = Request::get("/api/2.1/unity-catalog/permissions/metastore/{id}", &[id]);
+    let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
+    let rows = place.workspace.api.items(request, &place.within, "privilege_assignments", next).await;
+    let rows = match rows {
+        Err(failure) if matches!(failure.status(), Some(403 | 404)) => return Ok(None),
+        rows => rows.map_err(|failure| {
+            place.workspace.api.error(&failure, &Purpose::look("read who may do what with the metastore"))
+        })?,
+    };
+    let gives = |row: &Json| {
+        let privileges = row.get("privileges").and_then(Json::as_array).into_iter().flatten();
+        let mut names = privileges.filter_map(Json::as_str).map(|name| name.replace(' ', "_"));
+        names.any(|name| name == "CREATE_CATALOG")
+    };
+    Ok(Some(rows.iter().any(|row| me.has_what(text_of(row, "principal")) && gives(row))))
+}
+
+/// What is missing in the workspace and its metastore; `None` where nothing is known to be, and not all could be seen.
+///
+/// # Errors
+/// When the workspace cannot be asked.
+pub(crate) async fn missing(place: &Place<'_>) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+    let me = me(place).await?;
+    let (clusters, catalogs) = (may_make_clusters(place, &me).await?, may_make_catalogs(place, &me).await?);
+    let mut missing = Vec::new();
+    if clusters == Some(false) {
+        let operation = "make jobs and pipelines with clusters of their own".to_owned();
+        missing.push(MissingRight { operation, statement: me.entitling() });
+    }
+    if catalogs == Some(false) {
+        let statement = format!("GRANT CREATE CATALOG ON METASTORE TO {}", crate::sql::quote(&me.name));
+        missing.push(MissingRight { operation: "make catalogs".to_owned(), statement });
+    }
+    let is_certain = clusters.is_some() && catalogs.is_some();
+    Ok((is_certain || !missing.is_empty()).then_some(missing))
+}

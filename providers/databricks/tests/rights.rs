@@ -1,0 +1,196 @@
+//! What is missing is told before it is needed, and where it is needed by the statement that gives it.
+
+use crate::conformance::{METASTORE, grant, job, pipeline, prepared, view};
+use crate::harness::Instance;
+use serde_json::{Value as Json, json};
+use terrace_provider::{ErrorKind, MissingRight, ProviderError};
+use terrace_test_databricks::StandIn;
+
+const ME: &str = "terrace@example.com";
+const CATALOGS: &str = "GRANT CREATE CATALOG ON METASTORE TO `terrace@example.com`";
+
+/// What doctor is told, by calls that change nothing.
+async fn missing(stand_in: &StandIn) -> Option<Vec<MissingRight>> {
+    let instance = Instance::of(stand_in).await;
+    let _ = stand_in.take_seen();
+    let missing = instance.session.missing_rights().await.unwrap();
+    assert_eq!(stand_in.take_writes(), [] as [&str; 0]);
+    missing
+}
+
+fn metastore(stand_in: &StandIn, change: Json) {
+    let path = format!("/api/2.1/unity-catalog/permissions/metastore/{METASTORE}");
+    stand_in.call("PATCH", &path, json!({"changes": [change]}));
+}
+
+fn without_catalogs(stand_in: &StandIn) {
+    metastore(stand_in, json!({"principal": ME, "remove": ["CREATE_CATALOG"]}));
+}
+
+#[tokio::test]
+async fn rights_in_the_workspace_as_a_whole_are_told_before_they_are_needed() {
+    let stand_in = StandIn::start();
+    assert_eq!(missing(&stand_in).await, Some(Vec::new()));
+    stand_in.entitle(ME, &["workspace-access"]);
+    without_catalogs(&stand_in);
+    let told = missing(&stand_in).await.unwrap();
+    let [clusters, catalogs] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(clusters.operation, "make jobs and pipelines with clusters of their own");
+    assert!(clusters.statement.starts_with("databricks users patch "), "{clusters:?}");
+    assert!(clusters.statement.contains("allow-cluster-create"), "{clusters:?}");
+    assert_eq!((catalogs.operation.as_str(), catalogs.statement.as_str()), ("make catalogs", CATALOGS));
+}
+
+#[tokio::test]
+async fn what_somebody_has_by_a_group_is_not_missing() {
+    let bare = || {
+        let stand_in = StandIn::start();
+        stand_in.entitle(ME, &[]);
+        without_catalogs(&stand_in);
+        stand_in
+    };
+    let stand_in = bare();
+    stand_in.add_member("dev", ME);
+    stand_in.entitle("dev", &["allow-cluster-create"]);
+    metastore(&stand_in, json!({"principal": "dev", "add": ["CREATE_CATALOG"]}));
+    assert_eq!(missing(&stand_in).await, Some(Vec::new()));
+    // By the group that everybody is in.
+    let stand_in = bare();
+    stand_in.entitle("users", &["allow-cluster-create"]);
+    metastore(&stand_in, json!({"principal": "account users", "add": ["CREATE_CATALOG"]}));
+    assert_eq!(missing(&stand_in).await, Some(Vec::new()));
+    // Another right does not help.
+    let stand_in = bare();
+    stand_in.entitle(ME, &["allow-cluster-create"]);
+    metastore(&stand_in, json!({"principal": ME, "add": ["CREATE_CONNECTION"]}));
+    assert_eq!(missing(&stand_in).await.map(|it| it.len()), Some(1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_seen_is_not_told_as_missing() {
+    let stand_in = StandIn::start();
+    without_catalogs(&stand_in);
+    stand_in.faults().denied.push("GET /api/2.1/unity-catalog/permissions/metastore".to_owned());
+    assert_eq!(missing(&stand_in).await, None);
+    // Of a group that nobody may look at.
+    stand_in.faults().denied = vec!["GET /api/2.0/preview/scim/v2/Groups".to_owned()];
+    metastore(&stand_in, json!({"principal": ME, "add": ["CREATE_CATALOG"]}));
+    stand_in.entitle(ME, &[]);
+    assert_eq!(missing(&stand_in).await, None);
+    // Without a metastore nobody needs a right on it.
+    stand_in.faults().denied.clear();
+    stand_in.entitle(ME, &["allow-cluster-create"]);
+    stand_in.detach_metastore();
+    assert_eq!(missing(&stand_in).await, Some(Vec::new()));
+}
+
+/// What an operation is refused with, once that call is not permitted.
+#[track_caller]
+fn assert_says(error: &ProviderError, statement: &str) {
+    assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error}");
+    assert!(error.solutions.iter().any(|it| it.contains(statement)), "{statement}: {error:?}");
+}
+
+/// A test for each row of the table in the README.
+#[tokio::test]
+async fn without_a_right_the_error_has_the_statement_that_gives_it() {
+    let (stand_in, kept) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let at = |more: Json| {
+        let mut all = json!({"workspaceUrl": stand_in.url(), "metastoreId": METASTORE});
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    let in_workspace = |more: Json| {
+        let mut all = at(more);
+        all.as_object_mut().unwrap().remove("metastoreId");
+        all
+    };
+    let made_job = instance.create("databricks_job", job(&stand_in, "made", 1)).await.unwrap();
+    let made_pipeline = instance.create("databricks_pipeline", pipeline(&stand_in, false)).await.unwrap();
+    let made_view = instance.create("databricks_view", view(&stand_in, json!([{"name": "id"}]))).await.unwrap();
+    let made_schema =
+        instance.create("databricks_schema", at(json!({"catalog": "main", "name": "made"}))).await.unwrap();
+    let denied = |text: &str| stand_in.faults().denied = vec![text.to_owned()];
+
+    // Clusters of one's own, by what the server itself refuses.
+    stand_in.entitle(ME, &[]);
+    let error = instance.create("databricks_job", job(&stand_in, "other", 1)).await.unwrap_err();
+    assert_says(&error, "give `terrace@example.com` the entitlement `allow-cluster-create`");
+    stand_in.entitle(ME, &["allow-cluster-create"]);
+    denied("POST /api/2.0/pipelines");
+    let mut other = pipeline(&stand_in, false);
+    other["settings"]["name"] = "other".into();
+    let error = instance.create("databricks_pipeline", other).await.unwrap_err();
+    assert_says(&error, "give `terrace@example.com` the entitlement `allow-cluster-create`");
+
+    // Changes of jobs and pipelines, permissions on them.
+    denied("POST /api/2.2/jobs/reset");
+    let error = instance.update("databricks_job", &made_job, job(&stand_in, "made", 2)).await.unwrap_err();
+    let id = made_job.text("jobId").unwrap();
+    assert_says(&error, &format!("give CAN_MANAGE on the job {id}, or IS_OWNER"));
+    denied("POST /api/2.2/jobs/delete");
+    let error = instance.delete("databricks_job", &made_job).await.unwrap_err();
+    assert_says(&error, &format!("give CAN_MANAGE on the job {id}, or IS_OWNER"));
+    denied("PUT /api/2.0/pipelines");
+    let error = instance.update("databricks_pipeline", &made_pipeline, pipeline(&stand_in, true)).await.unwrap_err();
+    let id = made_pipeline.text("pipelineId").unwrap();
+    assert_says(&error, &format!("give CAN_MANAGE on the pipeline {id}, or IS_OWNER"));
+    denied("DELETE /api/2.0/pipelines");
+    let error = instance.delete("databricks_pipeline", &made_pipeline).await.unwrap_err();
+    assert_says(&error, &format!("give CAN_MANAGE on the pipeline {id}, or IS_OWNER"));
+    denied("PATCH /api/2.0/permissions");
+    let permission = in_workspace(json!({
+        "objectType": "jobs", "objectId": kept, "principalKind": "group", "principal": "dev", "level": "CAN_VIEW",
+    }));
+    let error = instance.create("databricks_permission", permission).await.unwrap_err();
+    assert_says(&error, &format!("give CAN_MANAGE on jobs/{kept}, or IS_OWNER"));
+
+    // Folders and repositories.
+    denied("POST /api/2.0/workspace/mkdirs");
+    let error = instance.create("databricks_directory", in_workspace(json!({"path": "/x"}))).await.unwrap_err();
+    assert_says(&error, "give CAN_MANAGE on the folder above `/x`");
+    denied("POST /api/2.0/repos");
+    let repo = in_workspace(json!({"path": "/Shared/r", "url": "https://gitlab.com/a/b.git", "gitProvider": "gitLab"}));
+    let error = instance.create("databricks_repo", repo).await.unwrap_err();
+    assert_says(&error, "give CAN_MANAGE on the folder above `/Shared/r`");
+
+    // Unity Catalog.
+    stand_in.faults().denied.clear();
+    without_catalogs(&stand_in);
+    let error = instance.create("databricks_catalog", at(json!({"name": "c"}))).await.unwrap_err();
+    assert_says(&error, CATALOGS);
+    denied("POST /api/2.1/unity-catalog/schemas");
+    let error = instance.create("databricks_schema", at(json!({"catalog": "main", "name": "c"}))).await.unwrap_err();
+    assert_says(&error, "GRANT CREATE SCHEMA ON CATALOG `main` TO `terrace@example.com`");
+    denied("PATCH /api/2.1/unity-catalog/schemas");
+    let changed = at(json!({"catalog": "main", "name": "made", "comment": "new"}));
+    let error = instance.update("databricks_schema", &made_schema, changed).await.unwrap_err();
+    assert_says(&error, "GRANT MANAGE ON SCHEMA `main`.`made` TO `terrace@example.com`");
+    denied("PATCH /api/2.1/unity-catalog/permissions");
+    let error = instance.create("databricks_grant", grant(&stand_in, "dev", json!(["SELECT"]))).await.unwrap_err();
+    assert_says(&error, "GRANT MANAGE ON TABLE `main`.`raw`.`orders` TO `terrace@example.com`");
+
+    // Views, by the statement; and the warehouse on which it runs.
+    stand_in.faults().denied.clear();
+    stand_in.deny_sql("VIEW");
+    let mut other = view(&stand_in, json!([{"name": "id"}]));
+    other["name"] = "other".into();
+    let error = instance.create("databricks_view", other.clone()).await.unwrap_err();
+    assert_says(&error, "GRANT USE SCHEMA, CREATE TABLE ON SCHEMA `main`.`out` TO `terrace@example.com`");
+    assert_says(&error, "SELECT ON TABLE `main`.`raw`.`orders`");
+    let changed = view(&stand_in, json!([{"name": "price"}]));
+    let error = instance.update("databricks_view", &made_view, changed).await.unwrap_err();
+    assert_says(&error, "GRANT MANAGE ON VIEW `main`.`out`.`orders_view` TO `terrace@example.com`");
+    denied("POST /api/2.0/sql/statements");
+    let error = instance.create("databricks_view", other).await.unwrap_err();
+    assert_says(&error, "give CAN_USE on the SQL warehouse `abc123` to `terrace@example.com`");
+
+    // Running as somebody else.
+    stand_in.faults().denied.clear();
+    stand_in.deny_run_as("11111111-2222-4333-8444-555555555555");
+    let mut runs_as = job(&stand_in, "runs", 1);
+    runs_as["settings"]["run_as"] = json!({"service_principal_name": "11111111-2222-4333-8444-555555555555"});
+    let error = instance.create("databricks_job", runs_as).await.unwrap_err();
+    assert_says(&error, "the role `servicePrincipal.user` on `11111111-2222-4333-8444-555555555555`");
+}
