@@ -1,5 +1,9 @@
 //! The settings of an instance, taken apart.
 
+mod azure;
+
+pub(crate) use azure::{Azure, AzureProof, VARIABLES, Variables};
+
 use secrecy::SecretString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +17,8 @@ pub(crate) struct Config {
     pub(crate) host: Option<Base>,
     /// The others: hosts, or `*.` and a domain.
     pub(crate) hosts: Vec<String>,
+    /// The account that the workspaces are of.
+    pub(crate) account: Option<Account>,
     /// How it is proved who asks; nothing where nothing says it.
     pub(crate) proof: Option<Proof>,
     /// For credentials of Git that say none of their own.
@@ -30,6 +36,15 @@ pub(crate) enum Proof {
     Token(SecretString),
     /// A service principal: its application id and a secret of OAuth.
     Client(String, SecretString),
+    /// A service principal of Azure.
+    Azure(Box<Azure>),
+}
+
+/// An account of Databricks.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) host: Base,
+    pub(crate) id: String,
 }
 
 /// In whose name repositories are checked out.
@@ -44,8 +59,9 @@ impl Config {
     ///
     /// # Errors
     /// When a value is none that can work.
-    pub(crate) fn read(settings: &Settings) -> Result<Self, ProviderError> {
+    pub(crate) fn read(settings: &Settings, variables: &Variables) -> Result<Self, ProviderError> {
         let values = &settings.values;
+        let proof = proof(settings, variables)?;
         let host = plain(values, "host").map(|text| {
             Base::parse(&text).map_err(|why| {
                 invalid("host", format!("the host is none: {why}"))
@@ -62,13 +78,24 @@ impl Config {
         Ok(Self {
             host: host.transpose()?,
             hosts: hosts.iter().filter_map(Value::as_str).map(str::to_lowercase).collect(),
-            proof: proof(values)?,
+            account: account(values, proof.as_ref())?,
+            proof,
             git: Git { username: of_git("username"), token: of_git("token").map(Into::into) },
             ca_file: plain(values, "caFile").map(|path| settings.project_folder.join(path)),
             timeout: timeout
                 .map(Duration::from_secs)
                 .ok_or_else(|| invalid("timeout", "`timeout` is no time to wait"))?,
         })
+    }
+}
+
+impl Config {
+    /// The service principal of Azure that the instance works as.
+    pub(crate) fn azure(&self) -> Option<&Azure> {
+        match &self.proof {
+            Some(Proof::Azure(azure)) => Some(azure),
+            _ => None,
+        }
     }
 }
 
@@ -80,16 +107,36 @@ fn invalid(name: &str, message: impl Into<String>) -> ProviderError {
     ProviderError::invalid(Some(Path::attribute(name)), message)
 }
 
-fn proof(values: &Attributes) -> Result<Option<Proof>, ProviderError> {
+/// Tokens and secrets of Databricks itself go before Azure's that only variables speak of: those are mostly set for others.
+fn proof(settings: &Settings, variables: &Variables) -> Result<Option<Proof>, ProviderError> {
+    let values = &settings.values;
     let (token, id, secret) = (plain(values, "token"), plain(values, "clientId"), plain(values, "clientSecret"));
+    let of_azure = values.get("azure").and_then(Value::as_map);
+    let is_azure = of_azure.is_some_and(|azure| plain(azure, "clientId").is_some());
+    let both = |first: &str, second: &str| {
+        Err(invalid(second, format!("`{first}` and `{second}` both say how to sign in")).solution("leave one of them"))
+    };
     match (token, id, secret) {
-        (Some(_), Some(_), Some(_)) => {
-            Err(invalid("clientId", "`token` and `clientId` both say how to sign in").solution("leave one of them"))
-        }
+        (Some(_), Some(_), Some(_)) => both("token", "clientId"),
+        (Some(_), ..) if is_azure => both("token", "azure"),
+        (None, Some(_), Some(_)) if is_azure => both("clientId", "azure"),
         (Some(token), _, _) => Ok(Some(Proof::Token(token.into()))),
         (None, Some(id), Some(secret)) => Ok(Some(Proof::Client(id, secret.into()))),
         (None, Some(_), None) => Err(invalid("clientSecret", "a service principal needs `clientSecret` to be said")),
         (None, None, Some(_)) => Err(invalid("clientId", "a service principal needs `clientId` to be said")),
-        (None, None, None) => Ok(None),
+        (None, None, None) => Ok(Azure::read(settings, variables)?.map(|azure| Proof::Azure(Box::new(azure)))),
     }
+}
+
+/// The account, where its id is said.
+fn account(values: &Attributes, proof: Option<&Proof>) -> Result<Option<Account>, ProviderError> {
+    let Some(id) = plain(values, "accountId") else { return Ok(None) };
+    let usual = match proof {
+        Some(Proof::Azure(azure)) => azure.accounts,
+        _ => "https://accounts.cloud.databricks.com",
+    };
+    let host = plain(values, "accountHost").unwrap_or_else(|| usual.to_owned());
+    let host =
+        Base::parse(&host).map_err(|why| invalid("accountHost", format!("the host of the account is none: {why}")))?;
+    Ok(Some(Account { host, id }))
 }

@@ -10,8 +10,44 @@ pub(crate) const DATABRICKS: Vendor = Vendor {
     said,
     did_nothing,
     reach: "look at `workspaceUrl` and at `host` of the instance, and whether this machine may connect to it",
-    sign_in: "look at `token`, or at `clientId` and `clientSecret`, of the instance, and whether they are of this workspace",
+    sign_in: "look at `token`, at `clientId` and `clientSecret`, or at `azure`, of the instance, and whether they are of this workspace",
 };
+
+/// The account that workspaces are of: <https://docs.databricks.com/api/account/introduction>.
+pub(crate) const ACCOUNT: Vendor = Vendor {
+    name: "the account of Databricks",
+    reach: "look at `accountHost` of the instance, and whether this machine may connect to it",
+    sign_in: "look at `clientId` and `clientSecret`, or at `azure`, of the instance: a token of a workspace is none of the account, whose administrator it has to be",
+    ..DATABRICKS
+};
+
+/// What manages resources of Azure, and Microsoft Graph, whose errors look alike.
+pub(crate) const AZURE: Vendor = Vendor {
+    name: "Azure",
+    said: said_by_azure,
+    // What is at work on an object meanwhile may be our own call.
+    did_nothing: |_| false,
+    reach: "look at `azure` of the instance, and whether this machine may connect to it",
+    sign_in: "look at `azure` of the instance: `tenantId`, `clientId` and how it proves itself",
+};
+
+/// Takes an error of Azure apart: <https://learn.microsoft.com/en-us/azure/azure-resource-manager/troubleshooting/common-deployment-errors>.
+fn said_by_azure(reply: &Reply) -> Said {
+    let body = reply.json_or_null();
+    let error = body.get("error").unwrap_or(&body);
+    let text = |name: &str| error.get(name).and_then(Json::as_str).map(str::to_owned);
+    let code = text("code");
+    let kind = match code.as_deref().unwrap_or_default() {
+        "RoleAssignmentExists" => Some(ErrorKind::AlreadyExists { import_id: None }),
+        "ResourceNotFound" | "RoleAssignmentNotFound" | "Request_ResourceNotFound" => Some(ErrorKind::NotFound),
+        // What is around the object is not there: nothing was made.
+        "ResourceGroupNotFound" | "SubscriptionNotFound" | "PrincipalNotFound" | "RoleDefinitionDoesNotExist" => {
+            Some(ErrorKind::InvalidInput { path: None })
+        }
+        _ => None,
+    };
+    Said { code, message: text("message"), kind, ..Said::default() }
+}
 
 /// Takes an error apart: `error_code` and `message`, SCIM's `detail`, or the old `error`.
 fn said(reply: &Reply) -> Said {

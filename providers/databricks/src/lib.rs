@@ -1,10 +1,11 @@
-//! Jobs, pipelines, folders, repositories, permissions and Unity Catalog in workspaces of Databricks, by their REST APIs.
+//! Jobs, pipelines, folders, repositories, permissions and Unity Catalog in workspaces of Databricks, and such workspaces of
+//! Azure, by their REST APIs.
 //!
 //! One instance speaks to one or more workspaces: every resource says by `workspaceUrl` to which. Where names are not unique
 //! (jobs) what terrace makes carries a tag, so that a create whose reply was lost is found again and never made twice.
 //!
 //! Read in this order: `schema` (the types), `config` (how an instance signs in, and to whom), `workspaces` (one client for each
-//! host), `session` (the calls), `object` and its submodules (the types in terms of requests), `lookup` (what others made).
+//! host), `entra` (tokens of Azure), `session` (the calls), `object` and its submodules (the types in terms of requests), `lookup` (what others made).
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
@@ -12,6 +13,7 @@
 mod attributes;
 mod blueprints;
 mod config;
+mod entra;
 mod failure;
 mod identity;
 mod json;
@@ -26,6 +28,7 @@ mod sql;
 mod workspaces;
 
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Settings};
 
@@ -33,13 +36,27 @@ use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Setting
 #[derive(Debug)]
 pub struct DatabricksProvider {
     schema: ProviderSchema,
+    variables: config::Variables,
 }
 
 impl DatabricksProvider {
-    /// The provider, not connected to anything.
+    /// The provider, not connected to anything. Instances of its own name take from the process's variables how to sign in to
+    /// Azure.
     #[must_use]
     pub fn new() -> Self {
-        Self { schema: schema::provider() }
+        let is_known = |name: &str| config::VARIABLES.iter().any(|(_, names)| names.contains(&name));
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            let name = name.into_string().ok().filter(|name| is_known(name))?;
+            Some((name, value.into_string().ok()?))
+        };
+        Self::with_variables(std::env::vars_os().filter_map(text).collect())
+    }
+
+    /// The same with other variables than those of the process.
+    #[must_use]
+    pub fn with_variables(variables: BTreeMap<String, String>) -> Self {
+        let variables = variables.into_iter().map(|(name, text)| (name, text.into())).collect();
+        Self { schema: schema::provider(), variables }
     }
 }
 
@@ -56,6 +73,6 @@ impl Provider for DatabricksProvider {
     }
 
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
-        Ok(Arc::new(session::DatabricksSession::open(settings)?))
+        Ok(Arc::new(session::DatabricksSession::open(settings, &self.variables)?))
     }
 }

@@ -1,8 +1,10 @@
 //! Lookups: what somebody else made, by name.
 
+pub(crate) mod azure;
 mod workflow;
 
 use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of, texts};
+use crate::config::Config;
 use crate::object::{Place, job, pipeline, view};
 use serde_json::Value as Json;
 use terrace_provider::http::{Next, Purpose, Request};
@@ -25,7 +27,7 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         result: Object(vec![said("name", "The name as asked for."), said(id, "Its id; null where there is none.")]),
         objects: &[],
     };
-    vec![
+    let of_workspaces = vec![
         named(
             "databricks_sql_warehouse",
             "A SQL warehouse by its name, in any case.",
@@ -96,7 +98,8 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         },
         table(),
         workflow::schema(),
-    ]
+    ];
+    of_workspaces.into_iter().chain(azure::lookups()).collect()
 }
 
 fn said(name: &'static str, doc: &'static str) -> Attribute {
@@ -159,6 +162,17 @@ fn table() -> Lookup {
     }
 }
 
+/// The answer that nobody is asked for: where there is no name, so that a blueprint asks for what may not be wanted, and where
+/// the settings say it.
+pub(crate) fn unasked(lookup: &str, config: &Config, arguments: &Attributes) -> Option<Attributes> {
+    if lookup == "databricks_azure" {
+        return Some(azure::of_settings(config));
+    }
+    let known = lookups().into_iter().find(|it| it.name == lookup && it.arguments.get("name").is_some())?;
+    let is_empty = text(arguments, "name").is_empty() && !["databricks_table", workflow::NAME].contains(&lookup);
+    is_empty.then(|| known.result.names().map(|name| (name.to_owned(), Value::Null)).collect())
+}
+
 /// Answers a lookup.
 ///
 /// # Errors
@@ -169,11 +183,8 @@ pub(crate) async fn answer(
     arguments: &Attributes,
 ) -> Result<Attributes, ProviderError> {
     let name = text(arguments, "name");
-    let is_named = lookups().iter().any(|it| it.name == lookup && it.arguments.get("name").is_some());
-    if is_named && name.is_empty() && !["databricks_table", workflow::NAME].contains(&lookup) {
-        // Nobody is asked for: so a blueprint asks for what may not be wanted.
-        let result = lookups().into_iter().find(|it| it.name == lookup).map(|it| it.result).unwrap_or_default();
-        return Ok(result.names().map(|name| (name.to_owned(), Value::Null)).collect());
+    if let Some(answer) = unasked(lookup, place.config, arguments) {
+        return Ok(answer);
     }
     match lookup {
         "databricks_sql_warehouse" => {
@@ -216,7 +227,10 @@ pub(crate) async fn answer(
         }
         "databricks_table" => table_of(place, arguments).await,
         workflow::NAME => workflow::answer(place, arguments).await,
-        other => Err(ProviderError::bug(format!("there is no lookup `{other}`"))),
+        other => match azure::answer(other, place, arguments).await {
+            Some(answer) => answer,
+            None => Err(ProviderError::bug(format!("there is no lookup `{other}`"))),
+        },
     }
 }
 
@@ -299,7 +313,7 @@ async fn one(
     }
 }
 
-/// Somebody by SCIM, of whom there has to be exactly one.
+/// Somebody of a workspace.
 async fn somebody(
     place: &Place<'_>,
     path: &'static str,
@@ -307,19 +321,29 @@ async fn somebody(
     what: &str,
     name: &str,
 ) -> Result<Attributes, ProviderError> {
+    let found = by_scim(place, Request::get(path, &[]), field, what, name).await?;
+    let mut answer = attributes([("name", of_json(&found, field)), ("id", of_json(&found, "id"))]);
+    if what == "service principal" {
+        answer.insert("applicationId".to_owned(), of_json(&found, "applicationId"));
+    }
+    Ok(answer)
+}
+
+/// Somebody by SCIM, of whom there has to be exactly one.
+async fn by_scim(
+    place: &Place<'_>,
+    request: Request,
+    field: &str,
+    what: &str,
+    name: &str,
+) -> Result<Json, ProviderError> {
     let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
-    let request = Request::get(path, &[]).query("filter", format!("{field} eq \"{quoted}\"")).query("count", 100);
+    let request = request.query("filter", format!("{field} eq \"{quoted}\"")).query("count", 100);
     let answer = place.send(&request, &Purpose::look(format!("look for the {what} `{name}`"))).await?;
     let found = answer.get("Resources").and_then(Json::as_array).cloned().unwrap_or_default();
     let found: Vec<Json> = found.into_iter().filter(|it| text_of(it, field).eq_ignore_ascii_case(name)).collect();
     match found.as_slice() {
-        [one] => {
-            let mut answer = attributes([("name", of_json(one, field)), ("id", of_json(one, "id"))]);
-            if what == "service principal" {
-                answer.insert("applicationId".to_owned(), of_json(one, "applicationId"));
-            }
-            Ok(answer)
-        }
+        [one] => Ok(one.clone()),
         [] => Err(none(what, name, &[])),
         several => {
             let ids: Vec<String> = several.iter().filter_map(|it| id_of(it, "id")).collect();

@@ -1,5 +1,6 @@
 //! The types in terms of requests.
 
+pub(crate) mod azure;
 pub(crate) mod container;
 pub(crate) mod credential;
 pub(crate) mod directory;
@@ -14,7 +15,7 @@ pub(crate) mod view;
 use crate::attributes::{optional_text, text};
 use crate::config::Config;
 use crate::private::Kept;
-use crate::workspaces::{Workspace, Workspaces};
+use crate::workspaces::{Interface, Workspace, Workspaces};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -61,8 +62,8 @@ impl Place<'_> {
 
     /// Makes sure that the workspace is of the metastore that attributes name: what has the same name in another one is
     /// something else.
-    pub(crate) async fn check_metastore(&self, named: &Attributes) -> Result<(), ProviderError> {
-        match optional_text(named, "metastoreId") {
+    pub(crate) async fn check_metastore(&self, ty: &ResourceType, named: &Attributes) -> Result<(), ProviderError> {
+        match optional_text(named, "metastoreId").filter(|_| ty.identity.contains(&"metastoreId")) {
             Some(id) => self.workspace.check_metastore(&id, &self.within).await,
             None => Ok(()),
         }
@@ -135,6 +136,16 @@ pub(crate) trait Object: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// What is there already is what making it would come to: [`Object::create`] looks by itself.
+    fn takes_what_is_there(&self, _planned: &Attributes) -> bool {
+        false
+    }
+
+    /// Waits until nobody works at the object any more, where making it takes long.
+    async fn settle(&self, _place: &Place<'_>, _named: &Attributes) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
     /// Makes the object; answers with what names it beyond what was planned.
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError>;
 
@@ -190,20 +201,26 @@ pub(crate) fn of(ty: &ResourceType) -> Result<&'static dyn Object, ProviderError
         "databricks_schema" => &container::SCHEMA,
         "databricks_view" => &view::View,
         "databricks_grant" => &grant::Grant,
+        "databricks_workspace" => &azure::workspace::AzureWorkspace,
+        "databricks_azure_role_assignment" => &azure::role_assignment::RoleAssignment,
+        "databricks_metastore_assignment" => &azure::metastore_assignment::MetastoreAssignment,
+        "databricks_workspace_assignment" => &azure::workspace_assignment::WorkspaceAssignment,
         other => return Err(ProviderError::bug(format!("there is no type {other}"))),
     })
 }
 
-/// The parts of an id in the one form that objects are told apart by: hosts and names of Unity Catalog know no case.
+/// The parts of an id in the one form that objects are told apart by: hosts and names of Unity Catalog and of Azure
+/// know no case.
 pub(crate) fn id_parts(ty: &ResourceType, identity: &Attributes) -> Vec<String> {
     let is_in_catalog = ty.identity.contains(&"metastoreId");
+    let is_of_azure = azure::interface(ty.name) == Some(Interface::Management);
     let part = |name: &&str| {
         let value = text(identity, name);
         match *name {
             "workspaceUrl" => Workspaces::url(&value).map_or(value, |base| base.shown().to_owned()),
             "path" => directory::normalised(&value),
             "metastoreId" | "principal" => value,
-            _ if is_in_catalog => value.to_lowercase(),
+            _ if is_in_catalog || is_of_azure => value.to_lowercase(),
             _ => value,
         }
     };

@@ -1,5 +1,6 @@
 //! What the provider declares: its settings, its resource types and its lookups.
 
+mod azure;
 mod catalog;
 mod workspace;
 
@@ -14,10 +15,11 @@ use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, Resourc
 pub fn provider() -> ProviderSchema {
     let mut resources = workspace::types();
     resources.extend(catalog::types());
+    resources.extend(azure::types());
     ProviderSchema {
         name: "databricks",
         version: env!("CARGO_PKG_VERSION"),
-        doc: "Jobs, pipelines, repositories, permissions and Unity Catalog in workspaces of Databricks.",
+        doc: "Jobs, pipelines, repositories, permissions and Unity Catalog in workspaces of Databricks, and workspaces of Azure.",
         settings: settings(),
         resources,
         lookups: lookups(),
@@ -38,12 +40,20 @@ fn settings() -> Object {
         Attribute::new(
             "hosts",
             AttributeType::list(AttributeType::String),
-            "Other workspaces that this instance may be sent to by `workspaceUrl`: hosts, or `*.` and a domain. Its token is shown to them.",
+            "Other workspaces that this instance may be sent to by `workspaceUrl`: hosts, URLs, or `*.` and a domain. Its token is shown to them. A service principal of Azure may be sent to those of its cloud anyway.",
         ),
         text("token", "A personal access token.").sensitive().variable("DATABRICKS_TOKEN"),
         text("clientId", "The application id of a service principal, instead of a token.")
             .variable("DATABRICKS_CLIENT_ID"),
         text("clientSecret", "Its secret of OAuth.").sensitive().variable("DATABRICKS_CLIENT_SECRET"),
+        text("accountId", "The account that the workspaces are of: for metastores, and for who may enter a workspace.")
+            .variable("DATABRICKS_ACCOUNT_ID"),
+        text("accountHost", "Where that account is, where it is not where the accounts of the cloud are."),
+        Attribute::new(
+            "azure",
+            AttributeType::Object(azure::settings()),
+            "A service principal of Azure, instead of a token.",
+        ),
         Attribute::new("git", AttributeType::Object(git), "For credentials of Git that say none of their own."),
         text(
             "caFile",

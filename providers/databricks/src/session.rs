@@ -1,7 +1,7 @@
 //! The session: which function answers which call of which type.
 
 use crate::attributes::{attributes, optional_text, text, text_of};
-use crate::config::Config;
+use crate::config::{Config, Variables};
 use crate::lookup;
 use crate::object::view::{self, fit};
 use crate::object::{self, Object, Place, Seen, grant};
@@ -33,12 +33,20 @@ pub(crate) struct DatabricksSession {
 }
 
 impl DatabricksSession {
-    pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
-        Ok(Self { workspaces: Workspaces::open(&settings.instance, Config::read(settings)?)? })
+    pub(crate) fn open(settings: &Settings, variables: &Variables) -> Result<Self, ProviderError> {
+        Ok(Self { workspaces: Workspaces::open(&settings.instance, Config::read(settings, variables)?)? })
     }
 
     fn place<'a>(&'a self, workspace: &'a Workspace, address: &'a str, within: Within) -> Place<'a> {
         Place { workspace, config: self.workspaces.config(), within, address }
+    }
+
+    /// Whom one asks about an object: its workspace, or what its type is asked of.
+    fn asked(&self, ty: &ResourceType, named: &Attributes) -> Result<Arc<Workspace>, ProviderError> {
+        match object::azure::interface(ty.name) {
+            Some(interface) => self.workspaces.beside(interface),
+            None => self.workspace(named),
+        }
     }
 
     /// The workspace of attributes; that of the instance where they are of Unity Catalog and name none.
@@ -118,7 +126,8 @@ fn observed(ty: &ResourceType, named: &Attributes, seen: &Seen, beside: &Attribu
     all.insert("id".to_owned(), object_id::join(object::id_parts(ty, &all)).into());
     // What is made of something secret is as secret.
     let as_secret = |(name, value): (String, Value)| {
-        let of = if matches!(name.as_str(), "id" | "fullName" | "url") { ty.identity } else { &[] };
+        let is_made = matches!(name.as_str(), "id" | "fullName" | "url" | "resourceId" | "managedResourceGroup");
+        let of = if is_made { ty.identity } else { &[] };
         let own = value.made_of(beside, &[name.as_str()]);
         (name, own.made_of(beside, of))
     };
@@ -207,9 +216,9 @@ async fn gone(object: &dyn Object, place: &Place<'_>, named: &Attributes) {
 impl Session for DatabricksSession {
     async fn read(&self, ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let (object, named) = (object::of(ty)?, named(prior));
-        let workspace = self.workspace(&named)?;
+        let workspace = self.asked(ty, &named)?;
         let place = self.place(&workspace, &prior.address, Within::reading());
-        place.check_metastore(&named).await?;
+        place.check_metastore(ty, &named).await?;
         let seen = object.read(&place, &named, &prior.attributes, &Kept::of(&prior.private)).await?;
         Ok(seen.map(|seen| observed(ty, &named, &seen, &prior.attributes)))
     }
@@ -242,10 +251,10 @@ impl Session for DatabricksSession {
 
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let (object, attributes) = (object::of(ty)?, &planned.attributes);
-        let workspace = self.workspace(attributes)?;
+        let workspace = self.asked(ty, attributes)?;
         let place = self.place(&workspace, &call.address, Within::of_call(call));
-        place.check_metastore(attributes).await?;
-        if let Some(identity) = ty.identity_of(attributes) {
+        place.check_metastore(ty, attributes).await?;
+        if let Some(identity) = ty.identity_of(attributes).filter(|_| !object.takes_what_is_there(attributes)) {
             let id = object_id::join(object::id_parts(ty, &identity));
             if object.read(&place, attributes, &Attributes::default(), &Kept::default()).await?.is_some() {
                 let kind = ErrorKind::AlreadyExists { import_id: Some(id.clone()) };
@@ -282,9 +291,9 @@ impl Session for DatabricksSession {
                 .filter(|(_, value)| !value.has_unknown())
                 .map(|(name, value)| (name.clone(), value.clone())),
         );
-        let workspace = self.workspace(&named)?;
+        let workspace = self.asked(ty, &named)?;
         let place = self.place(&workspace, &call.address, Within::of_call(call));
-        place.check_metastore(&named).await?;
+        place.check_metastore(ty, &named).await?;
         let present =
             object.read(&place, &named, &prior.attributes, &Kept::of(&prior.private)).await?.ok_or_else(|| {
                 let id = object_id::join(object::id_parts(ty, &named));
@@ -297,9 +306,9 @@ impl Session for DatabricksSession {
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let (object, named) = (object::of(ty)?, named(prior));
-        let workspace = self.workspace(&named)?;
+        let workspace = self.asked(ty, &named)?;
         let place = self.place(&workspace, &call.address, Within::of_call(call));
-        place.check_metastore(&named).await?;
+        place.check_metastore(ty, &named).await?;
         let kept = Kept::of(&prior.private);
         if let [first, ..] = kept.preexisting.as_slice() {
             call.progress.message(&format!("{first} was there before terrace took it over, and stays"));
@@ -318,12 +327,14 @@ impl Session for DatabricksSession {
         if let Some(prior) = &attempt.prior {
             beside.extend(named(prior));
         }
-        if beside.get("workspaceUrl").is_none_or(|url| url.as_str().is_none()) && !beside.contains_key("metastoreId") {
+        let is_elsewhere = object::azure::interface(ty.name).is_some() || ty.identity.contains(&"metastoreId");
+        if beside.get("workspaceUrl").is_none_or(|url| url.as_str().is_none()) && !is_elsewhere {
             return Ok(Found::Unknown);
         }
-        let workspace = self.workspace(&beside)?;
-        let place = self.place(&workspace, &attempt.address, Within::reading());
-        place.check_metastore(&beside).await?;
+        let workspace = self.asked(ty, &beside)?;
+        let within = Within::time(ty.timeouts.read - ty.timeouts.read / 10);
+        let place = self.place(&workspace, &attempt.address, within);
+        place.check_metastore(ty, &beside).await?;
         let identity = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&beside));
         let (identity, is_marked) = match identity {
             Some(identity) => (identity, false),
@@ -346,6 +357,9 @@ impl Session for DatabricksSession {
             Some(prior) => Kept::of(&prior.private),
             None => Kept::of(&attempt.private),
         };
+        if attempt.lost_call.is_some() {
+            object.settle(&place, &named).await?;
+        }
         let Some(seen) = object.read(&place, &named, &attempt.planned, &kept).await? else { return Ok(Found::Absent) };
         let tell = |kept: Kept| observed(ty, &named, &Seen { kept, ..seen.clone() }, &attempt.planned);
         Ok(match (&attempt.lost_call, &attempt.prior) {
@@ -383,7 +397,7 @@ impl Session for DatabricksSession {
         if is_dash(&identity, "workspaceUrl") {
             identity.insert("workspaceUrl".to_owned(), self.workspaces.usual()?.url.as_str().into());
         }
-        let workspace = self.workspace(&identity)?;
+        let workspace = self.asked(ty, &identity)?;
         let place = self.place(&workspace, "", Within::reading());
         if is_dash(&identity, "metastoreId") {
             let id = text_of(workspace.metastore(&place.within).await?, "metastore_id").to_owned();
@@ -392,7 +406,7 @@ impl Session for DatabricksSession {
         let mut named = identity.clone();
         named.entry("workspaceUrl".to_owned()).or_insert_with(|| workspace.url.as_str().into());
         object.check(&named)?;
-        place.check_metastore(&named).await?;
+        place.check_metastore(ty, &named).await?;
         let seen = object.read(&place, &named, &Attributes::default(), &Kept::default()).await?;
         Ok(seen.map(|seen| {
             let kept = Kept { preexisting: seen.held.clone(), ..seen.kept.clone() };
@@ -416,7 +430,13 @@ impl Session for DatabricksSession {
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {
-        let workspace = self.workspace(arguments)?;
+        if let Some(answer) = lookup::unasked(name, self.workspaces.config(), arguments) {
+            return Ok(answer);
+        }
+        let workspace = match lookup::azure::interface(name) {
+            Some(interface) => self.workspaces.beside(interface)?,
+            None => self.workspace(arguments)?,
+        };
         let place = self.place(&workspace, "", Within::reading());
         lookup::answer(name, &place, arguments).await
     }
@@ -449,13 +469,17 @@ impl Session for DatabricksSession {
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
+        if self.workspaces.config().host.is_none() && self.workspaces.config().azure().is_some() {
+            // Its workspaces are those that it makes: what it may do in one is told there.
+            return Ok(None);
+        }
         let workspace = self.workspaces.usual()?;
         rights::missing(&self.place(&workspace, "", Within::reading())).await
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         let (object, named) = (object::of(ty)?, named(prior));
-        let workspace = self.workspace(&named)?;
+        let workspace = self.asked(ty, &named)?;
         object.count(&self.place(&workspace, &prior.address, Within::reading()), &named).await
     }
 }

@@ -4,13 +4,14 @@
 //! name, or nobody is asked.
 
 use crate::attributes::{text, text_of};
-use crate::config::{Config, Proof};
-use crate::failure::DATABRICKS;
+use crate::config::{Azure, Config, Proof};
+use crate::entra::{self, ForWorkspace};
+use crate::failure::{ACCOUNT, AZURE, DATABRICKS};
 use secrecy::ExposeSecret;
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use terrace_provider::http::{Api, Auth, Base, Client, Options, Purpose, Request, TokenRequest, Within};
+use terrace_provider::http::{Api, Auth, Base, Client, Options, Purpose, Request, TokenRequest, Vendor, Within};
 use terrace_provider::{Attributes, Path, ProviderError};
 use tokio::sync::OnceCell;
 
@@ -22,7 +23,18 @@ pub(crate) struct Workspaces {
     known: Mutex<HashMap<String, Arc<Workspace>>>,
 }
 
-/// One of them.
+/// Whom one asks beside workspaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interface {
+    /// The account that they are of.
+    Account,
+    /// What manages resources of Azure.
+    Management,
+    /// Who there is in the tenant of Azure.
+    Graph,
+}
+
+/// One of them; or another interface, which is asked in the same way.
 pub(crate) struct Workspace {
     /// `https://adb-1.2.azuredatabricks.net`, without a slash at its end.
     pub(crate) url: String,
@@ -84,18 +96,86 @@ impl Workspaces {
             return Ok(Arc::clone(workspace));
         }
         self.check_allowed(&base)?;
+        let workspace = self.open_at(url.clone(), base.clone(), self.auth(&base)?, DATABRICKS);
+        known.insert(url, Arc::clone(&workspace));
+        Ok(workspace)
+    }
+
+    fn open_at(&self, url: String, base: Base, auth: Auth, vendor: Vendor) -> Arc<Workspace> {
         let secrets = self.config.git.token.iter().cloned().collect();
-        let api = self.client.api(base.clone(), self.auth(&base)?, DATABRICKS, secrets);
-        let workspace = Workspace {
-            url: url.clone(),
-            api,
+        Arc::new(Workspace {
+            url,
+            api: self.client.api(base, auth, vendor, secrets),
             me: OnceCell::new(),
             metastore: OnceCell::new(),
             access: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// What is asked beside workspaces.
+    pub(crate) fn beside(&self, interface: Interface) -> Result<Arc<Workspace>, ProviderError> {
+        // No URL of a workspace is such a word.
+        let key = format!("{interface:?}");
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(one) = known.get(&key) {
+            return Ok(Arc::clone(one));
+        }
+        let one = match interface {
+            Interface::Account => self.account()?,
+            Interface::Management => {
+                let azure = self.azure()?;
+                self.of_azure(azure.management.clone(), azure.management_scope)?
+            }
+            Interface::Graph => {
+                let azure = self.azure()?;
+                self.of_azure(azure.graph.clone(), &azure.graph_scope)?
+            }
         };
-        let workspace = Arc::new(workspace);
-        known.insert(url, Arc::clone(&workspace));
-        Ok(workspace)
+        known.insert(key, Arc::clone(&one));
+        Ok(one)
+    }
+
+    fn of_azure(&self, base: Base, scope: &str) -> Result<Arc<Workspace>, ProviderError> {
+        let tokens = entra::tokens(&self.client, self.azure()?, scope)?;
+        Ok(self.open_at(base.shown().to_owned(), base, Auth::Tokens(Arc::new(tokens)), AZURE))
+    }
+
+    fn azure(&self) -> Result<&Azure, ProviderError> {
+        self.config.azure().ok_or_else(|| {
+            ProviderError::invalid(
+                None,
+                format!("the instance `{}` does not work as a service principal of Azure", self.instance),
+            )
+            .solution(format!(
+                "write `azure: {{tenantId: …, clientId: …, clientSecret: …}}` under `providers.{}` instead of another way to sign in, or set ARM_TENANT_ID, ARM_CLIENT_ID and ARM_CLIENT_SECRET",
+                self.instance
+            ))
+        })
+    }
+
+    fn account(&self) -> Result<Arc<Workspace>, ProviderError> {
+        let Some(account) = &self.config.account else {
+            let message = format!("nothing says which account of Databricks the instance `{}` is of", self.instance);
+            return Err(ProviderError::invalid(None, message).solution(format!(
+                "write `accountId` under `providers.{}`, or set DATABRICKS_ACCOUNT_ID",
+                self.instance
+            )));
+        };
+        let auth = match &self.config.proof {
+            Some(Proof::Azure(azure)) => entra::for_databricks(&self.client, azure)?,
+            Some(Proof::Client(id, secret)) => {
+                let template = "/oidc/accounts/{account}/v1/token";
+                let request = TokenRequest::at(&self.client, &account.host, template, &[&account.id])
+                    .map_err(|failure| ProviderError::bug(failure.in_words()))?;
+                let request = request.basic_credentials(id, secret.expose_secret().into());
+                Auth::Tokens(Arc::new(request.field("scope", "all-apis".into())))
+            }
+            _ => {
+                return Err(ProviderError::invalid(None, "nothing says how to sign in to the account of Databricks")
+                    .solution("give `clientId` and `clientSecret`, or `azure`, of an administrator of the account"));
+            }
+        };
+        Ok(self.open_at(account.host.shown().to_owned(), account.host.clone(), auth, ACCOUNT))
     }
 
     /// Refuses a workspace that no setting names.
@@ -106,7 +186,11 @@ impl Workspaces {
             Some(domain) => host.strip_suffix(domain).is_some_and(|before| before.len() > 1 && before.ends_with('.')),
             None => it.trim_start_matches("https://").trim_end_matches('/') == host,
         };
-        if is_host || (base.shown().starts_with("https://") && self.config.hosts.iter().any(is_named)) {
+        let is_said = self.config.hosts.iter().any(|it| it.trim_end_matches('/') == base.shown());
+        // Whoever is asked in that domain is Databricks itself, whosever workspace it is.
+        let is_azure = self.config.azure().is_some_and(|azure| is_named(&azure.workspaces.to_owned()));
+        let is_named = is_azure || self.config.hosts.iter().any(is_named);
+        if is_host || is_said || (base.shown().starts_with("https://") && is_named) {
             return Ok(());
         }
         let message = format!("the instance `{}` may not be sent to the workspace `{}`", self.instance, base.shown());
@@ -126,8 +210,18 @@ impl Workspaces {
                     .field("scope", "all-apis".into());
                 Ok(Auth::Tokens(Arc::new(tokens)))
             }
+            Some(Proof::Azure(azure)) => match &azure.subscription {
+                Some(subscription) => {
+                    let tokens = entra::tokens(&self.client, azure, azure.management_scope)?;
+                    let auth = Auth::Tokens(Arc::new(tokens));
+                    let api = self.client.api(azure.management.clone(), auth, AZURE, Vec::new());
+                    let tokens = ForWorkspace::new(&self.client, azure, api, subscription, base)?;
+                    Ok(Auth::Tokens(Arc::new(tokens)))
+                }
+                None => entra::for_databricks(&self.client, azure),
+            },
             None => Err(ProviderError::invalid(None, "nothing says how to sign in to Databricks").solution(
-                "give `token` (a personal access token), or `clientId` and `clientSecret` (a service principal)",
+                "give `token` (a personal access token), `clientId` and `clientSecret` (a service principal), or `azure` (a service principal of Azure)",
             )),
         }
     }

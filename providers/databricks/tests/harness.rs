@@ -51,7 +51,12 @@ impl Instance {
     }
 
     pub(crate) async fn with(stand_in: &StandIn, more: Json, limits: Limits) -> Self {
-        Self(conformance::Instance::open(provider(), &settings(stand_in, more), limits, ADDRESS).await.unwrap())
+        Self::open(settings(stand_in, more), limits).await
+    }
+
+    /// With all its settings.
+    pub(crate) async fn open(settings: Settings, limits: Limits) -> Self {
+        Self(conformance::Instance::open(provider(), &settings, limits, ADDRESS).await.unwrap())
     }
 
     pub(crate) fn ty(&self, name: &str) -> &ResourceType {

@@ -7,6 +7,7 @@
 )]
 
 mod access; // grants and permissions: what was there before, what stays
+mod azure; // workspaces of Azure, and how one signs in there
 mod calls; // requests: lost, late, too many; who is let in, and where
 mod conformance; // the behaviours of every provider
 mod harness; // an opened instance, and what tests do with it

@@ -6,7 +6,7 @@
 //! [`Reply`] or a [`Failure`]; [`Api::error`] tells a failure as a [`ProviderError`](crate::ProviderError).
 //!
 //! Read in this order: `request` (what is asked), `reply` and `failure` (what comes back), `api` (how one is sent, and again),
-//! `auth` and `token` (in whose name), `pages` and `poll` (answers in parts, and those that take long).
+//! `auth`, `token` and `statement` (in whose name), `pages` and `poll` (answers in parts, and those that take long).
 
 mod api;
 mod auth;
@@ -18,6 +18,7 @@ mod pause;
 mod poll;
 mod reply;
 mod request;
+mod statement;
 mod token;
 mod within;
 
@@ -30,8 +31,11 @@ pub use pages::Next;
 pub use poll::Poll;
 pub use reply::Reply;
 pub use request::Request;
+pub use statement::Statement;
 pub use token::{Token, TokenRequest, TokenSource};
 pub use within::Within;
+
+pub use reqwest::header::{HeaderName, HeaderValue};
 
 use reqwest::ClientBuilder;
 use reqwest::redirect::Policy;

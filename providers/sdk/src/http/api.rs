@@ -73,6 +73,15 @@ impl Api {
         self.inner.hidden.read().unwrap_or_else(PoisonError::into_inner).redaction.text(text)
     }
 
+    /// A question at a URL that an answer named, such as where an operation tells how far it is.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] where that is on another host: who asks there would take the token along.
+    pub fn named(&self, url: &str) -> Result<Request, Failure> {
+        let url = self.inner.base.follow(url).map_err(Failure::Refused)?;
+        Ok(Request { url: Some(url), ..Request::get("(as an answer named it)", &[]) })
+    }
+
     /// What terrace is told of a failure, without secrets.
     #[must_use]
     pub fn error(&self, failure: &Failure, purpose: &Purpose) -> ProviderError {

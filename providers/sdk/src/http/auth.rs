@@ -60,7 +60,8 @@ pub(super) struct Keeper {
 
 #[derive(Default)]
 struct Kept {
-    token: Option<(SecretString, Instant)>,
+    /// Its headers, and until when they are good.
+    token: Option<(Vec<(HeaderName, HeaderValue)>, Instant)>,
     /// Counts the tokens there were.
     number: u64,
 }
@@ -98,18 +99,21 @@ impl Keeper {
         };
         // Whoever comes meanwhile waits for the same token.
         let mut kept = self.kept.lock().await;
-        if let Some((token, until)) = &kept.token
+        if let Some((headers, until)) = &kept.token
             && Instant::now() < *until
         {
-            return Ok(Proof { headers: bearer(token)?, number: kept.number });
+            return Ok(Proof { headers: headers.clone(), number: kept.number });
         }
         let asked = Instant::now();
-        let Token { token, life } = source.token().await?;
+        let Token { token, life, headers: beside } = source.token().await?;
         learns(&token);
+        let secrets = beside.iter().filter(|(_, value)| value.is_sensitive());
+        secrets.filter_map(|(_, value)| value.to_str().ok()).for_each(|text| learns(&text.into()));
+        let headers: Vec<_> = bearer(&token)?.into_iter().chain(beside).collect();
         let life = life.unwrap_or(USUAL_LIFE).min(LONGEST_LIFE);
-        kept.token = Some((token.clone(), asked + life.saturating_sub(SPARE.min(life / 5))));
+        kept.token = Some((headers.clone(), asked + life.saturating_sub(SPARE.min(life / 5))));
         kept.number += 1;
-        Ok(Proof { headers: bearer(&token)?, number: kept.number })
+        Ok(Proof { headers, number: kept.number })
     }
 
     /// Drops the token of a proof that was not taken; false where there is no other to be had.

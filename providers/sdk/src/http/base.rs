@@ -93,11 +93,11 @@ impl Base {
 
     /// The URL that an answer names, where it is on the same host.
     pub(super) fn follow(&self, text: &str) -> Result<Url, String> {
-        let url = self.0.join(text).map_err(|_| "the next page is at no URL".to_owned())?;
+        let url = self.0.join(text).map_err(|_| "what comes next is at no URL".to_owned())?;
         match url.origin() == self.0.origin() && url.username().is_empty() && url.password().is_none() {
             true => Ok(url),
             // Who asks there would take the token along.
-            false => Err("the next page is on another host".to_owned()),
+            false => Err("what comes next is on another host".to_owned()),
         }
     }
 }

@@ -3,10 +3,10 @@
 use super::auth::{basic, sensitive};
 use super::base::{Base, pairs};
 use super::failure::pause_of;
-use super::{Client, Failure, Reply, Within, pause};
+use super::{Client, Failure, Reply, Statement, Within, pause};
 use async_trait::async_trait;
 use reqwest::Url;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map as JsonMap, Value as Json};
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub struct Token {
     pub token: SecretString,
     /// Where that is said.
     pub life: Option<Duration>,
+    /// What goes along with it as long as it is good; a sensitive one is repeated by no text.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Gives a token whenever one is needed. One is asked for at a time, kept until shortly before its end, and given up when an
@@ -46,6 +48,7 @@ pub struct TokenRequest {
     is_json: bool,
     basic: Option<(String, SecretString)>,
     fields: Vec<(String, SecretString)>,
+    statement: Option<Statement>,
 }
 
 impl std::fmt::Debug for TokenRequest {
@@ -60,8 +63,18 @@ impl TokenRequest {
     /// # Errors
     /// When the path cannot be.
     pub fn new(client: &Client, base: &Base, path: &'static str) -> Result<Self, Failure> {
-        let url = base.at(path, &[], &[]).map_err(Failure::Refused)?;
-        Ok(Self { client: client.clone(), url, host: base.host(), is_json: false, basic: None, fields: Vec::new() })
+        Self::at(client, base, path, &[])
+    }
+
+    /// The same for a path with a value for each `{…}`: `"/{tenant}/oauth2/v2.0/token"`.
+    ///
+    /// # Errors
+    /// When the path cannot be.
+    pub fn at(client: &Client, base: &Base, template: &'static str, values: &[&str]) -> Result<Self, Failure> {
+        let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        let url = base.at(template, &values, &[]).map_err(Failure::Refused)?;
+        let (client, host) = (client.clone(), base.host());
+        Ok(Self { client, url, host, is_json: false, basic: None, fields: Vec::new(), statement: None })
     }
 
     /// The credentials of a client, in the form.
@@ -76,6 +89,13 @@ impl TokenRequest {
     pub fn basic_credentials(mut self, id: &str, secret: SecretString) -> Self {
         self.basic = Some((id.to_owned(), secret));
         self.field("grant_type", "client_credentials".into())
+    }
+
+    /// A client that proves itself by a statement, made anew for every token, instead of a secret.
+    #[must_use]
+    pub fn stated_by(mut self, id: &str, statement: Statement) -> Self {
+        self.statement = Some(statement);
+        self.field("grant_type", "client_credentials".into()).field("client_id", id.into())
     }
 
     /// One field more, such as `scope`.
@@ -104,6 +124,7 @@ impl TokenRequest {
                 Ok(reply) if (200..300).contains(&reply.status) => return token_of(&reply),
                 Ok(reply) if reply.status == 429 || reply.status >= 500 => Failure::Answered(Box::new(reply)),
                 Ok(reply) => return Err(refusal(&reply)),
+                Err(failure @ Failure::Unauthorized { .. }) => return Err(failure),
                 Err(failure) => failure,
             };
             let pause = pause_of(&failure).unwrap_or_else(|| pause::usual(attempt));
@@ -121,13 +142,18 @@ impl TokenRequest {
         if let Some((user, password)) = &self.basic {
             builder = builder.header(AUTHORIZATION, sensitive(&basic(user, password), "Basic ")?);
         }
+        let stated = match &self.statement {
+            Some(statement) => statement.fields(self.url.as_str())?,
+            None => Vec::new(),
+        };
+        let all = || self.fields.iter().chain(&stated);
         let (kind, body) = match self.is_json {
             true => {
-                let fields = self.fields.iter().map(|(name, value)| (name.clone(), value.expose_secret().into()));
+                let fields = all().map(|(name, value)| (name.clone(), value.expose_secret().into()));
                 ("application/json", Json::Object(fields.collect::<JsonMap<_, _>>()).to_string())
             }
             false => {
-                let fields = self.fields.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
+                let fields = all().map(|(name, value)| (name.as_str(), value.expose_secret()));
                 ("application/x-www-form-urlencoded", pairs(fields))
             }
         };
@@ -160,7 +186,7 @@ fn token_of(reply: &Reply) -> Result<Token, Failure> {
     };
     // Some write the seconds as text.
     let life = json.get("expires_in").and_then(|it| it.as_u64().or_else(|| it.as_str()?.parse().ok()));
-    Ok(Token { token: token.into(), life: life.map(Duration::from_secs) })
+    Ok(Token { token: token.into(), life: life.map(Duration::from_secs), headers: Vec::new() })
 }
 
 /// <https://www.rfc-editor.org/rfc/rfc6749#section-5.2>

@@ -42,7 +42,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    pub(crate) fn take(&mut self, number: usize, line: &str) -> Option<Fault> {
+    /// What goes wrong with the call of that number, whose `METHOD path` is the line.
+    pub fn take(&mut self, number: usize, line: &str) -> Option<Fault> {
         if let Some(fault) = self.by_number.remove(&number) {
             return Some(fault);
         }

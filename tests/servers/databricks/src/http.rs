@@ -19,6 +19,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+/// Who is asked whose a token is.
+type Whose = dyn Fn(&str, Option<&str>, Option<&str>) -> Result<Option<String>, String> + Send + Sync;
+
+/// Somebody else who knows tokens.
+#[derive(Clone)]
+pub(crate) struct Outside(pub(crate) Arc<Whose>);
+
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Outside")
+    }
+}
+
 /// All that a stand-in has.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -31,6 +44,8 @@ pub(crate) struct State {
     pub(crate) tokens: Mutex<BTreeMap<String, String>>,
     /// Secrets by client id.
     pub(crate) clients: Mutex<BTreeMap<String, String>>,
+    /// Who is asked for other tokens.
+    pub(crate) outside: Mutex<Option<Outside>>,
     count: AtomicUsize,
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
@@ -233,7 +248,18 @@ fn actor(state: &State, headers: &HeaderMap) -> Result<String, ApiError> {
     let Some(token) = given.and_then(|it| it.strip_prefix("Bearer ")) else {
         return Err(unauthorized("Credential was not sent or was of an unsupported type for this API."));
     };
-    lock(&state.tokens).get(token).cloned().ok_or_else(|| unauthorized("Invalid access token."))
+    if let Some(known) = lock(&state.tokens).get(token).cloned() {
+        return Ok(known);
+    }
+    let outside = lock(&state.outside).clone();
+    let header = |name: &str| headers.get(name).and_then(|it| it.to_str().ok());
+    let (management, resource) =
+        (header("x-databricks-azure-sp-management-token"), header("x-databricks-azure-workspace-resource-id"));
+    match outside.map(|outside| (outside.0)(token, management, resource)) {
+        Some(Ok(Some(known))) => Ok(known),
+        Some(Err(why)) => Err(ApiError::denied(why)),
+        _ => Err(unauthorized("Invalid access token.")),
+    }
 }
 
 /// OAuth for service principals: <https://docs.databricks.com/aws/en/dev-tools/auth/oauth-m2m>.

@@ -2,7 +2,7 @@
 
 use crate::api::{self, Request};
 use crate::faults::Faults;
-use crate::http::{State, router};
+use crate::http::{Outside, State, router};
 use crate::world::{METASTORE, World};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -226,6 +226,23 @@ impl StandIn {
     /// Gives a repository branches and tags, each with the commit that it is at.
     pub fn add_remote(&self, url: &str, reference: &str, head: &str) {
         self.world().remotes.entry(url.to_owned()).or_default().insert(reference.to_owned(), head.to_owned());
+    }
+
+    /// Lets others say whose a token is that is not known here: by the token, by the token for the management of Azure and by
+    /// the id of the resource that came along. Nothing where they do not know it either.
+    ///
+    /// # Errors
+    /// Of the question: why whoever has the token may not enter.
+    pub fn let_in(
+        &self,
+        whose: impl Fn(&str, Option<&str>, Option<&str>) -> Result<Option<String>, String> + Send + Sync + 'static,
+    ) {
+        *self.state.outside.lock().unwrap_or_else(PoisonError::into_inner) = Some(Outside(Arc::new(whose)));
+    }
+
+    /// Gives the metastore back to the workspace.
+    pub fn attach_metastore(&self) {
+        self.world().has_metastore = true;
     }
 
     /// Takes the metastore away from the workspace.

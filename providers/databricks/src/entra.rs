@@ -1,0 +1,116 @@
+//! Tokens of Microsoft Entra ID: <https://learn.microsoft.com/en-us/azure/databricks/dev-tools/auth/azure-sp>.
+
+use crate::attributes::text_of;
+use crate::config::{Azure, AzureProof};
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value as Json;
+use std::sync::Arc;
+use terrace_provider::ProviderError;
+use terrace_provider::http::{
+    Api, Auth, Base, Client, Failure, HeaderName, HeaderValue, Next, Request, Token, TokenRequest, TokenSource, Within,
+};
+use tokio::sync::OnceCell;
+
+/// What Databricks is called there, in every cloud and tenant, and what a token for it is asked for.
+const DATABRICKS_SCOPE: &str = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default";
+/// The version of the interface for workspaces: <https://learn.microsoft.com/en-us/rest/api/databricks/workspaces>.
+pub(crate) const WORKSPACES_VERSION: &str = "2024-05-01";
+
+/// A request for tokens of a service principal.
+pub(crate) fn tokens(client: &Client, azure: &Azure, scope: &str) -> Result<TokenRequest, ProviderError> {
+    let request = TokenRequest::at(client, &azure.login, "/{tenant}/oauth2/v2.0/token", &[&azure.tenant])
+        .map_err(|failure| ProviderError::bug(failure.in_words()))?;
+    let request = match &azure.proof {
+        AzureProof::Secret(secret) => request.credentials(&azure.client, secret.expose_secret().into()),
+        AzureProof::Statement(statement) => request.stated_by(&azure.client, statement.clone()),
+    };
+    Ok(request.field("scope", scope.into()))
+}
+
+/// Tokens for Databricks alone.
+pub(crate) fn for_databricks(client: &Client, azure: &Azure) -> Result<Auth, ProviderError> {
+    Ok(Auth::Tokens(Arc::new(tokens(client, azure, DATABRICKS_SCOPE)?)))
+}
+
+/// Tokens for one workspace. A service principal that may manage a workspace in Azure is let in as its administrator although
+/// the workspace does not know it yet, such as one that has just been made: where it proves that beside its token.
+pub(crate) struct ForWorkspace {
+    databricks: TokenRequest,
+    management: TokenRequest,
+    /// The interface that knows the workspaces of the subscription.
+    api: Api,
+    subscription: String,
+    /// The host that is asked for.
+    host: String,
+    /// The id that Azure knows it by; nothing where the subscription has none of that host.
+    resource: OnceCell<Option<String>>,
+}
+
+impl ForWorkspace {
+    /// For the workspace of that host, which may be one of the subscription.
+    pub(crate) fn new(
+        client: &Client,
+        azure: &Azure,
+        api: Api,
+        subscription: &str,
+        base: &Base,
+    ) -> Result<Self, ProviderError> {
+        Ok(Self {
+            databricks: tokens(client, azure, DATABRICKS_SCOPE)?,
+            management: tokens(client, azure, azure.management_scope)?,
+            api,
+            subscription: subscription.to_owned(),
+            host: base.host(),
+            resource: OnceCell::new(),
+        })
+    }
+
+    /// The id of the workspace in Azure.
+    async fn resource(&self) -> Result<Option<String>, Failure> {
+        let template = "/subscriptions/{subscription}/providers/Microsoft.Databricks/workspaces";
+        let request = Request::get(template, &[&self.subscription]).query("api-version", WORKSPACES_VERSION);
+        let within = Within::reading();
+        let pages = self.api.pages(request, &within, |page| Next::url(page, "nextLink"));
+        let mut pages = std::pin::pin!(pages);
+        while let Some(page) = pages.try_next().await? {
+            let rows = page.get("value").and_then(Json::as_array).cloned().unwrap_or_default();
+            let is_meant = |row: &&Json| {
+                let url = row.pointer("/properties/workspaceUrl").and_then(Json::as_str).unwrap_or_default();
+                Base::parse(url).is_ok_and(|base| base.host().eq_ignore_ascii_case(&self.host))
+            };
+            if let Some(row) = rows.iter().find(is_meant) {
+                return Ok(Some(text_of(row, "id").to_owned()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl TokenSource for ForWorkspace {
+    async fn token(&self) -> Result<Token, Failure> {
+        let mut token = self.databricks.ask().await?;
+        // Who may not look there is let in like everybody else, or not at all, which the workspace itself says.
+        let known = self.resource.get_or_try_init(|| self.resource()).await;
+        let Ok(Some(resource)) = known else { return Ok(token) };
+        let management = self.management.ask().await?;
+        let header = |text: &str| {
+            HeaderValue::from_str(text)
+                .map_err(|_| Failure::Refused("an id has characters that cannot be sent".to_owned()))
+        };
+        let mut proof = header(management.token.expose_secret())?;
+        proof.set_sensitive(true);
+        token.headers = vec![
+            (HeaderName::from_static("x-databricks-azure-sp-management-token"), proof),
+            (HeaderName::from_static("x-databricks-azure-workspace-resource-id"), header(resource)?),
+        ];
+        token.life = token.life.into_iter().chain(management.life).min();
+        Ok(token)
+    }
+
+    fn secrets(&self) -> Vec<SecretString> {
+        self.databricks.secrets()
+    }
+}

@@ -1,0 +1,199 @@
+//! Lookups of the account of Databricks, of Microsoft Entra ID, and of what the settings say of Azure.
+
+use super::{none, said, several_of};
+use crate::attributes::{attributes, of_json, text, text_of};
+use crate::config::{Azure, Config};
+use crate::object::Place;
+use crate::object::azure::account;
+use crate::object::azure::role_assignment::quoted;
+use crate::workspaces::Interface;
+use serde_json::Value as Json;
+use terrace_provider::http::{Next, Purpose, Request};
+use terrace_provider::names::listed;
+use terrace_provider::{Attributes, Lookup, Object, Path, ProviderError, Value};
+use uuid::Uuid;
+
+/// Whom one asks; nothing where that is a workspace.
+pub(crate) fn interface(name: &str) -> Option<Interface> {
+    match name {
+        "databricks_azure_principal" => Some(Interface::Graph),
+        name if name.starts_with("databricks_account_") => Some(Interface::Account),
+        _ => None,
+    }
+}
+
+/// What can be looked up.
+pub(super) fn lookups() -> Vec<Lookup> {
+    let named = |name, doc, what, result: Vec<_>| Lookup {
+        name,
+        doc,
+        arguments: Object(vec![said("name", what).required()]),
+        result: Object(result),
+        objects: &[],
+    };
+    let (as_it_is, number) = (|| said("name", "The name as it is."), || said("id", "The number in the account."));
+    vec![
+        named(
+            "databricks_account_user",
+            "A user of the account by the name that they sign in with.",
+            "The user name, an address.",
+            vec![as_it_is(), number()],
+        ),
+        named(
+            "databricks_account_group",
+            "A group of the account by its display name, in any case.",
+            "The display name.",
+            vec![as_it_is(), number()],
+        ),
+        named(
+            "databricks_account_service_principal",
+            "A service principal of the account by its display name or its application id.",
+            "The display name, or the application id.",
+            vec![as_it_is(), number(), said("applicationId", "Its application id.")],
+        ),
+        named(
+            "databricks_account_metastore",
+            "A metastore of the account by its name.",
+            "The name.",
+            vec![as_it_is(), said("metastoreId", "Its id."), said("region", "Its region.")],
+        ),
+        Lookup {
+            name: "databricks_azure_principal",
+            doc: "Somebody of Microsoft Entra ID, for role assignments.",
+            arguments: Object(vec![
+                said("kind", "`user`, `group` or `servicePrincipal`.").required(),
+                said("name", "The address of a user, the display name of a group, the display name or the application id of a service principal.").required(),
+            ]),
+            result: Object(vec![
+                said("kind", "The kind as asked for."),
+                as_it_is(),
+                said("objectId", "The object id."),
+            ]),
+            objects: &[],
+        },
+        Lookup {
+            name: "databricks_azure",
+            doc: "What the settings of the instance say of Azure; null where it works as nobody of Azure. Nobody is asked.",
+            arguments: Object(Vec::new()),
+            result: Object(vec![
+                said("clientId", "The application id that the instance works as."),
+                said("tenantId", "Its tenant."),
+                said("subscriptionId", "Where workspaces are."),
+                said("resourceGroup", "Where workspaces are made."),
+                said("location", "The region where workspaces are made."),
+            ]),
+            objects: &[],
+        },
+    ]
+}
+
+/// What the settings say; null where they say nothing.
+pub(super) fn of_settings(config: &Config) -> Attributes {
+    let azure = config.azure();
+    let said = |of: fn(&Azure) -> Option<&str>| azure.and_then(of).map_or(Value::Null, Value::from);
+    attributes([
+        ("clientId", said(|azure| Some(&azure.client))),
+        ("tenantId", said(|azure| Some(&azure.tenant))),
+        ("subscriptionId", said(|azure| azure.subscription.as_deref())),
+        ("resourceGroup", said(|azure| azure.resource_group.as_deref())),
+        ("location", said(|azure| azure.location.as_deref())),
+    ])
+}
+
+/// Answers a lookup; nothing where it is none of these.
+pub(super) async fn answer(
+    lookup: &str,
+    place: &Place<'_>,
+    arguments: &Attributes,
+) -> Option<Result<Attributes, ProviderError>> {
+    let name = text(arguments, "name");
+    Some(match lookup {
+        "databricks_account_user" => somebody(place, "Users", "userName", "user", &name).await,
+        "databricks_account_group" => somebody(place, "Groups", "displayName", "group", &name).await,
+        "databricks_account_service_principal" => {
+            let field = if Uuid::try_parse(&name).is_ok() { "applicationId" } else { "displayName" };
+            somebody(place, "ServicePrincipals", field, "service principal", &name).await
+        }
+        "databricks_account_metastore" => metastore(place, &name).await,
+        "databricks_azure_principal" => principal(place, &text(arguments, "kind"), &name).await,
+        _ => return None,
+    })
+}
+
+/// Somebody of the account by SCIM, of whom there has to be exactly one.
+async fn somebody(
+    place: &Place<'_>,
+    kind: &str,
+    field: &str,
+    what: &str,
+    name: &str,
+) -> Result<Attributes, ProviderError> {
+    let request = Request::get("/api/2.0/accounts/{account}/scim/v2/{kind}", &[account(place)?, kind]);
+    let found = super::by_scim(place, request, field, what, name).await?;
+    let shown = if field == "applicationId" { "displayName" } else { field };
+    let mut answer = attributes([("name", of_json(&found, shown)), ("id", of_json(&found, "id"))]);
+    if kind == "ServicePrincipals" {
+        answer.insert("applicationId".to_owned(), of_json(&found, "applicationId"));
+    }
+    Ok(answer)
+}
+
+async fn metastore(place: &Place<'_>, name: &str) -> Result<Attributes, ProviderError> {
+    let request = Request::get("/api/2.0/accounts/{account}/metastores", &[account(place)?]);
+    let answer = place.send(&request, &Purpose::look(format!("look for the metastore `{name}`"))).await?;
+    let all = answer.get("metastores").and_then(Json::as_array).cloned().unwrap_or_default();
+    let found: Vec<&Json> = all.iter().filter(|it| text_of(it, "name").eq_ignore_ascii_case(name)).collect();
+    match found.as_slice() {
+        [one] => Ok(attributes([
+            ("name", of_json(one, "name")),
+            ("metastoreId", of_json(one, "metastore_id")),
+            ("region", of_json(one, "region")),
+        ])),
+        [] => {
+            let known: Vec<String> = all.iter().map(|it| text_of(it, "name").to_owned()).collect();
+            Err(none("metastore", name, &known))
+        }
+        several => {
+            let ids: Vec<String> = several.iter().map(|it| text_of(it, "metastore_id").to_owned()).collect();
+            Err(several_of("metastore", name, &ids))
+        }
+    }
+}
+
+/// Somebody of Microsoft Entra ID: <https://learn.microsoft.com/en-us/graph/api/overview>.
+async fn principal(place: &Place<'_>, kind: &str, name: &str) -> Result<Attributes, ProviderError> {
+    let value = quoted(name);
+    let equal =
+        |fields: &[&str]| fields.iter().map(|it| [it, " eq ", &value].concat()).collect::<Vec<_>>().join(" or ");
+    let is_id = Uuid::try_parse(name).is_ok();
+    let (path, what, filter) = match kind {
+        "user" => ("/v1.0/users", "user", equal(&["userPrincipalName", "mail"])),
+        "group" => ("/v1.0/groups", "group", equal(&["displayName"])),
+        "servicePrincipal" => {
+            ("/v1.0/servicePrincipals", "service principal", equal(if is_id { &["appId"] } else { &["displayName"] }))
+        }
+        other => {
+            let known = listed(&["user", "group", "servicePrincipal"]);
+            let message = format!("`{other}` is nobody of Microsoft Entra ID: expected one of {known}");
+            return Err(ProviderError::invalid(Some(Path::attribute("kind")), message));
+        }
+    };
+    let request = Request::get(path, &[]).query("$filter", filter).query("$select", "id,displayName");
+    let purpose = Purpose::look(format!("look for the {what} `{name}`"))
+        .needs("give the service principal the permission `Directory.Read.All` of Microsoft Graph, with the consent of an administrator");
+    let api = &place.workspace.api;
+    let found = api.items(request, &place.within, "value", |page| Next::url(page, "@odata.nextLink")).await;
+    let found = found.map_err(|failure| api.error(&failure, &purpose))?;
+    match found.as_slice() {
+        [one] => Ok(attributes([
+            ("kind", kind.into()),
+            ("name", of_json(one, "displayName")),
+            ("objectId", of_json(one, "id")),
+        ])),
+        [] => Err(none(what, name, &[])),
+        several => {
+            let ids: Vec<String> = several.iter().map(|it| text_of(it, "id").to_owned()).collect();
+            Err(several_of(what, name, &ids))
+        }
+    }
+}

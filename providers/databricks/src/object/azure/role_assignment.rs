@@ -1,0 +1,315 @@
+//! What somebody may do with a resource of Azure: <https://learn.microsoft.com/en-us/rest/api/authorization/role-assignments>.
+//!
+//! Who makes an assignment gives it an id. Ours follows from what it says, so that making it twice is making it once; one of
+//! another id that says the same was made by somebody else, and stays.
+
+use super::{shown, takes_existing};
+use crate::attributes::{attributes, text, text_of};
+use crate::object::{Object, Place, Seen};
+use crate::private::Kept;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use serde_json::{Value as Json, json};
+use terrace_provider::http::{Next, Purpose, Request};
+use terrace_provider::names::listed;
+use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Recorded, Value};
+use uuid::{Builder, Uuid};
+
+/// The version of the interface.
+const VERSION: &str = "2022-04-01";
+const KINDS: [(&str, &str); 3] = [("user", "User"), ("group", "Group"), ("servicePrincipal", "ServicePrincipal")];
+
+pub(crate) struct RoleAssignment;
+
+/// The kinds of scopes with the paths of their assignments, of one of them, and of the roles that are known there.
+const PATHS: [[&str; 4]; 3] = [
+    [
+        "/subscriptions/{}",
+        "/subscriptions/{}/providers/Microsoft.Authorization/roleAssignments",
+        "/subscriptions/{}/providers/Microsoft.Authorization/roleAssignments/{}",
+        "/subscriptions/{}/providers/Microsoft.Authorization/roleDefinitions",
+    ],
+    [
+        "/subscriptions/{}/resourceGroups/{}",
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Authorization/roleAssignments",
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Authorization/roleAssignments/{}",
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Authorization/roleDefinitions",
+    ],
+    [
+        "/subscriptions/{}/resourceGroups/{}/providers/{}/{}/{}",
+        "/subscriptions/{}/resourceGroups/{}/providers/{}/{}/{}/providers/Microsoft.Authorization/roleAssignments",
+        "/subscriptions/{}/resourceGroups/{}/providers/{}/{}/{}/providers/Microsoft.Authorization/roleAssignments/{}",
+        "/subscriptions/{}/resourceGroups/{}/providers/{}/{}/{}/providers/Microsoft.Authorization/roleDefinitions",
+    ],
+];
+
+/// A scope, taken apart.
+struct Scope<'a> {
+    paths: [&'static str; 4],
+    values: Vec<&'a str>,
+}
+
+impl<'a> Scope<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let parts: Vec<&str> = text.strip_prefix('/')?.split('/').collect();
+        PATHS.into_iter().find_map(|paths| {
+            let shape: Vec<&str> = paths.first()?.split('/').skip(1).collect();
+            if shape.len() != parts.len() {
+                return None;
+            }
+            let mut values = Vec::new();
+            for (expected, part) in shape.into_iter().zip(&parts) {
+                match expected {
+                    "{}" if !part.is_empty() => values.push(*part),
+                    word if word.eq_ignore_ascii_case(part) => {}
+                    _ => return None,
+                }
+            }
+            Some(Self { paths, values })
+        })
+    }
+
+    fn of(named: &'a Attributes) -> Result<Self, ProviderError> {
+        let scope = named.get("scope").and_then(Value::as_str).unwrap_or_default();
+        Self::parse(scope).ok_or_else(|| {
+            ProviderError::invalid(Some(Path::attribute("scope")), format!("`{scope}` is no id of a resource of Azure"))
+                .solution("write that of a subscription, a resource group or a resource, such as `resourceId` of a workspace: `/subscriptions/…/resourceGroups/…/providers/Microsoft.Databricks/workspaces/…`")
+        })
+    }
+
+    fn subscription(&self) -> &str {
+        self.values.first().copied().unwrap_or_default()
+    }
+
+    fn all(&self) -> Request {
+        let [_, all, ..] = self.paths;
+        Request::get(all, &self.values).query("api-version", VERSION)
+    }
+
+    fn one(&self, method: fn(&'static str, &[&str]) -> Request, id: &str) -> Request {
+        let [_, _, one, _] = self.paths;
+        let values: Vec<&str> = self.values.iter().copied().chain([id]).collect();
+        method(one, &values).query("api-version", VERSION)
+    }
+}
+
+fn same(first: &str, second: &str) -> bool {
+    first.trim_end_matches('/').eq_ignore_ascii_case(second.trim_end_matches('/'))
+}
+
+fn last_part(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
+}
+
+/// A text of OData in quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    ["'", &text.replace('\'', "''"), "'"].concat()
+}
+
+/// The id of our assignment: version 5 of RFC 9562, in the space of URLs.
+fn own_id(scope: &str, role: &str, principal: &str) -> String {
+    let name = [scope.trim_end_matches('/'), role, principal].map(str::to_lowercase).join("|");
+    let text = [Uuid::NAMESPACE_URL.as_bytes().as_slice(), name.as_bytes()].concat();
+    let mut bytes = [0_u8; 16];
+    bytes.iter_mut().zip(digest(&SHA1_FOR_LEGACY_USE_ONLY, &text).as_ref()).for_each(|(to, from)| *to = *from);
+    Builder::from_sha1_bytes(bytes).into_uuid().to_string()
+}
+
+/// The id of a role, which is told by its name where it is none yet.
+async fn role_id(place: &Place<'_>, named: &Attributes) -> Result<Option<String>, ProviderError> {
+    let (role, scope) = (text(named, "role"), Scope::of(named)?);
+    if Uuid::try_parse(last_part(&role)).is_ok() {
+        return Ok(Some(last_part(&role).to_lowercase()));
+    }
+    let [.., definitions] = scope.paths;
+    let filter = format!("roleName eq {}", quoted(&role));
+    let request = Request::get(definitions, &scope.values).query("api-version", VERSION).query("$filter", filter);
+    let answer = place.ask(&request, &format!("look for the role `{role}`")).await?;
+    let Some(answer) = answer else { return Ok(None) };
+    let found = answer.get("value").and_then(Json::as_array).cloned().unwrap_or_default();
+    match found.as_slice() {
+        [one] => Ok(Some(text_of(one, "name").to_lowercase())),
+        [] => Err(ProviderError::invalid(Some(Path::attribute("role")), format!("there is no role `{role}` in Azure"))
+            .solution("write the name of a role such as `Contributor` or `Reader`, or the id of its definition")),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|it| text_of(it, "name")).collect();
+            let message = format!("there are {} roles `{role}`: {}", ids.len(), listed(&ids));
+            Err(ProviderError::invalid(Some(Path::attribute("role")), message).solution("write the id of one of them"))
+        }
+    }
+}
+
+/// The assignment that says what is wanted: our own before those of others.
+async fn assignment(place: &Place<'_>, named: &Attributes) -> Result<Option<(Json, String)>, ProviderError> {
+    let (scope, principal) = (Scope::of(named)?, text(named, "principalId"));
+    let Some(role) = role_id(place, named).await? else { return Ok(None) };
+    let own = own_id(&text(named, "scope"), &role, &principal);
+    let request = scope.all().query("$filter", format!("principalId eq {}", quoted(&principal)));
+    let api = &place.workspace.api;
+    let rows = api.items(request, &place.within, "value", |page| Next::url(page, "nextLink")).await;
+    let purpose = Purpose::look(format!("read who may do what with `{}`", text(named, "scope")));
+    let rows = match rows.map_err(|failure| api.error(&failure, &purpose)) {
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+        rows => rows?,
+    };
+    let is_meant = |row: &&Json| {
+        let Some(said) = row.get("properties") else { return false };
+        // Those of what it is in hold here as well, and are others.
+        same(text_of(said, "scope"), &text(named, "scope"))
+            && same(last_part(text_of(said, "roleDefinitionId")), &role)
+            && same(text_of(said, "principalId"), &principal)
+    };
+    let mut found: Vec<&Json> = rows.iter().filter(is_meant).collect();
+    found.sort_by_key(|row| !same(text_of(row, "name"), &own));
+    Ok(found.first().map(|row| ((*row).clone(), own)))
+}
+
+#[async_trait]
+impl Object for RoleAssignment {
+    fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
+        let given = |name: &str| planned.get(name).and_then(Value::as_str);
+        if given("scope").is_some() {
+            Scope::of(planned)?;
+        }
+        if let Some(principal) = given("principalId").filter(|id| Uuid::try_parse(id).is_err()) {
+            let message = format!("`{principal}` is no object id of Microsoft Entra ID");
+            return Err(ProviderError::invalid(Some(Path::attribute("principalId")), message).solution(
+                "the lookup `databricks_azure_principal` answers with the id of a user, a group or a service principal",
+            ));
+        }
+        let known = KINDS.map(|(kind, _)| kind);
+        match given("principalKind").filter(|kind| !known.contains(kind)) {
+            Some(kind) => {
+                let message = format!("`{kind}` is nobody who can be given a role: expected one of {}", listed(&known));
+                Err(ProviderError::invalid(Some(Path::attribute("principalKind")), message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        named: &Attributes,
+        like: &Attributes,
+        kept: &Kept,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let Some((there, own)) = assignment(place, named).await? else { return Ok(None) };
+        let kind = there.pointer("/properties/principalType").and_then(Json::as_str).unwrap_or_default();
+        let kind = KINDS.iter().find(|(_, azure)| *azure == kind).map_or(Value::Null, |(kind, _)| (*kind).into());
+        let is_own = same(text_of(&there, "name"), &own);
+        let seen = attributes([
+            ("scope", text(named, "scope").into()),
+            ("role", text(named, "role").into()),
+            ("principalId", text(named, "principalId").into()),
+            ("principalKind", kind),
+            ("assignmentId", text_of(&there, "name").into()),
+            shown(like),
+        ]);
+        let held = if is_own { Vec::new() } else { vec![text(named, "role")] };
+        Ok(Some(Seen { attributes: seen, kept: kept.clone(), held, ..Seen::default() }))
+    }
+
+    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+        takes_existing(planned)
+    }
+
+    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        let kept_of = |seen: Seen| Kept { preexisting: seen.held, ..Kept::default() };
+        if let Some(seen) = self.read(place, planned, planned, &Kept::default()).await? {
+            return Ok((Attributes::default(), kept_of(seen)));
+        }
+        let (scope, principal) = (Scope::of(planned)?, text(planned, "principalId"));
+        let role = role_id(place, planned).await?.ok_or_else(|| {
+            let message = format!("there is no `{}` that a role could be given on", text(planned, "scope"));
+            ProviderError::invalid(Some(Path::attribute("scope")), message)
+        })?;
+        let id = own_id(&text(planned, "scope"), &role, &principal);
+        let definition =
+            ["/subscriptions", scope.subscription(), "providers/Microsoft.Authorization/roleDefinitions", &role];
+        let mut said = json!({"roleDefinitionId": definition.join("/"), "principalId": principal});
+        let kind = KINDS.iter().find(|(kind, _)| *kind == text(planned, "principalKind"));
+        if let (Some((_, kind)), Some(entries)) = (kind, said.as_object_mut()) {
+            entries.insert("principalType".to_owned(), (*kind).into());
+        }
+        let purpose = Purpose::to(format!("give {} the role `{}`", principal, text(planned, "role")))
+            .at(Path::attribute("principalId"))
+            .needs(format!(
+                "give the service principal the role User Access Administrator on `{}`",
+                text(planned, "scope")
+            ));
+        let request = scope.one(Request::put, &id).json(json!({"properties": said})).idempotent();
+        match place.send(&request, &purpose).await {
+            // Somebody else was quicker: it is as wanted, and is theirs unless it has our id.
+            Err(error) if matches!(error.kind, ErrorKind::AlreadyExists { .. }) && takes_existing(planned) => {
+                let seen = self.read(place, planned, planned, &Kept::default()).await?;
+                seen.map(|seen| (Attributes::default(), kept_of(seen))).ok_or(error)
+            }
+            done => done.map(|_| (Attributes::default(), Kept::default())),
+        }
+    }
+
+    /// Nothing of it changes there: only what is to be done where somebody else gives the same.
+    async fn update(&self, _: &Place<'_>, prior: &Recorded, _: &Seen, _: &Attributes) -> Result<Kept, ProviderError> {
+        Ok(Kept::of(&prior.private))
+    }
+
+    async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
+        if !kept.preexisting.is_empty() {
+            return Ok(());
+        }
+        let Some((there, own)) = assignment(place, prior).await? else { return Ok(()) };
+        let id = text_of(&there, "name");
+        // What somebody else made meanwhile is theirs, unless it is the one on record.
+        if !same(id, &own) && !same(id, &text(prior, "assignmentId")) {
+            return Ok(());
+        }
+        let purpose =
+            Purpose::to(format!("take the role `{}` from {}", text(prior, "role"), text(prior, "principalId"))).needs(
+                format!("give the service principal the role User Access Administrator on `{}`", text(prior, "scope")),
+            );
+        place.remove(Scope::of(prior)?.one(Request::delete, id), &purpose).await
+    }
+
+    /// It has the id that only terrace gives.
+    async fn is_ours(&self, _: &Place<'_>, seen: &Seen, _: &Attributes, _: Timestamp) -> Result<bool, ProviderError> {
+        Ok(seen.held.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_follows_from_what_it_says() {
+        let scope = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Databricks/workspaces/w";
+        let id = own_id(scope, "b24988ac-6180-42a0-ab88-20f7382dd24c", "p");
+        assert_eq!(id, own_id(&scope.to_uppercase(), "B24988AC-6180-42A0-AB88-20F7382DD24C", "P"));
+        assert_eq!(Uuid::try_parse(&id).unwrap().get_version_num(), 5);
+        for other in [own_id(scope, "x", "p"), own_id("/subscriptions/s", "b24988ac-6180-42a0-ab88-20f7382dd24c", "p")]
+        {
+            assert_ne!(id, other);
+        }
+        // As every other maker of such ids has it: https://www.rfc-editor.org/rfc/rfc9562#name-example-of-a-uuidv5-value.
+        let text = [Uuid::NAMESPACE_DNS.as_bytes().as_slice(), b"www.example.com"].concat();
+        let mut bytes = [0_u8; 16];
+        bytes.iter_mut().zip(digest(&SHA1_FOR_LEGACY_USE_ONLY, &text).as_ref()).for_each(|(to, from)| *to = *from);
+        assert_eq!(Builder::from_sha1_bytes(bytes).into_uuid().to_string(), "2ed6657d-e927-568b-95e1-2665a8aea6a2");
+    }
+
+    #[test]
+    fn scopes_are_subscriptions_groups_and_resources() {
+        for (text, values) in [
+            ("/subscriptions/s", 1),
+            ("/subscriptions/s/resourcegroups/g", 2),
+            ("/subscriptions/s/resourceGroups/g/providers/Microsoft.Databricks/workspaces/w", 5),
+        ] {
+            assert_eq!(Scope::parse(text).map(|it| it.values.len()), Some(values), "{text}");
+        }
+        for text in ["", "/", "subscriptions/s", "/subscriptions/", "/providers/x", "/subscriptions/s/../x"] {
+            assert!(Scope::parse(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Workspaces of Azure: <https://learn.microsoft.com/en-us/rest/api/databricks/workspaces>. They are made and changed by `PUT`,
+//! which says the same however often it is said, and takes minutes.
+
+use crate::attributes::{attributes, optional_text, put, text, text_of};
+use crate::entra::WORKSPACES_VERSION;
+use crate::object::{Object, Place, Seen};
+use crate::private::Kept;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use terrace_provider::http::{Base, Failure, Poll, Purpose, Reply, Request};
+use terrace_provider::names::listed;
+use terrace_provider::{
+    Attributes, DataAmount, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value,
+};
+
+const ONE: &str =
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Databricks/workspaces/{name}";
+const SKUS: [&str; 3] = ["premium", "standard", "trial"];
+/// What Azure tells of a workspace and takes from nobody.
+const READ_ONLY: [&str; 9] = [
+    "provisioningState",
+    "workspaceId",
+    "workspaceUrl",
+    "createdBy",
+    "updatedBy",
+    "createdDateTime",
+    "diskEncryptionSetId",
+    "privateEndpointConnections",
+    "isUcEnabled",
+];
+
+pub(crate) struct AzureWorkspace;
+
+fn request(method: fn(&'static str, &[&str]) -> Request, named: &Attributes) -> Request {
+    let parts = ["subscriptionId", "resourceGroup", "name"].map(|name| text(named, name));
+    method(ONE, &parts.each_ref().map(String::as_str)).query("api-version", WORKSPACES_VERSION)
+}
+
+fn state(there: &Json) -> &str {
+    there.pointer("/properties/provisioningState").and_then(Json::as_str).unwrap_or_default()
+}
+
+fn property<'a>(there: &'a Json, name: &str) -> &'a str {
+    there.get("properties").map_or("", |properties| text_of(properties, name))
+}
+
+/// Whether somebody still works at it.
+fn is_moving(there: &Json) -> bool {
+    matches!(state(there), "Accepted" | "Running" | "Ready" | "Creating" | "Created" | "Updating" | "Deleting")
+}
+
+/// The one that never came to be: what is left of it is made whole by making it again.
+fn is_none(there: &Json) -> bool {
+    state(there) == "Deleted" || (state(there) == "Failed" && property(there, "workspaceUrl").is_empty())
+}
+
+/// A region as Azure writes it: `West Europe` is `westeurope`.
+fn region(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
+}
+
+fn last_part(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
+}
+
+/// What the operation says that it came to.
+fn outcome(reply: &Reply) -> Result<Option<Result<(), Json>>, Failure> {
+    let body = reply.json()?;
+    Ok(match text_of(&body, "status") {
+        "Succeeded" => Some(Ok(())),
+        "Failed" | "Canceled" => Some(Err(body)),
+        _ => None,
+    })
+}
+
+impl AzureWorkspace {
+    async fn get(place: &Place<'_>, named: &Attributes) -> Result<Option<Json>, ProviderError> {
+        let doing = format!("read the workspace `{}`", text(named, "name"));
+        Ok(place.ask(&request(Request::get, named), &doing).await?.filter(|there| !is_none(there)))
+    }
+
+    /// Writes it, and waits until that is done.
+    async fn write(
+        place: &Place<'_>,
+        named: &Attributes,
+        request: Request,
+        purpose: &Purpose,
+    ) -> Result<(), ProviderError> {
+        let api = &place.workspace.api;
+        let tell = |failure| api.error(&failure, purpose);
+        let reply = api.send(&request.idempotent(), &place.within).await.map_err(tell)?;
+        // Where the operation can be asked for on this host, it says why it failed; else the workspace says that it did.
+        let operation = reply.header("azure-asyncoperation").and_then(|url| api.named(url).ok());
+        if let Some(operation) = operation {
+            let done = api.poll(&operation, &place.within, Poll::default(), outcome).await.map_err(tell)?;
+            return done.map_err(|body| api.hide(failed(&body, named)));
+        }
+        Self::wait(place, named).await?;
+        Ok(())
+    }
+
+    /// Waits until nobody works at it any more.
+    async fn wait(place: &Place<'_>, named: &Attributes) -> Result<(), ProviderError> {
+        let api = &place.workspace.api;
+        let purpose = Purpose::to(format!("make or change the workspace `{}`", text(named, "name")));
+        let settled = |reply: &Reply| {
+            let there = reply.json()?;
+            Ok((!is_moving(&there)).then_some(there))
+        };
+        match api.poll(&request(Request::get, named), &place.within, Poll::default(), settled).await {
+            Ok(there) if state(&there) == "Failed" => Err(failed(&there, named)),
+            Err(failure) if failure.status() != Some(404) => Err(api.error(&failure, &purpose)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why Azure did not do what it had begun with.
+fn failed(body: &Json, named: &Attributes) -> ProviderError {
+    let error = body.get("error").cloned().unwrap_or_default();
+    let why = text_of(&error, "message").trim_end_matches('.');
+    let why = if why.is_empty() { "it does not say why" } else { why };
+    let message = format!("Azure began with the workspace `{}` and failed: {why}", text(named, "name"));
+    let code = Some(text_of(&error, "code")).filter(|code| !code.is_empty()).map(str::to_owned);
+    ProviderError { vendor_code: code, ..ProviderError::new(ErrorKind::Failed, message) }
+        .solution("look at the activity log of its resource group; the next apply begins with it anew")
+}
+
+#[async_trait]
+impl Object for AzureWorkspace {
+    fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
+        let given = |name: &str| planned.get(name).and_then(Value::as_str);
+        let refused = |name: &str, message: String| ProviderError::invalid(Some(Path::attribute(name)), message);
+        if let Some(name) = given("name") {
+            let is_known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            if !(3..=64).contains(&name.chars().count()) || !name.chars().all(is_known) {
+                return Err(refused("name", format!("`{name}` is no name of a workspace of Azure"))
+                    .solution("write 3 to 64 letters, digits, `_` and `-`"));
+            }
+        }
+        if let Some(location) = given("location").filter(|location| region(location) != **location) {
+            return Err(refused("location", format!("`{location}` is no region as Azure writes it"))
+                .solution(format!("write `{}`", region(location))));
+        }
+        if let Some(group) = given("managedResourceGroup").filter(|group| group.contains('/')) {
+            return Err(refused("managedResourceGroup", format!("`{group}` is no name of a resource group"))
+                .solution(format!("write `{}`: it is one of the subscription", last_part(group))));
+        }
+        match given("sku").filter(|sku| !SKUS.contains(sku)) {
+            Some(sku) => Err(refused("sku", format!("`{sku}` is no tier: expected one of {}", listed(&SKUS)))),
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing replaces a workspace but one of another name: what lives in it would be lost with it.
+    fn plan(&self, change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
+        let Some(prior) = change.prior else {
+            if let (Some(name), Some(group)) =
+                (optional_text(&planned.planned, "name"), planned.planned.get("managedResourceGroup"))
+                && group.has_unknown()
+            {
+                let group = Value::from(format!("{name}-rg")).made_of(&planned.planned, &["name"]);
+                planned.planned.insert("managedResourceGroup".to_owned(), group);
+            }
+            return Ok(());
+        };
+        for name in ["location", "managedResourceGroup"] {
+            let path = Path::attribute(name);
+            let is_other = ["subscriptionId", "resourceGroup", "name"]
+                .iter()
+                .any(|name| !text(&prior.attributes, name).eq_ignore_ascii_case(&text(&planned.planned, name)));
+            if planned.replace_paths.contains(&path) && !is_other {
+                let (is, wanted) = (text(&prior.attributes, name), text(&planned.planned, name));
+                let workspace = text(&prior.attributes, "name");
+                let message =
+                    format!("the workspace `{workspace}` has `{name}` `{is}`, which cannot become `{wanted}`");
+                return Err(ProviderError::invalid(Some(path), message).solution(format!(
+                    "write `{is}`, or give the new workspace another name: none is ever replaced, for what lives in it would go with it"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        named: &Attributes,
+        _like: &Attributes,
+        kept: &Kept,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let Some(there) = Self::get(place, named).await? else { return Ok(None) };
+        let url = Base::parse(property(&there, "workspaceUrl")).map(|base| base.shown().to_owned());
+        let or_null = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
+        let seen = attributes([
+            ("subscriptionId", text(named, "subscriptionId").into()),
+            ("resourceGroup", text(named, "resourceGroup").into()),
+            ("name", text(named, "name").into()),
+            ("location", region(text_of(&there, "location")).into()),
+            ("sku", there.get("sku").map_or("", |sku| text_of(sku, "name")).to_lowercase().into()),
+            ("managedResourceGroup", last_part(property(&there, "managedResourceGroupId")).into()),
+            ("workspaceId", or_null(property(&there, "workspaceId"))),
+            ("url", url.map_or(Value::Null, Value::from)),
+            ("resourceId", text_of(&there, "id").into()),
+        ]);
+        let made_by = there.pointer("/properties/createdBy/applicationId").and_then(Json::as_str);
+        Ok(Some(Seen {
+            attributes: seen,
+            kept: kept.clone(),
+            made_by: made_by.map(str::to_owned),
+            made_at: property(&there, "createdDateTime").parse().ok(),
+            ..Seen::default()
+        }))
+    }
+
+    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        let name = text(planned, "name");
+        // A part of its id, which Azure takes as text.
+        let group = [
+            "/subscriptions",
+            &text(planned, "subscriptionId"),
+            "resourceGroups",
+            &text(planned, "managedResourceGroup"),
+        ]
+        .join("/");
+        let body = json!({
+            "location": text(planned, "location"),
+            "sku": {"name": text(planned, "sku")},
+            "properties": {"managedResourceGroupId": group},
+        });
+        let purpose = Purpose::to(format!("make the workspace `{name}`")).needs(format!(
+            "give the service principal the role Contributor on the resource group `{}`",
+            text(planned, "resourceGroup")
+        ));
+        Self::write(place, planned, request(Request::put, planned).json(body), &purpose).await?;
+        Ok((Attributes::default(), Kept::default()))
+    }
+
+    async fn update(
+        &self,
+        place: &Place<'_>,
+        _prior: &Recorded,
+        _present: &Seen,
+        planned: &Attributes,
+    ) -> Result<Kept, ProviderError> {
+        // All of it is written: what others set stays.
+        let there = Self::get(place, planned).await?.unwrap_or_default();
+        let mut properties = there.get("properties").cloned().unwrap_or_default();
+        if let Some(entries) = properties.as_object_mut() {
+            entries.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
+        }
+        let mut body = json!({"location": there.get("location"), "properties": properties});
+        put(&mut body, "sku", json!({"name": text(planned, "sku")}));
+        if let Some(tags) = there.get("tags").filter(|tags| !tags.is_null()) {
+            put(&mut body, "tags", tags.clone());
+        }
+        let name = text(planned, "name");
+        let purpose = Purpose::to(format!("change the workspace `{name}`"));
+        let purpose = purpose.needs(format!("give the service principal the role Contributor on `{name}`"));
+        Self::write(place, planned, request(Request::put, planned).json(body), &purpose).await?;
+        Ok(Kept::default())
+    }
+
+    async fn delete(&self, place: &Place<'_>, prior: &Attributes, _: &Kept, _: bool) -> Result<(), ProviderError> {
+        let purpose = Purpose::to(format!("delete the workspace `{}`", text(prior, "name")));
+        let purpose = purpose.needs("give the service principal the role Contributor on the resource group");
+        match Self::write(place, prior, request(Request::delete, prior), &purpose).await {
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
+    /// What lives in it is nobody's to count.
+    async fn count(&self, _: &Place<'_>, _: &Attributes) -> Result<DataAmount, ProviderError> {
+        Ok(DataAmount::Unknown)
+    }
+
+    async fn settle(&self, place: &Place<'_>, named: &Attributes) -> Result<(), ProviderError> {
+        match Self::wait(place, named).await {
+            // It is settled that it failed, and reading tells what is left of it.
+            Err(error) if error.kind == ErrorKind::Failed => Ok(()),
+            done => done,
+        }
+    }
+
+    async fn is_ours(
+        &self,
+        place: &Place<'_>,
+        seen: &Seen,
+        _: &Attributes,
+        began: Timestamp,
+    ) -> Result<bool, ProviderError> {
+        let client = place.config.azure().map(|azure| azure.client.as_str());
+        Ok(client.is_some() && seen.made_by.as_deref() == client && seen.made_at.is_some_and(|at| at >= began))
+    }
+}

@@ -1,0 +1,138 @@
+//! Who may enter a workspace, and who administers it: <https://docs.databricks.com/api/account/workspaceassignment>.
+
+use super::{account, shown, takes_existing};
+use crate::attributes::{attributes, id_of, list, text, texts};
+use crate::object::{Object, Place, Seen};
+use crate::private::Kept;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use terrace_provider::http::{Purpose, Request};
+use terrace_provider::{Attributes, Path, ProviderError, Recorded, Value};
+
+const ALL: &str = "/api/2.0/accounts/{account}/workspaces/{workspace}/permissionassignments";
+const ONE: &str = "/api/2.0/accounts/{account}/workspaces/{workspace}/permissionassignments/principals/{principal}";
+const PERMISSIONS: [&str; 2] = ["USER", "ADMIN"];
+
+pub(crate) struct WorkspaceAssignment;
+
+fn is_same_set(first: &[String], second: &[String]) -> bool {
+    first.iter().all(|it| second.contains(it)) && second.iter().all(|it| first.contains(it))
+}
+
+impl WorkspaceAssignment {
+    async fn give(place: &Place<'_>, named: &Attributes, permissions: &[String]) -> Result<(), ProviderError> {
+        let (workspace, principal) = (text(named, "workspaceId"), text(named, "principalId"));
+        let request = Request::put(ONE, &[account(place)?, &workspace, &principal]);
+        let request = request.json(json!({"permissions": permissions})).idempotent();
+        let purpose = Purpose::to(format!("let the principal {principal} into the workspace {workspace}"))
+            .at(Path::attribute("principalId"))
+            .needs("make the service principal an administrator of the account");
+        place.send(&request, &purpose).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Object for WorkspaceAssignment {
+    fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
+        let Some(permissions) = planned.get("permissions").and_then(Value::as_list) else { return Ok(()) };
+        let path = Path::attribute("permissions");
+        if permissions.is_empty() {
+            return Err(ProviderError::invalid(Some(path), "nothing is given").solution("write `USER` or `ADMIN`"));
+        }
+        let is_unknown = |it: &&Value| it.as_str().is_some_and(|text| !PERMISSIONS.contains(&text));
+        match permissions.iter().position(|it| is_unknown(&it)) {
+            Some(index) => {
+                let given = permissions.get(index).and_then(Value::as_str).unwrap_or_default();
+                let message = format!("`{given}` cannot be given on a workspace: expected `USER` or `ADMIN`");
+                Err(ProviderError::invalid(Some(path.index(index)), message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        named: &Attributes,
+        like: &Attributes,
+        kept: &Kept,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let (workspace, principal) = (text(named, "workspaceId"), text(named, "principalId"));
+        let request = Request::get(ALL, &[account(place)?, &workspace]);
+        let answer = place.ask(&request, &format!("read who may enter the workspace {workspace}")).await?;
+        let rows = answer.unwrap_or_default();
+        let rows = rows.get("permission_assignments").and_then(Json::as_array).cloned().unwrap_or_default();
+        let is_meant = |row: &&Json| {
+            row.get("principal").and_then(|it| id_of(it, "principal_id")).is_some_and(|it| it == principal)
+        };
+        let Some(row) = rows.iter().find(is_meant) else { return Ok(None) };
+        let held = row.get("permissions").and_then(Json::as_array).cloned().unwrap_or_default();
+        let held: Vec<String> = held.iter().filter_map(Json::as_str).map(str::to_owned).collect();
+        if held.is_empty() {
+            return Ok(None);
+        }
+        // The order says nothing.
+        let wanted = texts(like, "permissions");
+        let permissions = if is_same_set(&wanted, &held) { wanted } else { held.clone() };
+        let seen = attributes([
+            ("workspaceId", workspace.into()),
+            ("principalId", principal.into()),
+            ("permissions", list(&permissions)),
+            shown(like),
+        ]);
+        Ok(Some(Seen { attributes: seen, kept: kept.clone(), held, ..Seen::default() }))
+    }
+
+    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+        takes_existing(planned)
+    }
+
+    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        let before = self.read(place, planned, planned, &Kept::default()).await?.map(|seen| seen.held);
+        let (before, wanted) = (before.unwrap_or_default(), texts(planned, "permissions"));
+        if !is_same_set(&before, &wanted) {
+            Self::give(place, planned, &wanted).await?;
+        }
+        Ok((Attributes::default(), Kept { preexisting: before, ..Kept::default() }))
+    }
+
+    async fn update(
+        &self,
+        place: &Place<'_>,
+        prior: &Recorded,
+        _present: &Seen,
+        planned: &Attributes,
+    ) -> Result<Kept, ProviderError> {
+        Self::give(place, planned, &texts(planned, "permissions")).await?;
+        Ok(Kept::of(&prior.private))
+    }
+
+    async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
+        if !kept.preexisting.is_empty() {
+            // What was there before is put back.
+            return match self.read(place, prior, prior, kept).await? {
+                Some(seen) if !is_same_set(&seen.held, &kept.preexisting) => {
+                    Self::give(place, prior, &kept.preexisting).await
+                }
+                _ => Ok(()),
+            };
+        }
+        let (workspace, principal) = (text(prior, "workspaceId"), text(prior, "principalId"));
+        let request = Request::delete(ONE, &[account(place)?, &workspace, &principal]);
+        let purpose = Purpose::to(format!("take the principal {principal} out of the workspace {workspace}"))
+            .needs("make the service principal an administrator of the account");
+        place.remove(request, &purpose).await
+    }
+
+    /// Giving it twice is giving it once, and it was not there before.
+    async fn is_ours(
+        &self,
+        _: &Place<'_>,
+        seen: &Seen,
+        planned: &Attributes,
+        _: Timestamp,
+    ) -> Result<bool, ProviderError> {
+        Ok(is_same_set(&seen.held, &texts(planned, "permissions")))
+    }
+}

@@ -1,0 +1,546 @@
+//! Workspaces of Azure, and how one signs in there.
+
+use crate::harness::{Instance, attributes, provider};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider::conformance::{Fixture, Suite};
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ErrorKind, Found, ProviderError, Recorded, Settings, Value, conformance};
+use terrace_provider_databricks::DatabricksProvider;
+use terrace_test_azure::{ACCOUNT, Azure, CLIENT, Fault, GROUP, METASTORE, SECRET, SUBSCRIPTION, TENANT};
+use terrace_test_databricks::StandIn;
+
+/// Settings of an instance that works as a service principal; `of_azure` is put over the usual ones.
+fn settings_of(azure: &Azure, of_azure: &Json, more: Json) -> Settings {
+    let url = azure.url();
+    let mut said = json!({
+        "tenantId": TENANT, "clientId": CLIENT, "clientSecret": SECRET, "subscriptionId": SUBSCRIPTION,
+        "resourceGroup": GROUP, "location": "westeurope", "loginHost": url, "managementHost": url, "graphHost": url,
+    });
+    for (name, value) in of_azure.as_object().into_iter().flatten() {
+        said[name] = value.clone();
+    }
+    said.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    let mut settings = conformance::settings(std::path::Path::new("."));
+    settings.instance = "databricks".to_owned();
+    settings.values = attributes(json!({"accountId": ACCOUNT, "accountHost": url, "azure": said}));
+    settings.values.extend(attributes(more));
+    settings
+}
+
+async fn instance_of(azure: &Azure, of_azure: Json, more: Json) -> Instance {
+    let settings = settings_of(azure, &of_azure, more);
+    Instance::open(settings, Limits { retries: 0, ..Limits::default() }).await
+}
+
+async fn usual(azure: &Azure) -> Instance {
+    instance_of(azure, json!({}), json!({})).await
+}
+
+fn workspace(name: &str) -> Json {
+    json!({"subscriptionId": SUBSCRIPTION, "resourceGroup": GROUP, "name": name, "location": "westeurope"})
+}
+
+fn path(name: &str) -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Databricks/workspaces/{name}")
+}
+
+/// A workspace of others, once it is there.
+fn made_by_others(azure: &Azure, name: &str) -> (String, String) {
+    azure.take_questions(0);
+    let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}-rg");
+    let body =
+        json!({"location": "westeurope", "sku": {"name": "premium"}, "properties": {"managedResourceGroupId": group}});
+    azure.call("PUT", &path(name), body);
+    let there = azure.call("GET", &path(name), Json::Null);
+    azure.take_questions(1);
+    (there["properties"]["workspaceId"].as_str().unwrap().to_owned(), there["id"].as_str().unwrap().to_owned())
+}
+
+fn fixtures(azure: &Arc<Azure>, number: &str, scope: &str) -> Vec<Fixture> {
+    let behind = |method: &'static str, at: fn(&Recorded) -> String, body: Json| {
+        let azure = Arc::clone(azure);
+        move |recorded: Recorded| {
+            let _ = azure.try_call(method, &at(&recorded), body.clone());
+            // Whatever takes long is done.
+            let _ = azure.try_call("GET", &at(&recorded), Json::Null);
+            async {}
+        }
+    };
+    let at = |recorded: &Recorded| path(recorded.text("name").unwrap());
+    let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/shop_0-rg");
+    let standard =
+        json!({"location": "westeurope", "sku": {"name": "trial"}, "properties": {"managedResourceGroupId": group}});
+    let mut upgraded = workspace("shop_0");
+    upgraded["sku"] = json!("standard");
+    let metastore = |id: &str| attributes(json!({"workspaceId": number, "metastoreId": id}));
+    let other = "0bb0bb00-0000-4000-8000-00000000b0b0";
+    let (jane, dev) = (azure.account_id("jane.roe@example.com"), azure.account_id("dev"));
+    let entered =
+        |who: &str, what: &str| attributes(json!({"workspaceId": number, "principalId": who, "permissions": [what]}));
+    let role = |role: &str, who: &str, kind: &str| {
+        attributes(json!({"scope": scope, "role": role, "principalId": azure.object_id(who), "principalKind": kind}))
+    };
+    let metastore_at = |recorded: &Recorded| {
+        let (workspace, metastore) = (recorded.text("workspaceId").unwrap(), recorded.text("metastoreId").unwrap());
+        format!("/api/2.0/accounts/{ACCOUNT}/workspaces/{workspace}/metastores/{metastore}")
+    };
+    let other_at = |recorded: &Recorded| {
+        let workspace = recorded.text("workspaceId").unwrap();
+        format!("/api/2.0/accounts/{ACCOUNT}/workspaces/{workspace}/metastores/0bb0bb00-0000-4000-8000-00000000b0b0")
+    };
+    let principal_at = |recorded: &Recorded| {
+        let (workspace, principal) = (recorded.text("workspaceId").unwrap(), recorded.text("principalId").unwrap());
+        format!("/api/2.0/accounts/{ACCOUNT}/workspaces/{workspace}/permissionassignments/principals/{principal}")
+    };
+    let role_at = |recorded: &Recorded| {
+        let (scope, id) = (recorded.text("scope").unwrap(), recorded.text("assignmentId").unwrap());
+        format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{id}")
+    };
+    vec![
+        Fixture::new("databricks_workspace", "made", attributes(workspace("shop_0")))
+            .update(attributes(upgraded))
+            .replace(attributes(workspace("shop_1")))
+            .tamper(behind("PUT", at, standard))
+            .remove(behind("DELETE", at, Json::Null)),
+        Fixture::new("databricks_metastore_assignment", "made", metastore(METASTORE))
+            .update(metastore(other))
+            .tamper(behind("PUT", other_at, json!({"metastore_assignment": {"metastore_id": other}})))
+            .remove(behind("DELETE", metastore_at, Json::Null)),
+        Fixture::new("databricks_workspace_assignment", "made", entered(&jane, "ADMIN"))
+            .update(entered(&jane, "USER"))
+            .replace(entered(&dev, "USER"))
+            .tamper(behind("PUT", principal_at, json!({"permissions": ["USER"]})))
+            .remove(behind("DELETE", principal_at, Json::Null)),
+        Fixture::new("databricks_azure_role_assignment", "made", role("Contributor", "jane.roe@example.com", "user"))
+            .replace(role("Reader", "dev", "group"))
+            .remove(behind("DELETE", role_at, Json::Null)),
+    ]
+}
+
+#[tokio::test]
+async fn what_is_around_workspaces_shows_every_behaviour() {
+    let azure = Arc::new(Azure::start());
+    let (number, scope) = made_by_others(&azure, "others");
+    let (entered, _) = made_by_others(&azure, "entered");
+    let assignment = json!({"metastore_assignment": {"metastore_id": METASTORE}});
+    azure.call("POST", &format!("/api/2.0/accounts/{ACCOUNT}/workspaces/{entered}/metastores/{METASTORE}"), assignment);
+    azure.take_questions(0);
+    let before = azure.inventory();
+    let provider = provider();
+    let mut suite = Suite::new(&provider, settings_of(&azure, &json!({}), json!({})));
+    for (index, fixture) in fixtures(&azure, &number, &scope).into_iter().enumerate() {
+        if index != 2 {
+            suite = suite.fixture(fixture);
+        }
+    }
+    // Whoever is let in needs a workspace that has a metastore.
+    suite = suite.fixture(fixtures(&azure, &entered, &scope).remove(2));
+    let report = suite.run().await;
+    // The other types have no fixtures here.
+    let failed: Vec<String> =
+        report.failures().into_iter().filter(|line| !line.contains("every type has a fixture")).collect();
+    assert!(report.shown() > 60 && failed.is_empty(), "{report}");
+    assert_eq!(azure.inventory(), before, "nothing is left");
+}
+
+/// What `apply` does with a create whose outcome is not known.
+async fn looked_for(instance: &Instance, ty: &str, config: &Json) -> Found {
+    instance.find(ty, config, Some(Duration::from_secs(1))).await.unwrap()
+}
+
+fn puts(azure: &Azure) -> usize {
+    azure.take_writes().iter().filter(|it| it.starts_with("PUT")).count()
+}
+
+/// A certificate with its key, made by openssl.
+fn certificate() -> String {
+    let words = "req -x509 -newkey rsa:2048 -nodes -keyout - -out - -subj /CN=terrace -days 2";
+    let made = std::process::Command::new("openssl").args(words.split(' ')).output();
+    let made = made.unwrap_or_else(|error| panic!("openssl, which makes the keys of this test: {error}"));
+    String::from_utf8(made.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_service_principal_proves_itself_in_three_ways() {
+    let azure = Azure::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (pem, token) = (folder.path().join("client.pem"), folder.path().join("token"));
+    let text = certificate();
+    std::fs::write(&pem, &text).unwrap();
+    azure.trust_certificate(text.as_bytes());
+    std::fs::write(&token, "of-yesterday").unwrap();
+    azure.trust_token("of-today");
+    let of_file = json!({"clientSecret": null, "federatedTokenFile": token});
+    for proof in [json!({}), json!({"clientSecret": null, "certificateFile": pem}), of_file.clone()] {
+        // Whoever issues it puts a new one there.
+        if proof == of_file {
+            let instance = instance_of(&azure, proof.clone(), json!({})).await;
+            let error = instance.session.lookup("databricks_account_group", &attributes(json!({"name": "dev"}))).await;
+            let error = error.unwrap_err();
+            assert_eq!(
+                (error.kind, error.vendor_code.as_deref()),
+                (ErrorKind::PermissionDenied, Some("invalid_client"))
+            );
+            std::fs::write(&token, "of-today\n").unwrap();
+        }
+        let instance = instance_of(&azure, proof.clone(), json!({})).await;
+        let found = instance.session.lookup("databricks_account_group", &attributes(json!({"name": "DEV"}))).await;
+        assert_eq!(found.unwrap()["name"].as_str(), Some("dev"), "{proof}");
+    }
+    std::fs::write(&pem, certificate()).unwrap();
+    let instance = instance_of(&azure, json!({"clientSecret": null, "certificateFile": pem}), json!({})).await;
+    let error =
+        instance.session.lookup("databricks_account_group", &attributes(json!({"name": "dev"}))).await.unwrap_err();
+    assert!(error.message.contains("AADSTS700027"), "{error}");
+}
+
+#[tokio::test]
+async fn one_token_is_asked_for_at_a_time_and_anew_when_it_is_old() {
+    let azure = Azure::start();
+    let instance = usual(&azure).await;
+    let ask = || async {
+        let arguments = attributes(json!({"name": "dev"}));
+        instance.session.lookup("databricks_account_group", &arguments).await.map(drop)
+    };
+    for done in futures_util::future::join_all((0..8).map(|_| ask())).await {
+        done.unwrap();
+    }
+    let tokens = |azure: &Azure| azure.take_seen().iter().filter(|it| it.path.ends_with("/token")).count();
+    assert_eq!(tokens(&azure), 1);
+    azure.expire_tokens();
+    for done in futures_util::future::join_all((0..8).map(|_| ask())).await {
+        done.unwrap();
+    }
+    assert_eq!(tokens(&azure), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_told_and_not_repeated() {
+    let azure = Azure::start();
+    let instance = instance_of(&azure, json!({"clientSecret": "wr0ng-secret"}), json!({})).await;
+    let error = instance.create("databricks_workspace", workspace("shop_0")).await.unwrap_err();
+    assert_eq!((&error.kind, error.vendor_code.as_deref()), (&ErrorKind::PermissionDenied, Some("invalid_client")));
+    assert!(
+        error.message.contains("AADSTS7000215") && error.solutions.iter().any(|it| it.contains("`azure`")),
+        "{error:?}"
+    );
+    assert!(!format!("{error:?}").contains("wr0ng"), "{error:?}");
+    assert_eq!(azure.inventory(), [] as [&str; 0]);
+}
+
+async fn opened(provider: &DatabricksProvider, values: Json) -> Option<ProviderError> {
+    let mut settings = conformance::settings(std::path::Path::new("."));
+    settings.instance = "databricks".to_owned();
+    settings.values = attributes(values);
+    terrace_provider::Provider::connect(provider, &settings).await.err()
+}
+
+#[tokio::test]
+async fn what_says_how_to_sign_in_says_it_once() {
+    let provider = DatabricksProvider::with_variables(
+        [("ARM_CLIENT_ID", CLIENT), ("ARM_TENANT_ID", TENANT), ("ARM_CLIENT_SECRET", SECRET)]
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .into(),
+    );
+    let sign_in = json!({"tenantId": TENANT, "clientId": CLIENT, "clientSecret": SECRET});
+    for right in [
+        json!({}),
+        json!({"token": "dapi"}),
+        json!({"azure": sign_in}),
+        json!({"azure": {"subscriptionId": SUBSCRIPTION}}),
+        json!({"azure": {"federatedTokenFile": "token"}}),
+    ] {
+        let error = opened(&provider, right.clone()).await;
+        assert!(error.is_none(), "{right}: {error:?}");
+    }
+    let bare = DatabricksProvider::with_variables(std::collections::BTreeMap::new());
+    for (wrong, at) in [
+        (json!({"token": "dapi", "azure": sign_in}), "azure"),
+        (json!({"clientId": "a", "clientSecret": "b", "azure": sign_in}), "azure"),
+        (json!({"azure": {"clientId": CLIENT}}), "azure.tenantId"),
+        (json!({"azure": {"clientId": CLIENT, "tenantId": TENANT}}), "azure.clientSecret"),
+        (
+            json!({"azure": {"clientId": CLIENT, "tenantId": TENANT, "clientSecret": "x", "certificateFile": "y"}}),
+            "azure.certificateFile",
+        ),
+        (
+            json!({"azure": {"clientId": CLIENT, "tenantId": TENANT, "certificateFile": "nothing.pem"}}),
+            "azure.certificateFile",
+        ),
+        (
+            json!({"azure": {"clientId": CLIENT, "tenantId": TENANT, "clientSecret": "x", "environment": "moon"}}),
+            "azure.environment",
+        ),
+        (
+            json!({"azure": {"clientId": CLIENT, "tenantId": TENANT, "clientSecret": "x", "loginHost": "ftp://x"}}),
+            "azure.loginHost",
+        ),
+    ] {
+        let error = opened(&bare, wrong.clone()).await.unwrap();
+        assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(at.parse().unwrap()) }, "{wrong}: {error}");
+    }
+    // Without anybody of Azure, what needs one says so.
+    assert!(opened(&bare, json!({"token": "dapi"})).await.is_none());
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    for (ty, config) in [
+        ("databricks_workspace", workspace("shop_0")),
+        ("databricks_metastore_assignment", json!({"workspaceId": "1", "metastoreId": METASTORE})),
+    ] {
+        let error = instance.create(ty, config).await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::InvalidInput { .. }) && !error.solutions.is_empty(), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_workspace_is_found_whatever_is_lost() {
+    for fault in [Fault::LostBefore, Fault::LostAfter, Fault::After504] {
+        let azure = Azure::start();
+        azure.take_questions(2);
+        let instance = usual(&azure).await;
+        azure.faults().by_text.push(("PUT ".to_owned(), fault));
+        let config = workspace("shop_0");
+        match instance.create("databricks_workspace", config.clone()).await {
+            Ok(_) => assert_eq!(fault, Fault::LostBefore, "a second PUT is refused while the first one works"),
+            Err(error) => {
+                assert_eq!(error.kind, ErrorKind::Ambiguous, "{fault:?}: {error}");
+                let Found::Ours(found) = looked_for(&instance, "databricks_workspace", &config).await else {
+                    panic!("{fault:?}")
+                };
+                assert!(found.attributes["url"].as_str().is_some(), "it is waited for: {found:?}");
+            }
+        }
+        assert_eq!(azure.inventory(), ["workspace shop_0 premium westeurope Succeeded"], "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_stops_waiting_finds_it_later() {
+    let azure = Azure::start();
+    azure.take_questions(1_000_000);
+    let instance = usual(&azure).await;
+    let config = workspace("shop_0");
+    let stopped =
+        tokio::time::timeout(Duration::from_millis(500), instance.create("databricks_workspace", config.clone()));
+    assert!(stopped.await.is_err());
+    azure.call("GET", &path("shop_0"), Json::Null);
+    assert_eq!(azure.inventory(), ["workspace shop_0 premium westeurope Accepted"]);
+    // Somebody else's is none of ours, also while it is made.
+    let later = usual(&azure).await;
+    let found = tokio::time::timeout(Duration::from_millis(500), looked_for(&later, "databricks_workspace", &config));
+    assert!(found.await.is_err(), "it is waited for");
+}
+
+#[tokio::test]
+async fn a_workspace_that_failed_is_told_and_made_anew() {
+    let azure = Azure::start();
+    let instance = usual(&azure).await;
+    azure.fail_next("ApplianceProvisioningFailed", "The quota of the region is used up.");
+    let error = instance.create("databricks_workspace", workspace("shop_0")).await.unwrap_err();
+    assert_eq!((&error.kind, error.vendor_code.as_deref()), (&ErrorKind::Failed, Some("ApplianceProvisioningFailed")));
+    assert!(error.message.contains("quota of the region"), "{error}");
+    assert!(matches!(looked_for(&instance, "databricks_workspace", &workspace("shop_0")).await, Found::Absent));
+    instance.create("databricks_workspace", workspace("shop_0")).await.unwrap();
+    assert_eq!(puts(&azure), 2);
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_before_anybody_is_asked() {
+    let azure = Azure::start();
+    let instance = usual(&azure).await;
+    let with = |name: &str, value: &str| {
+        let mut config = workspace("shop_0");
+        config[name] = json!(value);
+        config
+    };
+    let role = |name: &str, value: &str| {
+        let mut config = json!({"scope": path("a"), "role": "Reader", "principalId": azure.object_id("dev"), "principalKind": "group"});
+        config[name] = json!(value);
+        config
+    };
+    let entered = |what: Json| json!({"workspaceId": "1", "principalId": "1", "permissions": what});
+    for (ty, config, at) in [
+        ("databricks_workspace", with("name", "a"), "name"),
+        ("databricks_workspace", with("name", "x/y z"), "name"),
+        ("databricks_workspace", with("location", "West Europe"), "location"),
+        ("databricks_workspace", with("sku", "gold"), "sku"),
+        (
+            "databricks_workspace",
+            with("managedResourceGroup", "/subscriptions/x/resourceGroups/y"),
+            "managedResourceGroup",
+        ),
+        ("databricks_azure_role_assignment", role("scope", "/x/../y"), "scope"),
+        ("databricks_azure_role_assignment", role("principalId", "dev"), "principalId"),
+        ("databricks_azure_role_assignment", role("principalKind", "device"), "principalKind"),
+        ("databricks_workspace_assignment", entered(json!([])), "permissions"),
+        ("databricks_workspace_assignment", entered(json!(["USER", "OWNER"])), "permissions[1]"),
+    ] {
+        let error = instance.plan(ty, None, &config).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(at.parse().unwrap()) }, "{config}: {error}");
+    }
+    assert_eq!(azure.count(), 0);
+}
+
+#[tokio::test]
+async fn no_workspace_is_ever_replaced_by_one_of_its_name() {
+    let azure = Azure::start();
+    let instance = usual(&azure).await;
+    let made = instance.create("databricks_workspace", workspace("shop_0")).await.unwrap();
+    for (name, value) in [("location", "northeurope"), ("managedResourceGroup", "other")] {
+        let mut config = workspace("shop_0");
+        config[name] = json!(value);
+        let error = instance.plan("databricks_workspace", Some(&made), &config).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(name.parse().unwrap()) }, "{error}");
+    }
+    let mut config = workspace("shop_0");
+    config["managedResourceGroup"] = json!("shop_0-rg");
+    instance.assert_settled("databricks_workspace", &made, &config).await;
+}
+
+#[tokio::test]
+async fn a_role_that_others_gave_is_theirs() {
+    let azure = Azure::start();
+    let (_, scope) = made_by_others(&azure, "others");
+    let instance = usual(&azure).await;
+    let jane = azure.object_id("jane.roe@example.com");
+    let reader = format!(
+        "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"
+    );
+    let at = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/55555555-5555-4555-8555-555555555555");
+    azure.call("PUT", &at, json!({"properties": {"roleDefinitionId": reader, "principalId": jane}}));
+    let before = azure.inventory();
+    let config = |take: bool| json!({"scope": scope, "role": "Reader", "principalId": jane, "principalKind": "user", "takeExisting": take});
+    let error = instance.create("databricks_azure_role_assignment", config(false)).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{error}");
+    let _ = azure.take_writes();
+    let taken = instance.create("databricks_azure_role_assignment", config(true)).await.unwrap();
+    let ty = instance.ty("databricks_azure_role_assignment");
+    assert!((ty.is_borrowed)(&taken.attributes, &taken.private));
+    instance.delete("databricks_azure_role_assignment", &taken).await.unwrap();
+    assert_eq!((azure.take_writes(), azure.inventory()), (Vec::new(), before));
+}
+
+#[tokio::test]
+async fn a_role_is_given_once_whatever_is_lost() {
+    for fault in [Fault::LostBefore, Fault::LostAfter, Fault::After504, Fault::TooMany(None)] {
+        let azure = Azure::start();
+        let (_, scope) = made_by_others(&azure, "others");
+        let instance = usual(&azure).await;
+        let jane = azure.object_id("jane.roe@example.com");
+        let config = json!({"scope": scope, "role": "Contributor", "principalId": jane, "principalKind": "user"});
+        azure.faults().by_text.push(("PUT ".to_owned(), fault));
+        let made = instance.create("databricks_azure_role_assignment", config.clone()).await.unwrap();
+        assert_eq!(azure.inventory().iter().filter(|it| it.starts_with("role")).count(), 1, "{fault:?}");
+        instance.assert_settled("databricks_azure_role_assignment", &made, &config).await;
+        // Whoever lost the record knows it by its id.
+        let found = looked_for(&instance, "databricks_azure_role_assignment", &config).await;
+        assert!(matches!(found, Found::Ours(_)), "{fault:?}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_came_with_a_workspace_is_taken_as_it_is() {
+    let azure = Azure::start();
+    azure.assign_by_itself(METASTORE);
+    let (number, _) = made_by_others(&azure, "others");
+    let instance = usual(&azure).await;
+    let config = |metastore: &str| json!({"workspaceId": number, "metastoreId": metastore, "takeExisting": true});
+    let _ = azure.take_writes();
+    let taken = instance.create("databricks_metastore_assignment", config(METASTORE)).await.unwrap();
+    assert_eq!(azure.take_writes(), [] as [&str; 0]);
+    assert!((instance.ty("databricks_metastore_assignment").is_borrowed)(&taken.attributes, &taken.private));
+    let other = config("0bb0bb00-0000-4000-8000-00000000b0b0");
+    let error = instance.create("databricks_metastore_assignment", other).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }) && error.message.contains(METASTORE), "{error}");
+}
+
+#[tokio::test]
+async fn principals_are_one_or_all_of_them_are_listed() {
+    let azure = Azure::start();
+    azure.add_group("Analysts");
+    azure.add_user("o'neill@example.com");
+    let instance = usual(&azure).await;
+    let ask = |name: &'static str, arguments: Json| {
+        let instance = &instance;
+        async move {
+            let answer = instance.session.lookup(name, &attributes(arguments)).await?;
+            Ok::<_, ProviderError>(Value::Map(answer).to_json())
+        }
+    };
+    for (lookup, arguments, field, value) in [
+        ("databricks_account_group", json!({"name": "DEV"}), "id", azure.account_id("dev")),
+        (
+            "databricks_account_user",
+            json!({"name": "jane.roe@example.com"}),
+            "id",
+            azure.account_id("jane.roe@example.com"),
+        ),
+        ("databricks_account_service_principal", json!({"name": CLIENT}), "name", "terrace".to_owned()),
+        ("databricks_account_metastore", json!({"name": "main"}), "metastoreId", METASTORE.to_owned()),
+        ("databricks_azure_principal", json!({"kind": "group", "name": "dev"}), "objectId", azure.object_id("dev")),
+        (
+            "databricks_azure_principal",
+            json!({"kind": "user", "name": "o'neill@example.com"}),
+            "objectId",
+            azure.object_id("o'neill@example.com"),
+        ),
+        (
+            "databricks_azure_principal",
+            json!({"kind": "servicePrincipal", "name": CLIENT}),
+            "objectId",
+            azure.object_id("terrace"),
+        ),
+        ("databricks_azure", json!({}), "subscriptionId", SUBSCRIPTION.to_owned()),
+    ] {
+        assert_eq!(ask(lookup, arguments.clone()).await.unwrap()[field], value, "{lookup} {arguments}");
+    }
+    for (lookup, arguments, says) in [
+        ("databricks_account_group", json!({"name": "analysts"}), "there are 2 groups `analysts`"),
+        ("databricks_azure_principal", json!({"kind": "group", "name": "Analysts"}), "there are 2 groups `Analysts`"),
+        ("databricks_account_user", json!({"name": "nobody@example.com"}), "there is no user `nobody@example.com`"),
+        ("databricks_azure_principal", json!({"kind": "user", "name": "nobody@example.com"}), "there is no user"),
+        ("databricks_azure_principal", json!({"kind": "device", "name": "x"}), "`device` is nobody"),
+        ("databricks_account_metastore", json!({"name": "mian"}), "there is no metastore `mian`"),
+    ] {
+        let error = ask(lookup, arguments.clone()).await.unwrap_err();
+        assert!(error.message.contains(says), "{lookup} {arguments}: {error}");
+    }
+    // Nobody is asked for nobody, whoever works in the instance.
+    let stand_in = StandIn::start();
+    let of_workspace = Instance::of(&stand_in).await;
+    let answer =
+        of_workspace.session.lookup("databricks_account_group", &attributes(json!({"name": ""}))).await.unwrap();
+    assert!(answer["id"].is_null());
+    assert!(
+        of_workspace.session.lookup("databricks_azure", &attributes(json!({}))).await.unwrap()["clientId"].is_null()
+    );
+}
+
+#[tokio::test]
+async fn who_manages_a_new_workspace_is_let_in() {
+    let azure = Azure::start();
+    let stand_in = Arc::new(StandIn::start());
+    azure.serve(Arc::clone(&stand_in));
+    let hosts = json!({"hosts": [stand_in.url()]});
+    let manager = instance_of(&azure, json!({}), hosts.clone()).await;
+    let made = manager.create("databricks_workspace", workspace("shop_0")).await.unwrap();
+    assert_eq!(made.text("url"), Some(stand_in.url()));
+    let folder = json!({"workspaceUrl": stand_in.url(), "path": "/Workspace/shop"});
+    let stranger = instance_of(&azure, json!({"subscriptionId": null}), hosts).await;
+    let error = stranger.create("databricks_directory", folder.clone()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error}");
+    manager.create("databricks_directory", folder).await.unwrap();
+    // Workspaces of the cloud are Databricks' own; others are named or not asked.
+    for (url, is_right) in [
+        ("https://adb-1.2.azuredatabricks.net", true),
+        ("https://azuredatabricks.net.evil.example.com", false),
+        ("http://adb-1.2.azuredatabricks.net", false),
+        ("http://127.0.0.1:1", false),
+    ] {
+        let planned =
+            manager.plan("databricks_directory", None, &json!({"workspaceUrl": url, "path": "/Workspace/x"})).await;
+        assert_eq!(planned.is_ok(), is_right, "{url}");
+    }
+}

@@ -1,0 +1,182 @@
+//! The account of Databricks: <https://docs.databricks.com/api/account/introduction>.
+
+use crate::error::{ApiError, Manner, Outcome};
+use crate::http::{Request, no_such_call, only, text};
+use crate::server::ACCOUNT;
+use crate::world::World;
+use serde_json::{Value as Json, json};
+
+pub(crate) fn call(world: &mut World, request: &Request) -> Outcome {
+    let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+    let method = request.method.as_str();
+    let ["api", "2.0", "accounts", account, rest @ ..] = path.as_slice() else {
+        return Err(no_such_call(Manner::Account, request));
+    };
+    if *account != ACCOUNT || !world.administrators.contains(&request.actor) {
+        let message = format!("{} is no administrator of the account {account}", request.actor);
+        return Err(ApiError::account(403, "PERMISSION_DENIED", message));
+    }
+    match (method, rest) {
+        ("GET", ["scim", "v2", kind]) => people(world, request, kind),
+        ("GET", ["metastores"]) => Ok(json!({"metastores": world.metastores}).into()),
+        ("GET", ["workspaces"]) => Ok(workspaces(world).into()),
+        (_, ["workspaces", id, rest @ ..]) => {
+            if world.numbered(id).is_none() {
+                let message = format!("Workspace {id} does not exist");
+                return Err(ApiError::account(404, "RESOURCE_DOES_NOT_EXIST", message));
+            }
+            match (method, rest) {
+                ("GET", ["metastore"]) => match world.assigned.get(*id) {
+                    Some(there) => {
+                        let mut there = there.clone();
+                        there["workspace_id"] = json!(id.parse::<u64>().unwrap());
+                        Ok(json!({"metastore_assignment": there}).into())
+                    }
+                    None => {
+                        let message = format!("Metastore assignment for workspace {id} does not exist.");
+                        Err(ApiError::account(404, "RESOURCE_DOES_NOT_EXIST", message))
+                    }
+                },
+                (_, ["metastores", metastore]) => assign(world, request, id, metastore),
+                ("GET", ["permissionassignments"]) => Ok(entered(world, id).into()),
+                (_, ["permissionassignments", "principals", principal]) => enter(world, request, id, principal),
+                _ => Err(no_such_call(Manner::Account, request)),
+            }
+        }
+        _ => Err(no_such_call(Manner::Account, request)),
+    }
+}
+
+fn workspaces(world: &World) -> Json {
+    let shown = world.workspaces.values().filter_map(|it| {
+        let id: u64 = it.resource["properties"]["workspaceId"].as_str()?.parse().ok()?;
+        Some(json!({"workspace_id": id, "workspace_name": it.resource["name"], "workspace_status": "RUNNING"}))
+    });
+    shown.collect::<Vec<_>>().into()
+}
+
+fn people(world: &World, request: &Request, kind: &str) -> Outcome {
+    let Some(all) = world.account.get(kind) else { return Err(no_such_call(Manner::Account, request)) };
+    let mut found = all.clone();
+    if let Some(filter) = request.query.get("filter") {
+        let parts = filter.split_once(" eq ");
+        let quoted = parts.and_then(|(field, value)| Some((field, value.trim().strip_prefix('"')?.strip_suffix('"')?)));
+        let Some((field, value)) =
+            quoted.filter(|(field, _)| ["userName", "displayName", "applicationId"].contains(field))
+        else {
+            return Err(ApiError::account(
+                400,
+                "INVALID_PARAMETER_VALUE",
+                format!("Given filter is not supported: {filter}"),
+            ));
+        };
+        found.retain(|it| it[field].as_str().is_some_and(|it| it.eq_ignore_ascii_case(value)));
+    }
+    let total = found.len();
+    let begin = request.query.get("startIndex").and_then(|it| it.parse().ok()).unwrap_or(1_usize).max(1);
+    let rows: Vec<Json> = found.into_iter().skip(begin - 1).collect();
+    Ok(json!({"totalResults": total, "startIndex": begin, "itemsPerPage": rows.len(), "Resources": rows}).into())
+}
+
+fn assign(world: &mut World, request: &Request, workspace: &str, metastore: &str) -> Outcome {
+    let known = |it: &Json| it["metastore_id"] == metastore;
+    if !world.metastores.iter().any(known) {
+        return Err(ApiError::account(
+            404,
+            "METASTORE_DOES_NOT_EXIST",
+            format!("Metastore '{metastore}' does not exist."),
+        ));
+    }
+    let there = world.assigned.get(workspace).cloned();
+    match (request.method.as_str(), there) {
+        ("POST", Some(_)) => {
+            let message = format!("Workspace {workspace} has a metastore already.");
+            return Err(ApiError::account(409, "RESOURCE_ALREADY_EXISTS", message));
+        }
+        ("PUT" | "DELETE", None) => {
+            let message = format!("Metastore assignment for workspace {workspace} does not exist.");
+            return Err(ApiError::account(404, "RESOURCE_DOES_NOT_EXIST", message));
+        }
+        ("POST" | "PUT", _) => {
+            only(Manner::Account, &request.body, "the request", &["metastore_assignment"])?;
+            let said = &request.body["metastore_assignment"];
+            only(Manner::Account, said, "the assignment", &["metastore_id", "default_catalog_name", "workspace_id"])?;
+            if said["metastore_id"] != metastore {
+                return Err(ApiError::account(
+                    400,
+                    "INVALID_PARAMETER_VALUE",
+                    "metastore_id is another one in the path",
+                ));
+            }
+            world.assigned.insert(workspace.to_owned(), said.clone());
+        }
+        ("DELETE", Some(_)) => drop(world.assigned.remove(workspace)),
+        _ => return Err(no_such_call(Manner::Account, request)),
+    }
+    let is_assigned = world.assigned.contains_key(workspace);
+    if let Some(served) = world.numbered(workspace).and_then(|it| it.served.clone()) {
+        if is_assigned { served.attach_metastore() } else { served.detach_metastore() }
+    }
+    Ok(json!({}).into())
+}
+
+fn row(world: &World, principal: &str, permissions: &[String]) -> Json {
+    let mut shown = json!({"principal_id": principal.parse::<u64>().unwrap_or_default()});
+    for (kind, field, from) in [
+        ("Users", "user_name", "userName"),
+        ("Groups", "group_name", "displayName"),
+        ("ServicePrincipals", "service_principal_name", "applicationId"),
+    ] {
+        if let Some(it) = world.account.get(kind).into_iter().flatten().find(|it| it["id"] == principal) {
+            shown[field] = it[from].clone();
+            shown["display_name"] = it["displayName"].clone();
+        }
+    }
+    json!({"principal": shown, "permissions": permissions})
+}
+
+fn entered(world: &World, workspace: &str) -> Json {
+    let of = world.entered.iter().filter(|((at, _), _)| at == workspace);
+    json!({"permission_assignments": of.map(|((_, who), it)| row(world, who, it)).collect::<Vec<_>>()})
+}
+
+fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str) -> Outcome {
+    if !world.assigned.contains_key(workspace) {
+        let message = "Permission assignment APIs are not available for this workspace.";
+        return Err(ApiError::account(400, "FEATURE_DISABLED", message));
+    }
+    let all = world.account.values().flatten();
+    let Some(found) = all.into_iter().find(|it| it["id"] == principal).cloned() else {
+        let message = format!("Principal {principal} does not exist in the account.");
+        return Err(ApiError::account(404, "RESOURCE_DOES_NOT_EXIST", message));
+    };
+    let key = (workspace.to_owned(), principal.to_owned());
+    if request.method == "DELETE" {
+        world.entered.remove(&key);
+        return Ok(json!({}).into());
+    }
+    if request.method != "PUT" {
+        return Err(no_such_call(Manner::Account, request));
+    }
+    only(Manner::Account, &request.body, "the request", &["permissions"])?;
+    let given: Vec<String> = request.body["permissions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|it| it.as_str().map(str::to_owned))
+        .collect();
+    if let Some(unknown) = given.iter().find(|it| !["USER", "ADMIN"].contains(&it.as_str())) {
+        return Err(ApiError::account(400, "INVALID_PARAMETER_VALUE", format!("Unknown permission {unknown}")));
+    }
+    if given.is_empty() {
+        world.entered.remove(&key);
+    } else {
+        world.entered.insert(key, given.clone());
+    }
+    if let Some(application) = text(&found, "applicationId")
+        && let Some(there) = world.numbered(workspace)
+    {
+        there.members.insert(application);
+    }
+    Ok(row(world, principal, &given).into())
+}

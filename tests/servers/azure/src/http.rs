@@ -1,0 +1,344 @@
+//! Who is let in, what is counted, what goes wrong; then the call itself.
+
+use crate::error::{Answer, ApiError, Manner, Outcome};
+use crate::world::{Audience, World};
+use crate::{account, entra, graph, management};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use terrace_test_databricks::{Fault, Faults, Seen, StandIn};
+
+/// All that a stand-in has.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    world: Mutex<World>,
+    pub(crate) faults: Mutex<Faults>,
+    seen: Mutex<Vec<Seen>>,
+    count: AtomicUsize,
+}
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    /// The parts of the path, each decoded.
+    pub(crate) path: Vec<String>,
+    pub(crate) query: BTreeMap<String, String>,
+    pub(crate) body: Json,
+    /// Who calls.
+    pub(crate) actor: String,
+    /// Where this stand-in is.
+    pub(crate) base: String,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.world)
+    }
+
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Vec<Seen>> {
+        lock(&self.seen)
+    }
+
+    pub(crate) fn reset(&self) {
+        self.count.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn counted(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Lets a workspace ask here whose a token is, and takes its metastore away.
+    pub(crate) fn prepare(self: &Arc<Self>, stand_in: &StandIn) {
+        let state = Arc::downgrade(self);
+        let url = stand_in.url().to_owned();
+        stand_in.let_in(move |token, management, resource| {
+            let state = state.upgrade().ok_or_else(|| "nobody gives out tokens any more".to_owned())?;
+            let world = &mut *state.world();
+            let whose = |token: &str, audience: Audience| {
+                world.tokens.get(token).filter(|(_, of)| *of == audience).map(|(client, _)| client.clone())
+            };
+            let Some(client) = whose(token, Audience::Databricks) else { return Ok(None) };
+            let manager = management.and_then(|token| whose(token, Audience::Management));
+            let known =
+                world.workspaces.iter_mut().find(|(_, it)| it.served.as_ref().is_some_and(|it| it.url() == url));
+            let Some((id, workspace)) = known else { return Ok(Some(client)) };
+            // Who may manage it in Azure becomes its administrator.
+            if manager.as_ref() == Some(&client) && resource.is_some_and(|it| it.eq_ignore_ascii_case(id)) {
+                workspace.members.insert(client.clone());
+            }
+            match workspace.members.contains(&client) {
+                true => Ok(Some(client)),
+                false => Err("User not authorized.".to_owned()),
+            }
+        });
+        stand_in.detach_metastore();
+    }
+}
+
+pub(crate) fn router(state: Arc<State>) -> Router {
+    Router::new().fallback(answer).with_state(state)
+}
+
+fn parts(path: &str) -> Vec<String> {
+    path.trim_matches('/').split('/').map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned()).collect()
+}
+
+async fn answer(
+    Shared(state): Shared<Arc<State>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let host = headers.get("x-forwarded-host").or_else(|| headers.get(header::HOST));
+    let scheme = headers.get("x-forwarded-proto").and_then(|it| it.to_str().ok()).unwrap_or("http");
+    let base = format!("{scheme}://{}", host.and_then(|it| it.to_str().ok()).unwrap_or_default());
+    let path = parts(uri.path());
+    if let Some(known) = entra::known(&path, &base) {
+        return axum::Json(known).into_response();
+    }
+    let at = Instant::now();
+    let number = state.count.fetch_add(1, Ordering::SeqCst) + 1;
+    let shown = percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
+    let (fault, takes) = {
+        let mut faults = lock(&state.faults);
+        (faults.take(number, &format!("{method} {shown}")), faults.takes)
+    };
+    if let Some(takes) = takes {
+        tokio::time::sleep(takes).await;
+    }
+    let query = query(uri.query().unwrap_or_default());
+    let manner = manner(&path);
+    let is_form = manner == Manner::Entra;
+    let json = match body.is_empty() || is_form {
+        true => Ok(Json::Null),
+        false => serde_json::from_slice(&body).map_err(|_| ApiError {
+            manner,
+            status: 400,
+            code: if manner == Manner::Azure { "InvalidRequestContent" } else { "MALFORMED_REQUEST" }.to_owned(),
+            message: "The request content was invalid and could not be deserialized.".to_owned(),
+        }),
+    };
+    let mut seen = Seen {
+        number,
+        method: method.to_string(),
+        path: shown,
+        query: query.clone(),
+        body: json.clone().unwrap_or_default(),
+        at,
+        status: 0,
+        code: String::new(),
+    };
+    let error = |status: u16, code: &str, message: &str| ApiError {
+        manner,
+        status,
+        code: code.to_owned(),
+        message: message.to_owned(),
+    };
+    let response = match fault {
+        Some(Fault::LostBefore) => lost(),
+        Some(Fault::TooMany(pause)) => {
+            let error = error(429, "TooManyRequests", "The request is being throttled.");
+            let mut response = refused(&mut seen, &error);
+            if let Some(pause) = pause {
+                response.headers_mut().insert(header::RETRY_AFTER, pause.to_string().parse().unwrap());
+            }
+            response
+        }
+        Some(Fault::Unavailable) => refused(&mut seen, &error(503, "ServerTimeout", "The server timed out.")),
+        Some(Fault::Fails) => {
+            refused(&mut seen, &error(500, "InternalServerError", "Encountered internal server error."))
+        }
+        Some(Fault::Expired) => refused(&mut seen, &expired(manner)),
+        Some(Fault::LostAfter | Fault::After504) | None => {
+            let done = match is_form {
+                true => entra::token(&mut state.world(), &path, &self::query(&String::from_utf8_lossy(&body)), &base),
+                false => actor(&state, &headers, &path, manner).and_then(|actor| {
+                    let request =
+                        Request { method: method.to_string(), path, query, body: json?, actor, base: base.clone() };
+                    is_allowed(&state, &request, &seen.path, manner)?;
+                    call(&state, &request)
+                }),
+            };
+            match (done, fault) {
+                (_, Some(Fault::LostAfter)) => lost(),
+                (_, Some(Fault::After504)) => {
+                    seen.status = 504;
+                    (StatusCode::GATEWAY_TIMEOUT, "upstream request timeout").into_response()
+                }
+                (Ok(answer), _) => {
+                    seen.status = answer.status;
+                    said(&answer)
+                }
+                (Err(error), _) => refused(&mut seen, &error),
+            }
+        }
+    };
+    state.seen().push(seen);
+    response
+}
+
+fn said(answer: &Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap();
+    let mut response = match answer.body.is_null() {
+        true => status.into_response(),
+        false => (status, axum::Json(answer.body.clone())).into_response(),
+    };
+    if let Some(operation) = &answer.operation {
+        for name in ["azure-asyncoperation", "location"] {
+            response.headers_mut().insert(header::HeaderName::from_static(name), operation.parse().unwrap());
+        }
+        response.headers_mut().insert(header::RETRY_AFTER, "0".parse().unwrap());
+    }
+    response
+}
+
+fn refused(seen: &mut Seen, error: &ApiError) -> Response {
+    seen.status = error.status;
+    seen.code.clone_from(&error.code);
+    (StatusCode::from_u16(error.status).unwrap(), axum::Json(error.body())).into_response()
+}
+
+/// A head, and a body that never comes: the connection ends in the middle of it.
+fn lost() -> Response {
+    let lost = async { Err::<Bytes, _>(std::io::Error::other("lost")) };
+    Response::new(Body::from_stream(futures_util::stream::once(lost)))
+}
+
+fn query(text: &str) -> BTreeMap<String, String> {
+    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let pairs = text.split('&').filter(|it| !it.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decode(name), decode(value)))
+        .collect()
+}
+
+/// Whose call a path is.
+fn manner(path: &[String]) -> Manner {
+    match path.first().map(String::as_str) {
+        Some("api") => Manner::Account,
+        Some(first) if first.eq_ignore_ascii_case("subscriptions") || first == "v1.0" => Manner::Azure,
+        _ => Manner::Entra,
+    }
+}
+
+fn expired(manner: Manner) -> ApiError {
+    match manner {
+        Manner::Account => ApiError::account(401, "UNAUTHENTICATED", "Token is expired."),
+        _ => ApiError::azure(
+            401,
+            "ExpiredAuthenticationToken",
+            "The access token expiry UTC time is earlier than current UTC time.",
+        ),
+    }
+}
+
+/// Whose token came along; it has to be one for whom is called.
+fn actor(state: &State, headers: &HeaderMap, path: &[String], manner: Manner) -> Result<String, ApiError> {
+    let wanted = match path.first().map(String::as_str) {
+        Some("api") => Audience::Databricks,
+        Some("v1.0") => Audience::Graph,
+        _ => Audience::Management,
+    };
+    let none = |what: &str| match manner {
+        Manner::Account => ApiError::account(401, "UNAUTHENTICATED", what),
+        _ => ApiError::azure(401, "InvalidAuthenticationToken", what),
+    };
+    let given = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+    let Some(token) = given.and_then(|it| it.strip_prefix("Bearer ")) else {
+        return Err(ApiError {
+            code: "AuthenticationFailed".to_owned(),
+            ..none("Authentication failed. The 'Authorization' header is missing.")
+        });
+    };
+    match state.world().tokens.get(token) {
+        None => Err(expired(manner)),
+        Some((_, of)) if *of != wanted => {
+            Err(none("The access token has been obtained for wrong audience or resource."))
+        }
+        Some((client, _)) => Ok(client.clone()),
+    }
+}
+
+fn is_allowed(state: &State, request: &Request, shown: &str, manner: Manner) -> Result<(), ApiError> {
+    let line = format!("{} {shown}", request.method);
+    if !lock(&state.faults).denied.iter().any(|it| line.contains(it.as_str())) {
+        return Ok(());
+    }
+    let message =
+        format!("The client '{}' does not have authorization to perform action over '{shown}'.", request.actor);
+    Err(match manner {
+        Manner::Account => ApiError::account(403, "PERMISSION_DENIED", message),
+        _ => ApiError::azure(403, "AuthorizationFailed", message),
+    })
+}
+
+fn call(state: &Arc<State>, request: &Request) -> Outcome {
+    match request.path.first().map(String::as_str) {
+        Some("api") => account::call(&mut state.world(), request),
+        Some("v1.0") => graph::call(&state.world(), request),
+        _ => management::call(state, request),
+    }
+}
+
+/// A call of an administrator of all.
+pub(crate) fn within(state: &Arc<State>, method: &str, path: &str, body: Json) -> Result<Json, String> {
+    let (path, pairs) = path.split_once('?').unwrap_or((path, ""));
+    let mut query = query(pairs);
+    query.entry("api-version".to_owned()).or_insert_with(|| {
+        if path.contains("Microsoft.Authorization") { "2022-04-01" } else { "2024-05-01" }.to_owned()
+    });
+    let actor = crate::CLIENT.to_owned();
+    let request = Request { method: method.to_owned(), path: parts(path), query, body, actor, base: String::new() };
+    call(state, &request).map(|answer| answer.body).map_err(|error| format!("{} {}", error.code, error.message))
+}
+
+/// There is no such call.
+pub(crate) fn no_such_call(manner: Manner, request: &Request) -> ApiError {
+    let message = format!("No HTTP resource was found that matches '{} /{}'", request.method, request.path.join("/"));
+    match manner {
+        Manner::Account => ApiError::account(404, "ENDPOINT_NOT_FOUND", message),
+        _ => ApiError::azure(404, "InvalidResourceType", message),
+    }
+}
+
+/// Refuses fields that nobody knows.
+pub(crate) fn only(manner: Manner, body: &Json, what: &str, known: &[&str]) -> Result<(), ApiError> {
+    let entries = body.as_object();
+    let unknown = entries.into_iter().flatten().find(|(name, _)| !known.contains(&name.as_str()));
+    let (code, message) = match (entries, unknown) {
+        (None, _) => ("InvalidRequestContent", format!("{what} is no object")),
+        (_, Some((name, _))) => {
+            ("InvalidRequestContent", format!("Could not find member '{name}' on object of type '{what}'."))
+        }
+        (Some(_), None) => return Ok(()),
+    };
+    Err(match manner {
+        Manner::Account => ApiError::account(400, "MALFORMED_REQUEST", message),
+        _ => ApiError::azure(400, code, message),
+    })
+}
+
+/// A text that must be there.
+pub(crate) fn text(body: &Json, name: &str) -> Option<String> {
+    body[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// A list as pages of one: there are never more.
+pub(crate) fn all(rows: Vec<Json>) -> Answer {
+    json!({"value": rows}).into()
+}

@@ -1,0 +1,216 @@
+//! A workspace of Azure that a run makes, and goes on in: signed in as a service principal, against the stand-ins of Azure and of
+//! Databricks.
+
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use terrace_test_azure::{ACCOUNT, Azure, CLIENT, Fault, GROUP, SECRET, SUBSCRIPTION, TENANT};
+use terrace_test_databricks::StandIn;
+use terrace_tests::{Project, Ran};
+
+const STACK: &str = "stack.yaml";
+
+/// A project with the stack, what is around it, and the workspace that will be made.
+struct World {
+    azure: Azure,
+    stand_in: Arc<StandIn>,
+    project: Project,
+}
+
+impl World {
+    fn new() -> Self {
+        let (azure, stand_in, project) = (Azure::start(), Arc::new(StandIn::start()), Project::new());
+        azure.serve(Arc::clone(&stand_in));
+        let url = azure.url();
+        project.write(STACK, include_str!("databricks_azure/stack.yaml"));
+        project.write(
+            "terrace.yaml",
+            format!(
+                "environments:\n  local:\n    providers:\n      databricks:\n        hosts: ['{}']\n        accountHost: '{url}'\n        \
+                 azure: {{subscriptionId: {SUBSCRIPTION}, resourceGroup: {GROUP}, location: westeurope, \
+                 loginHost: '{url}', managementHost: '{url}', graphHost: '{url}'}}\n",
+                stand_in.url()
+            ),
+        );
+        Self { azure, stand_in, project }
+    }
+
+    fn run<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Ran {
+        let variables = [
+            ("ARM_CLIENT_ID", CLIENT),
+            ("ARM_TENANT_ID", TENANT),
+            ("ARM_CLIENT_SECRET", SECRET),
+            ("DATABRICKS_ACCOUNT_ID", ACCOUNT),
+        ];
+        self.project.run_with(&variables, words)
+    }
+
+    fn apply(&self) -> Ran {
+        self.run(["apply", STACK, "--auto-approve"])
+    }
+
+    #[track_caller]
+    fn assert_settled(&self) {
+        let plan = self.run(["plan", STACK, "--detailed-exitcode"]);
+        assert_eq!(plan.code, 0, "the second plan has changes:\n{plan}");
+    }
+
+    fn path() -> String {
+        format!(
+            "/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Databricks/workspaces/sales_shop_0"
+        )
+    }
+
+    /// Somebody else makes the workspace.
+    fn made_by_others(&self, sku: &str, location: &str) {
+        let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/sales_shop_0-rg");
+        let body = json!({"location": location, "sku": {"name": sku}, "properties": {"managedResourceGroupId": group}});
+        self.azure.take_questions(0);
+        self.azure.call("PUT", &Self::path(), body);
+        self.azure.call("GET", &Self::path(), Json::Null);
+        self.azure.take_questions(1);
+    }
+}
+
+#[test]
+fn one_run_makes_a_workspace_and_goes_on_in_it() {
+    let world = World::new();
+    let plan = world.run(["plan", STACK]).done();
+    plan.says("to add");
+    // What lives in it is not asked for before it is there.
+    assert_eq!(world.stand_in.count(), 0, "{plan}");
+    assert_eq!(world.azure.inventory(), [] as [&str; 0]);
+    world.apply().done();
+    insta::assert_snapshot!("made", world.azure.inventory().join("\n"));
+    let made = world.stand_in.inventory();
+    assert!(made.contains(&"job sales_shop_0_nightly_prod".to_owned()), "{made:?}");
+    world.assert_settled();
+    assert_eq!(
+        world.azure.take_writes().iter().filter(|it| it.starts_with("PUT") && it.ends_with("sales_shop_0")).count(),
+        1
+    );
+
+    // What somebody changed is mended.
+    let role = world.azure.inventory();
+    world.made_by_others("standard", "westeurope");
+    world.run(["drift", STACK]).says("standard");
+    world.apply().done().says("1 changed");
+    assert_eq!(world.azure.inventory(), role);
+
+    // Workspaces stay, and so does who was in them before.
+    world.run(["destroy", STACK, "--auto-approve"]).done();
+    insta::assert_snapshot!("left", world.azure.inventory().join("\n"));
+    assert!(!world.stand_in.inventory().contains(&"job sales_shop_0_nightly_prod".to_owned()));
+}
+
+#[test]
+fn a_workspace_that_is_there_is_aligned_and_never_replaced() {
+    let world = World::new();
+    world.made_by_others("standard", "westeurope");
+    let plan = world.run(["plan", STACK]).done();
+    plan.says("adopted");
+    world.apply().done();
+    let made = world.azure.inventory();
+    assert!(made.contains(&"workspace sales_shop_0 premium westeurope Succeeded".to_owned()), "{made:?}");
+    world.assert_settled();
+    // Elsewhere it cannot be had.
+    world.project.edit("terrace.yaml", "location: westeurope", "location: northeurope");
+    let ran = world.apply();
+    assert_ne!(ran.code, 0, "{ran}");
+    ran.says("the workspace `sales_shop_0` has `location` `westeurope`");
+    assert_eq!(world.azure.inventory(), made);
+}
+
+#[test]
+fn who_is_killed_while_azure_works_goes_on_with_what_is_there() {
+    let world = World::new();
+    world.azure.take_questions(1_000_000);
+    let mut child = world.project.command(["apply", STACK, "--auto-approve"]);
+    for (name, value) in [
+        ("ARM_CLIENT_ID", CLIENT),
+        ("ARM_TENANT_ID", TENANT),
+        ("ARM_CLIENT_SECRET", SECRET),
+        ("DATABRICKS_ACCOUNT_ID", ACCOUNT),
+    ] {
+        child.env(name, value);
+    }
+    let mut child = child.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let is_asked = |it: &terrace_test_azure::Seen| it.path.contains("/operationStatuses/");
+    while !world.azure.take_seen().iter().any(is_asked) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(world.azure.inventory(), ["workspace sales_shop_0 premium westeurope Accepted"]);
+    // It comes to be whoever waits.
+    world.azure.finish();
+    world.apply().done();
+    world.assert_settled();
+    let puts = world.azure.take_writes();
+    assert_eq!(
+        puts.iter().filter(|it| it.ends_with("/workspaces/sales_shop_0")).count(),
+        0,
+        "it was asked for once: {puts:?}"
+    );
+}
+
+#[test]
+fn whatever_fails_once_the_next_run_ends_at_the_same() {
+    let clean = World::new();
+    clean.apply().done();
+    let (calls, expected) = (clean.azure.take_writes(), clean.azure.inventory());
+    let lives = clean.stand_in.inventory();
+    assert_eq!(calls.len(), 5, "{calls:?}");
+    for call in calls {
+        // Of numbers that another run gives anew, what is around them is the same.
+        let text = call.rsplit_once('/').map_or(call.as_str(), |(before, _)| before).to_owned();
+        for fault in [Fault::LostBefore, Fault::LostAfter] {
+            let world = World::new();
+            world.azure.faults().by_text.push((text.clone(), fault));
+            let ran = world.apply();
+            if ran.code != 0 {
+                world.apply().done();
+            }
+            world.assert_settled();
+            assert_eq!(world.azure.inventory(), expected, "{fault:?} of {call}: {ran}");
+            assert_eq!(world.stand_in.inventory(), lives, "{fault:?} of {call}: {ran}");
+            assert!(world.azure.faults().by_text.is_empty(), "{call} was not called");
+        }
+    }
+}
+
+#[test]
+fn no_secret_of_azure_is_shown_or_kept() {
+    let world = World::new();
+    world.azure.faults().denied.push("PUT /subscriptions".to_owned());
+    let ran = world.apply();
+    assert_ne!(ran.code, 0, "{ran}");
+    ran.says("the role Contributor on the resource group `data`");
+    assert!(!ran.to_string().contains(SECRET) && !ran.to_string().contains("aad-"), "{ran}");
+    for (name, content) in world.project.all_files() {
+        let content = String::from_utf8_lossy(&content).into_owned();
+        assert!(!content.contains(SECRET) && !content.contains("aad-"), "{name}");
+    }
+}
+
+#[test]
+fn a_product_has_a_workspace_of_its_own_which_stays() {
+    let world = World::new();
+    world.project.write("product.yaml", include_str!("databricks_azure/product.yaml"));
+    world.project.edit(
+        "terrace.yaml",
+        "    providers:\n",
+        "    settings: {databricks: {managedWorkspace: {}, workspaceRole: {owner: Contributor}, job: {developers: CAN_VIEW}}}\n    providers:\n",
+    );
+    let plan = world.run(["plan", "product.yaml"]).done();
+    assert_eq!(world.stand_in.count(), 0, "{plan}");
+    world.run(["apply", "product.yaml", "--auto-approve"]).done();
+    let made = world.azure.inventory();
+    insta::assert_snapshot!("product", made.join("\n"));
+    let lives = world.stand_in.inventory();
+    assert!(lives.contains(&"acl jobs sales_shop_0_nightly_prod: dev CAN_VIEW".to_owned()), "{lives:?}");
+    assert_eq!(world.run(["plan", "product.yaml", "--detailed-exitcode"]).code, 0);
+    let _ = world.azure.take_writes();
+    world.run(["destroy", "product.yaml", "--auto-approve"]).done();
+    assert_eq!((world.azure.inventory(), world.azure.take_writes()), (made, Vec::new()));
+    assert!(!world.stand_in.inventory().iter().any(|line| line.starts_with("job ")));
+}
