@@ -8,6 +8,7 @@ use crate::private::Kept;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
+use std::ops::RangeInclusive;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Recorded};
 
@@ -118,7 +119,7 @@ impl Object for MetastoreAssignment {
         _: &Place<'_>,
         seen: &Seen,
         planned: &Attributes,
-        _: Timestamp,
+        _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
         Ok(text(&seen.attributes, "metastoreId") == text(planned, "metastoreId"))
     }

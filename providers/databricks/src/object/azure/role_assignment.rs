@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde_json::{Value as Json, json};
+use std::ops::RangeInclusive;
 use terrace_provider::http::{Next, Purpose, Request};
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Recorded, Value};
@@ -273,7 +274,13 @@ impl Object for RoleAssignment {
     }
 
     /// It has the id that only terrace gives.
-    async fn is_ours(&self, _: &Place<'_>, seen: &Seen, _: &Attributes, _: Timestamp) -> Result<bool, ProviderError> {
+    async fn is_ours(
+        &self,
+        _: &Place<'_>,
+        seen: &Seen,
+        _: &Attributes,
+        _: &RangeInclusive<Timestamp>,
+    ) -> Result<bool, ProviderError> {
         Ok(seen.held.is_empty())
     }
 }

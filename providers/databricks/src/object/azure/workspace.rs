@@ -8,6 +8,7 @@ use crate::private::Kept;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
+use std::ops::RangeInclusive;
 use terrace_provider::http::{Base, Failure, Poll, Purpose, Reply, Request};
 use terrace_provider::names::listed;
 use terrace_provider::{
@@ -289,9 +290,9 @@ impl Object for AzureWorkspace {
         place: &Place<'_>,
         seen: &Seen,
         _: &Attributes,
-        began: Timestamp,
+        made: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
         let client = place.config.azure().map(|azure| azure.client.as_str());
-        Ok(client.is_some() && seen.made_by.as_deref() == client && seen.made_at.is_some_and(|at| at >= began))
+        Ok(client.is_some() && seen.made_by.as_deref() == client && seen.made_at.is_some_and(|at| made.contains(&at)))
     }
 }

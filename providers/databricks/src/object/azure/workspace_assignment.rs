@@ -7,6 +7,7 @@ use crate::private::Kept;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
+use std::ops::RangeInclusive;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attributes, Path, ProviderError, Recorded, Value};
 
@@ -131,7 +132,7 @@ impl Object for WorkspaceAssignment {
         _: &Place<'_>,
         seen: &Seen,
         planned: &Attributes,
-        _: Timestamp,
+        _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
         Ok(is_same_set(&seen.held, &texts(planned, "permissions")))
     }
