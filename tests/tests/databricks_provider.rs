@@ -2,6 +2,8 @@
 //! stand-in.
 
 mod moving; // what an earlier provisioner made is taken over without a call that changes anything
+mod ports; // what a port reads: tables that are there or not, views of the same plan, columns of others
+mod served; // components by name, each through all that a coordinator calls
 
 use serde_json::{Value as Json, json};
 use terrace_test_databricks::StandIn;
@@ -150,7 +152,7 @@ fn what_cannot_work_is_told_before_anything_is_made() {
         ("minWorkers: 1", "minWorkers: 9", "the least number of workers is more than the most"),
         ("sqlWarehouseName: wh", "sqlWarehouseName: nothing", "there is no SQL warehouse `nothing`"),
         ("name: price, dataType: DECIMAL", "name: prize, dataType: DECIMAL", "has no column `prize`"),
-        ("{name: id, dataType: INT", "{name: id, dataType: DATE", "another type in the source table"),
+        ("{name: id, dataType: INT", "{name: id, dataType: DATE", "is of another type in `main.raw.orders`"),
         ("runAsPrincipalName: runner", "runAsPrincipalName: nobody", "there is no service principal `nobody`"),
     ] {
         let world = World::new();
