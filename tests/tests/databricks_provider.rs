@@ -176,3 +176,27 @@ fn no_secret_is_shown_or_kept() {
         assert!(!String::from_utf8_lossy(&content).contains("glpat-s3cr3t"), "{name}");
     }
 }
+
+/// What doctor says of an instance, with that token.
+fn doctor(url: &str, token: &str) -> Ran {
+    let project = Project::new();
+    project.write("terrace.yaml", "environments:\n  there: {}\n");
+    project.run_with(&[("DATABRICKS_HOST", url), ("DATABRICKS_TOKEN", token)], ["doctor", "--env", "there"])
+}
+
+#[test]
+fn doctor_asks_a_workspace_that_is_configured_and_tells_what_is_missing() {
+    let stand_in = StandIn::start();
+    let before = stand_in.inventory();
+    let well = doctor(stand_in.url(), "secret").done();
+    well.says("ok    provider databricks of there: it answers, and lacks no right on the server as a whole");
+    stand_in.entitle("terrace@example.com", &[]);
+    let lacking = doctor(stand_in.url(), "secret").done();
+    lacking.says("warn  provider databricks of there: it answers, and may not make jobs and pipelines with clusters");
+    lacking.says("run `databricks users patch ");
+    assert_eq!(stand_in.inventory(), before, "looking changed something");
+    let wrong = doctor(stand_in.url(), "hunter2").with_code(1);
+    wrong.says("fail  provider databricks of there: it does not answer");
+    assert!(!wrong.to_string().contains("hunter2"), "{wrong}");
+    doctor("http://127.0.0.1:1", "secret").with_code(1).says("fail  provider databricks of there: it does not answer");
+}

@@ -124,6 +124,38 @@ fn columns_are_compared_by_name_and_type_with_both_lists() {
     ran.says("it has id, price; the data contract has id, prize").says("data-product.yaml:");
 }
 
+/// What is meant for a real workspace works on the stand-in, and leaves nothing.
+#[test]
+fn the_suite_for_live_accounts_runs_and_sweeps() {
+    let world = world("outputPort: {}");
+    let before = world.stand_in.inventory();
+    for name in ["terrace_live_0_left", "theirs"] {
+        world.stand_in.call("POST", "/api/2.2/jobs/create", serde_json::json!({"name": name}));
+    }
+    let live = format!("{}/live", env!("CARGO_MANIFEST_DIR"));
+    let run = |script: &str, argument: &str, is_live: &str| {
+        let mut command = std::process::Command::new(format!("{live}/{script}"));
+        let variables = [
+            ("DATABRICKS_HOST", world.stand_in.url()),
+            ("DATABRICKS_TOKEN", "secret"),
+            ("TERRACE_LIVE_DATABRICKS", is_live),
+            ("TERRACE_LIVE_WAREHOUSE", "WH"),
+            ("TERRACE_LIVE_TABLE", "main.raw.orders"),
+        ];
+        let ran = command.arg(argument).envs(variables).output().unwrap();
+        let told = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        assert!(ran.status.success(), "{script}: {told}");
+        told
+    };
+    let program = world.project.command(["--version"]).get_program().to_str().unwrap().to_owned();
+    let told = run("databricks", &program, "1");
+    assert!(told.contains("ok 3 scenarios"), "{told}");
+    assert!(run("databricks", &program, "").starts_with("skipped: "));
+    assert!(run("sweep", "databricks", "").contains("removed the job terrace_live_0_left"));
+    let left: Vec<String> = world.stand_in.inventory().into_iter().filter(|it| !before.contains(it)).collect();
+    assert_eq!(left, ["acl jobs theirs: admin@example.com IS_OWNER", "job theirs"]);
+}
+
 /// The commands of a README, as they stand.
 fn run_readme(example: &str, world: &World, variables: &[(&str, &str)]) {
     let folder = format!("{}/../examples/{example}", env!("CARGO_MANIFEST_DIR"));
