@@ -2,6 +2,8 @@
 //! stand-in.
 
 mod moving; // what an earlier provisioner made is taken over without a call that changes anything
+mod ports; // what a port reads: tables that are there or not, views of the same plan, columns of others
+mod served; // components by name, each through all that a coordinator calls
 
 use serde_json::{Value as Json, json};
 use terrace_test_databricks::StandIn;
@@ -150,7 +152,7 @@ fn what_cannot_work_is_told_before_anything_is_made() {
         ("minWorkers: 1", "minWorkers: 9", "the least number of workers is more than the most"),
         ("sqlWarehouseName: wh", "sqlWarehouseName: nothing", "there is no SQL warehouse `nothing`"),
         ("name: price, dataType: DECIMAL", "name: prize, dataType: DECIMAL", "has no column `prize`"),
-        ("{name: id, dataType: INT", "{name: id, dataType: DATE", "another type in the source table"),
+        ("{name: id, dataType: INT", "{name: id, dataType: DATE", "is of another type in `main.raw.orders`"),
         ("runAsPrincipalName: runner", "runAsPrincipalName: nobody", "there is no service principal `nobody`"),
     ] {
         let world = World::new();
@@ -173,4 +175,28 @@ fn no_secret_is_shown_or_kept() {
     for (name, content) in world.project.all_files() {
         assert!(!String::from_utf8_lossy(&content).contains("glpat-s3cr3t"), "{name}");
     }
+}
+
+/// What doctor says of an instance, with that token.
+fn doctor(url: &str, token: &str) -> Ran {
+    let project = Project::new();
+    project.write("terrace.yaml", "environments:\n  there: {}\n");
+    project.run_with(&[("DATABRICKS_HOST", url), ("DATABRICKS_TOKEN", token)], ["doctor", "--env", "there"])
+}
+
+#[test]
+fn doctor_asks_a_workspace_that_is_configured_and_tells_what_is_missing() {
+    let stand_in = StandIn::start();
+    let before = stand_in.inventory();
+    let well = doctor(stand_in.url(), "secret").done();
+    well.says("ok    provider databricks of there: it answers, and lacks no right on the server as a whole");
+    stand_in.entitle("terrace@example.com", &[]);
+    let lacking = doctor(stand_in.url(), "secret").done();
+    lacking.says("warn  provider databricks of there: it answers, and may not make jobs and pipelines with clusters");
+    lacking.says("run `databricks users patch ");
+    assert_eq!(stand_in.inventory(), before, "looking changed something");
+    let wrong = doctor(stand_in.url(), "hunter2").with_code(1);
+    wrong.says("fail  provider databricks of there: it does not answer");
+    assert!(!wrong.to_string().contains("hunter2"), "{wrong}");
+    doctor("http://127.0.0.1:1", "secret").with_code(1).says("fail  provider databricks of there: it does not answer");
 }

@@ -35,7 +35,7 @@ fn a_bare_folder_is_healthy_and_stays_bare() {
     ok    disk of the state: […]
     ok    state key: there is one
     ok    provider airbyte of local: it is not configured, so nobody was asked
-    ok    provider databricks of local: it connects
+    ok    provider databricks of local: it is not configured, so nobody was asked
     ok    provider hasura of local: it is not configured, so nobody was asked
     ok    provider local of local: it connects
     ok    provider postgres of local: it is not configured, so nobody was asked
@@ -78,7 +78,7 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
     ok    disk of the state: […]
     ok    state key: there is one
     ok    provider airbyte of local: it is not configured, so nobody was asked
-    ok    provider databricks of local: it connects
+    ok    provider databricks of local: it is not configured, so nobody was asked
     ok    provider hasura of local: it is not configured, so nobody was asked
     ok    provider local of local: it connects
     ok    provider postgres of local: it is not configured, so nobody was asked

@@ -118,7 +118,7 @@ fn stripped(field: &str, wanted: &Json, remote: &Json) -> Json {
                 shown.map(|(name, value)| (name.clone(), stripped(name, of_wanted(name), value))).collect();
             // What is wanted to be nothing, and is.
             for (name, value) in wanted.as_object().into_iter().flatten() {
-                if is_nothing(value) && !entries.contains_key(name) {
+                if is_nothing(value) && entries.get(name).is_none_or(Json::is_null) {
                     shown.insert(name.clone(), value.clone());
                 }
             }

@@ -153,7 +153,8 @@ fn table() -> Lookup {
             said("name", "The name as asked for."),
             Attribute::new("exists", AttributeType::Bool, "Whether there is one."),
             said("tableType", "`MANAGED`, `EXTERNAL`, `VIEW` …"),
-            Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns, in order."),
+            // Not `columns`: those of a view that is only planned are what is wanted, and tell less.
+            Attribute::new("fields", AttributeType::list(AttributeType::Object(column)), "The columns, in order."),
             Attribute::new("primaryKey", AttributeType::list(AttributeType::String), "The columns of the primary key."),
             said("comment", "The comment."),
             said("tableId", "Its id."),
@@ -434,7 +435,7 @@ async fn table_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attribute
         part("name"),
         ("exists", exists.into()),
         ("tableType", of_json(&table, "table_type")),
-        ("columns", Value::List(columns_of(&table).into_iter().map(Value::Map).collect())),
+        ("fields", Value::List(columns_of(&table).into_iter().map(Value::Map).collect())),
         ("primaryKey", Value::List(keys)),
         ("comment", of_json(&table, "comment")),
         ("tableId", of_json(&table, "table_id")),

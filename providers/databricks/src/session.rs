@@ -91,8 +91,10 @@ impl DatabricksSession {
             findings.push(note(Severity::Warning, None, message, hint));
             return Ok(findings);
         };
+        // A view may be changed by the same apply: it is looked at again before a statement is sent.
+        let is_view = crate::attributes::text_of(&table, "table_type") == "VIEW";
         let misfit = |it: fit::Misfit| Finding {
-            severity: Severity::Error,
+            severity: if is_view { Severity::Warning } else { Severity::Error },
             path: Some(it.path),
             message: it.message,
             hint: Some(it.hint),

@@ -65,8 +65,8 @@ async fn tables_tell_their_columns() {
     let table = |name: &str, optional: bool| json!({"workspaceUrl": stand_in.url(), "catalog": "main", "schema": "raw", "name": name, "optional": optional});
     let answer = ask(&instance, "databricks_table", table("Orders", false)).await.unwrap();
     assert_eq!(answer["exists"], true);
-    assert_eq!(answer["columns"][2]["type"], "decimal(10,2)");
-    assert_eq!((&answer["columns"][2]["precision"], &answer["columns"][2]["scale"]), (&json!(10), &json!(2)));
+    assert_eq!(answer["fields"][2]["type"], "decimal(10,2)");
+    assert_eq!((&answer["fields"][2]["precision"], &answer["fields"][2]["scale"]), (&json!(10), &json!(2)));
     assert_eq!(ask(&instance, "databricks_table", table("nothing", true)).await.unwrap()["exists"], false);
     let error = ask(&instance, "databricks_table", table("nothing", false)).await.unwrap_err();
     assert_eq!(
@@ -91,9 +91,9 @@ async fn tables_tell_lengths_keys_and_whether_they_are_any() {
     let instance = Instance::of(&stand_in).await;
     let table = |name: &str| json!({"workspaceUrl": stand_in.url(), "catalog": "main", "schema": "raw", "name": name, "tableOnly": true});
     let answer = ask(&instance, "databricks_table", table("people")).await.unwrap();
-    let lengths: Vec<&Json> = answer["columns"].as_array().unwrap().iter().map(|it| &it["length"]).collect();
+    let lengths: Vec<&Json> = answer["fields"].as_array().unwrap().iter().map(|it| &it["length"]).collect();
     assert_eq!(lengths, [&json!(3), &json!(20), &Json::Null]);
-    assert_eq!(answer["columns"][0]["nullable"], false);
+    assert_eq!(answer["fields"][0]["nullable"], false);
     assert_eq!(answer["primaryKey"], json!(["code"]));
     let error = ask(&instance, "databricks_table", table("shown")).await.unwrap_err();
     assert_eq!(error.message, "`main.raw.shown` is a view and no table");

@@ -2,8 +2,8 @@
 
 use super::{said, several_of, workspace};
 use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of};
-use crate::mark;
 use crate::object::{Place, job};
+use crate::{json, mark};
 use jiff::Timestamp;
 use serde_json::Value as Json;
 use terrace_provider::http::{Purpose, Request};
@@ -72,7 +72,7 @@ pub(super) async fn answer(place: &Place<'_>, arguments: &Attributes) -> Result<
     if let Some(wanted) = optional_text(arguments, "runAs").filter(|wanted| !wanted.is_empty()) {
         check_run_as(place, &name, runs_as, &wanted).await?;
     }
-    let mut settings = job.get("settings").cloned().unwrap_or_default();
+    let mut settings = json::without_nulls(job.get("settings").unwrap_or(&Json::Null));
     mark::take_off(&mut settings);
     let mut references = Vec::new();
     for task in settings.get("tasks").and_then(Json::as_array).into_iter().flatten() {

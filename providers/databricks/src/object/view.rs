@@ -239,7 +239,8 @@ impl Object for View {
 fn wanted_types(like: &Attributes, name: &str) -> Attributes {
     let items = like.get("columns").and_then(Value::as_list).unwrap_or_default();
     let column = items.iter().filter_map(Value::as_map).find(|it| text(it, "name") == name);
-    let said = column.into_iter().flatten().filter(|(name, _)| !matches!(name.as_str(), "name" | "comment"));
+    let is_said = |(name, value): &(&String, &Value)| !matches!(name.as_str(), "name" | "comment") && !value.is_null();
+    let said = column.into_iter().flatten().filter(is_said);
     said.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 

@@ -136,6 +136,8 @@ pub(super) fn checked(world: &World, given: &Json) -> Result<Json, ApiError> {
         optional(&parameter, "default")?.ok_or_else(|| ApiError::invalid("Missing required field: default"))?;
     }
     tasks(world, &mut settings, &keys, has_git)?;
+    // What is not there is not told.
+    settings.as_object_mut().expect("settings are an object").retain(|_, value| !value.is_null());
     Ok(settings)
 }
 

@@ -1,0 +1,197 @@
+//! What a port reads: tables that are there or are not, views of the same plan, columns of others.
+
+use super::World;
+use terrace_tests::Project;
+
+const PORTS: &str = include_str!("../../../examples/databricks-outputport/data-product.yaml");
+
+fn world(settings: &str) -> World {
+    let world = World::with(settings);
+    world.stand_in.add_user("ada.lovelace@example.com");
+    world.stand_in.add_group("shop-data");
+    world.project.write(super::PRODUCT, PORTS.replace("environment: development", "environment: prod"));
+    world
+}
+
+fn columns(world: &World, view: &str) -> Vec<String> {
+    let path = format!("/api/2.1/unity-catalog/tables/{view}");
+    let view = world.stand_in.call("GET", &path, serde_json::Value::Null);
+    view["columns"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_port_follows_the_one_that_it_has_its_columns_of() {
+    let world = world("outputPort: {}");
+    world.run(["plan", super::PRODUCT]).done();
+    world.apply().done();
+    world.assert_settled();
+    assert_eq!(columns(&world, "shop_sales.ports_0.orders_copy"), ["id", "price"]);
+    world.project.edit(
+        super::PRODUCT,
+        "        - {name: price,",
+        "        - {name: name, dataType: STRING}\n        - {name: price,",
+    );
+    world.apply().done().says("2 changed");
+    world.assert_settled();
+    assert_eq!(columns(&world, "shop_sales.ports_0.orders_copy"), ["id", "name", "price"]);
+}
+
+#[test]
+fn a_port_without_a_contract_has_all_that_its_source_has_and_publishes_it() {
+    let world = world("outputPort: {}");
+    world.project.edit(
+        super::PRODUCT,
+        "    dataContract: {schema: {inheritFrom: urn:dmb:cmp:shop:sales:0:port}}\n",
+        "",
+    );
+    // The source is made by the same plan: its columns are known before it is there.
+    let plan = world.run(["plan", super::PRODUCT]).done();
+    plan.says("orders_copy");
+    world.apply().done();
+    world.assert_settled();
+    assert_eq!(columns(&world, "shop_sales.ports_0.orders_copy"), ["id", "price"]);
+    let told = world.run(["output", "copy/columns", "--json", "--stack", "shop.sales.0@prod"]).done().stdout;
+    assert!(told.contains("\"price\"") && told.contains("\"DECIMAL\""), "{told}");
+    // It follows what comes to the source, a table as well as a view.
+    world.project.edit(
+        super::PRODUCT,
+        "        - {name: price,",
+        "        - {name: name, dataType: STRING}\n        - {name: price,",
+    );
+    world.apply().done();
+    world.assert_settled();
+    assert_eq!(columns(&world, "shop_sales.ports_0.orders_copy"), ["id", "name", "price"]);
+}
+
+#[test]
+fn a_table_that_is_not_there_is_told_by_where_one_is() {
+    for (settings, says) in [
+        ("outputPort: {}", "bring the job or pipeline that makes it to prod"),
+        ("developmentEnvironments: [PROD]", "run the job or pipeline that makes it, or correct `tableName`"),
+    ] {
+        let world = world(settings);
+        world.project.edit(
+            super::PRODUCT,
+            "schemaName: raw\n      tableName: orders\n",
+            "schemaName: raw\n      tableName: order\n",
+        );
+        let before = world.stand_in.inventory();
+        let ran = world.apply();
+        assert_ne!(ran.code, 0, "{ran}");
+        ran.says("there is no table `main.raw.order`").says(says).says("The schema `main.raw`");
+        assert_eq!(world.stand_in.inventory(), before);
+    }
+}
+
+#[test]
+fn what_a_pipeline_of_the_product_has_yet_to_make_is_waited_for() {
+    let world = World::new();
+    // The pipeline writes to `main.raw`.
+    world.project.edit(super::PRODUCT, "      dependsOn: []\n", "      dependsOn: [urn:dmb:cmp:sales:shop:0:flow]\n");
+    world.project.edit(super::PRODUCT, "        tableName: orders\n", "        tableName: made\n");
+    world.run(["validate", super::PRODUCT, "--remote"]).done().says("not checked: `main.raw.made` is not there yet");
+    let ran = world.apply();
+    assert_ne!(ran.code, 0, "{ran}");
+    ran.says("TABLE_OR_VIEW_NOT_FOUND").says("port/databricks_view.view");
+    world.stand_in.add_table("main.raw.made", &[("id", "int"), ("price", "decimal(10,2)")]);
+    world.apply().done();
+    world.assert_settled();
+}
+
+#[test]
+fn columns_are_compared_by_name_and_type_with_both_lists() {
+    let world = world("outputPort: {}");
+    world.project.edit(
+        super::PRODUCT,
+        "{name: price, dataType: DECIMAL, precision: 10",
+        "{name: price, dataType: DECIMAL, precision: 12",
+    );
+    let ran = world.apply();
+    assert_ne!(ran.code, 0, "{ran}");
+    ran.says("the column `price` is of another type in `main.raw.orders`:")
+        .says("DECIMAL(10,2), and not DECIMAL(12,2)");
+    ran.says("it has `id` INT, `price` DECIMAL(10,2), `name` STRING; wanted are `id` INT, `price` DECIMAL(12,2)");
+    // Of a view that the same plan makes, at the column of the contract.
+    world.project.write(super::PRODUCT, PORTS.replace("environment: development", "environment: prod"));
+    world.project.edit(
+        super::PRODUCT,
+        "{schema: {inheritFrom: urn:dmb:cmp:shop:sales:0:port}}",
+        "{schema: [{name: id, dataType: INT}, {name: prize, dataType: DECIMAL}]}",
+    );
+    let ran = world.apply();
+    assert_ne!(ran.code, 0, "{ran}");
+    ran.says("the view `shop_sales.ports_0.orders`, which the port reads, has no column `prize`");
+    ran.says("it has id, price; the data contract has id, prize").says("data-product.yaml:");
+}
+
+/// What is meant for a real workspace works on the stand-in, and leaves nothing.
+#[test]
+fn the_suite_for_live_accounts_runs_and_sweeps() {
+    let world = world("outputPort: {}");
+    let before = world.stand_in.inventory();
+    for name in ["terrace_live_0_left", "theirs"] {
+        world.stand_in.call("POST", "/api/2.2/jobs/create", serde_json::json!({"name": name}));
+    }
+    let live = format!("{}/live", env!("CARGO_MANIFEST_DIR"));
+    let run = |script: &str, argument: &str, is_live: &str| {
+        let mut command = std::process::Command::new(format!("{live}/{script}"));
+        let variables = [
+            ("DATABRICKS_HOST", world.stand_in.url()),
+            ("DATABRICKS_TOKEN", "secret"),
+            ("TERRACE_LIVE_DATABRICKS", is_live),
+            ("TERRACE_LIVE_WAREHOUSE", "WH"),
+            ("TERRACE_LIVE_TABLE", "main.raw.orders"),
+        ];
+        let ran = command.arg(argument).envs(variables).output().unwrap();
+        let told = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        assert!(ran.status.success(), "{script}: {told}");
+        told
+    };
+    let program = world.project.command(["--version"]).get_program().to_str().unwrap().to_owned();
+    let told = run("databricks", &program, "1");
+    assert!(told.contains("ok 3 scenarios"), "{told}");
+    assert!(run("databricks", &program, "").starts_with("skipped: "));
+    assert!(run("sweep", "databricks", "").contains("removed the job terrace_live_0_left"));
+    let left: Vec<String> = world.stand_in.inventory().into_iter().filter(|it| !before.contains(it)).collect();
+    assert_eq!(left, ["acl jobs theirs: admin@example.com IS_OWNER", "job theirs"]);
+}
+
+/// The commands of a README, as they stand.
+fn run_readme(example: &str, world: &World, variables: &[(&str, &str)]) {
+    let folder = format!("{}/../examples/{example}", env!("CARGO_MANIFEST_DIR"));
+    let project = Project::new();
+    for file in ["README.md", "terrace.yaml", "data-product.yaml"] {
+        project.write(file, std::fs::read_to_string(format!("{folder}/{file}")).unwrap());
+    }
+    let readme = project.read("README.md");
+    let commands = readme.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
+    let program = project.command(["--version"]);
+    let path = std::path::Path::new(program.get_program()).parent().unwrap().to_owned();
+    let path = format!("{}:{}", path.display(), std::env::var("PATH").unwrap());
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", commands]).current_dir(project.path(".")).env("PATH", path);
+    let ran = shell.envs(variables.iter().copied()).env("DATABRICKS_HOST", world.stand_in.url()).output().unwrap();
+    assert!(
+        ran.status.success(),
+        "{example}: {}{}",
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr)
+    );
+}
+
+#[test]
+fn the_examples_do_what_their_pages_say() {
+    for example in ["databricks-workflow", "databricks-outputport"] {
+        let world = world("outputPort: {}");
+        let before = world.stand_in.inventory();
+        run_readme(example, &world, &[("DATABRICKS_TOKEN", "secret"), ("GIT_TOKEN", "glpat")]);
+        let left = world.stand_in.inventory().into_iter().filter(|it| !before.contains(it));
+        let kept = |line: &String| {
+            ["REPO ", "DIRECTORY ", "credential ", "catalog ", "schema ", "acl repos "]
+                .iter()
+                .any(|it| line.starts_with(it))
+        };
+        let left: Vec<String> = left.filter(|line| !kept(line)).collect();
+        assert_eq!(left, [] as [&str; 0], "{example}");
+    }
+}
