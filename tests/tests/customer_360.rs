@@ -131,7 +131,8 @@ fn chains(calls: &[Call], takes: Duration) -> BTreeMap<&'static str, u32> {
 
 fn first<'c>(calls: &'c [Call], component: &str, line: &str) -> &'c Call {
     let found = calls.iter().find(|call| call.component == component && call.is_write && call.line.contains(line));
-    found.unwrap_or_else(|| panic!("no write of `{component}` has `{line}`: {calls:#?}"))
+    assert!(found.is_some(), "no write of `{component}` has `{line}`: {calls:#?}");
+    found.unwrap()
 }
 
 fn last<'c>(calls: &'c [Call], component: &str) -> &'c Call {
