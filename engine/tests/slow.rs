@@ -257,3 +257,17 @@ async fn an_object_whose_time_is_over_between_two_attempts_is_told_with_the_late
         assert!(told.contains(&expected), "{name}: {told}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_never_made_is_not_looked_for_without_end() {
+    let story = Story::new();
+    let things = "- {type: world_thing, name: a, config: {key: a}}
+         - {type: world_thing, name: b, config: {key: b, val: '${{ resources.a.id }}'}}";
+    for key in ["a", "b"] {
+        story.fault(&format!("find {key}"), Fault::HangBefore);
+    }
+    let began = tokio::time::Instant::now();
+    let plan = story.plan_destroy_of(&stack(things)).await;
+    assert!(!plan.has_changes());
+    assert_eq!(began.elapsed().as_secs(), 60);
+}

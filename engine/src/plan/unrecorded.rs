@@ -17,7 +17,13 @@ use crate::diff::changed_from_recorded;
 use crate::store::{Read, Selection};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider::wrap::within;
 use terrace_provider::{Path, Value};
+
+/// How long it is looked, in all: each object may be asked for again and again where nobody answers, and a component that was
+/// never made is none to wait for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Planner<'_> {
     /// Plans the removal of what is there of the described components of a stack that the state does not know.
@@ -41,7 +47,20 @@ impl Planner<'_> {
         }
         let options = Options { components: unknown, refresh: false, by_address: true, ..Options::default() };
         let looking = Planner { options: &options, ..*self };
-        let found = looking.plan(std::slice::from_ref(&wanted), Origin::default()).await?;
+        let found = match within(PATIENCE, looking.plan(std::slice::from_ref(&wanted), Origin::default())).await {
+            Ok(found) => found?,
+            Err(latest) => {
+                let why =
+                    latest.only().map_or_else(|| "its servers do not answer".to_owned(), |error| error.to_string());
+                let message = format!(
+                    "what {stack} describes and is not recorded was looked for for {} s, and is left alone: {why}",
+                    PATIENCE.as_secs()
+                );
+                let hint = "where somebody may have made it, try again once the servers can be reached from here";
+                diagnostics.push(Diagnostic::warning("not_looked_for", message).hint(hint));
+                return Ok(Vec::new());
+            }
+        };
         // What is recorded elsewhere is told below: it stays.
         let stays = [adopted::RECORDED, renamed::RECORDED];
         let is_fault = |diagnostic: &&Diagnostic| diagnostic.is_error() && !stays.contains(&diagnostic.code);

@@ -18,6 +18,7 @@ pub(crate) fn routes() -> axum::Router<Arc<State>> {
         .route("/test/inventory", get(inventory))
         .route("/test/faults", post(faults))
         .route("/test/table", post(table))
+        .route("/test/variable", post(variable))
         .route("/test/metadata", post(metadata))
         .route("/test/reset", post(reset))
 }
@@ -74,6 +75,14 @@ async fn table(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
         true => drop(state.databases().tables.remove(&place)),
         false => drop(state.databases().tables.insert(place, table)),
     }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// `{"name": …, "value": …}`: a variable of Hasura's process.
+async fn variable(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    let Ok(body) = serde_json::from_slice::<Json>(&body) else { return StatusCode::BAD_REQUEST.into_response() };
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    state.databases().variables.insert(text("name"), text("value"));
     StatusCode::NO_CONTENT.into_response()
 }
 
