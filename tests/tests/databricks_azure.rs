@@ -25,7 +25,7 @@ impl World {
         project.write(
             "terrace.yaml",
             format!(
-                "environments:\n  local:\n    providers:\n      databricks:\n        hosts: ['{}']\n        accountHost: '{url}'\n        \
+                "environments:\n  local:\n    providers:\n      databricks:\n        hosts: ['{}']\n        accountHost: '{url}'\n        git: {{token: glpat}}\n        \
                  azure: {{subscriptionId: {SUBSCRIPTION}, resourceGroup: {GROUP}, location: westeurope, \
                  loginHost: '{url}', managementHost: '{url}', graphHost: '{url}'}}\n",
                 stand_in.url()
@@ -199,7 +199,7 @@ fn a_product_has_a_workspace_of_its_own_which_stays() {
     world.project.edit(
         "terrace.yaml",
         "    providers:\n",
-        "    settings: {databricks: {managedWorkspace: {}, workspaceRole: {owner: Contributor}, job: {developers: CAN_VIEW}}}\n    providers:\n",
+        "    settings: {databricks: {managedWorkspace: {}, workspaceRole: {owner: Contributor}, job: {owner: CAN_MANAGE, developers: CAN_VIEW}}}\n    providers:\n",
     );
     let plan = world.run(["plan", "product.yaml"]).done();
     assert_eq!(world.stand_in.count(), 0, "{plan}");
@@ -208,9 +208,13 @@ fn a_product_has_a_workspace_of_its_own_which_stays() {
     insta::assert_snapshot!("product", made.join("\n"));
     let lives = world.stand_in.inventory();
     assert!(lives.contains(&"acl jobs sales_shop_0_nightly_prod: dev CAN_VIEW".to_owned()), "{lives:?}");
-    assert_eq!(world.run(["plan", "product.yaml", "--detailed-exitcode"]).code, 0);
+    assert!(lives.contains(&"pipeline sales_shop_0_flow_prod".to_owned()), "{lives:?}");
+    let made_once = world.azure.take_writes().iter().filter(|it| it.ends_with("/workspaces/sales_shop_0")).count();
+    assert_eq!(made_once, 1, "it is one workspace of both");
+    let plan = world.run(["plan", "product.yaml", "--detailed-exitcode"]);
+    assert_eq!(plan.code, 0, "{plan}");
     let _ = world.azure.take_writes();
     world.run(["destroy", "product.yaml", "--auto-approve"]).done();
     assert_eq!((world.azure.inventory(), world.azure.take_writes()), (made, Vec::new()));
-    assert!(!world.stand_in.inventory().iter().any(|line| line.starts_with("job ")));
+    assert!(!world.stand_in.inventory().iter().any(|line| line.starts_with("job ") || line.starts_with("pipeline ")));
 }

@@ -91,7 +91,7 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
     fail  environment production: what is wrong is told above
           correct it, and ask again
     ok    provider airbyte of outside: it is not configured, so nobody was asked
-    ok    provider databricks of outside: it connects
+    ok    provider databricks of outside: it is not configured, so nobody was asked
     ok    provider hasura of outside: it is not configured, so nobody was asked
     ok    provider local of outside: it connects
     ok    provider postgres of outside: it is not configured, so nobody was asked
@@ -144,7 +144,7 @@ fn a_variable_that_is_not_set_does_not_keep_the_environments_from_being_looked_a
     warn  state and state key: they were not looked at: what the configuration says of them may be missing
           correct the configuration, and ask again
     ok    provider airbyte of a: it is not configured, so nobody was asked
-    ok    provider databricks of a: it connects
+    ok    provider databricks of a: it is not configured, so nobody was asked
     ok    provider hasura of a: it is not configured, so nobody was asked
     ok    provider local of a: it connects
     ok    provider postgres of a: it is not configured, so nobody was asked

@@ -171,7 +171,8 @@ pub(crate) fn unasked(lookup: &str, config: &Config, arguments: &Attributes) -> 
     }
     let known = lookups().into_iter().find(|it| it.name == lookup && it.arguments.get("name").is_some())?;
     let is_empty = text(arguments, "name").is_empty() && !["databricks_table", workflow::NAME].contains(&lookup);
-    is_empty.then(|| known.result.names().map(|name| (name.to_owned(), Value::Null)).collect())
+    let said = |name: &str| arguments.get(name).cloned().unwrap_or_default();
+    is_empty.then(|| known.result.names().map(|name| (name.to_owned(), said(name))).collect())
 }
 
 /// Answers a lookup.

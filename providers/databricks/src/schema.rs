@@ -19,7 +19,7 @@ pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "databricks",
         version: env!("CARGO_PKG_VERSION"),
-        doc: "Jobs, pipelines, repositories, permissions and Unity Catalog in workspaces of Databricks, and workspaces of Azure.",
+        doc: "Jobs, pipelines, repositories, permissions and Unity Catalog in workspaces of Databricks.",
         settings: settings(),
         resources,
         lookups: lookups(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::conformance::{Fixture, Suite};
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, Found, ProviderError, Recorded, Settings, Value, conformance};
+use terrace_provider::{ErrorKind, Found, ProviderError, Recorded, Settings, conformance};
 use terrace_provider_databricks::DatabricksProvider;
 use terrace_test_azure::{ACCOUNT, Azure, CLIENT, Fault, GROUP, METASTORE, SECRET, SUBSCRIPTION, TENANT};
 use terrace_test_databricks::StandIn;
@@ -29,16 +29,16 @@ fn settings_of(azure: &Azure, of_azure: &Json, more: Json) -> Settings {
     settings
 }
 
-async fn instance_of(azure: &Azure, of_azure: Json, more: Json) -> Instance {
+pub(crate) async fn instance_of(azure: &Azure, of_azure: Json, more: Json) -> Instance {
     let settings = settings_of(azure, &of_azure, more);
     Instance::open(settings, Limits { retries: 0, ..Limits::default() }).await
 }
 
-async fn usual(azure: &Azure) -> Instance {
+pub(crate) async fn usual(azure: &Azure) -> Instance {
     instance_of(azure, json!({}), json!({})).await
 }
 
-fn workspace(name: &str) -> Json {
+pub(crate) fn workspace(name: &str) -> Json {
     json!({"subscriptionId": SUBSCRIPTION, "resourceGroup": GROUP, "name": name, "location": "westeurope"})
 }
 
@@ -454,93 +454,4 @@ async fn what_came_with_a_workspace_is_taken_as_it_is() {
     let other = config("0bb0bb00-0000-4000-8000-00000000b0b0");
     let error = instance.create("databricks_metastore_assignment", other).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }) && error.message.contains(METASTORE), "{error}");
-}
-
-#[tokio::test]
-async fn principals_are_one_or_all_of_them_are_listed() {
-    let azure = Azure::start();
-    azure.add_group("Analysts");
-    azure.add_user("o'neill@example.com");
-    let instance = usual(&azure).await;
-    let ask = |name: &'static str, arguments: Json| {
-        let instance = &instance;
-        async move {
-            let answer = instance.session.lookup(name, &attributes(arguments)).await?;
-            Ok::<_, ProviderError>(Value::Map(answer).to_json())
-        }
-    };
-    for (lookup, arguments, field, value) in [
-        ("databricks_account_group", json!({"name": "DEV"}), "id", azure.account_id("dev")),
-        (
-            "databricks_account_user",
-            json!({"name": "jane.roe@example.com"}),
-            "id",
-            azure.account_id("jane.roe@example.com"),
-        ),
-        ("databricks_account_service_principal", json!({"name": CLIENT}), "name", "terrace".to_owned()),
-        ("databricks_account_metastore", json!({"name": "main"}), "metastoreId", METASTORE.to_owned()),
-        ("databricks_azure_principal", json!({"kind": "group", "name": "dev"}), "objectId", azure.object_id("dev")),
-        (
-            "databricks_azure_principal",
-            json!({"kind": "user", "name": "o'neill@example.com"}),
-            "objectId",
-            azure.object_id("o'neill@example.com"),
-        ),
-        (
-            "databricks_azure_principal",
-            json!({"kind": "servicePrincipal", "name": CLIENT}),
-            "objectId",
-            azure.object_id("terrace"),
-        ),
-        ("databricks_azure", json!({}), "subscriptionId", SUBSCRIPTION.to_owned()),
-    ] {
-        assert_eq!(ask(lookup, arguments.clone()).await.unwrap()[field], value, "{lookup} {arguments}");
-    }
-    for (lookup, arguments, says) in [
-        ("databricks_account_group", json!({"name": "analysts"}), "there are 2 groups `analysts`"),
-        ("databricks_azure_principal", json!({"kind": "group", "name": "Analysts"}), "there are 2 groups `Analysts`"),
-        ("databricks_account_user", json!({"name": "nobody@example.com"}), "there is no user `nobody@example.com`"),
-        ("databricks_azure_principal", json!({"kind": "user", "name": "nobody@example.com"}), "there is no user"),
-        ("databricks_azure_principal", json!({"kind": "device", "name": "x"}), "`device` is nobody"),
-        ("databricks_account_metastore", json!({"name": "mian"}), "there is no metastore `mian`"),
-    ] {
-        let error = ask(lookup, arguments.clone()).await.unwrap_err();
-        assert!(error.message.contains(says), "{lookup} {arguments}: {error}");
-    }
-    // Nobody is asked for nobody, whoever works in the instance.
-    let stand_in = StandIn::start();
-    let of_workspace = Instance::of(&stand_in).await;
-    let answer =
-        of_workspace.session.lookup("databricks_account_group", &attributes(json!({"name": ""}))).await.unwrap();
-    assert!(answer["id"].is_null());
-    assert!(
-        of_workspace.session.lookup("databricks_azure", &attributes(json!({}))).await.unwrap()["clientId"].is_null()
-    );
-}
-
-#[tokio::test]
-async fn who_manages_a_new_workspace_is_let_in() {
-    let azure = Azure::start();
-    let stand_in = Arc::new(StandIn::start());
-    azure.serve(Arc::clone(&stand_in));
-    let hosts = json!({"hosts": [stand_in.url()]});
-    let manager = instance_of(&azure, json!({}), hosts.clone()).await;
-    let made = manager.create("databricks_workspace", workspace("shop_0")).await.unwrap();
-    assert_eq!(made.text("url"), Some(stand_in.url()));
-    let folder = json!({"workspaceUrl": stand_in.url(), "path": "/Workspace/shop"});
-    let stranger = instance_of(&azure, json!({"subscriptionId": null}), hosts).await;
-    let error = stranger.create("databricks_directory", folder.clone()).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::PermissionDenied, "{error}");
-    manager.create("databricks_directory", folder).await.unwrap();
-    // Workspaces of the cloud are Databricks' own; others are named or not asked.
-    for (url, is_right) in [
-        ("https://adb-1.2.azuredatabricks.net", true),
-        ("https://azuredatabricks.net.evil.example.com", false),
-        ("http://adb-1.2.azuredatabricks.net", false),
-        ("http://127.0.0.1:1", false),
-    ] {
-        let planned =
-            manager.plan("databricks_directory", None, &json!({"workspaceUrl": url, "path": "/Workspace/x"})).await;
-        assert_eq!(planned.is_ok(), is_right, "{url}");
-    }
 }

@@ -8,6 +8,7 @@
 
 mod access; // grants and permissions: what was there before, what stays
 mod azure; // workspaces of Azure, and how one signs in there
+mod azure_people; // who there is in the account and in the tenant, and who is let into a workspace
 mod calls; // requests: lost, late, too many; who is let in, and where
 mod conformance; // the behaviours of every provider
 mod harness; // an opened instance, and what tests do with it

@@ -173,10 +173,17 @@ fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str)
     } else {
         world.entered.insert(key, given.clone());
     }
-    if let Some(application) = text(&found, "applicationId")
-        && let Some(there) = world.numbered(workspace)
-    {
-        there.members.insert(application);
+    if let Some(there) = world.numbered(workspace) {
+        let (served, name) =
+            (there.served.clone().expect("it is there"), text(&found, "displayName").unwrap_or_default());
+        match (text(&found, "applicationId"), text(&found, "userName")) {
+            (Some(application), _) => {
+                served.add_service_principal(&name, &application);
+                there.members.insert(application);
+            }
+            (None, Some(user)) => served.add_user(&user),
+            (None, None) => served.add_group(&name),
+        }
     }
     Ok(row(world, principal, &given).into())
 }

@@ -85,6 +85,7 @@ impl State {
             }
         });
         stand_in.detach_metastore();
+        stand_in.forget_people();
     }
 }
 

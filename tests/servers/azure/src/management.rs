@@ -151,6 +151,8 @@ fn step(state: &Arc<State>, world: &mut World, key: &str) -> bool {
             properties["workspaceUrl"] = json!(served.url());
             let id = properties["workspaceId"].as_str().unwrap().to_owned();
             served.add_service_principal("terrace-azure", crate::CLIENT);
+            // Who made it administers it.
+            served.entitle(crate::CLIENT, &["allow-cluster-create"]);
             if let Some(metastore) = &world.assigns {
                 served.attach_metastore();
                 world.assigned.insert(id, json!({"metastore_id": metastore}));

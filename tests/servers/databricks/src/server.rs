@@ -240,6 +240,14 @@ impl StandIn {
         *self.state.outside.lock().unwrap_or_else(PoisonError::into_inner) = Some(Outside(Arc::new(whose)));
     }
 
+    /// Takes everybody away but the groups that every workspace has, as in a workspace that has just been made.
+    pub fn forget_people(&self) {
+        let mut world = self.world();
+        world.users.clear();
+        world.service_principals.clear();
+        world.groups.retain(|it| ["admins", "users"].iter().any(|name| it["displayName"] == *name));
+    }
+
     /// Gives the metastore back to the workspace.
     pub fn attach_metastore(&self) {
         self.world().has_metastore = true;
