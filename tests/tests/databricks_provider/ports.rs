@@ -168,9 +168,9 @@ fn run_readme(example: &str, world: &World, variables: &[(&str, &str)]) {
     let commands = readme.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
     let program = project.command(["--version"]);
     let path = std::path::Path::new(program.get_program()).parent().unwrap().to_owned();
-    let path = format!("{}:{}", path.display(), std::env::var("PATH").unwrap());
+    let commands = format!("export PATH='{}':\"$PATH\"\n{commands}", path.display());
     let mut shell = std::process::Command::new("bash");
-    shell.args(["-euo", "pipefail", "-c", commands]).current_dir(project.path(".")).env("PATH", path);
+    shell.args(["-euo", "pipefail", "-c", &commands]).current_dir(project.path("."));
     let ran = shell.envs(variables.iter().copied()).env("DATABRICKS_HOST", world.stand_in.url()).output().unwrap();
     assert!(
         ran.status.success(),
