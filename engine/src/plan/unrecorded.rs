@@ -47,7 +47,9 @@ impl Planner<'_> {
         }
         let options = Options { components: unknown, refresh: false, by_address: true, ..Options::default() };
         let looking = Planner { options: &options, ..*self };
-        let found = match within(PATIENCE, looking.plan(std::slice::from_ref(&wanted), Origin::default())).await {
+        // A plan within a plan: on the stack both would be too much for the threads of a server.
+        let looked = Box::pin(looking.plan(std::slice::from_ref(&wanted), Origin::default()));
+        let found = match within(PATIENCE, looked).await {
             Ok(found) => found?,
             Err(latest) => {
                 let why =
