@@ -157,7 +157,6 @@ fn the_suite_for_live_accounts_runs_and_sweeps() {
 }
 
 /// The commands of a README, as they stand.
-#[expect(clippy::disallowed_methods, reason = "its programs are found as a person's are")]
 fn run_readme(example: &str, world: &World, variables: &[(&str, &str)]) {
     let folder = format!("{}/../examples/{example}", env!("CARGO_MANIFEST_DIR"));
     let project = Project::new();
