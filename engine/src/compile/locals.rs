@@ -33,6 +33,8 @@ pub(super) fn of_stack(
             variables.entry(variable.name.value.clone()).or_insert(Value::Unknown);
         }
     }
+    // They are among the variables that there are, for messages.
+    scope.roots.insert(LOCALS.to_owned(), Value::Map(Map::default()));
     resolve(&descriptor.locals, &scope, functions, diagnostics)
 }
 

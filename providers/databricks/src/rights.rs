@@ -103,12 +103,18 @@ async fn may_make_clusters(place: &Place<'_>, me: &Me) -> Result<Option<bool>, P
     Ok(is_certain.then_some(false))
 }
 
+/// Whether a workspace says that it has no metastore.
+fn is_without_metastore(error: &ProviderError) -> bool {
+    let code = error.vendor_code.as_deref().unwrap_or_default();
+    error.kind == ErrorKind::NotFound || code.starts_with("METASTORE_DOES_NOT_EXIST")
+}
+
 /// Whether they may make catalogs; nothing where that cannot be seen.
 async fn may_make_catalogs(place: &Place<'_>, me: &Me) -> Result<Option<bool>, ProviderError> {
     let request = Request::get("/api/2.1/unity-catalog/metastore_summary", &[]);
     let summary = match place.send(&request, &Purpose::look("look at the metastore")).await {
         // Where there is none there are no catalogs to be made.
-        Err(error) if error.kind == ErrorKind::NotFound => return Ok(Some(true)),
+        Err(error) if is_without_metastore(&error) => return Ok(Some(true)),
         Err(error) if error.kind == ErrorKind::PermissionDenied => return Ok(None),
         summary => summary?,
     };

@@ -86,7 +86,7 @@ fn own_functions_do_what_their_documentation_says() {
         ("identities('dev', 'kafka')", "`identities`: expected a list, found text"),
         ("identities([1], 'kafka')", "`identities`: expected text, found a whole number"),
         ("merge({'a': 1, 'b': [2]}, {'b': 3, 'c': {}})", "{\"a\": 1, \"b\": 3, \"c\": {}}"),
-        ("merge(a, {'b': 0})", "{\"a\": null, \"b\": 0}"),
+        ("merge(a, {'b': 0})", "{\"b\": 0, \"a\": null}"),
         ("merge({}, {})", "{}"),
         ("merge({}, [])", "`merge` cannot be used with a map and a list"),
         ("lower(1)", "`lower`: expected text, found a whole number"),
