@@ -4,12 +4,15 @@ use super::World;
 use std::time::Duration;
 use terrace_test_airbyte::Fault;
 
+/// One call after the other: the number of a call says what it is.
+const APPLY: [&str; 5] = ["apply", super::PRODUCT, "--auto-approve", "--parallelism", "1"];
+
 /// Applies with a fault, again where that failed, and looks whether all is as it should be.
 fn run(number: usize, fault: Fault, expected: &[String]) {
     let world = World::new();
     world.stand_in.reset_count();
     world.stand_in.faults().by_number.insert(number, fault);
-    let ran = world.apply();
+    let ran = world.run(APPLY);
     if ran.code != 0 {
         world.apply().done();
     }
@@ -25,7 +28,7 @@ fn whatever_call_fails_before_or_after_its_effect_the_next_run_ends_alike() {
     let calm = World::new();
     calm.stand_in.reset_count();
     let _ = calm.stand_in.take_seen();
-    calm.apply().done();
+    calm.run(APPLY).done();
     let expected = calm.stand_in.inventory();
     let seen = calm.stand_in.take_seen();
     assert_eq!(seen.len(), calm.stand_in.count());
