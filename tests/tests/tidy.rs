@@ -137,33 +137,37 @@ fn crates_depend_in_the_allowed_direction_only() {
     assert_eq!(arrows["terrace-tests"], to(&[]), "tests from outside link nothing");
 }
 
+/// The folders of the crates.
+fn crates() -> Vec<String> {
+    let manifest = text(Path::new("Cargo.toml"));
+    let members = manifest.split_once("\nmembers = [").unwrap().1.split_once(']').unwrap().0;
+    members.split(", ").map(|member| member.trim_matches('"').to_owned()).collect()
+}
+
 #[test]
 fn every_crate_forbids_unsafe_code_and_follows_the_lints() {
     assert!(text(Path::new("Cargo.toml")).contains("unsafe_code = \"forbid\""));
-    for path in [
-        "cli",
-        "engine",
-        "state",
-        "providers/sdk",
-        "providers/airbyte",
-        "providers/databricks",
-        "providers/hasura",
-        "providers/kafka",
-        "providers/local",
-        "providers/postgres",
-        "providers/snowflake",
-        "providers/sqlite",
-        "providers/witboost",
-        "server",
-        "server/role-mapper",
-        "tests",
-        "tests/servers/airbyte",
-        "tests/servers/databricks",
-        "tests/servers/hasura",
-        "tests/servers/snowflake",
-    ] {
-        let manifest = text(&Path::new(path).join("Cargo.toml"));
+    assert!(crates().len() > 20);
+    for path in crates() {
+        let manifest = text(&Path::new(&path).join("Cargo.toml"));
         assert!(manifest.contains("[lints]\nworkspace = true"), "{path} follows lints of its own");
+    }
+}
+
+/// Cargo reads the manifests of all of them before it builds one.
+#[test]
+fn the_image_is_built_with_every_crate() {
+    let (image, sent) = (text(Path::new("deploy/Dockerfile")), text(Path::new(".dockerignore")));
+    let made = image.split_once("for crate in ").unwrap().1.split_once(';').unwrap().0;
+    let made: BTreeSet<&str> = made.split(' ').collect();
+    for path in crates() {
+        assert!(
+            image.contains(&format!("COPY {path}/Cargo.toml {path}/")),
+            "deploy/Dockerfile copies no manifest of {path}"
+        );
+        assert!(made.contains(path.as_str()), "deploy/Dockerfile makes no place for {path}");
+        let is_sent = !path.starts_with("tests") || sent.lines().any(|line| line == format!("!{path}/Cargo.toml"));
+        assert!(is_sent, ".dockerignore keeps the manifest of {path}");
     }
 }
 

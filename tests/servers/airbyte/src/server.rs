@@ -3,10 +3,10 @@
 use crate::faults::Faults;
 use crate::http::{State, lock, router};
 use serde_json::Value as Json;
-use std::net::TcpListener;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
+use terrace_test_listening::{ANY, Listening};
 
 /// The workspace that every stand-in has.
 pub const WORKSPACE: &str = "11111111-1111-4111-8111-111111111111";
@@ -50,8 +50,8 @@ impl Seen {
 pub struct StandIn {
     url: String,
     state: Arc<State>,
-    // What it runs in.
-    runtime: Option<tokio::runtime::Runtime>,
+    // What answers, as long as this is there.
+    _listening: Listening,
 }
 
 impl std::fmt::Debug for StandIn {
@@ -67,7 +67,7 @@ impl StandIn {
     /// When there is none to be had.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_on("127.0.0.1:0")
+        Self::start_on(ANY)
     }
 
     /// Starts one on an address.
@@ -76,20 +76,18 @@ impl StandIn {
     /// When it is taken.
     #[must_use]
     pub fn start_on(address: &str) -> Self {
-        let listener = TcpListener::bind(address).expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        listener.set_nonblocking(true).expect("a socket");
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.expect("a runtime");
-        let state = Arc::new(State { url: url.clone(), ..State::default() });
+        let listening = Listening::new();
+        let mut served = None;
+        let url = listening.on(address, |url| {
+            let state = Arc::new(State { url: url.to_owned(), ..State::default() });
+            let routes = router(Arc::clone(&state));
+            served = Some(state);
+            routes
+        });
+        let state = served.expect("it was asked for its routes");
         lock(&state.tokens).extend([("secret".to_owned(), false), ("reader".to_owned(), true)]);
         lock(&state.world).workspaces.insert(WORKSPACE.to_owned(), "Data products".to_owned());
-        let routes = router(Arc::clone(&state));
-        runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-            axum::serve(listener, routes).await
-        });
-        Self { url, state, runtime: Some(runtime) }
+        Self { url, state, _listening: listening }
     }
 
     /// Where it is: `http://127.0.0.1:4711`.
@@ -259,14 +257,5 @@ impl StandIn {
     #[must_use]
     pub fn inventory(&self) -> Vec<String> {
         lock(&self.state.world).inventory()
-    }
-}
-
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        // It may be dropped within another runtime, which does not wait.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }

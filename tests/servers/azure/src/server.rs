@@ -10,9 +10,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::net::TcpListener;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use terrace_test_databricks::{Faults, Seen, StandIn};
+use terrace_test_listening::{ANY, Listening};
 
 /// The tenant.
 pub const TENANT: &str = "11111111-aaaa-4000-8000-000000000001";
@@ -35,8 +35,8 @@ pub const METASTORE: &str = "0aa0aa00-0000-4000-8000-00000000a0a0";
 pub struct Azure {
     url: String,
     state: Arc<State>,
-    // What it runs in.
-    runtime: Option<tokio::runtime::Runtime>,
+    // What answers, as long as this is there.
+    _listening: Listening,
 }
 
 impl Azure {
@@ -46,7 +46,7 @@ impl Azure {
     /// When there is none to be had.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_on("127.0.0.1:0")
+        Self::start_on(ANY)
     }
 
     /// Starts one on an address.
@@ -55,18 +55,10 @@ impl Azure {
     /// When it is taken.
     #[must_use]
     pub fn start_on(address: &str) -> Self {
-        let listener = TcpListener::bind(address).expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        listener.set_nonblocking(true).expect("a socket");
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.expect("a runtime");
+        let listening = Listening::new();
         let state = Arc::new(State::default());
-        let routes = router(Arc::clone(&state));
-        runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-            axum::serve(listener, routes).await
-        });
-        let azure = Self { url, state, runtime: Some(runtime) };
+        let url = listening.on(address, |_| router(Arc::clone(&state)));
+        let azure = Self { url, state, _listening: listening };
         azure.with_usual();
         azure
     }
@@ -281,14 +273,5 @@ impl Azure {
     #[must_use]
     pub fn inventory(&self) -> Vec<String> {
         self.world().inventory()
-    }
-}
-
-impl Drop for Azure {
-    fn drop(&mut self) {
-        // It may be dropped within another runtime, which does not wait.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }

@@ -6,9 +6,9 @@ use crate::http::{Outside, State, router};
 use crate::world::{METASTORE, World};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
+use terrace_test_listening::{ANY, Listening};
 
 /// Who terrace is in the workspace.
 pub(crate) const DEPLOYER: &str = "terrace@example.com";
@@ -51,8 +51,8 @@ impl Seen {
 pub struct StandIn {
     url: String,
     pub(crate) state: Arc<State>,
-    // What it runs in.
-    runtime: Option<tokio::runtime::Runtime>,
+    // What answers, as long as this is there.
+    _listening: Listening,
 }
 
 impl StandIn {
@@ -62,7 +62,7 @@ impl StandIn {
     /// When there is none to be had.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_on("127.0.0.1:0")
+        Self::start_on(ANY)
     }
 
     /// Starts one on an address.
@@ -71,18 +71,10 @@ impl StandIn {
     /// When it is taken.
     #[must_use]
     pub fn start_on(address: &str) -> Self {
-        let listener = TcpListener::bind(address).expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        listener.set_nonblocking(true).expect("a socket");
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.expect("a runtime");
+        let listening = Listening::new();
         let state = Arc::new(State::default());
-        let routes = router(Arc::clone(&state));
-        runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-            axum::serve(listener, routes).await
-        });
-        let stand_in = Self { url, state, runtime: Some(runtime) };
+        let url = listening.on(address, |_| router(Arc::clone(&state)));
+        let stand_in = Self { url, state, _listening: listening };
         stand_in.with_usual();
         stand_in
     }
@@ -352,14 +344,5 @@ impl StandIn {
     #[must_use]
     pub fn inventory(&self) -> Vec<String> {
         self.world().inventory()
-    }
-}
-
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        // It may be dropped within another runtime, which does not wait.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }

@@ -7,8 +7,8 @@ use crate::metadata::shown;
 use crate::roles::Mapper;
 use crate::traffic::Seen;
 use serde_json::Value as Json;
-use std::net::TcpListener;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use terrace_test_listening::{ANY, Listening};
 
 /// A stand-in of both servers, as long as it is not dropped. Its secret is `secret`, and it has nothing.
 #[derive(Debug)]
@@ -16,8 +16,8 @@ pub struct StandIn {
     url: String,
     mapper_url: String,
     state: Arc<State>,
-    // What it runs in.
-    runtime: Option<tokio::runtime::Runtime>,
+    // What answers, as long as this is there.
+    _listening: Listening,
 }
 
 impl StandIn {
@@ -27,7 +27,7 @@ impl StandIn {
     /// When there are none to be had.
     #[must_use]
     pub fn start(mapper: Mapper) -> Self {
-        Self::start_on("127.0.0.1:0", "127.0.0.1:0", mapper)
+        Self::start_on(ANY, ANY, mapper)
     }
 
     /// Starts one on two addresses.
@@ -36,13 +36,12 @@ impl StandIn {
     /// When one of them is taken.
     #[must_use]
     pub fn start_on(address: &str, mapper_address: &str, mapper: Mapper) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.expect("a runtime");
+        let listening = Listening::new();
         let state = Arc::new(State::with_secret("secret"));
         state.roles().mapper = mapper;
-        let url = serve(&runtime, address, hasura(Arc::clone(&state)));
-        let mapper_url = serve(&runtime, mapper_address, role_mapper(Arc::clone(&state)));
-        Self { url, mapper_url, state, runtime: Some(runtime) }
+        let url = listening.on(address, |_| hasura(Arc::clone(&state)));
+        let mapper_url = listening.on(mapper_address, |_| role_mapper(Arc::clone(&state)));
+        Self { url, mapper_url, state, _listening: listening }
     }
 
     /// Where Hasura is: `http://127.0.0.1:4711`.
@@ -186,24 +185,4 @@ pub(crate) fn inventory(state: &State) -> Vec<String> {
     }
     lines.sort();
     lines
-}
-
-fn serve(runtime: &tokio::runtime::Runtime, address: &str, routes: axum::Router) -> String {
-    let listener = TcpListener::bind(address).expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    listener.set_nonblocking(true).expect("a socket");
-    runtime.spawn(async move {
-        let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-        axum::serve(listener, routes).await
-    });
-    url
-}
-
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        // It may be dropped within another runtime, which does not wait.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
 }
