@@ -30,24 +30,27 @@ fn main() {
 /// Has the linker put those functions side by side that everyday commands call (`order.txt`, by `tests/scale/order`): what
 /// is never called is then not in memory for being their neighbour. Where the linker cannot, or a name is of another
 /// compiler, things are where they would be without.
+///
+/// A script that is inserted into the linker's own and not a list of symbols: the name of a function holds a hash of each
+/// crate that it is about, which another version of any dependency changes, and only a script takes patterns.
 fn order_functions() {
     println!("cargo::rerun-if-changed=order.txt");
     let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
-    let order = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("order.txt");
-    if !is_release || !order.exists() {
+    let Ok(names) = fs::read_to_string("order.txt") else { return };
+    if !is_release {
         return;
     }
-    let arguments =
-        [format!("-Wl,--symbol-ordering-file={}", order.display()), "-Wl,--no-warn-symbol-ordering".to_owned()];
-    if links_with(&arguments) {
-        for argument in arguments {
-            println!("cargo::rustc-link-arg-bins={argument}");
-        }
+    let sections: String = names.lines().map(|name| format!("    *(.text.{name})\n")).collect();
+    let script = Path::new(&env::var("OUT_DIR").unwrap_or_default()).join("order.ld");
+    let text = format!("SECTIONS {{\n  .text.often : {{\n{sections}  }}\n}}\nINSERT BEFORE .text;\n");
+    let argument = format!("-Wl,-T,{}", script.display());
+    if fs::write(&script, text).is_ok() && links_with(&argument) {
+        println!("cargo::rustc-link-arg-bins={argument}");
     }
 }
 
-/// Whether the linker of this build knows these arguments: only LLVM's does.
-fn links_with(arguments: &[String]) -> bool {
+/// Whether the linker of this build takes this argument: that of another system does not.
+fn links_with(argument: &str) -> bool {
     let variable = |name: &str| env::var(name).unwrap_or_default();
     let program = Path::new(&variable("OUT_DIR")).join("probe");
     let source = program.with_extension("rs");
@@ -57,7 +60,7 @@ fn links_with(arguments: &[String]) -> bool {
         compiler.arg(format!("-Clinker={linker}"));
     }
     compiler.args(variable("CARGO_ENCODED_RUSTFLAGS").split('\x1f').filter(|flag| !flag.is_empty()));
-    compiler.args(arguments.iter().map(|argument| format!("-Clink-arg={argument}")));
+    compiler.arg(format!("-Clink-arg={argument}"));
     fs::write(&source, "fn main() {}").is_ok() && compiler.output().is_ok_and(|output| output.status.success())
 }
 

@@ -103,13 +103,25 @@ impl Registry {
     /// The resource type of that name, and the provider that has it.
     #[must_use]
     pub fn resource_type(&self, name: &str) -> Option<(&ProviderSchema, &ResourceType)> {
-        self.schemas().find_map(|schema| Some((schema, schema.resource(name)?)))
+        self.of_that_name(name, |schema| schema.resource(name))
     }
 
     /// The lookup of that name, and the provider that has it.
     #[must_use]
     pub fn lookup(&self, name: &str) -> Option<(&ProviderSchema, &Lookup)> {
-        self.schemas().find_map(|schema| Some((schema, schema.lookup(name)?)))
+        self.of_that_name(name, |schema| schema.lookup(name))
+    }
+
+    /// What the provider whose name a type begins with declares by it, or else what any other does. It is asked several
+    /// times for each resource: looking through the types of all would cost more with every provider.
+    fn of_that_name<'a, T>(
+        &'a self,
+        name: &str,
+        declared: impl Fn(&'a ProviderSchema) -> Option<&'a T>,
+    ) -> Option<(&'a ProviderSchema, &'a T)> {
+        let of = |schema: &'a ProviderSchema| Some((schema, declared(schema)?));
+        let begins = |schema: &&ProviderSchema| name.strip_prefix(schema.name).is_some_and(|it| it.starts_with('_'));
+        self.schemas().filter(begins).find_map(of).or_else(|| self.schemas().find_map(of))
     }
 
     /// An error for a lookup that no provider has.

@@ -4,7 +4,7 @@ use crate::support::Story;
 use crate::support::story::{keys, summary};
 use crate::support::world::Fault;
 use terrace_engine::plan::{Plan, ReadReason};
-use terrace_provider::{ErrorKind, Value};
+use terrace_provider::{Attributes, ErrorKind, Value};
 
 /// A stack whose thing `user` reads the lookup `it`.
 fn looking_at(config: &str, rest: &str) -> String {
@@ -103,6 +103,31 @@ async fn what_the_plan_says_of_an_object_is_checked_where_it_is_read() {
     let text = looking_at("{key: made}", "  - {type: world_thing, name: made, config: {key: made, val: 7}}\n");
     let errors = story.errors(&text.replace("data.it.val }}", "data.it.val.deep }}")).await;
     insta::assert_snapshot!(errors, @"stack.yaml:7:67: `data.it.val` is a whole number, so there is no `data.it.val.deep`");
+}
+
+#[tokio::test]
+async fn an_answer_may_tell_more_than_the_plan_knew() {
+    let story = Story::new();
+    let planned = "{deep: 1, fields: [{name: a}, {name: b}]}";
+    let resource = format!("  - {{type: world_thing, name: made, config: {{key: made, val: {planned}}}}}\n");
+    let text = looking_at("{key: made}", &resource).replace("data.it.val }}", "data.it.val.deep }}");
+    let field = |name: &str| serde_json::json!({"name": name, "position": 1});
+    let seen = |deep: i64, fields: &[&str]| {
+        let fields: Vec<_> = fields.iter().map(|name| field(name)).collect();
+        let val = serde_json::json!({"deep": deep, "more": true, "fields": fields}).to_string();
+        let val = Value::from_json_text(&val).unwrap();
+        [("key".to_owned(), Value::from("made")), ("val".to_owned(), val)].into_iter().collect::<Attributes>()
+    };
+    story.remote().seen.insert("made".to_owned(), seen(1, &["a", "b"]));
+    let report = story.apply_once(&text).await;
+    assert_eq!(report.failed.first().map(|failed| &failed.error), None);
+    assert_eq!(story.log(), ["create made", "create user"]);
+    for (deep, fields) in [(2, &["a", "b"][..]), (1, &["a", "c"]), (1, &["a"])] {
+        let story = Story::new();
+        story.remote().seen.insert("made".to_owned(), seen(deep, fields));
+        let report = story.apply_once(&text).await;
+        assert_eq!(report.failed[0].error, "the plan does not hold any more: `val` is another one than was planned");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Brings a file to the newest format: numbered SQL files, each in one transaction.
+//! Brings a file to the newest format: numbered SQL files, each in one transaction. A new store is made in one, from what
+//! they come to: each of them has SQLite read all that is there again, which is most of what a small plan would take.
 //!
 //! SQLite's `user_version` is the number of the last file that ran, its `application_id` tells a store from the files
 //! of other programs. Files that ran are never changed; a new format is a new file.
@@ -32,6 +33,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0017_queue.sql"),
 ];
 
+/// What [`MIGRATIONS`] make of an empty file.
+const NEWEST: &str = include_str!("../../migrations/sqlite/newest.sql");
+
 /// The newest format that this build knows.
 pub(crate) const FORMAT: u32 = MIGRATIONS.len() as u32;
 
@@ -62,13 +66,15 @@ pub(super) fn run(connection: &mut Connection, url: &str, now: Timestamp) -> Res
     Ok(())
 }
 
-/// Runs the next file. Its number is read again inside the transaction: another process may have been faster.
+/// Runs the next file, or makes a new store. Its number is read again inside the transaction: another process may have been faster.
 fn run_next(connection: &mut Connection, url: &str, now: Timestamp) -> Result<(), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let format = format_of(&transaction, url)?;
-    let Some((number, sql)) = (1..).zip(MIGRATIONS).nth(usize::try_from(format).unwrap_or(usize::MAX)) else {
-        return Ok(());
+    let next = match format {
+        0 => Some((FORMAT, NEWEST)),
+        _ => (1..).zip(MIGRATIONS.iter().copied()).nth(usize::try_from(format).unwrap_or(usize::MAX)),
     };
+    let Some((number, sql)) = next else { return Ok(()) };
     transaction.execute_batch(sql)?;
     if format == 0 {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -101,4 +107,33 @@ fn format_of(connection: &Connection, url: &str) -> Result<u32, Failure> {
 
 fn not_a_store(url: &str, reason: &str) -> StoreError {
     StoreError::NotAStore { url: url.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a database consists of, in the order in which it was made.
+    fn made(connection: &Connection) -> String {
+        let mut statement = connection
+            .prepare("SELECT sql || ';' || char(10) FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")
+            .unwrap();
+        statement.query_map([], |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_new_store_is_what_all_files_come_to() {
+        let by_files = Connection::open_in_memory().unwrap();
+        for sql in MIGRATIONS {
+            by_files.execute_batch(sql).unwrap();
+        }
+        let statements: String =
+            NEWEST.lines().skip_while(|line| line.starts_with("--")).map(|line| format!("{line}\n")).collect();
+        assert_eq!(statements, made(&by_files), "the right side belongs into migrations/sqlite/newest.sql");
+
+        let mut new = Connection::open_in_memory().unwrap();
+        run(&mut new, "sqlite::memory:", Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(made(&new), made(&by_files));
+        assert_eq!(inspect(&new, "sqlite::memory:").unwrap(), FORMAT);
+    }
 }

@@ -112,9 +112,23 @@ fn disagreement(planned: &Value, found: &Value) -> Option<String> {
     let (planned, found) = (planned.exposed().as_map()?, found.exposed().as_map());
     planned
         .iter()
-        .filter(|(_, value)| !value.has_unknown() && !value.is_null())
-        .find(|(name, value)| !is_same(Some(value), found.and_then(|found| found.get(*name))))
+        .find(|(name, value)| !holds(value, found.and_then(|found| found.get(*name))))
         .map(|(name, _)| name.clone())
+}
+
+/// True when nothing that is known in the plan is another thing now. What was planned is what a resource is to have, and
+/// the answer tells what it has: that is more.
+fn holds(planned: &Value, found: Option<&Value>) -> bool {
+    match (planned.exposed(), found.map(Value::exposed)) {
+        (Value::Unknown | Value::Null, _) => true,
+        (Value::Map(planned), Some(Value::Map(found))) => {
+            planned.iter().all(|(name, value)| holds(value, found.get(name)))
+        }
+        (Value::List(planned), Some(Value::List(found))) => {
+            planned.len() == found.len() && planned.iter().zip(found).all(|(one, other)| holds(one, Some(other)))
+        }
+        (planned, found) => is_same(Some(planned), found),
+    }
 }
 
 fn failed(plan: &StackPlan, lookup: &Lookup, error: &ProviderError) -> Failed {
