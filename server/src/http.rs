@@ -15,6 +15,13 @@ pub fn check_url(url: &str) -> Result<reqwest::Url, String> {
     }
 }
 
+/// Whether what such a URL answers could be read and changed on the way: it is not encrypted, and leaves this machine.
+#[must_use]
+pub fn is_read_on_the_way(url: &str) -> bool {
+    let is_here = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+    check_url(url).is_ok_and(|url| url.scheme() == "http" && !url.host_str().is_some_and(is_here))
+}
+
 /// A client that waits that long for an answer.
 ///
 /// # Errors
@@ -27,6 +34,21 @@ pub(crate) fn client(patience: Duration) -> Result<reqwest::Client, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_leaves_this_machine_without_encryption_is_known() {
+        for (is_read, url) in [
+            (true, "http://issuer.example.com/keys"),
+            (true, "HTTP://10.0.0.1"),
+            (true, "http://localhost.example.com"),
+            (false, "https://issuer.example.com/keys"),
+            (false, "http://localhost:8080/realms/a"),
+            (false, "http://127.0.0.1:1"),
+            (false, "http://[::1]/"),
+        ] {
+            assert_eq!(is_read_on_the_way(url), is_read, "{url}");
+        }
+    }
 
     #[test]
     fn what_cannot_be_called_is_refused() {

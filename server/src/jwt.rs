@@ -71,6 +71,10 @@ impl Verifier {
         if !self.trust.algorithms.contains(&head.alg) || !ALGORITHMS.contains(&head.alg) {
             return Err(Refused::Token("the token is signed in a way that is not taken"));
         }
+        // Whoever does not know what it names must not take the token (RFC 7515, 4.1.11), and nothing of that is known here.
+        if head.crit.is_some() {
+            return Err(Refused::Token("the token asks for something that is not known (`crit`)"));
+        }
         let key = self.keys.find(head.kid.as_deref(), head.alg).await.map_err(|error| {
             tracing::warn!(error, issuers = ?self.trust.issuers, "the keys of the issuer cannot be had");
             Refused::NoKeys

@@ -2,7 +2,8 @@
 //!
 //! Everything that is recorded is copied, table by table and in batches, and nothing is looked into: what is sealed stays
 //! sealed, ids and times stay what they were, and the new state has the identity of the old one, so that plans that were
-//! saved can be applied there. Leases and open steps do not move: while there are any, nothing does.
+//! saved can be applied there. Leases and open steps do not move: while there are any, nothing does. What a role mapper keeps
+//! beside the state moves with it.
 //!
 //! The old state is locked against writers from the first look to the last. The new one gets everything in one transaction,
 //! in which it is read again and compared before it is committed: whatever goes wrong, or whenever the process dies, the
@@ -12,7 +13,7 @@
 
 mod tables;
 
-pub use tables::{Column, LEFT_COLUMNS, LEFT_TABLES, TABLES, Table};
+pub use tables::{Column, LEFT_COLUMNS, LEFT_TABLES, ROLE_TABLES, TABLES, Table};
 pub(crate) use tables::{Kind, OPEN_STEPS, UNENDED_OPERATIONS, UNENDED_REQUESTS};
 
 use crate::StoreUrl;
@@ -53,6 +54,12 @@ pub(crate) trait Side: Send {
 
     /// Who is at work on it, or was cut off.
     async fn in_use(&mut self) -> Result<Vec<InUse>, StoreError>;
+
+    /// True when a role mapper keeps roles beside the state; from here on none writes any.
+    async fn has_roles(&mut self) -> Result<bool, StoreError>;
+
+    /// Makes the tables of a role mapper, or brings them to the newest format.
+    async fn make_roles(&mut self) -> Result<(), StoreError>;
 
     /// True when a table has a row.
     async fn has_any(&mut self, table: &'static str) -> Result<bool, StoreError>;
@@ -206,17 +213,25 @@ pub async fn migrate(
         return Err(TransferError::InUse(in_use));
     }
     let mut target = side(to).await?;
-    for table in TABLES.iter().map(|table| table.name).chain(["lease", "intent"]).filter(|name| *name != "store") {
+    let roles_there = if target.has_roles().await? { ROLE_TABLES } else { &[] };
+    let names = TABLES.iter().chain(roles_there).map(|table| table.name).chain(["lease", "intent"]);
+    for table in names.filter(|name| *name != "store") {
         if target.has_any(table).await? {
             return Err(TransferError::NotEmpty(to.to_string()));
         }
     }
+    let roles = if source.has_roles().await? { ROLE_TABLES } else { &[] };
+    if !roles.is_empty() {
+        source.make_roles().await?;
+        target.make_roles().await?;
+    }
     target.forget_id().await?;
-    for table in TABLES {
+    let moving = || TABLES.iter().chain(roles);
+    for table in moving() {
         copy(source.as_mut(), target.as_mut(), table).await?;
     }
-    let mut tables = Vec::with_capacity(TABLES.len());
-    for table in TABLES {
+    let mut tables = Vec::with_capacity(moving().count());
+    for table in moving() {
         tables.push(compare(source.as_mut(), target.as_mut(), table).await?);
     }
     committing();

@@ -10,6 +10,7 @@ mod postgres; // the contract over PostgreSQL, and what only a server can show
 mod roles; // what the role mapper keeps beside a state
 mod sqlite; // the contract over SQLite, in a file and in memory
 mod transfer; // a whole state that moves to another database and back
+mod transfer_roles; // what a role mapper keeps beside it moves along
 
 use std::time::Duration;
 use terrace_engine::access::{Access, Fields};

@@ -10,17 +10,18 @@ use terrace_engine::store::{
     Acquired, ComponentRow, LeaseRequest, NewOperation, NewRequest, OperationFilter, OperationStatus, OwnerRow,
     Ownership, Record, RequestEnd, Row, RowStatus, Selection, ServerStore, StackRead, StepAction, StepResult, Write,
 };
-use terrace_state::transfer::{InUse, LEFT_COLUMNS, LEFT_TABLES, Moved, TABLES, TransferError};
+use terrace_state::roles;
+use terrace_state::transfer::{InUse, LEFT_COLUMNS, LEFT_TABLES, Moved, ROLE_TABLES, TABLES, TransferError};
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
 const TERM: Duration = Duration::from_secs(3600);
 
-async fn migrate(from: &StoreUrl, to: &StoreUrl) -> Result<Moved, TransferError> {
+pub(crate) async fn migrate(from: &StoreUrl, to: &StoreUrl) -> Result<Moved, TransferError> {
     terrace_state::transfer::migrate(from, to, &|| {}).await
 }
 
-async fn writer(url: &StoreUrl) -> std::sync::Arc<dyn ServerStore> {
+pub(crate) async fn writer(url: &StoreUrl) -> std::sync::Arc<dyn ServerStore> {
     terrace_state::open(url, Access::ReadWrite).await.unwrap()
 }
 
@@ -154,13 +155,14 @@ async fn filled(folder: &Path) -> StoreUrl {
     let url = StoreUrl::Sqlite(folder.join("from.db"));
     let store = writer(&url).await;
     fill(store.as_ref()).await;
+    crate::transfer_roles::fill(&url).await;
     // More than a few batches.
     let many = (0..3000).map(|number| put(row(&format!("local_value.many[{number}]")))).collect();
     store.commit(&[], many).await.unwrap();
     url
 }
 
-fn path(url: &StoreUrl) -> &Path {
+pub(crate) fn path(url: &StoreUrl) -> &Path {
     match url {
         StoreUrl::Sqlite(path) => path,
         _ => Path::new("?"),
@@ -168,7 +170,7 @@ fn path(url: &StoreUrl) -> &Path {
 }
 
 /// The columns of every table of a file, by what the file itself says.
-fn columns_of_file(path: &Path) -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn columns_of_file(path: &Path) -> BTreeMap<String, BTreeSet<String>> {
     let file = rusqlite::Connection::open(path).unwrap();
     let sql = "SELECT t.name, c.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table'";
     let mut statement = file.prepare(sql).unwrap();
@@ -181,7 +183,7 @@ fn columns_of_file(path: &Path) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// Every row of every table that moves, as text, without what stays.
-fn dump(path: &Path) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn dump(path: &Path) -> BTreeMap<String, Vec<String>> {
     let file = rusqlite::Connection::open(path).unwrap();
     let mut dumped = BTreeMap::new();
     for (table, columns) in columns_of_file(path) {
@@ -201,7 +203,7 @@ fn dump(path: &Path) -> BTreeMap<String, Vec<String>> {
 /// What is described as moving, and as staying.
 fn described() -> (BTreeMap<String, BTreeSet<String>>, BTreeSet<String>) {
     let columns = |table: &terrace_state::transfer::Table| table.columns.iter().map(|it| it.name.to_owned()).collect();
-    let tables = TABLES.iter().map(|table| (table.name.to_owned(), columns(table))).collect();
+    let tables = TABLES.iter().chain(ROLE_TABLES).map(|table| (table.name.to_owned(), columns(table))).collect();
     (tables, LEFT_TABLES.iter().map(|name| (*name).to_owned()).collect())
 }
 
@@ -219,6 +221,7 @@ async fn every_table_and_column_of_a_file_moves_or_is_said_to_stay() {
     let folder = tempfile::tempdir().unwrap();
     let url = StoreUrl::Sqlite(folder.path().join("state.db"));
     drop(writer(&url).await);
+    drop(roles::open(&url).await.unwrap());
     assert_described(columns_of_file(path(&url)));
 }
 
@@ -325,6 +328,10 @@ async fn what_is_there_is_not_written_over() {
     let record = Record::SpendPlan { plan: Uuid::now_v7(), reads: Vec::new(), components: Vec::new() };
     writer(&spent).await.commit(&[], vec![record]).await.unwrap();
     assert!(matches!(migrate(&from, &spent).await, Err(TransferError::NotEmpty(_))));
+    // Roles are one, too.
+    let roles = StoreUrl::Sqlite(folder.path().join("roles.db"));
+    crate::transfer_roles::fill(&roles).await;
+    assert!(matches!(migrate(&from, &roles).await, Err(TransferError::NotEmpty(_))));
     // Somebody else's file.
     let foreign = folder.path().join("foreign.db");
     rusqlite::Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE mine (a)").unwrap();
@@ -359,7 +366,7 @@ async fn a_copy_that_differs_is_not_kept() {
 }
 
 #[cfg(feature = "postgres")]
-mod postgres {
+pub(crate) mod postgres {
     use super::*;
     use terrace_state::contract::cluster::{Cluster, connect};
 
@@ -367,6 +374,7 @@ mod postgres {
     async fn every_table_and_column_of_a_database_moves() {
         let url = Cluster::shared().database().await;
         drop(writer(&url.parse().unwrap()).await);
+        drop(roles::open(&url.parse().unwrap()).await.unwrap());
         let sql = "SELECT table_name::text, column_name::text FROM information_schema.columns
                    WHERE table_schema = 'public'";
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -397,6 +405,8 @@ mod postgres {
             assert_eq!(new.request(row.id).await.unwrap(), old.request(row.id).await.unwrap());
         }
         assert_eq!(terrace_state::damage(&database).await.unwrap(), None);
+        let (there, here) = (roles::open(&database).await.unwrap(), roles::open(&from).await.unwrap());
+        assert_eq!(there.roles().await.unwrap(), here.roles().await.unwrap());
         // Numbers go on after those that were copied.
         let more = operation("apply");
         new.begin(&more).await.unwrap();
@@ -469,7 +479,7 @@ mod postgres {
     }
 
     /// Waits until one connection of a database stands like that.
-    async fn until_one(client: &tokio_postgres::Client, how: &str) {
+    pub(crate) async fn until_one(client: &tokio_postgres::Client, how: &str) {
         let until = std::time::Instant::now() + Duration::from_secs(30);
         let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE {how} AND datname = current_database()");
         while client.query_one(&sql, &[]).await.unwrap().try_get::<_, i64>(0).unwrap() == 0 {

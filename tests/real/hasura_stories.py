@@ -1,7 +1,10 @@
-"""Stories over the binary, against stand-ins of Hasura and its role mapper: tests/real/hasura runs them.
+"""Stories over the binary, against stand-ins of Hasura and its role mapper, and beside terrace's own role mapper:
+tests/real/hasura runs them.
 
 usage: hasura_stories.py TERRACE STAND_IN
 """
+import base64
+import http.server
 import json
 import os
 import pathlib
@@ -9,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import urllib.request
 
 TERRACE, STAND_IN = map(os.path.abspath, sys.argv[1:3])
@@ -20,26 +25,109 @@ ROLE = "shop_orders_0_graph_role"
 FIELDS = ["shop_orders_0_graph_" + name for name in ("select", "by_pk", "aggregate", "stream")]
 
 
-class World:
-    """A stand-in, and a project with the product of the example."""
+TOKEN = "t0ken-of-the-mapper"
 
-    def __init__(self, mapper="extended"):
+
+class Issuer:
+    """An issuer of tokens, whose key is made and used by openssl."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp())
+        self.key = self.folder / "key.pem"
+        self.openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", self.key)
+        modulus = self.openssl("rsa", "-in", self.key, "-noout", "-modulus").decode().strip().split("=")[1]
+        key = {"kty": "RSA", "use": "sig", "kid": "1", "e": "AQAB", "n": self.part(bytes.fromhex(modulus))}
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(handler):
+                found = {"/.well-known/openid-configuration": {"issuer": self.url, "jwks_uri": self.url + "/keys"},
+                         "/keys": {"keys": [key]}}.get(handler.path)
+                handler.send_response(200 if found else 404)
+                handler.end_headers()
+                handler.wfile.write(json.dumps(found).encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @staticmethod
+    def openssl(*words, data=None):
+        return subprocess.run(["openssl", *map(str, words)], input=data, check=True, capture_output=True).stdout
+
+    @staticmethod
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    def token(self, **claims):
+        claims = {"iss": self.url, "aud": "hasura", "exp": int(time.time()) + 600, **claims}
+        head = {"alg": "RS256", "kid": "1", "typ": "JWT"}
+        text = ".".join(self.part(json.dumps(it).encode()) for it in (head, claims))
+        return text + "." + self.part(self.openssl("dgst", "-sha256", "-sign", self.key, data=text.encode()))
+
+
+class RoleMapper:
+    """terrace's own, beside a state of its own."""
+
+    def __init__(self, issuer):
+        self.folder = pathlib.Path(tempfile.mkdtemp())
+        self.issuer = issuer
+        self.address = "127.0.0.1:0"
+        self.start()
+
+    def start(self):
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        variables = {"ROLE_MAPPER_JWT_ISSUER": self.issuer.url, "ROLE_MAPPER_JWT_AUDIENCE": "hasura",
+                     "ROLE_MAPPER_GROUPS_CLAIM": "groups", "ROLE_MAPPER_TOKEN": TOKEN}
+        self.process = subprocess.Popen([TERRACE, "role-mapper", "--bind", self.address], cwd=self.folder, text=True,
+                                        env={**kept, **variables, "NO_COLOR": "1"}, stderr=subprocess.PIPE)
+        line = self.process.stderr.readline()
+        assert "serving on http://" in line, line
+        self.url = line.split("serving on ")[1].split(",")[0]
+        self.address = self.url.removeprefix("http://")
+        # Whatever else it says is of no interest, and has to go somewhere.
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def close(self):
+        self.kill()
+        shutil.rmtree(self.folder)
+
+
+class World:
+    """A stand-in, and a project with the product of the example; as descriptors were before, where that is said."""
+
+    def __init__(self, mapper="extended", is_existing=False):
+        self.own = RoleMapper(ISSUER) if mapper == "own" else None
         self.server = subprocess.Popen(
-            [STAND_IN, "--mapper", mapper], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [STAND_IN, "--mapper", "extended" if self.own else mapper], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.url, self.mapper = (self.server.stdout.readline().strip() for _ in range(2))
+        self.mapper = self.own.url if self.own else self.mapper
         self.folder = pathlib.Path(tempfile.mkdtemp())
         for file in (PRODUCT, "terrace.yaml", "README.md"):
             shutil.copy(REPOSITORY / "examples/hasura" / file, self.folder)
+        if is_existing:
+            # All four root fields had to have names.
+            self.edit("      allowAggregations: true\n", f"      selectByPk: {FIELDS[1]}\n      selectStream: {FIELDS[3]}\n")
+            self.configure("{hasura: {unserved: leave}}")
         for view in ("OPEN_ORDERS", "OLD_ORDERS"):
             self.post("/test/table", {"database": "SHOP_EXAMPLE", "schema": "ORDERS_0", "name": view, "columns": ["ID", "STATUS"]})
         self.variables = {
             "HASURA_URL": self.url, "HASURA_ADMIN_SECRET": "secret", "ROLE_MAPPER_URL": self.mapper,
             "SNOWFLAKE_HOST": HOST, "SNOWFLAKE_USER": "HASURA", "SNOWFLAKE_PASSWORD": "p&w",
             "SNOWFLAKE_ROLE": "HASURA_ROLE", "SNOWFLAKE_WAREHOUSE": "WH",
+            **({"ROLE_MAPPER_TOKEN": TOKEN} if self.own else {}),
         }
 
     def close(self):
+        if self.own:
+            self.own.close()
         self.server.stdin.close()
         self.server.wait()
         shutil.rmtree(self.folder)
@@ -71,8 +159,14 @@ class World:
         assert old in text, old
         path.write_text(text.replace(old, new))
 
+    def configure(self, settings):
+        text = "environments: {development: {settings: " + settings + "}}\n"
+        (self.folder / "terrace.yaml").write_text(text)
+
     def request(self, method, url, body=None, headers=()):
         data = None if body is None else json.dumps(body).encode()
+        if self.own and url.startswith(self.mapper):
+            headers = {"authorization": "Bearer " + TOKEN, **dict(headers)}
         request = urllib.request.Request(url, data, {"content-type": "application/json", **dict(headers)}, method=method)
         try:
             with urllib.request.urlopen(request) as reply:
@@ -91,7 +185,30 @@ class World:
             begin, brace, rest = line.partition("{")
             decoded = json.JSONDecoder().raw_decode(brace + rest) if brace and not line.startswith(("role ", "members ")) else None
             return begin + json.dumps(decoded[0], sort_keys=True) + (brace + rest)[decoded[1]:] if decoded else line
-        return [sorted_keys(line) for line in lines]
+        return sorted([sorted_keys(line) for line in lines] + (self.roles() if self.own else []))
+
+    def roles(self):
+        """What the role mapper keeps, in the words of the stand-in's inventory."""
+        def get(path):
+            return self.request("GET", self.mapper + path)[1]
+
+        def listed(names):
+            return "{" + ", ".join(f'"{name}"' for name in names) + "}"
+
+        lines = []
+        for role in get("/v1/roles")["roles"]:
+            name = role["role_id"]
+            users, groups = get("/v1/user_roles/" + name)["users"], get("/v1/group_roles/" + name)["groups"]
+            lines += [f"members {name} {listed(users)} {listed(groups)}",
+                      f"role {name} {role['component_id']} {listed(role['graphql_root_field_names'])}"]
+        return lines
+
+    def asks(self, user, query, groups=()):
+        """Which role Hasura is told that somebody has, who asks that; the status where none."""
+        token = ISSUER.token(unique_name=user, groups=list(groups))
+        sent = {"headers": {"Authorization": "Bearer " + token}, "request": {"query": query, "variables": {"id": 1}}}
+        status, body = self.request("POST", self.mapper + "/v1/authenticate", sent)
+        return body["X-Hasura-Role"] if status == 200 else status
 
     def seen(self):
         return self.request("GET", self.url + "/test/seen")[1]
@@ -132,16 +249,24 @@ class World:
 
 
 def story(of):
-    STORIES.append(of)
+    STORIES.append((of.__name__, of))
+    return of
+
+
+def story_of_both(of):
+    """One that holds with the stand-in of a role mapper that tells all, and with terrace's own."""
+    STORIES.append((of.__name__, of))
+    STORIES.append((of.__name__ + "_with_the_own_role_mapper", lambda: of("own")))
     return of
 
 
 STORIES = []
+ISSUER = Issuer()
 
 
-@story
-def the_example_does_what_its_readme_says():
-    world = World()
+@story_of_both
+def the_example_does_what_its_readme_says(mapper="extended"):
+    world = World(mapper)
     text = (world.folder / "README.md").read_text()
     most = 0
     for command in text.split("```sh\n")[1].split("```")[0].splitlines():
@@ -151,9 +276,9 @@ def the_example_does_what_its_readme_says():
     return world
 
 
-@story
-def a_port_is_made_changed_and_removed_with_all_that_it_has():
-    world = World()
+@story_of_both
+def a_port_is_made_changed_and_removed_with_all_that_it_has(mapper="extended"):
+    world = World(mapper)
     world.plan(says=["4 to add"])
     assert world.inventory() == []
     assert [it["line"] for it in world.seen() if it["isWrite"]] == []
@@ -172,7 +297,8 @@ def a_port_is_made_changed_and_removed_with_all_that_it_has():
     world.edit("select: shop_orders_0_graph_select", "select: shop_orders_0_graph_orders_of_all")
     world.seen()
     world.apply(says=["0 added, 2 changed, 0 destroyed"])
-    assert sorted(world.writes()) == sorted(["bulk[snowflake_set_table_customization]", "PUT /v1/roles"]), world.inventory()
+    writes = ["bulk[snowflake_set_table_customization]"] + ([] if world.own else ["PUT /v1/roles"])
+    assert sorted(world.writes()) == sorted(writes), world.inventory()
     world.settled()
     world.run("destroy", PRODUCT, "-c", "graph", "--auto-approve")
     assert world.inventory() == [], world.inventory()
@@ -190,9 +316,9 @@ def refreshing_a_stack_is_one_export():
     return world
 
 
-@story
-def what_somebody_changes_is_seen_and_mended():
-    world = World()
+@story_of_both
+def what_somebody_changes_is_seen_and_mended(mapper="extended"):
+    world = World(mapper)
     world.apply()
     before = world.inventory()
     table = {"source": "shop_orders_0", "table": ["OPEN_ORDERS"]}
@@ -220,9 +346,9 @@ def what_somebody_changes_is_seen_and_mended():
     return world
 
 
-@story
-def two_ports_share_a_source_that_goes_with_the_last():
-    world = World()
+@story_of_both
+def two_ports_share_a_source_that_goes_with_the_last(mapper="extended"):
+    world = World(mapper)
     path = world.folder / PRODUCT
     text = path.read_text()
     second = text[text.index("  - id: urn:dmb:cmp:shop:orders:0:graph"):].replace(":graph\n", ":second\n")
@@ -242,7 +368,7 @@ def two_ports_share_a_source_that_goes_with_the_last():
 
 
 def moved_over(mapper):
-    world = World(mapper)
+    world = World(mapper, is_existing=True)
     world.existing_service()
     before = world.inventory()
     world.seen()
@@ -257,9 +383,9 @@ def moved_over(mapper):
     return world
 
 
-@story
-def what_an_existing_service_made_is_taken_over_without_a_write():
-    world = moved_over("extended")
+@story_of_both
+def what_an_existing_service_made_is_taken_over_without_a_write(mapper="extended"):
+    world = moved_over(mapper)
     assert world.inventory() == [], world.inventory()
     return world
 
@@ -280,9 +406,9 @@ def so_it_is_with_the_existing_role_mapper_whose_role_is_left_without_members_an
     return world
 
 
-@story
-def objects_are_imported_by_their_ids():
-    world = World()
+@story_of_both
+def objects_are_imported_by_their_ids(mapper="extended"):
+    world = World(mapper, is_existing=True)
     world.existing_service()
     table = "shop_orders_0/OPEN_ORDERS"
     ids = {
@@ -304,7 +430,10 @@ def what_is_wrong_is_told_with_its_place_before_any_call():
     cases = [
         ("select: shop_orders_0_graph_select", "select: orders", ["`orders` does not begin with", "data-product.yaml:"]),
         ("select: shop_orders_0_graph_select", "select: shop_orders_0_graph_se-lect", ["does not fit the pattern"]),
-        ("selectByPk: shop_orders_0_graph_by_pk", "selectByPk: shop_orders_0_graph_select", ["two root fields are called"]),
+        ("graph_aggregate", "graph_select", ["two root fields are called"]),
+        ("      allowAggregations: true\n", "", ["`shop_orders_0_graph_aggregate` cannot be served: `allowAggregations` is not true", "data-product.yaml:"]),
+        ("      allowAggregations: true\n", "      selectByPk: shop_orders_0_graph_by_pk\n", ["cannot be served: a view has no primary key", "data-product.yaml:"]),
+        ("allowAggregations", "selectStream: shop_orders_0_graph_stream\n      allowAggregations", ["cannot be served: Snowflake streams no rows", "data-product.yaml:"]),
         ("dependsOn: [urn:dmb:cmp:shop:orders:0:port]", "dependsOn: []", ["depends on exactly one other output port"]),
         ("dependsOn: [urn:dmb:cmp:shop:orders:0:port]", "dependsOn: [urn:dmb:cmp:shop:orders:0:gone]", ["is no component of this product"]),
         ("      customTableName: shop_orders_0_graph_orders\n", "", ["customTableName"]),
@@ -318,9 +447,6 @@ def what_is_wrong_is_told_with_its_place_before_any_call():
         (world.folder / PRODUCT).write_text(whole)
     assert world.seen() == []
     # What only the server knows is told by the plan, before anything is changed.
-    (world.folder / "terrace.yaml").write_text("environments: {development: {settings: {hasura: {unserved: error}}}}\n")
-    world.plan(code=1, says=["cannot be served: Snowflake streams no rows"])
-    (world.folder / "terrace.yaml").write_text("environments: {development: {}}\n")
     world.metadata("snowflake_add_source", name="theirs", configuration={"jdbc_url": URL.format(HOST)})
     world.metadata("snowflake_track_table", source="theirs", table=["OLD_ORDERS"],
                    configuration={"custom_root_fields": {"select": FIELDS[0]}})
@@ -365,6 +491,56 @@ def whatever_call_fails_before_or_after_its_effect_the_next_run_ends_alike():
 
 
 @story
+def who_has_a_port_is_let_in_to_it_and_nobody_else():
+    world = World("own")
+    ask = f"query {{ rows: {FIELDS[0]}(limit: 1) {{ ID }} }}"
+    ada = "ada@example.com"
+    world.apply()
+    assert world.asks(ada, ask) == 401
+    world.run("acl", "set", PRODUCT, "graph", "user:ada_example.com", "group:readers", "--auto-approve")
+    assert world.asks(ada, ask) == ROLE and world.asks("eve@example.com", ask, ["readers"]) == ROLE
+    assert world.asks("eve@example.com", ask) == 401
+    hidden = f"query {{ ...F }} fragment F on query_root {{ {FIELDS[0]} {{ ID }} {FIELDS[2]}: others {{ ID }} }}"
+    for other in (hidden, ask.replace("query", "mutation"), f"{{ {FIELDS[0]} {{ ID }} __schema {{ types {{ name }} }} }}"):
+        assert world.asks(ada, other) == 401, other
+    assert world.asks(ada, f"{{ {FIELDS[0]} {{ ID }}") == 400
+    # What is renamed is let in to by its new name alone.
+    world.edit("select: shop_orders_0_graph_select", "select: shop_orders_0_graph_rows")
+    world.apply()
+    assert world.asks(ada, ask) == 401 and world.asks(ada, "{ shop_orders_0_graph_rows { ID } }") == ROLE
+    world.run("acl", "set", PRODUCT, "graph", "group:readers", "--auto-approve")
+    assert world.asks(ada, "{ shop_orders_0_graph_rows { ID } }") == 401
+    world.run("destroy", PRODUCT, "-c", "graph", "--auto-approve")
+    assert world.asks(ada, "{ shop_orders_0_graph_rows { ID } }", ["readers"]) == 401
+    # Nobody gets back in with the next port of that name.
+    world.apply()
+    assert world.asks(ada, "{ shop_orders_0_graph_rows { ID } }", ["readers"]) == 401
+    world.run("destroy", PRODUCT, "-c", "graph", "--auto-approve")
+    return world
+
+
+@story
+def a_role_mapper_that_is_away_is_told_and_the_next_run_goes_on():
+    world = World("own")
+    world.own.kill()
+    world.apply(code=1, says=["the role mapper cannot be reached at"])
+    assert all("role" not in line.split()[0] for line in world.request("GET", world.url + "/test/inventory")[1])
+    world.own.start()
+    world.apply()
+    world.settled()
+    before = world.inventory()
+    # Whatever it answered is there, however it ends.
+    world.own.kill()
+    world.own.start()
+    assert world.inventory() == before
+    world.settled()
+    # Somebody else's token changes nothing and is told so.
+    world.variables["ROLE_MAPPER_TOKEN"] = "another"
+    world.run("drift", PRODUCT, code=None, says=["the role mapper does not let terrace in"])
+    return world
+
+
+@story
 def a_storm_of_refusals_is_waited_out():
     world = World()
     for _ in range(20):
@@ -374,10 +550,12 @@ def a_storm_of_refusals_is_waited_out():
     return world
 
 
-for it in [it for it in STORIES if os.environ.get("STORY", "") in it.__name__]:
+for name, it in STORIES:
+    if os.environ.get("STORY", "") not in name:
+        continue
     try:
         it().close()
     except AssertionError:
-        print(f"FAILED {it.__name__}", flush=True)
+        print(f"FAILED {name}", flush=True)
         raise
-    print("ok " + it.__name__.replace("_", " "), flush=True)
+    print("ok " + name.replace("_", " "), flush=True)

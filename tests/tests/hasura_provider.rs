@@ -80,6 +80,14 @@ fn a_port_goes_through_everything_that_a_coordinator_asks() {
     let refused = server.send("/v1/validate", "COMPONENT_DESCRIPTOR", &wrong).json();
     assert_eq!(refused["valid"], false, "{refused}");
     assert!(refused["error"]["errors"].to_string().contains("does not begin with the names"), "{refused}");
+    for (field, why) in [("selectByPk", "a view has no primary key"), ("selectStream", "Snowflake streams no rows")] {
+        let more = format!("      {field}: shop_orders_0_graph_more\n        allowAggregations:");
+        let wrong = descriptor.replace("      allowAggregations:", &more);
+        let refused = server.send("/v1/validate", "COMPONENT_DESCRIPTOR", &wrong).json();
+        assert_eq!(refused["valid"], false, "{refused}");
+        let told = refused["error"]["errors"].to_string();
+        assert!(told.contains(&format!("`shop_orders_0_graph_more` cannot be served: {why}")), "{refused}");
+    }
     assert_eq!(server.send("/v1/validate", "COMPONENT_DESCRIPTOR", &descriptor).json()["valid"], true);
     assert_eq!(world.stand_in.count(), 0, "validating asked somebody");
 
@@ -185,6 +193,11 @@ fn a_view_of_postgres_is_served_with_its_stream() {
         "{database: SHOP_EXAMPLE, schema: ORDERS_0, tableName: ORDERS, viewName: OPEN_ORDERS}",
         "{database: shop_example, schema: orders_0, tableName: orders, viewName: open_orders}",
     );
+    world.project.edit(
+        PRODUCT,
+        "allowAggregations:",
+        "selectStream: shop_orders_0_graph_stream\n      allowAggregations:",
+    );
     world.project.write(
         "terrace.yaml",
         "encryption: {key: BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=}\nenvironments:\n  development:\n    settings:\n      hasura:\n        postgres: {host: db.example.com, user: hasura, password: {secret: \"${{ env.SNOWFLAKE_PASSWORD }}\"}}\n",
@@ -197,7 +210,10 @@ fn a_view_of_postgres_is_served_with_its_stream() {
     );
     let plan = world.run(["plan", PRODUCT, "-c", "graph", "--detailed-exitcode"]);
     assert_eq!(plan.code, 0, "{plan}");
-    world.run(["output"]).done().says("shop_orders_0_graph_select, shop_orders_0_graph_stream");
+    world
+        .run(["output"])
+        .done()
+        .says("shop_orders_0_graph_select, shop_orders_0_graph_aggregate, shop_orders_0_graph_stream");
     world.run(["destroy", PRODUCT, "-c", "graph", "--auto-approve"]).done();
     assert_eq!(world.stand_in.inventory(), [] as [&str; 0]);
 }

@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value as Json, json};
@@ -10,7 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use terrace_state::contract::cluster::Cluster;
 use terrace_test_hasura::{Mapper, StandIn};
 use terrace_tests::served::{Answer, Served};
-use terrace_tests::{Peer, Project, repository};
+use terrace_tests::{Peer, Project, repository, until};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 const PRODUCT: &str = "data-product.yaml";
 const ROLE: &str = "shop_orders_0_graph_role";
@@ -36,6 +38,10 @@ impl World {
     }
 
     fn start(&self) -> Served {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, more: &[(&str, &str)]) -> Served {
         let jwks = format!("{}/keys", self.issuer.url);
         let mut variables = vec![
             ("ROLE_MAPPER_JWT_ISSUER", "https://login.example.com"),
@@ -45,21 +51,26 @@ impl World {
             ("ROLE_MAPPER_TOKEN", TOKEN),
         ];
         variables.extend(self.state.as_ref().map(|state| ("TERRACE_STATE", state.as_str())));
+        variables.extend(more);
         Served::start_command(&self.project, "role-mapper", &[], &variables)
     }
 
     /// What Hasura is told of a query of somebody.
-    #[expect(clippy::disallowed_methods, reason = "a token holds until a time of this clock")]
     fn asks(&self, mapper: &Served, user: &str, groups: &[&str], query: &str) -> Answer {
+        mapper.call("POST", "/v1/authenticate", &self.sent(user, groups, query).to_string())
+    }
+
+    /// What Hasura sends of it.
+    #[expect(clippy::disallowed_methods, reason = "a token holds until a time of this clock")]
+    fn sent(&self, user: &str, groups: &[&str], query: &str) -> Json {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let claims = json!({"iss": "https://login.example.com", "aud": "hasura", "exp": now + 600, "unique_name": user,
             "groups": groups});
         let part = |json: &Json| URL_SAFE.encode(json.to_string());
         let text = format!("{}.{}", part(&json!({"alg": "EdDSA", "kid": "1"})), part(&claims));
         let token = format!("{text}.{}", URL_SAFE.encode(self.key.sign(text.as_bytes()).as_ref()));
-        let sent = json!({"headers": {"Authorization": format!("Bearer {token}")},
-            "request": {"query": query, "variables": null, "operationName": null}});
-        mapper.call("POST", "/v1/authenticate", &sent.to_string())
+        json!({"headers": {"Authorization": format!("Bearer {token}")},
+            "request": {"query": query, "variables": null, "operationName": null}})
     }
 }
 
@@ -146,6 +157,70 @@ fn a_port_gives_access_and_its_removal_takes_it_away() {
     assert_eq!(ask(&["readers"]), 401);
     assert_eq!(with_token(&mapper, "GET", "/v1/roles", &Json::Null).json(), json!({"roles": []}));
     assert!(hasura.inventory().is_empty(), "{:?}", hasura.inventory());
+    mapper.stop().done();
+}
+
+#[test]
+fn calls_are_taken_with_a_certificate_that_is_renewed_while_it_runs() {
+    let world = World::new(None);
+    let first = certify(&world.project);
+    let mapper = world.start_with(&[("ROLE_MAPPER_TLS_CERT", "mapper.pem"), ("ROLE_MAPPER_TLS_KEY", "mapper.key")]);
+    assert!(mapper.url().starts_with("https://"), "{}", mapper.url());
+    let health = |certificate: &str| agent(certificate).get(format!("{}/v1/health", mapper.url())).call().is_ok();
+    assert!(health(&first));
+    // As everybody on the way sees it, nothing is answered.
+    assert!(ureq::get(format!("{}/v1/health", mapper.url().replace("https", "http"))).call().is_err());
+    // A role is written and asked for by way of it, and not without the token.
+    let call = |method: &str, path: &str, token: &str, body: &Json| {
+        let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", mapper.url()));
+        let request =
+            request.header("content-type", "application/json").header("authorization", format!("Bearer {token}"));
+        agent(&first).run(request.body(body.to_string()).unwrap()).unwrap().status().as_u16()
+    };
+    let role = json!({"role_id": "r", "component_id": "c", "graphql_root_field_names": ["orders"]});
+    assert_eq!(call("PUT", "/v1/roles", "wrong", &role), 401);
+    assert_eq!(call("PUT", "/v1/roles", TOKEN, &role), 200);
+    assert_eq!(call("PUT", "/v1/user_roles", TOKEN, &json!({"role_id": "r", "users": ["user:ada_example.com"]})), 200);
+    assert_eq!(call("POST", "/v1/authenticate", "", &world.sent("ada@example.com", &[], "{ orders }")), 200);
+    assert_eq!(call("POST", "/v1/authenticate", "", &world.sent("eve@example.com", &[], "{ orders }")), 401);
+    let second = certify(&world.project);
+    assert!(!health(&second));
+    mapper.hang_up();
+    until("the new certificate holds", || health(&second));
+    assert!(!health(&first));
+    mapper.stop().done();
+}
+
+/// Writes a new certificate for this machine; answers it.
+fn certify(project: &Project) -> String {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    project.write("mapper.key", signing_key.serialize_pem());
+    project.write("mapper.pem", cert.pem());
+    cert.pem()
+}
+
+/// Somebody who trusts that certificate and no other.
+fn agent(certificate: &str) -> ureq::Agent {
+    let certificate = Certificate::from_pem(certificate.as_bytes()).unwrap();
+    let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build();
+    ureq::Agent::config_builder().http_status_as_error(false).tls_config(tls).build().into()
+}
+
+#[test]
+fn a_state_moves_with_its_roles() {
+    let world = World::new(None);
+    let mapper = world.start();
+    let role = json!({"role_id": "r", "component_id": "c", "graphql_root_field_names": ["orders"]});
+    assert_eq!(with_token(&mapper, "PUT", "/v1/roles", &role).status, 200);
+    let users = json!({"role_id": "r", "users": ["user:ada_example.com"]});
+    assert_eq!(with_token(&mapper, "PUT", "/v1/user_roles", &users).status, 200);
+    mapper.stop().done();
+    let ran = world.project.run(["state", "migrate", "--to", "sqlite:moved.db"]).done();
+    ran.says("role_graphql_root_field_names");
+    let mapper = world.start_with(&[("TERRACE_STATE", "sqlite:moved.db")]);
+    assert_eq!(world.asks(&mapper, "ada@example.com", &[], "{ orders }").json()["X-Hasura-Role"], "r");
+    assert_eq!(with_token(&mapper, "GET", "/v1/roles", &Json::Null).json(), json!({"roles": [role]}));
     mapper.stop().done();
 }
 

@@ -83,7 +83,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
 }
 
 /// What can change while the server runs: levels of the log, and the certificate.
-fn read_again(context: &Context<'_>, log: &ServerLog) {
+pub(super) fn read_again(context: &Context<'_>, log: &ServerLog) {
     let read = context.settings(None).and_then(|settings| log.reload(context, &settings.configuration.server.log));
     match read {
         Ok(()) => tracing::info!("the configuration was read again: levels of the log and the certificate"),

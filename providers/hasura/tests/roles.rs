@@ -149,6 +149,10 @@ async fn members_and_root_fields_that_cannot_be_are_refused_before_anything_is_s
         (BINDING, members(json!(["user:a", "user:a"]), json!([])), "users[1]"),
         (ROLE, json!({"roleId": "r", "componentId": "c", "rootFields": ["ok", "not-ok"]}), "rootFields[1]"),
         (ROLE, json!({"roleId": "", "componentId": "c"}), "roleId"),
+        // Whoever has it is more to Hasura than somebody with a role.
+        (ROLE, json!({"roleId": "admin", "componentId": "c"}), "roleId"),
+        (ROLE, json!({"roleId": "Admin", "componentId": "c"}), "roleId"),
+        (BINDING, json!({"roleId": "admin", "users": ["user:a"], "groups": []}), "roleId"),
     ];
     for (ty, config, path) in cases {
         let error = instance.plan(ty, None, &config).await.unwrap_err();

@@ -159,6 +159,14 @@ async fn what_the_server_has_or_lacks_is_told_by_the_plan() {
     let (severity, message) = told("rootFields.selectByPk", fields("s", json!({"selectByPk": "row"}))).await;
     assert_eq!(severity, Severity::Error);
     assert_eq!(message, "`ORDERS` has no primary key, so that `row` would give nothing");
+    // A source that comes with the same apply is asked before the table is.
+    for error in [
+        instance.create(TABLE, &fields("s", json!({"selectByPk": "row"}))).await.unwrap_err(),
+        instance.create(TABLE, &fields("s", json!({"selectStream": "rows"}))).await.unwrap_err(),
+    ] {
+        assert!(path_of(&error).starts_with("rootFields."), "{error}");
+    }
+    assert!(stand_in.take_writes().is_empty());
     let (severity, message) = told("source", fields("gone", json!({"select": "rows"}))).await;
     assert_eq!((severity, message.as_str()), (Severity::Note, "not checked: the source `gone` is not there yet"));
     let of_postgres = json!({"source": "p", "table": ["public", "orders"], "rootFields": {"selectStream": "rows", "selectByPk": "row"}});

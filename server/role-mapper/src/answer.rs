@@ -1,5 +1,6 @@
 //! How calls are answered that are not carried out: the bodies of the service before this one.
 
+use crate::BODY_LIMIT;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::http::{StatusCode, header};
@@ -27,9 +28,19 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// What is wrong with a body that cannot be read.
     pub(crate) fn of_body(rejection: &JsonRejection) -> Self {
-        match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLong(rejection.body_text()),
-            _ => Self::Bad(rejection.body_text()),
+        let text = rejection.body_text();
+        // Before the colon it speaks of the program and not of the body.
+        let why = text.split_once(": ").map_or(text.as_str(), |(_, why)| why);
+        match rejection {
+            JsonRejection::JsonSyntaxError(_) => Self::Bad(format!("the body is no JSON: {why}")),
+            JsonRejection::JsonDataError(_) => Self::Bad(format!("the body is not as it has to be: {why}")),
+            JsonRejection::MissingJsonContentType(_) => {
+                Self::Bad("the body is not said to be JSON: send `content-type: application/json`".to_owned())
+            }
+            _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::TooLong(format!("the body is too long: {BODY_LIMIT} bytes are taken at most"))
+            }
+            _ => Self::Bad(format!("the body cannot be read: {why}")),
         }
     }
 }

@@ -24,6 +24,15 @@ pub(crate) enum NoGroups {
     Away(String),
 }
 
+/// The groups of somebody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Their names.
+    pub(crate) names: BTreeSet<String>,
+    /// The token leaves them out, for they are too many, and nobody else was asked.
+    pub(crate) are_left_out: bool,
+}
+
 /// Where groups are from.
 pub(crate) struct Groups {
     claim: Option<String>,
@@ -47,14 +56,24 @@ impl Groups {
     ///
     /// # Errors
     /// When they cannot be told.
-    pub(crate) async fn of(&self, claims: &Map<String, Json>) -> Result<BTreeSet<String>, NoGroups> {
-        let mut groups = self.claim.as_deref().and_then(|path| claim(claims, path)).map(listed).unwrap_or_default();
-        if let Some((graph, cache)) = &self.graph {
-            let user = graph.user(claims)?;
-            groups.extend(cache.get(&user, || graph.groups(&user)).await?.iter().cloned());
-        }
-        Ok(groups)
+    pub(crate) async fn of(&self, claims: &Map<String, Json>) -> Result<Told, NoGroups> {
+        let mut names = self.claim.as_deref().and_then(|path| claim(claims, path)).map(listed).unwrap_or_default();
+        let Some((graph, cache)) = &self.graph else {
+            let are_left_out = self.claim.as_deref().is_some_and(|name| are_left_out(claims, name));
+            return Ok(Told { names, are_left_out });
+        };
+        let user = graph.user(claims)?;
+        names.extend(cache.get(&user, || graph.groups(&user)).await?.iter().cloned());
+        Ok(Told { names, are_left_out: false })
     }
+}
+
+/// Whether a token leaves a claim out, for it would be too long: Entra says then where else it can be had, or only that there
+/// are groups (<https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference>).
+fn are_left_out(claims: &Map<String, Json>, name: &str) -> bool {
+    let is_elsewhere = claims.get("_claim_names").is_some_and(|names| names.get(name).is_some());
+    let is_counted = claims.get("hasgroups").is_some_and(|has| has == true || has == "true");
+    claim(claims, name).is_none() && (is_elsewhere || is_counted)
 }
 
 /// A list of names, or one name.
@@ -154,6 +173,23 @@ mod tests {
         assert!(cache.get("ada", away).await.is_err());
         let found = cache.get("ada", || async { Ok(BTreeSet::new()) }).await;
         assert_eq!(found.unwrap().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn groups_that_a_token_leaves_out_are_none_and_that_is_known() {
+        let groups = Groups::new(Some("groups".to_owned()), None).unwrap();
+        for (claims, names, are_left_out) in [
+            (serde_json::json!({"groups": ["a"]}), &["a"][..], false),
+            (serde_json::json!({}), &[], false),
+            (serde_json::json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {}}}), &[], true),
+            (serde_json::json!({"_claim_names": {"roles": "src1"}}), &[], false),
+            (serde_json::json!({"hasgroups": true}), &[], true),
+            (serde_json::json!({"hasgroups": "true"}), &[], true),
+        ] {
+            let told = groups.of(claims.as_object().unwrap()).await.unwrap();
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(told, Told { names, are_left_out }, "{claims}");
+        }
     }
 
     #[test]

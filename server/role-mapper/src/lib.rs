@@ -21,10 +21,10 @@ pub use query::{Allowed, Wrong, root_fields};
 
 use answer::{Refusal, Store, broken_off, errors};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -34,11 +34,16 @@ use terrace_server::auth::{Auth, Door, Scope};
 use terrace_server::beside::{Beside, figures};
 use terrace_server::jwt::Trust;
 use terrace_server::tls::Certificate;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use who::Reader;
 
 /// The longest body: a query comes with its variables.
 const BODY_LIMIT: usize = 4 << 20;
+/// Bodies that are longer than that are few at once: Hasura passes on what whoever calls it sends, whoever that is.
+const LARGE: u64 = 64 << 10;
+/// So many.
+const LARGE_AT_ONCE: usize = 16;
 /// How long one call may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long calls that are being answered are waited for in the end.
@@ -71,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) reader: Reader,
     pub(crate) allowed: Allowed,
     door: Door,
+    /// One for each large body.
+    large: Semaphore,
 }
 
 /// A role mapper, not yet running.
@@ -88,7 +95,10 @@ impl RoleMapper {
         let Settings { auth, trust, header_names, user_claim, groups_claim, graph, allowed, certificate } = settings;
         let reader = Reader::new(header_names, trust, user_claim, groups_claim, graph)?;
         let door = Door::new(auth, "ROLE_MAPPER_TOKEN")?;
-        Ok(Self { shared: Arc::new(Shared { store, reader, allowed, door }), certificate })
+        Ok(Self {
+            shared: Arc::new(Shared { store, reader, allowed, door, large: Semaphore::new(LARGE_AT_ONCE) }),
+            certificate,
+        })
     }
 
     /// All its routes. `more` are further ones that need a token.
@@ -97,8 +107,9 @@ impl RoleMapper {
             .with_state(Arc::clone(&self.shared))
             .merge(more)
             .route_layer(from_fn_with_state(Arc::clone(&self.shared), guard));
+        let few = from_fn_with_state(Arc::clone(&self.shared), few_large);
         Router::new()
-            .route("/v1/authenticate", get(webhook::without_query).post(webhook::authenticate))
+            .route("/v1/authenticate", post(webhook::authenticate).layer(few).get(webhook::without_query))
             .route("/v1/health", get(|| async { Json("Alive") }))
             .with_state(Arc::clone(&self.shared))
             .merge(guarded)
@@ -115,6 +126,13 @@ impl RoleMapper {
     /// When connections cannot be taken, or the certificate cannot be used.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
         let routes = self.routes(figures()?);
+        // Nobody is let in without the keys of the issuer, and whoever starts it wants to know that now.
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            if let Err(error) = shared.reader.check().await {
+                tracing::warn!(error, "the keys of the issuer cannot be had: nobody gets a role until they can");
+            }
+        });
         let beside = Beside { certificate: self.certificate, body_limit: BODY_LIMIT, drain: DRAIN, broken: broken_off };
         beside.serve(listener, routes, stop).await
     }
@@ -126,6 +144,19 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         Ok(request) => next.run(request).await,
         Err((status, why)) => errors(status, &why),
     }
+}
+
+/// Has a call with a large body, or one of no said length, wait for its turn. Small ones never wait.
+async fn few_large(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
+    let turn = match length {
+        Some(0..=LARGE) => None,
+        // It is never closed.
+        _ => shared.large.acquire().await.ok(),
+    };
+    let response = next.run(request).await;
+    drop(turn);
+    response
 }
 
 /// Ends a call that takes too long, also one whose body does not come.

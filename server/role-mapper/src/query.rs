@@ -7,8 +7,8 @@ use apollo_parser::cst::{CstNode, Definition, Document, OperationDefinition, Sel
 use apollo_parser::{Parser, SyntaxKind};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The longest text of a query, in bytes.
-const MOST_BYTES: usize = 1 << 18;
+/// The longest text of a query, in bytes; also that of all queries of a batch.
+pub(crate) const MOST_BYTES: usize = 1 << 18;
 /// The most tokens of one.
 const MOST_TOKENS: usize = 20_000;
 /// How deep one may nest; the parser goes as deep on its stack.
@@ -59,6 +59,12 @@ pub fn root_fields(text: &str, name: Option<&str>, allowed: Allowed) -> Result<B
     }
     asked.retain(|field| !matches!(field.as_str(), "__schema" | "__type"));
     Ok(asked)
+}
+
+/// Whether a text is a name of GraphQL: <https://spec.graphql.org/October2021/#Name>.
+pub(crate) fn is_name(text: &str) -> bool {
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    text.starts_with(is_first) && text.chars().all(|c| is_first(c) || c.is_ascii_digit())
 }
 
 fn bad(why: impl Into<String>) -> Wrong {

@@ -2,9 +2,12 @@
 
 use crate::Shared;
 use crate::answer::Refusal;
+use crate::query::is_name;
+use crate::webhook::is_of_hasura;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
@@ -13,6 +16,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use terrace_state::roles::{Members, Put, Role};
+
+/// The longest name, in bytes: databases keep names in indexes, whose entries have an end.
+const LONGEST: usize = 512;
 
 /// A role as it is sent and shown.
 #[derive(Debug, Deserialize, Serialize)]
@@ -40,6 +46,20 @@ impl From<Role> for RoleBody {
     }
 }
 
+/// The last part of a path, decoded.
+struct Id(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Self(id)),
+            Err(_) => Err(Refusal::Bad("the path is not UTF-8: encode names as UTF-8, then by percent".to_owned())),
+        }
+    }
+}
+
 type Answer = Result<Json<Value>, Refusal>;
 type OfRoles = State<Arc<Shared>>;
 
@@ -60,6 +80,20 @@ fn body<T: DeserializeOwned>(sent: Result<Json<T>, JsonRejection>) -> Result<T, 
     sent.map(|Json(body)| body).map_err(|rejection| Refusal::of_body(&rejection))
 }
 
+/// Refuses a name that nothing can have.
+fn check(what: &str, name: &str) -> Result<(), Refusal> {
+    let why = if name.is_empty() {
+        "must not be empty".to_owned()
+    } else if name.len() > LONGEST {
+        format!("has {} bytes, and {LONGEST} are taken at most", name.len())
+    } else if name.chars().any(char::is_control) {
+        "has characters that nobody sees".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::Bad(format!("{what} {why}")))
+}
+
 fn missing(id: &str) -> String {
     format!("Role not found for role_id {id}")
 }
@@ -69,12 +103,12 @@ async fn roles(State(shared): OfRoles) -> Answer {
     Ok(Json(json!({"roles": roles})))
 }
 
-async fn role(State(shared): OfRoles, Path(id): Path<String>) -> Result<Json<RoleBody>, Refusal> {
+async fn role(State(shared): OfRoles, Id(id): Id) -> Result<Json<RoleBody>, Refusal> {
     let role = shared.store.role(&id).await?.ok_or_else(|| Refusal::Missing(missing(&id)))?;
     Ok(Json(role.into()))
 }
 
-async fn role_of_component(State(shared): OfRoles, Path(id): Path<String>) -> Result<Json<RoleBody>, Refusal> {
+async fn role_of_component(State(shared): OfRoles, Id(id): Id) -> Result<Json<RoleBody>, Refusal> {
     let role = shared.store.role_of_component(&id).await?;
     let role = role.ok_or_else(|| Refusal::Missing(format!("Role not found for component_id {id}")))?;
     Ok(Json(role.into()))
@@ -85,21 +119,28 @@ async fn put_role(
     sent: Result<Json<RoleBody>, JsonRejection>,
 ) -> Result<Json<RoleBody>, Refusal> {
     let sent = body(sent)?;
-    if sent.role_id.is_empty() || sent.component_id.is_empty() {
-        return Err(Refusal::Bad("`role_id` and `component_id` must not be empty".to_owned()));
+    check("`role_id`", &sent.role_id)?;
+    check("`component_id`", &sent.component_id)?;
+    if is_of_hasura(&sent.role_id) {
+        let why = "is Hasura's own: whoever has it may do everything there. Give the role another `role_id`";
+        return Err(Refusal::Bad(format!("the role `{}` {why}", sent.role_id)));
+    }
+    if let Some(wrong) = sent.graphql_root_field_names.iter().find(|name| !is_name(name) || name.len() > LONGEST) {
+        let why = format!("letters of ASCII, digits and `_`, no digit first, {LONGEST} at most");
+        return Err(Refusal::Bad(format!("`{}` is no name of GraphQL: {why}", wrong.escape_debug())));
     }
     let role = Role { id: sent.role_id, component: sent.component_id, fields: sent.graphql_root_field_names };
     let refused = |why: &str| Err(Refusal::Bad(format!("Cannot upsert role with role_id {}{why}", role.id)));
     match shared.store.put_role(&role).await? {
         Put::Done => Ok(Json(role.into())),
-        Put::OfAnotherComponent => refused(""),
+        Put::OfAnotherComponent => refused(": it is that of another component_id"),
         Put::ComponentTaken(other) => {
             refused(&format!(": component_id {} is that of the role {other}", role.component))
         }
     }
 }
 
-async fn remove_role(State(shared): OfRoles, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
+async fn remove_role(State(shared): OfRoles, Id(id): Id) -> Result<StatusCode, Refusal> {
     match shared.store.remove_role(&id).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Refusal::Missing(missing(&id))),
@@ -123,9 +164,13 @@ async fn put_members(shared: &Shared, id: &str, which: Members, names: &BTreeSet
         Members::Users => "user:",
         Members::Groups => "group:",
     };
-    // Others would never be anybody.
-    if let Some(wrong) = names.iter().find(|name| name.strip_prefix(prefix).is_none_or(str::is_empty)) {
-        return Err(Refusal::Bad(format!("`{wrong}` is no reference that begins with `{prefix}`")));
+    for name in names {
+        // Others would never be anybody.
+        if name.strip_prefix(prefix).is_none_or(str::is_empty) {
+            let shown = name.escape_debug();
+            return Err(Refusal::Bad(format!("`{shown}` is no reference that begins with `{prefix}`")));
+        }
+        check("a reference", name)?;
     }
     match shared.store.put_members(id, which, names).await? {
         true => Ok(()),
@@ -133,11 +178,11 @@ async fn put_members(shared: &Shared, id: &str, which: Members, names: &BTreeSet
     }
 }
 
-async fn users(State(shared): OfRoles, Path(id): Path<String>) -> Answer {
+async fn users(State(shared): OfRoles, Id(id): Id) -> Answer {
     Ok(Json(json!({"role_id": id, "users": members(&shared, &id, Members::Users).await?})))
 }
 
-async fn groups(State(shared): OfRoles, Path(id): Path<String>) -> Answer {
+async fn groups(State(shared): OfRoles, Id(id): Id) -> Answer {
     Ok(Json(json!({"role_id": id, "groups": members(&shared, &id, Members::Groups).await?})))
 }
 

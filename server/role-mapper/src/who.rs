@@ -12,6 +12,8 @@ pub(crate) struct Who {
     pub(crate) user: String,
     /// `group:developers`, each.
     pub(crate) groups: BTreeSet<String>,
+    /// Their token says that it does not name all of them, and nobody else was asked.
+    pub(crate) lacks_groups: bool,
 }
 
 /// Why nobody knows who asks.
@@ -47,6 +49,14 @@ impl Reader {
         Ok(Self { header_names, verifier: Verifier::new(trust)?, user_claim, groups })
     }
 
+    /// Whether there are keys to read tokens with.
+    ///
+    /// # Errors
+    /// When there are none, in words for the log.
+    pub(crate) async fn check(&self) -> Result<(), String> {
+        self.verifier.check().await
+    }
+
     /// Who sent a request with these headers.
     pub(crate) async fn read(&self, headers: &Map<String, Json>) -> Result<Who, Nobody> {
         let token = self.token(headers).ok_or_else(|| {
@@ -58,11 +68,12 @@ impl Reader {
         })?;
         let name = claim(&claims, &self.user_claim).and_then(Json::as_str).filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| Nobody::Unknown(format!("the token lacks `{}`", self.user_claim)))?;
-        let groups = self.groups.of(&claims).await.map_err(|error| match error {
+        let told = self.groups.of(&claims).await.map_err(|error| match error {
             NoGroups::Nobody(why) => Nobody::Unknown(why),
             NoGroups::Away(why) => Nobody::Away(why),
         })?;
-        Ok(Who { user: user(name), groups: groups.iter().map(|name| format!("group:{name}")).collect() })
+        let groups = told.names.iter().map(|name| format!("group:{name}")).collect();
+        Ok(Who { user: user(name), groups, lacks_groups: told.are_left_out })
     }
 
     /// The token of the first header that there is, whatever its case.

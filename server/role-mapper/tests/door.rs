@@ -3,7 +3,11 @@
 
 use crate::world::{World, call, query};
 use serde_json::json;
+use std::time::Duration;
 use terrace_server::auth::{Auth, Scope, Token};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// The SHA-256 of `secret`.
 const DIGEST: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
@@ -73,6 +77,30 @@ async fn a_body_without_end_is_none() {
     let world = World::new().await;
     let long = "x".repeat(5 << 20);
     let body = json!({"headers": {}, "request": query(&long)});
-    let (status, _) = call("POST", &format!("{}/v1/authenticate", world.url), &[], Some(&body)).await;
-    assert_eq!(status, 413);
+    let (status, body) = call("POST", &format!("{}/v1/authenticate", world.url), &[], Some(&body)).await;
+    assert_eq!((status, body), (413, json!({"errors": ["the body is too long: 4194304 bytes are taken at most"]})));
+}
+
+#[tokio::test]
+async fn few_long_bodies_are_held_at_once_and_short_ones_do_not_wait_for_them() {
+    let world = World::new().await;
+    world.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
+    let address = world.url.trim_start_matches("http://");
+    let head = "POST /v1/authenticate HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    let mut slow = Vec::new();
+    for length in ["content-length: 4000000", "transfer-encoding: chunked"].into_iter().cycle().take(16) {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(format!("{head}{length}\r\n\r\n").as_bytes()).await.unwrap();
+        slow.push(connection);
+    }
+    // Until all of them have their turn.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let short = timeout(Duration::from_secs(10), world.verdict(&json!({}), query("{ orders }"))).await;
+    assert_eq!(short.unwrap().as_deref(), Ok("sales"));
+    let long = query(&format!("{{ orders }} #{}", "x".repeat(100_000)));
+    let claims = json!({});
+    let mut waiting = std::pin::pin!(world.verdict(&claims, long));
+    assert!(timeout(Duration::from_secs(1), &mut waiting).await.is_err(), "it has its turn beside all others");
+    drop(slow);
+    assert_eq!(timeout(Duration::from_secs(10), waiting).await.unwrap().as_deref(), Ok("sales"));
 }

@@ -34,9 +34,13 @@ impl Key {
 
     /// A token with these claims.
     pub(crate) fn sign(&self, claims: &Json) -> String {
+        self.sign_with(&json!({"alg": "ES256", "kid": self.id, "typ": "JWT"}), claims)
+    }
+
+    /// One with another head.
+    pub(crate) fn sign_with(&self, head: &Json, claims: &Json) -> String {
         let part = |json: &Json| URL_SAFE.encode(json.to_string());
-        let head = json!({"alg": "ES256", "kid": self.id, "typ": "JWT"});
-        let text = format!("{}.{}", part(&head), part(claims));
+        let text = format!("{}.{}", part(head), part(claims));
         let signature = self.pair.sign(&SystemRandom::new(), text.as_bytes()).unwrap();
         format!("{text}.{}", URL_SAFE.encode(signature.as_ref()))
     }
@@ -47,6 +51,7 @@ pub(crate) struct Issuer {
     pub(crate) url: String,
     shown: Arc<Mutex<Vec<Json>>>,
     asked: Arc<AtomicUsize>,
+    described: Arc<Mutex<Json>>,
 }
 
 impl Issuer {
@@ -54,15 +59,30 @@ impl Issuer {
         let shown = Arc::new(Mutex::new(vec![key.shown()]));
         let asked = Arc::<AtomicUsize>::default();
         let (keys, count) = (Arc::clone(&shown), Arc::clone(&asked));
-        let routes = Router::new().route(
-            "/keys",
-            get(move || {
-                count.fetch_add(1, Ordering::SeqCst);
-                let keys = keys.lock().unwrap().clone();
-                async move { Body(json!({"keys": keys})) }
-            }),
-        );
-        Self { url: crate::world::serve(routes).await, shown, asked }
+        let described = Arc::<Mutex<Json>>::default();
+        let description = Arc::clone(&described);
+        let routes = Router::new()
+            .route(
+                "/keys",
+                get(move || {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    let keys = keys.lock().unwrap().clone();
+                    async move { Body(json!({"keys": keys})) }
+                }),
+            )
+            .route(
+                "/.well-known/openid-configuration",
+                get(move || {
+                    let description = description.lock().unwrap().clone();
+                    async move { Body(description) }
+                }),
+            );
+        Self { url: crate::world::serve(routes).await, shown, asked, described }
+    }
+
+    /// Who its description says that it is.
+    pub(crate) fn says_it_is(&self, issuer: &str) {
+        *self.described.lock().unwrap() = json!({"issuer": issuer, "jwks_uri": format!("{}/keys", self.url)});
     }
 
     /// From now on this is the only key.

@@ -12,6 +12,7 @@ mod groups; // groups of Microsoft Graph, page by page
 mod issuer; // an issuer of tokens, and its keys
 mod provider; // the provider `hasura`, which is told nothing of which role mapper it is
 mod queries; // hostile queries, each with its verdict
+mod reading; // what graphql-engine would read of a query, and whether that was judged
 mod rest; // roles and who has them
 mod tokens; // which tokens are taken, and keys that change
 mod world; // a role mapper that runs, and what tests do with it

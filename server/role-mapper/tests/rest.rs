@@ -49,7 +49,7 @@ async fn what_cannot_be_is_refused_in_the_words_of_before() {
     let errors = |error: &str| (400, json!({"errors": [error]}));
     world.put("/v1/roles", role("a", "urn:a", &["x"])).await;
     let other = world.put("/v1/roles", role("a", "urn:b", &["y"])).await;
-    assert_eq!(other, errors("Cannot upsert role with role_id a"));
+    assert_eq!(other, errors("Cannot upsert role with role_id a: it is that of another component_id"));
     let taken = world.put("/v1/roles", role("b", "urn:a", &["y"])).await;
     assert_eq!(taken, errors("Cannot upsert role with role_id b: component_id urn:a is that of the role a"));
     assert_eq!(world.get("/v1/roles").await.1["roles"], json!([role("a", "urn:a", &["x"])]));
@@ -74,6 +74,55 @@ async fn what_cannot_be_is_refused_in_the_words_of_before() {
         let (status, answer) = world.put(path, body.clone()).await;
         assert_eq!(status, 400, "{path} {body}");
         assert!(answer["errors"][0].is_string(), "{answer}");
+    }
+    for (body, content_type, why) in [
+        ("{", "application/json", "the body is no JSON: EOF while parsing an object at line 1 column 1"),
+        ("{}", "application/json", "the body is not as it has to be: missing field `role_id` at line 1 column 2"),
+        (r#"{"role_id": 7}"#, "application/json", "the body is not as it has to be: role_id: invalid type"),
+        ("{}", "text/plain", "the body is not said to be JSON: send `content-type: application/json`"),
+    ] {
+        let client = terrace_provider::http::builder(None).unwrap().build().unwrap();
+        let request = client.put(format!("{}/v1/roles", world.url)).header("content-type", content_type).body(body);
+        let reply = request.send().await.unwrap();
+        assert_eq!(reply.status(), 400, "{body}");
+        let answer: Json = serde_json::from_str(&reply.text().await.unwrap()).unwrap();
+        assert!(answer["errors"][0].as_str().unwrap().starts_with(why), "{answer} {why}");
+    }
+    // What no root field, no index of a database and nobody who reads it can have.
+    let long = "x".repeat(513);
+    for (role, why) in [
+        (role("c", "c", &["ok", "a b"]), "`a b` is no name of GraphQL"),
+        (role("c", "c", &[""]), "is no name of GraphQL"),
+        (role("c", "c", &["1a"]), "is no name of GraphQL"),
+        (role("c", "c", &["\u{e9}"]), "is no name of GraphQL"),
+        (role("c", "c", &["a\0"]), "`a\\0` is no name of GraphQL"),
+        (role("c", "c", &[&long]), "is no name of GraphQL"),
+        (role(&long, "c", &[]), "`role_id` has 513 bytes, and 512 are taken at most"),
+        (role("c", &long, &[]), "`component_id` has 513 bytes"),
+        (role("c\0", "c", &[]), "`role_id` has characters that nobody sees"),
+        (role("c", "c\n", &[]), "`component_id` has characters that nobody sees"),
+        // Whoever has this one is more than somebody with a role to Hasura.
+        (role("admin", "c", &["x"]), "the role `admin` is Hasura's own"),
+        (role(" Admin", "c", &["x"]), "is Hasura's own"),
+    ] {
+        let (status, answer) = world.put("/v1/roles", role.clone()).await;
+        assert_eq!(status, 400, "{role}");
+        assert!(answer["errors"][0].as_str().unwrap().contains(why), "{answer} {why}");
+    }
+    for (path, members, wrong) in [
+        ("/v1/user_roles", "users", "user:a\0b".to_owned()),
+        ("/v1/group_roles", "groups", "group:a\tb".to_owned()),
+        ("/v1/user_roles", "users", format!("user:{long}")),
+    ] {
+        let (status, answer) = world.put(path, json!({"role_id": "a", members: [wrong]})).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer["errors"][0].as_str().unwrap().starts_with("a reference has "), "{answer}");
+    }
+    assert_eq!(world.put("/v1/roles", role(&long[1..], "urn:long", &[&long[1..]])).await.0, 200);
+    for path in ["/v1/roles/%ff", "/v1/user_roles/%ff", "/v1/roles/component_id/%ff"] {
+        let (status, answer) = world.get(path).await;
+        assert_eq!(status, 400, "{path}");
+        assert!(answer["errors"][0].as_str().unwrap().starts_with("the path is not UTF-8"), "{answer}");
     }
     assert_eq!(world.get("/v1/nothing").await.0, 404);
     assert_eq!(world.delete("/v1/roles").await.0, 405);

@@ -63,6 +63,48 @@ async fn a_token_is_judged_before_a_query_is() {
 }
 
 #[tokio::test]
+async fn the_head_of_a_token_asks_for_nothing_that_is_not_known() {
+    let world = world().await;
+    let claims = world.issuer.claims(&json!({}));
+    let ask = async |head: Json| {
+        let token = world.key.sign_with(&head, &claims);
+        world.authenticate(json!({"authorization": format!("Bearer {token}")}), query("{ orders }")).await.0
+    };
+    assert_eq!(ask(json!({"alg": "ES256", "kid": "first"})).await, 200);
+    assert_eq!(ask(json!({"alg": "ES256"})).await, 200, "there is one key");
+    for head in [
+        json!({"alg": "none"}),
+        json!({"alg": "none", "kid": "first"}),
+        json!({"alg": "HS256", "kid": "first"}),
+        json!({"alg": "RS256", "kid": "first"}),
+        json!({"alg": "ES384", "kid": "first"}),
+        json!({"alg": "es256", "kid": "first"}),
+        json!({"alg": ["ES256"], "kid": "first"}),
+        json!({"kid": "first"}),
+        json!({"alg": "ES256", "kid": "../first"}),
+        json!({"alg": "ES256", "kid": ""}),
+        // RFC 7515, 4.1.11: who does not know what it names must not take the token.
+        json!({"alg": "ES256", "kid": "first", "crit": ["b64"], "b64": true}),
+        json!({"alg": "ES256", "kid": "first", "crit": []}),
+        json!({"alg": "ES256", "kid": "first", "crit": "exp"}),
+        // Keys that a token brings along are its own.
+        json!({"alg": "ES256", "kid": "second", "jku": format!("{}/keys", world.issuer.url)}),
+    ] {
+        assert_eq!(ask(head.clone()).await, 401, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_issuer_says_of_itself_is_of_itself() {
+    for (said, status) in [("", 200), ("/", 503), ("/other", 503)] {
+        let world = World::with(|settings| settings.trust.jwks_url = None).await;
+        world.issuer.says_it_is(&format!("{}{said}", world.issuer.url));
+        world.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;
+        assert_eq!(world.asks(&json!({}), query("{ orders }")).await.0, status, "{said}");
+    }
+}
+
+#[tokio::test]
 async fn only_configured_algorithms_are_taken() {
     let world = World::with(|settings| settings.trust.algorithms = vec![Algorithm::RS256]).await;
     world.role("sales", &["orders"], &["user:ada_example.com"], &[]).await;

@@ -4,10 +4,12 @@ use crate::issuer::{Issuer, Key};
 use axum::Router;
 use axum::http::Method;
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 use terrace_role_mapper::{RoleMapper, Settings};
 use terrace_server::auth::Auth;
 use terrace_server::jwt::{Algorithm, Trust};
 use terrace_state::StoreUrl;
+use terrace_state::roles::RoleStore;
 
 /// Serves routes on a port of their own for as long as the test runs: their URL.
 pub(crate) async fn serve(routes: Router) -> String {
@@ -48,6 +50,11 @@ impl World {
 
     /// One whose settings are not the usual ones.
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::over(terrace_state::roles::open(&StoreUrl::SqliteMemory).await.unwrap(), change).await
+    }
+
+    /// One that keeps roles there.
+    pub(crate) async fn over(store: Arc<dyn RoleStore>, change: impl FnOnce(&mut Settings)) -> Self {
         let key = Key::new("first");
         let issuer = Issuer::with(&key).await;
         let mut settings = Settings {
@@ -66,7 +73,6 @@ impl World {
             certificate: None,
         };
         change(&mut settings);
-        let store = terrace_state::roles::open(&StoreUrl::SqliteMemory).await.unwrap();
         let mapper = RoleMapper::new(store, settings).unwrap();
         let url = serve(mapper.routes(Router::new())).await;
         Self { url, issuer, key }

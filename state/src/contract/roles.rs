@@ -21,6 +21,7 @@ macro_rules! role_contract {
             a_role_covers_when_it_is_held_and_has_all_fields
             of_several_roles_that_cover_it_is_always_the_same
             names_are_compared_letter_by_letter
+            names_that_begin_alike_are_not_the_same
             of_two_who_write_at_once_one_is_refused
         }
     };
@@ -181,6 +182,24 @@ pub async fn names_are_compared_letter_by_letter(store: Store) {
     }
     assert!(covers(&store, "user:Ada", &[], &["Orders"]).await.is_some());
     assert_eq!(store.role("A").await.unwrap(), None);
+}
+
+/// A NUL ends no name: what comes after it counts.
+pub async fn names_that_begin_alike_are_not_the_same(store: Store) {
+    let (user, group, field) = ("user:ada\0x", "group:dev\0x", "x\0y");
+    put(&store, "a", &[field]).await;
+    assert!(users(&store, "a", &[user]).await && groups(&store, "a", &[group]).await);
+    assert_eq!(store.role("a").await.unwrap().unwrap().fields, names(&[field]));
+    assert_eq!(store.members("a", Members::Users).await.unwrap().unwrap(), [user]);
+    assert_eq!(store.members("a", Members::Groups).await.unwrap().unwrap(), [group]);
+    assert_eq!(covers(&store, "user:ada", &["group:dev"], &[]).await, None);
+    assert!(
+        covers(&store, user, &[], &[field]).await.is_some() && covers(&store, "", &[group], &[field]).await.is_some()
+    );
+    put(&store, "b", &["x"]).await;
+    assert!(groups(&store, "b", &["group:ops"]).await);
+    assert_eq!(covers(&store, "", &["group:ops\0x"], &["x"]).await, None);
+    assert_eq!(covers(&store, "", &["group:ops"], &[field]).await, None);
 }
 
 /// Roles of one component that are made at the same time: the second is refused, and nothing fails.

@@ -35,7 +35,17 @@ impl PostgresStore {
     }
 }
 
-async fn make(session: &Session, url: &str) -> Result<(), Failure> {
+/// True when there is something that a role mapper keeps. Until the transaction ends no role mapper writes any.
+pub(super) async fn are_kept(session: &Session) -> Result<bool, Failure> {
+    lock(session).await?;
+    let sql = "SELECT 1 FROM pg_catalog.pg_class
+               WHERE relname = 'role_mapper_schema' AND relkind = 'r'
+                 AND relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())";
+    session.exists(sql, &[]).await
+}
+
+/// Makes the tables, or brings them to the newest format.
+pub(super) async fn make(session: &Session, url: &str) -> Result<(), Failure> {
     lock(session).await?;
     session.run("CREATE TABLE IF NOT EXISTS role_mapper_schema (version integer PRIMARY KEY)").await?;
     let sql = "SELECT coalesce(max(version), 0)::bigint FROM role_mapper_schema";

@@ -4,7 +4,7 @@
 use super::columns::{self, Columns};
 use super::connection::{Purpose, Session};
 use super::error::Failure;
-use super::{Server, journal, lease, migrate};
+use super::{Server, journal, lease, migrate, roles};
 use crate::clock::Clock;
 use crate::transfer::{
     CUT_OFF, Cell, Cells, Column, InUse, Kind, OPEN_STEPS, Side, TABLES, Table, UNENDED_OPERATIONS, UNENDED_REQUESTS,
@@ -62,6 +62,14 @@ impl Side for PostgresSide {
 
     async fn in_use(&mut self) -> Result<Vec<InUse>, StoreError> {
         self.told("read", who(&self.session, &self.server.context).await)
+    }
+
+    async fn has_roles(&mut self) -> Result<bool, StoreError> {
+        self.told("read", roles::are_kept(&self.session).await)
+    }
+
+    async fn make_roles(&mut self) -> Result<(), StoreError> {
+        self.told("written", roles::make(&self.session, &self.server.url).await)
     }
 
     async fn has_any(&mut self, table: &'static str) -> Result<bool, StoreError> {

@@ -4,7 +4,7 @@ use super::SqliteStore;
 use super::error::Failure;
 use crate::roles::{Members, Put, Role, RoleStore, check_format};
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 use std::collections::BTreeSet;
 use terrace_engine::store::StoreError;
 
@@ -18,28 +18,35 @@ const fn place(of: Members) -> (&'static str, &'static str) {
     }
 }
 
-/// Names as one parameter, which `json_each` makes rows of.
+/// Names as one parameter, which `json_each` makes rows of: that of this build keeps a NUL, others end a text there.
 fn listed(names: &BTreeSet<String>) -> String {
     serde_json::Value::from_iter(names.iter().cloned()).to_string()
+}
+
+/// True when there is something that a role mapper keeps.
+pub(super) fn are_kept(connection: &Connection) -> Result<bool, Failure> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'role_mapper_schema'";
+    Ok(connection.prepare(sql)?.exists([])?)
+}
+
+/// Makes the tables, or brings them to the newest format.
+pub(super) fn make(connection: &Connection, url: &str) -> Result<(), Failure> {
+    connection.execute_batch("CREATE TABLE IF NOT EXISTS role_mapper_schema (version INTEGER PRIMARY KEY) STRICT")?;
+    let sql = "SELECT coalesce(max(version), 0) FROM role_mapper_schema";
+    let found = connection.query_row(sql, [], |row| row.get(0))?;
+    let done = check_format(url, found, MIGRATIONS.len())?;
+    for (number, sql) in (1_u32..).zip(MIGRATIONS).skip(done) {
+        connection.execute_batch(sql)?;
+        connection.execute("INSERT INTO role_mapper_schema (version) VALUES (?1)", [number])?;
+    }
+    Ok(())
 }
 
 impl SqliteStore {
     /// Makes the tables, or brings them to the newest format.
     pub(crate) async fn make_roles(&self) -> Result<(), StoreError> {
         let url = self.identity.url.clone();
-        self.write(move |transaction, _| {
-            transaction
-                .execute_batch("CREATE TABLE IF NOT EXISTS role_mapper_schema (version INTEGER PRIMARY KEY) STRICT")?;
-            let sql = "SELECT coalesce(max(version), 0) FROM role_mapper_schema";
-            let found = transaction.query_row(sql, [], |row| row.get(0))?;
-            let done = check_format(&url, found, MIGRATIONS.len())?;
-            for (number, sql) in (1_u32..).zip(MIGRATIONS).skip(done) {
-                transaction.execute_batch(sql)?;
-                transaction.execute("INSERT INTO role_mapper_schema (version) VALUES (?1)", [number])?;
-            }
-            Ok(())
-        })
-        .await
+        self.write(move |transaction, _| make(transaction, &url)).await
     }
 }
 

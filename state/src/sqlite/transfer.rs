@@ -4,7 +4,7 @@ use super::columns::Columns;
 use super::error::Failure;
 use super::place::Place;
 use super::worker::Workers;
-use super::{Context, connection, journal, lease, start};
+use super::{Context, connection, journal, lease, roles, start};
 use crate::StoreUrl;
 use crate::clock::{Clock, SystemClock};
 use crate::transfer::{
@@ -24,6 +24,7 @@ struct SqliteSide {
     workers: Workers,
     context: Context,
     place: Arc<Place>,
+    url: String,
 }
 
 /// Opens a file, which is made where there is none and brought to the newest format, and locks it.
@@ -38,7 +39,7 @@ pub(crate) fn side(path: &Path) -> Result<Box<dyn Side>, StoreError> {
         .execute_batch("BEGIN IMMEDIATE")
         .map_err(|error| super::error::unavailable("opened", connection.path(), &error))?;
     let workers = start("state-transfer", vec![connection])?;
-    Ok(Box::new(SqliteSide { workers, context: Context::new(Arc::new(clock)), place }))
+    Ok(Box::new(SqliteSide { workers, context: Context::new(Arc::new(clock)), place, url }))
 }
 
 #[async_trait]
@@ -50,6 +51,15 @@ impl Side for SqliteSide {
     async fn in_use(&mut self) -> Result<Vec<InUse>, StoreError> {
         let context = self.context.clone();
         self.workers.run("read", move |connection| who(connection, &context)).await
+    }
+
+    async fn has_roles(&mut self) -> Result<bool, StoreError> {
+        self.workers.run("read", |connection| roles::are_kept(connection)).await
+    }
+
+    async fn make_roles(&mut self) -> Result<(), StoreError> {
+        let url = self.url.clone();
+        self.workers.run("written", move |connection| roles::make(connection, &url)).await
     }
 
     async fn has_any(&mut self, table: &'static str) -> Result<bool, StoreError> {

@@ -137,8 +137,17 @@ pub const TABLES: &[Table] = &[
     table("spent_plan", 1, columns!["plan" Id, "spent_at" Time], None),
 ];
 
-/// The tables of what is at work: nothing is when a state moves. (`terrace_schema` is the format of a database.)
-pub const LEFT_TABLES: &[&str] = &["lease", "intent", "terrace_schema"];
+/// What the role mapper keeps beside a state: it moves along where there is any.
+pub const ROLE_TABLES: &[Table] = &[
+    table("roles", 1, columns!["role_id" Text, "component_id" Text], None),
+    table("role_graphql_root_field_names", 2, columns!["role_id" Text, "graphql_root_field_name" Text], None),
+    table("user_roles", 2, columns!["user" Text, "role_id" Text, "last_update" Time], None),
+    table("group_roles", 2, columns!["group" Text, "role_id" Text, "last_update" Time], None),
+];
+
+/// The tables of what is at work: nothing is when a state moves. (`terrace_schema` and `role_mapper_schema` are the formats
+/// of a database.)
+pub const LEFT_TABLES: &[&str] = &["lease", "intent", "terrace_schema", "role_mapper_schema"];
 
 /// The columns that stay: which process of the machine an operation is of, for as long as it runs.
 pub const LEFT_COLUMNS: &[(&str, &str)] =

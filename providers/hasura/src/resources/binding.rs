@@ -1,6 +1,6 @@
 //! Who has a role: two lists, each written whole.
 
-use super::Target;
+use super::{Target, role};
 use crate::attributes::{in_order_of, list, texts};
 use crate::mapper::{Mapper, Members, Told};
 use terrace_provider::http::Within;
@@ -8,6 +8,7 @@ use terrace_provider::{Attributes, Call, ErrorKind, Path, ProviderError};
 
 /// Refuses references that the role mapper would not know.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
+    role::check_id(attributes)?;
     for (list, prefix) in [("users", "user:"), ("groups", "group:")] {
         let members = texts(attributes, list);
         for (index, member) in members.iter().enumerate() {

@@ -7,8 +7,23 @@ use crate::names;
 use terrace_provider::http::Within;
 use terrace_provider::{Attributes, Call, ErrorKind, Path, ProviderError};
 
-/// Refuses root fields that GraphQL does not know.
+/// What Hasura takes for itself: whoever has this role may do everything there
+/// (<https://hasura.io/docs/2.0/auth/authorization/roles-variables/>).
+const OF_HASURA: &str = "admin";
+
+/// Refuses the role that would let everybody who has it do everything.
+pub(super) fn check_id(attributes: &Attributes) -> Result<(), ProviderError> {
+    let role = text(attributes, "roleId");
+    if !role.trim().eq_ignore_ascii_case(OF_HASURA) {
+        return Ok(());
+    }
+    let message = format!("`{role}` is Hasura's own role: whoever has it may do everything there");
+    Err(ProviderError::invalid(Some(Path::attribute("roleId")), message).solution("name another role"))
+}
+
+/// Refuses that role, and root fields that GraphQL does not know.
 pub(crate) fn check(attributes: &Attributes) -> Result<(), ProviderError> {
+    check_id(attributes)?;
     let fields = texts(attributes, "rootFields");
     for (index, field) in fields.iter().enumerate() {
         let at = Path::attribute("rootFields").index(index);
