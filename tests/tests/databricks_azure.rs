@@ -1,6 +1,9 @@
 //! A workspace of Azure that a run makes, and goes on in: signed in as a service principal, against the stand-ins of Azure and of
 //! Databricks.
 
+mod faults; // each call fails once, before and after its effect
+mod served; // an output port in a workspace of its own, through all that a coordinator calls
+
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use terrace_test_azure::{ACCOUNT, Azure, CLIENT, Fault, GROUP, SECRET, SUBSCRIPTION, TENANT};
@@ -214,7 +217,87 @@ fn a_product_has_a_workspace_of_its_own_which_stays() {
     let plan = world.run(["plan", "product.yaml", "--detailed-exitcode"]);
     assert_eq!(plan.code, 0, "{plan}");
     let _ = world.azure.take_writes();
-    world.run(["destroy", "product.yaml", "--auto-approve"]).done();
-    assert_eq!((world.azure.inventory(), world.azure.take_writes()), (made, Vec::new()));
+    world.run(["destroy", "product.yaml", "--auto-approve", "--remove-data"]).done();
+    // Whom terrace let in goes; the workspace and its metastore stay, whatever is to be removed.
+    let stays = |line: &&String| line.starts_with("workspace ") || line.starts_with("metastore ");
+    let stay: Vec<String> = made.iter().filter(stays).cloned().collect();
+    assert_eq!(world.azure.inventory(), stay);
+    let removed = world.azure.take_writes();
+    assert_eq!(removed.len(), 3, "{removed:?}");
     assert!(!world.stand_in.inventory().iter().any(|line| line.starts_with("job ") || line.starts_with("pipeline ")));
+}
+
+#[test]
+fn a_product_gets_another_owner_component_by_component() {
+    let world = World::new();
+    world.project.write("product.yaml", include_str!("databricks_azure/product.yaml"));
+    world.project.edit(
+        "terrace.yaml",
+        "    providers:\n",
+        "    settings: {databricks: {managedWorkspace: {}, workspaceRole: {owner: Contributor}}}\n    providers:\n",
+    );
+    world.run(["apply", "product.yaml", "--auto-approve"]).done();
+    let entries = |name: &str| world.azure.inventory().iter().filter(|line| line.contains(name)).count();
+    assert_eq!((entries("jane.roe"), entries("john.doe")), (2, 0));
+    world.project.edit("product.yaml", "user:jane.roe_example.com", "user:john.doe_example.com");
+    world.run(["apply", "product.yaml", "-c", "nightly", "--auto-approve"]).done();
+    // The other component still stands for the old one.
+    assert_eq!((entries("jane.roe"), entries("john.doe")), (2, 2));
+    world.run(["apply", "product.yaml", "-c", "flow", "--auto-approve"]).done();
+    assert_eq!((entries("jane.roe"), entries("john.doe")), (0, 2));
+    let plan = world.run(["plan", "product.yaml", "--detailed-exitcode"]);
+    assert_eq!(plan.code, 0, "{plan}");
+}
+
+/// The commands of the example's page, as they stand, in a copy that knows where the stand-ins are.
+#[test]
+fn the_example_does_what_its_page_says() {
+    let azure = Azure::start();
+    let stand_in = served::spare(&azure);
+    azure.call("PUT", &format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/data-products"), json!({}));
+    let folder = format!("{}/../examples/databricks-managed", env!("CARGO_MANIFEST_DIR"));
+    let project = Project::new();
+    for file in ["README.md", "terrace.yaml", "data-product.yaml"] {
+        project.write(file, std::fs::read_to_string(format!("{folder}/{file}")).unwrap());
+    }
+    let url = azure.url();
+    project.edit(
+        "terrace.yaml",
+        "        azure: {resourceGroup",
+        &format!(
+            "        hosts: ['{}']\n        accountHost: '{url}'\n        azure: {{managementHost: '{url}', graphHost: '{url}', resourceGroup",
+            stand_in.url()
+        ),
+    );
+    let readme = project.read("README.md");
+    let commands = readme.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
+    let commands = format!("terrace doctor --env development\n{commands}");
+    let program = project.command(["--version"]);
+    let path = std::path::Path::new(program.get_program()).parent().unwrap().to_owned();
+    let commands = format!("export PATH='{}':\"$PATH\"\n{commands}", path.display());
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", &commands]).current_dir(project.path("."));
+    let variables = [
+        ("ARM_CLIENT_ID", CLIENT),
+        ("ARM_TENANT_ID", TENANT),
+        ("ARM_CLIENT_SECRET", SECRET),
+        ("ARM_SUBSCRIPTION_ID", SUBSCRIPTION),
+        ("AZURE_AUTHORITY_HOST", url),
+        ("DATABRICKS_ACCOUNT_ID", ACCOUNT),
+        ("GIT_TOKEN", "glpat"),
+    ];
+    let ran = shell.envs(variables).output().unwrap();
+    let told = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{told}");
+    assert!(told.contains("it answers, and lacks no right on the server as a whole"), "{told}");
+    let left = [
+        "metastore 0aa0aa00-0000-4000-8000-00000000a0a0 of shop_orders_0",
+        "workspace shop_orders_0 premium westeurope Succeeded",
+    ];
+    assert_eq!(azure.inventory(), left);
+    let lives = stand_in.inventory();
+    assert!(
+        !lives.iter().any(|line| line.starts_with("job ") || line.contains("shop_orders.ports_0.orders")),
+        "{lives:?}"
+    );
 }

@@ -8,8 +8,8 @@ use terrace_provider::{Attribute, ProviderSchema, ResourceType};
 /// to ask besides those of the settings.
 const QUESTIONS: [(&str, &str, &str, &[&str]); 6] = [
     ("airbyte", "airbyte_source", "terrace-doctor/00000000-0000-4000-8000-000000000000", &["AIRBYTE_BASE_URL"]),
-    // A folder of whichever workspace the instance has.
-    ("databricks", "databricks_directory", "-/%2Fterrace-doctor", &[]),
+    // A folder of whichever workspace the instance has; Azure is asked where it has none of its own.
+    ("databricks", "databricks_directory", "-/%2Fterrace-doctor", &["ARM_CLIENT_ID"]),
     ("hasura", "hasura_source", "terrace-doctor", &["HASURA_URL"]),
     ("kafka", "kafka_topic", "terrace-doctor", &[]),
     ("postgres", "postgres_database", "terrace_doctor", &[]),

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use terrace_provider::ProviderError;
 use terrace_provider::http::{
     Api, Auth, Base, Client, Failure, HeaderName, HeaderValue, Next, Request, Token, TokenRequest, TokenSource, Within,
 };
-use tokio::sync::OnceCell;
 
 /// What Databricks is called there, in every cloud and tenant, and what a token for it is asked for.
 const DATABRICKS_SCOPE: &str = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default";
@@ -44,8 +44,23 @@ pub(crate) struct ForWorkspace {
     subscription: String,
     /// The host that is asked for.
     host: String,
-    /// The id that Azure knows it by; nothing where the subscription has none of that host.
-    resource: OnceCell<Option<String>>,
+    /// Ids by host.
+    resources: Resources,
+}
+
+/// What Azure calls workspaces, by their hosts: what is known of one that was seen needs no list, which may be of a while ago.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Resources(Arc<Mutex<HashMap<String, String>>>);
+
+impl Resources {
+    pub(crate) fn learn(&self, host: &str, resource: &str) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(host.to_lowercase(), resource.to_owned());
+    }
+
+    fn of(&self, host: &str) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&host.to_lowercase()).cloned()
+    }
 }
 
 impl ForWorkspace {
@@ -56,6 +71,7 @@ impl ForWorkspace {
         api: Api,
         subscription: &str,
         base: &Base,
+        resources: Resources,
     ) -> Result<Self, ProviderError> {
         Ok(Self {
             databricks: tokens(client, azure, DATABRICKS_SCOPE)?,
@@ -63,12 +79,15 @@ impl ForWorkspace {
             api,
             subscription: subscription.to_owned(),
             host: base.host(),
-            resource: OnceCell::new(),
+            resources,
         })
     }
 
-    /// The id of the workspace in Azure.
+    /// The id of the workspace in Azure; nothing where the subscription has none of that host, as yet.
     async fn resource(&self) -> Result<Option<String>, Failure> {
+        if let Some(known) = self.resources.of(&self.host) {
+            return Ok(Some(known));
+        }
         let template = "/subscriptions/{subscription}/providers/Microsoft.Databricks/workspaces";
         let request = Request::get(template, &[&self.subscription]).query("api-version", WORKSPACES_VERSION);
         let within = Within::reading();
@@ -81,6 +100,7 @@ impl ForWorkspace {
                 Base::parse(url).is_ok_and(|base| base.host().eq_ignore_ascii_case(&self.host))
             };
             if let Some(row) = rows.iter().find(is_meant) {
+                self.resources.learn(&self.host, text_of(row, "id"));
                 return Ok(Some(text_of(row, "id").to_owned()));
             }
         }
@@ -93,8 +113,7 @@ impl TokenSource for ForWorkspace {
     async fn token(&self) -> Result<Token, Failure> {
         let mut token = self.databricks.ask().await?;
         // Who may not look there is let in like everybody else, or not at all, which the workspace itself says.
-        let known = self.resource.get_or_try_init(|| self.resource()).await;
-        let Ok(Some(resource)) = known else { return Ok(token) };
+        let Ok(Some(resource)) = self.resource().await else { return Ok(token) };
         let management = self.management.ask().await?;
         let header = |text: &str| {
             HeaderValue::from_str(text)
@@ -104,7 +123,7 @@ impl TokenSource for ForWorkspace {
         proof.set_sensitive(true);
         token.headers = vec![
             (HeaderName::from_static("x-databricks-azure-sp-management-token"), proof),
-            (HeaderName::from_static("x-databricks-azure-workspace-resource-id"), header(resource)?),
+            (HeaderName::from_static("x-databricks-azure-workspace-resource-id"), header(&resource)?),
         ];
         token.life = token.life.into_iter().chain(management.life).min();
         Ok(token)

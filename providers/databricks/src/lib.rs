@@ -13,8 +13,10 @@
 mod attributes;
 mod blueprints;
 mod config;
+mod dry_run;
 mod entra;
 mod failure;
+mod foreign;
 mod identity;
 mod json;
 mod lookup;

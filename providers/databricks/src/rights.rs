@@ -1,5 +1,7 @@
 //! What whoever works in an instance may not do in its workspace as a whole: told before anything needs it, by reading alone.
 
+pub(crate) mod azure;
+
 use crate::attributes::{id_of, text_of};
 use crate::object::Place;
 use serde_json::{Value as Json, json};
@@ -104,7 +106,7 @@ async fn may_make_clusters(place: &Place<'_>, me: &Me) -> Result<Option<bool>, P
 }
 
 /// Whether a workspace says that it has no metastore.
-fn is_without_metastore(error: &ProviderError) -> bool {
+pub(crate) fn is_without_metastore(error: &ProviderError) -> bool {
     let code = error.vendor_code.as_deref().unwrap_or_default();
     error.kind == ErrorKind::NotFound || code.starts_with("METASTORE_DOES_NOT_EXIST")
 }

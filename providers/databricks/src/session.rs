@@ -1,24 +1,24 @@
 //! The session: which function answers which call of which type.
 
-use crate::attributes::{attributes, optional_text, text, text_of};
+use crate::attributes::{optional_text, text_of};
 use crate::config::{Config, Variables};
+use crate::dry_run;
+use crate::foreign;
 use crate::lookup;
-use crate::object::view::{self, fit};
-use crate::object::{self, Object, Place, Seen, grant};
+use crate::object::{self, Object, Place, Seen};
 use crate::private::Kept;
 use crate::rights;
-use crate::workspaces::{Workspace, Workspaces};
+use crate::workspaces::{Interface, ToAsk, Workspace, Workspaces};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_provider::http::{Request, Within};
+use terrace_provider::http::Within;
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::DryRun;
 use terrace_provider::{
-    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, Map, MissingRight, Observed, Planned,
-    PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Severity, Value,
-    object_id,
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Found, Grantee, Map, MissingRight, Observed, Planned,
+    PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Session, Settings, Value, object_id,
 };
 use tokio::time::{Instant, sleep};
 
@@ -54,53 +54,12 @@ impl DatabricksSession {
         if named.contains_key("workspaceUrl") { self.workspaces.of(named) } else { self.workspaces.usual() }
     }
 
-    /// What a view needs to be there, as far as it can be told before.
-    async fn look_at_view(&self, planned: &Attributes) -> Result<Vec<Finding>, ProviderError> {
-        let workspace = self.workspace(planned)?;
-        let place = self.place(&workspace, "", Within::reading());
-        let mut findings = Vec::new();
-        let note = |severity, path: Option<&str>, message: String, hint: &str| Finding {
-            severity,
-            path: path.map(terrace_provider::Path::attribute),
-            message,
-            hint: Some(hint.to_owned()),
-        };
-        let id = text(planned, "warehouse");
-        let request = Request::get("/api/2.0/sql/warehouses/{id}", &[&id]);
-        match place.ask(&request, "look at the warehouse").await? {
-            None => findings.push(note(
-                Severity::Error,
-                Some("warehouse"),
-                format!("there is no SQL warehouse of the id `{id}`"),
-                "the lookup `databricks_sql_warehouse` answers with the id of a name",
-            )),
-            Some(it) if crate::attributes::text_of(&it, "state") == "STOPPED" => findings.push(note(
-                Severity::Note,
-                Some("warehouse"),
-                format!("the SQL warehouse `{}` is stopped", crate::attributes::text_of(&it, "name")),
-                "the first statement starts it, which takes a while and costs what it costs",
-            )),
-            Some(_) => {}
+    /// What was seen of a workspace of Azure is known from then on: who manages it is let in by what Azure calls it.
+    fn learned(&self, ty: &ResourceType, observed: Observed) -> Observed {
+        if ty.name == "databricks_workspace" {
+            self.workspaces.learn(&observed.attributes);
         }
-        let Some(source) = view::source(planned).map(|source| source.join(".").to_lowercase()) else {
-            return Ok(findings);
-        };
-        let Some(table) = view::table(&place, &source).await? else {
-            let message = format!("not checked: `{source}` is not there yet");
-            let hint = "it has to be made before this view: by the same apply, or by the component that declares it";
-            findings.push(note(Severity::Warning, None, message, hint));
-            return Ok(findings);
-        };
-        // A view may be changed by the same apply: it is looked at again before a statement is sent.
-        let is_view = crate::attributes::text_of(&table, "table_type") == "VIEW";
-        let misfit = |it: fit::Misfit| Finding {
-            severity: if is_view { Severity::Warning } else { Severity::Error },
-            path: Some(it.path),
-            message: it.message,
-            hint: Some(it.hint),
-        };
-        findings.extend(fit::misfits(planned, &source, &table).into_iter().map(misfit));
-        Ok(findings)
+        observed
     }
 }
 
@@ -222,7 +181,7 @@ impl Session for DatabricksSession {
         let place = self.place(&workspace, &prior.address, Within::reading());
         place.check_metastore(ty, &named).await?;
         let seen = object.read(&place, &named, &prior.attributes, &Kept::of(&prior.private)).await?;
-        Ok(seen.map(|seen| observed(ty, &named, &seen, &prior.attributes)))
+        Ok(seen.map(|seen| self.learned(ty, observed(ty, &named, &seen, &prior.attributes))))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
@@ -275,7 +234,12 @@ impl Session for DatabricksSession {
         })?;
         let (named, kept) = made;
         let named: Attributes = attributes.clone().into_iter().chain(named).collect();
-        done(ty, object, &place, &named, attributes, &kept).await
+        done(ty, object, &place, &named, attributes, &kept).await.map(|made| {
+            if ty.name == "databricks_workspace" {
+                self.workspaces.learn_new(&made.attributes);
+            }
+            self.learned(ty, made)
+        })
     }
 
     async fn update(
@@ -363,7 +327,8 @@ impl Session for DatabricksSession {
             object.settle(&place, &named).await?;
         }
         let Some(seen) = object.read(&place, &named, &attempt.planned, &kept).await? else { return Ok(Found::Absent) };
-        let tell = |kept: Kept| observed(ty, &named, &Seen { kept, ..seen.clone() }, &attempt.planned);
+        let told = |kept: Kept| observed(ty, &named, &Seen { kept, ..seen.clone() }, &attempt.planned);
+        let tell = |kept: Kept| self.learned(ty, told(kept));
         Ok(match (&attempt.lost_call, &attempt.prior) {
             // Somebody asks whether there is something to adopt: what is held was held before.
             (None, _) => Found::Strangers(tell(Kept { preexisting: seen.held.clone(), ..seen.kept.clone() })),
@@ -397,7 +362,16 @@ impl Session for DatabricksSession {
         // For the workspace of the instance, and for its metastore, a dash will do.
         let is_dash = |identity: &Attributes, name: &str| optional_text(identity, name).as_deref() == Some("-");
         if is_dash(&identity, "workspaceUrl") {
-            identity.insert("workspaceUrl".to_owned(), self.workspaces.usual()?.url.as_str().into());
+            match self.workspaces.to_ask()? {
+                ToAsk::Workspace(workspace) => {
+                    identity.insert("workspaceUrl".to_owned(), workspace.url.as_str().into());
+                }
+                // It answers, and there is no workspace that anything could be in.
+                ToAsk::Azure(management) => {
+                    let place = self.place(&management, "", Within::reading());
+                    return dry_run::sign_in(&place).await.map(|()| None);
+                }
+            }
         }
         let workspace = self.asked(ty, &identity)?;
         let place = self.place(&workspace, "", Within::reading());
@@ -417,17 +391,14 @@ impl Session for DatabricksSession {
     }
 
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
-        let names = ["workspaceUrl", "warehouse", "source", "columns"];
-        let is_known = names.iter().all(|name| planned.get(*name).is_none_or(|it| !it.has_unknown()));
-        if ty.name != "databricks_view" || !is_known {
+        if !dry_run::is_possible(ty, planned) {
             return None;
         }
         Some(Box::pin(async move {
-            self.look_at_view(planned).await.unwrap_or_else(|error| {
-                let message = format!("not checked: {error}");
-                let hint = error.solutions.into_iter().next();
-                vec![Finding { severity: Severity::Warning, path: None, message, hint }]
-            })
+            match self.asked(ty, planned) {
+                Ok(workspace) => dry_run::findings(ty, &self.place(&workspace, "", Within::reading()), planned).await,
+                Err(error) => vec![dry_run::not_checked(error)],
+            }
         }))
     }
 
@@ -440,28 +411,26 @@ impl Session for DatabricksSession {
             None => self.workspace(arguments)?,
         };
         let place = self.place(&workspace, "", Within::reading());
-        lookup::answer(name, &place, arguments).await
+        let patience = Instant::now() + if self.workspaces.is_new(&workspace) { PATIENCE } else { Duration::ZERO };
+        loop {
+            match lookup::answer(name, &place, arguments).await {
+                // A workspace that has just been made gets to know who may enter it only after a while.
+                Err(error) if error.kind == ErrorKind::NotFound && Instant::now() < patience => {
+                    sleep(Duration::from_secs(1)).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     async fn grantees(&self, ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {
-        let workspace = self.workspaces.usual()?;
-        let place = self.place(&workspace, "", Within::reading());
-        let me = workspace.me(&place.within).await?.to_owned();
-        let own = text_of(workspace.metastore(&place.within).await?, "metastore_id").to_owned();
+        let homes = foreign::homes(&self.workspaces.opened()?).await?;
         let mut grantees = Vec::new();
-        // Of another metastore this workspace knows nothing, or something else of the same name.
-        let is_own = |access: &&Attributes| optional_text(access, "metastoreId").is_none_or(|id| id == own);
-        for access in accesses.iter().filter(is_own) {
-            for (principal, held) in grant::holders(&place, access, None).await? {
-                if principal == me || held.is_empty() {
-                    continue;
-                }
-                let mut all = access.clone();
-                all.extend(attributes([
-                    ("workspaceUrl", workspace.url.as_str().into()),
-                    ("principal", principal.as_str().into()),
-                    ("privileges", crate::attributes::list(&held)),
-                ]));
+        for access in accesses {
+            // Of a metastore whose workspaces nobody named there is nobody to ask.
+            let Some(home) = homes.iter().find(|home| home.has(access)) else { continue };
+            let place = self.place(&home.workspace, "", Within::reading());
+            for (principal, held, all) in home.holders(&place, access).await? {
                 let seen = Seen { attributes: all.clone(), ..Seen::default() };
                 let grant = observed(ty, &all, &seen, &Map::default());
                 grantees.push(Grantee { principal, privilege: held.join(", "), grant });
@@ -471,12 +440,28 @@ impl Session for DatabricksSession {
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
-        if self.workspaces.config().host.is_none() && self.workspaces.config().azure().is_some() {
-            // Its workspaces are those that it makes: what it may do in one is told there.
-            return Ok(None);
+        let mut all = Vec::new();
+        let mut is_certain = true;
+        let mut add = |missing: Option<Vec<MissingRight>>| {
+            is_certain &= missing.is_some();
+            all.extend(missing.unwrap_or_default());
+        };
+        // What may be done in a workspace that the instance is only sent to is told there.
+        if self.workspaces.config().host.is_some() {
+            let workspace = self.workspaces.usual()?;
+            add(rights::missing(&self.place(&workspace, "", Within::reading())).await?);
         }
-        let workspace = self.workspaces.usual()?;
-        rights::missing(&self.place(&workspace, "", Within::reading())).await
+        if let Some(azure) = self.workspaces.config().azure() {
+            let management = self.workspaces.beside(Interface::Management)?;
+            add(rights::azure::of_group(&self.place(&management, "", Within::reading()), azure).await?);
+            let graph = self.workspaces.beside(Interface::Graph)?;
+            add(rights::azure::of_directory(&self.place(&graph, "", Within::reading()), azure).await?);
+        }
+        if self.workspaces.config().account.is_some() && self.workspaces.config().host.is_none() {
+            let account = self.workspaces.beside(Interface::Account)?;
+            add(rights::azure::of_account(&self.place(&account, "", Within::reading())).await?);
+        }
+        Ok((is_certain || !all.is_empty()).then_some(all))
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {

@@ -5,11 +5,11 @@
 
 use crate::attributes::{text, text_of};
 use crate::config::{Azure, Config, Proof};
-use crate::entra::{self, ForWorkspace};
+use crate::entra::{self, ForWorkspace, Resources};
 use crate::failure::{ACCOUNT, AZURE, DATABRICKS};
 use secrecy::ExposeSecret;
 use serde_json::Value as Json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_provider::http::{Api, Auth, Base, Client, Options, Purpose, Request, TokenRequest, Vendor, Within};
 use terrace_provider::{Attributes, Path, ProviderError};
@@ -21,6 +21,9 @@ pub(crate) struct Workspaces {
     config: Config,
     client: Client,
     known: Mutex<HashMap<String, Arc<Workspace>>>,
+    resources: Resources,
+    /// Hosts of workspaces that were made here.
+    new: Mutex<HashSet<String>>,
 }
 
 /// Whom one asks beside workspaces.
@@ -32,6 +35,13 @@ pub(crate) enum Interface {
     Management,
     /// Who there is in the tenant of Azure.
     Graph,
+}
+
+/// Who tells whether an instance works.
+pub(crate) enum ToAsk {
+    Workspace(Arc<Workspace>),
+    /// What manages resources of Azure.
+    Azure(Arc<Workspace>),
 }
 
 /// One of them; or another interface, which is asked in the same way.
@@ -49,11 +59,39 @@ pub(crate) struct Workspace {
 impl Workspaces {
     pub(crate) fn open(instance: &str, config: Config) -> Result<Self, ProviderError> {
         let options = Options { ca_file: config.ca_file.clone(), timeout: config.timeout, ..Options::default() };
-        Ok(Self { instance: instance.to_owned(), client: Client::new(options)?, config, known: Mutex::default() })
+        Ok(Self {
+            instance: instance.to_owned(),
+            client: Client::new(options)?,
+            config,
+            known: Mutex::default(),
+            resources: Resources::default(),
+            new: Mutex::default(),
+        })
     }
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Keeps what Azure calls the workspace of a host.
+    pub(crate) fn learn(&self, workspace: &Attributes) {
+        let (url, resource) = (text(workspace, "url"), text(workspace, "resourceId"));
+        if let Some(base) = Base::parse(&url).ok().filter(|_| !resource.is_empty()) {
+            self.resources.learn(&base.host(), &resource);
+        }
+    }
+
+    /// Keeps that a workspace was made here.
+    pub(crate) fn learn_new(&self, workspace: &Attributes) {
+        if let Ok(base) = Base::parse(&text(workspace, "url")) {
+            self.new.lock().unwrap_or_else(PoisonError::into_inner).insert(base.host().to_lowercase());
+        }
+    }
+
+    /// Whether a workspace was made here.
+    pub(crate) fn is_new(&self, workspace: &Workspace) -> bool {
+        let host = workspace.api.base().host().to_lowercase();
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).contains(&host)
     }
 
     /// The URL in the one form that names are told apart by; nothing where it is none.
@@ -86,6 +124,29 @@ impl Workspaces {
             )
             .solution(format!("write `host` under `providers.{}`, or set DATABRICKS_HOST", self.instance))),
         }
+    }
+
+    /// Whom one asks whether the instance works at all, where no workspace is its own: Azure that it signs in to, or the first
+    /// workspace that it may be sent to.
+    pub(crate) fn to_ask(&self) -> Result<ToAsk, ProviderError> {
+        let first = self.config.hosts.iter().find(|host| !host.starts_with("*."));
+        match (&self.config.host, self.config.azure(), first) {
+            (None, Some(_), _) => Ok(ToAsk::Azure(self.beside(Interface::Management)?)),
+            (None, None, Some(host)) => Ok(ToAsk::Workspace(self.at(host)?)),
+            _ => Ok(ToAsk::Workspace(self.usual()?)),
+        }
+    }
+
+    /// The workspaces that have been spoken of, with that of the instance where it has one.
+    pub(crate) fn opened(&self) -> Result<Vec<Arc<Workspace>>, ProviderError> {
+        let own = if self.config.host.is_some() { vec![self.usual()?] } else { Vec::new() };
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is asked beside workspaces has no URL for a key.
+        let mut others: Vec<_> =
+            known.iter().filter(|(key, _)| key.contains("://")).map(|(_, it)| Arc::clone(it)).collect();
+        others.retain(|one| own.iter().all(|it| it.url != one.url));
+        others.sort_by(|one, other| one.url.cmp(&other.url));
+        Ok(own.into_iter().chain(others).collect())
     }
 
     fn at(&self, url: &str) -> Result<Arc<Workspace>, ProviderError> {
@@ -215,7 +276,7 @@ impl Workspaces {
                     let tokens = entra::tokens(&self.client, azure, azure.management_scope)?;
                     let auth = Auth::Tokens(Arc::new(tokens));
                     let api = self.client.api(azure.management.clone(), auth, AZURE, Vec::new());
-                    let tokens = ForWorkspace::new(&self.client, azure, api, subscription, base)?;
+                    let tokens = ForWorkspace::new(&self.client, azure, api, subscription, base, self.resources.clone())?;
                     Ok(Auth::Tokens(Arc::new(tokens)))
                 }
                 None => entra::for_databricks(&self.client, azure),

@@ -12,7 +12,7 @@ use terrace_test_azure::{ACCOUNT, Azure, CLIENT, Fault, GROUP, METASTORE, SECRET
 use terrace_test_databricks::StandIn;
 
 /// Settings of an instance that works as a service principal; `of_azure` is put over the usual ones.
-fn settings_of(azure: &Azure, of_azure: &Json, more: Json) -> Settings {
+pub(crate) fn settings_of(azure: &Azure, of_azure: &Json, more: Json) -> Settings {
     let url = azure.url();
     let mut said = json!({
         "tenantId": TENANT, "clientId": CLIENT, "clientSecret": SECRET, "subscriptionId": SUBSCRIPTION,
@@ -42,12 +42,12 @@ pub(crate) fn workspace(name: &str) -> Json {
     json!({"subscriptionId": SUBSCRIPTION, "resourceGroup": GROUP, "name": name, "location": "westeurope"})
 }
 
-fn path(name: &str) -> String {
+pub(crate) fn path(name: &str) -> String {
     format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.Databricks/workspaces/{name}")
 }
 
 /// A workspace of others, once it is there.
-fn made_by_others(azure: &Azure, name: &str) -> (String, String) {
+pub(crate) fn made_by_others(azure: &Azure, name: &str) -> (String, String) {
     azure.take_questions(0);
     let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}-rg");
     let body =
@@ -146,7 +146,7 @@ async fn what_is_around_workspaces_shows_every_behaviour() {
 }
 
 /// What `apply` does with a create whose outcome is not known.
-async fn looked_for(instance: &Instance, ty: &str, config: &Json) -> Found {
+pub(crate) async fn looked_for(instance: &Instance, ty: &str, config: &Json) -> Found {
     instance.find(ty, config, Some(Duration::from_secs(1))).await.unwrap()
 }
 

@@ -8,6 +8,8 @@
 
 mod access; // grants and permissions: what was there before, what stays
 mod azure; // workspaces of Azure, and how one signs in there
+mod azure_faults; // whatever call of Azure fails, and whatever is begun with
+mod azure_others; // what others made around workspaces is theirs, and what they took away is gone
 mod azure_people; // who there is in the account and in the tenant, and who is let into a workspace
 mod calls; // requests: lost, late, too many; who is let in, and where
 mod conformance; // the behaviours of every provider

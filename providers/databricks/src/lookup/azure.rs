@@ -1,11 +1,13 @@
 //! Lookups of the account of Databricks, of Microsoft Entra ID, and of what the settings say of Azure.
 
 use super::{none, said, several_of};
-use crate::attributes::{attributes, of_json, text, text_of};
+use crate::attributes::{attributes, of_json, optional_text, text, text_of};
 use crate::config::{Azure, Config};
-use crate::object::Place;
 use crate::object::azure::account;
 use crate::object::azure::role_assignment::quoted;
+use crate::object::azure::workspace::AzureWorkspace;
+use crate::object::{Object as _, Place};
+use crate::private::Kept;
 use crate::workspaces::Interface;
 use serde_json::Value as Json;
 use terrace_provider::http::{Next, Purpose, Request};
@@ -17,6 +19,7 @@ use uuid::Uuid;
 pub(crate) fn interface(name: &str) -> Option<Interface> {
     match name {
         "databricks_azure_principal" => Some(Interface::Graph),
+        "databricks_azure_workspace" => Some(Interface::Management),
         name if name.starts_with("databricks_account_") => Some(Interface::Account),
         _ => None,
     }
@@ -57,6 +60,22 @@ pub(super) fn lookups() -> Vec<Lookup> {
             "The name.",
             vec![as_it_is(), said("metastoreId", "Its id."), said("region", "Its region.")],
         ),
+        Lookup {
+            name: "databricks_azure_workspace",
+            doc: "A workspace of Azure by its name.",
+            arguments: Object(vec![
+                said("name", "The name.").required(),
+                said("subscriptionId", "The subscription; that of the instance where it is not said."),
+                said("resourceGroup", "The resource group; that of the instance where it is not said."),
+            ]),
+            result: Object(vec![
+                said("name", "The name as asked for."),
+                said("url", "Its URL."),
+                said("workspaceId", "The number that Databricks knows it by."),
+                said("resourceId", "The id that Azure knows it by."),
+            ]),
+            objects: &[],
+        },
         Lookup {
             name: "databricks_azure_principal",
             doc: "Somebody of Microsoft Entra ID, for role assignments.",
@@ -115,6 +134,7 @@ pub(super) async fn answer(
             somebody(place, "ServicePrincipals", field, "service principal", &name).await
         }
         "databricks_account_metastore" => metastore(place, &name).await,
+        "databricks_azure_workspace" => workspace(place, arguments).await,
         "databricks_azure_principal" => principal(place, &text(arguments, "kind"), &name).await,
         _ => return None,
     })
@@ -136,6 +156,26 @@ async fn somebody(
         answer.insert("applicationId".to_owned(), of_json(&found, "applicationId"));
     }
     Ok(answer)
+}
+
+async fn workspace(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes, ProviderError> {
+    let azure = place.config.azure();
+    let given = |name: &str, usual: Option<&String>| {
+        let said = optional_text(arguments, name).or_else(|| usual.cloned());
+        let message = format!("nothing says which `{name}` the workspace is in");
+        let solution = format!("write it, or `azure.{name}` of the instance");
+        said.ok_or_else(|| ProviderError::invalid(Some(Path::attribute(name)), message).solution(solution))
+    };
+    let name = text(arguments, "name");
+    let named = attributes([
+        ("subscriptionId", given("subscriptionId", azure.and_then(|it| it.subscription.as_ref()))?.into()),
+        ("resourceGroup", given("resourceGroup", azure.and_then(|it| it.resource_group.as_ref()))?.into()),
+        ("name", name.as_str().into()),
+    ]);
+    let seen = AzureWorkspace.read(place, &named, &Attributes::default(), &Kept::default()).await?;
+    let seen = seen.ok_or_else(|| none("workspace", &name, &[]))?;
+    let part = |part: &'static str| (part, seen.attributes.get(part).cloned().unwrap_or_default());
+    Ok(attributes([("name", name.as_str().into()), part("url"), part("workspaceId"), part("resourceId")]))
 }
 
 async fn metastore(place: &Place<'_>, name: &str) -> Result<Attributes, ProviderError> {

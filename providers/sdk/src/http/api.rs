@@ -1,6 +1,6 @@
 //! How one request is sent: in whose name, again where that does no harm, and told in words without secrets.
 
-use super::auth::{Keeper, is_unknown};
+use super::auth::{Keeper, Proof, is_unknown};
 use super::failure::pause_of;
 use super::request::{Body, Effect};
 use super::{Auth, Base, Client, Failure, Purpose, Reply, Request, Vendor, Within, base, pause};
@@ -152,8 +152,7 @@ impl Api {
     /// Sends a request once, and once more with a new token where the old one is not known any more.
     async fn attempt(&self, request: &Request, within: &Within, renewed: &mut bool) -> Result<Reply, Failure> {
         loop {
-            let learns = |token: &SecretString| self.learn(token);
-            let proof = self.inner.keeper.current(learns).await?;
+            let proof = self.proof(request, within).await?;
             let mut builder = self.builder(request)?;
             for (name, value) in &proof.headers {
                 builder = builder.header(name, value);
@@ -182,6 +181,18 @@ impl Api {
                 continue;
             }
             return Ok(reply);
+        }
+    }
+
+    /// What proves who asks. To get it takes no longer than the call has time, and who gives up asks for nothing any more; a
+    /// write that nobody waits for does not begin.
+    async fn proof(&self, request: &Request, within: &Within) -> Result<Proof, Failure> {
+        tokio::select! {
+            proof = self.inner.keeper.current(|token| self.learn(token)) => proof,
+            () = tokio::time::sleep_until(within.deadline) => {
+                Err(Failure::NotSent("there was no token to be had in its time".to_owned()))
+            }
+            () = within.cancel.cancelled(), if request.effect != Effect::None => Err(Failure::Cancelled),
         }
     }
 

@@ -224,6 +224,46 @@ async fn a_token_is_asked_for_once_by_all_and_anew_when_it_is_not_known_any_more
     assert_eq!(error.solutions, ["look at `token` of the instance"]);
 }
 
+/// Gives its token only after a while.
+struct Slow(Duration);
+
+#[async_trait::async_trait]
+impl TokenSource for Slow {
+    async fn token(&self) -> Result<Token, Failure> {
+        tokio::time::sleep(self.0).await;
+        Ok(Token { token: "late".into(), life: None, headers: Vec::new() })
+    }
+
+    fn secrets(&self) -> Vec<secrecy::SecretString> {
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_waited_for_no_longer_than_the_call_has_time() {
+    let server = Server::start().await;
+    let api = server.api(Auth::Tokens(Arc::new(Slow(Duration::from_secs(3)))));
+    let (get, began) = (Request::get("/x", &[]), Instant::now());
+    let (long, short) = (within(), Within::time(Duration::from_millis(200)));
+    // Also by who waits for the one that somebody else asked for.
+    let brief = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let failure = api.send(&get, &short).await.unwrap_err();
+        assert!(matches!(&failure, Failure::NotSent(why) if why.contains("token")), "{failure:?}");
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    };
+    let stopped = within();
+    let write = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stopped.cancel.cancel();
+    };
+    let make = Request::post("/x", &[]);
+    let (done, (), (), made) = tokio::join!(api.send(&get, &long), brief, write, api.send(&make, &stopped));
+    done.unwrap();
+    assert!(matches!(made.unwrap_err(), Failure::Cancelled));
+    assert_eq!(server.seen().len(), 1, "nothing else was sent");
+}
+
 #[tokio::test]
 async fn a_client_that_gets_no_token_is_told_why_and_nothing_is_sent() {
     let refusing = Server::start().await;

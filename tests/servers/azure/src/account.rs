@@ -38,6 +38,10 @@ pub(crate) fn call(world: &mut World, request: &Request) -> Outcome {
                     }
                 },
                 (_, ["metastores", metastore]) => assign(world, request, id, metastore),
+                (_, ["permissionassignments", ..]) if !is_federated(world, id) => {
+                    let message = "Permission assignment APIs are not available for this workspace.";
+                    Err(ApiError::account(400, "FEATURE_DISABLED", message))
+                }
                 ("GET", ["permissionassignments"]) => Ok(entered(world, id).into()),
                 (_, ["permissionassignments", "principals", principal]) => enter(world, request, id, principal),
                 _ => Err(no_such_call(Manner::Account, request)),
@@ -140,17 +144,28 @@ fn entered(world: &World, workspace: &str) -> Json {
     json!({"permission_assignments": of.map(|((_, who), it)| row(world, who, it)).collect::<Vec<_>>()})
 }
 
-fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str) -> Outcome {
+/// Whether people of the account may be let in: once a workspace has a metastore, and a while later.
+fn is_federated(world: &mut World, workspace: &str) -> bool {
     if !world.assigned.contains_key(workspace) {
-        let message = "Permission assignment APIs are not available for this workspace.";
-        return Err(ApiError::account(400, "FEATURE_DISABLED", message));
+        return false;
     }
+    let is_known = world.ways.federates_after == 0;
+    world.ways.federates_after = world.ways.federates_after.saturating_sub(1);
+    is_known
+}
+
+fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str) -> Outcome {
     let all = world.account.values().flatten();
     let Some(found) = all.into_iter().find(|it| it["id"] == principal).cloned() else {
         let message = format!("Principal {principal} does not exist in the account.");
         return Err(ApiError::account(404, "RESOURCE_DOES_NOT_EXIST", message));
     };
     let key = (workspace.to_owned(), principal.to_owned());
+    // Whoever administers it may enter it.
+    let most = |given: Vec<String>| match given.iter().any(|it| it == "ADMIN") {
+        true => vec!["ADMIN".to_owned()],
+        false => given,
+    };
     if request.method == "DELETE" {
         world.entered.remove(&key);
         return Ok(json!({}).into());
@@ -168,6 +183,7 @@ fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str)
     if let Some(unknown) = given.iter().find(|it| !["USER", "ADMIN"].contains(&it.as_str())) {
         return Err(ApiError::account(400, "INVALID_PARAMETER_VALUE", format!("Unknown permission {unknown}")));
     }
+    let given = most(given);
     if given.is_empty() {
         world.entered.remove(&key);
     } else {

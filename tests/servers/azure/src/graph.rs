@@ -1,9 +1,9 @@
 //! Who there is in the tenant: <https://learn.microsoft.com/en-us/graph/api/user-list>.
 
 use crate::error::{ApiError, Manner, Outcome};
-use crate::http::{Request, no_such_call};
+use crate::http::{Request, no_such_call, paged};
 use crate::world::World;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 pub(crate) fn call(world: &World, request: &Request) -> Outcome {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
@@ -36,14 +36,5 @@ pub(crate) fn call(world: &World, request: &Request) -> Outcome {
             || conditions.iter().any(|(field, value)| it[*field].as_str().is_some_and(|it| it.to_lowercase() == *value))
     };
     let rows: Vec<Json> = world.directory.get(kind).into_iter().flatten().filter(is_meant).cloned().collect();
-    // One a page, so that who reads one page alone sees no second one of a name.
-    let at: usize = request.query.get("$skiptoken").and_then(|it| it.parse().ok()).unwrap_or(0);
-    let mut answer = json!({"value": rows.iter().skip(at).take(1).collect::<Vec<_>>()});
-    if at + 1 < rows.len() {
-        let filter = request.query.get("$filter").map(String::as_str).unwrap_or_default();
-        let filter = filter.replace(' ', "%20").replace('\'', "%27").replace('@', "%40");
-        answer["@odata.nextLink"] =
-            json!(format!("{}/v1.0/{kind}?$filter={filter}&$skiptoken={}", request.base, at + 1));
-    }
-    Ok(answer.into())
+    Ok(paged(world, request, &rows, "@odata.nextLink"))
 }

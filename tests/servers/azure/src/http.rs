@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) faults: Mutex<Faults>,
     seen: Mutex<Vec<Seen>>,
     count: AtomicUsize,
+    at_once: AtomicUsize,
+    most_at_once: AtomicUsize,
 }
 
 /// One call.
@@ -54,6 +56,10 @@ impl State {
 
     pub(crate) fn reset(&self) {
         self.count.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.most_at_once.load(Ordering::SeqCst)
     }
 
     pub(crate) fn counted(&self) -> usize {
@@ -112,6 +118,8 @@ async fn answer(
         return axum::Json(known).into_response();
     }
     let at = Instant::now();
+    let at_once = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+    state.most_at_once.fetch_max(at_once, Ordering::SeqCst);
     let number = state.count.fetch_add(1, Ordering::SeqCst) + 1;
     let shown = percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
     let (fault, takes) = {
@@ -189,6 +197,7 @@ async fn answer(
         }
     };
     state.seen().push(seen);
+    state.at_once.fetch_sub(1, Ordering::SeqCst);
     response
 }
 
@@ -339,7 +348,18 @@ pub(crate) fn text(body: &Json, name: &str) -> Option<String> {
     body[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// A list as pages of one: there are never more.
-pub(crate) fn all(rows: Vec<Json>) -> Answer {
-    json!({"value": rows}).into()
+/// A list of one row a page, so that who reads one page alone misses something.
+pub(crate) fn paged(world: &World, request: &Request, rows: &[Json], next: &str) -> Answer {
+    let at: usize = request.query.get("$skiptoken").and_then(|it| it.parse().ok()).unwrap_or(0);
+    let mut answer = json!({"value": rows.iter().skip(at).take(1).collect::<Vec<_>>()});
+    if at + 1 < rows.len() {
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let path: Vec<String> = request.path.iter().map(|part| encoded(part)).collect();
+        let kept = request.query.iter().filter(|(name, _)| *name != "$skiptoken");
+        let query: Vec<String> = kept.map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        let base = world.ways.astray.as_ref().unwrap_or(&request.base);
+        let query = format!("{}&$skiptoken={}", query.join("&"), at + 1);
+        answer[next] = json!(format!("{base}/{}?{}", path.join("/"), query.trim_start_matches('&')));
+    }
+    answer.into()
 }

@@ -1,7 +1,7 @@
 //! Workspaces and the groups that they are in: <https://learn.microsoft.com/en-us/rest/api/databricks/workspaces>.
 
 use crate::error::{Answer, ApiError, Manner, Outcome};
-use crate::http::{Request, State, all, no_such_call, only, text};
+use crate::http::{Request, State, no_such_call, only, paged, text};
 use crate::roles;
 use crate::server::SUBSCRIPTION;
 use crate::world::{Moves, Workspace, World};
@@ -46,6 +46,11 @@ pub(crate) fn call(state: &Arc<State>, request: &Request) -> Outcome {
         ));
     }
     match path.get(1) {
+        // Whoever signs in is told of those that they may look at.
+        None if request.method == "GET" => {
+            let known = [json!({"id": format!("/subscriptions/{SUBSCRIPTION}"), "subscriptionId": SUBSCRIPTION})];
+            return Ok(paged(&state.world(), request, &known, "nextLink"));
+        }
         Some(id) if *id == SUBSCRIPTION => {}
         id => {
             let message = format!("The subscription '{}' could not be found.", id.copied().unwrap_or_default());
@@ -79,10 +84,10 @@ pub(crate) fn call(state: &Arc<State>, request: &Request) -> Outcome {
     match path.len() {
         8 if of_group => one(state, world, request, path[3], path[7]),
         7 if of_group && request.method == "GET" => {
-            Ok(list(world, &format!("/resourcegroups/{}/", path[3].to_lowercase())))
+            Ok(list(world, request, &format!("/resourcegroups/{}/", path[3].to_lowercase())))
         }
         5 if is(2, "providers") && is(3, "Microsoft.Databricks") && is(4, "workspaces") && request.method == "GET" => {
-            Ok(list(world, ""))
+            Ok(list(world, request, ""))
         }
         8 if is(3, "Microsoft.Databricks") && is(4, "locations") && is(6, "operationStatuses") => {
             operation(state, world, path[7])
@@ -118,8 +123,9 @@ fn group(world: &mut World, request: &Request, name: &str) -> Outcome {
         .into())
 }
 
-fn list(world: &World, within: &str) -> Answer {
-    all(world.workspaces.iter().filter(|(id, _)| id.contains(within)).map(|(_, it)| it.resource.clone()).collect())
+fn list(world: &World, request: &Request, within: &str) -> Answer {
+    let known = world.workspaces.iter().filter(|(id, _)| id.contains(within) && !world.ways.lists_are_old);
+    paged(world, request, &known.map(|(_, it)| it.resource.clone()).collect::<Vec<_>>(), "nextLink")
 }
 
 /// Goes on with a workspace by one question; true when it is gone.
@@ -134,11 +140,18 @@ fn step(state: &Arc<State>, world: &mut World, key: &str) -> bool {
     }
     workspace.moves = None;
     let (mut error, mut is_gone) = (None, false);
+    let (is_cancelled, early) = (std::mem::take(&mut world.ways.cancels), world.ways.ends_early);
     let properties = &mut workspace.resource["properties"];
     match moves {
         Moves::Creating { fails: Some((code, message)) } => {
             properties["provisioningState"] = json!("Failed");
             error = Some(json!({"code": code, "message": message}));
+        }
+        Moves::Creating { fails: None } if is_cancelled => properties["provisioningState"] = json!("Canceled"),
+        // The operation has ended; the workspace will be what it is to be.
+        Moves::Creating { fails: None } if early > 0 => {
+            world.ways.ends_early -= 1;
+            workspace.moves = Some(Moves::Creating { fails: None });
         }
         Moves::Creating { fails: None } => {
             let served = spare().unwrap_or_else(|| {
@@ -164,6 +177,7 @@ fn step(state: &Arc<State>, world: &mut World, key: &str) -> bool {
     }
     let outcome = match error {
         Some(error) => json!({"status": "Failed", "error": error}),
+        None if is_cancelled => json!({"status": "Canceled"}),
         None => json!({"status": "Succeeded"}),
     };
     for (of, known) in world.operations.values_mut().filter(|(of, known)| of == key && known.is_none()) {
@@ -221,6 +235,10 @@ fn one(state: &Arc<State>, world: &mut World, request: &Request, group: &str, na
     };
     let is_busy = world.workspaces.get(&key).is_some_and(|it| it.moves.is_some());
     match request.method.as_str() {
+        "GET" if world.ways.unseen > 0 => {
+            world.ways.unseen -= 1;
+            Err(missing())
+        }
         "GET" => {
             step(state, world, &key);
             Ok(world.workspaces.get(&key).ok_or_else(missing)?.resource.clone().into())
@@ -239,6 +257,10 @@ fn one(state: &Arc<State>, world: &mut World, request: &Request, group: &str, na
         }
         _ => Err(no_such_call(Manner::Azure, request)),
     }
+}
+
+fn has_failed(resource: &Json) -> bool {
+    ["Failed", "Canceled"].iter().any(|state| resource["properties"]["provisioningState"] == *state)
 }
 
 fn put(world: &mut World, request: &Request, id: &str, key: String) -> Outcome {
@@ -272,9 +294,7 @@ fn put(world: &mut World, request: &Request, id: &str, key: String) -> Outcome {
     if !(3..=64).contains(&name.len()) || !name.chars().all(is_known) {
         return Err(wrong(400, "InvalidResourceName", format!("The name '{name}' of the workspace is not valid.")));
     }
-    if let Some(there) =
-        world.workspaces.get_mut(&key).filter(|it| it.resource["properties"]["provisioningState"] != "Failed")
-    {
+    if let Some(there) = world.workspaces.get_mut(&key).filter(|it| !has_failed(&it.resource)) {
         if there.resource["location"] != location.as_str() {
             let message = format!(
                 "The resource '{name}' already exists in location '{}'. A resource with the same name cannot be created in location '{location}'.",

@@ -1,7 +1,7 @@
 //! Roles and who has them: <https://learn.microsoft.com/en-us/rest/api/authorization/role-assignments>.
 
 use crate::error::{Answer, ApiError, Manner, Outcome};
-use crate::http::{Request, all, no_such_call, only, text};
+use crate::http::{Request, no_such_call, only, paged, text};
 use crate::server::SUBSCRIPTION;
 use crate::world::World;
 use serde_json::{Value as Json, json};
@@ -15,6 +15,7 @@ pub(crate) fn call(world: &mut World, request: &Request, scope: &str, rest: &[&s
         [kind] if kind.eq_ignore_ascii_case("roleDefinitions") && request.method == "GET" => {
             definitions(world, request)
         }
+        [kind] if kind.eq_ignore_ascii_case("permissions") && request.method == "GET" => permissions(world, request),
         [kind] if kind.eq_ignore_ascii_case("roleAssignments") && request.method == "GET" => {
             list(world, request, scope)
         }
@@ -45,7 +46,13 @@ fn definitions(world: &World, request: &Request) -> Outcome {
             "properties": {"roleName": name, "type": "BuiltInRole"},
         })
     };
-    Ok(all(found.map(shown).collect()))
+    Ok(paged(world, request, &found.map(shown).collect::<Vec<_>>(), "nextLink"))
+}
+
+/// What whoever asks may do there: <https://learn.microsoft.com/en-us/rest/api/authorization/permissions>.
+fn permissions(world: &World, request: &Request) -> Outcome {
+    let shown = |it: &(Vec<String>, Vec<String>)| json!({"actions": it.0, "notActions": it.1});
+    Ok(paged(world, request, &world.may.iter().map(shown).collect::<Vec<_>>(), "nextLink"))
 }
 
 /// Those of the scope, and of what it is in.
@@ -56,7 +63,8 @@ fn list(world: &World, request: &Request, scope: &str) -> Outcome {
         scope.starts_with(at.as_str())
             && wanted.as_ref().is_none_or(|id| it["properties"]["principalId"] == id.as_str())
     };
-    Ok(all(world.assignments.iter().filter(is_meant).map(|(_, it)| it.clone()).collect()))
+    let rows: Vec<Json> = world.assignments.iter().filter(is_meant).map(|(_, it)| it.clone()).collect();
+    Ok(paged(world, request, &rows, "nextLink"))
 }
 
 fn one(world: &mut World, request: &Request, scope: &str, name: &str) -> Outcome {
@@ -117,6 +125,9 @@ fn put(world: &mut World, request: &Request, scope: &str, name: &str, key: (Stri
     };
     if let Some(there) = world.assignments.get(&key) {
         return match is_same(there) {
+            true if world.ways.repeats_conflict => {
+                Err(ApiError::azure(409, "RoleAssignmentExists", "The role assignment already exists."))
+            }
             true => Ok(there.clone().into()),
             false => wrong(
                 "RoleAssignmentUpdateNotPermitted",

@@ -69,6 +69,7 @@ impl Azure {
         world.groups.insert(GROUP.to_owned());
         world.administrators.insert(CLIENT.to_owned());
         world.takes = 1;
+        world.may = vec![(vec!["*".to_owned()], Vec::new())];
         for (id, name) in [
             ("8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "Owner"),
             ("b24988ac-6180-42a0-ab88-20f7382dd24c", "Contributor"),
@@ -188,6 +189,60 @@ impl Azure {
         self.world().fails = Some((code.to_owned(), message.to_owned()));
     }
 
+    /// So many questions for a workspace are answered as if there was none.
+    pub fn hide_workspaces(&self, questions: usize) {
+        self.world().ways.unseen = questions;
+    }
+
+    /// Lists of the subscription have no workspaces any more.
+    pub fn forget_lists(&self) {
+        self.world().ways.lists_are_old = true;
+    }
+
+    /// The operation that makes the next workspace ends so many questions before that is there.
+    pub fn end_early(&self, questions: usize) {
+        self.world().ways.ends_early = questions;
+    }
+
+    /// Somebody cancels the next workspace while it is made.
+    pub fn cancel_next(&self) {
+        self.world().ways.cancels = true;
+    }
+
+    /// So many calls about who may enter a workspace are refused although it has a metastore.
+    pub fn federate_after(&self, calls: usize) {
+        self.world().ways.federates_after = calls;
+    }
+
+    /// To give the same role by the same id once more is a conflict.
+    pub fn refuse_repeats(&self) {
+        self.world().ways.repeats_conflict = true;
+    }
+
+    /// Where pages go on instead of here.
+    pub fn lead_astray(&self, base: &str) {
+        self.world().ways.astray = Some(base.to_owned());
+    }
+
+    /// What terrace may do in the resource group: actions such as `Microsoft.Databricks/*`.
+    pub fn allow(&self, actions: &[&str]) {
+        self.world().may = vec![(actions.iter().map(|it| (*it).to_owned()).collect(), Vec::new())];
+    }
+
+    /// Takes a resource group away with all that is in it.
+    pub fn remove_group(&self, name: &str) {
+        let mut world = self.world();
+        let part = format!("/resourcegroups/{}/", name.to_lowercase());
+        world.groups.remove(&name.to_lowercase());
+        world.workspaces.retain(|id, _| !id.contains(&part));
+        world.assignments.retain(|(at, _), _| !at.contains(&part));
+    }
+
+    /// Takes a role away that nobody has any more.
+    pub fn remove_role(&self, name: &str) {
+        self.world().roles.retain(|_, it| it != name);
+    }
+
     /// New workspaces get that metastore by themselves, as those of accounts with one for their region do.
     pub fn assign_by_itself(&self, metastore: &str) {
         self.world().assigns = Some(metastore.to_owned());
@@ -267,6 +322,12 @@ impl Azure {
     #[must_use]
     pub fn count(&self) -> usize {
         self.state.counted()
+    }
+
+    /// The most calls that were answered at once.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        self.state.most_at_once()
     }
 
     /// One line for everything that is there: workspaces, roles, metastores of workspaces, who may enter them.

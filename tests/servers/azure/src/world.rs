@@ -44,6 +44,25 @@ pub(crate) enum Moves {
     Deleting,
 }
 
+/// How it differs from one that is quick and of one mind.
+#[derive(Debug, Default)]
+pub(crate) struct Ways {
+    /// So many questions for a new workspace, or for all of them, are answered as if there was none.
+    pub(crate) unseen: usize,
+    /// Lists of the subscription never have new workspaces.
+    pub(crate) lists_are_old: bool,
+    /// An operation ends so many questions before its workspace.
+    pub(crate) ends_early: usize,
+    /// The next workspace ends as `Canceled`.
+    pub(crate) cancels: bool,
+    /// So many calls about who may enter a workspace are refused after it was given a metastore.
+    pub(crate) federates_after: usize,
+    /// To give the same role once more by the same id is a conflict.
+    pub(crate) repeats_conflict: bool,
+    /// Where pages go on instead of here.
+    pub(crate) astray: Option<String>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct World {
     ids: u64,
@@ -58,6 +77,8 @@ pub(crate) struct World {
     pub(crate) operations: BTreeMap<String, (String, Option<Json>)>,
     /// Names of roles by id.
     pub(crate) roles: BTreeMap<String, String>,
+    /// What whoever asks may do in the resource group: actions, and those that are none of them.
+    pub(crate) may: Vec<(Vec<String>, Vec<String>)>,
     /// By scope and name in lower case.
     pub(crate) assignments: BTreeMap<(String, String), Json>,
     /// Who is in the tenant, by kind: `users`, `groups`, `servicePrincipals`.
@@ -78,6 +99,8 @@ pub(crate) struct World {
     pub(crate) fails: Option<(String, String)>,
     /// New workspaces get this metastore by themselves.
     pub(crate) assigns: Option<String>,
+    /// How it keeps people waiting, and what it does that is seldom seen.
+    pub(crate) ways: Ways,
 }
 
 impl World {

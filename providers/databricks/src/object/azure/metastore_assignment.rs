@@ -21,14 +21,15 @@ impl MetastoreAssignment {
     async fn write(
         place: &Place<'_>,
         planned: &Attributes,
+        metastore: &str,
         method: fn(&'static str, &[&str]) -> Request,
     ) -> Result<(), ProviderError> {
-        let (workspace, metastore) = (text(planned, "workspaceId"), text(planned, "metastoreId"));
+        let workspace = text(planned, "workspaceId");
         let mut assignment = json!({"metastore_id": metastore});
         if let Some(catalog) = optional_text(planned, "defaultCatalog") {
             put(&mut assignment, "default_catalog_name", catalog);
         }
-        let request = method(ASSIGNMENT, &[account(place)?, &workspace, &metastore]);
+        let request = method(ASSIGNMENT, &[account(place)?, &workspace, metastore]);
         let purpose = Purpose::to(format!("give the workspace {workspace} the metastore `{metastore}`"))
             .at(Path::attribute("metastoreId"))
             .needs("make the service principal an administrator of the account and of the metastore");
@@ -66,7 +67,9 @@ impl Object for MetastoreAssignment {
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let Some(seen) = self.read(place, planned, planned, &Kept::default()).await? else {
-            let made = Self::write(place, planned, |path, values| Request::post(path, values).idempotent()).await;
+            let metastore = text(planned, "metastoreId");
+            let made =
+                Self::write(place, planned, &metastore, |path, values| Request::post(path, values).idempotent()).await;
             return match made {
                 // There was none: it is what a request made whose answer was lost.
                 Err(error) if matches!(error.kind, ErrorKind::AlreadyExists { .. }) => {
@@ -88,7 +91,7 @@ impl Object for MetastoreAssignment {
             return Err(ProviderError::new(kind, message));
         }
         if optional_text(planned, "defaultCatalog") != optional_text(&seen.attributes, "defaultCatalog") {
-            Self::write(place, planned, |path, values| Request::put(path, values).idempotent()).await?;
+            Self::write(place, planned, &wanted, |path, values| Request::put(path, values).idempotent()).await?;
         }
         Ok((Attributes::default(), Kept { preexisting: seen.held, ..Kept::default() }))
     }
@@ -100,14 +103,25 @@ impl Object for MetastoreAssignment {
         _present: &Seen,
         planned: &Attributes,
     ) -> Result<Kept, ProviderError> {
-        Self::write(place, planned, |path, values| Request::put(path, values).idempotent()).await?;
+        let metastore = text(planned, "metastoreId");
+        Self::write(place, planned, &metastore, |path, values| Request::put(path, values).idempotent()).await?;
         Ok(Kept::of(&prior.private))
     }
 
     async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
         let (workspace, metastore) = (text(prior, "workspaceId"), text(prior, "metastoreId"));
-        if !kept.preexisting.is_empty() {
+        if kept.preexisting.first() == Some(&metastore) {
             return Ok(());
+        }
+        // One that somebody else gave it meanwhile is theirs to take.
+        let there = self.read(place, prior, prior, kept).await?;
+        if there.is_none_or(|seen| text(&seen.attributes, "metastoreId") != metastore) {
+            return Ok(());
+        }
+        // What was there before is put back.
+        if let Some(before) = kept.preexisting.first() {
+            let named = attributes([("workspaceId", workspace.into())]);
+            return Self::write(place, &named, before, |path, values| Request::put(path, values).idempotent()).await;
         }
         let request = Request::delete(ASSIGNMENT, &[account(place)?, &workspace, &metastore]);
         place.remove(request, &Purpose::to(format!("take the metastore from the workspace {workspace}"))).await

@@ -4,7 +4,7 @@
 //! another id that says the same was made by somebody else, and stays.
 
 use super::{shown, takes_existing};
-use crate::attributes::{attributes, text, text_of};
+use crate::attributes::{attributes, optional_text, text, text_of};
 use crate::object::{Object, Place, Seen};
 use crate::private::Kept;
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use std::ops::RangeInclusive;
 use terrace_provider::http::{Next, Purpose, Request};
 use terrace_provider::names::listed;
-use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Recorded, Value};
+use terrace_provider::{Attributes, ErrorKind, Finding, Path, ProviderError, Recorded, Severity, Value};
 use uuid::{Builder, Uuid};
 
 /// The version of the interface.
@@ -117,22 +117,24 @@ fn own_id(scope: &str, role: &str, principal: &str) -> String {
     Builder::from_sha1_bytes(bytes).into_uuid().to_string()
 }
 
-/// The id of a role, which is told by its name where it is none yet.
-async fn role_id(place: &Place<'_>, named: &Attributes) -> Result<Option<String>, ProviderError> {
-    let (role, scope) = (text(named, "role"), Scope::of(named)?);
-    if Uuid::try_parse(last_part(&role)).is_ok() {
-        return Ok(Some(last_part(&role).to_lowercase()));
+fn no_role(role: &str) -> ProviderError {
+    ProviderError::invalid(Some(Path::attribute("role")), format!("there is no role `{role}` in Azure"))
+        .solution("write the name of a role such as `Contributor` or `Reader`, or the id of its definition")
+}
+
+/// The id of a role, which is told by its name where it is none yet; nothing where its scope is not there.
+async fn role_id(place: &Place<'_>, role: &str, scope: &Scope<'_>) -> Result<Option<String>, ProviderError> {
+    if Uuid::try_parse(last_part(role)).is_ok() {
+        return Ok(Some(last_part(role).to_lowercase()));
     }
     let [.., definitions] = scope.paths;
-    let filter = format!("roleName eq {}", quoted(&role));
+    let filter = format!("roleName eq {}", quoted(role));
     let request = Request::get(definitions, &scope.values).query("api-version", VERSION).query("$filter", filter);
-    let answer = place.ask(&request, &format!("look for the role `{role}`")).await?;
-    let Some(answer) = answer else { return Ok(None) };
-    let found = answer.get("value").and_then(Json::as_array).cloned().unwrap_or_default();
+    let doing = format!("look for the role `{role}`");
+    let Some(found) = items(place, request, &doing).await? else { return Ok(None) };
     match found.as_slice() {
         [one] => Ok(Some(text_of(one, "name").to_lowercase())),
-        [] => Err(ProviderError::invalid(Some(Path::attribute("role")), format!("there is no role `{role}` in Azure"))
-            .solution("write the name of a role such as `Contributor` or `Reader`, or the id of its definition")),
+        [] => Err(no_role(role)),
         several => {
             let ids: Vec<&str> = several.iter().map(|it| text_of(it, "name")).collect();
             let message = format!("there are {} roles `{role}`: {}", ids.len(), listed(&ids));
@@ -141,19 +143,36 @@ async fn role_id(place: &Place<'_>, named: &Attributes) -> Result<Option<String>
     }
 }
 
-/// The assignment that says what is wanted: our own before those of others.
-async fn assignment(place: &Place<'_>, named: &Attributes) -> Result<Option<(Json, String)>, ProviderError> {
-    let (scope, principal) = (Scope::of(named)?, text(named, "principalId"));
-    let Some(role) = role_id(place, named).await? else { return Ok(None) };
-    let own = own_id(&text(named, "scope"), &role, &principal);
-    let request = scope.all().query("$filter", format!("principalId eq {}", quoted(&principal)));
+/// All rows of a list, page by page; nothing where what it is of is not there.
+async fn items(place: &Place<'_>, request: Request, doing: &str) -> Result<Option<Vec<Json>>, ProviderError> {
     let api = &place.workspace.api;
     let rows = api.items(request, &place.within, "value", |page| Next::url(page, "nextLink")).await;
-    let purpose = Purpose::look(format!("read who may do what with `{}`", text(named, "scope")));
-    let rows = match rows.map_err(|failure| api.error(&failure, &purpose)) {
-        Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-        rows => rows?,
-    };
+    match rows.map_err(|failure| api.error(&failure, &Purpose::look(doing))) {
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        rows => rows.map(Some),
+    }
+}
+
+/// Whether a role can be given at all: told before the workspace that it is for is there.
+pub(crate) async fn look_for_role(place: &Place<'_>, planned: &Attributes) -> Vec<Finding> {
+    let subscription = place.config.azure().and_then(|azure| azure.subscription.as_deref());
+    let scope = optional_text(planned, "scope").or_else(|| Some(["/subscriptions/", subscription?].concat()));
+    let Some(scope) = scope.as_deref().and_then(Scope::parse) else { return Vec::new() };
+    // Who may not look at roles is told when it is needed.
+    let Err(error) = role_id(place, &text(planned, "role"), &scope).await else { return Vec::new() };
+    let ErrorKind::InvalidInput { path: Some(path) } = error.kind else { return Vec::new() };
+    let hint = error.solutions.into_iter().next();
+    vec![Finding { severity: Severity::Error, path: Some(path), message: error.message, hint }]
+}
+
+/// The assignment that says what is wanted, with the id that ours has: our own before those of others.
+async fn assignment(place: &Place<'_>, named: &Attributes) -> Result<Option<(Json, String)>, ProviderError> {
+    let (scope, principal) = (Scope::of(named)?, text(named, "principalId"));
+    let Some(role) = role_id(place, &text(named, "role"), &scope).await? else { return Ok(None) };
+    let own = own_id(&text(named, "scope"), &role, &principal);
+    let request = scope.all().query("$filter", format!("principalId eq {}", quoted(&principal)));
+    let doing = format!("read who may do what with `{}`", text(named, "scope"));
+    let rows = items(place, request, &doing).await?.unwrap_or_default();
     let is_meant = |row: &&Json| {
         let Some(said) = row.get("properties") else { return false };
         // Those of what it is in hold here as well, and are others.
@@ -164,6 +183,14 @@ async fn assignment(place: &Place<'_>, named: &Attributes) -> Result<Option<(Jso
     let mut found: Vec<&Json> = rows.iter().filter(is_meant).collect();
     found.sort_by_key(|row| !same(text_of(row, "name"), &own));
     Ok(found.first().map(|row| ((*row).clone(), own)))
+}
+
+/// The same of one on record: nobody can have a role that is gone.
+async fn recorded(place: &Place<'_>, named: &Attributes) -> Result<Option<(Json, String)>, ProviderError> {
+    match assignment(place, named).await {
+        Err(error) if error.message == no_role(&text(named, "role")).message => Ok(None),
+        found => found,
+    }
 }
 
 #[async_trait]
@@ -196,7 +223,11 @@ impl Object for RoleAssignment {
         like: &Attributes,
         kept: &Kept,
     ) -> Result<Option<Seen>, ProviderError> {
-        let Some((there, own)) = assignment(place, named).await? else { return Ok(None) };
+        let found = match optional_text(like, "assignmentId") {
+            Some(_) => recorded(place, named).await?,
+            None => assignment(place, named).await?,
+        };
+        let Some((there, own)) = found else { return Ok(None) };
         let kind = there.pointer("/properties/principalType").and_then(Json::as_str).unwrap_or_default();
         let kind = KINDS.iter().find(|(_, azure)| *azure == kind).map_or(Value::Null, |(kind, _)| (*kind).into());
         let is_own = same(text_of(&there, "name"), &own);
@@ -222,7 +253,7 @@ impl Object for RoleAssignment {
             return Ok((Attributes::default(), kept_of(seen)));
         }
         let (scope, principal) = (Scope::of(planned)?, text(planned, "principalId"));
-        let role = role_id(place, planned).await?.ok_or_else(|| {
+        let role = role_id(place, &text(planned, "role"), &scope).await?.ok_or_else(|| {
             let message = format!("there is no `{}` that a role could be given on", text(planned, "scope"));
             ProviderError::invalid(Some(Path::attribute("scope")), message)
         })?;
@@ -242,10 +273,14 @@ impl Object for RoleAssignment {
             ));
         let request = scope.one(Request::put, &id).json(json!({"properties": said})).idempotent();
         match place.send(&request, &purpose).await {
-            // Somebody else was quicker: it is as wanted, and is theirs unless it has our id.
-            Err(error) if matches!(error.kind, ErrorKind::AlreadyExists { .. }) && takes_existing(planned) => {
-                let seen = self.read(place, planned, planned, &Kept::default()).await?;
-                seen.map(|seen| (Attributes::default(), kept_of(seen))).ok_or(error)
+            // An answer of before was lost, or somebody else was quicker: theirs is what has not our id.
+            Err(error) if matches!(error.kind, ErrorKind::AlreadyExists { .. }) => {
+                match self.read(place, planned, planned, &Kept::default()).await? {
+                    Some(seen) if seen.held.is_empty() || takes_existing(planned) => {
+                        Ok((Attributes::default(), kept_of(seen)))
+                    }
+                    _ => Err(error),
+                }
             }
             done => done.map(|_| (Attributes::default(), Kept::default())),
         }
@@ -260,10 +295,10 @@ impl Object for RoleAssignment {
         if !kept.preexisting.is_empty() {
             return Ok(());
         }
-        let Some((there, own)) = assignment(place, prior).await? else { return Ok(()) };
+        let Some((there, own)) = recorded(place, prior).await? else { return Ok(()) };
         let id = text_of(&there, "name");
-        // What somebody else made meanwhile is theirs, unless it is the one on record.
-        if !same(id, &own) && !same(id, &text(prior, "assignmentId")) {
+        // What somebody else made meanwhile is theirs, whatever has been recorded of it since.
+        if !same(id, &own) {
             return Ok(());
         }
         let purpose =

@@ -9,11 +9,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 use terrace_provider::http::{Base, Failure, Poll, Purpose, Reply, Request};
 use terrace_provider::names::listed;
 use terrace_provider::{
-    Attributes, DataAmount, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value,
+    Attributes, DataAmount, ErrorKind, Finding, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Severity,
+    Value,
 };
+use tokio::time::{Instant, sleep};
 
 const ONE: &str =
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Databricks/workspaces/{name}";
@@ -31,6 +34,12 @@ const READ_ONLY: [&str; 9] = [
     "isUcEnabled",
 ];
 
+/// The version of the interface for resource groups: <https://learn.microsoft.com/en-us/rest/api/resources/resource-groups/get>.
+const GROUPS_VERSION: &str = "2021-04-01";
+/// How long what Azure has begun with may go unseen.
+const UNSEEN: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_secs(1);
+
 pub(crate) struct AzureWorkspace;
 
 fn request(method: fn(&'static str, &[&str]) -> Request, named: &Attributes) -> Request {
@@ -46,14 +55,23 @@ fn property<'a>(there: &'a Json, name: &str) -> &'a str {
     there.get("properties").map_or("", |properties| text_of(properties, name))
 }
 
-/// Whether somebody still works at it.
+/// Whether somebody still works at it, or it has not got all that it will have.
 fn is_moving(there: &Json) -> bool {
-    matches!(state(there), "Accepted" | "Running" | "Ready" | "Creating" | "Created" | "Updating" | "Deleting")
+    match state(there) {
+        "Accepted" | "Running" | "Ready" | "Creating" | "Created" | "Updating" | "Deleting" => true,
+        "Succeeded" => property(there, "workspaceUrl").is_empty(),
+        _ => false,
+    }
+}
+
+/// Whether what somebody began with came to nothing.
+fn has_failed(there: &Json) -> bool {
+    matches!(state(there), "Failed" | "Canceled")
 }
 
 /// The one that never came to be: what is left of it is made whole by making it again.
 fn is_none(there: &Json) -> bool {
-    state(there) == "Deleted" || (state(there) == "Failed" && property(there, "workspaceUrl").is_empty())
+    state(there) == "Deleted" || (has_failed(there) && property(there, "workspaceUrl").is_empty())
 }
 
 /// A region as Azure writes it: `West Europe` is `westeurope`.
@@ -75,10 +93,33 @@ fn outcome(reply: &Reply) -> Result<Option<Result<(), Json>>, Failure> {
     })
 }
 
+/// Whether Azure says that there is not even the resource group.
+fn is_without_group(error: &ProviderError) -> bool {
+    error.vendor_code.as_deref().is_some_and(|code| code.starts_with("ResourceGroupNotFound"))
+}
+
+/// An error of a question about what was begun with: it says nothing of that.
+fn in_doubt(error: ProviderError) -> ProviderError {
+    ProviderError { kind: ErrorKind::Ambiguous, ..error }
+}
+
+/// What is to come of what Azure begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    Made,
+    Changed,
+    Gone,
+    /// Whatever it is: nobody knows whether anything was begun with.
+    Settled,
+}
+
 impl AzureWorkspace {
     async fn get(place: &Place<'_>, named: &Attributes) -> Result<Option<Json>, ProviderError> {
         let doing = format!("read the workspace `{}`", text(named, "name"));
-        Ok(place.ask(&request(Request::get, named), &doing).await?.filter(|there| !is_none(there)))
+        match place.ask(&request(Request::get, named), &doing).await {
+            Err(error) if is_without_group(&error) => Ok(None),
+            there => Ok(there.map_err(at_what_is_missing)?.filter(|there| !is_none(there))),
+        }
     }
 
     /// Writes it, and waits until that is done.
@@ -87,32 +128,65 @@ impl AzureWorkspace {
         named: &Attributes,
         request: Request,
         purpose: &Purpose,
+        until: Until,
     ) -> Result<(), ProviderError> {
         let api = &place.workspace.api;
-        let tell = |failure| api.error(&failure, purpose);
-        let reply = api.send(&request.idempotent(), &place.within).await.map_err(tell)?;
-        // Where the operation can be asked for on this host, it says why it failed; else the workspace says that it did.
-        let operation = reply.header("azure-asyncoperation").and_then(|url| api.named(url).ok());
+        let operation = match api.send(&request.idempotent(), &place.within).await {
+            // Where the operation can be asked for on this host, it says why it failed.
+            Ok(reply) => reply.header("azure-asyncoperation").and_then(|url| api.named(url).ok()),
+            // It is on its way already: what is wanted happens.
+            Err(failure) if until == Until::Gone && failure.status() == Some(409) => {
+                let there = Self::get(place, named).await.map_err(in_doubt)?;
+                if there.is_some_and(|there| state(&there) != "Deleting") {
+                    return Err(api.error(&failure, purpose));
+                }
+                None
+            }
+            // A fault of Azure's own does not say that it did not begin.
+            Err(failure) if until == Until::Made && failure.status().is_some_and(|status| status >= 500) => {
+                match Self::get(place, named).await {
+                    Ok(Some(_)) => None,
+                    _ => return Err(api.error(&failure, purpose)),
+                }
+            }
+            Err(failure) => return Err(api.error(&failure, purpose)),
+        };
+        // Azure is at work from here on, whatever comes of asking about it.
         if let Some(operation) = operation {
-            let done = api.poll(&operation, &place.within, Poll::default(), outcome).await.map_err(tell)?;
-            return done.map_err(|body| api.hide(failed(&body, named)));
+            match api.poll(&operation, &place.within, Poll::default(), outcome).await {
+                Ok(Err(body)) => return Err(api.hide(failed(&body, named))),
+                // It may be forgotten by now, or not be for who asks: the workspace tells as well.
+                Ok(Ok(())) | Err(Failure::Answered(_)) => {}
+                Err(failure) => return Err(in_doubt(api.error(&failure, purpose))),
+            }
         }
-        Self::wait(place, named).await?;
-        Ok(())
+        Self::wait(place, named, until).await
     }
 
     /// Waits until nobody works at it any more.
-    async fn wait(place: &Place<'_>, named: &Attributes) -> Result<(), ProviderError> {
+    async fn wait(place: &Place<'_>, named: &Attributes, until: Until) -> Result<(), ProviderError> {
         let api = &place.workspace.api;
         let purpose = Purpose::to(format!("make or change the workspace `{}`", text(named, "name")));
         let settled = |reply: &Reply| {
             let there = reply.json()?;
             Ok((!is_moving(&there)).then_some(there))
         };
-        match api.poll(&request(Request::get, named), &place.within, Poll::default(), settled).await {
-            Ok(there) if state(&there) == "Failed" => Err(failed(&there, named)),
-            Err(failure) if failure.status() != Some(404) => Err(api.error(&failure, &purpose)),
-            _ => Ok(()),
+        let patience = Instant::now() + UNSEEN.min(place.within.left());
+        loop {
+            return match api.poll(&request(Request::get, named), &place.within, Poll::default(), settled).await {
+                Ok(there) if has_failed(&there) => Err(failed(&there, named)),
+                Ok(_) => Ok(()),
+                Err(failure) if failure.status() == Some(404) => match until {
+                    Until::Gone | Until::Settled => Ok(()),
+                    // What was just begun with may be seen only after a while.
+                    _ if Instant::now() < patience => {
+                        sleep(PAUSE).await;
+                        continue;
+                    }
+                    _ => Err(in_doubt(api.error(&failure, &purpose))),
+                },
+                Err(failure) => Err(in_doubt(api.error(&failure, &purpose))),
+            };
         }
     }
 }
@@ -121,11 +195,43 @@ impl AzureWorkspace {
 fn failed(body: &Json, named: &Attributes) -> ProviderError {
     let error = body.get("error").cloned().unwrap_or_default();
     let why = text_of(&error, "message").trim_end_matches('.');
-    let why = if why.is_empty() { "it does not say why" } else { why };
+    let is_cancelled = text_of(body, "status") == "Canceled" || state(body) == "Canceled";
+    let why = match why {
+        "" if is_cancelled => "somebody cancelled it",
+        "" => "it does not say why",
+        why => why,
+    };
     let message = format!("Azure began with the workspace `{}` and failed: {why}", text(named, "name"));
     let code = Some(text_of(&error, "code")).filter(|code| !code.is_empty()).map(str::to_owned);
     ProviderError { vendor_code: code, ..ProviderError::new(ErrorKind::Failed, message) }
         .solution("look at the activity log of its resource group; the next apply begins with it anew")
+}
+
+/// What in the settings is not there, where Azure says so: that is around the workspace.
+fn at_what_is_missing(error: ProviderError) -> ProviderError {
+    let code = error.vendor_code.as_deref().unwrap_or_default();
+    let at = match code.split(',').next() {
+        Some("ResourceGroupNotFound") => "resourceGroup",
+        Some("SubscriptionNotFound" | "InvalidSubscriptionId") => "subscriptionId",
+        Some("LocationNotAvailableForResourceType" | "NoRegisteredProviderFound" | "InvalidResourceLocation") => {
+            "location"
+        }
+        _ => return error,
+    };
+    ProviderError { kind: ErrorKind::InvalidInput { path: Some(Path::attribute(at)) }, ..error }
+}
+
+/// Whether what a new workspace goes into is there, which Azure else tells only when it is to be made.
+pub(crate) async fn look_around(place: &Place<'_>, planned: &Attributes) -> Vec<Finding> {
+    let (subscription, group) = (text(planned, "subscriptionId"), text(planned, "resourceGroup"));
+    let template = "/subscriptions/{subscription}/resourcegroups/{group}";
+    let request = Request::get(template, &[&subscription, &group]).query("api-version", GROUPS_VERSION);
+    let purpose = Purpose::look(format!("look at the resource group `{group}`"));
+    // Who may not look at it is told when it is needed.
+    let Err(error) = place.send(&request, &purpose).await.map_err(at_what_is_missing) else { return Vec::new() };
+    let ErrorKind::InvalidInput { path: Some(path) } = error.kind else { return Vec::new() };
+    let hint = "make it, or correct what the settings say under `azure` or `managedWorkspace`".to_owned();
+    vec![Finding { severity: Severity::Error, path: Some(path), message: error.message, hint: Some(hint) }]
 }
 
 #[async_trait]
@@ -192,6 +298,11 @@ impl Object for AzureWorkspace {
         kept: &Kept,
     ) -> Result<Option<Seen>, ProviderError> {
         let Some(there) = Self::get(place, named).await? else { return Ok(None) };
+        if is_moving(&there) && property(&there, "workspaceUrl").is_empty() {
+            let message = format!("Azure still makes the workspace `{}`", text(named, "name"));
+            return Err(ProviderError::new(ErrorKind::Transient, message)
+                .solution("run this again when it is there: what lives in it needs its URL"));
+        }
         let url = Base::parse(property(&there, "workspaceUrl")).map(|base| base.shown().to_owned());
         let or_null = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
         let seen = attributes([
@@ -234,7 +345,8 @@ impl Object for AzureWorkspace {
             "give the service principal the role Contributor on the resource group `{}`",
             text(planned, "resourceGroup")
         ));
-        Self::write(place, planned, request(Request::put, planned).json(body), &purpose).await?;
+        let put = request(Request::put, planned).json(body);
+        Self::write(place, planned, put, &purpose, Until::Made).await.map_err(at_what_is_missing)?;
         Ok((Attributes::default(), Kept::default()))
     }
 
@@ -259,15 +371,16 @@ impl Object for AzureWorkspace {
         let name = text(planned, "name");
         let purpose = Purpose::to(format!("change the workspace `{name}`"));
         let purpose = purpose.needs(format!("give the service principal the role Contributor on `{name}`"));
-        Self::write(place, planned, request(Request::put, planned).json(body), &purpose).await?;
+        let put = request(Request::put, planned).json(body);
+        Self::write(place, planned, put, &purpose, Until::Changed).await?;
         Ok(Kept::default())
     }
 
     async fn delete(&self, place: &Place<'_>, prior: &Attributes, _: &Kept, _: bool) -> Result<(), ProviderError> {
         let purpose = Purpose::to(format!("delete the workspace `{}`", text(prior, "name")));
         let purpose = purpose.needs("give the service principal the role Contributor on the resource group");
-        match Self::write(place, prior, request(Request::delete, prior), &purpose).await {
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(()),
+        match Self::write(place, prior, request(Request::delete, prior), &purpose, Until::Gone).await {
+            Err(error) if error.kind == ErrorKind::NotFound || is_without_group(&error) => Ok(()),
             done => done,
         }
     }
@@ -278,7 +391,7 @@ impl Object for AzureWorkspace {
     }
 
     async fn settle(&self, place: &Place<'_>, named: &Attributes) -> Result<(), ProviderError> {
-        match Self::wait(place, named).await {
+        match Self::wait(place, named, Until::Settled).await {
             // It is settled that it failed, and reading tells what is left of it.
             Err(error) if error.kind == ErrorKind::Failed => Ok(()),
             done => done,

@@ -8,14 +8,29 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attributes, Path, ProviderError, Recorded, Value};
+use tokio::time::{Instant, sleep};
 
 const ALL: &str = "/api/2.0/accounts/{account}/workspaces/{workspace}/permissionassignments";
 const ONE: &str = "/api/2.0/accounts/{account}/workspaces/{workspace}/permissionassignments/principals/{principal}";
 const PERMISSIONS: [&str; 2] = ["USER", "ADMIN"];
 
+/// How long a workspace may take to know the people of the account once it has a metastore.
+const SETTLES: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_secs(2);
+
 pub(crate) struct WorkspaceAssignment;
+
+/// Whether the account says that it cannot let anybody in, which holds as long as a workspace has no metastore, and for a while
+/// after: <https://github.com/databricks/terraform-provider-databricks/issues/2739>.
+fn is_not_yet(error: &ProviderError) -> bool {
+    let says = |text: &str| error.message.to_lowercase().contains(text);
+    ["not available for this workspace", "not supported for current workspace", "not in workspace"]
+        .into_iter()
+        .any(says)
+}
 
 fn is_same_set(first: &[String], second: &[String]) -> bool {
     first.iter().all(|it| second.contains(it)) && second.iter().all(|it| first.contains(it))
@@ -29,7 +44,18 @@ impl WorkspaceAssignment {
         let purpose = Purpose::to(format!("let the principal {principal} into the workspace {workspace}"))
             .at(Path::attribute("principalId"))
             .needs("make the service principal an administrator of the account");
-        place.send(&request, &purpose).await.map(drop)
+        let patience = Instant::now() + SETTLES.min(place.within.left());
+        loop {
+            match place.send(&request, &purpose).await {
+                Err(error) if is_not_yet(&error) && Instant::now() + PAUSE < patience => sleep(PAUSE).await,
+                Err(error) if is_not_yet(&error) => {
+                    return Err(
+                        error.solution("give the workspace a metastore: its people are those of the account only then")
+                    );
+                }
+                done => return done.map(drop),
+            }
+        }
     }
 }
 
@@ -40,6 +66,11 @@ impl Object for WorkspaceAssignment {
         let path = Path::attribute("permissions");
         if permissions.is_empty() {
             return Err(ProviderError::invalid(Some(path), "nothing is given").solution("write `USER` or `ADMIN`"));
+        }
+        if let [_, second, ..] = permissions {
+            let given = second.as_str().unwrap_or_default();
+            let message = format!("`{given}` comes beside another one: whoever has `ADMIN` has all that `USER` gives");
+            return Err(ProviderError::invalid(Some(path.index(1)), message).solution("write one of them"));
         }
         let is_unknown = |it: &&Value| it.as_str().is_some_and(|text| !PERMISSIONS.contains(&text));
         match permissions.iter().position(|it| is_unknown(&it)) {
@@ -61,8 +92,12 @@ impl Object for WorkspaceAssignment {
     ) -> Result<Option<Seen>, ProviderError> {
         let (workspace, principal) = (text(named, "workspaceId"), text(named, "principalId"));
         let request = Request::get(ALL, &[account(place)?, &workspace]);
-        let answer = place.ask(&request, &format!("read who may enter the workspace {workspace}")).await?;
-        let rows = answer.unwrap_or_default();
+        let answer = place.ask(&request, &format!("read who may enter the workspace {workspace}")).await;
+        let rows = match answer {
+            // Nobody of the account does.
+            Err(error) if is_not_yet(&error) => return Ok(None),
+            answer => answer?.unwrap_or_default(),
+        };
         let rows = rows.get("permission_assignments").and_then(Json::as_array).cloned().unwrap_or_default();
         let is_meant = |row: &&Json| {
             row.get("principal").and_then(|it| id_of(it, "principal_id")).is_some_and(|it| it == principal)

@@ -1,0 +1,61 @@
+//! Who else was let in to what is in Unity Catalog: asked of a workspace of its metastore, since an access names no workspace.
+
+use crate::attributes::{attributes, list, optional_text, text_of};
+use crate::object::{Place, grant};
+use crate::rights::is_without_metastore;
+use crate::workspaces::Workspace;
+use std::sync::Arc;
+use terrace_provider::http::Within;
+use terrace_provider::{Attributes, ProviderError};
+
+/// A workspace with its metastore, and whom the instance works as there.
+pub(crate) struct Home {
+    pub(crate) workspace: Arc<Workspace>,
+    metastore: String,
+    me: String,
+}
+
+/// Those of workspaces that have a metastore.
+pub(crate) async fn homes(workspaces: &[Arc<Workspace>]) -> Result<Vec<Home>, ProviderError> {
+    let mut homes: Vec<Home> = Vec::new();
+    for workspace in workspaces {
+        let within = Within::reading();
+        let metastore = match workspace.metastore(&within).await {
+            Err(error) if is_without_metastore(&error) => continue,
+            metastore => text_of(metastore?, "metastore_id").to_owned(),
+        };
+        // Two of one metastore tell the same.
+        if homes.iter().all(|home| home.metastore != metastore) {
+            let me = workspace.me(&within).await?.to_owned();
+            homes.push(Home { workspace: Arc::clone(workspace), metastore, me });
+        }
+    }
+    Ok(homes)
+}
+
+impl Home {
+    /// Whether an access is of its metastore: of another one it knows nothing, or something else of the same name.
+    pub(crate) fn has(&self, access: &Attributes) -> bool {
+        optional_text(access, "metastoreId").is_none_or(|id| id == self.metastore)
+    }
+
+    /// Everybody else who has some of it: who, what, and that as a grant.
+    pub(crate) async fn holders(
+        &self,
+        place: &Place<'_>,
+        access: &Attributes,
+    ) -> Result<Vec<(String, Vec<String>, Attributes)>, ProviderError> {
+        let all = grant::holders(place, access, None).await?;
+        let others = all.into_iter().filter(|(principal, held)| *principal != self.me && !held.is_empty());
+        let told = |(principal, held): (String, Vec<String>)| {
+            let mut named = access.clone();
+            named.extend(attributes([
+                ("workspaceUrl", self.workspace.url.as_str().into()),
+                ("principal", principal.as_str().into()),
+                ("privileges", list(&held)),
+            ]));
+            (principal, held, named)
+        };
+        Ok(others.map(told).collect())
+    }
+}

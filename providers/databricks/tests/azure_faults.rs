@@ -1,0 +1,271 @@
+//! Whatever call of Azure fails: what was begun with is waited for or found, nothing is made twice, nothing comes early.
+
+use crate::azure::{instance_of, looked_for, made_by_others, path, settings_of, usual, workspace};
+use crate::harness::{Instance, attributes, recorded};
+use futures_util::StreamExt;
+use serde_json::{Value as Json, json};
+use std::time::{Duration, Instant};
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ErrorKind, Found, ProviderError, Recorded};
+use terrace_test_azure::{Azure, Fault, METASTORE};
+
+const WORKSPACE: &str = "databricks_workspace";
+
+#[tokio::test]
+async fn who_may_not_ask_about_the_operation_asks_about_the_workspace() {
+    let azure = Azure::start();
+    azure.take_questions(2);
+    azure.faults().denied.push("operationStatuses".to_owned());
+    let instance = usual(&azure).await;
+    let made = instance.create(WORKSPACE, workspace("shop_0")).await.unwrap();
+    assert!(made.text("url").is_some());
+    assert_eq!(azure.inventory(), ["workspace shop_0 premium westeurope Succeeded"]);
+}
+
+#[tokio::test]
+async fn of_what_azure_began_with_nobody_says_that_nothing_was_made() {
+    for denied in ["GET /subscriptions", "/oauth2/"] {
+        let azure = Azure::start();
+        azure.take_questions(1_000_000);
+        let instance = usual(&azure).await;
+        let later = async {
+            while azure.inventory().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            if denied.contains("oauth2") {
+                // The secret is another one from now on.
+                azure.expire_tokens();
+                azure.faults().by_text.push((denied.to_owned(), Fault::Expired));
+            } else {
+                azure.faults().denied.push(denied.to_owned());
+            }
+        };
+        let (made, ()) = tokio::join!(instance.create(WORKSPACE, workspace("shop_0")), later);
+        let error = made.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Ambiguous, "{denied}: {error:?}");
+        azure.faults().denied.clear();
+        azure.finish();
+        let found = looked_for(&usual(&azure).await, WORKSPACE, &workspace("shop_0")).await;
+        assert!(matches!(found, Found::Ours(_)), "{denied}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_of_azure_says_nothing_of_what_it_began_with() {
+    let azure = Azure::start();
+    let instance = usual(&azure).await;
+    // It is there although the first look did not see it, as if the call that says it failed had made it.
+    made_by_others(&azure, "shop_0");
+    azure.hide_workspaces(1);
+    azure.faults().by_text.push(("PUT ".to_owned(), Fault::Fails));
+    let made = instance.create(WORKSPACE, workspace("shop_0")).await.unwrap();
+    assert!(made.text("url").is_some());
+    let empty = Azure::start();
+    empty.faults().by_text.push(("PUT ".to_owned(), Fault::Fails));
+    let error = usual(&empty).await.create(WORKSPACE, workspace("shop_0")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Failed, "{error}");
+}
+
+#[tokio::test]
+async fn a_workspace_is_there_when_it_has_its_url() {
+    for is_asked in [true, false] {
+        let azure = Azure::start();
+        azure.end_early(2);
+        if !is_asked {
+            azure.faults().denied.push("operationStatuses".to_owned());
+        }
+        // The first of these is asked before anything is made.
+        azure.hide_workspaces(3);
+        let made = usual(&azure).await.create(WORKSPACE, workspace("shop_0")).await.unwrap();
+        assert!(made.text("url").is_some() && made.text("workspaceId").is_some(), "{made:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_somebody_cancels_is_none() {
+    for is_asked in [true, false] {
+        let azure = Azure::start();
+        azure.cancel_next();
+        if !is_asked {
+            azure.faults().denied.push("operationStatuses".to_owned());
+        }
+        let instance = usual(&azure).await;
+        let error = instance.create(WORKSPACE, workspace("shop_0")).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Failed, "{error}");
+        assert!(error.message.contains("somebody cancelled it"), "{error}");
+        assert!(matches!(looked_for(&instance, WORKSPACE, &workspace("shop_0")).await, Found::Absent));
+        instance.create(WORKSPACE, workspace("shop_0")).await.unwrap();
+        assert_eq!(azure.inventory(), ["workspace shop_0 premium westeurope Succeeded"]);
+    }
+}
+
+#[tokio::test]
+async fn one_that_others_still_make_is_not_taken_over_without_its_url() {
+    let azure = Azure::start();
+    azure.take_questions(1_000_000);
+    let group = format!("/subscriptions/{}/resourceGroups/shop_0-rg", terrace_test_azure::SUBSCRIPTION);
+    let body = json!({"location": "westeurope", "properties": {"managedResourceGroupId": group}});
+    azure.call("PUT", &path("shop_0"), body);
+    let error = usual(&azure).await.find(WORKSPACE, &workspace("shop_0"), None).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Transient, "{error}");
+    assert!(error.message.contains("Azure still makes the workspace `shop_0`"), "{error}");
+}
+
+/// What is around a workspace of others, one after the other.
+fn all(azure: &Azure, number: &str, scope: &str) -> [(&'static str, Json); 4] {
+    let jane = azure.object_id("jane.roe@example.com");
+    [
+        (WORKSPACE, workspace("shop_0")),
+        ("databricks_metastore_assignment", json!({"workspaceId": number, "metastoreId": METASTORE})),
+        (
+            "databricks_workspace_assignment",
+            json!({"workspaceId": number, "principalId": azure.account_id("dev"), "permissions": ["USER"]}),
+        ),
+        (
+            "databricks_azure_role_assignment",
+            json!({"scope": scope, "role": "Reader", "principalId": jane, "principalKind": "user"}),
+        ),
+    ]
+}
+
+/// Makes an object as `apply` does: whatever became of an attempt is looked for before there is another one.
+async fn made(instance: &Instance, ty: &str, config: &Json) -> Result<Recorded, ProviderError> {
+    let mut last = None;
+    for _ in 0..3 {
+        let error = match instance.create(ty, config.clone()).await {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        match &error.kind {
+            // What is asked before anything is made failed: the next run begins with it.
+            ErrorKind::Transient | ErrorKind::Throttled { .. } | ErrorKind::PermissionDenied => last = Some(error),
+            ErrorKind::Ambiguous | ErrorKind::Failed => match looked_for(instance, ty, config).await {
+                Found::Ours(found) => return Ok(recorded(&attributes(config.clone()), found)),
+                Found::Absent => last = Some(error),
+                other => panic!("{ty}: {other:?} after {error}"),
+            },
+            _ => return Err(error),
+        }
+    }
+    Err(last.unwrap())
+}
+
+async fn world() -> (Azure, Instance, [(&'static str, Json); 4]) {
+    let azure = Azure::start();
+    let (number, scope) = made_by_others(&azure, "others");
+    let instance = usual(&azure).await;
+    let all = all(&azure, &number, &scope);
+    let _ = azure.take_seen();
+    azure.reset_count();
+    (azure, instance, all)
+}
+
+/// Makes, reads and looks for everything.
+async fn go(instance: &Instance, all: &[(&'static str, Json)], what: &str) -> Vec<(&'static str, Recorded)> {
+    let mut rows = Vec::new();
+    for (ty, config) in all {
+        let row = made(instance, ty, config).await.unwrap_or_else(|error| panic!("{what}, {ty}: {error:?}"));
+        let read = match instance.read(ty, &row).await {
+            Err(error) => panic!("{what}, {ty}: {error:?}"),
+            Ok(read) => read.unwrap_or_else(|| panic!("{what}, {ty} is there")),
+        };
+        assert_eq!(read.attributes, row.attributes, "{what}, {ty}");
+        rows.push((*ty, row));
+    }
+    rows
+}
+
+#[tokio::test]
+async fn whatever_call_fails_once_everything_is_made_once_and_goes() {
+    let (clean, instance, all) = world().await;
+    let rows = go(&instance, &all, "clean").await;
+    let (calls, expected) = (clean.count(), clean.inventory());
+    for (ty, row) in rows.iter().rev() {
+        instance.delete(ty, row).await.unwrap();
+    }
+    let (with_removal, left) = (clean.count(), clean.inventory());
+    assert!(calls > 15 && with_removal > calls + 8, "{calls} {with_removal}");
+    let faults = [Fault::LostBefore, Fault::LostAfter, Fault::After504, Fault::Unavailable, Fault::Fails];
+    let runs = (1..=with_removal).flat_map(|number| faults.map(|fault| (number, fault)));
+    let (expected, left) = (&expected, &left);
+    futures_util::stream::iter(runs)
+        .for_each_concurrent(8, |(number, fault)| async move {
+            let (azure, instance, all) = world().await;
+            let what = format!("{fault:?} of {number}");
+            azure.faults().by_number.insert(number, fault);
+            let rows = go(&instance, &all, &what).await;
+            assert_eq!(azure.inventory(), *expected, "{what}");
+            for (ty, row) in rows.iter().rev() {
+                // What is to go may be tried again: it is gone, then.
+                if instance.delete(ty, row).await.is_err() {
+                    instance.delete(ty, row).await.unwrap_or_else(|error| panic!("{what}, {ty}: {error:?}"));
+                }
+            }
+            assert_eq!(azure.inventory(), *left, "{what}");
+            let made = azure.take_writes();
+            assert!(made.iter().filter(|it| it.starts_with("PUT") && it.ends_with("/shop_0")).count() <= 3, "{made:?}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_storm_of_refusals_is_waited_out_everywhere() {
+    let (azure, instance, all) = world().await;
+    // Of every kind of call: tokens, management, roles, account.
+    for text in ["/oauth2/", "GET /subscriptions", "PUT /subscriptions", "roleDefinitions", "roleAssignments"] {
+        azure.faults().by_text.push((text.to_owned(), Fault::TooMany(Some(1))));
+    }
+    for text in ["GET /api/", "POST /api/", "PUT /api/", "operationStatuses", "GET /subscriptions", "GET /api/"] {
+        azure.faults().by_text.push((text.to_owned(), Fault::TooMany(Some(1))));
+    }
+    let begun = Instant::now();
+    go(&instance, &all, "a storm").await;
+    assert!(azure.faults().by_text.is_empty(), "{:?}", azure.faults().by_text);
+    assert!(begun.elapsed() >= Duration::from_secs(9), "{:?}", begun.elapsed());
+    let seen = azure.take_seen();
+    for (index, refused) in seen.iter().enumerate().filter(|(_, it)| it.status == 429) {
+        let again = seen[index + 1..].iter().find(|it| it.path == refused.path && it.method == refused.method);
+        let again = again.unwrap_or_else(|| panic!("{} {} comes again", refused.method, refused.path));
+        assert!(again.at - refused.at >= Duration::from_millis(990), "none comes early: {refused:?}");
+    }
+    let refused = seen.iter().filter(|it| it.status == 429).count();
+    assert_eq!(refused, 11);
+}
+
+#[tokio::test]
+async fn a_storm_of_many_at_once_ends_well() {
+    let azure = Azure::start();
+    let instance = usual(&azure).await;
+    for number in 1..=20 {
+        azure.faults().by_number.insert(number, Fault::TooMany(Some(1)));
+    }
+    let names: Vec<String> = (0..6).map(|number| format!("shop_{number}")).collect();
+    let creates = names.iter().map(|name| instance.create(WORKSPACE, workspace(name)));
+    for done in futures_util::future::join_all(creates).await {
+        done.unwrap();
+    }
+    assert_eq!(azure.inventory().len(), 6);
+}
+
+#[tokio::test]
+async fn no_more_calls_than_allowed_are_made_at_once() {
+    let azure = Azure::start();
+    let settings = settings_of(&azure, &json!({}), json!({}));
+    let limits = Limits { concurrency: 3, ..Limits::default() };
+    let instance = Instance::open(settings, limits).await;
+    azure.faults().takes = Some(Duration::from_millis(5));
+    let names: Vec<String> = (0..9).map(|number| format!("shop_{number}")).collect();
+    let creates = names.iter().map(|name| instance.create(WORKSPACE, workspace(name)));
+    for done in futures_util::future::join_all(creates).await {
+        done.unwrap();
+    }
+    assert!((2..=3).contains(&azure.most_at_once()), "{}", azure.most_at_once());
+    // One instance that sends very much does not send all of it at once to one host.
+    let unlimited = instance_of(&azure, json!({}), json!({})).await;
+    let name = attributes(json!({"name": "main"}));
+    let asked = (0..60).map(|_| unlimited.session.lookup("databricks_account_metastore", &name));
+    for done in futures_util::future::join_all(asked).await {
+        done.unwrap();
+    }
+    assert!((4..=16).contains(&azure.most_at_once()), "{}", azure.most_at_once());
+}

@@ -1,0 +1,326 @@
+//! What others made around workspaces is theirs, what they took away is gone, and where answers lead elsewhere nobody follows.
+
+use crate::azure::{instance_of, made_by_others, usual, workspace};
+use crate::harness::{Instance, attributes};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use terrace_provider::{ErrorKind, Finding, Found, Severity};
+use terrace_test_azure::{ACCOUNT, Azure, CLIENT, Fault, GROUP, METASTORE, SUBSCRIPTION};
+use terrace_test_databricks::StandIn;
+
+const OTHER: &str = "0bb0bb00-0000-4000-8000-00000000b0b0";
+const ROLE: &str = "databricks_azure_role_assignment";
+const ASSIGNMENT: &str = "databricks_metastore_assignment";
+const ENTRY: &str = "databricks_workspace_assignment";
+
+fn role(azure: &Azure, scope: &str) -> Json {
+    let jane = azure.object_id("jane.roe@example.com");
+    json!({"scope": scope, "role": "Reader", "principalId": jane, "principalKind": "user"})
+}
+
+/// Somebody else gives the same role.
+fn given_by_others(azure: &Azure, scope: &str) {
+    let reader = format!(
+        "/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"
+    );
+    let at = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/55555555-5555-4555-8555-555555555555");
+    let body = json!({"roleDefinitionId": reader, "principalId": azure.object_id("jane.roe@example.com")});
+    azure.call("PUT", &at, json!({"properties": body}));
+}
+
+fn metastore(azure: &Azure, method: &str, workspace: &str, id: &str) {
+    let path = format!("/api/2.0/accounts/{ACCOUNT}/workspaces/{workspace}/metastores/{id}");
+    azure.call(method, &path, json!({"metastore_assignment": {"metastore_id": id}}));
+}
+
+#[tokio::test]
+async fn a_role_that_others_gave_in_place_of_ours_stays() {
+    let azure = Azure::start();
+    let (_, scope) = made_by_others(&azure, "others");
+    let instance = usual(&azure).await;
+    let made = instance.create(ROLE, role(&azure, &scope)).await.unwrap();
+    let own =
+        format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{}", made.text("assignmentId").unwrap());
+    azure.call("DELETE", &own, Json::Null);
+    given_by_others(&azure, &scope);
+    let before = azure.inventory();
+    // What is recorded of it since is not what makes it ours.
+    let read = instance.read(ROLE, &made).await.unwrap().unwrap();
+    assert_eq!(read.text("assignmentId"), Some("55555555-5555-4555-8555-555555555555"));
+    let _ = azure.take_writes();
+    instance.delete(ROLE, &read).await.unwrap();
+    assert_eq!((azure.take_writes(), azure.inventory()), (Vec::new(), before));
+}
+
+#[tokio::test]
+async fn a_role_whose_answer_was_lost_is_ours_also_where_azure_calls_it_a_conflict() {
+    let azure = Azure::start();
+    azure.refuse_repeats();
+    let (_, scope) = made_by_others(&azure, "others");
+    let instance = usual(&azure).await;
+    azure.faults().by_text.push(("PUT ".to_owned(), Fault::LostAfter));
+    let config = role(&azure, &scope);
+    let made = instance.create(ROLE, config.clone()).await.unwrap();
+    instance.assert_settled(ROLE, &made, &config).await;
+    instance.delete(ROLE, &made).await.unwrap();
+    assert!(!azure.inventory().iter().any(|line| line.starts_with("role")));
+}
+
+#[tokio::test]
+async fn a_role_that_is_gone_can_be_read_and_removed() {
+    let azure = Azure::start();
+    let (_, scope) = made_by_others(&azure, "others");
+    let instance = usual(&azure).await;
+    let made = instance.create(ROLE, role(&azure, &scope)).await.unwrap();
+    azure.remove_role("Reader");
+    assert!(instance.read(ROLE, &made).await.unwrap().is_none());
+    instance.delete(ROLE, &made).await.unwrap();
+    // One that is only planned is told.
+    let error = instance.find(ROLE, role(&azure, &scope), None).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("role".parse().unwrap()) }, "{error}");
+}
+
+#[tokio::test]
+async fn a_metastore_of_others_is_not_taken_away() {
+    let azure = Azure::start();
+    let (number, _) = made_by_others(&azure, "others");
+    let instance = usual(&azure).await;
+    let config = |id: &str| json!({"workspaceId": number, "metastoreId": id, "takeExisting": true});
+    let made = instance.create(ASSIGNMENT, config(METASTORE)).await.unwrap();
+    metastore(&azure, "PUT", &number, OTHER);
+    instance.delete(ASSIGNMENT, &made).await.unwrap();
+    assert!(azure.inventory().contains(&format!("metastore {OTHER} of others")), "{:?}", azure.inventory());
+    // One that was there before terrace put another in its place comes back.
+    let taken = instance.create(ASSIGNMENT, config(OTHER)).await.unwrap();
+    let changed = instance.update(ASSIGNMENT, &taken, config(METASTORE)).await.unwrap();
+    assert!(azure.inventory().contains(&format!("metastore {METASTORE} of others")));
+    instance.delete(ASSIGNMENT, &changed).await.unwrap();
+    assert!(azure.inventory().contains(&format!("metastore {OTHER} of others")), "{:?}", azure.inventory());
+}
+
+#[tokio::test]
+async fn who_may_enter_is_known_once_a_workspace_has_a_metastore_and_a_while_later() {
+    let azure = Azure::start();
+    let (number, _) = made_by_others(&azure, "others");
+    let instance = usual(&azure).await;
+    let dev = azure.account_id("dev");
+    let config = json!({"workspaceId": number, "principalId": dev, "permissions": ["USER"]});
+    // Nobody may enter one without: that is no error.
+    assert!(matches!(instance.find(ENTRY, &config, None).await.unwrap(), Found::Absent));
+    metastore(&azure, "POST", &number, METASTORE);
+    // One of them is a look.
+    azure.federate_after(3);
+    instance.create(ENTRY, config.clone()).await.unwrap();
+    assert!(azure.inventory().contains(&"dev is USER in others".to_owned()));
+    for wrong in [json!(["USER", "ADMIN"]), json!(["ADMIN", "ADMIN"])] {
+        let config = json!({"workspaceId": number, "principalId": dev, "permissions": wrong});
+        let error = instance.plan(ENTRY, None, &config).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("permissions[1]".parse().unwrap()) }, "{error}");
+    }
+}
+
+async fn findings(instance: &Instance, ty: &str, config: Json) -> Vec<Finding> {
+    let planned = instance.plan(ty, None, &config).await.unwrap().planned;
+    let ty = instance.ty(ty);
+    instance.session.validate_remote(ty, &planned).unwrap().await
+}
+
+#[tokio::test]
+async fn what_a_workspace_goes_into_and_who_gets_which_role_is_looked_at_before() {
+    let azure = Azure::start();
+    let instance = usual(&azure).await;
+    let with = |name: &str, value: &str| {
+        let mut config = workspace("shop_0");
+        config[name] = json!(value);
+        config
+    };
+    let kind = "databricks_workspace";
+    assert_eq!(findings(&instance, kind, workspace("shop_0")).await.len(), 0);
+    for (name, value, says) in [("resourceGroup", "nothing", "'nothing'"), ("subscriptionId", "s", "'s'")] {
+        let told = findings(&instance, kind, with(name, value)).await;
+        let [finding] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((finding.severity, finding.path.as_ref()), (Severity::Error, Some(&name.parse().unwrap())));
+        assert!(finding.message.contains(says), "{finding:?}");
+        let error = instance.create(kind, with(name, value)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(name.parse().unwrap()) }, "{error:?}");
+    }
+    // Also where the scope is of a workspace that will be made.
+    let (_, scope) = made_by_others(&azure, "others");
+    let mut wrong = role(&azure, &scope);
+    wrong["role"] = json!("Raeder");
+    let told = findings(&instance, ROLE, wrong).await;
+    let [finding] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(finding.path, Some("role".parse().unwrap()), "{finding:?}");
+    let planned = attributes(json!({"role": "Raeder", "principalKind": "user"}));
+    let told = instance.session.validate_remote(instance.ty(ROLE), &planned).unwrap().await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    // Who may not look is not kept from anything.
+    azure.faults().denied.push("/resource".to_owned());
+    assert_eq!(findings(&instance, kind, workspace("shop_0")).await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_workspace_whose_resource_group_is_gone_is_gone() {
+    let azure = Azure::start();
+    let instance = usual(&azure).await;
+    let made = instance.create("databricks_workspace", workspace("shop_0")).await.unwrap();
+    azure.remove_group(GROUP);
+    assert!(instance.read("databricks_workspace", &made).await.unwrap().is_none());
+    instance.delete("databricks_workspace", &made).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_page_is_asked_for_elsewhere() {
+    let azure = Azure::start();
+    let stranger = StandIn::start();
+    let (_, scope) = made_by_others(&azure, "others");
+    made_by_others(&azure, "more");
+    azure.add_group("Analysts");
+    given_by_others(&azure, &scope);
+    let instance = usual(&azure).await;
+    let mut owner = role(&azure, &scope);
+    owner["role"] = json!("Owner");
+    let made = instance.create(ROLE, owner).await.unwrap();
+    // Whatever is on another page is seen as well.
+    assert!(instance.read(ROLE, &made).await.unwrap().is_some());
+    azure.lead_astray(stranger.url());
+    let error = instance.read(ROLE, &made).await.unwrap_err();
+    assert!(error.message.contains("on another host"), "{error}");
+    let error = instance
+        .session
+        .lookup("databricks_azure_principal", &attributes(json!({"kind": "group", "name": "Analysts"})))
+        .await
+        .unwrap_err();
+    assert!(error.message.contains("on another host"), "{error}");
+    assert_eq!(stranger.count(), 0);
+}
+
+#[tokio::test]
+async fn who_made_a_workspace_needs_no_list_to_be_let_in() {
+    let azure = Azure::start();
+    let stand_in = Arc::new(StandIn::start());
+    azure.serve(Arc::clone(&stand_in));
+    azure.forget_lists();
+    let manager = instance_of(&azure, json!({}), json!({"hosts": [stand_in.url()]})).await;
+    manager.create("databricks_workspace", workspace("shop_0")).await.unwrap();
+    let folder = json!({"workspaceUrl": stand_in.url(), "path": "/Workspace/shop"});
+    manager.create("databricks_directory", folder).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_was_not_found_in_a_list_is_looked_for_again() {
+    let azure = Azure::start();
+    let stand_in = Arc::new(StandIn::start());
+    let manager = instance_of(&azure, json!({}), json!({"hosts": [stand_in.url()]})).await;
+    let folder = json!({"workspaceUrl": stand_in.url(), "path": "/Workspace/shop"});
+    // Before anybody makes it the workspace is none that Azure knows, and lets nobody in.
+    assert!(manager.create("databricks_directory", folder.clone()).await.is_err());
+    azure.serve(Arc::clone(&stand_in));
+    made_by_others(&azure, "shop_0");
+    azure.expire_tokens();
+    manager.create("databricks_directory", folder).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_workspace_may_get_to_know_people_only_after_a_while() {
+    let azure = Azure::start();
+    let stand_in = Arc::new(StandIn::start());
+    azure.serve(Arc::clone(&stand_in));
+    let manager = instance_of(&azure, json!({}), json!({"hosts": [stand_in.url()]})).await;
+    let ask = attributes(json!({"workspaceUrl": stand_in.url(), "name": "late@example.com"}));
+    manager.create("databricks_workspace", workspace("shop_0")).await.unwrap();
+    let later = async {
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        stand_in.add_user("late@example.com");
+    };
+    let (found, ()) = tokio::join!(manager.session.lookup("databricks_user", &ask), later);
+    assert_eq!(found.unwrap()["name"].as_str(), Some("late@example.com"));
+}
+
+#[tokio::test]
+async fn rights_in_azure_are_told_before_they_are_needed() {
+    let azure = Azure::start();
+    let instance = usual(&azure).await;
+    let missing = || async { instance.session.missing_rights().await.unwrap() };
+    assert_eq!(missing().await, Some(Vec::new()));
+    assert_eq!(azure.take_writes(), [] as [&str; 0]);
+    azure.allow(&["Microsoft.Databricks/*", "*/read"]);
+    azure.faults().denied.extend(["GET /v1.0".to_owned(), "GET /api/".to_owned()]);
+    let told = missing().await.unwrap();
+    let statements: Vec<&str> = told.iter().map(|it| it.statement.as_str()).collect();
+    let [roles, graph, account] = statements.as_slice() else { panic!("{told:?}") };
+    let scope = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}");
+    assert_eq!(
+        *roles,
+        format!("az role assignment create --assignee {CLIENT} --role \"User Access Administrator\" --scope {scope}")
+    );
+    assert!(graph.starts_with("az ad app permission add") && account.contains("account_admin"), "{statements:?}");
+    azure.allow(&["*/read"]);
+    assert!(missing().await.unwrap()[0].statement.contains("--role \"Contributor\""));
+    // What cannot be seen is not told.
+    azure.faults().denied = vec!["Microsoft.Authorization/permissions".to_owned()];
+    assert_eq!(missing().await, None);
+}
+
+#[tokio::test]
+async fn whether_an_instance_without_a_workspace_works_is_asked_of_azure_or_of_one_it_may_be_sent_to() {
+    let azure = Azure::start();
+    let instance = usual(&azure).await;
+    let folder = |instance: &Instance| instance.ty("databricks_directory").clone();
+    let asked = |instance: &Instance| {
+        let ty = folder(instance);
+        let session = Arc::clone(&instance.session);
+        async move { session.import(&ty, "-/%2Fterrace-doctor").await }
+    };
+    assert_eq!(asked(&instance).await.unwrap(), None);
+    let wrong = instance_of(&azure, json!({"clientSecret": "wr0ng"}), json!({})).await;
+    assert_eq!(asked(&wrong).await.unwrap_err().kind, ErrorKind::PermissionDenied);
+    let stand_in = StandIn::start();
+    for (hosts, works) in [(json!(["*.example.com", stand_in.url()]), true), (json!(["*.example.com"]), false)] {
+        let sent = Instance::with(&stand_in, json!({"host": null, "hosts": hosts}), Default::default()).await;
+        let answer = asked(&sent).await;
+        assert_eq!(answer.is_ok(), works, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_else_has_access_is_asked_of_a_workspace_of_the_metastore() {
+    let azure = Azure::start();
+    let stand_in = Arc::new(StandIn::start());
+    stand_in.add_table("main.raw.orders", &[("id", "int")]);
+    azure.serve(Arc::clone(&stand_in));
+    let instance = instance_of(&azure, json!({}), json!({"hosts": [stand_in.url()]})).await;
+    let made = instance.create("databricks_workspace", workspace("shop_0")).await.unwrap();
+    metastore(&azure, "POST", made.text("workspaceId").unwrap(), METASTORE);
+    let ty = instance.ty("databricks_grant");
+    let access = attributes(json!({"metastoreId": METASTORE, "securableType": "table", "fullName": "main.raw.orders"}));
+    stand_in.add_group("dev");
+    stand_in.call(
+        "PATCH",
+        "/api/2.1/unity-catalog/permissions/table/main.raw.orders",
+        json!({"changes": [{"principal": "dev", "add": ["SELECT"]}]}),
+    );
+    // No workspace has been spoken of as yet.
+    assert_eq!(instance.session.grantees(ty, std::slice::from_ref(&access)).await.unwrap().len(), 0);
+    let ask = attributes(json!({"workspaceUrl": stand_in.url()}));
+    instance.session.lookup("databricks_workspace", &ask).await.unwrap();
+    let found = instance.session.grantees(ty, &[access]).await.unwrap();
+    let [grantee] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((grantee.principal.as_str(), grantee.privilege.as_str()), ("dev", "SELECT"));
+}
+
+#[tokio::test]
+async fn a_workspace_is_found_by_its_name() {
+    let azure = Azure::start();
+    made_by_others(&azure, "shop_0");
+    let instance = usual(&azure).await;
+    let ask = |arguments: Json| {
+        let arguments = attributes(arguments);
+        let session = Arc::clone(&instance.session);
+        async move { session.lookup("databricks_azure_workspace", &arguments).await }
+    };
+    let found = ask(json!({"name": "shop_0"})).await.unwrap();
+    assert!(found["url"].as_str().unwrap().starts_with("http"), "{found:?}");
+    assert_eq!(ask(json!({"name": "shop_1"})).await.unwrap_err().kind, ErrorKind::NotFound);
+    assert!(ask(json!({"name": ""})).await.unwrap()["url"].is_null());
+}
