@@ -1,10 +1,11 @@
 //! The session: which function answers which call of which type.
 
-use crate::attributes::{attributes, optional_text, text, text_of};
+use crate::attributes::{attributes, optional_text, text_of};
 use crate::config::{Config, Variables};
 use crate::lookup;
-use crate::object::view::{self, fit};
-use crate::object::{self, Object, Place, Seen, grant};
+use crate::object::view::ahead;
+use crate::object::{self, Object, Place, Seen, credential, grant};
+use crate::principal::is_same;
 use crate::private::Kept;
 use crate::rights;
 use crate::workspaces::{Workspace, Workspaces};
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_provider::http::{Request, Within};
+use terrace_provider::http::Within;
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::DryRun;
 use terrace_provider::{
@@ -24,6 +25,8 @@ use tokio::time::{Instant, sleep};
 
 /// How far clocks may be apart: an object may seem older than the call that made it.
 const SLACK: SignedDuration = SignedDuration::from_secs(300);
+/// The attribute that says by which workspace one asks.
+const WAY: &str = "workspaceUrl";
 /// How long what was done is waited for to be seen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -45,7 +48,11 @@ impl DatabricksSession {
     fn asked(&self, ty: &ResourceType, named: &Attributes) -> Result<Arc<Workspace>, ProviderError> {
         match object::azure::interface(ty.name) {
             Some(interface) => self.workspaces.beside(interface),
-            None => self.workspace(named),
+            None => match self.workspace(named) {
+                // The one on record is none of the instance's any more: all lead to the same metastore.
+                Err(error) if is_by_any_way(ty) => self.workspaces.usual().map_err(|_| error),
+                workspace => workspace,
+            },
         }
     }
 
@@ -54,54 +61,20 @@ impl DatabricksSession {
         if named.contains_key("workspaceUrl") { self.workspaces.of(named) } else { self.workspaces.usual() }
     }
 
-    /// What a view needs to be there, as far as it can be told before.
-    async fn look_at_view(&self, planned: &Attributes) -> Result<Vec<Finding>, ProviderError> {
-        let workspace = self.workspace(planned)?;
-        let place = self.place(&workspace, "", Within::reading());
-        let mut findings = Vec::new();
-        let note = |severity, path: Option<&str>, message: String, hint: &str| Finding {
-            severity,
-            path: path.map(terrace_provider::Path::attribute),
-            message,
-            hint: Some(hint.to_owned()),
-        };
-        let id = text(planned, "warehouse");
-        let request = Request::get("/api/2.0/sql/warehouses/{id}", &[&id]);
-        match place.ask(&request, "look at the warehouse").await? {
-            None => findings.push(note(
-                Severity::Error,
-                Some("warehouse"),
-                format!("there is no SQL warehouse of the id `{id}`"),
-                "the lookup `databricks_sql_warehouse` answers with the id of a name",
-            )),
-            Some(it) if crate::attributes::text_of(&it, "state") == "STOPPED" => findings.push(note(
-                Severity::Note,
-                Some("warehouse"),
-                format!("the SQL warehouse `{}` is stopped", crate::attributes::text_of(&it, "name")),
-                "the first statement starts it, which takes a while and costs what it costs",
-            )),
-            Some(_) => {}
+    /// Plans the workspace that is configured where the instance may not be sent to the one on record any more.
+    fn plan_way(&self, ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedChange) {
+        let is_left = is_by_any_way(ty)
+            && planned.planned.get(WAY).is_some_and(|url| url.as_str().is_some())
+            && self.workspaces.of(&planned.planned).is_err();
+        if let Some(configured) = change.config.get(WAY).filter(|_| is_left) {
+            planned.planned.insert(WAY.to_owned(), configured.clone());
         }
-        let Some(source) = view::source(planned).map(|source| source.join(".").to_lowercase()) else {
-            return Ok(findings);
-        };
-        let Some(table) = view::table(&place, &source).await? else {
-            let message = format!("not checked: `{source}` is not there yet");
-            let hint = "it has to be made before this view: by the same apply, or by the component that declares it";
-            findings.push(note(Severity::Warning, None, message, hint));
-            return Ok(findings);
-        };
-        // A view may be changed by the same apply: it is looked at again before a statement is sent.
-        let is_view = crate::attributes::text_of(&table, "table_type") == "VIEW";
-        let misfit = |it: fit::Misfit| Finding {
-            severity: if is_view { Severity::Warning } else { Severity::Error },
-            path: Some(it.path),
-            message: it.message,
-            hint: Some(it.hint),
-        };
-        findings.extend(fit::misfits(planned, &source, &table).into_iter().map(misfit));
-        Ok(findings)
     }
+}
+
+/// Whether any workspace of the metastore leads to objects of a type.
+fn is_by_any_way(ty: &ResourceType) -> bool {
+    ty.attributes.get(WAY).is_some_and(|attribute| attribute.way)
 }
 
 /// All that is known of an object, as it is written: its identity has names in the one form that they are told apart by.
@@ -229,6 +202,7 @@ impl Session for DatabricksSession {
         let object = object::of(ty)?;
         let prior = change.prior.map(|prior| respelled(ty, prior, change.config));
         let mut planned = from_schema(ty, &ProposedChange { prior: prior.as_ref(), ..change.clone() });
+        self.plan_way(ty, change, &mut planned);
         let url = planned.planned.get("workspaceUrl");
         if url.is_some_and(|url| url.as_str().is_some()) {
             // Nobody is asked: whether it may be asked at all is told here.
@@ -236,6 +210,9 @@ impl Session for DatabricksSession {
         }
         object.check(&planned.planned)?;
         object.plan(change, &mut planned)?;
+        if ty.name == "databricks_git_credential" {
+            credential::notice_rotation(self.workspaces.config(), change, &mut planned)?;
+        }
         if let Some(identity) = ty.identity_of(&planned.planned) {
             let id = Value::from(object_id::join(object::id_parts(ty, &identity)));
             planned.planned.insert("id".to_owned(), id.made_of(&planned.planned, ty.identity));
@@ -423,7 +400,11 @@ impl Session for DatabricksSession {
             return None;
         }
         Some(Box::pin(async move {
-            self.look_at_view(planned).await.unwrap_or_else(|error| {
+            let found = match self.workspace(planned) {
+                Ok(workspace) => ahead::findings(&self.place(&workspace, "", Within::reading()), planned).await,
+                Err(error) => Err(error),
+            };
+            found.unwrap_or_else(|error| {
                 let message = format!("not checked: {error}");
                 let hint = error.solutions.into_iter().next();
                 vec![Finding { severity: Severity::Warning, path: None, message, hint }]
@@ -453,7 +434,7 @@ impl Session for DatabricksSession {
         let is_own = |access: &&Attributes| optional_text(access, "metastoreId").is_none_or(|id| id == own);
         for access in accesses.iter().filter(is_own) {
             for (principal, held) in grant::holders(&place, access, None).await? {
-                if principal == me || held.is_empty() {
+                if is_same(&principal, &me) || held.is_empty() {
                     continue;
                 }
                 let mut all = access.clone();
