@@ -2,6 +2,7 @@
 
 use crate::source::{Place, SourceId, Sources, Span};
 use std::collections::HashSet;
+use terrace_provider::Path;
 pub use terrace_provider::Severity;
 
 /// One thing to tell the author of a descriptor, blueprint or configuration.
@@ -21,6 +22,8 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// The resource it is about, when it is about one.
     pub address: Option<String>,
+    /// The attribute of that resource, or the part of one, where it is about that.
+    pub path: Option<Path>,
 }
 
 /// A place and what is to be said of it.
@@ -45,7 +48,15 @@ impl Diagnostic {
     /// An error.
     #[must_use]
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code, message: message.into(), labels: Vec::new(), hint: None, address: None }
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            labels: Vec::new(),
+            hint: None,
+            address: None,
+            path: None,
+        }
     }
 
     /// A warning.
@@ -104,6 +115,13 @@ impl Diagnostic {
     #[must_use]
     pub fn about(mut self, address: impl std::fmt::Display) -> Self {
         self.address = Some(address.to_string());
+        self
+    }
+
+    /// Says which attribute it is about, where it is about one.
+    #[must_use]
+    pub fn on(mut self, path: Option<Path>) -> Self {
+        self.path = path;
         self
     }
 

@@ -334,3 +334,54 @@ async fn a_shared_resource_survives_either_order_of_removal() {
         assert!(story.rows().await.is_empty());
     }
 }
+
+/// A stack that owns a room by the name that a lookup answers with, by a door of its own.
+fn by_door(name: &str, door: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ndata:\n  \
+         - {{type: world_thing, name: house, config: {{key: house}}}}\nresources:\n  \
+         - {{type: world_room, name: room, shared: 'room of ${{{{ data.house.val }}}}', \
+         lifecycle: {{onLastRelease: delete}}, config: {{key: room, door: {door}}}}}\n"
+    )
+}
+
+fn with_house() -> Story {
+    let story = Story::new();
+    let house = [("key", "house"), ("val", "green"), ("id", "id-0")];
+    let house = house.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    story.remote().objects.insert("house".to_owned(), house);
+    story
+}
+
+#[tokio::test]
+async fn what_is_shared_goes_by_what_a_lookup_answers_and_by_whatever_way_each_owner_gets_there() {
+    let story = with_house();
+    story.apply(&by_door("one", "left")).await;
+    // Alone, and in one plan with the first: no owner moves the other's way.
+    story.apply(&by_door("two", "right")).await;
+    story.apply(&both(&by_door("two", "right"), &by_door("one", "left"))).await;
+    assert_eq!(story.log(), ["create room"]);
+    assert_eq!(story.rows().await, ["shared/world_room[\"room of green\"]"]);
+    assert_eq!(story.remote_value("room", "door"), "left".into());
+    story.apply(&nothing("one")).await;
+    assert_eq!(story.log(), [] as [&str; 0], "the other one is left");
+    story.apply(&nothing("two")).await;
+    assert_eq!(story.log(), ["delete room"]);
+}
+
+#[tokio::test]
+async fn a_lookup_that_fails_is_all_that_is_told_of_what_is_shared_by_its_answer() {
+    let errors = Story::new().errors(&by_door("one", "left")).await;
+    assert_eq!(errors.matches("lookup_failed").count() + errors.matches("has no answer").count(), 1, "{errors}");
+    assert!(!errors.contains("`shared`"), "{errors}");
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_the_name_of_what_is_shared_where_nobody_is_asked_for_anything() {
+    let mut story = with_house();
+    story.options.offline = true;
+    story.options.refresh = false;
+    let plan = story.plan(&by_door("one", "left")).await;
+    let shared: Vec<String> = plan.changes().map(|(_, change)| change.address.to_string()).collect();
+    assert_eq!(shared, ["shared/world_room[\"room of (known after apply)\"]"]);
+}

@@ -139,6 +139,66 @@ fn a_workflow_that_somebody_changed_stops_the_plan() {
     assert_eq!(world.job("sales_shop_0_steps_prod")["settings"]["timeout_seconds"], 0);
 }
 
+/// What another component makes has an id once it is there: the workflow comes after it, and refers to it by its name.
+#[test]
+fn a_workflow_runs_what_the_same_plan_makes() {
+    let world = World::new();
+    let tasks = "            tasks:\n";
+    let more = "              - {task_key: load, run_job_task: {job_id: 1}}\n              - {task_key: flow, pipeline_task: {pipeline_id: x}}\n";
+    world.project.edit(PRODUCT, tasks, &format!("{tasks}{more}"));
+    let entries = "        workflowTasksInfoList:\n";
+    let named = |key: &str, kind: &str, name: &str| {
+        format!("          - {{taskKey: {key}, referencedTaskType: {kind}, referencedTaskName: {name}}}\n")
+    };
+    let load = named("load", "job", "sales_shop_0_nightly_prod");
+    let flow = named("flow", "pipeline", "sales_shop_0_flow_prod");
+    world.project.edit(PRODUCT, entries, &format!("{entries}{load}{flow}"));
+    world.run(["validate", PRODUCT]).done();
+    world.apply().done();
+    let pipelines = world.stand_in.call("GET", "/api/2.0/pipelines", Json::Null)["statuses"].clone();
+    let tasks = world.job("sales_shop_0_steps_prod")["settings"]["tasks"].clone();
+    assert_eq!(tasks[0]["run_job_task"]["job_id"], world.job("sales_shop_0_nightly_prod")["job_id"]);
+    assert_eq!(tasks[1]["pipeline_task"]["pipeline_id"], pipelines[0]["pipeline_id"]);
+    world.assert_settled();
+    // Made anew, it has another id.
+    world.run(["apply", PRODUCT, "--replace", "nightly/databricks_job.job", "--auto-approve"]).done();
+    let tasks = world.job("sales_shop_0_steps_prod")["settings"]["tasks"].clone();
+    assert_eq!(tasks[0]["run_job_task"]["job_id"], world.job("sales_shop_0_nightly_prod")["job_id"]);
+    world.assert_settled();
+    // What nobody makes is told, with what helps.
+    world.project.edit(
+        PRODUCT,
+        "referencedTaskName: sales_shop_0_nightly_prod",
+        "referencedTaskName: sales_shop_0_weekly_prod",
+    );
+    let ran = world.run(["plan", PRODUCT]);
+    assert_ne!(ran.code, 0, "{ran}");
+    ran.says("there is no job `sales_shop_0_weekly_prod`").says("name that in `dependsOn`");
+}
+
+/// A token of the environment that is another one is sent, and nothing of any is kept.
+#[test]
+fn another_token_of_git_is_sent_and_none_is_kept() {
+    let world = World::new();
+    world.apply().done();
+    let rotated = |words: &[&str]| {
+        let variables = [("DATABRICKS_TOKEN", "secret"), ("GIT_TOKEN", "glpat-r0tated")];
+        world.project.run_with(&variables, words.iter().copied())
+    };
+    let plan = rotated(&["plan", PRODUCT, "--detailed-exitcode"]).with_code(2);
+    plan.says("1 to change").says("tokenSent");
+    let _ = world.stand_in.take_seen();
+    rotated(&["apply", PRODUCT, "--auto-approve"]).done().says("1 changed");
+    let seen = world.stand_in.take_seen().into_iter().filter(|it| it.is_write());
+    let sent: Vec<Json> = seen.map(|it| it.body["personal_access_token"].clone()).collect();
+    assert_eq!(sent, ["glpat-r0tated"]);
+    rotated(&["plan", PRODUCT, "--detailed-exitcode"]).with_code(0);
+    for (name, content) in world.project.all_files() {
+        let text = String::from_utf8_lossy(&content);
+        assert!(!text.contains("glpat-s3cr3t") && !text.contains("glpat-r0tated"), "{name}");
+    }
+}
+
 #[test]
 fn what_cannot_work_is_told_before_anything_is_made() {
     for (old, new, says) in [

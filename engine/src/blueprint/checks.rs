@@ -2,7 +2,7 @@
 
 use crate::decode::{Fields, expect_text};
 use crate::descriptor::declaration::compile;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::expression::{Functions, Missing, ReferenceStep, Scope, Template, descend};
 use crate::plan::checks::undecided;
 use crate::source::{Sources, Span};
@@ -23,6 +23,8 @@ pub struct Check {
     pub hint: Option<Template>,
     /// The path in the component that is to blame.
     pub at: Option<Template>,
+    /// What it is when the condition is false: an error, or a warning that nothing waits for.
+    pub severity: Severity,
 }
 
 impl Check {
@@ -98,7 +100,8 @@ impl Check {
         });
         let error = text(&self.error).unwrap_or_else(|| "the component is not as its blueprint expects".to_owned());
         let hint = why.or_else(|| self.hint.as_ref().and_then(text));
-        Diagnostic::error("check_failed", error).at(place.unwrap_or(span)).maybe_hint(hint)
+        let failed = Diagnostic::error("check_failed", error).at(place.unwrap_or(span)).maybe_hint(hint);
+        Diagnostic { severity: self.severity, ..failed }
     }
 }
 
@@ -132,8 +135,9 @@ pub(super) fn read(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnos
         let diagnostic = Diagnostic::error("wrong_value", error.to_string()).at(at.span);
         fields.diagnostics.push(diagnostic.hint("write a path in the component: `specific.tables[0].name`"));
     }
+    let severity = fields.word("severity", &[("error", Severity::Error), ("warning", Severity::Warning)]);
     fields.finish();
-    Some(Check { for_each, assert: assert?, error: error?, hint, at })
+    Some(Check { for_each, assert: assert?, error: error?, hint, at, severity: severity.unwrap_or(Severity::Error) })
 }
 
 /// A text, which may hold expressions.

@@ -10,7 +10,10 @@ pub fn planned_agrees_with_config(ty: &ResourceType, config: &Attributes, planne
     let configured = with_defaults(&ty.attributes, config);
     let mut breaches = outside_schema(&ty.attributes, &planned.planned);
     for (name, value) in &configured {
-        let is_promise = ty.attributes.get(name).is_some_and(|attribute| !attribute.computed || attribute.required);
+        let is_promise = ty
+            .attributes
+            .get(name)
+            .is_some_and(|attribute| (!attribute.computed || attribute.required) && !attribute.way);
         if !is_promise || value.is_unknown() {
             continue;
         }

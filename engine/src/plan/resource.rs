@@ -130,14 +130,15 @@ pub(crate) async fn plan(
             planned
         }
         Err(error) => {
-            let at = match &error.kind {
-                ErrorKind::InvalidInput { path: Some(path) } => wanted.template.span_at(path),
-                _ => wanted.span,
+            let path = match &error.kind {
+                ErrorKind::InvalidInput { path } => path.clone(),
+                _ => None,
             };
+            let at = path.as_ref().map_or(wanted.span, |path| wanted.template.span_at(path));
             let hint =
                 error.solutions.first().cloned().or_else(|| usual_hint(&error, wanted.ty.name, planner.registry));
             let diagnostic = Diagnostic::error("cannot_plan", error.to_string()).at(at).maybe_hint(hint);
-            diagnostics.push(diagnostic.about(address_text));
+            diagnostics.push(diagnostic.about(address_text).on(path));
             return Ok(None);
         }
     };
@@ -163,7 +164,8 @@ pub(crate) async fn plan(
     for finding in findings {
         let at = finding.path.as_ref().map_or(wanted.span, |path| wanted.template.span_at(path));
         let found = Diagnostic::error("remote_finding", finding.message).at(at).about(&address_text);
-        diagnostics.push(Diagnostic { severity: finding.severity, ..found }.maybe_hint(finding.hint));
+        let found = Diagnostic { severity: finding.severity, ..found }.maybe_hint(finding.hint);
+        diagnostics.push(found.on(finding.path));
     }
     if let Some(import) = import.filter(|_| decision.action.is_replace()) {
         diagnostics.push(import::another_object(&address_text, import, prior.as_ref(), &planned));

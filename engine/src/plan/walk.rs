@@ -298,7 +298,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             };
             prepared.triggered_by.clone_from(&triggered_by);
             let share_key = match &declaration.shared {
-                Some(template) => match self.text(template, &scope, "shared", diagnostics) {
+                Some(template) => match self.share_key(part, template, &scope, diagnostics) {
                     Some(key) => Some(key),
                     None => return Ok(None),
                 },

@@ -144,6 +144,12 @@ impl World {
             grantee: &["key"],
             ..ResourceType::new("world_grant", "A thing that lets somebody in.", &["key", "role"], of_role)
         };
+        let mut by_door = attributes();
+        by_door.0.push(Attribute::new("door", AttributeType::String, "By which door one gets to it.").way());
+        let room = ResourceType {
+            settle: Duration::ZERO,
+            ..ResourceType::new("world_room", "A thing with several ways to it.", &["key"], by_door)
+        };
         let told = ResourceType {
             settle: Duration::ZERO,
             readable: false,
@@ -154,7 +160,7 @@ impl World {
             name: "world",
             version: provider_version,
             doc: "A world for tests.",
-            resources: vec![thing, data, slow, note, told, borrowed, grant],
+            resources: vec![thing, data, slow, note, told, borrowed, grant, room],
             lookups: vec![Lookup {
                 name: "world_thing",
                 doc: "Looks at a thing.",

@@ -1,6 +1,7 @@
 //! What connectors are told: their own JSON, of which the secret parts stand apart.
 
 use serde_json::Value as Json;
+use terrace_provider::twin::{self, WHOLE};
 use terrace_provider::{Attributes, Path, ProviderError, Value};
 
 /// What stands in place of a secret.
@@ -34,11 +35,7 @@ pub(crate) fn check(attributes: &Attributes, connector: &str) -> Result<(), Prov
         }
     }
     let (Some(plain), Some(secret)) = (attributes.get(PLAIN), attributes.get(SECRET)) else { return Ok(()) };
-    match overlap(plain, secret, &Path::attribute(SECRET)) {
-        None => Ok(()),
-        Some(path) => Err(ProviderError::invalid(Some(path), format!("`{PLAIN}` says this, too"))
-            .solution(format!("leave it in `{SECRET}` alone where it is secret, else in `{PLAIN}`"))),
-    }
+    WHOLE.check((PLAIN, plain), (SECRET, secret))
 }
 
 fn masked(value: &Value, at: &Path) -> Option<Path> {
@@ -47,17 +44,6 @@ fn masked(value: &Value, at: &Path) -> Option<Path> {
         Value::Map(entries) => entries.iter().find_map(|(key, value)| masked(value, &at.key(key))),
         Value::List(items) => items.iter().enumerate().find_map(|(index, value)| masked(value, &at.index(index))),
         _ => None,
-    }
-}
-
-/// The first path that both say something at; maps alone can be shared.
-fn overlap(plain: &Value, secret: &Value, at: &Path) -> Option<Path> {
-    match (plain.exposed(), secret.exposed()) {
-        (Value::Null | Value::Unknown, _) | (_, Value::Null | Value::Unknown) => None,
-        (Value::Map(plain), Value::Map(secret)) => secret
-            .iter()
-            .find_map(|(key, secret)| plain.get(key).and_then(|plain| overlap(plain, secret, &at.key(key)))),
-        _ => Some(at.clone()),
     }
 }
 
@@ -82,9 +68,7 @@ fn without_null(value: &Value) -> Value {
 
 /// The configuration as it is sent: the secret half laid over the other.
 pub(crate) fn whole(attributes: &Attributes) -> Json {
-    let mut whole = sendable(attributes.get(PLAIN));
-    merge(&mut whole, &sendable(attributes.get(SECRET)));
-    whole
+    WHOLE.merged(&sendable(attributes.get(PLAIN)), &sendable(attributes.get(SECRET)))
 }
 
 fn sendable(value: Option<&Value>) -> Json {
@@ -94,28 +78,18 @@ fn sendable(value: Option<&Value>) -> Json {
     }
 }
 
-fn merge(below: &mut Json, above: &Json) {
-    match (below, above) {
-        (Json::Object(below), Json::Object(above)) => {
-            for (name, value) in above {
-                merge(below.entry(name.clone()).or_insert(Json::Null), value);
-            }
-        }
-        (below, above) => *below = above.clone(),
-    }
-}
-
 /// What is read, as far as it was told: keys that the connector adds are its own, and what is masked or missing cannot be
 /// read back. `None` takes all that can be read.
 pub(crate) fn observed(read: &Json, like: Option<&Value>, connector: &str) -> Value {
     match like.filter(|like| like.as_map().is_some()) {
         Some(like) => projected(read, like),
+        // What may be secret and is not masked is not shown to anybody else either.
         None => {
-            let mut all = readable(read).unwrap_or_else(|| Value::Map(Attributes::default()));
-            if let Value::Map(entries) = &mut all {
+            let mut all = readable(read).unwrap_or_else(|| Json::Object(serde_json::Map::new()));
+            if let Json::Object(entries) = &mut all {
                 entries.shift_remove(connector);
             }
-            all
+            twin::marked(all)
         }
     }
 }
@@ -136,17 +110,16 @@ fn projected(read: &Json, like: &Value) -> Value {
 }
 
 /// What can be read: without what is masked, and without nothing.
-fn readable(read: &Json) -> Option<Value> {
+fn readable(read: &Json) -> Option<Json> {
     match read {
         Json::Null => None,
         Json::String(text) if text == MASK => None,
         Json::Object(entries) => {
             let entries = entries.iter().filter_map(|(key, read)| Some((key.clone(), readable(read)?)));
-            let entries: Attributes = entries.collect();
-            Some(Value::Map(entries))
+            Some(Json::Object(entries.collect()))
         }
-        Json::Array(items) => Some(Value::List(items.iter().filter_map(readable).collect())),
-        other => Some(Value::from(other.clone())),
+        Json::Array(items) => Some(Json::Array(items.iter().filter_map(readable).collect())),
+        other => Some(other.clone()),
     }
 }
 
@@ -159,13 +132,7 @@ pub(crate) fn gone(before: &Attributes, secrets_before: &[Vec<String>], after: &
 
 /// Where secrets are given.
 pub(crate) fn secret_paths(attributes: &Attributes) -> Vec<Vec<String>> {
-    let given = attributes.get(SECRET).map(without_null);
-    let all = paths(given.as_ref().map(Value::exposed));
-    // The maps around them may be there without any.
-    all.iter()
-        .filter(|path| !all.iter().any(|other| other.len() > path.len() && other.starts_with(path)))
-        .cloned()
-        .collect()
+    WHOLE.leaves(&sendable(attributes.get(SECRET)))
 }
 
 /// The keys of maps in maps.
@@ -193,9 +160,9 @@ pub(crate) fn replacement(
         entries.shift_remove(connector);
     }
     for path in gone {
-        remove(&mut all, path);
+        WHOLE.remove(&mut all, path);
     }
-    merge(&mut all, &whole(after));
+    let all = WHOLE.merged(&all, &whole(after));
     match still_masked(&all, &Path::default()) {
         None => Ok(all),
         Some(path) => {
@@ -204,15 +171,6 @@ pub(crate) fn replacement(
             Err(ProviderError::invalid(Some(Path::attribute(PLAIN)), message)
                 .solution(format!("give `{path}` in `{SECRET}`, too")))
         }
-    }
-}
-
-fn remove(json: &mut Json, path: &[String]) {
-    let Some((key, rest)) = path.split_first() else { return };
-    let Json::Object(entries) = json else { return };
-    match rest.is_empty() {
-        true => drop(entries.shift_remove(key)),
-        false => entries.get_mut(key).into_iter().for_each(|inner| remove(inner, rest)),
     }
 }
 

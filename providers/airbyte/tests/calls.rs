@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, Found, Provider, Session};
+use terrace_provider::{DataAmount, ErrorKind, Found, Provider, Session};
 use terrace_provider_airbyte::AirbyteProvider;
 use terrace_test_airbyte::{CLIENT, Fault, StandIn, WORKSPACE};
 
@@ -110,6 +110,52 @@ async fn clients_get_tokens_and_new_ones_when_those_are_not_known_any_more() {
         assert!(error.solutions[0].contains("`clientSecret`"), "{error:?}");
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }
+}
+
+/// However long a token is said to live, it is used, and another one got once it is not known any more.
+#[tokio::test]
+async fn a_token_that_is_said_to_live_for_ever_is_one_all_the_same() {
+    let stand_in = StandIn::start();
+    stand_in.faults().life = Some(u64::MAX);
+    let session = connect(&stand_in, json!({"token": null, "clientId": CLIENT.0, "clientSecret": CLIENT.1})).await;
+    for _ in 0..2 {
+        session.lookup("airbyte_workspace", &attributes(json!({}))).await.unwrap();
+        stand_in.forget_tokens();
+    }
+}
+
+/// Servers decide how much a page holds: what is looked for may stand on any.
+#[tokio::test]
+async fn lists_are_read_whole_whatever_their_pages_hold() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    for number in 0..5 {
+        instance.create(SOURCE, file_source(&format!("places {number}"))).await.unwrap();
+    }
+    stand_in.faults().page = Some(2);
+    for number in 0..5 {
+        let found = instance.find(SOURCE, file_source(&format!("places {number}")), None).await.unwrap();
+        assert!(matches!(found, Found::Strangers(_)), "{number}: {found:?}");
+    }
+    assert_eq!(instance.find(SOURCE, file_source("places 5"), None).await.unwrap(), Found::Absent);
+}
+
+/// Another version may not say which connector something is of, or which syncs there were: that tells nothing of it.
+#[tokio::test]
+async fn what_an_answer_leaves_out_says_nothing() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let config = file_source("places");
+    let made = instance.create(SOURCE, config.clone()).await.unwrap();
+    let (source, destination) = connected(&stand_in);
+    let connection =
+        json!({"workspaceId": WORKSPACE, "name": "sync", "sourceId": source, "destinationId": destination});
+    let sync = instance.create("airbyte_connection", connection).await.unwrap();
+    let ty = instance.resource_type("airbyte_connection").unwrap();
+    assert_eq!(instance.session.count_data(ty, &sync).await.unwrap(), DataAmount::Empty);
+    stand_in.faults().unsaid = vec!["definitionId", "sourceType", "data"];
+    instance.assert_settled(SOURCE, &made, &config).await;
+    assert_eq!(instance.session.count_data(ty, &sync).await.unwrap(), DataAmount::Unknown);
 }
 
 #[tokio::test]

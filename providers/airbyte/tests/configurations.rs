@@ -108,6 +108,22 @@ async fn a_secret_that_is_given_no_more_is_taken_away() {
     instance.assert_settled(DESTINATION, &bare, &config).await;
 }
 
+/// What is imported may hold secrets that Airbyte does not know as such: nobody is shown them.
+#[tokio::test]
+async fn what_looks_like_a_secret_of_what_is_imported_is_marked() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = file_source("places");
+    config["configuration"]["reader_options"] = "{}".into();
+    config["configuration"]["url"] = "https://me:hunter2@example.com/a.csv".into();
+    let made = instance.create("airbyte_source", config).await.unwrap();
+    let ty = instance.resource_type("airbyte_source").unwrap();
+    let found = instance.session.import(ty, made.text("id").unwrap()).await.unwrap().unwrap();
+    assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+    let shown = found.attributes["configuration"].to_json();
+    assert_eq!(shown["dataset_name"], "places");
+}
+
 #[tokio::test]
 async fn what_nobody_wrote_down_is_no_drift_and_what_somebody_did_is() {
     let stand_in = StandIn::start();

@@ -2,9 +2,9 @@ use crate::harness::{Instance, attributes, connected, destination, file_source, 
 use futures_util::future::join_all;
 use serde_json::{Value as Json, json};
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, Finding, Provider, Severity};
+use terrace_provider::{ErrorKind, Finding, Provider, Severity, Value};
 use terrace_provider_airbyte::AirbyteProvider;
-use terrace_test_airbyte::{DEFINITION_FILE, DEFINITION_SNOWFLAKE, StandIn, WORKSPACE};
+use terrace_test_airbyte::{DEFINITION_FILE, DEFINITION_SNOWFLAKE, Fault, StandIn, WORKSPACE};
 
 async fn findings(instance: &Instance, ty: &str, config: &Json) -> Vec<Finding> {
     let planned = instance.plan(ty, None, config).await.unwrap().planned;
@@ -52,6 +52,19 @@ async fn streams_are_checked_while_planning_and_a_source_is_asked_about_once() {
 }
 
 /// A connector runs for each question: few at once, whoever asks.
+/// What went wrong once is asked again.
+#[tokio::test]
+async fn streams_of_a_source_that_was_not_there_are_asked_for_again() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create("airbyte_source", file_source("places")).await.unwrap();
+    let asked = attributes(json!({"sourceId": made.text("sourceId").unwrap()}));
+    stand_in.faults().by_call.push(("GET", "/streams", Fault::Status(404)));
+    instance.session.lookup("airbyte_streams", &asked).await.unwrap_err();
+    let told = instance.session.lookup("airbyte_streams", &asked).await.unwrap();
+    assert_eq!(told["streams"].as_list().map(<[Value]>::len), Some(1));
+}
+
 #[tokio::test]
 async fn no_more_than_two_sources_are_asked_about_at_once() {
     let stand_in = StandIn::start();

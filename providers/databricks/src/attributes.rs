@@ -1,37 +1,13 @@
 //! Reading attributes that the schema has checked already.
 
+pub(crate) use terrace_provider::attributes::{attributes, list, optional_text, text, texts};
+
 use serde_json::Value as Json;
-use terrace_provider::{Attributes, Map, Value};
-
-/// A text; `None` when the attribute is absent, unknown or something else.
-pub(crate) fn optional_text(attributes: &Map, name: &str) -> Option<String> {
-    attributes.get(name).and_then(Value::as_str).map(str::to_owned)
-}
-
-/// A text that the schema requires; empty when it is absent.
-pub(crate) fn text(attributes: &Map, name: &str) -> String {
-    optional_text(attributes, name).unwrap_or_default()
-}
-
-/// A list of texts; empty when the attribute is absent.
-pub(crate) fn texts(attributes: &Map, name: &str) -> Vec<String> {
-    let items = attributes.get(name).and_then(Value::as_list).unwrap_or_default();
-    items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-}
+use terrace_provider::{Map, Value};
 
 /// Whether somebody manages an attribute: it is given, or nothing is and all is told.
 pub(crate) fn is_managed(like: &Map, name: &str) -> bool {
     like.is_empty() || like.get(name).is_some_and(|value| !value.is_null())
-}
-
-/// Texts as a list value.
-pub(crate) fn list(texts: &[String]) -> Value {
-    Value::List(texts.iter().map(|text| text.as_str().into()).collect())
-}
-
-/// Attributes by name.
-pub(crate) fn attributes<const N: usize>(entries: [(&str, Value); N]) -> Attributes {
-    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// A text of an answer; null where it is none.

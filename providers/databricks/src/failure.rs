@@ -105,5 +105,7 @@ mod tests {
         assert_eq!(kind(404, "PRINCIPAL_DOES_NOT_EXIST", ""), Some(ErrorKind::InvalidInput { path: None }));
         assert_eq!(kind(400, "CATALOG_ALREADY_EXISTS", ""), exists);
         assert_eq!(kind(500, "INTERNAL_ERROR", ""), None);
+        // Of a catalog that is asked for this says nothing: it is not gone.
+        assert_eq!(kind(404, "METASTORE_DOES_NOT_EXIST", ""), Some(ErrorKind::Failed));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::attributes::{attributes, list, optional_text, text_of};
 use crate::object::{Place, grant};
+use crate::principal::is_same;
 use crate::rights::is_without_metastore;
 use crate::workspaces::Workspace;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ impl Home {
         access: &Attributes,
     ) -> Result<Vec<(String, Vec<String>, Attributes)>, ProviderError> {
         let all = grant::holders(place, access, None).await?;
-        let others = all.into_iter().filter(|(principal, held)| *principal != self.me && !held.is_empty());
+        let others = all.into_iter().filter(|(principal, held)| !is_same(principal, &self.me) && !held.is_empty());
         let told = |(principal, held): (String, Vec<String>)| {
             let mut named = access.clone();
             named.extend(attributes([

@@ -5,6 +5,10 @@
 
 use serde_json::{Map, Value as Json};
 use terrace_provider::Value;
+use terrace_provider::twin::Lists;
+
+/// How the lists of settings are read. A cluster without a label is the usual one.
+pub(crate) const LISTS: Lists = Lists { key_of, usual: |key| (key == "label").then_some("default") };
 
 /// By which field the items of a list are told apart.
 fn key_of(list: &str) -> Option<&'static str> {
@@ -41,18 +45,7 @@ const EXCLUSIVE: [&[&str]; 7] = [
 ];
 
 /// Fields whose case the server does not keep.
-const CASELESS: [&str; 2] = ["edition", "channel"];
-
-/// What an item is told apart by; a cluster without a label is the usual one.
-fn own<'j>(item: &'j Json, key: &str) -> Option<&'j str> {
-    let usual = if key == "label" { Some("default") } else { None };
-    item.get(key).and_then(Json::as_str).or(usual)
-}
-
-fn item<'j>(items: &'j [Json], key: &str, like: &Json) -> Option<&'j Json> {
-    let wanted = own(like, key)?;
-    items.iter().find(|item| own(item, key) == Some(wanted))
-}
+const CASELESS: [&str; 4] = ["edition", "channel", "user_name", "service_principal_name"];
 
 /// What says nothing: absent, null, or empty.
 fn is_nothing(value: &Json) -> bool {
@@ -98,8 +91,8 @@ fn items_within(field: &str, wanted: &[Json], remote: &[Json]) -> Vec<Json> {
             false => remote.to_vec(),
         };
     };
-    let known = wanted.iter().filter_map(|it| item(remote, key, it).map(|remote| within("", it, remote)));
-    let more = remote.iter().filter(|it| item(wanted, key, it).is_none()).cloned();
+    let known = wanted.iter().filter_map(|it| LISTS.item(remote, key, it).map(|remote| within("", it, remote)));
+    let more = remote.iter().filter(|it| LISTS.item(wanted, key, it).is_none()).cloned();
     known.chain(more).collect()
 }
 
@@ -127,13 +120,13 @@ fn stripped(field: &str, wanted: &Json, remote: &Json) -> Json {
         Json::Array(items) => {
             let wanted = wanted.as_array().map(Vec::as_slice).unwrap_or_default();
             let like = |at: usize, it: &Json| match key_of(field) {
-                Some(key) => item(wanted, key, it).cloned().unwrap_or_default(),
+                Some(key) => LISTS.item(wanted, key, it).cloned().unwrap_or_default(),
                 None => wanted.get(at).cloned().unwrap_or_default(),
             };
             let mut shown: Vec<Json> =
                 items.iter().enumerate().map(|(at, it)| stripped("", &like(at, it), it)).collect();
             if let Some(key) = key_of(field) {
-                let place = |it: &Json| wanted.iter().position(|like| own(like, key) == own(it, key));
+                let place = |it: &Json| wanted.iter().position(|like| LISTS.own(like, key) == LISTS.own(it, key));
                 shown.sort_by_key(|it| place(it).unwrap_or(usize::MAX));
             }
             Json::Array(shown)
@@ -186,8 +179,8 @@ fn merged(field: &str, remote: &Json, last: &Json, given: &Json) -> Json {
             Some(key) => {
                 let last = last.as_array().map(Vec::as_slice).unwrap_or_default();
                 let one = |it: &Json| {
-                    let there = item(remote, key, it).unwrap_or(&Json::Null);
-                    merged("", there, item(last, key, it).unwrap_or(&Json::Null), it)
+                    let there = LISTS.item(remote, key, it).unwrap_or(&Json::Null);
+                    merged("", there, LISTS.item(last, key, it).unwrap_or(&Json::Null), it)
                 };
                 Json::Array(given.iter().map(one).collect())
             }
@@ -206,32 +199,6 @@ pub(crate) fn without_nulls(given: &Json) -> Json {
         }
         Json::Array(items) => Json::Array(items.iter().map(without_nulls).collect()),
         other => other.clone(),
-    }
-}
-
-/// The settings with secrets merged in.
-pub(crate) fn with_secrets(settings: &Json, secrets: &Json) -> Json {
-    joined("", settings, secrets)
-}
-
-fn joined(field: &str, base: &Json, more: &Json) -> Json {
-    match (base, more) {
-        (Json::Object(base), Json::Object(more)) => {
-            let mut result = base.clone();
-            for (name, value) in more {
-                let there = base.get(name).unwrap_or(&Json::Null);
-                result.insert(name.clone(), joined(name, there, value));
-            }
-            Json::Object(result)
-        }
-        (Json::Array(base), Json::Array(more)) if key_of(field).is_some() => {
-            let key = key_of(field).unwrap_or_default();
-            let known =
-                base.iter().map(|it| item(more, key, it).map_or_else(|| it.clone(), |more| joined("", it, more)));
-            let added = more.iter().filter(|it| item(base, key, it).is_none()).cloned();
-            Json::Array(known.chain(added).collect())
-        }
-        (_, more) => more.clone(),
     }
 }
 
@@ -263,8 +230,10 @@ fn layer_within(field: &str, own_layer: &Json, merged: &Json, seen: &Json, is_fi
         }
         (Json::Array(layer), Json::Array(merged), Json::Array(seen)) if key_of(field).is_some() => {
             let key = key_of(field).unwrap_or_default();
-            let one = |it: &Json| Some(layer_within("", it, item(merged, key, it)?, item(seen, key, it)?, is_first));
-            let more = seen.iter().filter(|it| is_first && item(merged, key, it).is_none()).cloned();
+            let one = |it: &Json| {
+                Some(layer_within("", it, LISTS.item(merged, key, it)?, LISTS.item(seen, key, it)?, is_first))
+            };
+            let more = seen.iter().filter(|it| is_first && LISTS.item(merged, key, it).is_none()).cloned();
             Json::Array(layer.iter().filter_map(one).chain(more).collect())
         }
         _ if own_layer == merged => seen.clone(),
@@ -290,8 +259,7 @@ fn value_within(field: &str, base: &Value, more: &Value) -> Value {
         }
         (Value::List(base), Value::List(more)) if key_of(field).is_some() => {
             let key = key_of(field).unwrap_or_default();
-            let usual = if key == "label" { Some("default") } else { None };
-            let own = |it: &Value| it.get(key).and_then(Value::as_str).or(usual).map(str::to_owned);
+            let own = |it: &Value| it.get(key).and_then(Value::as_str).or((LISTS.usual)(key)).map(str::to_owned);
             let mut result = base.clone();
             for value in more {
                 match result.iter_mut().find(|it| own(it).is_some() && own(it) == own(value)) {
@@ -302,57 +270,6 @@ fn value_within(field: &str, base: &Value, more: &Value) -> Value {
             Value::List(result)
         }
         _ => more.clone(),
-    }
-}
-
-/// Where values are: each path by keys; an item of a list by its own.
-pub(crate) fn leaves(value: &Json) -> Vec<Vec<String>> {
-    let mut found = Vec::new();
-    collect("", value, &mut Vec::new(), &mut found);
-    found
-}
-
-fn collect(field: &str, value: &Json, at: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
-    match value {
-        Json::Object(entries) => {
-            for (name, value) in entries {
-                at.push(name.clone());
-                collect(name, value, at, found);
-                at.pop();
-            }
-        }
-        Json::Array(items) if key_of(field).is_some() => {
-            let key = key_of(field).unwrap_or_default();
-            for item in items {
-                let Some(own) = own(item, key) else { continue };
-                at.push(own.to_owned());
-                for (name, value) in item.as_object().into_iter().flatten().filter(|(name, _)| *name != key) {
-                    at.push(name.clone());
-                    collect(name, value, at, found);
-                    at.pop();
-                }
-                at.pop();
-            }
-        }
-        _ => found.push(at.clone()),
-    }
-}
-
-/// Takes away what is at a path of [`leaves`].
-pub(crate) fn remove(value: &mut Json, path: &[String]) {
-    let Some((name, rest)) = path.split_first() else { return };
-    let Some(entries) = value.as_object_mut() else { return };
-    if rest.is_empty() {
-        entries.shift_remove(name);
-        return;
-    }
-    let Some(inner) = entries.get_mut(name) else { return };
-    match (inner.as_array_mut(), key_of(name), rest.split_first()) {
-        (Some(items), Some(key), Some((own, rest))) => {
-            let found = items.iter_mut().find(|it| self::own(it, key) == Some(own));
-            found.into_iter().for_each(|it| remove(it, rest));
-        }
-        _ => remove(inner, rest),
     }
 }
 

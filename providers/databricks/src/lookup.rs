@@ -73,6 +73,11 @@ pub(crate) fn lookups() -> Vec<Lookup> {
                 names("jobs", "Names of jobs."),
                 names("warehouses", "Names of SQL warehouses."),
                 names("clusters", "Names of clusters."),
+                Attribute::new(
+                    "after",
+                    AttributeType::Any,
+                    "What has to be known first: nothing is looked up before, so that what the same plan makes is there.",
+                ),
             ]),
             result: Object(vec![
                 ids("pipelineIds", "Ids of the pipelines by name."),
@@ -251,7 +256,10 @@ async fn ids_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes,
             let found = Box::pin(answer(lookup, place, &attributes([("name", name.as_str().into())]))).await?;
             match found.get(field).filter(|id| !id.is_null()) {
                 Some(id) => drop(ids.insert(name, id.clone())),
-                None => return Err(none(kind.trim_end_matches('s'), &name, &[])),
+                None => {
+                    let error = none(kind.trim_end_matches('s'), &name, &[]);
+                    return Err(error.solution("where a component of the product makes it, name that in `dependsOn`"));
+                }
             }
         }
         all.insert(answered.to_owned(), ids.into());

@@ -1,20 +1,17 @@
 //! The tag by which a job or pipeline is known as what a resource made: its reply may have been lost.
 
+use crate::fingerprint::hex;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value as Json, json};
-use std::fmt::Write as _;
 
 /// The tag's key.
 pub(crate) const TAG: &str = "terrace";
 
 /// The tag's value for a resource: a digest of its address with its stack, which is the same in every run.
 pub(crate) fn of(address: &str) -> String {
-    let digest = digest(&SHA256, address.as_bytes());
-    digest.as_ref().iter().take(12).fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut text = hex(digest(&SHA256, address.as_bytes()).as_ref());
+    text.truncate(24);
+    text
 }
 
 /// Whether settings or a specification have that mark.

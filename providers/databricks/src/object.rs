@@ -14,6 +14,7 @@ pub(crate) mod view;
 
 use crate::attributes::{optional_text, text};
 use crate::config::Config;
+use crate::principal;
 use crate::private::Kept;
 use crate::workspaces::{Interface, Workspace, Workspaces};
 use async_trait::async_trait;
@@ -22,7 +23,7 @@ use serde_json::Value as Json;
 use std::ops::RangeInclusive;
 use terrace_provider::http::{Purpose, Request, Within};
 use terrace_provider::{
-    Attributes, DataAmount, ErrorKind, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType,
+    Attributes, DataAmount, ErrorKind, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Value,
 };
 
 /// How texts call whoever works in an instance, before anybody asked who that is.
@@ -188,6 +189,16 @@ pub(crate) trait Object: Send + Sync {
     }
 }
 
+/// Has somebody made the object anew, under the name of the one on record, that is recorded by a call of its own, so that it
+/// is seen. The attribute tells the two apart.
+pub(crate) fn notice_another(change: &ProposedChange<'_>, planned: &mut PlannedChange, attribute: &str) {
+    let Some(prior) = change.prior else { return };
+    let kept = Kept::of(&prior.private).made;
+    if kept.is_some() && planned.replace_paths.is_empty() && kept != optional_text(&prior.attributes, attribute) {
+        planned.planned.insert(attribute.to_owned(), Value::Unknown);
+    }
+}
+
 /// What does the work of a type.
 pub(crate) fn of(ty: &ResourceType) -> Result<&'static dyn Object, ProviderError> {
     Ok(match ty.name {
@@ -209,7 +220,7 @@ pub(crate) fn of(ty: &ResourceType) -> Result<&'static dyn Object, ProviderError
     })
 }
 
-/// The parts of an id in the one form that objects are told apart by: hosts and names of Unity Catalog and of Azure
+/// The parts of an id in the one form that objects are told apart by: hosts, users and names of Unity Catalog and of Azure
 /// know no case.
 pub(crate) fn id_parts(ty: &ResourceType, identity: &Attributes) -> Vec<String> {
     let is_in_catalog = ty.identity.contains(&"metastoreId");
@@ -219,7 +230,11 @@ pub(crate) fn id_parts(ty: &ResourceType, identity: &Attributes) -> Vec<String> 
         match *name {
             "workspaceUrl" => Workspaces::url(&value).map_or(value, |base| base.shown().to_owned()),
             "path" => directory::normalised(&value),
-            "metastoreId" | "principal" => value,
+            "principal" => match optional_text(identity, "principalKind") {
+                Some(kind) => principal::told_apart_as(&kind, &value),
+                None => principal::told_apart(&value),
+            },
+            "metastoreId" => value,
             _ if is_in_catalog || is_of_azure => value.to_lowercase(),
             _ => value,
         }

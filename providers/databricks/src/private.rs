@@ -1,5 +1,7 @@
 //! What a row keeps besides attributes.
 
+use crate::fingerprint::Fingerprint;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use terrace_provider::Private;
 
@@ -16,9 +18,16 @@ pub(crate) struct Kept {
     /// Of a job or pipeline: a digest of its settings as they were after the last call of terrace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) applied: Option<String>,
-    /// Of a view: the id of the one on record. Another one of its name has another.
+    /// Of a view, a schema or a catalog: what the one on record was given when it was made. Another one of its name was given
+    /// something else.
+    #[serde(skip_serializing_if = "Option::is_none", alias = "tableId")]
+    pub(crate) made: Option<String>,
+    /// Of a credential of Git: the token of the instance that it was sent with last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) table_id: Option<String>,
+    pub(crate) token: Option<Fingerprint>,
+    /// When that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_sent: Option<Timestamp>,
     /// Where secrets are in what was sent: paths, and no values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) secret_paths: Vec<Vec<String>>,

@@ -4,6 +4,7 @@ pub(crate) mod azure;
 
 use crate::attributes::{id_of, text_of};
 use crate::object::Place;
+use crate::principal::is_same;
 use serde_json::{Value as Json, json};
 use terrace_provider::http::{Next, Purpose, Request};
 use terrace_provider::{ErrorKind, MissingRight, ProviderError};
@@ -35,7 +36,7 @@ impl Me {
 
     /// Whether what a principal has is theirs as well.
     fn has_what(&self, principal: &str) -> bool {
-        principal == self.name
+        is_same(principal, &self.name)
             || self.is_in(principal)
             || (principal.starts_with(THEIR_ROLE) && self.is_in(ADMINISTRATORS))
     }

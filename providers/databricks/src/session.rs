@@ -5,7 +5,7 @@ use crate::config::{Config, Variables};
 use crate::dry_run;
 use crate::foreign;
 use crate::lookup;
-use crate::object::{self, Object, Place, Seen};
+use crate::object::{self, Object, Place, Seen, credential};
 use crate::private::Kept;
 use crate::rights;
 use crate::workspaces::{Interface, ToAsk, Workspace, Workspaces};
@@ -24,6 +24,8 @@ use tokio::time::{Instant, sleep};
 
 /// How far clocks may be apart: an object may seem older than the call that made it.
 const SLACK: SignedDuration = SignedDuration::from_secs(300);
+/// The attribute that says by which workspace one asks.
+const WAY: &str = "workspaceUrl";
 /// How long what was done is waited for to be seen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -45,7 +47,11 @@ impl DatabricksSession {
     fn asked(&self, ty: &ResourceType, named: &Attributes) -> Result<Arc<Workspace>, ProviderError> {
         match object::azure::interface(ty.name) {
             Some(interface) => self.workspaces.beside(interface),
-            None => self.workspace(named),
+            None => match self.workspace(named) {
+                // The one on record is none of the instance's any more: all lead to the same metastore.
+                Err(error) if is_by_any_way(ty) => self.workspaces.usual().map_err(|_| error),
+                workspace => workspace,
+            },
         }
     }
 
@@ -61,6 +67,21 @@ impl DatabricksSession {
         }
         observed
     }
+
+    /// Plans the workspace that is configured where the instance may not be sent to the one on record any more.
+    fn plan_way(&self, ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedChange) {
+        let is_left = is_by_any_way(ty)
+            && planned.planned.get(WAY).is_some_and(|url| url.as_str().is_some())
+            && self.workspaces.of(&planned.planned).is_err();
+        if let Some(configured) = change.config.get(WAY).filter(|_| is_left) {
+            planned.planned.insert(WAY.to_owned(), configured.clone());
+        }
+    }
+}
+
+/// Whether any workspace of the metastore leads to objects of a type.
+fn is_by_any_way(ty: &ResourceType) -> bool {
+    ty.attributes.get(WAY).is_some_and(|attribute| attribute.way)
 }
 
 /// All that is known of an object, as it is written: its identity has names in the one form that they are told apart by.
@@ -188,6 +209,7 @@ impl Session for DatabricksSession {
         let object = object::of(ty)?;
         let prior = change.prior.map(|prior| respelled(ty, prior, change.config));
         let mut planned = from_schema(ty, &ProposedChange { prior: prior.as_ref(), ..change.clone() });
+        self.plan_way(ty, change, &mut planned);
         let url = planned.planned.get("workspaceUrl");
         if url.is_some_and(|url| url.as_str().is_some()) {
             // Nobody is asked: whether it may be asked at all is told here.
@@ -195,6 +217,9 @@ impl Session for DatabricksSession {
         }
         object.check(&planned.planned)?;
         object.plan(change, &mut planned)?;
+        if ty.name == "databricks_git_credential" {
+            credential::notice_rotation(self.workspaces.config(), change, &mut planned)?;
+        }
         if let Some(identity) = ty.identity_of(&planned.planned) {
             let id = Value::from(object_id::join(object::id_parts(ty, &identity)));
             planned.planned.insert("id".to_owned(), id.made_of(&planned.planned, ty.identity));

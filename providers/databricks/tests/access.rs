@@ -3,11 +3,14 @@
 use crate::conformance::{grant, prepared};
 use crate::harness::{Instance, attributes, recorded};
 use serde_json::{Value as Json, json};
-use terrace_provider::{ErrorKind, Found, Recorded};
-use terrace_test_databricks::StandIn;
+use std::time::Duration;
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ErrorKind, Found, Recorded, Value};
+use terrace_test_databricks::{Fault, StandIn};
 
 const GRANT: &str = "databricks_grant";
 const PERMISSION: &str = "databricks_permission";
+const CREDENTIAL: &str = "databricks_git_credential";
 
 fn held(stand_in: &StandIn, principal: &str) -> Vec<String> {
     let path = format!("/api/2.1/unity-catalog/permissions/table/main.raw.orders?principal={principal}");
@@ -231,6 +234,81 @@ async fn the_token_of_git_that_the_instance_has_is_repeated_nowhere() {
     let wrong = permission(&stand_in, "glpat-usual", "group", "dev", "CAN_VIEW");
     let error = instance.create(PERMISSION, wrong).await.unwrap_err();
     assert!(!format!("{error:?}").contains("glpat"), "{error:?}");
+}
+
+/// Users are the same in any case, groups are not.
+#[tokio::test]
+async fn whoever_is_written_in_another_case_is_the_same_unless_it_is_a_group() {
+    let (stand_in, kept) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let config = grant(&stand_in, "Jane.Roe@Example.com", json!(["SELECT"]));
+    let made = instance.create(GRANT, config.clone()).await.unwrap();
+    instance.assert_settled(GRANT, &made, &config).await;
+    let lower = grant(&stand_in, "jane.roe@example.com", json!(["SELECT"]));
+    let plan = instance.plan(GRANT, Some(&made), &lower).await.unwrap();
+    assert!(plan.replace_paths.is_empty());
+    assert_eq!(plan.planned["id"], made.attributes["id"], "it is the same row");
+    let error = instance.create(GRANT, lower).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{error}");
+    let access = instance.ty(GRANT).access_of(&made.attributes).unwrap();
+    let grantees = instance.session.grantees(instance.ty(GRANT), &[access]).await.unwrap();
+    assert_eq!(grantees[0].grant.attributes["id"], made.attributes["id"], "nobody else is let in");
+    instance.delete(GRANT, &made).await.unwrap();
+    assert_eq!(held(&stand_in, "jane.roe@example.com"), [""; 0]);
+    let error = instance.create(GRANT, grant(&stand_in, "DEV", json!(["SELECT"]))).await.unwrap_err();
+    assert!(error.message.contains("Could not find principal with name DEV"), "{error}");
+    // And so in lists of permissions.
+    for (kind, principal) in [("user", "Jane.Roe@EXAMPLE.com"), ("servicePrincipal", "Terrace-Client")] {
+        let config = permission(&stand_in, &kept, kind, principal, "CAN_VIEW");
+        let made = instance.create(PERMISSION, config.clone()).await.unwrap();
+        instance.assert_settled(PERMISSION, &made, &config).await;
+        instance.delete(PERMISSION, &made).await.unwrap();
+        assert_eq!(direct(&stand_in, &kept), ["admin@example.com IS_OWNER"]);
+    }
+}
+
+/// The token that the instance has is sent again once it is another one, and nothing of it is kept.
+#[tokio::test]
+async fn another_token_of_git_is_noticed() {
+    let (stand_in, _) = prepared();
+    let config = json!({"workspaceUrl": stand_in.url(), "gitProvider": "gitLab"});
+    let sent = |stand_in: &StandIn| -> Vec<Json> {
+        let seen = stand_in.take_seen().into_iter().filter(|it| it.is_write());
+        seen.map(|it| it.body["personal_access_token"].clone()).collect()
+    };
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(CREDENTIAL, config.clone()).await.unwrap();
+    instance.assert_settled(CREDENTIAL, &made, &config).await;
+    assert_eq!(sent(&stand_in), ["glpat-usual"]);
+    let rotated = Instance::with(&stand_in, json!({"git": {"token": "glpat-rotated"}}), Limits::default()).await;
+    let plan = rotated.plan(CREDENTIAL, Some(&made), &config).await.unwrap();
+    assert!(plan.planned["tokenSent"].has_unknown());
+    let changed = rotated.update(CREDENTIAL, &made, config.clone()).await.unwrap();
+    assert_eq!(sent(&stand_in), ["glpat-rotated"]);
+    rotated.assert_settled(CREDENTIAL, &changed, &config).await;
+    assert_eq!(instance.unsettled(CREDENTIAL, &changed, &config).await.unwrap(), ["tokenSent", "tokenSent"]);
+    for row in [&made, &changed] {
+        assert!(!format!("{row:?}{}", String::from_utf8_lossy(&row.private.0)).contains("glpat"), "{row:?}");
+    }
+    // One that says its own token does not care, and what is taken over has the token that it has.
+    let own = json!({"workspaceUrl": stand_in.url(), "gitProvider": "gitHub", "token": "ghp-own"});
+    let mine = instance.create(CREDENTIAL, own.clone()).await.unwrap();
+    assert_eq!(rotated.unsettled(CREDENTIAL, &mine, &own).await.unwrap(), [""; 0]);
+    let row = adopted(&instance, CREDENTIAL, &config).await;
+    let plan = instance.plan(CREDENTIAL, Some(&row), &config).await.unwrap();
+    assert!(!plan.planned.values().any(Value::has_unknown), "{:?}", plan.planned);
+    let kept = Recorded { private: plan.private, ..row };
+    assert!(rotated.plan(CREDENTIAL, Some(&kept), &config).await.unwrap().planned["tokenSent"].has_unknown());
+    // So it is where the reply was lost.
+    let lost = json!({"workspaceUrl": stand_in.url(), "gitProvider": "awsCodeCommit"});
+    stand_in.faults().by_text.push(("POST /api/2.0/git-credentials".to_owned(), Fault::LostAfter));
+    instance.create(CREDENTIAL, lost.clone()).await.unwrap_err();
+    let Found::Ours(found) = instance.find(CREDENTIAL, &lost, Some(Duration::from_secs(5))).await.unwrap() else {
+        panic!("it was made");
+    };
+    let row = recorded(&attributes(lost.clone()), found);
+    instance.assert_settled(CREDENTIAL, &row, &lost).await;
+    assert!(rotated.plan(CREDENTIAL, Some(&row), &lost).await.unwrap().planned["tokenSent"].has_unknown());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

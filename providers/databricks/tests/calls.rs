@@ -126,6 +126,19 @@ async fn a_service_principal_signs_in_and_again_when_its_token_is_old() {
     assert!(!format!("{error:?}").contains("wr0ng"), "{error:?}");
 }
 
+/// However long a token is said to live, it is used, and made anew once it is refused.
+#[tokio::test]
+async fn a_token_that_is_said_to_live_for_ever_is_one_all_the_same() {
+    let (stand_in, _) = prepared();
+    stand_in.faults().life = Some(u64::MAX);
+    let settings = json!({"token": null, "clientId": "terrace-client", "clientSecret": "client-secret"});
+    let instance = Instance::with(&stand_in, settings, Limits::default()).await;
+    let config = json!({"workspaceUrl": stand_in.url(), "path": "/Workspace/shop"});
+    let made = instance.create("databricks_directory", config).await.unwrap();
+    stand_in.expire_tokens();
+    assert!(instance.read("databricks_directory", &made).await.unwrap().is_some());
+}
+
 #[tokio::test]
 async fn a_wrong_token_is_told_and_not_repeated() {
     let (stand_in, _) = prepared();

@@ -277,6 +277,65 @@ async fn a_job_whose_reply_was_lost_is_found_by_its_mark_and_made_once() {
     assert_eq!(instance.find(JOB, &config, None).await.unwrap(), Found::Unknown);
 }
 
+/// Where its secrets are is known after a crash, too: nothing of them is read as if it were plain.
+#[tokio::test]
+async fn a_job_whose_reply_was_lost_is_found_with_the_places_of_its_secrets() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = job(&stand_in, "a", 2);
+    config["settings"]["tags"]["spare"] = "x".into();
+    let plain = config.clone();
+    config["secretSettings"] = json!({"tags": {"hidden": "hunter2"}, "tasks": [{"task_key": "main", "new_cluster": {"spark_env_vars": {"T": "hunter3"}}}]});
+    stand_in.faults().by_text.push(("jobs/create".to_owned(), Fault::LostAfter));
+    instance.create(JOB, config.clone()).await.unwrap_err();
+    let Found::Ours(found) = instance.find(JOB, &config, Some(Duration::from_secs(5))).await.unwrap() else {
+        panic!("it was made");
+    };
+    assert!(!format!("{found:?}").contains("hunter"), "{found:?}");
+    let row = recorded(&attributes(config.clone()), found);
+    let read = instance.read(JOB, &row).await.unwrap().unwrap();
+    assert!(!format!("{:?}", read.attributes["settings"]).contains("hunter"), "{:?}", read.attributes["settings"]);
+    // Taken out, they go: that is known by the same places.
+    let bare = instance.update(JOB, &read, plain.clone()).await.unwrap();
+    let there = get(&stand_in, &bare)["settings"].clone();
+    assert!(!there.to_string().contains("hunter") && there["tags"]["spare"] == "x", "{there}");
+    instance.assert_settled(JOB, &bare, &plain).await;
+}
+
+/// What others wrote may be secret: nobody is shown that of what is imported.
+#[tokio::test]
+async fn what_looks_like_a_secret_of_a_job_that_is_imported_is_marked() {
+    let (stand_in, _) = prepared();
+    let mut settings = json!({"name": "theirs", "tasks": [task(1)]});
+    settings["tasks"][0]["new_cluster"]["spark_env_vars"] =
+        json!({"API_TOKEN": "hunter2", "NEXT_TOKEN": "{{secrets/a/b}}", "MODE": "fast"});
+    let id = stand_in.call("POST", "/api/2.2/jobs/create", settings)["job_id"].clone();
+    let instance = Instance::of(&stand_in).await;
+    let found = instance.session.import(instance.ty(JOB), &format!("-/{id}")).await.unwrap().unwrap();
+    assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+    let shown = found.attributes["settings"].to_json()["tasks"][0]["new_cluster"]["spark_env_vars"].clone();
+    assert_eq!((&shown["MODE"], &shown["NEXT_TOKEN"]), (&json!("fast"), &json!("{{secrets/a/b}}")));
+}
+
+#[tokio::test]
+async fn pages_that_do_not_end_are_told_and_small_ones_are_read_whole() {
+    let (stand_in, _) = prepared();
+    for _ in 0..2 {
+        stand_in.call("POST", "/api/2.2/jobs/create", json!({"name": "kept"}));
+    }
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(JOB, job(&stand_in, "a", 2)).await.unwrap();
+    stand_in.faults().page = Some(1);
+    let named = attributes(json!({"workspaceUrl": stand_in.url(), "name": "kept"}));
+    let error = instance.session.lookup("databricks_job_id", &named).await.unwrap_err();
+    assert!(error.message.starts_with("there are 3 jobs `kept`"), "{error}");
+    stand_in.faults().is_endless = true;
+    let error = instance.session.lookup("databricks_job_id", &named).await.unwrap_err();
+    assert!(error.message.contains("come round again"), "{error}");
+    let error = instance.read(JOB, &made).await.unwrap_err();
+    assert_eq!((error.kind, error.message.contains("do not end")), (ErrorKind::Failed, true), "{}", error.message);
+}
+
 #[tokio::test]
 async fn a_job_of_that_name_that_others_made_is_not_taken_and_not_made_again() {
     let (stand_in, _) = prepared();
@@ -332,6 +391,39 @@ async fn a_pipeline_never_moves_its_tables_by_itself() {
         assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(format!("settings.{name}").parse().unwrap()) });
         assert_eq!(error.solutions.len(), 2, "{error:?}");
     }
+}
+
+/// What a pipeline cannot change is told apart by what it says, and not by the name that it says it under; what somebody took
+/// out is put back, and storage is as fixed as the rest.
+#[tokio::test]
+async fn what_a_pipeline_has_fixed_is_told_by_what_it_means() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = pipeline(&stand_in, false);
+    let made = instance.create(PIPELINE, config.clone()).await.unwrap();
+    let settings = config["settings"].as_object_mut().unwrap();
+    let schema = settings.remove("target").unwrap();
+    settings.insert("schema".to_owned(), schema);
+    let renamed = instance.update(PIPELINE, &made, config.clone()).await.unwrap();
+    instance.assert_settled(PIPELINE, &renamed, &config).await;
+    config["settings"]["schema"] = "other".into();
+    let error = instance.plan(PIPELINE, Some(&renamed), &config).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("settings.schema".parse().unwrap()) });
+    // It was nowhere: that it is somewhere now is no change of place, and the next one is.
+    let mut stored = pipeline(&stand_in, false);
+    for name in ["catalog", "target"] {
+        stored["settings"].as_object_mut().unwrap().remove(name);
+    }
+    stored["settings"]["name"] = "flow_2".into();
+    let bare = instance.create(PIPELINE, stored.clone()).await.unwrap();
+    stored["settings"]["storage"] = "dbfs:/one".into();
+    let placed = instance.update(PIPELINE, &bare, stored.clone()).await.unwrap();
+    stored["settings"]["storage"] = "dbfs:/two".into();
+    let error = instance.plan(PIPELINE, Some(&placed), &stored).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("settings.storage".parse().unwrap()) });
+    stored["settings"].as_object_mut().unwrap().remove("storage");
+    let error = instance.plan(PIPELINE, Some(&placed), &stored).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some("settings.storage".parse().unwrap()) });
 }
 
 #[tokio::test]

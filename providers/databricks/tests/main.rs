@@ -12,6 +12,7 @@ mod azure_faults; // whatever call of Azure fails, and whatever is begun with
 mod azure_others; // what others made around workspaces is theirs, and what they took away is gone
 mod azure_people; // who there is in the account and in the tenant, and who is let into a workspace
 mod calls; // requests: lost, late, too many; who is let in, and where
+mod catalogs; // what is of a metastore: which one, by which workspace, who made it anew
 mod conformance; // the behaviours of every provider
 mod harness; // an opened instance, and what tests do with it
 mod jobs; // settings of jobs and pipelines: what is managed, secrets, the guard

@@ -45,6 +45,57 @@ async fn comments_that_nobody_manages_are_left_alone_and_managed_ones_are_mended
     assert_eq!(table["columns"][1]["comment"], "theirs");
 }
 
+/// To show something else takes all comments from a view: those of others come back, and none that its source gave it.
+#[tokio::test]
+async fn a_view_that_shows_something_else_keeps_what_others_said_of_it() {
+    let (stand_in, _) = prepared();
+    stand_in.add_table("main.raw.more", &[("id", "int"), ("Name", "string"), ("price", "decimal(10,2)")]);
+    stand_in.sql("COMMENT ON COLUMN main.raw.orders.price IS 'of the source'");
+    stand_in.sql("COMMENT ON COLUMN main.raw.more.price IS 'of another source'");
+    let instance = Instance::of(&stand_in).await;
+    let mut config = view(&stand_in, json!([{"name": "id", "comment": "ours"}, {"name": "Name"}, {"name": "price"}]));
+    config["comment"] = Json::Null;
+    let made = instance.create(VIEW, config.clone()).await.unwrap();
+    stand_in.sql("COMMENT ON COLUMN main.out.orders_view.name IS 'their \\'own\\' words'");
+    stand_in.sql("COMMENT ON TABLE main.out.orders_view IS 'theirs, too'");
+    let shown = |at: usize| {
+        let table = stand_in.call("GET", "/api/2.1/unity-catalog/tables/main.out.orders_view", Json::Null);
+        (table["comment"].clone(), table["columns"][at]["comment"].clone())
+    };
+    // Another source; then all of its columns, in the order that they have there; then fewer.
+    config["source"]["name"] = "more".into();
+    let moved = instance.update(VIEW, &made, config.clone()).await.unwrap();
+    instance.assert_settled(VIEW, &moved, &config).await;
+    assert_eq!(shown(0), (json!("theirs, too"), json!("ours")));
+    assert_eq!(shown(1).1, json!("their 'own' words"));
+    assert_eq!(shown(2).1, json!("of another source"));
+    config["columns"] = json!([]);
+    let opened = instance.update(VIEW, &moved, config.clone()).await.unwrap();
+    instance.assert_settled(VIEW, &opened, &config).await;
+    assert_eq!(shown(1), (json!("theirs, too"), json!("their 'own' words")));
+    assert_eq!(shown(0).1, Json::Null, "it was managed, and is no more");
+    config["columns"] = json!([{"name": "Name"}]);
+    config["comment"] = "ours now".into();
+    let fewer = instance.update(VIEW, &opened, config.clone()).await.unwrap();
+    instance.assert_settled(VIEW, &fewer, &config).await;
+    assert_eq!(shown(0), (json!("ours now"), json!("their 'own' words")));
+}
+
+/// A statement whose result cannot be fetched any more ran.
+#[tokio::test]
+async fn a_statement_that_is_closed_is_done() {
+    let (stand_in, _) = prepared();
+    for polls in [0, 2] {
+        stand_in.faults().closes_statements = true;
+        stand_in.faults().statement_polls = polls;
+        let instance = Instance::of(&stand_in).await;
+        let mut config = view(&stand_in, json!([{"name": "id"}]));
+        config["name"] = format!("closed_{polls}").into();
+        let made = instance.create(VIEW, config.clone()).await.unwrap();
+        instance.assert_settled(VIEW, &made, &config).await;
+    }
+}
+
 #[tokio::test]
 async fn a_view_without_columns_shows_all_of_its_source() {
     let (stand_in, _) = prepared();

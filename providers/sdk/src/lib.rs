@@ -6,12 +6,14 @@
 //!
 //! Read in this order: [`schema`] (what a type looks like), [`value`] (what travels), [`provider`] (what is called),
 //! [`plan`] (what a provider that overrides nothing gets), [`error`] (how to say that something went wrong), [`docs`]
-//! (the tables of a provider's README). [`names`], [`object_id`], [`column_type`] and [`embedded`] are what several need. The feature `conformance` adds the suite of behaviours that every provider shows, `http` the
-//! client of those whose technology is called by HTTP.
+//! (the tables of a provider's README). [`attributes`], [`names`], [`object_id`], [`column_type`], [`embedded`] and [`twin`]
+//! (vendors' JSON with its secret half) are what several need. The feature `conformance` adds the suite of behaviours that
+//! every provider shows, `http` the client of those whose technology is called by HTTP.
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
+pub mod attributes;
 pub mod call;
 pub mod column_type;
 #[cfg(feature = "conformance")]
@@ -31,6 +33,7 @@ pub mod redaction;
 pub mod schema;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod twin;
 pub mod value;
 pub mod wrap;
 

@@ -41,21 +41,30 @@ pub struct DataLoss {
 /// changes and unknown otherwise, attributes that `replaces` (or any, where nothing is updatable) ask for a new object.
 #[must_use]
 pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedChange {
-    let configured = with_defaults(&ty.attributes, change.config);
+    let mut configured = with_defaults(&ty.attributes, change.config);
     let Some(prior) = change.prior else {
         return PlannedChange {
             planned: fill_computed(ty, &configured, |_| Value::Unknown),
             ..PlannedChange::default()
         };
     };
-    let changed: Vec<&Attribute> =
-        ty.attributes.0.iter().filter(|attribute| is_changed(attribute, &configured, prior, change)).collect();
+    let recorded_way = |attribute: &Attribute| {
+        let value = prior.attributes.get(attribute.name).filter(|value| attribute.way && !value.is_null())?;
+        Some((attribute.name.to_owned(), value.clone()))
+    };
+    let is_changed =
+        |attribute: &&Attribute| recorded_way(attribute).is_none() && is_changed(attribute, &configured, prior, change);
+    let changed: Vec<&Attribute> = ty.attributes.0.iter().filter(is_changed).collect();
     let replace_paths: Vec<Path> = changed
         .iter()
         .filter(|attribute| attribute.replaces || !ty.updatable)
         .map(|attribute| Path::attribute(attribute.name))
         .collect();
     let is_replaced = change.must_replace || !replace_paths.is_empty();
+    if !is_replaced {
+        // The way to it that is on record leads there, too.
+        configured.extend(ty.attributes.0.iter().filter_map(recorded_way));
+    }
     let planned = fill_computed(ty, &configured, |attribute| {
         let kept = !is_replaced && (changed.is_empty() || attribute.stable);
         match prior.attributes.get(attribute.name) {
@@ -145,6 +154,7 @@ mod tests {
                 Attribute::new("name", AttributeType::String, "Its name.").required().replaces(),
                 Attribute::new("size", AttributeType::Int, "Its size.").default_value(3_i64),
                 Attribute::new("label", AttributeType::String, "A label."),
+                Attribute::new("door", AttributeType::String, "By which door one gets there.").way(),
                 Attribute::new("id", AttributeType::String, "Its id.").stable(),
                 Attribute::new("etag", AttributeType::String, "Changes with each write.").computed(),
             ]),
@@ -199,6 +209,19 @@ mod tests {
         let planned = plan(Some(&prior()), &attributes(&[("name", Value::Unknown)]));
         assert_eq!(planned.replace_paths, [Path::attribute("name")]);
         assert_eq!(planned.planned.get("id"), Some(&Value::Unknown));
+    }
+
+    #[test]
+    fn another_way_to_the_same_object_is_no_change_and_one_to_another_object_is_its_own() {
+        let mut prior = prior();
+        prior.attributes.insert("door".to_owned(), "left".into());
+        let by_right = |name: &str| attributes(&[("name", name.into()), ("door", "right".into())]);
+        let kept = plan(Some(&prior), &by_right("a"));
+        assert_eq!((&kept.planned["door"], &kept.planned["etag"]), (&"left".into(), &"x".into()));
+        let replaced = plan(Some(&prior), &by_right("b"));
+        assert_eq!(replaced.planned["door"], "right".into());
+        prior.attributes.shift_remove("door");
+        assert_eq!(plan(Some(&prior), &by_right("a")).planned["door"], "right".into());
     }
 
     #[test]

@@ -236,6 +236,8 @@ pub struct Attribute {
     pub vendor_json: bool,
     /// A computed value that survives an update (an id): known in the plan of an update.
     pub stable: bool,
+    /// It says by which way the object is reached, and nothing of the object.
+    pub way: bool,
     /// The environment variable that a setting is taken from where the configuration does not say it.
     pub variable: Option<&'static str>,
 }
@@ -257,6 +259,7 @@ impl Attribute {
             replaces: false,
             vendor_json: false,
             stable: false,
+            way: false,
             variable: None,
         }
     }
@@ -288,6 +291,14 @@ impl Attribute {
     pub fn stable(mut self) -> Self {
         self.stable = true;
         self.computed()
+    }
+
+    /// It says by which way the object is reached, and nothing of the object: owners of a shared one need not say it alike, and
+    /// the way that is on record is planned instead of the one that is configured, unless the provider plans otherwise.
+    #[must_use]
+    pub fn way(mut self) -> Self {
+        self.way = true;
+        self
     }
 
     /// A change needs a new object.

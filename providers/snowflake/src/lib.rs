@@ -11,7 +11,6 @@
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
-mod attributes;
 mod blueprints;
 mod client;
 mod config;

@@ -1,10 +1,10 @@
 //! Lookups: what somebody else made, and in whose name statements are carried out.
 
-use crate::attributes::{flag, text};
 use crate::failure::Need;
 use crate::identifier;
 use crate::object::{self, table};
 use crate::statements::Statements;
+use terrace_provider::attributes::{flag, text};
 use terrace_provider::{
     Attribute, AttributeType, Attributes, ErrorKind, Lookup, Map, Object, Path, ProviderError, Value,
 };

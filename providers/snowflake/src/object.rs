@@ -9,10 +9,10 @@ pub(crate) mod tag;
 pub(crate) mod tag_assignment;
 pub(crate) mod view;
 
-use crate::attributes::{optional_text, text};
 use crate::client::Row;
 use crate::identifier;
 use jiff::Timestamp;
+use terrace_provider::attributes::{optional_text, text};
 use terrace_provider::{Attributes, Path, ProviderError, ResourceType, Value};
 
 /// The resource types.

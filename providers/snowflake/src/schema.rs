@@ -1,12 +1,12 @@
 //! What the provider declares: its settings, its resource types and its lookups.
 
-use crate::attributes::texts;
 use crate::blueprints::BLUEPRINTS;
 use crate::identity::identity;
 use crate::lookup::lookups;
 use crate::session::private::Kept;
 use crate::sql_type::sql_type;
 use std::time::Duration;
+use terrace_provider::attributes::texts;
 use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ProviderSchema, ResourceType, Timeouts, Value};
 
 /// The schema of the provider.

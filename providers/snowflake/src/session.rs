@@ -3,7 +3,6 @@
 mod batch;
 pub(crate) mod private;
 
-use crate::attributes::text;
 use crate::client::Client;
 use crate::config::{Config, Variables, unconfigured};
 use crate::object::{
@@ -15,6 +14,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use private::Kept;
+use terrace_provider::attributes::text;
 use terrace_provider::names::listed;
 use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;

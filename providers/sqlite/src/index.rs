@@ -1,12 +1,12 @@
 //! Indexes: columns of one table, unique or not. Any change makes another index.
 
-use crate::attributes::{text, texts};
 use crate::error::Failure;
 use crate::identifier::{self, is_same, quote, quote_all};
 use crate::mark::Mark;
 use crate::object::{Seen, definition};
 use crate::table::{column_names, heading, index_columns, read_comments};
 use rusqlite::{Connection, ErrorCode};
+use terrace_provider::attributes::{text, texts};
 use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 

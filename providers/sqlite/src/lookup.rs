@@ -1,10 +1,10 @@
 //! Lookups: how a table or a view looks that somebody else may have made.
 
-use crate::attributes::text;
 use crate::connection::{Access, Folders};
 use crate::error::from_sqlite;
 use crate::object::definition;
 use crate::{identifier, table};
+use terrace_provider::attributes::text;
 use terrace_provider::{
     Attribute, AttributeType, Attributes, ErrorKind, Lookup, Map, Object, Path, ProviderError, Value,
 };

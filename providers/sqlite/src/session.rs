@@ -1,6 +1,5 @@
 //! The session: which function answers which call of which type, off the async threads and in one transaction each.
 
-use crate::attributes::{optional_text, text};
 use crate::connection::{Access, File, Folders};
 use crate::error::{Failure, from_sqlite};
 use crate::mark::Mark;
@@ -9,6 +8,7 @@ use crate::{database, identifier, index, lookup, object_id, table, view};
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::{Arc, Mutex, PoisonError};
+use terrace_provider::attributes::{optional_text, text};
 use terrace_provider::object_id as ids;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{

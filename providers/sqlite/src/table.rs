@@ -10,10 +10,10 @@ pub(crate) use ddl::{Comments, heading, read_comments};
 pub(crate) use plan::plan;
 pub(crate) use read::{column_names, index_columns, observe, row_count};
 
-use crate::attributes::{optional_text, texts, texts_of};
 use crate::declared_type::DeclaredType;
 use crate::identifier;
 use crate::tokenizer::{Token, TokenKind, tokens};
+use terrace_provider::attributes::{optional_text, texts, texts_of};
 use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 

@@ -3,7 +3,6 @@
 //! The definition's text is all that SQLite keeps of a view, so reading one means reading that text: what has the form
 //! that we write is a source with columns, anything else is a statement.
 
-use crate::attributes::{optional_text, text, texts};
 use crate::error::Failure;
 use crate::identifier::{self, is_same, quote, quote_all};
 use crate::mark::Mark;
@@ -11,6 +10,7 @@ use crate::object::{Seen, definition, readable_names};
 use crate::table::{check_comment, column_names, heading, read_comments};
 use crate::tokenizer::{Token, TokenKind, tokens};
 use rusqlite::Connection;
+use terrace_provider::attributes::{optional_text, text, texts};
 use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 

@@ -111,6 +111,18 @@ fn columns_are_compared_by_name_and_type_with_both_lists() {
     ran.says("the column `price` is of another type in `main.raw.orders`:")
         .says("DECIMAL(10,2), and not DECIMAL(12,2)");
     ran.says("it has `id` INT, `price` DECIMAL(10,2), `name` STRING; wanted are `id` INT, `price` DECIMAL(12,2)");
+    let at = |text: &str| {
+        let line = world.project.read(super::PRODUCT).lines().position(|line| line.contains(text)).unwrap();
+        format!("{}:{}:", super::PRODUCT, line + 1)
+    };
+    ran.says(&at("{name: price"));
+    world.project.edit(
+        super::PRODUCT,
+        "{name: price, dataType: DECIMAL, precision: 12",
+        "{name: prize, dataType: DECIMAL, precision: 10",
+    );
+    let ran = world.apply();
+    ran.says("`main.raw.orders` has no column `prize`").says(&at("{name: prize"));
     // Of a view that the same plan makes, at the column of the contract.
     world.project.write(super::PRODUCT, PORTS.replace("environment: development", "environment: prod"));
     world.project.edit(
@@ -122,6 +134,56 @@ fn columns_are_compared_by_name_and_type_with_both_lists() {
     assert_ne!(ran.code, 0, "{ran}");
     ran.says("the view `shop_sales.ports_0.orders`, which the port reads, has no column `prize`");
     ran.says("it has id, price; the data contract has id, prize").says("data-product.yaml:");
+}
+
+/// What is of the metastore is there once, by whichever of its workspaces somebody asks for it.
+#[test]
+fn ports_by_two_workspaces_of_one_metastore_have_their_catalog_together() {
+    let world = world("outputPort: {owner: [SELECT]}");
+    let other = world.stand_in.other_door();
+    world.project.edit("terrace.yaml", "databricks: {host:", &format!("databricks: {{hosts: ['{other}'], host:"));
+    let by = |way: &str| {
+        format!(
+            "workspaceOP: {way}\n      catalogNameOP: shop_sales\n      schemaNameOP: ports_0\n      viewNameOP: orders_copy"
+        )
+    };
+    world.project.edit(super::PRODUCT, &by("shop"), &by(&other));
+    world.apply().done();
+    world.assert_settled();
+    let shared = |world: &World| {
+        let rows = world.run(["state", "list", "--stack", "shared@prod"]).done().stdout;
+        rows.lines().map(|line| line.replace("0aa0aa00-0000-4000-8000-00000000a0a0", "METASTORE")).collect::<Vec<_>>()
+    };
+    let expected = [
+        "shared/databricks_catalog[\"METASTORE shop_sales\"]",
+        "shared/databricks_grant[\"METASTORE shop_sales ada.lovelace@example.com\"]",
+        "shared/databricks_grant[\"METASTORE shop_sales.ports_0 ada.lovelace@example.com\"]",
+        "shared/databricks_schema[\"METASTORE shop_sales.ports_0\"]",
+    ];
+    assert_eq!(shared(&world), expected);
+    // Another product, planned alone, by the other workspace.
+    let more =
+        world.project.read(super::PRODUCT).replace("shop:sales:0", "shop:more:0").replace("name: Sales", "name: More");
+    let more = more
+        .replace("viewNameOP: orders", "viewNameOP: more")
+        .replace("workspaceOP: shop", &format!("workspaceOP: {other}"));
+    world.project.write(
+        "more.yaml",
+        more.replace("tableName: orders\n", "tableName: more\n")
+            .replace("schemaName: raw\n      tableName: more", "schemaName: raw\n      tableName: orders"),
+    );
+    world.run(["apply", "more.yaml", "--auto-approve"]).done();
+    world.run(["plan", "more.yaml", "--detailed-exitcode"]).done();
+    world.assert_settled();
+    assert_eq!(shared(&world), expected);
+    world.run(["destroy", super::PRODUCT, "--auto-approve"]).done();
+    let left = world.stand_in.inventory();
+    assert!(
+        left.iter().any(|it| it == "grant USE_CATALOG on catalog shop_sales to ada.lovelace@example.com"),
+        "{left:?}"
+    );
+    world.run(["destroy", "more.yaml", "--auto-approve"]).done();
+    assert!(!world.stand_in.inventory().iter().any(|it| it.contains("ada.lovelace")), "the last one gives it up");
 }
 
 /// What is meant for a real workspace works on the stand-in, and leaves nothing.

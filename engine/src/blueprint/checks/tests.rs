@@ -13,6 +13,11 @@ owners: {ada: 1, bo: 7}
 
 /// What checks say of the component, and what was wrong with reading them.
 fn decided(checks: &str) -> String {
+    let (diagnostics, sources) = diagnosed(checks);
+    told(&diagnostics, &sources)
+}
+
+fn diagnosed(checks: &str) -> (Vec<Diagnostic>, Sources) {
     let mut sources = Sources::default();
     let id = sources.add("blueprint.yaml", checks);
     let list = yaml::parse(id, checks, &Budget::default()).unwrap();
@@ -29,7 +34,20 @@ fn decided(checks: &str) -> String {
     let functions = Functions::default();
     let whole = Span::new(id, 0, 5);
     diagnostics.extend(checks.iter().flat_map(|check| check.decide(&scope, &functions, &component, whole)));
-    told(&diagnostics, &sources)
+    (diagnostics, sources)
+}
+
+#[test]
+fn a_check_that_only_warns_lets_everything_go_on() {
+    let warns = "- {assert: false, error: this is ignored, at: limit, severity: warning}\n";
+    let unsure = "- {assert: '${{ component.nothing }}', error: this may be ignored, severity: warning}\n";
+    let (found, _) = diagnosed(&format!("{warns}{unsure}"));
+    let severities: Vec<Severity> = found.iter().map(|diagnostic| diagnostic.severity).collect();
+    assert_eq!(severities, [Severity::Warning, Severity::Warning]);
+    let (found, _) = diagnosed(&warns.replace("warning", "error"));
+    assert_eq!(found[0].severity, Severity::Error);
+    let (found, sources) = diagnosed(&warns.replace("warning", "note"));
+    assert!(told(&found, &sources).contains("`severity` cannot be `note`"));
 }
 
 #[test]

@@ -69,7 +69,10 @@ impl SharedDeclaration {
             let is_unknown = [one, other].into_iter().flatten().any(Value::has_unknown);
             (is_unknown && is_lenient) || crate::diff::is_same(one, other)
         };
+        // By which way each of them reaches the object is no difference.
+        let is_way = |name: &str| ty.attributes.get(name).is_some_and(|attribute| attribute.way);
         let names = own.keys().chain(others.keys().filter(|name| !own.contains_key(*name)));
+        let names = names.filter(|name| !is_way(name));
         let mut found: Vec<String> =
             names.filter(|name| !is_same(own.get(*name), others.get(*name))).cloned().collect();
         let detectors = self.write_only.keys().chain(other.write_only.keys());

@@ -1,5 +1,7 @@
 //! Where in a descriptor the cause of a mistake stands that is found within a blueprint. One of terrace's own nobody has as
 //! a file, and nobody can mend it there: the descriptor's place comes first. In a blueprint of the user's it comes second.
+//! What an expression reads of the blueprint's locals is followed to the descriptor, and from there to the item that is to
+//! blame where a list becomes a list one by one.
 
 use super::ComponentPart;
 use crate::descriptor::ResourceDeclaration;
@@ -8,6 +10,7 @@ use crate::graph::Visit;
 use crate::source::{SourceId, Sources, Span};
 use crate::yaml::{Budget, Node, NodeKind, parse};
 use std::collections::{HashMap, HashSet};
+use terrace_provider::{Path, Step};
 
 #[cfg(test)]
 mod tests;
@@ -15,6 +18,10 @@ mod tests;
 /// What expressions of a blueprint read of the descriptor, and of the items of a `forEach`.
 const COMPONENT: &str = "component.";
 const EACH: &str = "each.";
+/// And of the blueprint itself.
+const LOCALS: &str = "locals.";
+/// So many locals are followed at the most.
+const MOST_LOCALS: usize = 64;
 
 /// Puts the place in the descriptor before the one in the blueprint.
 pub(super) fn explain(
@@ -38,8 +45,11 @@ pub(super) fn explain(
         }
         let is_built_in = sources.is_built_in(at.source);
         let all = || parts.iter().map(|part| part.component.span);
+        let traced = written.traced(*at, sources);
         let node = written.component(part.component.span, all, sources);
-        let cause = node.and_then(|node| cause(*at, declaration, node, sources)).unwrap_or(part.component.span);
+        let path = diagnostic.path.as_ref();
+        let cause = node.and_then(|node| cause(&traced, path, declaration, node, sources));
+        let cause = cause.unwrap_or(part.component.span);
         if is_built_in {
             if text.is_empty() {
                 "the blueprint reads it here".clone_into(text);
@@ -52,17 +62,25 @@ pub(super) fn explain(
     }
 }
 
-/// The first thing in the descriptor that the expression reads, itself or by the items that it is repeated for.
-fn cause(at: Span, declaration: Option<&ResourceDeclaration>, node: &Node, sources: &Sources) -> Option<Span> {
-    let expression = expression(at, sources)?;
-    read(expression, node).or_else(|| {
+/// The first thing in the descriptor that an expression reads, itself, by locals, or by the items that it is repeated for.
+fn cause(
+    traced: &[String],
+    path: Option<&Path>,
+    declaration: Option<&ResourceDeclaration>,
+    node: &Node,
+    sources: &Sources,
+) -> Option<Span> {
+    let expression = traced.first()?;
+    let found = traced.iter().find_map(|text| read(text, node)).or_else(|| {
         let repeated = declaration?.for_each.as_ref().filter(|_| expression.contains(EACH))?;
         read(text(repeated.span, sources)?, node)
-    })
+    });
+    let (place, value) = found?;
+    Some(path.and_then(|path| item(expression, path, value)).unwrap_or(place))
 }
 
-/// What stands under the first path that begins with `component.`, as far as the descriptor has it.
-fn read(expression: &str, node: &Node) -> Option<Span> {
+/// What stands under the first path that begins with `component.`, as far as the descriptor has it, and where.
+fn read<'n>(expression: &str, node: &'n Node) -> Option<(Span, &'n Node)> {
     let (_, rest) = expression.split_once(COMPONENT)?;
     let is_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '?');
     let path = rest.split(|c| !is_path(c)).next()?;
@@ -70,12 +88,22 @@ fn read(expression: &str, node: &Node) -> Option<Span> {
     for name in path.split('.') {
         let Some(entry) = node.entry(name.trim_start_matches('?')) else { break };
         node = &entry.value;
-        found = Some(match node.kind {
+        let place = match node.kind {
             NodeKind::List(_) | NodeKind::Map(_) => entry.key_span,
             _ => node.span,
-        });
+        };
+        found = Some((place, node));
     }
     found
+}
+
+/// The item of a list in the descriptor that an item of an attribute is made of, or what of it has the same name.
+fn item(expression: &str, path: &Path, value: &Node) -> Option<Span> {
+    let [_, Step::Index(index), rest @ ..] = path.0.as_slice() else { return None };
+    // Some of them may be left out, or others be there before them.
+    let is_one_by_one = expression.contains(".map(") && !expression.contains(".filter(") && !expression.contains(" + ");
+    let item = value.as_list().filter(|_| is_one_by_one)?.get(*index)?;
+    Some(item.find(&Path(rest.to_vec())).map_or(item.span, |found| found.span))
 }
 
 /// The expression at a place, or that of the field whose name stands there.
@@ -97,11 +125,31 @@ fn text(span: Span, sources: &Sources) -> Option<&str> {
 #[derive(Default)]
 pub(super) struct Written {
     read: HashSet<SourceId>,
+    /// Locals of blueprints by their names, as they are written.
+    locals: HashMap<SourceId, HashMap<String, String>>,
     /// By the place where their `id` or their key stands.
     components: HashMap<Span, Node>,
 }
 
 impl Written {
+    /// The expression at a place of a blueprint, and those of the locals that it reads, be it by others: nearest first.
+    fn traced(&mut self, at: Span, sources: &Sources) -> Vec<String> {
+        let Some(expression) = expression(at, sources) else { return Vec::new() };
+        let locals = self.locals.entry(at.source).or_insert_with(|| locals_of(at.source, sources));
+        let mut traced = vec![expression.to_owned()];
+        let mut names: HashSet<&str> = HashSet::new();
+        let mut next = 0;
+        while let Some(text) = traced.get(next).filter(|_| next < MOST_LOCALS) {
+            let read = text.split(LOCALS).skip(1).map(|rest| rest.trim_start_matches('?'));
+            let read = read.filter_map(|rest| rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next());
+            let known = read.filter_map(|name| locals.get_key_value(name)).filter(|(name, _)| names.insert(name));
+            let texts: Vec<String> = known.map(|(_, text)| text.clone()).collect();
+            traced.extend(texts);
+            next += 1;
+        }
+        traced
+    }
+
     /// The component at a place, one of all that there are.
     fn component<I: Iterator<Item = Span>>(
         &mut self,
@@ -117,6 +165,13 @@ impl Written {
         }
         self.components.get(&at)
     }
+}
+
+/// What a blueprint says of its locals.
+fn locals_of(source: SourceId, sources: &Sources) -> HashMap<String, String> {
+    let root = sources.get(source).and_then(|text| parse(source, &text.text, &Budget::default()).ok());
+    let locals = root.as_ref().and_then(|root| root.get("locals")?.as_map()).unwrap_or_default();
+    locals.iter().filter_map(|entry| Some((entry.key.clone(), entry.value.as_text()?.to_owned()))).collect()
 }
 
 /// Finds the maps whose `id` stands at one of the places, and what follows the keys there.

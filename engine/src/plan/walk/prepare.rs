@@ -6,7 +6,10 @@ use super::expand::deferral;
 use super::{ComponentPart, KEPT_ROOTS, Prepared, Walk};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
-use crate::expression::{Scope, Template};
+use crate::expression::{Missing, ReferenceStep, Scope, Template};
+use crate::graph::lookup_name;
+use crate::render::UNKNOWN;
+use std::borrow::Cow;
 use std::sync::Arc;
 use terrace_provider::{Map, Object, Path, Session, Value};
 
@@ -117,6 +120,31 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// The text that a shared resource goes by. Where nobody is asked, what only an answer would tell stands there in words;
+    /// nothing is said of what is not known because a lookup failed, for that was told.
+    pub(super) fn share_key(
+        &self,
+        part: &ComponentPart<'_>,
+        template: &Template,
+        scope: &PlanScope<'_>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<String> {
+        let names = || template.references().filter_map(lookup_name);
+        // An instance that is only checked, and not connected to, answers with nothing that is known.
+        let is_unanswered =
+            |name| part.lookups.get(name).is_some_and(|it| it.reason.is_none() && it.result.has_unknown());
+        if self.planner.options.offline || names().any(is_unanswered) {
+            return self.text(template, &Unasked(scope), "shared", diagnostics);
+        }
+        let is_told = names().any(|name| !part.lookups.contains_key(name));
+        let before = diagnostics.len();
+        let key = self.text(template, scope, "shared", diagnostics);
+        if is_told && key.is_none() {
+            diagnostics.truncate(before);
+        }
+        key
+    }
+
     pub(super) fn text(
         &self,
         template: &Template,
@@ -135,6 +163,16 @@ impl Walk<'_, '_> {
                 None
             }
         }
+    }
+}
+
+/// What is known without asking anybody; the rest in words.
+struct Unasked<'a>(&'a PlanScope<'a>);
+
+impl Scope for Unasked<'_> {
+    fn resolve(&self, root: &str, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        let value = self.0.resolve(root, steps)?;
+        Ok(if value.is_unknown() { Cow::Owned(UNKNOWN.into()) } else { value })
     }
 }
 

@@ -57,11 +57,11 @@ fn what_the_server_adds_is_no_part_of_the_whole() {
 fn secrets_go_to_their_places_and_leave_them() {
     let settings = json!({"tasks": [{"task_key": "x", "a": 1}]});
     let secrets = json!({"tasks": [{"task_key": "x", "new_cluster": {"spark_env_vars": {"KEY": "s3cret"}}}]});
-    let mut sent = with_secrets(&settings, &secrets);
+    let mut sent = LISTS.merged(&settings, &secrets);
     assert_eq!(sent["tasks"][0]["new_cluster"]["spark_env_vars"]["KEY"], "s3cret");
-    let paths = leaves(&secrets);
+    let paths = LISTS.leaves(&secrets);
     assert_eq!(paths, [["tasks", "x", "new_cluster", "spark_env_vars", "KEY"].map(str::to_owned).to_vec()]);
-    remove(&mut sent, &paths[0]);
+    LISTS.remove(&mut sent, &paths[0]);
     assert_eq!(sent["tasks"][0]["new_cluster"]["spark_env_vars"], json!({}));
 }
 

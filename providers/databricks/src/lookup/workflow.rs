@@ -94,7 +94,7 @@ pub(super) async fn answer(place: &Place<'_>, arguments: &Attributes) -> Result<
 async fn check_run_as(place: &Place<'_>, name: &str, runs_as: &str, wanted: &str) -> Result<(), ProviderError> {
     let named = attributes([("name", wanted.into())]);
     let found = Box::pin(super::answer("databricks_service_principal", place, &named)).await?;
-    if found.get("applicationId").and_then(Value::as_str) == Some(runs_as) {
+    if found.get("applicationId").and_then(Value::as_str).is_some_and(|id| id.eq_ignore_ascii_case(runs_as)) {
         return Ok(());
     }
     let message = format!("the job `{name}` runs as `{runs_as}`, and not as the service principal `{wanted}`");

@@ -1,13 +1,16 @@
 //! Catalogs and schemas: <https://docs.databricks.com/api/workspace/catalogs>, <https://docs.databricks.com/api/workspace/schemas>.
 //! Unity Catalog keeps names in lower case.
 
-use super::{Object, Place, Seen, time_of};
-use crate::attributes::{attributes, is_managed, of_json, optional_text, put, text, text_of};
+use super::{Object, Place, Seen, notice_another, time_of};
+use crate::attributes::{attributes, id_of, is_managed, of_json, optional_text, put, text, text_of};
+use crate::principal;
 use crate::private::Kept;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use terrace_provider::http::{Next, Purpose, Request};
-use terrace_provider::{Attributes, DataAmount, ErrorKind, Path, ProviderError, Recorded, Value};
+use terrace_provider::{
+    Attributes, DataAmount, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value,
+};
 
 /// A catalog or a schema.
 pub(crate) struct Container {
@@ -15,6 +18,8 @@ pub(crate) struct Container {
     all: &'static str,
     one: &'static str,
     has_catalog: bool,
+    /// What tells it from another one of its name: the attribute, and the field that the API has it in. A catalog has no id.
+    made: (&'static str, &'static str),
 }
 
 pub(crate) const CATALOG: Container = Container {
@@ -22,12 +27,14 @@ pub(crate) const CATALOG: Container = Container {
     all: "/api/2.1/unity-catalog/catalogs",
     one: "/api/2.1/unity-catalog/catalogs/{name}",
     has_catalog: false,
+    made: ("createdAt", "created_at"),
 };
 pub(crate) const SCHEMA: Container = Container {
     word: "schema",
     all: "/api/2.1/unity-catalog/schemas",
     one: "/api/2.1/unity-catalog/schemas/{name}",
     has_catalog: true,
+    made: ("schemaId", "schema_id"),
 };
 
 /// Refuses what Unity Catalog does not take as a name:
@@ -72,10 +79,19 @@ fn said_alike(told: Option<&Value>, read: Value) -> Value {
     }
 }
 
+fn is_same_owner(told: &Value, read: &Value) -> bool {
+    matches!((told.as_str(), read.as_str()), (Some(told), Some(read)) if principal::is_same(told, read))
+}
+
 #[async_trait]
 impl Object for Container {
     fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
         check_names(planned, &["name", "catalog"])
+    }
+
+    fn plan(&self, change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
+        notice_another(change, planned, self.made.0);
+        Ok(())
     }
 
     async fn read(
@@ -97,7 +113,10 @@ impl Object for Container {
         }
         for (name, field) in [("comment", "comment"), ("owner", "owner"), ("storageRoot", "storage_root")] {
             if is_managed(like, name) {
-                seen.insert(name.to_owned(), said_alike(like.get(name), of_json(&there, field)));
+                let read = of_json(&there, field);
+                let told = like.get(name).filter(|told| name == "owner" && is_same_owner(told, &read));
+                let shown = told.cloned().unwrap_or_else(|| said_alike(like.get(name), read));
+                seen.insert(name.to_owned(), shown);
             }
         }
         if let Some(like) = like.get("properties").and_then(Value::as_map) {
@@ -106,9 +125,12 @@ impl Object for Container {
             let shown: Attributes = like.keys().filter_map(known).filter(|(_, value)| !value.is_null()).collect();
             seen.insert("properties".to_owned(), shown.into());
         }
+        let (attribute, field) = self.made;
+        let told = time_of(&there, field).map(|at| at.to_string()).or_else(|| id_of(&there, field));
+        seen.insert(attribute.to_owned(), told.as_deref().map_or(Value::Null, Value::from));
         Ok(Some(Seen {
             attributes: seen,
-            kept: kept.clone(),
+            kept: Kept { made: kept.made.clone().or(told), ..kept.clone() },
             made_by: Some(text_of(&there, "created_by").to_owned()),
             made_at: time_of(&there, "created_at"),
             ..Seen::default()
@@ -176,7 +198,10 @@ impl Object for Container {
             }
             put(&mut body, "properties", all);
         }
-        self.patch(place, planned, body).await?;
+        // There may be nothing to send: somebody else made it anew, and that is recorded.
+        if body.as_object().is_some_and(|body| !body.is_empty()) {
+            self.patch(place, planned, body).await?;
+        }
         Ok(Kept::default())
     }
 

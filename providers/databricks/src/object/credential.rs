@@ -2,14 +2,16 @@
 
 use super::{Object, Place, Seen};
 use crate::attributes::{attributes, id_of, is_managed, of_json, optional_text, put, text, text_of};
+use crate::config::Config;
+use crate::fingerprint::Fingerprint;
 use crate::private::Kept;
 use async_trait::async_trait;
 use jiff::Timestamp;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value as Json, json};
 use std::ops::RangeInclusive;
 use terrace_provider::http::{Purpose, Request};
-use terrace_provider::{Attributes, Path, ProviderError, Recorded};
+use terrace_provider::{Attributes, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
 
 /// Who hosts repositories, as the API spells it.
 pub(crate) const PROVIDERS: [&str; 8] = [
@@ -37,11 +39,42 @@ pub(crate) fn check_provider(provider: &str, path: Path) -> Result<(), ProviderE
 
 pub(crate) struct Credential;
 
+/// The token of the instance, where the credential says none of its own.
+fn own<'c>(config: &'c Config, planned: &Attributes) -> Option<&'c SecretString> {
+    config.git.token.as_ref().filter(|_| planned.get("token").is_none_or(Value::is_null))
+}
+
+/// Plans that the token is sent where that of the instance is another one than the one that was sent last. What is taken over
+/// counts as having the token that there is.
+pub(crate) fn notice_rotation(
+    config: &Config,
+    change: &ProposedChange<'_>,
+    planned: &mut PlannedChange,
+) -> Result<(), ProviderError> {
+    let Some(token) = own(config, change.config) else { return Ok(()) };
+    let kept = change.prior.map(|prior| Kept::of(&prior.private)).unwrap_or_default();
+    match &kept.token {
+        Some(last) if last.is_of(token) => {}
+        Some(_) => drop(planned.planned.insert("tokenSent".to_owned(), Value::Unknown)),
+        None => planned.private = Kept { token: Some(Fingerprint::of(token)?), ..kept }.to_private(),
+    }
+    Ok(())
+}
+
 impl Credential {
     async fn all(place: &Place<'_>) -> Result<Vec<Json>, ProviderError> {
         let request = Request::get("/api/2.0/git-credentials", &[]);
         let answer = place.send(&request, &Purpose::look("list the credentials of Git")).await?;
         Ok(answer.get("credentials").and_then(Json::as_array).cloned().unwrap_or_default())
+    }
+
+    /// What is kept of a token that was just sent.
+    fn sent(place: &Place<'_>, planned: &Attributes) -> Result<Kept, ProviderError> {
+        Ok(Kept {
+            token: own(place.config, planned).map(Fingerprint::of).transpose()?,
+            token_sent: Some(Timestamp::now()),
+            ..Kept::default()
+        })
     }
 
     fn body(place: &Place<'_>, planned: &Attributes) -> Result<Json, ProviderError> {
@@ -84,6 +117,7 @@ impl Object for Credential {
                 ("workspaceUrl", text(named, "workspaceUrl").into()),
                 ("gitProvider", provider.into()),
                 ("credentialId", id_of(it, "credential_id").unwrap_or_default().into()),
+                ("tokenSent", kept.token_sent.map_or(Value::Null, |at| format!("{at:.0}").into())),
             ]);
             if is_managed(like, "gitUsername") {
                 seen.insert("gitUsername".to_owned(), of_json(it, "git_username"));
@@ -96,7 +130,7 @@ impl Object for Credential {
         let request = Request::post("/api/2.0/git-credentials", &[]).json(Self::body(place, planned)?);
         let purpose = Purpose::to(format!("make the credential of Git for {}", text(planned, "gitProvider")));
         place.send(&request, &purpose).await?;
-        Ok((Attributes::default(), Kept::default()))
+        Ok((Attributes::default(), Self::sent(place, planned)?))
     }
 
     async fn update(
@@ -111,7 +145,7 @@ impl Object for Credential {
             Request::patch("/api/2.0/git-credentials/{id}", &[&id]).json(Self::body(place, planned)?).idempotent();
         let purpose = Purpose::to(format!("change the credential of Git for {}", text(planned, "gitProvider")));
         place.send(&request, &purpose).await?;
-        Ok(Kept::default())
+        Self::sent(place, planned)
     }
 
     async fn delete(&self, place: &Place<'_>, prior: &Attributes, _: &Kept, _: bool) -> Result<(), ProviderError> {

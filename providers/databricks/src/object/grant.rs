@@ -2,6 +2,7 @@
 
 use super::{Object, Place, Seen};
 use crate::attributes::{attributes, list, text, text_of, texts};
+use crate::principal;
 use crate::private::Kept;
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -23,7 +24,9 @@ pub(crate) async fn holders(
     principal: Option<&str>,
 ) -> Result<Vec<(String, Vec<String>)>, ProviderError> {
     let request = Request::get("/api/2.1/unity-catalog/permissions/{type}/{name}", &[&ty(named), &full_name(named)]);
-    let request = principal.into_iter().fold(request, |request, name| request.query("principal", name));
+    // The API's filter knows case, and those who know none may be written in another one there.
+    let filter = principal.filter(|name| !principal::knows_no_case(name));
+    let request = filter.into_iter().fold(request, |request, name| request.query("principal", name));
     let next = |page: &Json| terrace_provider::http::Next::token(page, "next_page_token", "page_token");
     let rows = place.workspace.api.items(request, &place.within, "privilege_assignments", next).await;
     let purpose = Purpose::look(format!("read who has what on {}", shown(named)));
@@ -112,7 +115,11 @@ impl Object for Grant {
     ) -> Result<Option<Seen>, ProviderError> {
         let principal = text(named, "principal");
         let all = holders(place, named, Some(&principal)).await?;
-        let held = all.into_iter().find(|(name, _)| *name == principal).map(|(_, held)| held).unwrap_or_default();
+        let held = all
+            .into_iter()
+            .find(|(name, _)| principal::is_same(name, &principal))
+            .map(|(_, held)| held)
+            .unwrap_or_default();
         if held.is_empty() {
             return Ok(None);
         }

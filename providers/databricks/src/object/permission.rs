@@ -5,6 +5,7 @@
 
 use super::{Object, Place, Seen};
 use crate::attributes::{attributes, text, text_of};
+use crate::principal::{is_same, told_apart_as};
 use crate::private::Kept;
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -95,7 +96,8 @@ impl Permission {
 }
 
 fn is_meant(entry: &Entry, named: &Attributes) -> bool {
-    Some(entry.field) == field(&text(named, "principalKind")) && entry.name == text(named, "principal")
+    let (kind, name) = (text(named, "principalKind"), text(named, "principal"));
+    Some(entry.field) == field(&kind) && told_apart_as(&kind, &entry.name) == told_apart_as(&kind, &name)
 }
 
 #[async_trait]
@@ -180,14 +182,14 @@ impl Object for Permission {
         for _ in 0..AGAIN {
             let Some(list) = Self::list(place, prior).await? else { return Ok(()) };
             let Some(gone) = list.iter().find(|entry| is_meant(entry, prior)) else { return Ok(()) };
-            if gone.name == me {
+            if is_same(&gone.name, &me) {
                 // Who works here would lock itself out.
                 return Ok(());
             }
             let mut left: Vec<Entry> = list.iter().filter(|entry| *entry != gone).cloned().collect();
             if gone.level == "IS_OWNER" {
                 // There has to be one: it goes back to who works here.
-                left.retain(|entry| entry.name != me);
+                left.retain(|entry| !is_same(&entry.name, &me));
                 let field = if me.contains('@') { "user_name" } else { "service_principal_name" };
                 left.push(Entry { field, name: me.clone(), level: "IS_OWNER".to_owned() });
             }

@@ -2,11 +2,13 @@
 //! somebody changed.
 
 use crate::attributes::optional_text;
+use crate::fingerprint::hex;
+use crate::json::{self, LISTS};
+use crate::mark;
 use crate::private::Kept;
-use crate::{json, mark};
 use ring::digest::{SHA256, digest};
 use serde_json::Value as Json;
-use std::fmt::Write as _;
+use terrace_provider::twin;
 use terrace_provider::{Attributes, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
 
 /// The settings, as one map whether they are one or several that are merged; parts of them may be unknown.
@@ -38,7 +40,7 @@ pub(crate) fn json_of(attributes: &Attributes, name: &str) -> Json {
 pub(crate) fn sent(planned: &Attributes, address: &str) -> Json {
     let settings = of(planned);
     let secrets = json_of(planned, "secretSettings");
-    let mut settings = if secrets.is_null() { settings } else { json::with_secrets(&settings, &secrets) };
+    let mut settings = if secrets.is_null() { settings } else { LISTS.merged(&settings, &secrets) };
     mark::put(&mut settings, &mark::of(address));
     json::without_nulls(&settings)
 }
@@ -51,7 +53,7 @@ pub(crate) fn written(remote: &Json, prior: &Recorded, planned: &Attributes, add
     }
     let mut remote = remote.clone();
     for path in &Kept::of(&prior.private).secret_paths {
-        json::remove(&mut remote, path);
+        LISTS.remove(&mut remote, path);
     }
     json::aligned(&remote, &last(prior), &given)
 }
@@ -66,7 +68,7 @@ pub(crate) fn shown(remote: &Json, like: &Attributes, kept: &Kept) -> Value {
     let mut remote = remote.clone();
     mark::take_off(&mut remote);
     for path in &kept.secret_paths {
-        json::remove(&mut remote, path);
+        LISTS.remove(&mut remote, path);
     }
     let wanted = of(like);
     let seen = match (&wanted, is_whole(like)) {
@@ -80,7 +82,9 @@ pub(crate) fn shown(remote: &Json, like: &Attributes, kept: &Kept) -> Value {
         }
         _ => seen,
     };
-    Value::from(shown).made_of(like, &["settings"])
+    // What nobody here said may be secret.
+    let shown = if wanted.is_null() { twin::marked(shown) } else { Value::from(shown) };
+    shown.made_of(like, &["settings"])
 }
 
 /// How the settings are managed, which only whoever wants them says.
@@ -98,19 +102,14 @@ fn is_whole(attributes: &Attributes) -> bool {
 /// What a row keeps of settings after a call.
 pub(crate) fn kept(planned: &Attributes) -> Kept {
     let secrets = json_of(planned, "secretSettings");
-    let secret_paths = if secrets.is_null() { Vec::new() } else { json::leaves(&secrets) };
+    let secret_paths = if secrets.is_null() { Vec::new() } else { LISTS.leaves(&secrets) };
     Kept { secret_paths, applied: planned.get("settings").map(told_apart), ..Kept::default() }
 }
 
 /// A digest of settings, whatever the order of their keys.
 fn told_apart(settings: &Value) -> String {
     let text = sorted(&settings.to_revealed_json()).to_string();
-    let digest = digest(&SHA256, text.as_bytes());
-    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(digest(&SHA256, text.as_bytes()).as_ref())
 }
 
 fn sorted(value: &Json) -> Json {
@@ -147,30 +146,16 @@ pub(crate) fn check_id(
 /// Keeps with a plan where its secrets are, so that they are left out whenever the settings are read.
 pub(crate) fn keep_secret_paths(change: &ProposedChange<'_>, planned: &mut PlannedChange) {
     let secrets = json_of(change.config, "secretSettings");
-    let secret_paths = if secrets.is_null() { Vec::new() } else { json::leaves(&secrets) };
+    let secret_paths = if secrets.is_null() { Vec::new() } else { LISTS.leaves(&secrets) };
     let before = change.prior.map(|prior| Kept::of(&prior.private)).unwrap_or_default();
     planned.private = Kept { secret_paths, ..before }.to_private();
 }
 
 /// Refuses a path that is in both the settings and the secrets.
 pub(crate) fn check_secrets(planned: &Attributes) -> Result<(), ProviderError> {
-    let (settings, secrets) = (of(planned), json_of(planned, "secretSettings"));
-    if settings.is_null() || secrets.is_null() {
-        return Ok(());
-    }
-    if !secrets.is_object() {
-        let at = Path::attribute("secretSettings");
-        return Err(ProviderError::invalid(Some(at), "the secret settings are no map"));
-    }
-    let known = json::leaves(&settings);
-    match json::leaves(&secrets).into_iter().find(|path| known.contains(path)) {
-        Some(path) => {
-            let at = path.iter().fold(Path::attribute("secretSettings"), |at, key| at.key(key));
-            let message = format!("`{}` is in `settings` and in `secretSettings`", path.join("."));
-            Err(ProviderError::invalid(Some(at), message).solution("leave it in one of them"))
-        }
-        None => Ok(()),
-    }
+    let (settings, secrets) = (value_of(planned), planned.get("secretSettings"));
+    let (Some(settings), Some(secrets)) = (settings, secrets) else { return Ok(()) };
+    LISTS.check(("settings", &settings), ("secretSettings", secrets))
 }
 
 /// Stops where somebody changed the object since the last call of terrace, and nothing says that this may be overwritten.

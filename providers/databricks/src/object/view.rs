@@ -1,14 +1,17 @@
 //! Views. They are made and changed by statements on a warehouse, and read by the API of tables. A view that is replaced loses what
 //! was granted on it: so one that is there is altered.
 
-pub(crate) mod fit;
+pub(crate) mod ahead;
+mod comments;
+mod fit;
 
 use super::container::check_names;
-use super::{Object, Place, Seen, time_of};
+use super::{Object, Place, Seen, notice_another, time_of};
 use crate::attributes::{attributes, is_managed, of_json, optional_text, text, text_of};
 use crate::private::Kept;
 use crate::sql::{self, literal, parse, qualified, quote};
 use async_trait::async_trait;
+use comments::OfOthers;
 use serde_json::Value as Json;
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{Attributes, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
@@ -98,12 +101,7 @@ impl Object for View {
     }
 
     fn plan(&self, change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
-        let Some(prior) = change.prior else { return Ok(()) };
-        let kept = Kept::of(&prior.private).table_id;
-        if kept.is_some() && planned.replace_paths.is_empty() && kept != optional_text(&prior.attributes, "tableId") {
-            // Somebody made it anew: that is recorded by a call of its own, so that it is seen.
-            planned.planned.insert("tableId".to_owned(), Value::Unknown);
-        }
+        notice_another(change, planned, "tableId");
         Ok(())
     }
 
@@ -150,10 +148,10 @@ impl Object for View {
         if is_managed(like, "comment") {
             seen.insert("comment".to_owned(), of_json(&there, "comment"));
         }
-        let table_id = kept.table_id.clone().or_else(|| optional_text(&seen, "tableId"));
+        let made = kept.made.clone().or_else(|| optional_text(&seen, "tableId"));
         Ok(Some(Seen {
             attributes: seen,
-            kept: Kept { table_id, ..kept.clone() },
+            kept: Kept { made, ..kept.clone() },
             made_by: Some(text_of(&there, "created_by").to_owned()),
             made_at: time_of(&there, "created_at"),
             ..Seen::default()
@@ -181,38 +179,20 @@ impl Object for View {
         present: &Seen,
         planned: &Attributes,
     ) -> Result<Kept, ProviderError> {
-        let name = qualified(&full_name(planned));
         let names = |attributes: &Attributes| columns(attributes).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         let is_altered = source(&present.attributes) != source(planned) || names(&present.attributes) != names(planned);
+        let name = full_name(planned);
         if is_altered {
             check_source(place, planned).await?;
-            run(place, planned, &format!("ALTER VIEW {name} AS {}", query(planned)), "change").await?;
-        }
-        let was = columns(&prior.attributes);
-        let there = columns(&present.attributes);
-        for (column, wanted) in columns(planned) {
-            let of = |all: &[(String, Option<String>)]| {
-                all.iter().find(|(it, _)| *it == column).and_then(|(_, text)| text.clone())
-            };
-            // Comments go with the old columns.
-            let now = if is_altered { None } else { of(&there) };
-            let text = match (&wanted, of(&was)) {
-                (Some(text), _) if now.as_ref() != Some(text) => literal(text),
-                (None, Some(_)) if !is_altered => "NULL".to_owned(),
-                _ => continue,
-            };
-            let statement = format!("COMMENT ON COLUMN {name}.{} IS {text}", quote(&column));
+            let others = OfOthers::read(place, &prior.attributes, &present.attributes, planned).await?;
+            let statement = format!("ALTER VIEW {} AS {}", qualified(&name), query(planned));
             run(place, planned, &statement, "change").await?;
+            for statement in others.statements(&name) {
+                run(place, planned, &statement, "change").await?;
+            }
         }
-        let (wanted, now) = (optional_text(planned, "comment"), optional_text(&present.attributes, "comment"));
-        let had = prior.attributes.get("comment").is_some_and(|it| !it.is_null());
-        let text = match wanted {
-            Some(text) if now.as_ref() != Some(&text) => Some(literal(&text)),
-            None if had => Some("NULL".to_owned()),
-            _ => None,
-        };
-        if let Some(text) = text {
-            run(place, planned, &format!("COMMENT ON TABLE {name} IS {text}"), "change").await?;
+        for statement in comments::statements(&prior.attributes, &present.attributes, planned, is_altered) {
+            run(place, planned, &statement, "change").await?;
         }
         Ok(Kept::default())
     }

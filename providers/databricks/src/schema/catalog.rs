@@ -13,12 +13,19 @@ fn metastore() -> Attribute {
     named("metastoreId", "The id of the metastore, which the lookup `databricks_metastore` answers.")
 }
 
+/// Any workspace of the metastore will do.
+fn way() -> Attribute {
+    text("workspaceUrl", "The URL of a workspace of the metastore; once it is there the one on record is asked.")
+        .required()
+        .way()
+}
+
 fn full_name() -> Attribute {
     text("fullName", "The name with those of what it is in, as grants take it.").stable()
 }
 
-fn container(first: Vec<Attribute>) -> Vec<Attribute> {
-    let mut attributes = vec![workspace_url(), metastore()];
+fn container(first: Vec<Attribute>, made: Attribute) -> Vec<Attribute> {
+    let mut attributes = vec![way(), metastore()];
     attributes.extend(first);
     attributes.extend([
         text("comment", "A comment; where there is none, it is nobody's to manage."),
@@ -29,6 +36,7 @@ fn container(first: Vec<Attribute>) -> Vec<Attribute> {
             AttributeType::map(AttributeType::String),
             "Properties; those that are not said stay as they are.",
         ),
+        made.stable(),
         full_name(),
         id(),
     ]);
@@ -36,16 +44,19 @@ fn container(first: Vec<Attribute>) -> Vec<Attribute> {
 }
 
 fn catalog() -> ResourceType {
-    let attributes = container(vec![named("name", "The catalog's name; case makes no difference.")]);
+    let attributes = container(
+        vec![named("name", "The catalog's name; case makes no difference.")],
+        text("createdAt", "When it was made: another one of the same name has another time."),
+    );
     let ty = ResourceType::new("databricks_catalog", "A catalog.", &["metastoreId", "name"], Object(attributes));
     ResourceType { holds_data: true, ..remote(ty) }
 }
 
 fn schema() -> ResourceType {
-    let attributes = container(vec![
-        named("catalog", "The catalog."),
-        named("name", "The schema's name; case makes no difference."),
-    ]);
+    let attributes = container(
+        vec![named("catalog", "The catalog."), named("name", "The schema's name; case makes no difference.")],
+        text("schemaId", "The id that Unity Catalog gave it: another one of the same name has another."),
+    );
     let ty = ResourceType::new(
         "databricks_schema",
         "A schema of a catalog.",
@@ -97,7 +108,7 @@ fn view() -> ResourceType {
 
 fn grant() -> ResourceType {
     let attributes = vec![
-        workspace_url(),
+        way(),
         metastore(),
         named("securableType", "`catalog`, `schema`, `table` (also of a view), `volume` or `function`."),
         named("fullName", "The name with those of what it is in."),

@@ -15,6 +15,11 @@ fn credential() -> ResourceType {
         text("gitUsername", "The user name there; that of the instance's `git`."),
         text("token", "The token; that of the instance's `git`.").write_only(),
         text("credentialId", "The id that Databricks gave it.").stable(),
+        text(
+            "tokenSent",
+            "When the token was sent last. It is sent again when that of the instance's `git` is another one.",
+        )
+        .computed(),
         id(),
     ];
     remote(ResourceType::new(

@@ -13,6 +13,7 @@ use crate::engine::{Change, Decision, Engine};
 use crate::export::{Export, Source, prefix_of};
 use configuration::{canonical, overlay, projected};
 use serde_json::{Value as Json, json};
+use terrace_provider::twin::likely_secrets;
 use terrace_provider::{Attributes, Call, Path, ProviderError, Value};
 
 /// Refuses what cannot be a source.
@@ -67,7 +68,7 @@ pub(crate) fn present(
         let told = given.as_ref().map(canonical).unwrap_or_default();
         let mut secrets = secrets.to_vec();
         // Somebody may have put a password where none was; what was told in the clear may be seen.
-        secrets.extend(configuration::likely_secrets(&managed).into_iter().filter(|path| {
+        secrets.extend(likely_secrets(&managed).into_iter().filter(|path| {
             let at = |json: &Json| path.iter().try_fold(json.clone(), |json, key| json.get(key).cloned());
             at(&managed) != at(&told)
         }));
@@ -95,7 +96,7 @@ pub(crate) fn present(
 
 /// What is secret of a source that nobody said anything of: what looks so.
 pub(crate) fn secrets_of(source: &Source) -> Vec<Vec<String>> {
-    configuration::likely_secrets(&canonical(&source.configuration))
+    likely_secrets(&canonical(&source.configuration))
 }
 
 /// Whether a source is reached as is wanted, secrets included, and called so.

@@ -1,11 +1,11 @@
 //! Databases and schemas.
 
 use super::{Kind, Seen, named, new_comment, qualified, role, shown};
-use crate::attributes::{flag, optional_text, text};
 use crate::failure::Need;
 use crate::identifier::{literal, pattern, quote};
 use crate::statements::Statements;
 use std::fmt::Write as _;
+use terrace_provider::attributes::{flag, optional_text, text};
 use terrace_provider::{Attributes, DataAmount, Path, ProviderError, Value};
 
 fn word(kind: Kind) -> &'static str {

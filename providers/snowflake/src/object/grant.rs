@@ -1,11 +1,11 @@
 //! Privileges that roles have on objects.
 
 use super::Seen;
-use crate::attributes::{flag, list, text, texts};
 use crate::client::Rows;
 use crate::failure::Need;
 use crate::identifier::{qualified, quote, split};
 use crate::statements::Statements;
+use terrace_provider::attributes::{flag, list, text, texts};
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
 

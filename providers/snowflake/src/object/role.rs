@@ -1,12 +1,12 @@
 //! Roles.
 
 use super::{Seen, named, new_comment};
-use crate::attributes::{optional_text, text};
 use crate::client::Row;
 use crate::failure::Need;
 use crate::identifier::{literal, pattern, quote};
 use crate::rights::{Looked, look_through, own};
 use crate::statements::Statements;
+use terrace_provider::attributes::{optional_text, text};
 use terrace_provider::{Attributes, ProviderError};
 
 pub(crate) async fn observe(

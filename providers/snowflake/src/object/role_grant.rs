@@ -1,11 +1,11 @@
 //! Roles that users and roles have.
 
 use super::Seen;
-use crate::attributes::text;
 use crate::client::Rows;
 use crate::failure::Need;
 use crate::identifier::quote;
 use crate::statements::Statements;
+use terrace_provider::attributes::text;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
 
 /// Refuses what cannot have a role.

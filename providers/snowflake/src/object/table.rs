@@ -10,9 +10,9 @@ pub(crate) use change::{create, delete, update};
 pub(crate) use plan::plan;
 pub(crate) use read::{count_rows, created_on, observe};
 
-use crate::attributes::{list, optional_text, texts, texts_of};
 use crate::data_type::DataType;
 use crate::identifier;
+use terrace_provider::attributes::{list, optional_text, texts, texts_of};
 use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 

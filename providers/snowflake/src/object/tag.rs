@@ -1,10 +1,10 @@
 //! Tags. <https://docs.snowflake.com/en/sql-reference/sql/create-tag>
 
 use super::{Seen, named, new_comment, qualified, schema_of, shown};
-use crate::attributes::{list, optional_text, text, texts};
 use crate::failure::Need;
 use crate::identifier::{literal, pattern, quote};
 use crate::statements::Statements;
+use terrace_provider::attributes::{list, optional_text, text, texts};
 use terrace_provider::{Attributes, Path, ProviderError};
 
 /// The longest value of a tag, in characters.

@@ -2,11 +2,11 @@
 //! ACCOUNT_USAGE is up to two hours old). <https://docs.snowflake.com/en/sql-reference/functions/tag_references>
 
 use super::{Seen, tag};
-use crate::attributes::text;
 use crate::client::Rows;
 use crate::failure::Need;
 use crate::identifier::{literal, qualified, quote, split};
 use crate::statements::Statements;
+use terrace_provider::attributes::text;
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
 

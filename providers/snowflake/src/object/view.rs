@@ -9,7 +9,6 @@ mod kept;
 pub(crate) use body::check_columns;
 
 use super::{Seen, named, qualified, schema_of, shown};
-use crate::attributes::{flag, optional_text, text};
 use crate::client::Rows;
 use crate::failure::Need;
 use crate::identifier::{literal, pattern, quote, split};
@@ -17,6 +16,7 @@ use crate::object::comment_change;
 use crate::statements::Statements;
 use body::Body;
 use kept::Kept;
+use terrace_provider::attributes::{flag, optional_text, text};
 use terrace_provider::{Attributes, ErrorKind, Map, Path, ProviderError, Value};
 
 /// A view as it is wanted, or as it is.

@@ -2,10 +2,10 @@
 //! for each role.
 
 use super::{SnowflakeSession, Target};
-use crate::attributes::text;
 use crate::client::Rows;
 use crate::object::{Kind, grant, role_grant, schema_of, table};
 use std::collections::HashMap;
+use terrace_provider::attributes::text;
 use terrace_provider::{Observed, ProviderError, Recorded, ResourceType, Session as _};
 
 /// So few tables are asked about one by one: each takes as many statements as a whole schema.

@@ -1,5 +1,6 @@
 //! What goes wrong on purpose. Calls are counted from 1 as they come in; those for tokens are not counted.
 
+use serde_json::Value as Json;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -31,9 +32,34 @@ pub struct Faults {
     pub by_call: Vec<(&'static str, &'static str, Fault)>,
     /// How long every call takes.
     pub takes: Option<Duration>,
+    /// Pages hold so many at the most, whatever was asked for.
+    pub page: Option<usize>,
+    /// Answers leave these fields out, as other versions do.
+    pub unsaid: Vec<&'static str>,
+    /// How many seconds a token is said to live, instead of a quarter of an hour.
+    pub life: Option<u64>,
 }
 
 impl Faults {
+    /// What was asked, with pages as they come.
+    pub(crate) fn paged(&self, mut query: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        if let (Some(page), Some(limit)) = (self.page, query.get_mut("limit")) {
+            *limit = page.to_string();
+        }
+        query
+    }
+
+    /// An answer as it is told.
+    pub(crate) fn told(&self, mut answer: Json) -> Json {
+        for name in &self.unsaid {
+            let items = answer["data"].as_array().is_some();
+            if let (true, Some(entries)) = (!items || *name == "data", answer.as_object_mut()) {
+                entries.shift_remove(*name);
+            }
+        }
+        answer
+    }
+
     pub(crate) fn take(&mut self, number: usize, method: &str, path: &str) -> Option<Fault> {
         if let Some(fault) = self.by_number.remove(&number) {
             return Some(fault);

@@ -137,7 +137,8 @@ fn token(state: &State, headers: &HeaderMap, body: &Bytes) -> Response {
     let number = state.tokens_given.fetch_add(1, Ordering::SeqCst) + 1;
     let token = format!("access-token-{number}");
     lock(&state.tokens).insert(token.clone(), false);
-    sent(200, &json!({"access_token": token, "token_type": "Bearer", "expires_in": 900}))
+    let life = lock(&state.faults).life.unwrap_or(900);
+    sent(200, &json!({"access_token": token, "token_type": "Bearer", "expires_in": life}))
 }
 
 fn pairs(text: &str) -> BTreeMap<String, String> {
@@ -199,7 +200,10 @@ fn carried_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, b
         known_only(&query, &["userId", "organizationId"])?;
         return Ok((200, permissions(only_looks)));
     }
-    public(&mut world, method.as_str(), rest, &query, &json(body)?, &format!("{}{}", state.url, uri.path()))
+    let query = lock(&state.faults).paged(query);
+    let url = format!("{}{}", state.url, uri.path());
+    let (status, answer) = public(&mut world, method.as_str(), rest, &query, &json(body)?, &url)?;
+    Ok((status, lock(&state.faults).told(answer)))
 }
 
 /// Those of who asks: <https://reference.airbyte.com/reference/listpermissions>.

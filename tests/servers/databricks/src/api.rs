@@ -19,7 +19,7 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
 /// One call.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) method: String,
     /// The parts of the path, each decoded.
@@ -95,7 +95,7 @@ fn unity_catalog(world: &mut World, request: &Request, parts: &[&str]) -> Outcom
         ["metastores"] if request.method == "GET" => catalogs::metastores(request),
         ["metastores", id] if request.method == "GET" => catalogs::metastore(id),
         ["metastore_summary"] if request.method == "GET" => Ok(catalogs::summary(world)),
-        ["current-metastore-assignment"] if request.method == "GET" => Ok(catalogs::assignment()),
+        ["current-metastore-assignment"] if request.method == "GET" => Ok(catalogs::assignment(world)),
         _ => Err(no_such_call(request)),
     }
 }

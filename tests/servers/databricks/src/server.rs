@@ -13,7 +13,7 @@ use terrace_test_listening::{ANY, Listening};
 /// Who terrace is in the workspace.
 pub(crate) const DEPLOYER: &str = "terrace@example.com";
 /// The administrator in whose name tests do things behind everybody's back.
-const ADMINISTRATOR: &str = "admin@example.com";
+pub(crate) const ADMINISTRATOR: &str = "admin@example.com";
 
 /// A call that came in.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ pub struct StandIn {
     url: String,
     pub(crate) state: Arc<State>,
     // What answers, as long as this is there.
-    _listening: Listening,
+    listening: Listening,
 }
 
 impl StandIn {
@@ -74,7 +74,7 @@ impl StandIn {
         let listening = Listening::new();
         let state = Arc::new(State::default());
         let url = listening.on(address, |_| router(Arc::clone(&state)));
-        let stand_in = Self { url, state, _listening: listening };
+        let stand_in = Self { url, state, listening };
         stand_in.with_usual();
         stand_in
     }
@@ -118,6 +118,15 @@ impl StandIn {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where it is besides: as if another workspace had the same metastore, for whoever asks nothing of the workspace itself.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    #[must_use]
+    pub fn other_door(&self) -> String {
+        self.listening.on(ANY, |_| router(Arc::clone(&self.state)))
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -245,6 +254,11 @@ impl StandIn {
         self.world().has_metastore = true;
     }
 
+    /// Gives the workspace another metastore, in which everything has the same names.
+    pub fn assign_metastore(&self, id: &str) {
+        self.world().other_metastore = Some(id.to_owned());
+    }
+
     /// Takes the metastore away from the workspace.
     pub fn detach_metastore(&self) {
         self.world().has_metastore = false;
@@ -283,6 +297,11 @@ impl StandIn {
         let done = Request::new(method, path, query, body, who.to_owned())
             .and_then(|request| api::call(&mut self.world(), &request, 0));
         done.map_err(|error| format!("{} {}", error.code, error.message))
+    }
+
+    /// Lets somebody else make the same call with another body just before the next one of its kind.
+    pub fn race(&self, method: &str, path: &str, body: Json) {
+        self.faults().races.push((format!("{method} {path}"), body));
     }
 
     /// Runs a statement behind everybody's back.

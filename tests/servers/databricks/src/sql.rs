@@ -122,11 +122,13 @@ fn alter(world: &mut World, tokens: &mut Tokens) -> Result<(), String> {
     }
     if tokens.take_word("AS") {
         let query = query(tokens)?;
-        // Comments of columns go with the old ones.
+        // As if it were made anew, but for what was granted on it: comments and properties go.
         let columns = columns_of(world, &query)?;
         let view = world.tables.get_mut(&name).unwrap();
         view["columns"] = json!(columns);
         view["view_definition"] = json!(query.text);
+        set_comment(view, None);
+        view.as_object_mut().unwrap().shift_remove("properties");
         return Ok(());
     }
     tokens.expect("SET")?;

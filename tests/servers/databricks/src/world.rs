@@ -75,6 +75,8 @@ pub(crate) struct World {
     /// Direct entries by kind of object and id.
     pub(crate) acls: BTreeMap<(String, String), Vec<Entry>>,
     pub(crate) has_metastore: bool,
+    /// The metastore that the workspace says it is of, instead of the usual one.
+    pub(crate) other_metastore: Option<String>,
     pub(crate) metastore_owner: String,
     pub(crate) catalogs: BTreeMap<String, Json>,
     pub(crate) schemas: BTreeMap<String, Json>,
@@ -114,17 +116,25 @@ impl World {
         jiff::Timestamp::now().as_millisecond()
     }
 
-    /// Whether somebody is known by that name: a user, a group, the application id of a service principal.
-    pub(crate) fn knows(&self, name: &str) -> bool {
-        ["user_name", "group_name", "service_principal_name"].iter().any(|kind| self.knows_as(kind, name))
+    /// What somebody is called who is known by a name: a user, a group, the application id of a service principal.
+    pub(crate) fn known(&self, name: &str) -> Option<String> {
+        ["user_name", "group_name", "service_principal_name"].iter().find_map(|kind| self.known_as(kind, name))
     }
 
     pub(crate) fn knows_as(&self, kind: &str, name: &str) -> bool {
-        let has = |items: &[Json], field: &str| items.iter().any(|it| it[field] == name);
+        self.known_as(kind, name).is_some()
+    }
+
+    /// The same of one kind: users and service principals are the same in any case, groups are not.
+    pub(crate) fn known_as(&self, kind: &str, name: &str) -> Option<String> {
+        let known = |items: &[Json], field: &str| {
+            let mut names = items.iter().filter_map(|it| it[field].as_str());
+            names.find(|it| *it == name || (kind != "group_name" && it.eq_ignore_ascii_case(name))).map(str::to_owned)
+        };
         match kind {
-            "user_name" => has(&self.users, "userName"),
-            "group_name" => has(&self.groups, "displayName"),
-            _ => has(&self.service_principals, "applicationId"),
+            "user_name" => known(&self.users, "userName"),
+            "group_name" => known(&self.groups, "displayName"),
+            _ => known(&self.service_principals, "applicationId"),
         }
     }
 

@@ -2,23 +2,6 @@
 
 use serde_json::Value as Json;
 
-/// Where a secret is likely to stand: keys that hold any of these.
-const LIKELY: [&str; 13] = [
-    "url",
-    "password",
-    "pwd",
-    "secret",
-    "token",
-    "private_key",
-    "access_key",
-    "api_key",
-    "apikey",
-    "service_account",
-    "credential",
-    "passphrase",
-    "connection_string",
-];
-
 /// What agents' sources are stored as besides their value, where that is not said.
 const AROUND: [&str; 3] = ["template", "timeout", "template_variables"];
 
@@ -61,28 +44,6 @@ pub(crate) fn overlay(now: &Json, before: &Json, wanted: &Json) -> Json {
         merged.insert(name.clone(), value);
     }
     Json::Object(merged)
-}
-
-/// The paths of all values.
-pub(crate) fn leaves(json: &Json) -> Vec<Vec<String>> {
-    match json {
-        Json::Object(entries) if !entries.is_empty() => {
-            let below = |(name, value): (&String, &Json)| {
-                leaves(value).into_iter().map(|path| [vec![name.clone()], path].concat()).collect::<Vec<_>>()
-            };
-            entries.iter().flat_map(below).collect()
-        }
-        _ => vec![Vec::new()],
-    }
-}
-
-/// Where values are that look like secrets: connection strings, passwords, keys; the names of variables are none.
-pub(crate) fn likely_secrets(json: &Json) -> Vec<Vec<String>> {
-    let is_likely = |path: &Vec<String>| {
-        let names_variable = path.last().is_some_and(|name| name == "env" || name == "from_env");
-        !names_variable && path.iter().any(|name| LIKELY.iter().any(|likely| name.to_lowercase().contains(likely)))
-    };
-    leaves(json).into_iter().filter(is_likely).collect()
 }
 
 /// JSON without the values at some paths.
@@ -128,7 +89,7 @@ mod tests {
     #[test]
     fn secrets_are_taken_out_by_their_paths() {
         let full = json!({"connection_info": {"database_url": "postgres://u:p@h/d", "isolation": "x"}, "n": {"url": {"from_env": "V"}}});
-        let secrets = likely_secrets(&full);
+        let secrets = terrace_provider::twin::likely_secrets(&full);
         assert_eq!(secrets, [["connection_info", "database_url"].map(str::to_owned)]);
         let shown = json!({"connection_info": {"isolation": "x"}, "n": {"url": {"from_env": "V"}}});
         assert_eq!(without_paths(&full, &secrets), shown);

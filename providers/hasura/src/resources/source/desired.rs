@@ -1,12 +1,13 @@
 //! How a database is to be reached: a configuration in Hasura's own words, made of what is said in ours.
 
-use super::configuration::{canonical, leaves, overlay};
+use super::configuration::canonical;
 use crate::attributes::{flag, is_given, json, optional_text};
 use crate::config::SnowflakeDefaults;
 use crate::jdbc::{Parts, is_host};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value as Json, json};
+use terrace_provider::twin::WHOLE;
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// The secrets of a connection.
@@ -42,19 +43,10 @@ impl Desired {
         let Some(secret) = json(attributes, "secretConfiguration") else {
             return Ok(Some(Self { full: canonical(&open), secrets: Vec::new() }));
         };
-        if !secret.is_object() {
-            let at = Some(Path::attribute("secretConfiguration"));
-            return Err(ProviderError::invalid(at, "`secretConfiguration` is no map"));
-        }
         let (open, secret) = (canonical(&open), canonical(&secret));
-        let secrets = leaves(&secret);
-        let twice = leaves(&open).into_iter().find(|path| !path.is_empty() && secrets.contains(path));
-        if let Some(path) = twice {
-            let at = path.iter().fold(Path::attribute("secretConfiguration"), |at, key| at.key(key));
-            let message = format!("`{}` is said in `configuration` and in `secretConfiguration`", path.join("."));
-            return Err(ProviderError::invalid(Some(at), message).solution("leave one of them"));
-        }
-        Ok(Some(Self { full: overlay(&open, &Json::Null, &secret), secrets }))
+        let [seen, unseen] = [&open, &secret].map(|half| Value::from(half.clone()));
+        WHOLE.check(("configuration", &seen), ("secretConfiguration", &unseen))?;
+        Ok(Some(Self { full: WHOLE.merged(&open, &secret), secrets: WHOLE.leaves(&secret) }))
     }
 
     /// What attributes say, all of which is known.

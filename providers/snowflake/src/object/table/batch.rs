@@ -63,7 +63,7 @@ impl Schema {
         identity: &Attributes,
         like: &Attributes,
     ) -> Result<Option<Seen>, ProviderError> {
-        let name = crate::attributes::text(identity, "name");
+        let name = terrace_provider::attributes::text(identity, "name");
         let Some(row) = self.tables.get(&name).and_then(|rows| rows.iter().next()) else { return Ok(None) };
         let columns = match self.columns.get(&name) {
             Some(Some(columns)) => columns.clone(),

@@ -2,12 +2,12 @@
 //! planned again from what it left.
 
 use super::{Column, Table, read};
-use crate::attributes::optional_text;
 use crate::data_type::is_same;
 use crate::failure::Need;
 use crate::identifier::{literal, quote, quote_all};
 use crate::object::{comment_change, qualified, schema_of, shown};
 use crate::statements::Statements;
+use terrace_provider::attributes::optional_text;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
 
 /// Makes the planned table, by one statement.

@@ -1,7 +1,6 @@
 //! Reads a table as Snowflake has it, in the spelling of what it is compared with where both mean the same.
 
 use super::{Column, Table};
-use crate::attributes::text;
 use crate::client::{Row, Rows};
 use crate::data_type::is_same;
 use crate::failure::Need;
@@ -9,6 +8,7 @@ use crate::identifier::pattern;
 use crate::object::{Seen, named, qualified, schema_of, shown};
 use crate::statements::Statements;
 use jiff::Timestamp;
+use terrace_provider::attributes::text;
 use terrace_provider::{Attributes, DataAmount, ProviderError};
 
 /// The table of that identity; `None` when there is none.

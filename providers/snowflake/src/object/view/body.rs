@@ -1,8 +1,8 @@
 //! What a view is made of, written and read back.
 
-use crate::attributes::{optional_text, text};
 use crate::identifier::{self, qualified, quote, quote_all, read_path};
 use crate::tokenizer::{Token, meaningful, tokens};
+use terrace_provider::attributes::{optional_text, text};
 use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Path, ProviderError, Value};
 

@@ -2,13 +2,13 @@
 //! moment without them. Policies are not copied: a view that has any is not made anew.
 
 use super::{View, column_names, comment_of, need};
-use crate::attributes::text;
 use crate::client::Rows;
 use crate::identifier::{literal, qualified, quote};
 use crate::lookup;
 use crate::object::view::body::Body;
 use crate::object::{shown, tag_assignment};
 use crate::statements::Statements;
+use terrace_provider::attributes::text;
 use terrace_provider::names::listed;
 use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
 

@@ -26,8 +26,9 @@ impl Kind {
     }
 }
 
-pub(super) fn assignment() -> Json {
-    json!({"metastore_id": METASTORE, "workspace_id": WORKSPACE, "default_catalog_name": "main"})
+pub(super) fn assignment(world: &World) -> Json {
+    let id = world.other_metastore.as_deref().unwrap_or(METASTORE);
+    json!({"metastore_id": id, "workspace_id": WORKSPACE, "default_catalog_name": "main"})
 }
 
 /// The metastore of the workspace as everybody may see it.
@@ -115,8 +116,8 @@ fn create(world: &mut World, request: &Request, kind: Kind) -> Outcome {
             format!("{catalog}.{name}")
         }
     };
-    let kept = if kind == Kind::Catalog { &world.catalogs } else { &world.schemas };
-    if kept.contains_key(&full_name) {
+    let there = if kind == Kind::Catalog { &world.catalogs } else { &world.schemas };
+    if there.contains_key(&full_name) {
         let code = if kind == Kind::Catalog { "CATALOG_ALREADY_EXISTS" } else { "SCHEMA_ALREADY_EXISTS" };
         return Err(ApiError::new(400, code, format!("{} '{full_name}' already exists", kind.word())));
     }
@@ -126,6 +127,7 @@ fn create(world: &mut World, request: &Request, kind: Kind) -> Outcome {
             made[field] = body[field].clone();
         }
     }
+    kept(&mut made);
     if kind == Kind::Catalog {
         world.catalogs.insert(full_name.clone(), made.clone());
         for schema in ["default", "information_schema"] {
@@ -139,10 +141,20 @@ fn create(world: &mut World, request: &Request, kind: Kind) -> Outcome {
     Ok(made)
 }
 
+/// An empty comment is none, and a folder is written without a slash at its end.
+fn kept(container: &mut Json) {
+    if container["comment"] == "" {
+        container.as_object_mut().unwrap().shift_remove("comment");
+    }
+    if let Some(root) = container["storage_root"].as_str() {
+        container["storage_root"] = json!(root.trim_end_matches('/'));
+    }
+}
+
 pub(super) fn one(world: &mut World, request: &Request, kind: Kind, name: &str) -> Outcome {
     let name = name.to_lowercase();
-    let kept = if kind == Kind::Catalog { &world.catalogs } else { &world.schemas };
-    let there = kept.get(&name).cloned().ok_or_else(|| kind.missing(&name))?;
+    let all = if kind == Kind::Catalog { &world.catalogs } else { &world.schemas };
+    let there = all.get(&name).cloned().ok_or_else(|| kind.missing(&name))?;
     match request.method.as_str() {
         "GET" => Ok(there),
         "PATCH" => {
@@ -150,23 +162,21 @@ pub(super) fn one(world: &mut World, request: &Request, kind: Kind, name: &str) 
             object(body, "the request", &["comment", "owner", "properties", "isolation_mode"])?;
             let mut changed = there;
             if let Some(owner) = optional(body, "owner")? {
-                if !world.knows(&owner) {
-                    return Err(ApiError::new(
-                        404,
-                        "PRINCIPAL_DOES_NOT_EXIST",
-                        format!("Could not find principal with name {owner}"),
-                    ));
-                }
-                changed["owner"] = json!(owner);
+                let Some(known) = world.known(&owner) else {
+                    let message = format!("Could not find principal with name {owner}");
+                    return Err(ApiError::new(404, "PRINCIPAL_DOES_NOT_EXIST", message));
+                };
+                changed["owner"] = json!(known);
             }
             for field in ["comment", "properties"] {
                 if !body[field].is_null() {
                     changed[field] = body[field].clone();
                 }
             }
+            kept(&mut changed);
             changed["updated_at"] = json!(world.now());
-            let kept = if kind == Kind::Catalog { &mut world.catalogs } else { &mut world.schemas };
-            kept.insert(name, changed.clone());
+            let all = if kind == Kind::Catalog { &mut world.catalogs } else { &mut world.schemas };
+            all.insert(name, changed.clone());
             Ok(changed)
         }
         "DELETE" => {

@@ -70,11 +70,15 @@ pub(super) fn call(world: &mut World, request: &Request, kind: &str, name: &str)
             let mut changed = world.grants.get(&key).cloned().unwrap_or_default();
             for change in request.body["changes"].as_array().into_iter().flatten() {
                 object(change, "a change", &["principal", "add", "remove"])?;
-                let principal = text(change, "principal")?;
-                if !world.knows(&principal) && principal != "account users" {
-                    let message = format!("Could not find principal with name {principal}");
-                    return Err(ApiError::new(404, "PRINCIPAL_DOES_NOT_EXIST", message));
-                }
+                let named = text(change, "principal")?;
+                let principal = match world.known(&named) {
+                    Some(principal) => principal,
+                    None if named == "account users" => named,
+                    None => {
+                        let message = format!("Could not find principal with name {named}");
+                        return Err(ApiError::new(404, "PRINCIPAL_DOES_NOT_EXIST", message));
+                    }
+                };
                 let names = |field: &str| -> Result<Vec<String>, ApiError> {
                     let items = change[field].as_array().into_iter().flatten();
                     items

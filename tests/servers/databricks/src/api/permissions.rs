@@ -87,9 +87,9 @@ pub(super) fn merged(
         if !levels(kind)?.contains(&level.as_str()) {
             return Err(ApiError::invalid(format!("Permission type {level} is not supported for {kind}")));
         }
-        if !world.knows_as(principal_kind, &name) {
-            return Err(ApiError::missing(format!("Principal: {principal_kind}({name}) does not exist")));
-        }
+        let name = world
+            .known_as(principal_kind, &name)
+            .ok_or_else(|| ApiError::missing(format!("Principal: {principal_kind}({name}) does not exist")))?;
         if level == "IS_OWNER" && **principal_kind == "group_name" {
             return Err(ApiError::invalid("Groups can not be owners"));
         }

@@ -1,0 +1,113 @@
+//! Comments of a view and of its columns. To alter what a view shows is to make it anew but for what was granted on it
+//! (<https://docs.databricks.com/aws/en/sql/language-manual/sql-ref-syntax-ddl-alter-view>): comments go, be they whose they
+//! may. So those of others are written again.
+
+use super::{columns, full_name, source, table};
+use crate::attributes::{optional_text, text_of};
+use crate::object::Place;
+use crate::sql::{literal, qualified, quote};
+use serde_json::Value as Json;
+use terrace_provider::{Attributes, ProviderError};
+
+/// Comments that are not the resource's, of a view whose query is about to change.
+#[derive(Debug, Default)]
+pub(super) struct OfOthers {
+    own: Option<String>,
+    columns: Vec<(String, String)>,
+}
+
+impl OfOthers {
+    /// Reads them: of columns that stay, without those that columns have of what the view read until now.
+    ///
+    /// # Errors
+    /// When the workspace cannot be asked.
+    pub(super) async fn read(
+        place: &Place<'_>,
+        prior: &Attributes,
+        present: &Attributes,
+        planned: &Attributes,
+    ) -> Result<Self, ProviderError> {
+        let Some(there) = table(place, &full_name(planned)).await? else { return Ok(Self::default()) };
+        let looked_at = async |attributes: &Attributes| match source(attributes) {
+            Some(source) => table(place, &source.join(".").to_lowercase()).await,
+            None => Ok(None),
+        };
+        let shown = columns(planned);
+        let stays: Vec<String> = match shown.is_empty() {
+            true => commented(&looked_at(planned).await?.unwrap_or_default()).map(|(name, _)| name).collect(),
+            false => shown.iter().map(|(name, _)| name.clone()).collect(),
+        };
+        let inherited: Vec<_> = commented(&looked_at(present).await?.unwrap_or_default()).collect();
+        let managed: Vec<String> = [planned, prior]
+            .iter()
+            .flat_map(|attributes| columns(attributes))
+            .filter_map(|(name, comment)| comment.map(|_| name))
+            .collect();
+        let is_one_of = |names: &[String], name: &str| names.iter().any(|it| it.eq_ignore_ascii_case(name));
+        let is_kept = |(name, comment): &(String, Option<String>)| {
+            let is_inherited = inherited.iter().any(|(it, text)| it.eq_ignore_ascii_case(name) && text == comment);
+            is_one_of(&stays, name) && !is_one_of(&managed, name) && !is_inherited
+        };
+        let kept = commented(&there).filter(is_kept).filter_map(|(name, comment)| Some((name, comment?)));
+        let is_managed = [planned, prior].iter().any(|it| it.get("comment").is_some_and(|it| !it.is_null()));
+        let own = Some(text_of(&there, "comment")).filter(|comment| !is_managed && !comment.is_empty());
+        Ok(Self { own: own.map(str::to_owned), columns: kept.collect() })
+    }
+
+    /// The statements that write them again.
+    pub(super) fn statements(&self, name: &str) -> impl Iterator<Item = String> {
+        let columns = self.columns.iter().map(move |(column, text)| on_column(name, column, &literal(text)));
+        columns.chain(self.own.iter().map(move |text| on_view(name, &literal(text))))
+    }
+}
+
+/// The columns of a table or view, each with its comment.
+fn commented(table: &Json) -> impl Iterator<Item = (String, Option<String>)> {
+    let columns = table.get("columns").and_then(Json::as_array).into_iter().flatten();
+    columns.map(|column| {
+        let comment = Some(text_of(column, "comment")).filter(|comment| !comment.is_empty());
+        (text_of(column, "name").to_owned(), comment.map(str::to_owned))
+    })
+}
+
+fn on_column(name: &str, column: &str, text: &str) -> String {
+    format!("COMMENT ON COLUMN {}.{} IS {text}", qualified(name), quote(column))
+}
+
+fn on_view(name: &str, text: &str) -> String {
+    format!("COMMENT ON TABLE {} IS {text}", qualified(name))
+}
+
+/// The statements that bring the resource's own comments about: from what is on record and what is there to what is planned.
+pub(super) fn statements(
+    prior: &Attributes,
+    present: &Attributes,
+    planned: &Attributes,
+    is_altered: bool,
+) -> Vec<String> {
+    let name = full_name(planned);
+    let (was, there) = (columns(prior), columns(present));
+    let mut statements = Vec::new();
+    for (column, wanted) in columns(planned) {
+        let of = |all: &[(String, Option<String>)]| {
+            all.iter().find(|(it, _)| *it == column).and_then(|(_, text)| text.clone())
+        };
+        // Comments went with the old columns.
+        let now = if is_altered { None } else { of(&there) };
+        let text = match (&wanted, of(&was)) {
+            (Some(text), _) if now.as_ref() != Some(text) => literal(text),
+            (None, Some(_)) if !is_altered => "NULL".to_owned(),
+            _ => continue,
+        };
+        statements.push(on_column(&name, &column, &text));
+    }
+    let now = optional_text(present, "comment").filter(|_| !is_altered);
+    let had = prior.get("comment").is_some_and(|it| !it.is_null());
+    let text = match optional_text(planned, "comment") {
+        Some(text) if now.as_ref() != Some(&text) => Some(literal(&text)),
+        None if had && !is_altered => Some("NULL".to_owned()),
+        _ => None,
+    };
+    statements.extend(text.map(|text| on_view(&name, &text)));
+    statements
+}

@@ -1,0 +1,202 @@
+//! What is of a metastore: by which workspace it is reached, which one it is, who made it anew, what is said of it.
+
+use crate::conformance::{METASTORE, grant, prepared};
+use crate::harness::{Instance, attributes, settings};
+use serde_json::{Value as Json, json};
+use std::time::Duration;
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ErrorKind, Found, Recorded};
+use terrace_test_databricks::StandIn;
+
+const CATALOG: &str = "databricks_catalog";
+const SCHEMA: &str = "databricks_schema";
+const GRANT: &str = "databricks_grant";
+const OTHER: &str = "0bb0bb00-0000-4000-8000-00000000b0b0";
+
+fn schema(url: &str, more: Json) -> Json {
+    let mut config = json!({"workspaceUrl": url, "metastoreId": METASTORE, "catalog": "main", "name": "sales"});
+    config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    config
+}
+
+fn no_retries() -> Limits {
+    Limits { retries: 0, ..Limits::default() }
+}
+
+fn is_of_metastore(kind: &ErrorKind) -> bool {
+    *kind == ErrorKind::InvalidInput { path: Some("metastoreId".parse().unwrap()) }
+}
+
+#[tokio::test]
+async fn another_workspace_of_the_metastore_is_another_way_to_the_same() {
+    let (stand_in, _) = prepared();
+    let other = stand_in.other_door();
+    let both = Instance::with(&stand_in, json!({"hosts": [other]}), no_retries()).await;
+    for (ty, config) in [
+        (SCHEMA, schema(stand_in.url(), json!({"comment": "x"}))),
+        (CATALOG, json!({"workspaceUrl": stand_in.url(), "metastoreId": METASTORE, "name": "shop"})),
+        (GRANT, grant(&stand_in, "dev", json!(["SELECT"]))),
+    ] {
+        let made = both.create(ty, config.clone()).await.unwrap();
+        let mut by_other = config.clone();
+        by_other["workspaceUrl"] = other.as_str().into();
+        assert_eq!(both.unsettled(ty, &made, &by_other).await.unwrap(), [""; 0], "{ty}");
+        // Once the instance may be sent to that one alone, it is the way.
+        let alone = settings(&stand_in, json!({"host": other}));
+        let alone = Instance::open(alone, no_retries()).await;
+        let read = alone.read(ty, &made).await.unwrap().unwrap();
+        let changed = alone.update(ty, &read, by_other.clone()).await.unwrap();
+        assert_eq!(changed.text("workspaceUrl"), Some(other.as_str()), "{ty}");
+        alone.assert_settled(ty, &changed, &by_other).await;
+    }
+}
+
+/// Another metastore may have everything under the same names: nothing of it is read, changed, deleted or taken for ours.
+#[tokio::test]
+async fn what_has_the_same_name_in_another_metastore_is_left_alone() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let config = schema(stand_in.url(), json!({"comment": "x"}));
+    let made = instance.create(SCHEMA, config.clone()).await.unwrap();
+    let granted = instance.create(GRANT, grant(&stand_in, "dev", json!(["SELECT"]))).await.unwrap();
+    let before = stand_in.inventory();
+    stand_in.assign_metastore(OTHER);
+    let instance = Instance::of(&stand_in).await;
+    let kinds = [
+        instance.read(SCHEMA, &made).await.map(drop).unwrap_err().kind,
+        instance
+            .update(SCHEMA, &made, schema(stand_in.url(), json!({"comment": "y"})))
+            .await
+            .map(drop)
+            .unwrap_err()
+            .kind,
+        instance.delete(SCHEMA, &made).await.unwrap_err().kind,
+        instance.delete(GRANT, &granted).await.unwrap_err().kind,
+        instance.find(SCHEMA, config, Some(Duration::from_secs(5))).await.map(drop).unwrap_err().kind,
+        instance.session.import(instance.ty(SCHEMA), &format!("{METASTORE}/main/sales")).await.unwrap_err().kind,
+    ];
+    assert!(kinds.iter().all(is_of_metastore), "{kinds:?}");
+    assert_eq!(stand_in.inventory(), before);
+    let access = instance.ty(GRANT).access_of(&granted.attributes).unwrap();
+    assert_eq!(instance.session.grantees(instance.ty(GRANT), std::slice::from_ref(&access)).await.unwrap().len(), 0);
+    stand_in.assign_metastore(METASTORE);
+    let instance = Instance::of(&stand_in).await;
+    assert_eq!(instance.session.grantees(instance.ty(GRANT), &[access]).await.unwrap().len(), 1);
+}
+
+/// A workspace that has lost its metastore says nothing of what is in it: nobody makes that anew.
+#[tokio::test]
+async fn without_a_metastore_nothing_counts_as_gone() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(SCHEMA, schema(stand_in.url(), json!({}))).await.unwrap();
+    stand_in.detach_metastore();
+    for instance in [instance, Instance::of(&stand_in).await] {
+        let error = instance.read(SCHEMA, &made).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Failed, "{error}");
+        assert!(error.vendor_code.unwrap_or_default().starts_with("METASTORE_DOES_NOT_EXIST"));
+    }
+}
+
+async fn made_anew(stand_in: &StandIn, instance: &Instance, made: &Recorded) -> Recorded {
+    let name = made.text("fullName").unwrap();
+    let (path, body) = match name.split_once('.') {
+        Some((catalog, name)) => ("schemas", json!({"catalog_name": catalog, "name": name})),
+        None => ("catalogs", json!({"name": name})),
+    };
+    stand_in.call("DELETE", &format!("/api/2.1/unity-catalog/{path}/{name}?force=true"), Json::Null);
+    // A catalog is told by the time when it was made.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    stand_in.call_as("terrace@example.com", "POST", &format!("/api/2.1/unity-catalog/{path}"), body);
+    let ty = if path == "schemas" { SCHEMA } else { CATALOG };
+    instance.read(ty, made).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_catalog_or_schema_that_somebody_made_anew_is_another_one() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let catalog = json!({"workspaceUrl": stand_in.url(), "metastoreId": METASTORE, "name": "shop"});
+    for (ty, config, told) in [(SCHEMA, schema(stand_in.url(), json!({})), "schemaId"), (CATALOG, catalog, "createdAt")]
+    {
+        let made = instance.create(ty, config.clone()).await.unwrap();
+        assert!(instance.ty(ty).attributes.get(told).unwrap().stable, "drift tells that it is another one");
+        instance.assert_settled(ty, &made, &config).await;
+        let read = made_anew(&stand_in, &instance, &made).await;
+        assert_ne!(read.attributes[told], made.attributes[told]);
+        let plan = instance.plan(ty, Some(&read), &config).await.unwrap();
+        assert!(
+            plan.planned[told].has_unknown() && plan.replace_paths.is_empty(),
+            "it is recorded by a call of its own"
+        );
+        let _ = stand_in.take_seen();
+        let recorded = instance.update(ty, &read, config.clone()).await.unwrap();
+        assert_eq!(stand_in.take_writes(), [""; 0], "there is nothing to change about it");
+        assert_eq!(recorded.attributes[told], read.attributes[told]);
+        instance.assert_settled(ty, &recorded, &config).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_schema_may_be_written_in_another_way() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let said = json!({"comment": "", "storageRoot": "abfss://c@s.dfs.core.windows.net/sales/", "owner": "Jane.Roe@Example.com"});
+    let config = schema(stand_in.url(), said);
+    let made = instance.create(SCHEMA, config.clone()).await.unwrap();
+    instance.assert_settled(SCHEMA, &made, &config).await;
+    let path = "/api/2.1/unity-catalog/schemas/main.sales";
+    assert_eq!(stand_in.call("GET", path, Json::Null)["owner"], "jane.roe@example.com");
+    stand_in.call("PATCH", path, json!({"comment": "theirs", "owner": "john.doe@example.com"}));
+    let read = instance.read(SCHEMA, &made).await.unwrap().unwrap();
+    assert_eq!((read.text("comment"), read.text("owner")), (Some("theirs"), Some("john.doe@example.com")));
+    let mended = instance.update(SCHEMA, &read, config.clone()).await.unwrap();
+    instance.assert_settled(SCHEMA, &mended, &config).await;
+    // Another folder is another schema.
+    let moved = schema(stand_in.url(), json!({"storageRoot": "abfss://c@s.dfs.core.windows.net/other"}));
+    let plan = instance.plan(SCHEMA, Some(&mended), &moved).await.unwrap();
+    assert_eq!(plan.replace_paths, ["storageRoot".parse().unwrap()]);
+}
+
+/// Somebody else makes it between the look and the call: it can be taken over by its id.
+#[tokio::test]
+async fn what_somebody_else_made_first_is_told_with_its_import_id() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let config = schema(stand_in.url(), json!({"name": "Sales"}));
+    stand_in.race("POST", "/api/2.1/unity-catalog/schemas", json!({"catalog_name": "main", "name": "sales"}));
+    let error = instance.create(SCHEMA, config.clone()).await.unwrap_err();
+    let id = format!("{METASTORE}/main/sales");
+    assert_eq!(error.kind, ErrorKind::AlreadyExists { import_id: Some(id.clone()) }, "{error}");
+    for id in [id.as_str(), "-/main/sales", "-/MAIN/Sales"] {
+        let imported = instance.session.import(instance.ty(SCHEMA), id).await.unwrap().unwrap();
+        assert_eq!(imported.attributes["id"], format!("{METASTORE}/main/sales").as_str().into(), "{id}");
+    }
+    let Found::Strangers(found) = instance.find(SCHEMA, config, None).await.unwrap() else { panic!("it is there") };
+    assert_eq!(found.attributes["id"], id.as_str().into());
+    for wrong in ["main/sales", "x/y/z/w", ""] {
+        let error = instance.session.import(instance.ty(SCHEMA), wrong).await.unwrap_err();
+        assert_eq!(
+            error.solutions,
+            ["write <metastoreId>/<catalog>/<name>, each percent-encoded where it holds a `/` or a `%`"]
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_in_a_schema_is_counted_over_all_pages() {
+    let (stand_in, _) = prepared();
+    for number in 0..5 {
+        stand_in.add_table(&format!("main.many.t{number}"), &[("id", "int")]);
+    }
+    let instance = Instance::of(&stand_in).await;
+    let config = schema(stand_in.url(), json!({"name": "many"}));
+    let Found::Strangers(found) = instance.find(SCHEMA, config, None).await.unwrap() else { panic!("it is there") };
+    let row = crate::harness::recorded(&attributes(json!({})), found);
+    stand_in.faults().page = Some(2);
+    let counted = instance.session.count_data(instance.ty(SCHEMA), &row).await.unwrap();
+    assert_eq!(counted, terrace_provider::DataAmount::of(5, "table", "tables"));
+    stand_in.faults().is_endless = true;
+    let error = instance.session.count_data(instance.ty(SCHEMA), &row).await.unwrap_err();
+    assert!(error.message.contains("pages come round again"), "{error}");
+}
