@@ -1,5 +1,6 @@
 //! The types of Unity Catalog: named by their metastore, reached by one of its workspaces.
 
+use super::azure::take_existing;
 use super::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
 use crate::private::Kept;
@@ -29,16 +30,22 @@ fn container(first: Vec<Attribute>) -> Vec<Attribute> {
             AttributeType::map(AttributeType::String),
             "Properties; those that are not said stay as they are.",
         ),
+        take_existing(),
         full_name(),
         id(),
     ]);
     attributes
 }
 
+/// It was there before.
+fn container_is_borrowed(_: &Map, private: &Private) -> bool {
+    !Kept::of(private).preexisting.is_empty()
+}
+
 fn catalog() -> ResourceType {
     let attributes = container(vec![named("name", "The catalog's name; case makes no difference.")]);
     let ty = ResourceType::new("databricks_catalog", "A catalog.", &["metastoreId", "name"], Object(attributes));
-    ResourceType { holds_data: true, ..remote(ty) }
+    ResourceType { holds_data: true, is_borrowed: container_is_borrowed, ..remote(ty) }
 }
 
 fn schema() -> ResourceType {
@@ -52,7 +59,7 @@ fn schema() -> ResourceType {
         &["metastoreId", "catalog", "name"],
         Object(attributes),
     );
-    ResourceType { holds_data: true, ..remote(ty) }
+    ResourceType { holds_data: true, is_borrowed: container_is_borrowed, ..remote(ty) }
 }
 
 fn view() -> ResourceType {
@@ -108,6 +115,7 @@ fn grant() -> ResourceType {
             "The privileges, each in capitals with `_`: `SELECT`, `USE_SCHEMA`.",
         )
         .required(),
+        take_existing(),
         id(),
     ];
     let ty = ResourceType::new(
