@@ -168,6 +168,11 @@ pub(crate) trait Object: Send + Sync {
         removes_data: bool,
     ) -> Result<(), ProviderError>;
 
+    /// Whether what is seen after a deletion is what was to go, and not what somebody else has there.
+    fn was_to_go(&self, _prior: &Attributes, _seen: &Seen) -> bool {
+        true
+    }
+
     /// How much data it holds.
     async fn count(&self, _place: &Place<'_>, _named: &Attributes) -> Result<DataAmount, ProviderError> {
         Ok(DataAmount::Empty)

@@ -185,8 +185,8 @@ async fn done(
 async fn gone(object: &dyn Object, place: &Place<'_>, named: &Attributes) {
     let patience = Instant::now() + PATIENCE.min(place.within.left());
     let mut pause = Duration::from_millis(100);
-    while let Ok(Some(_)) = object.read(place, named, &Attributes::default(), &Kept::default()).await {
-        if Instant::now() + pause >= patience {
+    while let Ok(Some(seen)) = object.read(place, named, &Attributes::default(), &Kept::default()).await {
+        if Instant::now() + pause >= patience || !object.was_to_go(named, &seen) {
             return;
         }
         sleep(pause).await;
@@ -318,8 +318,11 @@ impl Session for DatabricksSession {
         if let Some(prior) = &attempt.prior {
             beside.extend(named(prior));
         }
-        let is_elsewhere = object::azure::interface(ty.name).is_some() || ty.identity.contains(&"metastoreId");
-        if beside.get("workspaceUrl").is_none_or(|url| url.as_str().is_none()) && !is_elsewhere {
+        let url = beside.get("workspaceUrl");
+        // What is of Unity Catalog need not say where it is asked for; in a workspace that will be made nobody can ask.
+        let needs_none = ty.identity.contains(&"metastoreId") && url.is_none_or(Value::is_null);
+        let is_elsewhere = object::azure::interface(ty.name).is_some() || needs_none;
+        if url.is_none_or(|url| url.as_str().is_none()) && !is_elsewhere {
             return Ok(Found::Unknown);
         }
         let workspace = self.asked(ty, &beside)?;

@@ -324,3 +324,73 @@ async fn a_workspace_is_found_by_its_name() {
     assert_eq!(ask(json!({"name": "shop_1"})).await.unwrap_err().kind, ErrorKind::NotFound);
     assert!(ask(json!({"name": ""})).await.unwrap()["url"].is_null());
 }
+
+#[tokio::test]
+async fn what_is_in_the_metastore_already_is_taken_as_it_is_where_that_is_said() {
+    let stand_in = StandIn::start();
+    stand_in.add_table("main.raw.orders", &[("id", "int")]);
+    let grants = |principal: &str, privileges: Json| {
+        let path = "/api/2.1/unity-catalog/permissions/schema/main.raw";
+        stand_in.call("PATCH", path, json!({"changes": [{"principal": principal, "add": privileges}]}));
+    };
+    grants("dev", json!(["SELECT"]));
+    let instance = Instance::of(&stand_in).await;
+    let url = stand_in.url();
+    let of = |more: Json| {
+        let mut config = json!({"workspaceUrl": url, "metastoreId": METASTORE, "takeExisting": true});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config
+    };
+    let before = stand_in.inventory();
+    let kinds = [
+        ("databricks_catalog", of(json!({"name": "main"}))),
+        ("databricks_schema", of(json!({"catalog": "main", "name": "raw"}))),
+        (
+            "databricks_grant",
+            of(
+                json!({"securableType": "schema", "fullName": "main.raw", "principal": "dev", "privileges": ["SELECT"]}),
+            ),
+        ),
+    ];
+    for (ty, config) in &kinds {
+        let mut unsaid = config.clone();
+        unsaid["takeExisting"] = json!(false);
+        let error = instance.create(ty, unsaid).await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{ty}: {error}");
+        let _ = stand_in.take_writes();
+        let taken = instance.create(ty, config.clone()).await.unwrap();
+        instance.assert_settled(ty, &taken, config).await;
+        assert!((instance.ty(ty).is_borrowed)(&taken.attributes, &taken.private), "{ty}");
+        instance.delete(ty, &taken).await.unwrap();
+        assert_eq!((stand_in.take_writes(), stand_in.inventory()), (Vec::new(), before.clone()), "{ty}");
+    }
+    // What is said beside is made so; what was given beside goes again.
+    let (ty, mut config) = kinds[0].clone();
+    config["comment"] = json!("ours");
+    let taken = instance.create(ty, config.clone()).await.unwrap();
+    instance.assert_settled(ty, &taken, &config).await;
+    let (ty, mut config) = kinds[2].clone();
+    config["privileges"] = json!(["SELECT", "USE_SCHEMA"]);
+    let taken = instance.create(ty, config.clone()).await.unwrap();
+    instance.assert_settled(ty, &taken, &config).await;
+    instance.delete(ty, &taken).await.unwrap();
+    assert_eq!(stand_in.inventory(), before);
+}
+
+#[tokio::test]
+async fn what_lives_in_a_workspace_that_will_be_made_is_not_looked_for() {
+    let azure = Azure::start();
+    let instance = usual(&azure).await;
+    let mut planned = attributes(json!({"metastoreId": METASTORE, "name": "sales"}));
+    planned.insert("workspaceUrl".to_owned(), terrace_provider::Value::Unknown);
+    let attempt = terrace_provider::Attempt {
+        address: crate::harness::ADDRESS.to_owned(),
+        identity: attributes(json!({"metastoreId": METASTORE, "name": "sales"})),
+        planned,
+        private: terrace_provider::Private::default(),
+        prior: None,
+        lost_call: None,
+    };
+    let found = instance.session.find(instance.ty("databricks_catalog"), &attempt).await.unwrap();
+    assert!(matches!(found, Found::Unknown), "{found:?}");
+}

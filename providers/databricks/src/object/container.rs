@@ -1,6 +1,7 @@
 //! Catalogs and schemas: <https://docs.databricks.com/api/workspace/catalogs>, <https://docs.databricks.com/api/workspace/schemas>.
 //! Unity Catalog keeps names in lower case.
 
+use super::azure::{self, takes_existing};
 use super::{Object, Place, Seen, notice_another, time_of};
 use crate::attributes::{attributes, id_of, is_managed, of_json, optional_text, put, text, text_of};
 use crate::principal;
@@ -107,6 +108,7 @@ impl Object for Container {
             ("metastoreId", text(named, "metastoreId").into()),
             ("name", text(named, "name").into()),
             ("fullName", self.full_name(named).into()),
+            azure::shown(like),
         ]);
         if self.has_catalog {
             seen.insert("catalog".to_owned(), text(named, "catalog").into());
@@ -137,7 +139,16 @@ impl Object for Container {
         }))
     }
 
+    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+        takes_existing(planned)
+    }
+
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        if takes_existing(planned)
+            && let Some(there) = self.get(place, planned).await?
+        {
+            return self.take(place, planned, &there).await.map(|kept| (Attributes::default(), kept));
+        }
         let mut body = json!({"name": text(planned, "name").to_lowercase()});
         if self.has_catalog {
             put(&mut body, "catalog_name", text(planned, "catalog").to_lowercase());
@@ -202,16 +213,19 @@ impl Object for Container {
         if body.as_object().is_some_and(|body| !body.is_empty()) {
             self.patch(place, planned, body).await?;
         }
-        Ok(Kept::default())
+        Ok(Kept::of(&prior.private))
     }
 
     async fn delete(
         &self,
         place: &Place<'_>,
         prior: &Attributes,
-        _: &Kept,
+        kept: &Kept,
         removes_data: bool,
     ) -> Result<(), ProviderError> {
+        if !kept.preexisting.is_empty() {
+            return Ok(());
+        }
         let name = self.full_name(prior);
         let request = Request::delete(self.one, &[&name]).query("force", removes_data);
         let purpose = Purpose::to(format!("delete the {} `{name}`", self.word));
@@ -252,6 +266,28 @@ impl Object for Container {
 }
 
 impl Container {
+    /// Takes one over that is there, with what is said of it.
+    async fn take(&self, place: &Place<'_>, planned: &Attributes, there: &Json) -> Result<Kept, ProviderError> {
+        let mut body = json!({});
+        for name in ["comment", "owner"] {
+            if let Some(wanted) = optional_text(planned, name).filter(|wanted| text_of(there, name) != wanted) {
+                put(&mut body, name, wanted);
+            }
+        }
+        let before = there.get("properties").and_then(Json::as_object).cloned().unwrap_or_default();
+        let mut all = before.clone();
+        for (name, value) in planned.get("properties").and_then(Value::as_map).into_iter().flatten() {
+            all.insert(name.clone(), value.to_revealed_json());
+        }
+        if all != before {
+            put(&mut body, "properties", all);
+        }
+        if body.as_object().is_some_and(|body| !body.is_empty()) {
+            self.patch(place, planned, body).await?;
+        }
+        Ok(Kept { preexisting: vec![self.full_name(planned)], ..Kept::default() })
+    }
+
     async fn patch(&self, place: &Place<'_>, named: &Attributes, body: Json) -> Result<(), ProviderError> {
         let name = self.full_name(named);
         let request = Request::patch(self.one, &[&name]).json(body).idempotent();

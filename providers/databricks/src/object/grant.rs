@@ -1,5 +1,6 @@
 //! Privileges on objects of Unity Catalog: <https://docs.databricks.com/api/workspace/grants>.
 
+use super::azure::{self, takes_existing};
 use super::{Object, Place, Seen};
 use crate::attributes::{attributes, list, text, text_of, texts};
 use crate::principal;
@@ -136,13 +137,23 @@ impl Object for Grant {
         for name in ["workspaceUrl", "metastoreId", "securableType", "fullName", "principal"] {
             seen.insert(name.to_owned(), text(named, name).into());
         }
-        seen.extend(attributes([("privileges", list(&shown))]));
+        seen.extend(attributes([("privileges", list(&shown)), azure::shown(like)]));
         Ok(Some(Seen { attributes: seen, kept: kept.clone(), held, ..Seen::default() }))
     }
 
+    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+        takes_existing(planned)
+    }
+
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
-        change(place, planned, "add", &texts(planned, "privileges")).await?;
-        Ok((Attributes::default(), Kept::default()))
+        let before = match takes_existing(planned) {
+            true => self.read(place, planned, planned, &Kept::default()).await?.map(|seen| seen.held),
+            false => None,
+        };
+        let (before, mut missing) = (before.unwrap_or_default(), texts(planned, "privileges"));
+        missing.retain(|it| !before.contains(it));
+        change(place, planned, "add", &missing).await?;
+        Ok((Attributes::default(), Kept { preexisting: before, ..Kept::default() }))
     }
 
     /// Gives what is missing before it takes what is too much.

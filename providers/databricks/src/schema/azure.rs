@@ -69,7 +69,7 @@ fn workspace() -> ResourceType {
     ResourceType { holds_data: true, timeouts: TIMEOUTS, ..remote(ty) }
 }
 
-fn take_existing() -> Attribute {
+pub(super) fn take_existing() -> Attribute {
     Attribute::new(
         "takeExisting",
         AttributeType::Bool,

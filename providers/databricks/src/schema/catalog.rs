@@ -1,5 +1,6 @@
 //! The types of Unity Catalog: named by their metastore, reached by one of its workspaces.
 
+use super::azure::take_existing;
 use super::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
 use crate::private::Kept;
@@ -37,10 +38,16 @@ fn container(first: Vec<Attribute>, made: Attribute) -> Vec<Attribute> {
             "Properties; those that are not said stay as they are.",
         ),
         made.stable(),
+        take_existing(),
         full_name(),
         id(),
     ]);
     attributes
+}
+
+/// It was there before.
+fn container_is_borrowed(_: &Map, private: &Private) -> bool {
+    !Kept::of(private).preexisting.is_empty()
 }
 
 fn catalog() -> ResourceType {
@@ -49,7 +56,7 @@ fn catalog() -> ResourceType {
         text("createdAt", "When it was made: another one of the same name has another time."),
     );
     let ty = ResourceType::new("databricks_catalog", "A catalog.", &["metastoreId", "name"], Object(attributes));
-    ResourceType { holds_data: true, ..remote(ty) }
+    ResourceType { holds_data: true, is_borrowed: container_is_borrowed, ..remote(ty) }
 }
 
 fn schema() -> ResourceType {
@@ -63,7 +70,7 @@ fn schema() -> ResourceType {
         &["metastoreId", "catalog", "name"],
         Object(attributes),
     );
-    ResourceType { holds_data: true, ..remote(ty) }
+    ResourceType { holds_data: true, is_borrowed: container_is_borrowed, ..remote(ty) }
 }
 
 fn view() -> ResourceType {
@@ -119,6 +126,7 @@ fn grant() -> ResourceType {
             "The privileges, each in capitals with `_`: `SELECT`, `USE_SCHEMA`.",
         )
         .required(),
+        take_existing(),
         id(),
     ];
     let ty = ResourceType::new(

@@ -192,13 +192,20 @@ fn enter(world: &mut World, request: &Request, workspace: &str, principal: &str)
     if let Some(there) = world.numbered(workspace) {
         let (served, name) =
             (there.served.clone().expect("it is there"), text(&found, "displayName").unwrap_or_default());
+        let knows = |kind: &str, field: &str, wanted: &str| {
+            let known = served.call("GET", &format!("/api/2.0/preview/scim/v2/{kind}"), Json::Null);
+            known["Resources"].as_array().is_some_and(|all| all.iter().any(|it| it[field] == wanted))
+        };
         match (text(&found, "applicationId"), text(&found, "userName")) {
             (Some(application), _) => {
-                served.add_service_principal(&name, &application);
+                if !knows("ServicePrincipals", "applicationId", &application) {
+                    served.add_service_principal(&name, &application);
+                }
                 there.members.insert(application);
             }
-            (None, Some(user)) => served.add_user(&user),
-            (None, None) => served.add_group(&name),
+            (None, Some(user)) if !knows("Users", "userName", &user) => served.add_user(&user),
+            (None, None) if !knows("Groups", "displayName", &name) => served.add_group(&name),
+            _ => {}
         }
     }
     Ok(row(world, principal, &given).into())

@@ -127,6 +127,10 @@ impl Object for MetastoreAssignment {
         place.remove(request, &Purpose::to(format!("take the metastore from the workspace {workspace}"))).await
     }
 
+    fn was_to_go(&self, prior: &Attributes, seen: &Seen) -> bool {
+        text(&seen.attributes, "metastoreId") == text(prior, "metastoreId")
+    }
+
     /// It was not there before.
     async fn is_ours(
         &self,

@@ -308,6 +308,10 @@ impl Object for RoleAssignment {
         place.remove(Scope::of(prior)?.one(Request::delete, id), &purpose).await
     }
 
+    fn was_to_go(&self, _: &Attributes, seen: &Seen) -> bool {
+        seen.held.is_empty()
+    }
+
     /// It has the id that only terrace gives.
     async fn is_ours(
         &self,

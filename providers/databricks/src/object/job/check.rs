@@ -30,7 +30,7 @@ pub(super) fn settings(planned: &Attributes) -> Result<(), ProviderError> {
         }
     }
     if let Some(tags) = said(settings, "tags").and_then(Value::as_map) {
-        let is_text = |value: &Value| value.is_unknown() || value.as_str().is_some();
+        let is_text = |value: &Value| value.is_unknown() || value.is_null() || value.as_str().is_some();
         if let Some((name, _)) = tags.iter().find(|(_, value)| !is_text(value)) {
             return Err(refused(&at.key("tags").key(name), "the value of a tag is a text"));
         }
