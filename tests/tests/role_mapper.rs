@@ -225,6 +225,16 @@ fn a_state_moves_with_its_roles() {
 }
 
 #[test]
+fn the_configuration_of_its_page_is_one() {
+    let page = std::fs::read_to_string(repository().join("docs/role-mapper.md")).unwrap();
+    let yaml = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let project = Project::new();
+    project.write("terrace.yaml", yaml);
+    let variables = [("HASURA_ADMIN_SECRET", "secret"), ("ROLE_MAPPER_TOKEN", TOKEN)];
+    project.run_with(&variables, ["stacks", "--env", "production"]).done();
+}
+
+#[test]
 fn a_role_mapper_that_would_let_others_in_does_not_start() {
     let project = Project::new();
     let least = [("ROLE_MAPPER_JWT_ISSUER", "https://login.example.com"), ("ROLE_MAPPER_JWT_AUDIENCE", "hasura")];

@@ -111,6 +111,7 @@ impl RoleMapper {
         Router::new()
             .route("/v1/authenticate", post(webhook::authenticate).layer(few).get(webhook::without_query))
             .route("/v1/health", get(|| async { Json("Alive") }))
+            .route("/v1/ready", get(rest::is_ready))
             .with_state(Arc::clone(&self.shared))
             .merge(guarded)
             .fallback(|| async { errors(StatusCode::NOT_FOUND, "there is nothing at this path") })

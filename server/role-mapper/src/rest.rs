@@ -98,6 +98,17 @@ fn missing(id: &str) -> String {
     format!("Role not found for role_id {id}")
 }
 
+/// `GET /v1/ready`: whether roles can be read, for whoever chooses among several role mappers.
+pub(crate) async fn is_ready(State(shared): OfRoles) -> Result<Json<&'static str>, Refusal> {
+    match shared.store.role("").await {
+        Ok(_) => Ok(Json("Ready")),
+        Err(error) => {
+            tracing::warn!(%error, "roles cannot be read");
+            Err(Refusal::Unavailable("roles cannot be read now: try again later"))
+        }
+    }
+}
+
 async fn roles(State(shared): OfRoles) -> Answer {
     let roles: Vec<RoleBody> = shared.store.roles().await?.into_iter().map(RoleBody::from).collect();
     Ok(Json(json!({"roles": roles})))

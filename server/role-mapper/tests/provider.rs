@@ -51,6 +51,13 @@ async fn it_makes_reads_changes_and_removes_roles_and_who_has_them() {
     let bound = instance.create(BINDING, members(&["user:b", "user:a"], &["group:dev"])).await.unwrap();
     let config = members(&["user:b", "user:a"], &["group:dev"]);
     assert_eq!(instance.unsettled(BINDING, &bound, config).await.unwrap(), [] as [String; 0]);
+    // What is there already is taken over by its id.
+    for (ty, is_whole) in [(ROLE, "rootFields"), (BINDING, "users")] {
+        let ty = instance.resource_type(ty).unwrap();
+        let imported = instance.session.import(ty, "r").await.unwrap().unwrap();
+        assert!(imported.attributes.contains_key(is_whole), "{imported:?}");
+        assert!(instance.session.import(ty, "gone").await.unwrap().is_none());
+    }
     // What somebody else changes is seen.
     let headers = [("authorization", "Bearer secret")];
     let put = async |path: &str, body: Json| {

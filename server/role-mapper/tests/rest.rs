@@ -1,7 +1,12 @@
 //! Roles and who has them: as the service before this one does it, and what that lacks.
 
-use crate::world::World;
+use crate::world::{World, query};
+use async_trait::async_trait;
 use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use terrace_engine::store::StoreError;
+use terrace_state::roles::{Members, Put, Role, RoleStore};
 
 fn role(id: &str, component: &str, fields: &[&str]) -> Json {
     json!({"role_id": id, "component_id": component, "graphql_root_field_names": fields})
@@ -129,6 +134,62 @@ async fn what_cannot_be_is_refused_in_the_words_of_before() {
 }
 
 #[tokio::test]
-async fn it_says_that_it_lives() {
-    assert_eq!(World::new().await.get("/v1/health").await, (200, json!("Alive")));
+async fn it_says_that_it_lives_and_whether_roles_can_be_read() {
+    let world = World::new().await;
+    assert_eq!(world.get("/v1/health").await, (200, json!("Alive")));
+    assert_eq!(world.get("/v1/ready").await, (200, json!("Ready")));
+    let world = World::over(Arc::new(Away), |_| ()).await;
+    assert_eq!(world.get("/v1/health").await.0, 200);
+    let why = json!({"errors": ["roles cannot be read now: try again later"]});
+    assert_eq!(world.get("/v1/ready").await, (503, why));
+    // Nobody is told more than that, and nobody is let in.
+    assert_eq!(world.get("/v1/roles").await.0, 500);
+    assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(500));
+}
+
+/// A database that is away.
+struct Away;
+
+fn away<T>() -> Result<T, StoreError> {
+    Err(StoreError::Unavailable { doing: "read", reason: "it is away".to_owned() })
+}
+
+#[async_trait]
+impl RoleStore for Away {
+    async fn roles(&self) -> Result<Vec<Role>, StoreError> {
+        away()
+    }
+
+    async fn role(&self, _: &str) -> Result<Option<Role>, StoreError> {
+        away()
+    }
+
+    async fn role_of_component(&self, _: &str) -> Result<Option<Role>, StoreError> {
+        away()
+    }
+
+    async fn put_role(&self, _: &Role) -> Result<Put, StoreError> {
+        away()
+    }
+
+    async fn remove_role(&self, _: &str) -> Result<bool, StoreError> {
+        away()
+    }
+
+    async fn members(&self, _: &str, _: Members) -> Result<Option<Vec<String>>, StoreError> {
+        away()
+    }
+
+    async fn put_members(&self, _: &str, _: Members, _: &BTreeSet<String>) -> Result<bool, StoreError> {
+        away()
+    }
+
+    async fn covering(
+        &self,
+        _: &str,
+        _: &BTreeSet<String>,
+        _: &BTreeSet<String>,
+    ) -> Result<Option<String>, StoreError> {
+        away()
+    }
 }
