@@ -173,7 +173,7 @@ fn a_workflow_runs_what_the_same_plan_makes() {
     );
     let ran = world.run(["plan", PRODUCT]);
     assert_ne!(ran.code, 0, "{ran}");
-    ran.says("there is no job `sales_shop_0_weekly_prod`").says("name that in `dependsOn`");
+    ran.says("there is no job `sales_shop_0_weekly_prod`").says("deploy that first, or in one run with this one");
 }
 
 /// A token of the environment that is another one is sent, and nothing of any is kept.

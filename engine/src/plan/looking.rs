@@ -4,7 +4,7 @@
 //! Which object that is turns out while planning. Where it is made by a stack that was planned later, the one that looked
 //! is planned again, with all that was planned by its plan.
 
-use super::names::{ObjectKey, keys_of, owned};
+use super::names::{ObjectKey, called, keys_of, owned};
 use super::others::StackNeed;
 use super::{Change, Part, SharedName, StackPlan};
 use crate::action::Action;
@@ -122,24 +122,41 @@ impl Looking {
         }
         for change in changes.filter(|change| change.action.leaves_object() && change.deposed.is_none()) {
             let Some(after) = &change.after else { continue };
-            let mut keys = keys_of(registry, change, &after.attributes);
-            keys.retain(|(_, space, _)| self.spaces.contains(space));
-            if keys.is_empty() {
+            let Some((_, ty)) = registry.resource_type(&change.address.ty) else { continue };
+            if !self.spaces.contains(ty.identity_space) {
                 continue;
             }
             let is_changed = change.action != Action::NoOp && change.in_doubt.is_none();
-            let made = Arc::new(MadeObject {
-                stack: stack.clone(),
-                address: change.address.clone(),
-                block,
-                // Nobody looks at more of what stays as it is.
-                attributes: if is_changed { after.attributes.clone() } else { Attributes::default() },
-                is_changed,
-            });
-            for key in keys.into_iter().map(owned) {
-                self.names.entry(stack.clone()).or_default().push(key.clone());
-                self.objects.insert(key, Arc::clone(&made));
-            }
+            self.name((stack, block), change, keys_of(registry, change, &after.attributes), is_changed);
+            // Who asks by these asks for what is known already, unless the object is yet to be made.
+            let is_made = is_changed && ty.identity_of(&after.attributes).is_none();
+            self.name((stack, block), change, called(ty, &after.attributes, &change.provider), is_made);
+        }
+    }
+
+    /// Adds an object under some of its names.
+    fn name(
+        &mut self,
+        (stack, block): (&StackId, Block),
+        change: &Change,
+        keys: Vec<ObjectKey<'_>>,
+        is_changed: bool,
+    ) {
+        if keys.is_empty() {
+            return;
+        }
+        let after = change.after.as_ref().filter(|_| is_changed);
+        let made = Arc::new(MadeObject {
+            stack: stack.clone(),
+            address: change.address.clone(),
+            block,
+            // Nobody looks at more of what stays as it is.
+            attributes: after.map(|after| after.attributes.clone()).unwrap_or_default(),
+            is_changed,
+        });
+        for key in keys.into_iter().map(owned) {
+            self.names.entry(stack.clone()).or_default().push(key.clone());
+            self.objects.insert(key, Arc::clone(&made));
         }
     }
 
@@ -156,24 +173,28 @@ impl Looking {
         asked.keys.iter().filter_map(|key| self.object(asked.types, key))
     }
 
-    /// The object that a component looks at, where what is planned so far makes it. The component begins after what makes
-    /// it.
+    /// The objects that a component looks at, as far as what is planned so far makes them. The component begins after what
+    /// makes them.
     pub(super) fn take_from_plan(
         &mut self,
         (stack, component): (&StackId, &str),
         types: &[&str],
         keys: &[ObjectKey<'static>],
-    ) -> Option<Arc<MadeObject>> {
-        let made = keys.iter().find_map(|key| self.object(types, key)).filter(|made| made.is_changed)?;
-        let made = Arc::clone(made);
-        if made.stack != *stack {
+    ) -> Vec<Arc<MadeObject>> {
+        let mut found: Vec<Arc<MadeObject>> = Vec::new();
+        for made in keys.iter().filter_map(|key| self.object(types, key)).filter(|made| made.is_changed) {
+            if !found.iter().any(|other| Arc::ptr_eq(other, made)) {
+                found.push(Arc::clone(made));
+            }
+        }
+        for made in found.iter().filter(|made| made.stack != *stack) {
             self.looked_at.insert(made.stack.clone());
             if !made.address.is_shared() {
                 let (stack, of) = (made.stack.clone(), made.address.component.clone());
                 self.needs.push(StackNeed { component: component.to_owned(), stack, of });
             }
         }
-        Some(made)
+        found
     }
 
     /// What the stack that was planned last waits for besides.

@@ -59,6 +59,13 @@ pub(super) fn keys_of<'a>(registry: &Registry, change: &'a Change, attributes: &
     names(ty, attributes).iter().map(|name| name.of(ty, &change.provider)).collect()
 }
 
+/// What lookups may ask for an object by besides, whose identity only the server gives: of its attributes, or of what a lookup
+/// is asked with.
+pub(super) fn called<'a>(ty: &ResourceType, attributes: &Attributes, instance: &'a str) -> Vec<ObjectKey<'a>> {
+    let key = |name: String| (Cow::Borrowed(instance), ty.identity_space, format!("called\0{name}"));
+    (ty.called)(attributes).into_iter().map(key).collect()
+}
+
 /// What the objects that a lookup may look at are called, as far as its arguments name them. Their providers know the ids
 /// of what does not exist yet, and planning one that has these names tells them.
 pub(super) async fn keys_asked(
@@ -70,6 +77,7 @@ pub(super) async fn keys_asked(
 ) -> Vec<ObjectKey<'static>> {
     let mut keys = Vec::new();
     for (_, ty) in schema.objects.iter().filter_map(|name| registry.resource_type(name)) {
+        keys.extend(called(ty, arguments, instance).into_iter().map(owned));
         let Some(identity) = ty.identity_of(arguments).filter(|identity| !identity.is_empty()) else { continue };
         let mut known = identity.clone();
         // Of all else nothing is known.

@@ -73,11 +73,6 @@ pub(crate) fn lookups() -> Vec<Lookup> {
                 names("jobs", "Names of jobs."),
                 names("warehouses", "Names of SQL warehouses."),
                 names("clusters", "Names of clusters."),
-                Attribute::new(
-                    "after",
-                    AttributeType::Any,
-                    "What has to be known first: nothing is looked up before, so that what the same plan makes is there.",
-                ),
             ]),
             result: Object(vec![
                 ids("pipelineIds", "Ids of the pipelines by name."),
@@ -85,7 +80,7 @@ pub(crate) fn lookups() -> Vec<Lookup> {
                 ids("warehouseIds", "Ids of the SQL warehouses by name."),
                 ids("clusterIds", "Ids of the clusters by name."),
             ]),
-            objects: &[],
+            objects: &["databricks_job", "databricks_pipeline"],
         },
         Lookup {
             name: "databricks_workspace",
@@ -258,7 +253,7 @@ async fn ids_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes,
                 Some(id) => drop(ids.insert(name, id.clone())),
                 None => {
                     let error = none(kind.trim_end_matches('s'), &name, &[]);
-                    return Err(error.solution("where a component of the product makes it, name that in `dependsOn`"));
+                    return Err(error.solution("where a component makes it, deploy that first, or in one run with this one"));
                 }
             }
         }

@@ -5,7 +5,7 @@ use crate::harness::{Instance, attributes, recorded};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{Call, ErrorKind, Found, Planned, Recorded, Value};
+use terrace_provider::{Call, ErrorKind, Found, Planned, ProposedChange, Recorded, Value};
 use terrace_test_databricks::{Fault, StandIn};
 
 const JOB: &str = "databricks_job";
@@ -68,6 +68,28 @@ async fn every_managed_setting_that_somebody_changes_is_drift() {
         let mended = instance.update(JOB, &read, config.clone()).await.unwrap();
         instance.assert_settled(JOB, &mended, &config).await;
         assert_eq!(get(&stand_in, &made)["run_as_user_name"], "11111111-2222-4333-8444-555555555555");
+    }
+}
+
+/// The id that its name is looked up by goes with the job that is replaced: the new one gets another.
+#[tokio::test]
+async fn a_job_that_is_replaced_has_another_id_though_the_old_one_is_looked_up() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut config = job(&stand_in, "a", 2);
+    let made = instance.create(JOB, config.clone()).await.unwrap();
+    config["jobId"] = made.text("jobId").unwrap().into();
+    let config = attributes(config);
+    let change = ProposedChange {
+        address: crate::harness::ADDRESS,
+        prior: Some(&made),
+        config: &config,
+        must_replace: true,
+        changed_write_only: &[],
+    };
+    let planned = instance.session.plan(instance.ty(JOB), &change).await.unwrap().planned;
+    for name in ["jobId", "id", "url"] {
+        assert!(planned[name].has_unknown(), "{name}: {:?}", planned[name]);
     }
 }
 

@@ -107,6 +107,9 @@ pub struct ResourceType {
     /// Tells by the recorded attributes and the provider's bytes that an object was there before and is somebody else's: a
     /// removal lets go of it, without a call. [`crate::Session::delete`] is asked only where a part of it is ours.
     pub is_borrowed: fn(&Map, &Private) -> bool,
+    /// What lookups may ask for an object by whose identity only the server knows, once it is there: of the attributes of an
+    /// object, or of the arguments of a lookup. Whoever asks for what the plan makes is answered after that.
+    pub called: fn(&Map) -> Vec<String>,
     /// How long a call whose reply was lost may still take effect. Zero says that it cannot once the call has ended,
     /// or the process that made it has.
     pub settle: Duration,
@@ -134,6 +137,7 @@ impl ResourceType {
             can_coexist: false,
             timeouts: Timeouts::default(),
             is_borrowed: |_, _| false,
+            called: |_| Vec::new(),
             settle: Duration::from_secs(30),
         }
     }

@@ -214,16 +214,16 @@ impl Walk<'_, '_> {
     }
 
     /// The object that a lookup looks at, as planned, when the plan makes it or makes it another one, be it for another
-    /// stack. The lookup comes after what does.
+    /// stack; the first one of several. The lookup comes after what does.
     fn take_from_plan(&mut self, asked: &mut Asked, depends_on: &mut Vec<Address>) -> Option<Attributes> {
-        let made = self.looking.take_from_plan((&asked.stack, &asked.component), asked.types, &asked.keys)?;
+        let made = self.looking.take_from_plan((&asked.stack, &asked.component), asked.types, &asked.keys);
+        let first = made.first()?.attributes.clone();
         asked.is_planned = true;
-        if made.is_of(&asked.stack) {
-            depends_on.push(made.address.clone());
-            depends_on.sort();
-            depends_on.dedup();
-        }
-        Some(made.attributes.clone())
+        let own = made.iter().filter(|made| made.is_of(&asked.stack));
+        depends_on.extend(own.map(|made| made.address.clone()));
+        depends_on.sort();
+        depends_on.dedup();
+        Some(first)
     }
 
     /// What the resources that read lookups come after besides.

@@ -124,12 +124,19 @@ fn sorted(value: &Json) -> Json {
     }
 }
 
-/// Refuses a plan that would make another object of one: the id that a name has is another one's.
+/// Refuses a plan that would make another object of one: the id that a name has is another one's. One that is replaced gets
+/// another id, be the one that is there looked up by its name.
 pub(crate) fn check_id(
     change: &ProposedChange<'_>,
-    planned: &PlannedChange,
+    planned: &mut PlannedChange,
     (attribute, what): (&str, &str),
 ) -> Result<(), ProviderError> {
+    let recorded = change.prior.and_then(|prior| prior.attributes.get(attribute));
+    let is_named_again = recorded.is_some_and(|before| planned.planned.get(attribute) == Some(before));
+    if is_named_again && (change.must_replace || !planned.replace_paths.is_empty()) {
+        planned.planned.insert(attribute.to_owned(), Value::Unknown);
+        return Ok(());
+    }
     let before = change.prior.and_then(|prior| prior.text(attribute)).filter(|_| !change.must_replace);
     let (Some(before), Some(wanted)) = (before, planned.planned.get(attribute).and_then(Value::as_str)) else {
         return Ok(());

@@ -1,7 +1,10 @@
 //! The types that are of one workspace.
 
 use super::{id, named, remote, text, workspace_url};
+use crate::attributes::texts;
+use crate::object::settings;
 use crate::private::Kept;
+use crate::workspaces::Workspaces;
 use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ResourceType, Value};
 
 pub(super) fn types() -> Vec<ResourceType> {
@@ -72,7 +75,7 @@ fn given_id(name: &'static str, doc: &'static str) -> Attribute {
     Attribute { stable: true, ..text(name, doc).or_computed().replaces() }
 }
 
-fn settings(what: &'static str) -> Vec<Attribute> {
+fn settings_of(what: &'static str) -> Vec<Attribute> {
     vec![
         Attribute::new("settings", AttributeType::Any, what).required().vendor_json(),
         Attribute::new(
@@ -98,6 +101,17 @@ fn settings(what: &'static str) -> Vec<Attribute> {
     ]
 }
 
+/// The names of jobs or pipelines in a workspace: that of its settings, or those that a lookup is asked for.
+fn called(map: &Map, asked: &str) -> Vec<String> {
+    let url = map.get("workspaceUrl").and_then(Value::as_str).and_then(|url| Workspaces::url(url).ok());
+    let Some(url) = url else { return Vec::new() };
+    let names = match map.get("settings") {
+        Some(_) => vec![settings::name_of(map)],
+        None => texts(map, asked),
+    };
+    names.into_iter().filter(|name| !name.is_empty()).map(|name| format!("{} {name}", url.shown())).collect()
+}
+
 fn job() -> ResourceType {
     let mut attributes = vec![
         workspace_url().replaces(),
@@ -107,8 +121,9 @@ fn job() -> ResourceType {
         ),
     ];
     attributes
-        .extend(settings("The settings of the job, as its API takes them: `name`, `tasks`, `schedule` …; or a list of such, merged in order, tasks by `task_key`."));
-    remote(ResourceType::new("databricks_job", "A job or workflow.", &["workspaceUrl", "jobId"], Object(attributes)))
+        .extend(settings_of("The settings of the job, as its API takes them: `name`, `tasks`, `schedule` …; or a list of such, merged in order, tasks by `task_key`."));
+    let ty = ResourceType::new("databricks_job", "A job or workflow.", &["workspaceUrl", "jobId"], Object(attributes));
+    ResourceType { called: |map| called(map, "jobs"), ..remote(ty) }
 }
 
 fn pipeline() -> ResourceType {
@@ -120,14 +135,14 @@ fn pipeline() -> ResourceType {
         ),
     ];
     attributes
-        .extend(settings("The settings of the pipeline, as its API takes them: `name`, `libraries`, `clusters` …; or a list of such, merged in order, clusters by `label`."));
+        .extend(settings_of("The settings of the pipeline, as its API takes them: `name`, `libraries`, `clusters` …; or a list of such, merged in order, clusters by `label`."));
     let ty = ResourceType::new(
         "databricks_pipeline",
         "A declarative (DLT) pipeline.",
         &["workspaceUrl", "pipelineId"],
         Object(attributes),
     );
-    ResourceType { spares_data: true, ..remote(ty) }
+    ResourceType { spares_data: true, called: |map| called(map, "pipelines"), ..remote(ty) }
 }
 
 fn permission() -> ResourceType {

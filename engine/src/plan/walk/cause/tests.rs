@@ -17,3 +17,29 @@ fn a_text_is_read_once_for_all_mistakes_in_its_components() {
     // The text is not asked for again.
     assert_eq!(of(written.component(two, all, &Sources::default())), Some(NodeKind::Int(2)));
 }
+
+#[test]
+fn an_item_that_becomes_one_of_an_attribute_is_told_by_way_of_locals() {
+    let blueprint = "locals:\n  written: ${{ component.?schema.orValue([]) }}\n  columns: ${{ locals.?written }}\nresources:\n  \
+                     - {a: '${{ locals.columns.map(it, {\"name\": it.name}) }}', b: '${{ locals.columns.filter(it, it.x).map(it, it) }}'}\n";
+    let descriptor = "id: one\nschema:\n  - {name: first, size: 1}\n  - {name: second, size: 2}\n";
+    let mut sources = Sources::default();
+    let (source, other) = (sources.add("blueprint.yaml", blueprint), sources.add("product.yaml", descriptor));
+    let node = parse(other, descriptor, &Budget::default()).unwrap();
+    let mut written = Written::default();
+    let mut told = |begin: &str, path: Option<&str>| {
+        let start = blueprint.find(begin).unwrap();
+        let end = start + blueprint[start..].find(" }}").unwrap();
+        let traced = written.traced(Span::new(source, start, end), &sources);
+        let path = path.map(|path| path.parse().unwrap());
+        let at = cause(&traced, path.as_ref(), None, &node, &sources).unwrap();
+        &descriptor[at.start as usize..at.end as usize]
+    };
+    let mapped = "locals.columns.map";
+    assert_eq!(told(mapped, Some("a[1].name")), "second");
+    assert_eq!(told(mapped, Some("a[1].type")), "{name: second, size: 2}", "the item has no such part");
+    for path in [None, Some("a"), Some("a[7].name")] {
+        assert_eq!(told(mapped, path), "schema");
+    }
+    assert_eq!(told("locals.columns.filter", Some("b[1].name")), "schema", "nobody knows which one that is");
+}
