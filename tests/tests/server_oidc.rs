@@ -216,7 +216,12 @@ fn what_the_issuer_did_not_sign_for_this_server_is_refused_with_the_reason() {
     refused(&signed(&secret, &claims, |_| vec![1; 32]), "the token is signed in a way that is not taken");
     // The key is one of another kind than the token says.
     let confused = json!({"alg": "ES256", "kid": "rsa"});
-    refused(&signed(&confused, &claims, |text| key.sign(text)), "the token cannot be read");
+    let unknown = "the issuer has no such key as the token was signed with";
+    refused(&signed(&confused, &claims, |text| key.sign(text)), unknown);
+    // It asks for something that nobody here knows (RFC 7515, 4.1.11).
+    let critical = json!({"alg": "ES256", "kid": "1", "crit": ["x"], "x": 1});
+    let why = "the token asks for something that is not known (`crit`)";
+    refused(&signed(&critical, &claims, |text| key.sign(text)), why);
     let (read, ..) = world.asks(&key.token("1", &claims));
     assert_eq!(read, 200);
 }
