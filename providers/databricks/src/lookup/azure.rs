@@ -12,7 +12,7 @@ use crate::workspaces::Interface;
 use serde_json::Value as Json;
 use terrace_provider::http::{Next, Purpose, Request};
 use terrace_provider::names::listed;
-use terrace_provider::{Attributes, Lookup, Object, Path, ProviderError, Value};
+use terrace_provider::{Attributes, ErrorKind, Lookup, Object, Path, ProviderError, Value};
 use uuid::Uuid;
 
 /// Whom one asks; nothing where that is a workspace.
@@ -140,6 +140,11 @@ pub(super) async fn answer(
     })
 }
 
+/// What helps where somebody is not found.
+fn at_home(error: ProviderError, solution: &str) -> ProviderError {
+    if error.kind == ErrorKind::NotFound { error.solution(solution) } else { error }
+}
+
 /// Somebody of the account by SCIM, of whom there has to be exactly one.
 async fn somebody(
     place: &Place<'_>,
@@ -149,7 +154,9 @@ async fn somebody(
     name: &str,
 ) -> Result<Attributes, ProviderError> {
     let request = Request::get("/api/2.0/accounts/{account}/scim/v2/{kind}", &[account(place)?, kind]);
-    let found = super::by_scim(place, request, field, what, name).await?;
+    let found = super::by_scim(place, request, field, what, name).await.map_err(|error| {
+        at_home(error, "add it to the account of Databricks, where it is looked for, or map whom it stands for in `identities.table`")
+    })?;
     let shown = if field == "applicationId" { "displayName" } else { field };
     let mut answer = attributes([("name", of_json(&found, shown)), ("id", of_json(&found, "id"))]);
     if kind == "ServicePrincipals" {
@@ -230,7 +237,10 @@ async fn principal(place: &Place<'_>, kind: &str, name: &str) -> Result<Attribut
             ("name", of_json(one, "displayName")),
             ("objectId", of_json(one, "id")),
         ])),
-        [] => Err(none(what, name, &[])),
+        [] => Err(at_home(
+            none(what, name, &[]),
+            "add it to Microsoft Entra ID, where it is looked for, or map whom it stands for in `identities.table`",
+        )),
         several => {
             let ids: Vec<String> = several.iter().map(|it| text_of(it, "id").to_owned()).collect();
             Err(several_of(what, name, &ids))

@@ -46,10 +46,19 @@ const TIMEOUTS: Timeouts = Timeouts {
 fn workspace() -> ResourceType {
     let given = |name, doc| Attribute { stable: true, ..text(name, doc).or_computed().replaces() };
     let attributes = vec![
-        named("subscriptionId", "The subscription, such as the lookup `databricks_azure` says."),
-        named("resourceGroup", "The resource group, which has to be there."),
+        named(
+            "subscriptionId",
+            "The subscription. Blueprints take it from `azure.subscriptionId` of the instance, or from `settings.databricks.managedWorkspace`.",
+        ),
+        named(
+            "resourceGroup",
+            "The resource group, which has to be there. Blueprints take it from `azure.resourceGroup` of the instance, or from `settings.databricks.managedWorkspace`.",
+        ),
         named("name", "The name: 3 to 64 letters, digits, `_` and `-`."),
-        named("location", "The region: `westeurope`. That of one that is there cannot be changed."),
+        named(
+            "location",
+            "The region: `westeurope`. That of one that is there cannot be changed. Blueprints take it from `azure.location` of the instance, or from `settings.databricks.managedWorkspace`.",
+        ),
         text("sku", "The tier: `premium`, which Unity Catalog needs, `standard` or `trial`.").default_value("premium"),
         given(
             "managedResourceGroup",

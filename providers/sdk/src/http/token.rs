@@ -131,7 +131,11 @@ impl TokenRequest {
             attempt += 1;
             if attempt > 3 || pause >= within.left() {
                 // Of what it is asked for, nothing was sent.
-                return Err(Failure::NotSent(format!("there is no token to be had: {}", failure.in_words())));
+                return Err(Failure::NotSent(format!(
+                    "there is no token to be had from `{}`: {}",
+                    self.host,
+                    failure.in_words()
+                )));
             }
             tokio::time::sleep(pause).await;
         }
