@@ -78,7 +78,7 @@ async fn what_has_the_same_name_in_another_metastore_is_left_alone() {
     assert!(kinds.iter().all(is_of_metastore), "{kinds:?}");
     assert_eq!(stand_in.inventory(), before);
     let access = instance.ty(GRANT).access_of(&granted.attributes).unwrap();
-    assert_eq!(instance.session.grantees(instance.ty(GRANT), &[access.clone()]).await.unwrap().len(), 0);
+    assert_eq!(instance.session.grantees(instance.ty(GRANT), std::slice::from_ref(&access)).await.unwrap().len(), 0);
     stand_in.assign_metastore(METASTORE);
     let instance = Instance::of(&stand_in).await;
     assert_eq!(instance.session.grantees(instance.ty(GRANT), &[access]).await.unwrap().len(), 1);

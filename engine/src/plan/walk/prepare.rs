@@ -131,7 +131,8 @@ impl Walk<'_, '_> {
     ) -> Option<String> {
         let names = || template.references().filter_map(lookup_name);
         // An instance that is only checked, and not connected to, answers with nothing that is known.
-        let is_unanswered = |name| part.lookups.get(name).is_some_and(|it| it.reason.is_none() && it.result.has_unknown());
+        let is_unanswered =
+            |name| part.lookups.get(name).is_some_and(|it| it.reason.is_none() && it.result.has_unknown());
         if self.planner.options.offline || names().any(is_unanswered) {
             return self.text(template, &Unasked(scope), "shared", diagnostics);
         }
