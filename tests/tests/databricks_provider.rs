@@ -146,6 +146,9 @@ fn a_workflow_runs_what_the_same_plan_makes() {
     let tasks = "            tasks:\n";
     let more = "              - {task_key: load, run_job_task: {job_id: 1}}\n              - {task_key: flow, pipeline_task: {pipeline_id: x}}\n";
     world.project.edit(PRODUCT, tasks, &format!("{tasks}{more}"));
+    // By these names alone.
+    let needs = "dependsOn: [urn:dmb:cmp:sales:shop:0:flow, urn:dmb:cmp:sales:shop:0:nightly]";
+    world.project.edit(PRODUCT, needs, "dependsOn: []");
     let entries = "        workflowTasksInfoList:\n";
     let named = |key: &str, kind: &str, name: &str| {
         format!("          - {{taskKey: {key}, referencedTaskType: {kind}, referencedTaskName: {name}}}\n")

@@ -135,13 +135,7 @@ impl Looking {
     }
 
     /// Adds an object under some of its names.
-    fn name(
-        &mut self,
-        (stack, block): (&StackId, Block),
-        change: &Change,
-        keys: Vec<ObjectKey<'_>>,
-        is_changed: bool,
-    ) {
+    fn name(&mut self, (stack, block): (&StackId, Block), change: &Change, keys: Vec<ObjectKey<'_>>, is_changed: bool) {
         if keys.is_empty() {
             return;
         }

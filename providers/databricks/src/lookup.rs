@@ -253,7 +253,9 @@ async fn ids_of(place: &Place<'_>, arguments: &Attributes) -> Result<Attributes,
                 Some(id) => drop(ids.insert(name, id.clone())),
                 None => {
                     let error = none(kind.trim_end_matches('s'), &name, &[]);
-                    return Err(error.solution("where a component makes it, deploy that first, or in one run with this one"));
+                    return Err(
+                        error.solution("where a component makes it, deploy that first, or in one run with this one")
+                    );
                 }
             }
         }
@@ -349,7 +351,9 @@ async fn by_scim(
     let found: Vec<Json> = found.into_iter().filter(|it| text_of(it, field).eq_ignore_ascii_case(name)).collect();
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(none(what, name, &[])),
+        [] => Err(none(what, name, &[]).solution(format!(
+            "write the {what} as Databricks calls it, or let an administrator add it there; `identities.table` maps what others call it"
+        ))),
         several => {
             let ids: Vec<String> = several.iter().filter_map(|it| id_of(it, "id")).collect();
             Err(several_of(what, name, &ids))

@@ -91,6 +91,15 @@ async fn a_job_that_is_replaced_has_another_id_though_the_old_one_is_looked_up()
     for name in ["jobId", "id", "url"] {
         assert!(planned[name].has_unknown(), "{name}: {:?}", planned[name]);
     }
+    // Where nobody can say yet what the name leads to, it stays the one that it is.
+    let mut unsure = config.clone();
+    unsure.insert("jobId".to_owned(), Value::Unknown);
+    let change = ProposedChange { config: &unsure, must_replace: false, ..change };
+    let plan = instance.session.plan(instance.ty(JOB), &change).await.unwrap();
+    assert_eq!(plan.replace_paths, []);
+    for name in ["jobId", "id", "url"] {
+        assert_eq!(plan.planned[name], made.attributes[name]);
+    }
 }
 
 /// A name that another one has would make this one another: its id is never changed by itself.

@@ -1,7 +1,7 @@
 //! Where in a descriptor the cause of a mistake stands that is found within a blueprint. One of terrace's own nobody has as
 //! a file, and nobody can mend it there: the descriptor's place comes first. In a blueprint of the user's it comes second.
 //! What an expression reads of the blueprint's locals is followed to the descriptor, and from there to the item that is to
-//! blame where a list becomes a list one by one.
+//! blame where a list becomes a list one by one, or to the one value that the message quotes.
 
 use super::ComponentPart;
 use crate::descriptor::ResourceDeclaration;
@@ -17,6 +17,7 @@ mod tests;
 
 /// What expressions of a blueprint read of the descriptor, and of the items of a `forEach`.
 const COMPONENT: &str = "component.";
+const PRODUCT: &str = "product.";
 const EACH: &str = "each.";
 /// And of the blueprint itself.
 const LOCALS: &str = "locals.";
@@ -39,6 +40,7 @@ pub(super) fn explain(
     let Some(part) = parts.get(position) else { return };
     let declaration = resource.and_then(|at| part.component.declarations.resources.get(at));
     for diagnostic in diagnostics {
+        let message = &diagnostic.message;
         let Some(Label { at: Location::Span(at), text }) = diagnostic.labels.first_mut() else { continue };
         if at.source == part.component.span.source {
             continue;
@@ -46,10 +48,14 @@ pub(super) fn explain(
         let is_built_in = sources.is_built_in(at.source);
         let all = || parts.iter().map(|part| part.component.span);
         let traced = written.traced(*at, sources);
-        let node = written.component(part.component.span, all, sources);
+        let own = part.component.span;
+        let product = written.product(own.source, sources);
+        let of_product = product.and_then(|product| traced.iter().find_map(|text| read(text, PRODUCT, product)));
+        let of_product = of_product.map(|(place, _)| place);
+        let node = written.component(own, all, sources);
         let path = diagnostic.path.as_ref();
-        let cause = node.and_then(|node| cause(&traced, path, declaration, node, sources));
-        let cause = cause.unwrap_or(part.component.span);
+        let cause = node.and_then(|node| cause(&traced, (path, message), declaration, node, sources));
+        let cause = cause.or(of_product).unwrap_or(own);
         if is_built_in {
             if text.is_empty() {
                 "the blueprint reads it here".clone_into(text);
@@ -65,23 +71,44 @@ pub(super) fn explain(
 /// The first thing in the descriptor that an expression reads, itself, by locals, or by the items that it is repeated for.
 fn cause(
     traced: &[String],
-    path: Option<&Path>,
+    (path, message): (Option<&Path>, &str),
     declaration: Option<&ResourceDeclaration>,
     node: &Node,
     sources: &Sources,
 ) -> Option<Span> {
     let expression = traced.first()?;
-    let found = traced.iter().find_map(|text| read(text, node)).or_else(|| {
+    let found = traced.iter().find_map(|text| read(text, COMPONENT, node)).or_else(|| {
         let repeated = declaration?.for_each.as_ref().filter(|_| expression.contains(EACH))?;
-        read(text(repeated.span, sources)?, node)
+        read(text(repeated.span, sources)?, COMPONENT, node)
     });
-    let (place, value) = found?;
-    Some(path.and_then(|path| item(expression, path, value)).unwrap_or(place))
+    let Some((place, value)) = found else { return quoted(message, node) };
+    Some(path.and_then(|path| item(expression, path, value)).or_else(|| quoted(message, value)).unwrap_or(place))
 }
 
-/// What stands under the first path that begins with `component.`, as far as the descriptor has it, and where.
-fn read<'n>(expression: &str, node: &'n Node) -> Option<(Span, &'n Node)> {
-    let (_, rest) = expression.split_once(COMPONENT)?;
+/// The one value in the descriptor that a message quotes.
+fn quoted(message: &str, node: &Node) -> Option<Span> {
+    let quoted = message.split('`').skip(1).step_by(2).filter(|text| !text.is_empty());
+    quoted.into_iter().find_map(|text| {
+        let mut found = Vec::new();
+        collect_values(text, node, &mut found);
+        match found.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        }
+    })
+}
+
+fn collect_values(text: &str, node: &Node, found: &mut Vec<Span>) {
+    match &node.kind {
+        NodeKind::List(items) => items.iter().for_each(|item| collect_values(text, item, found)),
+        NodeKind::Map(entries) => entries.iter().for_each(|entry| collect_values(text, &entry.value, found)),
+        _ => found.extend(node.as_text().filter(|it| *it == text).map(|_| node.span)),
+    }
+}
+
+/// What stands under the first path that begins with `component.` or `product.`, as far as the descriptor has it, and where.
+fn read<'n>(expression: &str, root: &str, node: &'n Node) -> Option<(Span, &'n Node)> {
+    let (_, rest) = expression.split_once(root)?;
     let is_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '?');
     let path = rest.split(|c| !is_path(c)).next()?;
     let (mut node, mut found) = (node, None);
@@ -129,6 +156,7 @@ pub(super) struct Written {
     locals: HashMap<SourceId, HashMap<String, String>>,
     /// By the place where their `id` or their key stands.
     components: HashMap<Span, Node>,
+    products: HashMap<SourceId, Option<Node>>,
 }
 
 impl Written {
@@ -148,6 +176,15 @@ impl Written {
             next += 1;
         }
         traced
+    }
+
+    /// What a text says of the data product.
+    fn product(&mut self, source: SourceId, sources: &Sources) -> Option<&Node> {
+        let read = || {
+            let root = parse(source, &sources.get(source)?.text, &Budget::default()).ok()?;
+            Some(root.get("dataProduct").cloned().unwrap_or(root))
+        };
+        self.products.entry(source).or_insert_with(read).as_ref()
     }
 
     /// The component at a place, one of all that there are.

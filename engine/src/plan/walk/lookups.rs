@@ -20,8 +20,11 @@ use std::sync::Arc;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
-    AttributeType, Attributes, ErrorKind, Lookup as LookupSchema, Map, ProviderError, Session, Value,
+    AttributeType, Attributes, ErrorKind, Lookup as LookupSchema, Map, Path, ProviderError, Session, Value,
 };
+
+/// What lookups by name are asked with.
+const NAME: &str = "name";
 
 impl Walk<'_, '_> {
     /// Plans one lookup.
@@ -175,8 +178,13 @@ impl Walk<'_, '_> {
         address: &Address,
         error: &ProviderError,
     ) -> Diagnostic {
+        let is_named = || {
+            let schema = self.planner.registry.lookup(&declaration.ty.value).map(|(_, schema)| schema);
+            schema.is_some_and(|schema| schema.arguments.get(NAME).is_some())
+        };
         let at = match &error.kind {
             ErrorKind::InvalidInput { path: Some(path) } => declaration.config.span_at(path),
+            ErrorKind::NotFound if is_named() => declaration.config.span_at(&Path::attribute(NAME)),
             _ => declaration.name.span,
         };
         let component = self.parts.get(block.component).map(|part| part.component);

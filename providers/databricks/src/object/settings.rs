@@ -132,6 +132,17 @@ pub(crate) fn check_id(
     (attribute, what): (&str, &str),
 ) -> Result<(), ProviderError> {
     let recorded = change.prior.and_then(|prior| prior.attributes.get(attribute));
+    let at = Path::attribute(attribute);
+    if let (Some(before), true) = (recorded, planned.replace_paths == [at]) {
+        // Nobody knows yet what its name leads to: what is on record stays until that is known.
+        if planned.planned.get(attribute).is_some_and(Value::is_unknown) && !change.must_replace {
+            planned.replace_paths.clear();
+            planned.planned.insert(attribute.to_owned(), before.clone());
+            let url = change.prior.and_then(|prior| prior.attributes.get("url"));
+            planned.planned.extend(url.map(|url| ("url".to_owned(), url.clone())));
+            return Ok(());
+        }
+    }
     let is_named_again = recorded.is_some_and(|before| planned.planned.get(attribute) == Some(before));
     if is_named_again && (change.must_replace || !planned.replace_paths.is_empty()) {
         planned.planned.insert(attribute.to_owned(), Value::Unknown);

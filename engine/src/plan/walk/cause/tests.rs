@@ -27,15 +27,17 @@ fn an_item_that_becomes_one_of_an_attribute_is_told_by_way_of_locals() {
     let (source, other) = (sources.add("blueprint.yaml", blueprint), sources.add("product.yaml", descriptor));
     let node = parse(other, descriptor, &Budget::default()).unwrap();
     let mut written = Written::default();
-    let mut told = |begin: &str, path: Option<&str>| {
+    let mut told_of = |message: &str, begin: &str, path: Option<&str>| {
         let start = blueprint.find(begin).unwrap();
         let end = start + blueprint[start..].find(" }}").unwrap();
         let traced = written.traced(Span::new(source, start, end), &sources);
         let path = path.map(|path| path.parse().unwrap());
-        let at = cause(&traced, path.as_ref(), None, &node, &sources).unwrap();
+        let at = cause(&traced, (path.as_ref(), message), None, &node, &sources).unwrap();
         &descriptor[at.start as usize..at.end as usize]
     };
     let mapped = "locals.columns.map";
+    assert_eq!(told_of("`nothing` is not `first`", mapped, None), "first", "the message says which");
+    let mut told = |begin: &str, path: Option<&str>| told_of("it is wrong", begin, path);
     assert_eq!(told(mapped, Some("a[1].name")), "second");
     assert_eq!(told(mapped, Some("a[1].type")), "{name: second, size: 2}", "the item has no such part");
     for path in [None, Some("a"), Some("a[7].name")] {
