@@ -5,6 +5,7 @@ mod destroy;
 mod drift;
 mod form;
 mod lists;
+mod pipelines;
 mod planning;
 mod reverse;
 mod role_mapper;
@@ -18,6 +19,7 @@ pub use lists::{
     BlueprintsArguments, BlueprintsCommand, LeasesArguments, LeasesCommand, ProvidersArguments, ProvidersCommand,
     StacksArguments, StacksCommand,
 };
+pub use pipelines::{CancelArguments, LogsArguments, PipelineArguments};
 pub(crate) use planning::NOBODY;
 pub use planning::{
     ApplyArguments, Consent, DataArguments, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments,
@@ -216,6 +218,17 @@ pub enum Command {
         after_help = "Examples:\n  terrace role-mapper\n  terrace role-mapper --bind 0.0.0.0:8092 --state postgres://USER@HOST/DATABASE\n\nVariables ROLE_MAPPER_* say whose tokens it takes: see docs/role-mapper.md"
     )]
     RoleMapper(RoleMapperArguments),
+    /// Run data pipelines of the working directory: `pipeline-spec.yaml` of datapackage-pipelines
+    #[command(
+        after_help = "Examples:\n  terrace run\n  terrace run ./committees/dump-to-db\n  terrace run './committees/%' --dirty --concurrency 4\n  terrace --chdir pipelines run all --json"
+    )]
+    Run(PipelineArguments),
+    /// What the steps of a data pipeline's run said
+    #[command(after_help = "Examples:\n  terrace logs ./committees/dump-to-db\n  terrace logs -f RUN --step 2")]
+    Logs(LogsArguments),
+    /// Stop a data pipeline's run
+    #[command(after_help = "Example:\n  terrace cancel ./committees/dump-to-db")]
+    Cancel(CancelArguments),
     /// The blueprints that components can have
     Blueprints(BlueprintsArguments),
     /// The technologies of this build

@@ -17,6 +17,7 @@ mod leases;
 mod man;
 mod operations;
 mod output;
+mod pipelines;
 mod plan;
 mod providers;
 mod recover;
@@ -133,6 +134,9 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Reverse(arguments) => reverse::run(context, &arguments).await,
         Command::Serve(arguments) => serve::run(context, &arguments, signals).await,
         Command::RoleMapper(arguments) => role_mapper::run(context, &arguments, signals).await,
+        Command::Run(arguments) => pipelines::run(context, &arguments, signals).await,
+        Command::Logs(arguments) => pipelines::logs(context, &arguments, signals).await,
+        Command::Cancel(arguments) => pipelines::cancel(context, &arguments).await,
         Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
         Command::State(command) => state::run(context, command, signals).await,
         Command::Operations(arguments) => operations::run(context, arguments.command(), signals).await,

@@ -1,5 +1,7 @@
 //! Descriptors, saved plans and values of variables, from the files that a person names.
 
+pub(crate) mod specs;
+
 use crate::args::ChoiceArguments;
 use crate::configuration::FILE_NAME;
 use crate::failure::{Exit, Failure};
@@ -37,6 +39,8 @@ pub(crate) struct Input {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// SHA-256 of each descriptor by name.
     pub(crate) digests: BTreeMap<String, String>,
+    /// Folders of pipeline specs, whose descriptors wait to know the project.
+    folders: Vec<specs::Folder>,
 }
 
 /// A file and its text.
@@ -64,6 +68,19 @@ impl Input {
             Named::Plan(_) => Err(Failure::new("a saved plan is no descriptor")
                 .hint("`terrace apply PLAN` applies it, `terrace show PLAN` shows it")),
         }
+    }
+
+    /// Takes up the folders of pipeline specs as descriptors, now that the project is known.
+    pub(crate) fn place(&mut self, settings: &Settings) {
+        for mut folder in std::mem::take(&mut self.folders) {
+            folder.place(&settings.project_folder);
+            self.descriptors.push(folder.descriptor);
+        }
+    }
+
+    /// True when the files describe anything.
+    pub(crate) fn has_descriptors(&self) -> bool {
+        !self.descriptors.is_empty() || !self.folders.is_empty()
     }
 
     /// Reports what is wrong with the descriptors.
@@ -104,11 +121,21 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     let mut texts = Vec::new();
     let mut diagnostics = Vec::new();
     let mut seen = BTreeSet::new();
+    let mut folders = BTreeMap::new();
     for path in paths {
-        let files = files_of(path).unwrap_or_else(|diagnostic| {
-            diagnostics.push(*diagnostic);
-            Vec::new()
-        });
+        let specs = specs::folder_of(path);
+        let is_spec = specs.is_some();
+        folders.extend(specs.map(|folder| (identity(&folder), folder)));
+        let mut files = match files_of(path) {
+            Ok(files) => files,
+            // A folder may have specs only.
+            Err(_) if is_spec => continue,
+            Err(diagnostic) => {
+                diagnostics.push(*diagnostic);
+                Vec::new()
+            }
+        };
+        files.retain(|file| !is_spec || !is_spec_file(file));
         // A file may be named twice, or by itself and by its folder; that is one descriptor.
         for file in files.iter().filter(|file| seen.insert(identity(file))) {
             match text_of(file) {
@@ -132,7 +159,13 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
         input.digests.insert(name.clone(), sha256(&text));
         ids.push(input.sources.add(name, text));
     }
-    let (descriptors, found) = descriptor::read(&mut input.sources, &ids, &Budget::default());
+    let (descriptors, mut found) = descriptor::read(&mut input.sources, &ids, &Budget::default());
+    for folder in folders.into_values() {
+        match specs::read(&folder, &mut input.sources, &mut input.digests, &mut found) {
+            Ok(folder) => input.folders.push(folder),
+            Err(diagnostic) => diagnostics.push(*diagnostic),
+        }
+    }
     if !diagnostics.is_empty() {
         // What is wrong with the others is said along.
         diagnostics.extend(found);
@@ -141,6 +174,10 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     }
     (input.descriptors, input.diagnostics) = (descriptors, found);
     Ok(Named::Descriptors(Box::new(input)))
+}
+
+fn is_spec_file(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(terrace_provider_pipelines::spec::is_spec_name)
 }
 
 /// What a file is, however its path is written.

@@ -65,6 +65,7 @@ pub(crate) fn compile(
     let ui = context.ui;
     let mut input = Input::read(files, ui)?;
     let settings = context.settings(files.first().map(PathBuf::as_path))?;
+    input.place(&settings);
     input.accept(ui)?;
     let environment = settings.environment(input.environment(&settings, ui)?, ui)?;
     let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
@@ -260,11 +261,12 @@ impl Removal {
             targets.iter().cloned().partition(|target| Path::new(target).exists() || looks_like_file(target));
         let files: Vec<PathBuf> = files.into_iter().map(PathBuf::from).collect();
         let mut input = if files.is_empty() { Input::default() } else { Input::read(&files, ui)? };
-        if input.descriptors.is_empty() && !files.is_empty() {
+        if !input.has_descriptors() && !files.is_empty() {
             input.accept(ui)?;
             return Err(Failure::new("the files name no stack"));
         }
         let settings = context.settings(files.first().map(PathBuf::as_path))?;
+        input.place(&settings);
         let parsed: Vec<StackId> = words.iter().filter_map(|word| word.parse().ok()).collect();
         let named = || parsed.first().map(|stack| Asked::word(&stack.environment));
         let described = input.environment(&settings, ui)?.or_else(named);

@@ -113,6 +113,26 @@ impl World {
     }
 }
 
+/// The settings of the instance of an environment that is called as its provider.
+///
+/// # Errors
+/// When the environment's configuration does not fit its providers, which is reported.
+pub(crate) fn instance(
+    settings: &Settings,
+    configuration: &Environment,
+    provider: &str,
+    ui: &Ui,
+) -> Result<terrace_provider::Settings, Failure> {
+    let (instances, diagnostics) =
+        providers::instances(&settings.providers, configuration, &settings.project_folder, &settings.variables);
+    report(ui, &settings.configuration.sources, &diagnostics);
+    if has_errors(&diagnostics) {
+        return Err(Failure::told(Exit::Error));
+    }
+    let found = instances.settings.into_iter().map(|(_, settings)| settings).find(|it| it.instance == provider);
+    found.ok_or_else(|| Failure::new(format!("the environment `{}` has no instance `{provider}`", configuration.name)))
+}
+
 /// Opens the store.
 ///
 /// # Errors

@@ -38,6 +38,7 @@ fn a_bare_folder_is_healthy_and_stays_bare() {
     ok    provider databricks of local: it is not configured, so nobody was asked
     ok    provider hasura of local: it is not configured, so nobody was asked
     ok    provider local of local: it connects
+    ok    provider pipelines of local: it connects
     ok    provider postgres of local: it is not configured, so nobody was asked
     ok    provider snowflake of local: it is not configured, so nobody was asked
     ok    provider sqlite of local: it connects
@@ -81,6 +82,7 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
     ok    provider databricks of local: it is not configured, so nobody was asked
     ok    provider hasura of local: it is not configured, so nobody was asked
     ok    provider local of local: it connects
+    ok    provider pipelines of local: it connects
     ok    provider postgres of local: it is not configured, so nobody was asked
     ok    provider snowflake of local: it is not configured, so nobody was asked
     ok    provider sqlite of local: it connects
@@ -94,6 +96,7 @@ fn what_is_wrong_is_told_with_what_to_do_and_the_rest_is_looked_at() {
     ok    provider databricks of outside: it is not configured, so nobody was asked
     ok    provider hasura of outside: it is not configured, so nobody was asked
     ok    provider local of outside: it connects
+    ok    provider pipelines of outside: it connects
     ok    provider postgres of outside: it is not configured, so nobody was asked
     ok    provider snowflake of outside: it is not configured, so nobody was asked
     fail  provider sqlite of outside: it does not connect: the folder `/etc` lies outside the project folder
@@ -147,6 +150,7 @@ fn a_variable_that_is_not_set_does_not_keep_the_environments_from_being_looked_a
     ok    provider databricks of a: it is not configured, so nobody was asked
     ok    provider hasura of a: it is not configured, so nobody was asked
     ok    provider local of a: it connects
+    ok    provider pipelines of a: it connects
     ok    provider postgres of a: it is not configured, so nobody was asked
     ok    provider snowflake of a: it is not configured, so nobody was asked
     ok    provider sqlite of a: it connects

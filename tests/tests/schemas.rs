@@ -72,6 +72,22 @@ fn every_command_keeps_to_its_schema() {
 }
 
 #[test]
+fn what_became_of_pipelines_keeps_to_its_schema() {
+    let project = Project::new();
+    project.write("pipeline-spec.yaml", "x: {pipeline: [{run: no_such}]}\ny: {pipeline: [{run: slow}]}\n");
+    project.write("slow.py", "");
+    // Without an interpreter nothing is run, and no network is asked.
+    project.write(
+        "terrace.yaml",
+        "environments: {local: {overlay: embedded, providers: {pipelines: {python: /nowhere}}}}",
+    );
+    let said = project.run(["run", "--json"]).with_code(1).json();
+    assert_eq!(said["results"][0]["errors"][0]["processor"], "environment");
+    assert_is("run", &said);
+    assert_is("failure", &project.run(["run", "./x", "--json"]).with_code(1).json());
+}
+
+#[test]
 fn what_is_held_and_what_was_cut_off_keeps_to_its_schema() {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: c\n    config:\n      \

@@ -219,6 +219,7 @@ fn every_page_that_a_page_names_exists() {
         "providers/hasura/README.md",
         "providers/kafka/README.md",
         "providers/local/README.md",
+        "providers/pipelines/README.md",
         "providers/postgres/README.md",
         "providers/snowflake/README.md",
         "providers/sqlite/README.md",

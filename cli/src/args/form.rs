@@ -61,6 +61,7 @@ impl Command {
                 None => arguments.format.is_json(),
             },
             Self::Doctor(arguments) => arguments.format.is_json(),
+            Self::Run(arguments) => arguments.format.is_json(),
             Self::Console(_)
             | Self::Fmt(_)
             | Self::Import(_)
@@ -71,6 +72,8 @@ impl Command {
             | Self::Graph(_)
             | Self::Unlock(_)
             | Self::RoleMapper(_)
+            | Self::Logs(_)
+            | Self::Cancel(_)
             | Self::Serve(_)
             | Self::Completion(_)
             | Self::Man(_)

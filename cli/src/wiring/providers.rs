@@ -19,6 +19,7 @@ use terrace_provider_databricks::DatabricksProvider;
 use terrace_provider_hasura::HasuraProvider;
 use terrace_provider_kafka::KafkaProvider;
 use terrace_provider_local::LocalProvider;
+use terrace_provider_pipelines::PipelinesProvider;
 use terrace_provider_postgres::PostgresProvider;
 use terrace_provider_snowflake::SnowflakeProvider;
 use terrace_provider_sqlite::SqliteProvider;
@@ -38,6 +39,7 @@ impl Providers {
             Arc::new(HasuraProvider::new()),
             Arc::new(KafkaProvider::new()),
             Arc::new(LocalProvider::new()),
+            Arc::new(PipelinesProvider::new()),
             Arc::new(PostgresProvider::new()),
             Arc::new(SnowflakeProvider::new()),
             Arc::new(SqliteProvider::new()),
@@ -238,6 +240,7 @@ mod tests {
             "databricks: databricks",
             "hasura: hasura",
             "local: local",
+            "pipelines: pipelines",
             "postgres: postgres",
             "snowflake: snowflake",
             "sqlite: sqlite",
@@ -252,6 +255,7 @@ mod tests {
             "databricks: databricks",
             "hasura: hasura",
             "local: local",
+            "pipelines: pipelines",
             "postgres: postgres",
             "snowflake: snowflake",
             "witboost: witboost",

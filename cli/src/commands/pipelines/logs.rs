@@ -1,0 +1,72 @@
+//! `terrace logs`: what the steps of a run said, and say.
+
+use super::{find, runner_here};
+use crate::args::LogsArguments;
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::report::harmless;
+use crate::signals::Signals;
+use std::time::Duration;
+use terrace_provider_pipelines::run::log::{Line, Reader};
+
+/// How often a run that is followed is looked at.
+const PERIOD: Duration = Duration::from_millis(200);
+
+/// Prints a log; with `--follow` until the run ends.
+///
+/// # Errors
+/// When there is no such run, or its log cannot be read.
+pub(in crate::commands) async fn logs(
+    context: &Context<'_>,
+    arguments: &LogsArguments,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
+    let runner = runner_here(context)?;
+    let record = find(&runner, &arguments.run)?;
+    if let Some(step) = &arguments.step
+        && !record.steps.iter().enumerate().any(|(position, (name, _))| is_step(step, position + 1, name))
+    {
+        let steps: Vec<String> = record
+            .steps
+            .iter()
+            .enumerate()
+            .map(|(position, (name, _))| format!("{} (`{name}`)", position + 1))
+            .collect();
+        return Err(Failure::new(format!("run {} has no step `{step}`", record.run))
+            .hint(format!("its steps are {}", steps.join(", "))));
+    }
+    let broken = |error: std::io::Error| Failure::new(format!("the log of run {} cannot be read: {error}", record.run));
+    let mut reader = Reader::new(&runner.store.run_folder(&record.run));
+    loop {
+        // Looked at before the log is read: what is written last is read, too.
+        let goes_on = runner.store.run(&record.run).map_err(broken)?.is_some_and(|record| !record.state.is_over());
+        let lines = reader.lines().map_err(broken)?;
+        let wanted =
+            lines.iter().filter(|line| arguments.step.as_ref().is_none_or(|step| is_step(step, line.step, &line.name)));
+        let text: String = wanted.map(|line| shown(line, arguments.format.is_json())).collect();
+        context.ui.print(&text)?;
+        if !arguments.follow || !goes_on || context.ui.is_unread() {
+            return Ok(Exit::Done);
+        }
+        if !runner.store.is_held(&record).map_err(broken)? && lines.is_empty() {
+            return Err(Failure::new(format!("whoever ran {} is gone", record.run))
+                .hint("the next run of the pipeline ends what is left of it"));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PERIOD) => {}
+            () = signals.cancel.cancelled() => return Ok(Exit::Interrupted),
+        }
+    }
+}
+
+fn is_step(wanted: &str, number: usize, name: &str) -> bool {
+    wanted == name || wanted.parse() == Ok(number)
+}
+
+fn shown(line: &Line, is_json: bool) -> String {
+    if is_json {
+        return serde_json::to_string(line).unwrap_or_default() + "\n";
+    }
+    let name = if line.name.is_empty() { "terrace" } else { &line.name };
+    format!("{:.3} {name}: {}\n", line.at, harmless(&line.line))
+}

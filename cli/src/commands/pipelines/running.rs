@@ -1,0 +1,161 @@
+//! `terrace run`: runs pipelines in their order and tells what came of each, in dpp's words.
+
+use super::runner_here;
+use super::shown::{self, Screen};
+use crate::args::PipelineArguments;
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::input::specs::told;
+use crate::signals::Signals;
+use std::path::Path;
+use terrace_engine::plan::Note;
+use terrace_engine::source::Sources;
+use terrace_provider_pipelines::run::State;
+use terrace_provider_pipelines::run::batch::{self, BatchEnd, Done, Options};
+use terrace_provider_pipelines::run::single::NotRun;
+use terrace_provider_pipelines::spec::{self, Specs, selection};
+
+/// Runs pipelines.
+///
+/// # Errors
+/// When nothing can be run: no specs, an id that leads nowhere, a spec that is wrong.
+pub(in crate::commands) async fn run(
+    context: &Context<'_>,
+    arguments: &PipelineArguments,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
+    let ui = context.ui;
+    let runner = runner_here(context)?;
+    let specs = spec::read(Path::new("."))
+        .map_err(|error| Failure::new(format!("the working directory cannot be searched for specs: {error}")))?;
+    let broken: Vec<String> = specs.broken().into_iter().map(str::to_owned).collect();
+    let (chosen, is_all) = choose(&specs, &arguments.pipelines, &broken)?;
+    // What is wrong with pipelines that nobody asked for is theirs alone.
+    let is_about =
+        |id: &str| chosen.iter().any(|position| specs.pipelines.get(*position).is_some_and(|it| it.id == id));
+    let is_asked = |id: &str| is_all || is_about(id) || means(&arguments.pipelines, id);
+    let mut is_wrong = false;
+    let mut sources = Sources::default();
+    let ids: Vec<_> =
+        specs.files.iter().map(|file| sources.add(file.path.display().to_string(), file.text.as_str())).collect();
+    for problem in &specs.problems {
+        let is_shown = match &problem.pipeline {
+            Some(id) => is_asked(id) || broken.contains(id) && chosen_needs(&specs, &chosen, id),
+            None => is_all || chosen.is_empty(),
+        };
+        if !is_shown {
+            continue;
+        }
+        is_wrong |= problem.is_error();
+        ui.remember(Note::of(&told(problem, &ids), &sources));
+        let severity = if problem.is_error() { "error" } else { "warning" };
+        let line = format!("{severity}: {}", problem.in_one_line(&specs));
+        if problem.is_error() { ui.tell(&line) } else { ui.say(&line) }
+    }
+    let runnable: Vec<usize> = chosen
+        .into_iter()
+        .filter(|position| specs.pipelines.get(*position).is_some_and(|pipeline| !broken.contains(&pipeline.id)))
+        .collect();
+    if runnable.is_empty() && is_wrong {
+        return Err(Failure::told(Exit::Error));
+    }
+    if runnable.is_empty() && specs.pipelines.is_empty() {
+        return Err(Failure::new("there are no pipelines here")
+            .hint("a pipeline is described in a file `pipeline-spec.yaml` in this folder or below it; `--chdir DIR` changes to another one"));
+    }
+    let options = Options {
+        only_dirty: arguments.dirty,
+        is_forced: arguments.force,
+        uses_cache: !arguments.no_use_cache,
+        most: arguments.concurrency.map_or(runner.most, usize::from),
+        timeout: arguments.timeout,
+        patience: context.global.lock_timeout,
+    };
+    signals.begin_changes();
+    let screen = Screen::new(ui, context.global.verbose > 0, arguments.format.is_json());
+    let done = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel).await;
+    let done = done.map_err(|error| Failure::new(format!("what has to be run cannot be told: {error}")))?;
+    screen.clear();
+    if arguments.format.is_json() {
+        ui.print_json(&shown::json(ui, &done))?;
+    } else {
+        shown::results(ui, &done)?;
+    }
+    Ok(exit(&done, is_wrong, signals.cancel.is_cancelled()))
+}
+
+/// The pipelines that were asked for, and whether that is all of them.
+fn choose(specs: &Specs, words: &[String], broken: &[String]) -> Result<(Vec<usize>, bool), Failure> {
+    let is_all = words.is_empty() || words.iter().any(|word| word == "all");
+    let unmatched = match selection::select(specs, words) {
+        Ok(chosen) => return Ok((chosen, is_all)),
+        Err(unmatched) => unmatched,
+    };
+    // What cannot be read is not among the pipelines, and is told of as what it is.
+    let unknown: Vec<_> = unmatched.iter().filter(|word| !broken.iter().any(|id| is_id(&word.text, id))).collect();
+    let Some(first) = unknown.first() else {
+        let known: Vec<String> = words
+            .iter()
+            .flat_map(|word| word.split(','))
+            .filter(|word| !unmatched.iter().any(|other| other.text == word.trim()))
+            .map(str::to_owned)
+            .collect();
+        let chosen = if known.is_empty() { Vec::new() } else { selection::select(specs, &known).unwrap_or_default() };
+        return Ok((chosen, is_all));
+    };
+    let failure = Failure::new(format!("there is no pipeline `{}`", first.text)).hint(first.hint.clone());
+    Err(match specs.has_unread_file() {
+        // Perhaps it is in a file that cannot be read.
+        true => specs
+            .problems
+            .iter()
+            .filter(|problem| problem.is_error() && problem.pipeline.is_none())
+            .fold(failure, |failure, problem| failure.hint(problem.in_one_line(specs).to_string())),
+        false => failure,
+    })
+}
+
+fn is_id(word: &str, id: &str) -> bool {
+    word == id || id.strip_prefix("./") == Some(word)
+}
+
+fn means(words: &[String], id: &str) -> bool {
+    words.iter().flat_map(|word| word.split(',')).any(|word| is_id(word.trim(), id))
+}
+
+/// True when a chosen pipeline comes after one that is broken.
+fn chosen_needs(specs: &Specs, chosen: &[usize], id: &str) -> bool {
+    let mut waiting: Vec<&str> =
+        chosen.iter().filter_map(|position| specs.pipelines.get(*position)).map(|it| it.id.as_str()).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(next) = waiting.pop() {
+        if next == id {
+            return true;
+        }
+        if seen.insert(next) {
+            waiting.extend(specs.pipeline(next).into_iter().flat_map(|pipeline| pipeline.pipelines_before()));
+        }
+    }
+    false
+}
+
+/// A wrong spec, then somebody's wish to stop, then what could not be run at all, then failures.
+fn exit(done: &[Done], is_wrong: bool, is_cancelled: bool) -> Exit {
+    let has = |what: fn(&BatchEnd) -> bool| done.iter().any(|done| what(&done.end));
+    let is_stopped = |end: &BatchEnd| match end {
+        BatchEnd::Ran(record) => record.state == State::Cancelled,
+        BatchEnd::NotRun(why) => matches!(why, NotRun::Cancelled),
+        _ => false,
+    };
+    if is_cancelled || has(is_stopped) {
+        Exit::Interrupted
+    } else if is_wrong || has(|end| matches!(end, BatchEnd::NotRun(NotRun::Environment(_) | NotRun::Io(_)))) {
+        Exit::Error
+    } else if has(|end| matches!(end, BatchEnd::NotRun(NotRun::Taken { .. }))) {
+        Exit::Refused
+    } else if has(|end| !end.is_good()) {
+        Exit::PartlyApplied
+    } else {
+        Exit::Done
+    }
+}

@@ -1,0 +1,256 @@
+//! What is seen of runs: dpp's lines, which scripts look for, and JSON.
+
+use crate::failure::Failure;
+use crate::report::{harmless, remembered};
+use crate::ui::Ui;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use terrace_provider_pipelines::executor::in_words;
+use terrace_provider_pipelines::run::batch::{BatchEnd, Done, Why};
+use terrace_provider_pipelines::run::python::repr_of_map;
+use terrace_provider_pipelines::run::single::NotRun;
+use terrace_provider_pipelines::run::{Record, State, Watching};
+
+/// How often a running bar moves.
+const TICK: Duration = Duration::from_millis(120);
+/// What the document calls the rows that came out of a pipeline; dpp itself does not count them.
+const ROWS: &str = "num rows";
+
+/// Shows runs while they go.
+pub(super) struct Screen {
+    ui: Ui,
+    /// What steps say is told.
+    is_verbose: bool,
+    bars: Option<MultiProgress>,
+    of: Mutex<HashMap<String, ProgressBar>>,
+}
+
+impl Screen {
+    pub(super) fn new(ui: &Ui, is_verbose: bool, is_json: bool) -> Self {
+        let bars = (ui.is_watched() && !ui.is_quiet && !is_json).then(MultiProgress::new);
+        Self { ui: ui.clone(), is_verbose, bars, of: Mutex::default() }
+    }
+
+    /// Takes the bars off the screen.
+    pub(super) fn clear(&self) {
+        for (_, bar) in self.of.lock().unwrap_or_else(PoisonError::into_inner).drain() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn say(&self, text: &str) {
+        let text = harmless(text);
+        match &self.bars {
+            Some(bars) => bars.suspend(|| self.ui.say(&text)),
+            None => self.ui.say(&text),
+        }
+    }
+
+    fn show(&self, pipeline: &str, message: String) {
+        let Some(bars) = &self.bars else { return };
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = of.entry(pipeline.to_owned()).or_insert_with(|| {
+            let style = ProgressStyle::with_template("{spinner} {prefix}: {msg} ({elapsed})");
+            let bar = bars.add(ProgressBar::new_spinner());
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.set_prefix(pipeline.to_owned());
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        bar.set_message(message);
+    }
+}
+
+impl Watching for Screen {
+    fn preparing(&self, pipeline: &str, done: usize, of: usize, what: &str) {
+        match &self.bars {
+            Some(_) => self.show(pipeline, format!("PREPARING, {done} of {of} packages, {what}")),
+            // Elsewhere than on a terminal a line at the beginning and one at the end is enough.
+            None if done == 0 || done == of => {
+                self.say(&format!("{pipeline}: PREPARING, {done} of {of} packages, {what}"))
+            }
+            None => {}
+        }
+    }
+
+    fn started(&self, pipeline: &str, run: &str) {
+        self.show(pipeline, "WAITING FOR OUTPUT".to_owned());
+        if self.is_verbose {
+            self.say(&format!("[{pipeline}] run {run}"));
+        }
+    }
+
+    fn line(&self, pipeline: &str, _step: usize, name: &str, line: &str) {
+        if self.is_verbose {
+            self.say(&format!("[{pipeline}] >>> {name}: {line}"));
+        }
+    }
+
+    fn progress(&self, pipeline: &str, step: usize, of: usize, rows: u64, _bytes: u64) {
+        if self.bars.is_none() || rows == 0 {
+            return;
+        }
+        let message = match step + 1 == of {
+            true => format!("RUNNING, processed {rows} rows"),
+            false => format!("RUNNING, step {} of {of}, {rows} rows", step + 1),
+        };
+        self.show(pipeline, message);
+    }
+}
+
+/// Writes what became of each pipeline: a line each on standard output, the results on standard error.
+pub(super) fn results(ui: &Ui, done: &[Done]) -> Result<(), Failure> {
+    let ran: Vec<&Done> = done.iter().filter(|done| !matches!(done.end, BatchEnd::Clean)).collect();
+    for done in &ran {
+        let rows = if let BatchEnd::Ran(record) = &done.end { record.rows } else { 0 };
+        ui.print(&format!("{}: {}, processed {rows} rows\n", done.pipeline, word(done)))?;
+    }
+    if ran.is_empty() {
+        ui.say("nothing to run: what the pipelines made is still good");
+        return Ok(());
+    }
+    ui.say("INFO    :RESULTS:");
+    for done in ran {
+        let line = format!("INFO    :{}: {} {}", word(done), done.pipeline, stats(done));
+        let errors = errors(done);
+        let text = match errors.is_empty() {
+            true => line,
+            false => format!("{line}\n{}", errors.iter().map(boxed).collect::<Vec<_>>().join("\n")),
+        };
+        if done.end.is_good() { ui.say(&harmless(&text)) } else { ui.tell(&harmless(&text)) }
+    }
+    Ok(())
+}
+
+const fn word(done: &Done) -> &'static str {
+    match &done.end {
+        BatchEnd::Clean => "SUCCESS",
+        BatchEnd::Ran(record) => match record.state {
+            State::Succeeded => "SUCCESS",
+            State::Cancelled => "CANCELLED",
+            _ => "FAILURE",
+        },
+        BatchEnd::Held { .. } | BatchEnd::NotRun(_) => "FAILURE",
+    }
+}
+
+/// The statistics as Python writes them, with the number of rows.
+fn stats(done: &Done) -> String {
+    let BatchEnd::Ran(record) = &done.end else { return String::new() };
+    if record.state != State::Succeeded {
+        return String::new();
+    }
+    let mut stats: BTreeMap<String, Value> = record.public_stats();
+    stats.entry(ROWS.to_owned()).or_insert_with(|| record.rows.into());
+    repr_of_map(&stats)
+}
+
+/// What went wrong: where, with which exit code, and in which words.
+struct Wrong {
+    processor: String,
+    exit_code: Option<i32>,
+    log: Vec<String>,
+}
+
+fn boxed(wrong: &Wrong) -> String {
+    let mut text = format!("ERROR log from processor {}:\n+--------", wrong.processor);
+    for line in &wrong.log {
+        let _ = write!(text, "\n| {line}");
+    }
+    text + "\n+--------"
+}
+
+fn errors(done: &Done) -> Vec<Wrong> {
+    let one = |processor: &str, line: String| {
+        vec![Wrong { processor: processor.to_owned(), exit_code: None, log: vec![line] }]
+    };
+    match &done.end {
+        BatchEnd::Clean => Vec::new(),
+        BatchEnd::Ran(record) => failed(record).into_iter().collect(),
+        BatchEnd::Held { by, why: Why::Dirty } => {
+            one("init", format!("Dirty dependency: Cannot run until dependency is executed: {by}"))
+        }
+        BatchEnd::Held { by, why: Why::Unsuccessful } => one(
+            "init",
+            format!("Dependency unsuccessful: Cannot run until dependency \"{by}\" is successfully executed"),
+        ),
+        BatchEnd::NotRun(NotRun::Taken { run }) => {
+            let run = run.as_ref().map(|run| format!("run {run} goes on; ")).unwrap_or_default();
+            one(
+                "Already Running",
+                format!("{run}wait longer with `--lock-timeout`, or `terrace cancel {}`", done.pipeline),
+            )
+        }
+        BatchEnd::NotRun(NotRun::Cancelled) => one("init", "stopped before it began".to_owned()),
+        BatchEnd::NotRun(NotRun::Changed(how)) => one("init", how.join("; ")),
+        BatchEnd::NotRun(NotRun::Io(error)) => one("init", format!("the run cannot be recorded: {error}")),
+        BatchEnd::NotRun(NotRun::Environment(error)) => {
+            let mut log = vec![error.to_string()];
+            if let terrace_provider_pipelines::environment::EnvironmentError::Failed { said, .. } = error {
+                log.extend(said.iter().cloned());
+            }
+            log.extend(error.hint());
+            vec![Wrong { processor: "environment".to_owned(), exit_code: None, log }]
+        }
+    }
+}
+
+fn failed(record: &Record) -> Option<Wrong> {
+    let failure = record.failure.as_ref()?;
+    let step = failure.step.and_then(|step| record.steps.get(step));
+    let (processor, exit_code) = match step {
+        Some((name, outcome)) => (name.clone(), outcome.exit_code),
+        None => (record.state.word().to_owned(), None),
+    };
+    let mut log = failure.said.clone();
+    if log.is_empty() || step.is_some_and(|(_, outcome)| failure.what != in_words(outcome)) {
+        log.push(failure.what.clone());
+    }
+    Some(Wrong { processor, exit_code, log })
+}
+
+/// What became of each pipeline, for programs.
+pub(super) fn json(ui: &Ui, done: &[Done]) -> Value {
+    let results: Vec<Value> = done.iter().map(result).collect();
+    json!({ "format_version": "1.0", "results": results, "diagnostics": remembered(ui) })
+}
+
+fn result(done: &Done) -> Value {
+    let errors: Vec<Value> = errors(done)
+        .iter()
+        .map(|wrong| json!({ "processor": wrong.processor, "exit_code": wrong.exit_code, "log": wrong.log }))
+        .collect();
+    let state = match &done.end {
+        BatchEnd::Clean => "clean",
+        BatchEnd::Ran(record) => record.state.word(),
+        BatchEnd::Held { .. } => "held",
+        BatchEnd::NotRun(_) => "not_run",
+    };
+    let mut result = json!({
+        "pipeline_id": done.pipeline,
+        "success": done.end.is_good(),
+        "state": state,
+        "errors": errors,
+    });
+    if let (BatchEnd::Ran(record), Some(result)) = (&done.end, result.as_object_mut()) {
+        let steps: Vec<Value> = record
+            .steps
+            .iter()
+            .map(|(name, outcome)| {
+                json!({ "name": name, "rows": outcome.rows, "bytes": outcome.bytes, "exit_code": outcome.exit_code })
+            })
+            .collect();
+        result.insert("run_id".to_owned(), json!(record.run));
+        result.insert("reasons".to_owned(), json!(record.reasons));
+        result.insert("rows".to_owned(), json!(record.rows));
+        result.insert("stats".to_owned(), json!(record.public_stats()));
+        result.insert("steps".to_owned(), json!(steps));
+        result.insert("started_at".to_owned(), json!(record.started_at));
+        result.insert("finished_at".to_owned(), json!(record.finished_at));
+    }
+    result
+}

@@ -1,0 +1,237 @@
+//! A folder of pipeline specs as a descriptor: each pipeline is a component, with what it is and its last good result.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use terrace_engine::address::SHARED;
+use terrace_engine::descriptor::transitions::Transitions;
+use terrace_engine::descriptor::{
+    Adopt, Body, Component, Declarations, Dependency, Descriptor, FrontEnd, Lifecycle, Located, OutputDeclaration,
+    ResourceDeclaration,
+};
+use terrace_engine::diagnostic::Diagnostic;
+use terrace_engine::digest::sha256;
+use terrace_engine::expression::{Template, TemplateEntry, TemplateKind};
+use terrace_engine::source::{SourceId, Sources, Span};
+use terrace_engine::yaml::{Node, NodeKind};
+use terrace_provider::Value;
+use terrace_provider_pipelines::spec::{self, Pipeline, Problem, Severity, Specs};
+
+/// What the resources of a component are called.
+const PIPELINE: &str = "pipeline";
+const RUN: &str = "run";
+/// The output that pipelines after it look at.
+const DATASET: &str = "dataset";
+/// The attribute that says which folder is meant.
+const FOLDER: &str = "folder";
+
+/// The folder of specs that a path names: that of a spec, or a folder with specs and no other descriptors.
+pub(super) fn folder_of(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if path.is_file() {
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        return spec::is_spec_name(&name).then(|| folder.to_owned());
+    }
+    let names = std::fs::read_dir(path).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let (mut has_spec, mut has_others) = (false, false);
+    for name in names {
+        let is_yaml = [".yaml", ".yml"].iter().any(|end| name.ends_with(end)) && name != super::FILE_NAME;
+        has_spec |= spec::is_spec_name(&name);
+        has_others |= is_yaml && !spec::is_spec_name(&name);
+    }
+    let has_within = || spec::read(path).is_ok_and(|specs| !specs.files.is_empty());
+    (has_spec || (!has_others && has_within())).then(|| path.to_owned())
+}
+
+/// A folder of specs that was read.
+#[derive(Debug)]
+pub(super) struct Folder {
+    /// Without symbolic links.
+    pub(super) root: PathBuf,
+    pub(super) descriptor: Descriptor,
+}
+
+/// Reads the specs of a folder as a descriptor.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(super) fn read(
+    folder: &Path,
+    sources: &mut Sources,
+    digests: &mut BTreeMap<String, String>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Folder, Box<Diagnostic>> {
+    let specs = spec::read(folder).map_err(|error| {
+        let message = format!("the folder `{}` cannot be read: {}", folder.display(), super::files::because(&error));
+        Box::new(Diagnostic::error("unreadable", message))
+    })?;
+    // The folder itself, first: a saved plan finds its project by it.
+    digests.insert(folder.display().to_string(), String::new());
+    let mut ids = Vec::with_capacity(specs.files.len());
+    for file in &specs.files {
+        let name = folder.join(&file.path).display().to_string();
+        let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
+        digests.insert(name.clone(), sha256(&file.text));
+        ids.push(sources.add(name, file.text.as_str()));
+    }
+    diagnostics.extend(specs.problems.iter().map(|problem| told(problem, &ids)));
+    for source in &specs.sources {
+        let message = format!("the plugin `{}` makes pipelines of this, which are not planned", source.module);
+        let at = ids.get(source.file).map(|id| Span::new(*id, 0, 0)).unwrap_or_default();
+        diagnostics.push(Diagnostic::warning("source_spec", message).at(at));
+    }
+    let descriptor = describe(&specs, &ids, sources, diagnostics);
+    Ok(Folder { root: specs.root, descriptor })
+}
+
+/// A problem of a spec as a diagnostic.
+pub(crate) fn told(problem: &Problem, ids: &[SourceId]) -> Diagnostic {
+    let message = format!("{}{}", problem.about(), problem.message);
+    let diagnostic = match problem.severity {
+        Severity::Warning => Diagnostic::warning(problem.code, message),
+        Severity::Error => Diagnostic::error(problem.code, message),
+    };
+    let span = ids.get(problem.file).map(|id| Span::new(*id, problem.at.start, problem.at.end));
+    span.into_iter().fold(diagnostic, Diagnostic::at).maybe_hint(problem.hint.clone())
+}
+
+fn describe(specs: &Specs, ids: &[SourceId], sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Descriptor {
+    let keys = keys(specs);
+    let components =
+        specs.pipelines.iter().filter_map(|pipeline| component(pipeline, &keys, ids, sources, diagnostics)).collect();
+    Descriptor {
+        front_end: FrontEnd::Stack,
+        stack: stack_name(&specs.root),
+        environment: None,
+        product: Value::Null,
+        components,
+        target: None,
+        variables: Vec::new(),
+        locals: Vec::new(),
+        transitions: Transitions::default(),
+    }
+}
+
+/// A stack is called as its folder.
+fn stack_name(root: &Path) -> String {
+    let name = root.file_name().unwrap_or_default().to_string_lossy();
+    let name = plain(&name);
+    let name = name.trim_start_matches(['.', '-', '_']);
+    if name.is_empty() || name == SHARED { PIPELINE.to_owned() + "s" } else { name.to_owned() }
+}
+
+/// The key of each pipeline's component: its id without `./`, in what keys may hold.
+fn keys(specs: &Specs) -> BTreeMap<&str, String> {
+    let mut taken = BTreeSet::from([SHARED.to_owned()]);
+    let mut keys = BTreeMap::new();
+    for pipeline in &specs.pipelines {
+        let parts = pipeline.id.trim_start_matches("./").split('/').map(plain);
+        let mut key = parts.collect::<Vec<_>>().join("/");
+        while !taken.insert(key.clone()) {
+            key.push('_');
+        }
+        keys.insert(pipeline.id.as_str(), key);
+    }
+    keys
+}
+
+fn plain(text: &str) -> String {
+    let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    text.chars().map(|c| if is_plain(&c) { c } else { '_' }).collect()
+}
+
+fn component(
+    pipeline: &Pipeline,
+    keys: &BTreeMap<&str, String>,
+    ids: &[SourceId],
+    sources: &Sources,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Component> {
+    let source = *ids.get(pipeline.file)?;
+    let span = Span::new(source, pipeline.at.start, pipeline.at.end);
+    let key = keys.get(pipeline.id.as_str())?.clone();
+    let mut depends_on = Vec::new();
+    let mut before = Vec::new();
+    for id in pipeline.all_before() {
+        let Some(key) = keys.get(id) else { continue };
+        let said = pipeline
+            .dependencies
+            .iter()
+            .find(|dependency| matches!(&dependency.on, spec::model::DependsOn::Pipeline(other) if other == id));
+        let span = said.map_or(span, |dependency| Span::new(source, dependency.at.start, dependency.at.end));
+        depends_on.push(Dependency { text: id.to_owned(), key: Some(key.clone()), span });
+        let expression = format!("${{{{ components[{}].outputs.{DATASET} }}}}", serde_json::Value::from(key.as_str()));
+        before.push(TemplateEntry {
+            key: id.to_owned(),
+            key_span: span,
+            value: Template::compile(&Node { span, kind: NodeKind::Text(expression) }, sources, diagnostics),
+        });
+    }
+    let literal = |value: &str| Template { span, kind: TemplateKind::Literal(value.into()) };
+    let entry = |key: &str, value: Template| TemplateEntry { key: key.to_owned(), key_span: span, value };
+    let named = || vec![entry(FOLDER, literal(".")), entry("name", literal(&pipeline.id))];
+    let map = |entries: Vec<TemplateEntry>| Template { span, kind: TemplateKind::Map(entries) };
+    let mut run = named();
+    if !before.is_empty() {
+        run.push(entry("dependencies", map(before)));
+    }
+    let output = format!("${{{{ resources.{RUN}.{DATASET} }}}}");
+    let output = Template::compile(&Node { span, kind: NodeKind::Text(output) }, sources, diagnostics);
+    let declarations = Declarations {
+        resources: vec![
+            resource("pipelines_pipeline", PIPELINE, map(named()), &[], span),
+            resource("pipelines_run", RUN, map(run), &[PIPELINE], span),
+        ],
+        outputs: vec![OutputDeclaration {
+            name: Located { value: DATASET.to_owned(), span },
+            value: output,
+            is_sensitive: false,
+            is_public: true,
+            label: None,
+            href: None,
+            display: None,
+        }],
+        ..Declarations::default()
+    };
+    Some(Component { key, id: None, depends_on, body: Body::Resources(Arc::new(declarations)), span })
+}
+
+fn resource(ty: &str, name: &str, config: Template, after: &[&str], span: Span) -> ResourceDeclaration {
+    let located = |value: &str| Located { value: value.to_owned(), span };
+    ResourceDeclaration {
+        ty: located(ty),
+        name: located(name),
+        for_each: None,
+        key: None,
+        when: None,
+        config,
+        depends_on: after.iter().map(|name| located(name)).collect(),
+        provider: None,
+        shared: None,
+        // What `terrace run` made is as good as what apply makes.
+        adopt: Adopt::IfExists,
+        lifecycle: Lifecycle::default(),
+        ignore_changes: Vec::new(),
+        replace_triggered_by: Vec::new(),
+        checks: Vec::new(),
+        span,
+    }
+}
+
+impl Folder {
+    /// Says in all resources where the folder is: relative to the project, where it lies in it.
+    pub(super) fn place(&mut self, project: &Path) {
+        let project = project.canonicalize().unwrap_or_else(|_| project.to_owned());
+        let within = self.root.strip_prefix(&project).unwrap_or(&self.root).display().to_string();
+        let folder = if within.is_empty() { ".".to_owned() } else { within };
+        for component in &mut self.descriptor.components {
+            let Body::Resources(declarations) = &mut component.body else { continue };
+            for resource in &mut Arc::make_mut(declarations).resources {
+                let TemplateKind::Map(entries) = &mut resource.config.kind else { continue };
+                for entry in entries.iter_mut().filter(|entry| entry.key == FOLDER) {
+                    entry.value.kind = TemplateKind::Literal(folder.as_str().into());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The Python environments that steps run in: one for each set of packages, made once and kept.
+//!
+//! A [`Recipe`] says which packages; its key names the folder. An environment is made beside a lock that the operating
+//! system lets go of when its maker dies; a file that is written last says that it is whole. What is there is taken without
+//! asking the network, or Python.
+//!
+//! Read in this order: this file, `interpreter` (which Python), `install` (how packages come in).
+
+mod install;
+mod interpreter;
+
+use crate::fingerprint::hash_of;
+use crate::spec::processor::Api;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+pub use interpreter::{Interpreter, Tried, find as find_interpreter};
+
+/// Grows when environments are made otherwise: older ones are left alone.
+const FORMAT: u32 = 1;
+/// The file that says that an environment is whole.
+const WHOLE: &str = "terrace-environment.json";
+/// How often somebody else's work on an environment is looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Which packages an environment has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    /// The generation of dpp.
+    pub api: Api,
+    /// The interpreter that the settings name.
+    pub python: Option<String>,
+    /// The texts of requirements beside dpp's own.
+    pub requirements: Vec<String>,
+}
+
+impl Recipe {
+    /// An environment of this generation, with further requirements.
+    #[must_use]
+    pub fn new(api: Api, python: Option<String>, requirements: Vec<String>) -> Self {
+        let requirements = requirements.into_iter().filter(|text| !text.trim().is_empty()).collect();
+        Self { api, python, requirements }
+    }
+
+    /// The name of the environment: the release, and a digest of everything that goes into it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let text = serde_json::json!([FORMAT, self.api, install::lock(self.api), self.python, self.requirements]);
+        let digest = hash_of(&text.to_string());
+        format!("{}-{}", self.api, digest.get(..16).unwrap_or(&digest))
+    }
+}
+
+/// An environment that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its interpreter.
+    pub python: PathBuf,
+    /// Where its packages are.
+    pub packages: PathBuf,
+}
+
+/// What is written last.
+#[derive(Debug, Serialize, Deserialize)]
+struct Whole {
+    format: u32,
+    release: String,
+    /// `3.11`.
+    python: String,
+    /// Whose it is, for people.
+    interpreter: String,
+}
+
+/// Why there is no environment.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    /// No interpreter fits.
+    #[error("no Python is here that datapackage-pipelines {release} runs on: {}", tried.join("; "))]
+    NoInterpreter {
+        /// The release.
+        release: &'static str,
+        /// What was tried, and what came of it.
+        tried: Vec<String>,
+    },
+    /// A program failed.
+    #[error("the Python environment could not be made: {what}")]
+    Failed {
+        /// What failed, and what it said.
+        what: String,
+        /// The last lines that it wrote.
+        said: Vec<String>,
+    },
+    /// A file or folder could not be made or read.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was to be done.
+        what: String,
+        /// Why it was not.
+        source: io::Error,
+    },
+    /// Somebody wants to stop.
+    #[error("stopped while a Python environment was made")]
+    Cancelled,
+}
+
+/// Is told how an environment comes along.
+pub trait Making: Send + Sync {
+    /// So many of so many packages are there.
+    fn progress(&self, done: usize, of: usize, what: &str);
+}
+
+/// The folder of environments.
+#[derive(Debug, Clone)]
+pub struct Environments {
+    folder: PathBuf,
+}
+
+impl Environments {
+    /// Those in this folder, which need not be there yet.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The environment of a recipe, where it is there.
+    #[must_use]
+    pub fn existing(&self, recipe: &Recipe) -> Option<Environment> {
+        let folder = self.folder.join(recipe.key());
+        let text = fs::read(folder.join(WHOLE)).ok()?;
+        let whole: Whole = serde_json::from_slice(&text).ok()?;
+        let packages = folder.join("lib").join(format!("python{}", whole.python)).join("site-packages");
+        let environment = Environment { python: folder.join("bin/python"), packages, folder };
+        (whole.format == FORMAT && environment.python.exists()).then_some(environment)
+    }
+
+    /// The environment of a recipe; it is made where it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn ensure(
+        &self,
+        recipe: &Recipe,
+        making: &dyn Making,
+        cancel: &CancellationToken,
+    ) -> Result<Environment, EnvironmentError> {
+        if let Some(environment) = self.existing(recipe) {
+            return Ok(environment);
+        }
+        fs::create_dir_all(&self.folder).map_err(|source| io_error("make the folder", &self.folder, source))?;
+        let _lock = self.lock(recipe, cancel).await?;
+        // Whoever held the lock may have made it.
+        if let Some(environment) = self.existing(recipe) {
+            return Ok(environment);
+        }
+        let interpreter = interpreter::find(recipe.api, recipe.python.as_deref()).await.map_err(|tried| {
+            let tried = tried.iter().map(ToString::to_string).collect();
+            EnvironmentError::NoInterpreter { release: recipe.api.release(), tried }
+        })?;
+        let folder = self.folder.join(recipe.key());
+        // What somebody left who was killed.
+        remove(&folder)?;
+        tokio::select! {
+            made = install::make(&folder, recipe, &interpreter, making) => made?,
+            () = cancel.cancelled() => return Err(EnvironmentError::Cancelled),
+        }
+        let whole = Whole {
+            format: FORMAT,
+            release: recipe.api.release().to_owned(),
+            python: interpreter.version.clone(),
+            interpreter: interpreter.program.display().to_string(),
+        };
+        let text = serde_json::to_vec_pretty(&whole).unwrap_or_default();
+        let partial = folder.join(format!("{WHOLE}.partial"));
+        let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, folder.join(WHOLE)));
+        written.map_err(|source| io_error("write", &folder.join(WHOLE), source))?;
+        self.existing(recipe).ok_or_else(|| EnvironmentError::Failed {
+            what: format!("`{}` has no interpreter after it was made", folder.display()),
+            said: Vec::new(),
+        })
+    }
+
+    /// The right to make the environment: held as long as the file is open.
+    async fn lock(&self, recipe: &Recipe, cancel: &CancellationToken) -> Result<File, EnvironmentError> {
+        let path = self.folder.join(format!("{}.lock", recipe.key()));
+        let open = || File::options().create(true).truncate(false).write(true).open(&path);
+        let file = open().map_err(|source| io_error("open", &path, source))?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(source)) => return Err(io_error("lock", &path, source)),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = cancel.cancelled() => return Err(EnvironmentError::Cancelled),
+            }
+        }
+    }
+}
+
+fn remove(folder: &Path) -> Result<(), EnvironmentError> {
+    match fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(io_error("remove", folder, source)),
+        _ => Ok(()),
+    }
+}
+
+fn io_error(action: &str, path: &Path, source: io::Error) -> EnvironmentError {
+    EnvironmentError::Io { what: format!("cannot {action} `{}`", path.display()), source }
+}
+
+impl EnvironmentError {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoInterpreter { .. } => Some(
+                "install one, as in `apt-get install python3.11 python3.11-venv`, or name one with the setting \
+                 `python` of the provider `pipelines`"
+                    .to_owned(),
+            ),
+            Self::Failed { .. } => Some(
+                "an environment is made once and needs the package index for that; pip reads PIP_INDEX_URL and \
+                 pip.conf, uv UV_INDEX_URL"
+                    .to_owned(),
+            ),
+            Self::Io { .. } | Self::Cancelled => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_goes_into_an_environment_is_part_of_its_name() {
+        let recipe = Recipe::new(Api::Two, None, Vec::new());
+        assert!(recipe.key().starts_with("2.2.11-"));
+        assert_eq!(recipe.key(), Recipe::new(Api::Two, None, vec![" \n".to_owned()]).key());
+        let others = [
+            Recipe::new(Api::One, None, Vec::new()),
+            Recipe::new(Api::Two, Some("python3.12".to_owned()), Vec::new()),
+            Recipe::new(Api::Two, None, vec!["requests".to_owned()]),
+        ];
+        assert!(others.iter().all(|other| other.key() != recipe.key()));
+    }
+
+    #[test]
+    fn an_environment_that_was_not_finished_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let environments = Environments::new(folder.path().to_owned());
+        let recipe = Recipe::new(Api::Two, None, Vec::new());
+        let place = folder.path().join(recipe.key());
+        fs::create_dir_all(place.join("bin")).unwrap();
+        fs::write(place.join("bin/python"), "").unwrap();
+        assert_eq!(environments.existing(&recipe), None);
+        fs::write(place.join(WHOLE), r#"{"format": 1, "release": "2.2.11", "python": "3.11", "interpreter": "p"}"#)
+            .unwrap();
+        let found = environments.existing(&recipe).unwrap();
+        assert!(found.packages.ends_with("lib/python3.11/site-packages"));
+    }
+}

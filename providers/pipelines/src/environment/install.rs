@@ -1,0 +1,171 @@
+//! How packages come into an environment: by `uv` where it is, else by pip. Every version is pinned, so nothing is
+//! resolved.
+
+use super::{EnvironmentError, Interpreter, Making, Recipe, io_error};
+use crate::spec::processor::Api;
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::Command;
+
+/// The last pip that takes packages whose metadata was right when they were made (celery 4.4.7: `pytz>dev`).
+const PIP: &str = "pip==23.3.2";
+/// So many of the last lines of a program that failed are told.
+const LAST: usize = 12;
+
+/// The pinned packages of a release, as `pip freeze` writes them.
+pub(super) const fn lock(api: Api) -> &'static str {
+    match api {
+        Api::One => include_str!("../../locks/1.7.1.txt"),
+        Api::Two => include_str!("../../locks/2.2.11.txt"),
+    }
+}
+
+/// Makes an environment in a folder that is not there.
+pub(super) async fn make(
+    folder: &Path,
+    recipe: &Recipe,
+    interpreter: &Interpreter,
+    making: &dyn Making,
+) -> Result<(), EnvironmentError> {
+    let tools = folder.with_extension("requirements");
+    fs::create_dir_all(&tools).map_err(|source| io_error("make the folder", &tools, source))?;
+    let made = fill(folder, &tools, recipe, interpreter, making).await;
+    // Nobody needs them any more, whatever came of it.
+    let _ = fs::remove_dir_all(&tools);
+    made
+}
+
+async fn fill(
+    folder: &Path,
+    tools: &Path,
+    recipe: &Recipe,
+    interpreter: &Interpreter,
+    making: &dyn Making,
+) -> Result<(), EnvironmentError> {
+    let write = |name: &str, text: &str| {
+        let path = tools.join(name);
+        fs::write(&path, text).map_err(|source| io_error("write", &path, source)).map(|()| path)
+    };
+    let pinned = lock(recipe.api);
+    let total = pinned.lines().count();
+    let lock = write("lock.txt", pinned)?;
+    let extra = write("requirements.txt", &recipe.requirements.join("\n"))?;
+    let mut bar = Bar { done: 0, total, making };
+    let (folder_text, lock, extra) = (text(folder), text(&lock), text(&extra));
+    let python = text(&folder.join("bin/python"));
+    let program = text(&interpreter.program);
+    bar.say(&format!("Python {}", interpreter.version));
+    if has_uv().await {
+        run("uv", &["venv", "--quiet", "--python", &program, &folder_text], &mut bar).await?;
+        let install = ["pip", "install", "--python", &python];
+        run("uv", &[&install[..], &["--no-deps", "-r", &lock]].concat(), &mut bar).await?;
+        if !recipe.requirements.is_empty() {
+            run("uv", &[&install[..], &["-c", &lock, "-r", &extra]].concat(), &mut bar).await?;
+        }
+    } else {
+        run(&program, &["-m", "venv", &folder_text], &mut bar).await?;
+        let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input"];
+        run(&python, &[&pip[..], &[PIP]].concat(), &mut bar).await?;
+        run(&python, &[&pip[..], &["--no-deps", "-r", &lock]].concat(), &mut bar).await?;
+        if !recipe.requirements.is_empty() {
+            run(&python, &[&pip[..], &["-c", &lock, "-r", &extra]].concat(), &mut bar).await?;
+        }
+    }
+    if recipe.api == Api::One {
+        add_shim(folder, &interpreter.version)?;
+    }
+    bar.done = total;
+    bar.say("done");
+    Ok(())
+}
+
+/// What 1.7.1 needs on a Python that is younger than it: a module that every interpreter of the environment loads.
+fn add_shim(folder: &Path, version: &str) -> Result<(), EnvironmentError> {
+    let packages = folder.join("lib").join(format!("python{version}")).join("site-packages");
+    let files = [
+        ("terrace_collections_shim.py", include_str!("../../locks/collections_shim.py")),
+        ("terrace_collections_shim.pth", "import terrace_collections_shim\n"),
+    ];
+    files.into_iter().try_for_each(|(name, text)| {
+        let path = packages.join(name);
+        fs::write(&path, text).map_err(|source| io_error("write", &path, source))
+    })
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+async fn has_uv() -> bool {
+    let mut command = Command::new("uv");
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command.status().await.is_ok_and(|status| status.success())
+}
+
+struct Bar<'a> {
+    done: usize,
+    total: usize,
+    making: &'a dyn Making,
+}
+
+impl Bar<'_> {
+    fn say(&self, what: &str) {
+        self.making.progress(self.done.min(self.total), self.total, what);
+    }
+
+    /// A line of pip or uv: one for each package.
+    fn take(&mut self, line: &str) {
+        let line = line.trim();
+        let package = line.strip_prefix("Collecting ").or_else(|| line.strip_prefix("+ "));
+        if let Some(package) = package {
+            self.done += 1;
+            self.say(package.split(' ').next().unwrap_or_default());
+        }
+    }
+}
+
+/// Runs a program to its end; it is killed when nobody waits any more.
+async fn run(program: &str, arguments: &[&str], bar: &mut Bar<'_>) -> Result<(), EnvironmentError> {
+    let what = || format!("`{program} {}`", arguments.first().copied().unwrap_or_default());
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    // Whatever the person's shell says of Python is not about this environment.
+    command.env_remove("PYTHONPATH").env_remove("PYTHONHOME").env_remove("VIRTUAL_ENV");
+    let mut child = command
+        .spawn()
+        .map_err(|source| EnvironmentError::Io { what: format!("{} cannot be started", what()), source })?;
+    let (lines, mut said) = tokio::sync::mpsc::unbounded_channel();
+    read(child.stdout.take(), lines.clone());
+    read(child.stderr.take(), lines);
+    let mut last = VecDeque::with_capacity(LAST);
+    while let Some(line) = said.recv().await {
+        bar.take(&line);
+        if last.len() == LAST {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
+    let ended = child.wait().await;
+    let failed = |what| EnvironmentError::Failed { what, said: last.into_iter().collect() };
+    match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(failed(format!("{} ended with {status}", what()))),
+        Err(error) => Err(failed(format!("{}: {error}", what()))),
+    }
+}
+
+fn read(stream: Option<impl AsyncRead + Unpin + Send + 'static>, lines: tokio::sync::mpsc::UnboundedSender<String>) {
+    let Some(stream) = stream else { return };
+    tokio::spawn(async move {
+        let mut stream = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = stream.next_line().await {
+            // Nobody listens any more when the program was killed.
+            if lines.send(line).is_err() {
+                return;
+            }
+        }
+    });
+}

@@ -1,0 +1,88 @@
+//! The processes of a run, by the mark in their environment, which children inherit: whoever left the process group is
+//! found as well. Read from `/proc`; where there is none, nothing is found.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// The variable that names the run in the environment of its processes.
+pub(crate) const MARK: &str = "TERRACE_RUN";
+/// How often an environment that is empty is looked at, and the time between.
+const BECOMING: usize = 20;
+const GLANCE: Duration = Duration::from_millis(1);
+/// How often processes are looked at that were told to end.
+const POLL: Duration = Duration::from_millis(20);
+
+/// The numbers of the processes of a run that still run.
+///
+/// # Errors
+/// When the processes cannot be listed.
+fn of_run(run: &str) -> io::Result<Vec<i32>> {
+    let processes = Path::new("/proc");
+    if !processes.join("self/environ").exists() {
+        return Ok(Vec::new());
+    }
+    let mark = format!("{MARK}={run}");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(processes)?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        if environment(&entry.path()).split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
+/// The environment of a process; one that has ended has none. One that is just becoming another program has none for a
+/// moment; threads of the kernel, which have no program, never have any.
+fn environment(process: &Path) -> Vec<u8> {
+    for _ in 0..BECOMING {
+        let environment = fs::read(process.join("environ")).unwrap_or_default();
+        if !environment.is_empty() || fs::read_link(process.join("exe")).is_err() {
+            return environment;
+        }
+        std::thread::sleep(GLANCE);
+    }
+    Vec::new()
+}
+
+/// Ends all processes of a run: asks them, and kills those that are still there after the grace. Answers how many there
+/// were.
+///
+/// # Errors
+/// When the processes cannot be listed.
+pub(super) async fn end(run: &str, grace: Duration) -> io::Result<usize> {
+    let found = look(run).await?;
+    if found.is_empty() {
+        return Ok(0);
+    }
+    signal(&found, Signal::TERM);
+    let asked = tokio::time::Instant::now();
+    while asked.elapsed() < grace && !look(run).await?.is_empty() {
+        tokio::time::sleep(POLL).await;
+    }
+    // What began meanwhile is killed along; what forks as fast as it is killed, as long as it does.
+    let killed = tokio::time::Instant::now();
+    loop {
+        let left = look(run).await?;
+        if left.is_empty() || killed.elapsed() > grace.max(Duration::from_secs(5)) {
+            return Ok(found.len());
+        }
+        signal(&left, Signal::KILL);
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Looks for the processes of a run where it blocks nobody.
+async fn look(run: &str) -> io::Result<Vec<i32>> {
+    let run = run.to_owned();
+    tokio::task::spawn_blocking(move || of_run(&run)).await.map_err(io::Error::other)?
+}
+
+fn signal(processes: &[i32], signal: Signal) {
+    for pid in processes.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+        let _ = kill_process(pid, signal);
+    }
+}

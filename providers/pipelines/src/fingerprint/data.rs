@@ -1,0 +1,78 @@
+//! The files that a pipeline reads, as far as its parameters say: resources of data packages, tables, packages that it
+//! depends on.
+
+use super::{hash_of_file, plain};
+use crate::spec::model::{DependsOn, Pipeline, Step, StepKind};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The hash of each file, by its path in the folder that was searched; empty where it is not there.
+pub(super) fn inputs(root: &Path, pipeline: &Pipeline) -> io::Result<BTreeMap<String, String>> {
+    let mut inputs = BTreeMap::new();
+    for path in named_files(root, pipeline) {
+        add(root, &path, &mut inputs)?;
+        for resource in resources(&path) {
+            add(root, &resource, &mut inputs)?;
+        }
+    }
+    Ok(inputs)
+}
+
+/// The files of this machine that parameters and dependencies name.
+pub(crate) fn named_files(root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
+    let folder = root.join(&pipeline.folder);
+    let read = pipeline.steps.iter().flat_map(of_step).filter_map(|text| local(&folder, text));
+    read.chain(packages(root, pipeline)).collect()
+}
+
+/// The data packages of this machine that a pipeline depends on. dpp looks for them from where it is started.
+pub(crate) fn packages(root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
+    let named = pipeline.dependencies.iter().filter_map(|dependency| match &dependency.on {
+        DependsOn::DataPackage(path) => Some(path.as_str()),
+        DependsOn::Pipeline(_) => None,
+    });
+    named.filter_map(|text| local(root, text)).collect()
+}
+
+/// What a step reads: `url` of those that load by address, `from` of `load`, `wrapper` of none.
+fn of_step(step: &Step) -> impl Iterator<Item = &str> {
+    let is_reading = step.kind == StepKind::Processor;
+    ["url", "from"].into_iter().filter(move |_| is_reading).filter_map(|name| step.parameters.get(name)?.as_str())
+}
+
+/// The file that a text names; nothing for what is elsewhere.
+fn local(folder: &Path, text: &str) -> Option<PathBuf> {
+    if let Some(path) = text.strip_prefix("file://") {
+        return Some(PathBuf::from(path));
+    }
+    let is_elsewhere = text.contains("://") || text.is_empty();
+    (!is_elsewhere).then(|| plain(&folder.join(text)))
+}
+
+fn add(root: &Path, path: &Path, inputs: &mut BTreeMap<String, String>) -> io::Result<()> {
+    let name = path.strip_prefix(root).unwrap_or(path).display().to_string();
+    if !inputs.contains_key(&name) && !path.is_dir() {
+        inputs.insert(name, hash_of_file(path)?.unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// The files of a data package's resources, beside its descriptor.
+fn resources(package: &Path) -> Vec<PathBuf> {
+    if package.extension().is_none_or(|extension| extension != "json") {
+        return Vec::new();
+    }
+    let read = fs::read(package).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    let Some(descriptor) = read else { return Vec::new() };
+    let folder = package.parent().unwrap_or(Path::new(""));
+    let items = descriptor.get("resources").and_then(Value::as_array).into_iter().flatten();
+    let paths = items.flat_map(|resource| match resource.get("path") {
+        Some(Value::String(path)) => vec![path.as_str()],
+        Some(Value::Array(parts)) => parts.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    });
+    paths.filter_map(|path| local(folder, path)).collect()
+}

@@ -1,0 +1,7 @@
+//! Pipelines and runs as resources: what a plan says of them, and what applying does.
+//!
+//! [`pipeline`] is what a spec says, made known to the project; [`run`] is its last result that is good.
+
+mod attributes;
+pub mod pipeline;
+pub mod run;

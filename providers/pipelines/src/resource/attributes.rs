@@ -1,0 +1,133 @@
+//! What both types have in common: the folder whose specs are read, and a pipeline of it.
+
+use crate::spec::{self, Specs};
+use std::path::{Path, PathBuf};
+use terrace_provider::names::{closest, listed};
+use terrace_provider::{Attribute, AttributeType, Attributes, ProviderError, Value, object_id};
+
+/// The attributes that name a pipeline.
+pub(super) const IDENTITY: [&str; 2] = ["folder", "name"];
+
+/// The attributes that every type begins with.
+pub(super) fn named() -> Vec<Attribute> {
+    vec![
+        Attribute::new(
+            "folder",
+            AttributeType::String,
+            "The folder whose specs are read, relative to the project folder; `.` is that itself.",
+        )
+        .default_value(".")
+        .replaces(),
+        Attribute::new("name", AttributeType::String, "The id of the pipeline in it, as in `./committees/dump-to-db`.")
+            .required()
+            .replaces(),
+        Attribute::new("id", AttributeType::String, "Folder and name, for `terrace import`.").stable(),
+    ]
+}
+
+/// A pipeline by its folder and id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) folder: String,
+    pub(super) name: String,
+}
+
+impl Name {
+    /// The name that attributes say; nothing while it is not known.
+    pub(super) fn of(attributes: &Attributes) -> Option<Self> {
+        let text = |name: &str| attributes.get(name)?.as_str().map(str::to_owned);
+        Some(Self { folder: text("folder").unwrap_or_else(|| ".".to_owned()), name: text("name")? })
+    }
+
+    /// The same, of attributes that are known.
+    ///
+    /// # Errors
+    /// When they are not: then the engine is at fault.
+    pub(super) fn known(attributes: &Attributes) -> Result<Self, ProviderError> {
+        Self::of(attributes).ok_or_else(|| ProviderError::bug("a pipeline without a name"))
+    }
+
+    /// The name of an id that a person gave.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(super) fn of_id(id: &str) -> Result<Self, ProviderError> {
+        match object_id::split(id, 2).and_then(|parts| <[String; 2]>::try_from(parts).ok()) {
+            Some([folder, name]) => Ok(Self { folder, name }),
+            None => Err(ProviderError::invalid(None, format!("`{id}` names no pipeline"))
+                .solution("write folder and name, percent-encoded, as in `./.%2Fdump-to-db`")),
+        }
+    }
+
+    pub(super) fn id(&self) -> String {
+        object_id::join([&self.folder, &self.name])
+    }
+
+    pub(super) fn identity(&self) -> Attributes {
+        let [folder, name] = IDENTITY;
+        [(folder.to_owned(), self.folder.as_str().into()), (name.to_owned(), self.name.as_str().into())]
+            .into_iter()
+            .collect()
+    }
+
+    /// Reads the specs of the folder, and finds the pipeline among them.
+    ///
+    /// # Errors
+    /// When there is none, or something is wrong with it or with what comes before it.
+    pub(super) fn find(&self, project: &Path) -> Result<(Specs, usize), ProviderError> {
+        let at = |name: &str| Some(terrace_provider::Path::attribute(name));
+        let root: PathBuf = project.join(&self.folder);
+        let specs = spec::read(&root).map_err(|error| {
+            ProviderError::invalid(
+                at("folder"),
+                format!("`folder` is `{}`, which cannot be read: {error}", self.folder),
+            )
+        })?;
+        let position = specs.pipelines.iter().position(|pipeline| pipeline.id == self.name);
+        let broken = specs.broken();
+        let problems: Vec<String> = specs
+            .problems
+            .iter()
+            .filter(|problem| problem.is_error())
+            .filter(|problem| problem.pipeline.as_deref().is_none_or(|id| broken.contains(&id)))
+            .map(|problem| problem.in_one_line(&specs).to_string())
+            .collect();
+        if broken.contains(&self.name.as_str()) {
+            let error = ProviderError::invalid(at("name"), format!("the pipeline `{}` cannot be run", self.name));
+            return Err(problems.into_iter().fold(error, ProviderError::problem));
+        }
+        if let Some(position) = position {
+            return Ok((specs, position));
+        }
+        let ids: Vec<&str> = specs.pipelines.iter().map(|pipeline| pipeline.id.as_str()).collect();
+        let hint = match closest(&self.name, ids.iter().copied()) {
+            Some(id) => format!("did you mean `{id}`?"),
+            None => format!("the pipelines there are {}", listed(&ids)),
+        };
+        let message = format!("there is no pipeline `{}` in `{}`", self.name, self.folder);
+        let error = ProviderError::invalid(at("name"), message).solution(hint);
+        Err(problems.into_iter().fold(error, ProviderError::problem))
+    }
+}
+
+/// A list of texts.
+pub(super) fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Value {
+    Value::List(texts.into_iter().map(|text| text.as_ref().into()).collect())
+}
+
+/// Work that blocks, where it blocks nobody.
+///
+/// # Errors
+/// Those of the work.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
+) -> Result<T, ProviderError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| ProviderError::bug(format!("work on the file system was lost: {error}")))?
+}
+
+/// What an error of a file says before anything was changed.
+pub(super) fn io_error(what: &str, error: &std::io::Error) -> ProviderError {
+    ProviderError::new(terrace_provider::ErrorKind::Transient, format!("{what}: {error}"))
+}

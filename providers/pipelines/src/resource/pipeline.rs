@@ -1,0 +1,236 @@
+//! `pipelines_pipeline`: what a spec says of a pipeline, made known to the project, with the environment that it needs.
+
+use super::attributes::{IDENTITY, Name, blocking, io_error, named, texts};
+use crate::run::Runner;
+use crate::spec::Specs;
+use crate::spec::model::Pipeline;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use terrace_provider::plan::from_schema;
+use terrace_provider::{
+    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Planned, PlannedChange,
+    Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
+};
+
+/// The type's name.
+pub const NAME: &str = "pipelines_pipeline";
+
+/// The type.
+#[must_use]
+pub fn resource_type() -> ResourceType {
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc).computed();
+    let list = |name, doc| Attribute::new(name, AttributeType::list(AttributeType::String), doc).computed();
+    let mut attributes = named();
+    attributes.extend([
+        text("title", "The title, for people."),
+        list("steps", "The steps by name, in order."),
+        list("dependencies", "The pipelines and data packages that it depends on."),
+        text("schedule", "When it runs by itself, as a crontab."),
+        text("specHash", "A digest of what the spec says."),
+        text("release", "The release of datapackage-pipelines that it is run with."),
+        text("environment", "The name of its Python environment."),
+    ]);
+    ResourceType {
+        settle: Duration::ZERO,
+        ..ResourceType::new(NAME, "A pipeline of a spec, with its Python environment.", &IDENTITY, Object(attributes))
+    }
+}
+
+/// What is kept of a pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    folder: String,
+    name: String,
+    title: Option<String>,
+    steps: Vec<String>,
+    dependencies: Vec<String>,
+    schedule: Option<String>,
+    spec_hash: String,
+    release: String,
+    environment: String,
+    /// The call that made it known.
+    mark: String,
+}
+
+impl Known {
+    fn of(runner: &Runner, name: &Name, specs: &Specs, pipeline: &Pipeline) -> Result<Self, ProviderError> {
+        let fingerprint = runner
+            .fingerprint(specs, pipeline)
+            .map_err(|error| io_error("what the pipeline depends on cannot be read", &error))?;
+        let recipe = runner.recipe(&specs.root, pipeline);
+        Ok(Self {
+            folder: name.folder.clone(),
+            name: name.name.clone(),
+            title: pipeline.title.clone(),
+            steps: pipeline.steps.iter().map(|step| step.name.clone()).collect(),
+            dependencies: pipeline.all_before().map(str::to_owned).collect(),
+            schedule: pipeline.schedule.as_ref().map(|schedule| schedule.crontab.clone()),
+            spec_hash: fingerprint.spec,
+            release: recipe.api.release().to_owned(),
+            environment: recipe.key(),
+            mark: String::new(),
+        })
+    }
+
+    /// What the provider gives.
+    fn computed(&self) -> Attributes {
+        let text = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
+        [
+            ("title", text(&self.title)),
+            ("steps", texts(&self.steps)),
+            ("dependencies", texts(&self.dependencies)),
+            ("schedule", text(&self.schedule)),
+            ("specHash", self.spec_hash.as_str().into()),
+            ("release", self.release.as_str().into()),
+            ("environment", self.environment.as_str().into()),
+        ]
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+
+    fn observed(&self) -> Observed {
+        let name = Name { folder: self.folder.clone(), name: self.name.clone() };
+        let mut attributes = name.identity();
+        attributes.insert("id".to_owned(), name.id().into());
+        attributes.extend(self.computed());
+        Observed { identity: name.identity(), attributes, private: Private::default() }
+    }
+}
+
+/// The pipelines of a project.
+pub(crate) struct Pipelines {
+    runner: Runner,
+}
+
+impl Pipelines {
+    pub(crate) fn new(runner: Runner) -> Self {
+        Self { runner }
+    }
+
+    fn known(&self, name: &Name) -> Result<Option<Known>, ProviderError> {
+        self.runner
+            .store
+            .known(&name.folder, &name.name)
+            .map_err(|error| io_error("what is known of the pipeline cannot be read", &error))
+    }
+
+    /// The pipeline as its spec has it now.
+    async fn described(&self, name: Name) -> Result<Known, ProviderError> {
+        let runner = self.runner.clone();
+        blocking(move || {
+            let (specs, position) = name.find(&runner.project)?;
+            let pipeline = specs.pipelines.get(position).ok_or_else(|| ProviderError::bug("a pipeline went"))?;
+            Known::of(&runner, &name, &specs, pipeline)
+        })
+        .await
+    }
+
+    /// Makes a pipeline known, when its environment is there.
+    async fn make_known(&self, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let name = Name::known(&planned.attributes)?;
+        let mut known = self.described(name.clone()).await?;
+        let computed = known.computed();
+        let is_other = |attribute: &&str| {
+            let value = planned.attributes.get(*attribute).filter(|value| !value.has_unknown() && !value.is_null());
+            value.is_some_and(|value| computed.get(*attribute).is_none_or(|now| !now.is_same_as(value)))
+        };
+        if let Some(other) = ["specHash", "release", "environment"].iter().find(|attribute| is_other(attribute)) {
+            return Err(ProviderError::new(
+                ErrorKind::Failed,
+                format!("`{}` changed since it was planned: `{other}`", name.name),
+            )
+            .solution("plan again"));
+        }
+        let runner = self.runner.clone();
+        let (specs, position) = blocking(move || name.find(&runner.project)).await?;
+        let pipeline = specs.pipelines.get(position).ok_or_else(|| ProviderError::bug("a pipeline went"))?;
+        let recipe = self.runner.recipe(&specs.root, pipeline);
+        let telling = super::run::Telling::new(call.progress.as_ref(), &pipeline.id);
+        let making = Making { telling: &telling };
+        let made = self.runner.environments.ensure(&recipe, &making, &call.cancel).await;
+        made.map_err(|error| super::run::environment_error(&error))?;
+        known.mark = super::run::mark(&call.operation, &call.step);
+        self.runner
+            .store
+            .make_known(&known.folder, &known.name, &known)
+            .map_err(|error| io_error("the pipeline cannot be made known", &error))?;
+        Ok(known.observed())
+    }
+}
+
+struct Making<'a> {
+    telling: &'a super::run::Telling<'a>,
+}
+
+impl crate::environment::Making for Making<'_> {
+    fn progress(&self, done: usize, of: usize, what: &str) {
+        self.telling.environment(done, of, what);
+    }
+}
+
+#[async_trait]
+impl Session for Pipelines {
+    async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        Ok(self.known(&Name::known(&prior.identity)?)?.map(|known| known.observed()))
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let Some(name) = Name::of(change.config) else { return Ok(from_schema(ty, change)) };
+        let id = name.id();
+        let known = self.described(name).await?;
+        let mut config = change.config.clone();
+        config.extend(known.computed());
+        let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
+        planned.planned.insert("id".to_owned(), id.into());
+        // What the spec says no more is no more there.
+        for attribute in ["title", "schedule"] {
+            if !config.contains_key(attribute) {
+                planned.planned.shift_remove(attribute);
+            }
+        }
+        Ok(planned)
+    }
+
+    async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let name = Name::known(&planned.attributes)?;
+        if self.known(&name)?.is_some() {
+            let kind = ErrorKind::AlreadyExists { import_id: Some(name.id()) };
+            return Err(ProviderError::new(kind, format!("the pipeline `{}` is known already", name.name)));
+        }
+        self.make_known(call, planned).await
+    }
+
+    async fn update(
+        &self,
+        _ty: &ResourceType,
+        call: &Call,
+        _prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        self.make_known(call, planned).await
+    }
+
+    async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let name = Name::known(&prior.identity)?;
+        self.runner
+            .store
+            .make_unknown(&name.folder, &name.name)
+            .map_err(|error| io_error("what is known of the pipeline cannot be removed", &error))
+    }
+
+    async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let Some(known) = self.known(&Name::known(&attempt.identity)?)? else { return Ok(Found::Absent) };
+        Ok(match &attempt.lost_call {
+            Some(_) if attempt.prior.is_some() => Found::Ours(known.observed()),
+            Some(lost) if known.mark == super::run::mark(&lost.operation, &lost.step) => Found::Ours(known.observed()),
+            _ => Found::Strangers(known.observed()),
+        })
+    }
+
+    async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        Ok(self.known(&Name::of_id(id)?)?.map(|known| known.observed()))
+    }
+}

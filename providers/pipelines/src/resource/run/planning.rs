@@ -1,0 +1,135 @@
+//! Whether a pipeline has to be run, and why.
+
+use super::super::attributes::{Name, blocking, io_error};
+use crate::fingerprint::Fingerprint;
+use crate::run::{Record, Runner};
+use std::collections::BTreeMap;
+use terrace_provider::names::listed;
+use terrace_provider::plan::from_schema;
+use terrace_provider::{Attributes, Path, PlannedChange, ProposedChange, ProviderError, ResourceType, Value};
+
+/// What a run depends on, as attributes.
+const HASHES: [&str; 3] = ["specHash", "codeHash", "dataHash"];
+
+/// Plans a run: what it depends on now is compared with what the last good one depended on.
+///
+/// # Errors
+/// When there is no such pipeline, or it cannot be run.
+pub(super) async fn plan(
+    runner: &Runner,
+    ty: &ResourceType,
+    change: &ProposedChange<'_>,
+) -> Result<PlannedChange, ProviderError> {
+    let Some(name) = Name::of(change.config) else { return Ok(from_schema(ty, change)) };
+    let (runner, found) = (runner.clone(), name.clone());
+    let (now, last) = blocking(move || {
+        let (specs, position) = found.find(&runner.project)?;
+        let pipeline = specs.pipelines.get(position).ok_or_else(|| ProviderError::bug("a pipeline went"))?;
+        let now = runner.fingerprint(&specs, pipeline);
+        let now = now.map_err(|error| io_error("what the pipeline depends on cannot be read", &error))?;
+        let last = runner
+            .store
+            .last(&found.folder, &found.name)
+            .and_then(|last| Ok((last, runner.store.succeeded(&found.folder, &found.name)?)));
+        Ok((now, last.map_err(|error| io_error("the record of a run cannot be read", &error))?))
+    })
+    .await?;
+    let mut config = change.config.clone();
+    let unknown = dependencies(&mut config, &now)?;
+    for (attribute, hash) in HASHES.into_iter().zip([&now.spec, &now.code, &now.data]) {
+        // A pipeline that is run before it may write what this one reads.
+        let is_open = attribute == "dataHash" && !unknown.is_empty();
+        config.insert(attribute.to_owned(), if is_open { Value::Unknown } else { hash.as_str().into() });
+    }
+    let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
+    planned.planned.insert("id".to_owned(), name.id().into());
+    let is_run = planned.planned.get("runId").is_none_or(Value::has_unknown);
+    let needs_run = change.prior.is_none() || change.must_replace || differs(change, &config);
+    if is_run && !needs_run {
+        // Only how the next run goes is another: the last one stays.
+        keep(ty, change, &mut planned);
+    } else if is_run {
+        let reason = reason(change, &now, &last, &unknown, &config);
+        planned.planned.insert("reason".to_owned(), reason.map_or(Value::Unknown, Value::from));
+    }
+    Ok(planned)
+}
+
+/// Takes what is configured of dependencies, or else what is recorded; answers those that are not known yet.
+fn dependencies(config: &mut Attributes, now: &Fingerprint) -> Result<Vec<String>, ProviderError> {
+    let recorded = || now.dependencies.iter().map(|(id, made)| (id.clone(), made.as_str().into())).collect();
+    match config.get("dependencies") {
+        Some(Value::Map(given)) => {
+            let is_same =
+                given.len() == now.dependencies.len() && given.keys().all(|id| now.dependencies.contains_key(id));
+            if !is_same {
+                let ids: Vec<&String> = now.dependencies.keys().collect();
+                let message = format!("`dependencies` are those of the spec: {}", listed(&ids));
+                return Err(ProviderError::invalid(Some(Path::attribute("dependencies")), message));
+            }
+            Ok(given.iter().filter(|(_, made)| made.has_unknown()).map(|(id, _)| id.clone()).collect())
+        }
+        Some(value) if value.has_unknown() => Ok(now.dependencies.keys().cloned().collect()),
+        _ => {
+            config.insert("dependencies".to_owned(), Value::Map(recorded()));
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// True when something is another that the result depends on.
+fn differs(change: &ProposedChange<'_>, config: &Attributes) -> bool {
+    let Some(prior) = change.prior else { return true };
+    let value = |attributes: &Attributes, name: &str| attributes.get(name).cloned().unwrap_or(Value::Null);
+    let mut names = HASHES.into_iter().chain(["triggers", "dependencies"]);
+    names.any(|name| !value(config, name).is_same_as(&value(&prior.attributes, name)))
+}
+
+/// Everything of the last run stays as it is.
+fn keep(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedChange) {
+    let Some(prior) = change.prior else { return };
+    for attribute in ty.attributes.0.iter().filter(|attribute| attribute.computed) {
+        if planned.planned.get(attribute.name).is_some_and(Value::has_unknown) {
+            match prior.attributes.get(attribute.name).filter(|value| !value.is_null()) {
+                Some(value) => planned.planned.insert(attribute.name.to_owned(), value.clone()),
+                None => planned.planned.shift_remove(attribute.name),
+            };
+        }
+    }
+}
+
+/// Why it is run, in words. What it is told while it is planned it is told again while it is applied: so what other
+/// pipelines have to do with it is told only where nothing else is, and not known before they have run.
+fn reason(
+    change: &ProposedChange<'_>,
+    now: &Fingerprint,
+    (last, good): &(Option<Record>, Option<Record>),
+    unknown: &[String],
+    config: &Attributes,
+) -> Option<String> {
+    let mut reasons = match (good, last) {
+        (Some(good), _) => good.own_reasons_against(now),
+        (None, Some(last)) => vec![format!("it never succeeded: run {} {}", last.run, last.state.in_words())],
+        (None, None) => vec!["it was never run".to_owned()],
+    };
+    let triggers = |attributes: &Attributes| attributes.get("triggers").cloned().unwrap_or(Value::Null);
+    if change.prior.is_some_and(|prior| !triggers(&prior.attributes).is_same_as(&triggers(config))) {
+        reasons.push("`triggers` changed".to_owned());
+    }
+    if reasons.is_empty() && !unknown.is_empty() {
+        return None;
+    }
+    if let (true, Some(good)) = (reasons.is_empty(), good) {
+        reasons = good.reasons_against(now);
+    }
+    if reasons.is_empty() {
+        reasons.push("it is asked for".to_owned());
+    }
+    Some(reasons.join("; "))
+}
+
+/// What was planned that the result depends on: anything else is refused before it begins.
+pub(super) fn fixed(planned: &Attributes) -> BTreeMap<&'static str, String> {
+    let hash = |name: &'static str| Some((name, planned.get(name)?.as_str()?.to_owned()));
+    HASHES.into_iter().filter_map(hash).collect()
+}

@@ -1,0 +1,20 @@
+//! Runs: one pipeline run to its end, with a record, a log, and outputs that appear when they are whole.
+//!
+//! Read in this order: [`record`] (what is known of a run), [`store`] (where records are, and who may run a pipeline), `due`
+//! (what has to be run, and why),
+//! `job` (a pipeline as programs), `outputs` (what it writes, beside its place first), [`single`] (one run), [`batch`]
+//! (several in their order), [`log`], [`python`] (how results are written).
+
+pub mod batch;
+mod due;
+mod job;
+pub mod log;
+mod outputs;
+pub mod python;
+pub mod record;
+pub mod single;
+pub mod store;
+
+pub use record::{Record, State};
+pub use single::{Asked, Runner, Watching};
+pub use store::Store;

@@ -1,0 +1,165 @@
+//! Several pipelines in their order, some at once. One that fails stops those that depend on it, and no others.
+
+use super::record::{Record, State};
+use super::single::{Asked, NotRun, Runner, Watching};
+use crate::spec::Specs;
+use crate::spec::model::Pipeline;
+use crate::spec::order;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How pipelines are run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Only those that have to be run.
+    pub only_dirty: bool,
+    /// Pipelines that others depend on need not have been run.
+    pub is_forced: bool,
+    /// Results that steps keep are taken where they are still good.
+    pub uses_cache: bool,
+    /// So many at once.
+    pub most: usize,
+    /// How long one may take.
+    pub timeout: Option<Duration>,
+    /// How long to wait for other runs of a pipeline.
+    pub patience: Duration,
+}
+
+/// What became of a pipeline.
+#[derive(Debug)]
+pub struct Done {
+    /// Its id.
+    pub pipeline: String,
+    /// What became of it.
+    pub end: BatchEnd,
+}
+
+/// What became of a pipeline of several.
+#[derive(Debug)]
+pub enum BatchEnd {
+    /// It was run: the record says how that went.
+    Ran(Box<Record>),
+    /// What it made is still good.
+    Clean,
+    /// One that it depends on keeps it from being run: which, and why.
+    Held {
+        /// That pipeline.
+        by: String,
+        /// Why.
+        why: Why,
+    },
+    /// It was not run.
+    NotRun(NotRun),
+}
+
+/// Why a pipeline keeps others from being run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It has to be run first.
+    Dirty,
+    /// It was run, and did not succeed.
+    Unsuccessful,
+}
+
+impl BatchEnd {
+    /// True when the pipeline's result is there and good.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        match self {
+            Self::Ran(record) => record.state == State::Succeeded,
+            Self::Clean => true,
+            Self::Held { .. } | Self::NotRun(_) => false,
+        }
+    }
+}
+
+/// Runs the chosen pipelines, by position in [`Specs::pipelines`]; answers what became of each, as they ended.
+///
+/// # Errors
+/// When records or files cannot be read that say what has to be run.
+pub async fn run(
+    runner: &Runner,
+    specs: &Specs,
+    chosen: &[usize],
+    options: &Options,
+    watching: &dyn Watching,
+    cancel: &CancellationToken,
+) -> io::Result<Vec<Done>> {
+    let order = order::sorted(specs, chosen);
+    let mut waiting: Vec<&Pipeline> = order.iter().filter_map(|position| specs.pipelines.get(*position)).collect();
+    let all: BTreeSet<&str> = waiting.iter().map(|pipeline| pipeline.id.as_str()).collect();
+    let mut ended: BTreeMap<String, bool> = BTreeMap::new();
+    let (mut done, mut running) = (Vec::new(), FuturesUnordered::new());
+    loop {
+        while running.len() < options.most.max(1) {
+            let is_ready =
+                |pipeline: &&Pipeline| pipeline.all_before().all(|id| !all.contains(id) || ended.contains_key(id));
+            let Some(position) = waiting.iter().position(is_ready) else { break };
+            let pipeline = waiting.remove(position);
+            match begin(runner, specs, pipeline, options, &all, &ended)? {
+                Begin::End(end) => {
+                    ended.insert(pipeline.id.clone(), end.is_good());
+                    done.push(Done { pipeline: pipeline.id.clone(), end });
+                }
+                Begin::Run(reasons) => {
+                    let asked = Asked {
+                        uses_cache: options.uses_cache,
+                        timeout: options.timeout,
+                        patience: options.patience,
+                        reasons,
+                        ..Asked::default()
+                    };
+                    running.push(async move { (pipeline, runner.run(specs, pipeline, asked, watching, cancel).await) });
+                }
+            }
+        }
+        let Some((pipeline, result)) = running.next().await else {
+            // Those of a loop wait for each other: they are told as wrong before they come here.
+            return Ok(done);
+        };
+        let end = match result {
+            Ok(record) => BatchEnd::Ran(Box::new(record)),
+            Err(why) => BatchEnd::NotRun(why),
+        };
+        ended.insert(pipeline.id.clone(), end.is_good());
+        done.push(Done { pipeline: pipeline.id.clone(), end });
+    }
+}
+
+enum Begin {
+    End(BatchEnd),
+    Run(Vec<String>),
+}
+
+fn begin(
+    runner: &Runner,
+    specs: &Specs,
+    pipeline: &Pipeline,
+    options: &Options,
+    all: &BTreeSet<&str>,
+    ended: &BTreeMap<String, bool>,
+) -> io::Result<Begin> {
+    let held = |by: &str, why| Ok(Begin::End(BatchEnd::Held { by: by.to_owned(), why }));
+    for before in pipeline.pipelines_before() {
+        if ended.get(before) == Some(&false) {
+            return held(before, Why::Unsuccessful);
+        }
+        if all.contains(before) || options.is_forced {
+            continue;
+        }
+        let Some(other) = specs.pipeline(before) else { return held(before, Why::Dirty) };
+        if !runner.reasons(specs, other)?.is_empty() {
+            return held(before, Why::Dirty);
+        }
+    }
+    let reasons = runner.reasons(specs, pipeline)?;
+    if options.only_dirty && reasons.is_empty() {
+        return Ok(Begin::End(BatchEnd::Clean));
+    }
+    let asked = || vec!["somebody asked for it".to_owned()];
+    Ok(Begin::Run(if reasons.is_empty() { asked() } else { reasons }))
+}

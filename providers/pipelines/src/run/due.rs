@@ -1,0 +1,127 @@
+//! What a pipeline needs, what its result depends on, and whether it has to be run.
+
+use super::record::Record;
+use super::single::Runner;
+use crate::environment::Recipe;
+use crate::fingerprint::Fingerprint;
+use crate::spec::Specs;
+use crate::spec::model::Pipeline;
+use crate::spec::processor::{REQUIREMENTS, api};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// The variable that says where tables go.
+const ENGINE: &str = "DPP_DB_ENGINE";
+/// The driver of PostgreSQL that the pinned SQLAlchemy of both releases takes.
+const POSTGRES: &str = "psycopg2-binary==2.9.11";
+
+impl Runner {
+    /// How records call the folder whose specs were read: relative to the project where it lies in it.
+    #[must_use]
+    pub fn folder_name(&self, root: &Path) -> String {
+        match root.strip_prefix(&self.project) {
+            Ok(path) if path.as_os_str().is_empty() => ".".to_owned(),
+            Ok(path) => path.display().to_string(),
+            Err(_) => root.display().to_string(),
+        }
+    }
+
+    /// The variables that a pipeline's steps see, with what the spec says of them.
+    pub(super) fn variables_of(&self, pipeline: &Pipeline) -> BTreeMap<String, String> {
+        let mut variables = self.variables.clone();
+        variables.extend(pipeline.environment.iter().cloned());
+        let engine = match variables.get(ENGINE).filter(|engine| !engine.is_empty()) {
+            Some(engine) => with_driver(engine),
+            // Without a database of their own, the pipelines of a project share a file.
+            None => format!("sqlite:///{}", self.project.join(".terrace/pipelines/database.db").display()),
+        };
+        variables.insert(ENGINE.to_owned(), engine);
+        variables
+    }
+
+    /// The environment that a pipeline needs.
+    #[must_use]
+    pub fn recipe(&self, root: &Path, pipeline: &Pipeline) -> Recipe {
+        let folder = root.join(&pipeline.folder);
+        let mut requirements = vec![fs::read_to_string(folder.join(REQUIREMENTS)).unwrap_or_default()];
+        let engine = self.variables_of(pipeline).remove(ENGINE).unwrap_or_default();
+        if engine.starts_with("postgresql+psycopg2:") {
+            requirements.push(POSTGRES.to_owned());
+        }
+        Recipe::new(api(root, pipeline), self.python.clone(), requirements)
+    }
+
+    /// What the result of a pipeline would depend on now.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn fingerprint(&self, specs: &Specs, pipeline: &Pipeline) -> io::Result<Fingerprint> {
+        let folder = self.folder_name(&specs.root);
+        let made = |id: &str| self.store.succeeded(&folder, id).ok().flatten().map(|record| record.dataset());
+        Fingerprint::of(&specs.root, pipeline, &self.recipe(&specs.root, pipeline), made)
+    }
+
+    /// Why a pipeline has to be run; empty where what it made is still good.
+    ///
+    /// # Errors
+    /// When a file or record cannot be read.
+    pub fn reasons(&self, specs: &Specs, pipeline: &Pipeline) -> io::Result<Vec<String>> {
+        let folder = self.folder_name(&specs.root);
+        let now = self.fingerprint(specs, pipeline)?;
+        Ok(match self.store.succeeded(&folder, &pipeline.id)? {
+            None => vec![self.never_succeeded(&folder, &pipeline.id)?],
+            Some(record) => record.reasons_against(&now),
+        })
+    }
+
+    fn never_succeeded(&self, folder: &str, pipeline: &str) -> io::Result<String> {
+        Ok(match self.store.last(folder, pipeline)? {
+            None => "it was never run".to_owned(),
+            Some(last) => format!("it never succeeded: run {} {}", last.run, last.state.in_words()),
+        })
+    }
+}
+
+impl Record {
+    /// Why what this run made is not good any more; empty where it is.
+    #[must_use]
+    pub fn reasons_against(&self, now: &Fingerprint) -> Vec<String> {
+        let mut reasons = now.reasons(&self.fingerprint);
+        reasons.extend(self.gone());
+        reasons
+    }
+
+    /// The reasons that no other pipeline can give or take away by running first.
+    #[must_use]
+    pub fn own_reasons_against(&self, now: &Fingerprint) -> Vec<String> {
+        let mut reasons = now.own_reasons(&self.fingerprint);
+        reasons.extend(self.gone());
+        reasons
+    }
+
+    fn gone(&self) -> impl Iterator<Item = String> {
+        let gone = self.outputs.iter().filter(|(_, place)| !place.exists());
+        gone.map(|(_, place)| format!("what it wrote is gone: `{}`", place.display()))
+    }
+}
+
+/// SQLAlchemy takes `postgresql:` for another driver with each release: the one that is installed is said.
+fn with_driver(engine: &str) -> String {
+    let rest = engine.strip_prefix("postgresql://").or_else(|| engine.strip_prefix("postgres://"));
+    rest.map_or_else(|| engine.to_owned(), |rest| format!("postgresql+psycopg2://{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_postgres_says_its_driver() {
+        assert_eq!(with_driver("postgresql://u:p@h/d"), "postgresql+psycopg2://u:p@h/d");
+        assert_eq!(with_driver("postgres://h/d"), "postgresql+psycopg2://h/d");
+        assert_eq!(with_driver("postgresql+psycopg://h/d"), "postgresql+psycopg://h/d");
+        assert_eq!(with_driver("sqlite:////d.db"), "sqlite:////d.db");
+    }
+}

@@ -1,0 +1,235 @@
+//! A pipeline and an environment as a job: which programs with which arguments, as dpp's manager starts them
+//! (`manager/tasks.py`, `manager/runners/local_python.py`).
+
+use super::outputs;
+use crate::environment::Environment;
+use crate::executor::{Job, Program};
+use crate::fingerprint::{Fingerprint, hash_of, hash_of_file};
+use crate::spec::model::{Pipeline, Step, StepKind};
+use crate::spec::processor::{Located, locate};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where dpp keeps results of steps that are to be kept, in the folder of the spec.
+const CACHE: &str = ".cache";
+/// The files of dpp's own that write a data package into a folder.
+const DUMPS: [&str; 2] = ["dump/to_path.py", "dump_to_path.py"];
+
+/// What a job is made of.
+pub(super) struct Making<'a> {
+    pub(super) run: &'a str,
+    /// The folder of the run: the text of steps is written there.
+    pub(super) run_folder: &'a Path,
+    pub(super) root: &'a Path,
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) environment: &'a Environment,
+    pub(super) fingerprint: &'a Fingerprint,
+    pub(super) variables: BTreeMap<String, String>,
+    pub(super) dependencies: BTreeMap<String, String>,
+    pub(super) uses_cache: bool,
+    pub(super) timeout: Option<Duration>,
+    pub(super) grace: Duration,
+}
+
+/// A job, and where it writes what.
+pub(super) struct Made {
+    pub(super) job: Job,
+    /// Folders that are written beside their place, and their places.
+    pub(super) outputs: Vec<(PathBuf, PathBuf)>,
+    /// The step whose kept result is taken, counted from 1.
+    pub(super) from_cache: Option<usize>,
+}
+
+/// Makes a job.
+///
+/// # Errors
+/// When a step has no program, or its text cannot be written: in words.
+pub(super) fn make(making: Making<'_>) -> Result<Made, (Option<usize>, String)> {
+    let folder = making.root.join(&making.pipeline.folder);
+    let mut outputs = Vec::new();
+    let mut steps = Vec::with_capacity(making.pipeline.steps.len());
+    for (position, step) in making.pipeline.steps.iter().enumerate() {
+        let program = program(&making, &folder, position, step, &mut outputs);
+        steps.push(program.map_err(|what| (Some(position), what))?);
+    }
+    let kept = if making.uses_cache { kept(&making, &folder) } else { None };
+    let from_cache = kept.as_ref().map(|(position, _)| position + 1);
+    if let Some((position, file)) = kept {
+        let parameters = json!({ "load-from": format!("{CACHE}/{file}") });
+        let loader = library(making.environment, "cache_loader.py");
+        let loader = Arguments { program: &loader, parameters: &parameters, is_validated: false, cache: "" };
+        steps.splice(..=position, [making.environment.program("cache_loader", &loader)]);
+        // What the steps that are not run would have written stays as it is.
+        outputs.retain(|(_, _, step)| *step > position);
+    }
+    // A step says by its first argument whether it is the first: nothing comes before it.
+    for (position, step) in steps.iter_mut().enumerate() {
+        if let Some(index) = step.arguments.get_mut(1) {
+            *index = position.to_string();
+        }
+    }
+    let job = Job {
+        run: making.run.to_owned(),
+        environment: variables(&making, &folder),
+        folder,
+        steps,
+        dependencies: making.dependencies,
+        timeout: making.timeout,
+        grace: making.grace,
+    };
+    let mut places: Vec<(PathBuf, PathBuf)> = Vec::new();
+    for (partial, place, _) in outputs {
+        if !places.iter().any(|(_, other)| *other == place) {
+            places.push((partial, place));
+        }
+    }
+    Ok(Made { job, outputs: places, from_cache })
+}
+
+/// What a processor is called with.
+struct Arguments<'a> {
+    program: &'a Path,
+    parameters: &'a Value,
+    is_validated: bool,
+    /// The name under which its result is kept; empty where it is not.
+    cache: &'a str,
+}
+
+impl Environment {
+    fn program(&self, name: &str, arguments: &Arguments<'_>) -> Program {
+        Program {
+            name: name.to_owned(),
+            program: self.python.clone(),
+            arguments: vec![
+                arguments.program.display().to_string(),
+                String::new(),
+                arguments.parameters.to_string(),
+                if arguments.is_validated { "True" } else { "False" }.to_owned(),
+                arguments.cache.to_owned(),
+            ],
+        }
+    }
+}
+
+fn library(environment: &Environment, path: &str) -> PathBuf {
+    environment.packages.join("datapackage_pipelines/lib").join(path)
+}
+
+fn program(
+    making: &Making<'_>,
+    folder: &Path,
+    position: usize,
+    step: &Step,
+    outputs: &mut Vec<(PathBuf, PathBuf, usize)>,
+) -> Result<Program, String> {
+    let missing = || format!("there is no processor `{}`", step.name);
+    let mut parameters = step.parameters.clone();
+    let file = match locate(folder, step).ok_or_else(missing)? {
+        Located::File(file) => file,
+        Located::BuiltIn(path) => {
+            if DUMPS.contains(&path.as_str()) {
+                write_beside(making, folder, position, &mut parameters, outputs)?;
+            }
+            library(making.environment, &path)
+        }
+        Located::Plugin { package, path } => {
+            let file = making.environment.packages.join(&package).join("processors").join(path);
+            if !file.is_file() {
+                return Err(format!("there is no processor `{}`: the requirements bring no `{package}`", step.name));
+            }
+            file
+        }
+        Located::Code => {
+            let StepKind::Code(code) = &step.kind else { return Err(missing()) };
+            write_code(making.run_folder, position, code)
+                .map_err(|error| format!("its code cannot be written: {error}"))?
+        }
+        Located::Flow(module) => {
+            let hash = module.as_deref().and_then(|file| hash_of_file(file).ok().flatten()).unwrap_or_default();
+            parameters.insert("__flow".to_owned(), json!(step.name));
+            parameters.insert("__path".to_owned(), json!(folder));
+            parameters.insert("__flow_hash".to_owned(), json!(hash));
+            library(making.environment, "flow.py")
+        }
+    };
+    let cache = if step.is_cached { cache_name(making, position) } else { String::new() };
+    let arguments = Arguments {
+        program: &file,
+        parameters: &Value::Object(parameters),
+        is_validated: step.is_validated,
+        cache: &cache,
+    };
+    Ok(making.environment.program(&step.name, &arguments))
+}
+
+/// Has a data package written beside its place.
+fn write_beside(
+    making: &Making<'_>,
+    folder: &Path,
+    position: usize,
+    parameters: &mut Map<String, Value>,
+    outputs: &mut Vec<(PathBuf, PathBuf, usize)>,
+) -> Result<(), String> {
+    let path = match parameters.get("out-path") {
+        None => ".",
+        Some(Value::String(path)) => path,
+        Some(_) => return Err("its `out-path` is no text".to_owned()),
+    };
+    let place = crate::fingerprint::plain(&folder.join(path));
+    let partial = outputs::beside(&place, making.run);
+    parameters.insert("out-path".to_owned(), json!(partial));
+    outputs.push((partial, place, position));
+    Ok(())
+}
+
+/// dpp runs the text of a step from a file; its own folder is the first that Python looks into.
+fn write_code(run_folder: &Path, position: usize, code: &str) -> io::Result<PathBuf> {
+    let folder = run_folder.join("code").join((position + 1).to_string());
+    fs::create_dir_all(&folder)?;
+    let file = folder.join("step.py");
+    fs::write(&file, code)?;
+    Ok(file)
+}
+
+/// The name under which the result of a step is kept: another one when anything changes that it depends on, the data
+/// included.
+fn cache_name(making: &Making<'_>, position: usize) -> String {
+    let fingerprint = making.fingerprint;
+    let before = fingerprint.steps.get(..=position).unwrap_or_default();
+    let text =
+        json!([fingerprint.code, fingerprint.data, fingerprint.dependencies, making.pipeline.environment, before]);
+    hash_of(&text.to_string())
+}
+
+/// The last step whose result is kept and still good, and the name of the file.
+fn kept(making: &Making<'_>, folder: &Path) -> Option<(usize, String)> {
+    let steps = making.pipeline.steps.iter().enumerate().rev().filter(|(_, step)| step.is_cached);
+    let mut named = steps.map(|(position, _)| (position, cache_name(making, position)));
+    named.find(|(_, name)| folder.join(CACHE).join(name).is_file())
+}
+
+/// The variables of a job: those of this process, the environment's programs first in the path, what the spec says.
+fn variables(making: &Making<'_>, folder: &Path) -> BTreeMap<String, String> {
+    let mut variables = making.variables.clone();
+    let join = |first: &Path, rest: Option<&String>| match rest.filter(|rest| !rest.is_empty()) {
+        Some(rest) => format!("{}:{rest}", first.display()),
+        None => first.display().to_string(),
+    };
+    let path = join(&making.environment.folder.join("bin"), variables.get("PATH"));
+    // Steps import what lies beside the spec, wherever their own text lies.
+    let modules = join(folder, variables.get("PYTHONPATH"));
+    variables.remove("PYTHONHOME");
+    variables.insert("PATH".to_owned(), path);
+    variables.insert("PYTHONPATH".to_owned(), modules);
+    variables.insert("VIRTUAL_ENV".to_owned(), making.environment.folder.display().to_string());
+    // Their streams are ASCII; what they say may be anything.
+    variables.insert("PYTHONIOENCODING".to_owned(), "utf-8".to_owned());
+    // Python's marks below the lines of a traceback would come through dpp as a line each.
+    variables.insert("PYTHONNODEBUGRANGES".to_owned(), "1".to_owned());
+    variables.extend(making.pipeline.environment.iter().cloned());
+    variables
+}

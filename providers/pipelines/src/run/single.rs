@@ -1,0 +1,441 @@
+//! One run of one pipeline, from the wait for its turn to its record.
+
+use super::job::{self, Made, Making};
+use super::log::{Masks, Writer};
+use super::outputs;
+use super::record::{Record, State};
+use super::store::{NoTurn, Store, Turn};
+use crate::environment::{self, EnvironmentError, Environments, Recipe};
+use crate::executor::{End, Executor, Failed, Outcome, StepOutcome, Watch};
+use crate::fingerprint::packages;
+use crate::spec::Specs;
+use crate::spec::model::Pipeline;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long processes have to end after they were asked to.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often it is looked whether somebody asked to stop a run.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Runs pipelines of a project.
+#[derive(Clone)]
+pub struct Runner {
+    /// The records.
+    pub store: Store,
+    /// The Python environments.
+    pub environments: Environments,
+    /// Where jobs run.
+    pub executor: Arc<dyn Executor>,
+    /// The interpreter that the settings name.
+    pub python: Option<String>,
+    /// The project folder, without symbolic links.
+    pub project: PathBuf,
+    /// The variables that steps see.
+    pub variables: BTreeMap<String, String>,
+    /// So many pipelines run at once.
+    pub most: usize,
+}
+
+/// What is asked of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// Results that steps keep are taken where they are still good.
+    pub uses_cache: bool,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+    /// How long to wait for another run of the pipeline.
+    pub patience: Duration,
+    /// The call that asks for it.
+    pub mark: Option<String>,
+    /// Why it is run.
+    pub reasons: Vec<String>,
+    /// What the result was planned to depend on (`specHash`, `codeHash`, `dataHash`); anything else is refused before it
+    /// begins.
+    pub planned: BTreeMap<&'static str, String>,
+}
+
+/// Why a pipeline was not run.
+#[derive(Debug)]
+pub enum NotRun {
+    /// Another run of it goes on.
+    Taken {
+        /// That run, where it is known.
+        run: Option<String>,
+    },
+    /// Somebody wanted to stop before it began.
+    Cancelled,
+    /// It is not what it was when it was planned: how it differs.
+    Changed(Vec<String>),
+    /// There is no environment for it.
+    Environment(EnvironmentError),
+    /// A file cannot be made or read.
+    Io(io::Error),
+}
+
+/// Is told how a run goes.
+pub trait Watching: Send + Sync {
+    /// Its environment is made: so many of so many packages are there.
+    fn preparing(&self, pipeline: &str, done: usize, of: usize, what: &str);
+    /// It begins, under this id.
+    fn started(&self, pipeline: &str, run: &str);
+    /// A step says something.
+    fn line(&self, pipeline: &str, step: usize, name: &str, line: &str);
+    /// So much came out of a step, counted from 0, of so many.
+    fn progress(&self, pipeline: &str, step: usize, of: usize, rows: u64, bytes: u64);
+}
+
+/// Tells nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwatched;
+
+impl Watching for Unwatched {
+    fn preparing(&self, _pipeline: &str, _done: usize, _of: usize, _what: &str) {}
+    fn started(&self, _pipeline: &str, _run: &str) {}
+    fn line(&self, _pipeline: &str, _step: usize, _name: &str, _line: &str) {}
+    fn progress(&self, _pipeline: &str, _step: usize, _of: usize, _rows: u64, _bytes: u64) {}
+}
+
+impl Runner {
+    /// Runs a pipeline to its end. That it failed is in the record.
+    ///
+    /// # Errors
+    /// When it was not run at all.
+    pub async fn run(
+        &self,
+        specs: &Specs,
+        pipeline: &Pipeline,
+        asked: Asked,
+        watching: &dyn Watching,
+        cancel: &CancellationToken,
+    ) -> Result<Record, NotRun> {
+        let folder = self.folder_name(&specs.root);
+        let turn = self.store.turn(&folder, &pipeline.id, asked.patience, cancel).await?;
+        if let Some(left) = turn.left() {
+            self.settle(&left).await?;
+        }
+        let recipe = self.recipe(&specs.root, pipeline);
+        let fingerprint = self.fingerprint(specs, pipeline)?;
+        let others = fingerprint.others_than(&asked.planned);
+        if !others.is_empty() {
+            return Err(NotRun::Changed(others));
+        }
+        let run = uuid::Uuid::now_v7().to_string();
+        let record = Record {
+            run: run.clone(),
+            pipeline: pipeline.id.clone(),
+            folder,
+            state: State::Preparing,
+            reasons: asked.reasons.clone(),
+            started_at: Timestamp::now(),
+            finished_at: None,
+            rows: 0,
+            stats: Map::new(),
+            steps: pipeline.steps.iter().map(|step| (step.name.clone(), StepOutcome::default())).collect(),
+            failure: None,
+            fingerprint,
+            outputs: Vec::new(),
+            datapackage: None,
+            mark: asked.mark.clone(),
+            release: recipe.api.release().to_owned(),
+        };
+        turn.hold(Some(&run))?;
+        self.store.write(&record)?;
+        watching.started(&pipeline.id, &run);
+        // Whoever asks by a file is heard like one who asks by a signal.
+        let stop = cancel.child_token();
+        let running = self.run_recorded(specs, pipeline, &recipe, &asked, record, watching, &stop);
+        let asking = async {
+            while !self.store.is_asked_to_stop(&run) {
+                tokio::time::sleep(POLL).await;
+            }
+            stop.cancel();
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            ended = running => ended,
+            () = asking => return Err(NotRun::Cancelled),
+        };
+        self.conclude(ended, &turn)
+    }
+
+    /// Records how a run ended, and lets the next one begin.
+    fn conclude(&self, ended: Result<Record, (Record, NotRun)>, turn: &Turn) -> Result<Record, NotRun> {
+        let (mut record, result) = match ended {
+            Ok(record) => (record, None),
+            Err((record, why)) => (record, Some(why)),
+        };
+        if record.finished_at.is_none() {
+            record.finished_at = Some(Timestamp::now());
+        }
+        self.store.write(&record)?;
+        turn.hold(None)?;
+        self.store.prune(&record.folder, &record.pipeline)?;
+        match result {
+            None => Ok(record),
+            Some(why) => Err(why),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the second half of one function")]
+    async fn run_recorded(
+        &self,
+        specs: &Specs,
+        pipeline: &Pipeline,
+        recipe: &Recipe,
+        asked: &Asked,
+        mut record: Record,
+        watching: &dyn Watching,
+        stop: &CancellationToken,
+    ) -> Result<Record, (Record, NotRun)> {
+        if let Some(missing) = packages(&specs.root, pipeline).into_iter().find(|package| !package.is_file()) {
+            let what = format!("it depends on the data package `{}`, which is not there", missing.display());
+            record.state = State::Failed;
+            record.failure = Some(Failed { step: None, what, said: Vec::new() });
+            return Ok(record);
+        }
+        let making = Preparing { pipeline: &pipeline.id, watching };
+        let environment = match self.environments.ensure(recipe, &making, stop).await {
+            Ok(environment) => environment,
+            Err(error) => {
+                let is_stopped = matches!(error, EnvironmentError::Cancelled);
+                record.state = if is_stopped { State::Cancelled } else { State::Failed };
+                record.failure = Some(Failed { step: None, what: error.to_string(), said: Vec::new() });
+                return if is_stopped { Ok(record) } else { Err((record, NotRun::Environment(error))) };
+            }
+        };
+        let variables = self.variables_of(pipeline);
+        let masks = Masks::of(&variables);
+        let run_folder = self.store.run_folder(&record.run);
+        if let Err(error) = fs::create_dir_all(self.project.join(".terrace/pipelines")) {
+            return Err((record, error.into()));
+        }
+        let made = job::make(Making {
+            run: &record.run,
+            run_folder: &run_folder,
+            root: &specs.root,
+            pipeline,
+            environment: &environment,
+            fingerprint: &record.fingerprint,
+            variables,
+            dependencies: self.packages_before(&record.folder, pipeline),
+            uses_cache: asked.uses_cache,
+            timeout: asked.timeout,
+            grace: GRACE,
+        });
+        let Made { job, outputs, from_cache } = match made {
+            Ok(made) => made,
+            Err((step, what)) => {
+                record.state = State::Failed;
+                record.failure = Some(Failed { step, what, said: Vec::new() });
+                return Ok(record);
+            }
+        };
+        (record.outputs, record.state) = (outputs, State::Running);
+        let log = self.store.write(&record).and_then(|()| Writer::create(&run_folder, masks.clone()));
+        let log = match log {
+            Ok(log) => log,
+            Err(error) => return Err((record, error.into())),
+        };
+        if let Some(step) = from_cache {
+            log.write(0, "", &format!("the result of step {step} is taken as it was kept"));
+        }
+        let names: Vec<String> = job.steps.iter().map(|step| step.name.clone()).collect();
+        // What was kept stands for its step and those before it.
+        let first = from_cache.map_or(0, |step| step.saturating_sub(1));
+        let watch =
+            Watcher { pipeline: &pipeline.id, of: pipeline.steps.len(), first, names: &names, log: &log, watching };
+        let outcome = self.executor.execute(&job, &watch, stop).await;
+        self.take(&mut record, outcome, first, &masks);
+        Ok(record)
+    }
+
+    /// Takes down what came of a run, and puts what it wrote into its place.
+    fn take(&self, record: &mut Record, outcome: Outcome, first: usize, masks: &Masks) {
+        record.rows = outcome.rows;
+        record.stats = into_map(masks.value(Value::Object(outcome.stats)));
+        for (kept, step) in record.steps.iter_mut().skip(first).zip(outcome.steps) {
+            kept.1 = step;
+        }
+        record.failure = outcome.failure.map(|failure| Failed {
+            step: failure.step.map(|step| step + first),
+            what: failure.what,
+            said: failure.said.iter().map(|line| masks.text(line)).collect(),
+        });
+        record.state = match outcome.end {
+            End::Succeeded => State::Publishing,
+            End::Failed => State::Failed,
+            End::Cancelled => State::Cancelled,
+            End::TimedOut => State::TimedOut,
+        };
+        if record.state == State::Publishing {
+            record.datapackage = package(record);
+            self.publish(record);
+        } else {
+            discard(record);
+        }
+    }
+
+    /// Puts what a run wrote into its place; it is done again after it was cut off.
+    fn publish(&self, record: &mut Record) {
+        let written = self.store.write(record);
+        let published = written
+            .and_then(|()| record.outputs.iter().try_for_each(|(partial, place)| outputs::publish(partial, place)));
+        match published {
+            Ok(()) => record.state = State::Succeeded,
+            Err(error) => {
+                record.state = State::Failed;
+                let what = format!("what it wrote cannot be put in its place: {error}");
+                record.failure = Some(Failed { step: None, what, said: Vec::new() });
+                discard(record);
+            }
+        }
+    }
+
+    /// Finds out what became of a run whose maker is gone, ends what is left of it and records that. The caller holds its
+    /// pipeline's turn.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    pub async fn settle(&self, run: &str) -> io::Result<Option<Record>> {
+        let Some(mut record) = self.store.run(run)? else { return Ok(None) };
+        if record.state.is_over() {
+            return Ok(Some(record));
+        }
+        let ended = self.executor.end_left(run, GRACE).await?;
+        if record.state == State::Publishing {
+            // All steps had ended well.
+            self.publish(&mut record);
+        } else {
+            record.state = State::Lost;
+            let what = match ended {
+                0 => "whoever ran it is gone".to_owned(),
+                1 => "whoever ran it is gone; a process that it had left was ended".to_owned(),
+                many => format!("whoever ran it is gone; {many} processes that it had left were ended"),
+            };
+            record.failure = Some(Failed { step: None, what, said: Vec::new() });
+            discard(&record);
+        }
+        record.finished_at = Some(Timestamp::now());
+        self.store.write(&record)?;
+        Ok(Some(record))
+    }
+
+    /// Where the pipelines before this one left their data packages.
+    fn packages_before(&self, folder: &str, pipeline: &Pipeline) -> BTreeMap<String, String> {
+        let package = |id: &str| self.store.succeeded(folder, id).ok()??.datapackage;
+        let found =
+            pipeline.pipelines_before().filter_map(|id| Some((id.to_owned(), package(id)?.display().to_string())));
+        found.collect()
+    }
+}
+
+impl Record {
+    /// Removes the data packages that it wrote, and nothing else.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn remove_outputs(&self) -> io::Result<()> {
+        self.outputs.iter().try_for_each(|(_, place)| outputs::remove(place))
+    }
+}
+
+impl State {
+    /// What became of a run, after its id.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Preparing | Self::Running | Self::Publishing => "goes on",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "was cancelled",
+            Self::TimedOut => "took too long",
+            Self::Lost => "was cut off",
+        }
+    }
+}
+
+/// The data package that a run leaves: where it will be, and not where it was written meanwhile.
+fn package(record: &Record) -> Option<PathBuf> {
+    let written = Path::new(Record::package(&record.stats)?);
+    let moved =
+        record.outputs.iter().find_map(|(partial, place)| Some(place.join(written.strip_prefix(partial).ok()?)));
+    Some(moved.unwrap_or_else(|| written.to_owned()))
+}
+
+fn discard(record: &Record) {
+    for (partial, _) in &record.outputs {
+        if let Err(error) = outputs::discard(partial) {
+            tracing::warn!(run = record.run, path = %partial.display(), %error, "what a run had begun to write stays");
+        }
+    }
+}
+
+fn into_map(value: Value) -> Map<String, Value> {
+    if let Value::Object(map) = value { map } else { Map::new() }
+}
+
+struct Preparing<'a> {
+    pipeline: &'a str,
+    watching: &'a dyn Watching,
+}
+
+impl environment::Making for Preparing<'_> {
+    fn progress(&self, done: usize, of: usize, what: &str) {
+        self.watching.preparing(self.pipeline, done, of, what);
+    }
+}
+
+/// Writes the log, and passes on what is to be seen.
+struct Watcher<'a> {
+    pipeline: &'a str,
+    /// How many steps there are.
+    of: usize,
+    /// The position of the first that runs.
+    first: usize,
+    names: &'a [String],
+    log: &'a Writer,
+    watching: &'a dyn Watching,
+}
+
+impl Watch for Watcher<'_> {
+    fn line(&self, step: usize, line: &str) {
+        let name = self.names.get(step).map_or("", String::as_str);
+        let line = self.log.write(step + self.first + 1, name, line);
+        self.watching.line(self.pipeline, step + self.first, name, &line);
+    }
+
+    fn progress(&self, step: usize, rows: u64, bytes: u64) {
+        self.watching.progress(self.pipeline, step + self.first, self.of, rows, bytes);
+    }
+
+    fn ended(&self, step: usize, outcome: &StepOutcome) {
+        if outcome.exit_code != Some(0) {
+            let name = self.names.get(step).map_or("", String::as_str);
+            self.log.write(step + self.first + 1, name, &crate::executor::in_words(outcome));
+        }
+    }
+}
+
+impl From<io::Error> for NotRun {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<NoTurn> for NotRun {
+    fn from(error: NoTurn) -> Self {
+        match error {
+            NoTurn::Taken { run } => Self::Taken { run },
+            NoTurn::Cancelled => Self::Cancelled,
+            NoTurn::Io(error) => Self::Io(error),
+        }
+    }
+}

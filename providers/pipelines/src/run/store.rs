@@ -1,0 +1,385 @@
+//! Where runs are recorded, and who may run a pipeline.
+//!
+//! Below the project's `.terrace/pipelines` there is a folder for each run (`runs/ID`: `run.json`, `log.jsonl`) and one for
+//! each pipeline (`pipelines/NAME`: the lock, the run that holds it, the last run and the last that succeeded). Files are
+//! written beside their place and renamed. The lock is one of the operating system: it goes with the process that holds
+//! it, so nobody has to take it away after a crash.
+
+use super::record::Record;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What a folder's name may hold as it is.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+/// A longer name is cut and told apart by a digest: file systems have names of 255 bytes.
+const LONGEST_NAME: usize = 180;
+/// How often somebody else's run is looked at.
+const POLL: Duration = Duration::from_millis(100);
+/// What is known of a pipeline.
+const KNOWN: &str = "pipeline.json";
+/// The list of a pipeline's runs, one a line.
+const RUNS: &str = "runs";
+/// So many runs of a pipeline are kept.
+const KEPT: usize = 20;
+
+/// The records of a project.
+#[derive(Debug, Clone)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// The right to run a pipeline, as long as it lives.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: File,
+    folder: PathBuf,
+}
+
+/// Why there is no turn.
+#[derive(Debug)]
+pub enum NoTurn {
+    /// A run of the pipeline is under way.
+    Taken {
+        /// The run, where it is known.
+        run: Option<String>,
+    },
+    /// Somebody wants to stop.
+    Cancelled,
+    /// A file cannot be made or read.
+    Io(io::Error),
+}
+
+impl Store {
+    /// The records in this folder, which need not be there yet.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The folder of a run.
+    #[must_use]
+    pub fn run_folder(&self, run: &str) -> PathBuf {
+        self.folder.join("runs").join(encoded(run))
+    }
+
+    fn pipeline_folder(&self, folder: &str, pipeline: &str) -> PathBuf {
+        let name = pipeline.strip_prefix("./").unwrap_or(pipeline);
+        self.folder.join("pipelines").join(encoded(&format!("{name}@{folder}")))
+    }
+
+    /// The run of that id, or of the only one whose id begins so.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn run(&self, run: &str) -> io::Result<Option<Record>> {
+        if let Some(record) = read(&self.run_folder(run).join("run.json"))? {
+            return Ok(Some(record));
+        }
+        let mut begun = self.ids()?.into_iter().filter(|id| !run.is_empty() && id.starts_with(run));
+        match (begun.next(), begun.next()) {
+            (Some(id), None) => read(&self.run_folder(&id).join("run.json")),
+            _ => Ok(None),
+        }
+    }
+
+    /// The ids of all runs, the oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn ids(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.folder.join("runs")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut ids: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// The last run of a pipeline.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn last(&self, folder: &str, pipeline: &str) -> io::Result<Option<Record>> {
+        read(&self.pipeline_folder(folder, pipeline).join("last.json"))
+    }
+
+    /// The last run of a pipeline that succeeded.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn succeeded(&self, folder: &str, pipeline: &str) -> io::Result<Option<Record>> {
+        read(&self.pipeline_folder(folder, pipeline).join("succeeded.json"))
+    }
+
+    /// What is known of a pipeline, as somebody wrote it down.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn known<T: DeserializeOwned>(&self, folder: &str, pipeline: &str) -> io::Result<Option<T>> {
+        read(&self.pipeline_folder(folder, pipeline).join(KNOWN))
+    }
+
+    /// Writes down what is known of a pipeline.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn make_known<T: serde::Serialize>(&self, folder: &str, pipeline: &str, known: &T) -> io::Result<()> {
+        let place = self.pipeline_folder(folder, pipeline);
+        fs::create_dir_all(&place)?;
+        write(&place.join(KNOWN), known)
+    }
+
+    /// Forgets what was written down of a pipeline; its runs stay.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn make_unknown(&self, folder: &str, pipeline: &str) -> io::Result<()> {
+        match fs::remove_file(self.pipeline_folder(folder, pipeline).join(KNOWN)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records a run as it is now.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, record: &Record) -> io::Result<()> {
+        let folder = self.run_folder(&record.run);
+        fs::create_dir_all(&folder)?;
+        write(&folder.join("run.json"), record)?;
+        let pipeline = self.pipeline_folder(&record.folder, &record.pipeline);
+        fs::create_dir_all(&pipeline)?;
+        write(&pipeline.join("last.json"), record)?;
+        if record.state == super::State::Succeeded {
+            write(&pipeline.join("succeeded.json"), record)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets all that is recorded of a pipeline; what it wrote stays.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn forget(&self, folder: &str, pipeline: &str) -> io::Result<()> {
+        for run in self.runs_of(folder, pipeline)? {
+            remove(&self.run_folder(&run))?;
+        }
+        let place = self.pipeline_folder(folder, pipeline);
+        ["last.json", "succeeded.json", RUNS].into_iter().try_for_each(|name| match fs::remove_file(place.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+    }
+
+    /// Removes the oldest runs of a pipeline beyond those that are kept.
+    ///
+    /// # Errors
+    /// When they cannot be listed or removed.
+    pub fn prune(&self, folder: &str, pipeline: &str) -> io::Result<()> {
+        let runs = self.runs_of(folder, pipeline)?;
+        let succeeded = self.succeeded(folder, pipeline)?.map(|record| record.run);
+        let surplus = runs.len().saturating_sub(KEPT);
+        if surplus == 0 {
+            return Ok(());
+        }
+        let (old, kept) = runs.split_at(surplus);
+        let (old, needed): (Vec<&String>, Vec<&String>) = old.iter().partition(|run| Some(*run) != succeeded.as_ref());
+        for run in old {
+            remove(&self.run_folder(run))?;
+        }
+        let kept: String = needed.into_iter().chain(kept).map(|run| format!("{run}\n")).collect();
+        let path = self.pipeline_folder(folder, pipeline).join(RUNS);
+        let partial = path.with_extension("partial");
+        fs::write(&partial, kept).and_then(|()| fs::rename(partial, path))
+    }
+
+    /// The ids of the runs of a pipeline, the oldest first.
+    fn runs_of(&self, folder: &str, pipeline: &str) -> io::Result<Vec<String>> {
+        match fs::read_to_string(self.pipeline_folder(folder, pipeline).join(RUNS)) {
+            Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for the right to run a pipeline, at most so long.
+    ///
+    /// # Errors
+    /// When another run of it goes on, or a file cannot be made.
+    pub async fn turn(
+        &self,
+        folder: &str,
+        pipeline: &str,
+        patience: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Turn, NoTurn> {
+        let place = self.pipeline_folder(folder, pipeline);
+        fs::create_dir_all(&place).map_err(NoTurn::Io)?;
+        let path = place.join("lock");
+        let open = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = open.map_err(NoTurn::Io)?;
+        let begun = tokio::time::Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Turn { _lock: file, folder: place }),
+                Err(TryLockError::Error(error)) => return Err(NoTurn::Io(error)),
+                Err(TryLockError::WouldBlock) if begun.elapsed() >= patience => {
+                    return Err(NoTurn::Taken { run: holder(&place) });
+                }
+                Err(TryLockError::WouldBlock) => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = cancel.cancelled() => return Err(NoTurn::Cancelled),
+            }
+        }
+    }
+
+    /// True while somebody runs the pipeline of this record, or prepares to.
+    ///
+    /// # Errors
+    /// When the lock cannot be looked at.
+    pub fn is_held(&self, record: &Record) -> io::Result<bool> {
+        let path = self.pipeline_folder(&record.folder, &record.pipeline).join("lock");
+        let file = match File::options().write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            file => file?,
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Asks whoever runs it to stop a run.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn ask_to_stop(&self, run: &str) -> io::Result<()> {
+        fs::write(self.run_folder(run).join("stop"), "")
+    }
+
+    /// True when somebody asked to stop a run.
+    #[must_use]
+    pub fn is_asked_to_stop(&self, run: &str) -> bool {
+        self.run_folder(run).join("stop").exists()
+    }
+}
+
+impl Turn {
+    /// The run that held the turn before and did not end.
+    #[must_use]
+    pub fn left(&self) -> Option<String> {
+        holder(&self.folder)
+    }
+
+    /// Says which run holds the turn; nothing when it has ended.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn hold(&self, run: Option<&str>) -> io::Result<()> {
+        let path = self.folder.join("current");
+        match run {
+            Some(run) => {
+                let mut runs = File::options().create(true).append(true).open(self.folder.join(RUNS))?;
+                writeln!(runs, "{run}")?;
+                let partial = self.folder.join("current.partial");
+                fs::write(&partial, run)?;
+                fs::rename(partial, path)
+            }
+            None => match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+fn holder(folder: &Path) -> Option<String> {
+    fs::read_to_string(folder.join("current")).ok().filter(|run| !run.is_empty())
+}
+
+/// A name for a folder.
+fn encoded(name: &str) -> String {
+    let encoded = utf8_percent_encode(name, PLAIN).to_string();
+    match encoded.get(..LONGEST_NAME) {
+        Some(beginning) => {
+            let digest = crate::fingerprint::hash_of(name);
+            format!("{beginning}-{}", digest.get(..16).unwrap_or_default())
+        }
+        // A run that is named `..` leads nowhere else.
+        None if encoded.chars().all(|c| c == '.') => format!("%2E{encoded}"),
+        None => encoded,
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("`{}` is not what terrace writes: {error}", path.display()),
+            )
+        }),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a file so that it is there whole or not at all, also after the machine goes.
+pub(super) fn write<T: serde::Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    let partial = path.with_extension(format!("{}.partial", std::process::id()));
+    let mut file = File::create(&partial)?;
+    let written = serde_json::to_vec(value).map_err(io::Error::from).and_then(|text| file.write_all(&text));
+    let renamed = written.and_then(|()| file.sync_all()).and_then(|()| fs::rename(&partial, path));
+    if renamed.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    renamed
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_is_the_name_of_one_folder() {
+        for name in ["..", ".", "../../etc", "a/b", "x@.", &"x".repeat(400)] {
+            let encoded = encoded(name);
+            assert!(!encoded.contains('/') && encoded != ".." && encoded != "." && encoded.len() < 255, "{encoded}");
+        }
+        assert_ne!(encoded(&"x".repeat(400)), encoded(&"x".repeat(401)));
+    }
+
+    #[tokio::test]
+    async fn one_turn_at_a_time_and_the_next_one_sees_what_was_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path().to_owned());
+        let cancel = CancellationToken::new();
+        let turn = store.turn(".", "./x", Duration::ZERO, &cancel).await.unwrap();
+        turn.hold(Some("run-1")).unwrap();
+        let refused = store.turn(".", "./x", Duration::ZERO, &cancel).await.unwrap_err();
+        assert!(matches!(refused, NoTurn::Taken { run: Some(run) } if run == "run-1"));
+        store.turn(".", "./y", Duration::ZERO, &cancel).await.unwrap();
+        drop(turn);
+        let turn = store.turn(".", "./x", Duration::ZERO, &cancel).await.unwrap();
+        assert_eq!(turn.left().as_deref(), Some("run-1"));
+        turn.hold(None).unwrap();
+        assert_eq!(turn.left(), None);
+    }
+}

@@ -1,0 +1,68 @@
+//! A runner of the pipelines of a project, from an instance's settings.
+
+use crate::environment::Environments;
+use crate::executor::local::LocalExecutor;
+use crate::run::{Runner, Store};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use terrace_provider::{ProviderError, Settings, Value};
+
+/// Where records are, in the project folder.
+const RECORDS: &str = ".terrace/pipelines";
+/// Where environments are, in the folder of caches.
+const ENVIRONMENTS: &str = "terrace/pipelines";
+/// Variables of terrace itself are not for the programs that it starts: one of them is the key to its state.
+const OWN: &str = "TERRACE_";
+
+/// Makes a runner; nothing is started, and nobody is asked.
+///
+/// # Errors
+/// When a setting cannot work.
+pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
+    let text = |name: &str| settings.values.get(name).and_then(Value::as_str).map(str::to_owned);
+    let at = |name: &str| Some(terrace_provider::Path::attribute(name));
+    let executor = text("executor").unwrap_or_else(|| "local".to_owned());
+    if executor != "local" {
+        return Err(ProviderError::invalid(at("executor"), format!("`executor` is `{executor}`: expected `local`")));
+    }
+    let most = match settings.values.get("maxParallel") {
+        Some(Value::Int(most)) if *most > 0 => usize::try_from(*most).unwrap_or(usize::MAX),
+        Some(Value::Int(most)) => {
+            return Err(ProviderError::invalid(
+                at("maxParallel"),
+                format!("`maxParallel` is {most}: expected 1 or more"),
+            ));
+        }
+        _ => 1,
+    };
+    let caches = match text("cacheDir") {
+        Some(folder) => settings.project_folder.join(folder),
+        None => home()?.join(".cache"),
+    };
+    let project = settings.project_folder.canonicalize().unwrap_or_else(|_| settings.project_folder.clone());
+    Ok(Runner {
+        store: Store::new(project.join(RECORDS)),
+        environments: Environments::new(caches.join(ENVIRONMENTS)),
+        executor: Arc::new(LocalExecutor),
+        python: text("python"),
+        variables: variables(),
+        project,
+        most,
+    })
+}
+
+fn home() -> Result<PathBuf, ProviderError> {
+    let home = std::env::home_dir().filter(|home| home != Path::new(""));
+    home.ok_or_else(|| {
+        ProviderError::invalid(None, "there is no home folder to keep Python environments in").solution(
+            "say where with the setting `cacheDir` of the provider `pipelines`, or the variable XDG_CACHE_HOME",
+        )
+    })
+}
+
+/// The variables that steps see: those of this process, as for any program that it starts.
+fn variables() -> std::collections::BTreeMap<String, String> {
+    let all =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    all.filter(|(name, _)| !name.starts_with(OWN)).collect()
+}

@@ -1,0 +1,116 @@
+//! What people write: `pipeline-spec.yaml` and its neighbours, found as dpp finds them and read with places.
+//!
+//! [`read`] finds the files below a folder and reads them: pipelines, and every mistake at once, each with file, line,
+//! pipeline and step. One file that is no YAML does not stop the others. Nothing here runs anything, asks the network or
+//! looks into an environment.
+//!
+//! Read in this order: [`model`] (what a pipeline is), `discovery` (which files), `yaml` (text to a tree), `decode` (tree
+//! to pipelines), [`processor`] (which program a step is), [`order`] (what comes after what), [`selection`] (which
+//! pipelines are meant), [`problem`].
+
+pub(crate) mod cron;
+mod decode;
+mod discovery;
+pub mod model;
+pub mod order;
+pub mod problem;
+pub mod processor;
+mod reading;
+pub mod selection;
+pub(crate) mod yaml;
+
+pub use model::{Dependency, Pipeline, Schedule, SourceSpec, SpecFile, Step, StepKind};
+pub use problem::{Problem, Severity};
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// What a folder has.
+#[derive(Debug, Clone, Default)]
+pub struct Specs {
+    /// The folder, without symbolic links.
+    pub root: PathBuf,
+    /// The files, in the order in which they were found.
+    pub files: Vec<SpecFile>,
+    /// The pipelines, in the order written; those with mistakes that leave nothing to run are not among them.
+    pub pipelines: Vec<Pipeline>,
+    /// Descriptions that a plugin makes pipelines of.
+    pub sources: Vec<SourceSpec>,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// All ids that the files name, also of pipelines that cannot be run.
+    declared: Vec<Declared>,
+}
+
+/// A pipeline as a file names it.
+#[derive(Debug, Clone)]
+struct Declared {
+    id: String,
+    file: usize,
+    at: Range<usize>,
+}
+
+impl Specs {
+    /// The pipeline of that id.
+    #[must_use]
+    pub fn pipeline(&self, id: &str) -> Option<&Pipeline> {
+        self.pipelines.iter().find(|pipeline| pipeline.id == id)
+    }
+
+    /// The ids of the pipelines that cannot be run as they stand, and of those that cannot because of them.
+    #[must_use]
+    pub fn broken(&self) -> Vec<&str> {
+        let mut broken: Vec<&str> =
+            self.problems.iter().filter(|it| it.is_error()).filter_map(|it| it.pipeline.as_deref()).collect();
+        loop {
+            let more = self.pipelines.iter().find(|pipeline| {
+                !broken.contains(&pipeline.id.as_str()) && pipeline.pipelines_before().any(|id| broken.contains(&id))
+            });
+            let Some(more) = more else { break };
+            broken.push(&more.id);
+        }
+        broken.sort_unstable();
+        broken.dedup();
+        broken
+    }
+
+    /// True when something is wrong with this pipeline.
+    #[must_use]
+    pub fn is_wrong(&self, id: &str) -> bool {
+        self.problems.iter().any(|problem| problem.is_error() && problem.pipeline.as_deref() == Some(id))
+    }
+
+    /// True when a file could not be read at all: which pipelines it has nobody knows.
+    #[must_use]
+    pub fn has_unread_file(&self) -> bool {
+        self.problems.iter().any(|problem| problem.is_error() && problem.pipeline.is_none())
+    }
+}
+
+/// True when this is the name of a file that dpp takes for a spec.
+#[must_use]
+pub fn is_spec_name(name: &str) -> bool {
+    name == discovery::PIPELINES || name.ends_with(discovery::SOURCE_SUFFIX)
+}
+
+/// Finds and reads all specs at and below a folder.
+///
+/// # Errors
+/// When the folder cannot be read; what is wrong with files is among the problems.
+pub fn read(root: &Path) -> io::Result<Specs> {
+    let root = root.canonicalize()?;
+    let mut specs = Specs { root: root.clone(), ..Specs::default() };
+    for found in discovery::find(&root)? {
+        decode::file(found, &mut specs);
+    }
+    decode::check_ids(&mut specs);
+    processor::check(&mut specs);
+    order::check(&mut specs);
+    reading::check(&mut specs);
+    specs.problems.sort_by_key(|problem| (problem.file, problem.at.start));
+    Ok(specs)
+}
+
+#[cfg(test)]
+mod tests;

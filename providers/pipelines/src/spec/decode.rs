@@ -1,0 +1,326 @@
+//! A tree of YAML to pipelines. Every mistake is told at once, at its place.
+
+mod step;
+
+use super::discovery::{Found, PIPELINES, SOURCE_SUFFIX};
+use super::model::{Dependency, DependsOn, Pipeline, Schedule, SourceSpec, SpecFile, Step};
+use super::problem::{Problem, Severity};
+use super::yaml::{self, Entry, Kind, Node};
+use super::{Specs, cron};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use terrace_provider::names::closest;
+
+/// What a pipeline may say: pipeline-spec.schema.json of dpp, and `hooks`, which its status manager reads.
+const PIPELINE_KEYS: [&str; 7] =
+    ["title", "description", "pipeline", "dependencies", "schedule", "environment", "hooks"];
+
+/// What is told of one file, with what it is about.
+pub(super) struct Teller<'a> {
+    problems: &'a mut Vec<Problem>,
+    file: usize,
+    pipeline: Option<String>,
+    step: Option<(usize, String)>,
+}
+
+impl Teller<'_> {
+    pub(super) fn error(&mut self, code: &'static str, at: &Range<usize>, message: String, hint: Option<String>) {
+        self.tell(Severity::Error, code, at, message, hint);
+    }
+
+    fn tell(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        at: &Range<usize>,
+        message: String,
+        hint: Option<String>,
+    ) {
+        self.problems.push(Problem {
+            severity,
+            code,
+            message,
+            file: self.file,
+            at: at.clone(),
+            pipeline: self.pipeline.clone(),
+            step: self.step.clone(),
+            hint,
+        });
+    }
+
+    fn wrong_type(&mut self, name: &str, expected: &str, node: &Node) {
+        let message = format!("`{name}` is {}: expected {expected}", node.in_words());
+        self.error("wrong_type", &node.at, message, None);
+    }
+
+    /// Reports keys that mean nothing: dpp says nothing about them. One that is nearly right is taken for a slip.
+    fn check_keys(&mut self, entries: &[Entry], known: &[&str]) {
+        for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+            let message = format!("`{}` means nothing here", entry.key);
+            let absent = known.iter().copied().filter(|known| !entries.iter().any(|entry| entry.key == *known));
+            match closest(&entry.key, absent) {
+                Some(meant) => {
+                    self.error("unknown_key", &entry.key_at, message, Some(format!("did you mean `{meant}`?")));
+                }
+                None => {
+                    let hint = format!("known are {}", terrace_provider::names::listed(known));
+                    self.tell(Severity::Warning, "unknown_key", &entry.key_at, message, Some(hint));
+                }
+            }
+        }
+    }
+
+    fn text(&mut self, entries: &[Entry], name: &str) -> Option<String> {
+        let entry = find(entries, name)?;
+        let text = entry.value.as_text();
+        if text.is_none() {
+            self.wrong_type(name, "text", &entry.value);
+        }
+        text.map(str::to_owned)
+    }
+
+    fn flag(&mut self, entries: &[Entry], name: &str) -> bool {
+        let Some(entry) = find(entries, name) else { return false };
+        if let Kind::Bool(flag) = entry.value.kind {
+            return flag;
+        }
+        self.wrong_type(name, "`true` or `false`", &entry.value);
+        false
+    }
+}
+
+pub(super) fn find<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {
+    // Of a key that stands twice the last one counts, as in Python.
+    entries.iter().rev().find(|entry| entry.key == name)
+}
+
+/// Reads one file that was found.
+pub(super) fn file(found: Found, specs: &mut Specs) {
+    let file = specs.files.len();
+    let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let folder = found.path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let text = found.text.as_deref().unwrap_or_default().to_owned();
+    specs.files.push(SpecFile { path: found.path, text: text.clone() });
+    let mut teller = Teller { problems: &mut specs.problems, file, pipeline: None, step: None };
+    if let Err(why) = found.text {
+        return teller.error("unreadable", &(0..0), why, None);
+    }
+    let (root, twice) = match yaml::parse(&text) {
+        Ok(read) => read,
+        Err(fault) => return teller.error("yaml", &fault.at, fault.message, fault.hint),
+    };
+    for fault in twice {
+        teller.tell(Severity::Warning, "duplicate_key", &fault.at, fault.message, fault.hint);
+    }
+    let is_empty = root.kind == Kind::Null;
+    let entries = root.as_map().unwrap_or_default();
+    if is_empty {
+        let hint = Some("write `NAME:` and below it `pipeline:` with a list of steps, or remove the file".to_owned());
+        teller.tell(Severity::Warning, "empty", &(0..0), "the file describes nothing".to_owned(), hint);
+    } else if root.as_map().is_none() {
+        teller.wrong_type("the file", "a map from names to pipelines", &root);
+    }
+    if let (Some(module), true) = (name.strip_suffix(SOURCE_SUFFIX), name != PIPELINES) {
+        let keys = entries.iter().map(|entry| entry.key.clone()).collect();
+        return specs.sources.push(SourceSpec { module: module.to_owned(), file, keys });
+    }
+    for entry in entries {
+        teller.pipeline = Some(id_of(&folder, &entry.key));
+        let pipeline = pipeline(entry, &folder, &mut teller);
+        specs.declared.push(super::Declared { id: id_of(&folder, &entry.key), file, at: entry.key_at.clone() });
+        specs.pipelines.extend(pipeline);
+    }
+}
+
+/// `./` and the folder and name, as dpp calls a pipeline.
+fn id_of(folder: &Path, name: &str) -> String {
+    let folder = folder.to_string_lossy();
+    if folder.is_empty() { format!("./{name}") } else { format!("./{folder}/{name}") }
+}
+
+fn pipeline(entry: &Entry, folder: &Path, teller: &mut Teller<'_>) -> Option<Pipeline> {
+    let id = teller.pipeline.clone()?;
+    if entry.key.is_empty() || entry.key.contains([',', '%', '\n', '\0']) || entry.key == "all" {
+        let message = format!("a pipeline cannot be called `{}`", entry.key.escape_debug());
+        let hint = "`all`, commas and `%` say which pipelines to run".to_owned();
+        teller.error("illegal_name", &entry.key_at, message, Some(hint));
+    }
+    let Some(entries) = entry.value.as_map() else {
+        let message = format!("a pipeline is a map, and this is {}", entry.value.in_words());
+        teller.error("wrong_type", &entry.key_at, message, Some("write `pipeline:` and a list of steps".to_owned()));
+        return None;
+    };
+    teller.check_keys(entries, &PIPELINE_KEYS);
+    let title = teller.text(entries, "title");
+    let description = teller.text(entries, "description");
+    let steps = steps(entry, entries, teller);
+    let dependencies = dependencies(entries, teller);
+    let schedule = schedule(entries, teller);
+    let environment = environment(entries, teller);
+    let hooks = hooks(entries, teller);
+    let (file, at, folder) = (teller.file, entry.key_at.clone(), PathBuf::from(folder));
+    let steps = steps?;
+    let reads_from = Vec::new();
+    Some(Pipeline {
+        id,
+        file,
+        folder,
+        at,
+        title,
+        description,
+        steps,
+        dependencies,
+        schedule,
+        environment,
+        hooks,
+        reads_from,
+    })
+}
+
+/// The steps; nothing where one of them is none.
+fn steps(entry: &Entry, entries: &[Entry], teller: &mut Teller<'_>) -> Option<Vec<Step>> {
+    let Some(list) = find(entries, "pipeline") else {
+        // Where it is misspelt, that was told already.
+        let is_told = entries.iter().any(|entry| closest(&entry.key, ["pipeline"]).is_some());
+        if !is_told {
+            let hint = Some("add `pipeline:` with a list of steps, each `run:` or `flow:`".to_owned());
+            teller.error("missing_key", &entry.key_at, "there is no `pipeline`".to_owned(), hint);
+        }
+        return None;
+    };
+    let Some(items) = list.value.as_list() else {
+        teller.wrong_type("pipeline", "a list of steps", &list.value);
+        return None;
+    };
+    if items.is_empty() {
+        teller.error("no_steps", &list.key_at, "the pipeline has no steps".to_owned(), None);
+        return None;
+    }
+    let mut steps = Vec::with_capacity(items.len());
+    for (position, item) in items.iter().enumerate() {
+        teller.step = Some((position + 1, String::new()));
+        steps.extend(step::read(item, teller));
+    }
+    teller.step = None;
+    (steps.len() == items.len()).then_some(steps)
+}
+
+fn dependencies(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<Dependency> {
+    let Some(entry) = find(entries, "dependencies") else { return Vec::new() };
+    let Some(items) = entry.value.as_list() else {
+        teller.wrong_type("dependencies", "a list", &entry.value);
+        return Vec::new();
+    };
+    items.iter().filter_map(|item| dependency(item, teller)).collect()
+}
+
+fn dependency(item: &Node, teller: &mut Teller<'_>) -> Option<Dependency> {
+    let expected = "expected `pipeline: ID` or `datapackage: PATH`";
+    let [entry] = item.as_map().unwrap_or_default() else {
+        let message = match item.as_map() {
+            Some(entries) => format!("a dependency has {} keys: {expected}", entries.len()),
+            None => format!("a dependency is {}: {expected}", item.in_words()),
+        };
+        let hint = item.as_text().map(|text| format!("did you mean `- pipeline: {text}`?"));
+        teller.error("dependency", &item.at, message, hint);
+        return None;
+    };
+    let make: fn(String) -> DependsOn = match entry.key.as_str() {
+        "pipeline" => DependsOn::Pipeline,
+        "datapackage" => DependsOn::DataPackage,
+        other => {
+            let message = format!("a dependency has the key `{other}`: {expected}");
+            let hint = closest(other, ["pipeline", "datapackage"]).map(|meant| format!("did you mean `{meant}`?"));
+            teller.error("dependency", &entry.key_at, message, hint);
+            return None;
+        }
+    };
+    let Some(text) = entry.value.as_text() else {
+        teller.wrong_type(&entry.key, "text", &entry.value);
+        return None;
+    };
+    Some(Dependency { on: make(text.trim().to_owned()), at: entry.value.at.clone() })
+}
+
+fn schedule(entries: &[Entry], teller: &mut Teller<'_>) -> Option<Schedule> {
+    let entry = find(entries, "schedule")?;
+    let Some(inner) = entry.value.as_map() else {
+        teller.wrong_type("schedule", "a map with `crontab`", &entry.value);
+        return None;
+    };
+    teller.check_keys(inner, &["crontab"]);
+    let text = teller.text(inner, "crontab")?;
+    let at = find(inner, "crontab").map_or(entry.key_at.clone(), |entry| entry.value.at.clone());
+    if let Some(fault) = cron::fault(&text) {
+        let hint = "the order is that of cron; `0 1 * * *` is every day at one".to_owned();
+        teller.error("crontab", &at, fault, Some(hint));
+        return None;
+    }
+    Some(Schedule { crontab: text.split_whitespace().collect::<Vec<_>>().join(" "), at })
+}
+
+fn environment(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<(String, String)> {
+    let Some(entry) = find(entries, "environment") else { return Vec::new() };
+    let Some(variables) = entry.value.as_map() else {
+        teller.wrong_type("environment", "a map from names to values", &entry.value);
+        return Vec::new();
+    };
+    let mut environment = Vec::with_capacity(variables.len());
+    for variable in variables {
+        if variable.key.is_empty() || variable.key.contains(['=', '\0']) {
+            let message = format!("`{}` is no name of a variable", variable.key.escape_debug());
+            teller.error("environment", &variable.key_at, message, None);
+        }
+        match variable.value.to_python_text().filter(|text| !text.contains('\0')) {
+            Some(text) => environment.push((variable.key.clone(), text)),
+            None => teller.wrong_type(&variable.key, "one value: text, a number, true or false", &variable.value),
+        }
+    }
+    environment
+}
+
+fn hooks(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<String> {
+    let Some(entry) = find(entries, "hooks") else { return Vec::new() };
+    let Some(items) = entry.value.as_list() else {
+        teller.wrong_type("hooks", "a list of addresses", &entry.value);
+        return Vec::new();
+    };
+    let mut hooks = Vec::with_capacity(items.len());
+    for item in items {
+        match item.as_text().filter(|text| text.starts_with("http://") || text.starts_with("https://")) {
+            Some(text) => hooks.push(text.to_owned()),
+            None => {
+                let message = format!("a hook is {}: expected an address", item.in_words());
+                teller.error("hook", &item.at, message, Some("it begins with `http://` or `https://`".to_owned()));
+            }
+        }
+    }
+    hooks
+}
+
+/// Reports pipelines of one id, wherever they stand.
+pub(super) fn check_ids(specs: &mut Specs) {
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut problems = Vec::new();
+    for (position, declared) in specs.declared.iter().enumerate() {
+        let Some(before) = first.insert(&declared.id, position) else { continue };
+        let Some(other) = specs.declared.get(before) else { continue };
+        // Within one map YAML itself was told of.
+        if other.file == declared.file {
+            continue;
+        }
+        let path = specs.files.get(other.file).map(|file| file.path.display().to_string()).unwrap_or_default();
+        problems.push(Problem {
+            severity: Severity::Error,
+            code: "duplicate_id",
+            message: format!("there is a pipeline of this id in `{path}` already"),
+            file: declared.file,
+            at: declared.at.clone(),
+            pipeline: Some(declared.id.clone()),
+            step: None,
+            hint: Some("rename one of the two".to_owned()),
+        });
+    }
+    specs.problems.append(&mut problems);
+}

@@ -1,0 +1,76 @@
+//! One step of a pipeline.
+
+use super::{Teller, find};
+use crate::spec::model::{Step, StepKind};
+use crate::spec::yaml::{Kind, Node, map_to_json};
+use terrace_provider::names::closest;
+
+/// What a step may say: pipeline-spec.schema.json of dpp, and `flow`, `code` and `runner`, which its resolver reads.
+const STEP_KEYS: [&str; 7] = ["run", "flow", "parameters", "cache", "code", "runner", "validate"];
+
+/// Reads a step; nothing where it is none.
+pub(super) fn read(item: &Node, teller: &mut Teller<'_>) -> Option<Step> {
+    let Some(entries) = item.as_map() else {
+        let message = format!("a step is {}: expected a map with `run` or `flow`", item.in_words());
+        let hint = item.as_text().map(|text| format!("did you mean `- run: {text}`?"));
+        teller.error("wrong_type", &item.at, message, hint);
+        return None;
+    };
+    let named = find(entries, "run").or_else(|| find(entries, "flow"));
+    if let (Some((_, name)), Some(text)) = (&mut teller.step, named.and_then(|entry| entry.value.as_text())) {
+        text.clone_into(name);
+    }
+    teller.check_keys(entries, &STEP_KEYS);
+    let code = teller.text(entries, "code");
+    if let (Some(run), Some(flow)) = (find(entries, "run"), find(entries, "flow")) {
+        let message = "a step has `run` or `flow`, and this one has both".to_owned();
+        let second = if run.key_at.start > flow.key_at.start { run } else { flow };
+        teller.error(
+            "run_and_flow",
+            &second.key_at,
+            message,
+            Some("remove one of the two, or make two steps".to_owned()),
+        );
+        return None;
+    }
+    let Some(entry) = named else {
+        let is_told = entries.iter().any(|entry| closest(&entry.key, ["run", "flow"]).is_some());
+        if !is_told {
+            let hint = match code {
+                Some(_) => "give the code a name: `run: NAME`",
+                None => "add `run: PROCESSOR`, or `flow: MODULE`",
+            };
+            let message = "a step needs `run` or `flow`".to_owned();
+            teller.error("missing_key", &item.at, message, Some(hint.to_owned()));
+        }
+        return None;
+    };
+    let Some(name) = entry.value.as_text().filter(|name| !name.trim().is_empty()) else {
+        teller.wrong_type(&entry.key, "the name of a processor or module", &entry.value);
+        return None;
+    };
+    let parameters = match find(entries, "parameters").map(|entry| &entry.value) {
+        None => serde_json::Map::new(),
+        Some(node) => match &node.kind {
+            Kind::Map(entries) => map_to_json(entries),
+            _ => {
+                teller.wrong_type("parameters", "a map", node);
+                return None;
+            }
+        },
+    };
+    let kind = match code {
+        Some(code) => StepKind::Code(code),
+        None if entry.key == "flow" => StepKind::Flow,
+        None => StepKind::Processor,
+    };
+    Some(Step {
+        name: name.to_owned(),
+        at: item.at.clone(),
+        kind,
+        parameters,
+        is_cached: teller.flag(entries, "cache"),
+        is_validated: teller.flag(entries, "validate"),
+        runner: teller.text(entries, "runner"),
+    })
+}

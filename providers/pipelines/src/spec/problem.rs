@@ -1,0 +1,77 @@
+//! What is wrong with specs, for people: file, line, pipeline, step, what was expected and what to do.
+
+use super::Specs;
+use std::fmt;
+use std::ops::Range;
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Probably not what was meant; dpp says nothing about it.
+    Warning,
+    /// It cannot run.
+    Error,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable word for tools.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// The file, by its position in [`Specs::files`].
+    pub file: usize,
+    /// Where, in bytes of its text.
+    pub at: Range<usize>,
+    /// The id of the pipeline.
+    pub pipeline: Option<String>,
+    /// The step, counted from 1, and its name where it has one.
+    pub step: Option<(usize, String)>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    /// True when it cannot run.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// Line and column, counted from 1; columns in characters.
+    #[must_use]
+    pub fn place(&self, text: &str) -> (usize, usize) {
+        let before = text.get(..self.at.start).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        (line, column)
+    }
+
+    /// The problem in one line, with its place: `a/pipeline-spec.yaml:3:5: ./a/x, step 2 (`sort`): …`.
+    #[must_use]
+    pub fn in_one_line<'a>(&'a self, specs: &'a Specs) -> impl fmt::Display + 'a {
+        fmt::from_fn(move |f| {
+            if let Some(file) = specs.files.get(self.file) {
+                let (line, column) = self.place(&file.text);
+                write!(f, "{}:{line}:{column}: ", file.path.display())?;
+            }
+            f.write_str(&self.about())?;
+            f.write_str(&self.message)?;
+            self.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
+        })
+    }
+
+    /// The pipeline and step that it is about, with what comes before a message.
+    #[must_use]
+    pub fn about(&self) -> String {
+        match (&self.pipeline, &self.step) {
+            (Some(pipeline), Some((number, name))) if name.is_empty() => format!("{pipeline}, step {number}: "),
+            (Some(pipeline), Some((number, name))) => format!("{pipeline}, step {number} (`{name}`): "),
+            (Some(pipeline), None) => format!("{pipeline}: "),
+            _ => String::new(),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Which program a step is, as dpp resolves it: a file beside the spec, one of a plugin, one of dpp's own.
+
+use super::Specs;
+use super::model::{Pipeline, Step, StepKind};
+use super::problem::{Problem, Severity};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use terrace_provider::names::closest;
+
+/// The generations of dpp, which differ in what processors may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Api {
+    /// datapackage-pipelines 1.7.1: `ingest()` answers three values, to which people add (`ingest() + ({},)`).
+    #[serde(rename = "1.7.1")]
+    One,
+    /// datapackage-pipelines 2.2.11.
+    #[serde(rename = "2.2.11")]
+    Two,
+}
+
+impl Api {
+    /// The release that is installed.
+    #[must_use]
+    pub const fn release(self) -> &'static str {
+        match self {
+            Self::One => "1.7.1",
+            Self::Two => "2.2.11",
+        }
+    }
+
+    /// The generation of a release, or of its first number.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        match text {
+            "1" | "1.x" | "1.7.1" => Some(Self::One),
+            "2" | "2.x" | "2.2.11" => Some(Self::Two),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.release())
+    }
+}
+
+/// What both generations bring: names, and files of `datapackage_pipelines/lib`.
+const BOTH: [&str; 18] = [
+    "add_computed_field",
+    "add_metadata",
+    "add_resource",
+    "cache_loader",
+    "concatenate",
+    "delete_fields",
+    "dump.to_path",
+    "dump.to_sql",
+    "dump.to_zip",
+    "duplicate",
+    "filter",
+    "find_replace",
+    "join",
+    "load_metadata",
+    "load_resource",
+    "set_types",
+    "sort",
+    "stream_remote_resources",
+];
+/// `unpivot` is in both, too: see [`built_in`].
+const UNPIVOT: &str = "unpivot";
+/// What 2.x alone brings.
+const TWO: [&str; 9] = [
+    "deduplicate",
+    "dump_to_path",
+    "dump_to_sql",
+    "dump_to_zip",
+    "flow",
+    "load",
+    "printer",
+    "update_package",
+    "update_resource",
+];
+
+fn built_in() -> impl Iterator<Item = &'static str> {
+    BOTH.into_iter().chain([UNPIVOT]).chain(TWO)
+}
+
+/// The program of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Located {
+    /// A file of the project.
+    File(PathBuf),
+    /// One of dpp's own, by its path in `datapackage_pipelines/lib`.
+    BuiltIn(String),
+    /// One of a package `datapackage_pipelines_…`, by its path in the folder `processors`.
+    Plugin {
+        /// The package.
+        package: String,
+        /// The path.
+        path: String,
+    },
+    /// The text of the step itself.
+    Code,
+    /// dpp's own processor `flow`, with a module of the project or of a package.
+    Flow(Option<PathBuf>),
+}
+
+/// The name of the file in which a spec's folder says what its pipelines need beside dpp.
+pub const REQUIREMENTS: &str = "requirements.txt";
+
+/// Finds the program of a step of a pipeline in this folder; nothing where there is none.
+#[must_use]
+pub fn locate(folder: &Path, step: &Step) -> Option<Located> {
+    let has_requirements = || folder.join(REQUIREMENTS).is_file();
+    match &step.kind {
+        StepKind::Code(_) => Some(Located::Code),
+        StepKind::Flow => {
+            let path: PathBuf = step.name.split('.').collect();
+            let places = [folder.join(&path).with_extension("py"), folder.join(&path).join("__init__.py")];
+            match places.into_iter().find(|place| place.is_file()) {
+                Some(file) => Some(Located::Flow(Some(file))),
+                None => has_requirements().then_some(Located::Flow(None)),
+            }
+        }
+        StepKind::Processor => {
+            let (ups, parts) = parts(&step.name);
+            let mut file = folder.to_path_buf();
+            file.extend(std::iter::repeat_n("..", ups));
+            file.extend(&parts);
+            if file.is_file() {
+                return Some(Located::File(file));
+            }
+            if ups > 0 {
+                return None;
+            }
+            let path = parts.join("/");
+            let is_own = built_in().any(|name| name == step.name);
+            match parts.split_first() {
+                _ if is_own => Some(Located::BuiltIn(path)),
+                Some((module, rest)) if !rest.is_empty() && has_requirements() => {
+                    Some(Located::Plugin { package: format!("datapackage_pipelines_{module}"), path: rest.join("/") })
+                }
+                _ => None,
+            }
+        }
+    }
+}
+
+/// `..a.b` is `../a/b.py`: how many folders up, and the path from there.
+fn parts(name: &str) -> (usize, Vec<String>) {
+    let (mut ups, mut rest) = (0, name);
+    while rest.starts_with("..") {
+        ups += 1;
+        rest = rest.strip_prefix('.').unwrap_or(rest);
+    }
+    let mut parts: Vec<String> = rest.strip_prefix('.').unwrap_or(rest).split('.').map(str::to_owned).collect();
+    if let Some(last) = parts.last_mut() {
+        last.push_str(".py");
+    }
+    (ups, parts)
+}
+
+/// The generation that a pipeline is written for: 1.x where some code adds to what `ingest()` answers, which fails on 2.x.
+#[must_use]
+pub fn api(root: &Path, pipeline: &Pipeline) -> Api {
+    let folder = root.join(&pipeline.folder);
+    let is_old = |step: &Step| match (&step.kind, locate(&folder, step)) {
+        (StepKind::Code(code), _) => adds_to_ingest(code),
+        (_, Some(Located::File(file))) => fs::read_to_string(file).is_ok_and(|text| adds_to_ingest(&text)),
+        _ => false,
+    };
+    if pipeline.steps.iter().any(is_old) { Api::One } else { Api::Two }
+}
+
+fn adds_to_ingest(text: &str) -> bool {
+    text.split("ingest()").skip(1).any(|rest| rest.trim_start_matches([' ', '\\', '\r', '\n']).starts_with('+'))
+}
+
+/// Reports steps that no program is found for, and what is known to go wrong.
+pub(super) fn check(specs: &mut Specs) {
+    let mut problems = Vec::new();
+    for pipeline in &specs.pipelines {
+        let folder = specs.root.join(&pipeline.folder);
+        let api = api(&specs.root, pipeline);
+        for (position, step) in pipeline.steps.iter().enumerate() {
+            let tell = |severity, code, message: String, hint: Option<String>| Problem {
+                severity,
+                code,
+                message,
+                file: pipeline.file,
+                at: step.at.start..step.at.start,
+                pipeline: Some(pipeline.id.clone()),
+                step: Some((position + 1, step.name.clone())),
+                hint,
+            };
+            let located = locate(&folder, step);
+            if located.is_none() {
+                let message = match step.kind {
+                    StepKind::Flow => format!("there is no module `{}`", step.name),
+                    _ => format!("there is no processor `{}`", step.name),
+                };
+                problems.push(tell(Severity::Error, "no_processor", message, Some(hint(&folder, step))));
+            }
+            let is_new = matches!(&located, Some(Located::Flow(_)))
+                || matches!(&located, Some(Located::BuiltIn(_)) if TWO.contains(&step.name.as_str()));
+            if is_new && api == Api::One {
+                let message = format!(
+                    "`{}` needs datapackage-pipelines 2, and another step adds to what `ingest()` answers, as 1 has it",
+                    step.name
+                );
+                let hint = "write that step with `with ingest() as ctx:`".to_owned();
+                problems.push(tell(Severity::Error, "api", message, Some(hint)));
+            }
+            if step.name == "sort" && api == Api::Two && !step.parameters.contains_key("reverse") {
+                let message = "`sort` of datapackage-pipelines 2 fails without `reverse`".to_owned();
+                problems.push(tell(Severity::Warning, "sort", message, Some("add `reverse: false`".to_owned())));
+            }
+        }
+    }
+    specs.problems.append(&mut problems);
+}
+
+fn hint(folder: &Path, step: &Step) -> String {
+    let mut names: Vec<String> = built_in().map(str::to_owned).collect();
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    names.extend(files.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".py")?.to_owned())));
+    if let Some(name) = closest(&step.name, names.iter().map(String::as_str)) {
+        return format!("did you mean `{name}`?");
+    }
+    match (&step.kind, step.name.split_once('.')) {
+        (StepKind::Processor, Some((module, _))) if !module.is_empty() && module != "dump" => format!(
+            "where it is one of a plugin, name `datapackage-pipelines-{module}` in a `{REQUIREMENTS}` beside the spec"
+        ),
+        (StepKind::Flow, _) => format!("put `{}.py` beside the spec", step.name.replace('.', "/")),
+        _ => format!("put `{}.py` beside the spec, or name one that dpp brings", step.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_lead_into_folders_and_up() {
+        let of = |name: &str| (parts(name).0, parts(name).1.join("/"));
+        assert_eq!(of("noise"), (0, "noise.py".to_owned()));
+        assert_eq!(of("dump.to_path"), (0, "dump/to_path.py".to_owned()));
+        assert_eq!(of("..common.clean"), (1, "common/clean.py".to_owned()));
+        assert_eq!(of("...common.clean"), (2, "common/clean.py".to_owned()));
+    }
+
+    #[test]
+    fn code_that_adds_to_ingest_is_of_the_first_generation() {
+        assert!(adds_to_ingest("parameters, datapackage, resources, stats = ingest() + ({},)"));
+        assert!(adds_to_ingest("a = ingest() \\\n  + ({},)"));
+        assert!(!adds_to_ingest("with ingest() as ctx:\n  x = 1 + 1"));
+    }
+}

@@ -1,0 +1,87 @@
+//! Which pipelines are meant: an id, `all`, `prefix%`, several with commas, as dpp reads them. An id that leads nowhere is
+//! an error, and not nothing to do.
+
+use super::Specs;
+use terrace_provider::names::{closest, listed};
+
+/// What a person asked for matches no pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmatched {
+    /// As written.
+    pub text: String,
+    /// Which there are, and which one was probably meant.
+    pub hint: String,
+}
+
+/// The pipelines that these words mean, by position in [`Specs::pipelines`] and in that order; no word means all.
+///
+/// # Errors
+/// Each word that means none.
+pub fn select(specs: &Specs, words: &[String]) -> Result<Vec<usize>, Vec<Unmatched>> {
+    let words: Vec<&str> = words.iter().flat_map(|word| word.split(',')).map(str::trim).collect();
+    let ids: Vec<&str> = specs.pipelines.iter().map(|pipeline| pipeline.id.as_str()).collect();
+    let mut chosen = vec![words.is_empty(); ids.len()];
+    let mut unmatched = Vec::new();
+    for word in words {
+        let mut has_any = word == "all";
+        for (id, chosen) in ids.iter().zip(&mut chosen) {
+            if means(word, id) {
+                (*chosen, has_any) = (true, true);
+            }
+        }
+        if !has_any {
+            unmatched.push(Unmatched { text: word.to_owned(), hint: hint(word, &ids) });
+        }
+    }
+    if !unmatched.is_empty() {
+        return Err(unmatched);
+    }
+    Ok(chosen.iter().enumerate().filter(|(_, chosen)| **chosen).map(|(position, _)| position).collect())
+}
+
+fn means(word: &str, id: &str) -> bool {
+    match word.strip_suffix('%') {
+        _ if word == "all" => true,
+        Some(prefix) => id.starts_with(prefix) || id.strip_prefix("./").is_some_and(|id| id.starts_with(prefix)),
+        None => id == word || id.strip_prefix("./") == Some(word),
+    }
+}
+
+fn hint(word: &str, ids: &[&str]) -> String {
+    match closest(word, ids.iter().copied()) {
+        Some(id) => format!("did you mean `{id}`?"),
+        None => format!("the pipelines here are {}", listed(ids)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::tests::specs_of;
+
+    fn chosen(words: &[&str]) -> Result<Vec<String>, Vec<Unmatched>> {
+        let step = "{pipeline: [{run: load_metadata}]}";
+        let text = format!("a-one: {step}\na-two: {step}\nb: {step}\n");
+        let specs = specs_of(&[("pipeline-spec.yaml", &text)]);
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        let positions = select(&specs, &words)?;
+        Ok(positions.into_iter().map(|position| specs.pipelines[position].id.clone()).collect())
+    }
+
+    #[test]
+    fn words_mean_pipelines_as_dpp_reads_them() {
+        let all = ["./a-one", "./a-two", "./b"].map(str::to_owned).to_vec();
+        assert_eq!(chosen(&[]), Ok(all.clone()));
+        assert_eq!(chosen(&["all"]), Ok(all));
+        assert_eq!(chosen(&["./a-%"]).unwrap(), ["./a-one", "./a-two"]);
+        assert_eq!(chosen(&["./b,./a-one"]).unwrap(), ["./a-one", "./b"]);
+        assert_eq!(chosen(&["b"]).unwrap(), ["./b"]);
+    }
+
+    #[test]
+    fn what_means_nothing_is_told_with_what_was_probably_meant() {
+        let told = chosen(&["./a-on", "./b", "./zzz%"]).unwrap_err();
+        assert_eq!(told[0], Unmatched { text: "./a-on".to_owned(), hint: "did you mean `./a-one`?".to_owned() });
+        assert!(told[1].hint.contains("the pipelines here are `./a-one`"), "{told:?}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Specs in folders of tests: what is read, and how mistakes are told.
+
+use super::*;
+
+/// The specs of a folder with these files.
+pub(crate) fn specs_of(files: &[(&str, &str)]) -> Specs {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    read(folder.path()).unwrap()
+}
+
+fn told(files: &[(&str, &str)]) -> Vec<String> {
+    let specs = specs_of(files);
+    specs.problems.iter().map(|problem| problem.in_one_line(&specs).to_string()).collect()
+}
+
+fn told_of(text: &str) -> Vec<String> {
+    told(&[("pipeline-spec.yaml", text)])
+}
+
+#[test]
+fn a_pipeline_is_read_whole() {
+    let text = "\
+noise:
+  title: Noise
+  description: 50k integers
+  environment: {FOO: bar, NUM: 3, ON: yes}
+  hooks: [http://localhost/hook]
+  schedule: {crontab: '0  1 * * *'}
+  dependencies:
+  - pipeline: ./a/b
+  - datapackage: data/datapackage.json
+  pipeline:
+  - run: noise
+    code: |
+      pass
+    cache: true
+  - flow: flows.mine
+  - run: dump.to_path
+    validate: false
+    parameters: {out-path: data, day: 2014-01-02}
+";
+    let other = "b: {pipeline: [{run: load_metadata}]}";
+    let files = [("pipeline-spec.yaml", text), ("a/pipeline-spec.yaml", other), ("flows/mine.py", "")];
+    let specs = specs_of(&files);
+    assert_eq!(specs.problems, []);
+    assert_eq!(specs.pipelines.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["./noise", "./a/b"]);
+    let pipeline = specs.pipeline("./noise").unwrap();
+    assert_eq!(
+        pipeline.steps.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(),
+        ["noise", "flows.mine", "dump.to_path"]
+    );
+    assert_eq!(pipeline.steps[0].kind, StepKind::Code("pass\n".to_owned()));
+    assert!(pipeline.steps[0].is_cached);
+    assert_eq!(
+        serde_json::Value::Object(pipeline.steps[2].parameters.clone()),
+        serde_json::json!({"out-path": "data", "day": {"type{date}": "2014-01-02"}})
+    );
+    let environment = [("FOO", "bar"), ("NUM", "3"), ("ON", "True")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    assert_eq!(pipeline.environment, environment);
+    assert_eq!(pipeline.schedule.as_ref().unwrap().crontab, "0 1 * * *");
+    assert_eq!(order::sorted(&specs, &[0, 1]), [1, 0]);
+}
+
+#[test]
+fn slips_are_told_with_file_line_pipeline_step_and_what_was_meant() {
+    insta::assert_snapshot!(told_of("x:\n  pipline:\n  - run: printer\n").join("\n"), @"pipeline-spec.yaml:2:3: ./x: `pipline` means nothing here; did you mean `pipeline`?");
+    insta::assert_snapshot!(told_of("x:\n  pipeline:\n  - parameters: {a: 1}\n").join("\n"), @"pipeline-spec.yaml:3:5: ./x, step 1: a step needs `run` or `flow`; add `run: PROCESSOR`, or `flow: MODULE`");
+    insta::assert_snapshot!(told_of("x:\n  pipeline:\n  - run: load_resorce\n").join("\n"), @"pipeline-spec.yaml:3:5: ./x, step 1 (`load_resorce`): there is no processor `load_resorce`; did you mean `load_resource`?");
+    insta::assert_snapshot!(told_of("x:\n  title: 7\n  pipeline:\n  - run: printer\n    bogus: 1\n  - run: sort\n    paramters: {}\n").join("\n"), @r"
+    pipeline-spec.yaml:2:10: ./x: `title` is a number: expected text
+    pipeline-spec.yaml:5:5: ./x, step 1 (`printer`): `bogus` means nothing here; known are `run`, `flow`, `parameters`, `cache`, `code`, `runner`, `validate`
+    pipeline-spec.yaml:6:5: ./x, step 2 (`sort`): `sort` of datapackage-pipelines 2 fails without `reverse`; add `reverse: false`
+    pipeline-spec.yaml:7:5: ./x, step 2 (`sort`): `paramters` means nothing here; did you mean `parameters`?
+    ");
+    insta::assert_snapshot!(told_of("x:\n  dependencies:\n  - pipeline: ./none/y\n  - ./x\n  pipeline:\n  - {run: printer, flow: f}\n").join("\n"), @r"
+    pipeline-spec.yaml:4:5: ./x: a dependency is text: expected `pipeline: ID` or `datapackage: PATH`; did you mean `- pipeline: ./x`?
+    pipeline-spec.yaml:6:20: ./x, step 1 (`printer`): a step has `run` or `flow`, and this one has both; remove one of the two, or make two steps
+    ");
+    insta::assert_snapshot!(told_of("x:\n  schedule: {crontab: '0 1 * *'}\n  environment: {A: [1]}\n  hooks: [nowhere]\n  pipeline: []\n").join("\n"), @r"
+    pipeline-spec.yaml:2:23: ./x: `0 1 * *` has 4 fields: expected five, minute, hour, day of the month, month and day of the week; the order is that of cron; `0 1 * * *` is every day at one
+    pipeline-spec.yaml:3:20: ./x: `A` is a list: expected one value: text, a number, true or false
+    pipeline-spec.yaml:4:11: ./x: a hook is text: expected an address; it begins with `http://` or `https://`
+    pipeline-spec.yaml:5:3: ./x: the pipeline has no steps
+    ");
+}
+
+#[test]
+fn one_file_that_is_no_yaml_does_not_stop_the_others() {
+    let good = "y: {pipeline: [{run: load_metadata}]}";
+    let bad = "x:\n  pipeline:\n  - run: dump.to_sql\n    parameters:\n      tables:\n        gcs_list_files\n          resource-name: a\n";
+    let files = [("a/pipeline-spec.yaml", bad), ("b/pipeline-spec.yaml", good)];
+    insta::assert_snapshot!(told(&files).join("\n"), @"a/pipeline-spec.yaml:6:9: expected `key: value`: there is no `:`; did you mean `gcs_list_files:`?");
+    let specs = specs_of(&files);
+    assert_eq!(specs.pipelines.len(), 1);
+    assert!(specs.has_unread_file());
+}
+
+#[test]
+fn loops_and_dependencies_that_lead_nowhere_are_two_things() {
+    let step = "pipeline: [{run: load_metadata}]";
+    let text = format!(
+        "x:\n  dependencies: [{{pipeline: ./y}}]\n  {step}\ny:\n  dependencies: [{{pipeline: ./x}}]\n  {step}\n\
+         z:\n  dependencies: [{{pipeline: ./z}}]\n  {step}\nw:\n  dependencies: [{{pipeline: ./none}}]\n  {step}\n\
+         v:\n  dependencies: [{{pipeline: ./w}}]\n  {step}\n"
+    );
+    insta::assert_snapshot!(told_of(&text).join("\n"), @r"
+    pipeline-spec.yaml:2:29: ./x: it depends on itself: ./x → ./y → ./x; remove one of these dependencies
+    pipeline-spec.yaml:5:29: ./y: it depends on itself: ./y → ./x → ./y; remove one of these dependencies
+    pipeline-spec.yaml:8:29: ./z: it depends on itself: ./z → ./z; remove one of these dependencies
+    pipeline-spec.yaml:11:29: ./w: it depends on `./none`, and there is no such pipeline; the pipelines here are `./x`, `./y`, `./z`, `./w`, `./v`
+    ");
+    let specs = specs_of(&[("pipeline-spec.yaml", &text)]);
+    assert_eq!(specs.broken(), ["./v", "./w", "./x", "./y", "./z"]);
+}
+
+#[test]
+fn one_id_in_two_files_is_told() {
+    let nested = "b/x: {pipeline: [{run: load_metadata}]}";
+    let plain = "x: {pipeline: [{run: load_metadata}]}";
+    insta::assert_snapshot!(told(&[("pipeline-spec.yaml", nested), ("b/pipeline-spec.yaml", plain)]).join("\n"), @"b/pipeline-spec.yaml:1:1: ./b/x: there is a pipeline of this id in `pipeline-spec.yaml` already; rename one of the two");
+}
+
+#[test]
+fn what_plugins_make_pipelines_of_is_listed() {
+    let specs = specs_of(&[("c/knesset.source-spec.yaml", "committees:\n  tables: []\nmeetings: {}\n")]);
+    assert_eq!(specs.problems, []);
+    let source = &specs.sources[0];
+    assert_eq!((source.module.as_str(), source.keys.join(" ")), ("knesset", "committees meetings".to_owned()));
+}

@@ -1,0 +1,54 @@
+//! Pipelines of others: each file is read, and has the pipelines and steps that another reader counted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use terrace_provider_pipelines::spec;
+
+/// The corpus beside the repository, where it is there.
+fn corpus() -> Option<PathBuf> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
+    let beside = [repository.join("../shared"), repository.join("../../shared")];
+    beside.into_iter().map(|shared| shared.join("pipelines/corpus")).find(|folder| folder.is_dir())
+}
+
+#[test]
+fn pipelines_of_others_are_listed_with_steps_dependencies_and_schedules() {
+    let Some(corpus) = corpus() else { return };
+    let index = fs::read_to_string(corpus.join("INDEX.tsv")).unwrap();
+    let (mut files, mut pipelines, mut steps, mut schedules, mut dependencies) = (0, 0, 0, 0, 0);
+    let mut wrong = Vec::new();
+    for line in index.lines().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let (file, path) = (columns[0], columns[2]);
+        let source = corpus.join(file);
+        if !source.is_file() {
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let name = Path::new(path).file_name().unwrap();
+        fs::copy(source, folder.path().join(name)).unwrap();
+        let specs = spec::read(folder.path()).unwrap();
+        // What they consist of is not here: that programs and pipelines elsewhere are missing is right.
+        let missing = ["no_processor", "missing_dependency"];
+        let told = specs.problems.iter().filter(|problem| problem.is_error() && !missing.contains(&problem.code));
+        wrong.extend(told.map(|problem| format!("{file}: {}", problem.in_one_line(&specs))));
+        let counted: usize = specs.pipelines.iter().map(|pipeline| pipeline.steps.len()).sum();
+        let expected = (columns[5].parse().unwrap(), columns[6].parse().unwrap());
+        if !file.ends_with(".source-spec.yaml") {
+            assert_eq!((specs.pipelines.len(), counted), expected, "{file}");
+        } else {
+            assert_eq!(specs.sources.len(), 1, "{file}");
+            assert!(!specs.sources[0].keys.is_empty(), "{file}");
+        }
+        files += 1;
+        pipelines += specs.pipelines.len();
+        steps += counted;
+        schedules += specs.pipelines.iter().filter(|pipeline| pipeline.schedule.is_some()).count();
+        dependencies += specs.pipelines.iter().filter(|pipeline| !pipeline.dependencies.is_empty()).count();
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(
+        files >= 22 && pipelines >= 38 && steps >= 118 && schedules >= 5 && dependencies >= 4,
+        "{files} {pipelines} {steps} {schedules} {dependencies}"
+    );
+}

@@ -1,0 +1,132 @@
+//! A project with specs and the stand-in of dpp, and a runner over it.
+
+use crate::stand_in;
+use serde_json::json;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+use tempfile::TempDir;
+use terrace_provider::{Settings, Value, conformance};
+use terrace_provider_pipelines::run::batch::{self, Done, Options};
+use terrace_provider_pipelines::run::{Asked, Record, Runner, Watching};
+use terrace_provider_pipelines::settings::runner;
+use terrace_provider_pipelines::spec::{self, Specs};
+use tokio_util::sync::CancellationToken;
+
+/// Rows out of nothing, on both releases and the stand-in.
+pub(crate) const NOISE: &str = "\
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+stats = {'noise': 0}
+def rows():
+    for i in range(parameters.get('rows', 500)):
+        stats['noise'] += 1
+        yield {'i': i}
+package['resources'].append({'name': 'noise', 'path': 'noise.csv', 'dpp:streaming': True,
+    'schema': {'fields': [{'name': 'i', 'type': 'integer'}]}})
+spew(package, resources + [rows()], stats)
+";
+
+pub(crate) struct Project {
+    pub(crate) folder: TempDir,
+    pub(crate) caches: TempDir,
+    pub(crate) runner: Runner,
+}
+
+impl Project {
+    pub(crate) fn new(spec: &str) -> Self {
+        let (folder, caches) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        stand_in::make(caches.path());
+        let runner = runner(&settings(&folder, &caches)).unwrap();
+        let project = Self { folder, caches, runner };
+        project.write("noise.py", NOISE);
+        project.write("pipeline-spec.yaml", spec);
+        project
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        settings(&self.folder, &self.caches)
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn specs(&self) -> Specs {
+        spec::read(self.folder.path()).unwrap()
+    }
+
+    /// Runs one pipeline.
+    pub(crate) async fn run(&self, id: &str) -> Record {
+        self.run_as(id, Asked::default(), &CancellationToken::new()).await
+    }
+
+    pub(crate) async fn run_as(&self, id: &str, asked: Asked, cancel: &CancellationToken) -> Record {
+        let specs = self.specs();
+        let pipeline = specs.pipeline(id).unwrap_or_else(|| panic!("{id}: {:?}", specs.problems));
+        self.runner.run(&specs, pipeline, asked, &Seen::default(), cancel).await.unwrap()
+    }
+
+    /// Runs all pipelines.
+    pub(crate) async fn run_all(&self, only_dirty: bool) -> Vec<Done> {
+        let specs = self.specs();
+        let chosen: Vec<usize> = (0..specs.pipelines.len()).collect();
+        let options = Options {
+            only_dirty,
+            is_forced: false,
+            uses_cache: true,
+            most: 2,
+            timeout: None,
+            patience: Duration::ZERO,
+        };
+        batch::run(&self.runner, &specs, &chosen, &options, &Seen::default(), &CancellationToken::new()).await.unwrap()
+    }
+
+    pub(crate) fn reasons(&self, id: &str) -> Vec<String> {
+        let specs = self.specs();
+        self.runner.reasons(&specs, specs.pipeline(id).unwrap()).unwrap()
+    }
+}
+
+fn settings(folder: &TempDir, caches: &TempDir) -> Settings {
+    let mut settings = conformance::settings(folder.path());
+    let Value::Map(values) = Value::from(json!({"executor": "local", "cacheDir": caches.path(), "maxParallel": 2}))
+    else {
+        panic!("settings are a map")
+    };
+    settings.values = values;
+    settings
+}
+
+/// Keeps what steps say.
+#[derive(Default)]
+pub(crate) struct Seen(pub(crate) Mutex<Vec<String>>);
+
+impl Watching for Seen {
+    fn preparing(&self, _pipeline: &str, _done: usize, _of: usize, _what: &str) {
+        panic!("an environment of the stand-in is there");
+    }
+
+    fn started(&self, _pipeline: &str, _run: &str) {}
+
+    fn line(&self, _pipeline: &str, _step: usize, name: &str, line: &str) {
+        self.0.lock().unwrap().push(format!("{name}: {line}"));
+    }
+
+    fn progress(&self, _pipeline: &str, _step: usize, _of: usize, _rows: u64, _bytes: u64) {}
+}
+
+/// True while a process of a run still runs.
+pub(crate) fn runs(run: &str) -> bool {
+    let mark = format!("TERRACE_RUN={run}");
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let environments = processes.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
+    environments.into_iter().any(|it| it.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()))
+}

@@ -1,0 +1,25 @@
+//! The provider from outside: specs, runs by stand-ins of Python, resources.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail like tests; clippy recognises test functions only"
+)]
+
+mod conformance; // the behaviours of every provider, on both types
+mod corpus; // pipelines of others, as far as they are at hand
+mod harness; // a project with specs and the stand-in of dpp
+mod readme; // the README's tables are those of the schema
+mod running; // one run, and several in their order
+mod stand_in; // environments that need no network
+
+/// A test file that is not listed above would never run.
+#[test]
+fn no_test_file_is_forgotten() {
+    let listed = include_str!("main.rs");
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let module = name.trim_end_matches(".rs");
+        assert!(module == "main" || listed.contains(&format!("mod {module};")), "{name} is not listed");
+    }
+}

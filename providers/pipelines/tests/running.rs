@@ -1,0 +1,222 @@
+//! One run: results, failures and whom they are blamed on, outputs, caches, stopping.
+
+use crate::harness::{Project, runs};
+use serde_json::json;
+use std::fs;
+use std::time::Duration;
+use terrace_provider_pipelines::executor::Executor;
+use terrace_provider_pipelines::run::batch::{BatchEnd, Why};
+use terrace_provider_pipelines::run::log::Reader;
+use terrace_provider_pipelines::run::{Asked, State};
+use tokio_util::sync::CancellationToken;
+
+const NOISE: &str =
+    "noise:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/noise}\n";
+
+fn of_code(code: &str) -> String {
+    let lines: String = code.lines().map(|line| format!("      {line}\n")).collect();
+    format!(
+        "x:\n  pipeline:\n  - run: noise\n  - run: odd\n    code: |\n{lines}  - run: dump_to_path\n    parameters: {{out-path: data}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_run_counts_rows_and_leaves_a_package_a_record_and_a_log() {
+    let project = Project::new(NOISE);
+    let record = project.run("./noise").await;
+    assert_eq!((record.state, record.rows), (State::Succeeded, 500), "{record:?}");
+    assert_eq!(record.public_stats()["noise"], json!(500));
+    assert_eq!(
+        record.steps.iter().map(|(_, step)| (step.rows, step.exit_code)).collect::<Vec<_>>(),
+        [(500, Some(0)); 2]
+    );
+    assert!(project.path("data/noise/noise.csv").exists() && project.path("data/noise/datapackage.json").exists());
+    assert_eq!(record.datapackage, Some(project.runner.project.join("data/noise/datapackage.json")));
+    assert_eq!(fs::read_dir(project.path("data")).unwrap().count(), 1, "nothing is left beside the place");
+    assert_eq!(project.runner.store.run(&record.run[..13]).unwrap(), Some(record.clone()));
+    assert_eq!(record.dataset(), record.stats["hash"]);
+    assert!(!runs(&record.run));
+}
+
+#[tokio::test]
+async fn the_step_that_failed_is_blamed_and_not_one_that_misses_its_rows() {
+    let code = "import sys\nfrom datapackage_pipelines.wrapper import ingest\ningest()\nprint('ERROR it is broken', file=sys.stderr)\nsys.exit(3)";
+    let project = Project::new(&of_code(code));
+    let record = project.run("./x").await;
+    assert_eq!(record.state, State::Failed);
+    let failure = record.failure.unwrap();
+    assert_eq!((failure.step, failure.what.as_str()), (Some(1), "it ended with exit code 3"));
+    assert_eq!(failure.said, ["ERROR it is broken"]);
+    assert!(!project.path("data").exists(), "what is not whole does not appear");
+    let lines = Reader::new(&project.runner.store.run_folder(&record.run)).lines().unwrap();
+    let odd: Vec<&str> = lines.iter().filter(|line| line.step == 2).map(|line| line.line.as_str()).collect();
+    assert_eq!(odd, ["ERROR it is broken", "it ended with exit code 3"]);
+}
+
+#[tokio::test]
+async fn a_failed_run_leaves_what_the_last_one_wrote() {
+    let project = Project::new(NOISE);
+    let good = project.run("./noise").await;
+    let before = fs::read(project.path("data/noise/datapackage.json")).unwrap();
+    project.write("noise.py", "raise SystemExit(1)");
+    assert_eq!(project.run("./noise").await.state, State::Failed);
+    assert_eq!(fs::read(project.path("data/noise/datapackage.json")).unwrap(), before);
+    assert_eq!(project.runner.store.succeeded(".", "./noise").unwrap().unwrap().run, good.run);
+    assert_eq!(project.reasons("./noise"), ["the code changed: `noise.py`"]);
+}
+
+#[tokio::test]
+async fn a_step_that_is_killed_says_so() {
+    let project = Project::new(&of_code("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"));
+    let failure = project.run("./x").await.failure.unwrap();
+    assert_eq!((failure.step, failure.what.as_str()), (Some(1), "it was killed (signal 9)"));
+}
+
+#[tokio::test]
+async fn a_kept_result_is_taken_until_the_data_is_another() {
+    let spec = "x:\n  pipeline:\n  - run: load_resource\n    cache: true\n    parameters: {url: in/datapackage.json, resource: .*}\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
+    let project = Project::new(spec);
+    project.write("in/datapackage.json", r#"{"resources": [{"name": "a", "path": "a.csv"}]}"#);
+    project.write("in/a.csv", "id\n1\n2\n");
+    let asked = || Asked { uses_cache: true, ..Asked::default() };
+    let cancel = CancellationToken::new();
+    assert_eq!(project.run_as("./x", asked(), &cancel).await.rows, 2);
+    let again = project.run_as("./x", asked(), &cancel).await;
+    assert_eq!((again.state, again.rows), (State::Succeeded, 2), "{again:?}");
+    let lines = Reader::new(&project.runner.store.run_folder(&again.run)).lines().unwrap();
+    assert!(lines.iter().any(|line| line.line.contains("the result of step 1 is taken")), "{lines:?}");
+    project.write("in/a.csv", "id\n1\n2\n3\n");
+    assert_eq!(project.run_as("./x", asked(), &cancel).await.rows, 3);
+}
+
+#[tokio::test]
+async fn whoever_stops_a_run_leaves_no_process_and_no_lock() {
+    let code = "import signal, subprocess, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\nopen('started', 'w')\ntime.sleep(600)";
+    let project = Project::new(&of_code(code));
+    let cancel = CancellationToken::new();
+    let waiting = async {
+        while !project.path("started").exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cancel.cancel();
+    };
+    let (record, ()) = tokio::join!(project.run_as("./x", Asked::default(), &cancel), waiting);
+    assert_eq!(record.state, State::Cancelled, "{record:?}");
+    assert!(!runs(&record.run), "a process is left");
+    assert!(!project.runner.store.is_held(&record).unwrap());
+}
+
+#[tokio::test]
+async fn a_run_that_takes_too_long_is_ended() {
+    let project = Project::new(&of_code("import time\ntime.sleep(600)"));
+    let asked = Asked { timeout: Some(Duration::from_millis(500)), ..Asked::default() };
+    let record = project.run_as("./x", asked, &CancellationToken::new()).await;
+    assert_eq!(record.state, State::TimedOut);
+    assert!(!runs(&record.run));
+}
+
+#[tokio::test]
+async fn somebody_else_may_ask_a_run_to_stop() {
+    let project = Project::new(&of_code("open('started', 'w')\nimport time\ntime.sleep(600)"));
+    let asking = async {
+        while !project.path("started").exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let last = project.runner.store.last(".", "./x").unwrap().unwrap();
+        assert!(project.runner.store.is_held(&last).unwrap());
+        project.runner.store.ask_to_stop(&last.run).unwrap();
+    };
+    let (record, ()) = tokio::join!(project.run("./x"), asking);
+    assert_eq!(record.state, State::Cancelled);
+}
+
+#[tokio::test]
+async fn steps_see_the_folder_of_the_spec_their_variables_and_a_database() {
+    let code = "import os, beside\nfrom datapackage_pipelines.wrapper import ingest, spew\np, d, r = ingest()\nspew(d, r, {'beside': beside.word, 'foo': os.environ['FOO'], 'engine': os.environ['DPP_DB_ENGINE'], 'own': [n for n in os.environ if n.startswith('TERRACE_')]})";
+    let spec = of_code(code).replace("x:\n", "x:\n  environment: {FOO: 3, A_PASSWORD: verysecret}\n");
+    let project = Project::new(&spec);
+    project.write("beside.py", "word = 'here verysecret'");
+    let stats = project.run("./x").await.public_stats();
+    assert_eq!((&stats["beside"], &stats["foo"]), (&json!("here ***"), &json!("3")));
+    let engine = format!("sqlite:///{}/.terrace/pipelines/database.db", project.runner.project.display());
+    assert_eq!(stats["engine"], json!(engine));
+    assert_eq!(stats["own"], json!(["TERRACE_RUN"]));
+}
+
+#[tokio::test]
+async fn pipelines_run_after_those_that_they_depend_on_and_not_after_failures() {
+    let dump = |out: &str| format!("[{{run: noise}}, {{run: dump_to_path, parameters: {{out-path: {out}}}}}]");
+    let spec = format!(
+        "b:\n  dependencies: [{{pipeline: ./a}}]\n  pipeline: {}\na:\n  pipeline: {}\nbad:\n  pipeline: [{{run: bad}}]\nd:\n  dependencies: [{{pipeline: ./bad}}]\n  pipeline: {}\n",
+        dump("data/b"),
+        dump("data/a"),
+        dump("data/d")
+    );
+    let project = Project::new(&spec);
+    project.write("bad.py", "raise SystemExit(1)");
+    let done = project.run_all(false).await;
+    let place = |id: &str| done.iter().position(|done| done.pipeline == id).unwrap();
+    assert!(place("./a") < place("./b") && place("./bad") < place("./d"));
+    let held = &done[place("./d")].end;
+    assert!(matches!(held, BatchEnd::Held { by, why: Why::Unsuccessful } if by == "./bad"), "{held:?}");
+    assert!(done[place("./b")].end.is_good());
+    // What is still good is not made again; what failed is.
+    let again = project.run_all(true).await;
+    let clean: Vec<&str> =
+        again.iter().filter(|done| matches!(done.end, BatchEnd::Clean)).map(|it| it.pipeline.as_str()).collect();
+    assert_eq!(clean, ["./a", "./b"]);
+    project.write("noise.py", &crate::harness::NOISE.replace("'noise': 0", "'noise': 1"));
+    assert_eq!(project.reasons("./a"), ["the code changed: `noise.py`"]);
+}
+
+#[tokio::test]
+async fn what_a_killed_run_left_is_ended_by_the_next_one() {
+    let project = Project::new(NOISE);
+    let good = project.run("./noise").await;
+    // As a terrace leaves it that was killed: a record, a process that left its group, half of an output.
+    let run = uuid::Uuid::now_v7().to_string();
+    let partial = project.path(&format!("data/.noise.terrace-{run}"));
+    let mut left = good.clone();
+    (left.run, left.state, left.finished_at) = (run.clone(), State::Running, None);
+    left.outputs = vec![(partial.clone(), project.path("data/noise"))];
+    project.runner.store.write(&left).unwrap();
+    fs::create_dir_all(&partial).unwrap();
+    let cancel = CancellationToken::new();
+    let turn = project.runner.store.turn(".", "./noise", Duration::ZERO, &cancel).await.unwrap();
+    turn.hold(Some(&run)).unwrap();
+    drop(turn);
+    let mut orphan = std::process::Command::new("sleep").arg("600").env("TERRACE_RUN", &run).spawn().unwrap();
+    let reaped = std::thread::spawn(move || orphan.wait());
+    let next = project.run("./noise").await;
+    assert_eq!(next.state, State::Succeeded);
+    assert!(!runs(&run), "the process is left");
+    assert!(!partial.exists(), "the output is left");
+    assert!(!reaped.join().unwrap().unwrap().success());
+    let settled = project.runner.store.run(&run).unwrap().unwrap();
+    assert_eq!(settled.state, State::Lost);
+    assert_eq!(settled.failure.unwrap().what, "whoever ran it is gone; a process that it had left was ended");
+}
+
+#[tokio::test]
+async fn what_was_being_put_in_place_is_put_there() {
+    let project = Project::new(NOISE);
+    let mut record = project.run("./noise").await;
+    let (run, place) = (uuid::Uuid::now_v7().to_string(), project.path("data/noise"));
+    let partial = project.path(&format!("data/.noise.terrace-{run}"));
+    fs::create_dir_all(&partial).unwrap();
+    fs::write(partial.join("datapackage.json"), "{\"name\": \"whole\"}").unwrap();
+    (record.run, record.state, record.finished_at) = (run.clone(), State::Publishing, None);
+    record.outputs = vec![(partial.clone(), place.clone())];
+    project.runner.store.write(&record).unwrap();
+    let settled = project.runner.settle(&run).await.unwrap().unwrap();
+    assert_eq!(settled.state, State::Succeeded);
+    assert!(fs::read_to_string(place.join("datapackage.json")).unwrap().contains("whole") && !partial.exists());
+}
+
+#[tokio::test]
+async fn nothing_is_left_to_end_of_a_run_that_was_never_begun() {
+    let project = Project::new(NOISE);
+    assert_eq!(project.runner.executor.end_left("no-such-run", Duration::ZERO).await.unwrap(), 0);
+    assert_eq!(project.runner.settle("no-such-run").await.unwrap(), None);
+    let _: &dyn Executor = project.runner.executor.as_ref();
+}

@@ -1,0 +1,175 @@
+"""Folders of specs for `tests/real/pipelines`: usage: pipelines_fixtures.py FOLDER"""
+import csv
+import json
+import os
+import sys
+
+root = sys.argv[1]
+
+
+def write(path, text):
+    path = os.path.join(root, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def package(folder, tables):
+    """A data package with these tables: name -> (fields, rows)."""
+    resources = []
+    for name, (fields, rows) in tables.items():
+        write(f"{folder}/{name}.csv", "")
+        with open(os.path.join(root, folder, f"{name}.csv"), "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([field["name"] for field in fields])
+            writer.writerows(rows)
+        resources.append({"name": name, "path": f"{name}.csv", "profile": "tabular-data-resource", "schema": {"fields": fields}})
+    write(f"{folder}/datapackage.json", json.dumps({"name": os.path.basename(folder), "resources": resources}))
+
+
+INTEGER, TEXT = "integer", "string"
+
+
+def fields(**types):
+    return [{"name": name, "type": kind} for name, kind in types.items()]
+
+
+NOISE = """
+from datapackage_pipelines.wrapper import ingest, spew
+{ingest}
+stats = {{'total noise': 0}}
+def rows():
+    for i in range(50000):
+        stats['total noise'] += 1
+        yield {{'i': i}}
+datapackage['resources'].append({{'name': 'noise', 'path': 'noise.csv', 'dpp:streaming': True,
+    'schema': {{'fields': [{{'name': 'i', 'type': 'integer'}}]}}}})
+spew(datapackage, [rows()], stats)
+"""
+DUMP = "  - run: dump.to_path\n    parameters: {out-path: data}\n"
+
+write("noise/noise.py", NOISE.format(ingest="parameters, datapackage, resources = ingest()"))
+write("noise/pipeline-spec.yaml", "noise:\n  pipeline:\n  - run: noise\n" + DUMP)
+write("old/noise.py", NOISE.format(ingest="parameters, datapackage, resources, more = ingest() + ({},)"))
+write("old/pipeline-spec.yaml", "noise:\n  pipeline:\n  - run: noise\n" + DUMP)
+
+names = [f"table_{number}" for number in range(1, 10)]
+package("tables/in", {
+    name: (fields(id=INTEGER, name=TEXT), [[row, f"{name} {row}"] for row in range(100 * number)])
+    for number, name in enumerate(names, 1)
+})
+spec = "dump-to-path:\n  pipeline:\n  - run: load_resource\n    parameters: {url: in/datapackage.json, resource: .*}\n"
+spec += "  - run: dump.to_path\n    parameters: {out-path: data/tables}\n"
+spec += "dump-to-db:\n  pipeline:\n  - run: load_resource\n    parameters: {url: in/datapackage.json, resource: .*}\n"
+spec += "  - run: dump.to_sql\n    parameters:\n      engine: env://DPP_DB_ENGINE\n      tables:\n"
+spec += "".join(f"        {name}: {{resource-name: {name}}}\n" for name in names)
+write("tables/pipeline-spec.yaml", spec)
+
+write("website/template_functions.py", """
+import os
+def render(title, path):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    open(path, 'w').write('<h1>%s</h1>' % title)
+""")
+write("website/pipeline-spec.yaml", """
+render_index:
+  pipeline:
+  - run: render_index
+    code: |
+        from datapackage_pipelines.wrapper import ingest, spew
+        from template_functions import render
+        parameters, datapackage, resources, stats = ingest() + ({},)
+        render('Hello World', 'data/index.html')
+        spew(datapackage, [], stats)
+""")
+
+write("flow/mine.py", """
+from dataflows import Flow, update_resource
+def flow(parameters, datapackage, resources, stats):
+    stats['from_flow'] = 7
+    return Flow([{'a': 1}, {'a': 2}], update_resource(-1, name='r', path='r.csv', **{'dpp:streaming': True}))
+""")
+write("flow/pipeline-spec.yaml", "fl:\n  pipeline:\n  - flow: mine\n" + DUMP.replace("dump.to_path", "dump_to_path"))
+
+people = [[1, "Ada", 36, 1], [2, "Bob", 25, 2], [3, "Cy", 52, 1], [4, "Di", 41, 2], [5, "Eve", 29, 1]]
+write("processors/people.csv", "id,name,age,city_id\n" + "".join(",".join(map(str, row)) + "\n" for row in people))
+write("processors/cities.csv", "city_id,name\n1,Paris\n2,Rome\n")
+write("processors/greet.py", """
+from datapackage_pipelines.wrapper import process
+def modify_datapackage(dp, parameters, stats):
+    dp['resources'][0]['schema']['fields'].append({'name': 'greet', 'type': 'string'})
+    return dp
+def process_row(row, i, spec, index, parameters, stats):
+    row['greet'] = row['name'] + parameters['suffix']
+    stats['greeted'] = stats.get('greeted', 0) + 1
+    return row
+process(modify_datapackage=modify_datapackage, process_row=process_row)
+""")
+write("processors/pipeline-spec.yaml", """
+std:
+  pipeline:
+  - run: update_package
+    parameters: {name: people-std, title: People}
+  - run: add_resource
+    parameters: {name: cities, url: cities.csv}
+  - run: add_resource
+    parameters: {name: people, url: people.csv}
+  - run: stream_remote_resources
+  - run: set_types
+    parameters: {resources: people, types: {id: {type: integer}, age: {type: integer}}}
+  - run: filter
+    parameters: {resources: people, out: [{name: Di}]}
+  - run: sort
+    parameters: {resources: people, sort-by: '{age}', reverse: false}
+  - run: join
+    parameters:
+      source: {name: cities, key: [city_id], delete: true}
+      target: {name: people, key: [city_id]}
+      fields: {city: {name: city}}
+  - run: greet
+    parameters: {suffix: '!'}
+  - run: printer
+  - run: dump_to_path
+    parameters: {out-path: data}
+""".replace("fields: {city: {name: city}}", "fields: {city: {name: name}}"))
+
+package("fail/in", {"people": (fields(id=INTEGER), [[row] for row in range(5)])})
+write("fail/boom.py", """
+from datapackage_pipelines.wrapper import process
+def process_row(row, i, *rest):
+    if i == 2: raise ValueError('bad row %d' % i)
+    return row
+process(process_row=process_row)
+""")
+write("fail/exit3.py", "import sys; sys.exit(3)\n")
+write("fail/pipeline-spec.yaml", """
+boom:
+  pipeline:
+  - run: load_resource
+    parameters: {url: in/datapackage.json, resource: people}
+  - run: boom
+  - run: dump_to_path
+    parameters: {out-path: data}
+exit3:
+  pipeline:
+  - run: exit3
+""")
+
+package("deps/in", {"people": (fields(id=INTEGER), [[row] for row in range(5)])})
+write("deps/one/pipeline-spec.yaml", """
+producer:
+  pipeline:
+  - run: load_resource
+    parameters: {url: ../in/datapackage.json, resource: people}
+  - run: dump_to_path
+    parameters: {out-path: data}
+""")
+write("deps/pipeline-spec.yaml", """
+consumer:
+  dependencies: [{pipeline: ./one/producer}]
+  pipeline:
+  - run: load_resource
+    parameters: {url: 'dependency://./one/producer', resource: people}
+  - run: dump_to_path
+    parameters: {out-path: data}
+""")

@@ -1,0 +1,397 @@
+//! Data pipelines from outside: runs in dpp's words, plans that say why, kills. Steps run in a stand-in of dpp that needs no
+//! network; the real one is in `tests/real/pipelines`.
+
+#[path = "../../providers/pipelines/tests/stand_in.rs"]
+mod stand_in;
+
+use serde_json::Value;
+use std::fs;
+use std::process::Command;
+use tempfile::TempDir;
+use terrace_tests::{Project, Ran, Running, snapshot, until};
+
+const NOISE: &str = "\
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+def rows():
+    for i in range(parameters.get('rows', 500)):
+        yield {'i': i}
+package['resources'].append({'name': 'noise', 'path': 'noise.csv', 'dpp:streaming': True,
+    'schema': {'fields': [{'name': 'i', 'type': 'integer'}]}})
+spew(package, resources + [rows()], {'noise': 1})
+";
+
+/// Says that it began, then waits until it may go on.
+const SLOW: &str = "\
+import os, time
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+open('begun', 'a').write('x')
+while not os.path.exists('go'):
+    time.sleep(0.02)
+spew(package, resources, {})
+";
+
+struct Pipelines {
+    project: Project,
+    caches: TempDir,
+}
+
+impl Pipelines {
+    fn new(spec: &str) -> Self {
+        let caches = tempfile::tempdir().unwrap();
+        stand_in::make(caches.path());
+        let project = Project::new();
+        project.write("noise.py", NOISE);
+        project.write("slow.py", SLOW);
+        project.write("pipeline-spec.yaml", spec);
+        Self { project, caches }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.project.command(arguments.iter().copied());
+        command.env("XDG_CACHE_HOME", self.caches.path());
+        command
+    }
+
+    fn start(&self, arguments: &[&str]) -> Running {
+        self.project.start(self.command(arguments))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.start(arguments).finish()
+    }
+
+    fn apply(&self) -> Ran {
+        self.run(&["apply", ".", "--auto-approve"])
+    }
+
+    /// How often the slow step began.
+    fn begun(&self) -> usize {
+        fs::read(self.project.path("begun")).map_or(0, |text| text.len())
+    }
+
+    /// The ids of all runs.
+    fn runs(&self) -> Vec<String> {
+        let runs = fs::read_dir(self.project.path(".terrace/pipelines/runs")).into_iter().flatten().flatten();
+        runs.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    }
+
+    /// True while a process of any run runs.
+    fn has_processes(&self) -> bool {
+        let marks: Vec<String> = self.runs().iter().map(|run| format!("TERRACE_RUN={run}")).collect();
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let environments = processes.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
+        let is_ours = |variable: &[u8]| marks.iter().any(|mark| mark.as_bytes() == variable);
+        environments.into_iter().any(|it| it.split(|byte| *byte == 0).any(is_ours))
+    }
+}
+
+const TWO: &str = "\
+first:
+  pipeline:
+  - run: noise
+  - run: dump_to_path
+    parameters: {out-path: data/first}
+second:
+  dependencies:
+  - pipeline: ./first
+  pipeline:
+  - run: load_resource
+    parameters: {url: data/first/datapackage.json, resource: .*}
+  - run: dump_to_path
+    parameters: {out-path: data/second}
+";
+
+const SLOWLY: &str =
+    "slow:\n  pipeline:\n  - run: noise\n  - run: slow\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
+
+#[test]
+fn pipelines_are_run_in_their_order_and_told_in_the_words_of_dpp() {
+    let pipelines = Pipelines::new(TWO);
+    snapshot!(pipelines.run(&["run"]), @r"
+    exit: 0
+    --- stdout
+    ./first: SUCCESS, processed 500 rows
+    ./second: SUCCESS, processed 500 rows
+    --- stderr
+    INFO    :RESULTS:
+    INFO    :SUCCESS: ./first {'count_of_rows': 500, 'hash': '6ddc587cd5538a4746fa126f90ad31c5', 'noise': 1, 'num rows': 500}
+    INFO    :SUCCESS: ./second {'count_of_rows': 500, 'hash': '073884e0d3ee2117e4db882885a4ad30', 'num rows': 500}
+    ");
+    let json = pipelines.run(&["run", "./first", "--json"]).done().json();
+    assert_eq!(json["results"][0]["pipeline_id"], "./first");
+    assert_eq!(json["results"][0]["stats"]["count_of_rows"], 500);
+    assert_eq!(json["results"][0]["steps"][1]["rows"], 500);
+    snapshot!(pipelines.run(&["run", "--dirty"]), @r"
+    exit: 0
+    --- stderr
+    nothing to run: what the pipelines made is still good
+    ");
+}
+
+#[test]
+fn what_fails_is_told_with_its_processor_and_ends_with_3() {
+    let pipelines = Pipelines::new(
+        "ok: {pipeline: [{run: noise}]}\nboom: {pipeline: [{run: noise}, {run: boom}]}\nafter:\n  dependencies: [{pipeline: ./boom}]\n  pipeline: [{run: noise}]\n",
+    );
+    pipelines.project.write("boom.py", "import sys\nprint('ERROR bad row 2', file=sys.stderr)\nsys.exit(3)\n");
+    snapshot!(pipelines.run(&["run", "--concurrency", "1"]), @r#"
+    exit: 3
+    --- stdout
+    ./ok: SUCCESS, processed 500 rows
+    ./boom: FAILURE, processed 0 rows
+    ./after: FAILURE, processed 0 rows
+    --- stderr
+    INFO    :RESULTS:
+    INFO    :SUCCESS: ./ok {'noise': 1, 'num rows': 500}
+    INFO    :FAILURE: ./boom 
+    ERROR log from processor boom:
+    +--------
+    | ERROR bad row 2
+    +--------
+    INFO    :FAILURE: ./after 
+    ERROR log from processor init:
+    +--------
+    | Dependency unsuccessful: Cannot run until dependency "./boom" is successfully executed
+    +--------
+    "#);
+    let json = pipelines.run(&["run", "./boom", "--json"]).with_code(3).json();
+    assert_eq!(
+        json["results"][0]["errors"][0],
+        serde_json::json!({"processor": "boom", "exit_code": 3, "log": ["ERROR bad row 2"]})
+    );
+    pipelines.run(&["logs", "./boom"]).done().says("boom: ERROR bad row 2");
+}
+
+#[test]
+fn each_wrong_spec_is_one_line_with_file_pipeline_and_step() {
+    let wrong = [
+        ("badkey", "x:\n  title: 7\n  pipeline:\n  - run: noise\n    bogus: 1\n"),
+        ("badstep", "x:\n  pipeline:\n  - parameters: {a: 1}\n"),
+        (
+            "cyc",
+            "x:\n  dependencies:\n  - pipeline: ./cyc/y\n  pipeline:\n  - run: noise\ny:\n  dependencies:\n  - pipeline: ./cyc/x\n  pipeline:\n  - run: noise\n",
+        ),
+        ("missdep", "x:\n  dependencies:\n  - pipeline: ./none/y\n  pipeline:\n  - run: noise\n"),
+        ("nopipe", "x:\n  pipline:\n  - run: noise\n"),
+        ("noproc", "x:\n  pipeline:\n  - run: no_such_proc\n"),
+        ("noyaml", "x:\n  pipeline:\n  - run: noise\n  gcs_list_files\n    a: b\n"),
+    ];
+    let pipelines = Pipelines::new("good: {pipeline: [{run: noise}]}");
+    for (folder, text) in wrong {
+        pipelines.project.write(&format!("{folder}/noise.py"), NOISE);
+        pipelines.project.write(&format!("{folder}/pipeline-spec.yaml"), text);
+    }
+    // The others are run all the same, and alone they are fine.
+    snapshot!(pipelines.run(&["run"]), @r"
+    exit: 1
+    --- stdout
+    ./good: SUCCESS, processed 500 rows
+    --- stderr
+    error: badkey/pipeline-spec.yaml:2:10: ./badkey/x: `title` is a number: expected text
+    warning: badkey/pipeline-spec.yaml:5:5: ./badkey/x, step 1 (`noise`): `bogus` means nothing here; known are `run`, `flow`, `parameters`, `cache`, `code`, `runner`, `validate`
+    error: badstep/pipeline-spec.yaml:3:5: ./badstep/x, step 1: a step needs `run` or `flow`; add `run: PROCESSOR`, or `flow: MODULE`
+    error: cyc/pipeline-spec.yaml:3:15: ./cyc/x: it depends on itself: ./cyc/x → ./cyc/y → ./cyc/x; remove one of these dependencies
+    error: cyc/pipeline-spec.yaml:8:15: ./cyc/y: it depends on itself: ./cyc/y → ./cyc/x → ./cyc/y; remove one of these dependencies
+    error: missdep/pipeline-spec.yaml:3:15: ./missdep/x: it depends on `./none/y`, and there is no such pipeline; did you mean `./nopipe/x`?
+    error: nopipe/pipeline-spec.yaml:2:3: ./nopipe/x: `pipline` means nothing here; did you mean `pipeline`?
+    error: noproc/pipeline-spec.yaml:3:5: ./noproc/x, step 1 (`no_such_proc`): there is no processor `no_such_proc`; put `no_such_proc.py` beside the spec, or name one that dpp brings
+    error: noyaml/pipeline-spec.yaml:4:3: expected `key: value`: there is no `:`; did you mean `gcs_list_files:`?
+    INFO    :RESULTS:
+    INFO    :SUCCESS: ./good {'noise': 1, 'num rows': 500}
+    ");
+    pipelines.run(&["run", "./good"]).done();
+    pipelines.run(&["run", "./nopipe/x"]).with_code(1).says("did you mean `pipeline`?");
+    // A plan of a part would take the others away: it says what is wrong instead.
+    pipelines.run(&["plan", "."]).with_code(1).says("nopipe/pipeline-spec.yaml:2:3").says("did you mean `pipeline`?");
+}
+
+#[test]
+fn an_id_that_leads_nowhere_is_an_error() {
+    let pipelines = Pipelines::new(TWO);
+    snapshot!(pipelines.run(&["run", "./frist"]), @r"
+    exit: 1
+    --- stderr
+    error: there is no pipeline `./frist`
+
+    hint: did you mean `./first`?
+    ");
+    pipelines.run(&["run", "./none/%"]).with_code(1).says("there is no pipeline `./none/%`");
+    pipelines.run(&["logs", "./none"]).with_code(1).says("there is no run `./none`");
+    let empty = Project::new();
+    empty.run(["run"]).with_code(1).says("there are no pipelines here");
+}
+
+#[test]
+fn a_plan_says_which_pipelines_have_to_be_run_and_why() {
+    let pipelines = Pipelines::new(TWO);
+    let plan = pipelines.run(&["plan", "."]).done();
+    plan.says("+ reason        = \"it was never run\"").says("+ dependencies  = {./first = (known after apply)}");
+    let (first, second) = (plan.stdout.find("\n  first\n"), plan.stdout.find("\n  second\n"));
+    assert!(first < second, "{plan}");
+    pipelines.apply().done();
+    assert!(pipelines.project.has("data/second/datapackage.json"));
+    let settled = pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
+    settled.says("No changes.");
+    pipelines.project.edit("pipeline-spec.yaml", "out-path: data/second", "out-path: data/third");
+    let plan = pipelines.run(&["plan", ".", "--detailed-exitcode"]).with_code(2);
+    plan.says("\"it was never run\" → \"the spec changed: step 2 (`dump_to_path`)\"")
+        .says("Plan: 0 to add, 2 to change, 0 to destroy.");
+    pipelines.apply().done();
+    pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
+    // What a pipeline before it makes anew is known when it is made.
+    pipelines.project.edit("noise.py", "{'i': i}", "{'i': i + 1}");
+    let plan = pipelines.run(&["plan", ".", "--detailed-exitcode"]).with_code(2);
+    plan.says("the code changed: `noise.py`").says("~ ./first = ").says("(known after apply)");
+    pipelines.apply().done();
+    pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
+    // What is gone is made again.
+    fs::remove_dir_all(pipelines.project.path("data/first")).unwrap();
+    pipelines.run(&["plan", ".", "--detailed-exitcode"]).with_code(2);
+    pipelines.apply().done();
+    assert!(pipelines.project.has("data/first/datapackage.json"));
+}
+
+#[test]
+fn what_was_run_by_hand_is_taken_over() {
+    let pipelines = Pipelines::new(TWO);
+    pipelines.run(&["run"]).done();
+    let runs = pipelines.runs().len();
+    pipelines.apply().done();
+    assert_eq!(pipelines.runs().len(), runs, "nothing is run again");
+    // What is run by hand after an edit leaves nothing for a plan.
+    pipelines.project.edit("noise.py", "{'i': i}", "{'i': i + 1}");
+    pipelines.run(&["run"]).done();
+    let plan = pipelines.run(&["plan", "."]).done();
+    plan.says("changed outside terrace, nothing to mend").says("Plan: 0 to add, 0 to change, 0 to destroy.");
+    let runs = pipelines.runs().len();
+    pipelines.apply().done();
+    assert_eq!(pipelines.runs().len(), runs);
+    pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
+}
+
+#[test]
+fn a_failed_pipeline_is_planned_again_and_holds_what_depends_on_it() {
+    let pipelines = Pipelines::new(TWO);
+    pipelines.project.write("noise.py", "raise SystemExit(3)");
+    let failed = pipelines.apply().with_code(3);
+    failed.says("`./first` failed at step 1 (`noise`): it ended with exit code 3");
+    pipelines.run(&["plan", "."]).done().says("it never succeeded: run");
+    pipelines.project.write("noise.py", NOISE);
+    pipelines.apply().done();
+    pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
+}
+
+#[test]
+fn a_killed_terrace_leaves_no_process_and_no_lock() {
+    for words in [&["run", "./slow"][..], &["apply", ".", "--auto-approve"]] {
+        let pipelines = Pipelines::new(SLOWLY);
+        let running = pipelines.start(words);
+        until("the step begins", || pipelines.begun() == 1);
+        assert!(pipelines.has_processes());
+        running.kill();
+        assert_eq!(running.finish().code, -1);
+        until("its processes are gone", || !pipelines.has_processes());
+        assert!(!pipelines.project.has("data"), "half of an output is there");
+        pipelines.project.write("go", "");
+        let again = pipelines.run(words).done();
+        again.says("slow");
+        assert_eq!(pipelines.begun(), 2);
+        assert!(pipelines.project.has("data/datapackage.json") && !pipelines.has_processes());
+        let left: Vec<_> =
+            fs::read_dir(pipelines.project.path(".")).unwrap().flatten().map(|it| it.file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().starts_with(".data.terrace")), "{left:?}");
+        pipelines.run(&["apply", ".", "--auto-approve"]).done();
+        pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
+    }
+}
+
+#[test]
+fn a_killed_step_is_a_failure_that_names_it() {
+    let pipelines = Pipelines::new(SLOWLY);
+    let running = pipelines.start(&["run", "./slow"]);
+    until("the step begins", || pipelines.begun() == 1);
+    let run = pipelines.runs().remove(0);
+    let mark = format!("TERRACE_RUN={run}");
+    let is_slow = |folder: &std::path::Path| {
+        let holds = |name: &str, text: &str| {
+            fs::read(folder.join(name)).is_ok_and(|it| String::from_utf8_lossy(&it).contains(text))
+        };
+        holds("environ", &mark) && holds("cmdline", "slow.py")
+    };
+    let process = fs::read_dir("/proc").unwrap().flatten().map(|it| it.path()).find(|it| is_slow(it)).unwrap();
+    let pid = process.file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    let ran = running.finish().with_code(3);
+    ran.says("ERROR log from processor slow:").says("it was killed (signal 9)");
+    assert!(!pipelines.has_processes());
+}
+
+#[test]
+fn one_run_of_a_pipeline_at_a_time() {
+    let pipelines = Pipelines::new(SLOWLY);
+    let first = pipelines.start(&["apply", ".", "--auto-approve"]);
+    until("the step begins", || pipelines.begun() == 1);
+    // Whoever does not want to wait is told of it; whoever waits finds nothing left to do.
+    let refused = pipelines.run(&["apply", ".", "--auto-approve", "--lock-timeout", "0s"]).with_code(4);
+    refused.says("lease");
+    pipelines.run(&["run", "./slow", "--lock-timeout", "0s"]).with_code(4).says("goes on; wait longer");
+    let second = pipelines.start(&["apply", ".", "--auto-approve"]);
+    second.until_told("waiting");
+    pipelines.project.write("go", "");
+    first.finish().done();
+    second.finish().done();
+    assert_eq!(pipelines.begun(), 1);
+}
+
+#[test]
+fn a_run_is_followed_and_stopped_from_elsewhere() {
+    let pipelines = Pipelines::new(SLOWLY);
+    let running = pipelines.start(&["run", "./slow"]);
+    until("the step begins", || pipelines.begun() == 1);
+    let following = pipelines.start(&["logs", "-f", "./slow"]);
+    let cancelled = pipelines.run(&["cancel", "./slow"]).done();
+    cancelled.says("./slow: CANCELLED, run ");
+    running.finish().with_code(130).says("./slow: CANCELLED");
+    following.finish().done();
+    assert!(!pipelines.has_processes() && !pipelines.project.has("data"));
+    pipelines.run(&["cancel", "./slow"]).with_code(1).says("is over: it was cancelled");
+    pipelines.run(&["logs", "./slow", "--step", "9"]).with_code(1).says("its steps are 1 (`noise`), 2 (`slow`)");
+}
+
+#[test]
+fn an_interrupted_run_ends_with_130() {
+    let pipelines = Pipelines::new(SLOWLY);
+    let running = pipelines.start(&["run", "./slow"]);
+    until("the step begins", || pipelines.begun() == 1);
+    running.interrupt();
+    running.finish().with_code(130);
+    assert!(!pipelines.has_processes());
+}
+
+#[test]
+fn a_saved_plan_of_specs_is_applied_from_anywhere_above() {
+    let pipelines = Pipelines::new("good: {pipeline: [{run: noise}]}");
+    pipelines.project.write("deep/er/noise.py", NOISE);
+    pipelines.project.write("deep/er/pipeline-spec.yaml", TWO.replace("./first", "./er/first"));
+    pipelines.run(&["plan", "deep", "--out", "plan"]).done();
+    pipelines.run(&["apply", "plan"]).done();
+    assert!(
+        pipelines.project.has("deep/er/data/second/datapackage.json")
+            && pipelines.project.has("deep/.terrace/pipelines")
+    );
+    let listed = pipelines.run(&["--chdir", "deep", "state", "list"]).done();
+    assert!(listed.stdout.contains("er/first/pipelines_run.run"), "{listed}");
+}
+
+#[test]
+fn destroying_forgets_runs_and_leaves_data() {
+    let pipelines = Pipelines::new(TWO);
+    pipelines.apply().done();
+    pipelines.run(&["destroy", ".", "--auto-approve"]).done();
+    assert!(pipelines.project.has("data/first/noise.csv"));
+    assert_eq!(pipelines.runs(), Vec::<String>::new());
+    let plan: Value = pipelines.run(&["plan", ".", "--format", "json"]).done().json();
+    assert_eq!(plan["resource_changes"].as_array().unwrap().len(), 4);
+}
