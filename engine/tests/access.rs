@@ -376,6 +376,16 @@ async fn who_has_access_is_not_asked_without_looking_and_a_failure_is_told() {
 }
 
 #[tokio::test]
+async fn what_is_shared_under_a_condition_need_not_be_there_to_let_somebody_in() {
+    let port = PORT.replace("  - {type: world_thing, name: view", "  - {type: world_thing, name: extra, shared: extra, when: '${{ component.specific.val == 2 }}', config: {key: extra}}\n  - {type: world_thing, name: view");
+    let port = port.replace("resources.view.id", "resources.?extra.?key.orValue(\"none\")");
+    let mut story = Story { blueprints: vec![Box::leak(port.into_boxed_str())], ..Story::new() };
+    story.apply(&product(1)).await;
+    assert_eq!(set(&mut story, &["user:a"]).await, ["create user:a"]);
+    assert!(format!("{:?}", story.remote().objects["user:a"]).contains("none in schema"));
+}
+
+#[tokio::test]
 async fn what_is_shared_for_who_has_access_goes_with_the_last_who_has() {
     let port = "apiVersion: terrace.dev/v1
 kind: Blueprint

@@ -293,6 +293,7 @@ async fn a_search_that_never_answers_leaves_its_step_in_doubt() {
     story.fault("find b", Fault::HangBefore);
     let told = story.errors(&stack("- {type: world_thing, name: b, adopt: ifExists, config: {key: b}}")).await;
     assert!(told.contains("cannot be looked for: no answer within 60 s"), "{told}");
+    assert!(told.starts_with("stack.yaml:"), "its place is told: {told}");
 }
 
 #[tokio::test]

@@ -337,7 +337,9 @@ async fn find_existing(
         Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(found(ty, observed)),
         Ok(Found::Absent | Found::Pending(_) | Found::Unknown) => None,
         Err(error) => {
-            diagnostics.push(Diagnostic::error("cannot_read", format!("{address} cannot be looked for: {error}")));
+            let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, ty.name, planner.registry));
+            let told = Diagnostic::error("cannot_read", format!("{address} cannot be looked for: {error}"));
+            diagnostics.push(told.at(wanted.span).about(address).maybe_hint(hint));
             None
         }
     }

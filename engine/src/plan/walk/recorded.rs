@@ -121,7 +121,11 @@ impl Walk<'_, '_> {
         for instance in instances {
             let Some(part) = self.parts.get(block.component) else { return Ok(None) };
             let scope = self.scope(part, instance.each.as_ref());
-            let Some(key) = self.text(template, &scope, "shared", diagnostics) else { return Ok(None) };
+            let Some(is_there) = self.is_there(part, declaration, &scope, diagnostics) else { return Ok(None) };
+            if !is_there {
+                continue;
+            }
+            let Some(key) = self.share_key(part, template, &scope, diagnostics) else { return Ok(None) };
             let address = Address::shared(ty.name, &key);
             self.shared.ensure(self.planner, &address).await?;
             let Some(row) = self.shared.recorded(&address) else { return Ok(None) };
@@ -136,7 +140,11 @@ impl Walk<'_, '_> {
                 None => return Ok(Some(BlockValue::Single(value))),
             }
         }
-        Ok(Some(BlockValue::Instances(values)))
+        Ok(Some(match declaration.for_each {
+            Some(_) => BlockValue::Instances(values),
+            // `when` is false: there is nothing of it that could be recorded.
+            None => BlockValue::Absent,
+        }))
     }
 }
 

@@ -213,7 +213,8 @@ impl Object for Container {
         if body.as_object().is_some_and(|body| !body.is_empty()) {
             self.patch(place, planned, body).await?;
         }
-        Ok(Kept::of(&prior.private))
+        // Which one it is, is told by what is read of it next.
+        Ok(Kept { preexisting: Kept::of(&prior.private).preexisting, ..Kept::default() })
     }
 
     async fn delete(

@@ -460,9 +460,10 @@ async fn what_takes_long_is_asked_for_until_it_is_done() {
     let get = Request::get("/jobs/{id}", &["1"]);
     assert_eq!(api.poll(&get, &within(), poll, done).await.unwrap(), json!({"state": "done"}));
     assert_eq!(server.seen().len(), 4);
-    server.then((0..100).map(|_| state("running")));
-    let short = Within::time(Duration::from_millis(60));
-    let failure = api.poll(&get, &short, poll, done).await.unwrap_err();
+    // Its time would be over before the next question.
+    server.then([state("running"), state("running")]);
+    let seldom = Poll { first: Duration::from_secs(3600), most: Duration::from_secs(3600) };
+    let failure = api.poll(&get, &Within::time(Duration::from_secs(60)), seldom, done).await.unwrap_err();
     assert!(matches!(&failure, Failure::Lost(why) if why.contains("end of its time")), "{failure:?}");
     let stopped = within();
     stopped.cancel.cancel();
