@@ -182,9 +182,17 @@ impl Walk<'_, '_> {
             let schema = self.planner.registry.lookup(&declaration.ty.value).map(|(_, schema)| schema);
             schema.is_some_and(|schema| schema.arguments.get(NAME).is_some())
         };
+        // What it is looked for in may not be there either.
+        let is_about_others = || {
+            let config = declaration.config.outline();
+            let others = config.as_map().into_iter().flatten().filter(|(argument, _)| *argument != NAME);
+            others.filter_map(|(_, value)| value.as_str()).any(|text| error.message.contains(&format!("`{text}`")))
+        };
         let at = match &error.kind {
             ErrorKind::InvalidInput { path: Some(path) } => declaration.config.span_at(path),
-            ErrorKind::NotFound if is_named() => declaration.config.span_at(&Path::attribute(NAME)),
+            ErrorKind::NotFound if is_named() && !is_about_others() => {
+                declaration.config.span_at(&Path::attribute(NAME))
+            }
             _ => declaration.name.span,
         };
         let component = self.parts.get(block.component).map(|part| part.component);

@@ -121,14 +121,15 @@ impl Walk<'_, '_> {
         for instance in instances {
             let Some(part) = self.parts.get(block.component) else { return Ok(None) };
             let scope = self.scope(part, instance.each.as_ref());
-            let Some(is_there) = self.is_there(part, declaration, &scope, diagnostics) else { return Ok(None) };
-            if !is_there {
-                continue;
-            }
             let Some(key) = self.share_key(part, template, &scope, diagnostics) else { return Ok(None) };
             let address = Address::shared(ty.name, &key);
             self.shared.ensure(self.planner, &address).await?;
-            let Some(row) = self.shared.recorded(&address) else { return Ok(None) };
+            let Some(row) = self.shared.recorded(&address) else {
+                match declaration.when {
+                    Some(_) => continue,
+                    None => return Ok(None),
+                }
+            };
             let value = attributes_value(ty, &row.opened.prior.attributes);
             self.absent_reads.push(read(&address, row));
             let name = declaration.name.value.clone();
@@ -142,7 +143,7 @@ impl Walk<'_, '_> {
         }
         Ok(Some(match declaration.for_each {
             Some(_) => BlockValue::Instances(values),
-            // `when` is false: there is nothing of it that could be recorded.
+            // `when` was false when it was provisioned.
             None => BlockValue::Absent,
         }))
     }
