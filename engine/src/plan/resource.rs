@@ -339,7 +339,12 @@ async fn find_existing(
         Err(error) => {
             let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, ty.name, planner.registry));
             let told = Diagnostic::error("cannot_read", format!("{address} cannot be looked for: {error}"));
-            diagnostics.push(told.at(wanted.span).about(address).maybe_hint(hint));
+            let path = match &error.kind {
+                ErrorKind::InvalidInput { path } => path.clone(),
+                _ => None,
+            };
+            let at = path.as_ref().map_or(wanted.span, |path| wanted.template.span_at(path));
+            diagnostics.push(told.at(at).about(address).maybe_hint(hint).on(path));
             None
         }
     }
