@@ -7,7 +7,7 @@ use crate::streams;
 use serde_json::{Map as JsonMap, Value as Json, json};
 use terrace_provider::http::{Purpose, Request};
 use terrace_provider::names::listed;
-use terrace_provider::{Attributes, DataAmount, Path, ProviderError, Value};
+use terrace_provider::{Attributes, DataAmount, Path, ProviderError, Value, quartz};
 
 /// Attributes that are words of the API, what they are called there, and the words.
 const WORDS: [(&str, &str, &[&str]); 3] = [
@@ -58,16 +58,15 @@ fn check_schedule(schedule: &Value) -> Result<(), ProviderError> {
         (Some("cron"), None) => Err(ProviderError::invalid(Some(at), "a schedule of type `cron` needs `cron`")
             .solution("write such as `0 0 3 * * ?`: second, minute, hour, day, month, weekday")),
         (Some("cron"), Some(cron)) => {
-            let fields: Vec<&str> = zoneless(cron).split_whitespace().collect();
-            let is_number = |field: &&str| field.parse::<u8>().is_ok_and(|number| number < 60);
-            match (6..=7).contains(&fields.len()) && fields.iter().take(2).all(is_number) {
-                true => Ok(()),
-                false => Err(ProviderError::invalid(
-                    Some(at.key("cron")),
-                    format!("`{cron}` is no schedule of Airbyte: it has six or seven fields, and second and minute are numbers"),
-                )
-                .solution("write such as `0 0 3 * * ?`: second, minute, hour, day, month, weekday")),
-            }
+            let often = "second and minute are one number each: it syncs once an hour at most".to_owned();
+            let mut fields = zoneless(cron).split_whitespace().take(2);
+            let is_number = |field: &str| field.parse::<u8>().is_ok();
+            let checked = quartz::check(zoneless(cron));
+            checked.and_then(|()| if fields.all(is_number) { Ok(()) } else { Err(often) }).map_err(|why| {
+                let message = format!("`{cron}` is no schedule of Airbyte: {why}");
+                ProviderError::invalid(Some(at.key("cron")), message)
+                    .solution("write such as `0 0 3 * * ?`: second, minute, hour, day, month, weekday")
+            })
         }
         (Some(other), _) => {
             Err(ProviderError::invalid(Some(at.key("type")), format!("`{other}` is no type of schedule"))
@@ -233,6 +232,8 @@ mod tests {
             json!({"type": "cron", "cron": "0 3 * * *"}),
             json!({"type": "cron", "cron": "* 0 3 * * ?"}),
             json!({"type": "cron", "cron": "0 75 3 * * ?"}),
+            json!({"type": "cron", "cron": "0 0 33 * * ?"}),
+            json!({"type": "cron", "cron": "0 0 3 * * *"}),
             json!({"type": "manual", "cron": "0 0 3 * * ?"}),
             json!({"type": "hourly"}),
         ] {

@@ -29,6 +29,7 @@ pub mod path;
 pub mod plan;
 pub mod principal;
 pub mod provider;
+pub mod quartz;
 pub mod redaction;
 pub mod schema;
 #[cfg(feature = "tls")]
