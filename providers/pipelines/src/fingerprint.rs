@@ -14,7 +14,7 @@ use crate::spec::model::{DependsOn, Pipeline, StepKind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
@@ -181,12 +181,17 @@ pub(crate) fn hash_of(text: &str) -> String {
     base16ct::lower::encode_string(&Sha256::digest(text.as_bytes()))
 }
 
-/// SHA-256 of a file's content; nothing where there is no such file.
+/// SHA-256 of a file's content; nothing where there is no such file, or something else: a pipe or a device has no end.
 ///
 /// # Errors
 /// When it is there and cannot be read.
 pub(crate) fn hash_of_file(path: &Path) -> io::Result<Option<String>> {
-    let mut file = match File::open(path) {
+    let opened = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => File::open(path),
+        Ok(_) => return Ok(None),
+        Err(error) => Err(error),
+    };
+    let mut file = match opened {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(None);

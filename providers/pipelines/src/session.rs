@@ -1,8 +1,9 @@
 //! One opened instance: hands each call to the session of its resource type.
 
-use crate::resource::{pipeline, run};
+use crate::resource::{Folders, pipeline, run};
 use crate::settings;
 use async_trait::async_trait;
+use std::sync::Arc;
 use terrace_provider::{
     Attempt, Call, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType,
     Session, Settings,
@@ -21,7 +22,11 @@ impl PipelinesSession {
     /// When a setting cannot work.
     pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
         let runner = settings::runner(settings)?;
-        Ok(Self { pipelines: pipeline::Pipelines::new(runner.clone()), runs: run::Runs::new(runner) })
+        let folders = Arc::new(Folders::default());
+        Ok(Self {
+            pipelines: pipeline::Pipelines::new(runner.clone(), folders.clone()),
+            runs: run::Runs::new(runner, folders),
+        })
     }
 
     fn of(&self, ty: &ResourceType) -> Result<&dyn Session, ProviderError> {

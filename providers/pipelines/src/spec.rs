@@ -4,13 +4,15 @@
 //! pipeline and step. One file that is no YAML does not stop the others. Nothing here runs anything, asks the network or
 //! looks into an environment.
 //!
-//! Read in this order: [`model`] (what a pipeline is), `discovery` (which files), `yaml` (text to a tree), `decode` (tree
+//! Read in this order: [`model`] (what a pipeline is), `ignored` and `discovery` (which files), `yaml` (text to a tree), `decode` (tree
 //! to pipelines), [`processor`] (which program a step is), [`order`] (what comes after what), [`selection`] (which
 //! pipelines are meant), [`problem`].
 
 pub(crate) mod cron;
 mod decode;
 mod discovery;
+mod graph;
+mod ignored;
 pub mod model;
 pub mod order;
 pub mod problem;
@@ -22,6 +24,7 @@ pub(crate) mod yaml;
 pub use model::{Dependency, Pipeline, Schedule, SourceSpec, SpecFile, Step, StepKind};
 pub use problem::{Problem, Severity};
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -61,24 +64,15 @@ impl Specs {
     /// The ids of the pipelines that cannot be run as they stand, and of those that cannot because of them.
     #[must_use]
     pub fn broken(&self) -> Vec<&str> {
-        let mut broken: Vec<&str> =
+        let wrong: BTreeSet<&str> =
             self.problems.iter().filter(|it| it.is_error()).filter_map(|it| it.pipeline.as_deref()).collect();
-        loop {
-            let more = self.pipelines.iter().find(|pipeline| {
-                !broken.contains(&pipeline.id.as_str()) && pipeline.pipelines_before().any(|id| broken.contains(&id))
-            });
-            let Some(more) = more else { break };
-            broken.push(&more.id);
-        }
-        broken.sort_unstable();
-        broken.dedup();
-        broken
-    }
-
-    /// True when something is wrong with this pipeline.
-    #[must_use]
-    pub fn is_wrong(&self, id: &str) -> bool {
-        self.problems.iter().any(|problem| problem.is_error() && problem.pipeline.as_deref() == Some(id))
+        let needs_wrong = |pipeline: &Pipeline| {
+            wrong.contains(pipeline.id.as_str()) || pipeline.pipelines_before().any(|id| wrong.contains(id))
+        };
+        let first = self.pipelines.iter().enumerate().filter(|(_, pipeline)| needs_wrong(pipeline));
+        let all = graph::Graph::said(self).with_all_after(first.map(|(position, _)| position)).into_iter();
+        let ids = all.filter_map(|position| Some(self.pipelines.get(position)?.id.as_str()));
+        ids.chain(wrong.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// True when a file could not be read at all: which pipelines it has nobody knows.
@@ -101,7 +95,14 @@ pub fn is_spec_name(name: &str) -> bool {
 pub fn read(root: &Path) -> io::Result<Specs> {
     let root = root.canonicalize()?;
     let mut specs = Specs { root: root.clone(), ..Specs::default() };
-    for found in discovery::find(&root)? {
+    let ignored = match ignored::read(&root) {
+        None => ignored::Ignored::default(),
+        Some((text, ignored, faults)) => {
+            decode::ignored(text, faults, &mut specs);
+            ignored
+        }
+    };
+    for found in discovery::find(&root, &ignored)? {
         decode::file(found, &mut specs);
     }
     decode::check_ids(&mut specs);

@@ -65,6 +65,9 @@ fn resources(package: &Path) -> Vec<PathBuf> {
     if package.extension().is_none_or(|extension| extension != "json") {
         return Vec::new();
     }
+    if !package.is_file() {
+        return Vec::new();
+    }
     let read = fs::read(package).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
     let Some(descriptor) = read else { return Vec::new() };
     let folder = package.parent().unwrap_or(Path::new(""));

@@ -1,8 +1,5 @@
 //! What both types have in common: the folder whose specs are read, and a pipeline of it.
 
-use crate::spec::{self, Specs};
-use std::path::{Path, PathBuf};
-use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attribute, AttributeType, Attributes, ProviderError, Value, object_id};
 
 /// The attributes that name a pipeline.
@@ -68,45 +65,6 @@ impl Name {
         [(folder.to_owned(), self.folder.as_str().into()), (name.to_owned(), self.name.as_str().into())]
             .into_iter()
             .collect()
-    }
-
-    /// Reads the specs of the folder, and finds the pipeline among them.
-    ///
-    /// # Errors
-    /// When there is none, or something is wrong with it or with what comes before it.
-    pub(super) fn find(&self, project: &Path) -> Result<(Specs, usize), ProviderError> {
-        let at = |name: &str| Some(terrace_provider::Path::attribute(name));
-        let root: PathBuf = project.join(&self.folder);
-        let specs = spec::read(&root).map_err(|error| {
-            ProviderError::invalid(
-                at("folder"),
-                format!("`folder` is `{}`, which cannot be read: {error}", self.folder),
-            )
-        })?;
-        let position = specs.pipelines.iter().position(|pipeline| pipeline.id == self.name);
-        let broken = specs.broken();
-        let problems: Vec<String> = specs
-            .problems
-            .iter()
-            .filter(|problem| problem.is_error())
-            .filter(|problem| problem.pipeline.as_deref().is_none_or(|id| broken.contains(&id)))
-            .map(|problem| problem.in_one_line(&specs).to_string())
-            .collect();
-        if broken.contains(&self.name.as_str()) {
-            let error = ProviderError::invalid(at("name"), format!("the pipeline `{}` cannot be run", self.name));
-            return Err(problems.into_iter().fold(error, ProviderError::problem));
-        }
-        if let Some(position) = position {
-            return Ok((specs, position));
-        }
-        let ids: Vec<&str> = specs.pipelines.iter().map(|pipeline| pipeline.id.as_str()).collect();
-        let hint = match closest(&self.name, ids.iter().copied()) {
-            Some(id) => format!("did you mean `{id}`?"),
-            None => format!("the pipelines there are {}", listed(&ids)),
-        };
-        let message = format!("there is no pipeline `{}` in `{}`", self.name, self.folder);
-        let error = ProviderError::invalid(at("name"), message).solution(hint);
-        Err(problems.into_iter().fold(error, ProviderError::problem))
     }
 }
 

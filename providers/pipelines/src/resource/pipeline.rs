@@ -1,11 +1,13 @@
 //! `pipelines_pipeline`: what a spec says of a pipeline, made known to the project, with the environment that it needs.
 
 use super::attributes::{IDENTITY, Name, blocking, io_error, named, texts};
+use super::folder::{Folder, Folders};
 use crate::run::Runner;
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
@@ -103,11 +105,12 @@ impl Known {
 /// The pipelines of a project.
 pub(crate) struct Pipelines {
     runner: Runner,
+    folders: Arc<Folders>,
 }
 
 impl Pipelines {
-    pub(crate) fn new(runner: Runner) -> Self {
-        Self { runner }
+    pub(crate) fn new(runner: Runner, folders: Arc<Folders>) -> Self {
+        Self { runner, folders }
     }
 
     fn known(&self, name: &Name) -> Result<Option<Known>, ProviderError> {
@@ -117,13 +120,12 @@ impl Pipelines {
             .map_err(|error| io_error("what is known of the pipeline cannot be read", &error))
     }
 
-    /// The pipeline as its spec has it now.
+    /// The pipeline as its spec has it.
     async fn described(&self, name: Name) -> Result<Known, ProviderError> {
-        let runner = self.runner.clone();
+        let (runner, folders) = (self.runner.clone(), self.folders.clone());
         blocking(move || {
-            let (specs, position) = name.find(&runner.project)?;
-            let pipeline = specs.pipelines.get(position).ok_or_else(|| ProviderError::bug("a pipeline went"))?;
-            Known::of(&runner, &name, &specs, pipeline)
+            let folder = folders.planned(&runner.project, &name)?;
+            Known::of(&runner, &name, &folder.specs, folder.pipeline(&name)?)
         })
         .await
     }
@@ -131,7 +133,10 @@ impl Pipelines {
     /// Makes a pipeline known, when its environment is there.
     async fn make_known(&self, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let name = Name::known(&planned.attributes)?;
-        let mut known = self.described(name.clone()).await?;
+        let runner = self.runner.clone();
+        let (folder, name) = blocking(move || Ok((Folder::read(&runner.project, &name)?, name))).await?;
+        let pipeline = folder.pipeline(&name)?;
+        let mut known = Known::of(&self.runner, &name, &folder.specs, pipeline)?;
         let computed = known.computed();
         let is_other = |attribute: &&str| {
             let value = planned.attributes.get(*attribute).filter(|value| !value.has_unknown() && !value.is_null());
@@ -144,10 +149,7 @@ impl Pipelines {
             )
             .solution("plan again"));
         }
-        let runner = self.runner.clone();
-        let (specs, position) = blocking(move || name.find(&runner.project)).await?;
-        let pipeline = specs.pipelines.get(position).ok_or_else(|| ProviderError::bug("a pipeline went"))?;
-        let recipe = self.runner.recipe(&specs.root, pipeline);
+        let recipe = self.runner.recipe(&folder.specs.root, pipeline);
         let telling = super::run::Telling::new(call.progress.as_ref(), &pipeline.id);
         let making = Making { telling: &telling };
         let made = self.runner.environments.ensure(&recipe, &making, &call.cancel).await;

@@ -7,10 +7,12 @@ mod telling;
 pub(super) use telling::Telling;
 
 use super::attributes::{IDENTITY, Name, blocking, io_error, named};
+use super::folder::{Folder, Folders};
 use crate::environment::EnvironmentError;
 use crate::run::single::NotRun;
 use crate::run::{Asked, Record, Runner, State};
 use async_trait::async_trait;
+use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Planned, PlannedChange,
@@ -68,6 +70,7 @@ pub fn resource_type() -> ResourceType {
 /// The runs of a project.
 pub(crate) struct Runs {
     runner: Runner,
+    folders: Arc<Folders>,
 }
 
 /// How a call names what it makes.
@@ -76,8 +79,8 @@ pub(super) fn mark(operation: &str, step: &str) -> String {
 }
 
 impl Runs {
-    pub(crate) fn new(runner: Runner) -> Self {
-        Self { runner }
+    pub(crate) fn new(runner: Runner, folders: Arc<Folders>) -> Self {
+        Self { runner, folders }
     }
 
     /// The last good result, where what it wrote is still there.
@@ -90,9 +93,8 @@ impl Runs {
     async fn run(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
         let name = Name::known(planned)?;
         let runner = self.runner.clone();
-        let found = name.clone();
-        let (specs, position) = blocking(move || found.find(&runner.project)).await?;
-        let pipeline = specs.pipelines.get(position).ok_or_else(|| ProviderError::bug("a pipeline went"))?;
+        let (folder, name) = blocking(move || Ok((Folder::read(&runner.project, &name)?, name))).await?;
+        let pipeline = folder.pipeline(&name)?;
         let asked = Asked {
             uses_cache: !matches!(planned.get("useCache"), Some(Value::Bool(false))),
             timeout: Some(call.timeout),
@@ -102,7 +104,7 @@ impl Runs {
             planned: planning::fixed(planned),
         };
         let telling = Telling::new(call.progress.as_ref(), &pipeline.id);
-        let ended = self.runner.run(&specs, pipeline, asked, &telling, &call.cancel).await;
+        let ended = self.runner.run(&folder.specs, pipeline, asked, &telling, &call.cancel).await;
         let record = ended.map_err(|why| not_run(&name, &why))?;
         if record.state == State::Succeeded {
             return Ok(observed(&name, &record, planned));
@@ -214,7 +216,7 @@ impl Session for Runs {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        planning::plan(&self.runner, ty, change).await
+        planning::plan(&self.runner, &self.folders, ty, change).await
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {

@@ -118,7 +118,7 @@ pub async fn run(
             }
         }
         let Some((pipeline, result)) = running.next().await else {
-            // Those of a loop wait for each other: they are told as wrong before they come here.
+            // Nobody waits for ever: loops of what is said are told as wrong, and what is found out closes none.
             return Ok(done);
         };
         let end = match result {

@@ -3,11 +3,12 @@
 mod step;
 
 use super::discovery::{Found, PIPELINES, SOURCE_SUFFIX};
+use super::ignored::{Fault, IGNORE};
 use super::model::{Dependency, DependsOn, Pipeline, Schedule, SourceSpec, SpecFile, Step};
 use super::problem::{Problem, Severity};
 use super::yaml::{self, Entry, Kind, Node};
 use super::{Specs, cron};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use terrace_provider::names::closest;
@@ -95,6 +96,20 @@ pub(super) fn find<'a>(entries: &'a [Entry], name: &str) -> Option<&'a Entry> {
     entries.iter().rev().find(|entry| entry.key == name)
 }
 
+/// Tells what is wrong with the list of what is left out.
+pub(super) fn ignored(text: String, faults: Vec<Fault>, specs: &mut Specs) {
+    if faults.is_empty() {
+        return;
+    }
+    let file = specs.files.len();
+    specs.files.push(SpecFile { path: IGNORE.into(), text });
+    let mut teller = Teller { problems: &mut specs.problems, file, pipeline: None, step: None };
+    for fault in faults {
+        let hint = "a line is a name or a path; `*`, `**`, `?` and `[a-z]` stand for others".to_owned();
+        teller.error("ignore", &fault.at, fault.message, Some(hint));
+    }
+}
+
 /// Reads one file that was found.
 pub(super) fn file(found: Found, specs: &mut Specs) {
     let file = specs.files.len();
@@ -110,7 +125,9 @@ pub(super) fn file(found: Found, specs: &mut Specs) {
         Ok(read) => read,
         Err(fault) => return teller.error("yaml", &fault.at, fault.message, fault.hint),
     };
-    for fault in twice {
+    // A pipeline's name that stands twice is told below.
+    let names: HashSet<usize> = root.as_map().into_iter().flatten().map(|entry| entry.key_at.start).collect();
+    for fault in twice.into_iter().filter(|fault| name != PIPELINES || !names.contains(&fault.at.start)) {
         teller.tell(Severity::Warning, "duplicate_key", &fault.at, fault.message, fault.hint);
     }
     let is_empty = root.kind == Kind::Null;
@@ -125,8 +142,20 @@ pub(super) fn file(found: Found, specs: &mut Specs) {
         let keys = entries.iter().map(|entry| entry.key.clone()).collect();
         return specs.sources.push(SourceSpec { module: module.to_owned(), file, keys });
     }
+    let last: HashMap<&str, &Range<usize>> = entries.iter().map(|entry| (entry.key.as_str(), &entry.key_at)).collect();
     for entry in entries {
         teller.pipeline = Some(id_of(&folder, &entry.key));
+        // Of a name that stands twice the last one counts.
+        if last.get(entry.key.as_str()).is_some_and(|last| **last != entry.key_at) {
+            let hint = Some("rename one of the two, or remove it".to_owned());
+            teller.error(
+                "duplicate_key",
+                &entry.key_at,
+                "there is another pipeline of this name below".to_owned(),
+                hint,
+            );
+            continue;
+        }
         let pipeline = pipeline(entry, &folder, &mut teller);
         specs.declared.push(super::Declared { id: id_of(&folder, &entry.key), file, at: entry.key_at.clone() });
         specs.pipelines.extend(pipeline);
@@ -141,9 +170,13 @@ fn id_of(folder: &Path, name: &str) -> String {
 
 fn pipeline(entry: &Entry, folder: &Path, teller: &mut Teller<'_>) -> Option<Pipeline> {
     let id = teller.pipeline.clone()?;
-    if entry.key.is_empty() || entry.key.contains([',', '%', '\n', '\0']) || entry.key == "all" {
+    if entry.key.is_empty()
+        || entry.key.contains([',', '%'])
+        || entry.key.contains(char::is_control)
+        || entry.key == "all"
+    {
         let message = format!("a pipeline cannot be called `{}`", entry.key.escape_debug());
-        let hint = "`all`, commas and `%` say which pipelines to run".to_owned();
+        let hint = "`all`, commas and `%` say which pipelines to run, and names are one line of text".to_owned();
         teller.error("illegal_name", &entry.key_at, message, Some(hint));
     }
     let Some(entries) = entry.value.as_map() else {

@@ -1,9 +1,15 @@
 //! What comes after what: pipelines after those that they depend on.
 
 use super::Specs;
+use super::graph::Graph;
 use super::model::{Dependency, DependsOn, Pipeline};
 use super::problem::{Problem, Severity};
-use std::collections::{HashMap, HashSet};
+use petgraph::Directed;
+use petgraph::algo::kosaraju_scc;
+use petgraph::graphmap::GraphMap;
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use terrace_provider::names::{closest, listed};
 
 /// So many are named of those that there are.
@@ -13,35 +19,41 @@ const MOST: usize = 10;
 /// written. Those of a loop, which [`super::read`] tells of, come last.
 #[must_use]
 pub fn sorted(specs: &Specs, chosen: &[usize]) -> Vec<usize> {
-    let ids: HashMap<&str, usize> =
-        chosen.iter().filter_map(|position| Some((specs.pipelines.get(*position)?.id.as_str(), *position))).collect();
-    let mut order: Vec<usize> = Vec::with_capacity(chosen.len());
-    let mut placed = HashSet::new();
-    let mut left: Vec<usize> = chosen.to_vec();
-    while !left.is_empty() {
-        let is_ready = |position: &usize| {
-            let pipeline = specs.pipelines.get(*position);
-            let mut before = pipeline.into_iter().flat_map(Pipeline::all_before);
-            before.all(|id| ids.get(id).is_none_or(|before| placed.contains(before)))
-        };
-        let Some(next) = left.iter().position(is_ready) else { break };
-        let position = left.remove(next);
-        placed.insert(position);
+    let graph = Graph::of(specs);
+    let ranks: HashMap<usize, usize> = chosen.iter().enumerate().map(|(rank, position)| (*position, rank)).collect();
+    let chosen_before = |position: &usize| graph.before(*position).iter().filter(|it| ranks.contains_key(it)).count();
+    let mut missing: HashMap<usize, usize> =
+        ranks.keys().map(|position| (*position, chosen_before(position))).collect();
+    let is_free = |missing: &HashMap<usize, usize>, position: &usize| missing.get(position) == Some(&0);
+    // The first as written of those that wait for nobody.
+    let free = chosen.iter().enumerate().filter(|(_, position)| is_free(&missing, position));
+    let mut ready: BinaryHeap<Reverse<(usize, usize)>> =
+        free.map(|(rank, position)| Reverse((rank, *position))).collect();
+    let mut order = Vec::with_capacity(chosen.len());
+    while let Some(Reverse((_, position))) = ready.pop() {
         order.push(position);
+        for next in graph.after(position) {
+            let (Some(count), Some(rank)) = (missing.get_mut(next), ranks.get(next)) else { continue };
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                ready.push(Reverse((*rank, *next)));
+            }
+        }
     }
-    order.extend(left);
+    order.extend(chosen.iter().filter(|position| !is_free(&missing, position)));
     order
 }
 
 /// Reports dependencies that lead nowhere, and loops.
 pub(super) fn check(specs: &mut Specs) {
     let declared: Vec<&str> = specs.declared.iter().map(|declared| declared.id.as_str()).collect();
+    let known: HashSet<&str> = declared.iter().copied().collect();
     // What plugins make of their files is not known here: a dependency may be on that.
     let is_open = !specs.sources.is_empty();
     let mut problems = Vec::new();
     for pipeline in &specs.pipelines {
         for (dependency, id) in pipeline_dependencies(pipeline) {
-            if declared.contains(&id) {
+            if known.contains(id) {
                 continue;
             }
             let hint = match closest(id, declared.iter().copied()) {
@@ -71,20 +83,33 @@ fn pipeline_dependencies(pipeline: &Pipeline) -> impl Iterator<Item = (&Dependen
     })
 }
 
-/// One problem for each pipeline that comes back to itself, with the way.
+/// One problem for each loop, at the first pipeline of it as written, with the way.
 fn loops(specs: &Specs) -> Vec<Problem> {
-    let by_id: HashMap<&str, &Pipeline> =
-        specs.pipelines.iter().map(|pipeline| (pipeline.id.as_str(), pipeline)).collect();
-    let way_back = |pipeline: &Pipeline| way(&by_id, &pipeline.id);
-    let told = specs.pipelines.iter().filter_map(|pipeline| Some((pipeline, way_back(pipeline)?)));
+    let graph = Graph::said(specs);
+    let mut edges: GraphMap<usize, (), Directed> = GraphMap::with_capacity(graph.len(), graph.len());
+    for position in 0..graph.len() {
+        edges.add_node(position);
+        for before in graph.before(position) {
+            edges.add_edge(position, *before, ());
+        }
+    }
+    // Kosaraju's way needs no recursion: chains may be long.
+    let groups = kosaraju_scc(&edges).into_iter();
+    let is_loop = |group: &Vec<usize>| match group.as_slice() {
+        [one] => edges.contains_edge(*one, *one),
+        _ => true,
+    };
+    let firsts = groups.filter(is_loop).filter_map(|group| group.into_iter().min());
+    let told = firsts.filter_map(|first| Some((specs.pipelines.get(first)?, graph.way(first, first)?)));
     told.map(|(pipeline, way)| {
-        let next = way.get(1).map(String::as_str).unwrap_or_default();
+        let ids: Vec<&str> = way.iter().filter_map(|it| Some(specs.pipelines.get(*it)?.id.as_str())).collect();
+        let next = ids.get(1).copied().unwrap_or_default();
         let at =
             pipeline_dependencies(pipeline).find(|(_, id)| *id == next).map(|(dependency, _)| dependency.at.clone());
         Problem {
             severity: Severity::Error,
             code: "loop",
-            message: format!("it depends on itself: {}", way.join(" → ")),
+            message: format!("it depends on itself: {}", shortened(&ids).join(" → ")),
             file: pipeline.file,
             at: at.unwrap_or_else(|| pipeline.at.clone()),
             pipeline: Some(pipeline.id.clone()),
@@ -95,31 +120,14 @@ fn loops(specs: &Specs) -> Vec<Problem> {
     .collect()
 }
 
-/// The shortest way from a pipeline back to itself.
-fn way(by_id: &HashMap<&str, &Pipeline>, start: &str) -> Option<Vec<String>> {
-    let mut came_from: HashMap<&str, &str> = HashMap::new();
-    let mut layer: Vec<&str> = vec![start];
-    while !layer.is_empty() {
-        let mut next = Vec::new();
-        for from in layer {
-            for to in by_id.get(from).into_iter().flat_map(|pipeline| pipeline.pipelines_before()) {
-                if to == start {
-                    let mut way = vec![start.to_owned()];
-                    let mut at = Some(from);
-                    while let Some(name) = at {
-                        way.push(name.to_owned());
-                        at = came_from.get(name).copied();
-                    }
-                    way.reverse();
-                    return Some(way);
-                }
-                if by_id.contains_key(to) && to != start && !came_from.contains_key(to) {
-                    came_from.insert(to, from);
-                    next.push(to);
-                }
-            }
-        }
-        layer = next;
+/// A long way by its beginning and its end.
+fn shortened<'a>(ids: &[&'a str]) -> Vec<Cow<'a, str>> {
+    let said = |ids: &[&'a str]| ids.iter().map(|id| Cow::Borrowed(*id)).collect::<Vec<_>>();
+    let (Some(begin), Some(end)) = (ids.get(..MOST / 2), ids.get(ids.len().saturating_sub(MOST / 2)..)) else {
+        return said(ids);
+    };
+    match ids.len().checked_sub(MOST) {
+        None | Some(0) => said(ids),
+        Some(left_out) => [said(begin), vec![Cow::Owned(format!("({left_out} more)"))], said(end)].concat(),
     }
-    None
 }

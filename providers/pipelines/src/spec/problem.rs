@@ -1,6 +1,7 @@
 //! What is wrong with specs, for people: file, line, pipeline, step, what was expected and what to do.
 
 use super::Specs;
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -56,7 +57,7 @@ impl Problem {
         fmt::from_fn(move |f| {
             if let Some(file) = specs.files.get(self.file) {
                 let (line, column) = self.place(&file.text);
-                write!(f, "{}:{line}:{column}: ", file.path.display())?;
+                write!(f, "{}:{line}:{column}: ", in_plain_text(&file.path.to_string_lossy()))?;
             }
             f.write_str(&self.about())?;
             f.write_str(&self.message)?;
@@ -67,11 +68,21 @@ impl Problem {
     /// The pipeline and step that it is about, with what comes before a message.
     #[must_use]
     pub fn about(&self) -> String {
-        match (&self.pipeline, &self.step) {
+        match (self.pipeline.as_deref().map(in_plain_text), &self.step) {
             (Some(pipeline), Some((number, name))) if name.is_empty() => format!("{pipeline}, step {number}: "),
-            (Some(pipeline), Some((number, name))) => format!("{pipeline}, step {number} (`{name}`): "),
+            (Some(pipeline), Some((number, name))) => {
+                format!("{pipeline}, step {number} (`{}`): ", in_plain_text(name))
+            }
             (Some(pipeline), None) => format!("{pipeline}: "),
             _ => String::new(),
         }
+    }
+}
+
+/// The text without what would drive a terminal: names are written by anybody.
+fn in_plain_text(text: &str) -> Cow<'_, str> {
+    match text.contains(char::is_control) {
+        true => text.escape_debug().to_string().into(),
+        false => text.into(),
     }
 }

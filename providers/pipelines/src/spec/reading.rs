@@ -1,25 +1,40 @@
 //! Pipelines that read what others write without saying so: dpp does not know of it, and runs them in any order.
 
 use super::Specs;
+use super::graph::Graph;
 use super::model::{Pipeline, StepKind};
 use super::problem::{Problem, Severity};
 use crate::fingerprint::{inputs_of, plain};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Notes for each pipeline which others it reads from, and says that the spec does not.
 pub(super) fn check(specs: &mut Specs) {
-    let writes: Vec<(String, Vec<PathBuf>)> =
-        specs.pipelines.iter().map(|pipeline| (pipeline.id.clone(), places(&specs.root, pipeline))).collect();
+    let mut writers: HashMap<PathBuf, Vec<usize>> = HashMap::new();
+    for (position, pipeline) in specs.pipelines.iter().enumerate() {
+        for place in places(&specs.root, pipeline) {
+            writers.entry(place).or_default().push(position);
+        }
+    }
+    let mut graph = Graph::of(specs);
     let mut found: Vec<(usize, String)> = Vec::new();
     for (position, pipeline) in specs.pipelines.iter().enumerate() {
         let inputs = inputs_of(&specs.root, pipeline);
-        for (id, places) in writes.iter().filter(|(id, _)| *id != pipeline.id) {
-            let is_said = pipeline.pipelines_before().any(|before| before == id);
-            let reads = inputs.iter().any(|input| places.iter().any(|place| input.starts_with(place)));
-            // The other way round it is somebody else's result that is worked on further.
-            if reads && !is_said && !comes_before(specs, &pipeline.id, id, &mut HashSet::new()) {
+        let read: BTreeSet<usize> = inputs
+            .iter()
+            .flat_map(|input| input.ancestors())
+            .filter_map(|place| writers.get(place))
+            .flatten()
+            .copied()
+            .collect();
+        // The other way round it is somebody else's result that is worked on further.
+        let after = if read.is_empty() { HashSet::new() } else { graph.with_all_after([position]) };
+        for writer in read {
+            let Some(id) = specs.pipelines.get(writer).map(|writer| &writer.id) else { continue };
+            let is_said = graph.before(position).contains(&writer);
+            if !is_said && *id != pipeline.id && !after.contains(&writer) {
                 found.push((position, id.clone()));
+                graph.add(writer, position);
             }
         }
     }
@@ -37,14 +52,6 @@ pub(super) fn check(specs: &mut Specs) {
         });
         pipeline.reads_from.push(id);
     }
-}
-
-/// True when `first` is run before `second` because of what specs say, or what was found so far.
-fn comes_before(specs: &Specs, first: &str, second: &str, seen: &mut HashSet<String>) -> bool {
-    let Some(pipeline) = specs.pipeline(second) else { return false };
-    pipeline
-        .all_before()
-        .any(|before| before == first || (seen.insert(before.to_owned()) && comes_before(specs, first, before, seen)))
 }
 
 /// The folders that a pipeline writes data packages into.

@@ -110,7 +110,6 @@ fn loops_and_dependencies_that_lead_nowhere_are_two_things() {
     );
     insta::assert_snapshot!(told_of(&text).join("\n"), @r"
     pipeline-spec.yaml:2:29: ./x: it depends on itself: ./x → ./y → ./x; remove one of these dependencies
-    pipeline-spec.yaml:5:29: ./y: it depends on itself: ./y → ./x → ./y; remove one of these dependencies
     pipeline-spec.yaml:8:29: ./z: it depends on itself: ./z → ./z; remove one of these dependencies
     pipeline-spec.yaml:11:29: ./w: it depends on `./none`, and there is no such pipeline; the pipelines here are `./x`, `./y`, `./z`, `./w`, `./v`
     ");
@@ -131,4 +130,71 @@ fn what_plugins_make_pipelines_of_is_listed() {
     assert_eq!(specs.problems, []);
     let source = &specs.sources[0];
     assert_eq!((source.module.as_str(), source.keys.join(" ")), ("knesset", "committees meetings".to_owned()));
+}
+
+/// A chain of pipelines: each depends on the one before it, and reads what all others write into one folder.
+fn chain(length: usize, first: &str) -> String {
+    let mut text = format!("p0:\n  {first}pipeline: [{{run: load, parameters: {{from: data/p1.csv}}}}]\n");
+    for number in 1..length {
+        let before = number - 1;
+        text.push_str(&format!(
+            "p{number}:\n  dependencies: [{{pipeline: ./p{before}}}]\n  \
+             pipeline: [{{run: load_metadata}}, {{run: dump.to_path, parameters: {{out-path: data}}}}]\n"
+        ));
+    }
+    text
+}
+
+#[test]
+fn long_chains_are_read_in_their_order() {
+    const LENGTH: usize = 5_000;
+    let specs = specs_of(&[("pipeline-spec.yaml", &chain(LENGTH, ""))]);
+    assert_eq!(specs.problems, []);
+    let backwards: Vec<usize> = (0..LENGTH).rev().collect();
+    assert_eq!(order::sorted(&specs, &backwards), (0..LENGTH).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_long_loop_is_told_once_and_in_short() {
+    let specs = specs_of(&[("pipeline-spec.yaml", &chain(5_000, "dependencies: [{pipeline: ./p4999}]\n  "))]);
+    let told: Vec<String> = specs.problems.iter().map(|it| it.in_one_line(&specs).to_string()).collect();
+    insta::assert_snapshot!(told.join("\n"), @"pipeline-spec.yaml:2:29: ./p0: it depends on itself: ./p0 → ./p4999 → ./p4998 → ./p4997 → ./p4996 → (4991 more) → ./p4 → ./p3 → ./p2 → ./p1 → ./p0; remove one of these dependencies");
+    assert_eq!(specs.broken().len(), 5_000);
+}
+
+#[test]
+fn pipelines_that_read_from_each_other_without_saying_so_do_not_wait_for_each_other() {
+    let step = |from: &str, to: &str| {
+        format!(
+            "{{pipeline: [{{run: load, parameters: {{from: {from}/x.csv}}}}, {{run: dump.to_path, parameters: {{out-path: {to}}}}}]}}"
+        )
+    };
+    let specs = specs_of(&[("pipeline-spec.yaml", &format!("a: {}\nb: {}\n", step("two", "one"), step("one", "two")))]);
+    let reads_from: Vec<_> = specs.pipelines.iter().map(|it| it.reads_from.join(" ")).collect();
+    assert_eq!(reads_from, ["./b", ""]);
+    assert_eq!(order::sorted(&specs, &[0, 1]), [1, 0]);
+}
+
+#[test]
+fn a_list_of_what_is_left_out_that_says_nothing_is_told_with_its_line() {
+    let step = "x: {pipeline: [{run: load_metadata}]}";
+    insta::assert_snapshot!(told(&[("pipeline-spec.yaml", step), (".dpp_spec_ignore", "old\n[a-\n")]).join("\n"), @".dpp_spec_ignore:2:1: the line is no pattern: unclosed character class; missing ']'; a line is a name or a path; `*`, `**`, `?` and `[a-z]` stand for others");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join(".dpp_spec_ignore")).unwrap();
+    let specs = read(folder.path()).unwrap();
+    insta::assert_snapshot!(specs.problems[0].in_one_line(&specs).to_string(), @".dpp_spec_ignore:1:1: the list of what is left out cannot be read: it is not a file; a line is a name or a path; `*`, `**`, `?` and `[a-z]` stand for others");
+}
+
+#[test]
+fn of_a_name_that_stands_twice_the_last_pipeline_counts() {
+    let text = "x: {pipeline: [{run: load_metadata}]}\nx: {pipeline: [{run: sort, parameters: {sort-by: a, reverse: false}}]}\n";
+    insta::assert_snapshot!(told_of(text).join("\n"), @"pipeline-spec.yaml:1:1: ./x: there is another pipeline of this name below; rename one of the two, or remove it");
+    let specs = specs_of(&[("pipeline-spec.yaml", text)]);
+    assert_eq!(specs.pipelines.len(), 1);
+    assert_eq!(specs.pipelines[0].steps[0].name, "sort");
+}
+
+#[test]
+fn names_of_pipelines_are_one_line_of_text() {
+    insta::assert_snapshot!(told_of("\"a\\e[2J\": {pipeline: [{run: load_metadata}]}\n").join("\n"), @r"pipeline-spec.yaml:1:1: ./a\u{1b}[2J: a pipeline cannot be called `a\u{1b}[2J`; `all`, commas and `%` say which pipelines to run, and names are one line of text");
 }

@@ -1,9 +1,11 @@
 //! Whether a pipeline has to be run, and why.
 
 use super::super::attributes::{Name, blocking, io_error};
+use super::super::folder::Folders;
 use crate::fingerprint::Fingerprint;
 use crate::run::{Record, Runner};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use terrace_provider::names::listed;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{Attributes, Path, PlannedChange, ProposedChange, ProviderError, ResourceType, Value};
@@ -17,15 +19,15 @@ const HASHES: [&str; 3] = ["specHash", "codeHash", "dataHash"];
 /// When there is no such pipeline, or it cannot be run.
 pub(super) async fn plan(
     runner: &Runner,
+    folders: &Arc<Folders>,
     ty: &ResourceType,
     change: &ProposedChange<'_>,
 ) -> Result<PlannedChange, ProviderError> {
     let Some(name) = Name::of(change.config) else { return Ok(from_schema(ty, change)) };
-    let (runner, found) = (runner.clone(), name.clone());
+    let (runner, folders, found) = (runner.clone(), folders.clone(), name.clone());
     let (now, last) = blocking(move || {
-        let (specs, position) = found.find(&runner.project)?;
-        let pipeline = specs.pipelines.get(position).ok_or_else(|| ProviderError::bug("a pipeline went"))?;
-        let now = runner.fingerprint(&specs, pipeline);
+        let folder = folders.planned(&runner.project, &found)?;
+        let now = runner.fingerprint(&folder.specs, folder.pipeline(&found)?);
         let now = now.map_err(|error| io_error("what the pipeline depends on cannot be read", &error))?;
         let last = runner
             .store

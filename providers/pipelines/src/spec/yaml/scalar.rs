@@ -44,7 +44,8 @@ fn int(text: &str) -> Option<Kind> {
     let clean = digits.replace('_', "");
     let radix = |prefix: &str, radix| {
         let digits = clean.strip_prefix(prefix)?;
-        i64::from_str_radix(digits, radix).ok()
+        // A second sign would be taken for one.
+        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| i64::from_str_radix(digits, radix).ok())?
     };
     let value = if clean == "0" {
         0
@@ -60,7 +61,7 @@ fn int(text: &str) -> Option<Kind> {
     } else {
         return None;
     };
-    Some(Kind::Int(sign * value))
+    value.checked_mul(sign).map(Kind::Int)
 }
 
 /// `1:30` is ninety: YAML 1.1 counts in sixties. Every part but the first is below 60.
@@ -109,27 +110,54 @@ fn signed(text: &str) -> (i64, &str) {
     }
 }
 
-/// A day is `YYYY-MM-DD`; what has a time of the day comes as dpp's JSON writes it, without a zone.
+/// A day is `YYYY-MM-DD`; what has a time of the day comes as dpp's JSON writes it: a zone is left out.
 fn time(text: &str) -> Option<Kind> {
-    if let (10, Ok(day)) = (text.len(), text.parse::<jiff::civil::Date>()) {
-        return Some(Kind::Time { key: "type{date}", text: day.to_string() });
+    if text.len() == 10 {
+        let [year, month, day] = numbers(text, '-')?;
+        let is_day = (year.1, month.1, day.1) == (4, 2, 2);
+        return is_day
+            .then(|| civil(year, month, day))?
+            .map(|day| Kind::Time { key: "type{date}", text: day.to_string() });
     }
-    let (day, rest) = (text.get(..10)?, text.get(10..)?);
-    let day: jiff::civil::Date = day.parse().ok()?;
-    let clock = rest.strip_prefix(['T', 't', ' '])?.trim_start();
-    let offset = clock.find(['Z', '+', '-', ' ']).and_then(|at| clock.split_at_checked(at));
-    let (clock, zone) = offset.unwrap_or((clock, ""));
-    let clock: jiff::civil::Time = clock.parse().ok()?;
-    let mut moment = day.to_datetime(clock);
-    let zone = zone.trim();
-    if !zone.is_empty() && zone != "Z" {
-        // PyYAML turns a zone into UTC and forgets it.
-        let (sign, offset) = signed(zone);
-        let (hours, minutes) = offset.split_once(':').unwrap_or((offset, "0"));
-        let minutes = hours.parse::<i64>().ok()?.checked_mul(60)?.checked_add(minutes.parse().ok()?)?;
-        moment = moment.checked_sub(jiff::SignedDuration::from_mins(sign * minutes)).ok()?;
+    let (day, rest) = text.split_once(['T', 't', ' ', '\t'])?;
+    let [year, month, day] = numbers(day, '-').filter(|[year, ..]| year.1 == 4)?;
+    let rest = rest.trim_start_matches([' ', '\t']);
+    let (clock, zone) =
+        rest.find(['Z', '+', '-', ' ', '\t']).and_then(|at| rest.split_at_checked(at)).unwrap_or((rest, ""));
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let [hour, minute, second] = numbers(clock, ':').filter(|[_, minute, second]| (minute.1, second.1) == (2, 2))?;
+    if !is_zone(zone.trim_start_matches([' ', '\t'])) || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
     }
+    let small = |number: (i16, usize)| i8::try_from(number.0).ok();
+    let clock = jiff::civil::Time::new(small(hour)?, small(minute)?, small(second)?, 0).ok()?;
+    let moment = civil(year, month, day)?.to_datetime(clock);
     Some(Kind::Time { key: "type{datetime}", text: moment.strftime("%Y-%m-%d %H:%M:%S").to_string() })
+}
+
+/// Three numbers of one to four digits, each with how many it has.
+fn numbers(text: &str, between: char) -> Option<[(i16, usize); 3]> {
+    let number = |part: &str| {
+        let is_number = (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| part.parse().ok().map(|number: i16| (number, part.len())))?
+    };
+    let numbers: Vec<_> = text.splitn(4, between).map(number).collect::<Option<_>>()?;
+    let fits = |[_, second, third]: &[(i16, usize); 3]| second.1 <= 2 && third.1 <= 2;
+    numbers.try_into().ok().filter(fits)
+}
+
+fn civil(year: (i16, usize), month: (i16, usize), day: (i16, usize)) -> Option<jiff::civil::Date> {
+    jiff::civil::Date::new(year.0, i8::try_from(month.0).ok()?, i8::try_from(day.0).ok()?).ok()
+}
+
+/// `Z`, or hours and perhaps minutes from it, less than a day.
+fn is_zone(text: &str) -> bool {
+    let Some(offset) = text.strip_prefix(['+', '-']) else { return matches!(text, "" | "Z") };
+    let (hours, minutes) = offset.split_once(':').unwrap_or((offset, "00"));
+    let is_below = |text: &str, most: u8| {
+        text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u8>().is_ok_and(|number| number < most)
+    };
+    hours.len() <= 2 && minutes.len() == 2 && is_below(hours, 24) && is_below(minutes, 60)
 }
 
 #[cfg(test)]
@@ -166,7 +194,15 @@ mod tests {
             ("2014-01-02", Kind::Time { key: "type{date}", text: "2014-01-02".to_owned() }),
             ("2014-13-02", text("2014-13-02")),
             ("2014-15", text("2014-15")),
-            ("2014-01-02T03:04:05+01:00", Kind::Time { key: "type{datetime}", text: "2014-01-02 02:04:05".to_owned() }),
+            ("2014-01-02T03:04:05+01:00", Kind::Time { key: "type{datetime}", text: "2014-01-02 03:04:05".to_owned() }),
+            ("2014-1-2 3:04:05.25 Z", Kind::Time { key: "type{datetime}", text: "2014-01-02 03:04:05".to_owned() }),
+            ("2014-01-02 12:30", text("2014-01-02 12:30")),
+            ("2014-01-02T03:04:05+9223372036854775", text("2014-01-02T03:04:05+9223372036854775")),
+            ("2014-01-02T03:04:05+24:00", text("2014-01-02T03:04:05+24:00")),
+            ("2014-01-02T99:04:05", text("2014-01-02T99:04:05")),
+            ("-0x-8000000000000000", text("-0x-8000000000000000")),
+            ("0b-1", text("0b-1")),
+            ("-9223372036854775808", text("-9223372036854775808")),
             ("99999999999999999999", text("99999999999999999999")),
         ] {
             assert_eq!(resolve(written), read, "{written}");

@@ -1,0 +1,111 @@
+//! Which pipelines come before which, by position: what [`super::order`] and [`super::reading`] ask for.
+
+use super::Specs;
+use super::model::Pipeline;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// For each pipeline of a [`Specs`], by position, those that come before it.
+#[derive(Debug)]
+pub(super) struct Graph {
+    before: Vec<Vec<usize>>,
+    after: Vec<Vec<usize>>,
+}
+
+impl Graph {
+    /// What the specs say, and what was found out about them.
+    pub(super) fn of(specs: &Specs) -> Self {
+        Self::by(specs, |pipeline| pipeline.all_before().collect())
+    }
+
+    /// What the specs say.
+    pub(super) fn said(specs: &Specs) -> Self {
+        Self::by(specs, |pipeline| pipeline.pipelines_before().collect())
+    }
+
+    fn by(specs: &Specs, before: impl Fn(&Pipeline) -> Vec<&str>) -> Self {
+        let mut positions: HashMap<&str, usize> = HashMap::with_capacity(specs.pipelines.len());
+        for (position, pipeline) in specs.pipelines.iter().enumerate() {
+            positions.entry(&pipeline.id).or_insert(position);
+        }
+        let of_one = |pipeline| before(pipeline).into_iter().filter_map(|id| positions.get(id).copied()).collect();
+        let before: Vec<Vec<usize>> = specs.pipelines.iter().map(of_one).collect();
+        let mut after = vec![Vec::new(); before.len()];
+        for (second, before) in before.iter().enumerate() {
+            for first in before {
+                if let Some(after) = after.get_mut(*first) {
+                    after.push(second);
+                }
+            }
+        }
+        Self { before, after }
+    }
+
+    /// How many pipelines there are.
+    pub(super) fn len(&self) -> usize {
+        self.before.len()
+    }
+
+    /// Those right before a pipeline.
+    pub(super) fn before(&self, position: usize) -> &[usize] {
+        self.before.get(position).map_or(&[], Vec::as_slice)
+    }
+
+    /// Notes that one comes before another.
+    pub(super) fn add(&mut self, first: usize, second: usize) {
+        if let (Some(before), Some(after)) = (self.before.get_mut(second), self.after.get_mut(first)) {
+            before.push(first);
+            after.push(second);
+        }
+    }
+
+    /// Those right after a pipeline.
+    pub(super) fn after(&self, position: usize) -> &[usize] {
+        self.after.get(position).map_or(&[], Vec::as_slice)
+    }
+
+    /// These pipelines and all that come after them, in no order.
+    pub(super) fn with_all_after(&self, first: impl IntoIterator<Item = usize>) -> HashSet<usize> {
+        let mut found = HashSet::new();
+        let mut waiting: Vec<usize> = first.into_iter().collect();
+        while let Some(position) = waiting.pop() {
+            if found.insert(position) {
+                waiting.extend(self.after(position));
+            }
+        }
+        found
+    }
+
+    /// The shortest way from `start` to one right before it and on to `end`, both included; nothing where there is none.
+    pub(super) fn way(&self, start: usize, end: usize) -> Option<Vec<usize>> {
+        let mut came_from: HashMap<usize, usize> = HashMap::new();
+        let mut waiting = VecDeque::from([start]);
+        while let Some(from) = waiting.pop_front() {
+            for to in self.before(from) {
+                if came_from.contains_key(to) {
+                    continue;
+                }
+                came_from.insert(*to, from);
+                if *to == end {
+                    return Some(back(&came_from, start, end));
+                }
+                waiting.push_back(*to);
+            }
+        }
+        None
+    }
+}
+
+/// The way that was found, from its beginning.
+fn back(came_from: &HashMap<usize, usize>, start: usize, end: usize) -> Vec<usize> {
+    let mut way = vec![end];
+    let mut at = end;
+    while let Some(from) = came_from.get(&at).copied() {
+        way.push(from);
+        at = from;
+        if at == start {
+            break;
+        }
+    }
+    way.reverse();
+    way
+}
