@@ -2,19 +2,21 @@
 //!
 //! Read in this order: [`record`] (what is known of a run), [`store`] (where records are, and who may run a pipeline), `due`
 //! (what has to be run, and why),
-//! `job` (a pipeline as programs), `outputs` (what it writes, beside its place first), [`single`] (one run), [`batch`]
-//! (several in their order), [`log`], [`python`] (how results are written).
+//! `job` (a pipeline as programs), `outputs` (what it writes, beside its place first), [`single`] (one run),
+//! `publishing` (how it ends), [`batch`] (several in their order), [`log`], [`python`] (how results are written).
 
 pub mod batch;
 mod due;
 mod job;
 pub mod log;
 mod outputs;
+mod publishing;
 pub mod python;
 pub mod record;
 pub mod single;
 pub mod store;
 
+pub use outputs::Output;
 pub use record::{Record, State};
 pub use single::{Asked, Runner, Watching};
 pub use store::Store;

@@ -1,6 +1,6 @@
 //! The behaviours of every provider, on both types, with the stand-in of dpp.
 
-use crate::harness::Project;
+use crate::harness::{NOISE, Project};
 use serde_json::json;
 use std::fs;
 use terrace_provider::conformance::{Fixture, Suite};
@@ -19,6 +19,8 @@ fn attributes(json: serde_json::Value) -> Attributes {
 #[tokio::test]
 async fn pipelines_and_runs_behave_as_all_resources_do() {
     let project = Project::new(SPEC);
+    project.write("sub/pipeline-spec.yaml", SPEC);
+    project.write("sub/noise.py", NOISE);
     let (records, data) = (project.path(".terrace/pipelines/pipelines"), project.path("data"));
     let forget = move |recorded: Recorded| {
         let records = records.clone();
@@ -46,7 +48,17 @@ async fn pipelines_and_runs_behave_as_all_resources_do() {
         .update(attributes(json!({"name": "./a", "triggers": {"day": "1"}})))
         .replace(attributes(json!({"name": "./b"})))
         .remove(remove);
+    let below = project.path("sub/data");
+    let remove_below = move |_| {
+        let below = below.clone();
+        async move { drop(fs::remove_dir_all(below)) }
+    };
+    let elsewhere =
+        Fixture::new("pipelines_run", "in a folder", attributes(json!({"folder": "./sub/", "name": "./a"})))
+            .update(attributes(json!({"folder": "./sub/", "name": "./a", "triggers": {"day": "1"}})))
+            .remove(remove_below);
     let provider = PipelinesProvider::new();
-    let report = Suite::new(&provider, project.settings()).fixture(pipeline).fixture(run).run().await;
+    let report =
+        Suite::new(&provider, project.settings()).fixture(pipeline).fixture(run).fixture(elsewhere).run().await;
     assert!(report.is_clean(), "{report}");
 }

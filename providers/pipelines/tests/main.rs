@@ -9,6 +9,7 @@
 mod conformance; // the behaviours of every provider, on both types
 mod corpus; // pipelines of others, as far as they are at hand
 mod harness; // a project with specs and the stand-in of dpp
+mod publishing; // what runs leave in folders
 mod readme; // the README's tables are those of the schema
 mod running; // one run, and several in their order
 mod stand_in; // environments that need no network

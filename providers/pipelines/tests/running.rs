@@ -4,7 +4,6 @@ use crate::harness::{Project, runs};
 use serde_json::json;
 use std::fs;
 use std::time::Duration;
-use terrace_provider_pipelines::executor::Executor;
 use terrace_provider_pipelines::run::batch::{BatchEnd, Why};
 use terrace_provider_pipelines::run::log::Reader;
 use terrace_provider_pipelines::run::{Asked, State};
@@ -107,6 +106,46 @@ async fn whoever_stops_a_run_leaves_no_process_and_no_lock() {
 }
 
 #[tokio::test]
+async fn a_step_that_leaves_its_process_group_is_ended_like_the_others() {
+    let project = Project::new(&of_code("import os, time\nos.setsid()\ntime.sleep(600)"));
+    let asked = Asked { timeout: Some(Duration::from_millis(500)), ..Asked::default() };
+    let record = project.run_as("./x", asked, &CancellationToken::new()).await;
+    assert_eq!(record.state, State::TimedOut);
+    assert!(!runs(&record.run));
+    // Nobody wants to stop, and another step fails.
+    let spec =
+        of_code("import os, sys\nos.setsid()\nsys.stdin.read()") + "  - run: odd\n    code: raise SystemExit(3)\n";
+    let project = Project::new(&spec);
+    let record = project.run("./x").await;
+    assert_eq!(record.failure.as_ref().and_then(|failure| failure.step), Some(3), "{record:?}");
+    assert!(!runs(&record.run));
+}
+
+#[tokio::test]
+async fn what_came_through_counts_though_somebody_holds_the_pipe_open() {
+    let code = "import subprocess\nfrom datapackage_pipelines.wrapper import ingest, spew\nparameters, package, resources = ingest()\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\nspew(package, resources, {'mean': float('nan')})";
+    let spec = format!(
+        "{}\n  - run: last\n    code: |\n{}\n",
+        NOISE.trim_end(),
+        code.lines().map(|line| format!("      {line}\n")).collect::<String>()
+    );
+    let project = Project::new(&spec);
+    let record = project.run("./noise").await;
+    assert_eq!((record.state, record.rows), (State::Succeeded, 500), "{record:?}");
+    assert_eq!(record.stats["mean"], json!(null));
+    assert!(record.datapackage.is_some() && record.stats.contains_key("hash"));
+    assert!(!runs(&record.run));
+}
+
+#[tokio::test]
+async fn a_last_step_that_tells_nothing_has_failed() {
+    let project = Project::new("x:\n  pipeline:\n  - run: noise\n  - run: odd\n    code: raise SystemExit(0)\n");
+    let record = project.run("./x").await;
+    assert_eq!(record.state, State::Failed);
+    assert_eq!(record.failure.unwrap().what, "it ended before it told what it had counted");
+}
+
+#[tokio::test]
 async fn a_run_that_takes_too_long_is_ended() {
     let project = Project::new(&of_code("import time\ntime.sleep(600)"));
     let asked = Asked { timeout: Some(Duration::from_millis(500)), ..Asked::default() };
@@ -170,53 +209,8 @@ async fn pipelines_run_after_those_that_they_depend_on_and_not_after_failures() 
 }
 
 #[tokio::test]
-async fn what_a_killed_run_left_is_ended_by_the_next_one() {
-    let project = Project::new(NOISE);
-    let good = project.run("./noise").await;
-    // As a terrace leaves it that was killed: a record, a process that left its group, half of an output.
-    let run = uuid::Uuid::now_v7().to_string();
-    let partial = project.path(&format!("data/.noise.terrace-{run}"));
-    let mut left = good.clone();
-    (left.run, left.state, left.finished_at) = (run.clone(), State::Running, None);
-    left.outputs = vec![(partial.clone(), project.path("data/noise"))];
-    project.runner.store.write(&left).unwrap();
-    fs::create_dir_all(&partial).unwrap();
-    let cancel = CancellationToken::new();
-    let turn = project.runner.store.turn(".", "./noise", Duration::ZERO, &cancel).await.unwrap();
-    turn.hold(Some(&run)).unwrap();
-    drop(turn);
-    let mut orphan = std::process::Command::new("sleep").arg("600").env("TERRACE_RUN", &run).spawn().unwrap();
-    let reaped = std::thread::spawn(move || orphan.wait());
-    let next = project.run("./noise").await;
-    assert_eq!(next.state, State::Succeeded);
-    assert!(!runs(&run), "the process is left");
-    assert!(!partial.exists(), "the output is left");
-    assert!(!reaped.join().unwrap().unwrap().success());
-    let settled = project.runner.store.run(&run).unwrap().unwrap();
-    assert_eq!(settled.state, State::Lost);
-    assert_eq!(settled.failure.unwrap().what, "whoever ran it is gone; a process that it had left was ended");
-}
-
-#[tokio::test]
-async fn what_was_being_put_in_place_is_put_there() {
-    let project = Project::new(NOISE);
-    let mut record = project.run("./noise").await;
-    let (run, place) = (uuid::Uuid::now_v7().to_string(), project.path("data/noise"));
-    let partial = project.path(&format!("data/.noise.terrace-{run}"));
-    fs::create_dir_all(&partial).unwrap();
-    fs::write(partial.join("datapackage.json"), "{\"name\": \"whole\"}").unwrap();
-    (record.run, record.state, record.finished_at) = (run.clone(), State::Publishing, None);
-    record.outputs = vec![(partial.clone(), place.clone())];
-    project.runner.store.write(&record).unwrap();
-    let settled = project.runner.settle(&run).await.unwrap().unwrap();
-    assert_eq!(settled.state, State::Succeeded);
-    assert!(fs::read_to_string(place.join("datapackage.json")).unwrap().contains("whole") && !partial.exists());
-}
-
-#[tokio::test]
 async fn nothing_is_left_to_end_of_a_run_that_was_never_begun() {
     let project = Project::new(NOISE);
     assert_eq!(project.runner.executor.end_left("no-such-run", Duration::ZERO).await.unwrap(), 0);
     assert_eq!(project.runner.settle("no-such-run").await.unwrap(), None);
-    let _: &dyn Executor = project.runner.executor.as_ref();
 }

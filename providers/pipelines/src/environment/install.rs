@@ -5,7 +5,7 @@ use super::{EnvironmentError, Interpreter, Making, Recipe, io_error};
 use crate::spec::processor::Api;
 use std::collections::VecDeque;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
@@ -30,7 +30,9 @@ pub(super) async fn make(
     interpreter: &Interpreter,
     making: &dyn Making,
 ) -> Result<(), EnvironmentError> {
-    let tools = folder.with_extension("requirements");
+    let mut tools = folder.as_os_str().to_owned();
+    tools.push(".requirements");
+    let tools = PathBuf::from(tools);
     fs::create_dir_all(&tools).map_err(|source| io_error("make the folder", &tools, source))?;
     let made = fill(folder, &tools, recipe, interpreter, making).await;
     // Nobody needs them any more, whatever came of it.

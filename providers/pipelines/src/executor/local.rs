@@ -12,11 +12,12 @@ use super::{End, Executor, Failed, Job, Outcome, StepOutcome, Watch, in_words};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use guard::Guard;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use std::collections::VecDeque;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
@@ -115,6 +116,7 @@ type Told = (usize, ExitStatus);
 /// Runs started steps to their end.
 async fn run(job: &Job, chain: Vec<Step>, guard: &Guard, watch: &dyn Watch, cancel: &CancellationToken) -> Outcome {
     let count = chain.len();
+    let said: Vec<Said> = (0..count).map(|_| Said::default()).collect();
     let (told, mut hear) = mpsc::unbounded_channel();
     let mut steps: Vec<StepOutcome> = vec![StepOutcome::default(); count];
     let (mut ends, mut inputs, mut outputs, mut complaints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -123,7 +125,7 @@ async fn run(job: &Job, chain: Vec<Step>, guard: &Guard, watch: &dyn Watch, canc
         ends.push(ended);
         inputs.push(step.stdin);
         outputs.push(step.stdout);
-        complaints.push(listen(position, step.stderr, watch));
+        complaints.extend(said.get(position).map(|said| listen(position, step.stderr, said, watch)));
         let told = told.clone();
         let mut child = step.child;
         tokio::spawn(async move {
@@ -134,29 +136,33 @@ async fn run(job: &Job, chain: Vec<Step>, guard: &Guard, watch: &dyn Watch, canc
         });
     }
     drop(told);
-    let flows = flow(job, inputs, outputs, &ends, watch);
+    // What was read before a pipe was given up counts: somebody may hold it open who is not part of the run any more.
+    let passed: Vec<stream::Passing> = (0..count).map(|_| stream::Passing::default()).collect();
+    let flows = flow(job, inputs, outputs, &ends, &passed, watch);
     let ending = conduct(job, guard, cancel, &mut hear, &mut steps, watch);
-    let said = join_all(complaints);
-    let (flowed, (end, failed), said) = tokio::join!(until_drained(flows, &ends), ending, until_drained(said, &ends),);
+    let listening = join_all(complaints);
+    let (_, (mut end, mut failed), _) =
+        tokio::join!(until_drained(flows, &ends), ending, until_drained(listening, &ends));
     let mut stats = Map::new();
-    for (position, passed) in flowed.unwrap_or_default().into_iter().enumerate() {
-        let Some(step) = steps.get_mut(position) else { continue };
+    for ((position, step), passing) in steps.iter_mut().enumerate().zip(&passed) {
+        let passed = passing.so_far();
         (step.rows, step.bytes) = (passed.rows, passed.bytes);
         if position + 1 == count && end == End::Succeeded {
-            stats = serde_json::from_slice::<Value>(&passed.last).ok().and_then(into_map).unwrap_or_default();
+            match passed.statistics() {
+                Some(told) => stats = told,
+                None => {
+                    end = End::Failed;
+                    failed = Some((Some(position), "it ended before it told what it had counted".to_owned()));
+                }
+            }
         }
     }
-    let said = said.unwrap_or_default();
     let failure = failed.map(|(step, what)| {
-        let said = step.and_then(|step| said.into_iter().nth(step)).unwrap_or_default();
+        let said = step.and_then(|step| said.get(step)).map(Said::lines).unwrap_or_default();
         Failed { step, what, said }
     });
     let rows = steps.last().map_or(0, |step| step.rows);
     Outcome { end, stats, rows, steps, failure }
-}
-
-fn into_map(value: Value) -> Option<Map<String, Value>> {
-    if let Value::Object(map) = value { Some(map) } else { None }
 }
 
 type Ended = watch::Receiver<Option<ExitStatus>>;
@@ -223,7 +229,7 @@ async fn conduct(
                 if !status.success() && end == End::Succeeded {
                     end = End::Failed;
                     failure = Some((Some(position), in_words(step)));
-                    guard.kill();
+                    kill(job, guard);
                 }
             }
             () = cancel.cancelled(), if end == End::Succeeded => {
@@ -241,10 +247,21 @@ async fn conduct(
             }
             () = killing => {
                 kill_at = None;
-                guard.kill();
+                kill(job, guard);
             }
         }
     }
+}
+
+/// Kills the group, and whoever left it: a step that did would be waited for without end.
+fn kill(job: &Job, guard: &Guard) {
+    guard.kill();
+    let run = job.run.clone();
+    tokio::spawn(async move {
+        if let Err(error) = processes::end(&run, Duration::ZERO).await {
+            tracing::warn!(run, %error, "the processes of a run cannot be listed");
+        }
+    });
 }
 
 /// Passes on what flows from step to step.
@@ -253,8 +270,9 @@ async fn flow(
     inputs: Vec<ChildStdin>,
     outputs: Vec<ChildStdout>,
     ends: &[Ended],
+    passed: &[stream::Passing],
     watch: &dyn Watch,
-) -> Vec<stream::Passed> {
+) {
     let mut inputs = inputs.into_iter();
     let first = inputs.next();
     let dependencies = serde_json::json!(job.dependencies);
@@ -267,33 +285,53 @@ async fn flow(
     };
     let passing: Vec<_> = outputs
         .into_iter()
+        .zip(passed)
         .enumerate()
-        .map(|(position, from)| {
+        .map(|(position, (from, passing))| {
             let mut to = inputs.next();
             async move {
-                let passed = stream::pass(position, from, to.as_mut(), watch).await.unwrap_or_default();
+                // What cannot be read any more is over.
+                let _ = stream::pass(position, from, to.as_mut(), passing, watch).await;
                 // The end of a stream is passed on only when it is one: see the beginning of this file.
                 if !is_well(ends.get(position)).await {
                     all_ended(ends).await;
                 }
-                passed
             }
         })
         .collect();
-    let (_, passed) = tokio::join!(begin, join_all(passing));
-    passed
+    tokio::join!(begin, join_all(passing));
 }
 
-/// Reads what a step says; answers the lines from the first error on.
-async fn listen(step: usize, stderr: ChildStderr, watch: &dyn Watch) -> Vec<String> {
+/// What a step said, from the first error on.
+#[derive(Debug, Default)]
+struct Said(Mutex<VecDeque<String>>);
+
+impl Said {
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn hear(&self, line: &str) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_empty() && !line.starts_with("ERROR") && !line.starts_with("Traceback") {
+            return;
+        }
+        if said.len() == LINES {
+            said.pop_front();
+        }
+        said.push_back(line.to_owned());
+    }
+}
+
+/// Reads what a step says.
+async fn listen(step: usize, stderr: ChildStderr, said: &Said, watch: &dyn Watch) {
     let mut reader = BufReader::new(stderr);
-    let mut said: VecDeque<String> = VecDeque::new();
     let mut line = Vec::new();
     loop {
         line.clear();
         let read = (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await;
         if !matches!(read, Ok(read) if read > 0) {
-            return said.into();
+            return;
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
@@ -301,12 +339,6 @@ async fn listen(step: usize, stderr: ChildStderr, watch: &dyn Watch) -> Vec<Stri
             continue;
         }
         watch.line(step, text);
-        if said.is_empty() && !text.starts_with("ERROR") && !text.starts_with("Traceback") {
-            continue;
-        }
-        if said.len() == LINES {
-            said.pop_front();
-        }
-        said.push_back(text.to_owned());
+        said.hear(text);
     }
 }

@@ -85,9 +85,16 @@ impl Runs {
 
     /// The last good result, where what it wrote is still there.
     fn good(&self, name: &Name) -> Result<Option<Record>, ProviderError> {
-        let record = self.runner.store.succeeded(&name.folder, &name.name);
-        let record = record.map_err(|error| io_error("the record of a run cannot be read", &error))?;
-        Ok(record.filter(|record| record.outputs.iter().all(|(_, place)| place.exists())))
+        let record = self.record(name)?;
+        let lost = record.as_ref().map_or(Ok(None), |record| self.runner.store.lost(record));
+        let lost = lost.map_err(|error| io_error("what the run wrote cannot be looked at", &error))?;
+        Ok(record.filter(|_| lost.is_none()))
+    }
+
+    /// The last good result, also where what it wrote is gone.
+    fn record(&self, name: &Name) -> Result<Option<Record>, ProviderError> {
+        let record = self.runner.store.succeeded(&self.runner.recorded_folder(&name.folder), &name.name);
+        record.map_err(|error| io_error("the record of a run cannot be read", &error))
     }
 
     async fn run(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
@@ -110,18 +117,6 @@ impl Runs {
             return Ok(observed(&name, &record, planned));
         }
         Err(failed(&name, &record))
-    }
-
-    /// Finds out what became of a run whose maker is gone.
-    async fn settled(&self, name: &Name, run: &str) -> Result<Option<Record>, ProviderError> {
-        let cancel = CancellationToken::new();
-        let turn = self.runner.store.turn(&name.folder, &name.name, Duration::ZERO, &cancel).await;
-        let turn = match turn {
-            Ok(turn) => turn,
-            Err(error) => return Err(not_run(name, &error.into())),
-        };
-        let settled = self.runner.settle(run).await.and_then(|record| turn.hold(None).map(|()| record));
-        settled.map_err(|error| io_error("what became of a run cannot be recorded", &error))
     }
 }
 
@@ -248,20 +243,26 @@ impl Session for Runs {
 
     async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let name = Name::known(&prior.identity)?;
-        let store = &self.runner.store;
-        if matches!(prior.attributes.get("deleteOutputs"), Some(Value::Bool(true)))
-            && let Some(record) = self.good(&name)?
-        {
+        let folder = self.runner.recorded_folder(&name.folder);
+        // Nobody runs it meanwhile: that would write again what is removed here.
+        let turn = self.runner.store.turn(&folder, &name.name, Duration::ZERO, &CancellationToken::new()).await;
+        let turn = turn.map_err(|error| not_run(&name, &error.into()))?;
+        if let Some(left) = turn.left() {
+            let settled = self.runner.settle(&left).await.and_then(|_| turn.hold(None));
+            settled.map_err(|error| io_error("what became of a run cannot be recorded", &error))?;
+        }
+        let is_deleted = matches!(prior.attributes.get("deleteOutputs"), Some(Value::Bool(true)));
+        if let Some(record) = self.record(&name)?.filter(|_| is_deleted) {
             record.remove_outputs().map_err(|error| io_error("what the run wrote cannot be removed", &error))?;
         }
-        let forgotten = store.forget(&name.folder, &name.name);
+        let forgotten = self.runner.store.forget(&folder, &name.name);
         forgotten.map_err(|error| io_error("the records of the runs cannot be removed", &error))
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let name = Name::known(&attempt.identity)?;
         let ours = attempt.lost_call.as_ref().map(|lost| mark(&lost.operation, &lost.step));
-        let last = self.runner.store.last(&name.folder, &name.name);
+        let last = self.runner.store.last(&self.runner.recorded_folder(&name.folder), &name.name);
         let last = last.map_err(|error| io_error("the record of a run cannot be read", &error))?;
         if let (Some(ours), Some(last)) = (&ours, &last)
             && last.mark.as_ref() == Some(ours)
@@ -269,9 +270,9 @@ impl Session for Runs {
             if !last.state.is_over() && self.runner.store.is_held(last).unwrap_or(true) {
                 return Ok(Found::Pending(format!("run {} goes on", last.run)));
             }
-            let settled = self.settled(&name, &last.run).await?;
-            return Ok(match settled.filter(|record| record.state == State::Succeeded) {
-                Some(record) => Found::Ours(observed(&name, &record, &attempt.planned)),
+            // A plan may ask: what was cut off is settled by the next run, and not here.
+            return Ok(match Some(last).filter(|record| record.state == State::Succeeded) {
+                Some(record) => Found::Ours(observed(&name, record, &attempt.planned)),
                 None => match self.good(&name)?.filter(|_| attempt.prior.is_some()) {
                     // An update that did not come about leaves what was there before.
                     Some(record) => Found::Ours(observed(&name, &record, &attempt.planned)),

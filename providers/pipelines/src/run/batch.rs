@@ -100,7 +100,9 @@ pub async fn run(
                 |pipeline: &&Pipeline| pipeline.all_before().all(|id| !all.contains(id) || ended.contains_key(id));
             let Some(position) = waiting.iter().position(is_ready) else { break };
             let pipeline = waiting.remove(position);
-            match begin(runner, specs, pipeline, options, &all, &ended)? {
+            // What cannot be read of one says nothing of the others.
+            let begun = begin(runner, specs, pipeline, options, &all, &ended);
+            match begun.unwrap_or_else(|error| Begin::End(BatchEnd::NotRun(NotRun::Io(error)))) {
                 Begin::End(end) => {
                     ended.insert(pipeline.id.clone(), end.is_good());
                     done.push(Done { pipeline: pipeline.id.clone(), end });

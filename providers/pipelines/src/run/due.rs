@@ -28,6 +28,13 @@ impl Runner {
         }
     }
 
+    /// How records call a folder of the project that somebody wrote: `./sub/`, `sub` and a link to it are one.
+    #[must_use]
+    pub fn recorded_folder(&self, written: &str) -> String {
+        let place = self.project.join(written);
+        self.folder_name(&place.canonicalize().unwrap_or_else(|_| crate::fingerprint::plain(&place)))
+    }
+
     /// The variables that a pipeline's steps see, with what the spec says of them.
     pub(super) fn variables_of(&self, pipeline: &Pipeline) -> BTreeMap<String, String> {
         let mut variables = self.variables.clone();
@@ -72,7 +79,11 @@ impl Runner {
         let now = self.fingerprint(specs, pipeline)?;
         Ok(match self.store.succeeded(&folder, &pipeline.id)? {
             None => vec![self.never_succeeded(&folder, &pipeline.id)?],
-            Some(record) => record.reasons_against(&now),
+            Some(record) => {
+                let mut reasons = record.reasons_against(&now);
+                reasons.extend(self.store.lost(&record)?);
+                reasons
+            }
         })
     }
 
@@ -88,22 +99,13 @@ impl Record {
     /// Why what this run made is not good any more; empty where it is.
     #[must_use]
     pub fn reasons_against(&self, now: &Fingerprint) -> Vec<String> {
-        let mut reasons = now.reasons(&self.fingerprint);
-        reasons.extend(self.gone());
-        reasons
+        now.reasons(&self.fingerprint)
     }
 
     /// The reasons that no other pipeline can give or take away by running first.
     #[must_use]
     pub fn own_reasons_against(&self, now: &Fingerprint) -> Vec<String> {
-        let mut reasons = now.own_reasons(&self.fingerprint);
-        reasons.extend(self.gone());
-        reasons
-    }
-
-    fn gone(&self) -> impl Iterator<Item = String> {
-        let gone = self.outputs.iter().filter(|(_, place)| !place.exists());
-        gone.map(|(_, place)| format!("what it wrote is gone: `{}`", place.display()))
+        now.own_reasons(&self.fingerprint)
     }
 }
 

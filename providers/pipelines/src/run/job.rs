@@ -1,7 +1,7 @@
 //! A pipeline and an environment as a job: which programs with which arguments, as dpp's manager starts them
 //! (`manager/tasks.py`, `manager/runners/local_python.py`).
 
-use super::outputs;
+use super::outputs::Output;
 use crate::environment::Environment;
 use crate::executor::{Job, Program};
 use crate::fingerprint::{Fingerprint, hash_of, hash_of_file};
@@ -38,8 +38,8 @@ pub(super) struct Making<'a> {
 /// A job, and where it writes what.
 pub(super) struct Made {
     pub(super) job: Job,
-    /// Folders that are written beside their place, and their places.
-    pub(super) outputs: Vec<(PathBuf, PathBuf)>,
+    /// The folders that data packages are written into.
+    pub(super) outputs: Vec<Output>,
     /// The step whose kept result is taken, counted from 1.
     pub(super) from_cache: Option<usize>,
 }
@@ -63,8 +63,6 @@ pub(super) fn make(making: Making<'_>) -> Result<Made, (Option<usize>, String)> 
         let loader = library(making.environment, "cache_loader.py");
         let loader = Arguments { program: &loader, parameters: &parameters, is_validated: false, cache: "" };
         steps.splice(..=position, [making.environment.program("cache_loader", &loader)]);
-        // What the steps that are not run would have written stays as it is.
-        outputs.retain(|(_, _, step)| *step > position);
     }
     // A step says by its first argument whether it is the first: nothing comes before it.
     for (position, step) in steps.iter_mut().enumerate() {
@@ -81,13 +79,7 @@ pub(super) fn make(making: Making<'_>) -> Result<Made, (Option<usize>, String)> 
         timeout: making.timeout,
         grace: making.grace,
     };
-    let mut places: Vec<(PathBuf, PathBuf)> = Vec::new();
-    for (partial, place, _) in outputs {
-        if !places.iter().any(|(_, other)| *other == place) {
-            places.push((partial, place));
-        }
-    }
-    Ok(Made { job, outputs: places, from_cache })
+    Ok(Made { job, outputs, from_cache })
 }
 
 /// What a processor is called with.
@@ -124,7 +116,7 @@ fn program(
     folder: &Path,
     position: usize,
     step: &Step,
-    outputs: &mut Vec<(PathBuf, PathBuf, usize)>,
+    outputs: &mut Vec<Output>,
 ) -> Result<Program, String> {
     let missing = || format!("there is no processor `{}`", step.name);
     let mut parameters = step.parameters.clone();
@@ -132,7 +124,7 @@ fn program(
         Located::File(file) => file,
         Located::BuiltIn(path) => {
             if DUMPS.contains(&path.as_str()) {
-                write_beside(making, folder, position, &mut parameters, outputs)?;
+                write_beside(making, folder, &mut parameters, outputs)?;
             }
             library(making.environment, &path)
         }
@@ -151,7 +143,7 @@ fn program(
         Located::Flow(module) => {
             let hash = module.as_deref().and_then(|file| hash_of_file(file).ok().flatten()).unwrap_or_default();
             parameters.insert("__flow".to_owned(), json!(step.name));
-            parameters.insert("__path".to_owned(), json!(folder));
+            parameters.insert("__path".to_owned(), json!(utf8(folder)?));
             parameters.insert("__flow_hash".to_owned(), json!(hash));
             library(making.environment, "flow.py")
         }
@@ -170,9 +162,8 @@ fn program(
 fn write_beside(
     making: &Making<'_>,
     folder: &Path,
-    position: usize,
     parameters: &mut Map<String, Value>,
-    outputs: &mut Vec<(PathBuf, PathBuf, usize)>,
+    outputs: &mut Vec<Output>,
 ) -> Result<(), String> {
     let path = match parameters.get("out-path") {
         None => ".",
@@ -180,10 +171,20 @@ fn write_beside(
         Some(_) => return Err("its `out-path` is no text".to_owned()),
     };
     let place = crate::fingerprint::plain(&folder.join(path));
-    let partial = outputs::beside(&place, making.run);
-    parameters.insert("out-path".to_owned(), json!(partial));
-    outputs.push((partial, place, position));
+    let output = match outputs.iter().find(|output| output.place == place) {
+        Some(output) => output.clone(),
+        None => Output::new(place, making.run),
+    };
+    parameters.insert("out-path".to_owned(), json!(utf8(&output.partial)?));
+    if !outputs.contains(&output) {
+        outputs.push(output);
+    }
     Ok(())
+}
+
+/// The path as text: parameters are JSON.
+fn utf8(path: &Path) -> Result<&str, String> {
+    path.to_str().ok_or_else(|| format!("the path `{}` is not UTF-8", path.display()))
 }
 
 /// dpp runs the text of a step from a file; its own folder is the first that Python looks into.
@@ -205,11 +206,19 @@ fn cache_name(making: &Making<'_>, position: usize) -> String {
     hash_of(&text.to_string())
 }
 
-/// The last step whose result is kept and still good, and the name of the file.
+/// The last step whose result is kept and still good, and the name of the file. Never one after a step that writes
+/// something besides its rows: what it wrote may be gone.
 fn kept(making: &Making<'_>, folder: &Path) -> Option<(usize, String)> {
-    let steps = making.pipeline.steps.iter().enumerate().rev().filter(|(_, step)| step.is_cached);
+    let steps = making.pipeline.steps.iter().enumerate().take_while(|(_, step)| !is_dump(step));
+    let steps: Vec<_> = steps.filter(|(_, step)| step.is_cached).collect();
+    let steps = steps.into_iter().rev();
     let mut named = steps.map(|(position, _)| (position, cache_name(making, position)));
     named.find(|(_, name)| folder.join(CACHE).join(name).is_file())
+}
+
+/// True for dpp's own steps that write into folders, archives and databases.
+fn is_dump(step: &Step) -> bool {
+    step.name.starts_with("dump.") || step.name.starts_with("dump_to_")
 }
 
 /// The variables of a job: those of this process, the environment's programs first in the path, what the spec says.
@@ -230,6 +239,5 @@ fn variables(making: &Making<'_>, folder: &Path) -> BTreeMap<String, String> {
     variables.insert("PYTHONIOENCODING".to_owned(), "utf-8".to_owned());
     // Python's marks below the lines of a traceback would come through dpp as a line each.
     variables.insert("PYTHONNODEBUGRANGES".to_owned(), "1".to_owned());
-    variables.extend(making.pipeline.environment.iter().cloned());
     variables
 }

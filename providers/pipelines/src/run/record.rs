@@ -1,5 +1,6 @@
 //! What is known of a run.
 
+use super::outputs::Output;
 use crate::executor::{Failed, StepOutcome};
 use crate::fingerprint::Fingerprint;
 use jiff::Timestamp;
@@ -88,8 +89,8 @@ pub struct Record {
     pub failure: Option<Failed>,
     /// What the result depends on.
     pub fingerprint: Fingerprint,
-    /// Folders that are written beside their place: where they are while it runs, and where they belong.
-    pub outputs: Vec<(PathBuf, PathBuf)>,
+    /// The folders that it writes data packages into.
+    pub outputs: Vec<Output>,
     /// The datapackage that it leaves for pipelines after it.
     pub datapackage: Option<PathBuf>,
     /// The call that asked for it, so that it is found after a crash.

@@ -2,7 +2,7 @@
 
 use super::job::{self, Made, Making};
 use super::log::{Masks, Writer};
-use super::outputs;
+use super::publishing;
 use super::record::{Record, State};
 use super::store::{NoTurn, Store, Turn};
 use crate::environment::{self, EnvironmentError, Environments, Recipe};
@@ -15,13 +15,13 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How long processes have to end after they were asked to.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How often it is looked whether somebody asked to stop a run.
 const POLL: Duration = Duration::from_millis(200);
 
@@ -172,12 +172,19 @@ impl Runner {
             Ok(record) => (record, None),
             Err((record, why)) => (record, Some(why)),
         };
+        if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
+            // It keeps its turn in the records: whoever runs the pipeline next finishes this first.
+            self.store.write(&record)?;
+            return Err(NotRun::Io(io::Error::other(failure.what.clone())));
+        }
         if record.finished_at.is_none() {
             record.finished_at = Some(Timestamp::now());
         }
         self.store.write(&record)?;
         turn.hold(None)?;
-        self.store.prune(&record.folder, &record.pipeline)?;
+        if let Err(error) = self.store.prune(&record.folder, &record.pipeline) {
+            tracing::warn!(pipeline = record.pipeline, %error, "old runs cannot be removed");
+        }
         match result {
             None => Ok(record),
             Some(why) => Err(why),
@@ -260,6 +267,8 @@ impl Runner {
     /// Takes down what came of a run, and puts what it wrote into its place.
     fn take(&self, record: &mut Record, outcome: Outcome, first: usize, masks: &Masks) {
         record.rows = outcome.rows;
+        // A path may hold what is masked where people see it.
+        record.datapackage = publishing::package(&outcome.stats, &record.outputs);
         record.stats = into_map(masks.value(Value::Object(outcome.stats)));
         for (kept, step) in record.steps.iter_mut().skip(first).zip(outcome.steps) {
             kept.1 = step;
@@ -276,56 +285,11 @@ impl Runner {
             End::TimedOut => State::TimedOut,
         };
         if record.state == State::Publishing {
-            record.datapackage = package(record);
             self.publish(record);
         } else {
-            discard(record);
+            record.datapackage = None;
+            record.discard();
         }
-    }
-
-    /// Puts what a run wrote into its place; it is done again after it was cut off.
-    fn publish(&self, record: &mut Record) {
-        let written = self.store.write(record);
-        let published = written
-            .and_then(|()| record.outputs.iter().try_for_each(|(partial, place)| outputs::publish(partial, place)));
-        match published {
-            Ok(()) => record.state = State::Succeeded,
-            Err(error) => {
-                record.state = State::Failed;
-                let what = format!("what it wrote cannot be put in its place: {error}");
-                record.failure = Some(Failed { step: None, what, said: Vec::new() });
-                discard(record);
-            }
-        }
-    }
-
-    /// Finds out what became of a run whose maker is gone, ends what is left of it and records that. The caller holds its
-    /// pipeline's turn.
-    ///
-    /// # Errors
-    /// When it cannot be recorded.
-    pub async fn settle(&self, run: &str) -> io::Result<Option<Record>> {
-        let Some(mut record) = self.store.run(run)? else { return Ok(None) };
-        if record.state.is_over() {
-            return Ok(Some(record));
-        }
-        let ended = self.executor.end_left(run, GRACE).await?;
-        if record.state == State::Publishing {
-            // All steps had ended well.
-            self.publish(&mut record);
-        } else {
-            record.state = State::Lost;
-            let what = match ended {
-                0 => "whoever ran it is gone".to_owned(),
-                1 => "whoever ran it is gone; a process that it had left was ended".to_owned(),
-                many => format!("whoever ran it is gone; {many} processes that it had left were ended"),
-            };
-            record.failure = Some(Failed { step: None, what, said: Vec::new() });
-            discard(&record);
-        }
-        record.finished_at = Some(Timestamp::now());
-        self.store.write(&record)?;
-        Ok(Some(record))
     }
 
     /// Where the pipelines before this one left their data packages.
@@ -334,16 +298,6 @@ impl Runner {
         let found =
             pipeline.pipelines_before().filter_map(|id| Some((id.to_owned(), package(id)?.display().to_string())));
         found.collect()
-    }
-}
-
-impl Record {
-    /// Removes the data packages that it wrote, and nothing else.
-    ///
-    /// # Errors
-    /// When one cannot be removed.
-    pub fn remove_outputs(&self) -> io::Result<()> {
-        self.outputs.iter().try_for_each(|(_, place)| outputs::remove(place))
     }
 }
 
@@ -358,22 +312,6 @@ impl State {
             Self::Cancelled => "was cancelled",
             Self::TimedOut => "took too long",
             Self::Lost => "was cut off",
-        }
-    }
-}
-
-/// The data package that a run leaves: where it will be, and not where it was written meanwhile.
-fn package(record: &Record) -> Option<PathBuf> {
-    let written = Path::new(Record::package(&record.stats)?);
-    let moved =
-        record.outputs.iter().find_map(|(partial, place)| Some(place.join(written.strip_prefix(partial).ok()?)));
-    Some(moved.unwrap_or_else(|| written.to_owned()))
-}
-
-fn discard(record: &Record) {
-    for (partial, _) in &record.outputs {
-        if let Err(error) = outputs::discard(partial) {
-            tracing::warn!(run = record.run, path = %partial.display(), %error, "what a run had begun to write stays");
         }
     }
 }

@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,8 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 const LONGEST_NAME: usize = 180;
 /// How often somebody else's run is looked at.
 const POLL: Duration = Duration::from_millis(100);
+/// Who only looks holds the lock for a moment: it is tried so often at least.
+const LEAST_TRIES: u32 = 2;
 /// What is known of a pipeline.
 const KNOWN: &str = "pipeline.json";
 /// The list of a pipeline's runs, one a line.
@@ -131,7 +134,7 @@ impl Store {
     /// When it cannot be written.
     pub fn make_known<T: serde::Serialize>(&self, folder: &str, pipeline: &str, known: &T) -> io::Result<()> {
         let place = self.pipeline_folder(folder, pipeline);
-        fs::create_dir_all(&place)?;
+        self.make_folder(&place)?;
         write(&place.join(KNOWN), known)
     }
 
@@ -151,16 +154,73 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, record: &Record) -> io::Result<()> {
-        let folder = self.run_folder(&record.run);
-        fs::create_dir_all(&folder)?;
-        write(&folder.join("run.json"), record)?;
-        let pipeline = self.pipeline_folder(&record.folder, &record.pipeline);
-        fs::create_dir_all(&pipeline)?;
-        write(&pipeline.join("last.json"), record)?;
+        let (run, pipeline) = (self.run_folder(&record.run), self.pipeline_folder(&record.folder, &record.pipeline));
+        self.make_folder(&run)?;
+        self.make_folder(&pipeline)?;
+        // The run's own record last: as long as it says that the run goes on, it is settled again.
         if record.state == super::State::Succeeded {
             write(&pipeline.join("succeeded.json"), record)?;
         }
-        Ok(())
+        write(&pipeline.join("last.json"), record)?;
+        write(&run.join("run.json"), record)
+    }
+
+    /// Why what a pipeline's last good run wrote is not there any more; nothing where it is.
+    ///
+    /// # Errors
+    /// When records cannot be read.
+    pub fn lost(&self, record: &Record) -> io::Result<Option<String>> {
+        let place = self.pipeline_folder(&record.folder, &record.pipeline);
+        if let Some(run) = holder(&place) {
+            let unfinished: Option<Record> = read(&self.run_folder(&run).join("run.json"))?;
+            if unfinished.is_some_and(|unfinished| unfinished.state == super::State::Publishing) {
+                return Ok(Some(format!("run {run} was cut off while what it wrote was put in its place")));
+            }
+        }
+        let mut others = None;
+        for output in &record.outputs {
+            for file in output.lost() {
+                if others.is_none() {
+                    others = Some(self.others(record)?);
+                }
+                // What another pipeline works on further is its result by now.
+                let is_others = others.iter().flatten().any(|other| {
+                    other.started_at > record.started_at
+                        && other.outputs.iter().any(|it| it.place == output.place && it.files.contains_key(file))
+                });
+                if !is_others {
+                    let path = output.place.join(file);
+                    return Ok(Some(format!("what it wrote is gone, or another: `{}`", path.display())));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last good runs of all other pipelines.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn others(&self, record: &Record) -> io::Result<Vec<Record>> {
+        let mut others = Vec::new();
+        for entry in fs::read_dir(self.folder.join("pipelines"))? {
+            let other: Option<Record> = read(&entry?.path().join("succeeded.json"))?;
+            let is_other = |other: &Record| (&other.folder, &other.pipeline) != (&record.folder, &record.pipeline);
+            others.extend(other.filter(is_other));
+        }
+        Ok(others)
+    }
+
+    /// Makes a folder of the records, which are nobody else's to read: logs hold data.
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        if !self.folder.exists() {
+            fs::create_dir_all(self.folder.parent().unwrap_or(Path::new("/")))?;
+            match fs::DirBuilder::new().mode(0o700).create(&self.folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        fs::create_dir_all(folder)
     }
 
     /// Forgets all that is recorded of a pipeline; what it wrote stays.
@@ -221,16 +281,18 @@ impl Store {
         cancel: &CancellationToken,
     ) -> Result<Turn, NoTurn> {
         let place = self.pipeline_folder(folder, pipeline);
-        fs::create_dir_all(&place).map_err(NoTurn::Io)?;
+        self.make_folder(&place).map_err(NoTurn::Io)?;
         let path = place.join("lock");
         let open = File::options().create(true).truncate(false).write(true).open(&path);
         let file = open.map_err(NoTurn::Io)?;
         let begun = tokio::time::Instant::now();
+        let mut tries = 0;
         loop {
+            tries += 1;
             match file.try_lock() {
                 Ok(()) => return Ok(Turn { _lock: file, folder: place }),
                 Err(TryLockError::Error(error)) => return Err(NoTurn::Io(error)),
-                Err(TryLockError::WouldBlock) if begun.elapsed() >= patience => {
+                Err(TryLockError::WouldBlock) if begun.elapsed() >= patience && tries >= LEAST_TRIES => {
                     return Err(NoTurn::Taken { run: holder(&place) });
                 }
                 Err(TryLockError::WouldBlock) => {}
@@ -252,7 +314,8 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             file => file?,
         };
-        match file.try_lock() {
+        // Whoever looks takes nobody's turn.
+        match file.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error),

@@ -4,7 +4,9 @@
 //! rows, one a line, then an empty line and one of statistics.
 
 use super::super::Watch;
+use serde_json::{Map, Value};
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -45,17 +47,100 @@ impl Counter {
     }
 }
 
-/// What came out of a step.
-#[derive(Debug, Default)]
+/// What came out of a step so far.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Passed {
     pub(super) rows: u64,
     pub(super) bytes: u64,
-    /// The last line with something in it, where it was asked for.
-    pub(super) last: Vec<u8>,
+    /// The last line with something in it, where it was asked for, and whether an empty one came before it.
+    last: (Vec<u8>, bool),
 }
 
-/// Passes on what a step writes until it writes no more; answers what that was. A reader that went away stops nothing: what
-/// the step still writes is dropped, and whoever waits for the reader knows how it ended.
+impl Passed {
+    /// What the steps counted and told; nothing where the stream does not end with it.
+    pub(super) fn statistics(&self) -> Option<Map<String, Value>> {
+        let (line, is_after_empty) = &self.last;
+        let parse = |text: &[u8]| serde_json::from_slice::<Value>(text).ok();
+        // Rows come before statistics, and an empty line between them.
+        let value = is_after_empty.then(|| parse(line).or_else(|| parse(plain_json(line).as_bytes())))??;
+        if let Value::Object(map) = value { Some(map) } else { None }
+    }
+}
+
+/// What Python writes and JSON does not know: `NaN` and infinities become nothing, halves of characters the sign for one
+/// that is lost.
+fn plain_json(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let mut plain = String::with_capacity(text.len());
+    let mut parts = text.split('"').peekable();
+    let mut is_text = false;
+    while let Some(part) = parts.next() {
+        if is_text {
+            plain.push_str(&whole_characters(part));
+        } else {
+            let part = part.replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null");
+            plain.push_str(&part);
+        }
+        // A quote after an odd number of backslashes is part of the text.
+        let is_escaped = is_text && part.bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
+        is_text = if is_escaped { is_text } else { !is_text };
+        if parts.peek().is_some() {
+            plain.push('"');
+        }
+    }
+    plain
+}
+
+/// A text of JSON without halves of characters: `\ud800` that no other half follows.
+fn whole_characters(text: &str) -> String {
+    let half = |text: &str, low: u32, high: u32| {
+        let code = text.get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        code.is_some_and(|code| (low..=high).contains(&code))
+    };
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        whole.push_str(before);
+        let code = after.strip_prefix('u').unwrap_or_default();
+        let (is_first, is_second) = (half(code, 0xd800, 0xdbff), half(code, 0xdc00, 0xdfff));
+        let next = code.get(4..).and_then(|next| next.strip_prefix("\\u")).unwrap_or_default();
+        let taken = match (is_first && half(next, 0xdc00, 0xdfff), is_first || is_second) {
+            (true, _) => 11,
+            (false, true) => {
+                whole.push_str("\\ufffd");
+                rest = after.get(5..).unwrap_or_default();
+                continue;
+            }
+            // An escape of two characters: the second may be a backslash.
+            (false, false) => after.chars().next().map_or(0, char::len_utf8),
+        };
+        whole.push('\\');
+        whole.push_str(after.get(..taken).unwrap_or(after));
+        rest = after.get(taken..).unwrap_or_default();
+    }
+    whole + rest
+}
+
+/// What came out of a step, for whoever wants to know before it is over.
+#[derive(Debug, Default)]
+pub(super) struct Passing(Mutex<Passed>);
+
+impl Passing {
+    pub(super) fn so_far(&self) -> Passed {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell(&self, counter: &Counter, is_over: bool, last: Option<&Lines>) {
+        let mut passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (passed.rows, passed.bytes) = (counter.rows(is_over), counter.bytes);
+        if let Some(lines) = last {
+            passed.last.clone_from(&lines.last);
+        }
+    }
+}
+
+/// Passes on what a step writes until it writes no more, and takes down what that was. A reader that went away stops
+/// nothing: what the step still writes is dropped, and whoever waits for the reader knows how it ended.
 ///
 /// # Errors
 /// When the step cannot be read.
@@ -63,11 +148,11 @@ pub(super) async fn pass(
     step: usize,
     mut from: impl AsyncRead + Unpin,
     to: Option<&mut (impl AsyncWrite + Unpin)>,
+    passing: &Passing,
     watch: &dyn Watch,
-) -> io::Result<Passed> {
+) -> io::Result<()> {
     let (mut counter, mut to) = (Counter::default(), to);
-    let (mut last, mut line) = (Vec::new(), Vec::new());
-    let is_last = to.is_none();
+    let mut lines = to.is_none().then(Lines::default);
     let mut buffer = vec![0; BLOCK];
     let mut told = Instant::now();
     loop {
@@ -82,9 +167,11 @@ pub(super) async fn pass(
         {
             to = None;
         }
-        if is_last {
-            keep_last(block, &mut line, &mut last);
+        if let Some(lines) = &mut lines {
+            lines.take(block);
         }
+        // A stream that is given up before its end has had its statistics by then.
+        passing.tell(&counter, true, lines.as_ref());
         if told.elapsed() >= PERIOD {
             told = Instant::now();
             watch.progress(step, counter.rows(false), counter.bytes);
@@ -93,33 +180,51 @@ pub(super) async fn pass(
     if counter.is_begun {
         counter.lines += 1;
     }
-    if !line.is_empty() {
-        last = line;
+    if let Some(lines) = &mut lines {
+        lines.end();
     }
-    let rows = counter.rows(true);
-    watch.progress(step, rows, counter.bytes);
-    Ok(Passed { rows, bytes: counter.bytes, last })
+    passing.tell(&counter, true, lines.as_ref());
+    watch.progress(step, counter.rows(true), counter.bytes);
+    Ok(())
 }
 
 /// Keeps the last line that is whole and has something in it.
-fn keep_last(block: &[u8], line: &mut Vec<u8>, last: &mut Vec<u8>) {
-    let mut parts = block.split(|byte| *byte == b'\n');
-    // What follows the last line break is the beginning of another line.
-    let Some(rest) = parts.next_back() else { return };
-    for part in parts {
-        line.extend_from_slice(part);
-        if !line.is_empty() {
-            std::mem::swap(last, line);
+#[derive(Debug, Default)]
+struct Lines {
+    line: Vec<u8>,
+    /// The line before this one is empty.
+    is_after_empty: bool,
+    last: (Vec<u8>, bool),
+}
+
+impl Lines {
+    fn take(&mut self, block: &[u8]) {
+        let mut parts = block.split(|byte| *byte == b'\n');
+        // What follows the last line break is the beginning of another line.
+        let Some(rest) = parts.next_back() else { return };
+        for part in parts {
+            self.line.extend_from_slice(part);
+            self.end();
         }
-        line.clear();
+        self.line.extend_from_slice(rest);
     }
-    line.extend_from_slice(rest);
+
+    fn end(&mut self) {
+        let is_empty = self.line.is_empty();
+        if !is_empty {
+            std::mem::swap(&mut self.last.0, &mut self.line);
+            self.last.1 = self.is_after_empty;
+            self.line.clear();
+        }
+        self.is_after_empty = is_empty;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::executor::StepOutcome;
+    use serde_json::json;
     use std::sync::Mutex;
 
     #[derive(Default)]
@@ -137,29 +242,50 @@ mod tests {
 
     #[tokio::test]
     async fn rows_are_counted_and_the_rest_is_not() {
-        let (mut out, seen) = (Vec::new(), Seen::default());
-        let passed = pass(0, STREAM.as_bytes(), Some(&mut out), &seen).await.unwrap();
+        let (mut out, seen, passing) = (Vec::new(), Seen::default(), Passing::default());
+        pass(0, STREAM.as_bytes(), Some(&mut out), &passing, &seen).await.unwrap();
+        let passed = passing.so_far();
         assert_eq!((passed.rows, passed.bytes), (3, STREAM.len() as u64));
         assert_eq!(out, STREAM.as_bytes());
         assert_eq!(seen.0.into_inner().unwrap(), [(3, STREAM.len() as u64)]);
     }
 
-    #[tokio::test]
-    async fn the_last_line_is_kept_however_the_blocks_fall() {
+    fn statistics(stream: &str, size: usize) -> Option<Value> {
+        let mut lines = Lines::default();
+        stream.as_bytes().chunks(size).for_each(|block| lines.take(block));
+        lines.end();
+        Passed { last: lines.last, ..Passed::default() }.statistics().map(Value::Object)
+    }
+
+    #[test]
+    fn statistics_are_the_last_line_however_the_blocks_fall() {
         for size in [1, 2, 3, 7, 1000] {
-            let (mut line, mut last) = (Vec::new(), Vec::new());
-            for block in STREAM.as_bytes().chunks(size) {
-                keep_last(block, &mut line, &mut last);
-            }
-            assert_eq!((String::from_utf8(last).unwrap().as_str(), line.len()), ("{\"rows\": 3}", 0), "{size}");
+            assert_eq!(statistics(STREAM, size), Some(json!({"rows": 3})), "{size}");
+            assert_eq!(statistics(STREAM.trim_end(), size), Some(json!({"rows": 3})), "{size}");
         }
+    }
+
+    #[test]
+    fn a_row_is_not_taken_for_statistics() {
+        assert_eq!(statistics("{}\n{}\n\n{\"a\": 1}\n{\"a\": 2}\n", 7), None);
+        assert_eq!(statistics("", 7), None);
+        assert_eq!(statistics("{}\n\n[1]\n", 7), None);
+    }
+
+    #[test]
+    fn statistics_that_only_python_reads_are_read() {
+        let told =
+            r#"{"mean": NaN, "most": -Infinity, "said": "NaN \" \\ \ud800 \ud83d\ude00", "x": [Infinity], "ü": "\\"}"#;
+        let read = json!({"mean": null, "most": null, "said": "NaN \" \\ \u{fffd} \u{1f600}", "x": [null], "ü": "\\"});
+        assert_eq!(statistics(&format!("{{}}\n\n{told}\n"), 5), Some(read));
     }
 
     #[tokio::test]
     async fn a_reader_that_goes_away_stops_nothing() {
         let (mut writer, reader) = tokio::io::duplex(4);
         drop(reader);
-        let passed = pass(0, STREAM.as_bytes(), Some(&mut writer), &Seen::default()).await.unwrap();
-        assert_eq!(passed.rows, 3);
+        let passing = Passing::default();
+        pass(0, STREAM.as_bytes(), Some(&mut writer), &passing, &Seen::default()).await.unwrap();
+        assert_eq!(passing.so_far().rows, 3);
     }
 }

@@ -13,6 +13,14 @@ use terrace_provider::{Attributes, Path, PlannedChange, ProposedChange, Provider
 /// What a run depends on, as attributes.
 const HASHES: [&str; 3] = ["specHash", "codeHash", "dataHash"];
 
+/// What was run before.
+struct Before {
+    last: Option<Record>,
+    good: Option<Record>,
+    /// Why what the good one wrote is not there any more.
+    lost: Option<String>,
+}
+
 /// Plans a run: what it depends on now is compared with what the last good one depended on.
 ///
 /// # Errors
@@ -29,10 +37,12 @@ pub(super) async fn plan(
         let folder = folders.planned(&runner.project, &found)?;
         let now = runner.fingerprint(&folder.specs, folder.pipeline(&found)?);
         let now = now.map_err(|error| io_error("what the pipeline depends on cannot be read", &error))?;
-        let last = runner
-            .store
-            .last(&found.folder, &found.name)
-            .and_then(|last| Ok((last, runner.store.succeeded(&found.folder, &found.name)?)));
+        let (store, folder) = (&runner.store, runner.recorded_folder(&found.folder));
+        let last = store.last(&folder, &found.name).and_then(|last| {
+            let good = store.succeeded(&folder, &found.name)?;
+            let lost = good.as_ref().map_or(Ok(None), |good| store.lost(good))?;
+            Ok(Before { last, good, lost })
+        });
         Ok((now, last.map_err(|error| io_error("the record of a run cannot be read", &error))?))
     })
     .await?;
@@ -105,12 +115,12 @@ fn keep(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedCha
 fn reason(
     change: &ProposedChange<'_>,
     now: &Fingerprint,
-    (last, good): &(Option<Record>, Option<Record>),
+    before: &Before,
     unknown: &[String],
     config: &Attributes,
 ) -> Option<String> {
-    let mut reasons = match (good, last) {
-        (Some(good), _) => good.own_reasons_against(now),
+    let mut reasons = match (&before.good, &before.last) {
+        (Some(good), _) => good.own_reasons_against(now).into_iter().chain(before.lost.clone()).collect(),
         (None, Some(last)) => vec![format!("it never succeeded: run {} {}", last.run, last.state.in_words())],
         (None, None) => vec!["it was never run".to_owned()],
     };
@@ -121,7 +131,7 @@ fn reason(
     if reasons.is_empty() && !unknown.is_empty() {
         return None;
     }
-    if let (true, Some(good)) = (reasons.is_empty(), good) {
+    if let (true, Some(good)) = (reasons.is_empty(), &before.good) {
         reasons = good.reasons_against(now);
     }
     if reasons.is_empty() {

@@ -1,0 +1,132 @@
+//! The end of a run: what it wrote is put into its place, or thrown away; also of a run whose maker is gone.
+
+use super::outputs::{self, Output};
+use super::record::{Record, State};
+use super::single::{GRACE, Runner};
+use crate::executor::Failed;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+impl Runner {
+    /// Puts what a run wrote into its place. Where that fails before anything was moved, the run has failed; else it goes on
+    /// until somebody settles it: it is done again from where it stopped.
+    pub(super) fn publish(&self, record: &mut Record) {
+        if let Err((has_moved, error)) = self.put(record) {
+            let what = format!("what it wrote cannot be put in its place: {error}");
+            record.failure = Some(Failed { step: None, what, said: Vec::new() });
+            if !has_moved {
+                record.state = State::Failed;
+                record.discard();
+            }
+        } else {
+            record.failure = None;
+            record.state = State::Succeeded;
+        }
+    }
+
+    fn put(&self, record: &mut Record) -> Result<(), (bool, io::Error)> {
+        let nothing_moved = |error| (false, error);
+        // What is listed already was, before the run was cut off: files may have been moved since.
+        let is_first = record.outputs.iter().all(|output| output.files.is_empty());
+        if is_first {
+            record.outputs.iter_mut().try_for_each(Output::take_down).map_err(nothing_moved)?;
+        }
+        self.store.write(record).map_err(nothing_moved)?;
+        let surplus = self.surplus(record).map_err(|error| (!is_first, error))?;
+        let mut has_moved = !is_first;
+        for (output, surplus) in record.outputs.iter().zip(&surplus) {
+            output.publish(surplus).map_err(|(moved, error)| (moved || has_moved, error))?;
+            has_moved = true;
+        }
+        Ok(())
+    }
+
+    /// What the last good run of the pipeline put into each place and this one did not, and no other pipeline has put there.
+    fn surplus(&self, record: &Record) -> io::Result<Vec<BTreeSet<PathBuf>>> {
+        let former = self.store.succeeded(&record.folder, &record.pipeline)?;
+        let files_of = |record: &Record, place: &Path| -> BTreeSet<PathBuf> {
+            let outputs = record.outputs.iter().filter(|output| output.place == place);
+            outputs.flat_map(|output| output.files.keys().cloned()).collect()
+        };
+        let mut others: Option<Vec<Record>> = None;
+        let mut surplus = Vec::with_capacity(record.outputs.len());
+        for output in &record.outputs {
+            let before = former.as_ref().map(|former| files_of(former, &output.place)).unwrap_or_default();
+            let mut files: BTreeSet<PathBuf> =
+                before.into_iter().filter(|file| !output.files.contains_key(file)).collect();
+            if !files.is_empty() {
+                let others = match &mut others {
+                    Some(others) => others,
+                    none => none.insert(self.store.others(record)?),
+                };
+                for other in others {
+                    let theirs = files_of(other, &output.place);
+                    files.retain(|file| !theirs.contains(file));
+                }
+            }
+            surplus.push(files);
+        }
+        Ok(surplus)
+    }
+
+    /// Finds out what became of a run whose maker is gone, ends what is left of it and records that. The caller holds its
+    /// pipeline's turn.
+    ///
+    /// # Errors
+    /// When it cannot be recorded, or what it wrote cannot be put in its place.
+    pub async fn settle(&self, run: &str) -> io::Result<Option<Record>> {
+        let Some(mut record) = self.store.run(run)? else { return Ok(None) };
+        if record.state.is_over() {
+            return Ok(Some(record));
+        }
+        let ended = self.executor.end_left(run, GRACE).await?;
+        if record.state == State::Publishing {
+            // All steps had ended well.
+            self.publish(&mut record);
+            if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
+                return Err(io::Error::other(format!("run {run}: {}", failure.what)));
+            }
+        } else {
+            record.state = State::Lost;
+            let what = match ended {
+                0 => "whoever ran it is gone".to_owned(),
+                1 => "whoever ran it is gone; a process that it had left was ended".to_owned(),
+                many => format!("whoever ran it is gone; {many} processes that it had left were ended"),
+            };
+            record.failure = Some(Failed { step: None, what, said: Vec::new() });
+            record.discard();
+        }
+        record.finished_at = Some(Timestamp::now());
+        self.store.write(&record)?;
+        Ok(Some(record))
+    }
+}
+
+impl Record {
+    /// Removes what it put into its places, and nothing else.
+    ///
+    /// # Errors
+    /// When a file cannot be removed.
+    pub fn remove_outputs(&self) -> io::Result<()> {
+        self.outputs.iter().try_for_each(Output::remove)
+    }
+
+    /// Throws away what it wrote that is not in its place.
+    pub(super) fn discard(&self) {
+        for Output { partial, .. } in &self.outputs {
+            if let Err(error) = outputs::discard(partial) {
+                tracing::warn!(run = self.run, path = %partial.display(), %error, "what a run had begun to write stays");
+            }
+        }
+    }
+}
+
+/// The data package that a run leaves: where it will be, and not where it was written meanwhile.
+pub(super) fn package(stats: &Map<String, Value>, outputs: &[Output]) -> Option<PathBuf> {
+    let written = Path::new(Record::package(stats)?);
+    let in_place = |output: &Output| Some(output.place.join(written.strip_prefix(&output.partial).ok()?));
+    Some(outputs.iter().find_map(in_place).unwrap_or_else(|| written.to_owned()))
+}

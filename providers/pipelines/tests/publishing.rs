@@ -1,0 +1,187 @@
+//! What runs leave in folders: several pipelines in one, files that went, runs that were cut off while they put files there.
+
+use crate::harness::{NOISE as PROCESSOR, Project, runs};
+use std::fs;
+use std::time::Duration;
+use terrace_provider::{Attempt, Attributes, Found, LostCall, Private, Provider, Value};
+use terrace_provider_pipelines::PipelinesProvider;
+use terrace_provider_pipelines::run::batch::BatchEnd;
+use terrace_provider_pipelines::run::{Asked, Output, Record, State};
+use tokio_util::sync::CancellationToken;
+
+const NOISE: &str =
+    "noise:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/noise}\n";
+
+/// A record as a terrace leaves it that was killed: it still holds its pipeline's turn.
+async fn cut_off(project: &Project, record: &Record) {
+    project.runner.store.write(record).unwrap();
+    let turn = project.runner.store.turn(".", "./noise", Duration::ZERO, &CancellationToken::new()).await.unwrap();
+    turn.hold(Some(&record.run)).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_killed_run_left_is_ended_by_the_next_one() {
+    let project = Project::new(NOISE);
+    let good = project.run("./noise").await;
+    // A process that left its group, and half of an output.
+    let mut left = good.clone();
+    (left.run, left.state, left.finished_at) = (uuid::Uuid::now_v7().to_string(), State::Running, None);
+    let run = left.run.clone();
+    left.outputs = vec![Output::new(project.path("data/noise"), &run)];
+    let partial = left.outputs[0].partial.clone();
+    fs::create_dir_all(&partial).unwrap();
+    cut_off(&project, &left).await;
+    let mut orphan = std::process::Command::new("sleep").arg("600").env("TERRACE_RUN", &run).spawn().unwrap();
+    let reaped = std::thread::spawn(move || orphan.wait());
+    let next = project.run("./noise").await;
+    assert_eq!(next.state, State::Succeeded);
+    assert!(!runs(&run), "the process is left");
+    assert!(!partial.exists(), "the output is left");
+    assert!(!reaped.join().unwrap().unwrap().success());
+    let settled = project.runner.store.run(&run).unwrap().unwrap();
+    assert_eq!(settled.state, State::Lost);
+    assert_eq!(settled.failure.unwrap().what, "whoever ran it is gone; a process that it had left was ended");
+}
+
+#[tokio::test]
+async fn a_run_that_was_cut_off_while_it_put_files_in_place_is_dirty_and_finished_by_the_next() {
+    let project = Project::new(NOISE);
+    let good = project.run("./noise").await;
+    let mut record = good.clone();
+    (record.run, record.state, record.finished_at) = (uuid::Uuid::now_v7().to_string(), State::Publishing, None);
+    let mut output = Output::new(project.path("data/noise"), &record.run);
+    fs::create_dir_all(&output.partial).unwrap();
+    fs::write(output.partial.join("datapackage.json"), "{\"name\": \"whole\"}").unwrap();
+    // The data was moved already; the descriptor was not.
+    fs::write(project.path("data/noise/new.csv"), "1").unwrap();
+    output.files = [("datapackage.json".into(), 17), ("new.csv".into(), 1)].into();
+    let partial = output.partial.clone();
+    record.outputs = vec![output];
+    cut_off(&project, &record).await;
+    let why = format!("run {} was cut off while what it wrote was put in its place", record.run);
+    assert_eq!(project.reasons("./noise"), [why]);
+    let settled = project.runner.settle(&record.run).await.unwrap().unwrap();
+    assert_eq!(settled.state, State::Succeeded);
+    let place = project.path("data/noise");
+    assert!(fs::read_to_string(place.join("datapackage.json")).unwrap().contains("whole"));
+    assert!(place.join("new.csv").exists() && !place.join("noise.csv").exists() && !partial.exists());
+    let last = project.runner.store.succeeded(".", "./noise").unwrap().unwrap();
+    assert_eq!(last.run, record.run);
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_put_in_place_hold_the_next_run_until_they_can() {
+    let project = Project::new(NOISE);
+    // The rows are moved before the descriptor, which a folder is in the way of.
+    fs::create_dir_all(project.path("data/noise/datapackage.json/in-the-way")).unwrap();
+    let specs = project.specs();
+    let pipeline = specs.pipeline("./noise").unwrap();
+    let seen = crate::harness::Seen::default();
+    for _ in 0..2 {
+        let cancel = CancellationToken::new();
+        let failed = project.runner.run(&specs, pipeline, Asked::default(), &seen, &cancel).await.unwrap_err();
+        assert!(format!("{failed:?}").contains("datapackage.json"), "{failed:?}");
+        assert!(project.path("data/noise/noise.csv").exists());
+    }
+    fs::remove_dir_all(project.path("data/noise/datapackage.json")).unwrap();
+    assert_eq!(project.run("./noise").await.state, State::Succeeded);
+    assert!(project.path("data/noise/datapackage.json").is_file());
+}
+
+#[tokio::test]
+async fn two_pipelines_in_one_folder_leave_each_others_files() {
+    let step = |name: &str| {
+        format!(
+            "{name}:\n  pipeline:\n  - run: noise\n    parameters: {{name: {name}}}\n  - run: dump_to_path\n    parameters: {{out-path: data}}\n"
+        )
+    };
+    let project = Project::new(&format!("{}{}", step("a"), step("b")));
+    project.write("noise.py", &PROCESSOR.replace("'path': 'noise.csv'", "'path': parameters['name'] + '.csv'"));
+    project.write("data/by-hand.csv", "1");
+    for _ in 0..2 {
+        project.run("./a").await;
+        project.run("./b").await;
+        for file in ["a.csv", "b.csv", "by-hand.csv", "datapackage.json"] {
+            assert!(project.path("data").join(file).exists(), "{file}");
+        }
+        assert_eq!((project.reasons("./a"), project.reasons("./b")), (vec![], vec![]));
+    }
+    // What `a` writes no more goes, and nothing of `b` with it.
+    project.write("noise.py", &PROCESSOR.replace("'path': 'noise.csv'", "'path': parameters['name'] + '-2.csv'"));
+    project.run("./a").await;
+    assert!(!project.path("data/a.csv").exists() && project.path("data/a-2.csv").exists());
+    assert!(project.path("data/b.csv").exists() && project.path("data/by-hand.csv").exists());
+}
+
+#[tokio::test]
+async fn files_that_went_or_were_emptied_make_a_pipeline_dirty() {
+    let project = Project::new(NOISE);
+    project.run("./noise").await;
+    let file = project.runner.project.join("data/noise/noise.csv");
+    let told = vec![format!("what it wrote is gone, or another: `{}`", file.display())];
+    fs::write(&file, "").unwrap();
+    assert_eq!(project.reasons("./noise"), told);
+    fs::remove_file(&file).unwrap();
+    assert_eq!(project.reasons("./noise"), told);
+    project.run("./noise").await;
+    assert!(project.reasons("./noise").is_empty() && file.exists());
+}
+
+#[tokio::test]
+async fn a_kept_result_never_stands_for_a_step_that_writes_files() {
+    let spec = "x:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/first}\n  - run: noise\n    cache: true\n  - run: dump_to_path\n    parameters: {out-path: data/second}\n";
+    let project = Project::new(spec);
+    let asked = || Asked { uses_cache: true, ..Asked::default() };
+    let cancel = CancellationToken::new();
+    project.run_as("./x", asked(), &cancel).await;
+    fs::remove_dir_all(project.path("data/first")).unwrap();
+    assert_eq!(project.run_as("./x", asked(), &cancel).await.state, State::Succeeded);
+    assert!(project.path("data/first/noise.csv").exists());
+    assert!(project.reasons("./x").is_empty());
+}
+
+#[tokio::test]
+async fn pipelines_that_read_where_the_other_writes_are_both_run() {
+    let step = |name: &str| {
+        format!(
+            "{name}:\n  pipeline:\n  - run: noise\n    parameters: {{url: data/{name}.in}}\n  - run: dump_to_path\n    parameters: {{out-path: data}}\n"
+        )
+    };
+    let project = Project::new(&format!("{}{}", step("a"), step("b")));
+    let done = project.run_all(false).await;
+    let ran = done.iter().filter(|done| matches!(&done.end, BatchEnd::Ran(record) if record.state == State::Succeeded));
+    assert_eq!(ran.count(), 2, "{done:?}");
+}
+
+#[tokio::test]
+async fn a_plan_settles_nothing() {
+    let project = Project::new(NOISE);
+    let mut record = project.run("./noise").await;
+    (record.run, record.state, record.finished_at) = (uuid::Uuid::now_v7().to_string(), State::Running, None);
+    record.mark = Some("operation/step".to_owned());
+    cut_off(&project, &record).await;
+    let provider = PipelinesProvider::new();
+    let session = provider.connect(&project.settings()).await.unwrap();
+    let ty = provider.schema().resources.iter().find(|ty| ty.name == "pipelines_run").unwrap();
+    let identity: Attributes = [("folder", "."), ("name", "./noise")]
+        .map(|(name, text)| (name.to_owned(), Value::from(text)))
+        .into_iter()
+        .collect();
+    let lost_call = LostCall {
+        operation: "operation".to_owned(),
+        step: "step".to_owned(),
+        timeout: Duration::from_secs(60),
+        age: Duration::from_secs(1),
+    };
+    let attempt = Attempt {
+        address: "stack:noise.run".to_owned(),
+        planned: identity.clone(),
+        identity,
+        private: Private::default(),
+        prior: None,
+        lost_call: Some(lost_call),
+    };
+    let found = session.find(ty, &attempt).await.unwrap();
+    assert!(matches!(found, Found::Absent), "{found:?}");
+    assert_eq!(project.runner.store.run(&record.run).unwrap().unwrap().state, State::Running);
+}
