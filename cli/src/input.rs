@@ -135,7 +135,8 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
                 Vec::new()
             }
         };
-        files.retain(|file| !is_spec || !is_spec_file(file));
+        // Beside specs, only what says that it is a descriptor; a file that is named is one in any case.
+        files.retain(|file| !is_spec || !is_spec_file(file) && (!path.is_dir() || specs::says_what_it_is(file)));
         // A file may be named twice, or by itself and by its folder; that is one descriptor.
         for file in files.iter().filter(|file| seen.insert(identity(file))) {
             match text_of(file) {

@@ -254,6 +254,17 @@ fn a_plan_says_which_pipelines_have_to_be_run_and_why() {
 }
 
 #[test]
+fn files_of_yaml_that_say_nothing_of_terrace_may_lie_beside_specs() {
+    let pipelines = Pipelines::new(TWO);
+    pipelines.project.write("docker-compose.yml", "services: {db: {image: postgres}}\n");
+    pipelines.project.write(".travis.yml", "language: python\n");
+    pipelines.run(&["plan", "."]).done().says("Plan: 4 to add");
+    // What says that it is a descriptor is read as one.
+    pipelines.project.write("stack.yaml", "kind: Stak\n");
+    pipelines.run(&["plan", "."]).with_code(1).says("`kind: Stak` is no descriptor");
+}
+
+#[test]
 fn what_was_run_by_hand_is_taken_over() {
     let pipelines = Pipelines::new(TWO);
     pipelines.run(&["run"]).done();

@@ -25,6 +25,17 @@ const DATASET: &str = "dataset";
 /// The attribute that says which folder is meant.
 const FOLDER: &str = "folder";
 
+/// How a line of a descriptor begins that says what it is, in small letters.
+const SIGNS: [&str; 3] = ["kind:", "dataproduct:", "id: urn:dmb:dp:"];
+
+/// True for a file that says that it is a descriptor. Beside specs there are others: of containers, of CI, of runners.
+pub(super) fn says_what_it_is(path: &Path) -> bool {
+    // What cannot be read is told of where it is read.
+    let Ok(text) = super::text_of(path) else { return true };
+    let mut lines = text.text.lines().map(str::to_ascii_lowercase);
+    lines.any(|line| SIGNS.iter().any(|sign| line.starts_with(sign)))
+}
+
 /// The folder of specs that a path names: that of a spec, or a folder with specs and no other descriptors.
 pub(super) fn folder_of(path: &Path) -> Option<PathBuf> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -32,12 +43,12 @@ pub(super) fn folder_of(path: &Path) -> Option<PathBuf> {
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         return spec::is_spec_name(&name).then(|| folder.to_owned());
     }
-    let names = std::fs::read_dir(path).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let (mut has_spec, mut has_others) = (false, false);
-    for name in names {
+    for entry in std::fs::read_dir(path).ok()?.flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
         let is_yaml = [".yaml", ".yml"].iter().any(|end| name.ends_with(end)) && name != super::FILE_NAME;
         has_spec |= spec::is_spec_name(&name);
-        has_others |= is_yaml && !spec::is_spec_name(&name);
+        has_others |= is_yaml && !spec::is_spec_name(&name) && says_what_it_is(&entry.path());
     }
     let has_within = || spec::read(path).is_ok_and(|specs| !specs.files.is_empty());
     (has_spec || (!has_others && has_within())).then(|| path.to_owned())

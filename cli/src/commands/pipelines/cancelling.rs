@@ -35,14 +35,20 @@ pub(in crate::commands) async fn cancel(
     while begun.elapsed() < context.global.lock_timeout {
         let cancel = CancellationToken::new();
         match runner.store.turn(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await {
-            // Whoever ran it is done, or gone.
+            // Whoever ran it is done, or gone: what was left is settled, which may be another run by now.
             Ok(turn) => {
-                let settled = runner.settle(&record.run).await.map_err(broken)?.unwrap_or(record.clone());
-                turn.hold(None).map_err(broken)?;
-                return tell(context, &settled);
+                if let Some(left) = turn.left() {
+                    runner.settle(&left).await.map_err(broken)?;
+                    turn.hold(None).map_err(broken)?;
+                }
             }
             Err(NoTurn::Io(error)) => return Err(broken(error)),
-            Err(NoTurn::Taken { .. } | NoTurn::Cancelled) => tokio::time::sleep(PERIOD).await,
+            Err(NoTurn::Taken { .. } | NoTurn::Cancelled) => {}
+        }
+        match runner.store.run(&record.run).map_err(broken)? {
+            Some(ended) if ended.state.is_over() => return tell(context, &ended),
+            Some(_) => tokio::time::sleep(PERIOD).await,
+            None => return tell(context, &record),
         }
     }
     Err(Failure::refused(format!("run {} of {} still goes on", record.run, record.pipeline))

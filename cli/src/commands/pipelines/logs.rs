@@ -48,7 +48,10 @@ pub(in crate::commands) async fn logs(
         if !arguments.follow || !goes_on || context.ui.is_unread() {
             return Ok(Exit::Done);
         }
-        if !runner.store.is_held(&record).map_err(broken)? && lines.is_empty() {
+        let is_gone = lines.is_empty() && !runner.store.is_held(&record).map_err(broken)?;
+        // It may have ended since it was looked at.
+        let is_over = || runner.store.run(&record.run).map(|run| run.is_none_or(|run| run.state.is_over()));
+        if is_gone && !is_over().map_err(broken)? {
             return Err(Failure::new(format!("whoever ran {} is gone", record.run))
                 .hint("the next run of the pipeline ends what is left of it"));
         }

@@ -1,6 +1,7 @@
 //! What the steps of a run say, line by line: `log.jsonl` in the folder of the run.
 
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
@@ -50,9 +51,31 @@ impl Masks {
                 .any(|word| name.contains(word))
             {
                 secrets.push(value.clone());
+                // What is said comes line by line.
+                secrets.extend(value.lines().map(|line| line.trim().to_owned()));
             }
-            secrets.extend(password_of(value).map(str::to_owned));
+            secrets.extend(passwords_of(value));
         }
+        Self::new(secrets)
+    }
+
+    /// The same, and the passwords of addresses in these values, at every depth.
+    #[must_use]
+    pub(super) fn and_of<'a>(self, values: impl IntoIterator<Item = &'a serde_json::Value>) -> Self {
+        let mut secrets = self.0;
+        let mut waiting: Vec<&serde_json::Value> = values.into_iter().collect();
+        while let Some(value) = waiting.pop() {
+            match value {
+                serde_json::Value::String(text) => secrets.extend(passwords_of(text)),
+                serde_json::Value::Array(items) => waiting.extend(items),
+                serde_json::Value::Object(map) => waiting.extend(map.values()),
+                _ => {}
+            }
+        }
+        Self::new(secrets)
+    }
+
+    fn new(mut secrets: Vec<String>) -> Self {
         secrets.retain(|secret| secret.len() >= SHORTEST);
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.dedup();
@@ -81,11 +104,15 @@ impl Masks {
     }
 }
 
-/// The password of `scheme://user:password@host`.
-fn password_of(address: &str) -> Option<&str> {
-    let (_, rest) = address.split_once("://")?;
-    let (user, _) = rest.split('/').next()?.rsplit_once('@')?;
-    Some(user.split_once(':')?.1)
+/// The password of `scheme://user:password@host`, as it is encoded and as programs tell it.
+fn passwords_of(address: &str) -> impl Iterator<Item = String> + use<> {
+    let password = || {
+        let (_, rest) = address.split_once("://")?;
+        let (user, _) = rest.split('/').next()?.rsplit_once('@')?;
+        Some(user.split_once(':')?.1)
+    };
+    let plain = |password: &str| percent_decode_str(password).decode_utf8_lossy().into_owned();
+    password().map(|password| [password.to_owned(), plain(password)]).into_iter().flatten()
 }
 
 /// Writes a log.
@@ -160,6 +187,7 @@ mod tests {
             ("DPP_DB_ENGINE", "postgresql+psycopg2://ada:s3cr3t-word@db:5432/x?y=z@"),
             ("API_TOKEN", "tok-12345"),
             ("HOME", "/home/ada"),
+            ("PRIVATE_KEY", "-----BEGIN-----\nMIIEv0001\n-----END-----"),
         ];
         let variables: Vec<(String, String)> = variables.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
         let masks = Masks::of(variables.iter().map(|(name, value)| (name, value)));
@@ -167,7 +195,11 @@ mod tests {
             masks.text("connect ada:s3cr3t-word with tok-12345 in /home/ada"),
             "connect ada:*** with *** in /home/ada"
         );
-        assert_eq!(format!("{masks:?}"), "(2 secrets)");
+        assert_eq!(masks.text("the key is MIIEv0001"), "the key is ***");
+        assert!(!format!("{masks:?}").contains("MIIE"));
+        let parameters = serde_json::json!({"tables": [{"engine": "postgresql://ada:p%40ssw%3Ard@db/x"}]});
+        let masks = masks.and_of([&parameters]);
+        assert_eq!(masks.text("login p@ssw:rd by p%40ssw%3Ard"), "login *** by ***");
     }
 
     #[test]

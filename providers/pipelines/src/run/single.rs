@@ -219,7 +219,8 @@ impl Runner {
             }
         };
         let variables = self.variables_of(pipeline);
-        let masks = Masks::of(&variables);
+        let parameters = pipeline.steps.iter().flat_map(|step| step.parameters.values());
+        let masks = Masks::of(&variables).and_of(parameters);
         let run_folder = self.store.run_folder(&record.run);
         if let Err(error) = fs::create_dir_all(self.project.join(".terrace/pipelines")) {
             return Err((record, error.into()));
