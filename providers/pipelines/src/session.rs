@@ -1,8 +1,10 @@
 //! One opened instance: hands each call to the session of its resource type.
 
-use crate::resource::{pipeline, run};
+use crate::resource::{pipeline, run, worker_pool};
 use crate::settings;
+use crate::worker::Launch;
 use async_trait::async_trait;
+use std::sync::Arc;
 use terrace_provider::{
     Attempt, Call, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType,
     Session, Settings,
@@ -12,6 +14,7 @@ use terrace_provider::{
 pub(crate) struct PipelinesSession {
     pipelines: pipeline::Pipelines,
     runs: run::Runs,
+    worker_pools: worker_pool::WorkerPools,
 }
 
 impl PipelinesSession {
@@ -19,15 +22,20 @@ impl PipelinesSession {
     ///
     /// # Errors
     /// When a setting cannot work.
-    pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
+    pub(crate) fn open(settings: &Settings, launch: Arc<dyn Launch>) -> Result<Self, ProviderError> {
         let runner = settings::runner(settings)?;
-        Ok(Self { pipelines: pipeline::Pipelines::new(runner.clone()), runs: run::Runs::new(runner) })
+        Ok(Self {
+            pipelines: pipeline::Pipelines::new(runner.clone()),
+            worker_pools: worker_pool::WorkerPools::new(runner.clone(), settings::kept(settings), launch),
+            runs: run::Runs::new(runner),
+        })
     }
 
     fn of(&self, ty: &ResourceType) -> Result<&dyn Session, ProviderError> {
         match ty.name {
             pipeline::NAME => Ok(&self.pipelines),
             run::NAME => Ok(&self.runs),
+            worker_pool::NAME => Ok(&self.worker_pools),
             other => Err(ProviderError::bug(format!("the pipelines provider has no resource type `{other}`"))),
         }
     }
