@@ -1,27 +1,67 @@
-//! `terrace run`, `logs` and `cancel`: data pipelines of the working directory, without plan and state.
+//! `terrace run`, `logs`, `cancel`, `pods` and `ssh`: data pipelines of the working directory, without plan and state; and
+//! `init` of the clusters whose workers run them.
 
 mod cancelling;
+mod cluster;
+mod kinds;
 mod logs;
+mod pods;
+mod queued;
 mod running;
 mod shown;
+mod ssh;
+mod transcript;
+mod worker;
 
 pub(super) use cancelling::cancel;
+pub(super) use cluster::{init, is_of_cluster};
+pub(crate) use kinds::KINDS;
 pub(super) use logs::logs;
+pub(super) use pods::pods;
 pub(super) use running::run;
+pub(super) use ssh::ssh;
+pub(super) use worker::{keep, worker};
 
 use super::Context;
 use crate::failure::Failure;
 use crate::wiring;
 use std::path::Path;
+use std::sync::Arc;
+use terrace_provider::Settings;
+use terrace_provider_pipelines::queue::{Queue, QueueError};
 use terrace_provider_pipelines::run::{Record, Runner};
 use terrace_provider_pipelines::settings::runner;
+use terrace_provider_pipelines::worker::Keeper;
+use terrace_provider_pipelines::worker::launch::Itself;
 
 /// The runner of the project that the working directory is in.
 fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
+    Ok(runner(&instance_here(context)?)?)
+}
+
+/// The settings of that.
+fn instance_here(context: &Context<'_>) -> Result<Settings, Failure> {
     let settings = context.settings(Some(Path::new(".")))?;
     let environment = settings.environment(None, context.ui)?;
-    let instance = wiring::instance(&settings, &environment, "pipelines", context.ui)?;
-    Ok(runner(&instance)?)
+    wiring::instance(&settings, &environment, "pipelines", context.ui)
+}
+
+/// The queue of the project, where there is one.
+async fn queue_of(runner: &Runner) -> Result<Option<Queue>, Failure> {
+    let folder = runner.store.folder().to_owned();
+    let opened = tokio::task::spawn_blocking(move || Queue::existing(&folder)).await;
+    Ok(opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??)
+}
+
+/// Looks after the workers of a queue.
+fn keeper(runner: &Runner, queue: &Queue) -> Keeper {
+    Keeper::new(queue.clone(), runner.clone(), Arc::new(Itself))
+}
+
+impl From<QueueError> for Failure {
+    fn from(error: QueueError) -> Self {
+        error.hint().into_iter().fold(Self::new(error.to_string()), Self::hint)
+    }
 }
 
 /// The run of that id, or the last one of the pipeline of that id.
