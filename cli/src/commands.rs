@@ -32,6 +32,8 @@ mod unlock;
 mod validate;
 mod version;
 
+pub(crate) use pipelines::KINDS;
+
 use crate::args::{Command, Global, ListCommand};
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;

@@ -39,6 +39,9 @@ pub struct PipelineArguments {
     /// Do not wait: print an id for each, for `logs` and `cancel`
     #[arg(long)]
     pub detach: bool,
+    /// Where no cluster is active, the public one takes them
+    #[arg(long, hide = true)]
+    pub else_public: bool,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
@@ -97,6 +100,9 @@ pub struct ClusterArguments {
     /// So many workers [default: as before, else 2; 1 where they go after 1 hour]
     #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: Option<u16>,
+    /// Never start a project: say how far the active cluster is
+    #[arg(long, hide = true)]
+    pub progress: bool,
 }
 
 /// `terrace list`.

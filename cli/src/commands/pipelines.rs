@@ -53,6 +53,13 @@ async fn queue_of(runner: &Runner) -> Result<Option<Queue>, Failure> {
     Ok(opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??)
 }
 
+/// The same, made where there is none.
+async fn open(runner: &Runner) -> Result<Queue, Failure> {
+    let folder = runner.store.folder().to_owned();
+    let opened = tokio::task::spawn_blocking(move || Queue::open(&folder)).await;
+    Ok(opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??)
+}
+
 /// Looks after the workers of a queue.
 fn keeper(runner: &Runner, queue: &Queue) -> Keeper {
     Keeper::new(queue.clone(), runner.clone(), Arc::new(Itself))
@@ -64,19 +71,34 @@ impl From<QueueError> for Failure {
     }
 }
 
-/// The run of that id, or the last one of the pipeline of that id.
-fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
+/// The run of that id, or the last one of the pipeline of that id. One that was in the queue is meant by its id there, too.
+async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
+    if let Some(queue) = queue_of(runner).await? {
+        let wanted = word.to_owned();
+        if let Some(entry) = queue.call(move |queue| queue.find(&wanted)).await? {
+            let record = entry.record.as_ref().map(|record| runner.store.run(record)).transpose().map_err(unreadable)?;
+            return record.flatten().ok_or_else(|| {
+                Failure::new(format!("run {} of {} has not begun: it is {}", entry.id, entry.pipeline, entry.phase.word()))
+                    .hint("`terrace list pods` shows what workers do")
+            });
+        }
+    }
     if let Some(record) = runner.store.run(word).map_err(unreadable)? {
         return Ok(record);
     }
-    let root =
-        Path::new(".").canonicalize().map_err(|error| Failure::new(format!("the working directory: {error}")))?;
-    let folder = runner.folder_name(&root);
-    let pipeline = if word.starts_with("./") { word.to_owned() } else { format!("./{word}") };
+    let (folder, pipeline) = named(runner, word)?;
     let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
     last.ok_or_else(|| {
         Failure::new(format!("there is no run `{word}`, and no pipeline of this folder that was run is called so"))
             .hint("`terrace run` runs pipelines; ids of runs are in what it prints with `--json`")
     })
+}
+
+/// The folder and the id of the pipeline that a word may mean.
+fn named(runner: &Runner, word: &str) -> Result<(String, String), Failure> {
+    let root =
+        Path::new(".").canonicalize().map_err(|error| Failure::new(format!("the working directory: {error}")))?;
+    let pipeline = if word.starts_with("./") { word.to_owned() } else { format!("./{word}") };
+    Ok((runner.folder_name(&root), pipeline))
 }

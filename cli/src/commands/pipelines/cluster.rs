@@ -3,7 +3,7 @@
 
 use super::kinds::{Words, found, name, of_name, vendor};
 use super::transcript::{NOT_PRIVATE, in_words};
-use super::{keeper, runner_here};
+use super::{keeper, open, runner_here};
 use crate::args::{ClusterArguments, ClusterKind, InitArguments};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
@@ -30,7 +30,7 @@ const QUEUE: &str = ".terrace/pipelines";
 
 /// True when `terrace init` is about a cluster, and not about the files of a project.
 pub(in crate::commands) fn is_of_cluster(arguments: &InitArguments) -> bool {
-    if arguments.cluster.kind.is_some() {
+    if arguments.cluster.kind.is_some() || arguments.cluster.progress {
         return true;
     }
     let Ok(here) = std::env::current_dir() else { return false };
@@ -56,9 +56,7 @@ pub(in crate::commands) async fn init(
         return Err(elsewhere(context, vendor.0, vendor.1)?);
     }
     let runner = runner_here(context)?;
-    let folder = runner.store.folder().to_owned();
-    let opened = tokio::task::spawn_blocking(move || Queue::open(&folder)).await;
-    let queue = opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??;
+    let queue = open(&runner).await?;
     let active = queue.call(Queue::active_cluster).await?;
     let cluster = match arguments.kind {
         None => active.clone().ok_or_else(|| Failure::new("there is no cluster here").hint("`terrace init local` makes one"))?,

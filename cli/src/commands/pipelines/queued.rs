@@ -5,7 +5,7 @@ use super::kinds::of_name;
 use super::running::exit;
 use super::shown::{self, Screen};
 use super::transcript::{Line, Slot, Transcript};
-use super::{keeper, queue_of};
+use super::{keeper, open, queue_of};
 use crate::args::{ClusterKind, PipelineArguments};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
@@ -51,7 +51,11 @@ pub(super) struct Work<'a> {
 ///
 /// # Errors
 /// When workers are asked for and there are none.
-pub(super) async fn target(runner: &Runner, arguments: &PipelineArguments) -> Result<Option<Target>, Failure> {
+pub(super) async fn target(
+    context: &Context<'_>,
+    runner: &Runner,
+    arguments: &PipelineArguments,
+) -> Result<Option<Target>, Failure> {
     let is_asked = arguments.queue || arguments.detach || arguments.pool.is_some();
     if arguments.no_queue {
         return Ok(None);
@@ -60,13 +64,23 @@ pub(super) async fn target(runner: &Runner, arguments: &PipelineArguments) -> Re
         Failure::new("there is nobody who takes runs of the queue")
             .hint("`terrace init local` starts workers, and so does a `pipelines_worker_pool`")
     };
-    let Some(queue) = queue_of(runner).await? else {
-        return if is_asked { Err(none()) } else { Ok(None) };
+    let queue = match queue_of(runner).await? {
+        Some(queue) => queue,
+        None if arguments.else_public => open(runner).await?,
+        None if is_asked => return Err(none()),
+        None => return Ok(None),
     };
     if let Some(pool) = arguments.pool.clone() {
         queue.call(move |queue| queue.check_pool(&pool)).await?;
     }
-    let cluster = queue.call(Queue::active_cluster).await?;
+    let mut cluster = queue.call(Queue::active_cluster).await?;
+    if cluster.is_none() && arguments.else_public {
+        let public = wanted(ClusterKind::Public, None, None);
+        let begun = public.clone();
+        queue.call(move |queue| queue.begin_cluster(&begun)).await?;
+        ensure_pool(runner, &queue, &public, &settings(context)?).await?;
+        cluster = Some(public);
+    }
     let cluster = cluster.filter(|cluster| arguments.pool.as_ref().is_none_or(|pool| *pool == cluster.kind));
     let pool = arguments.pool.clone().or_else(|| cluster.as_ref().map(|cluster| cluster.kind.clone()));
     if pool.is_none() {

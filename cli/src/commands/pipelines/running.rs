@@ -71,7 +71,7 @@ pub(in crate::commands) async fn run(
         timeout: arguments.timeout,
         patience: context.global.lock_timeout,
     };
-    if let Some(target) = queued::target(&runner, arguments).await? {
+    if let Some(target) = queued::target(context, &runner, arguments).await? {
         let work = queued::Work { runner, specs: &specs, chosen: &runnable, options, target, is_wrong };
         return queued::run(context, arguments, signals, work).await;
     }

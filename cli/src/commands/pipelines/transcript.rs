@@ -123,7 +123,8 @@ fn using(kind: ClusterKind) -> String {
     if !words.is_public {
         return using;
     }
-    let help = "Run terrace init --help for cluster initialization and configuration options";
+    let program = crate::dppctl::program();
+    let help = format!("Run {program} init --help for cluster initialization and configuration options");
     format!("{using}\n{NOT_PRIVATE}\n{help}")
 }
 
