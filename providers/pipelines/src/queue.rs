@@ -26,6 +26,7 @@ pub use taking::{Cancelled, Taken};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,6 +44,8 @@ const REMEMBERED: i64 = 5000;
 #[derive(Clone)]
 pub struct Queue {
     folder: PathBuf,
+    /// Which file it is: another one may lie in its place later.
+    file: Option<(u64, u64)>,
     connection: Arc<Mutex<Connection>>,
 }
 
@@ -71,7 +74,7 @@ impl Queue {
         connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
         connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
         migrate(&mut connection, &path)?;
-        Ok(Self { folder: folder.to_owned(), connection: Arc::new(Mutex::new(connection)) })
+        Ok(Self { folder: folder.to_owned(), file: which(&path), connection: Arc::new(Mutex::new(connection)) })
     }
 
     /// The same where there is one already.
@@ -84,6 +87,12 @@ impl Queue {
             Ok(true) => Self::open(folder).map(Some),
             Err(error) => Err(QueueError::folder(folder, &error)),
         }
+    }
+
+    /// True as long as the file lies where it was opened: somebody may remove a whole project, or begin a queue anew.
+    #[must_use]
+    pub fn is_still_there(&self) -> bool {
+        self.file.is_none() || which(&self.folder.join(FILE)) == self.file
     }
 
     /// The folder that it lies in.
@@ -132,6 +141,11 @@ impl Queue {
         let done = tokio::task::spawn_blocking(move || work(&queue)).await;
         done.map_err(|error| QueueError::Other { path: self.folder.join(FILE), why: error.to_string() })?
     }
+}
+
+/// Which file this is, whatever it is called.
+fn which(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// The records of runs that somebody still has to be told of: they are not removed, however old they are. None where there

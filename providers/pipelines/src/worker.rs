@@ -64,6 +64,9 @@ impl Worker {
 
     async fn work(&self, stop: &CancellationToken) -> Result<(), QueueError> {
         while !stop.is_cancelled() {
+            if !self.queue.is_still_there() {
+                return Ok(());
+            }
             let name = self.name.clone();
             match self.queue.call(move |queue| queue.take(&name)).await {
                 Ok(Taken::Run(entry, held)) => self.carry_out(*entry, held, stop).await?,
