@@ -21,7 +21,7 @@ pub use lists::{
 };
 pub use pipelines::{
     CancelArguments, ClusterArguments, ClusterKind, ListCommand, LogsArguments, PipelineArguments, PodsArguments,
-    PodsFormat, SshArguments, WorkerArguments,
+    PodsCommand, PodsFormat, SshArguments, WorkerArguments,
 };
 pub(crate) use planning::NOBODY;
 pub use planning::{

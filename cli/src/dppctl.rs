@@ -98,8 +98,10 @@ pub(crate) fn translated(arguments: &[OsString]) -> Result<Vec<OsString>, Exit> 
         }
         Command::Run { workload: Some(workload), .. } => {
             Ui::plain().fail(
-                &Failure::new(format!("`--workload {workload}` cannot be run: pipelines are run where their specs lie"))
-                    .hint("unpack it, and call `dppctl run` in the folder with its `pipeline-spec.yaml`"),
+                &Failure::new(format!(
+                    "`--workload {workload}` cannot be run: pipelines are run where their specs lie"
+                ))
+                .hint("unpack it, and call `dppctl run` in the folder with its `pipeline-spec.yaml`"),
             );
             return Err(Exit::Error);
         }

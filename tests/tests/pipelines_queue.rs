@@ -96,7 +96,8 @@ impl Queued {
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let words: Vec<String> = words.split(|byte| *byte == 0).map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+            let words: Vec<String> =
+                words.split(|byte| *byte == 0).map(|it| String::from_utf8_lossy(it).into_owned()).collect();
             if words.len() > 3 && words[1] == "pipelines-worker" && words[2] == folder {
                 found.push((entry.file_name().into_string().unwrap(), words[3].clone()));
             }
@@ -313,15 +314,19 @@ fn pipelines_that_depend_on_others_wait_for_them() {
 #[test]
 fn a_pool_is_a_resource_that_is_planned_applied_and_destroyed() {
     let queued = Queued::new();
-    let pool = "resources:\n  - {type: pipelines_worker_pool, name: p, config: {name: etl, size: 2}}\n";
+    let pool = "resources:\n  - {type: pipelines_worker_pool, name: p, config: {name: nightly, size: 2}}\n";
     queued.project.write_stack(pool);
     queued.run(&["run", "--queue"]).with_code(1).says("there is nobody who takes runs of the queue");
     queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
-    let ran = queued.run(&["run", "./quick", "--pool", "etl"]).done();
+    let ran = queued.run(&["run", "./quick", "--pool", "nightly"]).done();
     ran.says("Assigned Worker Pod: dppctl-worker-").says("Unassigned Worker Pod");
     assert!(!ran.stderr.contains("Using"), "there is no cluster: {ran}");
-    queued.run(&["run", "./quick", "--pool", "elt"]).with_code(1).says("there is no worker pool `elt`").says("did you mean `etl`?");
+    queued
+        .run(&["run", "./quick", "--pool", "nigthly"])
+        .with_code(1)
+        .says("there is no worker pool `nigthly`")
+        .says("did you mean `nightly`?");
     // Who works, and who took whose place, changes no plan.
     queued.kill(|_| true);
     queued.pods();
@@ -333,7 +338,7 @@ fn a_pool_is_a_resource_that_is_planned_applied_and_destroyed() {
     queued.run(&["plan", "stack.yaml"]).with_code(1).says("`size` is 0: expected 1 to 256");
     queued.run(&["destroy", "demo@local", "--auto-approve"]).done();
     until("its workers are gone", || queued.workers().is_empty());
-    queued.run(&["run", "./quick", "--pool", "etl"]).with_code(1).says("there is no worker pool `etl`");
+    queued.run(&["run", "./quick", "--pool", "nightly"]).with_code(1).says("there is no worker pool `nightly`");
 }
 
 #[test]
@@ -359,7 +364,10 @@ fn a_shell_sees_what_the_steps_of_the_run_see() {
     let following = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 1);
     let pod = queued.names().first().unwrap().clone();
-    queued.project.write("asked", "echo \"$PLACE $PWD\"; echo \"$DPP_DB_ENGINE\"; command -v python; echo \"mark:$TERRACE_RUN\"\n");
+    queued.project.write(
+        "asked",
+        "echo \"$PLACE $PWD\"; echo \"$DPP_DB_ENGINE\"; command -v python; echo \"mark:$TERRACE_RUN\"\n",
+    );
     let mut command = queued.command(&["ssh", &pod]);
     command.env("SHELL", "/bin/sh").env("TERRACE_STATE_KEY", "not for others");
     command.stdin(fs::File::open(queued.project.path("asked")).unwrap());
@@ -368,7 +376,10 @@ fn a_shell_sees_what_the_steps_of_the_run_see() {
     let folder = queued.project.path(".").canonicalize().unwrap();
     assert_eq!(lines[0], format!("here {}", folder.display()));
     assert!(lines[1].starts_with("sqlite:///"), "{shell}");
-    assert!(lines[2].ends_with("/bin/python") && lines[2].starts_with(queued.caches.path().to_str().unwrap()), "{shell}");
+    assert!(
+        lines[2].ends_with("/bin/python") && lines[2].starts_with(queued.caches.path().to_str().unwrap()),
+        "{shell}"
+    );
     assert_eq!(lines[3], "mark:", "a shell is no part of the run");
     queued.project.write("go", "");
     following.finish().done();
@@ -400,7 +411,10 @@ fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
     let pods = queued.dppctl(&["list", "pods"]).done().json();
     assert!(pods[0]["expires_at"].is_string(), "{pods}");
     queued.dppctl(&["run", "./none"]).with_code(1).says("there is no pipeline `./none`");
-    queued.dppctl(&["run", "--workload", "https://host/a.zip", "./quick"]).with_code(1).says("`--workload https://host/a.zip` cannot be run");
+    queued
+        .dppctl(&["run", "--workload", "https://host/a.zip", "./quick"])
+        .with_code(1)
+        .says("`--workload https://host/a.zip` cannot be run");
     queued.dppctl(&["providers"]).done().says("minikube-public: ").says("local: workers on this machine");
     queued.dppctl(&["ssh", "none"]).with_code(1).says("there is no pod `none`");
     let switched = queued.dppctl(&["init", "local"]).done();

@@ -153,6 +153,14 @@ pub struct PodsFormat {
     pub json: bool,
 }
 
+impl PodsFormat {
+    /// True when somebody asked for JSON.
+    #[must_use]
+    pub fn is_json(self) -> bool {
+        self.json || self.format == Some(Format::Json)
+    }
+}
+
 /// `terrace ssh`.
 #[derive(Debug, Args)]
 pub struct SshArguments {

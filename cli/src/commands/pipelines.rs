@@ -77,10 +77,16 @@ async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
     if let Some(queue) = queue_of(runner).await? {
         let wanted = word.to_owned();
         if let Some(entry) = queue.call(move |queue| queue.find(&wanted)).await? {
-            let record = entry.record.as_ref().map(|record| runner.store.run(record)).transpose().map_err(unreadable)?;
+            let record =
+                entry.record.as_ref().map(|record| runner.store.run(record)).transpose().map_err(unreadable)?;
             return record.flatten().ok_or_else(|| {
-                Failure::new(format!("run {} of {} has not begun: it is {}", entry.id, entry.pipeline, entry.phase.word()))
-                    .hint("`terrace list pods` shows what workers do")
+                Failure::new(format!(
+                    "run {} of {} has not begun: it is {}",
+                    entry.id,
+                    entry.pipeline,
+                    entry.phase.word()
+                ))
+                .hint("`terrace list pods` shows what workers do")
             });
         }
     }

@@ -26,8 +26,8 @@ pub mod worker;
 use async_trait::async_trait;
 use std::sync::Arc;
 use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Settings};
-use worker::launch::Itself;
 use worker::Launch;
+use worker::launch::Itself;
 
 /// Data pipelines.
 pub struct PipelinesProvider {

@@ -55,7 +55,8 @@ impl Worker {
             return Ok(());
         }
         // Apart from what it runs: reading large files must not make it look dead.
-        let beating = AbortOnDropHandle::new(tokio::spawn(beat(self.queue.clone(), self.name.clone(), self.keeper.clone())));
+        let beating =
+            AbortOnDropHandle::new(tokio::spawn(beat(self.queue.clone(), self.name.clone(), self.keeper.clone())));
         let ended = self.work(stop).await;
         drop(beating);
         lock::remove(self.queue.folder(), &self.name);

@@ -69,7 +69,8 @@ async fn pipelines_runs_and_worker_pools_behave_as_all_resources_do() {
         .update(attributes(json!({"name": "brief", "ttl": "2h"})))
         .remove(destroy);
     let provider = PipelinesProvider::with_launch(Arc::new(Tasks));
-    let suite = Suite::new(&provider, project.settings()).fixture(pipeline).fixture(run).fixture(pool).fixture(ephemeral);
+    let suite =
+        Suite::new(&provider, project.settings()).fixture(pipeline).fixture(run).fixture(pool).fixture(ephemeral);
     let report = suite.run().await;
     assert!(report.is_clean(), "{report}");
 }

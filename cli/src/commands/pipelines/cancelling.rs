@@ -5,8 +5,8 @@ use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use std::time::Duration;
 use terrace_provider_pipelines::queue::{Ending, Phase};
-use terrace_provider_pipelines::run::{Record, Runner};
 use terrace_provider_pipelines::run::store::NoTurn;
+use terrace_provider_pipelines::run::{Record, Runner};
 use tokio_util::sync::CancellationToken;
 
 /// How often the run is looked at.

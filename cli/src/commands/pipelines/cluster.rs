@@ -59,7 +59,9 @@ pub(in crate::commands) async fn init(
     let queue = open(&runner).await?;
     let active = queue.call(Queue::active_cluster).await?;
     let cluster = match arguments.kind {
-        None => active.clone().ok_or_else(|| Failure::new("there is no cluster here").hint("`terrace init local` makes one"))?,
+        None => active
+            .clone()
+            .ok_or_else(|| Failure::new("there is no cluster here").hint("`terrace init local` makes one"))?,
         Some(kind) => {
             let known = name(kind);
             let before = queue.call(move |queue| queue.cluster(&known)).await?;
@@ -192,6 +194,7 @@ fn elsewhere(context: &Context<'_>, kind: ClusterKind, vendor: super::kinds::Ven
         name(kind)
     ));
     let failure = missing.into_iter().fold(failure, Failure::hint);
-    Ok(failure.hint("what is missing is an executor for Kubernetes (`executor` of the provider `pipelines` takes `local`)")
+    Ok(failure
+        .hint("what is missing is an executor for Kubernetes (`executor` of the provider `pipelines` takes `local`)")
         .hint("the active cluster stays as it is; `terrace init local` makes one of this machine"))
 }

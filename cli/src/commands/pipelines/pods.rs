@@ -24,8 +24,7 @@ pub(in crate::commands) async fn pods(context: &Context<'_>, format: PodsFormat)
             queue.call(Queue::pods).await?
         }
     };
-    let is_json = format.json
-        || format.format.map_or_else(|| !context.ui.is_result_watched(), |format| format == Format::Json);
+    let is_json = format.is_json() || (format.format != Some(Format::Human) && !context.ui.is_result_watched());
     if is_json {
         context.ui.print_json(&pods.iter().map(as_json).collect())?;
     } else {

@@ -235,7 +235,8 @@ fn detached(
     is_wrong: bool,
 ) -> Result<Exit, Failure> {
     if is_json {
-        let queued: Vec<_> = pipelines.iter().zip(ids).map(|(id, run)| json!({"pipeline_id": id, "run_id": run})).collect();
+        let queued: Vec<_> =
+            pipelines.iter().zip(ids).map(|(id, run)| json!({"pipeline_id": id, "run_id": run})).collect();
         context.ui.print_json(&json!({ "format_version": "1.0", "queued": queued }))?;
     } else {
         let lines: String = pipelines.iter().zip(ids).map(|(pipeline, run)| format!("{pipeline} {run}\n")).collect();

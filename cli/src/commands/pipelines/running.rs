@@ -1,7 +1,7 @@
 //! `terrace run`: runs pipelines in their order and tells what came of each, in dpp's words.
 
-use super::{queued, runner_here};
 use super::shown::{self, Screen};
+use super::{queued, runner_here};
 use crate::args::PipelineArguments;
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
@@ -153,7 +153,9 @@ pub(super) fn exit(done: &[Done], is_wrong: bool, is_cancelled: bool) -> Exit {
     };
     if is_cancelled || has(is_stopped) {
         Exit::Interrupted
-    } else if is_wrong || has(|end| matches!(end, BatchEnd::NotRun(NotRun::Environment(_) | NotRun::Io(_) | NotRun::Elsewhere { .. }))) {
+    } else if is_wrong
+        || has(|end| matches!(end, BatchEnd::NotRun(NotRun::Environment(_) | NotRun::Io(_) | NotRun::Elsewhere { .. })))
+    {
         Exit::Error
     } else if has(|end| matches!(end, BatchEnd::NotRun(NotRun::Taken { .. }))) {
         Exit::Refused

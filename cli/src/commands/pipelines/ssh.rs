@@ -52,8 +52,9 @@ fn find<'a>(pods: &'a [Pod], name: &str) -> Result<&'a Pod, Failure> {
         return Err(Failure::new(format!("there is no pod `{name}`")).hint(hint));
     };
     if pod.status == PodStatus::Expired {
-        return Err(Failure::new(format!("the pod `{name}` has expired"))
-            .hint("`terrace list pods` shows those that have not"));
+        return Err(
+            Failure::new(format!("the pod `{name}` has expired")).hint("`terrace list pods` shows those that have not")
+        );
     }
     Ok(pod)
 }

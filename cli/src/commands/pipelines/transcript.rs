@@ -280,6 +280,9 @@ Keeping the DB and Web UI running for 1 hour";
     #[test]
     fn times_are_told_as_people_say_them() {
         let told = |seconds| in_words(Duration::from_secs(seconds));
-        assert_eq!([3600, 7200, 5400, 60, 1, 0].map(told), ["1 hour", "2 hours", "90 minutes", "1 minute", "1 second", "0 seconds"]);
+        assert_eq!(
+            [3600, 7200, 5400, 60, 1, 0].map(told),
+            ["1 hour", "2 hours", "90 minutes", "1 minute", "1 second", "0 seconds"]
+        );
     }
 }

@@ -152,7 +152,8 @@ pub struct Entry {
 }
 
 /// The columns of an entry, in the order in which [`entry`] reads them.
-pub(super) const COLUMNS: &str = "id, pool, root, folder, pipeline, options, state, is_cancelled, attempt, worker, record, ending";
+pub(super) const COLUMNS: &str =
+    "id, pool, root, folder, pipeline, options, state, is_cancelled, attempt, worker, record, ending";
 
 /// Reads a row.
 pub(super) fn entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
@@ -214,7 +215,8 @@ impl Queue {
                     ],
                 )?;
                 for before in ask.after.iter().filter_map(|position| ids.get(*position)) {
-                    transaction.execute("INSERT OR IGNORE INTO run_after (run, before) VALUES (?1, ?2)", [&id, before])?;
+                    transaction
+                        .execute("INSERT OR IGNORE INTO run_after (run, before) VALUES (?1, ?2)", [&id, before])?;
                 }
                 transition(transaction, &id, Phase::Queued.word(), now.at)?;
                 ids.push(id);
@@ -292,7 +294,7 @@ impl Queue {
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub fn counts(&self) -> Result<(u64, u64), QueueError> {
+    pub fn counts(&self) -> Result<(i64, i64), QueueError> {
         self.read(|transaction| {
             let count = |state: &str| {
                 transaction.query_row("SELECT count(*) FROM run WHERE state = ?1", [state], |row| row.get(0))

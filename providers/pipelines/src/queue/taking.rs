@@ -39,8 +39,9 @@ impl Queue {
     pub fn take(&self, worker: &str) -> Result<Taken, QueueError> {
         let now = Moment::now();
         self.write(|transaction| {
-            let pool: Option<String> =
-                transaction.query_row("SELECT pool FROM worker WHERE name = ?1", [worker], |row| row.get(0)).optional()?;
+            let pool: Option<String> = transaction
+                .query_row("SELECT pool FROM worker WHERE name = ?1", [worker], |row| row.get(0))
+                .optional()?;
             let Some(pool) = pool else { return Ok(Taken::Leave) };
             if is_over(transaction, &pool, &now)?.is_none_or(|is_over| is_over) {
                 transaction.execute("UPDATE worker SET state = 'expired' WHERE name = ?1", [worker])?;
@@ -154,8 +155,9 @@ impl Queue {
     /// When the queue cannot be written.
     pub fn end_hopeless(&self) -> Result<usize, QueueError> {
         let now = Moment::now();
-        let waits = self.read(|transaction| {
-            Ok(transaction.query_row("SELECT EXISTS (SELECT 1 FROM run WHERE state = 'queued')", [], |row| row.get(0))?)
+        let waits: bool = self.read(|transaction| {
+            Ok(transaction
+                .query_row("SELECT EXISTS (SELECT 1 FROM run WHERE state = 'queued')", [], |row| row.get(0))?)
         })?;
         if !waits {
             return Ok(0);
@@ -212,9 +214,8 @@ fn is_surplus(transaction: &Transaction<'_>, pool: &str) -> Result<bool, Refused
 /// Whoever lost a run has nothing to say about it any more.
 fn check_owned(transaction: &Transaction<'_>, taken: &Entry) -> Result<(), Refused> {
     let now = one(transaction, &taken.id)?;
-    let is_owned = now.is_some_and(|now| {
-        now.phase == Phase::Assigned && now.worker == taken.worker && now.attempt == taken.attempt
-    });
+    let is_owned = now
+        .is_some_and(|now| now.phase == Phase::Assigned && now.worker == taken.worker && now.attempt == taken.attempt);
     if is_owned { Ok(()) } else { Err(QueueError::TakenAway { run: taken.id.clone() }.into()) }
 }
 

@@ -54,7 +54,10 @@ fn a_run_is_one_workers_and_ends_once() {
     let workers = pool(&queue, 2, None);
     let ids = queue.enqueue(&[ask("./a")]).unwrap();
     let first = taken(&queue, &workers[0]);
-    assert_eq!((first.id.as_str(), first.record.as_deref(), first.attempt), (ids[0].as_str(), Some(ids[0].as_str()), 1));
+    assert_eq!(
+        (first.id.as_str(), first.record.as_deref(), first.attempt),
+        (ids[0].as_str(), Some(ids[0].as_str()), 1)
+    );
     assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Nothing));
     let status = |worker: &str| queue.pods().unwrap().into_iter().find(|pod| pod.name == worker).unwrap().status;
     assert_eq!((status(&workers[0]), status(&workers[1])), (PodStatus::Assigned, PodStatus::Available));
@@ -175,8 +178,8 @@ fn a_name_that_leads_nowhere_is_answered_with_the_one_that_was_meant() {
     let error = queue.check_pool("etl").unwrap_err();
     assert!(error.hint().unwrap().contains("terrace init local"));
     pool(&queue, 1, None);
-    let error = queue.check_pool("elt").unwrap_err();
-    assert_eq!(error.to_string(), "there is no worker pool `elt`");
+    let error = queue.check_pool("et").unwrap_err();
+    assert_eq!(error.to_string(), "there is no worker pool `et`");
     assert_eq!(error.hint().unwrap(), "did you mean `etl`?");
     assert!(matches!(queue.add_pool("etl", 1, None, "{}", None), Err(QueueError::Exists { .. })));
 }
@@ -185,7 +188,8 @@ fn a_name_that_leads_nowhere_is_answered_with_the_one_that_was_meant() {
 fn files_that_are_no_queue_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE);
-    fs::write(&path, "this is not a database, but it is long enough to be looked at as if it were one".repeat(20)).unwrap();
+    fs::write(&path, "this is not a database, but it is long enough to be looked at as if it were one".repeat(20))
+        .unwrap();
     let error = Queue::open(folder.path()).unwrap_err();
     assert!(matches!(error, QueueError::Damaged { .. }), "{error}");
     assert!(error.hint().unwrap().contains("-wal"));
@@ -241,7 +245,8 @@ fn only_the_newest_ends_are_remembered() {
     queue.end(&taken(&queue, &workers[0]), &Ending::Clean).unwrap();
     queue
         .write(|transaction| {
-            transaction.execute("UPDATE run SET number = number + ?1 WHERE id = ?2", rusqlite::params![REMEMBERED, ids[1]])?;
+            transaction
+                .execute("UPDATE run SET number = number + ?1 WHERE id = ?2", rusqlite::params![REMEMBERED, ids[1]])?;
             Ok(())
         })
         .unwrap();

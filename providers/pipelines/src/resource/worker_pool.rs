@@ -133,7 +133,9 @@ impl WorkerPools {
             let Some(pool) = queue.pool(&name)?.filter(|pool| !pool.is_expired) else { return Ok(None) };
             let pods = queue.pods()?.into_iter().filter(|pod| pod.pool == name && pod.status != PodStatus::Expired);
             let worker = |(name, status): (String, &str)| {
-                [("name".to_owned(), Value::from(name)), ("status".to_owned(), Value::from(status))].into_iter().collect()
+                [("name".to_owned(), Value::from(name)), ("status".to_owned(), Value::from(status))]
+                    .into_iter()
+                    .collect()
             };
             let workers = pods.map(|pod| worker((pod.name, pod.status.word()))).collect();
             Ok(Some((pool, Value::List(workers))))

@@ -102,7 +102,9 @@ impl Keeper {
         };
         let (record, ending) = match record {
             None => (None, None),
-            Some(record) if record.state.is_over() => (Some(record.clone()), execute::found(record, is_wanted(&entry, self))),
+            Some(record) if record.state.is_over() => {
+                (Some(record.clone()), execute::found(record, is_wanted(&entry, self)))
+            }
             Some(record) => {
                 let Some(settled) = self.settle_record(&record.folder, &record.pipeline, &record.run).await? else {
                     return Ok(false);
@@ -128,12 +130,7 @@ impl Keeper {
     }
 
     /// Ends what is left of a run, unless somebody runs its pipeline: whoever does has done that before.
-    async fn settle_record(
-        &self,
-        folder: &str,
-        pipeline: &str,
-        run: &str,
-    ) -> Result<Option<Record>, QueueError> {
+    async fn settle_record(&self, folder: &str, pipeline: &str, run: &str) -> Result<Option<Record>, QueueError> {
         let store = &self.runner.store;
         match store.turn(folder, pipeline, PATIENCE, &CancellationToken::new()).await {
             Ok(turn) => {
@@ -166,12 +163,8 @@ impl Keeper {
                     lock::remove(self.queue.folder(), &worker);
                     break;
                 }
-                let start = Start {
-                    folder: self.queue.folder().to_owned(),
-                    pool: pool.clone(),
-                    worker: worker.clone(),
-                    lock,
-                };
+                let start =
+                    Start { folder: self.queue.folder().to_owned(), pool: pool.clone(), worker: worker.clone(), lock };
                 if let Err(error) = self.launch.launch(start) {
                     self.queue.call(move |queue| queue.remove_worker(&worker)).await?;
                     return Err(self.broken(&error));
