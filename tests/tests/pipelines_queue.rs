@@ -215,6 +215,7 @@ fn a_worker_is_available_then_assigned_then_available() {
     let following = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 1);
     let busy = queued.pods();
+    crate::schemas::assert_is("pods", &Value::Array(busy.clone()));
     assert_eq!((&busy[0]["status"], &busy[0]["pipeline"]), (&"assigned".into(), &"./slow".into()));
     assert_eq!(busy[0]["name"], pods[0]["name"]);
     // The next one waits, and says so.
@@ -290,6 +291,7 @@ fn what_is_queued_and_what_runs_is_called_off_by_its_id() {
     until("the step begins", || queued.begun() == 1);
     let detached = queued.run(&["run", "./quick", "--detach", "--json"]).done().json();
     assert_eq!(detached["queued"][0]["pipeline_id"], "./quick");
+    crate::schemas::assert_is("runDetached", &detached);
     let quick = detached["queued"][0]["run_id"].as_str().unwrap();
     queued.run(&["logs", quick]).with_code(1).says("has not begun: it is queued");
     queued.run(&["cancel", quick]).done().says(&format!("./quick: CANCELLED, run {quick}"));

@@ -97,8 +97,8 @@ pub struct ClusterArguments {
     /// Make this cluster for data pipelines the active one, instead of starting a project
     #[arg(value_name = "KIND", conflicts_with = "state_key")]
     pub kind: Option<ClusterKind>,
-    /// So many workers [default: as before, else 2; 1 where they go after 1 hour]
-    #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// So many workers, 0 ends them [default: as before, else 2; 1 where they go after 1 hour]
+    #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=256))]
     pub workers: Option<u16>,
     /// Never start a project: say how far the active cluster is
     #[arg(long, hide = true)]

@@ -25,7 +25,7 @@ pub(super) use worker::{keep, worker};
 use super::Context;
 use crate::failure::Failure;
 use crate::wiring;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_provider::Settings;
 use terrace_provider_pipelines::queue::{Queue, QueueError};
@@ -58,6 +58,13 @@ async fn open(runner: &Runner) -> Result<Queue, Failure> {
     let folder = runner.store.folder().to_owned();
     let opened = tokio::task::spawn_blocking(move || Queue::open(&folder)).await;
     Ok(opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??)
+}
+
+/// The folder of the nearest queue, upwards from the working directory.
+fn nearest_queue() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let mut folders = here.ancestors().map(|folder| folder.join(".terrace/pipelines"));
+    folders.find(|folder| folder.join("queue.db").is_file())
 }
 
 /// Looks after the workers of a queue.

@@ -119,9 +119,8 @@ async fn pause(time: Duration, stop: &CancellationToken) {
 
 /// Says that a worker is well, and looks after the others, as long as it lives.
 async fn beat(queue: Queue, name: String, keeper: Arc<Keeper>) {
-    loop {
-        let own = name.clone();
-        if let Err(error) = queue.call(move |queue| queue.beat(&own)).await {
+    for number in 1.. {
+        if let Err(error) = lock::beat(queue.folder(), &name, number) {
             tracing::warn!(worker = name, %error, "the worker cannot say that it is well");
         }
         if let Err(error) = keeper.keep().await {

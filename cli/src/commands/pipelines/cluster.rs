@@ -3,7 +3,7 @@
 
 use super::kinds::{Words, found, name, of_name, vendor};
 use super::transcript::{NOT_PRIVATE, in_words};
-use super::{keeper, open, runner_here};
+use super::{keeper, nearest_queue, open, runner_here};
 use crate::args::{ClusterArguments, ClusterKind, InitArguments};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
@@ -25,22 +25,18 @@ const DATABASES: u32 = 1;
 /// How often workers are looked at that come up, and how long.
 const POLL: Duration = Duration::from_millis(100);
 const COMING_UP: Duration = Duration::from_secs(60);
-/// Where the queue of a project is.
-const QUEUE: &str = ".terrace/pipelines";
 
 /// True when `terrace init` is about a cluster, and not about the files of a project.
 pub(in crate::commands) fn is_of_cluster(arguments: &InitArguments) -> bool {
     if arguments.cluster.kind.is_some() || arguments.cluster.progress {
         return true;
     }
-    let Ok(here) = std::env::current_dir() else { return false };
-    let queue = here.ancestors().map(|folder| folder.join(QUEUE)).find(|folder| folder.join("queue.db").is_file());
     let has_cluster = |folder: &Path| match Queue::existing(folder) {
         Ok(queue) => queue.is_some_and(|queue| queue.active_cluster().is_ok_and(|cluster| cluster.is_some())),
         // What is wrong with it is told by what follows.
         Err(_) => true,
     };
-    !arguments.state_key && queue.is_some_and(|folder| has_cluster(&folder))
+    !arguments.state_key && nearest_queue().is_some_and(|folder| has_cluster(&folder))
 }
 
 /// Makes a cluster, goes on with it, or says how it is.
@@ -87,7 +83,10 @@ pub(in crate::commands) async fn init(
     queue.call(move |queue| queue.begin_cluster(&begun)).await?;
     let life = if is_public { "ephemeral" } else { "persistent" };
     let pods = if cluster.workers == 1 { "pod" } else { "pods" };
-    context.ui.say(&format!("Cluster is ready, starting {} {life} worker {pods}", cluster.workers));
+    context.ui.say(&match cluster.workers {
+        0 => "Ending all worker pods; what they run is waited for".to_owned(),
+        workers => format!("Cluster is ready, starting {workers} {life} worker {pods}"),
+    });
     ensure_pool(&runner, &queue, &cluster, &settings(context)?).await?;
     let pods = come_up(&runner, &queue, &cluster, signals).await?;
     for pod in &pods {
@@ -107,10 +106,11 @@ pub(super) fn settings(context: &Context<'_>) -> Result<String, Failure> {
 /// What a cluster is to be: as it was, unless something else is asked for.
 pub(super) fn wanted(kind: ClusterKind, workers: Option<u16>, before: Option<&Cluster>) -> Cluster {
     let ttl = (kind == ClusterKind::Public).then_some(PUBLIC);
+    let before_that = before.map(|before| before.workers);
     let usual = if ttl.is_some() { PUBLIC_WORKERS } else { WORKERS };
     Cluster {
         kind: name(kind),
-        workers: workers.map(u32::from).or(before.map(|before| before.workers)).unwrap_or(usual),
+        workers: workers.map(u32::from).or(before_that.filter(|workers| *workers > 0)).unwrap_or(usual),
         databases: before.map_or(DATABASES, |before| before.databases),
         ttl,
         is_ready: false,
@@ -144,14 +144,18 @@ async fn come_up(runner: &Runner, queue: &Queue, cluster: &Cluster, signals: &Si
             .filter(|pod| pod.pool == cluster.kind)
             .filter(|pod| matches!(pod.status, PodStatus::Available | PodStatus::Assigned))
             .collect();
-        if u32::try_from(up.len()).is_ok_and(|count| count >= cluster.workers) {
+        let is_whole = match cluster.workers {
+            0 => up.is_empty(),
+            workers => u32::try_from(up.len()).is_ok_and(|count| count >= workers),
+        };
+        if is_whole {
             return Ok(up);
         }
         if signals.cancel.is_cancelled() {
             return Err(Failure { exit: Exit::Interrupted, ..Failure::new("stopped while workers came up") }
                 .hint("`terrace init` goes on"));
         }
-        if begun.elapsed() > COMING_UP {
+        if begun.elapsed() > COMING_UP && cluster.workers > 0 {
             let log = terrace_provider_pipelines::worker::launch::log_path(queue.folder(), &cluster.kind);
             return Err(Failure::new(format!("of {} workers {} came up", cluster.workers, up.len()))
                 .hint(format!("what they said is in `{}`; `terrace init` goes on", log.display())));

@@ -82,6 +82,10 @@ pub(super) async fn target(
         cluster = Some(public);
     }
     let cluster = cluster.filter(|cluster| arguments.pool.as_ref().is_none_or(|pool| *pool == cluster.kind));
+    if let Some(cluster) = cluster.as_ref().filter(|cluster| cluster.workers == 0) {
+        return Err(Failure::new(format!("the cluster `{}` has no workers", cluster.kind))
+            .hint(format!("`terrace init {}` starts some; `--no-queue` runs pipelines here", cluster.kind)));
+    }
     let pool = arguments.pool.clone().or_else(|| cluster.as_ref().map(|cluster| cluster.kind.clone()));
     if pool.is_none() {
         if !is_asked {

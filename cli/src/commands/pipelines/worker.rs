@@ -1,6 +1,6 @@
 //! A worker of the queue, which terrace starts as a process of its own; and whoever looks after workers as long as it runs.
 
-use super::{keeper, queue_of, runner_here};
+use super::{keeper, nearest_queue, queue_of, runner_here};
 use crate::args::WorkerArguments;
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
@@ -43,11 +43,11 @@ pub(in crate::commands) async fn worker(arguments: &WorkerArguments, signals: &S
 
 /// Looks after the workers of a project, if it has any, for as long as it is waited for.
 pub(in crate::commands) async fn keep(context: &Context<'_>) {
-    let Ok(runner) = runner_here(context) else { return std::future::pending().await };
     let mut kept = None;
     loop {
-        if kept.is_none() {
-            // There may be a queue later.
+        // There may be a queue later; until then nothing is asked of the configuration.
+        if kept.is_none() && nearest_queue().is_some() {
+            let Ok(runner) = runner_here(context) else { return std::future::pending().await };
             kept = queue_of(&runner).await.ok().flatten().map(|queue| keeper(&runner, &queue));
         }
         if let Some(keeper) = &kept

@@ -36,8 +36,6 @@ CREATE TABLE worker (
     name TEXT PRIMARY KEY,
     pool TEXT NOT NULL REFERENCES pool (name) ON DELETE CASCADE,
     state TEXT NOT NULL CHECK (state IN ('pending', 'available', 'assigned', 'expired')),
-    -- Grows as long as it is well.
-    beat INTEGER NOT NULL DEFAULT 0,
     created_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX worker_pool ON worker (pool);

@@ -335,34 +335,26 @@ impl Queue {
         })
     }
 
-    /// Says that a worker is well; answers the run that it has been asked to stop, if any.
-    ///
-    /// # Errors
-    /// When the queue cannot be written.
-    pub fn beat(&self, worker: &str) -> Result<Option<String>, QueueError> {
-        self.write(|transaction| {
-            transaction.execute("UPDATE worker SET beat = beat + 1 WHERE name = ?1", [worker])?;
-            Ok(cancelled(transaction, worker)?)
-        })
-    }
-
     /// The run that a worker has been asked to stop.
     ///
     /// # Errors
     /// When the queue cannot be read.
     pub fn cancelled_of(&self, worker: &str) -> Result<Option<String>, QueueError> {
-        self.read(|transaction| Ok(cancelled(transaction, worker)?))
+        self.read(|transaction| {
+            let query = "SELECT id FROM run WHERE worker = ?1 AND state = 'assigned' AND is_cancelled = 1 LIMIT 1";
+            Ok(transaction.prepare_cached(query)?.query_row([worker], |row| row.get(0)).optional()?)
+        })
     }
 
-    /// The workers by name, with their beat: those that are not known to have expired.
+    /// The workers by name: those that are not known to have expired.
     ///
     /// # Errors
     /// When the queue cannot be read.
-    pub fn beats(&self) -> Result<Vec<(String, i64)>, QueueError> {
+    pub fn workers(&self) -> Result<Vec<String>, QueueError> {
         self.read(|transaction| {
             let mut statement =
-                transaction.prepare_cached("SELECT name, beat FROM worker WHERE state <> 'expired' ORDER BY name")?;
-            Ok(statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?)
+                transaction.prepare_cached("SELECT name FROM worker WHERE state <> 'expired' ORDER BY name")?;
+            Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
         })
     }
 
@@ -422,11 +414,6 @@ impl Queue {
             Ok(pods.collect::<Result<_, _>>()?)
         })
     }
-}
-
-fn cancelled(transaction: &Transaction<'_>, worker: &str) -> Result<Option<String>, rusqlite::Error> {
-    let query = "SELECT id FROM run WHERE worker = ?1 AND state = 'assigned' AND is_cancelled = 1 LIMIT 1";
-    transaction.prepare_cached(query)?.query_row([worker], |row| row.get(0)).optional()
 }
 
 /// True while the next start has to wait, after some that came to nothing. A clock that was set back ends the wait.

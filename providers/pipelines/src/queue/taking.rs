@@ -38,6 +38,9 @@ impl Queue {
     /// When the queue cannot be written.
     pub fn take(&self, worker: &str) -> Result<Taken, QueueError> {
         let now = Moment::now();
+        if !self.has_news(worker, &now)? {
+            return Ok(Taken::Nothing);
+        }
         self.write(|transaction| {
             let pool: Option<String> = transaction
                 .query_row("SELECT pool FROM worker WHERE name = ?1", [worker], |row| row.get(0))
@@ -80,6 +83,22 @@ impl Queue {
                 .optional()?;
             let taken = one(transaction, &next.id)?;
             Ok(taken.map_or(Taken::Nothing, |taken| Taken::Run(Box::new(taken), held)))
+        })
+    }
+
+    /// True when a worker may have something to do: who only waits writes nothing.
+    fn has_news(&self, worker: &str, now: &Moment) -> Result<bool, QueueError> {
+        self.read(|transaction| {
+            let pool: Option<String> = transaction
+                .prepare_cached("SELECT pool FROM worker WHERE name = ?1")?
+                .query_row([worker], |row| row.get(0))
+                .optional()?;
+            let Some(pool) = pool else { return Ok(true) };
+            if is_over(transaction, &pool, now)?.is_none_or(|is_over| is_over) || is_surplus(transaction, &pool)? {
+                return Ok(true);
+            }
+            let query = "SELECT EXISTS (SELECT 1 FROM run WHERE state = 'queued' AND (pool IS NULL OR pool = ?1))";
+            Ok(transaction.prepare_cached(query)?.query_row([&pool], |row| row.get(0))?)
         })
     }
 

@@ -119,9 +119,9 @@ fn what_is_called_off_before_it_begins_has_ended() {
     assert_eq!(queue.cancel(&ids[0]).unwrap(), Cancelled::TooLate);
     let second = taken(&queue, &workers[0]);
     assert_eq!(second.id, ids[1], "what was called off is not taken");
-    assert_eq!(queue.beat(&workers[0]).unwrap(), None);
+    assert_eq!(queue.cancelled_of(&workers[0]).unwrap(), None);
     assert_eq!(queue.cancel(&ids[1]).unwrap(), Cancelled::Soon);
-    assert_eq!(queue.beat(&workers[0]).unwrap(), Some(ids[1].clone()));
+    assert_eq!(queue.cancelled_of(&workers[0]).unwrap(), Some(ids[1].clone()));
 }
 
 #[test]

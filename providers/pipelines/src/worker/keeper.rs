@@ -29,7 +29,7 @@ pub struct Keeper {
     runner: Runner,
     launch: Arc<dyn Launch>,
     /// The last beat of each worker, and when it was new.
-    seen: Mutex<HashMap<String, (i64, Instant)>>,
+    seen: Mutex<HashMap<String, (String, Instant)>>,
 }
 
 impl Keeper {
@@ -50,17 +50,22 @@ impl Keeper {
     /// # Errors
     /// When the queue cannot be used, or no process can be started.
     pub async fn keep(&self) -> Result<(), QueueError> {
-        for (worker, beat) in self.queue.call(Queue::beats).await? {
+        for worker in self.queue.call(Queue::workers).await? {
             match lock::look(self.queue.folder(), &worker) {
                 Ok(Looked::Free(lock)) => {
-                    if self.settle(&worker).await? {
-                        let gone = worker.clone();
-                        self.queue.call(move |queue| queue.remove_worker(&gone)).await?;
-                        lock::remove(self.queue.folder(), &worker);
+                    match self.settle(&worker).await {
+                        Ok(true) => {
+                            let gone = worker.clone();
+                            self.queue.call(move |queue| queue.remove_worker(&gone)).await?;
+                            lock::remove(self.queue.folder(), &worker);
+                        }
+                        Ok(false) => {}
+                        // One record that cannot be read keeps nobody from looking after the others.
+                        Err(error) => tracing::warn!(worker, %error, "what it left cannot be told"),
                     }
                     drop(lock);
                 }
-                Ok(Looked::Held) if self.hangs(&worker, beat) => {
+                Ok(Looked::Held) if self.hangs(&worker) => {
                     tracing::warn!(worker, "it does not say any more that it is well, and is killed");
                     if let Err(error) = local::end_marked(MARK, &worker, GRACE).await {
                         tracing::warn!(worker, %error, "it cannot be killed");
@@ -76,9 +81,10 @@ impl Keeper {
 
     /// True for a worker whose beat has not changed for too long. By the time that this process has seen: no clock that
     /// somebody sets, and no machine that slept, makes one hang that does not.
-    fn hangs(&self, worker: &str, beat: i64) -> bool {
+    fn hangs(&self, worker: &str) -> bool {
+        let beat = lock::last_beat(self.queue.folder(), worker);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, since) = seen.entry(worker.to_owned()).or_insert_with(|| (beat, Instant::now()));
+        let (last, since) = seen.entry(worker.to_owned()).or_insert_with(|| (beat.clone(), Instant::now()));
         if *last != beat {
             (*last, *since) = (beat, Instant::now());
         }
