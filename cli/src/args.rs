@@ -19,7 +19,10 @@ pub use lists::{
     BlueprintsArguments, BlueprintsCommand, LeasesArguments, LeasesCommand, ProvidersArguments, ProvidersCommand,
     StacksArguments, StacksCommand,
 };
-pub use pipelines::{CancelArguments, LogsArguments, PipelineArguments};
+pub use pipelines::{
+    CancelArguments, ClusterArguments, ClusterKind, ListCommand, LogsArguments, PipelineArguments, PodsArguments,
+    PodsCommand, PodsFormat, SshArguments, WorkerArguments,
+};
 pub(crate) use planning::NOBODY;
 pub use planning::{
     ApplyArguments, Consent, DataArguments, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments,
@@ -132,8 +135,10 @@ impl FormatArguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a project: configuration, an example, a key for secrets
-    #[command(after_help = "Examples:\n  terrace init\n  terrace init --state-key")]
+    /// Start a project: configuration, an example, a key for secrets; or a cluster for data pipelines
+    #[command(
+        after_help = "Examples:\n  terrace init\n  terrace init --state-key\n  terrace init local --workers 4\n  terrace init    (in a project with a cluster: how far it is)"
+    )]
     Init(InitArguments),
     /// Check descriptors without state and network
     #[command(after_help = "Examples:\n  terrace validate data-product.yaml\n  terrace validate -c orders stacks/")]
@@ -220,7 +225,7 @@ pub enum Command {
     RoleMapper(RoleMapperArguments),
     /// Run data pipelines of the working directory: `pipeline-spec.yaml` of datapackage-pipelines
     #[command(
-        after_help = "Examples:\n  terrace run\n  terrace run ./committees/dump-to-db\n  terrace run './committees/%' --dirty --concurrency 4\n  terrace --chdir pipelines run all --json"
+        after_help = "Examples:\n  terrace run\n  terrace run ./committees/dump-to-db\n  terrace run './committees/%' --dirty --concurrency 4\n  terrace --chdir pipelines run all --json\n  terrace run --pool nightly --detach"
     )]
     Run(PipelineArguments),
     /// What the steps of a data pipeline's run said
@@ -229,6 +234,18 @@ pub enum Command {
     /// Stop a data pipeline's run
     #[command(after_help = "Example:\n  terrace cancel ./committees/dump-to-db")]
     Cancel(CancelArguments),
+    /// What there is: `pods`
+    #[command(subcommand, after_help = "Example:\n  terrace list pods --json")]
+    List(ListCommand),
+    /// The workers of data pipelines, and what they do
+    #[command(after_help = "Examples:\n  terrace pods list\n  terrace pods list --format human")]
+    Pods(PodsArguments),
+    /// A shell where a worker runs its pipelines, with what their steps see
+    #[command(after_help = "Examples:\n  terrace ssh dppctl-worker-dkofij848dhiu\n  echo 'dpp' | terrace ssh POD")]
+    Ssh(SshArguments),
+    /// Work on the queue of runs: started by terrace itself
+    #[command(hide = true)]
+    PipelinesWorker(WorkerArguments),
     /// The blueprints that components can have
     Blueprints(BlueprintsArguments),
     /// The technologies of this build
@@ -265,6 +282,9 @@ pub struct InitArguments {
     /// Only make a key for sensitive values and tell where it belongs
     #[arg(long)]
     pub state_key: bool,
+    /// A cluster for data pipelines.
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
 }
 
 /// `terrace validate`.

@@ -32,7 +32,9 @@ mod unlock;
 mod validate;
 mod version;
 
-use crate::args::{Command, Global};
+pub(crate) use pipelines::KINDS;
+
+use crate::args::{Command, Global, ListCommand};
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;
 use crate::signals::Signals;
@@ -88,7 +90,7 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
         Command::Version(arguments) => version::run(context, &arguments),
         Command::Terraform => context.ui.print(TERRAFORM).map(|()| Exit::Done),
         Command::Doctor(arguments) => doctor::run(context, &arguments),
-        Command::Init(arguments) => init::run(context, &arguments),
+        Command::Init(arguments) if !pipelines::is_of_cluster(&arguments) => init::run(context, &arguments),
         Command::Graph(arguments) => graph::run(context, &arguments),
         Command::Blueprints(arguments) => blueprints::run(context, arguments.command()),
         Command::Providers(arguments) => providers::run(context, arguments.command()),
@@ -137,6 +139,11 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Run(arguments) => pipelines::run(context, &arguments, signals).await,
         Command::Logs(arguments) => pipelines::logs(context, &arguments, signals).await,
         Command::Cancel(arguments) => pipelines::cancel(context, &arguments).await,
+        Command::Init(arguments) => pipelines::init(context, &arguments.cluster, signals).await,
+        Command::List(ListCommand::Pods(format)) => pipelines::pods(context, format).await,
+        Command::Pods(arguments) => pipelines::pods(context, arguments.format()).await,
+        Command::Ssh(arguments) => pipelines::ssh(context, &arguments).await,
+        Command::PipelinesWorker(arguments) => pipelines::worker(&arguments, signals).await,
         Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
         Command::State(command) => state::run(context, command, signals).await,
         Command::Operations(arguments) => operations::run(context, arguments.command(), signals).await,

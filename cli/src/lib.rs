@@ -13,6 +13,7 @@ pub mod args;
 mod argv;
 mod commands;
 pub mod configuration;
+mod dppctl;
 pub mod failure;
 mod files;
 mod input;
@@ -67,6 +68,8 @@ pub fn run_with(arguments: Vec<OsString>, providers: &Providers) -> ExitCode {
 
 /// Reads the command line; help, version and mistakes are told here.
 fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
+    let translated = if dppctl::is_meant(arguments.first()) { Some(dppctl::translated(arguments)?) } else { None };
+    let arguments = translated.as_deref().unwrap_or(arguments);
     // Before parsing: `-config=x` would be read as `-c onfig=x`.
     if let Some(correction) = argv::correction(arguments) {
         Ui::plain().fail(&correction);

@@ -20,7 +20,7 @@ fn strict(schema: &mut Json) {
     }
 }
 
-fn assert_is(form: &str, output: &Json) {
+pub(crate) fn assert_is(form: &str, output: &Json) {
     let mut schema: Json = serde_json::from_str(SCHEMA).unwrap();
     assert!(schema["$defs"].get(form).is_some(), "there is no `{form}`");
     strict(&mut schema);

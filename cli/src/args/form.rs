@@ -1,8 +1,8 @@
 //! Which commands answer programs, and how: so that failures are told in the same form.
 
 use super::{
-    AclCommand, BlueprintsCommand, Command, DriftFormat, LeasesCommand, OperationsCommand, OutputFormat, PlanFormat,
-    ProvidersCommand, StacksCommand, StateCommand,
+    AclCommand, BlueprintsCommand, Command, DriftFormat, LeasesCommand, ListCommand, OperationsCommand, OutputFormat,
+    PlanFormat, PodsCommand, ProvidersCommand, StacksCommand, StateCommand,
 };
 use crate::report::Form;
 
@@ -62,6 +62,11 @@ impl Command {
             },
             Self::Doctor(arguments) => arguments.format.is_json(),
             Self::Run(arguments) => arguments.format.is_json(),
+            Self::List(ListCommand::Pods(format)) => format.is_json(),
+            Self::Pods(arguments) => match &arguments.command {
+                Some(PodsCommand::List(format)) => format.is_json(),
+                None => arguments.format.is_json(),
+            },
             Self::Console(_)
             | Self::Fmt(_)
             | Self::Import(_)
@@ -74,6 +79,8 @@ impl Command {
             | Self::RoleMapper(_)
             | Self::Logs(_)
             | Self::Cancel(_)
+            | Self::Ssh(_)
+            | Self::PipelinesWorker(_)
             | Self::Serve(_)
             | Self::Completion(_)
             | Self::Man(_)

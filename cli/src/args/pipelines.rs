@@ -1,7 +1,8 @@
-//! Arguments of `run`, `logs` and `cancel`: data pipelines.
+//! Arguments of `run`, `logs`, `cancel`, `pods` and `ssh`: data pipelines.
 
-use super::FormatArguments;
-use clap::Args;
+use super::{Format, FormatArguments};
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
 use std::time::Duration;
 use terrace_engine::duration;
 
@@ -26,6 +27,21 @@ pub struct PipelineArguments {
     /// How long one may take, such as `30m`
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
+    /// Have workers run them, and follow that; the default where a cluster is active
+    #[arg(long)]
+    pub queue: bool,
+    /// Run them here, also where a cluster is active
+    #[arg(long, conflicts_with_all = ["queue", "pool", "detach"])]
+    pub no_queue: bool,
+    /// Have the workers of this pool run them [default: those of the active cluster]
+    #[arg(long, value_name = "POOL")]
+    pub pool: Option<String>,
+    /// Do not wait: print an id for each, for `logs` and `cancel`
+    #[arg(long)]
+    pub detach: bool,
+    /// Where no cluster is active, the public one takes them
+    #[arg(long, hide = true)]
+    pub else_public: bool,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
@@ -51,7 +67,113 @@ pub struct LogsArguments {
 /// `terrace cancel`.
 #[derive(Debug, Args)]
 pub struct CancelArguments {
-    /// A run, or a pipeline, whose last run is meant
+    /// A run, or a pipeline: what it has in the queue, else its last run
     #[arg(value_name = "RUN|PIPELINE")]
     pub run: String,
+}
+
+/// A kind of cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ClusterKind {
+    /// Workers on this machine, until they are destroyed
+    Local,
+    /// Workers that go after 1 hour: not for private data
+    Public,
+    /// Kubernetes on this machine, by minikube
+    Minikube,
+    /// The same, which publishes data
+    MinikubePublic,
+    /// Kubernetes of Kamatera
+    Kamatera,
+    /// Kubernetes of Google Cloud
+    Gcloud,
+    /// Any Kubernetes, by Helm
+    Helm,
+}
+
+/// Arguments of `terrace init` that are about a cluster.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct ClusterArguments {
+    /// Make this cluster for data pipelines the active one, instead of starting a project
+    #[arg(value_name = "KIND", conflicts_with = "state_key")]
+    pub kind: Option<ClusterKind>,
+    /// So many workers, 0 ends them [default: as before, else 2; 1 where they go after 1 hour]
+    #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=256))]
+    pub workers: Option<u16>,
+    /// Never start a project: say how far the active cluster is
+    #[arg(long, hide = true)]
+    pub progress: bool,
+}
+
+/// `terrace list`.
+#[derive(Debug, Subcommand)]
+pub enum ListCommand {
+    /// The workers of data pipelines, and what they do
+    Pods(PodsFormat),
+}
+
+/// `terrace pods`: lists unless something else is asked.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct PodsArguments {
+    /// What is asked.
+    #[command(subcommand)]
+    pub command: Option<PodsCommand>,
+    /// The form of the list.
+    #[command(flatten)]
+    pub format: PodsFormat,
+}
+
+impl PodsArguments {
+    /// The form of the list.
+    #[must_use]
+    pub fn format(self) -> PodsFormat {
+        match self.command {
+            Some(PodsCommand::List(format)) => format,
+            None => self.format,
+        }
+    }
+}
+
+/// What can be asked of `terrace pods`.
+#[derive(Debug, Subcommand)]
+pub enum PodsCommand {
+    /// One pod a line
+    List(PodsFormat),
+}
+
+/// The form of the list of pods.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct PodsFormat {
+    /// The form of the result [default: human on a terminal, else json]
+    #[arg(long, value_name = "FORM")]
+    pub format: Option<Format>,
+    /// The same as `--format json`
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+impl PodsFormat {
+    /// True when somebody asked for JSON.
+    #[must_use]
+    pub fn is_json(self) -> bool {
+        self.json || self.format == Some(Format::Json)
+    }
+}
+
+/// `terrace ssh`.
+#[derive(Debug, Args)]
+pub struct SshArguments {
+    /// A worker, as `terrace list pods` names it
+    #[arg(value_name = "POD")]
+    pub pod: String,
+}
+
+/// What a worker is started with.
+#[derive(Debug, Args)]
+pub struct WorkerArguments {
+    /// The folder of the queue
+    pub folder: PathBuf,
+    /// Its name
+    pub worker: String,
 }

@@ -1,42 +1,117 @@
-//! `terrace run`, `logs` and `cancel`: data pipelines of the working directory, without plan and state.
+//! `terrace run`, `logs`, `cancel`, `pods` and `ssh`: data pipelines of the working directory, without plan and state; and
+//! `init` of the clusters whose workers run them.
 
 mod cancelling;
+mod cluster;
+mod kinds;
 mod logs;
+mod pods;
+mod queued;
 mod running;
 mod shown;
+mod ssh;
+mod transcript;
+mod worker;
 
 pub(super) use cancelling::cancel;
+pub(super) use cluster::{init, is_of_cluster};
+pub(crate) use kinds::KINDS;
 pub(super) use logs::logs;
+pub(super) use pods::pods;
 pub(super) use running::run;
+pub(super) use ssh::ssh;
+pub(super) use worker::{keep, worker};
 
 use super::Context;
 use crate::failure::Failure;
 use crate::wiring;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use terrace_provider::Settings;
+use terrace_provider_pipelines::queue::{Queue, QueueError};
 use terrace_provider_pipelines::run::{Record, Runner};
 use terrace_provider_pipelines::settings::runner;
+use terrace_provider_pipelines::worker::Keeper;
+use terrace_provider_pipelines::worker::launch::Itself;
 
 /// The runner of the project that the working directory is in.
 fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
-    let settings = context.settings(Some(Path::new(".")))?;
-    let environment = settings.environment(None, context.ui)?;
-    let instance = wiring::instance(&settings, &environment, "pipelines", context.ui)?;
-    Ok(runner(&instance)?)
+    Ok(runner(&instance_here(context)?)?)
 }
 
-/// The run of that id, or the last one of the pipeline of that id.
-fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
+/// The settings of that.
+fn instance_here(context: &Context<'_>) -> Result<Settings, Failure> {
+    let settings = context.settings(Some(Path::new(".")))?;
+    let environment = settings.environment(None, context.ui)?;
+    wiring::instance(&settings, &environment, "pipelines", context.ui)
+}
+
+/// The queue of the project, where there is one.
+async fn queue_of(runner: &Runner) -> Result<Option<Queue>, Failure> {
+    let folder = runner.store.folder().to_owned();
+    let opened = tokio::task::spawn_blocking(move || Queue::existing(&folder)).await;
+    Ok(opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??)
+}
+
+/// The same, made where there is none.
+async fn open(runner: &Runner) -> Result<Queue, Failure> {
+    let folder = runner.store.folder().to_owned();
+    let opened = tokio::task::spawn_blocking(move || Queue::open(&folder)).await;
+    Ok(opened.map_err(|error| Failure::new(format!("the queue of runs: {error}")))??)
+}
+
+/// The folder of the nearest queue, upwards from the working directory.
+fn nearest_queue() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let mut folders = here.ancestors().map(|folder| folder.join(".terrace/pipelines"));
+    folders.find(|folder| folder.join("queue.db").is_file())
+}
+
+/// Looks after the workers of a queue.
+fn keeper(runner: &Runner, queue: &Queue) -> Keeper {
+    Keeper::new(queue.clone(), runner.clone(), Arc::new(Itself))
+}
+
+impl From<QueueError> for Failure {
+    fn from(error: QueueError) -> Self {
+        error.hint().into_iter().fold(Self::new(error.to_string()), Self::hint)
+    }
+}
+
+/// The run of that id, or the last one of the pipeline of that id. One that was in the queue is meant by its id there, too.
+async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
+    if let Some(queue) = queue_of(runner).await? {
+        let wanted = word.to_owned();
+        if let Some(entry) = queue.call(move |queue| queue.find(&wanted)).await? {
+            let record =
+                entry.record.as_ref().map(|record| runner.store.run(record)).transpose().map_err(unreadable)?;
+            return record.flatten().ok_or_else(|| {
+                Failure::new(format!(
+                    "run {} of {} has not begun: it is {}",
+                    entry.id,
+                    entry.pipeline,
+                    entry.phase.word()
+                ))
+                .hint("`terrace list pods` shows what workers do")
+            });
+        }
+    }
     if let Some(record) = runner.store.run(word).map_err(unreadable)? {
         return Ok(record);
     }
-    let root =
-        Path::new(".").canonicalize().map_err(|error| Failure::new(format!("the working directory: {error}")))?;
-    let folder = runner.folder_name(&root);
-    let pipeline = if word.starts_with("./") { word.to_owned() } else { format!("./{word}") };
+    let (folder, pipeline) = named(runner, word)?;
     let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
     last.ok_or_else(|| {
         Failure::new(format!("there is no run `{word}`, and no pipeline of this folder that was run is called so"))
             .hint("`terrace run` runs pipelines; ids of runs are in what it prints with `--json`")
     })
+}
+
+/// The folder and the id of the pipeline that a word may mean.
+fn named(runner: &Runner, word: &str) -> Result<(String, String), Failure> {
+    let root =
+        Path::new(".").canonicalize().map_err(|error| Failure::new(format!("the working directory: {error}")))?;
+    let pipeline = if word.starts_with("./") { word.to_owned() } else { format!("./{word}") };
+    Ok((runner.folder_name(&root), pipeline))
 }

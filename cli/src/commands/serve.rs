@@ -76,6 +76,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let served = tokio::select! {
         served = serving => served,
         () = reading => Ok(()),
+        () = super::pipelines::keep(context) => Ok(()),
     };
     telemetry.end().await;
     served.map_err(|error| Failure::new(error.to_string()))?;

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`spec`] (what people write), [`fingerprint`] (what a result depends on), [`environment`] (the Python
 //! that steps run in), [`executor`] (programs that are run), [`run`] (one run, and several in their order), [`resource`]
-//! (the same as resources with plan and apply), [`schema`] (what there is). `settings` puts a runner together.
+//! (the same as resources with plan and apply), [`schema`] (what there is). `settings` puts a runner together. Runs that wait
+//! for a worker are in the [`queue`]; [`worker`] is what takes them.
 //!
 //! What runs is dpp's own: its processors, its wrapper, its stream between steps. Its manager is not used: see
 //! [`executor::local`] for why.
@@ -13,27 +14,38 @@
 pub mod environment;
 pub mod executor;
 pub mod fingerprint;
+pub mod queue;
 pub mod resource;
 pub mod run;
 pub mod schema;
 mod session;
 pub mod settings;
 pub mod spec;
+pub mod worker;
 
 use async_trait::async_trait;
 use std::sync::Arc;
 use terrace_provider::{Provider, ProviderError, ProviderSchema, Session, Settings};
+use worker::Launch;
+use worker::launch::Itself;
 
 /// Data pipelines.
 pub struct PipelinesProvider {
     schema: ProviderSchema,
+    launch: Arc<dyn Launch>,
 }
 
 impl PipelinesProvider {
-    /// The provider; it holds nothing but its schema.
+    /// The provider; workers of its pools are this very program.
     #[must_use]
     pub fn new() -> Self {
-        Self { schema: schema::provider() }
+        Self::with_launch(Arc::new(Itself))
+    }
+
+    /// The same with other workers, for programs that cannot be one.
+    #[must_use]
+    pub fn with_launch(launch: Arc<dyn Launch>) -> Self {
+        Self { schema: schema::provider(), launch }
     }
 }
 
@@ -50,6 +62,6 @@ impl Provider for PipelinesProvider {
     }
 
     async fn connect(&self, settings: &Settings) -> Result<Arc<dyn Session>, ProviderError> {
-        Ok(Arc::new(session::PipelinesSession::open(settings)?))
+        Ok(Arc::new(session::PipelinesSession::open(settings, Arc::clone(&self.launch))?))
     }
 }

@@ -1,10 +1,12 @@
 //! Pipelines and runs as resources: what a plan says of them, and what applying does.
 //!
-//! `folder` reads specs for both. [`pipeline`] is what a spec says, made known to the project; [`run`] is its last result that is good.
+//! `folder` reads specs. [`pipeline`] is what a spec says, made known to the project; [`run`] is its last result that is
+//! good; [`worker_pool`] is who runs what is queued.
 
 mod attributes;
 mod folder;
 pub mod pipeline;
 pub mod run;
+pub mod worker_pool;
 
 pub(crate) use folder::Folders;

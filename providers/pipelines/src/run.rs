@@ -3,7 +3,8 @@
 //! Read in this order: [`record`] (what is known of a run), [`store`] (where records are, and who may run a pipeline), `due`
 //! (what has to be run, and why),
 //! `job` (a pipeline as programs), `outputs` (what it writes, beside its place first), [`single`] (one run),
-//! `publishing` (how it ends), [`batch`] (several in their order), [`log`], [`python`] (how results are written).
+//! `publishing` (how it ends), [`batch`] (several in their order), `shell` (what a run sees), [`log`], [`python`] (how
+//! results are written).
 
 pub mod batch;
 mod due;
@@ -13,6 +14,7 @@ mod outputs;
 mod publishing;
 pub mod python;
 pub mod record;
+mod shell;
 pub mod single;
 pub mod store;
 

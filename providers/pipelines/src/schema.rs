@@ -1,6 +1,6 @@
 //! What the provider declares: its settings and resource types.
 
-use crate::resource::{pipeline, run};
+use crate::resource::{pipeline, run, worker_pool};
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 
 /// Everything that is known of this provider without connecting to it.
@@ -27,7 +27,7 @@ pub fn provider() -> ProviderSchema {
             Attribute::new("maxParallel", AttributeType::Int, "So many pipelines of `terrace run` run at once.")
                 .default_value(2_i64),
         ]),
-        resources: vec![pipeline::resource_type(), run::resource_type()],
+        resources: vec![pipeline::resource_type(), run::resource_type(), worker_pool::resource_type()],
         lookups: Vec::new(),
         blueprints: Vec::new(),
         sql_type: None,

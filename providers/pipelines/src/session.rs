@@ -1,7 +1,8 @@
 //! One opened instance: hands each call to the session of its resource type.
 
-use crate::resource::{Folders, pipeline, run};
+use crate::resource::{Folders, pipeline, run, worker_pool};
 use crate::settings;
+use crate::worker::Launch;
 use async_trait::async_trait;
 use std::sync::Arc;
 use terrace_provider::{
@@ -13,6 +14,7 @@ use terrace_provider::{
 pub(crate) struct PipelinesSession {
     pipelines: pipeline::Pipelines,
     runs: run::Runs,
+    worker_pools: worker_pool::WorkerPools,
 }
 
 impl PipelinesSession {
@@ -20,11 +22,12 @@ impl PipelinesSession {
     ///
     /// # Errors
     /// When a setting cannot work.
-    pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
+    pub(crate) fn open(settings: &Settings, launch: Arc<dyn Launch>) -> Result<Self, ProviderError> {
         let runner = settings::runner(settings)?;
         let folders = Arc::new(Folders::default());
         Ok(Self {
             pipelines: pipeline::Pipelines::new(runner.clone(), folders.clone()),
+            worker_pools: worker_pool::WorkerPools::new(runner.clone(), settings::kept(settings), launch),
             runs: run::Runs::new(runner, folders),
         })
     }
@@ -33,6 +36,7 @@ impl PipelinesSession {
         match ty.name {
             pipeline::NAME => Ok(&self.pipelines),
             run::NAME => Ok(&self.runs),
+            worker_pool::NAME => Ok(&self.worker_pools),
             other => Err(ProviderError::bug(format!("the pipelines provider has no resource type `{other}`"))),
         }
     }

@@ -51,6 +51,32 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
     })
 }
 
+/// The settings of an instance as text, for workers that are started later; what is sensitive is left out.
+#[must_use]
+pub fn kept(settings: &Settings) -> String {
+    let values = settings.values.iter().filter(|(_, value)| !value.has_sensitive() && !value.is_null());
+    let values = values.map(|(name, value)| (name.clone(), value.clone())).collect();
+    Value::Map(values).to_json_text()
+}
+
+/// The settings that [`kept`] wrote down, for the project whose records are in this folder.
+///
+/// # Errors
+/// When the text is no such thing.
+pub fn of_kept(records: &Path, text: &str) -> Result<Settings, ProviderError> {
+    let project = records.ancestors().nth(2).unwrap_or(records);
+    match Value::from_json_text(text) {
+        Some(Value::Map(values)) => Ok(Settings {
+            instance: "pipelines".to_owned(),
+            environment: String::new(),
+            project_folder: project.to_owned(),
+            values,
+        }),
+        _ => Err(ProviderError::invalid(None, "what is kept of the settings of a worker pool is damaged")
+            .solution("destroy the pool and make it anew")),
+    }
+}
+
 fn home() -> Result<PathBuf, ProviderError> {
     let home = std::env::home_dir().filter(|home| home != Path::new(""));
     home.ok_or_else(|| {

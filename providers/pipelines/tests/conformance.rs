@@ -1,11 +1,15 @@
-//! The behaviours of every provider, on both types, with the stand-in of dpp.
+//! The behaviours of every provider, on all types, with the stand-in of dpp.
 
 use crate::harness::{NOISE, Project};
+use crate::workers::Tasks;
 use serde_json::json;
 use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
 use terrace_provider::conformance::{Fixture, Suite};
 use terrace_provider::{Attributes, Recorded, Value};
 use terrace_provider_pipelines::PipelinesProvider;
+use terrace_provider_pipelines::queue::Queue;
 
 const SPEC: &str = "a:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/a}\nb:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/b}\n";
 
@@ -16,8 +20,8 @@ fn attributes(json: serde_json::Value) -> Attributes {
     }
 }
 
-#[tokio::test]
-async fn pipelines_and_runs_behave_as_all_resources_do() {
+#[tokio::test(flavor = "multi_thread")]
+async fn pipelines_runs_and_worker_pools_behave_as_all_resources_do() {
     let project = Project::new(SPEC);
     project.write("sub/pipeline-spec.yaml", SPEC);
     project.write("sub/noise.py", NOISE);
@@ -57,8 +61,26 @@ async fn pipelines_and_runs_behave_as_all_resources_do() {
         Fixture::new("pipelines_run", "in a folder", attributes(json!({"folder": "./sub/", "name": "./a"})))
             .update(attributes(json!({"folder": "./sub/", "name": "./a", "triggers": {"day": "1"}})))
             .remove(remove_below);
-    let provider = PipelinesProvider::new();
-    let report =
-        Suite::new(&provider, project.settings()).fixture(pipeline).fixture(run).fixture(elsewhere).run().await;
+    let queue = project.runner.store.folder().to_owned();
+    let destroy = move |recorded: Recorded| {
+        let queue = Queue::open(&queue).unwrap();
+        async move {
+            let name = recorded.identity["name"].as_str().unwrap();
+            queue.close_pool(name).unwrap();
+            while !queue.remove_pool(name).unwrap() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    };
+    let pool = Fixture::new("pipelines_worker_pool", "plain", attributes(json!({"name": "etl", "size": 1})))
+        .update(attributes(json!({"name": "etl", "size": 2})))
+        .replace(attributes(json!({"name": "other", "size": 1})))
+        .remove(destroy.clone());
+    let ephemeral = Fixture::new("pipelines_worker_pool", "ttl", attributes(json!({"name": "brief", "ttl": "1h"})))
+        .update(attributes(json!({"name": "brief", "ttl": "2h"})))
+        .remove(destroy);
+    let provider = PipelinesProvider::with_launch(Arc::new(Tasks));
+    let suite = Suite::new(&provider, project.settings()).fixture(pipeline).fixture(run).fixture(elsewhere);
+    let report = suite.fixture(pool).fixture(ephemeral).run().await;
     assert!(report.is_clean(), "{report}");
 }

@@ -13,6 +13,7 @@ mod publishing; // what runs leave in folders
 mod readme; // the README's tables are those of the schema
 mod running; // one run, and several in their order
 mod stand_in; // environments that need no network
+mod workers; // workers of the queue, as tasks
 
 /// A test file that is not listed above would never run.
 #[test]

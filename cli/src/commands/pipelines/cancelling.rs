@@ -1,11 +1,12 @@
 //! `terrace cancel`: stops a run, wherever it goes on.
 
-use super::{find, runner_here};
+use super::{find, keeper, named, queue_of, runner_here};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use std::time::Duration;
-use terrace_provider_pipelines::run::Record;
+use terrace_provider_pipelines::queue::{Ending, Phase};
 use terrace_provider_pipelines::run::store::NoTurn;
+use terrace_provider_pipelines::run::{Record, Runner};
 use tokio_util::sync::CancellationToken;
 
 /// How often the run is looked at.
@@ -20,7 +21,10 @@ pub(in crate::commands) async fn cancel(
     arguments: &crate::args::CancelArguments,
 ) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
-    let record = find(&runner, &arguments.run)?;
+    if let Some(exit) = cancel_queued(context, &runner, &arguments.run).await? {
+        return Ok(exit);
+    }
+    let record = find(&runner, &arguments.run).await?;
     if record.state.is_over() {
         return Err(Failure::new(format!(
             "run {} of {} is over: it {}",
@@ -53,6 +57,41 @@ pub(in crate::commands) async fn cancel(
     }
     Err(Failure::refused(format!("run {} of {} still goes on", record.run, record.pipeline))
         .hint("it was asked to stop; wait longer with `--lock-timeout`"))
+}
+
+/// Calls off what the queue has of a run or a pipeline, and waits until that has ended; nothing where it has nothing.
+async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Result<Option<Exit>, Failure> {
+    let Some(queue) = queue_of(runner).await? else { return Ok(None) };
+    let (wanted, (folder, pipeline)) = (word.to_owned(), named(runner, word)?);
+    let found = queue.call(move |queue| match queue.find(&wanted)? {
+        Some(entry) if entry.phase == Phase::Ended => Ok(Vec::new()),
+        Some(entry) => Ok(vec![entry]),
+        None => queue.of_pipeline(&folder, &pipeline),
+    });
+    let found = found.await?;
+    for entry in &found {
+        let id = entry.id.clone();
+        queue.call(move |queue| queue.cancel(&id)).await?;
+    }
+    let (keeper, begun) = (keeper(runner, &queue), tokio::time::Instant::now());
+    for entry in &found {
+        loop {
+            let id = entry.id.clone();
+            let now = queue.call(move |queue| queue.entry(&id)).await?;
+            let Some(now) = now.filter(|now| now.ending.is_none()) else { break };
+            if begun.elapsed() > context.global.lock_timeout {
+                return Err(Failure::refused(format!("run {} of {} still goes on", now.id, now.pipeline))
+                    .hint("it was asked to stop; wait longer with `--lock-timeout`"));
+            }
+            keeper.keep().await?;
+            tokio::time::sleep(PERIOD).await;
+        }
+        let id = entry.id.clone();
+        let ending = queue.call(move |queue| queue.entry(&id)).await?.and_then(|now| now.ending);
+        let word = if let Some(Ending::Ran(record)) = &ending { record.state.word() } else { "cancelled" };
+        context.ui.print(&format!("{}: {}, run {}\n", entry.pipeline, word.to_uppercase(), entry.id))?;
+    }
+    Ok(if found.is_empty() { None } else { Some(Exit::Done) })
 }
 
 fn tell(context: &Context<'_>, record: &Record) -> Result<Exit, Failure> {

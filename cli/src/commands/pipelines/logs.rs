@@ -22,7 +22,7 @@ pub(in crate::commands) async fn logs(
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
-    let record = find(&runner, &arguments.run)?;
+    let record = find(&runner, &arguments.run).await?;
     if let Some(step) = &arguments.step
         && !record.steps.iter().enumerate().any(|(position, (name, _))| is_step(step, position + 1, name))
     {

@@ -1,7 +1,7 @@
 //! `terrace run`: runs pipelines in their order and tells what came of each, in dpp's words.
 
-use super::runner_here;
 use super::shown::{self, Screen};
+use super::{queued, runner_here};
 use crate::args::PipelineArguments;
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
@@ -71,6 +71,10 @@ pub(in crate::commands) async fn run(
         timeout: arguments.timeout,
         patience: context.global.lock_timeout,
     };
+    if let Some(target) = queued::target(context, &runner, arguments).await? {
+        let work = queued::Work { runner, specs: &specs, chosen: &runnable, options, target, is_wrong };
+        return queued::run(context, arguments, signals, work).await;
+    }
     signals.begin_changes();
     let screen = Screen::new(ui, context.global.verbose > 0, arguments.format.is_json());
     let done = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel).await;
@@ -140,7 +144,7 @@ fn chosen_needs(specs: &Specs, chosen: &[usize], id: &str) -> bool {
 }
 
 /// A wrong spec, then somebody's wish to stop, then what could not be run at all, then failures.
-fn exit(done: &[Done], is_wrong: bool, is_cancelled: bool) -> Exit {
+pub(super) fn exit(done: &[Done], is_wrong: bool, is_cancelled: bool) -> Exit {
     let has = |what: fn(&BatchEnd) -> bool| done.iter().any(|done| what(&done.end));
     let is_stopped = |end: &BatchEnd| match end {
         BatchEnd::Ran(record) => record.state == State::Cancelled,
@@ -149,7 +153,9 @@ fn exit(done: &[Done], is_wrong: bool, is_cancelled: bool) -> Exit {
     };
     if is_cancelled || has(is_stopped) {
         Exit::Interrupted
-    } else if is_wrong || has(|end| matches!(end, BatchEnd::NotRun(NotRun::Environment(_) | NotRun::Io(_)))) {
+    } else if is_wrong
+        || has(|end| matches!(end, BatchEnd::NotRun(NotRun::Environment(_) | NotRun::Io(_) | NotRun::Elsewhere { .. })))
+    {
         Exit::Error
     } else if has(|end| matches!(end, BatchEnd::NotRun(NotRun::Taken { .. }))) {
         Exit::Refused

@@ -42,7 +42,7 @@ impl Screen {
         }
     }
 
-    fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         let text = harmless(text);
         match &self.bars {
             Some(bars) => bars.suspend(|| self.ui.say(&text)),
@@ -187,6 +187,9 @@ fn errors(done: &Done) -> Vec<Wrong> {
         }
         BatchEnd::NotRun(NotRun::Cancelled) => one("init", "stopped before it began".to_owned()),
         BatchEnd::NotRun(NotRun::Changed(how)) => one("init", how.join("; ")),
+        BatchEnd::NotRun(NotRun::Elsewhere { what }) => {
+            vec![Wrong { processor: "worker".to_owned(), exit_code: None, log: what.clone() }]
+        }
         BatchEnd::NotRun(NotRun::Io(error)) => one("init", format!("the run cannot be recorded: {error}")),
         BatchEnd::NotRun(NotRun::Environment(error)) => {
             let mut log = vec![error.to_string()];

@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use processes::MARK;
+pub(crate) use processes::end as end_marked;
 
 /// So many lines of an error are kept, as in dpp.
 const LINES: usize = 1000;
@@ -50,14 +51,14 @@ impl Executor for LocalExecutor {
         };
         guard.end().await;
         // What left the group on purpose goes, too.
-        if let Err(error) = processes::end(&job.run, job.grace).await {
+        if let Err(error) = processes::end(MARK, &job.run, job.grace).await {
             tracing::warn!(run = job.run, %error, "processes that may be left cannot be listed");
         }
         outcome
     }
 
     async fn end_left(&self, run: &str, grace: Duration) -> io::Result<usize> {
-        processes::end(run, grace).await
+        processes::end(MARK, run, grace).await
     }
 }
 
@@ -258,7 +259,7 @@ fn kill(job: &Job, guard: &Guard) {
     guard.kill();
     let run = job.run.clone();
     tokio::spawn(async move {
-        if let Err(error) = processes::end(&run, Duration::ZERO).await {
+        if let Err(error) = processes::end(MARK, &run, Duration::ZERO).await {
             tracing::warn!(run, %error, "the processes of a run cannot be listed");
         }
     });

@@ -109,6 +109,7 @@ impl Runs {
             mark: Some(mark(&call.operation, &call.step)),
             reasons: planned.get("reason").and_then(Value::as_str).map(str::to_owned).into_iter().collect(),
             planned: planning::fixed(planned),
+            run: None,
         };
         let telling = Telling::new(call.progress.as_ref(), &pipeline.id);
         let ended = self.runner.run(&folder.specs, pipeline, asked, &telling, &call.cancel).await;
@@ -187,6 +188,7 @@ fn not_run(name: &Name, why: &NotRun) -> ProviderError {
             how.iter().cloned().fold(error, ProviderError::problem)
         }
         NotRun::Environment(error) => environment_error(error),
+        NotRun::Elsewhere { what } => ProviderError::new(ErrorKind::Failed, what.join("; ")),
         NotRun::Io(error) => io_error("the run cannot be recorded", error),
     }
 }

@@ -7,6 +7,7 @@ use crate::spec::model::Pipeline;
 use crate::spec::order;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
@@ -57,7 +58,8 @@ pub enum BatchEnd {
 }
 
 /// Why a pipeline keeps others from being run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Why {
     /// It has to be run first.
     Dirty,
@@ -130,6 +132,40 @@ pub async fn run(
         ended.insert(pipeline.id.clone(), end.is_good());
         done.push(Done { pipeline: pipeline.id.clone(), end });
     }
+}
+
+/// Runs one pipeline, by position in [`Specs::pipelines`], under this id; those that it depends on are not run.
+///
+/// # Errors
+/// As [`run`].
+pub async fn one(
+    runner: &Runner,
+    specs: &Specs,
+    position: usize,
+    options: &Options,
+    run: Option<String>,
+    watching: &dyn Watching,
+    cancel: &CancellationToken,
+) -> io::Result<BatchEnd> {
+    let missing = || io::Error::new(io::ErrorKind::NotFound, "there is no such pipeline");
+    let pipeline = specs.pipelines.get(position).ok_or_else(missing)?;
+    let all = BTreeSet::from([pipeline.id.as_str()]);
+    let reasons = match begin(runner, specs, pipeline, options, &all, &BTreeMap::new())? {
+        Begin::End(end) => return Ok(end),
+        Begin::Run(reasons) => reasons,
+    };
+    let asked = Asked {
+        uses_cache: options.uses_cache,
+        timeout: options.timeout,
+        patience: options.patience,
+        reasons,
+        run,
+        ..Asked::default()
+    };
+    Ok(match runner.run(specs, pipeline, asked, watching, cancel).await {
+        Ok(record) => BatchEnd::Ran(Box::new(record)),
+        Err(why) => BatchEnd::NotRun(why),
+    })
 }
 
 enum Begin {

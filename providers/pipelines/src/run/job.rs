@@ -72,7 +72,7 @@ pub(super) fn make(making: Making<'_>) -> Result<Made, (Option<usize>, String)> 
     }
     let job = Job {
         run: making.run.to_owned(),
-        environment: variables(&making, &folder),
+        environment: variables(making.environment, making.variables, &folder),
         folder,
         steps,
         dependencies: making.dependencies,
@@ -222,19 +222,22 @@ fn is_dump(step: &Step) -> bool {
 }
 
 /// The variables of a job: those of this process, the environment's programs first in the path, what the spec says.
-fn variables(making: &Making<'_>, folder: &Path) -> BTreeMap<String, String> {
-    let mut variables = making.variables.clone();
+pub(super) fn variables(
+    environment: &Environment,
+    mut variables: BTreeMap<String, String>,
+    folder: &Path,
+) -> BTreeMap<String, String> {
     let join = |first: &Path, rest: Option<&String>| match rest.filter(|rest| !rest.is_empty()) {
         Some(rest) => format!("{}:{rest}", first.display()),
         None => first.display().to_string(),
     };
-    let path = join(&making.environment.folder.join("bin"), variables.get("PATH"));
+    let path = join(&environment.folder.join("bin"), variables.get("PATH"));
     // Steps import what lies beside the spec, wherever their own text lies.
     let modules = join(folder, variables.get("PYTHONPATH"));
     variables.remove("PYTHONHOME");
     variables.insert("PATH".to_owned(), path);
     variables.insert("PYTHONPATH".to_owned(), modules);
-    variables.insert("VIRTUAL_ENV".to_owned(), making.environment.folder.display().to_string());
+    variables.insert("VIRTUAL_ENV".to_owned(), environment.folder.display().to_string());
     // Their streams are ASCII; what they say may be anything.
     variables.insert("PYTHONIOENCODING".to_owned(), "utf-8".to_owned());
     // Python's marks below the lines of a traceback would come through dpp as a line each.

@@ -60,6 +60,8 @@ pub struct Asked {
     /// What the result was planned to depend on (`specHash`, `codeHash`, `dataHash`); anything else is refused before it
     /// begins.
     pub planned: BTreeMap<&'static str, String>,
+    /// The id that the run is to have; without it a new one.
+    pub run: Option<String>,
 }
 
 /// Why a pipeline was not run.
@@ -78,6 +80,11 @@ pub enum NotRun {
     Environment(EnvironmentError),
     /// A file cannot be made or read.
     Io(io::Error),
+    /// A worker could not run it: in its words, a line each.
+    Elsewhere {
+        /// Those.
+        what: Vec<String>,
+    },
 }
 
 /// Is told how a run goes.
@@ -127,7 +134,7 @@ impl Runner {
         if !others.is_empty() {
             return Err(NotRun::Changed(others));
         }
-        let run = uuid::Uuid::now_v7().to_string();
+        let run = asked.run.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let record = Record {
             run: run.clone(),
             pipeline: pipeline.id.clone(),

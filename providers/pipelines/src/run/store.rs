@@ -64,6 +64,12 @@ impl Store {
         Self { folder }
     }
 
+    /// The folder of the records.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The folder of a run.
     #[must_use]
     pub fn run_folder(&self, run: &str) -> PathBuf {
@@ -250,7 +256,10 @@ impl Store {
             return Ok(());
         }
         let (old, kept) = runs.split_at(surplus);
-        let (old, needed): (Vec<&String>, Vec<&String>) = old.iter().partition(|run| Some(*run) != succeeded.as_ref());
+        // Where it cannot be told who still needs which, all stay.
+        let Some(untold) = crate::queue::untold(&self.folder) else { return Ok(()) };
+        let is_old = |run: &&String| Some(*run) != succeeded.as_ref() && !untold.contains(*run);
+        let (old, needed): (Vec<&String>, Vec<&String>) = old.iter().partition(is_old);
         for run in old {
             remove(&self.run_folder(run))?;
         }

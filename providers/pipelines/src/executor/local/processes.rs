@@ -15,16 +15,16 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// How often processes are looked at that were told to end.
 const POLL: Duration = Duration::from_millis(20);
 
-/// The numbers of the processes of a run that still run.
+/// The numbers of the processes that carry this mark, and still run.
 ///
 /// # Errors
 /// When the processes cannot be listed.
-fn of_run(run: &str) -> io::Result<Vec<i32>> {
+fn marked(mark: &str, value: &str) -> io::Result<Vec<i32>> {
     let processes = Path::new("/proc");
     if !processes.join("self/environ").exists() {
         return Ok(Vec::new());
     }
-    let mark = format!("{MARK}={run}");
+    let mark = format!("{mark}={value}");
     let mut found = Vec::new();
     for entry in fs::read_dir(processes)?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
@@ -48,25 +48,25 @@ fn environment(process: &Path) -> Vec<u8> {
     Vec::new()
 }
 
-/// Ends all processes of a run: asks them, and kills those that are still there after the grace. Answers how many there
+/// Ends all processes that carry a mark, those of a run by [`MARK`]: asks them, and kills those that are still there after the grace. Answers how many there
 /// were.
 ///
 /// # Errors
 /// When the processes cannot be listed.
-pub(super) async fn end(run: &str, grace: Duration) -> io::Result<usize> {
-    let found = look(run).await?;
+pub(crate) async fn end(mark: &'static str, value: &str, grace: Duration) -> io::Result<usize> {
+    let found = look(mark, value).await?;
     if found.is_empty() {
         return Ok(0);
     }
     signal(&found, Signal::TERM);
     let asked = tokio::time::Instant::now();
-    while asked.elapsed() < grace && !look(run).await?.is_empty() {
+    while asked.elapsed() < grace && !look(mark, value).await?.is_empty() {
         tokio::time::sleep(POLL).await;
     }
     // What began meanwhile is killed along; what forks as fast as it is killed, as long as it does.
     let killed = tokio::time::Instant::now();
     loop {
-        let left = look(run).await?;
+        let left = look(mark, value).await?;
         if left.is_empty() || killed.elapsed() > grace.max(Duration::from_secs(5)) {
             return Ok(found.len());
         }
@@ -75,10 +75,10 @@ pub(super) async fn end(run: &str, grace: Duration) -> io::Result<usize> {
     }
 }
 
-/// Looks for the processes of a run where it blocks nobody.
-async fn look(run: &str) -> io::Result<Vec<i32>> {
-    let run = run.to_owned();
-    tokio::task::spawn_blocking(move || of_run(&run)).await.map_err(io::Error::other)?
+/// Looks for them where it blocks nobody.
+async fn look(mark: &'static str, value: &str) -> io::Result<Vec<i32>> {
+    let value = value.to_owned();
+    tokio::task::spawn_blocking(move || marked(mark, &value)).await.map_err(io::Error::other)?
 }
 
 fn signal(processes: &[i32], signal: Signal) {

@@ -1,0 +1,204 @@
+//! `terrace init KIND`: makes a cluster for data pipelines and switches to it; `terrace init` in a project that has one goes on
+//! where that was cut off, or says how it is. Kinds that are not of this machine say what they need, and change nothing.
+
+use super::kinds::{Words, found, name, of_name, vendor};
+use super::transcript::{NOT_PRIVATE, in_words};
+use super::{keeper, nearest_queue, open, runner_here};
+use crate::args::{ClusterArguments, ClusterKind, InitArguments};
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::signals::Signals;
+use std::path::Path;
+use std::time::Duration;
+use terrace_provider_pipelines::queue::cluster::Cluster;
+use terrace_provider_pipelines::queue::{Pod, PodStatus, Queue, QueueError};
+use terrace_provider_pipelines::run::Runner;
+use tokio::time::Instant;
+
+/// How long pods of a public cluster live.
+const PUBLIC: Duration = Duration::from_secs(60 * 60);
+/// So many workers a cluster has whose pods stay, and one whose pods go.
+const WORKERS: u32 = 2;
+const PUBLIC_WORKERS: u32 = 1;
+/// So many databases a cluster has.
+const DATABASES: u32 = 1;
+/// How often workers are looked at that come up, and how long.
+const POLL: Duration = Duration::from_millis(100);
+const COMING_UP: Duration = Duration::from_secs(60);
+
+/// True when `terrace init` is about a cluster, and not about the files of a project.
+pub(in crate::commands) fn is_of_cluster(arguments: &InitArguments) -> bool {
+    if arguments.cluster.kind.is_some() || arguments.cluster.progress {
+        return true;
+    }
+    let has_cluster = |folder: &Path| match Queue::existing(folder) {
+        Ok(queue) => queue.is_some_and(|queue| queue.active_cluster().is_ok_and(|cluster| cluster.is_some())),
+        // What is wrong with it is told by what follows.
+        Err(_) => true,
+    };
+    !arguments.state_key && nearest_queue().is_some_and(|folder| has_cluster(&folder))
+}
+
+/// Makes a cluster, goes on with it, or says how it is.
+///
+/// # Errors
+/// When it needs what is not here, or its workers do not come up.
+pub(in crate::commands) async fn init(
+    context: &Context<'_>,
+    arguments: &ClusterArguments,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
+    if let Some(vendor) = arguments.kind.and_then(|kind| Some((kind, vendor(kind)?))) {
+        return Err(elsewhere(context, vendor.0, vendor.1)?);
+    }
+    let runner = runner_here(context)?;
+    let queue = open(&runner).await?;
+    let active = queue.call(Queue::active_cluster).await?;
+    let cluster = match arguments.kind {
+        None => active
+            .clone()
+            .ok_or_else(|| Failure::new("there is no cluster here").hint("`terrace init local` makes one"))?,
+        Some(kind) => {
+            let known = name(kind);
+            let before = queue.call(move |queue| queue.cluster(&known)).await?;
+            wanted(kind, arguments.workers, before.as_ref())
+        }
+    };
+    if arguments.kind.is_none() && cluster.is_ready {
+        return report(context, &runner, &queue, &cluster).await;
+    }
+    let is_public = cluster.ttl.is_some();
+    let is_switch = active.as_ref().is_none_or(|active| active.kind != cluster.kind);
+    if is_public && is_switch {
+        context.ui.say(&format!("Switching to the public dppctl cluster\n{NOT_PRIVATE}"));
+        context.ui.say(&format!(
+            "its pods are processes of this machine, and go after {}",
+            in_words(cluster.ttl.unwrap_or_default())
+        ));
+    } else if is_switch {
+        context.ui.say("Initializing Cluster, re-run terrace init to track initialization progress");
+    }
+    signals.begin_changes();
+    let begun = cluster.clone();
+    queue.call(move |queue| queue.begin_cluster(&begun)).await?;
+    let life = if is_public { "ephemeral" } else { "persistent" };
+    let pods = if cluster.workers == 1 { "pod" } else { "pods" };
+    context.ui.say(&match cluster.workers {
+        0 => "Ending all worker pods; what they run is waited for".to_owned(),
+        workers => format!("Cluster is ready, starting {workers} {life} worker {pods}"),
+    });
+    ensure_pool(&runner, &queue, &cluster, &settings(context)?).await?;
+    let pods = come_up(&runner, &queue, &cluster, signals).await?;
+    for pod in &pods {
+        context.ui.print(&format!("Worker pod: {}\n", pod.name))?;
+    }
+    let kind = cluster.kind.clone();
+    queue.call(move |queue| queue.make_ready(&kind)).await?;
+    context.ui.say("terrace initialization completed successfully");
+    Ok(Exit::Done)
+}
+
+/// The settings that workers are to have.
+pub(super) fn settings(context: &Context<'_>) -> Result<String, Failure> {
+    Ok(terrace_provider_pipelines::settings::kept(&super::instance_here(context)?))
+}
+
+/// What a cluster is to be: as it was, unless something else is asked for.
+pub(super) fn wanted(kind: ClusterKind, workers: Option<u16>, before: Option<&Cluster>) -> Cluster {
+    let ttl = (kind == ClusterKind::Public).then_some(PUBLIC);
+    let before_that = before.map(|before| before.workers);
+    let usual = if ttl.is_some() { PUBLIC_WORKERS } else { WORKERS };
+    Cluster {
+        kind: name(kind),
+        workers: workers.map(u32::from).or(before_that.filter(|workers| *workers > 0)).unwrap_or(usual),
+        databases: before.map_or(DATABASES, |before| before.databases),
+        ttl,
+        is_ready: false,
+    }
+}
+
+/// Makes the pool of a cluster, or brings it to its size; one that expired is made anew.
+pub(super) async fn ensure_pool(
+    runner: &Runner,
+    queue: &Queue,
+    cluster: &Cluster,
+    settings: &str,
+) -> Result<(), Failure> {
+    let (it, kept) = (cluster.clone(), settings.to_owned());
+    let made = queue.call(move |queue| match queue.add_pool(&it.kind, it.workers, it.ttl, &kept, None) {
+        Err(QueueError::Exists { .. }) => queue.change_pool(&it.kind, it.workers, it.ttl, &kept, None),
+        made => made,
+    });
+    made.await?;
+    Ok(keeper(runner, queue).keep().await?)
+}
+
+/// Waits for the workers of a cluster.
+async fn come_up(runner: &Runner, queue: &Queue, cluster: &Cluster, signals: &Signals) -> Result<Vec<Pod>, Failure> {
+    let (keeper, begun) = (keeper(runner, queue), Instant::now());
+    loop {
+        keeper.keep().await?;
+        let pods = queue.call(Queue::pods).await?;
+        let up: Vec<Pod> = pods
+            .into_iter()
+            .filter(|pod| pod.pool == cluster.kind)
+            .filter(|pod| matches!(pod.status, PodStatus::Available | PodStatus::Assigned))
+            .collect();
+        let is_whole = match cluster.workers {
+            0 => up.is_empty(),
+            workers => u32::try_from(up.len()).is_ok_and(|count| count >= workers),
+        };
+        if is_whole {
+            return Ok(up);
+        }
+        if signals.cancel.is_cancelled() {
+            return Err(Failure { exit: Exit::Interrupted, ..Failure::new("stopped while workers came up") }
+                .hint("`terrace init` goes on"));
+        }
+        if begun.elapsed() > COMING_UP && cluster.workers > 0 {
+            let log = terrace_provider_pipelines::worker::launch::log_path(queue.folder(), &cluster.kind);
+            return Err(Failure::new(format!("of {} workers {} came up", cluster.workers, up.len()))
+                .hint(format!("what they said is in `{}`; `terrace init` goes on", log.display())));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Says how a cluster is that was made before.
+async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: &Cluster) -> Result<Exit, Failure> {
+    let kind = cluster.kind.clone();
+    let pool = queue.call(move |queue| queue.pool(&kind)).await?;
+    let words = of_name(&cluster.kind).map(Words::of);
+    let called = words.map_or_else(|| cluster.kind.clone(), |words| words.using);
+    let Some(pool) = pool.filter(|pool| !pool.is_expired && !pool.is_closing) else {
+        let why = if cluster.ttl.is_some() { "have expired" } else { "were destroyed" };
+        return Err(Failure::new(format!("the pods of {called} {why}"))
+            .hint(format!("`terrace init {}` starts new ones", cluster.kind)));
+    };
+    keeper(runner, queue).keep().await?;
+    let (waiting, _) = queue.call(Queue::counts).await?;
+    let until = pool.expires_at.map(|at| format!(", until {:.0}", at)).unwrap_or_default();
+    context.ui.say(&format!("{called} is ready{until}; runs that wait: {waiting}"));
+    let pods = queue.call(Queue::pods).await?;
+    for pod in pods.iter().filter(|pod| pod.pool == cluster.kind) {
+        context.ui.print(&format!("Worker pod: {} {}\n", pod.name, pod.status.word()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What is missing of a cluster that is not of this machine, with the vendor's own commands.
+fn elsewhere(context: &Context<'_>, kind: ClusterKind, vendor: super::kinds::Vendor) -> Result<Failure, Failure> {
+    let commands: String = vendor.commands.iter().map(|command| format!("{command}\n")).collect();
+    context.ui.say("a cluster of this kind is made by its vendor's own commands:");
+    context.ui.print(&commands)?;
+    let missing = vendor.programs.iter().filter(|(program, _)| !found(context.variables, program));
+    let missing: Vec<String> = missing.map(|(program, from)| format!("`{program}` is not installed: {from}")).collect();
+    let failure = Failure::new(format!(
+        "pipelines cannot be run by a `{}` cluster: this terrace runs them on this machine alone",
+        name(kind)
+    ));
+    let failure = missing.into_iter().fold(failure, Failure::hint);
+    Ok(failure
+        .hint("what is missing is an executor for Kubernetes (`executor` of the provider `pipelines` takes `local`)")
+        .hint("the active cluster stays as it is; `terrace init local` makes one of this machine"))
+}

@@ -1,0 +1,321 @@
+//! `terrace run --queue`: has workers run pipelines, and follows that. They go on when whoever follows is killed.
+
+use super::cluster::{ensure_pool, settings, wanted};
+use super::kinds::of_name;
+use super::running::exit;
+use super::shown::{self, Screen};
+use super::transcript::{Line, Slot, Transcript};
+use super::{keeper, open, queue_of};
+use crate::args::{ClusterKind, PipelineArguments};
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::signals::Signals;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use terrace_provider_pipelines::queue::cluster::Cluster;
+use terrace_provider_pipelines::queue::{self, Ask, Ending, Entry, Phase, PodStatus, Queue, WhyNot};
+use terrace_provider_pipelines::run::batch::{BatchEnd, Done, Options};
+use terrace_provider_pipelines::run::log::Reader;
+use terrace_provider_pipelines::run::single::NotRun;
+use terrace_provider_pipelines::run::{Runner, Watching};
+use terrace_provider_pipelines::spec::model::Pipeline;
+use terrace_provider_pipelines::spec::{Specs, order};
+use tokio::time::Instant;
+
+/// How often the queue is looked at.
+const POLL: Duration = Duration::from_millis(100);
+/// How often the workers are looked after.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Whose workers run pipelines.
+pub(super) struct Target {
+    queue: Queue,
+    cluster: Option<Cluster>,
+    pool: Option<String>,
+}
+
+/// What is to be run, and how.
+pub(super) struct Work<'a> {
+    pub(super) runner: Runner,
+    pub(super) specs: &'a Specs,
+    /// By position in [`Specs::pipelines`].
+    pub(super) chosen: &'a [usize],
+    pub(super) options: Options,
+    pub(super) target: Target,
+    /// Something is wrong with other specs.
+    pub(super) is_wrong: bool,
+}
+
+/// Whose workers run pipelines; nothing where they are run here.
+///
+/// # Errors
+/// When workers are asked for and there are none.
+pub(super) async fn target(
+    context: &Context<'_>,
+    runner: &Runner,
+    arguments: &PipelineArguments,
+) -> Result<Option<Target>, Failure> {
+    let is_asked = arguments.queue || arguments.detach || arguments.pool.is_some();
+    if arguments.no_queue {
+        return Ok(None);
+    }
+    let none = || {
+        Failure::new("there is nobody who takes runs of the queue")
+            .hint("`terrace init local` starts workers, and so does a `pipelines_worker_pool`")
+    };
+    let queue = match queue_of(runner).await? {
+        Some(queue) => queue,
+        None if arguments.else_public => open(runner).await?,
+        None if is_asked => return Err(none()),
+        None => return Ok(None),
+    };
+    if let Some(pool) = arguments.pool.clone() {
+        queue.call(move |queue| queue.check_pool(&pool)).await?;
+    }
+    let mut cluster = queue.call(Queue::active_cluster).await?;
+    if cluster.is_none() && arguments.else_public {
+        let public = wanted(ClusterKind::Public, None, None);
+        let begun = public.clone();
+        queue.call(move |queue| queue.begin_cluster(&begun)).await?;
+        ensure_pool(runner, &queue, &public, &settings(context)?).await?;
+        cluster = Some(public);
+    }
+    let cluster = cluster.filter(|cluster| arguments.pool.as_ref().is_none_or(|pool| *pool == cluster.kind));
+    if let Some(cluster) = cluster.as_ref().filter(|cluster| cluster.workers == 0) {
+        return Err(Failure::new(format!("the cluster `{}` has no workers", cluster.kind))
+            .hint(format!("`terrace init {}` starts some; `--no-queue` runs pipelines here", cluster.kind)));
+    }
+    let pool = arguments.pool.clone().or_else(|| cluster.as_ref().map(|cluster| cluster.kind.clone()));
+    if pool.is_none() {
+        if !is_asked {
+            return Ok(None);
+        }
+        let pools = queue.call(Queue::pools).await?;
+        if pools.iter().all(|pool| pool.is_closing || pool.is_expired) {
+            return Err(none());
+        }
+    }
+    Ok(Some(Target { queue, cluster, pool }))
+}
+
+/// Puts pipelines into the queue, and follows them unless that is not wanted.
+///
+/// # Errors
+/// When the queue cannot be used.
+pub(super) async fn run(
+    context: &Context<'_>,
+    arguments: &PipelineArguments,
+    signals: &Signals,
+    work: Work<'_>,
+) -> Result<Exit, Failure> {
+    let Work { runner, specs, chosen, options, target, is_wrong } = work;
+    let Target { queue, cluster, pool } = target;
+    let mut transcript = Transcript::default();
+    if let Some(cluster) = &cluster
+        && let Some(kind) = of_name(&cluster.kind)
+    {
+        transcript.say(Line::Using(kind));
+        transcript.tell(context.ui, Slot::Using);
+        renew(context, &runner, &queue, kind, cluster).await?;
+    }
+    signals.begin_changes();
+    let keeper = keeper(&runner, &queue);
+    keeper.keep().await?;
+    let (_, since) = queue.call(|queue| queue.changed(&BTreeSet::new(), i64::MAX)).await?;
+    if !is_anybody_free(&queue, pool.as_deref()).await? {
+        transcript.say(Line::Waiting { with_database: false });
+        transcript.tell(context.ui, Slot::Waiting);
+    }
+    let asks = asks(&runner, specs, chosen, &options, pool.as_ref());
+    let pipelines: Vec<String> = asks.iter().map(|ask| ask.pipeline.clone()).collect();
+    let ids = queue.call(move |queue| queue.enqueue(&asks)).await?;
+    if arguments.detach {
+        return detached(context, &pipelines, &ids, arguments.format.is_json(), is_wrong);
+    }
+    let screen = Screen::new(context.ui, context.global.verbose > 0, arguments.format.is_json());
+    let mut following = Following {
+        runner: &runner,
+        queue: &queue,
+        screen: &screen,
+        is_verbose: context.global.verbose > 0,
+        left: ids.iter().cloned().collect(),
+        done: Vec::new(),
+        reading: BTreeMap::new(),
+    };
+    let (mut since, mut kept, mut is_called_off) = (since, Instant::now(), false);
+    while !following.left.is_empty() {
+        let left = following.left.clone();
+        let (entries, newest) = queue.call(move |queue| queue.changed(&left, since)).await?;
+        since = newest;
+        for entry in entries {
+            if let (Phase::Assigned | Phase::Ended, Some(worker)) = (entry.phase, &entry.worker) {
+                transcript.say(Line::AssignedWorker(worker.clone()));
+                transcript.tell(context.ui, Slot::Database);
+            }
+            following.take(entry)?;
+        }
+        following.read()?;
+        if kept.elapsed() > PERIOD {
+            keeper.keep().await?;
+            following.look_for_forgotten().await?;
+            kept = Instant::now();
+        }
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            () = signals.cancel.cancelled(), if !is_called_off => {
+                is_called_off = true;
+                for id in following.left.clone() {
+                    queue.call(move |queue| queue.cancel(&id)).await?;
+                }
+            }
+        }
+    }
+    screen.clear();
+    let done = following.done;
+    if arguments.format.is_json() {
+        context.ui.print_json(&shown::json(context.ui, &done))?;
+    } else {
+        shown::results(context.ui, &done)?;
+    }
+    if transcript.has_workers() {
+        transcript.say(Line::Unassigned);
+    }
+    transcript.tell(context.ui, Slot::Keeping);
+    Ok(exit(&done, is_wrong, signals.cancel.is_cancelled()))
+}
+
+/// Pods that go after a time are started again by whoever needs them.
+async fn renew(
+    context: &Context<'_>,
+    runner: &Runner,
+    queue: &Queue,
+    kind: ClusterKind,
+    cluster: &Cluster,
+) -> Result<(), Failure> {
+    let name = cluster.kind.clone();
+    let pool = queue.call(move |queue| queue.pool(&name)).await?;
+    if cluster.ttl.is_some() && pool.is_none_or(|pool| pool.is_expired) {
+        ensure_pool(runner, queue, &wanted(kind, None, Some(cluster)), &settings(context)?).await?;
+    }
+    Ok(())
+}
+
+async fn is_anybody_free(queue: &Queue, pool: Option<&str>) -> Result<bool, Failure> {
+    let pods = queue.call(Queue::pods).await?;
+    let mut pods = pods.iter().filter(|pod| pool.is_none_or(|pool| pool == pod.pool));
+    Ok(pods.any(|pod| pod.status == PodStatus::Available))
+}
+
+/// What is asked of the queue: pipelines in their order, each after those that it depends on.
+fn asks(runner: &Runner, specs: &Specs, chosen: &[usize], options: &Options, pool: Option<&String>) -> Vec<Ask> {
+    let folder = runner.folder_name(&specs.root);
+    let pipelines: Vec<&Pipeline> =
+        order::sorted(specs, chosen).iter().filter_map(|position| specs.pipelines.get(*position)).collect();
+    let position = |id: &str| pipelines.iter().position(|pipeline| pipeline.id == id);
+    let ask = |pipeline: &&Pipeline| Ask {
+        pool: pool.cloned(),
+        root: specs.root.clone(),
+        folder: folder.clone(),
+        pipeline: pipeline.id.clone(),
+        options: queue::Options {
+            only_dirty: options.only_dirty,
+            is_forced: options.is_forced,
+            uses_cache: options.uses_cache,
+            timeout: options.timeout,
+            patience: options.patience,
+        },
+        after: pipeline.all_before().filter_map(position).collect(),
+    };
+    pipelines.iter().map(ask).collect()
+}
+
+/// Says under which ids the runs are found.
+fn detached(
+    context: &Context<'_>,
+    pipelines: &[String],
+    ids: &[String],
+    is_json: bool,
+    is_wrong: bool,
+) -> Result<Exit, Failure> {
+    if is_json {
+        let queued: Vec<_> =
+            pipelines.iter().zip(ids).map(|(id, run)| json!({"pipeline_id": id, "run_id": run})).collect();
+        context.ui.print_json(&json!({ "format_version": "1.0", "queued": queued }))?;
+    } else {
+        let lines: String = pipelines.iter().zip(ids).map(|(pipeline, run)| format!("{pipeline} {run}\n")).collect();
+        context.ui.print(&lines)?;
+    }
+    Ok(if is_wrong { Exit::Error } else { Exit::Done })
+}
+
+/// Runs that are followed.
+struct Following<'a> {
+    runner: &'a Runner,
+    queue: &'a Queue,
+    screen: &'a Screen,
+    is_verbose: bool,
+    /// Those that have not ended.
+    left: BTreeSet<String>,
+    done: Vec<Done>,
+    /// The logs of those that go on, and their pipelines.
+    reading: BTreeMap<String, (String, Reader)>,
+}
+
+impl Following<'_> {
+    /// Takes down where a run is.
+    fn take(&mut self, entry: Entry) -> Result<(), Failure> {
+        match (entry.phase, entry.ending, entry.record) {
+            (Phase::Assigned, _, Some(record)) => {
+                self.screen.started(&entry.pipeline, &record);
+                if self.is_verbose {
+                    let reader = Reader::new(&self.runner.store.run_folder(&record));
+                    self.reading.insert(entry.id, (entry.pipeline, reader));
+                }
+            }
+            (Phase::Ended, Some(ending), _) => {
+                self.read()?;
+                self.reading.remove(&entry.id);
+                self.left.remove(&entry.id);
+                self.done.push(Done { pipeline: entry.pipeline, end: end(ending) });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Tells what steps said since.
+    fn read(&mut self) -> Result<(), Failure> {
+        for (pipeline, reader) in self.reading.values_mut() {
+            let lines = reader.lines().map_err(|error| Failure::new(format!("the log of {pipeline}: {error}")))?;
+            for line in lines {
+                self.screen.line(pipeline, line.step.saturating_sub(1), &line.name, &line.line);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever slept for long may have missed an end that nobody remembers.
+    async fn look_for_forgotten(&mut self) -> Result<(), Failure> {
+        let Some(id) = self.left.first().cloned() else { return Ok(()) };
+        let word = id.clone();
+        if self.queue.call(move |queue| queue.entry(&word)).await?.is_none() {
+            self.left.remove(&id);
+            let what = vec![format!("run {id} ended so long ago that nobody remembers how")];
+            self.done.push(Done { pipeline: id, end: BatchEnd::NotRun(NotRun::Elsewhere { what }) });
+        }
+        Ok(())
+    }
+}
+
+/// How a run of the queue ended, as one that ended here would.
+fn end(ending: Ending) -> BatchEnd {
+    match ending {
+        Ending::Ran(record) => BatchEnd::Ran(record),
+        Ending::Clean => BatchEnd::Clean,
+        Ending::Held { by, why } => BatchEnd::Held { by, why },
+        Ending::NotRun { why: WhyNot::Cancelled, .. } => BatchEnd::NotRun(NotRun::Cancelled),
+        Ending::NotRun { why: WhyNot::Taken, .. } => BatchEnd::NotRun(NotRun::Taken { run: None }),
+        Ending::NotRun { why: WhyNot::Impossible, what } => BatchEnd::NotRun(NotRun::Elsewhere { what }),
+    }
+}

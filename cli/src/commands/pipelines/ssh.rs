@@ -1,0 +1,108 @@
+//! `terrace ssh POD`: a shell where a worker runs its pipelines, with what their steps see.
+
+use super::{keeper, queue_of, runner_here};
+use crate::args::SshArguments;
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use terrace_provider::names::{closest, listed};
+use terrace_provider_pipelines::environment::Making;
+use terrace_provider_pipelines::queue::{Pod, PodStatus, Queue};
+use terrace_provider_pipelines::run::Runner;
+use terrace_provider_pipelines::spec;
+use tokio_util::sync::CancellationToken;
+
+/// Becomes a shell.
+///
+/// # Errors
+/// When there is no such pod, its time is over, there is no pipeline whose surroundings it could be, or no shell.
+pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
+    let runner = runner_here(context)?;
+    let pods = match queue_of(&runner).await? {
+        None => Vec::new(),
+        Some(queue) => {
+            keeper(&runner, &queue).keep().await?;
+            queue.call(Queue::pods).await?
+        }
+    };
+    let pod = find(&pods, &arguments.pod)?;
+    let (folder, variables) = surroundings(context, &runner, pod).await?;
+    let shell = context.variables.get("SHELL").unwrap_or("/bin/sh");
+    let mut command = Command::new(shell);
+    command.env_clear().envs(&variables).env("PS1", format!("{}:\\w$ ", pod.name)).current_dir(&folder);
+    let error = command.exec();
+    Err(Failure::new(format!("the shell `{shell}` cannot be started in `{}`: {error}", folder.display()))
+        .hint("the variable SHELL names the shell that is started"))
+}
+
+fn find<'a>(pods: &'a [Pod], name: &str) -> Result<&'a Pod, Failure> {
+    let Some(pod) = pods.iter().find(|pod| pod.name == name) else {
+        let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
+        // All names begin alike: of the rest, few letters are wrong in a slip.
+        let rest = |name: &str| name.rsplit('-').next().unwrap_or_default().to_owned();
+        let rests: Vec<String> = names.iter().map(|name| rest(name)).collect();
+        let near = closest(&rest(name), rests.iter().map(String::as_str));
+        let hint = match near.and_then(|near| names.iter().find(|name| name.ends_with(near))) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names.is_empty() => "`terrace init local` starts workers".to_owned(),
+            None => format!("there are {}", listed(&names)),
+        };
+        return Err(Failure::new(format!("there is no pod `{name}`")).hint(hint));
+    };
+    if pod.status == PodStatus::Expired {
+        return Err(
+            Failure::new(format!("the pod `{name}` has expired")).hint("`terrace list pods` shows those that have not")
+        );
+    }
+    Ok(pod)
+}
+
+/// What the run of a worker sees; of a worker that waits, what the first pipeline here would.
+async fn surroundings(
+    context: &Context<'_>,
+    runner: &Runner,
+    pod: &Pod,
+) -> Result<(PathBuf, std::collections::BTreeMap<String, String>), Failure> {
+    let root = pod.root.as_ref().map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let specs = spec::read(&root)
+        .map_err(|error| Failure::new(format!("the folder `{}` cannot be read: {error}", root.display())))?;
+    let broken = specs.broken();
+    let mut sound = specs.pipelines.iter().filter(|pipeline| !broken.contains(&pipeline.id.as_str()));
+    let pipeline = match &pod.pipeline {
+        Some(id) => specs.pipeline(id),
+        None => sound.next(),
+    };
+    let pipeline = pipeline.ok_or_else(|| {
+        Failure::new(format!("`{}` has no pipeline whose surroundings the shell could have", root.display()))
+            .hint("call it where a `pipeline-spec.yaml` is, or `--chdir DIR`")
+    })?;
+    let recipe = runner.recipe(&specs.root, pipeline);
+    let making = Telling { context };
+    let environment = runner.environments.ensure(&recipe, &making, &CancellationToken::new()).await;
+    let environment = environment.map_err(|error| {
+        let failure = Failure::new(error.to_string());
+        error.hint().into_iter().fold(failure, Failure::hint)
+    })?;
+    let (folder, variables) = runner.surroundings(&specs.root, pipeline, &environment);
+    // `dpp` itself finds specs from the folder that they were found from.
+    let folder = if pod.pipeline.is_some() { folder } else { specs.root.clone() };
+    Ok((existing(&folder, &specs.root), variables))
+}
+
+fn existing(folder: &Path, root: &Path) -> PathBuf {
+    if folder.is_dir() { folder.to_owned() } else { root.to_owned() }
+}
+
+struct Telling<'a> {
+    context: &'a Context<'a>,
+}
+
+impl Making for Telling<'_> {
+    fn progress(&self, done: usize, of: usize, what: &str) {
+        if done == 0 || done == of {
+            self.context.ui.say(&format!("PREPARING, {done} of {of} packages, {what}"));
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What is told of a run beside its results: which cluster, which pods, where its data went. One place knows the words of
+//! these lines, and their order; whoever has one to tell says so when it knows it.
+//!
+//! Results come between [`Slot::Database`] and [`Slot::Packages`].
+
+use super::kinds::Words;
+use crate::args::ClusterKind;
+use crate::report::harmless;
+use crate::ui::Ui;
+use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A line. The order is that of the document.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(test), expect(dead_code, reason = "lines of databases and of what is synced are said by those"))]
+pub(super) enum Line {
+    /// Which cluster, and what is to be known of it.
+    Using(ClusterKind),
+    /// Nobody is free.
+    Waiting {
+        /// Not for a worker alone, for a database, too.
+        with_database: bool,
+    },
+    /// Who runs it.
+    AssignedWorker(String),
+    /// Which database it has.
+    AssignedDatabase(String),
+    /// Where its tables can be looked at.
+    WebPage(String),
+    /// How to sign in to the database.
+    SignIn(SignIn),
+    /// A data package was copied.
+    Package(Copied),
+    /// A website was copied.
+    Site(Copied),
+    /// The worker is free again.
+    Unassigned,
+    /// The database is not.
+    Keeping(Duration),
+}
+
+/// How to sign in to a database: shown once.
+#[derive(Debug, Clone)]
+pub(super) struct SignIn {
+    /// What it is: `PostgreSQL`.
+    pub(super) system: &'static str,
+    /// Where it is.
+    pub(super) server: String,
+    /// Who signs in.
+    pub(super) username: String,
+    /// With what.
+    pub(super) password: SecretString,
+}
+
+/// Something that was copied.
+#[derive(Debug, Clone)]
+pub(super) struct Copied {
+    /// From where, as the pipeline calls it.
+    pub(super) from: String,
+    /// Where people find it.
+    pub(super) to: String,
+}
+
+/// Where lines stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Slot {
+    /// `Using …`.
+    Using,
+    /// `Waiting …`.
+    Waiting,
+    /// `Assigned Worker Pod: …`.
+    Worker,
+    /// `Assigned DB Pod: …`, and what follows from that.
+    Database,
+    /// `Syncing Data Packages …`.
+    Packages,
+    /// `Syncing Static Website …`.
+    Site,
+    /// `Unassigned Worker Pod`.
+    Unassigned,
+    /// `Keeping …`.
+    Keeping,
+}
+
+impl Line {
+    const fn slot(&self) -> Slot {
+        match self {
+            Self::Using(_) => Slot::Using,
+            Self::Waiting { .. } => Slot::Waiting,
+            Self::AssignedWorker(_) => Slot::Worker,
+            Self::AssignedDatabase(_) | Self::WebPage(_) | Self::SignIn(_) => Slot::Database,
+            Self::Package(_) => Slot::Packages,
+            Self::Site(_) => Slot::Site,
+            Self::Unassigned => Slot::Unassigned,
+            Self::Keeping(_) => Slot::Keeping,
+        }
+    }
+
+    /// The words.
+    fn text(&self) -> String {
+        match self {
+            Self::Using(kind) => using(*kind),
+            Self::Waiting { with_database: true } => "Waiting for available worker and DB pods".to_owned(),
+            Self::Waiting { with_database: false } => "Waiting for available worker pods".to_owned(),
+            Self::AssignedWorker(worker) => format!("Assigned Worker Pod: {worker}"),
+            Self::AssignedDatabase(database) => format!("Assigned DB Pod: {database}"),
+            Self::WebPage(url) => format!("DB Web UI is available at {url}"),
+            Self::SignIn(SignIn { system, server, username, password }) => {
+                let password = password.expose_secret();
+                format!("System: {system}, Server: {server}, Username: {username}, Password: {password}")
+            }
+            Self::Package(Copied { from, to }) | Self::Site(Copied { from, to }) => format!("{from} > {to}"),
+            Self::Unassigned => "Unassigned Worker Pod".to_owned(),
+            Self::Keeping(time) => format!("Keeping the DB and Web UI running for {}", in_words(*time)),
+        }
+    }
+}
+
+fn using(kind: ClusterKind) -> String {
+    let words = Words::of(kind);
+    let using = format!("Using {}", words.using);
+    if !words.is_public {
+        return using;
+    }
+    let program = crate::dppctl::program();
+    let help = format!("Run {program} init --help for cluster initialization and configuration options");
+    format!("{using}\n{NOT_PRIVATE}\n{help}")
+}
+
+/// What is to be known of pods that others may see.
+pub(super) const NOT_PRIVATE: &str = "do not use for private data!";
+
+/// What is said once before things are copied.
+const fn title(slot: Slot) -> Option<&'static str> {
+    match slot {
+        Slot::Packages => Some("Syncing Data Packages to Public Storage"),
+        Slot::Site => Some("Syncing Static Website to Public Storage"),
+        _ => None,
+    }
+}
+
+/// A time for people: whole hours where it is that.
+pub(super) fn in_words(time: Duration) -> String {
+    let counted = |number: u64, noun: &str| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
+    match time.as_secs() {
+        seconds if seconds > 0 && seconds % 3600 == 0 => counted(seconds / 3600, "hour"),
+        seconds if seconds >= 60 => counted(seconds / 60, "minute"),
+        seconds => counted(seconds, "second"),
+    }
+}
+
+/// The lines of one call.
+#[derive(Debug, Default)]
+pub(super) struct Transcript {
+    /// What was said and not told yet.
+    waiting: Vec<Line>,
+    /// The workers that were said.
+    workers: BTreeSet<String>,
+}
+
+impl Transcript {
+    /// Says a line. A worker is told of once, however many runs it gets.
+    pub(super) fn say(&mut self, line: Line) {
+        if let Line::AssignedWorker(worker) = &line
+            && !self.workers.insert(worker.clone())
+        {
+            return;
+        }
+        self.waiting.push(line);
+    }
+
+    /// True when a worker was told of.
+    pub(super) fn has_workers(&self) -> bool {
+        !self.workers.is_empty()
+    }
+
+    /// The lines that were said up to a slot, in their order.
+    fn take(&mut self, until: Slot) -> Vec<String> {
+        let (mut ready, waiting): (Vec<Line>, Vec<Line>) =
+            self.waiting.drain(..).partition(|line| line.slot() <= until);
+        self.waiting = waiting;
+        ready.sort_by_key(Line::slot);
+        let mut lines = Vec::with_capacity(ready.len());
+        let mut last = None;
+        for line in ready {
+            if last.replace(line.slot()) != Some(line.slot()) {
+                lines.extend(title(line.slot()).map(str::to_owned));
+            }
+            lines.push(line.text());
+        }
+        lines
+    }
+
+    /// Tells them.
+    pub(super) fn tell(&mut self, ui: &Ui, until: Slot) {
+        for line in self.take(until) {
+            ui.say(&harmless(&line));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    fn copied(from: &str, to: &str) -> Copied {
+        Copied { from: from.to_owned(), to: to.to_owned() }
+    }
+
+    #[test]
+    fn lines_are_told_in_the_order_of_the_document_whoever_says_them_first() {
+        let worker = || Line::AssignedWorker("dppctl-worker-dkofij848dhiu".to_owned());
+        let sign_in = SignIn {
+            system: "PostgreSQL",
+            server: "localhost".to_owned(),
+            username: "postgres".to_owned(),
+            password: SecretString::from("idjnmfkjnfur29hr"),
+        };
+        assert!(!format!("{sign_in:?}").contains("idjnmfkjnfur29hr"));
+        let mut transcript = Transcript::default();
+        for line in [
+            Line::Keeping(Duration::from_secs(3600)),
+            Line::Unassigned,
+            Line::Site(copied("data/index.html", "https://host/worker/")),
+            Line::Package(copied("data/committees", "https://host/worker/committees/")),
+            Line::Package(copied("data/votes", "https://host/worker/votes/")),
+            worker(),
+            Line::AssignedDatabase("dppctl-db-koejijdif48joi".to_owned()),
+            Line::WebPage("http://127.0.0.1/dppctl-db-koejijdif48joi/".to_owned()),
+            Line::SignIn(sign_in),
+            Line::Waiting { with_database: true },
+            Line::Using(ClusterKind::Public),
+            worker(),
+        ] {
+            transcript.say(line);
+        }
+        let before = "\
+Using the public dppctl cluster
+do not use for private data!
+Run terrace init --help for cluster initialization and configuration options
+Waiting for available worker and DB pods
+Assigned Worker Pod: dppctl-worker-dkofij848dhiu
+Assigned DB Pod: dppctl-db-koejijdif48joi
+DB Web UI is available at http://127.0.0.1/dppctl-db-koejijdif48joi/
+System: PostgreSQL, Server: localhost, Username: postgres, Password: idjnmfkjnfur29hr";
+        assert_eq!(transcript.take(Slot::Database).join("\n"), before);
+        transcript.say(worker());
+        let after = "\
+Syncing Data Packages to Public Storage
+data/committees > https://host/worker/committees/
+data/votes > https://host/worker/votes/
+Syncing Static Website to Public Storage
+data/index.html > https://host/worker/
+Unassigned Worker Pod
+Keeping the DB and Web UI running for 1 hour";
+        assert_eq!(transcript.take(Slot::Keeping).join("\n"), after);
+        assert!(transcript.take(Slot::Keeping).is_empty());
+    }
+
+    #[test]
+    fn each_kind_of_cluster_is_called_as_in_the_document() {
+        let lines: Vec<String> =
+            ClusterKind::value_variants().iter().map(|kind| Line::Using(*kind).text().replace('\n', " / ")).collect();
+        let public = "do not use for private data! / \
+                      Run terrace init --help for cluster initialization and configuration options";
+        let expected = [
+            "Using local private cluster".to_owned(),
+            format!("Using the public dppctl cluster / {public}"),
+            "Using local minikube cluster".to_owned(),
+            format!("Using local minikube cluster with public publishing / {public}"),
+            "Using kamatera private cluster".to_owned(),
+            "Using gcloud private cluster".to_owned(),
+            "Using helm private cluster".to_owned(),
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn times_are_told_as_people_say_them() {
+        let told = |seconds| in_words(Duration::from_secs(seconds));
+        assert_eq!(
+            [3600, 7200, 5400, 60, 1, 0].map(told),
+            ["1 hour", "2 hours", "90 minutes", "1 minute", "1 second", "0 seconds"]
+        );
+    }
+}

@@ -1,0 +1,311 @@
+//! Runs that wait for a worker: how they are put in, looked at and called off.
+
+use super::clock::Moment;
+use super::taking::transition;
+use super::{Queue, QueueError, Refused};
+use crate::run::Record;
+use crate::run::batch::Why;
+use rusqlite::types::Type;
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// What is asked of a run in the queue.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The pool whose workers may take it; nothing where any may.
+    pub pool: Option<String>,
+    /// The folder whose specs are read.
+    pub root: PathBuf,
+    /// How records call that.
+    pub folder: String,
+    /// The id of the pipeline.
+    pub pipeline: String,
+    /// How it is run.
+    pub options: Options,
+    /// What has to end before, by position in the same call; later ones are not looked at.
+    pub after: Vec<usize>,
+}
+
+/// How a run of the queue is run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// Only when it has to be run.
+    pub only_dirty: bool,
+    /// Pipelines that it depends on need not have been run.
+    pub is_forced: bool,
+    /// Results that steps keep are taken where they are still good.
+    pub uses_cache: bool,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+    /// How long to wait for other runs of the pipeline.
+    pub patience: Duration,
+}
+
+/// Where a run of the queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It waits for a worker.
+    Queued,
+    /// A worker has it.
+    Assigned,
+    /// It ended.
+    Ended,
+}
+
+impl Phase {
+    /// One word, as it is kept.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Assigned => "assigned",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// How a run of the queue ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ending {
+    /// It was run: the record says how that went.
+    Ran(Box<Record>),
+    /// What the pipeline made is still good.
+    Clean,
+    /// One that it depends on kept it from being run.
+    Held {
+        /// That pipeline.
+        by: String,
+        /// Why.
+        why: Why,
+    },
+    /// It was not run.
+    NotRun {
+        /// Why.
+        why: WhyNot,
+        /// What is told of it, a line each.
+        what: Vec<String>,
+    },
+}
+
+/// Why a run of the queue was not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhyNot {
+    /// Somebody called it off before it began.
+    Cancelled,
+    /// Another run of the pipeline did not end in time.
+    Taken,
+    /// Anything else: no spec, no environment, no worker.
+    Impossible,
+}
+
+impl Ending {
+    /// True when the pipeline's result is there and good.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        match self {
+            Self::Ran(record) => record.state == crate::run::State::Succeeded,
+            Self::Clean => true,
+            Self::Held { .. } | Self::NotRun { .. } => false,
+        }
+    }
+
+    /// It was not run, for this reason.
+    #[must_use]
+    pub fn impossible(what: impl Into<String>) -> Self {
+        Self::NotRun { why: WhyNot::Impossible, what: vec![what.into()] }
+    }
+}
+
+/// A run of the queue, as it is now.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its id; the record of its first attempt has it, too.
+    pub id: String,
+    /// The pool whose workers may take it.
+    pub pool: Option<String>,
+    /// The folder whose specs are read.
+    pub root: PathBuf,
+    /// How records call that.
+    pub folder: String,
+    /// The id of the pipeline.
+    pub pipeline: String,
+    /// How it is run.
+    pub options: Options,
+    /// Where it is.
+    pub phase: Phase,
+    /// Somebody called it off.
+    pub is_cancelled: bool,
+    /// How often it was taken.
+    pub attempt: u32,
+    /// Who has it, or had it last.
+    pub worker: Option<String>,
+    /// The record of the last attempt.
+    pub record: Option<String>,
+    /// How it ended.
+    pub ending: Option<Ending>,
+}
+
+/// The columns of an entry, in the order in which [`entry`] reads them.
+pub(super) const COLUMNS: &str =
+    "id, pool, root, folder, pipeline, options, state, is_cancelled, attempt, worker, record, ending";
+
+/// Reads a row.
+pub(super) fn entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
+    let phase: String = row.get(6)?;
+    Ok(Entry {
+        id: row.get(0)?,
+        pool: row.get(1)?,
+        root: PathBuf::from(row.get::<_, String>(2)?),
+        folder: row.get(3)?,
+        pipeline: row.get(4)?,
+        options: json(5, &row.get::<_, String>(5)?)?,
+        phase: match phase.as_str() {
+            "queued" => Phase::Queued,
+            "assigned" => Phase::Assigned,
+            _ => Phase::Ended,
+        },
+        is_cancelled: row.get(7)?,
+        attempt: row.get(8)?,
+        worker: row.get(9)?,
+        record: row.get(10)?,
+        ending: row.get::<_, Option<String>>(11)?.map(|text| json(11, &text)).transpose()?,
+    })
+}
+
+fn json<T: for<'a> Deserialize<'a>>(column: usize, text: &str) -> Result<T, rusqlite::Error> {
+    serde_json::from_str(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}
+
+/// Text of what is always text.
+pub(super) fn text<T: Serialize>(value: &T) -> Result<String, Refused> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)).into())
+}
+
+impl Queue {
+    /// Puts runs into the queue, all or none; answers their ids, in the same order.
+    ///
+    /// # Errors
+    /// When a pool is not there or expired, or the queue cannot be written.
+    pub fn enqueue(&self, asks: &[Ask]) -> Result<Vec<String>, QueueError> {
+        let now = Moment::now();
+        self.write(|transaction| {
+            let pools: BTreeSet<&str> = asks.iter().filter_map(|ask| ask.pool.as_deref()).collect();
+            pools.into_iter().try_for_each(|pool| super::pool::check_open(transaction, pool, &now))?;
+            let mut ids: Vec<String> = Vec::with_capacity(asks.len());
+            for ask in asks {
+                let id = Uuid::now_v7().to_string();
+                transaction.execute(
+                    "INSERT INTO run (id, pool, root, folder, pipeline, options, state, queued_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'queued', ?7)",
+                    params![
+                        id,
+                        ask.pool,
+                        ask.root.display().to_string(),
+                        ask.folder,
+                        ask.pipeline,
+                        text(&ask.options)?,
+                        now.at
+                    ],
+                )?;
+                for before in ask.after.iter().filter_map(|position| ids.get(*position)) {
+                    transaction
+                        .execute("INSERT OR IGNORE INTO run_after (run, before) VALUES (?1, ?2)", [&id, before])?;
+                }
+                transition(transaction, &id, Phase::Queued.word(), now.at)?;
+                ids.push(id);
+            }
+            Ok(ids)
+        })
+    }
+
+    /// A run, by its id.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn entry(&self, id: &str) -> Result<Option<Entry>, QueueError> {
+        self.read(|transaction| one(transaction, id))
+    }
+
+    /// The run of that id, or of the only one whose id or record begins so.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn find(&self, word: &str) -> Result<Option<Entry>, QueueError> {
+        let is_an_id = !word.is_empty() && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+        if !is_an_id {
+            return Ok(None);
+        }
+        self.read(|transaction| {
+            if let Some(entry) = one(transaction, word)? {
+                return Ok(Some(entry));
+            }
+            let query = format!("SELECT {COLUMNS} FROM run WHERE id LIKE ?1 OR record LIKE ?1 LIMIT 2");
+            let mut statement = transaction.prepare_cached(&query)?;
+            let mut found = statement.query_map([format!("{word}%")], entry)?.collect::<Result<Vec<_>, _>>()?;
+            Ok(if found.len() == 1 { found.pop() } else { None })
+        })
+    }
+
+    /// The runs of a pipeline that have not ended, the oldest first.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn of_pipeline(&self, folder: &str, pipeline: &str) -> Result<Vec<Entry>, QueueError> {
+        self.read(|transaction| {
+            let query = format!(
+                "SELECT {COLUMNS} FROM run WHERE state <> 'ended' AND folder = ?1 AND pipeline = ?2 ORDER BY number"
+            );
+            let mut statement = transaction.prepare_cached(&query)?;
+            Ok(statement.query_map([folder, pipeline], entry)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Those of these runs that are somewhere else than they were, by a number that only grows: what became of them since,
+    /// and the number for the next question.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn changed(&self, ids: &BTreeSet<String>, since: i64) -> Result<(Vec<Entry>, i64), QueueError> {
+        self.read(|transaction| {
+            let newest: i64 =
+                transaction.query_row("SELECT coalesce(max(number), 0) FROM transition", [], |row| row.get(0))?;
+            let mut statement =
+                transaction.prepare_cached("SELECT DISTINCT run FROM transition WHERE number > ?1 ORDER BY number")?;
+            let moved = statement.query_map([since], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+            let mut seen = BTreeSet::new();
+            let mut entries = Vec::new();
+            for id in moved.iter().filter(|id| ids.contains(*id)) {
+                if seen.insert(id) {
+                    entries.extend(one(transaction, id)?);
+                }
+            }
+            Ok((entries, newest))
+        })
+    }
+
+    /// How many runs wait, and how many workers have one.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn counts(&self) -> Result<(i64, i64), QueueError> {
+        self.read(|transaction| {
+            let count = |state: &str| {
+                transaction.query_row("SELECT count(*) FROM run WHERE state = ?1", [state], |row| row.get(0))
+            };
+            Ok((count("queued")?, count("assigned")?))
+        })
+    }
+}
+
+/// A run, by its id.
+pub(super) fn one(transaction: &Transaction<'_>, id: &str) -> Result<Option<Entry>, Refused> {
+    let query = format!("SELECT {COLUMNS} FROM run WHERE id = ?1");
+    Ok(transaction.prepare_cached(&query)?.query_row([id], entry).optional()?)
+}

@@ -1,0 +1,41 @@
+//! Names of pods, as the document has them: `dppctl-worker-rokfi84898243`.
+
+use uuid::Uuid;
+
+/// What the name of a worker begins with.
+const WORKER: &str = "dppctl-worker-";
+/// So many letters and digits follow: 67 bits, of which 74 are at hand.
+const LENGTH: usize = 13;
+const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+/// The bits of such an id that are random, beside its time and what says of which kind it is.
+const HIGH: u128 = 0xfff << 64;
+const LOW: u128 = (1 << 62) - 1;
+
+/// A name that no worker ever had.
+pub(super) fn of_worker() -> String {
+    let id = Uuid::now_v7().as_u128();
+    let mut random = ((id & HIGH) >> 2) | (id & LOW);
+    let mut name = WORKER.to_owned();
+    for _ in 0..LENGTH {
+        let position = usize::try_from(random % 36).unwrap_or_default();
+        name.push(char::from(LETTERS.get(position).copied().unwrap_or(b'0')));
+        random /= 36;
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_those_of_the_document_and_no_two_are_alike() {
+        let names: BTreeSet<String> = (0..1000).map(|_| of_worker()).collect();
+        assert_eq!(names.len(), 1000);
+        for name in names {
+            let rest = name.strip_prefix("dppctl-worker-").unwrap();
+            assert!(rest.len() == 13 && rest.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{name}");
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! Pools and their workers.
+
+use super::clock::{Moment, milliseconds};
+use super::name;
+use super::{Queue, QueueError, Refused};
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+use std::time::Duration;
+
+/// After so many workers that did not come up, the next one is waited with: twice as long each time, at most so long.
+const PATIENT: u32 = 3;
+const LONGEST_PAUSE: i64 = 60_000;
+/// How long it is told that workers expired.
+const TOLD: i64 = 24 * 60 * 60 * 1000;
+
+/// A pool of workers.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// So many workers it has.
+    pub size: u32,
+    /// How long it lives; nothing where it stays until it is destroyed.
+    pub ttl: Option<Duration>,
+    /// It takes nothing any more, and goes when its last worker did.
+    pub is_closing: bool,
+    /// Its time is over.
+    pub is_expired: bool,
+    /// The settings of the provider's instance, as JSON.
+    pub settings: String,
+    /// The call that made it.
+    pub mark: Option<String>,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
+    /// When its time is over, by the clock.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A worker, as people see it.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// The pool that it belongs to.
+    pub pool: String,
+    /// What it does.
+    pub status: PodStatus,
+    /// The run that it has.
+    pub run: Option<String>,
+    /// The pipeline of that.
+    pub pipeline: Option<String>,
+    /// The folder whose specs that is of.
+    pub root: Option<String>,
+    /// When its time is over.
+    pub expires_at: Option<Timestamp>,
+    /// How long ago it was started.
+    pub age: Duration,
+}
+
+/// What a worker does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PodStatus {
+    /// It is coming up.
+    Pending,
+    /// It waits for a run.
+    Available,
+    /// It has a run.
+    Assigned,
+    /// Its time is over.
+    Expired,
+}
+
+impl PodStatus {
+    /// One word, as the document has it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Available => "available",
+            Self::Assigned => "assigned",
+            Self::Expired => "expired",
+        }
+    }
+
+    fn of(word: &str) -> Self {
+        match word {
+            "available" => Self::Available,
+            "assigned" => Self::Assigned,
+            "expired" => Self::Expired,
+            _ => Self::Pending,
+        }
+    }
+}
+
+/// The columns of a pool, in the order in which [`pool`] reads them.
+const COLUMNS: &str = "name, size, ttl, is_closing, settings, mark, created_at, uptime, boot";
+
+fn pool(row: &Row<'_>, now: &Moment) -> Result<Pool, rusqlite::Error> {
+    let (ttl, created): (Option<i64>, Moment) =
+        (row.get(2)?, Moment { at: row.get(6)?, uptime: row.get(7)?, boot: row.get(8)? });
+    let over = ttl.map(|ttl| created.at.saturating_add(ttl));
+    Ok(Pool {
+        name: row.get(0)?,
+        size: row.get(1)?,
+        ttl: ttl.map(duration),
+        is_closing: row.get(3)?,
+        is_expired: ttl.is_some_and(|ttl| now.since(&created) >= ttl),
+        settings: row.get(4)?,
+        mark: row.get(5)?,
+        created_at: Timestamp::from_millisecond(created.at).ok(),
+        expires_at: over.and_then(|at| Timestamp::from_millisecond(at).ok()),
+    })
+}
+
+fn duration(milliseconds: i64) -> Duration {
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
+}
+
+fn find(transaction: &Transaction<'_>, name: &str, now: &Moment) -> Result<Option<Pool>, Refused> {
+    let query = format!("SELECT {COLUMNS} FROM pool WHERE name = ?1");
+    Ok(transaction.prepare_cached(&query)?.query_row([name], |row| pool(row, now)).optional()?)
+}
+
+/// True when a pool takes nothing any more; nothing where there is none.
+pub(super) fn is_over(transaction: &Transaction<'_>, name: &str, now: &Moment) -> Result<Option<bool>, Refused> {
+    Ok(find(transaction, name, now)?.map(|pool| pool.is_closing || pool.is_expired))
+}
+
+/// Refuses a pool that takes nothing.
+pub(super) fn check_open(transaction: &Transaction<'_>, name: &str, now: &Moment) -> Result<(), Refused> {
+    match find(transaction, name, now)? {
+        Some(pool) if pool.is_expired => Err(QueueError::Expired { name: name.to_owned() }.into()),
+        Some(pool) if !pool.is_closing => Ok(()),
+        _ => {
+            let there = transaction
+                .prepare_cached("SELECT name FROM pool WHERE is_closing = 0 ORDER BY name")?
+                .query_map([], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            Err(QueueError::NoPool { name: name.to_owned(), there }.into())
+        }
+    }
+}
+
+impl Queue {
+    /// Makes a pool; one of that name that expired is made anew. Its workers are started by whoever keeps it.
+    ///
+    /// # Errors
+    /// When there is one of that name, or the queue cannot be written.
+    pub fn add_pool(
+        &self,
+        name: &str,
+        size: u32,
+        ttl: Option<Duration>,
+        settings: &str,
+        mark: Option<&str>,
+    ) -> Result<(), QueueError> {
+        let now = Moment::now();
+        self.write(|transaction| {
+            match find(transaction, name, &now)? {
+                Some(pool) if !pool.is_expired => return Err(QueueError::Exists { name: name.to_owned() }.into()),
+                Some(_) => {
+                    // Whoever still ends a run of it is told to leave by its name being gone.
+                    transaction.execute("DELETE FROM worker WHERE pool = ?1 AND state = 'expired'", [name])?;
+                    transaction.execute(
+                        "UPDATE pool SET size = ?2, ttl = ?3, is_closing = 0, settings = ?4, mark = ?5, created_at = ?6,
+                           uptime = ?7, boot = ?8, starts = 0 WHERE name = ?1",
+                        params![name, size, ttl.map(milliseconds), settings, mark, now.at, now.uptime, now.boot],
+                    )?;
+                }
+                None => {
+                    transaction.execute(
+                        "INSERT INTO pool (name, size, ttl, settings, mark, created_at, uptime, boot)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                        params![name, size, ttl.map(milliseconds), settings, mark, now.at, now.uptime, now.boot],
+                    )?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Changes a pool: its size, and how long it lives, counted from when it was made.
+    ///
+    /// # Errors
+    /// When it is not there or expired, or the queue cannot be written.
+    pub fn change_pool(
+        &self,
+        name: &str,
+        size: u32,
+        ttl: Option<Duration>,
+        settings: &str,
+        mark: Option<&str>,
+    ) -> Result<(), QueueError> {
+        let now = Moment::now();
+        self.write(|transaction| {
+            check_open(transaction, name, &now)?;
+            transaction.execute(
+                "UPDATE pool SET size = ?2, ttl = ?3, settings = ?4, mark = ?5, starts = 0 WHERE name = ?1",
+                params![name, size, ttl.map(milliseconds), settings, mark],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Has a pool take nothing any more: its workers leave when what they run has ended.
+    ///
+    /// # Errors
+    /// When the queue cannot be written.
+    pub fn close_pool(&self, name: &str) -> Result<(), QueueError> {
+        self.write(|transaction| {
+            transaction.execute("UPDATE pool SET is_closing = 1 WHERE name = ?1", [name])?;
+            Ok(())
+        })
+    }
+
+    /// Removes a pool whose workers have left; false while some have not.
+    ///
+    /// # Errors
+    /// When the queue cannot be written.
+    pub fn remove_pool(&self, name: &str) -> Result<bool, QueueError> {
+        self.write(|transaction| {
+            let left: i64 = transaction.query_row(
+                "SELECT count(*) FROM worker WHERE pool = ?1 AND state <> 'expired'",
+                [name],
+                |row| row.get(0),
+            )?;
+            if left == 0 {
+                transaction.execute("DELETE FROM pool WHERE name = ?1", [name])?;
+            }
+            Ok(left == 0)
+        })
+    }
+
+    /// A pool.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn pool(&self, name: &str) -> Result<Option<Pool>, QueueError> {
+        let now = Moment::now();
+        self.read(|transaction| find(transaction, name, &now))
+    }
+
+    /// All pools, by name.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn pools(&self) -> Result<Vec<Pool>, QueueError> {
+        let now = Moment::now();
+        self.read(|transaction| {
+            let query = format!("SELECT {COLUMNS} FROM pool ORDER BY name");
+            let mut statement = transaction.prepare_cached(&query)?;
+            Ok(statement.query_map([], |row| pool(row, &now))?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Refuses a pool that is not there, or takes nothing any more.
+    ///
+    /// # Errors
+    /// That it is not, or the queue cannot be read.
+    pub fn check_pool(&self, name: &str) -> Result<(), QueueError> {
+        let now = Moment::now();
+        self.read(|transaction| check_open(transaction, name, &now))
+    }
+
+    /// The pools that have fewer workers than they should.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn short_pools(&self) -> Result<Vec<String>, QueueError> {
+        let now = Moment::now();
+        self.read(|transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT it.name FROM pool AS it WHERE it.size >
+                   (SELECT count(*) FROM worker WHERE worker.pool = it.name AND worker.state <> 'expired') ORDER BY it.name",
+            )?;
+            let names = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+            let mut short = Vec::new();
+            for name in names {
+                if is_over(transaction, &name, &now)? == Some(false) {
+                    short.push(name);
+                }
+            }
+            Ok(short)
+        })
+    }
+
+    /// The name of a worker that nobody has.
+    #[must_use]
+    pub fn name_of_new_worker() -> String {
+        name::of_worker()
+    }
+
+    /// Adds a worker to a pool that has too few; false where it has enough, or one that does not come up is waited with.
+    ///
+    /// # Errors
+    /// When the queue cannot be written.
+    pub fn add_worker(&self, pool: &str, worker: &str) -> Result<bool, QueueError> {
+        let now = Moment::now();
+        self.write(|transaction| {
+            if is_over(transaction, pool, &now)?.is_none_or(|is_over| is_over) {
+                return Ok(false);
+            }
+            let (missing, starts, started_at): (i64, u32, i64) = transaction.query_row(
+                "SELECT it.size - (SELECT count(*) FROM worker WHERE worker.pool = it.name AND worker.state <> 'expired'),
+                        it.starts, it.started_at
+                 FROM pool AS it WHERE it.name = ?1",
+                [pool],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )?;
+            if missing <= 0 || is_paused(starts, started_at, now.at) {
+                return Ok(false);
+            }
+            transaction.execute("UPDATE pool SET starts = starts + 1, started_at = ?2 WHERE name = ?1", params![pool, now.at])?;
+            transaction.execute(
+                "INSERT INTO worker (name, pool, state, created_at) VALUES (?1, ?2, 'pending', ?3)",
+                params![worker, pool, now.at],
+            )?;
+            Ok(true)
+        })
+    }
+
+    /// Says that a worker has come up; false where nobody needs it any more.
+    ///
+    /// # Errors
+    /// When the queue cannot be written.
+    pub fn come_up(&self, worker: &str) -> Result<bool, QueueError> {
+        self.write(|transaction| {
+            let changed = transaction
+                .execute("UPDATE worker SET state = 'available' WHERE name = ?1 AND state = 'pending'", [worker])?;
+            transaction.execute(
+                "UPDATE pool SET starts = 0 WHERE name = (SELECT pool FROM worker WHERE name = ?1)",
+                [worker],
+            )?;
+            Ok(changed == 1)
+        })
+    }
+
+    /// The run that a worker has been asked to stop.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn cancelled_of(&self, worker: &str) -> Result<Option<String>, QueueError> {
+        self.read(|transaction| {
+            let query = "SELECT id FROM run WHERE worker = ?1 AND state = 'assigned' AND is_cancelled = 1 LIMIT 1";
+            Ok(transaction.prepare_cached(query)?.query_row([worker], |row| row.get(0)).optional()?)
+        })
+    }
+
+    /// The workers by name: those that are not known to have expired.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn workers(&self) -> Result<Vec<String>, QueueError> {
+        self.read(|transaction| {
+            let mut statement =
+                transaction.prepare_cached("SELECT name FROM worker WHERE state <> 'expired' ORDER BY name")?;
+            Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Takes a worker that is gone off the list; of a pool whose time is over it is told for a day that it expired.
+    ///
+    /// # Errors
+    /// When the queue cannot be written.
+    pub fn remove_worker(&self, worker: &str) -> Result<(), QueueError> {
+        let now = Moment::now();
+        self.write(|transaction| {
+            let pool: Option<String> = transaction
+                .query_row("SELECT pool FROM worker WHERE name = ?1", [worker], |row| row.get(0))
+                .optional()?;
+            let Some(pool) = pool else { return Ok(()) };
+            let is_expired = find(transaction, &pool, &now)?.is_some_and(|pool| pool.is_expired);
+            let query = match is_expired {
+                true => "UPDATE worker SET state = 'expired' WHERE name = ?1",
+                false => "DELETE FROM worker WHERE name = ?1",
+            };
+            transaction.execute(query, [worker])?;
+            transaction.execute(
+                "DELETE FROM worker WHERE state = 'expired'
+                   AND created_at < ?1 - coalesce((SELECT it.ttl FROM pool AS it WHERE it.name = worker.pool), 0)",
+                [now.at.saturating_sub(TOLD)],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// All workers, by pool and age.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn pods(&self) -> Result<Vec<Pod>, QueueError> {
+        let now = Moment::now();
+        self.read(|transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT worker.name, worker.pool, worker.state, run.id, run.pipeline, run.root, worker.created_at,
+                        pool.created_at + pool.ttl
+                 FROM worker JOIN pool ON pool.name = worker.pool
+                 LEFT JOIN run ON run.worker = worker.name AND run.state = 'assigned'
+                 ORDER BY worker.pool, worker.created_at, worker.name",
+            )?;
+            let pods = statement.query_map([], |row| {
+                let expires_at: Option<i64> = row.get(7)?;
+                Ok(Pod {
+                    name: row.get(0)?,
+                    pool: row.get(1)?,
+                    status: PodStatus::of(&row.get::<_, String>(2)?),
+                    run: row.get(3)?,
+                    pipeline: row.get(4)?,
+                    root: row.get(5)?,
+                    expires_at: expires_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
+                    age: duration(now.at.saturating_sub(row.get(6)?)),
+                })
+            })?;
+            Ok(pods.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+/// True while the next start has to wait, after some that came to nothing. A clock that was set back ends the wait.
+fn is_paused(starts: u32, started_at: i64, now: i64) -> bool {
+    let Some(more) = starts.checked_sub(PATIENT) else { return false };
+    let pause = 1000_i64.checked_shl(more).filter(|pause| *pause > 0).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
+    (0..pause).contains(&now.saturating_sub(started_at))
+}

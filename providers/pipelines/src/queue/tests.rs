@@ -1,0 +1,256 @@
+use super::*;
+use crate::run::batch::Why;
+use tempfile::TempDir;
+
+fn queue() -> (TempDir, Queue) {
+    let folder = tempfile::tempdir().unwrap();
+    let queue = Queue::open(&folder.path().join(".terrace/pipelines")).unwrap();
+    (folder, queue)
+}
+
+fn ask(pipeline: &str) -> Ask {
+    Ask {
+        pool: None,
+        root: PathBuf::from("/project"),
+        folder: ".".to_owned(),
+        pipeline: pipeline.to_owned(),
+        options: Options::default(),
+        after: Vec::new(),
+    }
+}
+
+fn pool(queue: &Queue, size: u32, ttl: Option<Duration>) -> Vec<String> {
+    queue.add_pool("etl", size, ttl, "{}", None).unwrap();
+    (0..size)
+        .map(|number| {
+            let worker = format!("worker-{number}");
+            assert!(queue.add_worker("etl", &worker).unwrap() && queue.come_up(&worker).unwrap());
+            worker
+        })
+        .collect()
+}
+
+fn taken(queue: &Queue, worker: &str) -> Entry {
+    match queue.take(worker).unwrap() {
+        Taken::Run(entry, None) => *entry,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn states(queue: &Queue, run: &str) -> Vec<String> {
+    queue
+        .read(|transaction| {
+            let mut statement =
+                transaction.prepare("SELECT state FROM transition WHERE run = ?1 ORDER BY number").unwrap();
+            let states = statement.query_map([run], |row| row.get(0)).unwrap();
+            Ok(states.collect::<Result<Vec<String>, _>>().unwrap())
+        })
+        .unwrap()
+}
+
+#[test]
+fn a_run_is_one_workers_and_ends_once() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 2, None);
+    let ids = queue.enqueue(&[ask("./a")]).unwrap();
+    let first = taken(&queue, &workers[0]);
+    assert_eq!(
+        (first.id.as_str(), first.record.as_deref(), first.attempt),
+        (ids[0].as_str(), Some(ids[0].as_str()), 1)
+    );
+    assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Nothing));
+    let status = |worker: &str| queue.pods().unwrap().into_iter().find(|pod| pod.name == worker).unwrap().status;
+    assert_eq!((status(&workers[0]), status(&workers[1])), (PodStatus::Assigned, PodStatus::Available));
+    queue.end(&first, &Ending::Clean).unwrap();
+    assert_eq!(status(&workers[0]), PodStatus::Available);
+    // Whoever comes later with another end is refused, and so is whoever writes past this code.
+    assert!(matches!(queue.end(&first, &Ending::impossible("x")), Err(QueueError::TakenAway { .. })));
+    assert!(matches!(queue.give_back(&first), Err(QueueError::TakenAway { .. })));
+    let past = queue.write(|transaction| {
+        transaction.execute("UPDATE run SET state = 'queued', ending = NULL, is_good = NULL, ended_at = NULL", [])?;
+        Ok(())
+    });
+    assert!(past.unwrap_err().to_string().contains("a run that ended is not changed"));
+    assert_eq!(queue.entry(&ids[0]).unwrap().unwrap().ending, Some(Ending::Clean));
+    assert_eq!(states(&queue, &ids[0]), ["queued", "assigned", "ended"]);
+}
+
+#[test]
+fn what_is_given_back_is_taken_again_under_another_record() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 2, None);
+    let ids = queue.enqueue(&[ask("./a")]).unwrap();
+    let first = taken(&queue, &workers[0]);
+    queue.give_back(&first).unwrap();
+    let second = taken(&queue, &workers[1]);
+    assert_eq!((second.id.as_str(), second.attempt), (ids[0].as_str(), 2));
+    assert_ne!(second.record, first.record);
+    // The worker that had it first has nothing to say any more.
+    assert!(matches!(queue.end(&first, &Ending::Clean), Err(QueueError::TakenAway { .. })));
+    queue.end(&second, &Ending::Clean).unwrap();
+    assert_eq!(queue.find(second.record.as_deref().unwrap()).unwrap().unwrap().id, ids[0], "found by either id");
+}
+
+#[test]
+fn what_comes_after_waits_and_is_told_what_held_it() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 2, None);
+    let ids = queue.enqueue(&[ask("./a"), Ask { after: vec![0], ..ask("./b") }, ask("./a")]).unwrap();
+    let first = taken(&queue, &workers[0]);
+    assert_eq!(first.pipeline, "./a");
+    // `./b` waits for `./a`, and of `./a` one at a time is enough.
+    assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Nothing));
+    queue.end(&first, &Ending::impossible("no")).unwrap();
+    match queue.take(&workers[1]).unwrap() {
+        Taken::Run(entry, Some(by)) => assert_eq!((entry.id.as_str(), by.as_str()), (ids[1].as_str(), "./a")),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(taken(&queue, &workers[0]).id, ids[2]);
+    let held = Ending::Held { by: "./a".to_owned(), why: Why::Unsuccessful };
+    assert!(!held.is_good());
+}
+
+#[test]
+fn what_is_called_off_before_it_begins_has_ended() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 1, None);
+    let ids = queue.enqueue(&[ask("./a"), ask("./b")]).unwrap();
+    assert_eq!(queue.cancel(&ids[0]).unwrap(), Cancelled::AtOnce);
+    assert_eq!(queue.cancel(&ids[0]).unwrap(), Cancelled::TooLate);
+    let second = taken(&queue, &workers[0]);
+    assert_eq!(second.id, ids[1], "what was called off is not taken");
+    assert_eq!(queue.cancelled_of(&workers[0]).unwrap(), None);
+    assert_eq!(queue.cancel(&ids[1]).unwrap(), Cancelled::Soon);
+    assert_eq!(queue.cancelled_of(&workers[0]).unwrap(), Some(ids[1].clone()));
+}
+
+#[test]
+fn a_pool_takes_nothing_after_its_time_and_what_waits_for_it_ends() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 1, Some(Duration::from_secs(3600)));
+    let of_pool = || Ask { pool: Some("etl".to_owned()), ..ask("./a") };
+    let ids = queue.enqueue(&[of_pool()]).unwrap();
+    queue.change_pool("etl", 1, Some(Duration::ZERO), "{}", None).unwrap();
+    assert!(matches!(queue.enqueue(&[of_pool()]), Err(QueueError::Expired { .. })));
+    assert!(matches!(queue.take(&workers[0]).unwrap(), Taken::Leave));
+    assert_eq!(queue.pods().unwrap()[0].status, PodStatus::Expired);
+    assert_eq!(queue.end_hopeless().unwrap(), 1);
+    let ending = queue.entry(&ids[0]).unwrap().unwrap().ending.unwrap();
+    assert!(matches!(ending, Ending::NotRun { why: WhyNot::Impossible, what } if what[0].contains("`etl` expired")));
+    // Made anew under the same name.
+    queue.add_pool("etl", 1, None, "{}", None).unwrap();
+    assert!(queue.enqueue(&[of_pool()]).is_ok() && queue.add_worker("etl", "worker-9").unwrap());
+}
+
+#[test]
+fn a_pool_that_is_made_smaller_loses_those_who_wait() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 3, None);
+    let ids = queue.enqueue(&[ask("./a")]).unwrap();
+    let run = taken(&queue, &workers[0]);
+    queue.change_pool("etl", 1, None, "{}", None).unwrap();
+    assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Leave));
+    assert!(matches!(queue.take(&workers[2]).unwrap(), Taken::Leave));
+    queue.end(&run, &Ending::Clean).unwrap();
+    assert!(matches!(queue.take(&workers[0]).unwrap(), Taken::Nothing));
+    assert!(!queue.add_worker("etl", "worker-9").unwrap(), "it has enough");
+    assert_eq!(run.id, ids[0]);
+}
+
+#[test]
+fn workers_that_do_not_come_up_are_waited_with() {
+    let (_folder, queue) = queue();
+    queue.add_pool("etl", 1, None, "{}", None).unwrap();
+    let mut started = 0;
+    for number in 0..10 {
+        let worker = format!("worker-{number}");
+        if queue.add_worker("etl", &worker).unwrap() {
+            started += 1;
+            queue.remove_worker(&worker).unwrap();
+        }
+    }
+    assert_eq!(started, 3);
+}
+
+#[test]
+fn a_name_that_leads_nowhere_is_answered_with_the_one_that_was_meant() {
+    let (_folder, queue) = queue();
+    let error = queue.check_pool("etl").unwrap_err();
+    assert!(error.hint().unwrap().contains("terrace init local"));
+    pool(&queue, 1, None);
+    let error = queue.check_pool("et").unwrap_err();
+    assert_eq!(error.to_string(), "there is no worker pool `et`");
+    assert_eq!(error.hint().unwrap(), "did you mean `etl`?");
+    assert!(matches!(queue.add_pool("etl", 1, None, "{}", None), Err(QueueError::Exists { .. })));
+}
+
+#[test]
+fn files_that_are_no_queue_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE);
+    fs::write(&path, "this is not a database, but it is long enough to be looked at as if it were one".repeat(20))
+        .unwrap();
+    let error = Queue::open(folder.path()).unwrap_err();
+    assert!(matches!(error, QueueError::Damaged { .. }), "{error}");
+    assert!(error.hint().unwrap().contains("-wal"));
+    fs::remove_file(&path).unwrap();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
+    let error = Queue::open(folder.path()).unwrap_err();
+    assert!(matches!(error, QueueError::Foreign { .. }), "{error}");
+    Connection::open(&path).unwrap().execute_batch("DROP TABLE mine; PRAGMA user_version = 99").unwrap();
+    assert!(matches!(Queue::open(folder.path()).unwrap_err(), QueueError::Newer { .. }));
+}
+
+#[test]
+fn a_page_that_is_damaged_is_an_error_and_no_wrong_answer() {
+    let (_folder, queue) = queue();
+    pool(&queue, 1, None);
+    let place = queue.folder().to_owned();
+    queue.enqueue(&(0..200).map(|number| ask(&format!("./{number}"))).collect::<Vec<_>>()).unwrap();
+    drop(queue);
+    let path = place.join(FILE);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 4;
+    bytes[middle..].fill(0x5a);
+    fs::write(&path, bytes).unwrap();
+    let read = Queue::open(&place).and_then(|queue| queue.take("worker-0").map(drop));
+    assert!(matches!(read, Err(QueueError::Damaged { .. })), "{read:?}");
+}
+
+#[test]
+fn another_file_in_its_place_is_told_apart() {
+    let (_folder, queue) = queue();
+    assert!(queue.is_still_there());
+    let path = queue.folder().join(FILE);
+    fs::rename(&path, queue.folder().join("away.db")).unwrap();
+    assert!(!queue.is_still_there());
+    Queue::open(queue.folder()).unwrap();
+    assert!(!queue.is_still_there());
+}
+
+#[test]
+fn a_lock_tells_who_lives() {
+    let (_folder, queue) = queue();
+    let lock::Looked::Free(held) = lock::look(queue.folder(), "worker-0").unwrap() else { panic!("nobody has it") };
+    assert!(matches!(lock::look(queue.folder(), "worker-0").unwrap(), lock::Looked::Held));
+    drop(held);
+    assert!(matches!(lock::look(queue.folder(), "worker-0").unwrap(), lock::Looked::Free(_)));
+}
+
+#[test]
+fn only_the_newest_ends_are_remembered() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 1, None);
+    let ids = queue.enqueue(&[ask("./a"), ask("./b")]).unwrap();
+    queue.end(&taken(&queue, &workers[0]), &Ending::Clean).unwrap();
+    queue
+        .write(|transaction| {
+            transaction
+                .execute("UPDATE run SET number = number + ?1 WHERE id = ?2", rusqlite::params![REMEMBERED, ids[1]])?;
+            Ok(())
+        })
+        .unwrap();
+    queue.end(&taken(&queue, &workers[0]), &Ending::Clean).unwrap();
+    assert!(queue.entry(&ids[0]).unwrap().is_none());
+    assert!(queue.entry(&ids[1]).unwrap().is_some());
+}

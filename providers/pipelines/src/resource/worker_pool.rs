@@ -1,0 +1,330 @@
+//! `pipelines_worker_pool`: workers that wait for runs of the queue. They stay until they are destroyed, or for a time.
+
+use super::attributes::blocking;
+use crate::queue::{PodStatus, Pool, Queue, QueueError};
+use crate::run::Runner;
+use crate::worker::{Keeper, Launch};
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider::plan::from_schema;
+use terrace_provider::{
+    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Path, Planned,
+    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
+};
+use tokio::time::Instant;
+
+/// The type's name.
+pub const NAME: &str = "pipelines_worker_pool";
+/// A pool has at most so many workers: each is a process.
+const MOST: i64 = 256;
+/// How long workers may take to come up.
+const COMING_UP: Duration = Duration::from_secs(60);
+/// How often workers are looked at.
+const POLL: Duration = Duration::from_millis(100);
+/// How often it is told what is waited for.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// The type.
+#[must_use]
+pub fn resource_type() -> ResourceType {
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
+    let worker = Object(vec![
+        text("name", "Its name, for `terrace ssh`.").computed(),
+        text("status", "What it did when that was last looked at.").computed(),
+    ]);
+    let workers = AttributeType::list(AttributeType::Object(worker));
+    let attributes = vec![
+        text("name", "The name, for `terrace run --pool`.").required().replaces(),
+        Attribute::new("size", AttributeType::Int, "So many workers, each a process of its own.").default_value(2_i64),
+        text("ttl", "How long it lives, as in `1h`; without it until it is destroyed."),
+        Attribute::new("workers", workers, "Its workers; `terrace list pods` shows them as they are now.").computed(),
+        text("expiresAt", "When its time is over.").computed(),
+    ];
+    ResourceType {
+        settle: Duration::ZERO,
+        ..ResourceType::new(NAME, "Workers that wait for runs of the queue.", &["name"], Object(attributes))
+    }
+}
+
+/// What is configured of a pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    name: String,
+    size: u32,
+    ttl: Option<Duration>,
+}
+
+impl Wanted {
+    /// What attributes say; nothing while some of it is not known.
+    ///
+    /// # Errors
+    /// What cannot be.
+    fn of(attributes: &Attributes) -> Result<Option<Self>, ProviderError> {
+        let at = |name: &str| Some(Path::attribute(name));
+        let Some(name) = attributes.get("name").and_then(Value::as_str) else { return Ok(None) };
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() || name.len() > 63 || !name.chars().all(is_plain) {
+            let message = format!("`name` is `{name}`: expected 1 to 63 letters, digits, `.`, `_` and `-`");
+            return Err(ProviderError::invalid(at("name"), message));
+        }
+        let size = match attributes.get("size") {
+            Some(Value::Int(size)) if (1..=MOST).contains(size) => u32::try_from(*size).unwrap_or(1),
+            Some(Value::Int(size)) => {
+                let message = format!("`size` is {size}: expected 1 to {MOST}");
+                return Err(ProviderError::invalid(at("size"), message));
+            }
+            Some(value) if value.has_unknown() => return Ok(None),
+            _ => 2,
+        };
+        let ttl = match attributes.get("ttl") {
+            Some(Value::String(text)) => Some(lifetime(text).ok_or_else(|| {
+                let message = format!("`ttl` is `{text}`: expected how long it lives, as in `90m`, `1h`, `1h 30m`");
+                ProviderError::invalid(at("ttl"), message)
+            })?),
+            Some(value) if value.has_unknown() => return Ok(None),
+            _ => None,
+        };
+        Ok(Some(Self { name: name.to_owned(), size, ttl }))
+    }
+
+    /// The same, of attributes that are known.
+    fn known(attributes: &Attributes) -> Result<Self, ProviderError> {
+        Self::of(attributes)?.ok_or_else(|| ProviderError::bug("a worker pool without a name"))
+    }
+}
+
+/// A time of at least a second.
+fn lifetime(text: &str) -> Option<Duration> {
+    let ttl: SignedDuration = text.parse().ok()?;
+    Duration::try_from(ttl).ok().filter(|ttl| *ttl >= Duration::from_secs(1))
+}
+
+/// The worker pools of a project.
+pub(crate) struct WorkerPools {
+    runner: Runner,
+    /// What workers are to know of the instance.
+    settings: String,
+    launch: Arc<dyn Launch>,
+}
+
+impl WorkerPools {
+    pub(crate) fn new(runner: Runner, settings: String, launch: Arc<dyn Launch>) -> Self {
+        Self { runner, settings, launch }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.runner.store.folder().to_owned()
+    }
+
+    /// The queue, where there is one.
+    async fn existing(&self) -> Result<Option<Queue>, ProviderError> {
+        let folder = self.folder();
+        blocking(move || Queue::existing(&folder).map_err(told)).await
+    }
+
+    /// A pool that is there, and its workers.
+    async fn pool(&self, name: &str) -> Result<Option<(Pool, Value)>, ProviderError> {
+        let Some(queue) = self.existing().await? else { return Ok(None) };
+        let name = name.to_owned();
+        let found = queue.call(move |queue| {
+            let Some(pool) = queue.pool(&name)?.filter(|pool| !pool.is_expired) else { return Ok(None) };
+            let pods = queue.pods()?.into_iter().filter(|pod| pod.pool == name && pod.status != PodStatus::Expired);
+            let worker = |(name, status): (String, &str)| {
+                [("name".to_owned(), Value::from(name)), ("status".to_owned(), Value::from(status))]
+                    .into_iter()
+                    .collect()
+            };
+            let workers = pods.map(|pod| worker((pod.name, pod.status.word()))).collect();
+            Ok(Some((pool, Value::List(workers))))
+        });
+        found.await.map_err(told)
+    }
+
+    /// Waits until a pool has as many workers as it should.
+    async fn come_up(&self, call: &Call, queue: &Queue, wanted: &Wanted) -> Result<(), ProviderError> {
+        let keeper = Keeper::new(queue.clone(), self.runner.clone(), Arc::clone(&self.launch));
+        let (begun, mut told_at) = (Instant::now(), Instant::now());
+        loop {
+            keeper.keep().await.map_err(told)?;
+            let name = wanted.name.clone();
+            let pods = queue.call(Queue::pods).await.map_err(told)?;
+            let is_up = |status| matches!(status, PodStatus::Available | PodStatus::Assigned);
+            let up = pods.iter().filter(|pod| pod.pool == name && is_up(pod.status)).count();
+            if u32::try_from(up).is_ok_and(|up| up >= wanted.size) {
+                return Ok(());
+            }
+            if begun.elapsed() > COMING_UP.min(call.timeout) || call.cancel.is_cancelled() {
+                let message = format!("of {} workers of the pool `{name}` {up} came up", wanted.size);
+                let log = crate::worker::launch::log_path(queue.folder(), &name);
+                return Err(ProviderError::new(ErrorKind::Failed, message)
+                    .solution(format!("what they said is in `{}`", log.display())));
+            }
+            if told_at.elapsed() > PERIOD {
+                told_at = Instant::now();
+                call.progress.message(&format!("{up} of {} workers are up", wanted.size));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Makes or changes a pool, and waits for its workers.
+    async fn make(&self, call: &Call, planned: &Attributes, is_new: bool) -> Result<Observed, ProviderError> {
+        let wanted = Wanted::known(planned)?;
+        let (folder, settings) = (self.folder(), self.settings.clone());
+        let mark = super::run::mark(&call.operation, &call.step);
+        let Wanted { name, size, ttl } = wanted.clone();
+        let queue = blocking(move || {
+            let queue = Queue::open(&folder).map_err(told)?;
+            let made = match is_new {
+                true => queue.add_pool(&name, size, ttl, &settings, Some(&mark)),
+                false => queue.change_pool(&name, size, ttl, &settings, Some(&mark)),
+            };
+            made.map_err(told)?;
+            Ok(queue)
+        });
+        let queue = queue.await?;
+        let came_up = self.come_up(call, &queue, &wanted).await;
+        let (pool, workers) =
+            self.pool(&wanted.name).await?.ok_or_else(|| told(QueueError::Expired { name: wanted.name.clone() }))?;
+        let observed = observed(&pool, workers, planned);
+        came_up.map_err(|error| error.with_object(observed.clone()))?;
+        Ok(observed)
+    }
+}
+
+/// What a person is told.
+fn told(error: QueueError) -> ProviderError {
+    let kind = match &error {
+        QueueError::Exists { name } => ErrorKind::AlreadyExists { import_id: Some(name.clone()) },
+        QueueError::Busy { .. } => ErrorKind::Transient,
+        QueueError::NoPool { .. } | QueueError::Expired { .. } => ErrorKind::NotFound,
+        _ => ErrorKind::Failed,
+    };
+    error.hint().into_iter().fold(ProviderError::new(kind, error.to_string()), ProviderError::solution)
+}
+
+/// A pool as attributes. How long it lives comes back as it was written.
+fn observed(pool: &Pool, workers: Value, configured: &Attributes) -> Observed {
+    let name = || ("name".to_owned(), Value::from(pool.name.as_str()));
+    let mut attributes: Attributes = [name()].into_iter().collect();
+    attributes.insert("size".to_owned(), Value::Int(i64::from(pool.size)));
+    if let Some(ttl) = pool.ttl {
+        let written = configured.get("ttl").and_then(Value::as_str).filter(|text| lifetime(text) == Some(ttl));
+        let text = || format!("{:#}", SignedDuration::try_from(ttl).unwrap_or(SignedDuration::MAX));
+        attributes.insert("ttl".to_owned(), written.map_or_else(text, str::to_owned).into());
+        let over = pool.expires_at.map(|at| at.to_string().into());
+        attributes.extend(over.map(|at| ("expiresAt".to_owned(), at)));
+    }
+    attributes.insert("workers".to_owned(), workers);
+    Observed { identity: [name()].into_iter().collect(), attributes, private: Private::default() }
+}
+
+#[async_trait]
+impl Session for WorkerPools {
+    async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let wanted = Wanted::known(&prior.identity)?;
+        let Some((pool, workers)) = self.pool(&wanted.name).await? else { return Ok(None) };
+        // Who works right now, and who took whose place, is no drift.
+        let workers = prior.attributes.get("workers").cloned().unwrap_or(workers);
+        Ok(Some(observed(&pool, workers, &prior.attributes)))
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let planned = from_schema(ty, change);
+        Wanted::of(&planned.planned)?;
+        Ok(planned)
+    }
+
+    async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        self.make(call, &planned.attributes, true).await
+    }
+
+    async fn update(
+        &self,
+        _ty: &ResourceType,
+        call: &Call,
+        _prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        self.make(call, &planned.attributes, false).await
+    }
+
+    async fn delete(&self, _ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let Wanted { name, .. } = Wanted::known(&prior.identity)?;
+        let Some(queue) = self.existing().await? else { return Ok(()) };
+        let closed = name.clone();
+        queue.call(move |queue| queue.close_pool(&closed)).await.map_err(told)?;
+        let keeper = Keeper::new(queue.clone(), self.runner.clone(), Arc::clone(&self.launch));
+        let (begun, mut told_at) = (Instant::now(), Instant::now());
+        loop {
+            keeper.keep().await.map_err(told)?;
+            let closed = name.clone();
+            if queue.call(move |queue| queue.remove_pool(&closed)).await.map_err(told)? {
+                return Ok(());
+            }
+            let busy: Vec<String> = queue
+                .call(Queue::pods)
+                .await
+                .map_err(told)?
+                .into_iter()
+                .filter(|pod| pod.pool == name)
+                .filter_map(|pod| pod.run)
+                .collect();
+            if begun.elapsed() > call.timeout || call.cancel.is_cancelled() {
+                let message = format!("workers of the pool `{name}` still run what they have");
+                let error = ProviderError::new(ErrorKind::Failed, message);
+                return Err(busy.iter().fold(error, |error, run| error.solution(format!("`terrace cancel {run}`"))));
+            }
+            if told_at.elapsed() > PERIOD && !busy.is_empty() {
+                told_at = Instant::now();
+                call.progress.message(&format!("waiting for runs that go on: {}", busy.join(", ")));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let Wanted { name, .. } = Wanted::known(&attempt.identity)?;
+        let Some((pool, workers)) = self.pool(&name).await? else { return Ok(Found::Absent) };
+        let observed = observed(&pool, workers, &attempt.planned);
+        Ok(match &attempt.lost_call {
+            Some(_) if attempt.prior.is_some() => Found::Ours(observed),
+            Some(lost) if pool.mark == Some(super::run::mark(&lost.operation, &lost.step)) => Found::Ours(observed),
+            _ => Found::Strangers(observed),
+        })
+    }
+
+    async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        Ok(self.pool(id).await?.map(|(pool, workers)| observed(&pool, workers, &Attributes::default())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(json: serde_json::Value) -> Result<Option<Wanted>, String> {
+        let Value::Map(attributes) = Value::from(json) else { panic!("attributes are a map") };
+        Wanted::of(&attributes).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_with_what_is_expected() {
+        let pool = wanted(serde_json::json!({"name": "etl", "size": 3, "ttl": "1h 30m"})).unwrap().unwrap();
+        assert_eq!(pool, Wanted { name: "etl".to_owned(), size: 3, ttl: Some(Duration::from_secs(5400)) });
+        for (json, told) in [
+            (serde_json::json!({"name": "a b"}), "`name` is `a b`: expected 1 to 63 letters"),
+            (serde_json::json!({"name": "etl", "size": 0}), "`size` is 0: expected 1 to 256"),
+            (serde_json::json!({"name": "etl", "ttl": "soon"}), "`ttl` is `soon`: expected how long it lives"),
+            (serde_json::json!({"name": "etl", "ttl": "-1h"}), "`ttl` is `-1h`"),
+            (serde_json::json!({"name": "etl", "ttl": "999999999999999999h"}), "`ttl` is"),
+        ] {
+            let error = wanted(json).unwrap_err();
+            assert!(error.starts_with(told), "{error}");
+        }
+        assert_eq!(wanted(serde_json::json!({"size": 1})), Ok(None), "while the name is not known");
+    }
+}

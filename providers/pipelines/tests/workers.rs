@@ -1,0 +1,153 @@
+//! Workers of the queue, as tasks of this very process: what they take, and how that ends. Real ones, and kills of them, are in
+//! the tests of the binary.
+
+use crate::harness::{NOISE, Project};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider_pipelines::queue::{Ask, Ending, Entry, Options, PodStatus, Queue, WhyNot};
+use terrace_provider_pipelines::run::State;
+use terrace_provider_pipelines::settings::{kept, of_kept, runner};
+use terrace_provider_pipelines::worker::{Keeper, Launch, Start, Worker};
+use tokio_util::sync::CancellationToken;
+
+/// Workers that are tasks.
+pub(crate) struct Tasks;
+
+impl Launch for Tasks {
+    fn launch(&self, start: Start) -> io::Result<()> {
+        tokio::spawn(async move {
+            let queue = Queue::open(&start.folder).unwrap();
+            let pool = queue.pool(&start.pool).unwrap().unwrap();
+            let runner = runner(&of_kept(&start.folder, &pool.settings).unwrap()).unwrap();
+            let keeper = Arc::new(Keeper::new(queue.clone(), runner.clone(), Arc::new(Tasks)));
+            let worker = Worker { name: start.worker, queue, runner, keeper, lock: Some(start.lock) };
+            // A test that has ended has taken the folder away.
+            let _ = worker.serve(&CancellationToken::new()).await;
+        });
+        Ok(())
+    }
+}
+
+/// A project with a pool, and a keeper of it.
+fn pool(spec: &str, size: u32) -> (Project, Keeper) {
+    let project = Project::new(spec);
+    let queue = Queue::open(project.runner.store.folder()).unwrap();
+    queue.add_pool("etl", size, None, &kept(&project.settings()), None).unwrap();
+    let keeper = Keeper::new(queue, project.runner.clone(), Arc::new(Tasks));
+    (project, keeper)
+}
+
+fn ask(project: &Project, pipeline: &str) -> Ask {
+    let root = project.folder.path().canonicalize().unwrap();
+    Ask {
+        pool: Some("etl".to_owned()),
+        folder: project.runner.folder_name(&root),
+        root,
+        pipeline: pipeline.to_owned(),
+        options: Options { patience: Duration::from_secs(60), ..Options::default() },
+        after: Vec::new(),
+    }
+}
+
+/// Waits for the end of a run.
+async fn ended(keeper: &Keeper, id: &str) -> Entry {
+    for _ in 0..6000 {
+        keeper.keep().await.unwrap();
+        let entry = keeper.queue().entry(id).unwrap().unwrap();
+        if entry.ending.is_some() {
+            return entry;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{:?}", keeper.queue().entry(id).unwrap())
+}
+
+const TWO: &str = "a: {pipeline: [{run: noise}]}\nb: {dependencies: [{pipeline: ./a}], pipeline: [{run: noise}]}\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_run_what_waits_in_its_order() {
+    let (project, keeper) = pool(TWO, 2);
+    let asks = [ask(&project, "./a"), Ask { after: vec![0], ..ask(&project, "./b") }, ask(&project, "./none")];
+    let ids = keeper.queue().enqueue(&asks).unwrap();
+    let first = ended(&keeper, &ids[0]).await;
+    let Some(Ending::Ran(record)) = &first.ending else { panic!("{first:?}") };
+    assert_eq!((record.state, record.run.as_str(), record.rows), (State::Succeeded, ids[0].as_str(), 500));
+    let second = ended(&keeper, &ids[1]).await;
+    assert!(second.ending.as_ref().unwrap().is_good(), "{second:?}");
+    let none = ended(&keeper, &ids[2]).await;
+    assert!(
+        matches!(&none.ending, Some(Ending::NotRun { why: WhyNot::Impossible, what }) if what[0].contains("`./none`")),
+        "{none:?}"
+    );
+    let pods = keeper.queue().pods().unwrap();
+    assert_eq!(pods.len(), 2);
+    assert!(pods.iter().all(|pod| pod.status == PodStatus::Available && pod.run.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_holds_what_comes_after_it() {
+    let (project, keeper) = pool(TWO, 1);
+    project.write("noise.py", "raise SystemExit(3)");
+    let asks = [ask(&project, "./a"), Ask { after: vec![0], ..ask(&project, "./b") }];
+    let ids = keeper.queue().enqueue(&asks).unwrap();
+    let second = ended(&keeper, &ids[1]).await;
+    assert!(matches!(&second.ending, Some(Ending::Held { by, .. }) if by == "./a"), "{second:?}");
+    // What still is good is told to be.
+    project.write("noise.py", NOISE);
+    let only_dirty = Options { only_dirty: true, ..Options::default() };
+    for expected in [false, true] {
+        let asks = [Ask { options: only_dirty.clone(), ..ask(&project, "./a") }];
+        let id = keeper.queue().enqueue(&asks).unwrap().remove(0);
+        let ending = ended(&keeper, &id).await.ending.unwrap();
+        assert_eq!(matches!(ending, Ending::Clean), expected, "{ending:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_called_off_ends_and_its_worker_takes_the_next() {
+    let (project, keeper) = pool("slow: {pipeline: [{run: slow}]}\na: {pipeline: [{run: noise}]}\n", 1);
+    project.write("slow.py", "import time\nopen('begun', 'w')\ntime.sleep(600)\n");
+    let ids = keeper.queue().enqueue(&[ask(&project, "./slow"), ask(&project, "./a")]).unwrap();
+    while !project.path("begun").exists() {
+        keeper.keep().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    keeper.queue().cancel(&ids[0]).unwrap();
+    let slow = ended(&keeper, &ids[0]).await;
+    assert!(matches!(&slow.ending, Some(Ending::Ran(record)) if record.state == State::Cancelled), "{slow:?}");
+    assert!(ended(&keeper, &ids[1]).await.ending.unwrap().is_good());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_left_that_was_gone_before_it_told_has_ended_as_it_was_recorded() {
+    let (project, keeper) = pool(TWO, 0);
+    keeper.queue().change_pool("etl", 1, None, &kept(&project.settings()), None).unwrap();
+    // A worker that was killed after the record was written, and before the queue was told.
+    assert!(keeper.queue().add_worker("etl", "dead").unwrap() && keeper.queue().come_up("dead").unwrap());
+    let ids = keeper.queue().enqueue(&[ask(&project, "./a")]).unwrap();
+    keeper.queue().take("dead").unwrap();
+    let asked = terrace_provider_pipelines::run::Asked { run: Some(ids[0].clone()), ..Default::default() };
+    let record = project.run_as("./a", asked, &CancellationToken::new()).await;
+    assert_eq!(record.state, State::Succeeded);
+    // Others run the pipeline until the record would have been removed.
+    for _ in 0..25 {
+        project.run("./a").await;
+    }
+    let entry = ended(&keeper, &ids[0]).await;
+    assert_eq!((entry.attempt, entry.ending), (1, Some(Ending::Ran(Box::new(record)))), "it is not run again");
+    let names: Vec<String> = keeper.queue().pods().unwrap().into_iter().map(|pod| pod.name).collect();
+    assert!(names.len() == 1 && names[0] != "dead", "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_left_unfinished_is_run_again() {
+    let (project, keeper) = pool(TWO, 0);
+    keeper.queue().change_pool("etl", 1, None, &kept(&project.settings()), None).unwrap();
+    assert!(keeper.queue().add_worker("etl", "dead").unwrap() && keeper.queue().come_up("dead").unwrap());
+    let ids = keeper.queue().enqueue(&[ask(&project, "./a")]).unwrap();
+    keeper.queue().take("dead").unwrap();
+    let entry = ended(&keeper, &ids[0]).await;
+    assert_eq!(entry.attempt, 2);
+    assert!(entry.ending.unwrap().is_good());
+}

@@ -1,0 +1,539 @@
+//! The queue of data pipelines from outside: clusters, workers that are killed, pods, and the binary under another name.
+
+#[path = "../../providers/pipelines/tests/stand_in.rs"]
+mod stand_in;
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+use terrace_tests::{Project, Ran, Running, until};
+
+/// Says that it began, then waits until it may go on.
+const SLOW: &str = "\
+import os, time
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+open('begun', 'a').write('x')
+while not os.path.exists('go'):
+    time.sleep(0.02)
+spew(package, resources, {})
+";
+const NOISE: &str = "\
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+package['resources'].append({'name': 'noise', 'path': 'noise.csv', 'dpp:streaming': True,
+    'schema': {'fields': [{'name': 'i', 'type': 'integer'}]}})
+spew(package, resources + [({'i': i} for i in range(500))], {'noise': 1})
+";
+const SPEC: &str = "\
+quick: {pipeline: [{run: noise}]}
+after: {dependencies: [{pipeline: ./quick}], pipeline: [{run: noise}]}
+slow: {pipeline: [{run: noise}, {run: slow}, {run: dump_to_path, parameters: {out-path: data}}]}
+";
+
+/// A project whose workers go when the test ends.
+struct Queued {
+    project: Project,
+    caches: TempDir,
+}
+
+impl Queued {
+    fn new() -> Self {
+        let caches = tempfile::tempdir().unwrap();
+        stand_in::make(caches.path());
+        let project = Project::new();
+        project.write("noise.py", NOISE);
+        project.write("slow.py", SLOW);
+        project.write("pipeline-spec.yaml", SPEC);
+        Self { project, caches }
+    }
+
+    fn with_cluster(workers: &str) -> Self {
+        let queued = Self::new();
+        queued.run(&["init", "local", "--workers", workers]).done();
+        queued
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.project.command(arguments.iter().copied());
+        command.env("XDG_CACHE_HOME", self.caches.path());
+        command
+    }
+
+    fn start(&self, arguments: &[&str]) -> Running {
+        self.project.start(self.command(arguments))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.start(arguments).finish()
+    }
+
+    /// Runs terrace under the name `dppctl`.
+    fn dppctl(&self, arguments: &[&str]) -> Ran {
+        let link = self.caches.path().join("dppctl");
+        if !link.exists() {
+            std::os::unix::fs::symlink(terrace_tests::binary(), &link).unwrap();
+        }
+        let mut command = Command::new(link);
+        command.args(arguments).current_dir(self.project.path(".")).stdin(Stdio::null());
+        command.env("XDG_CACHE_HOME", self.caches.path()).env("NO_COLOR", "1");
+        self.project.start(command).finish()
+    }
+
+    fn pods(&self) -> Vec<Value> {
+        self.run(&["list", "pods", "--json"]).done().json().as_array().unwrap().clone()
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        self.pods().iter().map(|pod| pod["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The processes of the workers of this project.
+    fn workers(&self) -> Vec<(String, String)> {
+        let folder = self.project.path(".terrace/pipelines").canonicalize().unwrap_or_default().display().to_string();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let words: Vec<String> =
+                words.split(|byte| *byte == 0).map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+            if words.len() > 3 && words[1] == "pipelines-worker" && words[2] == folder {
+                found.push((entry.file_name().into_string().unwrap(), words[3].clone()));
+            }
+        }
+        found
+    }
+
+    /// Kills workers, all of those that this says.
+    fn kill(&self, is_meant: impl Fn(&str) -> bool) {
+        for (pid, name) in self.workers() {
+            if is_meant(&name) {
+                assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+            }
+        }
+    }
+
+    fn begun(&self) -> usize {
+        fs::read(self.project.path("begun")).map_or(0, |text| text.len())
+    }
+
+    /// True while a process of any run runs.
+    fn has_processes(&self) -> bool {
+        let runs = fs::read_dir(self.project.path(".terrace/pipelines/runs")).into_iter().flatten().flatten();
+        let marks: Vec<String> =
+            runs.map(|entry| format!("TERRACE_RUN={}", entry.file_name().into_string().unwrap())).collect();
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let environments = processes.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
+        let is_ours = |variable: &[u8]| marks.iter().any(|mark| mark.as_bytes() == variable);
+        environments.into_iter().any(|it| it.split(|byte| *byte == 0).any(is_ours))
+    }
+
+    /// What the queue noted of a run.
+    fn states(&self, run: &str) -> Vec<String> {
+        let queue = rusqlite::Connection::open(self.project.path(".terrace/pipelines/queue.db")).unwrap();
+        let mut statement = queue.prepare("SELECT state FROM transition WHERE run = ?1 ORDER BY number").unwrap();
+        let states = statement.query_map([run], |row| row.get(0)).unwrap();
+        states.collect::<Result<_, _>>().unwrap()
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        // Workers come after workers: until there is none.
+        while !self.workers().is_empty() {
+            for (pid, _) in self.workers() {
+                let _ = Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status();
+            }
+        }
+    }
+}
+
+/// Compares what a person sees with what it should be, without the names of workers.
+macro_rules! seen {
+    ($ran:expr, @$expected:literal) => {{
+        let ran = $ran;
+        let mut settings = ran.filters();
+        settings.add_filter("dppctl-worker-[a-z0-9]{13}", "dppctl-worker-…");
+        settings.bind(|| insta::assert_snapshot!(ran.to_string(), @$expected));
+    }};
+}
+
+/// A line of `run --detach`: the id.
+fn id(ran: &Ran) -> String {
+    ran.stdout.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn a_cluster_of_this_machine_is_made_and_runs_pipelines_in_the_words_of_the_document() {
+    let queued = Queued::new();
+    seen!(queued.run(&["init", "local"]), @r"
+    exit: 0
+    --- stdout
+    Worker pod: dppctl-worker-…
+    Worker pod: dppctl-worker-…
+    --- stderr
+    Initializing Cluster, re-run terrace init to track initialization progress
+    Cluster is ready, starting 2 persistent worker pods
+    terrace initialization completed successfully
+    ");
+    assert!(!queued.project.has("terrace.yaml"), "it starts no project");
+    seen!(queued.run(&["run", "./quick"]), @r"
+    exit: 0
+    --- stdout
+    ./quick: SUCCESS, processed 500 rows
+    --- stderr
+    Using local private cluster
+    Assigned Worker Pod: dppctl-worker-…
+    INFO    :RESULTS:
+    INFO    :SUCCESS: ./quick {'noise': 1, 'num rows': 500}
+    Unassigned Worker Pod
+    ");
+    seen!(queued.run(&["init"]), @r"
+    exit: 0
+    --- stdout
+    Worker pod: dppctl-worker-… available
+    Worker pod: dppctl-worker-… available
+    --- stderr
+    local private cluster is ready; runs that wait: 0
+    ");
+    // Once more with another size: those that are there stay.
+    let before = queued.names();
+    queued.run(&["init", "local", "--workers", "3"]).done();
+    assert!(queued.names().is_superset(&before) && queued.names().len() == 3);
+    // Here, all the same.
+    let here = queued.run(&["run", "./quick", "--no-queue"]).done();
+    assert!(!here.stderr.contains("Worker Pod"), "{here}");
+}
+
+#[test]
+fn a_worker_is_available_then_assigned_then_available() {
+    let queued = Queued::with_cluster("1");
+    let pods = queued.pods();
+    assert_eq!((pods.len(), &pods[0]["status"], &pods[0]["role"]), (1, &"available".into(), &"worker".into()));
+    assert!(pods[0]["run"].is_null() && pods[0]["expires_at"].is_null() && pods[0]["age"].is_u64());
+    let following = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.begun() == 1);
+    let busy = queued.pods();
+    crate::schemas::assert_is("pods", &Value::Array(busy.clone()));
+    assert_eq!((&busy[0]["status"], &busy[0]["pipeline"]), (&"assigned".into(), &"./slow".into()));
+    assert_eq!(busy[0]["name"], pods[0]["name"]);
+    // The next one waits, and says so.
+    let waiting = queued.start(&["run", "./quick"]);
+    waiting.until_told("Waiting for available worker pods");
+    queued.project.write("go", "");
+    following.finish().done();
+    waiting.finish().done().says("./quick: SUCCESS");
+    assert_eq!(queued.pods()[0]["status"], "available");
+    let table = queued.run(&["pods", "list", "--format", "human"]).done();
+    assert!(table.stdout.starts_with("NAME") && table.stdout.contains("  available  worker  local  "), "{table}");
+}
+
+#[test]
+fn a_killed_worker_is_replaced_and_its_run_ends_once() {
+    let queued = Queued::with_cluster("2");
+    let before = queued.names();
+    let following = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.begun() == 1);
+    let busy = queued.pods().into_iter().find(|pod| pod["status"] == "assigned").unwrap();
+    let (worker, run) = (busy["name"].as_str().unwrap().to_owned(), busy["run"].as_str().unwrap().to_owned());
+    queued.kill(|name| name == worker);
+    until("it begins again", || queued.begun() == 2);
+    queued.project.write("go", "");
+    following.finish().done().says("./slow: SUCCESS");
+    assert!(queued.project.has("data/datapackage.json") && !queued.has_processes());
+    assert_eq!(queued.states(&run), ["queued", "assigned", "queued", "assigned", "ended"]);
+    let after = queued.names();
+    assert!(after.len() == 2 && !after.contains(&worker) && after.intersection(&before).count() == 1, "{after:?}");
+}
+
+#[test]
+fn whoever_follows_may_be_killed_and_the_run_goes_on() {
+    let queued = Queued::with_cluster("1");
+    let following = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.begun() == 1);
+    following.kill();
+    assert_eq!(following.finish().code, -1);
+    queued.project.write("go", "");
+    until("it ends", || queued.project.has("data/datapackage.json"));
+    assert_eq!(queued.begun(), 1);
+    // Ctrl-C is another thing: it stops the run.
+    fs::remove_file(queued.project.path("go")).unwrap();
+    let following = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.begun() == 2);
+    following.interrupt();
+    following.finish().with_code(130).says("./slow: CANCELLED");
+    until("its processes are gone", || !queued.has_processes());
+}
+
+#[test]
+fn all_workers_killed_at_once_are_started_again_by_the_next_command() {
+    let queued = Queued::with_cluster("2");
+    let detached = queued.run(&["run", "./slow", "--detach"]).done();
+    until("the step begins", || queued.begun() == 1);
+    // Those who would look after each other go, too.
+    while !queued.workers().is_empty() {
+        queued.kill(|_| true);
+    }
+    queued.project.write("go", "");
+    assert_eq!(queued.pods().len(), 2);
+    let run = id(&detached);
+    until("the run ends", || queued.states(&run).last().is_some_and(|state| state == "ended"));
+    assert_eq!(queued.states(&run).iter().filter(|state| *state == "ended").count(), 1);
+    queued.run(&["logs", &run]).done();
+    assert!(queued.project.has("data/datapackage.json") && !queued.has_processes());
+}
+
+#[test]
+fn what_is_queued_and_what_runs_is_called_off_by_its_id() {
+    let queued = Queued::with_cluster("1");
+    let slow = id(&queued.run(&["run", "./slow", "--detach"]).done());
+    until("the step begins", || queued.begun() == 1);
+    let detached = queued.run(&["run", "./quick", "--detach", "--json"]).done().json();
+    assert_eq!(detached["queued"][0]["pipeline_id"], "./quick");
+    crate::schemas::assert_is("runDetached", &detached);
+    let quick = detached["queued"][0]["run_id"].as_str().unwrap();
+    queued.run(&["logs", quick]).with_code(1).says("has not begun: it is queued");
+    queued.run(&["cancel", quick]).done().says(&format!("./quick: CANCELLED, run {quick}"));
+    queued.run(&["cancel", &slow]).done().says("./slow: CANCELLED");
+    assert_eq!(queued.states(quick), ["queued", "ended"]);
+    assert_eq!(queued.states(&slow), ["queued", "assigned", "ended"]);
+    until("its processes are gone", || !queued.has_processes());
+    queued.run(&["cancel", &slow]).with_code(1).says("is over: it was cancelled");
+}
+
+#[test]
+fn pipelines_that_depend_on_others_wait_for_them() {
+    let queued = Queued::with_cluster("2");
+    let ran = queued.run(&["run", "./quick,./after"]).done();
+    let (quick, after) = (ran.stdout.find("./quick: SUCCESS"), ran.stdout.find("./after: SUCCESS"));
+    assert!(quick < after && quick.is_some(), "{ran}");
+    queued.project.write("noise.py", "raise SystemExit(3)");
+    let failed = queued.run(&["run", "./quick,./after"]).with_code(3);
+    failed.says("./quick: FAILURE").says("Dependency unsuccessful: Cannot run until dependency \"./quick\"");
+}
+
+#[test]
+fn a_pool_is_a_resource_that_is_planned_applied_and_destroyed() {
+    let queued = Queued::new();
+    let pool = "resources:\n  - {type: pipelines_worker_pool, name: p, config: {name: nightly, size: 2}}\n";
+    queued.project.write_stack(pool);
+    queued.run(&["run", "--queue"]).with_code(1).says("there is nobody who takes runs of the queue");
+    queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
+    queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
+    let ran = queued.run(&["run", "./quick", "--pool", "nightly"]).done();
+    ran.says("Assigned Worker Pod: dppctl-worker-").says("Unassigned Worker Pod");
+    assert!(!ran.stderr.contains("Using"), "there is no cluster: {ran}");
+    queued
+        .run(&["run", "./quick", "--pool", "nigthly"])
+        .with_code(1)
+        .says("there is no worker pool `nigthly`")
+        .says("did you mean `nightly`?");
+    // Who works, and who took whose place, changes no plan.
+    queued.kill(|_| true);
+    queued.pods();
+    queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
+    queued.project.write_stack(&pool.replace("size: 2", "size: 1"));
+    queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
+    until("one goes", || queued.pods().len() == 1);
+    queued.project.write_stack(&pool.replace("size: 2", "size: 0"));
+    queued.run(&["plan", "stack.yaml"]).with_code(1).says("`size` is 0: expected 1 to 256");
+    queued.run(&["destroy", "demo@local", "--auto-approve"]).done();
+    until("its workers are gone", || queued.workers().is_empty());
+    queued.run(&["run", "./quick", "--pool", "nightly"]).with_code(1).says("there is no worker pool `nightly`");
+}
+
+#[test]
+fn a_pool_whose_time_is_over_takes_nothing_and_is_planned_anew() {
+    let queued = Queued::new();
+    queued.project.write_stack(
+        "resources:\n  - {type: pipelines_worker_pool, name: p, config: {name: brief, size: 1, ttl: 1s}}\n",
+    );
+    queued.run(&["apply", "stack.yaml", "--auto-approve"]).done();
+    until("its workers are gone", || queued.workers().is_empty());
+    queued.run(&["run", "./quick", "--pool", "brief"]).with_code(1).says("the worker pool `brief` expired");
+    let pods = queued.pods();
+    assert_eq!(pods[0]["status"], "expired");
+    assert!(pods[0]["expires_at"].is_string());
+    queued.run(&["ssh", pods[0]["name"].as_str().unwrap()]).with_code(1).says("has expired");
+    queued.run(&["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2).says("Plan: 1 to add");
+}
+
+#[test]
+fn a_shell_sees_what_the_steps_of_the_run_see() {
+    let queued = Queued::with_cluster("1");
+    queued.project.edit("pipeline-spec.yaml", "slow: {pipeline", "slow: {environment: {PLACE: here}, pipeline");
+    let following = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.begun() == 1);
+    let pod = queued.names().first().unwrap().clone();
+    queued.project.write(
+        "asked",
+        "echo \"$PLACE $PWD\"; echo \"$DPP_DB_ENGINE\"; command -v python; echo \"mark:$TERRACE_RUN\"\n",
+    );
+    let mut command = queued.command(&["ssh", &pod]);
+    command.env("SHELL", "/bin/sh").env("TERRACE_STATE_KEY", "not for others");
+    command.stdin(fs::File::open(queued.project.path("asked")).unwrap());
+    let shell = queued.project.start(command).finish().done();
+    let lines: Vec<&str> = shell.stdout.lines().collect();
+    let folder = queued.project.path(".").canonicalize().unwrap();
+    assert_eq!(lines[0], format!("here {}", folder.display()));
+    assert!(lines[1].starts_with("sqlite:///"), "{shell}");
+    assert!(
+        lines[2].ends_with("/bin/python") && lines[2].starts_with(queued.caches.path().to_str().unwrap()),
+        "{shell}"
+    );
+    assert_eq!(lines[3], "mark:", "a shell is no part of the run");
+    queued.project.write("go", "");
+    following.finish().done();
+    let slip = format!("{}x", &pod[..pod.len() - 1]);
+    if slip != pod {
+        let unknown = queued.run(&["ssh", &slip]).with_code(1);
+        unknown.says(&format!("there is no pod `{slip}`")).says(&format!("did you mean `{pod}`?"));
+    }
+}
+
+#[test]
+fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
+    let queued = Queued::new();
+    queued.dppctl(&["init"]).with_code(1).says("there is no cluster here");
+    seen!(queued.dppctl(&["run", "./quick"]), @r"
+    exit: 0
+    --- stdout
+    ./quick: SUCCESS, processed 500 rows
+    --- stderr
+    Using the public dppctl cluster
+    do not use for private data!
+    Run dppctl init --help for cluster initialization and configuration options
+    Waiting for available worker pods
+    Assigned Worker Pod: dppctl-worker-…
+    INFO    :RESULTS:
+    INFO    :SUCCESS: ./quick {'noise': 1, 'num rows': 500}
+    Unassigned Worker Pod
+    ");
+    let pods = queued.dppctl(&["list", "pods"]).done().json();
+    assert!(pods[0]["expires_at"].is_string(), "{pods}");
+    queued.dppctl(&["run", "./none"]).with_code(1).says("there is no pipeline `./none`");
+    queued
+        .dppctl(&["run", "--workload", "https://host/a.zip", "./quick"])
+        .with_code(1)
+        .says("`--workload https://host/a.zip` cannot be run");
+    queued.dppctl(&["providers"]).done().says("minikube-public: ").says("local: workers on this machine");
+    queued.dppctl(&["ssh", "none"]).with_code(1).says("there is no pod `none`");
+    let switched = queued.dppctl(&["init", "local"]).done();
+    switched.says("starting 2 persistent worker pods");
+    queued.dppctl(&["run", "./quick"]).done().says("Using local private cluster");
+    seen!(queued.dppctl(&["init", "public"]), @r"
+    exit: 0
+    --- stdout
+    Worker pod: dppctl-worker-…
+    --- stderr
+    Switching to the public dppctl cluster
+    do not use for private data!
+    its pods are processes of this machine, and go after 1 hour
+    Cluster is ready, starting 1 ephemeral worker pod
+    terrace initialization completed successfully
+    ");
+    queued.dppctl(&["run", "./quick"]).done().says("Using the public dppctl cluster");
+}
+
+#[test]
+fn kinds_of_clusters_that_are_not_of_this_machine_say_what_is_missing() {
+    let queued = Queued::new();
+    let mut command = queued.command(&["init", "gcloud"]);
+    command.env("PATH", "/nowhere");
+    seen!(queued.project.start(command).finish(), @r"
+    exit: 1
+    --- stdout
+    gcloud auth login
+    gcloud container clusters create CLUSTER --project PROJECT --zone ZONE
+    gcloud container clusters get-credentials CLUSTER --project PROJECT --zone ZONE
+    --- stderr
+    a cluster of this kind is made by its vendor's own commands:
+    error: pipelines cannot be run by a `gcloud` cluster: this terrace runs them on this machine alone
+
+    hint: `gcloud` is not installed: https://cloud.google.com/sdk/docs/install
+    hint: `kubectl` is not installed: https://kubernetes.io/docs/tasks/tools/
+    hint: what is missing is an executor for Kubernetes (`executor` of the provider `pipelines` takes `local`)
+    hint: the active cluster stays as it is; `terrace init local` makes one of this machine
+    ");
+    assert!(!queued.project.has(".terrace"), "nothing was changed");
+    // With the vendor's programs only the rest is missing.
+    for program in ["helm", "kubectl"] {
+        let path = queued.caches.path().join(program);
+        fs::write(&path, "#!/bin/sh\n").unwrap();
+        assert!(Command::new("chmod").arg("+x").arg(&path).status().unwrap().success());
+    }
+    let mut command = queued.command(&["init", "helm"]);
+    command.env("PATH", queued.caches.path());
+    let ran = queued.project.start(command).finish().with_code(1);
+    assert!(!ran.stderr.contains("not installed"), "{ran}");
+    for kind in ["minikube", "minikube-public", "kamatera"] {
+        queued.run(&["init", kind]).with_code(1).says("pipelines cannot be run by");
+    }
+    queued.run(&["init", "locla"]).with_code(1).says("'local'");
+}
+
+#[test]
+fn a_cluster_whose_making_was_killed_is_gone_on_with() {
+    for _ in 0..3 {
+        let queued = Queued::new();
+        let making = queued.start(&["init", "local", "--workers", "3"]);
+        making.until_told("Cluster is ready");
+        making.kill();
+        assert_eq!(making.finish().code, -1);
+        let again = queued.run(&["init"]).done();
+        assert_eq!(again.stdout.matches("Worker pod: ").count(), 3, "{again}");
+        assert_eq!(queued.workers().len(), 3);
+        queued.run(&["run", "./quick"]).done();
+    }
+}
+
+#[test]
+fn a_queue_that_is_none_is_told_with_what_to_do() {
+    let queued = Queued::with_cluster("1");
+    let queue = queued.project.path(".terrace/pipelines/queue.db");
+    while !queued.workers().is_empty() {
+        queued.kill(|_| true);
+    }
+    for end in ["-wal", "-shm"] {
+        let _ = fs::remove_file(queue.with_file_name(format!("queue.db{end}")));
+    }
+    fs::write(&queue, "no database ".repeat(1000)).unwrap();
+    for words in [&["list", "pods"][..], &["run", "./quick"], &["init"], &["cancel", "./quick"]] {
+        let ran = queued.run(words).with_code(1);
+        ran.says("is damaged").says("move `").says("-wal");
+    }
+    // What needs no queue is not kept from running.
+    queued.run(&["run", "./quick", "--no-queue"]).done();
+    fs::remove_file(&queue).unwrap();
+    queued.run(&["run", "./quick"]).done();
+}
+
+#[test]
+fn workers_of_a_project_that_was_removed_leave() {
+    let queued = Queued::with_cluster("2");
+    assert_eq!(queued.workers().len(), 2);
+    let folder = queued.project.path(".terrace/pipelines").canonicalize().unwrap();
+    let pids: Vec<String> = queued.workers().into_iter().map(|(pid, _)| pid).collect();
+    fs::remove_dir_all(folder).unwrap();
+    let is_gone = |pid: &String| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        !String::from_utf8_lossy(&words).contains("pipelines-worker")
+    };
+    until("they are gone", || pids.iter().all(is_gone));
+}
+
+#[test]
+fn a_worker_that_is_asked_to_end_gives_back_what_it_has() {
+    let queued = Queued::with_cluster("2");
+    let following = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.begun() == 1);
+    let busy = queued.pods().into_iter().find(|pod| pod["status"] == "assigned").unwrap();
+    let (pid, _) = queued.workers().into_iter().find(|(_, name)| busy["name"] == name.as_str()).unwrap();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    until("it begins again", || queued.begun() == 2);
+    queued.project.write("go", "");
+    following.finish().done().says("./slow: SUCCESS");
+    let run = busy["run"].as_str().unwrap();
+    assert_eq!(queued.states(run), ["queued", "assigned", "queued", "assigned", "ended"]);
+}
