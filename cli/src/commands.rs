@@ -6,6 +6,7 @@ mod apply;
 mod blueprints;
 mod completion;
 mod console;
+mod databases;
 mod destroy;
 mod doctor;
 mod drift;
@@ -137,6 +138,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Run(arguments) => pipelines::run(context, &arguments, signals).await,
         Command::Logs(arguments) => pipelines::logs(context, &arguments, signals).await,
         Command::Cancel(arguments) => pipelines::cancel(context, &arguments).await,
+        Command::Databases(arguments) => databases::run(context, arguments, signals).await,
         Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
         Command::State(command) => state::run(context, command, signals).await,
         Command::Operations(arguments) => operations::run(context, arguments.command(), signals).await,

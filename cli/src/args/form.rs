@@ -1,7 +1,7 @@
 //! Which commands answer programs, and how: so that failures are told in the same form.
 
 use super::{
-    AclCommand, BlueprintsCommand, Command, DriftFormat, LeasesCommand, OperationsCommand, OutputFormat, PlanFormat,
+    AclCommand, BlueprintsCommand, Command, DatabasesCommand, DriftFormat, LeasesCommand, OperationsCommand, OutputFormat, PlanFormat,
     ProvidersCommand, StacksCommand, StateCommand,
 };
 use crate::report::Form;
@@ -62,6 +62,11 @@ impl Command {
             },
             Self::Doctor(arguments) => arguments.format.is_json(),
             Self::Run(arguments) => arguments.format.is_json(),
+            Self::Databases(arguments) => match &arguments.command {
+                Some(DatabasesCommand::List(format) | DatabasesCommand::Show { format, .. }) => format.is_json(),
+                Some(_) => false,
+                None => arguments.format.is_json(),
+            },
             Self::Console(_)
             | Self::Fmt(_)
             | Self::Import(_)

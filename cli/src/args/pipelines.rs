@@ -1,6 +1,6 @@
 //! Arguments of `run`, `logs` and `cancel`: data pipelines.
 
-use super::FormatArguments;
+use super::{DatabaseChoice, FormatArguments};
 use clap::Args;
 use std::time::Duration;
 use terrace_engine::duration;
@@ -26,6 +26,9 @@ pub struct PipelineArguments {
     /// How long one may take, such as `30m`
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
+    /// Which database they write into.
+    #[command(flatten)]
+    pub database: DatabaseChoice,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,

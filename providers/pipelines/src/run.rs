@@ -6,7 +6,7 @@
 //! (several in their order), [`log`], [`python`] (how results are written).
 
 pub mod batch;
-mod due;
+pub(crate) mod due;
 mod job;
 pub mod log;
 mod outputs;
@@ -18,3 +18,4 @@ pub mod store;
 pub use record::{Record, State};
 pub use single::{Asked, Runner, Watching};
 pub use store::Store;
+pub(crate) use store::write as write_whole;

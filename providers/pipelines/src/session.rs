@@ -1,10 +1,11 @@
 //! One opened instance: hands each call to the session of its resource type.
 
-use crate::resource::{pipeline, run};
+use crate::database::Databases;
+use crate::resource::{database, pipeline, run};
 use crate::settings;
 use async_trait::async_trait;
 use terrace_provider::{
-    Attempt, Call, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType,
+    Attempt, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType,
     Session, Settings,
 };
 
@@ -12,6 +13,7 @@ use terrace_provider::{
 pub(crate) struct PipelinesSession {
     pipelines: pipeline::Pipelines,
     runs: run::Runs,
+    databases: database::DatabaseResources,
 }
 
 impl PipelinesSession {
@@ -19,15 +21,20 @@ impl PipelinesSession {
     ///
     /// # Errors
     /// When a setting cannot work.
-    pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
+    pub(crate) fn open(settings: &Settings, databases: Databases) -> Result<Self, ProviderError> {
         let runner = settings::runner(settings)?;
-        Ok(Self { pipelines: pipeline::Pipelines::new(runner.clone()), runs: run::Runs::new(runner) })
+        Ok(Self {
+            pipelines: pipeline::Pipelines::new(runner.clone()),
+            runs: run::Runs::new(runner, databases.clone()),
+            databases: database::DatabaseResources::new(databases),
+        })
     }
 
     fn of(&self, ty: &ResourceType) -> Result<&dyn Session, ProviderError> {
         match ty.name {
             pipeline::NAME => Ok(&self.pipelines),
             run::NAME => Ok(&self.runs),
+            database::NAME => Ok(&self.databases),
             other => Err(ProviderError::bug(format!("the pipelines provider has no resource type `{other}`"))),
         }
     }
@@ -67,5 +74,9 @@ impl Session for PipelinesSession {
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         self.of(ty)?.import(ty, id).await
+    }
+
+    async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        self.of(ty)?.count_data(ty, prior).await
     }
 }

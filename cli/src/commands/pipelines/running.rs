@@ -4,6 +4,7 @@ use super::runner_here;
 use super::shown::{self, Screen};
 use crate::args::PipelineArguments;
 use crate::commands::Context;
+use crate::commands::databases::RunDatabase;
 use crate::failure::{Exit, Failure};
 use crate::input::specs::told;
 use crate::signals::Signals;
@@ -25,7 +26,7 @@ pub(in crate::commands) async fn run(
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     let ui = context.ui;
-    let runner = runner_here(context)?;
+    let mut runner = runner_here(context)?;
     let specs = spec::read(Path::new("."))
         .map_err(|error| Failure::new(format!("the working directory cannot be searched for specs: {error}")))?;
     let broken: Vec<String> = specs.broken().into_iter().map(str::to_owned).collect();
@@ -72,14 +73,23 @@ pub(in crate::commands) async fn run(
         patience: context.global.lock_timeout,
     };
     signals.begin_changes();
+    let database = RunDatabase::ready(context, &arguments.database, &mut runner, &signals.cancel).await?;
+    database.iter().flat_map(|database| &database.beginning).for_each(|line| ui.say(line));
     let screen = Screen::new(ui, context.global.verbose > 0, arguments.format.is_json());
-    let done = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel).await;
+    let running = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel);
+    let done = match &database {
+        Some(database) => database.during(running).await,
+        None => running.await,
+    };
     let done = done.map_err(|error| Failure::new(format!("what has to be run cannot be told: {error}")))?;
     screen.clear();
     if arguments.format.is_json() {
         ui.print_json(&shown::json(ui, &done))?;
     } else {
         shown::results(ui, &done)?;
+    }
+    if let Some(database) = &database {
+        database.end(ui).await;
     }
     Ok(exit(&done, is_wrong, signals.cancel.is_cancelled()))
 }
