@@ -1,8 +1,8 @@
 //! Which commands answer programs, and how: so that failures are told in the same form.
 
 use super::{
-    AclCommand, BlueprintsCommand, Command, DatabasesCommand, DriftFormat, LeasesCommand, OperationsCommand, OutputFormat, PlanFormat,
-    ProvidersCommand, StacksCommand, StateCommand,
+    AclCommand, BlueprintsCommand, Command, DatabasesCommand, DriftFormat, LeasesCommand, OperationsCommand,
+    OutputFormat, PlanFormat, ProvidersCommand, StacksCommand, StateCommand,
 };
 use crate::report::Form;
 

@@ -111,7 +111,8 @@ impl Databases {
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let names = entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
+        let names =
+            entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
         let mut names: Vec<String> = names.filter(|name| record::check_name(name).is_ok()).collect();
         names.sort();
         names
@@ -139,7 +140,9 @@ impl Databases {
     /// # Errors
     /// When it cannot be read or made.
     pub fn token(&self) -> Result<SecretString, DatabaseError> {
-        record::token(&self.folder).map_err(|error| DatabaseError::new(Why::Failed, format!("the token of the pages of databases cannot be read: {error}")))
+        record::token(&self.folder).map_err(|error| {
+            DatabaseError::new(Why::Failed, format!("the token of the pages of databases cannot be read: {error}"))
+        })
     }
 
     /// Has a database run: it is started where it was stopped, and made anew where it has expired.
@@ -304,7 +307,10 @@ impl Databases {
         if record.engine == Engine::Postgres {
             server::stop(&record.data).await?;
         }
-        LocalExecutor.end_left(&record.id, GRACE).await.map_err(|error| cannot("end what is left of", &record.name, &error))?;
+        LocalExecutor
+            .end_left(&record.id, GRACE)
+            .await
+            .map_err(|error| cannot("end what is left of", &record.name, &error))?;
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use crate::resource::{database, pipeline, run};
 use crate::settings;
 use async_trait::async_trait;
 use terrace_provider::{
-    Attempt, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType,
-    Session, Settings,
+    Attempt, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded,
+    ResourceType, Session, Settings,
 };
 
 /// An instance of the `pipelines` provider.

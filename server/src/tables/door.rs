@@ -29,7 +29,11 @@ impl Door {
         let token = sha256(token.expose_secret());
         let name = token.get(..DIGITS).unwrap_or_default();
         // What a browser keeps is not the token, and the token cannot be told from it.
-        Self { name: format!("{COOKIE}{}", sha256(name).get(..DIGITS).unwrap_or_default()), session: sha256(&format!("session {token}")), token }
+        Self {
+            name: format!("{COOKIE}{}", sha256(name).get(..DIGITS).unwrap_or_default()),
+            session: sha256(&format!("session {token}")),
+            token,
+        }
     }
 
     fn is_known(&self, headers: &HeaderMap) -> bool {
@@ -127,7 +131,15 @@ mod tests {
         for to in ["/databases/", "/databases/x/table?table=a%20b&page=2"] {
             assert!(is_page(to), "{to}");
         }
-        for to in ["", "/", "//evil.example", "https://evil.example/databases/", "/databases/\\..", "/databases/\n", "databases/"] {
+        for to in [
+            "",
+            "/",
+            "//evil.example",
+            "https://evil.example/databases/",
+            "/databases/\\..",
+            "/databases/\n",
+            "databases/",
+        ] {
             assert!(!is_page(to), "{to}");
         }
     }

@@ -4,9 +4,10 @@ use super::{BASE, NotShown, Tables, add_headers};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use minijinja::{Environment, context};
+use minijinja::Environment;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
 
 /// How pages look.
@@ -36,10 +37,13 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment
 });
 
-fn page(status: u16, name: &str, values: impl Serialize) -> Response {
-    let made = ENVIRONMENT.get_template(name).and_then(|template| template.render(values));
+fn made(name: &str, values: &Value) -> Result<String, minijinja::Error> {
+    ENVIRONMENT.get_template(name)?.render(minijinja::value::Serde(values))
+}
+
+fn page(status: u16, name: &str, values: &Value) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    match made {
+    match made(name, values) {
         Ok(text) => (status, Html(text)).into_response(),
         Err(error) => {
             tracing::error!(name, %error, "a page cannot be made");
@@ -50,7 +54,7 @@ fn page(status: u16, name: &str, values: impl Serialize) -> Response {
 
 /// What is wrong, on a page.
 pub(super) fn wrong(status: u16, why: &str) -> Response {
-    let mut answer = page(status, "wrong.html", context! { why });
+    let mut answer = page(status, "wrong.html", &json!({"why": why}));
     add_headers(answer.headers_mut());
     answer
 }
@@ -66,7 +70,7 @@ impl IntoResponse for NotShown {
 
 /// The page that asks for the token.
 pub(super) fn begin(to: &str, is_wrong: bool) -> Response {
-    page(if is_wrong { 403 } else { 401 }, "begin.html", context! { to, is_wrong })
+    page(if is_wrong { 403 } else { 401 }, "begin.html", &json!({"to": to, "is_wrong": is_wrong}))
 }
 
 /// A file that pages need.
@@ -100,7 +104,7 @@ pub(super) async fn databases(State(tables): State<Arc<dyn Tables>>) -> Result<R
     let databases = tables.databases().await?;
     let databases: Vec<_> =
         databases.into_iter().map(|database| Link { href: place(&database.name), what: database }).collect();
-    Ok(page(200, "databases.html", context! { databases }))
+    Ok(page(200, "databases.html", &json!({"databases": databases})))
 }
 
 /// `GET /databases/{database}`
@@ -111,7 +115,7 @@ pub(super) async fn tables(
     let tables = tables.tables(&database).await?;
     let link = |table: super::Table| Link { href: table_place(&database, &table.schema, &table.name, 0), what: table };
     let tables: Vec<_> = tables.into_iter().map(link).collect();
-    Ok(page(200, "tables.html", context! { database, tables }))
+    Ok(page(200, "tables.html", &json!({"database": database, "tables": tables})))
 }
 
 /// Which rows.
@@ -137,7 +141,11 @@ pub(super) async fn rows(
     let after = number.checked_add(1).filter(|_| rows.has_more).map(at);
     let back = place(&database);
     let shown = number.saturating_add(1);
-    Ok(page(200, "rows.html", context! { database, back, schema, table, rows, before, after, shown }))
+    let values = json!({
+        "database": database, "back": back, "schema": schema, "table": table, "rows": rows, "before": before,
+        "after": after, "shown": shown,
+    });
+    Ok(page(200, "rows.html", &values))
 }
 
 #[cfg(test)]
@@ -148,7 +156,6 @@ mod tests {
     #[test]
     fn whatever_a_database_holds_is_text_on_a_page() {
         let nasty = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&{{ 7 * 7 }}";
-        let made = |name: &str, values: minijinja::Value| ENVIRONMENT.get_template(name).unwrap().render(values).unwrap();
         let table = Table { schema: nasty.into(), name: nasty.into(), is_view: true };
         let database = Database { name: nasty.into(), system: nasty.into(), status: nasty.into(), kept: nasty.into() };
         let rows = Rows {
@@ -156,14 +163,19 @@ mod tests {
             rows: vec![vec![Some(nasty.into())], vec![None]],
             has_more: true,
         };
+        let place_of = |page| table_place(nasty, nasty, nasty, page);
         let pages = [
-            made("begin.html", context! { to => nasty, is_wrong => true }),
-            made("wrong.html", context! { why => nasty }),
-            made("databases.html", context! { databases => vec![Link { href: place(nasty), what: database }] }),
-            made("tables.html", context! { database => nasty, tables => vec![Link { href: table_place(nasty, nasty, nasty, 0), what: table }] }),
-            made("rows.html", context! { database => nasty, back => place(nasty), schema => nasty, table => nasty, rows,
-                before => table_place(nasty, nasty, nasty, 0), after => table_place(nasty, nasty, nasty, 2), shown => 2 }),
+            ("begin.html", json!({"to": nasty, "is_wrong": true})),
+            ("wrong.html", json!({"why": nasty})),
+            ("databases.html", json!({"databases": [Link { href: place(nasty), what: database }]})),
+            ("tables.html", json!({"database": nasty, "tables": [Link { href: place_of(0), what: table }]})),
+            (
+                "rows.html",
+                json!({"database": nasty, "back": place(nasty), "schema": nasty, "table": nasty, "rows": rows,
+                    "before": place_of(0), "after": place_of(2), "shown": 2}),
+            ),
         ];
+        let pages = pages.map(|(name, values)| made(name, &values).unwrap());
         for text in pages {
             assert!(text.contains("&lt;script&gt;"), "{text}");
             assert!(!text.contains("<script>alert") && !text.contains("<img"), "{text}");
@@ -174,6 +186,9 @@ mod tests {
 
     #[test]
     fn any_name_is_a_part_of_an_address() {
-        assert_eq!(table_place("a", "", "x/y?&#\"<é", 1), "/databases/a/table?schema=&table=x%2Fy%3F%26%23%22%3C%C3%A9&page=1");
+        assert_eq!(
+            table_place("a", "", "x/y?&#\"<é", 1),
+            "/databases/a/table?schema=&table=x%2Fy%3F%26%23%22%3C%C3%A9&page=1"
+        );
     }
 }

@@ -93,7 +93,13 @@ pub(super) fn whole(
     line("Name", &record.name);
     line("Status", status.word());
     line("Kept", &kept(record));
-    line("System", &record.version.as_ref().map_or_else(|| record.engine.title().to_owned(), |version| format!("{} {version}", record.engine.title())));
+    line(
+        "System",
+        &record
+            .version
+            .as_ref()
+            .map_or_else(|| record.engine.title().to_owned(), |version| format!("{} {version}", record.engine.title())),
+    );
     match record.engine {
         Engine::Sqlite => line("File", &record.data.display().to_string()),
         Engine::Postgres => {

@@ -58,7 +58,10 @@ impl Deadline {
         Self {
             expires_at: now.wall.checked_add(signed).unwrap_or(Timestamp::MAX),
             longest: millis(span),
-            since_boot: now.since_boot.as_ref().map(|(boot, uptime)| (boot.clone(), millis(uptime.saturating_add(span)))),
+            since_boot: now
+                .since_boot
+                .as_ref()
+                .map(|(boot, uptime)| (boot.clone(), millis(uptime.saturating_add(span)))),
         }
     }
 

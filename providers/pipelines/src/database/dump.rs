@@ -37,8 +37,8 @@ impl Databases {
             Engine::Sqlite => copy(&record, partial).await,
             Engine::Postgres => self.dump_server(&record, partial, cancel).await,
         };
-        let named = written
-            .and_then(|()| fs::rename(partial, file).map_err(|error| cannot("write a dump of", name, &error)));
+        let named =
+            written.and_then(|()| fs::rename(partial, file).map_err(|error| cannot("write a dump of", name, &error)));
         if named.is_err() {
             let _ = fs::remove_file(partial);
         }

@@ -61,7 +61,9 @@ impl DatabaseError {
 pub(super) fn cannot(what: &str, name: &str, error: &io::Error) -> DatabaseError {
     let failed = DatabaseError::new(Why::Failed, format!("cannot {what} the database `{name}`: {error}"));
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failed.hint("make room on the disk, then try again"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            failed.hint("make room on the disk, then try again")
+        }
         io::ErrorKind::PermissionDenied => failed.hint("run terrace as whom the database belongs to"),
         _ => failed,
     }
@@ -73,9 +75,8 @@ pub(super) fn missing(name: &str, names: &[String]) -> DatabaseError {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     match closest(name, names.iter().copied()) {
         Some(name) => error.hint(format!("did you mean `{name}`?")),
-        None if names.is_empty() => {
-            error.hint("a `pipelines_database` in a descriptor makes one; `terrace run --new-database` makes one for a run")
-        }
+        None if names.is_empty() => error
+            .hint("a `pipelines_database` in a descriptor makes one; `terrace run --new-database` makes one for a run"),
         None => error.hint(format!("the databases there are {}", listed(&names))),
     }
 }

@@ -55,7 +55,9 @@ pub fn time_to_live(text: &str) -> Result<Duration, String> {
     let span = span.ok_or("expected numbers with their units, such as `90s`, `5m` or `1h30m`")?;
     match span {
         Duration::ZERO => Err("expected more than nothing: it would be gone before it is used".to_owned()),
-        span if span > LONGEST => Err("expected at most a year (365d); without it, it is kept until it is removed".to_owned()),
+        span if span > LONGEST => {
+            Err("expected at most a year (365d); without it, it is kept until it is removed".to_owned())
+        }
         span => Ok(span),
     }
 }
@@ -96,8 +98,11 @@ impl Wanted {
     pub(crate) fn check(&self, engine: Engine) -> Result<(), DatabaseError> {
         record::check_name(&self.name)?;
         if engine == Engine::Sqlite && self.port.is_some() {
-            return Err(DatabaseError::new(Why::Wrong, format!("the database `{}` is a file of SQLite and has no port", self.name))
-                .hint("leave `port` out, or write `engine: postgres`"));
+            return Err(DatabaseError::new(
+                Why::Wrong,
+                format!("the database `{}` is a file of SQLite and has no port", self.name),
+            )
+            .hint("leave `port` out, or write `engine: postgres`"));
         }
         self.deadline(&Moment::now()).map(|_| ())
     }
@@ -105,8 +110,8 @@ impl Wanted {
     /// Until when it is kept.
     pub(super) fn deadline(&self, now: &Moment) -> Result<Option<Deadline>, DatabaseError> {
         let Some(ttl) = &self.ttl else { return Ok(None) };
-        let span = time_to_live(ttl)
-            .map_err(|why| DatabaseError::new(Why::Wrong, format!("`ttl` is `{ttl}`: {why}")))?;
+        let span =
+            time_to_live(ttl).map_err(|why| DatabaseError::new(Why::Wrong, format!("`ttl` is `{ttl}`: {why}")))?;
         Ok(Some(Deadline::after(span, now)))
     }
 }
@@ -218,7 +223,9 @@ mod tests {
         for (text, seconds) in [("2s", 2), ("1h", 3600), ("1h30m", 5400), ("7d", 7 * 86400), ("1d12h", 36 * 3600)] {
             assert_eq!(time_to_live(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "1", "-1h", "0s", "1y", "366d", "9000h", "PT1H", "1h ago", "99999999999999999999d", "d", "1d1d"] {
+        for text in
+            ["", "1", "-1h", "0s", "1y", "366d", "9000h", "PT1H", "1h ago", "99999999999999999999d", "d", "1d1d"]
+        {
             assert!(time_to_live(text).is_err(), "{text}");
         }
     }

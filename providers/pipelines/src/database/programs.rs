@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders that packages put the programs of one release in, with the folder of the release below.
-const RELEASES: [(&str, &str); 3] = [("/usr/lib/postgresql", ""), ("/usr", "pgsql-"), ("/opt/homebrew/opt", "postgresql@")];
+const RELEASES: [(&str, &str); 3] =
+    [("/usr/lib/postgresql", ""), ("/usr", "pgsql-"), ("/opt/homebrew/opt", "postgresql@")];
 /// Folders that hold the programs of any release.
 const PLACES: [&str; 3] = ["/usr/local/bin", "/usr/local/pgsql/bin", "/opt/homebrew/bin"];
 /// What helps where there are none.
@@ -45,7 +46,8 @@ fn folders(setting: Option<&Path>) -> Vec<PathBuf> {
     for (place, prefix) in RELEASES {
         let entries = fs::read_dir(place).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let release = |name: &String| name.strip_prefix(prefix).and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
+        let release =
+            |name: &String| name.strip_prefix(prefix).and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
         let mut found: Vec<(u32, String)> = names.filter_map(|name| Some((release(&name)?, name))).collect();
         found.sort_by_key(|(release, _)| Reverse(*release));
         folders.extend(found.into_iter().map(|(_, name)| Path::new(place).join(name).join("bin")));
@@ -79,7 +81,8 @@ fn not_here(setting: Option<&Path>) -> DatabaseError {
             let what = format!("`postgresBin` is `{}`, where there is no `initdb` and `postgres`", folder.display());
             DatabaseError::new(Why::Wrong, what).hint(INSTALL)
         }
-        None => DatabaseError::new(Why::Wrong, "PostgreSQL is not here: neither in the PATH nor where packages put it").hint(INSTALL),
+        None => DatabaseError::new(Why::Wrong, "PostgreSQL is not here: neither in the PATH nor where packages put it")
+            .hint(INSTALL),
     }
 }
 
@@ -109,7 +112,8 @@ pub(super) fn for_data(setting: Option<&Path>, data: &Path) -> Result<Programs, 
         return Ok(programs.clone());
     }
     let others: Vec<String> = here.iter().filter_map(Programs::major).collect();
-    let what = format!("the data in `{}` is of PostgreSQL {version}, and here is {}", data.display(), others.join(", "));
+    let what =
+        format!("the data in `{}` is of PostgreSQL {version}, and here is {}", data.display(), others.join(", "));
     Err(DatabaseError::new(Why::Failed, what).hint(format!("install PostgreSQL {version}, or replace the database")))
 }
 

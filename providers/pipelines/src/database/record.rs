@@ -141,16 +141,20 @@ pub(super) fn check_name(name: &str) -> Result<(), DatabaseError> {
     if is_name {
         return Ok(());
     }
-    Err(DatabaseError::new(Why::Wrong, format!("`{name}` is no name of a database"))
-        .hint(format!("write small letters, digits, `-` and `_`, at most {LONGEST_NAME} of them, a letter or digit first")))
+    Err(DatabaseError::new(Why::Wrong, format!("`{name}` is no name of a database")).hint(format!(
+        "write small letters, digits, `-` and `_`, at most {LONGEST_NAME} of them, a letter or digit first"
+    )))
 }
 
 /// Reads the record in a folder.
 pub(super) fn read(folder: &Path) -> Result<Option<Record>, DatabaseError> {
     let path = folder.join(NAME);
     let unread = |why: String| {
-        DatabaseError::new(Why::Failed, format!("the record of a database, `{}`, cannot be read: {why}", path.display()))
-            .hint("put it back from a copy, or remove the folder that it is in, once no server runs from there")
+        DatabaseError::new(
+            Why::Failed,
+            format!("the record of a database, `{}`, cannot be read: {why}", path.display()),
+        )
+        .hint("put it back from a copy, or remove the folder that it is in, once no server runs from there")
     };
     match fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| unread(error.to_string())),
@@ -221,11 +225,15 @@ pub(super) fn access(folder: &Path, record: &Record) -> Result<Access, DatabaseE
         let engine_url = SecretString::from(format!("sqlite:///{}", record.data.display()));
         return Ok(Access { port: None, password: None, engine_url });
     }
-    let text = fs::read_to_string(folder.join(PASSWORD)).map_err(|error| cannot("read the password of", &record.name, &error))?;
+    let text = fs::read_to_string(folder.join(PASSWORD))
+        .map_err(|error| cannot("read the password of", &record.name, &error))?;
     let password = text.trim_end().rsplit_once(':').map(|(_, password)| password.to_owned());
     let (Some(password), Some(port)) = (password, record.port) else {
-        return Err(DatabaseError::new(Why::Failed, format!("the password of the database `{}` is not whole", record.name))
-            .hint("replace it: `terrace apply --replace`, or make another one"));
+        return Err(DatabaseError::new(
+            Why::Failed,
+            format!("the password of the database `{}` is not whole", record.name),
+        )
+        .hint("replace it: `terrace apply --replace`, or make another one"));
     };
     let engine_url = format!("postgresql+psycopg2://{USER}:{password}@{HOST}:{port}/{USER}");
     Ok(Access { port: Some(port), password: Some(password.into()), engine_url: engine_url.into() })

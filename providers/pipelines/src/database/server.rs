@@ -191,7 +191,9 @@ async fn started(
             return Ok(());
         }
         let failed = match child.try_wait() {
-            Ok(Some(_)) => Some(explained("the server of", &record.name, &fs::read_to_string(&log).unwrap_or_default())),
+            Ok(Some(_)) => {
+                Some(explained("the server of", &record.name, &fs::read_to_string(&log).unwrap_or_default()))
+            }
             Ok(None) if begun.elapsed() >= STARTING => {
                 let what = format!("the server of the database `{}` does not start within {STARTING:?}", record.name);
                 Some(DatabaseError::new(Why::Failed, what).hint(format!("`{}` has what it says", log.display())))
@@ -214,8 +216,10 @@ async fn started(
 fn explained(what: &str, name: &str, said: &str) -> DatabaseError {
     let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let has = |text: &str| lines.iter().any(|line| line.contains(text));
-    let shown = lines.get(lines.len().saturating_sub(SHOWN)..).unwrap_or_default().iter().map(|line| (*line).to_owned());
-    let error = |why, told: &str| DatabaseError::new(why, format!("{what} the database `{name}` {told}")).facts(shown.clone());
+    let shown =
+        lines.get(lines.len().saturating_sub(SHOWN)..).unwrap_or_default().iter().map(|line| (*line).to_owned());
+    let error =
+        |why, told: &str| DatabaseError::new(why, format!("{what} the database `{name}` {told}")).facts(shown.clone());
     if has("No space left on device") || has("Disk quota exceeded") {
         error(Why::Failed, "cannot be made: the disk is full").hint("make room on the disk, then try again")
     } else if has("Address already in use") || has("could not bind") {
@@ -225,7 +229,8 @@ fn explained(what: &str, name: &str, said: &str) -> DatabaseError {
     } else if has("could not create shared memory") || has("could not map anonymous shared memory") {
         error(Why::Failed, "does not get the memory that it needs").hint("end other programs, then try again")
     } else {
-        error(Why::Failed, "could not be made or started").hint("what PostgreSQL says is above; `terrace doctor` looks at what is installed")
+        error(Why::Failed, "could not be made or started")
+            .hint("what PostgreSQL says is above; `terrace doctor` looks at what is installed")
     }
 }
 

@@ -41,9 +41,16 @@ pub fn resource_type() -> ResourceType {
                 text("engine", "`postgres` or `sqlite`; without it `postgres` where PostgreSQL is installed.")
                     .or_computed()
                     .replaces(),
-                text("ttl", "How long it is kept, such as `1h30m`, from when it is made or this is changed; without it until it is removed."),
-                Attribute::new("port", AttributeType::Int, "The port of its server, on this machine; without it a free one.")
-                    .or_computed(),
+                text(
+                    "ttl",
+                    "How long it is kept, such as `1h30m`, from when it is made or this is changed; without it until it is removed.",
+                ),
+                Attribute::new(
+                    "port",
+                    AttributeType::Int,
+                    "The port of its server, on this machine; without it a free one.",
+                )
+                .or_computed(),
                 Attribute::new("webUi", AttributeType::Bool, "There is a page on this machine to look at its tables.")
                     .default_value(true),
                 text("id", "The name, for `terrace import`.").stable(),
@@ -51,7 +58,9 @@ pub fn resource_type() -> ResourceType {
                 text("database", "The database within the server, or the file.").stable(),
                 text("username", "The user.").stable(),
                 text("password", "The password: another one for each database.").stable().sensitive(),
-                text("engineUrl", "Its address with driver and password, as `DPP_DB_ENGINE` has it.").computed().sensitive(),
+                text("engineUrl", "Its address with driver and password, as `DPP_DB_ENGINE` has it.")
+                    .computed()
+                    .sensitive(),
                 text("version", "The release of PostgreSQL.").stable(),
                 text("status", "`running`, `stopped` or `expired`.").computed(),
                 text("expiresAt", "When it is ended and its data removed.").computed(),
@@ -112,9 +121,12 @@ fn checked(attributes: &Attributes) -> Result<(Option<Engine>, Option<u16>), Pro
     };
     let port = match attributes.get("port").and_then(Value::as_int) {
         None => None,
-        Some(port) => Some(u16::try_from(port).ok().filter(|port| *port > 0).ok_or_else(|| {
-            ProviderError::invalid(at("port"), format!("`port` is {port}: expected 1 to 65535"))
-        })?),
+        Some(port) => Some(
+            u16::try_from(port)
+                .ok()
+                .filter(|port| *port > 0)
+                .ok_or_else(|| ProviderError::invalid(at("port"), format!("`port` is {port}: expected 1 to 65535")))?,
+        ),
     };
     Ok((engine, port))
 }
@@ -188,8 +200,9 @@ impl Session for DatabaseResources {
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let (engine, _) = checked(change.config)?;
         if let Some(ttl) = change.config.get("ttl").and_then(Value::as_str) {
-            crate::database::time_to_live(ttl)
-                .map_err(|why| ProviderError::invalid(Some(Path::attribute("ttl")), format!("`ttl` is `{ttl}`: {why}")))?;
+            crate::database::time_to_live(ttl).map_err(|why| {
+                ProviderError::invalid(Some(Path::attribute("ttl")), format!("`ttl` is `{ttl}`: {why}"))
+            })?;
         }
         let mut config = change.config.clone();
         let is_said = config.get("engine").is_some_and(|engine| !engine.is_null());
@@ -255,7 +268,11 @@ impl Session for DatabaseResources {
         if !record.is_whole {
             // Whoever makes it holds the lock; what somebody left who is gone is removed by the next one.
             let is_being_made = self.databases.is_held(name);
-            return Ok(if is_being_made { Found::Pending(format!("the database {name} is being made")) } else { Found::Absent });
+            return Ok(if is_being_made {
+                Found::Pending(format!("the database {name} is being made"))
+            } else {
+                Found::Absent
+            });
         }
         let is_ours = ours.is_some() && (attempt.prior.is_some() || record.mark == ours);
         if !is_ours && self.databases.status(&record) == Status::Expired {
@@ -286,7 +303,9 @@ impl Session for DatabaseResources {
         Ok(match (tables, rows) {
             (0, _) => DataAmount::Empty,
             (1, rows) => DataAmount::Some { count: rows.max(1), text: format!("1 table with {rows} rows") },
-            (tables, rows) => DataAmount::Some { count: rows.max(1), text: format!("{tables} tables with {rows} rows") },
+            (tables, rows) => {
+                DataAmount::Some { count: rows.max(1), text: format!("{tables} tables with {rows} rows") }
+            }
         })
     }
 }

@@ -1,6 +1,8 @@
 //! Tables of a server. All values are asked for as text, so that any type can be shown.
 
-use super::{Column, LONGEST_VALUE, MOST_COUNTED, MOST_TABLES, PAGE, PATIENCE, Rows, Table, cut, of_page, quoted, unanswered};
+use super::{
+    Column, LONGEST_VALUE, MOST_COUNTED, MOST_TABLES, PAGE, PATIENCE, Rows, Table, cut, of_page, quoted, unanswered,
+};
 use crate::database::error::DatabaseError;
 use crate::database::record::{Access, HOST, Record, USER};
 use secrecy::ExposeSecret;

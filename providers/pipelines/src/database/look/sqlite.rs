@@ -1,6 +1,8 @@
 //! Tables of a file.
 
-use super::{Column, LONGEST_VALUE, MOST_COUNTED, MOST_TABLES, PAGE, PATIENCE, Rows, Table, cut, of_page, quoted, unanswered};
+use super::{
+    Column, LONGEST_VALUE, MOST_COUNTED, MOST_TABLES, PAGE, PATIENCE, Rows, Table, cut, of_page, quoted, unanswered,
+};
 use crate::database::error::DatabaseError;
 use crate::database::record::Record;
 use rusqlite::types::ValueRef;
@@ -14,7 +16,8 @@ pub(super) async fn ask<T: Send + 'static>(
     let data = record.data.clone();
     let (tell, told) = tokio::sync::oneshot::channel();
     let answer = tokio::task::spawn_blocking(move || {
-        let file = Connection::open_with_flags(data, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let file =
+            Connection::open_with_flags(data, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         file.busy_timeout(PATIENCE)?;
         // Nobody hears of it where the question was given up before it began.
         let _ = tell.send(file.get_interrupt_handle());
@@ -52,7 +55,8 @@ pub(super) fn rows(file: &Connection, table: &Table, first: u64) -> Result<Rows>
     let mut statement = file.prepare(&sql)?;
     let width = columns.len();
     let row = |row: &Row<'_>| (0..width).map(|position| Ok(text(row.get_ref(position)?))).collect::<Result<Vec<_>>>();
-    let rows: Vec<Vec<Option<String>>> = statement.query_map([signed(PAGE + 1), signed(first)], row)?.collect::<Result<_>>()?;
+    let rows: Vec<Vec<Option<String>>> =
+        statement.query_map([signed(PAGE + 1), signed(first)], row)?.collect::<Result<_>>()?;
     Ok(of_page(columns, rows))
 }
 
