@@ -9,21 +9,14 @@ pub(super) use for_run::RunDatabase;
 pub(super) use pages::pages;
 
 use super::Context;
+use super::pipelines::instance_here;
 use crate::args::{DatabasesArguments, DatabasesCommand};
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use crate::wiring;
-use std::path::Path;
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::database::{DatabaseError, Databases, Extension, Why};
 use terrace_provider_pipelines::settings::databases;
-
-/// The instance of the provider of the project that the working directory is in.
-fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, Failure> {
-    let settings = context.settings(Some(Path::new(".")))?;
-    let environment = settings.environment(None, context.ui)?;
-    wiring::instance(&settings, &environment, "pipelines", context.ui)
-}
 
 /// The databases of an instance, each with what keeps it.
 async fn databases_of(context: &Context<'_>, instance: &InstanceSettings) -> Databases {

@@ -13,15 +13,20 @@ use super::Context;
 use crate::failure::Failure;
 use crate::wiring;
 use std::path::Path;
+use terrace_provider::Settings;
 use terrace_provider_pipelines::run::{Record, Runner};
 use terrace_provider_pipelines::settings::runner;
 
-/// The runner of the project that the working directory is in.
-fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
+/// The instance of the provider of the project that the working directory is in.
+pub(super) fn instance_here(context: &Context<'_>) -> Result<Settings, Failure> {
     let settings = context.settings(Some(Path::new(".")))?;
     let environment = settings.environment(None, context.ui)?;
-    let instance = wiring::instance(&settings, &environment, "pipelines", context.ui)?;
-    Ok(runner(&instance)?)
+    wiring::instance(&settings, &environment, "pipelines", context.ui)
+}
+
+/// The runner of the project that the working directory is in.
+fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
+    Ok(runner(&instance_here(context)?)?)
 }
 
 /// The run of that id, or the last one of the pipeline of that id.

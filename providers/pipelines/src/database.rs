@@ -332,6 +332,9 @@ impl Databases {
     fn remove_files(&self, record: &Record) -> Result<(), DatabaseError> {
         self.remove_data(record)?;
         let removed = remove_path(&self.folder_of(&record.name));
+        // Whoever waits for a lock that is gone takes another one: see `lock`.
+        let unlocked = ["guard", "lock"].map(|lock| remove_path(&self.folder.join(format!("{}.{lock}", record.name))));
+        let removed = unlocked.into_iter().fold(removed, |removed, unlocked| removed.and(unlocked));
         removed.map_err(|error| cannot("remove the folder of", &record.name, &error))
     }
 }

@@ -1,11 +1,12 @@
 //! The database that `terrace run` has pipelines write into: one that is there, or one that is made for them.
 
-use super::{databases_of, failure, instance_here, shown};
+use super::{databases_of, failure, shown};
 use crate::args::DatabaseChoice;
 use crate::commands::Context;
 use crate::failure::Failure;
 use crate::ui::Ui;
 use std::time::Duration;
+use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::database::{Databases, Extension, Record, Wanted, time_to_live, words};
 use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::settings::default_database;
@@ -28,15 +29,15 @@ impl RunDatabase {
     /// When there is no such database, or it does not come up.
     pub(in crate::commands) async fn ready(
         context: &Context<'_>,
+        instance: &InstanceSettings,
         choice: &DatabaseChoice,
         runner: &mut Runner,
         cancel: &CancellationToken,
     ) -> Result<Option<Self>, Failure> {
-        let instance = instance_here(context)?;
-        let name = choice.database.clone().or_else(|| default_database(&instance));
+        let name = choice.database.clone().or_else(|| default_database(instance));
         if let Some(ttl) = &choice.new_database {
             let kept = time_to_live(ttl).map_err(|why| Failure::new(format!("`--new-database={ttl}`: {why}")))?;
-            let databases = databases_of(context, &instance).await;
+            let databases = databases_of(context, instance).await;
             let wanted = Wanted::fresh(ttl.clone()).map_err(failure)?;
             let record = databases.make(&wanted, cancel).await.map_err(failure)?;
             let access = databases.access(&record).map_err(failure)?;
@@ -46,7 +47,7 @@ impl RunDatabase {
             return Ok(Some(Self { databases, record, kept: Some(kept), beginning }));
         }
         let Some(name) = name else { return Ok(None) };
-        let databases = databases_of(context, &instance).await;
+        let databases = databases_of(context, instance).await;
         let (record, access) = databases.ensure(&name, cancel).await.map_err(failure)?;
         runner.write_into(&access);
         Ok(Some(Self { databases, record, kept: None, beginning: Vec::new() }))

@@ -92,7 +92,8 @@ pub(super) fn whole(
     };
     line("Name", &record.name);
     line("Status", status.word());
-    line("Kept", &kept(record));
+    let kept = kept(record);
+    line("Kept", kept.strip_prefix("kept ").unwrap_or(&kept));
     line(
         "System",
         &record

@@ -1,6 +1,6 @@
 //! `terrace run`: runs pipelines in their order and tells what came of each, in dpp's words.
 
-use super::runner_here;
+use super::instance_here;
 use super::shown::{self, Screen};
 use crate::args::PipelineArguments;
 use crate::commands::Context;
@@ -14,6 +14,7 @@ use terrace_engine::source::Sources;
 use terrace_provider_pipelines::run::State;
 use terrace_provider_pipelines::run::batch::{self, BatchEnd, Done, Options};
 use terrace_provider_pipelines::run::single::NotRun;
+use terrace_provider_pipelines::settings::runner;
 use terrace_provider_pipelines::spec::{self, Specs, selection};
 
 /// Runs pipelines.
@@ -26,7 +27,8 @@ pub(in crate::commands) async fn run(
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     let ui = context.ui;
-    let mut runner = runner_here(context)?;
+    let instance = instance_here(context)?;
+    let mut runner = runner(&instance)?;
     let specs = spec::read(Path::new("."))
         .map_err(|error| Failure::new(format!("the working directory cannot be searched for specs: {error}")))?;
     let broken: Vec<String> = specs.broken().into_iter().map(str::to_owned).collect();
@@ -73,7 +75,7 @@ pub(in crate::commands) async fn run(
         patience: context.global.lock_timeout,
     };
     signals.begin_changes();
-    let database = RunDatabase::ready(context, &arguments.database, &mut runner, &signals.cancel).await?;
+    let database = RunDatabase::ready(context, &instance, &arguments.database, &mut runner, &signals.cancel).await?;
     database.iter().flat_map(|database| &database.beginning).for_each(|line| ui.say(line));
     let screen = Screen::new(ui, context.global.verbose > 0, arguments.format.is_json());
     let running = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel);

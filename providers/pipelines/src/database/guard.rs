@@ -134,10 +134,12 @@ impl Guard {
 
     /// Keeps the database until its time is over and it is ended, or it is gone, or somebody wants this to stop.
     pub async fn keep(&self, stop: &CancellationToken) {
+        let mut kept = None;
         loop {
             let now = Moment::now();
             let left = match self.databases.get(&self.name) {
-                Ok(Some(record)) if !record.is_expired => {
+                // Another one of that name has a guard of its own.
+                Ok(Some(record)) if !record.is_expired && *kept.get_or_insert(record.id.clone()) == record.id => {
                     self.anchor(&record, &now).await;
                     record.deadline.as_ref().map_or(PERIOD, |deadline| deadline.left(&now))
                 }

@@ -214,12 +214,15 @@ impl Session for DatabaseResources {
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
         if let Some(name) = config.get("name").filter(|name| !name.has_unknown()) {
             if let Some(name) = name.as_str() {
-                let check = Wanted {
-                    name: name.to_owned(),
-                    port: config.get("port").and_then(Value::as_int).and_then(|port| u16::try_from(port).ok()),
-                    ..Wanted::default()
+                let at = |name: &str, error| {
+                    let kind = ErrorKind::InvalidInput { path: Some(Path::attribute(name)) };
+                    ProviderError { kind, ..told(error) }
                 };
-                check.check(engine.or(usual).unwrap_or(Engine::Postgres)).map_err(told)?;
+                let named = Wanted { name: name.to_owned(), ..Wanted::default() };
+                named.check(Engine::Postgres).map_err(|error| at("name", error))?;
+                let port = config.get("port").and_then(Value::as_int).and_then(|port| u16::try_from(port).ok());
+                let placed = Wanted { port, ..named };
+                placed.check(engine.or(usual).unwrap_or(Engine::Postgres)).map_err(|error| at("port", error))?;
                 planned.planned.insert("id".to_owned(), object_id_of(name).made_of(&config, &IDENTITY));
             }
         }
