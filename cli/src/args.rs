@@ -1,6 +1,7 @@
 //! What can be asked on the command line: definitions only, nothing is decided here.
 
 mod acl;
+mod databases;
 mod destroy;
 mod drift;
 mod form;
@@ -13,6 +14,7 @@ mod serve;
 mod state;
 
 pub use acl::{AclCommand, AclSetArguments, AclShowArguments};
+pub use databases::{DatabaseChoice, DatabasesArguments, DatabasesCommand};
 pub use destroy::DestroyArguments;
 pub use drift::{DriftArguments, DriftFormat};
 pub use lists::{
@@ -246,6 +248,11 @@ pub enum Command {
     /// Work on the queue of runs: started by terrace itself
     #[command(hide = true)]
     PipelinesWorker(WorkerArguments),
+    /// Databases of data pipelines on this machine: how they are reached, how long they are kept
+    #[command(
+        after_help = "Examples:\n  terrace databases\n  terrace databases show orders --reveal\n  terrace databases extend orders 1h\n  terrace databases dump orders orders.sql"
+    )]
+    Databases(DatabasesArguments),
     /// The blueprints that components can have
     Blueprints(BlueprintsArguments),
     /// The technologies of this build

@@ -6,6 +6,7 @@ mod apply;
 mod blueprints;
 mod completion;
 mod console;
+mod databases;
 mod destroy;
 mod doctor;
 mod drift;
@@ -144,6 +145,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Pods(arguments) => pipelines::pods(context, arguments.format()).await,
         Command::Ssh(arguments) => pipelines::ssh(context, &arguments).await,
         Command::PipelinesWorker(arguments) => pipelines::worker(&arguments, signals).await,
+        Command::Databases(arguments) => databases::run(context, arguments, signals).await,
         Command::Stacks(arguments) => stacks::run(context, arguments.command()).await,
         Command::State(command) => state::run(context, command, signals).await,
         Command::Operations(arguments) => operations::run(context, arguments.command(), signals).await,

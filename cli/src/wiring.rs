@@ -1,11 +1,13 @@
 //! Providers, store, functions and blueprints put together for one environment: the only place that knows them all.
 
 pub(crate) mod blueprints;
+mod guard;
 pub(crate) mod key;
 mod providers;
 mod question;
 
 pub(crate) use blueprints::library;
+pub(crate) use guard::guard_program;
 pub use providers::Providers;
 pub(crate) use question::Question;
 

@@ -7,7 +7,8 @@
 //! come in), [`auth`] (who may call what; `heads`: what can be read at all; `object`: what bodies are), `witboost` (the
 //! calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described` (from a body to what
 //! is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` (who works on what), `run` (one request),
-//! `keeping` (its claim) and `logbook` (what is told of it) beside it. [`beside`] serves other routes in the same manner, and
+//! `keeping` (its claim) and `logbook` (what is told of it) beside it. [`beside`] serves other routes in the same manner, [`tables`] are
+//! pages to look at databases, and
 //! [`jwt`] reads tokens for both.
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
@@ -36,6 +37,7 @@ mod reversing;
 pub mod routes;
 mod run;
 mod serve;
+pub mod tables;
 pub mod tls;
 pub mod webhook;
 mod witboost;

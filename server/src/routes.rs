@@ -2,6 +2,7 @@
 
 use crate::answer::{Refusal, broken_off};
 use crate::serve::Shared;
+use crate::tables::Pages;
 use crate::{api, docs, metrics, operate, witboost};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -18,7 +19,8 @@ use uuid::Uuid;
 /// Where coordinators look for the API besides `/`.
 const BASE: &str = "/datamesh.specificprovisioner";
 /// What paths of the server itself begin with: below these nobody would find a prefix.
-const OWN: [&str; 8] = ["v1", "v2", "api", "docs", "health", "ready", "metrics", "datamesh.specificprovisioner"];
+const OWN: [&str; 9] =
+    ["v1", "v2", "api", "databases", "docs", "health", "ready", "metrics", "datamesh.specificprovisioner"];
 
 /// Whether a prefix can be served: a path of its own, in names of letters, digits, `-`, `_` and `.`.
 ///
@@ -45,7 +47,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 128;
 
 /// The APIs at `/`, Witboost's also at its base path and under each prefix.
-pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>) -> Router<Arc<Shared>> {
     let settings = &shared.settings;
     let mut routes = Router::new()
         .merge(operate::router())
@@ -53,6 +55,9 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .merge(api::router(shared))
         .merge(witboost::router(shared))
         .nest(BASE, witboost::router(shared));
+    if let Some(pages) = pages {
+        routes = routes.merge(pages.routes());
+    }
     for prefix in &settings.prefixes {
         routes = routes.nest(prefix, witboost::router(shared));
     }

@@ -5,6 +5,7 @@ use crate::listen::listen;
 use crate::operate::LastReadiness;
 use crate::queue::{self, AtWork};
 use crate::routes::routes;
+use crate::tables::Pages;
 use crate::tls::{Certificate, CertificateError};
 use crate::webhook::Webhook;
 use crate::worlds::Worlds;
@@ -59,6 +60,8 @@ pub struct Server {
     pub store: Arc<dyn ServerStore>,
     /// A store without anything in it: what is only validated is planned on that.
     pub nothing: Arc<dyn StateStore>,
+    /// Pages to look at the tables of databases; none where others than this machine can call.
+    pub pages: Option<Pages>,
     /// How it works.
     pub settings: ServerSettings,
 }
@@ -105,7 +108,7 @@ impl Server {
     /// # Errors
     /// When connections cannot be taken.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-        let Self { worlds, store, nothing, settings } = self;
+        let Self { worlds, store, nothing, pages, settings } = self;
         let (drain, workers) = (settings.drain, settings.workers);
         let metrics = metrics::collect(settings.drift_every)?;
         let shared = Arc::new(Shared {
@@ -121,7 +124,7 @@ impl Server {
             looking: tokio::sync::Mutex::default(),
             stop: stop.clone(),
         });
-        let routes = routes(&shared);
+        let routes = routes(&shared, pages);
         // Planning keeps a processor busy: it has threads of its own, so that calls are answered meanwhile.
         let runtime = tokio::runtime::Handle::current();
         let abandon = CancellationToken::new();

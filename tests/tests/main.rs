@@ -22,6 +22,7 @@ mod crash; // killed before and after an effect, and at any moment: no orphan, n
 mod customer_360; // one product over five technologies
 mod cut_off; // what is cut off waits for its recovery, whatever people do by hand meanwhile
 mod data_loss; // data goes only where the plan showed it and somebody consented
+mod databases; // databases of pipelines: servers that outlive commands, times to live, pages
 mod databricks_azure; // a workspace of Azure that a run makes, and goes on in
 mod databricks_provider; // a product with every kind of component of Databricks
 mod deferral; // what cannot be planned before a command ran is left for another apply

@@ -88,6 +88,20 @@ fn what_became_of_pipelines_keeps_to_its_schema() {
 }
 
 #[test]
+fn databases_of_pipelines_keep_to_their_schema() {
+    let project = Project::with_stack(
+        "resources:\n  - {type: pipelines_database, name: d, config: {name: d, engine: sqlite, ttl: 10m}}\n",
+    );
+    let key = ("TERRACE_STATE_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    let run = |words: &[&str]| project.run_with(&[key], words.iter().copied()).done();
+    run(&["apply", "stack.yaml", "--auto-approve"]);
+    assert_is("databases", &run(&["databases", "--json"]).json());
+    assert_is("databaseShow", &run(&["databases", "show", "d", "--json"]).json());
+    assert_is("databaseShow", &run(&["databases", "show", "d", "--json", "--reveal"]).json());
+    run(&["destroy", "stack.yaml", "--auto-approve", "--remove-data"]);
+}
+
+#[test]
 fn what_is_held_and_what_was_cut_off_keeps_to_its_schema() {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: c\n    config:\n      \

@@ -1,8 +1,8 @@
 //! Which commands answer programs, and how: so that failures are told in the same form.
 
 use super::{
-    AclCommand, BlueprintsCommand, Command, DriftFormat, LeasesCommand, ListCommand, OperationsCommand, OutputFormat,
-    PlanFormat, PodsCommand, ProvidersCommand, StacksCommand, StateCommand,
+    AclCommand, BlueprintsCommand, Command, DatabasesCommand, DriftFormat, LeasesCommand, ListCommand,
+    OperationsCommand, OutputFormat, PlanFormat, PodsCommand, ProvidersCommand, StacksCommand, StateCommand,
 };
 use crate::report::Form;
 
@@ -65,6 +65,11 @@ impl Command {
             Self::List(ListCommand::Pods(format)) => format.is_json(),
             Self::Pods(arguments) => match &arguments.command {
                 Some(PodsCommand::List(format)) => format.is_json(),
+                None => arguments.format.is_json(),
+            },
+            Self::Databases(arguments) => match &arguments.command {
+                Some(DatabasesCommand::List(format) | DatabasesCommand::Show { format, .. }) => format.is_json(),
+                Some(_) => false,
                 None => arguments.format.is_json(),
             },
             Self::Console(_)

@@ -1,6 +1,6 @@
 //! Arguments of `run`, `logs`, `cancel`, `pods` and `ssh`: data pipelines.
 
-use super::{Format, FormatArguments};
+use super::{DatabaseChoice, Format, FormatArguments};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +42,9 @@ pub struct PipelineArguments {
     /// Where no cluster is active, the public one takes them
     #[arg(long, hide = true)]
     pub else_public: bool,
+    /// Which database they write into.
+    #[command(flatten)]
+    pub database: DatabaseChoice,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,

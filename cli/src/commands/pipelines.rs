@@ -34,16 +34,16 @@ use terrace_provider_pipelines::settings::runner;
 use terrace_provider_pipelines::worker::Keeper;
 use terrace_provider_pipelines::worker::launch::Itself;
 
-/// The runner of the project that the working directory is in.
-fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
-    Ok(runner(&instance_here(context)?)?)
-}
-
-/// The settings of that.
-fn instance_here(context: &Context<'_>) -> Result<Settings, Failure> {
+/// The instance of the provider of the project that the working directory is in.
+pub(super) fn instance_here(context: &Context<'_>) -> Result<Settings, Failure> {
     let settings = context.settings(Some(Path::new(".")))?;
     let environment = settings.environment(None, context.ui)?;
     wiring::instance(&settings, &environment, "pipelines", context.ui)
+}
+
+/// The runner of the project that the working directory is in.
+fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
+    Ok(runner(&instance_here(context)?)?)
 }
 
 /// The queue of the project, where there is one.

@@ -40,10 +40,13 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             .hint("choose another address with `--bind`")
     })?;
     let address = listener.local_addr().unwrap_or(bind);
+    // Pages that show what databases hold are for this machine alone.
+    let pages = if address.ip().is_loopback() { super::databases::pages(context, &settings).await? } else { None };
     let server = Server {
         worlds,
         store,
         nothing: Arc::new(MemoryStore::new()),
+        pages,
         settings: ServerSettings {
             prefixes: configured.prefixes.clone(),
             workers: usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS)),

@@ -1,5 +1,6 @@
 //! The providers of this build, and the instances of them that an environment has.
 
+use super::guard_program;
 use crate::configuration::{Environment, Instance, LIMITS, RESERVED_SETTINGS};
 use crate::failure::Failure;
 use crate::variables::Variables;
@@ -39,7 +40,10 @@ impl Providers {
             Arc::new(HasuraProvider::new()),
             Arc::new(KafkaProvider::new()),
             Arc::new(LocalProvider::new()),
-            Arc::new(PipelinesProvider::new()),
+            Arc::new(match guard_program() {
+                Some(guard) => PipelinesProvider::new().with_guard(guard),
+                None => PipelinesProvider::new(),
+            }),
             Arc::new(PostgresProvider::new()),
             Arc::new(SnowflakeProvider::new()),
             Arc::new(SqliteProvider::new()),

@@ -1,9 +1,10 @@
 //! Pipelines and runs as resources: what a plan says of them, and what applying does.
 //!
 //! `folder` reads specs. [`pipeline`] is what a spec says, made known to the project; [`run`] is its last result that is
-//! good; [`worker_pool`] is who runs what is queued.
+//! good; [`worker_pool`] is who runs what is queued; [`database`] is what pipelines write into.
 
 mod attributes;
+pub mod database;
 mod folder;
 pub mod pipeline;
 pub mod run;

@@ -7,7 +7,7 @@
 //! results are written).
 
 pub mod batch;
-mod due;
+pub(crate) mod due;
 mod job;
 pub mod log;
 mod outputs;
@@ -22,3 +22,4 @@ pub use outputs::Output;
 pub use record::{Record, State};
 pub use single::{Asked, Runner, Watching};
 pub use store::Store;
+pub(crate) use store::write as write_whole;

@@ -1,6 +1,6 @@
 //! What the provider declares: its settings and resource types.
 
-use crate::resource::{pipeline, run, worker_pool};
+use crate::resource::{database, pipeline, run, worker_pool};
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 
 /// Everything that is known of this provider without connecting to it.
@@ -26,8 +26,23 @@ pub fn provider() -> ProviderSchema {
             .variable("XDG_CACHE_HOME"),
             Attribute::new("maxParallel", AttributeType::Int, "So many pipelines of `terrace run` run at once.")
                 .default_value(2_i64),
+            Attribute::new(
+                "database",
+                AttributeType::String,
+                "The database that `terrace run` has pipelines write into (`DPP_DB_ENGINE`): the `name` of a `pipelines_database`.",
+            ),
+            Attribute::new(
+                "postgresBin",
+                AttributeType::String,
+                "The folder of PostgreSQL's programs (`initdb`, `postgres`, `pg_dump`); without it the PATH's, then the newest.",
+            ),
         ]),
-        resources: vec![pipeline::resource_type(), run::resource_type(), worker_pool::resource_type()],
+        resources: vec![
+            pipeline::resource_type(),
+            run::resource_type(),
+            worker_pool::resource_type(),
+            database::resource_type(),
+        ],
         lookups: Vec::new(),
         blueprints: Vec::new(),
         sql_type: None,

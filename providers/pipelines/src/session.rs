@@ -1,13 +1,14 @@
 //! One opened instance: hands each call to the session of its resource type.
 
-use crate::resource::{Folders, pipeline, run, worker_pool};
+use crate::database::Databases;
+use crate::resource::{Folders, database, pipeline, run, worker_pool};
 use crate::settings;
 use crate::worker::Launch;
 use async_trait::async_trait;
 use std::sync::Arc;
 use terrace_provider::{
-    Attempt, Call, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType,
-    Session, Settings,
+    Attempt, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded,
+    ResourceType, Session, Settings,
 };
 
 /// An instance of the `pipelines` provider.
@@ -15,6 +16,7 @@ pub(crate) struct PipelinesSession {
     pipelines: pipeline::Pipelines,
     runs: run::Runs,
     worker_pools: worker_pool::WorkerPools,
+    databases: database::DatabaseResources,
 }
 
 impl PipelinesSession {
@@ -22,13 +24,18 @@ impl PipelinesSession {
     ///
     /// # Errors
     /// When a setting cannot work.
-    pub(crate) fn open(settings: &Settings, launch: Arc<dyn Launch>) -> Result<Self, ProviderError> {
+    pub(crate) fn open(
+        settings: &Settings,
+        launch: Arc<dyn Launch>,
+        databases: Databases,
+    ) -> Result<Self, ProviderError> {
         let runner = settings::runner(settings)?;
         let folders = Arc::new(Folders::default());
         Ok(Self {
             pipelines: pipeline::Pipelines::new(runner.clone(), folders.clone()),
             worker_pools: worker_pool::WorkerPools::new(runner.clone(), settings::kept(settings), launch),
-            runs: run::Runs::new(runner, folders),
+            runs: run::Runs::new(runner, folders, databases.clone()),
+            databases: database::DatabaseResources::new(databases),
         })
     }
 
@@ -37,6 +44,7 @@ impl PipelinesSession {
             pipeline::NAME => Ok(&self.pipelines),
             run::NAME => Ok(&self.runs),
             worker_pool::NAME => Ok(&self.worker_pools),
+            database::NAME => Ok(&self.databases),
             other => Err(ProviderError::bug(format!("the pipelines provider has no resource type `{other}`"))),
         }
     }
@@ -76,5 +84,9 @@ impl Session for PipelinesSession {
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
         self.of(ty)?.import(ty, id).await
+    }
+
+    async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        self.of(ty)?.count_data(ty, prior).await
     }
 }

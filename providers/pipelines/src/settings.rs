@@ -1,5 +1,6 @@
 //! A runner of the pipelines of a project, from an instance's settings.
 
+use crate::database::{Databases, GuardProgram};
 use crate::environment::Environments;
 use crate::executor::local::LocalExecutor;
 use crate::run::{Runner, Store};
@@ -13,6 +14,20 @@ const RECORDS: &str = ".terrace/pipelines";
 const ENVIRONMENTS: &str = "terrace/pipelines";
 /// Variables of terrace itself are not for the programs that it starts: one of them is the key to its state.
 const OWN: &str = "TERRACE_";
+
+/// The databases of a project.
+#[must_use]
+pub fn databases(settings: &Settings, guard: Option<GuardProgram>) -> Databases {
+    let project = settings.project_folder.canonicalize().unwrap_or_else(|_| settings.project_folder.clone());
+    let programs = settings.values.get("postgresBin").and_then(Value::as_str).map(|folder| project.join(folder));
+    Databases::new(project.join(RECORDS).join("databases"), programs, guard)
+}
+
+/// The database that `terrace run` has pipelines write into, by its name.
+#[must_use]
+pub fn default_database(settings: &Settings) -> Option<String> {
+    settings.values.get("database").and_then(Value::as_str).map(str::to_owned)
+}
 
 /// Makes a runner; nothing is started, and nobody is asked.
 ///

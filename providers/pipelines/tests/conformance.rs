@@ -1,5 +1,6 @@
 //! The behaviours of every provider, on all types, with the stand-in of dpp.
 
+use crate::databases::connect;
 use crate::harness::{NOISE, Project};
 use crate::workers::Tasks;
 use serde_json::json;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use terrace_provider::conformance::{Fixture, Suite};
 use terrace_provider::{Attributes, Recorded, Value};
 use terrace_provider_pipelines::PipelinesProvider;
+use terrace_provider_pipelines::database::{Databases, Engine, Record};
 use terrace_provider_pipelines::queue::Queue;
 
 const SPEC: &str = "a:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/a}\nb:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/b}\n";
@@ -79,8 +81,53 @@ async fn pipelines_runs_and_worker_pools_behave_as_all_resources_do() {
     let ephemeral = Fixture::new("pipelines_worker_pool", "ttl", attributes(json!({"name": "brief", "ttl": "1h"})))
         .update(attributes(json!({"name": "brief", "ttl": "2h"})))
         .remove(destroy);
-    let provider = PipelinesProvider::with_launch(Arc::new(Tasks));
+    let sqlite = database(&project, json!({"name": "file", "engine": "sqlite"}))
+        .update(attributes(json!({"name": "file", "engine": "sqlite", "ttl": "2h"})));
+    let postgres = database(&project, json!({"name": "server", "engine": "postgres", "ttl": "1h"}))
+        .update(attributes(json!({"name": "server", "engine": "postgres", "ttl": "2h", "webUi": false})));
+    let provider = PipelinesProvider::new().with_launch(Arc::new(Tasks));
     let suite = Suite::new(&provider, project.settings()).fixture(pipeline).fixture(run).fixture(elsewhere);
-    let report = suite.fixture(pool).fixture(ephemeral).run().await;
+    let report = suite.fixture(pool).fixture(ephemeral).fixture(sqlite).fixture(postgres).run().await;
     assert!(report.is_clean(), "{report}");
+}
+
+/// A database, stopped, removed and filled behind the provider's back.
+fn database(project: &Project, config: serde_json::Value) -> Fixture {
+    let (stopped, removed, filled) = (project.databases(), project.databases(), project.databases());
+    let name = |recorded: &Recorded| recorded.identity["name"].as_str().unwrap().to_owned();
+    let is_server = config["engine"] == "postgres";
+    let other = json!({"name": config["name"], "engine": if is_server { "sqlite" } else { "postgres" }});
+    let label = if is_server { "server" } else { "file" };
+    Fixture::new("pipelines_database", label, attributes(config))
+        .replace(attributes(other))
+        .tamper(move |recorded| {
+            let databases = stopped.clone();
+            async move {
+                databases.stop(&name(&recorded)).await.unwrap();
+            }
+        })
+        .remove(move |recorded| {
+            let databases = removed.clone();
+            async move { databases.remove(&name(&recorded)).await.unwrap() }
+        })
+        .fill(move |recorded| {
+            let databases = filled.clone();
+            async move {
+                let record = databases.known(&name(&recorded)).unwrap();
+                match record.engine {
+                    Engine::Sqlite => fill_file(&record.data),
+                    Engine::Postgres => fill_server(&databases, &record).await,
+                }
+            }
+        })
+}
+
+const FILL: &str = "CREATE TABLE t (a integer); INSERT INTO t VALUES (1), (2)";
+
+fn fill_file(path: &std::path::Path) {
+    rusqlite::Connection::open(path).unwrap().execute_batch(FILL).unwrap();
+}
+
+async fn fill_server(databases: &Databases, record: &Record) {
+    connect(databases, record).await.batch_execute(FILL).await.unwrap();
 }

@@ -8,9 +8,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tempfile::TempDir;
 use terrace_provider::{Settings, Value, conformance};
+use terrace_provider_pipelines::database::Databases;
 use terrace_provider_pipelines::run::batch::{self, Done, Options};
 use terrace_provider_pipelines::run::{Asked, Record, Runner, Watching};
-use terrace_provider_pipelines::settings::runner;
+use terrace_provider_pipelines::settings::{databases, runner};
 use terrace_provider_pipelines::spec::{self, Specs};
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +48,11 @@ impl Project {
 
     pub(crate) fn settings(&self) -> Settings {
         settings(&self.folder, &self.caches)
+    }
+
+    /// The databases of the project, with nothing that keeps them.
+    pub(crate) fn databases(&self) -> Databases {
+        databases(&self.settings(), None)
     }
 
     pub(crate) fn path(&self, path: &str) -> PathBuf {

@@ -8,6 +8,7 @@
 
 mod conformance; // the behaviours of every provider, on both types
 mod corpus; // pipelines of others, as far as they are at hand
+mod databases; // made, found again, stopped, ended when their time is over, looked into
 mod harness; // a project with specs and the stand-in of dpp
 mod publishing; // what runs leave in folders
 mod readme; // the README's tables are those of the schema

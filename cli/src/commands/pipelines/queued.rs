@@ -13,12 +13,14 @@ use crate::signals::Signals;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use terrace_provider::Settings;
 use terrace_provider_pipelines::queue::cluster::Cluster;
 use terrace_provider_pipelines::queue::{self, Ask, Ending, Entry, Phase, PodStatus, Queue, WhyNot};
 use terrace_provider_pipelines::run::batch::{BatchEnd, Done, Options};
 use terrace_provider_pipelines::run::log::Reader;
 use terrace_provider_pipelines::run::single::NotRun;
 use terrace_provider_pipelines::run::{Runner, Watching};
+use terrace_provider_pipelines::settings::default_database;
 use terrace_provider_pipelines::spec::model::Pipeline;
 use terrace_provider_pipelines::spec::{Specs, order};
 use tokio::time::Instant;
@@ -53,11 +55,19 @@ pub(super) struct Work<'a> {
 /// When workers are asked for and there are none.
 pub(super) async fn target(
     context: &Context<'_>,
+    instance: &Settings,
     runner: &Runner,
     arguments: &PipelineArguments,
 ) -> Result<Option<Target>, Failure> {
     let is_asked = arguments.queue || arguments.detach || arguments.pool.is_some();
-    if arguments.no_queue {
+    let database = &arguments.database;
+    let has_database =
+        database.database.is_some() || database.new_database.is_some() || default_database(instance).is_some();
+    if has_database && is_asked {
+        return Err(Failure::new("workers write into the database that they were started with")
+            .hint("pipelines that write into another one are run here: leave `--queue`, `--pool` and `--detach` out"));
+    }
+    if arguments.no_queue || has_database {
         return Ok(None);
     }
     let none = || {

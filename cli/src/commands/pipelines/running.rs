@@ -1,9 +1,10 @@
 //! `terrace run`: runs pipelines in their order and tells what came of each, in dpp's words.
 
 use super::shown::{self, Screen};
-use super::{queued, runner_here};
+use super::{instance_here, queued};
 use crate::args::PipelineArguments;
 use crate::commands::Context;
+use crate::commands::databases::RunDatabase;
 use crate::failure::{Exit, Failure};
 use crate::input::specs::told;
 use crate::signals::Signals;
@@ -13,6 +14,7 @@ use terrace_engine::source::Sources;
 use terrace_provider_pipelines::run::State;
 use terrace_provider_pipelines::run::batch::{self, BatchEnd, Done, Options};
 use terrace_provider_pipelines::run::single::NotRun;
+use terrace_provider_pipelines::settings::runner;
 use terrace_provider_pipelines::spec::{self, Specs, selection};
 
 /// Runs pipelines.
@@ -25,7 +27,8 @@ pub(in crate::commands) async fn run(
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     let ui = context.ui;
-    let runner = runner_here(context)?;
+    let instance = instance_here(context)?;
+    let mut runner = runner(&instance)?;
     let specs = spec::read(Path::new("."))
         .map_err(|error| Failure::new(format!("the working directory cannot be searched for specs: {error}")))?;
     let broken: Vec<String> = specs.broken().into_iter().map(str::to_owned).collect();
@@ -71,19 +74,28 @@ pub(in crate::commands) async fn run(
         timeout: arguments.timeout,
         patience: context.global.lock_timeout,
     };
-    if let Some(target) = queued::target(context, &runner, arguments).await? {
+    if let Some(target) = queued::target(context, &instance, &runner, arguments).await? {
         let work = queued::Work { runner, specs: &specs, chosen: &runnable, options, target, is_wrong };
         return queued::run(context, arguments, signals, work).await;
     }
     signals.begin_changes();
+    let database = RunDatabase::ready(context, &instance, &arguments.database, &mut runner, &signals.cancel).await?;
+    database.iter().flat_map(|database| &database.beginning).for_each(|line| ui.say(line));
     let screen = Screen::new(ui, context.global.verbose > 0, arguments.format.is_json());
-    let done = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel).await;
+    let running = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel);
+    let done = match &database {
+        Some(database) => database.during(running).await,
+        None => running.await,
+    };
     let done = done.map_err(|error| Failure::new(format!("what has to be run cannot be told: {error}")))?;
     screen.clear();
     if arguments.format.is_json() {
         ui.print_json(&shown::json(ui, &done))?;
     } else {
         shown::results(ui, &done)?;
+    }
+    if let Some(database) = &database {
+        database.end(ui).await;
     }
     Ok(exit(&done, is_wrong, signals.cancel.is_cancelled()))
 }

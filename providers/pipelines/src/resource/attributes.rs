@@ -68,6 +68,11 @@ impl Name {
     }
 }
 
+/// The id of what a single word names.
+pub(super) fn object_id_of(name: &str) -> Value {
+    object_id::join([name]).into()
+}
+
 /// A list of texts.
 pub(super) fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Value {
     Value::List(texts.into_iter().map(|text| text.as_ref().into()).collect())

@@ -2,12 +2,14 @@
 //! depends on is another thing; the plan says what that is.
 
 mod planning;
+mod target;
 mod telling;
 
 pub(super) use telling::Telling;
 
 use super::attributes::{IDENTITY, Name, blocking, io_error, named};
 use super::folder::{Folder, Folders};
+use crate::database::Databases;
 use crate::environment::EnvironmentError;
 use crate::run::single::NotRun;
 use crate::run::{Asked, Record, Runner, State};
@@ -41,6 +43,17 @@ pub fn resource_type() -> ResourceType {
         Attribute::new("useCache", AttributeType::Bool, "Results that steps keep are taken where they are still good.")
             .default_value(true),
         Attribute::new(
+            "database",
+            AttributeType::String,
+            "The `name` of a `pipelines_database` that it writes into (`DPP_DB_ENGINE`): it is started where it is stopped, and made anew where it has expired.",
+        ),
+        Attribute::new(
+            "engineUrl",
+            AttributeType::String,
+            "The address of another database that it writes into (`DPP_DB_ENGINE`).",
+        )
+        .write_only(),
+        Attribute::new(
             "deleteOutputs",
             AttributeType::Bool,
             "Removing it removes the data packages that it wrote, too.",
@@ -71,6 +84,7 @@ pub fn resource_type() -> ResourceType {
 pub(crate) struct Runs {
     runner: Runner,
     folders: Arc<Folders>,
+    databases: Databases,
 }
 
 /// How a call names what it makes.
@@ -79,8 +93,8 @@ pub(super) fn mark(operation: &str, step: &str) -> String {
 }
 
 impl Runs {
-    pub(crate) fn new(runner: Runner, folders: Arc<Folders>) -> Self {
-        Self { runner, folders }
+    pub(crate) fn new(runner: Runner, folders: Arc<Folders>, databases: Databases) -> Self {
+        Self { runner, folders, databases }
     }
 
     /// The last good result, where what it wrote is still there.
@@ -99,8 +113,9 @@ impl Runs {
 
     async fn run(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
         let name = Name::known(planned)?;
-        let runner = self.runner.clone();
-        let (folder, name) = blocking(move || Ok((Folder::read(&runner.project, &name)?, name))).await?;
+        let runner = target::run_into(&self.runner, &self.databases, planned, &call.cancel).await?;
+        let project = runner.project.clone();
+        let (folder, name) = blocking(move || Ok((Folder::read(&project, &name)?, name))).await?;
         let pipeline = folder.pipeline(&name)?;
         let asked = Asked {
             uses_cache: !matches!(planned.get("useCache"), Some(Value::Bool(false))),
@@ -112,7 +127,7 @@ impl Runs {
             run: None,
         };
         let telling = Telling::new(call.progress.as_ref(), &pipeline.id);
-        let ended = self.runner.run(&folder.specs, pipeline, asked, &telling, &call.cancel).await;
+        let ended = runner.run(&folder.specs, pipeline, asked, &telling, &call.cancel).await;
         let record = ended.map_err(|why| not_run(&name, &why))?;
         if record.state == State::Succeeded {
             return Ok(observed(&name, &record, planned));
@@ -127,7 +142,7 @@ fn observed(name: &Name, record: &Record, configured: &Attributes) -> Observed {
     attributes.insert("id".to_owned(), name.id().into());
     attributes
         .extend([("useCache", true), ("deleteOutputs", false)].map(|(name, flag)| (name.to_owned(), flag.into())));
-    for kept in ["triggers", "useCache", "deleteOutputs"] {
+    for kept in ["triggers", "useCache", "database", "deleteOutputs"] {
         attributes.extend(configured.get(kept).map(|value| (kept.to_owned(), value.clone())));
     }
     let dependencies = record.fingerprint.dependencies.iter();
@@ -213,7 +228,8 @@ impl Session for Runs {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        planning::plan(&self.runner, &self.folders, ty, change).await
+        let (runner, is_known) = target::plan_into(&self.runner, &self.databases, change.config)?;
+        planning::plan(&runner, &self.folders, ty, change, is_known).await
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {

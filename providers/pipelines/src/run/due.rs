@@ -2,18 +2,20 @@
 
 use super::record::Record;
 use super::single::Runner;
+use crate::database::Access;
 use crate::environment::Recipe;
 use crate::fingerprint::Fingerprint;
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
 use crate::spec::processor::{REQUIREMENTS, api};
+use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 /// The variable that says where tables go.
-const ENGINE: &str = "DPP_DB_ENGINE";
+pub(crate) const ENGINE: &str = "DPP_DB_ENGINE";
 /// The driver of PostgreSQL that the pinned SQLAlchemy of both releases takes.
 const POSTGRES: &str = "psycopg2-binary==2.9.11";
 
@@ -33,6 +35,11 @@ impl Runner {
     pub fn recorded_folder(&self, written: &str) -> String {
         let place = self.project.join(written);
         self.folder_name(&place.canonicalize().unwrap_or_else(|_| crate::fingerprint::plain(&place)))
+    }
+
+    /// Has steps write into this database, unless their spec says another one.
+    pub fn write_into(&mut self, access: &Access) {
+        self.variables.insert(ENGINE.to_owned(), access.engine_url.expose_secret().to_owned());
     }
 
     /// The variables that a pipeline's steps see, with what the spec says of them.

@@ -407,7 +407,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
 }
 
 /// Writes a file so that it is there whole or not at all, also after the machine goes.
-pub(super) fn write<T: serde::Serialize>(path: &Path, value: &T) -> io::Result<()> {
+pub(crate) fn write<T: serde::Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let partial = path.with_extension(format!("{}.partial", std::process::id()));
     let mut file = File::create(&partial)?;
     let written = serde_json::to_vec(value).map_err(io::Error::from).and_then(|text| file.write_all(&text));

@@ -30,6 +30,7 @@ pub(super) async fn plan(
     folders: &Arc<Folders>,
     ty: &ResourceType,
     change: &ProposedChange<'_>,
+    is_target_known: bool,
 ) -> Result<PlannedChange, ProviderError> {
     let Some(name) = Name::of(change.config) else { return Ok(from_schema(ty, change)) };
     let (runner, folders, found) = (runner.clone(), folders.clone(), name.clone());
@@ -50,7 +51,9 @@ pub(super) async fn plan(
     let unknown = dependencies(&mut config, &now)?;
     for (attribute, hash) in HASHES.into_iter().zip([&now.spec, &now.code, &now.data]) {
         // A pipeline that is run before it may write what this one reads.
-        let is_open = attribute == "dataHash" && !unknown.is_empty();
+        let is_open = attribute == "dataHash" && !unknown.is_empty()
+            // What it writes into says which driver its environment has.
+            || attribute == "codeHash" && !is_target_known;
         config.insert(attribute.to_owned(), if is_open { Value::Unknown } else { hash.as_str().into() });
     }
     let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
@@ -93,7 +96,7 @@ fn dependencies(config: &mut Attributes, now: &Fingerprint) -> Result<Vec<String
 fn differs(change: &ProposedChange<'_>, config: &Attributes) -> bool {
     let Some(prior) = change.prior else { return true };
     let value = |attributes: &Attributes, name: &str| attributes.get(name).cloned().unwrap_or(Value::Null);
-    let mut names = HASHES.into_iter().chain(["triggers", "dependencies"]);
+    let mut names = HASHES.into_iter().chain(["triggers", "dependencies", "database"]);
     names.any(|name| !value(config, name).is_same_as(&value(&prior.attributes, name)))
 }
 
@@ -124,9 +127,11 @@ fn reason(
         (None, Some(last)) => vec![format!("it never succeeded: run {} {}", last.run, last.state.in_words())],
         (None, None) => vec!["it was never run".to_owned()],
     };
-    let triggers = |attributes: &Attributes| attributes.get("triggers").cloned().unwrap_or(Value::Null);
-    if change.prior.is_some_and(|prior| !triggers(&prior.attributes).is_same_as(&triggers(config))) {
-        reasons.push("`triggers` changed".to_owned());
+    for name in ["triggers", "database"] {
+        let value = |attributes: &Attributes| attributes.get(name).cloned().unwrap_or(Value::Null);
+        if change.prior.is_some_and(|prior| !value(&prior.attributes).is_same_as(&value(config))) {
+            reasons.push(format!("`{name}` changed"));
+        }
     }
     if reasons.is_empty() && !unknown.is_empty() {
         return None;

@@ -1,0 +1,40 @@
+//! What keeps one database until its time is over, and shows its page: a process that terrace starts beside it.
+
+use super::pages::DatabasePages;
+use crate::failure::{Exit, Failure};
+use crate::signals::Signals;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use terrace_provider_pipelines::database::Databases;
+use terrace_provider_pipelines::database::guard::Guard;
+use terrace_provider_pipelines::database::record::HOST;
+use terrace_server::tables::Pages;
+use tokio_util::sync::CancellationToken;
+
+/// Keeps a database; does nothing where something keeps it already.
+///
+/// # Errors
+/// Never: nobody is there to tell.
+pub(super) async fn keep(folder: PathBuf, name: &str, signals: &Signals) -> Result<Exit, Failure> {
+    let databases = Databases::new(folder, None, None);
+    let Some(guard) = databases.become_guard(name) else { return Ok(Exit::Done) };
+    signals.begin_changes();
+    let done = CancellationToken::new();
+    if guard.has_page() {
+        show(&databases, &guard, name, done.clone());
+    }
+    guard.keep(&signals.cancel).await;
+    done.cancel();
+    Ok(Exit::Done)
+}
+
+/// Serves the page, at the port where it was before if that is free. Without a page the database is kept all the same.
+fn show(databases: &Databases, guard: &Guard, name: &str, done: CancellationToken) {
+    let before = databases.page_port(name).and_then(|port| TcpListener::bind((HOST, port)).ok());
+    let Some(listener) = before.or_else(|| TcpListener::bind((HOST, 0)).ok()) else { return };
+    let Ok(address) = listener.local_addr() else { return };
+    let pages = Pages { tables: Arc::new(DatabasePages::new(databases.clone())) };
+    tokio::spawn(pages.serve(listener, done));
+    guard.tell_page(address.port());
+}

@@ -1,0 +1,89 @@
+//! Databases of pipelines as the server's pages show them.
+
+use super::{databases_of, shown};
+use crate::commands::Context;
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::wiring;
+use async_trait::async_trait;
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider_pipelines::database::{DatabaseError, Databases, Why};
+use terrace_server::tables::{Column, Database, NotShown, Pages, Rows, Table, Tables};
+
+/// How often a server looks whether each database has what keeps it.
+const PERIOD: Duration = Duration::from_secs(30);
+
+/// The databases of a project.
+pub(super) struct DatabasePages {
+    databases: Databases,
+}
+
+impl DatabasePages {
+    pub(super) const fn new(databases: Databases) -> Self {
+        Self { databases }
+    }
+}
+
+fn not_shown(error: DatabaseError) -> NotShown {
+    match error.why {
+        Why::Missing => NotShown::Missing(error.what),
+        _ => NotShown::Broken(error.what),
+    }
+}
+
+#[async_trait]
+impl Tables for DatabasePages {
+    fn token(&self) -> Result<SecretString, NotShown> {
+        self.databases.token().map_err(not_shown)
+    }
+
+    async fn databases(&self) -> Result<Vec<Database>, NotShown> {
+        let records = self.databases.list().map_err(not_shown)?;
+        let database = |record: &terrace_provider_pipelines::database::Record| Database {
+            name: record.name.clone(),
+            system: record.engine.title().to_owned(),
+            status: self.databases.status(record).word().to_owned(),
+            kept: shown::kept(record),
+        };
+        Ok(records.iter().map(database).collect())
+    }
+
+    async fn tables(&self, database: &str) -> Result<Vec<Table>, NotShown> {
+        let tables = self.databases.tables(database).await.map_err(not_shown)?;
+        let table = |table: terrace_provider_pipelines::database::look::Table| Table {
+            schema: table.schema,
+            name: table.name,
+            is_view: table.is_view,
+        };
+        Ok(tables.into_iter().map(table).collect())
+    }
+
+    async fn rows(&self, database: &str, schema: &str, table: &str, page: u64) -> Result<Rows, NotShown> {
+        let rows = self.databases.rows(database, schema, table, page).await.map_err(not_shown)?;
+        let columns = rows.columns.into_iter().map(|column| Column { name: column.name, kind: column.kind }).collect();
+        Ok(Rows { columns, rows: rows.rows, has_more: rows.has_more })
+    }
+}
+
+/// The pages of the default environment's databases for `terrace serve`, which sees to it from now on that each has what
+/// keeps it. Nothing where there is no such environment: a server may have others alone.
+///
+/// # Errors
+/// When the environment's configuration does not fit the provider, which is reported.
+pub(in crate::commands) async fn pages(context: &Context<'_>, settings: &Settings) -> Result<Option<Pages>, Failure> {
+    let names = settings.configuration.environment_names();
+    let Some(name) = names.into_iter().next() else { return Ok(None) };
+    let environment = settings.environment(Some(crate::settings::Asked::word(name)), context.ui)?;
+    let instance = wiring::instance(settings, &environment, "pipelines", context.ui)?;
+    let databases = databases_of(context, &instance).await;
+    let watched = databases.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            watched.guard_all().await;
+        }
+    });
+    Ok(Some(Pages { tables: Arc::new(DatabasePages::new(databases)) }))
+}

@@ -1,0 +1,117 @@
+//! What is seen of databases: a line each, one whole, and JSON.
+
+use serde_json::{Value, json};
+use std::fmt::Write;
+use terrace_provider_pipelines::database::clock::Moment;
+use terrace_provider_pipelines::database::record::{HOST, USER};
+use terrace_provider_pipelines::database::words::in_words;
+use terrace_provider_pipelines::database::{DatabaseError, Databases, Engine, Record, Status};
+use terrace_provider_pipelines::reveal;
+
+/// How long a database is kept, in words.
+pub(super) fn kept(record: &Record) -> String {
+    match &record.deadline {
+        None => "kept until it is removed".to_owned(),
+        Some(_) if record.is_expired => "gone".to_owned(),
+        Some(deadline) => format!("kept for {}", in_words(deadline.left(&Moment::now()))),
+    }
+}
+
+/// Where a database is.
+fn place(record: &Record) -> String {
+    match (record.engine, record.port) {
+        (Engine::Sqlite, _) => record.data.display().to_string(),
+        (Engine::Postgres, Some(port)) => format!("{HOST}:{port}"),
+        (Engine::Postgres, None) => "-".to_owned(),
+    }
+}
+
+/// One database on a line.
+pub(super) fn line(databases: &Databases, record: &Record) -> String {
+    let status = databases.status(record).word();
+    format!("{}  {}  {status}  {}  {}\n", record.name, record.engine.title(), place(record), kept(record))
+}
+
+/// One database for programs, without what is secret.
+pub(super) fn json(databases: &Databases, record: &Record) -> Value {
+    let left = record.deadline.as_ref().map(|deadline| deadline.left(&Moment::now()).as_secs());
+    let page = page(databases, record, false).ok().flatten();
+    json!({
+        "name": record.name,
+        "engine": record.engine.word(),
+        "version": record.version,
+        "status": databases.status(record).word(),
+        "host": (record.engine == Engine::Postgres).then_some(HOST),
+        "port": record.port,
+        "database": if record.engine == Engine::Postgres { USER.to_owned() } else { record.data.display().to_string() },
+        "username": (record.engine == Engine::Postgres).then_some(USER),
+        "made_at": record.made_at,
+        "expires_at": record.deadline.as_ref().map(|deadline| deadline.expires_at),
+        "seconds_left": left,
+        "web_ui": page,
+    })
+}
+
+/// The address of a database's page; with the token it opens it.
+pub(super) fn page(databases: &Databases, record: &Record, with_token: bool) -> Result<Option<String>, DatabaseError> {
+    let Some(port) = databases.page_port(&record.name).filter(|_| record.has_page) else { return Ok(None) };
+    let address = format!("http://{HOST}:{port}/databases/{}", record.name);
+    match with_token {
+        true => databases.token().map(|token| Some(format!("{address}#{}", reveal(&token)))),
+        false => Ok(Some(address)),
+    }
+}
+
+/// One database, whole.
+pub(super) fn whole(
+    databases: &Databases,
+    record: &Record,
+    is_revealed: bool,
+    is_json: bool,
+) -> Result<String, DatabaseError> {
+    let status = databases.status(record);
+    let is_there = matches!(status, Status::Running | Status::Stopped);
+    let access = if is_there { Some(databases.access(record)?) } else { None };
+    let password = access.as_ref().and_then(|access| access.password.as_ref()).map(reveal);
+    let page = if is_there { page(databases, record, true)? } else { None };
+    if is_json {
+        let mut told = json(databases, record);
+        if let Some(told) = told.as_object_mut() {
+            told.insert("web_ui".to_owned(), page.into());
+            if is_revealed {
+                told.insert("password".to_owned(), password.into());
+                told.insert("engine_url".to_owned(), access.as_ref().map(|access| reveal(&access.engine_url)).into());
+            }
+        }
+        return Ok(format!("{told:#}\n"));
+    }
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Texts take whatever is written.
+        let _ = writeln!(text, "{:<10}{value}", format!("{name}:"));
+    };
+    line("Name", &record.name);
+    line("Status", status.word());
+    let kept = kept(record);
+    line("Kept", kept.strip_prefix("kept ").unwrap_or(&kept));
+    line(
+        "System",
+        &record
+            .version
+            .as_ref()
+            .map_or_else(|| record.engine.title().to_owned(), |version| format!("{} {version}", record.engine.title())),
+    );
+    match record.engine {
+        Engine::Sqlite => line("File", &record.data.display().to_string()),
+        Engine::Postgres => {
+            line("Server", &place(record));
+            line("Database", USER);
+            line("Username", USER);
+            line("Password", if is_revealed { password.unwrap_or("-") } else { "(`--reveal` shows it)" });
+        }
+    }
+    if let Some(page) = &page {
+        line("Web UI", page);
+    }
+    Ok(text)
+}

@@ -1,0 +1,149 @@
+//! Until when a database is kept, whatever people do to the clock.
+//!
+//! Within one boot of the machine the time since that boot decides, which nobody sets and which goes on while the machine
+//! sleeps (`/proc/uptime`). So a clock that jumps neither keeps a database for longer nor ends it early. After another boot
+//! only the wall clock is left; it is believed within what was left when it was last looked at, so one that has gone back
+//! keeps nothing for ever. Where the time since the boot cannot be read, the wall clock decides, within the same bound.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::time::Duration;
+
+/// What all clocks say at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// Which boot of the machine this is, and how long ago it was.
+    pub since_boot: Option<(String, Duration)>,
+    /// The wall clock.
+    pub wall: Timestamp,
+}
+
+impl Moment {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { since_boot: boot().zip(uptime()), wall: Timestamp::now() }
+    }
+}
+
+fn boot() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+fn uptime() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/uptime").ok()?;
+    let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// When something ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deadline {
+    /// By the wall clock: for people, and for another boot.
+    pub expires_at: Timestamp,
+    /// The longest that can be left, in milliseconds: what was left when this was written.
+    longest: u64,
+    /// The boot, and the milliseconds after it.
+    since_boot: Option<(String, u64)>,
+}
+
+impl Deadline {
+    /// So long from that moment on.
+    #[must_use]
+    pub fn after(span: Duration, now: &Moment) -> Self {
+        let signed = SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX);
+        Self {
+            expires_at: now.wall.checked_add(signed).unwrap_or(Timestamp::MAX),
+            longest: millis(span),
+            since_boot: now
+                .since_boot
+                .as_ref()
+                .map(|(boot, uptime)| (boot.clone(), millis(uptime.saturating_add(span)))),
+        }
+    }
+
+    /// How much is left.
+    #[must_use]
+    pub fn left(&self, now: &Moment) -> Duration {
+        if let (Some((boot, end)), Some((this, uptime))) = (&self.since_boot, &now.since_boot)
+            && boot == this
+        {
+            return Duration::from_millis(*end).saturating_sub(*uptime);
+        }
+        let left = Duration::try_from(self.expires_at.duration_since(now.wall)).unwrap_or_default();
+        left.min(Duration::from_millis(self.longest))
+    }
+
+    /// The same by the clock of this boot, where it was written in another one.
+    #[must_use]
+    pub fn anchored(&self, now: &Moment) -> Option<Self> {
+        let (this, _) = now.since_boot.as_ref()?;
+        let is_here = self.since_boot.as_ref().is_some_and(|(boot, _)| boot == this);
+        (!is_here).then(|| Self::after(self.left(now), now))
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn moment(boot: &str, uptime: u64, wall: &str) -> Moment {
+        let since_boot = (!boot.is_empty()).then(|| (boot.to_owned(), Duration::from_secs(uptime)));
+        Moment { since_boot, wall: wall.parse().unwrap() }
+    }
+
+    #[test]
+    fn within_a_boot_a_clock_that_jumps_changes_nothing() {
+        let deadline = Deadline::after(HOUR, &moment("a", 100, "2026-01-01T00:00:00Z"));
+        for wall in ["2026-01-01T00:10:00Z", "1970-01-01T00:00:00Z", "2099-01-01T00:00:00Z"] {
+            assert_eq!(deadline.left(&moment("a", 700, wall)), Duration::from_secs(3000), "{wall}");
+            assert_eq!(deadline.left(&moment("a", 3700, wall)), Duration::ZERO, "{wall}");
+            assert_eq!(deadline.anchored(&moment("a", 700, wall)), None);
+        }
+    }
+
+    #[test]
+    fn after_another_boot_the_wall_clock_decides_within_what_was_left() {
+        let deadline = Deadline::after(HOUR, &moment("a", 100, "2026-01-01T00:00:00Z"));
+        assert_eq!(deadline.left(&moment("b", 5, "2026-01-01T00:30:00Z")), HOUR / 2);
+        assert_eq!(deadline.left(&moment("b", 5, "2026-01-02T00:00:00Z")), Duration::ZERO);
+        // A clock that went back keeps it for what was left, and not for ever.
+        let back = moment("b", 5, "1970-01-01T00:00:00Z");
+        assert_eq!(deadline.left(&back), HOUR);
+        let anchored = deadline.anchored(&back).unwrap();
+        assert_eq!(anchored.left(&moment("b", 3605, "1970-01-01T00:00:00Z")), Duration::ZERO);
+        assert_eq!(anchored.left(&moment("b", 1805, "2026-01-01T00:00:00Z")), HOUR / 2, "the clock was set right");
+    }
+
+    #[test]
+    fn without_a_time_since_the_boot_the_wall_clock_decides_within_the_span() {
+        let deadline = Deadline::after(HOUR, &moment("", 0, "2026-01-01T00:00:00Z"));
+        assert_eq!(deadline.left(&moment("", 0, "2026-01-01T00:59:00Z")), Duration::from_secs(60));
+        assert_eq!(deadline.left(&moment("", 0, "2025-01-01T00:00:00Z")), HOUR);
+        assert_eq!(deadline.anchored(&moment("", 0, "2026-01-01T00:00:00Z")), None);
+    }
+
+    #[test]
+    fn the_longest_span_is_no_mistake() {
+        let deadline = Deadline::after(Duration::MAX, &moment("a", 1, "2026-01-01T00:00:00Z"));
+        assert_eq!(deadline.expires_at, Timestamp::MAX);
+        assert!(deadline.left(&moment("a", 1, "2026-01-01T00:00:00Z")) > HOUR);
+    }
+
+    #[test]
+    fn this_machine_has_a_boot_and_a_time_since_it() {
+        let now = Moment::now();
+        if cfg!(target_os = "linux") {
+            assert!(now.since_boot.is_some_and(|(boot, uptime)| !boot.is_empty() && uptime > Duration::ZERO));
+        }
+    }
+}

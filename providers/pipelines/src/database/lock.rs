@@ -1,0 +1,60 @@
+//! One at a time: a lock of the operating system, which goes with the process that holds it.
+
+use super::error::{DatabaseError, Why, cannot};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// How often a lock that another holds is looked at.
+const POLL: Duration = Duration::from_millis(50);
+
+/// A lock, as long as it lives.
+#[derive(Debug)]
+pub(super) struct Held {
+    _file: File,
+}
+
+/// Takes a lock if nobody holds it.
+///
+/// # Errors
+/// When the file cannot be made.
+pub(super) fn try_hold(path: &Path) -> io::Result<Option<Held>> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    // A file that somebody removed meanwhile locks nothing.
+    let is_there = fs::metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|own| own.ino() == there.ino()));
+    Ok(is_there.then_some(Held { _file: file }))
+}
+
+/// True while somebody holds a lock.
+pub(super) fn is_held(path: &Path) -> bool {
+    let Ok(file) = File::options().write(true).open(path) else { return false };
+    matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+}
+
+/// Waits for a lock, at most so long.
+///
+/// # Errors
+/// When another holds it for longer, or the file cannot be made.
+pub(super) async fn hold(path: &Path, name: &str, patience: Duration) -> Result<Held, DatabaseError> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        if let Some(held) = try_hold(path).map_err(|error| cannot("lock", name, &error))? {
+            return Ok(held);
+        }
+        if begun.elapsed() >= patience {
+            return Err(DatabaseError::new(Why::Held, format!("somebody else works on the database `{name}`"))
+                .hint("wait longer with `--lock-timeout`"));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}

@@ -1,0 +1,247 @@
+//! A new database: what is wanted of it, and how it comes about.
+//!
+//! The record is written first, then whatever keeps the database, then the data, and last that all of it is there. So a
+//! command that is killed on the way leaves a record by which what it left is found and removed.
+
+use super::clock::{Deadline, Moment};
+use super::error::{DatabaseError, Why, cannot};
+use super::record::{self, Engine, Record};
+use super::{Databases, GRACE, account, programs, server};
+use crate::executor::Executor;
+use crate::executor::local::LocalExecutor;
+use jiff::{SignedDuration, Timestamp};
+use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Longer is no time to live: it is a slip, or means for ever.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How a database is called that is made for a run.
+const FRESH: &str = "dppctl-db-";
+/// The letters of such a name, and how many it has.
+const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+const LENGTH: usize = 13;
+
+/// What is wanted of a database.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Its name.
+    pub name: String,
+    /// What it is; without it PostgreSQL where that is installed, else SQLite.
+    pub engine: Option<Engine>,
+    /// How long it is kept, as in `1h30m`; without it until it is removed.
+    pub ttl: Option<String>,
+    /// The port of its server; without it a free one.
+    pub port: Option<u16>,
+    /// There is a page to look at its tables.
+    pub has_page: bool,
+    /// It is made for a run, and nothing declares it.
+    pub is_fresh: bool,
+    /// The call that makes it.
+    pub mark: Option<String>,
+}
+
+/// Reads a time to live: numbers with `h`, `m` and `s`.
+///
+/// # Errors
+/// When it is none, in words.
+pub fn time_to_live(text: &str) -> Result<Duration, String> {
+    // The library also reads `5 minutes ago`, `PT5M` and `-5m`; only the first form is ours.
+    let is_plain = text.starts_with(|first: char| first.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_digit() || matches!(c, 'd' | 'h' | 'm' | 's' | '.'));
+    let signed: Option<SignedDuration> = is_plain.then(|| with_days(text)).flatten();
+    let span = signed.and_then(|signed| Duration::try_from(signed).ok());
+    let span = span.ok_or("expected numbers with their units, such as `90s`, `5m` or `1h30m`")?;
+    match span {
+        Duration::ZERO => Err("expected more than nothing: it would be gone before it is used".to_owned()),
+        span if span > LONGEST => {
+            Err("expected at most a year (365d); without it, it is kept until it is removed".to_owned())
+        }
+        span => Ok(span),
+    }
+}
+
+/// Days have 24 hours here.
+fn with_days(text: &str) -> Option<SignedDuration> {
+    let (days, rest) = text.split_once('d').unwrap_or(("0", text));
+    let days = SignedDuration::from_hours(days.parse::<u32>().ok()?.into()).checked_mul(24)?;
+    if rest.is_empty() { Some(days) } else { days.checked_add(rest.parse().ok()?) }
+}
+
+impl Wanted {
+    /// A database with a name of its own, for a run.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn fresh(ttl: String) -> Result<Self, DatabaseError> {
+        let letters = record::random(LENGTH)?;
+        let letters = letters.iter().filter_map(|byte| LETTERS.get(usize::from(byte % 32)));
+        let name = FRESH.chars().chain(letters.map(|letter| char::from(*letter))).collect();
+        Ok(Self { name, ttl: Some(ttl), has_page: true, is_fresh: true, ..Self::default() })
+    }
+
+    /// The same database once more.
+    pub(super) fn again(record: &Record) -> Self {
+        Self {
+            name: record.name.clone(),
+            engine: Some(record.engine),
+            ttl: record.ttl.clone(),
+            port: record.port.filter(|_| record.is_port_fixed),
+            has_page: record.has_page,
+            is_fresh: record.is_fresh,
+            mark: record.mark.clone(),
+        }
+    }
+
+    /// Refuses what cannot be.
+    pub(crate) fn check(&self, engine: Engine) -> Result<(), DatabaseError> {
+        record::check_name(&self.name)?;
+        if engine == Engine::Sqlite && self.port.is_some() {
+            return Err(DatabaseError::new(
+                Why::Wrong,
+                format!("the database `{}` is a file of SQLite and has no port", self.name),
+            )
+            .hint("leave `port` out, or write `engine: postgres`"));
+        }
+        self.deadline(&Moment::now()).map(|_| ())
+    }
+
+    /// Until when it is kept.
+    pub(super) fn deadline(&self, now: &Moment) -> Result<Option<Deadline>, DatabaseError> {
+        let Some(ttl) = &self.ttl else { return Ok(None) };
+        let span =
+            time_to_live(ttl).map_err(|why| DatabaseError::new(Why::Wrong, format!("`ttl` is `{ttl}`: {why}")))?;
+        Ok(Some(Deadline::after(span, now)))
+    }
+}
+
+impl Databases {
+    /// What a database is for which nobody says it: PostgreSQL where that is installed, else SQLite.
+    #[must_use]
+    pub fn usual_engine(&self) -> Engine {
+        if programs::are_here(self.programs.as_deref()) { Engine::Postgres } else { Engine::Sqlite }
+    }
+
+    /// Makes a database. What is left of one that has expired, or was never whole, goes.
+    ///
+    /// # Errors
+    /// When there is one, it cannot be made, or somebody wants to stop; nothing of it is left then.
+    pub async fn make(&self, wanted: &Wanted, cancel: &CancellationToken) -> Result<Record, DatabaseError> {
+        let engine = wanted.engine.unwrap_or_else(|| self.usual_engine());
+        wanted.check(engine)?;
+        let programs = match engine {
+            Engine::Postgres => Some(programs::for_new(self.programs.as_deref())?),
+            Engine::Sqlite => None,
+        };
+        let held = self.hold(&wanted.name).await?;
+        if let Some(left) = self.get(&wanted.name)? {
+            if left.is_whole && !left.is_expired && !left.is_due(&Moment::now()) {
+                return Err(DatabaseError::new(Why::There, format!("there is a database `{}` already", wanted.name))
+                    .hint("give it another name, or import it"));
+            }
+            self.end_server(&left).await?;
+            self.remove_files(&left)?;
+        }
+        let folder = self.folder_of(&wanted.name);
+        let id = uuid::Uuid::now_v7().to_string();
+        let account = if engine == Engine::Postgres { account::choose(&self.folder)? } else { None };
+        let data = match engine {
+            Engine::Postgres => account::place(&folder, &id, account.as_ref()).join("data"),
+            Engine::Sqlite => folder.join("database.db"),
+        };
+        let mut record = Record {
+            id,
+            name: wanted.name.clone(),
+            engine,
+            made_at: Timestamp::now(),
+            is_whole: false,
+            is_stopped: false,
+            is_expired: false,
+            is_fresh: wanted.is_fresh,
+            ttl: wanted.ttl.clone(),
+            deadline: wanted.deadline(&Moment::now())?,
+            port: wanted.port,
+            is_port_fixed: wanted.port.is_some(),
+            has_page: wanted.has_page,
+            data,
+            account,
+            version: None,
+            mark: wanted.mark.clone(),
+        };
+        let made = self.make_recorded(&mut record, programs.as_ref(), cancel).await;
+        if let Err(error) = made {
+            // Whatever went wrong is told, and not what became of the rest.
+            let _ = LocalExecutor.end_left(&record.id, GRACE).await;
+            let _ = self.remove_files(&record);
+            return Err(error);
+        }
+        drop(held);
+        self.guard_one(&record).await;
+        Ok(record)
+    }
+
+    async fn make_recorded(
+        &self,
+        record: &mut Record,
+        programs: Option<&programs::Programs>,
+        cancel: &CancellationToken,
+    ) -> Result<(), DatabaseError> {
+        let folder = self.folder_of(&record.name);
+        fs::create_dir_all(&folder).map_err(|error| cannot("make the folder of", &record.name, &error))?;
+        self.write(record)?;
+        self.start_guard(record);
+        match programs {
+            None => {
+                // Whoever may read the project need not read what its pipelines write.
+                let file = File::options().create_new(true).write(true).mode(0o600).open(&record.data);
+                file.map_err(|error| cannot("make the file of", &record.name, &error))?;
+            }
+            Some(programs) => {
+                let password = record::new_password()?;
+                record::keep_password(&folder, &password)
+                    .map_err(|error| cannot("keep the password of", &record.name, &error))?;
+                server::initialise(programs, &folder, record, &password, cancel).await?;
+                let version = fs::read_to_string(record.data.join("PG_VERSION")).ok();
+                record.version = version.map(|version| version.trim().to_owned());
+                server::start(programs, &folder, record, cancel).await?;
+            }
+        }
+        record.is_whole = true;
+        // Its time begins when it can be used.
+        record.deadline = Wanted::again(record).deadline(&Moment::now())?;
+        self.write(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_to_live_have_units_and_bounds() {
+        for (text, seconds) in [("2s", 2), ("1h", 3600), ("1h30m", 5400), ("7d", 7 * 86400), ("1d12h", 36 * 3600)] {
+            assert_eq!(time_to_live(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in
+            ["", "1", "-1h", "0s", "1y", "366d", "9000h", "PT1H", "1h ago", "99999999999999999999d", "d", "1d1d"]
+        {
+            assert!(time_to_live(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_made_for_a_run_has_a_name_like_the_documents() {
+        let (first, second) = (Wanted::fresh("1h".to_owned()).unwrap(), Wanted::fresh("1h".to_owned()).unwrap());
+        assert_eq!(first.name.len(), "dppctl-db-koejijdif48jo".len());
+        assert!(first.name.starts_with("dppctl-db-") && record::check_name(&first.name).is_ok());
+        assert_ne!(first.name, second.name);
+    }
+
+    #[test]
+    fn a_file_has_no_port() {
+        let wanted = Wanted { name: "x".to_owned(), port: Some(5432), ..Wanted::default() };
+        assert!(wanted.check(Engine::Sqlite).unwrap_err().hint.unwrap().contains("engine: postgres"));
+        assert!(wanted.check(Engine::Postgres).is_ok());
+    }
+}

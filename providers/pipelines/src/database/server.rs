@@ -1,0 +1,296 @@
+//! The process of a server of PostgreSQL. It outlives whoever starts it, and is found again by the file that it keeps in its
+//! folder (`postmaster.pid`): a process of that number that works in that folder is it, and no other.
+
+use super::error::{DatabaseError, Why, cannot};
+use super::programs::Programs;
+use super::record::{Account, HOST, PASSWORD, Record, USER, write_private};
+use crate::executor::local::MARK;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use secrecy::{ExposeSecret, SecretString};
+use std::fs::{self, File};
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+/// The file of what a server says.
+const LOG: &str = "server.log";
+/// How often a server is looked at that starts or ends.
+const POLL: Duration = Duration::from_millis(50);
+/// How long a server may take to start.
+const STARTING: Duration = Duration::from_secs(60);
+/// How long it may take to end after it was asked to, and after it was told to at once.
+const ENDING: [(Signal, Duration); 3] = [
+    (Signal::INT, Duration::from_secs(20)),
+    (Signal::QUIT, Duration::from_secs(5)),
+    (Signal::KILL, Duration::from_secs(5)),
+];
+/// How often another port is tried where somebody takes the one that was free.
+const PORTS: usize = 5;
+/// So many lines of what a program said are told.
+const SHOWN: usize = 5;
+
+/// A server that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Server {
+    pid: Pid,
+    /// It takes connections.
+    pub(super) is_ready: bool,
+}
+
+/// The server of a folder of data, if it runs.
+pub(super) fn running(data: &Path) -> Option<Server> {
+    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    let lines: Vec<&str> = text.lines().collect();
+    let pid = Pid::from_raw(lines.first()?.trim().parse().ok().filter(|pid| *pid > 0)?)?;
+    let is_it = if Path::new("/proc/self/cwd").exists() {
+        // After a crash of the machine the number may be somebody else's.
+        let works_in = fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero()));
+        works_in.is_ok_and(|folder| data.canonicalize().is_ok_and(|data| data == folder))
+    } else {
+        test_kill_process(pid).is_ok()
+    };
+    let is_ready = lines.get(7).is_some_and(|status| status.trim() == "ready");
+    is_it.then_some(Server { pid, is_ready })
+}
+
+/// A command that is run as whom the server runs as, with nothing of this process's environment.
+fn command(program: &Path, account: Option<&Account>, id: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C").env(MARK, id);
+    command.current_dir("/").stdin(Stdio::null()).process_group(0);
+    if let Some(account) = account {
+        // Of the groups of root none is kept, either.
+        command.uid(account.uid).gid(account.gid);
+    }
+    command
+}
+
+fn owned_by(path: &Path, account: Option<&Account>) -> io::Result<()> {
+    account.map_or(Ok(()), |account| chown(path, Some(account.uid), Some(account.gid)))
+}
+
+/// Makes the data of a new server, beside its place and then put there: what is there is whole.
+///
+/// # Errors
+/// When it cannot be made; nothing is left then.
+pub(super) async fn initialise(
+    programs: &Programs,
+    folder: &Path,
+    record: &Record,
+    password: &SecretString,
+    cancel: &CancellationToken,
+) -> Result<(), DatabaseError> {
+    let broken = |error: io::Error| cannot("make the data of", &record.name, &error);
+    let place = record.data.parent().unwrap_or(folder);
+    let partial = place.join("data.partial");
+    let word = place.join("password.partial");
+    fs::create_dir_all(place).map_err(broken)?;
+    let prepared = fs::create_dir(&partial)
+        .and_then(|()| fs::set_permissions(&partial, fs::Permissions::from_mode(0o700)))
+        .and_then(|()| owned_by(&partial, record.account.as_ref()))
+        .and_then(|()| write_private(&word, password.expose_secret()))
+        .and_then(|()| owned_by(&word, record.account.as_ref()));
+    prepared.map_err(broken)?;
+    let mut initdb = command(&programs.path("initdb"), record.account.as_ref(), &record.id);
+    initdb.arg("-D").arg(&partial).args(["-U", USER, "-A", "scram-sha-256", "-E", "UTF8", "--no-locale"]);
+    initdb.arg("--pwfile").arg(&word).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let said = tokio::select! {
+        said = initdb.output() => said.map_err(broken),
+        () = cancel.cancelled() => Err(DatabaseError::new(Why::Cancelled, "stopped while a database was made")),
+    };
+    let _ = fs::remove_file(&word);
+    let said = said?;
+    if !said.status.success() {
+        return Err(explained("the data of", &record.name, &String::from_utf8_lossy(&said.stderr)));
+    }
+    fs::rename(&partial, &record.data).map_err(broken)
+}
+
+/// Starts a server and waits until it takes connections. Its port is in the record then.
+///
+/// # Errors
+/// When it does not start.
+pub(super) async fn start(
+    programs: &Programs,
+    folder: &Path,
+    record: &mut Record,
+    cancel: &CancellationToken,
+) -> Result<(), DatabaseError> {
+    if running(&record.data).is_none() {
+        // PostgreSQL takes any process of that number for the server that left the file.
+        let _ = fs::remove_file(record.data.join("postmaster.pid"));
+    }
+    for attempt in 1.. {
+        let port = match record.port.filter(|port| record.is_port_fixed || is_free(*port)) {
+            Some(port) => port,
+            None => free_port().map_err(|error| cannot("find a free port for", &record.name, &error))?,
+        };
+        if record.is_port_fixed && !is_free(port) && running(&record.data).is_none() {
+            return Err(taken(&record.name, port));
+        }
+        record.port = Some(port);
+        match started(programs, folder, record, port, cancel).await {
+            Err(error) if error.why == Why::Held && !record.is_port_fixed && attempt < PORTS => record.port = None,
+            Err(error) if error.why == Why::Held => return Err(taken(&record.name, port)),
+            done => return done,
+        }
+    }
+    Ok(())
+}
+
+fn taken(name: &str, port: u16) -> DatabaseError {
+    DatabaseError::new(Why::Failed, format!("the database `{name}` cannot listen on port {port}: it is taken"))
+        .hint("choose another `port`, or none: then a free one is taken")
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((HOST, port)).is_ok()
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((HOST, 0))?.local_addr()?.port())
+}
+
+/// Starts a server on a port.
+async fn started(
+    programs: &Programs,
+    folder: &Path,
+    record: &Record,
+    port: u16,
+    cancel: &CancellationToken,
+) -> Result<(), DatabaseError> {
+    let broken = |error: io::Error| cannot("start", &record.name, &error);
+    let log = folder.join(LOG);
+    let open = File::options().create(true).write(true).truncate(true).mode(0o600).open(&log);
+    let output = open.map_err(broken)?;
+    let errors = output.try_clone().map_err(broken)?;
+    let mut server = command(&programs.path("postgres"), record.account.as_ref(), &record.id);
+    server.arg("-D").arg(&record.data).arg("-p").arg(port.to_string());
+    // No socket in the file system: its path would have to be shorter than a project's may be. No statement is logged:
+    // there may be secrets in it.
+    for option in [
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "logging_collector=off",
+        "log_checkpoints=off",
+        "log_min_error_statement=panic",
+        "log_statement=none",
+    ] {
+        server.arg("-c").arg(option);
+    }
+    server.stdout(output).stderr(errors);
+    let mut child = server.spawn().map_err(broken)?;
+    let begun = Instant::now();
+    loop {
+        if running(&record.data).is_some_and(|server| server.is_ready) {
+            return Ok(());
+        }
+        let failed = match child.try_wait() {
+            Ok(Some(_)) => {
+                Some(explained("the server of", &record.name, &fs::read_to_string(&log).unwrap_or_default()))
+            }
+            Ok(None) if begun.elapsed() >= STARTING => {
+                let what = format!("the server of the database `{}` does not start within {STARTING:?}", record.name);
+                Some(DatabaseError::new(Why::Failed, what).hint(format!("`{}` has what it says", log.display())))
+            }
+            Ok(None) if cancel.is_cancelled() => {
+                Some(DatabaseError::new(Why::Cancelled, "stopped while a database was started"))
+            }
+            Ok(None) => None,
+            Err(error) => Some(broken(error)),
+        };
+        if let Some(error) = failed {
+            stop(&record.data).await?;
+            return Err(error);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Why a program of PostgreSQL failed, by what it said.
+fn explained(what: &str, name: &str, said: &str) -> DatabaseError {
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let has = |text: &str| lines.iter().any(|line| line.contains(text));
+    let shown =
+        lines.get(lines.len().saturating_sub(SHOWN)..).unwrap_or_default().iter().map(|line| (*line).to_owned());
+    let error =
+        |why, told: &str| DatabaseError::new(why, format!("{what} the database `{name}` {told}")).facts(shown.clone());
+    if has("No space left on device") || has("Disk quota exceeded") {
+        error(Why::Failed, "cannot be made: the disk is full").hint("make room on the disk, then try again")
+    } else if has("Address already in use") || has("could not bind") {
+        error(Why::Held, "cannot listen: its port is taken")
+    } else if has("database files are incompatible") {
+        error(Why::Failed, "is of another release of PostgreSQL").hint("install that release, or replace the database")
+    } else if has("could not create shared memory") || has("could not map anonymous shared memory") {
+        error(Why::Failed, "does not get the memory that it needs").hint("end other programs, then try again")
+    } else {
+        error(Why::Failed, "could not be made or started")
+            .hint("what PostgreSQL says is above; `terrace doctor` looks at what is installed")
+    }
+}
+
+/// Ends a server, and waits until it is gone.
+///
+/// # Errors
+/// When it does not go.
+pub(super) async fn stop(data: &Path) -> Result<(), DatabaseError> {
+    for (signal, patience) in ENDING {
+        let Some(server) = running(data) else { return Ok(()) };
+        // It may have ended by itself.
+        let _ = kill_process(server.pid, signal);
+        let begun = Instant::now();
+        while begun.elapsed() < patience {
+            if running(data).is_none() {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+    Err(DatabaseError::new(Why::Failed, format!("the server of `{}` does not end", data.display()))
+        .hint("look at its process; it may wait for a disk"))
+}
+
+/// Where PostgreSQL's own programs find the password.
+pub(super) fn password_file(folder: &Path) -> std::path::PathBuf {
+    folder.join(PASSWORD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_postgres_says_is_explained() {
+        for (said, told, why) in [
+            ("initdb: error: could not write to file: No space left on device", "the disk is full", Why::Failed),
+            ("LOG:  could not bind IPv4 address: Address already in use", "its port is taken", Why::Held),
+            ("FATAL:  database files are incompatible with server", "another release", Why::Failed),
+            ("something else", "could not be made or started", Why::Failed),
+        ] {
+            let error = explained("the server of", "x", said);
+            assert!(error.what.contains(told) && error.why == why, "{error:?}");
+            assert_eq!(error.facts, [said]);
+        }
+    }
+
+    #[test]
+    fn a_process_that_works_elsewhere_is_not_the_server() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(running(folder.path()), None);
+        let own = std::process::id();
+        let text = format!("{own}\n{0}\n1\n5432\n\n127.0.0.1\n0\nready   \n", folder.path().display());
+        fs::write(folder.path().join("postmaster.pid"), &text).unwrap();
+        assert_eq!(running(folder.path()), None, "this process works in another folder");
+        let here = std::env::current_dir().unwrap();
+        assert_ne!(here, folder.path());
+        for broken in ["", "x", "0", "-1\n", "99999999999999999999\n"] {
+            fs::write(folder.path().join("postmaster.pid"), broken).unwrap();
+            assert_eq!(running(folder.path()), None, "{broken}");
+        }
+    }
+}

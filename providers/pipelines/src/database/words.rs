@@ -1,0 +1,68 @@
+//! What is told of a database, in the words of dppctl's document.
+
+use super::record::{Access, Engine, HOST, Record, USER};
+use secrecy::ExposeSecret;
+use std::time::Duration;
+
+/// The lines that tell of a database once, when it was made: where its page is, and how it is reached. They hold the
+/// password, so they are for a person's eyes and for no log.
+#[must_use]
+pub fn beginning(record: &Record, access: &Access, page: Option<&str>) -> Vec<String> {
+    let mut lines: Vec<String> = page.into_iter().map(|page| format!("DB Web UI is available at {page}")).collect();
+    lines.push(match (record.engine, &access.password) {
+        (Engine::Postgres, Some(password)) => format!(
+            "System: {}, Server: {HOST}:{}, Username: {USER}, Password: {}",
+            record.engine.title(),
+            access.port.unwrap_or_default(),
+            password.expose_secret()
+        ),
+        _ => format!("System: {}, File: {}", record.engine.title(), record.data.display()),
+    });
+    lines
+}
+
+/// The line that ends a run with a database of its own.
+#[must_use]
+pub fn ending(span: Duration, has_page: bool) -> String {
+    let what = if has_page { "DB and Web UI" } else { "DB" };
+    format!("Keeping the {what} running for {}", in_words(span))
+}
+
+/// A span in words: `1 hour`, `90 minutes`, `2 seconds`.
+#[must_use]
+pub fn in_words(span: Duration) -> String {
+    // What is left of an hour after a moment is an hour for people.
+    let seconds = span.as_secs().saturating_add(u64::from(span.subsec_millis() >= 500));
+    let (number, unit) = match seconds {
+        0..120 if seconds != 60 => (seconds, "second"),
+        _ if seconds.is_multiple_of(86400) => (seconds / 86400, "day"),
+        _ if seconds.is_multiple_of(3600) => (seconds / 3600, "hour"),
+        _ if seconds >= 48 * 3600 => (seconds / 3600, "hour"),
+        _ => (seconds.saturating_add(30) / 60, "minute"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_as_people_say_them() {
+        for (seconds, words) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (60, "1 minute"),
+            (90, "90 seconds"),
+            (3600, "1 hour"),
+            (3599, "60 minutes"),
+            (5400, "90 minutes"),
+            (7200, "2 hours"),
+            (86400, "1 day"),
+            (200_000, "55 hours"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
+        assert_eq!(ending(Duration::from_secs(3600), true), "Keeping the DB and Web UI running for 1 hour");
+    }
+}

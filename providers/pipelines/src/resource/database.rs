@@ -1,0 +1,368 @@
+//! `pipelines_database`: a database that pipelines write into, kept until it is removed or until its time is over.
+//!
+//! One whose time is over is there as `expired`, without data: a plan says so and changes nothing, for nobody needs it. A run
+//! that writes into it makes it anew.
+
+use super::attributes::object_id_of;
+use crate::database::record::{HOST, USER};
+use crate::database::{DatabaseError, Databases, Engine, Record, Status, Wanted, Why};
+use async_trait::async_trait;
+use secrecy::ExposeSecret;
+use std::time::Duration;
+use terrace_provider::plan::from_schema;
+use terrace_provider::{
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Object, Observed, Path, Planned,
+    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
+};
+
+/// The type's name.
+pub const NAME: &str = "pipelines_database";
+/// The attribute that names a database.
+const IDENTITY: [&str; 1] = ["name"];
+/// What only the provider gives: another database has others.
+const COMPUTED: [&str; 10] =
+    ["port", "host", "database", "username", "password", "engineUrl", "version", "status", "expiresAt", "webUiUrl"];
+/// What stays as it is in a database that runs, unless the attribute beside it changes.
+const KEPT: [(&str, &str); 3] = [("port", "port"), ("engineUrl", "port"), ("webUiUrl", "webUi")];
+
+/// The type.
+#[must_use]
+pub fn resource_type() -> ResourceType {
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
+    ResourceType {
+        settle: Duration::ZERO,
+        holds_data: true,
+        ..ResourceType::new(
+            NAME,
+            "A database that pipelines write into, on this machine.",
+            &IDENTITY,
+            Object(vec![
+                text("name", "Its name: small letters, digits, `-` and `_`.").required().replaces(),
+                text("engine", "`postgres` or `sqlite`; without it `postgres` where PostgreSQL is installed.")
+                    .or_computed()
+                    .replaces(),
+                text(
+                    "ttl",
+                    "How long it is kept, such as `1h30m`, from when it is made or this is changed; without it until it is removed.",
+                ),
+                Attribute::new(
+                    "port",
+                    AttributeType::Int,
+                    "The port of its server, on this machine; without it a free one.",
+                )
+                .or_computed(),
+                Attribute::new("webUi", AttributeType::Bool, "There is a page on this machine to look at its tables.")
+                    .default_value(true),
+                text("id", "The name, for `terrace import`.").stable(),
+                text("host", "Where its server listens: this machine.").stable(),
+                text("database", "The database within the server, or the file.").stable(),
+                text("username", "The user.").stable(),
+                text("password", "The password: another one for each database.").stable().sensitive(),
+                text("engineUrl", "Its address with driver and password, as `DPP_DB_ENGINE` has it.")
+                    .computed()
+                    .sensitive(),
+                text("version", "The release of PostgreSQL.").stable(),
+                text("status", "`running`, `stopped` or `expired`.").computed(),
+                text("expiresAt", "When it is ended and its data removed.").computed(),
+                text("webUiUrl", "Its page; `terrace databases show` tells the address with its token.").computed(),
+            ]),
+        )
+    }
+}
+
+/// The databases of a project, as resources.
+pub(crate) struct DatabaseResources {
+    databases: Databases,
+}
+
+/// What the engine is told of an error.
+pub(super) fn told(error: DatabaseError) -> ProviderError {
+    let kind = match error.why {
+        Why::Missing => ErrorKind::NotFound,
+        Why::There => ErrorKind::AlreadyExists { import_id: None },
+        Why::Held => ErrorKind::Transient,
+        Why::Wrong => ErrorKind::InvalidInput { path: None },
+        Why::Failed => ErrorKind::Failed,
+        Why::Cancelled => ErrorKind::Cancelled,
+    };
+    let told = error.facts.into_iter().fold(ProviderError::new(kind, error.what), ProviderError::problem);
+    error.hint.into_iter().fold(told, ProviderError::solution)
+}
+
+/// The name that attributes say.
+fn name_of(attributes: &Attributes) -> Result<&str, ProviderError> {
+    let name = attributes.get("name").and_then(Value::as_str);
+    name.ok_or_else(|| ProviderError::bug("a database without a name"))
+}
+
+/// What attributes want of a database.
+fn wanted(attributes: &Attributes, call: &Call) -> Result<Wanted, ProviderError> {
+    let text = |name: &str| attributes.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (engine, port) = checked(attributes)?;
+    Ok(Wanted {
+        name: name_of(attributes)?.to_owned(),
+        engine,
+        ttl: text("ttl"),
+        port,
+        has_page: attributes.get("webUi").and_then(Value::as_bool).unwrap_or(true),
+        is_fresh: false,
+        mark: Some(super::run::mark(&call.operation, &call.step)),
+    })
+}
+
+/// The engine and the port, where they are said; wrong ones are told with their place.
+fn checked(attributes: &Attributes) -> Result<(Option<Engine>, Option<u16>), ProviderError> {
+    let at = |name: &str| Some(Path::attribute(name));
+    let engine = match attributes.get("engine").and_then(Value::as_str) {
+        None => None,
+        Some(word) => Some(Engine::of_word(word).ok_or_else(|| {
+            ProviderError::invalid(at("engine"), format!("`engine` is `{word}`: expected `postgres` or `sqlite`"))
+        })?),
+    };
+    let port = match attributes.get("port").and_then(Value::as_int) {
+        None => None,
+        Some(port) => Some(
+            u16::try_from(port)
+                .ok()
+                .filter(|port| *port > 0)
+                .ok_or_else(|| ProviderError::invalid(at("port"), format!("`port` is {port}: expected 1 to 65535")))?,
+        ),
+    };
+    Ok((engine, port))
+}
+
+impl DatabaseResources {
+    pub(crate) fn new(databases: Databases) -> Self {
+        Self { databases }
+    }
+
+    /// A database as attributes, marked as what names it is.
+    fn observed(&self, record: &Record, named: &Attributes) -> Result<Observed, ProviderError> {
+        let status = self.databases.status(record);
+        let mut attributes = Attributes::default();
+        let mut put = |name: &str, value: Value| attributes.insert(name.to_owned(), value);
+        put("name", record.name.as_str().into());
+        put("engine", record.engine.word().into());
+        if let Some(ttl) = &record.ttl {
+            put("ttl", ttl.as_str().into());
+        }
+        put("webUi", record.has_page.into());
+        put("id", object_id_of(&record.name).made_of(named, &IDENTITY));
+        put("status", status.word().into());
+        if let Some(deadline) = &record.deadline {
+            put("expiresAt", deadline.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into());
+        }
+        let is_there = status != Status::Expired;
+        if let Some(port) = record.port.filter(|_| is_there || record.is_port_fixed) {
+            put("port", i64::from(port).into());
+        }
+        if is_there {
+            let access = self.databases.access(record).map_err(told)?;
+            match record.engine {
+                Engine::Postgres => {
+                    put("host", HOST.into());
+                    put("database", USER.into());
+                    put("username", USER.into());
+                }
+                Engine::Sqlite => {
+                    put("database", Value::from(record.data.display().to_string()).made_of(named, &IDENTITY));
+                }
+            }
+            if let Some(password) = &access.password {
+                put("password", Value::sensitive(password.expose_secret().into()));
+            }
+            put("engineUrl", Value::sensitive(access.engine_url.expose_secret().into()));
+            if let Some(version) = &record.version {
+                put("version", version.as_str().into());
+            }
+            if let Some(port) = self.databases.page_port(&record.name).filter(|_| record.has_page) {
+                let page = format!("http://{HOST}:{port}/databases/{}", record.name);
+                put("webUiUrl", Value::from(page).made_of(named, &IDENTITY));
+            }
+        }
+        let identity = [("name".to_owned(), record.name.as_str().into())].into_iter().collect();
+        Ok(Observed { identity, attributes, private: Private::default() })
+    }
+
+    fn get(&self, attributes: &Attributes) -> Result<Option<Record>, ProviderError> {
+        // What was never whole is nothing that anybody has.
+        let record = self.databases.get(name_of(attributes)?).map_err(told)?;
+        Ok(record.filter(|record| record.is_whole))
+    }
+}
+
+#[async_trait]
+impl Session for DatabaseResources {
+    async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        self.get(&prior.identity)?.map(|record| self.observed(&record, &prior.attributes)).transpose()
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let (engine, _) = checked(change.config)?;
+        if let Some(ttl) = change.config.get("ttl").and_then(Value::as_str) {
+            crate::database::time_to_live(ttl).map_err(|why| {
+                ProviderError::invalid(Some(Path::attribute("ttl")), format!("`ttl` is `{ttl}`: {why}"))
+            })?;
+        }
+        let mut config = change.config.clone();
+        let is_said = config.get("engine").is_some_and(|engine| !engine.is_null());
+        let is_new = change.prior.is_none() || change.must_replace;
+        let usual = (!is_said && is_new).then(|| self.databases.usual_engine());
+        if let Some(usual) = usual {
+            config.insert("engine".to_owned(), usual.word().into());
+        }
+        let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
+        if let Some(name) = config.get("name").filter(|name| !name.has_unknown()) {
+            if let Some(name) = name.as_str() {
+                let at = |name: &str, error| {
+                    let kind = ErrorKind::InvalidInput { path: Some(Path::attribute(name)) };
+                    ProviderError { kind, ..told(error) }
+                };
+                let named = Wanted { name: name.to_owned(), ..Wanted::default() };
+                named.check(Engine::Postgres).map_err(|error| at("name", error))?;
+                let port = config.get("port").and_then(Value::as_int).and_then(|port| u16::try_from(port).ok());
+                let placed = Wanted { port, ..named };
+                placed.check(engine.or(usual).unwrap_or(Engine::Postgres)).map_err(|error| at("port", error))?;
+                planned.planned.insert("id".to_owned(), object_id_of(name).made_of(&config, &IDENTITY));
+            }
+        }
+        plan_status(ty, change, &mut planned);
+        Ok(planned)
+    }
+
+    async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let wanted = wanted(&planned.attributes, call)?;
+        call.progress.message(&format!("making the database {}", wanted.name));
+        match self.databases.make(&wanted, &call.cancel).await {
+            Ok(record) => self.observed(&record, &planned.attributes),
+            Err(error) if error.why == Why::There => {
+                let kind = ErrorKind::AlreadyExists { import_id: Some(wanted.name) };
+                Err(ProviderError { kind, ..told(error) })
+            }
+            Err(error) => Err(told(error)),
+        }
+    }
+
+    async fn update(
+        &self,
+        _ty: &ResourceType,
+        call: &Call,
+        prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        let mut wanted = wanted(&planned.attributes, call)?;
+        // A port that nobody chose stays one that nobody chose.
+        let before = self.get(&prior.identity)?;
+        if before.is_some_and(|record| !record.is_port_fixed && record.port == wanted.port) {
+            wanted.port = None;
+        }
+        let record = self.databases.change(&wanted, &call.cancel).await.map_err(told)?;
+        self.observed(&record, &planned.attributes)
+    }
+
+    async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        self.databases.remove(name_of(&prior.identity)?).await.map_err(told)
+    }
+
+    async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let name = name_of(&attempt.identity)?;
+        let ours = attempt.lost_call.as_ref().map(|lost| super::run::mark(&lost.operation, &lost.step));
+        let Some(record) = self.databases.get(name).map_err(told)? else { return Ok(Found::Absent) };
+        if !record.is_whole {
+            // Whoever makes it holds the lock; what somebody left who is gone is removed by the next one.
+            let is_being_made = self.databases.is_held(name);
+            return Ok(if is_being_made {
+                Found::Pending(format!("the database {name} is being made"))
+            } else {
+                Found::Absent
+            });
+        }
+        let is_ours = ours.is_some() && (attempt.prior.is_some() || record.mark == ours);
+        if !is_ours && self.databases.status(&record) == Status::Expired {
+            // Of what has expired there is nothing left to be had.
+            return Ok(Found::Absent);
+        }
+        let observed = self.observed(&record, &attempt.planned)?;
+        Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+    }
+
+    async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        let record = self.databases.get(id).map_err(told)?.filter(|record| record.is_whole);
+        record.map(|record| self.observed(&record, &Attributes::default())).transpose()
+    }
+
+    async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        let Some(record) = self.get(&prior.identity)? else { return Ok(DataAmount::Empty) };
+        match self.databases.status(&record) {
+            Status::Expired => return Ok(DataAmount::Empty),
+            Status::Running => {}
+            Status::Stopped | Status::Making => return Ok(DataAmount::Unknown),
+        }
+        let (rows, tables) = match self.databases.count(&record.name).await {
+            Ok(counted) => counted,
+            Err(_) => return Ok(DataAmount::Unknown),
+        };
+        // A table without rows took somebody to make, too.
+        Ok(match (tables, rows) {
+            (0, _) => DataAmount::Empty,
+            (1, rows) => DataAmount::Some { count: rows.max(1), text: format!("1 table with {rows} rows") },
+            (tables, rows) => {
+                DataAmount::Some { count: rows.max(1), text: format!("{tables} tables with {rows} rows") }
+            }
+        })
+    }
+}
+
+/// What a change does to how a database is: one that was stopped is started; one that runs stays as it is; one that has
+/// expired is left alone, unless something about it changes: then it is made anew.
+fn plan_status(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedChange) {
+    let Some(prior) = change.prior else { return };
+    if change.must_replace || !planned.replace_paths.is_empty() {
+        return;
+    }
+    let prior_value = |name: &str| prior.attributes.get(name).filter(|value| !value.is_null());
+    let is_configured = |name: &str| change.config.get(name).is_some_and(|value| !value.is_null());
+    let is_changed = planned.planned.get("status").is_none_or(Value::has_unknown);
+    let status = prior.text("status").unwrap_or_default();
+    let unknown = |name: &str| match ty.attributes.get(name).is_some_and(|attribute| attribute.sensitive) {
+        true => Value::sensitive(Value::Unknown),
+        false => Value::Unknown,
+    };
+    if status == Status::Expired.word() {
+        for name in COMPUTED.into_iter().filter(|name| is_changed && !is_configured(name)) {
+            planned.planned.insert(name.to_owned(), unknown(name));
+        }
+        return;
+    }
+    if status == Status::Stopped.word() {
+        // Another port may be free when its server starts again.
+        for (name, _) in KEPT.iter().filter(|(name, _)| !is_configured(name) && prior_value(name).is_some()) {
+            planned.planned.insert((*name).to_owned(), unknown(name));
+        }
+    } else if is_changed {
+        for (name, beside) in KEPT {
+            let is_same = match (planned.planned.get(beside), prior_value(beside)) {
+                (Some(new), Some(old)) => new.is_same_as(old) || (new.is_unknown() && !is_configured(beside)),
+                (new, old) => old.is_none() && new.is_none_or(|new| new.is_unknown() && !is_configured(beside)),
+            };
+            if is_same && !is_configured(name) {
+                match prior_value(name) {
+                    Some(value) => planned.planned.insert(name.to_owned(), value.clone()),
+                    None => planned.planned.shift_remove(name),
+                };
+            }
+        }
+    }
+    if is_changed || status == Status::Stopped.word() {
+        planned.planned.insert("status".to_owned(), Status::Running.word().into());
+    }
+    let is_kept_for_ever = planned.planned.get("ttl").is_none_or(Value::is_null);
+    if is_kept_for_ever && is_changed {
+        planned.planned.shift_remove("expiresAt");
+    } else if is_changed && let Some(until) = prior_value("expiresAt") {
+        // A new time to live begins now, an old one goes on.
+        if planned.planned.get("ttl").is_some_and(|ttl| prior_value("ttl").is_some_and(|old| ttl.is_same_as(old))) {
+            planned.planned.insert("expiresAt".to_owned(), until.clone());
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What a run writes into: a database of the project by its name, or another one by its address. The address goes to the
+//! steps by their environment, and nowhere else.
+
+use super::super::database::told;
+use crate::database::{Databases, Engine};
+use crate::run::Runner;
+use crate::run::due::ENGINE;
+use terrace_provider::{Attributes, Path, ProviderError, Value};
+use tokio_util::sync::CancellationToken;
+
+/// The runner as far as a plan needs it, and whether it is known what kind of database the run writes into: that says which
+/// packages it needs.
+///
+/// # Errors
+/// When two databases are said.
+pub(super) fn plan_into(
+    runner: &Runner,
+    databases: &Databases,
+    config: &Attributes,
+) -> Result<(Runner, bool), ProviderError> {
+    let given = |name: &str| config.get(name).filter(|value| !value.is_null());
+    let mut runner = runner.clone();
+    match (given("database"), given("engineUrl")) {
+        (None, None) => Ok((runner, true)),
+        (Some(_), Some(_)) => Err(ProviderError::invalid(
+            Some(Path::attribute("engineUrl")),
+            "`database` and `engineUrl` both say what it writes into: expected one of them",
+        )),
+        (None, Some(url)) => {
+            let url = url.as_str().map(str::to_owned);
+            let is_known = url.is_some();
+            runner.variables.extend(url.map(|url| (ENGINE.to_owned(), url)));
+            Ok((runner, is_known))
+        }
+        (Some(name), None) => {
+            let record = name.as_str().map(|name| databases.get(name)).transpose().map_err(told)?.flatten();
+            let is_known = record.is_some();
+            runner.variables.extend(record.map(|record| (ENGINE.to_owned(), driver(record.engine).to_owned())));
+            Ok((runner, is_known))
+        }
+    }
+}
+
+/// The beginning of an address, which is all that packages depend on.
+const fn driver(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => "postgresql+psycopg2://",
+        Engine::Sqlite => "sqlite://",
+    }
+}
+
+/// The runner for a run: its steps see the address. A database that does not run is started, one that has expired made anew.
+///
+/// # Errors
+/// When there is no such database, or it does not come up.
+pub(super) async fn run_into(
+    runner: &Runner,
+    databases: &Databases,
+    planned: &Attributes,
+    cancel: &CancellationToken,
+) -> Result<Runner, ProviderError> {
+    let mut runner = runner.clone();
+    let text = |name: &str| planned.get(name).and_then(Value::as_str);
+    if let Some(url) = text("engineUrl") {
+        runner.variables.insert(ENGINE.to_owned(), url.to_owned());
+    } else if let Some(name) = text("database") {
+        let (_, access) = databases.ensure(name, cancel).await.map_err(told)?;
+        runner.write_into(&access);
+    }
+    Ok(runner)
+}

@@ -1,0 +1,294 @@
+//! Databases: files and servers of PostgreSQL that are made, found again, stopped, ended, looked into and written out.
+
+use crate::harness::Project;
+use secrecy::ExposeSecret;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use terrace_provider_pipelines::database::look::{PAGE, Table};
+use terrace_provider_pipelines::database::{Databases, Engine, Extension, Record, Status, Wanted, Why};
+use tokio_util::sync::CancellationToken;
+
+const NOTHING: &str = "nothing: {pipeline: [{run: noise}]}\n";
+/// Names and values that would break pages and statements that do not quote them.
+const NASTY: &str = "<script>alert('1')</script>\"; DROP TABLE t; --";
+
+fn wanted(name: &str, engine: Engine, ttl: Option<&str>) -> Wanted {
+    Wanted { name: name.to_owned(), engine: Some(engine), ttl: ttl.map(str::to_owned), ..Wanted::default() }
+}
+
+async fn make(databases: &Databases, wanted: &Wanted) -> Record {
+    databases.make(wanted, &CancellationToken::new()).await.unwrap()
+}
+
+/// A session as a pipeline would have it.
+pub(crate) async fn connect(databases: &Databases, record: &Record) -> tokio_postgres::Client {
+    let access = databases.access(record).unwrap();
+    let url = access.engine_url.expose_secret().replace("postgresql+psycopg2://", "postgresql://");
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it did not come true: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The processes of a database.
+fn processes(record: &Record) -> usize {
+    let mark = format!("TERRACE_RUN={}", record.id);
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let environments = all.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
+    environments.filter(|it| it.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())).count()
+}
+
+#[tokio::test]
+async fn a_server_outlives_who_made_it_is_stopped_started_and_removed() {
+    let project = Project::new(NOTHING);
+    let record = make(&project.databases(), &wanted("orders", Engine::Postgres, None)).await;
+    // Somebody else finds it.
+    let databases = project.databases();
+    assert_eq!(databases.status(&databases.known("orders").unwrap()), Status::Running);
+    let client = connect(&databases, &record).await;
+    client.batch_execute("CREATE TABLE t (a integer); INSERT INTO t VALUES (1)").await.unwrap();
+    drop(client);
+    let password = databases.folder_of("orders").join("pgpass");
+    assert_eq!(fs::metadata(&password).unwrap().permissions().mode() & 0o777, 0o600);
+    let stopped = databases.stop("orders").await.unwrap();
+    assert_eq!((databases.status(&stopped), processes(&record)), (Status::Stopped, 0));
+    let started = databases.start("orders", &CancellationToken::new()).await.unwrap();
+    let rows = connect(&databases, &started).await.query("SELECT a FROM t", &[]).await.unwrap();
+    assert_eq!(rows.len(), 1, "what it held is there");
+    databases.remove("orders").await.unwrap();
+    assert_eq!((databases.get("orders").unwrap(), processes(&record)), (None, 0));
+    assert!(!record.data.exists() && !databases.folder_of("orders").exists());
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_and_the_right_one_is_in_no_file_but_its_own() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let record = make(&databases, &wanted("orders", Engine::Postgres, None)).await;
+    let access = databases.access(&record).unwrap();
+    let password = access.password.unwrap().expose_secret().to_owned();
+    let wrong = format!("postgresql://postgres:wrong@127.0.0.1:{}/postgres", record.port.unwrap());
+    let refused = tokio_postgres::connect(&wrong, tokio_postgres::NoTls).await.err().unwrap();
+    assert!(refused.as_db_error().unwrap().message().contains("password authentication failed"));
+    let mut folders = vec![databases.folder_of("orders"), record.data.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else if entry.file_name() != "pgpass" {
+                let text = fs::read(entry.path()).unwrap_or_default();
+                let is_in = text.windows(password.len()).any(|part| part == password.as_bytes());
+                assert!(!is_in, "{} has the password", entry.path().display());
+            }
+        }
+    }
+    databases.remove("orders").await.unwrap();
+}
+
+#[tokio::test]
+async fn when_its_time_is_over_a_database_goes_and_what_was_declared_says_so() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let record = make(&databases, &wanted("short", engine, Some("2s"))).await;
+        assert_eq!(databases.status(&record), Status::Running);
+        // Whoever opens the provider ends it, where nothing else keeps it.
+        until("it goes", async || {
+            databases.guard_all().await;
+            databases.known("short").unwrap().is_expired
+        })
+        .await;
+        assert_eq!((databases.status(&databases.known("short").unwrap()), processes(&record)), (Status::Expired, 0));
+        assert!(!record.data.exists() && !databases.folder_of("short").join("pgpass").exists());
+        // What needs it makes it anew.
+        let (again, _) = databases.ensure("short", &CancellationToken::new()).await.unwrap();
+        assert_ne!(again.id, record.id);
+        assert_eq!(again.engine, engine);
+        databases.remove("short").await.unwrap();
+    }
+    let fresh = Wanted { engine: Some(Engine::Sqlite), ..Wanted::fresh("1s".to_owned()).unwrap() };
+    make(&databases, &fresh).await;
+    until("nothing is left of what was made for a run", async || {
+        databases.guard_all().await;
+        databases.names().is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_is_kept_for_longer_and_not_when_it_is_gone() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let record = make(&databases, &wanted("short", Engine::Sqlite, Some("1h"))).await;
+    let left = |record: &Record| {
+        let now = terrace_provider_pipelines::database::clock::Moment::now();
+        record.deadline.as_ref().unwrap().left(&now).as_secs().div_ceil(60)
+    };
+    assert_eq!(left(&record), 60);
+    let extended = databases.extend("short", Extension::By(Duration::from_secs(3600))).await.unwrap();
+    assert_eq!(left(&extended), 120);
+    let shortened = databases.extend("short", Extension::To(Duration::ZERO)).await.unwrap();
+    assert_eq!(databases.status(&shortened), Status::Expired);
+    assert!(databases.extend("short", Extension::By(Duration::from_secs(1))).await.is_err());
+    assert!(databases.reap("short").await.unwrap());
+    make(&databases, &wanted("ever", Engine::Sqlite, None)).await;
+    let refused = databases.extend("ever", Extension::By(Duration::from_secs(1))).await.unwrap_err();
+    assert!(refused.what.contains("kept until it is removed"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_was_half_made_is_removed_by_the_next_who_makes_it() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let mut record = make(&databases, &wanted("half", Engine::Postgres, None)).await;
+    // As if whoever made it had been killed before it said that all is there, and another cluster had been begun.
+    record.is_whole = false;
+    let path = databases.folder_of("half").join("database.json");
+    fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+    fs::create_dir(record.data.with_file_name("data.partial")).unwrap();
+    assert_eq!(databases.status(&record), Status::Making);
+    let again = make(&databases, &wanted("half", Engine::Postgres, None)).await;
+    assert_ne!(again.id, record.id);
+    assert_eq!((processes(&record), databases.status(&again)), (0, Status::Running), "neither an orphan nor a double");
+    databases.remove("half").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_left_by_a_server_that_is_gone_stops_nobody() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let record = make(&databases, &wanted("crashed", Engine::Postgres, None)).await;
+    databases.stop("crashed").await.unwrap();
+    // After a crash of the machine the number is that of another process, such as this one.
+    let text = format!("{}\n{}\n1\n5432\n\n127.0.0.1\n0\nready   \n", std::process::id(), record.data.display());
+    fs::write(record.data.join("postmaster.pid"), text).unwrap();
+    assert_eq!(databases.status(&databases.known("crashed").unwrap()), Status::Stopped);
+    let started = databases.start("crashed", &CancellationToken::new()).await.unwrap();
+    assert_eq!(databases.status(&started), Status::Running);
+    databases.remove("crashed").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_and_nothing_is_left() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let wanted = Wanted { port: Some(port), ..wanted("orders", Engine::Postgres, None) };
+    let error = databases.make(&wanted, &CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.what, format!("the database `orders` cannot listen on port {port}: it is taken"));
+    assert!(error.hint.is_some());
+    assert_eq!(databases.names(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn data_of_another_release_is_told_with_both() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let record = make(&databases, &wanted("old", Engine::Postgres, None)).await;
+    databases.stop("old").await.unwrap();
+    fs::write(record.data.join("PG_VERSION"), "9\n").unwrap();
+    let error = databases.start("old", &CancellationToken::new()).await.unwrap_err();
+    assert!(error.what.contains("is of PostgreSQL 9, and here is"), "{error:?}");
+    databases.remove("old").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_can_be_where_it_cannot_be_installed_told_without_leaving_anything() {
+    let project = Project::new(NOTHING);
+    let nowhere = project.path("nowhere");
+    let databases = Databases::new(project.path(".terrace/pipelines/databases"), Some(nowhere), None);
+    let error = databases.make(&wanted("orders", Engine::Postgres, None), &CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.why, Why::Wrong);
+    assert!(error.hint.unwrap().contains("engine: sqlite"));
+    assert_eq!((databases.usual_engine(), databases.names()), (Engine::Sqlite, Vec::new()));
+}
+
+#[tokio::test]
+async fn tables_of_any_name_are_looked_at_page_by_page() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let name = NASTY.replace('"', "\"\"");
+    let value = NASTY.replace('\'', "''");
+    let many = (0..PAGE + 1).map(|number| format!("({number})")).collect::<Vec<_>>().join(", ");
+    let script = format!(
+        "CREATE TABLE \"{name}\" (\"{name}\" text); INSERT INTO \"{name}\" VALUES ('{value}'), (NULL);
+         CREATE TABLE many (n integer); INSERT INTO many VALUES {many};
+         CREATE VIEW seen AS SELECT n FROM many WHERE n < 2;"
+    );
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let record = make(&databases, &wanted("look", engine, None)).await;
+        let schema = match engine {
+            Engine::Sqlite => {
+                rusqlite::Connection::open(&record.data).unwrap().execute_batch(&script).unwrap();
+                ""
+            }
+            Engine::Postgres => {
+                connect(&databases, &record).await.batch_execute(&script).await.unwrap();
+                "public"
+            }
+        };
+        let tables = databases.tables("look").await.unwrap();
+        let table = |name: &str, is_view| Table { schema: schema.to_owned(), name: name.to_owned(), is_view };
+        for expected in [table(NASTY, false), table("many", false), table("seen", true)] {
+            assert!(tables.contains(&expected), "{tables:?}");
+        }
+        let rows = databases.rows("look", schema, NASTY, 0).await.unwrap();
+        assert_eq!(rows.columns[0].name, NASTY);
+        assert_eq!(rows.rows, [vec![Some(NASTY.to_owned())], vec![None]]);
+        let first = databases.rows("look", schema, "many", 0).await.unwrap();
+        let second = databases.rows("look", schema, "many", 1).await.unwrap();
+        assert_eq!((first.rows.len(), first.has_more, second.rows.len(), second.has_more), (50, true, 1, false));
+        assert_eq!(second.rows[0][0].as_deref(), Some("50"));
+        assert_eq!(databases.rows("look", schema, "seen", 0).await.unwrap().rows.len(), 2);
+        let missing = databases.rows("look", schema, "x\"; DROP TABLE many; --", 0).await.unwrap_err();
+        assert_eq!(missing.why, Why::Missing);
+        assert_eq!(databases.rows("look", schema, "many", u64::MAX).await.unwrap().rows.len(), 0);
+        assert_eq!(databases.count("look").await.unwrap(), (53, 2));
+        databases.remove("look").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_database_holds_is_written_into_a_file_that_others_can_read() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let cancel = CancellationToken::new();
+    let file = make(&databases, &wanted("file", Engine::Sqlite, None)).await;
+    rusqlite::Connection::open(&file.data)
+        .unwrap()
+        .execute_batch("CREATE TABLE t (a); INSERT INTO t VALUES (7)")
+        .unwrap();
+    databases.dump("file", &project.path("it's.db"), &cancel).await.unwrap();
+    let copy = rusqlite::Connection::open(project.path("it's.db")).unwrap();
+    assert_eq!(copy.query_row("SELECT a FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
+    let refused = databases.dump("file", &project.path("it's.db"), &cancel).await.unwrap_err();
+    assert!(refused.what.contains("is there already"), "{refused:?}");
+    let server = make(&databases, &wanted("server", Engine::Postgres, None)).await;
+    connect(&databases, &server).await.batch_execute("CREATE TABLE kept (a integer)").await.unwrap();
+    databases.dump("server", &project.path("dump.sql"), &cancel).await.unwrap();
+    assert!(fs::read_to_string(project.path("dump.sql")).unwrap().contains("CREATE TABLE public.kept"));
+    databases.stop("server").await.unwrap();
+    let refused = databases.dump("server", &project.path("other.sql"), &cancel).await.unwrap_err();
+    assert!(refused.hint.unwrap().contains("terrace databases start server") && !project.path("other.sql").exists());
+    databases.remove("server").await.unwrap();
+}
+
+#[tokio::test]
+async fn the_token_of_the_pages_is_made_once_and_is_nobody_elses() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let token = databases.token().unwrap().expose_secret().to_owned();
+    assert_eq!((token.len(), databases.token().unwrap().expose_secret()), (48, token.as_str()));
+    let path = databases.folder().join("token");
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(databases.names(), Vec::<String>::new(), "a token is no database");
+}

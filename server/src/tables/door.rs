@@ -1,0 +1,155 @@
+//! Who may look: whoever showed the token once, from this machine.
+
+use super::{BASE, Tables, pages};
+use crate::auth::{Auth, Door as SiteDoor, Scope};
+use axum::body::Bytes;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use std::sync::Arc;
+use terrace_engine::digest::sha256;
+
+/// What the cookie of a session is called, before a part that tells projects apart: cookies know no ports.
+const COOKIE: &str = "terrace-databases-";
+/// How many digits that part has.
+const DIGITS: usize = 12;
+
+/// What is compared, so that how long that takes tells nothing of the token.
+struct Door {
+    token: String,
+    name: String,
+    session: String,
+}
+
+impl Door {
+    fn new(token: &SecretString) -> Self {
+        let token = sha256(token.expose_secret());
+        let name = token.get(..DIGITS).unwrap_or_default();
+        // What a browser keeps is not the token, and the token cannot be told from it.
+        Self {
+            name: format!("{COOKIE}{}", sha256(name).get(..DIGITS).unwrap_or_default()),
+            session: sha256(&format!("session {token}")),
+            token,
+        }
+    }
+
+    fn is_known(&self, headers: &HeaderMap) -> bool {
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        pairs.any(|(name, value)| name == self.name && sha256(value) == sha256(&self.session))
+    }
+}
+
+/// Lets those through who have a session; others get a page to begin one.
+pub(super) async fn guard(tables: &dyn Tables, request: Request, next: Next) -> Response {
+    match tables.token() {
+        Ok(token) if Door::new(&token).is_known(request.headers()) => next.run(request).await,
+        Ok(_) => {
+            let to = request.uri().path_and_query().map_or(BASE, |to| to.as_str()).to_owned();
+            pages::begin(&to, false)
+        }
+        Err(why) => why.into_response(),
+    }
+}
+
+/// What the form of the first page sends.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    token: String,
+    #[serde(default)]
+    to: String,
+}
+
+/// Begins a session for who has the token.
+pub(super) async fn open(State(tables): State<Arc<dyn Tables>>, body: Bytes) -> Response {
+    let Some(asked) = read(&body) else { return pages::begin(BASE, true) };
+    let to = if is_page(&asked.to) { asked.to.as_str() } else { "/databases/" };
+    let door = match tables.token() {
+        Ok(token) => Door::new(&token),
+        Err(why) => return why.into_response(),
+    };
+    if sha256(asked.token.trim()) != door.token {
+        return pages::begin(to, true);
+    }
+    let cookie = format!("{}={}; Path={BASE}; HttpOnly; SameSite=Strict", door.name, door.session);
+    ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response()
+}
+
+/// A form is written as the query of an address is.
+fn read(body: &Bytes) -> Option<Asked> {
+    let text = std::str::from_utf8(body).ok()?;
+    let uri: Uri = format!("/?{text}").parse().ok()?;
+    Query::<Asked>::try_from_uri(&uri).ok().map(|Query(asked)| asked)
+}
+
+/// Whether an address leads to one of these pages, and nowhere else.
+fn is_page(to: &str) -> bool {
+    to.starts_with("/databases/") && to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+}
+
+/// Refuses what was sent to another name than this machine's, and what a page of another site sends.
+pub(super) async fn here(request: Request, next: Next) -> Response {
+    let refused = |(status, why): (StatusCode, String)| pages::wrong(status.as_u16(), &why);
+    let door = match SiteDoor::new(Auth::ThisMachine, "server.bind") {
+        Ok(door) => door,
+        Err(why) => return refused((StatusCode::INTERNAL_SERVER_ERROR, why)),
+    };
+    match door.admit(request, Scope::Read).await {
+        Ok(request) => next.run(request).await,
+        Err(refusal) => refused(refusal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_known_by_its_cookie_and_by_no_other() {
+        let door = Door::new(&"the token".to_owned().into());
+        let with = |cookie: String| [(header::COOKIE, cookie.parse().unwrap())].into_iter().collect::<HeaderMap>();
+        assert!(door.is_known(&with(format!("a=b; {}={}", door.name, door.session))));
+        let other = Door::new(&"another".to_owned().into());
+        for cookie in [
+            String::new(),
+            format!("{}=", door.name),
+            format!("{}=the token", door.name),
+            format!("{}={}", door.name, door.token),
+            format!("{}={}", other.name, other.session),
+            format!("{}={}", door.name, other.session),
+            format!("x{}={}", door.name, door.session),
+        ] {
+            assert!(!door.is_known(&with(cookie.clone())), "{cookie}");
+        }
+    }
+
+    #[test]
+    fn a_session_leads_to_these_pages_only() {
+        for to in ["/databases/", "/databases/x/table?table=a%20b&page=2"] {
+            assert!(is_page(to), "{to}");
+        }
+        for to in [
+            "",
+            "/",
+            "//evil.example",
+            "https://evil.example/databases/",
+            "/databases/\\..",
+            "/databases/\n",
+            "databases/",
+        ] {
+            assert!(!is_page(to), "{to}");
+        }
+    }
+
+    #[test]
+    fn forms_are_read_and_others_are_not() {
+        let asked = read(&Bytes::from_static(b"token=a%2Bb&to=%2Fdatabases%2Fx")).unwrap();
+        assert_eq!((asked.token.as_str(), asked.to.as_str()), ("a+b", "/databases/x"));
+        for body in [&b""[..], b"to=x", b"\xff", b"{\"token\": 1}"] {
+            assert!(read(&Bytes::copy_from_slice(body)).is_none(), "{body:?}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What is seen. Templates end in `.html`, so whatever goes into them is escaped.
+
+use super::{BASE, NotShown, Tables, add_headers};
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use minijinja::Environment;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::sync::{Arc, LazyLock};
+
+/// How pages look.
+pub(super) const STYLE: &str = include_str!("../../templates/databases/style.css");
+/// Gives the token of an address to the server.
+pub(super) const SCRIPT: &str = include_str!("../../templates/databases/open.js");
+/// What stays as it is in an address.
+const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+const TEMPLATES: [(&str, &str); 6] = [
+    ("frame.html", include_str!("../../templates/databases/frame.html")),
+    ("begin.html", include_str!("../../templates/databases/begin.html")),
+    ("databases.html", include_str!("../../templates/databases/databases.html")),
+    ("tables.html", include_str!("../../templates/databases/tables.html")),
+    ("rows.html", include_str!("../../templates/databases/rows.html")),
+    ("wrong.html", include_str!("../../templates/databases/wrong.html")),
+];
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    for (name, text) in TEMPLATES {
+        if let Err(error) = environment.add_template(name, text) {
+            // A test makes each page, so this is not seen; a page that is missing is told where it is asked for.
+            tracing::error!(name, %error, "a template is wrong");
+        }
+    }
+    environment
+});
+
+fn made(name: &str, values: &Value) -> Result<String, minijinja::Error> {
+    ENVIRONMENT.get_template(name)?.render(minijinja::value::Serde(values))
+}
+
+fn page(status: u16, name: &str, values: &Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    match made(name, values) {
+        Ok(text) => (status, Html(text)).into_response(),
+        Err(error) => {
+            tracing::error!(name, %error, "a page cannot be made");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// What is wrong, on a page.
+pub(super) fn wrong(status: u16, why: &str) -> Response {
+    let mut answer = page(status, "wrong.html", &json!({"why": why}));
+    add_headers(answer.headers_mut());
+    answer
+}
+
+impl IntoResponse for NotShown {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Missing(why) => wrong(404, &why),
+            Self::Broken(why) => wrong(503, &why),
+        }
+    }
+}
+
+/// The page that asks for the token.
+pub(super) fn begin(to: &str, is_wrong: bool) -> Response {
+    page(if is_wrong { 403 } else { 401 }, "begin.html", &json!({"to": to, "is_wrong": is_wrong}))
+}
+
+/// A file that pages need.
+pub(super) async fn asset(kind: &'static str, text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// A link, and what it says.
+#[derive(Serialize)]
+struct Link<T: Serialize> {
+    href: String,
+    #[serde(flatten)]
+    what: T,
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, PART).to_string()
+}
+
+fn place(database: &str) -> String {
+    format!("{BASE}/{}", encoded(database))
+}
+
+fn table_place(database: &str, schema: &str, table: &str, page: u64) -> String {
+    let (schema, table) = (encoded(schema), encoded(table));
+    format!("{}/table?schema={schema}&table={table}&page={page}", place(database))
+}
+
+/// `GET /databases/`
+pub(super) async fn databases(State(tables): State<Arc<dyn Tables>>) -> Result<Response, NotShown> {
+    let databases = tables.databases().await?;
+    let databases: Vec<_> =
+        databases.into_iter().map(|database| Link { href: place(&database.name), what: database }).collect();
+    Ok(page(200, "databases.html", &json!({"databases": databases})))
+}
+
+/// `GET /databases/{database}`
+pub(super) async fn tables(
+    State(tables): State<Arc<dyn Tables>>,
+    Path(database): Path<String>,
+) -> Result<Response, NotShown> {
+    let tables = tables.tables(&database).await?;
+    let link = |table: super::Table| Link { href: table_place(&database, &table.schema, &table.name, 0), what: table };
+    let tables: Vec<_> = tables.into_iter().map(link).collect();
+    Ok(page(200, "tables.html", &json!({"database": database, "tables": tables})))
+}
+
+/// Which rows.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    schema: String,
+    table: String,
+    #[serde(default)]
+    page: u64,
+}
+
+/// `GET /databases/{database}/table?schema=…&table=…&page=…`
+pub(super) async fn rows(
+    State(tables): State<Arc<dyn Tables>>,
+    Path(database): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, NotShown> {
+    let Asked { schema, table, page: number } = asked;
+    let rows = tables.rows(&database, &schema, &table, number).await?;
+    let at = |number: u64| table_place(&database, &schema, &table, number);
+    let before = number.checked_sub(1).map(at);
+    let after = number.checked_add(1).filter(|_| rows.has_more).map(at);
+    let back = place(&database);
+    let shown = number.saturating_add(1);
+    let values = json!({
+        "database": database, "back": back, "schema": schema, "table": table, "rows": rows, "before": before,
+        "after": after, "shown": shown,
+    });
+    Ok(page(200, "rows.html", &values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::{Column, Database, Rows, Table};
+
+    #[test]
+    fn whatever_a_database_holds_is_text_on_a_page() {
+        let nasty = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&{{ 7 * 7 }}";
+        let table = Table { schema: nasty.into(), name: nasty.into(), is_view: true };
+        let database = Database { name: nasty.into(), system: nasty.into(), status: nasty.into(), kept: nasty.into() };
+        let rows = Rows {
+            columns: vec![Column { name: nasty.into(), kind: nasty.into() }],
+            rows: vec![vec![Some(nasty.into())], vec![None]],
+            has_more: true,
+        };
+        let place_of = |page| table_place(nasty, nasty, nasty, page);
+        let pages = [
+            ("begin.html", json!({"to": nasty, "is_wrong": true})),
+            ("wrong.html", json!({"why": nasty})),
+            ("databases.html", json!({"databases": [Link { href: place(nasty), what: database }]})),
+            ("tables.html", json!({"database": nasty, "tables": [Link { href: place_of(0), what: table }]})),
+            (
+                "rows.html",
+                json!({"database": nasty, "back": place(nasty), "schema": nasty, "table": nasty, "rows": rows,
+                    "before": place_of(0), "after": place_of(2), "shown": 2}),
+            ),
+        ];
+        let pages = pages.map(|(name, values)| made(name, &values).unwrap());
+        for text in pages {
+            assert!(text.contains("&lt;script&gt;"), "{text}");
+            assert!(!text.contains("<script>alert") && !text.contains("<img"), "{text}");
+            assert!(!text.contains("49"), "what stands in a database is no template: {text}");
+            assert!(!text.contains("\"'>"), "{text}");
+        }
+    }
+
+    #[test]
+    fn any_name_is_a_part_of_an_address() {
+        assert_eq!(
+            table_place("a", "", "x/y?&#\"<é", 1),
+            "/databases/a/table?schema=&table=x%2Fy%3F%26%23%22%3C%C3%A9&page=1"
+        );
+    }
+}

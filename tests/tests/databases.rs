@@ -1,0 +1,443 @@
+//! Databases of data pipelines from outside: servers that outlive commands, times to live, pages, and passwords that are
+//! nowhere.
+
+#[path = "../../providers/pipelines/tests/stand_in.rs"]
+mod stand_in;
+
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use tempfile::TempDir;
+use terrace_tests::served::Served;
+use terrace_tests::{Project, Ran, Running, snapshot, until};
+
+/// Writes down which address it was given.
+const TELLING: &str = "\
+import os
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+open('engine', 'w').write(os.environ['DPP_DB_ENGINE'])
+print('INFO engine', os.environ['DPP_DB_ENGINE'], file=__import__('sys').stderr)
+while os.path.exists('wait'):
+    __import__('time').sleep(0.02)
+spew(package, resources, {})
+";
+const SPEC: &str = "tell: {pipeline: [{run: tell}]}\n";
+const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+/// A project whose databases go with it.
+struct Databases {
+    project: Project,
+    caches: TempDir,
+}
+
+impl Databases {
+    fn new(stack: &str) -> Self {
+        let caches = tempfile::tempdir().unwrap();
+        stand_in::make(caches.path());
+        let project = Project::with_stack(stack);
+        // Where root runs tests, another user comes to the data.
+        fs::set_permissions(project.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+        project.write("pipelines/tell.py", TELLING);
+        project.write("pipelines/pipeline-spec.yaml", SPEC);
+        Self { project, caches }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.project.command(words.iter().copied());
+        command.env("XDG_CACHE_HOME", self.caches.path()).env("TERRACE_STATE_KEY", KEY);
+        command
+    }
+
+    fn start(&self, words: &[&str]) -> Running {
+        self.project.start(self.command(words))
+    }
+
+    fn run(&self, words: &[&str]) -> Ran {
+        self.start(words).finish()
+    }
+
+    fn apply(&self) -> Ran {
+        self.run(&["apply", "stack.yaml", "--auto-approve"])
+    }
+
+    fn settled(&self) {
+        self.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    }
+
+    fn folder(&self) -> std::path::PathBuf {
+        self.project.path(".terrace/pipelines/databases")
+    }
+
+    fn record(&self, name: &str) -> Value {
+        serde_json::from_slice(&fs::read(self.folder().join(name).join("database.json")).unwrap()).unwrap()
+    }
+
+    fn show(&self, name: &str) -> Value {
+        self.run(&["databases", "show", name, "--reveal", "--json"]).done().json()
+    }
+
+    fn status(&self, name: &str) -> String {
+        self.show(name)["status"].as_str().unwrap().to_owned()
+    }
+
+    /// The processes of this project's databases: of servers, and those that keep them.
+    fn processes(&self) -> Vec<i32> {
+        let folder = self.folder().display().to_string();
+        let is_ours = |process: &std::path::Path| {
+            fs::read(process.join("cmdline")).is_ok_and(|words| String::from_utf8_lossy(&words).contains(&folder))
+        };
+        let all = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        let ours = all.filter(|process| is_ours(process));
+        ours.filter_map(|process| process.file_name()?.to_str()?.parse().ok()).collect()
+    }
+}
+
+impl Drop for Databases {
+    fn drop(&mut self) {
+        for process in self.processes() {
+            let _ = Command::new("kill").args(["-9", &process.to_string()]).status();
+        }
+    }
+}
+
+fn kill(process: i32) {
+    assert!(Command::new("kill").args(["-9", &process.to_string()]).status().unwrap().success());
+}
+
+/// Every file of a project.
+fn files(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type().unwrap().is_dir() {
+            true => files(&entry.path(), found),
+            false => found.push(entry.path()),
+        }
+    }
+}
+
+const SERVER: &str =
+    "resources:\n  - {type: pipelines_database, name: orders, config: {name: orders, engine: postgres, ttl: 1h}}\n";
+
+#[test]
+fn a_database_is_planned_made_found_again_and_removed() {
+    let databases = Databases::new(SERVER);
+    let plan = databases.run(&["plan", "stack.yaml"]).done();
+    plan.says("+ pipelines_database.orders").says("password  = (sensitive)");
+    databases.apply().done();
+    databases.settled();
+    let shown = databases.show("orders");
+    assert_eq!((shown["status"].as_str(), shown["engine"].as_str()), (Some("running"), Some("postgres")));
+    // Its server is gone after the machine was: a plan says so, and applying starts it.
+    databases.run(&["databases", "stop", "orders"]).done().says("orders: stopped, kept for ");
+    let plan = databases.run(&["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
+    plan.says("status").says("\"stopped\" → \"running\"");
+    databases.apply().done();
+    assert_eq!(databases.status("orders"), "running");
+    databases.settled();
+    // A new time to live is a change in place; what holds data is removed by consent only.
+    databases.project.edit("stack.yaml", "ttl: 1h", "ttl: 2h");
+    databases.apply().done().says("1 to change");
+    databases.settled();
+    databases.run(&["destroy", "stack.yaml", "--auto-approve"]).done();
+    assert_eq!(databases.status("orders"), "running");
+    databases.run(&["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
+    until("nothing of it runs", || databases.processes().is_empty());
+    assert!(!databases.folder().join("orders").exists());
+    databases.run(&["databases", "show", "orders"]).with_code(1).says("there is no database `orders`");
+}
+
+#[test]
+fn what_replaces_a_database_with_tables_needs_consent() {
+    let databases = Databases::new(
+        "resources:\n  - {type: pipelines_database, name: orders, config: {name: orders, engine: sqlite}}\n",
+    );
+    databases.apply().done();
+    let file = databases.folder().join("orders/database.db");
+    rusqlite::Connection::open(&file).unwrap().execute_batch("CREATE TABLE t (a); INSERT INTO t VALUES (1)").unwrap();
+    databases.project.edit("stack.yaml", "engine: sqlite", "engine: postgres");
+    databases.run(&["plan", "stack.yaml"]).done().says("destroys data");
+    databases.apply().with_code(4);
+    assert!(file.exists());
+    databases.run(&["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]).done();
+    assert!(!file.exists());
+    assert_eq!(databases.show("orders")["engine"], "postgres");
+}
+
+#[test]
+fn a_killed_apply_leaves_neither_an_orphan_nor_a_double() {
+    let databases = Databases::new(SERVER);
+    for moment in ["data.partial", "data", "data/postmaster.pid"] {
+        let running = databases.start(&["apply", "stack.yaml", "--auto-approve"]);
+        let path = databases.folder().join("orders").join(moment);
+        let elsewhere =
+            || databases.folder().join("orders/database.json").exists() && !databases.processes().is_empty();
+        until("it is on its way", || path.exists() || elsewhere() && moment == "data.partial");
+        running.kill();
+        let _ = running.finish();
+        databases.apply().done();
+        databases.settled();
+        let shown = databases.show("orders");
+        assert_eq!(shown["status"], "running", "{moment}: {shown}");
+        let servers = databases.processes().into_iter().filter(|process| {
+            let words = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words).contains("bin/postgres\0-D")
+        });
+        assert_eq!(servers.count(), 1, "{moment}");
+        databases.run(&["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
+        until("nothing of it runs", || databases.processes().is_empty());
+    }
+}
+
+#[test]
+fn when_its_time_is_over_a_database_ends_whatever_was_killed() {
+    let short = SERVER.replace("ttl: 1h", "ttl: 2s");
+    let databases = Databases::new(&short);
+    databases.apply().done();
+    // Nobody calls terrace: the process beside it ends it, and itself.
+    until("nothing of it runs", || databases.processes().is_empty());
+    assert_eq!(databases.record("orders")["isExpired"], true);
+    assert!(!databases.folder().join("orders/data").exists());
+    let plan = databases.run(&["plan", "stack.yaml", "--detailed-exitcode"]);
+    plan.says("\"running\" → \"expired\"");
+    assert_eq!(plan.code, 0, "nobody needs it: {plan}");
+    databases.run(&["databases"]).done().says("orders  PostgreSQL  expired");
+    databases.run(&["databases", "extend", "orders", "1h"]).with_code(1).says("has expired");
+    // Another time, what keeps it is killed: the next command that comes by starts another.
+    databases.run(&["apply", "stack.yaml", "--auto-approve", "--replace", "pipelines_database.orders"]).done();
+    let guards = || {
+        let is_guard = |process: &i32| {
+            let words = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words).contains("databases\0keep")
+        };
+        databases.processes().into_iter().filter(is_guard).collect::<Vec<_>>()
+    };
+    databases.run(&["databases", "extend", "orders", "1h"]).done();
+    guards().into_iter().for_each(kill);
+    until("what keeps it is gone", || guards().is_empty());
+    databases.run(&["databases"]).done();
+    until("something keeps it again", || guards().len() == 1);
+    databases.run(&["databases"]).done();
+    assert_eq!(guards().len(), 1, "and one is enough");
+}
+
+#[test]
+fn a_run_writes_into_the_database_that_it_is_told_and_its_password_is_nowhere() {
+    let stack = format!(
+        "{SERVER}  - {{type: pipelines_run, name: load, config: {{folder: pipelines, name: ./tell, database: '${{{{ resources.orders.name }}}}'}}}}\n"
+    );
+    let databases = Databases::new(&stack);
+    let told = [
+        databases.run(&["plan", "stack.yaml"]).done(),
+        databases.run(&["plan", "stack.yaml", "--out", "plan"]).done(),
+        databases.run(&["apply", "plan"]).done(),
+        databases.run(&["plan", "stack.yaml", "--json"]).done(),
+        databases.run(&["databases", "show", "orders"]).done(),
+        databases.run(&["databases", "--json"]).done(),
+        databases.run(&["logs", "./tell", "--chdir", "pipelines"]).done(),
+    ];
+    databases.settled();
+    let engine = databases.project.read("pipelines/engine");
+    let password = databases.show("orders")["password"].as_str().unwrap().to_owned();
+    assert!(engine.starts_with(&format!("postgresql+psycopg2://postgres:{password}@127.0.0.1:")), "{engine}");
+    for said in &told {
+        assert!(!said.stdout.contains(&password) && !said.stderr.contains(&password), "{said}");
+    }
+    let mut all = Vec::new();
+    files(&databases.project.path("."), &mut all);
+    let may = ["pgpass", "engine"];
+    for file in all.iter().filter(|file| !may.contains(&file.file_name().unwrap().to_str().unwrap())) {
+        let text = fs::read(file).unwrap_or_default();
+        let is_in = text.windows(password.len()).any(|part| part == password.as_bytes());
+        assert!(!is_in, "{} has the password", file.display());
+    }
+    // Its time is over: nobody needs it until a run has to be made, which makes it anew.
+    let mut record = databases.record("orders");
+    record["deadline"]["sinceBoot"][1] = 0.into();
+    fs::write(databases.folder().join("orders/database.json"), record.to_string()).unwrap();
+    until("it is gone", || databases.record("orders")["isExpired"] == true);
+    let plan = databases.run(&["plan", "stack.yaml"]).done();
+    plan.says("\"running\" → \"expired\"").says("Plan: 0 to add, 0 to change, 0 to destroy.");
+    databases.project.write("pipelines/tell.py", &TELLING.replace("INFO engine", "INFO the engine"));
+    databases.apply().done().says("1 changed");
+    assert_eq!(databases.status("orders"), "running");
+    assert_ne!(databases.record("orders")["id"], record["id"]);
+    assert!(!databases.project.read("pipelines/engine").contains(&password));
+    databases.settled();
+}
+
+#[test]
+fn a_run_makes_a_database_of_its_own_and_tells_of_it_once() {
+    let databases = Databases::new("");
+    databases.project.write("pipelines/wait", "");
+    let running = databases.start(&["run", "--new-database=3s", "--chdir", "pipelines"]);
+    until("the step begins", || databases.project.has("pipelines/engine"));
+    // It is kept for as long as the run takes, be that longer than the time that it is kept after it.
+    let name = databases.run(&["databases", "--json", "--chdir", "pipelines"]).done().json()[0]["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let folder = databases.project.path("pipelines/.terrace/pipelines/databases").join(&name);
+    let made = fs::metadata(folder.join("database.json")).unwrap().modified().unwrap();
+    until("its time is set anew", || fs::metadata(folder.join("database.json")).unwrap().modified().unwrap() > made);
+    fs::remove_file(databases.project.path("pipelines/wait")).unwrap();
+    let ran = running.finish().done();
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    assert!(lines[0].starts_with("DB Web UI is available at http://127.0.0.1:"), "{ran}");
+    assert!(lines[0].contains(&format!("/databases/{name}#")), "{ran}");
+    assert!(lines[1].starts_with("System: PostgreSQL, Server: 127.0.0.1:"), "{ran}");
+    let password = lines[1].split_once("Username: postgres, Password: ").unwrap().1;
+    assert!(databases.project.read("pipelines/engine").contains(password));
+    assert_eq!(ran.stderr.matches(password).count(), 1);
+    assert_eq!(*lines.last().unwrap(), "Keeping the DB and Web UI running for 3 seconds");
+    databases.run(&["logs", "./tell", "--chdir", "pipelines"]).done().says("postgres:***@");
+    until("nothing of it is left", || !folder.exists());
+}
+
+#[test]
+fn what_is_wrong_with_a_database_is_told_with_its_place_and_changes_nothing() {
+    let of = |config: &str| {
+        let databases =
+            Databases::new(&format!("resources:\n  - {{type: pipelines_database, name: d, config: {{{config}}}}}\n"));
+        let plan = databases.run(&["plan", "stack.yaml"]);
+        assert!(!databases.folder().exists());
+        plan
+    };
+    for (config, told, place) in [
+        ("name: Orders", "`Orders` is no name of a database", "5:53"),
+        ("name: orders, engine: oracle", "`engine` is `oracle`: expected `postgres` or `sqlite`", "5:64"),
+        ("name: orders, ttl: tomorrow", "`ttl` is `tomorrow`: expected numbers with their units", "5:64"),
+        ("name: orders, engine: sqlite, port: 5432", "is a file of SQLite and has no port", "5:80"),
+        ("name: orders, engine: postgres, port: 70000", "`port` is 70000: expected 1 to 65535", "5:82"),
+    ] {
+        let plan = of(config).with_code(1);
+        plan.says(told).says(&format!("stack.yaml:{place}")).says("help: ");
+    }
+    let databases = Databases::new("");
+    snapshot!(databases.run(&["databases"]), @r"
+    exit: 0
+    --- stderr
+    there are no databases
+    ");
+    snapshot!(databases.run(&["databases", "show", "orders"]), @r"
+    exit: 1
+    --- stderr
+    error: there is no database `orders`
+
+    hint: a `pipelines_database` in a descriptor makes one; `terrace run --new-database` makes one for a run
+    ");
+    snapshot!(databases.run(&["run", "--database", "orders", "--chdir", "pipelines"]), @r"
+    exit: 1
+    --- stderr
+    error: there is no database `orders`
+
+    hint: a `pipelines_database` in a descriptor makes one; `terrace run --new-database` makes one for a run
+    ");
+    snapshot!(databases.run(&["run", "--new-database=soon", "--chdir", "pipelines"]), @r"
+    exit: 1
+    --- stderr
+    error: `--new-database=soon`: expected numbers with their units, such as `90s`, `5m` or `1h30m`
+    ");
+    databases.run(&["databases", "extend", "orders", "soon"]).with_code(1).says("expected numbers with their units");
+}
+
+/// Names and values that would run in a page that does not escape them.
+const NASTY: &str = "<script>document.title = 'taken'</script>\"'&";
+
+#[test]
+fn pages_show_tables_to_who_has_the_token_and_to_nobody_else() {
+    let databases = Databases::new(
+        "resources:\n  - {type: pipelines_database, name: look, config: {name: look, engine: sqlite}}\n",
+    );
+    databases.apply().done();
+    let nasty = NASTY.replace('"', "\"\"");
+    let script = format!(
+        "CREATE TABLE \"{nasty}\" (\"{nasty}\" text); INSERT INTO \"{nasty}\" VALUES ('{}'), (NULL)",
+        NASTY.replace('\'', "''")
+    );
+    rusqlite::Connection::open(databases.folder().join("look/database.db")).unwrap().execute_batch(&script).unwrap();
+    let address = databases.show("look")["web_ui"].as_str().unwrap().to_owned();
+    let (address, token) = address.split_once('#').unwrap();
+    let served = Served::start_with(&databases.project, &[], &[("TERRACE_STATE_KEY", KEY)]);
+    let own = format!("{}/databases/look", served.url());
+    for address in [address, own.as_str()] {
+        let (base, _) = address.rsplit_once("/databases/").unwrap();
+        let get = |path: &str, headers: &[(&str, &str)]| call("GET", &format!("{base}{path}"), "", headers);
+        let open =
+            |body: &str, headers: &[(&str, &str)]| call("POST", &format!("{base}/databases/-/session"), body, headers);
+        // Without the token there is a page that asks for it, and nothing else.
+        let asked = get("/databases/look", &[]);
+        assert_eq!(asked.status, 401);
+        assert!(asked.body.contains("name=\"token\"") && !asked.body.contains("&lt;script"), "{}", asked.body);
+        assert!(asked.header("content-security-policy").contains("default-src 'none'"));
+        assert_eq!(open("token=wrong", &[]).status, 403);
+        assert_eq!(open("", &[]).status, 403);
+        assert_eq!(open(&format!("token={token}"), &[("sec-fetch-site", "cross-site")]).status, 403);
+        assert_eq!(open(&format!("token={token}"), &[("host", "evil.example")]).status, 403);
+        let opened = open(&format!("token={token}&to=https://evil.example"), &[]);
+        assert_eq!((opened.status, opened.header("location")), (303, "/databases/".to_owned()));
+        let cookie = opened.header("set-cookie");
+        assert!(
+            cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains(token),
+            "{cookie}"
+        );
+        let cookie = cookie.split(';').next().unwrap();
+        let see = |path: &str| get(path, &[("cookie", cookie)]);
+        assert!(plain(&see("/databases/").body).contains("<a href=\"/databases/look\">look</a>"));
+        let tables = see("/databases/look");
+        let body = plain(&tables.body);
+        let (_, rest) = body.split_once("<a href=\"/databases/look/table").unwrap();
+        let link = format!("/databases/look/table{}", rest.split('"').next().unwrap());
+        let rows = see(&link);
+        assert_eq!(rows.status, 200, "{link}");
+        assert!(rows.body.contains("null</td>"));
+        for page in [&tables, &rows] {
+            assert!(
+                page.body.contains("&lt;script&gt;document") && !page.body.contains("<script>document"),
+                "{}",
+                page.body
+            );
+        }
+        for (path, status) in [
+            ("/databases/none", 404),
+            ("/databases/look/table?table=none", 404),
+            ("/databases/look/table", 400),
+            ("/databases/look/table?table=x&page=-1", 400),
+            ("/databases/..%2f..%2fetc", 404),
+            ("/databases/-/style.css", 200),
+        ] {
+            assert_eq!(see(path).status, status, "{path}");
+        }
+    }
+}
+
+/// A page in which slashes and ampersands of addresses are no references.
+fn plain(body: &str) -> String {
+    body.replace("&#x2f;", "/").replace("&amp;", "&")
+}
+
+/// An answer, with its headers.
+struct Page {
+    status: u16,
+    body: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Page {
+    fn header(&self, name: &str) -> String {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+}
+
+fn call(method: &str, url: &str, body: &str, headers: &[(&str, &str)]) -> Page {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build().into();
+    let request = ureq::http::Request::builder().method(method).uri(url);
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let mut response = agent.run(request.body(body.to_owned()).unwrap()).unwrap();
+    let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    Page {
+        status: response.status().as_u16(),
+        headers: response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+        body: response.body_mut().read_to_string().unwrap(),
+    }
+}
