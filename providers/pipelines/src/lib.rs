@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`spec`] (what people write), [`fingerprint`] (what a result depends on), [`environment`] (the Python
 //! that steps run in), [`executor`] (programs that are run), [`run`] (one run, and several in their order), [`resource`]
-//! (the same as resources with plan and apply), [`schema`] (what there is). `settings` puts a runner together.
+//! (the same as resources with plan and apply), [`storage`] (what was made, brought to others), [`site`] (and shown to people),
+//! [`schema`] (what there is). `settings` puts a runner together.
 //!
 //! What runs is dpp's own: its processors, its wrapper, its stream between steps. Its manager is not used: see
 //! [`executor::local`] for why.
@@ -18,7 +19,9 @@ pub mod run;
 pub mod schema;
 mod session;
 pub mod settings;
+pub mod site;
 pub mod spec;
+pub mod storage;
 
 use async_trait::async_trait;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What the provider declares: its settings and resource types.
 
-use crate::resource::{pipeline, run};
+use crate::resource::{pipeline, run, static_site, volume_sync};
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 
 /// Everything that is known of this provider without connecting to it.
@@ -10,27 +10,44 @@ pub fn provider() -> ProviderSchema {
         name: "pipelines",
         version: env!("CARGO_PKG_VERSION"),
         doc: "Data pipelines of frictionless datapackage-pipelines, run on this machine.",
-        settings: Object(vec![
-            Attribute::new("executor", AttributeType::String, "Where pipelines run: `local`, on this machine.")
-                .default_value("local"),
-            Attribute::new(
-                "python",
-                AttributeType::String,
-                "The interpreter that environments are made with; without it the first that fits.",
-            ),
-            Attribute::new(
-                "cacheDir",
-                AttributeType::String,
-                "Environments are kept below it, in `terrace/pipelines`; without it in `.cache` of the home folder.",
-            )
-            .variable("XDG_CACHE_HOME"),
-            Attribute::new("maxParallel", AttributeType::Int, "So many pipelines of `terrace run` run at once.")
-                .default_value(2_i64),
-        ]),
-        resources: vec![pipeline::resource_type(), run::resource_type()],
+        settings: Object(settings()),
+        resources: vec![
+            pipeline::resource_type(),
+            run::resource_type(),
+            static_site::resource_type(),
+            volume_sync::resource_type(),
+        ],
         lookups: Vec::new(),
         blueprints: Vec::new(),
         sql_type: None,
         identity: None,
     }
+}
+
+fn settings() -> Vec<Attribute> {
+    let mut settings = vec![
+        Attribute::new("executor", AttributeType::String, "Where pipelines run: `local`, on this machine.")
+            .default_value("local"),
+        Attribute::new(
+            "python",
+            AttributeType::String,
+            "The interpreter that environments are made with; without it the first that fits.",
+        ),
+        Attribute::new(
+            "cacheDir",
+            AttributeType::String,
+            "Environments are kept below it, in `terrace/pipelines`; without it in `.cache` of the home folder.",
+        )
+        .variable("XDG_CACHE_HOME"),
+        Attribute::new("maxParallel", AttributeType::Int, "So many pipelines of `terrace run` run at once.")
+            .default_value(2_i64),
+        Attribute::new(
+            "sitesUrl",
+            AttributeType::String,
+            "Where `terrace serve` shows sites to whoever reads their `url`.",
+        )
+        .default_value(crate::site::DEFAULT_URL),
+    ];
+    settings.extend(crate::storage::access::settings());
+    settings
 }

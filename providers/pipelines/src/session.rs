@@ -1,17 +1,19 @@
 //! One opened instance: hands each call to the session of its resource type.
 
-use crate::resource::{pipeline, run};
+use crate::resource::{pipeline, run, static_site, volume_sync};
 use crate::settings;
 use async_trait::async_trait;
 use terrace_provider::{
-    Attempt, Call, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType,
-    Session, Settings,
+    Attempt, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange, ProviderError, Recorded,
+    ResourceType, Session, Settings,
 };
 
 /// An instance of the `pipelines` provider.
 pub(crate) struct PipelinesSession {
     pipelines: pipeline::Pipelines,
     runs: run::Runs,
+    sites: static_site::Sites,
+    syncs: volume_sync::Syncs,
 }
 
 impl PipelinesSession {
@@ -21,13 +23,21 @@ impl PipelinesSession {
     /// When a setting cannot work.
     pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
         let runner = settings::runner(settings)?;
-        Ok(Self { pipelines: pipeline::Pipelines::new(runner.clone()), runs: run::Runs::new(runner) })
+        let storage = settings::storage(settings)?;
+        Ok(Self {
+            pipelines: pipeline::Pipelines::new(runner.clone()),
+            sites: static_site::Sites::new(settings::shelf(settings)),
+            syncs: volume_sync::Syncs::new(runner.clone(), storage),
+            runs: run::Runs::new(runner),
+        })
     }
 
     fn of(&self, ty: &ResourceType) -> Result<&dyn Session, ProviderError> {
         match ty.name {
             pipeline::NAME => Ok(&self.pipelines),
             run::NAME => Ok(&self.runs),
+            static_site::NAME => Ok(&self.sites),
+            volume_sync::NAME => Ok(&self.syncs),
             other => Err(ProviderError::bug(format!("the pipelines provider has no resource type `{other}`"))),
         }
     }
@@ -63,6 +73,10 @@ impl Session for PipelinesSession {
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         self.of(ty)?.find(ty, attempt).await
+    }
+
+    async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        self.of(ty)?.count_data(ty, prior).await
     }
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {

@@ -48,7 +48,7 @@ fn comes_before(specs: &Specs, first: &str, second: &str, seen: &mut HashSet<Str
 }
 
 /// The folders that a pipeline writes data packages into.
-fn places(root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
+pub(crate) fn places(root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
     let dumps = pipeline.steps.iter().filter(|step| {
         step.kind == StepKind::Processor && matches!(step.name.as_str(), "dump.to_path" | "dump_to_path")
     });
