@@ -1,8 +1,11 @@
-//! The behaviours of every provider, on both types, with the stand-in of dpp.
+//! The behaviours of every provider, on all types, with the stand-in of dpp.
 
 use crate::harness::Project;
+use crate::put_server::{PutServer, TOKEN};
+use crate::storage_fixtures;
 use serde_json::json;
 use std::fs;
+use std::sync::Arc;
 use terrace_provider::conformance::{Fixture, Suite};
 use terrace_provider::{Attributes, Recorded, Value};
 use terrace_provider_pipelines::PipelinesProvider;
@@ -47,6 +50,11 @@ async fn pipelines_and_runs_behave_as_all_resources_do() {
         .replace(attributes(json!({"name": "./b"})))
         .remove(remove);
     let provider = PipelinesProvider::new();
-    let report = Suite::new(&provider, project.settings()).fixture(pipeline).fixture(run).run().await;
+    let server = Arc::new(PutServer::start());
+    let mut settings = project.settings();
+    settings.values.insert("webToken".to_owned(), TOKEN.into());
+    let suite = Suite::new(&provider, settings).fixture(pipeline).fixture(run);
+    let report = storage_fixtures::add(suite, &project, &server).run().await;
+    server.assert_well_used();
     assert!(report.is_clean(), "{report}");
 }

@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     Cut,
     /// It asks to come again.
     Busy,
+    /// It does not want it.
+    Refused,
     /// It takes the file and keeps the answer to itself.
     Unanswered,
     /// It waits until it is told to go on.
@@ -132,6 +134,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     }
     match fault {
         Some(Fault::Busy) => return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")]).into_response(),
+        Some(Fault::Refused) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
         Some(Fault::Cut) => std::panic::resume_unwind(Box::new("cut")),
         Some(Fault::Wait) => {
             let shared = Arc::clone(&shared);
@@ -146,7 +149,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     match head.method {
         Method::PUT => {
             let answer = put(&shared, &path, &head.headers, body).await;
-            if fault == Some(Fault::Unanswered) { std::panic::resume_unwind(Box::new("cut")) }
+            if fault == Some(Fault::Unanswered) {
+                std::panic::resume_unwind(Box::new("cut"))
+            }
             answer
         }
         Method::DELETE => {

@@ -168,7 +168,7 @@ fn bucket(rest: &str) -> Result<(String, String), &'static str> {
     if bucket.is_empty() || !bucket.chars().all(is_of_name) {
         return Err("names no bucket");
     }
-    let prefix = prefix.trim_matches('/');
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     if !prefix.is_empty() && prefix.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return Err("has an empty part, `.` or `..` in it");
     }
