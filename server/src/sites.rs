@@ -12,6 +12,7 @@ mod path;
 use crate::auth::is_to_this_machine;
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -98,37 +99,39 @@ impl Sites {
 }
 
 async fn show(State(sites): State<Sites>, request: Request) -> Response {
-    match found(&sites, &request).await {
+    let is_here = is_to_this_machine(&request);
+    let (head, _) = request.into_parts();
+    match found(&sites, &head, is_here).await {
         Ok(response) | Err(response) => guarded(response, sites.is_public),
     }
 }
 
-async fn found(sites: &Sites, request: &Request) -> Result<Response, Response> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+async fn found(sites: &Sites, head: &Parts, is_here: bool) -> Result<Response, Response> {
+    if !matches!(head.method, Method::GET | Method::HEAD) {
         let refused = plain(StatusCode::METHOD_NOT_ALLOWED, "sites are only read");
         return Err(([(header::ALLOW, HeaderValue::from_static("GET, HEAD"))], refused).into_response());
     }
-    if !sites.is_public && !is_to_this_machine(request) {
+    if !sites.is_public && !is_here {
         let why = "it is sent to a name that is not this machine's own: set `server.sites.public`";
         return Err(plain(StatusCode::FORBIDDEN, why));
     }
-    let asked = request.uri().path().strip_prefix(BELOW).and_then(Asked::of).ok_or_else(nothing)?;
+    let asked = head.uri.path().strip_prefix(BELOW).and_then(Asked::of).ok_or_else(nothing)?;
     let site = sites.site(&asked.name).await?.ok_or_else(nothing)?;
     let redirect = |path: &str| {
-        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         answer::elsewhere(&format!("{BELOW}{}{query}", path::encoded(path)))
     };
     if asked.is_bare {
         return Ok(redirect(&format!("{}/", asked.name)));
     }
     if let Some(file) = site.files.get(&asked.key) {
-        return Ok(answer::file(&site, &asked.key, file, request, StatusCode::OK).await);
+        return Ok(answer::file(&site, &asked.key, file, head, StatusCode::OK).await);
     }
     if !asked.is_folder && site.files.contains_key(&format!("{}/{}", asked.key, path::INDEX)) {
         return Ok(redirect(&format!("{}/{}/", asked.name, asked.key)));
     }
     match site.files.get(&site.error_document) {
-        Some(file) => Ok(answer::file(&site, &site.error_document, file, request, StatusCode::NOT_FOUND).await),
+        Some(file) => Ok(answer::file(&site, &site.error_document, file, head, StatusCode::NOT_FOUND).await),
         None => Err(nothing()),
     }
 }

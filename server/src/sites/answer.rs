@@ -2,7 +2,7 @@
 
 use super::{File, Site, nothing};
 use axum::body::Body;
-use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use cap_std::ambient_authority;
@@ -14,10 +14,10 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
 /// Answers with a file, or with what a reader has of it already.
-pub(super) async fn file(site: &Site, key: &str, file: &File, request: &Request, status: StatusCode) -> Response {
+pub(super) async fn file(site: &Site, key: &str, file: &File, asked: &Parts, status: StatusCode) -> Response {
     let tag = format!("\"{}\"", file.sha256);
     let Ok(etag) = tag.parse::<ETag>() else { return nothing() };
-    let asked = request.headers();
+    let (method, asked) = (&asked.method, &asked.headers);
     let mut head = HeaderMap::new();
     head.typed_insert(etag.clone());
     insert(&mut head, header::CACHE_CONTROL, &site.cache_control);
@@ -40,7 +40,7 @@ pub(super) async fn file(site: &Site, key: &str, file: &File, request: &Request,
         }
     };
     head.insert(header::CONTENT_LENGTH, length.into());
-    if request.method() == Method::HEAD {
+    if *method == Method::HEAD {
         return (status, head).into_response();
     }
     match open(site, key, file, first).await {
