@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -79,7 +80,7 @@ class Door(BaseHTTPRequestHandler):
 
     def answer(self):
         length = int(self.headers.get("Content-Length") or 0)
-        fault = fault_of(self.command, self.path)
+        fault = fault_of(self.command, urllib.parse.unquote(self.path))
         if fault == "busy":
             self.rfile.read(length)
             return self.refuse(503)
@@ -99,7 +100,9 @@ class Door(BaseHTTPRequestHandler):
             if scheme != "Bearer" or not is_signed(token):
                 return self.refuse(401)
             headers = {name.lower().replace("x-goog-", "x-amz-"): value for name, value in headers.items()}
-            headers.pop("authorization")
+            # moto looks whether there is a key, not whether it fits.
+            scope = "Credential=google/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=none"
+            headers["authorization"] = f"AWS4-HMAC-SHA256 {scope}"
         elif "authorization" in signed:
             # Amazon takes no header of its own that is not signed.
             names = signed["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")

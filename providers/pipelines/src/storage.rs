@@ -3,7 +3,7 @@
 //! Read in this order: [`place`] (what a destination is called, and by which address it is read), [`source`] (what is to be
 //! brought there), [`manifest`] (what was brought there, kept beside it), `journal` (how far a sync is, so that the next one
 //! goes on), [`sync`] (the order of it all), `target` (what it asks of a destination) with `folder`, `objects` and `web`,
-//! [`access`] (in whose name).
+//! [`access`] (in whose name), [`outputs`] (what a run wrote, for who runs pipelines without a plan).
 //!
 //! Data goes first, `datapackage.json` after all of it, and the manifest last: whoever reads a data package there finds what
 //! it names.
@@ -14,6 +14,7 @@ mod folder;
 mod journal;
 pub mod manifest;
 mod objects;
+pub mod outputs;
 pub mod place;
 pub mod source;
 pub mod sync;

@@ -1,5 +1,6 @@
 //! Files brought elsewhere: what is sent and in which order, what a cut-off sync leaves, what is refused.
 
+use crate::harness::Project;
 use crate::put_server::{Fault, PutServer, TOKEN};
 use serde_json::json;
 use std::fs;
@@ -8,6 +9,7 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 use terrace_provider::{Settings, Value, conformance};
 use terrace_provider_pipelines::settings::storage;
+use terrace_provider_pipelines::storage::outputs::{self, To};
 use terrace_provider_pipelines::storage::source::Filter;
 use terrace_provider_pipelines::storage::{Asked, Storage, StorageError, Synced, Trouble};
 use tokio_util::sync::CancellationToken;
@@ -277,7 +279,36 @@ async fn what_is_missing_to_reach_a_bucket_is_named_before_anything_is_sent() {
     assert!(!error.to_string().contains("hunter2"), "{error}");
     let error = source.storage.check("https://there.example.com", "weekly", true).unwrap_err();
     assert!(error.to_string().contains("`public`"), "{error}");
+    for there in ["data", "data/out", "data/out/deep"] {
+        let folders = source.asked("x").folders;
+        let name = if there == "data" { "out" } else { "weekly" };
+        let apart = source.storage.check_apart(there, name, &folders);
+        assert!(apart.unwrap_err().to_string().contains("lie in each other"), "{there}");
+        assert!(source.storage.check_apart("data", "weekly", &folders).is_ok());
+    }
     for name in ["", "..", "a/../b", "/a", "a b"] {
         assert_eq!(source.storage.check("out", name, false).unwrap_err().trouble, Trouble::Invalid("name"), "{name}");
     }
+}
+
+#[tokio::test]
+async fn what_a_run_wrote_is_synced_by_itself_unless_it_failed() {
+    let spec = "a:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/a}\n";
+    let project = Project::new(spec);
+    let storage = storage(&project.settings()).unwrap();
+    let there = project.path("there");
+    let to = To { destination: there.display().to_string(), name: "w-1".to_owned(), public: false };
+    let record = project.run("./a").await;
+    let told = Mutex::new(Vec::new());
+    let tell = |line: &str| told.lock().unwrap().push(line.to_owned());
+    let cancel = CancellationToken::new();
+    let specs = project.specs();
+    outputs::sync(&storage, &project.runner, &specs, &record, &to, &tell, &cancel).await.unwrap();
+    assert!(there.join("w-1/a/datapackage.json").exists());
+    let at = there.join("w-1/a/").display().to_string();
+    assert_eq!(*told.lock().unwrap(), ["Syncing Data Packages to Storage".to_owned(), format!("data/a > {at}")]);
+    project.write("noise.py", "raise SystemExit(1)");
+    let failed = project.run("./a").await;
+    let error = outputs::sync(&storage, &project.runner, &specs, &failed, &to, &tell, &cancel).await.unwrap_err();
+    assert!(error.to_string().contains("nothing is synced"), "{error}");
 }

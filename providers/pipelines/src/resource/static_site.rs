@@ -140,7 +140,7 @@ impl Sites {
 /// What attributes ask for; `None` while it is not known.
 fn wanted(attributes: &Attributes) -> Option<Plan> {
     let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
-    let names = ["name", "contentDir", "overlayDir", "errorDocument", "cacheControl", "renderTo", "triggers"];
+    let names = ["name", "contentDir", "overlayDir", "errorDocument", "cacheControl", "renderTo"];
     if names.iter().any(|name| given(name).is_some_and(Value::has_unknown)) {
         return None;
     }
@@ -165,8 +165,9 @@ impl Session for Sites {
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let mut config = change.config.clone();
         let plan = wanted(change.config);
-        let tree = match &plan {
-            Some(plan) => self.tree(plan).await?,
+        let is_open = change.config.get("triggers").is_some_and(Value::has_unknown);
+        let tree = match plan.as_ref() {
+            Some(plan) => self.tree(plan).await?.filter(|_| !is_open),
             None => None,
         };
         let int = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));

@@ -68,7 +68,8 @@ pub fn resource_type() -> ResourceType {
     ];
     let timeouts = Timeouts { create: LONGEST, update: LONGEST, delete: LOOKING, read: LOOKING };
     ResourceType {
-        settle: Duration::from_secs(60),
+        // Who was killed sends nothing more, and a file that was on its way is the one that the next sync sends.
+        settle: Duration::ZERO,
         timeouts,
         ..ResourceType::new(NAME, "Files at a place where others read them.", &IDENTITY, Object(attributes))
     }

@@ -6,7 +6,7 @@ use super::target::Seen;
 use super::{StorageError, Tree};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// How it is called: a name that no data package has.
 pub const NAME: &str = ".terrace-sync.json";
@@ -134,12 +134,13 @@ impl Difference {
     /// What a sync of the tree would do after that manifest, where these files of it are damaged.
     pub(crate) fn of(tree: &Tree, former: Option<&Manifest>, damaged: &[String], is_all_other: bool) -> Self {
         let mut difference = Self::default();
+        let damaged: HashSet<&str> = damaged.iter().map(String::as_str).collect();
         for file in &tree.files {
             let entry = former.and_then(|former| former.files.get(&file.key));
             let one = (file.key.clone(), file.size);
             match entry {
                 None => difference.new.push(one),
-                Some(entry) if is_all_other || entry.sha256 != file.sha256 || damaged.contains(&file.key) => {
+                Some(entry) if is_all_other || entry.sha256 != file.sha256 || damaged.contains(file.key.as_str()) => {
                     difference.other.push(one);
                 }
                 Some(_) => {}

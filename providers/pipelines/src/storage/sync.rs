@@ -97,6 +97,23 @@ impl Storage {
         self.target(destination, name, is_public).map(|_| ())
     }
 
+    /// Whether folders lie apart from the place: a sync would bring what it brought again and again.
+    ///
+    /// # Errors
+    /// When one of them lies in the other.
+    pub fn check_apart(&self, destination: &str, name: &str, folders: &[PathBuf]) -> Result<(), StorageError> {
+        let Place::Folder(place) = self.place(destination)? else { return Ok(()) };
+        let place = place.join(name);
+        let lies_within = |folder: &&PathBuf| place.starts_with(folder) || folder.starts_with(&place);
+        match folders.iter().find(lies_within) {
+            None => Ok(()),
+            Some(folder) => {
+                let message = format!("`{}` and `{}` lie in each other", folder.display(), place.display());
+                Err(StorageError::invalid("destination", message).hint("sync to a folder beside it"))
+            }
+        }
+    }
+
     fn target(&self, destination: &str, name: &str, is_public: bool) -> Result<Box<dyn Target>, StorageError> {
         self.access.target(&self.place(destination)?, name, is_public)
     }
@@ -189,6 +206,7 @@ impl Storage {
         cancel: &CancellationToken,
     ) -> Result<Synced, StorageError> {
         check_name(&asked.name)?;
+        self.check_apart(&asked.destination, &asked.name, &asked.folders)?;
         self.announce(asked, tell)?;
         let journal = Journal::open(&self.journal(asked))?;
         let target = self.target(&asked.destination, &asked.name, asked.public)?;

@@ -23,6 +23,10 @@ impl Syncs {
         let Some(named) = Named::of(change.config) else { return Ok(from_schema(ty, change)) };
         let is_public = flag(change.config, "public");
         self.storage.check(&named.destination, &named.name, is_public).map_err(StorageError::while_looking)?;
+        if let Some(wanted) = &wanted {
+            let apart = self.storage.check_apart(&named.destination, &named.name, &wanted.folders);
+            apart.map_err(StorageError::while_looking)?;
+        }
         // What a run is still to write is known when it is written.
         let is_open = ["triggers", "public", "publicUrl", "delete", "checksum"]
             .iter()
