@@ -94,7 +94,13 @@ fn no_request_line_leads_out_of_a_site() {
 #[test]
 fn sites_are_shown_to_others_only_when_somebody_said_so() {
     let project = project();
-    snapshot!(project.run(["serve", "--sites", "0.0.0.0:0"]), @"");
+    snapshot!(project.run(["serve", "--sites", "0.0.0.0:0"]), @"
+    exit: 1
+    --- stderr
+    error: `0.0.0.0:0` shows sites to others than this machine, and sites ask for no token
+
+    hint: say that everybody may read them with `server: {sites: {public: true}}`, or bind to 127.0.0.1
+    ");
     project.write(
         "terrace.yaml",
         "environments: {local: {overlay: embedded}}\nserver: {sites: {bind: '0.0.0.0:0', public: true}}\n",

@@ -67,7 +67,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     signals.begin_changes();
     let scheme = if certificate.is_some() { "https" } else { "http" };
     context.ui.tell(&format!("serving on {scheme}://{address}, state {}", settings.state));
-    let showing = sites::shown(context, sites, scheme, signals.cancel.clone());
+    let showing = sites::shown(sites, signals.cancel.clone());
     let serving = server.serve(listener, signals.cancel.clone());
     let again = signals.on_hangup();
     let reading = async {

@@ -63,6 +63,10 @@ pub(super) fn opened(
         Failure::new(format!("connections to {bind} cannot be taken: {error}"))
             .hint("choose another address with `--sites`")
     })?;
+    if let Ok(address) = listener.local_addr() {
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        context.ui.tell(&format!("sites on {scheme}://{address}/sites/"));
+    }
     let beside =
         Beside { certificate: certificate.cloned(), body_limit: BODY_LIMIT, drain: DRAIN, broken: Sites::broken };
     let sites = Sites::new(Arc::new(Recorded { shelf: shelf(&instance), read: Mutex::default() }), is_public);
@@ -70,19 +74,11 @@ pub(super) fn opened(
 }
 
 /// Shows sites as long as the server runs; it ends only when it cannot go on.
-pub(super) async fn shown(
-    context: &Context<'_>,
-    opened: Option<Opened>,
-    scheme: &str,
-    stop: CancellationToken,
-) -> ServeError {
-    if let Some(Opened { listener, beside, sites }) = opened {
-        if let Ok(address) = listener.local_addr() {
-            context.ui.tell(&format!("sites on {scheme}://{address}/sites/"));
-        }
-        if let Err(error) = beside.serve(listener, sites.routes(), stop).await {
-            return error;
-        }
+pub(super) async fn shown(opened: Option<Opened>, stop: CancellationToken) -> ServeError {
+    if let Some(Opened { listener, beside, sites }) = opened
+        && let Err(error) = beside.serve(listener, sites.routes(), stop).await
+    {
+        return error;
     }
     std::future::pending().await
 }
