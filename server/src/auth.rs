@@ -15,6 +15,7 @@ use axum::response::Response;
 pub use door::Door;
 use oidc::Issuer;
 pub use oidc::Oidc;
+pub(crate) use pages::is_to_this_machine;
 use std::sync::Arc;
 use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;

@@ -7,9 +7,8 @@
 //! come in), [`auth`] (who may call what; `heads`: what can be read at all; `object`: what bodies are), `witboost` (the
 //! calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described` (from a body to what
 //! is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` (who works on what), `run` (one request),
-//! `keeping` (its claim) and `logbook` (what is told of it) beside it. [`beside`] serves other routes in the same manner, [`tables`] are
-//! pages to look at databases, and
-//! [`jwt`] reads tokens for both.
+//! `keeping` (its claim) and `logbook` (what is told of it) beside it. [`beside`] serves other routes in the same manner,
+//! [`jwt`] reads tokens for both, [`tables`] are pages to look at databases, and [`sites`] shows static sites beside it all.
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
@@ -37,6 +36,7 @@ mod reversing;
 pub mod routes;
 mod run;
 mod serve;
+pub mod sites;
 pub mod tables;
 pub mod tls;
 pub mod webhook;

@@ -48,6 +48,8 @@ mod operations;
 mod outputs; // what is sensitive is said to be
 mod pipelines; // data pipelines: runs, plans that say why, kills
 mod pipelines_queue; // clusters of this machine, workers that are killed, pods
+mod pipelines_sites; // static sites, shown beside the server
+mod pipelines_storage; // what pipelines wrote, brought elsewhere
 mod plans_for_people; // nothing is told twice, nothing that matters is cut
 mod postgres_provider; // a storage area and its port in PostgreSQL
 mod postgres_state; // a state on a server: the same commands, and no password anywhere

@@ -32,13 +32,13 @@ while not os.path.exists('go'):
 spew(package, resources, {})
 ";
 
-struct Pipelines {
-    project: Project,
+pub(crate) struct Pipelines {
+    pub(crate) project: Project,
     caches: TempDir,
 }
 
 impl Pipelines {
-    fn new(spec: &str) -> Self {
+    pub(crate) fn new(spec: &str) -> Self {
         let caches = tempfile::tempdir().unwrap();
         stand_in::make(caches.path());
         let project = Project::new();
@@ -54,11 +54,11 @@ impl Pipelines {
         command
     }
 
-    fn start(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         self.project.start(self.command(arguments))
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         self.start(arguments).finish()
     }
 

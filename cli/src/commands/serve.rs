@@ -1,5 +1,7 @@
 //! `terrace serve`: the engine behind HTTP.
 
+mod sites;
+
 use super::Context;
 use crate::args::ServeArguments;
 use crate::failure::{Exit, Failure};
@@ -64,9 +66,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             actor: settings.actor.clone(),
         },
     };
+    let sites = sites::opened(context, &settings, arguments, certificate.as_ref())?;
     signals.begin_changes();
     let scheme = if certificate.is_some() { "https" } else { "http" };
     context.ui.tell(&format!("serving on {scheme}://{address}, state {}", settings.state));
+    let showing = sites::shown(sites, signals.cancel.clone());
     let serving = server.serve(listener, signals.cancel.clone());
     let again = signals.on_hangup();
     let reading = async {
@@ -78,6 +82,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     };
     let served = tokio::select! {
         served = serving => served,
+        failed = showing => Err(failed),
         () = reading => Ok(()),
         () = super::pipelines::keep(context) => Ok(()),
     };

@@ -48,8 +48,19 @@ pub struct ServerConfiguration {
     pub log: LogConfiguration,
     /// The longest body, in bytes.
     pub body_limit: Option<usize>,
+    /// Where static sites are shown; nowhere when nothing is said.
+    pub sites: Option<SitesConfiguration>,
     /// Callers may send plain stacks, which can declare every resource of every provider.
     pub takes_stacks: bool,
+}
+
+/// How static sites are shown.
+#[derive(Debug, Clone, Default)]
+pub struct SitesConfiguration {
+    /// Where connections are taken.
+    pub bind: Option<SocketAddr>,
+    /// Whoever reaches them may read them.
+    pub is_public: bool,
 }
 
 /// What the server logs.
@@ -130,6 +141,14 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
         server.log.level = read(&mut log, "level", "a level, such as `info`, or `warn,terrace_engine=debug`", level);
         server.log.is_json = log.word("format", &[("text", false), ("json", true)]).unwrap_or_default();
         log.finish();
+    }
+    if let Some(entry) = fields.optional("sites")
+        && let Some(mut sites) = Fields::open(&entry.value, "`sites`", fields.diagnostics)
+    {
+        let expected = "an address with its port, such as `127.0.0.1:8093`";
+        let bind = read(&mut sites, "bind", expected, |text| text.parse().ok());
+        server.sites = Some(SitesConfiguration { bind, is_public: sites.is_true("public") });
+        sites.finish();
     }
     server.takes_stacks = fields.is_true("stacks");
     server.body_limit = read(&mut fields, "bodyLimit", "a size, such as `10MB`", bytes);

@@ -3,7 +3,8 @@
 //! Read in this order: [`spec`] (what people write), [`fingerprint`] (what a result depends on), [`environment`] (the Python
 //! that steps run in), [`executor`] (programs that are run), [`run`] (one run, and several in their order), [`database`]
 //! (what they write into), [`resource`] (the same as resources with plan and apply), [`schema`] (what there is). `settings`
-//! puts a runner together. Runs that wait for a worker are in the [`queue`]; [`worker`] is what takes them.
+//! puts a runner together. Runs that wait for a worker are in the [`queue`]; [`worker`] is what takes them. [`storage`]
+//! brings what was made to others, and [`site`] shows it to people.
 //!
 //! What runs is dpp's own: its processors, its wrapper, its stream between steps. Its manager is not used: see
 //! [`executor::local`] for why.
@@ -21,7 +22,9 @@ pub mod run;
 pub mod schema;
 mod session;
 pub mod settings;
+pub mod site;
 pub mod spec;
+pub mod storage;
 pub mod worker;
 
 use async_trait::async_trait;

@@ -1,6 +1,6 @@
 //! What the provider declares: its settings and resource types.
 
-use crate::resource::{database, pipeline, run, worker_pool};
+use crate::resource::{database, pipeline, run, static_site, volume_sync, worker_pool};
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 
 /// Everything that is known of this provider without connecting to it.
@@ -10,42 +10,56 @@ pub fn provider() -> ProviderSchema {
         name: "pipelines",
         version: env!("CARGO_PKG_VERSION"),
         doc: "Data pipelines of frictionless datapackage-pipelines, run on this machine.",
-        settings: Object(vec![
-            Attribute::new("executor", AttributeType::String, "Where pipelines run: `local`, on this machine.")
-                .default_value("local"),
-            Attribute::new(
-                "python",
-                AttributeType::String,
-                "The interpreter that environments are made with; without it the first that fits.",
-            ),
-            Attribute::new(
-                "cacheDir",
-                AttributeType::String,
-                "Environments are kept below it, in `terrace/pipelines`; without it in `.cache` of the home folder.",
-            )
-            .variable("XDG_CACHE_HOME"),
-            Attribute::new("maxParallel", AttributeType::Int, "So many pipelines of `terrace run` run at once.")
-                .default_value(2_i64),
-            Attribute::new(
-                "database",
-                AttributeType::String,
-                "The database that `terrace run` has pipelines write into (`DPP_DB_ENGINE`): the `name` of a `pipelines_database`.",
-            ),
-            Attribute::new(
-                "postgresBin",
-                AttributeType::String,
-                "The folder of PostgreSQL's programs (`initdb`, `postgres`, `pg_dump`); without it the PATH's, then the newest.",
-            ),
-        ]),
+        settings: Object(settings()),
         resources: vec![
             pipeline::resource_type(),
             run::resource_type(),
             worker_pool::resource_type(),
             database::resource_type(),
+            static_site::resource_type(),
+            volume_sync::resource_type(),
         ],
         lookups: Vec::new(),
         blueprints: Vec::new(),
         sql_type: None,
         identity: None,
     }
+}
+
+fn settings() -> Vec<Attribute> {
+    let mut settings = vec![
+        Attribute::new("executor", AttributeType::String, "Where pipelines run: `local`, on this machine.")
+            .default_value("local"),
+        Attribute::new(
+            "python",
+            AttributeType::String,
+            "The interpreter that environments are made with; without it the first that fits.",
+        ),
+        Attribute::new(
+            "cacheDir",
+            AttributeType::String,
+            "Environments are kept below it, in `terrace/pipelines`; without it in `.cache` of the home folder.",
+        )
+        .variable("XDG_CACHE_HOME"),
+        Attribute::new("maxParallel", AttributeType::Int, "So many pipelines of `terrace run` run at once.")
+            .default_value(2_i64),
+        Attribute::new(
+            "database",
+            AttributeType::String,
+            "The database that `terrace run` has pipelines write into (`DPP_DB_ENGINE`): the `name` of a `pipelines_database`.",
+        ),
+        Attribute::new(
+            "postgresBin",
+            AttributeType::String,
+            "The folder of PostgreSQL's programs (`initdb`, `postgres`, `pg_dump`); without it the PATH's, then the newest.",
+        ),
+        Attribute::new(
+            "sitesUrl",
+            AttributeType::String,
+            "Where `terrace serve` shows sites to whoever reads their `url`.",
+        )
+        .default_value(crate::site::DEFAULT_URL),
+    ];
+    settings.extend(crate::storage::access::settings());
+    settings
 }

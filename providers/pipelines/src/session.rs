@@ -1,7 +1,7 @@
 //! One opened instance: hands each call to the session of its resource type.
 
 use crate::database::Databases;
-use crate::resource::{Folders, database, pipeline, run, worker_pool};
+use crate::resource::{Folders, database, pipeline, run, static_site, volume_sync, worker_pool};
 use crate::settings;
 use crate::worker::Launch;
 use async_trait::async_trait;
@@ -17,6 +17,8 @@ pub(crate) struct PipelinesSession {
     runs: run::Runs,
     worker_pools: worker_pool::WorkerPools,
     databases: database::DatabaseResources,
+    sites: static_site::Sites,
+    syncs: volume_sync::Syncs,
 }
 
 impl PipelinesSession {
@@ -30,8 +32,11 @@ impl PipelinesSession {
         databases: Databases,
     ) -> Result<Self, ProviderError> {
         let runner = settings::runner(settings)?;
+        let storage = settings::storage(settings)?;
         let folders = Arc::new(Folders::default());
         Ok(Self {
+            sites: static_site::Sites::new(settings::shelf(settings)),
+            syncs: volume_sync::Syncs::new(runner.clone(), storage),
             pipelines: pipeline::Pipelines::new(runner.clone(), folders.clone()),
             worker_pools: worker_pool::WorkerPools::new(runner.clone(), settings::kept(settings), launch),
             runs: run::Runs::new(runner, folders, databases.clone()),
@@ -45,6 +50,8 @@ impl PipelinesSession {
             run::NAME => Ok(&self.runs),
             worker_pool::NAME => Ok(&self.worker_pools),
             database::NAME => Ok(&self.databases),
+            static_site::NAME => Ok(&self.sites),
+            volume_sync::NAME => Ok(&self.syncs),
             other => Err(ProviderError::bug(format!("the pipelines provider has no resource type `{other}`"))),
         }
     }
@@ -82,11 +89,11 @@ impl Session for PipelinesSession {
         self.of(ty)?.find(ty, attempt).await
     }
 
-    async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
-        self.of(ty)?.import(ty, id).await
-    }
-
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
         self.of(ty)?.count_data(ty, prior).await
+    }
+
+    async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        self.of(ty)?.import(ty, id).await
     }
 }

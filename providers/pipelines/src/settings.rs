@@ -4,12 +4,14 @@ use crate::database::{Databases, GuardProgram};
 use crate::environment::Environments;
 use crate::executor::local::LocalExecutor;
 use crate::run::{Runner, Store};
+use crate::site::Shelf;
+use crate::storage::Storage;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_provider::{ProviderError, Settings, Value};
 
 /// Where records are, in the project folder.
-const RECORDS: &str = ".terrace/pipelines";
+pub(crate) const RECORDS: &str = ".terrace/pipelines";
 /// Where environments are, in the folder of caches.
 const ENVIRONMENTS: &str = "terrace/pipelines";
 /// Variables of terrace itself are not for the programs that it starts: one of them is the key to its state.
@@ -27,6 +29,29 @@ pub fn databases(settings: &Settings, guard: Option<GuardProgram>) -> Databases 
 #[must_use]
 pub fn default_database(settings: &Settings) -> Option<String> {
     settings.values.get("database").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// What brings files to other places; nobody is asked.
+///
+/// # Errors
+/// When a setting cannot work.
+pub fn storage(settings: &Settings) -> Result<Storage, ProviderError> {
+    Storage::of(settings, records(settings))
+}
+
+/// The sites of a project.
+#[must_use]
+pub fn shelf(settings: &Settings) -> Shelf {
+    let url = settings.values.get("sitesUrl").and_then(Value::as_str).unwrap_or(crate::site::DEFAULT_URL);
+    Shelf::new(project(settings), url)
+}
+
+fn project(settings: &Settings) -> PathBuf {
+    settings.project_folder.canonicalize().unwrap_or_else(|_| settings.project_folder.clone())
+}
+
+fn records(settings: &Settings) -> PathBuf {
+    project(settings).join(RECORDS)
 }
 
 /// Makes a runner; nothing is started, and nobody is asked.
@@ -54,14 +79,13 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
         Some(folder) => settings.project_folder.join(folder),
         None => home()?.join(".cache"),
     };
-    let project = settings.project_folder.canonicalize().unwrap_or_else(|_| settings.project_folder.clone());
     Ok(Runner {
-        store: Store::new(project.join(RECORDS)),
+        store: Store::new(records(settings)),
         environments: Environments::new(caches.join(ENVIRONMENTS)),
         executor: Arc::new(LocalExecutor),
         python: text("python"),
         variables: variables(),
-        project,
+        project: project(settings),
         most,
     })
 }

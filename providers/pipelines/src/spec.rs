@@ -23,6 +23,7 @@ pub(crate) mod yaml;
 
 pub use model::{Dependency, Pipeline, Schedule, SourceSpec, SpecFile, Step, StepKind};
 pub use problem::{Problem, Severity};
+pub(crate) use reading::places as output_folders;
 
 use std::collections::BTreeSet;
 use std::io;

@@ -2,6 +2,8 @@
 
 use crate::databases::connect;
 use crate::harness::{NOISE, Project};
+use crate::put_server::{PutServer, TOKEN};
+use crate::storage_fixtures;
 use crate::workers::Tasks;
 use serde_json::json;
 use std::fs;
@@ -86,8 +88,13 @@ async fn pipelines_runs_and_worker_pools_behave_as_all_resources_do() {
     let postgres = database(&project, json!({"name": "server", "engine": "postgres", "ttl": "1h"}))
         .update(attributes(json!({"name": "server", "engine": "postgres", "ttl": "2h", "webUi": false})));
     let provider = PipelinesProvider::new().with_launch(Arc::new(Tasks));
-    let suite = Suite::new(&provider, project.settings()).fixture(pipeline).fixture(run).fixture(elsewhere);
-    let report = suite.fixture(pool).fixture(ephemeral).fixture(sqlite).fixture(postgres).run().await;
+    let server = Arc::new(PutServer::start());
+    let mut settings = project.settings();
+    settings.values.insert("webToken".to_owned(), TOKEN.into());
+    let suite = Suite::new(&provider, settings).fixture(pipeline).fixture(run).fixture(elsewhere);
+    let suite = suite.fixture(pool).fixture(ephemeral).fixture(sqlite).fixture(postgres);
+    let report = storage_fixtures::add(suite, &project, &server).run().await;
+    server.assert_well_used();
     assert!(report.is_clean(), "{report}");
 }
 

@@ -6,15 +6,19 @@
     reason = "helpers of tests fail like tests; clippy recognises test functions only"
 )]
 
-mod conformance; // the behaviours of every provider, on both types
+mod conformance; // the behaviours of every provider, on all types
 mod corpus; // pipelines of others, as far as they are at hand
 mod databases; // made, found again, stopped, ended when their time is over, looked into
 mod harness; // a project with specs and the stand-in of dpp
 mod publishing; // what runs leave in folders
+mod put_server; // takes files by HTTP, strictly, and fails where it is told to
 mod readme; // the README's tables are those of the schema
 mod running; // one run, and several in their order
+mod sites; // sites as resources, rendered and shown
 mod stand_in; // environments that need no network
-mod workers; // workers of the queue, as tasks
+mod storage; // files brought elsewhere, and what is cut off
+mod storage_fixtures;
+mod workers; // workers of the queue, as tasks // syncs and sites for the behaviours of every provider
 
 /// A test file that is not listed above would never run.
 #[test]

@@ -20,7 +20,7 @@ pub(super) fn is_of_another_site(request: &Request) -> bool {
 }
 
 /// Whether it was sent to this machine under a name of its own: a page can have its own name lead here.
-pub(super) fn is_to_this_machine(request: &Request) -> bool {
+pub(crate) fn is_to_this_machine(request: &Request) -> bool {
     let Some(uri) = authority(request).map(str::parse::<Uri>) else { return true };
     let Ok(uri) = uri else { return false };
     let host = uri.host().unwrap_or_default();

@@ -55,7 +55,7 @@ pub(super) fn check(specs: &mut Specs) {
 }
 
 /// The folders that a pipeline writes data packages into.
-fn places(root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
+pub(crate) fn places(root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
     let dumps = pipeline.steps.iter().filter(|step| {
         step.kind == StepKind::Processor && matches!(step.name.as_str(), "dump.to_path" | "dump_to_path")
     });

@@ -1,0 +1,246 @@
+//! `pipelines_static_site`: a site of what pipelines wrote, rendered to a folder or shown by `terrace serve`.
+
+use super::attributes::blocking;
+use crate::site::{Plan, Shelf, Site};
+use crate::storage::{StorageError, Tree};
+use async_trait::async_trait;
+use std::time::Duration;
+use terrace_provider::attributes::{optional_text, text};
+use terrace_provider::plan::from_schema;
+use terrace_provider::{
+    Attempt, Attribute, AttributeType, Attributes, Call, ErrorKind, Found, Object, Observed, Planned, PlannedChange,
+    Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value, object_id,
+};
+
+/// The type's name.
+pub const NAME: &str = "pipelines_static_site";
+
+/// The type.
+#[must_use]
+pub fn resource_type() -> ResourceType {
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
+    let int = |name, doc| Attribute::new(name, AttributeType::Int, doc).computed();
+    let attributes = vec![
+        text("name", "Its name, which is a part of its address: `/sites/NAME/`.").required().replaces(),
+        text("id", "The name, for `terrace import`.").stable(),
+        text("contentDir", "The folder of what pipelines wrote, relative to the project folder.").default_value("data"),
+        text("overlayDir", "The folder of what lies ready, as `404.html`; its files go before.")
+            .default_value("public"),
+        text("errorDocument", "The page that is shown for what is not there.").default_value("404.html"),
+        text("cacheControl", "What readers may keep, as the header `Cache-Control`.").default_value("no-cache"),
+        text(
+            "renderTo",
+            "The folder that it is rendered to: `current` in it is the site; else `terrace serve` shows it.",
+        )
+        .replaces(),
+        Attribute::new(
+            "triggers",
+            AttributeType::map(AttributeType::String),
+            "Anything: a change renders again, as a run's `dataset` does.",
+        ),
+        text("url", "Its address; where it is rendered to a folder, that.").or_computed(),
+        int("files", "So many files it has."),
+        int("bytes", "So many bytes they have."),
+        text("contentHash", "A digest of their paths and contents.").computed(),
+    ];
+    ResourceType {
+        settle: Duration::ZERO,
+        ..ResourceType::new(NAME, "A site of what pipelines wrote.", &["name"], Object(attributes))
+    }
+}
+
+/// The sites of a project.
+pub(crate) struct Sites {
+    shelf: Shelf,
+}
+
+impl Sites {
+    pub(crate) const fn new(shelf: Shelf) -> Self {
+        Self { shelf }
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shelf) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        let shelf = self.shelf.clone();
+        blocking(move || work(&shelf).map_err(StorageError::while_looking)).await
+    }
+
+    /// A site and the digest of what is shown of it; nothing where nothing is shown.
+    async fn shown(&self, name: String) -> Result<Option<(Site, String)>, ProviderError> {
+        self.with(move |shelf| {
+            let Some(site) = shelf.site(&name)? else { return Ok(None) };
+            Ok(shelf.shown(&site)?.map(|hash| (site, hash)))
+        })
+        .await
+    }
+
+    async fn tree(&self, plan: &Plan) -> Result<Option<Tree>, ProviderError> {
+        let plan = plan.clone();
+        self.with(move |shelf| shelf.tree(&plan)).await
+    }
+
+    async fn render(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
+        let plan = wanted(planned).ok_or_else(|| ProviderError::bug("a site of what is not known"))?;
+        let tree = self.tree(&plan).await?.ok_or_else(|| {
+            let message = format!("there is no folder `{}` to make a site of", plan.content_dir);
+            ProviderError::new(ErrorKind::Failed, message)
+        })?;
+        if planned.get("contentHash").and_then(Value::as_str).is_some_and(|hash| hash != tree.hash()) {
+            return Err(ProviderError::new(ErrorKind::Failed, "the files changed since they were planned")
+                .solution("plan again; where a run of the same plan writes them, name its `dataset` in `triggers`"));
+        }
+        call.progress.message("Syncing Static Website to Public Storage");
+        call.progress.message(&format!(
+            "{}/index.html > {}",
+            plan.content_dir.trim_end_matches('/'),
+            self.url(&plan, planned)
+        ));
+        let mark = super::run::mark(&call.operation, &call.step);
+        let shelf = self.shelf.clone();
+        let rendered = blocking(move || shelf.render(&plan, &tree, &mark).map_err(StorageError::while_changing)).await;
+        let site = rendered?;
+        Ok(self.observed(&site, site.hash(), planned))
+    }
+
+    fn url(&self, plan: &Plan, configured: &Attributes) -> String {
+        optional_text(configured, "url").unwrap_or_else(|| self.shelf.url(plan))
+    }
+
+    fn observed(&self, site: &Site, hash: String, configured: &Attributes) -> Observed {
+        let int = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
+        let plan = &site.plan;
+        let made = |value: Value| value.made_of(configured, &["name", "renderTo"]);
+        let given: [(&str, Value); 10] = [
+            ("id", made(object_id::join([&plan.name]).into())),
+            ("contentDir", plan.content_dir.as_str().into()),
+            ("overlayDir", plan.overlay_dir.as_str().into()),
+            ("errorDocument", plan.error_document.as_str().into()),
+            ("cacheControl", plan.cache_control.as_str().into()),
+            ("renderTo", plan.render_to.as_deref().map_or(Value::Null, Value::from).made_of(configured, &["renderTo"])),
+            ("url", made(self.url(plan, configured).into())),
+            ("files", int(site.files.len() as u64)),
+            ("bytes", int(site.bytes())),
+            ("contentHash", hash.into()),
+        ];
+        let given = given.into_iter().filter(|(_, value)| !value.is_null());
+        let mut attributes: Attributes = given.map(|(name, value)| (name.to_owned(), value)).collect();
+        attributes.extend(configured.get("triggers").map(|value| ("triggers".to_owned(), value.clone())));
+        let name = Value::from(plan.name.as_str()).made_of(configured, &["name"]);
+        attributes.insert("name".to_owned(), name.clone());
+        Observed {
+            identity: [("name".to_owned(), name)].into_iter().collect(),
+            attributes,
+            private: Private::default(),
+        }
+    }
+}
+
+/// What attributes ask for; `None` while it is not known.
+fn wanted(attributes: &Attributes) -> Option<Plan> {
+    let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
+    let names = ["name", "contentDir", "overlayDir", "errorDocument", "cacheControl", "renderTo"];
+    if names.iter().any(|name| given(name).is_some_and(Value::has_unknown)) {
+        return None;
+    }
+    let or = |name: &str, default: &str| optional_text(attributes, name).unwrap_or_else(|| default.to_owned());
+    Some(Plan {
+        name: optional_text(attributes, "name")?,
+        content_dir: or("contentDir", "data"),
+        overlay_dir: or("overlayDir", "public"),
+        error_document: or("errorDocument", "404.html"),
+        cache_control: or("cacheControl", "no-cache"),
+        render_to: optional_text(attributes, "renderTo"),
+    })
+}
+
+#[async_trait]
+impl Session for Sites {
+    async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        let shown = self.shown(text(&prior.identity, "name")).await?;
+        Ok(shown.map(|(site, hash)| self.observed(&site, hash, &prior.attributes)))
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        let mut config = change.config.clone();
+        let plan = wanted(change.config);
+        let is_open = change.config.get("triggers").is_some_and(Value::has_unknown);
+        let tree = match plan.as_ref() {
+            Some(plan) => self.tree(plan).await?.filter(|_| !is_open),
+            None => None,
+        };
+        let int = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
+        match &tree {
+            Some(tree) => {
+                config.insert("files".to_owned(), int(tree.files.len() as u64));
+                config.insert("bytes".to_owned(), int(tree.bytes()));
+                config.insert("contentHash".to_owned(), tree.hash().into());
+            }
+            // A run that comes before it is still to write them.
+            None => config.extend(["files", "bytes", "contentHash"].map(|name| (name.to_owned(), Value::Unknown))),
+        }
+        if let Some(plan) = &plan
+            && config.get("url").is_none_or(Value::is_null)
+        {
+            let url = Value::from(self.shelf.url(plan)).made_of(change.config, &["name", "renderTo"]);
+            config.insert("url".to_owned(), url);
+        }
+        let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
+        if let Some(plan) = &plan {
+            let id = Value::from(object_id::join([&plan.name])).made_of(change.config, &["name"]);
+            planned.planned.insert("id".to_owned(), id);
+        }
+        Ok(planned)
+    }
+
+    async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let name = text(&planned.attributes, "name");
+        if self.shown(name.clone()).await?.is_some() {
+            let kind = ErrorKind::AlreadyExists { import_id: Some(object_id::join([&name])) };
+            return Err(ProviderError::new(kind, format!("there is a site `{name}` already")));
+        }
+        self.render(call, &planned.attributes).await
+    }
+
+    async fn update(
+        &self,
+        _ty: &ResourceType,
+        call: &Call,
+        _prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        self.render(call, &planned.attributes).await
+    }
+
+    async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let name = text(&prior.identity, "name");
+        let shelf = self.shelf.clone();
+        blocking(move || {
+            let Some(site) = shelf.site(&name).map_err(StorageError::while_looking)? else { return Ok(()) };
+            shelf.remove(&site).map_err(StorageError::while_changing)
+        })
+        .await
+    }
+
+    async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let shown = self.shown(text(&attempt.identity, "name")).await?;
+        let Some((site, hash)) = shown else { return Ok(Found::Absent) };
+        let configured = match attempt.prior.as_ref().filter(|_| attempt.planned.is_empty()) {
+            Some(prior) => &prior.attributes,
+            None => &attempt.planned,
+        };
+        let observed = self.observed(&site, hash, configured);
+        Ok(match &attempt.lost_call {
+            Some(_) if attempt.prior.is_some() => Found::Ours(observed),
+            Some(lost) if site.mark == super::run::mark(&lost.operation, &lost.step) => Found::Ours(observed),
+            _ => Found::Strangers(observed),
+        })
+    }
+
+    async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        let name = object_id::decode(id).unwrap_or_else(|| id.to_owned());
+        let shown = self.shown(name).await?;
+        Ok(shown.map(|(site, hash)| self.observed(&site, hash, &Attributes::default())))
+    }
+}

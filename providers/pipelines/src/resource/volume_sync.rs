@@ -1,0 +1,401 @@
+//! `pipelines_volume_sync`: files of the project, or what a pipeline wrote, at a place where others read them.
+//!
+//! The object is the manifest that a sync leaves beside the files. Removing it leaves the files where they are, unless
+//! `deleteOutputs` says otherwise.
+
+mod planning;
+
+use super::attributes::{Name, blocking, io_error, texts as listed_texts};
+use super::folder::Folder;
+use crate::run::{Runner, State};
+use crate::storage::source::Filter;
+use crate::storage::{Asked, Manifest, Storage, StorageError, Tree};
+use async_trait::async_trait;
+use std::path::PathBuf;
+use std::time::Duration;
+use terrace_provider::attributes::{flag, optional_text, text, texts};
+use terrace_provider::{
+    Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, Object, Observed, Planned,
+    PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Timeouts, Value, object_id,
+};
+
+/// The type's name.
+pub const NAME: &str = "pipelines_volume_sync";
+/// The attributes that name a sync.
+const IDENTITY: [&str; 2] = ["destination", "name"];
+/// A terabyte takes its time.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Looking at many files of a slow server, too.
+const LOOKING: Duration = Duration::from_secs(15 * 60);
+
+/// The type.
+#[must_use]
+pub fn resource_type() -> ResourceType {
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
+    let list = |name, doc| Attribute::new(name, AttributeType::list(AttributeType::String), doc);
+    let flag = |name, doc| Attribute::new(name, AttributeType::Bool, doc).default_value(false);
+    let attributes = vec![
+        text(
+            "destination",
+            "Where to: a folder, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, or an address that takes `PUT`.",
+        )
+        .required()
+        .replaces(),
+        text("name", "What everything is put below, there: `weekly`, `teams/weekly`.").required().replaces(),
+        text("id", "Destination and name, for `terrace import`.").stable(),
+        text("source", "The folder to bring there, relative to the project folder; or `pipeline`."),
+        text("pipeline", "The id of a pipeline: the folders that its `dump_to_path` steps write; or `source`."),
+        text("folder", "The folder whose specs that pipeline is in, relative to the project folder.")
+            .default_value("."),
+        list("include", "Patterns of files to take, as `*.csv` or `deep/**`; without any all but hidden ones."),
+        list("exclude", "Patterns of files to leave out."),
+        flag("delete", "Files that the source has no more are removed there."),
+        flag("public", "Everybody may read the files."),
+        flag("checksum", "What is there is read in full to see whether it is right; else size and tag tell."),
+        text("publicUrl", "The address by which others read the destination, where that is another one."),
+        flag("deleteOutputs", "Removing the sync removes the files, too."),
+        Attribute::new(
+            "triggers",
+            AttributeType::map(AttributeType::String),
+            "Anything: a change syncs again, as a run's `dataset` does.",
+        ),
+        text("url", "The address to load: of the data package, else of the folder, or of all folders.").computed(),
+        list("urls", "The addresses to load, of each folder.").computed(),
+        Attribute::new("files", AttributeType::Int, "So many files are there.").computed(),
+        Attribute::new("bytes", AttributeType::Int, "So many bytes are there.").computed(),
+        text("manifestHash", "A digest of their paths and contents.").computed(),
+        list("changes", "What the last sync had to do.").computed(),
+        list("damaged", "Files that are gone there, or others than they were sent.").computed(),
+    ];
+    let timeouts = Timeouts { create: LONGEST, update: LONGEST, delete: LOOKING, read: LOOKING };
+    ResourceType {
+        // Who was killed sends nothing more, and a file that was on its way is the one that the next sync sends.
+        settle: Duration::ZERO,
+        timeouts,
+        ..ResourceType::new(NAME, "Files at a place where others read them.", &IDENTITY, Object(attributes))
+    }
+}
+
+/// The syncs of a project.
+pub(crate) struct Syncs {
+    runner: Runner,
+    storage: Storage,
+}
+
+/// A sync by its place and name.
+struct Named {
+    destination: String,
+    name: String,
+}
+
+impl Named {
+    fn of(attributes: &Attributes) -> Option<Self> {
+        Some(Self { destination: optional_text(attributes, "destination")?, name: optional_text(attributes, "name")? })
+    }
+
+    fn known(attributes: &Attributes) -> Result<Self, ProviderError> {
+        Self::of(attributes).ok_or_else(|| ProviderError::bug("a sync without a destination"))
+    }
+
+    fn id(&self) -> String {
+        object_id::join([&self.destination, &self.name])
+    }
+
+    fn shown(&self) -> String {
+        format!("{}/{}", self.destination.trim_end_matches('/'), self.name)
+    }
+}
+
+/// What a configuration asks to bring somewhere.
+struct Wanted {
+    folders: Vec<PathBuf>,
+    filter: Filter,
+}
+
+impl Syncs {
+    pub(crate) const fn new(runner: Runner, storage: Storage) -> Self {
+        Self { runner, storage }
+    }
+
+    /// The folders and files that attributes ask for; `None` while that is not known.
+    async fn wanted(&self, attributes: &Attributes) -> Result<Option<Wanted>, ProviderError> {
+        let given = |name: &str| attributes.get(name).filter(|value| !value.is_null());
+        let names = ["source", "pipeline", "folder", "include", "exclude"];
+        if names.iter().any(|name| given(name).is_some_and(Value::has_unknown)) {
+            return Ok(None);
+        }
+        let filter = Filter::new(&texts(attributes, "include"), &texts(attributes, "exclude"));
+        let filter = filter.map_err(StorageError::while_looking)?;
+        let at = |name: &str| Some(terrace_provider::Path::attribute(name));
+        let folders = match (optional_text(attributes, "source"), optional_text(attributes, "pipeline")) {
+            (Some(source), None) => vec![self.source(&source)?],
+            (None, Some(name)) => {
+                let folder = optional_text(attributes, "folder").unwrap_or_else(|| ".".to_owned());
+                self.outputs(Name { folder, name }).await?
+            }
+            (None, None) => {
+                return Err(ProviderError::invalid(
+                    at("source"),
+                    "expected one of `source` and `pipeline`, found none",
+                ));
+            }
+            (Some(_), Some(_)) => {
+                return Err(ProviderError::invalid(
+                    at("source"),
+                    "expected one of `source` and `pipeline`, found both",
+                ));
+            }
+        };
+        Ok(Some(Wanted { folders, filter }))
+    }
+
+    fn source(&self, source: &str) -> Result<PathBuf, ProviderError> {
+        let folder = crate::fingerprint::plain(&self.storage.project.join(source));
+        let real = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        match real.starts_with(&self.storage.project) && real != self.storage.project {
+            true => Ok(folder),
+            false => Err(ProviderError::invalid(
+                Some(terrace_provider::Path::attribute("source")),
+                format!("`source` is `{source}`: expected a folder below the project folder"),
+            )),
+        }
+    }
+
+    async fn outputs(&self, name: Name) -> Result<Vec<PathBuf>, ProviderError> {
+        let project = self.runner.project.clone();
+        blocking(move || {
+            let folder = Folder::read(&project, &name)?;
+            let mut places = crate::spec::output_folders(&folder.specs.root, folder.pipeline(&name)?);
+            places.sort();
+            places.dedup();
+            if places.is_empty() {
+                let at = Some(terrace_provider::Path::attribute("pipeline"));
+                return Err(ProviderError::invalid(at, format!("`{}` has no step `dump_to_path`", name.name))
+                    .solution("say which folder to bring there with `source`"));
+            }
+            Ok(places)
+        })
+        .await
+    }
+
+    async fn tree(&self, wanted: &Wanted) -> Result<Option<Tree>, ProviderError> {
+        let read = self.storage.tree(wanted.folders.clone(), wanted.filter.clone()).await;
+        read.map_err(StorageError::while_looking)
+    }
+
+    /// What a run that did not end well wrote is nobody's to read.
+    fn check_run(&self, attributes: &Attributes) -> Result<(), ProviderError> {
+        let Some(pipeline) = optional_text(attributes, "pipeline") else { return Ok(()) };
+        let folder = optional_text(attributes, "folder").unwrap_or_else(|| ".".to_owned());
+        let last = self.runner.store.last(&self.runner.recorded_folder(&folder), &pipeline);
+        let last = last.map_err(|error| io_error("the record of a run cannot be read", &error))?;
+        match last.filter(|last| last.state != State::Succeeded) {
+            None => Ok(()),
+            Some(last) => {
+                let message = format!("the last run of `{pipeline}` {}: nothing is synced", last.state.in_words());
+                Err(ProviderError::new(ErrorKind::Failed, message)
+                    .solution(format!("`terrace logs {}` shows what it said", last.run)))
+            }
+        }
+    }
+
+    async fn sync(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
+        let named = Named::known(planned)?;
+        self.check_run(planned)?;
+        let wanted = self.wanted(planned).await?.ok_or_else(|| ProviderError::bug("a sync of what is not known"))?;
+        let tree = self.tree(&wanted).await?.ok_or_else(|| {
+            let missing = wanted.folders.iter().find(|folder| !folder.is_dir());
+            let missing = missing.map(|folder| folder.display().to_string()).unwrap_or_default();
+            ProviderError::new(ErrorKind::Failed, format!("there is no folder `{missing}` to bring anywhere"))
+        })?;
+        if planned.get("manifestHash").and_then(Value::as_str).is_some_and(|hash| hash != tree.hash()) {
+            return Err(ProviderError::new(ErrorKind::Failed, "the files changed since they were planned")
+                .solution("plan again; where a run of the same plan writes them, name its `dataset` in `triggers`"));
+        }
+        let asked = Asked {
+            removes: flag(planned, "delete"),
+            public: flag(planned, "public"),
+            checksum: flag(planned, "checksum"),
+            public_url: optional_text(planned, "publicUrl"),
+            mark: super::run::mark(&call.operation, &call.step),
+            ..Asked::new(named.destination.clone(), named.name.clone(), wanted.folders, wanted.filter)
+        };
+        let planned_changes = planned.get("changes").filter(|value| !value.has_unknown()).cloned();
+        let changes = match planned_changes {
+            Some(changes) => changes,
+            None => self.changes(&named, planned, &tree).await?,
+        };
+        let progress = call.progress.as_ref();
+        let tell = |line: &str| progress.message(line);
+        let synced =
+            self.storage.sync(&asked, &tree, &tell, &call.cancel).await.map_err(StorageError::while_changing)?;
+        progress.message(&format!("{} files sent, {} bytes", synced.sent, synced.bytes));
+        self.observed(&named, &synced.manifest, planned, Some(changes))
+    }
+
+    /// What a sync has to do, by what is there.
+    async fn changes(&self, named: &Named, attributes: &Attributes, tree: &Tree) -> Result<Value, ProviderError> {
+        let looked = self.storage.look(&named.destination, &named.name, flag(attributes, "checksum")).await;
+        let looked = looked.map_err(StorageError::while_looking)?;
+        let (former, damaged) = looked.map(|(former, damaged, _)| (former, damaged)).unzip();
+        let is_all_other = former.as_ref().is_some_and(|former: &Manifest| former.public != flag(attributes, "public"));
+        let damaged = damaged.unwrap_or_default();
+        Ok(listed_texts(tree.changes(former.as_ref(), &damaged, is_all_other, flag(attributes, "delete"))))
+    }
+
+    /// What is there as attributes; what was configured comes back as it was.
+    fn observed(
+        &self,
+        named: &Named,
+        manifest: &Manifest,
+        configured: &Attributes,
+        changes: Option<Value>,
+    ) -> Result<Observed, ProviderError> {
+        let public_url = optional_text(configured, "publicUrl");
+        let keys: Vec<&str> = manifest.current().map(|(key, _)| key).collect();
+        let bytes = manifest.current().map(|(_, entry)| entry.size).fold(0, u64::saturating_add);
+        let facts = Facts { count: keys.len(), bytes, hash: manifest.hash() };
+        let mut attributes = Attributes::default();
+        for name in ["source", "pipeline", "include", "exclude", "publicUrl", "triggers"] {
+            attributes.extend(configured.get(name).map(|value| (name.to_owned(), value.clone())));
+        }
+        let folder = configured.get("folder").filter(|value| !value.is_null()).cloned();
+        attributes.insert("folder".to_owned(), folder.unwrap_or_else(|| ".".into()));
+        for name in ["delete", "checksum", "deleteOutputs"] {
+            attributes.insert(name.to_owned(), flag(configured, name).into());
+        }
+        attributes.insert("public".to_owned(), manifest.public.into());
+        attributes.extend(self.computed(named, configured, public_url.as_deref(), &keys, facts)?);
+        let changes = changes.or_else(|| configured.get("changes").cloned()).filter(|value| !value.has_unknown());
+        attributes.extend(changes.filter(|value| !value.is_null()).map(|value| ("changes".to_owned(), value)));
+        let identity = IDENTITY.map(|name| {
+            let text = if name == "name" { &named.name } else { &named.destination };
+            (name.to_owned(), Value::from(text.as_str()).made_of(configured, &[name]))
+        });
+        attributes.extend(identity.clone());
+        Ok(Observed { identity: identity.into_iter().collect(), attributes, private: Private::default() })
+    }
+
+    /// What follows from the files, and is known before they are there.
+    fn computed(
+        &self,
+        named: &Named,
+        configured: &Attributes,
+        public_url: Option<&str>,
+        keys: &[&str],
+        facts: Facts,
+    ) -> Result<Attributes, ProviderError> {
+        let int = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
+        let wrong = StorageError::while_looking;
+        let urls =
+            self.storage.addresses(&named.destination, &named.name, public_url, keys.iter().copied()).map_err(wrong)?;
+        let url = match urls.as_slice() {
+            [url] => url.clone(),
+            _ => self.storage.address(&named.destination, &named.name, public_url).map_err(wrong)?,
+        };
+        // Where the place is a secret, so is what tells it.
+        let made = |value: Value| value.made_of(configured, &["destination", "name", "publicUrl"]);
+        Ok([
+            ("id", made(named.id().into())),
+            ("url", made(url.into())),
+            ("urls", made(listed_texts(urls))),
+            ("files", int(facts.count as u64)),
+            ("bytes", int(facts.bytes)),
+            ("manifestHash", facts.hash.into()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect())
+    }
+
+    /// What is there now; nothing where nothing was synced.
+    async fn look(&self, named: &Named, configured: &Attributes) -> Result<Option<Observed>, ProviderError> {
+        let looked = self.storage.look(&named.destination, &named.name, flag(configured, "checksum")).await;
+        let Some((manifest, damaged, hash)) = looked.map_err(StorageError::while_looking)? else { return Ok(None) };
+        let mut observed = self.observed(named, &manifest, configured, None)?;
+        if !damaged.is_empty() {
+            observed.attributes.insert("manifestHash".to_owned(), hash.into());
+            observed.attributes.insert("damaged".to_owned(), listed_texts(damaged));
+        }
+        Ok(Some(observed))
+    }
+}
+
+/// What is told of files.
+struct Facts {
+    count: usize,
+    bytes: u64,
+    hash: String,
+}
+
+#[async_trait]
+impl Session for Syncs {
+    async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
+        self.look(&Named::known(&prior.identity)?, &prior.attributes).await
+    }
+
+    async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
+        self.planned(ty, change).await
+    }
+
+    async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let named = Named::known(&planned.attributes)?;
+        let there =
+            self.storage.manifest(&named.destination, &named.name).await.map_err(StorageError::while_looking)?;
+        if there.is_some() {
+            let kind = ErrorKind::AlreadyExists { import_id: Some(named.id()) };
+            return Err(ProviderError::new(kind, format!("something was synced to `{}` already", named.shown())));
+        }
+        self.sync(call, &planned.attributes).await
+    }
+
+    async fn update(
+        &self,
+        _ty: &ResourceType,
+        call: &Call,
+        _prior: &Recorded,
+        planned: &Planned,
+    ) -> Result<Observed, ProviderError> {
+        self.sync(call, &planned.attributes).await
+    }
+
+    async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let named = Named::known(&prior.identity)?;
+        let with_files = flag(&prior.attributes, "deleteOutputs");
+        self.storage.remove(&named.destination, &named.name, with_files).await.map_err(StorageError::while_changing)
+    }
+
+    async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
+        let named = Named::known(&attempt.identity)?;
+        let configured = match attempt.prior.as_ref().filter(|_| attempt.planned.is_empty()) {
+            Some(prior) => &prior.attributes,
+            None => &attempt.planned,
+        };
+        let there =
+            self.storage.manifest(&named.destination, &named.name).await.map_err(StorageError::while_looking)?;
+        let (Some(manifest), Some(observed)) = (there, self.look(&named, configured).await?) else {
+            return Ok(Found::Absent);
+        };
+        Ok(match &attempt.lost_call {
+            Some(_) if attempt.prior.is_some() => Found::Ours(observed),
+            Some(lost) if manifest.mark == super::run::mark(&lost.operation, &lost.step) => Found::Ours(observed),
+            _ => Found::Strangers(observed),
+        })
+    }
+
+    async fn import(&self, _ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
+        let parts = object_id::split(id, 2).and_then(|parts| <[String; 2]>::try_from(parts).ok());
+        let [destination, name] = parts.ok_or_else(|| {
+            ProviderError::invalid(None, format!("`{id}` names no sync"))
+                .solution("write destination and name, percent-encoded, as in `s3%3A%2F%2Fbucket%2Fdata/weekly`")
+        })?;
+        self.look(&Named { destination, name }, &Attributes::default()).await
+    }
+
+    async fn count_data(&self, _ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
+        let destination = text(&prior.identity, "destination");
+        let there = self.storage.manifest(&destination, &text(&prior.identity, "name")).await;
+        let files = there.map_err(StorageError::while_looking)?.map_or(0, |manifest| manifest.files.len());
+        Ok(DataAmount::of(files as u64, "file", "files"))
+    }
+}

@@ -1,0 +1,123 @@
+//! What a sync would do: which files are others than those that are there.
+
+use super::super::attributes::texts as listed_texts;
+use super::{Facts, Named, Syncs};
+use crate::storage::{Manifest, StorageError, Tree};
+use terrace_provider::attributes::{flag, optional_text};
+use terrace_provider::plan::from_schema;
+use terrace_provider::{Attributes, DataLoss, PlannedChange, ProposedChange, ProviderError, ResourceType, Value};
+
+/// What follows from the files.
+const COMPUTED: [&str; 5] = ["url", "urls", "files", "bytes", "manifestHash"];
+/// So many files that go are named.
+const NAMED: usize = 10;
+
+impl Syncs {
+    /// Plans a sync: what is to be there is compared with what was brought there.
+    pub(super) async fn planned(
+        &self,
+        ty: &ResourceType,
+        change: &ProposedChange<'_>,
+    ) -> Result<PlannedChange, ProviderError> {
+        let wanted = self.wanted(change.config).await?;
+        let Some(named) = Named::of(change.config) else { return Ok(from_schema(ty, change)) };
+        let is_public = flag(change.config, "public");
+        self.storage.check(&named.destination, &named.name, is_public).map_err(StorageError::while_looking)?;
+        if let Some(wanted) = &wanted {
+            let apart = self.storage.check_apart(&named.destination, &named.name, &wanted.folders);
+            apart.map_err(StorageError::while_looking)?;
+        }
+        // What a run is still to write is known when it is written.
+        let is_open = ["triggers", "public", "publicUrl", "delete", "checksum"]
+            .iter()
+            .any(|name| change.config.get(*name).is_some_and(Value::has_unknown));
+        let tree = match wanted.filter(|_| !is_open) {
+            Some(wanted) => self.tree(&wanted).await?,
+            None => None,
+        };
+        let mut config = change.config.clone();
+        match &tree {
+            Some(tree) => config.extend(self.of_tree(&named, change.config, tree)?),
+            None => config.extend(COMPUTED.map(|name| (name.to_owned(), Value::Unknown))),
+        }
+        let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
+        let id = Value::from(named.id()).made_of(change.config, &["destination", "name"]);
+        planned.planned.insert("id".to_owned(), id);
+        // A sync leaves nothing damaged.
+        planned.planned.shift_remove("damaged");
+        let is_new = change.prior.is_none() || change.must_replace || !planned.replace_paths.is_empty();
+        match (&tree, is_new) {
+            (None, _) => {
+                planned.planned.insert("changes".to_owned(), Value::Unknown);
+            }
+            (Some(tree), true) => {
+                let changes = listed_texts(tree.changes(None, &[], false, false));
+                planned.planned.insert("changes".to_owned(), changes);
+            }
+            (Some(tree), false) => self.compare(&named, change, tree, &config, &mut planned).await?,
+        }
+        Ok(planned)
+    }
+
+    fn of_tree(&self, named: &Named, configured: &Attributes, tree: &Tree) -> Result<Attributes, ProviderError> {
+        let keys: Vec<&str> = tree.files.iter().map(|file| file.key.as_str()).collect();
+        let facts = Facts { count: keys.len(), bytes: tree.bytes(), hash: tree.hash() };
+        let public_url = optional_text(configured, "publicUrl");
+        let mut computed = self.computed(named, configured, public_url.as_deref(), &keys, facts)?;
+        // It is no attribute that may be configured; what is kept of it is filled in afterwards.
+        computed.shift_remove("id");
+        Ok(computed)
+    }
+
+    async fn compare(
+        &self,
+        named: &Named,
+        change: &ProposedChange<'_>,
+        tree: &Tree,
+        config: &Attributes,
+        planned: &mut PlannedChange,
+    ) -> Result<(), ProviderError> {
+        let Some(prior) = change.prior else { return Ok(()) };
+        let recorded = |name: &str| prior.attributes.get(name).filter(|value| !value.is_null());
+        let is_same = |name: &str| match (recorded(name), config.get(name)) {
+            (Some(before), Some(now)) => before.is_same_as(now),
+            (before, now) => before.is_none() && now.is_none_or(Value::is_null),
+        };
+        let is_public = |attributes: &Attributes| flag(attributes, "public");
+        let is_due = !is_same("manifestHash")
+            || !is_same("triggers")
+            || is_public(&prior.attributes) != is_public(config)
+            || flag(config, "delete") && !flag(&prior.attributes, "delete");
+        if !is_due {
+            // Only what is said of it is another: what the last sync did is still that.
+            match recorded("changes") {
+                Some(changes) => planned.planned.insert("changes".to_owned(), changes.clone()),
+                None => planned.planned.shift_remove("changes"),
+            };
+            return Ok(());
+        }
+        let looked = self.storage.look(&named.destination, &named.name, flag(config, "checksum")).await;
+        let looked = looked.map_err(StorageError::while_looking)?;
+        let (former, damaged) = looked.map(|(former, damaged, _)| (former, damaged)).unzip();
+        let former: Option<Manifest> = former;
+        let is_all_other = former.as_ref().is_some_and(|former| former.public != is_public(config));
+        let removes = flag(config, "delete");
+        let changes = tree.changes(former.as_ref(), &damaged.unwrap_or_default(), is_all_other, removes);
+        planned.planned.insert("changes".to_owned(), listed_texts(changes));
+        if removes {
+            planned.data_loss = former.as_ref().and_then(|former| loss(former, tree));
+        }
+        Ok(())
+    }
+}
+
+/// What goes where what the source has no more is removed.
+fn loss(former: &Manifest, tree: &Tree) -> Option<DataLoss> {
+    let gone: Vec<&str> = former.files.keys().map(String::as_str).filter(|key| !tree.has(key)).collect();
+    let (named, more) = gone.split_at(gone.len().min(NAMED));
+    let mut reasons: Vec<String> = named.iter().map(|key| format!("the file `{key}` is removed")).collect();
+    if !more.is_empty() {
+        reasons.push(format!("and {} more files", more.len()));
+    }
+    (!reasons.is_empty()).then_some(DataLoss { reasons })
+}

@@ -1,0 +1,239 @@
+//! In whose name things are brought somewhere: what the settings of the provider say. No `Debug` prints a secret.
+
+use super::StorageError;
+use super::folder::Folder;
+use super::objects::Objects;
+use super::place::{Endpoints, Place, is_read_on_the_way};
+use super::target::Target;
+use super::web::Web;
+use object_store::aws::AmazonS3Builder;
+use object_store::client::{HttpClient, HttpConnector};
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use reqwest::Client;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider::{Attribute, AttributeType, Object, Redaction, Settings, Value};
+
+/// Who may read an object of S3.
+const S3_ACL: HeaderName = HeaderName::from_static("x-amz-acl");
+/// Who may read an object of Google Cloud Storage.
+const GCS_ACL: HeaderName = HeaderName::from_static("x-goog-acl");
+/// Everybody may.
+const PUBLIC_READ: HeaderValue = HeaderValue::from_static("public-read");
+/// The most time for a connection alone.
+const CONNECTS: Duration = Duration::from_secs(10);
+/// The most time for a request: a part of 8 MiB at 32 KiB a second.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// What the settings say of destinations.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Where buckets are.
+    pub endpoints: Endpoints,
+    s3: Option<Keys>,
+    gcs: Option<SecretString>,
+    web: Option<SecretString>,
+    authorities: Option<PathBuf>,
+    redaction: Redaction,
+}
+
+/// The keys of S3.
+#[derive(Debug, Clone)]
+struct Keys {
+    id: SecretString,
+    secret: SecretString,
+    session: Option<SecretString>,
+}
+
+/// The settings.
+pub(crate) fn settings() -> Vec<Attribute> {
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
+    vec![
+        text("s3AccessKeyId", "The id of the access key for `s3://`.").sensitive().variable("AWS_ACCESS_KEY_ID"),
+        text("s3SecretAccessKey", "Its secret.").sensitive().variable("AWS_SECRET_ACCESS_KEY"),
+        text("s3SessionToken", "The token of a key that is good for a while.")
+            .sensitive()
+            .variable("AWS_SESSION_TOKEN"),
+        text("s3Region", "The region of the buckets.").default_value("us-east-1").variable("AWS_REGION"),
+        text("s3Endpoint", "Where `s3://` is, where it is not Amazon's: `https://minio.example.com`.")
+            .variable("AWS_ENDPOINT_URL"),
+        text("gcsServiceAccount", "The key of a service account for `gs://`: the text of its JSON file.").sensitive(),
+        text("gcsEndpoint", "Where `gs://` is, where it is not Google's."),
+        text("webToken", "A bearer token for destinations of `https://`.").sensitive(),
+        text(
+            "caFile",
+            "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",
+        ),
+    ]
+}
+
+impl Access {
+    /// What these settings say; nobody is asked.
+    ///
+    /// # Errors
+    /// When one of them cannot work.
+    pub fn of(settings: &Settings) -> Result<Self, StorageError> {
+        let text = |name: &str| {
+            let text = settings.values.get(name).and_then(Value::as_str);
+            text.filter(|text| !text.is_empty()).map(str::to_owned)
+        };
+        let secret = |name: &str| text(name).map(SecretString::from);
+        let endpoint = |name: &'static str| match text(name) {
+            Some(address) if !address.starts_with("http://") && !address.starts_with("https://") => {
+                Err(StorageError::invalid(name, format!("`{name}` is no address of `https` or `http`")))
+            }
+            endpoint => Ok(endpoint),
+        };
+        let s3 = match (secret("s3AccessKeyId"), secret("s3SecretAccessKey")) {
+            (Some(id), Some(secret_key)) => Some(Keys { id, secret: secret_key, session: secret("s3SessionToken") }),
+            _ => None,
+        };
+        Ok(Self {
+            endpoints: Endpoints {
+                s3: endpoint("s3Endpoint")?,
+                region: text("s3Region").unwrap_or_else(|| "us-east-1".to_owned()),
+                gcs: endpoint("gcsEndpoint")?,
+            },
+            s3,
+            gcs: secret("gcsServiceAccount"),
+            web: secret("webToken"),
+            authorities: text("caFile").map(|file| settings.project_folder.join(file)),
+            redaction: Redaction::of(&Object(self::settings()), [&settings.values]),
+        })
+    }
+
+    /// What stands below `name` at a place, to look at and to write to. Nobody is asked yet.
+    ///
+    /// # Errors
+    /// When a setting is missing or cannot work.
+    pub(super) fn target(&self, place: &Place, name: &str, is_public: bool) -> Result<Box<dyn Target>, StorageError> {
+        let below = |prefix: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+        match place {
+            Place::Folder(folder) => Ok(Box::new(Folder::new(folder.join(name), is_public))),
+            Place::S3 { bucket, prefix } => {
+                let plain = Arc::new(self.s3(bucket, false)?);
+                let making = if is_public { Arc::new(self.s3(bucket, true)?) } else { Arc::clone(&plain) };
+                let (prefix, shown) = (below(prefix), place.shown());
+                Ok(Box::new(Objects { plain, making, prefix, shown, redaction: self.redaction.clone() }))
+            }
+            Place::Gcs { bucket, prefix } => {
+                let plain = Arc::new(self.gcs(bucket, false)?);
+                let making = if is_public { Arc::new(self.gcs(bucket, true)?) } else { Arc::clone(&plain) };
+                let (prefix, shown) = (below(prefix), place.shown());
+                Ok(Box::new(Objects { plain, making, prefix, shown, redaction: self.redaction.clone() }))
+            }
+            Place::Web(_) if is_public => Err(StorageError::invalid(
+                "public",
+                "`public` is `true`: who may read what is put there, only the server knows",
+            )),
+            Place::Web(base) => {
+                if self.web.is_some() && is_read_on_the_way(base.as_str()) {
+                    return Err(in_the_clear("destination", "webToken"));
+                }
+                let base = format!("{base}{}/", super::place::encoded(name)).parse();
+                let base = base.map_err(|error| StorageError::invalid("name", format!("`name`: {error}")))?;
+                Ok(Box::new(Web { client: self.client(HeaderMap::new(), None)?, base, token: self.web.clone() }))
+            }
+        }
+    }
+
+    fn s3(&self, bucket: &str, is_public: bool) -> Result<object_store::aws::AmazonS3, StorageError> {
+        let keys = self.s3.as_ref().ok_or_else(|| {
+            missing(
+                "`s3://` needs `s3AccessKeyId` and `s3SecretAccessKey`",
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            )
+        })?;
+        // Headers of clients are signed with the others.
+        let options = match is_public {
+            true => ClientOptions::new().with_default_headers(HeaderMap::from_iter([(S3_ACL, PUBLIC_READ)])),
+            false => ClientOptions::new(),
+        };
+        let mut builder = AmazonS3Builder::new()
+            .with_client_options(options)
+            .with_bucket_name(bucket)
+            .with_region(&self.endpoints.region)
+            .with_access_key_id(keys.id.expose_secret())
+            .with_secret_access_key(keys.secret.expose_secret())
+            .with_retry(retries())
+            .with_http_connector(Connector(self.client(HeaderMap::new(), Some(LONGEST))?));
+        if let Some(session) = &keys.session {
+            builder = builder.with_token(session.expose_secret());
+        }
+        if let Some(endpoint) = &self.endpoints.s3 {
+            builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
+        }
+        builder.build().map_err(|error| self.wrong("destination", &error))
+    }
+
+    fn gcs(&self, bucket: &str, is_public: bool) -> Result<object_store::gcp::GoogleCloudStorage, StorageError> {
+        let key = self
+            .gcs
+            .as_ref()
+            .ok_or_else(|| missing("`gs://` needs `gcsServiceAccount`", "`${{ file(\"key.json\") }}`"))?;
+        if self.endpoints.gcs.as_deref().is_some_and(is_read_on_the_way) {
+            return Err(in_the_clear("gcsEndpoint", "gcsServiceAccount"));
+        }
+        // Requests are sent with a token, and nothing of them is signed.
+        let headers = if is_public { HeaderMap::from_iter([(GCS_ACL, PUBLIC_READ)]) } else { HeaderMap::new() };
+        let mut builder = GoogleCloudStorageBuilder::new()
+            .with_bucket_name(bucket)
+            .with_service_account_key(key.expose_secret())
+            .with_retry(retries())
+            .with_http_connector(Connector(self.client(headers, Some(LONGEST))?));
+        if let Some(endpoint) = &self.endpoints.gcs {
+            builder = builder
+                .with_base_url(endpoint)
+                .with_client_options(ClientOptions::new().with_allow_http(endpoint.starts_with("http://")));
+        }
+        // What is wrong with a key is told without a word of it.
+        builder.build().map_err(|_| {
+            StorageError::invalid("destination", "`gcsServiceAccount` is no key of a service account")
+                .hint("give the text of the JSON file that Google Cloud made: `${{ file(\"key.json\") }}`")
+        })
+    }
+
+    fn client(&self, headers: HeaderMap, longest: Option<Duration>) -> Result<Client, StorageError> {
+        let wrong = |why: String| {
+            StorageError::invalid("destination", format!("the certificates of `caFile` cannot be read: {why}"))
+        };
+        let builder = terrace_provider::http::builder(self.authorities.as_deref()).map_err(wrong)?;
+        let builder = builder.connect_timeout(CONNECTS).default_headers(headers);
+        let builder = longest.into_iter().fold(builder, |builder, longest| builder.timeout(longest));
+        builder.build().map_err(|error| StorageError::failed(terrace_provider::http::in_words(&error)))
+    }
+
+    fn wrong(&self, attribute: &'static str, error: &object_store::Error) -> StorageError {
+        StorageError::invalid(attribute, format!("`{attribute}`: {}", self.redaction.text(&error.to_string())))
+    }
+}
+
+/// How often, and how long, requests are sent again.
+fn retries() -> RetryConfig {
+    let backoff = BackoffConfig { max_backoff: Duration::from_secs(10), ..BackoffConfig::default() };
+    RetryConfig { max_retries: 6, retry_timeout: Duration::from_secs(120), backoff }
+}
+
+fn missing(message: &str, other: &str) -> StorageError {
+    StorageError::invalid("destination", message)
+        .hint(format!("give it in the settings of the provider `pipelines`, as by {other}"))
+}
+
+fn in_the_clear(reached: &str, secret: &str) -> StorageError {
+    let message = format!("`{reached}` is reached without encryption: `{secret}` could be read on the way");
+    StorageError::invalid("destination", message).hint("use `https://`")
+}
+
+/// Gives the clients of vendors connections as everything here has them.
+#[derive(Debug)]
+struct Connector(Client);
+
+impl HttpConnector for Connector {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.0.clone()))
+    }
+}

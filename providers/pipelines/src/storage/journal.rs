@@ -1,0 +1,170 @@
+//! How far a sync is: what it has sent, so that one that was cut off is gone on with.
+//!
+//! A line for each file that is there, and for each part of a large one. What a crash left of a line is left out when the
+//! lines are read. The file is locked as long as a sync goes on: the lock goes with its process.
+
+use super::StorageError;
+use super::manifest::Entry;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::{self, File, TryLockError};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// One line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum Line {
+    /// A file is there.
+    Sent { key: String, entry: Entry },
+    /// A large file is begun.
+    Begun { key: String, sha256: String, part_size: u64, upload: String },
+    /// A part of it is there; parts come in their order.
+    Part { key: String, upload: String, id: String },
+}
+
+/// A large file that is being sent in parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Upload {
+    pub(crate) sha256: String,
+    pub(crate) part_size: u64,
+    pub(crate) id: String,
+    /// What the destination calls the parts that are there.
+    pub(crate) parts: Vec<String>,
+}
+
+/// How far a sync is.
+pub(crate) struct Journal {
+    file: Mutex<File>,
+    path: PathBuf,
+    sent: HashMap<String, Entry>,
+    uploads: Mutex<HashMap<String, Upload>>,
+}
+
+impl Journal {
+    /// Opens the journal of a sync for this one alone.
+    ///
+    /// # Errors
+    /// When another one is at it, or it cannot be read.
+    pub(crate) fn open(folder: &Path) -> Result<Self, StorageError> {
+        fs::create_dir_all(folder).map_err(|error| StorageError::io("make", folder, &error))?;
+        let path = folder.join("journal.jsonl");
+        let failed = |error: std::io::Error| StorageError::io("open", &path, &error);
+        let mut file =
+            File::options().create(true).truncate(false).read(true).append(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StorageError::failed("another sync to the same place goes on").hint("wait for it"));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let (mut sent, mut uploads) = (HashMap::new(), HashMap::<String, Upload>::new());
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        for line in BufReader::new(&file).split(b'\n') {
+            let line = line.map_err(failed)?;
+            match serde_json::from_slice(&line) {
+                Ok(Line::Sent { key, entry }) => {
+                    uploads.remove(&key);
+                    sent.insert(key, entry);
+                }
+                Ok(Line::Begun { key, sha256, part_size, upload }) => {
+                    uploads.insert(key, Upload { sha256, part_size, id: upload, parts: Vec::new() });
+                }
+                Ok(Line::Part { key, upload, id }) => {
+                    if let Some(begun) = uploads.get_mut(&key).filter(|begun| begun.id == upload) {
+                        begun.parts.push(id);
+                    }
+                }
+                // Cut off by a crash.
+                Err(_) => {}
+            }
+        }
+        // What follows stands on a line of its own, whatever the last one was cut off to.
+        file.write_all(b"\n").map_err(failed)?;
+        Ok(Self { file: Mutex::new(file), path, sent, uploads: Mutex::new(uploads) })
+    }
+
+    /// What an earlier attempt sent under that key.
+    pub(crate) fn sent(&self, key: &str) -> Option<&Entry> {
+        self.sent.get(key)
+    }
+
+    pub(crate) fn has_sent(&self, key: &str, entry: &Entry) -> Result<(), StorageError> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.write(&Line::Sent { key: key.to_owned(), entry: entry.clone() })
+    }
+
+    /// What was begun of a large file.
+    pub(crate) fn upload(&self, key: &str) -> Option<Upload> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    pub(crate) fn has_begun(&self, key: &str, upload: &Upload) -> Result<(), StorageError> {
+        let (sha256, id) = (upload.sha256.clone(), upload.id.clone());
+        self.write(&Line::Begun { key: key.to_owned(), sha256, part_size: upload.part_size, upload: id })
+    }
+
+    pub(crate) fn has_part(&self, key: &str, upload: &str, id: &str) -> Result<(), StorageError> {
+        self.write(&Line::Part { key: key.to_owned(), upload: upload.to_owned(), id: id.to_owned() })
+    }
+
+    /// Large files that were begun and are still not there.
+    pub(crate) fn unfinished(&self) -> Vec<(String, Upload)> {
+        let uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.iter().map(|(key, upload)| (key.clone(), upload.clone())).collect()
+    }
+
+    fn write(&self, line: &Line) -> Result<(), StorageError> {
+        let mut text = serde_json::to_vec(line)
+            .map_err(|error| StorageError::failed(format!("a line of the journal cannot be written: {error}")))?;
+        text.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&text).map_err(|error| StorageError::io("write", &self.path, &error))
+    }
+
+    /// All is done: the next sync begins anew.
+    pub(crate) fn close(self) -> Result<(), StorageError> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.set_len(0).map_err(|error| StorageError::io("empty", &self.path, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry { size: 1, sha256: "x".to_owned(), tag: "t".to_owned(), left: false }
+    }
+
+    #[test]
+    fn what_was_sent_is_known_after_a_crash_in_the_middle_of_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path()).unwrap();
+        journal.has_sent("a", &entry()).unwrap();
+        let upload = Upload { sha256: "y".to_owned(), part_size: 8, id: "u".to_owned(), parts: Vec::new() };
+        journal.has_begun("b", &upload).unwrap();
+        journal.has_part("b", "u", "p1").unwrap();
+        drop(journal);
+        let path = folder.path().join("journal.jsonl");
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{whole}{{\"part\":{{\"key\":\"b")).unwrap();
+        let journal = Journal::open(folder.path()).unwrap();
+        journal.has_part("b", "u", "p2").unwrap();
+        drop(journal);
+        let journal = Journal::open(folder.path()).unwrap();
+        assert_eq!(journal.sent("a"), Some(&entry()));
+        assert_eq!(journal.upload("b").unwrap().parts, ["p1", "p2"]);
+        journal.close().unwrap();
+        assert_eq!(Journal::open(folder.path()).unwrap().sent("a"), None);
+    }
+
+    #[test]
+    fn one_sync_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let _journal = Journal::open(folder.path()).unwrap();
+        assert!(Journal::open(folder.path()).is_err());
+    }
+}

@@ -1,0 +1,255 @@
+//! What is to be brought somewhere: the files of folders, with their content's digests.
+
+use super::StorageError;
+use super::manifest::{Difference, Manifest, digest};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its path at the destination: the last part of the folder, and the path in that.
+    pub key: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// In bytes.
+    pub size: u64,
+    /// Of its content, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// The files that belong somewhere, by their keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// In the order of their keys.
+    pub files: Vec<SourceFile>,
+}
+
+/// The one hidden folder that sites have for others to look into (RFC 8615).
+const WELL_KNOWN: &str = ".well-known";
+
+/// Which files of a folder are taken.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    include: Option<GlobSet>,
+    exclude: GlobSet,
+}
+
+impl Filter {
+    /// Takes files that one of the first patterns matches, or all where there are none, unless one of the second does.
+    ///
+    /// # Errors
+    /// When a pattern is none.
+    pub fn new(include: &[String], exclude: &[String]) -> Result<Self, StorageError> {
+        let include = if include.is_empty() { None } else { Some(set("include", include)?) };
+        Ok(Self { include, exclude: set("exclude", exclude)? })
+    }
+
+    fn takes(&self, path: &str) -> bool {
+        self.include.as_ref().is_none_or(|include| include.is_match(path)) && !self.exclude.is_match(path)
+    }
+}
+
+fn set(attribute: &'static str, patterns: &[String]) -> Result<GlobSet, StorageError> {
+    let wrong = |error: globset::Error| StorageError::invalid(attribute, format!("`{attribute}`: {error}"));
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        // As in `.gitignore`: a name alone is meant in any folder.
+        let anywhere = if pattern.contains('/') { pattern.clone() } else { format!("**/{pattern}") };
+        set.add(GlobBuilder::new(&anywhere).literal_separator(true).build().map_err(wrong)?);
+    }
+    set.build().map_err(wrong)
+}
+
+impl Tree {
+    /// The files of these folders below the last part of each; `None` while one of the folders is not there.
+    ///
+    /// What is hidden (`.git`, `.env`) is never taken, but for `.well-known`. Links are followed to files within `bounds`
+    /// only.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or what is there cannot be brought anywhere under its name.
+    pub fn read(folders: &[PathBuf], bounds: &Path, filter: &Filter) -> Result<Option<Self>, StorageError> {
+        let mut files: Vec<SourceFile> = Vec::new();
+        let mut names: Vec<(&str, &Path)> = Vec::new();
+        for folder in folders {
+            let name = folder.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+                StorageError::invalid(
+                    "source",
+                    format!("`{}` has no name that things can be put under", folder.display()),
+                )
+                .hint("name a folder below the project folder")
+            })?;
+            if let Some((_, other)) = names.iter().find(|(other, _)| *other == name) {
+                let message =
+                    format!("`{}` and `{}` would land in one place, `{name}`", other.display(), folder.display());
+                return Err(
+                    StorageError::invalid("source", message).hint("sync them one by one, under names of their own")
+                );
+            }
+            names.push((name, folder));
+            if !folder.is_dir() {
+                return Ok(None);
+            }
+            files.extend(
+                Self::of_folder(folder, bounds, filter)?
+                    .files
+                    .into_iter()
+                    .map(|file| SourceFile { key: format!("{name}/{}", file.key), ..file }),
+            );
+        }
+        files.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(Some(Self { files }))
+    }
+
+    /// The files of one folder, by their paths in it.
+    ///
+    /// # Errors
+    /// As of [`Tree::read`].
+    pub(crate) fn of_folder(folder: &Path, bounds: &Path, filter: &Filter) -> Result<Self, StorageError> {
+        let mut files = Vec::new();
+        // A list instead of recursion: how deep folders nest is not up to us.
+        let mut waiting = vec![String::new()];
+        while let Some(inner) = waiting.pop() {
+            let here = folder.join(&inner);
+            let unreadable = |error| StorageError::io("read", &here, &error);
+            for entry in fs::read_dir(&here).map_err(unreadable)? {
+                let entry = entry.map_err(unreadable)?;
+                let name = entry.file_name();
+                let Some(name) = name.to_str().filter(|name| !name.chars().any(|c| c.is_control() || c == '\\')) else {
+                    let message = format!("`{}` has a name that no address can have", entry.path().display());
+                    return Err(StorageError::failed(message).hint("rename it"));
+                };
+                if name.starts_with('.') && name != WELL_KNOWN {
+                    continue;
+                }
+                let key = if inner.is_empty() { name.to_owned() } else { format!("{inner}/{name}") };
+                let kind = entry.file_type().map_err(unreadable)?;
+                if kind.is_dir() {
+                    waiting.push(key);
+                } else if filter.takes(&key) {
+                    let path = if kind.is_symlink() { followed(&entry.path(), bounds)? } else { entry.path() };
+                    files.extend(file(key, path)?);
+                }
+            }
+        }
+        files.sort_by(|one: &SourceFile, other| one.key.cmp(&other.key));
+        Ok(Self { files })
+    }
+
+    /// True when there is such a file.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.files.binary_search_by(|file| file.key.as_str().cmp(key)).is_ok()
+    }
+
+    /// The sum of all sizes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).fold(0, u64::saturating_add)
+    }
+
+    /// A digest of all paths, sizes and contents.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        digest(self.files.iter().map(|file| (file.key.as_str(), file.size, file.sha256.as_str())))
+    }
+
+    /// What a sync after that one would do, a line for each file as far as anybody reads them.
+    #[must_use]
+    pub fn changes(
+        &self,
+        former: Option<&Manifest>,
+        damaged: &[String],
+        is_all_other: bool,
+        removes: bool,
+    ) -> Vec<String> {
+        Difference::of(self, former, damaged, is_all_other).lines(removes)
+    }
+}
+
+fn file(key: String, path: PathBuf) -> Result<Option<SourceFile>, StorageError> {
+    let unreadable = |error: std::io::Error| StorageError::io("read", &path, &error);
+    let metadata = path.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    let Some(sha256) = crate::fingerprint::hash_of_file(&path).map_err(unreadable)? else { return Ok(None) };
+    Ok(Some(SourceFile { key, size: metadata.len(), sha256, path }))
+}
+
+/// Where a link leads.
+fn followed(link: &Path, bounds: &Path) -> Result<PathBuf, StorageError> {
+    let refused = |why: &str| {
+        StorageError::failed(format!("`{}` is a link {why}", link.display()))
+            .hint("remove it, or leave it out with `exclude`")
+    };
+    let target = link.canonicalize().map_err(|_| refused("that leads nowhere"))?;
+    let bounds = bounds.canonicalize().map_err(|error| StorageError::io("read", bounds, &error))?;
+    match (target.starts_with(&bounds), target.is_dir()) {
+        (false, _) => Err(refused("that leads out of the project folder")),
+        (_, true) => Err(refused("to a folder, which is not followed")),
+        _ => Ok(target),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(folder: &Path, include: &[&str], exclude: &[&str]) -> Vec<String> {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let filter = Filter::new(&texts(include), &texts(exclude)).unwrap();
+        let tree = Tree::read(&[folder.join("data")], folder, &filter).unwrap().unwrap();
+        tree.files.into_iter().map(|file| file.key).collect()
+    }
+
+    fn project(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "1").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn files_are_taken_by_patterns_and_nothing_that_is_hidden() {
+        let files =
+            ["data/a.csv", "data/deep/b.csv", "data/deep/c.txt", "data/.env", "data/.git/x", "data/.well-known/y"];
+        let folder = project(&files);
+        let all = ["data/.well-known/y", "data/a.csv", "data/deep/b.csv", "data/deep/c.txt"];
+        assert_eq!(keys(folder.path(), &[], &[]), all);
+        assert_eq!(keys(folder.path(), &["*.csv"], &[]), ["data/a.csv", "data/deep/b.csv"]);
+        assert_eq!(keys(folder.path(), &["deep/*"], &["*.txt"]), ["data/deep/b.csv"]);
+        assert!(Filter::new(&["a[".to_owned()], &[]).is_err());
+    }
+
+    #[test]
+    fn a_link_that_leads_out_is_refused() {
+        let folder = project(&["data/a.csv"]);
+        std::os::unix::fs::symlink(folder.path().join("data/a.csv"), folder.path().join("data/b.csv")).unwrap();
+        assert_eq!(keys(folder.path(), &[], &[]), ["data/a.csv", "data/b.csv"]);
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("data/c.csv")).unwrap();
+        let filter = Filter::new(&[], &[]).unwrap();
+        let error = Tree::read(&[folder.path().join("data")], folder.path(), &filter).unwrap_err();
+        assert!(error.to_string().ends_with("leads out of the project folder"), "{error}");
+    }
+
+    #[test]
+    fn two_folders_of_one_name_cannot_land_in_one_place() {
+        let folder = project(&["a/data/x", "b/data/x"]);
+        let folders = ["a/data", "b/data"].map(|path| folder.path().join(path));
+        let error = Tree::read(&folders, folder.path(), &Filter::new(&[], &[]).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("one place"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_yet_is_told() {
+        let folder = project(&[]);
+        let read = Tree::read(&[folder.path().join("data")], folder.path(), &Filter::new(&[], &[]).unwrap());
+        assert_eq!(read.unwrap(), None);
+    }
+}

@@ -1,0 +1,199 @@
+//! A server that takes `PUT`, strictly: a token, a length, a digest that fits, and no data package that names what is not
+//! there. It counts what it was asked, and fails where it is told to.
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex};
+use terrace_test_listening::{ANY, Listening};
+
+/// Who shows this is let in.
+pub(crate) const TOKEN: &str = "let-me-in-4711";
+
+/// What it does to the next request for a file whose path ends so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It ends the connection in the middle of the body.
+    Cut,
+    /// It asks to come again.
+    Busy,
+    /// It does not want it.
+    Refused,
+    /// It takes the file and keeps the answer to itself.
+    Unanswered,
+    /// It waits until it is told to go on.
+    Wait,
+}
+
+#[derive(Default)]
+struct World {
+    files: BTreeMap<String, (Vec<u8>, String)>,
+    /// Method and path, in order.
+    asked: Vec<String>,
+    faults: Vec<(String, Fault)>,
+    may_go_on: bool,
+    wrong: Vec<String>,
+}
+
+#[derive(Default)]
+struct Shared {
+    world: Mutex<World>,
+    gone_on: Condvar,
+}
+
+/// The server; it ends when it is dropped.
+pub(crate) struct PutServer {
+    shared: Arc<Shared>,
+    pub(crate) url: String,
+    _listening: Listening,
+}
+
+impl PutServer {
+    pub(crate) fn start() -> Self {
+        let shared = Arc::new(Shared::default());
+        let listening = Listening::new();
+        let routes = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let url = listening.on(ANY, |_| routes);
+        Self { shared, url, _listening: listening }
+    }
+
+    /// The path of each file, and its content.
+    pub(crate) fn files(&self) -> BTreeMap<String, String> {
+        let world = self.shared.world.lock().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        world.files.iter().map(|(path, (bytes, _))| (path.clone(), text(bytes))).collect()
+    }
+
+    /// So often a request of this method was made for a path that ends so.
+    pub(crate) fn asked(&self, method: &str, path: &str) -> usize {
+        let world = self.shared.world.lock().unwrap();
+        world.asked.iter().filter(|asked| asked.starts_with(&format!("{method} ")) && asked.ends_with(path)).count()
+    }
+
+    /// The paths that were put, in their order.
+    pub(crate) fn put(&self) -> Vec<String> {
+        let world = self.shared.world.lock().unwrap();
+        world.asked.iter().filter_map(|asked| asked.strip_prefix("PUT ")).map(str::to_owned).collect()
+    }
+
+    pub(crate) fn fails(&self, path: &str, fault: Fault) {
+        self.shared.world.lock().unwrap().faults.push((path.to_owned(), fault));
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.shared.world.lock().unwrap().may_go_on = true;
+        self.shared.gone_on.notify_all();
+    }
+
+    /// Forgets what was asked.
+    pub(crate) fn forget(&self) {
+        self.shared.world.lock().unwrap().asked.clear();
+    }
+
+    /// Changes a file behind everybody's back; without a text it goes.
+    pub(crate) fn tamper(&self, path: &str, text: Option<&str>) {
+        let mut world = self.shared.world.lock().unwrap();
+        match text {
+            Some(text) => world.files.insert(path.to_owned(), (text.into(), tag(text.as_bytes()))),
+            None => world.files.remove(path),
+        };
+    }
+
+    pub(crate) fn tamper_all(&self) {
+        self.shared.world.lock().unwrap().files.clear();
+    }
+
+    /// Nothing that no client should do was done.
+    pub(crate) fn assert_well_used(&self) {
+        let world = self.shared.world.lock().unwrap();
+        assert!(world.wrong.is_empty(), "{:?}", world.wrong);
+    }
+}
+
+fn tag(bytes: &[u8]) -> String {
+    format!("\"{}\"", base16ct::lower::encode_string(&Sha256::digest(bytes)))
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().to_owned();
+    let fault = {
+        let mut world = shared.world.lock().unwrap();
+        world.asked.push(format!("{} {path}", head.method));
+        let fits = |fault: &(String, Fault)| path.ends_with(&fault.0) && head.method == Method::PUT;
+        world.faults.iter().position(fits).map(|position| world.faults.remove(position).1)
+    };
+    if head.headers.get(header::AUTHORIZATION).is_none_or(|shown| *shown != format!("Bearer {TOKEN}")) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    match fault {
+        Some(Fault::Busy) => return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")]).into_response(),
+        Some(Fault::Refused) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Some(Fault::Cut) => std::panic::resume_unwind(Box::new("cut")),
+        Some(Fault::Wait) => {
+            let shared = Arc::clone(&shared);
+            let waiting = tokio::task::spawn_blocking(move || {
+                let world = shared.world.lock().unwrap();
+                drop(shared.gone_on.wait_while(world, |world| !world.may_go_on).unwrap());
+            });
+            waiting.await.unwrap();
+        }
+        _ => {}
+    }
+    match head.method {
+        Method::PUT => {
+            let answer = put(&shared, &path, &head.headers, body).await;
+            if fault == Some(Fault::Unanswered) {
+                std::panic::resume_unwind(Box::new("cut"))
+            }
+            answer
+        }
+        Method::DELETE => {
+            shared.world.lock().unwrap().files.remove(&path);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Method::GET | Method::HEAD => match shared.world.lock().unwrap().files.get(&path) {
+            Some((bytes, tag)) => ([(header::ETAG, tag.clone())], bytes.clone()).into_response(),
+            None => StatusCode::NOT_FOUND.into_response(),
+        },
+        _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+    }
+}
+
+async fn put(shared: &Shared, path: &str, headers: &HeaderMap, body: Body) -> Response {
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else { return StatusCode::BAD_REQUEST.into_response() };
+    let mut world = shared.world.lock().unwrap();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut refuse = |why: String| {
+        world.wrong.push(format!("{path}: {why}"));
+        StatusCode::BAD_REQUEST.into_response()
+    };
+    if text("content-length").parse() != Ok(bytes.len()) {
+        return refuse("it has no length".to_owned());
+    }
+    if text("repr-digest") != format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&bytes))) {
+        return refuse("its digest is another one".to_owned());
+    }
+    if text("content-type").is_empty() {
+        return refuse("it has no type".to_owned());
+    }
+    if let Some(folder) = path.strip_suffix("datapackage.json") {
+        let package: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let resources = package["resources"].as_array().cloned().unwrap_or_default();
+        let named: Vec<String> =
+            resources.iter().map(|resource| format!("{folder}{}", resource["path"].as_str().unwrap())).collect();
+        if let Some(missing) = named.iter().find(|path| !world.files.contains_key(*path)) {
+            world.wrong.push(format!("{path} names {missing}, which is not there"));
+            return StatusCode::CONFLICT.into_response();
+        }
+    }
+    let tag = tag(&bytes);
+    world.files.insert(path.to_owned(), (bytes.to_vec(), tag.clone()));
+    (StatusCode::CREATED, [(header::ETAG, tag)]).into_response()
+}

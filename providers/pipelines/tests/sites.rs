@@ -1,0 +1,203 @@
+//! Sites: what is on them, versions, and what a crash or somebody else leaves of one.
+
+use serde_json::json;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tempfile::TempDir;
+use terrace_provider::call::NoProgress;
+use terrace_provider::{
+    Attributes, Call, Observed, Planned, ProposedChange, Provider, ProviderError, Recorded, ResourceType, Session,
+    Value, conformance,
+};
+use terrace_provider_pipelines::PipelinesProvider;
+use terrace_provider_pipelines::settings::shelf;
+use tokio_util::sync::CancellationToken;
+
+struct World {
+    folder: TempDir,
+    session: Arc<dyn Session>,
+    ty: ResourceType,
+}
+
+fn attributes(json: serde_json::Value) -> Attributes {
+    match Value::from(json) {
+        Value::Map(entries) => entries,
+        other => panic!("attributes are a map, not {other:?}"),
+    }
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = conformance::settings(folder.path());
+        settings.values = attributes(json!({"cacheDir": "caches"}));
+        let provider = PipelinesProvider::new();
+        let session = provider.connect(&settings).await.unwrap();
+        let ty = provider.schema().resource("pipelines_static_site").unwrap().clone();
+        let world = Self { folder, session, ty };
+        for (path, text) in [
+            ("data/index.html", "<h1>written</h1>"),
+            ("data/list/index.html", "<h1>list</h1>"),
+            ("data/style.css", "h1 {}"),
+            ("public/404.html", "<h1>not here</h1>"),
+            ("public/style.css", "h1 { color: red }"),
+            ("data/templates/page.jinja", "{{ page }}"),
+            ("data/.env", "SECRET=1"),
+        ] {
+            world.write(path, text);
+        }
+        world
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
+        fs::write(self.path(path), text).unwrap();
+    }
+
+    async fn plan(&self, prior: Option<&Recorded>, config: &Attributes) -> Result<Attributes, ProviderError> {
+        let change = ProposedChange { address: "a", prior, config, must_replace: false, changed_write_only: &[] };
+        Ok(self.session.plan(&self.ty, &change).await?.planned)
+    }
+
+    fn call() -> Call {
+        Call {
+            address: "a".to_owned(),
+            operation: "o".to_owned(),
+            step: "s".to_owned(),
+            timeout: std::time::Duration::from_secs(60),
+            removes_data: false,
+            cancel: CancellationToken::new(),
+            progress: Arc::new(NoProgress),
+        }
+    }
+
+    async fn create(&self, config: &Attributes) -> Result<Recorded, ProviderError> {
+        let planned = Planned { attributes: self.plan(None, config).await?, ..Planned::default() };
+        self.session.create(&self.ty, &Self::call(), &planned).await.map(recorded)
+    }
+
+    async fn update(&self, prior: &Recorded, config: &Attributes) -> Result<Recorded, ProviderError> {
+        let planned = Planned { attributes: self.plan(Some(prior), config).await?, ..Planned::default() };
+        self.session.update(&self.ty, &Self::call(), prior, &planned).await.map(recorded)
+    }
+
+    async fn read(&self, prior: &Recorded) -> Option<Recorded> {
+        self.session.read(&self.ty, prior).await.unwrap().map(recorded)
+    }
+}
+
+fn recorded(observed: Observed) -> Recorded {
+    Recorded {
+        address: "a".to_owned(),
+        identity: observed.identity,
+        attributes: observed.attributes,
+        ..Recorded::default()
+    }
+}
+
+fn text<'a>(recorded: &'a Recorded, name: &str) -> &'a str {
+    recorded.attributes[name].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn what_lies_ready_goes_before_what_was_written_and_templates_and_secrets_are_not_shown() {
+    let world = World::new().await;
+    let config = attributes(json!({"name": "weekly"}));
+    let site = world.create(&config).await.unwrap();
+    let published = shelf(&conformance::settings(world.folder.path())).published("weekly").unwrap().unwrap();
+    let files: Vec<&String> = published.site.files.keys().collect();
+    assert_eq!(files, ["404.html", "index.html", "list/index.html", "style.css"]);
+    assert_eq!(fs::read_to_string(published.folder.join("style.css")).unwrap(), "h1 { color: red }");
+    assert_eq!(text(&site, "url"), "http://127.0.0.1:8093/sites/weekly/");
+    assert_eq!(site.attributes["files"], Value::Int(4));
+}
+
+#[tokio::test]
+async fn a_rendered_site_changes_from_one_moment_to_the_next_and_the_last_one_stays_a_while() {
+    let world = World::new().await;
+    let config = attributes(json!({"name": "weekly", "renderTo": "www"}));
+    let first = world.create(&config).await.unwrap();
+    assert_eq!(
+        text(&first, "url"),
+        format!("{}/", world.folder.path().canonicalize().unwrap().join("www/current").display())
+    );
+    let one = fs::read_link(world.path("www/current")).unwrap();
+    world.write("www/robots.txt", "theirs");
+    world.write("data/index.html", "<h1>second</h1>");
+    let second = world.update(&first, &config).await.unwrap();
+    assert_eq!(fs::read_to_string(world.path("www/current/index.html")).unwrap(), "<h1>second</h1>");
+    assert!(world.path("www").join(&one).exists(), "somebody may just be reading it");
+    world.write("data/index.html", "<h1>third</h1>");
+    let third = world.update(&second, &config).await.unwrap();
+    assert!(!world.path("www").join(&one).exists());
+    assert_eq!(fs::read_dir(world.path("www/versions")).unwrap().count(), 2);
+    world.session.delete(&world.ty, &World::call(), &third).await.unwrap();
+    assert_eq!(fs::read_dir(world.path("www")).unwrap().count(), 1, "what is not ours stays");
+}
+
+#[tokio::test]
+async fn what_somebody_changed_on_a_site_shows_and_is_mended() {
+    let world = World::new().await;
+    let config = attributes(json!({"name": "weekly", "renderTo": "www"}));
+    let site = world.create(&config).await.unwrap();
+    world.write("www/current/index.html", "<h1>defaced</h1>");
+    let read = world.read(&site).await.unwrap();
+    assert_ne!(text(&read, "contentHash"), text(&site, "contentHash"));
+    let mended = world.update(&read, &config).await.unwrap();
+    assert_eq!(fs::read_to_string(world.path("www/current/index.html")).unwrap(), "<h1>written</h1>");
+    assert_eq!(world.read(&mended).await.unwrap().attributes, mended.attributes);
+    fs::remove_file(world.path("www/current")).unwrap();
+    assert!(world.read(&mended).await.is_none());
+    world.create(&config).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_crash_left_of_a_version_is_taken_away_by_the_next() {
+    let world = World::new().await;
+    let config = attributes(json!({"name": "weekly", "renderTo": "www"}));
+    let left = ".partial-0193a000-0000-7000-8000-000000000000";
+    world.write(&format!("www/versions/{left}/index.html"), "half");
+    world.create(&config).await.unwrap();
+    assert!(!world.path("www/versions").join(left).exists());
+}
+
+#[tokio::test]
+async fn a_folder_of_others_is_not_taken() {
+    let world = World::new().await;
+    world.write("www/current/index.html", "theirs");
+    let config = attributes(json!({"name": "weekly", "renderTo": "www"}));
+    let error = world.create(&config).await.unwrap_err();
+    assert!(error.message.contains("is no link of a site"), "{error}");
+    assert_eq!(fs::read_to_string(world.path("www/current/index.html")).unwrap(), "theirs");
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_site_is_told_by_its_attribute() {
+    let world = World::new().await;
+    for (config, attribute) in [
+        (json!({"name": "../up"}), "name"),
+        (json!({"name": "a", "contentDir": ".."}), "contentDir"),
+        (json!({"name": "a", "overlayDir": "/etc"}), "overlayDir"),
+        (json!({"name": "a", "errorDocument": "../404.html"}), "errorDocument"),
+        (json!({"name": "a", "cacheControl": "no\ncache"}), "cacheControl"),
+        (json!({"name": "a", "renderTo": "data/www"}), "renderTo"),
+    ] {
+        let error = world.plan(None, &attributes(config.clone())).await.unwrap_err();
+        assert!(error.message.contains(&format!("`{attribute}`")), "{config}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn pages_that_are_still_to_be_written_are_known_after_apply() {
+    let world = World::new().await;
+    fs::remove_dir_all(world.path("data")).unwrap();
+    let planned = world.plan(None, &attributes(json!({"name": "weekly"}))).await.unwrap();
+    assert_eq!(planned["contentHash"], Value::Unknown);
+    let error = world.create(&attributes(json!({"name": "weekly"}))).await.unwrap_err();
+    assert!(error.message.contains("no folder `data`"), "{error}");
+}

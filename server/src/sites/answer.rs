@@ -1,0 +1,115 @@
+//! How a file of a site is answered: as a whole, in part, or not again (RFC 9110).
+
+use super::{File, Site, nothing};
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use headers::{ETag, HeaderMap, HeaderMapExt, IfNoneMatch, IfRange, Range};
+use std::io::{self, SeekFrom};
+use std::ops::Bound;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
+
+/// Answers with a file, or with what a reader has of it already.
+pub(super) async fn file(site: &Site, key: &str, file: &File, asked: &Parts, status: StatusCode) -> Response {
+    let tag = format!("\"{}\"", file.sha256);
+    let Ok(etag) = tag.parse::<ETag>() else { return nothing() };
+    let (method, asked) = (&asked.method, &asked.headers);
+    let mut head = HeaderMap::new();
+    head.typed_insert(etag.clone());
+    insert(&mut head, header::CACHE_CONTROL, &site.cache_control);
+    let is_found = status == StatusCode::OK;
+    if is_found && asked.typed_get::<IfNoneMatch>().is_some_and(|had| !had.precondition_passes(&etag)) {
+        return (StatusCode::NOT_MODIFIED, head).into_response();
+    }
+    insert(&mut head, header::CONTENT_TYPE, &file.content_type);
+    head.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let (status, first, length) = match part(asked, &etag, file.size).filter(|_| is_found) {
+        None => (status, 0, file.size),
+        Some(Some((first, last))) => {
+            insert(&mut head, header::CONTENT_RANGE, &format!("bytes {first}-{last}/{}", file.size));
+            (StatusCode::PARTIAL_CONTENT, first, last.saturating_sub(first).saturating_add(1))
+        }
+        Some(None) => {
+            let mut refused = HeaderMap::new();
+            insert(&mut refused, header::CONTENT_RANGE, &format!("bytes */{}", file.size));
+            return (StatusCode::RANGE_NOT_SATISFIABLE, refused).into_response();
+        }
+    };
+    head.insert(header::CONTENT_LENGTH, length.into());
+    if *method == Method::HEAD {
+        return (status, head).into_response();
+    }
+    match open(site, key, file, first).await {
+        Ok(opened) => (status, head, Body::from_stream(ReaderStream::new(opened.take(length)))).into_response(),
+        Err(error) => {
+            tracing::error!(%error, key, "a file of a site is not as it was rendered");
+            super::plain(StatusCode::INTERNAL_SERVER_ERROR, "this page cannot be shown now")
+        }
+    }
+}
+
+/// The way to where a page is.
+pub(super) fn elsewhere(location: &str) -> Response {
+    let mut head = HeaderMap::new();
+    insert(&mut head, header::LOCATION, location);
+    (StatusCode::PERMANENT_REDIRECT, head).into_response()
+}
+
+/// The part that is asked for: nothing where all of it is, nothing within where there is no such part. Several parts at once
+/// are answered by all of it, which is allowed.
+fn part(asked: &HeaderMap, etag: &ETag, size: u64) -> Option<Option<(u64, u64)>> {
+    let range = asked.typed_get::<Range>()?;
+    if asked.contains_key(header::IF_RANGE) {
+        // One that cannot be read is of another content.
+        let is_other = |had: IfRange| had.is_modified(Some(etag), None);
+        if asked.typed_get::<IfRange>().is_none_or(is_other) {
+            return None;
+        }
+    }
+    let mut parts = range.satisfiable_ranges(size);
+    let (first, second) = (parts.next(), parts.next());
+    if second.is_some() {
+        return None;
+    }
+    let within = first.and_then(|(from, to)| {
+        let last = size.checked_sub(1)?;
+        let from = match from {
+            Bound::Included(from) => from,
+            Bound::Excluded(before) => before.checked_add(1)?,
+            Bound::Unbounded => 0,
+        };
+        let to = match to {
+            Bound::Included(to) => to.min(last),
+            Bound::Excluded(after) => after.checked_sub(1)?.min(last),
+            Bound::Unbounded => last,
+        };
+        (from <= to).then_some((from, to))
+    });
+    Some(within)
+}
+
+/// Opens a file of a site. No link of it leads out of its folder.
+async fn open(site: &Site, key: &str, file: &File, first: u64) -> io::Result<tokio::fs::File> {
+    let (folder, key, size) = (site.folder.clone(), key.to_owned(), file.size);
+    let opened = tokio::task::spawn_blocking(move || {
+        let opened = Dir::open_ambient_dir(folder, ambient_authority())?.open(key)?.into_std();
+        let metadata = opened.metadata()?;
+        match metadata.is_file() && metadata.len() == size {
+            true => Ok(opened),
+            false => Err(io::Error::other("it has another size")),
+        }
+    });
+    let mut opened = tokio::fs::File::from_std(opened.await.map_err(io::Error::other)??);
+    opened.seek(SeekFrom::Start(first)).await?;
+    Ok(opened)
+}
+
+fn insert(head: &mut HeaderMap, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        head.insert(name, value);
+    }
+}

@@ -1,0 +1,222 @@
+//! Sites over HTTP: pages, what is not there, parts of files, what a reader has already, and who may read.
+
+use super::*;
+use axum::body::{Body, to_bytes};
+use std::fs;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+struct One(Arc<Site>);
+
+impl Shelf for One {
+    fn site(&self, name: &str) -> io::Result<Option<Arc<Site>>> {
+        match name {
+            "a" => Ok(Some(Arc::clone(&self.0))),
+            "broken" => Err(io::Error::other("the disk")),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A site with a page, a folder, a style, a page for what is not there, and files beside it that are none of it.
+fn site() -> (TempDir, Site) {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [
+        ("index.html", "<h1>Hello</h1>", "text/html; charset=utf-8"),
+        ("deep/index.html", "<h1>Deep</h1>", "text/html; charset=utf-8"),
+        ("style.css", "h1 { color: red }", "text/css; charset=utf-8"),
+        ("404.html", "<h1>Not here</h1>", "text/html; charset=utf-8"),
+        ("empty.txt", "", "text/plain; charset=utf-8"),
+    ];
+    let version = folder.path().join("version");
+    let mut listed = HashMap::new();
+    for (path, text, content_type) in files {
+        let place = version.join(path);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(&place, text).unwrap();
+        let file =
+            File { size: text.len() as u64, sha256: format!("d{}", path.len()), content_type: content_type.to_owned() };
+        listed.insert(path.to_owned(), file);
+    }
+    fs::write(folder.path().join("secret"), "secret").unwrap();
+    fs::write(version.join("unlisted"), "unlisted").unwrap();
+    let site = Site {
+        folder: version,
+        files: listed,
+        error_document: "404.html".to_owned(),
+        cache_control: "no-cache".to_owned(),
+    };
+    (folder, site)
+}
+
+struct Answer {
+    status: u16,
+    headers: axum::http::HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+async fn ask_of(site: Site, is_public: bool, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let routes = Sites::new(Arc::new(One(Arc::new(site))), is_public).routes();
+    let request = Request::builder().method(method).uri(path).header("host", "127.0.0.1:8093");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let response = routes.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let (head, body) = response.into_parts();
+    let bytes = to_bytes(body, 1 << 20).await.unwrap();
+    Answer { status: head.status.as_u16(), headers: head.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+}
+
+async fn ask(method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let (_folder, site) = site();
+    ask_of(site, false, method, path, headers).await
+}
+
+#[tokio::test]
+async fn pages_have_their_type_and_a_strong_tag() {
+    let page = ask("GET", "/sites/a/", &[]).await;
+    assert_eq!((page.status, page.text.as_str()), (200, "<h1>Hello</h1>"));
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    assert_eq!((page.header("etag"), page.header("cache-control")), ("\"d10\"", "no-cache"));
+    assert_eq!((page.header("x-content-type-options"), page.header("accept-ranges")), ("nosniff", "bytes"));
+    assert_eq!(ask("GET", "/sites/a/deep/", &[]).await.text, "<h1>Deep</h1>");
+    assert_eq!(ask("GET", "/sites/a/style.css", &[]).await.header("content-type"), "text/css; charset=utf-8");
+    let empty = ask("GET", "/sites/a/empty.txt", &[]).await;
+    assert_eq!((empty.status, empty.header("content-length")), (200, "0"));
+}
+
+#[tokio::test]
+async fn a_head_has_no_body_and_all_headers() {
+    let (whole, head) = (ask("GET", "/sites/a/style.css", &[]).await, ask("HEAD", "/sites/a/style.css", &[]).await);
+    assert_eq!((head.status, head.text.as_str(), head.header("content-length")), (200, "", "17"));
+    assert_eq!(whole.headers, head.headers);
+}
+
+#[tokio::test]
+async fn folders_lead_to_their_slash() {
+    for (path, location) in
+        [("/sites/a", "/sites/a/"), ("/sites/a?x=1", "/sites/a/?x=1"), ("/sites/a/deep?x=1", "/sites/a/deep/?x=1")]
+    {
+        let answer = ask("GET", path, &[]).await;
+        assert_eq!((answer.status, answer.header("location")), (308, location), "{path}");
+    }
+    assert_eq!(ask("GET", "/sites/none", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_by_the_page_of_the_site() {
+    for path in ["/sites/a/none", "/sites/a/none/", "/sites/a/unlisted", "/sites/a/style.css/"] {
+        let answer = ask("GET", path, &[]).await;
+        assert_eq!((answer.status, answer.text.as_str()), (404, "<h1>Not here</h1>"), "{path}");
+    }
+    // Neither a tag nor a range makes it another answer.
+    let again = ask("GET", "/sites/a/none", &[("if-none-match", "\"d8\""), ("range", "bytes=0-1")]).await;
+    assert_eq!((again.status, again.text.as_str()), (404, "<h1>Not here</h1>"));
+    let without = ask_of(Site { error_document: String::new(), ..site().1 }, false, "GET", "/sites/a/none", &[]).await;
+    assert_eq!((without.status, without.text.as_str()), (404, "there is no such page\n"));
+    assert_eq!(ask("GET", "/sites/other/", &[]).await.status, 404);
+    assert_eq!(ask("GET", "/", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn no_path_leads_out() {
+    for path in [
+        "/sites/a/../secret",
+        "/sites/a/%2e%2e/secret",
+        "/sites/a/..%2fsecret",
+        "/sites/a/%2e%2e%2fsecret",
+        "/sites/a//secret",
+        "/sites/a/..%5csecret",
+        "/sites/a/style.css%00",
+        "/sites/a/deep/../../secret",
+        "/sites/../secret",
+        "/sites//a/",
+        "/sites/%2e%2e/",
+        "/sites/a/.%2e/secret",
+    ] {
+        let answer = ask("GET", path, &[]).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(!answer.text.contains("secret"), "{path}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_leads_out_is_not_followed() {
+    let (folder, mut site) = site();
+    std::os::unix::fs::symlink(folder.path().join("secret"), site.folder.join("link")).unwrap();
+    site.files
+        .insert("link".to_owned(), File { size: 6, sha256: "d".to_owned(), content_type: "text/plain".to_owned() });
+    let answer = ask_of(site, false, "GET", "/sites/a/link", &[]).await;
+    assert_eq!((answer.status, answer.text.as_str()), (500, "this page cannot be shown now\n"));
+}
+
+#[tokio::test]
+async fn what_a_reader_has_is_not_sent_again() {
+    for had in ["\"d9\"", "W/\"d9\"", "\"x\", \"d9\"", "*"] {
+        let answer = ask("GET", "/sites/a/style.css", &[("if-none-match", had)]).await;
+        assert_eq!((answer.status, answer.text.as_str(), answer.header("etag")), (304, "", "\"d9\""), "{had}");
+    }
+    assert_eq!(ask("GET", "/sites/a/style.css", &[("if-none-match", "\"other\"")]).await.status, 200);
+}
+
+#[tokio::test]
+async fn parts_of_a_file_are_answered() {
+    for (range, text, told) in [
+        ("bytes=0-1", "h1", "bytes 0-1/17"),
+        ("bytes=15-", " }", "bytes 15-16/17"),
+        ("bytes=-2", " }", "bytes 15-16/17"),
+        ("bytes=5-900", "color: red }", "bytes 5-16/17"),
+    ] {
+        let answer = ask("GET", "/sites/a/style.css", &[("range", range)]).await;
+        assert_eq!((answer.status, answer.text.as_str(), answer.header("content-range")), (206, text, told), "{range}");
+    }
+    let beyond = ask("GET", "/sites/a/style.css", &[("range", "bytes=17-")]).await;
+    assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */17"));
+    assert_eq!(ask("GET", "/sites/a/empty.txt", &[("range", "bytes=0-")]).await.status, 416);
+    for whole in ["bytes=0-1,3-4", "lines=1-2", "bytes=b-a"] {
+        assert_eq!(ask("GET", "/sites/a/style.css", &[("range", whole)]).await.status, 200, "{whole}");
+    }
+    for (tag, status) in [("\"d9\"", 206), ("\"x\"", 200), ("W/\"d9\"", 200), ("what", 200)] {
+        let answer = ask("GET", "/sites/a/style.css", &[("range", "bytes=0-1"), ("if-range", tag)]).await;
+        assert_eq!(answer.status, status, "{tag}");
+    }
+}
+
+#[tokio::test]
+async fn sites_are_only_read() {
+    let answer = ask("POST", "/sites/a/", &[]).await;
+    assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD"));
+}
+
+#[tokio::test]
+async fn a_name_that_leads_here_from_elsewhere_is_refused_unless_sites_are_public() {
+    let named = [("host", "rebound.example.com")];
+    let request = |is_public: bool| {
+        let routes = Sites::new(Arc::new(One(Arc::new(site().1))), is_public).routes();
+        let request = named
+            .iter()
+            .fold(Request::builder().uri("/sites/a"), |request, (name, value)| request.header(*name, *value));
+        routes.oneshot(request.body(Body::empty()).unwrap())
+    };
+    assert_eq!(request(false).await.unwrap().status(), 403);
+    assert_eq!(request(true).await.unwrap().status(), 308);
+    let private = ask("GET", "/sites/a/", &[]).await;
+    assert_eq!(private.header("cross-origin-resource-policy"), "same-origin");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told_without_the_inside() {
+    let answer = ask("GET", "/sites/broken/", &[]).await;
+    assert_eq!((answer.status, answer.text.as_str()), (500, "this site cannot be shown now\n"));
+}
+
+#[tokio::test]
+async fn a_file_that_is_another_one_is_not_shown_under_its_tag() {
+    let (_folder, site) = site();
+    fs::write(site.folder.join("style.css"), "h1 { color: blue }").unwrap();
+    assert_eq!(ask_of(site, false, "GET", "/sites/a/style.css", &[]).await.status, 500);
+}

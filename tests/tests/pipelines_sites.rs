@@ -1,0 +1,113 @@
+//! Static sites from outside: `terrace serve` shows what was applied, below an address of its own, and nothing else.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use terrace_tests::served::Served;
+use terrace_tests::{Project, snapshot};
+
+const STACK: &str = "resources:\n  - type: pipelines_static_site\n    name: site\n    config: {name: weekly}\n";
+
+fn project() -> Project {
+    let project = Project::with_stack(STACK);
+    for (path, text) in [
+        ("data/index.html", "<h1>Hello</h1>"),
+        ("data/list/index.html", "<h1>List</h1>"),
+        ("public/404.html", "<h1>Not here</h1>"),
+        ("public/style.css", "h1 { color: red }"),
+        ("templates/page.html", "{{ secret }}"),
+        ("secret.txt", "secret"),
+    ] {
+        project.write(path, text);
+    }
+    project
+}
+
+/// Where sites are shown.
+fn address(served: &Served) -> String {
+    let told = served.told();
+    let (_, rest) = told.split_once("sites on http://").unwrap_or_else(|| panic!("{told}"));
+    rest.split("/sites/").next().unwrap().to_owned()
+}
+
+/// What is answered to a request line that no client would send.
+fn raw(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn a_site_is_shown_as_soon_as_it_is_applied_and_changes_at_once() {
+    let project = project();
+    let served = Served::start(&project, &["--sites", "127.0.0.1:0"]);
+    let address = address(&served);
+    assert!(raw(&address, "/sites/weekly/").starts_with("HTTP/1.1 404"));
+    project.apply().done().says("Syncing Static Website to Public Storage").says("data/index.html > ");
+    let page = raw(&address, "/sites/weekly/");
+    assert!(page.starts_with("HTTP/1.1 200") && page.ends_with("<h1>Hello</h1>"), "{page}");
+    assert!(raw(&address, "/sites/weekly/list").contains("location: /sites/weekly/list/"));
+    assert!(raw(&address, "/sites/weekly/list/").ends_with("<h1>List</h1>"));
+    let missing = raw(&address, "/sites/weekly/none");
+    assert!(missing.starts_with("HTTP/1.1 404") && missing.ends_with("<h1>Not here</h1>"), "{missing}");
+    project.write("data/index.html", "<h1>Changed</h1>");
+    project.apply().done();
+    assert!(raw(&address, "/sites/weekly/").ends_with("<h1>Changed</h1>"));
+    project.assert_settled("stack.yaml", &[]);
+    project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
+    assert!(raw(&address, "/sites/weekly/").starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn no_request_line_leads_out_of_a_site() {
+    let project = project();
+    project.apply().done();
+    let served = Served::start(&project, &["--sites", "127.0.0.1:0"]);
+    let address = address(&served);
+    for path in [
+        "/sites/weekly/../../../secret.txt",
+        "/sites/weekly/%2e%2e/%2e%2e/secret.txt",
+        "/sites/weekly/..%2f..%2f..%2fsecret.txt",
+        "/sites/weekly//etc/passwd",
+        "/sites/weekly/..%5c..%5csecret.txt",
+        "/sites/weekly/index.html%00.txt",
+        "/sites/weekly/templates/page.html",
+        "/sites/weekly/site.json",
+        "/sites/../site.json",
+        "/sites/weekly%2f..%2f..",
+        "//sites/weekly/",
+        "/sites/%2e/",
+    ] {
+        let answer = raw(&address, path);
+        assert!(answer.starts_with("HTTP/1.1 404") || answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+        assert!(
+            !answer.contains("secret") && !answer.contains("root:") && !answer.contains("sha256"),
+            "{path}: {answer}"
+        );
+    }
+    // The API is elsewhere, and sites are not below it.
+    assert!(raw(&address, "/health").starts_with("HTTP/1.1 404"));
+    assert_eq!(served.call("GET", "/sites/weekly/", "").status, 404);
+}
+
+#[test]
+fn sites_are_shown_to_others_only_when_somebody_said_so() {
+    let project = project();
+    snapshot!(project.run(["serve", "--sites", "0.0.0.0:0"]), @"
+    exit: 1
+    --- stderr
+    error: `0.0.0.0:0` shows sites to others than this machine, and sites ask for no token
+
+    hint: say that everybody may read them with `server: {sites: {public: true}}`, or bind to 127.0.0.1
+    ");
+    project.write(
+        "terrace.yaml",
+        "environments: {local: {overlay: embedded}}\nserver: {sites: {bind: '0.0.0.0:0', public: true}}\n",
+    );
+    project.apply().done();
+    let served = Served::start(&project, &[]);
+    let port = address(&served).rsplit(':').next().unwrap().to_owned();
+    let page = raw(&format!("127.0.0.1:{port}"), "/sites/weekly/");
+    assert!(page.ends_with("<h1>Hello</h1>"), "{page}");
+}

@@ -1,0 +1,184 @@
+//! Files of pipelines brought elsewhere, from outside: plans that say what goes, failed runs, kills. S3 and Google Cloud Storage
+//! are in `tests/real/storage`.
+
+#[path = "../../providers/pipelines/tests/put_server.rs"]
+#[expect(dead_code, reason = "the tests of the provider use what is left")]
+mod put_server;
+
+use crate::pipelines::Pipelines;
+use put_server::{Fault, PutServer, TOKEN};
+use std::fs;
+use terrace_tests::{Ran, until};
+
+const SPEC: &str = "\
+committees:
+  pipeline:
+  - run: noise
+    parameters: {rows: 3}
+  - run: dump_to_path
+    parameters: {out-path: data/committees}
+";
+
+/// A stack that brings what the pipeline wrote to a place.
+fn stack(destination: &str, more: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\nresources:\n\
+         - type: pipelines_run\n  name: run\n  config: {{name: ./committees}}\n\
+         - type: pipelines_volume_sync\n  name: public\n  config:\n    name: weekly\n    pipeline: ./committees\n\
+         \x20   destination: '{destination}'\n    triggers: {{dataset: '${{{{ resources.run.dataset }}}}'}}\n{more}"
+    )
+}
+
+struct World {
+    pipelines: Pipelines,
+}
+
+impl World {
+    fn new(destination: &str, more: &str) -> Self {
+        let pipelines = Pipelines::new(SPEC);
+        pipelines.project.write("stack.yaml", stack(destination, more));
+        pipelines.project.write(
+            "terrace.yaml",
+            format!(
+                "environments: {{local: {{overlay: embedded, providers: {{pipelines: {{webToken: {TOKEN}}}}}}}}}\n"
+            ),
+        );
+        Self { pipelines }
+    }
+
+    fn write_stack(&self, destination: &str, more: &str) {
+        self.pipelines.project.write("stack.yaml", stack(destination, more));
+    }
+
+    fn apply(&self) -> Ran {
+        self.pipelines.run(&["apply", "stack.yaml", "--auto-approve"])
+    }
+
+    fn plan(&self) -> Ran {
+        self.pipelines.run(&["plan", "stack.yaml", "--detailed-exitcode"])
+    }
+}
+
+#[test]
+fn what_a_run_is_still_to_write_is_synced_after_it_and_the_second_plan_is_empty() {
+    let world = World::new("there", "");
+    world.apply().done().says("Syncing Data Packages to Storage").says("data/committees > ");
+    let project = &world.pipelines.project;
+    let there = "there/weekly/committees";
+    assert_eq!(project.read(&format!("{there}/noise.csv")), project.read("data/committees/noise.csv"));
+    assert!(project.has(&format!("{there}/datapackage.json")));
+    world.plan().with_code(0);
+    project.edit("pipeline-spec.yaml", "rows: 3", "rows: 4");
+    world.apply().done();
+    assert_eq!(project.read(&format!("{there}/noise.csv")), project.read("data/committees/noise.csv"));
+    world.plan().with_code(0);
+}
+
+#[test]
+fn a_plan_says_which_files_go_and_a_drift_which_were_changed() {
+    let world = World::new("there", "");
+    let project = &world.pipelines.project;
+    world.apply().done();
+    project.write("there/weekly/committees/noise.csv", "defaced");
+    let drift = world.pipelines.run(&["drift", "stack.yaml"]).with_code(2);
+    drift.says("committees/noise.csv");
+    let plan = world.plan().with_code(2);
+    plan.says("1 file to send").says("~ committees/noise.csv (");
+    world.apply().done();
+    assert_eq!(project.read("there/weekly/committees/noise.csv"), project.read("data/committees/noise.csv"));
+    fs::remove_dir_all(project.path("there")).unwrap();
+    world.plan().with_code(2).says("2 files to send");
+}
+
+#[test]
+fn nothing_is_synced_after_a_run_that_failed() {
+    let world = World::new("there", "");
+    world.apply().done();
+    let project = &world.pipelines.project;
+    let before = project.read("there/weekly/committees/noise.csv");
+    project.write("noise.py", "raise SystemExit(3)\n");
+    world.apply().with_code(3);
+    assert_eq!(project.read("there/weekly/committees/noise.csv"), before);
+    // Neither is it by a sync alone.
+    project.write(
+        "stack.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: alone}\nresources:\n- type: pipelines_volume_sync\n  name: public\n  config: {name: alone, pipeline: ./committees, destination: there}\n",
+    );
+    world.apply().with_code(3).says("the last run of `./committees` failed: nothing is synced");
+    assert!(!project.has("there/alone"));
+}
+
+#[test]
+fn a_kill_in_the_middle_is_gone_on_with_and_no_package_names_what_is_not_there() {
+    let server = PutServer::start();
+    let world = World::new(&format!("{}/store", server.url), "");
+    let project = &world.pipelines.project;
+    project.write("data/committees/other.csv", "1");
+    server.fails("other.csv", Fault::Wait);
+    let mut running = world.pipelines.start(&["apply", "stack.yaml", "--auto-approve"]);
+    // The answer is heard when it is written down.
+    let is_written = || {
+        let journals = fs::read_dir(project.path(".terrace/pipelines/syncs")).into_iter().flatten().flatten();
+        let texts = journals.filter_map(|journal| fs::read_to_string(journal.path().join("journal.jsonl")).ok());
+        texts.into_iter().any(|text| text.contains("noise.csv"))
+    };
+    until("the other file is being sent", || server.asked("PUT", "other.csv") == 1 && is_written());
+    running.kill();
+    until("it is gone", || running.has_ended());
+    assert_eq!(server.asked("PUT", "datapackage.json"), 0);
+    server.go_on();
+    server.forget();
+    world.apply().done();
+    let sent: Vec<String> = server.put().iter().filter_map(|path| Some(path.rsplit('/').next()?.to_owned())).collect();
+    assert!(!sent.contains(&"noise.csv".to_owned()), "it was there and right: {sent:?}");
+    assert_eq!(sent.last().map(String::as_str), Some(".terrace-sync.json"), "{sent:?}");
+    world.plan().with_code(0);
+    server.assert_well_used();
+}
+
+#[test]
+fn removing_a_sync_leaves_the_files_unless_they_are_asked_for() {
+    let server = PutServer::start();
+    let world = World::new(&format!("{}/store", server.url), "");
+    world.apply().done();
+    let destroy = || world.pipelines.run(&["destroy", "stack.yaml", "--auto-approve"]).done();
+    destroy();
+    assert_eq!(server.files().len(), 2, "{:?}", server.files());
+    world.write_stack(&format!("{}/store", server.url), "    deleteOutputs: true\n");
+    world.apply().done();
+    destroy();
+    assert_eq!(server.files().len(), 0);
+    server.assert_well_used();
+}
+
+#[test]
+fn what_the_source_has_no_more_goes_with_consent_alone() {
+    let world = World::new("there", "    delete: true\n");
+    let project = &world.pipelines.project;
+    project.write("data/committees/old.csv", "1");
+    world.apply().done();
+    fs::remove_file(project.path("data/committees/old.csv")).unwrap();
+    world.apply().with_code(4).says("the file `committees/old.csv` is removed");
+    assert!(project.has("there/weekly/committees/old.csv"));
+    world.pipelines.run(&["apply", "stack.yaml", "--auto-approve", "--allow-data-loss"]).done();
+    assert!(!project.has("there/weekly/committees/old.csv"));
+}
+
+#[test]
+fn what_cannot_be_synced_is_told_with_its_place_before_anything_is_done() {
+    let world = World::new("ftp://there", "");
+    let told = world.plan().with_code(1);
+    told.says("[stack.yaml:13:5]").says("`destination` is of a kind that nothing can be brought to");
+    world.write_stack("s3://bucket/x", "");
+    world.plan().with_code(1).says("`s3://` needs `s3AccessKeyId` and `s3SecretAccessKey`").says("AWS_ACCESS_KEY_ID");
+    world.write_stack("data", "");
+    world.plan().with_code(2);
+    world.write_stack(".", "    publicUrl: https://data.example.com\n");
+    world.apply().done();
+    assert!(world.pipelines.project.has("weekly/committees/datapackage.json"));
+    world
+        .pipelines
+        .run(&["state", "show", "pipelines_volume_sync.public"])
+        .done()
+        .says("https://data.example.com/weekly/committees/datapackage.json");
+}
