@@ -38,6 +38,7 @@ pub fn resource_type() -> ResourceType {
     let workers = AttributeType::list(AttributeType::Object(worker));
     let attributes = vec![
         text("name", "The name, for `terrace run --pool`.").required().replaces(),
+        text("id", "The name, for `terrace import`.").stable(),
         Attribute::new("size", AttributeType::Int, "So many workers, each a process of its own.").default_value(2_i64),
         text("ttl", "How long it lives, as in `1h`; without it until it is destroyed."),
         Attribute::new("workers", workers, "Its workers; `terrace list pods` shows them as they are now.").computed(),
@@ -210,6 +211,7 @@ fn told(error: QueueError) -> ProviderError {
 fn observed(pool: &Pool, workers: Value, configured: &Attributes) -> Observed {
     let name = || ("name".to_owned(), Value::from(pool.name.as_str()));
     let mut attributes: Attributes = [name()].into_iter().collect();
+    attributes.insert("id".to_owned(), pool.name.as_str().into());
     attributes.insert("size".to_owned(), Value::Int(i64::from(pool.size)));
     if let Some(ttl) = pool.ttl {
         let written = configured.get("ttl").and_then(Value::as_str).filter(|text| lifetime(text) == Some(ttl));
@@ -233,8 +235,10 @@ impl Session for WorkerPools {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        let planned = from_schema(ty, change);
+        let mut planned = from_schema(ty, change);
+        let name = planned.planned.get("name").filter(|name| !name.has_sensitive() && !name.has_unknown()).cloned();
         Wanted::of(&planned.planned)?;
+        planned.planned.extend(name.map(|name| ("id".to_owned(), name)));
         Ok(planned)
     }
 
