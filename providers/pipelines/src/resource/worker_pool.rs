@@ -207,11 +207,16 @@ fn told(error: QueueError) -> ProviderError {
     error.hint().into_iter().fold(ProviderError::new(kind, error.to_string()), ProviderError::solution)
 }
 
+/// The id as an attribute, as secret as the name that it is made of.
+fn id_beside(name: &str, attributes: &Attributes) -> Value {
+    Value::from(name).made_of(attributes, &["name"])
+}
+
 /// A pool as attributes. How long it lives comes back as it was written.
 fn observed(pool: &Pool, workers: Value, configured: &Attributes) -> Observed {
     let name = || ("name".to_owned(), Value::from(pool.name.as_str()));
     let mut attributes: Attributes = [name()].into_iter().collect();
-    attributes.insert("id".to_owned(), pool.name.as_str().into());
+    attributes.insert("id".to_owned(), id_beside(&pool.name, configured));
     attributes.insert("size".to_owned(), Value::Int(i64::from(pool.size)));
     if let Some(ttl) = pool.ttl {
         let written = configured.get("ttl").and_then(Value::as_str).filter(|text| lifetime(text) == Some(ttl));
@@ -236,9 +241,10 @@ impl Session for WorkerPools {
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let mut planned = from_schema(ty, change);
-        let name = planned.planned.get("name").filter(|name| !name.has_sensitive() && !name.has_unknown()).cloned();
-        Wanted::of(&planned.planned)?;
-        planned.planned.extend(name.map(|name| ("id".to_owned(), name)));
+        if let Some(wanted) = Wanted::of(&planned.planned)? {
+            let id = id_beside(&wanted.name, &planned.planned);
+            planned.planned.insert("id".to_owned(), id);
+        }
         Ok(planned)
     }
 
