@@ -38,6 +38,7 @@ pub fn resource_type() -> ResourceType {
     let workers = AttributeType::list(AttributeType::Object(worker));
     let attributes = vec![
         text("name", "The name, for `terrace run --pool`.").required().replaces(),
+        text("id", "The name, for `terrace import`.").stable(),
         Attribute::new("size", AttributeType::Int, "So many workers, each a process of its own.").default_value(2_i64),
         text("ttl", "How long it lives, as in `1h`; without it until it is destroyed."),
         Attribute::new("workers", workers, "Its workers; `terrace list pods` shows them as they are now.").computed(),
@@ -206,10 +207,16 @@ fn told(error: QueueError) -> ProviderError {
     error.hint().into_iter().fold(ProviderError::new(kind, error.to_string()), ProviderError::solution)
 }
 
+/// The id as an attribute, as secret as the name that it is made of.
+fn id_beside(name: &str, attributes: &Attributes) -> Value {
+    Value::from(name).made_of(attributes, &["name"])
+}
+
 /// A pool as attributes. How long it lives comes back as it was written.
 fn observed(pool: &Pool, workers: Value, configured: &Attributes) -> Observed {
     let name = || ("name".to_owned(), Value::from(pool.name.as_str()));
     let mut attributes: Attributes = [name()].into_iter().collect();
+    attributes.insert("id".to_owned(), id_beside(&pool.name, configured));
     attributes.insert("size".to_owned(), Value::Int(i64::from(pool.size)));
     if let Some(ttl) = pool.ttl {
         let written = configured.get("ttl").and_then(Value::as_str).filter(|text| lifetime(text) == Some(ttl));
@@ -233,8 +240,11 @@ impl Session for WorkerPools {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        let planned = from_schema(ty, change);
-        Wanted::of(&planned.planned)?;
+        let mut planned = from_schema(ty, change);
+        if let Some(wanted) = Wanted::of(&planned.planned)? {
+            let id = id_beside(&wanted.name, &planned.planned);
+            planned.planned.insert("id".to_owned(), id);
+        }
         Ok(planned)
     }
 

@@ -1,0 +1,150 @@
+//! A project with pipelines, workers that go when the test ends, and what they leave.
+
+#[path = "../../../providers/pipelines/tests/stand_in.rs"]
+mod stand_in;
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+use terrace_tests::{Project, Ran, Running};
+
+/// Says that it began, then waits until it may go on.
+const SLOW: &str = "\
+import os, time
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+open('begun', 'a').write('x')
+while not os.path.exists('go'):
+    time.sleep(0.02)
+spew(package, resources, {})
+";
+const NOISE: &str = "\
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+package['resources'].append({'name': 'noise', 'path': 'noise.csv', 'dpp:streaming': True,
+    'schema': {'fields': [{'name': 'i', 'type': 'integer'}]}})
+spew(package, resources + [({'i': i} for i in range(500))], {'noise': 1})
+";
+const SPEC: &str = "\
+quick: {pipeline: [{run: noise}]}
+after: {dependencies: [{pipeline: ./quick}], pipeline: [{run: noise}]}
+slow: {pipeline: [{run: noise}, {run: slow}, {run: dump_to_path, parameters: {out-path: data}}]}
+";
+
+/// A project whose workers go when the test ends.
+pub(super) struct Queued {
+    pub(super) project: Project,
+    pub(super) caches: TempDir,
+}
+
+impl Queued {
+    pub(super) fn new() -> Self {
+        let caches = tempfile::tempdir().unwrap();
+        stand_in::make(caches.path());
+        let project = Project::new();
+        project.write("noise.py", NOISE);
+        project.write("slow.py", SLOW);
+        project.write("pipeline-spec.yaml", SPEC);
+        Self { project, caches }
+    }
+
+    pub(super) fn with_cluster(workers: &str) -> Self {
+        let queued = Self::new();
+        queued.run(&["init", "local", "--workers", workers]).done();
+        queued
+    }
+
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.project.command(arguments.iter().copied());
+        command.env("XDG_CACHE_HOME", self.caches.path());
+        command
+    }
+
+    pub(super) fn start(&self, arguments: &[&str]) -> Running {
+        self.project.start(self.command(arguments))
+    }
+
+    pub(super) fn run(&self, arguments: &[&str]) -> Ran {
+        self.start(arguments).finish()
+    }
+
+    /// Runs terrace under the name `dppctl`.
+    pub(super) fn dppctl(&self, arguments: &[&str]) -> Ran {
+        let link = self.caches.path().join("dppctl");
+        if !link.exists() {
+            std::os::unix::fs::symlink(terrace_tests::binary(), &link).unwrap();
+        }
+        let mut command = Command::new(link);
+        command.args(arguments).current_dir(self.project.path(".")).stdin(Stdio::null());
+        command.env("XDG_CACHE_HOME", self.caches.path()).env("NO_COLOR", "1");
+        self.project.start(command).finish()
+    }
+
+    pub(super) fn pods(&self) -> Vec<Value> {
+        self.run(&["list", "pods", "--json"]).done().json().as_array().unwrap().clone()
+    }
+
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        self.pods().iter().map(|pod| pod["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The processes of the workers of this project.
+    pub(super) fn workers(&self) -> Vec<(String, String)> {
+        let folder = self.project.path(".terrace/pipelines").canonicalize().unwrap_or_default().display().to_string();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let words: Vec<String> =
+                words.split(|byte| *byte == 0).map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+            if words.len() > 3 && words[1] == "pipelines-worker" && words[2] == folder {
+                found.push((entry.file_name().into_string().unwrap(), words[3].clone()));
+            }
+        }
+        found
+    }
+
+    /// Kills workers, all of those that this says.
+    pub(super) fn kill(&self, is_meant: impl Fn(&str) -> bool) {
+        for (pid, name) in self.workers() {
+            if is_meant(&name) {
+                assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+            }
+        }
+    }
+
+    pub(super) fn begun(&self) -> usize {
+        fs::read(self.project.path("begun")).map_or(0, |text| text.len())
+    }
+
+    /// True while a process of any run runs.
+    pub(super) fn has_processes(&self) -> bool {
+        let runs = fs::read_dir(self.project.path(".terrace/pipelines/runs")).into_iter().flatten().flatten();
+        let marks: Vec<String> =
+            runs.map(|entry| format!("TERRACE_RUN={}", entry.file_name().into_string().unwrap())).collect();
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let environments = processes.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
+        let is_ours = |variable: &[u8]| marks.iter().any(|mark| mark.as_bytes() == variable);
+        environments.into_iter().any(|it| it.split(|byte| *byte == 0).any(is_ours))
+    }
+
+    /// What the queue noted of a run.
+    pub(super) fn states(&self, run: &str) -> Vec<String> {
+        let queue = rusqlite::Connection::open(self.project.path(".terrace/pipelines/queue.db")).unwrap();
+        let mut statement = queue.prepare("SELECT state FROM transition WHERE run = ?1 ORDER BY number").unwrap();
+        let states = statement.query_map([run], |row| row.get(0)).unwrap();
+        states.collect::<Result<_, _>>().unwrap()
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        // Workers come after workers: until there is none.
+        while !self.workers().is_empty() {
+            for (pid, _) in self.workers() {
+                let _ = Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status();
+            }
+        }
+    }
+}
