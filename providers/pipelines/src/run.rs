@@ -15,6 +15,7 @@ pub mod record;
 pub mod single;
 pub mod store;
 
+pub use due::POSTGRES_DRIVER;
 pub use record::{Record, State};
 pub use single::{Asked, Runner, Watching};
 pub use store::Store;
