@@ -123,7 +123,7 @@ const SERVER: &str =
 fn a_database_is_planned_made_found_again_and_removed() {
     let databases = Databases::new(SERVER);
     let plan = databases.run(&["plan", "stack.yaml"]).done();
-    plan.says("+ pipelines_database.orders").says("password  = (sensitive)");
+    plan.says("+ pipelines_database.orders").says("password  = (sensitive value)");
     databases.apply().done();
     databases.settled();
     let shown = databases.show("orders");
@@ -304,7 +304,7 @@ fn what_is_wrong_with_a_database_is_told_with_its_place_and_changes_nothing() {
         plan
     };
     for (config, told, place) in [
-        ("name: Orders", "`Orders` is no name of a database", "5:53"),
+        ("name: Orders", "`Orders` is no name of a database", "5:50"),
         ("name: orders, engine: oracle", "`engine` is `oracle`: expected `postgres` or `sqlite`", "5:64"),
         ("name: orders, ttl: tomorrow", "`ttl` is `tomorrow`: expected numbers with their units", "5:64"),
         ("name: orders, engine: sqlite, port: 5432", "is a file of SQLite and has no port", "5:80"),

@@ -19,6 +19,7 @@ pub mod single;
 pub mod store;
 
 pub use outputs::Output;
+pub use due::POSTGRES_DRIVER;
 pub use record::{Record, State};
 pub use single::{Asked, Runner, Watching};
 pub use store::Store;

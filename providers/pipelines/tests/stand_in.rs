@@ -4,13 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use terrace_provider_pipelines::environment::Recipe;
+use terrace_provider_pipelines::run::POSTGRES_DRIVER;
 use terrace_provider_pipelines::spec::processor::Api;
 
-/// Makes the environments of both releases in a folder of caches.
+/// Makes the environments of both releases in a folder of caches, for SQLite and for PostgreSQL.
 pub(crate) fn make(caches: &Path) {
     let (version, python) = python();
-    for api in [Api::One, Api::Two] {
-        let folder = caches.join("terrace/pipelines").join(Recipe::new(api, None, Vec::new()).key());
+    let kinds = [Api::One, Api::Two].into_iter().flat_map(|api| [(api, ""), (api, POSTGRES_DRIVER)]);
+    for (api, requirement) in kinds {
+        let recipe = Recipe::new(api, None, vec![requirement.to_owned()]);
+        let folder = caches.join("terrace/pipelines").join(recipe.key());
         let packages = folder.join("lib").join(format!("python{version}")).join("site-packages");
         fs::create_dir_all(folder.join("bin")).unwrap();
         fs::create_dir_all(&packages).unwrap();

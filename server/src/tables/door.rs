@@ -31,7 +31,7 @@ impl Door {
         // What a browser keeps is not the token, and the token cannot be told from it.
         Self {
             name: format!("{COOKIE}{}", sha256(name).get(..DIGITS).unwrap_or_default()),
-            session: sha256(&format!("session {token}")),
+            session: sha256(format!("session {token}")),
             token,
         }
     }

@@ -7,8 +7,8 @@
 mod postgres;
 mod sqlite;
 
-use super::error::{DatabaseError, Why};
-use super::record::{Engine, Record};
+use super::error::{DatabaseError, Why, missing};
+use super::record::{self, Engine, Record};
 use super::{Databases, Status};
 use std::time::Duration;
 
@@ -56,7 +56,11 @@ pub struct Rows {
 
 impl Databases {
     fn running(&self, name: &str) -> Result<Record, DatabaseError> {
-        let record = self.known(name)?;
+        // Whatever somebody writes into an address that is no name is the name of no database.
+        let record = match record::check_name(name) {
+            Ok(()) => self.known(name)?,
+            Err(_) => return Err(missing(name, &self.names())),
+        };
         match self.status(&record) {
             Status::Running => Ok(record),
             status => Err(DatabaseError::new(Why::Wrong, format!("the database `{name}` is {}", status.word()))),

@@ -131,6 +131,18 @@ fn checked(attributes: &Attributes) -> Result<(Option<Engine>, Option<u16>), Pro
     Ok((engine, port))
 }
 
+/// Refuses what cannot be, at the attribute that says it.
+fn check(name: &str, engine: Engine, config: &Attributes) -> Result<(), ProviderError> {
+    let at = |name: &str, error| {
+        let kind = ErrorKind::InvalidInput { path: Some(Path::attribute(name)) };
+        ProviderError { kind, ..told(error) }
+    };
+    let named = Wanted { name: name.to_owned(), ..Wanted::default() };
+    named.check(Engine::Postgres).map_err(|error| at("name", error))?;
+    let port = config.get("port").and_then(Value::as_int).and_then(|port| u16::try_from(port).ok());
+    Wanted { port, ..named }.check(engine).map_err(|error| at("port", error))
+}
+
 impl DatabaseResources {
     pub(crate) fn new(databases: Databases) -> Self {
         Self { databases }
@@ -212,19 +224,9 @@ impl Session for DatabaseResources {
             config.insert("engine".to_owned(), usual.word().into());
         }
         let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
-        if let Some(name) = config.get("name").filter(|name| !name.has_unknown()) {
-            if let Some(name) = name.as_str() {
-                let at = |name: &str, error| {
-                    let kind = ErrorKind::InvalidInput { path: Some(Path::attribute(name)) };
-                    ProviderError { kind, ..told(error) }
-                };
-                let named = Wanted { name: name.to_owned(), ..Wanted::default() };
-                named.check(Engine::Postgres).map_err(|error| at("name", error))?;
-                let port = config.get("port").and_then(Value::as_int).and_then(|port| u16::try_from(port).ok());
-                let placed = Wanted { port, ..named };
-                placed.check(engine.or(usual).unwrap_or(Engine::Postgres)).map_err(|error| at("port", error))?;
-                planned.planned.insert("id".to_owned(), object_id_of(name).made_of(&config, &IDENTITY));
-            }
+        if let Some(name) = config.get("name").and_then(Value::as_str) {
+            check(name, engine.or(usual).unwrap_or(Engine::Postgres), &config)?;
+            planned.planned.insert("id".to_owned(), object_id_of(name).made_of(&config, &IDENTITY));
         }
         plan_status(ty, change, &mut planned);
         Ok(planned)

@@ -17,7 +17,7 @@ use std::path::Path;
 /// The variable that says where tables go.
 pub(crate) const ENGINE: &str = "DPP_DB_ENGINE";
 /// The driver of PostgreSQL that the pinned SQLAlchemy of both releases takes.
-const POSTGRES: &str = "psycopg2-binary==2.9.11";
+pub const POSTGRES_DRIVER: &str = "psycopg2-binary==2.9.11";
 
 impl Runner {
     /// How records call the folder whose specs were read: relative to the project where it lies in it.
@@ -62,7 +62,7 @@ impl Runner {
         let mut requirements = vec![fs::read_to_string(folder.join(REQUIREMENTS)).unwrap_or_default()];
         let engine = self.variables_of(pipeline).remove(ENGINE).unwrap_or_default();
         if engine.starts_with("postgresql+psycopg2:") {
-            requirements.push(POSTGRES.to_owned());
+            requirements.push(POSTGRES_DRIVER.to_owned());
         }
         Recipe::new(api(root, pipeline), self.python.clone(), requirements)
     }
