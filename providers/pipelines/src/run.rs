@@ -3,10 +3,15 @@
 //! Read in this order: [`record`] (what is known of a run), [`store`] (where records are, and who may run a pipeline), `due`
 //! (what has to be run, and why),
 //! `job` (a pipeline as programs), `outputs` (what it writes, beside its place first), [`single`] (one run), [`batch`]
-//! (several in their order), [`log`], [`python`] (how results are written).
+//! (several in their order), [`attempts`] (what is tried again), `watcher` and `hooks` (who is told of a run), [`generate`]
+//! (pipelines that plugins make), [`log`], [`python`] (how results are written).
 
+pub mod attempts;
 pub mod batch;
+mod disk;
 mod due;
+pub mod generate;
+mod hooks;
 mod job;
 pub mod log;
 mod outputs;
@@ -14,6 +19,7 @@ pub mod python;
 pub mod record;
 pub mod single;
 pub mod store;
+mod watcher;
 
 pub use record::{Record, State};
 pub use single::{Asked, Runner, Watching};

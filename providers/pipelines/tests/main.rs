@@ -8,10 +8,16 @@
 
 mod conformance; // the behaviours of every provider, on both types
 mod corpus; // pipelines of others, as far as they are at hand
+mod full_disk; // a disk that is full while a run goes on
+mod generating; // pipelines that plugins make
 mod harness; // a project with specs and the stand-in of dpp
+mod hooks; // who is told how a run goes
 mod readme; // the README's tables are those of the schema
+mod retrying; // what is tried again
 mod running; // one run, and several in their order
+mod scheduling; // runs that start by themselves
 mod stand_in; // environments that need no network
+mod wrapping; // runners, and processors from elsewhere
 
 /// A test file that is not listed above would never run.
 #[test]

@@ -100,6 +100,7 @@ impl Runs {
             mark: Some(mark(&call.operation, &call.step)),
             reasons: planned.get("reason").and_then(Value::as_str).map(str::to_owned).into_iter().collect(),
             planned: planning::fixed(planned),
+            ..Asked::default()
         };
         let telling = Telling::new(call.progress.as_ref(), &pipeline.id);
         let ended = self.runner.run(&specs, pipeline, asked, &telling, &call.cancel).await;

@@ -1,5 +1,6 @@
 //! What is known of a run.
 
+use super::attempts::Attempt;
 use crate::executor::{Failed, StepOutcome};
 use crate::fingerprint::Fingerprint;
 use jiff::Timestamp;
@@ -96,6 +97,9 @@ pub struct Record {
     pub mark: Option<String>,
     /// The release of dpp that ran it.
     pub release: String,
+    /// The times before the last one that it was tried.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
 }
 
 /// The key of the statistics under which dpp keeps what is not for people.
