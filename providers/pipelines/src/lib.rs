@@ -1,8 +1,9 @@
 //! The `pipelines` provider: data pipelines of frictionless datapackage-pipelines (dpp), run on this machine.
 //!
 //! Read in this order: [`spec`] (what people write), [`fingerprint`] (what a result depends on), [`environment`] (the Python
-//! that steps run in), [`executor`] (programs that are run), [`run`] (one run, and several in their order), [`resource`]
-//! (the same as resources with plan and apply), [`schema`] (what there is). `settings` puts a runner together.
+//! that steps run in), [`executor`] (programs that are run), [`run`] (one run, and several in their order), [`schedule`]
+//! (runs that start by themselves), [`resource`] (the same as resources with plan and apply), [`schema`] (what there is).
+//! `settings` puts a runner together, [`doctor`] says what it lacks.
 //!
 //! What runs is dpp's own: its processors, its wrapper, its stream between steps. Its manager is not used: see
 //! [`executor::local`] for why.
@@ -10,11 +11,13 @@
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
+pub mod doctor;
 pub mod environment;
 pub mod executor;
 pub mod fingerprint;
 pub mod resource;
 pub mod run;
+pub mod schedule;
 pub mod schema;
 mod session;
 pub mod settings;

@@ -1,6 +1,6 @@
 //! What the provider declares: its settings and resource types.
 
-use crate::resource::{pipeline, run};
+use crate::resource::{pipeline, run, schedule};
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 
 /// Everything that is known of this provider without connecting to it.
@@ -26,8 +26,20 @@ pub fn provider() -> ProviderSchema {
             .variable("XDG_CACHE_HOME"),
             Attribute::new("maxParallel", AttributeType::Int, "So many pipelines of `terrace run` run at once.")
                 .default_value(2_i64),
+            Attribute::new(
+                "retries",
+                AttributeType::Int,
+                "So often a run is tried again whose infrastructure failed: the package index, processes, memory.",
+            )
+            .default_value(2_i64),
+            Attribute::new(
+                "retryOn",
+                AttributeType::String,
+                "What is tried again: `infrastructure`, or `all` for steps that fail, too.",
+            )
+            .default_value("infrastructure"),
         ]),
-        resources: vec![pipeline::resource_type(), run::resource_type()],
+        resources: vec![pipeline::resource_type(), run::resource_type(), schedule::resource_type()],
         lookups: Vec::new(),
         blueprints: Vec::new(),
         sql_type: None,

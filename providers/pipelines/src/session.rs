@@ -1,6 +1,6 @@
 //! One opened instance: hands each call to the session of its resource type.
 
-use crate::resource::{pipeline, run};
+use crate::resource::{pipeline, run, schedule};
 use crate::settings;
 use async_trait::async_trait;
 use terrace_provider::{
@@ -12,6 +12,7 @@ use terrace_provider::{
 pub(crate) struct PipelinesSession {
     pipelines: pipeline::Pipelines,
     runs: run::Runs,
+    schedules: schedule::ScheduleSession,
 }
 
 impl PipelinesSession {
@@ -21,13 +22,18 @@ impl PipelinesSession {
     /// When a setting cannot work.
     pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
         let runner = settings::runner(settings)?;
-        Ok(Self { pipelines: pipeline::Pipelines::new(runner.clone()), runs: run::Runs::new(runner) })
+        Ok(Self {
+            pipelines: pipeline::Pipelines::new(runner.clone()),
+            schedules: schedule::ScheduleSession::new(runner.clone()),
+            runs: run::Runs::new(runner),
+        })
     }
 
     fn of(&self, ty: &ResourceType) -> Result<&dyn Session, ProviderError> {
         match ty.name {
             pipeline::NAME => Ok(&self.pipelines),
             run::NAME => Ok(&self.runs),
+            schedule::NAME => Ok(&self.schedules),
             other => Err(ProviderError::bug(format!("the pipelines provider has no resource type `{other}`"))),
         }
     }

@@ -1,4 +1,4 @@
-//! The behaviours of every provider, on both types, with the stand-in of dpp.
+//! The behaviours of every provider, on all types, with the stand-in of dpp.
 
 use crate::harness::Project;
 use serde_json::json;
@@ -46,7 +46,20 @@ async fn pipelines_and_runs_behave_as_all_resources_do() {
         .update(attributes(json!({"name": "./a", "triggers": {"day": "1"}})))
         .replace(attributes(json!({"name": "./b"})))
         .remove(remove);
+    let schedules = project.path(".terrace/pipelines/schedules");
+    let unschedule = move |recorded: Recorded| {
+        let place = schedules.join(recorded.identity["name"].as_str().unwrap()).join("schedule.json");
+        async move {
+            let _ = fs::remove_file(place);
+        }
+    };
+    let nightly = |name: &str, cron: &str| attributes(json!({"name": name, "pipeline": "./a", "cron": cron}));
+    let schedule = Fixture::new("pipelines_schedule", "plain", nightly("every-night", "30 2 * * *"))
+        .update(nightly("every-night", "0 5 * * *"))
+        .replace(nightly("other", "30 2 * * *"))
+        .remove(unschedule);
     let provider = PipelinesProvider::new();
-    let report = Suite::new(&provider, project.settings()).fixture(pipeline).fixture(run).run().await;
+    let suite = Suite::new(&provider, project.settings()).fixture(pipeline).fixture(run).fixture(schedule);
+    let report = suite.run().await;
     assert!(report.is_clean(), "{report}");
 }
