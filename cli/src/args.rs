@@ -19,7 +19,7 @@ pub use lists::{
     BlueprintsArguments, BlueprintsCommand, LeasesArguments, LeasesCommand, ProvidersArguments, ProvidersCommand,
     StacksArguments, StacksCommand,
 };
-pub use pipelines::{CancelArguments, LogsArguments, PipelineArguments};
+pub use pipelines::{CancelArguments, LogsArguments, PipelineArguments, RunsArguments, RunsCommand, SchedulesCommand};
 pub(crate) use planning::NOBODY;
 pub use planning::{
     ApplyArguments, Consent, DataArguments, Detail, GraphFormat, PlanArguments, PlanFormat, PlanningArguments,
@@ -226,6 +226,12 @@ pub enum Command {
     /// What the steps of a data pipeline's run said
     #[command(after_help = "Examples:\n  terrace logs ./committees/dump-to-db\n  terrace logs -f RUN --step 2")]
     Logs(LogsArguments),
+    /// The runs of data pipelines
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Data pipelines that run by themselves, while `terrace serve` runs
+    #[command(subcommand)]
+    Schedules(SchedulesCommand),
     /// Stop a data pipeline's run
     #[command(after_help = "Example:\n  terrace cancel ./committees/dump-to-db")]
     Cancel(CancelArguments),

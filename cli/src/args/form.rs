@@ -2,7 +2,7 @@
 
 use super::{
     AclCommand, BlueprintsCommand, Command, DriftFormat, LeasesCommand, OperationsCommand, OutputFormat, PlanFormat,
-    ProvidersCommand, StacksCommand, StateCommand,
+    ProvidersCommand, RunsCommand, SchedulesCommand, StacksCommand, StateCommand,
 };
 use crate::report::Form;
 
@@ -62,6 +62,8 @@ impl Command {
             },
             Self::Doctor(arguments) => arguments.format.is_json(),
             Self::Run(arguments) => arguments.format.is_json(),
+            Self::Runs(RunsCommand::List(arguments)) => arguments.format.is_json(),
+            Self::Schedules(SchedulesCommand::List(format)) => format.is_json(),
             Self::Console(_)
             | Self::Fmt(_)
             | Self::Import(_)

@@ -1,7 +1,7 @@
 //! Arguments of `run`, `logs` and `cancel`: data pipelines.
 
 use super::FormatArguments;
-use clap::Args;
+use clap::{Args, Subcommand};
 use std::time::Duration;
 use terrace_engine::duration;
 
@@ -26,6 +26,9 @@ pub struct PipelineArguments {
     /// How long one may take, such as `30m`
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub timeout: Option<Duration>,
+    /// So often a run is tried again whose infrastructure failed [default: `retries` of the provider `pipelines`]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100))]
+    pub retries: Option<u32>,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
@@ -46,6 +49,37 @@ pub struct LogsArguments {
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
+}
+
+/// What can be asked of `terrace runs`.
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// What was run, the newest first
+    #[command(
+        after_help = "Examples:\n  terrace runs list\n  terrace runs list ./committees/dump-to-db --limit 5 --json"
+    )]
+    List(RunsArguments),
+}
+
+/// `terrace runs list`.
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    /// Only those of this pipeline of the working directory
+    #[arg(value_name = "PIPELINE")]
+    pub pipeline: Option<String>,
+    /// So many at most
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
+    pub limit: u16,
+    /// The form of the result.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+/// What can be asked of `terrace schedules`.
+#[derive(Debug, Subcommand)]
+pub enum SchedulesCommand {
+    /// Pipelines that run by themselves, when next, and what came of the last time
+    List(FormatArguments),
 }
 
 /// `terrace cancel`.

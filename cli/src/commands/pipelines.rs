@@ -1,16 +1,22 @@
-//! `terrace run`, `logs` and `cancel`: data pipelines of the working directory, without plan and state.
+//! `terrace run`, `runs`, `logs`, `cancel` and `schedules`: data pipelines of the working directory, without plan and state.
 
 mod cancelling;
+mod history;
 mod logs;
 mod running;
+mod schedules;
+mod screen;
 mod shown;
 
 pub(super) use cancelling::cancel;
+pub(super) use history::runs;
 pub(super) use logs::logs;
 pub(super) use running::run;
+pub(super) use schedules::schedules;
 
 use super::Context;
 use crate::failure::Failure;
+use crate::settings::Settings;
 use crate::wiring;
 use std::path::Path;
 use terrace_provider_pipelines::run::{Record, Runner};
@@ -18,9 +24,13 @@ use terrace_provider_pipelines::settings::runner;
 
 /// The runner of the project that the working directory is in.
 fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
-    let settings = context.settings(Some(Path::new(".")))?;
+    runner_of(context, &context.settings(Some(Path::new(".")))?)
+}
+
+/// The runner of a project.
+pub(super) fn runner_of(context: &Context<'_>, settings: &Settings) -> Result<Runner, Failure> {
     let environment = settings.environment(None, context.ui)?;
-    let instance = wiring::instance(&settings, &environment, "pipelines", context.ui)?;
+    let instance = wiring::instance(settings, &environment, "pipelines", context.ui)?;
     Ok(runner(&instance)?)
 }
 

@@ -48,6 +48,9 @@ pub struct ServerConfiguration {
     pub log: LogConfiguration,
     /// The longest body, in bytes.
     pub body_limit: Option<usize>,
+    /// Whether schedules of pipelines start runs: those of specs, too (true), or none (false); without a word those that
+    /// are declared as resources.
+    pub schedules: Option<bool>,
     /// Callers may send plain stacks, which can declare every resource of every provider.
     pub takes_stacks: bool,
 }
@@ -130,6 +133,12 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
         server.log.level = read(&mut log, "level", "a level, such as `info`, or `warn,terrace_engine=debug`", level);
         server.log.is_json = log.word("format", &[("text", false), ("json", true)]).unwrap_or_default();
         log.finish();
+    }
+    if let Some(entry) = fields.optional("pipelines")
+        && let Some(mut pipelines) = Fields::open(&entry.value, "`pipelines`", fields.diagnostics)
+    {
+        server.schedules = pipelines.optional("schedules").is_some().then(|| pipelines.is_true("schedules"));
+        pipelines.finish();
     }
     server.takes_stacks = fields.is_true("stacks");
     server.body_limit = read(&mut fields, "bodyLimit", "a size, such as `10MB`", bytes);
