@@ -46,6 +46,7 @@ mod once_wrong; // what was wrong once
 mod operations;
 mod outputs; // what is sensitive is said to be
 mod pipelines; // data pipelines: runs, plans that say why, kills
+mod pipelines_kept; // data pipelines that run by themselves, their history, what plugins make
 mod plans_for_people; // nothing is told twice, nothing that matters is cut
 mod postgres_provider; // a storage area and its port in PostgreSQL
 mod postgres_state; // a state on a server: the same commands, and no password anywhere
