@@ -23,7 +23,7 @@ pub use lists::{
 };
 pub use pipelines::{
     CancelArguments, ClusterArguments, ClusterKind, ListCommand, LogsArguments, PipelineArguments, PodsArguments,
-    PodsCommand, PodsFormat, SshArguments, WorkerArguments,
+    PodsCommand, PodsFormat, RunsArguments, RunsCommand, SchedulesCommand, SshArguments, WorkerArguments,
 };
 pub(crate) use planning::NOBODY;
 pub use planning::{
@@ -233,6 +233,12 @@ pub enum Command {
     /// What the steps of a data pipeline's run said
     #[command(after_help = "Examples:\n  terrace logs ./committees/dump-to-db\n  terrace logs -f RUN --step 2")]
     Logs(LogsArguments),
+    /// The runs of data pipelines
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Data pipelines that run by themselves, while `terrace serve` runs
+    #[command(subcommand)]
+    Schedules(SchedulesCommand),
     /// Stop a data pipeline's run
     #[command(after_help = "Example:\n  terrace cancel ./committees/dump-to-db")]
     Cancel(CancelArguments),

@@ -139,6 +139,8 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::RoleMapper(arguments) => role_mapper::run(context, &arguments, signals).await,
         Command::Run(arguments) => pipelines::run(context, &arguments, signals).await,
         Command::Logs(arguments) => pipelines::logs(context, &arguments, signals).await,
+        Command::Runs(command) => pipelines::runs(context, command),
+        Command::Schedules(command) => pipelines::schedules(context, command),
         Command::Cancel(arguments) => pipelines::cancel(context, &arguments).await,
         Command::Init(arguments) => pipelines::init(context, &arguments.cluster, signals).await,
         Command::List(ListCommand::Pods(format)) => pipelines::pods(context, format).await,

@@ -22,6 +22,7 @@ use terrace_engine::plan::file::BEGINNING;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{self, Budget};
 use terrace_provider::Value;
+use terrace_provider_pipelines::spec::{is_beside_specs, is_spec_name};
 
 /// The code of what says that there is no such file.
 const MISSING: &str = "missing_file";
@@ -178,7 +179,8 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
 }
 
 fn is_spec_file(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(terrace_provider_pipelines::spec::is_spec_name)
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| is_spec_name(name) || is_beside_specs(name))
 }
 
 /// What a file is, however its path is written.

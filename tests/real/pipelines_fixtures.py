@@ -173,3 +173,40 @@ consumer:
   - run: dump_to_path
     parameters: {out-path: data}
 """)
+
+write("plugin/datapackage_pipelines_shop/__init__.py", """
+import os
+from datapackage_pipelines.generators import GeneratorBase, steps, slugify, SCHEDULE_DAILY
+class Generator(GeneratorBase):
+    @classmethod
+    def get_schema(cls):
+        return {'type': 'object', 'additionalProperties': {'type': 'object', 'required': ['rows'],
+                'properties': {'rows': {'type': 'integer'}}}}
+    @classmethod
+    def generate_pipeline(cls, source, base):
+        for name, details in source.items():
+            yield os.path.join(base, slugify(name)), {
+                'title': name, 'schedule': {'crontab': SCHEDULE_DAILY},
+                'pipeline': steps(('shop.rows', {'rows': details['rows']}), ('dump_to_path', {'out-path': 'data/' + name})),
+            }
+""")
+write("plugin/datapackage_pipelines_shop/processors/rows.py", NOISE.format(
+    ingest="parameters, datapackage, resources = ingest()").replace("50000", "parameters['rows']"))
+write("plugin/shop.source-spec.yaml", "Big Orders: {rows: 70}\nsmall: {rows: 3}\n")
+
+write("wrapped/noise.py", NOISE.format(ingest="parameters, datapackage, resources = ingest()"))
+write("wrapped/pipeline-spec.yaml",
+      "noise:\n  pipeline:\n  - run: noise\n    runner: shell\n    parameters: {odd: '$(touch injected) \"q\"'}\n" + DUMP)
+write("wrapped/dpp-runners.yaml",
+      "shell: {kind: wrapped-python, parameters: {wrapper: 'sh -c \"touch wrapped && exec {cmd}\"'}}\n")
+
+write("needs/table.py", """
+from datapackage_pipelines.wrapper import ingest, spew
+import roman
+parameters, datapackage, resources = ingest()
+spew(datapackage, resources, {'roman': roman.toRoman(2026)})
+""")
+write("needs/pipeline-spec.yaml", "needs:\n  requirements: [roman==4.2]\n  pipeline:\n  - run: table\n")
+
+write("retried/noise.py", NOISE.format(ingest="parameters, datapackage, resources = ingest()"))
+write("retried/pipeline-spec.yaml", "noise:\n  requirements: [roman==4.1]\n  pipeline:\n  - run: noise\n")

@@ -2,7 +2,8 @@
 
 use super::{
     AclCommand, BlueprintsCommand, Command, DatabasesCommand, DriftFormat, LeasesCommand, ListCommand,
-    OperationsCommand, OutputFormat, PlanFormat, PodsCommand, ProvidersCommand, StacksCommand, StateCommand,
+    OperationsCommand, OutputFormat, PlanFormat, PodsCommand, ProvidersCommand, RunsCommand, SchedulesCommand,
+    StacksCommand, StateCommand,
 };
 use crate::report::Form;
 
@@ -72,6 +73,8 @@ impl Command {
                 Some(_) => false,
                 None => arguments.format.is_json(),
             },
+            Self::Runs(RunsCommand::List(arguments)) => arguments.format.is_json(),
+            Self::Schedules(SchedulesCommand::List(format)) => format.is_json(),
             Self::Console(_)
             | Self::Fmt(_)
             | Self::Import(_)

@@ -45,6 +45,9 @@ pub struct PipelineArguments {
     /// Which database they write into.
     #[command(flatten)]
     pub database: DatabaseChoice,
+    /// So often a run is tried again whose infrastructure failed [default: `retries` of the provider `pipelines`]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100))]
+    pub retries: Option<u32>,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
@@ -65,6 +68,37 @@ pub struct LogsArguments {
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,
+}
+
+/// What can be asked of `terrace runs`.
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// What was run, the newest first
+    #[command(
+        after_help = "Examples:\n  terrace runs list\n  terrace runs list ./committees/dump-to-db --limit 5 --json"
+    )]
+    List(RunsArguments),
+}
+
+/// `terrace runs list`.
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    /// Only those of this pipeline of the working directory
+    #[arg(value_name = "PIPELINE")]
+    pub pipeline: Option<String>,
+    /// So many at most
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
+    pub limit: u16,
+    /// The form of the result.
+    #[command(flatten)]
+    pub format: FormatArguments,
+}
+
+/// What can be asked of `terrace schedules`.
+#[derive(Debug, Subcommand)]
+pub enum SchedulesCommand {
+    /// Pipelines that run by themselves, when next, and what came of the last time
+    List(FormatArguments),
 }
 
 /// `terrace cancel`.

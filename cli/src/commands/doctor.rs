@@ -3,6 +3,7 @@
 //! It goes on after what fails, as far as the rest can be looked at at all, and changes nothing.
 
 mod environment;
+mod pipelines;
 mod server;
 mod state;
 
@@ -167,6 +168,7 @@ fn look_at(
         let names = settings.configuration.environment_names();
         for name in asked.map_or(names, |name| vec![name]) {
             environment::look_at(context, settings, name, findings).await;
+            pipelines::look_at(context, settings, name, findings).await;
         }
     });
     runtime.shutdown_background();

@@ -1,13 +1,16 @@
-//! `terrace run`, `logs`, `cancel`, `pods` and `ssh`: data pipelines of the working directory, without plan and state; and
-//! `init` of the clusters whose workers run them.
+//! `terrace run`, `runs`, `logs`, `cancel`, `schedules`, `pods` and `ssh`: data pipelines of the working directory, without
+//! plan and state; and `init` of the clusters whose workers run them.
 
 mod cancelling;
 mod cluster;
+mod history;
 mod kinds;
 mod logs;
 mod pods;
 mod queued;
 mod running;
+mod schedules;
+mod screen;
 mod shown;
 mod ssh;
 mod transcript;
@@ -15,19 +18,22 @@ mod worker;
 
 pub(super) use cancelling::cancel;
 pub(super) use cluster::{init, is_of_cluster};
+pub(super) use history::runs;
 pub(crate) use kinds::KINDS;
 pub(super) use logs::logs;
 pub(super) use pods::pods;
 pub(super) use running::run;
+pub(super) use schedules::schedules;
 pub(super) use ssh::ssh;
 pub(super) use worker::{keep, worker};
 
 use super::Context;
 use crate::failure::Failure;
+use crate::settings::Settings;
 use crate::wiring;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use terrace_provider::Settings;
+use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::queue::{Queue, QueueError};
 use terrace_provider_pipelines::run::{Record, Runner};
 use terrace_provider_pipelines::settings::runner;
@@ -35,15 +41,24 @@ use terrace_provider_pipelines::worker::Keeper;
 use terrace_provider_pipelines::worker::launch::Itself;
 
 /// The instance of the provider of the project that the working directory is in.
-pub(super) fn instance_here(context: &Context<'_>) -> Result<Settings, Failure> {
-    let settings = context.settings(Some(Path::new(".")))?;
+pub(super) fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, Failure> {
+    instance_of(context, &context.settings(Some(Path::new(".")))?)
+}
+
+/// The instance of a project.
+fn instance_of(context: &Context<'_>, settings: &Settings) -> Result<InstanceSettings, Failure> {
     let environment = settings.environment(None, context.ui)?;
-    wiring::instance(&settings, &environment, "pipelines", context.ui)
+    wiring::instance(settings, &environment, "pipelines", context.ui)
 }
 
 /// The runner of the project that the working directory is in.
 fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
     Ok(runner(&instance_here(context)?)?)
+}
+
+/// The runner of a project.
+pub(super) fn runner_of(context: &Context<'_>, settings: &Settings) -> Result<Runner, Failure> {
+    Ok(runner(&instance_of(context, settings)?)?)
 }
 
 /// The queue of the project, where there is one.

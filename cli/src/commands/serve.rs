@@ -3,6 +3,7 @@
 mod sites;
 
 use super::Context;
+use super::pipelines::runner_of;
 use crate::args::ServeArguments;
 use crate::failure::{Exit, Failure};
 use crate::logging::{self, ServerLog};
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::diagnostic::has_errors;
+use terrace_provider_pipelines::schedule::keeper::Keeper;
 use terrace_server::tls::Certificate;
 use terrace_server::worlds::Worlds;
 use terrace_server::{Server, ServerSettings};
@@ -67,6 +69,9 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
         },
     };
     let sites = sites::opened(context, &settings, arguments, certificate.as_ref())?;
+    let drain = server.settings.drain;
+    let stop = signals.cancel.child_token();
+    let keeper = keeper(context, &settings)?;
     signals.begin_changes();
     let scheme = if certificate.is_some() { "https" } else { "http" };
     context.ui.tell(&format!("serving on {scheme}://{address}, state {}", settings.state));
@@ -80,15 +85,36 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             certificate.as_ref().inspect(|certificate| certificate.again.notify_one());
         }
     };
+    let keeping = keeper.map(|keeper| tokio::spawn(keeper.keep(stop.clone(), drain)));
     let served = tokio::select! {
         served = serving => served,
         failed = showing => Err(failed),
         () = reading => Ok(()),
         () = super::pipelines::keep(context) => Ok(()),
     };
+    stop.cancel();
+    if let Some(keeping) = keeping
+        && let Err(error) = keeping.await
+    {
+        tracing::error!(%error, "what starts runs of schedules broke off");
+    }
     telemetry.end().await;
     served.map_err(|error| Failure::new(error.to_string()))?;
     Ok(Exit::Done)
+}
+
+/// What starts the runs of scheduled pipelines; nothing where that is not wanted.
+fn keeper(context: &Context<'_>, settings: &Settings) -> Result<Option<Keeper>, Failure> {
+    let schedules = settings.configuration.server.schedules;
+    if schedules == Some(false) {
+        return Ok(None);
+    }
+    match runner_of(context, settings) {
+        Ok(runner) => Ok(Some(Keeper::new(runner, schedules == Some(true)))),
+        // Where nobody asked for it, a project without pipelines need not have what they need.
+        Err(_) if schedules.is_none() => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// What can change while the server runs: levels of the log, and the certificate.

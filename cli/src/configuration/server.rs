@@ -50,6 +50,9 @@ pub struct ServerConfiguration {
     pub body_limit: Option<usize>,
     /// Where static sites are shown; nowhere when nothing is said.
     pub sites: Option<SitesConfiguration>,
+    /// Whether schedules of pipelines start runs: those of specs, too (true), or none (false); without a word those that
+    /// are declared as resources.
+    pub schedules: Option<bool>,
     /// Callers may send plain stacks, which can declare every resource of every provider.
     pub takes_stacks: bool,
 }
@@ -149,6 +152,12 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
         let bind = read(&mut sites, "bind", expected, |text| text.parse().ok());
         server.sites = Some(SitesConfiguration { bind, is_public: sites.is_true("public") });
         sites.finish();
+    }
+    if let Some(entry) = fields.optional("pipelines")
+        && let Some(mut pipelines) = Fields::open(&entry.value, "`pipelines`", fields.diagnostics)
+    {
+        server.schedules = pipelines.optional("schedules").is_some().then(|| pipelines.is_true("schedules"));
+        pipelines.finish();
     }
     server.takes_stacks = fields.is_true("stacks");
     server.body_limit = read(&mut fields, "bodyLimit", "a size, such as `10MB`", bytes);

@@ -46,7 +46,8 @@ pub(super) fn folder_of(path: &Path) -> Option<PathBuf> {
     let (mut has_spec, mut has_others) = (false, false);
     for entry in std::fs::read_dir(path).ok()?.flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let is_yaml = [".yaml", ".yml"].iter().any(|end| name.ends_with(end)) && name != super::FILE_NAME;
+        let is_known = name == super::FILE_NAME || spec::is_beside_specs(&name);
+        let is_yaml = [".yaml", ".yml"].iter().any(|end| name.ends_with(end)) && !is_known;
         has_spec |= spec::is_spec_name(&name);
         has_others |= is_yaml && !spec::is_spec_name(&name) && says_what_it_is(&entry.path());
     }
@@ -86,10 +87,11 @@ pub(super) fn read(
         ids.push(sources.add(name, file.text.as_str()));
     }
     diagnostics.extend(specs.problems.iter().map(|problem| told(problem, &ids)));
-    for source in &specs.sources {
-        let message = format!("the plugin `{}` makes pipelines of this, which are not planned", source.module);
+    for source in specs.sources.iter().filter(|source| source.made.is_none()) {
+        let message = format!("the plugin `{}` makes pipelines of this, which are not planned yet", source.module);
         let at = ids.get(source.file).map(|id| Span::new(*id, 0, 0)).unwrap_or_default();
-        diagnostics.push(Diagnostic::warning("source_spec", message).at(at));
+        let hint = "`terrace run` in this folder asks the plugin; its answer is kept, and planned from then on";
+        diagnostics.push(Diagnostic::warning("source_spec", message).at(at).hint(hint));
     }
     let descriptor = describe(&specs, &ids, sources, diagnostics);
     Ok(Folder { root: specs.root, descriptor })

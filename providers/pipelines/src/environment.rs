@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use install::uv_version;
 pub use interpreter::{Interpreter, Tried, find as find_interpreter};
 
 /// Grows when environments are made otherwise: older ones are left alone.
@@ -26,6 +27,22 @@ const FORMAT: u32 = 1;
 const WHOLE: &str = "terrace-environment.json";
 /// How often somebody else's work on an environment is looked at.
 const POLL: Duration = Duration::from_millis(100);
+
+/// What pip and uv say where nobody answers, in lower case; what they say of packages that there are not is none of it.
+const UNREACHABLE: [&str; 12] = [
+    "newconnectionerror",
+    "failed to establish a new connection",
+    "connection refused",
+    "connection reset",
+    "connection aborted",
+    "connecttimeout",
+    "read timed out",
+    "name resolution",
+    "network is unreachable",
+    "error sending request",
+    "operation timed out",
+    "service unavailable",
+];
 
 /// Which packages an environment has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +145,19 @@ impl Environments {
         Self { folder }
     }
 
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How many are there and whole.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.path().join(WHOLE).is_file()).count()
+    }
+
     /// The environment of a recipe, where it is there.
     #[must_use]
     pub fn existing(&self, recipe: &Recipe) -> Option<Environment> {
@@ -216,6 +246,16 @@ fn io_error(action: &str, path: &Path, source: io::Error) -> EnvironmentError {
 }
 
 impl EnvironmentError {
+    /// True for what may be over soon: the package index could not be reached.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        let Self::Failed { said, .. } = self else { return false };
+        said.iter().any(|line| {
+            let line = line.to_ascii_lowercase();
+            UNREACHABLE.iter().any(|words| line.contains(words))
+        })
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -250,6 +290,21 @@ mod tests {
             Recipe::new(Api::Two, None, vec!["requests".to_owned()]),
         ];
         assert!(others.iter().all(|other| other.key() != recipe.key()));
+    }
+
+    #[test]
+    fn a_network_that_fails_may_be_back_soon_and_a_package_that_there_is_not_stays_away() {
+        let failed = |line: &str| EnvironmentError::Failed { what: String::new(), said: vec![line.to_owned()] };
+        for passing in [
+            "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('<x>: Failed to \
+             establish a new connection: [Errno 111] Connection refused')': /simple/x/",
+            "  Caused by: error sending request for url (https://index/simple/x/)",
+            "socket.gaierror: [Errno -3] Temporary failure in name resolution",
+        ] {
+            assert!(failed(passing).is_passing(), "{passing}");
+        }
+        assert!(!failed("ERROR: No matching distribution found for nothing==9").is_passing());
+        assert!(!EnvironmentError::Cancelled.is_passing());
     }
 
     #[test]

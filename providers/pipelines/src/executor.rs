@@ -67,6 +67,8 @@ pub enum End {
     Succeeded,
     /// A step did not.
     Failed,
+    /// What it ran on failed: no process could be started, or there was no memory left.
+    Broken,
     /// Somebody wanted it to stop.
     Cancelled,
     /// It took too long.

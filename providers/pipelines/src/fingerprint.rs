@@ -145,8 +145,13 @@ fn step_text(step: &crate::spec::model::Step) -> String {
         StepKind::Flow => serde_json::json!("flow"),
         StepKind::Processor => serde_json::json!("run"),
     };
-    serde_json::json!([step.name, code, sorted(&step.parameters), step.is_cached, step.is_validated, step.runner])
-        .to_string()
+    let said =
+        serde_json::json!([step.name, code, sorted(&step.parameters), step.is_cached, step.is_validated, step.runner]);
+    match &step.wrapper {
+        // What a step runs in is a part of it: another container may have another Python.
+        Some(wrapper) => format!("{said} {}", wrapper.text),
+        None => said.to_string(),
+    }
 }
 
 /// A map by its keys: the order in which parameters are written changes nothing.

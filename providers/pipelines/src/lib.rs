@@ -4,7 +4,8 @@
 //! that steps run in), [`executor`] (programs that are run), [`run`] (one run, and several in their order), [`database`]
 //! (what they write into), [`resource`] (the same as resources with plan and apply), [`schema`] (what there is). `settings`
 //! puts a runner together. Runs that wait for a worker are in the [`queue`]; [`worker`] is what takes them. [`storage`]
-//! brings what was made to others, and [`site`] shows it to people.
+//! brings what was made to others, and [`site`] shows it to people; [`schedule`] is about runs that start by themselves,
+//! [`doctor`] says what is missing.
 //!
 //! What runs is dpp's own: its processors, its wrapper, its stream between steps. Its manager is not used: see
 //! [`executor::local`] for why.
@@ -13,12 +14,14 @@
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 pub mod database;
+pub mod doctor;
 pub mod environment;
 pub mod executor;
 pub mod fingerprint;
 pub mod queue;
 pub mod resource;
 pub mod run;
+pub mod schedule;
 pub mod schema;
 mod session;
 pub mod settings;

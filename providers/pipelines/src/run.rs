@@ -3,11 +3,16 @@
 //! Read in this order: [`record`] (what is known of a run), [`store`] (where records are, and who may run a pipeline), `due`
 //! (what has to be run, and why),
 //! `job` (a pipeline as programs), `outputs` (what it writes, beside its place first), [`single`] (one run),
-//! `publishing` (how it ends), [`batch`] (several in their order), `shell` (what a run sees), [`log`], [`python`] (how
+//! `publishing` (how it ends), [`batch`] (several in their order), `shell` (what a run sees), [`attempts`] (what is tried
+//! again), `watcher` and `hooks` (who is told of a run), [`generate`] (pipelines that plugins make), [`log`], [`python`] (how
 //! results are written).
 
+pub mod attempts;
 pub mod batch;
+mod disk;
 pub(crate) mod due;
+pub mod generate;
+mod hooks;
 mod job;
 pub mod log;
 mod outputs;
@@ -17,9 +22,10 @@ pub mod record;
 mod shell;
 pub mod single;
 pub mod store;
+mod watcher;
 
-pub use outputs::Output;
 pub use due::POSTGRES_DRIVER;
+pub use outputs::Output;
 pub use record::{Record, State};
 pub use single::{Asked, Runner, Watching};
 pub use store::Store;

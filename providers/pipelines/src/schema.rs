@@ -1,6 +1,6 @@
 //! What the provider declares: its settings and resource types.
 
-use crate::resource::{database, pipeline, run, static_site, volume_sync, worker_pool};
+use crate::resource::{database, pipeline, run, schedule, static_site, volume_sync, worker_pool};
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 
 /// Everything that is known of this provider without connecting to it.
@@ -18,6 +18,7 @@ pub fn provider() -> ProviderSchema {
             database::resource_type(),
             static_site::resource_type(),
             volume_sync::resource_type(),
+            schedule::resource_type(),
         ],
         lookups: Vec::new(),
         blueprints: Vec::new(),
@@ -43,6 +44,18 @@ fn settings() -> Vec<Attribute> {
         .variable("XDG_CACHE_HOME"),
         Attribute::new("maxParallel", AttributeType::Int, "So many pipelines of `terrace run` run at once.")
             .default_value(2_i64),
+        Attribute::new(
+            "retries",
+            AttributeType::Int,
+            "So often a run is tried again whose infrastructure failed: the package index, processes, memory.",
+        )
+        .default_value(2_i64),
+        Attribute::new(
+            "retryOn",
+            AttributeType::String,
+            "What is tried again: `infrastructure`, or `all` for steps that fail, too.",
+        )
+        .default_value("infrastructure"),
         Attribute::new(
             "database",
             AttributeType::String,

@@ -1,7 +1,7 @@
 //! One opened instance: hands each call to the session of its resource type.
 
 use crate::database::Databases;
-use crate::resource::{Folders, database, pipeline, run, static_site, volume_sync, worker_pool};
+use crate::resource::{Folders, database, pipeline, run, schedule, static_site, volume_sync, worker_pool};
 use crate::settings;
 use crate::worker::Launch;
 use async_trait::async_trait;
@@ -19,6 +19,7 @@ pub(crate) struct PipelinesSession {
     databases: database::DatabaseResources,
     sites: static_site::Sites,
     syncs: volume_sync::Syncs,
+    schedules: schedule::ScheduleSession,
 }
 
 impl PipelinesSession {
@@ -35,6 +36,7 @@ impl PipelinesSession {
         let storage = settings::storage(settings)?;
         let folders = Arc::new(Folders::default());
         Ok(Self {
+            schedules: schedule::ScheduleSession::new(runner.clone()),
             sites: static_site::Sites::new(settings::shelf(settings)),
             syncs: volume_sync::Syncs::new(runner.clone(), storage),
             pipelines: pipeline::Pipelines::new(runner.clone(), folders.clone()),
@@ -52,6 +54,7 @@ impl PipelinesSession {
             database::NAME => Ok(&self.databases),
             static_site::NAME => Ok(&self.sites),
             volume_sync::NAME => Ok(&self.syncs),
+            schedule::NAME => Ok(&self.schedules),
             other => Err(ProviderError::bug(format!("the pipelines provider has no resource type `{other}`"))),
         }
     }

@@ -3,6 +3,7 @@
 use crate::database::{Databases, GuardProgram};
 use crate::environment::Environments;
 use crate::executor::local::LocalExecutor;
+use crate::run::attempts::{Retries, RetryOn};
 use crate::run::{Runner, Store};
 use crate::site::Shelf;
 use crate::storage::Storage;
@@ -14,6 +15,8 @@ use terrace_provider::{ProviderError, Settings, Value};
 pub(crate) const RECORDS: &str = ".terrace/pipelines";
 /// Where environments are, in the folder of caches.
 const ENVIRONMENTS: &str = "terrace/pipelines";
+/// Nothing is tried more often again.
+const MOST_RETRIES: u32 = 100;
 /// Variables of terrace itself are not for the programs that it starts: one of them is the key to its state.
 const OWN: &str = "TERRACE_";
 
@@ -87,6 +90,7 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
         variables: variables(),
         project: project(settings),
         most,
+        retries: retries(settings)?,
     })
 }
 
@@ -116,6 +120,26 @@ pub fn of_kept(records: &Path, text: &str) -> Result<Settings, ProviderError> {
     }
 }
 
+fn retries(settings: &Settings) -> Result<Retries, ProviderError> {
+    let at = |name: &str| Some(terrace_provider::Path::attribute(name));
+    let mut retries = Retries::default();
+    if let Some(Value::Int(most)) = settings.values.get("retries") {
+        let most = u32::try_from(*most).ok().filter(|most| *most <= MOST_RETRIES);
+        retries.most = most.ok_or_else(|| {
+            ProviderError::invalid(at("retries"), format!("`retries`: expected a number from 0 to {MOST_RETRIES}"))
+        })?;
+    }
+    if let Some(word) = settings.values.get("retryOn").and_then(Value::as_str) {
+        let known = RetryOn::WORDS.iter().find(|(known, _)| *known == word);
+        let Some((_, on)) = known else {
+            let message = format!("`retryOn` is `{word}`: expected `infrastructure` or `all`");
+            return Err(ProviderError::invalid(at("retryOn"), message));
+        };
+        retries.on = *on;
+    }
+    Ok(retries)
+}
+
 fn home() -> Result<PathBuf, ProviderError> {
     let home = std::env::home_dir().filter(|home| home != Path::new(""));
     home.ok_or_else(|| {
@@ -126,7 +150,7 @@ fn home() -> Result<PathBuf, ProviderError> {
 }
 
 /// The variables that steps see: those of this process, as for any program that it starts.
-fn variables() -> std::collections::BTreeMap<String, String> {
+pub(crate) fn variables() -> std::collections::BTreeMap<String, String> {
     let all =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     all.filter(|(name, _)| !name.starts_with(OWN)).collect()

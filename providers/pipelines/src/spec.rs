@@ -4,11 +4,12 @@
 //! pipeline and step. One file that is no YAML does not stop the others. Nothing here runs anything, asks the network or
 //! looks into an environment.
 //!
-//! Read in this order: [`model`] (what a pipeline is), `ignored` and `discovery` (which files), `yaml` (text to a tree), `decode` (tree
-//! to pipelines), [`processor`] (which program a step is), [`order`] (what comes after what), [`selection`] (which
-//! pipelines are meant), [`problem`].
+//! Read in this order: [`model`] (what a pipeline is), `ignored` and `discovery` (which files), `yaml` (text to a tree),
+//! `decode` (tree to pipelines), `source` (pipelines that plugins make), [`surroundings`] (what variables say of all that), [`processor`]
+//! (which program a step is), `runners` and [`wrapper`] (what starts it), [`order`] (what comes after what), [`cron`]
+//! (when), [`selection`] (which pipelines are meant), [`problem`].
 
-pub(crate) mod cron;
+pub mod cron;
 mod decode;
 mod discovery;
 mod graph;
@@ -18,17 +19,23 @@ pub mod order;
 pub mod problem;
 pub mod processor;
 mod reading;
+mod runners;
 pub mod selection;
+pub(crate) mod source;
+pub mod surroundings;
+pub mod wrapper;
 pub(crate) mod yaml;
 
 pub use model::{Dependency, Pipeline, Schedule, SourceSpec, SpecFile, Step, StepKind};
 pub use problem::{Problem, Severity};
 pub(crate) use reading::places as output_folders;
+pub use surroundings::Surroundings;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a folder has.
 #[derive(Debug, Clone, Default)]
@@ -89,11 +96,25 @@ pub fn is_spec_name(name: &str) -> bool {
     name == discovery::PIPELINES || name.ends_with(discovery::SOURCE_SUFFIX)
 }
 
+/// True when this is the name of a file that lies beside specs and is no descriptor either: dpp's file of runners.
+#[must_use]
+pub fn is_beside_specs(name: &str) -> bool {
+    name == surroundings::RUNNERS_FILE
+}
+
 /// Finds and reads all specs at and below a folder.
 ///
 /// # Errors
 /// When the folder cannot be read; what is wrong with files is among the problems.
 pub fn read(root: &Path) -> io::Result<Specs> {
+    read_with(root, &Surroundings::of_process())
+}
+
+/// The same, with what somebody else says of processors and runners.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn read_with(root: &Path, surroundings: &Surroundings) -> io::Result<Specs> {
     let root = root.canonicalize()?;
     let mut specs = Specs { root: root.clone(), ..Specs::default() };
     let ignored = match ignored::read(&root) {
@@ -106,6 +127,10 @@ pub fn read(root: &Path) -> io::Result<Specs> {
     for found in discovery::find(&root, &ignored)? {
         decode::file(found, &mut specs);
     }
+    source::expand(&mut specs);
+    let processors: Arc<[PathBuf]> = surroundings.processors_at(&specs.root).into();
+    specs.pipelines.iter_mut().for_each(|pipeline| pipeline.processors = Arc::clone(&processors));
+    runners::resolve(&mut specs, surroundings);
     decode::check_ids(&mut specs);
     processor::check(&mut specs);
     order::check(&mut specs);

@@ -93,6 +93,19 @@ async fn pipelines_runs_and_worker_pools_behave_as_all_resources_do() {
     settings.values.insert("webToken".to_owned(), TOKEN.into());
     let suite = Suite::new(&provider, settings).fixture(pipeline).fixture(run).fixture(elsewhere);
     let suite = suite.fixture(pool).fixture(ephemeral).fixture(sqlite).fixture(postgres);
+    let schedules = project.path(".terrace/pipelines/schedules");
+    let unschedule = move |recorded: Recorded| {
+        let place = schedules.join(recorded.identity["name"].as_str().unwrap()).join("schedule.json");
+        async move {
+            let _ = fs::remove_file(place);
+        }
+    };
+    let nightly = |name: &str, cron: &str| attributes(json!({"name": name, "pipeline": "./a", "cron": cron}));
+    let schedule = Fixture::new("pipelines_schedule", "plain", nightly("n", "30 2 * * *"))
+        .update(nightly("n", "0 5 * * *"))
+        .replace(nightly("other", "30 2 * * *"))
+        .remove(unschedule);
+    let suite = suite.fixture(schedule);
     let report = storage_fixtures::add(suite, &project, &server).run().await;
     server.assert_well_used();
     assert!(report.is_clean(), "{report}");

@@ -5,7 +5,6 @@ use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Duration;
 use tempfile::TempDir;
 use terrace_provider::{Settings, Value, conformance};
 use terrace_provider_pipelines::database::Databases;
@@ -37,7 +36,12 @@ pub(crate) struct Project {
 
 impl Project {
     pub(crate) fn new(spec: &str) -> Self {
-        let (folder, caches) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        Self::within(&std::env::temp_dir(), spec)
+    }
+
+    /// A project in this folder.
+    pub(crate) fn within(folder: &std::path::Path, spec: &str) -> Self {
+        let (folder, caches) = (tempfile::tempdir_in(folder).unwrap(), tempfile::tempdir().unwrap());
         stand_in::make(caches.path());
         let runner = runner(&settings(&folder, &caches)).unwrap();
         let project = Self { folder, caches, runner };
@@ -84,14 +88,7 @@ impl Project {
     pub(crate) async fn run_all(&self, only_dirty: bool) -> Vec<Done> {
         let specs = self.specs();
         let chosen: Vec<usize> = (0..specs.pipelines.len()).collect();
-        let options = Options {
-            only_dirty,
-            is_forced: false,
-            uses_cache: true,
-            most: 2,
-            timeout: None,
-            patience: Duration::ZERO,
-        };
+        let options = Options { only_dirty, most: 2, ..Options::default() };
         batch::run(&self.runner, &specs, &chosen, &options, &Seen::default(), &CancellationToken::new()).await.unwrap()
     }
 
@@ -111,9 +108,12 @@ fn settings(folder: &TempDir, caches: &TempDir) -> Settings {
     settings
 }
 
-/// Keeps what steps say.
+/// Keeps what is told.
 #[derive(Default)]
-pub(crate) struct Seen(pub(crate) Mutex<Vec<String>>);
+pub(crate) struct Seen {
+    lines: Mutex<Vec<String>>,
+    pub(crate) warnings: Mutex<Vec<String>>,
+}
 
 impl Watching for Seen {
     fn preparing(&self, _pipeline: &str, _done: usize, _of: usize, _what: &str) {
@@ -123,7 +123,11 @@ impl Watching for Seen {
     fn started(&self, _pipeline: &str, _run: &str) {}
 
     fn line(&self, _pipeline: &str, _step: usize, name: &str, line: &str) {
-        self.0.lock().unwrap().push(format!("{name}: {line}"));
+        self.lines.lock().unwrap().push(format!("{name}: {line}"));
+    }
+
+    fn warned(&self, _pipeline: &str, what: &str) {
+        self.warnings.lock().unwrap().push(what.to_owned());
     }
 
     fn progress(&self, _pipeline: &str, _step: usize, _of: usize, _rows: u64, _bytes: u64) {}

@@ -9,16 +9,22 @@
 mod conformance; // the behaviours of every provider, on all types
 mod corpus; // pipelines of others, as far as they are at hand
 mod databases; // made, found again, stopped, ended when their time is over, looked into
+mod full_disk; // a disk that is full while a run goes on
+mod generating; // pipelines that plugins make
 mod harness; // a project with specs and the stand-in of dpp
+mod hooks; // who is told how a run goes
 mod publishing; // what runs leave in folders
 mod put_server; // takes files by HTTP, strictly, and fails where it is told to
 mod readme; // the README's tables are those of the schema
+mod retrying; // what is tried again
 mod running; // one run, and several in their order
+mod scheduling; // runs that start by themselves
 mod sites; // sites as resources, rendered and shown
 mod stand_in; // environments that need no network
 mod storage; // files brought elsewhere, and what is cut off
-mod storage_fixtures;
-mod workers; // workers of the queue, as tasks // syncs and sites for the behaviours of every provider
+mod storage_fixtures; // syncs and sites for the behaviours of every provider
+mod workers; // workers of the queue, as tasks
+mod wrapping; // runners, and processors from elsewhere
 
 /// A test file that is not listed above would never run.
 #[test]

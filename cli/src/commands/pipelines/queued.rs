@@ -3,7 +3,8 @@
 use super::cluster::{ensure_pool, settings, wanted};
 use super::kinds::of_name;
 use super::running::exit;
-use super::shown::{self, Screen};
+use super::screen::Screen;
+use super::shown;
 use super::transcript::{Line, Slot, Transcript};
 use super::{keeper, open, queue_of};
 use crate::args::{ClusterKind, PipelineArguments};

@@ -1,7 +1,7 @@
 //! `terrace run`: runs pipelines in their order and tells what came of each, in dpp's words.
 
-use super::shown::{self, Screen};
-use super::{instance_here, queued};
+use super::screen::Screen;
+use super::{instance_here, queued, shown};
 use crate::args::PipelineArguments;
 use crate::commands::Context;
 use crate::commands::databases::RunDatabase;
@@ -11,11 +11,11 @@ use crate::signals::Signals;
 use std::path::Path;
 use terrace_engine::plan::Note;
 use terrace_engine::source::Sources;
-use terrace_provider_pipelines::run::State;
 use terrace_provider_pipelines::run::batch::{self, BatchEnd, Done, Options};
 use terrace_provider_pipelines::run::single::NotRun;
+use terrace_provider_pipelines::run::{Runner, State};
 use terrace_provider_pipelines::settings::runner;
-use terrace_provider_pipelines::spec::{self, Specs, selection};
+use terrace_provider_pipelines::spec::{self, Problem, Severity, Specs, selection};
 
 /// Runs pipelines.
 ///
@@ -29,8 +29,8 @@ pub(in crate::commands) async fn run(
     let ui = context.ui;
     let instance = instance_here(context)?;
     let mut runner = runner(&instance)?;
-    let specs = spec::read(Path::new("."))
-        .map_err(|error| Failure::new(format!("the working directory cannot be searched for specs: {error}")))?;
+    let screen = Screen::new(ui, context.global.verbose > 0, arguments.format.is_json());
+    let specs = expanded(&runner, &arguments.pipelines, &screen, signals).await?;
     let broken: Vec<String> = specs.broken().into_iter().map(str::to_owned).collect();
     let (chosen, is_all) = choose(&specs, &arguments.pipelines, &broken)?;
     // What is wrong with pipelines that nobody asked for is theirs alone.
@@ -73,6 +73,8 @@ pub(in crate::commands) async fn run(
         most: arguments.concurrency.map_or(runner.most, usize::from),
         timeout: arguments.timeout,
         patience: context.global.lock_timeout,
+        retries: arguments.retries,
+        ..Options::default()
     };
     if let Some(target) = queued::target(context, &instance, &runner, arguments).await? {
         let work = queued::Work { runner, specs: &specs, chosen: &runnable, options, target, is_wrong };
@@ -81,7 +83,6 @@ pub(in crate::commands) async fn run(
     signals.begin_changes();
     let database = RunDatabase::ready(context, &instance, &arguments.database, &mut runner, &signals.cancel).await?;
     database.iter().flat_map(|database| &database.beginning).for_each(|line| ui.say(line));
-    let screen = Screen::new(ui, context.global.verbose > 0, arguments.format.is_json());
     let running = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel);
     let done = match &database {
         Some(database) => database.during(running).await,
@@ -98,6 +99,51 @@ pub(in crate::commands) async fn run(
         database.end(ui).await;
     }
     Ok(exit(&done, is_wrong, signals.cancel.is_cancelled()))
+}
+
+/// True when all that is asked for is there, without what plugins have not made yet.
+fn is_known(specs: &Specs, words: &[String]) -> bool {
+    let is_each = !words.is_empty() && words.iter().all(|word| word != "all" && !word.contains('%'));
+    let Some(chosen) = selection::select(specs, words).ok().filter(|_| is_each) else { return false };
+    let mut waiting: Vec<&str> =
+        chosen.iter().filter_map(|position| specs.pipelines.get(*position)).map(|it| it.id.as_str()).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(id) = waiting.pop() {
+        let Some(pipeline) = specs.pipeline(id) else { return false };
+        if seen.insert(id) {
+            waiting.extend(pipeline.pipelines_before());
+        }
+    }
+    true
+}
+
+/// The specs of the working directory, with the pipelines that plugins make.
+async fn expanded(runner: &Runner, words: &[String], screen: &Screen, signals: &Signals) -> Result<Specs, Failure> {
+    let read = || {
+        spec::read(Path::new("."))
+            .map_err(|error| Failure::new(format!("the working directory cannot be searched for specs: {error}")))
+    };
+    let specs = read()?;
+    if specs.sources.iter().all(|source| source.made.is_some()) || is_known(&specs, words) {
+        return Ok(specs);
+    }
+    let unmade = runner.expand(&specs, screen, &signals.cancel).await;
+    screen.clear();
+    if signals.cancel.is_cancelled() {
+        return Err(Failure::told(Exit::Interrupted));
+    }
+    let mut specs = read()?;
+    specs.problems.extend(unmade.into_iter().map(|unmade| Problem {
+        severity: Severity::Error,
+        code: "source_spec",
+        message: unmade.why,
+        file: unmade.file,
+        at: 0..0,
+        pipeline: None,
+        step: None,
+        hint: unmade.hint,
+    }));
+    Ok(specs)
 }
 
 /// The pipelines that were asked for, and whether that is all of them.

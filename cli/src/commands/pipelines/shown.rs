@@ -1,106 +1,19 @@
-//! What is seen of runs: dpp's lines, which scripts look for, and JSON.
+//! What is told of runs that are over: dpp's lines, which scripts look for, and JSON.
 
 use crate::failure::Failure;
 use crate::report::{harmless, remembered};
 use crate::ui::Ui;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 use terrace_provider_pipelines::executor::in_words;
 use terrace_provider_pipelines::run::batch::{BatchEnd, Done, Why};
 use terrace_provider_pipelines::run::python::repr_of_map;
 use terrace_provider_pipelines::run::single::NotRun;
-use terrace_provider_pipelines::run::{Record, State, Watching};
+use terrace_provider_pipelines::run::{Record, State};
 
-/// How often a running bar moves.
-const TICK: Duration = Duration::from_millis(120);
 /// What the document calls the rows that came out of a pipeline; dpp itself does not count them.
 const ROWS: &str = "num rows";
-
-/// Shows runs while they go.
-pub(super) struct Screen {
-    ui: Ui,
-    /// What steps say is told.
-    is_verbose: bool,
-    bars: Option<MultiProgress>,
-    of: Mutex<HashMap<String, ProgressBar>>,
-}
-
-impl Screen {
-    pub(super) fn new(ui: &Ui, is_verbose: bool, is_json: bool) -> Self {
-        let bars = (ui.is_watched() && !ui.is_quiet && !is_json).then(MultiProgress::new);
-        Self { ui: ui.clone(), is_verbose, bars, of: Mutex::default() }
-    }
-
-    /// Takes the bars off the screen.
-    pub(super) fn clear(&self) {
-        for (_, bar) in self.of.lock().unwrap_or_else(PoisonError::into_inner).drain() {
-            bar.finish_and_clear();
-        }
-    }
-
-    pub(super) fn say(&self, text: &str) {
-        let text = harmless(text);
-        match &self.bars {
-            Some(bars) => bars.suspend(|| self.ui.say(&text)),
-            None => self.ui.say(&text),
-        }
-    }
-
-    fn show(&self, pipeline: &str, message: String) {
-        let Some(bars) = &self.bars else { return };
-        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        let bar = of.entry(pipeline.to_owned()).or_insert_with(|| {
-            let style = ProgressStyle::with_template("{spinner} {prefix}: {msg} ({elapsed})");
-            let bar = bars.add(ProgressBar::new_spinner());
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.set_prefix(pipeline.to_owned());
-            bar.enable_steady_tick(TICK);
-            bar
-        });
-        bar.set_message(message);
-    }
-}
-
-impl Watching for Screen {
-    fn preparing(&self, pipeline: &str, done: usize, of: usize, what: &str) {
-        match &self.bars {
-            Some(_) => self.show(pipeline, format!("PREPARING, {done} of {of} packages, {what}")),
-            // Elsewhere than on a terminal a line at the beginning and one at the end is enough.
-            None if done == 0 || done == of => {
-                self.say(&format!("{pipeline}: PREPARING, {done} of {of} packages, {what}"))
-            }
-            None => {}
-        }
-    }
-
-    fn started(&self, pipeline: &str, run: &str) {
-        self.show(pipeline, "WAITING FOR OUTPUT".to_owned());
-        if self.is_verbose {
-            self.say(&format!("[{pipeline}] run {run}"));
-        }
-    }
-
-    fn line(&self, pipeline: &str, _step: usize, name: &str, line: &str) {
-        if self.is_verbose {
-            self.say(&format!("[{pipeline}] >>> {name}: {line}"));
-        }
-    }
-
-    fn progress(&self, pipeline: &str, step: usize, of: usize, rows: u64, _bytes: u64) {
-        if self.bars.is_none() || rows == 0 {
-            return;
-        }
-        let message = match step + 1 == of {
-            true => format!("RUNNING, processed {rows} rows"),
-            false => format!("RUNNING, step {} of {of}, {rows} rows", step + 1),
-        };
-        self.show(pipeline, message);
-    }
-}
 
 /// Writes what became of each pipeline: a line each on standard output, the results on standard error.
 pub(super) fn results(ui: &Ui, done: &[Done]) -> Result<(), Failure> {
@@ -254,6 +167,7 @@ fn result(done: &Done) -> Value {
         result.insert("steps".to_owned(), json!(steps));
         result.insert("started_at".to_owned(), json!(record.started_at));
         result.insert("finished_at".to_owned(), json!(record.finished_at));
+        result.insert("attempts".to_owned(), json!(record.attempts));
     }
     result
 }

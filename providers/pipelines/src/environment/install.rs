@@ -60,7 +60,7 @@ async fn fill(
     let python = text(&folder.join("bin/python"));
     let program = text(&interpreter.program);
     bar.say(&format!("Python {}", interpreter.version));
-    if has_uv().await {
+    if uv_version().await.is_some() {
         run("uv", &["venv", "--quiet", "--python", &program, &folder_text], &mut bar).await?;
         let install = ["pip", "install", "--python", &python];
         run("uv", &[&install[..], &["--no-deps", "-r", &lock]].concat(), &mut bar).await?;
@@ -101,10 +101,14 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-async fn has_uv() -> bool {
+/// Which `uv` is in the PATH: `uv 0.9.2`.
+pub(crate) async fn uv_version() -> Option<String> {
     let mut command = Command::new("uv");
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    command.status().await.is_ok_and(|status| status.success())
+    command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let output = command.output().await.ok().filter(|output| output.status.success())?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    // What follows names the commit and the machine.
+    Some(said.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
 }
 
 struct Bar<'a> {

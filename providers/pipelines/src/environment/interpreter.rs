@@ -102,6 +102,13 @@ mod tests {
     async fn what_was_tried_is_told() {
         let tried = find(Api::One, Some("/nowhere/python")).await.unwrap_err();
         assert_eq!(tried[0].to_string(), "`/nowhere/python` is not there");
+        let folder = tempfile::tempdir().unwrap();
+        let young = folder.path().join("python3.13");
+        std::fs::write(&young, "#!/bin/sh\necho 3.13; echo /usr/bin/python3.13\n").unwrap();
+        std::fs::set_permissions(&young, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let young = young.display().to_string();
+        let tried = find(Api::Two, Some(&young)).await.unwrap_err();
+        assert_eq!(tried[0].to_string(), format!("`{young}` is 3.13: expected one of 3.11, 3.12, 3.10, 3.9"));
         let tried = find(Api::Two, Some("true")).await.unwrap_err();
         assert_eq!(tried[0].to_string(), "`true` says: nothing");
     }

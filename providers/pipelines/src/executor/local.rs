@@ -5,6 +5,7 @@
 //! So the step that is blamed is the one that failed, and not one that stumbled over what was missing.
 
 mod guard;
+mod memory;
 mod processes;
 mod stream;
 
@@ -34,6 +35,9 @@ const LONGEST_LINE: u64 = 1 << 16;
 /// How long pipes are read that something holds open which is not part of the run any more.
 const DRAINING: Duration = Duration::from_secs(2);
 
+/// The signal that nobody can refuse.
+const KILLED: i32 = 9;
+
 /// Runs jobs on this machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LocalExecutor;
@@ -43,12 +47,16 @@ impl Executor for LocalExecutor {
     async fn execute(&self, job: &Job, watch: &dyn Watch, cancel: &CancellationToken) -> Outcome {
         let guard = match Guard::start((MARK, &job.run), job.grace) {
             Ok(guard) => guard,
-            Err(error) => return not_started(job, None, format!("no process can be started: {error}")),
+            Err(error) => return not_started(job, None, End::Broken, format!("no process can be started: {error}")),
         };
-        let outcome = match start(job, &guard) {
+        let before = memory::kills();
+        let mut outcome = match start(job, &guard) {
             Ok(chain) => run(job, chain, &guard, watch, cancel).await,
-            Err((step, what)) => not_started(job, Some(step), what),
+            Err((step, end, what)) => not_started(job, Some(step), end, what),
         };
+        if before < memory::kills() {
+            blame_memory(&mut outcome);
+        }
         guard.end().await;
         // What left the group on purpose goes, too.
         if let Err(error) = processes::end(MARK, &job.run, job.grace).await {
@@ -62,9 +70,19 @@ impl Executor for LocalExecutor {
     }
 }
 
-fn not_started(job: &Job, step: Option<usize>, what: String) -> Outcome {
+/// A step that was killed while the kernel killed something for its memory, and by nobody of ours, was what it killed.
+fn blame_memory(outcome: &mut Outcome) {
+    let Some(failure) = outcome.failure.as_mut().filter(|_| outcome.end == End::Failed) else { return };
+    let step = failure.step.and_then(|step| outcome.steps.get(step));
+    if step.is_some_and(|step| step.signal == Some(KILLED)) {
+        outcome.end = End::Broken;
+        failure.what.push_str(": the machine has no memory left");
+    }
+}
+
+fn not_started(job: &Job, step: Option<usize>, end: End, what: String) -> Outcome {
     Outcome {
-        end: End::Failed,
+        end,
         stats: Map::new(),
         rows: 0,
         steps: vec![StepOutcome::default(); job.steps.len()],
@@ -80,8 +98,8 @@ struct Step {
     stderr: ChildStderr,
 }
 
-/// Starts all steps; the error names the one that cannot be started.
-fn start(job: &Job, guard: &Guard) -> Result<Vec<Step>, (usize, String)> {
+/// Starts all steps; the error names the one that cannot be started, and whether that is its own fault.
+fn start(job: &Job, guard: &Guard) -> Result<Vec<Step>, (usize, End, String)> {
     let mut chain = Vec::with_capacity(job.steps.len());
     for (position, step) in job.steps.iter().enumerate() {
         let mut command = Command::new(&step.program);
@@ -90,21 +108,23 @@ fn start(job: &Job, guard: &Guard) -> Result<Vec<Step>, (usize, String)> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(guard.group()).kill_on_drop(true);
         let child = command.spawn().map_err(|error| {
-            let why = match error.kind() {
+            let (end, why) = match error.kind() {
                 io::ErrorKind::ArgumentListTooLong => {
-                    "its parameters are longer than a program can be given".to_owned()
+                    (End::Failed, "its parameters are longer than a program can be given".to_owned())
                 }
                 io::ErrorKind::NotFound => {
-                    format!("`{}` or the folder of the spec is not there", step.program.display())
+                    (End::Failed, format!("`{}` or the folder of the spec is not there", step.program.display()))
                 }
-                _ => error.to_string(),
+                io::ErrorKind::PermissionDenied => (End::Failed, error.to_string()),
+                // No process, no memory, no file descriptor is left.
+                _ => (End::Broken, error.to_string()),
             };
-            (position, format!("it cannot be started: {why}"))
+            (position, end, format!("it cannot be started: {why}"))
         });
         let mut child = child?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
-            return Err((position, "it was started without pipes".to_owned()));
+            return Err((position, End::Broken, "it was started without pipes".to_owned()));
         };
         chain.push(Step { child, stdin, stdout, stderr });
     }
@@ -341,5 +361,33 @@ async fn listen(step: usize, stderr: ChildStderr, said: &Said, watch: &dyn Watch
         }
         watch.line(step, text);
         said.hear(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn killed(end: End, signal: Option<i32>, exit_code: Option<i32>) -> Outcome {
+        let step = StepOutcome { signal, exit_code, ..StepOutcome::default() };
+        let failure = Some(Failed { step: Some(0), what: in_words(&step), said: Vec::new() });
+        Outcome { end, stats: Map::new(), rows: 0, steps: vec![step], failure }
+    }
+
+    #[test]
+    fn only_a_step_that_was_killed_can_have_run_out_of_memory() {
+        let mut outcome = killed(End::Failed, Some(9), None);
+        blame_memory(&mut outcome);
+        assert_eq!(outcome.end, End::Broken);
+        assert_eq!(outcome.failure.unwrap().what, "it was killed (signal 9): the machine has no memory left");
+        for mut other in [
+            killed(End::Failed, None, Some(1)),
+            killed(End::Failed, Some(15), None),
+            killed(End::Cancelled, Some(9), None),
+        ] {
+            let before = other.clone();
+            blame_memory(&mut other);
+            assert_eq!(other, before);
+        }
     }
 }

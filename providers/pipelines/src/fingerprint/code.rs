@@ -16,7 +16,7 @@ pub(super) fn files(root: &Path, pipeline: &Pipeline) -> io::Result<BTreeMap<Str
     let folder = root.join(&pipeline.folder);
     let mut waiting: Vec<(PathBuf, String)> = Vec::new();
     for step in &pipeline.steps {
-        match (&step.kind, locate(&folder, step)) {
+        match (&step.kind, locate(root, pipeline, step)) {
             // The text of the spec is hashed with the step; what it imports is a file.
             (StepKind::Code(code), _) => waiting.extend(imported(code, &[&folder])),
             (_, Some(Located::File(file) | Located::Flow(Some(file)))) => waiting.push(with_text(file)),
@@ -30,9 +30,9 @@ pub(super) fn files(root: &Path, pipeline: &Pipeline) -> io::Result<BTreeMap<Str
             continue;
         }
         files.insert(name, hash_of_file(&file)?.unwrap_or_default());
-        // Python looks beside the program, and where PYTHONPATH says: in the spec's folder.
+        // Python looks beside the program, and where PYTHONPATH says: in the spec's folder, and for plugins in the root.
         let beside = file.parent().unwrap_or(&folder).to_path_buf();
-        waiting.extend(imported(&text, &[&beside, &folder]));
+        waiting.extend(imported(&text, &[&beside, &folder, root]));
     }
     Ok(files)
 }

@@ -124,7 +124,7 @@ impl Runs {
             mark: Some(mark(&call.operation, &call.step)),
             reasons: planned.get("reason").and_then(Value::as_str).map(str::to_owned).into_iter().collect(),
             planned: planning::fixed(planned),
-            run: None,
+            ..Asked::default()
         };
         let telling = Telling::new(call.progress.as_ref(), &pipeline.id);
         let ended = runner.run(&folder.specs, pipeline, asked, &telling, &call.cancel).await;

@@ -28,6 +28,28 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How long to wait for other runs of a pipeline.
     pub patience: Duration,
+    /// How often a run is tried again, where that is another number than the runner has.
+    pub retries: Option<u32>,
+    /// Who asks, so that a run is found after a crash.
+    pub mark: Option<String>,
+    /// Why they are run, where nothing else is the reason.
+    pub reason: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            only_dirty: false,
+            is_forced: false,
+            uses_cache: true,
+            most: 1,
+            timeout: None,
+            patience: Duration::ZERO,
+            retries: None,
+            mark: None,
+            reason: "somebody asked for it".to_owned(),
+        }
+    }
 }
 
 /// What became of a pipeline.
@@ -114,6 +136,8 @@ pub async fn run(
                         uses_cache: options.uses_cache,
                         timeout: options.timeout,
                         patience: options.patience,
+                        retries: options.retries,
+                        mark: options.mark.clone(),
                         reasons,
                         ..Asked::default()
                     };
@@ -198,6 +222,5 @@ fn begin(
     if options.only_dirty && reasons.is_empty() {
         return Ok(Begin::End(BatchEnd::Clean));
     }
-    let asked = || vec!["somebody asked for it".to_owned()];
-    Ok(Begin::Run(if reasons.is_empty() { asked() } else { reasons }))
+    Ok(Begin::Run(if reasons.is_empty() { vec![options.reason.clone()] } else { reasons }))
 }

@@ -60,6 +60,7 @@ impl Runner {
     pub fn recipe(&self, root: &Path, pipeline: &Pipeline) -> Recipe {
         let folder = root.join(&pipeline.folder);
         let mut requirements = vec![fs::read_to_string(folder.join(REQUIREMENTS)).unwrap_or_default()];
+        requirements.extend(pipeline.requirements.iter().cloned());
         let engine = self.variables_of(pipeline).remove(ENGINE).unwrap_or_default();
         if engine.starts_with("postgresql+psycopg2:") {
             requirements.push(POSTGRES_DRIVER.to_owned());

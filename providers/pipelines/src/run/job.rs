@@ -7,6 +7,7 @@ use crate::executor::{Job, Program};
 use crate::fingerprint::{Fingerprint, hash_of, hash_of_file};
 use crate::spec::model::{Pipeline, Step, StepKind};
 use crate::spec::processor::{Located, locate};
+use crate::spec::wrapper::Filling;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,6 +19,9 @@ use std::time::Duration;
 const CACHE: &str = ".cache";
 /// The files of dpp's own that write a data package into a folder.
 const DUMPS: [&str; 2] = ["dump/to_path.py", "dump_to_path.py"];
+
+/// How packages of plugins begin.
+const PLUGIN: &str = "datapackage_pipelines_";
 
 /// What a job is made of.
 pub(super) struct Making<'a> {
@@ -70,9 +74,16 @@ pub(super) fn make(making: Making<'_>) -> Result<Made, (Option<usize>, String)> 
             *index = position.to_string();
         }
     }
+    let environment = variables(making.environment, making.variables.clone(), making.root, &folder);
+    let first = from_cache.map_or(0, |step| step.saturating_sub(1));
+    for (position, program) in steps.iter_mut().enumerate() {
+        // What was kept is loaded by the environment itself.
+        let step = making.pipeline.steps.get(position + first).filter(|_| from_cache.is_none() || position > 0);
+        wrap(&making, &folder, step, program, &environment).map_err(|what| (Some(position + first), what))?;
+    }
     let job = Job {
         run: making.run.to_owned(),
-        environment: variables(making.environment, making.variables, &folder),
+        environment,
         folder,
         steps,
         dependencies: making.dependencies,
@@ -80,6 +91,29 @@ pub(super) fn make(making: Making<'_>) -> Result<Made, (Option<usize>, String)> 
         grace: making.grace,
     };
     Ok(Made { job, outputs, from_cache })
+}
+
+/// Starts a step the way its runner says.
+fn wrap(
+    making: &Making<'_>,
+    folder: &Path,
+    step: Option<&Step>,
+    program: &mut Program,
+    variables: &BTreeMap<String, String>,
+) -> Result<(), String> {
+    let Some(wrapper) = step.and_then(|step| step.wrapper.as_ref()) else { return Ok(()) };
+    let mut command = vec![program.program.display().to_string()];
+    command.append(&mut program.arguments);
+    let path = match making.pipeline.folder.display().to_string() {
+        folder if folder.is_empty() => ".".to_owned(),
+        folder => format!("./{folder}"),
+    };
+    let absolute_path = folder.display().to_string();
+    let filling = Filling { command: &command, path: &path, absolute_path: &absolute_path, variables };
+    let mut words = wrapper.fill(filling)?.into_iter();
+    program.program = words.next().map(PathBuf::from).unwrap_or_default();
+    program.arguments = words.collect();
+    Ok(())
 }
 
 /// What a processor is called with.
@@ -120,7 +154,7 @@ fn program(
 ) -> Result<Program, String> {
     let missing = || format!("there is no processor `{}`", step.name);
     let mut parameters = step.parameters.clone();
-    let file = match locate(folder, step).ok_or_else(missing)? {
+    let file = match locate(making.root, making.pipeline, step).ok_or_else(missing)? {
         Located::File(file) => file,
         Located::BuiltIn(path) => {
             if DUMPS.contains(&path.as_str()) {
@@ -221,10 +255,17 @@ fn is_dump(step: &Step) -> bool {
     step.name.starts_with("dump.") || step.name.starts_with("dump_to_")
 }
 
+/// True when a plugin lies in the folder that was searched: its processors import it by its name.
+fn has_plugin(root: &Path) -> bool {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(PLUGIN) && entry.path().is_dir())
+}
+
 /// The variables of a job: those of this process, the environment's programs first in the path, what the spec says.
 pub(super) fn variables(
     environment: &Environment,
     mut variables: BTreeMap<String, String>,
+    root: &Path,
     folder: &Path,
 ) -> BTreeMap<String, String> {
     let join = |first: &Path, rest: Option<&String>| match rest.filter(|rest| !rest.is_empty()) {
@@ -233,7 +274,10 @@ pub(super) fn variables(
     };
     let path = join(&environment.folder.join("bin"), variables.get("PATH"));
     // Steps import what lies beside the spec, wherever their own text lies.
-    let modules = join(folder, variables.get("PYTHONPATH"));
+    let mut modules = join(folder, variables.get("PYTHONPATH"));
+    if has_plugin(root) {
+        modules = format!("{modules}:{}", root.display());
+    }
     variables.remove("PYTHONHOME");
     variables.insert("PATH".to_owned(), path);
     variables.insert("PYTHONPATH".to_owned(), modules);

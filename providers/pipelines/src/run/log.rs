@@ -142,6 +142,16 @@ impl Writer {
     }
 }
 
+/// Adds what terrace itself has to say to the log of a run that is over. A log that cannot be written stops nobody.
+pub(super) fn append(folder: &Path, line: &str) {
+    let entry = Line { at: Timestamp::now(), step: 0, name: String::new(), line: line.to_owned() };
+    let mut text = serde_json::to_vec(&entry).unwrap_or_default();
+    text.push(b'\n');
+    if let Ok(mut file) = File::options().append(true).create(true).open(folder.join(NAME)) {
+        let _ = file.write_all(&text);
+    }
+}
+
 /// Reads a log as it grows.
 #[derive(Debug)]
 pub struct Reader {

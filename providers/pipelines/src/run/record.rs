@@ -1,5 +1,6 @@
 //! What is known of a run.
 
+use super::attempts::Attempt;
 use super::outputs::Output;
 use crate::executor::{Failed, StepOutcome};
 use crate::fingerprint::Fingerprint;
@@ -97,6 +98,9 @@ pub struct Record {
     pub mark: Option<String>,
     /// The release of dpp that ran it.
     pub release: String,
+    /// The times before the last one that it was tried.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
 }
 
 /// The key of the statistics under which dpp keeps what is not for people.

@@ -18,7 +18,7 @@ impl Runner {
         environment: &Environment,
     ) -> (PathBuf, BTreeMap<String, String>) {
         let folder = root.join(&pipeline.folder);
-        let variables = job::variables(environment, self.variables_of(pipeline), &folder);
+        let variables = job::variables(environment, self.variables_of(pipeline), root, &folder);
         (folder, variables)
     }
 }

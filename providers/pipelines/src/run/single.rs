@@ -1,12 +1,16 @@
 //! One run of one pipeline, from the wait for its turn to its record.
 
+use super::attempts::{self, Attempt, Retries};
+use super::disk;
+use super::hooks::{Hooks, Patience};
 use super::job::{self, Made, Making};
 use super::log::{Masks, Writer};
 use super::publishing;
 use super::record::{Record, State};
 use super::store::{NoTurn, Store, Turn};
-use crate::environment::{self, EnvironmentError, Environments, Recipe};
-use crate::executor::{End, Executor, Failed, Outcome, StepOutcome, Watch};
+pub(super) use super::watcher::{Preparing, Watcher};
+use crate::environment::{Environment, EnvironmentError, Environments, Recipe};
+use crate::executor::{End, Executor, Failed, Outcome, StepOutcome};
 use crate::fingerprint::packages;
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
@@ -17,7 +21,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long processes have to end after they were asked to.
@@ -42,6 +46,8 @@ pub struct Runner {
     pub variables: BTreeMap<String, String>,
     /// So many pipelines run at once.
     pub most: usize,
+    /// What is tried again.
+    pub retries: Retries,
 }
 
 /// What is asked of a run.
@@ -53,6 +59,8 @@ pub struct Asked {
     pub timeout: Option<Duration>,
     /// How long to wait for another run of the pipeline.
     pub patience: Duration,
+    /// How often it is tried again, where that is another number than the runner has.
+    pub retries: Option<u32>,
     /// The call that asks for it.
     pub mark: Option<String>,
     /// Why it is run.
@@ -97,6 +105,10 @@ pub trait Watching: Send + Sync {
     fn line(&self, pipeline: &str, step: usize, name: &str, line: &str);
     /// So much came out of a step, counted from 0, of so many.
     fn progress(&self, pipeline: &str, step: usize, of: usize, rows: u64, bytes: u64);
+    /// Its steps are these, and so many rows came out of the last of them when it succeeded last.
+    fn expects(&self, _pipeline: &str, _steps: &[String], _rows: Option<u64>) {}
+    /// Something went wrong that does not stop it.
+    fn warned(&self, _pipeline: &str, _what: &str) {}
 }
 
 /// Tells nobody.
@@ -152,13 +164,16 @@ impl Runner {
             datapackage: None,
             mark: asked.mark.clone(),
             release: recipe.api.release().to_owned(),
+            attempts: Vec::new(),
         };
         turn.hold(Some(&run))?;
         self.store.write(&record)?;
         watching.started(&pipeline.id, &run);
+        let hooks = Hooks::new(&pipeline.hooks, &pipeline.id, Patience::default());
+        hooks.queue();
         // Whoever asks by a file is heard like one who asks by a signal.
         let stop = cancel.child_token();
-        let running = self.run_recorded(specs, pipeline, &recipe, &asked, record, watching, &stop);
+        let running = self.run_recorded(specs, pipeline, &recipe, &asked, record, (watching, &hooks), &stop);
         let asking = async {
             while !self.store.is_asked_to_stop(&run) {
                 tokio::time::sleep(POLL).await;
@@ -170,32 +185,40 @@ impl Runner {
             ended = running => ended,
             () = asking => return Err(NotRun::Cancelled),
         };
-        self.conclude(ended, &turn)
-    }
-
-    /// Records how a run ended, and lets the next one begin.
-    fn conclude(&self, ended: Result<Record, (Record, NotRun)>, turn: &Turn) -> Result<Record, NotRun> {
         let (mut record, result) = match ended {
             Ok(record) => (record, None),
             Err((record, why)) => (record, Some(why)),
         };
-        if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
-            // It keeps its turn in the records: whoever runs the pipeline next finishes this first.
-            self.store.write(&record)?;
-            return Err(NotRun::Io(io::Error::other(failure.what.clone())));
+        let recorded = self.conclude(&mut record, &turn);
+        // Whoever runs it next does not wait for those who are told.
+        drop(turn);
+        for warning in hooks.finish(&record).await {
+            super::log::append(&self.store.run_folder(&run), &warning);
+            watching.warned(&pipeline.id, &warning);
         }
-        if record.finished_at.is_none() {
-            record.finished_at = Some(Timestamp::now());
-        }
-        self.store.write(&record)?;
-        turn.hold(None)?;
-        if let Err(error) = self.store.prune(&record.folder, &record.pipeline) {
-            tracing::warn!(pipeline = record.pipeline, %error, "old runs cannot be removed");
-        }
+        recorded?;
         match result {
             None => Ok(record),
             Some(why) => Err(why),
         }
+    }
+
+    /// Records how a run ended, and lets the next one begin.
+    fn conclude(&self, record: &mut Record, turn: &Turn) -> io::Result<()> {
+        if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
+            // It keeps its turn in the records: whoever runs the pipeline next finishes this first.
+            self.store.write(record)?;
+            return Err(io::Error::other(failure.what.clone()));
+        }
+        if record.finished_at.is_none() {
+            record.finished_at = Some(Timestamp::now());
+        }
+        self.store.write(record)?;
+        turn.hold(None)?;
+        if let Err(error) = self.store.prune(&record.folder, &record.pipeline) {
+            tracing::warn!(pipeline = record.pipeline, %error, "old runs cannot be removed");
+        }
+        Ok(())
     }
 
     #[expect(clippy::too_many_arguments, reason = "the second half of one function")]
@@ -206,7 +229,7 @@ impl Runner {
         recipe: &Recipe,
         asked: &Asked,
         mut record: Record,
-        watching: &dyn Watching,
+        (watching, hooks): (&dyn Watching, &Hooks),
         stop: &CancellationToken,
     ) -> Result<Record, (Record, NotRun)> {
         if let Some(missing) = packages(&specs.root, pipeline).into_iter().find(|package| !package.is_file()) {
@@ -215,8 +238,9 @@ impl Runner {
             record.failure = Some(Failed { step: None, what, said: Vec::new() });
             return Ok(record);
         }
-        let making = Preparing { pipeline: &pipeline.id, watching };
-        let environment = match self.environments.ensure(recipe, &making, stop).await {
+        let retries = Retries { most: asked.retries.unwrap_or(self.retries.most), ..self.retries };
+        let ends = asked.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let environment = match self.environment(recipe, &mut record, &retries, watching, stop).await {
             Ok(environment) => environment,
             Err(error) => {
                 let is_stopped = matches!(error, EnvironmentError::Cancelled);
@@ -232,44 +256,96 @@ impl Runner {
         if let Err(error) = fs::create_dir_all(self.project.join(".terrace/pipelines")) {
             return Err((record, error.into()));
         }
-        let made = job::make(Making {
-            run: &record.run,
-            run_folder: &run_folder,
-            root: &specs.root,
-            pipeline,
-            environment: &environment,
-            fingerprint: &record.fingerprint,
-            variables,
-            dependencies: self.packages_before(&record.folder, pipeline),
-            uses_cache: asked.uses_cache,
-            timeout: asked.timeout,
-            grace: GRACE,
-        });
-        let Made { job, outputs, from_cache } = match made {
-            Ok(made) => made,
-            Err((step, what)) => {
-                record.state = State::Failed;
-                record.failure = Some(Failed { step, what, said: Vec::new() });
-                return Ok(record);
-            }
-        };
-        (record.outputs, record.state) = (outputs, State::Running);
-        let log = self.store.write(&record).and_then(|()| Writer::create(&run_folder, masks.clone()));
-        let log = match log {
+        let log = match Writer::create(&run_folder, masks.clone()) {
             Ok(log) => log,
             Err(error) => return Err((record, error.into())),
         };
-        if let Some(step) = from_cache {
-            log.write(0, "", &format!("the result of step {step} is taken as it was kept"));
+        let steps: Vec<String> = pipeline.steps.iter().map(|step| step.name.clone()).collect();
+        let before = self.store.succeeded(&record.folder, &pipeline.id).ok().flatten();
+        watching.expects(&pipeline.id, &steps, before.map(|before| before.rows).filter(|rows| *rows > 0));
+        hooks.start();
+        loop {
+            let begun = Timestamp::now();
+            let made = job::make(Making {
+                run: &record.run,
+                run_folder: &run_folder,
+                root: &specs.root,
+                pipeline,
+                environment: &environment,
+                fingerprint: &record.fingerprint,
+                variables: variables.clone(),
+                dependencies: self.packages_before(&record.folder, pipeline),
+                uses_cache: asked.uses_cache,
+                timeout: ends.map(|ends| ends.saturating_duration_since(Instant::now())),
+                grace: GRACE,
+            });
+            let Made { job, outputs, from_cache } = match made {
+                Ok(made) => made,
+                Err((step, what)) => {
+                    record.state = State::Failed;
+                    record.failure = Some(Failed { step, what, said: Vec::new() });
+                    return Ok(record);
+                }
+            };
+            (record.outputs, record.state) = (outputs, State::Running);
+            if let Err(error) = self.store.write(&record) {
+                return Err((record, error.into()));
+            }
+            if let Some(step) = from_cache {
+                log.write(0, "", &format!("the result of step {step} is taken as it was kept"));
+            }
+            let names: Vec<String> = job.steps.iter().map(|step| step.name.clone()).collect();
+            // What was kept stands for its step and those before it.
+            let first = from_cache.map_or(0, |step| step.saturating_sub(1));
+            let (pipeline, of) = (pipeline.id.as_str(), pipeline.steps.len());
+            let watch = Watcher { pipeline, of, first, names: &names, log: &log, hooks, watching };
+            let outcome = self.executor.execute(&job, &watch, stop).await;
+            let failed = record.attempts.len() + 1;
+            let Some(pause) = retries.after(failed, &outcome) else {
+                self.take(&mut record, outcome, first, &masks);
+                return Ok(record);
+            };
+            record.discard();
+            let what = outcome.failure.map(|failure| masks.text(&failure.what)).unwrap_or_default();
+            let told = attempts::in_words(&what, failed, retries.most, pause);
+            log.write(0, "", &told);
+            watching.warned(pipeline, &told);
+            record.attempts.push(Attempt { started_at: begun, finished_at: Timestamp::now(), what });
+            if !wait(pause, stop).await {
+                record.state = State::Cancelled;
+                record.failure = Some(Failed { step: None, what: "it was cancelled".to_owned(), said: Vec::new() });
+                return Ok(record);
+            }
         }
-        let names: Vec<String> = job.steps.iter().map(|step| step.name.clone()).collect();
-        // What was kept stands for its step and those before it.
-        let first = from_cache.map_or(0, |step| step.saturating_sub(1));
-        let watch =
-            Watcher { pipeline: &pipeline.id, of: pipeline.steps.len(), first, names: &names, log: &log, watching };
-        let outcome = self.executor.execute(&job, &watch, stop).await;
-        self.take(&mut record, outcome, first, &masks);
-        Ok(record)
+    }
+
+    /// The environment of a run; where the network fails it is tried again.
+    async fn environment(
+        &self,
+        recipe: &Recipe,
+        record: &mut Record,
+        retries: &Retries,
+        watching: &dyn Watching,
+        stop: &CancellationToken,
+    ) -> Result<Environment, EnvironmentError> {
+        let pipeline = record.pipeline.clone();
+        let making = Preparing { pipeline: &pipeline, watching };
+        let mut failed = 0;
+        loop {
+            let begun = Timestamp::now();
+            let error = match self.environments.ensure(recipe, &making, stop).await {
+                Ok(environment) => return Ok(environment),
+                Err(error) => error,
+            };
+            failed += 1;
+            let Some(pause) = retries.after_environment(failed, &error) else { return Err(error) };
+            let what = error.to_string();
+            watching.warned(&pipeline, &attempts::in_words(&what, failed, retries.most, pause));
+            record.attempts.push(Attempt { started_at: begun, finished_at: Timestamp::now(), what });
+            if !wait(pause, stop).await {
+                return Err(EnvironmentError::Cancelled);
+            }
+        }
     }
 
     /// Takes down what came of a run, and puts what it wrote into its place.
@@ -288,16 +364,26 @@ impl Runner {
         });
         record.state = match outcome.end {
             End::Succeeded => State::Publishing,
-            End::Failed => State::Failed,
+            End::Failed | End::Broken => State::Failed,
             End::Cancelled => State::Cancelled,
             End::TimedOut => State::TimedOut,
         };
         if record.state == State::Publishing {
             self.publish(record);
         } else {
+            // As long as what it wrote is there: without it there may be room again.
+            if let (Some(place), Some(failure)) = (self.full_disk(record), &mut record.failure) {
+                failure.what.push_str(&format!("; no space is left on the disk of `{}`", place.display()));
+            }
             record.datapackage = None;
             record.discard();
         }
+    }
+
+    /// Where a run found no room, where it failed by itself.
+    fn full_disk(&self, record: &Record) -> Option<PathBuf> {
+        let project = &self.project;
+        if record.state == State::Failed { disk::full(record, &[project, self.store.folder()]) } else { None }
     }
 
     /// Where the pipelines before this one left their data packages.
@@ -324,50 +410,16 @@ impl State {
     }
 }
 
+/// Waits so long; false where somebody wants to stop.
+async fn wait(pause: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => true,
+        () = stop.cancelled() => false,
+    }
+}
+
 fn into_map(value: Value) -> Map<String, Value> {
     if let Value::Object(map) = value { map } else { Map::new() }
-}
-
-struct Preparing<'a> {
-    pipeline: &'a str,
-    watching: &'a dyn Watching,
-}
-
-impl environment::Making for Preparing<'_> {
-    fn progress(&self, done: usize, of: usize, what: &str) {
-        self.watching.preparing(self.pipeline, done, of, what);
-    }
-}
-
-/// Writes the log, and passes on what is to be seen.
-struct Watcher<'a> {
-    pipeline: &'a str,
-    /// How many steps there are.
-    of: usize,
-    /// The position of the first that runs.
-    first: usize,
-    names: &'a [String],
-    log: &'a Writer,
-    watching: &'a dyn Watching,
-}
-
-impl Watch for Watcher<'_> {
-    fn line(&self, step: usize, line: &str) {
-        let name = self.names.get(step).map_or("", String::as_str);
-        let line = self.log.write(step + self.first + 1, name, line);
-        self.watching.line(self.pipeline, step + self.first, name, &line);
-    }
-
-    fn progress(&self, step: usize, rows: u64, bytes: u64) {
-        self.watching.progress(self.pipeline, step + self.first, self.of, rows, bytes);
-    }
-
-    fn ended(&self, step: usize, outcome: &StepOutcome) {
-        if outcome.exit_code != Some(0) {
-            let name = self.names.get(step).map_or("", String::as_str);
-            self.log.write(step + self.first + 1, name, &crate::executor::in_words(outcome));
-        }
-    }
 }
 
 impl From<io::Error> for NotRun {

@@ -379,8 +379,16 @@ fn holder(folder: &Path) -> Option<String> {
     fs::read_to_string(folder.join("current")).ok().filter(|run| !run.is_empty())
 }
 
+/// Removes a file that need not be there.
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// A name for a folder.
-fn encoded(name: &str) -> String {
+pub(crate) fn encoded(name: &str) -> String {
     let encoded = utf8_percent_encode(name, PLAIN).to_string();
     match encoded.get(..LONGEST_NAME) {
         Some(beginning) => {
@@ -393,7 +401,7 @@ fn encoded(name: &str) -> String {
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match fs::read(path) {
         Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| {
             io::Error::new(
@@ -409,13 +417,13 @@ fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
 /// Writes a file so that it is there whole or not at all, also after the machine goes.
 pub(crate) fn write<T: serde::Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let partial = path.with_extension(format!("{}.partial", std::process::id()));
-    let mut file = File::create(&partial)?;
+    let mut file = File::create(&partial).map_err(|error| super::disk::with_path(path, &error))?;
     let written = serde_json::to_vec(value).map_err(io::Error::from).and_then(|text| file.write_all(&text));
     let renamed = written.and_then(|()| file.sync_all()).and_then(|()| fs::rename(&partial, path));
-    if renamed.is_err() {
+    renamed.map_err(|error| {
         let _ = fs::remove_file(&partial);
-    }
-    renamed
+        super::disk::with_path(path, &error)
+    })
 }
 
 fn remove(folder: &Path) -> io::Result<()> {

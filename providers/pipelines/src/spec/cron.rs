@@ -1,47 +1,193 @@
-//! The five fields of a crontab, checked: minute, hour, day of the month, month, day of the week.
+//! The five fields of a crontab, in the order of cron: minute, hour, day of the month, month, day of the week.
+//!
+//! Where the clock is put forward or back, it does what cron does. A time that names its hours comes once a day, whatever the
+//! clock does: one that does not exist comes at the first minute after the gap, one that exists twice comes the first time.
+//! What comes every hour (`*`, `*/2`) follows the time that passes: nothing is left out when the clock is put back.
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{Timestamp, ToSpan};
 
 /// A field's name and its smallest and largest number.
 const FIELDS: [(&str, u8, u8); 5] =
     [("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7)];
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+/// So many days are looked at for the next time: the 29th of February comes after eight years at the latest, and on a
+/// certain day of the week after forty.
+const FURTHEST: usize = 41 * 366;
+/// So many changes of the clock are looked past; no zone has more in those years.
+const CHANGES: usize = 200;
 
-/// Says what is wrong with a crontab.
-pub(crate) fn fault(text: &str) -> Option<String> {
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    if fields.len() != FIELDS.len() {
-        return Some(format!(
-            "`{text}` has {} fields: expected five, minute, hour, day of the month, month and day of the week",
-            fields.len()
-        ));
-    }
-    fields.iter().zip(FIELDS).enumerate().find_map(|(position, (field, (name, least, most)))| {
-        let names: &[&str] = match position {
-            3 => &MONTHS,
-            4 => &DAYS,
-            _ => &[],
-        };
-        let is_right = field.split(',').all(|part| is_part(part, names, least, most));
-        (!is_right).then(|| format!("`{field}` is no {name}: expected `*` or numbers from {least} to {most}"))
-    })
+/// When something comes again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cron {
+    minutes: u64,
+    hours: u64,
+    days: u64,
+    months: u64,
+    weekdays: u64,
+    /// The hours begin with `*`.
+    is_hourly: bool,
+    /// Both the day of the month and that of the week are chosen: then either is enough.
+    is_either: bool,
 }
 
-fn is_part(part: &str, names: &[&str], least: u8, most: u8) -> bool {
-    let (range, every) = part.split_once('/').map_or((part, None), |(range, every)| (range, Some(every)));
-    if every.is_some_and(|every| every.parse::<u8>().ok().is_none_or(|every| every == 0)) {
-        return false;
+impl Cron {
+    /// Reads a crontab.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let fields: Vec<&str> = text.split_whitespace().collect();
+        let [_, hour, day, _, weekday] = fields.as_slice() else {
+            return Err(format!(
+                "`{text}` has {} fields: expected five, minute, hour, day of the month, month and day of the week",
+                fields.len()
+            ));
+        };
+        let mut sets = [0_u64; 5];
+        for (position, ((field, (name, least, most)), set)) in fields.iter().zip(FIELDS).zip(&mut sets).enumerate() {
+            let names: &[&str] = match position {
+                3 => &MONTHS,
+                4 => &DAYS,
+                _ => &[],
+            };
+            for part in field.split(',') {
+                let numbers = part_of(part, names, least, most);
+                let numbers = numbers
+                    .ok_or_else(|| format!("`{field}` is no {name}: expected `*` or numbers from {least} to {most}"))?;
+                numbers.for_each(|number| *set |= 1 << number);
+            }
+        }
+        let [minutes, hours, days, months, weekdays] = sets;
+        let cron = Self {
+            minutes,
+            hours,
+            days,
+            months,
+            // Sunday has two numbers.
+            weekdays: weekdays & 0x7F | weekdays >> 7 & 1,
+            is_hourly: hour.starts_with('*'),
+            is_either: !day.starts_with('*') && !weekday.starts_with('*'),
+        };
+        let some_day = Date::constant(2000, 1, 1).at(0, 0, 0, 0);
+        match cron.next_local(some_day) {
+            Some(_) => Ok(cron),
+            None => Err(format!("`{text}` never comes: no such month has such a day")),
+        }
     }
+
+    /// The first time after this one, by the clocks of a zone; nothing where there is none in our time.
+    #[must_use]
+    pub fn next(&self, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
+        if self.is_hourly { self.next_passing(zone, after) } else { self.next_once(zone, after) }
+    }
+
+    /// By the time that passes: between two changes of the clock it goes evenly.
+    fn next_passing(&self, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
+        let mut from = next_minute(after)?;
+        let mut changes = zone.following(after).map(|change| change.timestamp());
+        for _ in 0..CHANGES {
+            let until = changes.next();
+            let offset = zone.to_offset(from);
+            let found = self.next_local(offset.to_datetime(from)).and_then(|local| offset.to_timestamp(local).ok());
+            match until {
+                Some(until) if found.is_none_or(|found| found >= until) => from = from.max(until),
+                _ => return found,
+            }
+        }
+        None
+    }
+
+    /// Once for each time on the clock.
+    fn next_once(&self, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
+        let begin = next_minute(after)?;
+        let mut local = zone.to_offset(begin).to_datetime(begin);
+        loop {
+            local = self.next_local(local)?;
+            let found = match zone.to_ambiguous_timestamp(local).offset() {
+                AmbiguousOffset::Unambiguous { offset } | AmbiguousOffset::Fold { before: offset, .. } => {
+                    offset.to_timestamp(local).ok()?
+                }
+                // By the clock as it is after the gap, a time in it lies before the gap.
+                AmbiguousOffset::Gap { after, .. } => {
+                    zone.following(after.to_timestamp(local).ok()?).next()?.timestamp()
+                }
+            };
+            if found > after {
+                return Some(found);
+            }
+            local = local.checked_add(1.minute()).ok()?;
+        }
+    }
+
+    /// The first time on a clock, this minute included.
+    fn next_local(&self, from: DateTime) -> Option<DateTime> {
+        let (mut date, mut least) = (from.date(), (from.hour(), from.minute()));
+        for _ in 0..FURTHEST {
+            if self.is_day(date)
+                && let Some((hour, minute)) = self.next_of_day(least)
+            {
+                return Some(date.at(hour, minute, 0, 0));
+            }
+            date = date.tomorrow().ok()?;
+            least = (0, 0);
+        }
+        None
+    }
+
+    fn is_day(&self, date: Date) -> bool {
+        let day = has(self.days, date.day());
+        let weekday = has(self.weekdays, date.weekday().to_sunday_zero_offset());
+        has(self.months, date.month()) && if self.is_either { day || weekday } else { day && weekday }
+    }
+
+    fn next_of_day(&self, (hour, minute): (i8, i8)) -> Option<(i8, i8)> {
+        let first = |from: i8| (from..60).find(|minute| has(self.minutes, *minute));
+        let now = has(self.hours, hour).then(|| first(minute)).flatten().map(|minute| (hour, minute));
+        now.or_else(|| {
+            let later = (hour.saturating_add(1)..24).find(|hour| has(self.hours, *hour))?;
+            Some((later, first(0)?))
+        })
+    }
+}
+
+fn has(set: u64, number: i8) -> bool {
+    u32::try_from(number).is_ok_and(|number| set.checked_shr(number).is_some_and(|set| set & 1 == 1))
+}
+
+/// The minute that begins after this moment.
+fn next_minute(after: Timestamp) -> Option<Timestamp> {
+    let second = after.as_second();
+    Timestamp::from_second(second.checked_sub(second.rem_euclid(60))?.checked_add(60)?).ok()
+}
+
+/// The numbers that a part of a field means.
+fn part_of(part: &str, names: &[&str], least: u8, most: u8) -> Option<impl Iterator<Item = u8> + use<>> {
+    let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
+    let step = match step {
+        Some(step) => Some(step.parse::<u8>().ok().filter(|step| *step > 0)?),
+        None => None,
+    };
     let number = |text: &str| {
         let named = names.iter().position(|name| name.eq_ignore_ascii_case(text));
         // Months count from 1, days from 0: as the smallest number of the field does.
         let named = named.and_then(|position| u8::try_from(position).ok()).map(|position| position + least);
         named.or_else(|| text.parse().ok()).filter(|number| (least..=most).contains(number))
     };
-    match range.split_once('-') {
-        _ if range == "*" => true,
-        Some((from, to)) => matches!((number(from), number(to)), (Some(from), Some(to)) if from <= to),
-        None => number(range).is_some(),
-    }
+    let (from, to) = match range.split_once('-') {
+        _ if range == "*" => (least, most),
+        Some((from, to)) => (number(from)?, number(to)?),
+        // `5/15` goes on to the end, `5` alone does not.
+        None => number(range).map(|number| (number, if step.is_some() { most } else { number }))?,
+    };
+    (from <= to).then(|| (from..=to).step_by(usize::from(step.unwrap_or(1))))
+}
+
+/// Says what is wrong with a crontab.
+pub(crate) fn fault(text: &str) -> Option<String> {
+    Cron::parse(text).err()
 }
 
 #[cfg(test)]
@@ -50,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_crontab_has_five_fields_of_numbers() {
-        for right in ["0 1 * * *", "*/15 0-5,12 1,15 jan-mar mon", "10 1-22/3 * * *", "0 0 * * 7"] {
+        for right in ["0 1 * * *", "*/15 0-5,12 1,15 jan-mar mon", "10 1-22/3 * * *", "0 0 * * 7", "0 0 29 2 *"] {
             assert_eq!(fault(right), None, "{right}");
         }
         for (wrong, words) in [
@@ -60,8 +206,75 @@ mod tests {
             ("0 0 * * fry", "`fry` is no day of the week"),
             ("*/0 * * * *", "`*/0` is no minute"),
             ("0 5-1 * * *", "`5-1` is no hour"),
+            ("0 0 31 2 *", "never comes"),
         ] {
             assert!(fault(wrong).is_some_and(|told| told.contains(words)), "{wrong}: {:?}", fault(wrong));
         }
+    }
+
+    /// The times that come after a moment, as the clocks of the zone show them, with their distance from UTC.
+    fn times(cron: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
+        let (cron, zone) = (Cron::parse(cron).unwrap(), TimeZone::get(zone).unwrap());
+        let mut at: Timestamp = after.parse().unwrap();
+        let mut next = || {
+            at = cron.next(&zone, at)?;
+            Some(at.to_zoned(zone.clone()).strftime("%a %F %H:%M%z").to_string())
+        };
+        (0..count).map_while(|_| next()).collect()
+    }
+
+    #[test]
+    fn the_order_is_that_of_cron_and_not_that_of_celery() {
+        let second_of_month = times("0 1 2 * *", "UTC", "2026-01-05T00:00:00Z", 2);
+        assert_eq!(second_of_month, ["Mon 2026-02-02 01:00+0000", "Mon 2026-03-02 01:00+0000"]);
+        // Where day and weekday are both chosen, either is enough; with `*` both have to fit.
+        let either = times("0 0 13 * fri", "UTC", "2026-02-01T00:00:00Z", 3);
+        assert_eq!(either, ["Fri 2026-02-06 00:00+0000", "Fri 2026-02-13 00:00+0000", "Fri 2026-02-20 00:00+0000"]);
+        assert_eq!(
+            times("5/20 9 * * 7", "UTC", "2026-01-01T00:00:00Z", 2),
+            ["Sun 2026-01-04 09:05+0000", "Sun 2026-01-04 09:25+0000"]
+        );
+        assert_eq!(times("0 0 29 2 *", "UTC", "2096-03-01T00:00:00Z", 1), ["Fri 2104-02-29 00:00+0000"]);
+    }
+
+    #[test]
+    fn a_time_that_does_not_exist_comes_once_at_the_next_minute_that_does() {
+        // The 29th of March 2026: after 01:59 comes 03:00.
+        let daily = times("30 2 * * *", "Europe/Rome", "2026-03-27T12:00:00Z", 3);
+        assert_eq!(daily, ["Sat 2026-03-28 02:30+0100", "Sun 2026-03-29 03:00+0200", "Mon 2026-03-30 02:30+0200"]);
+        let several = times("*/15 2 * * *", "Europe/Rome", "2026-03-29T00:00:00Z", 2);
+        assert_eq!(several, ["Sun 2026-03-29 03:00+0200", "Mon 2026-03-30 02:00+0200"]);
+        // Where midnight does not exist, the day begins at one.
+        let midnight = times("0 0 * * *", "Africa/Cairo", "2026-04-23T12:00:00Z", 2);
+        assert_eq!(midnight, ["Fri 2026-04-24 01:00+0300", "Sat 2026-04-25 00:00+0300"]);
+        // A clock that is put forward by half an hour.
+        let half = times("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", 2);
+        assert_eq!(half, ["Sun 2026-10-04 02:30+1100", "Mon 2026-10-05 02:15+1100"]);
+    }
+
+    #[test]
+    fn a_time_that_exists_twice_comes_once() {
+        // The 25th of October 2026: after 02:59 comes 02:00.
+        let daily = times("30 2 * * *", "Europe/Rome", "2026-10-24T12:00:00Z", 2);
+        assert_eq!(daily, ["Sun 2026-10-25 02:30+0200", "Mon 2026-10-26 02:30+0100"]);
+        // Also when it is asked for between the two.
+        let between = times("30 2 * * *", "Europe/Rome", "2026-10-25T00:45:00Z", 1);
+        assert_eq!(between, ["Mon 2026-10-26 02:30+0100"]);
+    }
+
+    #[test]
+    fn what_comes_every_hour_follows_the_time_that_passes() {
+        let back = times("0 * * * *", "Europe/Rome", "2026-10-24T23:30:00Z", 4);
+        assert_eq!(
+            back,
+            [
+                "Sun 2026-10-25 02:00+0200",
+                "Sun 2026-10-25 02:00+0100",
+                "Sun 2026-10-25 03:00+0100",
+                "Sun 2026-10-25 04:00+0100"
+            ]
+        );
+        let forward = times("30 * * * *", "Europe/Rome", "2026-03-29T00:00:00Z", 2);
+        assert_eq!(forward, ["Sun 2026-03-29 01:30+0100", "Sun 2026-03-29 03:30+0200"]);
     }
 }

@@ -11,11 +11,13 @@ use super::{Specs, cron};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use terrace_provider::names::closest;
 
 /// What a pipeline may say: pipeline-spec.schema.json of dpp, and `hooks`, which its status manager reads.
-const PIPELINE_KEYS: [&str; 7] =
-    ["title", "description", "pipeline", "dependencies", "schedule", "environment", "hooks"];
+/// `requirements` is terrace's own: dpp passes over what it does not know.
+const PIPELINE_KEYS: [&str; 8] =
+    ["title", "description", "pipeline", "dependencies", "schedule", "environment", "hooks", "requirements"];
 
 /// What is told of one file, with what it is about.
 pub(super) struct Teller<'a> {
@@ -140,7 +142,9 @@ pub(super) fn file(found: Found, specs: &mut Specs) {
     }
     if let (Some(module), true) = (name.strip_suffix(SOURCE_SUFFIX), name != PIPELINES) {
         let keys = entries.iter().map(|entry| entry.key.clone()).collect();
-        return specs.sources.push(SourceSpec { module: module.to_owned(), file, keys });
+        let content = root.to_json();
+        let module = module.to_owned();
+        return specs.sources.push(SourceSpec { module, file, keys, content, made: None, key: String::new() });
     }
     let last: HashMap<&str, &Range<usize>> = entries.iter().map(|entry| (entry.key.as_str(), &entry.key_at)).collect();
     for entry in entries {
@@ -160,6 +164,18 @@ pub(super) fn file(found: Found, specs: &mut Specs) {
         specs.declared.push(super::Declared { id: id_of(&folder, &entry.key), file, at: entry.key_at.clone() });
         specs.pipelines.extend(pipeline);
     }
+}
+
+/// Reads a pipeline that a plugin made.
+pub(super) fn generated(
+    id: &str,
+    value: Node,
+    folder: &Path,
+    file: usize,
+    problems: &mut Vec<Problem>,
+) -> Option<Pipeline> {
+    let mut teller = Teller { problems, file, pipeline: Some(id.to_owned()), step: None };
+    pipeline(&Entry { key: id.to_owned(), key_at: 0..0, value }, folder, &mut teller)
 }
 
 /// `./` and the folder and name, as dpp calls a pipeline.
@@ -192,9 +208,10 @@ fn pipeline(entry: &Entry, folder: &Path, teller: &mut Teller<'_>) -> Option<Pip
     let schedule = schedule(entries, teller);
     let environment = environment(entries, teller);
     let hooks = hooks(entries, teller);
+    let requirements = requirements(entries, teller);
     let (file, at, folder) = (teller.file, entry.key_at.clone(), PathBuf::from(folder));
     let steps = steps?;
-    let reads_from = Vec::new();
+    let (reads_from, processors) = (Vec::new(), Arc::default());
     Some(Pipeline {
         id,
         file,
@@ -207,7 +224,9 @@ fn pipeline(entry: &Entry, folder: &Path, teller: &mut Teller<'_>) -> Option<Pip
         schedule,
         environment,
         hooks,
+        requirements,
         reads_from,
+        processors,
     })
 }
 
@@ -330,6 +349,30 @@ fn hooks(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<String> {
         }
     }
     hooks
+}
+
+fn requirements(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<String> {
+    let Some(entry) = find(entries, "requirements") else { return Vec::new() };
+    let Some(items) = entry.value.as_list() else {
+        teller.wrong_type("requirements", "a list of packages", &entry.value);
+        return Vec::new();
+    };
+    let mut requirements = Vec::with_capacity(items.len());
+    for item in items {
+        // What begins with `-` is an option of pip: it belongs into a file, where people look for such.
+        let is_package =
+            |text: &&str| !text.trim().is_empty() && !text.starts_with('-') && !text.contains(['\n', '\r']);
+        match item.as_text().filter(is_package) {
+            Some(text) => requirements.push(text.trim().to_owned()),
+            None => {
+                let message = "a requirement is one package, with its versions where they matter".to_owned();
+                let hint =
+                    "write it as in `openpyxl>=3.1`; options of pip belong into a `requirements.txt` beside the spec";
+                teller.error("requirement", &item.at, message, Some(hint.to_owned()));
+            }
+        }
+    }
+    requirements
 }
 
 /// Reports pipelines of one id, wherever they stand.

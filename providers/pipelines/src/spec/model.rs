@@ -1,8 +1,10 @@
 //! What a pipeline is, once it is read.
 
+use super::wrapper::Wrapper;
 use serde_json::{Map, Value};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A file that was found.
 #[derive(Debug, Clone)]
@@ -38,8 +40,12 @@ pub struct Pipeline {
     pub environment: Vec<(String, String)>,
     /// Who is told how it goes: addresses that are called.
     pub hooks: Vec<String>,
+    /// What its environment needs beside what a file of its folder says.
+    pub requirements: Vec<String>,
     /// Pipelines whose results it reads without saying so.
     pub reads_from: Vec<String>,
+    /// Folders that processors are looked for in, after its own.
+    pub processors: Arc<[PathBuf]>,
 }
 
 /// One step of a pipeline.
@@ -59,6 +65,8 @@ pub struct Step {
     pub is_validated: bool,
     /// The runner of `dpp-runners.yaml` that starts it.
     pub runner: Option<String>,
+    /// What that runner wraps it in.
+    pub wrapper: Option<Wrapper>,
 }
 
 /// What a step is.
@@ -108,6 +116,12 @@ pub struct SourceSpec {
     pub file: usize,
     /// The top-level keys: what the plugin makes pipelines of.
     pub keys: Vec<String>,
+    /// What it says.
+    pub content: Value,
+    /// So many pipelines the plugin made of it; nothing while it was not asked.
+    pub made: Option<usize>,
+    /// A digest of all that the plugin's answer depends on.
+    pub(super) key: String,
 }
 
 impl Pipeline {

@@ -49,7 +49,7 @@ pub(super) fn check(specs: &mut Specs) {
     let declared: Vec<&str> = specs.declared.iter().map(|declared| declared.id.as_str()).collect();
     let known: HashSet<&str> = declared.iter().copied().collect();
     // What plugins make of their files is not known here: a dependency may be on that.
-    let is_open = !specs.sources.is_empty();
+    let is_open = specs.sources.iter().any(|source| source.made.is_none());
     let mut problems = Vec::new();
     for pipeline in &specs.pipelines {
         for (dependency, id) in pipeline_dependencies(pipeline) {

@@ -109,10 +109,11 @@ pub enum Located {
 /// The name of the file in which a spec's folder says what its pipelines need beside dpp.
 pub const REQUIREMENTS: &str = "requirements.txt";
 
-/// Finds the program of a step of a pipeline in this folder; nothing where there is none.
+/// Finds the program of a step of a pipeline; nothing where there is none.
 #[must_use]
-pub fn locate(folder: &Path, step: &Step) -> Option<Located> {
-    let has_requirements = || folder.join(REQUIREMENTS).is_file();
+pub fn locate(root: &Path, pipeline: &Pipeline, step: &Step) -> Option<Located> {
+    let folder = &root.join(&pipeline.folder);
+    let has_requirements = || !pipeline.requirements.is_empty() || folder.join(REQUIREMENTS).is_file();
     match &step.kind {
         StepKind::Code(_) => Some(Located::Code),
         StepKind::Flow => {
@@ -134,17 +135,34 @@ pub fn locate(folder: &Path, step: &Step) -> Option<Located> {
             if ups > 0 {
                 return None;
             }
+            // A plugin that lies in the project itself need not be installed.
+            if let Some((module, rest)) = parts.split_first().filter(|(_, rest)| !rest.is_empty()) {
+                let processors = |place: &Path| place.join(plugin(module)).join("processors").join(rest.join("/"));
+                let places = [processors(folder), processors(root)];
+                if let Some(file) = places.into_iter().find(|file| file.is_file()) {
+                    return Some(Located::File(file));
+                }
+            }
             let path = parts.join("/");
+            let further = pipeline.processors.iter().map(|folder| folder.join(&path)).find(|file| file.is_file());
+            if let Some(file) = further {
+                return Some(Located::File(file));
+            }
             let is_own = built_in().any(|name| name == step.name);
             match parts.split_first() {
                 _ if is_own => Some(Located::BuiltIn(path)),
                 Some((module, rest)) if !rest.is_empty() && has_requirements() => {
-                    Some(Located::Plugin { package: format!("datapackage_pipelines_{module}"), path: rest.join("/") })
+                    Some(Located::Plugin { package: plugin(module), path: rest.join("/") })
                 }
                 _ => None,
             }
         }
     }
+}
+
+/// The package of a plugin.
+pub(crate) fn plugin(module: &str) -> String {
+    format!("datapackage_pipelines_{module}")
 }
 
 /// `..a.b` is `../a/b.py`: how many folders up, and the path from there.
@@ -164,8 +182,7 @@ fn parts(name: &str) -> (usize, Vec<String>) {
 /// The generation that a pipeline is written for: 1.x where some code adds to what `ingest()` answers, which fails on 2.x.
 #[must_use]
 pub fn api(root: &Path, pipeline: &Pipeline) -> Api {
-    let folder = root.join(&pipeline.folder);
-    let is_old = |step: &Step| match (&step.kind, locate(&folder, step)) {
+    let is_old = |step: &Step| match (&step.kind, locate(root, pipeline, step)) {
         (StepKind::Code(code), _) => adds_to_ingest(code),
         (_, Some(Located::File(file))) => fs::read_to_string(file).is_ok_and(|text| adds_to_ingest(&text)),
         _ => false,
@@ -194,7 +211,7 @@ pub(super) fn check(specs: &mut Specs) {
                 step: Some((position + 1, step.name.clone())),
                 hint,
             };
-            let located = locate(&folder, step);
+            let located = locate(&specs.root, pipeline, step);
             if located.is_none() {
                 let message = match step.kind {
                     StepKind::Flow => format!("there is no module `{}`", step.name),

@@ -48,6 +48,10 @@ impl Watching for Telling<'_> {
 
     fn line(&self, _pipeline: &str, _step: usize, _name: &str, _line: &str) {}
 
+    fn warned(&self, _pipeline: &str, what: &str) {
+        self.progress.message(what);
+    }
+
     fn progress(&self, _pipeline: &str, step: usize, of: usize, rows: u64, _bytes: u64) {
         // What comes out of the last step is what counts.
         if step + 1 == of && rows > 0 && self.is_time() {

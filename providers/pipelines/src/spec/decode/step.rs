@@ -72,5 +72,6 @@ pub(super) fn read(item: &Node, teller: &mut Teller<'_>) -> Option<Step> {
         is_cached: teller.flag(entries, "cache"),
         is_validated: teller.flag(entries, "validate"),
         runner: teller.text(entries, "runner"),
+        wrapper: None,
     })
 }

@@ -1,0 +1,71 @@
+//! `terrace schedules list`: which pipelines run by themselves, when next, and what came of the last time.
+
+use super::runner_here;
+use crate::args::SchedulesCommand;
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::report::harmless;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+use terrace_provider_pipelines::schedule::keeper::Known;
+use terrace_provider_pipelines::schedule::zone;
+
+/// Lists schedules: those that are declared, and those of specs where the server takes them.
+///
+/// # Errors
+/// When records or specs cannot be read.
+pub(in crate::commands) fn schedules(context: &Context<'_>, command: SchedulesCommand) -> Result<Exit, Failure> {
+    let SchedulesCommand::List(format) = command;
+    let runner = runner_here(context)?;
+    let takes_specs = context.settings(None)?.configuration.server.schedules == Some(true);
+    let specs = takes_specs.then_some(runner.project.as_path());
+    let known = runner.known_schedules(specs, Timestamp::now());
+    let known = known.map_err(|error| Failure::new(format!("schedules cannot be read: {error}")))?;
+    if format.is_json() {
+        let schedules: Vec<Value> = known.iter().map(shown).collect();
+        context.ui.print_json(&json!({ "format_version": "1.0", "schedules": schedules }))?;
+    } else {
+        context.ui.print_list(&known.iter().map(line).collect::<String>(), "no pipeline runs by itself here")?;
+    }
+    Ok(Exit::Done)
+}
+
+fn line(known: &Known) -> String {
+    let Known { schedule, progress, next } = known;
+    // The clock that the schedule goes by says more than that of Greenwich.
+    let zone = zone(&schedule.time_zone).unwrap_or(TimeZone::UTC);
+    let next = match next {
+        Some(next) => format!("next {}", next.to_zoned(zone).strftime("%F %H:%M %Z")),
+        None if schedule.enabled => "never".to_owned(),
+        None => "turned off".to_owned(),
+    };
+    let last = progress.as_ref().and_then(|progress| progress.last.as_ref());
+    let last = last.map_or_else(
+        || "not run yet".to_owned(),
+        |last| {
+            let why = last.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            format!("last {} {}{why}", last.due, last.state)
+        },
+    );
+    let text = format!("{}  {}  {}  {next}  {last}", schedule.name, schedule.pipeline, schedule.cron);
+    harmless(&text).replace('\n', " ") + "\n"
+}
+
+fn shown(known: &Known) -> Value {
+    let Known { schedule, progress, next } = known;
+    let last = progress.as_ref().and_then(|progress| progress.last.as_ref());
+    json!({
+        "name": schedule.name,
+        "pipeline_id": schedule.pipeline,
+        "folder": schedule.folder,
+        "cron": schedule.cron,
+        "time_zone": schedule.time_zone,
+        "enabled": schedule.enabled,
+        "next_run": next,
+        "last_run": last.and_then(|last| last.run.as_ref()),
+        "last_due": last.map(|last| last.due),
+        "last_state": last.map(|last| &last.state),
+        "error": last.and_then(|last| last.why.as_ref()),
+    })
+}

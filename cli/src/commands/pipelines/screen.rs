@@ -1,0 +1,242 @@
+//! What is seen of runs while they go: on a terminal a line for each, with rows, rate and steps, and a bar where it is known
+//! how many rows there will be; elsewhere a line now and then.
+
+use crate::report::harmless;
+use crate::ui::Ui;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use terrace_provider_pipelines::run::Watching;
+
+/// How often a running bar moves.
+const TICK: Duration = Duration::from_millis(120);
+/// How often a line is told where nobody watches.
+const PERIOD: Duration = Duration::from_secs(10);
+/// A run for which it is not known how many rows there will be. What is as wide as there is room is cut to the terminal.
+const PLAIN: &str = "{spinner} {prefix} ({elapsed}) {wide_msg}";
+const WITH_BAR: &str = "{spinner} {prefix} [{bar:16}] {percent} % ({elapsed}) {wide_msg}";
+
+/// Shows runs while they go.
+pub(super) struct Screen {
+    ui: Ui,
+    /// What steps say is told.
+    is_verbose: bool,
+    /// Lines are told where nobody watches.
+    has_lines: bool,
+    bars: Option<MultiProgress>,
+    of: Mutex<HashMap<String, Shown>>,
+}
+
+/// One pipeline.
+struct Shown {
+    bar: Option<ProgressBar>,
+    run: Run,
+    told: Instant,
+}
+
+/// How far a run is.
+#[derive(Debug)]
+struct Run {
+    begun: Instant,
+    /// The steps, and the rows that came out of each so far.
+    steps: Vec<(String, u64)>,
+    /// So many rows came out of the last step when it succeeded last.
+    expected: Option<u64>,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self { begun: Instant::now(), steps: Vec::new(), expected: None }
+    }
+
+    fn take(&mut self, step: usize, of: usize, rows: u64) {
+        if self.steps.len() < of {
+            self.steps.resize(of, (String::new(), 0));
+        }
+        if let Some(step) = self.steps.get_mut(step) {
+            step.1 = rows;
+        }
+    }
+
+    /// Rows that came out of the last step.
+    fn rows(&self) -> u64 {
+        self.steps.last().map_or(0, |(_, rows)| *rows)
+    }
+
+    /// So many rows of those that are expected; nothing where more came than ever before.
+    fn share(&self) -> Option<(u64, u64)> {
+        self.expected.map(|expected| (self.rows(), expected)).filter(|(rows, expected)| rows <= expected)
+    }
+
+    /// In dpp's words, with the rate.
+    fn in_words(&self, since: Duration) -> String {
+        let rows = self.rows();
+        if rows == 0 {
+            return match self.steps.iter().any(|(_, rows)| *rows > 0) {
+                true => "RUNNING".to_owned(),
+                false => "WAITING FOR OUTPUT".to_owned(),
+            };
+        }
+        // The time is longer than a thousandth of a second before anything comes out of a process.
+        let milliseconds = since.as_millis().max(1);
+        let rate = u128::from(rows).saturating_mul(1000) / milliseconds;
+        format!("RUNNING, processed {rows} rows, {rate}/s")
+    }
+
+    /// Each step by number and name, with its rows.
+    fn steps_in_words(&self) -> String {
+        let mut text = String::new();
+        for (position, (name, rows)) in self.steps.iter().enumerate() {
+            let before = if position == 0 { "" } else { ", " };
+            let between = if name.is_empty() { "" } else { " " };
+            let _ = write!(text, "{before}{}{between}{name}: {rows}", position + 1);
+        }
+        text
+    }
+}
+
+impl Screen {
+    pub(super) fn new(ui: &Ui, is_verbose: bool, is_json: bool) -> Self {
+        let bars = (ui.is_watched() && !ui.is_quiet && !is_json).then(MultiProgress::new);
+        Self { ui: ui.clone(), is_verbose, has_lines: !is_json, bars, of: Mutex::default() }
+    }
+
+    /// Takes the bars off the screen.
+    pub(super) fn clear(&self) {
+        for (_, shown) in self.locked().drain() {
+            shown.bar.inspect(ProgressBar::finish_and_clear);
+        }
+    }
+
+    /// A poisoned lock holds only what is drawn.
+    fn locked(&self) -> MutexGuard<'_, HashMap<String, Shown>> {
+        self.of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, text: &str) {
+        let text = harmless(text);
+        match &self.bars {
+            Some(bars) => bars.suspend(|| self.ui.say(&text)),
+            None => self.ui.say(&text),
+        }
+    }
+
+    /// Shows a pipeline anew after something changed.
+    fn show(&self, pipeline: &str, change: impl FnOnce(&mut Run), words: Option<String>) {
+        let mut of = self.locked();
+        let shown = of.entry(pipeline.to_owned()).or_insert_with(|| Shown {
+            bar: self.bars.as_ref().map(|bars| begun(bars)),
+            run: Run::new(),
+            told: Instant::now(),
+        });
+        change(&mut shown.run);
+        let text = words.unwrap_or_else(|| shown.run.in_words(shown.run.begun.elapsed()));
+        let line = harmless(&format!("{pipeline}: {text}")).replace('\n', " ");
+        let steps = harmless(&shown.run.steps_in_words()).replace('\n', " ");
+        if let Some(bar) = &shown.bar {
+            draw(bar, shown.run.share(), line, steps);
+        } else if self.has_lines && shown.run.rows() > 0 && shown.told.elapsed() >= PERIOD {
+            shown.told = Instant::now();
+            self.ui.say(&format!("{line} ({steps})"));
+        }
+    }
+}
+
+fn begun(bars: &MultiProgress) -> ProgressBar {
+    let bar = bars.add(ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()));
+    bar.set_style(style(PLAIN));
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style.unwrap_or_else(|_| ProgressStyle::default_spinner()).progress_chars("=> ")
+}
+
+fn draw(bar: &ProgressBar, share: Option<(u64, u64)>, line: String, steps: String) {
+    match share {
+        Some((rows, expected)) => {
+            if bar.length() != Some(expected) {
+                bar.set_length(expected);
+                bar.set_style(style(WITH_BAR));
+            }
+            bar.set_position(rows);
+        }
+        None if bar.length().is_some() => {
+            bar.unset_length();
+            bar.set_style(style(PLAIN));
+        }
+        None => {}
+    }
+    bar.set_prefix(line);
+    bar.set_message(steps);
+}
+
+impl Watching for Screen {
+    fn preparing(&self, pipeline: &str, done: usize, of: usize, what: &str) {
+        let words = format!("PREPARING, {done} of {of} packages, {what}");
+        match &self.bars {
+            Some(_) => self.show(pipeline, |_| {}, Some(words)),
+            // Elsewhere than on a terminal a line at the beginning and one at the end is enough.
+            None if done == 0 || done == of => self.say(&format!("{pipeline}: {words}")),
+            None => {}
+        }
+    }
+
+    fn started(&self, pipeline: &str, run: &str) {
+        self.show(pipeline, |_| {}, None);
+        if self.is_verbose {
+            self.say(&format!("[{pipeline}] run {run}"));
+        }
+    }
+
+    fn line(&self, pipeline: &str, _step: usize, name: &str, line: &str) {
+        if self.is_verbose {
+            self.say(&format!("[{pipeline}] >>> {name}: {line}"));
+        }
+    }
+
+    fn progress(&self, pipeline: &str, step: usize, of: usize, rows: u64, _bytes: u64) {
+        if rows > 0 {
+            self.show(pipeline, |run| run.take(step, of, rows), None);
+        }
+    }
+
+    fn expects(&self, pipeline: &str, steps: &[String], rows: Option<u64>) {
+        let begins = |run: &mut Run| {
+            let steps = steps.iter().map(|name| (name.clone(), 0)).collect();
+            *run = Run { begun: Instant::now(), steps, expected: rows };
+        };
+        self.show(pipeline, begins, None);
+    }
+
+    fn warned(&self, pipeline: &str, what: &str) {
+        self.say(&format!("warning: {pipeline}: {what}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_told_with_rows_rate_and_steps() {
+        let mut run = Run { expected: Some(50_000), ..Run::new() };
+        run.steps = vec![("noise".to_owned(), 0), ("dump_to_path".to_owned(), 0)];
+        let since = Duration::from_secs(8);
+        assert_eq!(run.in_words(since), "WAITING FOR OUTPUT");
+        run.take(0, 2, 26_000);
+        assert_eq!((run.in_words(since).as_str(), run.share()), ("RUNNING", Some((0, 50_000))));
+        run.take(1, 2, 25_000);
+        assert_eq!(run.in_words(since), "RUNNING, processed 25000 rows, 3125/s");
+        assert_eq!(run.steps_in_words(), "1 noise: 26000, 2 dump_to_path: 25000");
+        assert_eq!(run.share(), Some((25_000, 50_000)));
+        // More than there ever were: nobody knows how many there will be.
+        run.take(1, 2, 50_001);
+        assert_eq!(run.share(), None);
+        assert_eq!(run.in_words(Duration::ZERO), "RUNNING, processed 50001 rows, 50001000/s");
+    }
+}

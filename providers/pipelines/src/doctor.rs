@@ -1,0 +1,111 @@
+//! Whether what runs stand on is there: Python, what installs packages, room for environments, a database. Nothing is
+//! changed, and nobody is called.
+
+use crate::environment::{find_interpreter, uv_version};
+use crate::run::Runner;
+use crate::spec::is_spec_name;
+use crate::spec::processor::Api;
+use reqwest::Url;
+use rustix::fs::{Access, access};
+use std::fs;
+use std::path::Path;
+
+/// What was found out about one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// In words.
+    pub message: String,
+    /// What to do; nothing where all is well.
+    pub mend: Option<String>,
+}
+
+impl Found {
+    const fn right(message: String) -> Self {
+        Self { message, mend: None }
+    }
+}
+
+/// True when a folder looks as if pipelines were run in it: those that were leave records, and specs lie in it or in a
+/// folder of it.
+#[must_use]
+pub fn has_pipelines(project: &Path) -> bool {
+    let is_spec = |path: &Path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_spec_name);
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let has_spec = |folder: &Path| entries(folder).any(|path| is_spec(&path) && path.is_file());
+    project.join(".terrace/pipelines").is_dir()
+        || has_spec(project)
+        || entries(project).any(|path| path.is_dir() && has_spec(&path))
+}
+
+/// Looks at everything that runs of this project stand on.
+pub async fn look(runner: &Runner) -> Vec<Found> {
+    let mut found = Vec::new();
+    for api in [Api::Two, Api::One] {
+        found.push(interpreter(runner, api).await);
+    }
+    found.push(Found::right(match uv_version().await {
+        Some(version) => format!("packages are installed by {version}"),
+        None => "packages are installed by pip: `uv` is not in the PATH, which is quicker".to_owned(),
+    }));
+    found.push(room(runner));
+    found.push(engine(runner));
+    found
+}
+
+async fn interpreter(runner: &Runner, api: Api) -> Found {
+    match find_interpreter(api, runner.python.as_deref()).await {
+        Ok(interpreter) => Found::right(format!(
+            "datapackage-pipelines {api} runs on Python {}, `{}`",
+            interpreter.version,
+            interpreter.program.display()
+        )),
+        Err(tried) => {
+            let tried: Vec<String> = tried.iter().map(ToString::to_string).collect();
+            let mend = "`apt-get install python3.11 python3.11-venv`, or name one with `providers.pipelines.python`";
+            Found {
+                message: format!("no Python is here that datapackage-pipelines {api} runs on: {}", tried.join("; ")),
+                mend: Some(mend.to_owned()),
+            }
+        }
+    }
+}
+
+/// Whether environments can be kept, and how many are.
+fn room(runner: &Runner) -> Found {
+    let folder = runner.environments.folder();
+    // What is not there yet is made in the nearest folder that is.
+    let near = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    if access(near, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        return Found {
+            message: format!(
+                "environments cannot be kept in `{}`: `{}` cannot be written",
+                folder.display(),
+                near.display()
+            ),
+            mend: Some("let this user write it, or name another with `providers.pipelines.cacheDir`".to_owned()),
+        };
+    }
+    let count = runner.environments.count();
+    Found::right(format!("environments are kept in `{}`: {count} so far", folder.display()))
+}
+
+/// Where tables go, as far as that may be told: never who, nor with which password.
+fn engine(runner: &Runner) -> Found {
+    const NAME: &str = "DPP_DB_ENGINE";
+    let Some(address) = runner.variables.get(NAME).filter(|address| !address.is_empty()) else {
+        return Found::right(format!("{NAME} is not set: tables go to SQLite, in `.terrace/pipelines/database.db`"));
+    };
+    let Ok(url) = Url::parse(address) else {
+        return Found {
+            message: format!("{NAME} is no address of a database"),
+            mend: Some("write `postgresql://USER:PASSWORD@HOST:5432/DATABASE`, or `sqlite:////PATH`".to_owned()),
+        };
+    };
+    let scheme = url.scheme().split('+').next().unwrap_or_default().to_owned();
+    let asked = url.query_pairs().find(|(name, _)| name == "host").map(|(_, host)| host.into_owned());
+    let host = url.host_str().filter(|host| !host.is_empty()).map(str::to_owned).or(asked);
+    Found::right(match host {
+        Some(host) => format!("{NAME} leads to {scheme} on `{host}`"),
+        None => format!("{NAME} leads to {scheme} on this machine"),
+    })
+}

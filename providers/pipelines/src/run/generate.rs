@@ -1,0 +1,191 @@
+//! Pipelines that plugins make of `*.source-spec.yaml`: the plugin's `Generator` is asked in the Python environment of the
+//! file's folder, and what it answers is kept beside the specs, where [`crate::spec::read`] finds it without Python.
+//!
+//! The plugin is code of the project, its answer is not trusted to be well-formed: it is bounded in size and time, and
+//! read like any spec.
+
+use super::single::{Preparing, Runner, Watching};
+use super::store;
+use crate::environment::{Environment, EnvironmentError, Recipe};
+use crate::spec::processor::{Api, REQUIREMENTS};
+use crate::spec::source::{Generated, Kept};
+use crate::spec::{SourceSpec, Specs};
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+/// What is run.
+const PROGRAM: &str = include_str!("generate/generator.py");
+/// How long a plugin may take.
+const LONGEST: Duration = Duration::from_secs(120);
+/// So many bytes an answer may have.
+const LARGEST: u64 = 16 << 20;
+/// So many bytes are read of what a plugin says beside.
+const SAID: u64 = 1 << 20;
+/// So many lines of that are told.
+const LINES: usize = 12;
+
+/// A source spec that no pipelines came of.
+#[derive(Debug)]
+pub struct Unmade {
+    /// The file, by its position in [`Specs::files`].
+    pub file: usize,
+    /// Why.
+    pub why: String,
+    /// What can be done.
+    pub hint: Option<String>,
+    /// There is no environment to ask in: an infrastructure that fails, and not a spec that is wrong.
+    pub is_environment: bool,
+}
+
+/// What the program answers: one of these.
+#[derive(Debug, Default, Deserialize)]
+struct Answer {
+    #[serde(default)]
+    pipelines: Vec<(String, String, Map<String, Value>)>,
+    missing: Option<String>,
+    lacking: Option<String>,
+    #[serde(default)]
+    invalid: Vec<(String, String)>,
+    failed: Option<String>,
+}
+
+impl Runner {
+    /// Asks the plugins of all source specs that no answer was kept of. When this returns, reading the specs again finds
+    /// what was answered.
+    pub async fn expand(&self, specs: &Specs, watching: &dyn Watching, cancel: &CancellationToken) -> Vec<Unmade> {
+        let mut unmade = Vec::new();
+        for source in specs.sources.iter().filter(|source| source.made.is_none()) {
+            if let Err(why) = self.expand_one(specs, source, watching, cancel).await {
+                unmade.push(why);
+            }
+        }
+        unmade
+    }
+
+    async fn expand_one(
+        &self,
+        specs: &Specs,
+        source: &SourceSpec,
+        watching: &dyn Watching,
+        cancel: &CancellationToken,
+    ) -> Result<(), Unmade> {
+        let wrong = |why: String, hint: Option<String>| Unmade { file: source.file, why, hint, is_environment: false };
+        let folder = specs.root.join(source.folder(specs));
+        let requirements = fs::read_to_string(folder.join(REQUIREMENTS)).unwrap_or_default();
+        let recipe = Recipe::new(Api::Two, self.python.clone(), vec![requirements]);
+        let path = specs.files.get(source.file).map(|file| file.path.display().to_string()).unwrap_or_default();
+        let making = Preparing { pipeline: &path, watching };
+        let environment = self.environments.ensure(&recipe, &making, cancel).await;
+        let environment =
+            environment.map_err(|error| Unmade { is_environment: true, ..wrong_environment(&error, source) })?;
+        let asked = tokio::select! {
+            asked = self.ask(&environment, specs, source, &folder) => asked,
+            () = cancel.cancelled() => return Err(wrong("stopped".to_owned(), None)),
+        };
+        let answer = asked.map_err(|why| wrong(why, None))?;
+        let package = format!("datapackage-pipelines-{}", source.module);
+        if let Some(missing) = answer.missing {
+            let why = format!("there is no plugin `{missing}` that makes pipelines of it");
+            let hint = format!("name `{package}` in a `{REQUIREMENTS}` beside it, or put `{missing}` into the project");
+            return Err(wrong(why, Some(hint)));
+        }
+        if let Some(lacking) = answer.lacking {
+            return Err(wrong(format!("the plugin `{lacking}` has no class `Generator`: it makes no pipelines"), None));
+        }
+        if let Some(failed) = answer.failed {
+            return Err(wrong(format!("the plugin fails: {failed}"), None));
+        }
+        let problems = answer.invalid.into_iter().map(|(place, what)| match place.is_empty() {
+            true => format!("the plugin does not take it: {what}"),
+            false => format!("the plugin does not take `{place}`: {what}"),
+        });
+        let pipelines = answer.pipelines.into_iter().map(|(id, folder, details)| {
+            let folder = Path::new(&folder);
+            let folder = folder.strip_prefix(&specs.root).unwrap_or(folder).to_path_buf();
+            Generated { id, folder: crate::fingerprint::plain(&folder), details }
+        });
+        let kept = Kept::new(pipelines.collect(), problems.collect());
+        let place = source.kept_in(&specs.root);
+        let written = place.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| store::write(&place, &kept));
+        written.map_err(|error| {
+            wrong(format!("what the plugin answers cannot be kept in `{}`: {error}", place.display()), None)
+        })
+    }
+
+    async fn ask(
+        &self,
+        environment: &Environment,
+        specs: &Specs,
+        source: &SourceSpec,
+        folder: &Path,
+    ) -> Result<Answer, String> {
+        let within = folder.strip_prefix(&specs.root).unwrap_or(folder);
+        let base = if within == Path::new("") { PathBuf::from(".") } else { Path::new(".").join(within) };
+        let mut command = Command::new(&environment.python);
+        command.arg("-c").arg(PROGRAM).arg(&source.module).arg(folder).arg(base).current_dir(&specs.root);
+        command.env_clear().envs(&self.variables).env_remove("PYTHONHOME").env("PYTHONIOENCODING", "utf-8");
+        // A plugin may lie in the project itself.
+        let places = std::env::join_paths([folder, &specs.root]).map_err(|error| error.to_string())?;
+        command.env("PYTHONPATH", places).process_group(0).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| format!("the plugin cannot be asked: {error}"))?;
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let text = source.content.to_string();
+        let give = async {
+            if let Some(mut stdin) = stdin {
+                // A plugin that does not listen says itself why.
+                let _ = stdin.write_all(text.as_bytes()).await;
+            }
+        };
+        let all = async {
+            let ((), said, beside, ended) = tokio::join!(give, read(stdout, LARGEST), read(stderr, SAID), child.wait());
+            (said, beside, ended)
+        };
+        let ended = tokio::time::timeout(LONGEST, all).await;
+        // What it started is of its group; its leader was waited for, or is killed with it.
+        if let Some(group) = group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let (said, beside, ended) =
+            ended.map_err(|_| format!("the plugin did not answer within {} s", LONGEST.as_secs()))?;
+        let ended = ended.map_err(|error| format!("the plugin cannot be waited for: {error}"))?;
+        of_answer(&said, &beside, ended)
+    }
+}
+
+fn of_answer(said: &[u8], beside: &[u8], ended: ExitStatus) -> Result<Answer, String> {
+    if said.len() as u64 > LARGEST {
+        return Err(format!("the plugin answers more than {} MiB", LARGEST >> 20));
+    }
+    serde_json::from_slice(said).map_err(|error| {
+        let beside = String::from_utf8_lossy(beside);
+        let lines: Vec<&str> = beside.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join(" | ");
+        match ended.success() {
+            true => format!("the plugin does not answer as it should: {error}"),
+            false => format!("the plugin ended with {ended}: {last}"),
+        }
+    })
+}
+
+fn wrong_environment(error: &EnvironmentError, source: &SourceSpec) -> Unmade {
+    Unmade { file: source.file, why: error.to_string(), hint: error.hint(), is_environment: true }
+}
+
+/// Reads a stream to its end, and keeps so much of it and a byte more.
+async fn read(stream: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let Some(mut stream) = stream else { return kept };
+    let _ = (&mut stream).take(most.saturating_add(1)).read_to_end(&mut kept).await;
+    let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    kept
+}

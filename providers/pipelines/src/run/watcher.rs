@@ -1,0 +1,52 @@
+//! What is told while a run goes: to its log, to its hooks and to whoever watches.
+
+use super::hooks::Hooks;
+use super::log::Writer;
+use super::single::Watching;
+use crate::environment;
+use crate::executor::{StepOutcome, Watch};
+
+/// Passes on how far an environment is.
+pub(super) struct Preparing<'a> {
+    pub(super) pipeline: &'a str,
+    pub(super) watching: &'a dyn Watching,
+}
+
+impl environment::Making for Preparing<'_> {
+    fn progress(&self, done: usize, of: usize, what: &str) {
+        self.watching.preparing(self.pipeline, done, of, what);
+    }
+}
+
+/// Writes the log, and passes on what is to be seen.
+pub(super) struct Watcher<'a> {
+    pub(super) pipeline: &'a str,
+    /// How many steps there are.
+    pub(super) of: usize,
+    /// The position of the first that runs.
+    pub(super) first: usize,
+    pub(super) names: &'a [String],
+    pub(super) log: &'a Writer,
+    pub(super) hooks: &'a Hooks,
+    pub(super) watching: &'a dyn Watching,
+}
+
+impl Watch for Watcher<'_> {
+    fn line(&self, step: usize, line: &str) {
+        let name = self.names.get(step).map_or("", String::as_str);
+        let line = self.log.write(step + self.first + 1, name, line);
+        self.hooks.line(name, &line);
+        self.watching.line(self.pipeline, step + self.first, name, &line);
+    }
+
+    fn progress(&self, step: usize, rows: u64, bytes: u64) {
+        self.watching.progress(self.pipeline, step + self.first, self.of, rows, bytes);
+    }
+
+    fn ended(&self, step: usize, outcome: &StepOutcome) {
+        if outcome.exit_code != Some(0) {
+            let name = self.names.get(step).map_or("", String::as_str);
+            self.log.write(step + self.first + 1, name, &crate::executor::in_words(outcome));
+        }
+    }
+}

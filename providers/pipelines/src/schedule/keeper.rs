@@ -1,0 +1,395 @@
+//! Starts runs when they are due.
+//!
+//! [`Keeper::look`] is told what time it is, so tests need no clock; [`Keeper::keep`] looks every second. Of several servers
+//! of a project the one that holds the lock looks, and another goes on when that one is gone.
+
+use super::due::decide;
+use super::store::{Last, Leadership, Progress, Schedules};
+use super::{CatchUp, Overlap, Schedule, Times};
+use crate::run::batch::{self, BatchEnd, Options};
+use crate::run::single::{NotRun, Unwatched};
+use crate::run::{Runner, State};
+use crate::spec::{self, Specs};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How often it is looked whether something is due.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How often specs are read for what they say of schedules.
+const SPECS: Duration = Duration::from_secs(30);
+/// How long a run waits for its turn, where it may.
+const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a run that is stopped for another one is waited for.
+const STOPPING: Duration = Duration::from_secs(60);
+/// So many times may wait behind a run that takes longer than they are apart.
+const MOST_WAITING: usize = super::due::MOST;
+/// What the name of a schedule begins with that a spec says of a pipeline.
+const OF_SPEC: &str = "spec:";
+/// What becomes of a time without a run.
+const SKIPPED: &str = "skipped";
+
+/// Starts the runs of a project.
+pub struct Keeper {
+    shared: Arc<Shared>,
+    leadership: Option<Leadership>,
+    /// What specs say of schedules, and when they were read.
+    of_specs: Option<(Instant, Vec<Schedule>)>,
+    runs: JoinSet<()>,
+    /// What is wrong with schedules was told.
+    told: BTreeMap<String, String>,
+}
+
+struct Shared {
+    runner: Runner,
+    schedules: Schedules,
+    /// What specs say of their schedules counts, too.
+    takes_specs: bool,
+    cancel: CancellationToken,
+    /// Held while what was decided of a schedule is read and written.
+    writing: Mutex<BTreeMap<String, bool>>,
+}
+
+/// A schedule, and what is known of it.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// What was decided of it; nothing while nobody looked.
+    pub progress: Option<Progress>,
+    /// When its next run starts; nothing where it starts none.
+    pub next: Option<Timestamp>,
+}
+
+impl Keeper {
+    /// Keeps the schedules of a runner's project; those that specs say of themselves where that is wanted.
+    #[must_use]
+    pub fn new(runner: Runner, takes_specs: bool) -> Self {
+        let schedules = runner.schedules();
+        let shared =
+            Shared { runner, schedules, takes_specs, cancel: CancellationToken::new(), writing: Mutex::default() };
+        Self { shared: Arc::new(shared), leadership: None, of_specs: None, runs: JoinSet::new(), told: BTreeMap::new() }
+    }
+
+    /// Looks every second, until it is told to stop; what runs then is waited for so long, and stopped after that.
+    pub async fn keep(mut self, stop: CancellationToken, drain: Duration) {
+        loop {
+            if let Err(error) = self.look(Timestamp::now()).await {
+                self.tell("schedules", &format!("schedules cannot be looked at now: {error}"));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PERIOD) => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        if tokio::time::timeout(drain, self.idle()).await.is_err() {
+            tracing::warn!("runs of schedules are stopped: they take longer than the server waits");
+            self.shared.cancel.cancel();
+            self.idle().await;
+        }
+    }
+
+    /// Waits for what was started.
+    pub async fn idle(&mut self) {
+        while self.runs.join_next().await.is_some() {}
+    }
+
+    /// Starts what is due now; answers false where another server does.
+    ///
+    /// # Errors
+    /// When the records cannot be read or written.
+    pub async fn look(&mut self, now: Timestamp) -> io::Result<bool> {
+        // Where nothing is scheduled, nothing is written either.
+        if !self.shared.takes_specs && !self.shared.schedules.has_any() {
+            return Ok(true);
+        }
+        if self.leadership.is_none() {
+            let Some(leadership) = self.shared.schedules.lead()? else { return Ok(false) };
+            self.leadership = Some(leadership);
+        }
+        while self.runs.try_join_next().is_some() {}
+        let (mut schedules, broken) = self.shared.schedules.all()?;
+        for error in broken {
+            self.tell("records", &format!("a schedule cannot be read: {error}"));
+        }
+        schedules.extend(self.of_specs(now).await);
+        for schedule in schedules {
+            if let Err(error) = self.look_at(&schedule, now).await {
+                self.tell(&schedule.name, &format!("the schedule `{}` cannot be recorded: {error}", schedule.name));
+            }
+        }
+        Ok(true)
+    }
+
+    /// What specs say of schedules, read now and then.
+    async fn of_specs(&mut self, now: Timestamp) -> Vec<Schedule> {
+        if !self.shared.takes_specs {
+            return Vec::new();
+        }
+        if let Some((read, schedules)) = &self.of_specs
+            && read.elapsed() < SPECS
+        {
+            return schedules.clone();
+        }
+        let project = self.shared.runner.project.clone();
+        let read = tokio::task::spawn_blocking(move || spec::read(&project)).await;
+        let schedules = match read {
+            Ok(Ok(specs)) => schedules_of(&specs, now),
+            _ => Vec::new(),
+        };
+        self.of_specs = Some((Instant::now(), schedules.clone()));
+        schedules
+    }
+
+    async fn look_at(&mut self, schedule: &Schedule, now: Timestamp) -> io::Result<()> {
+        let times = match Times::of(schedule) {
+            Ok(times) => times,
+            Err((what, why)) => {
+                self.tell(&schedule.name, &format!("the schedule `{}` starts nothing: `{what}`: {why}", schedule.name));
+                return Ok(());
+            }
+        };
+        let shared = Arc::clone(&self.shared);
+        let mut writing = shared.writing.lock().await;
+        let stored = shared.schedules.progress(&schedule.name)?;
+        let is_new = stored.is_none();
+        let begin = || Progress { decided: schedule.since, pending: Vec::new(), last: None };
+        let mut progress = stored.unwrap_or_else(begin);
+        // What was due before it was what it is now is not made up for.
+        if schedule.since <= now {
+            progress.decided = progress.decided.max(schedule.since);
+        }
+        // While it was turned off nothing was missed.
+        let decision = match schedule.enabled {
+            true => decide(&times, schedule.catch_up, progress.decided, now),
+            false => super::due::Decision { decided: Some(now), ..Default::default() },
+        };
+        if decision.is_clock_back {
+            tracing::warn!(schedule = schedule.name, "the clock stood in the future: schedules go on from now");
+        }
+        if decision.passed > 0 {
+            tracing::info!(schedule = schedule.name, passed = decision.passed, "times passed without a run");
+        }
+        let is_running = writing.get(&schedule.name).copied().unwrap_or_default();
+        let mut starts = decision.starts;
+        if is_running && !starts.is_empty() {
+            match schedule.overlap {
+                Overlap::Forbid => {
+                    for due in starts.drain(..) {
+                        tracing::info!(schedule = schedule.name, %due, "skipped: the run before goes on");
+                    }
+                }
+                Overlap::Replace => {
+                    shared.stop_running(schedule);
+                    // The newest takes the place of all that wait.
+                    progress.pending.truncate(1);
+                    starts = starts.pop().into_iter().collect();
+                }
+                Overlap::Allow => starts.truncate(MOST_WAITING.saturating_sub(progress.pending.len())),
+            }
+        }
+        let has_new = !starts.is_empty();
+        progress.pending.extend(starts);
+        // What is turned off is written down when it is turned on again, and not every second.
+        let is_worth_it = has_new || is_new || schedule.enabled && decision.decided.is_some() || {
+            let since = |decided: Timestamp| now.duration_since(decided).as_secs() > 60;
+            decision.decided.is_some() && since(progress.decided)
+        };
+        if is_worth_it {
+            progress.decided = decision.decided.unwrap_or(progress.decided);
+            shared.schedules.decide(&schedule.name, &progress)?;
+        }
+        if !is_running && !progress.pending.is_empty() {
+            writing.insert(schedule.name.clone(), true);
+            drop(writing);
+            let schedule = schedule.clone();
+            self.runs.spawn(async move { shared.run_pending(&schedule).await });
+        }
+        Ok(())
+    }
+
+    /// Tells what is wrong, once.
+    fn tell(&mut self, what: &str, message: &str) {
+        if self.told.insert(what.to_owned(), message.to_owned()).as_deref() != Some(message) {
+            tracing::warn!("{message}");
+        }
+    }
+}
+
+impl Shared {
+    /// Runs what waits of a schedule, one after the other.
+    async fn run_pending(&self, schedule: &Schedule) {
+        loop {
+            let next = {
+                let mut writing = self.writing.lock().await;
+                let progress = self.schedules.progress(&schedule.name).ok().flatten();
+                let next = progress.and_then(|progress| progress.pending.first().copied());
+                if next.is_none() || self.cancel.is_cancelled() {
+                    writing.remove(&schedule.name);
+                    return;
+                }
+                next
+            };
+            let Some(due) = next else { return };
+            let last = self.run(schedule, due).await;
+            tracing::info!(schedule = schedule.name, %due, run = last.run, state = last.state, why = last.why, "ran");
+            let mut writing = self.writing.lock().await;
+            let ended = self.schedules.progress(&schedule.name).and_then(|progress| {
+                // A schedule that is gone meanwhile has nothing to remember.
+                let Some(mut progress) = progress else { return Ok(()) };
+                progress.pending.retain(|pending| *pending != due);
+                progress.last = Some(last);
+                self.schedules.decide(&schedule.name, &progress)
+            });
+            if let Err(error) = ended {
+                tracing::warn!(schedule = schedule.name, %error, "what came of a run cannot be written down");
+                // It is found by its mark when somebody looks again.
+                writing.remove(&schedule.name);
+                return;
+            }
+        }
+    }
+
+    /// Runs a pipeline for a time that is due, unless that was done by somebody who is gone.
+    async fn run(&self, schedule: &Schedule, due: Timestamp) -> Last {
+        let mark = format!("schedule/{}/{due}", schedule.name);
+        let skipped = |why: String| Last { due, run: None, state: SKIPPED.to_owned(), why: Some(why) };
+        if let Some(last) = self.begun(schedule, &mark).await {
+            return Last { due, run: Some(last.run), state: last.state.word().to_owned(), why: None };
+        }
+        let root = self.runner.project.join(&schedule.folder);
+        let read = tokio::task::spawn_blocking(move || spec::read(&root)).await;
+        let specs = match read {
+            Ok(Ok(specs)) => specs,
+            Ok(Err(error)) => return skipped(format!("its folder cannot be read: {error}")),
+            Err(error) => return skipped(format!("its folder cannot be read: {error}")),
+        };
+        let position = specs.pipelines.iter().position(|pipeline| pipeline.id == schedule.pipeline);
+        let is_broken = specs.broken().contains(&schedule.pipeline.as_str());
+        let Some(position) = position.filter(|_| !is_broken) else {
+            let problem = specs.problems.iter().find(|problem| problem.pipeline.as_deref() == Some(&schedule.pipeline));
+            return skipped(match problem {
+                Some(problem) => problem.in_one_line(&specs).to_string(),
+                None => format!("there is no pipeline `{}` in `{}`", schedule.pipeline, schedule.folder),
+            });
+        };
+        let patience = match schedule.overlap {
+            Overlap::Forbid => Duration::ZERO,
+            Overlap::Replace => {
+                self.stop_running(schedule);
+                STOPPING
+            }
+            Overlap::Allow => PATIENCE,
+        };
+        let options = Options {
+            patience,
+            mark: Some(mark),
+            reason: format!("its schedule `{}` ({} {})", schedule.name, schedule.cron, schedule.time_zone),
+            ..Options::default()
+        };
+        let done = batch::run(&self.runner, &specs, &[position], &options, &Unwatched, &self.cancel).await;
+        let end = match done {
+            Ok(done) => done.into_iter().next().map(|done| done.end),
+            Err(error) => return skipped(format!("what has to be run cannot be told: {error}")),
+        };
+        match end {
+            Some(BatchEnd::Ran(record)) => {
+                Last { due, run: Some(record.run.clone()), state: record.state.word().to_owned(), why: None }
+            }
+            Some(BatchEnd::Held { by, .. }) => skipped(format!("it depends on `{by}`, which has to succeed first")),
+            Some(BatchEnd::NotRun(NotRun::Taken { .. })) => skipped("another run of it goes on".to_owned()),
+            Some(BatchEnd::NotRun(NotRun::Cancelled)) => skipped("the server ends".to_owned()),
+            Some(BatchEnd::NotRun(NotRun::Environment(error))) => skipped(error.to_string()),
+            Some(BatchEnd::NotRun(NotRun::Io(error))) => skipped(format!("the run cannot be recorded: {error}")),
+            Some(BatchEnd::NotRun(NotRun::Changed(what) | NotRun::Elsewhere { what })) => skipped(what.join("; ")),
+            Some(BatchEnd::Clean) | None => skipped("there was nothing to run".to_owned()),
+        }
+    }
+
+    /// The run that somebody began for that time who is gone; what is left of it is ended.
+    async fn begun(&self, schedule: &Schedule, mark: &str) -> Option<crate::run::Record> {
+        let last = self
+            .runner
+            .store
+            .last(&self.runner.recorded_folder(&schedule.folder), &schedule.pipeline)
+            .ok()
+            .flatten()?;
+        if last.mark.as_deref() != Some(mark) {
+            return None;
+        }
+        if last.state.is_over() {
+            return Some(last);
+        }
+        let cancel = CancellationToken::new();
+        let turn = self.runner.store.turn(&last.folder, &schedule.pipeline, PATIENCE, &cancel).await.ok()?;
+        let settled = self.runner.settle(&last.run).await.ok()?;
+        let _ = turn.hold(None);
+        // What was cut off is begun again: it has not been run.
+        settled.filter(|record| record.state != State::Lost)
+    }
+
+    /// Asks the run of the pipeline that goes on to stop.
+    fn stop_running(&self, schedule: &Schedule) {
+        let last =
+            self.runner.store.last(&self.runner.recorded_folder(&schedule.folder), &schedule.pipeline).ok().flatten();
+        if let Some(last) = last.filter(|last| !last.state.is_over()) {
+            let _ = self.runner.store.ask_to_stop(&last.run);
+        }
+    }
+}
+
+/// What specs say of their own schedules: in the zone of UTC, and with one run for all that was missed.
+fn schedules_of(specs: &Specs, now: Timestamp) -> Vec<Schedule> {
+    let scheduled = specs.pipelines.iter().filter_map(|pipeline| Some((pipeline, pipeline.schedule.as_ref()?)));
+    scheduled
+        .map(|(pipeline, schedule)| Schedule {
+            name: format!("{OF_SPEC}{}", pipeline.id),
+            folder: ".".to_owned(),
+            pipeline: pipeline.id.clone(),
+            cron: schedule.crontab.clone(),
+            time_zone: "UTC".to_owned(),
+            enabled: true,
+            overlap: Overlap::Forbid,
+            catch_up: CatchUp::Last,
+            jitter_seconds: 0,
+            since: now,
+            mark: String::new(),
+        })
+        .collect()
+}
+
+impl Runner {
+    /// The schedules of the project.
+    #[must_use]
+    pub fn schedules(&self) -> Schedules {
+        Schedules::new(self.store.folder())
+    }
+
+    /// The schedules that are declared, and with `specs` those that specs say of themselves, with when they start next.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub fn known_schedules(&self, specs: Option<&Path>, now: Timestamp) -> io::Result<Vec<Known>> {
+        let schedules = self.schedules();
+        let (mut all, broken) = schedules.all()?;
+        if let Some(error) = broken.into_iter().next() {
+            return Err(error);
+        }
+        if let Some(root) = specs.map(PathBuf::from) {
+            all.extend(schedules_of(&spec::read(&root)?, now));
+        }
+        all.into_iter()
+            .map(|schedule| {
+                let progress = schedules.progress(&schedule.name)?;
+                let times = Times::of(&schedule).ok().filter(|_| schedule.enabled);
+                Ok(Known { next: times.and_then(|times| times.next(now)), progress, schedule })
+            })
+            .collect()
+    }
+}

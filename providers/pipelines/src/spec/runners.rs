@@ -1,0 +1,149 @@
+//! `runner:` of steps: what `dpp-runners.yaml` says of it. dpp starts a step whose runner it does not know as any other;
+//! here that is a mistake.
+
+use super::Specs;
+use super::decode::find;
+use super::model::SpecFile;
+use super::problem::{Problem, Severity};
+use super::surroundings::{RUNNERS_FILE, Surroundings};
+use super::wrapper::Wrapper;
+use super::yaml::{self, Entry, Node};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use terrace_provider::names::{closest, listed};
+
+/// The runner that is there without being described: the environment's own Python.
+const PLAIN: &str = "local-python";
+const WRAPPED: &str = "wrapped-python";
+
+/// The runners by name; a wrapper where one wraps.
+type Runners = BTreeMap<String, Option<Wrapper>>;
+
+/// Finds the runners that steps name, and reports those that there are not.
+pub(super) fn resolve(specs: &mut Specs, surroundings: &Surroundings) {
+    let has_runner = specs.pipelines.iter().flat_map(|pipeline| &pipeline.steps).any(|step| step.runner.is_some());
+    if !has_runner {
+        return;
+    }
+    let path = surroundings.runners.clone().unwrap_or_else(|| PathBuf::from(RUNNERS_FILE));
+    let runners = match fs::read_to_string(specs.root.join(&path)) {
+        Ok(text) => read(specs, &path, text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Runners::new()),
+        Err(error) => {
+            let why = format!("the file cannot be read: {error}");
+            add(specs, &path, String::new(), vec![(0..0, why, None)]);
+            None
+        }
+    };
+    let is_read = runners.is_some();
+    let runners = runners.unwrap_or_default();
+    let mut unknown = Vec::new();
+    for pipeline in &mut specs.pipelines {
+        for (position, step) in pipeline.steps.iter_mut().enumerate() {
+            let Some(name) = &step.runner else { continue };
+            if let Some(wrapper) = runners.get(name) {
+                step.wrapper = wrapper.clone();
+            } else if name != PLAIN && is_read {
+                unknown.push(Problem {
+                    severity: Severity::Error,
+                    code: "no_runner",
+                    message: format!("there is no runner `{name}` in `{}`", path.display()),
+                    file: pipeline.file,
+                    at: step.at.start..step.at.start,
+                    pipeline: Some(pipeline.id.clone()),
+                    step: Some((position + 1, step.name.clone())),
+                    hint: Some(hint(name, &runners)),
+                });
+            }
+        }
+    }
+    specs.problems.append(&mut unknown);
+}
+
+fn hint(name: &str, runners: &Runners) -> String {
+    let names: Vec<&str> = runners.keys().map(String::as_str).collect();
+    match closest(name, names.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if names.is_empty() => {
+            format!(
+                "describe it in `{RUNNERS_FILE}` where terrace is started, or in the file that DPP_RUNNER_CONFIG names"
+            )
+        }
+        None => format!("the runners there are {}", listed(&names)),
+    }
+}
+
+type Wrong = (Range<usize>, String, Option<String>);
+
+/// Reads the file; nothing where it cannot be read at all.
+fn read(specs: &mut Specs, path: &Path, text: String) -> Option<Runners> {
+    let mut wrong = Vec::new();
+    let runners = match yaml::parse(&text) {
+        Err(fault) => {
+            wrong.push((fault.at, fault.message, fault.hint));
+            None
+        }
+        Ok((root, _)) => {
+            let entries = root.as_map().unwrap_or_default();
+            if root.as_map().is_none() {
+                let hint = format!("write `NAME: {{kind: {WRAPPED}, parameters: {{wrapper: …}}}}`");
+                wrong.push((root.at.clone(), "the file is no map from names to runners".to_owned(), Some(hint)));
+            }
+            Some(entries.iter().map(|entry| (entry.key.clone(), runner(entry, &mut wrong))).collect())
+        }
+    };
+    add(specs, path, text, wrong);
+    runners
+}
+
+fn runner(entry: &Entry, wrong: &mut Vec<Wrong>) -> Option<Wrapper> {
+    let mut tell = |at: &Range<usize>, message: String, hint: Option<String>| {
+        wrong.push((at.clone(), format!("the runner `{}`: {message}", entry.key), hint));
+    };
+    let fields = entry.value.as_map().unwrap_or_default();
+    let kind = find(fields, "kind").map(|entry| &entry.value);
+    match kind.and_then(Node::as_text) {
+        Some(PLAIN) => None,
+        Some(WRAPPED) => {
+            let parameters = find(fields, "parameters").and_then(|entry| entry.value.as_map()).unwrap_or_default();
+            let wrapper = find(parameters, "wrapper").map(|entry| &entry.value);
+            let Some((node, text)) = wrapper.and_then(|node| Some((node, node.as_text()?))) else {
+                let hint = format!("write `parameters: {{wrapper: \"nice {{cmd}}\"}}`, or `kind: {PLAIN}`");
+                tell(&entry.key_at, "there is no text `wrapper` in its `parameters`".to_owned(), Some(hint));
+                return None;
+            };
+            Wrapper::parse(text).map_err(|why| tell(&node.at, format!("its wrapper is none: {why}"), None)).ok()
+        }
+        other => {
+            let at = kind.map_or(&entry.key_at, |node| &node.at);
+            let message = match other {
+                Some(other) => format!("there is no kind `{other}`"),
+                None => "it does not say its `kind`".to_owned(),
+            };
+            let meant = other.and_then(|other| closest(other, [PLAIN, WRAPPED]));
+            let hint = meant
+                .map_or_else(|| format!("write `{PLAIN}` or `{WRAPPED}`"), |meant| format!("did you mean `{meant}`?"));
+            tell(at, message, Some(hint));
+            None
+        }
+    }
+}
+
+/// Puts the file among those that were read, with what is wrong in it.
+fn add(specs: &mut Specs, path: &Path, text: String, wrong: Vec<Wrong>) {
+    let file = specs.files.len();
+    specs.files.push(SpecFile { path: path.to_owned(), text });
+    specs.problems.extend(wrong.into_iter().map(|(at, message, hint)| Problem {
+        severity: Severity::Error,
+        code: "runners",
+        message,
+        file,
+        at,
+        pipeline: None,
+        step: None,
+        hint,
+    }));
+}

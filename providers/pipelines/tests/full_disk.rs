@@ -1,0 +1,88 @@
+//! A disk that is full while a run goes on: a file system of eight megabytes, where one can be mounted.
+
+use crate::harness::Project;
+use std::fs;
+use std::process::Command;
+use terrace_provider_pipelines::run::{Asked, State};
+use tokio_util::sync::CancellationToken;
+
+/// A file system of this size, unmounted when it goes.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn mounted() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(folder.path());
+        let is_mounted = command.output().is_ok_and(|output| output.status.success());
+        is_mounted.then(|| Self(folder))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_named_and_nothing_half_written_is_taken_for_a_result() {
+    let Some(disk) = Disk::mounted() else {
+        println!("skipped: no file system can be mounted here");
+        return;
+    };
+    let spec = "noise:\n  pipeline:\n  - run: noise\n    cache: true\n    parameters: {rows: ROWS}\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
+    let project = Project::within(disk.0.path(), &spec.replace("ROWS", "10"));
+    let good = project.run("./noise").await;
+    assert_eq!(good.state, State::Succeeded, "{good:?}");
+    let before = fs::read(project.path("data/datapackage.json")).unwrap();
+    project.write("pipeline-spec.yaml", &spec.replace("ROWS", "2000000"));
+    let record = project.run("./noise").await;
+    assert_eq!(record.state, State::Failed);
+    let failure = record.failure.clone().unwrap();
+    assert!(failure.what.contains("no space is left on the disk of `"), "{failure:?}");
+    assert!(failure.what.contains(&disk.0.path().display().to_string()), "{failure:?}");
+    // The last good result is there, and nothing of this one.
+    assert_eq!(fs::read(project.path("data/datapackage.json")).unwrap(), before);
+    let left: Vec<_> = fs::read_dir(project.path(".")).unwrap().flatten().map(|it| it.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("terrace-")), "{left:?}");
+    assert_eq!(project.runner.store.succeeded(".", "./noise").unwrap().unwrap().run, good.run);
+    assert_eq!(project.runner.store.last(".", "./noise").unwrap().unwrap().state, State::Failed);
+    // Where there is room again, it runs.
+    project.write("pipeline-spec.yaml", &spec.replace("ROWS", "20"));
+    for entry in fs::read_dir(project.path(".cache")).into_iter().flatten().flatten() {
+        assert!(entry.file_name().to_string_lossy().ends_with(".ongoing") || entry.metadata().unwrap().len() < 100_000);
+        fs::remove_file(entry.path()).unwrap();
+    }
+    assert_eq!(project.run("./noise").await.rows, 20);
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_recorded_does_not_begin() {
+    let Some(disk) = Disk::mounted() else {
+        println!("skipped: no file system can be mounted here");
+        return;
+    };
+    let project = Project::within(
+        disk.0.path(),
+        "noise:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data}\n",
+    );
+    let mut size = 8 << 20;
+    while size > 0 {
+        // Down to the last block.
+        if fs::write(disk.0.path().join(format!("filling{size}")), vec![1; size]).is_err() {
+            let _ = fs::remove_file(disk.0.path().join(format!("filling{size}")));
+        }
+        size /= 2;
+    }
+    let specs = project.specs();
+    let pipeline = specs.pipeline("./noise").unwrap();
+    let seen = crate::harness::Seen::default();
+    let ran = project.runner.run(&specs, pipeline, Asked::default(), &seen, &CancellationToken::new()).await;
+    let words = match ran {
+        Err(error) => format!("{error:?}"),
+        // Records are small: where there is just room for them, the run itself fails.
+        Ok(record) => record.failure.unwrap().what,
+    };
+    assert!(words.contains("o space") && !project.path("data").exists(), "{words}");
+}

@@ -1,0 +1,101 @@
+//! What is tried again, and what is not: runs whose executor or network fails for a while.
+
+use crate::harness::Project;
+use async_trait::async_trait;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use terrace_provider_pipelines::executor::{End, Executor, Failed, Job, Outcome, StepOutcome, Watch};
+use terrace_provider_pipelines::run::attempts::{Retries, RetryOn};
+use terrace_provider_pipelines::run::{Asked, State};
+use tokio_util::sync::CancellationToken;
+
+const NOISE: &str = "noise:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
+
+/// Fails so often before it runs anything.
+struct Failing {
+    inner: Arc<dyn Executor>,
+    left: AtomicUsize,
+    end: End,
+}
+
+#[async_trait]
+impl Executor for Failing {
+    async fn execute(&self, job: &Job, watch: &dyn Watch, cancel: &CancellationToken) -> Outcome {
+        let is_over = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
+        if is_over {
+            return self.inner.execute(job, watch, cancel).await;
+        }
+        Outcome {
+            end: self.end,
+            stats: serde_json::Map::new(),
+            rows: 0,
+            steps: vec![StepOutcome::default(); job.steps.len()],
+            failure: Some(Failed { step: None, what: "no process can be started".to_owned(), said: Vec::new() }),
+        }
+    }
+
+    async fn end_left(&self, run: &str, grace: Duration) -> io::Result<usize> {
+        self.inner.end_left(run, grace).await
+    }
+}
+
+fn project(failures: usize, end: End, on: RetryOn) -> Project {
+    let mut project = Project::new(NOISE);
+    let inner = Arc::clone(&project.runner.executor);
+    project.runner.executor = Arc::new(Failing { inner, left: AtomicUsize::new(failures), end });
+    project.runner.retries = Retries { most: 2, on, pause: Duration::from_millis(1) };
+    project
+}
+
+#[tokio::test]
+async fn what_a_run_stands_on_is_tried_again_and_each_attempt_is_recorded() {
+    let project = project(2, End::Broken, RetryOn::Infrastructure);
+    let record = project.run("./noise").await;
+    assert_eq!((record.state, record.rows), (State::Succeeded, 500), "{record:?}");
+    let whats: Vec<&str> = record.attempts.iter().map(|attempt| attempt.what.as_str()).collect();
+    assert_eq!(whats, ["no process can be started"; 2]);
+    assert!(record.attempts.iter().all(|attempt| attempt.started_at <= attempt.finished_at));
+    assert_eq!(project.runner.store.run(&record.run).unwrap().unwrap().attempts, record.attempts);
+    let log = std::fs::read_to_string(project.runner.store.run_folder(&record.run).join("log.jsonl")).unwrap();
+    assert!(log.contains("attempt 2 of 3 failed: no process can be started; the next one begins in"), "{log}");
+}
+
+#[tokio::test]
+async fn it_is_not_tried_for_ever_and_as_often_as_somebody_wants() {
+    let project = project(100, End::Broken, RetryOn::Infrastructure);
+    let record = project.run("./noise").await;
+    assert_eq!((record.state, record.attempts.len()), (State::Failed, 2));
+    let asked = Asked { retries: Some(4), ..Asked::default() };
+    assert_eq!(project.run_as("./noise", asked, &CancellationToken::new()).await.attempts.len(), 4);
+    let asked = Asked { retries: Some(0), ..Asked::default() };
+    assert_eq!(project.run_as("./noise", asked, &CancellationToken::new()).await.attempts.len(), 0);
+}
+
+#[tokio::test]
+async fn a_step_that_fails_is_not_tried_again_unless_somebody_wants_it() {
+    let once = project(1, End::Failed, RetryOn::Infrastructure);
+    let record = once.run("./noise").await;
+    assert_eq!((record.state, record.attempts.len()), (State::Failed, 0));
+    let all = project(1, End::Failed, RetryOn::All);
+    let record = all.run("./noise").await;
+    assert_eq!((record.state, record.attempts.len()), (State::Succeeded, 1));
+}
+
+#[tokio::test]
+async fn whoever_stops_a_run_does_not_wait_for_its_next_attempt() {
+    let mut project = project(100, End::Broken, RetryOn::Infrastructure);
+    project.runner.retries.pause = Duration::from_secs(3600);
+    let cancel = CancellationToken::new();
+    let stop = async {
+        let has_failed =
+            || project.runner.store.last(".", "./noise").ok().flatten().is_some_and(|it| it.state == State::Running);
+        while !has_failed() {
+            tokio::task::yield_now().await;
+        }
+        cancel.cancel();
+    };
+    let (record, ()) = tokio::join!(project.run_as("./noise", Asked::default(), &cancel), stop);
+    assert_eq!(record.state, State::Cancelled);
+}

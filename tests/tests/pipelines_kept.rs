@@ -1,0 +1,253 @@
+//! Data pipelines beside single runs: schedules that a server starts, the history of runs, what plugins make, what is seen.
+
+#[path = "../../providers/pipelines/tests/stand_in.rs"]
+mod stand_in;
+
+use serde_json::Value;
+use std::process::Command;
+use tempfile::TempDir;
+use terrace_tests::served::Served;
+use terrace_tests::{Project, Ran, Terminal, snapshot, until};
+
+const NOISE: &str = "\
+import os, time
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+def rows():
+    for i in range(500):
+        yield {'i': i}
+        if i == 400 and parameters.get('slow'):
+            import sys; sys.stdout.flush()
+            while not os.path.exists('go'):
+                time.sleep(0.02)
+package['resources'].append({'name': 'noise', 'path': 'noise.csv', 'dpp:streaming': True,
+    'schema': {'fields': [{'name': 'i', 'type': 'integer'}]}})
+spew(package, resources + [rows()], {'noise': 1})
+";
+
+const SPEC: &str = "first:\n  schedule: {crontab: '* * * * *'}\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/first}\nsecond: {pipeline: [{run: noise}]}\n";
+
+struct Pipelines {
+    project: Project,
+    caches: TempDir,
+}
+
+impl Pipelines {
+    fn new(spec: &str) -> Self {
+        let caches = tempfile::tempdir().unwrap();
+        stand_in::make(caches.path());
+        let project = Project::new();
+        project.write("noise.py", NOISE);
+        project.write("pipeline-spec.yaml", spec);
+        Self { project, caches }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.project.command(arguments.iter().copied());
+        command.env("XDG_CACHE_HOME", self.caches.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.project.start(self.command(arguments)).finish()
+    }
+
+    fn serve(&self) -> Served {
+        let caches = self.caches.path().display().to_string();
+        Served::start_with(&self.project, &[], &[("XDG_CACHE_HOME", &caches)])
+    }
+
+    fn runs(&self, pipeline: &str) -> Vec<Value> {
+        let json = self.run(&["runs", "list", pipeline, "--json"]).done().json();
+        json["runs"].as_array().unwrap().clone()
+    }
+}
+
+#[test]
+fn runs_are_listed_the_newest_first() {
+    let pipelines = Pipelines::new(SPEC);
+    pipelines.run(&["runs", "list"]).done().says("nothing was run here");
+    pipelines.run(&["run"]).done();
+    pipelines.project.write("noise.py", "raise SystemExit(3)");
+    pipelines.run(&["run", "./second"]).with_code(3);
+    let all = pipelines.run(&["runs", "list", "--json"]).done().json();
+    assert_eq!(all["runs"].as_array().unwrap().len(), 3);
+    let second = pipelines.runs("./second");
+    assert_eq!((&second[0]["state"], &second[1]["state"]), (&"failed".into(), &"succeeded".into()));
+    assert_eq!(second[0]["error"], "it ended with exit code 3");
+    assert_eq!(second[1]["rows"], 500);
+    let lines = pipelines.run(&["runs", "list", "second", "--limit", "1"]).done();
+    assert_eq!(lines.stdout.lines().count(), 1, "{lines}");
+    lines.says("  failed  ").says("./second  it ended with exit code 3");
+    let run = second[0]["run_id"].as_str().unwrap();
+    pipelines.run(&["logs", run]).done().says("it ended with exit code 3");
+}
+
+#[test]
+fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
+    let pipelines = Pipelines::new(SPEC);
+    pipelines
+        .project
+        .write("terrace.yaml", "server: {pipelines: {schedules: true}}\nenvironments: {local: {overlay: embedded}}\n");
+    pipelines.project.write("stack.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: s}\nresources:\n  - {type: pipelines_schedule, name: n, config: {name: second, pipeline: ./second, cron: '0 5 * * *', timeZone: Europe/Rome}}\n");
+    pipelines.run(&["apply", "stack.yaml", "--auto-approve"]).done();
+    pipelines.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes");
+    let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
+    let names: Vec<&str> =
+        listed["schedules"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["second", "spec:./first"]);
+    assert!(listed["schedules"][0]["next_run"].as_str().unwrap().contains(":00:00Z"), "{listed}");
+    pipelines.run(&["schedules", "list"]).done().says("second  ./second  0 5 * * *  next ").says("not run yet");
+    // As if it had been declared, and the server had looked last, a while ago.
+    let place = ".terrace/pipelines/schedules/second/schedule.json";
+    let mut schedule: Value = serde_json::from_str(&pipelines.project.read(place)).unwrap();
+    schedule["since"] = "2026-01-01T00:00:00Z".into();
+    pipelines.project.write(place, schedule.to_string());
+    let server = pipelines.serve();
+    until("what was missed is run", || {
+        pipelines.runs("./second").first().is_some_and(|run| run["state"] == "succeeded")
+    });
+    until("that is written down", || {
+        let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
+        listed["schedules"][0]["last_state"] == "succeeded"
+    });
+    let reasons = &pipelines.runs("./second")[0]["reasons"];
+    assert!(
+        reasons[0].as_str().unwrap().contains("never run") || reasons[0].as_str().unwrap().contains("its schedule"),
+        "{reasons}"
+    );
+    drop(server);
+    // One more that was missed: when the successor has seen to that, it has looked at all.
+    schedule["name"] = "third".into();
+    schedule["pipeline"] = "./first".into();
+    pipelines.project.write(".terrace/pipelines/schedules/third/schedule.json", schedule.to_string());
+    let again = pipelines.serve();
+    until("the successor starts what it missed", || {
+        let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
+        let schedules = listed["schedules"].as_array().unwrap();
+        schedules.iter().any(|it| it["name"] == "third" && it["last_state"] == "succeeded")
+    });
+    drop(again);
+    assert_eq!(pipelines.runs("./second").len(), 1);
+    pipelines.run(&["destroy", "s@local", "--auto-approve"]).done();
+    let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
+    let names: Vec<&Value> = listed["schedules"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["third", "spec:./first"], "what is destroyed starts nothing");
+}
+
+#[test]
+fn mistakes_of_a_schedule_are_told_with_what_was_meant() {
+    let pipelines = Pipelines::new(SPEC);
+    let told = |config: &str| {
+        let stack = format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: s}}\nresources:\n  - {{type: pipelines_schedule, name: n, config: {{name: n, {config}}}}}\n"
+        );
+        pipelines.project.write("stack.yaml", stack);
+        pipelines.run(&["plan", "stack.yaml"]).with_code(1)
+    };
+    told("pipeline: ./frist, cron: '0 5 * * *'").says("did you mean `./first`?");
+    told("pipeline: ./first, cron: '0 25 * * *'").says("`25` is no hour");
+    told("pipeline: ./first, cron: '0 0 30 2 *'").says("never comes");
+    told("pipeline: ./first, cron: '0 5 * * *', timeZone: Europe/Rom").says("did you mean `Europe/Rome`?");
+    told("pipeline: ./first, cron: '0 5 * * *', overlap: forbit").says("did you mean `forbid`?");
+    told("pipeline: ./first, cron: '0 5 * * *', jitterSeconds: -1").says("expected 0 to 86400");
+}
+
+#[test]
+fn a_terminal_shows_rows_rate_and_steps_and_a_bar_for_what_is_known() {
+    let slow = "slow:\n  pipeline:\n  - run: noise\n    parameters: {slow: true}\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
+    let pipelines = Pipelines::new(slow);
+    pipelines.project.write("go", "");
+    pipelines.run(&["run"]).done();
+    std::fs::remove_file(pipelines.project.path("go")).unwrap();
+    let mut terminal = Terminal::start(pipelines.command(&["run"]), 160);
+    terminal.wait_for("./slow: RUNNING");
+    terminal.wait_for("1 noise: ");
+    terminal.wait_for(" % (");
+    pipelines.project.write("go", "");
+    let screen = terminal.finish();
+    assert!(screen.contains("INFO    :SUCCESS: ./slow") && !screen.contains("RUNNING"), "{screen}");
+}
+
+#[test]
+fn what_plugins_make_is_planned_once_they_were_asked() {
+    let pipelines = Pipelines::new("plain: {pipeline: [{run: noise}]}\n");
+    pipelines.project.write(
+        "datapackage_pipelines_made/__init__.py",
+        "from datapackage_pipelines.generators import GeneratorBase\nclass Generator(GeneratorBase):\n    def generate_pipeline(self, source, base):\n        for name in source:\n            yield base + '/' + name, {'pipeline': [{'run': 'noise'}]}\n",
+    );
+    pipelines.project.write("made.source-spec.yaml", "one: {rows: 1}\n");
+    let plan = pipelines.run(&["plan", "."]).done();
+    plan.says("the plugin `made` makes pipelines of this, which are not planned yet")
+        .says("`terrace run` in this folder");
+    snapshot!(pipelines.run(&["run", "./one"]), @r"
+    exit: 0
+    --- stdout
+    ./one: SUCCESS, processed 500 rows
+    --- stderr
+    INFO    :RESULTS:
+    INFO    :SUCCESS: ./one {'noise': 1, 'num rows': 500}
+    ");
+    let plan = pipelines.run(&["plan", "."]).done();
+    assert!(plan.stdout.contains("\n  one\n") && !plan.stderr.contains("not planned"), "{plan}");
+    pipelines.run(&["apply", ".", "--auto-approve"]).done();
+    pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
+    // What the plugin does not take is an error of the file.
+    pipelines.project.write("made.source-spec.yaml", "one: {row: 1}\n");
+    snapshot!(pipelines.run(&["run"]), @r"
+    exit: 1
+    --- stdout
+    ./plain: SUCCESS, processed 500 rows
+    --- stderr
+    error: made.source-spec.yaml:1:1: the plugin does not take it: it does not say why
+    INFO    :RESULTS:
+    INFO    :SUCCESS: ./plain {'noise': 1, 'num rows': 500}
+    ");
+    pipelines.run(&["plan", "."]).with_code(1).says("the plugin does not take it");
+}
+
+#[test]
+fn runners_lie_beside_specs_and_are_no_descriptors() {
+    let pipelines = Pipelines::new("x: {pipeline: [{run: noise, runner: gentle}]}\n");
+    pipelines
+        .project
+        .write("dpp-runners.yaml", "gentle: {kind: wrapped-python, parameters: {wrapper: 'env GENTLE=1 {cmd}'}}\n");
+    pipelines.run(&["apply", ".", "--auto-approve"]).done();
+    pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
+    pipelines.project.edit("dpp-runners.yaml", "GENTLE=1", "GENTLE=2");
+    pipelines.run(&["plan", "."]).done().says("the spec changed: step 1 (`noise`)");
+    pipelines.project.edit("dpp-runners.yaml", "gentle", "gentel");
+    pipelines.run(&["plan", "."]).with_code(1).says("there is no runner `gentle`").says("did you mean `gentel`?");
+}
+
+#[test]
+fn the_doctor_shows_what_runs_stand_on() {
+    let pipelines = Pipelines::new(SPEC);
+    let mut command = pipelines.command(&["doctor"]);
+    command.env("DPP_DB_ENGINE", "postgresql://ada:s3cr3t@db.example:5432/x?password=s3cr3t");
+    let ran = pipelines.project.start(command).finish().done();
+    assert!(!ran.stdout.contains("s3cr3t") && !ran.stdout.contains("ada"), "{ran}");
+    let cache = pipelines.caches.path().display().to_string();
+    let of_pipelines = ran.stdout.lines().filter(|line| line.contains("  pipelines of local:"));
+    let lines: Vec<String> = of_pipelines
+        .map(|line| match line.split_once(" runs on Python 3.") {
+            Some((before, _)) => format!("{before} runs on Python 3.[…]"),
+            None if line.contains("packages are installed by") => {
+                "ok    pipelines of local: packages are installed by […]".to_owned()
+            }
+            None => line.replace(&cache, "[cache]"),
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    ok    pipelines of local: datapackage-pipelines 2.2.11 runs on Python 3.[…]
+    ok    pipelines of local: datapackage-pipelines 1.7.1 runs on Python 3.[…]
+    ok    pipelines of local: packages are installed by […]
+    ok    pipelines of local: environments are kept in `[cache]/terrace/pipelines`: 2 so far
+    ok    pipelines of local: DPP_DB_ENGINE leads to postgresql on `db.example`
+    ");
+    let mut command = pipelines.command(&["doctor"]);
+    command.env("PATH", pipelines.project.path("nowhere"));
+    let ran = pipelines.project.start(command).finish().done();
+    ran.says("no Python is here that datapackage-pipelines 2.2.11 runs on: `python3.11` is not there");
+    ran.says("apt-get install python3.11 python3.11-venv");
+}
