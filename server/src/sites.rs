@@ -74,7 +74,6 @@ impl Sites {
     }
 
     /// The routes.
-    #[must_use]
     pub fn routes(self) -> Router {
         let routes = Router::new().route("/sites/{*path}", any(show)).fallback(|| async { nothing() });
         routes.with_state(self)

@@ -177,7 +177,8 @@ async fn parts_of_a_file_are_answered() {
     let beyond = ask("GET", "/sites/a/style.css", &[("range", "bytes=17-")]).await;
     assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */17"));
     assert_eq!(ask("GET", "/sites/a/empty.txt", &[("range", "bytes=0-")]).await.status, 416);
-    for whole in ["bytes=0-1,3-4", "lines=1-2", "bytes=b-a"] {
+    assert_eq!(ask("GET", "/sites/a/style.css", &[("range", "bytes=b-a")]).await.status, 416);
+    for whole in ["bytes=0-1,3-4", "lines=1-2"] {
         assert_eq!(ask("GET", "/sites/a/style.css", &[("range", whole)]).await.status, 200, "{whole}");
     }
     for (tag, status) in [("\"d9\"", 206), ("\"x\"", 200), ("W/\"d9\"", 200), ("what", 200)] {
