@@ -32,6 +32,17 @@ note('end')
 """
 
 
+WAIT = """
+import os, time
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+open('waiting', 'w').close()
+while not os.path.exists('go'):
+    time.sleep(0.05)
+spew(package, resources, {})
+"""
+
+
 def workers(project):
     """The processes of the workers of this project, by their words."""
     queue = os.path.join(os.path.realpath(project), ".terrace/pipelines").encode()
@@ -161,6 +172,27 @@ def kill_at_random(project, followers):
     return followers
 
 
+def hang(project):
+    """Stops a worker in the middle of a run: it lives, and does not say so any more."""
+    project.write("wait.py", WAIT)
+    project.write("pipeline-spec.yaml", "wait: {pipeline: [{run: wait}]}\n")
+    run = json.loads(project.call("run", "./wait", "--detach", "--json").stdout)["queued"][0]["run_id"]
+    project.until("the step begins", lambda: os.path.exists(os.path.join(project.folder, "waiting")))
+    pod = next(pod["name"] for pod in project.pods() if pod["run"] == run)
+    for pid in workers(project.folder):
+        if pod.encode() in open(f"/proc/{pid}/cmdline", "rb").read():
+            os.kill(pid, signal.SIGSTOP)
+
+    def states():
+        return [state for state, in project.ask("SELECT state FROM transition WHERE run = ? ORDER BY number", run)]
+
+    project.until("somebody else has it", lambda: states().count("assigned") == 2)
+    project.write("go", "")
+    project.until("it ends", lambda: states()[-1] == "ended")
+    check(states() == ["queued", "assigned", "queued", "assigned", "ended"], f"the run went another way: {states()}")
+    check(pod not in [pod["name"] for pod in project.pods()], "the worker that hangs is still there")
+
+
 def effects(project):
     with open(os.path.join(project.folder, "effects.log")) as file:
         return [line.split() for line in file]
@@ -262,6 +294,8 @@ def run(work, terrace, stand_in):
     project.until("the pool is whole", whole)
     check(len(workers(project.folder)) == WORKERS, "there are other workers than those of the pool")
     ok("the pool is whole")
+    hang(project)
+    ok("a worker that hangs is killed and replaced, and its run ends once")
     project.call("init", "local", "--workers", "0")
     project.until("the workers leave", lambda: not workers(project.folder))
     ok("workers leave when none are wanted")

@@ -101,8 +101,8 @@ async fn pipelines_runs_and_worker_pools_behave_as_all_resources_do() {
         }
     };
     let nightly = |name: &str, cron: &str| attributes(json!({"name": name, "pipeline": "./a", "cron": cron}));
-    let schedule = Fixture::new("pipelines_schedule", "plain", nightly("n", "30 2 * * *"))
-        .update(nightly("n", "0 5 * * *"))
+    let schedule = Fixture::new("pipelines_schedule", "plain", nightly("every-night", "30 2 * * *"))
+        .update(nightly("every-night", "0 5 * * *"))
         .replace(nightly("other", "30 2 * * *"))
         .remove(unschedule);
     let suite = suite.fixture(schedule);

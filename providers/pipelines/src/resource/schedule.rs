@@ -184,8 +184,9 @@ impl Session for ScheduleSession {
             })?;
         }
         let mut planned = from_schema(ty, change);
-        if let Some(name) = text(change.config, "name") {
-            planned.planned.insert("id".to_owned(), name.into());
+        // As it is given: of a name that is secret the id is one, too.
+        if let Some(name) = change.config.get("name") {
+            planned.planned.insert("id".to_owned(), name.clone());
         }
         Ok(planned)
     }
