@@ -25,7 +25,7 @@ fn project() -> Project {
 /// Where sites are shown.
 fn address(served: &Served) -> String {
     let told = served.told();
-    let (_, rest) = told.split_once("sites on http://").unwrap_or_else(|| panic!("{told}"));
+    let (_, rest) = told.split_once("sites on http://").unwrap();
     rest.split("/sites/").next().unwrap().to_owned()
 }
 
