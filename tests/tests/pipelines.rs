@@ -2,7 +2,7 @@
 //! network; the real one is in `tests/real/pipelines`.
 
 #[path = "../../providers/pipelines/tests/stand_in.rs"]
-mod stand_in;
+pub(crate) mod stand_in;
 
 use serde_json::Value;
 use std::fs;

@@ -144,6 +144,20 @@ fn all_workers_killed_at_once_are_started_again_by_the_next_command() {
 }
 
 #[test]
+fn a_server_starts_workers_again_when_nobody_else_is_left() {
+    let queued = Queued::with_cluster("2");
+    let server = queued.start(&["serve", "--bind", "127.0.0.1:0"]);
+    server.until_told("serving on");
+    let before: Vec<String> = queued.workers().into_iter().map(|(_, name)| name).collect();
+    queued.kill(|name| before.iter().any(|known| known == name));
+    until("others take their places", || {
+        let now = queued.workers();
+        now.len() == 2 && now.iter().all(|(_, name)| !before.contains(name))
+    });
+    drop(server);
+}
+
+#[test]
 fn what_is_queued_and_what_runs_is_called_off_by_its_id() {
     let queued = Queued::with_cluster("1");
     let slow = id(&queued.run(&["run", "./slow", "--detach"]).done());

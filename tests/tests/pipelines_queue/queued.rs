@@ -1,8 +1,6 @@
 //! A project with pipelines, workers that go when the test ends, and what they leave.
 
-#[path = "../../../providers/pipelines/tests/stand_in.rs"]
-mod stand_in;
-
+use crate::pipelines::stand_in;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
