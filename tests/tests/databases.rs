@@ -234,7 +234,6 @@ fn a_run_writes_into_the_database_that_it_is_told_and_its_password_is_nowhere() 
         databases.run(&["plan", "stack.yaml", "--json"]).done(),
         databases.run(&["databases", "show", "orders"]).done(),
         databases.run(&["databases", "--json"]).done(),
-        databases.run(&["logs", "./tell", "--chdir", "pipelines"]).done(),
     ];
     databases.settled();
     let engine = databases.project.read("pipelines/engine");
