@@ -127,7 +127,7 @@ impl Screen {
     fn show(&self, pipeline: &str, change: impl FnOnce(&mut Run), words: Option<String>) {
         let mut of = self.locked();
         let shown = of.entry(pipeline.to_owned()).or_insert_with(|| Shown {
-            bar: self.bars.as_ref().map(|bars| begun(bars)),
+            bar: self.bars.as_ref().map(begun),
             run: Run::new(),
             told: Instant::now(),
         });
