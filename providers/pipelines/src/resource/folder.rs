@@ -108,10 +108,11 @@ impl Folders {
         let place = project.join(&name.folder);
         // Held while one reads: the others wait for what it reads.
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((read, folder)) = kept.get(&place) {
-            if read.elapsed() < MOMENT && !folder.is_stale_for(name) {
-                return Ok(folder.clone());
-            }
+        if let Some((read, folder)) = kept.get(&place)
+            && read.elapsed() < MOMENT
+            && !folder.is_stale_for(name)
+        {
+            return Ok(folder.clone());
         }
         let folder = Arc::new(Folder::read(project, name)?);
         kept.insert(place, (Instant::now(), folder.clone()));
