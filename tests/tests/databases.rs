@@ -1,9 +1,7 @@
 //! Databases of data pipelines from outside: servers that outlive commands, times to live, pages, and passwords that are
 //! nowhere.
 
-#[path = "../../providers/pipelines/tests/stand_in.rs"]
-mod stand_in;
-
+use crate::pipelines::stand_in;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -257,7 +255,7 @@ fn a_run_writes_into_the_database_that_it_is_told_and_its_password_is_nowhere() 
     until("it is gone", || databases.record("orders")["isExpired"] == true);
     let plan = databases.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done();
     plan.says("\"running\" → \"expired\"");
-    databases.project.write("pipelines/tell.py", &TELLING.replace("INFO engine", "INFO the engine"));
+    databases.project.write("pipelines/tell.py", TELLING.replace("INFO engine", "INFO the engine"));
     databases.apply().done().says("1 changed");
     assert_eq!(databases.status("orders"), "running");
     assert_ne!(databases.record("orders")["id"], record["id"]);

@@ -265,6 +265,22 @@ fn files_of_yaml_that_say_nothing_of_terrace_may_lie_beside_specs() {
 }
 
 #[test]
+fn runs_of_a_stack_that_do_not_say_what_their_spec_depends_on_are_applied() {
+    let pipelines = Pipelines::new(TWO);
+    let run = |name: &str, after: &str| {
+        format!("- {{type: pipelines_run, name: {name}, {after}config: {{name: ./{name}}}}}\n")
+    };
+    let stack = format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: two}}\nresources:\n{}{}",
+        run("first", ""),
+        run("second", "dependsOn: [first], ")
+    );
+    pipelines.project.write("stacks/two.yaml", stack);
+    pipelines.run(&["apply", "stacks/two.yaml", "--auto-approve"]).done();
+    pipelines.run(&["plan", "stacks/two.yaml", "--detailed-exitcode"]).done().says("No changes.");
+}
+
+#[test]
 fn what_was_run_by_hand_is_taken_over() {
     let pipelines = Pipelines::new(TWO);
     pipelines.run(&["run"]).done();

@@ -1,8 +1,6 @@
 //! Data pipelines beside single runs: schedules that a server starts, the history of runs, what plugins make, what is seen.
 
-#[path = "../../providers/pipelines/tests/stand_in.rs"]
-mod stand_in;
-
+use crate::pipelines::stand_in;
 use serde_json::Value;
 use std::process::Command;
 use tempfile::TempDir;

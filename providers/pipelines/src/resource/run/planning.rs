@@ -48,7 +48,7 @@ pub(super) async fn plan(
     })
     .await?;
     let mut config = change.config.clone();
-    let unknown = dependencies(&mut config, &now)?;
+    let unknown = dependencies(change, &mut config, &now)?;
     for (attribute, hash) in HASHES.into_iter().zip([&now.spec, &now.code, &now.data]) {
         // A pipeline that is run before it may write what this one reads.
         let is_open = attribute == "dataHash" && !unknown.is_empty()
@@ -71,8 +71,11 @@ pub(super) async fn plan(
 }
 
 /// Takes what is configured of dependencies, or else what is recorded; answers those that are not known yet.
-fn dependencies(config: &mut Attributes, now: &Fingerprint) -> Result<Vec<String>, ProviderError> {
-    let recorded = || now.dependencies.iter().map(|(id, made)| (id.clone(), made.as_str().into())).collect();
+fn dependencies(
+    change: &ProposedChange<'_>,
+    config: &mut Attributes,
+    now: &Fingerprint,
+) -> Result<Vec<String>, ProviderError> {
     match config.get("dependencies") {
         Some(Value::Map(given)) => {
             let is_same =
@@ -86,8 +89,15 @@ fn dependencies(config: &mut Attributes, now: &Fingerprint) -> Result<Vec<String
         }
         Some(value) if value.has_unknown() => Ok(now.dependencies.keys().cloned().collect()),
         _ => {
-            config.insert("dependencies".to_owned(), Value::Map(recorded()));
-            Ok(Vec::new())
+            let before = change.prior.and_then(|prior| prior.attributes.get("dependencies"));
+            // One that has made nothing may be run before this one is; not so when that was the case already.
+            let is_open =
+                |id: &str, made: &str| made.is_empty() && before.is_none_or(|before| before.get(id).is_none());
+            let value = |id: &str, made: &str| if is_open(id, made) { Value::Unknown } else { made.into() };
+            let recorded = now.dependencies.iter().map(|(id, made)| (id.clone(), value(id, made))).collect();
+            config.insert("dependencies".to_owned(), Value::Map(recorded));
+            let open = now.dependencies.iter().filter(|(id, made)| is_open(id, made));
+            Ok(open.map(|(id, _)| id.clone()).collect())
         }
     }
 }
