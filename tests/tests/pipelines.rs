@@ -193,7 +193,6 @@ fn each_wrong_spec_is_one_line_with_file_pipeline_and_step() {
     warning: badkey/pipeline-spec.yaml:5:5: ./badkey/x, step 1 (`noise`): `bogus` means nothing here; known are `run`, `flow`, `parameters`, `cache`, `code`, `runner`, `validate`
     error: badstep/pipeline-spec.yaml:3:5: ./badstep/x, step 1: a step needs `run` or `flow`; add `run: PROCESSOR`, or `flow: MODULE`
     error: cyc/pipeline-spec.yaml:3:15: ./cyc/x: it depends on itself: ./cyc/x → ./cyc/y → ./cyc/x; remove one of these dependencies
-    error: cyc/pipeline-spec.yaml:8:15: ./cyc/y: it depends on itself: ./cyc/y → ./cyc/x → ./cyc/y; remove one of these dependencies
     error: missdep/pipeline-spec.yaml:3:15: ./missdep/x: it depends on `./none/y`, and there is no such pipeline; did you mean `./nopipe/x`?
     error: nopipe/pipeline-spec.yaml:2:3: ./nopipe/x: `pipline` means nothing here; did you mean `pipeline`?
     error: noproc/pipeline-spec.yaml:3:5: ./noproc/x, step 1 (`no_such_proc`): there is no processor `no_such_proc`; put `no_such_proc.py` beside the spec, or name one that dpp brings
@@ -275,9 +274,9 @@ fn runs_of_a_stack_that_do_not_say_what_their_spec_depends_on_are_applied() {
         run("first", ""),
         run("second", "dependsOn: [first], ")
     );
-    pipelines.project.write("stacks/two.yaml", stack);
-    pipelines.run(&["apply", "stacks/two.yaml", "--auto-approve"]).done();
-    pipelines.run(&["plan", "stacks/two.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    pipelines.project.write("two.yaml", stack);
+    pipelines.run(&["apply", "two.yaml", "--auto-approve"]).done();
+    pipelines.run(&["plan", "two.yaml", "--detailed-exitcode"]).done().says("No changes.");
 }
 
 #[test]

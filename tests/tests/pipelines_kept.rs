@@ -240,7 +240,7 @@ fn the_doctor_shows_what_runs_stand_on() {
     ok    pipelines of local: datapackage-pipelines 2.2.11 runs on Python 3.[…]
     ok    pipelines of local: datapackage-pipelines 1.7.1 runs on Python 3.[…]
     ok    pipelines of local: packages are installed by […]
-    ok    pipelines of local: environments are kept in `[cache]/terrace/pipelines`: 2 so far
+    ok    pipelines of local: environments are kept in `[cache]/terrace/pipelines`: 4 so far
     ok    pipelines of local: DPP_DB_ENGINE leads to postgresql on `db.example`
     ");
     let mut command = pipelines.command(&["doctor"]);

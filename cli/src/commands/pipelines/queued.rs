@@ -94,6 +94,10 @@ pub(super) async fn target(
     }
     let cluster = cluster.filter(|cluster| arguments.pool.as_ref().is_none_or(|pool| *pool == cluster.kind));
     if let Some(cluster) = cluster.as_ref().filter(|cluster| cluster.workers == 0) {
+        // Workers that somebody ended are nobody to wait for.
+        if !is_asked {
+            return Ok(None);
+        }
         return Err(Failure::new(format!("the cluster `{}` has no workers", cluster.kind))
             .hint(format!("`terrace init {}` starts some; `--no-queue` runs pipelines here", cluster.kind)));
     }

@@ -262,7 +262,9 @@ async fn conduct(
             () = &mut timeout, if end == End::Succeeded => {
                 end = End::TimedOut;
                 let allowed = job.timeout.unwrap_or_default();
-                failure = Some((None, format!("it took longer than the {} s that it may", allowed.as_secs())));
+                // What came before it began is a part of what was allowed.
+                let seconds = allowed.saturating_add(Duration::from_millis(500)).as_secs();
+                failure = Some((None, format!("it took longer than the {seconds} s that it may")));
                 guard.ask_to_end();
                 kill_at = Some(tokio::time::Instant::now() + job.grace);
             }

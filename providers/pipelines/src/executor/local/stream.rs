@@ -154,9 +154,18 @@ pub(super) async fn pass(
     let (mut counter, mut to) = (Counter::default(), to);
     let mut lines = to.is_none().then(Lines::default);
     let mut buffer = vec![0; BLOCK];
-    let mut told = Instant::now();
+    let (mut told, mut is_all_told) = (Instant::now(), true);
     loop {
-        let read = from.read(&mut buffer).await?;
+        let read = if is_all_told {
+            from.read(&mut buffer).await?
+        } else if let Ok(read) = tokio::time::timeout(PERIOD, from.read(&mut buffer)).await {
+            read?
+        } else {
+            // The step is slow: what came last is told without waiting for more.
+            watch.progress(step, counter.rows(false), counter.bytes);
+            (told, is_all_told) = (Instant::now(), true);
+            continue;
+        };
         let block = buffer.get(..read).unwrap_or_default();
         if block.is_empty() {
             break;
@@ -172,7 +181,8 @@ pub(super) async fn pass(
         }
         // A stream that is given up before its end has had its statistics by then.
         passing.tell(&counter, true, lines.as_ref());
-        if told.elapsed() >= PERIOD {
+        is_all_told = told.elapsed() >= PERIOD;
+        if is_all_told {
             told = Instant::now();
             watch.progress(step, counter.rows(false), counter.bytes);
         }
