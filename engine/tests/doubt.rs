@@ -217,6 +217,30 @@ async fn a_lost_update_or_delete_may_still_take_effect_until_it_settled() {
 }
 
 #[tokio::test]
+async fn a_lost_call_that_is_known_to_have_come_to_nothing_is_not_waited_for() {
+    for (before, next, call) in [("", "1", "create a"), ("1", "2", "update a"), ("1", "", "delete a")] {
+        let story = Story::new();
+        let text = |val: &str| {
+            if val.is_empty() { stack("").replace("resources:\n", "resources: []\n") } else { one("world_slow", val) }
+        };
+        story.apply(&text(before)).await;
+        let rows = story.rows().await;
+        crash_while(&story, &text(next), call, Fault::HangBefore).await;
+        // Nobody tells that the process has ended.
+        let waited = story.recover().await;
+        assert!(waited[0].is_in_doubt, "{waited:?}");
+        story.remote().tells_of_nothing = true;
+        let recovered = story.recover().await;
+        assert!(!recovered[0].is_in_doubt, "{recovered:?}");
+        assert_eq!(story.rows().await, rows, "{call}");
+        assert!(
+            !story.plan(&text(before)).await.has_changes() && story.plan(&text(next)).await.has_changes(),
+            "{call}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_update_whose_reply_was_lost_is_recorded_as_it_can_be_read() {
     for (fault, is_done) in [(Fault::After(ErrorKind::Ambiguous), true), (Fault::Before(ErrorKind::Ambiguous), false)] {
         let story = Story::new();

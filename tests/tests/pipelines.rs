@@ -32,9 +32,10 @@ while not os.path.exists('go'):
 spew(package, resources, {})
 ";
 
+/// A project with pipelines, whose environments are of a stand-in.
 pub(crate) struct Pipelines {
     pub(crate) project: Project,
-    caches: TempDir,
+    pub(crate) caches: TempDir,
 }
 
 impl Pipelines {
@@ -48,7 +49,7 @@ impl Pipelines {
         Self { project, caches }
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.project.command(arguments.iter().copied());
         command.env("XDG_CACHE_HOME", self.caches.path());
         command
@@ -67,7 +68,7 @@ impl Pipelines {
     }
 
     /// How often the slow step began.
-    fn begun(&self) -> usize {
+    pub(crate) fn begun(&self) -> usize {
         fs::read(self.project.path("begun")).map_or(0, |text| text.len())
     }
 
@@ -78,7 +79,7 @@ impl Pipelines {
     }
 
     /// True while a process of any run runs.
-    fn has_processes(&self) -> bool {
+    pub(crate) fn has_processes(&self) -> bool {
         let marks: Vec<String> = self.runs().iter().map(|run| format!("TERRACE_RUN={run}")).collect();
         let processes = fs::read_dir("/proc").unwrap().flatten();
         let environments = processes.filter_map(|entry| fs::read(entry.path().join("environ")).ok());

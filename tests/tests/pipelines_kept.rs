@@ -1,11 +1,9 @@
 //! Data pipelines beside single runs: schedules that a server starts, the history of runs, what plugins make, what is seen.
 
-use crate::pipelines::stand_in;
+use crate::pipelines::Pipelines;
 use serde_json::Value;
-use std::process::Command;
-use tempfile::TempDir;
 use terrace_tests::served::Served;
-use terrace_tests::{Project, Ran, Terminal, snapshot, until};
+use terrace_tests::{Terminal, snapshot, until};
 
 const NOISE: &str = "\
 import os, time
@@ -25,37 +23,20 @@ spew(package, resources + [rows()], {'noise': 1})
 
 const SPEC: &str = "first:\n  schedule: {crontab: '* * * * *'}\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/first}\nsecond: {pipeline: [{run: noise}]}\n";
 
-struct Pipelines {
-    project: Project,
-    caches: TempDir,
+/// With a step that waits in the middle of its rows.
+fn kept(spec: &str) -> Pipelines {
+    let pipelines = Pipelines::new(spec);
+    pipelines.project.write("noise.py", NOISE);
+    pipelines
 }
 
 impl Pipelines {
-    fn new(spec: &str) -> Self {
-        let caches = tempfile::tempdir().unwrap();
-        stand_in::make(caches.path());
-        let project = Project::new();
-        project.write("noise.py", NOISE);
-        project.write("pipeline-spec.yaml", spec);
-        Self { project, caches }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.project.command(arguments.iter().copied());
-        command.env("XDG_CACHE_HOME", self.caches.path());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ran {
-        self.project.start(self.command(arguments)).finish()
-    }
-
     fn serve(&self) -> Served {
         let caches = self.caches.path().display().to_string();
         Served::start_with(&self.project, &[], &[("XDG_CACHE_HOME", &caches)])
     }
 
-    fn runs(&self, pipeline: &str) -> Vec<Value> {
+    fn runs_of(&self, pipeline: &str) -> Vec<Value> {
         let json = self.run(&["runs", "list", pipeline, "--json"]).done().json();
         json["runs"].as_array().unwrap().clone()
     }
@@ -63,14 +44,14 @@ impl Pipelines {
 
 #[test]
 fn runs_are_listed_the_newest_first() {
-    let pipelines = Pipelines::new(SPEC);
+    let pipelines = kept(SPEC);
     pipelines.run(&["runs", "list"]).done().says("nothing was run here");
     pipelines.run(&["run"]).done();
     pipelines.project.write("noise.py", "raise SystemExit(3)");
     pipelines.run(&["run", "./second"]).with_code(3);
     let all = pipelines.run(&["runs", "list", "--json"]).done().json();
     assert_eq!(all["runs"].as_array().unwrap().len(), 3);
-    let second = pipelines.runs("./second");
+    let second = pipelines.runs_of("./second");
     assert_eq!((&second[0]["state"], &second[1]["state"]), (&"failed".into(), &"succeeded".into()));
     assert_eq!(second[0]["error"], "it ended with exit code 3");
     assert_eq!(second[1]["rows"], 500);
@@ -83,7 +64,7 @@ fn runs_are_listed_the_newest_first() {
 
 #[test]
 fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
-    let pipelines = Pipelines::new(SPEC);
+    let pipelines = kept(SPEC);
     pipelines
         .project
         .write("terrace.yaml", "server: {pipelines: {schedules: true}}\nenvironments: {local: {overlay: embedded}}\n");
@@ -103,13 +84,13 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
     pipelines.project.write(place, schedule.to_string());
     let server = pipelines.serve();
     until("what was missed is run", || {
-        pipelines.runs("./second").first().is_some_and(|run| run["state"] == "succeeded")
+        pipelines.runs_of("./second").first().is_some_and(|run| run["state"] == "succeeded")
     });
     until("that is written down", || {
         let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
         listed["schedules"][0]["last_state"] == "succeeded"
     });
-    let reasons = &pipelines.runs("./second")[0]["reasons"];
+    let reasons = &pipelines.runs_of("./second")[0]["reasons"];
     assert!(
         reasons[0].as_str().unwrap().contains("never run") || reasons[0].as_str().unwrap().contains("its schedule"),
         "{reasons}"
@@ -126,7 +107,7 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
         schedules.iter().any(|it| it["name"] == "third" && it["last_state"] == "succeeded")
     });
     drop(again);
-    assert_eq!(pipelines.runs("./second").len(), 1);
+    assert_eq!(pipelines.runs_of("./second").len(), 1);
     pipelines.run(&["destroy", "s@local", "--auto-approve"]).done();
     let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
     let names: Vec<&Value> = listed["schedules"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
@@ -135,7 +116,7 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
 
 #[test]
 fn mistakes_of_a_schedule_are_told_with_what_was_meant() {
-    let pipelines = Pipelines::new(SPEC);
+    let pipelines = kept(SPEC);
     let told = |config: &str| {
         let stack = format!(
             "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: s}}\nresources:\n  - {{type: pipelines_schedule, name: n, config: {{name: n, {config}}}}}\n"
@@ -154,7 +135,7 @@ fn mistakes_of_a_schedule_are_told_with_what_was_meant() {
 #[test]
 fn a_terminal_shows_rows_rate_and_steps_and_a_bar_for_what_is_known() {
     let slow = "slow:\n  pipeline:\n  - run: noise\n    parameters: {slow: true}\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
-    let pipelines = Pipelines::new(slow);
+    let pipelines = kept(slow);
     pipelines.project.write("go", "");
     pipelines.run(&["run"]).done();
     std::fs::remove_file(pipelines.project.path("go")).unwrap();
@@ -169,7 +150,7 @@ fn a_terminal_shows_rows_rate_and_steps_and_a_bar_for_what_is_known() {
 
 #[test]
 fn what_plugins_make_is_planned_once_they_were_asked() {
-    let pipelines = Pipelines::new("plain: {pipeline: [{run: noise}]}\n");
+    let pipelines = kept("plain: {pipeline: [{run: noise}]}\n");
     pipelines.project.write(
         "datapackage_pipelines_made/__init__.py",
         "from datapackage_pipelines.generators import GeneratorBase\nclass Generator(GeneratorBase):\n    def generate_pipeline(self, source, base):\n        for name in source:\n            yield base + '/' + name, {'pipeline': [{'run': 'noise'}]}\n",
@@ -206,7 +187,7 @@ fn what_plugins_make_is_planned_once_they_were_asked() {
 
 #[test]
 fn runners_lie_beside_specs_and_are_no_descriptors() {
-    let pipelines = Pipelines::new("x: {pipeline: [{run: noise, runner: gentle}]}\n");
+    let pipelines = kept("x: {pipeline: [{run: noise, runner: gentle}]}\n");
     pipelines
         .project
         .write("dpp-runners.yaml", "gentle: {kind: wrapped-python, parameters: {wrapper: 'env GENTLE=1 {cmd}'}}\n");
@@ -220,7 +201,7 @@ fn runners_lie_beside_specs_and_are_no_descriptors() {
 
 #[test]
 fn the_doctor_shows_what_runs_stand_on() {
-    let pipelines = Pipelines::new(SPEC);
+    let pipelines = kept(SPEC);
     let mut command = pipelines.command(&["doctor"]);
     command.env("DPP_DB_ENGINE", "postgresql://ada:s3cr3t@db.example:5432/x?password=s3cr3t");
     let ran = pipelines.project.start(command).finish().done();

@@ -335,7 +335,7 @@ async fn find_existing(
     };
     match deadline::reading(timeouts.read, session.find(ty, &attempt)).await {
         Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(found(ty, observed)),
-        Ok(Found::Absent | Found::Pending(_) | Found::Unknown) => None,
+        Ok(Found::Absent | Found::CameToNothing | Found::Pending(_) | Found::Unknown) => None,
         Err(error) => {
             let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, ty.name, planner.registry));
             let told = Diagnostic::error("cannot_read", format!("{address} cannot be looked for: {error}"));

@@ -146,6 +146,8 @@ pub(crate) async fn look_into(
         (_, Ok(Found::Ours(observed))) => object(&opened.prior.attributes, observed),
         (StepAction::Create, Ok(Found::Absent)) => too_early("nothing is there yet").unwrap_or(Finding::Nothing),
         (_, Ok(Found::Absent)) => Finding::Nothing,
+        (StepAction::Create, Ok(Found::CameToNothing)) => Finding::Nothing,
+        (_, Ok(Found::CameToNothing)) => Finding::Unchanged,
         (_, Ok(Found::Strangers(_))) => {
             Finding::InDoubt("an object of that identity is there, and it does not come from this attempt".to_owned())
         }

@@ -57,6 +57,8 @@ pub struct Remote {
     pub planned: Vec<String>,
     /// The ages of the lost calls that were looked for.
     pub ages: Vec<std::time::Duration>,
+    /// Whoever looks for what a lost call made is told that it came to nothing.
+    pub tells_of_nothing: bool,
     /// Set when a call was made that never answers.
     pub hung: CancellationToken,
     /// Told whenever something is called.
@@ -408,6 +410,9 @@ impl Session for Connected {
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         self.ask(format!("find {}", key(&attempt.identity))).await?;
         self.remote.lock().unwrap().ages.extend(attempt.lost_call.iter().map(|lost| lost.age));
+        if attempt.lost_call.is_some() && self.remote.lock().unwrap().tells_of_nothing {
+            return Ok(Found::CameToNothing);
+        }
         let found = self.remote.lock().unwrap().objects.get(&key(&attempt.identity)).map(observed);
         Ok(match (found, &attempt.lost_call) {
             (Some(object), Some(_)) => Found::Ours(object),

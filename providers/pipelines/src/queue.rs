@@ -20,7 +20,7 @@ mod taking;
 
 pub use entry::{Ask, Ending, Entry, Options, Phase, WhyNot};
 pub use error::QueueError;
-pub use pool::{Pod, PodStatus, Pool};
+pub use pool::{Pod, PodStatus, Pool, WantedPool};
 pub use taking::{Cancelled, Taken};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};

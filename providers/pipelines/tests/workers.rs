@@ -5,7 +5,7 @@ use crate::harness::{NOISE, Project};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_provider_pipelines::queue::{Ask, Ending, Entry, Options, PodStatus, Queue, WhyNot};
+use terrace_provider_pipelines::queue::{Ask, Ending, Entry, Options, PodStatus, Queue, WantedPool, WhyNot};
 use terrace_provider_pipelines::run::State;
 use terrace_provider_pipelines::settings::{kept, of_kept, runner};
 use terrace_provider_pipelines::worker::{Keeper, Launch, Start, Worker};
@@ -29,11 +29,15 @@ impl Launch for Tasks {
     }
 }
 
+fn etl(size: u32, settings: &str) -> WantedPool<'_> {
+    WantedPool { name: "etl", size, ttl: None, settings, mark: None }
+}
+
 /// A project with a pool, and a keeper of it.
 fn pool(spec: &str, size: u32) -> (Project, Keeper) {
     let project = Project::new(spec);
     let queue = Queue::open(project.runner.store.folder()).unwrap();
-    queue.add_pool("etl", size, None, &kept(&project.settings()), None).unwrap();
+    queue.add_pool(&etl(size, &kept(&project.settings()))).unwrap();
     let keeper = Keeper::new(queue, project.runner.clone(), Arc::new(Tasks));
     (project, keeper)
 }
@@ -122,7 +126,7 @@ async fn a_run_that_is_called_off_ends_and_its_worker_takes_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_worker_left_that_was_gone_before_it_told_has_ended_as_it_was_recorded() {
     let (project, keeper) = pool(TWO, 0);
-    keeper.queue().change_pool("etl", 1, None, &kept(&project.settings()), None).unwrap();
+    keeper.queue().change_pool(&etl(1, &kept(&project.settings()))).unwrap();
     // A worker that was killed after the record was written, and before the queue was told.
     assert!(keeper.queue().add_worker("etl", "dead").unwrap() && keeper.queue().come_up("dead").unwrap());
     let ids = keeper.queue().enqueue(&[ask(&project, "./a")]).unwrap();
@@ -143,7 +147,7 @@ async fn what_a_worker_left_that_was_gone_before_it_told_has_ended_as_it_was_rec
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_worker_left_unfinished_is_run_again() {
     let (project, keeper) = pool(TWO, 0);
-    keeper.queue().change_pool("etl", 1, None, &kept(&project.settings()), None).unwrap();
+    keeper.queue().change_pool(&etl(1, &kept(&project.settings()))).unwrap();
     assert!(keeper.queue().add_worker("etl", "dead").unwrap() && keeper.queue().come_up("dead").unwrap());
     let ids = keeper.queue().enqueue(&[ask(&project, "./a")]).unwrap();
     keeper.queue().take("dead").unwrap();

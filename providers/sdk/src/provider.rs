@@ -233,6 +233,9 @@ pub enum Found {
     Strangers(Observed),
     /// There is none, and none can appear any more unless the call still runs.
     Absent,
+    /// The call is known to be over and to have come to nothing: what was there before it is there still, and nothing of
+    /// it can appear any more, whatever became of the process that called.
+    CameToNothing,
     /// The call still runs, in words: ask again.
     Pending(String),
     /// It cannot be told.

@@ -1,30 +1,13 @@
 //! A project with pipelines, workers that go when the test ends, and what they leave.
 
-use crate::pipelines::stand_in;
+use crate::pipelines::Pipelines;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::Deref;
 use std::process::{Command, Stdio};
-use tempfile::TempDir;
-use terrace_tests::{Project, Ran, Running};
+use terrace_tests::Ran;
 
-/// Says that it began, then waits until it may go on.
-const SLOW: &str = "\
-import os, time
-from datapackage_pipelines.wrapper import ingest, spew
-parameters, package, resources = ingest()
-open('begun', 'a').write('x')
-while not os.path.exists('go'):
-    time.sleep(0.02)
-spew(package, resources, {})
-";
-const NOISE: &str = "\
-from datapackage_pipelines.wrapper import ingest, spew
-parameters, package, resources = ingest()
-package['resources'].append({'name': 'noise', 'path': 'noise.csv', 'dpp:streaming': True,
-    'schema': {'fields': [{'name': 'i', 'type': 'integer'}]}})
-spew(package, resources + [({'i': i} for i in range(500))], {'noise': 1})
-";
 const SPEC: &str = "\
 quick: {pipeline: [{run: noise}]}
 after: {dependencies: [{pipeline: ./quick}], pipeline: [{run: noise}]}
@@ -32,40 +15,25 @@ slow: {pipeline: [{run: noise}, {run: slow}, {run: dump_to_path, parameters: {ou
 ";
 
 /// A project whose workers go when the test ends.
-pub(super) struct Queued {
-    pub(super) project: Project,
-    pub(super) caches: TempDir,
+pub(super) struct Queued(Pipelines);
+
+impl Deref for Queued {
+    type Target = Pipelines;
+
+    fn deref(&self) -> &Pipelines {
+        &self.0
+    }
 }
 
 impl Queued {
     pub(super) fn new() -> Self {
-        let caches = tempfile::tempdir().unwrap();
-        stand_in::make(caches.path());
-        let project = Project::new();
-        project.write("noise.py", NOISE);
-        project.write("slow.py", SLOW);
-        project.write("pipeline-spec.yaml", SPEC);
-        Self { project, caches }
+        Self(Pipelines::new(SPEC))
     }
 
     pub(super) fn with_cluster(workers: &str) -> Self {
         let queued = Self::new();
         queued.run(&["init", "local", "--workers", workers]).done();
         queued
-    }
-
-    pub(super) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.project.command(arguments.iter().copied());
-        command.env("XDG_CACHE_HOME", self.caches.path());
-        command
-    }
-
-    pub(super) fn start(&self, arguments: &[&str]) -> Running {
-        self.project.start(self.command(arguments))
-    }
-
-    pub(super) fn run(&self, arguments: &[&str]) -> Ran {
-        self.start(arguments).finish()
     }
 
     /// Runs terrace under the name `dppctl`.
@@ -110,21 +78,6 @@ impl Queued {
                 assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
             }
         }
-    }
-
-    pub(super) fn begun(&self) -> usize {
-        fs::read(self.project.path("begun")).map_or(0, |text| text.len())
-    }
-
-    /// True while a process of any run runs.
-    pub(super) fn has_processes(&self) -> bool {
-        let runs = fs::read_dir(self.project.path(".terrace/pipelines/runs")).into_iter().flatten().flatten();
-        let marks: Vec<String> =
-            runs.map(|entry| format!("TERRACE_RUN={}", entry.file_name().into_string().unwrap())).collect();
-        let processes = fs::read_dir("/proc").unwrap().flatten();
-        let environments = processes.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
-        let is_ours = |variable: &[u8]| marks.iter().any(|mark| mark.as_bytes() == variable);
-        environments.into_iter().any(|it| it.split(|byte| *byte == 0).any(is_ours))
     }
 
     /// What the queue noted of a run.

@@ -11,7 +11,7 @@ use crate::signals::Signals;
 use std::path::Path;
 use std::time::Duration;
 use terrace_provider_pipelines::queue::cluster::Cluster;
-use terrace_provider_pipelines::queue::{Pod, PodStatus, Queue, QueueError};
+use terrace_provider_pipelines::queue::{Pod, PodStatus, Queue, QueueError, WantedPool};
 use terrace_provider_pipelines::run::Runner;
 use tokio::time::Instant;
 
@@ -125,9 +125,12 @@ pub(super) async fn ensure_pool(
     settings: &str,
 ) -> Result<(), Failure> {
     let (it, kept) = (cluster.clone(), settings.to_owned());
-    let made = queue.call(move |queue| match queue.add_pool(&it.kind, it.workers, it.ttl, &kept, None) {
-        Err(QueueError::Exists { .. }) => queue.change_pool(&it.kind, it.workers, it.ttl, &kept, None),
-        made => made,
+    let made = queue.call(move |queue| {
+        let wanted = WantedPool { name: &it.kind, size: it.workers, ttl: it.ttl, settings: &kept, mark: None };
+        match queue.add_pool(&wanted) {
+            Err(QueueError::Exists { .. }) => queue.change_pool(&wanted),
+            made => made,
+        }
     });
     made.await?;
     Ok(keeper(runner, queue).keep().await?)

@@ -7,9 +7,20 @@ use crate::failure::{Exit, Failure};
 use serde_json::{Value, json};
 use std::time::Duration;
 use terrace_provider_pipelines::queue::{Pod, Queue};
+use terrace_provider_pipelines::run::Runner;
 
 /// What is said where there are none.
 const NONE: &str = "there are no pods: `terrace init local` starts workers, and so does a `pipelines_worker_pool`";
+
+/// The pods of a project, after those that are missing were started.
+///
+/// # Errors
+/// When the queue cannot be read.
+pub(super) async fn there(runner: &Runner) -> Result<Vec<Pod>, Failure> {
+    let Some(queue) = queue_of(runner).await? else { return Ok(Vec::new()) };
+    keeper(runner, &queue).keep().await?;
+    Ok(queue.call(Queue::pods).await?)
+}
 
 /// Lists pods.
 ///
@@ -17,13 +28,7 @@ const NONE: &str = "there are no pods: `terrace init local` starts workers, and 
 /// When the queue cannot be read.
 pub(in crate::commands) async fn pods(context: &Context<'_>, format: PodsFormat) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
-    let pods = match queue_of(&runner).await? {
-        None => Vec::new(),
-        Some(queue) => {
-            keeper(&runner, &queue).keep().await?;
-            queue.call(Queue::pods).await?
-        }
-    };
+    let pods = there(&runner).await?;
     let is_json = format.is_json() || (format.format != Some(Format::Human) && !context.ui.is_result_watched());
     if is_json {
         context.ui.print_json(&pods.iter().map(as_json).collect())?;

@@ -1,6 +1,6 @@
 //! `terrace ssh POD`: a shell where a worker runs its pipelines, with what their steps see.
 
-use super::{keeper, queue_of, runner_here};
+use super::{pods, runner_here};
 use crate::args::SshArguments;
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use terrace_provider::names::{closest, listed};
 use terrace_provider_pipelines::environment::Making;
-use terrace_provider_pipelines::queue::{Pod, PodStatus, Queue};
+use terrace_provider_pipelines::queue::{Pod, PodStatus};
 use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::spec;
 use tokio_util::sync::CancellationToken;
@@ -20,13 +20,7 @@ use tokio_util::sync::CancellationToken;
 /// When there is no such pod, its time is over, there is no pipeline whose surroundings it could be, or no shell.
 pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
-    let pods = match queue_of(&runner).await? {
-        None => Vec::new(),
-        Some(queue) => {
-            keeper(&runner, &queue).keep().await?;
-            queue.call(Queue::pods).await?
-        }
-    };
+    let pods = pods::there(&runner).await?;
     let pod = find(&pods, &arguments.pod)?;
     let (folder, variables) = surroundings(context, &runner, pod).await?;
     let shell = context.variables.get("SHELL").unwrap_or("/bin/sh");

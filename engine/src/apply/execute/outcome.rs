@@ -132,6 +132,7 @@ pub(super) async fn find_after_failure(
     };
     match deadline::reading(prepared.change.timeouts.read, session.find(ty, &attempt)).await {
         Ok(Found::Ours(observed)) => AfterFailure::Object(observed),
+        Ok(Found::CameToNothing) => AfterFailure::Nothing,
         Ok(Found::Absent | Found::Strangers(_)) if error.kind != ErrorKind::Ambiguous || is_settled(ty, broken) => {
             AfterFailure::Nothing
         }

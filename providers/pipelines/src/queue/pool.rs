@@ -36,6 +36,21 @@ pub struct Pool {
     pub expires_at: Option<Timestamp>,
 }
 
+/// What a pool is to be.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedPool<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// So many workers it has.
+    pub size: u32,
+    /// How long it lives; nothing where it stays until it is destroyed.
+    pub ttl: Option<Duration>,
+    /// The settings of the provider's instance, as JSON.
+    pub settings: &'a str,
+    /// The call that makes or changes it.
+    pub mark: Option<&'a str>,
+}
+
 /// A worker, as people see it.
 #[derive(Debug, Clone)]
 pub struct Pod {
@@ -146,14 +161,8 @@ impl Queue {
     ///
     /// # Errors
     /// When there is one of that name, or the queue cannot be written.
-    pub fn add_pool(
-        &self,
-        name: &str,
-        size: u32,
-        ttl: Option<Duration>,
-        settings: &str,
-        mark: Option<&str>,
-    ) -> Result<(), QueueError> {
+    pub fn add_pool(&self, wanted: &WantedPool<'_>) -> Result<(), QueueError> {
+        let WantedPool { name, size, ttl, settings, mark } = *wanted;
         let now = Moment::now();
         self.write(|transaction| {
             match find(transaction, name, &now)? {
@@ -183,14 +192,8 @@ impl Queue {
     ///
     /// # Errors
     /// When it is not there or expired, or the queue cannot be written.
-    pub fn change_pool(
-        &self,
-        name: &str,
-        size: u32,
-        ttl: Option<Duration>,
-        settings: &str,
-        mark: Option<&str>,
-    ) -> Result<(), QueueError> {
+    pub fn change_pool(&self, wanted: &WantedPool<'_>) -> Result<(), QueueError> {
+        let WantedPool { name, size, ttl, settings, mark } = *wanted;
         let now = Moment::now();
         self.write(|transaction| {
             check_open(transaction, name, &now)?;

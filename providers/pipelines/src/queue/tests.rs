@@ -19,8 +19,12 @@ fn ask(pipeline: &str) -> Ask {
     }
 }
 
+fn etl(size: u32, ttl: Option<Duration>) -> WantedPool<'static> {
+    WantedPool { name: "etl", size, ttl, settings: "{}", mark: None }
+}
+
 fn pool(queue: &Queue, size: u32, ttl: Option<Duration>) -> Vec<String> {
-    queue.add_pool("etl", size, ttl, "{}", None).unwrap();
+    queue.add_pool(&etl(size, ttl)).unwrap();
     (0..size)
         .map(|number| {
             let worker = format!("worker-{number}");
@@ -130,7 +134,7 @@ fn a_pool_takes_nothing_after_its_time_and_what_waits_for_it_ends() {
     let workers = pool(&queue, 1, Some(Duration::from_secs(3600)));
     let of_pool = || Ask { pool: Some("etl".to_owned()), ..ask("./a") };
     let ids = queue.enqueue(&[of_pool()]).unwrap();
-    queue.change_pool("etl", 1, Some(Duration::ZERO), "{}", None).unwrap();
+    queue.change_pool(&etl(1, Some(Duration::ZERO))).unwrap();
     assert!(matches!(queue.enqueue(&[of_pool()]), Err(QueueError::Expired { .. })));
     assert!(matches!(queue.take(&workers[0]).unwrap(), Taken::Leave));
     assert_eq!(queue.pods().unwrap()[0].status, PodStatus::Expired);
@@ -138,7 +142,7 @@ fn a_pool_takes_nothing_after_its_time_and_what_waits_for_it_ends() {
     let ending = queue.entry(&ids[0]).unwrap().unwrap().ending.unwrap();
     assert!(matches!(ending, Ending::NotRun { why: WhyNot::Impossible, what } if what[0].contains("`etl` expired")));
     // Made anew under the same name.
-    queue.add_pool("etl", 1, None, "{}", None).unwrap();
+    queue.add_pool(&etl(1, None)).unwrap();
     assert!(queue.enqueue(&[of_pool()]).is_ok() && queue.add_worker("etl", "worker-9").unwrap());
 }
 
@@ -148,7 +152,7 @@ fn a_pool_that_is_made_smaller_loses_those_who_wait() {
     let workers = pool(&queue, 3, None);
     let ids = queue.enqueue(&[ask("./a")]).unwrap();
     let run = taken(&queue, &workers[0]);
-    queue.change_pool("etl", 1, None, "{}", None).unwrap();
+    queue.change_pool(&etl(1, None)).unwrap();
     assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Leave));
     assert!(matches!(queue.take(&workers[2]).unwrap(), Taken::Leave));
     queue.end(&run, &Ending::Clean).unwrap();
@@ -160,7 +164,7 @@ fn a_pool_that_is_made_smaller_loses_those_who_wait() {
 #[test]
 fn workers_that_do_not_come_up_are_waited_with() {
     let (_folder, queue) = queue();
-    queue.add_pool("etl", 1, None, "{}", None).unwrap();
+    queue.add_pool(&etl(1, None)).unwrap();
     let mut started = 0;
     for number in 0..10 {
         let worker = format!("worker-{number}");
@@ -181,7 +185,7 @@ fn a_name_that_leads_nowhere_is_answered_with_the_one_that_was_meant() {
     let error = queue.check_pool("et").unwrap_err();
     assert_eq!(error.to_string(), "there is no worker pool `et`");
     assert_eq!(error.hint().unwrap(), "did you mean `etl`?");
-    assert!(matches!(queue.add_pool("etl", 1, None, "{}", None), Err(QueueError::Exists { .. })));
+    assert!(matches!(queue.add_pool(&etl(1, None)), Err(QueueError::Exists { .. })));
 }
 
 #[test]

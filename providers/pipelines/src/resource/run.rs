@@ -288,14 +288,10 @@ impl Session for Runs {
             if !last.state.is_over() && self.runner.store.is_held(last).unwrap_or(true) {
                 return Ok(Found::Pending(format!("run {} goes on", last.run)));
             }
-            // A plan may ask: what was cut off is settled by the next run, and not here.
-            return Ok(match Some(last).filter(|record| record.state == State::Succeeded) {
-                Some(record) => Found::Ours(observed(&name, record, &attempt.planned)),
-                None => match self.good(&name)?.filter(|_| attempt.prior.is_some()) {
-                    // An update that did not come about leaves what was there before.
-                    Some(record) => Found::Ours(observed(&name, &record, &attempt.planned)),
-                    None => Found::Absent,
-                },
+            // A plan may ask: what was cut off is settled by the next run, and not here. Whoever held the run is gone.
+            return Ok(match last.state {
+                State::Succeeded => Found::Ours(observed(&name, last, &attempt.planned)),
+                _ => Found::CameToNothing,
             });
         }
         Ok(match self.good(&name)? {

@@ -1,7 +1,7 @@
 //! `pipelines_worker_pool`: workers that wait for runs of the queue. They stay until they are destroyed, or for a time.
 
 use super::attributes::blocking;
-use crate::queue::{PodStatus, Pool, Queue, QueueError};
+use crate::queue::{PodStatus, Pool, Queue, QueueError, WantedPool};
 use crate::run::Runner;
 use crate::worker::{Keeper, Launch};
 use async_trait::async_trait;
@@ -179,11 +179,8 @@ impl WorkerPools {
         let Wanted { name, size, ttl } = wanted.clone();
         let queue = blocking(move || {
             let queue = Queue::open(&folder).map_err(told)?;
-            let made = match is_new {
-                true => queue.add_pool(&name, size, ttl, &settings, Some(&mark)),
-                false => queue.change_pool(&name, size, ttl, &settings, Some(&mark)),
-            };
-            made.map_err(told)?;
+            let wanted = WantedPool { name: &name, size, ttl, settings: &settings, mark: Some(&mark) };
+            if is_new { queue.add_pool(&wanted) } else { queue.change_pool(&wanted) }.map_err(told)?;
             Ok(queue)
         });
         let queue = queue.await?;

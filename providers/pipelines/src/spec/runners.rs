@@ -19,8 +19,16 @@ use terrace_provider::names::{closest, listed};
 const PLAIN: &str = "local-python";
 const WRAPPED: &str = "wrapped-python";
 
-/// The runners by name; a wrapper where one wraps.
-type Runners = BTreeMap<String, Option<Wrapper>>;
+/// What a runner does.
+enum Runner {
+    Plain,
+    Wraps(Wrapper),
+    /// Something is wrong with it: nothing may run without the wrapper that was meant.
+    Broken,
+}
+
+/// The runners by name.
+type Runners = BTreeMap<String, Runner>;
 
 /// Finds the runners that steps name, and reports those that there are not.
 pub(super) fn resolve(specs: &mut Specs, surroundings: &Surroundings) {
@@ -29,7 +37,11 @@ pub(super) fn resolve(specs: &mut Specs, surroundings: &Surroundings) {
         return;
     }
     let path = surroundings.runners.clone().unwrap_or_else(|| PathBuf::from(RUNNERS_FILE));
-    let runners = match fs::read_to_string(specs.root.join(&path)) {
+    let place = specs.root.join(&path);
+    // Whoever opens a pipe waits for the other end.
+    let is_other = place.exists() && !place.is_file();
+    let text = if is_other { Err(io::Error::other("it is not a file")) } else { fs::read_to_string(&place) };
+    let runners = match text {
         Ok(text) => read(specs, &path, text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Runners::new()),
         Err(error) => {
@@ -44,20 +56,31 @@ pub(super) fn resolve(specs: &mut Specs, surroundings: &Surroundings) {
     for pipeline in &mut specs.pipelines {
         for (position, step) in pipeline.steps.iter_mut().enumerate() {
             let Some(name) = &step.runner else { continue };
-            if let Some(wrapper) = runners.get(name) {
-                step.wrapper = wrapper.clone();
-            } else if name != PLAIN && is_read {
-                unknown.push(Problem {
-                    severity: Severity::Error,
-                    code: "no_runner",
-                    message: format!("there is no runner `{name}` in `{}`", path.display()),
-                    file: pipeline.file,
-                    at: step.at.start..step.at.start,
-                    pipeline: Some(pipeline.id.clone()),
-                    step: Some((position + 1, step.name.clone())),
-                    hint: Some(hint(name, &runners)),
-                });
-            }
+            let (message, hint) = match runners.get(name) {
+                Some(Runner::Plain) => continue,
+                Some(Runner::Wraps(wrapper)) => {
+                    step.wrapper = Some(wrapper.clone());
+                    continue;
+                }
+                None if name == PLAIN => continue,
+                None if is_read => {
+                    (format!("there is no runner `{name}` in `{}`", path.display()), hint(name, &runners))
+                }
+                Some(Runner::Broken) | None => {
+                    let message = format!("what its runner `{name}` does cannot be told from `{}`", path.display());
+                    (message, "mend that file: nothing is run without its wrapper".to_owned())
+                }
+            };
+            unknown.push(Problem {
+                severity: Severity::Error,
+                code: "no_runner",
+                message,
+                file: pipeline.file,
+                at: step.at.start..step.at.start,
+                pipeline: Some(pipeline.id.clone()),
+                step: Some((position + 1, step.name.clone())),
+                hint: Some(hint),
+            });
         }
     }
     specs.problems.append(&mut unknown);
@@ -99,23 +122,29 @@ fn read(specs: &mut Specs, path: &Path, text: String) -> Option<Runners> {
     runners
 }
 
-fn runner(entry: &Entry, wrong: &mut Vec<Wrong>) -> Option<Wrapper> {
+fn runner(entry: &Entry, wrong: &mut Vec<Wrong>) -> Runner {
     let mut tell = |at: &Range<usize>, message: String, hint: Option<String>| {
         wrong.push((at.clone(), format!("the runner `{}`: {message}", entry.key), hint));
     };
     let fields = entry.value.as_map().unwrap_or_default();
     let kind = find(fields, "kind").map(|entry| &entry.value);
     match kind.and_then(Node::as_text) {
-        Some(PLAIN) => None,
+        Some(PLAIN) => Runner::Plain,
         Some(WRAPPED) => {
             let parameters = find(fields, "parameters").and_then(|entry| entry.value.as_map()).unwrap_or_default();
             let wrapper = find(parameters, "wrapper").map(|entry| &entry.value);
             let Some((node, text)) = wrapper.and_then(|node| Some((node, node.as_text()?))) else {
                 let hint = format!("write `parameters: {{wrapper: \"nice {{cmd}}\"}}`, or `kind: {PLAIN}`");
                 tell(&entry.key_at, "there is no text `wrapper` in its `parameters`".to_owned(), Some(hint));
-                return None;
+                return Runner::Broken;
             };
-            Wrapper::parse(text).map_err(|why| tell(&node.at, format!("its wrapper is none: {why}"), None)).ok()
+            Wrapper::parse(text).map_or_else(
+                |why| {
+                    tell(&node.at, format!("its wrapper is none: {why}"), None);
+                    Runner::Broken
+                },
+                Runner::Wraps,
+            )
         }
         other => {
             let at = kind.map_or(&entry.key_at, |node| &node.at);
@@ -127,7 +156,7 @@ fn runner(entry: &Entry, wrong: &mut Vec<Wrong>) -> Option<Wrapper> {
             let hint = meant
                 .map_or_else(|| format!("write `{PLAIN}` or `{WRAPPED}`"), |meant| format!("did you mean `{meant}`?"));
             tell(at, message, Some(hint));
-            None
+            Runner::Broken
         }
     }
 }

@@ -198,3 +198,12 @@ fn of_a_name_that_stands_twice_the_last_pipeline_counts() {
 fn names_of_pipelines_are_one_line_of_text() {
     insta::assert_snapshot!(told_of("\"a\\e[2J\": {pipeline: [{run: load_metadata}]}\n").join("\n"), @r"pipeline-spec.yaml:1:1: ./a\u{1b}[2J: a pipeline cannot be called `a\u{1b}[2J`; `all`, commas and `%` say which pipelines to run, and names are one line of text");
 }
+
+#[test]
+fn nothing_is_run_without_the_wrapper_that_was_meant() {
+    let spec = "x: {pipeline: [{run: load_metadata, runner: box}]}\ny: {pipeline: [{run: load_metadata}]}\n";
+    for runners in ["[[[", "box: {kind: wraped-python}", "box: {kind: wrapped-python}", "7"] {
+        let specs = specs_of(&[("pipeline-spec.yaml", spec), ("dpp-runners.yaml", runners)]);
+        assert_eq!(specs.broken(), ["./x"], "{runners}");
+    }
+}
