@@ -220,6 +220,8 @@ pub struct Change {
     pub action: Action,
     /// Why.
     pub reason: Option<Reason>,
+    /// Why, in the words of its provider.
+    pub because: Vec<String>,
     /// Where it is declared.
     pub place: Option<Place>,
     /// The provider instance.

@@ -227,7 +227,7 @@ fn an_id_that_leads_nowhere_is_an_error() {
 fn a_plan_says_which_pipelines_have_to_be_run_and_why() {
     let pipelines = Pipelines::new(TWO);
     let plan = pipelines.run(&["plan", "."]).done();
-    plan.says("+ reason        = \"it was never run\"").says("+ dependencies  = {./first = (known after apply)}");
+    plan.says("because it was never run").says("+ dependencies  = {./first = (known after apply)}");
     let (first, second) = (plan.stdout.find("\n  first\n"), plan.stdout.find("\n  second\n"));
     assert!(first < second, "{plan}");
     pipelines.apply().done();

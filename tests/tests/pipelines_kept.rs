@@ -63,6 +63,49 @@ fn runs_are_listed_the_newest_first() {
 }
 
 #[test]
+fn a_run_that_was_cut_off_is_listed_as_lost() {
+    let pipelines = kept("first: {pipeline: [{run: noise}, {run: slow}]}\n");
+    let running = pipelines.start(&["run", "./first"]);
+    until("the step begins", || pipelines.begun() == 1);
+    assert_eq!(pipelines.runs_of("./first")[0]["state"], "running");
+    running.kill();
+    assert_eq!(running.finish().code, -1);
+    assert_eq!(pipelines.runs_of("./first")[0]["state"], "lost");
+    pipelines.run(&["runs", "list"]).done().says("  lost  ");
+    until("its processes are gone", || !pipelines.has_processes());
+}
+
+#[test]
+fn words_that_mean_no_run_are_told_with_what_was_meant() {
+    let pipelines = kept(SPEC);
+    pipelines.run(&["run", "./first"]).done();
+    let run = pipelines.runs_of("./first")[0]["run_id"].as_str().unwrap().to_owned();
+    for command in ["logs", "cancel"] {
+        pipelines.run(&[command, "./frist"]).with_code(1).says("no run `./frist`").says("did you mean `./first`?");
+        pipelines.run(&[command, "second"]).with_code(1).says("never run here").says("`terrace run second` runs it");
+        // Each id begins so: nobody meant this one.
+        pipelines.run(&[command, &run[..1]]).with_code(1).says("there is no run").says("8 characters of an id");
+    }
+    pipelines.run(&["logs", &run[..8]]).done().says("noise");
+    // Another run that began in the same minute.
+    let other = format!("{}-0000-7000-8000-000000000000", &run[..8]);
+    let record = pipelines.project.read(&format!(".terrace/pipelines/runs/{run}/run.json"));
+    pipelines.project.write(&format!(".terrace/pipelines/runs/{other}/run.json"), record.replace(&run, &other));
+    pipelines.run(&["logs", &run[..8]]).with_code(1).says("several runs begin").says(&run).says(&other);
+    pipelines.run(&["runs", "list", "./frist"]).with_code(1).says("did you mean `./first`?");
+    pipelines.run(&["runs", "list", "./second"]).done().says("`./second` was never run here");
+}
+
+#[test]
+fn what_is_wrong_beside_a_pipeline_is_told_and_keeps_nobody() {
+    let pipelines = kept("good: {pipeline: [{run: noise}]}\nbroken: {pipeline: [{run: nosie}]}\n");
+    let ran = pipelines.run(&["run", "./good"]).done();
+    ran.says("warning: something else is wrong in `pipeline-spec.yaml`").says("./good: SUCCESS");
+    // A prefix that means nothing but what is broken.
+    pipelines.run(&["run", "bro%"]).with_code(1).says("did you mean `noise`?");
+}
+
+#[test]
 fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
     let pipelines = kept(SPEC);
     pipelines

@@ -34,9 +34,11 @@ use crate::wiring;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_provider::Settings as InstanceSettings;
+use terrace_provider::names::{closest, listed};
 use terrace_provider_pipelines::queue::{Queue, QueueError};
 use terrace_provider_pipelines::run::{Record, Runner};
 use terrace_provider_pipelines::settings::runner;
+use terrace_provider_pipelines::spec::{self, selection};
 use terrace_provider_pipelines::worker::Keeper;
 use terrace_provider_pipelines::worker::launch::Itself;
 
@@ -96,7 +98,8 @@ impl From<QueueError> for Failure {
 /// The run of that id, or the last one of the pipeline of that id. One that was in the queue is meant by its id there, too.
 async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
-    if let Some(queue) = queue_of(runner).await? {
+    let queue = if is_run(word) { queue_of(runner).await? } else { None };
+    if let Some(queue) = queue {
         let wanted = word.to_owned();
         if let Some(entry) = queue.call(move |queue| queue.find(&wanted)).await? {
             let record =
@@ -112,15 +115,45 @@ async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
             });
         }
     }
-    if let Some(record) = runner.store.run(word).map_err(unreadable)? {
-        return Ok(record);
+    if is_run(word) {
+        if let Some(record) = runner.store.run(word).map_err(unreadable)? {
+            return Ok(record);
+        }
+        let ids = runner.store.ids().map_err(unreadable)?;
+        let begun: Vec<&str> = ids.iter().map(String::as_str).filter(|id| id.starts_with(word)).collect();
+        if !begun.is_empty() {
+            let failure = Failure::new(format!("the ids of several runs begin with `{word}`"));
+            return Err(failure.hint(format!("they are {}", listed(&begun))));
+        }
     }
     let (folder, pipeline) = named(runner, word)?;
     let last = runner.store.last(&folder, &pipeline).map_err(unreadable)?;
-    last.ok_or_else(|| {
-        Failure::new(format!("there is no run `{word}`, and no pipeline of this folder that was run is called so"))
-            .hint("`terrace run` runs pipelines; ids of runs are in what it prints with `--json`")
+    last.ok_or_else(|| match pipelines_here().as_deref() {
+        Some(ids) if ids.iter().any(|id| selection::means(word, id)) => {
+            Failure::new(format!("`{word}` was never run here")).hint(format!("`terrace run {word}` runs it"))
+        }
+        ids => {
+            let what = format!("there is no run `{word}`, and no pipeline of this folder that was run is called so");
+            let meant = ids.and_then(|ids| closest(&pipeline, ids.iter().map(String::as_str)));
+            Failure::new(what).hint(match meant {
+                Some(id) => format!("did you mean `{id}`?"),
+                None => format!("`terrace runs list` lists the runs; {SHORTEST} characters of an id will do"),
+            })
+        }
     })
+}
+
+/// The least of an id of a run that is taken for it.
+const SHORTEST: usize = 8;
+
+/// True for what may be an id of a run, or the beginning of one: nobody stops a run whose id happens to begin with `0`.
+fn is_run(word: &str) -> bool {
+    word.len() >= SHORTEST && word.chars().all(|character| character.is_ascii_hexdigit() || character == '-')
+}
+
+/// The ids of the pipelines of the working directory, where it can be searched.
+fn pipelines_here() -> Option<Vec<String>> {
+    Some(spec::read(Path::new(".")).ok()?.pipelines.into_iter().map(|pipeline| pipeline.id).collect())
 }
 
 /// The folder and the id of the pipeline that a word may mean.

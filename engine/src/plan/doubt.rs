@@ -247,6 +247,7 @@ pub(crate) fn attempted(opened: Opened, reason: String) -> Change {
         drift: Vec::new(),
         depends_on: Vec::new(),
         timeouts: Timeouts::default(),
+        because: Vec::new(),
         data_loss: None,
         in_doubt: Some(reason),
         is_held_back: false,

@@ -315,6 +315,7 @@ impl<'a> Writing<'a> {
             import_id: change.import_id.clone(),
             action: change.action,
             reason: change.reason.clone(),
+            because: change.because.clone(),
             place: change.place.clone(),
             provider: change.provider.clone(),
             generation: change.generation,

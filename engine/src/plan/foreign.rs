@@ -269,6 +269,7 @@ fn revocation(stranger: LetIn, address: Address) -> Change {
         depends_on: Vec::new(),
         lifecycle: Lifecycle::default(),
         timeouts,
+        because: Vec::new(),
         data_loss: None,
         checks: Vec::new(),
         in_doubt: None,

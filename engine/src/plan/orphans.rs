@@ -130,6 +130,7 @@ pub(crate) fn removal(
         ignored: Vec::new(),
         checks: Vec::new(),
         timeouts,
+        because: Vec::new(),
         data_loss: None,
         in_doubt,
         is_held_back: false,

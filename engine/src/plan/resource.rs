@@ -204,6 +204,10 @@ pub(crate) async fn plan(
         newly_sensitive
     });
     let newly_sensitive = newly_sensitive.unwrap_or_default();
+    let because = match (&wanted.in_doubt, decision.action) {
+        (Some(_), _) | (None, Action::NoOp) => Vec::new(),
+        (None, _) => planned.because,
+    };
     let after = After { attributes: planned.planned, private: planned.private, deferred, write_only, newly_sensitive };
     let change = Change {
         address: wanted.address,
@@ -218,6 +222,7 @@ pub(crate) async fn plan(
         ignored: wanted.ignored,
         checks: Vec::new(),
         reason,
+        because,
         place: wanted.place,
         provider: wanted.provider,
         generation,

@@ -171,6 +171,7 @@ impl Planner<'_> {
             replace_paths: Vec::new(),
             drift: Vec::new(),
             depends_on: Vec::new(),
+            because: Vec::new(),
             data_loss: None,
             in_doubt: None,
             is_held_back: false,

@@ -28,6 +28,9 @@ pub struct PlannedChange {
     pub private: Private,
     /// The data that the change would destroy, as far as planning can tell.
     pub data_loss: Option<DataLoss>,
+    /// Why something is to be done, in words for people, where the attributes do not tell it: `rows.csv changed`. Shown
+    /// with the plan, and not recorded.
+    pub because: Vec<String>,
 }
 
 /// Data that a change destroys.
@@ -73,7 +76,7 @@ pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedCha
             _ => Value::Unknown,
         }
     });
-    PlannedChange { planned, replace_paths, private: prior.private.clone(), data_loss: None }
+    PlannedChange { planned, replace_paths, private: prior.private.clone(), ..PlannedChange::default() }
 }
 
 /// The configured attributes with defaults filled in at every depth, nulls dropped, in the order of the schema.

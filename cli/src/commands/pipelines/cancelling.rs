@@ -1,6 +1,6 @@
 //! `terrace cancel`: stops a run, wherever it goes on.
 
-use super::{find, keeper, named, queue_of, runner_here};
+use super::{find, is_run, keeper, named, queue_of, runner_here};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use std::time::Duration;
@@ -63,7 +63,8 @@ pub(in crate::commands) async fn cancel(
 async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Result<Option<Exit>, Failure> {
     let Some(queue) = queue_of(runner).await? else { return Ok(None) };
     let (wanted, (folder, pipeline)) = (word.to_owned(), named(runner, word)?);
-    let found = queue.call(move |queue| match queue.find(&wanted)? {
+    let may_be_run = is_run(word);
+    let found = queue.call(move |queue| match if may_be_run { queue.find(&wanted)? } else { None } {
         Some(entry) if entry.phase == Phase::Ended => Ok(Vec::new()),
         Some(entry) => Ok(vec![entry]),
         None => queue.of_pipeline(&folder, &pipeline),

@@ -1,13 +1,16 @@
 //! `terrace runs list`: what was run, the newest first.
 
-use super::runner_here;
+use super::{pipelines_here, runner_here};
 use crate::args::RunsCommand;
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use serde_json::{Value, json};
+use std::io;
 use std::path::Path;
-use terrace_provider_pipelines::run::{Record, Runner};
+use terrace_provider::names::closest;
+use terrace_provider_pipelines::run::{Record, Runner, State};
+use terrace_provider_pipelines::spec::selection;
 
 /// Lists runs.
 ///
@@ -18,6 +21,9 @@ pub(in crate::commands) fn runs(context: &Context<'_>, command: RunsCommand) -> 
     let runner = runner_here(context)?;
     let most = usize::from(arguments.limit);
     let runs = found(&runner, arguments.pipeline.as_deref(), most)?;
+    if let Some(word) = arguments.pipeline.as_deref().filter(|_| runs.is_empty()) {
+        check_known(word)?;
+    }
     if arguments.format.is_json() {
         let runs: Vec<Value> = runs.iter().map(shown).collect();
         context.ui.print_json(&json!({ "format_version": "1.0", "runs": runs }))?;
@@ -51,10 +57,28 @@ fn found(runner: &Runner, pipeline: Option<&str>, most: usize) -> Result<Vec<Rec
             record.folder == folder && (record.pipeline == name || record.pipeline.strip_prefix("./") == Some(name))
         });
         if is_meant {
-            found.push(record);
+            let state = state(runner, &record).map_err(unreadable)?;
+            found.push(Record { state, ..record });
         }
     }
     Ok(found)
+}
+
+/// Where a run is: one that was cut off is recorded as it was then, until the pipeline is run or stopped again.
+fn state(runner: &Runner, record: &Record) -> io::Result<State> {
+    Ok(if record.state.is_over() || runner.store.is_held(record)? { record.state } else { State::Lost })
+}
+
+/// Refuses what no pipeline here is called.
+fn check_known(word: &str) -> Result<(), Failure> {
+    let Some(ids) = pipelines_here().filter(|ids| !ids.iter().any(|id| selection::means(word, id))) else {
+        return Ok(());
+    };
+    let failure = Failure::new(format!("there is no pipeline `{word}`, and none of that name was run here"));
+    Err(match closest(word, ids.iter().map(String::as_str)) {
+        Some(id) => failure.hint(format!("did you mean `{id}`?")),
+        None => failure,
+    })
 }
 
 /// One run on a line: when, what, how it went, how long it took, what came of it, and its id for `terrace logs`.

@@ -8,6 +8,7 @@ use crate::commands::databases::RunDatabase;
 use crate::failure::{Exit, Failure};
 use crate::input::specs::told;
 use crate::signals::Signals;
+use std::collections::BTreeSet;
 use std::path::Path;
 use terrace_engine::plan::Note;
 use terrace_engine::source::Sources;
@@ -41,12 +42,14 @@ pub(in crate::commands) async fn run(
     let mut sources = Sources::default();
     let ids: Vec<_> =
         specs.files.iter().map(|file| sources.add(file.path.display().to_string(), file.text.as_str())).collect();
+    let mut others = BTreeSet::new();
     for problem in &specs.problems {
         let is_shown = match &problem.pipeline {
             Some(id) => is_asked(id) || broken.contains(id) && chosen_needs(&specs, &chosen, id),
             None => is_all || chosen.is_empty(),
         };
         if !is_shown {
+            others.extend(specs.files.get(problem.file).filter(|_| problem.is_error()).map(|file| &file.path));
             continue;
         }
         is_wrong |= problem.is_error();
@@ -54,6 +57,12 @@ pub(in crate::commands) async fn run(
         let severity = if problem.is_error() { "error" } else { "warning" };
         let line = format!("{severity}: {}", problem.in_one_line(&specs));
         if problem.is_error() { ui.tell(&line) } else { ui.say(&line) }
+    }
+    for path in others {
+        let path = path.display();
+        ui.say(&format!(
+            "warning: something else is wrong in `{path}`; `terrace run all` and `terrace validate .` tell it"
+        ));
     }
     let runnable: Vec<usize> = chosen
         .into_iter()
@@ -107,7 +116,7 @@ fn is_known(specs: &Specs, words: &[String]) -> bool {
     let Some(chosen) = selection::select(specs, words).ok().filter(|_| is_each) else { return false };
     let mut waiting: Vec<&str> =
         chosen.iter().filter_map(|position| specs.pipelines.get(*position)).map(|it| it.id.as_str()).collect();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     while let Some(id) = waiting.pop() {
         let Some(pipeline) = specs.pipeline(id) else { return false };
         if seen.insert(id) {
@@ -154,7 +163,8 @@ fn choose(specs: &Specs, words: &[String], broken: &[String]) -> Result<(Vec<usi
         Err(unmatched) => unmatched,
     };
     // What cannot be read is not among the pipelines, and is told of as what it is.
-    let unknown: Vec<_> = unmatched.iter().filter(|word| !broken.iter().any(|id| is_id(&word.text, id))).collect();
+    let is_broken = |word: &str| broken.iter().any(|id| selection::means(word, id));
+    let unknown: Vec<_> = unmatched.iter().filter(|word| !is_broken(&word.text)).collect();
     let Some(first) = unknown.first() else {
         let known: Vec<String> = words
             .iter()
@@ -177,19 +187,15 @@ fn choose(specs: &Specs, words: &[String], broken: &[String]) -> Result<(Vec<usi
     })
 }
 
-fn is_id(word: &str, id: &str) -> bool {
-    word == id || id.strip_prefix("./") == Some(word)
-}
-
 fn means(words: &[String], id: &str) -> bool {
-    words.iter().flat_map(|word| word.split(',')).any(|word| is_id(word.trim(), id))
+    words.iter().flat_map(|word| word.split(',')).any(|word| selection::means(word.trim(), id))
 }
 
 /// True when a chosen pipeline comes after one that is broken.
 fn chosen_needs(specs: &Specs, chosen: &[usize], id: &str) -> bool {
     let mut waiting: Vec<&str> =
         chosen.iter().filter_map(|position| specs.pipelines.get(*position)).map(|it| it.id.as_str()).collect();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     while let Some(next) = waiting.pop() {
         if next == id {
             return true;

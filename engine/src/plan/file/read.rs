@@ -175,6 +175,7 @@ impl<'a> Reading<'a> {
             import_id: json.import_id,
             action: json.action,
             reason: json.reason,
+            because: json.because,
             place: json.place,
             provider: json.provider,
             generation: json.generation,

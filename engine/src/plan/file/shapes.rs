@@ -135,6 +135,8 @@ pub(super) struct ChangeJson {
     pub(super) lifecycle: Lifecycle,
     #[serde(default, skip_serializing_if = "is_default")]
     pub(super) timeouts: Timeouts,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) because: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) data_loss: Option<DataLossNote>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -105,6 +105,9 @@ pub(crate) fn of_change(stack: &StackPlan, change: &Change) -> Json {
     if let Some(reason) = &change.reason {
         put("reason", json!(reason));
     }
+    if !change.because.is_empty() {
+        put("because", json!(change.because));
+    }
     if !change.triggered_by.is_empty() {
         put("triggered_by", json!(change.triggered_by));
     }

@@ -59,6 +59,7 @@ pub(super) fn change(address: &str, action: Action) -> Change {
         depends_on: Vec::new(),
         lifecycle: Lifecycle::default(),
         timeouts: Timeouts::default(),
+        because: Vec::new(),
         data_loss: None,
         in_doubt: None,
         is_held_back: false,

@@ -59,7 +59,6 @@ pub fn resource_type() -> ResourceType {
             "Removing it removes the data packages that it wrote, too.",
         )
         .default_value(false),
-        text("reason", "Why it was run."),
         text("specHash", "A digest of what the spec said."),
         text("codeHash", "A digest of its processors, of what they import, and of their environment."),
         text("dataHash", "A digest of the files that it read."),
@@ -122,7 +121,6 @@ impl Runs {
             timeout: Some(call.timeout),
             patience: call.timeout,
             mark: Some(mark(&call.operation, &call.step)),
-            reasons: planned.get("reason").and_then(Value::as_str).map(str::to_owned).into_iter().collect(),
             planned: planning::fixed(planned),
             ..Asked::default()
         };
@@ -149,9 +147,8 @@ fn observed(name: &Name, record: &Record, configured: &Attributes) -> Observed {
     let dependencies = dependencies.map(|(id, made)| (id.clone(), made.as_str().into())).collect();
     let stats = serde_json::Value::Object(record.public_stats().into_iter().collect());
     let path = |path: &std::path::PathBuf| path.display().to_string().into();
-    let given: [(&str, Value); 13] = [
+    let given: [(&str, Value); 12] = [
         ("dependencies", Value::Map(dependencies)),
-        ("reason", record.reasons.join("; ").into()),
         ("specHash", record.fingerprint.spec.as_str().into()),
         ("codeHash", record.fingerprint.code.as_str().into()),
         ("dataHash", record.fingerprint.data.as_str().into()),

@@ -83,12 +83,15 @@ impl Runner {
     /// # Errors
     /// When a file or record cannot be read.
     pub fn reasons(&self, specs: &Specs, pipeline: &Pipeline) -> io::Result<Vec<String>> {
-        let folder = self.folder_name(&specs.root);
-        let now = self.fingerprint(specs, pipeline)?;
-        Ok(match self.store.succeeded(&folder, &pipeline.id)? {
-            None => vec![self.never_succeeded(&folder, &pipeline.id)?],
+        self.reasons_against(&self.folder_name(&specs.root), &pipeline.id, &self.fingerprint(specs, pipeline)?)
+    }
+
+    /// The same, of a pipeline whose result would depend on this now.
+    pub(super) fn reasons_against(&self, folder: &str, pipeline: &str, now: &Fingerprint) -> io::Result<Vec<String>> {
+        Ok(match self.store.succeeded(folder, pipeline)? {
+            None => vec![self.never_succeeded(folder, pipeline)?],
             Some(record) => {
-                let mut reasons = record.reasons_against(&now);
+                let mut reasons = record.reasons_against(now);
                 reasons.extend(self.store.lost(&record)?);
                 reasons
             }

@@ -63,7 +63,7 @@ pub struct Asked {
     pub retries: Option<u32>,
     /// The call that asks for it.
     pub mark: Option<String>,
-    /// Why it is run.
+    /// Why it is run; where nothing is said, what it depends on tells.
     pub reasons: Vec<String>,
     /// What the result was planned to depend on (`specHash`, `codeHash`, `dataHash`); anything else is refused before it
     /// begins.
@@ -146,13 +146,17 @@ impl Runner {
         if !others.is_empty() {
             return Err(NotRun::Changed(others));
         }
+        let reasons = match asked.reasons.is_empty() {
+            true => self.reasons_against(&folder, &pipeline.id, &fingerprint)?,
+            false => asked.reasons.clone(),
+        };
         let run = asked.run.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let record = Record {
             run: run.clone(),
             pipeline: pipeline.id.clone(),
             folder,
             state: State::Preparing,
-            reasons: asked.reasons.clone(),
+            reasons,
             started_at: Timestamp::now(),
             finished_at: None,
             rows: 0,

@@ -39,7 +39,9 @@ pub fn select(specs: &Specs, words: &[String]) -> Result<Vec<usize>, Vec<Unmatch
     Ok(chosen.iter().enumerate().filter(|(_, chosen)| **chosen).map(|(position, _)| position).collect())
 }
 
-fn means(word: &str, id: &str) -> bool {
+/// True when a word means the pipeline of that id.
+#[must_use]
+pub fn means(word: &str, id: &str) -> bool {
     match word.strip_suffix('%') {
         _ if word == "all" => true,
         Some(prefix) => id.starts_with(prefix) || id.strip_prefix("./").is_some_and(|id| id.starts_with(prefix)),

@@ -36,7 +36,7 @@ impl Answer for Found {
         Ok(match self {
             Self::Ours(observed) => Self::Ours(observed.recordable()?),
             Self::Strangers(observed) => Self::Strangers(observed.recordable()?),
-            nothing @ (Self::Absent | Self::Pending(_) | Self::Unknown) => nothing,
+            nothing @ (Self::Absent | Self::CameToNothing | Self::Pending(_) | Self::Unknown) => nothing,
         })
     }
 }

@@ -83,9 +83,11 @@ impl Session for Redacting {
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let redaction = || self.given(ty, change.prior.into_iter().flat_map(both).chain([change.config]));
         let mut planned = self.session.plan(ty, change).await.map_err(|error| redaction().error(error))?;
-        if let Some(DataLoss { reasons }) = &mut planned.data_loss {
+        let lost = planned.data_loss.iter_mut().flat_map(|DataLoss { reasons }| reasons);
+        let mut told = lost.chain(&mut planned.because).peekable();
+        if told.peek().is_some() {
             let redaction = redaction();
-            reasons.iter_mut().for_each(|reason| *reason = redaction.text(reason));
+            told.for_each(|reason| *reason = redaction.text(reason));
         }
         Ok(planned)
     }

@@ -64,8 +64,7 @@ pub(super) async fn plan(
         // Only how the next run goes is another: the last one stays.
         keep(ty, change, &mut planned);
     } else if is_run {
-        let reason = reason(change, &now, &last, &unknown, &config);
-        planned.planned.insert("reason".to_owned(), reason.map_or(Value::Unknown, Value::from));
+        planned.because = because(change, &now, &last, &unknown, &config);
     }
     Ok(planned)
 }
@@ -123,15 +122,14 @@ fn keep(ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedCha
     }
 }
 
-/// Why it is run, in words. What it is told while it is planned it is told again while it is applied: so what other
-/// pipelines have to do with it is told only where nothing else is, and not known before they have run.
-fn reason(
+/// Why it is run, in words. What other pipelines have to do with it is told only where nothing else is.
+fn because(
     change: &ProposedChange<'_>,
     now: &Fingerprint,
     before: &Before,
     unknown: &[String],
     config: &Attributes,
-) -> Option<String> {
+) -> Vec<String> {
     let mut reasons = match (&before.good, &before.last) {
         (Some(good), _) => good.own_reasons_against(now).into_iter().chain(before.lost.clone()).collect(),
         (None, Some(last)) => vec![format!("it never succeeded: run {} {}", last.run, last.state.in_words())],
@@ -144,7 +142,7 @@ fn reason(
         }
     }
     if reasons.is_empty() && !unknown.is_empty() {
-        return None;
+        return vec![format!("{} may make other data before it", listed(unknown))];
     }
     if let (true, Some(good)) = (reasons.is_empty(), &before.good) {
         reasons = good.reasons_against(now);
@@ -152,7 +150,7 @@ fn reason(
     if reasons.is_empty() {
         reasons.push("it is asked for".to_owned());
     }
-    Some(reasons.join("; "))
+    reasons
 }
 
 /// What was planned that the result depends on: anything else is refused before it begins.
