@@ -226,7 +226,7 @@ async fn a_lost_call_that_is_known_to_have_come_to_nothing_is_not_waited_for() {
         story.apply(&text(before)).await;
         let rows = story.rows().await;
         crash_while(&story, &text(next), call, Fault::HangBefore).await;
-        // Nobody tells that the process has ended.
+        story.end_processes().await;
         let waited = story.recover().await;
         assert!(waited[0].is_in_doubt, "{waited:?}");
         story.remote().tells_of_nothing = true;
