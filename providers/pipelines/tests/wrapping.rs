@@ -53,12 +53,18 @@ fn what_is_wrong_with_runners_is_told_with_its_place() {
 
     pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): there is no runner `quoted` in `dpp-runners.yaml`; did you mean `quotet`?
 
+    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): what its runner `quoted` does cannot be told from `dpp-runners.yaml`; mend that file: nothing is run without its wrapper
+    pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): what its runner `bare` does cannot be told from `dpp-runners.yaml`; mend that file: nothing is run without its wrapper
     dpp-runners.yaml:1:16: the runner `quoted`: there is no kind `wraped-python`; did you mean `wrapped-python`?
     dpp-runners.yaml:2:1: the runner `bare`: there is no text `wrapper` in its `parameters`; write `parameters: {wrapper: "nice {cmd}"}`, or `kind: local-python`
 
+    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): what its runner `quoted` does cannot be told from `dpp-runners.yaml`; mend that file: nothing is run without its wrapper
+    pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): what its runner `bare` does cannot be told from `dpp-runners.yaml`; mend that file: nothing is run without its wrapper
     dpp-runners.yaml:1:54: the runner `quoted`: its wrapper is none: `{comand}` in it means nothing: known are `{cmd}`, `{path}`, `{abspath}` and `{env[NAME]}`
     dpp-runners.yaml:2:1: the runner `bare`: it does not say its `kind`; write `local-python` or `wrapped-python`
 
+    pipeline-spec.yaml:3:5: ./x, step 1 (`noise`): what its runner `quoted` does cannot be told from `dpp-runners.yaml`; mend that file: nothing is run without its wrapper
+    pipeline-spec.yaml:6:5: ./x, step 2 (`dump_to_path`): what its runner `bare` does cannot be told from `dpp-runners.yaml`; mend that file: nothing is run without its wrapper
     dpp-runners.yaml:1:9: this is no YAML: unclosed bracket '['; check quotes, brackets and indentation around here
     "#);
 }
