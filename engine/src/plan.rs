@@ -165,6 +165,8 @@ pub struct StackPlan {
 pub struct ComponentPlan {
     /// Its key.
     pub key: String,
+    /// Its URN, by which others may read its outputs.
+    pub id: Option<String>,
     /// The components it depends on.
     pub depends_on: Vec<String>,
     /// The components it depended on, as recorded.
