@@ -151,7 +151,10 @@ async fn an_output_is_read_by_urn_while_applying_as_it_is_while_planning() {
     // What the area is called is known only once it is there.
     let report = story.apply(BY_URN).await;
     let area = story.remote_value("area", "id");
-    assert_eq!((story.remote_value("by_urn", "val"), story.remote_value("by_key", "val")), (area.clone(), area.clone()));
+    assert_eq!(
+        (story.remote_value("by_urn", "val"), story.remote_value("by_key", "val")),
+        (area.clone(), area.clone())
+    );
     assert!(report.outputs.values().any(|outputs| outputs.get("area") == Some(&area)), "{:?}", report.outputs);
     // It is recorded, and the port alone is made anew.
     story.remote().objects.remove("by_urn");
