@@ -41,7 +41,7 @@ pub(super) async fn check(
         let about = format!("{}:{}", stack.stack, change.address);
         let message = format!("{about} would take over what is recorded as {by}");
         let diagnostic = Diagnostic::error(RECORDED, message).about(&about);
-        let diagnostic = change.place.iter().fold(diagnostic, |told, place| told.at_place(place.clone()));
+        let diagnostic = stack.tell(diagnostic, &change.address);
         let by_name = shell_word(&by.to_string());
         let drop = format!("`terrace state rm {by_name}` drops that record and leaves the object");
         let is_same_kind = by.stack == stack.stack && by.address.ty == change.address.ty;

@@ -31,16 +31,14 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
             first.extend(keys.into_iter().map(|key| (key, (stack, change))));
             continue;
         };
-        let mut diagnostic = Diagnostic::error(
+        let diagnostic = Diagnostic::error(
             "one_object_twice",
             format!(
                 "{}:{} and {}:{} name one object: {name}",
                 other_stack.stack, other.address, stack.stack, change.address
             ),
         );
-        for place in [&change.place, &other.place].into_iter().flatten() {
-            diagnostic = diagnostic.at_place(place.clone());
-        }
+        let diagnostic = other_stack.tell(stack.tell(diagnostic, &change.address), &other.address);
         diagnostics.push(diagnostic.hint("give one of them another name, or declare it once"));
     }
     // Another mistake may be why something goes.
@@ -114,7 +112,7 @@ fn renamed(
     let message =
         format!("{}:{to} names the object that is recorded as {}:{from}: {name}", other_stack.stack, stack.stack);
     let diagnostic = Diagnostic::error("renamed_without_moved", message);
-    let diagnostic = other.place.iter().fold(diagnostic, |told, place| told.at_place(place.clone()));
+    let diagnostic = other_stack.tell(diagnostic, to);
     let is_shared = from.is_shared() && to.is_shared();
     let is_own = stack.stack == other_stack.stack && !from.is_shared() && !to.is_shared();
     if !begins_to_have(other.action) {
