@@ -109,6 +109,28 @@ fn what_was_made_before_is_taken_over_without_a_change() {
     assert!(!writes.iter().any(|it| it.contains("/permissions/")), "{writes:?}");
 }
 
+/// The token that a credential has when it is taken over counts as that of the environment: another one is noticed.
+#[test]
+fn another_token_of_git_is_noticed_once_the_credential_was_taken_over() {
+    let world = World::new();
+    replay(&world);
+    let with = |token: &str, words: &[&str]| {
+        let variables = [("DATABRICKS_TOKEN", "secret"), ("GIT_TOKEN", token)];
+        world.project.run_with(&variables, words.iter().copied())
+    };
+    let chosen = ["-c", "nightly"];
+    let plan = ["plan", PRODUCT, "--detailed-exitcode", "-c", "nightly"];
+    world.run(["apply", PRODUCT, "--auto-approve"].into_iter().chain(chosen)).done();
+    with("glpat-s3cr3t", &plan).with_code(0);
+    with("glpat-r0tated", &plan).with_code(2).says("1 to change").says("tokenSent");
+    let _ = world.stand_in.take_seen();
+    with("glpat-r0tated", &["apply", PRODUCT, "--auto-approve", "-c", "nightly"]).done().says("1 changed");
+    let sent = world.stand_in.take_seen().into_iter().filter(|it| it.is_write());
+    let sent: Vec<Json> = sent.map(|it| it.body["personal_access_token"].clone()).collect();
+    assert_eq!(sent, ["glpat-r0tated"]);
+    with("glpat-r0tated", &plan).with_code(0);
+}
+
 /// Catalogs, schemas and their grants went by the URL of a workspace once, and go by its metastore now.
 #[test]
 fn what_was_shared_by_workspace_goes_by_metastore_once_its_rows_were_moved() {
