@@ -3,6 +3,7 @@
 use crate::address::{Address, InstanceKey, StackId};
 use crate::descriptor::transitions::Move;
 use crate::diagnostic::Diagnostic;
+use crate::render::shell_word;
 use crate::selector::{Selector, is_same_block};
 use crate::store::{Generation, Write};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -205,6 +206,12 @@ pub(crate) fn as_written(from: &Address, to: &Address) -> String {
         Some(_) => format!("'{}'", address.to_string().replace('\'', "''")),
     };
     format!("moved: [{{from: {}, to: {}}}]", quoted(from), quoted(to))
+}
+
+/// The command that moves the row of a stack. What is shared is in no descriptor that could say it.
+pub(crate) fn as_command(stack: &StackId, from: &Address, to: &Address) -> String {
+    let stack = if from.is_shared() { StackId::shared(&stack.environment) } else { stack.clone() };
+    format!("terrace state mv {} {}", shell_word(&format!("{stack}:{from}")), shell_word(&to.to_string()))
 }
 
 #[cfg(test)]

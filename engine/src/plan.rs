@@ -37,6 +37,7 @@ pub(crate) mod ours;
 mod output_reads;
 mod outputs;
 mod owner;
+mod place;
 mod reads;
 pub(crate) mod refresh;
 pub mod removed_data;
@@ -165,6 +166,8 @@ pub struct StackPlan {
 pub struct ComponentPlan {
     /// Its key.
     pub key: String,
+    /// Its URN, by which others may read its outputs.
+    pub id: Option<String>,
     /// The components it depends on.
     pub depends_on: Vec<String>,
     /// The components it depended on, as recorded.
@@ -441,21 +444,6 @@ impl Plan {
         let mut changes = stacks.iter().flat_map(|stack| &stack.changes);
         let is_recorded = mode == Mode::RefreshOnly && changes.any(Change::has_refreshed);
         is_recorded || stacks.iter().any(StackPlan::has_changes)
-    }
-
-    /// Where a person wrote what became of a resource: the component in a descriptor where a blueprint made the resource of
-    /// it, else the resource itself.
-    #[must_use]
-    pub fn place_of(&self, stack: &StackId, address: &Address) -> Option<&Place> {
-        let owned = || self.stacks.iter().flat_map(|plan| &plan.owners).map(|owner| &owner.ownership);
-        let (stack, component) = match address.is_shared() {
-            true => owned().find(|owned| owned.address == *address).map(|owned| (&owned.stack, &owned.component))?,
-            false => (stack, &address.component),
-        };
-        let plan = self.stacks.iter().find(|plan| plan.stack == *stack)?;
-        let component = plan.components.iter().find(|it| it.key == *component && it.blueprint.is_some());
-        let change = || plan.changes.iter().find(|change| change.address == *address);
-        component.and_then(|component| component.place.as_ref()).or_else(|| change()?.place.as_ref())
     }
 
     /// What is left for another apply, with its stack.

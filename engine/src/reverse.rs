@@ -187,7 +187,7 @@ impl Reversing<'_> {
                     ErrorKind::InvalidInput { path: Some(path) } => lookup.config.span_at(path),
                     _ => lookup.name.span,
                 };
-                let told = format!("`data.{}` has no answer: {error}", lookup.name.value);
+                let told = format!("`data.{}` has no answer: {}", lookup.name.value, error.with_problems());
                 let hint = error.solutions.first().cloned();
                 Err(vec![Diagnostic::error("lookup_failed", told).at(at).maybe_hint(hint)])
             }

@@ -3,6 +3,7 @@
 use crate::support::Story;
 use crate::support::story::{keys, summary};
 use crate::support::world::Fault;
+use terrace_engine::diagnostic::Location;
 use terrace_engine::plan::{Plan, ReadReason};
 use terrace_provider::{Attributes, ErrorKind, Value};
 
@@ -247,6 +248,58 @@ async fn a_lookup_that_fails_while_applying_keeps_back_what_reads_it() {
     // Nothing is missing any more: the next run goes on.
     put(&story, "id-1", "found");
     story.apply(&text).await;
+}
+
+#[tokio::test]
+async fn a_lookup_that_fails_while_applying_has_its_place() {
+    let story = Story::new();
+    let text = looking_at(
+        "{key: '${{ resources.first.id }}'}",
+        "  - {type: world_thing, name: first, config: {key: first}}\n",
+    );
+    let plan = story.plan(&text).await;
+    let report = story.apply_plan(&plan).await.unwrap();
+    let failed = &report.failed[0];
+    let place = plan.place_of(&failed.stack, &failed.address).map(ToString::to_string);
+    assert_eq!(place.as_deref(), Some("stack.yaml:5:31"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn what_a_provider_says_beside_why_there_is_no_answer_is_told() {
+    let story = Story::new();
+    story.remote().told = vec!["there are here, there"];
+    let told = story.errors(&looking_at("{key: nowhere}", "")).await;
+    assert!(told.contains("has no answer: there is no thing `nowhere`; there are here, there\n"), "{told}");
+}
+
+#[tokio::test]
+async fn what_a_blueprint_looks_up_and_the_plan_removes_is_told_with_the_component_it_is_for() {
+    const AREA: &str = "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: area, version: 1.0.0}\nmatch: {kind: storage}\n\
+        specific: {type: object}\nresources:\n  - {type: world_thing, name: area, config: {key: area}}\n";
+    const PORT: &str = "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: port, version: 1.0.0}\nmatch: {kind: outputport}\n\
+        specific: {type: object}\ndata:\n  - {type: world_thing, name: it, config: {key: area}}\nresources:\n  \
+        - {type: world_thing, name: view, config: {key: view, val: '${{ data.it.id }}'}}\n";
+    let product = |components: &str| {
+        format!(
+            "dataProduct:\n  id: urn:dmb:dp:finance:cash:0\n  name: Cash\n  kind: dataproduct\n  environment: test\n  components:\n    \
+             - {{id: 'urn:dmb:cmp:finance:cash:0:port', name: Port, kind: outputport, specific: {{}}}}\n{components}"
+        )
+    };
+    let story = Story { blueprints: vec![AREA, PORT], ..Story::new() };
+    story
+        .apply(&product("    - {id: 'urn:dmb:cmp:finance:cash:0:area', name: Area, kind: storage, specific: {}}\n"))
+        .await;
+    let (_, diagnostics, sources) = story.try_plan(&product("")).await;
+    let told = diagnostics.iter().find(|told| told.code == "lookup_of_removed").unwrap();
+    let places: Vec<String> = told
+        .labels
+        .iter()
+        .map(|label| match &label.at {
+            Location::Span(span) => sources.place(*span).unwrap().to_string(),
+            Location::Place(place) => place.to_string(),
+        })
+        .collect();
+    assert_eq!(places, ["blueprint-1.yaml:7:31", "stack.yaml:7:12"]);
 }
 
 #[tokio::test]

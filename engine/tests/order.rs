@@ -112,6 +112,57 @@ components:
     outputs: {id: '${{ resources.one.id }}'}
 ";
 
+const AREA: &str = "apiVersion: terrace.dev/v1
+kind: Blueprint
+metadata: {name: area, version: 1.0.0}
+match: {kind: storage}
+specific: {type: object}
+resources:
+  - {type: world_thing, name: area, config: {key: area}}
+outputs:
+  public: {id: '${{ resources.area.id }}'}
+";
+
+const PORT: &str = "apiVersion: terrace.dev/v1
+kind: Blueprint
+metadata: {name: port, version: 1.0.0}
+match: {kind: outputport}
+specific: {type: object}
+resources:
+  - {type: world_thing, name: by_urn, config: {key: by_urn, val: '${{ components[\"urn:dmb:cmp:finance:cash:0:area\"].outputs.id }}'}}
+  - {type: world_thing, name: by_key, config: {key: by_key, val: '${{ components[\"area\"].outputs.id }}'}}
+outputs:
+  public: {area: '${{ components[\"urn:dmb:cmp:finance:cash:0:area\"].outputs.id }}'}
+";
+
+const BY_URN: &str = "dataProduct:
+  id: urn:dmb:dp:finance:cash:0
+  name: Cash
+  kind: dataproduct
+  environment: test
+  components:
+    - {id: 'urn:dmb:cmp:finance:cash:0:area', name: Area, kind: storage, specific: {}}
+    - {id: 'urn:dmb:cmp:finance:cash:0:port', name: Port, kind: outputport, dependsOn: ['urn:dmb:cmp:finance:cash:0:area'], specific: {}}
+";
+
+#[tokio::test]
+async fn an_output_is_read_by_urn_while_applying_as_it_is_while_planning() {
+    let mut story = Story { blueprints: vec![AREA, PORT], ..Story::new() };
+    // What the area is called is known only once it is there.
+    let report = story.apply(BY_URN).await;
+    let area = story.remote_value("area", "id");
+    assert_eq!(
+        (story.remote_value("by_urn", "val"), story.remote_value("by_key", "val")),
+        (area.clone(), area.clone())
+    );
+    assert!(report.outputs.values().any(|outputs| outputs.get("area") == Some(&area)), "{:?}", report.outputs);
+    // It is recorded, and the port alone is made anew.
+    story.remote().objects.remove("by_urn");
+    story.options.components = keys(&["port"]);
+    story.apply(BY_URN).await;
+    assert_eq!(story.remote_value("by_urn", "val"), area);
+}
+
 #[tokio::test]
 async fn a_component_begins_when_those_it_depends_on_are_done_and_ends_before_them() {
     let story = Story::new();

@@ -3,10 +3,12 @@
 use crate::support::Story;
 use crate::support::story::summary;
 use crate::support::world::Fault;
+use terrace_engine::address::StackId;
 use terrace_engine::apply::{ApplyError, Report};
-use terrace_engine::store::OwnersOf;
+use terrace_engine::store::{NewOperation, OwnersOf, Record, Selection, Write};
 use terrace_provider::ErrorKind;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// A stack whose one component owns what is shared, and something of its own made after it.
 fn product(name: &str, val: &str) -> String {
@@ -384,4 +386,34 @@ async fn nobody_is_asked_for_the_name_of_what_is_shared_where_nobody_is_asked_fo
     let plan = story.plan(&by_door("one", "left")).await;
     let shared: Vec<String> = plan.changes().map(|(_, change)| change.address.to_string()).collect();
     assert_eq!(shared, ["shared/world_room[\"room of (known after apply)\"]"]);
+}
+
+/// What is shared by another key from now on: the object stays the one that it is once its row was moved.
+#[tokio::test]
+async fn another_key_of_what_is_shared_is_told_with_the_command_that_moves_it() {
+    let keyed = |name: &str, key: &str| {
+        product(name, "1").replace("shared: common,", &format!("shared: {key}, adopt: ifExists,"))
+    };
+    const MOVE: &str =
+        "terrace state mv 'shared@test:shared/world_thing[\"common\"]' 'shared/world_thing[\"other\"]'`";
+    let story = Story::new();
+    story.apply(&keyed("one", "common")).await;
+    // The only owner lets it go by its old name, and takes it over by the new one.
+    let told = story.errors(&keyed("one", "other")).await;
+    assert!(told.contains(MOVE), "{told}");
+    // One of two owners does.
+    story.apply(&keyed("two", "common")).await;
+    let told = story.errors(&keyed("one", "other")).await;
+    assert!(told.contains(MOVE), "{told}");
+    let (stack, common) = (StackId::shared("test"), "shared/world_thing[\"common\"]".parse().unwrap());
+    let row = story.store.rows(&stack, &Selection::All).await.unwrap().remove(0);
+    let to = "shared/world_thing[\"other\"]".parse().unwrap();
+    let write = Write::Move { stack: stack.clone(), from: common, to, expected: row.generation };
+    let (operation, actor) = (Uuid::now_v7(), "a test".to_owned());
+    let new = NewOperation { id: operation, kind: "state mv".to_owned(), stacks: vec![stack.clone()], actor };
+    story.store.begin(&new).await.unwrap();
+    story.store.commit(&[], vec![Record::Write { operation, write }]).await.unwrap();
+    for name in ["one", "two"] {
+        story.check_second_plan(&keyed(name, "other")).await;
+    }
 }

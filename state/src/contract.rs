@@ -65,6 +65,7 @@ macro_rules! store_contract {
             rows::what_comes_after_a_forgotten_row_comes_after_what_that_came_after
             rows::an_address_is_depended_on_until_its_last_object_is_forgotten
             rows::a_forgotten_shared_row_is_forgotten_in_all_stacks_of_its_environment
+            rows::what_comes_after_a_moved_shared_row_follows_it_in_all_stacks_of_its_environment
             rows::deposed_objects_move_along
             rows::a_version_is_sealed_anew
             rows::a_move_goes_nowhere_where_something_is

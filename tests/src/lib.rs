@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "this crate is tests: what fails here fails a test")]
 
 mod forge;
+mod hostile;
 mod peer;
 mod project;
 mod ran;
@@ -10,6 +11,7 @@ pub mod served;
 mod terminal;
 
 pub use forge::{Forge, Kind};
+pub use hostile::{HOSTILE, hostile, told_at};
 pub use peer::Peer;
 pub use project::Project;
 pub use ran::Ran;

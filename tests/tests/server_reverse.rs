@@ -73,6 +73,7 @@ fn what_cannot_be_asked_is_refused_at_once() {
     for (template, params, field, expected) in [
         ("urn:dmb:utm:nothing:0.0.0", json!({}), "useCaseTemplateId", "no blueprint is for the template"),
         ("urn:dmb:utm:databricks-workload-job-template", json!({}), "useCaseTemplateId", "has no `reverse`"),
+        ("hasura-outputport", json!({}), "useCaseTemplateId", "the blueprint `hasura-outputport` has no `reverse`"),
         (STORAGE, json!({"database": "SALES"}), "params", "\"schema\" is a required property"),
         (STORAGE, json!({"database": "../x", "schema": "A", "tables": ["a"]}), "params", "`params.database`"),
         (STORAGE, json!({"database": "A", "schema": "A", "tables": []}), "params", "`params.tables`"),
@@ -82,11 +83,15 @@ fn what_cannot_be_asked_is_refused_at_once() {
         assert_eq!(answer.json()["inputErrorField"], field, "{answer:?}");
         assert!(answer.json()["userMessage"].as_str().unwrap().contains(expected), "{expected}: {answer:?}");
     }
-    let refused = ask(&server, "urn:dmb:utm:nothing:0.0.0", json!({}));
-    assert!(
-        refused.body.contains("these can be asked: outputport, urn:dmb:utm:snowflake-storage-template"),
-        "{refused:?}"
-    );
+    // What an earlier provisioner of Hasura had none of either is refused with what can be asked.
+    for template in ["urn:dmb:utm:nothing:0.0.0", "urn:dmb:utm:hasura-outputport-template:0.0.0", "hasura-outputport"] {
+        let refused = ask(&server, template, json!({}));
+        assert_eq!(refused.status, 400, "{refused:?}");
+        assert!(
+            refused.body.contains("these can be asked: outputport, urn:dmb:utm:snowflake-storage-template"),
+            "{refused:?}"
+        );
+    }
     let elsewhere = json!({"useCaseTemplateId": STORAGE, "environment": "production"}).to_string();
     let answer = server.call("POST", "/v1/reverse-provisioning", &elsewhere);
     assert_eq!((answer.status, &answer.json()["inputErrorField"]), (400, &json!("environment")), "{answer:?}");

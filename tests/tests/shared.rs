@@ -256,3 +256,80 @@ fn owners_that_leave_at_the_same_time_end_with_a_part_that_is_not_done() {
     project.run(["apply", "two.yaml", "--auto-approve", "--remove-data", "--allow-data-loss"]).done();
     assert!(!project.has("warehouse.db"));
 }
+
+const WAREHOUSE: &str = "shared@local:shared/sqlite_database[\"warehouse\"]";
+const DEPOT: &str = "shared/sqlite_database[\"depot\"]";
+
+#[test]
+fn a_shared_resource_gets_another_address_and_stays_with_its_owners() {
+    let project = two_products();
+    project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]).done();
+    snapshot!(project.run(["state", "mv", WAREHOUSE, DEPOT]), @r#"
+    exit: 0
+    --- stdout
+    shared/sqlite_database["warehouse"] is shared/sqlite_database["depot"] now
+    "#);
+    for name in ["one", "two"] {
+        let shown = project.run(["state", "show", &format!("{name}@local:sqlite_table.table"), "--json"]).done().json();
+        assert_eq!(shown["dependencies"], serde_json::json!([DEPOT]), "{name}");
+        let file = format!("{name}.yaml");
+        project.edit(&file, "shared: warehouse", "shared: depot");
+        project.assert_settled(&file, &[]);
+    }
+    project.run(["state", "history", WAREHOUSE]).done().says("moved to shared/sqlite_database[\"depot\"]");
+    for name in ["one", "two"] {
+        assert!(project.has("warehouse.db"), "somebody owns it");
+        project.run(["destroy", &format!("{name}.yaml"), "--remove-data", "--auto-approve", "-q"]).done();
+    }
+    assert!(!project.has("warehouse.db"), "nobody owns it any more");
+    assert_eq!(project.run(["state", "list", "--all"]).done().stdout, "");
+}
+
+#[test]
+fn a_shared_address_that_no_shared_resource_could_have_is_refused() {
+    let project = two_products();
+    project.run(["apply", "one.yaml", "two.yaml", "--auto-approve", "-q"]).done();
+    project.write("other.yaml", product("other", "other.db").replace("shared: warehouse", "shared: depot"));
+    project.run(["apply", "other.yaml", "--auto-approve", "-q"]).done();
+    let listed = project.run(["state", "list", "--all"]).done().stdout;
+    snapshot!(project.run(["state", "mv", WAREHOUSE, "sqlite_database.depot"]), @r#"
+    exit: 1
+    --- stderr
+    error: a shared resource cannot become `sqlite_database.depot`, which is one of a stack
+
+    hint: write the new address as `shared/sqlite_database["KEY"]`
+    "#);
+    snapshot!(project.run(["state", "mv", "one@local:sqlite_table.table", "shared/sqlite_table[\"t\"]"]), @r#"
+    exit: 1
+    --- stderr
+    error: a resource of a stack cannot become `shared/sqlite_table["t"]`, which is shared
+
+    hint: drop it with `terrace state rm`, and declare it with `shared` and `adopt: ifExists`
+    "#);
+    snapshot!(project.run(["state", "mv", WAREHOUSE, "shared/sqlite_database[0]"]), @r#"
+    exit: 1
+    --- stderr
+    error: `shared/sqlite_database[0]` cannot be the address of a shared resource
+
+    hint: write the key in quotes: `["KEY"]`
+    "#);
+    let taken = project.run(["state", "mv", WAREHOUSE, DEPOT]);
+    assert_ne!(taken.code, 0, "{taken}");
+    taken.says("depot");
+    assert_eq!(project.run(["state", "list", "--all"]).done().stdout, listed);
+}
+
+#[test]
+fn a_shared_resource_is_not_moved_while_a_stack_works_on_what_comes_after_it() {
+    let project = Project::new();
+    project.make_gate("gate");
+    let slow = "  - type: local_command\n    name: slow\n    dependsOn: [database]\n    config:\n      \
+                create: [sh, -c, 'cat > /dev/null; touch started; read line < gate; echo \"{}\"']\n";
+    project.write("one.yaml", product("one", "warehouse.db") + slow);
+    let one = project.start(project.command(["apply", "one.yaml", "--auto-approve", "-q"]));
+    until("the product is at work", || project.has("started"));
+    project.run(["state", "mv", WAREHOUSE, DEPOT]).with_code(4).says("one@local:local_command.slow is being worked on");
+    project.open_gate("gate");
+    one.finish().done();
+    project.assert_settled("one.yaml", &[]);
+}

@@ -8,10 +8,12 @@ use crate::plan::walk::attributes_value;
 use crate::plan::{CheckStatus, Deferred, OutputChange, Part, Plan, SharedName, StackPlan, checks};
 use crate::registry::Registry;
 use std::collections::HashMap;
+use std::sync::Arc;
 use terrace_provider::{Attributes, Map, Value};
 
 /// The values of one stack.
 pub(crate) struct Values {
+    /// Nothing but the keys by URN: expressions bring the other facts that they need.
     facts: Facts,
     /// By component.
     resources: HashMap<String, ResourceValues>,
@@ -50,8 +52,9 @@ impl Values {
     }
 
     fn of_stack(stack: &StackPlan, registry: &Registry) -> Self {
+        let urns = stack.components.iter().filter_map(|component| Some((component.id.clone()?, component.key.clone())));
         let mut values = Self {
-            facts: Facts::default(),
+            facts: Facts { urns: Arc::new(urns.collect()), ..Facts::default() },
             resources: HashMap::new(),
             shared: HashMap::new(),
             data: HashMap::new(),

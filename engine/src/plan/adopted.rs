@@ -7,7 +7,7 @@ use super::{Change, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
-use crate::moves::as_written;
+use crate::moves::{as_command, as_written};
 use crate::render::shell_word;
 use std::collections::HashSet;
 
@@ -41,19 +41,24 @@ pub(super) async fn check(
         let about = format!("{}:{}", stack.stack, change.address);
         let message = format!("{about} would take over what is recorded as {by}");
         let diagnostic = Diagnostic::error(RECORDED, message).about(&about);
-        let diagnostic = change.place.iter().fold(diagnostic, |told, place| told.at_place(place.clone()));
+        let diagnostic = stack.tell(diagnostic, &change.address);
         let by_name = shell_word(&by.to_string());
         let drop = format!("`terrace state rm {by_name}` drops that record and leaves the object");
         let is_same_kind = by.stack == stack.stack && by.address.ty == change.address.ty;
+        let is_shared = by.address.is_shared() && change.address.is_shared() && by.address.ty == change.address.ty;
         diagnostics.push(diagnostic.hint(match &change.place {
+            _ if is_shared => {
+                let command = as_command(&by.stack, &by.address, &change.address);
+                format!("where it is the same one, move it first: `{command}`")
+            }
             Some(_) if is_same_kind => {
                 format!("where it is the same one, say so: `{}`; {drop}", as_written(&by.address, &change.address))
             }
             Some(_) => format!("give one of them another name, or let both own it with `shared`; {drop}"),
             // Nobody describes what is rolled back.
             None if is_same_kind => {
-                let to = shell_word(&change.address.to_string());
-                format!("where it is the same one, move it back first: `terrace state mv {by_name} {to}`")
+                let command = as_command(&by.stack, &by.address, &change.address);
+                format!("where it is the same one, move it back first: `{command}`")
             }
             None => drop,
         }));

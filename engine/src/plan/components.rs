@@ -160,6 +160,7 @@ pub(super) fn compiled_components(
         .iter()
         .map(|component| ComponentPlan {
             key: component.key.clone(),
+            id: component.id.clone(),
             depends_on: component.depends_on.iter().filter_map(|dependency| dependency.key.clone()).collect(),
             depended_on: recorded.get(&component.key).map(|it| it.row.depends_on.clone()).unwrap_or_default(),
             reads: Vec::new(),
@@ -183,6 +184,7 @@ pub(super) fn compiled_components(
 pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: Part) -> ComponentPlan {
     ComponentPlan {
         key: key.to_owned(),
+        id: None,
         depends_on: recorded.row.depends_on.clone(),
         depended_on: recorded.row.depends_on.clone(),
         reads: recorded.row.reads.clone(),

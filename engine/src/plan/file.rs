@@ -239,6 +239,7 @@ impl<'a> Writing<'a> {
         let component = |component: &ComponentPlan| {
             Ok(ComponentJson {
                 key: component.key.clone(),
+                id: component.id.clone(),
                 depends_on: component.depends_on.clone(),
                 depended_on: component.depended_on.clone(),
                 reads: component.reads.clone(),

@@ -30,7 +30,7 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], looking: &Looking
                 "{}:{} looks at an object that this plan removes: {}:{}",
                 asked.stack, asked.address, of.stack, change.address
             );
-            let diagnostic = Diagnostic::error("lookup_of_removed", message).at(asked.span);
+            let diagnostic = asked.tell(Diagnostic::error("lookup_of_removed", message));
             diagnostics
                 .push(diagnostic.hint("look at what is there once the plan is applied, or take the lookup away"));
         }

@@ -10,7 +10,7 @@ use super::{Change, Part, SharedName, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, InstanceKey, StackId};
 use crate::compile::CompiledStack;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Label};
 use crate::graph::{Block, Readers};
 use crate::registry::Registry;
 use crate::source::Span;
@@ -90,6 +90,8 @@ pub(super) struct Asked {
     /// What they are called.
     pub(super) keys: Vec<ObjectKey<'static>>,
     pub(super) span: Span,
+    /// Where that is for people.
+    pub(super) places: Vec<Label>,
     /// It is answered by what is planned.
     pub(super) is_planned: bool,
     /// Where among the diagnostics of its stack it is told that there is no answer.
@@ -279,7 +281,7 @@ impl Looking {
             if self.is_read_by(declared, asked, made) {
                 let name = if maker == stack { address.to_string() } else { format!("{maker}:{address}") };
                 let message = format!("{} looks at {name}, which waits for what it finds", asked.address);
-                let diagnostic = Diagnostic::error("lookup_of_reader", message).at(asked.span).hint(
+                let diagnostic = asked.tell(Diagnostic::error("lookup_of_reader", message)).hint(
                     "each apply would change what it finds: look at another object, or read the resource's own attribute \
                      where something else needs it",
                 );
@@ -296,12 +298,12 @@ impl Looking {
                             Some(format!("{maker}:{address} makes it, and {order}: apply what makes it {way}"));
                     }
                     None => told.push(
-                        Diagnostic::warning(
-                            "lookup_before_change",
-                            format!("{} finds {maker}:{address} as it is before the change", asked.address),
-                        )
-                        .at(asked.span)
-                        .hint(format!("{order}: plan again afterwards, apply what changes it {way}")),
+                        asked
+                            .tell(Diagnostic::warning(
+                                "lookup_before_change",
+                                format!("{} finds {maker}:{address} as it is before the change", asked.address),
+                            ))
+                            .hint(format!("{order}: plan again afterwards, apply what changes it {way}")),
                     ),
                 }
             }

@@ -137,7 +137,7 @@ pub(crate) async fn plan(
             let at = path.as_ref().map_or(wanted.span, |path| wanted.template.span_at(path));
             let hint =
                 error.solutions.first().cloned().or_else(|| usual_hint(&error, wanted.ty.name, planner.registry));
-            let diagnostic = Diagnostic::error("cannot_plan", error.to_string()).at(at).maybe_hint(hint);
+            let diagnostic = Diagnostic::error("cannot_plan", error.with_problems()).at(at).maybe_hint(hint);
             diagnostics.push(diagnostic.about(address_text).on(path));
             return Ok(None);
         }
@@ -343,7 +343,8 @@ async fn find_existing(
         Ok(Found::Absent | Found::CameToNothing | Found::Pending(_) | Found::Unknown) => None,
         Err(error) => {
             let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, ty.name, planner.registry));
-            let told = Diagnostic::error("cannot_read", format!("{address} cannot be looked for: {error}"));
+            let told = format!("{address} cannot be looked for: {}", error.with_problems());
+            let told = Diagnostic::error("cannot_read", told);
             let path = match &error.kind {
                 ErrorKind::InvalidInput { path } => path.clone(),
                 _ => None,

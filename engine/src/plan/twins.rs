@@ -5,6 +5,7 @@ use super::names::{Name, ObjectKey, names};
 use super::{Change, StackPlan};
 use crate::action::{Action, Reason};
 use crate::diagnostic::{Diagnostic, has_errors};
+use crate::moves::as_command;
 use crate::quick::QuickMap;
 use crate::registry::Registry;
 use crate::render::shell_word;
@@ -30,16 +31,14 @@ pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut
             first.extend(keys.into_iter().map(|key| (key, (stack, change))));
             continue;
         };
-        let mut diagnostic = Diagnostic::error(
+        let diagnostic = Diagnostic::error(
             "one_object_twice",
             format!(
                 "{}:{} and {}:{} name one object: {name}",
                 other_stack.stack, other.address, stack.stack, change.address
             ),
         );
-        for place in [&change.place, &other.place].into_iter().flatten() {
-            diagnostic = diagnostic.at_place(place.clone());
-        }
+        let diagnostic = other_stack.tell(stack.tell(diagnostic, &change.address), &other.address);
         diagnostics.push(diagnostic.hint("give one of them another name, or declare it once"));
     }
     // Another mistake may be why something goes.
@@ -113,7 +112,8 @@ fn renamed(
     let message =
         format!("{}:{to} names the object that is recorded as {}:{from}: {name}", other_stack.stack, stack.stack);
     let diagnostic = Diagnostic::error("renamed_without_moved", message);
-    let diagnostic = other.place.iter().fold(diagnostic, |told, place| told.at_place(place.clone()));
+    let diagnostic = other_stack.tell(diagnostic, to);
+    let is_shared = from.is_shared() && to.is_shared();
     let is_own = stack.stack == other_stack.stack && !from.is_shared() && !to.is_shared();
     if !begins_to_have(other.action) {
         let drop = shell_word(&format!("{}:{from}", stack.stack));
@@ -123,6 +123,10 @@ fn renamed(
         true => diagnostic.hint("apply the replacement of the one first, then have the other name what it leaves"),
         false if is_own && from.ty == to.ty => {
             diagnostic.hint(format!("say that it is the same one: `moved: [{{from: '{from}', to: '{to}'}}]`"))
+        }
+        false if is_shared && from.ty == to.ty => {
+            let command = as_command(&stack.stack, from, to);
+            diagnostic.hint(format!("where it is the same one, move it first: `{command}`"))
         }
         false => diagnostic.hint("apply the removal of the one first, then declare the other"),
     }

@@ -123,7 +123,8 @@ pub enum Write {
         /// The generation that is there now.
         expected: Generation,
     },
-    /// Gives a row another address, and the deposed objects beside it. Dependencies of other rows on it follow.
+    /// Gives a row another address, and the deposed objects beside it. Dependencies of other rows on it follow; of a
+    /// shared row its owners do too, and what depends on it in any stack of the environment.
     Move {
         /// The stack.
         stack: StackId,

@@ -67,6 +67,8 @@ pub struct Remote {
     pub faults: BTreeMap<String, Fault>,
     /// What lookups see instead of an object, by key.
     pub seen: BTreeMap<String, Attributes>,
+    /// What is said to be there by who has no answer.
+    pub told: Vec<&'static str>,
     /// The version of the provider; `1.0.0` when nothing is said.
     pub provider_version: Option<&'static str>,
     /// The schema version of things; 0 stands for 1.
@@ -451,7 +453,9 @@ impl Session for Connected {
         self.ask(format!("look at {key}")).await?;
         let remote = self.remote.lock().unwrap();
         let found = remote.seen.get(&key).or_else(|| remote.objects.get(&key)).cloned();
-        found.ok_or_else(|| ProviderError::new(ErrorKind::NotFound, format!("there is no thing `{key}`")))
+        let problems = remote.told.iter().map(|told| (*told).to_owned()).collect();
+        let missing = ProviderError::new(ErrorKind::NotFound, format!("there is no thing `{key}`"));
+        found.ok_or(ProviderError { problems, ..missing })
     }
 
     async fn grantees(&self, _ty: &ResourceType, accesses: &[Attributes]) -> Result<Vec<Grantee>, ProviderError> {

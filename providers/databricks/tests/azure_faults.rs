@@ -232,6 +232,31 @@ async fn a_storm_of_refusals_is_waited_out_everywhere() {
     assert_eq!(refused, 11);
 }
 
+/// Microsoft Graph counts its own calls: who looks for many people at once waits as it says.
+#[tokio::test]
+async fn a_storm_of_graph_is_waited_out() {
+    let azure = Azure::start();
+    let instance = usual(&azure).await;
+    for _ in 0..12 {
+        azure.faults().by_text.push(("GET /v1.0/users".to_owned(), Fault::TooMany(Some(1))));
+    }
+    let _ = azure.take_seen();
+    let jane = attributes(json!({"kind": "user", "name": "jane.roe@example.com"}));
+    let asked = (0..12).map(|_| instance.session.lookup("databricks_azure_principal", &jane));
+    for found in futures_util::future::join_all(asked).await {
+        assert_eq!(found.unwrap()["objectId"], azure.object_id("jane.roe@example.com").into());
+    }
+    assert!(azure.faults().by_text.is_empty());
+    let mut seen: Vec<_> = azure.take_seen().into_iter().filter(|it| it.path.starts_with("/v1.0/")).collect();
+    seen.sort_by_key(|it| it.at);
+    let at = |status: u16| seen.iter().filter(|it| it.status == status).map(|it| it.at).collect::<Vec<_>>();
+    let (refused, answered) = (at(429), at(200));
+    assert_eq!((refused.len(), answered.len()), (12, 12));
+    for (refused, answered) in refused.into_iter().zip(answered) {
+        assert!(answered.saturating_duration_since(refused) >= Duration::from_millis(990), "none comes early");
+    }
+}
+
 #[tokio::test]
 async fn a_storm_of_many_at_once_ends_well() {
     let azure = Azure::start();

@@ -91,9 +91,13 @@ impl Engine {
     }
 
     fn request(body: Json) -> Request {
+        Self::request_at("/v1/metadata", body)
+    }
+
+    fn request_at(path: &'static str, body: Json) -> Request {
         // It is no secret, and as one it would be taken out of every text.
         let role = reqwest::header::HeaderValue::from_static("admin");
-        Request::post("/v1/metadata", &[]).header(HeaderName::from_static("x-hasura-role"), role).json(body)
+        Request::post(path, &[]).header(HeaderName::from_static("x-hasura-role"), role).json(body)
     }
 
     /// What there is, as it was asked for a moment ago.
@@ -177,9 +181,21 @@ impl Engine {
     /// # Errors
     /// When Hasura does not tell.
     pub(crate) async fn look(&self, doing: &str, body: Json) -> Result<Json, ProviderError> {
+        self.answer(doing, Self::request(body)).await
+    }
+
+    /// Asks what is behind a source, by SQL that changes nothing.
+    ///
+    /// # Errors
+    /// When Hasura or the database does not tell.
+    pub(crate) async fn query(&self, doing: &str, body: Json) -> Result<Json, ProviderError> {
+        self.answer(doing, Self::request_at("/v2/query", body)).await
+    }
+
+    async fn answer(&self, doing: &str, question: Request) -> Result<Json, ProviderError> {
         let purpose = Purpose::look(doing);
         let told = |failure: &Failure| self.api.error(failure, &purpose);
-        let reply = self.api.send(&Self::request(body).reads(), &Within::reading()).await.map_err(|it| told(&it))?;
+        let reply = self.api.send(&question.reads(), &Within::reading()).await.map_err(|it| told(&it))?;
         reply.json().map_err(|it| told(&it))
     }
 }

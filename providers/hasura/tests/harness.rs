@@ -47,6 +47,7 @@ pub(crate) fn stand_in(mapper: Mapper) -> StandIn {
         stand_in.add_table("SALES", "ORDERS_1", view, &["ID", "NAME", "PRICE"], &[]);
     }
     stand_in.add_table("shop", "public", "orders", &["id", "name"], &["id"]);
+    stand_in.add_table("shop", "public", r"it's \ all", &["id"], &[]);
     stand_in
 }
 

@@ -1,7 +1,7 @@
 use crate::harness::{Instance, PERMISSION, SOURCE, TABLE, path_of, permission, postgres, source, stand_in, table};
 use serde_json::{Value as Json, json};
 use terrace_provider::{ErrorKind, Severity, Value};
-use terrace_test_hasura::{Mapper, StandIn};
+use terrace_test_hasura::{Fault, Mapper, StandIn};
 
 async fn prepared() -> (StandIn, Instance) {
     let stand_in = stand_in(Mapper::Old);
@@ -167,6 +167,11 @@ async fn what_the_server_has_or_lacks_is_told_by_the_plan() {
         assert!(path_of(&error).starts_with("rootFields."), "{error}");
     }
     assert!(stand_in.take_writes().is_empty());
+    let of_view = json!({"source": "p", "table": ["public", "it's \\ all"], "rootFields": {"selectByPk": "row"}});
+    let (severity, message) = told("rootFields.selectByPk", of_view.clone()).await;
+    assert_eq!(severity, Severity::Error);
+    assert_eq!(message, r"`public.it's \ all` has no primary key, so that `row` would give nothing");
+    assert!(path_of(&instance.create(TABLE, &of_view).await.unwrap_err()).starts_with("rootFields."));
     let (severity, message) = told("source", fields("gone", json!({"select": "rows"}))).await;
     assert_eq!((severity, message.as_str()), (Severity::Note, "not checked: the source `gone` is not there yet"));
     let of_postgres = json!({"source": "p", "table": ["public", "orders"], "rootFields": {"selectStream": "rows", "selectByPk": "row"}});
@@ -179,6 +184,23 @@ async fn what_the_server_has_or_lacks_is_told_by_the_plan() {
             .join("\n")
             .contains(r#"table p.orders {"custom_root_fields":{"select_by_pk":"row","select_stream":"rows"}}"#)
     );
+}
+
+/// Who may not ask, or is answered by an error, is told that nothing was checked, and goes on.
+#[tokio::test]
+async fn a_key_that_cannot_be_asked_for_keeps_no_table_from_being_tracked() {
+    let (stand_in, instance) = prepared().await;
+    instance.create(SOURCE, &postgres("p")).await.unwrap();
+    let config = json!({"source": "p", "table": ["public", "orders"], "rootFields": {"selectByPk": "row"}});
+    for fault in [Fault::Fails, Fault::Fails] {
+        stand_in.faults().by_text.push(("run_sql".to_owned(), fault));
+    }
+    let findings = instance.findings(TABLE, &config).await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].severity, Severity::Warning, "{findings:?}");
+    assert!(findings[0].message.starts_with("not checked: "), "{findings:?}");
+    let made = instance.create(TABLE, &config).await.unwrap();
+    instance.assert_settled(TABLE, &made, &config).await;
 }
 
 #[tokio::test]

@@ -125,6 +125,13 @@ impl ProviderError {
         self
     }
 
+    /// The error with its further facts, where there is one line for all of it.
+    #[must_use]
+    pub fn with_problems(&self) -> String {
+        let problems = self.problems.iter().map(|problem| format!("; {problem}"));
+        std::iter::once(self.to_string()).chain(problems).collect()
+    }
+
     /// Adds the object that is there although the call failed.
     #[must_use]
     pub fn with_object(mut self, object: Observed) -> Self {

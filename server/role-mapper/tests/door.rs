@@ -4,6 +4,7 @@
 use crate::world::{World, call, query};
 use serde_json::json;
 use std::time::Duration;
+use terrace_engine::digest::sha256;
 use terrace_server::auth::{Auth, Scope, Token};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -55,6 +56,37 @@ async fn every_route_but_two_needs_the_token() {
     // By the token of whoever queries, and by no other one.
     let (status, body) = world.asks(&json!({}), query("{ orders }")).await;
     assert_eq!((status, body), (401, json!("Unauthorized")));
+}
+
+#[tokio::test]
+async fn no_token_of_less_than_everything_reads_or_writes_roles() {
+    let world = World::with(|settings| {
+        let token = |(word, scope): (&str, Scope)| Token {
+            name: word.to_owned(),
+            sha256: sha256(word.as_bytes()),
+            scope,
+        };
+        settings.auth = Auth::Tokens(Scope::WORDS.into_iter().map(token).collect());
+    })
+    .await;
+    let role =
+        json!({"role_id": "a", "component_id": "a", "graphql_root_field_names": ["orders"], "users": [], "groups": []});
+    let ask = async |word: &str, (method, path): (&str, &str)| {
+        let shown = format!("Bearer {word}");
+        call(method, &format!("{}{path}", world.url), &[("authorization", &shown)], Some(&role)).await
+    };
+    for (word, _) in Scope::WORDS.into_iter().filter(|(_, scope)| *scope != Scope::Admin) {
+        for route in GUARDED {
+            let (status, body) = ask(word, route).await;
+            assert_eq!(status, 403, "{word} {route:?}");
+            assert!(body["errors"][0].as_str().unwrap().contains("`admin`"), "{word} {route:?}: {body}");
+        }
+    }
+    assert_eq!(ask("admin", ("GET", "/v1/roles")).await, (200, json!({"roles": []})), "nothing was written");
+    for at in [1, 2, 4, 5, 6, 7, 8, 0, 3] {
+        let (status, _) = ask("admin", GUARDED[at]).await;
+        assert!(matches!(status, 200 | 204), "{:?} {status}", GUARDED[at]);
+    }
 }
 
 #[tokio::test]

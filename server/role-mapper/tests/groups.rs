@@ -3,12 +3,13 @@
 use crate::world::{World, query, serve};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json as Body, Router};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use terrace_role_mapper::GraphSettings;
 
 const TENANT: &str = "contoso.onmicrosoft.com";
@@ -23,6 +24,12 @@ struct Graph {
     status: Option<u16>,
     /// Names another host for the next page.
     leads_away: bool,
+    /// So many calls are told to come again in a second.
+    refuses: usize,
+    /// Who was told so, and when.
+    refused: Vec<(String, Instant)>,
+    /// Who was answered, and when.
+    answered: Vec<(String, Instant)>,
 }
 
 type Shared = State<Arc<Mutex<Graph>>>;
@@ -46,14 +53,20 @@ async fn member_of(
     Path(user): Path<String>,
     headers: HeaderMap,
     Query(query): Query<BTreeMap<String, String>>,
-) -> Answer {
+) -> Result<Body<Json>, Response> {
     let mut graph = graph.lock().unwrap();
     graph.asked.push(user.clone());
     if let Some(status) = graph.status {
-        return Err(StatusCode::from_u16(status).unwrap());
+        return Err(StatusCode::from_u16(status).unwrap().into_response());
     }
+    if graph.refuses > 0 {
+        graph.refuses -= 1;
+        graph.refused.push((user, Instant::now()));
+        return Err((StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response());
+    }
+    graph.answered.push((user.clone(), Instant::now()));
     if headers.get("authorization").is_none_or(|shown| shown != "Bearer graph token") {
-        return Err(StatusCode::UNAUTHORIZED);
+        return Err(StatusCode::UNAUTHORIZED.into_response());
     }
     assert!(query["$select"].contains("displayName"));
     let from: usize = query.get("$skiptoken").map_or(0, |token| token.parse().unwrap());
@@ -147,7 +160,7 @@ async fn what_was_told_is_kept_for_its_time_only() {
 async fn nobody_is_let_in_while_nobody_can_tell() {
     let graph = graph().await;
     let world = world(&graph, None, LONG).await;
-    for status in [403, 500] {
+    for status in [403, 429, 500] {
         graph.lock().unwrap().status = Some(status);
         assert_eq!(world.verdict(&json!({}), query("{ orders }")).await, Err(503), "{status}");
     }
@@ -163,4 +176,24 @@ async fn nobody_is_let_in_while_nobody_can_tell() {
     let asked = graph.lock().unwrap().asked.len();
     assert_eq!(world.verdict(&json!({"oid": ".."}), query("{ orders }")).await, Err(503));
     assert_eq!(graph.lock().unwrap().asked.len(), asked);
+}
+
+/// Graph asks to come again later, as it does of who asks a lot: everybody waits, and everybody is answered.
+#[tokio::test]
+async fn a_storm_of_refusals_by_graph_is_waited_out() {
+    let graph = graph().await;
+    let world = world(&graph, None, LONG).await;
+    graph.lock().unwrap().refuses = 20;
+    let claims: Vec<Json> = (0..20).map(|number| json!({"oid": format!("user-{number}")})).collect();
+    let asked = claims.iter().map(|claims| world.verdict(claims, query("{ orders }")));
+    for verdict in futures_util::future::join_all(asked).await {
+        assert_eq!(verdict.as_deref(), Ok("last"));
+    }
+    let graph = graph.lock().unwrap();
+    assert_eq!(graph.refused.len(), 20);
+    for (user, at) in &graph.refused {
+        let again = graph.answered.iter().chain(&graph.refused).filter(|(other, then)| other == user && then > at);
+        let first = again.map(|(_, then)| *then).min().unwrap_or_else(|| panic!("{user} is asked for again"));
+        assert!(first - *at >= Duration::from_millis(990), "{user} comes early");
+    }
 }

@@ -319,6 +319,33 @@ pub async fn a_forgotten_shared_row_is_forgotten_in_all_stacks_of_its_environmen
     }
 }
 
+/// What comes after a shared object goes on coming after it, in whichever stack of the environment.
+pub async fn what_comes_after_a_moved_shared_row_follows_it_in_all_stacks_of_its_environment(fixture: Fixture) {
+    const FROM: &str = "shared/local_value[\"a\"]";
+    const TO: &str = "shared/local_value[\"b\"]";
+    let shared = |environment: &str| Row { stack: StackId::shared(environment), ..row(FROM) };
+    let user = |name: &str, environment: &str| Row {
+        stack: StackId::new(name, environment),
+        ..depending("local_value.user", &[FROM, "local_value.own"])
+    };
+    let beside = Row { stack: StackId::shared("local"), ..depending("shared/local_value[\"c\"]", &[FROM]) };
+    let rows =
+        [shared("local"), beside, shared("other"), user("one", "local"), user("two", "local"), user("one", "other")];
+    fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
+    let (from, to) = (super::address(FROM), super::address(TO));
+    fixture.write(vec![Write::Move { stack: StackId::shared("local"), from, to, expected: 1 }]).await.unwrap();
+    for (name, environment, expected) in [("one", "local", TO), ("two", "local", TO), ("one", "other", FROM)] {
+        let rows = fixture.store.rows(&StackId::new(name, environment), &Selection::All).await.unwrap();
+        let dependencies: Vec<String> = rows[0].dependencies.iter().map(ToString::to_string).collect();
+        assert_eq!(dependencies, ["local_value.own", expected], "{name}@{environment}");
+        assert_eq!(rows[0].generation, 1, "{name}@{environment}");
+    }
+    let rows = fixture.store.rows(&StackId::shared("local"), &Selection::All).await.unwrap();
+    let of_rows: Vec<_> = rows.iter().map(|row| (row.address.to_string(), row.dependencies.len())).collect();
+    assert_eq!(of_rows, [(TO.to_owned(), 0), ("shared/local_value[\"c\"]".to_owned(), 1)]);
+    assert_eq!(rows[1].dependencies, [super::address(TO)]);
+}
+
 /// An address is all its objects.
 pub async fn deposed_objects_move_along(fixture: Fixture) {
     let deposed = Row { deposed: Some("old".to_owned()), ..row("local_value.a") };

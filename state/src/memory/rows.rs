@@ -162,7 +162,9 @@ impl State {
             self.drop_row(&(stack.clone(), from.clone(), row.deposed.clone()), operation, now);
             self.put(Row { address: to.clone(), updated_at: now, operation, ..row });
         }
-        self.depend(stack, from, |_| vec![to.clone()]);
+        for depending in self.depending(stack) {
+            self.depend(&depending, from, |_| vec![to.clone()]);
+        }
         if *stack == StackId::shared(&stack.environment) {
             let is_moved =
                 |ownership: &Ownership| ownership.address == *from && ownership.stack.environment == stack.environment;
@@ -206,14 +208,8 @@ impl State {
         let needed = self.rows.get(key).map(|row| row.dependencies.clone()).unwrap_or_default();
         self.drop_row(key, operation, now);
         let is_shared = *stack == StackId::shared(&stack.environment);
-        let (stacks, needed): (Vec<StackId>, Vec<Address>) = match is_shared {
-            false => (vec![stack.clone()], needed),
-            true => {
-                let stacks: BTreeSet<StackId> = self.rows.iter().map(|((stack, ..), _)| stack.clone()).collect();
-                let here = stacks.into_iter().filter(|other| other.environment == stack.environment);
-                (here.collect(), needed.into_iter().filter(Address::is_shared).collect())
-            }
-        };
+        let stacks = self.depending(stack);
+        let needed: Vec<Address> = needed.into_iter().filter(|needed| !is_shared || needed.is_shared()).collect();
         let block = Address { key: Some(InstanceKey::All), ..address.clone() };
         let is_left = self.of_stack(stack).any(|row| row.address == *address);
         // A shared object is no instance of a block.
@@ -224,6 +220,15 @@ impl State {
                 self.depend(stack, gone, |_| needed.clone());
             }
         }
+    }
+
+    /// The stacks whose rows may depend on rows of one: on shared ones all of the same environment.
+    fn depending(&self, stack: &StackId) -> BTreeSet<StackId> {
+        if *stack != StackId::shared(&stack.environment) {
+            return [stack.clone()].into();
+        }
+        let stacks = self.rows.iter().map(|((stack, ..), _)| stack);
+        stacks.filter(|other| other.environment == stack.environment).cloned().collect()
     }
 
     fn has_instances(&self, stack: &StackId, block: &Address) -> bool {

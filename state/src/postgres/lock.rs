@@ -88,6 +88,7 @@ impl Reach {
             Write::Move { stack, from, .. } => {
                 self.writes(stack);
                 if *stack == StackId::shared(&stack.environment) {
+                    self.environments.insert(stack.environment.clone());
                     self.owned.insert((stack.environment.clone(), columns::address(from)?));
                 }
             }

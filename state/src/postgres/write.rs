@@ -29,13 +29,8 @@ impl Writer<'_> {
         let removal = Expecting { name: name.clone(), change: Change::Remove, expected, operation };
         rows::change(self.session, &[removal], self.now).await?;
         let is_shared = name.stack == StackId::shared(&name.stack.environment);
-        let (stacks, needed): (Vec<StackId>, Vec<Address>) = match is_shared {
-            false => (vec![name.stack.clone()], needed),
-            true => {
-                let beside = self.stacks.of_environment(&name.stack.environment);
-                (beside, needed.into_iter().filter(Address::is_shared).collect())
-            }
-        };
+        let stacks = self.depending(&name.stack);
+        let needed: Vec<Address> = needed.into_iter().filter(|needed| !is_shared || needed.is_shared()).collect();
         let block = Address { key: Some(InstanceKey::All), ..name.address.clone() };
         let current = self.name(&name.stack, &name.address, None)?;
         let is_left = rows::current(self.session, &current).await?.is_some()
@@ -50,6 +45,14 @@ impl Writer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The stacks whose rows may depend on rows of one: on shared ones all of the same environment.
+    fn depending(&self, stack: &StackId) -> Vec<StackId> {
+        match *stack == StackId::shared(&stack.environment) {
+            true => self.stacks.of_environment(&stack.environment),
+            false => vec![stack.clone()],
+        }
     }
 
     /// The version stays what it is: one of the address's own. Only the row that points at it gets another key.
@@ -80,10 +83,12 @@ impl Writer<'_> {
             return Err(StoreError::Occupied { stack: of.clone(), address: to.clone() }.into());
         }
         self.carry(operation, &source, &target).await?;
-        rows::depend(self.session, self.stacks, &source, |known| {
-            if known == from { vec![to.clone()] } else { vec![known.clone()] }
-        })
-        .await?;
+        for stack in self.depending(of) {
+            rows::depend(self.session, self.stacks, &self.name(&stack, from, None)?, |known| {
+                if known == from { vec![to.clone()] } else { vec![known.clone()] }
+            })
+            .await?;
+        }
         for key in rows::deposed(self.session, &source).await? {
             self.carry(operation, &self.name(of, from, Some(&key))?, &self.name(of, to, Some(&key))?).await?;
         }

@@ -86,6 +86,11 @@ pub(super) fn apply(
     }
 }
 
+/// True for the pseudo-stack of what is shared.
+fn is_shared(stack: &StackId) -> bool {
+    *stack == StackId::shared(&stack.environment)
+}
+
 struct Writer<'a> {
     transaction: &'a Transaction<'a>,
     operation: Uuid,
@@ -129,11 +134,9 @@ impl Writer<'_> {
     fn forget(&self, name: &Name<'_>, expected: Generation) -> Result<(), Failure> {
         let needed = self.expected(name, expected)?.dependencies;
         self.delete(name, expected)?;
-        let is_shared = *name.stack == StackId::shared(&name.stack.environment);
-        let (stacks, needed): (Vec<StackId>, Vec<Address>) = match is_shared {
-            false => (vec![name.stack.clone()], needed),
-            true => (self.beside(name.stack)?, needed.into_iter().filter(Address::is_shared).collect()),
-        };
+        let is_shared = is_shared(name.stack);
+        let stacks = self.depending(name.stack)?;
+        let needed: Vec<Address> = needed.into_iter().filter(|needed| !is_shared || needed.is_shared()).collect();
         let block = Address { key: Some(InstanceKey::All), ..name.address.clone() };
         let is_left =
             self.current(&self.name(name.stack, name.address, None)?)?.is_some() || !self.deposed(name)?.is_empty();
@@ -149,8 +152,11 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The stacks of the same environment.
-    fn beside(&self, stack: &StackId) -> Result<Vec<StackId>, Failure> {
+    /// The stacks whose rows may depend on rows of one: on shared ones all of the same environment.
+    fn depending(&self, stack: &StackId) -> Result<Vec<StackId>, Failure> {
+        if !is_shared(stack) {
+            return Ok(vec![stack.clone()]);
+        }
         let mut statement = self.transaction.prepare_cached("SELECT name FROM stack WHERE environment = ?1")?;
         let names = statement.query_map([&stack.environment], |row| row.get::<_, String>(0))?;
         let stacks = names.map(|name| Ok(StackId::new(name?, &stack.environment)));
@@ -180,7 +186,9 @@ impl Writer<'_> {
         self.turn_around(&source, &current.dependencies, &[])?;
         self.insert(&target, &row)?;
         self.turn_around(&target, &[], &row.dependencies)?;
-        self.redirect(&source, &target)?;
+        for stack in self.depending(of)? {
+            self.redirect(&self.name(&stack, from, None)?, to)?;
+        }
         for deposed in self.deposed(&source)? {
             let (source, target) = (self.name(of, from, Some(&deposed))?, self.name(of, to, Some(&deposed))?);
             let Some(current) = self.current(&source)? else { continue };
@@ -190,7 +198,7 @@ impl Writer<'_> {
             self.insert(&target, &row)?;
             self.turn_around(&target, &[], &row.dependencies)?;
         }
-        if *of == StackId::shared(&of.environment) {
+        if is_shared(of) {
             self.transaction
                 .prepare_cached("UPDATE OR REPLACE owner SET address = ?3 WHERE environment = ?1 AND address = ?2")?
                 .execute((&of.environment, &source.text, &target.text))?;
@@ -207,8 +215,8 @@ impl Writer<'_> {
     }
 
     /// Lets the rows that depend on one address depend on another.
-    fn redirect(&self, from: &Name<'_>, to: &Name<'_>) -> Result<(), Failure> {
-        self.depend(from, |target| if target == from.address { vec![to.address.clone()] } else { vec![target.clone()] })
+    fn redirect(&self, from: &Name<'_>, to: &Address) -> Result<(), Failure> {
+        self.depend(from, |target| if target == from.address { vec![to.clone()] } else { vec![target.clone()] })
     }
 
     fn follow(&self, of: &StackId, block: &Address, to: &Address) -> Result<(), Failure> {

@@ -108,3 +108,63 @@ fn what_was_made_before_is_taken_over_without_a_change() {
     let writes = world.stand_in.take_writes();
     assert!(!writes.iter().any(|it| it.contains("/permissions/")), "{writes:?}");
 }
+
+/// The token that a credential has when it is taken over counts as that of the environment: another one is noticed.
+#[test]
+fn another_token_of_git_is_noticed_once_the_credential_was_taken_over() {
+    let world = World::new();
+    replay(&world);
+    let with = |token: &str, words: &[&str]| {
+        let variables = [("DATABRICKS_TOKEN", "secret"), ("GIT_TOKEN", token)];
+        world.project.run_with(&variables, words.iter().copied())
+    };
+    let chosen = ["-c", "nightly"];
+    let plan = ["plan", PRODUCT, "--detailed-exitcode", "-c", "nightly"];
+    world.run(["apply", PRODUCT, "--auto-approve"].into_iter().chain(chosen)).done();
+    with("glpat-s3cr3t", &plan).with_code(0);
+    with("glpat-r0tated", &plan).with_code(2).says("1 to change").says("tokenSent");
+    let _ = world.stand_in.take_seen();
+    with("glpat-r0tated", &["apply", PRODUCT, "--auto-approve", "-c", "nightly"]).done().says("1 changed");
+    let sent = world.stand_in.take_seen().into_iter().filter(|it| it.is_write());
+    let sent: Vec<Json> = sent.map(|it| it.body["personal_access_token"].clone()).collect();
+    assert_eq!(sent, ["glpat-r0tated"]);
+    with("glpat-r0tated", &plan).with_code(0);
+}
+
+/// Catalogs, schemas and their grants went by the URL of a workspace once, and go by its metastore now.
+#[test]
+fn what_was_shared_by_workspace_goes_by_metastore_once_its_rows_were_moved() {
+    let world = World::new();
+    let blueprint = include_str!("../../../providers/databricks/blueprints/databricks-outputport.yaml");
+    let by_metastore = "${{ locals.isManaged ? data.account_metastore.metastoreId : data.metastore.metastoreId }} ";
+    let older = blueprint.replace(&format!("shared: \"{by_metastore}"), "shared: \"${{ locals.workspace }} ");
+    assert_ne!(older, blueprint);
+    let schema = include_str!("../../../providers/databricks/blueprints/specific/databricks-outputport.json");
+    world.project.write("blueprints/databricks-outputport.yaml", older);
+    world.project.write("blueprints/specific/databricks-outputport.json", schema);
+    world.apply().done();
+    world.run(["acl", "set", PRODUCT, "port", "group:Analysts", "--auto-approve"]).done();
+    let before = world.stand_in.inventory();
+    std::fs::remove_dir_all(world.project.path("blueprints")).unwrap();
+    // Each of them is told with the command that keeps it.
+    let plan = world.run(["plan", PRODUCT]).with_code(1);
+    plan.says("terrace state mv 'shared@prod:shared/databricks_");
+    let listed = world.run(["state", "list"]).done().stdout;
+    let rows: Vec<&str> = listed.lines().filter(|line| line.starts_with("shared/databricks_")).collect();
+    let of_metastore = |row: &&&str| ["catalog[", "schema[", "grant["].iter().any(|ty| row.contains(ty));
+    let moved: Vec<&str> = rows.iter().filter(of_metastore).copied().collect();
+    assert!(moved.len() > 4, "{listed}");
+    let metastore = world.stand_in.call("GET", "/api/2.1/unity-catalog/current-metastore-assignment", Json::Null);
+    let metastore = metastore["metastore_id"].as_str().unwrap();
+    for row in moved {
+        let to = row.replace(world.stand_in.url(), metastore);
+        assert_ne!(to, row);
+        world.run(["state", "mv", row, &to]).done();
+    }
+    let _ = world.stand_in.take_seen();
+    world.assert_settled();
+    assert_eq!(world.stand_in.take_writes(), [] as [&str; 0], "nothing was written");
+    assert_eq!(world.stand_in.inventory(), before);
+    world.run(["destroy", PRODUCT, "--auto-approve"]).done();
+    assert!(!world.stand_in.inventory().iter().any(|line| line.starts_with("grant ")), "what was granted goes");
+}

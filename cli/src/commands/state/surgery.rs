@@ -115,17 +115,29 @@ impl Surgery<'_> {
             };
             stacks.entry(stack).or_default().push(write);
         }
-        for (stack, writes) in stacks {
-            for open in self.store.open_intents(stack, &Selection::All).await? {
-                if writes.iter().any(|write| is_about(write, &open.intent.row)) {
-                    let address = &open.intent.row.address;
-                    return Err(match open.is_orphaned {
-                        true => Failure::refused(format!("{stack}:{address} has a step that was cut off"))
-                            .hint("`terrace recover` finds out what became of it: try again after that"),
-                        false => Failure::refused(format!("{stack}:{address} is being worked on"))
-                            .hint(format!("wait until operation {} has ended", open.intent.operation)),
-                    });
-                }
+        let recorded = self.store.stacks().await?;
+        for (changed, writes) in stacks {
+            // A step in any stack of the environment may come after what is shared.
+            let is_shared = *changed == StackId::shared(&changed.environment);
+            let is_looked_at =
+                |stack: &&StackId| *stack == changed || (is_shared && stack.environment == changed.environment);
+            for stack in recorded.iter().filter(is_looked_at) {
+                self.refuse_open_steps_of(stack, &writes).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn refuse_open_steps_of(&self, stack: &StackId, writes: &[&Write]) -> Result<(), Failure> {
+        for open in self.store.open_intents(stack, &Selection::All).await? {
+            if writes.iter().any(|write| is_about(write, &open.intent.row)) {
+                let address = &open.intent.row.address;
+                return Err(match open.is_orphaned {
+                    true => Failure::refused(format!("{stack}:{address} has a step that was cut off"))
+                        .hint("`terrace recover` finds out what became of it: try again after that"),
+                    false => Failure::refused(format!("{stack}:{address} is being worked on"))
+                        .hint(format!("wait until operation {} has ended", open.intent.operation)),
+                });
             }
         }
         Ok(())
@@ -152,6 +164,21 @@ pub(in crate::commands) fn single(address: &Address) -> Result<(), Failure> {
         .hint(format!("leave `[*]` out, or name one instance: `{block}[\"KEY\"]`")))
 }
 
+/// Refuses to make a shared resource of one that is not, or the other way round: who owns it would be anybody's guess.
+fn shared_alike(from: &Address, to: &Address) -> Result<(), Failure> {
+    match (from.is_shared(), to.is_shared()) {
+        (true, false) => Err(Failure::new(format!("a shared resource cannot become `{to}`, which is one of a stack"))
+            .hint(format!("write the new address as `shared/{}[\"KEY\"]`", from.ty))),
+        (false, true) => Err(Failure::new(format!("a resource of a stack cannot become `{to}`, which is shared"))
+            .hint("drop it with `terrace state rm`, and declare it with `shared` and `adopt: ifExists`")),
+        (true, true) if !matches!(to.key, Some(InstanceKey::Text(_) | InstanceKey::All)) => {
+            Err(Failure::new(format!("`{to}` cannot be the address of a shared resource"))
+                .hint("write the key in quotes: `[\"KEY\"]`"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Gives a resource another address.
 ///
 /// # Errors
@@ -168,16 +195,14 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
         return Err(Failure::new(format!("a resource of {stack} cannot be moved into {other}"))
             .hint("keep it in its stack, or leave the stack before the new address out"));
     }
-    if from.is_shared() || to.is_shared() {
-        return Err(Failure::new("shared resources have no names that could be moved"));
-    }
+    shared_alike(&from, &to)?;
     single(&from)?;
     single(&to)?;
     if from.ty != to.ty {
         return Err(Failure::new(format!("a `{}` cannot become a `{}`", from.ty, to.ty))
             .hint("keep the type in the new address"));
     }
-    if !is_resource_name(&to.name) {
+    if !to.is_shared() && !is_resource_name(&to.name) {
         return Err(Failure::new(format!("`{}` cannot be the name of a resource", to.name))
             .hint("use letters, digits, `_` and `-`, and begin with a letter or `_`"));
     }

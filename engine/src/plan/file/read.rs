@@ -74,6 +74,7 @@ impl<'a> Reading<'a> {
             Ok(ComponentPlan {
                 recorded_outputs: decode_map(json.recorded_outputs, self.seal)?,
                 key: json.key,
+                id: json.id,
                 depends_on: json.depends_on,
                 depended_on: json.depended_on,
                 reads: json.reads,

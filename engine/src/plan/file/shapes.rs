@@ -77,6 +77,8 @@ pub(super) struct StackJson {
 #[derive(Serialize, Deserialize)]
 pub(super) struct ComponentJson {
     pub(super) key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<String>,
     pub(super) depends_on: Vec<String>,
     pub(super) depended_on: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -7,6 +7,7 @@ use super::ComponentPart;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::{Diagnostic, Label, Location};
 use crate::graph::Visit;
+use crate::plan::place::{READ_HERE, WRITTEN_HERE};
 use crate::source::{SourceId, Sources, Span};
 use crate::yaml::{Budget, Node, NodeKind, parse};
 use std::collections::{HashMap, HashSet};
@@ -58,12 +59,12 @@ pub(super) fn explain(
         let cause = cause.or(of_product).unwrap_or(own);
         if is_built_in {
             if text.is_empty() {
-                "the blueprint reads it here".clone_into(text);
+                READ_HERE.clone_into(text);
             }
             diagnostic.labels.insert(0, Label { at: Location::Span(cause), text: String::new() });
         } else {
             // Either may be the mistake: the blueprint is the user's own.
-            diagnostic.labels.push(Label { at: Location::Span(cause), text: "for what is written here".to_owned() });
+            diagnostic.labels.push(Label { at: Location::Span(cause), text: WRITTEN_HERE.to_owned() });
         }
     }
 }

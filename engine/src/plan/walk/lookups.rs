@@ -14,6 +14,7 @@ use crate::graph::{Block, lookup_name, templates};
 use crate::plan::Change;
 use crate::plan::looking::Asked;
 use crate::plan::names::{keys_asked, keys_found};
+use crate::plan::place::places;
 use crate::plan::resource::usual_hint;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -87,6 +88,7 @@ impl Walk<'_, '_> {
             types: schema.objects,
             keys,
             span: declaration.name.span,
+            places: places(declaration.name.span, part.component.span, planner.sources),
             is_planned: false,
             failed: None,
         };
@@ -201,7 +203,7 @@ impl Walk<'_, '_> {
             .filter_map(|dependency| dependency.key.as_deref())
             .filter(|key| !self.component_outputs.contains_key(*key))
             .collect();
-        let diagnostic = Diagnostic::error("lookup_failed", format!("{address} has no answer: {error}")).at(at);
+        let diagnostic = Diagnostic::error("lookup_failed", format!("{address} has no answer: {}", error.with_problems())).at(at);
         match (missing.as_slice(), error.solutions.first()) {
             ([], Some(solution)) => diagnostic.hint(solution.clone()),
             ([], None) if error.kind == ErrorKind::NotFound => {

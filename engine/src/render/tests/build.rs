@@ -198,6 +198,7 @@ pub(super) fn stack(name: &str, changes: Vec<Change>) -> StackPlan {
 pub(super) fn component(key: &str) -> ComponentPlan {
     ComponentPlan {
         key: key.to_owned(),
+        id: None,
         depends_on: Vec::new(),
         depended_on: Vec::new(),
         reads: Vec::new(),

@@ -1,6 +1,8 @@
 //! Tables: `*_track_table`, `*_set_table_customization`, `*_set_apollo_federation_config`, `*_untrack_table`
 //! (<https://hasura.io/docs/2.0/api-reference/metadata-api/table-view/>).
 
+mod key;
+
 use super::{Target, source_in};
 use crate::attributes::{flag, is_given, json, optional_text, without_nulls};
 use crate::engine::{Change, Decision, Engine};
@@ -158,38 +160,6 @@ fn check_served(source: &Source, planned: &Attributes) -> Result<(), ProviderErr
         .solution("leave `selectStream` out: of PostgreSQL's sources alone rows can be streamed"))
 }
 
-/// Refuses a root field by a key where the table has none. Only agents' sources can be asked for that.
-async fn check_key(
-    engine: &Engine,
-    source: &Source,
-    target: &Target,
-    planned: &Attributes,
-) -> Result<(), ProviderError> {
-    let by_key = root_fields(planned).into_iter().find(|(attribute, _)| *attribute == "selectByPk");
-    let Some((attribute, name)) = by_key.filter(|_| !source.is_postgres()) else { return Ok(()) };
-    let args = json!({"source": source.name, "table": name_of(false, &target.table())});
-    let question = json!({"type": format!("{}_get_table_info", source.prefix()), "args": args});
-    let info = engine.look("tell of a table", question).await?;
-    let has_key = info.get("primary_key").and_then(Json::as_array).is_some_and(|key| !key.is_empty());
-    if has_key || !info.is_object() {
-        return Ok(());
-    }
-    let message = format!("`{}` has no primary key, so that `{name}` would give nothing", target.table().join("."));
-    Err(ProviderError::invalid(Some(Path::attribute("rootFields").key(attribute)), message)
-        .solution("leave `selectByPk` out: a view has no key"))
-}
-
-/// The same for a source that the plan may not have seen yet.
-async fn check_key_now(engine: &Engine, target: &Target, planned: &Attributes) -> Result<(), ProviderError> {
-    if root_fields(planned).iter().all(|(attribute, _)| *attribute != "selectByPk") {
-        return Ok(());
-    }
-    match engine.export().await?.source(&target.part("source")) {
-        Some(source) => check_key(engine, source, target, planned).await,
-        None => Ok(()),
-    }
-}
-
 /// The root fields that planned values give, with the attributes that say so: one that is not said is called after the table.
 fn given_fields(planned: &Attributes) -> Vec<(Path, String)> {
     let said = root_fields(planned);
@@ -241,7 +211,7 @@ pub(crate) async fn validate(engine: &Engine, target: &Target, planned: &Attribu
     check_unique(&export, target, planned)?;
     let Some(source) = export.source(&target.part("source")) else { return Ok(false) };
     check_served(source, planned)?;
-    check_key(engine, source, target, planned).await?;
+    key::check(engine, source, target, planned).await?;
     Ok(true)
 }
 
@@ -263,7 +233,7 @@ pub(crate) async fn create(
     call: &Call,
     planned: &Attributes,
 ) -> Result<Arc<Export>, ProviderError> {
-    check_key_now(engine, target, planned).await?;
+    key::check_now(engine, target, planned).await?;
     let parts = target.table();
     let decide = |export: &Export, may_be_done: bool| {
         let source = source_in(export, &target.part("source"))?;
@@ -315,7 +285,7 @@ pub(crate) async fn update(
     prior: &Attributes,
     planned: &Attributes,
 ) -> Result<Arc<Export>, ProviderError> {
-    check_key_now(engine, target, planned).await?;
+    key::check_now(engine, target, planned).await?;
     let decide = |export: &Export, _: bool| {
         let source = source_in(export, &target.part("source"))?;
         let table = source.table(&target.table()).ok_or_else(|| target.gone())?;

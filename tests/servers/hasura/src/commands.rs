@@ -1,6 +1,7 @@
 //! What commands do: `type` and `args` of <https://hasura.io/docs/2.0/api-reference/metadata-api/index/>, as graphql-engine's
 //! source has them (`Hasura/Server/API/Metadata.hs`, `Hasura/RQL/DDL`).
 
+mod sql;
 mod tables;
 
 use crate::databases::Databases;
@@ -8,9 +9,17 @@ use crate::metadata::{Metadata, Source};
 use crate::refused::{Outcome, Refused};
 use serde_json::{Map, Value as Json, json};
 
-/// Commands that change nothing.
-const QUESTIONS: [&str; 5] =
-    ["export_metadata", "get_inconsistent_metadata", "get_source_tables", "get_table_info", "list_source_kinds"];
+/// Commands that change nothing; SQL is run here where it says so of itself.
+const QUESTIONS: [&str; 6] = [
+    "export_metadata",
+    "get_inconsistent_metadata",
+    "get_source_tables",
+    "get_table_info",
+    "list_source_kinds",
+    RUN_SQL,
+];
+/// What runs SQL, at an address of its own.
+pub(crate) const RUN_SQL: &str = "run_sql";
 /// What operations on relationships begin with, after the kind of source: all that `bulk_atomic` knows besides queries and models.
 const ATOMIC: [&str; 3] = ["create_object_relationship", "create_array_relationship", "drop_relationship"];
 
@@ -119,6 +128,9 @@ fn of_source(metadata: &mut Metadata, databases: &Databases, ty: &str, args: &Js
             return Err(Refused::parse(error).at("$.type"));
         }
     };
+    if (command, kind) == (RUN_SQL, "postgres") {
+        return sql::run(metadata, databases, args);
+    }
     let before = metadata.inconsistent(databases);
     let (done, object) = match command {
         "add_source" => add(metadata, kind, args)?,

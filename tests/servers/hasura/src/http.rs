@@ -99,6 +99,7 @@ impl State {
 pub(crate) fn hasura(state: std::sync::Arc<State>) -> Router {
     Router::new()
         .route("/v1/metadata", post(metadata))
+        .route("/v2/query", post(metadata))
         .route("/healthz", get(health))
         .route("/v1/graphql", post(graphql))
         .merge(crate::control::routes())
@@ -146,7 +147,13 @@ async fn health(Shared(state): Shared<std::sync::Arc<State>>) -> String {
     if is_consistent { "OK" } else { "WARN: inconsistent objects in schema" }.to_owned()
 }
 
-async fn metadata(Shared(state): Shared<std::sync::Arc<State>>, headers: HeaderMap, body: Bytes) -> Response {
+/// Commands on metadata, and on what is behind sources: each at its own address.
+async fn metadata(
+    Shared(state): Shared<std::sync::Arc<State>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let text = String::from_utf8_lossy(&body).into_owned();
     let request: Json = serde_json::from_slice(&body).unwrap_or(Json::Null);
     let (line, is_write) = (commands::line(&request), commands::is_write(&request));
@@ -161,11 +168,16 @@ async fn metadata(Shared(state): Shared<std::sync::Arc<State>>, headers: HeaderM
         state.traffic.end(seen, 400);
         return answer(400, &Refused::bad("invalid-json", "Error in $: not enough input").at("$").body());
     }
+    let is_sql = line.ends_with(commands::RUN_SQL);
     let early = match fault {
         Some(Fault::LostBefore) => Some((0, lost())),
         Some(Fault::TooMany(pause)) => Some((429, too_many(pause))),
         Some(Fault::Unavailable) => Some((503, answer(503, &json!("Service Unavailable")))),
         Some(Fault::Fails) => Some((500, answer(500, &unexpected().body()))),
+        _ if is_sql != (uri.path() == "/v2/query") => {
+            let error = format!("unknown command \"{line}\" at {}", uri.path());
+            Some((400, answer(400, &Refused::parse(error).at("$.type").body())))
+        }
         _ => None,
     };
     if let Some((status, response)) = early {

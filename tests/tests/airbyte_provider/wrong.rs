@@ -1,0 +1,78 @@
+//! What is wrong is told at its place before anything is made: hostile texts, who is not let in, what is not there. A server
+//! that goes while a plan is applied leaves what the next run goes on with.
+
+use super::{KEY, PRODUCT, SECRETS, World};
+use terrace_test_airbyte::Fault;
+use terrace_tests::{HOSTILE, hostile, told_at};
+
+/// What becomes of a workload with a hostile text in one field.
+fn becomes(field: &str) -> String {
+    let world = World::new();
+    let text = hostile(&world.project.read(PRODUCT), field);
+    world.project.write(PRODUCT, text);
+    let plan = world.plan();
+    if plan.code != 0 {
+        assert!(world.stand_in.take_writes().is_empty(), "{field}: planning changed something");
+        return format!("{field}\n    {}", told_at(&plan, PRODUCT));
+    }
+    world.apply().done();
+    world.assert_settled();
+    format!("{field}\n    is taken as it is")
+}
+
+#[test]
+fn hostile_texts_are_texts_or_refused_at_their_place() {
+    let fields = [
+        "name: CashFlow",
+        "domain: finance",
+        "name: Public Places CSV",
+        "url: https://example.com/places.csv",
+        "format: csv",
+        "storage: HTTPS",
+        "dataset_name: public places",
+        "name: Snowflake",
+        "schema: myschema",
+        "database: mydatabase",
+        "name: Public Places CSV <> Snowflake",
+    ];
+    let verdicts: Vec<String> = fields.into_iter().map(becomes).collect();
+    insta::assert_snapshot!(verdicts.join("\n"), @"");
+    // What is taken comes to Airbyte letter by letter.
+    let world = World::new();
+    world.project.write(PRODUCT, hostile(&world.project.read(PRODUCT), "dataset_name: public places"));
+    world.apply().done();
+    assert_eq!(world.stand_in.configuration(&world.id("Public Places CSV"))["dataset_name"], HOSTILE);
+}
+
+#[test]
+fn who_is_not_let_in_and_a_host_that_is_not_there_are_told_at_the_component() {
+    let world = World::new();
+    let wrong = [KEY, ("AIRBYTE_SECRET", "wr0ng-secret"), SECRETS[2]];
+    let told = world.project.run_with(&wrong, ["plan", PRODUCT]);
+    assert!(told_at(&told, PRODUCT).contains("does not let terrace in"), "{told}");
+    assert!(!told.to_string().contains("wr0ng-secret"), "{told}");
+    assert!(world.stand_in.take_writes().is_empty());
+    world.project.edit("terrace.yaml", world.stand_in.url(), "http://127.0.0.1:1");
+    let told = world.plan();
+    assert!(told_at(&told, PRODUCT).contains("cannot be reached"), "{told}");
+}
+
+#[test]
+fn an_airbyte_that_goes_while_a_plan_is_applied_leaves_what_the_next_run_goes_on_with() {
+    let whole = World::new();
+    let begun = whole.stand_in.count();
+    whole.apply().done();
+    let (calls, expected) = (whole.stand_in.count() - begun, whole.stand_in.inventory());
+    for part in [1, 2, 3] {
+        let world = World::new();
+        let first = begun + calls * part / 4;
+        world.stand_in.faults().by_number = (first..first + 10_000).map(|number| (number, Fault::LostBefore)).collect();
+        let ran = world.apply();
+        assert!([1, 3].contains(&ran.code), "{part}: {ran}");
+        ran.says("cannot be reached");
+        world.stand_in.faults().by_number.clear();
+        world.apply().done();
+        world.assert_settled();
+        assert_eq!(world.stand_in.inventory(), expected, "{part}");
+    }
+}

@@ -1,0 +1,100 @@
+//! What is wrong is told at its place before anything is made: hostile texts, who is not let in, what is not there. A server
+//! that goes while a plan is applied leaves what the next run goes on with.
+
+use super::{PRODUCT, World};
+use terrace_test_hasura::Fault;
+use terrace_tests::{hostile, told_at};
+
+/// What becomes of a port with a hostile text in one field.
+fn becomes(field: &str) -> String {
+    let world = World::new();
+    world.project.write(PRODUCT, hostile(&world.project.read(PRODUCT), field));
+    let plan = world.run(["plan", PRODUCT, "-c", "graph"]);
+    if plan.code != 0 {
+        assert!(world.stand_in.take_writes().is_empty(), "{field}: planning changed something");
+        return format!("{field}\n    {}", told_at(&plan, PRODUCT));
+    }
+    let applied = world.run(["apply", PRODUCT, "-c", "graph", "--auto-approve"]);
+    assert!(!applied.stderr.contains("panicked"), "{applied}");
+    if applied.code != 0 {
+        return format!("{field}\n    FAILS: {}", applied.stderr);
+    }
+    assert_eq!(world.run(["plan", PRODUCT, "-c", "graph", "--detailed-exitcode"]).code, 0, "{field}");
+    format!("{field}\n    is taken as it is")
+}
+
+#[test]
+fn hostile_texts_are_texts_or_refused_at_their_place() {
+    let fields = [
+        "name: Orders",
+        "domain: shop",
+        "name: Graph",
+        "database: SHOP_EXAMPLE",
+        "schema: ORDERS_0",
+        "viewName: OPEN_ORDERS",
+        "customTableName: shop_orders_0_graph_orders",
+        "select: shop_orders_0_graph_select",
+        "selectAggregate: shop_orders_0_graph_aggregate",
+    ];
+    let verdicts: Vec<String> = fields.into_iter().map(becomes).collect();
+    insta::assert_snapshot!(verdicts.join("\n"), @"");
+}
+
+#[test]
+fn who_is_not_let_in_and_a_host_that_is_not_there_are_told_at_the_component() {
+    let world = World::new();
+    let plan = ["plan", PRODUCT, "-c", "graph"];
+    for (variable, value, says) in [
+        ("HASURA_ADMIN_SECRET", "wr0ng-secret", "does not let terrace in"),
+        ("HASURA_URL", "http://127.0.0.1:1", "cannot be reached"),
+    ] {
+        let mut variables = world.variables();
+        for said in variables.iter_mut().filter(|said| said.0 == variable) {
+            said.1 = value;
+        }
+        let told = world.project.run_with(&variables, plan);
+        assert!(told_at(&told, PRODUCT).contains(says), "{told}");
+        assert!(!told.to_string().contains("wr0ng-secret"), "{told}");
+    }
+    assert!(world.stand_in.take_writes().is_empty());
+}
+
+#[test]
+fn names_without_the_prefix_and_names_that_are_too_long_are_told_where_they_stand() {
+    let long = format!("name: {}", "g".repeat(600));
+    for (old, new, says) in [
+        ("select: shop_orders_0_graph_select", "select: orders", "does not begin with the names"),
+        ("customTableName: shop_orders_0_graph_orders", "customTableName: Orders", "does not begin with the names"),
+        ("selectAggregate: shop_orders_0_graph_aggregate", "selectAggregate: shop_orders_0_graph_select", "two root fields"),
+        ("name: Graph", "name: Gräph", "make no name of GraphQL"),
+        ("name: Graph", long.as_str(), "does not begin with the names"),
+    ] {
+        let world = World::new();
+        world.project.edit(PRODUCT, old, new);
+        let plan = world.run(["plan", PRODUCT, "-c", "graph"]);
+        let told = told_at(&plan, PRODUCT);
+        assert!(told.contains(says), "{new}: {told}");
+        assert!(world.stand_in.take_writes().is_empty(), "{new}");
+    }
+}
+
+#[test]
+fn a_hasura_that_goes_while_a_plan_is_applied_leaves_what_the_next_run_goes_on_with() {
+    let apply = ["apply", PRODUCT, "-c", "graph", "--auto-approve"];
+    let whole = World::new();
+    let begun = whole.stand_in.count();
+    whole.run(apply).done();
+    let (calls, expected) = (whole.stand_in.count() - begun, whole.stand_in.inventory());
+    for part in [1, 2, 3] {
+        let world = World::new();
+        let first = begun + calls * part / 4;
+        world.stand_in.faults().by_number = (first..first + 10_000).map(|number| (number, Fault::LostBefore)).collect();
+        let ran = world.run(apply);
+        assert!([1, 3].contains(&ran.code), "{part}: {ran}");
+        ran.says("cannot be reached");
+        world.stand_in.faults().by_number.clear();
+        world.run(apply).done();
+        let plan = world.run(["plan", PRODUCT, "-c", "graph", "--detailed-exitcode"]);
+        assert_eq!((plan.code, world.stand_in.inventory()), (0, expected.clone()), "{part}: {plan}");
+    }
+}
