@@ -314,12 +314,17 @@ pub(super) fn failure(
     writes: Vec<Write>,
     attributes: Option<Attributes>,
 ) -> Outcome {
+    // A plan has no places of single attributes: their names lead there.
+    let at = match &error.kind {
+        ErrorKind::InvalidInput { path: Some(path) } => Some(format!("at `{path}`")),
+        _ => None,
+    };
     let failed = Failed {
         stack: prepared.stack.clone(),
         address: prepared.change.address.clone(),
         action: prepared.change.action,
         error: error.to_string(),
-        problems: error.problems,
+        problems: at.into_iter().chain(error.problems).collect(),
         solutions: error.solutions,
     };
     Outcome {
