@@ -56,6 +56,9 @@ enum Command {
     Ssh {
         /// A worker, as `dppctl list pods` names it
         pod: String,
+        /// What the shell runs, instead of asking for commands
+        #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
     },
     /// The kinds of clusters
     Providers,
@@ -118,7 +121,10 @@ pub(crate) fn translated(arguments: &[OsString]) -> Result<Vec<OsString>, Exit> 
             pipelines.iter().for_each(|pipeline| add(&[pipeline]));
         }
         Command::List { what: Listed::Pods } => add(&["list", "pods", "--json"]),
-        Command::Ssh { pod } => add(&["ssh", "--", &pod]),
+        Command::Ssh { pod, command } => {
+            add(&["ssh", "--", &pod]);
+            command.iter().for_each(|word| add(&[word]));
+        }
         Command::Providers => {
             let lines: String = KINDS
                 .iter()
@@ -151,6 +157,7 @@ mod tests {
         assert_eq!(words("dppctl init minikube-public").unwrap(), "terrace init --progress -- minikube-public");
         assert_eq!(words("dppctl list pods").unwrap(), "terrace list pods --json");
         assert_eq!(words("dppctl ssh a-pod").unwrap(), "terrace ssh -- a-pod");
+        assert_eq!(words("dppctl ssh a-pod ls -la --help").unwrap(), "terrace ssh -- a-pod ls -la --help");
         for (line, exit) in [
             ("dppctl run --workload https://host/a.zip#b ./x", Exit::Error),
             ("dppctl list nodes", Exit::Error),
@@ -159,7 +166,7 @@ mod tests {
         ] {
             assert_eq!(words(line), Err(exit), "{line}");
         }
-        for line in ["dppctl run ./x", "dppctl init local --workers 3", "dppctl ssh a-pod", "dppctl list pods"] {
+        for line in ["dppctl run ./x", "dppctl init local --workers 3", "dppctl ssh a-pod ls -la", "dppctl list pods"] {
             let words: Vec<String> = words(line).unwrap().split(' ').map(str::to_owned).collect();
             assert!(crate::args::CommandLine::try_parse_from(&words).is_ok(), "{words:?}");
         }

@@ -409,6 +409,25 @@ fn pages_show_tables_to_who_has_the_token_and_to_nobody_else() {
     }
 }
 
+#[test]
+fn a_page_that_is_wanted_later_is_there_and_goes_when_it_is_not_wanted() {
+    let stack = |page: bool| {
+        format!("resources:\n  - {{type: pipelines_database, name: look, config: {{name: look, engine: sqlite, ttl: 1h, webUi: {page}}}}}\n")
+    };
+    let databases = Databases::new(&stack(false));
+    databases.apply().done();
+    assert!(databases.show("look")["web_ui"].is_null());
+    databases.project.write_stack(&stack(true));
+    databases.apply().done();
+    let address = databases.show("look")["web_ui"].as_str().unwrap().to_owned();
+    let (address, _) = address.split_once('#').unwrap();
+    assert_eq!(call("GET", address, "", &[]).status, 401);
+    databases.project.write_stack(&stack(false));
+    databases.apply().done();
+    let port: u16 = address.split(':').nth(2).unwrap().split('/').next().unwrap().parse().unwrap();
+    until("nothing listens there", || std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
 /// A page in which slashes and ampersands of addresses are no references.
 fn plain(body: &str) -> String {
     body.replace("&#x2f;", "/").replace("&amp;", "&")

@@ -422,3 +422,24 @@ fn destroying_forgets_runs_and_leaves_data() {
     let plan: Value = pipelines.run(&["plan", ".", "--format", "json"]).done().json();
     assert_eq!(plan["resource_changes"].as_array().unwrap().len(), 4);
 }
+
+#[test]
+fn what_makes_environments_does_not_get_what_only_terrace_needs() {
+    let pipelines = Pipelines::new("a: {pipeline: [{run: noise}]}\n");
+    let (caches, programs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let program = |name: &str, says: &str| {
+        let path = programs.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\nenv >> \"{}/seen\"\n{says}\n", programs.path().display())).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    program("python3.11", "echo 3.11; echo \"$0\"");
+    program("uv", "if [ \"$1\" = --version ]; then echo uv 1; else exit 3; fi");
+    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
+    let mut command = pipelines.command(&["run", "./a", "--retries", "0"]);
+    command.env("XDG_CACHE_HOME", caches.path()).env("PATH", path).env("PIP_INDEX_URL", "https://index.example");
+    command.env("TERRACE_STATE_KEY", "not for others").env("TERRACE_VAR_password", "not for others");
+    pipelines.project.start(command).finish().with_code(1).says("`uv venv` ended with");
+    let seen = fs::read_to_string(programs.path().join("seen")).unwrap();
+    assert!(seen.matches("PIP_INDEX_URL=").count() >= 3, "{seen}");
+    assert!(!seen.contains("TERRACE_") && !seen.contains("not for others"), "{seen}");
+}

@@ -158,6 +158,44 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
 }
 
 #[test]
+fn a_server_of_other_environments_than_local_starts_what_is_due() {
+    let pipelines = kept(SPEC);
+    pipelines.project.write("terrace.yaml", "environments: {prod: {overlay: embedded}}\n");
+    let schedule = serde_json::json!({
+        "name": "missed", "folder": ".", "pipeline": "./second", "cron": "0 5 * * *", "timeZone": "UTC", "enabled": true,
+        "overlap": "forbid", "catchUp": "last", "jitterSeconds": 0, "since": "2026-01-01T00:00:00Z",
+    });
+    pipelines.project.write(".terrace/pipelines/schedules/missed/schedule.json", schedule.to_string());
+    let server = pipelines.serve();
+    let succeeded = |name: &str| {
+        let place = format!(".terrace/pipelines/schedules/{name}/progress.json");
+        pipelines.project.has(&place) && pipelines.project.read(&place).contains("\"succeeded\"")
+    };
+    until("what was missed is run", || succeeded("missed"));
+    drop(server);
+    // What cannot be run is no reason to serve as if nothing were scheduled.
+    pipelines.project.write(
+        "terrace.yaml",
+        "environments: {prod: {overlay: embedded, providers: {pipelines: {retries: 1000}}}}\n",
+    );
+    pipelines.run(&["serve", "--bind", "127.0.0.1:0"]).with_code(1).says("`retries`: expected a number from 0 to 100");
+}
+
+#[test]
+fn schedules_of_specs_that_start_nothing_are_told_with_what_has_them_start() {
+    let pipelines = kept(SPEC);
+    snapshot!(pipelines.run(&["schedules", "list"]), @r"
+    exit: 0
+    --- stderr
+    no pipeline runs by itself here
+    schedules of specs that start nothing: 1; with `server: {pipelines: {schedules: true}}` in terrace.yaml `terrace serve` goes by them
+    ");
+    pipelines.project.write("terrace.yaml", "server: {pipelines: {schedules: true}}\n");
+    let listed = pipelines.run(&["schedules", "list"]).done();
+    assert!(listed.stdout.contains("spec:./first") && listed.stderr.is_empty(), "{listed}");
+}
+
+#[test]
 fn mistakes_of_a_schedule_are_told_with_what_was_meant() {
     let pipelines = kept(SPEC);
     let told = |config: &str| {

@@ -256,6 +256,8 @@ fn a_shell_sees_what_the_steps_of_the_run_see() {
         "{shell}"
     );
     assert_eq!(lines[3], "mark:", "a shell is no part of the run");
+    let listed = queued.run(&["ssh", &pod, "echo", "\"$PLACE\"", "-n;", "exit", "7"]).with_code(7);
+    assert_eq!(listed.stdout, "here -n\n", "the words are a line of the shell");
     queued.project.write("go", "");
     following.finish().done();
     let slip = format!("{}x", &pod[..pod.len() - 1]);
@@ -409,4 +411,18 @@ fn a_worker_that_is_asked_to_end_gives_back_what_it_has() {
     following.finish().done().says("./slow: SUCCESS");
     let run = busy["run"].as_str().unwrap();
     assert_eq!(queued.states(run), ["queued", "assigned", "queued", "assigned", "ended"]);
+}
+
+#[test]
+fn workers_do_not_get_what_only_terrace_needs() {
+    let queued = Queued::new();
+    let mut command = queued.command(&["init", "local", "--workers", "1"]);
+    command.env("TERRACE_STATE_KEY", "not for others").env("FOR_STEPS", "1");
+    queued.project.start(command).finish().done();
+    let (pid, _) = queued.workers().remove(0);
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    let own: Vec<&str> = environment.split('\0').filter(|variable| variable.starts_with("TERRACE_")).collect();
+    assert!(own.len() == 1 && own[0].starts_with("TERRACE_WORKER="), "{own:?}");
+    assert!(environment.contains("FOR_STEPS=1"));
 }

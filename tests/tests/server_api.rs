@@ -299,3 +299,15 @@ fn a_plan_takes_what_the_descriptor_does_not_say() {
         assert!(answer.json()["detail"].as_str().unwrap().contains(problem), "{answer:?}");
     }
 }
+
+#[test]
+fn each_environment_of_a_server_has_its_own_providers_whatever_it_was_started_with() {
+    let project = Project::new();
+    project.write(
+        "terrace.yaml",
+        "environments:\n  first: {overlay: embedded}\n  second: {overlay: embedded, providers: {lake: {type: sqlite}}}\n",
+    );
+    let served = Served::start_with(&project, &[], &[("TERRACE_ENV", "first")]);
+    let instances = |name: &str| served.call("GET", &format!("/api/v1/environments/{name}/providers"), "").body;
+    assert!(instances("second").contains("\"lake\"") && !instances("first").contains("\"lake\""));
+}

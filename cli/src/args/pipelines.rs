@@ -204,6 +204,9 @@ pub struct SshArguments {
     /// A worker, as `terrace list pods` names it
     #[arg(value_name = "POD")]
     pub pod: String,
+    /// What the shell runs, instead of asking for commands
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
 }
 
 /// What a worker is started with.

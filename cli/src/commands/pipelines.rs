@@ -29,7 +29,6 @@ pub(super) use worker::{keep, worker};
 
 use super::Context;
 use crate::failure::Failure;
-use crate::settings::Settings;
 use crate::wiring;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,23 +43,14 @@ use terrace_provider_pipelines::worker::launch::Itself;
 
 /// The instance of the provider of the project that the working directory is in.
 pub(super) fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, Failure> {
-    instance_of(context, &context.settings(Some(Path::new(".")))?)
-}
-
-/// The instance of a project.
-fn instance_of(context: &Context<'_>, settings: &Settings) -> Result<InstanceSettings, Failure> {
+    let settings = context.settings(Some(Path::new(".")))?;
     let environment = settings.environment(None, context.ui)?;
-    wiring::instance(settings, &environment, "pipelines", context.ui)
+    wiring::instance(&settings, &environment, "pipelines", context.ui)
 }
 
 /// The runner of the project that the working directory is in.
 fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
     Ok(runner(&instance_here(context)?)?)
-}
-
-/// The runner of a project.
-pub(super) fn runner_of(context: &Context<'_>, settings: &Settings) -> Result<Runner, Failure> {
-    Ok(runner(&instance_of(context, settings)?)?)
 }
 
 /// The queue of the project, where there is one.

@@ -3,7 +3,6 @@
 mod sites;
 
 use super::Context;
-use super::pipelines::runner_of;
 use crate::args::ServeArguments;
 use crate::failure::{Exit, Failure};
 use crate::logging::{self, ServerLog};
@@ -12,14 +11,19 @@ use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
 use crate::telemetry::Telemetry;
 use crate::version::VERSION;
-use crate::wiring::{World, library, server_store};
+use crate::wiring::{self, World, library, server_store};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_engine::address::DEFAULT_ENVIRONMENT;
 use terrace_engine::diagnostic::has_errors;
+use terrace_provider::Settings as InstanceSettings;
+use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::schedule::keeper::Keeper;
+use terrace_provider_pipelines::schedule::store::Schedules;
+use terrace_provider_pipelines::settings::{RECORDS, runner};
 use terrace_server::tls::Certificate;
 use terrace_server::worlds::Worlds;
 use terrace_server::{Server, ServerSettings};
@@ -44,8 +48,9 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             .hint("choose another address with `--bind`")
     })?;
     let address = listener.local_addr().unwrap_or(bind);
+    let instance = pipelines(context, &settings)?;
     // Pages that show what databases hold are for this machine alone.
-    let pages = if address.ip().is_loopback() { super::databases::pages(context, &settings).await? } else { None };
+    let pages = if address.ip().is_loopback() { Some(super::databases::pages(context, &instance).await) } else { None };
     let server = Server {
         worlds,
         store,
@@ -68,10 +73,13 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             actor: settings.actor.clone(),
         },
     };
-    let sites = sites::opened(context, &settings, arguments, certificate.as_ref())?;
+    let sites = sites::opened(context, &settings, &instance, arguments, certificate.as_ref())?;
     let drain = server.settings.drain;
     let stop = signals.cancel.child_token();
-    let keeper = keeper(context, &settings)?;
+    let schedules = settings.configuration.server.schedules;
+    let runner = runner_of(&instance, schedules)?;
+    let keeper = runner.clone().filter(|_| schedules != Some(false));
+    let keeper = keeper.map(|runner| Keeper::new(runner, schedules == Some(true)));
     signals.begin_changes();
     let scheme = if certificate.is_some() { "https" } else { "http" };
     context.ui.tell(&format!("serving on {scheme}://{address}, state {}", settings.state));
@@ -90,7 +98,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
         served = serving => served,
         failed = showing => Err(failed),
         () = reading => Ok(()),
-        () = super::pipelines::keep(context) => Ok(()),
+        () = super::pipelines::keep(runner) => Ok(()),
     };
     stop.cancel();
     if let Some(keeping) = keeping
@@ -103,17 +111,25 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     Ok(Exit::Done)
 }
 
-/// What starts the runs of scheduled pipelines; nothing where that is not wanted.
-fn keeper(context: &Context<'_>, settings: &Settings) -> Result<Option<Keeper>, Failure> {
-    let schedules = settings.configuration.server.schedules;
-    if schedules == Some(false) {
-        return Ok(None);
-    }
-    match runner_of(context, settings) {
-        Ok(runner) => Ok(Some(Keeper::new(runner, schedules == Some(true)))),
-        // Where nobody asked for it, a project without pipelines need not have what they need.
-        Err(_) if schedules.is_none() => Ok(None),
-        Err(failure) => Err(failure),
+/// The instance of pipelines whose settings hold for what the server does by itself: of the environment that flag or variable
+/// name, else of `local`, else of the first. Records, databases and schedules are the project's, whatever the environment.
+fn pipelines(context: &Context<'_>, settings: &Settings) -> Result<InstanceSettings, Failure> {
+    let names = settings.configuration.environment_names();
+    let usual = names.iter().find(|name| **name == DEFAULT_ENVIRONMENT).or(names.first());
+    let environment = settings.environment(usual.map(|name| Asked::word(name)), context.ui)?;
+    wiring::instance(settings, &environment, "pipelines", context.ui)
+}
+
+/// The runner of what starts by itself. A project without pipelines need not have what they need.
+fn runner_of(instance: &InstanceSettings, schedules: Option<bool>) -> Result<Option<Runner>, Failure> {
+    let is_needed = || match schedules {
+        Some(is_wanted) => is_wanted,
+        None => Schedules::new(&instance.project_folder.join(RECORDS)).has_any(),
+    };
+    match runner(instance) {
+        Ok(runner) => Ok(Some(runner)),
+        Err(_) if !is_needed() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -167,6 +183,8 @@ fn check_address(address: SocketAddr, has_auth: bool) -> Result<(), Failure> {
 
 /// What the engine works with in each environment that is configured.
 fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Worlds, Failure> {
+    // Which environment a call is about says its descriptor, and not what this server was started with.
+    let settings = &Settings { environment: None, ..settings.clone() };
     let mut all = BTreeMap::new();
     for name in settings.configuration.environment_names() {
         let environment = settings.environment(Some(Asked::word(name)), context.ui)?;

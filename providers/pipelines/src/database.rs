@@ -120,7 +120,11 @@ impl Databases {
 
     /// The right to work on a database.
     async fn hold(&self, name: &str) -> Result<Held, DatabaseError> {
-        lock::hold(&self.folder.join(format!("{name}.lock")), name, self.patience).await
+        lock::hold(&self.lock_of(name), name, self.patience).await
+    }
+
+    fn lock_of(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.lock"))
     }
 
     fn write(&self, record: &Record) -> Result<(), DatabaseError> {
@@ -154,7 +158,11 @@ impl Databases {
         let record = match self.status(&record) {
             Status::Running => record,
             Status::Stopped => self.start(name, cancel).await?,
-            Status::Expired | Status::Making => self.make(&Wanted::again(&record), cancel).await?,
+            Status::Expired | Status::Making => match self.make(&Wanted::again(&record), cancel).await {
+                // Somebody else who needs it was first.
+                Err(error) if error.why == Why::There => self.start(name, cancel).await?,
+                made => made?,
+            },
         };
         self.guard_one(&record).await;
         let access = self.access(&record)?;
@@ -272,10 +280,10 @@ impl Databases {
         if !self.folder_of(name).exists() {
             return Ok(());
         }
-        let _held = self.hold(name).await?;
+        let held = self.hold(name).await?;
         let Some(record) = self.get(name)? else { return Ok(()) };
         self.end_server(&record).await?;
-        self.remove_files(&record)
+        self.forget(&record, held)
     }
 
     /// Ends a database whose time is over. What was declared leaves a record that says so; what was made for a run leaves
@@ -287,12 +295,12 @@ impl Databases {
         if !self.get(name)?.is_some_and(|record| record.is_due(&Moment::now())) {
             return Ok(false);
         }
-        let _held = self.hold(name).await?;
+        let held = self.hold(name).await?;
         // Somebody may have had it kept for longer meanwhile.
         let Some(mut record) = self.get(name)?.filter(|record| record.is_due(&Moment::now())) else { return Ok(false) };
         self.end_server(&record).await?;
         if record.is_fresh {
-            self.remove_files(&record)?;
+            self.forget(&record, held)?;
             return Ok(true);
         }
         self.remove_data(&record)?;
@@ -329,13 +337,22 @@ impl Databases {
         }
     }
 
+    /// Removes all that there is of a database. The lock stays: who works on it goes on to hold it.
     fn remove_files(&self, record: &Record) -> Result<(), DatabaseError> {
         self.remove_data(record)?;
         let removed = remove_path(&self.folder_of(&record.name));
-        // Whoever waits for a lock that is gone takes another one: see `lock`.
-        let unlocked = ["guard", "lock"].map(|lock| remove_path(&self.folder.join(format!("{}.{lock}", record.name))));
-        let removed = unlocked.into_iter().fold(removed, |removed, unlocked| removed.and(unlocked));
+        // What kept it may take a moment to see that it is gone, and keeps nobody from being kept by another one.
+        let removed = removed.and(remove_path(&self.guard_lock(&record.name)));
         removed.map_err(|error| cannot("remove the folder of", &record.name, &error))
+    }
+
+    /// The same with the lock, by who does nothing more with the database. Whoever waits for a lock that is gone takes
+    /// another one: see `lock`.
+    fn forget(&self, record: &Record, held: Held) -> Result<(), DatabaseError> {
+        self.remove_files(record)?;
+        let removed = remove_path(&self.lock_of(&record.name));
+        drop(held);
+        removed.map_err(|error| cannot("remove the lock of", &record.name, &error))
     }
 }
 

@@ -23,9 +23,9 @@ pub use error::QueueError;
 pub use pool::{Pod, PodStatus, Pool, WantedPool};
 pub use taking::{Cancelled, Taken};
 
+use crate::private;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
-use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,7 +62,9 @@ impl Queue {
     /// When the file cannot be made, is no queue, or is one of a newer terrace.
     pub fn open(folder: &Path) -> Result<Self, QueueError> {
         let path = folder.join(FILE);
-        fs::create_dir_all(folder.join(lock::FOLDER)).map_err(|error| QueueError::folder(folder, &error))?;
+        private::folder(&folder.join(lock::FOLDER)).map_err(|error| QueueError::folder(folder, &error))?;
+        // Files that SQLite puts beside it are as open to others as it is. What is wrong with it is told by SQLite.
+        drop(private::file().append(true).open(&path));
         let failed = |error: rusqlite::Error| QueueError::sqlite(&path, &error);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&path, flags).map_err(failed)?;

@@ -42,6 +42,17 @@ pub struct Schedule {
     pub mark: String,
 }
 
+impl Schedule {
+    /// What the name of a schedule begins with that a spec says of a pipeline; declared ones have no colon in theirs.
+    const OF_SPEC: &str = "spec:";
+
+    /// True for what a spec says of a pipeline.
+    #[must_use]
+    pub fn is_of_spec(&self) -> bool {
+        self.name.starts_with(Self::OF_SPEC)
+    }
+}
+
 /// What happens when the run before goes on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

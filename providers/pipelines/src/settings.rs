@@ -12,7 +12,7 @@ use std::sync::Arc;
 use terrace_provider::{ProviderError, Settings, Value};
 
 /// Where records are, in the project folder.
-pub(crate) const RECORDS: &str = ".terrace/pipelines";
+pub const RECORDS: &str = ".terrace/pipelines";
 /// Where environments are, in the folder of caches.
 const ENVIRONMENTS: &str = "terrace/pipelines";
 /// Nothing is tried more often again.
@@ -147,6 +147,14 @@ fn home() -> Result<PathBuf, ProviderError> {
             "say where with the setting `cacheDir` of the provider `pipelines`, or the variable XDG_CACHE_HOME",
         )
     })
+}
+
+/// Takes the variables of terrace itself away from a program that it starts, but for these.
+pub(crate) fn without_own(command: &mut std::process::Command, but: &[&str]) {
+    let own = std::env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(OWN.as_bytes()));
+    for name in own.filter(|name| !but.iter().any(|kept| name.to_str() == Some(kept))) {
+        command.env_remove(name);
+    }
 }
 
 /// The variables that steps see: those of this process, as for any program that it starts.

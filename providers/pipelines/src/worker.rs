@@ -23,7 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub const MARK: &str = "TERRACE_WORKER";
 /// How often it is looked for work.
 const POLL: Duration = Duration::from_millis(100);
-/// How often it says that it is well, and looks after the others.
+/// How often it says that it is well, and how long after it looked after the others it does so again.
 const BEAT: Duration = Duration::from_secs(2);
 /// How often it looks whether somebody called off what it runs.
 const HEED: Duration = Duration::from_millis(200);
@@ -54,11 +54,11 @@ impl Worker {
         if !self.queue.call(move |queue| queue.come_up(&name)).await? {
             return Ok(());
         }
-        // Apart from what it runs: reading large files must not make it look dead.
-        let beating =
-            AbortOnDropHandle::new(tokio::spawn(beat(self.queue.clone(), self.name.clone(), self.keeper.clone())));
+        // Apart from what it runs, and from each other: what takes long must not make it look dead.
+        let beating = AbortOnDropHandle::new(tokio::spawn(beat(self.queue.clone(), self.name.clone())));
+        let keeping = AbortOnDropHandle::new(tokio::spawn(keep(self.keeper.clone(), self.name.clone())));
         let ended = self.work(stop).await;
-        drop(beating);
+        drop((beating, keeping));
         lock::remove(self.queue.folder(), &self.name);
         ended
     }
@@ -117,12 +117,19 @@ async fn pause(time: Duration, stop: &CancellationToken) {
     }
 }
 
-/// Says that a worker is well, and looks after the others, as long as it lives.
-async fn beat(queue: Queue, name: String, keeper: Arc<Keeper>) {
+/// Says that a worker is well, as long as it lives.
+async fn beat(queue: Queue, name: String) {
     for number in 1.. {
         if let Err(error) = lock::beat(queue.folder(), &name, number) {
             tracing::warn!(worker = name, %error, "the worker cannot say that it is well");
         }
+        tokio::time::sleep(BEAT).await;
+    }
+}
+
+/// Looks after the other workers, as long as a worker lives.
+async fn keep(keeper: Arc<Keeper>, name: String) {
+    loop {
         if let Err(error) = keeper.keep().await {
             tracing::warn!(worker = name, %error, "the other workers cannot be looked after");
         }

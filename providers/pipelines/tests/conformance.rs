@@ -71,7 +71,8 @@ async fn pipelines_runs_and_worker_pools_behave_as_all_resources_do() {
         async move {
             let name = recorded.identity["name"].as_str().unwrap();
             queue.close_pool(name).unwrap();
-            while !queue.remove_pool(name).unwrap() {
+            while queue.pool(name).unwrap().is_some() {
+                queue.remove_closed().unwrap();
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }

@@ -162,6 +162,85 @@ async fn what_was_half_made_is_removed_by_the_next_who_makes_it() {
 }
 
 #[tokio::test]
+async fn of_two_who_make_an_expired_database_at_once_one_does_and_both_can_have_it() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let cancel = CancellationToken::new();
+    let wanted = wanted("short", Engine::Postgres, Some("1h"));
+    let record = make(&databases, &wanted).await;
+    let expire = async || databases.extend("short", Extension::To(Duration::ZERO)).await.unwrap();
+    expire().await;
+    let (first, second) = tokio::join!(databases.make(&wanted, &cancel), databases.make(&wanted, &cancel));
+    let (made, refused) = if first.is_ok() { (first, second) } else { (second, first) };
+    assert_eq!(refused.unwrap_err().why, Why::There);
+    assert_eq!(databases.status(&made.unwrap()), Status::Running);
+    expire().await;
+    let (first, second) = tokio::join!(databases.ensure("short", &cancel), databases.ensure("short", &cancel));
+    let (first, second) = (first.unwrap().0, second.unwrap().0);
+    assert_eq!((&first.id, first.port), (&second.id, second.port));
+    assert_ne!(first.id, record.id);
+    assert_eq!((processes(&record), databases.status(&first)), (0, Status::Running));
+    databases.remove("short").await.unwrap();
+}
+
+#[tokio::test]
+async fn who_only_looks_whether_a_database_is_kept_keeps_nobody_from_keeping_it() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    make(&databases, &wanted("orders", Engine::Sqlite, Some("1h"))).await;
+    let looking = fs::File::create(databases.folder().join("orders.guard")).unwrap();
+    looking.lock().unwrap();
+    let (guard, ()) = tokio::join!(databases.become_guard("orders"), async { drop(looking) });
+    assert!(guard.is_some());
+    assert!(databases.become_guard("orders").await.is_none(), "one is enough");
+}
+
+#[tokio::test]
+async fn what_a_database_holds_comes_along_when_the_project_is_moved() {
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let folder = |name: &str| home.path().join(name).join(".terrace/pipelines/databases");
+    let before = Databases::new(folder("before"), None, None);
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let record = make(&before, &wanted(engine.word(), engine, None)).await;
+        if engine == Engine::Postgres {
+            connect(&before, &record).await.batch_execute("CREATE TABLE kept (a integer)").await.unwrap();
+            before.stop(engine.word()).await.unwrap();
+        } else {
+            rusqlite::Connection::open(&record.data).unwrap().execute_batch("CREATE TABLE kept (a)").unwrap();
+        }
+    }
+    fs::rename(home.path().join("before"), home.path().join("after")).unwrap();
+    let after = Databases::new(folder("after"), None, None);
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        after.ensure(engine.word(), &CancellationToken::new()).await.unwrap();
+        assert_eq!(after.count(engine.word()).await.unwrap(), (0, 1), "{engine:?}");
+        after.remove(engine.word()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn folders_and_files_of_databases_are_nobody_elses() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    databases.token().unwrap();
+    assert_eq!(mode(databases.folder()), 0o700);
+    make(&databases, &wanted("file", Engine::Sqlite, None)).await;
+    assert_eq!(mode(&databases.folder_of("file")), 0o700);
+    let record = make(&databases, &wanted("server", Engine::Postgres, Some("1h"))).await;
+    // Where root runs it another user passes through, who sees nothing of what is there.
+    let expected = if record.account.is_some() { 0o711 } else { 0o700 };
+    assert_eq!((mode(&databases.folder_of("server")), mode(databases.folder())), (expected, expected));
+    for folder in [databases.folder().to_owned(), databases.folder_of("file"), databases.folder_of("server")] {
+        for entry in fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+            assert_eq!(mode(&entry.path()), 0o600, "{}", entry.path().display());
+        }
+    }
+    databases.remove("server").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_file_left_by_a_server_that_is_gone_stops_nobody() {
     let project = Project::new(NOTHING);
     let databases = project.databases();

@@ -63,7 +63,7 @@ async fn what_a_killed_server_had_decided_is_done_once_by_the_next() {
     schedules.put(&nightly()).unwrap();
     let due = at("2026-03-30T00:30:00Z");
     // Killed after it wrote down what is to start, and before it did.
-    let decided = Progress { decided: due, pending: vec![due], last: None };
+    let decided = Progress { decided: due, pending: vec![due], last: None, crontab: None };
     schedules.decide("nightly", &decided).unwrap();
     let look = || async {
         let mut keeper = Keeper::new(project.runner.clone(), false);
@@ -160,6 +160,74 @@ async fn what_specs_say_of_schedules_counts_where_somebody_wants_it() {
     keeper.look(at("2026-03-30T05:00:30Z")).await.unwrap();
     keeper.idle().await;
     assert_eq!(runs(&project), ["schedule/spec:./noise/2026-03-30T05:00:00Z"]);
+}
+
+#[tokio::test]
+async fn what_specs_say_of_schedules_is_not_lost_while_they_are_read_or_no_server_runs() {
+    let project = Project::new(NOISE);
+    // Each reads the specs anew.
+    let look = async |now: &str| {
+        let mut keeper = Keeper::new(project.runner.clone(), true);
+        keeper.look(at(now)).await.unwrap();
+        keeper.idle().await;
+    };
+    look("2026-03-30T04:59:00Z").await;
+    look("2026-03-30T05:00:00.5Z").await;
+    let mut expected = vec!["schedule/spec:./noise/2026-03-30T05:00:00Z"];
+    assert_eq!(runs(&project), expected);
+    // Two days without a server: one run for all that was missed.
+    look("2026-04-01T04:00:00Z").await;
+    expected.push("schedule/spec:./noise/2026-03-31T05:00:00Z");
+    assert_eq!(runs(&project), expected);
+    // Under another crontab nothing was missed.
+    project.write("pipeline-spec.yaml", &NOISE.replace("0 5 * * *", "0 3 * * *"));
+    look("2026-04-01T04:30:00Z").await;
+    assert_eq!(runs(&project), expected);
+    look("2026-04-02T03:00:10Z").await;
+    expected.push("schedule/spec:./noise/2026-04-02T03:00:00Z");
+    assert_eq!(runs(&project), expected);
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_as_the_server_ends_is_begun_anew_by_the_next() {
+    let project = Project::new(&NOISE.replace("- run: noise\n", "- run: noise\n  - run: slow\n"));
+    project.write("slow.py", SLOW);
+    // One that is due since a day, at whatever time this is.
+    let since = Timestamp::now().checked_sub(jiff::SignedDuration::from_hours(25)).unwrap();
+    let hour = Timestamp::now().checked_sub(jiff::SignedDuration::from_hours(12)).unwrap();
+    let cron = format!("0 {} * * *", hour.to_zoned(jiff::tz::TimeZone::UTC).hour());
+    let schedules = project.runner.schedules();
+    schedules.put(&Schedule { cron, time_zone: "UTC".to_owned(), since, ..nightly() }).unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let keeping = tokio::spawn(Keeper::new(project.runner.clone(), false).keep(stop.clone(), std::time::Duration::ZERO));
+    while !project.path("begun").exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    stop.cancel();
+    keeping.await.unwrap();
+    let progress = schedules.progress("nightly").unwrap().unwrap();
+    assert_eq!((progress.pending.len(), progress.last), (1, None));
+    project.write("go", "");
+    let mut keeper = Keeper::new(project.runner.clone(), false);
+    keeper.look(Timestamp::now()).await.unwrap();
+    keeper.idle().await;
+    let progress = schedules.progress("nightly").unwrap().unwrap();
+    assert_eq!((progress.pending.len(), progress.last.unwrap().state.as_str()), (0, "succeeded"));
+    assert_eq!(runs(&project).len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_left_of_a_schedule_that_is_turned_off_is_not_started() {
+    let project = Project::new(NOISE);
+    let schedules = project.runner.schedules();
+    schedules.put(&Schedule { enabled: false, ..nightly() }).unwrap();
+    let due = at("2026-03-30T00:30:00Z");
+    schedules.decide("nightly", &Progress { decided: due, pending: vec![due], last: None, crontab: None }).unwrap();
+    let mut keeper = Keeper::new(project.runner.clone(), false);
+    keeper.look(at("2026-03-30T00:40:00Z")).await.unwrap();
+    keeper.idle().await;
+    assert_eq!(runs(&project), Vec::<String>::new());
+    assert_eq!(schedules.progress("nightly").unwrap().unwrap().pending, []);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use crate::harness::{NOISE, Project};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_provider_pipelines::queue::lock;
 use terrace_provider_pipelines::queue::{Ask, Ending, Entry, Options, PodStatus, Queue, WantedPool, WhyNot};
 use terrace_provider_pipelines::run::State;
 use terrace_provider_pipelines::settings::{kept, of_kept, runner};
@@ -154,4 +155,71 @@ async fn what_a_worker_left_unfinished_is_run_again() {
     let entry = ended(&keeper, &ids[0]).await;
     assert_eq!(entry.attempt, 2);
     assert!(entry.ending.unwrap().is_good());
+}
+
+/// Says that it was asked to start somebody, and does not come back before it may.
+struct Stuck(std::sync::mpsc::Sender<()>, std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl Launch for Stuck {
+    fn launch(&self, _start: Start) -> io::Result<()> {
+        let _ = self.0.send(());
+        let _ = self.1.lock().unwrap().recv();
+        Err(io::Error::other("nobody is started"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_worker_whose_look_after_others_takes_long_says_that_it_is_well() {
+    let (project, keeper) = pool(TWO, 2);
+    let (queue, worker) = (keeper.queue().clone(), "dppctl-worker-one".to_owned());
+    let lock::Looked::Free(held) = lock::look(queue.folder(), &worker).unwrap() else { panic!("nobody has it") };
+    assert!(queue.add_worker("etl", &worker).unwrap());
+    let ((say, asked), (may, wait)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let runner = project.runner.clone();
+    let stuck = Arc::new(Keeper::new(queue.clone(), runner.clone(), Arc::new(Stuck(say, std::sync::Mutex::new(wait)))));
+    let stop = CancellationToken::new();
+    let serving = Worker { name: worker.clone(), queue: queue.clone(), runner, keeper: stuck, lock: Some(held) };
+    let ending = stop.clone();
+    let serving = tokio::spawn(async move { serving.serve(&ending).await });
+    tokio::task::spawn_blocking(move || asked.recv()).await.unwrap().unwrap();
+    let before = lock::last_beat(queue.folder(), &worker);
+    while [&before, ""].contains(&lock::last_beat(queue.folder(), &worker).as_str()) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(may);
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_record_is_damaged_ends_and_keeps_no_worker_on_the_list() {
+    let (project, keeper) = pool(TWO, 0);
+    keeper.queue().change_pool(&etl(1, &kept(&project.settings()))).unwrap();
+    assert!(keeper.queue().add_worker("etl", "dead").unwrap() && keeper.queue().come_up("dead").unwrap());
+    let ids = keeper.queue().enqueue(&[ask(&project, "./a")]).unwrap();
+    keeper.queue().take("dead").unwrap();
+    project.write(&format!(".terrace/pipelines/runs/{}/run.json", ids[0]), "{\"run\":");
+    let entry = ended(&keeper, &ids[0]).await;
+    assert!(
+        matches!(&entry.ending, Some(Ending::NotRun { why: WhyNot::Impossible, what }) if what[0].contains("run.json")),
+        "{entry:?}"
+    );
+    assert!(!keeper.queue().workers().unwrap().contains(&"dead".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_the_queue_is_tried_again_as_often_as_who_asked_for_it_said() {
+    let (project, keeper) = pool(TWO, 0);
+    let mut settings = project.settings();
+    settings.values.insert("retryOn".to_owned(), "all".into());
+    settings.values.insert("retries".to_owned(), 0_i64.into());
+    keeper.queue().change_pool(&etl(1, &kept(&settings))).unwrap();
+    project.write("noise.py", "raise SystemExit(3)");
+    for retries in [None, Some(1)] {
+        let asks = [Ask { options: Options { retries, ..Options::default() }, ..ask(&project, "./a") }];
+        let id = keeper.queue().enqueue(&asks).unwrap().remove(0);
+        let ending = ended(&keeper, &id).await.ending;
+        let Some(Ending::Ran(record)) = ending else { panic!("{ending:?}") };
+        assert_eq!((record.state, record.attempts.len()), (State::Failed, retries.map_or(0, |most| most as usize)));
+    }
 }

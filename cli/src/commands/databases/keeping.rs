@@ -18,15 +18,20 @@ use tokio_util::sync::CancellationToken;
 /// Never: nobody is there to tell.
 pub(super) async fn keep(folder: PathBuf, name: &str, signals: &Signals) -> Result<Exit, Failure> {
     let databases = Databases::new(folder, None, None);
-    let Some(guard) = databases.become_guard(name) else { return Ok(Exit::Done) };
+    let Some(guard) = databases.become_guard(name).await else { return Ok(Exit::Done) };
     signals.begin_changes();
-    let done = CancellationToken::new();
-    if guard.has_page() {
-        show(&databases, &guard, name, done.clone());
+    loop {
+        let done = CancellationToken::new();
+        let has_page = guard.has_page();
+        if has_page {
+            show(&databases, &guard, name, done.clone());
+        }
+        let goes_on = guard.keep(has_page, &signals.cancel).await;
+        done.cancel();
+        if !goes_on {
+            return Ok(Exit::Done);
+        }
     }
-    guard.keep(&signals.cancel).await;
-    done.cancel();
-    Ok(Exit::Done)
 }
 
 /// Serves the page, at the port where it was before if that is free. Without a page the database is kept all the same.

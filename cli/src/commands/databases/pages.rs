@@ -2,13 +2,11 @@
 
 use super::{databases_of, shown};
 use crate::commands::Context;
-use crate::failure::Failure;
-use crate::settings::Settings;
-use crate::wiring;
 use async_trait::async_trait;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::database::{DatabaseError, Databases, Why};
 use terrace_server::tables::{Column, Database, NotShown, Pages, Rows, Table, Tables};
 
@@ -67,17 +65,9 @@ impl Tables for DatabasePages {
     }
 }
 
-/// The pages of the default environment's databases for `terrace serve`, which sees to it from now on that each has what
-/// keeps it. Nothing where there is no such environment: a server may have others alone.
-///
-/// # Errors
-/// When the environment's configuration does not fit the provider, which is reported.
-pub(in crate::commands) async fn pages(context: &Context<'_>, settings: &Settings) -> Result<Option<Pages>, Failure> {
-    let names = settings.configuration.environment_names();
-    let Some(name) = names.into_iter().next() else { return Ok(None) };
-    let environment = settings.environment(Some(crate::settings::Asked::word(name)), context.ui)?;
-    let instance = wiring::instance(settings, &environment, "pipelines", context.ui)?;
-    let databases = databases_of(context, &instance).await;
+/// The pages of the project's databases for `terrace serve`, which sees to it from now on that each has what keeps it.
+pub(in crate::commands) async fn pages(context: &Context<'_>, instance: &InstanceSettings) -> Pages {
+    let databases = databases_of(context, instance).await;
     let watched = databases.clone();
     tokio::spawn(async move {
         loop {
@@ -85,5 +75,5 @@ pub(in crate::commands) async fn pages(context: &Context<'_>, settings: &Setting
             watched.guard_all().await;
         }
     });
-    Ok(Some(Pages { tables: Arc::new(DatabasePages::new(databases)) }))
+    Pages { tables: Arc::new(DatabasePages::new(databases)) }
 }

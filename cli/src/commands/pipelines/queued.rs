@@ -210,7 +210,7 @@ async fn renew(
 ) -> Result<(), Failure> {
     let name = cluster.kind.clone();
     let pool = queue.call(move |queue| queue.pool(&name)).await?;
-    if cluster.ttl.is_some() && pool.is_none_or(|pool| pool.is_expired) {
+    if cluster.ttl.is_some() && pool.is_none_or(|pool| pool.is_expired || pool.is_closing) {
         ensure_pool(runner, queue, &wanted(kind, None, Some(cluster)), &settings(context)?).await?;
     }
     Ok(())
@@ -239,6 +239,7 @@ fn asks(runner: &Runner, specs: &Specs, chosen: &[usize], options: &Options, poo
             uses_cache: options.uses_cache,
             timeout: options.timeout,
             patience: options.patience,
+            retries: options.retries,
         },
         after: pipeline.all_before().filter_map(position).collect(),
     };

@@ -8,8 +8,10 @@ use crate::report::harmless;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::schedule::keeper::Known;
 use terrace_provider_pipelines::schedule::zone;
+use terrace_provider_pipelines::spec;
 
 /// Lists schedules: those that are declared, and those of specs where the server takes them.
 ///
@@ -18,17 +20,40 @@ use terrace_provider_pipelines::schedule::zone;
 pub(in crate::commands) fn schedules(context: &Context<'_>, command: SchedulesCommand) -> Result<Exit, Failure> {
     let SchedulesCommand::List(format) = command;
     let runner = runner_here(context)?;
-    let takes_specs = context.settings(None)?.configuration.server.schedules == Some(true);
-    let specs = takes_specs.then_some(runner.project.as_path());
+    let schedules = context.settings(None)?.configuration.server.schedules;
+    let specs = (schedules == Some(true)).then_some(runner.project.as_path());
     let known = runner.known_schedules(specs, Timestamp::now());
     let known = known.map_err(|error| Failure::new(format!("schedules cannot be read: {error}")))?;
     if format.is_json() {
-        let schedules: Vec<Value> = known.iter().map(shown).collect();
-        context.ui.print_json(&json!({ "format_version": "1.0", "schedules": schedules }))?;
+        let shown: Vec<Value> = known.iter().map(shown).collect();
+        context.ui.print_json(&json!({ "format_version": "1.0", "schedules": shown }))?;
     } else {
         context.ui.print_list(&known.iter().map(line).collect::<String>(), "no pipeline runs by itself here")?;
     }
+    for told in unstarted(&runner, schedules, !known.is_empty()) {
+        context.ui.say(&told);
+    }
     Ok(Exit::Done)
+}
+
+/// What the configuration keeps from starting, by `server.pipelines.schedules`.
+fn unstarted(runner: &Runner, schedules: Option<bool>, is_any: bool) -> Vec<String> {
+    let mut told = Vec::new();
+    if schedules == Some(false) && is_any {
+        told.push("`terrace serve` starts none of them: `server.pipelines.schedules` of terrace.yaml is `false`".to_owned());
+    }
+    if schedules != Some(true) {
+        // What is wrong with specs is told where they are run.
+        let pipelines = spec::read(&runner.project).map(|specs| specs.pipelines).unwrap_or_default();
+        let count = pipelines.iter().filter(|pipeline| pipeline.schedule.is_some()).count();
+        if count > 0 {
+            told.push(format!(
+                "schedules of specs that start nothing: {count}; with `server: {{pipelines: {{schedules: true}}}}` in \
+                 terrace.yaml `terrace serve` goes by them"
+            ));
+        }
+    }
+    told
 }
 
 fn line(known: &Known) -> String {

@@ -1,4 +1,4 @@
-//! `terrace ssh POD`: a shell where a worker runs its pipelines, with what their steps see.
+//! `terrace ssh POD [COMMAND]`: a shell where a worker runs its pipelines, with what their steps see.
 
 use super::{pods, runner_here};
 use crate::args::SshArguments;
@@ -26,6 +26,10 @@ pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArgum
     let shell = context.variables.get("SHELL").unwrap_or("/bin/sh");
     let mut command = Command::new(shell);
     command.env_clear().envs(&variables).env("PS1", format!("{}:\\w$ ", pod.name)).current_dir(&folder);
+    // As by ssh: the words are one line for the shell.
+    if !arguments.command.is_empty() {
+        command.arg("-c").arg(arguments.command.join(" "));
+    }
     let error = command.exec();
     Err(Failure::new(format!("the shell `{shell}` cannot be started in `{}`: {error}", folder.display()))
         .hint("the variable SHELL names the shell that is started"))

@@ -1,15 +1,15 @@
 //! A worker of the queue, which terrace starts as a process of its own; and whoever looks after workers as long as it runs.
 
-use super::{keeper, nearest_queue, queue_of, runner_here};
+use super::{keeper, queue_of};
 use crate::args::WorkerArguments;
-use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider_pipelines::queue::Queue;
+use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::settings::{of_kept, runner};
-use terrace_provider_pipelines::worker::Worker;
+use terrace_provider_pipelines::worker::{Keeper, Worker};
 
 /// How often workers are looked after.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -42,12 +42,13 @@ pub(in crate::commands) async fn worker(arguments: &WorkerArguments, signals: &S
 }
 
 /// Looks after the workers of a project, if it has any, for as long as it is waited for.
-pub(in crate::commands) async fn keep(context: &Context<'_>) {
-    let mut kept = None;
+pub(in crate::commands) async fn keep(runner: Option<Runner>) {
+    let Some(runner) = runner else { return std::future::pending().await };
+    let mut kept: Option<Keeper> = None;
     loop {
-        // There may be a queue later; until then nothing is asked of the configuration.
-        if kept.is_none() && nearest_queue().is_some() {
-            let Ok(runner) = runner_here(context) else { return std::future::pending().await };
+        // There may be a queue later, or another one in its place.
+        kept = kept.filter(|keeper| keeper.queue().is_still_there());
+        if kept.is_none() {
             kept = queue_of(&runner).await.ok().flatten().map(|queue| keeper(&runner, &queue));
         }
         if let Some(keeper) = &kept

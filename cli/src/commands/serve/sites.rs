@@ -4,7 +4,6 @@ use crate::args::ServeArguments;
 use crate::commands::Context;
 use crate::failure::Failure;
 use crate::settings::Settings;
-use crate::wiring;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -12,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::settings::shelf;
 use terrace_provider_pipelines::site::{Page, Published, Shelf, Site as Rendered, is_name};
 use terrace_server::ServeError;
@@ -41,6 +41,7 @@ pub(super) struct Opened {
 pub(super) fn opened(
     context: &Context<'_>,
     settings: &Settings,
+    instance: &InstanceSettings,
     arguments: &ServeArguments,
     certificate: Option<&Certificate>,
 ) -> Result<Option<Opened>, Failure> {
@@ -56,9 +57,6 @@ pub(super) fn opened(
         ))
         .hint("say that everybody may read them with `server: {sites: {public: true}}`, or bind to 127.0.0.1"));
     }
-    // Where sites are recorded says the project, whatever the environment.
-    let environment = settings.environment(None, context.ui)?;
-    let instance = wiring::instance(settings, &environment, "pipelines", context.ui)?;
     let listener = TcpListener::bind(bind).map_err(|error| {
         Failure::new(format!("connections to {bind} cannot be taken: {error}"))
             .hint("choose another address with `--sites`")
@@ -69,7 +67,7 @@ pub(super) fn opened(
     }
     let beside =
         Beside { certificate: certificate.cloned(), body_limit: BODY_LIMIT, drain: DRAIN, broken: Sites::broken };
-    let sites = Sites::new(Arc::new(Recorded { shelf: shelf(&instance), read: Mutex::default() }), is_public);
+    let sites = Sites::new(Arc::new(Recorded { shelf: shelf(instance), read: Mutex::default() }), is_public);
     Ok(Some(Opened { listener, beside, sites }))
 }
 

@@ -1,13 +1,15 @@
 //! Whom a server runs as, and where its data can lie then.
 //!
 //! PostgreSQL refuses to be run by root. Where root runs terrace, the server is run by the owner of the project folder, else
-//! by the user `postgres`, else by `nobody`. That user has to come to the data: where a folder above the project is closed to
-//! it, the data lies in `/var/lib/terrace/databases`, and the record says so.
+//! by the user `postgres`, else by `nobody`. That user has to come to the data: folders of records, which are nobody else's, let it
+//! pass through; where a folder above them is closed to it, the data lies in `/var/lib/terrace/databases`, and the record says
+//! so.
 
 use super::error::{DatabaseError, Why};
 use super::record::Account;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Where data lies that cannot lie in the project.
@@ -42,12 +44,23 @@ fn account(line: &str) -> Option<Account> {
     Some(Account { name, uid, gid })
 }
 
+/// The folder of a database, that of all, and that of all records: made by terrace.
+const OWN: usize = 3;
+
 /// The folder in which a database's data lies.
 pub(super) fn place(folder: &Path, id: &str, account: Option<&Account>) -> PathBuf {
     match account {
-        Some(account) if !can_reach(folder, account) => Path::new(ELSEWHERE).join(id),
+        Some(account) if !folder.ancestors().nth(OWN).is_some_and(|above| can_reach(above, account)) => Path::new(ELSEWHERE).join(id),
         _ => folder.to_owned(),
     }
+}
+
+/// Lets others pass through the folders above a database's data, without seeing what is in them.
+///
+/// # Errors
+/// When that cannot be set.
+pub(super) fn open(folder: &Path) -> io::Result<()> {
+    folder.ancestors().take(OWN).try_for_each(|folder| fs::set_permissions(folder, Permissions::from_mode(0o711)))
 }
 
 /// True when a user can come to what lies in a folder; what is not there yet will be open to it.
@@ -67,7 +80,6 @@ fn can_reach(folder: &Path, account: &Account) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn lines_of_users_are_read_and_others_are_not() {
@@ -81,13 +93,19 @@ mod tests {
     #[test]
     fn data_lies_elsewhere_where_a_folder_above_is_closed() {
         let folder = tempfile::tempdir().unwrap();
-        let within = folder.path().join("deep/er");
+        let within = folder.path().join(".terrace/pipelines/databases/orders");
         fs::create_dir_all(&within).unwrap();
         let stranger = Account { name: "stranger".to_owned(), uid: 4_000_001, gid: 4_000_001 };
         let mode = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
         mode(0o700);
         assert_eq!(place(&within, "id", Some(&stranger)), Path::new(ELSEWHERE).join("id"));
         assert_eq!(place(&within, "id", None), within);
+        // What terrace made lets that user pass through, and see nothing.
+        fs::set_permissions(within.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
+        open(&within).unwrap();
+        let modes = within.ancestors().take(4).map(|it| fs::metadata(it).unwrap().mode() & 0o777);
+        let shared = fs::metadata(folder.path().join(".terrace")).unwrap().mode() & 0o777;
+        assert_eq!(modes.collect::<Vec<_>>(), [0o711, 0o711, 0o711, shared]);
         mode(0o711);
         // Where the folder of temporary files itself is closed, nothing can be shown.
         if can_reach(folder.path().parent().unwrap(), &stranger) {

@@ -24,6 +24,8 @@ const PAGE: &str = "page.json";
 const STARTING: Duration = Duration::from_secs(15);
 /// How often it looks.
 const POLL: Duration = Duration::from_millis(20);
+/// Who only looks whether there is a guard holds the lock for a moment: it is tried so often.
+const TRIES: usize = 10;
 
 /// How a guard is started: this program with these arguments, the folder of all databases, and the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +81,7 @@ impl Databases {
 
     /// Starts a guard where there is none and one is needed.
     pub(super) fn start_guard(&self, record: &Record) {
-        let is_needed = record.deadline.is_some() || record.has_page;
-        let Some(guard) = self.guard.as_ref().filter(|_| is_needed) else { return };
+        let Some(guard) = self.guard.as_ref().filter(|_| is_needed(record)) else { return };
         if lock::is_held(&self.guard_lock(&record.name)) {
             return;
         }
@@ -94,15 +95,19 @@ impl Databases {
         }
     }
 
-    fn guard_lock(&self, name: &str) -> PathBuf {
+    pub(super) fn guard_lock(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.guard"))
     }
 
     /// Becomes the guard of a database; nothing where it has one.
-    #[must_use]
-    pub fn become_guard(&self, name: &str) -> Option<Guard> {
-        let lock = lock::try_hold(&self.guard_lock(name)).ok().flatten()?;
-        Some(Guard { _lock: lock, databases: self.clone(), name: name.to_owned() })
+    pub async fn become_guard(&self, name: &str) -> Option<Guard> {
+        for _ in 0..TRIES {
+            if let Some(lock) = lock::try_hold(&self.guard_lock(name)).ok()? {
+                return Some(Guard { _lock: lock, databases: self.clone(), name: name.to_owned() });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        None
     }
 
     /// The port at which a database's page was said to be.
@@ -110,6 +115,11 @@ impl Databases {
     pub fn page_port(&self, name: &str) -> Option<u16> {
         serde_json::from_slice(&fs::read(self.folder_of(name).join(PAGE)).ok()?).ok()
     }
+}
+
+/// True when a database needs what keeps it.
+const fn is_needed(record: &Record) -> bool {
+    record.deadline.is_some() || record.has_page
 }
 
 /// True when something takes connections there.
@@ -132,24 +142,31 @@ impl Guard {
         self.databases.get(&self.name).is_ok_and(|record| record.is_some_and(|record| record.has_page))
     }
 
-    /// Keeps the database until its time is over and it is ended, or it is gone, or somebody wants this to stop.
-    pub async fn keep(&self, stop: &CancellationToken) {
+    /// Keeps the database until its time is over and it is ended, or it is gone, or somebody wants this to stop. Answers true
+    /// where it is still to be kept, and what is wanted of its page is not what it was (`with_page`) any more.
+    pub async fn keep(&self, with_page: bool, stop: &CancellationToken) -> bool {
         let mut kept = None;
         loop {
             let now = Moment::now();
             let left = match self.databases.get(&self.name) {
                 // Another one of that name has a guard of its own.
                 Ok(Some(record)) if !record.is_expired && *kept.get_or_insert(record.id.clone()) == record.id => {
+                    if record.has_page != with_page {
+                        return true;
+                    }
+                    if !is_needed(&record) {
+                        return false;
+                    }
                     self.anchor(&record, &now).await;
                     record.deadline.as_ref().map_or(PERIOD, |deadline| deadline.left(&now))
                 }
-                Ok(_) => return,
+                Ok(_) => return false,
                 // It may be written right now.
                 Err(_) => PERIOD,
             };
             if left.is_zero() {
                 match self.databases.reap(&self.name).await {
-                    Ok(true) => return,
+                    Ok(true) => return false,
                     Ok(false) => {}
                     Err(error) => tracing::warn!(%error, "a database whose time is over cannot be ended yet"),
                 }
@@ -157,7 +174,7 @@ impl Guard {
             tokio::select! {
                 // A sleeping machine's time counts, and the timer's does not go on then: so it is short.
                 () = tokio::time::sleep(left.clamp(POLL, PERIOD)) => {}
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return false,
             }
         }
     }

@@ -22,9 +22,9 @@ pub(super) struct Held {
 /// When the file cannot be made.
 pub(super) fn try_hold(path: &Path) -> io::Result<Option<Held>> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        crate::private::folder(folder)?;
     }
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let file = crate::private::file().truncate(false).write(true).open(path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),

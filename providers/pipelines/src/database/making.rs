@@ -173,7 +173,7 @@ impl Databases {
         if let Err(error) = made {
             // Whatever went wrong is told, and not what became of the rest.
             let _ = LocalExecutor.end_left(&record.id, GRACE).await;
-            let _ = self.remove_files(&record);
+            let _ = self.forget(&record, held);
             return Err(error);
         }
         drop(held);
@@ -188,7 +188,11 @@ impl Databases {
         cancel: &CancellationToken,
     ) -> Result<(), DatabaseError> {
         let folder = self.folder_of(&record.name);
-        fs::create_dir_all(&folder).map_err(|error| cannot("make the folder of", &record.name, &error))?;
+        let made = crate::private::folder(&folder).and_then(|()| match &record.account {
+            Some(_) if record.data.starts_with(&folder) => account::open(&folder),
+            _ => Ok(()),
+        });
+        made.map_err(|error| cannot("make the folder of", &record.name, &error))?;
         self.write(record)?;
         self.start_guard(record);
         match programs {

@@ -111,6 +111,17 @@ pub struct Record {
 }
 
 impl Record {
+    /// The same as it is found in this folder: its data has come along where the project was moved, unless it lies elsewhere
+    /// (see `account`).
+    fn lying_in(mut self, folder: &Path) -> Self {
+        if self.data.parent().and_then(Path::file_name) != Some(self.id.as_ref())
+            && let Some(name) = self.data.file_name()
+        {
+            self.data = folder.join(name);
+        }
+        self
+    }
+
     /// True when its time is over and its data is not gone yet.
     #[must_use]
     pub fn is_due(&self, now: &Moment) -> bool {
@@ -157,7 +168,10 @@ pub(super) fn read(folder: &Path) -> Result<Option<Record>, DatabaseError> {
         .hint("put it back from a copy, or remove the folder that it is in, once no server runs from there")
     };
     match fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| unread(error.to_string())),
+        Ok(text) => match serde_json::from_slice::<Record>(&text) {
+            Ok(record) => Ok(Some(record.lying_in(folder))),
+            Err(error) => Err(unread(error.to_string())),
+        },
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(unread(error.to_string())),
     }
@@ -200,7 +214,7 @@ pub(super) fn token(folder: &Path) -> io::Result<SecretString> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         token => return token,
     }
-    fs::create_dir_all(folder)?;
+    crate::private::folder(folder)?;
     let made = new_password().map_err(io::Error::other)?;
     let partial = folder.join(format!("{TOKEN}.{}", uuid::Uuid::now_v7()));
     write_private(&partial, made.expose_secret())?;

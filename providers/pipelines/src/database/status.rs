@@ -50,6 +50,6 @@ impl Databases {
     /// True while somebody works on a database.
     #[must_use]
     pub fn is_held(&self, name: &str) -> bool {
-        lock::is_held(&self.folder.join(format!("{name}.lock")))
+        lock::is_held(&self.lock_of(name))
     }
 }

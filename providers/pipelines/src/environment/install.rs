@@ -103,12 +103,19 @@ fn text(path: &Path) -> String {
 
 /// Which `uv` is in the PATH: `uv 0.9.2`.
 pub(crate) async fn uv_version() -> Option<String> {
-    let mut command = Command::new("uv");
+    let mut command = command("uv");
     command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let output = command.output().await.ok().filter(|output| output.status.success())?;
     let said = String::from_utf8_lossy(&output.stdout);
     // What follows names the commit and the machine.
     Some(said.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
+}
+
+/// A program that environments are made with: it runs what packages bring, and needs nothing of terrace's own.
+pub(super) fn command(program: &str) -> Command {
+    let mut command = std::process::Command::new(program);
+    crate::settings::without_own(&mut command, &[]);
+    Command::from(command)
 }
 
 struct Bar<'a> {
@@ -136,7 +143,7 @@ impl Bar<'_> {
 /// Runs a program to its end; it is killed when nobody waits any more.
 async fn run(program: &str, arguments: &[&str], bar: &mut Bar<'_>) -> Result<(), EnvironmentError> {
     let what = || format!("`{program} {}`", arguments.first().copied().unwrap_or_default());
-    let mut command = Command::new(program);
+    let mut command = command(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     // Whatever the person's shell says of Python is not about this environment.
     command.env_remove("PYTHONPATH").env_remove("PYTHONHOME").env_remove("VIRTUAL_ENV");

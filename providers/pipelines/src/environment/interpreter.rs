@@ -5,7 +5,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::Command;
 
 /// How long a Python may take to say which it is.
 const LONGEST: Duration = Duration::from_secs(20);
@@ -69,7 +68,7 @@ pub async fn find(api: Api, named: Option<&str>) -> Result<Interpreter, Vec<Trie
 }
 
 async fn ask(name: &str, api: Api) -> Result<Interpreter, String> {
-    let mut command = Command::new(name);
+    let mut command = super::install::command(name);
     command.args(["-c", QUESTION]).stdin(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(LONGEST, command.output()).await {
         Err(_) => return Err(format!("did not answer within {} s", LONGEST.as_secs())),

@@ -43,6 +43,9 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How long to wait for other runs of the pipeline.
     pub patience: Duration,
+    /// How often it is tried again, where that is another number than the settings of the pool say.
+    #[serde(default)]
+    pub retries: Option<u32>,
 }
 
 /// Where a run of the queue is.

@@ -29,7 +29,7 @@ pub fn path(folder: &Path, worker: &str) -> PathBuf {
 /// # Errors
 /// When the file cannot be made.
 pub fn look(folder: &Path, worker: &str) -> io::Result<Looked> {
-    let file = File::options().create(true).truncate(false).write(true).open(path(folder, worker))?;
+    let file = crate::private::file().truncate(false).write(true).open(path(folder, worker))?;
     match file.try_lock() {
         Ok(()) => Ok(Looked::Free(file)),
         Err(TryLockError::WouldBlock) => Ok(Looked::Held),

@@ -157,7 +157,7 @@ pub(super) fn check_open(transaction: &Transaction<'_>, name: &str, now: &Moment
 }
 
 impl Queue {
-    /// Makes a pool; one of that name that expired is made anew. Its workers are started by whoever keeps it.
+    /// Makes a pool; one of that name that expired, or closes, is made anew. Its workers are started by whoever keeps it.
     ///
     /// # Errors
     /// When there is one of that name, or the queue cannot be written.
@@ -166,7 +166,7 @@ impl Queue {
         let now = Moment::now();
         self.write(|transaction| {
             match find(transaction, name, &now)? {
-                Some(pool) if !pool.is_expired => return Err(QueueError::Exists { name: name.to_owned() }.into()),
+                Some(pool) if !pool.is_expired && !pool.is_closing => return Err(QueueError::Exists { name: name.to_owned() }.into()),
                 Some(_) => {
                     // Whoever still ends a run of it is told to leave by its name being gone.
                     transaction.execute("DELETE FROM worker WHERE pool = ?1 AND state = 'expired'", [name])?;
@@ -216,21 +216,23 @@ impl Queue {
         })
     }
 
-    /// Removes a pool whose workers have left; false while some have not.
+    /// Removes the pools that close and whose workers have left: whoever closed them may be gone.
     ///
     /// # Errors
     /// When the queue cannot be written.
-    pub fn remove_pool(&self, name: &str) -> Result<bool, QueueError> {
+    pub fn remove_closed(&self) -> Result<(), QueueError> {
+        const CLOSED: &str = "is_closing = 1 AND NOT EXISTS
+            (SELECT 1 FROM worker WHERE worker.pool = pool.name AND worker.state <> 'expired')";
+        let is_any: bool = self.read(|transaction| {
+            let query = format!("SELECT EXISTS (SELECT 1 FROM pool WHERE {CLOSED})");
+            Ok(transaction.prepare_cached(&query)?.query_row([], |row| row.get(0))?)
+        })?;
+        if !is_any {
+            return Ok(());
+        }
         self.write(|transaction| {
-            let left: i64 = transaction.query_row(
-                "SELECT count(*) FROM worker WHERE pool = ?1 AND state <> 'expired'",
-                [name],
-                |row| row.get(0),
-            )?;
-            if left == 0 {
-                transaction.execute("DELETE FROM pool WHERE name = ?1", [name])?;
-            }
-            Ok(left == 0)
+            transaction.execute(&format!("DELETE FROM pool WHERE {CLOSED}"), [])?;
+            Ok(())
         })
     }
 

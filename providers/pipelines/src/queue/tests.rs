@@ -1,5 +1,7 @@
 use super::*;
 use crate::run::batch::Why;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 fn queue() -> (TempDir, Queue) {
@@ -144,6 +146,53 @@ fn a_pool_takes_nothing_after_its_time_and_what_waits_for_it_ends() {
     // Made anew under the same name.
     queue.add_pool(&etl(1, None)).unwrap();
     assert!(queue.enqueue(&[of_pool()]).is_ok() && queue.add_worker("etl", "worker-9").unwrap());
+}
+
+#[test]
+fn a_pool_that_was_closed_goes_with_its_last_worker_whoever_closed_it() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 2, None);
+    let ids = queue.enqueue(&[ask("./a"), Ask { pool: Some("etl".to_owned()), ..ask("./b") }]).unwrap();
+    let run = taken(&queue, &workers[0]);
+    queue.close_pool("etl").unwrap();
+    assert!(matches!(queue.enqueue(&[ask("./a"), Ask { pool: Some("etl".to_owned()), ..ask("./c") }]), Err(QueueError::NoPool { .. })));
+    assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Leave));
+    queue.remove_closed().unwrap();
+    assert!(queue.pool("etl").unwrap().is_some(), "a run of it goes on");
+    queue.end(&run, &Ending::Clean).unwrap();
+    assert!(matches!(queue.take(&workers[0]).unwrap(), Taken::Leave));
+    assert_eq!(queue.end_hopeless().unwrap(), 1);
+    assert!(queue.entry(&ids[1]).unwrap().unwrap().ending.is_some());
+    queue.remove_closed().unwrap();
+    assert!(queue.pool("etl").unwrap().is_none());
+}
+
+#[test]
+fn a_pool_that_closes_is_made_anew_and_keeps_the_worker_that_has_a_run() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 2, None);
+    queue.enqueue(&[ask("./a")]).unwrap();
+    let run = taken(&queue, &workers[0]);
+    queue.close_pool("etl").unwrap();
+    assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Leave));
+    queue.add_pool(&etl(2, None)).unwrap();
+    queue.remove_closed().unwrap();
+    assert!(queue.check_pool("etl").is_ok());
+    queue.end(&run, &Ending::Clean).unwrap();
+    assert!(matches!(queue.take(&workers[0]).unwrap(), Taken::Nothing));
+    assert!(queue.add_worker("etl", "worker-9").unwrap(), "the one that left is replaced");
+}
+
+#[test]
+fn the_queue_and_what_lies_beside_it_is_nobody_elses() {
+    let (folder, queue) = queue();
+    queue.add_pool(&etl(1, None)).unwrap();
+    let records = folder.path().join(".terrace/pipelines");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&records), mode(&records.join(lock::FOLDER))), (0o700, 0o700));
+    for entry in fs::read_dir(&records).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+        assert_eq!(mode(&entry.path()), 0o600, "{}", entry.path().display());
+    }
 }
 
 #[test]

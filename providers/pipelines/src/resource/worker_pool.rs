@@ -126,12 +126,14 @@ impl WorkerPools {
         blocking(move || Queue::existing(&folder).map_err(told)).await
     }
 
-    /// A pool that is there, and its workers.
+    /// A pool that takes runs, and its workers.
     async fn pool(&self, name: &str) -> Result<Option<(Pool, Value)>, ProviderError> {
         let Some(queue) = self.existing().await? else { return Ok(None) };
         let name = name.to_owned();
         let found = queue.call(move |queue| {
-            let Some(pool) = queue.pool(&name)?.filter(|pool| !pool.is_expired) else { return Ok(None) };
+            // One that closes goes as soon as its workers have left: it takes nothing, and is made anew where it is wanted.
+            let is_open = |pool: &Pool| !pool.is_expired && !pool.is_closing;
+            let Some(pool) = queue.pool(&name)?.filter(is_open) else { return Ok(None) };
             let pods = queue.pods()?.into_iter().filter(|pod| pod.pool == name && pod.status != PodStatus::Expired);
             let worker = |(name, status): (String, &str)| {
                 [("name".to_owned(), Value::from(name)), ("status".to_owned(), Value::from(status))]
@@ -269,7 +271,8 @@ impl Session for WorkerPools {
         loop {
             keeper.keep().await.map_err(told)?;
             let closed = name.clone();
-            if queue.call(move |queue| queue.remove_pool(&closed)).await.map_err(told)? {
+            // Where somebody made it anew meanwhile, this one is gone as well.
+            if queue.call(move |queue| queue.pool(&closed)).await.map_err(told)?.is_none_or(|pool| !pool.is_closing) {
                 return Ok(());
             }
             let busy: Vec<String> = queue

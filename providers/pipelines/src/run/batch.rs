@@ -132,15 +132,7 @@ pub async fn run(
                     done.push(Done { pipeline: pipeline.id.clone(), end });
                 }
                 Begin::Run(reasons) => {
-                    let asked = Asked {
-                        uses_cache: options.uses_cache,
-                        timeout: options.timeout,
-                        patience: options.patience,
-                        retries: options.retries,
-                        mark: options.mark.clone(),
-                        reasons,
-                        ..Asked::default()
-                    };
+                    let asked = asked(options, reasons);
                     running.push(async move { (pipeline, runner.run(specs, pipeline, asked, watching, cancel).await) });
                 }
             }
@@ -178,18 +170,24 @@ pub async fn one(
         Begin::End(end) => return Ok(end),
         Begin::Run(reasons) => reasons,
     };
-    let asked = Asked {
-        uses_cache: options.uses_cache,
-        timeout: options.timeout,
-        patience: options.patience,
-        reasons,
-        run,
-        ..Asked::default()
-    };
+    let asked = Asked { run, ..asked(options, reasons) };
     Ok(match runner.run(specs, pipeline, asked, watching, cancel).await {
         Ok(record) => BatchEnd::Ran(Box::new(record)),
         Err(why) => BatchEnd::NotRun(why),
     })
+}
+
+/// What is asked of a run of these.
+fn asked(options: &Options, reasons: Vec<String>) -> Asked {
+    Asked {
+        uses_cache: options.uses_cache,
+        timeout: options.timeout,
+        patience: options.patience,
+        retries: options.retries,
+        mark: options.mark.clone(),
+        reasons,
+        ..Asked::default()
+    }
 }
 
 enum Begin {

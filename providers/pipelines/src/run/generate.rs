@@ -114,7 +114,7 @@ impl Runner {
         });
         let kept = Kept::new(pipelines.collect(), problems.collect());
         let place = source.kept_in(&specs.root);
-        let written = place.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| store::write(&place, &kept));
+        let written = place.parent().map_or(Ok(()), crate::private::folder).and_then(|()| store::write(&place, &kept));
         written.map_err(|error| {
             wrong(format!("what the plugin answers cannot be kept in `{}`: {error}", place.display()), None)
         })

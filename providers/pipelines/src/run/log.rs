@@ -124,7 +124,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn create(folder: &Path, masks: Masks) -> io::Result<Self> {
-        let file = File::create(folder.join(NAME))?;
+        let file = crate::private::file().write(true).truncate(true).open(folder.join(NAME))?;
         Ok(Self { file: Mutex::new((file, 0)), masks })
     }
 
@@ -147,7 +147,7 @@ pub(super) fn append(folder: &Path, line: &str) {
     let entry = Line { at: Timestamp::now(), step: 0, name: String::new(), line: line.to_owned() };
     let mut text = serde_json::to_vec(&entry).unwrap_or_default();
     text.push(b'\n');
-    if let Ok(mut file) = File::options().append(true).create(true).open(folder.join(NAME)) {
+    if let Ok(mut file) = crate::private::file().append(true).open(folder.join(NAME)) {
         let _ = file.write_all(&text);
     }
 }

@@ -17,7 +17,6 @@ use crate::spec::model::Pipeline;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -257,9 +256,6 @@ impl Runner {
         let parameters = pipeline.steps.iter().flat_map(|step| step.parameters.values());
         let masks = Masks::of(&variables).and_of(parameters);
         let run_folder = self.store.run_folder(&record.run);
-        if let Err(error) = fs::create_dir_all(self.project.join(".terrace/pipelines")) {
-            return Err((record, error.into()));
-        }
         let log = match Writer::create(&run_folder, masks.clone()) {
             Ok(log) => log,
             Err(error) => return Err((record, error.into())),

@@ -6,11 +6,11 @@
 //! it, so nobody has to take it away after a crash.
 
 use super::record::Record;
+use crate::private;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -140,7 +140,7 @@ impl Store {
     /// When it cannot be written.
     pub fn make_known<T: serde::Serialize>(&self, folder: &str, pipeline: &str, known: &T) -> io::Result<()> {
         let place = self.pipeline_folder(folder, pipeline);
-        self.make_folder(&place)?;
+        private::folder(&place)?;
         write(&place.join(KNOWN), known)
     }
 
@@ -161,8 +161,8 @@ impl Store {
     /// When it cannot be written.
     pub fn write(&self, record: &Record) -> io::Result<()> {
         let (run, pipeline) = (self.run_folder(&record.run), self.pipeline_folder(&record.folder, &record.pipeline));
-        self.make_folder(&run)?;
-        self.make_folder(&pipeline)?;
+        private::folder(&run)?;
+        private::folder(&pipeline)?;
         // The run's own record last: as long as it says that the run goes on, it is settled again.
         if record.state == super::State::Succeeded {
             write(&pipeline.join("succeeded.json"), record)?;
@@ -215,18 +215,6 @@ impl Store {
             others.extend(other.filter(is_other));
         }
         Ok(others)
-    }
-
-    /// Makes a folder of the records, which are nobody else's to read: logs hold data.
-    fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        if !self.folder.exists() {
-            fs::create_dir_all(self.folder.parent().unwrap_or(Path::new("/")))?;
-            match fs::DirBuilder::new().mode(0o700).create(&self.folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-        }
-        fs::create_dir_all(folder)
     }
 
     /// Forgets all that is recorded of a pipeline; what it wrote stays.
@@ -290,7 +278,7 @@ impl Store {
         cancel: &CancellationToken,
     ) -> Result<Turn, NoTurn> {
         let place = self.pipeline_folder(folder, pipeline);
-        self.make_folder(&place).map_err(NoTurn::Io)?;
+        private::folder(&place).map_err(NoTurn::Io)?;
         let path = place.join("lock");
         let open = File::options().create(true).truncate(false).write(true).open(&path);
         let file = open.map_err(NoTurn::Io)?;
@@ -417,7 +405,8 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
 /// Writes a file so that it is there whole or not at all, also after the machine goes.
 pub(crate) fn write<T: serde::Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let partial = path.with_extension(format!("{}.partial", std::process::id()));
-    let mut file = File::create(&partial).map_err(|error| super::disk::with_path(path, &error))?;
+    let open = private::file().write(true).truncate(true).open(&partial);
+    let mut file = open.map_err(|error| super::disk::with_path(path, &error))?;
     let written = serde_json::to_vec(value).map_err(io::Error::from).and_then(|text| file.write_all(&text));
     let renamed = written.and_then(|()| file.sync_all()).and_then(|()| fs::rename(&partial, path));
     renamed.map_err(|error| {

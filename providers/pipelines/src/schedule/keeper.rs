@@ -8,7 +8,7 @@ use super::store::{Last, Leadership, Progress, Schedules};
 use super::{CatchUp, Overlap, Schedule, Times};
 use crate::run::batch::{self, BatchEnd, Options};
 use crate::run::single::{NotRun, Unwatched};
-use crate::run::{Runner, State};
+use crate::run::{Record, Runner, State};
 use crate::spec::{self, Specs};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -30,8 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 const STOPPING: Duration = Duration::from_secs(60);
 /// So many times may wait behind a run that takes longer than they are apart.
 const MOST_WAITING: usize = super::due::MOST;
-/// What the name of a schedule begins with that a spec says of a pipeline.
-const OF_SPEC: &str = "spec:";
 /// What becomes of a time without a run.
 const SKIPPED: &str = "skipped";
 
@@ -51,6 +49,9 @@ struct Shared {
     schedules: Schedules,
     /// What specs say of their schedules counts, too.
     takes_specs: bool,
+    /// No further run is begun.
+    ending: CancellationToken,
+    /// What runs is stopped.
     cancel: CancellationToken,
     /// Held while what was decided of a schedule is read and written.
     writing: Mutex<BTreeMap<String, bool>>,
@@ -72,12 +73,14 @@ impl Keeper {
     #[must_use]
     pub fn new(runner: Runner, takes_specs: bool) -> Self {
         let schedules = runner.schedules();
-        let shared =
-            Shared { runner, schedules, takes_specs, cancel: CancellationToken::new(), writing: Mutex::default() };
+        let ending = CancellationToken::new();
+        let cancel = CancellationToken::new();
+        let shared = Shared { runner, schedules, takes_specs, ending, cancel, writing: Mutex::default() };
         Self { shared: Arc::new(shared), leadership: None, of_specs: None, runs: JoinSet::new(), told: BTreeMap::new() }
     }
 
-    /// Looks every second, until it is told to stop; what runs then is waited for so long, and stopped after that.
+    /// Looks every second, until it is told to stop; what runs then is waited for so long, and stopped after that. What is
+    /// stopped, or still waits, is begun by whoever looks next.
     pub async fn keep(mut self, stop: CancellationToken, drain: Duration) {
         loop {
             if let Err(error) = self.look(Timestamp::now()).await {
@@ -88,6 +91,7 @@ impl Keeper {
                 () = stop.cancelled() => break,
             }
         }
+        self.shared.ending.cancel();
         if tokio::time::timeout(drain, self.idle()).await.is_err() {
             tracing::warn!("runs of schedules are stopped: they take longer than the server waits");
             self.shared.cancel.cancel();
@@ -139,9 +143,12 @@ impl Keeper {
         }
         let project = self.shared.runner.project.clone();
         let read = tokio::task::spawn_blocking(move || spec::read(&project)).await;
-        let schedules = match read {
-            Ok(Ok(specs)) => schedules_of(&specs, now),
-            _ => Vec::new(),
+        let schedules = match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(specs) => schedules_of(&specs, now),
+            Err(error) => {
+                self.tell("specs", &format!("specs cannot be read for their schedules, which stay as they were: {error}"));
+                self.of_specs.take().map(|(_, schedules)| schedules).unwrap_or_default()
+            }
         };
         self.of_specs = Some((Instant::now(), schedules.clone()));
         schedules
@@ -158,11 +165,15 @@ impl Keeper {
         let shared = Arc::clone(&self.shared);
         let mut writing = shared.writing.lock().await;
         let stored = shared.schedules.progress(&schedule.name)?;
-        let is_new = stored.is_none();
-        let begin = || Progress { decided: schedule.since, pending: Vec::new(), last: None };
+        let crontab = schedule.is_of_spec().then(|| schedule.cron.clone());
+        // What a spec says has no date: it is what it was as long as its crontab is.
+        let is_as_before = crontab.is_some() && stored.as_ref().is_some_and(|stored| stored.crontab == crontab);
+        let is_new = stored.as_ref().is_none_or(|stored| stored.crontab != crontab);
+        let begin = || Progress { decided: schedule.since, pending: Vec::new(), last: None, crontab: None };
         let mut progress = stored.unwrap_or_else(begin);
+        progress.crontab = crontab;
         // What was due before it was what it is now is not made up for.
-        if schedule.since <= now {
+        if schedule.since <= now && !is_as_before {
             progress.decided = progress.decided.max(schedule.since);
         }
         // While it was turned off nothing was missed.
@@ -177,6 +188,11 @@ impl Keeper {
             tracing::info!(schedule = schedule.name, passed = decision.passed, "times passed without a run");
         }
         let is_running = writing.get(&schedule.name).copied().unwrap_or_default();
+        let is_dropped = !schedule.enabled && !is_running && !progress.pending.is_empty();
+        if is_dropped {
+            // What somebody left who was killed, and nobody wants any more.
+            progress.pending.clear();
+        }
         let mut starts = decision.starts;
         if is_running && !starts.is_empty() {
             match schedule.overlap {
@@ -197,7 +213,7 @@ impl Keeper {
         let has_new = !starts.is_empty();
         progress.pending.extend(starts);
         // What is turned off is written down when it is turned on again, and not every second.
-        let is_worth_it = has_new || is_new || schedule.enabled && decision.decided.is_some() || {
+        let is_worth_it = has_new || is_new || is_dropped || schedule.enabled && decision.decided.is_some() || {
             let since = |decided: Timestamp| now.duration_since(decided).as_secs() > 60;
             decision.decided.is_some() && since(progress.decided)
         };
@@ -230,14 +246,19 @@ impl Shared {
                 let mut writing = self.writing.lock().await;
                 let progress = self.schedules.progress(&schedule.name).ok().flatten();
                 let next = progress.and_then(|progress| progress.pending.first().copied());
-                if next.is_none() || self.cancel.is_cancelled() {
+                if next.is_none() || self.ending.is_cancelled() {
                     writing.remove(&schedule.name);
                     return;
                 }
                 next
             };
             let Some(due) = next else { return };
-            let last = self.run(schedule, due).await;
+            let Some(last) = self.run(schedule, due).await else {
+                // It stays written down: whoever looks next begins it anew.
+                tracing::info!(schedule = schedule.name, %due, "stopped, as the server ends");
+                self.writing.lock().await.remove(&schedule.name);
+                return;
+            };
             tracing::info!(schedule = schedule.name, %due, run = last.run, state = last.state, why = last.why, "ran");
             let mut writing = self.writing.lock().await;
             let ended = self.schedules.progress(&schedule.name).and_then(|progress| {
@@ -256,12 +277,14 @@ impl Shared {
         }
     }
 
-    /// Runs a pipeline for a time that is due, unless that was done by somebody who is gone.
-    async fn run(&self, schedule: &Schedule, due: Timestamp) -> Last {
+    /// Runs a pipeline for a time that is due, unless that was done by somebody who is gone; nothing where the server ends
+    /// before the run does.
+    async fn run(&self, schedule: &Schedule, due: Timestamp) -> Option<Last> {
         let mark = format!("schedule/{}/{due}", schedule.name);
-        let skipped = |why: String| Last { due, run: None, state: SKIPPED.to_owned(), why: Some(why) };
+        let skipped = |why: String| Some(Last { due, run: None, state: SKIPPED.to_owned(), why: Some(why) });
+        let ended = |record: Record| Last { due, run: Some(record.run), state: record.state.word().to_owned(), why: None };
         if let Some(last) = self.begun(schedule, &mark).await {
-            return Last { due, run: Some(last.run), state: last.state.word().to_owned(), why: None };
+            return Some(ended(last));
         }
         let root = self.runner.project.join(&schedule.folder);
         let read = tokio::task::spawn_blocking(move || spec::read(&root)).await;
@@ -299,12 +322,11 @@ impl Shared {
             Err(error) => return skipped(format!("what has to be run cannot be told: {error}")),
         };
         match end {
-            Some(BatchEnd::Ran(record)) => {
-                Last { due, run: Some(record.run.clone()), state: record.state.word().to_owned(), why: None }
-            }
+            Some(BatchEnd::Ran(record)) if self.is_cut_off(&record) => None,
+            Some(BatchEnd::Ran(record)) => Some(ended(*record)),
             Some(BatchEnd::Held { by, .. }) => skipped(format!("it depends on `{by}`, which has to succeed first")),
             Some(BatchEnd::NotRun(NotRun::Taken { .. })) => skipped("another run of it goes on".to_owned()),
-            Some(BatchEnd::NotRun(NotRun::Cancelled)) => skipped("the server ends".to_owned()),
+            Some(BatchEnd::NotRun(NotRun::Cancelled)) => None,
             Some(BatchEnd::NotRun(NotRun::Environment(error))) => skipped(error.to_string()),
             Some(BatchEnd::NotRun(NotRun::Io(error))) => skipped(format!("the run cannot be recorded: {error}")),
             Some(BatchEnd::NotRun(NotRun::Changed(what) | NotRun::Elsewhere { what })) => skipped(what.join("; ")),
@@ -313,7 +335,7 @@ impl Shared {
     }
 
     /// The run that somebody began for that time who is gone; what is left of it is ended.
-    async fn begun(&self, schedule: &Schedule, mark: &str) -> Option<crate::run::Record> {
+    async fn begun(&self, schedule: &Schedule, mark: &str) -> Option<Record> {
         let last = self
             .runner
             .store
@@ -323,15 +345,20 @@ impl Shared {
         if last.mark.as_deref() != Some(mark) {
             return None;
         }
+        // What was cut off is begun again: it has not been run.
         if last.state.is_over() {
-            return Some(last);
+            return Some(last).filter(|last| !self.is_cut_off(last));
         }
         let cancel = CancellationToken::new();
         let turn = self.runner.store.turn(&last.folder, &schedule.pipeline, PATIENCE, &cancel).await.ok()?;
         let settled = self.runner.settle(&last.run).await.ok()?;
         let _ = turn.hold(None);
-        // What was cut off is begun again: it has not been run.
-        settled.filter(|record| record.state != State::Lost)
+        settled.filter(|record| !self.is_cut_off(record))
+    }
+
+    /// True for a run that ended because who ran it did, and not because somebody wanted it to end.
+    fn is_cut_off(&self, record: &Record) -> bool {
+        matches!(record.state, State::Lost | State::Cancelled) && !self.runner.store.is_asked_to_stop(&record.run)
     }
 
     /// Asks the run of the pipeline that goes on to stop.
@@ -349,7 +376,7 @@ fn schedules_of(specs: &Specs, now: Timestamp) -> Vec<Schedule> {
     let scheduled = specs.pipelines.iter().filter_map(|pipeline| Some((pipeline, pipeline.schedule.as_ref()?)));
     scheduled
         .map(|(pipeline, schedule)| Schedule {
-            name: format!("{OF_SPEC}{}", pipeline.id),
+            name: format!("{}{}", Schedule::OF_SPEC, pipeline.id),
             folder: ".".to_owned(),
             pipeline: pipeline.id.clone(),
             cron: schedule.crontab.clone(),

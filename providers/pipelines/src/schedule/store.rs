@@ -4,6 +4,7 @@
 //! finds, and the mark of the run says whether it began.
 
 use super::Schedule;
+use crate::private;
 use crate::run::store::{encoded, read, remove_file, write};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub struct Progress {
     /// What came of the last one.
     #[serde(default)]
     pub last: Option<Last>,
+    /// The crontab that was decided by, where a spec says it: under another one nothing was missed.
+    #[serde(default)]
+    pub crontab: Option<String>,
 }
 
 /// What came of a time that was due.
@@ -103,7 +107,7 @@ impl Schedules {
     /// When it cannot be written.
     pub fn put(&self, schedule: &Schedule) -> io::Result<()> {
         let place = self.place(&schedule.name);
-        fs::create_dir_all(&place)?;
+        private::folder(&place)?;
         write(&place.join("schedule.json"), schedule)
     }
 
@@ -132,7 +136,7 @@ impl Schedules {
     /// When it cannot be written.
     pub fn decide(&self, name: &str, progress: &Progress) -> io::Result<()> {
         let place = self.place(name);
-        fs::create_dir_all(&place)?;
+        private::folder(&place)?;
         write(&place.join("progress.json"), progress)
     }
 
@@ -141,8 +145,8 @@ impl Schedules {
     /// # Errors
     /// When the lock cannot be opened.
     pub fn lead(&self) -> io::Result<Option<Leadership>> {
-        fs::create_dir_all(&self.folder)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(self.folder.join("lock"))?;
+        private::folder(&self.folder)?;
+        let lock = private::file().truncate(false).write(true).open(self.folder.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(Leadership { _lock: lock })),
             Err(TryLockError::WouldBlock) => Ok(None),

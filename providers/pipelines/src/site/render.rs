@@ -24,6 +24,9 @@ impl Shelf {
     /// # Errors
     /// When it cannot be made: what was shown is shown on.
     pub(crate) fn render(&self, plan: &Plan, tree: &Tree, mark: &str) -> Result<Site, StorageError> {
+        // What is shown by the server lies among records, which are nobody else's.
+        let records = self.project.join(RECORDS);
+        crate::private::folder(&records).map_err(|error| StorageError::io("make", &records, &error))?;
         let root = self.root(plan);
         let current = root.join(CURRENT);
         if is_there(&current) && !current.is_symlink() {
@@ -87,7 +90,7 @@ impl Shelf {
         let home = self.project.join(RECORDS).join(SITES).join(&site.plan.name);
         let path = home.join(RECORD);
         let failed = |error: io::Error| StorageError::io("write", &path, &error);
-        fs::create_dir_all(&home).map_err(failed)?;
+        crate::private::folder(&home).map_err(failed)?;
         let bytes = serde_json::to_vec(site)
             .map_err(|error| StorageError::failed(format!("the site cannot be recorded: {error}")))?;
         let partial = home.join(format!(".{RECORD}"));

@@ -7,7 +7,7 @@ use super::StorageError;
 use super::manifest::Entry;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -48,7 +48,7 @@ impl Journal {
     /// # Errors
     /// When another one is at it, or it cannot be read.
     pub(crate) fn open(folder: &Path) -> Result<Self, StorageError> {
-        fs::create_dir_all(folder).map_err(|error| StorageError::io("make", folder, &error))?;
+        crate::private::folder(folder).map_err(|error| StorageError::io("make", folder, &error))?;
         let path = folder.join("journal.jsonl");
         let failed = |error: std::io::Error| StorageError::io("open", &path, &error);
         let mut file =

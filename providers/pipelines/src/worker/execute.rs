@@ -44,6 +44,7 @@ pub(super) async fn run(
         most: 1,
         timeout: entry.options.timeout,
         patience: entry.options.patience,
+        retries: entry.options.retries,
         ..batch::Options::default()
     };
     let running = batch::one(runner, &specs, position, &options, entry.record.clone(), &Unwatched, &cancel);

@@ -76,6 +76,7 @@ impl Keeper {
             }
         }
         self.queue.call(Queue::end_hopeless).await?;
+        self.queue.call(Queue::remove_closed).await?;
         self.start_missing().await
     }
 
@@ -102,9 +103,14 @@ impl Keeper {
     }
 
     async fn settle_one(&self, entry: Entry) -> Result<bool, QueueError> {
-        let record = match &entry.record {
-            Some(record) => self.runner.store.run(record).map_err(|error| self.broken(&error))?,
-            None => None,
+        let record = match entry.record.as_ref().map(|record| self.runner.store.run(record)).transpose() {
+            Ok(record) => record.flatten(),
+            // What is damaged stays damaged: who waits for the run need not wait for ever.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let ending = Ending::impossible(format!("what became of it cannot be told: {error}"));
+                return self.tell(entry, Some(ending)).await;
+            }
+            Err(error) => return Err(self.broken(&error)),
         };
         let (record, ending) = match record {
             None => (None, None),
@@ -125,6 +131,11 @@ impl Keeper {
             }
             (ending, _) => ending,
         };
+        self.tell(entry, ending).await
+    }
+
+    /// Tells the queue how a run ended, or puts it back.
+    async fn tell(&self, entry: Entry, ending: Option<Ending>) -> Result<bool, QueueError> {
         let told = self.queue.call(move |queue| match &ending {
             Some(ending) => queue.end(&entry, ending),
             None => queue.give_back(&entry),

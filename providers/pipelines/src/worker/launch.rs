@@ -10,6 +10,8 @@ use std::process::Stdio;
 
 /// What the program is called with: then the folder of the queue and the name of the worker.
 pub const COMMAND: &str = "pipelines-worker";
+/// The variables of terrace itself that it gets: they say what is logged, and where.
+const LOGGING: [&str; 2] = ["TERRACE_LOG", "TERRACE_LOG_FILE"];
 /// A log that is larger is begun anew.
 const LARGEST_LOG: u64 = 1 << 20;
 
@@ -44,6 +46,8 @@ impl Launch for Itself {
         let log = log(&start.folder, &start.pool)?;
         let mut command = std::process::Command::new(program()?);
         command.arg0("terrace").arg(COMMAND).arg(&start.folder).arg(&start.worker);
+        // What it needs to know is in the queue; a key, or a password of the state, is not for those who run pipelines.
+        crate::settings::without_own(&mut command, &LOGGING);
         command.env(MARK, &start.worker).current_dir("/");
         command.stdin(Stdio::from(start.lock)).stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
         let mut child = tokio::process::Command::from(command).spawn()?;
@@ -71,5 +75,5 @@ pub fn log_path(folder: &Path, pool: &str) -> PathBuf {
 fn log(folder: &Path, pool: &str) -> io::Result<File> {
     let path = log_path(folder, pool);
     let is_large = path.metadata().is_ok_and(|metadata| metadata.len() > LARGEST_LOG);
-    File::options().create(true).append(!is_large).write(true).truncate(is_large).open(path)
+    crate::private::file().append(!is_large).write(true).truncate(is_large).open(path)
 }
