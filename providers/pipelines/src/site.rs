@@ -157,6 +157,13 @@ impl Shelf {
         Ok(Some(Tree { files: files.into_values().collect() }))
     }
 
+    /// What people open of a site, relative to the project: its first page, else the folder that was written.
+    pub(crate) fn door(&self, plan: &Plan, tree: &Tree) -> String {
+        let page = tree.files.iter().find(|file| file.key == "index.html");
+        let page = page.map(|page| page.path.strip_prefix(&self.project).unwrap_or(&page.path));
+        page.map_or_else(|| plan.content_dir.trim_end_matches('/').to_owned(), |page| page.display().to_string())
+    }
+
     /// A site as it is recorded; `None` where there is none.
     ///
     /// # Errors

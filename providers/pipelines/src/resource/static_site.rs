@@ -91,12 +91,8 @@ impl Sites {
             return Err(ProviderError::new(ErrorKind::Failed, "the files changed since they were planned")
                 .solution("plan again; where a run of the same plan writes them, name its `dataset` in `triggers`"));
         }
-        call.progress.message("Syncing Static Website to Public Storage");
-        call.progress.message(&format!(
-            "{}/index.html > {}",
-            plan.content_dir.trim_end_matches('/'),
-            self.url(&plan, planned)
-        ));
+        call.progress.message("Syncing Static Website to Storage");
+        call.progress.message(&format!("{} > {}", self.shelf.door(&plan, &tree), self.url(&plan, planned)));
         let mark = super::run::mark(&call.operation, &call.step);
         let shelf = self.shelf.clone();
         let rendered = blocking(move || shelf.render(&plan, &tree, &mark).map_err(StorageError::while_changing)).await;

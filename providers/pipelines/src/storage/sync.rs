@@ -217,7 +217,7 @@ impl Storage {
         let keys: Vec<String> = tree.files.iter().map(|file| file.key.clone()).collect();
         let seen = target.look(&keys).await?;
         let (descriptors, data): (Vec<&SourceFile>, Vec<&SourceFile>) =
-            tree.files.iter().partition(|file| file.key.rsplit('/').next() == Some(DESCRIPTOR));
+            tree.files.iter().partition(|file| is_descriptor(&file.key));
         let mut files = BTreeMap::new();
         let (mut sent, mut bytes) = (0, 0_u64);
         for wave in [data, descriptors] {
@@ -234,7 +234,9 @@ impl Storage {
             target.abandon(&key, &upload).await?;
         }
         let gone = former.iter().flat_map(|former| &former.files).filter(|(key, _)| !files.contains_key(*key));
-        let gone: BTreeMap<String, Entry> = gone.map(|(key, entry)| (key.clone(), entry.clone())).collect();
+        let mut gone: Vec<(String, Entry)> = gone.map(|(key, entry)| (key.clone(), entry.clone())).collect();
+        // What names data goes before it.
+        gone.sort_by_key(|(key, _)| !is_descriptor(key));
         for (key, entry) in gone {
             if asked.removes {
                 target.remove(&key).await?;
@@ -260,7 +262,6 @@ impl Storage {
     pub async fn remove(&self, destination: &str, name: &str, with_files: bool) -> Result<(), StorageError> {
         let target = self.target(destination, name, false)?;
         let Some(manifest) = former(target.as_ref(), destination, name).await? else { return Ok(()) };
-        let is_descriptor = |key: &str| key.rsplit('/').next() == Some(DESCRIPTOR);
         let keys = manifest.files.keys().filter(|_| with_files);
         let (descriptors, data): (Vec<&String>, Vec<&String>) = keys.partition(|key| is_descriptor(key));
         for key in descriptors.into_iter().chain(data) {
@@ -300,6 +301,11 @@ pub(crate) fn check_name(name: &str) -> Result<(), StorageError> {
         false => Err(StorageError::invalid("name", format!("`name` is `{name}`, which is no path of names"))
             .hint("write letters, digits, `-`, `_` and `.`, with `/` between parts: `weekly` or `teams/weekly`")),
     }
+}
+
+/// True for what describes a data package.
+fn is_descriptor(key: &str) -> bool {
+    key.rsplit('/').next() == Some(DESCRIPTOR)
 }
 
 async fn former(target: &dyn Target, destination: &str, name: &str) -> Result<Option<Manifest>, StorageError> {
