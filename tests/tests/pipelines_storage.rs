@@ -91,6 +91,21 @@ fn a_plan_says_which_files_go_and_a_drift_which_were_changed() {
 }
 
 #[test]
+fn a_plan_says_as_much_of_files_as_is_known_before_the_run_that_writes_them() {
+    let world = World::new("there", "");
+    let project = &world.pipelines.project;
+    world.plan().with_code(2).says("because which files go is known when `data/committees` is written");
+    world.apply().done();
+    project.edit("pipeline-spec.yaml", "rows: 3", "rows: 4");
+    fs::remove_file(project.path("there/weekly/committees/noise.csv")).unwrap();
+    let plan = world.plan().with_code(2);
+    plan.says(
+        "because which files go is known when what comes before it is done; by those that are there now 1 file to send",
+    );
+    plan.says("~ committees/noise.csv (");
+}
+
+#[test]
 fn nothing_is_synced_after_a_run_that_failed() {
     let world = World::new("there", "");
     world.apply().done();

@@ -57,6 +57,21 @@ pub struct Plan {
     pub render_to: Option<String>,
 }
 
+impl Plan {
+    /// A site of that name, of what lies where it usually does.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            content_dir: "data".to_owned(),
+            overlay_dir: "public".to_owned(),
+            error_document: "404.html".to_owned(),
+            cache_control: "no-cache".to_owned(),
+            render_to: None,
+        }
+    }
+}
+
 /// A site as it was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

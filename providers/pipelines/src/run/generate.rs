@@ -4,9 +4,9 @@
 //! The plugin is code of the project, its answer is not trusted to be well-formed: it is bounded in size and time, and
 //! read like any spec.
 
+use super::log::Masks;
 use super::single::{Preparing, Runner, Watching};
 use super::store;
-use super::log::Masks;
 use crate::environment::{Environment, EnvironmentError, Recipe};
 use crate::executor::local::Guard;
 use crate::spec::processor::{Api, REQUIREMENTS};
@@ -87,8 +87,7 @@ impl Runner {
         let path = specs.files.get(source.file).map(|file| file.path.display().to_string()).unwrap_or_default();
         let making = Preparing { pipeline: &path, watching };
         let environment = self.environments.ensure(&recipe, &making, cancel).await;
-        let environment =
-            environment.map_err(|error| wrong_environment(&error, source))?;
+        let environment = environment.map_err(|error| wrong_environment(&error, source))?;
         let asked = tokio::select! {
             asked = self.ask(&environment, specs, source, &folder) => asked,
             () = cancel.cancelled() => return Err(wrong("stopped".to_owned(), None)),

@@ -57,7 +57,8 @@ impl Manifest {
                 .hint("remove it, or sync to another place")
         })?;
         // Others may write it: nothing is looked at or removed by it but what lies beside it.
-        let is_part = |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(|c| c.is_control() || c == '\\');
+        let is_part =
+            |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(|c| c.is_control() || c == '\\');
         if let Some(key) = manifest.files.keys().find(|key| !key.split('/').all(is_part)) {
             let message = format!("`{at}` names `{}`, which lies elsewhere", key.escape_debug());
             return Err(StorageError::failed(message).hint("somebody changed it: remove it, or sync to another place"));
