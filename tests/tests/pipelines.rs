@@ -190,7 +190,7 @@ fn each_wrong_spec_is_one_line_with_file_pipeline_and_step() {
     --- stdout
     ./good: SUCCESS, processed 500 rows
     --- stderr
-    error: badkey/pipeline-spec.yaml:2:10: ./badkey/x: `title` is a number: expected text
+    error: badkey/pipeline-spec.yaml:2:10: ./badkey/x: `title` is a number: expected text; put it in quotes
     warning: badkey/pipeline-spec.yaml:5:5: ./badkey/x, step 1 (`noise`): `bogus` means nothing here; known are `run`, `flow`, `parameters`, `cache`, `code`, `runner`, `validate`
     error: badstep/pipeline-spec.yaml:3:5: ./badstep/x, step 1: a step needs `run` or `flow`; add `run: PROCESSOR`, or `flow: MODULE`
     error: cyc/pipeline-spec.yaml:3:15: ./cyc/x: it depends on itself: ./cyc/x → ./cyc/y → ./cyc/x; remove one of these dependencies
