@@ -281,10 +281,11 @@ fn a_run_makes_a_database_of_its_own_and_tells_of_it_once() {
     fs::remove_file(databases.project.path("pipelines/wait")).unwrap();
     let ran = running.finish().done();
     let lines: Vec<&str> = ran.stderr.lines().collect();
-    assert!(lines[0].starts_with("DB Web UI is available at http://127.0.0.1:"), "{ran}");
-    assert!(lines[0].contains(&format!("/databases/{name}#")), "{ran}");
-    assert!(lines[1].starts_with("System: PostgreSQL, Server: 127.0.0.1:"), "{ran}");
-    let password = lines[1].split_once("Username: postgres, Password: ").unwrap().1;
+    assert_eq!(lines[0], format!("Assigned DB Pod: {name}"), "{ran}");
+    assert!(lines[1].starts_with("DB Web UI is available at http://127.0.0.1:"), "{ran}");
+    assert!(lines[1].contains(&format!("/databases/{name}#")), "{ran}");
+    assert!(lines[2].starts_with("System: PostgreSQL, Server: 127.0.0.1:"), "{ran}");
+    let password = lines[2].split_once("Username: postgres, Password: ").unwrap().1;
     assert!(databases.project.read("pipelines/engine").contains(password));
     assert_eq!(ran.stderr.matches(password).count(), 1);
     assert_eq!(*lines.last().unwrap(), "Keeping the DB and Web UI running for 3 seconds");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::fs;
 use std::process::Command;
 use tempfile::TempDir;
-use terrace_tests::{Project, Ran, Running, snapshot, until};
+use terrace_tests::{Project, Ran, Running, Terminal, snapshot, until};
 
 const NOISE: &str = "\
 from datapackage_pipelines.wrapper import ingest, spew
@@ -190,7 +190,7 @@ fn each_wrong_spec_is_one_line_with_file_pipeline_and_step() {
     --- stdout
     ./good: SUCCESS, processed 500 rows
     --- stderr
-    error: badkey/pipeline-spec.yaml:2:10: ./badkey/x: `title` is a number: expected text
+    error: badkey/pipeline-spec.yaml:2:10: ./badkey/x: `title` is a number: expected text; put it in quotes
     warning: badkey/pipeline-spec.yaml:5:5: ./badkey/x, step 1 (`noise`): `bogus` means nothing here; known are `run`, `flow`, `parameters`, `cache`, `code`, `runner`, `validate`
     error: badstep/pipeline-spec.yaml:3:5: ./badstep/x, step 1: a step needs `run` or `flow`; add `run: PROCESSOR`, or `flow: MODULE`
     error: cyc/pipeline-spec.yaml:3:15: ./cyc/x: it depends on itself: ./cyc/x → ./cyc/y → ./cyc/x; remove one of these dependencies
@@ -366,10 +366,33 @@ fn one_run_of_a_pipeline_at_a_time() {
     pipelines.run(&["run", "./slow", "--lock-timeout", "0s"]).with_code(4).says("goes on; wait longer");
     let second = pipelines.start(&["apply", ".", "--auto-approve"]);
     second.until_told("waiting");
+    let third = pipelines.start(&["run", "./slow", "--dirty"]);
+    third.until_told(&format!("./slow: waiting up to 60 s for run {}, which goes on", pipelines.runs()[0]));
     pipelines.project.write("go", "");
     first.finish().done();
     second.finish().done();
-    assert_eq!(pipelines.begun(), 1);
+    third.finish().done();
+    assert_eq!(pipelines.begun(), 2);
+}
+
+#[test]
+fn each_result_is_told_when_it_is_there() {
+    let pipelines = Pipelines::new(&format!("quick: {{pipeline: [{{run: noise}}]}}\n{SLOWLY}"));
+    let mut terminal = Terminal::start_with_results(pipelines.command(&["run", "--concurrency", "1"]), 100);
+    terminal.wait_for("./quick: SUCCESS, processed 500 rows");
+    assert!(!pipelines.project.has("data"));
+    pipelines.project.write("go", "");
+    let screen = terminal.finish();
+    assert!(screen.contains("./slow: SUCCESS, processed 500 rows"), "{screen}");
+}
+
+#[test]
+fn no_name_of_a_pipeline_gives_orders_to_a_terminal() {
+    let pipelines = Pipelines::new("\"a\\e[2Jb\\nc\": {pipeline: [{run: noise}]}\n");
+    for words in [&["run"][..], &["runs", "list"], &["logs", "./a\x1b[2Jb\nc"]] {
+        let ran = pipelines.run(words);
+        assert!(!ran.stdout.contains('\x1b') && !ran.stderr.contains('\x1b'), "{ran:?}");
+    }
 }
 
 #[test]

@@ -219,14 +219,21 @@ fn a_terminal_shows_rows_rate_and_steps_and_a_bar_for_what_is_known() {
     let pipelines = kept(slow);
     pipelines.project.write("go", "");
     pipelines.run(&["run"]).done();
-    std::fs::remove_file(pipelines.project.path("go")).unwrap();
-    let mut terminal = Terminal::start(pipelines.command(&["run"]), 160);
-    terminal.wait_for("./slow: RUNNING");
-    terminal.wait_for("1 noise: ");
-    terminal.wait_for(" % (");
-    pipelines.project.write("go", "");
-    let screen = terminal.finish();
-    assert!(screen.contains("INFO    :SUCCESS: ./slow") && !screen.contains("RUNNING"), "{screen}");
+    for columns in [160, 60, 40] {
+        std::fs::remove_file(pipelines.project.path("go")).unwrap();
+        let mut terminal = Terminal::start(pipelines.command(&["run"]), columns);
+        terminal.wait_for(" % (");
+        if columns > 40 {
+            terminal.wait_for("./slow: RUNNING");
+        }
+        if columns > 60 {
+            terminal.wait_for("1 noise: ");
+        }
+        pipelines.project.write("go", "");
+        let screen = terminal.finish();
+        assert!(screen.contains("INFO    :SUCCESS: ./slow"), "at {columns} columns:\n{screen}");
+        assert!(!screen.contains("RUNNING") && !screen.contains(" % ("), "at {columns} columns:\n{screen}");
+    }
 }
 
 #[test]

@@ -187,6 +187,27 @@ fn pipelines_that_depend_on_others_wait_for_them() {
 }
 
 #[test]
+fn what_workers_wrote_is_synced_before_they_are_let_go() {
+    let queued = Queued::with_cluster("1");
+    queued.project.write("go", "");
+    queued.project.write("data/index.html", "<h1>Hello</h1>");
+    let ran = queued.run(&["run", "./slow", "--sync", "there", "--public"]).done();
+    let folder = queued.project.path(".").canonicalize().unwrap().display().to_string();
+    let lines = ran.stderr.lines().filter(|line| !line.starts_with("INFO"));
+    let lines: Vec<String> = lines.map(|line| line.replace(&folder, "[folder]")).collect();
+    assert_eq!(lines[0], "Using local private cluster");
+    assert!(lines[1].starts_with("Assigned Worker Pod: dppctl-worker-"), "{ran}");
+    let after = [
+        "Syncing Data Packages to Public Storage",
+        "data > [folder]/there/slow/data/",
+        "Syncing Static Website to Public Storage",
+        "data/index.html > [folder]/there/_site/",
+        "Unassigned Worker Pod",
+    ];
+    assert_eq!(lines[2..], after);
+}
+
+#[test]
 fn a_pool_is_a_resource_that_is_planned_applied_and_destroyed() {
     let queued = Queued::new();
     let pool = "resources:\n  - {type: pipelines_worker_pool, name: p, config: {name: nightly, size: 2}}\n";

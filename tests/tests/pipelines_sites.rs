@@ -45,7 +45,7 @@ fn a_site_is_shown_as_soon_as_it_is_applied_and_changes_at_once() {
     let address = address(&served);
     assert!(raw(&address, "/sites/weekly/").starts_with("HTTP/1.1 404"));
     let applied = project.run(["apply", "stack.yaml", "--auto-approve"]).done();
-    applied.says("Syncing Static Website to Public Storage").says("data/index.html > ");
+    applied.says("Syncing Static Website to Storage").says("data/index.html > ");
     let page = raw(&address, "/sites/weekly/");
     assert!(page.starts_with("HTTP/1.1 200") && page.ends_with("<h1>Hello</h1>"), "{page}");
     assert!(raw(&address, "/sites/weekly/list").contains("location: /sites/weekly/list/"));

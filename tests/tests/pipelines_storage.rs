@@ -91,6 +91,21 @@ fn a_plan_says_which_files_go_and_a_drift_which_were_changed() {
 }
 
 #[test]
+fn a_plan_says_as_much_of_files_as_is_known_before_the_run_that_writes_them() {
+    let world = World::new("there", "");
+    let project = &world.pipelines.project;
+    world.plan().with_code(2).says("because which files go is known when `data/committees` is written");
+    world.apply().done();
+    project.edit("pipeline-spec.yaml", "rows: 3", "rows: 4");
+    fs::remove_file(project.path("there/weekly/committees/noise.csv")).unwrap();
+    let plan = world.plan().with_code(2);
+    plan.says(
+        "because which files go is known when what comes before it is done; by those that are there now 1 file to send",
+    );
+    plan.says("~ committees/noise.csv (");
+}
+
+#[test]
 fn nothing_is_synced_after_a_run_that_failed() {
     let world = World::new("there", "");
     world.apply().done();
@@ -179,4 +194,67 @@ fn what_cannot_be_synced_is_told_with_its_place_before_anything_is_done() {
         .run(&["state", "show", "pipelines_volume_sync.public"])
         .done()
         .says("https://data.example.com/weekly/committees/datapackage.json");
+}
+
+/// What is told after the results.
+fn synced(world: &World, ran: &Ran) -> Vec<String> {
+    let folder = world.pipelines.project.path(".").canonicalize().unwrap().display().to_string();
+    let lines = ran.stderr.lines().skip_while(|line| !line.starts_with("Syncing"));
+    lines.map(|line| line.replace(&folder, "[folder]")).collect()
+}
+
+#[test]
+fn a_run_brings_what_it_wrote_elsewhere_and_tells_where() {
+    let world = World::new("unused", "");
+    let project = &world.pipelines.project;
+    let ran = world.pipelines.run(&["run", "--sync", "there"]).done();
+    let packages = ["Syncing Data Packages to Storage", "data/committees > [folder]/there/committees/committees/"];
+    assert_eq!(synced(&world, &ran), packages);
+    assert_eq!(project.read("there/committees/committees/noise.csv"), project.read("data/committees/noise.csv"));
+    // Also where nothing had to be run; and the site, where there is one.
+    fs::remove_dir_all(project.path("there")).unwrap();
+    project.write("data/index.html", "<h1>Hello</h1>");
+    project.write("public/404.html", "<h1>Not here</h1>");
+    let ran = world.pipelines.run(&["run", "--dirty", "--sync", "there", "--public"]).done();
+    let all = [
+        "Syncing Data Packages to Public Storage",
+        packages[1],
+        "Syncing Static Website to Public Storage",
+        "data/index.html > [folder]/there/_site/",
+    ];
+    assert_eq!(synced(&world, &ran), all);
+    assert!(project.has("there/committees/committees/datapackage.json"));
+    assert!(project.has("there/_site/404.html") && project.has("there/_site/committees/noise.csv"));
+    let json = world.pipelines.run(&["run", "--sync", "there", "--json"]).done().json();
+    let url = json["results"][0]["urls"][0].as_str().unwrap();
+    assert!(url.ends_with("/there/committees/committees/datapackage.json"), "{json}");
+    assert!(!project.has(".terrace/state.db"), "without a plan there is no state");
+}
+
+#[test]
+fn what_cannot_be_synced_is_told_before_the_run_and_what_could_not_after_it() {
+    let world = World::new("unused", "");
+    let pipelines = &world.pipelines;
+    for (words, told) in [
+        (&["run", "--sync", "s3://bucket/x"][..], "s3AccessKeyId"),
+        (&["run", "--sync", "data"], "lie in each other"),
+        (&["run", "--sync", "https://there.example.com", "--public"], "only the server knows"),
+        (&["run", "--public"], "--sync"),
+    ] {
+        let ran = pipelines.run(words);
+        assert!(ran.code != 0 && ran.stderr.contains(told), "{words:?}: {ran}");
+        assert!(!pipelines.project.has(".terrace/pipelines/runs"), "{words:?}");
+    }
+    pipelines.project.write("plain/noise.py", "");
+    pipelines.project.write("plain/pipeline-spec.yaml", "x: {pipeline: [{run: noise}]}\n");
+    pipelines.run(&["run", "./plain/x", "--sync", "there"]).with_code(1).says("there is nothing to sync");
+    let server = PutServer::start();
+    server.fails("noise.csv", Fault::Refused);
+    let ran = pipelines.run(&["run", "./committees", "--sync", &server.url]).with_code(3);
+    ran.says("./committees: SUCCESS").says("error: ./committees is not synced: ").says("413");
+    assert!(!ran.stderr.contains(TOKEN), "{ran}");
+    // A run that failed brings nothing anywhere.
+    pipelines.project.write("noise.py", "raise SystemExit(3)\n");
+    pipelines.run(&["run", "./committees", "--sync", "there"]).with_code(3);
+    assert!(!pipelines.project.has("there"));
 }

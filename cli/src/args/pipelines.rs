@@ -45,6 +45,12 @@ pub struct PipelineArguments {
     /// Which database they write into.
     #[command(flatten)]
     pub database: DatabaseChoice,
+    /// Bring what they wrote there once they ended well: a folder, `s3://BUCKET/PREFIX`, `gs://…`, `https://…`
+    #[arg(long, value_name = "DESTINATION", conflicts_with = "detach")]
+    pub sync: Option<String>,
+    /// Everybody may read what `--sync` brings there
+    #[arg(long, requires = "sync")]
+    pub public: bool,
     /// So often a run is tried again whose infrastructure failed [default: `retries` of the provider `pipelines`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100))]
     pub retries: Option<u32>,

@@ -13,6 +13,7 @@ mod schedules;
 mod screen;
 mod shown;
 mod ssh;
+mod syncing;
 mod transcript;
 mod worker;
 

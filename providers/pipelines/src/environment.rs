@@ -2,13 +2,15 @@
 //!
 //! A [`Recipe`] says which packages; its key names the folder. An environment is made beside a lock that the operating
 //! system lets go of when its maker dies; a file that is written last says that it is whole. What is there is taken without
-//! asking the network, or Python.
+//! asking the network, or Python. The programs that make it end with their maker, and whoever makes it next ends those
+//! that did not.
 //!
 //! Read in this order: this file, `interpreter` (which Python), `install` (how packages come in).
 
 mod install;
 mod interpreter;
 
+use crate::executor::local::{Guard, end_marked};
 use crate::fingerprint::hash_of;
 use crate::spec::processor::Api;
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,10 @@ pub use interpreter::{Interpreter, Tried, find as find_interpreter};
 const FORMAT: u32 = 1;
 /// The file that says that an environment is whole.
 const WHOLE: &str = "terrace-environment.json";
+/// The variable that names the environment that a program makes in its own environment.
+const MARK: &str = "TERRACE_ENVIRONMENT";
+/// Programs that make an environment have nothing to tidy up: what they leave is removed.
+const GRACE: Duration = Duration::ZERO;
 /// How often somebody else's work on an environment is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -193,11 +199,23 @@ impl Environments {
             EnvironmentError::NoInterpreter { release: recipe.api.release(), tried }
         })?;
         let folder = self.folder.join(recipe.key());
-        // What somebody left who was killed.
+        let mark = folder.display().to_string();
+        // What somebody left who was killed: whoever still writes there, and what was written.
+        end_marked(MARK, &mark, GRACE).await.map_err(|source| not_ended(&folder, source))?;
         remove(&folder)?;
-        tokio::select! {
-            made = install::make(&folder, recipe, &interpreter, making) => made?,
-            () = cancel.cancelled() => return Err(EnvironmentError::Cancelled),
+        let guard = Guard::start((MARK, &mark), GRACE)
+            .map_err(|source| EnvironmentError::Io { what: "no process can be started".to_owned(), source })?;
+        let made = tokio::select! {
+            made = install::make(&folder, recipe, &interpreter, (&guard, &mark), making) => made,
+            () = cancel.cancelled() => Err(EnvironmentError::Cancelled),
+        };
+        guard.end().await;
+        let ended = end_marked(MARK, &mark, GRACE).await.map_err(|source| not_ended(&folder, source));
+        install::tidy(&folder);
+        if let Err(error) = made.and(ended.map(|_| ())) {
+            // The first error is the one to tell.
+            drop(remove(&folder));
+            return Err(error);
         }
         let whole = Whole {
             format: FORMAT,
@@ -234,6 +252,10 @@ impl Environments {
     }
 }
 
+fn not_ended(folder: &Path, source: io::Error) -> EnvironmentError {
+    EnvironmentError::Io { what: format!("what still writes into `{}` cannot be found", folder.display()), source }
+}
+
 fn remove(folder: &Path) -> Result<(), EnvironmentError> {
     match fs::remove_dir_all(folder) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(io_error("remove", folder, source)),
@@ -254,6 +276,17 @@ impl EnvironmentError {
             let line = line.to_ascii_lowercase();
             UNREACHABLE.iter().any(|words| line.contains(words))
         })
+    }
+
+    /// The same without secrets: programs repeat addresses.
+    #[must_use]
+    pub(crate) fn masked(self, masks: &crate::run::log::Masks) -> Self {
+        match self {
+            Self::Failed { what, said } => {
+                Self::Failed { what: masks.text(&what), said: said.iter().map(|line| masks.text(line)).collect() }
+            }
+            other => other,
+        }
     }
 
     /// What a person can do about it.

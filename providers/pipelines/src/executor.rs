@@ -133,3 +133,9 @@ pub fn in_words(outcome: &StepOutcome) -> String {
         (None, None) => "it was not started".to_owned(),
     }
 }
+
+/// What is told of a run that took longer than it may.
+#[must_use]
+pub(crate) fn too_long(allowed: Duration) -> String {
+    format!("it took longer than the {} s that it may", allowed.saturating_add(Duration::from_millis(500)).as_secs())
+}

@@ -57,6 +57,21 @@ pub struct Plan {
     pub render_to: Option<String>,
 }
 
+impl Plan {
+    /// A site of that name, of what lies where it usually does.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            content_dir: "data".to_owned(),
+            overlay_dir: "public".to_owned(),
+            error_document: "404.html".to_owned(),
+            cache_control: "no-cache".to_owned(),
+            render_to: None,
+        }
+    }
+}
+
 /// A site as it was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -155,6 +170,13 @@ impl Shelf {
             files.extend(tree.files.into_iter().map(|file| (file.key.clone(), file)));
         }
         Ok(Some(Tree { files: files.into_values().collect() }))
+    }
+
+    /// What people open of a site, relative to the project: its first page, else the folder that was written.
+    pub(crate) fn door(&self, plan: &Plan, tree: &Tree) -> String {
+        let page = tree.files.iter().find(|file| file.key == "index.html");
+        let page = page.map(|page| page.path.strip_prefix(&self.project).unwrap_or(&page.path));
+        page.map_or_else(|| plan.content_dir.trim_end_matches('/').to_owned(), |page| page.display().to_string())
     }
 
     /// A site as it is recorded; `None` where there is none.

@@ -26,7 +26,7 @@ pub use error::{StorageError, Trouble};
 pub use manifest::Manifest;
 pub use place::Place;
 pub use source::Tree;
-pub use sync::{Asked, Storage, Synced};
+pub use sync::{Asked, Storage, Synced, Told};
 
 /// What describes a data package: it goes after all that it names.
 pub(crate) const DESCRIPTOR: &str = "datapackage.json";

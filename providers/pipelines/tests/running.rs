@@ -1,11 +1,12 @@
 //! One run: results, failures and whom they are blamed on, outputs, caches, stopping.
 
-use crate::harness::{Project, runs};
+use crate::harness::{Project, Seen, runs};
 use serde_json::json;
 use std::fs;
 use std::time::Duration;
-use terrace_provider_pipelines::run::batch::{BatchEnd, Why};
+use terrace_provider_pipelines::run::batch::{self, BatchEnd, Options, Why};
 use terrace_provider_pipelines::run::log::Reader;
+use terrace_provider_pipelines::run::single::NotRun;
 use terrace_provider_pipelines::run::{Asked, State};
 use tokio_util::sync::CancellationToken;
 
@@ -213,4 +214,48 @@ async fn nothing_is_left_to_end_of_a_run_that_was_never_begun() {
     let project = Project::new(NOISE);
     assert_eq!(project.runner.executor.end_left("no-such-run", Duration::ZERO).await.unwrap(), 0);
     assert_eq!(project.runner.settle("no-such-run").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn nothing_begins_after_somebody_wanted_to_stop() {
+    let spec = "a: {pipeline: [{run: slow}]}\nb: {pipeline: [{run: noise}]}\nc: {dependencies: [{pipeline: ./b}], pipeline: [{run: noise}]}\n";
+    let project = Project::new(spec);
+    project.write("slow.py", "import time\nopen('started', 'w')\ntime.sleep(600)\n");
+    let (specs, cancel) = (project.specs(), CancellationToken::new());
+    let options = Options { most: 1, ..Options::default() };
+    let seen = Seen::default();
+    let running = batch::run(&project.runner, &specs, &[0, 1, 2], &options, &seen, &cancel);
+    let waiting = async {
+        while !project.path("started").exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cancel.cancel();
+    };
+    let (done, ()) = tokio::join!(running, waiting);
+    let done = done.unwrap();
+    assert!(matches!(&done[0].end, BatchEnd::Ran(record) if record.state == State::Cancelled), "{done:?}");
+    assert!(matches!(done[1].end, BatchEnd::NotRun(NotRun::Cancelled)), "{done:?}");
+    assert_eq!(project.runner.store.last(".", "./b").unwrap(), None);
+    assert_eq!(done.len(), 3);
+}
+
+/// Whoever reads the requirements waits until somebody writes them.
+#[tokio::test]
+async fn reading_what_a_pipeline_depends_on_keeps_nobody_waiting() {
+    let project = Project::new(NOISE);
+    let (pipe, empty) = (project.path("requirements.txt"), project.path("empty.txt"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    project.write("empty.txt", "");
+    let writing = async {
+        // Nothing of this goes on while the one thread that there is waits for it.
+        tokio::task::spawn_blocking(move || {
+            let opened = fs::File::options().write(true).open(&pipe).unwrap();
+            fs::rename(empty, pipe).unwrap();
+            drop(opened);
+        })
+        .await
+        .unwrap();
+    };
+    let (record, ()) = tokio::join!(project.run("./noise"), writing);
+    assert_eq!(record.state, State::Succeeded, "{record:?}");
 }

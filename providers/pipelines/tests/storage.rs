@@ -11,7 +11,7 @@ use terrace_provider::{Settings, Value, conformance};
 use terrace_provider_pipelines::settings::storage;
 use terrace_provider_pipelines::storage::outputs::{self, To};
 use terrace_provider_pipelines::storage::source::Filter;
-use terrace_provider_pipelines::storage::{Asked, Storage, StorageError, Synced, Trouble};
+use terrace_provider_pipelines::storage::{Asked, Storage, StorageError, Synced, Told, Trouble};
 use tokio_util::sync::CancellationToken;
 
 /// A folder `data/out` with a data package of two tables.
@@ -72,7 +72,7 @@ async fn data_goes_before_what_names_it_and_the_manifest_last() {
     let told = Mutex::new(Vec::new());
     let asked = source.asked(&format!("{}/store", server.url));
     let tree = source.storage.tree(asked.folders.clone(), asked.filter.clone()).await.unwrap().unwrap();
-    let tell = |line: &str| told.lock().unwrap().push(line.replace(&server.url, "http://there"));
+    let tell = |line: Told<'_>| told.lock().unwrap().push(line.to_string().replace(&server.url, "http://there"));
     let synced = source.storage.sync(&asked, &tree, &tell, &CancellationToken::new()).await.unwrap();
     assert_eq!((synced.sent, synced.bytes), (3, tree.bytes()));
     assert_eq!(synced.addresses, [format!("{}{AT}/datapackage.json", server.url)]);
@@ -151,6 +151,38 @@ async fn what_the_source_has_no_more_stays_until_somebody_asks_for_its_removal()
     assert!(!server.files().contains_key(&format!("{AT}/deep/b.csv")), "{:?}", synced.manifest);
     assert_eq!(server.files()[&format!("{AT}/strangers.csv")], "theirs", "nobody else's file is touched");
     server.assert_well_used();
+}
+
+#[tokio::test]
+async fn what_names_data_is_removed_before_the_data() {
+    let source = Source::new();
+    let destination = source.path("there").display().to_string();
+    source.write("kept.csv", "id\n");
+    source.sync(&destination).await.unwrap();
+    for gone in ["data/out/a.csv", "data/out/deep/b.csv", "data/out/datapackage.json"] {
+        fs::remove_file(source.path(gone)).unwrap();
+    }
+    // What cannot be removed stops it where it is.
+    let descriptor = source.path("there/weekly/out/datapackage.json");
+    fs::remove_file(&descriptor).unwrap();
+    fs::create_dir_all(descriptor.join("in-the-way")).unwrap();
+    source.sync_as(&Asked { removes: true, ..source.asked(&destination) }).await.unwrap_err();
+    assert!(source.path("there/weekly/out/a.csv").exists() && source.path("there/weekly/out/deep/b.csv").exists());
+}
+
+#[tokio::test]
+async fn a_manifest_that_somebody_changed_removes_nothing_elsewhere() {
+    let source = Source::new();
+    let destination = source.path("there").display().to_string();
+    source.sync(&destination).await.unwrap();
+    fs::write(source.path("mine.txt"), "mine").unwrap();
+    let manifest = source.path("there/weekly/.terrace-sync.json");
+    let text = fs::read_to_string(&manifest).unwrap().replace("out/a.csv", "../../mine.txt");
+    fs::write(&manifest, text).unwrap();
+    let error = source.storage.remove(&destination, "weekly", true).await.unwrap_err();
+    assert!(error.to_string().contains("names `../../mine.txt`, which lies elsewhere"), "{error}");
+    source.sync_as(&Asked { removes: true, ..source.asked(&destination) }).await.unwrap_err();
+    assert!(source.path("mine.txt").exists() && source.path("there/weekly/out/deep/b.csv").exists());
 }
 
 #[tokio::test]
@@ -300,7 +332,7 @@ async fn what_a_run_wrote_is_synced_by_itself_unless_it_failed() {
     let to = To { destination: there.display().to_string(), name: "w-1".to_owned(), public: false };
     let record = project.run("./a").await;
     let told = Mutex::new(Vec::new());
-    let tell = |line: &str| told.lock().unwrap().push(line.to_owned());
+    let tell = |line: Told<'_>| told.lock().unwrap().push(line.to_string());
     let cancel = CancellationToken::new();
     let specs = project.specs();
     outputs::sync(&storage, &project.runner, &specs, &record, &to, &tell, &cancel).await.unwrap();

@@ -4,7 +4,7 @@ use super::{databases_of, failure, shown};
 use crate::args::DatabaseChoice;
 use crate::commands::Context;
 use crate::failure::Failure;
-use crate::ui::Ui;
+use secrecy::SecretString;
 use std::time::Duration;
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::database::{Databases, Extension, Record, Wanted, time_to_live, words};
@@ -18,8 +18,8 @@ pub(in crate::commands) struct RunDatabase {
     record: Record,
     /// How long it is kept after the run, where it was made for it.
     kept: Option<Duration>,
-    /// What is told of it once, when the run begins.
-    pub(in crate::commands) beginning: Vec<String>,
+    /// What is told of it once, when the run begins, with its password.
+    pub(in crate::commands) beginning: Vec<SecretString>,
 }
 
 impl RunDatabase {
@@ -43,6 +43,7 @@ impl RunDatabase {
             let access = databases.access(&record).map_err(failure)?;
             let page = shown::page(&databases, &record, true).map_err(failure)?;
             let beginning = words::beginning(&record, &access, page.as_deref());
+            let beginning = beginning.into_iter().map(SecretString::from).collect();
             runner.write_into(&access);
             return Ok(Some(Self { databases, record, kept: Some(kept), beginning }));
         }
@@ -74,10 +75,15 @@ impl RunDatabase {
         }
     }
 
-    /// Has a database that was made for a run kept from now on, and tells for how long.
-    pub(in crate::commands) async fn end(&self, ui: &Ui) {
-        let Some(kept) = self.kept else { return };
+    /// The name of a database that was made for a run.
+    pub(in crate::commands) fn made(&self) -> Option<&str> {
+        self.kept.map(|_| self.record.name.as_str())
+    }
+
+    /// Has a database that was made for a run kept from now on; answers for how long, in words.
+    pub(in crate::commands) async fn end(&self) -> Option<String> {
+        let kept = self.kept?;
         self.renew(kept).await;
-        ui.say(&words::ending(kept, self.record.has_page));
+        Some(words::ending(kept, self.record.has_page))
     }
 }

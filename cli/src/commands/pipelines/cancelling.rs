@@ -3,6 +3,7 @@
 use super::{find, is_run, keeper, named, queue_of, runner_here};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
+use crate::report::harmless;
 use std::time::Duration;
 use terrace_provider_pipelines::queue::{Ending, Phase};
 use terrace_provider_pipelines::run::store::NoTurn;
@@ -90,12 +91,13 @@ async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Re
         let id = entry.id.clone();
         let ending = queue.call(move |queue| queue.entry(&id)).await?.and_then(|now| now.ending);
         let word = if let Some(Ending::Ran(record)) = &ending { record.state.word() } else { "cancelled" };
-        context.ui.print(&format!("{}: {}, run {}\n", entry.pipeline, word.to_uppercase(), entry.id))?;
+        context.ui.print(&harmless(&format!("{}: {}, run {}\n", entry.pipeline, word.to_uppercase(), entry.id)))?;
     }
     Ok(if found.is_empty() { None } else { Some(Exit::Done) })
 }
 
 fn tell(context: &Context<'_>, record: &Record) -> Result<Exit, Failure> {
-    context.ui.print(&format!("{}: {}, run {}\n", record.pipeline, record.state.word().to_uppercase(), record.run))?;
+    let word = record.state.word().to_uppercase();
+    context.ui.print(&harmless(&format!("{}: {word}, run {}\n", record.pipeline, record.run)))?;
     Ok(Exit::Done)
 }

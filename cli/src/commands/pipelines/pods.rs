@@ -4,6 +4,7 @@ use super::{keeper, queue_of, runner_here};
 use crate::args::{Format, PodsFormat};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
+use crate::report::harmless;
 use serde_json::{Value, json};
 use std::time::Duration;
 use terrace_provider_pipelines::queue::{Pod, Queue};
@@ -75,7 +76,7 @@ fn table(pods: &[Pod]) -> String {
     }
     let line = |row: &[String; 7]| {
         let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        format!("{}\n", cells.join("  ").trim_end())
+        harmless(cells.join("  ").trim_end()) + "\n"
     };
     rows.iter().map(line).collect()
 }

@@ -4,12 +4,13 @@ use super::cluster::{ensure_pool, settings, wanted};
 use super::kinds::of_name;
 use super::running::exit;
 use super::screen::Screen;
-use super::shown;
+use super::syncing::{self, Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
 use super::{keeper, open, queue_of};
 use crate::args::{ClusterKind, PipelineArguments};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
+use crate::report::harmless;
 use crate::signals::Signals;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +49,8 @@ pub(super) struct Work<'a> {
     pub(super) target: Target,
     /// Something is wrong with other specs.
     pub(super) is_wrong: bool,
+    /// Where what they write is brought.
+    pub(super) syncing: Option<Syncing>,
 }
 
 /// Whose workers run pipelines; nothing where they are run here.
@@ -124,7 +127,7 @@ pub(super) async fn run(
     signals: &Signals,
     work: Work<'_>,
 ) -> Result<Exit, Failure> {
-    let Work { runner, specs, chosen, options, target, is_wrong } = work;
+    let Work { runner, specs, chosen, options, target, is_wrong, syncing } = work;
     let Target { queue, cluster, pool } = target;
     let mut transcript = Transcript::default();
     if let Some(cluster) = &cluster
@@ -139,7 +142,7 @@ pub(super) async fn run(
     keeper.keep().await?;
     let (_, since) = queue.call(|queue| queue.changed(&BTreeSet::new(), i64::MAX)).await?;
     if !is_anybody_free(&queue, pool.as_deref()).await? {
-        transcript.say(Line::Waiting { with_database: false });
+        transcript.say(Line::Waiting);
         transcript.tell(context.ui, Slot::Waiting);
     }
     let asks = asks(&runner, specs, chosen, &options, pool.as_ref());
@@ -166,7 +169,7 @@ pub(super) async fn run(
         for entry in entries {
             if let (Phase::Assigned | Phase::Ended, Some(worker)) = (entry.phase, &entry.worker) {
                 transcript.say(Line::AssignedWorker(worker.clone()));
-                transcript.tell(context.ui, Slot::Database);
+                screen.beside(|| transcript.tell(context.ui, Slot::Database));
             }
             following.take(entry)?;
         }
@@ -186,18 +189,16 @@ pub(super) async fn run(
             }
         }
     }
-    screen.clear();
     let done = following.done;
-    if arguments.format.is_json() {
-        context.ui.print_json(&shown::json(context.ui, &done))?;
-    } else {
-        shown::results(context.ui, &done)?;
-    }
+    let outcome = Outcome { runner: &runner, specs, done: &done, screen: &screen };
+    let is_json = arguments.format.is_json();
+    let told = syncing::conclude(context, is_json, outcome, syncing.as_ref(), &mut transcript, &signals.cancel).await;
     if transcript.has_workers() {
         transcript.say(Line::Unassigned);
     }
     transcript.tell(context.ui, Slot::Keeping);
-    Ok(exit(&done, is_wrong, signals.cancel.is_cancelled()))
+    let runs = exit(&done, is_wrong, signals.cancel.is_cancelled());
+    Ok(syncing::exit(runs, told?.as_ref()))
 }
 
 /// Pods that go after a time are started again by whoever needs them.
@@ -260,7 +261,7 @@ fn detached(
         context.ui.print_json(&json!({ "format_version": "1.0", "queued": queued }))?;
     } else {
         let lines: String = pipelines.iter().zip(ids).map(|(pipeline, run)| format!("{pipeline} {run}\n")).collect();
-        context.ui.print(&lines)?;
+        context.ui.print(&harmless(&lines))?;
     }
     Ok(if is_wrong { Exit::Error } else { Exit::Done })
 }
@@ -293,7 +294,7 @@ impl Following<'_> {
                 self.read()?;
                 self.reading.remove(&entry.id);
                 self.left.remove(&entry.id);
-                self.done.push(Done { pipeline: entry.pipeline, end: end(ending) });
+                self.end(Done { pipeline: entry.pipeline, end: end(ending) });
             }
             _ => {}
         }
@@ -318,9 +319,14 @@ impl Following<'_> {
         if self.queue.call(move |queue| queue.entry(&word)).await?.is_none() {
             self.left.remove(&id);
             let what = vec![format!("run {id} ended so long ago that nobody remembers how")];
-            self.done.push(Done { pipeline: id, end: BatchEnd::NotRun(NotRun::Elsewhere { what }) });
+            self.end(Done { pipeline: id, end: BatchEnd::NotRun(NotRun::Elsewhere { what }) });
         }
         Ok(())
+    }
+
+    fn end(&mut self, done: Done) {
+        self.screen.ended(&done);
+        self.done.push(done);
     }
 }
 

@@ -1,7 +1,9 @@
 //! `terrace run`: runs pipelines in their order and tells what came of each, in dpp's words.
 
 use super::screen::Screen;
-use super::{instance_here, queued, shown};
+use super::syncing::{Outcome, Syncing};
+use super::transcript::{Line, Slot, Transcript};
+use super::{instance_here, queued, syncing};
 use crate::args::PipelineArguments;
 use crate::commands::Context;
 use crate::commands::databases::RunDatabase;
@@ -85,29 +87,34 @@ pub(in crate::commands) async fn run(
         retries: arguments.retries,
         ..Options::default()
     };
+    let syncing = Syncing::of(&instance, arguments, &specs, &runnable)?;
     if let Some(target) = queued::target(context, &instance, &runner, arguments).await? {
-        let work = queued::Work { runner, specs: &specs, chosen: &runnable, options, target, is_wrong };
+        let work = queued::Work { runner, specs: &specs, chosen: &runnable, options, target, is_wrong, syncing };
         return queued::run(context, arguments, signals, work).await;
     }
     signals.begin_changes();
     let database = RunDatabase::ready(context, &instance, &arguments.database, &mut runner, &signals.cancel).await?;
-    database.iter().flat_map(|database| &database.beginning).for_each(|line| ui.say(line));
+    let mut transcript = Transcript::default();
+    if let Some((database, name)) = database.as_ref().and_then(|database| Some((database, database.made()?))) {
+        transcript.say(Line::AssignedDatabase(name.to_owned()));
+        database.beginning.iter().for_each(|line| transcript.say(Line::OfDatabase(line.clone())));
+        transcript.tell(ui, Slot::Database);
+    }
     let running = batch::run(&runner, &specs, &runnable, &options, &screen, &signals.cancel);
     let done = match &database {
         Some(database) => database.during(running).await,
         None => running.await,
     };
     let done = done.map_err(|error| Failure::new(format!("what has to be run cannot be told: {error}")))?;
-    screen.clear();
-    if arguments.format.is_json() {
-        ui.print_json(&shown::json(ui, &done))?;
-    } else {
-        shown::results(ui, &done)?;
-    }
+    let outcome = Outcome { runner: &runner, specs: &specs, done: &done, screen: &screen };
+    let is_json = arguments.format.is_json();
+    let told = syncing::conclude(context, is_json, outcome, syncing.as_ref(), &mut transcript, &signals.cancel).await;
     if let Some(database) = &database {
-        database.end(ui).await;
+        database.end().await.into_iter().for_each(|words| transcript.say(Line::Keeping(words)));
     }
-    Ok(exit(&done, is_wrong, signals.cancel.is_cancelled()))
+    transcript.tell(ui, Slot::Keeping);
+    let runs = exit(&done, is_wrong, signals.cancel.is_cancelled());
+    Ok(syncing::exit(runs, told?.as_ref()))
 }
 
 /// True when all that is asked for is there, without what plugins have not made yet.
@@ -137,7 +144,7 @@ async fn expanded(runner: &Runner, words: &[String], screen: &Screen, signals: &
         return Ok(specs);
     }
     let unmade = runner.expand(&specs, screen, &signals.cancel).await;
-    screen.clear();
+    screen.clear()?;
     if signals.cancel.is_cancelled() {
         return Err(Failure::told(Exit::Interrupted));
     }

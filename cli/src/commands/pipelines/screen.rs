@@ -1,6 +1,8 @@
 //! What is seen of runs while they go: on a terminal a line for each, with rows, rate and steps, and a bar where it is known
 //! how many rows there will be; elsewhere a line now and then.
 
+use super::shown;
+use crate::failure::Failure;
 use crate::report::harmless;
 use crate::ui::Ui;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,14 +11,16 @@ use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use terrace_provider_pipelines::run::Watching;
+use terrace_provider_pipelines::run::batch::Done;
 
 /// How often a running bar moves.
 const TICK: Duration = Duration::from_millis(120);
 /// How often a line is told where nobody watches.
 const PERIOD: Duration = Duration::from_secs(10);
-/// A run for which it is not known how many rows there will be. What is as wide as there is room is cut to the terminal.
-const PLAIN: &str = "{spinner} {prefix} ({elapsed}) {wide_msg}";
-const WITH_BAR: &str = "{spinner} {prefix} [{bar:16}] {percent} % ({elapsed}) {wide_msg}";
+/// A run for which it is not known how many rows there will be. What is told is cut to the terminal, and nothing else is
+/// wide: a bar that goes on in the next line stays there.
+const PLAIN: &str = "{spinner} ({elapsed}) {wide_msg}";
+const WITH_BAR: &str = "{spinner} [{bar:16}] {percent} % ({elapsed}) {wide_msg}";
 
 /// Shows runs while they go.
 pub(super) struct Screen {
@@ -27,6 +31,8 @@ pub(super) struct Screen {
     has_lines: bool,
     bars: Option<MultiProgress>,
     of: Mutex<HashMap<String, Shown>>,
+    /// Why a result could not be told.
+    untold: Mutex<Option<Failure>>,
 }
 
 /// One pipeline.
@@ -100,14 +106,18 @@ impl Run {
 impl Screen {
     pub(super) fn new(ui: &Ui, is_verbose: bool, is_json: bool) -> Self {
         let bars = (ui.is_watched() && !ui.is_quiet && !is_json).then(MultiProgress::new);
-        Self { ui: ui.clone(), is_verbose, has_lines: !is_json, bars, of: Mutex::default() }
+        Self { ui: ui.clone(), is_verbose, has_lines: !is_json, bars, of: Mutex::default(), untold: Mutex::default() }
     }
 
     /// Takes the bars off the screen.
-    pub(super) fn clear(&self) {
+    ///
+    /// # Errors
+    /// When the result of a run could not be told.
+    pub(super) fn clear(&self) -> Result<(), Failure> {
         for (_, shown) in self.locked().drain() {
             shown.bar.inspect(ProgressBar::finish_and_clear);
         }
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
     /// A poisoned lock holds only what is drawn.
@@ -117,9 +127,14 @@ impl Screen {
 
     fn say(&self, text: &str) {
         let text = harmless(text);
+        self.beside(|| self.ui.say(&text));
+    }
+
+    /// Does something where no bar is in the way.
+    pub(super) fn beside<T>(&self, tell: impl FnOnce() -> T) -> T {
         match &self.bars {
-            Some(bars) => bars.suspend(|| self.ui.say(&text)),
-            None => self.ui.say(&text),
+            Some(bars) => bars.suspend(tell),
+            None => tell(),
         }
     }
 
@@ -136,7 +151,7 @@ impl Screen {
         let line = harmless(&format!("{pipeline}: {text}")).replace('\n', " ");
         let steps = harmless(&shown.run.steps_in_words()).replace('\n', " ");
         if let Some(bar) = &shown.bar {
-            draw(bar, shown.run.share(), line, steps);
+            draw(bar, shown.run.share(), format!("{line} {steps}").trim_end().to_owned());
         } else if self.has_lines && shown.run.rows() > 0 && shown.told.elapsed() >= PERIOD {
             shown.told = Instant::now();
             self.ui.say(&format!("{line} ({steps})"));
@@ -156,7 +171,7 @@ fn style(template: &str) -> ProgressStyle {
     style.unwrap_or_else(|_| ProgressStyle::default_spinner()).progress_chars("=> ")
 }
 
-fn draw(bar: &ProgressBar, share: Option<(u64, u64)>, line: String, steps: String) {
+fn draw(bar: &ProgressBar, share: Option<(u64, u64)>, line: String) {
     match share {
         Some((rows, expected)) => {
             if bar.length() != Some(expected) {
@@ -171,8 +186,7 @@ fn draw(bar: &ProgressBar, share: Option<(u64, u64)>, line: String, steps: Strin
         }
         None => {}
     }
-    bar.set_prefix(line);
-    bar.set_message(steps);
+    bar.set_message(line);
 }
 
 impl Watching for Screen {
@@ -215,6 +229,21 @@ impl Watching for Screen {
 
     fn warned(&self, pipeline: &str, what: &str) {
         self.say(&format!("warning: {pipeline}: {what}"));
+    }
+
+    fn waits(&self, pipeline: &str, run: Option<&str>, most: Duration) {
+        let run = run.map_or_else(|| "another run of it".to_owned(), |run| format!("run {run}"));
+        self.say(&format!("{pipeline}: waiting up to {} s for {run}, which goes on", most.as_secs()));
+    }
+
+    fn ended(&self, done: &Done) {
+        if let Some(shown) = self.locked().remove(&done.pipeline) {
+            shown.bar.inspect(ProgressBar::finish_and_clear);
+        }
+        let Some(line) = shown::line(done).filter(|_| self.has_lines) else { return };
+        if let Err(failure) = self.beside(|| self.ui.print(&line)) {
+            self.untold.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! What is told of runs that are over: dpp's lines, which scripts look for, and JSON.
 
-use crate::failure::Failure;
 use crate::report::{harmless, remembered};
 use crate::ui::Ui;
 use serde_json::{Value, json};
@@ -15,20 +14,27 @@ use terrace_provider_pipelines::run::{Record, State};
 /// What the document calls the rows that came out of a pipeline; dpp itself does not count them.
 const ROWS: &str = "num rows";
 
-/// Writes what became of each pipeline: a line each on standard output, the results on standard error.
-pub(super) fn results(ui: &Ui, done: &[Done]) -> Result<(), Failure> {
+/// What became of a pipeline, on a line of standard output; nothing where nothing was done.
+pub(super) fn line(done: &Done) -> Option<String> {
+    let rows = match &done.end {
+        BatchEnd::Clean => return None,
+        BatchEnd::Ran(record) => record.rows,
+        _ => 0,
+    };
+    let line = format!("{}: {}, processed {rows} rows", done.pipeline, word(done));
+    Some(harmless(&line).replace('\n', " ") + "\n")
+}
+
+/// Tells the results of all pipelines, on standard error.
+pub(super) fn results(ui: &Ui, done: &[Done]) {
     let ran: Vec<&Done> = done.iter().filter(|done| !matches!(done.end, BatchEnd::Clean)).collect();
-    for done in &ran {
-        let rows = if let BatchEnd::Ran(record) = &done.end { record.rows } else { 0 };
-        ui.print(&format!("{}: {}, processed {rows} rows\n", done.pipeline, word(done)))?;
-    }
     if ran.is_empty() {
         ui.say("nothing to run: what the pipelines made is still good");
-        return Ok(());
+        return;
     }
     ui.say("INFO    :RESULTS:");
     for done in ran {
-        let line = format!("INFO    :{}: {} {}", word(done), done.pipeline, stats(done));
+        let line = format!("INFO    :{}: {} {}", word(done), done.pipeline, stats(done)).replace('\n', " ");
         let errors = errors(done);
         let text = match errors.is_empty() {
             true => line,
@@ -36,7 +42,6 @@ pub(super) fn results(ui: &Ui, done: &[Done]) -> Result<(), Failure> {
         };
         if done.end.is_good() { ui.say(&harmless(&text)) } else { ui.tell(&harmless(&text)) }
     }
-    Ok(())
 }
 
 const fn word(done: &Done) -> &'static str {
@@ -129,9 +134,16 @@ fn failed(record: &Record) -> Option<Wrong> {
     Some(Wrong { processor, exit_code, log })
 }
 
-/// What became of each pipeline, for programs.
-pub(super) fn json(ui: &Ui, done: &[Done]) -> Value {
-    let results: Vec<Value> = done.iter().map(result).collect();
+/// What became of each pipeline, for programs, and by which addresses what it wrote is read where it was synced.
+pub(super) fn json(ui: &Ui, done: &[Done], addresses: &BTreeMap<String, Vec<String>>) -> Value {
+    let with_addresses = |done: &Done| {
+        let mut result = result(done);
+        if let (Some(result), Some(urls)) = (result.as_object_mut(), addresses.get(&done.pipeline)) {
+            result.insert("urls".to_owned(), json!(urls));
+        }
+        result
+    };
+    let results: Vec<Value> = done.iter().map(with_addresses).collect();
     json!({ "format_version": "1.0", "results": results, "diagnostics": remembered(ui) })
 }
 

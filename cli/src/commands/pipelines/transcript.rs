@@ -13,44 +13,25 @@ use std::time::Duration;
 
 /// A line. The order is that of the document.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(test), expect(dead_code, reason = "lines of databases and of what is synced are said by those"))]
 pub(super) enum Line {
     /// Which cluster, and what is to be known of it.
     Using(ClusterKind),
     /// Nobody is free.
-    Waiting {
-        /// Not for a worker alone, for a database, too.
-        with_database: bool,
-    },
+    Waiting,
     /// Who runs it.
     AssignedWorker(String),
     /// Which database it has.
     AssignedDatabase(String),
-    /// Where its tables can be looked at.
-    WebPage(String),
-    /// How to sign in to the database.
-    SignIn(SignIn),
+    /// Where its tables can be looked at, and how to sign in: shown once.
+    OfDatabase(SecretString),
     /// A data package was copied.
     Package(Copied),
     /// A website was copied.
     Site(Copied),
     /// The worker is free again.
     Unassigned,
-    /// The database is not.
-    Keeping(Duration),
-}
-
-/// How to sign in to a database: shown once.
-#[derive(Debug, Clone)]
-pub(super) struct SignIn {
-    /// What it is: `PostgreSQL`.
-    pub(super) system: &'static str,
-    /// Where it is.
-    pub(super) server: String,
-    /// Who signs in.
-    pub(super) username: String,
-    /// With what.
-    pub(super) password: SecretString,
+    /// The database is not, and for how long: in words.
+    Keeping(String),
 }
 
 /// Something that was copied.
@@ -60,6 +41,8 @@ pub(super) struct Copied {
     pub(super) from: String,
     /// Where people find it.
     pub(super) to: String,
+    /// Everybody may read it there.
+    pub(super) is_public: bool,
 }
 
 /// Where lines stand.
@@ -87,9 +70,9 @@ impl Line {
     const fn slot(&self) -> Slot {
         match self {
             Self::Using(_) => Slot::Using,
-            Self::Waiting { .. } => Slot::Waiting,
+            Self::Waiting => Slot::Waiting,
             Self::AssignedWorker(_) => Slot::Worker,
-            Self::AssignedDatabase(_) | Self::WebPage(_) | Self::SignIn(_) => Slot::Database,
+            Self::AssignedDatabase(_) | Self::OfDatabase(_) => Slot::Database,
             Self::Package(_) => Slot::Packages,
             Self::Site(_) => Slot::Site,
             Self::Unassigned => Slot::Unassigned,
@@ -101,19 +84,25 @@ impl Line {
     fn text(&self) -> String {
         match self {
             Self::Using(kind) => using(*kind),
-            Self::Waiting { with_database: true } => "Waiting for available worker and DB pods".to_owned(),
-            Self::Waiting { with_database: false } => "Waiting for available worker pods".to_owned(),
+            Self::Waiting => "Waiting for available worker pods".to_owned(),
             Self::AssignedWorker(worker) => format!("Assigned Worker Pod: {worker}"),
             Self::AssignedDatabase(database) => format!("Assigned DB Pod: {database}"),
-            Self::WebPage(url) => format!("DB Web UI is available at {url}"),
-            Self::SignIn(SignIn { system, server, username, password }) => {
-                let password = password.expose_secret();
-                format!("System: {system}, Server: {server}, Username: {username}, Password: {password}")
-            }
-            Self::Package(Copied { from, to }) | Self::Site(Copied { from, to }) => format!("{from} > {to}"),
+            Self::OfDatabase(line) => line.expose_secret().to_owned(),
+            Self::Package(Copied { from, to, .. }) | Self::Site(Copied { from, to, .. }) => format!("{from} > {to}"),
             Self::Unassigned => "Unassigned Worker Pod".to_owned(),
-            Self::Keeping(time) => format!("Keeping the DB and Web UI running for {}", in_words(*time)),
+            Self::Keeping(words) => words.clone(),
         }
+    }
+
+    /// What is said once before things are copied.
+    const fn title(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Package(Copied { is_public: true, .. }) => "Syncing Data Packages to Public Storage",
+            Self::Package(_) => "Syncing Data Packages to Storage",
+            Self::Site(Copied { is_public: true, .. }) => "Syncing Static Website to Public Storage",
+            Self::Site(_) => "Syncing Static Website to Storage",
+            _ => return None,
+        })
     }
 }
 
@@ -130,15 +119,6 @@ fn using(kind: ClusterKind) -> String {
 
 /// What is to be known of pods that others may see.
 pub(super) const NOT_PRIVATE: &str = "do not use for private data!";
-
-/// What is said once before things are copied.
-const fn title(slot: Slot) -> Option<&'static str> {
-    match slot {
-        Slot::Packages => Some("Syncing Data Packages to Public Storage"),
-        Slot::Site => Some("Syncing Static Website to Public Storage"),
-        _ => None,
-    }
-}
 
 /// A time for people: whole hours where it is that.
 pub(super) fn in_words(time: Duration) -> String {
@@ -157,6 +137,8 @@ pub(super) struct Transcript {
     waiting: Vec<Line>,
     /// The workers that were said.
     workers: BTreeSet<String>,
+    /// The titles that were told.
+    titles: BTreeSet<&'static str>,
 }
 
 impl Transcript {
@@ -182,11 +164,9 @@ impl Transcript {
         self.waiting = waiting;
         ready.sort_by_key(Line::slot);
         let mut lines = Vec::with_capacity(ready.len());
-        let mut last = None;
         for line in ready {
-            if last.replace(line.slot()) != Some(line.slot()) {
-                lines.extend(title(line.slot()).map(str::to_owned));
-            }
+            let title = line.title().filter(|title| self.titles.insert(title));
+            lines.extend(title.map(str::to_owned));
             lines.push(line.text());
         }
         lines
@@ -206,31 +186,26 @@ mod tests {
     use clap::ValueEnum;
 
     fn copied(from: &str, to: &str) -> Copied {
-        Copied { from: from.to_owned(), to: to.to_owned() }
+        Copied { from: from.to_owned(), to: to.to_owned(), is_public: true }
     }
 
     #[test]
     fn lines_are_told_in_the_order_of_the_document_whoever_says_them_first() {
         let worker = || Line::AssignedWorker("dppctl-worker-dkofij848dhiu".to_owned());
-        let sign_in = SignIn {
-            system: "PostgreSQL",
-            server: "localhost".to_owned(),
-            username: "postgres".to_owned(),
-            password: SecretString::from("idjnmfkjnfur29hr"),
-        };
-        assert!(!format!("{sign_in:?}").contains("idjnmfkjnfur29hr"));
+        let sign_in = "System: PostgreSQL, Server: localhost, Username: postgres, Password: idjnmfkjnfur29hr";
+        let of_database = |line: &str| Line::OfDatabase(SecretString::from(line));
+        assert!(!format!("{:?}", of_database(sign_in)).contains("idjnmfkjnfur29hr"));
         let mut transcript = Transcript::default();
         for line in [
-            Line::Keeping(Duration::from_secs(3600)),
+            Line::Keeping("Keeping the DB and Web UI running for 1 hour".to_owned()),
             Line::Unassigned,
             Line::Site(copied("data/index.html", "https://host/worker/")),
             Line::Package(copied("data/committees", "https://host/worker/committees/")),
-            Line::Package(copied("data/votes", "https://host/worker/votes/")),
             worker(),
             Line::AssignedDatabase("dppctl-db-koejijdif48joi".to_owned()),
-            Line::WebPage("http://127.0.0.1/dppctl-db-koejijdif48joi/".to_owned()),
-            Line::SignIn(sign_in),
-            Line::Waiting { with_database: true },
+            of_database("DB Web UI is available at http://127.0.0.1/dppctl-db-koejijdif48joi/"),
+            of_database(sign_in),
+            Line::Waiting,
             Line::Using(ClusterKind::Public),
             worker(),
         ] {
@@ -240,16 +215,20 @@ mod tests {
 Using the public dppctl cluster
 do not use for private data!
 Run terrace init --help for cluster initialization and configuration options
-Waiting for available worker and DB pods
+Waiting for available worker pods
 Assigned Worker Pod: dppctl-worker-dkofij848dhiu
 Assigned DB Pod: dppctl-db-koejijdif48joi
 DB Web UI is available at http://127.0.0.1/dppctl-db-koejijdif48joi/
 System: PostgreSQL, Server: localhost, Username: postgres, Password: idjnmfkjnfur29hr";
         assert_eq!(transcript.take(Slot::Database).join("\n"), before);
         transcript.say(worker());
-        let after = "\
+        let packages = "\
 Syncing Data Packages to Public Storage
-data/committees > https://host/worker/committees/
+data/committees > https://host/worker/committees/";
+        assert_eq!(transcript.take(Slot::Packages).join("\n"), packages);
+        // What is told as it goes has its title once.
+        transcript.say(Line::Package(copied("data/votes", "https://host/worker/votes/")));
+        let after = "\
 data/votes > https://host/worker/votes/
 Syncing Static Website to Public Storage
 data/index.html > https://host/worker/

@@ -1,7 +1,8 @@
 //! How packages come into an environment: by `uv` where it is, else by pip. Every version is pinned, so nothing is
 //! resolved.
 
-use super::{EnvironmentError, Interpreter, Making, Recipe, io_error};
+use super::{EnvironmentError, Interpreter, MARK, Making, Recipe, io_error};
+use crate::executor::local::Guard;
 use crate::spec::processor::Api;
 use std::collections::VecDeque;
 use std::fs;
@@ -23,30 +24,29 @@ pub(super) const fn lock(api: Api) -> &'static str {
     }
 }
 
-/// Makes an environment in a folder that is not there.
+/// Where the texts of requirements are while an environment is made.
+fn tools(folder: &Path) -> PathBuf {
+    let mut tools = folder.as_os_str().to_owned();
+    tools.push(".requirements");
+    PathBuf::from(tools)
+}
+
+/// Removes what is needed only while an environment is made.
+pub(super) fn tidy(folder: &Path) {
+    // The next one writes them anew.
+    let _ = fs::remove_dir_all(tools(folder));
+}
+
+/// Makes an environment in a folder that is not there, by programs of this group that carry this mark.
 pub(super) async fn make(
     folder: &Path,
     recipe: &Recipe,
     interpreter: &Interpreter,
+    group: (&Guard, &str),
     making: &dyn Making,
 ) -> Result<(), EnvironmentError> {
-    let mut tools = folder.as_os_str().to_owned();
-    tools.push(".requirements");
-    let tools = PathBuf::from(tools);
+    let tools = tools(folder);
     fs::create_dir_all(&tools).map_err(|source| io_error("make the folder", &tools, source))?;
-    let made = fill(folder, &tools, recipe, interpreter, making).await;
-    // Nobody needs them any more, whatever came of it.
-    let _ = fs::remove_dir_all(&tools);
-    made
-}
-
-async fn fill(
-    folder: &Path,
-    tools: &Path,
-    recipe: &Recipe,
-    interpreter: &Interpreter,
-    making: &dyn Making,
-) -> Result<(), EnvironmentError> {
     let write = |name: &str, text: &str| {
         let path = tools.join(name);
         fs::write(&path, text).map_err(|source| io_error("write", &path, source)).map(|()| path)
@@ -55,7 +55,7 @@ async fn fill(
     let total = pinned.lines().count();
     let lock = write("lock.txt", pinned)?;
     let extra = write("requirements.txt", &recipe.requirements.join("\n"))?;
-    let mut bar = Bar { done: 0, total, making };
+    let mut bar = Bar { done: 0, total, making, group };
     let (folder_text, lock, extra) = (text(folder), text(&lock), text(&extra));
     let python = text(&folder.join("bin/python"));
     let program = text(&interpreter.program);
@@ -122,6 +122,8 @@ struct Bar<'a> {
     done: usize,
     total: usize,
     making: &'a dyn Making,
+    /// Whom programs end with, and their mark.
+    group: (&'a Guard, &'a str),
 }
 
 impl Bar<'_> {
@@ -147,6 +149,8 @@ async fn run(program: &str, arguments: &[&str], bar: &mut Bar<'_>) -> Result<(),
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     // Whatever the person's shell says of Python is not about this environment.
     command.env_remove("PYTHONPATH").env_remove("PYTHONHOME").env_remove("VIRTUAL_ENV");
+    let (guard, mark) = bar.group;
+    command.process_group(guard.group()).env(MARK, mark);
     let mut child = command
         .spawn()
         .map_err(|source| EnvironmentError::Io { what: format!("{} cannot be started", what()), source })?;

@@ -9,10 +9,9 @@ mod memory;
 mod processes;
 mod stream;
 
-use super::{End, Executor, Failed, Job, Outcome, StepOutcome, Watch, in_words};
+use super::{End, Executor, Failed, Job, Outcome, StepOutcome, Watch, in_words, too_long};
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use guard::Guard;
 use serde_json::Map;
 use std::collections::VecDeque;
 use std::io;
@@ -25,6 +24,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use guard::Guard;
 pub(crate) use processes::MARK;
 pub(crate) use processes::end as end_marked;
 
@@ -261,10 +261,7 @@ async fn conduct(
             }
             () = &mut timeout, if end == End::Succeeded => {
                 end = End::TimedOut;
-                let allowed = job.timeout.unwrap_or_default();
-                // What came before it began is a part of what was allowed.
-                let seconds = allowed.saturating_add(Duration::from_millis(500)).as_secs();
-                failure = Some((None, format!("it took longer than the {seconds} s that it may")));
+                failure = Some((None, too_long(job.timeout.unwrap_or_default())));
                 guard.ask_to_end();
                 kill_at = Some(tokio::time::Instant::now() + job.grace);
             }

@@ -91,12 +91,8 @@ impl Sites {
             return Err(ProviderError::new(ErrorKind::Failed, "the files changed since they were planned")
                 .solution("plan again; where a run of the same plan writes them, name its `dataset` in `triggers`"));
         }
-        call.progress.message("Syncing Static Website to Public Storage");
-        call.progress.message(&format!(
-            "{}/index.html > {}",
-            plan.content_dir.trim_end_matches('/'),
-            self.url(&plan, planned)
-        ));
+        call.progress.message("Syncing Static Website to Storage");
+        call.progress.message(&format!("{} > {}", self.shelf.door(&plan, &tree), self.url(&plan, planned)));
         let mark = super::run::mark(&call.operation, &call.step);
         let shelf = self.shelf.clone();
         let rendered = blocking(move || shelf.render(&plan, &tree, &mark).map_err(StorageError::while_changing)).await;
@@ -144,14 +140,15 @@ fn wanted(attributes: &Attributes) -> Option<Plan> {
     if names.iter().any(|name| given(name).is_some_and(Value::has_unknown)) {
         return None;
     }
-    let or = |name: &str, default: &str| optional_text(attributes, name).unwrap_or_else(|| default.to_owned());
+    let usual = Plan::named(&optional_text(attributes, "name")?);
+    let or = |name: &str, usual: String| optional_text(attributes, name).unwrap_or(usual);
     Some(Plan {
-        name: optional_text(attributes, "name")?,
-        content_dir: or("contentDir", "data"),
-        overlay_dir: or("overlayDir", "public"),
-        error_document: or("errorDocument", "404.html"),
-        cache_control: or("cacheControl", "no-cache"),
+        content_dir: or("contentDir", usual.content_dir),
+        overlay_dir: or("overlayDir", usual.overlay_dir),
+        error_document: or("errorDocument", usual.error_document),
+        cache_control: or("cacheControl", usual.cache_control),
         render_to: optional_text(attributes, "renderTo"),
+        name: usual.name,
     })
 }
 

@@ -9,7 +9,7 @@ use super::attributes::{Name, blocking, io_error, texts as listed_texts};
 use super::folder::Folder;
 use crate::run::{Runner, State};
 use crate::storage::source::Filter;
-use crate::storage::{Asked, Manifest, Storage, StorageError, Tree};
+use crate::storage::{Asked, Manifest, Storage, StorageError, Told, Tree};
 use async_trait::async_trait;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -223,10 +223,10 @@ impl Syncs {
         let planned_changes = planned.get("changes").filter(|value| !value.has_unknown()).cloned();
         let changes = match planned_changes {
             Some(changes) => changes,
-            None => self.changes(&named, planned, &tree).await?,
+            None => listed_texts(self.lines(&named, planned, &tree).await?),
         };
         let progress = call.progress.as_ref();
-        let tell = |line: &str| progress.message(line);
+        let tell = |told: Told<'_>| progress.message(&told.to_string());
         let synced =
             self.storage.sync(&asked, &tree, &tell, &call.cancel).await.map_err(StorageError::while_changing)?;
         progress.message(&format!("{} files sent, {} bytes", synced.sent, synced.bytes));
@@ -234,13 +234,13 @@ impl Syncs {
     }
 
     /// What a sync has to do, by what is there.
-    async fn changes(&self, named: &Named, attributes: &Attributes, tree: &Tree) -> Result<Value, ProviderError> {
+    async fn lines(&self, named: &Named, attributes: &Attributes, tree: &Tree) -> Result<Vec<String>, ProviderError> {
         let looked = self.storage.look(&named.destination, &named.name, flag(attributes, "checksum")).await;
         let looked = looked.map_err(StorageError::while_looking)?;
         let (former, damaged) = looked.map(|(former, damaged, _)| (former, damaged)).unzip();
         let is_all_other = former.as_ref().is_some_and(|former: &Manifest| former.public != flag(attributes, "public"));
         let damaged = damaged.unwrap_or_default();
-        Ok(listed_texts(tree.changes(former.as_ref(), &damaged, is_all_other, flag(attributes, "delete"))))
+        Ok(tree.changes(former.as_ref(), &damaged, is_all_other, flag(attributes, "delete")))
     }
 
     /// What is there as attributes; what was configured comes back as it was.

@@ -124,29 +124,29 @@ pub async fn run(
                 |pipeline: &&Pipeline| pipeline.all_before().all(|id| !all.contains(id) || ended.contains_key(id));
             let Some(position) = waiting.iter().position(is_ready) else { break };
             let pipeline = waiting.remove(position);
-            // What cannot be read of one says nothing of the others.
-            let begun = begin(runner, specs, pipeline, options, &all, &ended);
-            match begun.unwrap_or_else(|error| Begin::End(BatchEnd::NotRun(NotRun::Io(error)))) {
-                Begin::End(end) => {
-                    ended.insert(pipeline.id.clone(), end.is_good());
-                    done.push(Done { pipeline: pipeline.id.clone(), end });
-                }
-                Begin::Run(reasons) => {
-                    let asked = asked(options, reasons);
-                    running.push(async move { (pipeline, runner.run(specs, pipeline, asked, watching, cancel).await) });
-                }
-            }
+            let failed = pipeline.pipelines_before().find(|before| ended.get(*before) == Some(&false));
+            let by = failed.map(str::to_owned);
+            let asked = asked(options);
+            let all = &all;
+            running.push(async move {
+                let end = match by {
+                    Some(by) => BatchEnd::Held { by, why: Why::Unsuccessful },
+                    None if cancel.is_cancelled() => BatchEnd::NotRun(NotRun::Cancelled),
+                    // What cannot be read of one says nothing of the others.
+                    None => go(runner, specs, pipeline, options, (all, asked), watching, cancel)
+                        .await
+                        .unwrap_or_else(|error| BatchEnd::NotRun(NotRun::Io(error))),
+                };
+                Done { pipeline: pipeline.id.clone(), end }
+            });
         }
-        let Some((pipeline, result)) = running.next().await else {
+        let Some(one) = running.next().await else {
             // Nobody waits for ever: loops of what is said are told as wrong, and what is found out closes none.
             return Ok(done);
         };
-        let end = match result {
-            Ok(record) => BatchEnd::Ran(Box::new(record)),
-            Err(why) => BatchEnd::NotRun(why),
-        };
-        ended.insert(pipeline.id.clone(), end.is_good());
-        done.push(Done { pipeline: pipeline.id.clone(), end });
+        ended.insert(one.pipeline.clone(), one.end.is_good());
+        watching.ended(&one);
+        done.push(one);
     }
 }
 
@@ -166,12 +166,37 @@ pub async fn one(
     let missing = || io::Error::new(io::ErrorKind::NotFound, "there is no such pipeline");
     let pipeline = specs.pipelines.get(position).ok_or_else(missing)?;
     let all = BTreeSet::from([pipeline.id.as_str()]);
-    let reasons = match begin(runner, specs, pipeline, options, &all, &BTreeMap::new())? {
-        Begin::End(end) => return Ok(end),
+    let asked = Asked { run, ..asked(options) };
+    go(runner, specs, pipeline, options, (&all, asked), watching, cancel).await
+}
+
+/// What is asked of each run.
+fn asked(options: &Options) -> Asked {
+    Asked {
+        uses_cache: options.uses_cache,
+        timeout: options.timeout,
+        patience: options.patience,
+        retries: options.retries,
+        mark: options.mark.clone(),
+        ..Asked::default()
+    }
+}
+
+/// Runs a pipeline, unless it need not or cannot be run.
+async fn go(
+    runner: &Runner,
+    specs: &Specs,
+    pipeline: &Pipeline,
+    options: &Options,
+    (all, asked): (&BTreeSet<&str>, Asked),
+    watching: &dyn Watching,
+    cancel: &CancellationToken,
+) -> io::Result<BatchEnd> {
+    let reasons = match begin(runner, specs, pipeline, options, all).await? {
         Begin::Run(reasons) => reasons,
+        Begin::End(end) => return Ok(end),
     };
-    let asked = Asked { run, ..asked(options, reasons) };
-    Ok(match runner.run(specs, pipeline, asked, watching, cancel).await {
+    Ok(match runner.run(specs, pipeline, Asked { reasons, ..asked }, watching, cancel).await {
         Ok(record) => BatchEnd::Ran(Box::new(record)),
         Err(why) => BatchEnd::NotRun(why),
     })
@@ -195,28 +220,24 @@ enum Begin {
     Run(Vec<String>),
 }
 
-fn begin(
+async fn begin(
     runner: &Runner,
     specs: &Specs,
     pipeline: &Pipeline,
     options: &Options,
     all: &BTreeSet<&str>,
-    ended: &BTreeMap<String, bool>,
 ) -> io::Result<Begin> {
-    let held = |by: &str, why| Ok(Begin::End(BatchEnd::Held { by: by.to_owned(), why }));
+    let held = |by: &str| Ok(Begin::End(BatchEnd::Held { by: by.to_owned(), why: Why::Dirty }));
     for before in pipeline.pipelines_before() {
-        if ended.get(before) == Some(&false) {
-            return held(before, Why::Unsuccessful);
-        }
         if all.contains(before) || options.is_forced {
             continue;
         }
-        let Some(other) = specs.pipeline(before) else { return held(before, Why::Dirty) };
-        if !runner.reasons(specs, other)?.is_empty() {
-            return held(before, Why::Dirty);
+        let Some(other) = specs.pipeline(before) else { return held(before) };
+        if !runner.reasons_now(specs, other).await?.is_empty() {
+            return held(before);
         }
     }
-    let reasons = runner.reasons(specs, pipeline)?;
+    let reasons = runner.reasons_now(specs, pipeline).await?;
     if options.only_dirty && reasons.is_empty() {
         return Ok(Begin::End(BatchEnd::Clean));
     }

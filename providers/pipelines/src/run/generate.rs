@@ -4,13 +4,14 @@
 //! The plugin is code of the project, its answer is not trusted to be well-formed: it is bounded in size and time, and
 //! read like any spec.
 
+use super::log::Masks;
 use super::single::{Preparing, Runner, Watching};
 use super::store;
 use crate::environment::{Environment, EnvironmentError, Recipe};
+use crate::executor::local::Guard;
 use crate::spec::processor::{Api, REQUIREMENTS};
 use crate::spec::source::{Generated, Kept};
 use crate::spec::{SourceSpec, Specs};
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::fs;
@@ -23,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 /// What is run.
 const PROGRAM: &str = include_str!("generate/generator.py");
+/// The variable that names what is asked of a plugin in the environment of its processes.
+const MARK: &str = "TERRACE_SOURCE_SPEC";
 /// How long a plugin may take.
 const LONGEST: Duration = Duration::from_secs(120);
 /// So many bytes an answer may have.
@@ -84,13 +87,13 @@ impl Runner {
         let path = specs.files.get(source.file).map(|file| file.path.display().to_string()).unwrap_or_default();
         let making = Preparing { pipeline: &path, watching };
         let environment = self.environments.ensure(&recipe, &making, cancel).await;
-        let environment =
-            environment.map_err(|error| Unmade { is_environment: true, ..wrong_environment(&error, source) })?;
+        let environment = environment.map_err(|error| wrong_environment(&error, source))?;
         let asked = tokio::select! {
             asked = self.ask(&environment, specs, source, &folder) => asked,
             () = cancel.cancelled() => return Err(wrong("stopped".to_owned(), None)),
         };
-        let answer = asked.map_err(|why| wrong(why, None))?;
+        let masks = Masks::of(&self.variables);
+        let answer = asked.map_err(|why| wrong(masks.text(&why), None))?;
         let package = format!("datapackage-pipelines-{}", source.module);
         if let Some(missing) = answer.missing {
             let why = format!("there is no plugin `{missing}` that makes pipelines of it");
@@ -101,7 +104,7 @@ impl Runner {
             return Err(wrong(format!("the plugin `{lacking}` has no class `Generator`: it makes no pipelines"), None));
         }
         if let Some(failed) = answer.failed {
-            return Err(wrong(format!("the plugin fails: {failed}"), None));
+            return Err(wrong(format!("the plugin fails: {}", masks.text(&failed)), None));
         }
         let problems = answer.invalid.into_iter().map(|(place, what)| match place.is_empty() {
             true => format!("the plugin does not take it: {what}"),
@@ -134,10 +137,13 @@ impl Runner {
         command.env_clear().envs(&self.variables).env_remove("PYTHONHOME").env("PYTHONIOENCODING", "utf-8");
         // A plugin may lie in the project itself.
         let places = std::env::join_paths([folder, &specs.root]).map_err(|error| error.to_string())?;
-        command.env("PYTHONPATH", places).process_group(0).kill_on_drop(true);
+        // Whatever it starts ends with it, and it with us.
+        let mark = folder.join(&source.module).display().to_string();
+        let guard = Guard::start((MARK, &mark), Duration::ZERO);
+        let guard = guard.map_err(|error| format!("the plugin cannot be asked: {error}"))?;
+        command.env("PYTHONPATH", places).env(MARK, &mark).process_group(guard.group()).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("the plugin cannot be asked: {error}"))?;
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let text = source.content.to_string();
         let give = async {
@@ -151,10 +157,7 @@ impl Runner {
             (said, beside, ended)
         };
         let ended = tokio::time::timeout(LONGEST, all).await;
-        // What it started is of its group; its leader was waited for, or is killed with it.
-        if let Some(group) = group {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        guard.end().await;
         let (said, beside, ended) =
             ended.map_err(|_| format!("the plugin did not answer within {} s", LONGEST.as_secs()))?;
         let ended = ended.map_err(|error| format!("the plugin cannot be waited for: {error}"))?;

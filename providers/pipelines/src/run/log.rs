@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,19 @@ const NAME: &str = "log.jsonl";
 const LARGEST: u64 = 64 << 20;
 /// What takes the place of a secret.
 const MASK: &str = "***";
+/// What names of secrets have in them.
+const SECRETS: [&str; 10] = [
+    "PASSWORD",
+    "PASSWD",
+    "SECRET",
+    "TOKEN",
+    "CREDENTIAL",
+    "API_KEY",
+    "APIKEY",
+    "ACCESS_KEY",
+    "PRIVATE_KEY",
+    "SIGNATURE",
+];
 /// A shorter value is no secret that could be told from other text.
 const SHORTEST: usize = 4;
 
@@ -41,38 +55,43 @@ impl std::fmt::Debug for Masks {
 }
 
 impl Masks {
-    /// The values of variables whose names say that they are secret, and the passwords of addresses.
+    /// The values of variables whose names say that they are secret, and the secrets of addresses.
     pub(super) fn of<'a>(variables: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
         let mut secrets: Vec<String> = Vec::new();
         for (name, value) in variables {
-            let name = name.to_ascii_uppercase();
-            if ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "API_KEY", "ACCESS_KEY", "PRIVATE_KEY"]
-                .iter()
-                .any(|word| name.contains(word))
-            {
+            if is_secret(name) {
                 secrets.push(value.clone());
                 // What is said comes line by line.
                 secrets.extend(value.lines().map(|line| line.trim().to_owned()));
             }
-            secrets.extend(passwords_of(value));
+            secrets.extend(secrets_of(value));
         }
         Self::new(secrets)
     }
 
-    /// The same, and the passwords of addresses in these values, at every depth.
+    /// The same, and what parameters of steps say is secret, at every depth: by their names, and in addresses.
     #[must_use]
-    pub(super) fn and_of<'a>(self, values: impl IntoIterator<Item = &'a serde_json::Value>) -> Self {
+    pub(super) fn and_of<'a>(self, steps: impl IntoIterator<Item = &'a Map<String, Value>>) -> Self {
         let mut secrets = self.0;
-        let mut waiting: Vec<&serde_json::Value> = values.into_iter().collect();
-        while let Some(value) = waiting.pop() {
+        let mut waiting: Vec<(&str, &Value)> =
+            steps.into_iter().flatten().map(|(name, value)| (name.as_str(), value)).collect();
+        while let Some((name, value)) = waiting.pop() {
             match value {
-                serde_json::Value::String(text) => secrets.extend(passwords_of(text)),
-                serde_json::Value::Array(items) => waiting.extend(items),
-                serde_json::Value::Object(map) => waiting.extend(map.values()),
+                Value::String(text) if is_called_secret(name) => secrets.push(text.clone()),
+                Value::String(text) => secrets.extend(secrets_of(text)),
+                Value::Array(items) => waiting.extend(items.iter().map(|item| (name, item))),
+                Value::Object(map) => waiting.extend(map.iter().map(|(name, value)| (name.as_str(), value))),
                 _ => {}
             }
         }
         Self::new(secrets)
+    }
+
+    /// The same, and the secrets of addresses in these texts.
+    #[must_use]
+    pub(super) fn and_in(self, texts: &[String]) -> Self {
+        let words = texts.iter().flat_map(|text| text.split_whitespace());
+        Self::new(self.0.into_iter().chain(words.flat_map(secrets_of)).collect())
     }
 
     fn new(mut secrets: Vec<String>) -> Self {
@@ -93,8 +112,7 @@ impl Masks {
 
     /// The value without them, at every depth.
     #[must_use]
-    pub fn value(&self, value: serde_json::Value) -> serde_json::Value {
-        use serde_json::Value;
+    pub fn value(&self, value: Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.text(&text)),
             Value::Array(items) => items.into_iter().map(|item| self.value(item)).collect(),
@@ -104,15 +122,32 @@ impl Masks {
     }
 }
 
-/// The password of `scheme://user:password@host`, as it is encoded and as programs tell it.
-fn passwords_of(address: &str) -> impl Iterator<Item = String> + use<> {
-    let password = || {
-        let (_, rest) = address.split_once("://")?;
+/// Whether the value of a variable of that name is a secret.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    SECRETS.iter().any(|word| name.contains(word))
+}
+
+/// Whether a parameter of that name is a secret, and not, as `token_column` is, about one.
+fn is_called_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase().replace('-', "_");
+    SECRETS.iter().any(|word| name.ends_with(word))
+}
+
+/// The password of `scheme://user:password@host`, and what `?token=…` says, as they are encoded and as programs tell them.
+fn secrets_of(address: &str) -> impl Iterator<Item = String> + use<> {
+    let rest = address.split_once("://").map(|(_, rest)| rest);
+    let password = rest.and_then(|rest| {
         let (user, _) = rest.split('/').next()?.rsplit_once('@')?;
         Some(user.split_once(':')?.1)
-    };
-    let plain = |password: &str| percent_decode_str(password).decode_utf8_lossy().into_owned();
-    password().map(|password| [password.to_owned(), plain(password)]).into_iter().flatten()
+    });
+    let query = rest.and_then(|rest| Some(rest.split_once('?')?.1)).unwrap_or_default();
+    let pairs = query.split('#').next().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let named = pairs.filter(|(name, _)| is_called_secret(name)).map(|(_, value)| value);
+    let plain = |secret: &str| percent_decode_str(secret).decode_utf8_lossy().into_owned();
+    let found: Vec<String> =
+        password.into_iter().chain(named).flat_map(|secret| [secret.to_owned(), plain(secret)]).collect();
+    found.into_iter()
 }
 
 /// Writes a log.
@@ -208,8 +243,24 @@ mod tests {
         assert_eq!(masks.text("the key is MIIEv0001"), "the key is ***");
         assert!(!format!("{masks:?}").contains("MIIE"));
         let parameters = serde_json::json!({"tables": [{"engine": "postgresql://ada:p%40ssw%3Ard@db/x"}]});
-        let masks = masks.and_of([&parameters]);
+        let masks = masks.and_of(parameters.as_object());
         assert_eq!(masks.text("login p@ssw:rd by p%40ssw%3Ard"), "login *** by ***");
+    }
+
+    #[test]
+    fn secrets_of_parameters_and_of_queries_are_not_told() {
+        let parameters = serde_json::json!({
+            "url": "https://host/rows?format=json&api_key=k3y%2Fwords#top",
+            "headers": {"X-Auth-Token": ["tok-98765"]},
+            "token_column": "rows",
+        });
+        let masks = Masks::default().and_of(parameters.as_object());
+        assert_eq!(
+            masks.text("get https://host/rows?format=json&api_key=k3y%2Fwords with tok-98765, k3y/words"),
+            "get https://host/rows?format=json&api_key=*** with ***, ***"
+        );
+        let masks = Masks::default().and_in(&["a\n--extra-index-url https://me:hunter2@host/simple b".to_owned()]);
+        assert_eq!(masks.text("Looking in https://me:hunter2@host/simple"), "Looking in https://me:***@host/simple");
     }
 
     #[test]

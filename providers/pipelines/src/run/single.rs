@@ -1,6 +1,7 @@
 //! One run of one pipeline, from the wait for its turn to its record.
 
 use super::attempts::{self, Attempt, Retries};
+use super::batch::Done;
 use super::disk;
 use super::hooks::{Hooks, Patience};
 use super::job::{self, Made, Making};
@@ -10,7 +11,7 @@ use super::record::{Record, State};
 use super::store::{NoTurn, Store, Turn};
 pub(super) use super::watcher::{Preparing, Watcher};
 use crate::environment::{Environment, EnvironmentError, Environments, Recipe};
-use crate::executor::{End, Executor, Failed, Outcome, StepOutcome};
+use crate::executor::{End, Executor, Failed, Outcome, StepOutcome, too_long};
 use crate::fingerprint::packages;
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
@@ -108,6 +109,10 @@ pub trait Watching: Send + Sync {
     fn expects(&self, _pipeline: &str, _steps: &[String], _rows: Option<u64>) {}
     /// Something went wrong that does not stop it.
     fn warned(&self, _pipeline: &str, _what: &str) {}
+    /// Another run of it goes on, of this id where that is known, and is waited for, at most so long.
+    fn waits(&self, _pipeline: &str, _run: Option<&str>, _most: Duration) {}
+    /// One of several has ended.
+    fn ended(&self, _done: &Done) {}
 }
 
 /// Tells nobody.
@@ -135,12 +140,14 @@ impl Runner {
         cancel: &CancellationToken,
     ) -> Result<Record, NotRun> {
         let folder = self.folder_name(&specs.root);
-        let turn = self.store.turn(&folder, &pipeline.id, asked.patience, cancel).await?;
+        let turn = self.turn(&folder, &pipeline.id, asked.patience, watching, cancel).await?;
+        if cancel.is_cancelled() {
+            return Err(NotRun::Cancelled);
+        }
         if let Some(left) = turn.left() {
             self.settle(&left).await?;
         }
-        let recipe = self.recipe(&specs.root, pipeline);
-        let fingerprint = self.fingerprint(specs, pipeline)?;
+        let (recipe, fingerprint) = self.needs(specs, pipeline).await?;
         let others = fingerprint.others_than(&asked.planned);
         if !others.is_empty() {
             return Err(NotRun::Changed(others));
@@ -206,6 +213,24 @@ impl Runner {
         }
     }
 
+    /// Waits for the right to run a pipeline, and says so.
+    async fn turn(
+        &self,
+        folder: &str,
+        pipeline: &str,
+        patience: Duration,
+        watching: &dyn Watching,
+        cancel: &CancellationToken,
+    ) -> Result<Turn, NoTurn> {
+        match self.store.turn(folder, pipeline, Duration::ZERO, cancel).await {
+            Err(NoTurn::Taken { run }) if !patience.is_zero() => {
+                watching.waits(pipeline, run.as_deref(), patience);
+                self.store.turn(folder, pipeline, patience, cancel).await
+            }
+            turn => turn,
+        }
+    }
+
     /// Records how a run ended, and lets the next one begin.
     fn conclude(&self, record: &mut Record, turn: &Turn) -> io::Result<()> {
         if let (State::Publishing, Some(failure)) = (record.state, &record.failure) {
@@ -243,18 +268,34 @@ impl Runner {
         }
         let retries = Retries { most: asked.retries.unwrap_or(self.retries.most), ..self.retries };
         let ends = asked.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let environment = match self.environment(recipe, &mut record, &retries, watching, stop).await {
-            Ok(environment) => environment,
-            Err(error) => {
-                let is_stopped = matches!(error, EnvironmentError::Cancelled);
-                record.state = if is_stopped { State::Cancelled } else { State::Failed };
-                record.failure = Some(Failed { step: None, what: error.to_string(), said: Vec::new() });
-                return if is_stopped { Ok(record) } else { Err((record, NotRun::Environment(error))) };
+        let variables = self.variables_of(pipeline);
+        let masks = Masks::of(&variables).and_of(pipeline.steps.iter().map(|step| &step.parameters));
+        let making = stop.child_token();
+        let made = {
+            let made = self.environment(recipe, &mut record, &retries, watching, &making);
+            tokio::pin!(made);
+            tokio::select! {
+                made = &mut made => made,
+                () = until(ends) => {
+                    making.cancel();
+                    made.await
+                }
             }
         };
-        let variables = self.variables_of(pipeline);
-        let parameters = pipeline.steps.iter().flat_map(|step| step.parameters.values());
-        let masks = Masks::of(&variables).and_of(parameters);
+        let environment = match made {
+            Ok(environment) => environment,
+            Err(error) => {
+                let error = error.masked(&masks.clone().and_in(&recipe.requirements));
+                let (state, what) = match (&error, asked.timeout.filter(|_| !stop.is_cancelled())) {
+                    (EnvironmentError::Cancelled, Some(timeout)) => (State::TimedOut, too_long(timeout)),
+                    (EnvironmentError::Cancelled, None) => (State::Cancelled, error.to_string()),
+                    _ => (State::Failed, error.to_string()),
+                };
+                record.state = state;
+                record.failure = Some(Failed { step: None, what, said: Vec::new() });
+                return if state == State::Failed { Err((record, NotRun::Environment(error))) } else { Ok(record) };
+            }
+        };
         let run_folder = self.store.run_folder(&record.run);
         let log = match Writer::create(&run_folder, masks.clone()) {
             Ok(log) => log,
@@ -299,11 +340,16 @@ impl Runner {
             let first = from_cache.map_or(0, |step| step.saturating_sub(1));
             let (pipeline, of) = (pipeline.id.as_str(), pipeline.steps.len());
             let watch = Watcher { pipeline, of, first, names: &names, log: &log, hooks, watching };
-            let outcome = self.executor.execute(&job, &watch, stop).await;
+            let mut outcome = self.executor.execute(&job, &watch, stop).await;
+            if let (End::TimedOut, Some(timeout), Some(failure)) =
+                (outcome.end, asked.timeout, outcome.failure.as_mut())
+            {
+                // The job was given what was left of it.
+                failure.what = too_long(timeout);
+            }
             let failed = record.attempts.len() + 1;
             let Some(pause) = retries.after(failed, &outcome) else {
-                self.take(&mut record, outcome, first, &masks);
-                return Ok(record);
+                return self.taken(record, outcome, first, masks).await;
             };
             record.discard();
             let what = outcome.failure.map(|failure| masks.text(&failure.what)).unwrap_or_default();
@@ -346,6 +392,22 @@ impl Runner {
                 return Err(EnvironmentError::Cancelled);
             }
         }
+    }
+
+    /// The same as [`Runner::take`], where it keeps nobody waiting: large files take their time to the disk.
+    async fn taken(
+        &self,
+        record: Record,
+        outcome: Outcome,
+        first: usize,
+        masks: Masks,
+    ) -> Result<Record, (Record, NotRun)> {
+        let (runner, mut taken) = (self.clone(), record.clone());
+        let taking = tokio::task::spawn_blocking(move || {
+            runner.take(&mut taken, outcome, first, &masks);
+            taken
+        });
+        taking.await.map_err(|error| (record, NotRun::Io(io::Error::other(error))))
     }
 
     /// Takes down what came of a run, and puts what it wrote into its place.
@@ -407,6 +469,14 @@ impl State {
             Self::TimedOut => "took too long",
             Self::Lost => "was cut off",
         }
+    }
+}
+
+/// Waits until then; where nothing is said, without end.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -54,7 +54,15 @@ impl Teller<'_> {
 
     fn wrong_type(&mut self, name: &str, expected: &str, node: &Node) {
         let message = format!("`{name}` is {}: expected {expected}", node.in_words());
-        self.error("wrong_type", &node.at, message, None);
+        let hint = match &node.kind {
+            Kind::List(_) if expected.starts_with("a map") => Some("write `KEY: VALUE` without the `-`"),
+            Kind::Map(_) if expected.starts_with("a list") => Some("begin each item with `- `"),
+            Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) | Kind::Time { .. } if expected.starts_with("text") => {
+                Some("put it in quotes")
+            }
+            _ => None,
+        };
+        self.error("wrong_type", &node.at, message, hint.map(str::to_owned));
     }
 
     /// Reports keys that mean nothing: dpp says nothing about them. One that is nearly right is taken for a slip.
@@ -117,11 +125,14 @@ pub(super) fn file(found: Found, specs: &mut Specs) {
     let file = specs.files.len();
     let name = found.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let folder = found.path.parent().unwrap_or(Path::new("")).to_path_buf();
-    let text = found.text.as_deref().unwrap_or_default().to_owned();
+    let text = match &found.text {
+        Ok(text) => text.clone(),
+        Err(unread) => unread.shown.clone(),
+    };
     specs.files.push(SpecFile { path: found.path, text: text.clone() });
     let mut teller = Teller { problems: &mut specs.problems, file, pipeline: None, step: None };
-    if let Err(why) = found.text {
-        return teller.error("unreadable", &(0..0), why, None);
+    if let Err(unread) = found.text {
+        return teller.error("unreadable", &(unread.at..unread.at), unread.message, unread.hint);
     }
     let (root, twice) = match yaml::parse(&text) {
         Ok(read) => read,

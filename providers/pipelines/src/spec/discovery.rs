@@ -19,7 +19,16 @@ pub(super) struct Found {
     /// Relative to the folder that was searched.
     pub(super) path: PathBuf,
     /// Its text, or why there is none.
-    pub(super) text: Result<String, String>,
+    pub(super) text: Result<String, Unread>,
+}
+
+/// Why a file has no text.
+pub(super) struct Unread {
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+    /// As much as can be shown of it, and where it goes wrong.
+    pub(super) shown: String,
+    pub(super) at: usize,
 }
 
 /// Finds the specs at and below a folder, those of a folder before those of its subfolders.
@@ -58,12 +67,20 @@ fn walk(root: &Path, folder: &Path, ignored: &Ignored, found: &mut Vec<Found>, d
     folders.iter().try_for_each(|path| walk(root, path, ignored, found, depth + 1))
 }
 
-fn text_of(path: &Path) -> Result<String, String> {
+fn text_of(path: &Path) -> Result<String, Unread> {
     let limit = super::yaml::LONGEST as u64 + 1;
     let mut bytes = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
-    read.map_err(|error| format!("the file cannot be read: {error}"))?;
-    String::from_utf8(bytes).map_err(|_| "the file is not UTF-8".to_owned())
+    if let Err(error) = read {
+        let message = format!("the file cannot be read: {error}");
+        return Err(Unread { message, hint: None, shown: String::new(), at: 0 });
+    }
+    String::from_utf8(bytes).map_err(|error| Unread {
+        message: "this is not UTF-8".to_owned(),
+        hint: Some("save the file as UTF-8, as by `iconv -f ISO-8859-1 -t UTF-8`".to_owned()),
+        at: error.utf8_error().valid_up_to(),
+        shown: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
 }
 
 #[cfg(test)]

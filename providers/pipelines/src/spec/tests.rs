@@ -72,7 +72,7 @@ fn slips_are_told_with_file_line_pipeline_step_and_what_was_meant() {
     insta::assert_snapshot!(told_of("x:\n  pipeline:\n  - parameters: {a: 1}\n").join("\n"), @"pipeline-spec.yaml:3:5: ./x, step 1: a step needs `run` or `flow`; add `run: PROCESSOR`, or `flow: MODULE`");
     insta::assert_snapshot!(told_of("x:\n  pipeline:\n  - run: load_resorce\n").join("\n"), @"pipeline-spec.yaml:3:5: ./x, step 1 (`load_resorce`): there is no processor `load_resorce`; did you mean `load_resource`?");
     insta::assert_snapshot!(told_of("x:\n  title: 7\n  pipeline:\n  - run: printer\n    bogus: 1\n  - run: sort\n    paramters: {}\n").join("\n"), @r"
-    pipeline-spec.yaml:2:10: ./x: `title` is a number: expected text
+    pipeline-spec.yaml:2:10: ./x: `title` is a number: expected text; put it in quotes
     pipeline-spec.yaml:5:5: ./x, step 1 (`printer`): `bogus` means nothing here; known are `run`, `flow`, `parameters`, `cache`, `code`, `runner`, `validate`
     pipeline-spec.yaml:6:5: ./x, step 2 (`sort`): `sort` of datapackage-pipelines 2 fails without `reverse`; add `reverse: false`
     pipeline-spec.yaml:7:5: ./x, step 2 (`sort`): `paramters` means nothing here; did you mean `parameters`?
@@ -87,6 +87,28 @@ fn slips_are_told_with_file_line_pipeline_step_and_what_was_meant() {
     pipeline-spec.yaml:4:11: ./x: a hook is text: expected an address; it begins with `http://` or `https://`
     pipeline-spec.yaml:5:3: ./x: the pipeline has no steps
     ");
+}
+
+#[test]
+fn what_stands_there_as_another_kind_is_told_with_what_to_write() {
+    insta::assert_snapshot!(told_of("- x:\n    pipeline: []\n").join("\n"), @"pipeline-spec.yaml:1:1: `the file` is a list: expected a map from names to pipelines; write `KEY: VALUE` without the `-`");
+    insta::assert_snapshot!(told_of("x:\n  environment: [{A: b}]\n  pipeline: {run: printer}\n").join("\n"), @r"
+    pipeline-spec.yaml:2:16: ./x: `environment` is a list: expected a map from names to values; write `KEY: VALUE` without the `-`
+    pipeline-spec.yaml:3:13: ./x: `pipeline` is a map: expected a list of steps; begin each item with `- `
+    ");
+}
+
+#[test]
+fn a_text_that_is_not_utf_8_is_told_where_it_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("pipeline-spec.yaml"), b"x:\n  title: caf\xe9\n").unwrap();
+    let specs = read(folder.path()).unwrap();
+    let told: Vec<String> = specs.problems.iter().map(|it| it.in_one_line(&specs).to_string()).collect();
+    assert_eq!(
+        told,
+        ["pipeline-spec.yaml:2:13: this is not UTF-8; save the file as UTF-8, as by `iconv -f ISO-8859-1 -t UTF-8`"]
+    );
+    assert!(specs.has_unread_file());
 }
 
 #[test]

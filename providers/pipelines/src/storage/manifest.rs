@@ -56,6 +56,13 @@ impl Manifest {
             StorageError::failed(format!("`{at}` is no manifest of a sync: {error}"))
                 .hint("remove it, or sync to another place")
         })?;
+        // Others may write it: nothing is looked at or removed by it but what lies beside it.
+        let is_part =
+            |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(|c| c.is_control() || c == '\\');
+        if let Some(key) = manifest.files.keys().find(|key| !key.split('/').all(is_part)) {
+            let message = format!("`{at}` names `{}`, which lies elsewhere", key.escape_debug());
+            return Err(StorageError::failed(message).hint("somebody changed it: remove it, or sync to another place"));
+        }
         match manifest.format {
             FORMAT => Ok(manifest),
             other => {
@@ -204,6 +211,19 @@ mod tests {
             (lines.len(), lines[0].as_str(), lines[21].as_str()),
             (22, "30 files to send, 60 bytes", "and 10 more")
         );
+    }
+
+    #[test]
+    fn a_manifest_that_names_files_elsewhere_is_refused() {
+        for key in ["../x", "/etc/x", "a/../../x", "a//x", "", ".", "a\\..\\x", "a\nx"] {
+            let files = [(key.to_owned(), entry("1"))].into();
+            let written = Manifest::new("call".to_owned(), false, files).to_bytes().unwrap();
+            let error = Manifest::read(&written, "there").unwrap_err().to_string();
+            assert!(error.ends_with("which lies elsewhere"), "{error}");
+        }
+        let files = [("a/.well-known/x".to_owned(), entry("1"))].into();
+        let manifest = Manifest::new("call".to_owned(), false, files);
+        assert_eq!(Manifest::read(&manifest.to_bytes().unwrap(), "there").unwrap(), manifest);
     }
 
     #[test]

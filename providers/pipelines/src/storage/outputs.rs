@@ -1,10 +1,11 @@
 //! What a run wrote, brought elsewhere by who runs pipelines without plan and state. The resource does the same with both.
 
 use super::source::Filter;
-use super::sync::Tell;
+use super::sync::{Tell, Told};
 use super::{Asked, Storage, StorageError, Synced};
 use crate::run::{Record, Runner, State};
-use crate::spec::{self, Specs};
+use crate::site::{Plan, Shelf};
+use crate::spec::{self, Pipeline, Specs};
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
@@ -19,20 +20,44 @@ pub struct To {
     pub public: bool,
 }
 
-/// The folders that the last run of a pipeline wrote.
+/// Under which name a site is brought somewhere: one that no pipeline has.
+pub const SITE: &str = "_site";
+
+/// Under which name what a pipeline wrote is brought somewhere.
+#[must_use]
+pub fn name(pipeline: &str) -> &str {
+    pipeline.strip_prefix("./").unwrap_or(pipeline)
+}
+
+/// The folders that the `dump_to_path` steps of a pipeline write; empty where it has none.
+#[must_use]
+pub fn folders(specs: &Specs, pipeline: &Pipeline) -> Vec<PathBuf> {
+    let mut folders = spec::output_folders(&specs.root, pipeline);
+    folders.sort();
+    folders.dedup();
+    folders
+}
+
+/// Whether what a pipeline is to write could be brought to a place; nobody is asked.
 ///
 /// # Errors
-/// When it did not end well, or wrote none.
-pub fn folders(specs: &Specs, record: &Record) -> Result<Vec<PathBuf>, StorageError> {
+/// When it could not: the place, the name, a setting.
+pub fn check(storage: &Storage, specs: &Specs, pipeline: &Pipeline, to: &To) -> Result<(), StorageError> {
+    if to.name == SITE {
+        return Err(StorageError::invalid("name", format!("`{SITE}` is where a site goes")).hint("call it otherwise"));
+    }
+    storage.check(&to.destination, &to.name, to.public)?;
+    storage.check_apart(&to.destination, &to.name, &folders(specs, pipeline))
+}
+
+/// The folders that a run wrote.
+fn written(specs: &Specs, record: &Record) -> Result<Vec<PathBuf>, StorageError> {
     if record.state != State::Succeeded {
         let message =
             format!("run {} of `{}` {}: nothing is synced", record.run, record.pipeline, record.state.in_words());
         return Err(StorageError::failed(message));
     }
-    let pipeline = specs.pipeline(&record.pipeline);
-    let mut folders = pipeline.map(|pipeline| spec::output_folders(&specs.root, pipeline)).unwrap_or_default();
-    folders.sort();
-    folders.dedup();
+    let folders = specs.pipeline(&record.pipeline).map(|pipeline| folders(specs, pipeline)).unwrap_or_default();
     match folders.is_empty() {
         true => {
             Err(StorageError::failed(format!("`{}` has no step `dump_to_path` to sync anything of", record.pipeline)))
@@ -55,7 +80,7 @@ pub async fn sync(
     tell: &Tell<'_>,
     cancel: &CancellationToken,
 ) -> Result<Synced, StorageError> {
-    let folders = folders(specs, record)?;
+    let folders = written(specs, record)?;
     // What another run is just writing is not read.
     let patience = std::time::Duration::ZERO;
     let turn = runner.store.turn(&record.folder, &record.pipeline, patience, cancel).await;
@@ -70,4 +95,40 @@ pub async fn sync(
         ..Asked::new(to.destination.clone(), to.name.clone(), folders, filter)
     };
     storage.sync(&asked, &tree, tell, cancel).await
+}
+
+/// Brings the site of a project to a place, below [`SITE`]: what pipelines wrote into `data`, with `public` over it. Nothing
+/// where there is no `data/index.html`. It tells what is opened, and by which address.
+///
+/// # Errors
+/// When a file cannot be read, or something could not be sent: another call goes on from there.
+pub async fn sync_site(
+    storage: &Storage,
+    shelf: &Shelf,
+    to: &To,
+    tell: &Tell<'_>,
+    cancel: &CancellationToken,
+) -> Result<Option<Synced>, StorageError> {
+    let (plan, from) = (Plan::named(SITE), shelf.clone());
+    let folders = [&plan.content_dir, &plan.overlay_dir].map(|folder| storage.project.join(folder)).to_vec();
+    let page = storage.project.join(&plan.content_dir).join("index.html");
+    if !page.is_file() {
+        return Ok(None);
+    }
+    let asked = Asked {
+        public: to.public,
+        mark: SITE.to_owned(),
+        ..Asked::new(to.destination.clone(), SITE.to_owned(), folders, Filter::new(&[], &[])?)
+    };
+    let address = storage.address(&to.destination, SITE, None)?;
+    let read = tokio::task::spawn_blocking(move || -> Result<_, StorageError> {
+        let tree = from.tree(&plan)?;
+        Ok(tree.map(|tree| (from.door(&plan, &tree), tree)))
+    });
+    let read =
+        read.await.map_err(|error| StorageError::failed(format!("work on the file system was lost: {error}")))?;
+    let Some((page, tree)) = read? else { return Ok(None) };
+    tell(Told::Goes { from: &page, to: &address });
+    let synced = storage.send(&asked, &tree, cancel).await?;
+    Ok(Some(Synced { addresses: vec![address], ..synced }))
 }

@@ -9,6 +9,7 @@ use super::target::{Seen, Target};
 use super::{DESCRIPTOR, StorageError, Trouble};
 use futures_util::{StreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -66,8 +67,35 @@ pub struct Synced {
     pub addresses: Vec<String>,
 }
 
-/// What is told of a sync to people, as it goes.
-pub type Tell<'a> = dyn Fn(&str) + Send + Sync + 'a;
+/// What is told of a sync to people, as it goes; as text in the words of the document that dppctl was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// It begins.
+    Begun {
+        /// Everybody may read what is brought there.
+        public: bool,
+    },
+    /// Something is brought somewhere.
+    Goes {
+        /// The folder or file, relative to the project folder where it lies in it.
+        from: &'a str,
+        /// The address by which it is read.
+        to: &'a str,
+    },
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Begun { public: true } => f.write_str("Syncing Data Packages to Public Storage"),
+            Self::Begun { public: false } => f.write_str("Syncing Data Packages to Storage"),
+            Self::Goes { from, to } => write!(f, "{from} > {to}"),
+        }
+    }
+}
+
+/// Who is told.
+pub type Tell<'a> = dyn Fn(Told<'_>) + Send + Sync + 'a;
 
 impl Storage {
     /// What the settings say; nobody is asked.
@@ -205,9 +233,19 @@ impl Storage {
         tell: &Tell<'_>,
         cancel: &CancellationToken,
     ) -> Result<Synced, StorageError> {
+        self.announce(asked, tell)?;
+        self.send(asked, tree, cancel).await
+    }
+
+    /// The same, and tells nothing.
+    pub(super) async fn send(
+        &self,
+        asked: &Asked,
+        tree: &Tree,
+        cancel: &CancellationToken,
+    ) -> Result<Synced, StorageError> {
         check_name(&asked.name)?;
         self.check_apart(&asked.destination, &asked.name, &asked.folders)?;
-        self.announce(asked, tell)?;
         let journal = Journal::open(&self.journal(asked))?;
         let target = self.target(&asked.destination, &asked.name, asked.public)?;
         let target = target.as_ref();
@@ -217,7 +255,7 @@ impl Storage {
         let keys: Vec<String> = tree.files.iter().map(|file| file.key.clone()).collect();
         let seen = target.look(&keys).await?;
         let (descriptors, data): (Vec<&SourceFile>, Vec<&SourceFile>) =
-            tree.files.iter().partition(|file| file.key.rsplit('/').next() == Some(DESCRIPTOR));
+            tree.files.iter().partition(|file| is_descriptor(&file.key));
         let mut files = BTreeMap::new();
         let (mut sent, mut bytes) = (0, 0_u64);
         for wave in [data, descriptors] {
@@ -234,7 +272,9 @@ impl Storage {
             target.abandon(&key, &upload).await?;
         }
         let gone = former.iter().flat_map(|former| &former.files).filter(|(key, _)| !files.contains_key(*key));
-        let gone: BTreeMap<String, Entry> = gone.map(|(key, entry)| (key.clone(), entry.clone())).collect();
+        let mut gone: Vec<(String, Entry)> = gone.map(|(key, entry)| (key.clone(), entry.clone())).collect();
+        // What names data goes before it.
+        gone.sort_by_key(|(key, _)| !is_descriptor(key));
         for (key, entry) in gone {
             if asked.removes {
                 target.remove(&key).await?;
@@ -260,7 +300,6 @@ impl Storage {
     pub async fn remove(&self, destination: &str, name: &str, with_files: bool) -> Result<(), StorageError> {
         let target = self.target(destination, name, false)?;
         let Some(manifest) = former(target.as_ref(), destination, name).await? else { return Ok(()) };
-        let is_descriptor = |key: &str| key.rsplit('/').next() == Some(DESCRIPTOR);
         let keys = manifest.files.keys().filter(|_| with_files);
         let (descriptors, data): (Vec<&String>, Vec<&String>) = keys.partition(|key| is_descriptor(key));
         for key in descriptors.into_iter().chain(data) {
@@ -274,15 +313,16 @@ impl Storage {
         self.records.join(JOURNALS).join(name)
     }
 
-    /// Tells which folder goes where, in the words of the document that dppctl was.
+    /// Tells which folder goes where.
     fn announce(&self, asked: &Asked, tell: &Tell<'_>) -> Result<(), StorageError> {
-        tell(if asked.public { "Syncing Data Packages to Public Storage" } else { "Syncing Data Packages to Storage" });
+        tell(Told::Begun { public: asked.public });
         let place = self.place(&asked.destination)?;
         for folder in &asked.folders {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
             let key = format!("{}/{name}/", asked.name);
             let address = place.address(&key, &self.access.endpoints, asked.public_url.as_deref());
-            tell(&format!("{} > {address}", folder.strip_prefix(&self.project).unwrap_or(folder).display()));
+            let from = folder.strip_prefix(&self.project).unwrap_or(folder).display().to_string();
+            tell(Told::Goes { from: &from, to: &address });
         }
         Ok(())
     }
@@ -300,6 +340,11 @@ pub(crate) fn check_name(name: &str) -> Result<(), StorageError> {
         false => Err(StorageError::invalid("name", format!("`name` is `{name}`, which is no path of names"))
             .hint("write letters, digits, `-`, `_` and `.`, with `/` between parts: `weekly` or `teams/weekly`")),
     }
+}
+
+/// True for what describes a data package.
+fn is_descriptor(key: &str) -> bool {
+    key.rsplit('/').next() == Some(DESCRIPTOR)
 }
 
 async fn former(target: &dyn Target, destination: &str, name: &str) -> Result<Option<Manifest>, StorageError> {

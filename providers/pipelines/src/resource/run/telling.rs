@@ -52,6 +52,11 @@ impl Watching for Telling<'_> {
         self.progress.message(what);
     }
 
+    fn waits(&self, _pipeline: &str, run: Option<&str>, _most: Duration) {
+        let run = run.map_or_else(|| "another run of it".to_owned(), |run| format!("run {run}"));
+        self.progress.message(&format!("waiting for {run}, which goes on"));
+    }
+
     fn progress(&self, _pipeline: &str, step: usize, of: usize, rows: u64, _bytes: u64) {
         // What comes out of the last step is what counts.
         if step + 1 == of && rows > 0 && self.is_time() {

@@ -1,7 +1,7 @@
 //! What a sync would do: which files are others than those that are there.
 
 use super::super::attributes::texts as listed_texts;
-use super::{Facts, Named, Syncs};
+use super::{Facts, Named, Syncs, Wanted};
 use crate::storage::{Manifest, StorageError, Tree};
 use terrace_provider::attributes::{flag, optional_text};
 use terrace_provider::plan::from_schema;
@@ -31,10 +31,11 @@ impl Syncs {
         let is_open = ["triggers", "public", "publicUrl", "delete", "checksum"]
             .iter()
             .any(|name| change.config.get(*name).is_some_and(Value::has_unknown));
-        let tree = match wanted.filter(|_| !is_open) {
-            Some(wanted) => self.tree(&wanted).await?,
+        let there = match &wanted {
+            Some(wanted) => self.tree(wanted).await?,
             None => None,
         };
+        let (tree, now) = if is_open { (None, there) } else { (there, None) };
         let mut config = change.config.clone();
         match &tree {
             Some(tree) => config.extend(self.of_tree(&named, change.config, tree)?),
@@ -49,6 +50,7 @@ impl Syncs {
         match (&tree, is_new) {
             (None, _) => {
                 planned.planned.insert("changes".to_owned(), Value::Unknown);
+                planned.because = self.open(&named, change, wanted.as_ref(), now.as_ref(), is_new).await?;
             }
             (Some(tree), true) => {
                 let changes = listed_texts(tree.changes(None, &[], false, false));
@@ -67,6 +69,32 @@ impl Syncs {
         // It is no attribute that may be configured; what is kept of it is filled in afterwards.
         computed.shift_remove("id");
         Ok(computed)
+    }
+
+    /// Why it is not known which files go, and which that would be by what lies there now.
+    async fn open(
+        &self,
+        named: &Named,
+        change: &ProposedChange<'_>,
+        wanted: Option<&Wanted>,
+        now: Option<&Tree>,
+        is_new: bool,
+    ) -> Result<Vec<String>, ProviderError> {
+        let Some(wanted) = wanted else { return Ok(Vec::new()) };
+        let Some(tree) = now else {
+            let missing = wanted.folders.iter().find(|folder| !folder.is_dir());
+            let missing = missing.map(|folder| folder.strip_prefix(&self.storage.project).unwrap_or(folder));
+            let missing = missing.map(|folder| folder.display().to_string()).unwrap_or_default();
+            return Ok(vec![format!("which files go is known when `{missing}` is written")]);
+        };
+        let lines = match is_new {
+            true => tree.changes(None, &[], false, false),
+            false => self.lines(named, change.config, tree).await?,
+        };
+        let (sum, files) = lines.split_first().map(|(sum, files)| (sum.as_str(), files)).unwrap_or_default();
+        let files = if files.is_empty() { String::new() } else { format!(": {}", files.join(", ")) };
+        let why = "which files go is known when what comes before it is done";
+        Ok(vec![format!("{why}; by those that are there now {sum}{files}")])
     }
 
     async fn compare(

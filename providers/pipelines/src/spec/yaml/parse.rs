@@ -255,12 +255,23 @@ fn missing_colon(text: &str, at: usize) -> Option<Fault> {
     let own_end = text.get(at..)?.find('\n').map_or(text.len(), |newline| at + newline);
     let own = line_to(text, own_end);
     let before = text.get(..own.start)?.trim_end().len();
-    let line = [own, line_to(text, before)].into_iter().find(|line| lacks_colon(text.get(line.clone())))?;
+    let indented = |line: &Range<usize>| text.get(line.clone()).map_or(0, |it| it.len() - it.trim_start().len());
+    let own_depth = indented(&own);
+    // An item of plain text is all right, unless keys follow that can only be its own.
+    let is_item = |line: &Range<usize>| text.get(line.clone()).is_some_and(|it| it.trim_start().starts_with('-'));
+    let is_it =
+        |line: &Range<usize>| lacks_colon(text.get(line.clone())) && (!is_item(line) || indented(line) < own_depth);
+    let line = [own, line_to(text, before)].into_iter().find(is_it)?;
     let words = text.get(line.clone())?;
     let start = line.start + (words.len() - words.trim_start().len());
     let word = words.trim();
     let message = "expected `key: value`: there is no `:`";
-    Some(Fault::new(start..start + word.len(), message, format!("did you mean `{word}:`?")))
+    let meant = match word.strip_prefix("- ").map(|item| item.trim().split_once(char::is_whitespace)) {
+        Some(Some((key, value))) => format!("- {key}: {}", value.trim_start()),
+        Some(None) => "- KEY: VALUE".to_owned(),
+        None => format!("{word}:"),
+    };
+    Some(Fault::new(start..start + word.len(), message, format!("did you mean `{meant}`?")))
 }
 
 /// The line that ends there.
@@ -271,7 +282,7 @@ fn line_to(text: &str, end: usize) -> Range<usize> {
 
 fn lacks_colon(line: Option<&str>) -> bool {
     let words = line.unwrap_or_default().trim();
-    !words.is_empty() && !words.contains(':') && !words.starts_with(['#', '-'])
+    !words.is_empty() && !words.contains(':') && !words.starts_with(['#', '"', '\'', '[', '{', '|', '>'])
 }
 
 #[cfg(test)]
@@ -291,6 +302,20 @@ mod tests {
         let text = "tables:\n  a:\n    resource-name: a\n  gcs_list_files\n  b:\n    resource-name: b\n";
         let (at, message, hint) = fault(text);
         assert_eq!((at.as_str(), hint.as_str()), ("gcs_list_files", "did you mean `gcs_list_files:`?"), "{message}");
+    }
+
+    #[test]
+    fn an_item_whose_key_lacks_its_colon_is_found_where_it_stands() {
+        let (at, _, hint) = fault("x:\n  pipeline:\n  - run noise\n    parameters: {a: 1}\n");
+        assert_eq!((at.as_str(), hint.as_str()), ("- run noise", "did you mean `- run: noise`?"));
+        let (at, _, hint) = fault("x:\n  pipeline:\n  - noise\n    parameters: {a: 1}\n");
+        assert_eq!((at.as_str(), hint.as_str()), ("- noise", "did you mean `- KEY: VALUE`?"));
+        let (at, ..) = fault("x:\n  hooks:\n  - plain\n  title: a: b\n");
+        assert_eq!(at, "");
+        let (at, ..) = fault("x:\n  pipeline\n  - run: noise\n");
+        assert_eq!(at, "pipeline");
+        let (at, ..) = fault("x\n  pipeline:\n  - run: noise\n");
+        assert_eq!(at, "x");
     }
 
     #[test]

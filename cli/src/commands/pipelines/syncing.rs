@@ -1,0 +1,174 @@
+//! `terrace run --sync`: what pipelines wrote is brought where others read it, once they ended well.
+
+use super::screen::Screen;
+use super::shown;
+use super::transcript::{Copied, Line, Slot, Transcript};
+use crate::args::PipelineArguments;
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use terrace_provider::Settings;
+use terrace_provider_pipelines::run::batch::{BatchEnd, Done};
+use terrace_provider_pipelines::run::{Record, Runner};
+use terrace_provider_pipelines::settings::{shelf, storage};
+use terrace_provider_pipelines::site::Shelf;
+use terrace_provider_pipelines::spec::Specs;
+use terrace_provider_pipelines::storage::outputs::{self, To};
+use terrace_provider_pipelines::storage::{Storage, StorageError, Told, Trouble};
+use tokio_util::sync::CancellationToken;
+
+/// Where to.
+pub(super) struct Syncing {
+    storage: Storage,
+    shelf: Shelf,
+    destination: String,
+    is_public: bool,
+}
+
+impl Syncing {
+    /// Nothing where nobody asks for it.
+    ///
+    /// # Errors
+    /// When what one of the chosen pipelines is to write could not be brought there.
+    pub(super) fn of(
+        instance: &Settings,
+        arguments: &PipelineArguments,
+        specs: &Specs,
+        chosen: &[usize],
+    ) -> Result<Option<Self>, Failure> {
+        let Some(destination) = arguments.sync.clone() else { return Ok(None) };
+        let syncing =
+            Self { storage: storage(instance)?, shelf: shelf(instance), destination, is_public: arguments.public };
+        let chosen = chosen.iter().filter_map(|position| specs.pipelines.get(*position));
+        let mut writing = chosen.filter(|pipeline| !outputs::folders(specs, pipeline).is_empty()).peekable();
+        if writing.peek().is_none() {
+            return Err(Failure::new("there is nothing to sync: no pipeline that is run has a step `dump_to_path`")
+                .hint("leave `--sync` out, or have one write its data package"));
+        }
+        for pipeline in writing {
+            let checked = outputs::check(&syncing.storage, specs, pipeline, &syncing.to(&pipeline.id));
+            checked.map_err(|error| failure(&pipeline.id, &error))?;
+        }
+        Ok(Some(syncing))
+    }
+
+    fn to(&self, pipeline: &str) -> To {
+        let name = outputs::name(pipeline).to_owned();
+        To { destination: self.destination.clone(), name, public: self.is_public }
+    }
+
+    /// Brings there what pipelines wrote that ended well, then the site; answers by which addresses each is read, and what
+    /// went wrong.
+    async fn all(
+        &self,
+        runner: &Runner,
+        specs: &Specs,
+        done: &[Done],
+        tell: &(dyn Fn(Line) + Send + Sync),
+        cancel: &CancellationToken,
+    ) -> (BTreeMap<String, Vec<String>>, Option<Failure>) {
+        let mut addresses = BTreeMap::new();
+        for Done { pipeline: id, end } in done {
+            let Some(pipeline) = specs.pipeline(id).filter(|_| end.is_good()) else { continue };
+            if outputs::folders(specs, pipeline).is_empty() {
+                continue;
+            }
+            let record = match record(runner, specs, id, end) {
+                Ok(Some(record)) => record,
+                Ok(None) => continue,
+                Err(failure) => return (addresses, Some(failure)),
+            };
+            let package = |told: Told<'_>| {
+                if let Some(copied) = self.copied(told) {
+                    tell(Line::Package(copied));
+                }
+            };
+            let synced = outputs::sync(&self.storage, runner, specs, &record, &self.to(id), &package, cancel).await;
+            match synced {
+                Ok(synced) => drop(addresses.insert(id.clone(), synced.addresses)),
+                Err(error) => return (addresses, Some(failure(id, &error))),
+            }
+        }
+        let site = |told: Told<'_>| {
+            if let Some(copied) = self.copied(told) {
+                tell(Line::Site(copied));
+            }
+        };
+        let synced = outputs::sync_site(&self.storage, &self.shelf, &self.to(outputs::SITE), &site, cancel).await;
+        (addresses, synced.err().map(|error| failure("the site", &error)))
+    }
+
+    fn copied(&self, told: Told<'_>) -> Option<Copied> {
+        let Told::Goes { from, to } = told else { return None };
+        Some(Copied { from: from.to_owned(), to: to.to_owned(), is_public: self.is_public })
+    }
+}
+
+/// The good result of a pipeline, also where it did not have to be run.
+fn record(runner: &Runner, specs: &Specs, pipeline: &str, end: &BatchEnd) -> Result<Option<Record>, Failure> {
+    if let BatchEnd::Ran(record) = end {
+        return Ok(Some(record.as_ref().clone()));
+    }
+    let record = runner.store.succeeded(&runner.folder_name(&specs.root), pipeline);
+    record.map_err(|error| Failure::new(format!("the record of `{pipeline}` cannot be read: {error}")))
+}
+
+fn failure(what: &str, error: &StorageError) -> Failure {
+    let exit = if error.trouble == Trouble::Stopped { Exit::Interrupted } else { Exit::PartlyApplied };
+    let failure = Failure { exit, ..Failure::new(format!("{what} is not synced: {error}")) };
+    error.advice().into_iter().fold(failure, Failure::hint)
+}
+
+/// What came of several runs.
+pub(super) struct Outcome<'a> {
+    pub(super) runner: &'a Runner,
+    pub(super) specs: &'a Specs,
+    pub(super) done: &'a [Done],
+    pub(super) screen: &'a Screen,
+}
+
+/// Tells what came of several runs, and brings what they wrote where it is wanted. Answers what went wrong with that.
+///
+/// # Errors
+/// When the result cannot be told.
+pub(super) async fn conclude(
+    context: &Context<'_>,
+    is_json: bool,
+    outcome: Outcome<'_>,
+    syncing: Option<&Syncing>,
+    transcript: &mut Transcript,
+    cancel: &CancellationToken,
+) -> Result<Option<Failure>, Failure> {
+    let Outcome { runner, specs, done, screen } = outcome;
+    let told = screen.clear();
+    if !is_json {
+        shown::results(context.ui, done);
+    }
+    let (mut addresses, mut failure) = (BTreeMap::new(), None);
+    let has_good = done.iter().any(|done| done.end.is_good());
+    if let Some(syncing) = syncing.filter(|_| has_good && !cancel.is_cancelled()) {
+        let shared = Mutex::new(transcript);
+        let tell = |line: Line| {
+            let mut transcript = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            transcript.say(line);
+            transcript.tell(context.ui, Slot::Site);
+        };
+        (addresses, failure) = syncing.all(runner, specs, done, &tell, cancel).await;
+    }
+    if is_json {
+        context.ui.print_json(&shown::json(context.ui, done, &addresses))?;
+    }
+    if let Some(failure) = &failure {
+        context.ui.fail(failure);
+    }
+    told.map(|()| failure)
+}
+
+/// How a command ends whose runs end so, when something went wrong with what they wrote.
+pub(super) fn exit(runs: Exit, failure: Option<&Failure>) -> Exit {
+    match failure {
+        Some(failure) if runs == Exit::Done => failure.exit,
+        _ => runs,
+    }
+}

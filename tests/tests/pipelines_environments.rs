@@ -1,0 +1,126 @@
+//! Python environments that are being made while something goes wrong: nothing goes on making them, and nothing is mixed up.
+//! A stand-in of `uv` makes them of the stand-in of dpp.
+
+use crate::pipelines::Pipelines;
+use std::fs;
+use terrace_tests::{Running, until};
+
+const SPEC: &str = "quick: {pipeline: [{run: noise}]}\n";
+
+/// Hangs where a file says so, with a process beside it and one that left its group; else it makes an environment.
+const UV: &str = r#"#!/bin/sh
+project=$(dirname "$0")/..
+case "$1" in
+--version) echo 'uv 0.0.0'; exit ;;
+pip) exit ;;
+esac
+for folder; do :; done
+if [ -e "$project/hang" ]; then
+    sleep 600 &
+    echo $! > "$project/beside"
+    setsid sleep 600 &
+    echo $! > "$project/apart"
+    echo $$ > "$project/maker"
+    wait
+fi
+! [ -e "$project/apart" ] || ! kill -0 "$(cat "$project/apart")" || touch "$project/mixed"
+set -- "$XDG_CACHE_HOME"/terrace/pipelines/2.2.11-*/terrace-environment.json
+cp -a "$(dirname "$1")" "$folder"
+[ -e "$folder/lib/python3.11" ] || ln -s "$(ls "$folder/lib")" "$folder/lib/python3.11"
+"#;
+
+/// Says that it is an interpreter that fits.
+const PYTHON: &str = "#!/bin/sh\necho 3.11\necho \"$0\"\n";
+
+/// A project whose pipeline needs an environment that is not there yet.
+fn project() -> Pipelines {
+    use std::os::unix::fs::PermissionsExt;
+    let pipelines = Pipelines::new(SPEC);
+    let project = &pipelines.project;
+    project.write("requirements.txt", "something==1\n");
+    for (path, text) in [("bin/uv", UV), ("bin/python", PYTHON)] {
+        project.write(path, text);
+        fs::set_permissions(project.path(path), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let python = project.path("bin/python").display().to_string();
+    project.write(
+        "terrace.yaml",
+        format!("environments: {{local: {{overlay: embedded, providers: {{pipelines: {{python: '{python}'}}}}}}}}\n"),
+    );
+    pipelines
+}
+
+fn start(pipelines: &Pipelines, arguments: &[&str]) -> Running {
+    let mut command = pipelines.command(arguments);
+    let path = std::env::var_os("PATH").unwrap();
+    let folders = [pipelines.project.path("bin")].into_iter().chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(folders).unwrap());
+    pipelines.project.start(command)
+}
+
+/// Starts a run whose environment is never done, and waits until it is being made.
+fn hanging(pipelines: &Pipelines, arguments: &[&str]) -> Running {
+    pipelines.project.write("hang", "");
+    let running = start(pipelines, arguments);
+    until("the environment is being made", || pipelines.project.has("maker"));
+    running
+}
+
+/// True while the process whose number is in this file runs.
+fn is_alive(pipelines: &Pipelines, file: &str) -> bool {
+    let pid = pipelines.project.read(file);
+    let status = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+    // One that nobody has waited for is none any more.
+    status.is_ok_and(|status| !status.rsplit(") ").next().unwrap().starts_with('Z'))
+}
+
+#[test]
+fn programs_that_make_an_environment_end_with_terrace_and_are_never_two() {
+    let pipelines = project();
+    let running = hanging(&pipelines, &["run"]);
+    running.kill();
+    assert_eq!(running.finish().code, -1);
+    until("nothing installs on", || !is_alive(&pipelines, "maker") && !is_alive(&pipelines, "beside"));
+    // What left the group is ended by whoever makes the environment next, before it does.
+    assert!(is_alive(&pipelines, "apart"));
+    fs::remove_file(pipelines.project.path("hang")).unwrap();
+    let ran = start(&pipelines, &["run"]).finish().done();
+    ran.says("./quick: SUCCESS, processed 500 rows");
+    assert!(!is_alive(&pipelines, "apart") && !pipelines.project.has("mixed"));
+}
+
+#[test]
+fn making_an_environment_is_a_part_of_the_time_that_a_run_may_take() {
+    let pipelines = project();
+    let ran = hanging(&pipelines, &["run", "--timeout", "1s"]).finish().with_code(3);
+    ran.says("./quick: FAILURE, processed 0 rows").says("it took longer than the 1 s that it may");
+    for process in ["maker", "beside", "apart"] {
+        assert!(!is_alive(&pipelines, process), "{process} is left");
+    }
+}
+
+#[test]
+fn whoever_stops_while_an_environment_is_made_leaves_nothing_of_it() {
+    let pipelines = project();
+    let running = hanging(&pipelines, &["run"]);
+    running.interrupt();
+    running.finish().with_code(130).says("./quick: CANCELLED");
+    for process in ["maker", "beside", "apart"] {
+        assert!(!is_alive(&pipelines, process), "{process} is left");
+    }
+    let environments = fs::read_dir(pipelines.caches.path().join("terrace/pipelines")).unwrap().flatten();
+    let folders = environments.filter(|entry| entry.path().is_dir());
+    let halves = folders.filter(|entry| !entry.path().join("terrace-environment.json").exists());
+    assert_eq!(halves.map(|entry| entry.file_name()).collect::<Vec<_>>(), Vec::<std::ffi::OsString>::new());
+}
+
+#[test]
+fn what_installers_repeat_of_addresses_is_told_without_passwords() {
+    let pipelines = project();
+    pipelines.project.write("requirements.txt", "--extra-index-url https://me:hunter2@host/simple\nsomething==1\n");
+    let uv = UV.replace("pip) exit ;;", "pip) echo 'no answer from https://me:hunter2@host/simple' >&2; exit 1 ;;");
+    pipelines.project.write("bin/uv", uv);
+    let ran = start(&pipelines, &["run", "--retries", "0"]).finish().with_code(1);
+    ran.says("no answer from https://me:***@host/simple");
+    assert!(!ran.stderr.contains("hunter2"), "{ran}");
+}
