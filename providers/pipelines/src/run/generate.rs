@@ -7,9 +7,11 @@
 use super::single::{Preparing, Runner, Watching};
 use super::store;
 use crate::environment::{Environment, EnvironmentError, Recipe};
+use crate::settings::RECORDS;
 use crate::spec::processor::{Api, REQUIREMENTS};
 use crate::spec::source::{Generated, Kept};
-use crate::spec::{SourceSpec, Specs};
+use crate::spec::yaml::python_json;
+use crate::spec::{SourceSpec, Specs, requirements};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -79,8 +81,8 @@ impl Runner {
     ) -> Result<(), Unmade> {
         let wrong = |why: String, hint: Option<String>| Unmade { file: source.file, why, hint, is_environment: false };
         let folder = specs.root.join(source.folder(specs));
-        let requirements = fs::read_to_string(folder.join(REQUIREMENTS)).unwrap_or_default();
-        let recipe = Recipe::new(Api::Two, self.python.clone(), vec![requirements]);
+        let said = requirements::read(&folder);
+        let recipe = Recipe::new(Api::Two, self.python.clone(), vec![said.packages]).with_constraints(said.constraints);
         let path = specs.files.get(source.file).map(|file| file.path.display().to_string()).unwrap_or_default();
         let making = Preparing { pipeline: &path, watching };
         let environment = self.environments.ensure(&recipe, &making, cancel).await;
@@ -114,7 +116,9 @@ impl Runner {
         });
         let kept = Kept::new(pipelines.collect(), problems.collect());
         let place = source.kept_in(&specs.root);
-        let written = place.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| store::write(&place, &kept));
+        let made = store::make_private(&specs.root.join(RECORDS));
+        let made = made.and_then(|()| place.parent().map_or(Ok(()), fs::create_dir_all));
+        let written = made.and_then(|()| store::write(&place, &kept));
         written.map_err(|error| {
             wrong(format!("what the plugin answers cannot be kept in `{}`: {error}", place.display()), None)
         })
@@ -139,7 +143,7 @@ impl Runner {
         let mut child = command.spawn().map_err(|error| format!("the plugin cannot be asked: {error}"))?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let text = source.content.to_string();
+        let text = python_json(&source.content);
         let give = async {
             if let Some(mut stdin) = stdin {
                 // A plugin that does not listen says itself why.

@@ -1,5 +1,6 @@
 //! What the steps of a run say, line by line: `log.jsonl` in the folder of the run.
 
+use crate::fingerprint::is_secret;
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -45,11 +46,7 @@ impl Masks {
     pub(super) fn of<'a>(variables: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
         let mut secrets: Vec<String> = Vec::new();
         for (name, value) in variables {
-            let name = name.to_ascii_uppercase();
-            if ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "API_KEY", "ACCESS_KEY", "PRIVATE_KEY"]
-                .iter()
-                .any(|word| name.contains(word))
-            {
+            if is_secret(name) {
                 secrets.push(value.clone());
                 // What is said comes line by line.
                 secrets.extend(value.lines().map(|line| line.trim().to_owned()));

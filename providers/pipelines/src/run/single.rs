@@ -2,6 +2,7 @@
 
 use super::attempts::{self, Attempt, Retries};
 use super::disk;
+use super::due::Target;
 use super::hooks::{Hooks, Patience};
 use super::job::{self, Made, Making};
 use super::log::{Masks, Writer};
@@ -11,13 +12,12 @@ use super::store::{NoTurn, Store, Turn};
 pub(super) use super::watcher::{Preparing, Watcher};
 use crate::environment::{Environment, EnvironmentError, Environments, Recipe};
 use crate::executor::{End, Executor, Failed, Outcome, StepOutcome};
-use crate::fingerprint::packages;
+use crate::fingerprint::{Key, packages};
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub struct Runner {
     pub project: PathBuf,
     /// The variables that steps see.
     pub variables: BTreeMap<String, String>,
+    /// The database that they write into.
+    pub target: Target,
     /// So many pipelines run at once.
     pub most: usize,
     /// What is tried again.
@@ -141,6 +143,7 @@ impl Runner {
             self.settle(&left).await?;
         }
         let recipe = self.recipe(&specs.root, pipeline);
+        Key::ensure(self.store.folder())?;
         let fingerprint = self.fingerprint(specs, pipeline)?;
         let others = fingerprint.others_than(&asked.planned);
         if !others.is_empty() {
@@ -169,6 +172,7 @@ impl Runner {
             mark: asked.mark.clone(),
             release: recipe.api.release().to_owned(),
             attempts: Vec::new(),
+            home: self.store.home(),
         };
         turn.hold(Some(&run))?;
         self.store.write(&record)?;
@@ -257,9 +261,6 @@ impl Runner {
         let parameters = pipeline.steps.iter().flat_map(|step| step.parameters.values());
         let masks = Masks::of(&variables).and_of(parameters);
         let run_folder = self.store.run_folder(&record.run);
-        if let Err(error) = fs::create_dir_all(self.project.join(".terrace/pipelines")) {
-            return Err((record, error.into()));
-        }
         let log = match Writer::create(&run_folder, masks.clone()) {
             Ok(log) => log,
             Err(error) => return Err((record, error.into())),
