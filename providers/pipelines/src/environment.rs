@@ -59,6 +59,8 @@ pub struct Recipe {
     pub python: Option<String>,
     /// The texts of requirements beside dpp's own.
     pub requirements: Vec<String>,
+    /// The texts of what limits their versions.
+    pub constraints: Vec<String>,
 }
 
 impl Recipe {
@@ -66,13 +68,23 @@ impl Recipe {
     #[must_use]
     pub fn new(api: Api, python: Option<String>, requirements: Vec<String>) -> Self {
         let requirements = requirements.into_iter().filter(|text| !text.trim().is_empty()).collect();
-        Self { api, python, requirements }
+        Self { api, python, requirements, constraints: Vec::new() }
+    }
+
+    /// The same with versions limited.
+    #[must_use]
+    pub fn with_constraints(self, constraints: Vec<String>) -> Self {
+        Self { constraints, ..self }
     }
 
     /// The name of the environment: the release, and a digest of everything that goes into it.
     #[must_use]
     pub fn key(&self) -> String {
-        let text = serde_json::json!([FORMAT, self.api, install::lock(self.api), self.python, self.requirements]);
+        let packages = match self.constraints.is_empty() {
+            true => serde_json::json!(self.requirements),
+            false => serde_json::json!([self.requirements, self.constraints]),
+        };
+        let text = serde_json::json!([FORMAT, self.api, install::lock(self.api), self.python, packages]);
         let digest = hash_of(&text.to_string());
         format!("{}-{}", self.api, digest.get(..16).unwrap_or(&digest))
     }
@@ -321,6 +333,7 @@ mod tests {
             Recipe::new(Api::One, None, Vec::new()),
             Recipe::new(Api::Two, Some("python3.12".to_owned()), Vec::new()),
             Recipe::new(Api::Two, None, vec!["requests".to_owned()]),
+            Recipe::new(Api::Two, None, Vec::new()).with_constraints(vec!["requests<3".to_owned()]),
         ];
         assert!(others.iter().all(|other| other.key() != recipe.key()));
     }

@@ -25,7 +25,7 @@ pub mod single;
 pub mod store;
 mod watcher;
 
-pub use due::POSTGRES_DRIVER;
+pub use due::{POSTGRES_DRIVER, Target};
 pub use outputs::Output;
 pub use record::{Record, State};
 pub use single::{Asked, Runner, Watching};

@@ -4,7 +4,7 @@ use crate::database::{Databases, GuardProgram};
 use crate::environment::Environments;
 use crate::executor::local::LocalExecutor;
 use crate::run::attempts::{Retries, RetryOn};
-use crate::run::{Runner, Store};
+use crate::run::{Runner, Store, Target};
 use crate::site::Shelf;
 use crate::storage::Storage;
 use std::path::{Path, PathBuf};
@@ -88,6 +88,7 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
         executor: Arc::new(LocalExecutor),
         python: text("python"),
         variables: variables(),
+        target: Target::default(),
         project: project(settings),
         most,
         retries: retries(settings)?,

@@ -6,7 +6,7 @@
 //!
 //! Read in this order: [`model`] (what a pipeline is), `ignored` and `discovery` (which files), `yaml` (text to a tree),
 //! `decode` (tree to pipelines), `source` (pipelines that plugins make), [`surroundings`] (what variables say of all that), [`processor`]
-//! (which program a step is), `runners` and [`wrapper`] (what starts it), [`order`] (what comes after what), [`cron`]
+//! (which program a step is), `requirements` (which packages it needs), `runners` and [`wrapper`] (what starts it), [`order`] (what comes after what), [`cron`]
 //! (when), [`selection`] (which pipelines are meant), [`problem`].
 
 pub mod cron;
@@ -19,6 +19,7 @@ pub mod order;
 pub mod problem;
 pub mod processor;
 mod reading;
+pub(crate) mod requirements;
 mod runners;
 pub mod selection;
 pub(crate) mod source;

@@ -7,8 +7,10 @@
 )]
 
 mod conformance; // the behaviours of every provider, on all types
+mod copies; // projects that are moved, copied, or looked at from several folders
 mod corpus; // pipelines of others, as far as they are at hand
 mod databases; // made, found again, stopped, ended when their time is over, looked into
+mod depending; // databases, numbers, folders, and what is planned of them
 mod full_disk; // a disk that is full while a run goes on
 mod generating; // pipelines that plugins make
 mod harness; // a project with specs and the stand-in of dpp

@@ -44,13 +44,13 @@ impl RunDatabase {
             let page = shown::page(&databases, &record, true).map_err(failure)?;
             let beginning = words::beginning(&record, &access, page.as_deref());
             let beginning = beginning.into_iter().map(SecretString::from).collect();
-            runner.write_into(&access);
+            runner.write_into(&record, &access);
             return Ok(Some(Self { databases, record, kept: Some(kept), beginning }));
         }
         let Some(name) = name else { return Ok(None) };
         let databases = databases_of(context, instance).await;
         let (record, access) = databases.ensure(&name, cancel).await.map_err(failure)?;
-        runner.write_into(&access);
+        runner.write_into(&record, &access);
         Ok(Some(Self { databases, record, kept: None, beginning: Vec::new() }))
     }
 

@@ -54,9 +54,12 @@ pub(super) async fn make(
     let pinned = lock(recipe.api);
     let total = pinned.lines().count();
     let lock = write("lock.txt", pinned)?;
+    // What limits versions limits those of the requirements: dpp's own are pinned.
+    let limits = write("constraints.txt", &recipe.constraints.join("\n"))?;
     let extra = write("requirements.txt", &recipe.requirements.join("\n"))?;
     let mut bar = Bar { done: 0, total, making, group };
-    let (folder_text, lock, extra) = (text(folder), text(&lock), text(&extra));
+    let (folder_text, lock, limits, extra) = (text(folder), text(&lock), text(&limits), text(&extra));
+    let further = ["-c", &lock, "-c", &limits, "-r", &extra];
     let python = text(&folder.join("bin/python"));
     let program = text(&interpreter.program);
     bar.say(&format!("Python {}", interpreter.version));
@@ -65,7 +68,7 @@ pub(super) async fn make(
         let install = ["pip", "install", "--python", &python];
         run("uv", &[&install[..], &["--no-deps", "-r", &lock]].concat(), &mut bar).await?;
         if !recipe.requirements.is_empty() {
-            run("uv", &[&install[..], &["-c", &lock, "-r", &extra]].concat(), &mut bar).await?;
+            run("uv", &[&install[..], &further].concat(), &mut bar).await?;
         }
     } else {
         run(&program, &["-m", "venv", &folder_text], &mut bar).await?;
@@ -73,7 +76,7 @@ pub(super) async fn make(
         run(&python, &[&pip[..], &[PIP]].concat(), &mut bar).await?;
         run(&python, &[&pip[..], &["--no-deps", "-r", &lock]].concat(), &mut bar).await?;
         if !recipe.requirements.is_empty() {
-            run(&python, &[&pip[..], &["-c", &lock, "-r", &extra]].concat(), &mut bar).await?;
+            run(&python, &[&pip[..], &further].concat(), &mut bar).await?;
         }
     }
     if recipe.api == Api::One {

@@ -1,85 +1,170 @@
 //! The files of code of a pipeline: processors and flows of the project, and the modules of the project that they import.
 
-use super::hash_of_file;
-use crate::spec::model::{Pipeline, StepKind};
+use super::imports::{self, Import, Imports};
+use super::{Looked, Names, hash_of_bytes, plain, with_path};
+use crate::spec::model::StepKind;
 use crate::spec::processor::{Located, locate};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// So many files are followed; a pipeline that imports more has more of its own than any that was seen.
 const MOST: usize = 2_000;
+/// What makes a folder a package.
+const PACKAGE: &str = "__init__.py";
 
-/// The hash of each file, by its path in the folder that was searched.
-pub(super) fn files(root: &Path, pipeline: &Pipeline) -> io::Result<BTreeMap<String, String>> {
-    let folder = root.join(&pipeline.folder);
-    let mut waiting: Vec<(PathBuf, String)> = Vec::new();
+/// The code of a pipeline.
+#[derive(Debug, Default)]
+pub(super) struct Code {
+    /// The hash of each file, by its name.
+    pub(super) files: BTreeMap<String, String>,
+    /// One of them holds the word that was looked for.
+    pub(super) has_word: bool,
+}
+
+/// A file that is a part of it.
+struct Waiting {
+    file: PathBuf,
+    /// Where Python looks for modules, in its order; the first is the folder of the program.
+    search: Vec<PathBuf>,
+}
+
+/// Reads the code of a pipeline, with modules that lie beside a program, beside the spec, in further folders, or in the
+/// folder that was searched; tells whether the code, that of the spec included, says a word.
+pub(super) fn of(looked: Looked<'_>, word: &str) -> io::Result<Code> {
+    let Looked { project, root, pipeline, modules } = looked;
+    let (folder, names) = (plain(&root.join(&pipeline.folder)), Names(project));
+    let search = |program: Option<&Path>| -> Vec<PathBuf> {
+        let everywhere = [folder.as_path()].into_iter().chain(modules.iter().map(PathBuf::as_path)).chain([root]);
+        program.into_iter().chain(everywhere).map(Path::to_path_buf).collect()
+    };
+    let mut code = Code::default();
+    let mut waiting = Vec::new();
     for step in &pipeline.steps {
         match (&step.kind, locate(root, pipeline, step)) {
             // The text of the spec is hashed with the step; what it imports is a file.
-            (StepKind::Code(code), _) => waiting.extend(imported(code, &[&folder])),
-            (_, Some(Located::File(file) | Located::Flow(Some(file)))) => waiting.push(with_text(file)),
+            (StepKind::Code(text), _) => {
+                code.has_word |= text.contains(word);
+                follow(&imports::of(text), None, &search(None), &mut waiting);
+            }
+            (_, Some(Located::File(file))) => {
+                let file = plain(&file);
+                waiting.push(Waiting { search: search(file.parent()), file });
+            }
+            (_, Some(Located::Flow(Some(file)))) => waiting.push(Waiting { search: search(None), file: plain(&file) }),
             _ => {}
         }
     }
-    let mut files = BTreeMap::new();
-    while let Some((file, text)) = waiting.pop() {
-        let name = file.strip_prefix(root).unwrap_or(&file).display().to_string();
-        if files.contains_key(&name) || files.len() >= MOST {
+    // What a file imports depends on the program that imports it.
+    let mut seen = BTreeSet::new();
+    while let Some(Waiting { file, search }) = waiting.pop() {
+        if seen.len() >= MOST || !seen.insert((file.clone(), search.first().cloned())) {
             continue;
         }
-        files.insert(name, hash_of_file(&file)?.unwrap_or_default());
-        // Python looks beside the program, and where PYTHONPATH says: in the spec's folder, and for plugins in the root.
-        let beside = file.parent().unwrap_or(&folder).to_path_buf();
-        waiting.extend(imported(&text, &[&beside, &folder, root]));
+        let Some(bytes) = read(&file)? else { continue };
+        code.files.insert(names.of(&file), hash_of_bytes(&bytes));
+        // What is no text imports nothing; of one in another encoding the words of Python are the same.
+        let text = String::from_utf8_lossy(&bytes);
+        code.has_word |= text.contains(word);
+        follow(&imports::of(&text), Some(&file), &search, &mut waiting);
     }
-    Ok(files)
+    Ok(code)
 }
 
-fn with_text(file: PathBuf) -> (PathBuf, String) {
-    // What is no text imports nothing.
-    let text = fs::read_to_string(&file).unwrap_or_default();
-    (file, text)
-}
-
-/// The files in these folders that a text imports, with their text.
-fn imported(text: &str, folders: &[&Path]) -> Vec<(PathBuf, String)> {
-    let modules = text.lines().flat_map(modules);
-    let found = modules.flat_map(|module| {
-        let path: PathBuf = module.split('.').filter(|part| !part.is_empty()).collect();
-        folders.iter().find_map(|folder| {
-            let places = [folder.join(&path).with_extension("py"), folder.join(&path).join("__init__.py")];
-            places.into_iter().find(|place| place.is_file())
-        })
-    });
-    found.map(with_text).collect()
-}
-
-/// The modules that a line of Python names: `import a, b.c as d`, `from a.b import c` (which may be a module, too).
-fn modules(line: &str) -> Vec<String> {
-    let line = line.split('#').next().unwrap_or_default().trim();
-    if let Some(rest) = line.strip_prefix("from ") {
-        let Some((module, names)) = rest.split_once(" import ") else { return Vec::new() };
-        let module = module.trim();
-        let names = names.trim_matches(['(', ')', ' ']).split(',').filter_map(|name| name.split_whitespace().next());
-        return std::iter::once(module.to_owned()).chain(names.map(|name| format!("{module}.{name}"))).collect();
+/// Nothing where it is gone meanwhile.
+fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(with_path(file, &error)),
     }
-    let Some(rest) = line.strip_prefix("import ") else { return Vec::new() };
-    rest.split(',').filter_map(|name| name.split_whitespace().next()).map(str::to_owned).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_name_the_modules_that_they_import() {
-        assert_eq!(modules("import os, common.clean as clean  # both"), ["os", "common.clean"]);
-        assert_eq!(
-            modules("  from template_functions import render, other as o"),
-            ["template_functions", "template_functions.render", "template_functions.other"]
-        );
-        assert_eq!(modules("important = 1"), Vec::<String>::new());
+/// Notes the files of the project that are imported.
+fn follow(imports: &Imports, importer: Option<&Path>, search: &[PathBuf], waiting: &mut Vec<Waiting>) {
+    let mut files = Vec::new();
+    for import in &imports.modules {
+        match (import.ups.checked_sub(1), importer.and_then(Path::parent)) {
+            (None, _) => resolve(import, search, &mut files),
+            // Within its own package, wherever that lies.
+            (Some(ups), Some(own)) => {
+                let package = own.ancestors().nth(ups).unwrap_or(own).to_path_buf();
+                files.extend(Some(package.join(PACKAGE)).filter(|file| file.is_file()));
+                resolve(import, &[package], &mut files);
+            }
+            (Some(_), None) => {}
+        }
     }
+    if imports.is_open {
+        // Whatever lies beside it may be meant.
+        search.first().into_iter().for_each(|folder| all_below(folder, &mut files));
+    }
+    let search = || search.to_vec();
+    waiting.extend(files.into_iter().map(|file| Waiting { file, search: search() }));
+}
+
+/// The files that an import runs: the packages on its way, the module, and what is taken from it where that is modules.
+fn resolve(import: &Import, search: &[PathBuf], files: &mut Vec<PathBuf>) {
+    let Some(folders) = import.module.iter().try_fold(search.to_vec(), |folders, part| enter(&folders, part, files))
+    else {
+        return;
+    };
+    for name in &import.names {
+        enter(&folders, name, files);
+    }
+    if import.is_all && !import.module.is_empty() {
+        // `__all__` may name modules.
+        files.extend(folders.iter().flat_map(|folder| entries(folder)).map(|(path, _)| path).filter(|path| is_python(path)));
+    }
+}
+
+/// Finds a module in the first of these folders that has it, as Python does: a package, else a file, else folders without
+/// an `__init__.py`. Answers the folders of its own modules; nothing where it has none.
+fn enter(folders: &[PathBuf], name: &str, files: &mut Vec<PathBuf>) -> Option<Vec<PathBuf>> {
+    let mut without = Vec::new();
+    for folder in folders {
+        let within = folder.join(name);
+        let package = within.join(PACKAGE);
+        if package.is_file() {
+            files.push(package);
+            return Some(vec![within]);
+        }
+        let module = folder.join(format!("{name}.py"));
+        if module.is_file() {
+            files.push(module);
+            return None;
+        }
+        if within.is_dir() {
+            without.push(within);
+        }
+    }
+    (!without.is_empty()).then_some(without)
+}
+
+/// All files of Python at and below a folder; what begins with a dot and links are left out.
+fn all_below(folder: &Path, files: &mut Vec<PathBuf>) {
+    let mut waiting = vec![folder.to_path_buf()];
+    while let Some(folder) = waiting.pop().filter(|_| files.len() < MOST) {
+        for (path, kind) in entries(&folder) {
+            let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            match kind.is_dir() {
+                _ if is_hidden || kind.is_symlink() => {}
+                true => waiting.push(path),
+                false => files.extend(Some(path).filter(|path| is_python(path))),
+            }
+        }
+    }
+}
+
+/// What lies in a folder, always in one order.
+fn entries(folder: &Path) -> Vec<(PathBuf, fs::FileType)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut entries: Vec<_> = entries.filter_map(|entry| Some((entry.path(), entry.file_type().ok()?))).collect();
+    entries.sort_by(|(first, _), (second, _)| first.cmp(second));
+    entries
+}
+
+fn is_python(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "py") && path.is_file()
 }

@@ -1,7 +1,7 @@
 //! The files that a pipeline reads, as far as its parameters say: resources of data packages, tables, packages that it
 //! depends on.
 
-use super::{hash_of_file, plain};
+use super::{Names, hash_of_file, plain};
 use crate::spec::model::{DependsOn, Pipeline, Step, StepKind};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -9,13 +9,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The hash of each file, by its path in the folder that was searched; empty where it is not there.
-pub(super) fn inputs(root: &Path, pipeline: &Pipeline) -> io::Result<BTreeMap<String, String>> {
+/// The hash of each file, by its name; empty where it is not there.
+pub(super) fn inputs(root: &Path, pipeline: &Pipeline, names: Names<'_>) -> io::Result<BTreeMap<String, String>> {
     let mut inputs = BTreeMap::new();
     for path in named_files(root, pipeline) {
-        add(root, &path, &mut inputs)?;
+        add(names, &path, &mut inputs)?;
         for resource in resources(&path) {
-            add(root, &resource, &mut inputs)?;
+            add(names, &resource, &mut inputs)?;
         }
     }
     Ok(inputs)
@@ -52,8 +52,8 @@ fn local(folder: &Path, text: &str) -> Option<PathBuf> {
     (!is_elsewhere).then(|| plain(&folder.join(text)))
 }
 
-fn add(root: &Path, path: &Path, inputs: &mut BTreeMap<String, String>) -> io::Result<()> {
-    let name = path.strip_prefix(root).unwrap_or(path).display().to_string();
+fn add(names: Names<'_>, path: &Path, inputs: &mut BTreeMap<String, String>) -> io::Result<()> {
+    let name = names.of(path);
     if !inputs.contains_key(&name) && !path.is_dir() {
         inputs.insert(name, hash_of_file(path)?.unwrap_or_default());
     }

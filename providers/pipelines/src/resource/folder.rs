@@ -36,9 +36,20 @@ impl Folder {
     /// # Errors
     /// When it cannot be read.
     pub(super) fn read(project: &Path, name: &Name) -> Result<Self, ProviderError> {
-        let specs = spec::read(&project.join(&name.folder)).map_err(|error| {
-            let message = format!("`folder` is `{}`, which cannot be read: {error}", name.folder);
-            ProviderError::invalid(Some(AttributePath::attribute("folder")), message)
+        let at = || Some(AttributePath::attribute("folder"));
+        let place = project.join(&name.folder);
+        // Links are followed: what they lead to is what counts.
+        let found = place.canonicalize().and_then(|place| match place.starts_with(project) {
+            true => spec::read(&place).map(Some),
+            false => Ok(None),
+        });
+        let specs = found.map_err(|error| {
+            ProviderError::invalid(at(), format!("`folder` is `{}`, which cannot be read: {error}", name.folder))
+        })?;
+        let specs = specs.ok_or_else(|| {
+            let message = format!("`folder` is `{}`, which leads out of the project folder", name.folder);
+            let hint = "name a folder within it; the project folder is that of `terrace.yaml`, else of the descriptor";
+            ProviderError::invalid(at(), message).solution(hint)
         })?;
         let broken = specs.broken().into_iter().map(str::to_owned).collect();
         let mut positions = HashMap::with_capacity(specs.pipelines.len());
@@ -56,7 +67,10 @@ impl Folder {
     pub(super) fn pipeline(&self, name: &Name) -> Result<&Pipeline, ProviderError> {
         let position = self.positions.get(&name.name);
         if let (Some(pipeline), false) = (position.and_then(|it| self.specs.pipelines.get(*it)), self.is_broken(name)) {
-            return Ok(pipeline);
+            return match pipeline.pipelines_before().find(|id| !self.positions.contains_key(*id)) {
+                None => Ok(pipeline),
+                Some(missing) => Err(not_made(name, missing)),
+            };
         }
         let told = self.specs.problems.iter().filter(|problem| problem.is_error());
         let told = told.filter(|problem| problem.pipeline.as_deref().is_none_or(|id| self.broken.contains(id)));
@@ -86,6 +100,13 @@ impl Folder {
         let of_file = |file: usize| Some((self.specs.files.get(file)?, self.stamps.get(file)?));
         file.and_then(of_file).is_none_or(|(file, was)| stamp(&self.specs.root.join(&file.path)).ok() != *was)
     }
+}
+
+/// What is told of a pipeline that depends on one that a plugin may make, and has not made.
+fn not_made(name: &Name, missing: &str) -> ProviderError {
+    let message = format!("`{}` depends on `{missing}`, and there is no such pipeline yet", name.name);
+    ProviderError::invalid(Some(AttributePath::attribute("name")), message)
+        .solution("`terrace run` asks the plugins of source specs, which may make it")
 }
 
 fn stamp(path: &Path) -> io::Result<Stamp> {

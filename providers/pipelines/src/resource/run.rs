@@ -225,8 +225,8 @@ impl Session for Runs {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        let (runner, is_known) = target::plan_into(&self.runner, &self.databases, change.config)?;
-        planning::plan(&runner, &self.folders, ty, change, is_known).await
+        let runner = target::plan_into(&self.runner, &self.databases, change.config)?;
+        planning::plan(&runner, &self.folders, ty, change).await
     }
 
     async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
@@ -268,7 +268,8 @@ impl Session for Runs {
         }
         let is_deleted = matches!(prior.attributes.get("deleteOutputs"), Some(Value::Bool(true)));
         if let Some(record) = self.record(&name)?.filter(|_| is_deleted) {
-            record.remove_outputs().map_err(|error| io_error("what the run wrote cannot be removed", &error))?;
+            let removed = self.runner.remove_outputs(&record);
+            removed.map_err(|error| io_error("what the run wrote cannot be removed", &error))?;
         }
         let forgotten = self.runner.store.forget(&folder, &name.name);
         forgotten.map_err(|error| io_error("the records of the runs cannot be removed", &error))

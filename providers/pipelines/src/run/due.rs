@@ -2,22 +2,35 @@
 
 use super::record::Record;
 use super::single::Runner;
-use crate::database::Access;
+use crate::database::{Access, Record as Database};
 use crate::environment::Recipe;
-use crate::fingerprint::Fingerprint;
+pub(crate) use crate::fingerprint::ENGINE;
+use crate::fingerprint::{self, Fingerprint, Key, Looked, place_of};
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
-use crate::spec::processor::{REQUIREMENTS, api};
+use crate::spec::processor::api;
+use crate::spec::requirements;
 use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The variable that says where tables go.
-pub(crate) const ENGINE: &str = "DPP_DB_ENGINE";
 /// The driver of PostgreSQL that the pinned SQLAlchemy of both releases takes.
 pub const POSTGRES_DRIVER: &str = "psycopg2-binary==2.9.11";
+/// The variable that says where Python looks for modules.
+const MODULES: &str = "PYTHONPATH";
+
+/// The database that steps write into, where their spec says no other one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Target {
+    /// What the variable says ([`ENGINE`]), else a file of the project.
+    #[default]
+    Variable,
+    /// The database of this id: another one than before where it was made anew, whatever its address is now.
+    Database(String),
+    /// One that is not there yet.
+    Unknown,
+}
 
 impl Runner {
     /// How records call the folder whose specs were read: relative to the project where it lies in it.
@@ -38,7 +51,8 @@ impl Runner {
     }
 
     /// Has steps write into this database, unless their spec says another one.
-    pub fn write_into(&mut self, access: &Access) {
+    pub fn write_into(&mut self, database: &Database, access: &Access) {
+        self.target = Target::Database(database.id.clone());
         self.variables.insert(ENGINE.to_owned(), access.engine_url.expose_secret().to_owned());
     }
 
@@ -58,14 +72,60 @@ impl Runner {
     /// The environment that a pipeline needs.
     #[must_use]
     pub fn recipe(&self, root: &Path, pipeline: &Pipeline) -> Recipe {
-        let folder = root.join(&pipeline.folder);
-        let mut requirements = vec![fs::read_to_string(folder.join(REQUIREMENTS)).unwrap_or_default()];
-        requirements.extend(pipeline.requirements.iter().cloned());
-        let engine = self.variables_of(pipeline).remove(ENGINE).unwrap_or_default();
-        if engine.starts_with("postgresql+psycopg2:") {
-            requirements.push(POSTGRES_DRIVER.to_owned());
+        let mut recipe = self.said_recipe(root, pipeline);
+        if self.needs_driver(root, pipeline) {
+            recipe.requirements.push(POSTGRES_DRIVER.to_owned());
         }
-        Recipe::new(api(root, pipeline), self.python.clone(), requirements)
+        recipe
+    }
+
+    /// The same as far as the spec says it: which driver it has depends on where it writes.
+    fn said_recipe(&self, root: &Path, pipeline: &Pipeline) -> Recipe {
+        let said = requirements::read(&root.join(&pipeline.folder));
+        let mut packages = vec![said.packages];
+        packages.extend(pipeline.requirements.iter().cloned());
+        Recipe::new(api(root, pipeline), self.python.clone(), packages).with_constraints(said.constraints)
+    }
+
+    /// True where a step writes into PostgreSQL.
+    fn needs_driver(&self, root: &Path, pipeline: &Pipeline) -> bool {
+        let needs = |address: &str| address.starts_with("postgresql+psycopg2:");
+        let said = pipeline.steps.iter().filter_map(|step| step.parameters.get("engine")?.as_str());
+        if said.into_iter().any(needs) {
+            return true;
+        }
+        let variables = self.variables_of(pipeline);
+        if !variables.values().any(|value| needs(value)) {
+            return false;
+        }
+        let modules = self.modules(root, pipeline);
+        // Where its code cannot be read, a driver too many does no harm.
+        let Ok(names) = fingerprint::variables_of(self.looked(root, pipeline, &modules)) else { return true };
+        names.iter().filter_map(|name| variables.get(name)).any(|value| needs(value))
+    }
+
+    fn looked<'a>(&'a self, root: &'a Path, pipeline: &'a Pipeline, modules: &'a [PathBuf]) -> Looked<'a> {
+        Looked { project: &self.project, root, pipeline, modules }
+    }
+
+    /// Where Python looks for modules of the project beside the places that it has anyway.
+    fn modules(&self, root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
+        let folder = root.join(&pipeline.folder);
+        let variables = self.variables_of(pipeline);
+        let said = variables.get(MODULES).map(|said| std::env::split_paths(said).collect::<Vec<_>>()).unwrap_or_default();
+        let places = said.iter().filter(|place| !place.as_os_str().is_empty());
+        let places = places.map(|place| fingerprint::plain(&folder.join(place)));
+        places.filter(|place| place.starts_with(&self.project) || place.starts_with(root)).collect()
+    }
+
+    /// What a variable says, as far as the result of a pipeline depends on it: of an address, where it leads.
+    fn told(&self, pipeline: &Pipeline, name: &str) -> Option<String> {
+        let said = pipeline.environment.iter().rev().find(|(said, _)| said == name).map(|(_, value)| value);
+        match (&self.target, said) {
+            (Target::Database(id), None) if name == ENGINE => Some(format!("database {id}")),
+            (Target::Unknown, None) if name == ENGINE => Some("not known yet".to_owned()),
+            _ => said.or_else(|| self.variables.get(name)).filter(|value| !value.is_empty()).map(|value| place_of(value)),
+        }
     }
 
     /// What the result of a pipeline would depend on now.
@@ -75,7 +135,11 @@ impl Runner {
     pub fn fingerprint(&self, specs: &Specs, pipeline: &Pipeline) -> io::Result<Fingerprint> {
         let folder = self.folder_name(&specs.root);
         let made = |id: &str| self.store.succeeded(&folder, id).ok().flatten().map(|record| record.dataset());
-        Fingerprint::of(&specs.root, pipeline, &self.recipe(&specs.root, pipeline), made)
+        let modules = self.modules(&specs.root, pipeline);
+        let looked = self.looked(&specs.root, pipeline, &modules);
+        let recipe = self.said_recipe(&specs.root, pipeline);
+        let key = Key::existing(self.store.folder())?;
+        Fingerprint::of(looked, &recipe, key.as_ref(), made, |name| self.told(pipeline, name))
     }
 
     /// Why a pipeline has to be run; empty where what it made is still good.

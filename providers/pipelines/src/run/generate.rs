@@ -11,7 +11,8 @@ use crate::environment::{Environment, EnvironmentError, Recipe};
 use crate::executor::local::Guard;
 use crate::spec::processor::{Api, REQUIREMENTS};
 use crate::spec::source::{Generated, Kept};
-use crate::spec::{SourceSpec, Specs};
+use crate::spec::yaml::python_json;
+use crate::spec::{SourceSpec, Specs, requirements};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::fs;
@@ -82,8 +83,8 @@ impl Runner {
     ) -> Result<(), Unmade> {
         let wrong = |why: String, hint: Option<String>| Unmade { file: source.file, why, hint, is_environment: false };
         let folder = specs.root.join(source.folder(specs));
-        let requirements = fs::read_to_string(folder.join(REQUIREMENTS)).unwrap_or_default();
-        let recipe = Recipe::new(Api::Two, self.python.clone(), vec![requirements]);
+        let said = requirements::read(&folder);
+        let recipe = Recipe::new(Api::Two, self.python.clone(), vec![said.packages]).with_constraints(said.constraints);
         let path = specs.files.get(source.file).map(|file| file.path.display().to_string()).unwrap_or_default();
         let making = Preparing { pipeline: &path, watching };
         let environment = self.environments.ensure(&recipe, &making, cancel).await;
@@ -145,7 +146,7 @@ impl Runner {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("the plugin cannot be asked: {error}"))?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let text = source.content.to_string();
+        let text = python_json(&source.content);
         let give = async {
             if let Some(mut stdin) = stdin {
                 // A plugin that does not listen says itself why.

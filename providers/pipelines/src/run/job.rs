@@ -8,6 +8,7 @@ use crate::fingerprint::{Fingerprint, hash_of, hash_of_file};
 use crate::spec::model::{Pipeline, Step, StepKind};
 use crate::spec::processor::{Located, locate};
 use crate::spec::wrapper::Filling;
+use crate::spec::yaml::python_json;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -133,7 +134,7 @@ impl Environment {
             arguments: vec![
                 arguments.program.display().to_string(),
                 String::new(),
-                arguments.parameters.to_string(),
+                python_json(arguments.parameters),
                 if arguments.is_validated { "True" } else { "False" }.to_owned(),
                 arguments.cache.to_owned(),
             ],
@@ -236,7 +237,7 @@ fn cache_name(making: &Making<'_>, position: usize) -> String {
     let fingerprint = making.fingerprint;
     let before = fingerprint.steps.get(..=position).unwrap_or_default();
     let text =
-        json!([fingerprint.code, fingerprint.data, fingerprint.dependencies, making.pipeline.environment, before]);
+        json!([fingerprint.code, fingerprint.data, fingerprint.dependencies, fingerprint.surroundings, fingerprint.variables, before]);
     hash_of(&text.to_string())
 }
 

@@ -1,5 +1,6 @@
 //! What the steps of a run say, line by line: `log.jsonl` in the folder of the run.
 
+use crate::fingerprint::is_secret;
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};

@@ -82,6 +82,9 @@ impl Runner {
         if record.state.is_over() {
             return Ok(Some(record));
         }
+        if record.home != self.store.home() {
+            return self.leave(record).map(Some);
+        }
         let ended = self.executor.end_left(run, GRACE).await?;
         if record.state == State::Publishing {
             // All steps had ended well.
@@ -103,17 +106,37 @@ impl Runner {
         self.store.write(&record)?;
         Ok(Some(record))
     }
-}
 
-impl Record {
-    /// Removes what it put into its places, and nothing else.
+    /// Removes what a run put into its places, and nothing else. What a project that was copied wrote outside of itself is
+    /// the original's.
     ///
     /// # Errors
     /// When a file cannot be removed.
-    pub fn remove_outputs(&self) -> io::Result<()> {
-        self.outputs.iter().try_for_each(Output::remove)
+    pub fn remove_outputs(&self, record: &Record) -> io::Result<()> {
+        let is_original = record.home == self.store.home();
+        let own = record.outputs.iter().filter(|output| is_original || output.place.starts_with(&self.project));
+        own.into_iter().try_for_each(Output::remove)
     }
 
+    /// Records that a run went on when this project was copied. Its processes are the original's, and so is what it writes
+    /// outside of the project.
+    fn leave(&self, mut record: Record) -> io::Result<Record> {
+        if record.state == State::Publishing {
+            // Some of what it wrote was put in its place, and some was not: what was there is no whole result any more.
+            self.store.forget_success(&record.folder, &record.pipeline)?;
+        }
+        record.outputs.retain(|output| output.partial.starts_with(&self.project));
+        record.discard();
+        record.state = State::Lost;
+        let what = "the project was copied while it went on, and it is the original's".to_owned();
+        record.failure = Some(Failed { step: None, what, said: Vec::new() });
+        record.finished_at = Some(Timestamp::now());
+        self.store.write(&record)?;
+        Ok(record)
+    }
+}
+
+impl Record {
     /// Throws away what it wrote that is not in its place.
     pub(super) fn discard(&self) {
         for Output { partial, .. } in &self.outputs {

@@ -53,7 +53,10 @@ fn write_map<'a, M: IntoIterator<Item = (&'a String, &'a Value)>>(entries: M, te
 }
 
 /// Python writes an exponent with a sign and two digits, below 1e-4 and from 1e16 on.
-fn float_text(float: f64) -> String {
+pub(crate) fn float_text(float: f64) -> String {
+    if !float.is_finite() {
+        return float.to_string().to_lowercase();
+    }
     let size = float.abs();
     if size != 0.0 && !(1e-4..1e16).contains(&size) {
         let text = format!("{float:e}");

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +101,9 @@ pub struct Record {
     /// The times before the last one that it was tried.
     #[serde(default)]
     pub attempts: Vec<Attempt>,
+    /// The folder of records that it was begun in: a copy of the project has a run that is another's.
+    #[serde(default)]
+    pub home: Option<String>,
 }
 
 /// The key of the statistics under which dpp keeps what is not for people.
@@ -124,6 +127,15 @@ impl Record {
     pub fn dataset(&self) -> String {
         let hash = self.stats.get("hash").and_then(Value::as_str);
         hash.unwrap_or(&self.run).to_owned()
+    }
+
+    /// The same with each path made another one.
+    pub(super) fn with_paths(mut self, other: impl Fn(&Path) -> PathBuf) -> Self {
+        for output in &mut self.outputs {
+            (output.partial, output.place) = (other(&output.partial), other(&output.place));
+        }
+        self.datapackage = self.datapackage.map(|path| other(&path));
+        self
     }
 
     /// The path that a run says its data package has.

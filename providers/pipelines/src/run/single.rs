@@ -3,6 +3,7 @@
 use super::attempts::{self, Attempt, Retries};
 use super::batch::Done;
 use super::disk;
+use super::due::Target;
 use super::hooks::{Hooks, Patience};
 use super::job::{self, Made, Making};
 use super::log::{Masks, Writer};
@@ -12,7 +13,7 @@ use super::store::{NoTurn, Store, Turn};
 pub(super) use super::watcher::{Preparing, Watcher};
 use crate::environment::{Environment, EnvironmentError, Environments, Recipe};
 use crate::executor::{End, Executor, Failed, Outcome, StepOutcome, too_long};
-use crate::fingerprint::packages;
+use crate::fingerprint::{Key, packages};
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
 use jiff::Timestamp;
@@ -44,6 +45,8 @@ pub struct Runner {
     pub project: PathBuf,
     /// The variables that steps see.
     pub variables: BTreeMap<String, String>,
+    /// The database that they write into.
+    pub target: Target,
     /// So many pipelines run at once.
     pub most: usize,
     /// What is tried again.
@@ -147,6 +150,7 @@ impl Runner {
         if let Some(left) = turn.left() {
             self.settle(&left).await?;
         }
+        Key::ensure(self.store.folder())?;
         let (recipe, fingerprint) = self.needs(specs, pipeline).await?;
         let others = fingerprint.others_than(&asked.planned);
         if !others.is_empty() {
@@ -175,6 +179,7 @@ impl Runner {
             mark: asked.mark.clone(),
             release: recipe.api.release().to_owned(),
             attempts: Vec::new(),
+            home: self.store.home(),
         };
         turn.hold(Some(&run))?;
         self.store.write(&record)?;

@@ -4,6 +4,9 @@
 //! each pipeline (`pipelines/NAME`: the lock, the run that holds it, the last run and the last that succeeded). Files are
 //! written beside their place and renamed. The lock is one of the operating system: it goes with the process that holds
 //! it, so nobody has to take it away after a crash.
+//!
+//! A pipeline is one, from whichever folder its spec was found. Paths in records are relative to the project: a project that
+//! is moved has its results still, and a copy has results of its own. Only a run that goes on is its maker's.
 
 use super::record::Record;
 use crate::private;
@@ -11,8 +14,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 
 /// What a folder's name may hold as it is.
@@ -76,9 +80,45 @@ impl Store {
         self.folder.join("runs").join(encoded(run))
     }
 
+    /// The folder of a pipeline, which is the same from whichever folder its spec is found.
     fn pipeline_folder(&self, folder: &str, pipeline: &str) -> PathBuf {
         let name = pipeline.strip_prefix("./").unwrap_or(pipeline);
+        match (folder, name.rsplit_once('/')) {
+            (_, None) => self.seen_folder(folder, name),
+            (".", Some((within, name))) => self.seen_folder(within, name),
+            (folder, Some((within, name))) => self.seen_folder(&format!("{folder}/{within}"), name),
+        }
+    }
+
+    /// The folder of a pipeline as it is found from this folder.
+    fn seen_folder(&self, folder: &str, pipeline: &str) -> PathBuf {
+        let name = pipeline.strip_prefix("./").unwrap_or(pipeline);
         self.folder.join("pipelines").join(encoded(&format!("{name}@{folder}")))
+    }
+
+    /// True for a run of this pipeline.
+    #[must_use]
+    pub fn is_of(&self, record: &Record, folder: &str, pipeline: &str) -> bool {
+        self.pipeline_folder(&record.folder, &record.pipeline) == self.pipeline_folder(folder, pipeline)
+    }
+
+    /// The project, below which the records are.
+    fn project(&self) -> &Path {
+        self.folder.ancestors().nth(2).unwrap_or(&self.folder)
+    }
+
+    /// A record, its paths as they are here.
+    fn record(&self, path: &Path) -> io::Result<Option<Record>> {
+        let record: Option<Record> = read(path)?;
+        Ok(record.map(|record| record.with_paths(|path| self.project().join(path))))
+    }
+
+    /// What tells this folder of records from a copy of it: a copy is another file, and was made later. One that was moved is
+    /// what it was.
+    pub(super) fn home(&self) -> Option<String> {
+        let metadata = fs::metadata(&self.folder).ok()?;
+        let made = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        Some(format!("{}-{}", metadata.ino(), made.as_nanos()))
     }
 
     /// The run of that id, or of the only one whose id begins so.
@@ -86,12 +126,12 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub fn run(&self, run: &str) -> io::Result<Option<Record>> {
-        if let Some(record) = read(&self.run_folder(run).join("run.json"))? {
+        if let Some(record) = self.record(&self.run_folder(run).join("run.json"))? {
             return Ok(Some(record));
         }
         let mut begun = self.ids()?.into_iter().filter(|id| !run.is_empty() && id.starts_with(run));
         match (begun.next(), begun.next()) {
-            (Some(id), None) => read(&self.run_folder(&id).join("run.json")),
+            (Some(id), None) => self.record(&self.run_folder(&id).join("run.json")),
             _ => Ok(None),
         }
     }
@@ -115,7 +155,7 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub fn last(&self, folder: &str, pipeline: &str) -> io::Result<Option<Record>> {
-        read(&self.pipeline_folder(folder, pipeline).join("last.json"))
+        self.record(&self.pipeline_folder(folder, pipeline).join("last.json"))
     }
 
     /// The last run of a pipeline that succeeded.
@@ -123,7 +163,7 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub fn succeeded(&self, folder: &str, pipeline: &str) -> io::Result<Option<Record>> {
-        read(&self.pipeline_folder(folder, pipeline).join("succeeded.json"))
+        self.record(&self.pipeline_folder(folder, pipeline).join("succeeded.json"))
     }
 
     /// What is known of a pipeline, as somebody wrote it down.
@@ -131,7 +171,7 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub fn known<T: DeserializeOwned>(&self, folder: &str, pipeline: &str) -> io::Result<Option<T>> {
-        read(&self.pipeline_folder(folder, pipeline).join(KNOWN))
+        read(&self.seen_folder(folder, pipeline).join(KNOWN))
     }
 
     /// Writes down what is known of a pipeline.
@@ -139,7 +179,7 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn make_known<T: serde::Serialize>(&self, folder: &str, pipeline: &str, known: &T) -> io::Result<()> {
-        let place = self.pipeline_folder(folder, pipeline);
+        let place = self.seen_folder(folder, pipeline);
         private::folder(&place)?;
         write(&place.join(KNOWN), known)
     }
@@ -149,7 +189,7 @@ impl Store {
     /// # Errors
     /// When it cannot be removed.
     pub fn make_unknown(&self, folder: &str, pipeline: &str) -> io::Result<()> {
-        match fs::remove_file(self.pipeline_folder(folder, pipeline).join(KNOWN)) {
+        match fs::remove_file(self.seen_folder(folder, pipeline).join(KNOWN)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -163,6 +203,8 @@ impl Store {
         let (run, pipeline) = (self.run_folder(&record.run), self.pipeline_folder(&record.folder, &record.pipeline));
         private::folder(&run)?;
         private::folder(&pipeline)?;
+        let within = |path: &Path| path.strip_prefix(self.project()).unwrap_or(path).to_path_buf();
+        let record = &record.clone().with_paths(within);
         // The run's own record last: as long as it says that the run goes on, it is settled again.
         if record.state == super::State::Succeeded {
             write(&pipeline.join("succeeded.json"), record)?;
@@ -178,7 +220,7 @@ impl Store {
     pub fn lost(&self, record: &Record) -> io::Result<Option<String>> {
         let place = self.pipeline_folder(&record.folder, &record.pipeline);
         if let Some(run) = holder(&place) {
-            let unfinished: Option<Record> = read(&self.run_folder(&run).join("run.json"))?;
+            let unfinished = self.record(&self.run_folder(&run).join("run.json"))?;
             if unfinished.is_some_and(|unfinished| unfinished.state == super::State::Publishing) {
                 return Ok(Some(format!("run {run} was cut off while what it wrote was put in its place")));
             }
@@ -210,11 +252,16 @@ impl Store {
     pub(super) fn others(&self, record: &Record) -> io::Result<Vec<Record>> {
         let mut others = Vec::new();
         for entry in fs::read_dir(self.folder.join("pipelines"))? {
-            let other: Option<Record> = read(&entry?.path().join("succeeded.json"))?;
-            let is_other = |other: &Record| (&other.folder, &other.pipeline) != (&record.folder, &record.pipeline);
+            let other = self.record(&entry?.path().join("succeeded.json"))?;
+            let is_other = |other: &Record| !self.is_of(other, &record.folder, &record.pipeline);
             others.extend(other.filter(is_other));
         }
         Ok(others)
+    }
+
+    /// Forgets that a pipeline ever succeeded.
+    pub(super) fn forget_success(&self, folder: &str, pipeline: &str) -> io::Result<()> {
+        remove_file(&self.pipeline_folder(folder, pipeline).join("succeeded.json"))
     }
 
     /// Forgets all that is recorded of a pipeline; what it wrote stays.
@@ -226,10 +273,7 @@ impl Store {
             remove(&self.run_folder(&run))?;
         }
         let place = self.pipeline_folder(folder, pipeline);
-        ["last.json", "succeeded.json", RUNS].into_iter().try_for_each(|name| match fs::remove_file(place.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        })
+        ["last.json", "succeeded.json", RUNS].into_iter().try_for_each(|name| remove_file(&place.join(name)))
     }
 
     /// Removes the oldest runs of a pipeline beyond those that are kept.
@@ -433,6 +477,16 @@ mod tests {
             assert!(!encoded.contains('/') && encoded != ".." && encoded != "." && encoded.len() < 255, "{encoded}");
         }
         assert_ne!(encoded(&"x".repeat(400)), encoded(&"x".repeat(401)));
+    }
+
+    #[test]
+    fn a_pipeline_is_one_from_whichever_folder_its_spec_is_found() {
+        let store = Store::new("/project/.terrace/pipelines".into());
+        let one = store.pipeline_folder(".", "./a/b/x");
+        assert_eq!([store.pipeline_folder("a", "./b/x"), store.pipeline_folder("a/b", "./x")], [one.clone(), one.clone()]);
+        for other in [(".", "./x"), ("b", "./x"), (".", "./a/x"), ("a/b/x", "./x"), (".", "./a/b/X")] {
+            assert_ne!(store.pipeline_folder(other.0, other.1), one, "{other:?}");
+        }
     }
 
     #[tokio::test]

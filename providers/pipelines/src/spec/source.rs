@@ -4,8 +4,9 @@
 use super::decode;
 use super::model::{SourceSpec, SpecFile};
 use super::problem::{Problem, Severity};
-use super::processor::{REQUIREMENTS, plugin};
-use super::{Declared, Specs, yaml};
+use super::processor::plugin;
+use super::yaml::Node;
+use super::{Declared, Specs, requirements};
 use crate::fingerprint::{hash_of, hash_of_file};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -62,7 +63,8 @@ impl SourceSpec {
 /// A digest of all that an answer depends on: the text, the packages, the plugin where it lies in the project.
 fn key(root: &Path, file: &SpecFile, module: &str) -> String {
     let folder = file.path.parent().unwrap_or(Path::new(""));
-    let requirements = fs::read_to_string(root.join(folder).join(REQUIREMENTS)).unwrap_or_default();
+    let requirements = requirements::read(&root.join(folder));
+    let requirements = (requirements.packages, requirements.constraints);
     let mut code = BTreeMap::new();
     for place in [root.join(folder), root.to_path_buf()] {
         files(&place.join(plugin(module)), &mut code);
@@ -120,17 +122,7 @@ fn problem(file: usize, pipeline: Option<String>, message: String) -> Problem {
 
 fn add(specs: &mut Specs, file: usize, generated: Generated) {
     let Generated { id, folder, details } = generated;
-    let text = Value::Object(details).to_string();
-    let parsed = match yaml::parse(&text) {
-        Ok((parsed, _)) => parsed,
-        Err(fault) => {
-            return specs.problems.push(problem(
-                file,
-                Some(id),
-                format!("the plugin made something else: {}", fault.message),
-            ));
-        }
-    };
+    let parsed = Node::of_json(&Value::Object(details));
     let before = specs.problems.len();
     let pipeline = decode::generated(&id, parsed, &folder, file, &mut specs.problems);
     specs.declared.push(Declared { id, file, at: 0..0 });

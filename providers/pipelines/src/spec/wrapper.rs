@@ -53,6 +53,12 @@ impl Wrapper {
         Ok(Self { text: text.to_owned(), words })
     }
 
+    /// The variables that it names.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
+        let pieces = self.words.iter().flatten();
+        pieces.filter_map(|piece| if let Piece::Variable(name) = piece { Some(name.as_str()) } else { None })
+    }
+
     /// The words that are started.
     ///
     /// # Errors

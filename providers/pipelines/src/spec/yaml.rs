@@ -2,13 +2,16 @@
 //! `2014-01-01` is a date. Every value keeps its place.
 //!
 //! [`parse`] builds the tree from the parser's events, within limits on size, depth and what aliases copy; `scalar` says
-//! what unquoted text is.
+//! what unquoted text is, `number` how numbers get to Python that JSON has not.
 
+mod number;
 mod parse;
 mod scalar;
 
+pub(crate) use number::python_json;
 pub(crate) use parse::{LONGEST, parse};
 
+use crate::run::python::float_text;
 use serde_json::{Map, Value, json};
 use std::ops::Range;
 
@@ -27,6 +30,8 @@ pub(crate) enum Kind {
     Null,
     Bool(bool),
     Int(i64),
+    /// A whole number that is larger, in decimal digits.
+    Large(String),
     Float(f64),
     Text(String),
     /// A day, or a time of one, in the words that dpp's JSON has for it.
@@ -47,12 +52,35 @@ pub(crate) struct Entry {
 }
 
 impl Node {
+    /// A value of JSON, which stands nowhere.
+    pub(crate) fn of_json(value: &Value) -> Self {
+        let kind = match value {
+            Value::Null => Kind::Null,
+            Value::Bool(value) => Kind::Bool(*value),
+            Value::Number(number) => match number.as_i64() {
+                Some(value) => Kind::Int(value),
+                None if number.is_f64() => Kind::Float(number.as_f64().unwrap_or(f64::NAN)),
+                None => Kind::Large(number.to_string()),
+            },
+            Value::String(text) => Kind::Text(text.clone()),
+            Value::Array(items) => Kind::List(items.iter().map(Self::of_json).collect()),
+            Value::Object(map) => match number::of_map(map) {
+                Some("NaN") => Kind::Float(f64::NAN),
+                Some("Infinity") => Kind::Float(f64::INFINITY),
+                Some("-Infinity") => Kind::Float(f64::NEG_INFINITY),
+                Some(digits) => Kind::Large(digits.to_owned()),
+                None => Kind::Map(map.iter().map(Entry::of_json).collect()),
+            },
+        };
+        Self { at: 0..0, kind }
+    }
+
     /// What it is, in words.
     pub(crate) const fn in_words(&self) -> &'static str {
         match self.kind {
             Kind::Null => "nothing",
             Kind::Bool(_) => "true or false",
-            Kind::Int(_) | Kind::Float(_) => "a number",
+            Kind::Int(_) | Kind::Large(_) | Kind::Float(_) => "a number",
             Kind::Text(_) => "text",
             Kind::Time { .. } => "a date",
             Kind::List(_) => "a list",
@@ -81,6 +109,8 @@ impl Node {
             Kind::Null => Value::Null,
             Kind::Bool(value) => Value::Bool(*value),
             Kind::Int(value) => Value::from(*value),
+            Kind::Large(digits) => number::value(digits),
+            Kind::Float(value) if !value.is_finite() => number::value(number::name_of(*value)),
             Kind::Float(value) => Value::from(*value),
             Kind::Text(text) => Value::from(text.as_str()),
             Kind::Time { key, text } => json!({ *key: text }),
@@ -95,10 +125,16 @@ impl Node {
             Kind::Null => Some("None".to_owned()),
             Kind::Bool(value) => Some(if *value { "True" } else { "False" }.to_owned()),
             Kind::Int(value) => Some(value.to_string()),
-            Kind::Float(value) => Some(format!("{value:?}")),
-            Kind::Text(text) | Kind::Time { text, .. } => Some(text.clone()),
+            Kind::Float(value) => Some(float_text(*value)),
+            Kind::Large(text) | Kind::Text(text) | Kind::Time { text, .. } => Some(text.clone()),
             Kind::List(_) | Kind::Map(_) => None,
         }
+    }
+}
+
+impl Entry {
+    fn of_json((key, value): (&String, &Value)) -> Self {
+        Self { key: key.clone(), key_at: 0..0, value: Node::of_json(value) }
     }
 }
 

@@ -30,7 +30,6 @@ pub(super) async fn plan(
     folders: &Arc<Folders>,
     ty: &ResourceType,
     change: &ProposedChange<'_>,
-    is_target_known: bool,
 ) -> Result<PlannedChange, ProviderError> {
     let Some(name) = Name::of(change.config) else { return Ok(from_schema(ty, change)) };
     let (runner, folders, found) = (runner.clone(), folders.clone(), name.clone());
@@ -51,20 +50,23 @@ pub(super) async fn plan(
     let unknown = dependencies(change, &mut config, &now)?;
     for (attribute, hash) in HASHES.into_iter().zip([&now.spec, &now.code, &now.data]) {
         // A pipeline that is run before it may write what this one reads.
-        let is_open = attribute == "dataHash" && !unknown.is_empty()
-            // What it writes into says which driver its environment has.
-            || attribute == "codeHash" && !is_target_known;
+        let is_open = attribute == "dataHash" && !unknown.is_empty();
         config.insert(attribute.to_owned(), if is_open { Value::Unknown } else { hash.as_str().into() });
     }
     let mut planned = from_schema(ty, &ProposedChange { config: &config, ..change.clone() });
     planned.planned.insert("id".to_owned(), name.id().into());
     let is_run = planned.planned.get("runId").is_none_or(Value::has_unknown);
-    let needs_run = change.prior.is_none() || change.must_replace || differs(change, &config);
-    if is_run && !needs_run {
+    // What is secret, and where it writes, no attribute tells.
+    let is_other = last.good.as_ref().is_some_and(|good| !good.own_reasons_against(&now).is_empty());
+    let needs_run = change.prior.is_none() || change.must_replace || is_other || differs(change, &config);
+    if needs_run {
+        planned.because = because(change, &now, &last, &unknown, &config);
+        if !is_run {
+            made_anew(ty, &config, &mut planned);
+        }
+    } else if is_run {
         // Only how the next run goes is another: the last one stays.
         keep(ty, change, &mut planned);
-    } else if is_run {
-        planned.because = because(change, &now, &last, &unknown, &config);
     }
     Ok(planned)
 }
@@ -105,8 +107,16 @@ fn dependencies(
 fn differs(change: &ProposedChange<'_>, config: &Attributes) -> bool {
     let Some(prior) = change.prior else { return true };
     let value = |attributes: &Attributes, name: &str| attributes.get(name).cloned().unwrap_or(Value::Null);
-    let mut names = HASHES.into_iter().chain(["triggers", "dependencies", "database"]);
+    let mut names = HASHES.into_iter().chain(["triggers", "dependencies"]);
     names.any(|name| !value(config, name).is_same_as(&value(&prior.attributes, name)))
+}
+
+/// What only the run itself tells is not known yet, though nothing of what is configured is another.
+fn made_anew(ty: &ResourceType, config: &Attributes, planned: &mut PlannedChange) {
+    let told = ty.attributes.0.iter().filter(|attribute| attribute.computed && !attribute.stable);
+    for attribute in told.filter(|attribute| !config.contains_key(attribute.name)) {
+        planned.planned.insert(attribute.name.to_owned(), Value::Unknown);
+    }
 }
 
 /// Everything of the last run stays as it is.
@@ -135,11 +145,9 @@ fn because(
         (None, Some(last)) => vec![format!("it never succeeded: run {} {}", last.run, last.state.in_words())],
         (None, None) => vec!["it was never run".to_owned()],
     };
-    for name in ["triggers", "database"] {
-        let value = |attributes: &Attributes| attributes.get(name).cloned().unwrap_or(Value::Null);
-        if change.prior.is_some_and(|prior| !value(&prior.attributes).is_same_as(&value(config))) {
-            reasons.push(format!("`{name}` changed"));
-        }
+    let triggers = |attributes: &Attributes| attributes.get("triggers").cloned().unwrap_or(Value::Null);
+    if change.prior.is_some_and(|prior| !triggers(&prior.attributes).is_same_as(&triggers(config))) {
+        reasons.push("`triggers` changed".to_owned());
     }
     if reasons.is_empty() && !unknown.is_empty() {
         return vec![format!("{} may make other data before it", listed(unknown))];

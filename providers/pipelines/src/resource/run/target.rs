@@ -3,13 +3,13 @@
 
 use super::super::database::told;
 use crate::database::{Databases, Engine};
-use crate::run::Runner;
 use crate::run::due::ENGINE;
+use crate::run::{Runner, Target};
 use terrace_provider::{Attributes, Path, ProviderError, Value};
 use tokio_util::sync::CancellationToken;
 
-/// The runner as far as a plan needs it, and whether it is known what kind of database the run writes into: that says which
-/// packages it needs.
+/// The runner as far as a plan needs it: which database the run writes into, and of which kind that is, says whether it has
+/// to be run and which packages it needs.
 ///
 /// # Errors
 /// When two databases are said.
@@ -17,28 +17,31 @@ pub(super) fn plan_into(
     runner: &Runner,
     databases: &Databases,
     config: &Attributes,
-) -> Result<(Runner, bool), ProviderError> {
+) -> Result<Runner, ProviderError> {
     let given = |name: &str| config.get(name).filter(|value| !value.is_null());
     let mut runner = runner.clone();
     match (given("database"), given("engineUrl")) {
-        (None, None) => Ok((runner, true)),
-        (Some(_), Some(_)) => Err(ProviderError::invalid(
-            Some(Path::attribute("engineUrl")),
-            "`database` and `engineUrl` both say what it writes into: expected one of them",
-        )),
-        (None, Some(url)) => {
-            let url = url.as_str().map(str::to_owned);
-            let is_known = url.is_some();
-            runner.variables.extend(url.map(|url| (ENGINE.to_owned(), url)));
-            Ok((runner, is_known))
+        (None, None) => {}
+        (Some(_), Some(_)) => {
+            return Err(ProviderError::invalid(
+                Some(Path::attribute("engineUrl")),
+                "`database` and `engineUrl` both say what it writes into: expected one of them",
+            ));
         }
+        (None, Some(url)) => match url.as_str() {
+            Some(url) => {
+                runner.variables.insert(ENGINE.to_owned(), url.to_owned());
+            }
+            None => runner.target = Target::Unknown,
+        },
         (Some(name), None) => {
             let record = name.as_str().map(|name| databases.get(name)).transpose().map_err(told)?.flatten();
-            let is_known = record.is_some();
-            runner.variables.extend(record.map(|record| (ENGINE.to_owned(), driver(record.engine).to_owned())));
-            Ok((runner, is_known))
+            let engine = record.as_ref().map(|record| (ENGINE.to_owned(), driver(record.engine).to_owned()));
+            runner.variables.extend(engine);
+            runner.target = record.map_or(Target::Unknown, |record| Target::Database(record.id));
         }
     }
+    Ok(runner)
 }
 
 /// The beginning of an address, which is all that packages depend on.
@@ -64,8 +67,8 @@ pub(super) async fn run_into(
     if let Some(url) = text("engineUrl") {
         runner.variables.insert(ENGINE.to_owned(), url.to_owned());
     } else if let Some(name) = text("database") {
-        let (_, access) = databases.ensure(name, cancel).await.map_err(told)?;
-        runner.write_into(&access);
+        let (record, access) = databases.ensure(name, cancel).await.map_err(told)?;
+        runner.write_into(&record, &access);
     }
     Ok(runner)
 }

@@ -24,6 +24,19 @@ def tell(**said):
     os._exit(0)
 
 
+def exact(value):
+    """What JSON's numbers have not comes under a name: see spec/yaml/number.rs."""
+    if isinstance(value, dict):
+        return {key: exact(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [exact(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return {"\0number": json.dumps(value)}
+    if isinstance(value, int) and not isinstance(value, bool) and not -2 ** 63 <= value < 2 ** 63:
+        return {"\0number": str(value)}
+    return value
+
+
 def wrong(generator, source):
     if generator.internal_validate(source):
         return []
@@ -54,7 +67,7 @@ def expand(module, source, depth):
                 raise RecursionError("plugins that call plugins")
             yield from expand(name[1:-1], details, depth + 1)
         else:
-            yield [name, details.get("__path", FOLDER), details]
+            yield [name, details.get("__path", FOLDER), exact(details)]
 
 
 try:

@@ -1,6 +1,6 @@
 //! Which unquoted text is what, by the rules of PyYAML (YAML 1.1): <https://yaml.org/type/>, resolver.py.
 
-use super::Kind;
+use super::{Kind, number};
 
 /// What unquoted text is.
 pub(super) fn resolve(text: &str) -> Kind {
@@ -22,7 +22,7 @@ pub(super) fn tagged(suffix: &str, text: &str) -> Option<Kind> {
     let resolved = resolve(text);
     let is_fitting = match suffix {
         "str" => return Some(Kind::Text(text.to_owned())),
-        "int" => matches!(resolved, Kind::Int(_)),
+        "int" => matches!(resolved, Kind::Int(_) | Kind::Large(_)),
         "bool" => matches!(resolved, Kind::Bool(_)),
         "null" => matches!(resolved, Kind::Null),
         "timestamp" => matches!(resolved, Kind::Time { .. }),
@@ -30,6 +30,7 @@ pub(super) fn tagged(suffix: &str, text: &str) -> Option<Kind> {
             return match resolved {
                 #[expect(clippy::cast_precision_loss, reason = "what `!!float` asks for")]
                 Kind::Int(value) => Some(Kind::Float(value as f64)),
+                Kind::Large(digits) => digits.parse().ok().map(Kind::Float),
                 Kind::Float(_) => Some(resolved),
                 _ => None,
             };
@@ -42,39 +43,45 @@ pub(super) fn tagged(suffix: &str, text: &str) -> Option<Kind> {
 fn int(text: &str) -> Option<Kind> {
     let (sign, digits) = signed(text);
     let clean = digits.replace('_', "");
-    let radix = |prefix: &str, radix| {
-        let digits = clean.strip_prefix(prefix)?;
-        // A second sign would be taken for one.
-        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| i64::from_str_radix(digits, radix).ok())?
-    };
     let value = if clean == "0" {
-        0
-    } else if let Some(value) = radix("0b", 2).or_else(|| radix("0x", 16)) {
-        value
-    } else if clean.starts_with('0') {
+        clean
+    } else if let Some(digits) = clean.strip_prefix("0b") {
+        of_radix(digits, 2)?
+    } else if let Some(digits) = clean.strip_prefix("0x") {
+        of_radix(digits, 16)?
+    } else if let Some(digits) = clean.strip_prefix('0') {
         // An octal number; `08` is text to PyYAML, and so is `0o10`.
-        radix("0", 8).filter(|_| clean.bytes().all(|byte| byte.is_ascii_digit()))?
+        of_radix(digits, 8)?
     } else if clean.contains(':') {
         sexagesimal(&clean)?
-    } else if clean.bytes().all(|byte| byte.is_ascii_digit()) {
-        clean.parse().ok()?
+    } else if !clean.is_empty() && clean.bytes().all(|byte| byte.is_ascii_digit()) {
+        clean
     } else {
         return None;
     };
-    value.checked_mul(sign).map(Kind::Int)
+    let text = if sign < 0 && value != "0" { format!("-{value}") } else { value };
+    match text.parse() {
+        Ok(value) => Some(Kind::Int(value)),
+        Err(_) => (text.len() <= number::LONGEST).then_some(Kind::Large(text)),
+    }
+}
+
+fn of_radix(digits: &str, radix: u32) -> Option<String> {
+    let digits: Option<Vec<u64>> = digits.chars().map(|digit| digit.to_digit(radix).map(u64::from)).collect();
+    number::decimal(digits.filter(|digits| !digits.is_empty())?, radix.into())
 }
 
 /// `1:30` is ninety: YAML 1.1 counts in sixties. Every part but the first is below 60.
-fn sexagesimal(text: &str) -> Option<i64> {
-    let mut value: i64 = 0;
-    for (position, part) in text.split(':').enumerate() {
-        let number: i64 = part.parse().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit()))?;
-        if position > 0 && (number > 59 || part.len() > 2) {
+fn sexagesimal(text: &str) -> Option<String> {
+    let mut parts: Vec<u64> = Vec::new();
+    for part in text.split(':') {
+        let number: u64 = part.parse().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        if !parts.is_empty() && (number > 59 || part.len() > 2) {
             return None;
         }
-        value = value.checked_mul(60)?.checked_add(number)?;
+        parts.push(number);
     }
-    Some(value)
+    number::decimal(parts, 60)
 }
 
 fn float(text: &str) -> Option<Kind> {
@@ -167,6 +174,7 @@ mod tests {
     #[test]
     fn unquoted_text_is_what_pyyaml_takes_it_for() {
         let text = |text: &str| Kind::Text(text.to_owned());
+        let large = |digits: &str| Kind::Large(digits.to_owned());
         for (written, read) in [
             ("yes", Kind::Bool(true)),
             ("OFF", Kind::Bool(false)),
@@ -203,7 +211,14 @@ mod tests {
             ("-0x-8000000000000000", text("-0x-8000000000000000")),
             ("0b-1", text("0b-1")),
             ("-9223372036854775808", text("-9223372036854775808")),
-            ("99999999999999999999", text("99999999999999999999")),
+            ("9223372036854775808", large("9223372036854775808")),
+            ("-99999999999999999999", large("-99999999999999999999")),
+            ("0x1_0000_0000_0000_0000", large("18446744073709551616")),
+            ("9223372036854775807:00", large("553402322211286548420")),
+            ("-0", Kind::Int(0)),
+            ("0_0", Kind::Int(0)),
+            ("0x", text("0x")),
+            ("+", text("+")),
         ] {
             assert_eq!(resolve(written), read, "{written}");
         }

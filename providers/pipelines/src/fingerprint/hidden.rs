@@ -1,0 +1,150 @@
+//! What of a spec may be secret: left out of the digests that plans and states have, and compared by a key of the project.
+//!
+//! A digest of a short secret can be searched by whoever knows the rest. Plans and states are seen by others than the spec
+//! is; and they are compared on several machines, which have no key in common. So their digests are of what is no secret,
+//! and the records of a project have digests of all, by a key that never leaves it.
+
+use super::address::{HIDDEN, without_secrets};
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// The file of the key, beside the records.
+const NAME: &str = "key";
+/// What is in a name of something that is secret, in capitals.
+const WORDS: [&str; 8] =
+    ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "API_KEY", "ACCESS_KEY", "PRIVATE_KEY"];
+
+/// True for the name of a variable or parameter that says that its value is secret.
+#[must_use]
+pub(crate) fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase().replace('-', "_");
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+/// The value without what may be secret in it.
+pub(super) fn without(value: &Value) -> Value {
+    match value {
+        Value::String(text) => without_secrets(text).into(),
+        Value::Array(items) => items.iter().map(without).collect(),
+        Value::Object(map) => {
+            map.iter().map(|(name, value)| (name.clone(), if is_secret(name) { hidden(value) } else { without(value) })).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// What stands for the value of a secret name; that there is none is no secret.
+fn hidden(value: &Value) -> Value {
+    if value.is_null() { Value::Null } else { HIDDEN.into() }
+}
+
+/// The key of a project.
+#[derive(Clone)]
+pub(crate) struct Key([u8; 32]);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+impl Key {
+    /// The key beside these records; nothing where there is none yet.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn existing(records: &Path) -> io::Result<Option<Self>> {
+        let path = records.join(NAME);
+        match fs::read(&path) {
+            Ok(bytes) => bytes.try_into().map(|key| Some(Self(key))).map_err(|_| {
+                let what = format!("`{}` is not the key that terrace wrote; remove it, and all pipelines are run once", path.display());
+                io::Error::new(io::ErrorKind::InvalidData, what)
+            }),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(super::with_path(&path, &error)),
+        }
+    }
+
+    /// The same, made where there is none. The folder is there.
+    ///
+    /// # Errors
+    /// When it cannot be read or made.
+    pub(crate) fn ensure(records: &Path) -> io::Result<Self> {
+        if let Some(key) = Self::existing(records)? {
+            return Ok(key);
+        }
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|_| io::Error::other("this machine has no random numbers to give"))?;
+        let partial = records.join(format!("{NAME}.{}.partial", uuid::Uuid::now_v7()));
+        let place = records.join(NAME);
+        let mut options = File::options();
+        let write = |mut file: File| file.write_all(&key).and_then(|()| file.sync_all());
+        let written = options.create_new(true).write(true).mode(0o600).open(&partial).and_then(write);
+        // Who was quicker has made the one that counts.
+        let linked = written.and_then(|()| match fs::hard_link(&partial, &place) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            // Not every file system has links.
+            Err(_) => fs::rename(&partial, &place),
+            Ok(()) => Ok(()),
+        });
+        let _ = fs::remove_file(&partial);
+        linked.map_err(|error| super::with_path(&place, &error))?;
+        Self::existing(records)?.ok_or_else(|| io::Error::other(format!("`{}` went while it was made", place.display())))
+    }
+
+    /// A digest of a text that only whoever has the key can make.
+    pub(super) fn seal(&self, text: &str) -> String {
+        // A key of any length will do.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
+        mac.update(text.as_bytes());
+        base16ct::lower::encode_string(&mac.finalize().into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_is_secret_is_left_out_at_every_depth() {
+        let value = json!({
+            "url": "postgresql://ada:1234@db/x",
+            "api-key": "1234",
+            "login": {"Password": 1234, "passwords": ["1", "2"], "user": "ada", "secret": null},
+            "list": ["https://a:b@c/"],
+        });
+        let expected = json!({
+            "url": "postgresql://ada:***@db/x",
+            "api-key": "***",
+            "login": {"Password": "***", "passwords": "***", "user": "ada", "secret": null},
+            "list": ["https://a:***@c/"],
+        });
+        assert_eq!(without(&value), expected);
+    }
+
+    #[test]
+    fn a_key_is_made_once_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Key::existing(folder.path()).unwrap().is_none());
+        let seals: Vec<String> = std::thread::scope(|scope| {
+            let made: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| Key::ensure(folder.path()).unwrap().seal("x"))).collect();
+            made.into_iter().map(|made| made.join().unwrap()).collect()
+        });
+        assert!(seals.iter().all(|seal| *seal == seals[0] && seal.len() == 64), "{seals:?}");
+        let mode = fs::metadata(folder.path().join(NAME)).unwrap().permissions().mode();
+        assert_eq!((mode & 0o777, fs::read_dir(folder.path()).unwrap().count()), (0o600, 1));
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(Key::ensure(other.path()).unwrap().seal("x"), seals[0]);
+        fs::write(folder.path().join(NAME), "short").unwrap();
+        assert!(Key::existing(folder.path()).unwrap_err().to_string().contains("not the key"));
+    }
+}

@@ -1,0 +1,111 @@
+//! Projects that are moved, copied, or looked at from several folders: a pipeline is one, and a copy has its own.
+
+use crate::harness::{NOISE, Project, Seen, runs};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use terrace_provider_pipelines::run::store::NoTurn;
+use terrace_provider_pipelines::run::{Asked, Output, Runner, State};
+use terrace_provider_pipelines::settings::runner;
+use terrace_provider_pipelines::spec;
+use tokio_util::sync::CancellationToken;
+
+const SPEC: &str =
+    "noise:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/noise}\n";
+
+/// The runner of a project that lies in another folder now.
+fn runner_at(project: &Project, folder: &Path) -> Runner {
+    let mut settings = project.settings();
+    settings.project_folder = folder.to_owned();
+    runner(&settings).unwrap()
+}
+
+fn reasons(runner: &Runner, folder: &Path, id: &str) -> Vec<String> {
+    let specs = spec::read(folder).unwrap();
+    runner.reasons(&specs, specs.pipeline(id).unwrap()).unwrap()
+}
+
+fn copy(project: &Project, to: &Path) {
+    let done = Command::new("cp").arg("-a").arg(project.folder.path()).arg(to).status().unwrap();
+    assert!(done.success());
+}
+
+#[tokio::test]
+async fn a_project_that_was_copied_or_moved_has_its_results_still() {
+    let project = Project::new(SPEC);
+    project.run("./noise").await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copied = elsewhere.path().join("copy");
+    copy(&project, &copied);
+    let runner = runner_at(&project, &copied);
+    assert_eq!(reasons(&runner, &copied, "./noise"), Vec::<String>::new());
+    let record = runner.store.succeeded(".", "./noise").unwrap().unwrap();
+    assert_eq!(record.datapackage, Some(runner.project.join("data/noise/datapackage.json")));
+    // What is in the copy is the copy's, and what is in the original stays.
+    runner.remove_outputs(&record).unwrap();
+    assert!(!copied.join("data/noise").exists() && project.path("data/noise/noise.csv").exists());
+    assert_eq!(project.reasons("./noise"), Vec::<String>::new());
+    let moved = elsewhere.path().join("moved");
+    fs::rename(&copied, &moved).unwrap();
+    assert!(reasons(&runner_at(&project, &moved), &moved, "./noise")[0].starts_with("what it wrote is gone"));
+}
+
+#[tokio::test]
+async fn a_copy_leaves_the_runs_of_its_original_alone() {
+    let project = Project::new(SPEC);
+    for state in [State::Running, State::Publishing] {
+        let mut going = project.run("./noise").await;
+        (going.run, going.state, going.finished_at) = (uuid::Uuid::now_v7().to_string(), state, None);
+        going.outputs = vec![Output::new(project.runner.project.join("data/noise"), &going.run)];
+        let partial = going.outputs[0].partial.clone();
+        fs::create_dir_all(&partial).unwrap();
+        project.runner.store.write(&going).unwrap();
+        let turn = project.runner.store.turn(".", "./noise", Duration::ZERO, &CancellationToken::new()).await.unwrap();
+        turn.hold(Some(&going.run)).unwrap();
+        let mut process = Command::new("sleep").arg("600").env("TERRACE_RUN", &going.run).spawn().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let copied = elsewhere.path().join("copy");
+        copy(&project, &copied);
+        let runner = runner_at(&project, &copied);
+        let specs = spec::read(&copied).unwrap();
+        let pipeline = specs.pipeline("./noise").unwrap();
+        let next = runner.run(&specs, pipeline, Asked::default(), &Seen::default(), &CancellationToken::new()).await;
+        assert_eq!(next.unwrap().state, State::Succeeded);
+        let left = runner.store.run(&going.run).unwrap().unwrap();
+        assert_eq!(left.state, State::Lost);
+        assert!(left.failure.unwrap().what.contains("the project was copied"));
+        assert!(runs(&going.run) && process.try_wait().unwrap().is_none(), "the original's process was ended");
+        assert!(partial.exists() && !copied.join("data/noise").join(partial.file_name().unwrap()).exists());
+        assert_eq!(project.runner.store.run(&going.run).unwrap().unwrap().state, state);
+        process.kill().unwrap();
+        process.wait().unwrap();
+        drop(turn);
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_is_one_from_its_folder_and_from_the_one_above() {
+    let project = Project::new("{}");
+    project.write("sub/pipeline-spec.yaml", SPEC);
+    project.write("sub/noise.py", NOISE);
+    let below = spec::read(&project.path("sub")).unwrap();
+    let cancel = CancellationToken::new();
+    let run = |patience| {
+        let asked = Asked { patience, ..Asked::default() };
+        project.runner.run(&below, below.pipeline("./noise").unwrap(), asked, &Seen::default(), &cancel)
+    };
+    let record = run(Duration::ZERO).await.unwrap();
+    assert_eq!(project.reasons("./sub/noise"), Vec::<String>::new());
+    let store = &project.runner.store;
+    assert_eq!(store.succeeded(".", "./sub/noise").unwrap().map(|it| it.run), Some(record.run.clone()));
+    assert!(store.is_of(&record, ".", "./sub/noise") && !store.is_of(&record, ".", "./noise"));
+    // One at a time, whoever runs it from where.
+    let turn = store.turn(".", "./sub/noise", Duration::ZERO, &cancel).await.unwrap();
+    assert!(matches!(store.turn("sub", "./noise", Duration::ZERO, &cancel).await, Err(NoTurn::Taken { .. })));
+    drop(turn);
+    project.write("sub/noise.py", &NOISE.replace("500", "501"));
+    let told = ["the code changed: `sub/noise.py`"];
+    assert_eq!(project.reasons("./sub/noise"), told);
+    assert_eq!(reasons(&project.runner, &project.path("sub"), "./noise"), told);
+}

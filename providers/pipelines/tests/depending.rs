@@ -1,0 +1,226 @@
+//! What a pipeline depends on beside its spec and code: databases, numbers as they are written, folders, what is planned.
+
+use crate::harness::{NOISE, Project};
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_provider::{
+    Attributes, Call, ErrorKind, Path, PlannedChange, ProposedChange, Provider, ProviderError, Recorded, Silent, Value,
+};
+use terrace_provider_pipelines::PipelinesProvider;
+use terrace_provider_pipelines::run::batch::{self, BatchEnd, Options, Why};
+use terrace_provider_pipelines::run::{Asked, Runner, State, Target};
+use tokio_util::sync::CancellationToken;
+
+const ENGINE: &str = "DPP_DB_ENGINE";
+/// Looks at the database's address, and writes nothing there.
+const TABLES: &str = "\
+import os
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+spew(package, resources, {'engine': os.environ['DPP_DB_ENGINE'].split(':')[0]})
+";
+
+fn attributes(value: serde_json::Value) -> Attributes {
+    let Value::Map(map) = Value::from(value) else { panic!("attributes are a map") };
+    map
+}
+
+/// The plan of a run.
+async fn plan(
+    project: &Project,
+    config: serde_json::Value,
+    prior: Option<&Recorded>,
+) -> Result<PlannedChange, ProviderError> {
+    let provider = PipelinesProvider::new();
+    let session = provider.connect(&project.settings()).await.unwrap();
+    let ty = provider.schema().resources.iter().find(|ty| ty.name == "pipelines_run").unwrap();
+    let config = attributes(config);
+    let change =
+        ProposedChange { address: "s:x.run", prior, config: &config, must_replace: false, changed_write_only: &[] };
+    session.plan(ty, &change).await
+}
+
+/// The row of the last run.
+async fn recorded(project: &Project, name: &str) -> Recorded {
+    let provider = PipelinesProvider::new();
+    let session = provider.connect(&project.settings()).await.unwrap();
+    let ty = provider.schema().resources.iter().find(|ty| ty.name == "pipelines_run").unwrap();
+    let identity = attributes(json!({"folder": ".", "name": name}));
+    let prior = Recorded { identity, ..Recorded::default() };
+    let observed = session.read(ty, &prior).await.unwrap().unwrap();
+    Recorded { identity: observed.identity, attributes: observed.attributes, ..Recorded::default() }
+}
+
+fn with_engine(project: &Project, engine: &str) -> Runner {
+    let mut runner = project.runner.clone();
+    runner.variables.insert(ENGINE.to_owned(), engine.to_owned());
+    runner
+}
+
+#[tokio::test]
+async fn another_database_makes_dirty_what_writes_into_it_and_nothing_else() {
+    let mut project = Project::new("tables:\n  pipeline: [{run: noise}, {run: tables}]\nplain:\n  pipeline: [{run: noise}]\n");
+    project.write("tables.py", TABLES);
+    project.runner = with_engine(&project, "");
+    for id in ["./tables", "./plain"] {
+        assert_eq!(project.run(id).await.state, State::Succeeded);
+        assert_eq!(project.reasons(id), Vec::<String>::new());
+    }
+    let other = ["it writes into another database"];
+    project.runner = with_engine(&project, "postgresql://ada:one@db.example.com/x");
+    assert_eq!((project.reasons("./tables"), project.reasons("./plain")), (other.map(str::to_owned).to_vec(), vec![]));
+    // Its environment has the driver, that of the other one has not.
+    assert_eq!(project.run("./tables").await.stats["engine"], json!("postgresql+psycopg2"));
+    let specs = project.specs();
+    let requirements = |id: &str| project.runner.recipe(&specs.root, specs.pipeline(id).unwrap()).requirements.len();
+    assert_eq!((requirements("./tables"), requirements("./plain")), (1, 0));
+    project.runner = with_engine(&project, "postgres://bob:two@db.example.com/x");
+    assert_eq!(project.reasons("./tables"), Vec::<String>::new());
+    project.runner = with_engine(&project, "postgres://bob:two@db.example.com/y");
+    assert_eq!(project.reasons("./tables"), other);
+    // One that was made anew is another one, wherever it listens.
+    project.runner = with_engine(&project, "sqlite://");
+    for (id, reasons) in [("1", vec![other[0]]), ("1", vec![]), ("2", vec![other[0]])] {
+        project.runner.target = Target::Database(id.to_owned());
+        assert_eq!(project.reasons("./tables"), reasons);
+        project.runner.target = Target::Database("1".to_owned());
+        project.run("./tables").await;
+    }
+}
+
+#[tokio::test]
+async fn a_plan_runs_again_what_a_secret_or_a_database_changed_and_says_so() {
+    let spec = |pin: &str| format!("x:\n  pipeline:\n  - run: noise\n    parameters: {{pin-token: {pin}}}\n  - run: tables\n");
+    let project = Project::new(&spec("1234"));
+    project.write("tables.py", TABLES);
+    project.run("./x").await;
+    let prior = recorded(&project, "./x").await;
+    let config = || json!({"name": "./x"});
+    let same = plan(&project, config(), Some(&prior)).await.unwrap();
+    assert_eq!((same.planned.get("runId"), same.because.len()), (prior.attributes.get("runId"), 0));
+    project.write("pipeline-spec.yaml", &spec("1235"));
+    let secret = plan(&project, config(), Some(&prior)).await.unwrap();
+    assert_eq!(secret.because, ["the spec changed: step 1 (`noise`)"]);
+    assert_eq!(secret.planned["runId"], Value::Unknown);
+    assert_eq!(secret.planned["specHash"], prior.attributes["specHash"]);
+    project.write("pipeline-spec.yaml", &spec("1234"));
+    let into = json!({"name": "./x", "engineUrl": "sqlite:////elsewhere.db"});
+    let database = plan(&project, into, Some(&prior)).await.unwrap();
+    assert_eq!(database.because, ["it writes into another database"]);
+    assert_eq!(database.planned["runId"], Value::Unknown);
+}
+
+#[tokio::test]
+async fn numbers_reach_a_processor_as_they_are_written() {
+    let spec = "x:\n  environment: {LARGE: 123456789012345678901234567890, RATE: 1.0e+20, NONE: .nan}\n  pipeline:\n  - run: noise\n  - run: numbers\n    parameters: {large: -123456789012345678901234567890, hex: 0xffffffffffffffffff, list: [.inf, -.inf, .nan, 1.5, 7]}\n";
+    let project = Project::new(spec);
+    let numbers = "\
+import os
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+told = {name: repr(value) for name, value in parameters.items()}
+told.update({name: os.environ[name] for name in ('LARGE', 'RATE', 'NONE')})
+spew(package, resources, told)
+";
+    project.write("numbers.py", numbers);
+    let record = project.run("./x").await;
+    assert_eq!(record.state, State::Succeeded, "{record:?}");
+    for (name, told) in [
+        ("large", "-123456789012345678901234567890"),
+        ("hex", "4722366482869645213695"),
+        ("list", "[inf, -inf, nan, 1.5, 7]"),
+        ("LARGE", "123456789012345678901234567890"),
+        ("RATE", "1e+20"),
+        ("NONE", "nan"),
+    ] {
+        assert_eq!(record.stats[name], json!(told), "{name}");
+    }
+    assert_eq!(project.reasons("./x"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_folder_that_leads_out_of_the_project_is_refused_with_its_place() {
+    let project = Project::new("x: {pipeline: [{run: noise}]}");
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("pipeline-spec.yaml"), "x: {pipeline: [{run: noise}]}").unwrap();
+    fs::write(outside.path().join("noise.py"), NOISE).unwrap();
+    std::os::unix::fs::symlink(outside.path(), project.path("link")).unwrap();
+    project.write("sub/pipeline-spec.yaml", "x: {pipeline: [{run: noise}]}");
+    project.write("sub/noise.py", NOISE);
+    let up = format!("../{}", outside.path().file_name().unwrap().to_str().unwrap());
+    for folder in ["link", &up, outside.path().to_str().unwrap(), ".."] {
+        let error = plan(&project, json!({"folder": folder, "name": "./x"}), None).await.unwrap_err();
+        assert!(error.message.contains(&format!("`folder` is `{folder}`, which leads out of the project")), "{error:?}");
+        assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(Path::attribute("folder")) });
+    }
+    for folder in [".", "sub", "./link/../sub/"] {
+        plan(&project, json!({"folder": folder, "name": "./x"}), None).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_plugin_has_not_made_yet_holds_a_run_and_a_plan_alike() {
+    let project = Project::new("x: {dependencies: [{pipeline: ./made}], pipeline: [{run: noise}]}\ny: {pipeline: [{run: noise}]}\n");
+    project.write("nothing.source-spec.yaml", "a: {}\n");
+    let specs = project.specs();
+    let options = Options::default();
+    let (seen, cancel) = (crate::harness::Seen::default(), CancellationToken::new());
+    let done = batch::run(&project.runner, &specs, &[0, 1], &options, &seen, &cancel).await.unwrap();
+    let held = done.iter().find(|done| done.pipeline == "./x").unwrap();
+    assert!(matches!(&held.end, BatchEnd::Held { by, why: Why::Dirty } if by == "./made"), "{held:?}");
+    let error = plan(&project, json!({"name": "./x"}), None).await.unwrap_err();
+    assert_eq!(error.message, "`./x` depends on `./made`, and there is no such pipeline yet");
+    plan(&project, json!({"name": "./y"}), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn records_are_for_their_owner_alone() {
+    let project = Project::new("x: {pipeline: [{run: noise}]}");
+    project.run("./x").await;
+    let mode = |path: &str| fs::metadata(project.path(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(".terrace/pipelines"), mode(".terrace/pipelines/key")), (0o700, 0o600));
+}
+
+#[tokio::test]
+async fn a_mount_is_written_within() {
+    // Another file system than that of the project, on every Linux.
+    let mount = tempfile::tempdir_in("/dev/shm").unwrap();
+    let out = mount.path().display();
+    let project = Project::new(&format!("x: {{pipeline: [{{run: noise}}, {{run: dump_to_path, parameters: {{out-path: {out}}}}}]}}"));
+    assert_ne!(fs::metadata(mount.path()).unwrap().dev(), fs::metadata(project.path("")).unwrap().dev());
+    assert_eq!(project.run("./x").await.state, State::Succeeded);
+    let mut names: Vec<_> = fs::read_dir(mount.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["datapackage.json", "noise.csv"]);
+    assert_eq!(project.reasons("./x"), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn nothing_is_forgotten_beside_a_run() {
+    let project = Project::new("x: {pipeline: [{run: noise}]}");
+    project.run_as("./x", Asked::default(), &CancellationToken::new()).await;
+    let prior = recorded(&project, "./x").await;
+    let provider = PipelinesProvider::new();
+    let session = provider.connect(&project.settings()).await.unwrap();
+    let ty = provider.schema().resources.iter().find(|ty| ty.name == "pipelines_run").unwrap();
+    let store = &project.runner.store;
+    let turn = store.turn(".", "./x", Duration::ZERO, &CancellationToken::new()).await.unwrap();
+    let call = Call {
+        address: "s:x.run".to_owned(),
+        operation: "operation".to_owned(),
+        step: "step".to_owned(),
+        timeout: Duration::from_secs(60),
+        removes_data: false,
+        cancel: CancellationToken::new(),
+        progress: Arc::new(Silent),
+    };
+    let error = session.delete(ty, &call, &prior).await.unwrap_err();
+    assert!(error.message.starts_with("`./x` is being run"), "{error:?}");
+    assert!(store.succeeded(".", "./x").unwrap().is_some());
+    drop(turn);
+    session.delete(ty, &call, &prior).await.unwrap();
+    assert!(store.succeeded(".", "./x").unwrap().is_none());
+}
