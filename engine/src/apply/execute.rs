@@ -170,10 +170,15 @@ pub(crate) async fn record_step(applier: &Applier, prepared: &Prepared, operatio
         _ if ty.state_only && change.action != Action::NoOp => state_only(applier, prepared, ty, operation).await,
         _ => {
             let prior = change.prior.as_deref().cloned().unwrap_or_else(empty_prior);
+            // What its provider keeps of what is taken over it said when it planned that.
+            let private = match change.action {
+                Action::Adopt => &prepared.planned.private,
+                _ => &prior.private,
+            };
             let observed = Observed {
                 identity: prior.identity.clone(),
                 attributes: prior.attributes.clone(),
-                private: prior.private.clone(),
+                private: private.clone(),
             };
             made(&recorder, prepared, &observed, change.generation)
         }

@@ -326,7 +326,7 @@ pub async fn what_comes_after_a_moved_shared_row_follows_it_in_all_stacks_of_its
     let shared = |environment: &str| Row { stack: StackId::shared(environment), ..row(FROM) };
     let user = |name: &str, environment: &str| Row {
         stack: StackId::new(name, environment),
-        ..depending("local_value.user", &[FROM, "local_value.own"])
+        ..depending("local_value.user", &["local_value.own", FROM])
     };
     let beside = Row { stack: StackId::shared("local"), ..depending("shared/local_value[\"c\"]", &[FROM]) };
     let rows =

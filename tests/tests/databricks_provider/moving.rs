@@ -148,7 +148,7 @@ fn what_was_shared_by_workspace_goes_by_metastore_once_its_rows_were_moved() {
     std::fs::remove_dir_all(world.project.path("blueprints")).unwrap();
     // Each of them is told with the command that keeps it.
     let plan = world.run(["plan", PRODUCT]).with_code(1);
-    plan.says("terrace state mv 'shared@prod:shared/databricks_");
+    plan.says("where it is the same one, move it first: `terrace state mv");
     let listed = world.run(["state", "list"]).done().stdout;
     let rows: Vec<&str> = listed.lines().filter(|line| line.starts_with("shared/databricks_")).collect();
     let of_metastore = |row: &&&str| ["catalog[", "schema[", "grant["].iter().any(|ty| row.contains(ty));
