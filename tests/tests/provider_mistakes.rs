@@ -113,7 +113,14 @@ fn mistakes_about_postgresql_are_told_at_their_place() {
             "declared at stack.yaml:6",
         ),
         of(&right, "postgres_table", table(&long, "type: int", ""), 1, "at most 63", "stack.yaml:10"),
-        of(&right, "postgres_table", table("wrong", "type: strnig", ""), 3, "strnig", "at `columns[0].type` declared at stack.yaml:6"),
+        of(
+            &right,
+            "postgres_table",
+            table("wrong", "type: strnig", ""),
+            3,
+            "strnig",
+            "at `columns[0].type` declared at stack.yaml:6",
+        ),
         of(&right, "postgres_table", table("wrong", "typ: int", ""), 1, "did you mean `type`", "stack.yaml:12"),
         of(&right, "postgres_tabel", fine(), 1, "did you mean `postgres_table`", "stack.yaml:5"),
         of(
@@ -179,14 +186,7 @@ fn mistakes_about_snowflake_are_told_at_their_place() {
     };
     let long = "x".repeat(256);
     let mistakes = [
-        of(
-            &settings("TERRACE_ROLE", "hunter2"),
-            "snowflake_table",
-            fine(),
-            3,
-            "token",
-            "declared at stack.yaml:6",
-        ),
+        of(&settings("TERRACE_ROLE", "hunter2"), "snowflake_table", fine(), 3, "token", "declared at stack.yaml:6"),
         of(
             "host: no-such-host.invalid, token: {secret: hunter2}",
             "snowflake_table",

@@ -62,7 +62,8 @@ fn has_credentials(line: &str) -> bool {
     line.split("://").skip(1).any(|rest| {
         let url = rest.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).next().unwrap_or_default();
         let has_password = url.rsplit_once('@').is_some_and(|(who, _)| who.contains(':'));
-        has_password || url.to_lowercase().split('=').rev().skip(1).any(|name| TELLING.iter().any(|word| name.ends_with(word)))
+        has_password
+            || url.to_lowercase().split('=').rev().skip(1).any(|name| TELLING.iter().any(|word| name.ends_with(word)))
     })
 }
 
@@ -125,7 +126,10 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_is_shown() {
-        check("url: postgres://me@host/db\nother: postgres://me:${{ env.PW }}@host\nbroker: http://host:9092/?a=b\n", &[]);
+        check(
+            "url: postgres://me@host/db\nother: postgres://me:${{ env.PW }}@host\nbroker: http://host:9092/?a=b\n",
+            &[],
+        );
         check("environments:\n  local: {overlay: embedded}\nencryption: {keyFile: a}\nblueprints: [keys]\n", &[]);
         check("state: sqlite:a.db\npassword: '${{ env.PW }}'\nb: {token: {secret: '${{ env.T }}'}}\nc: 1", &[]);
     }

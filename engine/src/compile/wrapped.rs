@@ -54,9 +54,7 @@ fn dependencies(descriptor: &Descriptor, component: &Component) -> Value {
         return Value::Map(Map::default());
     }
     let named = |key: &str| descriptor.components.iter().find(|other| other.key == key);
-    let entry = |dependency: &Dependency| {
-        Some((dependency.text.clone(), written(named(dependency.key.as_deref()?)?)?))
-    };
+    let entry = |dependency: &Dependency| Some((dependency.text.clone(), written(named(dependency.key.as_deref()?)?)?));
     let read = |id: &str| {
         let other = descriptor.components.iter().find(|other| other.id.as_deref() == Some(id)).or_else(|| named(id))?;
         Some((id.to_owned(), written(other)?))

@@ -334,12 +334,7 @@ fn read_dependencies(
 }
 
 /// Warns of what is to be read of this very product and is not there. What others have, nobody knows here.
-fn check_what_is_read(
-    component: &Node,
-    keys: &Keys<'_>,
-    product_id: Option<&str>,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
+fn check_what_is_read(component: &Node, keys: &Keys<'_>, product_id: Option<&str>, diagnostics: &mut Vec<Diagnostic>) {
     let items = component.entry("readsFrom").and_then(|entry| entry.value.as_list()).unwrap_or_default();
     let is_own = |text: &str| identifier::product_of(text).is_some_and(|product| Some(product.as_str()) == product_id);
     let missing = items.iter().filter_map(|item| Some((item.as_text()?, item.span)));

@@ -133,9 +133,7 @@ async fn keys_of_confluent_are_managed_on_its_brokers() {
     for flavor in [None, Some("confluent")] {
         let brokers = Brokers::standing_in(Side { is_confluent: true, ..Side::default() }).await;
         let instance = of_flavor(&brokers, flavor).await;
-        let config = |validation: &str| {
-            json!({"name": "t", "config": {"confluent.value.schema.validation": validation, "confluent.tier.enable": "false"}})
-        };
+        let config = |validation: &str| json!({"name": "t", "config": {"confluent.value.schema.validation": validation, "confluent.tier.enable": "false"}});
         assert_eq!(instance.findings(TOPIC, config("true")).await, [], "{flavor:?}");
         let made = instance.create(TOPIC, config("true")).await;
         let own = |brokers: &Brokers| brokers.side().topics["t"].config.clone();

@@ -127,12 +127,14 @@ pub(crate) async fn missing(statements: &Statements<'_>) -> Result<Option<Vec<Mi
         return Ok(None);
     }
     let secondary = secondary(statements).await?;
-    let looked = look_through(statements, secondary.iter().cloned(), |row| {
-        wanted.retain(|it| it.warehouse.is_none() || !it.is_in(row));
-        wanted.iter().all(|it| it.warehouse.is_none())
-    });
-    if wanted.iter().any(|it| it.warehouse.is_some()) && looked.await? == Looked::Unknown {
-        return Ok(None);
+    if wanted.iter().any(|it| it.warehouse.is_some()) {
+        let looked = look_through(statements, secondary.iter().cloned(), |row| {
+            wanted.retain(|it| it.warehouse.is_none() || !it.is_in(row));
+            wanted.iter().all(|it| it.warehouse.is_none())
+        });
+        if looked.await? == Looked::Unknown {
+            return Ok(None);
+        }
     }
     // What nobody chose as the role of terrace is everybody's, who are not to be given it.
     let role = Some(role.as_str()).filter(|role| *role != EVERYBODYS);
@@ -141,7 +143,10 @@ pub(crate) async fn missing(statements: &Statements<'_>) -> Result<Option<Vec<Mi
     if !secondary.is_empty() {
         let names: Vec<String> = secondary.iter().map(|role| format!("`{role}`")).collect();
         missing.push(MissingRight {
-            operation: format!("notice what its role lacks and secondary roles of its user have ({})", names.join(", ")),
+            operation: format!(
+                "notice what its role lacks and secondary roles of its user have ({})",
+                names.join(", ")
+            ),
             statement: format!("ALTER USER {} SET DEFAULT_SECONDARY_ROLES = ()", quote(&user(statements).await?)),
         });
     }

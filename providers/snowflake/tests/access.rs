@@ -146,7 +146,12 @@ async fn secondary_roles_of_the_user_count_for_what_is_not_created_and_are_told(
     assert_eq!(missing(&with(&[all]), json!({})).await, std::slice::from_ref(&told));
     assert_eq!(missing(&with(&[]), json!({})).await, [], "the user has the role, and it does not count");
     // Databases are not created by it; a warehouse is used by it, until it does not count any more.
-    let given = [NO_DATABASES, NO_WAREHOUSE, "GRANT CREATE DATABASE ON ACCOUNT TO ROLE HELPER", "GRANT USAGE ON WAREHOUSE WH TO ROLE HELPER"];
+    let given = [
+        NO_DATABASES,
+        NO_WAREHOUSE,
+        "GRANT CREATE DATABASE ON ACCOUNT TO ROLE HELPER",
+        "GRANT USAGE ON WAREHOUSE WH TO ROLE HELPER",
+    ];
     let stand_in = StandIn::start();
     for sql in with(&given).into_iter().chain([all]) {
         stand_in.sql(sql);

@@ -129,7 +129,10 @@ impl Side {
     }
 
     /// What is wrong with some configuration; else as the broker keeps it.
-    fn checked(config: &BTreeMap<String, String>, is_confluent: bool) -> Result<BTreeMap<String, String>, (i16, String)> {
+    fn checked(
+        config: &BTreeMap<String, String>,
+        is_confluent: bool,
+    ) -> Result<BTreeMap<String, String>, (i16, String)> {
         let kept = |(key, value): (&String, &String)| {
             let wrong = |what: &str| (40, what.to_owned());
             let (_, usual) = keys(is_confluent)
@@ -189,16 +192,18 @@ impl Side {
                 hidden: self.lag,
                 adding: 0,
             };
-            let configs = described(&state.config, self.is_confluent).map(|(name, value, is_own)| {
-                let source = if is_own { 1 } else { 5 };
-                CreatableTopicConfigs::default()
-                    .with_name(text(name))
-                    .with_value(Some(text(&value)))
-                    .with_config_source(source)
-            });
+            let configs: Vec<_> = described(&state.config, self.is_confluent)
+                .map(|(name, value, is_own)| {
+                    let source = if is_own { 1 } else { 5 };
+                    CreatableTopicConfigs::default()
+                        .with_name(text(name))
+                        .with_value(Some(text(&value)))
+                        .with_config_source(source)
+                })
+                .collect();
             let answer = match self.hides_keys {
                 true => answer.with_configs(None).with_topic_config_error_code(29),
-                false => answer.with_configs(Some(configs.collect())),
+                false => answer.with_configs(Some(configs)),
             };
             if request.validate_only {
                 results.push(answer);
@@ -443,10 +448,7 @@ impl Side {
 }
 
 /// Every key with its value, and whether the topic has it of its own.
-fn described(
-    own: &BTreeMap<String, String>,
-    is_confluent: bool,
-) -> impl Iterator<Item = (&'static str, String, bool)> {
+fn described(own: &BTreeMap<String, String>, is_confluent: bool) -> impl Iterator<Item = (&'static str, String, bool)> {
     keys(is_confluent).map(move |(key, usual)| match own.get(*key) {
         Some(value) => (*key, value.clone(), true),
         None => (*key, (*usual).to_owned(), false),
