@@ -218,6 +218,13 @@ fn when_its_time_is_over_a_database_ends_whatever_was_killed() {
     databases.run(&["databases"]).done();
     // One that comes second sees that, and goes.
     until("one is enough", || guards().len() == 1);
+    // A server sees to it, whoever may call it.
+    databases.project.write("terrace.yaml", "server: {auth: {mode: none}}\n");
+    guards().into_iter().for_each(kill);
+    until("what keeps it is gone", || guards().is_empty());
+    let server = databases.start(&["serve", "--bind", "0.0.0.0:0"]);
+    until("something keeps it again", || guards().len() == 1);
+    drop(server);
 }
 
 #[test]

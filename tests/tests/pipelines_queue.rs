@@ -292,6 +292,7 @@ fn a_shell_sees_what_the_steps_of_the_run_see() {
 fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
     let queued = Queued::new();
     queued.dppctl(&["init"]).with_code(1).says("there is no cluster here");
+    assert!(!queued.project.has(".terrace"), "who asks makes nothing");
     seen!(queued.dppctl(&["run", "./quick"]), @r"
     exit: 0
     --- stdout

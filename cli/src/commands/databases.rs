@@ -6,7 +6,7 @@ mod pages;
 mod shown;
 
 pub(super) use for_run::RunDatabase;
-pub(super) use pages::pages;
+pub(super) use pages::{pages, watched};
 
 use super::Context;
 use super::pipelines::instance_here;

@@ -49,8 +49,9 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     })?;
     let address = listener.local_addr().unwrap_or(bind);
     let instance = pipelines(context, &settings)?;
+    let databases = super::databases::watched(context, &instance).await;
     // Pages that show what databases hold are for this machine alone.
-    let pages = if address.ip().is_loopback() { Some(super::databases::pages(context, &instance).await) } else { None };
+    let pages = address.ip().is_loopback().then(|| super::databases::pages(databases));
     let server = Server {
         worlds,
         store,

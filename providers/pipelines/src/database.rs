@@ -88,7 +88,14 @@ impl Databases {
     /// When the name is none, or the record cannot be read.
     pub fn get(&self, name: &str) -> Result<Option<Record>, DatabaseError> {
         record::check_name(name)?;
-        record::read(&self.folder_of(name))
+        let Some(mut record) = record::read(&self.folder_of(name))? else { return Ok(None) };
+        if record.engine == Engine::Postgres
+            && let Some(port) = server::running(&record.data).and_then(|server| server.port)
+        {
+            // Who started it may have been killed before that was written down.
+            record.port = Some(port);
+        }
+        Ok(Some(record))
     }
 
     /// What is recorded of a database that has to be there.

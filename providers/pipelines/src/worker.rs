@@ -119,7 +119,7 @@ async fn pause(time: Duration, stop: &CancellationToken) {
 
 /// Says that a worker is well, as long as it lives.
 async fn beat(queue: Queue, name: String) {
-    for number in 1.. {
+    for number in (1..=u32::MAX).cycle() {
         if let Err(error) = lock::beat(queue.folder(), &name, number) {
             tracing::warn!(worker = name, %error, "the worker cannot say that it is well");
         }

@@ -241,6 +241,29 @@ async fn folders_and_files_of_databases_are_nobody_elses() {
 }
 
 #[tokio::test]
+async fn a_server_whose_starter_was_killed_is_waited_for_and_found_where_it_listens() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let record = make(&databases, &wanted("slow", Engine::Postgres, None)).await;
+    let (port, path) = (record.port.unwrap(), record.data.join("postmaster.pid"));
+    // It still recovers, and that it listens at another port than before was not written down.
+    let ready = fs::read_to_string(&path).unwrap();
+    fs::write(&path, ready.replace("ready   ", "starting")).unwrap();
+    let text = fs::read_to_string(databases.folder_of("slow").join("database.json")).unwrap();
+    let before = text.replace(&format!("\"port\":{port}"), "\"port\":1");
+    assert_ne!(before, text);
+    fs::write(databases.folder_of("slow").join("database.json"), before).unwrap();
+    assert_eq!(databases.status(&databases.known("slow").unwrap()), Status::Stopped);
+    let cancel = CancellationToken::new();
+    let (started, ()) =
+        tokio::join!(databases.start("slow", &cancel), async { fs::write(&path, &ready).unwrap() });
+    let started = started.unwrap();
+    assert_eq!((started.port, databases.status(&started)), (Some(port), Status::Running));
+    connect(&databases, &databases.known("slow").unwrap()).await.query("SELECT 1", &[]).await.unwrap();
+    databases.remove("slow").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_file_left_by_a_server_that_is_gone_stops_nobody() {
     let project = Project::new(NOTHING);
     let databases = project.databases();

@@ -3,6 +3,7 @@
 use crate::harness::Project;
 use std::fs;
 use std::process::Command;
+use terrace_provider_pipelines::queue::lock;
 use terrace_provider_pipelines::run::{Asked, State};
 use tokio_util::sync::CancellationToken;
 
@@ -85,4 +86,21 @@ async fn a_run_that_cannot_be_recorded_does_not_begin() {
         Ok(record) => record.failure.unwrap().what,
     };
     assert!(words.contains("o space") && !project.path("data").exists(), "{words}");
+}
+
+#[test]
+fn a_worker_can_say_that_it_is_well_while_the_disk_is_full() {
+    let Some(disk) = Disk::mounted() else {
+        println!("skipped: no file system can be mounted here");
+        return;
+    };
+    let folder = disk.0.path();
+    fs::create_dir(folder.join("workers")).unwrap();
+    let lock::Looked::Free(_held) = lock::look(folder, "one").unwrap() else { panic!("nobody has it") };
+    lock::beat(folder, "one", 1).unwrap();
+    let full = fs::write(folder.join("full"), vec![1; 16 << 20]);
+    assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    let before = lock::last_beat(folder, "one");
+    lock::beat(folder, "one", 2).unwrap();
+    assert_ne!(lock::last_beat(folder, "one"), before);
 }

@@ -65,8 +65,8 @@ impl Tables for DatabasePages {
     }
 }
 
-/// The pages of the project's databases for `terrace serve`, which sees to it from now on that each has what keeps it.
-pub(in crate::commands) async fn pages(context: &Context<'_>, instance: &InstanceSettings) -> Pages {
+/// The databases of a project for `terrace serve`, which sees to it from now on that each has what keeps it.
+pub(in crate::commands) async fn watched(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
     let databases = databases_of(context, instance).await;
     let watched = databases.clone();
     tokio::spawn(async move {
@@ -75,5 +75,10 @@ pub(in crate::commands) async fn pages(context: &Context<'_>, instance: &Instanc
             watched.guard_all().await;
         }
     });
+    databases
+}
+
+/// Their pages.
+pub(in crate::commands) fn pages(databases: Databases) -> Pages {
     Pages { tables: Arc::new(DatabasePages::new(databases)) }
 }

@@ -3,7 +3,7 @@
 
 use super::kinds::{Words, found, name, of_name, vendor};
 use super::transcript::{NOT_PRIVATE, in_words};
-use super::{keeper, nearest_queue, open, runner_here};
+use super::{keeper, nearest_queue, open, queue_of, runner_here};
 use crate::args::{ClusterArguments, ClusterKind, InitArguments};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
@@ -52,12 +52,15 @@ pub(in crate::commands) async fn init(
         return Err(elsewhere(context, vendor.0, vendor.1)?);
     }
     let runner = runner_here(context)?;
-    let queue = open(&runner).await?;
+    let none = || Failure::new("there is no cluster here").hint("`terrace init local` makes one");
+    let queue = match arguments.kind {
+        Some(_) => open(&runner).await?,
+        // Who only asks makes nothing.
+        None => queue_of(&runner).await?.ok_or_else(none)?,
+    };
     let active = queue.call(Queue::active_cluster).await?;
     let cluster = match arguments.kind {
-        None => active
-            .clone()
-            .ok_or_else(|| Failure::new("there is no cluster here").hint("`terrace init local` makes one"))?,
+        None => active.clone().ok_or_else(none)?,
         Some(kind) => {
             let known = name(kind);
             let before = queue.call(move |queue| queue.cluster(&known)).await?;

@@ -31,7 +31,8 @@ impl Databases {
                 .hint("name another file, or remove this one"));
         }
         let mut partial = file.as_os_str().to_owned();
-        partial.push(".partial");
+        // Nobody else has a file of that name.
+        partial.push(format!(".{}.partial", uuid::Uuid::now_v7()));
         let partial = Path::new(&partial);
         let written = match record.engine {
             Engine::Sqlite => copy(&record, partial).await,

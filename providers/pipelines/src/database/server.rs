@@ -14,7 +14,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 /// The file of what a server says.
@@ -40,6 +40,8 @@ pub(super) struct Server {
     pid: Pid,
     /// It takes connections.
     pub(super) is_ready: bool,
+    /// Where it does.
+    pub(super) port: Option<u16>,
 }
 
 /// The server of a folder of data, if it runs.
@@ -55,7 +57,8 @@ pub(super) fn running(data: &Path) -> Option<Server> {
         test_kill_process(pid).is_ok()
     };
     let is_ready = lines.get(7).is_some_and(|status| status.trim() == "ready");
-    is_it.then_some(Server { pid, is_ready })
+    let port = lines.get(3).and_then(|port| port.trim().parse().ok());
+    is_it.then_some(Server { pid, is_ready, port })
 }
 
 /// A command that is run as whom the server runs as, with nothing of this process's environment.
@@ -121,16 +124,19 @@ pub(super) async fn start(
     record: &mut Record,
     cancel: &CancellationToken,
 ) -> Result<(), DatabaseError> {
-    if running(&record.data).is_none() {
-        // PostgreSQL takes any process of that number for the server that left the file.
-        let _ = fs::remove_file(record.data.join("postmaster.pid"));
+    if let Some(server) = running(&record.data) {
+        // Who started it was killed, and it is not done with what it does first, such as recovering from a crash.
+        record.port = server.port.or(record.port);
+        return ready(folder, record, None, cancel).await;
     }
+    // PostgreSQL takes any process of that number for the server that left the file.
+    let _ = fs::remove_file(record.data.join("postmaster.pid"));
     for attempt in 1.. {
         let port = match record.port.filter(|port| record.is_port_fixed || is_free(*port)) {
             Some(port) => port,
             None => free_port().map_err(|error| cannot("find a free port for", &record.name, &error))?,
         };
-        if record.is_port_fixed && !is_free(port) && running(&record.data).is_none() {
+        if record.is_port_fixed && !is_free(port) {
             return Err(taken(&record.name, port));
         }
         record.port = Some(port);
@@ -184,25 +190,40 @@ async fn started(
         server.arg("-c").arg(option);
     }
     server.stdout(output).stderr(errors);
-    let mut child = server.spawn().map_err(broken)?;
-    let begun = Instant::now();
+    let child = server.spawn().map_err(broken)?;
+    ready(folder, record, Some(child), cancel).await
+}
+
+/// Waits until a server takes connections that was started just now, or before by somebody else. One that does not is ended.
+async fn ready(
+    folder: &Path,
+    record: &Record,
+    mut child: Option<Child>,
+    cancel: &CancellationToken,
+) -> Result<(), DatabaseError> {
+    let (log, begun) = (folder.join(LOG), Instant::now());
     loop {
-        if running(&record.data).is_some_and(|server| server.is_ready) {
+        let server = running(&record.data);
+        if server.is_some_and(|server| server.is_ready) {
             return Ok(());
         }
-        let failed = match child.try_wait() {
-            Ok(Some(_)) => {
+        let has_ended = match &mut child {
+            Some(child) => child.try_wait().map(|status| status.is_some()),
+            None => Ok(server.is_none()),
+        };
+        let failed = match has_ended {
+            Ok(true) => {
                 Some(explained("the server of", &record.name, &fs::read_to_string(&log).unwrap_or_default()))
             }
-            Ok(None) if begun.elapsed() >= STARTING => {
+            Ok(false) if begun.elapsed() >= STARTING => {
                 let what = format!("the server of the database `{}` does not start within {STARTING:?}", record.name);
                 Some(DatabaseError::new(Why::Failed, what).hint(format!("`{}` has what it says", log.display())))
             }
-            Ok(None) if cancel.is_cancelled() => {
+            Ok(false) if cancel.is_cancelled() => {
                 Some(DatabaseError::new(Why::Cancelled, "stopped while a database was started"))
             }
-            Ok(None) => None,
-            Err(error) => Some(broken(error)),
+            Ok(false) => None,
+            Err(error) => Some(cannot("start", &record.name, &error)),
         };
         if let Some(error) = failed {
             stop(&record.data).await?;

@@ -1,10 +1,11 @@
 //! Whether a worker lives: each holds the lock on a file of its own from before it is started, and the operating system
-//! takes the lock away when it ends. Who gets the lock of a worker that is dead is the one who takes care of what it left. What
-//! is in the file says that it does not hang.
+//! takes the lock away when it ends. Who gets the lock of a worker that is dead is the one who takes care of what it left. The
+//! time of the file says that it does not hang.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// Where the files are, in the folder of the queue.
 pub(crate) const FOLDER: &str = "workers";
@@ -37,18 +38,20 @@ pub fn look(folder: &Path, worker: &str) -> io::Result<Looked> {
     }
 }
 
-/// Says that a worker is well: another number each time. Nothing else is written for that, so that a disk may sleep.
+/// Says that a worker is well: another number each time, as the file's time. Nothing is written into it: that would need
+/// room, and who works on a disk that is full is no worse than others.
 ///
 /// # Errors
-/// When the file is gone, or cannot be written.
-pub fn beat(folder: &Path, worker: &str, number: u64) -> io::Result<()> {
-    File::options().write(true).truncate(true).open(path(folder, worker))?.write_all(number.to_string().as_bytes())
+/// When the file is gone, or its time cannot be set.
+pub fn beat(folder: &Path, worker: &str, number: u32) -> io::Result<()> {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(number.into());
+    File::options().write(true).open(path(folder, worker))?.set_modified(time)
 }
 
-/// What a worker said last; nothing of one that never did.
+/// What a worker said last; of one that never did, when it was started.
 #[must_use]
-pub fn last_beat(folder: &Path, worker: &str) -> String {
-    fs::read_to_string(path(folder, worker)).unwrap_or_default()
+pub fn last_beat(folder: &Path, worker: &str) -> Option<SystemTime> {
+    path(folder, worker).metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
 /// Removes the file of a worker that nobody knows any more.

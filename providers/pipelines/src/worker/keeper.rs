@@ -11,7 +11,7 @@ use crate::run::{Record, Runner};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// A worker that lives and does not say so for so long hangs: it is killed.
@@ -29,7 +29,7 @@ pub struct Keeper {
     runner: Runner,
     launch: Arc<dyn Launch>,
     /// The last beat of each worker, and when it was new.
-    seen: Mutex<HashMap<String, (String, Instant)>>,
+    seen: Mutex<HashMap<String, (Option<SystemTime>, Instant)>>,
 }
 
 impl Keeper {
@@ -85,7 +85,7 @@ impl Keeper {
     fn hangs(&self, worker: &str) -> bool {
         let beat = lock::last_beat(self.queue.folder(), worker);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, since) = seen.entry(worker.to_owned()).or_insert_with(|| (beat.clone(), Instant::now()));
+        let (last, since) = seen.entry(worker.to_owned()).or_insert_with(|| (beat, Instant::now()));
         if *last != beat {
             (*last, *since) = (beat, Instant::now());
         }
