@@ -114,7 +114,7 @@ fn describe(specs: &Specs, ids: &[SourceId], sources: &Sources, diagnostics: &mu
         specs.pipelines.iter().filter_map(|pipeline| component(pipeline, &keys, ids, sources, diagnostics)).collect();
     Descriptor {
         front_end: FrontEnd::Stack,
-        stack: stack_name(&specs.root),
+        stack: stack_name(&specs.root, &specs.root),
         environment: None,
         product: Value::Null,
         components,
@@ -125,10 +125,22 @@ fn describe(specs: &Specs, ids: &[SourceId], sources: &Sources, diagnostics: &mu
     }
 }
 
-/// A stack is called as its folder.
-fn stack_name(root: &Path) -> String {
-    let name = root.file_name().unwrap_or_default().to_string_lossy();
-    let name = plain(&name);
+/// A stack is called as the project folder, one of a folder within it by the way there, too: several folders of one project
+/// are several stacks in one state, whatever they are called last.
+fn stack_name(root: &Path, project: &Path) -> String {
+    let last = |path: &Path| plain(&path.file_name().unwrap_or_default().to_string_lossy());
+    let name = match root.strip_prefix(project) {
+        Ok(within) if !within.as_os_str().is_empty() => {
+            let parts: Vec<String> = within.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+            let name = format!("{}.{}", last(project), parts.iter().map(|part| plain(part)).collect::<Vec<_>>().join("."));
+            // What is written otherwise than it is called is told apart by what it is called.
+            match parts.iter().any(|part| part.contains('.') || plain(part) != *part) {
+                true => format!("{name}-{}", sha256(&parts.join("/")).get(..8).unwrap_or_default()),
+                false => name,
+            }
+        }
+        _ => last(root),
+    };
     let name = name.trim_start_matches(['.', '-', '_']);
     if name.is_empty() || name == SHARED { PIPELINE.to_owned() + "s" } else { name.to_owned() }
 }
@@ -232,9 +244,10 @@ fn resource(ty: &str, name: &str, config: Template, after: &[&str], span: Span) 
 }
 
 impl Folder {
-    /// Says in all resources where the folder is: relative to the project, where it lies in it.
+    /// Says in all resources where the folder is: relative to the project, where it lies in it. The stack is called by that.
     pub(super) fn place(&mut self, project: &Path) {
         let project = project.canonicalize().unwrap_or_else(|_| project.to_owned());
+        self.descriptor.stack = stack_name(&self.root, &project);
         let within = self.root.strip_prefix(&project).unwrap_or(&self.root).display().to_string();
         let folder = if within.is_empty() { ".".to_owned() } else { within };
         for component in &mut self.descriptor.components {
@@ -246,5 +259,23 @@ impl Folder {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_one_last_name_are_stacks_of_two_names() {
+        let name = |root: &str| stack_name(Path::new(root), Path::new("/work/etl"));
+        assert_eq!(name("/work/etl"), "etl");
+        assert_eq!(name("/work/etl/a/pipelines"), "etl.a.pipelines");
+        let roots = ["a/pipelines", "b/pipelines", "pipelines", "etl", "a.pipelines", "a/b c", "a/b_c", "a/b.c", "a/b/c"];
+        let mut names: BTreeSet<String> = roots.iter().map(|root| name(&format!("/work/etl/{root}"))).collect();
+        names.insert(name("/work/etl"));
+        assert_eq!(names.len(), roots.len() + 1, "{names:?}");
+        assert_eq!(stack_name(Path::new("/work/.shared"), Path::new("/work/.shared")), "pipelines");
+        assert_eq!(stack_name(Path::new("/elsewhere/x"), Path::new("/work/etl")), "x");
     }
 }

@@ -91,11 +91,8 @@ async fn a_pipeline_is_one_from_its_folder_and_from_the_one_above() {
     project.write("sub/noise.py", NOISE);
     let below = spec::read(&project.path("sub")).unwrap();
     let cancel = CancellationToken::new();
-    let run = |patience| {
-        let asked = Asked { patience, ..Asked::default() };
-        project.runner.run(&below, below.pipeline("./noise").unwrap(), asked, &Seen::default(), &cancel)
-    };
-    let record = run(Duration::ZERO).await.unwrap();
+    let (pipeline, seen) = (below.pipeline("./noise").unwrap(), Seen::default());
+    let record = project.runner.run(&below, pipeline, Asked::default(), &seen, &cancel).await.unwrap();
     assert_eq!(project.reasons("./sub/noise"), Vec::<String>::new());
     let store = &project.runner.store;
     assert_eq!(store.succeeded(".", "./sub/noise").unwrap().map(|it| it.run), Some(record.run.clone()));

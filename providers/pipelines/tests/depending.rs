@@ -4,17 +4,17 @@ use crate::harness::{NOISE, Project};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::sync::Arc;
 use std::time::Duration;
-use terrace_provider::{
-    Attributes, Call, ErrorKind, Path, PlannedChange, ProposedChange, Provider, ProviderError, Recorded, Silent, Value,
-};
+use terrace_provider::conformance::Instance;
+use terrace_provider::wrap::Limits;
+use terrace_provider::{ErrorKind, Path, Recorded, Value};
 use terrace_provider_pipelines::PipelinesProvider;
 use terrace_provider_pipelines::run::batch::{self, BatchEnd, Options, Why};
 use terrace_provider_pipelines::run::{Asked, Runner, State, Target};
 use tokio_util::sync::CancellationToken;
 
 const ENGINE: &str = "DPP_DB_ENGINE";
+const RUN: &str = "pipelines_run";
 /// Looks at the database's address, and writes nothing there.
 const TABLES: &str = "\
 import os
@@ -23,35 +23,16 @@ parameters, package, resources = ingest()
 spew(package, resources, {'engine': os.environ['DPP_DB_ENGINE'].split(':')[0]})
 ";
 
-fn attributes(value: serde_json::Value) -> Attributes {
-    let Value::Map(map) = Value::from(value) else { panic!("attributes are a map") };
-    map
-}
-
-/// The plan of a run.
-async fn plan(
-    project: &Project,
-    config: serde_json::Value,
-    prior: Option<&Recorded>,
-) -> Result<PlannedChange, ProviderError> {
-    let provider = PipelinesProvider::new();
-    let session = provider.connect(&project.settings()).await.unwrap();
-    let ty = provider.schema().resources.iter().find(|ty| ty.name == "pipelines_run").unwrap();
-    let config = attributes(config);
-    let change =
-        ProposedChange { address: "s:x.run", prior, config: &config, must_replace: false, changed_write_only: &[] };
-    session.plan(ty, &change).await
+/// The provider, to plan and call by hand.
+async fn instance(project: &Project) -> Instance<PipelinesProvider> {
+    Instance::open(PipelinesProvider::new(), &project.settings(), Limits::default(), "s@test:x.run").await.unwrap()
 }
 
 /// The row of the last run.
-async fn recorded(project: &Project, name: &str) -> Recorded {
-    let provider = PipelinesProvider::new();
-    let session = provider.connect(&project.settings()).await.unwrap();
-    let ty = provider.schema().resources.iter().find(|ty| ty.name == "pipelines_run").unwrap();
-    let identity = attributes(json!({"folder": ".", "name": name}));
-    let prior = Recorded { identity, ..Recorded::default() };
-    let observed = session.read(ty, &prior).await.unwrap().unwrap();
-    Recorded { identity: observed.identity, attributes: observed.attributes, ..Recorded::default() }
+async fn recorded(instance: &Instance<PipelinesProvider>, name: &str) -> Recorded {
+    let identity = [("folder", "."), ("name", name)].map(|(key, value)| (key.to_owned(), Value::from(value)));
+    let prior = Recorded { identity: identity.into_iter().collect(), ..Recorded::default() };
+    instance.read(RUN, &prior).await.unwrap().unwrap()
 }
 
 fn with_engine(project: &Project, engine: &str) -> Runner {
@@ -97,18 +78,19 @@ async fn a_plan_runs_again_what_a_secret_or_a_database_changed_and_says_so() {
     let project = Project::new(&spec("1234"));
     project.write("tables.py", TABLES);
     project.run("./x").await;
-    let prior = recorded(&project, "./x").await;
-    let config = || json!({"name": "./x"});
-    let same = plan(&project, config(), Some(&prior)).await.unwrap();
+    let instance = instance(&project).await;
+    let prior = recorded(&instance, "./x").await;
+    let config = json!({"name": "./x"});
+    let same = instance.plan(RUN, Some(&prior), &config).await.unwrap();
     assert_eq!((same.planned.get("runId"), same.because.len()), (prior.attributes.get("runId"), 0));
     project.write("pipeline-spec.yaml", &spec("1235"));
-    let secret = plan(&project, config(), Some(&prior)).await.unwrap();
+    let secret = instance.plan(RUN, Some(&prior), &config).await.unwrap();
     assert_eq!(secret.because, ["the spec changed: step 1 (`noise`)"]);
     assert_eq!(secret.planned["runId"], Value::Unknown);
     assert_eq!(secret.planned["specHash"], prior.attributes["specHash"]);
     project.write("pipeline-spec.yaml", &spec("1234"));
     let into = json!({"name": "./x", "engineUrl": "sqlite:////elsewhere.db"});
-    let database = plan(&project, into, Some(&prior)).await.unwrap();
+    let database = instance.plan(RUN, Some(&prior), into).await.unwrap();
     assert_eq!(database.because, ["it writes into another database"]);
     assert_eq!(database.planned["runId"], Value::Unknown);
 }
@@ -151,13 +133,14 @@ async fn a_folder_that_leads_out_of_the_project_is_refused_with_its_place() {
     project.write("sub/pipeline-spec.yaml", "x: {pipeline: [{run: noise}]}");
     project.write("sub/noise.py", NOISE);
     let up = format!("../{}", outside.path().file_name().unwrap().to_str().unwrap());
+    let instance = instance(&project).await;
     for folder in ["link", &up, outside.path().to_str().unwrap(), ".."] {
-        let error = plan(&project, json!({"folder": folder, "name": "./x"}), None).await.unwrap_err();
+        let error = instance.plan(RUN, None, json!({"folder": folder, "name": "./x"})).await.unwrap_err();
         assert!(error.message.contains(&format!("`folder` is `{folder}`, which leads out of the project")), "{error:?}");
         assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(Path::attribute("folder")) });
     }
     for folder in [".", "sub", "./link/../sub/"] {
-        plan(&project, json!({"folder": folder, "name": "./x"}), None).await.unwrap();
+        instance.plan(RUN, None, json!({"folder": folder, "name": "./x"})).await.unwrap();
     }
 }
 
@@ -171,9 +154,10 @@ async fn what_a_plugin_has_not_made_yet_holds_a_run_and_a_plan_alike() {
     let done = batch::run(&project.runner, &specs, &[0, 1], &options, &seen, &cancel).await.unwrap();
     let held = done.iter().find(|done| done.pipeline == "./x").unwrap();
     assert!(matches!(&held.end, BatchEnd::Held { by, why: Why::Dirty } if by == "./made"), "{held:?}");
-    let error = plan(&project, json!({"name": "./x"}), None).await.unwrap_err();
+    let instance = instance(&project).await;
+    let error = instance.plan(RUN, None, json!({"name": "./x"})).await.unwrap_err();
     assert_eq!(error.message, "`./x` depends on `./made`, and there is no such pipeline yet");
-    plan(&project, json!({"name": "./y"}), None).await.unwrap();
+    instance.plan(RUN, None, json!({"name": "./y"})).await.unwrap();
 }
 
 #[tokio::test]
@@ -202,25 +186,14 @@ async fn a_mount_is_written_within() {
 async fn nothing_is_forgotten_beside_a_run() {
     let project = Project::new("x: {pipeline: [{run: noise}]}");
     project.run_as("./x", Asked::default(), &CancellationToken::new()).await;
-    let prior = recorded(&project, "./x").await;
-    let provider = PipelinesProvider::new();
-    let session = provider.connect(&project.settings()).await.unwrap();
-    let ty = provider.schema().resources.iter().find(|ty| ty.name == "pipelines_run").unwrap();
+    let instance = instance(&project).await;
+    let prior = recorded(&instance, "./x").await;
     let store = &project.runner.store;
     let turn = store.turn(".", "./x", Duration::ZERO, &CancellationToken::new()).await.unwrap();
-    let call = Call {
-        address: "s:x.run".to_owned(),
-        operation: "operation".to_owned(),
-        step: "step".to_owned(),
-        timeout: Duration::from_secs(60),
-        removes_data: false,
-        cancel: CancellationToken::new(),
-        progress: Arc::new(Silent),
-    };
-    let error = session.delete(ty, &call, &prior).await.unwrap_err();
+    let error = instance.delete(RUN, &prior).await.unwrap_err();
     assert!(error.message.starts_with("`./x` is being run"), "{error:?}");
     assert!(store.succeeded(".", "./x").unwrap().is_some());
     drop(turn);
-    session.delete(ty, &call, &prior).await.unwrap();
+    instance.delete(RUN, &prior).await.unwrap();
     assert!(store.succeeded(".", "./x").unwrap().is_none());
 }

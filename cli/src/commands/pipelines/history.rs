@@ -53,9 +53,7 @@ fn found(runner: &Runner, pipeline: Option<&str>, most: usize) -> Result<Vec<Rec
         }
         // One that is being written or removed by others is not there yet, or any more.
         let Some(record) = runner.store.run(id).map_err(unreadable)? else { continue };
-        let is_meant = pipeline.is_none_or(|name| {
-            record.folder == folder && (record.pipeline == name || record.pipeline.strip_prefix("./") == Some(name))
-        });
+        let is_meant = pipeline.is_none_or(|name| runner.store.is_of(&record, &folder, name));
         if is_meant {
             let state = state(runner, &record).map_err(unreadable)?;
             found.push(Record { state, ..record });

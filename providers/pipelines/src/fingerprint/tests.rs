@@ -37,7 +37,19 @@ impl Folder {
         let specs = spec::read(self.0.path()).unwrap();
         assert_eq!(specs.problems, []);
         let recipe = Recipe::new(spec::processor::Api::Two, None, Vec::new());
-        Fingerprint::of(&specs.root, &specs.pipelines[0], &recipe, |_| made.map(str::to_owned)).unwrap()
+        let looked =
+            Looked { project: &specs.root, root: &specs.root, pipeline: &specs.pipelines[0], modules: &[] };
+        let key = Key::ensure(self.0.path()).unwrap();
+        Fingerprint::of(looked, &recipe, Some(&key), |_| made.map(str::to_owned), |_| None).unwrap()
+    }
+
+    /// What is told when a file comes, or is another, in a pipeline whose processor is this text.
+    fn told_of(&self, processor: &str, file: &str) -> Vec<String> {
+        self.write("clean.py", processor);
+        self.write(file, "x = 1\n");
+        let before = self.fingerprint(None);
+        self.write(file, "x = 2\n");
+        self.fingerprint(None).reasons(&before)
     }
 }
 
@@ -66,4 +78,102 @@ fn the_reason_names_the_step_the_file_and_the_pipeline() {
     assert_eq!(reasons(Some("a")), ["the data changed: `in/a.csv` went"]);
     folder.write("in/a.csv", "id\n1\n");
     assert_eq!(reasons(Some("b")), ["`./y` made other data"]);
+}
+
+#[test]
+fn a_module_counts_however_it_is_imported() {
+    let folder = Folder::new();
+    for path in ["package/__init__.py", "package/deep/__init__.py", "package/one.py", "plain/two.py"] {
+        folder.write(path, "");
+    }
+    folder.write("package/relative.py", "from . import one\nfrom .. import other\nfrom .deep.three import x\n");
+    for (processor, file) in [
+        ("from package import (\n    none,\n    one,\n)", "package/one.py"),
+        ("import package.one", "package/__init__.py"),
+        ("from package.deep \\\n import x", "package/deep/__init__.py"),
+        ("import package.relative", "package/one.py"),
+        ("import package.relative", "package/deep/three.py"),
+        ("from package.deep import *", "package/deep/three.py"),
+        ("import plain.two as p", "plain/two.py"),
+        ("import importlib\nm = importlib.import_module('plain.two')", "plain/two.py"),
+        ("from importlib import import_module\nm = import_module('plain.' + name)", "plain/two.py"),
+        ("try: import common\nexcept ImportError: pass", "common.py"),
+        ("def f():\n\timport common", "common.py"),
+    ] {
+        assert_eq!(folder.told_of(processor, file), [format!("the code changed: `{file}`")], "{processor}");
+    }
+    // A package comes before a file of its name, as in Python.
+    folder.write("both/__init__.py", "");
+    assert_eq!(folder.told_of("import both", "both.py"), Vec::<String>::new());
+}
+
+#[test]
+fn what_only_looks_like_an_import_makes_nothing_dirty() {
+    let folder = Folder::new();
+    for processor in
+        ["x = 'import common'", "\"\"\"\nimport common\n\"\"\"", "# import common", "from package.common import x"]
+    {
+        assert_eq!(folder.told_of(processor, "common.py"), Vec::<String>::new(), "{processor}");
+    }
+}
+
+#[test]
+fn modules_of_a_processor_in_another_folder_are_those_beside_it() {
+    let folder = Folder::new();
+    folder.write("sub/clean.py", "import common");
+    folder.write("sub/common.py", "x = 1");
+    folder.write("pipeline-spec.yaml", "x: {pipeline: [{run: sub.clean}]}");
+    let before = folder.fingerprint(None);
+    folder.write("common.py", "x = 3");
+    assert_eq!(folder.fingerprint(None).reasons(&before), Vec::<String>::new());
+    folder.write("sub/common.py", "x = 2");
+    assert_eq!(folder.fingerprint(None).reasons(&before), ["the code changed: `sub/common.py`"]);
+}
+
+#[test]
+fn no_digest_that_others_see_tells_a_secret_and_another_secret_is_a_change() {
+    let folder = Folder::new();
+    let with = |parameters: &str, variables: &str| {
+        let text = format!("x:\n  environment: {variables}\n  pipeline:\n  - run: clean\n    parameters: {parameters}\n");
+        folder.write("pipeline-spec.yaml", &text);
+        folder.fingerprint(None)
+    };
+    let before = with("{password: 1234, url: 'https://a:1234@host/'}", "{API_TOKEN: x}");
+    for (parameters, variables, reason) in [
+        ("{password: 1235, url: 'https://a:1234@host/'}", "{API_TOKEN: x}", "the spec changed: step 1 (`clean`)"),
+        ("{password: 1234, url: 'https://a:1235@host/'}", "{API_TOKEN: x}", "the spec changed: step 1 (`clean`)"),
+        (
+            "{password: 1234, url: 'https://a:1234@host/'}",
+            "{API_TOKEN: y}",
+            "the spec changed: its environment or dependencies",
+        ),
+    ] {
+        let now = with(parameters, variables);
+        assert_eq!((now.spec.as_str(), now.reasons(&before)), (before.spec.as_str(), vec![reason.to_owned()]));
+    }
+    // What is no secret is in both.
+    assert_ne!(with("{password: 1234, url: 'https://b:1234@host/'}", "{API_TOKEN: x}").spec, before.spec);
+}
+
+#[test]
+fn files_whose_names_are_no_text_are_told_apart() {
+    use std::ffi::OsStr;
+    let names = Names(Path::new("/project"));
+    let name = |bytes: &[u8]| names.of(&Path::new("/project").join(OsStr::from_bytes(bytes)));
+    assert_eq!(name(b"a/b.py"), "a/b.py");
+    assert_ne!(name(b"a\xff.py"), name(b"a\xfe.py"));
+}
+
+#[test]
+fn devices_are_no_inputs_and_a_file_that_cannot_be_read_is_told() {
+    let folder = Folder::new();
+    let reads = |path: &str| {
+        let text = format!("x: {{pipeline: [{{run: load_resource, parameters: {{url: {path}, resource: a}}}}]}}");
+        folder.write("pipeline-spec.yaml", &text);
+        let specs = spec::read(folder.0.path()).unwrap();
+        data::inputs(&specs.root, &specs.pipelines[0], Names(&specs.root))
+    };
+    assert_eq!(reads("/dev/zero").unwrap()["/dev/zero"], "");
+    // A file that nobody can read from its beginning, root included.
+    assert!(reads("/proc/self/mem").unwrap_err().to_string().starts_with("`/proc/self/mem`: "));
 }
