@@ -132,7 +132,8 @@ fn stack_name(root: &Path, project: &Path) -> String {
     let name = match root.strip_prefix(project) {
         Ok(within) if !within.as_os_str().is_empty() => {
             let parts: Vec<String> = within.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-            let name = format!("{}.{}", last(project), parts.iter().map(|part| plain(part)).collect::<Vec<_>>().join("."));
+            let name =
+                format!("{}.{}", last(project), parts.iter().map(|part| plain(part)).collect::<Vec<_>>().join("."));
             // What is written otherwise than it is called is told apart by what it is called.
             match parts.iter().any(|part| part.contains('.') || plain(part) != *part) {
                 true => format!("{name}-{}", sha256(&parts.join("/")).get(..8).unwrap_or_default()),
@@ -271,7 +272,8 @@ mod tests {
         let name = |root: &str| stack_name(Path::new(root), Path::new("/work/etl"));
         assert_eq!(name("/work/etl"), "etl");
         assert_eq!(name("/work/etl/a/pipelines"), "etl.a.pipelines");
-        let roots = ["a/pipelines", "b/pipelines", "pipelines", "etl", "a.pipelines", "a/b c", "a/b_c", "a/b.c", "a/b/c"];
+        let roots =
+            ["a/pipelines", "b/pipelines", "pipelines", "etl", "a.pipelines", "a/b c", "a/b_c", "a/b.c", "a/b/c"];
         let mut names: BTreeSet<String> = roots.iter().map(|root| name(&format!("/work/etl/{root}"))).collect();
         names.insert(name("/work/etl"));
         assert_eq!(names.len(), roots.len() + 1, "{names:?}");

@@ -98,13 +98,18 @@ impl Fingerprint {
         let Looked { project, root, pipeline, .. } = looked;
         // Without a key nothing was ever run here, and there is nothing to compare with.
         let seal = |text: &str| key.map(|key| key.seal(text)).unwrap_or_default();
-        let steps = pipeline.steps.iter().map(|step| (step.name.clone(), seal(&step_text(step, Value::clone)))).collect();
+        let steps =
+            pipeline.steps.iter().map(|step| (step.name.clone(), seal(&step_text(step, Value::clone)))).collect();
         let environment: serde_json::Map<String, Value> =
             pipeline.environment.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-        let before: Vec<String> = pipeline.dependencies.iter().map(|dependency| match &dependency.on {
-            DependsOn::Pipeline(id) => format!("pipeline {id}"),
-            DependsOn::DataPackage(path) => format!("datapackage {path}"),
-        }).collect();
+        let before: Vec<String> = pipeline
+            .dependencies
+            .iter()
+            .map(|dependency| match &dependency.on {
+                DependsOn::Pipeline(id) => format!("pipeline {id}"),
+                DependsOn::DataPackage(path) => format!("datapackage {path}"),
+            })
+            .collect();
         let said: Vec<String> = pipeline.steps.iter().map(|step| step_text(step, hidden::without)).collect();
         let environment = sorted(&environment);
         let spec = hash_of(&json!([said, hidden::without(&environment), before]).to_string());

@@ -115,7 +115,9 @@ fn resolve(import: &Import, search: &[PathBuf], files: &mut Vec<PathBuf>) {
     }
     if import.is_all && !import.module.is_empty() {
         // `__all__` may name modules.
-        files.extend(folders.iter().flat_map(|folder| entries(folder)).map(|(path, _)| path).filter(|path| is_python(path)));
+        files.extend(
+            folders.iter().flat_map(|folder| entries(folder)).map(|(path, _)| path).filter(|path| is_python(path)),
+        );
     }
 }
 

@@ -32,9 +32,10 @@ pub(super) fn without(value: &Value) -> Value {
     match value {
         Value::String(text) => without_secrets(text).into(),
         Value::Array(items) => items.iter().map(without).collect(),
-        Value::Object(map) => {
-            map.iter().map(|(name, value)| (name.clone(), if is_secret(name) { hidden(value) } else { without(value) })).collect()
-        }
+        Value::Object(map) => map
+            .iter()
+            .map(|(name, value)| (name.clone(), if is_secret(name) { hidden(value) } else { without(value) }))
+            .collect(),
         other => other.clone(),
     }
 }
@@ -63,7 +64,10 @@ impl Key {
         let path = records.join(NAME);
         match fs::read(&path) {
             Ok(bytes) => bytes.try_into().map(|key| Some(Self(key))).map_err(|_| {
-                let what = format!("`{}` is not the key that terrace wrote; remove it, and all pipelines are run once", path.display());
+                let what = format!(
+                    "`{}` is not the key that terrace wrote; remove it, and all pipelines are run once",
+                    path.display()
+                );
                 io::Error::new(io::ErrorKind::InvalidData, what)
             }),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
@@ -95,7 +99,8 @@ impl Key {
         });
         let _ = fs::remove_file(&partial);
         linked.map_err(|error| super::with_path(&place, &error))?;
-        Self::existing(records)?.ok_or_else(|| io::Error::other(format!("`{}` went while it was made", place.display())))
+        Self::existing(records)?
+            .ok_or_else(|| io::Error::other(format!("`{}` went while it was made", place.display())))
     }
 
     /// A digest of a text that only whoever has the key can make.
@@ -135,8 +140,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(Key::existing(folder.path()).unwrap().is_none());
         let seals: Vec<String> = std::thread::scope(|scope| {
-            let made: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| Key::ensure(folder.path()).unwrap().seal("x"))).collect();
+            let made: Vec<_> = (0..4).map(|_| scope.spawn(|| Key::ensure(folder.path()).unwrap().seal("x"))).collect();
             made.into_iter().map(|made| made.join().unwrap()).collect()
         });
         assert!(seals.iter().all(|seal| *seal == seals[0] && seal.len() == 64), "{seals:?}");

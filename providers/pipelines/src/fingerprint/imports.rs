@@ -59,7 +59,8 @@ pub(super) fn of(text: &str) -> Imports {
 /// `a.b`; stops at what is none of it.
 fn dotted(tokens: &mut Peekable<Tokens<'_>>) -> Vec<String> {
     let mut parts = Vec::new();
-    while let Some(Token::Word(part)) = tokens.next_if(|token| matches!(token, Token::Word(word) if *word != "import")) {
+    while let Some(Token::Word(part)) = tokens.next_if(|token| matches!(token, Token::Word(word) if *word != "import"))
+    {
         parts.push(part.to_owned());
         if tokens.next_if_eq(&Token::Mark('.')).is_none() {
             break;
@@ -195,7 +196,8 @@ mod tests {
 
     #[test]
     fn what_is_no_python_ends() {
-        for text in ["import", "from", "from .", "from a import (", "import a as", "((((", "f'{", "from import import"] {
+        for text in ["import", "from", "from .", "from a import (", "import a as", "((((", "f'{", "from import import"]
+        {
             of(text);
         }
     }

@@ -173,13 +173,10 @@ mod tests {
 
     #[test]
     fn strings_of_every_kind_are_one_token() {
-        assert_eq!(tokens("'a' \"b\" '' r'c\\'d' b'e'"), [
-            Text(Some("a")),
-            Text(Some("b")),
-            Text(Some("")),
-            Text(None),
-            Text(None)
-        ]);
+        assert_eq!(
+            tokens("'a' \"b\" '' r'c\\'d' b'e'"),
+            [Text(Some("a")), Text(Some("b")), Text(Some("")), Text(None), Text(None)]
+        );
         assert_eq!(tokens("'''a\n'b' \"c\" ''d''' x"), [Text(Some("a\n'b' \"c\" ''d")), Word("x")]);
         assert_eq!(tokens("\"\"\"it's\\\"\"\"\"; x"), [Text(None), Mark(';'), Word("x")]);
         assert_eq!(tokens("\"\"\"\"a\"\"\" x"), [Text(Some("\"a")), Word("x")]);
@@ -197,17 +194,10 @@ mod tests {
 
     #[test]
     fn lines_go_on_within_brackets_and_after_a_backslash() {
-        assert_eq!(tokens("(a,  # b\n c)\nd \\\n e\n"), [
-            Mark('('),
-            Word("a"),
-            Mark(','),
-            Word("c"),
-            Mark(')'),
-            End,
-            Word("d"),
-            Word("e"),
-            End
-        ]);
+        assert_eq!(
+            tokens("(a,  # b\n c)\nd \\\n e\n"),
+            [Mark('('), Word("a"), Mark(','), Word("c"), Mark(')'), End, Word("d"), Word("e"), End]
+        );
         assert_eq!(tokens("a\\\r\nb"), [Word("a"), Word("b")]);
     }
 }

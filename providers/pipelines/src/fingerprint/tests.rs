@@ -37,8 +37,7 @@ impl Folder {
         let specs = spec::read(self.0.path()).unwrap();
         assert_eq!(specs.problems, []);
         let recipe = Recipe::new(spec::processor::Api::Two, None, Vec::new());
-        let looked =
-            Looked { project: &specs.root, root: &specs.root, pipeline: &specs.pipelines[0], modules: &[] };
+        let looked = Looked { project: &specs.root, root: &specs.root, pipeline: &specs.pipelines[0], modules: &[] };
         let key = Key::ensure(self.0.path()).unwrap();
         Fingerprint::of(looked, &recipe, Some(&key), |_| made.map(str::to_owned), |_| None).unwrap()
     }
@@ -134,7 +133,8 @@ fn modules_of_a_processor_in_another_folder_are_those_beside_it() {
 fn no_digest_that_others_see_tells_a_secret_and_another_secret_is_a_change() {
     let folder = Folder::new();
     let with = |parameters: &str, variables: &str| {
-        let text = format!("x:\n  environment: {variables}\n  pipeline:\n  - run: clean\n    parameters: {parameters}\n");
+        let text =
+            format!("x:\n  environment: {variables}\n  pipeline:\n  - run: clean\n    parameters: {parameters}\n");
         folder.write("pipeline-spec.yaml", &text);
         folder.fingerprint(None)
     };

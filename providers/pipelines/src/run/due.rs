@@ -112,7 +112,8 @@ impl Runner {
     fn modules(&self, root: &Path, pipeline: &Pipeline) -> Vec<PathBuf> {
         let folder = root.join(&pipeline.folder);
         let variables = self.variables_of(pipeline);
-        let said = variables.get(MODULES).map(|said| std::env::split_paths(said).collect::<Vec<_>>()).unwrap_or_default();
+        let said =
+            variables.get(MODULES).map(|said| std::env::split_paths(said).collect::<Vec<_>>()).unwrap_or_default();
         let places = said.iter().filter(|place| !place.as_os_str().is_empty());
         let places = places.map(|place| fingerprint::plain(&folder.join(place)));
         places.filter(|place| place.starts_with(&self.project) || place.starts_with(root)).collect()
@@ -124,7 +125,9 @@ impl Runner {
         match (&self.target, said) {
             (Target::Database(id), None) if name == ENGINE => Some(format!("database {id}")),
             (Target::Unknown, None) if name == ENGINE => Some("not known yet".to_owned()),
-            _ => said.or_else(|| self.variables.get(name)).filter(|value| !value.is_empty()).map(|value| place_of(value)),
+            _ => {
+                said.or_else(|| self.variables.get(name)).filter(|value| !value.is_empty()).map(|value| place_of(value))
+            }
         }
     }
 

@@ -236,8 +236,14 @@ fn write_code(run_folder: &Path, position: usize, code: &str) -> io::Result<Path
 fn cache_name(making: &Making<'_>, position: usize) -> String {
     let fingerprint = making.fingerprint;
     let before = fingerprint.steps.get(..=position).unwrap_or_default();
-    let text =
-        json!([fingerprint.code, fingerprint.data, fingerprint.dependencies, fingerprint.surroundings, fingerprint.variables, before]);
+    let text = json!([
+        fingerprint.code,
+        fingerprint.data,
+        fingerprint.dependencies,
+        fingerprint.surroundings,
+        fingerprint.variables,
+        before
+    ]);
     hash_of(&text.to_string())
 }
 

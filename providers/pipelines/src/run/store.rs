@@ -483,7 +483,10 @@ mod tests {
     fn a_pipeline_is_one_from_whichever_folder_its_spec_is_found() {
         let store = Store::new("/project/.terrace/pipelines".into());
         let one = store.pipeline_folder(".", "./a/b/x");
-        assert_eq!([store.pipeline_folder("a", "./b/x"), store.pipeline_folder("a/b", "./x")], [one.clone(), one.clone()]);
+        assert_eq!(
+            [store.pipeline_folder("a", "./b/x"), store.pipeline_folder("a/b", "./x")],
+            [one.clone(), one.clone()]
+        );
         for other in [(".", "./x"), ("b", "./x"), (".", "./a/x"), ("a/b/x", "./x"), (".", "./a/b/X")] {
             assert_ne!(store.pipeline_folder(other.0, other.1), one, "{other:?}");
         }

@@ -130,7 +130,9 @@ mod tests {
 
     #[test]
     fn lines_that_include_files_are_known_however_they_are_written() {
-        for line in ["-r a b.txt", "-ra b.txt", "--requirement a b.txt", "--requirement=a b.txt # why", "  -r 'a b.txt'"] {
+        for line in
+            ["-r a b.txt", "-ra b.txt", "--requirement a b.txt", "--requirement=a b.txt # why", "  -r 'a b.txt'"]
+        {
             assert_eq!(includes(line), Some(Includes::Packages("a b.txt")), "{line}");
         }
         for line in ["-c a.txt", "--constraint=a.txt"] {
@@ -150,7 +152,10 @@ mod tests {
             fs::write(path, text).unwrap();
         };
         assert_eq!(read(folder.path()), Requirements::default());
-        write("requirements.txt", "a==1 \\\n  --hash=x\n-r more/b.txt\n-c limits.txt\n-r https://host/c.txt\n-r none.txt\n");
+        write(
+            "requirements.txt",
+            "a==1 \\\n  --hash=x\n-r more/b.txt\n-c limits.txt\n-r https://host/c.txt\n-r none.txt\n",
+        );
         write("more/b.txt", "b\n-r ../requirements.txt\n-c ../limits.txt\n-r c.txt\n");
         write("more/c.txt", "c");
         write("limits.txt", "d<2\n-r more/e.txt\n");

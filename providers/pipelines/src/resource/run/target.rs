@@ -13,11 +13,7 @@ use tokio_util::sync::CancellationToken;
 ///
 /// # Errors
 /// When two databases are said.
-pub(super) fn plan_into(
-    runner: &Runner,
-    databases: &Databases,
-    config: &Attributes,
-) -> Result<Runner, ProviderError> {
+pub(super) fn plan_into(runner: &Runner, databases: &Databases, config: &Attributes) -> Result<Runner, ProviderError> {
     let given = |name: &str| config.get(name).filter(|value| !value.is_null());
     let mut runner = runner.clone();
     match (given("database"), given("engineUrl")) {

@@ -98,7 +98,9 @@ mod tests {
 
     #[test]
     fn digits_of_any_radix_are_decimal_ones() {
-        let of = |text: &str, radix: u32| decimal(text.chars().map(|digit| digit.to_digit(radix).unwrap().into()), radix.into());
+        let of = |text: &str, radix: u32| {
+            decimal(text.chars().map(|digit| digit.to_digit(radix).unwrap().into()), radix.into())
+        };
         assert_eq!(of("ffffffffffffffffffffffff", 16).unwrap(), "79228162514264337593543950335");
         assert_eq!(of(&format!("1{}", "0".repeat(70)), 2).unwrap(), "1180591620717411303424");
         assert_eq!(of("100000000000000000000", 10).unwrap(), "100000000000000000000");
@@ -109,7 +111,8 @@ mod tests {
 
     #[test]
     fn a_map_that_only_looks_like_a_number_is_a_map() {
-        for value in [json!({ MARK: "1, 2" }), json!({ MARK: "" }), json!({ MARK: "-" }), json!({ MARK: "1", "b": 2 })] {
+        for value in [json!({ MARK: "1, 2" }), json!({ MARK: "" }), json!({ MARK: "-" }), json!({ MARK: "1", "b": 2 })]
+        {
             assert_eq!(python_json(&value), value.to_string());
         }
         let value = json!({"a \"b\"": [null, true, 1.5, "ü\n", {"c": {}}], "d": []});
