@@ -17,14 +17,31 @@ use std::path::Path;
 /// The file of the key, beside the records.
 const NAME: &str = "key";
 /// What is in a name of something that is secret, in capitals.
-const WORDS: [&str; 8] =
-    ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "API_KEY", "ACCESS_KEY", "PRIVATE_KEY"];
+const WORDS: [&str; 10] = [
+    "PASSWORD",
+    "PASSWD",
+    "SECRET",
+    "TOKEN",
+    "CREDENTIAL",
+    "API_KEY",
+    "APIKEY",
+    "ACCESS_KEY",
+    "PRIVATE_KEY",
+    "SIGNATURE",
+];
 
 /// True for the name of a variable or parameter that says that its value is secret.
 #[must_use]
 pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase().replace('-', "_");
     WORDS.iter().any(|word| name.contains(word))
+}
+
+/// True for the name of a parameter whose value is secret, and not, as that of `token_column` is, about a secret.
+#[must_use]
+pub(crate) fn is_called_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase().replace('-', "_");
+    WORDS.iter().any(|word| name.ends_with(word))
 }
 
 /// The value without what may be secret in it.

@@ -202,19 +202,6 @@ async fn go(
     })
 }
 
-/// What is asked of a run of these.
-fn asked(options: &Options, reasons: Vec<String>) -> Asked {
-    Asked {
-        uses_cache: options.uses_cache,
-        timeout: options.timeout,
-        patience: options.patience,
-        retries: options.retries,
-        mark: options.mark.clone(),
-        reasons,
-        ..Asked::default()
-    }
-}
-
 enum Begin {
     End(BatchEnd),
     Run(Vec<String>),

@@ -15,7 +15,6 @@ use crate::spec::yaml::python_json;
 use crate::spec::{SourceSpec, Specs, requirements};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;

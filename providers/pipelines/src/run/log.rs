@@ -1,6 +1,6 @@
 //! What the steps of a run say, line by line: `log.jsonl` in the folder of the run.
 
-use crate::fingerprint::is_secret;
+use crate::fingerprint::{is_called_secret, is_secret};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -16,19 +16,6 @@ const NAME: &str = "log.jsonl";
 const LARGEST: u64 = 64 << 20;
 /// What takes the place of a secret.
 const MASK: &str = "***";
-/// What names of secrets have in them.
-const SECRETS: [&str; 10] = [
-    "PASSWORD",
-    "PASSWD",
-    "SECRET",
-    "TOKEN",
-    "CREDENTIAL",
-    "API_KEY",
-    "APIKEY",
-    "ACCESS_KEY",
-    "PRIVATE_KEY",
-    "SIGNATURE",
-];
 /// A shorter value is no secret that could be told from other text.
 const SHORTEST: usize = 4;
 
@@ -121,18 +108,6 @@ impl Masks {
             other => other,
         }
     }
-}
-
-/// Whether the value of a variable of that name is a secret.
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    SECRETS.iter().any(|word| name.contains(word))
-}
-
-/// Whether a parameter of that name is a secret, and not, as `token_column` is, about one.
-fn is_called_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase().replace('-', "_");
-    SECRETS.iter().any(|word| name.ends_with(word))
 }
 
 /// The password of `scheme://user:password@host`, and what `?token=…` says, as they are encoded and as programs tell them.
