@@ -249,7 +249,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  terrace pods list\n  terrace pods list --format human")]
     Pods(PodsArguments),
     /// A shell where a worker runs its pipelines, with what their steps see
-    #[command(after_help = "Examples:\n  terrace ssh dppctl-worker-dkofij848dhiu\n  terrace ssh POD 'pip list | grep SQL'")]
+    #[command(
+        after_help = "Examples:\n  terrace ssh dppctl-worker-dkofij848dhiu\n  terrace ssh POD 'pip list | grep SQL'"
+    )]
     Ssh(SshArguments),
     /// Work on the queue of runs: started by terrace itself
     #[command(hide = true)]

@@ -420,7 +420,9 @@ fn pages_show_tables_to_who_has_the_token_and_to_nobody_else() {
 #[test]
 fn a_page_that_is_wanted_later_is_there_and_goes_when_it_is_not_wanted() {
     let stack = |page: bool| {
-        format!("resources:\n  - {{type: pipelines_database, name: look, config: {{name: look, engine: sqlite, ttl: 1h, webUi: {page}}}}}\n")
+        format!(
+            "resources:\n  - {{type: pipelines_database, name: look, config: {{name: look, engine: sqlite, ttl: 1h, webUi: {page}}}}}\n"
+        )
     };
     let databases = Databases::new(&stack(false));
     databases.apply().done();

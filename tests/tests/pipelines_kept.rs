@@ -174,10 +174,9 @@ fn a_server_of_other_environments_than_local_starts_what_is_due() {
     until("what was missed is run", || succeeded("missed"));
     drop(server);
     // What cannot be run is no reason to serve as if nothing were scheduled.
-    pipelines.project.write(
-        "terrace.yaml",
-        "environments: {prod: {overlay: embedded, providers: {pipelines: {retries: 1000}}}}\n",
-    );
+    pipelines
+        .project
+        .write("terrace.yaml", "environments: {prod: {overlay: embedded, providers: {pipelines: {retries: 1000}}}}\n");
     pipelines.run(&["serve", "--bind", "127.0.0.1:0"]).with_code(1).says("`retries`: expected a number from 0 to 100");
 }
 

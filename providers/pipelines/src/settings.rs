@@ -152,7 +152,8 @@ fn home() -> Result<PathBuf, ProviderError> {
 
 /// Takes the variables of terrace itself away from a program that it starts, but for these.
 pub(crate) fn without_own(command: &mut std::process::Command, but: &[&str]) {
-    let own = std::env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(OWN.as_bytes()));
+    let own =
+        std::env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(OWN.as_bytes()));
     for name in own.filter(|name| !but.iter().any(|kept| name.to_str() == Some(kept))) {
         command.env_remove(name);
     }

@@ -255,8 +255,7 @@ async fn a_server_whose_starter_was_killed_is_waited_for_and_found_where_it_list
     fs::write(databases.folder_of("slow").join("database.json"), before).unwrap();
     assert_eq!(databases.status(&databases.known("slow").unwrap()), Status::Stopped);
     let cancel = CancellationToken::new();
-    let (started, ()) =
-        tokio::join!(databases.start("slow", &cancel), async { fs::write(&path, &ready).unwrap() });
+    let (started, ()) = tokio::join!(databases.start("slow", &cancel), async { fs::write(&path, &ready).unwrap() });
     let started = started.unwrap();
     assert_eq!((started.port, databases.status(&started)), (Some(port), Status::Running));
     connect(&databases, &databases.known("slow").unwrap()).await.query("SELECT 1", &[]).await.unwrap();

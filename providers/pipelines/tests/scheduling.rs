@@ -199,7 +199,8 @@ async fn a_run_that_is_stopped_as_the_server_ends_is_begun_anew_by_the_next() {
     let schedules = project.runner.schedules();
     schedules.put(&Schedule { cron, time_zone: "UTC".to_owned(), since, ..nightly() }).unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
-    let keeping = tokio::spawn(Keeper::new(project.runner.clone(), false).keep(stop.clone(), std::time::Duration::ZERO));
+    let keeping =
+        tokio::spawn(Keeper::new(project.runner.clone(), false).keep(stop.clone(), std::time::Duration::ZERO));
     while !project.path("begun").exists() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }

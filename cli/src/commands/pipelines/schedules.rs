@@ -40,7 +40,9 @@ pub(in crate::commands) fn schedules(context: &Context<'_>, command: SchedulesCo
 fn unstarted(runner: &Runner, schedules: Option<bool>, is_any: bool) -> Vec<String> {
     let mut told = Vec::new();
     if schedules == Some(false) && is_any {
-        told.push("`terrace serve` starts none of them: `server.pipelines.schedules` of terrace.yaml is `false`".to_owned());
+        told.push(
+            "`terrace serve` starts none of them: `server.pipelines.schedules` of terrace.yaml is `false`".to_owned(),
+        );
     }
     if schedules != Some(true) {
         // What is wrong with specs is told where they are run.

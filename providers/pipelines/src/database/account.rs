@@ -50,7 +50,9 @@ const OWN: usize = 3;
 /// The folder in which a database's data lies.
 pub(super) fn place(folder: &Path, id: &str, account: Option<&Account>) -> PathBuf {
     match account {
-        Some(account) if !folder.ancestors().nth(OWN).is_some_and(|above| can_reach(above, account)) => Path::new(ELSEWHERE).join(id),
+        Some(account) if !folder.ancestors().nth(OWN).is_some_and(|above| can_reach(above, account)) => {
+            Path::new(ELSEWHERE).join(id)
+        }
         _ => folder.to_owned(),
     }
 }

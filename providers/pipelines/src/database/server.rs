@@ -212,9 +212,7 @@ async fn ready(
             None => Ok(server.is_none()),
         };
         let failed = match has_ended {
-            Ok(true) => {
-                Some(explained("the server of", &record.name, &fs::read_to_string(&log).unwrap_or_default()))
-            }
+            Ok(true) => Some(explained("the server of", &record.name, &fs::read_to_string(&log).unwrap_or_default())),
             Ok(false) if begun.elapsed() >= STARTING => {
                 let what = format!("the server of the database `{}` does not start within {STARTING:?}", record.name);
                 Some(DatabaseError::new(Why::Failed, what).hint(format!("`{}` has what it says", log.display())))

@@ -166,7 +166,9 @@ impl Queue {
         let now = Moment::now();
         self.write(|transaction| {
             match find(transaction, name, &now)? {
-                Some(pool) if !pool.is_expired && !pool.is_closing => return Err(QueueError::Exists { name: name.to_owned() }.into()),
+                Some(pool) if !pool.is_expired && !pool.is_closing => {
+                    return Err(QueueError::Exists { name: name.to_owned() }.into());
+                }
                 Some(_) => {
                     // Whoever still ends a run of it is told to leave by its name being gone.
                     transaction.execute("DELETE FROM worker WHERE pool = ?1 AND state = 'expired'", [name])?;

@@ -155,7 +155,10 @@ fn a_pool_that_was_closed_goes_with_its_last_worker_whoever_closed_it() {
     let ids = queue.enqueue(&[ask("./a"), Ask { pool: Some("etl".to_owned()), ..ask("./b") }]).unwrap();
     let run = taken(&queue, &workers[0]);
     queue.close_pool("etl").unwrap();
-    assert!(matches!(queue.enqueue(&[ask("./a"), Ask { pool: Some("etl".to_owned()), ..ask("./c") }]), Err(QueueError::NoPool { .. })));
+    assert!(matches!(
+        queue.enqueue(&[ask("./a"), Ask { pool: Some("etl".to_owned()), ..ask("./c") }]),
+        Err(QueueError::NoPool { .. })
+    ));
     assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Leave));
     queue.remove_closed().unwrap();
     assert!(queue.pool("etl").unwrap().is_some(), "a run of it goes on");

@@ -146,7 +146,10 @@ impl Keeper {
         let schedules = match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(specs) => schedules_of(&specs, now),
             Err(error) => {
-                self.tell("specs", &format!("specs cannot be read for their schedules, which stay as they were: {error}"));
+                self.tell(
+                    "specs",
+                    &format!("specs cannot be read for their schedules, which stay as they were: {error}"),
+                );
                 self.of_specs.take().map(|(_, schedules)| schedules).unwrap_or_default()
             }
         };
@@ -282,7 +285,8 @@ impl Shared {
     async fn run(&self, schedule: &Schedule, due: Timestamp) -> Option<Last> {
         let mark = format!("schedule/{}/{due}", schedule.name);
         let skipped = |why: String| Some(Last { due, run: None, state: SKIPPED.to_owned(), why: Some(why) });
-        let ended = |record: Record| Last { due, run: Some(record.run), state: record.state.word().to_owned(), why: None };
+        let ended =
+            |record: Record| Last { due, run: Some(record.run), state: record.state.word().to_owned(), why: None };
         if let Some(last) = self.begun(schedule, &mark).await {
             return Some(ended(last));
         }
