@@ -287,6 +287,10 @@ fn what_was_run_by_hand_is_taken_over() {
     let runs = pipelines.runs().len();
     pipelines.apply().done();
     assert_eq!(pipelines.runs().len(), runs, "nothing is run again");
+    // Whoever makes the same of the same once more changes nothing.
+    pipelines.run(&["run"]).done();
+    pipelines.run(&["drift", "."]).done();
+    pipelines.run(&["plan", ".", "--detailed-exitcode"]).done().says("No changes.");
     // What is run by hand after an edit leaves nothing for a plan.
     pipelines.project.edit("noise.py", "{'i': i}", "{'i': i + 1}");
     pipelines.run(&["run"]).done();

@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 pub const NAME: &str = "pipelines_run";
 /// A pipeline may take long.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// What a result is told from another one by.
+const RESULT: [&str; 6] = ["specHash", "codeHash", "dataHash", "dependencies", "dataset", "release"];
 /// So many lines of an error are shown; the log has all.
 const SHOWN: usize = 12;
 
@@ -221,7 +223,14 @@ pub(super) fn environment_error(error: &EnvironmentError) -> ProviderError {
 impl Session for Runs {
     async fn read(&self, _ty: &ResourceType, prior: &Recorded) -> Result<Option<Observed>, ProviderError> {
         let name = Name::known(&prior.identity)?;
-        Ok(self.good(&name)?.map(|record| observed(&name, &record, &prior.attributes)))
+        let Some(record) = self.good(&name)? else { return Ok(None) };
+        let now = observed(&name, &record, &prior.attributes);
+        // Whoever ran it again, and made the same of the same, changed nothing.
+        let is_same = |name: &&str| now.attributes.get(*name) == prior.attributes.get(*name);
+        Ok(Some(match RESULT.iter().all(is_same) {
+            true => Observed { attributes: prior.attributes.clone(), ..now },
+            false => now,
+        }))
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {

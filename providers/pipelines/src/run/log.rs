@@ -32,6 +32,14 @@ pub struct Line {
     pub line: String,
 }
 
+impl Line {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec(self).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+}
+
 /// What must not be told, replaced wherever it stands.
 #[derive(Clone, Default)]
 pub struct Masks(Vec<String>);
@@ -131,23 +139,29 @@ fn secrets_of(address: &str) -> impl Iterator<Item = String> + use<> {
 pub(super) struct Writer {
     file: Mutex<(File, u64)>,
     masks: Masks,
+    /// So many bytes at most, and a line that says that it is full.
+    most: u64,
 }
 
 impl Writer {
     pub(super) fn create(folder: &Path, masks: Masks) -> io::Result<Self> {
         let file = crate::private::file().write(true).truncate(true).open(folder.join(NAME))?;
-        Ok(Self { file: Mutex::new((file, 0)), masks })
+        Ok(Self { file: Mutex::new((file, 0)), masks, most: LARGEST })
     }
 
     /// Writes a line; answers it as it was written. A log that cannot be written stops no run.
     pub(super) fn write(&self, step: usize, name: &str, line: &str) -> String {
         let line = self.masks.text(line);
         let entry = Line { at: Timestamp::now(), step, name: name.to_owned(), line };
-        let mut text = serde_json::to_vec(&entry).unwrap_or_default();
-        text.push(b'\n');
+        let text = entry.to_bytes();
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if file.1 < LARGEST && file.0.write_all(&text).is_ok() {
+        if file.1 < self.most && file.0.write_all(&text).is_ok() {
             file.1 += text.len() as u64;
+            if file.1 >= self.most {
+                let line = "the log is full: what is said from here on is not in it".to_owned();
+                // Where there is no room for this either, there is nothing to be done.
+                let _ = file.0.write_all(&Line { at: entry.at, step: 0, name: String::new(), line }.to_bytes());
+            }
         }
         entry.line
     }
@@ -156,8 +170,7 @@ impl Writer {
 /// Adds what terrace itself has to say to the log of a run that is over. A log that cannot be written stops nobody.
 pub(super) fn append(folder: &Path, line: &str) {
     let entry = Line { at: Timestamp::now(), step: 0, name: String::new(), line: line.to_owned() };
-    let mut text = serde_json::to_vec(&entry).unwrap_or_default();
-    text.push(b'\n');
+    let text = entry.to_bytes();
     if let Ok(mut file) = crate::private::file().append(true).open(folder.join(NAME)) {
         let _ = file.write_all(&text);
     }
@@ -237,6 +250,18 @@ mod tests {
         );
         let masks = Masks::default().and_in(&["a\n--extra-index-url https://me:hunter2@host/simple b".to_owned()]);
         assert_eq!(masks.text("Looking in https://me:hunter2@host/simple"), "Looking in https://me:***@host/simple");
+    }
+
+    #[test]
+    fn a_log_that_is_full_says_so_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = Writer { most: 100, ..Writer::create(folder.path(), Masks::default()).unwrap() };
+        (0..9).for_each(|_| drop(writer.write(1, "noise", "again and again")));
+        let said: Vec<String> = Reader::new(folder.path()).lines().unwrap().into_iter().map(|line| line.line).collect();
+        assert_eq!(
+            said,
+            ["again and again", "again and again", "the log is full: what is said from here on is not in it"]
+        );
     }
 
     #[test]
