@@ -34,6 +34,21 @@ pub enum State {
 }
 
 impl State {
+    /// What became of a run, after its id.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Preparing | Self::Running | Self::Publishing => "goes on",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "was cancelled",
+            Self::TimedOut => "took too long",
+            Self::Lost => "was cut off",
+        }
+    }
+}
+
+impl State {
     /// True for a run that is over.
     #[must_use]
     pub const fn is_over(self) -> bool {

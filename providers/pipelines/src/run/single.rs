@@ -462,21 +462,6 @@ impl Runner {
     }
 }
 
-impl State {
-    /// What became of a run, after its id.
-    #[must_use]
-    pub const fn in_words(self) -> &'static str {
-        match self {
-            Self::Preparing | Self::Running | Self::Publishing => "goes on",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "was cancelled",
-            Self::TimedOut => "took too long",
-            Self::Lost => "was cut off",
-        }
-    }
-}
-
 /// Waits until then; where nothing is said, without end.
 async fn until(at: Option<Instant>) {
     match at {

@@ -148,12 +148,7 @@ async fn health(Shared(state): Shared<std::sync::Arc<State>>) -> String {
 }
 
 /// Commands on metadata, and on what is behind sources: each at its own address.
-async fn metadata(
-    Shared(state): Shared<std::sync::Arc<State>>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn metadata(Shared(state): Shared<std::sync::Arc<State>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let text = String::from_utf8_lossy(&body).into_owned();
     let request: Json = serde_json::from_slice(&body).unwrap_or(Json::Null);
     let (line, is_write) = (commands::line(&request), commands::is_write(&request));
