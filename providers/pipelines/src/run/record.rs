@@ -46,9 +46,7 @@ impl State {
             Self::Lost => "was cut off",
         }
     }
-}
 
-impl State {
     /// True for a run that is over.
     #[must_use]
     pub const fn is_over(self) -> bool {
