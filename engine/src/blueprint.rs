@@ -92,11 +92,10 @@ impl Blueprint {
 
     /// Everything in it that is evaluated for a component.
     fn templates(&self) -> impl Iterator<Item = &Template> {
-        let of = |declarations: &'_ Declarations| {
-            let blocks = declarations.resources.iter().chain(&declarations.data);
-            blocks.flat_map(templates).chain(declarations.outputs.iter().flat_map(output_templates))
-        };
-        let declared = of(&self.declarations).chain(of(&self.acl));
+        let declared = [&self.declarations, &self.acl].into_iter().flat_map(|of| {
+            let blocks = of.resources.iter().chain(&of.data);
+            blocks.flat_map(templates).chain(of.outputs.iter().flat_map(output_templates))
+        });
         declared.chain(self.locals.iter().map(|local| &local.value)).chain(self.checks.iter().flat_map(Check::templates))
     }
 }

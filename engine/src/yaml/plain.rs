@@ -1,14 +1,15 @@
 //! The YAML that most descriptors are, read line by line: block maps and lists, and scalars that end in their line.
 //!
 //! YAML at large takes a parser that looks at each character several times. What is read here needs none of that: a
-//! `key:`, a `- `, and behind them text, a quoted text without escapes, `[]`, `{}` or a deeper block. Whatever else a text
-//! has, be it a mistake, makes it the parser's as a whole: nothing is judged here. So the one promise is that what is
-//! read here is what the parser would read, places included; tests hold one against the other.
+//! `key:`, a `- `, and behind them text, a quoted text without escapes, the lines of a `|` or `>`, `[]`, `{}` or a deeper
+//! block. Whatever else a text has, be it a mistake, makes it the parser's as a whole: nothing is judged here. So the one
+//! promise is that what is read here is what the parser would read, places included; tests hold one against the other.
 
 use super::mapping::duplicates;
 use super::options::Budget;
 use super::{Entry, Node, NodeKind, scalar};
 use crate::source::{SourceId, Span};
+use std::borrow::Cow;
 
 /// The longest key that is read here, in bytes: the parser's own limit lies above.
 const LONGEST_KEY: usize = 1000;
@@ -28,7 +29,9 @@ pub(super) fn read(source: SourceId, text: &str, budget: &Budget) -> Option<Node
 /// True for a text without tabs, control characters and what else may be no character of YAML.
 fn has_plain_characters(text: &str) -> bool {
     let is_plain = |c: char| matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..) && c != '\u{feff}';
-    text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')) || text.chars().all(is_plain)
+    // Of all bytes at once, without a look at what was before: most texts are of these alone.
+    let is_ascii = text.bytes().fold(true, |is_plain, byte| is_plain & matches!(byte, b'\n' | b' '..=b'~'));
+    is_ascii || text.chars().all(is_plain)
 }
 
 /// The reader stands before something of a line, or behind the last line that says anything.
@@ -92,12 +95,13 @@ impl<'t> Reader<'t> {
 
     /// The list or the map that begins here.
     fn block(&mut self, depth: usize) -> Option<Node> {
-        if self.is_item() { self.list(depth) } else { self.map(depth) }
+        if self.is_item() { self.list(self.at, depth) } else { self.map(depth) }
     }
 
-    fn list(&mut self, depth: usize) -> Option<Node> {
+    /// The list whose first dash is here and that is said to begin at `start`.
+    fn list(&mut self, start: usize, depth: usize) -> Option<Node> {
         self.count(depth)?;
-        let (start, column) = (self.at, self.column);
+        let column = self.column;
         let mut items: Vec<Node> = Vec::new();
         while self.is_open() && self.column == column && self.is_item() {
             let rest = self.rest();
@@ -157,34 +161,105 @@ impl<'t> Reader<'t> {
     /// The same for an entry of a map, whose items may stand as deep as its key.
     fn deeper_or_list(&mut self, column: usize, depth: usize) -> Option<Node> {
         self.leave();
-        match self.is_open() && self.column == column && self.is_item() {
-            true => self.list(depth + 1),
-            false => (self.is_open() && self.column > column).then(|| self.block(depth + 1))?,
+        if self.is_open() && self.column == column && self.is_item() {
+            // The parser has such a list begin behind its first dash.
+            let content = self.rest().get(1..)?.trim_start_matches(' ');
+            let start = if is_blank(content) { self.end } else { self.end - content.len() };
+            return self.list(start, depth + 1);
         }
+        (self.is_open() && self.column > column).then_some(())?;
+        self.block(depth + 1)
     }
 
-    /// A value that ends in its line; `column` is that of what it belongs to.
+    /// A value that is no block; `column` is that of what it belongs to.
     fn scalar(&mut self, column: usize, depth: usize) -> Option<Node> {
-        let rest = self.rest();
+        let (start, rest) = (self.at, self.rest());
         let (length, kind) = match rest.as_bytes().first()? {
+            b'|' | b'>' => return self.lines(column, depth),
             b'[' => (enclosed(rest, ']')?, NodeKind::List(Vec::new())),
             b'{' => (enclosed(rest, '}')?, NodeKind::Map(Vec::new())),
             quote @ (b'"' | b'\'') => {
                 let text = quoted(rest, char::from(*quote))?;
                 (text.len() + 2, NodeKind::Text(text.to_owned()))
             }
-            _ => match plain(rest)? {
-                (text, Stop::End) => (text.len(), scalar::resolve(text)),
-                (_, Stop::Colon) => return None,
-            },
+            _ => return self.unquoted(column, depth),
         };
-        self.count(depth + usize::from(matches!(kind, NodeKind::List(_) | NodeKind::Map(_))))?;
+        self.count(depth + usize::from(!matches!(kind, NodeKind::Text(_))))?;
         let behind = rest.get(length..)?;
         (behind.is_empty() || behind.starts_with(' ') && is_blank(behind.trim_start_matches(' '))).then_some(())?;
-        let span = Span::new(self.source, self.at, self.at + length);
         self.leave();
-        // Deeper lines would go on with it.
+        let span = Span::new(self.source, start, start + length);
         (self.column <= column).then_some(Node { span, kind })
+    }
+
+    /// A text without quotes, which deeper lines go on with.
+    fn unquoted(&mut self, column: usize, depth: usize) -> Option<Node> {
+        self.count(depth)?;
+        let start = self.at;
+        let mut text = Cow::Borrowed("");
+        loop {
+            let rest = self.rest();
+            let Some((part, Stop::End)) = plain(rest) else { return None };
+            match text.is_empty() {
+                true => text = Cow::Borrowed(part),
+                false => text.to_mut().extend([" ", part]),
+            }
+            let (end, has_comment) = (self.at + part.len(), rest.trim_end_matches(' ').len() > part.len());
+            let below = self.end + 1;
+            self.leave();
+            if self.column <= column {
+                let span = Span::new(self.source, start, end);
+                return Some(Node { span, kind: scalar::resolve(&text) });
+            }
+            // An empty line means a line break, a comment the end.
+            (!has_comment && self.at - self.column == below).then_some(())?;
+        }
+    }
+
+    /// The text that stands in the lines below a `|` or `>`, as deep as the first of them.
+    fn lines(&mut self, column: usize, depth: usize) -> Option<Node> {
+        self.count(depth)?;
+        let (between, behind) = match self.rest().trim_end_matches(' ') {
+            "|" => ('\n', "\n"),
+            "|-" => ('\n', ""),
+            ">" => (' ', "\n"),
+            ">-" => (' ', ""),
+            _ => return None,
+        };
+        let first = self.text.get(self.end + 1..)?;
+        let content = first.trim_start_matches(' ');
+        (!content.starts_with('\n')).then_some(())?;
+        let indent = first.len() - content.len();
+        let (mut from, start) = (self.end + 1, self.end + 1 + indent);
+        let (mut text, mut empty, mut end) = (String::new(), 0, start);
+        while let Some(rest) = self.text.get(from..).filter(|rest| !rest.is_empty()) {
+            // Whether the end of the text ends its last line, too, is not said here.
+            let (line, _) = rest.split_once('\n')?;
+            let spaces = line.len() - line.trim_start_matches(' ').len();
+            if spaces == line.len() {
+                // Deeper than the text it would be a part of it.
+                (spaces <= indent).then_some(())?;
+                empty += 1;
+            } else if spaces < indent {
+                break;
+            } else {
+                // What is folded otherwise than by a space.
+                (between == '\n' || empty == 0 && spaces == indent).then_some(())?;
+                if !text.is_empty() {
+                    text.push(between);
+                }
+                text.extend(std::iter::repeat_n('\n', std::mem::take(&mut empty)));
+                text.push_str(line.get(indent..)?);
+                end = from + line.len();
+            }
+            from += line.len() + 1;
+        }
+        (indent > column && !text.is_empty()).then_some(())?;
+        text.push_str(behind);
+        self.next_line(from);
+        let written = self.text.get(start..end)?.trim_end().len();
+        let node = Node { span: Span::new(self.source, start, start + written), kind: NodeKind::Text(text) };
+        (self.column <= column).then_some(node)
     }
 }
 
