@@ -96,7 +96,9 @@ impl Blueprint {
             let blocks = of.resources.iter().chain(&of.data);
             blocks.flat_map(templates).chain(of.outputs.iter().flat_map(output_templates))
         });
-        declared.chain(self.locals.iter().map(|local| &local.value)).chain(self.checks.iter().flat_map(Check::templates))
+        declared
+            .chain(self.locals.iter().map(|local| &local.value))
+            .chain(self.checks.iter().flat_map(Check::templates))
     }
 }
 

@@ -204,11 +204,7 @@ fn name_as_id(component: &Node) -> Option<(&str, Span)> {
 }
 
 /// The component that the descriptor asks to act on; reported when there is none.
-fn find_target<'f>(
-    asked: &Entry,
-    found: &'f [Found],
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<&'f Found> {
+fn find_target<'f>(asked: &Entry, found: &'f [Found], diagnostics: &mut Vec<Diagnostic>) -> Option<&'f Found> {
     let known = || match found.len() {
         0 => "the data product has no components".to_owned(),
         _ => format!("the components are {}", listed(found.iter().map(|found| found.id.as_str()).take(20))),

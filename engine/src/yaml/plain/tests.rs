@@ -149,8 +149,9 @@ fn descriptors_of_witboost_need_no_parser_and_no_text_is_read_otherwise_than_by_
 /// A line that is right, or nearly so.
 fn line() -> impl Strategy<Value = String> {
     let part = prop::sample::select(vec![
-        "a", "b", "- ", "-", "a:", "b: ", "c: 1", "- d: x", "[]", "{}", "'q'", "\"p\"", "''", "#", " # n", ": ", "~", "null",
-        "é", "--- ", "...", "-1", "<<: ", "? ", "|", ">-", "&x ", "*x", "!t ", "  ", "\t", "x:y", "x#y", ",", "@",
+        "a", "b", "- ", "-", "a:", "b: ", "c: 1", "- d: x", "[]", "{}", "'q'", "\"p\"", "''", "#", " # n", ": ", "~",
+        "null", "é", "--- ", "...", "-1", "<<: ", "? ", "|", ">-", "&x ", "*x", "!t ", "  ", "\t", "x:y", "x#y", ",",
+        "@",
     ]);
     (0_usize..7, prop::collection::vec(part, 0..4)).prop_map(|(indent, parts)| " ".repeat(indent) + &parts.concat())
 }
@@ -158,7 +159,19 @@ fn line() -> impl Strategy<Value = String> {
 /// Lines that make a tree more often than not.
 fn tidy() -> impl Strategy<Value = String> {
     let content = prop::sample::select(vec![
-        "a: 1", "b:", "c: two words", "d: []", "- 1", "- e: 'x'", "-", "- - 2", "f: {} # n", "# n", "", "g: \"h\"", "- i:",
+        "a: 1",
+        "b:",
+        "c: two words",
+        "d: []",
+        "- 1",
+        "- e: 'x'",
+        "-",
+        "- - 2",
+        "f: {} # n",
+        "# n",
+        "",
+        "g: \"h\"",
+        "- i:",
     ]);
     (0_usize..4, content).prop_map(|(indent, content)| "  ".repeat(indent) + content)
 }
