@@ -20,11 +20,12 @@ pub mod validate;
 
 use crate::descriptor::transitions::Move;
 use crate::descriptor::{Declarations, Facts, Local, Located};
-use crate::expression::{Reference, Template};
+use crate::expression::{ReferenceStep, Template};
 use crate::graph::templates;
 use crate::lookup::output_templates;
 use crate::source::Span;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
 pub use checks::Check;
 pub use library::Library;
@@ -68,20 +69,36 @@ pub struct Blueprint {
     pub reverse: Option<Reverse>,
     /// Where it begins.
     pub span: Span,
+    /// The variables that its expressions read, each with the field, where they name one; once somebody asks.
+    read: OnceLock<BTreeSet<(String, Option<String>)>>,
 }
 
 impl Blueprint {
-    /// True when an expression reads what is meant: what is costly to put together is left out for all other blueprints.
-    pub(crate) fn reads(&self, is_meant: impl Fn(&Reference) -> bool) -> bool {
-        let reads = |template: &Template| template.references().any(&is_meant);
-        let of = |declarations: &Declarations| {
-            let blocks = declarations.resources.iter().chain(&declarations.data);
-            blocks.flat_map(templates).chain(declarations.outputs.iter().flat_map(output_templates)).any(reads)
-        };
-        of(&self.declarations)
-            || of(&self.acl)
-            || self.locals.iter().map(|local| &local.value).any(reads)
-            || self.checks.iter().flat_map(Check::templates).any(reads)
+    /// True when an expression reads that field of a variable, or anything of it where no field is given: what is costly
+    /// to put together is left out for all other blueprints.
+    pub(crate) fn reads(&self, root: &str, field: Option<&str>) -> bool {
+        let read = self.read.get_or_init(|| {
+            let all = self.templates().flat_map(Template::references).map(|reference| {
+                let field = match reference.steps.first() {
+                    Some(ReferenceStep::Key(field)) => Some(field.clone()),
+                    _ => None,
+                };
+                (reference.root.clone(), field)
+            });
+            all.collect()
+        });
+        read.iter().any(|(of, name)| of == root && (field.is_none() || name.as_deref() == field))
+    }
+
+    /// Everything in it that is evaluated for a component.
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        let declared = [&self.declarations, &self.acl].into_iter().flat_map(|of| {
+            let blocks = of.resources.iter().chain(&of.data);
+            blocks.flat_map(templates).chain(of.outputs.iter().flat_map(output_templates))
+        });
+        declared
+            .chain(self.locals.iter().map(|local| &local.value))
+            .chain(self.checks.iter().flat_map(Check::templates))
     }
 }
 

@@ -338,7 +338,7 @@ impl Compiler<'_> {
         };
         // In a data product everything is the user's text; in a stack `specific` may hold expressions.
         let node = match descriptor.front_end {
-            FrontEnd::Witboost => Cow::Borrowed(&wanted.node),
+            FrontEnd::Witboost => Cow::Borrowed(&*wanted.node),
             FrontEnd::Stack => Cow::Owned(specific::evaluate(self, &wanted.node, known.facts, diagnostics)?),
         };
         let found = blueprint.validate(&node, component.span);

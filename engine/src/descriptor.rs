@@ -110,7 +110,7 @@ pub struct BlueprintUse {
     /// What blueprints match on.
     pub facts: Facts,
     /// The whole component as written: `component` in expressions, `specific` is validated against the schema.
-    pub node: Node,
+    pub node: Arc<Node>,
 }
 
 /// What blueprints match on.

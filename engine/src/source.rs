@@ -1,7 +1,7 @@
 //! Texts that people edit, and places in them.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One text: a descriptor, a blueprint, a configuration.
 #[derive(Debug, Clone)]
@@ -54,8 +54,8 @@ pub struct Sources {
 #[derive(Debug, Clone)]
 struct Entry {
     source: Source,
-    /// The byte at which each line begins.
-    lines: Vec<u32>,
+    /// The byte at which each line begins, once somebody asks for a place: of most texts nobody does.
+    lines: OnceLock<Vec<u32>>,
     /// Bytes that are not to be quoted.
     hidden: Vec<Range<u32>>,
     is_built_in: bool,
@@ -64,13 +64,10 @@ struct Entry {
 impl Sources {
     /// Adds a text. Texts beyond 4 GiB are cut off by the budget before they come here.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
-        let text: Arc<str> = text.into();
-        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| to_u32(at + 1));
-        let lines = std::iter::once(0).chain(starts).collect();
         let id = SourceId(to_u32(self.all.len()));
         self.all.push(Arc::new(Entry {
-            source: Source { name: name.into(), text },
-            lines,
+            source: Source { name: name.into(), text: text.into() },
+            lines: OnceLock::new(),
             hidden: Vec::new(),
             is_built_in: false,
         }));
@@ -124,8 +121,12 @@ impl Sources {
     #[must_use]
     pub fn place(&self, span: Span) -> Option<Place> {
         let entry = self.all.get(span.source.0 as usize)?;
-        let line = entry.lines.partition_point(|start| *start <= span.start).saturating_sub(1);
-        let start = *entry.lines.get(line)? as usize;
+        let lines = entry.lines.get_or_init(|| {
+            let breaks = entry.source.text.match_indices('\n');
+            std::iter::once(0).chain(breaks.map(|(at, _)| to_u32(at + 1))).collect()
+        });
+        let line = lines.partition_point(|start| *start <= span.start).saturating_sub(1);
+        let start = *lines.get(line)? as usize;
         let before = entry.source.text.get(start..span.start as usize).unwrap_or_default();
         Some(Place {
             file: entry.source.name.clone(),

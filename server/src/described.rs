@@ -14,7 +14,7 @@ use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
 use terrace_engine::plan::compute::{Consent, Options, Planner};
-use terrace_engine::source::Sources;
+use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::StateStore;
 use terrace_engine::yaml::Budget;
 use uuid::Uuid;
@@ -67,7 +67,6 @@ pub(crate) struct Described<'a> {
     pub(crate) components: BTreeSet<String>,
     /// What it says; nothing where it is to go and cannot be compiled.
     pub(crate) compiled: Option<CompiledStack>,
-    pub(crate) origin: Origin,
     /// What is to be said of it that is no mistake, or none that matters where it is to go.
     pub(crate) warnings: Vec<Diagnostic>,
 }
@@ -127,9 +126,7 @@ impl<'a> Described<'a> {
             return Err(Refusal::text(NAME, &warnings, &sources));
         }
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
-        let descriptors = BTreeMap::from([(NAME.to_owned(), sha256(&request.descriptor))]);
-        let origin = Origin { descriptors, ..Origin::default() };
-        Ok(Self { world, sources, stack, components, compiled: compiled.filter(|_| is_right), origin, warnings })
+        Ok(Self { world, sources, stack, components, compiled: compiled.filter(|_| is_right), warnings })
     }
 
     /// What a request is about, whatever is wrong with the rest of it.
@@ -177,10 +174,18 @@ impl<'a> Described<'a> {
         let Some(compiled) = &self.compiled else { return Ok(found) };
         let options = Options { refresh: false, offline: true, ..self.options(false) };
         let planner = self.planner(nothing, &options);
-        let computed = planner.plan(std::slice::from_ref(compiled), self.origin.clone()).await;
+        // Nobody keeps this plan: what it was made from need not be told.
+        let computed = planner.plan(std::slice::from_ref(compiled), Origin::default()).await;
         found.extend(computed.map_err(|error| Refusal::Broken(error.to_string()))?.diagnostics);
         found.retain(|diagnostic| diagnostic.code != "known_too_late");
         Ok(found)
+    }
+
+    /// What plans of it are made from.
+    pub(crate) fn origin(&self) -> Origin {
+        // It is the first of the texts.
+        let text = self.sources.get(SourceId::default()).map(|source| sha256(source.text.as_bytes()));
+        Origin { descriptors: text.map(|digest| (NAME.to_owned(), digest)).into_iter().collect(), ..Origin::default() }
     }
 
     /// What is asked of a plan.

@@ -217,7 +217,7 @@ impl Run<'_> {
         let options = Options { access, ..described.options(removes_data) };
         let store = self.store();
         let planner = described.planner(store.as_ref(), &options);
-        let (compiled, origin) = (described.compiled.as_slice(), described.origin.clone());
+        let (compiled, origin) = (described.compiled.as_slice(), described.origin());
         let mut computed = match wanted {
             Wanted::Gone { .. } => {
                 planner.plan_destroy_described(std::slice::from_ref(&described.stack), compiled, origin).await?

@@ -153,3 +153,26 @@ fn what_a_check_or_a_validation_says_holds_no_expression() {
         ran.says("`error` is text: there can be no expression in it").says("say in words what is wrong");
     }
 }
+
+/// Each name against each other one was more than a computation may take.
+#[test]
+fn names_of_a_table_with_1500_columns_are_compared_within_what_a_computation_may_take() {
+    let project = Project::new();
+    let product = |columns: &[String]| {
+        let columns: Vec<_> = columns.iter().map(|name| format!("{{name: {name}, dataType: NUMBER}}")).collect();
+        format!(
+            "kind: dataproduct\nid: urn:dmb:dp:sales:shop:0\nname: Shop\ndomain: sales\nversion: 0.1.0\ncomponents:\n\
+             \x20 - {{id: 'urn:dmb:cmp:sales:shop:0:area', name: area, kind: storage, \
+             useCaseTemplateId: 'urn:dmb:utm:snowflake-storage-template', specific: {{database: S, schema: A, \
+             tables: [{{tableName: WIDE, schema: [{}]}}]}}}}\n",
+            columns.join(", ")
+        )
+    };
+    let mut columns: Vec<String> = (0..1500).map(|number| format!("C{number}")).collect();
+    project.write("product.yaml", product(&columns));
+    project.run(["validate", "product.yaml", "--env", "local"]).done();
+    columns.push("c7".to_owned());
+    project.write("product.yaml", product(&columns));
+    let told = project.run(["validate", "product.yaml", "--env", "local"]).with_code(1);
+    assert!(told.stderr.contains("two columns of a table have one name"), "{}", told.stderr);
+}

@@ -37,7 +37,9 @@ impl<'s> Filling<'s> {
         schema: &'s Json,
         seen: &mut Vec<&'s Json>,
     ) -> Result<Value, EndlessDefaults> {
-        let Some(depth) = depth.checked_sub(1) else { return Ok(value) };
+        // What is no map and no list has no place for any: most values of a component are neither.
+        let has_places = matches!(value, Value::Map(_) | Value::List(_));
+        let Some(depth) = depth.checked_sub(1).filter(|_| has_places) else { return Ok(value) };
         if seen.iter().any(|other| std::ptr::eq(*other, schema)) {
             return Ok(value);
         }
@@ -50,17 +52,13 @@ impl<'s> Filling<'s> {
         match value {
             Value::Map(mut entries) => {
                 for (name, property) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
-                    let present = match entries.get_mut(name) {
-                        Some(present) => std::mem::take(present),
-                        None => match default_of(depth, property, self.root) {
-                            Some(default) => {
-                                self.left = self.left.checked_sub(1).ok_or(EndlessDefaults)?;
-                                Value::from(default.clone())
-                            }
-                            None => continue,
-                        },
-                    };
-                    entries.insert(name.clone(), self.fill(depth, present, property, &mut Vec::new())?);
+                    if let Some(present) = entries.get_mut(name) {
+                        *present = self.fill(depth, std::mem::take(present), property, &mut Vec::new())?;
+                    } else if let Some(default) = default_of(depth, property, self.root) {
+                        self.left = self.left.checked_sub(1).ok_or(EndlessDefaults)?;
+                        let default = Value::from(default.clone());
+                        entries.insert(name.clone(), self.fill(depth, default, property, &mut Vec::new())?);
+                    }
                 }
                 Ok(Value::Map(entries))
             }

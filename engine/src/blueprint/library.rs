@@ -4,6 +4,7 @@ use super::Blueprint;
 use super::read::unknown;
 use crate::diagnostic::Diagnostic;
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 /// The blueprints that components of one environment can have, each name once.
 #[derive(Debug, Clone, Default)]
@@ -145,6 +146,8 @@ fn extended(
     let own = blueprint.locals.iter().map(|local| local.name.value.clone()).collect::<Vec<_>>();
     blueprint.locals.extend(base.locals.into_iter().filter(|local| !own.contains(&local.name.value)));
     blueprint.checks.splice(0..0, base.checks);
+    // It reads what they read.
+    blueprint.read = OnceLock::new();
     Some(blueprint)
 }
 

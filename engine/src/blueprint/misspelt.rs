@@ -5,7 +5,7 @@
 use super::defaults::resolve;
 use super::validate::MANY;
 use crate::diagnostic::{Diagnostic, did_you_mean};
-use crate::yaml::Node;
+use crate::yaml::{Entry, Node, NodeKind};
 use serde_json::Value as Json;
 use std::collections::{BTreeSet, HashSet};
 use terrace_provider::{Path, Step};
@@ -34,13 +34,15 @@ impl<'a> Search<'a> {
         let Some(depth) = depth.checked_sub(1).filter(|_| self.found.len() < MANY) else { return };
         let (mut all, mut seen) = (Vec::new(), HashSet::new());
         schemas.iter().for_each(|schema| self.gather(DEPTH, schema, &mut all, &mut seen));
-        for (position, item) in node.as_list().unwrap_or_default().iter().enumerate() {
-            let items: Vec<&Json> = all.iter().filter_map(|schema| schema.get("items")).collect();
-            self.look(depth, item, &items, &path.index(position));
+        let each: Vec<&Json> = all.iter().filter_map(|schema| schema.get("items")).collect();
+        let items = node.as_list().unwrap_or_default().iter().enumerate();
+        for (position, item) in items.filter(|(_, item)| has_parts(item)) {
+            self.look(depth, item, &each, &path.index(position));
         }
         let entries = node.as_map().unwrap_or_default();
         let listed: Vec<(&str, &Json)> = all.iter().flat_map(|schema| properties(schema)).collect();
-        if !is_open(&all) {
+        let is_listed = |entry: &Entry| listed.iter().any(|(name, _)| *name == entry.key);
+        if !entries.iter().all(is_listed) && !is_open(&all) {
             let (mut known, mut seen) = (HashSet::new(), HashSet::new());
             all.iter().for_each(|schema| self.mention(DEPTH, schema, &mut known, &mut seen));
             let absent: BTreeSet<&str> =
@@ -51,7 +53,7 @@ impl<'a> Search<'a> {
                 self.found.push(Diagnostic::warning("unknown_field", message).at(entry.key_span).hint(hint));
             }
         }
-        for entry in entries {
+        for entry in entries.iter().filter(|entry| has_parts(&entry.value)) {
             let own = listed.iter().filter(|(name, _)| *name == entry.key).map(|(_, schema)| *schema);
             let own: Vec<&Json> = own.collect();
             if !own.is_empty() {
@@ -85,6 +87,15 @@ impl<'a> Search<'a> {
         for part in self.besides(schema).into_iter().chain(conditions).chain(branches).chain(dependent) {
             self.mention(depth, part, known, seen);
         }
+    }
+}
+
+/// True for what has keys, or items that may have some: most values are neither.
+fn has_parts(node: &Node) -> bool {
+    match &node.kind {
+        NodeKind::List(items) => !items.is_empty(),
+        NodeKind::Map(entries) => !entries.is_empty(),
+        _ => false,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::descriptor::{Declarations, Facts, Located};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::{SourceId, Sources};
 use crate::yaml::{self, Budget, Entry, Node};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Answers the text of a file by its path relative to the blueprint; `None` when there is none.
 pub type Files<'f> = dyn Fn(&str) -> Option<String> + 'f;
@@ -85,6 +85,7 @@ fn read_node(
         acl: Arc::new(acl),
         reverse,
         span: node.span,
+        read: OnceLock::new(),
     })
 }
 

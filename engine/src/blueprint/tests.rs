@@ -94,7 +94,7 @@ fn wanted(facts: &[(&str, &str)]) -> BlueprintUse {
         technology: fact("technology"),
         output_port_type: fact("outputPortType"),
     };
-    BlueprintUse { name: None, facts, node: node("{}") }
+    BlueprintUse { name: None, facts, node: Arc::new(node("{}")) }
 }
 
 fn node(text: &str) -> Node {
@@ -235,7 +235,7 @@ fn a_component_whose_template_has_a_blueprint_is_told_which_field_does_not_fit()
     let id = sources.add("component.yaml", text);
     let mut slip =
         wanted(&[("useCaseTemplateId", "urn:dmb:utm:port:0.0.0"), ("kind", "outputprt"), ("platform", "Snowflake")]);
-    slip.node = yaml::parse(id, text, &Budget::default()).unwrap();
+    slip.node = Arc::new(yaml::parse(id, text, &Budget::default()).unwrap());
     let lacking = wanted(&[("useCaseTemplateId", "urn:dmb:utm:port:0.0.0"), ("kind", "outputport")]);
     let choose =
         |wanted: &BlueprintUse| *library.choose("c", wanted, Span::new(id, 0, 4), &Templates::default()).unwrap_err();

@@ -153,12 +153,16 @@ impl Blueprint {
     /// # Errors
     /// When there is no end of them.
     pub fn component_value(&self, component: &Node) -> Result<Value, EndlessDefaults> {
-        let value = component.to_value();
-        let (Some(schema), Value::Map(mut entries)) = (&self.specific, value.clone()) else { return Ok(value) };
-        let specific = entries.get("specific").filter(|specific| !specific.is_null()).cloned();
-        let filled = schema.with_defaults(specific.unwrap_or_else(|| Value::Map(terrace_provider::Map::default())))?;
-        entries.insert("specific".to_owned(), filled);
-        Ok(Value::Map(entries))
+        let mut value = component.to_value();
+        if let (Some(schema), Value::Map(entries)) = (&self.specific, &mut value) {
+            let specific = entries.entry("specific".to_owned()).or_default();
+            let written = match std::mem::take(specific) {
+                Value::Null => Value::Map(terrace_provider::Map::default()),
+                written => written,
+            };
+            *specific = schema.with_defaults(written)?;
+        }
+        Ok(value)
     }
 }
 

@@ -57,5 +57,5 @@ impl Compiler<'_> {
 }
 
 fn reads(blueprint: &Blueprint) -> bool {
-    blueprint.reads(|reference| reference.root == ROOT)
+    blueprint.reads(ROOT, None)
 }

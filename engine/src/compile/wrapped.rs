@@ -3,7 +3,6 @@
 
 use crate::blueprint::Blueprint;
 use crate::descriptor::{Body, Component, Dependency, Descriptor, FrontEnd};
-use crate::expression::ReferenceStep;
 use std::collections::HashSet;
 use terrace_provider::{Map, Value};
 
@@ -14,12 +13,7 @@ pub(crate) const DEPENDENCIES: &str = "dependencies";
 
 /// Adds the fields that a blueprint reads: for all others they are not put together.
 pub(super) fn add_what_is_read(entries: &mut Map, blueprint: &Blueprint, whole: &Descriptor, component: &Component) {
-    let is_read = |name: &str| {
-        blueprint.reads(|reference| {
-            let is_field = |step: &ReferenceStep| matches!(step, ReferenceStep::Key(key) if key == name);
-            reference.root == "component" && reference.steps.first().is_some_and(is_field)
-        })
-    };
+    let is_read = |name: &str| blueprint.reads("component", Some(name));
     if is_read(FIELD) {
         entries.insert(FIELD.to_owned(), descriptor(whole, component));
     }

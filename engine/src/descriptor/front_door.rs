@@ -32,9 +32,10 @@ pub fn read(sources: &mut Sources, ids: &[SourceId], budget: &Budget) -> (Vec<De
                 files.extend(file);
             }
             Kind::Witboost => {
-                let (descriptor, found) = read_witboost(&node);
+                let heading = heading(&node);
+                let (descriptor, found) = read_witboost(node);
                 diagnostics.extend(found);
-                places.extend(descriptor.iter().map(|descriptor| (descriptor.stack.clone(), heading(&node))));
+                places.extend(descriptor.iter().map(|descriptor| (descriptor.stack.clone(), heading)));
                 descriptors.extend(descriptor);
             }
         }
@@ -54,7 +55,7 @@ pub fn read_tree(node: &Node, sources: &Sources) -> (Vec<Descriptor>, Vec<Diagno
             stack::merge(file.into_iter().collect(), &mut diagnostics)
         }
         Ok(Kind::Witboost) => {
-            let (descriptor, found) = read_witboost(node);
+            let (descriptor, found) = read_witboost(node.clone());
             diagnostics.extend(found);
             descriptor.into_iter().collect()
         }

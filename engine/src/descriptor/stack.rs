@@ -100,7 +100,7 @@ fn read_component(entry: &Entry, sources: &Sources, diagnostics: &mut Vec<Diagno
             Body::Blueprint(Box::new(BlueprintUse {
                 name: Some(name),
                 facts: Facts::default(),
-                node: entry.value.clone(),
+                node: Arc::new(entry.value.clone()),
             }))
         }
         None => Body::Resources(Arc::new(read_declarations(&mut fields, sources))),

@@ -11,15 +11,15 @@ use super::{BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FrontE
 use crate::decode::{listed, wrong_type};
 use crate::diagnostic::{Diagnostic, Severity, closest};
 use crate::source::Span;
-use crate::yaml::{Entry, Node};
+use crate::yaml::{Entry, Node, NodeKind};
 use std::collections::{HashMap, HashSet};
-use terrace_provider::Value;
+use std::sync::Arc;
 
 /// Reads a data product.
 ///
 /// What could be read is answered also when something is wrong with it; look for errors before using it.
 #[must_use]
-pub fn read_witboost(node: &Node) -> (Option<Descriptor>, Vec<Diagnostic>) {
+pub fn read_witboost(node: Node) -> (Option<Descriptor>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let descriptor = read(node, &mut diagnostics);
     (descriptor, diagnostics)
@@ -30,18 +30,19 @@ pub(crate) fn product_of(node: &Node) -> &Node {
     entry_ignoring_case(node, "dataProduct").map_or(node, |entry| &entry.value)
 }
 
-fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor> {
-    let wrapped = entry_ignoring_case(node, "dataProduct");
-    let (product, product_span) = wrapped.map_or((node, heading(node)), |entry| (&entry.value, entry.key_span));
+fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor> {
+    let product_span = entry_ignoring_case(&node, "dataProduct").map_or_else(|| heading(&node), |entry| entry.key_span);
+    let components = take_components(&mut node);
+    let product = product_of(&node);
     if product.as_map().is_none() {
         diagnostics.push(wrong_type("the data product", "a map", product));
         return None;
     }
-    let asked = entry_ignoring_case(node, "componentIdToProvision");
+    let asked = entry_ignoring_case(&node, "componentIdToProvision");
     let product_id = text_of(product, "id", diagnostics);
-    let found = collect(product, product_id.map(|(id, _)| id), diagnostics);
+    let found = collect(product, components, product_id.map(|(id, _)| id), diagnostics);
     let target = asked.map(|entry| find_target(entry, &found, diagnostics));
-    let is_acted_on = |found: &Found<'_>| match target {
+    let is_acted_on = |found: &Found| match target {
         Some(target) => target.is_some_and(|target| target.id == found.id),
         None => true,
     };
@@ -67,13 +68,25 @@ fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor> {
         front_end: FrontEnd::Witboost,
         stack,
         environment,
-        product: without_components(product),
+        product: product.to_value(),
         components,
         target,
         variables: Vec::new(),
         locals: Vec::new(),
         transitions: Transitions::default(),
     })
+}
+
+/// The components of a product, taken out of it: they are nearly all that was written, and kept as they are.
+fn take_components(node: &mut Node) -> Option<Entry> {
+    let NodeKind::Map(entries) = &mut node.kind else { return None };
+    let product = match entries.iter().rposition(|entry| entry.key.eq_ignore_ascii_case("dataProduct")) {
+        Some(at) => &mut entries.get_mut(at)?.value.kind,
+        None => &mut node.kind,
+    };
+    let NodeKind::Map(entries) = product else { return None };
+    let at = entries.iter().rposition(|entry| entry.key == "components")?;
+    Some(entries.remove(at))
 }
 
 /// Components by id and by key.
@@ -83,8 +96,8 @@ struct Keys<'f> {
 }
 
 impl<'f> Keys<'f> {
-    fn new(found: &'f [Found<'_>]) -> Self {
-        let by_id = found.iter().map(|found| (found.id, found.key.as_str())).collect();
+    fn new(found: &'f [Found]) -> Self {
+        let by_id = found.iter().map(|found| (found.id.as_str(), found.key.as_str())).collect();
         Self { by_id, own: found.iter().map(|found| found.key.as_str()).collect() }
     }
 
@@ -101,9 +114,9 @@ impl<'f> Keys<'f> {
 const HELPED: usize = 20;
 
 /// A component as it was come across.
-struct Found<'n> {
-    node: &'n Node,
-    id: &'n str,
+struct Found {
+    node: Arc<Node>,
+    id: String,
     id_span: Span,
     key: String,
     /// Why its key is not its own: the place of the component that had it before.
@@ -111,10 +124,16 @@ struct Found<'n> {
 }
 
 /// Lists components, nested ones after the one that they are part of.
-fn collect<'n>(product: &'n Node, product_id: Option<&str>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Found<'n>> {
-    let Some(entry) = product.entry("components").filter(|entry| !entry.value.is_null()) else {
+fn collect(
+    product: &Node,
+    components: Option<Entry>,
+    product_id: Option<&str>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Found> {
+    let is_said = components.is_some();
+    let Some(entry) = components.filter(|entry| !entry.value.is_null()) else {
         // Taken for a product without components, a slip of the pen would take everything away.
-        if product.entry("components").is_none() {
+        if !is_said {
             let keys = product.as_map().unwrap_or_default().iter();
             let close = keys.clone().find(|entry| closest(&entry.key, ["components"]).is_some());
             let hint = match close {
@@ -143,36 +162,37 @@ fn collect<'n>(product: &'n Node, product_id: Option<&str>, diagnostics: &mut Ve
     found
 }
 
-fn collect_from<'n>(
-    entry: &'n Entry,
+fn collect_from(
+    entry: Entry,
     parent: Option<(&str, &str)>,
     product_id: Option<&str>,
-    found: &mut Vec<Found<'n>>,
+    found: &mut Vec<Found>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let Some(items) = entry.value.as_list() else {
+    let NodeKind::List(items) = entry.value.kind else {
         diagnostics.push(wrong_type("`components`", "a list", &entry.value));
         return;
     };
     for item in items {
         if item.as_map().is_none() {
-            diagnostics.push(wrong_type("a component", "a map", item));
+            diagnostics.push(wrong_type("a component", "a map", &item));
             continue;
         }
-        let Some((id, id_span)) = text_of(item, "id", diagnostics).or_else(|| name_as_id(item)) else {
+        let Some((id, id_span)) = text_of(&item, "id", diagnostics).or_else(|| name_as_id(&item)) else {
             diagnostics.push(
                 Diagnostic::error("missing_field", "a component needs `id`")
-                    .at(heading(item))
+                    .at(heading(&item))
                     .hint("add `id: urn:dmb:cmp:<domain>:<product>:<major version>:<component>`"),
             );
             continue;
         };
-        let key = identifier::component_key(id, product_id, parent);
-        let nested = item.entry("components").filter(|entry| !entry.value.is_null());
-        let inner_parent = (id, key.clone());
-        found.push(Found { node: item, id, id_span, key, clashes_with: None });
+        let (id, key) = (id.to_owned(), identifier::component_key(id, product_id, parent));
+        // What is nested stays a part of what is around it, too.
+        let nested = item.entry("components").filter(|entry| !entry.value.is_null()).cloned();
+        let node = Arc::new(item);
+        found.push(Found { node, id: id.clone(), id_span, key: key.clone(), clashes_with: None });
         if let Some(nested) = nested {
-            collect_from(nested, Some((inner_parent.0, &inner_parent.1)), product_id, found, diagnostics);
+            collect_from(nested, Some((&id, &key)), product_id, found, diagnostics);
         }
     }
 }
@@ -184,14 +204,10 @@ fn name_as_id(component: &Node) -> Option<(&str, Span)> {
 }
 
 /// The component that the descriptor asks to act on; reported when there is none.
-fn find_target<'f, 'n>(
-    asked: &Entry,
-    found: &'f [Found<'n>],
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<&'f Found<'n>> {
+fn find_target<'f>(asked: &Entry, found: &'f [Found], diagnostics: &mut Vec<Diagnostic>) -> Option<&'f Found> {
     let known = || match found.len() {
         0 => "the data product has no components".to_owned(),
-        _ => format!("the components are {}", listed(found.iter().map(|found| found.id).take(20))),
+        _ => format!("the components are {}", listed(found.iter().map(|found| found.id.as_str()).take(20))),
     };
     let Some(wanted) = asked.value.as_text() else {
         let mut diagnostic = wrong_type("`componentIdToProvision`", "the id of a component", &asked.value);
@@ -202,7 +218,7 @@ fn find_target<'f, 'n>(
     let target =
         found.iter().find(|found| found.id == wanted).or_else(|| found.iter().find(|found| found.key == wanted));
     if target.is_none() {
-        let hint = did_you_mean_id(wanted, found.iter().map(|found| found.id));
+        let hint = did_you_mean_id(wanted, found.iter().map(|found| found.id.as_str()));
         let hint = hint.map_or_else(known, |hint| format!("{hint} {}", known()));
         diagnostics.push(
             Diagnostic::error(
@@ -228,7 +244,7 @@ fn last_part(id: &str) -> &str {
 }
 
 /// Reports components that share a key. It is an error for what is acted on; another one is left out and warned of.
-fn report_loose_ends(found: &[Found<'_>], is_acted_on: &dyn Fn(&Found<'_>) -> bool, diagnostics: &mut Vec<Diagnostic>) {
+fn report_loose_ends(found: &[Found], is_acted_on: &dyn Fn(&Found) -> bool, diagnostics: &mut Vec<Diagnostic>) {
     for component in found {
         let Some(first) = component.clashes_with else { continue };
         let message = format!("two components have the key `{}`", component.key);
@@ -247,7 +263,7 @@ fn report_loose_ends(found: &[Found<'_>], is_acted_on: &dyn Fn(&Found<'_>) -> bo
 fn read_stack_name(
     product: &Node,
     product_id: Option<(&str, Span)>,
-    found: &[Found<'_>],
+    found: &[Found],
     product_span: Span,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<String> {
@@ -268,7 +284,7 @@ fn read_stack_name(
         diagnostic.severity = severity;
         diagnostic
     };
-    let mut names = found.iter().map(|found| identifier::product_of(found.id));
+    let mut names = found.iter().map(|found| identifier::product_of(&found.id));
     let agreed = names.next().flatten().filter(|first| names.all(|name| name.as_ref() == Some(first)));
     let id = agreed.as_ref().map_or("urn:dmb:dp:<domain>:<product>:<major version>", |agreed| agreed.as_str());
     let severity = if agreed.is_some() { Severity::Warning } else { Severity::Error };
@@ -277,7 +293,7 @@ fn read_stack_name(
 }
 
 fn read_component(
-    found: &Found<'_>,
+    found: &Found,
     keys: &Keys<'_>,
     product_id: Option<&str>,
     is_acted_on: bool,
@@ -286,7 +302,7 @@ fn read_component(
     // What is wrong with a sibling is not for the author of this request to mend.
     let mut unheard = Vec::new();
     let heard = if is_acted_on { diagnostics } else { &mut unheard };
-    let node = found.node;
+    let node = &*found.node;
     let depends_on = read_dependencies(node, keys, product_id, heard);
     check_what_is_read(node, keys, product_id, heard);
     let facts = Facts::read(|name| text_of(node, name, heard).map(|(text, _)| text.to_owned()));
@@ -299,9 +315,9 @@ fn read_component(
     }
     Component {
         key: found.key.clone(),
-        id: Some(found.id.to_owned()),
+        id: Some(found.id.clone()),
         depends_on,
-        body: Body::Blueprint(Box::new(BlueprintUse { name: None, facts, node: node.clone() })),
+        body: Body::Blueprint(Box::new(BlueprintUse { name: None, facts, node: Arc::clone(&found.node) })),
         span: found.id_span,
     }
 }
@@ -353,16 +369,6 @@ fn outside(text: &str, span: Span, product_id: Option<&str>, keys: Option<&Keys<
         .at(span)
         .hint("nothing waits for it, and expressions cannot read its outputs")
         .maybe_hint(hint)
-}
-
-fn without_components(product: &Node) -> Value {
-    match product.to_value() {
-        Value::Map(mut entries) => {
-            entries.shift_remove("components");
-            Value::Map(entries)
-        }
-        other => other,
-    }
 }
 
 /// The text of a field and its place; null counts as absent, anything else but text is reported.

@@ -8,14 +8,14 @@ use super::functions::Functions;
 use super::stack::with_stack;
 use super::{Expression, Missing, Reference, Scope};
 use crate::diagnostic::Diagnostic;
+use crate::quick::QuickMap;
 use cel::common::types::{CelBool, CelOptional};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use terrace_provider::{Map, Value};
+use terrace_provider::Value;
 
 impl Expression {
     /// The value.
@@ -69,7 +69,7 @@ impl Cel {
         // Asked before the answer is looked at, which touches it.
         let is_unknown = touched.is_set();
         let is_sensitive = variables.is_sensitive.load(Ordering::Relaxed);
-        let value = if is_unknown {
+        let mut value = if is_unknown {
             Value::Unknown
         } else {
             match answer {
@@ -77,18 +77,18 @@ impl Cel {
                 Err(error) => return Err(failure::describe(&error, |number| variables.missing(number), is_sensitive)),
             }
         };
-        let value = self.in_order(value, scope);
+        self.order(&mut value, scope);
         Ok(if is_sensitive { Value::sensitive(value) } else { value })
     }
 
     /// Puts the entries of the resulting maps in the order in which their keys were first written: in the expression,
     /// then in what it reads. CEL's own maps have none.
-    fn in_order(&self, value: Value, scope: &dyn Scope) -> Value {
-        if !has_order(&value) {
-            return value;
+    fn order(&self, value: &mut Value, scope: &dyn Scope) {
+        if !has_order(value) {
+            return;
         }
-        let mut ranks = HashMap::new();
-        let rank = |ranks: &mut HashMap<String, usize>, key: &str| {
+        let mut ranks = QuickMap::default();
+        let rank = |ranks: &mut QuickMap<String, usize>, key: &str| {
             if !ranks.contains_key(key) {
                 ranks.insert(key.to_owned(), ranks.len());
             }
@@ -97,7 +97,7 @@ impl Cel {
         for read in self.paths.iter().filter_map(|path| path.read(scope).ok()) {
             each_key(&read.value, &mut |key| rank(&mut ranks, key));
         }
-        sorted(value, &ranks)
+        sort(value, &ranks);
     }
 }
 
@@ -121,16 +121,15 @@ fn each_key(value: &Value, visit: &mut impl FnMut(&str)) {
     }
 }
 
-fn sorted(value: Value, ranks: &HashMap<String, usize>) -> Value {
+fn sort(value: &mut Value, ranks: &QuickMap<String, usize>) {
     match value {
-        Value::List(items) => Value::List(items.into_iter().map(|item| sorted(item, ranks)).collect()),
+        Value::List(items) => items.iter_mut().for_each(|item| sort(item, ranks)),
         Value::Map(entries) => {
-            let mut entries: Map = entries.into_iter().map(|(key, value)| (key, sorted(value, ranks))).collect();
+            entries.values_mut().for_each(|value| sort(value, ranks));
             let rank = |key: &String| ranks.get(key).copied().unwrap_or(usize::MAX);
             entries.sort_by(|a, _, b, _| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
-            Value::Map(entries)
         }
-        other => other,
+        _ => {}
     }
 }
 

@@ -67,11 +67,11 @@ impl Template {
         let (answer, size) = with_answer(functions.allowed(), || self.evaluate_within(scope, functions));
         functions.spend(size);
         let value = answer?;
-        match self.expressions().next() {
-            Some(expression) if value.is_too_deep() => {
+        match value.is_too_deep().then(|| self.expressions().next()).flatten() {
+            Some(expression) => {
                 Err(vec![expression.diagnose("expression_failed", TooDeep.to_string()).hint(TooDeep.hint())])
             }
-            _ => Ok(value),
+            None => Ok(value),
         }
     }
 

@@ -44,6 +44,9 @@ impl Planner<'_> {
                 refused.extend(misread(&access, has_now));
                 known.insert(component, access);
             }
+            if known.is_empty() {
+                continue;
+            }
             let Some(stack) = granted.to_mut().get_mut(at) else { continue };
             for component in &mut stack.components {
                 if let Some(access) = known.remove(&component.key).filter(|_| !component.acl.resources.is_empty()) {
