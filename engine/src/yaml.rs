@@ -3,14 +3,13 @@
 //! JSON is read by the same code. Budgets make size, depth and alias bombs errors; duplicate keys and tabs are errors
 //! with a place. `no` and `yes` are text (YAML 1.2), `0123` keeps its text, timestamps are text.
 //!
-//! Read in this order: [`parse`] (events to nodes), `plain` (texts that need no parser), `scalar` (which text is a number),
-//! `mapping` (merge keys and duplicates), `syntax` (what the parser's errors mean to a person), `node` (how to look into the tree).
+//! Read in this order: [`parse`] (events to nodes), `scalar` (which text is a number), `mapping` (merge keys and
+//! duplicates), `syntax` (what the parser's errors mean to a person), `node` (how to look into the tree).
 
 mod mapping;
 mod node;
 mod options;
 mod parse;
-mod plain;
 mod scalar;
 mod syntax;
 

@@ -40,7 +40,7 @@ pub(super) fn deduplicate(entries: &mut Vec<Entry>, policy: DuplicateKeys, diagn
 }
 
 /// The positions of each key that stands again later, with the next position at which it does.
-pub(super) fn duplicates(entries: &[Entry]) -> Vec<(usize, usize)> {
+fn duplicates(entries: &[Entry]) -> Vec<(usize, usize)> {
     if entries.len() <= FEW {
         let later = |(position, entry): (usize, &Entry)| {
             let next = entries.iter().skip(position + 1).position(|other| other.key == entry.key)?;

@@ -2,7 +2,6 @@
 
 use super::mapping::{MANY, Merge, deduplicate, expand_merges};
 use super::options::{Budget, ParseOptions, Parsed};
-use super::plain;
 use super::scalar;
 use super::syntax::syntax_error;
 use super::{Entry, Node, NodeKind};
@@ -25,14 +24,6 @@ pub fn parse(source: SourceId, text: &str, budget: &Budget) -> Result<Node, Vec<
 /// # Errors
 /// When the text is no such document, or is over the budget; each with a place.
 pub fn parse_with(source: SourceId, text: &str, options: &ParseOptions) -> Result<Parsed, Vec<Diagnostic>> {
-    match plain::read(source, text, &options.budget) {
-        Some(node) => Ok(Parsed { node, warnings: Vec::new() }),
-        None => from_events(source, text, options),
-    }
-}
-
-/// The same by the parser, whatever the text is.
-pub(super) fn from_events(source: SourceId, text: &str, options: &ParseOptions) -> Result<Parsed, Vec<Diagnostic>> {
     let mut builder = Builder::new(source, text, options);
     if let Err(stop) = builder.read() {
         builder.diagnostics.push(*stop);
