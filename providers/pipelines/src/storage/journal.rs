@@ -134,6 +134,7 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn entry() -> Entry {
         Entry { size: 1, sha256: "x".to_owned(), tag: "t".to_owned(), left: false }
