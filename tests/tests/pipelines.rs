@@ -391,15 +391,6 @@ fn each_result_is_told_when_it_is_there() {
 }
 
 #[test]
-fn no_name_of_a_pipeline_gives_orders_to_a_terminal() {
-    let pipelines = Pipelines::new("\"a\\e[2Jb\\nc\": {pipeline: [{run: noise}]}\n");
-    for words in [&["run"][..], &["runs", "list"], &["logs", "./a\x1b[2Jb\nc"]] {
-        let ran = pipelines.run(words);
-        assert!(!ran.stdout.contains('\x1b') && !ran.stderr.contains('\x1b'), "{ran:?}");
-    }
-}
-
-#[test]
 fn a_run_is_followed_and_stopped_from_elsewhere() {
     let pipelines = Pipelines::new(SLOWLY);
     let running = pipelines.start(&["run", "./slow"]);

@@ -23,7 +23,8 @@ if [ -e "$project/hang" ]; then
     echo $$ > "$project/maker"
     wait
 fi
-! [ -e "$project/apart" ] || ! kill -0 "$(cat "$project/apart")" || touch "$project/mixed"
+[ -e "$project/apart" ] && state=$(sed 's/.*) //' "/proc/$(cat "$project/apart")/stat")
+case "$state" in '' | Z*) ;; *) touch "$project/mixed" ;; esac
 set -- "$XDG_CACHE_HOME"/terrace/pipelines/2.2.11-*/terrace-environment.json
 cp -a "$(dirname "$1")" "$folder"
 [ -e "$folder/lib/python3.11" ] || ln -s "$(ls "$folder/lib")" "$folder/lib/python3.11"

@@ -242,7 +242,7 @@ fn what_cannot_be_synced_is_told_before_the_run_and_what_could_not_after_it() {
         (&["run", "--public"], "--sync"),
     ] {
         let ran = pipelines.run(words);
-        assert!(ran.code != 0 && ran.stderr.contains(told), "{words:?}: {ran}");
+        assert!(ran.code == 1 && ran.stderr.contains(told), "{words:?}: {ran}");
         assert!(!pipelines.project.has(".terrace/pipelines/runs"), "{words:?}");
     }
     pipelines.project.write("plain/noise.py", "");

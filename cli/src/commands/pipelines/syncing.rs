@@ -48,7 +48,7 @@ impl Syncing {
         }
         for pipeline in writing {
             let checked = outputs::check(&syncing.storage, specs, pipeline, &syncing.to(&pipeline.id));
-            checked.map_err(|error| failure(&pipeline.id, &error))?;
+            checked.map_err(|error| Failure { exit: Exit::Error, ..failure(&pipeline.id, &error) })?;
         }
         Ok(Some(syncing))
     }
