@@ -394,8 +394,7 @@ async fn another_key_of_what_is_shared_is_told_with_the_command_that_moves_it() 
     let keyed = |name: &str, key: &str| {
         product(name, "1").replace("shared: common,", &format!("shared: {key}, adopt: ifExists,"))
     };
-    const MOVE: &str =
-        "terrace state mv 'shared@test:shared/world_thing[\"common\"]' 'shared/world_thing[\"other\"]'`";
+    const MOVE: &str = "terrace state mv 'shared@test:shared/world_thing[\"common\"]' 'shared/world_thing[\"other\"]'`";
     let story = Story::new();
     story.apply(&keyed("one", "common")).await;
     // The only owner lets it go by its old name, and takes it over by the new one.

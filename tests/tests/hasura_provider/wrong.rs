@@ -91,7 +91,11 @@ fn names_without_the_prefix_and_names_that_are_too_long_are_told_where_they_stan
     for (old, new, says) in [
         ("select: shop_orders_0_graph_select", "select: orders", "does not begin with the names"),
         ("customTableName: shop_orders_0_graph_orders", "customTableName: Orders", "does not begin with the names"),
-        ("selectAggregate: shop_orders_0_graph_aggregate", "selectAggregate: shop_orders_0_graph_select", "two root fields"),
+        (
+            "selectAggregate: shop_orders_0_graph_aggregate",
+            "selectAggregate: shop_orders_0_graph_select",
+            "two root fields",
+        ),
         ("name: Graph", "name: Gräph", "make no name of GraphQL"),
         ("name: Graph", long.as_str(), "does not begin with the names"),
     ] {

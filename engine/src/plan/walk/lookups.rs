@@ -203,7 +203,8 @@ impl Walk<'_, '_> {
             .filter_map(|dependency| dependency.key.as_deref())
             .filter(|key| !self.component_outputs.contains_key(*key))
             .collect();
-        let diagnostic = Diagnostic::error("lookup_failed", format!("{address} has no answer: {}", error.with_problems())).at(at);
+        let diagnostic =
+            Diagnostic::error("lookup_failed", format!("{address} has no answer: {}", error.with_problems())).at(at);
         match (missing.as_slice(), error.solutions.first()) {
             ([], Some(solution)) => diagnostic.hint(solution.clone()),
             ([], None) if error.kind == ErrorKind::NotFound => {
