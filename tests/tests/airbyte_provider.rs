@@ -4,7 +4,7 @@ mod faults; // every call fails once before and once after its effect
 mod moving; // what an earlier provisioner made is taken over without a call that changes anything
 mod products; // descriptors of others, of more than Airbyte, and what is imported by hand
 mod served; // on the server, by the variables of an earlier service, and the example
-mod wrong; // hostile texts, who is not let in, and a server that goes
+mod wrong; // hostile texts, who is not let in, what is missing
 
 use serde_json::json;
 use terrace_test_airbyte::{StandIn, WORKSPACE};

@@ -4,7 +4,7 @@
 mod moving; // what an earlier provisioner made is taken over without a call that changes anything
 mod ports; // what a port reads: tables that are there or not, views of the same plan, columns of others
 mod served; // components by name, each through all that a coordinator calls
-mod wrong; // hostile texts, who is not let in, and a server that goes
+mod wrong; // who is not let in, what is missing
 
 use serde_json::{Value as Json, json};
 use terrace_test_databricks::StandIn;

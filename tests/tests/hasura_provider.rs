@@ -1,7 +1,7 @@
 //! A port of Hasura on the server, from its validation to its end, against the stand-ins of Hasura and its role mapper. Stories
 //! over the commands are in `tests/real/hasura_stories.py`.
 
-mod wrong; // hostile texts, who is not let in, and a server that goes
+mod wrong; // hostile texts, who is not let in, what is missing
 
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;

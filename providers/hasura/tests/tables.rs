@@ -192,14 +192,15 @@ async fn a_key_that_cannot_be_asked_for_keeps_no_table_from_being_tracked() {
     let (stand_in, instance) = prepared().await;
     instance.create(SOURCE, &postgres("p")).await.unwrap();
     let config = json!({"source": "p", "table": ["public", "orders"], "rootFields": {"selectByPk": "row"}});
-    for fault in [Fault::Fails, Fault::Fails] {
-        stand_in.faults().by_text.push(("run_sql".to_owned(), fault));
+    for _ in 0..2 {
+        stand_in.faults().by_text.push(("run_sql".to_owned(), Fault::Denied));
     }
     let findings = instance.findings(TABLE, &config).await;
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert_eq!(findings[0].severity, Severity::Warning, "{findings:?}");
     assert!(findings[0].message.starts_with("not checked: "), "{findings:?}");
     let made = instance.create(TABLE, &config).await.unwrap();
+    assert!(stand_in.faults().by_text.is_empty());
     instance.assert_settled(TABLE, &made, &config).await;
 }
 

@@ -1,8 +1,6 @@
-//! What is wrong is told at its place before anything is made: hostile texts, who is not let in, what is not there. A server
-//! that goes while a plan is applied leaves what the next run goes on with.
+//! What is wrong is told at its place before anything is made: hostile texts, who is not let in, what is not there.
 
 use super::{KEY, PRODUCT, SECRETS, World};
-use terrace_test_airbyte::Fault;
 use terrace_tests::{HOSTILE, hostile, told_at};
 
 /// What fails is not tried again: a server that is not there stays away.
@@ -77,24 +75,4 @@ fn who_is_not_let_in_and_a_host_that_is_not_there_are_told_at_the_component() {
     once(&world);
     let told = world.plan();
     assert!(told_at(&told, PRODUCT).contains("cannot be reached"), "{told}");
-}
-
-#[test]
-fn an_airbyte_that_goes_while_a_plan_is_applied_leaves_what_the_next_run_goes_on_with() {
-    let whole = World::new();
-    let begun = whole.stand_in.count();
-    whole.apply().done();
-    let (calls, expected) = (whole.stand_in.count() - begun, whole.stand_in.inventory());
-    for part in [1, 2, 3] {
-        let world = World::new();
-        once(&world);
-        let first = begun + calls * part / 4;
-        world.stand_in.faults().by_number = (first..first + 10_000).map(|number| (number, Fault::LostBefore)).collect();
-        let ran = world.apply();
-        assert!([1, 3].contains(&ran.code), "{part}: {ran}");
-        world.stand_in.faults().by_number.clear();
-        world.apply().done();
-        world.assert_settled();
-        assert_eq!(world.stand_in.inventory(), expected, "{part}");
-    }
 }

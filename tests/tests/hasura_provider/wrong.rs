@@ -1,8 +1,6 @@
-//! What is wrong is told at its place before anything is made: hostile texts, who is not let in, what is not there. A server
-//! that goes while a plan is applied leaves what the next run goes on with.
+//! What is wrong is told at its place before anything is made: hostile texts, who is not let in, what is not there.
 
 use super::{PRODUCT, World};
-use terrace_test_hasura::Fault;
 use terrace_tests::{hostile, told_at};
 
 /// What fails is not tried again: a server that is not there stays away.
@@ -107,26 +105,5 @@ fn names_without_the_prefix_and_names_that_are_too_long_are_told_where_they_stan
         let told = told_at(&plan, PRODUCT);
         assert!(told.contains(says), "{new}: {told}");
         assert!(world.stand_in.take_writes().is_empty(), "{new}");
-    }
-}
-
-#[test]
-fn a_hasura_that_goes_while_a_plan_is_applied_leaves_what_the_next_run_goes_on_with() {
-    let apply = ["apply", PRODUCT, "-c", "graph", "--auto-approve"];
-    let whole = World::new();
-    let begun = whole.stand_in.count();
-    whole.run(apply).done();
-    let (calls, expected) = (whole.stand_in.count() - begun, whole.stand_in.inventory());
-    for part in [1, 2, 3] {
-        let world = World::new();
-        once(&world);
-        let first = begun + calls * part / 4;
-        world.stand_in.faults().by_number = (first..first + 10_000).map(|number| (number, Fault::LostBefore)).collect();
-        let ran = world.run(apply);
-        assert_eq!(ran.code, 3, "{part}: {ran}");
-        world.stand_in.faults().by_number.clear();
-        world.run(apply).done();
-        let plan = world.run(["plan", PRODUCT, "-c", "graph", "--detailed-exitcode"]);
-        assert_eq!((plan.code, world.stand_in.inventory()), (0, expected.clone()), "{part}: {plan}");
     }
 }

@@ -18,6 +18,8 @@ pub enum Fault {
     Unavailable,
     /// Nothing happened: 500 `unexpected`.
     Fails,
+    /// Nothing happened: 400 `postgres-error`, what is behind the source says no.
+    Denied,
     /// Somebody else changes the metadata first.
     Overtaken,
     /// It happens, and what was changed is inconsistent from then on.

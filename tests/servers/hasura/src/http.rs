@@ -169,6 +169,10 @@ async fn metadata(Shared(state): Shared<std::sync::Arc<State>>, uri: Uri, header
         Some(Fault::TooMany(pause)) => Some((429, too_many(pause))),
         Some(Fault::Unavailable) => Some((503, answer(503, &json!("Service Unavailable")))),
         Some(Fault::Fails) => Some((500, answer(500, &unexpected().body()))),
+        Some(Fault::Denied) => {
+            let error = "permission denied for table pg_index";
+            Some((400, answer(400, &Refused::bad("postgres-error", error).body())))
+        }
         _ if is_sql != (uri.path() == "/v2/query") => {
             let error = format!("unknown command \"{line}\" at {}", uri.path());
             Some((400, answer(400, &Refused::parse(error).at("$.type").body())))
