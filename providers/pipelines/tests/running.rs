@@ -238,24 +238,3 @@ async fn nothing_begins_after_somebody_wanted_to_stop() {
     assert_eq!(project.runner.store.last(".", "./b").unwrap(), None);
     assert_eq!(done.len(), 3);
 }
-
-/// Whoever reads the requirements waits until somebody writes them.
-#[tokio::test]
-async fn reading_what_a_pipeline_depends_on_keeps_nobody_waiting() {
-    let project = Project::new(NOISE);
-    let (pipe, empty) = (project.path("requirements.txt"), project.path("empty.txt"));
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    project.write("empty.txt", "");
-    let writing = async {
-        // Nothing of this goes on while the one thread that there is waits for it.
-        tokio::task::spawn_blocking(move || {
-            let opened = fs::File::options().write(true).open(&pipe).unwrap();
-            fs::rename(empty, pipe).unwrap();
-            drop(opened);
-        })
-        .await
-        .unwrap();
-    };
-    let (record, ()) = tokio::join!(project.run("./noise"), writing);
-    assert_eq!(record.state, State::Succeeded, "{record:?}");
-}
