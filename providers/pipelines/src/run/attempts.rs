@@ -5,7 +5,8 @@ use crate::environment::EnvironmentError;
 use crate::executor::{End, Outcome};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// No pause is longer.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -84,6 +85,22 @@ impl Retries {
 pub(super) fn in_words(what: &str, failed: usize, most: u32, pause: Duration) -> String {
     let all = u64::from(most).saturating_add(1);
     format!("attempt {failed} of {all} failed: {what}; the next one begins in {} s", pause.as_secs_f64())
+}
+
+/// Waits until then; where nothing is said, without end.
+pub(super) async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits so long; false where somebody wants to stop.
+pub(super) async fn wait(pause: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => true,
+        () = stop.cancelled() => false,
+    }
 }
 
 #[cfg(test)]

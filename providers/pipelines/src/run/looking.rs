@@ -6,6 +6,7 @@ use crate::environment::Recipe;
 use crate::fingerprint::Fingerprint;
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
+use std::collections::BTreeMap;
 use std::io;
 
 impl Runner {
@@ -26,6 +27,14 @@ impl Runner {
     /// When a file or record cannot be read.
     pub(super) async fn reasons_now(&self, specs: &Specs, pipeline: &Pipeline) -> io::Result<Vec<String>> {
         self.apart(specs, pipeline, Self::reasons).await
+    }
+
+    /// Where the pipelines before this one left their data packages.
+    pub(super) fn packages_before(&self, folder: &str, pipeline: &Pipeline) -> BTreeMap<String, String> {
+        let package = |id: &str| self.store.succeeded(folder, id).ok()??.datapackage;
+        let found =
+            pipeline.pipelines_before().filter_map(|id| Some((id.to_owned(), package(id)?.display().to_string())));
+        found.collect()
     }
 
     async fn apart<T: Send + 'static>(

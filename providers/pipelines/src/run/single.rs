@@ -1,6 +1,6 @@
 //! One run of one pipeline, from the wait for its turn to its record.
 
-use super::attempts::{self, Attempt, Retries};
+use super::attempts::{self, Attempt, Retries, until, wait};
 use super::batch::Done;
 use super::disk;
 use super::due::Target;
@@ -451,30 +451,6 @@ impl Runner {
     fn full_disk(&self, record: &Record) -> Option<PathBuf> {
         let project = &self.project;
         if record.state == State::Failed { disk::full(record, &[project, self.store.folder()]) } else { None }
-    }
-
-    /// Where the pipelines before this one left their data packages.
-    fn packages_before(&self, folder: &str, pipeline: &Pipeline) -> BTreeMap<String, String> {
-        let package = |id: &str| self.store.succeeded(folder, id).ok()??.datapackage;
-        let found =
-            pipeline.pipelines_before().filter_map(|id| Some((id.to_owned(), package(id)?.display().to_string())));
-        found.collect()
-    }
-}
-
-/// Waits until then; where nothing is said, without end.
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits so long; false where somebody wants to stop.
-async fn wait(pause: Duration, stop: &CancellationToken) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(pause) => true,
-        () = stop.cancelled() => false,
     }
 }
 
