@@ -86,7 +86,7 @@ fn mistakes_about_postgresql_are_told_at_their_place() {
             fine(),
             3,
             "refuses the user or the password",
-            "wrong@local:postgres_table.it",
+            "declared at stack.yaml:6",
         ),
         of(
             "url: 'postgres://ada:hunter2@no-such-host.invalid/x'",
@@ -94,7 +94,7 @@ fn mistakes_about_postgresql_are_told_at_their_place() {
             fine(),
             3,
             "no-such-host.invalid",
-            "wrong@local:postgres_table.it",
+            "declared at stack.yaml:6",
         ),
         of(
             "host: 127.0.0.1, port: 1, user: ada, password: {secret: hunter2}",
@@ -102,7 +102,7 @@ fn mistakes_about_postgresql_are_told_at_their_place() {
             fine(),
             3,
             "cannot be reached",
-            "wrong@local:postgres_table.it",
+            "declared at stack.yaml:6",
         ),
         of(
             &format!("url: '{}'", url.replace(&format!("terrace:{PASSWORD}"), &format!("{limited}:x"))),
@@ -110,10 +110,17 @@ fn mistakes_about_postgresql_are_told_at_their_place() {
             fine(),
             3,
             "GRANT USAGE",
-            "wrong@local:postgres_table.it",
+            "declared at stack.yaml:6",
         ),
         of(&right, "postgres_table", table(&long, "type: int", ""), 1, "at most 63", "stack.yaml:10"),
-        of(&right, "postgres_table", table("wrong", "type: strnig", ""), 3, "strnig", "wrong@local:postgres_table.it"),
+        of(
+            &right,
+            "postgres_table",
+            table("wrong", "type: strnig", ""),
+            3,
+            "strnig",
+            "at `columns[0].type` declared at stack.yaml:6",
+        ),
         of(&right, "postgres_table", table("wrong", "typ: int", ""), 1, "did you mean `type`", "stack.yaml:12"),
         of(&right, "postgres_tabel", fine(), 1, "did you mean `postgres_table`", "stack.yaml:5"),
         of(
@@ -122,7 +129,7 @@ fn mistakes_about_postgresql_are_told_at_their_place() {
             table("wrong", "type: int, default: nothing()", ""),
             3,
             "nothing()",
-            "wrong@local:postgres_table.it",
+            "at `columns[0].default` declared at stack.yaml:6",
         ),
         of(&right, "postgres_table", table("wrong", "type: int", quoted), 1, "expression", "stack.yaml:13"),
         of(
@@ -179,21 +186,14 @@ fn mistakes_about_snowflake_are_told_at_their_place() {
     };
     let long = "x".repeat(256);
     let mistakes = [
-        of(
-            &settings("TERRACE_ROLE", "hunter2"),
-            "snowflake_table",
-            fine(),
-            3,
-            "token",
-            "wrong@local:snowflake_table.it",
-        ),
+        of(&settings("TERRACE_ROLE", "hunter2"), "snowflake_table", fine(), 3, "token", "declared at stack.yaml:6"),
         of(
             "host: no-such-host.invalid, token: {secret: hunter2}",
             "snowflake_table",
             fine(),
             3,
             "no-such-host.invalid",
-            "wrong@local:snowflake_table.it",
+            "declared at stack.yaml:6",
         ),
         of(
             &settings("LIMITED", "secret"),
@@ -201,7 +201,7 @@ fn mistakes_about_snowflake_are_told_at_their_place() {
             "name: X".to_owned(),
             3,
             "GRANT CREATE ROLE ON ACCOUNT",
-            "wrong@local:snowflake_role.it",
+            "declared at stack.yaml:6",
         ),
         of(&right, "snowflake_table", table(&long, "type: INT", ""), 1, "255", "stack.yaml:10"),
         of(
@@ -221,7 +221,7 @@ fn mistakes_about_snowflake_are_told_at_their_place() {
             fine().replace("schema: S", "schema: NOWHERE"),
             3,
             "NOWHERE",
-            "wrong@local:snowflake_table.it",
+            "declared at stack.yaml:6",
         ),
         of(
             &right,

@@ -314,12 +314,19 @@ pub(super) fn failure(
     writes: Vec<Write>,
     attributes: Option<Attributes>,
 ) -> Outcome {
+    // A plan has no places of single attributes: their names lead there, where the message does not have them.
+    let at = match &error.kind {
+        ErrorKind::InvalidInput { path: Some(path) } => Some(format!("`{path}`"))
+            .filter(|named| !error.message.contains(named.as_str()))
+            .map(|named| format!("at {named}")),
+        _ => None,
+    };
     let failed = Failed {
         stack: prepared.stack.clone(),
         address: prepared.change.address.clone(),
         action: prepared.change.action,
         error: error.to_string(),
-        problems: error.problems,
+        problems: at.into_iter().chain(error.problems).collect(),
         solutions: error.solutions,
     };
     Outcome {
