@@ -76,18 +76,19 @@ pub(crate) fn statement(operation: Operation, target: &Target, attributes: &Attr
     }
 }
 
-/// What the user of a connection may not do, of what is given for the whole server, or for the database of the connection.
+/// What the user of a connection may not do, of what is given for the whole server, or for the database of the connection:
+/// for that only where somebody chose it, for where nobody did, nobody wants schemas.
 ///
 /// # Errors
 /// What the server says against the question.
-pub(crate) async fn missing(client: &Client) -> Result<Vec<MissingRight>, Failure> {
+pub(crate) async fn missing(client: &Client, is_chosen: bool) -> Result<Vec<MissingRight>, Failure> {
     let rows = query(client, RIGHTS, &[]).await?;
     let row = rows.first().ok_or_else(|| Failure::bug("the server does not know its own user"))?;
     let (user, database): (String, String) = (column(row, 0)?, column(row, 1)?);
     let needed = [
         (column(row, 2)?, Kind::Database, "create databases".to_owned()),
         (column(row, 3)?, Kind::Role, "create roles".to_owned()),
-        (column(row, 4)?, Kind::Schema, format!("create schemas in the database `{database}`")),
+        (column::<bool>(row, 4)? || !is_chosen, Kind::Schema, format!("create schemas in the database `{database}`")),
     ];
     let lacking = needed.into_iter().filter(|(may, ..): &(bool, Kind, String)| !may);
     let right = |(_, kind, operation): (bool, Kind, String)| {

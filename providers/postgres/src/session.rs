@@ -4,6 +4,7 @@ mod changes;
 mod finding;
 mod reading;
 
+use crate::config::DATABASE;
 use crate::error::{Doing, Failure};
 use crate::kind::{Kind, Target};
 use crate::mark::Marks;
@@ -210,8 +211,9 @@ impl Session for PostgresSession {
     }
 
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
-        let rights = async { missing(&self.server.client(None).await?).await };
-        let about = Target { kind: Kind::Database, names: vec![self.server.config.database.clone()] };
+        let database = &self.server.config.database;
+        let rights = async { missing(&self.server.client(None).await?, database != DATABASE).await };
+        let about = Target { kind: Kind::Database, names: vec![database.clone()] };
         rights.await.map(Some).map_err(|failure| self.cannot_read(failure, &about))
     }
 

@@ -105,11 +105,17 @@ async fn others_objects_are_not_changed_or_dropped_and_it_is_told_who_may() {
 /// What a user of these attributes is told to be missing, once the statements were run.
 async fn missing(attributes: &str, statements: &[&str]) -> Vec<(String, String)> {
     let world = World::new().await;
+    let database = world.database.clone();
+    missing_in(&world, &database, attributes, statements).await
+}
+
+/// The same of an instance that names another database.
+async fn missing_in(world: &World, database: &str, attributes: &str, statements: &[&str]) -> Vec<(String, String)> {
     world.execute(&format!("CREATE ROLE \"$db us\"\"er\" LOGIN PASSWORD 'x' {attributes}")).await;
     for statement in statements {
         world.execute(statement).await;
     }
-    let url = world.cluster.url(&world.database).replace(
+    let url = world.cluster.url(database).replace(
         &format!("terrace:{}", terrace_state::contract::cluster::PASSWORD),
         &format!("{}%20us%22er:x", world.database),
     );
@@ -160,6 +166,13 @@ async fn a_user_who_may_not_create_schemas_is_told_so() {
 async fn a_user_who_has_every_right_on_the_server_misses_none() {
     assert_eq!(missing("CREATEDB CREATEROLE", &[CREATE]).await, []);
     assert_eq!(missing("SUPERUSER", &[]).await, []);
+}
+
+/// Where nobody chose a database, it is the one in which databases and roles are looked after, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_to_want_schemas_in_the_database_that_is_there_by_default() {
+    let world = World::new().await;
+    assert_eq!(missing_in(&world, "postgres", "", &[]).await, told(&[DATABASES, ROLES]));
 }
 
 /// Attributes of a role are its own; what is granted to it is its members' as well.
