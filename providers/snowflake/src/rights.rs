@@ -106,7 +106,8 @@ impl Wanted {
 }
 
 /// What the role of an instance may not do, of what is given on the account, and with its warehouse; `None` where not all can
-/// be seen that it has. Secondary roles of its user are not looked at: nothing is created by them.
+/// be seen that it has. By secondary roles of its user nothing is created, and all else is done: that there are some is told,
+/// for views and grants that are made with their help go by the role alone afterwards.
 /// <https://docs.snowflake.com/en/sql-reference/sql/use-secondary-roles>
 ///
 /// # Errors
@@ -125,8 +126,45 @@ pub(crate) async fn missing(statements: &Statements<'_>) -> Result<Option<Vec<Mi
     if looked.await? == Looked::Unknown {
         return Ok(None);
     }
+    let secondary = secondary(statements).await?;
+    if wanted.iter().any(|it| it.warehouse.is_some()) {
+        let looked = look_through(statements, secondary.iter().cloned(), |row| {
+            wanted.retain(|it| it.warehouse.is_none() || !it.is_in(row));
+            wanted.iter().all(|it| it.warehouse.is_none())
+        });
+        if looked.await? == Looked::Unknown {
+            return Ok(None);
+        }
+    }
     // What nobody chose as the role of terrace is everybody's, who are not to be given it.
     let role = Some(role.as_str()).filter(|role| *role != EVERYBODYS);
     let right = |it: Wanted| MissingRight { operation: it.operation, statement: giving(&it.right, role) };
-    Ok(Some(wanted.into_iter().map(right).collect()))
+    let mut missing: Vec<MissingRight> = wanted.into_iter().map(right).collect();
+    if !secondary.is_empty() {
+        let names: Vec<String> = secondary.iter().map(|role| format!("`{role}`")).collect();
+        missing.push(MissingRight {
+            operation: format!(
+                "notice what its role lacks and secondary roles of its user have ({})",
+                names.join(", ")
+            ),
+            statement: format!("ALTER USER {} SET DEFAULT_SECONDARY_ROLES = ()", quote(&user(statements).await?)),
+        });
+    }
+    Ok(Some(missing))
+}
+
+/// The roles of the user that count beside the one in whose name is asked.
+/// <https://docs.snowflake.com/en/sql-reference/functions/current_secondary_roles>
+async fn secondary(statements: &Statements<'_>) -> Result<Vec<String>, ProviderError> {
+    let rows = statements.ask("SELECT CURRENT_SECONDARY_ROLES()", &Need::to("tell the secondary roles")).await?;
+    let told = rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned();
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap_or_default();
+    let names = told.get("roles").and_then(serde_json::Value::as_str).unwrap_or_default();
+    Ok(names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+}
+
+/// The user who asks.
+async fn user(statements: &Statements<'_>) -> Result<String, ProviderError> {
+    let rows = statements.ask("SELECT CURRENT_USER()", &Need::to("tell the user")).await?;
+    Ok(rows.iter().next().and_then(|row| row.first()).unwrap_or_default().to_owned())
 }

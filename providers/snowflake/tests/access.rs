@@ -132,6 +132,40 @@ async fn each_right_on_the_account_and_the_warehouse_that_is_missing_is_told_bef
     assert_eq!(missing(&[], json!({})).await, []);
 }
 
+/// What is done with a secondary role's help works once, and what came of it goes by the role alone: a view whose owner may not
+/// read its source, say.
+#[tokio::test]
+async fn secondary_roles_of_the_user_count_for_what_is_not_created_and_are_told() {
+    let secondary = ["CREATE ROLE HELPER", "GRANT ROLE HELPER TO USER TERRACE"];
+    let all = "ALTER USER TERRACE SET DEFAULT_SECONDARY_ROLES = ('ALL')";
+    let with = |more: &[&'static str]| -> Vec<&str> { secondary.iter().copied().chain(more.iter().copied()).collect() };
+    let told = (
+        "notice what its role lacks and secondary roles of its user have (`HELPER`)".to_owned(),
+        "ALTER USER \"TERRACE\" SET DEFAULT_SECONDARY_ROLES = ()".to_owned(),
+    );
+    assert_eq!(missing(&with(&[all]), json!({})).await, std::slice::from_ref(&told));
+    assert_eq!(missing(&with(&[]), json!({})).await, [], "the user has the role, and it does not count");
+    // Databases are not created by it; a warehouse is used by it, until it does not count any more.
+    let given = [
+        NO_DATABASES,
+        NO_WAREHOUSE,
+        "GRANT CREATE DATABASE ON ACCOUNT TO ROLE HELPER",
+        "GRANT USAGE ON WAREHOUSE WH TO ROLE HELPER",
+    ];
+    let stand_in = StandIn::start();
+    for sql in with(&given).into_iter().chain([all]) {
+        stand_in.sql(sql);
+    }
+    let instance = Instance::of(&stand_in).await;
+    let operations = async || {
+        let missing = instance.session.missing_rights().await.unwrap().unwrap();
+        missing.into_iter().map(|right| right.operation).collect::<Vec<_>>()
+    };
+    assert_eq!(operations().await, ["create databases", told.0.as_str()]);
+    stand_in.sql(&told.1);
+    assert_eq!(operations().await, ["create databases", "use the warehouse `WH`"]);
+}
+
 /// The user's own role is meant, where none is configured; where it has none either, that is not what everybody is given.
 #[tokio::test]
 async fn rights_are_never_to_be_given_to_everybody() {

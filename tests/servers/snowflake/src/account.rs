@@ -158,6 +158,8 @@ pub(crate) struct TagReference {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Account {
     pub(crate) users: BTreeSet<String>,
+    /// Those whose other roles count beside the one that they work in.
+    pub(crate) with_secondary_roles: BTreeSet<String>,
     /// With the roles that own them; the first ones are nobody's.
     pub(crate) warehouses: BTreeMap<String, Option<String>>,
     pub(crate) roles: BTreeMap<String, About>,
@@ -246,6 +248,14 @@ impl Account {
             }
             found.extend(more);
         }
+    }
+
+    /// The roles that count for a user beside that one, but for what is created.
+    /// <https://docs.snowflake.com/en/user-guide/security-access-control-overview#authorization-through-primary-role-and-secondary-roles>
+    pub(crate) fn secondary_roles(&self, user: &str, role: &str) -> Vec<String> {
+        let counts = |grant: &&RoleGrant| grant.to == (Kind::User, user.to_owned()) && grant.role != role;
+        let grants = self.role_grants.iter().filter(|_| self.with_secondary_roles.contains(user));
+        grants.filter(counts).map(|grant| grant.role.clone()).collect()
     }
 
     /// Who owns an object; nothing where there is none.

@@ -72,7 +72,15 @@ pub(crate) fn execute(account: &mut Account, session: &Session, statement: State
         Statement::Count(path) => query::count(account, session, &path),
         Statement::TagReferences { object, domain } => query::tag_references(account, session, &object, &domain),
         Statement::PolicyReferences(object) => query::policy_references(account, session, &object),
-        Statement::CurrentRole(function) => Ok(query::current(session, function)),
+        Statement::CurrentRole(function) => Ok(query::current(account, session, function)),
+        Statement::SecondaryRoles(user, all) => {
+            account.seen(role, Kind::User, std::slice::from_ref(&user))?;
+            match all {
+                true => account.with_secondary_roles.insert(user),
+                false => account.with_secondary_roles.remove(&user),
+            };
+            Ok(Rows::status("Statement executed successfully."))
+        }
         Statement::Insert(path, rows) => query::insert(account, session, &path, rows),
         // There is no session that it could hold for.
         Statement::Use => Ok(Rows::status("Statement executed successfully.")),

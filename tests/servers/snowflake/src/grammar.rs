@@ -60,6 +60,8 @@ pub(crate) enum Statement {
     PolicyReferences(String),
     Count(Vec<String>),
     CurrentRole(&'static str),
+    /// Whether all roles of a user count beside the one that they work in.
+    SecondaryRoles(String, bool),
     Insert(Vec<String>, Vec<Vec<Option<String>>>),
     Use,
 }

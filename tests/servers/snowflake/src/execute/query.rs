@@ -9,9 +9,11 @@ use crate::token::Tokens;
 
 /// Queries run on a warehouse that the role may use.
 fn needs_warehouse(account: &Account, session: &Session) -> Outcome<()> {
+    let roles = account.secondary_roles(&session.user, &session.role);
     let may_use = |warehouse: &String| {
+        let key = (Kind::Warehouse, vec![warehouse.clone()]);
         account.warehouses.contains_key(warehouse)
-            && account.may(&session.role, &(Kind::Warehouse, vec![warehouse.clone()]), &["USAGE"])
+            && roles.iter().chain([&session.role]).any(|role| account.may(role, &key, &["USAGE"]))
     };
     if session.warehouse.as_ref().is_some_and(may_use) { Ok(()) } else { Err(SqlError::no_warehouse()) }
 }
@@ -72,10 +74,15 @@ pub(super) fn count(account: &Account, session: &Session, path: &[String]) -> Ou
     Ok(Rows { names: vec!["COUNT(*)".to_owned()], rows: vec![vec![Some(count)]], ..Rows::default() })
 }
 
-pub(super) fn current(session: &Session, function: &str) -> Rows {
+pub(super) fn current(account: &Account, session: &Session, function: &str) -> Rows {
     let value = match function {
         "CURRENT_ROLE" => Some(session.role.clone()),
         "CURRENT_USER" => Some(session.user.clone()),
+        "CURRENT_SECONDARY_ROLES" => {
+            let roles = account.secondary_roles(&session.user, &session.role).join(",");
+            let value = if account.with_secondary_roles.contains(&session.user) { "ALL" } else { "" };
+            Some(serde_json::json!({"roles": roles, "value": value}).to_string())
+        }
         _ => session.warehouse.clone(),
     };
     Rows { names: vec![format!("{function}()")], rows: vec![vec![value]], ..Rows::default() }

@@ -34,6 +34,21 @@ impl AlterTable {
 }
 
 pub(super) fn alter(tokens: &mut Tokens) -> Outcome<Statement> {
+    if tokens.take("USER") {
+        let user = tokens.identifier()?;
+        tokens.expect("SET DEFAULT_SECONDARY_ROLES")?;
+        tokens.expect_symbol("=")?;
+        tokens.expect_symbol("(")?;
+        let roles = if tokens.take_symbol(")") { Vec::new() } else { texts(tokens)? };
+        if !roles.is_empty() {
+            tokens.expect_symbol(")")?;
+        }
+        return match roles.as_slice() {
+            [] => Ok(Statement::SecondaryRoles(user, false)),
+            [all] if all == "ALL" => Ok(Statement::SecondaryRoles(user, true)),
+            _ => Err(SqlError::unsupported("some secondary roles")),
+        };
+    }
     let kind = kind(tokens)?;
     let if_exists = tokens.take("IF EXISTS");
     let path = tokens.path()?;

@@ -254,7 +254,7 @@ fn query(tokens: &mut Tokens) -> Outcome<Query> {
 
 /// What may be asked.
 pub(super) fn select(tokens: &mut Tokens) -> Outcome<Statement> {
-    for function in ["CURRENT_ROLE", "CURRENT_USER", "CURRENT_WAREHOUSE"] {
+    for function in ["CURRENT_ROLE", "CURRENT_SECONDARY_ROLES", "CURRENT_USER", "CURRENT_WAREHOUSE"] {
         if tokens.take(function) {
             tokens.expect_symbol("(")?;
             tokens.expect_symbol(")")?;
