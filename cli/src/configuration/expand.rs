@@ -10,6 +10,7 @@ use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::expression::{Functions, Missing, ReferenceStep, Scope, Template};
 use terrace_engine::source::Sources;
 use terrace_engine::yaml::{Entry, Node, NodeKind};
+use terrace_provider::twin::has_password;
 use terrace_provider::{Attributes, Map, Value};
 
 /// The field that marks a secret.
@@ -85,7 +86,8 @@ impl Expanding<'_> {
     }
 }
 
-/// The value of a tree, `{secret: …}` marked as sensitive.
+/// The value of a tree, `{secret: …}` marked as sensitive, and so an address with a password in it: nobody means to show that,
+/// whatever it is called.
 pub(super) fn value_of(node: &Node) -> Value {
     match &node.kind {
         NodeKind::Map(_) => match secret(node) {
@@ -93,6 +95,7 @@ pub(super) fn value_of(node: &Node) -> Value {
             None => Value::Map(attributes_of(node)),
         },
         NodeKind::List(items) => Value::List(items.iter().map(value_of).collect()),
+        NodeKind::Text(text) if has_password(text) => Value::sensitive(node.to_value()),
         _ => node.to_value(),
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn lines(text: &str) -> Vec<Range<usize>> {
         if !is_within && values.peek().is_some() {
             block = Some(indent);
         }
-        if is_within || !values.all(is_expression) {
+        if is_within || !values.all(is_expression) || has_credentials(line) {
             hidden.push(begin..begin + line.len());
         }
         begin += line.len() + 1;
@@ -53,6 +53,17 @@ fn values(line: &str) -> impl Iterator<Item = &str> {
             || (key == STATE && line.contains("://"))
             || TELLING.iter().any(|word| key.contains(word));
         line.get(at + colon.len()..).filter(|_| is_secret)
+    })
+}
+
+/// True for a line with a URL that has a password in it, be it of whoever is to be let in (`postgres://me:password@host`) or a
+/// parameter (`jdbc:snowflake://host/?password=…`), whatever the field is called.
+fn has_credentials(line: &str) -> bool {
+    line.split("://").skip(1).any(|rest| {
+        let url = rest.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).next().unwrap_or_default();
+        let has_password = url.rsplit_once('@').is_some_and(|(who, _)| who.contains(':'));
+        has_password
+            || url.to_lowercase().split('=').rev().skip(1).any(|name| TELLING.iter().any(|word| name.ends_with(word)))
     })
 }
 
@@ -102,7 +113,23 @@ mod tests {
     }
 
     #[test]
+    fn a_url_with_a_password_is_hidden_whatever_its_field_is_called() {
+        for line in [
+            "url: postgres://me:hunter2@host/db",
+            "  - {url: 'postgres://me:hun/ter2@host', prot: 1}",
+            "address: \"jdbc:snowflake://host/?user=me&password=hunter2\"",
+            "    https://host/?accessToken=hunter2 # by hand",
+        ] {
+            check(&format!("a: 1\n{line}\nb: 1"), &[line]);
+        }
+    }
+
+    #[test]
     fn what_is_no_secret_is_shown() {
+        check(
+            "url: postgres://me@host/db\nother: postgres://me:${{ env.PW }}@host\nbroker: http://host:9092/?a=b\n",
+            &[],
+        );
         check("environments:\n  local: {overlay: embedded}\nencryption: {keyFile: a}\nblueprints: [keys]\n", &[]);
         check("state: sqlite:a.db\npassword: '${{ env.PW }}'\nb: {token: {secret: '${{ env.T }}'}}\nc: 1", &[]);
     }

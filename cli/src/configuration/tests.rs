@@ -76,6 +76,18 @@ fn an_environment_is_evaluated_when_it_is_worked_in() {
     assert_eq!(format!("{:?}", settings["password"]), "(sensitive value)");
 }
 
+/// Nobody means to show the password in a URL, be it marked as a secret or not.
+#[test]
+fn a_url_with_a_password_is_a_secret_without_being_called_one() {
+    let text = "environments:\n  a:\n    settings: {warehouse: {url: 'postgres://me:hunter2@host/db', docs: 'https://host/a'}}\n    \
+                providers: {hasura: {url: '${{ env.URL }}'}}\n";
+    let (environment, told) = environment(text, "a", &[("URL", "http://me:hunter2@host")]);
+    assert!(told.is_empty(), "{told:?}");
+    let environment = environment.unwrap();
+    let shown = format!("{:?} {:?}", environment.settings, environment.providers[0].settings);
+    assert!(!shown.contains("hunter2") && shown.contains("https://host/a"), "{shown}");
+}
+
 #[test]
 fn variables_of_other_environments_need_not_be_there() {
     let (staging, told) = environment(WHOLE, "staging", &[("KEY", "k")]);

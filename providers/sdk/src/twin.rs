@@ -221,7 +221,8 @@ fn marked_at(name: &str, json: Json) -> Value {
 }
 
 /// Whether a text is an address such as `postgres://somebody:password@host`.
-fn has_password(text: &str) -> bool {
+#[must_use]
+pub fn has_password(text: &str) -> bool {
     let rest = text.split_once("://").map(|(_, rest)| rest);
     let user = rest.and_then(|rest| rest.split('/').next()?.rsplit_once('@'));
     user.is_some_and(|(user, _)| user.contains(':'))
