@@ -47,16 +47,30 @@ fn descriptor(descriptor: &Descriptor, component: &Component) -> Value {
     Value::Map(wrapped)
 }
 
-/// What the descriptor says of the components of `dependsOn` that it has, each by its id as it is written there. In a stack
-/// there are none: its components hold expressions that are not evaluated here.
+/// What the descriptor says of the components of `dependsOn` and of `readsFrom` that it has, each by its id as it is written
+/// there. In a stack there are none: its components hold expressions that are not evaluated here.
 fn dependencies(descriptor: &Descriptor, component: &Component) -> Value {
-    let all = component.depends_on.iter().filter(|_| descriptor.front_end == FrontEnd::Witboost);
-    let entry = |dependency: &Dependency| {
-        let key = dependency.key.as_deref()?;
-        let other = descriptor.components.iter().find(|other| other.key == key)?;
-        Some((dependency.text.clone(), written(other)?))
+    if descriptor.front_end != FrontEnd::Witboost {
+        return Value::Map(Map::default());
+    }
+    let named = |key: &str| descriptor.components.iter().find(|other| other.key == key);
+    let entry = |dependency: &Dependency| Some((dependency.text.clone(), written(named(dependency.key.as_deref()?)?)?));
+    let read = |id: &str| {
+        let other = descriptor.components.iter().find(|other| other.id.as_deref() == Some(id)).or_else(|| named(id))?;
+        Some((id.to_owned(), written(other)?))
     };
-    all.filter_map(entry).collect()
+    let all: Map = component.depends_on.iter().filter_map(entry).chain(read_by(component).filter_map(read)).collect();
+    Value::Map(all)
+}
+
+/// The ids that a component says it reads from, of whatever product.
+fn read_by(component: &Component) -> impl Iterator<Item = &str> {
+    let node = match &component.body {
+        Body::Blueprint(wanted) => Some(&wanted.node),
+        Body::Resources(_) => None,
+    };
+    let read = node.and_then(|node| node.entry("readsFrom")).and_then(|entry| entry.value.as_list());
+    read.unwrap_or_default().iter().filter_map(|item| item.as_text())
 }
 
 /// A component as it is written.

@@ -118,6 +118,17 @@ componentIdToProvision: urn:dmb:cmp:finance:cashflow:0:port
 }
 
 #[test]
+fn what_is_read_of_the_same_product_and_is_not_there_is_warned_of() {
+    let text = "kind: dataproduct\nid: urn:dmb:dp:a:b:0\nname: B\ncomponents:\n  - {id: 'urn:dmb:cmp:a:b:0:topic', kind: s}\n  - id: urn:dmb:cmp:a:b:0:app\n    kind: s\n    \
+                readsFrom: ['urn:dmb:cmp:a:b:0:topic', 'urn:dmb:cmp:a:b:0:topci', 'urn:dmb:cmp:other:p:1:port', EX_mainframe]\n";
+    insta::assert_snapshot!(told(&read_all(&[text]).diagnostics, &read_all(&[text]).sources), @"
+    warning[outside_dependency]: the dependency `urn:dmb:cmp:a:b:0:topci` is not in this descriptor
+      at a.yaml:8:43
+      hint: did you mean `urn:dmb:cmp:a:b:0:topic`?
+    ");
+}
+
+#[test]
 fn the_product_is_in_scope_without_its_components() {
     let reading =
         read_all(&["{id: 'urn:dmb:dp:a:b:0', name: B, kind: DataProduct, specific: {x: 1.10}, components: []}"]);

@@ -288,6 +288,7 @@ fn read_component(
     let heard = if is_acted_on { diagnostics } else { &mut unheard };
     let node = found.node;
     let depends_on = read_dependencies(node, keys, product_id, heard);
+    check_what_is_read(node, keys, product_id, heard);
     let facts = Facts::read(|name| text_of(node, name, heard).map(|(text, _)| text.to_owned()));
     if facts.kind.is_none() {
         heard.push(
@@ -330,6 +331,15 @@ fn read_dependencies(
         dependencies.push(Dependency { text: text.to_owned(), key, span: item.span });
     }
     dependencies
+}
+
+/// Warns of what is to be read of this very product and is not there. What others have, nobody knows here.
+fn check_what_is_read(component: &Node, keys: &Keys<'_>, product_id: Option<&str>, diagnostics: &mut Vec<Diagnostic>) {
+    let items = component.entry("readsFrom").and_then(|entry| entry.value.as_list()).unwrap_or_default();
+    let is_own = |text: &str| identifier::product_of(text).is_some_and(|product| Some(product.as_str()) == product_id);
+    let missing = items.iter().filter_map(|item| Some((item.as_text()?, item.span)));
+    let missing = missing.filter(|(text, _)| is_own(text) && keys.find(text).is_none());
+    diagnostics.extend(missing.take(HELPED).map(|(text, span)| outside(text, span, product_id, Some(keys))));
 }
 
 fn outside(text: &str, span: Span, product_id: Option<&str>, keys: Option<&Keys<'_>>) -> Diagnostic {
