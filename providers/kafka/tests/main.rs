@@ -14,6 +14,7 @@ mod conformance; // the behaviours of every provider
 mod connections; // who is let in, and what is told where nobody is
 mod cut_off; // calls whose answers are lost, brokers that are behind
 mod harness; // an opened instance, and what tests do with it
+mod hostile; // texts of other languages
 mod limits; // how many calls come at once, and how soon again
 mod names; // names of all sorts
 mod planning; // what is wrong is told before anything is done

@@ -119,6 +119,73 @@ async fn keys_of_other_brokers_are_left_out() {
     instance.delete(TOPIC, &made).await;
 }
 
+/// An instance for brokers of these tests, whose flavor is said.
+async fn of_flavor(brokers: &Brokers, flavor: Option<&str>) -> crate::harness::Instance {
+    let mut values = brokers.values();
+    if let Some(flavor) = flavor {
+        values["flavor"] = json!(flavor);
+    }
+    crate::harness::Instance::of(values).await
+}
+
+#[tokio::test]
+async fn keys_of_confluent_are_managed_on_its_brokers() {
+    for flavor in [None, Some("confluent")] {
+        let brokers = Brokers::standing_in(Side { is_confluent: true, ..Side::default() }).await;
+        let instance = of_flavor(&brokers, flavor).await;
+        let config = |validation: &str| json!({"name": "t", "config": {"confluent.value.schema.validation": validation, "confluent.tier.enable": "false"}});
+        assert_eq!(instance.findings(TOPIC, config("true")).await, [], "{flavor:?}");
+        let made = instance.create(TOPIC, config("true")).await;
+        let own = |brokers: &Brokers| brokers.side().topics["t"].config.clone();
+        let expected = [("confluent.tier.enable", "false"), ("confluent.value.schema.validation", "true")];
+        assert_eq!(own(&brokers), expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into(), "{flavor:?}");
+        let read = instance.read(TOPIC, &made).await.unwrap();
+        let plan = instance.plan(TOPIC, Some(&read), &attributes(config("true"))).await.unwrap();
+        assert_eq!(plan.planned, read.attributes, "{flavor:?}: the second plan is not empty");
+        let by_hand = ("confluent.value.schema.validation".to_owned(), "false".to_owned());
+        brokers.side().topics.get_mut("t").unwrap().config.extend([by_hand]);
+        let drifted = instance.read(TOPIC, &made).await.unwrap();
+        assert_eq!(config_of(&drifted)["confluent.value.schema.validation"], "false", "{flavor:?}");
+        instance.update(TOPIC, &drifted, config("true")).await.unwrap();
+        assert_eq!(own(&brokers)["confluent.value.schema.validation"], "true", "{flavor:?}");
+        let wrong = instance.findings(TOPIC, json!({"name": "u", "config": {"confluent.tier.enabel": "true"}})).await;
+        assert_eq!(wrong[0].hint.as_deref(), Some("did you mean `confluent.tier.enable`?"), "{flavor:?}");
+    }
+}
+
+/// Whoever may not know which keys there are goes by what the instance says that its brokers are.
+#[tokio::test]
+async fn keys_of_confluent_are_sent_unseen_to_brokers_that_are_said_to_be_its() {
+    for (flavor, expected) in [(Some("confluent"), Some("false")), (None, None)] {
+        let side = Side { is_confluent: true, hides_keys: true, ..Side::default() };
+        let brokers = Brokers::standing_in(side).await;
+        let instance = of_flavor(&brokers, flavor).await;
+        instance.create(TOPIC, json!({"name": "t", "config": {"confluent.tier.enable": "false"}})).await;
+        let own = brokers.side().topics["t"].config.get("confluent.tier.enable").cloned();
+        assert_eq!(own.as_deref(), expected, "{flavor:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_confluent_is_sent_to_brokers_that_are_said_to_be_apaches() {
+    let brokers = Brokers::standing_in(Side { is_confluent: true, ..Side::default() }).await;
+    let instance = of_flavor(&brokers, Some("apache")).await;
+    let config = |value: &str| json!({"name": "t", "config": {"confluent.tier.enable": value}});
+    let told = instance.findings(TOPIC, config("false")).await;
+    assert!(told[0].message.contains("which is left out"), "{told:?}");
+    let made = instance.create(TOPIC, config("false")).await;
+    assert!(brokers.side().topics["t"].config.is_empty());
+    let read = instance.read(TOPIC, &made).await.unwrap();
+    let plan = instance.plan(TOPIC, Some(&read), &attributes(config("false"))).await.unwrap();
+    assert_eq!(plan.planned, read.attributes, "the second plan is not empty");
+    let told = instance.findings(TOPIC, config("true")).await;
+    assert_eq!(told[0].path.as_ref().unwrap().to_string(), r#"config["confluent.tier.enable"]"#, "{told:?}");
+    // Nor do Apache's brokers learn it by being called Confluent's.
+    let brokers = Brokers::standing_in(Side::default()).await;
+    let told = of_flavor(&brokers, Some("confluent")).await.findings(TOPIC, config("true")).await;
+    assert!(told[0].message.contains("have no configuration"), "{told:?}");
+}
+
 #[tokio::test]
 async fn a_thousand_topics_are_read_by_a_few_questions() {
     let brokers = Brokers::standing_in(Side::default()).await;

@@ -1,7 +1,8 @@
 //! SQL in every text of every type: it is a name, a comment, a refused expression, and never a statement of its own.
 
 use crate::world::{World, recorded};
-use serde_json::{Value as Json, json};
+use serde_json::json;
+use terrace_provider::conformance::variants;
 
 /// Ends what it may stand in, and then does something else.
 const HOSTILE: [&str; 7] = [
@@ -13,29 +14,6 @@ const HOSTILE: [&str; 7] = [
     "/* x */ 1; DROP TABLE s.keep; /*",
     "E'\\'; DROP TABLE s.keep; --'",
 ];
-
-/// The same configuration once for each text in it, with another text in its place, and where that is.
-fn variants(config: &Json, text: &str) -> Vec<(String, Json)> {
-    fn paths(value: &Json, at: &str, found: &mut Vec<String>) {
-        match value {
-            Json::String(_) => found.push(at.to_owned()),
-            Json::Array(items) => {
-                items.iter().enumerate().for_each(|(index, it)| paths(it, &format!("{at}/{index}"), found))
-            }
-            Json::Object(entries) => entries.iter().for_each(|(key, it)| paths(it, &format!("{at}/{key}"), found)),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    paths(config, "", &mut found);
-    let with = |path: String| {
-        let mut config = config.clone();
-        *config.pointer_mut(&path).unwrap() = text.into();
-        (path, config)
-    };
-    // The database says where to ask, and is no part of a statement there.
-    found.into_iter().filter(|path| path != "/database").map(with).collect()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_text_becomes_a_statement() {
@@ -79,7 +57,8 @@ async fn no_text_becomes_a_statement() {
     let (mut made, mut refused) = (0, 0);
     for (ty, config) in types {
         for text in HOSTILE {
-            for (path, config) in variants(&config, text) {
+            // The database says where to ask, and is no part of a statement there.
+            for (path, config) in variants(&config, text).into_iter().filter(|(path, _)| path != "/database") {
                 let told = format!("{ty}{path}: {text}");
                 let attributes = world.attributes(&config.to_string());
                 match world.create_by(ty, &attributes, &world.call("step-1")).await {

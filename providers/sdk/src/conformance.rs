@@ -5,12 +5,13 @@
 //! and the fixture declare. It knows nothing of the technology.
 //!
 //! Read in this order: [`Fixture`] (what to hand over), [`Suite`] (how to run it), [`Report`] (what comes back); then
-//! `lifecycle`, `planning` and `recovery`, which hold the behaviours. An [`Instance`] is for what a provider's tests try
-//! beside the suite.
+//! `lifecycle`, `planning` and `recovery`, which hold the behaviours. An [`Instance`], and [`variants`] of a configuration, are
+//! for what a provider's tests try beside the suite.
 
 mod bench;
 mod contract;
 mod fixture;
+mod hostile;
 mod instance;
 mod lifecycle;
 mod planning;
@@ -18,6 +19,7 @@ mod recovery;
 mod report;
 
 pub use fixture::{Fixture, Hook};
+pub use hostile::variants;
 pub use instance::{Instance, Reports, recorded};
 pub use report::{Report, Verdict};
 

@@ -1,7 +1,8 @@
 //! SQL in every text of every type: it is a name, a comment, a refused query, and never a statement of its own.
 
 use crate::harness::Instance;
-use serde_json::{Value as Json, json};
+use serde_json::json;
+use terrace_provider::conformance::variants;
 use terrace_test_snowflake::StandIn;
 
 /// Ends what it may stand in, and then does something else.
@@ -14,28 +15,6 @@ const HOSTILE: [&str; 7] = [
     "/* x */ SELECT 1; DROP TABLE D.S.KEEP; /*",
     "x\\'; DROP TABLE D.S.KEEP; --",
 ];
-
-/// The same configuration once for each text in it, with another text in its place, and where that is.
-fn variants(config: &Json, text: &str) -> Vec<(String, Json)> {
-    fn paths(value: &Json, at: &str, found: &mut Vec<String>) {
-        match value {
-            Json::String(_) => found.push(at.to_owned()),
-            Json::Array(items) => {
-                items.iter().enumerate().for_each(|(index, it)| paths(it, &format!("{at}/{index}"), found));
-            }
-            Json::Object(entries) => entries.iter().for_each(|(key, it)| paths(it, &format!("{at}/{key}"), found)),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    paths(config, "", &mut found);
-    let with = |path: String| {
-        let mut config = config.clone();
-        *config.pointer_mut(&path).unwrap() = text.into();
-        (path, config)
-    };
-    found.into_iter().map(with).collect()
-}
 
 #[tokio::test]
 async fn no_text_becomes_a_statement() {

@@ -1,6 +1,6 @@
 //! What the broker answers to each call.
 
-use super::side::{Entry, KEYS, Side, TopicState};
+use super::side::{Entry, Side, TopicState, keys};
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::create_acls_response::AclCreationResult;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
@@ -129,11 +129,13 @@ impl Side {
     }
 
     /// What is wrong with some configuration; else as the broker keeps it.
-    fn checked(config: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, (i16, String)> {
+    fn checked(
+        config: &BTreeMap<String, String>,
+        is_confluent: bool,
+    ) -> Result<BTreeMap<String, String>, (i16, String)> {
         let kept = |(key, value): (&String, &String)| {
             let wrong = |what: &str| (40, what.to_owned());
-            let (_, usual) = KEYS
-                .iter()
+            let (_, usual) = keys(is_confluent)
                 .find(|(known, _)| known == key)
                 .ok_or_else(|| wrong(&format!("Unknown topic config name: {key}")))?;
             let invalid = || wrong(&format!("Invalid value {value} for configuration {key}"));
@@ -157,7 +159,7 @@ impl Side {
             let answer = CreatableTopicResult::default().with_name(topic.name.clone());
             let says = if request.validate_only { None } else { self.says(ApiKey::CreateTopics) };
             let config = topic.configs.iter().map(|it| (it.name.to_string(), it.value.as_ref().unwrap().to_string()));
-            let config = Self::checked(&config.collect());
+            let config = Self::checked(&config.collect(), self.is_confluent);
             let name = topic.name.to_string();
             let (partitions, replicas) = (topic.num_partitions, topic.replication_factor);
             let refused = if self.is_elsewhere() {
@@ -190,14 +192,19 @@ impl Side {
                 hidden: self.lag,
                 adding: 0,
             };
-            let configs = described(&state.config).map(|(name, value, is_own)| {
-                let source = if is_own { 1 } else { 5 };
-                CreatableTopicConfigs::default()
-                    .with_name(text(name))
-                    .with_value(Some(text(&value)))
-                    .with_config_source(source)
-            });
-            let answer = answer.with_configs(Some(configs.collect()));
+            let configs: Vec<_> = described(&state.config, self.is_confluent)
+                .map(|(name, value, is_own)| {
+                    let source = if is_own { 1 } else { 5 };
+                    CreatableTopicConfigs::default()
+                        .with_name(text(name))
+                        .with_value(Some(text(&value)))
+                        .with_config_source(source)
+                })
+                .collect();
+            let answer = match self.hides_keys {
+                true => answer.with_configs(None).with_topic_config_error_code(29),
+                false => answer.with_configs(Some(configs)),
+            };
             if request.validate_only {
                 results.push(answer);
                 continue;
@@ -271,7 +278,7 @@ impl Side {
             let Some(state) = self.topics.get(&resource.resource_name.to_string()) else {
                 return answer.with_error_code(3);
             };
-            let configs = described(&state.config).map(|(name, value, is_own)| {
+            let configs = described(&state.config, self.is_confluent).map(|(name, value, is_own)| {
                 DescribeConfigsResourceResult::default()
                     .with_name(text(name))
                     .with_value(Some(text(&value)))
@@ -300,7 +307,7 @@ impl Side {
                     other => panic!("nobody should ask for {other:?}"),
                 };
             }
-            results.push(match Self::checked(&config) {
+            results.push(match Self::checked(&config, self.is_confluent) {
                 Err((code, said)) => answer.with_error_code(code).with_error_message(Some(text(&said))),
                 Ok(config) => {
                     if !request.validate_only {
@@ -441,8 +448,8 @@ impl Side {
 }
 
 /// Every key with its value, and whether the topic has it of its own.
-fn described(own: &BTreeMap<String, String>) -> impl Iterator<Item = (&'static str, String, bool)> {
-    KEYS.iter().map(move |(key, usual)| match own.get(*key) {
+fn described(own: &BTreeMap<String, String>, is_confluent: bool) -> impl Iterator<Item = (&'static str, String, bool)> {
+    keys(is_confluent).map(move |(key, usual)| match own.get(*key) {
         Some(value) => (*key, value.clone(), true),
         None => (*key, (*usual).to_owned(), false),
     })

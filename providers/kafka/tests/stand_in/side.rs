@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// The configuration keys that topics have, with their defaults.
-pub(super) const KEYS: &[(&str, &str)] = &[
+const KEYS: &[(&str, &str)] = &[
     ("cleanup.policy", "delete"),
     ("compression.type", "producer"),
     ("flush.ms", "9223372036854775807"),
@@ -14,6 +14,19 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("preallocate", "false"),
     ("retention.ms", "604800000"),
 ];
+
+/// What topics of Confluent's brokers have besides.
+/// <https://docs.confluent.io/platform/current/installation/configuration/topic-configs.html>
+const KEYS_OF_CONFLUENT: &[(&str, &str)] = &[
+    ("confluent.tier.enable", "false"),
+    ("confluent.tier.local.hotset.ms", "86400000"),
+    ("confluent.value.schema.validation", "false"),
+];
+
+/// The keys that a broker knows, with their defaults.
+pub(super) fn keys(is_confluent: bool) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    KEYS.iter().chain(KEYS_OF_CONFLUENT.iter().filter(move |_| is_confluent))
+}
 
 /// When a call fails: before it has any effect, or after all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +77,10 @@ pub(crate) struct Side {
     /// That of `limited`, who may do what entries say, and of whom nothing but that is decided: what they may do to the
     /// cluster is told. Everybody else may do everything.
     pub(crate) limited: Option<&'static str>,
+    /// It is one of Confluent.
+    pub(crate) is_confluent: bool,
+    /// Nobody may know which configuration a new topic has.
+    pub(crate) hides_keys: bool,
     /// It does not tell who may do what.
     pub(crate) is_silent: bool,
     /// A call that it does not know.

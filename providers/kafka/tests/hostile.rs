@@ -1,0 +1,73 @@
+//! Texts of other languages in every text of every type: a name or a value as it is, or refused, and never anything else.
+
+use crate::harness::{ACL, Brokers, SUBJECT, TOPIC, attributes, call, recorded};
+use crate::stand_in::Side;
+use serde_json::json;
+use std::sync::Arc;
+use terrace_provider::ErrorKind;
+use terrace_provider::conformance::variants;
+
+/// Ends what it may stand in, and then does something else.
+const HOSTILE: [&str; 6] = [
+    "x'; DROP TABLE keep; --",
+    "x\"}, {\"name\": \"keep\"",
+    "../../subjects/keep?permanent=true#",
+    "x\r\nDELETE /subjects/keep HTTP/1.1\r\n",
+    "*",
+    "x\u{0}keep",
+];
+
+#[tokio::test]
+async fn no_text_is_more_than_a_name_or_a_value() {
+    let brokers = Brokers::standing_in(Side::default()).await;
+    let instance = brokers.instance().await;
+    let schema = r#"{"type": "string"}"#;
+    let kept = instance.create(TOPIC, json!({"name": "keep"})).await;
+    instance.create(SUBJECT, json!({"subject": "keep", "schema": schema})).await;
+    let reader = json!({"resourceType": "TOPIC", "resourceName": "keep", "principal": "User:ada", "operation": "READ"});
+    instance.create(ACL, reader).await;
+    let there = || {
+        let subjects = brokers.registry.subjects.lock().unwrap();
+        let names: Vec<String> = subjects.versions.keys().cloned().collect();
+        let side = brokers.side();
+        (side.topics.keys().cloned().collect::<Vec<_>>(), side.acls.clone(), names, subjects.levels.clone())
+    };
+    let before = there();
+    let types = [
+        (TOPIC, json!({"name": "h", "config": {"cleanup.policy": "compact", "compression.type": "zstd"}})),
+        (
+            ACL,
+            json!({"resourceType": "TOPIC", "resourceName": "h", "patternType": "LITERAL", "principal": "User:eve", "host": "10.0.0.1",
+                "operation": "READ", "permission": "ALLOW"}),
+        ),
+        (SUBJECT, json!({"subject": "h", "schema": schema, "schemaType": "AVRO", "compatibility": "FULL"})),
+    ];
+    let (mut made, mut refused) = (0, 0);
+    for (ty, config) in types {
+        for text in HOSTILE {
+            for (path, config) in variants(&config, text) {
+                let told = format!("{ty}{path}: {text:?}");
+                let config = attributes(config);
+                match instance.try_create(ty, &call(&Arc::default()), &config).await {
+                    Ok(observed) => {
+                        made += 1;
+                        let row = recorded(&config, observed);
+                        let attribute = path.split('/').nth(1).unwrap();
+                        assert_eq!(row.attributes.get(attribute), config.get(attribute), "{told}");
+                        instance.delete(ty, &row).await;
+                    }
+                    Err(error) => {
+                        refused += 1;
+                        let ErrorKind::InvalidInput { path: at } = &error.kind else { panic!("{told}: {error:?}") };
+                        let attribute = path.split('/').nth(1).unwrap();
+                        let at = at.as_ref().and_then(|at| at.first_key());
+                        assert!(at.is_some_and(|at| at == attribute), "{told}: {error:?} is told at {at:?}");
+                    }
+                }
+                assert_eq!(there(), before, "{told}");
+            }
+        }
+    }
+    assert!(made > 20 && refused > 40, "{made} made, {refused} refused");
+    assert!(instance.read(TOPIC, &kept).await.is_some());
+}
