@@ -57,7 +57,7 @@ fn a_postgresql_that_goes_in_the_middle_leaves_nothing_that_is_not_recorded() {
 }
 
 #[test]
-fn a_snowflake_that_goes_in_the_middle_leaves_nothing_that_is_not_found_out() {
+fn a_snowflake_that_fails_from_the_middle_on_leaves_nothing_that_is_not_found_out() {
     let stack = "resources:\n  - {type: snowflake_database, name: d, config: {name: D}}\n  \
                  - {type: snowflake_schema, name: s, config: {database: '${{ resources.d.name }}', name: S}}\n  \
                  - type: snowflake_table\n    name: t\n    forEach: '${{ range(6) }}'\n    config:\n      \
@@ -81,10 +81,10 @@ fn a_snowflake_that_goes_in_the_middle_leaves_nothing_that_is_not_found_out() {
     apply(&project).done();
     let (expected, all) = (calm.inventory(), calm.count());
     let (stand_in, project) = world();
-    // One has its effect and no answer, and from then on nobody answers.
+    // One has its effect and no answer, and from then on every statement fails.
     let half = all / 2;
     stand_in.faults().by_number.insert(half, Fault::LostForGood);
-    stand_in.faults().by_number.extend((half + 1..10 * all).map(|number| (number, Fault::Unavailable)));
+    stand_in.faults().by_number.extend((half + 1..10 * all).map(|number| (number, Fault::Fails)));
     let ran = apply(&project).with_code(3);
     ran.says("declared at stack.yaml");
     let made = stand_in.inventory().iter().filter(|line| line.starts_with("table D.S.T")).count();

@@ -123,7 +123,7 @@ fn what_is_read_of_the_same_product_and_is_not_there_is_warned_of() {
                 readsFrom: ['urn:dmb:cmp:a:b:0:topic', 'urn:dmb:cmp:a:b:0:topci', 'urn:dmb:cmp:other:p:1:port', EX_mainframe]\n";
     insta::assert_snapshot!(told(&read_all(&[text]).diagnostics, &read_all(&[text]).sources), @"
     warning[outside_dependency]: the dependency `urn:dmb:cmp:a:b:0:topci` is not in this descriptor
-      at a.yaml:8:43
+      at a.yaml:8:44
       hint: did you mean `urn:dmb:cmp:a:b:0:topic`?
     ");
 }

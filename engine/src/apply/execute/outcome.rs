@@ -314,9 +314,11 @@ pub(super) fn failure(
     writes: Vec<Write>,
     attributes: Option<Attributes>,
 ) -> Outcome {
-    // A plan has no places of single attributes: their names lead there.
+    // A plan has no places of single attributes: their names lead there, where the message does not have them.
     let at = match &error.kind {
-        ErrorKind::InvalidInput { path: Some(path) } => Some(format!("at `{path}`")),
+        ErrorKind::InvalidInput { path: Some(path) } => Some(format!("`{path}`"))
+            .filter(|named| !error.message.contains(named.as_str()))
+            .map(|named| format!("at {named}")),
         _ => None,
     };
     let failed = Failed {
