@@ -56,16 +56,25 @@ impl Masks {
         Self::new(secrets)
     }
 
-    /// The same, and the passwords of addresses in these values, at every depth.
+    /// The same, and what parameters have under names that say that it is secret, and the passwords of addresses in them, at
+    /// every depth.
     #[must_use]
-    pub(super) fn and_of<'a>(self, values: impl IntoIterator<Item = &'a serde_json::Value>) -> Self {
+    pub(super) fn and_of<'a>(self, values: impl IntoIterator<Item = (&'a String, &'a serde_json::Value)>) -> Self {
         let mut secrets = self.0;
-        let mut waiting: Vec<&serde_json::Value> = values.into_iter().collect();
+        let mut waiting: Vec<&serde_json::Value> = Vec::new();
+        for (name, value) in values {
+            secrets.extend(Some(value).filter(|_| is_secret(name)).and_then(text_of));
+            waiting.push(value);
+        }
         while let Some(value) = waiting.pop() {
             match value {
                 serde_json::Value::String(text) => secrets.extend(passwords_of(text)),
                 serde_json::Value::Array(items) => waiting.extend(items),
-                serde_json::Value::Object(map) => waiting.extend(map.values()),
+                serde_json::Value::Object(map) => {
+                    secrets
+                        .extend(map.iter().filter(|(name, _)| is_secret(name)).filter_map(|(_, value)| text_of(value)));
+                    waiting.extend(map.values());
+                }
                 _ => {}
             }
         }
@@ -98,6 +107,15 @@ impl Masks {
             Value::Object(map) => Value::Object(map.into_iter().map(|(key, value)| (key, self.value(value))).collect()),
             other => other,
         }
+    }
+}
+
+/// What a secret looks like where it is told.
+fn text_of(value: &serde_json::Value) -> Option<String> {
+    match value {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
     }
 }
 
@@ -204,9 +222,14 @@ mod tests {
         );
         assert_eq!(masks.text("the key is MIIEv0001"), "the key is ***");
         assert!(!format!("{masks:?}").contains("MIIE"));
-        let parameters = serde_json::json!({"tables": [{"engine": "postgresql://ada:p%40ssw%3Ard@db/x"}]});
-        let masks = masks.and_of([&parameters]);
+        let parameters = serde_json::json!({
+            "tables": [{"engine": "postgresql://ada:p%40ssw%3Ard@db/x"}, {"secret-pin": 73915}],
+            "api-key": "k-2718",
+            "key": "plain",
+        });
+        let masks = masks.and_of(parameters.as_object().unwrap());
         assert_eq!(masks.text("login p@ssw:rd by p%40ssw%3Ard"), "login *** by ***");
+        assert_eq!(masks.text("plain k-2718, 73915"), "plain ***, ***");
     }
 
     #[test]

@@ -258,7 +258,7 @@ impl Runner {
             }
         };
         let variables = self.variables_of(pipeline);
-        let parameters = pipeline.steps.iter().flat_map(|step| step.parameters.values());
+        let parameters = pipeline.steps.iter().flat_map(|step| &step.parameters);
         let masks = Masks::of(&variables).and_of(parameters);
         let run_folder = self.store.run_folder(&record.run);
         let log = match Writer::create(&run_folder, masks.clone()) {
