@@ -146,8 +146,8 @@ impl Fingerprint {
     #[must_use]
     pub fn own_reasons(&self, before: &Self) -> Vec<String> {
         let mut reasons = Vec::new();
-        let said = |it: &Self| (it.spec.clone(), it.steps.clone(), it.surroundings.clone());
-        if said(self) != said(before) {
+        let has_same_steps = (&self.steps, &self.surroundings) == (&before.steps, &before.surroundings);
+        if self.spec != before.spec || !has_same_steps {
             reasons.push(self.changed_spec(before));
         }
         // One that it did not look at before is a change of the spec or the code.

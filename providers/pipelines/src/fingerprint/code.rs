@@ -144,7 +144,7 @@ fn enter(folders: &[PathBuf], name: &str, files: &mut Vec<PathBuf>) -> Option<Ve
     (!without.is_empty()).then_some(without)
 }
 
-/// All files of Python at and below a folder; what begins with a dot and links are left out.
+/// All files of Python at and below a folder; what begins with a dot, links and environments of Python are left out.
 fn all_below(folder: &Path, files: &mut Vec<PathBuf>) {
     let mut waiting = vec![folder.to_path_buf()];
     while let Some(folder) = waiting.pop().filter(|_| files.len() < MOST) {
@@ -152,6 +152,7 @@ fn all_below(folder: &Path, files: &mut Vec<PathBuf>) {
             let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
             match kind.is_dir() {
                 _ if is_hidden || kind.is_symlink() => {}
+                true if path.join("pyvenv.cfg").exists() => {}
                 true => waiting.push(path),
                 false => files.extend(Some(path).filter(|path| is_python(path))),
             }

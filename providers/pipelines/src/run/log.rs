@@ -74,6 +74,7 @@ impl Masks {
         while let Some((name, value)) = waiting.pop() {
             match value {
                 Value::String(text) if is_called_secret(name) => secrets.push(text.clone()),
+                Value::Number(number) if is_called_secret(name) => secrets.push(number.to_string()),
                 Value::String(text) => secrets.extend(secrets_of(text)),
                 Value::Array(items) => waiting.extend(items.iter().map(|item| (name, item))),
                 Value::Object(map) => waiting.extend(map.iter().map(|(name, value)| (name.as_str(), value))),
@@ -231,9 +232,14 @@ mod tests {
         );
         assert_eq!(masks.text("the key is MIIEv0001"), "the key is ***");
         assert!(!format!("{masks:?}").contains("MIIE"));
-        let parameters = serde_json::json!({"tables": [{"engine": "postgresql://ada:p%40ssw%3Ard@db/x"}]});
+        let parameters = serde_json::json!({
+            "tables": [{"engine": "postgresql://ada:p%40ssw%3Ard@db/x"}, {"access-token": 73915}],
+            "api-key": "k-2718",
+            "key": "plain",
+        });
         let masks = masks.and_of(parameters.as_object());
         assert_eq!(masks.text("login p@ssw:rd by p%40ssw%3Ard"), "login *** by ***");
+        assert_eq!(masks.text("plain k-2718, 73915"), "plain ***, ***");
     }
 
     #[test]
