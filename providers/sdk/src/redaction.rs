@@ -54,7 +54,8 @@ impl Redaction {
                 texts.extend(is_marked.then(|| forms(&text)).into_iter().flatten());
             });
         }
-        let words = texts.iter().flat_map(|text| words(&text.0)).filter(|word| word.len() >= SHORTEST_WORD);
+        let parts = texts.iter().flat_map(|text| telling(&text.0));
+        let words = parts.flat_map(words).filter(|word| word.len() >= SHORTEST_WORD);
         let words = words.map(|word| Secret(word.to_owned())).collect();
         let mut texts: Vec<Secret> = texts.into_iter().collect();
         texts.sort_by(|one, other| other.0.len().cmp(&one.0.len()).then_with(|| one.0.cmp(&other.0)));
@@ -161,6 +162,16 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     let is_part =
         |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '@' | '$' | '!' | '%' | '#' | '~');
     text.split(move |c: char| !is_part(c)).map(|word| word.trim_matches(['.', '!'])).filter(|word| !word.is_empty())
+}
+
+/// The parts of a text that say what nobody else knows: of an address neither its scheme nor how its parameters are called.
+fn telling(text: &str) -> Vec<&str> {
+    let is_scheme =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:".contains(c));
+    let Some((_, rest)) = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else { return vec![text] };
+    let Some((place, query)) = rest.split_once('?') else { return vec![rest] };
+    let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+    std::iter::once(place).chain(values).collect()
 }
 
 /// The forms in which a text may be quoted: as it stands in JSON or in a URL, and by one line of it (a key, a certificate),

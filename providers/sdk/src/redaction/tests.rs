@@ -40,6 +40,15 @@ fn lines_and_words_of_a_text_count_and_its_form_in_json() {
 }
 
 #[test]
+fn the_scheme_and_the_names_of_parameters_of_an_address_are_no_secrets() {
+    let redaction = sensitive("postgres://svc:hunter2@host.internal/data?sslmode=require&pass=hunter3");
+    assert_eq!(
+        redaction.text("instance `postgres`: sslmode of host.internal, hunter2 hunter3"),
+        "instance `postgres`: sslmode of (sensitive value), (sensitive value) (sensitive value)"
+    );
+}
+
+#[test]
 fn its_form_in_a_url_counts() {
     assert_eq!(sensitive("p/w&d ü").text("at ?password=p%2Fw%26d%20%C3%BC&x=1"), "at ?password=(sensitive value)&x=1");
 }
