@@ -236,8 +236,7 @@ fn a_plan_says_which_pipelines_have_to_be_run_and_why() {
     settled.says("No changes.");
     pipelines.project.edit("pipeline-spec.yaml", "out-path: data/second", "out-path: data/third");
     let plan = pipelines.run(&["plan", ".", "--detailed-exitcode"]).with_code(2);
-    plan.says("because the spec changed: step 2 (`dump_to_path`)")
-        .says("Plan: 0 to add, 2 to change, 0 to destroy.");
+    plan.says("because the spec changed: step 2 (`dump_to_path`)").says("Plan: 0 to add, 2 to change, 0 to destroy.");
     pipelines.apply().done();
     pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
     // What a pipeline before it makes anew is known when it is made.

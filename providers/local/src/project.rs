@@ -125,7 +125,6 @@ impl Project {
     fn relative(&self, attribute: &'static str, text: &str) -> Result<PathBuf, ProviderError> {
         let outside = || {
             invalid(attribute, format!("`{attribute}` is `{text}`, which leads out of the project folder"))
-                .problem(format!("the project folder is `{}`", self.canonical.display()))
                 .solution("use a path relative to the project folder, without a `..` that leaves it")
         };
         if text.is_empty() || text.contains('\0') {
