@@ -57,7 +57,7 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
             _ => true,
         };
     if is_told {
-        lines.extend(change.because.iter().map(|why| Line::new(0, Mark::Plain, format!("because {}", visible(why)))));
+        lines.extend(change.because.iter().map(|why| Line::new(0, Mark::Reason, format!("because {}", visible(why)))));
         let after = without_write_only(change, after);
         let (before, after) = marks::together(before, &after);
         writing.maps(&before, &after, &Path::default(), 0);

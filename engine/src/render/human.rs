@@ -201,6 +201,13 @@ impl Screen {
 
     pub(super) fn body_line(&mut self, line: &Line) {
         let indent = " ".repeat(6 + 4 * line.depth);
+        if line.mark == Mark::Reason && self.options.detail != Detail::Full {
+            let width = if self.is_narrow() { self.terminal } else { self.options.width };
+            let text = format!("{indent}{}", self.painter.paint(Paint::Faint, &line.text));
+            self.text.push_str(&flowed(&text, width, indent.len() + HANGING));
+            self.text.push('\n');
+            return;
+        }
         let sign = line.mark.sign();
         let suffix = if line.is_forcing { FORCES } else { "" };
         let taken = indent.len() + sign.map_or(0, |sign| sign.len() + 1) + suffix.len();

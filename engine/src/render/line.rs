@@ -17,13 +17,15 @@ pub(crate) enum Mark {
     Danger,
     /// Which lines of a text follow.
     Hunk,
+    /// Why something is done, in a sentence: it is broken between words and not cut.
+    Reason,
 }
 
 impl Mark {
     /// The sign in front of the line; none for lines that only inform.
     pub(crate) const fn sign(self) -> Option<&'static str> {
         match self {
-            Self::Plain | Self::Hunk => None,
+            Self::Plain | Self::Hunk | Self::Reason => None,
             Self::Same => Some(" "),
             Self::Add => Some("+"),
             Self::Remove => Some("-"),

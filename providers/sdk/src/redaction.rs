@@ -169,9 +169,10 @@ fn telling(text: &str) -> Vec<&str> {
     let is_scheme =
         |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:".contains(c));
     let Some((_, rest)) = text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else { return vec![text] };
-    let Some((place, query)) = rest.split_once('?') else { return vec![rest] };
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
-    std::iter::once(place).chain(values).collect()
+    // Whoever is let in, and where: an `@` may be a part of a word elsewhere.
+    place.split('@').chain(values).collect()
 }
 
 /// The forms in which a text may be quoted: as it stands in JSON or in a URL, and by one line of it (a key, a certificate),

@@ -134,7 +134,8 @@ fn diff_line(line: &Line, width: usize) -> String {
     };
     let suffix = if line.is_forcing { FORCES } else { "" };
     let indent = " ".repeat(5 + 4 * line.depth);
-    let text = fenced(&cut(&line.text, width));
+    // A reason is told whole: nothing else says it.
+    let text = if line.mark == Mark::Reason { fenced(&line.text) } else { fenced(&cut(&line.text, width)) };
     match line.mark {
         Mark::Hunk => format!("{text}\n"),
         _ => format!("{sign}{indent}{text}{suffix}\n"),

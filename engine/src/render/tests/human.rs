@@ -51,6 +51,20 @@ fn several_stacks_are_counted_each() {
 }
 
 #[test]
+fn why_something_is_done_is_broken_between_words_and_not_cut() {
+    let mut one = change("local_file.a", Action::Create).after(json!({"path": "a"}));
+    one.because =
+        vec!["the code changed: `processors/one.py`, `processors/two.py` and `processors/three.py`".to_owned()];
+    let narrow = render(&of(vec![one]), &Human { width: 60, ..Human::default() });
+    assert!(
+        narrow.contains(
+            "      because the code changed: `processors/one.py`,\n          `processors/two.py` and `processors/three.py`\n"
+        ),
+        "{narrow}"
+    );
+}
+
+#[test]
 fn nested_differences_are_told_where_they_are() {
     let before = json!({
         "name": "n",
