@@ -451,7 +451,9 @@ fn what_makes_environments_does_not_get_what_only_terrace_needs() {
     };
     program("python3.11", "echo 3.11; echo \"$0\"");
     program("uv", "if [ \"$1\" = --version ]; then echo uv 1; else exit 3; fi");
-    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
+    let path = std::env::var_os("PATH").unwrap();
+    let path =
+        std::env::join_paths([programs.path().to_path_buf()].into_iter().chain(std::env::split_paths(&path))).unwrap();
     let mut command = pipelines.command(&["run", "./a", "--retries", "0"]);
     command.env("XDG_CACHE_HOME", caches.path()).env("PATH", path).env("PIP_INDEX_URL", "https://index.example");
     command.env("TERRACE_STATE_KEY", "not for others").env("TERRACE_VAR_password", "not for others");

@@ -136,7 +136,7 @@ fn stack_name(root: &Path, project: &Path) -> String {
                 format!("{}.{}", last(project), parts.iter().map(|part| plain(part)).collect::<Vec<_>>().join("."));
             // What is written otherwise than it is called is told apart by what it is called.
             match parts.iter().any(|part| part.contains('.') || plain(part) != *part) {
-                true => format!("{name}-{}", sha256(&parts.join("/")).get(..8).unwrap_or_default()),
+                true => format!("{name}-{}", sha256(parts.join("/")).get(..8).unwrap_or_default()),
                 false => name,
             }
         }
