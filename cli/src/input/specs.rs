@@ -269,15 +269,15 @@ mod tests {
 
     #[test]
     fn folders_of_one_last_name_are_stacks_of_two_names() {
-        let name = |root: &str| stack_name(Path::new(root), Path::new("/work/etl"));
-        assert_eq!(name("/work/etl"), "etl");
-        assert_eq!(name("/work/etl/a/pipelines"), "etl.a.pipelines");
+        let name = |root: &str| stack_name(Path::new(root), Path::new("/projects/etl"));
+        assert_eq!(name("/projects/etl"), "etl");
+        assert_eq!(name("/projects/etl/a/pipelines"), "etl.a.pipelines");
         let roots =
             ["a/pipelines", "b/pipelines", "pipelines", "etl", "a.pipelines", "a/b c", "a/b_c", "a/b.c", "a/b/c"];
-        let mut names: BTreeSet<String> = roots.iter().map(|root| name(&format!("/work/etl/{root}"))).collect();
-        names.insert(name("/work/etl"));
+        let mut names: BTreeSet<String> = roots.iter().map(|root| name(&format!("/projects/etl/{root}"))).collect();
+        names.insert(name("/projects/etl"));
         assert_eq!(names.len(), roots.len() + 1, "{names:?}");
-        assert_eq!(stack_name(Path::new("/work/.shared"), Path::new("/work/.shared")), "pipelines");
-        assert_eq!(stack_name(Path::new("/elsewhere/x"), Path::new("/work/etl")), "x");
+        assert_eq!(stack_name(Path::new("/projects/.shared"), Path::new("/projects/.shared")), "pipelines");
+        assert_eq!(stack_name(Path::new("/elsewhere/x"), Path::new("/projects/etl")), "x");
     }
 }

@@ -124,22 +124,28 @@ async fn a_run_that_is_called_off_ends_and_its_worker_takes_the_next() {
     assert!(ended(&keeper, &ids[1]).await.ending.unwrap().is_good());
 }
 
+/// A run of `./a` that a worker took which is gone, in a pool that has another one by now; answers its id.
+fn taken_by_the_dead(project: &Project, keeper: &Keeper) -> String {
+    keeper.queue().change_pool(&etl(1, &kept(&project.settings()))).unwrap();
+    assert!(keeper.queue().add_worker("etl", "dead").unwrap() && keeper.queue().come_up("dead").unwrap());
+    let ids = keeper.queue().enqueue(&[ask(project, "./a")]).unwrap();
+    keeper.queue().take("dead").unwrap();
+    ids[0].clone()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_worker_left_that_was_gone_before_it_told_has_ended_as_it_was_recorded() {
     let (project, keeper) = pool(TWO, 0);
-    keeper.queue().change_pool(&etl(1, &kept(&project.settings()))).unwrap();
     // A worker that was killed after the record was written, and before the queue was told.
-    assert!(keeper.queue().add_worker("etl", "dead").unwrap() && keeper.queue().come_up("dead").unwrap());
-    let ids = keeper.queue().enqueue(&[ask(&project, "./a")]).unwrap();
-    keeper.queue().take("dead").unwrap();
-    let asked = terrace_provider_pipelines::run::Asked { run: Some(ids[0].clone()), ..Default::default() };
+    let id = taken_by_the_dead(&project, &keeper);
+    let asked = terrace_provider_pipelines::run::Asked { run: Some(id.clone()), ..Default::default() };
     let record = project.run_as("./a", asked, &CancellationToken::new()).await;
     assert_eq!(record.state, State::Succeeded);
     // Others run the pipeline until the record would have been removed.
     for _ in 0..25 {
         project.run("./a").await;
     }
-    let entry = ended(&keeper, &ids[0]).await;
+    let entry = ended(&keeper, &id).await;
     assert_eq!((entry.attempt, entry.ending), (1, Some(Ending::Ran(Box::new(record)))), "it is not run again");
     let names: Vec<String> = keeper.queue().pods().unwrap().into_iter().map(|pod| pod.name).collect();
     assert!(names.len() == 1 && names[0] != "dead", "{names:?}");
@@ -194,12 +200,9 @@ async fn a_worker_whose_look_after_others_takes_long_says_that_it_is_well() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_record_is_damaged_ends_and_keeps_no_worker_on_the_list() {
     let (project, keeper) = pool(TWO, 0);
-    keeper.queue().change_pool(&etl(1, &kept(&project.settings()))).unwrap();
-    assert!(keeper.queue().add_worker("etl", "dead").unwrap() && keeper.queue().come_up("dead").unwrap());
-    let ids = keeper.queue().enqueue(&[ask(&project, "./a")]).unwrap();
-    keeper.queue().take("dead").unwrap();
-    project.write(&format!(".terrace/pipelines/runs/{}/run.json", ids[0]), "{\"run\":");
-    let entry = ended(&keeper, &ids[0]).await;
+    let id = taken_by_the_dead(&project, &keeper);
+    project.write(&format!(".terrace/pipelines/runs/{id}/run.json"), "{\"run\":");
+    let entry = ended(&keeper, &id).await;
     assert!(
         matches!(&entry.ending, Some(Ending::NotRun { why: WhyNot::Impossible, what }) if what[0].contains("run.json")),
         "{entry:?}"
