@@ -204,7 +204,10 @@ impl Guarded {
                     _ => pause?,
                 };
                 // The last error says more than that the time is over.
-                let is_over = change.is_some_and(|call| began.elapsed().saturating_add(pause) >= patience(call));
+                let is_over = match change {
+                    Some(call) => began.elapsed().saturating_add(pause) >= patience(call),
+                    None => error.kind == ErrorKind::Transient && began.elapsed() >= LOOKS,
+                };
                 (!is_over).then_some(pause)
             })
             .await;
@@ -227,6 +230,10 @@ enum About<'a> {
     /// It is about no object that is recorded.
     Nothing,
 }
+
+/// How long it is tried to look at something where attempts fail late: somebody waits for the answer, and of a host that lets
+/// connections wait it is always the same. Throttling says itself how long it takes.
+const LOOKS: Duration = Duration::from_secs(15);
 
 /// How long a call may wait before it begins: one that begins at the end of its time would be cut off in the middle.
 fn patience(call: &Call) -> Duration {

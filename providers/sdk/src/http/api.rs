@@ -40,6 +40,10 @@ struct Hidden {
 /// So many tokens of before are still looked for: a late answer may repeat one.
 const TOKENS_KEPT: usize = 4;
 
+/// So often a request is sent again that reached nobody. Whoever calls the provider tries again, too: one times the other
+/// would have people wait minutes for a port that is closed.
+const UNREACHED_AGAIN: u32 = 1;
+
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Api({:?})", self.inner.base)
@@ -121,7 +125,7 @@ impl Api {
                         (Failure::Answered(Box::new(reply)), again_after_loss)
                     }
                 },
-                Err(Failure::NotSent(why)) => (Failure::NotSent(why), again_after_loss),
+                Err(Failure::NotSent(why)) => (Failure::NotSent(why), UNREACHED_AGAIN.min(again_after_loss)),
                 Err(Failure::Lost(why)) if request.effect == Effect::Again => return Err(Failure::Lost(why)),
                 Err(Failure::Lost(why)) => {
                     may_have_run = true;

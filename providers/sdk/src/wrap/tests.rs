@@ -310,6 +310,22 @@ async fn a_type_has_retries_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_only_looks_is_not_tried_for_minutes() {
+    let attempts = async |takes: Duration| {
+        let bench = Bench::open(Limits::default(), takes, true).await;
+        bench.session.read(&ty("w_a"), &Recorded::default()).await.unwrap_err();
+        bench.began().len()
+    };
+    // Of a host that lets connections wait; of one that refuses them.
+    assert_eq!(attempts(Duration::from_secs(10)).await, 2);
+    assert_eq!(attempts(Duration::from_millis(1)).await, 6);
+    // A change waits for a server that starts again.
+    let bench = Bench::open(Limits::default(), Duration::from_secs(10), true).await;
+    bench.create(&[("w_a", 1)], &patient()).await;
+    assert_eq!(bench.began().len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_there_after_an_attempt_that_failed_may_be_ours() {
     let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, TAKES, false).await;
     let answers = bench.create(&[("w_made", 1)], &patient()).await;
@@ -411,7 +427,7 @@ async fn whoever_asks_for_rights_keeps_to_the_limits_and_tries_again() {
         assert_eq!(bench.session.missing_rights().await.unwrap(), Some(Vec::new()));
     }
     assert!(bench.began().windows(2).all(|pair| pair[1] - pair[0] >= 1_000), "{:?}", bench.began());
-    let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, TAKES, true).await;
+    let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, TAKES / 10, true).await;
     assert_eq!(bench.session.missing_rights().await.unwrap_err().message, "busy");
     assert_eq!(bench.began().len(), 3);
 }
@@ -443,7 +459,7 @@ async fn a_time_beyond_all_clocks_is_no_limit() {
 async fn who_waits_for_what_fails_again_and_again_learns_why() {
     let bench = Bench::open(Limits::default(), TAKES, true).await;
     let read = || async { bench.session.import(&ty("w_a"), "a").await };
-    let error = within(Duration::from_secs(25), read()).await.unwrap_err().only().unwrap();
+    let error = within(Duration::from_secs(15), read()).await.unwrap_err().only().unwrap();
     assert_eq!((error.kind.clone(), error.message.as_str()), (ErrorKind::Transient, "busy"));
     // Not one attempt came to an end.
     assert!(within(Duration::from_secs(5), read()).await.unwrap_err().only().is_none());
