@@ -5,7 +5,7 @@
 //! sensitive text count as well. Keys of maps are names, and are not hidden.
 
 use crate::{Attributes, ErrorKind, Object, ProviderError};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::collections::HashSet;
 
 /// What stands in place of a sensitive value.
@@ -51,7 +51,10 @@ impl Redaction {
         for (name, value) in attributes.into_iter().flatten() {
             let is_secret = |attribute: &crate::Attribute| attribute.sensitive || attribute.write_only;
             value.visit_texts(schema.get(name).is_some_and(is_secret), &mut |text, is_marked| {
-                texts.extend(is_marked.then(|| forms(&text)).into_iter().flatten());
+                if is_marked {
+                    texts.extend(forms(&text));
+                    texts.extend(decoded(&text).iter().flat_map(|part| forms(part)));
+                }
             });
         }
         let parts = texts.iter().flat_map(|text| telling(&text.0));
@@ -173,6 +176,14 @@ fn telling(text: &str) -> Vec<&str> {
     let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
     // Whoever is let in, and where: an `@` may be a part of a word elsewhere.
     place.split('@').chain(values).collect()
+}
+
+/// What an address holds percent-encoded, as whoever it is meant for gets to see it: the password, above all.
+fn decoded(text: &str) -> Vec<String> {
+    let parts = telling(text).into_iter().flat_map(|part| part.split([':', '/']));
+    let parts =
+        parts.filter(|part| part.contains('%')).map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned());
+    parts.filter(|part| part.len() >= SHORTEST_WORD).collect()
 }
 
 /// The forms in which a text may be quoted: as it stands in JSON or in a URL, and by one line of it (a key, a certificate),

@@ -49,6 +49,15 @@ fn the_scheme_and_the_names_of_parameters_of_an_address_are_no_secrets() {
 }
 
 #[test]
+fn what_an_address_holds_encoded_is_hidden_as_others_read_it() {
+    let redaction = sensitive("postgres://svc:p%40ss%2Fw@db/data?sslkey=k%3Dey%20two");
+    assert_eq!(
+        redaction.text("p@ss/w is not svc's, nor p%40ss%2Fw, nor `k=ey two`"),
+        "(sensitive value) is not svc's, nor (sensitive value), nor `(sensitive value)`"
+    );
+}
+
+#[test]
 fn its_form_in_a_url_counts() {
     assert_eq!(sensitive("p/w&d ü").text("at ?password=p%2Fw%26d%20%C3%BC&x=1"), "at ?password=(sensitive value)&x=1");
 }
