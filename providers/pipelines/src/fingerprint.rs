@@ -13,7 +13,6 @@ mod code;
 mod data;
 mod hidden;
 mod imports;
-mod python;
 mod variables;
 
 pub(crate) use address::place_of;

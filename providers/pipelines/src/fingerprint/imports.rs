@@ -3,8 +3,7 @@
 //! What is imported in a branch that is never taken counts, too: a file too many makes a pipeline run once more, one too few
 //! lets it stand on another program.
 
-use super::python::{Token, Tokens};
-use std::iter::Peekable;
+use tree_sitter::{Node, Parser, TreeCursor};
 
 /// The functions that import what their first argument says: `importlib.import_module`, `__import__`.
 const CALLS: [&str; 2] = ["import_module", "__import__"];
@@ -30,109 +29,122 @@ pub(super) struct Import {
     pub(super) is_all: bool,
 }
 
-/// Reads a text.
+/// Reads a text. One that is no Python has its imports, too, as far as they can be told: what is wrong with it is told by who
+/// runs it.
 pub(super) fn of(text: &str) -> Imports {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut parser = Parser::new();
+    let language = tree_sitter_python::LANGUAGE.into();
+    let Some(tree) = parser.set_language(&language).ok().and_then(|()| parser.parse(text, None)) else {
+        return Imports { is_open: true, ..Imports::default() };
+    };
     let mut imports = Imports::default();
-    let mut tokens = Tokens::new(text).peekable();
-    // Only at the beginning of a statement: `yield from x` and `raise x from y` import nothing.
-    let mut is_beginning = true;
-    let mut open = 0_usize;
-    while let Some(token) = tokens.next() {
-        let was_beginning = std::mem::replace(&mut is_beginning, false);
-        match token {
-            Token::End => is_beginning = true,
-            Token::Mark(';' | ':') if open == 0 => is_beginning = true,
-            Token::Mark('(' | '[' | '{') => open += 1,
-            Token::Mark(')' | ']' | '}') => open = open.saturating_sub(1),
-            Token::Word("import") if was_beginning => plain(&mut tokens, &mut imports.modules),
-            Token::Word("from") if was_beginning => imports.modules.extend(from(&mut tokens)),
-            Token::Word(name) if CALLS.contains(&name) && tokens.next_if_eq(&Token::Mark('(')).is_some() => {
-                open += 1;
-                call(&mut tokens, &mut imports);
+    each(&mut tree.walk(), |node| match node.kind() {
+        "import_statement" => imports.modules.extend(names(node, text).map(|module| Import { module, ..Import::default() })),
+        "import_from_statement" => imports.modules.extend(from(node, text)),
+        "call" if node.child_by_field_name("function").is_some_and(|function| imports_by_call(function, text)) => {
+            match named_by(node, text) {
+                Some(module) => imports.modules.push(module),
+                None => imports.is_open = true,
             }
-            _ => {}
         }
-    }
+        _ => {}
+    });
     imports
 }
 
-/// `a.b`; stops at what is none of it.
-fn dotted(tokens: &mut Peekable<Tokens<'_>>) -> Vec<String> {
-    let mut parts = Vec::new();
-    while let Some(Token::Word(part)) = tokens.next_if(|token| matches!(token, Token::Word(word) if *word != "import"))
-    {
-        parts.push(part.to_owned());
-        if tokens.next_if_eq(&Token::Mark('.')).is_none() {
-            break;
-        }
-    }
-    parts
-}
-
-/// What follows `import`: `a, b.c as d`.
-fn plain(tokens: &mut Peekable<Tokens<'_>>, imports: &mut Vec<Import>) {
+/// Every node of a tree, each before those below it. Without recursion: a text may nest as deep as it likes.
+fn each<'t>(cursor: &mut TreeCursor<'t>, mut see: impl FnMut(Node<'t>)) {
     loop {
-        let module = dotted(tokens);
-        if !module.is_empty() {
-            imports.push(Import { module, ..Import::default() });
+        see(cursor.node());
+        if cursor.goto_first_child() {
+            continue;
         }
-        skip_alias(tokens);
-        if tokens.next_if_eq(&Token::Mark(',')).is_none() {
-            return;
+        while !cursor.goto_next_sibling() {
+            if !cursor.goto_parent() {
+                return;
+            }
         }
     }
 }
 
-/// What follows `from`: `..a.b import c as d, e`, with or without brackets.
-fn from(tokens: &mut Peekable<Tokens<'_>>) -> Option<Import> {
+/// What stands at a node.
+fn written<'t>(node: Node<'_>, text: &'t str) -> &'t str {
+    text.get(node.byte_range()).unwrap_or_default()
+}
+
+/// `a.b` in two parts.
+fn dotted(node: Node<'_>, text: &str) -> Vec<String> {
+    node.named_children(&mut node.walk())
+        .filter(|part| part.kind() == "identifier")
+        .map(|part| written(part, text).to_owned())
+        .filter(|part| !part.is_empty())
+        .collect()
+}
+
+/// What stands behind `import`, without what it is called then: `a.b as c`.
+fn names(node: Node<'_>, text: &str) -> impl Iterator<Item = Vec<String>> {
+    let all: Vec<_> = node
+        .children_by_field_name("name", &mut node.walk())
+        .map(|name| dotted(name.child_by_field_name("name").unwrap_or(name), text))
+        .filter(|name| !name.is_empty())
+        .collect();
+    all.into_iter()
+}
+
+/// `from ..a.b import c as d, e`, with or without brackets.
+fn from(node: Node<'_>, text: &str) -> Option<Import> {
+    let module = node.child_by_field_name("module_name")?;
     let mut import = Import::default();
-    while tokens.next_if_eq(&Token::Mark('.')).is_some() {
-        import.ups += 1;
+    if module.kind() == "relative_import" {
+        for part in module.named_children(&mut module.walk()) {
+            match part.kind() {
+                "import_prefix" => import.ups = written(part, text).matches('.').count(),
+                _ => import.module = dotted(part, text),
+            }
+        }
+    } else {
+        import.module = dotted(module, text);
     }
-    import.module = dotted(tokens);
-    tokens.next_if_eq(&Token::Word("import"))?;
-    tokens.next_if_eq(&Token::Mark('('));
-    loop {
-        if tokens.next_if_eq(&Token::Mark('*')).is_some() {
-            import.is_all = true;
-        }
-        if let Some(Token::Word(name)) = tokens.next_if(|token| matches!(token, Token::Word(_))) {
-            import.names.push(name.to_owned());
-        }
-        skip_alias(tokens);
-        if tokens.next_if_eq(&Token::Mark(',')).is_none() {
-            break;
-        }
-    }
-    tokens.next_if_eq(&Token::Mark(')'));
+    import.names = names(node, text).map(|name| name.concat()).collect();
+    import.is_all = node.named_children(&mut node.walk()).any(|child| child.kind() == "wildcard_import");
     Some(import)
 }
 
-fn skip_alias(tokens: &mut Peekable<Tokens<'_>>) {
-    if tokens.next_if_eq(&Token::Word("as")).is_some() {
-        tokens.next_if(|token| matches!(token, Token::Word(_)));
-    }
+/// Whether a function imports: `import_module`, also as `importlib.import_module`.
+fn imports_by_call(function: Node<'_>, text: &str) -> bool {
+    let name = function.child_by_field_name("attribute").unwrap_or(function);
+    CALLS.contains(&written(name, text))
 }
 
-/// The arguments of a call that imports: a text alone is the module's name.
-fn call(tokens: &mut Peekable<Tokens<'_>>, imports: &mut Imports) {
-    let name = match tokens.next_if(|token| matches!(token, Token::Text(Some(_)))) {
-        Some(Token::Text(name)) => name,
-        _ => None,
-    };
-    let is_alone = matches!(tokens.peek(), Some(Token::Mark(')' | ',')));
-    match name.filter(|_| is_alone) {
-        // A relative one is of the package that a second argument says; nearly always its own.
-        Some(name) => {
-            let module = name.trim_start_matches('.');
-            imports.modules.push(Import {
-                ups: name.len() - module.len(),
-                module: module.split('.').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
-                ..Import::default()
-            });
+/// The module that a call names: a text as its first argument. A relative one is of the package that a second argument says,
+/// nearly always its own.
+fn named_by(call: Node<'_>, text: &str) -> Option<Import> {
+    let arguments = call.child_by_field_name("arguments")?;
+    let is_argument = |node: &Node<'_>| node.kind() != "comment";
+    let first = arguments.named_children(&mut arguments.walk()).find(is_argument)?;
+    let name = plain(first, text)?;
+    let module = name.trim_start_matches('.');
+    Some(Import {
+        ups: name.len() - module.len(),
+        module: module.split('.').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+        ..Import::default()
+    })
+}
+
+/// What a text says that stands there as it is; nothing for one with escapes or with expressions in it, and for bytes.
+fn plain<'t>(node: Node<'_>, text: &'t str) -> Option<&'t str> {
+    (node.kind() == "string" && !node.has_error()).then_some(())?;
+    let mut content = "";
+    for part in node.children(&mut node.walk()) {
+        match part.kind() {
+            "string_start" if written(part, text).contains(['b', 'B', 'f', 'F', 't', 'T']) => return None,
+            "string_start" | "string_end" => {}
+            "string_content" => content = written(part, text),
+            _ => return None,
         }
-        None => imports.is_open = true,
     }
+    (!content.contains('\\')).then_some(content)
 }
 
 #[cfg(test)]
@@ -200,5 +212,17 @@ mod tests {
         {
             of(text);
         }
+    }
+
+    #[test]
+    fn what_is_wrong_elsewhere_hides_no_import() {
+        assert_eq!(modules("import a\ndef f(:\n    pass\nimport b\n"), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_text_may_nest_as_deep_as_it_likes() {
+        let deep = |count| format!("import a\nx = {}1{}\nimport b\n", "(".repeat(count), ")".repeat(count));
+        assert_eq!(modules(&deep(100_000)), ["a", "b"]);
+        of(&"(".repeat(100_000));
     }
 }
