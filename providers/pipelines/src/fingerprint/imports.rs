@@ -40,7 +40,9 @@ pub(super) fn of(text: &str) -> Imports {
     };
     let mut imports = Imports::default();
     each(&mut tree.walk(), |node| match node.kind() {
-        "import_statement" => imports.modules.extend(names(node, text).map(|module| Import { module, ..Import::default() })),
+        "import_statement" => {
+            imports.modules.extend(names(node, text).map(|module| Import { module, ..Import::default() }))
+        }
         "import_from_statement" => imports.modules.extend(from(node, text)),
         "call" if node.child_by_field_name("function").is_some_and(|function| imports_by_call(function, text)) => {
             match named_by(node, text) {

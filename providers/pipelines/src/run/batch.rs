@@ -126,14 +126,13 @@ pub async fn run(
             let pipeline = waiting.remove(position);
             let failed = pipeline.pipelines_before().find(|before| ended.get(*before) == Some(&false));
             let by = failed.map(str::to_owned);
-            let asked = asked(options);
             let all = &all;
             running.push(async move {
                 let end = match by {
                     Some(by) => BatchEnd::Held { by, why: Why::Unsuccessful },
                     None if cancel.is_cancelled() => BatchEnd::NotRun(NotRun::Cancelled),
                     // What cannot be read of one says nothing of the others.
-                    None => go(runner, specs, pipeline, options, (all, asked), watching, cancel)
+                    None => go(runner, specs, pipeline, options, (all, None), watching, cancel)
                         .await
                         .unwrap_or_else(|error| BatchEnd::NotRun(NotRun::Io(error))),
                 };
@@ -166,67 +165,47 @@ pub async fn one(
     let missing = || io::Error::new(io::ErrorKind::NotFound, "there is no such pipeline");
     let pipeline = specs.pipelines.get(position).ok_or_else(missing)?;
     let all = BTreeSet::from([pipeline.id.as_str()]);
-    let asked = Asked { run, ..asked(options) };
-    go(runner, specs, pipeline, options, (&all, asked), watching, cancel).await
+    go(runner, specs, pipeline, options, (&all, run), watching, cancel).await
 }
 
-/// What is asked of each run.
-fn asked(options: &Options) -> Asked {
-    Asked {
+/// Runs a pipeline, unless it need not or cannot be run: under this id, if one is given, and among all those.
+async fn go(
+    runner: &Runner,
+    specs: &Specs,
+    pipeline: &Pipeline,
+    options: &Options,
+    (all, run): (&BTreeSet<&str>, Option<String>),
+    watching: &dyn Watching,
+    cancel: &CancellationToken,
+) -> io::Result<BatchEnd> {
+    for before in pipeline.pipelines_before().filter(|before| !options.is_forced && !all.contains(before)) {
+        let is_clean = match specs.pipeline(before) {
+            Some(other) => runner.reasons_now(specs, other).await?.is_empty(),
+            None => false,
+        };
+        if !is_clean {
+            return Ok(BatchEnd::Held { by: before.to_owned(), why: Why::Dirty });
+        }
+    }
+    let mut reasons = runner.reasons_now(specs, pipeline).await?;
+    if reasons.is_empty() {
+        if options.only_dirty {
+            return Ok(BatchEnd::Clean);
+        }
+        reasons.push(options.reason.clone());
+    }
+    let asked = Asked {
+        run,
+        reasons,
         uses_cache: options.uses_cache,
         timeout: options.timeout,
         patience: options.patience,
         retries: options.retries,
         mark: options.mark.clone(),
         ..Asked::default()
-    }
-}
-
-/// Runs a pipeline, unless it need not or cannot be run.
-async fn go(
-    runner: &Runner,
-    specs: &Specs,
-    pipeline: &Pipeline,
-    options: &Options,
-    (all, asked): (&BTreeSet<&str>, Asked),
-    watching: &dyn Watching,
-    cancel: &CancellationToken,
-) -> io::Result<BatchEnd> {
-    let reasons = match begin(runner, specs, pipeline, options, all).await? {
-        Begin::Run(reasons) => reasons,
-        Begin::End(end) => return Ok(end),
     };
-    Ok(match runner.run(specs, pipeline, Asked { reasons, ..asked }, watching, cancel).await {
+    Ok(match runner.run(specs, pipeline, asked, watching, cancel).await {
         Ok(record) => BatchEnd::Ran(Box::new(record)),
         Err(why) => BatchEnd::NotRun(why),
     })
-}
-
-enum Begin {
-    End(BatchEnd),
-    Run(Vec<String>),
-}
-
-async fn begin(
-    runner: &Runner,
-    specs: &Specs,
-    pipeline: &Pipeline,
-    options: &Options,
-    all: &BTreeSet<&str>,
-) -> io::Result<Begin> {
-    let held = |by: &str| Ok(Begin::End(BatchEnd::Held { by: by.to_owned(), why: Why::Dirty }));
-    for before in pipeline.pipelines_before() {
-        if all.contains(before) || options.is_forced {
-            continue;
-        }
-        let Some(other) = specs.pipeline(before) else { return held(before) };
-        if !runner.reasons_now(specs, other).await?.is_empty() {
-            return held(before);
-        }
-    }
-    let reasons = runner.reasons_now(specs, pipeline).await?;
-    if options.only_dirty && reasons.is_empty() {
-        return Ok(Begin::End(BatchEnd::Clean));
-    }
-    Ok(Begin::Run(if reasons.is_empty() { vec![options.reason.clone()] } else { reasons }))
 }
