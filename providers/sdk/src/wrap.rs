@@ -25,7 +25,7 @@ use futures_util::StreamExt;
 use gate::{Gates, Permit, Waits};
 use metrics::histogram;
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -47,7 +47,7 @@ pub async fn guarded(
     let session = redacting::redacting(provider, settings).await?;
     let instance = settings.instance.clone();
     let gates = Arc::new(Gates::new(&limits));
-    Ok(Arc::new(Guarded { instance, session, gates, limits, admitted: AtomicUsize::new(0) }))
+    Ok(Arc::new(Guarded { instance, session, gates, limits, admitted: AtomicUsize::new(0), is_away: Arc::default() }))
 }
 
 /// A session within the limits of its instance.
@@ -58,6 +58,8 @@ pub struct Guarded {
     limits: Limits,
     /// So many calls that come next have their tokens.
     admitted: AtomicUsize,
+    /// The last that was looked at could not be: with all patience once, no other look is tried twice until one gets an answer.
+    is_away: Arc<AtomicBool>,
 }
 
 impl Guarded {
@@ -86,6 +88,7 @@ impl Guarded {
             gates: Arc::clone(&self.gates),
             limits: self.limits.clone(),
             admitted: AtomicUsize::new(calls),
+            is_away: Arc::clone(&self.is_away),
         })
     }
 
@@ -189,10 +192,11 @@ impl Guarded {
             deadline::remember(address, &result);
             result
         };
+        let is_impatient = change.is_none() && self.is_away.load(Ordering::Relaxed);
         let backoff = ExponentialBuilder::default()
             .with_min_delay(self.limits.first_pause)
             .with_max_delay(Duration::from_secs(30))
-            .with_max_times(self.limits.retries_of(ty))
+            .with_max_times(if is_impatient { 0 } else { self.limits.retries_of(ty) })
             .with_jitter();
         let result = attempt
             .retry(backoff)
@@ -211,6 +215,11 @@ impl Guarded {
                 (!is_over).then_some(pause)
             })
             .await;
+        match result.as_ref().map_err(|error| &error.kind) {
+            Err(ErrorKind::Transient) if change.is_none() => self.is_away.store(true, Ordering::Relaxed),
+            Err(ErrorKind::Transient | ErrorKind::Throttled { .. } | ErrorKind::NotBegun) => {}
+            _ => self.is_away.store(false, Ordering::Relaxed),
+        }
         match result {
             // Only a call of which no attempt reached the provider never began.
             Err(error) if error.kind == ErrorKind::NotBegun => {

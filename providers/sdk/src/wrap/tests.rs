@@ -326,6 +326,20 @@ async fn what_only_looks_is_not_tried_for_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_away_for_one_look_is_not_waited_for_by_each() {
+    let bench = Bench::open(Limits::default(), Duration::from_millis(1), true).await;
+    for attempts in [6, 7, 8] {
+        bench.session.read(&ty("w_a"), &Recorded::default()).await.unwrap_err();
+        assert_eq!(bench.began().len(), attempts);
+    }
+    // Another answer tells that it is there again.
+    bench.create(&[("w_made", 2)], &patient()).await;
+    let before = bench.began().len();
+    bench.session.read(&ty("w_a"), &Recorded::default()).await.unwrap_err();
+    assert_eq!(bench.began().len(), before + 6);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_there_after_an_attempt_that_failed_may_be_ours() {
     let bench = Bench::open(Limits { retries: 2, ..Limits::default() }, TAKES, false).await;
     let answers = bench.create(&[("w_made", 1)], &patient()).await;
