@@ -328,6 +328,8 @@ fn a_new_blueprint_begins_as_any_resource_type_or_any_other_blueprint() {
     assert_eq!(project.run(["blueprints", "test"]).done().stdout, passed);
     let text = project.read("blueprints/my-snowflake-storage.yaml");
     assert!(text.contains("match: {useCaseTemplateId: urn:dmb:utm:my-snowflake-storage-template, kind: storage}\n"));
+    // In an overlay it would take the place of the one that it begins as.
+    assert!(text.contains("extends: snowflake-storage\n") && !text.contains("overlay"), "{text}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use terrace_engine::blueprint::expectation::yaml as yaml_of;
 use terrace_engine::blueprint::{Blueprint, SpecificSchema};
 use terrace_engine::source::{Sources, Span};
-use terrace_engine::yaml::{self, Budget, Node};
+use terrace_engine::yaml::{self, Budget, Entry, Node};
 use terrace_provider::{Attribute, AttributeType, Object, ResourceType};
 
 /// What a blueprint that begins from nothing says.
@@ -68,8 +68,8 @@ fn is_extension(node: &Node) -> bool {
     node.get("extends").is_some() && node.get("match").is_none() && node.get("specific").is_none()
 }
 
-/// The text of a blueprint with another name, version, template and schema file. One that extends another stands by itself
-/// then: it would take that one's place otherwise.
+/// The text of a blueprint with another name, version, template and schema file. One that extends another, whose locals and
+/// checks it needs, stands beside it then: of its own match, and in no overlay, where it would take that one's place.
 fn renamed(name: &str, text: &str, node: &Node, blueprint: &Blueprint) -> String {
     let matcher = match &blueprint.matcher.kind {
         Some(kind) => format!("{{useCaseTemplateId: {}, kind: {kind}}}", template(name)),
@@ -82,12 +82,16 @@ fn renamed(name: &str, text: &str, node: &Node, blueprint: &Blueprint) -> String
     changes.extend(version.map(|span| (span, "0.1.0".to_owned())));
     changes.extend(schema.map(|span| (span, format!("specific/{name}.json"))));
     changes.extend(node.get("match").map(|matched| (matched.span, format!("{matcher}\n"))));
+    let is_extension = is_extension(node);
+    let overlay = metadata.and_then(|metadata| metadata.entry("overlay")).filter(|_| is_extension);
+    changes.extend(overlay.map(|overlay| (entry_span(text, overlay), String::new())));
     changes.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
     let mut text = text.to_owned();
     for (span, new) in changes {
         let (start, mut end) = (span.start as usize, span.end as usize);
         // A block begins on the line after its key, and ends with its own line.
-        let is_block = text.get(start..end).is_some_and(|old| old.contains('\n') || new.ends_with('\n'));
+        let is_block =
+            !new.is_empty() && text.get(start..end).is_some_and(|old| old.contains('\n') || new.ends_with('\n'));
         let start = if is_block { text.get(..start).map_or(start, |before| before.trim_end().len()) } else { start };
         let new = if is_block { format!(" {new}") } else { new };
         if is_block {
@@ -96,14 +100,24 @@ fn renamed(name: &str, text: &str, node: &Node, blueprint: &Blueprint) -> String
         }
         text.replace_range(start..end, &new);
     }
-    if !is_extension(node) {
+    if !is_extension {
         return text;
     }
     let line = |line: &str| match line.starts_with("extends:") {
-        true => format!("match: {matcher}\nspecific: specific/{name}.json\n"),
+        true => format!("{line}\nmatch: {matcher}\nspecific: specific/{name}.json\n"),
         false => format!("{line}\n"),
     };
     text.lines().map(line).collect()
+}
+
+/// All that there is of an entry of a map: its line, or what stands between its commas.
+fn entry_span(text: &str, entry: &Entry) -> Span {
+    let (start, end) = (entry.key_span.start as usize, entry.value.span.end as usize);
+    let before = text.get(..start).unwrap_or_default().trim_end_matches(' ');
+    let begin = before.strip_suffix(['\n', ',']).map_or(start, str::len);
+    // The first one of `{…}` has its comma behind it.
+    let comma = text.get(end..).filter(|_| begin == start).map_or(0, |rest| rest.find(',').map_or(0, |at| at + 1));
+    Span::new(entry.key_span.source, begin, end + comma)
 }
 
 fn template(name: &str) -> String {
