@@ -304,8 +304,8 @@ fn a_mistake_that_a_built_in_blueprint_meets_is_told_where_the_descriptor_makes_
 
     Advice: 
       ☞ the blueprint reads it here
-        ╭─[sqlite:snowflake-storage.yaml:32:7]
-     32 │       name: ${{ upper(each.value.tableName) }}
+        ╭─[sqlite:snowflake-storage.yaml:24:7]
+     24 │       name: ${{ upper(each.value.tableName) }}
         ·       ────
         ╰────
     "#);
