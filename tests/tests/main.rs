@@ -56,6 +56,7 @@ mod plans_for_people; // nothing is told twice, nothing that matters is cut
 mod postgres_provider; // a storage area and its port in PostgreSQL
 mod postgres_state; // a state on a server: the same commands, and no password anywhere
 mod progress; // what is seen on a terminal while a plan is applied
+mod provider_gone; // servers that go away in the middle of an apply
 mod provider_limits; // how much an instance of a provider may be asked at once
 mod provider_mistakes; // mistakes about PostgreSQL and Snowflake, each at its place
 mod provider_outside; // a provider that is no part of the workspace

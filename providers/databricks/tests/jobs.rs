@@ -5,7 +5,7 @@ use crate::harness::{Instance, attributes, recorded};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{Call, ErrorKind, Found, Planned, ProposedChange, Recorded, Value};
+use terrace_provider::{Call, ErrorKind, Found, Path, Planned, ProposedChange, Recorded, Value};
 use terrace_test_databricks::{Fault, StandIn};
 
 const JOB: &str = "databricks_job";
@@ -469,4 +469,20 @@ async fn pipelines_whose_names_only_look_alike_are_left_alone() {
     let planned = instance.plan(PIPELINE, None, &config).await.unwrap();
     let planned = Planned { attributes: planned.planned, private: planned.private };
     instance.session.create(instance.ty(PIPELINE), &instance.call(), &planned).await.unwrap();
+}
+
+/// Databricks gives ids: one that is said and not there is a slip, and no other object is made in its place.
+#[tokio::test]
+async fn an_id_that_is_not_there_makes_nothing() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let before = stand_in.inventory();
+    let configs = [("jobId", JOB, job(&stand_in, "new", 1)), ("pipelineId", PIPELINE, pipeline(&stand_in, false))];
+    for (attribute, ty, mut config) in configs {
+        config[attribute] = "4711".into();
+        let error = instance.create(ty, config).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidInput { path: Some(Path::attribute(attribute)) });
+        assert!(error.message.contains("the id 4711"), "{error:?}");
+    }
+    assert_eq!(stand_in.inventory(), before);
 }

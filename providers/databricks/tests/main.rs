@@ -15,6 +15,7 @@ mod calls; // requests: lost, late, too many; who is let in, and where
 mod catalogs; // what is of a metastore: which one, by which workspace, who made it anew
 mod conformance; // the behaviours of every provider
 mod harness; // an opened instance, and what tests do with it
+mod hostile; // texts of other languages in every text
 mod jobs; // settings of jobs and pipelines: what is managed, secrets, the guard
 mod lookups; // what others made, by name
 mod names; // 256 names of every kind of object

@@ -89,13 +89,16 @@ impl Folders {
 
     /// True when what exists of the location lies, links followed, outside the project folder.
     fn leaves_over_link(&self, location: &FilePath) -> bool {
+        let within = || location.ancestors().take_while(|ancestor| *ancestor != self.project);
+        // Without a link on the way nothing leads out, and looking for one asks the system once a folder.
+        if !within().any(FilePath::is_symlink) {
+            return false;
+        }
         let Ok(project) = self.project.canonicalize() else { return false };
         // A dangling link has no canonical form, so its own target is looked at through the folder that holds it.
         let is_dangling = location.is_symlink() && !location.exists();
         is_dangling
-            || location
-                .ancestors()
-                .take_while(|ancestor| ancestor.starts_with(&self.project))
+            || within()
                 .find_map(|ancestor| ancestor.canonicalize().ok())
                 .is_some_and(|existing| !existing.starts_with(&project))
     }

@@ -142,6 +142,7 @@ impl Object for Job {
     }
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        settings::check_new(planned, ("jobId", "job"))?;
         let name = settings::name_of(planned);
         if let [one, ..] = named(place, &name).await?.as_slice() {
             let id = id_of(one, "job_id").unwrap_or_default();

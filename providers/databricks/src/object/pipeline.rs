@@ -150,6 +150,7 @@ impl Object for Pipeline {
     }
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        settings::check_new(planned, ("pipelineId", "pipeline"))?;
         let settings = settings::sent(planned, place.address);
         let name = text_of(&settings, "name").to_owned();
         if let [one, ..] = named(place, &name).await?.as_slice() {

@@ -161,6 +161,14 @@ pub(crate) fn check_id(
         .solution("choose another name, or rename the other one"))
 }
 
+/// Refuses to make an object of an id that somebody else gives.
+pub(crate) fn check_new(planned: &Attributes, (attribute, what): (&str, &str)) -> Result<(), ProviderError> {
+    let Some(id) = planned.get(attribute).and_then(Value::as_str) else { return Ok(()) };
+    let message = format!("there is no {what} with the id {id}, and a new one gets its id from Databricks");
+    Err(ProviderError::invalid(Some(Path::attribute(attribute)), message)
+        .solution(format!("leave `{attribute}` out to make one, or give the id of one that is there to take it over")))
+}
+
 /// Keeps with a plan where its secrets are, so that they are left out whenever the settings are read.
 pub(crate) fn keep_secret_paths(change: &ProposedChange<'_>, planned: &mut PlannedChange) {
     let secrets = json_of(change.config, "secretSettings");
