@@ -31,6 +31,9 @@ enum Command {
         /// So many workers
         #[arg(long, value_name = "N")]
         workers: Option<String>,
+        /// So many databases
+        #[arg(long, value_name = "N")]
+        databases: Option<String>,
     },
     /// Run pipelines by the workers of the active cluster
     Run {
@@ -90,10 +93,12 @@ pub(crate) fn translated(arguments: &[OsString]) -> Result<Vec<OsString>, Exit> 
     let mut words: Vec<String> = vec!["terrace".to_owned()];
     let mut add = |more: &[&str]| words.extend(more.iter().map(|word| (*word).to_owned()));
     match asked.command {
-        Command::Init { kind, workers } => {
+        Command::Init { kind, workers, databases } => {
             add(&["init", "--progress"]);
-            if let Some(workers) = workers {
-                add(&["--workers", &workers]);
+            for (option, number) in [("--workers", workers), ("--databases", databases)] {
+                if let Some(number) = number {
+                    add(&[option, &number]);
+                }
             }
             if let Some(kind) = kind {
                 add(&["--", &kind]);

@@ -1,5 +1,6 @@
 //! The queue of data pipelines from outside: clusters, workers that are killed, pods, and the binary under another name.
 
+mod clusters;
 mod queued;
 
 use queued::Queued;
@@ -14,6 +15,9 @@ macro_rules! seen {
         let ran = $ran;
         let mut settings = ran.filters();
         settings.add_filter("dppctl-worker-[a-z0-9]{13}", "dppctl-worker-…");
+        settings.add_filter(r"http://127\.0\.0\.1:\d+/(\S+)#\S+", "http://127.0.0.1:PORT/$1#TOKEN");
+        settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT");
+        settings.add_filter(r"Password: \S+", "Password: …");
         settings.bind(|| insta::assert_snapshot!(ran.to_string(), @$expected));
     }};
 }
@@ -29,11 +33,14 @@ fn a_cluster_of_this_machine_is_made_and_runs_pipelines_in_the_words_of_the_docu
     seen!(queued.run(&["init", "local"]), @r"
     exit: 0
     --- stdout
+    DB pod: dppctl-db-local-1
     Worker pod: dppctl-worker-…
     Worker pod: dppctl-worker-…
     --- stderr
     Initializing Cluster, re-run terrace init to track initialization progress
-    Cluster is ready, starting 2 persistent worker pods
+    Cluster is ready, starting 1 persistent DB pod and 2 persistent worker pods
+    DB Web UI is available at http://127.0.0.1:PORT/databases/dppctl-db-local-1#TOKEN
+    System: PostgreSQL, Server: 127.0.0.1:PORT, Username: postgres, Password: …
     terrace initialization completed successfully
     ");
     assert!(!queued.project.has("terrace.yaml"), "it starts no project");
@@ -44,6 +51,7 @@ fn a_cluster_of_this_machine_is_made_and_runs_pipelines_in_the_words_of_the_docu
     --- stderr
     Using local private cluster
     Assigned Worker Pod: dppctl-worker-…
+    Assigned DB Pod: dppctl-db-local-1
     INFO    :RESULTS:
     INFO    :SUCCESS: ./quick {'noise': 1, 'num rows': 500}
     Unassigned Worker Pod
@@ -51,6 +59,7 @@ fn a_cluster_of_this_machine_is_made_and_runs_pipelines_in_the_words_of_the_docu
     seen!(queued.run(&["init"]), @r"
     exit: 0
     --- stdout
+    DB pod: dppctl-db-local-1 available
     Worker pod: dppctl-worker-… available
     Worker pod: dppctl-worker-… available
     --- stderr
@@ -59,7 +68,7 @@ fn a_cluster_of_this_machine_is_made_and_runs_pipelines_in_the_words_of_the_docu
     // Once more with another size: those that are there stay.
     let before = queued.names();
     queued.run(&["init", "local", "--workers", "3"]).done();
-    assert!(queued.names().is_superset(&before) && queued.names().len() == 3);
+    assert!(queued.names().is_superset(&before) && queued.names().len() == 4);
     // Here, all the same.
     let here = queued.run(&["run", "./quick", "--no-queue"]).done();
     assert!(!here.stderr.contains("Worker Pod"), "{here}");
@@ -303,9 +312,13 @@ fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
     Run dppctl init --help for cluster initialization and configuration options
     Waiting for available worker pods
     Assigned Worker Pod: dppctl-worker-…
+    Assigned DB Pod: dppctl-db-public-1
+    DB Web UI is available at http://127.0.0.1:PORT/databases/dppctl-db-public-1#TOKEN
+    System: PostgreSQL, Server: 127.0.0.1:PORT, Username: postgres, Password: …
     INFO    :RESULTS:
     INFO    :SUCCESS: ./quick {'noise': 1, 'num rows': 500}
     Unassigned Worker Pod
+    Keeping the DB and Web UI running for 1 hour
     ");
     let pods = queued.dppctl(&["list", "pods"]).done().json();
     assert!(pods[0]["expires_at"].is_string(), "{pods}");
@@ -317,17 +330,18 @@ fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
     queued.dppctl(&["providers"]).done().says("minikube-public: ").says("local: workers on this machine");
     queued.dppctl(&["ssh", "none"]).with_code(1).says("there is no pod `none`");
     let switched = queued.dppctl(&["init", "local"]).done();
-    switched.says("starting 2 persistent worker pods");
+    switched.says("starting 1 persistent DB pod and 2 persistent worker pods");
     queued.dppctl(&["run", "./quick"]).done().says("Using local private cluster");
     seen!(queued.dppctl(&["init", "public"]), @r"
     exit: 0
     --- stdout
+    DB pod: dppctl-db-public-1
     Worker pod: dppctl-worker-…
     --- stderr
     Switching to the public dppctl cluster
     do not use for private data!
     its pods are processes of this machine, and go after 1 hour
-    Cluster is ready, starting 1 ephemeral worker pod
+    Cluster is ready, starting 1 ephemeral DB pod and 1 ephemeral worker pod
     terrace initialization completed successfully
     ");
     queued.dppctl(&["run", "./quick"]).done().says("Using the public dppctl cluster");
@@ -371,21 +385,6 @@ fn kinds_of_clusters_that_are_not_of_this_machine_say_what_is_missing() {
 }
 
 #[test]
-fn a_cluster_whose_making_was_killed_is_gone_on_with() {
-    for _ in 0..3 {
-        let queued = Queued::new();
-        let making = queued.start(&["init", "local", "--workers", "3"]);
-        making.until_told("Cluster is ready");
-        making.kill();
-        assert_eq!(making.finish().code, -1);
-        let again = queued.run(&["init"]).done();
-        assert_eq!(again.stdout.matches("Worker pod: ").count(), 3, "{again}");
-        assert_eq!(queued.workers().len(), 3);
-        queued.run(&["run", "./quick"]).done();
-    }
-}
-
-#[test]
 fn a_queue_that_is_none_is_told_with_what_to_do() {
     let queued = Queued::with_cluster("1");
     let queue = queued.project.path(".terrace/pipelines/queue.db");
@@ -396,12 +395,16 @@ fn a_queue_that_is_none_is_told_with_what_to_do() {
         let _ = fs::remove_file(queue.with_file_name(format!("queue.db{end}")));
     }
     fs::write(&queue, "no database ".repeat(1000)).unwrap();
-    for words in [&["list", "pods"][..], &["run", "./quick"], &["init"], &["cancel", "./quick"]] {
+    for words in [
+        &["list", "pods"][..],
+        &["run", "./quick"],
+        &["init"],
+        &["cancel", "./quick"],
+        &["run", "./quick", "--no-queue"],
+    ] {
         let ran = queued.run(words).with_code(1);
         ran.says("is damaged").says("move `").says("-wal");
     }
-    // What needs no queue is not kept from running.
-    queued.run(&["run", "./quick", "--no-queue"]).done();
     fs::remove_file(&queue).unwrap();
     queued.run(&["run", "./quick"]).done();
 }
@@ -438,7 +441,7 @@ fn a_worker_that_is_asked_to_end_gives_back_what_it_has() {
 #[test]
 fn workers_do_not_get_what_only_terrace_needs() {
     let queued = Queued::new();
-    let mut command = queued.command(&["init", "local", "--workers", "1"]);
+    let mut command = queued.command(&["init", "local", "--workers", "1", "--databases", "0"]);
     command.env("TERRACE_STATE_KEY", "not for others").env("FOR_STEPS", "1");
     queued.project.start(command).finish().done();
     let (pid, _) = queued.workers().remove(0);

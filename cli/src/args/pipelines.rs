@@ -143,6 +143,9 @@ pub struct ClusterArguments {
     /// So many workers, 0 ends them [default: as before, else 2; 1 where they go after 1 hour]
     #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=256))]
     pub workers: Option<u16>,
+    /// So many databases, 0 leaves it without any [default: as before, else 1]
+    #[arg(long, value_name = "N", requires = "kind", value_parser = clap::value_parser!(u16).range(0..=64))]
+    pub databases: Option<u16>,
     /// Never start a project: say how far the active cluster is
     #[arg(long, hide = true)]
     pub progress: bool,
@@ -151,7 +154,7 @@ pub struct ClusterArguments {
 /// `terrace list`.
 #[derive(Debug, Subcommand)]
 pub enum ListCommand {
-    /// The workers of data pipelines, and what they do
+    /// The workers and databases of data pipelines, and what they do
     Pods(PodsFormat),
 }
 

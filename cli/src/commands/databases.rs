@@ -7,6 +7,7 @@ mod shown;
 
 pub(super) use for_run::RunDatabase;
 pub(super) use pages::{pages, watched};
+pub(super) use shown::page;
 
 use super::Context;
 use super::pipelines::instance_here;
@@ -19,7 +20,7 @@ use terrace_provider_pipelines::database::{DatabaseError, Databases, Extension, 
 use terrace_provider_pipelines::settings::databases;
 
 /// The databases of an instance, each with what keeps it.
-async fn databases_of(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
+pub(super) async fn databases_of(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
     let databases = databases(instance, wiring::guard_program()).with_patience(context.global.lock_timeout);
     databases.guard_all().await;
     databases

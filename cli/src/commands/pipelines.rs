@@ -3,6 +3,7 @@
 
 mod cancelling;
 mod cluster;
+mod cluster_databases;
 mod history;
 mod kinds;
 mod logs;

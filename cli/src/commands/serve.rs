@@ -23,7 +23,7 @@ use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::schedule::keeper::Keeper;
 use terrace_provider_pipelines::schedule::store::Schedules;
-use terrace_provider_pipelines::settings::{RECORDS, runner};
+use terrace_provider_pipelines::settings::{RECORDS, databases as written_into, runner};
 use terrace_server::tls::Certificate;
 use terrace_server::worlds::Worlds;
 use terrace_server::{Server, ServerSettings};
@@ -80,7 +80,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let schedules = settings.configuration.server.schedules;
     let runner = runner_of(&instance, schedules)?;
     let keeper = runner.clone().filter(|_| schedules != Some(false));
-    let keeper = keeper.map(|runner| Keeper::new(runner, schedules == Some(true)));
+    let written = written_into(&instance, wiring::guard_program());
+    let keeper = keeper.map(|runner| Keeper::new(runner, written, schedules == Some(true)));
     signals.begin_changes();
     let scheme = if certificate.is_some() { "https" } else { "http" };
     context.ui.tell(&format!("serving on {scheme}://{address}, state {}", settings.state));

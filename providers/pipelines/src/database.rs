@@ -7,7 +7,7 @@
 //!
 //! Read in this order: [`record`] (what is known of a database), [`clock`] (until when it is kept), `lock` (one at a time),
 //! `programs` and `account` (which PostgreSQL, and as whom), `server` (its process), this file (what can be done), [`guard`],
-//! [`look`] (tables, for people), `dump`, [`words`] (what is told of a database).
+//! [`of_cluster`] (those of clusters), [`look`] (tables, for people), `dump`, [`words`] (what is told of a database).
 
 mod account;
 pub mod clock;
@@ -17,6 +17,7 @@ pub mod guard;
 mod lock;
 pub mod look;
 mod making;
+pub mod of_cluster;
 mod programs;
 pub mod record;
 mod server;

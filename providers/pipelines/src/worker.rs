@@ -11,7 +11,8 @@ pub mod launch;
 pub use keeper::Keeper;
 pub use launch::{Launch, Start};
 
-use crate::queue::{Entry, Queue, QueueError, Taken, lock};
+use crate::database::{DatabaseError, Databases, Why};
+use crate::queue::{Ending, Entry, Queue, QueueError, Taken, WhyNot, lock};
 use crate::run::Runner;
 use std::fs::File;
 use std::sync::Arc;
@@ -34,10 +35,14 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub struct Worker {
     /// Its name.
     pub name: String,
+    /// The pool that it is of; where that is a cluster's, its runs write into the cluster's databases.
+    pub pool: String,
     /// The queue.
     pub queue: Queue,
     /// Runs pipelines.
     pub runner: Runner,
+    /// The databases of the project.
+    pub databases: Databases,
     /// Looks after the other workers.
     pub keeper: Arc<Keeper>,
     /// The lock that says that it lives; nothing where the process was born with it.
@@ -84,11 +89,39 @@ impl Worker {
         self.queue.call(move |queue| queue.remove_worker(&name)).await
     }
 
+    /// Runs it, by a worker of a cluster into a database of that; nothing where it was cut off and has to be run again.
+    async fn run(
+        &self,
+        entry: &Entry,
+        held: Option<String>,
+        called_off: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Option<Ending> {
+        let pool = self.pool.clone();
+        let cluster = match self.queue.call(move |queue| queue.cluster(&pool)).await {
+            Ok(cluster) => cluster,
+            Err(error) => return Some(Ending::impossible(error.to_string())),
+        };
+        let database = cluster.and_then(|cluster| cluster.database_of(&entry.folder).map(|name| (cluster, name)));
+        let Some((cluster, name)) = database.filter(|_| held.is_none() && !entry.is_cancelled) else {
+            return execute::run(&self.runner, entry, held, called_off, stop).await;
+        };
+        let (record, access) = match self.databases.ensure_of(&cluster, &name, stop).await {
+            Ok(there) => there,
+            Err(error) if error.why == Why::Cancelled => return None,
+            Err(error) => return Some(not_there(error)),
+        };
+        let mut runner = self.runner.clone();
+        runner.write_into(&record, &access);
+        let running = execute::run(&runner, entry, held, called_off, stop);
+        self.databases.during(&name, cluster.ttl, running).await
+    }
+
     /// Brings a run to its end, and says so.
     async fn carry_out(&self, entry: Entry, held: Option<String>, stop: &CancellationToken) -> Result<(), QueueError> {
         let called_off = CancellationToken::new();
         let heeding = AbortOnDropHandle::new(tokio::spawn(heed(self.queue.clone(), entry.clone(), called_off.clone())));
-        let ending = execute::run(&self.runner, &entry, held, &called_off, stop).await;
+        let ending = self.run(&entry, held, &called_off, stop).await;
         drop(heeding);
         let entry = Arc::new(entry);
         let ending = Arc::new(ending);
@@ -108,6 +141,12 @@ impl Worker {
             }
         }
     }
+}
+
+/// What is told of a database that does not come up.
+fn not_there(error: DatabaseError) -> Ending {
+    let what = [error.what].into_iter().chain(error.facts).chain(error.hint).collect();
+    Ending::NotRun { why: WhyNot::Impossible, what }
 }
 
 async fn pause(time: Duration, stop: &CancellationToken) {

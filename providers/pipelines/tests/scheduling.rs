@@ -3,6 +3,7 @@
 use crate::harness::Project;
 use jiff::Timestamp;
 use std::fs;
+use terrace_provider_pipelines::database::Databases;
 use terrace_provider_pipelines::run::State;
 use terrace_provider_pipelines::schedule::keeper::Keeper;
 use terrace_provider_pipelines::schedule::store::Progress;
@@ -37,11 +38,15 @@ fn runs(project: &Project) -> Vec<String> {
     store.ids().unwrap().iter().map(|run| store.run(run).unwrap().unwrap().mark.unwrap_or_default()).collect()
 }
 
+fn databases(project: &Project) -> Databases {
+    Databases::new(project.runner.store.folder().join("databases"), None, None)
+}
+
 #[tokio::test]
 async fn a_run_starts_once_across_the_change_of_the_clock() {
     let project = Project::new(NOISE);
     project.runner.schedules().put(&nightly()).unwrap();
-    let mut keeper = Keeper::new(project.runner.clone(), false);
+    let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
     for minute in 0..8 * 60 {
         let now = at("2026-03-28T20:00:00Z").checked_add(jiff::SignedDuration::from_mins(minute)).unwrap();
         keeper.look(now).await.unwrap();
@@ -66,7 +71,7 @@ async fn what_a_killed_server_had_decided_is_done_once_by_the_next() {
     let decided = Progress { decided: due, pending: vec![due], last: None, crontab: None };
     schedules.decide("nightly", &decided).unwrap();
     let look = || async {
-        let mut keeper = Keeper::new(project.runner.clone(), false);
+        let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
         assert!(keeper.look(at("2026-03-30T00:40:00Z")).await.unwrap());
         keeper.idle().await;
     };
@@ -92,8 +97,10 @@ async fn what_a_killed_server_had_decided_is_done_once_by_the_next() {
 async fn of_two_servers_one_starts_runs_and_the_other_goes_on_when_it_is_gone() {
     let project = Project::new(NOISE);
     project.runner.schedules().put(&nightly()).unwrap();
-    let (mut first, mut second) =
-        (Keeper::new(project.runner.clone(), false), Keeper::new(project.runner.clone(), false));
+    let (mut first, mut second) = (
+        Keeper::new(project.runner.clone(), databases(&project), false),
+        Keeper::new(project.runner.clone(), databases(&project), false),
+    );
     let now = at("2026-03-30T00:30:10Z");
     assert!(first.look(now).await.unwrap());
     assert!(!second.look(now).await.unwrap());
@@ -120,7 +127,7 @@ async fn a_run_that_takes_longer_is_let_be_replaced_or_followed() {
             .schedules()
             .put(&Schedule { overlap, cron: "* * * * *".to_owned(), since: at("2026-03-30T00:29:30Z"), ..nightly() })
             .unwrap();
-        let mut keeper = Keeper::new(project.runner.clone(), false);
+        let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
         keeper.look(at("2026-03-30T00:30:01Z")).await.unwrap();
         let begun = |count: usize| fs::read(project.path("begun")).is_ok_and(|text| text.len() == count);
         while !begun(1) {
@@ -146,13 +153,13 @@ async fn a_run_that_takes_longer_is_let_be_replaced_or_followed() {
 #[tokio::test]
 async fn what_specs_say_of_schedules_counts_where_somebody_wants_it() {
     let project = Project::new(NOISE);
-    let mut without = Keeper::new(project.runner.clone(), false);
+    let mut without = Keeper::new(project.runner.clone(), databases(&project), false);
     without.look(at("2026-03-30T04:59:00Z")).await.unwrap();
     without.look(at("2026-03-30T05:00:30Z")).await.unwrap();
     without.idle().await;
     assert_eq!(runs(&project), Vec::<String>::new());
     drop(without);
-    let mut keeper = Keeper::new(project.runner.clone(), true);
+    let mut keeper = Keeper::new(project.runner.clone(), databases(&project), true);
     // What was before somebody looked first is not made up for.
     keeper.look(at("2026-03-30T04:59:00Z")).await.unwrap();
     keeper.idle().await;
@@ -167,7 +174,7 @@ async fn what_specs_say_of_schedules_is_not_lost_while_they_are_read_or_no_serve
     let project = Project::new(NOISE);
     // Each reads the specs anew.
     let look = async |now: &str| {
-        let mut keeper = Keeper::new(project.runner.clone(), true);
+        let mut keeper = Keeper::new(project.runner.clone(), databases(&project), true);
         keeper.look(at(now)).await.unwrap();
         keeper.idle().await;
     };
@@ -199,8 +206,9 @@ async fn a_run_that_is_stopped_as_the_server_ends_is_begun_anew_by_the_next() {
     let schedules = project.runner.schedules();
     schedules.put(&Schedule { cron, time_zone: "UTC".to_owned(), since, ..nightly() }).unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
-    let keeping =
-        tokio::spawn(Keeper::new(project.runner.clone(), false).keep(stop.clone(), std::time::Duration::ZERO));
+    let keeping = tokio::spawn(
+        Keeper::new(project.runner.clone(), databases(&project), false).keep(stop.clone(), std::time::Duration::ZERO),
+    );
     while !project.path("begun").exists() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
@@ -209,7 +217,7 @@ async fn a_run_that_is_stopped_as_the_server_ends_is_begun_anew_by_the_next() {
     let progress = schedules.progress("nightly").unwrap().unwrap();
     assert_eq!((progress.pending.len(), progress.last), (1, None));
     project.write("go", "");
-    let mut keeper = Keeper::new(project.runner.clone(), false);
+    let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
     keeper.look(Timestamp::now()).await.unwrap();
     keeper.idle().await;
     let progress = schedules.progress("nightly").unwrap().unwrap();
@@ -224,7 +232,7 @@ async fn what_was_left_of_a_schedule_that_is_turned_off_is_not_started() {
     schedules.put(&Schedule { enabled: false, ..nightly() }).unwrap();
     let due = at("2026-03-30T00:30:00Z");
     schedules.decide("nightly", &Progress { decided: due, pending: vec![due], last: None, crontab: None }).unwrap();
-    let mut keeper = Keeper::new(project.runner.clone(), false);
+    let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
     keeper.look(at("2026-03-30T00:40:00Z")).await.unwrap();
     keeper.idle().await;
     assert_eq!(runs(&project), Vec::<String>::new());
@@ -245,7 +253,7 @@ async fn what_cannot_be_run_is_skipped_with_the_reason() {
         .schedules()
         .put(&Schedule { enabled: false, name: "off".to_owned(), pipeline: "./before".to_owned(), ..nightly() })
         .unwrap();
-    let mut keeper = Keeper::new(project.runner.clone(), false);
+    let mut keeper = Keeper::new(project.runner.clone(), databases(&project), false);
     keeper.look(at("2026-03-30T00:30:10Z")).await.unwrap();
     keeper.idle().await;
     assert_eq!(runs(&project), Vec::<String>::new());

@@ -5,6 +5,7 @@ use crate::harness::{NOISE, Project};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_provider_pipelines::database::Databases;
 use terrace_provider_pipelines::queue::lock;
 use terrace_provider_pipelines::queue::{Ask, Ending, Entry, Options, PodStatus, Queue, WantedPool, WhyNot};
 use terrace_provider_pipelines::run::State;
@@ -22,7 +23,9 @@ impl Launch for Tasks {
             let pool = queue.pool(&start.pool).unwrap().unwrap();
             let runner = runner(&of_kept(&start.folder, &pool.settings).unwrap()).unwrap();
             let keeper = Arc::new(Keeper::new(queue.clone(), runner.clone(), Arc::new(Tasks)));
-            let worker = Worker { name: start.worker, queue, runner, keeper, lock: Some(start.lock) };
+            let databases = Databases::new(start.folder.join("databases"), None, None);
+            let (name, pool) = (start.worker, start.pool);
+            let worker = Worker { name, pool, queue, runner, databases, keeper, lock: Some(start.lock) };
             // A test that has ended has taken the folder away.
             let _ = worker.serve(&CancellationToken::new()).await;
         });
@@ -184,7 +187,9 @@ async fn a_worker_whose_look_after_others_takes_long_says_that_it_is_well() {
     let runner = project.runner.clone();
     let stuck = Arc::new(Keeper::new(queue.clone(), runner.clone(), Arc::new(Stuck(say, std::sync::Mutex::new(wait)))));
     let stop = CancellationToken::new();
-    let serving = Worker { name: worker.clone(), queue: queue.clone(), runner, keeper: stuck, lock: Some(held) };
+    let databases = Databases::new(queue.folder().join("databases"), None, None);
+    let (name, pool) = (worker.clone(), "etl".to_owned());
+    let serving = Worker { name, pool, queue: queue.clone(), runner, databases, keeper: stuck, lock: Some(held) };
     let ending = stop.clone();
     let serving = tokio::spawn(async move { serving.serve(&ending).await });
     tokio::task::spawn_blocking(move || asked.recv()).await.unwrap().unwrap();

@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use terrace_tests::Ran;
 
@@ -27,12 +28,15 @@ impl Deref for Queued {
 
 impl Queued {
     pub(super) fn new() -> Self {
-        Self(Pipelines::new(SPEC))
+        let queued = Self(Pipelines::new(SPEC));
+        // Where root runs tests, another user comes to the data of databases.
+        fs::set_permissions(queued.project.path("."), fs::Permissions::from_mode(0o755)).unwrap();
+        queued
     }
 
     pub(super) fn with_cluster(workers: &str) -> Self {
         let queued = Self::new();
-        queued.run(&["init", "local", "--workers", workers]).done();
+        queued.run(&["init", "local", "--workers", workers, "--databases", "0"]).done();
         queued
     }
 
@@ -71,6 +75,17 @@ impl Queued {
         found
     }
 
+    /// The processes of this project's databases: of servers, and those that keep them.
+    pub(super) fn of_databases(&self) -> Vec<String> {
+        let folder = self.project.path(".terrace/pipelines/databases").display().to_string();
+        let is_ours = |process: &std::path::Path| {
+            fs::read(process.join("cmdline")).is_ok_and(|words| String::from_utf8_lossy(&words).contains(&folder))
+        };
+        let all = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        let ours = all.filter(|process| is_ours(process));
+        ours.filter_map(|process| Some(process.file_name()?.to_str()?.to_owned())).collect()
+    }
+
     /// Kills workers, all of those that this says.
     pub(super) fn kill(&self, is_meant: impl Fn(&str) -> bool) {
         for (pid, name) in self.workers() {
@@ -96,6 +111,9 @@ impl Drop for Queued {
             for (pid, _) in self.workers() {
                 let _ = Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status();
             }
+        }
+        for pid in self.of_databases() {
+            let _ = Command::new("kill").args(["-9", &pid]).stderr(Stdio::null()).status();
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The database that `terrace run` has pipelines write into: one that is there, or one that is made for them.
+//! The database that `terrace run` has pipelines write into: one that is there, one that is made for them, or that of the
+//! active cluster.
 
 use super::{databases_of, failure, shown};
 use crate::args::DatabaseChoice;
@@ -7,7 +8,8 @@ use crate::failure::Failure;
 use secrecy::SecretString;
 use std::time::Duration;
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::database::{Databases, Extension, Record, Wanted, time_to_live, words};
+use terrace_provider_pipelines::database::of_cluster::of_active;
+use terrace_provider_pipelines::database::{Databases, Record, Wanted, time_to_live, words};
 use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::settings::default_database;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +20,8 @@ pub(in crate::commands) struct RunDatabase {
     record: Record,
     /// How long it is kept after the run, where it was made for it.
     kept: Option<Duration>,
+    /// It was made for this run, or is a cluster's.
+    is_pod: bool,
     /// What is told of it once, when the run begins, with its password.
     pub(in crate::commands) beginning: Vec<SecretString>,
 }
@@ -31,10 +35,11 @@ impl RunDatabase {
         context: &Context<'_>,
         instance: &InstanceSettings,
         choice: &DatabaseChoice,
+        folder: &str,
         runner: &mut Runner,
         cancel: &CancellationToken,
     ) -> Result<Option<Self>, Failure> {
-        let name = choice.database.clone().or_else(|| default_database(instance));
+        let chosen = choice.database.clone().or_else(|| default_database(instance));
         if let Some(ttl) = &choice.new_database {
             let kept = time_to_live(ttl).map_err(|why| Failure::new(format!("`--new-database={ttl}`: {why}")))?;
             let databases = databases_of(context, instance).await;
@@ -45,45 +50,42 @@ impl RunDatabase {
             let beginning = words::beginning(&record, &access, page.as_deref());
             let beginning = beginning.into_iter().map(SecretString::from).collect();
             runner.write_into(&record, &access);
-            return Ok(Some(Self { databases, record, kept: Some(kept), beginning }));
+            return Ok(Some(Self { databases, record, kept: Some(kept), is_pod: true, beginning }));
         }
-        let Some(name) = name else { return Ok(None) };
+        let Some(name) = chosen else { return Self::of_cluster(context, instance, folder, runner, cancel).await };
         let databases = databases_of(context, instance).await;
         let (record, access) = databases.ensure(&name, cancel).await.map_err(failure)?;
         runner.write_into(&record, &access);
-        Ok(Some(Self { databases, record, kept: None, beginning: Vec::new() }))
+        Ok(Some(Self { databases, record, kept: None, is_pod: false, beginning: Vec::new() }))
     }
 
-    /// Waits for a run, and keeps the database that was made for it for as long as that takes.
+    /// The database of the active cluster, if there is one: whoever runs the pipelines, what they write is found there.
+    async fn of_cluster(
+        context: &Context<'_>,
+        instance: &InstanceSettings,
+        folder: &str,
+        runner: &mut Runner,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Self>, Failure> {
+        let Some((cluster, name)) = of_active(runner.store.folder(), folder)? else { return Ok(None) };
+        let databases = databases_of(context, instance).await;
+        let (record, access) = databases.ensure_of(&cluster, &name, cancel).await.map_err(failure)?;
+        runner.write_into(&record, &access);
+        Ok(Some(Self { databases, record, kept: cluster.ttl, is_pod: true, beginning: Vec::new() }))
+    }
+
+    /// Waits for a run, and keeps the database that was made for it for as long as that takes, and its time after it.
     pub(in crate::commands) async fn during<T>(&self, run: impl Future<Output = T>) -> T {
-        let Some(kept) = self.kept else { return run.await };
-        let renewing = async {
-            loop {
-                tokio::time::sleep(kept / 3).await;
-                self.renew(kept).await;
-            }
-        };
-        tokio::select! {
-            done = run => done,
-            () = renewing => std::future::pending().await,
-        }
+        self.databases.during(&self.record.name, self.kept, run).await
     }
 
-    async fn renew(&self, kept: Duration) {
-        if let Err(error) = self.databases.extend(&self.record.name, Extension::To(kept)).await {
-            tracing::warn!(%error, "the database of the run cannot be kept for longer");
-        }
+    /// The name of a database that nobody said.
+    pub(in crate::commands) fn pod(&self) -> Option<&str> {
+        self.is_pod.then_some(self.record.name.as_str())
     }
 
-    /// The name of a database that was made for a run.
-    pub(in crate::commands) fn made(&self) -> Option<&str> {
-        self.kept.map(|_| self.record.name.as_str())
-    }
-
-    /// Has a database that was made for a run kept from now on; answers for how long, in words.
-    pub(in crate::commands) async fn end(&self) -> Option<String> {
-        let kept = self.kept?;
-        self.renew(kept).await;
-        Some(words::ending(kept, self.record.has_page))
+    /// How long a database is kept now that the run has ended, in words.
+    pub(in crate::commands) fn kept(&self) -> Option<String> {
+        self.kept.map(|kept| words::ending(kept, self.record.has_page))
     }
 }

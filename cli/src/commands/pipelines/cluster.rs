@@ -1,6 +1,7 @@
 //! `terrace init KIND`: makes a cluster for data pipelines and switches to it; `terrace init` in a project that has one goes on
 //! where that was cut off, or says how it is. Kinds that are not of this machine say what they need, and change nothing.
 
+use super::cluster_databases;
 use super::kinds::{Words, found, name, of_name, vendor};
 use super::transcript::{NOT_PRIVATE, in_words};
 use super::{keeper, nearest_queue, open, queue_of, runner_here};
@@ -64,7 +65,7 @@ pub(in crate::commands) async fn init(
         Some(kind) => {
             let known = name(kind);
             let before = queue.call(move |queue| queue.cluster(&known)).await?;
-            wanted(kind, arguments.workers, before.as_ref())
+            wanted(kind, arguments, before.as_ref())
         }
     };
     if arguments.kind.is_none() && cluster.is_ready {
@@ -84,12 +85,8 @@ pub(in crate::commands) async fn init(
     signals.begin_changes();
     let begun = cluster.clone();
     queue.call(move |queue| queue.begin_cluster(&begun)).await?;
-    let life = if is_public { "ephemeral" } else { "persistent" };
-    let pods = if cluster.workers == 1 { "pod" } else { "pods" };
-    context.ui.say(&match cluster.workers {
-        0 => "Ending all worker pods; what they run is waited for".to_owned(),
-        workers => format!("Cluster is ready, starting {workers} {life} worker {pods}"),
-    });
+    context.ui.say(&beginning(&cluster));
+    cluster_databases::ensure_all(context, &cluster, &signals.cancel).await?;
     ensure_pool(&runner, &queue, &cluster, &settings(context)?).await?;
     let pods = come_up(&runner, &queue, &cluster, signals).await?;
     for pod in &pods {
@@ -101,20 +98,33 @@ pub(in crate::commands) async fn init(
     Ok(Exit::Done)
 }
 
+/// What is said of the pods of a cluster before they come up.
+fn beginning(cluster: &Cluster) -> String {
+    let life = if cluster.ttl.is_some() { "ephemeral" } else { "persistent" };
+    let pods = |number: u32, what: &str| format!("{number} {life} {what} {}", if number == 1 { "pod" } else { "pods" });
+    match (cluster.databases, cluster.workers) {
+        (_, 0) => "Ending all worker pods; what they run is waited for".to_owned(),
+        (0, workers) => format!("Cluster is ready, starting {}", pods(workers, "worker")),
+        (databases, workers) => {
+            format!("Cluster is ready, starting {} and {}", pods(databases, "DB"), pods(workers, "worker"))
+        }
+    }
+}
+
 /// The settings that workers are to have.
 pub(super) fn settings(context: &Context<'_>) -> Result<String, Failure> {
     Ok(terrace_provider_pipelines::settings::kept(&super::instance_here(context)?))
 }
 
 /// What a cluster is to be: as it was, unless something else is asked for.
-pub(super) fn wanted(kind: ClusterKind, workers: Option<u16>, before: Option<&Cluster>) -> Cluster {
+pub(super) fn wanted(kind: ClusterKind, asked: &ClusterArguments, before: Option<&Cluster>) -> Cluster {
     let ttl = (kind == ClusterKind::Public).then_some(PUBLIC);
     let before_that = before.map(|before| before.workers);
     let usual = if ttl.is_some() { PUBLIC_WORKERS } else { WORKERS };
     Cluster {
         kind: name(kind),
-        workers: workers.map(u32::from).or(before_that.filter(|workers| *workers > 0)).unwrap_or(usual),
-        databases: before.map_or(DATABASES, |before| before.databases),
+        workers: asked.workers.map(u32::from).or(before_that.filter(|workers| *workers > 0)).unwrap_or(usual),
+        databases: asked.databases.map_or_else(|| before.map_or(DATABASES, |before| before.databases), u32::from),
         ttl,
         is_ready: false,
     }
@@ -186,6 +196,9 @@ async fn report(context: &Context<'_>, runner: &Runner, queue: &Queue, cluster: 
     let until = pool.expires_at.map(|at| format!(", until {:.0}", at)).unwrap_or_default();
     context.ui.say(&format!("{called} is ready{until}; runs that wait: {waiting}"));
     let pods = queue.call(Queue::pods).await?;
+    for pod in cluster_databases::there(context, runner, queue, &pods).await? {
+        context.ui.print(&format!("DB pod: {} {}\n", pod.record.name, pod.status))?;
+    }
     for pod in pods.iter().filter(|pod| pod.pool == cluster.kind) {
         context.ui.print(&format!("Worker pod: {} {}\n", pod.name, pod.status.word()))?;
     }

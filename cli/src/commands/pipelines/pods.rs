@@ -1,10 +1,12 @@
-//! `terrace list pods`: the workers of data pipelines, and what they do.
+//! `terrace list pods`: the workers and databases of data pipelines, and what they do.
 
+use super::cluster_databases::{self, DatabasePod};
 use super::{keeper, queue_of, runner_here};
 use crate::args::{Format, PodsFormat};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::Duration;
 use terrace_provider_pipelines::queue::{Pod, Queue};
@@ -30,43 +32,82 @@ pub(super) async fn there(runner: &Runner) -> Result<Vec<Pod>, Failure> {
 pub(in crate::commands) async fn pods(context: &Context<'_>, format: PodsFormat) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
     let pods = there(&runner).await?;
+    let databases = match queue_of(&runner).await? {
+        Some(queue) => cluster_databases::there(context, &runner, &queue, &pods).await?,
+        None => Vec::new(),
+    };
+    let rows: Vec<Row> = databases.iter().map(Row::of_database).chain(pods.iter().map(Row::of_worker)).collect();
     let is_json = format.is_json() || (format.format != Some(Format::Human) && !context.ui.is_result_watched());
     if is_json {
-        context.ui.print_json(&pods.iter().map(as_json).collect())?;
+        context.ui.print_json(&rows.iter().map(as_json).collect())?;
     } else {
-        context.ui.print_list(&table(&pods), NONE)?;
+        context.ui.print_list(&table(&rows), NONE)?;
     }
     Ok(Exit::Done)
 }
 
+/// A pod, whatever it is for.
+struct Row<'a> {
+    name: &'a str,
+    status: &'static str,
+    role: &'static str,
+    pool: &'a str,
+    run: Option<(&'a str, &'a str)>,
+    expires_at: Option<Timestamp>,
+    age: Duration,
+}
+
+impl<'a> Row<'a> {
+    fn of_worker(pod: &'a Pod) -> Self {
+        Self {
+            name: &pod.name,
+            status: pod.status.word(),
+            role: "worker",
+            pool: &pod.pool,
+            run: pod.run.as_deref().zip(pod.pipeline.as_deref()),
+            expires_at: pod.expires_at,
+            age: pod.age,
+        }
+    }
+
+    fn of_database(pod: &'a DatabasePod) -> Self {
+        Self {
+            name: &pod.record.name,
+            status: pod.status,
+            role: "db",
+            pool: &pod.kind,
+            run: pod.run.as_ref().map(|(run, pipeline)| (run.as_str(), pipeline.as_str())),
+            expires_at: pod.record.deadline.as_ref().map(|deadline| deadline.expires_at),
+            age: pod.age(),
+        }
+    }
+}
+
 /// A pod as the document has it, and what else is known of it.
-fn as_json(pod: &Pod) -> Value {
+fn as_json(pod: &Row<'_>) -> Value {
     json!({
         "name": pod.name,
-        "status": pod.status.word(),
-        "role": "worker",
+        "status": pod.status,
+        "role": pod.role,
         "pool": pod.pool,
-        "run": pod.run,
-        "pipeline": pod.pipeline,
+        "run": pod.run.map(|run| run.0),
+        "pipeline": pod.run.map(|run| run.1),
         "expires_at": pod.expires_at,
         "age": pod.age.as_secs(),
     })
 }
 
 /// The same for people: columns as wide as they need to be.
-fn table(pods: &[Pod]) -> String {
+fn table(pods: &[Row<'_>]) -> String {
     if pods.is_empty() {
         return String::new();
     }
     let mut rows = vec![["NAME", "STATUS", "ROLE", "POOL", "AGE", "EXPIRES", "RUN"].map(str::to_owned)];
     rows.extend(pods.iter().map(|pod| {
-        let run = match (&pod.run, &pod.pipeline) {
-            (Some(run), Some(pipeline)) => format!("{run} {pipeline}"),
-            _ => "-".to_owned(),
-        };
+        let run = pod.run.map_or_else(|| "-".to_owned(), |(run, pipeline)| format!("{run} {pipeline}"));
         let expires = pod.expires_at.map_or_else(|| "-".to_owned(), |at| format!("{at:.0}"));
-        let status = pod.status.word().to_owned();
-        [pod.name.clone(), status, "worker".to_owned(), pod.pool.clone(), age(pod.age), expires, run]
+        let [name, status, role, pool] = [pod.name, pod.status, pod.role, pod.pool].map(str::to_owned);
+        [name, status, role, pool, age(pod.age), expires, run]
     }));
     let mut widths = [0; 7];
     for row in &rows {
@@ -94,23 +135,26 @@ fn age(age: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use terrace_provider_pipelines::queue::PodStatus;
 
     #[test]
     fn columns_are_as_wide_as_they_need_to_be() {
-        let pod = |name: &str, status, run: Option<&str>, seconds| Pod {
-            name: name.to_owned(),
-            pool: "local".to_owned(),
+        let pod = |name, status, role, run, seconds| Row {
+            name,
             status,
-            run: run.map(str::to_owned),
-            pipeline: run.map(|_| "./a".to_owned()),
-            root: None,
+            role,
+            pool: "local",
+            run,
             expires_at: None,
             age: Duration::from_secs(seconds),
         };
-        let pods = [pod("w-1", PodStatus::Assigned, Some("0197"), 7200), pod("w-22", PodStatus::Available, None, 59)];
+        let pods = [
+            pod("db-1", "available", "db", None, 90000),
+            pod("w-1", "assigned", "worker", Some(("0197", "./a")), 7200),
+            pod("w-22", "available", "worker", None, 59),
+        ];
         let expected = "\
 NAME  STATUS     ROLE    POOL   AGE  EXPIRES  RUN
+db-1  available  db      local  1d   -        -
 w-1   assigned   worker  local  2h   -        0197 ./a
 w-22  available  worker  local  59s  -        -
 ";

@@ -1,14 +1,16 @@
 //! `terrace run --queue`: has workers run pipelines, and follows that. They go on when whoever follows is killed.
 
 use super::cluster::{ensure_pool, settings, wanted};
+use super::cluster_databases;
 use super::kinds::of_name;
 use super::running::exit;
 use super::screen::Screen;
 use super::syncing::{self, Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
 use super::{keeper, open, queue_of};
-use crate::args::{ClusterKind, PipelineArguments};
+use crate::args::{ClusterArguments, ClusterKind, PipelineArguments};
 use crate::commands::Context;
+use crate::commands::databases::databases_of;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;
@@ -16,6 +18,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use terrace_provider::Settings;
+use terrace_provider_pipelines::database::words;
 use terrace_provider_pipelines::queue::cluster::Cluster;
 use terrace_provider_pipelines::queue::{self, Ask, Ending, Entry, Phase, PodStatus, Queue, WhyNot};
 use terrace_provider_pipelines::run::batch::{BatchEnd, Done, Options};
@@ -89,7 +92,7 @@ pub(super) async fn target(
     }
     let mut cluster = queue.call(Queue::active_cluster).await?;
     if cluster.is_none() && arguments.else_public {
-        let public = wanted(ClusterKind::Public, None, None);
+        let public = wanted(ClusterKind::Public, &ClusterArguments::default(), None);
         let begun = public.clone();
         queue.call(move |queue| queue.begin_cluster(&begun)).await?;
         ensure_pool(runner, &queue, &public, &settings(context)?).await?;
@@ -145,6 +148,15 @@ pub(super) async fn run(
         transcript.say(Line::Waiting);
         transcript.tell(context.ui, Slot::Waiting);
     }
+    let mut database =
+        match cluster.as_ref().map(|cluster| (cluster, cluster.database_of(&runner.folder_name(&specs.root)))) {
+            Some((cluster, Some(name))) => {
+                let databases = databases_of(context, &super::instance_here(context)?).await;
+                let told = cluster_databases::ensure(&databases, cluster, &name, &signals.cancel).await?;
+                Some((name, told))
+            }
+            _ => None,
+        };
     let asks = asks(&runner, specs, chosen, &options, pool.as_ref());
     let pipelines: Vec<String> = asks.iter().map(|ask| ask.pipeline.clone()).collect();
     let ids = queue.call(move |queue| queue.enqueue(&asks)).await?;
@@ -169,6 +181,10 @@ pub(super) async fn run(
         for entry in entries {
             if let (Phase::Assigned | Phase::Ended, Some(worker)) = (entry.phase, &entry.worker) {
                 transcript.say(Line::AssignedWorker(worker.clone()));
+                if let Some((name, told)) = &mut database {
+                    transcript.say(Line::AssignedDatabase(name.clone()));
+                    told.drain(..).for_each(|line| transcript.say(Line::OfDatabase(line)));
+                }
                 screen.beside(|| transcript.tell(context.ui, Slot::Database));
             }
             following.take(entry)?;
@@ -196,6 +212,9 @@ pub(super) async fn run(
     if transcript.has_workers() {
         transcript.say(Line::Unassigned);
     }
+    if let Some(kept) = cluster.as_ref().filter(|cluster| cluster.databases > 0).and_then(|cluster| cluster.ttl) {
+        transcript.say(Line::Keeping(words::ending(kept, true)));
+    }
     transcript.tell(context.ui, Slot::Keeping);
     let runs = exit(&done, is_wrong, signals.cancel.is_cancelled());
     Ok(syncing::exit(runs, told?.as_ref()))
@@ -212,7 +231,8 @@ async fn renew(
     let name = cluster.kind.clone();
     let pool = queue.call(move |queue| queue.pool(&name)).await?;
     if cluster.ttl.is_some() && pool.is_none_or(|pool| pool.is_expired || pool.is_closing) {
-        ensure_pool(runner, queue, &wanted(kind, None, Some(cluster)), &settings(context)?).await?;
+        ensure_pool(runner, queue, &wanted(kind, &ClusterArguments::default(), Some(cluster)), &settings(context)?)
+            .await?;
     }
     Ok(())
 }

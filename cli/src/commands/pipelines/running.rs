@@ -93,9 +93,11 @@ pub(in crate::commands) async fn run(
         return queued::run(context, arguments, signals, work).await;
     }
     signals.begin_changes();
-    let database = RunDatabase::ready(context, &instance, &arguments.database, &mut runner, &signals.cancel).await?;
+    let folder = runner.folder_name(&specs.root);
+    let database =
+        RunDatabase::ready(context, &instance, &arguments.database, &folder, &mut runner, &signals.cancel).await?;
     let mut transcript = Transcript::default();
-    if let Some((database, name)) = database.as_ref().and_then(|database| Some((database, database.made()?))) {
+    if let Some((database, name)) = database.as_ref().and_then(|database| Some((database, database.pod()?))) {
         transcript.say(Line::AssignedDatabase(name.to_owned()));
         database.beginning.iter().for_each(|line| transcript.say(Line::OfDatabase(line.clone())));
         transcript.tell(ui, Slot::Database);
@@ -110,7 +112,7 @@ pub(in crate::commands) async fn run(
     let is_json = arguments.format.is_json();
     let told = syncing::conclude(context, is_json, outcome, syncing.as_ref(), &mut transcript, &signals.cancel).await;
     if let Some(database) = &database {
-        database.end().await.into_iter().for_each(|words| transcript.say(Line::Keeping(words)));
+        database.kept().into_iter().for_each(|words| transcript.say(Line::Keeping(words)));
     }
     transcript.tell(ui, Slot::Keeping);
     let runs = exit(&done, is_wrong, signals.cancel.is_cancelled());

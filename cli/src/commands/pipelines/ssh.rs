@@ -11,6 +11,7 @@ use terrace_provider::names::{closest, listed};
 use terrace_provider_pipelines::environment::Making;
 use terrace_provider_pipelines::queue::{Pod, PodStatus};
 use terrace_provider_pipelines::run::Runner;
+use terrace_provider_pipelines::settings::databases;
 use terrace_provider_pipelines::spec;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
     let runner = runner_here(context)?;
     let pods = pods::there(&runner).await?;
-    let pod = find(&pods, &arguments.pod)?;
+    let databases = databases(&super::instance_here(context)?, None);
+    let pod = find(&pods, &arguments.pod, databases.names().contains(&arguments.pod))?;
     let (folder, variables) = surroundings(context, &runner, pod).await?;
     let shell = context.variables.get("SHELL").unwrap_or("/bin/sh");
     let mut command = Command::new(shell);
@@ -35,8 +37,12 @@ pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArgum
         .hint("the variable SHELL names the shell that is started"))
 }
 
-fn find<'a>(pods: &'a [Pod], name: &str) -> Result<&'a Pod, Failure> {
+fn find<'a>(pods: &'a [Pod], name: &str, is_database: bool) -> Result<&'a Pod, Failure> {
     let Some(pod) = pods.iter().find(|pod| pod.name == name) else {
+        if is_database {
+            return Err(Failure::new(format!("`{name}` is a database, and has no shell"))
+                .hint(format!("`terrace databases show {name} --reveal` tells how it is reached")));
+        }
         let names: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
         // All names begin alike: of the rest, few letters are wrong in a slip.
         let rest = |name: &str| name.rsplit('-').next().unwrap_or_default().to_owned();

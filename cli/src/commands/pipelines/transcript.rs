@@ -135,17 +135,20 @@ pub(super) fn in_words(time: Duration) -> String {
 pub(super) struct Transcript {
     /// What was said and not told yet.
     waiting: Vec<Line>,
-    /// The workers that were said.
-    workers: BTreeSet<String>,
+    /// The workers and databases that were said.
+    pods: BTreeSet<String>,
+    /// A worker was said.
+    has_workers: bool,
     /// The titles that were told.
     titles: BTreeSet<&'static str>,
 }
 
 impl Transcript {
-    /// Says a line. A worker is told of once, however many runs it gets.
+    /// Says a line. A pod is told of once, however many runs it gets.
     pub(super) fn say(&mut self, line: Line) {
-        if let Line::AssignedWorker(worker) = &line
-            && !self.workers.insert(worker.clone())
+        self.has_workers |= matches!(line, Line::AssignedWorker(_));
+        if let Line::AssignedWorker(pod) | Line::AssignedDatabase(pod) = &line
+            && !self.pods.insert(pod.clone())
         {
             return;
         }
@@ -153,8 +156,8 @@ impl Transcript {
     }
 
     /// True when a worker was told of.
-    pub(super) fn has_workers(&self) -> bool {
-        !self.workers.is_empty()
+    pub(super) const fn has_workers(&self) -> bool {
+        self.has_workers
     }
 
     /// The lines that were said up to a slot, in their order.

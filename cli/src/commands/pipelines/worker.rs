@@ -4,11 +4,12 @@ use super::{keeper, queue_of};
 use crate::args::WorkerArguments;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
+use crate::wiring;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider_pipelines::queue::Queue;
 use terrace_provider_pipelines::run::Runner;
-use terrace_provider_pipelines::settings::{of_kept, runner};
+use terrace_provider_pipelines::settings::{databases, of_kept, runner};
 use terrace_provider_pipelines::worker::{Keeper, Worker};
 
 /// How often workers are looked after.
@@ -34,9 +35,12 @@ pub(in crate::commands) async fn worker(arguments: &WorkerArguments, signals: &S
     let pod = queue.call(Queue::pods).await?.into_iter().find(|pod| pod.name == arguments.worker);
     let name = pod.ok_or_else(unknown)?.pool;
     let pool = queue.call(move |queue| queue.pool(&name)).await?.ok_or_else(unknown)?;
-    let runner = runner(&of_kept(&arguments.folder, &pool.settings)?)?;
+    let settings = of_kept(&arguments.folder, &pool.settings)?;
+    let runner = runner(&settings)?;
+    let databases = databases(&settings, wiring::guard_program());
     let keeper = Arc::new(keeper(&runner, &queue));
-    let worker = Worker { name: arguments.worker.clone(), queue, runner, keeper, lock: None };
+    let name = arguments.worker.clone();
+    let worker = Worker { name, pool: pool.name, queue, runner, databases, keeper, lock: None };
     worker.serve(&signals.cancel).await?;
     Ok(Exit::Done)
 }

@@ -1,8 +1,10 @@
-//! Clusters: which one is active, and how far it has been made. Its workers are a pool that is called as its kind.
+//! Clusters: which one is active, and how far it has been made. Its workers are a pool that is called as its kind, and its
+//! databases are called after it, too.
 
 use super::clock::{Moment, milliseconds};
 use super::{Queue, QueueError};
 use rusqlite::{OptionalExtension, params};
+use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 /// A cluster.
@@ -18,6 +20,24 @@ pub struct Cluster {
     pub ttl: Option<Duration>,
     /// All of it was there once.
     pub is_ready: bool,
+}
+
+impl Cluster {
+    /// The names of its databases.
+    #[must_use]
+    pub fn database_names(&self) -> Vec<String> {
+        (1..=self.databases).map(|number| format!("dppctl-db-{}-{number}", self.kind)).collect()
+    }
+
+    /// The database that the pipelines of a folder write into, as records call that folder; nothing where there is none.
+    ///
+    /// It is the same one each time, or what one run wrote would be missed by the next. Of several, folders are spread over
+    /// all, and one more moves as few folders as can be (rendezvous hashing).
+    #[must_use]
+    pub fn database_of(&self, folder: &str) -> Option<String> {
+        let weight = |name: &String| Sha256::new().chain_update(name).chain_update([0]).chain_update(folder).finalize();
+        self.database_names().into_iter().max_by_key(weight)
+    }
 }
 
 impl Queue {
@@ -82,5 +102,31 @@ impl Queue {
             });
             Ok(found.optional()?)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(databases: u32) -> Cluster {
+        Cluster { kind: "local".to_owned(), workers: 2, databases, ttl: None, is_ready: true }
+    }
+
+    #[test]
+    fn folders_keep_their_database_and_are_spread_over_all() {
+        assert_eq!(cluster(0).database_of("."), None);
+        assert_eq!(cluster(1).database_of("."), Some("dppctl-db-local-1".to_owned()));
+        let folders: Vec<String> = (0..300).map(|number| format!("orders/{number}")).collect();
+        let chosen =
+            |databases| folders.iter().map(|folder| cluster(databases).database_of(folder)).collect::<Vec<_>>();
+        let (three, four) = (chosen(3), chosen(4));
+        for name in cluster(3).database_names() {
+            assert!(three.iter().filter(|chosen| **chosen == Some(name.clone())).count() > 50, "{name}");
+        }
+        // Whoever moves does so to the new one.
+        let fourth = Some("dppctl-db-local-4".to_owned());
+        assert!(three.iter().zip(&four).all(|(before, after)| before == after || *after == fourth));
+        assert!(four.contains(&fourth));
     }
 }

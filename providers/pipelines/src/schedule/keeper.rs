@@ -6,6 +6,7 @@
 use super::due::decide;
 use super::store::{Last, Leadership, Progress, Schedules};
 use super::{CatchUp, Overlap, Schedule, Times};
+use crate::database::{Databases, Why};
 use crate::run::batch::{self, BatchEnd, Options};
 use crate::run::single::{NotRun, Unwatched};
 use crate::run::{Record, Runner, State};
@@ -46,6 +47,7 @@ pub struct Keeper {
 
 struct Shared {
     runner: Runner,
+    databases: Databases,
     schedules: Schedules,
     /// What specs say of their schedules counts, too.
     takes_specs: bool,
@@ -71,11 +73,11 @@ pub struct Known {
 impl Keeper {
     /// Keeps the schedules of a runner's project; those that specs say of themselves where that is wanted.
     #[must_use]
-    pub fn new(runner: Runner, takes_specs: bool) -> Self {
+    pub fn new(runner: Runner, databases: Databases, takes_specs: bool) -> Self {
         let schedules = runner.schedules();
         let ending = CancellationToken::new();
         let cancel = CancellationToken::new();
-        let shared = Shared { runner, schedules, takes_specs, ending, cancel, writing: Mutex::default() };
+        let shared = Shared { runner, databases, schedules, takes_specs, ending, cancel, writing: Mutex::default() };
         Self { shared: Arc::new(shared), leadership: None, of_specs: None, runs: JoinSet::new(), told: BTreeMap::new() }
     }
 
@@ -320,7 +322,13 @@ impl Shared {
             reason: format!("its schedule `{}` ({} {})", schedule.name, schedule.cron, schedule.time_zone),
             ..Options::default()
         };
-        let done = batch::run(&self.runner, &specs, &[position], &options, &Unwatched, &self.cancel).await;
+        let folder = self.runner.folder_name(&specs.root);
+        let runner = match self.databases.runner_of(&self.runner, &folder, &self.cancel).await {
+            Ok(runner) => runner,
+            Err(error) if error.why == Why::Cancelled => return None,
+            Err(error) => return skipped(error.what),
+        };
+        let done = batch::run(&runner, &specs, &[position], &options, &Unwatched, &self.cancel).await;
         let end = match done {
             Ok(done) => done.into_iter().next().map(|done| done.end),
             Err(error) => return skipped(format!("what has to be run cannot be told: {error}")),

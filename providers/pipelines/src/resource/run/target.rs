@@ -2,11 +2,15 @@
 //! steps by their environment, and nowhere else.
 
 use super::super::database::told;
-use crate::database::{Databases, Engine};
+use crate::database::of_cluster::of_active;
+use crate::database::{Databases, Engine, Record};
 use crate::run::due::ENGINE;
 use crate::run::{Runner, Target};
 use terrace_provider::{Attributes, Path, ProviderError, Value};
 use tokio_util::sync::CancellationToken;
+
+/// The folder of a run that says none.
+const HERE: &str = ".";
 
 /// The runner as far as a plan needs it: which database the run writes into, and of which kind that is, says whether it has
 /// to be run and which packages it needs.
@@ -17,7 +21,15 @@ pub(super) fn plan_into(runner: &Runner, databases: &Databases, config: &Attribu
     let given = |name: &str| config.get(name).filter(|value| !value.is_null());
     let mut runner = runner.clone();
     match (given("database"), given("engineUrl")) {
-        (None, None) => {}
+        // It writes where `terrace run` has it write.
+        (None, None) => {
+            let folder = runner.recorded_folder(given("folder").and_then(Value::as_str).unwrap_or(HERE));
+            let active = of_active(runner.store.folder(), &folder)
+                .map_err(|error| ProviderError::invalid(None, error.to_string()))?;
+            if let Some((_, name)) = active {
+                write_into(&mut runner, databases.get(&name).map_err(told)?);
+            }
+        }
         (Some(_), Some(_)) => {
             return Err(ProviderError::invalid(
                 Some(Path::attribute("engineUrl")),
@@ -32,12 +44,16 @@ pub(super) fn plan_into(runner: &Runner, databases: &Databases, config: &Attribu
         },
         (Some(name), None) => {
             let record = name.as_str().map(|name| databases.get(name)).transpose().map_err(told)?.flatten();
-            let engine = record.as_ref().map(|record| (ENGINE.to_owned(), driver(record.engine).to_owned()));
-            runner.variables.extend(engine);
-            runner.target = record.map_or(Target::Unknown, |record| Target::Database(record.id));
+            write_into(&mut runner, record);
         }
     }
     Ok(runner)
+}
+
+fn write_into(runner: &mut Runner, record: Option<Record>) {
+    let engine = record.as_ref().map(|record| (ENGINE.to_owned(), driver(record.engine).to_owned()));
+    runner.variables.extend(engine);
+    runner.target = record.map_or(Target::Unknown, |record| Target::Database(record.id));
 }
 
 /// The beginning of an address, which is all that packages depend on.
@@ -65,6 +81,9 @@ pub(super) async fn run_into(
     } else if let Some(name) = text("database") {
         let (record, access) = databases.ensure(name, cancel).await.map_err(told)?;
         runner.write_into(&record, &access);
+    } else {
+        let folder = runner.recorded_folder(text("folder").unwrap_or(HERE));
+        runner = databases.runner_of(&runner, &folder, cancel).await.map_err(told)?;
     }
     Ok(runner)
 }

@@ -1,0 +1,102 @@
+//! The databases of a cluster: made by `terrace init`, and shown among its pods.
+
+use crate::commands::Context;
+use crate::commands::databases::{databases_of, failure, page};
+use crate::failure::Failure;
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+use terrace_provider_pipelines::database::{Databases, Record, Status, words};
+use terrace_provider_pipelines::queue::cluster::Cluster;
+use terrace_provider_pipelines::queue::{Pod, Queue};
+use terrace_provider_pipelines::run::Runner;
+use tokio_util::sync::CancellationToken;
+
+/// A database of a cluster.
+pub(super) struct DatabasePod {
+    pub(super) record: Record,
+    pub(super) kind: String,
+    pub(super) status: &'static str,
+    /// The run that writes into it, and its pipeline; the first of several.
+    pub(super) run: Option<(String, String)>,
+}
+
+impl DatabasePod {
+    /// How long ago it was made.
+    pub(super) fn age(&self) -> Duration {
+        Duration::try_from(jiff::Timestamp::now().duration_since(self.record.made_at)).unwrap_or_default()
+    }
+}
+
+/// Has a database of a cluster run. Answers what is told once of one that is new: where its tables are looked at, and how it
+/// is reached.
+///
+/// # Errors
+/// When it does not come up.
+pub(super) async fn ensure(
+    databases: &Databases,
+    cluster: &Cluster,
+    name: &str,
+    cancel: &CancellationToken,
+) -> Result<Vec<SecretString>, Failure> {
+    let before = databases.get(name).map_err(failure)?;
+    let (record, access) = databases.ensure_of(cluster, name, cancel).await.map_err(failure)?;
+    if before.is_some_and(|before| before.id == record.id) {
+        return Ok(Vec::new());
+    }
+    let page = page(databases, &record, true).map_err(failure)?;
+    Ok(words::beginning(&record, &access, page.as_deref()).into_iter().map(SecretString::from).collect())
+}
+
+/// Makes the databases that a cluster lacks, and stops those that it has no more.
+///
+/// # Errors
+/// When one does not come up.
+pub(super) async fn ensure_all(
+    context: &Context<'_>,
+    cluster: &Cluster,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let databases = databases_of(context, &super::instance_here(context)?).await;
+    for name in cluster.database_names() {
+        let told = ensure(&databases, cluster, &name, cancel).await?;
+        context.ui.print(&format!("DB pod: {name}\n"))?;
+        told.iter().for_each(|line| context.ui.say(line.expose_secret()));
+    }
+    for name in databases.stop_beyond(cluster).await.map_err(failure)? {
+        context.ui.say(&format!("{name} is stopped: the cluster has it no more, and what it holds stays"));
+    }
+    Ok(())
+}
+
+/// The databases of the active cluster, and what is done with them.
+///
+/// # Errors
+/// When the queue or a record cannot be read.
+pub(super) async fn there(
+    context: &Context<'_>,
+    runner: &Runner,
+    queue: &Queue,
+    pods: &[Pod],
+) -> Result<Vec<DatabasePod>, Failure> {
+    let Some(cluster) = queue.call(Queue::active_cluster).await? else { return Ok(Vec::new()) };
+    let databases = databases_of(context, &super::instance_here(context)?).await;
+    let (there, _) = databases.all_of(&cluster).map_err(failure)?;
+    Ok(there.into_iter().map(|record| pod(runner, &databases, &cluster, record, pods)).collect())
+}
+
+fn pod(runner: &Runner, databases: &Databases, cluster: &Cluster, record: Record, pods: &[Pod]) -> DatabasePod {
+    let writes = |pod: &&Pod| {
+        let folder = pod.root.as_ref().map(|root| runner.folder_name(root.as_ref()));
+        pod.pool == cluster.kind
+            && folder.and_then(|folder| cluster.database_of(&folder)).as_ref() == Some(&record.name)
+    };
+    let mut runs = pods.iter().filter(writes).filter_map(|pod| Some((pod.run.clone()?, pod.pipeline.clone()?)));
+    let run = runs.next();
+    let status = match databases.status(&record) {
+        Status::Making => "pending",
+        Status::Running if run.is_some() => "assigned",
+        Status::Running => "available",
+        other => other.word(),
+    };
+    DatabasePod { kind: cluster.kind.clone(), run, status, record }
+}

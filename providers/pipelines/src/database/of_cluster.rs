@@ -1,0 +1,134 @@
+//! Databases of clusters: those that pipelines write into that a cluster's workers run, where nobody says another one.
+
+use super::making::Wanted;
+use super::record::{Access, Record};
+use super::{DatabaseError, Databases, Extension, Status, Why};
+use crate::queue::cluster::Cluster;
+use crate::queue::{Queue, QueueError};
+use crate::run::Runner;
+use std::path::Path;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The database of the active cluster for the pipelines of a folder, as records call that; nothing where no cluster is active,
+/// or it has no databases.
+///
+/// # Errors
+/// When the queue cannot be read.
+pub fn of_active(records: &Path, folder: &str) -> Result<Option<(Cluster, String)>, QueueError> {
+    let Some(queue) = Queue::existing(records)? else { return Ok(None) };
+    let cluster = queue.active_cluster()?;
+    Ok(cluster.and_then(|cluster| cluster.database_of(folder).map(|name| (cluster, name))))
+}
+
+/// What says in its record that a cluster made a database.
+fn mark(cluster: &Cluster) -> String {
+    format!("cluster {}", cluster.kind)
+}
+
+impl Databases {
+    /// Has a database of a cluster run: made where it is not there, started where it was stopped, made anew where it has
+    /// expired.
+    ///
+    /// # Errors
+    /// When somebody else has one of that name, or it does not come up.
+    pub async fn ensure_of(
+        &self,
+        cluster: &Cluster,
+        name: &str,
+        cancel: &CancellationToken,
+    ) -> Result<(Record, Access), DatabaseError> {
+        let wanted = Wanted {
+            name: name.to_owned(),
+            ttl: cluster.ttl.map(|ttl| format!("{}s", ttl.as_secs())),
+            has_page: true,
+            is_fresh: cluster.ttl.is_some(),
+            mark: Some(mark(cluster)),
+            ..Wanted::default()
+        };
+        if self.get(name)?.is_none() {
+            match self.make(&wanted, cancel).await {
+                // Another worker was first.
+                Err(error) if error.why == Why::There => {}
+                made => drop(made?),
+            }
+        }
+        if self.get(name)?.is_some_and(|record| record.mark != wanted.mark) {
+            let message = format!("`{name}` is a database of this project already, and none of the cluster");
+            return Err(DatabaseError::new(Why::There, message).hint(format!(
+                "give it another name, or leave the cluster without one: `terrace init {} --databases 0`",
+                cluster.kind
+            )));
+        }
+        self.ensure(name, cancel).await
+    }
+
+    /// A runner that writes into the active cluster's database for the pipelines of a folder; the same one where there is none.
+    ///
+    /// # Errors
+    /// When the queue cannot be read, or the database does not come up.
+    pub async fn runner_of(
+        &self,
+        runner: &Runner,
+        folder: &str,
+        cancel: &CancellationToken,
+    ) -> Result<Runner, DatabaseError> {
+        let mut runner = runner.clone();
+        let (records, folder) = (runner.store.folder().to_owned(), folder.to_owned());
+        let failed = |error: String| DatabaseError::new(Why::Failed, format!("the queue of runs: {error}"));
+        let read = tokio::task::spawn_blocking(move || of_active(&records, &folder)).await;
+        let found = read.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
+        if let Some((cluster, name)) = found {
+            let (record, access) = self.ensure_of(&cluster, &name, cancel).await?;
+            runner.write_into(&record, &access);
+        }
+        Ok(runner)
+    }
+
+    /// The databases that a cluster has, and those that are left of when it had more.
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    pub fn all_of(&self, cluster: &Cluster) -> Result<(Vec<Record>, Vec<Record>), DatabaseError> {
+        let names = cluster.database_names();
+        let all = self.list()?.into_iter().filter(|record| record.mark == Some(mark(cluster)));
+        Ok(all.partition(|record| names.contains(&record.name)))
+    }
+
+    /// Stops what is left of when a cluster had more databases; what they hold stays. Answers their names.
+    ///
+    /// # Errors
+    /// When a server does not end.
+    pub async fn stop_beyond(&self, cluster: &Cluster) -> Result<Vec<String>, DatabaseError> {
+        let mut stopped = Vec::new();
+        for record in self.all_of(cluster)?.1 {
+            if self.status(&record) == Status::Running {
+                self.stop(&record.name).await?;
+                stopped.push(record.name);
+            }
+        }
+        Ok(stopped)
+    }
+
+    /// Waits for a run, and has its database kept for as long as that takes, and so long after it.
+    pub async fn during<T>(&self, name: &str, kept: Option<Duration>, run: impl Future<Output = T>) -> T {
+        let Some(kept) = kept else { return run.await };
+        let renew = async || {
+            if let Err(error) = self.extend(name, Extension::To(kept)).await {
+                tracing::warn!(name, %error, "the database of the run cannot be kept for longer");
+            }
+        };
+        let renewing = async {
+            loop {
+                tokio::time::sleep(kept / 3).await;
+                renew().await;
+            }
+        };
+        let done = tokio::select! {
+            done = run => done,
+            () = renewing => std::future::pending().await,
+        };
+        renew().await;
+        done
+    }
+}

@@ -1,0 +1,131 @@
+//! What a cluster is made of: databases beside its workers, as many as somebody wants, whoever is killed on the way.
+
+use super::queued::Queued;
+use std::fs;
+use terrace_tests::until;
+
+/// Writes down which address it was given.
+const TELLING: &str = "\
+import os
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+open('engine', 'w').write(os.environ['DPP_DB_ENGINE'])
+spew(package, resources, {})
+";
+
+const TELL: &str = "tell: {pipeline: [{run: tell}]}\n";
+const SLOW: &str = "slow: {pipeline: [{run: noise}, {run: slow}, {run: dump_to_path, parameters: {out-path: data}}]}\n";
+
+/// A project whose pipeline `./tell` says where it writes.
+fn telling() -> Queued {
+    let queued = Queued::new();
+    queued.project.write("tell.py", TELLING);
+    queued.project.write("pipeline-spec.yaml", TELL);
+    queued
+}
+
+/// Where it wrote last, without what differs each time.
+fn engine(queued: &Queued, words: &[&str]) -> String {
+    queued.run(words).done();
+    let engine = queued.project.read("engine");
+    fs::remove_file(queued.project.path("engine")).unwrap();
+    engine
+}
+
+fn databases(queued: &Queued) -> Vec<(String, String)> {
+    let text = |pod: &serde_json::Value, name: &str| pod[name].as_str().unwrap().to_owned();
+    let pods = queued.pods();
+    pods.iter().filter(|pod| pod["role"] == "db").map(|pod| (text(pod, "name"), text(pod, "status"))).collect()
+}
+
+fn is(name: &str, status: &str) -> (String, String) {
+    (name.to_owned(), status.to_owned())
+}
+
+#[test]
+fn workers_of_a_cluster_write_into_its_database_and_so_does_whoever_runs_pipelines_here() {
+    let queued = telling();
+    let made = queued.run(&["init", "local", "--workers", "1"]).done();
+    made.says("1 persistent DB pod and 1 persistent worker pod").says("Password: ");
+    assert!(!queued.run(&["init", "local"]).done().stderr.contains("Password"), "it is told once");
+    assert_eq!(databases(&queued), [is("dppctl-db-local-1", "available")]);
+    crate::schemas::assert_is("pods", &serde_json::Value::Array(queued.pods()));
+    let by_worker = engine(&queued, &["run", "./tell"]);
+    assert!(by_worker.starts_with("postgresql+psycopg2://postgres:"), "{by_worker}");
+    assert_eq!(engine(&queued, &["run", "./tell", "--no-queue"]), by_worker);
+    // Nothing has to be run again for a plan, nor would it write elsewhere.
+    queued.run(&["plan", "."]).done().says("exists, is taken over");
+    queued.run(&["apply", ".", "--auto-approve"]).done();
+    assert!(!queued.project.has("engine"), "it was run already");
+    queued.run(&["ssh", "dppctl-db-local-1"]).with_code(1).says("databases show dppctl-db-local-1 --reveal");
+    // While it is being written into it is not free.
+    queued.project.write("pipeline-spec.yaml", format!("{TELL}{SLOW}"));
+    let following = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.begun() == 1);
+    assert_eq!(databases(&queued), [is("dppctl-db-local-1", "assigned")]);
+    queued.project.write("go", "");
+    following.finish().done().says("Assigned DB Pod: dppctl-db-local-1");
+    // Whatever kills the server: the next run starts it.
+    for pid in queued.of_databases() {
+        assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    }
+    until("they are gone", || queued.of_databases().is_empty());
+    assert_eq!(databases(&queued), [is("dppctl-db-local-1", "stopped")]);
+    assert!(engine(&queued, &["run", "./tell"]).starts_with("postgresql+psycopg2://postgres:"));
+}
+
+#[test]
+fn a_cluster_has_as_many_databases_as_somebody_wants() {
+    let queued = telling();
+    queued.run(&["init", "local", "--workers", "1", "--databases", "2"]).done();
+    assert_eq!(databases(&queued).len(), 2);
+    let chosen = engine(&queued, &["run", "./tell"]);
+    assert_eq!(engine(&queued, &["run", "./tell"]), chosen, "the same one each time");
+    let none = queued.run(&["init", "local", "--databases", "0"]).done();
+    none.says("dppctl-db-local-1 is stopped: the cluster has it no more, and what it holds stays");
+    none.says("dppctl-db-local-2 is stopped");
+    assert_eq!(databases(&queued), []);
+    assert!(engine(&queued, &["run", "./tell"]).starts_with("sqlite:///"));
+    assert_eq!(queued.run(&["databases"]).done().stdout.matches("stopped").count(), 2);
+    let again = queued.run(&["init", "local", "--databases", "2"]).done();
+    assert!(!again.stderr.contains("Password"), "what was there is started: {again}");
+    let after = engine(&queued, &["run", "./tell"]);
+    let without_port = |engine: &str| engine.split_once('@').unwrap().0.to_owned();
+    assert_eq!(without_port(&after), without_port(&chosen), "the same database");
+    // As many as before, where nobody says it.
+    queued.run(&["init", "local", "--workers", "2"]).done();
+    assert_eq!(databases(&queued).len(), 2);
+    for wrong in ["-1", "65", "many"] {
+        queued.run(&["init", "local", &format!("--databases={wrong}")]).with_code(1).says("--databases");
+    }
+}
+
+#[test]
+fn a_database_of_that_name_that_is_none_of_the_cluster_is_left_alone() {
+    let queued = Queued::new();
+    let stack =
+        "resources:\n  - {type: pipelines_database, name: own, config: {name: dppctl-db-local-1, engine: sqlite}}\n";
+    queued.project.write_stack(stack);
+    let mut command = queued.command(&["apply", "stack.yaml", "--auto-approve"]);
+    command.env("TERRACE_STATE_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    queued.project.start(command).finish().done();
+    let refused = queued.run(&["init", "local", "--workers", "1"]).with_code(1);
+    refused.says("none of the cluster").says("--databases 0");
+    assert_eq!(queued.run(&["databases"]).done().stdout.lines().count(), 1);
+}
+
+#[test]
+fn a_cluster_whose_making_was_killed_is_gone_on_with() {
+    for _ in 0..3 {
+        let queued = Queued::new();
+        let making = queued.start(&["init", "local", "--workers", "3", "--databases", "2"]);
+        making.until_told("Cluster is ready");
+        making.kill();
+        assert_eq!(making.finish().code, -1);
+        let again = queued.run(&["init"]).done();
+        assert_eq!(again.stdout.matches("Worker pod: ").count(), 3, "{again}");
+        assert_eq!(again.stdout.matches("DB pod: ").count(), 2, "{again}");
+        assert_eq!(queued.workers().len(), 3);
+        queued.run(&["run", "./quick"]).done();
+    }
+}
