@@ -123,7 +123,9 @@ class Project:
             return queue.execute(query, arguments).fetchall()
 
     def pods(self):
-        return json.loads(self.call("list", "pods", "--json").stdout)
+        """The workers; a cluster has databases, too."""
+        pods = json.loads(self.call("list", "pods", "--json").stdout)
+        return [pod for pod in pods if pod["role"] == "worker"]
 
     def until(self, what, holds):
         begun = time.monotonic()

@@ -61,6 +61,14 @@ pub enum DatabasesCommand {
         /// Its name
         name: String,
     },
+    /// Remove a database that a cluster has no more, or that was made for a run, with all that it holds
+    Remove {
+        /// Its name
+        name: String,
+        /// What it holds may go with it
+        #[arg(long)]
+        remove_data: bool,
+    },
     /// Write what a database holds into a file: SQL by `pg_dump`, of SQLite another database
     #[command(after_help = "Example:\n  terrace databases dump orders orders.sql")]
     Dump {

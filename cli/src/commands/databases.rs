@@ -15,9 +15,11 @@ use crate::args::{DatabasesArguments, DatabasesCommand};
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use crate::wiring;
+use std::path::Path;
 use terrace_provider::Settings as InstanceSettings;
-use terrace_provider_pipelines::database::{DatabaseError, Databases, Extension, Why};
-use terrace_provider_pipelines::settings::databases;
+use terrace_provider_pipelines::database::{DatabaseError, Databases, Extension, Record, Why};
+use terrace_provider_pipelines::queue::Queue;
+use terrace_provider_pipelines::settings::{databases, runner};
 
 /// The databases of an instance, each with what keeps it.
 pub(super) async fn databases_of(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
@@ -72,6 +74,13 @@ pub(super) async fn run(
             let record = databases.stop(&name).await.map_err(failure)?;
             ui.print(&format!("{name}: {}, {}\n", databases.status(&record).word(), shown::kept(&record)))?;
         }
+        DatabasesCommand::Remove { name, remove_data } => {
+            let record = databases.known(&name).map_err(failure)?;
+            check_removable(&record, runner(&instance)?.store.folder(), remove_data)?;
+            signals.begin_changes();
+            databases.remove(&name).await.map_err(failure)?;
+            ui.say(&format!("removed {name}"));
+        }
         DatabasesCommand::Dump { name, file } => {
             signals.begin_changes();
             databases.dump(&name, &file, &signals.cancel).await.map_err(failure)?;
@@ -80,6 +89,26 @@ pub(super) async fn run(
         DatabasesCommand::Keep { .. } => {}
     }
     Ok(Exit::Done)
+}
+
+/// Refuses to remove what somebody has, or what holds data that nobody said may go.
+fn check_removable(record: &Record, records: &Path, removes_data: bool) -> Result<(), Failure> {
+    let name = &record.name;
+    if let Some(kind) = record.of_cluster() {
+        let cluster = Queue::existing(records)?.map(|queue| queue.cluster(kind)).transpose()?.flatten();
+        if cluster.is_some_and(|cluster| cluster.database_names().contains(name)) {
+            return Err(Failure::refused(format!("`{name}` is a database that the cluster `{kind}` has"))
+                .hint(format!("`terrace init {kind} --databases N` says how many it has, and stops the others")));
+        }
+    } else if !record.is_fresh {
+        return Err(Failure::refused(format!("`{name}` is declared in a descriptor"))
+            .hint("take it out there, and `terrace apply --remove-data`; or `terrace destroy --remove-data`"));
+    }
+    if !removes_data {
+        return Err(Failure::refused(format!("what `{name}` holds would be lost"))
+            .hint(format!("`terrace databases dump {name} FILE` keeps it; `--remove-data` says that it may go")));
+    }
+    Ok(())
 }
 
 /// What is told of an error, and how the command ends.

@@ -87,6 +87,7 @@ fn a_cluster_has_as_many_databases_as_somebody_wants() {
     assert_eq!(databases(&queued), []);
     assert!(engine(&queued, &["run", "./tell"]).starts_with("sqlite:///"));
     assert_eq!(queued.run(&["databases"]).done().stdout.matches("stopped").count(), 2);
+    queued.run(&["databases", "remove", "dppctl-db-local-2"]).with_code(4).says("would be lost").says("--remove-data");
     let again = queued.run(&["init", "local", "--databases", "2"]).done();
     assert!(!again.stderr.contains("Password"), "what was there is started: {again}");
     let after = engine(&queued, &["run", "./tell"]);
@@ -95,6 +96,12 @@ fn a_cluster_has_as_many_databases_as_somebody_wants() {
     // As many as before, where nobody says it.
     queued.run(&["init", "local", "--workers", "2"]).done();
     assert_eq!(databases(&queued).len(), 2);
+    // What the cluster has no more may be removed, and what it has may not.
+    let remove = |name: &str| queued.run(&["databases", "remove", name, "--remove-data"]);
+    remove("dppctl-db-local-2").with_code(4).says("the cluster `local` has").says("terrace init local --databases N");
+    queued.run(&["init", "local", "--databases", "1"]).done();
+    remove("dppctl-db-local-2").done().says("removed dppctl-db-local-2");
+    remove("dppctl-db-local-2").with_code(1).says("there is no database");
     for wrong in ["-1", "65", "many"] {
         queued.run(&["init", "local", &format!("--databases={wrong}")]).with_code(1).says("--databases");
     }
@@ -111,6 +118,8 @@ fn a_database_of_that_name_that_is_none_of_the_cluster_is_left_alone() {
     queued.project.start(command).finish().done();
     let refused = queued.run(&["init", "local", "--workers", "1"]).with_code(1);
     refused.says("none of the cluster").says("--databases 0");
+    let declared = queued.run(&["databases", "remove", "dppctl-db-local-1", "--remove-data"]).with_code(4);
+    declared.says("is declared in a descriptor");
     assert_eq!(queued.run(&["databases"]).done().stdout.lines().count(), 1);
 }
 

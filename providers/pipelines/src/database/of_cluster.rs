@@ -21,9 +21,19 @@ pub fn of_active(records: &Path, folder: &str) -> Result<Option<(Cluster, String
     Ok(cluster.and_then(|cluster| cluster.database_of(folder).map(|name| (cluster, name))))
 }
 
-/// What says in its record that a cluster made a database.
+/// What begins the mark of a database that a cluster made.
+const MARK: &str = "cluster ";
+
 fn mark(cluster: &Cluster) -> String {
-    format!("cluster {}", cluster.kind)
+    format!("{MARK}{}", cluster.kind)
+}
+
+impl Record {
+    /// The kind of the cluster that made it.
+    #[must_use]
+    pub fn of_cluster(&self) -> Option<&str> {
+        self.mark.as_deref()?.strip_prefix(MARK)
+    }
 }
 
 impl Databases {
