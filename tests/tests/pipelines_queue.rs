@@ -15,7 +15,7 @@ macro_rules! seen {
         let ran = $ran;
         let mut settings = ran.filters();
         settings.add_filter("dppctl-worker-[a-z0-9]{13}", "dppctl-worker-…");
-        settings.add_filter(r"http://127\.0\.0\.1:\d+/(\S+)#\S+", "http://127.0.0.1:PORT/$1#TOKEN");
+        settings.add_filter(r"(http://127\.0\.0\.1:\d+/\S+)#\S+", "$1#TOKEN");
         settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT");
         settings.add_filter(r"Password: \S+", "Password: …");
         settings.bind(|| insta::assert_snapshot!(ran.to_string(), @$expected));
@@ -52,6 +52,8 @@ fn a_cluster_of_this_machine_is_made_and_runs_pipelines_in_the_words_of_the_docu
     Using local private cluster
     Assigned Worker Pod: dppctl-worker-…
     Assigned DB Pod: dppctl-db-local-1
+    DB Web UI is available at http://127.0.0.1:PORT/databases/dppctl-db-local-1
+    System: PostgreSQL, Server: 127.0.0.1:PORT, Username: postgres
     INFO    :RESULTS:
     INFO    :SUCCESS: ./quick {'noise': 1, 'num rows': 500}
     Unassigned Worker Pod
@@ -310,7 +312,7 @@ fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
     Using the public dppctl cluster
     do not use for private data!
     Run dppctl init --help for cluster initialization and configuration options
-    Waiting for available worker pods
+    Waiting for available worker and DB pods
     Assigned Worker Pod: dppctl-worker-…
     Assigned DB Pod: dppctl-db-public-1
     DB Web UI is available at http://127.0.0.1:PORT/databases/dppctl-db-public-1#TOKEN

@@ -5,9 +5,8 @@ mod keeping;
 mod pages;
 mod shown;
 
-pub(super) use for_run::RunDatabase;
+pub(super) use for_run::{OfCluster, RunDatabase};
 pub(super) use pages::{pages, watched};
-pub(super) use shown::page;
 
 use super::Context;
 use super::pipelines::instance_here;

@@ -324,7 +324,7 @@ impl Databases {
             server::stop(&record.data).await?;
         }
         LocalExecutor
-            .end_left(&record.id, GRACE)
+            .end_left(&record.process_mark(), GRACE)
             .await
             .map_err(|error| cannot("end what is left of", &record.name, &error))?;
         Ok(())

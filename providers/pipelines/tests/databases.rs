@@ -40,10 +40,10 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 /// The processes of a database.
 fn processes(record: &Record) -> usize {
-    let mark = format!("TERRACE_RUN={}", record.id);
+    let mark = format!("TERRACE_RUN={} ", record.id);
     let all = fs::read_dir("/proc").unwrap().flatten();
     let environments = all.filter_map(|entry| fs::read(entry.path().join("environ")).ok());
-    environments.filter(|it| it.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())).count()
+    environments.filter(|it| it.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))).count()
 }
 
 #[tokio::test]
@@ -58,6 +58,7 @@ async fn a_server_outlives_who_made_it_is_stopped_started_and_removed() {
     drop(client);
     let password = databases.folder_of("orders").join("pgpass");
     assert_eq!(fs::metadata(&password).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(processes(&record) > 0);
     let stopped = databases.stop("orders").await.unwrap();
     assert_eq!((databases.status(&stopped), processes(&record)), (Status::Stopped, 0));
     let started = databases.start("orders", &CancellationToken::new()).await.unwrap();
@@ -66,6 +67,25 @@ async fn a_server_outlives_who_made_it_is_stopped_started_and_removed() {
     databases.remove("orders").await.unwrap();
     assert_eq!((databases.get("orders").unwrap(), processes(&record)), (None, 0));
     assert!(!record.data.exists() && !databases.folder_of("orders").exists());
+}
+
+#[tokio::test]
+async fn what_is_done_with_a_copy_of_a_project_leaves_the_server_of_the_other_alone() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let record = make(&databases, &wanted("orders", Engine::Postgres, None)).await;
+    assert!(record.data.starts_with(databases.folder()), "its data is copied with the project");
+    let copy = tempfile::tempdir().unwrap();
+    fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copied = copy.path().join("databases");
+    let copying = std::process::Command::new("cp").arg("-a").args([databases.folder(), &copied]).status();
+    assert!(copying.unwrap().success());
+    let others = Databases::new(copied, None, None);
+    others.stop("orders").await.unwrap();
+    others.remove("orders").await.unwrap();
+    assert_eq!(databases.status(&databases.known("orders").unwrap()), Status::Running);
+    connect(&databases, &record).await.batch_execute("SELECT 1").await.unwrap();
+    databases.remove("orders").await.unwrap();
 }
 
 #[tokio::test]

@@ -9,10 +9,41 @@ use secrecy::SecretString;
 use std::time::Duration;
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::database::of_cluster::of_active;
-use terrace_provider_pipelines::database::{Databases, Record, Wanted, time_to_live, words};
+use terrace_provider_pipelines::database::{Access, Databases, Record, Wanted, time_to_live, words};
+use terrace_provider_pipelines::queue::cluster::Cluster;
 use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::settings::default_database;
 use tokio_util::sync::CancellationToken;
+
+/// A database of a cluster that runs.
+pub(in crate::commands) struct OfCluster {
+    record: Record,
+    access: Access,
+    /// Nobody was told of it before.
+    pub(in crate::commands) is_new: bool,
+    /// Where its tables are looked at, and how it is reached; of a new one with its password.
+    pub(in crate::commands) told: Vec<SecretString>,
+}
+
+impl OfCluster {
+    /// Has a database of a cluster run.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub(in crate::commands) async fn ready(
+        databases: &Databases,
+        cluster: &Cluster,
+        name: &str,
+        cancel: &CancellationToken,
+    ) -> Result<Self, Failure> {
+        let before = databases.get(name).map_err(failure)?;
+        let (record, access) = databases.ensure_of(cluster, name, cancel).await.map_err(failure)?;
+        let is_new = before.is_none_or(|before| before.id != record.id);
+        let page = shown::page(databases, &record, is_new).map_err(failure)?;
+        let told = if is_new { words::beginning } else { words::again }(&record, &access, page.as_deref());
+        Ok(Self { record, access, is_new, told: told.into_iter().map(SecretString::from).collect() })
+    }
+}
 
 /// The database of a run.
 pub(in crate::commands) struct RunDatabase {
@@ -69,9 +100,9 @@ impl RunDatabase {
     ) -> Result<Option<Self>, Failure> {
         let Some((cluster, name)) = of_active(runner.store.folder(), folder)? else { return Ok(None) };
         let databases = databases_of(context, instance).await;
-        let (record, access) = databases.ensure_of(&cluster, &name, cancel).await.map_err(failure)?;
+        let OfCluster { record, access, told, .. } = OfCluster::ready(&databases, &cluster, &name, cancel).await?;
         runner.write_into(&record, &access);
-        Ok(Some(Self { databases, record, kept: cluster.ttl, is_pod: true, beginning: Vec::new() }))
+        Ok(Some(Self { databases, record, kept: cluster.ttl, is_pod: true, beginning: told }))
     }
 
     /// Waits for a run, and keeps the database that was made for it for as long as that takes, and its time after it.

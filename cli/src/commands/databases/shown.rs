@@ -53,11 +53,7 @@ pub(super) fn json(databases: &Databases, record: &Record) -> Value {
 }
 
 /// The address of a database's page; with the token it opens it.
-pub(in crate::commands) fn page(
-    databases: &Databases,
-    record: &Record,
-    with_token: bool,
-) -> Result<Option<String>, DatabaseError> {
+pub(super) fn page(databases: &Databases, record: &Record, with_token: bool) -> Result<Option<String>, DatabaseError> {
     let Some(port) = databases.page_port(&record.name).filter(|_| record.has_page) else { return Ok(None) };
     let address = format!("http://{HOST}:{port}/databases/{}", record.name);
     match with_token {

@@ -1,11 +1,11 @@
 //! The databases of a cluster: made by `terrace init`, and shown among its pods.
 
 use crate::commands::Context;
-use crate::commands::databases::{databases_of, failure, page};
+use crate::commands::databases::{OfCluster, databases_of, failure};
 use crate::failure::Failure;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use std::time::Duration;
-use terrace_provider_pipelines::database::{Databases, Record, Status, words};
+use terrace_provider_pipelines::database::{Databases, Record, Status};
 use terrace_provider_pipelines::queue::cluster::Cluster;
 use terrace_provider_pipelines::queue::{Pod, Queue};
 use terrace_provider_pipelines::run::Runner;
@@ -27,26 +27,6 @@ impl DatabasePod {
     }
 }
 
-/// Has a database of a cluster run. Answers what is told once of one that is new: where its tables are looked at, and how it
-/// is reached.
-///
-/// # Errors
-/// When it does not come up.
-pub(super) async fn ensure(
-    databases: &Databases,
-    cluster: &Cluster,
-    name: &str,
-    cancel: &CancellationToken,
-) -> Result<Vec<SecretString>, Failure> {
-    let before = databases.get(name).map_err(failure)?;
-    let (record, access) = databases.ensure_of(cluster, name, cancel).await.map_err(failure)?;
-    if before.is_some_and(|before| before.id == record.id) {
-        return Ok(Vec::new());
-    }
-    let page = page(databases, &record, true).map_err(failure)?;
-    Ok(words::beginning(&record, &access, page.as_deref()).into_iter().map(SecretString::from).collect())
-}
-
 /// Makes the databases that a cluster lacks, and stops those that it has no more.
 ///
 /// # Errors
@@ -58,9 +38,10 @@ pub(super) async fn ensure_all(
 ) -> Result<(), Failure> {
     let databases = databases_of(context, &super::instance_here(context)?).await;
     for name in cluster.database_names() {
-        let told = ensure(&databases, cluster, &name, cancel).await?;
+        let ready = OfCluster::ready(&databases, cluster, &name, cancel).await?;
         context.ui.print(&format!("DB pod: {name}\n"))?;
-        told.iter().for_each(|line| context.ui.say(line.expose_secret()));
+        // A password is told once.
+        ready.told.iter().filter(|_| ready.is_new).for_each(|line| context.ui.say(line.expose_secret()));
     }
     for name in databases.stop_beyond(cluster).await.map_err(failure)? {
         context.ui.say(&format!("{name} is stopped: the cluster has it no more, and what it holds stays"));

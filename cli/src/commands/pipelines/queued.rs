@@ -1,7 +1,6 @@
 //! `terrace run --queue`: has workers run pipelines, and follows that. They go on when whoever follows is killed.
 
 use super::cluster::{ensure_pool, settings, wanted};
-use super::cluster_databases;
 use super::kinds::of_name;
 use super::running::exit;
 use super::screen::Screen;
@@ -10,7 +9,7 @@ use super::transcript::{Line, Slot, Transcript};
 use super::{keeper, open, queue_of};
 use crate::args::{ClusterArguments, ClusterKind, PipelineArguments};
 use crate::commands::Context;
-use crate::commands::databases::databases_of;
+use crate::commands::databases::{OfCluster, databases_of};
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use crate::signals::Signals;
@@ -145,15 +144,15 @@ pub(super) async fn run(
     keeper.keep().await?;
     let (_, since) = queue.call(|queue| queue.changed(&BTreeSet::new(), i64::MAX)).await?;
     if !is_anybody_free(&queue, pool.as_deref()).await? {
-        transcript.say(Line::Waiting);
+        transcript.say(Line::Waiting { with_databases: cluster.as_ref().is_some_and(|it| it.databases > 0) });
         transcript.tell(context.ui, Slot::Waiting);
     }
     let mut database =
         match cluster.as_ref().map(|cluster| (cluster, cluster.database_of(&runner.folder_name(&specs.root)))) {
             Some((cluster, Some(name))) => {
                 let databases = databases_of(context, &super::instance_here(context)?).await;
-                let told = cluster_databases::ensure(&databases, cluster, &name, &signals.cancel).await?;
-                Some((name, told))
+                let ready = OfCluster::ready(&databases, cluster, &name, &signals.cancel).await?;
+                Some((name, ready.told))
             }
             _ => None,
         };

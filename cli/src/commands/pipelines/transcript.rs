@@ -16,8 +16,11 @@ use std::time::Duration;
 pub(super) enum Line {
     /// Which cluster, and what is to be known of it.
     Using(ClusterKind),
-    /// Nobody is free.
-    Waiting,
+    /// Nobody is free; there are databases to wait for, too.
+    Waiting {
+        /// The cluster has databases.
+        with_databases: bool,
+    },
     /// Who runs it.
     AssignedWorker(String),
     /// Which database it has.
@@ -70,7 +73,7 @@ impl Line {
     const fn slot(&self) -> Slot {
         match self {
             Self::Using(_) => Slot::Using,
-            Self::Waiting => Slot::Waiting,
+            Self::Waiting { .. } => Slot::Waiting,
             Self::AssignedWorker(_) => Slot::Worker,
             Self::AssignedDatabase(_) | Self::OfDatabase(_) => Slot::Database,
             Self::Package(_) => Slot::Packages,
@@ -84,7 +87,8 @@ impl Line {
     fn text(&self) -> String {
         match self {
             Self::Using(kind) => using(*kind),
-            Self::Waiting => "Waiting for available worker pods".to_owned(),
+            Self::Waiting { with_databases: true } => "Waiting for available worker and DB pods".to_owned(),
+            Self::Waiting { with_databases: false } => "Waiting for available worker pods".to_owned(),
             Self::AssignedWorker(worker) => format!("Assigned Worker Pod: {worker}"),
             Self::AssignedDatabase(database) => format!("Assigned DB Pod: {database}"),
             Self::OfDatabase(line) => line.expose_secret().to_owned(),
@@ -208,7 +212,7 @@ mod tests {
             Line::AssignedDatabase("dppctl-db-koejijdif48joi".to_owned()),
             of_database("DB Web UI is available at http://127.0.0.1/dppctl-db-koejijdif48joi/"),
             of_database(sign_in),
-            Line::Waiting,
+            Line::Waiting { with_databases: true },
             Line::Using(ClusterKind::Public),
             worker(),
         ] {
@@ -218,7 +222,7 @@ mod tests {
 Using the public dppctl cluster
 do not use for private data!
 Run terrace init --help for cluster initialization and configuration options
-Waiting for available worker pods
+Waiting for available worker and DB pods
 Assigned Worker Pod: dppctl-worker-dkofij848dhiu
 Assigned DB Pod: dppctl-db-koejijdif48joi
 DB Web UI is available at http://127.0.0.1/dppctl-db-koejijdif48joi/

@@ -172,7 +172,7 @@ impl Databases {
         let made = self.make_recorded(&mut record, programs.as_ref(), cancel).await;
         if let Err(error) = made {
             // Whatever went wrong is told, and not what became of the rest.
-            let _ = LocalExecutor.end_left(&record.id, GRACE).await;
+            let _ = LocalExecutor.end_left(&record.process_mark(), GRACE).await;
             let _ = self.forget(&record, held);
             return Err(error);
         }

@@ -122,6 +122,11 @@ impl Record {
         self
     }
 
+    /// What marks its processes. A project that was copied has the same record, and other processes.
+    pub(super) fn process_mark(&self) -> String {
+        format!("{} {}", self.id, self.data.display())
+    }
+
     /// True when its time is over and its data is not gone yet.
     #[must_use]
     pub fn is_due(&self, now: &Moment) -> bool {

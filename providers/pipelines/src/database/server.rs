@@ -62,11 +62,11 @@ pub(super) fn running(data: &Path) -> Option<Server> {
 }
 
 /// A command that is run as whom the server runs as, with nothing of this process's environment.
-fn command(program: &Path, account: Option<&Account>, id: &str) -> Command {
+fn command(program: &Path, record: &Record) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C").env(MARK, id);
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C").env(MARK, record.process_mark());
     command.current_dir("/").stdin(Stdio::null()).process_group(0);
-    if let Some(account) = account {
+    if let Some(account) = &record.account {
         // Of the groups of root none is kept, either.
         command.uid(account.uid).gid(account.gid);
     }
@@ -99,7 +99,7 @@ pub(super) async fn initialise(
         .and_then(|()| write_private(&word, password.expose_secret()))
         .and_then(|()| owned_by(&word, record.account.as_ref()));
     prepared.map_err(broken)?;
-    let mut initdb = command(&programs.path("initdb"), record.account.as_ref(), &record.id);
+    let mut initdb = command(&programs.path("initdb"), record);
     initdb.arg("-D").arg(&partial).args(["-U", USER, "-A", "scram-sha-256", "-E", "UTF8", "--no-locale"]);
     initdb.arg("--pwfile").arg(&word).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let said = tokio::select! {
@@ -175,7 +175,7 @@ async fn started(
     let open = File::options().create(true).write(true).truncate(true).mode(0o600).open(&log);
     let output = open.map_err(broken)?;
     let errors = output.try_clone().map_err(broken)?;
-    let mut server = command(&programs.path("postgres"), record.account.as_ref(), &record.id);
+    let mut server = command(&programs.path("postgres"), record);
     server.arg("-D").arg(&record.data).arg("-p").arg(port.to_string());
     // No socket in the file system: its path would have to be shorter than a project's may be. No statement is logged:
     // there may be secrets in it.

@@ -8,17 +8,24 @@ use std::time::Duration;
 /// password, so they are for a person's eyes and for no log.
 #[must_use]
 pub fn beginning(record: &Record, access: &Access, page: Option<&str>) -> Vec<String> {
-    let mut lines: Vec<String> = page.into_iter().map(|page| format!("DB Web UI is available at {page}")).collect();
-    lines.push(match (record.engine, &access.password) {
-        (Engine::Postgres, Some(password)) => format!(
-            "System: {}, Server: {HOST}:{}, Username: {USER}, Password: {}",
-            record.engine.title(),
-            access.port.unwrap_or_default(),
-            password.expose_secret()
-        ),
-        _ => format!("System: {}, File: {}", record.engine.title(), record.data.display()),
-    });
+    let mut lines = again(record, access, page);
+    if let (Engine::Postgres, Some(password), Some(last)) = (record.engine, &access.password, lines.last_mut()) {
+        last.push_str(", Password: ");
+        last.push_str(password.expose_secret());
+    }
     lines
+}
+
+/// The same later on, without the password.
+#[must_use]
+pub fn again(record: &Record, access: &Access, page: Option<&str>) -> Vec<String> {
+    let system = record.engine.title();
+    let place = match record.engine {
+        Engine::Postgres => format!("Server: {HOST}:{}, Username: {USER}", access.port.unwrap_or_default()),
+        Engine::Sqlite => format!("File: {}", record.data.display()),
+    };
+    let page = page.map(|page| format!("DB Web UI is available at {page}"));
+    page.into_iter().chain([format!("System: {system}, {place}")]).collect()
 }
 
 /// The line that ends a run with a database of its own.
