@@ -298,7 +298,7 @@ def run(work, terrace, stand_in):
     ok("the pool is whole")
     hang(project)
     ok("a worker that hangs is killed and replaced, and its run ends once")
-    project.call("init", "local", "--workers", "0")
+    project.call("init", "local", "--workers", "0", "--databases", "0")
     project.until("the workers leave", lambda: not workers(project.folder))
     ok("workers leave when none are wanted")
     print(f"ok {count} scenarios")

@@ -89,6 +89,34 @@ async fn what_is_done_with_a_copy_of_a_project_leaves_the_server_of_the_other_al
 }
 
 #[tokio::test]
+async fn a_server_whose_data_lies_elsewhere_ends_with_its_project() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    let wanted = Wanted { has_page: true, ..wanted("orders", Engine::Postgres, None) };
+    let mut record = make(&databases, &wanted).await;
+    databases.stop("orders").await.unwrap();
+    // As where root runs terrace, and the server's user does not come to the project.
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let data = elsewhere.path().join(&record.id).join("data");
+    fs::create_dir(data.parent().unwrap()).unwrap();
+    assert!(std::process::Command::new("mv").args([&record.data, &data]).status().unwrap().success());
+    record.data = data;
+    fs::write(databases.folder_of("orders").join("database.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+    databases.start("orders", &CancellationToken::new()).await.unwrap();
+    assert!(processes(&record) > 0);
+    let guard = databases.become_guard("orders").await.unwrap();
+    let stop = CancellationToken::new();
+    let keeping = guard.keep(true, &stop);
+    let removing = async {
+        tokio::task::yield_now().await;
+        fs::remove_dir_all(databases.folder()).unwrap();
+    };
+    let (goes_on, ()) = tokio::join!(keeping, removing);
+    assert_eq!((goes_on, processes(&record)), (false, 0));
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_refused_and_the_right_one_is_in_no_file_but_its_own() {
     let project = Project::new(NOTHING);
     let databases = project.databases();

@@ -5,8 +5,8 @@
 //! started anew, the next command that opens the provider starts another, and `terrace serve` looks every now and then.
 
 use super::clock::Moment;
-use super::record::Record;
-use super::{Databases, lock};
+use super::record::{Engine, Record};
+use super::{Databases, lock, server};
 use crate::run::write_whole;
 use std::fs;
 use std::net::TcpStream;
@@ -145,12 +145,14 @@ impl Guard {
     /// Keeps the database until its time is over and it is ended, or it is gone, or somebody wants this to stop. Answers true
     /// where it is still to be kept, and what is wanted of its page is not what it was (`with_page`) any more.
     pub async fn keep(&self, with_page: bool, stop: &CancellationToken) -> bool {
-        let mut kept = None;
+        let mut kept: Option<Record> = None;
         loop {
             let now = Moment::now();
             let left = match self.databases.get(&self.name) {
                 // Another one of that name has a guard of its own.
-                Ok(Some(record)) if !record.is_expired && *kept.get_or_insert(record.id.clone()) == record.id => {
+                Ok(Some(record))
+                    if !record.is_expired && kept.get_or_insert_with(|| record.clone()).id == record.id =>
+                {
                     if record.has_page != with_page {
                         return true;
                     }
@@ -159,6 +161,10 @@ impl Guard {
                     }
                     self.anchor(&record, &now).await;
                     record.deadline.as_ref().map_or(PERIOD, |deadline| deadline.left(&now))
+                }
+                Ok(None) if !self.databases.folder().exists() => {
+                    self.end_orphan(kept.as_ref()).await;
+                    return false;
                 }
                 Ok(_) => return false,
                 // It may be written right now.
@@ -176,6 +182,14 @@ impl Guard {
                 () = tokio::time::sleep(left.clamp(POLL, PERIOD)) => {}
                 () = stop.cancelled() => return false,
             }
+        }
+    }
+
+    /// Stops a server whose project somebody removed: its data may lie elsewhere, and nobody knows of it any more.
+    async fn end_orphan(&self, kept: Option<&Record>) {
+        let Some(record) = kept.filter(|record| record.engine == Engine::Postgres) else { return };
+        if let Err(error) = server::stop(&record.data).await {
+            tracing::warn!(%error, "the server of a project that was removed does not end");
         }
     }
 
