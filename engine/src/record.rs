@@ -78,8 +78,7 @@ pub struct NewRow<'a> {
 /// # Errors
 /// When a text is damaged or a sealed part cannot be opened.
 pub fn open(row: Row, seal: &Seal) -> Result<Opened, WireError> {
-    let damaged = |error: serde_json::Error| WireError::Damaged(error.to_string());
-    let memory: Memory = serde_json::from_str(&row.lifecycle).map_err(damaged)?;
+    let memory = memory(&row)?;
     Ok(Opened {
         prior: Prior {
             status: row.status,
@@ -119,7 +118,7 @@ pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
         attributes: encode_map(new.attributes, seal)?.to_string(),
         private: seal_private(new.private, seal)?,
         dependencies: new.dependencies.to_vec(),
-        lifecycle: serde_json::to_string(new.memory).map_err(|error| WireError::Damaged(error.to_string()))?,
+        lifecycle: stored_memory(new.memory)?,
         updated_at: Timestamp::UNIX_EPOCH,
         operation: new.operation,
     })
@@ -130,12 +129,27 @@ pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
 /// # Errors
 /// When what is remembered of it is damaged.
 pub fn without_protection(row: Row) -> Result<Option<Row>, WireError> {
-    let damaged = |error: serde_json::Error| WireError::Damaged(error.to_string());
-    let mut memory: Memory = serde_json::from_str(&row.lifecycle).map_err(damaged)?;
+    let mut memory = memory(&row)?;
     if !std::mem::take(&mut memory.lifecycle.prevent_destroy) {
         return Ok(None);
     }
-    Ok(Some(Row { lifecycle: serde_json::to_string(&memory).map_err(damaged)?, ..row }))
+    Ok(Some(Row { lifecycle: stored_memory(&memory)?, ..row }))
+}
+
+/// What a row remembers.
+///
+/// # Errors
+/// When that is damaged.
+pub(crate) fn memory(row: &Row) -> Result<Memory, WireError> {
+    serde_json::from_str(&row.lifecycle).map_err(|error| WireError::Damaged(error.to_string()))
+}
+
+/// The text of it in a row.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn stored_memory(memory: &Memory) -> Result<String, WireError> {
+    serde_json::to_string(memory).map_err(|error| WireError::Damaged(error.to_string()))
 }
 
 /// Seals the bytes of a provider: they are of secret class as a whole. Without a key they are stored as they are,

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use writes::Writes;
 
-pub use finding::Finding;
+pub use finding::{Arrived, Finding};
 use finding::settles_in;
 pub(crate) use finding::{in_present_form, look_into};
 
@@ -308,7 +308,7 @@ impl Recovery<'_> {
             }
             Finding::Unchanged => ("it did not take effect".to_owned(), Vec::new()),
             Finding::Nothing => ("there is no such object".to_owned(), writes.dropped()?),
-            Finding::Object { attributes, observed, is_as_planned } => {
+            Finding::Object { attributes, observed, arrived } => {
                 match self.elsewhere(&open.intent, &writes, &observed).await? {
                     Err(found) => return Ok(Recovered { step, address, found, is_in_doubt: true, was_open }),
                     Ok(Some(by)) => {
@@ -317,11 +317,11 @@ impl Recovery<'_> {
                     }
                     Ok(None) => {}
                 }
-                match writes.recorded(&attributes, &observed, is_as_planned)? {
+                match writes.recorded(&attributes, &observed, arrived)? {
                     Some(writes) if writes.is_empty() => {
                         ("it is there, and not recorded any more".to_owned(), Vec::new())
                     }
-                    Some(writes) if is_as_planned => ("it took effect and is recorded now".to_owned(), writes),
+                    Some(writes) if arrived.is_as_planned() => ("it took effect and is recorded now".to_owned(), writes),
                     Some(writes) => ("it is recorded as it is now".to_owned(), writes),
                     None => {
                         let found = "it took effect, and another object is recorded there by now".to_owned();

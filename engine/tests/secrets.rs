@@ -54,6 +54,74 @@ async fn an_update_that_came_to_nothing_leaves_the_old_secret_sealed() {
     story.apply(&thing_a("plain")).await;
 }
 
+/// A thing with a password that nobody can read back.
+fn locked(ty: &str, val: u8, password: &str) -> String {
+    let config = format!("{{key: a, val: {val}, password: {password}}}");
+    stack("demo", true, &format!("      - {{type: {ty}, name: a, config: {config}}}\n"))
+}
+
+/// What the remote side has for the password of the thing.
+fn password(story: &Story) -> Value {
+    story.remote().objects["a"]["password"].clone()
+}
+
+#[tokio::test]
+async fn a_password_that_is_not_known_to_have_arrived_is_sent_again() {
+    let faults = || {
+        let ambiguous = ErrorKind::Ambiguous;
+        [Fault::Before(ambiguous.clone()), Fault::After(ambiguous), Fault::Half(ErrorKind::Failed)]
+    };
+    for (val, fault) in faults().into_iter().flat_map(|fault| [(1, fault.clone()), (2, fault)]) {
+        let what = format!("{fault:?}, val {val}");
+        let story = Story::new();
+        story.apply(&locked("world_thing", 1, "old")).await;
+        story.fault("update a", fault);
+        let text = locked("world_thing", val, "new");
+        let report = story.apply_once(&text).await;
+        assert_eq!(report.failed.len(), 1, "{what}: nobody knows what became of it");
+        story.remote().objects.get_mut("a").unwrap().insert("password".to_owned(), "old".into());
+        story.apply(&text).await;
+        assert_eq!(password(&story), Value::from("new"), "{what}");
+        assert!(!story.plan(&text).await.has_changes(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_of_a_step_that_was_cut_off_is_sent_again() {
+    for (val, is_recovered) in [(1, true), (1, false), (2, true), (2, false)] {
+        for fault in [Fault::HangBefore, Fault::HangAfter] {
+            let what = format!("{fault:?}, val {val}, recovered: {is_recovered}");
+            let story = Story::new();
+            story.apply(&locked("world_thing", 1, "old")).await;
+            let text = locked("world_thing", val, "new");
+            crash_while(&story, &text, "update a", fault).await;
+            story.end_processes().await;
+            // A part of what was sent may have arrived: all but the password.
+            story.remote().objects.get_mut("a").unwrap().insert("password".to_owned(), "old".into());
+            if is_recovered {
+                story.recover().await;
+            }
+            assert!(story.plan(&text).await.has_changes(), "{what}: the plan tells of it");
+            story.recover().await;
+            story.apply(&text).await;
+            assert_eq!(password(&story), Value::from("new"), "{what}");
+            assert!(!story.plan(&text).await.has_changes(), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_password_whose_call_may_still_take_effect_leaves_its_step_in_doubt() {
+    let story = Story::new();
+    story.apply(&locked("world_slow", 1, "old")).await;
+    story.fault("update a", Fault::After(ErrorKind::Ambiguous));
+    let report = story.apply_once(&locked("world_slow", 1, "new")).await;
+    assert_eq!(report.failed.len(), 1);
+    let plan = story.plan(&locked("world_slow", 1, "new")).await;
+    let doubts: Vec<_> = plan.changes().filter_map(|(_, change)| change.in_doubt.clone()).collect();
+    assert_eq!(doubts.len(), 1, "{}", summary(&plan));
+}
+
 #[tokio::test]
 async fn a_template_of_which_one_instance_is_secret_is_sealed_for_all() {
     let story = Story::new();

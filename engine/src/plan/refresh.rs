@@ -12,9 +12,9 @@ use crate::deadline;
 use crate::descriptor::Lifecycle;
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_attributes;
-use crate::record::{self, Opened};
+use crate::record::{self, Memory, Opened};
 use crate::recover::{Finding, in_present_form, look_into};
-use crate::store::{Intent, Read, Row, RowStatus, Selection};
+use crate::store::{Intent, Read, Row, RowStatus, Selection, StepAction};
 use futures_util::future::join_all;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -367,7 +367,7 @@ async fn apply_open_intents(
             Err(reason) => (open, Finding::InDoubt(reason)),
         };
         match finding {
-            Finding::Object { attributes, observed, is_as_planned } => {
+            Finding::Object { attributes, observed, arrived } => {
                 if let Some(by) = elsewhere(planner, &managed, &open.intent, loaded.row(&key), &observed).await? {
                     let what = format!("it took effect, and the object is recorded as {by} by now");
                     diagnostics.push(interrupted(stack, &open.intent, &what));
@@ -376,20 +376,23 @@ async fn apply_open_intents(
                 diagnostics.push(interrupted(
                     stack,
                     &open.intent,
-                    match is_as_planned {
+                    match arrived.is_as_planned() {
                         true => "it took effect, which the next apply records first",
                         false => "the object is not as it was to be, and is recorded as it is by the next apply",
                     },
                 ));
-                let memory = record::open(open.intent.row.clone(), planner.seal)
+                let mut opened = record::open(open.intent.row.clone(), planner.seal)
                     .map_err(|error| PlanFailure::Sealed { address: address.to_string(), error })?;
-                let mut opened = memory;
+                let before = recorded.filter(|_| open.intent.action == StepAction::Update).map(Prior::memory);
+                let Memory { lifecycle, write_only } = arrived.of(opened.prior.memory(), before.unwrap_or_default());
                 opened.generation = loaded.rows.get(&address).map_or(0, |row| row.opened.generation);
                 opened.prior = Prior {
                     status: RowStatus::Ready,
                     identity: observed.identity,
                     attributes,
                     private: observed.private,
+                    lifecycle,
+                    write_only,
                     ..opened.prior
                 };
                 let before = loaded.rows.insert(address.clone(), LoadedRow::new(opened));

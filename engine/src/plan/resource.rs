@@ -404,7 +404,7 @@ pub(crate) fn changed_write_only(prior: Option<&Prior>, detectors: &BTreeMap<Str
 }
 
 /// Those of them that count: changes of ignored attributes do not.
-pub(crate) fn changed_and_counting(
+fn changed_and_counting(
     prior: Option<&Prior>,
     detectors: &BTreeMap<String, String>,
     ignored: &[Path],
@@ -412,6 +412,12 @@ pub(crate) fn changed_and_counting(
     let mut changed = changed_write_only(prior, detectors);
     changed.retain(|name| !ignored::is_ignored(name, prior, ignored));
     changed
+}
+
+/// The attributes that a planned change sends and nobody can read back: those whose detectors differ and count.
+pub(crate) fn sent_unread(change: &Change) -> Vec<String> {
+    let detectors = change.after.as_ref().map(|after| &after.write_only);
+    detectors.map(|it| changed_and_counting(change.prior.as_deref(), it, &change.ignored)).unwrap_or_default()
 }
 
 /// True when the descriptor or the row protects the object from deletion.

@@ -5,12 +5,13 @@ use crate::diff::changed_from_recorded;
 use crate::marks;
 use crate::plan::Prior;
 use crate::plan::contract::result_agrees_with_plan;
-use crate::record;
+use crate::record::{self, Memory};
 use crate::registry::Registry;
 use crate::seal::Seal;
-use crate::store::{Intent, OpenIntent, StepAction};
+use crate::store::{Intent, OpenIntent, Row, StepAction};
 use crate::upgrade::{Outdated, upgraded};
 use std::time::Duration;
+use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attempt, Attributes, Found, LostCall, Observed};
 
 /// What became of a step.
@@ -22,8 +23,8 @@ pub enum Finding {
         attributes: Attributes,
         /// As the provider sees it.
         observed: Box<Observed>,
-        /// It is what the step was to make of it.
-        is_as_planned: bool,
+        /// How much of what the step sent is in it.
+        arrived: Arrived,
     },
     /// There is no object.
     Nothing,
@@ -33,6 +34,40 @@ pub enum Finding {
     InDoubt(String),
     /// It cannot be told yet, for the lost call may still take effect; the reason for people.
     TooEarly(String),
+}
+
+/// How much of what a step sent is known to have arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrived {
+    /// All of it.
+    Whole,
+    /// All that can be read back. What cannot be counts as it was: at worst it is sent once more, never taken for done.
+    Readable,
+    /// The object is not as it was to be.
+    Part,
+}
+
+impl Arrived {
+    /// True when the object is as it was planned, as far as that can be seen.
+    pub(crate) fn is_as_planned(self) -> bool {
+        self != Self::Part
+    }
+
+    /// What is remembered of the object, where a step sent `sent` and found `before`; nothing when it found none.
+    pub(super) fn remembered(self, sent: &Row, before: Option<&Row>) -> Result<String, WireError> {
+        let sent = record::memory(sent)?;
+        let before = before.map(record::memory).transpose()?.unwrap_or_default();
+        record::stored_memory(&self.of(sent, before))
+    }
+
+    /// The same for what was opened already.
+    pub(crate) fn of(self, sent: Memory, before: Memory) -> Memory {
+        match self {
+            Self::Whole => sent,
+            Self::Readable => Memory { write_only: before.write_only, ..sent },
+            Self::Part => before,
+        }
+    }
 }
 
 /// A step in the form that this build knows: an older terrace may have begun it.
@@ -87,14 +122,14 @@ pub(crate) async fn look_into(
             age: open.age,
         }),
     };
-    let object = |unread: &Attributes, observed: Observed| {
+    let object = |arrived: Arrived, unread: &Attributes, observed: Observed| {
         let attributes = record::storable(ty, unread, &observed);
         // Who knows whether it was changed: what was more sensitive before is so.
         let attributes = match recorded {
             Some(prior) => marks::found_attributes(&attributes, &prior.attributes),
             None => attributes,
         };
-        Finding::Object { attributes, observed: Box::new(observed), is_as_planned: true }
+        Finding::Object { attributes, observed: Box::new(observed), arrived }
     };
     let found = deadline::reading(ty.timeouts.read, session.find(ty, &attempt)).await;
     let too_early = |what: &str| {
@@ -110,10 +145,10 @@ pub(crate) async fn look_into(
             let is_as_planned = result_agrees_with_plan(ty, &opened.prior.attributes, &found).is_empty();
             match recorded.filter(|_| ty.readable) {
                 None if recorded.is_none() && intent.prior_generation == 0 && is_as_planned => {
-                    object(&opened.prior.attributes, found)
+                    object(Arrived::Readable, &opened.prior.attributes, found)
                 }
                 // Nothing but `find` can tell of it: no reading says anything else.
-                None if !ty.readable && is_as_planned => object(&opened.prior.attributes, found),
+                None if !ty.readable && is_as_planned => object(Arrived::Whole, &opened.prior.attributes, found),
                 None => too_early("the object is not known to be as it was to be").unwrap_or(Finding::Unchanged),
                 Some(prior) => {
                     let before = record::recorded(&intent.row.stack, address, prior);
@@ -126,7 +161,7 @@ pub(crate) async fn look_into(
                     let attributes = record::storable(ty, &prior.attributes, &now);
                     let is_as_before = changed_from_recorded(ty, &prior.attributes, &attributes).is_empty();
                     match (is_as_before, is_as_planned) {
-                        (false, true) => object(&opened.prior.attributes, found),
+                        (false, true) => object(Arrived::Readable, &opened.prior.attributes, found),
                         (true, _) => too_early("the object is as it was before").unwrap_or(Finding::Unchanged),
                         (false, false) => {
                             // A part of what was sent arrived: what was sensitive of that is so where it is now.
@@ -136,14 +171,14 @@ pub(crate) async fn look_into(
                             too_early("the object is not as it was to be").unwrap_or(Finding::Object {
                                 attributes,
                                 observed: Box::new(now),
-                                is_as_planned: false,
+                                arrived: Arrived::Part,
                             })
                         }
                     }
                 }
             }
         }
-        (_, Ok(Found::Ours(observed))) => object(&opened.prior.attributes, observed),
+        (_, Ok(Found::Ours(observed))) => object(Arrived::Whole, &opened.prior.attributes, observed),
         (StepAction::Create, Ok(Found::Absent)) => too_early("nothing is there yet").unwrap_or(Finding::Nothing),
         (_, Ok(Found::Absent)) => Finding::Nothing,
         (StepAction::Create, Ok(Found::CameToNothing)) => Finding::Nothing,

@@ -3,6 +3,7 @@
 //! A step names the generation that it began with. Rows may have been changed by hand since (an older terrace let people
 //! do so), so that generation only tells whether they were: what is written goes on from the row as it is.
 
+use super::Arrived;
 use crate::plan::{Prior, deposed_key};
 use crate::record;
 use crate::seal::Seal;
@@ -59,7 +60,7 @@ impl<'a> Writes<'a> {
         &self,
         attributes: &Attributes,
         observed: &Observed,
-        is_as_planned: bool,
+        arrived: Arrived,
     ) -> Result<Option<Vec<Write>>, StoreError> {
         let mut row = self.intent.row.clone();
         row.status = RowStatus::Ready;
@@ -71,11 +72,9 @@ impl<'a> Writes<'a> {
                 // Somebody said so since.
                 row.status = RowStatus::Tainted;
             }
-            if !is_as_planned {
-                // What was sent last is not known to have arrived.
-                row.lifecycle.clone_from(&updated.lifecycle);
-            }
         }
+        let before = self.row.as_ref().filter(|_| self.intent.action == StepAction::Update);
+        row.lifecycle = arrived.remembered(&row, before).map_err(unreadable)?;
         self.put(row)
     }
 

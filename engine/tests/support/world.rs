@@ -91,7 +91,8 @@ impl Remote {
     }
 }
 
-/// `world_thing`: `key` replaces, `val` updates, `id` is computed, `secret` is sensitive, `echo` repeats `val`.
+/// `world_thing`: `key` replaces, `val` updates, `id` is computed, `secret` is sensitive, `password` is never told, `echo`
+/// repeats `val`.
 /// `world_data`: the same, and holds data. `world_told`: the same, cannot be read, and is deleted without its data.
 pub struct World {
     schema: ProviderSchema,
@@ -105,6 +106,7 @@ impl World {
                 Attribute::new("key", AttributeType::String, "Names it.").required().replaces(),
                 Attribute::new("val", AttributeType::Any, "A value."),
                 Attribute::new("secret", AttributeType::String, "A secret.").sensitive(),
+                Attribute::new("password", AttributeType::String, "Nobody can read it.").write_only(),
                 Attribute::new("id", AttributeType::String, "Its id.").stable(),
                 Attribute::new("echo", AttributeType::Any, "Repeats `val`.").computed(),
             ])
@@ -330,7 +332,9 @@ fn lied(mut observed: Observed) -> Observed {
 fn observed(attributes: &Attributes) -> Observed {
     let names = ["key", "role"].into_iter().filter_map(|name| Some((name.to_owned(), attributes.get(name)?.clone())));
     let identity: Attributes = names.collect();
-    Observed { identity, attributes: attributes.clone(), private: Private::default() }
+    let mut attributes = attributes.clone();
+    attributes.shift_remove("password");
+    Observed { identity, attributes, private: Private::default() }
 }
 
 fn completed(planned: &Attributes, id: String) -> Attributes {

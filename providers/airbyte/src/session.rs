@@ -165,7 +165,8 @@ impl Session for AirbyteSession {
             // Somebody made it anew: that is recorded by a call of its own, so that it is seen.
             planned.planned.insert("createdAt".to_owned(), Value::Unknown);
         }
-        let sends_secrets = change.changed_write_only.iter().any(|name| name == SECRET);
+        // What somebody made anew never had ours.
+        let sends_secrets = is_another(kind, prior) || change.changed_write_only.iter().any(|name| name == SECRET);
         let before = Kept::of(&prior.private);
         let secrets_gone = match sends_secrets {
             true => before.secrets.iter().filter(|path| !secrets.contains(path)).cloned().collect(),

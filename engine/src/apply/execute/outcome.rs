@@ -6,6 +6,7 @@ use super::{Outcome, Prepared, generation_before_create};
 use crate::action::Action;
 use crate::deadline::{self, Broken};
 use crate::marks;
+use crate::plan::resource::sent_unread;
 use crate::plan::{Change, contract};
 use crate::record::storable;
 use crate::render::shell_word;
@@ -177,6 +178,8 @@ pub(super) fn update_failed(recorder: &Recorder<'_>, prepared: &Prepared, error:
     let row = match &error.object {
         Some(observed) => {
             let attributes = old_or_new(recorder.ty, prepared, observed);
+            let change = with_unread_as_before(&prepared.change);
+            let recorder = Recorder { change: &change, ..*recorder };
             match recorder.row(RowStatus::Ready, &observed.identity, &attributes, &observed.private) {
                 Ok(row) => Some(row),
                 Err(_) => return unrecorded(prepared, error),
@@ -209,6 +212,17 @@ fn as_it_was(recorder: &Recorder<'_>, prepared: &Prepared) -> Option<Row> {
     let change = Change { after: None, ..prepared.change.clone() };
     let recorder = Recorder { change: &change, ..*recorder };
     recorder.row(prior.status, &prior.identity, &hidden, &prior.private).ok()
+}
+
+/// A change as far as it is known to have arrived when its call failed. What cannot be read counts as it was before: at
+/// worst it is sent once more, never taken for done.
+fn with_unread_as_before(change: &Change) -> Change {
+    let before = change.prior.as_ref().map(|prior| prior.write_only.clone()).unwrap_or_default();
+    let mut change = change.clone();
+    if let Some(after) = &mut change.after {
+        after.write_only = before;
+    }
+    change
 }
 
 /// What is there after an update or a delete that may have happened.
@@ -250,12 +264,23 @@ pub(super) fn update_in_doubt(recorder: &Recorder<'_>, prepared: &Prepared, brok
     match seen {
         Seen::Object(observed) => {
             let breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, &observed);
-            match (breaches.is_empty(), is_settled) {
+            let unread = sent_unread(&prepared.change);
+            match (breaches.is_empty() && unread.is_empty(), is_settled) {
                 (true, _) => {
                     let attributes = old_or_new(ty, prepared, &observed);
                     made_with(recorder, prepared, &observed, prepared.change.generation, attributes)
                 }
-                (false, true) => update_failed(recorder, prepared, error.with_object(observed)),
+                (false, true) => {
+                    let names: Vec<String> = unread.iter().map(|name| format!("`{name}`")).collect();
+                    let error = match names.is_empty() {
+                        true => error,
+                        false => error.solution(format!(
+                            "whether {} arrived cannot be read back: the next apply sends it again",
+                            names.join(", ")
+                        )),
+                    };
+                    update_failed(recorder, prepared, error.with_object(observed))
+                }
                 (false, false) => in_doubt(prepared, error),
             }
         }

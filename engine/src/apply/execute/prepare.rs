@@ -11,7 +11,7 @@ use crate::descriptor::CheckTime;
 use crate::diff::changed_from_recorded;
 use crate::expression::Functions;
 use crate::plan::checks::undecided;
-use crate::plan::resource::changed_and_counting;
+use crate::plan::resource::sent_unread;
 use crate::plan::{Change, contract, deposed_key, ignored, row_stack};
 use crate::record;
 use crate::store::{Intent, RowStatus, StepAction};
@@ -160,10 +160,8 @@ async fn plan_again(
     let session = applier.registry.session(&change.provider).await.map_err(|error| error.to_string())?;
     let is_new = matches!(change.action, Action::Create) || change.action.is_replace();
     let recorded = change.prior.as_ref().map(|prior| record::recorded(stack, &change.address, prior));
-    let detectors = change.after.as_ref().map(|after| &after.write_only);
-    let prior = change.prior.as_deref();
-    let changed = detectors.map(|it| changed_and_counting(prior, it, &change.ignored)).unwrap_or_default();
-    let config = ignored::settled(ty, config, prior, &change.ignored);
+    let changed = sent_unread(change);
+    let config = ignored::settled(ty, config, change.prior.as_deref(), &change.ignored);
     let proposed = ProposedChange {
         address: &format!("{stack}:{}", change.address),
         prior: recorded.as_ref().filter(|_| !is_new),
