@@ -91,6 +91,23 @@ async fn what_was_made_anew_under_its_name_is_seen_and_not_deleted() {
 }
 
 #[tokio::test]
+async fn what_was_made_anew_gets_our_configuration_and_our_secrets() {
+    let stand_in = StandIn::start();
+    let instance = Instance::of(&stand_in).await;
+    let ours = destination("lake");
+    let made = instance.create(DESTINATION, ours.clone()).await.unwrap();
+    stand_in.remove(made.text("destinationId").unwrap());
+    let mut theirs = ours.clone();
+    theirs["secretConfiguration"]["credentials"]["password"] = json!("somebodyElses");
+    instance.create(DESTINATION, theirs).await.unwrap();
+    let read = instance.read(DESTINATION, &made).await.unwrap().unwrap();
+    let recorded = instance.update(DESTINATION, &read, ours.clone()).await.unwrap();
+    let now = stand_in.configuration(recorded.text("destinationId").unwrap());
+    assert_eq!(now["credentials"]["password"], "hunter2hunter2");
+    instance.assert_settled(DESTINATION, &recorded, &ours).await;
+}
+
+#[tokio::test]
 async fn what_was_there_before_a_lost_call_is_a_strangers() {
     let stand_in = StandIn::start();
     let instance = Instance::of(&stand_in).await;
