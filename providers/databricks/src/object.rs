@@ -142,6 +142,17 @@ pub(crate) trait Object: Send + Sync {
         false
     }
 
+    /// What is held before something is made that takes over what is there, where only that tells afterwards what was made;
+    /// `None` where it is told otherwise.
+    async fn before(&self, _place: &Place<'_>, _planned: &Attributes) -> Result<Option<Vec<String>>, ProviderError> {
+        Ok(None)
+    }
+
+    /// Of what takes over what is there: whether what is seen, and is not ours, is so for certain. Then making it takes it over.
+    fn was_there_before(&self, _seen: &Seen, _planned: &Attributes) -> bool {
+        true
+    }
+
     /// Waits until nobody works at the object any more, where making it takes long.
     async fn settle(&self, _place: &Place<'_>, _named: &Attributes) -> Result<(), ProviderError> {
         Ok(())

@@ -1,5 +1,7 @@
 //! The session: which function answers which call of which type.
 
+mod planning;
+
 use crate::attributes::{optional_text, text_of};
 use crate::config::{Config, Variables};
 use crate::dry_run;
@@ -11,6 +13,7 @@ use crate::rights;
 use crate::workspaces::{Interface, ToAsk, Workspace, Workspaces};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use planning::respelled;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::http::Within;
@@ -67,16 +70,6 @@ impl DatabricksSession {
         }
         observed
     }
-
-    /// Plans the workspace that is configured where the instance may not be sent to the one on record any more.
-    fn plan_way(&self, ty: &ResourceType, change: &ProposedChange<'_>, planned: &mut PlannedChange) {
-        let is_left = is_by_any_way(ty)
-            && planned.planned.get(WAY).is_some_and(|url| url.as_str().is_some())
-            && self.workspaces.of(&planned.planned).is_err();
-        if let Some(configured) = change.config.get(WAY).filter(|_| is_left) {
-            planned.planned.insert(WAY.to_owned(), configured.clone());
-        }
-    }
 }
 
 /// Whether any workspace of the metastore leads to objects of a type.
@@ -114,26 +107,6 @@ fn observed(ty: &ResourceType, named: &Attributes, seen: &Seen, beside: &Attribu
         (name, own.made_of(beside, of))
     };
     Observed { identity, attributes: all.into_iter().map(as_secret).collect(), private: seen.kept.to_private() }
-}
-
-/// The object on record with its names spelled as they are now where that is another spelling of the same: no reason to replace
-/// it.
-fn respelled(ty: &ResourceType, prior: &Recorded, config: &Attributes) -> Recorded {
-    let mut prior = prior.clone();
-    let mut now = prior.attributes.clone();
-    now.extend(
-        config
-            .iter()
-            .filter(|(name, value)| ty.identity.contains(&name.as_str()) && value.as_str().is_some())
-            .map(|(name, value)| (name.clone(), value.clone())),
-    );
-    let (before, after) = (object::id_parts(ty, &prior.attributes), object::id_parts(ty, &now));
-    for (name, (before, after)) in ty.identity.iter().zip(before.into_iter().zip(after)) {
-        if let Some(value) = now.get(*name).filter(|_| before == after) {
-            prior.attributes.insert((*name).to_owned(), value.clone());
-        }
-    }
-    prior
 }
 
 /// Whether an object is as it was planned, as far as both say.
@@ -217,6 +190,9 @@ impl Session for DatabricksSession {
         }
         object.check(&planned.planned)?;
         object.plan(change, &mut planned)?;
+        if change.prior.is_none() && object.takes_what_is_there(&planned.planned) {
+            self.look_before(ty, object, change.address, &mut planned).await;
+        }
         if ty.name == "databricks_git_credential" {
             credential::notice_rotation(self.workspaces.config(), change, &mut planned)?;
         }
@@ -369,8 +345,12 @@ impl Session for DatabricksSession {
                     false => seen.kept.clone(),
                 };
                 let window = lost.window(Timestamp::now(), SLACK);
+                let takes = object.takes_what_is_there(&attempt.planned);
                 if is_marked || object.is_ours(&place, &seen, &attempt.planned, &window).await? {
-                    Found::Ours(tell(kept))
+                    Found::Ours(tell(Kept { is_looked_for: false, ..kept }))
+                } else if takes && object.was_there_before(&seen, &attempt.planned) {
+                    // Making it again takes it over, and keeps in mind that it was there.
+                    Found::Absent
                 } else {
                     Found::Strangers(tell(seen.kept.clone()))
                 }

@@ -145,9 +145,18 @@ impl Object for Grant {
         takes_existing(planned)
     }
 
+    async fn before(&self, place: &Place<'_>, planned: &Attributes) -> Result<Option<Vec<String>>, ProviderError> {
+        let seen = self.read(place, planned, planned, &Kept::default()).await?;
+        Ok(Some(seen.map(|seen| seen.held).unwrap_or_default()))
+    }
+
+    fn was_there_before(&self, seen: &Seen, planned: &Attributes) -> bool {
+        !texts(planned, "privileges").iter().all(|it| seen.held.contains(it))
+    }
+
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let before = match takes_existing(planned) {
-            true => self.read(place, planned, planned, &Kept::default()).await?.map(|seen| seen.held),
+            true => self.before(place, planned).await?,
             false => None,
         };
         let (before, mut missing) = (before.unwrap_or_default(), texts(planned, "privileges"));
@@ -191,7 +200,9 @@ impl Object for Grant {
         planned: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        let wanted = texts(planned, "privileges");
-        Ok(seen.held.len() == wanted.len() && wanted.iter().all(|it| seen.held.contains(it)))
+        let (wanted, before) = (texts(planned, "privileges"), &seen.kept.preexisting);
+        let is_told = !takes_existing(planned) || seen.kept.is_looked_for;
+        let is_expected = |it: &String| wanted.contains(it) || before.contains(it);
+        Ok(is_told && wanted.iter().all(|it| seen.held.contains(it)) && seen.held.iter().all(is_expected))
     }
 }

@@ -65,6 +65,15 @@ impl Object for MetastoreAssignment {
         takes_existing(planned)
     }
 
+    async fn before(&self, place: &Place<'_>, planned: &Attributes) -> Result<Option<Vec<String>>, ProviderError> {
+        let seen = self.read(place, planned, planned, &Kept::default()).await?;
+        Ok(Some(seen.map(|seen| seen.held).unwrap_or_default()))
+    }
+
+    fn was_there_before(&self, seen: &Seen, planned: &Attributes) -> bool {
+        text(&seen.attributes, "metastoreId") != text(planned, "metastoreId")
+    }
+
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let Some(seen) = self.read(place, planned, planned, &Kept::default()).await? else {
             let metastore = text(planned, "metastoreId");
@@ -139,6 +148,7 @@ impl Object for MetastoreAssignment {
         planned: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        Ok(text(&seen.attributes, "metastoreId") == text(planned, "metastoreId"))
+        let is_told = !takes_existing(planned) || seen.kept.is_looked_for;
+        Ok(is_told && text(&seen.attributes, "metastoreId") == text(planned, "metastoreId"))
     }
 }

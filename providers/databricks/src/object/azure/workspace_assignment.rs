@@ -124,8 +124,17 @@ impl Object for WorkspaceAssignment {
         takes_existing(planned)
     }
 
+    async fn before(&self, place: &Place<'_>, planned: &Attributes) -> Result<Option<Vec<String>>, ProviderError> {
+        let seen = self.read(place, planned, planned, &Kept::default()).await?;
+        Ok(Some(seen.map(|seen| seen.held).unwrap_or_default()))
+    }
+
+    fn was_there_before(&self, seen: &Seen, planned: &Attributes) -> bool {
+        !is_same_set(&seen.held, &texts(planned, "permissions"))
+    }
+
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
-        let before = self.read(place, planned, planned, &Kept::default()).await?.map(|seen| seen.held);
+        let before = self.before(place, planned).await?;
         let (before, wanted) = (before.unwrap_or_default(), texts(planned, "permissions"));
         if !is_same_set(&before, &wanted) {
             Self::give(place, planned, &wanted).await?;
@@ -169,6 +178,7 @@ impl Object for WorkspaceAssignment {
         planned: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        Ok(is_same_set(&seen.held, &texts(planned, "permissions")))
+        let is_told = !takes_existing(planned) || seen.kept.is_looked_for;
+        Ok(is_told && is_same_set(&seen.held, &texts(planned, "permissions")))
     }
 }
