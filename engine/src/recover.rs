@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use writes::Writes;
 
-pub use finding::{Arrived, Finding};
 use finding::settles_in;
+pub use finding::{Arrived, Finding};
 pub(crate) use finding::{in_present_form, look_into};
 
 /// A step that was cut off. An address alone is not one: beside the present object deposed ones may have open steps.
@@ -321,7 +321,9 @@ impl Recovery<'_> {
                     Some(writes) if writes.is_empty() => {
                         ("it is there, and not recorded any more".to_owned(), Vec::new())
                     }
-                    Some(writes) if arrived.is_as_planned() => ("it took effect and is recorded now".to_owned(), writes),
+                    Some(writes) if arrived.is_as_planned() => {
+                        ("it took effect and is recorded now".to_owned(), writes)
+                    }
                     Some(writes) => ("it is recorded as it is now".to_owned(), writes),
                     None => {
                         let found = "it took effect, and another object is recorded there by now".to_owned();

@@ -404,11 +404,7 @@ pub(crate) fn changed_write_only(prior: Option<&Prior>, detectors: &BTreeMap<Str
 }
 
 /// Those of them that count: changes of ignored attributes do not.
-fn changed_and_counting(
-    prior: Option<&Prior>,
-    detectors: &BTreeMap<String, String>,
-    ignored: &[Path],
-) -> Vec<String> {
+fn changed_and_counting(prior: Option<&Prior>, detectors: &BTreeMap<String, String>, ignored: &[Path]) -> Vec<String> {
     let mut changed = changed_write_only(prior, detectors);
     changed.retain(|name| !ignored::is_ignored(name, prior, ignored));
     changed

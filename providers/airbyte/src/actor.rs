@@ -91,8 +91,7 @@ pub(crate) async fn update(
     // What cannot be read back looks as it is wanted: that it was wanted before has to say that it was sent.
     let was_told = |wanted: &Value| prior.get(PLAIN).is_some_and(|before| before.is_same_as(wanted));
     let is_another = kept.id.as_ref().is_some_and(|ours| *ours != id);
-    let is_same = !is_another
-        && planned.get(PLAIN).is_none_or(|wanted| wanted.is_same_as(&seen) && was_told(wanted));
+    let is_same = !is_another && planned.get(PLAIN).is_none_or(|wanted| wanted.is_same_as(&seen) && was_told(wanted));
     let sends_secrets = kept.sends_secrets && given(planned, SECRET).is_some();
     match (is_same, sends_secrets) {
         (true, false) => {}

@@ -2,6 +2,7 @@
 
 pub(crate) mod azure;
 pub(crate) mod container;
+mod contents;
 pub(crate) mod credential;
 pub(crate) mod directory;
 pub(crate) mod grant;
@@ -203,6 +204,14 @@ pub(crate) trait Object: Send + Sync {
         };
         Ok(is_own && seen.made_at.is_some_and(|at| made.contains(&at)))
     }
+}
+
+/// Whether what has the name of the object on record now is another one. Where it cannot be told it is taken for the same.
+pub(crate) async fn is_made_anew(object: &dyn Object, place: &Place<'_>, named: &Attributes, kept: &Kept) -> bool {
+    let Some(made) = &kept.made else { return false };
+    let now = object.read(place, named, &Attributes::default(), &Kept::default()).await;
+    let now = now.ok().flatten().and_then(|seen| seen.kept.made);
+    now.is_some_and(|now| now != *made)
 }
 
 /// Has somebody made the object anew, under the name of the one on record, that is recorded by a call of its own, so that it

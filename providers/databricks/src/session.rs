@@ -280,6 +280,11 @@ impl Session for DatabricksSession {
         if let [first, ..] = kept.preexisting.as_slice() {
             call.progress.message(&format!("{first} was there before terrace took it over, and stays"));
         }
+        if object::is_made_anew(object, &place, &named, &kept).await {
+            let id = object_id::join(object::id_parts(ty, &named));
+            call.progress.message(&format!("`{id}` was deleted and made anew by somebody, and stays"));
+            return Ok(());
+        }
         object.delete(&place, &named, &kept, call.removes_data).await?;
         // Its entries are looked at again by itself, and what was there before stays.
         if kept.preexisting.is_empty() && ty.name != "databricks_permission" {

@@ -5,7 +5,7 @@ use crate::harness::{Instance, attributes, settings};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{ErrorKind, Found, Recorded};
+use terrace_provider::{DataAmount, ErrorKind, Found, Recorded};
 use terrace_test_databricks::StandIn;
 
 const CATALOG: &str = "databricks_catalog";
@@ -134,6 +134,11 @@ async fn a_catalog_or_schema_that_somebody_made_anew_is_another_one() {
         assert_eq!(stand_in.take_writes(), [""; 0], "there is nothing to change about it");
         assert_eq!(recorded.attributes[told], read.attributes[told]);
         instance.assert_settled(ty, &recorded, &config).await;
+        // Who deletes what was on record does not delete what somebody made since, with all that is in it.
+        instance.delete(ty, &made).await.unwrap();
+        assert_eq!(stand_in.take_writes(), [""; 0]);
+        instance.delete(ty, &recorded).await.unwrap();
+        assert!(instance.read(ty, &recorded).await.unwrap().is_none());
     }
 }
 
@@ -184,6 +189,22 @@ async fn what_somebody_else_made_first_is_told_with_its_import_id() {
 }
 
 #[tokio::test]
+async fn what_is_in_the_first_schema_of_a_catalog_counts() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let config = json!({"workspaceUrl": stand_in.url(), "metastoreId": METASTORE, "name": "shop"});
+    let made = instance.create(CATALOG, config).await.unwrap();
+    let counted = || async { instance.session.count_data(instance.ty(CATALOG), &made).await.unwrap() };
+    assert_eq!(counted().await, DataAmount::Empty);
+    stand_in.add_table("shop.default.orders", &[("id", "int")]);
+    assert_eq!(counted().await, DataAmount::Some { count: 1, text: "1 table in `default`".to_owned() });
+    stand_in.add_to_schema("volumes", "shop.default.files");
+    stand_in.call("POST", "/api/2.1/unity-catalog/schemas", json!({"catalog_name": "shop", "name": "sales"}));
+    let text = "1 schema, 1 table, 1 volume in `default`".to_owned();
+    assert_eq!(counted().await, DataAmount::Some { count: 3, text });
+}
+
+#[tokio::test]
 async fn what_is_in_a_schema_is_counted_over_all_pages() {
     let (stand_in, _) = prepared();
     for number in 0..5 {
@@ -195,7 +216,13 @@ async fn what_is_in_a_schema_is_counted_over_all_pages() {
     let row = crate::harness::recorded(&attributes(json!({})), found);
     stand_in.faults().page = Some(2);
     let counted = instance.session.count_data(instance.ty(SCHEMA), &row).await.unwrap();
-    assert_eq!(counted, terrace_provider::DataAmount::of(5, "table", "tables"));
+    assert_eq!(counted, DataAmount::of(5, "table", "tables"));
+    for (kind, name) in [("volumes", "v"), ("functions", "f"), ("models", "m"), ("models", "n")] {
+        stand_in.add_to_schema(kind, &format!("main.many.{name}"));
+    }
+    let counted = instance.session.count_data(instance.ty(SCHEMA), &row).await.unwrap();
+    let text = "5 tables, 1 volume, 1 function, 2 models".to_owned();
+    assert_eq!(counted, DataAmount::Some { count: 9, text });
     stand_in.faults().is_endless = true;
     let error = instance.session.count_data(instance.ty(SCHEMA), &row).await.unwrap_err();
     assert!(error.message.contains("pages come round again"), "{error}");

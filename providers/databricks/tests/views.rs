@@ -189,7 +189,11 @@ async fn a_view_that_somebody_made_anew_is_another_one() {
     let plan = instance.plan(VIEW, Some(&read), &config).await.unwrap();
     assert!(plan.planned["tableId"].has_unknown(), "it is recorded by a call of its own");
     assert!(plan.replace_paths.is_empty());
+    // Who deletes what was on record does not delete what somebody made since.
+    instance.delete(VIEW, &read).await.unwrap();
     let recorded = instance.update(VIEW, &read, config.clone()).await.unwrap();
     assert_eq!(recorded.attributes["tableId"], read.attributes["tableId"]);
     instance.assert_settled(VIEW, &recorded, &config).await;
+    instance.delete(VIEW, &recorded).await.unwrap();
+    assert!(instance.read(VIEW, &recorded).await.unwrap().is_none());
 }

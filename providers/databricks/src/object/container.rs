@@ -2,13 +2,14 @@
 //! Unity Catalog keeps names in lower case.
 
 use super::azure::{self, takes_existing};
+use super::contents;
 use super::{Object, Place, Seen, notice_another, time_of};
 use crate::attributes::{attributes, id_of, is_managed, of_json, optional_text, put, text, text_of};
 use crate::principal;
 use crate::private::Kept;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
-use terrace_provider::http::{Next, Purpose, Request};
+use terrace_provider::http::{Purpose, Request};
 use terrace_provider::{
     Attributes, DataAmount, ErrorKind, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value,
 };
@@ -237,32 +238,10 @@ impl Object for Container {
 
     async fn count(&self, place: &Place<'_>, named: &Attributes) -> Result<DataAmount, ProviderError> {
         let name = self.full_name(named);
-        let (request, list, one, many) = match name.split_once('.').filter(|_| self.has_catalog) {
-            Some((catalog, schema)) => (
-                Request::get("/api/2.1/unity-catalog/tables", &[])
-                    .query("catalog_name", catalog)
-                    .query("schema_name", schema),
-                "tables",
-                "table",
-                "tables",
-            ),
-            None => (
-                Request::get("/api/2.1/unity-catalog/schemas", &[]).query("catalog_name", &name),
-                "schemas",
-                "schema",
-                "schemas",
-            ),
-        };
-        let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
-        let purpose = Purpose::look(format!("count what is in the {} `{name}`", self.word));
-        let found = match place.workspace.api.items(request, &place.within, list, next).await {
-            Ok(found) => found,
-            Err(failure) if failure.status() == Some(404) => Vec::new(),
-            Err(failure) => return Err(place.workspace.api.error(&failure, &purpose)),
-        };
-        // A catalog has these from the beginning.
-        let is_own = |it: &&Json| self.has_catalog || !matches!(text_of(it, "name"), "default" | "information_schema");
-        Ok(DataAmount::of(found.iter().filter(is_own).count() as u64, one, many))
+        match name.split_once('.').filter(|_| self.has_catalog) {
+            Some((catalog, schema)) => contents::of_schema(place, catalog, schema).await,
+            None => contents::of_catalog(place, &name).await,
+        }
     }
 }
 

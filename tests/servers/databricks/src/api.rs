@@ -92,6 +92,9 @@ fn unity_catalog(world: &mut World, request: &Request, parts: &[&str]) -> Outcom
         ["tables"] if request.method == "GET" => tables::list(world, request),
         ["tables", name] => tables::one(world, request, name),
         ["tables", name, "exists"] if request.method == "GET" => tables::exists(world, name),
+        [kind @ ("volumes" | "functions" | "models")] if request.method == "GET" => {
+            catalogs::others(world, request, kind)
+        }
         ["metastores"] if request.method == "GET" => catalogs::metastores(request),
         ["metastores", id] if request.method == "GET" => catalogs::metastore(id),
         ["metastore_summary"] if request.method == "GET" => Ok(catalogs::summary(world)),

@@ -199,6 +199,12 @@ impl StandIn {
         api::tables::add(&mut self.world(), full_name, columns);
     }
 
+    /// Puts something into a schema: of the kind `volumes`, `functions` or `models`.
+    pub fn add_to_schema(&self, kind: &str, full_name: &str) {
+        let it = json!({"name": full_name.rsplit('.').next(), "full_name": full_name});
+        self.world().others.insert((kind.to_owned(), full_name.to_owned()), it);
+    }
+
     /// Gives a table a primary key, whose columns hold a value in every row.
     ///
     /// # Panics

@@ -81,6 +81,8 @@ pub(crate) struct World {
     pub(crate) catalogs: BTreeMap<String, Json>,
     pub(crate) schemas: BTreeMap<String, Json>,
     pub(crate) tables: BTreeMap<String, Json>,
+    /// What else schemas hold, by kind (`volumes`, `functions`, `models`) and full name.
+    pub(crate) others: BTreeMap<(String, String), Json>,
     /// Privileges by kind of securable and full name, then by principal.
     pub(crate) grants: BTreeMap<(String, String), BTreeMap<String, BTreeSet<String>>>,
     pub(crate) warehouses: Vec<Json>,

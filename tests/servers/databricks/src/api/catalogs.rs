@@ -94,6 +94,22 @@ pub(super) fn all(world: &mut World, request: &Request, kind: Kind) -> Outcome {
     }
 }
 
+/// Volumes, functions and registered models of a schema: <https://docs.databricks.com/api/workspace/volumes/list>,
+/// <https://docs.databricks.com/api/workspace/functions/list>, <https://docs.databricks.com/api/workspace/registeredmodels/list>.
+pub(super) fn others(world: &World, request: &Request, kind: &str) -> Outcome {
+    let (catalog, schema) = (request.parameter("catalog_name")?, request.parameter("schema_name")?);
+    let schema = format!("{catalog}.{schema}").to_lowercase();
+    world.schemas.get(&schema).ok_or_else(|| Kind::Schema.missing(&schema))?;
+    let inside = format!("{schema}.");
+    let all = world.others.iter().filter(|((of, name), _)| of == kind && name.starts_with(&inside));
+    let (items, next) = page(all.map(|(_, it)| it.clone()).collect(), &request.query, "max_results", 100, 1000)?;
+    let mut answer = json!({(if kind == "models" { "registered_models" } else { kind }): items});
+    if let Some(next) = next {
+        answer["next_page_token"] = json!(next);
+    }
+    Ok(answer)
+}
+
 fn create(world: &mut World, request: &Request, kind: Kind) -> Outcome {
     let body = &request.body;
     object(body, "the request", &["name", "catalog_name", "comment", "properties", "storage_root", "options"])?;
@@ -183,6 +199,7 @@ pub(super) fn one(world: &mut World, request: &Request, kind: Kind, name: &str) 
             let inside = format!("{name}.");
             let usual = [format!("{name}.default"), format!("{name}.information_schema")];
             let is_filled = world.tables.keys().any(|it| it.starts_with(&inside))
+                || world.others.keys().any(|(_, it)| it.starts_with(&inside))
                 || (kind == Kind::Catalog
                     && world.schemas.keys().any(|it| it.starts_with(&inside) && !usual.contains(it)));
             if is_filled && request.query.get("force").is_none_or(|it| it != "true") {
@@ -192,6 +209,7 @@ pub(super) fn one(world: &mut World, request: &Request, kind: Kind, name: &str) 
             world.catalogs.retain(|it, _| *it != name);
             world.schemas.retain(|it, _| *it != name && !it.starts_with(&inside));
             world.tables.retain(|it, _| !it.starts_with(&inside));
+            world.others.retain(|(_, it), _| !it.starts_with(&inside));
             world.grants.retain(|(_, it), _| *it != name && !it.starts_with(&inside));
             Ok(json!({}))
         }

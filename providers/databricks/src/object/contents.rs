@@ -1,0 +1,87 @@
+//! How much is in catalogs and schemas: whoever deletes them by force deletes all of it.
+
+use super::Place;
+use crate::attributes::text_of;
+use serde_json::Value as Json;
+use terrace_provider::http::{Next, Purpose, Request};
+use terrace_provider::{DataAmount, ProviderError};
+
+/// What a schema holds: the call that lists it, the list in the answer, and what one and many of it are called.
+const KINDS: [(&str, &str, &str, &str); 4] = [
+    // <https://docs.databricks.com/api/workspace/tables/list>
+    ("/api/2.1/unity-catalog/tables", "tables", "table", "tables"),
+    // <https://docs.databricks.com/api/workspace/volumes/list>
+    ("/api/2.1/unity-catalog/volumes", "volumes", "volume", "volumes"),
+    // <https://docs.databricks.com/api/workspace/functions/list>
+    ("/api/2.1/unity-catalog/functions", "functions", "function", "functions"),
+    // <https://docs.databricks.com/api/workspace/registeredmodels/list>
+    ("/api/2.1/unity-catalog/models", "registered_models", "model", "models"),
+];
+
+/// What is in a schema.
+///
+/// # Errors
+/// What the workspace says against telling it.
+pub(super) async fn of_schema(place: &Place<'_>, catalog: &str, schema: &str) -> Result<DataAmount, ProviderError> {
+    let about = format!("the schema `{catalog}.{schema}`");
+    let mut amounts = Vec::new();
+    for (call, list, one, many) in KINDS {
+        let request = Request::get(call, &[]).query("catalog_name", catalog).query("schema_name", schema);
+        let found = all(place, request, list, &about).await?;
+        amounts.push(DataAmount::of(found.len() as u64, one, many));
+    }
+    Ok(sum(amounts))
+}
+
+/// What is in a catalog: its schemas, and what the one that it has from the beginning holds.
+///
+/// # Errors
+/// What the workspace says against telling it.
+pub(super) async fn of_catalog(place: &Place<'_>, catalog: &str) -> Result<DataAmount, ProviderError> {
+    const FIRST: &str = "default";
+    let request = Request::get("/api/2.1/unity-catalog/schemas", &[]).query("catalog_name", catalog);
+    let schemas = all(place, request, "schemas", &format!("the catalog `{catalog}`")).await?;
+    let is_own = |it: &&Json| !matches!(text_of(it, "name"), FIRST | "information_schema");
+    let own = DataAmount::of(schemas.iter().filter(is_own).count() as u64, "schema", "schemas");
+    let first = match schemas.iter().any(|it| text_of(it, "name") == FIRST) {
+        true => of_schema(place, catalog, FIRST).await?,
+        false => DataAmount::Empty,
+    };
+    let first = match first {
+        DataAmount::Some { count, text } => DataAmount::Some { count, text: format!("{text} in `{FIRST}`") },
+        other => other,
+    };
+    Ok(sum([own, first]))
+}
+
+/// All of a list; what is not there has nothing in it.
+async fn all(place: &Place<'_>, request: Request, list: &str, about: &str) -> Result<Vec<Json>, ProviderError> {
+    let next = |page: &Json| Next::token(page, "next_page_token", "page_token");
+    match place.workspace.api.items(request, &place.within, list, next).await {
+        Err(failure) if failure.status() == Some(404) => Ok(Vec::new()),
+        found => {
+            let purpose = Purpose::look(format!("count what is in {about}"));
+            found.map_err(|failure| place.workspace.api.error(&failure, &purpose))
+        }
+    }
+}
+
+/// Several amounts as one.
+fn sum(amounts: impl IntoIterator<Item = DataAmount>) -> DataAmount {
+    let mut count: u64 = 0;
+    let mut texts = Vec::new();
+    for amount in amounts {
+        match amount {
+            DataAmount::Empty => {}
+            DataAmount::Some { count: more, text } => {
+                count = count.saturating_add(more);
+                texts.push(text);
+            }
+            DataAmount::Unknown => return DataAmount::Unknown,
+        }
+    }
+    match texts.is_empty() {
+        true => DataAmount::Empty,
+        false => DataAmount::Some { count, text: texts.join(", ") },
+    }
+}
