@@ -7,7 +7,7 @@ use crate::rights::is_without_metastore;
 use crate::workspaces::Workspace;
 use std::sync::Arc;
 use terrace_provider::http::Within;
-use terrace_provider::{Attributes, ProviderError};
+use terrace_provider::{Attributes, ProviderError, Value};
 
 /// A workspace with its metastore, and whom the instance works as there.
 pub(crate) struct Home {
@@ -40,23 +40,33 @@ impl Home {
         optional_text(access, "metastoreId").is_none_or(|id| id == self.metastore)
     }
 
-    /// Everybody else who has some of it: who, what, and that as a grant.
+    /// Everybody else who has some of it: who, what, and that as a grant, or as a grant for each privilege.
     pub(crate) async fn holders(
         &self,
         place: &Place<'_>,
         access: &Attributes,
-    ) -> Result<Vec<(String, Vec<String>, Attributes)>, ProviderError> {
+        is_single: bool,
+    ) -> Result<Vec<(String, String, Attributes)>, ProviderError> {
         let all = grant::holders(place, access, None).await?;
         let others = all.into_iter().filter(|(principal, held)| !is_same(principal, &self.me) && !held.is_empty());
-        let told = |(principal, held): (String, Vec<String>)| {
+        let named = |principal: &str, own: (&'static str, Value)| {
             let mut named = access.clone();
-            named.extend(attributes([
-                ("workspaceUrl", self.workspace.url.as_str().into()),
-                ("principal", principal.as_str().into()),
-                ("privileges", list(&held)),
-            ]));
-            (principal, held, named)
+            let way = ("workspaceUrl", self.workspace.url.as_str().into());
+            named.extend(attributes([way, ("principal", principal.into()), own]));
+            named
         };
-        Ok(others.map(told).collect())
+        let mut told = Vec::new();
+        for (principal, held) in others {
+            if is_single {
+                for privilege in held {
+                    let own = named(&principal, ("privilege", privilege.as_str().into()));
+                    told.push((principal.clone(), privilege, own));
+                }
+            } else {
+                let own = named(&principal, ("privileges", list(&held)));
+                told.push((principal, held.join(", "), own));
+            }
+        }
+        Ok(told)
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod grant;
 pub(crate) mod job;
 pub(crate) mod permission;
 pub(crate) mod pipeline;
+mod privilege;
 pub(crate) mod repo;
 pub(crate) mod settings;
 pub(crate) mod view;
@@ -237,6 +238,7 @@ pub(crate) fn of(ty: &ResourceType) -> Result<&'static dyn Object, ProviderError
         "databricks_schema" => &container::SCHEMA,
         "databricks_view" => &view::View,
         "databricks_grant" => &grant::Grant,
+        "databricks_privilege" => &privilege::Privilege,
         "databricks_workspace" => &azure::workspace::AzureWorkspace,
         "databricks_azure_role_assignment" => &azure::role_assignment::RoleAssignment,
         "databricks_metastore_assignment" => &azure::metastore_assignment::MetastoreAssignment,
@@ -259,7 +261,7 @@ pub(crate) fn id_parts(ty: &ResourceType, identity: &Attributes) -> Vec<String> 
                 Some(kind) => principal::told_apart_as(&kind, &value),
                 None => principal::told_apart(&value),
             },
-            "metastoreId" => value,
+            "metastoreId" | "privilege" => value,
             _ if is_in_catalog || is_of_azure => value.to_lowercase(),
             _ => value,
         }

@@ -443,10 +443,11 @@ impl Session for DatabricksSession {
             // Of a metastore whose workspaces nobody named there is nobody to ask.
             let Some(home) = homes.iter().find(|home| home.has(access)) else { continue };
             let place = self.place(&home.workspace, "", Within::reading());
-            for (principal, held, all) in home.holders(&place, access).await? {
+            let is_single = ty.identity.contains(&"privilege");
+            for (principal, privilege, all) in home.holders(&place, access, is_single).await? {
                 let seen = Seen { attributes: all.clone(), ..Seen::default() };
                 let grant = observed(ty, &all, &seen, &Map::default());
-                grantees.push(Grantee { principal, privilege: held.join(", "), grant });
+                grantees.push(Grantee { principal, privilege, grant });
             }
         }
         Ok(grantees)

@@ -1,6 +1,6 @@
 //! Grants and permissions: what was there before, what stays.
 
-use crate::conformance::{grant, prepared};
+use crate::conformance::{grant, prepared, privilege};
 use crate::harness::{Instance, attributes, recorded};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use terrace_provider::{ErrorKind, Found, Recorded, Value};
 use terrace_test_databricks::{Fault, StandIn};
 
 const GRANT: &str = "databricks_grant";
+const PRIVILEGE: &str = "databricks_privilege";
 const PERMISSION: &str = "databricks_permission";
 const CREDENTIAL: &str = "databricks_git_credential";
 
@@ -326,5 +327,42 @@ async fn several_who_go_at_once_all_go() {
         let gone = futures_util::future::join_all(made.iter().map(|made| instance.delete(PERMISSION, made))).await;
         gone.into_iter().for_each(|gone| gone.unwrap());
         assert_eq!(direct(&stand_in, &kept), before);
+    }
+}
+
+#[tokio::test]
+async fn privileges_of_one_principal_are_given_and_taken_one_by_one() {
+    let (stand_in, _) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let before = stand_in.inventory();
+    let (first, second) = (privilege(&stand_in, "USE_SCHEMA", false), privilege(&stand_in, "CREATE_TABLE", false));
+    let using = instance.create(PRIVILEGE, first.clone()).await.unwrap();
+    let making = instance.create(PRIVILEGE, second.clone()).await.unwrap();
+    instance.assert_settled(PRIVILEGE, &using, &first).await;
+    instance.assert_settled(PRIVILEGE, &making, &second).await;
+    let error = instance.create(PRIVILEGE, first.clone()).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::AlreadyExists { .. }), "{error}");
+    instance.delete(PRIVILEGE, &using).await.unwrap();
+    assert!(instance.read(PRIVILEGE, &using).await.unwrap().is_none());
+    instance.assert_settled(PRIVILEGE, &making, &second).await;
+    // Who has what is asked once of an object, and told privilege by privilege.
+    let access = instance.ty(PRIVILEGE).access_of(&making.attributes).unwrap();
+    let grantees = instance.session.grantees(instance.ty(PRIVILEGE), &[access]).await.unwrap();
+    let told: Vec<_> = grantees.iter().map(|it| (it.principal.as_str(), it.privilege.as_str())).collect();
+    assert_eq!(told, [("dev", "CREATE_TABLE")]);
+    assert_eq!(grantees[0].grant.identity, making.identity);
+    instance.delete(PRIVILEGE, &making).await.unwrap();
+    assert_eq!(stand_in.inventory(), before);
+    // What was there before stays, also where the reply of whoever took it over was lost.
+    instance.create(PRIVILEGE, first.clone()).await.unwrap();
+    let held = stand_in.inventory();
+    let taking = privilege(&stand_in, "USE_SCHEMA", true);
+    let taken = instance.create(PRIVILEGE, taking.clone()).await.unwrap();
+    assert!((instance.ty(PRIVILEGE).is_borrowed)(&taken.attributes, &taken.private));
+    let found = instance.find(PRIVILEGE, taking, Some(Duration::from_secs(1))).await.unwrap();
+    let Found::Ours(found) = found else { panic!("{found:?}") };
+    for row in [taken, recorded(&attributes(first), found)] {
+        instance.delete(PRIVILEGE, &row).await.unwrap();
+        assert_eq!(stand_in.inventory(), held);
     }
 }

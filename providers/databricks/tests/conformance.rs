@@ -80,6 +80,14 @@ pub(crate) fn grant(stand_in: &StandIn, principal: &str, privileges: Json) -> Js
     })
 }
 
+/// One privilege on the schema of the orders.
+pub(crate) fn privilege(stand_in: &StandIn, name: &str, takes: bool) -> Json {
+    json!({
+        "workspaceUrl": stand_in.url(), "metastoreId": METASTORE, "securableType": "schema", "fullName": "main.raw",
+        "principal": "dev", "privilege": name, "takeExisting": takes,
+    })
+}
+
 fn at(stand_in: &StandIn, more: Json) -> Json {
     let mut all = json!({"workspaceUrl": stand_in.url()});
     all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -216,6 +224,18 @@ fn catalog_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
                 json!({"changes": [{"principal": "dev", "add": ["APPLY_TAG"]}]}),
             )),
             ("PATCH", "/api/2.1/unity-catalog/permissions/table/main.raw.orders", revoke),
+        ),
+        with(
+            stand_in,
+            made("databricks_privilege", privilege(stand_in, "CREATE_TABLE", false))
+                .update(attributes(privilege(stand_in, "CREATE_TABLE", true)))
+                .replace(attributes(privilege(stand_in, "CREATE_FUNCTION", false))),
+            None,
+            (
+                "PATCH",
+                "/api/2.1/unity-catalog/permissions/schema/main.raw",
+                json!({"changes": [{"principal": "dev", "remove": ["CREATE_TABLE"]}]}),
+            ),
         ),
     ]
 }

@@ -1,7 +1,7 @@
 //! Texts of other languages in every text of every type: a name or a value as it is, or refused, and never anything else.
 
 use crate::azure::{made_by_others, usual, workspace};
-use crate::conformance::{METASTORE, grant, job, pipeline, prepared, view};
+use crate::conformance::{METASTORE, grant, job, pipeline, prepared, privilege, view};
 use crate::harness::{Instance, attributes, provider, recorded};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
@@ -162,11 +162,12 @@ async fn no_text_is_more_than_a_name_or_a_value_in_a_metastore() {
         more
     };
     let columns = json!([{"name": "id", "comment": "x", "typeName": "INT"}, {"name": "Name"}]);
-    let said: [Said; 4] = [
+    let said = [
         ("databricks_catalog", container(json!({"name": "h"})), CATALOG),
         ("databricks_schema", container(json!({"catalog": "main", "name": "h"})), CATALOG),
         ("databricks_view", view(&stand_in, columns), CATALOG),
         ("databricks_grant", grant(&stand_in, "dev", json!(["SELECT"])), CATALOG),
+        ("databricks_privilege", privilege(&stand_in, "USE_SCHEMA", false), CATALOG),
     ];
     let seen = || stand_in.take_seen().into_iter().map(|it| it.path).collect();
     let (made, refused) = try_all(&instance, &said, seen, || stand_in.inventory()).await;

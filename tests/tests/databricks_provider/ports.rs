@@ -13,6 +13,14 @@ fn world(settings: &str) -> World {
     world
 }
 
+/// The same product under another name, with other views in the same schema.
+fn another(product: &str) -> String {
+    let more = product.replace("shop:sales:0", "shop:more:0").replace("name: Sales", "name: More");
+    let more =
+        more.replace("viewNameOP: orders", "viewNameOP: more").replace("tableName: orders\n", "tableName: more\n");
+    more.replace("schemaName: raw\n      tableName: more", "schemaName: raw\n      tableName: orders")
+}
+
 fn columns(world: &World, view: &str) -> Vec<String> {
     let path = format!("/api/2.1/unity-catalog/tables/{view}");
     let view = world.stand_in.call("GET", &path, serde_json::Value::Null);
@@ -156,22 +164,14 @@ fn ports_by_two_workspaces_of_one_metastore_have_their_catalog_together() {
     };
     let expected = [
         "shared/databricks_catalog[\"METASTORE shop_sales\"]",
-        "shared/databricks_grant[\"METASTORE shop_sales ada.lovelace@example.com\"]",
-        "shared/databricks_grant[\"METASTORE shop_sales.ports_0 ada.lovelace@example.com\"]",
+        "shared/databricks_privilege[\"METASTORE shop_sales ada.lovelace@example.com USE_CATALOG\"]",
+        "shared/databricks_privilege[\"METASTORE shop_sales.ports_0 ada.lovelace@example.com USE_SCHEMA\"]",
         "shared/databricks_schema[\"METASTORE shop_sales.ports_0\"]",
     ];
     assert_eq!(shared(&world), expected);
     // Another product, planned alone, by the other workspace.
-    let more =
-        world.project.read(super::PRODUCT).replace("shop:sales:0", "shop:more:0").replace("name: Sales", "name: More");
-    let more = more
-        .replace("viewNameOP: orders", "viewNameOP: more")
-        .replace("workspaceOP: shop", &format!("workspaceOP: {other}"));
-    world.project.write(
-        "more.yaml",
-        more.replace("tableName: orders\n", "tableName: more\n")
-            .replace("schemaName: raw\n      tableName: more", "schemaName: raw\n      tableName: orders"),
-    );
+    let more = another(&world.project.read(super::PRODUCT));
+    world.project.write("more.yaml", more.replace("workspaceOP: shop", &format!("workspaceOP: {other}")));
     world.run(["apply", "more.yaml", "--auto-approve"]).done();
     world.run(["plan", "more.yaml", "--detailed-exitcode"]).done();
     world.assert_settled();
@@ -184,6 +184,26 @@ fn ports_by_two_workspaces_of_one_metastore_have_their_catalog_together() {
     );
     world.run(["destroy", "more.yaml", "--auto-approve"]).done();
     assert!(!world.stand_in.inventory().iter().any(|it| it.contains("ada.lovelace")), "the last one gives it up");
+}
+
+#[test]
+fn who_owns_one_port_of_a_catalog_may_read_another_one() {
+    let world = world("catalog: {owner: [CREATE_SCHEMA]}, outputPort: {owner: [SELECT]}");
+    world.apply().done();
+    // Of another owner, and read by the owner of the first one.
+    let more = another(&world.project.read(super::PRODUCT)).replace("ada.lovelace", "jane.roe");
+    world.project.write("more.yaml", more);
+    world.run(["apply", "more.yaml", "--auto-approve"]).done();
+    world.run(["acl", "set", "more.yaml", "port", "user:ada.lovelace_example.com", "--auto-approve"]).done();
+    world.run(["plan", "more.yaml", "--detailed-exitcode"]).done();
+    world.assert_settled();
+    let held = |privilege: &str| {
+        let held = world.stand_in.inventory();
+        held.iter().any(|it| it.starts_with(&format!("grant {privilege} on catalog")) && it.contains("ada.lovelace"))
+    };
+    assert!(held("USE_CATALOG") && held("CREATE_SCHEMA"), "{:?}", world.stand_in.inventory());
+    world.run(["destroy", super::PRODUCT, "--auto-approve"]).done();
+    assert!(held("USE_CATALOG") && !held("CREATE_SCHEMA"), "{:?}", world.stand_in.inventory());
 }
 
 /// What is meant for a real workspace works on the stand-in, and leaves nothing.

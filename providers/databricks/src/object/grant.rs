@@ -57,7 +57,49 @@ fn shown(named: &Attributes) -> String {
     format!("the {} {}", ty(named), full_name(named))
 }
 
-async fn change(place: &Place<'_>, named: &Attributes, what: &str, privileges: &[String]) -> Result<(), ProviderError> {
+/// What somebody named by `principal` holds.
+pub(super) async fn held(place: &Place<'_>, named: &Attributes) -> Result<Vec<String>, ProviderError> {
+    let principal = text(named, "principal");
+    let all = holders(place, named, Some(&principal)).await?;
+    let own = all.into_iter().find(|(name, _)| principal::is_same(name, &principal));
+    Ok(own.map(|(_, held)| held).unwrap_or_default())
+}
+
+/// Refuses what nothing can be granted on.
+pub(super) fn check_securable(planned: &Attributes) -> Result<(), ProviderError> {
+    let given = |name: &str| planned.get(name).and_then(Value::as_str);
+    let refused = |name: &str, message: String| Err(ProviderError::invalid(Some(Path::attribute(name)), message));
+    let Some(ty) = given("securableType") else { return Ok(()) };
+    let Some((_, parts)) = TYPES.iter().find(|(known, _)| *known == ty) else {
+        let known: Vec<&str> = TYPES.iter().map(|(known, _)| *known).collect();
+        let message = format!("`{ty}` is nothing that can be granted on: expected one of {}", listed(&known));
+        return refused("securableType", message);
+    };
+    let Some(name) = given("fullName") else { return Ok(()) };
+    let named = name.split('.').filter(|part| !part.is_empty()).count();
+    if named != *parts || name.split('.').count() != *parts {
+        return refused("fullName", format!("the name of a {ty} has {parts} parts, `{name}` has {named}"));
+    }
+    Ok(())
+}
+
+/// Refuses what is no privilege by its form.
+pub(super) fn check_privilege(privilege: &str, path: Path) -> Result<(), ProviderError> {
+    let is_of_words = privilege.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    if is_of_words && !privilege.is_empty() {
+        return Ok(());
+    }
+    Err(ProviderError::invalid(Some(path), format!("`{privilege}` is no privilege"))
+        .solution(format!("write `{}`", privilege.trim().to_uppercase().replace(' ', "_"))))
+}
+
+/// Gives (`add`) or takes (`remove`) privileges.
+pub(super) async fn change(
+    place: &Place<'_>,
+    named: &Attributes,
+    what: &str,
+    privileges: &[String],
+) -> Result<(), ProviderError> {
     if privileges.is_empty() {
         return Ok(());
     }
@@ -77,32 +119,15 @@ async fn change(place: &Place<'_>, named: &Attributes, what: &str, privileges: &
 #[async_trait]
 impl Object for Grant {
     fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
-        let given = |name: &str| planned.get(name).and_then(Value::as_str);
-        let refused = |path: Path, message: String| Err(ProviderError::invalid(Some(path), message));
-        if let Some(ty) = given("securableType") {
-            let Some((_, parts)) = TYPES.iter().find(|(known, _)| *known == ty) else {
-                let known: Vec<&str> = TYPES.iter().map(|(known, _)| *known).collect();
-                let message = format!("`{ty}` is nothing that can be granted on: expected one of {}", listed(&known));
-                return refused(Path::attribute("securableType"), message);
-            };
-            if let Some(name) = given("fullName") {
-                let named = name.split('.').filter(|part| !part.is_empty()).count();
-                if named != *parts || name.split('.').count() != *parts {
-                    let message = format!("the name of a {ty} has {parts} parts, `{name}` has {named}");
-                    return refused(Path::attribute("fullName"), message);
-                }
-            }
-        }
-        let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        check_securable(planned)?;
         for (index, privilege) in texts(planned, "privileges").iter().enumerate() {
-            if !is_word(privilege) {
-                let path = Path::attribute("privileges").index(index);
-                return Err(ProviderError::invalid(Some(path), format!("`{privilege}` is no privilege"))
-                    .solution(format!("write `{}`", privilege.trim().to_uppercase().replace(' ', "_"))));
-            }
+            check_privilege(privilege, Path::attribute("privileges").index(index))?;
         }
         match planned.get("privileges").and_then(Value::as_list) {
-            Some([]) => refused(Path::attribute("privileges"), "a grant has at least one privilege".to_owned()),
+            Some([]) => {
+                let message = "a grant has at least one privilege";
+                Err(ProviderError::invalid(Some(Path::attribute("privileges")), message))
+            }
             _ => Ok(()),
         }
     }
@@ -114,13 +139,7 @@ impl Object for Grant {
         like: &Attributes,
         kept: &Kept,
     ) -> Result<Option<Seen>, ProviderError> {
-        let principal = text(named, "principal");
-        let all = holders(place, named, Some(&principal)).await?;
-        let held = all
-            .into_iter()
-            .find(|(name, _)| principal::is_same(name, &principal))
-            .map(|(_, held)| held)
-            .unwrap_or_default();
+        let held = held(place, named).await?;
         if held.is_empty() {
             return Ok(None);
         }

@@ -7,7 +7,7 @@ use crate::private::Kept;
 use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ResourceType, Value};
 
 pub(super) fn types() -> Vec<ResourceType> {
-    vec![catalog(), schema(), view(), grant()]
+    vec![catalog(), schema(), view(), grant(), privilege()]
 }
 
 fn metastore() -> Attribute {
@@ -46,7 +46,7 @@ fn container(first: Vec<Attribute>, made: Attribute) -> Vec<Attribute> {
 }
 
 /// It was there before.
-fn container_is_borrowed(_: &Map, private: &Private) -> bool {
+fn was_there(_: &Map, private: &Private) -> bool {
     !Kept::of(private).preexisting.is_empty()
 }
 
@@ -56,7 +56,7 @@ fn catalog() -> ResourceType {
         text("createdAt", "When it was made: another one of the same name has another time."),
     );
     let ty = ResourceType::new("databricks_catalog", "A catalog.", &["metastoreId", "name"], Object(attributes));
-    ResourceType { holds_data: true, is_borrowed: container_is_borrowed, ..remote(ty) }
+    ResourceType { holds_data: true, is_borrowed: was_there, ..remote(ty) }
 }
 
 fn schema() -> ResourceType {
@@ -70,7 +70,7 @@ fn schema() -> ResourceType {
         &["metastoreId", "catalog", "name"],
         Object(attributes),
     );
-    ResourceType { holds_data: true, is_borrowed: container_is_borrowed, ..remote(ty) }
+    ResourceType { holds_data: true, is_borrowed: was_there, ..remote(ty) }
 }
 
 fn view() -> ResourceType {
@@ -113,13 +113,32 @@ fn view() -> ResourceType {
     ))
 }
 
-fn grant() -> ResourceType {
-    let attributes = vec![
+/// Who has something on what.
+fn on_securable() -> Vec<Attribute> {
+    vec![
         way(),
         metastore(),
         named("securableType", "`catalog`, `schema`, `table` (also of a view), `volume` or `function`."),
         named("fullName", "The name with those of what it is in."),
         named("principal", "The user name, the display name of a group, or the application id of a service principal."),
+    ]
+}
+
+fn privilege() -> ResourceType {
+    let own = named("privilege", "The privilege, in capitals with `_`: `USE_CATALOG`, `CREATE_SCHEMA`.");
+    let attributes = on_securable().into_iter().chain([own, take_existing(), id()]).collect();
+    let ty = ResourceType::new(
+        "databricks_privilege",
+        "One privilege that somebody has on an object of Unity Catalog, whatever else they have there: what several products \
+         share is made of these. Beside a `databricks_grant` of the same principal there it would be taken by that.",
+        &["metastoreId", "securableType", "fullName", "principal", "privilege"],
+        Object(attributes),
+    );
+    ResourceType { grantee: &["principal", "privilege"], is_borrowed: was_there, ..remote(ty) }
+}
+
+fn grant() -> ResourceType {
+    let own = [
         Attribute::new(
             "privileges",
             AttributeType::list(AttributeType::String),
@@ -129,6 +148,7 @@ fn grant() -> ResourceType {
         take_existing(),
         id(),
     ];
+    let attributes = on_securable().into_iter().chain(own).collect();
     let ty = ResourceType::new(
         "databricks_grant",
         "The privileges that somebody has on an object of Unity Catalog.",

@@ -1,0 +1,92 @@
+//! One privilege on an object of Unity Catalog, whatever else its holder has there:
+//! <https://docs.databricks.com/api/workspace/grants>. Several who give different privileges to one principal are not in each
+//! other's way.
+
+use super::azure::{self, takes_existing};
+use super::{Object, Place, Seen, grant};
+use crate::attributes::text;
+use crate::private::Kept;
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::ops::RangeInclusive;
+use terrace_provider::{Attributes, Path, ProviderError, Recorded, Value};
+
+pub(crate) struct Privilege;
+
+#[async_trait]
+impl Object for Privilege {
+    fn check(&self, planned: &Attributes) -> Result<(), ProviderError> {
+        grant::check_securable(planned)?;
+        match planned.get("privilege").and_then(Value::as_str) {
+            Some(privilege) => grant::check_privilege(privilege, Path::attribute("privilege")),
+            None => Ok(()),
+        }
+    }
+
+    async fn read(
+        &self,
+        place: &Place<'_>,
+        named: &Attributes,
+        like: &Attributes,
+        kept: &Kept,
+    ) -> Result<Option<Seen>, ProviderError> {
+        let privilege = text(named, "privilege");
+        if !grant::held(place, named).await?.contains(&privilege) {
+            return Ok(None);
+        }
+        let names = ["workspaceUrl", "metastoreId", "securableType", "fullName", "principal", "privilege"];
+        let mut seen: Attributes = names.map(|name| (name.to_owned(), text(named, name).into())).into_iter().collect();
+        let (name, value) = azure::shown(like);
+        seen.insert(name.to_owned(), value);
+        Ok(Some(Seen { attributes: seen, kept: kept.clone(), held: vec![privilege], ..Seen::default() }))
+    }
+
+    fn takes_what_is_there(&self, planned: &Attributes) -> bool {
+        takes_existing(planned)
+    }
+
+    async fn before(&self, place: &Place<'_>, planned: &Attributes) -> Result<Option<Vec<String>>, ProviderError> {
+        let mut held = grant::held(place, planned).await?;
+        held.retain(|it| *it == text(planned, "privilege"));
+        Ok(Some(held))
+    }
+
+    fn was_there_before(&self, _: &Seen, _: &Attributes) -> bool {
+        false
+    }
+
+    async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
+        let before = match takes_existing(planned) {
+            true => self.before(place, planned).await?.unwrap_or_default(),
+            false => Vec::new(),
+        };
+        if before.is_empty() {
+            grant::change(place, planned, "add", &[text(planned, "privilege")]).await?;
+        }
+        Ok((Attributes::default(), Kept { preexisting: before, ..Kept::default() }))
+    }
+
+    /// Nothing of it changes there: only what is to be done where somebody else gave the same.
+    async fn update(&self, _: &Place<'_>, prior: &Recorded, _: &Seen, _: &Attributes) -> Result<Kept, ProviderError> {
+        Ok(Kept::of(&prior.private))
+    }
+
+    async fn delete(&self, place: &Place<'_>, prior: &Attributes, kept: &Kept, _: bool) -> Result<(), ProviderError> {
+        let privilege = text(prior, "privilege");
+        if !kept.preexisting.is_empty() || !grant::held(place, prior).await?.contains(&privilege) {
+            return Ok(());
+        }
+        grant::change(place, prior, "remove", &[privilege]).await
+    }
+
+    /// Giving it twice is giving it once, and it was not there before.
+    async fn is_ours(
+        &self,
+        _: &Place<'_>,
+        seen: &Seen,
+        planned: &Attributes,
+        _: &RangeInclusive<Timestamp>,
+    ) -> Result<bool, ProviderError> {
+        Ok(!takes_existing(planned) || seen.kept.is_looked_for)
+    }
+}
