@@ -22,7 +22,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let (stand_in, project) = (StandIn::start(Mapper::Extended), Project::new());
+        Self::with(Mapper::Extended)
+    }
+
+    fn with(mapper: Mapper) -> Self {
+        let (stand_in, project) = (StandIn::start(mapper), Project::new());
         stand_in.add_table("SHOP_EXAMPLE", "ORDERS_0", "OPEN_ORDERS", &["ID", "STATUS"], &[]);
         let folder = terrace_tests::repository().join("examples/hasura");
         for file in [PRODUCT, "terrace.yaml"] {
@@ -141,6 +145,29 @@ fn a_port_goes_through_everything_that_a_coordinator_asks() {
     send(&server, "/v1/provision", &changed);
     assert!(world.has(&format!("members {ROLE} {{}} {{}}")), "{:#?}", world.stand_in.inventory());
     assert!(!server.told().contains("hunter2"), "{}", server.told());
+}
+
+#[test]
+fn whoever_had_the_role_before_loses_it_when_nobody_is_to_have_access() {
+    for mapper in [Mapper::Old, Mapper::Extended] {
+        let world = World::with(mapper);
+        world.run(["apply", PRODUCT, "-c", "graph", "--auto-approve"]).done();
+        for (path, members) in
+            [("user_roles", json!({"users": ["user:eve"]})), ("group_roles", json!({"groups": ["group:x"]}))]
+        {
+            let mut body = members;
+            body["role_id"] = json!(ROLE);
+            let url = format!("{}/v1/{path}", world.stand_in.mapper_url());
+            ureq::put(url).send_json(&body).unwrap();
+        }
+        assert!(world.has(&format!("members {ROLE} {{\"user:eve\"}} {{\"group:x\"}}")));
+        // Nobody said yet who has access: an earlier provisioner's members stay until then.
+        world.run(["plan", PRODUCT, "-c", "graph", "--detailed-exitcode"]).done();
+        world.run(["acl", "set", PRODUCT, "graph", "--auto-approve"]).done();
+        assert!(world.has(&format!("members {ROLE} {{}} {{}}")), "{:#?}", world.stand_in.inventory());
+        world.run(["plan", PRODUCT, "-c", "graph", "--detailed-exitcode"]).done();
+        world.run(["destroy", PRODUCT, "-c", "graph", "--auto-approve"]).done();
+    }
 }
 
 #[test]
