@@ -67,13 +67,11 @@ impl<'a> Writes<'a> {
         row.identity = encode_map(&observed.identity, self.seal).map_err(unwritable)?.to_string();
         row.attributes = encode_map(attributes, self.seal).map_err(unwritable)?.to_string();
         row.private = record::seal_private(&observed.private, self.seal).map_err(unwritable)?;
-        if let Some(updated) = self.row.as_ref().filter(|_| self.intent.action == StepAction::Update) {
-            if updated.status == RowStatus::Tainted && self.is_changed(updated) {
-                // Somebody said so since.
-                row.status = RowStatus::Tainted;
-            }
-        }
         let before = self.row.as_ref().filter(|_| self.intent.action == StepAction::Update);
+        if before.is_some_and(|updated| updated.status == RowStatus::Tainted && self.is_changed(updated)) {
+            // Somebody said so since.
+            row.status = RowStatus::Tainted;
+        }
         row.lifecycle = arrived.remembered(&row, before).map_err(unreadable)?;
         self.put(row)
     }
