@@ -144,10 +144,15 @@ pub(crate) trait Object: Send + Sync {
         false
     }
 
-    /// What is held before something is made that takes over what is there, where only that tells afterwards what was made;
-    /// `None` where it is told otherwise.
-    async fn before(&self, _place: &Place<'_>, _planned: &Attributes) -> Result<Option<Vec<String>>, ProviderError> {
-        Ok(None)
+    /// Only what was held before tells, after a lost call that takes over what is there, what that call gave.
+    fn is_told_by_what_was_held(&self) -> bool {
+        false
+    }
+
+    /// What somebody has now of what attributes give.
+    async fn held(&self, place: &Place<'_>, planned: &Attributes) -> Result<Vec<String>, ProviderError> {
+        let seen = self.read(place, planned, planned, &Kept::default()).await?;
+        Ok(seen.map(|seen| seen.held).unwrap_or_default())
     }
 
     /// Of what takes over what is there: whether what is seen, and is not ours, is so for certain. Then making it takes it over.

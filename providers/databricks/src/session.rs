@@ -190,7 +190,7 @@ impl Session for DatabricksSession {
         }
         object.check(&planned.planned)?;
         object.plan(change, &mut planned)?;
-        if change.prior.is_none() && object.takes_what_is_there(&planned.planned) {
+        if change.prior.is_none() && object.is_told_by_what_was_held() && object.takes_what_is_there(&planned.planned) {
             self.look_before(ty, object, change.address, &mut planned).await;
         }
         if ty.name == "databricks_git_credential" {
@@ -351,7 +351,8 @@ impl Session for DatabricksSession {
                 };
                 let window = lost.window(Timestamp::now(), SLACK);
                 let takes = object.takes_what_is_there(&attempt.planned);
-                if is_marked || object.is_ours(&place, &seen, &attempt.planned, &window).await? {
+                let is_told = !takes || !object.is_told_by_what_was_held() || seen.kept.is_looked_for;
+                if is_marked || (is_told && object.is_ours(&place, &seen, &attempt.planned, &window).await?) {
                     Found::Ours(tell(Kept { is_looked_for: false, ..kept }))
                 } else if takes && object.was_there_before(&seen, &attempt.planned) {
                     // Making it again takes it over, and keeps in mind that it was there.

@@ -164,9 +164,8 @@ impl Object for Grant {
         takes_existing(planned)
     }
 
-    async fn before(&self, place: &Place<'_>, planned: &Attributes) -> Result<Option<Vec<String>>, ProviderError> {
-        let seen = self.read(place, planned, planned, &Kept::default()).await?;
-        Ok(Some(seen.map(|seen| seen.held).unwrap_or_default()))
+    fn is_told_by_what_was_held(&self) -> bool {
+        true
     }
 
     fn was_there_before(&self, seen: &Seen, planned: &Attributes) -> bool {
@@ -175,10 +174,10 @@ impl Object for Grant {
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let before = match takes_existing(planned) {
-            true => self.before(place, planned).await?,
-            false => None,
+            true => self.held(place, planned).await?,
+            false => Vec::new(),
         };
-        let (before, mut missing) = (before.unwrap_or_default(), texts(planned, "privileges"));
+        let mut missing = texts(planned, "privileges");
         missing.retain(|it| !before.contains(it));
         change(place, planned, "add", &missing).await?;
         Ok((Attributes::default(), Kept { preexisting: before, ..Kept::default() }))
@@ -220,8 +219,7 @@ impl Object for Grant {
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
         let (wanted, before) = (texts(planned, "privileges"), &seen.kept.preexisting);
-        let is_told = !takes_existing(planned) || seen.kept.is_looked_for;
         let is_expected = |it: &String| wanted.contains(it) || before.contains(it);
-        Ok(is_told && wanted.iter().all(|it| seen.held.contains(it)) && seen.held.iter().all(is_expected))
+        Ok(wanted.iter().all(|it| seen.held.contains(it)) && seen.held.iter().all(is_expected))
     }
 }

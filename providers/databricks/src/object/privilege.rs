@@ -45,10 +45,8 @@ impl Object for Privilege {
         takes_existing(planned)
     }
 
-    async fn before(&self, place: &Place<'_>, planned: &Attributes) -> Result<Option<Vec<String>>, ProviderError> {
-        let mut held = grant::held(place, planned).await?;
-        held.retain(|it| *it == text(planned, "privilege"));
-        Ok(Some(held))
+    fn is_told_by_what_was_held(&self) -> bool {
+        true
     }
 
     fn was_there_before(&self, _: &Seen, _: &Attributes) -> bool {
@@ -57,7 +55,7 @@ impl Object for Privilege {
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let before = match takes_existing(planned) {
-            true => self.before(place, planned).await?.unwrap_or_default(),
+            true => self.held(place, planned).await?,
             false => Vec::new(),
         };
         if before.is_empty() {
@@ -83,10 +81,10 @@ impl Object for Privilege {
     async fn is_ours(
         &self,
         _: &Place<'_>,
-        seen: &Seen,
-        planned: &Attributes,
+        _: &Seen,
+        _: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        Ok(!takes_existing(planned) || seen.kept.is_looked_for)
+        Ok(true)
     }
 }

@@ -4,7 +4,7 @@ use super::{DatabricksSession, WAY, is_by_any_way};
 use crate::object::{self, Object};
 use crate::private::Kept;
 use terrace_provider::http::Within;
-use terrace_provider::{Attributes, PlannedChange, ProposedChange, Recorded, ResourceType, Value};
+use terrace_provider::{Attributes, PlannedChange, ProposedChange, ProviderError, Recorded, ResourceType, Value};
 
 impl DatabricksSession {
     /// Keeps in the plan what is held before something is made that takes that over. Where nobody can be asked, whoever finds
@@ -21,14 +21,25 @@ impl DatabricksSession {
         if needed.filter_map(|name| named.get(name)).any(Value::has_unknown) {
             return;
         }
-        let Ok(workspace) = self.asked(ty, named) else { return };
+        match self.held_before(ty, object, address, named).await {
+            Ok(preexisting) => {
+                planned.private = Kept { preexisting, is_looked_for: true, ..Kept::of(&planned.private) }.to_private();
+            }
+            Err(error) => tracing::debug!(address, %error, "what is held before cannot be looked at"),
+        }
+    }
+
+    async fn held_before(
+        &self,
+        ty: &ResourceType,
+        object: &dyn Object,
+        address: &str,
+        named: &Attributes,
+    ) -> Result<Vec<String>, ProviderError> {
+        let workspace = self.asked(ty, named)?;
         let place = self.place(&workspace, address, Within::reading());
-        if place.check_metastore(ty, named).await.is_err() {
-            return;
-        }
-        if let Ok(Some(preexisting)) = object.before(&place, named).await {
-            planned.private = Kept { preexisting, is_looked_for: true, ..Kept::of(&planned.private) }.to_private();
-        }
+        place.check_metastore(ty, named).await?;
+        object.held(&place, named).await
     }
 
     /// Plans the workspace that is configured where the instance may not be sent to the one on record any more.

@@ -65,9 +65,8 @@ impl Object for MetastoreAssignment {
         takes_existing(planned)
     }
 
-    async fn before(&self, place: &Place<'_>, planned: &Attributes) -> Result<Option<Vec<String>>, ProviderError> {
-        let seen = self.read(place, planned, planned, &Kept::default()).await?;
-        Ok(Some(seen.map(|seen| seen.held).unwrap_or_default()))
+    fn is_told_by_what_was_held(&self) -> bool {
+        true
     }
 
     fn was_there_before(&self, seen: &Seen, planned: &Attributes) -> bool {
@@ -148,7 +147,6 @@ impl Object for MetastoreAssignment {
         planned: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        let is_told = !takes_existing(planned) || seen.kept.is_looked_for;
-        Ok(is_told && text(&seen.attributes, "metastoreId") == text(planned, "metastoreId"))
+        Ok(text(&seen.attributes, "metastoreId") == text(planned, "metastoreId"))
     }
 }

@@ -124,9 +124,8 @@ impl Object for WorkspaceAssignment {
         takes_existing(planned)
     }
 
-    async fn before(&self, place: &Place<'_>, planned: &Attributes) -> Result<Option<Vec<String>>, ProviderError> {
-        let seen = self.read(place, planned, planned, &Kept::default()).await?;
-        Ok(Some(seen.map(|seen| seen.held).unwrap_or_default()))
+    fn is_told_by_what_was_held(&self) -> bool {
+        true
     }
 
     fn was_there_before(&self, seen: &Seen, planned: &Attributes) -> bool {
@@ -134,8 +133,7 @@ impl Object for WorkspaceAssignment {
     }
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
-        let before = self.before(place, planned).await?;
-        let (before, wanted) = (before.unwrap_or_default(), texts(planned, "permissions"));
+        let (before, wanted) = (self.held(place, planned).await?, texts(planned, "permissions"));
         if !is_same_set(&before, &wanted) {
             Self::give(place, planned, &wanted).await?;
         }
@@ -178,7 +176,6 @@ impl Object for WorkspaceAssignment {
         planned: &Attributes,
         _: &RangeInclusive<Timestamp>,
     ) -> Result<bool, ProviderError> {
-        let is_told = !takes_existing(planned) || seen.kept.is_looked_for;
-        Ok(is_told && is_same_set(&seen.held, &texts(planned, "permissions")))
+        Ok(is_same_set(&seen.held, &texts(planned, "permissions")))
     }
 }
