@@ -4,6 +4,7 @@ use super::{pods, runner_here};
 use crate::args::SshArguments;
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
+use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +15,14 @@ use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::settings::databases;
 use terrace_provider_pipelines::spec;
 use tokio_util::sync::CancellationToken;
+
+/// Starts a bash whose startup file is [`STARTUP`].
+const IN_THE_END: &str = r#"exec "$0" --rcfile <(printf 'set -- %q %q\n%s\n' "$2" "$3" "$1") -i"#;
+
+/// What a startup file of the user puts before the environment's programs, as version managers of Python do, does not stay there.
+const STARTUP: &str = r#"if [ -f ~/.bashrc ]; then . ~/.bashrc; fi
+PATH=$1 PS1=$2
+set --"#;
 
 /// Becomes a shell.
 ///
@@ -26,11 +35,15 @@ pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArgum
     let pod = find(&pods, &arguments.pod, databases.names().contains(&arguments.pod))?;
     let (folder, variables) = surroundings(context, &runner, pod).await?;
     let shell = context.variables.get("SHELL").unwrap_or("/bin/sh");
+    let prompt = format!("{}:\\w$ ", pod.name);
     let mut command = Command::new(shell);
-    command.env_clear().envs(&variables).env("PS1", format!("{}:\\w$ ", pod.name)).current_dir(&folder);
-    // As by ssh: the words are one line for the shell.
+    command.env_clear().envs(&variables).env("PS1", &prompt).current_dir(&folder);
     if !arguments.command.is_empty() {
+        // As by ssh: the words are one line for the shell.
         command.arg("-c").arg(arguments.command.join(" "));
+    } else if std::io::stdin().is_terminal() && Path::new(shell).file_name().is_some_and(|name| name == "bash") {
+        let path = variables.get("PATH").map_or("", String::as_str);
+        command.args(["-c", IN_THE_END, shell, STARTUP, path, &prompt]);
     }
     let error = command.exec();
     Err(Failure::new(format!("the shell `{shell}` cannot be started in `{}`: {error}", folder.display()))
