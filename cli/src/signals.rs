@@ -51,9 +51,11 @@ impl Signals {
         self.is_changing.store(true, Ordering::SeqCst);
     }
 
-    /// From here on SIGHUP asks for nothing but this.
+    /// From here on SIGHUP asks for nothing but this, also where the process was started to outlive its terminal.
     pub(crate) fn on_hangup(&self) -> Arc<Notify> {
-        Arc::clone(self.again.get_or_init(Arc::default))
+        let again = self.again.get_or_init(Arc::default);
+        tokio::spawn(tell_hangups(Arc::clone(again)));
+        Arc::clone(again)
     }
 
     /// Nothing is being changed any more, until it begins again.
@@ -65,7 +67,7 @@ impl Signals {
     async fn next(&self, received: &mut Received) -> &'static str {
         loop {
             match (received.one().await, self.again.get()) {
-                (HANGUP, Some(again)) => again.notify_one(),
+                (HANGUP, Some(_)) => {}
                 (signal, _) => return signal,
             }
         }
@@ -135,6 +137,19 @@ impl Received {
         }
     }
 }
+
+/// Tells of each SIGHUP.
+#[cfg(unix)]
+async fn tell_hangups(again: Arc<Notify>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    while hangups.recv().await.is_some() {
+        again.notify_one();
+    }
+}
+
+#[cfg(not(unix))]
+async fn tell_hangups(_: Arc<Notify>) {}
 
 /// True when this process was started with SIGHUP ignored; where the system does not tell, it is not.
 #[cfg(unix)]

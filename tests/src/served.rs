@@ -4,6 +4,7 @@ use crate::{Project, Ran, Running, until};
 use serde_json::{Value as Json, json};
 use std::io::Write;
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A server, and where it is.
@@ -63,6 +64,23 @@ impl Served {
         let words = [name, "--bind", "127.0.0.1:0"].into_iter().chain(more.iter().copied());
         let mut command = project.command(words);
         command.envs(variables.iter().copied());
+        Self::start_as(project, command)
+    }
+
+    /// Starts a server that outlives its terminal.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_by_nohup(project: &Project) -> Self {
+        let serve = project.command(["serve", "--bind", "127.0.0.1:0"]);
+        let mut command = Command::new("nohup");
+        command.arg(serve.get_program()).args(serve.get_args()).current_dir(project.path(".")).stdin(Stdio::null());
+        command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::start_as(project, command)
+    }
+
+    fn start_as(project: &Project, command: Command) -> Self {
         let running = project.start(command);
         running.until_told("serving on ");
         let told = running.told();

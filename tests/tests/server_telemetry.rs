@@ -35,7 +35,8 @@ fn the_log_is_json_where_the_configuration_says_so_and_names_operations() {
 fn levels_are_read_again_when_the_server_is_told_to() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {log: {level: warn}}\n");
-    let server = Served::start(&project, &[]);
+    // Outliving a terminal is no reason not to read them.
+    let server = Served::start_by_nohup(&project);
     let ask = |id: &str| {
         let _ = server.call_with("GET", "/health", "", &[("x-request-id", id)]);
     };
