@@ -6,6 +6,7 @@ use crate::auth::Caller;
 use crate::described::{AboutWhat, Beside};
 use crate::drifting::{self, Found};
 use crate::keeping::{Keeper, TERM};
+use crate::logbook::Logbook;
 use crate::metrics;
 use crate::run;
 use crate::serve::Shared;
@@ -272,8 +273,13 @@ impl Shared {
         let can_wait = matches!(asked, Asked::Drift { .. });
         let request = NewRequest { operation, component, digest: asked.digest(), body, idempotency, can_wait };
         match self.store.enqueue(&request, self.settings.most_waiting).await? {
-            Enqueued::Queued => {
+            Enqueued::Queued { behind } => {
                 self.wake.notify_one();
+                if let Some(earlier) = behind {
+                    let message = format!("waits for operation {earlier}, which is about the same");
+                    let log = Logbook { store: Arc::clone(&self.store), operation: id };
+                    log.line("INFO", "queue", &message).await;
+                }
                 Ok(id)
             }
             Enqueued::Same(token) => Ok(token),

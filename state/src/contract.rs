@@ -125,6 +125,7 @@ macro_rules! store_contract {
             plans::a_plan_stands_on_components
             requests::a_request_is_queued_claimed_and_finished
             requests::the_same_request_is_queued_once
+            requests::a_request_names_the_one_that_it_comes_after
             requests::requests_of_a_component_run_in_order
             requests::a_claim_that_is_not_kept_is_taken_over
             requests::what_can_wait_goes_last

@@ -141,7 +141,7 @@ async fn fill(store: &dyn ServerStore) {
     for component in ["api", "late"] {
         assert!(matches!(
             store.enqueue(&asking(component), 10).await.unwrap(),
-            terrace_engine::store::Enqueued::Queued
+            terrace_engine::store::Enqueued::Queued { behind: None }
         ));
         let claim = store.claim("jane@host", TERM).await.unwrap().unwrap();
         let (status, summary) = (OperationStatus::Completed, "1 added".to_owned());

@@ -181,8 +181,13 @@ fn the_same_request_has_one_token_while_it_runs() {
     // Written in another way, it means the same.
     let spaced = text.replace("name: Cash", "name:   'Cash'");
     assert_eq!(server.ask("/v1/provision", &spaced), first);
-    assert_ne!(server.ask("/v1/provision", &text.replace("0.1.0", "0.2.0")), first);
+    let second = server.ask("/v1/provision", &text.replace("0.1.0", "0.2.0"));
+    assert_ne!(second, first);
     assert_eq!(server.status(&first)["status"], "RUNNING");
+    let waiting = server.status(&second);
+    let line = (&waiting["status"], &waiting["logs"][0]["message"]);
+    let message = format!("waits for operation {first}, which is about the same");
+    assert_eq!(line, (&"RUNNING".into(), &message.into()), "{waiting}");
     project.open_gate("gate-a");
     assert_eq!(server.ended(&first)["status"], "COMPLETED");
     assert_ne!(server.ask("/v1/provision", &text), first, "it has ended");
@@ -289,9 +294,19 @@ fn the_whole_set_of_who_has_access_is_granted_and_kept() {
     // A later provision keeps them.
     assert_eq!(served.ended(&served.ask("/v1/provision", &product))["status"], "COMPLETED");
     assert_eq!(granted(&project), ["user_ada", "user_bob"]);
-    for wrong in ["{}", "{\"refs\": 1}", "{\"refs\": [\" \"], \"provisionInfo\": {\"request\": \"\"}}"] {
+    for wrong in ["{}", "{\"refs\": 1}", "{\"refs\": [], \"provisionInfo\": {\"request\": \"\"}}"] {
         assert_eq!(served.call("POST", "/v1/updateacl", wrong).status, 400, "{wrong}");
     }
+    for (nobody, expected) in [
+        (" ", "a principal has no name"),
+        ("user:", "the principal `user:` has no name"),
+        ("user:a\nb", "the principal \"user:a\\nb\" has characters that no name has"),
+    ] {
+        let answer = served.call("POST", "/v1/updateacl", &access("port", &product, &["user:ada", nobody]));
+        assert_eq!((answer.status, &answer.json()["errors"]), (400, &serde_json::json!([expected])), "{answer:?}");
+        assert_eq!(answer.json()["inputErrorField"], "refs", "{answer:?}");
+    }
+    assert_eq!(granted(&project), ["user_ada", "user_bob"]);
 }
 
 #[test]

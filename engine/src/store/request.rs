@@ -13,8 +13,8 @@ pub trait RequestQueue: Send + Sync {
     /// same, or `most` wait already.
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError>;
 
-    /// Takes the oldest request that nobody works on, one that can wait only where no other does, and before which no other one of its component has to run: one that
-    /// waits, or one whose worker is known to be dead or has not kept its claim.
+    /// Takes the oldest request that nobody works on, one that can wait only where no other does, and before which no other
+    /// one of its component has to run: one that waits, or one whose worker is known to be dead or has not kept its claim.
     async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError>;
 
     /// Keeps a claim for another term. Fails with [`StoreError::ClaimLost`] when it was taken over.
@@ -63,7 +63,10 @@ pub struct NewRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enqueued {
     /// It waits for its turn.
-    Queued,
+    Queued {
+        /// The newest one about the same that has not ended: it comes after that.
+        behind: Option<Uuid>,
+    },
     /// The newest of its component that has not ended asks the very same: this is it.
     Same(Uuid),
     /// Another request was asked with that idempotency key.

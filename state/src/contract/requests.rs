@@ -27,7 +27,7 @@ fn asking(component: &str, what: &str) -> NewRequest {
 impl Fixture {
     async fn ask(&self, component: &str, what: &str) -> Uuid {
         let request = asking(component, what);
-        assert_eq!(self.store.enqueue(&request, MANY).await.unwrap(), Enqueued::Queued);
+        assert!(is_queued(self.store.enqueue(&request, MANY).await.unwrap()));
         request.operation.id
     }
 
@@ -47,6 +47,10 @@ impl Fixture {
 fn completed() -> RequestEnd {
     let (status, summary) = (OperationStatus::Completed, "1 added".to_owned());
     RequestEnd { status, summary, result: r#"{"info":{}}"#.to_owned(), keeps_body: false }
+}
+
+fn is_queued(enqueued: Enqueued) -> bool {
+    matches!(enqueued, Enqueued::Queued { .. })
 }
 
 fn is_lost<T>(result: &Result<T, StoreError>, operation: Uuid) -> bool {
@@ -93,11 +97,7 @@ pub async fn the_same_request_is_queued_once(fixture: Fixture) {
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(first));
     let claim = fixture.claim().await.unwrap();
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(first), "it runs");
-    assert_eq!(
-        fixture.store.enqueue(&asking("db", "a"), MANY).await.unwrap(),
-        Enqueued::Queued,
-        "of another component"
-    );
+    assert!(is_queued(fixture.store.enqueue(&asking("db", "a"), MANY).await.unwrap()), "of another component");
     let second = fixture.ask("api", "b").await;
     // What was asked in between is to be undone.
     let third = fixture.ask("api", "a").await;
@@ -110,6 +110,33 @@ pub async fn the_same_request_is_queued_once(fixture: Fixture) {
     let fourth = fixture.ask("api", "a").await;
     assert!(fourth > third);
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(fourth));
+}
+
+/// Whoever asks learns what has to end before, also where that is about the whole stack.
+pub async fn a_request_names_the_one_that_it_comes_after(fixture: Fixture) {
+    let queued = async |component: &str, what: &str| {
+        let request = asking(component, what);
+        let enqueued = fixture.store.enqueue(&request, MANY).await.unwrap();
+        assert!(is_queued(enqueued));
+        let behind = if let Enqueued::Queued { behind } = enqueued { behind } else { None };
+        (request.operation.id, behind)
+    };
+    let (first, behind) = queued("api", "a").await;
+    assert_eq!(behind, None);
+    let claim = fixture.claim().await.unwrap();
+    assert_eq!(queued("db", "b").await.1, None, "of another component");
+    let (second, behind) = queued("api", "c").await;
+    assert_eq!(behind, Some(first), "it runs");
+    let (whole, behind) = queued("", "d").await;
+    assert_eq!(behind, Some(second));
+    assert_eq!(queued("web", "e").await.1, Some(whole));
+    let (last, behind) = queued("api", "f").await;
+    assert_eq!(behind, Some(whole));
+    fixture.store.finish(&claim, &completed()).await.unwrap();
+    assert_eq!(queued("api", "g").await.1, Some(last));
+    let elsewhere = NewOperation { stacks: vec![StackId::new("other", "local")], ..asking("api", "a").operation };
+    let elsewhere = NewRequest { operation: elsewhere, ..asking("api", "a") };
+    assert_eq!(fixture.store.enqueue(&elsewhere, MANY).await.unwrap(), Enqueued::Queued { behind: None });
 }
 
 /// Those of others go meanwhile; one of the whole stack is about all of its components.
@@ -142,10 +169,10 @@ pub async fn requests_of_a_component_run_in_order(fixture: Fixture) {
 /// It is not counted, and goes when nothing else is to be done.
 pub async fn what_can_wait_goes_last(fixture: Fixture) {
     let waits = NewRequest { can_wait: true, ..asking("api", "a") };
-    assert_eq!(fixture.store.enqueue(&waits, 1).await.unwrap(), Enqueued::Queued);
+    assert!(is_queued(fixture.store.enqueue(&waits, 1).await.unwrap()));
     assert_eq!(fixture.store.waiting().await.unwrap(), 0);
     let asked = asking("db", "a");
-    assert_eq!(fixture.store.enqueue(&asked, 1).await.unwrap(), Enqueued::Queued, "there is room for it");
+    assert!(is_queued(fixture.store.enqueue(&asked, 1).await.unwrap()), "there is room for it");
     let order = [fixture.claim().await.unwrap().operation, fixture.claim().await.unwrap().operation];
     assert_eq!(order, [asked.operation.id, waits.operation.id]);
 }
@@ -174,7 +201,7 @@ pub async fn a_claim_that_is_not_kept_is_taken_over(fixture: Fixture) {
 /// Those that run do not count.
 pub async fn so_many_requests_wait_and_no_more(fixture: Fixture) {
     for component in ["a", "b"] {
-        assert_eq!(fixture.store.enqueue(&asking(component, "x"), 2).await.unwrap(), Enqueued::Queued);
+        assert!(is_queued(fixture.store.enqueue(&asking(component, "x"), 2).await.unwrap()));
     }
     let third = asking("c", "x");
     assert_eq!(fixture.store.waiting().await.unwrap(), 2);
@@ -185,7 +212,7 @@ pub async fn so_many_requests_wait_and_no_more(fixture: Fixture) {
     assert_eq!(fixture.store.waiting().await.unwrap(), 1);
     let new = NewOperation { id: claim.operation, kind: String::new(), stacks: vec![demo()], actor: String::new() };
     fixture.store.begin(&new).await.unwrap();
-    assert_eq!(fixture.store.enqueue(&third, 2).await.unwrap(), Enqueued::Queued);
+    assert!(is_queued(fixture.store.enqueue(&third, 2).await.unwrap()));
 }
 
 /// Whatever became of it.
@@ -195,7 +222,7 @@ pub async fn a_request_of_a_known_key_is_the_one_that_had_it_first(fixture: Fixt
         ..asking(component, what)
     };
     let first = keyed("a", "x", "k");
-    assert_eq!(fixture.store.enqueue(&first, MANY).await.unwrap(), Enqueued::Queued);
+    assert!(is_queued(fixture.store.enqueue(&first, MANY).await.unwrap()));
     let claim = fixture.claim().await.unwrap();
     fixture.store.finish(&claim, &completed()).await.unwrap();
     let enqueued = fixture.store.enqueue(&keyed("a", "x", "k"), MANY).await.unwrap();
@@ -203,7 +230,7 @@ pub async fn a_request_of_a_known_key_is_the_one_that_had_it_first(fixture: Fixt
     let other = keyed("b", "y", "k");
     assert_eq!(fixture.store.enqueue(&other, MANY).await.unwrap(), Enqueued::KeyTaken);
     assert!(fixture.store.operation(other.operation.id).await.unwrap().is_none(), "nothing of it is recorded");
-    assert_eq!(fixture.store.enqueue(&keyed("a", "x", "l"), MANY).await.unwrap(), Enqueued::Queued);
+    assert!(is_queued(fixture.store.enqueue(&keyed("a", "x", "l"), MANY).await.unwrap()));
 }
 
 /// What waits or runs stays, however old it is.

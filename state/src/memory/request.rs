@@ -56,7 +56,6 @@ impl State {
         if self.waiting() >= most {
             return Ok(Enqueued::Full);
         }
-        self.record(&new.operation, OperationStatus::Queued, now)?;
         let row = RequestRow { component: new.component.clone(), body: new.body.clone(), result: None };
         let request = Request {
             stack,
@@ -67,8 +66,11 @@ impl State {
             fence: 0,
             expires: None,
         };
+        let earlier = self.open_requests().into_iter().rfind(|(_, earlier)| earlier.is_about_the_same(&request));
+        let behind = earlier.map(|(id, _)| id);
+        self.record(&new.operation, OperationStatus::Queued, now)?;
         self.requests.insert(new.operation.id, request);
-        Ok(Enqueued::Queued)
+        Ok(Enqueued::Queued { behind })
     }
 
     /// How many requests wait for their first worker.

@@ -25,7 +25,7 @@ pub(super) async fn enqueue(
         return Err(Failure::misuse(crate::of_no_stack(request.operation.id)));
     };
     if context.is_repeated && session.exists("SELECT 1 FROM operation WHERE id = $1", &[&request.operation.id]).await? {
-        return Ok(Enqueued::Queued);
+        return Ok(Enqueued::Queued { behind: None });
     }
     if let Some(key) = &request.idempotency {
         let key = columns::text(key);
@@ -43,16 +43,22 @@ pub(super) async fn enqueue(
     let most_waiting = i64::try_from(most).unwrap_or(i64::MAX);
     // They are only counted where the numbers that were given since the oldest one do not rule out that so many wait: a long
     // queue costs those who come no more than a short one.
-    let sql = "WITH newest AS (
-                   SELECT operation.id, digest, cancelled_by
-                   FROM request JOIN operation ON operation.sequence = request.operation
-                   WHERE stack = $1 AND component = $2 AND result IS NULL ORDER BY request.operation DESC LIMIT 1)
-               SELECT (SELECT id FROM newest WHERE cancelled_by IS NULL), (SELECT digest FROM newest),
-                      (SELECT max(sequence) FROM operation) - min(operation) + 1 >= $3
-               FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait";
-    let (newest, digest, may_be_full): (Option<Uuid>, Option<String>, Option<bool>) = session
-        .first(sql, &[&stack, &component, &most_waiting], |columns| {
-            Ok((columns.take()?, columns.optional_text()?, columns.take()?))
+    // One of the whole stack is about all of its components.
+    let about_the_same = if request.component.is_empty() { "" } else { "AND component IN ($2, '')" };
+    let sql = format!(
+        "WITH newest AS (
+             SELECT operation.id, digest, cancelled_by
+             FROM request JOIN operation ON operation.sequence = request.operation
+             WHERE stack = $1 AND component = $2 AND result IS NULL ORDER BY request.operation DESC LIMIT 1)
+         SELECT (SELECT id FROM newest WHERE cancelled_by IS NULL), (SELECT digest FROM newest),
+                (SELECT max(sequence) FROM operation) - min(operation) + 1 >= $3,
+                (SELECT id FROM operation WHERE sequence = (
+                     SELECT max(operation) FROM request WHERE stack = $1 AND result IS NULL {about_the_same}))
+         FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait"
+    );
+    let (newest, digest, may_be_full, behind): (Option<Uuid>, Option<String>, Option<bool>, Option<Uuid>) = session
+        .first(&sql, &[&stack, &component, &most_waiting], |columns| {
+            Ok((columns.take()?, columns.optional_text()?, columns.take()?, columns.take()?))
         })
         .await?
         .unwrap_or_default();
@@ -74,7 +80,7 @@ pub(super) async fn enqueue(
     session
         .query(sql, &[&operation, &stack, &component, &digest, &body, &key, &request.can_wait, &CHANNEL, &origin])
         .await?;
-    Ok(Enqueued::Queued)
+    Ok(Enqueued::Queued { behind })
 }
 
 /// The number of a stack, which is the caller's alone until the transaction ends: two that ask the same at once are one

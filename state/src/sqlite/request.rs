@@ -49,6 +49,7 @@ pub(super) fn enqueue(
     if is_full(transaction, most)? {
         return Ok(Enqueued::Full);
     }
+    let behind = newest_about_the_same(transaction, stack, &request.component)?;
     let operation = commit::record(transaction, context, &request.operation, OperationStatus::Queued)?;
     let sql = "INSERT INTO request (operation, stack, component, digest, body, idempotency, can_wait)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -61,7 +62,24 @@ pub(super) fn enqueue(
         request.idempotency,
         request.can_wait
     ])?;
-    Ok(Enqueued::Queued)
+    Ok(Enqueued::Queued { behind })
+}
+
+/// The newest request that has not ended and is about a component, or, where that is empty, about anything of the stack.
+fn newest_about_the_same(transaction: &Transaction<'_>, stack: i64, component: &str) -> Result<Option<Uuid>, Failure> {
+    // Each looks at no more of an index than it has to.
+    let sql = match component {
+        "" => {
+            "SELECT id FROM operation WHERE sequence =
+                 (SELECT max(operation) FROM request WHERE result IS NULL AND stack = ?1 AND ?2 = '')"
+        }
+        _ => {
+            "SELECT id FROM operation WHERE sequence =
+                 (SELECT max(operation) FROM request WHERE result IS NULL AND stack = ?1 AND component IN (?2, ''))"
+        }
+    };
+    let found = transaction.prepare_cached(sql)?.query_row((stack, component), |row| Columns::of(row).uuid());
+    Ok(found.optional()?)
 }
 
 /// How many requests wait for their first worker.

@@ -288,7 +288,7 @@ async fn a_commit_that_was_not_answered_is_looked_for_and_not_done_twice() {
     let asked = NewRequest { operation, component, digest, body, idempotency: None, can_wait: false };
     let (one, request) = (Arc::clone(&store), asked.clone());
     let queued = unanswered(&url, &watcher, async move { one.enqueue(&request, 10).await }).await;
-    assert_eq!(queued, Enqueued::Queued);
+    assert_eq!(queued, Enqueued::Queued { behind: None });
     let claim = store.claim("here", Duration::from_secs(60)).await.unwrap().unwrap();
     assert_eq!(claim.operation, asked.operation.id);
     let (status, summary, result) = (OperationStatus::Completed, String::new(), "{}".to_owned());
@@ -392,7 +392,7 @@ async fn a_request_is_heard_of_by_every_server_until_its_connection_breaks() {
     let operation = NewOperation { id, kind: "provision".to_owned(), stacks, actor: "jane".to_owned() };
     let (component, digest, body) = (String::new(), String::new(), String::new());
     let asked = NewRequest { operation, component, digest, body, idempotency: None, can_wait: false };
-    assert_eq!(here.enqueue(&asked, 10).await.unwrap(), Enqueued::Queued);
+    assert_eq!(here.enqueue(&asked, 10).await.unwrap(), Enqueued::Queued { behind: None });
     heard.recv().await.unwrap();
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE query LIKE 'LISTEN %' AND datname = current_database()";
