@@ -25,6 +25,26 @@ impl Access {
         Self { principals, fields }
     }
 
+    /// The first of the texts that names nobody, and why.
+    ///
+    /// # Errors
+    /// When there is one.
+    pub fn check(principals: &[String]) -> Result<(), String> {
+        for principal in principals {
+            let name = principal.split_once(':').map_or(principal.as_str(), |(_, name)| name);
+            if principal.chars().any(char::is_control) {
+                return Err(format!("the principal {principal:?} has characters that no name has"));
+            }
+            if name.trim().is_empty() {
+                return Err(match principal.trim() {
+                    "" => "a principal has no name".to_owned(),
+                    _ => format!("the principal `{principal}` has no name"),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// `acl` in expressions.
     pub(crate) fn to_value(&self) -> Value {
         let principals = self.principals.iter().map(|principal| Value::from(principal.as_str())).collect();

@@ -98,14 +98,18 @@ impl Refusal {
 
     /// The text in a field of the body has these errors.
     pub(crate) fn text(field: &str, diagnostics: &[Diagnostic], sources: &Sources) -> Self {
-        let errors = errors(diagnostics, sources);
-        let user_message = match errors.as_slice() {
-            [only] => only.clone(),
-            several => format!("the {field} has {} errors", several.len()),
-        };
         let mut solutions: Vec<String> =
             diagnostics.iter().filter(|it| it.is_error()).filter_map(|it| it.hint.clone()).collect();
         solutions.dedup();
+        Self::several(field, errors(diagnostics, sources), solutions)
+    }
+
+    /// Several things may be wrong with one field of the body.
+    pub(crate) fn several(field: &str, errors: Vec<String>, solutions: Vec<String>) -> Self {
+        let user_message = match errors.as_slice() {
+            [only] => only.clone(),
+            several => format!("`{field}` has {} errors", several.len()),
+        };
         Self::Invalid(Box::new(Invalid {
             user_message,
             input_error_field: Some(field.to_owned()),

@@ -20,7 +20,7 @@ const NO_STACK: &str = "reverse-provisioning";
 pub(crate) fn place(worlds: &Worlds, question: &ReverseProvisioningRequest) -> Result<AboutWhat, Refusal> {
     let (world, reverse) = who(worlds, question)?;
     if let Err(errors) = params(reverse, Json::Object(question.params.clone()).into()) {
-        return Err(Refusal::field("params", errors.join("\n"), "send what the template asks for"));
+        return Err(Refusal::several("params", errors, vec!["send what the template asks for".to_owned()]));
     }
     // Different questions do not wait for each other.
     let asked = Json::Object(question.params.clone()).to_string();

@@ -488,7 +488,7 @@ fn invalid(told: Told) -> (OperationStatus, String, Outcome) {
 /// What a plan would do, for people.
 fn summary_of(plan: &Plan) -> Json {
     let view = view(human::Detail::Compact);
-    json!({"text": human::plan(plan, &view), "has_changes": plan.has_changes()})
+    json!({"text": human::plan(plan, &view), "has_changes": plan.has_changes(), "counts": plan.counts()})
 }
 
 fn view(detail: human::Detail) -> human::Human {

@@ -91,6 +91,11 @@ fn what_is_said_of_access_is_granted_with_it() {
     }
     project.run(set.into_iter().chain(["--field", "a=1", "--field", "a=2"])).with_code(1).says("is given twice");
     project.run(["plan", "stack.yaml", "-c", "port", "--acl-field", "days=7"]).with_code(1).says("--acl");
+    for (nobody, expected) in [("", "a value is required"), ("user:", "the principal `user:` has no name")] {
+        let set = ["acl", "set", "stack.yaml", "port", nobody, "--auto-approve"];
+        assert_ne!(project.run(set).says(expected).code, 0);
+        assert!(project.read("acl.txt").contains("user:ada"), "{nobody:?}");
+    }
 }
 
 #[test]

@@ -115,6 +115,8 @@ fn warnings_of_a_descriptor_are_told_with_its_plans_and_verdicts() {
     let token = server.ask("/v2/validate", &descriptor);
     let verdict = server.ended_at(&format!("/v2/validate/{token}/status"));
     assert!(is_warned(&verdict["info"]["publicInfo"]), "{verdict}");
+    let planned = &verdict["info"]["publicInfo"]["plan"];
+    assert_eq!((&planned["counts"]["add"], &planned["counts"]["destroy"]), (&json!(1), &json!(0)), "{verdict}");
     let made = plan(&server, &descriptor, "application/json").json();
     let told = &made["plan"]["terrace"]["diagnostics"][0];
     assert_eq!((&told["code"], &told["severity"]), (&json!("outside_dependency"), &json!("warning")), "{made}");

@@ -81,8 +81,10 @@ fn what_cannot_be_asked_is_refused_at_once() {
         let answer = ask(&server, template, params);
         assert_eq!(answer.status, 400, "{answer:?}");
         assert_eq!(answer.json()["inputErrorField"], field, "{answer:?}");
-        assert!(answer.json()["userMessage"].as_str().unwrap().contains(expected), "{expected}: {answer:?}");
+        assert!(answer.json()["errors"][0].as_str().unwrap().contains(expected), "{expected}: {answer:?}");
     }
+    let answer = ask(&server, STORAGE, json!({"database": "SALES"}));
+    assert_eq!(answer.json()["errors"].as_array().map(Vec::len), Some(2), "each on its own: {answer:?}");
     // What an earlier provisioner of Hasura had none of either is refused with what can be asked.
     for template in ["urn:dmb:utm:nothing:0.0.0", "urn:dmb:utm:hasura-outputport-template:0.0.0", "hasura-outputport"] {
         let refused = ask(&server, template, json!({}));

@@ -1,6 +1,7 @@
 //! Arguments of `terrace acl`.
 
 use super::{ApplyArguments, ChoiceArguments, FormatArguments, PlanningArguments, RunArguments};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -35,7 +36,8 @@ pub struct AclSetArguments {
     /// The component, by its key or URN
     pub component: String,
     /// All who are to have access, such as `user:ada` [default: nobody]
-    #[arg(value_name = "PRINCIPAL")]
+    // One left empty by mistake is not everybody put out.
+    #[arg(value_name = "PRINCIPAL", value_parser = NonEmptyStringValueParser::new())]
     pub principals: Vec<String>,
     /// What is said of their access beside, as text: `acl.fields` in blueprints; may be repeated
     #[arg(long = "field", value_name = "NAME=VALUE")]

@@ -18,7 +18,10 @@ pub(super) fn access(
     let mut chosen = components.iter();
     match (chosen.next(), chosen.next()) {
         (Some(component), None) => {
-            let principals = arguments.principals.iter().filter(|principal| *principal != NOBODY).cloned().collect();
+            let principals: Vec<String> =
+                arguments.principals.iter().filter(|principal| *principal != NOBODY).cloned().collect();
+            Access::check(&principals)
+                .map_err(|problem| Failure::new(problem).hint("write `user:NAME` or `group:NAME`"))?;
             let access = Access::new(principals, fields(&arguments.access_fields)?);
             Ok(Some(Grantees { component: component.clone(), access }))
         }

@@ -127,6 +127,27 @@ impl Change {
 }
 
 impl Plan {
+    /// How many of each action, of all stacks.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.stacks.iter().map(StackPlan::counts).fold(Counts::default(), |sum, counts| Counts {
+            add: sum.add + counts.add,
+            change: sum.change + counts.change,
+            destroy: sum.destroy + counts.destroy,
+            replaced: sum.replaced + counts.replaced,
+            adopted: sum.adopted + counts.adopted,
+            imported: sum.imported + counts.imported,
+            moved: sum.moved + counts.moved,
+            forgotten: sum.forgotten + counts.forgotten,
+            retained: sum.retained + counts.retained,
+            drifted: sum.drifted + counts.drifted,
+            in_doubt: sum.in_doubt + counts.in_doubt,
+            held_back: sum.held_back + counts.held_back,
+            components: sum.components + counts.components,
+            components_total: sum.components_total + counts.components_total,
+        })
+    }
+
     /// As [`StackPlan::has_other_components`], of any stack.
     #[must_use]
     pub fn has_other_components(&self) -> bool {

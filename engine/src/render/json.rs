@@ -10,7 +10,6 @@ mod redact;
 mod resources;
 
 use super::human::output_name;
-use super::totals::totals;
 use crate::action::Action;
 use crate::address::StackId;
 use crate::plan::{Change, OutputChange, Plan, StackPlan};
@@ -181,5 +180,5 @@ pub(crate) fn has_managed_changes(plan: &Plan) -> bool {
 
 /// The counts for tools.
 pub(crate) fn counts(plan: &Plan) -> Json {
-    json!(totals(plan))
+    json!(plan.counts())
 }

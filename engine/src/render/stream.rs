@@ -10,7 +10,7 @@ pub use applying::Applying;
 use super::json::{
     TERRAFORM_VERSION, data_loss, deferred_action, index, module_address, name, output_action, outputs, qualified,
 };
-use super::totals::{to_do, totals};
+use super::totals::to_do;
 use crate::action::{Action, Reason};
 use crate::address::{Address, LOOKUP, StackId};
 use crate::plan::{Change, DeferredChange, Lookup, Mode, Note, Plan, StackPlan};
@@ -188,7 +188,7 @@ fn planned_change(plan: &Plan, stack: &StackPlan, change: &Change, at: Timestamp
 }
 
 fn summary(plan: &Plan, at: Timestamp) -> Json {
-    let counts = totals(plan);
+    let counts = plan.counts();
     let operation = if plan.mode == Mode::Destroy { "destroy" } else { "plan" };
     let message = format!("Plan: {}.", to_do(&counts));
     let mut line = line(Level::Info, "change_summary", message, at);

@@ -5,26 +5,6 @@ use crate::action::Action;
 use crate::plan::{Change, Counts, Mode, Part, Plan, StackPlan};
 use std::collections::BTreeSet;
 
-/// The sum over stacks.
-pub(crate) fn totals(plan: &Plan) -> Counts {
-    plan.stacks.iter().map(StackPlan::counts).fold(Counts::default(), |sum, counts| Counts {
-        add: sum.add + counts.add,
-        change: sum.change + counts.change,
-        destroy: sum.destroy + counts.destroy,
-        replaced: sum.replaced + counts.replaced,
-        adopted: sum.adopted + counts.adopted,
-        imported: sum.imported + counts.imported,
-        moved: sum.moved + counts.moved,
-        forgotten: sum.forgotten + counts.forgotten,
-        retained: sum.retained + counts.retained,
-        drifted: sum.drifted + counts.drifted,
-        in_doubt: sum.in_doubt + counts.in_doubt,
-        held_back: sum.held_back + counts.held_back,
-        components: sum.components + counts.components,
-        components_total: sum.components_total + counts.components_total,
-    })
-}
-
 /// `6 to add, 1 to change, 1 to destroy`, in terraform's very words and digits.
 pub(crate) fn to_do(counts: &Counts) -> String {
     let imports = match counts.imported + counts.adopted {
@@ -37,9 +17,9 @@ pub(crate) fn to_do(counts: &Counts) -> String {
 /// The line that wrappers match by regular expression, or what stands in its place.
 pub(crate) fn verdict(plan: &Plan) -> String {
     match (plan.has_changes(), plan.is_errored) {
-        (true, _) => format!("Plan: {}.", to_do(&totals(plan))),
+        (true, _) => format!("Plan: {}.", to_do(&plan.counts())),
         // What waits does not match yet.
-        (false, false) if plan.deferred().next().is_some() => format!("Plan: {}.", to_do(&totals(plan))),
+        (false, false) if plan.deferred().next().is_some() => format!("Plan: {}.", to_do(&plan.counts())),
         (false, false) if plan.mode == Mode::Destroy => "No changes. There is nothing to destroy.".to_owned(),
         (false, false) => "No changes. Your infrastructure matches the configuration.".to_owned(),
         (false, true) => "Planning failed: there are errors, and nothing that could be planned changes.".to_owned(),
@@ -48,7 +28,7 @@ pub(crate) fn verdict(plan: &Plan) -> String {
 
 /// `1 replaced, 1 retained in 2 of 5 components`; `None` when there is nothing to say beyond the verdict.
 pub(crate) fn details(plan: &Plan) -> Option<String> {
-    let counts = totals(plan);
+    let counts = plan.counts();
     let kinds = [
         (counts.replaced, "replaced"),
         (counts.moved, "moved"),

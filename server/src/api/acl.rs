@@ -76,9 +76,7 @@ pub(super) async fn set(
     Sent(asked): Sent<NewAccess>,
 ) -> Result<Response, Problem> {
     let NewAccess { principals, fields, descriptor } = asked;
-    if principals.iter().any(|principal| principal.trim().is_empty()) {
-        return Err(Problem::wrong("a principal has no name"));
-    }
+    engine::Access::check(&principals).map_err(Problem::wrong)?;
     let fields =
         access::fields(fields).map_err(|problem| Problem::wrong(format!("`fields` {problem}; {}", access::FIELDS)))?;
     let access = engine::Access::new(principals, fields);

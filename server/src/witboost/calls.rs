@@ -116,9 +116,7 @@ pub(crate) async fn update_acl(
     sent: Sent,
 ) -> Result<Response, Refusal> {
     let UpdateAclRequest { refs, provision_info, access_control_fields } = body(sent, ACCESS)?;
-    if refs.iter().any(|principal| principal.trim().is_empty()) {
-        return Err(Refusal::field("refs", "a principal has no name", "send `user:NAME` or `group:NAME`"));
-    }
+    Access::check(&refs).map_err(|problem| Refusal::field("refs", problem, "send `user:NAME` or `group:NAME`"))?;
     let fields = access::fields(access_control_fields).map_err(|problem| {
         Refusal::field("accessControlFields", format!("`accessControlFields` {problem}"), access::FIELDS)
     })?;
