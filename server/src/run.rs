@@ -285,12 +285,14 @@ impl Run<'_> {
                 let outdated = "the plan is outdated: what it would do now is something else; plan again";
                 return Err(Failure::Told(vec![outdated.to_owned()]));
             }
-            if !computed.plan.has_work() && self.wait_for_others(described, &computed.plan, plans).await? {
-                self.log.line("INFO", "plan", "somebody was at work on this: planning again").await;
-                self.recover(described, shared_in(&computed.plan)).await?;
-                continue;
-            }
             if !computed.plan.has_work() {
+                // Somebody may have been cut off since recovery looked.
+                let is_cut_off = plans < MOST_PLANS && computed.plan.has_cut_off();
+                if is_cut_off || self.wait_for_others(described, &computed.plan, plans).await? {
+                    self.log.line("INFO", "plan", "somebody was at work on this: planning again").await;
+                    self.recover(described, shared_in(&computed.plan)).await?;
+                    continue;
+                }
                 let outcome = Outcome { info: Some(self.info(described).await?), ..Outcome::default() };
                 return Ok((OperationStatus::Completed, "nothing to do".to_owned(), outcome));
             }

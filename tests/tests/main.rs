@@ -21,6 +21,7 @@ mod console; // expressions against what is described and recorded
 mod crash; // killed before and after an effect, and at any moment: no orphan, no double
 mod customer_360; // one product over five technologies
 mod cut_off; // what is cut off waits for its recovery, whatever people do by hand meanwhile
+mod cut_off_meanwhile; // what is cut off between recovery and plan is recorded, too
 mod data_loss; // data goes only where the plan showed it and somebody consented
 mod databases; // databases of pipelines: servers that outlive commands, times to live, pages
 mod databricks_azure; // a workspace of Azure that a run makes, and goes on in

@@ -288,7 +288,9 @@ impl Run<'_> {
             if plan.has_work() {
                 self.context.ui.say(NOT_RECORDED);
             }
-            let is_overtaken = self.can_proceed() && self.wait_for_others(store, plan).await?;
+            // Somebody may have been cut off since recovery looked.
+            let is_cut_off = plans_again && plan.has_cut_off();
+            let is_overtaken = is_cut_off || (self.can_proceed() && self.wait_for_others(store, plan).await?);
             return Ok(if is_overtaken { Applied::Overtaken } else { Applied::Ended(Exit::Done) });
         }
         let ui = self.context.ui;

@@ -1,5 +1,6 @@
 //! How much a plan does.
 
+use super::refresh::INTERRUPTED;
 use super::{Change, ComponentPlan, OutputChange, OwnerChange, Part, Plan, StackPlan};
 use crate::action::Action;
 use crate::address::Address;
@@ -159,6 +160,13 @@ impl Plan {
     #[must_use]
     pub fn has_other_order(&self) -> bool {
         self.has_other_components() || self.changes().any(|(_, change)| change.has_other_dependencies())
+    }
+
+    /// True when it shows what recovery will record of a step that was cut off: whoever made it was at work when recovery
+    /// looked, or nobody looked yet.
+    #[must_use]
+    pub fn has_cut_off(&self) -> bool {
+        self.notes.iter().any(|note| note.code == INTERRUPTED)
     }
 
     /// True when applying it would do anything, or record anything: also what was only found, or comes after another one.
