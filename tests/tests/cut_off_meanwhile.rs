@@ -16,7 +16,7 @@ fn one_cut_off_and_one_at_work() -> (Project, Running) {
     // Where it has outputs, there is something else to do.
     let blueprint = project.read("blueprints/thing.yaml");
     project.write("blueprints/thing.yaml", blueprint.split_once("outputs:").unwrap().0);
-    project.write("product.yaml", &product(&["a", "b"]));
+    project.write("product.yaml", product(&["a", "b"]));
     for gate in ["gate-a", "gate-b", "find-a"] {
         project.make_gate(gate);
     }
@@ -27,7 +27,7 @@ fn one_cut_off_and_one_at_work() -> (Project, Running) {
 }
 
 fn making(project: &Project, name: &str) -> Running {
-    project.write(&format!("{name}.yaml"), &meaning(name, &["a", "b"]));
+    project.write(&format!("{name}.yaml"), meaning(name, &["a", "b"]));
     let running = project.start(project.command(["apply", &format!("{name}.yaml"), "--auto-approve"]));
     until("it is being made", || project.has(&format!("started-{name}")));
     running
