@@ -39,6 +39,7 @@ mod serve;
 pub mod sites;
 pub mod tables;
 pub mod tls;
+mod unread;
 pub mod webhook;
 mod witboost;
 pub mod worlds;

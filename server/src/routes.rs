@@ -3,7 +3,7 @@
 use crate::answer::{Refusal, broken_off};
 use crate::serve::Shared;
 use crate::tables::Pages;
-use crate::{api, docs, metrics, operate, witboost};
+use crate::{api, docs, metrics, operate, unread, witboost};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue};
@@ -77,6 +77,7 @@ where
         .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(answered).on_failure(()))
         .layer(from_fn(identify))
         .layer(DefaultBodyLimit::max(body_limit))
+        .layer(from_fn(unread::take))
 }
 
 /// Gives a call its id, unless it has one, and tells it in the answer.

@@ -1,0 +1,122 @@
+//! The rest of a body that a call left unread, as one that is refused before does: it is taken and forgotten while the answer
+//! goes out. Else the connection or the stream is reset, and callers that still send (curl 7.88 over HTTP/2) lose the answer.
+
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::{Stream, StreamExt};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// So much is taken, in bytes, and no more: nobody who is refused is listened to for long.
+const MOST: usize = 1 << 20;
+/// For so long.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Takes what a call leaves of its body.
+pub(crate) async fn take(request: Request, next: Next) -> Response {
+    // Who waits for `100 Continue` sends nothing in vain.
+    if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let (left, mut rest) = oneshot::channel();
+    let lent = Lent { body: Some(body.into_data_stream()), left: Some(left) };
+    let response = next.run(Request::from_parts(parts, Body::from_stream(lent))).await;
+    if let Ok(rest) = rest.try_recv() {
+        tokio::spawn(tokio::time::timeout(PATIENCE, forget(rest)));
+    }
+    response
+}
+
+async fn forget(mut rest: BodyDataStream) {
+    let mut taken = 0;
+    while let Some(Ok(some)) = rest.next().await {
+        taken += some.len();
+        if taken > MOST {
+            return;
+        }
+    }
+}
+
+/// A body that comes back when it is dropped before its end.
+struct Lent {
+    body: Option<BodyDataStream>,
+    left: Option<oneshot::Sender<BodyDataStream>>,
+}
+
+impl Stream for Lent {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let next = body.poll_next_unpin(cx);
+        if matches!(next, Poll::Ready(None | Some(Err(_)))) {
+            self.body = None;
+        }
+        next
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (Some(body), Some(left)) = (self.body.take(), self.left.take()) {
+            // The call itself may be over, and nobody there to take it.
+            let _ = left.send(body);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::middleware::from_fn;
+    use axum::routing::post;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use hyper_util::server::conn::auto;
+    use hyper_util::service::TowerToHyperService;
+    use std::future::poll_fn;
+
+    /// An answer to a caller that sends its body later, and the body's stream.
+    async fn answered(routes: Router) -> (StatusCode, h2::SendStream<Bytes>, h2::PingPong) {
+        let (here, there) = tokio::io::duplex(1 << 16);
+        let service = TowerToHyperService::new(routes);
+        tokio::spawn(async move {
+            let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(there), service).await;
+        });
+        let (mut calls, mut connection) = h2::client::handshake(here).await.unwrap();
+        let pings = connection.ping_pong().unwrap();
+        tokio::spawn(connection);
+        poll_fn(|cx| calls.poll_ready(cx)).await.unwrap();
+        let request = axum::http::Request::post("http://here/").body(()).unwrap();
+        let (response, body) = calls.send_request(request, false).unwrap();
+        (response.await.unwrap().status(), body, pings)
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_while_it_sends_is_not_cut_off() {
+        let refused = post(|| async { StatusCode::FORBIDDEN });
+        let (status, mut body, mut pings) = answered(Router::new().route("/", refused).layer(from_fn(take))).await;
+        assert_eq!(status, 403);
+        body.send_data(Bytes::from_static(b"and more"), true).unwrap();
+        // By the time that this comes back everything before did.
+        pings.ping(h2::Ping::opaque()).await.unwrap();
+        let reset = poll_fn(|cx| Poll::Ready(body.poll_reset(cx))).await;
+        assert!(!matches!(reset, Poll::Ready(Ok(_))), "{reset:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_read_is_read_whole() {
+        let echo = Router::new().route("/", post(|body: String| async { body })).layer(from_fn(take));
+        let request = axum::http::Request::post("/").body(Body::from("all of it")).unwrap();
+        let answer = tower::ServiceExt::oneshot(echo, request).await.unwrap();
+        let body = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
+        assert_eq!(body, "all of it");
+    }
+}
