@@ -125,14 +125,17 @@ macro_rules! store_contract {
             plans::a_plan_stands_on_components
             requests::a_request_is_queued_claimed_and_finished
             requests::the_same_request_is_queued_once
+            requests::what_was_asked_of_the_whole_stack_meanwhile_is_asked_again
             requests::a_request_names_the_one_that_it_comes_after
             requests::requests_of_a_component_run_in_order
             requests::a_claim_that_is_not_kept_is_taken_over
             requests::what_can_wait_goes_last
             requests::so_many_requests_wait_and_no_more
             requests::a_request_of_a_known_key_is_the_one_that_had_it_first
+            requests::each_key_of_the_same_request_is_known_once_it_ended
             requests::requests_that_ended_are_pruned
             requests::a_queued_request_is_asked_to_stop
+            requests::a_request_is_asked_to_stop_between_two_tries
             concurrency::commits_of_many_tasks_all_land
             concurrency::of_two_writers_one_is_stale
             concurrency::what_was_committed_outlives_the_store

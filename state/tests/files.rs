@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use terrace_engine::store::{NewOperation, Record, Selection, StoreError, Write};
+use terrace_engine::store::{Enqueued, NewOperation, NewRequest, Record, Selection, StoreError, Write};
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
@@ -119,7 +119,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     let older = rusqlite::Connection::open(&path).unwrap();
     older
         .execute_batch(
-            "DROP INDEX operation_of_stack; DROP INDEX lease_held; DROP TABLE request; DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
+            "DROP INDEX operation_of_stack; DROP INDEX lease_held; DROP TABLE request_key; DROP TABLE request; DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
              ALTER TABLE component DROP COLUMN principals; ALTER TABLE component DROP COLUMN access_fields;
              ALTER TABLE intent DROP COLUMN boot; ALTER TABLE intent DROP COLUMN pid_namespace;
              ALTER TABLE intent DROP COLUMN pid; ALTER TABLE intent DROP COLUMN process_started;
@@ -154,15 +154,20 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
 }
 
 #[tokio::test]
-async fn who_had_access_before_more_was_said_of_it_still_has() {
+async fn who_had_access_and_the_keys_of_calls_are_known_in_a_newer_format() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let store = open(&path, Access::ReadWrite).await.unwrap();
     let component = super::api(Some("user:ada"));
     let write = Write::Component { stack: demo(), component: component.clone() };
     store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
+    let asked = super::asking_by_key();
+    store.enqueue(&asked, 1).await.unwrap();
     drop(store);
-    let older = "DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;
+    let older = "ALTER TABLE request ADD COLUMN idempotency TEXT; UPDATE request SET idempotency = (SELECT key FROM request_key);
+                 DROP TABLE request_key;
+                 CREATE UNIQUE INDEX request_idempotency ON request (idempotency) WHERE idempotency IS NOT NULL;
+                 DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;
                  CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;
                  ALTER TABLE component DROP COLUMN access_fields;
                  ALTER TABLE component_version DROP COLUMN access_fields; PRAGMA user_version = 15";
@@ -171,6 +176,8 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
     assert_eq!(store.components(&demo()).await.unwrap(), std::slice::from_ref(&component));
     let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     assert_eq!(history.into_iter().map(|entry| entry.component).collect::<Vec<_>>(), [Some(component)]);
+    let again = NewRequest { digest: "other".to_owned(), ..super::asking_by_key() };
+    assert_eq!(store.enqueue(&again, 1).await.unwrap(), Enqueued::KeyTaken);
 }
 
 #[tokio::test]

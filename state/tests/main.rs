@@ -15,7 +15,9 @@ mod transfer_roles; // what a role mapper keeps beside it moves along
 use std::time::Duration;
 use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::StackId;
-use terrace_engine::store::{ComponentRow, Intent, Record, Row, RowStatus, StepAction, Write};
+use terrace_engine::store::{
+    ComponentRow, Intent, NewOperation, NewRequest, Record, Row, RowStatus, StepAction, Write,
+};
 use uuid::Uuid;
 
 fn demo() -> StackId {
@@ -57,6 +59,19 @@ fn intent(operation: Uuid, step: u32, row: Row) -> Intent {
 }
 
 /// A component without anything but who has access.
+/// A request of a caller who knows it again by a key.
+fn asking_by_key() -> NewRequest {
+    let (kind, actor) = ("provision".to_owned(), "jane".to_owned());
+    NewRequest {
+        operation: NewOperation { id: Uuid::now_v7(), kind, stacks: vec![demo()], actor },
+        component: "api".to_owned(),
+        digest: "one".to_owned(),
+        body: String::new(),
+        idempotency: Some("key".to_owned()),
+        can_wait: false,
+    }
+}
+
 fn api(principal: Option<&str>) -> ComponentRow {
     ComponentRow {
         key: "api".to_owned(),

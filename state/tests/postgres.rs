@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::Address;
 use terrace_engine::store::{
-    Acquired, ComponentRow, LeaseRequest, NewOperation, OperationStatus, Record, Row, Selection, ServerStore,
-    StepAction, StepResult, StoreError, Write,
+    Acquired, ComponentRow, Enqueued, LeaseRequest, NewOperation, NewRequest, OperationStatus, Record, Row, Selection,
+    ServerStore, StepAction, StepResult, StoreError, Write,
 };
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
 use terrace_state::contract::{Fixture, start_of_time};
@@ -120,14 +120,18 @@ async fn assert_newest(url: &str) {
 }
 
 #[tokio::test]
-async fn who_had_access_before_more_was_said_of_it_still_has() {
+async fn who_had_access_and_the_keys_of_calls_are_known_in_a_newer_format() {
     let url = Cluster::shared().database().await;
     let store = writer(&url).await;
     let component = super::api(Some("user:ada"));
     let write = Write::Component { stack: demo(), component: component.clone() };
     store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
+    store.enqueue(&super::asking_by_key(), 1).await.unwrap();
     drop(store);
-    let older = "ALTER TABLE lease DROP COLUMN origin; DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;
+    let older = "ALTER TABLE request ADD COLUMN idempotency text; UPDATE request SET idempotency = (SELECT key FROM request_key);
+                 DROP TABLE request_key;
+                 CREATE UNIQUE INDEX request_idempotency ON request (idempotency) WHERE idempotency IS NOT NULL;
+                 ALTER TABLE lease DROP COLUMN origin; DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;
                  CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;
                  ALTER TABLE component DROP COLUMN access_fields;
                  ALTER TABLE component_version DROP COLUMN access_fields; DELETE FROM terrace_schema WHERE version > 6";
@@ -137,6 +141,8 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
     assert_eq!(store.components(&demo()).await.unwrap(), std::slice::from_ref(&component));
     let history = store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     assert_eq!(history.into_iter().map(|entry| entry.component).collect::<Vec<_>>(), [Some(component)]);
+    let again = NewRequest { digest: "other".to_owned(), ..super::asking_by_key() };
+    assert_eq!(store.enqueue(&again, 1).await.unwrap(), Enqueued::KeyTaken);
 }
 
 #[tokio::test]

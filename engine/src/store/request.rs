@@ -9,8 +9,9 @@ use uuid::Uuid;
 /// What a server asks of a store beside what the engine does.
 #[async_trait]
 pub trait RequestQueue: Send + Sync {
-    /// Queues a request, unless one of its idempotency key was, the newest one of its component that has not ended asks the
-    /// same, or `most` wait already.
+    /// Queues a request, unless one of its idempotency key was, `most` wait already, or the newest one that has not ended of
+    /// those that it has to wait for is about the same component and asks the same: that one is its answer, and is known by
+    /// its key from now on.
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError>;
 
     /// Takes the oldest request that nobody works on, one that can wait only where no other does, and before which no other
@@ -67,7 +68,7 @@ pub enum Enqueued {
         /// The newest one about the same that has not ended: it comes after that.
         behind: Option<Uuid>,
     },
-    /// The newest of its component that has not ended asks the very same: this is it.
+    /// The newest that it would have to wait for asks the very same: this is it.
     Same(Uuid),
     /// Another request was asked with that idempotency key.
     KeyTaken,

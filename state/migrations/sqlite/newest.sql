@@ -172,10 +172,14 @@ CREATE TABLE request (
     fence     INTEGER NOT NULL DEFAULT 0,
     holder    TEXT,
     expires   INTEGER
-, idempotency TEXT, can_wait INTEGER NOT NULL DEFAULT 0) STRICT;
+, can_wait INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX request_in_order ON request (stack, component, operation) WHERE result IS NULL;
-CREATE UNIQUE INDEX request_idempotency ON request (idempotency) WHERE idempotency IS NOT NULL;
 CREATE INDEX operation_of_stack ON operation_stack (stack, operation);
 CREATE INDEX request_waiting ON request (can_wait, operation) WHERE result IS NULL AND expires IS NULL;
 CREATE INDEX request_taken ON request (operation) WHERE result IS NULL AND expires IS NOT NULL;
 CREATE INDEX lease_held ON lease (operation) WHERE id IS NOT NULL;
+CREATE TABLE request_key (
+    key       TEXT PRIMARY KEY,
+    operation INTEGER NOT NULL REFERENCES request (operation)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX request_key_of ON request_key (operation);

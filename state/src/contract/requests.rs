@@ -112,6 +112,22 @@ pub async fn the_same_request_is_queued_once(fixture: Fixture) {
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(fourth));
 }
 
+/// What undoes it may be about more, or about less.
+pub async fn what_was_asked_of_the_whole_stack_meanwhile_is_asked_again(fixture: Fixture) {
+    for (wide, narrow) in [("", "api"), ("db", "")] {
+        let first = fixture.ask(wide, "make").await;
+        let between = fixture.ask(narrow, "remove").await;
+        let again = fixture.ask(wide, "make").await;
+        assert!(first < between && between < again);
+        assert_eq!(fixture.store.enqueue(&asking(wide, "make"), MANY).await.unwrap(), Enqueued::Same(again));
+        for expected in [first, between, again] {
+            let claim = fixture.claim().await.unwrap();
+            assert_eq!(claim.operation, expected);
+            fixture.store.finish(&claim, &completed()).await.unwrap();
+        }
+    }
+}
+
 /// Whoever asks learns what has to end before, also where that is about the whole stack.
 pub async fn a_request_names_the_one_that_it_comes_after(fixture: Fixture) {
     let queued = async |component: &str, what: &str| {
@@ -233,6 +249,28 @@ pub async fn a_request_of_a_known_key_is_the_one_that_had_it_first(fixture: Fixt
     assert!(is_queued(fixture.store.enqueue(&keyed("a", "x", "l"), MANY).await.unwrap()));
 }
 
+/// Also of those who were answered with the request of another caller.
+pub async fn each_key_of_the_same_request_is_known_once_it_ended(fixture: Fixture) {
+    let keyed = |what: &str, key: &str| NewRequest { idempotency: Some(key.to_owned()), ..asking("a", what) };
+    let first = fixture.ask("a", "x").await;
+    for key in ["k", "l", "k"] {
+        assert_eq!(fixture.store.enqueue(&keyed("x", key), MANY).await.unwrap(), Enqueued::Same(first));
+    }
+    let claim = fixture.claim().await.unwrap();
+    fixture.store.finish(&claim, &completed()).await.unwrap();
+    fixture.ask("a", "y").await;
+    for key in ["k", "l"] {
+        assert_eq!(fixture.store.enqueue(&keyed("x", key), MANY).await.unwrap(), Enqueued::Same(first));
+        assert_eq!(fixture.store.enqueue(&keyed("y", key), MANY).await.unwrap(), Enqueued::KeyTaken);
+    }
+    fixture.clock.advance(Duration::from_secs(3600));
+    assert_eq!(fixture.store.prune(Duration::from_secs(60)).await.unwrap().operations, 1);
+    assert!(
+        is_queued(fixture.store.enqueue(&keyed("x", "k"), MANY).await.unwrap()),
+        "it is forgotten with its request"
+    );
+}
+
 /// What waits or runs stays, however old it is.
 pub async fn requests_that_ended_are_pruned(fixture: Fixture) {
     let ended = fixture.ask("api", "a").await;
@@ -251,4 +289,18 @@ pub async fn a_queued_request_is_asked_to_stop(fixture: Fixture) {
     assert!(fixture.store.request_cancel(operation, "jane").await.unwrap());
     assert_eq!(fixture.claimed().await, Some(operation));
     assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
+}
+
+/// Its operation has ended for the moment; the request has not.
+pub async fn a_request_is_asked_to_stop_between_two_tries(fixture: Fixture) {
+    let operation = fixture.ask("api", "a").await;
+    let claim = fixture.claim().await.unwrap();
+    let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
+    fixture.store.begin(&new).await.unwrap();
+    let end = Record::End { operation, status: OperationStatus::Interrupted, summary: String::new() };
+    fixture.store.commit(&[], vec![end]).await.unwrap();
+    assert!(fixture.store.request_cancel(operation, "jane").await.unwrap());
+    assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
+    fixture.store.finish(&claim, &completed()).await.unwrap();
+    assert!(!fixture.store.request_cancel(operation, "jane").await.unwrap(), "now it has");
 }

@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 impl State {
     pub(super) fn request_cancel(&mut self, id: Uuid, by: &str) -> bool {
-        let Some(mut operation) = self.operations.get(&id).filter(|it| it.row.ended_at.is_none()).cloned() else {
-            return false;
-        };
+        // One of a request runs until that has its result: between two tries it ends for a while.
+        let runs = |it: &&Operation| it.row.ended_at.is_none() || self.is_open_request(id);
+        let Some(mut operation) = self.operations.get(&id).filter(runs).cloned() else { return false };
         operation.row.cancelled_by.get_or_insert_with(|| by.to_owned());
         self.operations.insert(id, operation);
         true

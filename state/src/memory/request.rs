@@ -13,7 +13,8 @@ use uuid::Uuid;
 pub(super) struct Request {
     stack: StackId,
     digest: String,
-    idempotency: Option<String>,
+    /// By which those who ask know it again.
+    keys: Vec<String>,
     row: RequestRow,
     fence: u64,
     can_wait: bool,
@@ -39,35 +40,38 @@ impl State {
             return Err(refused(crate::of_no_stack(new.operation.id)));
         };
         if let Some(key) = &new.idempotency {
-            let known = self.requests.iter().find(|(_, request)| request.idempotency.as_ref() == Some(key));
+            let known = self.requests.iter().find(|(_, request)| request.keys.contains(key));
             if let Some((operation, request)) = known {
                 let is_same = request.digest == new.digest;
                 return Ok(if is_same { Enqueued::Same(*operation) } else { Enqueued::KeyTaken });
             }
         }
-        let of_component = |request: &Request| request.stack == stack && request.row.component == new.component;
-        let newest = self.open_requests().into_iter().rfind(|(_, request)| of_component(request));
-        let is_to_stop =
-            |id: &Uuid| self.operations.get(id).is_some_and(|operation| operation.row.cancelled_by.is_some());
-        let is_same = |(id, request): &(Uuid, &Request)| request.digest == new.digest && !is_to_stop(id);
-        if let Some((operation, _)) = newest.filter(is_same) {
-            return Ok(Enqueued::Same(operation));
-        }
-        if self.waiting() >= most {
-            return Ok(Enqueued::Full);
-        }
         let row = RequestRow { component: new.component.clone(), body: new.body.clone(), result: None };
         let request = Request {
             stack,
             digest: new.digest.clone(),
-            idempotency: new.idempotency.clone(),
+            keys: new.idempotency.iter().cloned().collect(),
             row,
             can_wait: new.can_wait,
             fence: 0,
             expires: None,
         };
-        let earlier = self.open_requests().into_iter().rfind(|(_, earlier)| earlier.is_about_the_same(&request));
-        let behind = earlier.map(|(id, _)| id);
+        let newest = self.open_requests().into_iter().rfind(|(_, earlier)| earlier.is_about_the_same(&request));
+        let is_to_stop =
+            |id: &Uuid| self.operations.get(id).is_some_and(|operation| operation.row.cancelled_by.is_some());
+        let asks_the_same = |(id, earlier): &(Uuid, &Request)| {
+            earlier.row.component == new.component && earlier.digest == new.digest && !is_to_stop(id)
+        };
+        if let Some((operation, same)) = newest.filter(asks_the_same) {
+            let mut same = same.clone();
+            same.keys.extend(request.keys);
+            self.requests.insert(operation, same);
+            return Ok(Enqueued::Same(operation));
+        }
+        let behind = newest.map(|(id, _)| id);
+        if self.waiting() >= most {
+            return Ok(Enqueued::Full);
+        }
         self.record(&new.operation, OperationStatus::Queued, now)?;
         self.requests.insert(new.operation.id, request);
         Ok(Enqueued::Queued { behind })

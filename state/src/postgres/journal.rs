@@ -236,9 +236,12 @@ pub(super) async fn is_spent(session: &Session, plan: Uuid) -> Result<bool, Fail
     session.exists("SELECT 1 FROM spent_plan WHERE plan = $1", &[&plan]).await
 }
 
-/// Asks a running operation to stop; false when none of that id runs.
+/// Asks a running operation to stop; false when none of that id runs. One of a request runs until that has its result:
+/// between two tries it ends for a while.
 pub(super) async fn request_cancel(session: &Session, id: Uuid, by: &str) -> Result<bool, Failure> {
-    let sql = "UPDATE operation SET cancelled_by = coalesce(cancelled_by, $2) WHERE id = $1 AND ended_at IS NULL";
+    let sql = "UPDATE operation SET cancelled_by = coalesce(cancelled_by, $2)
+               WHERE id = $1 AND (ended_at IS NULL OR EXISTS (
+                   SELECT 1 FROM request WHERE request.operation = sequence AND result IS NULL))";
     Ok(session.execute(sql, &[&id, &columns::text(by)]).await? > 0)
 }
 

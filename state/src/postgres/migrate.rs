@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0007_access_fields.sql"),
     include_str!("../../migrations/postgres/0008_queue.sql"),
     include_str!("../../migrations/postgres/0009_origin.sql"),
+    include_str!("../../migrations/postgres/0010_request_key.sql"),
 ];
 
 /// The newest format that this build knows.

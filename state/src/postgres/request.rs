@@ -31,8 +31,8 @@ pub(super) async fn enqueue(
         let key = columns::text(key);
         // Two that ask with one key at once are one after the other.
         session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&key]).await?;
-        let sql = "SELECT operation.id, digest FROM request JOIN operation ON operation.sequence = request.operation
-                   WHERE idempotency = $1";
+        let sql = "SELECT operation.id, digest FROM request_key JOIN request USING (operation)
+                   JOIN operation ON operation.sequence = request.operation WHERE key = $1";
         let known = session.first(sql, &[&key], |columns| Ok((columns.uuid()?, columns.text()?))).await?;
         if let Some((operation, digest)) = known {
             return Ok(if digest == request.digest { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
@@ -47,22 +47,23 @@ pub(super) async fn enqueue(
     let about_the_same = if request.component.is_empty() { "" } else { "AND component IN ($2, '')" };
     let sql = format!(
         "WITH newest AS (
-             SELECT operation.id, digest, cancelled_by
+             SELECT sequence, id, component = $2 AND digest = $4 AND cancelled_by IS NULL AS asks_the_same
              FROM request JOIN operation ON operation.sequence = request.operation
-             WHERE stack = $1 AND component = $2 AND result IS NULL ORDER BY request.operation DESC LIMIT 1)
-         SELECT (SELECT id FROM newest WHERE cancelled_by IS NULL), (SELECT digest FROM newest),
-                (SELECT max(sequence) FROM operation) - min(operation) + 1 >= $3,
-                (SELECT id FROM operation WHERE sequence = (
-                     SELECT max(operation) FROM request WHERE stack = $1 AND result IS NULL {about_the_same}))
+             WHERE request.operation = (
+                 SELECT max(operation) FROM request WHERE stack = $1 AND result IS NULL {about_the_same}))
+         SELECT (SELECT id FROM newest), (SELECT sequence FROM newest WHERE asks_the_same),
+                (SELECT max(sequence) FROM operation) - min(operation) + 1 >= $3
          FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait"
     );
-    let (newest, digest, may_be_full, behind): (Option<Uuid>, Option<String>, Option<bool>, Option<Uuid>) = session
-        .first(&sql, &[&stack, &component, &most_waiting], |columns| {
-            Ok((columns.take()?, columns.optional_text()?, columns.take()?, columns.take()?))
+    let digest = columns::text(&request.digest);
+    let (newest, same, may_be_full): (Option<Uuid>, Option<i64>, Option<bool>) = session
+        .first(&sql, &[&stack, &component, &most_waiting, &digest], |columns| {
+            Ok((columns.take()?, columns.take()?, columns.take()?))
         })
         .await?
         .unwrap_or_default();
-    if let Some(newest) = newest.filter(|_| digest.as_ref() == Some(&request.digest)) {
+    if let (Some(newest), Some(number)) = (newest, same) {
+        keep_key(session, request, number).await?;
         return Ok(Enqueued::Same(newest));
     }
     if may_be_full == Some(true) && waiting(session).await? >= most {
@@ -71,16 +72,21 @@ pub(super) async fn enqueue(
     let operation = commit::record(session, context, &request.operation, OperationStatus::Queued).await?;
     // The others hear of it once this is committed.
     let sql = "WITH queued AS (
-                   INSERT INTO request (operation, stack, component, digest, body, idempotency, can_wait)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING operation)
-               SELECT pg_notify($8, $9) FROM queued";
-    let (digest, body) = (columns::text(&request.digest), columns::text(&request.body));
-    let key = request.idempotency.as_deref().map(columns::text);
+                   INSERT INTO request (operation, stack, component, digest, body, can_wait)
+                   VALUES ($1, $2, $3, $4, $5, $6) RETURNING operation)
+               SELECT pg_notify($7, $8) FROM queued";
+    let body = columns::text(&request.body);
     let origin = &*context.origin;
-    session
-        .query(sql, &[&operation, &stack, &component, &digest, &body, &key, &request.can_wait, &CHANNEL, &origin])
-        .await?;
-    Ok(Enqueued::Queued { behind })
+    session.query(sql, &[&operation, &stack, &component, &digest, &body, &request.can_wait, &CHANNEL, &origin]).await?;
+    keep_key(session, request, operation).await?;
+    Ok(Enqueued::Queued { behind: newest })
+}
+
+/// Remembers by which key who asks knows the request of an operation again.
+async fn keep_key(session: &Session, request: &NewRequest, operation: i64) -> Result<(), Failure> {
+    let Some(key) = request.idempotency.as_deref().map(columns::text) else { return Ok(()) };
+    session.execute("INSERT INTO request_key (key, operation) VALUES ($1, $2)", &[&key, &operation]).await?;
+    Ok(())
 }
 
 /// The number of a stack, which is the caller's alone until the transaction ends: two that ask the same at once are one

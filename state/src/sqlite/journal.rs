@@ -274,9 +274,12 @@ pub(super) fn is_spent(connection: &Connection, plan: Uuid) -> Result<bool, Fail
     Ok(connection.prepare_cached("SELECT 1 FROM spent_plan WHERE plan = ?1")?.exists([plan.as_bytes()])?)
 }
 
-/// Asks a running operation to stop; false when none of that id runs.
+/// Asks a running operation to stop; false when none of that id runs. One of a request runs until that has its result:
+/// between two tries it ends for a while.
 pub(super) fn request_cancel(transaction: &Connection, id: Uuid, by: &str) -> Result<bool, Failure> {
-    let sql = "UPDATE operation SET cancelled_by = coalesce(cancelled_by, ?2) WHERE id = ?1 AND ended_at IS NULL";
+    let sql = "UPDATE operation SET cancelled_by = coalesce(cancelled_by, ?2)
+               WHERE id = ?1 AND (ended_at IS NULL OR EXISTS (
+                   SELECT 1 FROM request WHERE request.operation = sequence AND result IS NULL))";
     Ok(transaction.prepare_cached(sql)?.execute(params![id.as_bytes(), by])? > 0)
 }
 

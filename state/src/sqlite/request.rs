@@ -21,8 +21,8 @@ pub(super) fn enqueue(
         return Err(Failure::misuse(crate::of_no_stack(request.operation.id)));
     };
     if let Some(key) = &request.idempotency {
-        let sql = "SELECT operation.id, digest FROM request JOIN operation ON operation.sequence = request.operation
-                   WHERE idempotency = ?1";
+        let sql = "SELECT operation.id, digest FROM request_key JOIN request USING (operation)
+                   JOIN operation ON operation.sequence = request.operation WHERE key = ?1";
         let known = transaction.prepare_cached(sql)?.query_row([key], |row| {
             let mut columns = Columns::of(row);
             Ok((columns.uuid()?, columns.take::<String>()?))
@@ -32,53 +32,76 @@ pub(super) fn enqueue(
         }
     }
     let stack = write::stack(transaction, of)?;
-    let sql = "SELECT operation.id, digest, cancelled_by IS NOT NULL
-               FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE stack = ?1 AND component = ?2 AND result IS NULL ORDER BY request.operation DESC LIMIT 1";
-    let newest: Option<(Uuid, String, bool)> = transaction
-        .prepare_cached(sql)?
-        .query_row((stack, &request.component), |row| {
-            let mut columns = Columns::of(row);
-            Ok((columns.uuid()?, columns.take()?, columns.take()?))
-        })
-        .optional()?;
-    let is_same = |(_, digest, is_to_stop): &(_, String, _)| *digest == request.digest && !is_to_stop;
-    if let Some((operation, ..)) = newest.filter(is_same) {
-        return Ok(Enqueued::Same(operation));
+    let newest = newest_about_the_same(transaction, stack, &request.component)?;
+    if let Some(newest) = newest.as_ref().filter(|newest| newest.asks_the_same(request)) {
+        keep_key(transaction, request, newest.number)?;
+        return Ok(Enqueued::Same(newest.operation));
     }
     if is_full(transaction, most)? {
         return Ok(Enqueued::Full);
     }
-    let behind = newest_about_the_same(transaction, stack, &request.component)?;
     let operation = commit::record(transaction, context, &request.operation, OperationStatus::Queued)?;
-    let sql = "INSERT INTO request (operation, stack, component, digest, body, idempotency, can_wait)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql =
+        "INSERT INTO request (operation, stack, component, digest, body, can_wait) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     transaction.prepare_cached(sql)?.execute(params![
         operation,
         stack,
         request.component,
         request.digest,
         request.body,
-        request.idempotency,
         request.can_wait
     ])?;
-    Ok(Enqueued::Queued { behind })
+    keep_key(transaction, request, operation)?;
+    Ok(Enqueued::Queued { behind: newest.map(|newest| newest.operation) })
 }
 
-/// The newest request that has not ended and is about a component, or, where that is empty, about anything of the stack.
-fn newest_about_the_same(transaction: &Transaction<'_>, stack: i64, component: &str) -> Result<Option<Uuid>, Failure> {
+/// Remembers by which key who asks knows the request of an operation again.
+fn keep_key(transaction: &Transaction<'_>, request: &NewRequest, operation: i64) -> Result<(), Failure> {
+    let Some(key) = &request.idempotency else { return Ok(()) };
+    let sql = "INSERT INTO request_key (key, operation) VALUES (?1, ?2)";
+    transaction.prepare_cached(sql)?.execute((key, operation))?;
+    Ok(())
+}
+
+/// A request that has not ended.
+struct Newest {
+    number: i64,
+    operation: Uuid,
+    component: String,
+    digest: String,
+    is_to_stop: bool,
+}
+
+impl Newest {
+    fn asks_the_same(&self, request: &NewRequest) -> bool {
+        self.component == request.component && self.digest == request.digest && !self.is_to_stop
+    }
+}
+
+/// The newest request that has not ended and is about a component or all of its stack, or, where that is empty, about
+/// anything of the stack.
+fn newest_about_the_same(
+    transaction: &Transaction<'_>,
+    stack: i64,
+    component: &str,
+) -> Result<Option<Newest>, Failure> {
     // Each looks at no more of an index than it has to.
-    let sql = match component {
-        "" => {
-            "SELECT id FROM operation WHERE sequence =
-                 (SELECT max(operation) FROM request WHERE result IS NULL AND stack = ?1 AND ?2 = '')"
-        }
-        _ => {
-            "SELECT id FROM operation WHERE sequence =
-                 (SELECT max(operation) FROM request WHERE result IS NULL AND stack = ?1 AND component IN (?2, ''))"
-        }
-    };
-    let found = transaction.prepare_cached(sql)?.query_row((stack, component), |row| Columns::of(row).uuid());
+    let of_what = if component.is_empty() { "?2 = ''" } else { "component IN (?2, '')" };
+    let sql = format!(
+        "SELECT sequence, id, component, digest, cancelled_by IS NOT NULL
+         FROM request JOIN operation ON operation.sequence = request.operation
+         WHERE request.operation = (SELECT max(operation) FROM request WHERE result IS NULL AND stack = ?1 AND {of_what})"
+    );
+    let found = transaction.prepare_cached(&sql)?.query_row((stack, component), |row| {
+        let mut columns = Columns::of(row);
+        Ok(Newest {
+            number: columns.take()?,
+            operation: columns.uuid()?,
+            component: columns.take()?,
+            digest: columns.take()?,
+            is_to_stop: columns.take()?,
+        })
+    });
     Ok(found.optional()?)
 }
 

@@ -124,10 +124,11 @@ pub const TABLES: &[Table] = &[
         1,
         columns![
             "operation" Number, "stack" Number, "component" Text, "digest" Text, "body" Text, "result" Text,
-            "fence" Number, "holder" Text, "expires" Time, "idempotency" Text, "can_wait" Flag,
+            "fence" Number, "holder" Text, "expires" Time, "can_wait" Flag,
         ],
         None,
     ),
+    table("request_key", 1, columns!["key" Text, "operation" Number], None),
     table(
         "log",
         1,
