@@ -140,8 +140,8 @@ impl Asked {
     }
 
     /// Tells what is asked: descriptors that mean the same are the same, however they are written. What was provisioned last
-    /// asks for nothing.
-    fn digest(&self) -> String {
+    /// asks for nothing. With a key where there is one: what is sealed in the body is not to be found out by trying.
+    fn digest(&self, seal: Option<&Seal>) -> String {
         let asked = match self {
             Self::Provision(request) | Self::Unprovision(request) | Self::Validate(request) => {
                 format!("{} {}", request.remove_data, meant(&request.descriptor))
@@ -161,7 +161,8 @@ impl Asked {
                 json!([use_case_template_id, environment, params, catalog_info]).to_string()
             }
         };
-        sha256(format!("{} {asked}", self.word()))
+        let asked = format!("{} {asked}", self.word());
+        seal.and_then(|seal| seal.change_detector(asked.as_bytes())).unwrap_or_else(|| sha256(asked))
     }
 }
 
@@ -246,7 +247,8 @@ impl Outcome {
 impl Shared {
     /// Queues a request; answers its token.
     pub(crate) async fn ask(&self, caller: &Caller, asked: &Asked, place: AboutWhat) -> Result<Uuid, Refusal> {
-        self.enqueue(caller, asked, vec![place.stack], place.component).await
+        let digest = asked.digest(self.worlds.seal());
+        self.enqueue(caller, asked, digest, vec![place.stack], place.component).await
     }
 
     /// Queues a request that waits for none that is about the same stack: the first one of these stands for it.
@@ -256,13 +258,15 @@ impl Shared {
         asked: &Asked,
         stacks: Vec<StackId>,
     ) -> Result<Uuid, Refusal> {
-        self.enqueue(caller, asked, stacks, asked.digest()).await
+        let digest = asked.digest(self.worlds.seal());
+        self.enqueue(caller, asked, digest.clone(), stacks, digest).await
     }
 
     async fn enqueue(
         &self,
         caller: &Caller,
         asked: &Asked,
+        digest: String,
         stacks: Vec<StackId>,
         component: String,
     ) -> Result<Uuid, Refusal> {
@@ -271,7 +275,7 @@ impl Shared {
         let body = asked.to_body(self.worlds.seal())?;
         // Many stacks are looked at at once; whoever wants something done does not wait for that.
         let can_wait = matches!(asked, Asked::Drift { .. });
-        let request = NewRequest { operation, component, digest: asked.digest(), body, idempotency, can_wait };
+        let request = NewRequest { operation, component, digest, body, idempotency, can_wait };
         match self.store.enqueue(&request, self.settings.most_waiting).await? {
             Enqueued::Queued { behind } => {
                 self.wake.notify_one();
@@ -384,6 +388,7 @@ impl AtWork {
 mod tests {
     use super::{Asked, Expected};
     use terrace_engine::access::{Access, Fields};
+    use terrace_engine::seal::Seal;
 
     #[test]
     fn a_request_that_was_queued_before_more_was_said_of_access_is_still_one() {
@@ -392,5 +397,15 @@ mod tests {
         let Ok(Asked::Access { access, expected, .. }) = Asked::of_body(body, None) else { panic!("it is no request") };
         assert_eq!(access, Access::new(vec!["user:ada".to_owned()], Fields::default()));
         assert_eq!(expected, Some(Expected::of(None)));
+    }
+
+    #[test]
+    fn what_may_be_secret_is_not_found_out_by_trying() {
+        let asked = Asked::Drift { stack: "finance.cashflow.0@local".to_owned() };
+        let key = |first: &str| Seal::with_key(&format!("{first}{}=", "A".repeat(42)), &[]).unwrap();
+        let (one, other) = (key("A"), key("B"));
+        assert_eq!(asked.digest(Some(&one)), asked.digest(Some(&one)));
+        assert_ne!(asked.digest(Some(&one)), asked.digest(Some(&other)));
+        assert_ne!(asked.digest(Some(&one)), asked.digest(None));
     }
 }

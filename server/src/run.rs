@@ -151,11 +151,12 @@ impl Run<'_> {
             Asked::Access { request, access, expected } => {
                 let described = Described::read(&self.shared.worlds, &request, Purpose::Make)?;
                 let component = described.components.first().cloned().unwrap_or_default();
-                // An operation that is taken up again has written them itself.
+                // An operation that is taken up again may have written them itself.
                 if let Some(expected) = expected.filter(|_| self.claim.next_step == 0) {
                     let rows = self.shared.store.components(&described.stack).await?;
-                    let row = rows.into_iter().find(|row| row.key == component);
-                    if expected != Expected::of(row.and_then(|row| row.access)) {
+                    let found = rows.into_iter().find(|row| row.key == component).and_then(|row| row.access);
+                    let is_its_own = self.claim.fence > 1 && found.as_ref() == Some(&access);
+                    if !is_its_own && expected != Expected::of(found) {
                         return Err(Failure::Told(vec![OTHER_ACCESS.to_owned()]));
                     }
                 }
@@ -286,11 +287,8 @@ impl Run<'_> {
                 return Err(Failure::Told(vec![outdated.to_owned()]));
             }
             if !computed.plan.has_work() {
-                // Somebody may have been cut off since recovery looked.
-                let is_cut_off = plans < MOST_PLANS && computed.plan.has_cut_off();
-                if is_cut_off || self.wait_for_others(described, &computed.plan, plans).await? {
+                if self.others_changed(described, &computed.plan, plans).await? {
                     self.log.line("INFO", "plan", "somebody was at work on this: planning again").await;
-                    self.recover(described, shared_in(&computed.plan)).await?;
                     continue;
                 }
                 let outcome = Outcome { info: Some(self.info(described).await?), ..Outcome::default() };
@@ -332,8 +330,8 @@ impl Run<'_> {
     }
 
     /// Finds out what became of what was cut off before; of what the environment shares only what this operation began, and
-    /// those: nobody waits for what others left.
-    async fn recover(&self, described: &Described<'_>, mut shared: BTreeSet<Address>) -> Result<(), Failure> {
+    /// those: nobody waits for what others left. True when anything was found out.
+    async fn recover(&self, described: &Described<'_>, mut shared: BTreeSet<Address>) -> Result<bool, Failure> {
         let store = self.store();
         if self.claim.next_step > 0 {
             let open = store.open_intents(&StackId::shared(&described.stack.environment), &Selection::All).await?;
@@ -353,11 +351,12 @@ impl Run<'_> {
             patience: self.shared.settings.patience,
             actor: &self.shared.settings.actor,
         };
-        for step in recovery.run(&described.stack, &selection, &Selection::Addresses(shared)).await? {
+        let steps = recovery.run(&described.stack, &selection, &Selection::Addresses(shared)).await?;
+        for step in &steps {
             let level = if step.is_in_doubt { "WARNING" } else { "INFO" };
             self.log.line(level, "recover", &format!("{}: {}", step.address, step.found)).await;
         }
-        Ok(())
+        Ok(steps.iter().any(|step| !step.is_in_doubt))
     }
 
     async fn applier(
@@ -392,6 +391,21 @@ impl Run<'_> {
             first_step,
             looks_again: false,
         })
+    }
+
+    /// True when what a plan is about that changes nothing may be recorded otherwise by now: somebody was cut off since
+    /// recovery looked, or was at work until now.
+    async fn others_changed(&self, described: &Described<'_>, plan: &Plan, plans: usize) -> Result<bool, Failure> {
+        let is_cut_off = plans < MOST_PLANS && plan.has_cut_off();
+        // Where nothing of it is found out, it is about what is not this operation's.
+        if is_cut_off && self.recover(described, shared_in(plan)).await? {
+            return Ok(true);
+        }
+        if !self.wait_for_others(described, plan, plans).await? {
+            return Ok(false);
+        }
+        self.recover(described, shared_in(plan)).await?;
+        Ok(true)
     }
 
     /// True when somebody else, such as a command line, was at work on what a plan is about that changes nothing.
