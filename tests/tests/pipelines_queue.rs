@@ -291,8 +291,8 @@ fn a_shell_sees_what_the_steps_of_the_run_see() {
     let listed = queued.run(&["ssh", &pod, "echo", "\"$PLACE\"", "-n;", "exit", "7"]).with_code(7);
     assert_eq!(listed.stdout, "here -n\n", "the words are a line of the shell");
     // What the user's startup file puts before all does not come before the environment.
-    queued.project.write("home/.bashrc", "PATH=$PWD/other:$PATH\nPS1='mine '\nMINE=yes\n");
-    queued.project.write("home/asked", "echo \"$MINE $# $(command -v python)\"\nexit 7\n");
+    queued.project.write("home/.bashrc", "PATH=$PWD/other:$PATH\nPS1='mine '\nMINE=yes$#\nset -- x y\n");
+    queued.project.write("home/asked", "echo \"$MINE $(command -v python)\"\nexit 7\n");
     let inner = queued.command(&["ssh", &pod]);
     let mut command = std::process::Command::new("script");
     let program = inner.get_program().to_str().unwrap();
@@ -303,7 +303,7 @@ fn a_shell_sees_what_the_steps_of_the_run_see() {
     command.env("SHELL", "/bin/bash").env("HOME", queued.project.path("home")).env("TERM", "dumb");
     command.stdin(fs::File::open(queued.project.path("home/asked")).unwrap());
     let shell = queued.project.start(command).finish().with_code(7);
-    let told = format!("yes 0 {}", queued.caches.path().display());
+    let told = format!("yes0 {}", queued.caches.path().display());
     assert!(shell.stdout.lines().any(|line| line.starts_with(&told) && line.contains("/bin/python")), "{shell}");
     assert!(shell.stdout.contains(&format!("{pod}:")) && !shell.stdout.contains("mine "), "{shell}");
     queued.project.write("go", "");

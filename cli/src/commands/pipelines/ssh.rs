@@ -17,12 +17,11 @@ use terrace_provider_pipelines::spec;
 use tokio_util::sync::CancellationToken;
 
 /// Starts a bash whose startup file is [`STARTUP`].
-const IN_THE_END: &str = r#"exec "$0" --rcfile <(printf 'set -- %q %q\n%s\n' "$2" "$3" "$1") -i"#;
+const IN_THE_END: &str = r#"exec "$0" --rcfile <(printf '%s\nPATH=%q PS1=%q\n' "$1" "$2" "$3") -i"#;
 
-/// What a startup file of the user puts before the environment's programs, as version managers of Python do, does not stay there.
-const STARTUP: &str = r#"if [ -f ~/.bashrc ]; then . ~/.bashrc; fi
-PATH=$1 PS1=$2
-set --"#;
+/// What a startup file of the user puts before the environment's programs, as version managers of Python do, does not stay
+/// there: what follows is set after it.
+const STARTUP: &str = "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi";
 
 /// Becomes a shell.
 ///
