@@ -54,7 +54,7 @@ impl Signals {
     /// From here on SIGHUP asks for nothing but this, also where the process was started to outlive its terminal.
     pub(crate) fn on_hangup(&self) -> Arc<Notify> {
         let again = self.again.get_or_init(Arc::default);
-        tokio::spawn(tell_hangups(Arc::clone(again)));
+        tell_hangups(Arc::clone(again));
         Arc::clone(again)
     }
 
@@ -138,18 +138,24 @@ impl Received {
     }
 }
 
-/// Tells of each SIGHUP.
+/// Tells of each SIGHUP from now on.
 #[cfg(unix)]
-async fn tell_hangups(again: Arc<Notify>) {
+fn tell_hangups(again: Arc<Notify>) {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
-    while hangups.recv().await.is_some() {
-        again.notify_one();
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangups) => {
+            tokio::spawn(async move {
+                while hangups.recv().await.is_some() {
+                    again.notify_one();
+                }
+            });
+        }
+        Err(error) => tracing::warn!(%error, "settings are not read again at SIGHUP"),
     }
 }
 
 #[cfg(not(unix))]
-async fn tell_hangups(_: Arc<Notify>) {}
+fn tell_hangups(_: Arc<Notify>) {}
 
 /// True when this process was started with SIGHUP ignored; where the system does not tell, it is not.
 #[cfg(unix)]

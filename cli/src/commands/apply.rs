@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
         if is_new && run.has_work(&computed.plan) {
             state = store(&project.settings, Access::ReadWrite).await?;
         }
-        match run.try_apply(Arc::clone(&state), &computed.plan, run.can_plan_again(plans)).await? {
+        match run.try_apply(Arc::clone(&state), &computed.plan, plans).await? {
             Applied::Ended(exit) => return Ok(exit),
             Applied::Outdated(failure) => run.plan_again(failure, plans)?,
             Applied::Overtaken => run.say_overtaken(plans)?,

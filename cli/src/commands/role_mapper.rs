@@ -54,8 +54,8 @@ pub(super) async fn run(
             .hint("`docs/role-mapper.md` lists them")
     })?;
     signals.begin_changes();
-    context.ui.tell(&format!("serving on {scheme}://{address}, state {}", settings.state));
     let again = signals.on_hangup();
+    context.ui.tell(&format!("serving on {scheme}://{address}, state {}", settings.state));
     let reading = async {
         loop {
             again.notified().await;

@@ -233,7 +233,7 @@ impl Run<'_> {
     /// # Errors
     /// When nothing could be begun, or the state could not be written any more.
     pub(super) async fn apply(&self, store: Arc<dyn StateStore>, plan: &Plan) -> Result<Exit, Failure> {
-        match self.try_apply(store, plan, false).await? {
+        match self.try_apply(store, plan, MOST_PLANS).await? {
             Applied::Ended(exit) => Ok(exit),
             Applied::Outdated(failure) => Err(failure),
             Applied::Overtaken => {
@@ -273,7 +273,8 @@ impl Run<'_> {
         self.is_consented() && plans < MOST_PLANS
     }
 
-    /// Applies a plan and tells what came of it. Where it is planned again when it is outdated, that is no failure.
+    /// Applies the plan of that number and tells what came of it. Where it is planned again when it is outdated, that is no
+    /// failure.
     ///
     /// # Errors
     /// As [`Run::apply`].
@@ -281,16 +282,16 @@ impl Run<'_> {
         &self,
         store: Arc<dyn StateStore>,
         plan: &Plan,
-        plans_again: bool,
+        plans: usize,
     ) -> Result<Applied, Failure> {
         let has_nothing = !self.has_work(plan);
         if has_nothing && !self.is_saved {
             if plan.has_work() {
                 self.context.ui.say(NOT_RECORDED);
             }
-            // Somebody may have been cut off since recovery looked.
-            let is_cut_off = plans_again && plan.has_cut_off();
-            let is_overtaken = is_cut_off || (self.can_proceed() && self.wait_for_others(store, plan).await?);
+            // Somebody may have been cut off since recovery looked. What it leaves the second time is not this command's.
+            let is_cut_off = plans == 1 && plan.has_cut_off();
+            let is_overtaken = self.can_proceed() && (is_cut_off || self.wait_for_others(store, plan).await?);
             return Ok(if is_overtaken { Applied::Overtaken } else { Applied::Ended(Exit::Done) });
         }
         let ui = self.context.ui;
@@ -299,6 +300,7 @@ impl Run<'_> {
             true => Progress::for_programs(ui, plan.stacks.len() > 1),
             false => Progress::of_plan(ui, plan),
         };
+        let plans_again = self.can_plan_again(plans);
         let applier = self.applier(store, Arc::clone(&progress) as Arc<dyn Events>, plans_again);
         if has_nothing {
             applier.spend(plan).await?;

@@ -83,11 +83,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let written = written_into(&instance, wiring::guard_program());
     let keeper = keeper.map(|runner| Keeper::new(runner, written, schedules == Some(true)));
     signals.begin_changes();
+    let again = signals.on_hangup();
     let scheme = if certificate.is_some() { "https" } else { "http" };
     context.ui.tell(&format!("serving on {scheme}://{address}, state {}", settings.state));
     let showing = sites::shown(sites, signals.cancel.clone());
     let serving = server.serve(listener, signals.cancel.clone());
-    let again = signals.on_hangup();
     let reading = async {
         loop {
             again.notified().await;
