@@ -239,6 +239,7 @@ impl Databases {
         let span = match by {
             Extension::By(more) => deadline.left(&now).saturating_add(more),
             Extension::To(span) => span,
+            Extension::AtLeast(span) => deadline.left(&now).max(span),
         };
         record.deadline = Some(Deadline::after(span, &now));
         self.write(&record)?;
@@ -371,6 +372,8 @@ pub enum Extension {
     By(Duration),
     /// For so long from now on.
     To(Duration),
+    /// For so long from now on, unless it is kept for longer anyway.
+    AtLeast(Duration),
 }
 
 fn remove_path(path: &Path) -> std::io::Result<()> {

@@ -100,6 +100,7 @@ impl Worker {
         let pool = self.pool.clone();
         let cluster = match self.queue.call(move |queue| queue.cluster(&pool)).await {
             Ok(cluster) => cluster,
+            Err(error) if error.is_passing() => return None,
             Err(error) => return Some(Ending::impossible(error.to_string())),
         };
         let database = cluster.and_then(|cluster| cluster.database_of(&entry.folder).map(|name| (cluster, name)));

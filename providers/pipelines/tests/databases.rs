@@ -171,15 +171,31 @@ async fn when_its_time_is_over_a_database_goes_and_what_was_declared_says_so() {
     .await;
 }
 
+/// For how many minutes a database is still kept.
+fn left(record: &Record) -> u64 {
+    let now = terrace_provider_pipelines::database::clock::Moment::now();
+    record.deadline.as_ref().unwrap().left(&now).as_secs().div_ceil(60)
+}
+
+#[tokio::test]
+async fn a_database_outlives_the_run_that_writes_into_it_and_is_kept_as_long_as_somebody_said() {
+    let project = Project::new(NOTHING);
+    let databases = project.databases();
+    make(&databases, &wanted("short", Engine::Sqlite, Some("10m"))).await;
+    let now = || databases.get("short").unwrap().unwrap();
+    let hour = Duration::from_secs(3600);
+    let run = until("it is kept while the run has only begun", async || left(&now()) == 60);
+    databases.during("short", Some(hour), run).await;
+    databases.extend("short", Extension::By(hour)).await.unwrap();
+    databases.during("short", Some(hour), std::future::ready(())).await;
+    assert_eq!(left(&now()), 120);
+}
+
 #[tokio::test]
 async fn a_database_is_kept_for_longer_and_not_when_it_is_gone() {
     let project = Project::new(NOTHING);
     let databases = project.databases();
     let record = make(&databases, &wanted("short", Engine::Sqlite, Some("1h"))).await;
-    let left = |record: &Record| {
-        let now = terrace_provider_pipelines::database::clock::Moment::now();
-        record.deadline.as_ref().unwrap().left(&now).as_secs().div_ceil(60)
-    };
     assert_eq!(left(&record), 60);
     let extended = databases.extend("short", Extension::By(Duration::from_secs(3600))).await.unwrap();
     assert_eq!(left(&extended), 120);

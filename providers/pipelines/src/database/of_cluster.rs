@@ -120,18 +120,18 @@ impl Databases {
         Ok(stopped)
     }
 
-    /// Waits for a run, and has its database kept for as long as that takes, and so long after it.
+    /// Waits for a run, and has its database kept for as long as that takes, and at least so long after it.
     pub async fn during<T>(&self, name: &str, kept: Option<Duration>, run: impl Future<Output = T>) -> T {
         let Some(kept) = kept else { return run.await };
         let renew = async || {
-            if let Err(error) = self.extend(name, Extension::To(kept)).await {
+            if let Err(error) = self.extend(name, Extension::AtLeast(kept)).await {
                 tracing::warn!(name, %error, "the database of the run cannot be kept for longer");
             }
         };
         let renewing = async {
             loop {
-                tokio::time::sleep(kept / 3).await;
                 renew().await;
+                tokio::time::sleep(kept / 3).await;
             }
         };
         let done = tokio::select! {
