@@ -75,9 +75,9 @@ pub struct Global {
     /// The stack that is meant: one of those that descriptors declare, else the one that addresses are relative to
     #[arg(long, global = true, value_name = "NAME@ENV")]
     pub stack: Option<String>,
-    /// How long to wait for what others hold, such as `90s`; `0s` refuses at once
-    #[arg(long, global = true, value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
-    pub lock_timeout: Duration,
+    /// How long to wait for what others hold, such as `90s`; `0s` refuses at once [default: 60s; a server waits a day]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration::parse)]
+    pub lock_timeout: Option<Duration>,
     /// Ask questions; with `--input=false` what needs an answer fails
     #[arg(long, global = true, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true)]
@@ -92,6 +92,16 @@ pub struct Global {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 }
+
+impl Global {
+    /// How long a command waits for what others hold.
+    pub fn patience(&self) -> Duration {
+        self.lock_timeout.unwrap_or(PATIENCE)
+    }
+}
+
+/// How long a command waits for what others hold, where nobody says otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// When colour is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -126,7 +126,7 @@ impl Settings {
             state,
             environment: global.env.clone().or_else(|| variables.get("TERRACE_ENV").map(str::to_owned)),
             stack: stack.map_err(|error| Failure::new(format!("--stack: {error}")))?,
-            patience: global.lock_timeout,
+            patience: global.patience(),
             state_key: variables.get(STATE_KEY).map(str::to_owned),
             actor: actor(variables),
             variables: variables.clone(),

@@ -22,9 +22,11 @@ use std::time::Duration;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Path, ResourceType, Value};
 
+pub use declaration::{label_of, link_of};
 pub use front_door::{read, read_tree};
 pub use names::is_resource_name;
 use transitions::Transitions;
+pub use witboost::{MISSING_COMPONENTS, UNKNOWN_COMPONENT};
 
 /// A described stack.
 #[derive(Debug, Clone)]
@@ -41,6 +43,9 @@ pub struct Descriptor {
     pub components: Vec<Component>,
     /// The component that the descriptor itself asks to act on (`componentIdToProvision`).
     pub target: Option<String>,
+    /// The key of the component that it asks to act on and does not list, which is an error. Where that component is to go,
+    /// what is recorded of it may be enough.
+    pub unlisted: Option<String>,
     /// The declared variables.
     pub variables: Vec<Variable>,
     /// Values computed once from the variables, under names of their own.
@@ -314,8 +319,6 @@ pub struct OutputDeclaration {
     pub is_public: bool,
     /// A label for people.
     pub label: Option<Template>,
-    /// A link for people.
-    pub href: Option<Template>,
     /// How a console shows it: `string`, `dashboard` …
     pub display: Option<String>,
 }

@@ -114,7 +114,7 @@ fn names_of_locals(component: &CompiledComponent) -> Option<BTreeSet<&str>> {
 
 /// All templates of an output.
 pub(crate) fn output_templates(output: &OutputDeclaration) -> impl Iterator<Item = &Template> {
-    std::iter::once(&output.value).chain(&output.label).chain(&output.href)
+    std::iter::once(&output.value).chain(&output.label)
 }
 
 /// What is known where a template stands, beside what is known everywhere.

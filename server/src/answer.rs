@@ -58,6 +58,9 @@ pub(crate) struct Invalid {
     #[serde(skip_serializing_if = "Option::is_none")]
     input_error_field: Option<String>,
     more_info: MoreInfo,
+    /// Each error with what to do about it, for answers that have no other place for that.
+    #[serde(skip)]
+    helped: Vec<String>,
 }
 
 /// Further facts of an error.
@@ -92,6 +95,7 @@ impl Refusal {
             errors: vec![problem.clone()],
             user_message: problem.clone(),
             input_error_field,
+            helped: vec![helped(&problem, Some(&solution))],
             more_info: MoreInfo { problems: vec![problem], solutions: vec![solution] },
         }))
     }
@@ -101,7 +105,11 @@ impl Refusal {
         let mut solutions: Vec<String> =
             diagnostics.iter().filter(|it| it.is_error()).filter_map(|it| it.hint.clone()).collect();
         solutions.dedup();
-        Self::several(field, errors(diagnostics, sources), solutions)
+        let mut refusal = Self::several(field, errors(diagnostics, sources), solutions);
+        if let Self::Invalid(invalid) = &mut refusal {
+            invalid.helped = Told::of(diagnostics, sources).errors;
+        }
+        refusal
     }
 
     /// Several things may be wrong with one field of the body.
@@ -114,13 +122,22 @@ impl Refusal {
             user_message,
             input_error_field: Some(field.to_owned()),
             more_info: MoreInfo { problems: errors.clone(), solutions },
+            helped: errors.clone(),
             errors,
         }))
     }
 
     /// These are the problems.
     pub(crate) fn problems_of(problems: Vec<String>) -> Self {
-        Self::Invalid(Box::new(Invalid { errors: problems, ..Invalid::default() }))
+        Self::Invalid(Box::new(Invalid { helped: problems.clone(), errors: problems, ..Invalid::default() }))
+    }
+
+    /// All problems, each with what to do about it.
+    pub(crate) fn helped(self) -> Vec<String> {
+        match self {
+            Self::Invalid(invalid) => invalid.helped,
+            other => other.problems(),
+        }
     }
 
     /// All problems, for the log of an operation.
@@ -144,7 +161,15 @@ pub(crate) fn broken_off() -> Refusal {
     Refusal::Broken("a panic".to_owned())
 }
 
-/// What is to be said, each with its place.
+/// A problem with what to do about it.
+fn helped(problem: &str, solution: Option<&str>) -> String {
+    match solution.filter(|solution| !solution.is_empty()) {
+        Some(solution) => format!("{problem} ({solution})"),
+        None => problem.to_owned(),
+    }
+}
+
+/// What is to be said, each error with its place and what to do about it.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) errors: Vec<String>,
@@ -153,8 +178,10 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn of(diagnostics: &[Diagnostic], sources: &Sources) -> Self {
+        let help = |(problem, diagnostic): (String, &Diagnostic)| helped(&problem, diagnostic.hint.as_deref());
+        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
         Self {
-            errors: told(diagnostics, Severity::Error, sources),
+            errors: told(diagnostics, Severity::Error, sources).into_iter().zip(errors).map(help).collect(),
             warnings: told(diagnostics, Severity::Warning, sources),
         }
     }

@@ -17,7 +17,6 @@ use oidc::Issuer;
 pub use oidc::Oidc;
 pub(crate) use pages::is_to_this_machine;
 use std::sync::Arc;
-use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
 use tokio::time::timeout;
 
@@ -95,10 +94,9 @@ impl Caller {
         self.name.clone().unwrap_or_else(|| otherwise.to_owned())
     }
 
-    /// The key by which this caller knows a request about these stacks again.
-    pub(crate) fn key(&self, stacks: &[StackId]) -> Option<String> {
-        let about: Vec<String> = stacks.iter().map(ToString::to_string).collect();
-        self.key.as_ref().map(|key| format!("{} {} {key}", self.named(""), about.join(" ")))
+    /// The key by which this caller knows a request again, whatever that is about.
+    pub(crate) fn key(&self) -> Option<String> {
+        self.key.as_ref().map(|key| format!("{} {key}", self.named("")))
     }
 }
 

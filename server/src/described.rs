@@ -7,15 +7,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
+use terrace_engine::access::Access;
 use terrace_engine::address::StackId;
-use terrace_engine::compile::{CompiledStack, Compiler, Given, GivenValue, chosen, undeclared};
-use terrace_engine::descriptor::{self, Descriptor, FrontEnd};
+use terrace_engine::compile::{CompiledComponent, CompiledStack, Compiler, Given, GivenValue, chosen, undeclared};
+use terrace_engine::descriptor::{self, Descriptor, FrontEnd, MISSING_COMPONENTS, UNKNOWN_COMPONENT};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
+use terrace_engine::plan::access::{Grantees, let_in_nowhere};
 use terrace_engine::plan::compute::{Consent, Options, Planner};
 use terrace_engine::source::{SourceId, Sources};
-use terrace_engine::store::StateStore;
+use terrace_engine::store::{Selection, StateStore};
 use terrace_engine::yaml::Budget;
 use uuid::Uuid;
 
@@ -65,6 +67,8 @@ pub(crate) struct Described<'a> {
     pub(crate) stack: StackId,
     /// The components to act on; none for all.
     pub(crate) components: BTreeSet<String>,
+    /// Why the component to act on could not be made by this descriptor, which does not list it.
+    unlisted: Option<Refusal>,
     /// What it says; nothing where it is to go and cannot be compiled.
     pub(crate) compiled: Option<CompiledStack>,
     /// What is to be said of it that is no mistake, or none that matters where it is to go.
@@ -91,7 +95,12 @@ impl<'a> Described<'a> {
         purpose: Purpose,
     ) -> Result<Self, Refusal> {
         let mut sources = Sources::default();
-        let (descriptor, mut warnings) = parse(worlds, &mut sources, request)?;
+        let (mut descriptor, mut warnings) = parse(worlds, &mut sources, request, purpose)?;
+        // What is recorded of a component is enough to remove it.
+        let unlisted = descriptor.unlisted.take().map(|key| {
+            descriptor.target = Some(key);
+            Refusal::text(NAME, &std::mem::take(&mut warnings), &sources)
+        });
         let world = match &beside.environment {
             Some(name) => environment(worlds, Some(name), "environment")?,
             None => world_of(worlds, &descriptor)?,
@@ -126,7 +135,8 @@ impl<'a> Described<'a> {
             return Err(Refusal::text(NAME, &warnings, &sources));
         }
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
-        Ok(Self { world, sources, stack, components, compiled: compiled.filter(|_| is_right), warnings })
+        let compiled = compiled.filter(|_| is_right);
+        Ok(Self { world, sources, stack, components, unlisted, compiled, warnings })
     }
 
     /// What a request is about, whatever is wrong with the rest of it.
@@ -134,10 +144,23 @@ impl<'a> Described<'a> {
     /// # Errors
     /// When that cannot be told.
     pub(crate) fn place(worlds: &Worlds, request: &ProvisioningRequest) -> Result<AboutWhat, Refusal> {
-        let (descriptor, _) = parse(worlds, &mut Sources::default(), request)?;
+        let (descriptor, _) = parse(worlds, &mut Sources::default(), request, Purpose::Make)?;
         let world = world_of(worlds, &descriptor)?;
+        scope(&descriptor, request)?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         Ok(AboutWhat { stack, component: descriptor.target.unwrap_or_default() })
+    }
+
+    /// Whether a component that is to go, and that the descriptor does not list, is recorded at least.
+    ///
+    /// # Errors
+    /// When it is not, or the store cannot be read.
+    pub(crate) async fn check_known(&mut self, store: &dyn StateStore) -> Result<(), Refusal> {
+        let Some(unlisted) = self.unlisted.take() else { return Ok(()) };
+        let components = store.components(&self.stack).await?;
+        let is_recorded = components.iter().any(|row| self.components.contains(&row.key));
+        let its_rows = Selection::Components(self.components.clone());
+        if is_recorded || !store.rows(&self.stack, &its_rows).await?.is_empty() { Ok(()) } else { Err(unlisted) }
     }
 
     /// What it is about.
@@ -163,6 +186,25 @@ impl<'a> Described<'a> {
             false => format!("these take access: {}", names.join(", ")),
         };
         Err(Refusal::field("provisionInfo.request", problem, solution))
+    }
+
+    /// The principals that get no access to a component, for nothing that lets others in can name them, with why.
+    pub(crate) fn let_in_nowhere<'p>(
+        &'p self,
+        component: &CompiledComponent,
+        access: &'p Access,
+    ) -> BTreeMap<&'p str, String> {
+        let_in_nowhere(component, access, &self.world.registry, &self.world.functions)
+    }
+
+    /// Why nobody of those who were asked for is let in; nothing where somebody is, or nobody was to be.
+    pub(crate) fn nobody_is_let_in(&self, grantees: &Grantees) -> Option<String> {
+        let Grantees { component, access } = grantees;
+        let component = self.compiled.as_ref()?.components.iter().find(|one| one.key == *component)?;
+        let nowhere = self.let_in_nowhere(component, access);
+        let is_nobody = !access.principals.is_empty() && nowhere.len() == access.principals.len();
+        let told = nowhere.into_iter().map(|(principal, why)| format!("`{principal}` gets no access: {why}"));
+        is_nobody.then(|| told.collect::<Vec<_>>().join("\n"))
     }
 
     /// All that can be said without state and network.
@@ -216,15 +258,22 @@ pub(crate) fn environment_of(stack: &StackId) -> &str {
     stack.environment.as_str()
 }
 
+/// The errors of a data product that does not list the component that it asks for.
+const UNLISTED: [&str; 2] = [MISSING_COMPONENTS, UNKNOWN_COMPONENT];
+
 /// The one descriptor of a request, and what is to be said of it.
 fn parse(
     worlds: &Worlds,
     sources: &mut Sources,
     request: &ProvisioningRequest,
+    purpose: Purpose,
 ) -> Result<(Descriptor, Vec<Diagnostic>), Refusal> {
     let id = sources.add(NAME, request.descriptor.as_str());
     let (descriptors, found) = descriptor::read(sources, &[id], &Budget::default());
-    if has_errors(&found) {
+    let is_unlisted = purpose == Purpose::Remove
+        && descriptors.iter().all(|descriptor| descriptor.unlisted.is_some())
+        && found.iter().filter(|found| found.is_error()).all(|found| UNLISTED.contains(&found.code));
+    if has_errors(&found) && !is_unlisted {
         return Err(Refusal::text(NAME, &found, sources));
     }
     match <[Descriptor; 1]>::try_from(descriptors) {

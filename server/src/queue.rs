@@ -270,7 +270,7 @@ impl Shared {
         stacks: Vec<StackId>,
         component: String,
     ) -> Result<Uuid, Refusal> {
-        let (id, idempotency) = (Uuid::now_v7(), caller.key(&stacks));
+        let (id, idempotency) = (Uuid::now_v7(), caller.key());
         let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
         let body = asked.to_body(self.worlds.seal())?;
         // Many stacks are looked at at once; whoever wants something done does not wait for that.

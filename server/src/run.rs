@@ -1,6 +1,8 @@
 //! One request from its claim to its end: what was cut off is recovered, then it is planned and applied.
 
 mod failure;
+mod others;
+mod told;
 
 use crate::answer::{OTHER_ACCESS, Refusal, Told, errors, warnings};
 use crate::approved::Approved;
@@ -12,25 +14,21 @@ use crate::metrics;
 use crate::queue::{Asked, Expected, Outcome, PlanMade};
 use crate::reversing;
 use crate::serve::Shared;
-use crate::witboost::{AclInfo, Info, ProvisioningRequest, ValidationResult};
+use crate::witboost::{ProvisioningRequest, ValidationResult};
 use failure::Failure;
+use others::shared_in;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use terrace_engine::address::{Address, StackId};
 use terrace_engine::apply::{Applier, ApplyError, Report};
-use terrace_engine::event::{Events, NoEvents};
-use terrace_engine::expression::{Template, TemplateKind};
+use terrace_engine::event::Events;
 use terrace_engine::plan::access::Grantees;
 use terrace_engine::plan::compute::{Computed, Options};
 use terrace_engine::plan::{Plan, file};
-use terrace_engine::record::open_outputs;
-use terrace_engine::recover::Recovery;
 use terrace_engine::render::markdown::Markdown;
 use terrace_engine::render::steps::Steps;
 use terrace_engine::render::{self, human};
-use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, Selection, ServerStore, StateStore};
-use terrace_provider::Value;
+use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, ServerStore, StateStore, StepResult, StepRow};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -136,12 +134,13 @@ impl Run<'_> {
             Asked::Validate(request) => match Described::read(&self.shared.worlds, &request, Purpose::Make) {
                 Ok(described) => self.validate(&described).await,
                 Err(refusal @ Refusal::Invalid(_)) => {
-                    Ok(invalid(Told { errors: refusal.problems(), warnings: Vec::new() }))
+                    Ok(invalid(Told { errors: refusal.helped(), warnings: Vec::new() }))
                 }
                 Err(refusal) => Err(refusal.into()),
             },
             Asked::Provision(request) => {
                 let described = Described::read(&self.shared.worlds, &request, Purpose::Make)?;
+                self.log_valid(&described).await;
                 self.apply(&described, &Wanted::Made).await
             }
             Asked::Unprovision(request) => {
@@ -160,7 +159,14 @@ impl Run<'_> {
                         return Err(Failure::Told(vec![OTHER_ACCESS.to_owned()]));
                     }
                 }
-                self.apply(&described, &Wanted::Granted(Grantees { component, access })).await
+                let grantees = Grantees { component, access };
+                let (status, summary, outcome) = self.apply(&described, &Wanted::Granted(grantees.clone())).await?;
+                Ok(match described.nobody_is_let_in(&grantees).filter(|_| status == OperationStatus::Completed) {
+                    Some(result) => {
+                        (OperationStatus::Failed, "nobody is let in".to_owned(), Outcome { result, ..outcome })
+                    }
+                    None => (status, summary, outcome),
+                })
             }
             Asked::Plan { request, destroy, beside } => {
                 let wanted = wanted(&request, destroy);
@@ -291,8 +297,10 @@ impl Run<'_> {
                     self.log.line("INFO", "plan", "somebody was at work on this: planning again").await;
                     continue;
                 }
-                let outcome = Outcome { info: Some(self.info(described).await?), ..Outcome::default() };
-                return Ok((OperationStatus::Completed, "nothing to do".to_owned(), outcome));
+                let outcome =
+                    Outcome { info: Some(told::info(self.store().as_ref(), described).await?), ..Outcome::default() };
+                let done = self.done_in_all().await?.map(|count| format!("{count} done"));
+                return Ok((OperationStatus::Completed, done.unwrap_or_else(|| "nothing to do".to_owned()), outcome));
             }
             let can_plan_again = plans < MOST_PLANS;
             if self.cancel.is_cancelled() {
@@ -329,34 +337,20 @@ impl Run<'_> {
         Err(Failure::Told(vec!["others were quicker each time".to_owned()]))
     }
 
-    /// Finds out what became of what was cut off before; of what the environment shares only what this operation began, and
-    /// those: nobody waits for what others left. True when anything was found out.
-    async fn recover(&self, described: &Described<'_>, mut shared: BTreeSet<Address>) -> Result<bool, Failure> {
-        let store = self.store();
-        if self.claim.next_step > 0 {
-            let open = store.open_intents(&StackId::shared(&described.stack.environment), &Selection::All).await?;
-            let own = open.into_iter().filter(|open| open.intent.operation == self.claim.operation);
-            shared.extend(own.map(|open| open.intent.row.address));
+    /// All that this operation did or began, also before it was taken up again.
+    async fn steps(&self) -> Result<Vec<StepRow>, Failure> {
+        Ok(self.store().operation(self.claim.operation).await?.map(|(_, steps)| steps).unwrap_or_default())
+    }
+
+    /// How much an operation did in all that was taken up again; nothing where it was not.
+    async fn done_in_all(&self) -> Result<Option<usize>, Failure> {
+        if self.claim.fence == 1 {
+            return Ok(None);
         }
-        let selection = match described.components.is_empty() {
-            true => Selection::All,
-            false => Selection::Components(described.components.clone()),
-        };
-        let recovery = Recovery {
-            store: &store,
-            registry: &described.world.registry,
-            seal: &described.world.seal,
-            events: &NoEvents,
-            cancel: self.cancel,
-            patience: self.shared.settings.patience,
-            actor: &self.shared.settings.actor,
-        };
-        let steps = recovery.run(&described.stack, &selection, &Selection::Addresses(shared)).await?;
-        for step in &steps {
-            let level = if step.is_in_doubt { "WARNING" } else { "INFO" };
-            self.log.line(level, "recover", &format!("{}: {}", step.address, step.found)).await;
-        }
-        Ok(steps.iter().any(|step| !step.is_in_doubt))
+        let steps = self.steps().await?;
+        let is_done = |step: &&StepRow| matches!(step.result, Some(StepResult::Done | StepResult::Recovered(_)));
+        let done: BTreeSet<_> = steps.iter().filter(is_done).map(|step| (&step.stack, &step.address)).collect();
+        Ok((!done.is_empty()).then_some(done.len()))
     }
 
     async fn applier(
@@ -369,11 +363,7 @@ impl Run<'_> {
         // What an earlier plan of this very run did has steps, too.
         let first_step = match plans {
             1 => self.claim.next_step,
-            _ => {
-                let steps = self.store().operation(self.claim.operation).await?.map(|(_, steps)| steps);
-                let next = steps.iter().flatten().map(|step| step.step.saturating_add(1)).max();
-                next.unwrap_or_default()
-            }
+            _ => self.steps().await?.iter().map(|step| step.step.saturating_add(1)).max().unwrap_or_default(),
         };
         let world = described.world;
         Ok(Applier {
@@ -393,30 +383,6 @@ impl Run<'_> {
         })
     }
 
-    /// True when what a plan is about that changes nothing may be recorded otherwise by now: somebody was cut off since
-    /// recovery looked, or was at work until now.
-    async fn others_changed(&self, described: &Described<'_>, plan: &Plan, plans: usize) -> Result<bool, Failure> {
-        let is_cut_off = plans < MOST_PLANS && plan.has_cut_off();
-        // Where nothing of it is found out, it is about what is not this operation's.
-        if is_cut_off && self.recover(described, shared_in(plan)).await? {
-            return Ok(true);
-        }
-        if !self.wait_for_others(described, plan, plans).await? {
-            return Ok(false);
-        }
-        self.recover(described, shared_in(plan)).await?;
-        Ok(true)
-    }
-
-    /// True when somebody else, such as a command line, was at work on what a plan is about that changes nothing.
-    async fn wait_for_others(&self, described: &Described<'_>, plan: &Plan, plans: usize) -> Result<bool, Failure> {
-        let (events, following) = self.log.follow(Steps::of_plan(plan));
-        let applier = self.applier(described, plans, true, events).await?;
-        let waited = applier.wait_for_others(plan, self.claim.operation).await;
-        following.end().await;
-        Ok(waited?)
-    }
-
     async fn conclude(
         &self,
         described: &Described<'_>,
@@ -431,40 +397,28 @@ impl Run<'_> {
         let blocked = report.blocked.iter().map(|it| format!("{}:{}: {}", it.stack, it.address, it.because));
         let owned = report.still_owned.iter().map(|it| format!("{} is still there: all its owners left", it.address));
         let result = failed.chain(blocked).chain(owned).collect::<Vec<_>>().join("\n");
-        let info = Some(self.info(described).await?);
-        Ok((report.status(), report.summary(), Outcome { result, info, ..Outcome::default() }))
-    }
-
-    /// What is told of what is there now: the recorded outputs, but for what nobody may see.
-    async fn info(&self, described: &Described<'_>) -> Result<Info, Failure> {
-        let mut info = Info::default();
-        let Some(compiled) = &described.compiled else { return Ok(info) };
-        for row in self.store().components(&described.stack).await? {
-            if !(described.components.is_empty() || described.components.contains(&row.key)) {
-                continue;
-            }
-            let principals = row.access.clone().unwrap_or_default().principals.into_iter();
-            info.acl_info.extend(principals.map(|identity| AclInfo { identity, locked: false }));
-            let component = compiled.components.iter().find(|component| component.key == row.key);
-            let declared = |name: &str| component?.declarations.outputs.iter().find(|output| output.name.value == name);
-            for (name, value) in open_outputs(&row.outputs, &*described.world.seal)?.values {
-                if value.has_sensitive() {
-                    continue;
-                }
-                let declared = declared(&name);
-                let display = declared.and_then(|output| output.display.clone());
-                let label = declared.and_then(|output| literal(output.label.as_ref()?)).unwrap_or(&name);
-                let entry = entry(label, &value, display.as_deref().unwrap_or("string"));
-                let is_public = declared.is_some_and(|output| output.is_public);
-                let shown = if is_public { &mut info.public_info } else { &mut info.private_info };
-                shown.insert(name, entry);
-            }
+        let mut info = told::info(self.store().as_ref(), described).await?;
+        if report.status() != OperationStatus::Completed {
+            // Who was asked for is recorded; who of them got access is not known.
+            info.acl_info.clear();
         }
-        Ok(info)
+        let done = self.done_in_all().await?.unwrap_or(report.done.len());
+        Ok((report.status(), report.summary_with(done), Outcome { result, info: Some(info), ..Outcome::default() }))
     }
 
     fn store(&self) -> Arc<dyn StateStore> {
         Arc::<dyn ServerStore>::clone(&self.shared.store)
+    }
+
+    async fn log_valid(&self, described: &Described<'_>) {
+        let Some(compiled) = &described.compiled else { return };
+        let chosen = compiled.components.iter().filter(|component| component.blueprint.is_some());
+        let lines = chosen.map(|component| {
+            let blueprint = component.blueprint.as_deref().unwrap_or_default();
+            format!("`{}` is valid: the blueprint is {blueprint}", component.key)
+        });
+        let lines: Vec<String> = lines.collect();
+        self.log.lines("INFO", "validate", lines.iter().map(String::as_str)).await;
     }
 
     async fn log_plan(&self, plan: &Plan) {
@@ -472,28 +426,6 @@ impl Run<'_> {
         self.log.lines("INFO", "plan", text.lines().filter(|line| !line.trim().is_empty())).await;
         self.log.lines("WARNING", "plan", warnings(&plan.notes).iter().map(String::as_str)).await;
     }
-}
-
-/// What the environment shares of what a plan works on.
-fn shared_in(plan: &Plan) -> BTreeSet<Address> {
-    plan.changes().map(|(_, change)| &change.address).filter(|address| address.is_shared()).cloned().collect()
-}
-
-/// A text that needs no values to be known.
-fn literal(template: &Template) -> Option<&str> {
-    match &template.kind {
-        TemplateKind::Literal(value) => value.as_str(),
-        _ => None,
-    }
-}
-
-/// An entry of what is told, in the one shape that consoles show.
-fn entry(label: &str, value: &Value, display: &str) -> Json {
-    let shown = match value {
-        Value::String(text) => text.clone(),
-        other => other.to_json_text(),
-    };
-    json!({"type": display, "label": label, "value": shown})
 }
 
 fn invalid(told: Told) -> (OperationStatus, String, Outcome) {

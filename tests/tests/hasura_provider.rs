@@ -133,6 +133,26 @@ fn a_port_goes_through_everything_that_a_coordinator_asks() {
         let members = format!("members {ROLE} {users:?} {{\"group:analysts\"}}");
         assert!(world.has(&members), "{:#?}", world.stand_in.inventory());
     }
+    // Who cannot be named gets no access, and nobody says that he has it.
+    for (refs, status, has_access) in [
+        (
+            &["user:ada_example.com", "robot:x"][..],
+            "COMPLETED",
+            json!([{"identity": "user:ada_example.com", "locked": false}]),
+        ),
+        (&["robot:x"], "FAILED", Json::Null),
+    ] {
+        let told = server.ended(&server.call("POST", "/v1/updateacl", &access(refs)).body);
+        assert_eq!((&told["status"], &told["info"]["aclInfo"]), (&json!(status), &has_access), "{told}");
+        let is_listed = told["result"].as_str().unwrap().contains("`robot:x` gets no access: ");
+        assert_eq!(is_listed, status == "FAILED", "{told}");
+        assert!(told["logs"].to_string().contains("`robot:x` gets no access to `graph`"), "{told}");
+    }
+    assert!(
+        world.has(&format!("members {ROLE} {{}} {{}}")),
+        "who had access lost it: {:#?}",
+        world.stand_in.inventory()
+    );
     // A catalog learns nothing of a port that it did not describe.
     let reverse = json!({"useCaseTemplateId": "urn:dmb:utm:hasura-outputport-template", "environment": "development", "params": {}, "catalogInfo": {}});
     let answer = server.call("POST", "/v1/reverse-provisioning", &reverse.to_string());

@@ -83,6 +83,7 @@ mod server_replicas; // several servers on one state
 mod server_request; // what a coordinator sends beside the descriptor
 mod server_reverse; // reverse provisioning: a catalog learns what is there
 mod server_telemetry;
+mod server_told; // what is told of what was made, of what is wrong, and of what was asked before
 mod server_webhook;
 mod shared; // two products on one database
 mod signals; // Ctrl-C once and twice

@@ -22,7 +22,7 @@ use terrace_provider_pipelines::settings::{databases, runner};
 
 /// The databases of an instance, each with what keeps it.
 pub(super) async fn databases_of(context: &Context<'_>, instance: &InstanceSettings) -> Databases {
-    let databases = databases(instance, wiring::guard_program()).with_patience(context.global.lock_timeout);
+    let databases = databases(instance, wiring::guard_program()).with_patience(context.global.patience());
     databases.guard_all().await;
     databases
 }

@@ -62,7 +62,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             workers: usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS)),
             most_waiting: arguments.queue.or(configured.queue).unwrap_or(QUEUE) as usize,
             parallelism: usize::from(arguments.parallelism.or(configured.parallelism).unwrap_or(PARALLELISM)),
-            patience: settings.patience,
+            // Who asked has its token, and is told what it waits for.
+            patience: context.global.lock_timeout.unwrap_or(PATIENCE),
             drain: arguments.drain.or(configured.drain).unwrap_or(DRAIN),
             retention: configured.retention.unwrap_or(RETENTION),
             body_limit: configured.body_limit.unwrap_or(BODY_LIMIT),
@@ -166,6 +167,8 @@ const PARALLELISM: u16 = 10;
 const QUEUE: u32 = 10_000;
 /// How long what runs is waited for by default when the server ends.
 const DRAIN: Duration = Duration::from_secs(20);
+/// How long a request waits by default for what others hold: a person at a command line may take a while.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// How long one call may take by default.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests that ended are kept by default.

@@ -121,6 +121,7 @@ fn describe(specs: &Specs, ids: &[SourceId], sources: &Sources, diagnostics: &mu
         target: None,
         variables: Vec::new(),
         locals: Vec::new(),
+        unlisted: None,
         transitions: Transitions::default(),
     }
 }
@@ -214,7 +215,6 @@ fn component(
             is_sensitive: false,
             is_public: true,
             label: None,
-            href: None,
             display: None,
         }],
         ..Declarations::default()

@@ -180,7 +180,13 @@ impl Report {
     /// One sentence on how it ended.
     #[must_use]
     pub fn summary(&self) -> String {
-        let mut summary = format!("{} done", self.done.len());
+        self.summary_with(self.done.len())
+    }
+
+    /// The same of an operation that did so much in all, in several runs.
+    #[must_use]
+    pub fn summary_with(&self, done: usize) -> String {
+        let mut summary = format!("{done} done");
         for (count, word) in [
             (self.failed.len(), "failed"),
             (self.blocked.len(), "not tried"),

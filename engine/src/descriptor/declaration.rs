@@ -148,7 +148,19 @@ pub(crate) fn read_stack_outputs(
     sources: &Sources,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<OutputDeclaration> {
-    entries.iter().filter_map(|entry| read_output(entry, Visibility::Stack, sources, diagnostics)).collect()
+    entries.iter().flat_map(|entry| read_output(entry, Visibility::Stack, sources, diagnostics)).collect()
+}
+
+/// The output that is the link of another one: a name of its own, for it is evaluated and recorded like any other.
+#[must_use]
+pub fn link_of(output: &str) -> String {
+    format!("{output}.href")
+}
+
+/// The output that is the label of another one, where that says more than is known beforehand.
+#[must_use]
+pub fn label_of(output: &str) -> String {
+    format!("{output}.label")
 }
 
 /// Reads the outputs of a blueprint: `{public: {name: {label, value, href}}, private: {…}}`.
@@ -162,10 +174,7 @@ pub(crate) fn read_blueprint_outputs(
     fields.finish();
     let public = public.iter().map(|entry| (entry, Visibility::Public));
     let private = private.iter().map(|entry| (entry, Visibility::Private));
-    public
-        .chain(private)
-        .filter_map(|(entry, visibility)| read_output(entry, visibility, sources, diagnostics))
-        .collect()
+    public.chain(private).flat_map(|(entry, visibility)| read_output(entry, visibility, sources, diagnostics)).collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +189,7 @@ fn read_output(
     visibility: Visibility,
     sources: &Sources,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<OutputDeclaration> {
+) -> Vec<OutputDeclaration> {
     let name = Located { value: entry.key.clone(), span: entry.key_span };
     names::check(&name, "an output", diagnostics);
     let mut output = OutputDeclaration {
@@ -189,24 +198,32 @@ fn read_output(
         is_sensitive: false,
         is_public: visibility != Visibility::Private,
         label: None,
-        href: None,
         display: None,
     };
     // A map with `value` is the long form, so that a misspelt `sensitive` beside it is an error and not a leak.
     if entry.value.get("value").is_none() && (visibility == Visibility::Stack || entry.value.as_map().is_none()) {
         output.value = compile(&entry.value, sources, diagnostics);
-        return Some(output);
+        return vec![output];
     }
-    let mut fields = Fields::open(&entry.value, "an output", diagnostics)?;
-    output.value = template_of(fields.required("value")?, &mut fields, sources);
+    let Some(mut fields) = Fields::open(&entry.value, "an output", diagnostics) else { return Vec::new() };
+    let Some(value) = fields.required("value") else { return Vec::new() };
+    output.value = template_of(value, &mut fields, sources);
     output.is_sensitive = fields.is_true("sensitive");
+    let mut href = None;
     if visibility != Visibility::Stack {
         output.label = template(&mut fields, "label", sources);
-        output.href = template(&mut fields, "href", sources);
+        href = template(&mut fields, "href", sources);
         output.display = fields.text("type").map(|text| text.value);
     }
     fields.finish();
-    Some(output)
+    let label = output.label.clone().filter(|label| !matches!(label.kind, TemplateKind::Literal(_)));
+    let beside = [(link_of(&output.name.value), href), (label_of(&output.name.value), label)];
+    let beside = beside.into_iter().filter_map(|(name, value)| {
+        let name = Located { value: name, span: output.name.span };
+        Some(OutputDeclaration { name, value: value?, label: None, display: None, ..output.clone() })
+    });
+    let beside: Vec<OutputDeclaration> = beside.collect();
+    std::iter::once(output).chain(beside).collect()
 }
 
 /// Reports names that stand twice in one component, and dependencies on names that it does not have.

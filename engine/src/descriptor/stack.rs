@@ -257,6 +257,7 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
         components.insert(0, Component { key: String::new(), id: None, depends_on: Vec::new(), body, span });
     }
     Some(Descriptor {
+        unlisted: None,
         front_end: FrontEnd::Stack,
         stack,
         environment: None,

@@ -15,6 +15,11 @@ use crate::yaml::{Entry, Node, NodeKind};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+/// The error of a data product that does not say which components it has.
+pub const MISSING_COMPONENTS: &str = "missing_components";
+/// The error of a data product that is asked for a component that it does not list.
+pub const UNKNOWN_COMPONENT: &str = "unknown_component";
+
 /// Reads a data product.
 ///
 /// What could be read is answered also when something is wrong with it; look for errors before using it.
@@ -63,6 +68,8 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
         .filter(|found| found.clashes_with.is_none() || is_acted_on(found))
         .map(|found| read_component(found, &keys, product_id.map(|(id, _)| id), is_acted_on(found), diagnostics))
         .collect();
+    let unlisted = asked.filter(|_| matches!(target, Some(None))).and_then(|entry| entry.value.as_text());
+    let unlisted = unlisted.map(|id| identifier::component_key(id, product_id.map(|(id, _)| id), None));
     let target = target.flatten().map(|target| target.key.clone());
     Some(Descriptor {
         front_end: FrontEnd::Witboost,
@@ -71,6 +78,7 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
         product: product.to_value(),
         components,
         target,
+        unlisted,
         variables: Vec::new(),
         locals: Vec::new(),
         transitions: Transitions::default(),
@@ -143,8 +151,9 @@ fn collect(
             let place = close.map_or(product.span, |entry| entry.key_span);
             let place =
                 if close.is_none() { keys.take(1).map(|entry| entry.key_span).next().unwrap_or(place) } else { place };
-            diagnostics
-                .push(Diagnostic::error("missing_field", "the data product needs `components`").at(place).hint(hint));
+            diagnostics.push(
+                Diagnostic::error(MISSING_COMPONENTS, "the data product needs `components`").at(place).hint(hint),
+            );
         }
         return Vec::new();
     };
@@ -222,7 +231,7 @@ fn find_target<'f>(asked: &Entry, found: &'f [Found], diagnostics: &mut Vec<Diag
         let hint = hint.map_or_else(known, |hint| format!("{hint} {}", known()));
         diagnostics.push(
             Diagnostic::error(
-                "unknown_component",
+                UNKNOWN_COMPONENT,
                 format!("`componentIdToProvision` names `{wanted}`, which the data product does not have"),
             )
             .at(asked.value.span)

@@ -5,6 +5,8 @@ use super::compute::{PlanFailure, Planner};
 use crate::access::Access;
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
+use crate::expression::Functions;
+use crate::registry::Registry;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,18 +62,48 @@ impl Planner<'_> {
 
     /// Warnings of those that a provider of the component's grants cannot name: they get no access, the others do.
     fn unknown_principals(&self, component: &CompiledComponent, access: &Access) -> Vec<Diagnostic> {
-        let types = component.acl.resources.iter().map(|declaration| &declaration.ty.value);
-        let providers = types.filter_map(|ty| Some(self.registry.resource_type(ty)?.0.name));
-        let providers: BTreeSet<&str> = providers.collect();
-        let warn = |principal: &String, provider: &str| {
-            let why = self.functions.identity(principal, provider).err()?;
+        let warn = |(principal, provider, why): (&String, &str, String)| {
             let message = format!("`{principal}` gets no access to `{}`: {why}", component.key);
             let hint = format!("say by `identities.table` of the configuration who that is in {provider}");
-            Some(Diagnostic::warning("unknown_principal", message).at(component.span).hint(hint))
+            Diagnostic::warning("unknown_principal", message).at(component.span).hint(hint)
         };
-        let pairs = providers.iter().flat_map(|provider| access.principals.iter().map(move |one| (one, *provider)));
-        pairs.filter_map(|(principal, provider)| warn(principal, provider)).collect()
+        unnamed(component, access, self.registry, self.functions).into_iter().map(warn).collect()
     }
+}
+
+/// The providers of what lets others in to a component.
+fn letting_in<'r>(component: &CompiledComponent, registry: &'r Registry) -> BTreeSet<&'r str> {
+    let types = component.acl.resources.iter().map(|declaration| &declaration.ty.value);
+    types.filter_map(|ty| Some(registry.resource_type(ty)?.0.name)).collect()
+}
+
+/// The principals that a provider of a component's grants cannot name, with the provider and why.
+fn unnamed<'a>(
+    component: &CompiledComponent,
+    access: &'a Access,
+    registry: &'a Registry,
+    functions: &Functions,
+) -> Vec<(&'a String, &'a str, String)> {
+    let providers = letting_in(component, registry).into_iter();
+    let pairs = providers.flat_map(|provider| access.principals.iter().map(move |one| (one, provider)));
+    pairs.filter_map(|(one, provider)| Some((one, provider, functions.identity(one, provider).err()?))).collect()
+}
+
+/// The principals that get no access to a component, for none of the providers of its grants can name them, with why.
+#[must_use]
+pub fn let_in_nowhere<'a>(
+    component: &CompiledComponent,
+    access: &'a Access,
+    registry: &'a Registry,
+    functions: &Functions,
+) -> BTreeMap<&'a str, String> {
+    let providers = letting_in(component, registry).len();
+    let mut nowhere: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (principal, _, why) in unnamed(component, access, registry, functions) {
+        nowhere.entry(principal).or_default().push(why);
+    }
+    let nowhere = nowhere.into_iter().filter(|(_, reasons)| reasons.len() == providers);
+    nowhere.map(|(principal, reasons)| (principal, reasons.join("; "))).collect()
 }
 
 /// Warnings of those that are asked for without their kind, where the same name with its kind would lose access by that: a

@@ -4,7 +4,7 @@ use super::operations::{self, Operation};
 use super::page::{Page, PageQuery, Params};
 use super::plans::Begun;
 use super::problem::Problem;
-use super::sent::Sent;
+use super::sent::IfSent;
 use super::stacks::known;
 use crate::auth::Caller;
 use crate::drifting::Scan;
@@ -70,14 +70,14 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(stack): Path<St
     Ok(Json(drift(scan)))
 }
 
-/// Looks for drift: one operation for each stack.
-#[utoipa::path(post, path = "/drift", tag = "drift", request_body = NewScan,
+/// Looks for drift: one operation for each stack. Without a body of all stacks.
+#[utoipa::path(post, path = "/drift", tag = "drift", request_body = Option<NewScan>,
     responses((status = 202, body = Vec<Begun>), (status = 400, body = Problem), (status = 404, body = Problem),
         (status = 503, body = Problem)))]
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
-    Sent(asked): Sent<NewScan>,
+    IfSent(asked): IfSent<NewScan>,
 ) -> Result<Response, Problem> {
     let NewScan { stack } = asked;
     let stacks = match stack {

@@ -1,6 +1,6 @@
 //! Operations: what was done, what is being done, and stopping it.
 
-use super::page::{Page, PageQuery, Params};
+use super::page::{Page, PageQuery, Params, beyond};
 use super::problem::Problem;
 use crate::auth::Caller;
 use crate::serve::Shared;
@@ -117,7 +117,13 @@ pub(super) async fn list(
     }
     let before = match filter.after {
         None => None,
-        Some(after) => Some(found(&shared, &after).await?.0.id),
+        Some(after) => {
+            let there = match after.parse() {
+                Ok(id) => shared.store.operation(id).await?,
+                Err(_) => None,
+            };
+            Some(there.ok_or_else(|| Problem::wrong(beyond(&after)))?.0.id)
+        }
     };
     // One more tells whether there is another page. How an operation stands is not in its row alone.
     let mut which = OperationFilter { kind: filter.kind, stack, before, limit: limit + 1 };

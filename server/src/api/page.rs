@@ -45,6 +45,11 @@ pub(crate) struct Page<T> {
     pub(crate) next: Option<String>,
 }
 
+/// What is said of an `after` that is not there.
+pub(super) fn beyond(after: &str) -> String {
+    format!("`{after}` is not in the list (any more): begin again")
+}
+
 impl PageQuery {
     /// How many items are asked for.
     pub(crate) fn limit(&self) -> usize {
@@ -62,10 +67,7 @@ impl PageQuery {
     ) -> Result<Page<T>, Problem> {
         let mut items = items.into_iter();
         if let Some(after) = &self.after {
-            items
-                .by_ref()
-                .find(|item| name(item) == *after)
-                .ok_or_else(|| Problem::wrong(format!("`{after}` is not in the list (any more): begin again")))?;
+            items.by_ref().find(|item| name(item) == *after).ok_or_else(|| Problem::wrong(beyond(after)))?;
         }
         let page: Vec<T> = items.by_ref().take(self.limit()).collect();
         let next = items.next().and_then(|_| page.last().map(&name));

@@ -96,7 +96,9 @@ pub(super) async fn create(
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let place = Described::read_beside(&shared.worlds, &request, &beside, purpose)?.place_of();
+    let mut described = Described::read_beside(&shared.worlds, &request, &beside, purpose)?;
+    described.check_known(shared.store.as_ref()).await?;
+    let place = described.place_of();
     let queue = StackId::new(PLANS, environment_of(&place.stack));
     let id = shared.ask_beside(&caller, &Asked::Plan { request, destroy, beside }, vec![queue, place.stack]).await?;
     // The call is to be answered before its own time is over.

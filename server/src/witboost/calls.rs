@@ -62,7 +62,7 @@ async fn told_of(shared: &Shared, request: &ProvisioningRequest) -> Result<Told,
     match Described::read(&shared.worlds, request, Purpose::Make) {
         Ok(described) => Ok(Told::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources)),
         Err(Refusal::Broken(error)) => Err(Refusal::Broken(error)),
-        Err(refusal) => Ok(Told { errors: refusal.problems(), warnings: Vec::new() }),
+        Err(refusal) => Ok(Told { errors: refusal.helped(), warnings: Vec::new() }),
     }
 }
 
@@ -142,7 +142,8 @@ async fn queue(
     purpose: Purpose,
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = body(sent, PROVISIONING)?;
-    let described = Described::read(&shared.worlds, &request, purpose)?;
+    let mut described = Described::read(&shared.worlds, &request, purpose)?;
+    described.check_known(shared.store.as_ref()).await?;
     let place = described.place_of();
     let asked = match purpose {
         Purpose::Make => Asked::Provision(request),

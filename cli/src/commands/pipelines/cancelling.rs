@@ -37,7 +37,7 @@ pub(in crate::commands) async fn cancel(
     let broken = |error: std::io::Error| Failure::new(format!("run {} cannot be stopped: {error}", record.run));
     runner.store.ask_to_stop(&record.run).map_err(broken)?;
     let begun = tokio::time::Instant::now();
-    while begun.elapsed() < context.global.lock_timeout {
+    while begun.elapsed() < context.global.patience() {
         let cancel = CancellationToken::new();
         match runner.store.turn(&record.folder, &record.pipeline, Duration::ZERO, &cancel).await {
             // Whoever ran it is done, or gone: what was left is settled, which may be another run by now.
@@ -81,7 +81,7 @@ async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Re
             let id = entry.id.clone();
             let now = queue.call(move |queue| queue.entry(&id)).await?;
             let Some(now) = now.filter(|now| now.ending.is_none()) else { break };
-            if begun.elapsed() > context.global.lock_timeout {
+            if begun.elapsed() > context.global.patience() {
                 return Err(Failure::refused(format!("run {} of {} still goes on", now.id, now.pipeline))
                     .hint("it was asked to stop; wait longer with `--lock-timeout`"));
             }

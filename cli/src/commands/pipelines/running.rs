@@ -83,7 +83,7 @@ pub(in crate::commands) async fn run(
         uses_cache: !arguments.no_use_cache,
         most: arguments.concurrency.map_or(runner.most, usize::from),
         timeout: arguments.timeout,
-        patience: context.global.lock_timeout,
+        patience: context.global.patience(),
         retries: arguments.retries,
         ..Options::default()
     };

@@ -1,0 +1,82 @@
+//! What others left and did: what was cut off is recovered, and who is at work is waited for.
+
+use super::failure::Failure;
+use super::{MOST_PLANS, Run};
+use crate::described::Described;
+use std::collections::BTreeSet;
+use terrace_engine::address::{Address, StackId};
+use terrace_engine::event::NoEvents;
+use terrace_engine::plan::Plan;
+use terrace_engine::recover::Recovery;
+use terrace_engine::render::steps::Steps;
+use terrace_engine::store::Selection;
+
+impl Run<'_> {
+    /// Finds out what became of what was cut off before; of what the environment shares only what this operation began, and
+    /// those: nobody waits for what others left. True when anything was found out.
+    pub(super) async fn recover(
+        &self,
+        described: &Described<'_>,
+        mut shared: BTreeSet<Address>,
+    ) -> Result<bool, Failure> {
+        let store = self.store();
+        if self.claim.next_step > 0 {
+            let open = store.open_intents(&StackId::shared(&described.stack.environment), &Selection::All).await?;
+            let own = open.into_iter().filter(|open| open.intent.operation == self.claim.operation);
+            shared.extend(own.map(|open| open.intent.row.address));
+        }
+        let selection = match described.components.is_empty() {
+            true => Selection::All,
+            false => Selection::Components(described.components.clone()),
+        };
+        let recovery = Recovery {
+            store: &store,
+            registry: &described.world.registry,
+            seal: &described.world.seal,
+            events: &NoEvents,
+            cancel: self.cancel,
+            patience: self.shared.settings.patience,
+            actor: &self.shared.settings.actor,
+        };
+        let steps = recovery.run(&described.stack, &selection, &Selection::Addresses(shared)).await?;
+        for step in &steps {
+            let level = if step.is_in_doubt { "WARNING" } else { "INFO" };
+            self.log.line(level, "recover", &format!("{}: {}", step.address, step.found)).await;
+        }
+        Ok(steps.iter().any(|step| !step.is_in_doubt))
+    }
+
+    /// True when what a plan is about that changes nothing may be recorded otherwise by now: somebody was cut off since
+    /// recovery looked, or was at work until now.
+    pub(super) async fn others_changed(
+        &self,
+        described: &Described<'_>,
+        plan: &Plan,
+        plans: usize,
+    ) -> Result<bool, Failure> {
+        let is_cut_off = plans < MOST_PLANS && plan.has_cut_off();
+        // Where nothing of it is found out, it is about what is not this operation's.
+        if is_cut_off && self.recover(described, shared_in(plan)).await? {
+            return Ok(true);
+        }
+        if !self.wait_for_others(described, plan, plans).await? {
+            return Ok(false);
+        }
+        self.recover(described, shared_in(plan)).await?;
+        Ok(true)
+    }
+
+    /// True when somebody else, such as a command line, was at work on what a plan is about that changes nothing.
+    async fn wait_for_others(&self, described: &Described<'_>, plan: &Plan, plans: usize) -> Result<bool, Failure> {
+        let (events, following) = self.log.follow(Steps::of_plan(plan));
+        let applier = self.applier(described, plans, true, events).await?;
+        let waited = applier.wait_for_others(plan, self.claim.operation).await;
+        following.end().await;
+        Ok(waited?)
+    }
+}
+
+/// What the environment shares of what a plan works on.
+pub(super) fn shared_in(plan: &Plan) -> BTreeSet<Address> {
+    plan.changes().map(|(_, change)| &change.address).filter(|address| address.is_shared()).cloned().collect()
+}

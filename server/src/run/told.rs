@@ -1,0 +1,94 @@
+//! What is told of what is there: the recorded outputs, but for what nobody may see, in the one shape that consoles show, and
+//! who has access.
+
+use super::failure::Failure;
+use crate::described::Described;
+use crate::witboost::{AclInfo, Info};
+use serde_json::{Map as JsonMap, Value as Json, json};
+use terrace_engine::compile::CompiledComponent;
+use terrace_engine::descriptor::{OutputDeclaration, label_of, link_of};
+use terrace_engine::expression::{Template, TemplateKind};
+use terrace_engine::record::open_outputs;
+use terrace_engine::store::StateStore;
+use terrace_provider::{Map, Value};
+
+/// The `type` of an output that is a map of entries itself, each in the shape that consoles show: they are told one by one.
+const ENTRIES: &str = "entries";
+
+/// What is told of the components that were worked on.
+///
+/// # Errors
+/// When the store cannot be read, or what it holds cannot be opened.
+pub(super) async fn info(store: &dyn StateStore, described: &Described<'_>) -> Result<Info, Failure> {
+    let mut info = Info::default();
+    let Some(compiled) = &described.compiled else { return Ok(info) };
+    let is_told = |key: &String| described.components.is_empty() || described.components.contains(key);
+    let rows: Vec<_> = store.components(&described.stack).await?.into_iter().filter(|row| is_told(&row.key)).collect();
+    // The outputs of one component are known by their names; those of several by the component's, too.
+    let is_one = rows.len() == 1;
+    for row in rows {
+        let Some(component) = compiled.components.iter().find(|component| component.key == row.key) else { continue };
+        let access = row.access.unwrap_or_default();
+        let nowhere = described.let_in_nowhere(component, &access);
+        let let_in = access.principals.iter().filter(|principal| !nowhere.contains_key(principal.as_str()));
+        info.acl_info.extend(let_in.map(|identity| AclInfo { identity: identity.clone(), locked: false }));
+        let prefix = if is_one { String::new() } else { format!("{}.", row.key) };
+        tell(component, &open_outputs(&row.outputs, &*described.world.seal)?.values, &prefix, &mut info);
+    }
+    Ok(info)
+}
+
+/// Adds the outputs of a component.
+fn tell(component: &CompiledComponent, values: &Map, prefix: &str, info: &mut Info) {
+    let declared = &component.declarations.outputs;
+    let all: Vec<&str> = declared.iter().map(|output| output.name.value.as_str()).collect();
+    let is_beside = |name: &str| {
+        let of = |output: &&str| name == link_of(output) || name == label_of(output);
+        all.iter().any(of)
+    };
+    for (name, value) in values.iter().filter(|(name, value)| !value.has_sensitive() && !is_beside(name)) {
+        let declared = declared.iter().find(|output| output.name.value == *name);
+        let is_public = declared.is_some_and(|output| output.is_public);
+        let shown = if is_public { &mut info.public_info } else { &mut info.private_info };
+        let display = declared.and_then(|output| output.display.as_deref()).unwrap_or("string");
+        if let (ENTRIES, Value::Map(entries)) = (display, value) {
+            for (name, value) in entries {
+                shown.entry(format!("{prefix}{name}")).or_insert_with(|| as_entry(name, value));
+            }
+            continue;
+        }
+        let text = |name: String| values.get(&name).filter(|value| !value.has_sensitive()).and_then(Value::as_str);
+        let label = text(label_of(name)).or_else(|| declared.and_then(label)).unwrap_or(name);
+        let mut entry = entry(label, value, display);
+        if let Some(href) = text(link_of(name)).filter(|href| !href.is_empty()) {
+            entry.insert("href".to_owned(), Json::from(href));
+        }
+        shown.insert(format!("{prefix}{name}"), Json::Object(entry));
+    }
+}
+
+/// A label that needs no values to be known.
+fn label(output: &OutputDeclaration) -> Option<&str> {
+    match &output.label {
+        Some(Template { kind: TemplateKind::Literal(value), .. }) => value.as_str(),
+        _ => None,
+    }
+}
+
+/// An entry as somebody else made it, where it is one.
+fn as_entry(name: &str, value: &Value) -> Json {
+    match value {
+        Value::Map(entry) if entry.contains_key("value") => value.to_json(),
+        _ => Json::Object(entry(name, value, "string")),
+    }
+}
+
+/// An entry in the one shape that consoles show.
+fn entry(label: &str, value: &Value, display: &str) -> JsonMap<String, Json> {
+    let shown = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_json_text(),
+    };
+    let entry = [("type", json!(display)), ("label", json!(label)), ("value", json!(shown))];
+    entry.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}

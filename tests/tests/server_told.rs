@@ -1,0 +1,156 @@
+//! What a server tells of what it made, of what is wrong, and of what it was asked before.
+
+use crate::server::{log, meaning, messages, product, project};
+use serde_json::{Value as Json, json};
+use terrace_tests::served::Served;
+use terrace_tests::{Project, until};
+
+const PRODUCT: &str = "DATAPRODUCT_DESCRIPTOR";
+const COMPONENT: &str = "COMPONENT_DESCRIPTOR";
+
+/// A product whose things have a page, a label that is computed, and entries that a program made.
+fn with_pages() -> Project {
+    let project = project();
+    project.edit(
+        "blueprints/thing.yaml",
+        "name: {label: Its name, value: '${{ resources.made.output.name }}'}",
+        "name: {label: '${{ \"The name of \" + component.name }}', value: '${{ resources.made.output.name }}', \
+         href: '${{ \"https://things.example/\" + resources.made.output.name }}', type: link}, \
+         more: {type: entries, value: '${{ {\"id\": {\"type\": \"date\", \"label\": \"Made\", \"value\": \"today\"}, \"plain\": 1} }}'}",
+    );
+    project
+}
+
+fn name(of: &str) -> Json {
+    json!({"type": "link", "label": format!("The name of {of}"), "value": of, "href": format!("https://things.example/{of}")})
+}
+
+#[test]
+fn outputs_have_links_and_labels_and_may_be_entries_themselves() {
+    let project = with_pages();
+    let server = Served::start(&project, &[]);
+    let status = server.ended(&server.ask("/v1/provision", &meaning("a", &["a", "b"])));
+    let id = json!({"type": "date", "label": "Made", "value": "today"});
+    let plain = json!({"type": "string", "label": "plain", "value": "1"});
+    assert_eq!(status["info"]["publicInfo"], json!({"name": name("a"), "id": id, "plain": plain}), "{status}");
+    // It is an output like any other.
+    let told = project.run(["output", "--stack", "finance.cash.0@test", "--format", "json"]).done().stdout;
+    assert!(told.contains("name.href") && told.contains("https://things.example/a"), "{told}");
+}
+
+#[test]
+fn what_several_components_tell_does_not_take_each_others_place() {
+    let project = with_pages();
+    let server = Served::start(&project, &[]);
+    let status = server.ended(&server.ask("/v1/provision", &product(&["a", "b"])));
+    let told = &status["info"]["publicInfo"];
+    assert_eq!((&told["a.name"], &told["b.name"]), (&name("a"), &name("b")), "{status}");
+    assert_eq!(told.as_object().unwrap().len(), 6, "{status}");
+}
+
+#[test]
+fn a_provision_tells_of_each_phase() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let told = messages(&server.ended(&server.ask("/v1/provision", &meaning("a", &["a", "b"]))));
+    let phases: Vec<&str> = told.lines().filter_map(|line| line.split(' ').next()).collect();
+    let first = |phase: &str| phases.iter().position(|it| *it == phase).unwrap();
+    assert!(first("validate") < first("plan") && first("plan") < first("apply"), "{told}");
+    assert!(told.contains("validate `a` is valid: the blueprint is thing 1.0.0\n") && !told.contains("`b`"), "{told}");
+}
+
+#[test]
+fn a_validation_says_what_to_do_and_is_refused_without_its_component() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let elsewhere = product(&["a"]).replace("environment: test", "environment: moon");
+    let told = server.send("/v1/validate", PRODUCT, &elsewhere).json();
+    assert_eq!(told["error"]["errors"], json!(["the environment `moon` is not configured (configured are: test)"]));
+    let misspelt = product(&["a"]).replace("specific: {name: a}", "specific: {nam: a}");
+    let told = server.send("/v1/validate", PRODUCT, &misspelt).json().to_string();
+    assert!(told.contains("(did you mean `name`?"), "{told}");
+    for (kind, text, field) in [
+        (COMPONENT, product(&["a"]), "descriptor.componentIdToProvision"),
+        ("BANANA", product(&["a"]), "descriptorKind"),
+        ("DATAPRODUCT_DESCRIPTOR_WITH_RESULTS", product(&["a"]), "descriptorKind"),
+    ] {
+        let answer = server.send("/v2/validate", kind, &text);
+        assert_eq!((answer.status, &answer.json()["inputErrorField"]), (400, &json!(field)), "{kind}: {answer:?}");
+    }
+    let whole = server.send("/v2/validate", "DATAPRODUCT_DESCRIPTOR_WITH_RESULTS", &meaning("a", &["a"]));
+    assert_eq!(whole.status, 202, "{whole:?}");
+    assert_eq!(project.run(["operations", "list"]).done().stdout.lines().count(), 1);
+}
+
+#[test]
+fn a_component_is_removed_by_its_id_and_environment_where_it_is_known() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.ended(&server.ask("/v1/provision", &product(&["a", "b"])))["status"], "COMPLETED");
+    let bare = |component: &str, components: &str| {
+        format!(
+            "dataProduct: {{id: 'urn:dmb:dp:finance:cash:0', environment: test{components}}}\n\
+             componentIdToProvision: urn:dmb:cmp:finance:cash:0:{component}\n"
+        )
+    };
+    for path in ["/v1/provision", "/v2/validate"] {
+        assert_eq!(server.send(path, COMPONENT, &bare("a", ", components: []")).status, 400, "{path}");
+    }
+    let unknown = server.send("/v1/unprovision", COMPONENT, &bare("c", ", components: []"));
+    assert!(unknown.status == 400 && unknown.body.contains("which the data product does not have"), "{unknown:?}");
+    for (component, components) in [("a", ""), ("b", ", components: []")] {
+        let answer = server.send("/v1/unprovision", COMPONENT, &bare(component, components));
+        assert_eq!(answer.status, 202, "{answer:?}");
+        assert_eq!(server.ended(&answer.body)["status"], "COMPLETED");
+        assert!(!project.has(&format!("made-{component}")));
+    }
+    assert_eq!(project.run(["state", "list"]).done().stdout, "");
+}
+
+#[test]
+fn one_key_is_for_one_call_of_whatever_kind() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let body = json!({"descriptor": product(&["a"])}).to_string();
+    let key = |key: &'static str| [("idempotency-key", key)];
+    let plan = server.call_with("POST", "/api/v1/plans", &body, &key("mine"));
+    assert_eq!(plan.status, 200, "{plan:?}");
+    let apply = format!("/api/v1/plans/{}/apply", plan.json()["id"].as_str().unwrap());
+    assert_eq!(server.call_with("POST", &apply, "", &key("mine")).status, 422);
+    let applied = server.call_with("POST", &apply, "", &key("other"));
+    assert_eq!(applied.status, 202, "{applied:?}");
+    assert_eq!(server.call_with("POST", "/api/v1/plans", &body, &key("other")).status, 422);
+    assert_eq!(server.call_with("POST", &apply, "", &key("other")).body, applied.body);
+}
+
+#[test]
+fn lists_are_begun_again_and_drift_is_looked_for_without_a_body() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.ended(&server.ask("/v1/provision", &product(&["a"])))["status"], "COMPLETED");
+    for after in ["zzz", "01a1fdad-ab09-71aa-a181-26f66a460be5"] {
+        let answer = server.call("GET", &format!("/api/v1/operations?after={after}"), "");
+        assert!(answer.status == 400 && answer.body.contains("begin again"), "{answer:?}");
+    }
+    let begun = server.call("POST", "/api/v1/drift", "");
+    assert_eq!((begun.status, begun.json().as_array().map(Vec::len)), (202, Some(1)), "{begun:?}");
+    assert_eq!(server.call("POST", "/api/v1/drift", "[]").status, 400);
+}
+
+#[test]
+fn what_was_done_before_a_server_was_killed_is_summed_up_in_the_end() {
+    let project = project();
+    project.make_gate("gate-a");
+    let server = Served::start(&project, &[]);
+    let token = server.ask("/v1/provision", &product(&["a"]));
+    until("it is being made", || project.has("started-a"));
+    server.kill();
+    drop(server);
+    project.open_gate("gate-a");
+    until("it is made", || project.has("made-a"));
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    assert_eq!(log(&project), ["a"]);
+    let listed = project.run(["operations", "list"]).done().stdout;
+    assert!(listed.contains(": 1 done"), "{listed}");
+}
