@@ -144,8 +144,8 @@ pub(crate) trait Object: Send + Sync {
         false
     }
 
-    /// Only what was held before tells, after a lost call that takes over what is there, what that call gave.
-    fn is_told_by_what_was_held(&self) -> bool {
+    /// Only what was there before a lost call tells what that call made: nothing of it says who did.
+    fn is_told_by_what_was_there(&self) -> bool {
         false
     }
 

@@ -12,8 +12,8 @@ pub(crate) struct Kept {
     /// Privileges, or the level, that were there before terrace took them over: they are not terrace's to revoke.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) preexisting: Vec<String>,
-    /// In the intent of what takes over what is there: that was looked for when it was planned. Who looks for what a lost
-    /// call made could not tell it from what was there before.
+    /// In the intent of what nothing marks as ours: its call has looked what is there, and may have made it. Who looks for what
+    /// a lost call made could not tell it from what was there before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_looked_for: bool,
     /// Of a repository at a tag: the commit that this was. Which tag is checked out is not told.

@@ -1,5 +1,6 @@
 //! The session: which function answers which call of which type.
 
+mod looks;
 mod planning;
 
 use crate::attributes::{optional_text, text_of};
@@ -13,6 +14,7 @@ use crate::rights;
 use crate::workspaces::{Interface, ToAsk, Workspace, Workspaces};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use looks::Looks;
 use planning::respelled;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,11 +37,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One configured instance.
 pub(crate) struct DatabricksSession {
     workspaces: Workspaces,
+    looks: Looks,
 }
 
 impl DatabricksSession {
     pub(crate) fn open(settings: &Settings, variables: &Variables) -> Result<Self, ProviderError> {
-        Ok(Self { workspaces: Workspaces::open(&settings.instance, Config::read(settings, variables)?)? })
+        let workspaces = Workspaces::open(&settings.instance, Config::read(settings, variables)?)?;
+        Ok(Self { workspaces, looks: Looks::default() })
     }
 
     fn place<'a>(&'a self, workspace: &'a Workspace, address: &'a str, within: Within) -> Place<'a> {
@@ -190,9 +194,6 @@ impl Session for DatabricksSession {
         }
         object.check(&planned.planned)?;
         object.plan(change, &mut planned)?;
-        if change.prior.is_none() && object.is_told_by_what_was_held() && object.takes_what_is_there(&planned.planned) {
-            self.look_before(ty, object, change.address, &mut planned).await;
-        }
         if ty.name == "databricks_git_credential" {
             credential::notice_rotation(self.workspaces.config(), change, &mut planned)?;
         }
@@ -216,12 +217,17 @@ impl Session for DatabricksSession {
         let workspace = self.asked(ty, attributes)?;
         let place = self.place(&workspace, &call.address, Within::of_call(call));
         place.check_metastore(ty, attributes).await?;
-        if let Some(identity) = ty.identity_of(attributes).filter(|_| !object.takes_what_is_there(attributes)) {
+        let takes = object.takes_what_is_there(attributes);
+        if let Some(identity) = ty.identity_of(attributes).filter(|_| !takes) {
             let id = object_id::join(object::id_parts(ty, &identity));
             if object.read(&place, attributes, &Attributes::default(), &Kept::default()).await?.is_some() {
                 let kind = ErrorKind::AlreadyExists { import_id: Some(id.clone()) };
                 return Err(ProviderError::new(kind, format!("there is such a {} already: `{id}`", ty.name)));
             }
+        }
+        if object.is_told_by_what_was_there() {
+            let before = if takes { object.held(&place, attributes).await? } else { Vec::new() };
+            self.looks.journal(call, planned, before).await?;
         }
         let made = object.create(&place, attributes).await.map_err(|error| match error.kind {
             // Something that it needs is not there: nothing was made.
@@ -295,6 +301,15 @@ impl Session for DatabricksSession {
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let object = object::of(ty)?;
+        let kept = match &attempt.prior {
+            Some(prior) => Kept::of(&prior.private),
+            None => self.looks.kept(attempt),
+        };
+        let is_lost_create = attempt.lost_call.is_some() && attempt.prior.is_none();
+        if is_lost_create && object.is_told_by_what_was_there() && !kept.is_looked_for {
+            // It ended before it looked, and so before anything was sent: what is there is somebody else's.
+            return Ok(Found::CameToNothing);
+        }
         let mut beside = attempt.planned.clone();
         if let Some(prior) = &attempt.prior {
             beside.extend(named(prior));
@@ -328,10 +343,6 @@ impl Session for DatabricksSession {
         };
         let named: Attributes =
             identity.into_iter().chain(beside.into_iter().filter(|(_, value)| !value.has_unknown())).collect();
-        let kept = match &attempt.prior {
-            Some(prior) => Kept::of(&prior.private),
-            None => Kept::of(&attempt.private),
-        };
         if attempt.lost_call.is_some() {
             object.settle(&place, &named).await?;
         }
@@ -351,8 +362,7 @@ impl Session for DatabricksSession {
                 };
                 let window = lost.window(Timestamp::now(), SLACK);
                 let takes = object.takes_what_is_there(&attempt.planned);
-                let is_told = !takes || !object.is_told_by_what_was_held() || seen.kept.is_looked_for;
-                if is_marked || (is_told && object.is_ours(&place, &seen, &attempt.planned, &window).await?) {
+                if is_marked || object.is_ours(&place, &seen, &attempt.planned, &window).await? {
                     Found::Ours(tell(Kept { is_looked_for: false, ..kept }))
                 } else if takes && object.was_there_before(&seen, &attempt.planned) {
                     // Making it again takes it over, and keeps in mind that it was there.

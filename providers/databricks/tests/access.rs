@@ -366,3 +366,87 @@ async fn privileges_of_one_principal_are_given_and_taken_one_by_one() {
         assert_eq!(stand_in.inventory(), held);
     }
 }
+
+/// What has nothing that says who made it, each as somebody else made it already.
+fn made_by_others(stand_in: &StandIn, job: &str) -> Vec<(&'static str, Json)> {
+    give(stand_in, "dev", json!(["SELECT"]));
+    let changes = json!({"changes": [{"principal": "dev", "add": ["USE_SCHEMA"]}]});
+    stand_in.call("PATCH", "/api/2.1/unity-catalog/permissions/schema/main.raw", changes);
+    let acl = json!({"access_control_list": [{"group_name": "dev", "permission_level": "CAN_VIEW"}]});
+    stand_in.call("PATCH", &format!("/api/2.0/permissions/jobs/{job}"), acl);
+    stand_in.call("POST", "/api/2.0/workspace/mkdirs", json!({"path": "/Shared/theirs"}));
+    let checked_out = json!({"url": "https://gitlab.com/a/b.git", "provider": "gitLab", "path": "/Shared/orders"});
+    stand_in.call("POST", "/api/2.0/repos", checked_out);
+    let token = json!({"git_provider": "gitLab", "personal_access_token": "glpat-theirs"});
+    // Everybody has their own: this one was made under the same name by hand.
+    stand_in.call_as("terrace@example.com", "POST", "/api/2.0/git-credentials", token);
+    let (url, path) = (stand_in.url(), "/Workspace/Shared/orders");
+    vec![
+        (GRANT, grant(stand_in, "dev", json!(["SELECT"]))),
+        (PRIVILEGE, privilege(stand_in, "USE_SCHEMA", false)),
+        (PERMISSION, permission(stand_in, job, "group", "dev", "CAN_VIEW")),
+        (CREDENTIAL, json!({"workspaceUrl": url, "gitProvider": "gitLab"})),
+        ("databricks_directory", json!({"workspaceUrl": url, "path": "/Workspace/Shared/theirs"})),
+        (
+            "databricks_repo",
+            json!({"workspaceUrl": url, "path": path, "url": "https://gitlab.com/a/b.git", "gitProvider": "gitLab"}),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_others_made_is_not_ours_after_a_crash_before_the_call_looked() {
+    let (stand_in, kept) = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let mut taken = Vec::new();
+    for (ty, config) in made_by_others(&stand_in, &kept) {
+        let plan = instance.plan(ty, None, &config).await.unwrap();
+        let found = instance.session.find(instance.ty(ty), &instance.crashed(ty, &plan)).await.unwrap();
+        taken.extend((found != Found::CameToNothing).then(|| format!("{ty}: {found:?}")));
+    }
+    assert!(taken.is_empty(), "{taken:#?}");
+}
+
+#[tokio::test]
+async fn what_others_made_is_not_ours_where_the_look_before_the_call_failed() {
+    let (stand_in, kept) = prepared();
+    let all = made_by_others(&stand_in, &kept);
+    let before = stand_in.inventory();
+    // At last nobody answers; or a later attempt sees it, and may have seen what an earlier one made.
+    let mut taken = Vec::new();
+    for (retries, expected) in [(0, "throttled"), (3, "ambiguous")] {
+        for (ty, config) in &all {
+            let limits = Limits { retries, first_pause: Duration::from_millis(1), ..Limits::default() };
+            let instance = Instance::with(&stand_in, json!({}), limits).await;
+            stand_in.faults().by_text = vec![("GET /api/".to_owned(), Fault::TooMany(Some(0))); 12];
+            let error = instance.create(ty, config.clone()).await.unwrap_err();
+            stand_in.faults().by_text.clear();
+            assert_eq!(error.kind.code(), expected, "{ty}: {error}");
+            let found = instance.find(ty, config, Some(Duration::from_secs(1))).await.unwrap();
+            taken.extend((found != Found::CameToNothing).then(|| format!("{ty} after {error}: {found:?}")));
+        }
+    }
+    assert!(taken.is_empty(), "{taken:#?}");
+    assert_eq!(stand_in.inventory(), before);
+}
+
+#[tokio::test]
+async fn what_a_lost_call_made_after_it_looked_is_ours_also_for_another_process() {
+    let (stand_in, kept) = prepared();
+    let before = stand_in.inventory();
+    let kinds = [
+        (GRANT, grant(&stand_in, "dev", json!(["SELECT"]))),
+        (PRIVILEGE, privilege(&stand_in, "USE_SCHEMA", false)),
+        (PERMISSION, permission(&stand_in, &kept, "group", "dev", "CAN_VIEW")),
+    ];
+    for (ty, config) in kinds {
+        let instance = Instance::of(&stand_in).await;
+        let plan = instance.plan(ty, None, &config).await.unwrap();
+        instance.create(ty, config.clone()).await.unwrap();
+        let lost = instance.crashed(ty, &plan);
+        let other = Instance::of(&stand_in).await;
+        let Found::Ours(found) = other.session.find(other.ty(ty), &lost).await.unwrap() else { panic!("{ty}") };
+        other.delete(ty, &recorded(&attributes(config), found)).await.unwrap();
+        assert_eq!(stand_in.inventory(), before, "{ty}");
+    }
+}

@@ -4,7 +4,6 @@ use crate::azure::{instance_of, made_by_others, usual, workspace};
 use crate::harness::{Instance, attributes, recorded};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
-use std::time::Duration;
 use terrace_provider::{ErrorKind, Finding, Found, Severity};
 use terrace_test_azure::{ACCOUNT, Azure, CLIENT, Fault, GROUP, METASTORE, SUBSCRIPTION};
 use terrace_test_databricks::{Fault as Loss, StandIn};
@@ -378,23 +377,6 @@ async fn what_is_in_the_metastore_already_is_taken_as_it_is_where_that_is_said()
     assert_eq!(stand_in.inventory(), before);
 }
 
-/// What an attempt of a plan is looked for by, once its call was lost.
-fn attempt(instance: &Instance, ty: &str, plan: terrace_provider::PlannedChange) -> terrace_provider::Attempt {
-    terrace_provider::Attempt {
-        address: crate::harness::ADDRESS.to_owned(),
-        identity: instance.ty(ty).identity_of(&plan.planned).unwrap(),
-        planned: plan.planned,
-        private: plan.private,
-        prior: None,
-        lost_call: Some(terrace_provider::LostCall {
-            operation: "o".to_owned(),
-            step: "1".to_owned(),
-            timeout: Duration::from_secs(30),
-            age: Duration::from_secs(1),
-        }),
-    }
-}
-
 #[tokio::test]
 async fn what_was_held_before_a_lost_reply_stays_when_the_grant_goes() {
     let stand_in = StandIn::start();
@@ -409,32 +391,35 @@ async fn what_was_held_before_a_lost_reply_stays_when_the_grant_goes() {
         "fullName": "main.raw", "principal": "dev", "privileges": ["SELECT", "USE_SCHEMA"],
     });
     for has_effect in [true, false] {
+        stand_in.reset_count();
         let plan = instance.plan(ty, None, &config).await.unwrap();
+        assert_eq!(stand_in.count(), 0, "a validation plans, too");
         let fault = if has_effect { Loss::LostAfter } else { Loss::LostBefore };
         let faults = std::iter::repeat_n(("PATCH ".to_owned(), fault), 10);
         stand_in.faults().by_text.extend(faults);
         let error = instance.create(ty, config.clone()).await.unwrap_err();
         stand_in.faults().by_text.clear();
         assert_eq!(error.kind, ErrorKind::Ambiguous, "{error}");
-        let planned = plan.planned.clone();
-        let found = instance.session.find(instance.ty(ty), &attempt(&instance, ty, plan)).await.unwrap();
+        let found = instance.session.find(instance.ty(ty), &instance.crashed(ty, &plan)).await.unwrap();
         if !has_effect {
             assert_eq!(found, Found::Absent, "it is given by the next apply");
             continue;
         }
         let Found::Ours(found) = found else { panic!("{found:?}") };
-        let row = recorded(&planned, found);
+        let row = recorded(&plan.planned, found);
         instance.delete(ty, &row).await.unwrap();
         assert_eq!(stand_in.inventory(), before);
     }
-    // Nobody looked before: whether it was there nobody can say.
-    let blind = terrace_provider::PlannedChange {
-        private: Default::default(),
-        ..instance.plan(ty, None, &config).await.unwrap()
-    };
-    instance.create(ty, config.clone()).await.unwrap();
-    let found = instance.session.find(instance.ty(ty), &attempt(&instance, ty, blind)).await.unwrap();
-    assert!(matches!(found, Found::Strangers(_)), "{found:?}");
+    // A call that was cut off before it looked gave nothing, whoever gives it meanwhile: the next one takes that over.
+    stand_in.call("PATCH", path, json!({"changes": [{"principal": "dev", "add": ["USE_SCHEMA"]}]}));
+    let before = stand_in.inventory();
+    let instance = Instance::of(&stand_in).await;
+    let plan = instance.plan(ty, None, &config).await.unwrap();
+    let found = instance.session.find(instance.ty(ty), &instance.crashed(ty, &plan)).await.unwrap();
+    assert_eq!(found, Found::CameToNothing);
+    let taken = instance.create(ty, config).await.unwrap();
+    instance.delete(ty, &taken).await.unwrap();
+    assert_eq!(stand_in.inventory(), before);
 }
 
 #[tokio::test]
@@ -447,10 +432,12 @@ async fn a_metastore_that_a_workspace_had_before_a_lost_reply_stays() {
     let config = json!({"workspaceId": number, "metastoreId": METASTORE, "takeExisting": true});
     let before = azure.inventory();
     let plan = instance.plan(ty, None, &config).await.unwrap();
-    let planned = plan.planned.clone();
-    let found = instance.session.find(instance.ty(ty), &attempt(&instance, ty, plan)).await.unwrap();
+    let found = instance.session.find(instance.ty(ty), &instance.crashed(ty, &plan)).await.unwrap();
+    assert_eq!(found, Found::CameToNothing, "nobody has looked what it has");
+    instance.create(ty, config).await.unwrap();
+    let found = instance.session.find(instance.ty(ty), &instance.crashed(ty, &plan)).await.unwrap();
     let Found::Ours(found) = found else { panic!("{found:?}") };
-    instance.delete(ty, &recorded(&planned, found)).await.unwrap();
+    instance.delete(ty, &recorded(&plan.planned, found)).await.unwrap();
     assert_eq!(azure.inventory(), before);
 }
 

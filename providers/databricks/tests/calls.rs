@@ -38,7 +38,7 @@ async fn made(instance: &Instance, ty: &str, config: &Json) -> Result<Recorded, 
             {
                 match instance.find(ty, config, Some(Duration::from_secs(1))).await? {
                     Found::Ours(found) => return Ok(recorded(&attributes(config.clone()), found)),
-                    Found::Absent => last = Some(error),
+                    Found::Absent | Found::CameToNothing => last = Some(error),
                     other => panic!("{ty}: {other:?} after {error}"),
                 }
             }

@@ -2,8 +2,11 @@
 
 use serde_json::{Value as Json, json};
 use std::ops::Deref;
+use std::time::Duration;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{Attributes, Observed, Recorded, ResourceType, Settings, Value, conformance};
+use terrace_provider::{
+    Attempt, Attributes, LostCall, Observed, PlannedChange, Recorded, ResourceType, Settings, Value, conformance,
+};
 use terrace_provider_databricks::DatabricksProvider;
 use terrace_test_databricks::StandIn;
 
@@ -61,6 +64,24 @@ impl Instance {
 
     pub(crate) fn ty(&self, name: &str) -> &ResourceType {
         self.resource_type(name).unwrap()
+    }
+
+    /// What the call of a plan is looked for by after a crash: another process knows no more of it than the journal.
+    pub(crate) fn crashed(&self, ty: &str, plan: &PlannedChange) -> Attempt {
+        let journalled = self.reports.partials().pop().and_then(|partial| partial.private);
+        Attempt {
+            address: ADDRESS.to_owned(),
+            identity: self.ty(ty).identity_of(&plan.planned).unwrap(),
+            planned: plan.planned.clone(),
+            private: journalled.unwrap_or_else(|| plan.private.clone()),
+            prior: None,
+            lost_call: Some(LostCall {
+                operation: "of-another-process".to_owned(),
+                step: "1".to_owned(),
+                timeout: Duration::from_secs(30),
+                age: Duration::from_secs(1),
+            }),
+        }
     }
 
     /// The second plan is empty, before and after reading.

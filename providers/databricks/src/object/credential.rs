@@ -126,6 +126,10 @@ impl Object for Credential {
         }))
     }
 
+    fn is_told_by_what_was_there(&self) -> bool {
+        true
+    }
+
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let request = Request::post("/api/2.0/git-credentials", &[]).json(Self::body(place, planned)?);
         let purpose = Purpose::to(format!("make the credential of Git for {}", text(planned, "gitProvider")));

@@ -72,6 +72,10 @@ impl Object for Directory {
         Ok(Some(Seen { attributes: seen, kept: kept.clone(), ..Seen::default() }))
     }
 
+    fn is_told_by_what_was_there(&self) -> bool {
+        true
+    }
+
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let path = text(planned, "path");
         // It makes the folders above it as well, and says nothing against those that are there.

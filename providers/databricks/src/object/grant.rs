@@ -164,7 +164,7 @@ impl Object for Grant {
         takes_existing(planned)
     }
 
-    fn is_told_by_what_was_held(&self) -> bool {
+    fn is_told_by_what_was_there(&self) -> bool {
         true
     }
 

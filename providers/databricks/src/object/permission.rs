@@ -149,6 +149,10 @@ impl Object for Permission {
         Ok(Some(Seen { attributes: seen, kept: kept.clone(), held: vec![entry.level], ..Seen::default() }))
     }
 
+    fn is_told_by_what_was_there(&self) -> bool {
+        true
+    }
+
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         Self::give(place, planned).await?;
         Ok((Attributes::default(), Kept::default()))

@@ -45,12 +45,8 @@ impl Object for Privilege {
         takes_existing(planned)
     }
 
-    fn is_told_by_what_was_held(&self) -> bool {
+    fn is_told_by_what_was_there(&self) -> bool {
         true
-    }
-
-    fn was_there_before(&self, _: &Seen, _: &Attributes) -> bool {
-        false
     }
 
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {

@@ -102,6 +102,10 @@ impl Object for Repo {
         Ok(Some(Seen { attributes: seen, kept, ..Seen::default() }))
     }
 
+    fn is_told_by_what_was_there(&self) -> bool {
+        true
+    }
+
     async fn create(&self, place: &Place<'_>, planned: &Attributes) -> Result<(Attributes, Kept), ProviderError> {
         let (path, url) = (text(planned, "path"), text(planned, "url"));
         let body = json!({"url": url, "provider": text(planned, "gitProvider"), "path": normalised(&path)});

@@ -65,7 +65,7 @@ impl Object for MetastoreAssignment {
         takes_existing(planned)
     }
 
-    fn is_told_by_what_was_held(&self) -> bool {
+    fn is_told_by_what_was_there(&self) -> bool {
         true
     }
 
