@@ -134,6 +134,7 @@ fn lists_are_begun_again_and_drift_is_looked_for_without_a_body() {
     }
     let begun = server.call("POST", "/api/v1/drift", "");
     assert_eq!((begun.status, begun.json().as_array().map(Vec::len)), (202, Some(1)), "{begun:?}");
+    assert_eq!(server.call("POST", "/api/v1/drift", "null").status, 202);
     assert_eq!(server.call("POST", "/api/v1/drift", "[]").status, 400);
 }
 

@@ -16,15 +16,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let told = |error: JsonRejection| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_long(error.body_text()),
-            _ => Problem::wrong(error.body_text()),
-        };
         Json::from_request(request, state).await.map(|Json(Object(body))| Self(body)).map_err(told)
     }
 }
 
-/// A body that may be left out.
+fn told(error: JsonRejection) -> Problem {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_long(error.body_text()),
+        _ => Problem::wrong(error.body_text()),
+    }
+}
+
+/// A body that may be left out, or say that it is nothing.
 pub(super) struct IfSent<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for IfSent<T> {
@@ -40,6 +43,8 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for IfSent<T>
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
-        Sent::from_request(Request::from_parts(parts, Body::from(bytes)), state).await.map(|Sent(body)| Self(body))
+        let Json(sent): Json<Option<Object<T>>> =
+            Json::from_request(Request::from_parts(parts, Body::from(bytes)), state).await.map_err(told)?;
+        Ok(Self(sent.map(|Object(body)| body).unwrap_or_default()))
     }
 }
