@@ -5,6 +5,7 @@ use super::failure::Failure;
 use crate::described::Described;
 use crate::witboost::{AclInfo, Info};
 use serde_json::{Map as JsonMap, Value as Json, json};
+use std::collections::BTreeSet;
 use terrace_engine::compile::CompiledComponent;
 use terrace_engine::descriptor::{OutputDeclaration, label_of, link_of};
 use terrace_engine::expression::{Template, TemplateKind};
@@ -41,12 +42,11 @@ pub(super) async fn info(store: &dyn StateStore, described: &Described<'_>) -> R
 /// Adds the outputs of a component.
 fn tell(component: &CompiledComponent, values: &Map, prefix: &str, info: &mut Info) {
     let declared = &component.declarations.outputs;
-    let all: Vec<&str> = declared.iter().map(|output| output.name.value.as_str()).collect();
-    let is_beside = |name: &str| {
-        let of = |output: &&str| name == link_of(output) || name == label_of(output);
-        all.iter().any(of)
-    };
-    for (name, value) in values.iter().filter(|(name, value)| !value.has_sensitive() && !is_beside(name)) {
+    // Links and labels come with what they are of.
+    let beside = declared.iter().flat_map(|output| [link_of(&output.name.value), label_of(&output.name.value)]);
+    let beside: BTreeSet<String> = beside.collect();
+    let is_shown = |(name, value): &(&String, &Value)| !value.has_sensitive() && !beside.contains(*name);
+    for (name, value) in values.iter().filter(is_shown) {
         let declared = declared.iter().find(|output| output.name.value == *name);
         let is_public = declared.is_some_and(|output| output.is_public);
         let shown = if is_public { &mut info.public_info } else { &mut info.private_info };
