@@ -156,7 +156,10 @@ fn what_fails_is_told_with_its_processor_and_ends_with_3() {
     +--------
     | Dependency unsuccessful: Cannot run until dependency "./boom" is successfully executed
     +--------
+    error: pipeline-spec.yaml:2:33: ./boom, step 2 (`boom`): it ended with exit code 3
     "#);
+    let quiet = pipelines.run(&["run", "./boom", "--quiet"]).with_code(3);
+    quiet.says("error: pipeline-spec.yaml:2:33: ./boom, step 2 (`boom`): it ended with exit code 3");
     let json = pipelines.run(&["run", "./boom", "--json"]).with_code(3).json();
     assert_eq!(
         json["results"][0]["errors"][0],

@@ -159,7 +159,7 @@ pub(super) async fn conclude(
     let Outcome { runner, specs, done, screen } = outcome;
     let told = screen.clear();
     if !is_json {
-        shown::results(context.ui, done);
+        shown::results(context.ui, specs, done);
     }
     let (mut addresses, mut failure) = (BTreeMap::new(), None);
     let has_good = done.iter().any(|done| done.end.is_good());
