@@ -187,6 +187,25 @@ fn what_is_queued_and_what_runs_is_called_off_by_its_id() {
 }
 
 #[test]
+fn what_is_called_off_while_it_waits_is_told_as_cancelled_to_whoever_waits_for_it() {
+    let queued = Queued::with_cluster("1");
+    let slow = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.begun() == 1);
+    let waiting = [queued.start(&["run", "./quick"]), queued.start(&["run", "./after", "--json"])];
+    for (waiting, pipeline) in waiting.into_iter().zip(["./quick", "./after"]) {
+        until("it is in the queue", || queued.run(&["cancel", pipeline]).code == 0);
+        let told = waiting.finish().with_code(130);
+        if pipeline == "./quick" {
+            told.says("./quick: CANCELLED, processed 0 rows").says("INFO    :CANCELLED: ./quick");
+        } else {
+            assert_eq!(told.json()["results"][0]["state"], "cancelled", "{told}");
+        }
+    }
+    queued.project.write("go", "");
+    slow.finish().done();
+}
+
+#[test]
 fn pipelines_that_depend_on_others_wait_for_them() {
     let queued = Queued::with_cluster("2");
     let ran = queued.run(&["run", "./quick,./after"]).done();

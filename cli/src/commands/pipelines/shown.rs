@@ -77,6 +77,7 @@ const fn word(done: &Done) -> &'static str {
             State::Cancelled => "CANCELLED",
             _ => "FAILURE",
         },
+        BatchEnd::NotRun(NotRun::Cancelled) => "CANCELLED",
         BatchEnd::Held { .. } | BatchEnd::NotRun(_) => "FAILURE",
     }
 }
@@ -181,6 +182,7 @@ fn result(done: &Done) -> Value {
         BatchEnd::Clean => "clean",
         BatchEnd::Ran(record) => record.state.word(),
         BatchEnd::Held { .. } => "held",
+        BatchEnd::NotRun(NotRun::Cancelled) => State::Cancelled.word(),
         BatchEnd::NotRun(_) => "not_run",
     };
     let mut result = json!({
