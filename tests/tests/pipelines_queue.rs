@@ -368,6 +368,7 @@ fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
     queued.dppctl(&["ssh", "none"]).with_code(1).says("there is no pod `none`");
     let switched = queued.dppctl(&["init", "local"]).done();
     switched.says("starting 1 persistent DB pod and 2 persistent worker pods");
+    switched.says("Initializing Cluster, re-run dppctl init to track initialization progress");
     queued.dppctl(&["run", "./quick"]).done().says("Using local private cluster");
     seen!(queued.dppctl(&["init", "public"]), @r"
     exit: 0
@@ -379,7 +380,7 @@ fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
     do not use for private data!
     its pods are processes of this machine, and go after 1 hour
     Cluster is ready, starting 1 ephemeral DB pod and 1 ephemeral worker pod
-    terrace initialization completed successfully
+    dppctl initialization completed successfully
     ");
     queued.dppctl(&["run", "./quick"]).done().says("Using the public dppctl cluster");
 }
