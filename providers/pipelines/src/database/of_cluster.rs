@@ -16,9 +16,16 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// When the queue cannot be read.
 pub fn of_active(records: &Path, folder: &str) -> Result<Option<(Cluster, String)>, QueueError> {
-    let Some(queue) = Queue::existing(records)? else { return Ok(None) };
-    let cluster = queue.active_cluster()?;
+    let cluster = active(records)?;
     Ok(cluster.and_then(|cluster| cluster.database_of(folder).map(|name| (cluster, name))))
+}
+
+/// The active cluster, where there is one.
+///
+/// # Errors
+/// When the queue cannot be read.
+pub(crate) fn active(records: &Path) -> Result<Option<Cluster>, QueueError> {
+    Queue::to_read(records)?.map_or(Ok(None), |queue| queue.active_cluster())
 }
 
 /// What begins the mark of a database that a cluster made.
