@@ -460,7 +460,7 @@ fn what_makes_environments_does_not_get_what_only_terrace_needs() {
     let mut command = pipelines.command(&["run", "./a", "--retries", "0"]);
     command.env("XDG_CACHE_HOME", caches.path()).env("PATH", path).env("PIP_INDEX_URL", "https://index.example");
     command.env("TERRACE_STATE_KEY", "not for others").env("TERRACE_VAR_password", "not for others");
-    pipelines.project.start(command).finish().with_code(1).says("`uv venv` ended with");
+    pipelines.project.start(command).finish().with_code(1).says("`uv venv --quiet --python ");
     let seen = fs::read_to_string(programs.path().join("seen")).unwrap();
     assert!(seen.matches("PIP_INDEX_URL=").count() >= 3, "{seen}");
     // But that by which processes that outlive it are found.

@@ -124,6 +124,6 @@ fn what_installers_repeat_of_addresses_is_told_without_passwords() {
     let uv = UV.replace("pip) exit ;;", "pip) echo 'no answer from https://me:hunter2@host/simple' >&2; exit 1 ;;");
     pipelines.project.write("bin/uv", uv);
     let ran = start(&pipelines, &["run", "--retries", "0"]).finish().with_code(1);
-    ran.says("no answer from https://me:***@host/simple");
+    ran.says("no answer from https://me:***@host/simple").says("`uv pip install --python ").says(" -r ");
     assert!(!ran.stderr.contains("hunter2"), "{ran}");
 }

@@ -5,13 +5,14 @@ use crate::args::SshArguments;
 use crate::commands::Context;
 use crate::commands::databases::{databases_of, failure};
 use crate::failure::{Exit, Failure};
+use crate::report::harmless;
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use terrace_provider::names::{closest, listed};
 use terrace_provider_pipelines::database::Databases;
-use terrace_provider_pipelines::environment::Making;
+use terrace_provider_pipelines::environment::{EnvironmentError, Making};
 use terrace_provider_pipelines::queue::cluster::Cluster;
 use terrace_provider_pipelines::queue::{Pod, PodStatus};
 use terrace_provider_pipelines::run::Runner;
@@ -110,8 +111,10 @@ async fn surroundings(
     let recipe = runner.recipe(&specs.root, pipeline);
     let making = Telling { context };
     let environment = runner.environments.ensure(&recipe, &making, &cancel).await.map_err(|error| {
-        let failure = Failure::new(error.to_string());
-        error.hint().into_iter().fold(failure, Failure::hint)
+        let error = error.without_secrets(&runner.variables, &recipe);
+        let said = if let EnvironmentError::Failed { said, .. } = &error { said.as_slice() } else { &[] };
+        let what = said.iter().fold(error.to_string(), |told, line| format!("{told}\n  {line}"));
+        error.hint().into_iter().fold(Failure::new(harmless(&what)), Failure::hint)
     })?;
     let (folder, variables) = runner.surroundings(&specs.root, pipeline, &environment);
     // `dpp` itself finds specs from the folder that they were found from.

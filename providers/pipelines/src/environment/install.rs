@@ -147,7 +147,8 @@ impl Bar<'_> {
 
 /// Runs a program to its end; it is killed when nobody waits any more.
 async fn run(program: &str, arguments: &[&str], bar: &mut Bar<'_>) -> Result<(), EnvironmentError> {
-    let what = || format!("`{program} {}`", arguments.first().copied().unwrap_or_default());
+    // Secrets are in files that it reads, and not among its arguments.
+    let what = || format!("`{program} {}`", arguments.join(" "));
     let mut command = command(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     // Whatever the person's shell says of Python is not about this environment.
