@@ -468,3 +468,11 @@ fn what_makes_environments_does_not_get_what_only_terrace_needs() {
     assert_eq!(own.collect::<Vec<_>>(), Vec::<&str>::new());
     assert!(!seen.contains("not for others"), "{seen}");
 }
+
+#[test]
+fn one_row_is_one_row() {
+    let pipelines = Pipelines::new("one: {pipeline: [{run: noise, parameters: {rows: 1}}]}\n");
+    pipelines.run(&["run"]).done();
+    let listed = pipelines.run(&["runs", "list"]).done();
+    assert!(listed.stdout.contains(" 1 row   ./one"), "{listed}");
+}
