@@ -63,7 +63,9 @@ fn start(pipelines: &Pipelines, arguments: &[&str]) -> Running {
 fn hanging(pipelines: &Pipelines, arguments: &[&str]) -> Running {
     pipelines.project.write("hang", "");
     let running = start(pipelines, arguments);
-    until("the environment is being made", || pipelines.project.has("maker"));
+    // A shell makes the file before it writes into it.
+    let is_told = || pipelines.project.has("maker") && pipelines.project.read("maker").ends_with('\n');
+    until("the environment is being made", is_told);
     running
 }
 
