@@ -156,7 +156,10 @@ fn what_fails_is_told_with_its_processor_and_ends_with_3() {
     +--------
     | Dependency unsuccessful: Cannot run until dependency "./boom" is successfully executed
     +--------
+    error: pipeline-spec.yaml:2:33: ./boom, step 2 (`boom`): it ended with exit code 3
     "#);
+    let quiet = pipelines.run(&["run", "./boom", "--quiet"]).with_code(3);
+    quiet.says("error: pipeline-spec.yaml:2:33: ./boom, step 2 (`boom`): it ended with exit code 3");
     let json = pipelines.run(&["run", "./boom", "--json"]).with_code(3).json();
     assert_eq!(
         json["results"][0]["errors"][0],
@@ -457,11 +460,19 @@ fn what_makes_environments_does_not_get_what_only_terrace_needs() {
     let mut command = pipelines.command(&["run", "./a", "--retries", "0"]);
     command.env("XDG_CACHE_HOME", caches.path()).env("PATH", path).env("PIP_INDEX_URL", "https://index.example");
     command.env("TERRACE_STATE_KEY", "not for others").env("TERRACE_VAR_password", "not for others");
-    pipelines.project.start(command).finish().with_code(1).says("`uv venv` ended with");
+    pipelines.project.start(command).finish().with_code(1).says("`uv venv --quiet --python ");
     let seen = fs::read_to_string(programs.path().join("seen")).unwrap();
     assert!(seen.matches("PIP_INDEX_URL=").count() >= 3, "{seen}");
     // But that by which processes that outlive it are found.
     let own = seen.lines().filter(|line| line.starts_with("TERRACE_") && !line.starts_with("TERRACE_ENVIRONMENT="));
     assert_eq!(own.collect::<Vec<_>>(), Vec::<&str>::new());
     assert!(!seen.contains("not for others"), "{seen}");
+}
+
+#[test]
+fn one_row_is_one_row() {
+    let pipelines = Pipelines::new("one: {pipeline: [{run: noise, parameters: {rows: 1}}]}\n");
+    pipelines.run(&["run"]).done();
+    let listed = pipelines.run(&["runs", "list"]).done();
+    assert!(listed.stdout.contains(" 1 row   ./one"), "{listed}");
 }

@@ -63,7 +63,9 @@ fn start(pipelines: &Pipelines, arguments: &[&str]) -> Running {
 fn hanging(pipelines: &Pipelines, arguments: &[&str]) -> Running {
     pipelines.project.write("hang", "");
     let running = start(pipelines, arguments);
-    until("the environment is being made", || pipelines.project.has("maker"));
+    // A shell makes the file before it writes into it.
+    let is_told = || pipelines.project.has("maker") && pipelines.project.read("maker").ends_with('\n');
+    until("the environment is being made", is_told);
     running
 }
 
@@ -124,6 +126,6 @@ fn what_installers_repeat_of_addresses_is_told_without_passwords() {
     let uv = UV.replace("pip) exit ;;", "pip) echo 'no answer from https://me:hunter2@host/simple' >&2; exit 1 ;;");
     pipelines.project.write("bin/uv", uv);
     let ran = start(&pipelines, &["run", "--retries", "0"]).finish().with_code(1);
-    ran.says("no answer from https://me:***@host/simple");
+    ran.says("no answer from https://me:***@host/simple").says("`uv pip install --python ").says(" -r ");
     assert!(!ran.stderr.contains("hunter2"), "{ran}");
 }

@@ -187,6 +187,25 @@ fn what_is_queued_and_what_runs_is_called_off_by_its_id() {
 }
 
 #[test]
+fn what_is_called_off_while_it_waits_is_told_as_cancelled_to_whoever_waits_for_it() {
+    let queued = Queued::with_cluster("1");
+    let slow = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.begun() == 1);
+    let waiting = [queued.start(&["run", "./quick"]), queued.start(&["run", "./after", "--json"])];
+    for (waiting, pipeline) in waiting.into_iter().zip(["./quick", "./after"]) {
+        until("it is in the queue", || queued.run(&["cancel", pipeline]).code == 0);
+        let told = waiting.finish().with_code(130);
+        if pipeline == "./quick" {
+            told.says("./quick: CANCELLED, processed 0 rows").says("INFO    :CANCELLED: ./quick");
+        } else {
+            assert_eq!(told.json()["results"][0]["state"], "cancelled", "{told}");
+        }
+    }
+    queued.project.write("go", "");
+    slow.finish().done();
+}
+
+#[test]
 fn pipelines_that_depend_on_others_wait_for_them() {
     let queued = Queued::with_cluster("2");
     let ran = queued.run(&["run", "./quick,./after"]).done();
@@ -349,6 +368,7 @@ fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
     queued.dppctl(&["ssh", "none"]).with_code(1).says("there is no pod `none`");
     let switched = queued.dppctl(&["init", "local"]).done();
     switched.says("starting 1 persistent DB pod and 2 persistent worker pods");
+    switched.says("Initializing Cluster, re-run dppctl init to track initialization progress");
     queued.dppctl(&["run", "./quick"]).done().says("Using local private cluster");
     seen!(queued.dppctl(&["init", "public"]), @r"
     exit: 0
@@ -360,7 +380,7 @@ fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
     do not use for private data!
     its pods are processes of this machine, and go after 1 hour
     Cluster is ready, starting 1 ephemeral DB pod and 1 ephemeral worker pod
-    terrace initialization completed successfully
+    dppctl initialization completed successfully
     ");
     queued.dppctl(&["run", "./quick"]).done().says("Using the public dppctl cluster");
 }
@@ -413,16 +433,14 @@ fn a_queue_that_is_none_is_told_with_what_to_do() {
         let _ = fs::remove_file(queue.with_file_name(format!("queue.db{end}")));
     }
     fs::write(&queue, "no database ".repeat(1000)).unwrap();
-    for words in [
-        &["list", "pods"][..],
-        &["run", "./quick"],
-        &["init"],
-        &["cancel", "./quick"],
-        &["run", "./quick", "--no-queue"],
-    ] {
+    for words in [&["list", "pods"][..], &["run", "./quick"], &["init"], &["cancel", "./quick"]] {
         let ran = queued.run(words).with_code(1);
         ran.says("is damaged").says("move `").says("-wal");
     }
+    // Whoever needs no queue goes on, and is told where that writes.
+    let without = queued.run(&["run", "./quick", "--no-queue"]).done();
+    without.says("./quick: SUCCESS").says("warning: the queue of runs `").says("is damaged");
+    without.says("not into the database of a cluster");
     fs::remove_file(&queue).unwrap();
     queued.run(&["run", "./quick"]).done();
 }

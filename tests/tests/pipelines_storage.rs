@@ -245,9 +245,6 @@ fn what_cannot_be_synced_is_told_before_the_run_and_what_could_not_after_it() {
         assert!(ran.code == 1 && ran.stderr.contains(told), "{words:?}: {ran}");
         assert!(!pipelines.project.has(".terrace/pipelines/runs"), "{words:?}");
     }
-    pipelines.project.write("plain/noise.py", "");
-    pipelines.project.write("plain/pipeline-spec.yaml", "x: {pipeline: [{run: noise}]}\n");
-    pipelines.run(&["run", "./plain/x", "--sync", "there"]).with_code(1).says("there is nothing to sync");
     let server = PutServer::start();
     server.fails("noise.csv", Fault::Refused);
     let ran = pipelines.run(&["run", "./committees", "--sync", &server.url]).with_code(3);
@@ -257,4 +254,46 @@ fn what_cannot_be_synced_is_told_before_the_run_and_what_could_not_after_it() {
     pipelines.project.write("noise.py", "raise SystemExit(3)\n");
     pipelines.run(&["run", "./committees", "--sync", "there"]).with_code(3);
     assert!(!pipelines.project.has("there"));
+}
+
+/// Writes a page, and no data package.
+const RENDER: &str = "\
+import os
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+os.makedirs('data', exist_ok=True)
+open('data/index.html', 'w').write('<h1>Hello World</h1>')
+spew(package, [], {})
+";
+
+#[test]
+fn a_site_that_comes_of_runs_is_synced_whichever_pipelines_ran() {
+    let pipelines =
+        Pipelines::new("render_index: {pipeline: [{run: render_index}]}\nplain: {pipeline: [{run: noise}]}\n");
+    let project = &pipelines.project;
+    project.write("render_index.py", RENDER);
+    project.write("public/404.html", "<h1>Not here</h1>");
+    // What cannot work is told before anything is run.
+    for (place, told) in [("s3://bucket/x", "s3AccessKeyId"), ("data", "lie in each other"), ("public", "lie in")] {
+        pipelines.run(&["run", "all", "--sync", place]).with_code(1).says(told);
+        assert!(!project.has(".terrace/pipelines/runs"), "{place}");
+    }
+    // Whether there will be a page is known only when all has been run.
+    let nothing = pipelines.run(&["run", "./plain", "--sync", "there"]).with_code(1);
+    nothing.says("./plain: SUCCESS").says("there is nothing to sync: ").says("`data/index.html`");
+    assert!(!project.has("there"));
+    let ran = pipelines.run(&["run", "all", "--sync", "there", "--public"]).done();
+    let folder = project.path(".").canonicalize().unwrap().display().to_string();
+    let lines: Vec<&str> = ran.stderr.lines().skip_while(|line| !line.starts_with("Syncing")).collect();
+    let there = format!("data/index.html > {folder}/there/_site/");
+    assert_eq!(lines, ["Syncing Static Website to Public Storage", there.as_str()], "{ran}");
+    assert!(project.has("there/_site/index.html") && project.has("there/_site/404.html"));
+    // The site is there already: whoever runs another pipeline brings it, too.
+    fs::remove_dir_all(project.path("there")).unwrap();
+    pipelines.run(&["run", "./plain", "--sync", "there"]).done().says("Syncing Static Website to Storage");
+    assert!(project.has("there/_site/index.html"));
+    // Of runs that failed nothing comes, and that is what is told of them.
+    project.write("render_index.py", "raise SystemExit(3)\n");
+    let failed = pipelines.run(&["run", "./render_index", "--sync", "there"]).with_code(3);
+    assert!(!failed.stderr.contains("sync"), "{failed}");
 }

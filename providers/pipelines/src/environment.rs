@@ -14,6 +14,7 @@ use crate::executor::local::{Guard, end_marked};
 use crate::fingerprint::hash_of;
 use crate::spec::processor::Api;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -288,6 +289,12 @@ impl EnvironmentError {
             let line = line.to_ascii_lowercase();
             UNREACHABLE.iter().any(|words| line.contains(words))
         })
+    }
+
+    /// The same without secrets of these variables, and of what was to be installed.
+    #[must_use]
+    pub fn without_secrets(self, variables: &BTreeMap<String, String>, recipe: &Recipe) -> Self {
+        self.masked(&crate::run::log::Masks::of(variables).and_in(&recipe.requirements))
     }
 
     /// The same without secrets: programs repeat addresses.

@@ -26,6 +26,8 @@ pub use taking::{Cancelled, Taken};
 use crate::private;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -91,6 +93,38 @@ impl Queue {
         }
     }
 
+    /// The same for whoever only reads: no folder is made, no file is brought to its newest form, and a disk that is full or
+    /// read-only keeps nobody from it.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no queue, or is one of a newer terrace.
+    pub fn to_read(folder: &Path) -> Result<Option<Self>, QueueError> {
+        let path = folder.join(FILE);
+        match path.try_exists() {
+            Ok(false) => return Ok(None),
+            Ok(true) => {}
+            Err(error) => return Err(QueueError::folder(folder, &error)),
+        }
+        let connection = match opened_to_read(&path, "mode=ro") {
+            // Files that SQLite puts beside it cannot be made, and none of them holds anything: all is in the file itself.
+            Err(_) if is_whole(&path) => opened_to_read(&path, "immutable=1"),
+            opened => opened,
+        };
+        let failed = |error: rusqlite::Error| QueueError::sqlite(&path, &error);
+        let (connection, version) = connection.map_err(failed)?;
+        match version {
+            0 if has_tables(&connection).map_err(failed)? => Err(QueueError::Foreign { path }),
+            // It is just being made.
+            0 => Ok(None),
+            version if version > MIGRATIONS.len() => Err(QueueError::Newer { path }),
+            _ => Ok(Some(Self {
+                folder: folder.to_owned(),
+                file: which(&path),
+                connection: Arc::new(Mutex::new(connection)),
+            })),
+        }
+    }
+
     /// True as long as the file lies where it was opened: somebody may remove a whole project, or begin a queue anew.
     #[must_use]
     pub fn is_still_there(&self) -> bool {
@@ -145,6 +179,42 @@ impl Queue {
     }
 }
 
+/// A connection that changes nothing, and how many migrations the file has seen.
+fn opened_to_read(path: &Path, how: &str) -> Result<(Connection, usize), rusqlite::Error> {
+    let mut address = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => address.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => address.push(char::from(*byte)),
+            byte => address.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(format!("{address}?{how}"), flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    // Nothing is read before that, nor is it known whether anything can be.
+    let version = seen(&connection)?;
+    Ok((connection, version))
+}
+
+/// True where everything is in the file, and nothing in the log beside it.
+fn is_whole(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Path::new(&log).metadata().map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |log| log.len() == 0)
+}
+
+/// How many migrations a file has seen.
+fn seen(connection: &Connection) -> Result<usize, rusqlite::Error> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(usize::try_from(version).unwrap_or(usize::MAX))
+}
+
+/// True for a file that something lies in.
+fn has_tables(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_master)", [], |row| row.get(0))
+}
+
 /// Which file this is, whatever it is called.
 fn which(path: &Path) -> Option<(u64, u64)> {
     path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
@@ -153,7 +223,7 @@ fn which(path: &Path) -> Option<(u64, u64)> {
 /// The records of runs that somebody still has to be told of: they are not removed, however old they are. None where there
 /// is no queue, or it cannot be read.
 pub(crate) fn untold(folder: &Path) -> Option<BTreeSet<String>> {
-    match Queue::existing(folder) {
+    match Queue::to_read(folder) {
         Ok(None) => Some(BTreeSet::new()),
         Ok(Some(queue)) => queue.assigned_records().ok(),
         Err(_) => None,
@@ -182,25 +252,19 @@ impl From<QueueError> for Refused {
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), QueueError> {
     let failed = |error: rusqlite::Error| QueueError::sqlite(path, &error);
     let newest = MIGRATIONS.len();
-    let version = |connection: &Connection| -> Result<usize, rusqlite::Error> {
-        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        Ok(usize::try_from(version).unwrap_or(usize::MAX))
-    };
-    let seen = version(connection).map_err(failed)?;
-    if seen > newest {
+    let before = seen(connection).map_err(failed)?;
+    if before > newest {
         return Err(QueueError::Newer { path: path.to_owned() });
     }
-    if seen == newest {
+    if before == newest {
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let seen = version(&transaction).map_err(failed)?;
-    let tables: i64 =
-        transaction.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)).map_err(failed)?;
-    if seen == 0 && tables > 0 {
+    let before = seen(&transaction).map_err(failed)?;
+    if before == 0 && has_tables(&transaction).map_err(failed)? {
         return Err(QueueError::Foreign { path: path.to_owned() });
     }
-    for migration in MIGRATIONS.iter().skip(seen) {
+    for migration in MIGRATIONS.iter().skip(before) {
         transaction.execute_batch(migration).map_err(failed)?;
     }
     let newest = i64::try_from(newest).unwrap_or(i64::MAX);

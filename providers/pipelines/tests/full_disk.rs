@@ -3,7 +3,9 @@
 use crate::harness::Project;
 use std::fs;
 use std::process::Command;
-use terrace_provider_pipelines::queue::lock;
+use terrace_provider_pipelines::database::of_cluster::of_active;
+use terrace_provider_pipelines::queue::cluster::Cluster;
+use terrace_provider_pipelines::queue::{Queue, lock};
 use terrace_provider_pipelines::run::{Asked, State};
 use tokio_util::sync::CancellationToken;
 
@@ -86,6 +88,21 @@ async fn a_run_that_cannot_be_recorded_does_not_begin() {
         Ok(record) => record.failure.unwrap().what,
     };
     assert!(words.contains("o space") && !project.path("data").exists(), "{words}");
+}
+
+#[test]
+fn which_cluster_is_active_can_be_read_while_the_disk_is_full() {
+    let Some(disk) = Disk::mounted() else {
+        println!("skipped: no file system can be mounted here");
+        return;
+    };
+    let folder = disk.0.path();
+    let (kind, ttl) = ("local".to_owned(), None);
+    let cluster = Cluster { kind, workers: 1, databases: 1, ttl, is_ready: false };
+    Queue::open(folder).unwrap().begin_cluster(&cluster).unwrap();
+    let full = fs::write(folder.join("full"), vec![1; 16 << 20]);
+    assert_eq!(full.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    assert_eq!(of_active(folder, ".").unwrap(), Some((cluster, "dppctl-db-local-1".to_owned())));
 }
 
 #[test]

@@ -75,6 +75,26 @@ fn workers_of_a_cluster_write_into_its_database_and_so_does_whoever_runs_pipelin
 }
 
 #[test]
+fn a_shell_of_a_pod_writes_where_the_runs_of_its_cluster_do() {
+    let queued = telling();
+    queued.run(&["init", "local", "--workers", "1"]).done();
+    let by_worker = engine(&queued, &["run", "./tell"]);
+    assert!(by_worker.starts_with("postgresql+psycopg2://postgres:"), "{by_worker}");
+    let pods = queued.pods();
+    let worker = pods.iter().find(|pod| pod["role"] == "worker").unwrap()["name"].as_str().unwrap().to_owned();
+    let shell = || queued.run(&["ssh", &worker, "echo", "\"$DPP_DB_ENGINE\""]).done().stdout;
+    assert_eq!(shell().trim_end(), by_worker);
+    // A server that was stopped is started, as for a run.
+    queued.run(&["databases", "stop", "dppctl-db-local-1"]).done();
+    let without_port = |engine: &str| engine.split_once('@').unwrap().0.to_owned();
+    assert_eq!(without_port(&shell()), without_port(&by_worker));
+    assert_eq!(databases(&queued), [is("dppctl-db-local-1", "available")]);
+    // A cluster without databases has a file, for its shells, too.
+    queued.run(&["init", "local", "--databases", "0"]).done();
+    assert!(shell().starts_with("sqlite:///"));
+}
+
+#[test]
 fn a_cluster_has_as_many_databases_as_somebody_wants() {
     let queued = telling();
     queued.run(&["init", "local", "--workers", "1", "--databases", "2"]).done();

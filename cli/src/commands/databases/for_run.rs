@@ -58,7 +58,8 @@ pub(in crate::commands) struct RunDatabase {
 }
 
 impl RunDatabase {
-    /// Has the steps of a runner write into the chosen database; nothing where none is chosen.
+    /// Has the steps of a runner write into the chosen database; nothing where none is chosen. Who needs no queue goes on
+    /// without one that cannot be read.
     ///
     /// # Errors
     /// When there is no such database, or it does not come up.
@@ -66,7 +67,7 @@ impl RunDatabase {
         context: &Context<'_>,
         instance: &InstanceSettings,
         choice: &DatabaseChoice,
-        folder: &str,
+        (folder, needs_queue): (&str, bool),
         runner: &mut Runner,
         cancel: &CancellationToken,
     ) -> Result<Option<Self>, Failure> {
@@ -83,7 +84,9 @@ impl RunDatabase {
             runner.write_into(&record, &access);
             return Ok(Some(Self { databases, record, kept: Some(kept), is_pod: true, beginning }));
         }
-        let Some(name) = chosen else { return Self::of_cluster(context, instance, folder, runner, cancel).await };
+        let Some(name) = chosen else {
+            return Self::of_cluster(context, instance, (folder, needs_queue), runner, cancel).await;
+        };
         let databases = databases_of(context, instance).await;
         let (record, access) = databases.ensure(&name, cancel).await.map_err(failure)?;
         runner.write_into(&record, &access);
@@ -94,11 +97,20 @@ impl RunDatabase {
     async fn of_cluster(
         context: &Context<'_>,
         instance: &InstanceSettings,
-        folder: &str,
+        (folder, needs_queue): (&str, bool),
         runner: &mut Runner,
         cancel: &CancellationToken,
     ) -> Result<Option<Self>, Failure> {
-        let Some((cluster, name)) = of_active(runner.store.folder(), folder)? else { return Ok(None) };
+        let active = match of_active(runner.store.folder(), folder) {
+            Err(error) if !needs_queue => {
+                context.ui.say(&format!(
+                    "warning: {error}; pipelines write where they do without a cluster, not into the database of a cluster"
+                ));
+                None
+            }
+            active => active?,
+        };
+        let Some((cluster, name)) = active else { return Ok(None) };
         let databases = databases_of(context, instance).await;
         let OfCluster { record, access, told, .. } = OfCluster::ready(&databases, &cluster, &name, cancel).await?;
         runner.write_into(&record, &access);

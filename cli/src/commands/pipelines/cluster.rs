@@ -71,6 +71,7 @@ pub(in crate::commands) async fn init(
     if arguments.kind.is_none() && cluster.is_ready {
         return report(context, &runner, &queue, &cluster).await;
     }
+    let program = crate::dppctl::program();
     let is_public = cluster.ttl.is_some();
     let is_switch = active.as_ref().is_none_or(|active| active.kind != cluster.kind);
     if is_public && is_switch {
@@ -80,7 +81,7 @@ pub(in crate::commands) async fn init(
             in_words(cluster.ttl.unwrap_or_default())
         ));
     } else if is_switch {
-        context.ui.say("Initializing Cluster, re-run terrace init to track initialization progress");
+        context.ui.say(&format!("Initializing Cluster, re-run {program} init to track initialization progress"));
     }
     signals.begin_changes();
     let begun = cluster.clone();
@@ -94,7 +95,7 @@ pub(in crate::commands) async fn init(
     }
     let kind = cluster.kind.clone();
     queue.call(move |queue| queue.make_ready(&kind)).await?;
-    context.ui.say("terrace initialization completed successfully");
+    context.ui.say(&format!("{program} initialization completed successfully"));
     Ok(Exit::Done)
 }
 

@@ -86,11 +86,12 @@ fn line(record: &Record) -> String {
     let folder = if record.folder == "." { String::new() } else { format!(" in {}", record.folder) };
     let why = record.failure.as_ref().map(|failure| format!("  {}", failure.what)).unwrap_or_default();
     let text = format!(
-        "{:.0}  {}  {:<9}  {took:>8}  {:>9} rows  {}{folder}{why}",
+        "{:.0}  {}  {:<9}  {took:>8}  {:>9} {:<4}  {}{folder}{why}",
         record.started_at,
         record.run,
         record.state.word(),
         record.rows,
+        if record.rows == 1 { "row" } else { "rows" },
         record.pipeline
     );
     harmless(&text).replace('\n', " ") + "\n"

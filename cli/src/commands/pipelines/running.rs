@@ -94,8 +94,9 @@ pub(in crate::commands) async fn run(
     }
     signals.begin_changes();
     let folder = runner.folder_name(&specs.root);
+    let asked = (folder.as_str(), !arguments.no_queue);
     let database =
-        RunDatabase::ready(context, &instance, &arguments.database, &folder, &mut runner, &signals.cancel).await?;
+        RunDatabase::ready(context, &instance, &arguments.database, asked, &mut runner, &signals.cancel).await?;
     let mut transcript = Transcript::default();
     if let Some((database, name)) = database.as_ref().and_then(|database| Some((database, database.pod()?))) {
         transcript.say(Line::AssignedDatabase(name.to_owned()));

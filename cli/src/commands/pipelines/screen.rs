@@ -31,6 +31,8 @@ pub(super) struct Screen {
     has_lines: bool,
     bars: Option<MultiProgress>,
     of: Mutex<HashMap<String, Shown>>,
+    /// When it was told last of the environments that are being made.
+    preparing: Mutex<HashMap<String, Instant>>,
     /// Why a result could not be told.
     untold: Mutex<Option<Failure>>,
 }
@@ -106,7 +108,15 @@ impl Run {
 impl Screen {
     pub(super) fn new(ui: &Ui, is_verbose: bool, is_json: bool) -> Self {
         let bars = (ui.is_watched() && !ui.is_quiet && !is_json).then(MultiProgress::new);
-        Self { ui: ui.clone(), is_verbose, has_lines: !is_json, bars, of: Mutex::default(), untold: Mutex::default() }
+        Self {
+            ui: ui.clone(),
+            is_verbose,
+            has_lines: !is_json,
+            bars,
+            of: Mutex::default(),
+            preparing: Mutex::default(),
+            untold: Mutex::default(),
+        }
     }
 
     /// Takes the bars off the screen.
@@ -123,6 +133,21 @@ impl Screen {
     /// A poisoned lock holds only what is drawn.
     fn locked(&self) -> MutexGuard<'_, HashMap<String, Shown>> {
         self.of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Elsewhere than on a terminal it is told of an environment when that begins, when it is there, and now and then
+    /// between.
+    fn is_time_for(&self, pipeline: &str, done: usize, of: usize) -> bool {
+        let mut preparing = self.preparing.lock().unwrap_or_else(PoisonError::into_inner);
+        if done == of {
+            preparing.remove(pipeline);
+            return true;
+        }
+        let is_time = preparing.get(pipeline).is_none_or(|told| told.elapsed() >= PERIOD);
+        if is_time {
+            preparing.insert(pipeline.to_owned(), Instant::now());
+        }
+        is_time
     }
 
     fn say(&self, text: &str) {
@@ -194,8 +219,7 @@ impl Watching for Screen {
         let words = format!("PREPARING, {done} of {of} packages, {what}");
         match &self.bars {
             Some(_) => self.show(pipeline, |_| {}, Some(words)),
-            // Elsewhere than on a terminal a line at the beginning and one at the end is enough.
-            None if done == 0 || done == of => self.say(&format!("{pipeline}: {words}")),
+            None if self.is_time_for(pipeline, done, of) => self.say(&format!("{pipeline}: {words}")),
             None => {}
         }
     }

@@ -10,6 +10,7 @@ use terrace_provider_pipelines::run::batch::{BatchEnd, Done, Why};
 use terrace_provider_pipelines::run::python::repr_of_map;
 use terrace_provider_pipelines::run::single::NotRun;
 use terrace_provider_pipelines::run::{Record, State};
+use terrace_provider_pipelines::spec::{Problem, Severity, Specs};
 
 /// What the document calls the rows that came out of a pipeline; dpp itself does not count them.
 const ROWS: &str = "num rows";
@@ -26,14 +27,14 @@ pub(super) fn line(done: &Done) -> Option<String> {
 }
 
 /// Tells the results of all pipelines, on standard error.
-pub(super) fn results(ui: &Ui, done: &[Done]) {
+pub(super) fn results(ui: &Ui, specs: &Specs, done: &[Done]) {
     let ran: Vec<&Done> = done.iter().filter(|done| !matches!(done.end, BatchEnd::Clean)).collect();
     if ran.is_empty() {
         ui.say("nothing to run: what the pipelines made is still good");
         return;
     }
     ui.say("INFO    :RESULTS:");
-    for done in ran {
+    for done in &ran {
         let line = format!("INFO    :{}: {} {}", word(done), done.pipeline, stats(done)).replace('\n', " ");
         let errors = errors(done);
         let text = match errors.is_empty() {
@@ -42,6 +43,30 @@ pub(super) fn results(ui: &Ui, done: &[Done]) {
         };
         if done.end.is_good() { ui.say(&harmless(&text)) } else { ui.tell(&harmless(&text)) }
     }
+    for failed in ran.iter().filter_map(|done| failed_at(specs, done)) {
+        ui.tell(&harmless(&format!("error: {}", failed.in_one_line(specs)).replace('\n', " ")));
+    }
+}
+
+/// Where what failed stands, and how it ended: told in one line, as what is wrong in a spec is.
+fn failed_at(specs: &Specs, done: &Done) -> Option<Problem> {
+    let BatchEnd::Ran(record) = &done.end else { return None };
+    let is_failed = matches!(record.state, State::Failed | State::TimedOut);
+    let failure = record.failure.as_ref().filter(|_| is_failed)?;
+    let pipeline = specs.pipeline(&record.pipeline)?;
+    let step = failure.step.and_then(|step| Some((step, &record.steps.get(step)?.0)));
+    // The spec may have been another one when a worker read it.
+    let stands = step.and_then(|(step, name)| pipeline.steps.get(step).filter(|step| step.name == *name));
+    Some(Problem {
+        severity: Severity::Error,
+        code: "run_failed",
+        message: failure.what.clone(),
+        file: pipeline.file,
+        at: stands.map_or_else(|| pipeline.at.clone(), |step| step.at.clone()),
+        pipeline: Some(record.pipeline.clone()),
+        step: step.map(|(step, name)| (step + 1, name.clone())),
+        hint: None,
+    })
 }
 
 const fn word(done: &Done) -> &'static str {
@@ -52,6 +77,7 @@ const fn word(done: &Done) -> &'static str {
             State::Cancelled => "CANCELLED",
             _ => "FAILURE",
         },
+        BatchEnd::NotRun(NotRun::Cancelled) => "CANCELLED",
         BatchEnd::Held { .. } | BatchEnd::NotRun(_) => "FAILURE",
     }
 }
@@ -156,6 +182,7 @@ fn result(done: &Done) -> Value {
         BatchEnd::Clean => "clean",
         BatchEnd::Ran(record) => record.state.word(),
         BatchEnd::Held { .. } => "held",
+        BatchEnd::NotRun(NotRun::Cancelled) => State::Cancelled.word(),
         BatchEnd::NotRun(_) => "not_run",
     };
     let mut result = json!({

@@ -1,18 +1,22 @@
 //! `terrace ssh POD [COMMAND]`: a shell where a worker runs its pipelines, with what their steps see.
 
-use super::{pods, runner_here};
+use super::{instance_here, pods, queue_of};
 use crate::args::SshArguments;
 use crate::commands::Context;
+use crate::commands::databases::{databases_of, failure};
 use crate::failure::{Exit, Failure};
+use crate::report::harmless;
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use terrace_provider::names::{closest, listed};
-use terrace_provider_pipelines::environment::Making;
+use terrace_provider_pipelines::database::Databases;
+use terrace_provider_pipelines::environment::{EnvironmentError, Making};
+use terrace_provider_pipelines::queue::cluster::Cluster;
 use terrace_provider_pipelines::queue::{Pod, PodStatus};
 use terrace_provider_pipelines::run::Runner;
-use terrace_provider_pipelines::settings::databases;
+use terrace_provider_pipelines::settings::runner;
 use terrace_provider_pipelines::spec;
 use tokio_util::sync::CancellationToken;
 
@@ -26,13 +30,15 @@ const STARTUP: &str = "if [ -f ~/.bashrc ]; then . ~/.bashrc; fi";
 /// Becomes a shell.
 ///
 /// # Errors
-/// When there is no such pod, its time is over, there is no pipeline whose surroundings it could be, or no shell.
+/// When there is no such pod, its time is over, there is no pipeline whose surroundings it could be, its database does not
+/// come up, or there is no shell.
 pub(in crate::commands) async fn ssh(context: &Context<'_>, arguments: &SshArguments) -> Result<Exit, Failure> {
-    let runner = runner_here(context)?;
+    let instance = instance_here(context)?;
+    let runner = runner(&instance)?;
     let pods = pods::there(&runner).await?;
-    let databases = databases(&super::instance_here(context)?, None);
+    let databases = databases_of(context, &instance).await;
     let pod = find(&pods, &arguments.pod, databases.names().contains(&arguments.pod))?;
-    let (folder, variables) = surroundings(context, &runner, pod).await?;
+    let (folder, variables) = surroundings(context, &runner, &databases, pod).await?;
     let shell = context.variables.get("SHELL").unwrap_or("/bin/sh");
     let prompt = format!("{}:\\w$ ", pod.name);
     let mut command = Command::new(shell);
@@ -79,6 +85,7 @@ fn find<'a>(pods: &'a [Pod], name: &str, is_database: bool) -> Result<&'a Pod, F
 async fn surroundings(
     context: &Context<'_>,
     runner: &Runner,
+    databases: &Databases,
     pod: &Pod,
 ) -> Result<(PathBuf, std::collections::BTreeMap<String, String>), Failure> {
     let root = pod.root.as_ref().map_or_else(|| PathBuf::from("."), PathBuf::from);
@@ -94,17 +101,32 @@ async fn surroundings(
         Failure::new(format!("`{}` has no pipeline whose surroundings the shell could have", root.display()))
             .hint("call it where a `pipeline-spec.yaml` is, or `--chdir DIR`")
     })?;
+    let cancel = CancellationToken::new();
+    let folder = runner.folder_name(&specs.root);
+    // What a cluster's workers run writes into the cluster's database, whichever cluster is the active one.
+    let runner = match cluster(runner, pod).await? {
+        Some(cluster) => databases.runner_in(runner, &cluster, &folder, &cancel).await.map_err(failure)?,
+        None => runner.clone(),
+    };
     let recipe = runner.recipe(&specs.root, pipeline);
     let making = Telling { context };
-    let environment = runner.environments.ensure(&recipe, &making, &CancellationToken::new()).await;
-    let environment = environment.map_err(|error| {
-        let failure = Failure::new(error.to_string());
-        error.hint().into_iter().fold(failure, Failure::hint)
+    let environment = runner.environments.ensure(&recipe, &making, &cancel).await.map_err(|error| {
+        let error = error.without_secrets(&runner.variables, &recipe);
+        let said = if let EnvironmentError::Failed { said, .. } = &error { said.as_slice() } else { &[] };
+        let what = said.iter().fold(error.to_string(), |told, line| format!("{told}\n  {line}"));
+        error.hint().into_iter().fold(Failure::new(harmless(&what)), Failure::hint)
     })?;
     let (folder, variables) = runner.surroundings(&specs.root, pipeline, &environment);
     // `dpp` itself finds specs from the folder that they were found from.
     let folder = if pod.pipeline.is_some() { folder } else { specs.root.clone() };
     Ok((existing(&folder, &specs.root), variables))
+}
+
+/// The cluster that a worker belongs to: its pool is called as that.
+async fn cluster(runner: &Runner, pod: &Pod) -> Result<Option<Cluster>, Failure> {
+    let Some(queue) = queue_of(runner).await? else { return Ok(None) };
+    let pool = pod.pool.clone();
+    Ok(queue.call(move |queue| queue.cluster(&pool)).await?)
 }
 
 fn existing(folder: &Path, root: &Path) -> PathBuf {

@@ -30,7 +30,7 @@ impl Syncing {
     /// Nothing where nobody asks for it.
     ///
     /// # Errors
-    /// When what one of the chosen pipelines is to write could not be brought there.
+    /// When what one of the chosen pipelines is to write could not be brought there, or a site could not.
     pub(super) fn of(
         instance: &Settings,
         arguments: &PipelineArguments,
@@ -41,14 +41,16 @@ impl Syncing {
         let syncing =
             Self { storage: storage(instance)?, shelf: shelf(instance), destination, is_public: arguments.public };
         let chosen = chosen.iter().filter_map(|position| specs.pipelines.get(*position));
-        let mut writing = chosen.filter(|pipeline| !outputs::folders(specs, pipeline).is_empty()).peekable();
-        if writing.peek().is_none() {
-            return Err(Failure::new("there is nothing to sync: no pipeline that is run has a step `dump_to_path`")
-                .hint("leave `--sync` out, or have one write its data package"));
-        }
-        for pipeline in writing {
+        let writing: Vec<_> = chosen.filter(|pipeline| !outputs::folders(specs, pipeline).is_empty()).collect();
+        let wrong = |what: &str, error: &StorageError| Failure { exit: Exit::Error, ..failure(what, error) };
+        for pipeline in &writing {
             let checked = outputs::check(&syncing.storage, specs, pipeline, &syncing.to(&pipeline.id));
-            checked.map_err(|error| Failure { exit: Exit::Error, ..failure(&pipeline.id, &error) })?;
+            checked.map_err(|error| wrong(&pipeline.id, &error))?;
+        }
+        // Any step may write a page: whether there is a site is known only after the runs, and where it could go now.
+        if writing.is_empty() || outputs::has_site(&syncing.storage) {
+            let checked = outputs::check_site(&syncing.storage, &syncing.to(outputs::SITE));
+            checked.map_err(|error| wrong("the site", &error))?;
         }
         Ok(Some(syncing))
     }
@@ -96,7 +98,12 @@ impl Syncing {
             }
         };
         let synced = outputs::sync_site(&self.storage, &self.shelf, &self.to(outputs::SITE), &site, cancel).await;
-        (addresses, synced.err().map(|error| failure("the site", &error)))
+        let wrong = match synced {
+            Ok(None) if addresses.is_empty() => Some(nothing()),
+            Ok(_) => None,
+            Err(error) => Some(failure("the site", &error)),
+        };
+        (addresses, wrong)
     }
 
     fn copied(&self, told: Told<'_>) -> Option<Copied> {
@@ -112,6 +119,15 @@ fn record(runner: &Runner, specs: &Specs, pipeline: &str, end: &BatchEnd) -> Res
     }
     let record = runner.store.succeeded(&runner.folder_name(&specs.root), pipeline);
     record.map_err(|error| Failure::new(format!("the record of `{pipeline}` cannot be read: {error}")))
+}
+
+/// What is told where neither a data package nor a site came of the runs.
+fn nothing() -> Failure {
+    Failure::new(
+        "there is nothing to sync: no pipeline that ended well has a step `dump_to_path`, and there is no \
+         `data/index.html`",
+    )
+    .hint("leave `--sync` out, or have a pipeline write its data package, or a site into `data`")
 }
 
 fn failure(what: &str, error: &StorageError) -> Failure {
@@ -143,7 +159,7 @@ pub(super) async fn conclude(
     let Outcome { runner, specs, done, screen } = outcome;
     let told = screen.clear();
     if !is_json {
-        shown::results(context.ui, done);
+        shown::results(context.ui, specs, done);
     }
     let (mut addresses, mut failure) = (BTreeMap::new(), None);
     let has_good = done.iter().any(|done| done.end.is_good());

@@ -16,9 +16,16 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// When the queue cannot be read.
 pub fn of_active(records: &Path, folder: &str) -> Result<Option<(Cluster, String)>, QueueError> {
-    let Some(queue) = Queue::existing(records)? else { return Ok(None) };
-    let cluster = queue.active_cluster()?;
+    let cluster = active(records)?;
     Ok(cluster.and_then(|cluster| cluster.database_of(folder).map(|name| (cluster, name))))
+}
+
+/// The active cluster, where there is one.
+///
+/// # Errors
+/// When the queue cannot be read.
+pub(crate) fn active(records: &Path) -> Result<Option<Cluster>, QueueError> {
+    Queue::to_read(records)?.map_or(Ok(None), |queue| queue.active_cluster())
 }
 
 /// What begins the mark of a database that a cluster made.
@@ -83,13 +90,31 @@ impl Databases {
         folder: &str,
         cancel: &CancellationToken,
     ) -> Result<Runner, DatabaseError> {
-        let mut runner = runner.clone();
-        let (records, folder) = (runner.store.folder().to_owned(), folder.to_owned());
+        let (records, asked) = (runner.store.folder().to_owned(), folder.to_owned());
         let failed = |error: String| DatabaseError::new(Why::Failed, format!("the queue of runs: {error}"));
-        let read = tokio::task::spawn_blocking(move || of_active(&records, &folder)).await;
+        let read = tokio::task::spawn_blocking(move || of_active(&records, &asked)).await;
         let found = read.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?;
-        if let Some((cluster, name)) = found {
-            let (record, access) = self.ensure_of(&cluster, &name, cancel).await?;
+        match found {
+            Some((cluster, _)) => self.runner_in(runner, &cluster, folder, cancel).await,
+            None => Ok(runner.clone()),
+        }
+    }
+
+    /// A runner that writes into the database of a cluster for the pipelines of a folder; the same one where the cluster has
+    /// none.
+    ///
+    /// # Errors
+    /// When the database does not come up.
+    pub async fn runner_in(
+        &self,
+        runner: &Runner,
+        cluster: &Cluster,
+        folder: &str,
+        cancel: &CancellationToken,
+    ) -> Result<Runner, DatabaseError> {
+        let mut runner = runner.clone();
+        if let Some(name) = cluster.database_of(folder) {
+            let (record, access) = self.ensure_of(cluster, &name, cancel).await?;
             runner.write_into(&record, &access);
         }
         Ok(runner)

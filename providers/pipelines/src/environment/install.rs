@@ -57,7 +57,7 @@ pub(super) async fn make(
     // What limits versions limits those of the requirements: dpp's own are pinned.
     let limits = write("constraints.txt", &recipe.constraints.join("\n"))?;
     let extra = write("requirements.txt", &recipe.requirements.join("\n"))?;
-    let mut bar = Bar { done: 0, total, making, group };
+    let mut bar = Bar { done: 0, total, is_whole: false, making, group };
     let (folder_text, lock, limits, extra) = (text(folder), text(&lock), text(&limits), text(&extra));
     let further = ["-c", &lock, "-c", &limits, "-r", &extra];
     let python = text(&folder.join("bin/python"));
@@ -82,7 +82,7 @@ pub(super) async fn make(
     if recipe.api == Api::One {
         add_shim(folder, &interpreter.version)?;
     }
-    bar.done = total;
+    bar.is_whole = true;
     bar.say("done");
     Ok(())
 }
@@ -124,6 +124,8 @@ pub(super) fn command(program: &str) -> Command {
 struct Bar<'a> {
     done: usize,
     total: usize,
+    /// All of it is there.
+    is_whole: bool,
     making: &'a dyn Making,
     /// Whom programs end with, and their mark.
     group: (&'a Guard, &'a str),
@@ -131,23 +133,54 @@ struct Bar<'a> {
 
 impl Bar<'_> {
     fn say(&self, what: &str) {
-        self.making.progress(self.done.min(self.total), self.total, what);
+        // Packages beside those that are pinned are more than there are: it is whole when all is done.
+        let done = if self.is_whole { self.total } else { self.done.min(self.total.saturating_sub(1)) };
+        self.making.progress(done, self.total, what);
     }
 
-    /// A line of pip or uv: one for each package.
     fn take(&mut self, line: &str) {
-        let line = line.trim();
-        let package = line.strip_prefix("Collecting ").or_else(|| line.strip_prefix("+ "));
-        if let Some(package) = package {
-            self.done += 1;
-            self.say(package.split(' ').next().unwrap_or_default());
+        match Heard::of(line) {
+            Some(Heard::Package(name)) => {
+                self.done += 1;
+                self.say(name);
+            }
+            Some(Heard::Work(what)) => self.say(&what),
+            None => {}
         }
+    }
+}
+
+/// What a line of pip or uv says of how far it is.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard<'a> {
+    /// One more package: pip looks for it, or uv has it installed.
+    Package(&'a str),
+    /// It is at something that takes a while.
+    Work(String),
+}
+
+impl<'a> Heard<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let line = line.trim();
+        let first = |text: &'a str| text.split(' ').next().unwrap_or_default();
+        if let Some(package) = line.strip_prefix("Collecting ").or_else(|| line.strip_prefix("+ ")) {
+            return Some(Self::Package(first(package)));
+        }
+        if let Some(file) = line.strip_prefix("Downloading ") {
+            let name = first(file).rsplit('/').next().unwrap_or_default();
+            return Some(Self::Work(format!("downloading {name}")));
+        }
+        if let Some(package) = line.strip_prefix("Building wheel for ") {
+            return Some(Self::Work(format!("building {}", first(package))));
+        }
+        line.starts_with("Installing collected packages").then(|| Self::Work("installing".to_owned()))
     }
 }
 
 /// Runs a program to its end; it is killed when nobody waits any more.
 async fn run(program: &str, arguments: &[&str], bar: &mut Bar<'_>) -> Result<(), EnvironmentError> {
-    let what = || format!("`{program} {}`", arguments.first().copied().unwrap_or_default());
+    // Secrets are in files that it reads, and not among its arguments.
+    let what = || format!("`{program} {}`", arguments.join(" "));
     let mut command = command(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     // Whatever the person's shell says of Python is not about this environment.
@@ -188,4 +221,48 @@ fn read(stream: Option<impl AsyncRead + Unpin + Send + 'static>, lines: tokio::s
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn what_pip_and_uv_say_tells_how_far_they_are() {
+        let work = |what: &str| Some(Heard::Work(what.to_owned()));
+        for (line, heard) in [
+            ("Collecting tabulator==1.53.5 (from -r lock.txt (line 3))", Some(Heard::Package("tabulator==1.53.5"))),
+            (" + click==8.1.7", Some(Heard::Package("click==8.1.7"))),
+            ("  Downloading https://host/simple/lxml-5.0-cp311.whl (8.0 MB)", work("downloading lxml-5.0-cp311.whl")),
+            ("  Downloading lxml-5.0-cp311.whl.metadata (3 kB)", work("downloading lxml-5.0-cp311.whl.metadata")),
+            ("  Building wheel for jsonlines (setup.py): started", work("building jsonlines")),
+            ("Installing collected packages: pytz, click", work("installing")),
+            ("Looking in indexes: https://host/simple", None),
+            ("", None),
+        ] {
+            assert_eq!(Heard::of(line), heard, "{line}");
+        }
+    }
+
+    struct Told(Mutex<Vec<(usize, usize)>>);
+
+    impl Making for Told {
+        fn progress(&self, done: usize, of: usize, _what: &str) {
+            self.0.lock().unwrap().push((done, of));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_environment_is_whole_when_it_is_done_and_not_before() {
+        let told = Told(Mutex::default());
+        let guard = Guard::start((MARK, "of no environment"), super::super::GRACE).unwrap();
+        let mut bar = Bar { done: 0, total: 2, is_whole: false, making: &told, group: (&guard, "") };
+        for line in ["Collecting a", "Collecting b", "Collecting further", "Installing collected packages: a"] {
+            bar.take(line);
+        }
+        bar.is_whole = true;
+        bar.say("done");
+        assert_eq!(*told.0.lock().unwrap(), [(1, 2), (1, 2), (1, 2), (1, 2), (2, 2)]);
+    }
 }

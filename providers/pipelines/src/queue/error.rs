@@ -118,7 +118,7 @@ impl QueueError {
         Some(match self {
             Self::Damaged { path, .. } => format!(
                 "move `{0}` away, and what ends in `-wal` and `-shm` beside it: what ended is recorded elsewhere, what \
-                 waited is to be queued again",
+                 waited is to be queued again; `terrace run --no-queue` runs pipelines without it",
                 path.display()
             ),
             Self::Foreign { .. } => "put it elsewhere: the queue has to lie there".to_owned(),

@@ -86,6 +86,7 @@ pub(crate) struct Runs {
     runner: Runner,
     folders: Arc<Folders>,
     databases: Databases,
+    clusters: target::Clusters,
 }
 
 /// How a call names what it makes.
@@ -95,7 +96,7 @@ pub(super) fn mark(operation: &str, step: &str) -> String {
 
 impl Runs {
     pub(crate) fn new(runner: Runner, folders: Arc<Folders>, databases: Databases) -> Self {
-        Self { runner, folders, databases }
+        Self { runner, folders, databases, clusters: target::Clusters::default() }
     }
 
     /// The last good result, where what it wrote is still there.
@@ -234,7 +235,7 @@ impl Session for Runs {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        let runner = target::plan_into(&self.runner, &self.databases, change.config)?;
+        let runner = target::plan_into(&self.runner, &self.databases, &self.clusters, change.config)?;
         planning::plan(&runner, &self.folders, ty, change).await
     }
 

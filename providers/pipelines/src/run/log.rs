@@ -52,7 +52,7 @@ impl std::fmt::Debug for Masks {
 
 impl Masks {
     /// The values of variables whose names say that they are secret, and the secrets of addresses.
-    pub(super) fn of<'a>(variables: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
+    pub(crate) fn of<'a>(variables: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
         let mut secrets: Vec<String> = Vec::new();
         for (name, value) in variables {
             if is_secret(name) {
@@ -86,7 +86,7 @@ impl Masks {
 
     /// The same, and the secrets of addresses in these texts.
     #[must_use]
-    pub(super) fn and_in(self, texts: &[String]) -> Self {
+    pub(crate) fn and_in(self, texts: &[String]) -> Self {
         let words = texts.iter().flat_map(|text| text.split_whitespace());
         Self::new(self.0.into_iter().chain(words.flat_map(secrets_of)).collect())
     }

@@ -50,6 +50,26 @@ pub fn check(storage: &Storage, specs: &Specs, pipeline: &Pipeline, to: &To) -> 
     storage.check_apart(&to.destination, &to.name, &folders(specs, pipeline))
 }
 
+/// The folders of a site: what pipelines wrote, and what lies ready.
+fn site_folders(storage: &Storage, plan: &Plan) -> Vec<PathBuf> {
+    [&plan.content_dir, &plan.overlay_dir].map(|folder| storage.project.join(folder)).to_vec()
+}
+
+/// True where pipelines wrote the page that a site begins with.
+#[must_use]
+pub fn has_site(storage: &Storage) -> bool {
+    storage.project.join(&Plan::named(SITE).content_dir).join("index.html").is_file()
+}
+
+/// Whether the site of a project could be brought to a place; nobody is asked, and the site need not be there yet.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_site(storage: &Storage, to: &To) -> Result<(), StorageError> {
+    storage.check(&to.destination, SITE, to.public)?;
+    storage.check_apart(&to.destination, SITE, &site_folders(storage, &Plan::named(SITE)))
+}
+
 /// The folders that a run wrote.
 fn written(specs: &Specs, record: &Record) -> Result<Vec<PathBuf>, StorageError> {
     if record.state != State::Succeeded {
@@ -110,11 +130,10 @@ pub async fn sync_site(
     cancel: &CancellationToken,
 ) -> Result<Option<Synced>, StorageError> {
     let (plan, from) = (Plan::named(SITE), shelf.clone());
-    let folders = [&plan.content_dir, &plan.overlay_dir].map(|folder| storage.project.join(folder)).to_vec();
-    let page = storage.project.join(&plan.content_dir).join("index.html");
-    if !page.is_file() {
+    if !has_site(storage) {
         return Ok(None);
     }
+    let folders = site_folders(storage, &plan);
     let asked = Asked {
         public: to.public,
         mark: SITE.to_owned(),

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 const BLOCK: usize = 1 << 16;
 /// How often somebody is told how far a stream is.
 const PERIOD: Duration = Duration::from_millis(100);
-/// Lines that are no rows: dependencies and description before them, statistics after them.
+/// Lines that are no rows: dependencies and description.
 const BEFORE: u64 = 2;
 
 /// Counts what flows.
@@ -22,6 +22,8 @@ const BEFORE: u64 = 2;
 pub(super) struct Counter {
     /// Lines with something in them.
     lines: u64,
+    /// Those of them since the last empty line.
+    since_empty: u64,
     /// The line that is being read has something in it.
     is_begun: bool,
     pub(super) bytes: u64,
@@ -34,16 +36,25 @@ impl Counter {
             if *byte != b'\n' {
                 self.is_begun = true;
             } else if self.is_begun {
-                self.lines += 1;
-                self.is_begun = false;
+                self.end();
+            } else {
+                self.since_empty = 0;
             }
         }
     }
 
-    /// Rows so far; the line of statistics counts until it is known to be the last one.
-    pub(super) const fn rows(&self, is_over: bool) -> u64 {
-        let others = if is_over { BEFORE + 1 } else { BEFORE };
-        self.lines.saturating_sub(others)
+    /// A line with something in it ends.
+    const fn end(&mut self) {
+        self.lines += 1;
+        self.since_empty += 1;
+        self.is_begun = false;
+    }
+
+    /// Rows so far. The first line after an empty one is the statistics where nothing follows it: it is a row when something
+    /// does, be it an empty line.
+    pub(super) const fn rows(&self) -> u64 {
+        let open = if self.since_empty == 1 { 1 } else { 0 };
+        self.lines.saturating_sub(BEFORE + open)
     }
 }
 
@@ -130,9 +141,9 @@ impl Passing {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn tell(&self, counter: &Counter, is_over: bool, last: Option<&Lines>) {
+    fn tell(&self, counter: &Counter, last: Option<&Lines>) {
         let mut passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (passed.rows, passed.bytes) = (counter.rows(is_over), counter.bytes);
+        (passed.rows, passed.bytes) = (counter.rows(), counter.bytes);
         if let Some(lines) = last {
             passed.last.clone_from(&lines.last);
         }
@@ -162,7 +173,7 @@ pub(super) async fn pass(
             read?
         } else {
             // The step is slow: what came last is told without waiting for more.
-            watch.progress(step, counter.rows(false), counter.bytes);
+            watch.progress(step, counter.rows(), counter.bytes);
             (told, is_all_told) = (Instant::now(), true);
             continue;
         };
@@ -179,22 +190,21 @@ pub(super) async fn pass(
         if let Some(lines) = &mut lines {
             lines.take(block);
         }
-        // A stream that is given up before its end has had its statistics by then.
-        passing.tell(&counter, true, lines.as_ref());
+        passing.tell(&counter, lines.as_ref());
         is_all_told = told.elapsed() >= PERIOD;
         if is_all_told {
             told = Instant::now();
-            watch.progress(step, counter.rows(false), counter.bytes);
+            watch.progress(step, counter.rows(), counter.bytes);
         }
     }
     if counter.is_begun {
-        counter.lines += 1;
+        counter.end();
     }
     if let Some(lines) = &mut lines {
         lines.end();
     }
-    passing.tell(&counter, true, lines.as_ref());
-    watch.progress(step, counter.rows(true), counter.bytes);
+    passing.tell(&counter, lines.as_ref());
+    watch.progress(step, counter.rows(), counter.bytes);
     Ok(())
 }
 
@@ -258,6 +268,25 @@ mod tests {
         assert_eq!((passed.rows, passed.bytes), (3, STREAM.len() as u64));
         assert_eq!(out, STREAM.as_bytes());
         assert_eq!(seen.0.into_inner().unwrap(), [(3, STREAM.len() as u64)]);
+    }
+
+    #[tokio::test]
+    async fn what_is_told_while_a_stream_goes_on_is_rows_alone() {
+        let cut_off = STREAM.split_once("\n\n{\"rows").unwrap().0;
+        for (stream, rows) in [("{}\n{}\n\n{\"pages\": 1}\n", 0), (STREAM, 3), (&format!("{cut_off}\n\n"), 3)] {
+            let (mut writer, reader) = tokio::io::duplex(1 << 12);
+            let (seen, passing) = (Seen::default(), Passing::default());
+            let writing = async {
+                writer.write_all(stream.as_bytes()).await.unwrap();
+                // For longer than it is told how far the stream is.
+                tokio::time::sleep(PERIOD * 3).await;
+                drop(writer);
+            };
+            let (passed, ()) = tokio::join!(pass(0, reader, None::<&mut Vec<u8>>, &passing, &seen), writing);
+            passed.unwrap();
+            let told: Vec<u64> = seen.0.into_inner().unwrap().into_iter().map(|(rows, _)| rows).collect();
+            assert!(told.len() > 1 && told.iter().all(|told| *told == rows), "{stream}: {told:?}");
+        }
     }
 
     fn statistics(stream: &str, size: usize) -> Option<Value> {

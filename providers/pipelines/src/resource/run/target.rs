@@ -2,31 +2,59 @@
 //! steps by their environment, and nowhere else.
 
 use super::super::database::told;
-use crate::database::of_cluster::of_active;
+use crate::database::of_cluster;
 use crate::database::{Databases, Engine, Record};
+use crate::queue::cluster::Cluster;
 use crate::run::due::ENGINE;
 use crate::run::{Runner, Target};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use terrace_provider::{Attributes, Path, ProviderError, Value};
 use tokio_util::sync::CancellationToken;
 
 /// The folder of a run that says none.
 const HERE: &str = ".";
 
+/// How long what was read is taken for what is there.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// The active cluster, as the runs of a plan ask for it: one after the other, and each the same.
+#[derive(Debug, Default)]
+pub(super) struct Clusters(Mutex<Option<(Instant, Option<Cluster>)>>);
+
+impl Clusters {
+    fn active(&self, runner: &Runner) -> Result<Option<Cluster>, ProviderError> {
+        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, active)) = read.as_ref().filter(|(at, _)| at.elapsed() < MOMENT) {
+            return Ok(active.clone());
+        }
+        let active = of_cluster::active(runner.store.folder()).map_err(|error| {
+            let told = ProviderError::invalid(None, error.to_string());
+            error.hint().into_iter().fold(told, ProviderError::solution)
+        })?;
+        *read = Some((Instant::now(), active.clone()));
+        Ok(active)
+    }
+}
+
 /// The runner as far as a plan needs it: which database the run writes into, and of which kind that is, says whether it has
 /// to be run and which packages it needs.
 ///
 /// # Errors
 /// When two databases are said.
-pub(super) fn plan_into(runner: &Runner, databases: &Databases, config: &Attributes) -> Result<Runner, ProviderError> {
+pub(super) fn plan_into(
+    runner: &Runner,
+    databases: &Databases,
+    clusters: &Clusters,
+    config: &Attributes,
+) -> Result<Runner, ProviderError> {
     let given = |name: &str| config.get(name).filter(|value| !value.is_null());
     let mut runner = runner.clone();
     match (given("database"), given("engineUrl")) {
         // It writes where `terrace run` has it write.
         (None, None) => {
             let folder = runner.recorded_folder(given("folder").and_then(Value::as_str).unwrap_or(HERE));
-            let active = of_active(runner.store.folder(), &folder)
-                .map_err(|error| ProviderError::invalid(None, error.to_string()))?;
-            if let Some((_, name)) = active {
+            if let Some(name) = clusters.active(&runner)?.and_then(|cluster| cluster.database_of(&folder)) {
                 write_into(&mut runner, databases.get(&name).map_err(told)?);
             }
         }
