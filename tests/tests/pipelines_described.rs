@@ -2,6 +2,7 @@
 
 use crate::pipelines::Pipelines;
 use std::fs;
+use terrace_tests::{Project, snapshot};
 
 #[test]
 fn stacks_hide_no_specs_and_specs_no_stacks() {
@@ -43,4 +44,26 @@ fn a_stack_and_specs_of_one_name_are_told_apart_by_people() {
     told.says("duplicate_stack").says(&format!("the stack `{name}` is described twice"));
     told.says("pipeline-spec.yaml:1:").says("call the stack of the file otherwise");
     assert_eq!(told.stdout, "");
+}
+
+#[test]
+fn init_writes_no_example_where_there_are_pipelines() {
+    let project = Project::new();
+    project.write("noise/pipeline-spec.yaml", "noise: {pipeline: [{run: noise}]}\n");
+    snapshot!(project.run(["init"]), @"
+    exit: 0
+    --- stdout
+    wrote terrace.yaml
+    wrote .gitignore
+    --- stderr
+
+    there is no cluster for the pipelines yet: `terrace init local` makes one
+    next: `terrace plan .`, then `terrace apply .`; `terrace run` runs them by hand
+    ");
+    assert!(!project.has("stack.yaml"));
+    project.run(["init"]).done().says("kept terrace.yaml");
+    // A stack of somebody's own is not spoken of.
+    project.write_stack("resources: []\n");
+    let again = project.run(["init"]).done();
+    assert!(!again.stdout.contains("stack.yaml"), "{again}");
 }
