@@ -4,7 +4,9 @@ use crate::args::CommandLine;
 use crate::failure::Failure;
 use crate::input::descriptors_here;
 use crate::planning::quoted;
-use clap::CommandFactory;
+use crate::ui::help_width;
+use crate::variables::Variables;
+use clap::{CommandFactory, Parser};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use terrace_engine::diagnostic::closest;
@@ -68,6 +70,13 @@ const MISPLACED: &[(&str, &str, &str)] = &[
         "write `--format dot`, `--format mermaid` or `--format svg`; `terrace plan FILE --json` is for programs",
     ),
 ];
+
+/// Reads a command line; help is laid out as wide as what shows it.
+pub(crate) fn parsed<P: Parser>(arguments: &[OsString]) -> Result<P, clap::Error> {
+    let mut command = P::command().term_width(help_width(&Variables::of_process()));
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
 
 /// What to say of an option that another command has and this one has not.
 pub(crate) fn misplaced(arguments: &[OsString], option: &str) -> Option<Failure> {

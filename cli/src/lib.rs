@@ -34,7 +34,6 @@ mod wiring;
 
 pub use wiring::Providers;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind as ErrorKindOfClap};
 use commands::Context;
 use failure::{Exit, Failure};
@@ -78,7 +77,7 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
     let arguments = argv::without_help_of_help(arguments);
     let of_help = argv::with_globals_before_help(arguments);
     let arguments = of_help.as_deref().unwrap_or(arguments);
-    args::CommandLine::try_parse_from(arguments).map_err(|error| {
+    argv::parsed::<args::CommandLine>(arguments).map_err(|error| {
         if let Some(ContextValue::String(command)) = error.get(ContextKind::InvalidSubcommand)
             && let Some(answer) = argv::elsewhere(command)
         {

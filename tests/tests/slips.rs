@@ -1,6 +1,6 @@
 //! Slips of the fingers and habits from other tools: each is told with what was meant, and nothing passes silently.
 
-use terrace_tests::{Project, snapshot};
+use terrace_tests::{Project, Terminal, snapshot};
 
 const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
 
@@ -387,6 +387,23 @@ fn a_command_without_its_descriptor_is_answered_with_what_works_here() {
     for words in [["operations", "show"], ["acl", "set"], ["state", "import"]] {
         let told = project.run(words).with_code(1);
         assert!(!told.stderr.contains("stack.yaml"), "{told}");
+    }
+}
+
+#[test]
+fn help_fits_the_terminal_whatever_is_known_of_it() {
+    let project = Project::new();
+    for columns in [40, 80] {
+        for words in [&["--help"] as &[&str], &["help", "plan"], &["state", "-h"]] {
+            let mut command = project.command(words.iter().copied());
+            command.env("COLUMNS", "100");
+            let screen = Terminal::start_without_height(command, columns).finish();
+            // One word that is longer stands alone.
+            let is_long = |line: &&str| line.chars().count() > columns.into() && line.split_whitespace().count() > 1;
+            let long: Vec<&str> = screen.lines().filter(is_long).collect();
+            assert!(long.is_empty(), "{columns}: {long:#?}");
+            assert!(screen.contains("Usage: terrace"), "{screen}");
+        }
     }
 }
 
