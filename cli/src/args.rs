@@ -45,7 +45,7 @@ use terrace_engine::duration;
 
 /// Plans and applies data products.
 #[derive(Debug, Parser)]
-#[command(name = "terrace", version = crate::version::VERSION, propagate_version = false, max_term_width = 120)]
+#[command(name = "terrace", version = crate::version::VERSION, propagate_version = false)]
 #[command(after_help = "`terrace help COMMAND` tells more; `terrace help terraform` maps the commands of terraform.")]
 pub struct CommandLine {
     /// What holds for every command.

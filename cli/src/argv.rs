@@ -4,7 +4,9 @@ use crate::args::CommandLine;
 use crate::failure::Failure;
 use crate::input::descriptors_here;
 use crate::planning::quoted;
-use clap::CommandFactory;
+use crate::ui::help_width;
+use crate::variables::Variables;
+use clap::{CommandFactory, Parser};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use terrace_engine::diagnostic::closest;
@@ -43,6 +45,8 @@ const COMMANDS: &[(&str, &str)] = &[
 const WHOLE: &str =
     "drift looks at whole stacks; `terrace plan FILE -c COMPONENT --refresh-only` looks at one component";
 const REMOVAL: &str = "it has no effect on a removal: leave it out";
+/// What help tells of beside commands.
+const TOPIC: &str = "terraform";
 /// Options of some commands that others have no use for, or have under another name.
 const MISPLACED: &[(&str, &str, &str)] = &[
     ("destroy", "--replace", REMOVAL),
@@ -69,11 +73,125 @@ const MISPLACED: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// What to say of an option that another command has and this one has not.
+/// Reads a command line; help is laid out as wide as what shows it.
+pub(crate) fn parsed<P: Parser>(arguments: &[OsString]) -> Result<P, clap::Error> {
+    let mut command = P::command().term_width(help_width(&Variables::of_process()));
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    P::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// What to say of an option that a command has not: what to do instead, or which ones have it.
 pub(crate) fn misplaced(arguments: &[OsString], option: &str) -> Option<Failure> {
+    // A word too many is no option.
+    if !option.starts_with('-') {
+        return None;
+    }
     let is_given = |word: &str| arguments.iter().any(|argument| argument == word);
-    let (command, _, hint) = MISPLACED.iter().find(|(command, other, _)| *other == option && is_given(command))?;
-    Some(Failure::new(format!("`terrace {command}` has no option `{option}`")).hint(*hint))
+    if let Some((command, _, hint)) = MISPLACED.iter().find(|(command, other, _)| *other == option && is_given(command))
+    {
+        return Some(Failure::new(format!("`terrace {command}` has no option `{option}`")).hint(*hint));
+    }
+    let asked = Asked::of(arguments);
+    if asked.command.get_arguments().any(|argument| is_called(argument, option)) {
+        let message = format!("`{option}` stands before the command that it is for");
+        return Some(Failure::new(message).hint(format!("write `{} {option}`", asked.path)));
+    }
+    let failure = Failure::new(format!("`{}` has no option `{option}`", asked.path));
+    let mut takers = Vec::new();
+    add_takers(&CommandLine::command(), "terrace", option, &mut takers);
+    let hint = match takers.as_slice() {
+        [] => format!("`{} --help` lists those that it has", asked.path),
+        [only] => format!("{only} takes it"),
+        _ => format!("{} take it", listed(&takers, 5)),
+    };
+    Some(failure.hint(hint))
+}
+
+/// The commands below one that have an option, in backticks.
+fn add_takers(command: &clap::Command, path: &str, option: &str, takers: &mut Vec<String>) {
+    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let path = format!("{path} {}", command.get_name());
+        if command.get_arguments().any(|argument| !argument.is_hide_set() && is_called(argument, option)) {
+            takers.push(format!("`{path}`"));
+        }
+        add_takers(command, &path, option, takers);
+    }
+}
+
+/// True when an option has that name, with its dashes, or that other name.
+fn is_called(option: &clap::Arg, name: &str) -> bool {
+    let long = name.strip_prefix("--");
+    let aliases = option.get_all_aliases().unwrap_or_default();
+    is_written(option, name) || long.is_some_and(|long| aliases.contains(&long))
+}
+
+/// Some things in a sentence, the first few of many.
+fn listed(names: &[String], most: usize) -> String {
+    let first = names.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names {
+        [head @ .., last] if !head.is_empty() && names.len() <= most => format!("{} and {last}", head.join(", ")),
+        _ if names.len() > most => format!("{first} and others"),
+        _ => first,
+    }
+}
+
+/// Which command a command line is about.
+struct Asked {
+    /// As it is written: `terrace state list`.
+    path: String,
+    /// The command itself; that of help where only that is asked for.
+    command: clap::Command,
+    /// Its help is asked for.
+    is_help: bool,
+}
+
+impl Asked {
+    fn of(arguments: &[OsString]) -> Self {
+        let mut command = CommandLine::command();
+        let globals: Vec<clap::Arg> = command.get_arguments().filter(|it| it.is_global_set()).cloned().collect();
+        let mut asked = Self { path: "terrace".to_owned(), command: command.clone(), is_help: false };
+        let mut words = arguments.iter().skip(1).map(|word| word.to_str().unwrap_or_default());
+        while let Some(word) = words.next() {
+            if let Some(option) = globals.iter().find(|option| is_written(option, word)) {
+                if takes_next(option, word) {
+                    words.next();
+                }
+            } else if word == "help" && asked.path == "terrace" && !asked.is_help {
+                asked.is_help = true;
+            } else if !word.starts_with('-') {
+                let Some(within) = command.find_subcommand(word).cloned() else { break };
+                asked.path = format!("{} {}", asked.path, within.get_name());
+                (asked.command, command) = (within.clone(), within);
+            }
+        }
+        asked
+    }
+}
+
+/// What to say of a command that there is not: the one that was meant, or which there are.
+pub(crate) fn unknown(arguments: &[OsString], word: &str) -> Failure {
+    let Asked { path, command, is_help } = Asked::of(arguments);
+    let is_first = path == "terrace";
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let mut names: Vec<&str> = shown.map(clap::Command::get_name).collect();
+    let failure = Failure::new(match (is_first, is_help) {
+        (true, true) => format!("there is no command and no topic `{word}`"),
+        (true, false) => format!("there is no command `{word}`"),
+        (false, _) => format!("`{path}` has no command `{word}`"),
+    });
+    if is_first {
+        names.push(if is_help { TOPIC } else { "help" });
+    }
+    if let Some(best) = closest(word, names.iter().copied()) {
+        let path = if is_help { path.replacen("terrace", "terrace help", 1) } else { path };
+        return failure.hint(format!("did you mean `{path} {best}`?"));
+    }
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [] => failure.hint(format!("`{path} --help` tells what it takes")),
+        _ if is_first => failure.hint("`terrace help` lists the commands"),
+        names => failure.hint(format!("`{path}` takes {}", listed(names, usize::MAX))),
+    }
 }
 
 /// What to say of a command that terraform has and terrace has not.
@@ -112,13 +230,18 @@ pub(crate) fn with_globals_before_help(arguments: &[OsString]) -> Option<Vec<OsS
             continue;
         };
         before.push(word.clone());
-        let is_flag = !option.get_action().takes_values() || option.is_require_equals_set();
-        if !is_flag && !text.contains('=') {
+        if takes_next(option, text) {
             before.extend(words.next().cloned());
         }
     }
     before.extend(after);
     Some(before)
+}
+
+/// True when the word after an option is its value.
+fn takes_next(option: &clap::Arg, word: &str) -> bool {
+    let is_flag = !option.get_action().takes_values() || option.is_require_equals_set();
+    !is_flag && !word.contains('=')
 }
 
 /// True when a word is that option, with or without its value.
@@ -168,7 +291,7 @@ fn is_elsewhere(arguments: &[OsString]) -> bool {
 
 /// What to say of a command line in which a long option has one dash, or is one of terraform's.
 pub(crate) fn correction(arguments: &[OsString]) -> Option<Failure> {
-    let known = long_options();
+    let known = long_options(false);
     let words = arguments.iter().skip(1).filter_map(|argument| argument.to_str());
     words.take_while(|word| *word != "--").find_map(|word| correct(word, &known))
 }
@@ -195,20 +318,23 @@ fn correct(word: &str, known: &BTreeSet<String>) -> Option<Failure> {
         return Some(unknown().hint(*hint));
     }
     // What begins with one dash and is no option at all is the parser's to explain.
-    let best = closest(name, known.iter().map(String::as_str)).filter(|_| is_long)?;
+    let shown = long_options(true);
+    let best = closest(name, shown.iter().map(String::as_str)).filter(|_| is_long)?;
     Some(unknown().hint(format!("did you mean `--{best}`?")))
 }
 
-fn long_options() -> BTreeSet<String> {
-    fn collect(command: &clap::Command, names: &mut BTreeSet<String>) {
-        for argument in command.get_arguments() {
+/// All long options, or those that are shown.
+fn long_options(is_shown: bool) -> BTreeSet<String> {
+    fn collect(command: &clap::Command, is_shown: bool, names: &mut BTreeSet<String>) {
+        for argument in command.get_arguments().filter(|argument| !is_shown || !argument.is_hide_set()) {
             let aliases = argument.get_all_aliases().unwrap_or_default();
             names.extend(argument.get_long().into_iter().chain(aliases).map(str::to_owned));
         }
-        command.get_subcommands().for_each(|command| collect(command, names));
+        let commands = command.get_subcommands().filter(|command| !is_shown || !command.is_hide_set());
+        commands.for_each(|command| collect(command, is_shown, names));
     }
     let mut names = BTreeSet::from(["help".to_owned(), "version".to_owned()]);
-    collect(&CommandLine::command(), &mut names);
+    collect(&CommandLine::command(), is_shown, &mut names);
     names
 }
 

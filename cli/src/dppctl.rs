@@ -1,6 +1,7 @@
 //! The same program under the name `dppctl`, by a link: it takes what the document of that name calls it with, and does what
 //! terrace does for that.
 
+use crate::argv;
 use crate::commands::KINDS;
 use crate::failure::{Exit, Failure};
 use crate::ui::Ui;
@@ -84,7 +85,7 @@ pub(crate) fn program() -> &'static str {
 
 /// The words of terrace that do what is asked; help, mistakes and what needs no other words are told here.
 pub(crate) fn translated(arguments: &[OsString]) -> Result<Vec<OsString>, Exit> {
-    let asked = Dppctl::try_parse_from(arguments).map_err(|error| {
+    let asked = argv::parsed::<Dppctl>(arguments).map_err(|error| {
         let is_mistake = error.use_stderr();
         // Nobody is left to tell when the terminal is gone.
         let _ = error.print();

@@ -22,10 +22,11 @@ use terrace_engine::plan::file::BEGINNING;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{self, Budget};
 use terrace_provider::Value;
-use terrace_provider_pipelines::spec::{is_beside_specs, is_spec_name};
 
 /// The code of what says that there is no such file.
 const MISSING: &str = "missing_file";
+/// The code of what says that a file is empty.
+const EMPTY: &str = "empty_file";
 /// Begins the names of environment variables that give variables of a stack.
 const VARIABLE_PREFIX: &str = "TERRACE_VAR_";
 
@@ -71,10 +72,13 @@ impl Input {
         }
     }
 
-    /// Takes up the folders of pipeline specs as descriptors, now that the project is known.
+    /// Takes up the folders of pipeline specs as descriptors, now that the project is known: they are called by it.
     pub(crate) fn place(&mut self, settings: &Settings) {
         for mut folder in std::mem::take(&mut self.folders) {
             folder.place(&settings.project_folder);
+            if self.descriptors.iter().any(|other| other.stack == folder.descriptor.stack) {
+                self.diagnostics.push(folder.is_called_as_another());
+            }
             self.descriptors.push(folder.descriptor);
         }
     }
@@ -124,20 +128,17 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     let mut seen = BTreeSet::new();
     let mut folders = BTreeMap::new();
     for path in paths {
-        let specs = specs::folder_of(path);
-        let is_spec = specs.is_some();
-        folders.extend(specs.map(|folder| (identity(&folder), folder)));
-        let mut files = match files_of(path) {
-            Ok(files) => files,
-            // A folder may have specs only.
-            Err(_) if is_spec => continue,
-            Err(diagnostic) => {
+        let files = match specs::found_at(path) {
+            // Beside specs, only what says that it is a descriptor.
+            Some(found) => {
+                folders.insert(identity(&found.folder), found.folder);
+                found.descriptors
+            }
+            None => files_of(path).unwrap_or_else(|diagnostic| {
                 diagnostics.push(*diagnostic);
                 Vec::new()
-            }
+            }),
         };
-        // Beside specs, only what says that it is a descriptor; a file that is named is one in any case.
-        files.retain(|file| !is_spec || !is_spec_file(file) && (!path.is_dir() || specs::says_what_it_is(file)));
         // A file may be named twice, or by itself and by its folder; that is one descriptor.
         for file in files.iter().filter(|file| seen.insert(identity(file))) {
             match text_of(file) {
@@ -178,11 +179,6 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     Ok(Named::Descriptors(Box::new(input)))
 }
 
-fn is_spec_file(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| is_spec_name(name) || is_beside_specs(name))
-}
-
 /// What a file is, however its path is written.
 fn identity(file: &Path) -> PathBuf {
     file.canonicalize().unwrap_or_else(|_| file.to_owned())
@@ -205,7 +201,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
         let is_yaml = file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
         // The configuration often lies beside the descriptors.
         let is_configuration = file.file_name().is_some_and(|name| name == FILE_NAME);
-        if is_yaml && !is_configuration && file.is_file() {
+        if is_yaml && !is_configuration && !specs::is_of_pipelines(&file) && file.is_file() {
             files.push(file);
         }
     }
@@ -244,7 +240,7 @@ fn text_of(path: &Path) -> Result<Text, Box<Diagnostic>> {
     let name = path.display().to_string();
     let text = files::descriptor_or_plan(path).map_err(|error| Box::new(unreadable(&name, &error)))?;
     if text.trim().is_empty() {
-        let diagnostic = Diagnostic::error("empty_file", format!("`{name}` is empty"));
+        let diagnostic = Diagnostic::error(EMPTY, format!("`{name}` is empty"));
         return Err(Box::new(diagnostic.hint("write a descriptor, or leave the file out")));
     }
     Ok(Text { name, text })

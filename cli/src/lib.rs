@@ -34,7 +34,6 @@ mod wiring;
 
 pub use wiring::Providers;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind as ErrorKindOfClap};
 use commands::Context;
 use failure::{Exit, Failure};
@@ -78,14 +77,13 @@ fn parse(arguments: &[OsString]) -> Result<args::CommandLine, Exit> {
     let arguments = argv::without_help_of_help(arguments);
     let of_help = argv::with_globals_before_help(arguments);
     let arguments = of_help.as_deref().unwrap_or(arguments);
-    args::CommandLine::try_parse_from(arguments).map_err(|error| {
-        if let Some(ContextValue::String(command)) = error.get(ContextKind::InvalidSubcommand)
-            && let Some(answer) = argv::elsewhere(command)
-        {
-            Ui::plain().fail(&answer);
+    argv::parsed::<args::CommandLine>(arguments).map_err(|error| {
+        if let Some(ContextValue::String(command)) = error.get(ContextKind::InvalidSubcommand) {
+            Ui::plain().fail(&argv::elsewhere(command).unwrap_or_else(|| argv::unknown(arguments, command)));
             return Exit::Error;
         }
-        if let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
+        if error.kind() == ErrorKindOfClap::UnknownArgument
+            && let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
             && let Some(answer) = argv::misplaced(arguments, option)
         {
             Ui::plain().fail(&answer);

@@ -8,10 +8,12 @@ mod source;
 
 pub(crate) use json::{Form, remembered, tell_programs, with_failure};
 
+use crate::stacks;
 use crate::ui::Ui;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode, SourceSpan};
 use source::Text;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use terrace_engine::diagnostic::{Diagnostic, Label, Location};
 use terrace_engine::plan::Note;
@@ -21,25 +23,70 @@ use textwrap::{WordSeparator, WordSplitter};
 
 /// The most reports that are shown: who has more mistakes mends these first.
 const LIMIT: usize = 50;
+/// What is told of each resource that another operation works on, or was cut off at.
+const OF_OPERATIONS: [&str; 2] = ["operation_running", "interrupted_step"];
+/// So many of one operation are told one by one, and so many are named of more.
+const NAMED: usize = 3;
 /// Below this a report cannot be laid out.
 const NARROWEST: usize = 40;
 
 /// Tells all diagnostics, errors last, where they are seen.
 pub(crate) fn report(ui: &Ui, sources: &Sources, diagnostics: &[Diagnostic]) {
     diagnostics.iter().for_each(|diagnostic| ui.remember(Note::of(diagnostic, sources)));
-    let mut shown: Vec<&Diagnostic> =
-        diagnostics.iter().filter(|diagnostic| diagnostic.is_error() || !ui.is_quiet).collect();
+    let mut shown = together(diagnostics.iter().filter(|diagnostic| diagnostic.is_error() || !ui.is_quiet).collect());
     shown.sort_by_key(|diagnostic| diagnostic.severity);
     let left_out = shown.len().saturating_sub(LIMIT);
     let theme = if ui.is_telling_colored() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let mut texts = Texts { sources, known: BTreeMap::new() };
-    for diagnostic in shown.into_iter().skip(left_out) {
+    for diagnostic in shown.iter().skip(left_out) {
         ui.tell(render(diagnostic, &mut texts, theme.clone(), ui.telling_width()).trim_end_matches('\n'));
         ui.tell("");
     }
     if left_out > 0 {
         ui.tell(&format!("… and {left_out} more"));
     }
+}
+
+/// Puts together what says the same of many resources of one operation.
+fn together(diagnostics: Vec<&Diagnostic>) -> Vec<Cow<'_, Diagnostic>> {
+    let mut addresses: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for (said, address) in diagnostics.iter().filter_map(|diagnostic| of_operation(diagnostic)) {
+        addresses.entry(said).or_default().push(address);
+    }
+    let (mut shown, mut told) = (Vec::with_capacity(diagnostics.len()), BTreeSet::new());
+    for diagnostic in diagnostics {
+        let said = of_operation(diagnostic).map(|it| it.0);
+        let many = said.and_then(|said| Some((said, addresses.get(&said).filter(|all| all.len() > NAMED)?)));
+        match many {
+            None => shown.push(Cow::Borrowed(diagnostic)),
+            Some((said, all)) if told.insert(said) => {
+                let Said { stack, before, after, .. } = said;
+                let named = all.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+                let message = format!("{before}{} resources of {stack}, such as {named}{after}", all.len());
+                shown.push(Cow::Owned(Diagnostic { message, address: None, ..diagnostic.clone() }));
+            }
+            // All are told with the first of them.
+            Some(_) => {}
+        }
+    }
+    shown
+}
+
+/// What is said of a resource, but which one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Said<'a> {
+    code: &'static str,
+    stack: &'a str,
+    before: &'a str,
+    after: &'a str,
+}
+
+/// What is said of a resource that an operation works on, and which one.
+fn of_operation(diagnostic: &Diagnostic) -> Option<(Said<'_>, &str)> {
+    let code = diagnostic.code;
+    let (stack, address) = stacks::split(diagnostic.address.as_deref()?).filter(|_| OF_OPERATIONS.contains(&code))?;
+    let (before, after) = diagnostic.message.split_once(address)?;
+    Some((Said { code, stack, before, after }, address))
 }
 
 fn render(diagnostic: &Diagnostic, texts: &mut Texts<'_>, theme: GraphicalTheme, width: usize) -> String {

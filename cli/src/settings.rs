@@ -165,6 +165,18 @@ impl Settings {
         environment.filter(|_| !has_errors(&diagnostics)).ok_or(Failure::told(Exit::Error))
     }
 
+    /// The same for who asks about no descriptor: without `local`, the only one that is configured.
+    ///
+    /// # Errors
+    /// As [`Settings::environment`].
+    pub(crate) fn only_environment(&self, ui: &Ui) -> Result<Environment, Failure> {
+        let only = match self.configuration.environment_names().as_slice() {
+            [only] => Some(Asked::word(only)),
+            _ => None,
+        };
+        self.environment(only, ui)
+    }
+
     /// What to do about an environment that is not configured.
     fn other_environments(&self, name: &str, known: &[&str]) -> String {
         if !self.configuration.has_environments() {

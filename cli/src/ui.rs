@@ -14,6 +14,26 @@ use terrace_engine::plan::Note;
 /// How wide reports are where neither a terminal nor `COLUMNS` says it.
 const WIDTH: usize = 100;
 
+/// The widest that help becomes.
+const WIDEST_HELP: usize = 120;
+
+/// How wide help is. The parser itself does not ask a terminal that knows its width alone.
+pub(crate) fn help_width(variables: &Variables) -> usize {
+    let terminal = columns_of(io::stdout()).or_else(|| columns_of(io::stderr()));
+    terminal.or_else(|| columns(variables)).unwrap_or(WIDTH).min(WIDEST_HELP)
+}
+
+/// What `COLUMNS` says.
+fn columns(variables: &Variables) -> Option<usize> {
+    variables.get("COLUMNS").and_then(|text| text.parse().ok()).filter(|columns| *columns > 0)
+}
+
+/// How wide a terminal is; nothing where it is none, or does not know it.
+fn columns_of(stream: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+}
+
 /// What can be shown, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Ui {
@@ -43,7 +63,7 @@ impl Ui {
             choice,
             is_asking_allowed: global.input,
             is_quiet: global.quiet,
-            columns: variables.get("COLUMNS").and_then(|text| text.parse().ok()).filter(|columns| *columns > 0),
+            columns: columns(variables),
             told: Arc::default(),
             has_printed: Arc::default(),
             is_unread: Arc::default(),
@@ -99,8 +119,7 @@ impl Ui {
     }
 
     fn width(&self, stream: impl AsFd) -> Option<usize> {
-        let terminal = rustix::termios::tcgetwinsize(stream).ok();
-        terminal.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0).or(self.columns)
+        columns_of(stream).or(self.columns)
     }
 
     /// Remembers a diagnostic, for a result in JSON.

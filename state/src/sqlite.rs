@@ -135,7 +135,7 @@ impl SqliteStore {
         let first = connection::reader(path, &url)?;
         match migrate::inspect(&first, &url)? {
             migrate::FORMAT => {}
-            // An empty file, which is a database without any table.
+            // A database without any table: somebody is making the store.
             0 => return Self::empty(url, clock),
             older => return Err(crate::needs_migration(older, FORMAT, &url)),
         }

@@ -211,14 +211,41 @@ async fn places_where_no_file_can_be_are_refused_in_words() {
 }
 
 #[tokio::test]
-async fn an_empty_file_becomes_a_store_and_reads_as_none() {
+async fn an_emptied_file_is_damaged_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     fs::write(&path, "").unwrap();
-    assert!(open(&path, Access::ReadOnly).await.unwrap().identity().await.unwrap().id.is_nil());
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        let told = refusal(&path, access).await;
+        assert!(told.contains("is damaged, it is empty: restore it from a backup"), "{told}");
+    }
     assert_eq!(fs::read(&path).unwrap(), b"");
-    let store = open(&path, Access::ReadWrite).await.unwrap();
-    store.commit(&[], vec![put(row("local_value.a"))]).await.unwrap();
+}
+
+/// What somebody looks at is never taken for emptied while others make it.
+#[test]
+fn a_store_that_is_being_made_is_none_or_whole() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let go = std::sync::Barrier::new(4);
+        let opened = |access: Access| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(open(&path, access)).map(|_| ()).map_err(|error| error.to_string())
+        };
+        std::thread::scope(|scope| {
+            for access in [Access::ReadWrite, Access::ReadWrite, Access::ReadOnly, Access::ReadOnly] {
+                let (go, opened) = (&go, &opened);
+                scope.spawn(move || {
+                    go.wait();
+                    let many = if access == Access::ReadOnly { 100 } else { 1 };
+                    (0..many).for_each(|_| assert_eq!(opened(access), Ok(())));
+                });
+            }
+        });
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["state.db"], "nothing is left beside it");
+    }
 }
 
 #[cfg(unix)]

@@ -30,7 +30,8 @@ impl Terminal {
     /// When there is no terminal to be had, or the command cannot be started.
     #[must_use]
     pub fn start(command: Command, columns: u16) -> Self {
-        Self::start_with(command, columns, false)
+        let size = Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        Self::start_with(command, size, columns, false)
     }
 
     /// The same for a command whose results are seen there, too.
@@ -39,14 +40,24 @@ impl Terminal {
     /// As [`Terminal::start`].
     #[must_use]
     pub fn start_with_results(command: Command, columns: u16) -> Self {
-        Self::start_with(command, columns, true)
+        let size = Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        Self::start_with(command, size, columns, true)
     }
 
-    fn start_with(mut command: Command, columns: u16, has_results: bool) -> Self {
+    /// The same in a terminal that knows its width alone. Lines that are too long for it are seen as they are.
+    ///
+    /// # Panics
+    /// As [`Terminal::start`].
+    #[must_use]
+    pub fn start_without_height(command: Command, columns: u16) -> Self {
+        let size = Winsize { ws_row: 0, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        Self::start_with(command, size, u16::MAX, true)
+    }
+
+    fn start_with(mut command: Command, size: Winsize, columns: u16, has_results: bool) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal of ours");
         let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("its other end");
-        let size = Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&slave, size).expect("a terminal with a size");
         let results = match has_results {
             true => slave.try_clone().expect("the terminal once more").into(),

@@ -88,6 +88,24 @@ fn a_damaged_state_is_an_error_and_no_panic() {
 }
 
 #[test]
+fn a_state_that_was_emptied_is_damaged_and_not_begun_anew() {
+    let project = Project::with_stack(STACK);
+    project.apply().done();
+    std::fs::remove_dir_all(project.path("out")).unwrap();
+    project.write(DATABASE, "");
+    snapshot!(refused(&project), @"
+    exit: 1
+    --- stderr
+    error: state cannot be opened: sqlite:[folder]/.terrace/state.db is damaged, it is empty: restore it from a backup, and remove what ends in `-wal` and `-shm` beside it; to begin anew, remove it
+    ");
+    project.run(["doctor"]).with_code(1).says("state.db is damaged, it is empty: restore it from a backup");
+    for words in [&["recover"] as &[&str], &["state", "list"], &["destroy", "demo@local", "--auto-approve"]] {
+        project.run(words.iter().copied()).with_code(1).says("it is empty");
+    }
+    assert_eq!(project.read(DATABASE), "");
+}
+
+#[test]
 fn a_state_in_a_folder_that_cannot_be_written_is_an_error() {
     let project = Project::with_stack(STACK);
     project.write("closed/note", "");

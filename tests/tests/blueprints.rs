@@ -244,6 +244,19 @@ fn a_test_that_cannot_be_rewritten_is_left_as_it_was() {
 }
 
 #[test]
+fn the_only_environment_is_the_one_that_is_meant() {
+    let project = with_page();
+    project.write("terrace.yaml", "environments: {development: {}}\n");
+    for words in [["blueprints", "check"], ["blueprints", "list"], ["blueprints", "test"]] {
+        let ran = project.run(words);
+        assert!(!ran.stderr.contains("not configured"), "{ran}");
+    }
+    project.run(["blueprints", "check", "--env", "local"]).with_code(1).says("`local` is not configured");
+    project.write("terrace.yaml", "environments: {development: {}, production: {}}\n");
+    project.run(["blueprints", "check"]).with_code(1).says("configured are: `development`, `production`");
+}
+
+#[test]
 fn a_test_may_have_an_overlay_and_settings_of_its_own() {
     let project = with_page();
     let draft = "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: draft, version: 1.0.0, overlay: draft}\n\

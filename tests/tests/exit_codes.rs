@@ -54,13 +54,9 @@ fn a_wrong_command_line_exits_with_1_and_suggests_the_right_one() {
     snapshot!(project.run(["aply", "stack.yaml"]), @"
     exit: 1
     --- stderr
-    error: unrecognized subcommand 'aply'
+    error: there is no command `aply`
 
-      tip: some similar subcommands exist: 'acl', 'apply'
-
-    Usage: terrace [OPTIONS] <COMMAND>
-
-    For more information, try '--help'.
+    hint: did you mean `terrace apply`?
     ");
     snapshot!(project.run(["apply", "stack.yaml", "-auto-approve"]), @"
     exit: 1

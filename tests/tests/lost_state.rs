@@ -21,7 +21,9 @@ fn project(to_the_state: &str) -> Project {
 /// Waits until the processes of so many programs are recorded: one that cannot be recorded any more is stopped.
 fn until_recorded(project: &Project, programs: i64) {
     let recorded = || {
-        let state = rusqlite::Connection::open(project.path(".terrace/state.db"));
+        // Whoever looks must not make it: an empty file is a state that was emptied.
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let state = rusqlite::Connection::open_with_flags(project.path(".terrace/state.db"), flags);
         let sql = "SELECT count(*) FROM intent WHERE length(private) > 0";
         state
             .and_then(|state| state.query_row(sql, [], |row| row.get::<_, i64>(0)))

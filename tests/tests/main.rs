@@ -48,6 +48,7 @@ mod once_wrong; // what was wrong once
 mod operations;
 mod outputs; // what is sensitive is said to be
 mod pipelines; // data pipelines: runs, plans that say why, kills
+mod pipelines_described; // specs and other descriptors in one folder
 mod pipelines_environments; // environments that are being made: kills, times that are over, signals
 mod pipelines_kept; // data pipelines that run by themselves, their history, what plugins make
 mod pipelines_queue; // clusters of this machine, workers that are killed, pods

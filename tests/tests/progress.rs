@@ -1,6 +1,6 @@
 //! What is seen on a terminal while a plan is applied.
 
-use terrace_tests::{Project, Terminal};
+use terrace_tests::{Project, Terminal, until};
 
 /// Four commands, each at a gate of its own.
 const WAITING: &str = r#"resources:
@@ -33,4 +33,25 @@ fn nothing_is_left_of_bars_when_all_is_applied() {
         assert!(!screen.contains("creating") && !screen.contains(" steps"), "at {columns} columns:\n{screen}");
         assert!(!screen.contains('⠁'), "at {columns} columns:\n{screen}");
     }
+}
+
+#[test]
+fn what_another_operation_works_on_is_told_at_once() {
+    let project = Project::with_stack(
+        &WAITING.replace("range(4)", "range(5)").replace("read line", "touch begun${{ each.key }}; read line"),
+    );
+    let gates: Vec<String> = (0..5).map(|instance| format!("gate{instance}")).collect();
+    gates.iter().for_each(|gate| project.make_gate(gate));
+    let running = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
+    until("all are being made", || (0..5).all(|instance| project.has(&format!("begun{instance}"))));
+    let plan = project.run(["plan", "stack.yaml"]).done();
+    assert_eq!(plan.stderr.matches("operation_running").count(), 1, "{plan}");
+    plan.says("is working on 5 resources of demo@local, such as").says("one_of_four[0],").says("one_of_four[2]\n");
+    assert!(!plan.stderr.contains("one_of_four[3]"), "{plan}");
+    // Programs have each of them.
+    let told = project.run(["plan", "stack.yaml", "--format", "json"]).done().json();
+    let told = told["terrace"]["diagnostics"].as_array().unwrap();
+    assert_eq!(told.iter().filter(|it| it["code"] == "operation_running").count(), 5, "{told:?}");
+    gates.iter().for_each(|gate| project.open_gate(gate));
+    running.finish().done();
 }

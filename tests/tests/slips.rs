@@ -1,6 +1,6 @@
 //! Slips of the fingers and habits from other tools: each is told with what was meant, and nothing passes silently.
 
-use terrace_tests::{Project, snapshot};
+use terrace_tests::{Project, Terminal, snapshot};
 
 const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
 
@@ -258,6 +258,59 @@ fn an_option_of_another_command_is_answered_with_what_to_do() {
 }
 
 #[test]
+fn an_option_is_answered_with_the_commands_that_take_it() {
+    let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
+    snapshot!(project.run(["plan", "stack.yaml", "--parallelism", "0"]), @"
+    exit: 1
+    --- stderr
+    error: `terrace plan` has no option `--parallelism`
+
+    hint: `terrace apply`, `terrace destroy`, `terrace state rollback`, `terrace acl set` and `terrace serve` take it
+    ");
+    for (words, hint) in [
+        (&["--env", "apply", "plan", "stack.yaml", "--absent=local_value.a"] as &[&str], "`terrace recover` takes it"),
+        (&["drift", "stack.yaml", "-f"], "`terrace operations logs` and `terrace logs` take it"),
+        (&["ssh", "--json"], "`terrace drift` and others take it"),
+        (&["state", "list", "--zyxwv"], "`terrace state list --help` lists those that it has"),
+        (&["--json", "plan", "stack.yaml"], "write `terrace plan --json`"),
+    ] {
+        let told = project.run(words.iter().copied()).with_code(1);
+        told.says(hint);
+        assert!(!told.stderr.contains("as a value"), "{told}");
+    }
+    let told = project.run(["plan", "stack.yaml", "--json=3"]).with_code(1);
+    assert!(!told.stderr.contains("has no option"), "{told}");
+}
+
+#[test]
+fn a_command_that_is_none_is_answered_with_those_that_are_for_people() {
+    let project = Project::new();
+    for (words, hint) in [
+        (&["pln"] as &[&str], "did you mean `terrace plan`?"),
+        (&["pipelines-worke"], "`terrace help` lists the commands"),
+        (&["state", "lst"], "did you mean `terrace state list`?"),
+        (&["list", "foo"], "`terrace list` takes `pods`"),
+        (&["acl", "foo"], "`terrace acl` takes `show` and `set`"),
+        (&["help", "terrafrom"], "did you mean `terrace help terraform`?"),
+        (&["help", "pln"], "did you mean `terrace help plan`?"),
+        (&["help", "state", "lst"], "did you mean `terrace help state list`?"),
+        (&["foo"], "`terrace help` lists the commands"),
+        (&["aply", "stack.yaml"], "did you mean `terrace apply`?"),
+    ] {
+        let told = project.run(words.iter().copied()).with_code(1);
+        assert!(told.stderr.contains(&format!("hint: {hint}")), "{words:?}: {told}");
+        assert!(!told.stderr.contains("pipelines-worker"), "{words:?}: {told}");
+    }
+    snapshot!(project.run(["list", "foo"]), @"
+    exit: 1
+    --- stderr
+    error: `terrace list` has no command `foo`
+
+    hint: `terrace list` takes `pods`
+    ");
+}
+
+#[test]
 fn a_stack_where_a_descriptor_is_asked_for_is_answered_with_what_takes_stacks() {
     let project = Project::new();
     let told = project.run(["plan", "multi@local"]).with_code(1);
@@ -387,6 +440,23 @@ fn a_command_without_its_descriptor_is_answered_with_what_works_here() {
     for words in [["operations", "show"], ["acl", "set"], ["state", "import"]] {
         let told = project.run(words).with_code(1);
         assert!(!told.stderr.contains("stack.yaml"), "{told}");
+    }
+}
+
+#[test]
+fn help_fits_the_terminal_whatever_is_known_of_it() {
+    let project = Project::new();
+    for columns in [40, 80] {
+        for words in [&["--help"] as &[&str], &["help", "plan"], &["state", "-h"]] {
+            let mut command = project.command(words.iter().copied());
+            command.env("COLUMNS", "100");
+            let screen = Terminal::start_without_height(command, columns).finish();
+            // One word that is longer stands alone.
+            let is_long = |line: &&str| line.chars().count() > columns.into() && line.split_whitespace().count() > 1;
+            let long: Vec<&str> = screen.lines().filter(is_long).collect();
+            assert!(long.is_empty(), "{columns}: {long:#?}");
+            assert!(screen.contains("Usage: terrace"), "{screen}");
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use terrace_engine::source::Sources;
 /// When a blueprint is wrong, or there is none of that name.
 pub(super) fn run(context: &Context<'_>, command: BlueprintsCommand) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let world = World::of_settings(&settings, context.ui)?;
+    let world = World::new(&settings, settings.only_environment(context.ui)?, false, context.ui)?;
     let mut sources = Sources::default();
     match command {
         BlueprintsCommand::Check { files, format } => {

@@ -9,11 +9,14 @@ use base64::engine::general_purpose::STANDARD;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
+use terrace_provider_pipelines::spec;
 
+/// The file of the example.
+const EXAMPLE: &str = "stack.yaml";
 /// What a project begins with.
 const FILES: &[(&str, &str)] = &[
     (FILE_NAME, include_str!("init/terrace.yaml")),
-    ("stack.yaml", include_str!("init/stack.yaml")),
+    (EXAMPLE, include_str!("init/stack.yaml")),
     (".gitignore", include_str!("init/gitignore")),
 ];
 
@@ -30,9 +33,18 @@ pub(super) fn run(context: &Context<'_>, arguments: &InitArguments) -> Result<Ex
         );
         return Ok(Exit::Done);
     }
-    for (name, text) in FILES {
+    let has_pipelines = spec::read(Path::new(".")).is_ok_and(|specs| !specs.files.is_empty());
+    // Specs are what such a project describes: an example would be planned along with them.
+    for (name, text) in FILES.iter().filter(|(name, _)| !has_pipelines || *name != EXAMPLE) {
         let word = if write_new(Path::new(name), text)? { "wrote" } else { "kept" };
         context.ui.print(&format!("{word} {name}\n"))?;
+    }
+    if has_pipelines {
+        context.ui.say(
+            "\nthere is no cluster for the pipelines yet: `terrace init local` makes one\n\
+             next: `terrace plan .`, then `terrace apply .`; `terrace run` runs them by hand",
+        );
+        return Ok(Exit::Done);
     }
     context.ui.say("\nnext: `terrace plan stack.yaml`, then `terrace apply stack.yaml`");
     Ok(Exit::Done)

@@ -26,33 +26,59 @@ const DATASET: &str = "dataset";
 const FOLDER: &str = "folder";
 
 /// How a line of a descriptor begins that says what it is, in small letters.
-const SIGNS: [&str; 3] = ["kind:", "dataproduct:", "id: urn:dmb:dp:"];
+const SIGNS: [&str; 2] = ["dataproduct:", "id: urn:dmb:dp:"];
+/// What descriptors say after `kind:`.
+const KINDS: [&str; 2] = ["stack", "dataproduct"];
+/// What versions of terrace's own files have in them.
+const API: &str = "terrace";
 
 /// True for a file that says that it is a descriptor. Beside specs there are others: of containers, of CI, of runners.
-pub(super) fn says_what_it_is(path: &Path) -> bool {
-    // What cannot be read is told of where it is read.
-    let Ok(text) = super::text_of(path) else { return true };
-    let mut lines = text.text.lines().map(str::to_ascii_lowercase);
-    lines.any(|line| SIGNS.iter().any(|sign| line.starts_with(sign)))
+fn says_what_it_is(path: &Path) -> bool {
+    let text = match super::text_of(path) {
+        Ok(text) => text,
+        // What cannot be read is told of where it is read.
+        Err(diagnostic) => return diagnostic.code != super::EMPTY,
+    };
+    let lines: Vec<String> = text.text.lines().map(str::to_ascii_lowercase).collect();
+    let is_of_others = lines.iter().filter_map(|line| line.strip_prefix("apiversion:")).any(|of| !of.contains(API));
+    lines.iter().any(|line| match line.strip_prefix("kind:") {
+        // Kubernetes has kinds, too. What has a name of ours is meant for terrace whatever version it says.
+        Some(kind) => !is_of_others || KINDS.iter().any(|known| kind.split_whitespace().next() == Some(known)),
+        None => SIGNS.iter().any(|sign| line.starts_with(sign)),
+    })
 }
 
-/// The folder of specs that a path names: that of a spec, or a folder with specs and no other descriptors.
-pub(super) fn folder_of(path: &Path) -> Option<PathBuf> {
+/// What a path names that has specs.
+pub(super) struct Found {
+    /// Where they are, or what they are below of.
+    pub(super) folder: PathBuf,
+    /// The descriptors beside them.
+    pub(super) descriptors: Vec<PathBuf>,
+}
+
+/// The specs that a path names: that of a spec has all of its folder, a folder those in it and below it.
+pub(super) fn found_at(path: &Path) -> Option<Found> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if path.is_file() {
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        return spec::is_spec_name(&name).then(|| folder.to_owned());
+        return spec::is_spec_name(&name).then(|| Found { folder: folder.to_owned(), descriptors: Vec::new() });
     }
-    let (mut has_spec, mut has_others) = (false, false);
-    for entry in std::fs::read_dir(path).ok()?.flatten() {
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let is_known = name == super::FILE_NAME || spec::is_beside_specs(&name);
-        let is_yaml = [".yaml", ".yml"].iter().any(|end| name.ends_with(end)) && !is_known;
-        has_spec |= spec::is_spec_name(&name);
-        has_others |= is_yaml && !spec::is_spec_name(&name) && says_what_it_is(&entry.path());
-    }
-    let has_within = || spec::read(path).is_ok_and(|specs| !specs.files.is_empty());
-    (has_spec || (!has_others && has_within())).then(|| path.to_owned())
+    let specs = spec::read(path).ok().filter(|specs| !specs.files.is_empty())?;
+    // The folder itself, too: a stack on top hides no specs below it.
+    let within = specs.files.iter().filter_map(|file| file.path.parent().map(Path::to_owned));
+    let folders: BTreeSet<PathBuf> = within.chain([PathBuf::new()]).collect();
+    let files = folders.iter().flat_map(|folder| {
+        let folder = if folder.as_os_str().is_empty() { path.to_owned() } else { path.join(folder) };
+        super::files_of(&folder).unwrap_or_default()
+    });
+    let descriptors = files.filter(|file| says_what_it_is(file)).collect();
+    Some(Found { folder: path.to_owned(), descriptors })
+}
+
+/// True for what pipelines are written in, which is no descriptor by itself.
+pub(super) fn is_of_pipelines(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| spec::is_spec_name(name) || spec::is_beside_specs(name))
 }
 
 /// A folder of specs that was read.
@@ -260,6 +286,15 @@ impl Folder {
                 }
             }
         }
+    }
+
+    /// What is wrong where a descriptor is of the same stack: each plan of one would remove what the other made.
+    pub(super) fn is_called_as_another(&self) -> Diagnostic {
+        let stack = &self.descriptor.stack;
+        let message = format!("the stack `{stack}` is described twice: by a descriptor, and by pipeline specs");
+        let hint = "call the stack of the file otherwise: specs are called as their folder";
+        let spans = self.descriptor.components.first().map(|component| component.span);
+        spans.into_iter().fold(Diagnostic::error("duplicate_stack", message), Diagnostic::at).hint(hint)
     }
 }
 

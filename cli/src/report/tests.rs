@@ -28,6 +28,28 @@ fn a_report_shows_the_line_at_fault_and_no_other() {
 }
 
 #[test]
+fn many_of_one_operation_are_told_as_one() {
+    let told = |address: &str, what: &str| {
+        Diagnostic::note("interrupted_step", format!("operation 1 was cut off while it worked on {address}: {what}"))
+            .about(format!("demo@local:{address}"))
+    };
+    let shown = |diagnostics: &[Diagnostic]| -> Vec<Diagnostic> {
+        together(diagnostics.iter().collect()).into_iter().map(Cow::into_owned).collect()
+    };
+    let few = ["a.x", "a.y", "a.z"].map(|address| told(address, "it took effect"));
+    assert_eq!(shown(&few), few);
+    let other = told("a.v", "it did not take effect");
+    let several = shown(&[&few as &[_], &[other.clone(), told("a.w", "it took effect")]].concat());
+    let message = "operation 1 was cut off while it worked on 4 resources of demo@local, such as a.x, a.y, a.z: \
+                   it took effect";
+    assert_eq!((several.len(), several[0].message.as_str(), &several[0].address), (2, message, &None));
+    assert_eq!(several[1], other);
+    // What is told of anything else stays as it is.
+    let others = ["a", "b", "c", "d"].map(|it| Diagnostic::note("x", "y").about(it));
+    assert_eq!(shown(&others), others);
+}
+
+#[test]
 fn places_in_two_texts_are_both_shown() {
     let mut sources = Sources::default();
     let (first, second) = (sources.add("a.yaml", "name: x\n"), sources.add("b.yaml", "name: x\n"));

@@ -2,15 +2,16 @@
 
 use super::error::{Failure, unavailable};
 use super::migrate;
-use crate::Access;
+use crate::{Access, StoreUrl};
 use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use terrace_engine::store::StoreError;
+use uuid::Uuid;
 
 /// How long a connection waits for another process to finish its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -34,6 +35,8 @@ pub(super) enum Found {
 pub(super) fn look_at(path: &Path, access: Access) -> Result<Found, StoreError> {
     let refuse = |reason: String| StoreError::Unavailable { doing: "opened", reason };
     match fs::metadata(path) {
+        // Terrace makes no such file, see `make`.
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Err(emptied(path)),
         Ok(metadata) if metadata.is_file() => Ok(Found::File),
         Ok(metadata) if metadata.is_dir() => Err(refuse(format!("`{}` is a folder, not a file", path.display()))),
         Ok(_) => Err(refuse(format!("`{}` is not a regular file", path.display()))),
@@ -49,8 +52,10 @@ pub(super) fn look_at(path: &Path, access: Access) -> Result<Found, StoreError> 
 
 /// Opens the writer's connection of a file, which is made where there is none and brought to the newest format.
 pub(super) fn writer(path: &Path, url: &str, now: Timestamp) -> Result<Connection, StoreError> {
-    make_private(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    if matches!(look_at(path, Access::ReadWrite)?, Found::Nothing) {
+        make(path, flags)?;
+    }
     let mut connection = open(path, flags)?;
     // Before anything is written: another program's file must stay as it is.
     migrate::inspect(&connection, url)?;
@@ -144,9 +149,46 @@ fn write_ahead(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
+/// Makes a database without any table where there is no file. It comes there as a whole: an empty file at that place is
+/// one that lost what it had, and never one that is being made.
+fn make(path: &Path, flags: OpenFlags) -> Result<(), StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".new-{}", Uuid::now_v7()));
+    let unfinished = PathBuf::from(name);
+    let made = make_private_for(&unfinished, path).and_then(|()| {
+        let connection = open(&unfinished, flags)?;
+        // Nobody else has it: what is cut off here leaves nothing at the place.
+        set(&connection, "journal_mode", "OFF")?;
+        let marked = connection.pragma_update(None, "application_id", migrate::APPLICATION_ID);
+        marked.map_err(|error| unavailable("opened", path.to_str(), &error))
+    });
+    // Another process may have been faster: that one's is left. Not every file system has links.
+    let linked = made.and_then(|()| match fs::hard_link(&unfinished, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => make_private(path),
+        _ => Ok(()),
+    });
+    let _ = fs::remove_file(&unfinished);
+    linked
+}
+
+/// What an empty file is at the place of a state.
+fn emptied(path: &Path) -> StoreError {
+    let url = StoreUrl::Sqlite(path.to_owned());
+    let reason = format!(
+        "{url} is damaged, it is empty: restore it from a backup, and remove what ends in `-wal` and `-shm` beside it; \
+         to begin anew, remove it"
+    );
+    StoreError::Unavailable { doing: "opened", reason }
+}
+
 /// Makes an empty file that only its owner may read: the state may hold what others must not see. SQLite gives its
 /// log the same permissions.
 pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
+    make_private_for(path, path)
+}
+
+/// The same for what is to become another file, which is the one that is spoken of.
+fn make_private_for(path: &Path, named: &Path) -> Result<(), StoreError> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -156,7 +198,7 @@ pub(super) fn make_private(path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(StoreError::Unavailable {
             doing: "opened",
-            reason: format!("`{}` cannot be created: {error}", path.display()),
+            reason: format!("`{}` cannot be created: {error}", named.display()),
         }),
     }
 }

@@ -1,0 +1,69 @@
+//! Pipeline specs as descriptors, beside descriptors of other kinds: none hides the other.
+
+use crate::pipelines::Pipelines;
+use std::fs;
+use terrace_tests::{Project, snapshot};
+
+#[test]
+fn stacks_hide_no_specs_and_specs_no_stacks() {
+    let pipelines = Pipelines::new("");
+    let project = &pipelines.project;
+    fs::remove_file(project.path("pipeline-spec.yaml")).unwrap();
+    let spec = "noise: {pipeline: [{run: noise}]}\n";
+    project.write("noise/noise.py", project.read("noise.py"));
+    project.write("noise/pipeline-spec.yaml", spec);
+    project.write_stack("resources: [{type: local_value, name: a, config: {input: 1}}]\n");
+    let assert_both = || {
+        let plan = pipelines.run(&["plan", "."]).done();
+        plan.says("stack demo@local").says("+ local_value.a").says("noise/noise\n").says("+ pipelines_run.run");
+        let valid = pipelines.run(&["validate", ".", "--json"]).done().json();
+        assert_eq!(valid["stacks"].as_array().unwrap().len(), 2, "{valid}");
+    };
+    assert_both();
+    pipelines.run(&["apply", ".", "--auto-approve"]).done();
+    let destroyed = pipelines.run(&["destroy", ".", "--auto-approve"]).done();
+    destroyed.says("- local_value.a").says("- pipelines_run.run");
+    // Beside specs of a folder within, too: what says that it is a descriptor of terrace, and nothing else.
+    fs::rename(project.path("stack.yaml"), project.path("noise/stack.yaml")).unwrap();
+    project.write("noise/pods.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: noise}\n");
+    project.write("noise/docker-compose.yml", "services: {db: {image: postgres}}\n");
+    project.write("noise/later.yaml", "");
+    project.write("other/stack.yaml", "kind: Stak\n");
+    assert_both();
+    project.write("noise/product.yaml", "kind: Stak\n");
+    pipelines.run(&["plan", "."]).with_code(1).says("`kind: Stak` is no descriptor").says("noise/product.yaml");
+}
+
+#[test]
+fn a_stack_and_specs_of_one_name_are_told_apart_by_people() {
+    let pipelines = Pipelines::new("noise: {pipeline: [{run: noise}]}\n");
+    let name = pipelines.project.path(".").canonicalize().unwrap();
+    let name = name.file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
+    pipelines.project.write_named_stack(&name, "resources: []\n");
+    let told = pipelines.run(&["plan", "."]).with_code(1);
+    told.says("duplicate_stack").says(&format!("the stack `{name}` is described twice"));
+    told.says("pipeline-spec.yaml:1:").says("call the stack of the file otherwise");
+    assert_eq!(told.stdout, "");
+}
+
+#[test]
+fn init_writes_no_example_where_there_are_pipelines() {
+    let project = Project::new();
+    project.write("noise/pipeline-spec.yaml", "noise: {pipeline: [{run: noise}]}\n");
+    snapshot!(project.run(["init"]), @"
+    exit: 0
+    --- stdout
+    wrote terrace.yaml
+    wrote .gitignore
+    --- stderr
+
+    there is no cluster for the pipelines yet: `terrace init local` makes one
+    next: `terrace plan .`, then `terrace apply .`; `terrace run` runs them by hand
+    ");
+    assert!(!project.has("stack.yaml"));
+    project.run(["init"]).done().says("kept terrace.yaml");
+    // A stack of somebody's own is not spoken of.
+    project.write_stack("resources: []\n");
+    let again = project.run(["init"]).done();
+    assert!(!again.stdout.contains("stack.yaml"), "{again}");
+}
