@@ -22,8 +22,9 @@ pub use lists::{
     StacksArguments, StacksCommand,
 };
 pub use pipelines::{
-    CancelArguments, ClusterArguments, ClusterKind, ListCommand, LogsArguments, PipelineArguments, PodsArguments,
-    PodsCommand, PodsFormat, RunsArguments, RunsCommand, SchedulesCommand, SshArguments, WorkerArguments,
+    CancelArguments, ClusterArguments, ClusterKind, ListCommand, LogsArguments, PipelineArguments, PipelinesArguments,
+    PodsArguments, PodsCommand, PodsFormat, RunsArguments, RunsCommand, SchedulesCommand, SshArguments,
+    WorkerArguments,
 };
 pub(crate) use planning::NOBODY;
 pub use planning::{
@@ -252,8 +253,8 @@ pub enum Command {
     /// Stop a data pipeline's run
     #[command(after_help = "Example:\n  terrace cancel ./committees/dump-to-db")]
     Cancel(CancelArguments),
-    /// What there is: `pods`
-    #[command(subcommand, after_help = "Example:\n  terrace list pods --json")]
+    /// What there is: `pods`, `pipelines`
+    #[command(subcommand, after_help = "Examples:\n  terrace list pods --json\n  terrace list pipelines")]
     List(ListCommand),
     /// The workers of data pipelines, and what they do
     #[command(after_help = "Examples:\n  terrace pods list\n  terrace pods list --format human")]

@@ -144,6 +144,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::Cancel(arguments) => pipelines::cancel(context, &arguments).await,
         Command::Init(arguments) => pipelines::init(context, &arguments.cluster, signals).await,
         Command::List(ListCommand::Pods(format)) => pipelines::pods(context, format).await,
+        Command::List(ListCommand::Pipelines(arguments)) => pipelines::list(context, &arguments),
         Command::Pods(arguments) => pipelines::pods(context, arguments.format()).await,
         Command::Ssh(arguments) => pipelines::ssh(context, &arguments).await,
         Command::PipelinesWorker(arguments) => pipelines::worker(&arguments, signals).await,

@@ -43,6 +43,8 @@ pub(crate) struct Input {
     pub(crate) digests: BTreeMap<String, String>,
     /// Folders of pipeline specs, whose descriptors wait to know the project.
     folders: Vec<specs::Folder>,
+    /// What is wrong with their pipelines, until it is known which count.
+    faults: Vec<specs::Faults>,
 }
 
 /// A file and its text.
@@ -80,7 +82,36 @@ impl Input {
                 self.diagnostics.push(folder.is_called_as_another());
             }
             self.descriptors.push(folder.descriptor);
+            self.faults.push(folder.faults);
         }
+    }
+
+    /// Takes up what is wrong with pipelines: all of it, or what these components need and a word on the rest.
+    pub(crate) fn take_up_faults(&mut self, components: &BTreeSet<String>) {
+        let is_known = |key: &String| {
+            let mut described = self.descriptors.iter().flat_map(|it| &it.components);
+            described.any(|component| component.key == *key) || self.faults.iter().any(|faults| faults.has(key))
+        };
+        let may_be_unread = !components.iter().all(is_known);
+        for faults in std::mem::take(&mut self.faults) {
+            match components.is_empty() {
+                true => self.diagnostics.extend(faults.into_told()),
+                false => self.diagnostics.extend(faults.about(components, may_be_unread)),
+            }
+        }
+    }
+
+    /// Sets apart what is wrong with pipelines, and answers it with the components that nothing is wrong with; nothing where
+    /// there is none of either, or something else is described, too.
+    pub(crate) fn set_faults_apart(&mut self) -> Option<(BTreeSet<String>, Vec<Diagnostic>)> {
+        let ([descriptor], [faults]) = (self.descriptors.as_slice(), self.faults.as_slice()) else { return None };
+        let keys = descriptor.components.iter().map(|component| component.key.clone());
+        let sound: BTreeSet<String> = keys.filter(|key| !faults.has(key)).collect();
+        if faults.is_empty() || sound.is_empty() {
+            return None;
+        }
+        let faults = std::mem::take(&mut self.faults);
+        Some((sound, faults.into_iter().flat_map(specs::Faults::into_told).collect()))
     }
 
     /// True when the files describe anything.
@@ -172,6 +203,7 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
     if !diagnostics.is_empty() {
         // What is wrong with the others is said along.
         diagnostics.extend(found);
+        diagnostics.extend(input.folders.into_iter().flat_map(|folder| folder.faults.into_told()));
         report(ui, &input.sources, &diagnostics);
         return Err(Failure::told(Exit::Error));
     }

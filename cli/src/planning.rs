@@ -2,16 +2,17 @@
 
 mod access;
 mod command;
+mod compiling;
 mod selection;
 
 pub(crate) use command::{command, drift_command, quoted};
+pub(crate) use compiling::{compile, compile_sound};
 pub(crate) use selection::{check_environment, check_words};
 
 use crate::args::{ChoiceArguments, Consent, PlanningArguments};
 use crate::commands::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::input::{Input, given_variables};
-use crate::report::report;
 use crate::settings::{Asked, Settings};
 use crate::stacks;
 use crate::wiring::{World, library};
@@ -21,10 +22,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use terrace_engine::address::{AddressError, StackId};
-use terrace_engine::compile::{CompiledStack, Compiler, chosen, undeclared};
+use terrace_engine::compile::{CompiledStack, Compiler, chosen};
 use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, Location, has_errors};
-use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
 use terrace_engine::plan::compute::{self, Computed, Options, Planner};
 use terrace_engine::render::environment_option;
@@ -43,6 +43,8 @@ pub(crate) struct Project {
     pub(crate) stacks: Vec<Described>,
     /// What was said of them, and reported.
     said: Vec<Diagnostic>,
+    /// What is wrong with pipelines that are left out: the plan of the others cannot be applied.
+    left_out: Vec<Diagnostic>,
 }
 
 /// One described stack.
@@ -52,127 +54,8 @@ pub(crate) struct Described {
     pub(crate) chosen: BTreeSet<String>,
 }
 
-/// Reads and compiles descriptors. Whatever is wrong with them is reported.
-///
-/// # Errors
-/// When anything is wrong.
-pub(crate) fn compile(
-    context: &Context<'_>,
-    files: &[PathBuf],
-    choice: &ChoiceArguments,
-    is_plaintext_allowed: bool,
-) -> Result<Project, Failure> {
-    let ui = context.ui;
-    let mut input = Input::read(files, ui)?;
-    let settings = context.settings(files.first().map(PathBuf::as_path))?;
-    input.place(&settings);
-    input.accept(ui)?;
-    let environment = settings.environment(input.environment(&settings, ui)?, ui)?;
-    let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
-    let given = given_variables(choice, context.variables, ui)?;
-    // Compiling all blueprints takes two fifths of planning a thousand resources: a stack that uses none does without.
-    let (library, mut diagnostics) = match input.descriptors.iter().any(uses_blueprints) {
-        true => library(&world.registry, world.configuration(), &settings.project_folder, &mut input.sources)?,
-        false => Default::default(),
-    };
-    if !has_errors(&diagnostics) {
-        diagnostics.extend(undeclared(given.asked.iter().map(String::as_str), &input.descriptors));
-    }
-    // A file of variables may be for all stacks, so that is asked before.
-    select(&mut input, &settings, &world.environment.name)?;
-    let compiler = Compiler {
-        sources: &input.sources,
-        functions: &world.functions,
-        environment: &world.environment,
-        library: &library,
-        templates: &world.templates,
-        variables: &given.values,
-        latest_enriched: None,
-    };
-    let requested: BTreeSet<String> = choice.components.iter().cloned().collect();
-    let mut described = Vec::new();
-    for (descriptor, wanted) in wanted(&input, &requested, &mut diagnostics) {
-        let (compiled, found) = compiler.compile(descriptor, &wanted);
-        diagnostics.extend(found);
-        described.extend(compiled.map(|compiled| Described { compiled, chosen: wanted }));
-    }
-    report(ui, &input.sources, &diagnostics);
-    if has_errors(&diagnostics) {
-        return Err(Failure::told(Exit::Error));
-    }
-    let mut origin = Origin { descriptors: input.digests, ..Origin::default() };
-    for component in described.iter().flat_map(|described| &described.compiled.components) {
-        if let Some(blueprint) = &component.blueprint
-            && let Some(digest) = blueprint_digest(blueprint, &library, &input.sources)
-        {
-            origin.blueprints.insert(blueprint.clone(), digest);
-        }
-    }
-    let said = input.diagnostics.into_iter().chain(diagnostics).collect();
-    Ok(Project { settings, world, sources: input.sources, origin, stacks: described, said })
-}
-
-/// The descriptors to act on, with their components. A component that is asked for has to be in one of them, and
-/// descriptors without any of those asked for are left alone.
-fn wanted<'a>(
-    input: &'a Input,
-    requested: &BTreeSet<String>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<(&'a Descriptor, BTreeSet<String>)> {
-    let [_, _, ..] = input.descriptors.as_slice() else {
-        return match input.descriptors.first().map(|descriptor| (descriptor, chosen(descriptor, requested))) {
-            Some((descriptor, Ok(keys))) => vec![(descriptor, keys)],
-            Some((_, Err(found))) => {
-                diagnostics.extend(found);
-                Vec::new()
-            }
-            None => Vec::new(),
-        };
-    };
-    if requested.is_empty() {
-        return input
-            .descriptors
-            .iter()
-            .filter_map(|descriptor| Some((descriptor, chosen(descriptor, requested).ok()?)))
-            .collect();
-    }
-    let mut wanted = Vec::new();
-    let mut missing = requested.clone();
-    for descriptor in &input.descriptors {
-        let mut keys = BTreeSet::new();
-        for component in requested {
-            if let Ok(found) = chosen(descriptor, &BTreeSet::from([component.clone()])) {
-                missing.remove(component);
-                keys.extend(found);
-            }
-        }
-        if !keys.is_empty() {
-            wanted.push((descriptor, keys));
-        }
-    }
-    for component in missing {
-        let message = format!("no descriptor has a component `{component}`");
-        let stacks: Vec<&str> = input.descriptors.iter().map(|descriptor| descriptor.stack.as_str()).collect();
-        diagnostics.push(
-            Diagnostic::error("unknown_component", message)
-                .hint(format!("looked at were the stacks {}", stacks.join(", "))),
-        );
-    }
-    wanted
-}
-
 fn uses_blueprints(descriptor: &Descriptor) -> bool {
     descriptor.components.iter().any(|component| matches!(component.body, Body::Blueprint(_)))
-}
-
-fn blueprint_digest(
-    blueprint: &str,
-    library: &terrace_engine::blueprint::Library,
-    sources: &Sources,
-) -> Option<String> {
-    let name = blueprint.split_once(' ').map_or(blueprint, |(name, _)| name);
-    let source = sources.get(library.get(name)?.span.source)?;
-    Some(sha256(&*source.text))
 }
 
 impl Project {
@@ -191,6 +74,10 @@ impl Project {
         let stacks: Vec<CompiledStack> = self.stacks.iter().map(|described| described.compiled.clone()).collect();
         let mut computed = planner.plan(&stacks, self.origin.clone()).await?;
         computed.plan.note_before(&self.said, &self.sources);
+        for error in &self.left_out {
+            computed.add(error.clone(), &self.sources);
+            computed.plan.is_errored = true;
+        }
         Ok(computed)
     }
 
@@ -267,6 +154,7 @@ impl Removal {
         }
         let settings = context.settings(files.first().map(PathBuf::as_path))?;
         input.place(&settings);
+        input.take_up_faults(&BTreeSet::new());
         let parsed: Vec<StackId> = words.iter().filter_map(|word| word.parse().ok()).collect();
         let named = || parsed.first().map(|stack| Asked::word(&stack.environment));
         let described = input.environment(&settings, ui)?.or_else(named);

@@ -54,6 +54,8 @@ mod pipelines_kept; // data pipelines that run by themselves, their history, wha
 mod pipelines_queue; // clusters of this machine, workers that are killed, pods
 mod pipelines_sites; // static sites, shown beside the server
 mod pipelines_storage; // what pipelines wrote, brought elsewhere
+mod pipelines_unwell; // runs that did not end well, databases that are gone: what is dirty then
+mod pipelines_wrong; // specs of which something is wrong: what is sound is planned and listed
 mod plans_for_people; // nothing is told twice, nothing that matters is cut
 mod postgres_provider; // a storage area and its port in PostgreSQL
 mod postgres_state; // a state on a server: the same commands, and no password anywhere

@@ -206,7 +206,7 @@ fn each_wrong_spec_is_one_line_with_file_pipeline_and_step() {
     ");
     pipelines.run(&["run", "./good"]).done();
     pipelines.run(&["run", "./nopipe/x"]).with_code(1).says("did you mean `pipeline`?");
-    // A plan of a part would take the others away: it says what is wrong instead.
+    // The plan of the others takes none of these away: it says what is wrong.
     pipelines.run(&["plan", "."]).with_code(1).says("nopipe/pipeline-spec.yaml:2:3").says("did you mean `pipeline`?");
 }
 

@@ -84,6 +84,7 @@ fn what_became_of_pipelines_keeps_to_its_schema() {
     let said = project.run(["run", "--json"]).with_code(1).json();
     assert_eq!(said["results"][0]["errors"][0]["processor"], "environment");
     assert_is("run", &said);
+    assert_is("pipelines", &project.run(["list", "pipelines", "--json"]).done().json());
     assert_is("failure", &project.run(["run", "./x", "--json"]).with_code(1).json());
 }
 

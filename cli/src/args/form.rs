@@ -64,6 +64,7 @@ impl Command {
             Self::Doctor(arguments) => arguments.format.is_json(),
             Self::Run(arguments) => arguments.format.is_json(),
             Self::List(ListCommand::Pods(format)) => format.is_json(),
+            Self::List(ListCommand::Pipelines(arguments)) => arguments.format.is_json(),
             Self::Pods(arguments) => match &arguments.command {
                 Some(PodsCommand::List(format)) => format.is_json(),
                 None => arguments.format.is_json(),

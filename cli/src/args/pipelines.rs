@@ -156,6 +156,20 @@ pub struct ClusterArguments {
 pub enum ListCommand {
     /// The workers and databases of data pipelines, and what they do
     Pods(PodsFormat),
+    /// The data pipelines of a folder, with their steps, and what is wrong with them; nothing is run
+    #[command(after_help = "Examples:\n  terrace list pipelines\n  terrace list pipelines etl --json")]
+    Pipelines(PipelinesArguments),
+}
+
+/// `terrace list pipelines`.
+#[derive(Debug, Args)]
+pub struct PipelinesArguments {
+    /// The folder that is searched, with those below it [default: the working directory]
+    #[arg(value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// The form of the list.
+    #[command(flatten)]
+    pub format: FormatArguments,
 }
 
 /// `terrace pods`: lists unless something else is asked.

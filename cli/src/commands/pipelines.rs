@@ -1,4 +1,4 @@
-//! `terrace run`, `runs`, `logs`, `cancel`, `schedules`, `pods` and `ssh`: data pipelines of the working directory, without
+//! `terrace run`, `runs`, `logs`, `cancel`, `schedules`, `list`, `pods` and `ssh`: data pipelines of the working directory, without
 //! plan and state; and `init` of the clusters whose workers run them.
 
 mod cancelling;
@@ -6,6 +6,7 @@ mod cluster;
 mod cluster_databases;
 mod history;
 mod kinds;
+mod listing;
 mod logs;
 mod pods;
 mod queued;
@@ -22,6 +23,7 @@ pub(super) use cancelling::cancel;
 pub(super) use cluster::{init, is_of_cluster};
 pub(super) use history::runs;
 pub(crate) use kinds::KINDS;
+pub(super) use listing::list;
 pub(super) use logs::logs;
 pub(super) use pods::pods;
 pub(super) use running::run;

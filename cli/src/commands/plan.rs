@@ -3,7 +3,7 @@
 use super::Context;
 use crate::args::{PlanArguments, PlanFormat};
 use crate::failure::{Exit, Failure};
-use crate::planning::{Removal, command, compile, quoted};
+use crate::planning::{Removal, command, compile_sound, quoted};
 use crate::presentation;
 use crate::report::{report, with_failure};
 use crate::version::VERSION;
@@ -83,7 +83,7 @@ async fn planned(context: &Context<'_>, arguments: &PlanArguments) -> Result<Pla
         return Ok(Planned { computed, sources: removal.sources, world: removal.world, command });
     }
     let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
-    let project = compile(context, &files, &planning.choice, planning.plaintext_secrets)?;
+    let project = compile_sound(context, &files, &planning.choice, planning.plaintext_secrets)?;
     let store = store(&project.settings, Access::ReadOnly).await?;
     let computed = project.plan(store.as_ref(), planning).await?;
     let command = command(context.global, &project.settings, arguments, &project.open_variables());

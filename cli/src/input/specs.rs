@@ -25,6 +25,9 @@ const DATASET: &str = "dataset";
 /// The attribute that says which folder is meant.
 const FOLDER: &str = "folder";
 
+/// So many files are named where something is wrong that is nobody's business here.
+const MOST: usize = 3;
+
 /// How a line of a descriptor begins that says what it is, in small letters.
 const SIGNS: [&str; 2] = ["dataproduct:", "id: urn:dmb:dp:"];
 /// What descriptors say after `kind:`.
@@ -87,6 +90,79 @@ pub(super) struct Folder {
     /// Without symbolic links.
     pub(super) root: PathBuf,
     pub(super) descriptor: Descriptor,
+    pub(super) faults: Faults,
+}
+
+/// What is wrong with the pipelines of a folder: each is a matter of its own.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    told: Vec<Fault>,
+    /// The components that cannot be run as they stand, and those that cannot because of them.
+    broken: BTreeSet<String>,
+    /// The components that each depends on.
+    before: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug)]
+struct Fault {
+    /// The component that it is about; none where it is about a file, whose pipelines nobody knows.
+    component: Option<String>,
+    /// The file that it stands in.
+    file: String,
+    told: Diagnostic,
+}
+
+impl Faults {
+    fn of(specs: &Specs, files: &[String], ids: &[SourceId]) -> Self {
+        let keys = keys(specs);
+        let key = |id: &str| keys.get(id).cloned().unwrap_or_else(|| key_of(id));
+        let told = specs.problems.iter().filter(|problem| problem.is_error()).map(|problem| Fault {
+            component: problem.pipeline.as_deref().map(key),
+            file: files.get(problem.file).cloned().unwrap_or_default(),
+            told: told(problem, ids),
+        });
+        let before = specs.pipelines.iter().map(|it| (key(&it.id), it.pipelines_before().map(key).collect()));
+        Self { told: told.collect(), broken: specs.broken().into_iter().map(key).collect(), before: before.collect() }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+
+    /// True for a component that cannot be run.
+    pub(super) fn has(&self, component: &str) -> bool {
+        self.broken.contains(component)
+    }
+
+    /// All that is wrong.
+    pub(super) fn into_told(self) -> impl Iterator<Item = Diagnostic> {
+        self.told.into_iter().map(|fault| fault.told)
+    }
+
+    /// What is wrong with these components and those that they depend on, and a word on each file with anything else. Where
+    /// `may_be_unread`, what is wrong with files counts: what is meant may stand there.
+    pub(super) fn about(self, components: &BTreeSet<String>, may_be_unread: bool) -> Vec<Diagnostic> {
+        let mut needed = BTreeSet::new();
+        let mut waiting: Vec<&String> = components.iter().collect();
+        while let Some(component) = waiting.pop() {
+            if needed.insert(component.clone()) {
+                waiting.extend(self.before.get(component).into_iter().flatten());
+            }
+        }
+        let matters = |fault: &Fault| fault.component.as_ref().map_or(may_be_unread, |key| needed.contains(key));
+        let (mine, others): (Vec<Fault>, Vec<Fault>) = self.told.into_iter().partition(matters);
+        let files: BTreeSet<String> = others.into_iter().map(|fault| fault.file).collect();
+        let named: Vec<String> = files.iter().take(MOST).map(|file| format!("`{file}`")).collect();
+        let more = match files.len().saturating_sub(MOST) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let beside = (!files.is_empty()).then(|| {
+            Diagnostic::warning("wrong_beside", format!("something else is wrong in {}{more}", named.join(", ")))
+                .hint("`terrace list pipelines` tells it, and so does `terrace validate` without `-c`")
+        });
+        beside.into_iter().chain(mine.into_iter().map(|fault| fault.told)).collect()
+    }
 }
 
 /// Reads the specs of a folder as a descriptor.
@@ -106,13 +182,17 @@ pub(super) fn read(
     // The folder itself, first: a saved plan finds its project by it.
     digests.insert(folder.display().to_string(), String::new());
     let mut ids = Vec::with_capacity(specs.files.len());
+    let mut files = Vec::with_capacity(specs.files.len());
     for file in &specs.files {
         let name = folder.join(&file.path).display().to_string();
         let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
         digests.insert(name.clone(), sha256(&file.text));
-        ids.push(sources.add(name, file.text.as_str()));
+        ids.push(sources.add(name.clone(), file.text.as_str()));
+        files.push(name);
     }
-    diagnostics.extend(specs.problems.iter().map(|problem| told(problem, &ids)));
+    let harmless = specs.problems.iter().filter(|problem| !problem.is_error());
+    diagnostics.extend(harmless.map(|problem| told(problem, &ids)));
+    let faults = Faults::of(&specs, &files, &ids);
     for source in specs.sources.iter().filter(|source| source.made.is_none()) {
         let message = format!("the plugin `{}` makes pipelines of this, which are not planned yet", source.module);
         let at = ids.get(source.file).map(|id| Span::new(*id, 0, 0)).unwrap_or_default();
@@ -120,7 +200,7 @@ pub(super) fn read(
         diagnostics.push(Diagnostic::warning("source_spec", message).at(at).hint(hint));
     }
     let descriptor = describe(&specs, &ids, sources, diagnostics);
-    Ok(Folder { root: specs.root, descriptor })
+    Ok(Folder { root: specs.root, descriptor, faults })
 }
 
 /// A problem of a spec as a diagnostic.
@@ -178,14 +258,17 @@ fn keys(specs: &Specs) -> BTreeMap<&str, String> {
     let mut taken = BTreeSet::from([SHARED.to_owned()]);
     let mut keys = BTreeMap::new();
     for pipeline in &specs.pipelines {
-        let parts = pipeline.id.trim_start_matches("./").split('/').map(plain);
-        let mut key = parts.collect::<Vec<_>>().join("/");
+        let mut key = key_of(&pipeline.id);
         while !taken.insert(key.clone()) {
             key.push('_');
         }
         keys.insert(pipeline.id.as_str(), key);
     }
     keys
+}
+
+fn key_of(id: &str) -> String {
+    id.trim_start_matches("./").split('/').map(plain).collect::<Vec<_>>().join("/")
 }
 
 fn plain(text: &str) -> String {

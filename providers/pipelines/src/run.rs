@@ -1,7 +1,7 @@
 //! Runs: one pipeline run to its end, with a record, a log, and outputs that appear when they are whole.
 //!
 //! Read in this order: [`record`] (what is known of a run), [`store`] (where records are, and who may run a pipeline; `files`:
-//! how they are written), `due` (what has to be run, and why), `looking` (the same without keeping anybody waiting),
+//! how they are written), `standing` (how the last run left things), `due` (what has to be run, and why), `looking` (the same without keeping anybody waiting),
 //! `job` (a pipeline as programs), `outputs` (what it writes, beside its place first), [`single`] (one run),
 //! `publishing` (how it ends), [`batch`] (several in their order), `shell` (what a run sees), [`attempts`] (what is tried
 //! again), `watcher` and `hooks` (who is told of a run), [`generate`] (pipelines that plugins make), [`log`], [`python`] (how
@@ -23,6 +23,7 @@ pub mod python;
 pub mod record;
 mod shell;
 pub mod single;
+mod standing;
 pub mod store;
 mod watcher;
 

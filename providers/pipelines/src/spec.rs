@@ -70,6 +70,11 @@ impl Specs {
         self.pipelines.iter().find(|pipeline| pipeline.id == id)
     }
 
+    /// The ids that the files name, also of pipelines that cannot be run, each with its file by position in [`Specs::files`].
+    pub fn declared(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.declared.iter().map(|declared| (declared.id.as_str(), declared.file))
+    }
+
     /// The ids of the pipelines that cannot be run as they stand, and of those that cannot because of them.
     #[must_use]
     pub fn broken(&self) -> Vec<&str> {

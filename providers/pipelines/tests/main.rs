@@ -25,6 +25,7 @@ mod sites; // sites as resources, rendered and shown
 mod stand_in; // environments that need no network
 mod storage; // files brought elsewhere, and what is cut off
 mod storage_fixtures; // syncs and sites for the behaviours of every provider
+mod unwell; // runs that did not end well, databases that are gone
 mod workers; // workers of the queue, as tasks
 mod wrapping; // runners, and processors from elsewhere
 

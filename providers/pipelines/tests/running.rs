@@ -59,10 +59,12 @@ async fn a_failed_run_leaves_what_the_last_one_wrote() {
     let good = project.run("./noise").await;
     let before = fs::read(project.path("data/noise/datapackage.json")).unwrap();
     project.write("noise.py", "raise SystemExit(1)");
-    assert_eq!(project.run("./noise").await.state, State::Failed);
+    let failed = project.run("./noise").await;
+    assert_eq!(failed.state, State::Failed);
     assert_eq!(fs::read(project.path("data/noise/datapackage.json")).unwrap(), before);
     assert_eq!(project.runner.store.succeeded(".", "./noise").unwrap().unwrap().run, good.run);
-    assert_eq!(project.reasons("./noise"), ["the code changed: `noise.py`"]);
+    let unwell = format!("its last run did not end well: run {} failed", failed.run);
+    assert_eq!(project.reasons("./noise"), [unwell.as_str(), "the code changed: `noise.py`"]);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use crate::database::Databases;
 use crate::environment::EnvironmentError;
 use crate::run::single::NotRun;
 use crate::run::{Asked, Record, Runner, State};
+use crate::spec::model::Pipeline;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,12 +114,28 @@ impl Runs {
         record.map_err(|error| io_error("the record of a run cannot be read", &error))
     }
 
+    /// Refuses a run of what depends on a pipeline whose last run did not end well: what that was to make may be there in part.
+    fn check_before(&self, name: &Name, pipeline: &Pipeline) -> Result<(), ProviderError> {
+        let folder = self.runner.recorded_folder(&name.folder);
+        for before in pipeline.pipelines_before() {
+            let unwell = self.runner.store.unwell(&folder, before);
+            let unwell = unwell.map_err(|error| io_error("the record of a run cannot be read", &error))?;
+            if let Some(how) = unwell {
+                let message = format!("`{}` depends on `{before}`, whose {how}", name.name);
+                return Err(ProviderError::new(ErrorKind::Failed, message)
+                    .solution(format!("apply `{before}`, too, or run it before: `terrace run {before}`")));
+            }
+        }
+        Ok(())
+    }
+
     async fn run(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
         let name = Name::known(planned)?;
         let runner = target::run_into(&self.runner, &self.databases, planned, &call.cancel).await?;
         let project = runner.project.clone();
         let (folder, name) = blocking(move || Ok((Folder::read(&project, &name)?, name))).await?;
         let pipeline = folder.pipeline(&name)?;
+        self.check_before(&name, pipeline)?;
         let asked = Asked {
             uses_cache: !matches!(planned.get("useCache"), Some(Value::Bool(false))),
             timeout: Some(call.timeout),

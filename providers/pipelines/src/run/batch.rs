@@ -179,12 +179,12 @@ async fn go(
     cancel: &CancellationToken,
 ) -> io::Result<BatchEnd> {
     for before in pipeline.pipelines_before().filter(|before| !options.is_forced && !all.contains(before)) {
-        let is_clean = match specs.pipeline(before) {
-            Some(other) => runner.reasons_now(specs, other).await?.is_empty(),
-            None => false,
+        let why = match specs.pipeline(before) {
+            Some(other) => runner.keeps_others(specs, other).await?,
+            None => Some(Why::Dirty),
         };
-        if !is_clean {
-            return Ok(BatchEnd::Held { by: before.to_owned(), why: Why::Dirty });
+        if let Some(why) = why {
+            return Ok(BatchEnd::Held { by: before.to_owned(), why });
         }
     }
     let mut reasons = runner.reasons_now(specs, pipeline).await?;

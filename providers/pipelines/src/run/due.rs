@@ -158,7 +158,9 @@ impl Runner {
         Ok(match self.store.succeeded(folder, pipeline)? {
             None => vec![self.never_succeeded(folder, pipeline)?],
             Some(record) => {
-                let mut reasons = record.reasons_against(now);
+                let unwell = self.store.unwell(folder, pipeline)?;
+                let mut reasons: Vec<String> = unwell.map(|how| format!("its {how}")).into_iter().collect();
+                reasons.extend(record.reasons_against(now));
                 reasons.extend(self.store.lost(&record)?);
                 reasons
             }
@@ -166,7 +168,7 @@ impl Runner {
     }
 
     fn never_succeeded(&self, folder: &str, pipeline: &str) -> io::Result<String> {
-        Ok(match self.store.last(folder, pipeline)? {
+        Ok(match self.store.last_as_it_stands(folder, pipeline)? {
             None => "it was never run".to_owned(),
             Some(last) => format!("it never succeeded: run {} {}", last.run, last.state.in_words()),
         })

@@ -1,6 +1,7 @@
 //! What a pipeline needs and whether it has to be run, where reading that keeps nobody waiting: files may be large, and runs
 //! that go on are looked after by the same task.
 
+use super::batch::Why;
 use super::single::Runner;
 use crate::environment::Recipe;
 use crate::fingerprint::Fingerprint;
@@ -27,6 +28,21 @@ impl Runner {
     /// When a file or record cannot be read.
     pub(super) async fn reasons_now(&self, specs: &Specs, pipeline: &Pipeline) -> io::Result<Vec<String>> {
         self.apart(specs, pipeline, Self::reasons).await
+    }
+
+    /// Why one that others depend on keeps them from being run; nothing where its result is there and good.
+    ///
+    /// # Errors
+    /// When a file or record cannot be read.
+    pub(super) async fn keeps_others(&self, specs: &Specs, pipeline: &Pipeline) -> io::Result<Option<Why>> {
+        self.apart(specs, pipeline, |runner, specs, pipeline| {
+            // That it failed says more than that it has to be run again.
+            if runner.store.unwell(&runner.folder_name(&specs.root), &pipeline.id)?.is_some() {
+                return Ok(Some(Why::Unsuccessful));
+            }
+            Ok(if runner.reasons(specs, pipeline)?.is_empty() { None } else { Some(Why::Dirty) })
+        })
+        .await
     }
 
     /// Where the pipelines before this one left their data packages.

@@ -24,6 +24,8 @@ impl Runner {
         } else {
             record.failure = None;
             record.state = State::Succeeded;
+            // What it did not write into by now, it only might have.
+            record.databases.retain(|database| database.is_file());
         }
     }
 

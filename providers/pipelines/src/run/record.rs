@@ -105,6 +105,12 @@ pub struct Record {
     pub fingerprint: Fingerprint,
     /// The folders that it writes data packages into.
     pub outputs: Vec<Output>,
+    /// The files of SQLite that it may write into; those that are there, once it has ended well.
+    #[serde(default)]
+    pub databases: Vec<PathBuf>,
+    /// Its steps were begun: whatever they write into may have been changed.
+    #[serde(default = "begun")]
+    pub has_begun: bool,
     /// The datapackage that it leaves for pipelines after it.
     pub datapackage: Option<PathBuf>,
     /// The call that asked for it, so that it is found after a crash.
@@ -117,6 +123,11 @@ pub struct Record {
     /// The folder of records that it was begun in: a copy of the project has a run that is another's.
     #[serde(default)]
     pub home: Option<String>,
+}
+
+/// A record that does not say whether its run began is told as one that did: to run a pipeline once more does no harm.
+const fn begun() -> bool {
+    true
 }
 
 /// The key of the statistics under which dpp keeps what is not for people.
@@ -148,6 +159,7 @@ impl Record {
             (output.partial, output.place) = (other(&output.partial), other(&output.place));
         }
         self.datapackage = self.datapackage.map(|path| other(&path));
+        self.databases.iter_mut().for_each(|path| *path = other(path));
         self
     }
 

@@ -175,6 +175,8 @@ impl Runner {
             failure: None,
             fingerprint,
             outputs: Vec::new(),
+            databases: Vec::new(),
+            has_begun: false,
             datapackage: None,
             mark: asked.mark.clone(),
             release: recipe.api.release().to_owned(),
@@ -333,7 +335,8 @@ impl Runner {
                     return Ok(record);
                 }
             };
-            (record.outputs, record.state) = (outputs, State::Running);
+            (record.outputs, record.state, record.has_begun) = (outputs, State::Running, true);
+            record.databases = self.databases_of(&specs.root, pipeline, &record.fingerprint, &variables);
             if let Err(error) = self.store.write(&record) {
                 return Err((record, error.into()));
             }

@@ -222,6 +222,9 @@ impl Store {
                 return Ok(Some(format!("run {run} was cut off while what it wrote was put in its place")));
             }
         }
+        if let Some(lost) = self.lost_database(record) {
+            return Ok(Some(lost));
+        }
         let mut others = None;
         for output in &record.outputs {
             for file in output.lost() {

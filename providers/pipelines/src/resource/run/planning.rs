@@ -19,6 +19,8 @@ struct Before {
     good: Option<Record>,
     /// Why what the good one wrote is not there any more.
     lost: Option<String>,
+    /// How the last one did not end well: what the good one wrote into a database is not what is there.
+    unwell: Option<String>,
 }
 
 /// Plans a run: what it depends on now is compared with what the last good one depended on.
@@ -38,10 +40,11 @@ pub(super) async fn plan(
         let now = runner.fingerprint(&folder.specs, folder.pipeline(&found)?);
         let now = now.map_err(|error| io_error("what the pipeline depends on cannot be read", &error))?;
         let (store, folder) = (&runner.store, runner.recorded_folder(&found.folder));
-        let last = store.last(&folder, &found.name).and_then(|last| {
+        let last = store.last_as_it_stands(&folder, &found.name).and_then(|last| {
             let good = store.succeeded(&folder, &found.name)?;
             let lost = good.as_ref().map_or(Ok(None), |good| store.lost(good))?;
-            Ok(Before { last, good, lost })
+            let unwell = store.unwell(&folder, &found.name)?;
+            Ok(Before { last, good, lost, unwell })
         });
         Ok((now, last.map_err(|error| io_error("the record of a run cannot be read", &error))?))
     })
@@ -58,7 +61,8 @@ pub(super) async fn plan(
     let is_run = planned.planned.get("runId").is_none_or(Value::has_unknown);
     // What is secret, and where it writes, no attribute tells.
     let is_other = last.good.as_ref().is_some_and(|good| !good.own_reasons_against(&now).is_empty());
-    let needs_run = change.prior.is_none() || change.must_replace || is_other || differs(change, &config);
+    let is_changed = is_other || last.unwell.is_some() || differs(change, &config);
+    let needs_run = change.prior.is_none() || change.must_replace || is_changed;
     if needs_run {
         planned.because = because(change, &now, &last, &unknown, &config);
         if !is_run {
@@ -141,7 +145,10 @@ fn because(
     config: &Attributes,
 ) -> Vec<String> {
     let mut reasons = match (&before.good, &before.last) {
-        (Some(good), _) => good.own_reasons_against(now).into_iter().chain(before.lost.clone()).collect(),
+        (Some(good), _) => {
+            let unwell = before.unwell.iter().map(|how| format!("its {how}"));
+            unwell.chain(good.own_reasons_against(now)).chain(before.lost.clone()).collect()
+        }
         (None, Some(last)) => vec![format!("it never succeeded: run {} {}", last.run, last.state.in_words())],
         (None, None) => vec!["it was never run".to_owned()],
     };

@@ -1,0 +1,190 @@
+//! `terrace list pipelines`: what specs say, with what is wrong with it. Nothing is run and nobody is asked.
+
+use crate::args::PipelinesArguments;
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::report::harmless;
+use serde_json::{Value, json};
+use std::path::Path;
+use terrace_provider_pipelines::spec::model::DependsOn;
+use terrace_provider_pipelines::spec::{self, Pipeline, Problem, Severity, SourceSpec, Specs, StepKind};
+
+/// What a spec names and is not here: it is read all the same.
+const MISSING: [&str; 3] = ["no_processor", "no_runner", "missing_dependency"];
+
+/// Lists the pipelines of a folder.
+///
+/// # Errors
+/// When the folder cannot be read; a spec that is wrong is listed as that.
+pub(in crate::commands) fn list(context: &Context<'_>, arguments: &PipelinesArguments) -> Result<Exit, Failure> {
+    let folder = arguments.folder.as_deref().unwrap_or(Path::new("."));
+    let specs = spec::read(folder).map_err(|error| {
+        Failure::new(format!("the folder `{}` cannot be searched for specs: {error}", folder.display()))
+            .hint("name a folder with `pipeline-spec.yaml` in it or below it")
+    })?;
+    let broken = specs.broken();
+    let rows: Vec<Row<'_>> = specs
+        .declared()
+        .map(|(id, file)| Row {
+            id,
+            file,
+            pipeline: specs.pipelines.iter().find(|pipeline| pipeline.id == id && pipeline.file == file),
+            is_runnable: !broken.contains(&id),
+            problems: specs
+                .problems
+                .iter()
+                .filter(|it| it.pipeline.as_deref() == Some(id) && it.file == file)
+                .collect(),
+        })
+        .collect();
+    // What is about no pipeline that is listed is about its file.
+    let is_told = |problem: &&Problem| rows.iter().any(|row| row.problems.iter().any(|it| std::ptr::eq(*it, *problem)));
+    let of_files: Vec<&Problem> = specs.problems.iter().filter(|problem| !is_told(problem)).collect();
+    if arguments.format.is_json() {
+        let problems = |problems: &[&Problem]| problems.iter().map(|it| told(it, &specs)).collect::<Vec<_>>();
+        let pipelines: Vec<Value> = rows.iter().map(|row| row.as_json(&specs, problems(&row.problems))).collect();
+        let sources: Vec<Value> = specs.sources.iter().map(|source| of_plugin(source, &specs)).collect();
+        context.ui.print_json(&json!({
+            "format_version": "1.0",
+            "pipelines": pipelines,
+            "sources": sources,
+            "problems": problems(&of_files),
+        }))?;
+    } else {
+        let mut text: String = rows.iter().map(|row| row.in_lines(&specs)).collect();
+        for source in &specs.sources {
+            text.push_str(&plugin_in_lines(source, &specs));
+        }
+        let mut told = None;
+        for problem in of_files {
+            if told != Some(problem.file) {
+                text.push_str(&head(&file(&specs, problem.file).unwrap_or_default()));
+                told = Some(problem.file);
+            }
+            text.push_str(&line(severity(problem), &problem.in_one_line(&specs).to_string()));
+        }
+        let nothing = "there are no pipelines here: one is described in a file `pipeline-spec.yaml`";
+        context.ui.print_list(&text, nothing)?;
+    }
+    let is_wrong = |problem: &Problem| problem.is_error() && !MISSING.contains(&problem.code);
+    Ok(if specs.problems.iter().any(is_wrong) { Exit::Error } else { Exit::Done })
+}
+
+/// A pipeline that a file names, which need not be one that can be run.
+struct Row<'a> {
+    id: &'a str,
+    file: usize,
+    pipeline: Option<&'a Pipeline>,
+    is_runnable: bool,
+    problems: Vec<&'a Problem>,
+}
+
+impl Row<'_> {
+    fn as_json(&self, specs: &Specs, problems: Vec<Value>) -> Value {
+        let steps = self.pipeline.map(|pipeline| {
+            pipeline.steps.iter().map(|step| {
+                let kind = match step.kind {
+                    StepKind::Processor => "processor",
+                    StepKind::Flow => "flow",
+                    StepKind::Code(_) => "code",
+                };
+                json!({ "name": step.name, "kind": kind, "runner": step.runner })
+            })
+        });
+        let dependencies = self.pipeline.map(|pipeline| {
+            pipeline.dependencies.iter().map(|it| match &it.on {
+                DependsOn::Pipeline(id) => json!({ "pipeline": id }),
+                DependsOn::DataPackage(path) => json!({ "datapackage": path }),
+            })
+        });
+        json!({
+            "pipeline_id": self.id,
+            "file": file(specs, self.file),
+            "title": self.pipeline.and_then(|pipeline| pipeline.title.as_deref()),
+            "steps": steps.into_iter().flatten().collect::<Vec<_>>(),
+            "dependencies": dependencies.into_iter().flatten().collect::<Vec<_>>(),
+            "schedule": self.schedule(),
+            "runnable": self.is_runnable,
+            "problems": problems,
+        })
+    }
+
+    fn schedule(&self) -> Option<&str> {
+        self.pipeline.and_then(|pipeline| pipeline.schedule.as_ref()).map(|schedule| schedule.crontab.as_str())
+    }
+
+    /// The same for people.
+    fn in_lines(&self, specs: &Specs) -> String {
+        let title = self.pipeline.and_then(|pipeline| pipeline.title.as_deref());
+        let title = title.map(|title| format!("  ({title})")).unwrap_or_default();
+        let broken = if self.is_runnable { "" } else { "  cannot be run" };
+        let mut text = head(&format!("{}{title}{broken}", self.id));
+        if let Some(pipeline) = self.pipeline {
+            let steps: Vec<&str> = pipeline.steps.iter().map(|step| step.name.as_str()).collect();
+            let dependencies = pipeline.dependencies.iter().map(|dependency| match &dependency.on {
+                DependsOn::Pipeline(id) => id.clone(),
+                DependsOn::DataPackage(path) => format!("the data package {path}"),
+            });
+            let dependencies: Vec<String> = dependencies.collect();
+            text.push_str(&line("steps", &steps.join(", ")));
+            if !dependencies.is_empty() {
+                text.push_str(&line("after", &dependencies.join(", ")));
+            }
+        }
+        text.extend(self.schedule().map(|schedule| line("schedule", schedule)));
+        text.extend(self.problems.iter().map(|it| line(severity(it), &it.in_one_line(specs).to_string())));
+        text
+    }
+}
+
+fn head(text: &str) -> String {
+    harmless(text).replace('\n', " ") + "\n"
+}
+
+fn line(name: &str, text: &str) -> String {
+    harmless(&format!("  {name:<8}  {text}")).replace('\n', " ") + "\n"
+}
+
+fn file(specs: &Specs, position: usize) -> Option<String> {
+    specs.files.get(position).map(|file| file.path.display().to_string())
+}
+
+const fn severity(problem: &Problem) -> &'static str {
+    match problem.severity {
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+fn told(problem: &Problem, specs: &Specs) -> Value {
+    let place = specs.files.get(problem.file).map(|file| problem.place(&file.text)).unzip();
+    json!({
+        "severity": severity(problem),
+        "code": problem.code,
+        "message": problem.message,
+        "hint": problem.hint,
+        "file": file(specs, problem.file),
+        "line": place.0,
+        "column": place.1,
+        "step": problem.step.as_ref().map(|(number, _)| number),
+    })
+}
+
+/// What a plugin makes pipelines of, and how many it made when it was asked last.
+fn of_plugin(source: &SourceSpec, specs: &Specs) -> Value {
+    json!({
+        "file": file(specs, source.file),
+        "plugin": source.module,
+        "keys": source.keys,
+        "pipelines": source.made,
+    })
+}
+
+fn plugin_in_lines(source: &SourceSpec, specs: &Specs) -> String {
+    let made = match source.made {
+        Some(made) => format!("it made {made} pipelines"),
+        None => "`terrace run` asks it for its pipelines".to_owned(),
+    };
+    let name = file(specs, source.file).unwrap_or_default();
+    head(&name) + &line("plugin", &format!("{}: {made}", source.module)) + &line("keys", &source.keys.join(", "))
+}

@@ -1,0 +1,176 @@
+//! From files to stacks that can be planned: read, judged, compiled.
+
+use super::selection::select;
+use super::{Described, Project, uses_blueprints};
+use crate::args::ChoiceArguments;
+use crate::commands::Context;
+use crate::failure::{Exit, Failure};
+use crate::input::{Input, given_variables};
+use crate::report::report;
+use crate::settings::Settings;
+use crate::wiring::{World, library};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use terrace_engine::compile::{Compiler, chosen, undeclared};
+use terrace_engine::descriptor::Descriptor;
+use terrace_engine::diagnostic::{Diagnostic, has_errors};
+use terrace_engine::digest::sha256;
+use terrace_engine::plan::Origin;
+use terrace_engine::source::Sources;
+
+/// Reads and compiles descriptors. Whatever is wrong with them is reported.
+///
+/// # Errors
+/// When anything is wrong.
+pub(crate) fn compile(
+    context: &Context<'_>,
+    files: &[PathBuf],
+    choice: &ChoiceArguments,
+    is_plaintext_allowed: bool,
+) -> Result<Project, Failure> {
+    let (input, settings) = placed(context, files)?;
+    compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed)
+}
+
+/// The same, to be looked at: pipelines that something is wrong with are left out, and what that is comes with the plan.
+///
+/// # Errors
+/// When anything else is wrong.
+pub(crate) fn compile_sound(
+    context: &Context<'_>,
+    files: &[PathBuf],
+    choice: &ChoiceArguments,
+    is_plaintext_allowed: bool,
+) -> Result<Project, Failure> {
+    let (mut input, settings) = placed(context, files)?;
+    let apart = if choice.components.is_empty() { input.set_faults_apart() } else { None };
+    // Those that are left out are not described any less: without them among the chosen nothing of them is taken away.
+    let (chosen, left_out) = match apart {
+        Some((sound, left_out)) => (sound.into_iter().collect(), left_out),
+        None => (choice.components.clone(), Vec::new()),
+    };
+    let project = compile_chosen(context, (input, settings), choice, &chosen, is_plaintext_allowed)?;
+    Ok(Project { left_out, ..project })
+}
+
+fn placed(context: &Context<'_>, files: &[PathBuf]) -> Result<(Input, Settings), Failure> {
+    let mut input = Input::read(files, context.ui)?;
+    let settings = context.settings(files.first().map(PathBuf::as_path))?;
+    input.place(&settings);
+    Ok((input, settings))
+}
+
+fn compile_chosen(
+    context: &Context<'_>,
+    (mut input, settings): (Input, Settings),
+    choice: &ChoiceArguments,
+    components: &[String],
+    is_plaintext_allowed: bool,
+) -> Result<Project, Failure> {
+    let ui = context.ui;
+    let requested: BTreeSet<String> = components.iter().cloned().collect();
+    input.take_up_faults(&requested);
+    input.accept(ui)?;
+    let environment = settings.environment(input.environment(&settings, ui)?, ui)?;
+    let world = World::new(&settings, environment, is_plaintext_allowed, ui)?;
+    let given = given_variables(choice, context.variables, ui)?;
+    // Compiling all blueprints takes two fifths of planning a thousand resources: a stack that uses none does without.
+    let (library, mut diagnostics) = match input.descriptors.iter().any(uses_blueprints) {
+        true => library(&world.registry, world.configuration(), &settings.project_folder, &mut input.sources)?,
+        false => Default::default(),
+    };
+    if !has_errors(&diagnostics) {
+        diagnostics.extend(undeclared(given.asked.iter().map(String::as_str), &input.descriptors));
+    }
+    // A file of variables may be for all stacks, so that is asked before.
+    select(&mut input, &settings, &world.environment.name)?;
+    let compiler = Compiler {
+        sources: &input.sources,
+        functions: &world.functions,
+        environment: &world.environment,
+        library: &library,
+        templates: &world.templates,
+        variables: &given.values,
+        latest_enriched: None,
+    };
+    let mut described = Vec::new();
+    for (descriptor, wanted) in wanted(&input, &requested, &mut diagnostics) {
+        let (compiled, found) = compiler.compile(descriptor, &wanted);
+        diagnostics.extend(found);
+        described.extend(compiled.map(|compiled| Described { compiled, chosen: wanted }));
+    }
+    report(ui, &input.sources, &diagnostics);
+    if has_errors(&diagnostics) {
+        return Err(Failure::told(Exit::Error));
+    }
+    let mut origin = Origin { descriptors: input.digests, ..Origin::default() };
+    for component in described.iter().flat_map(|described| &described.compiled.components) {
+        if let Some(blueprint) = &component.blueprint
+            && let Some(digest) = blueprint_digest(blueprint, &library, &input.sources)
+        {
+            origin.blueprints.insert(blueprint.clone(), digest);
+        }
+    }
+    let said = input.diagnostics.into_iter().chain(diagnostics).collect();
+    let left_out = Vec::new();
+    Ok(Project { settings, world, sources: input.sources, origin, stacks: described, said, left_out })
+}
+
+/// The descriptors to act on, with their components. A component that is asked for has to be in one of them, and
+/// descriptors without any of those asked for are left alone.
+fn wanted<'a>(
+    input: &'a Input,
+    requested: &BTreeSet<String>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<(&'a Descriptor, BTreeSet<String>)> {
+    let [_, _, ..] = input.descriptors.as_slice() else {
+        return match input.descriptors.first().map(|descriptor| (descriptor, chosen(descriptor, requested))) {
+            Some((descriptor, Ok(keys))) => vec![(descriptor, keys)],
+            Some((_, Err(found))) => {
+                diagnostics.extend(found);
+                Vec::new()
+            }
+            None => Vec::new(),
+        };
+    };
+    if requested.is_empty() {
+        return input
+            .descriptors
+            .iter()
+            .filter_map(|descriptor| Some((descriptor, chosen(descriptor, requested).ok()?)))
+            .collect();
+    }
+    let mut wanted = Vec::new();
+    let mut missing = requested.clone();
+    for descriptor in &input.descriptors {
+        let mut keys = BTreeSet::new();
+        for component in requested {
+            if let Ok(found) = chosen(descriptor, &BTreeSet::from([component.clone()])) {
+                missing.remove(component);
+                keys.extend(found);
+            }
+        }
+        if !keys.is_empty() {
+            wanted.push((descriptor, keys));
+        }
+    }
+    for component in missing {
+        let message = format!("no descriptor has a component `{component}`");
+        let stacks: Vec<&str> = input.descriptors.iter().map(|descriptor| descriptor.stack.as_str()).collect();
+        diagnostics.push(
+            Diagnostic::error("unknown_component", message)
+                .hint(format!("looked at were the stacks {}", stacks.join(", "))),
+        );
+    }
+    wanted
+}
+
+fn blueprint_digest(
+    blueprint: &str,
+    library: &terrace_engine::blueprint::Library,
+    sources: &Sources,
+) -> Option<String> {
+    let name = blueprint.split_once(' ').map_or(blueprint, |(name, _)| name);
+    let source = sources.get(library.get(name)?.span.source)?;
+    Some(sha256(&*source.text))
+}

@@ -1,0 +1,79 @@
+//! What is left of runs that did not end well, and of databases that are gone.
+
+use crate::harness::{Project, Seen};
+use std::fs;
+use std::time::Duration;
+use terrace_provider_pipelines::run::batch::{self, BatchEnd, Options, Why};
+use terrace_provider_pipelines::run::{Asked, State};
+use tokio_util::sync::CancellationToken;
+
+const TABLE: &str = "\
+import os, sqlite3
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+database = sqlite3.connect(os.environ['DPP_DB_ENGINE'][len('sqlite:///'):])
+database.execute('CREATE TABLE IF NOT EXISTS ' + parameters['table'] + ' (i integer)')
+database.commit()
+spew(package, resources, {})
+";
+
+#[tokio::test]
+async fn a_database_that_is_gone_or_another_makes_dirty_what_wrote_into_it() {
+    let table = |name: &str| format!("{name}:\n  pipeline:\n  - run: table\n    parameters: {{table: {name}}}\n");
+    let project = Project::new(&format!("{}{}plain: {{pipeline: [{{run: noise}}]}}\n", table("a"), table("b")));
+    project.write("table.py", TABLE);
+    for id in ["./a", "./b", "./plain"] {
+        assert_eq!(project.run(id).await.state, State::Succeeded);
+        assert_eq!(project.reasons(id), Vec::<String>::new());
+    }
+    let path = project.runner.project.join(".terrace/pipelines/database.db");
+    fs::remove_file(&path).unwrap();
+    let gone = format!("the database that it wrote into is gone: `{}`", path.display());
+    assert_eq!((project.reasons("./a"), project.reasons("./b")), (vec![gone.clone()], vec![gone]));
+    assert_eq!(project.reasons("./plain"), Vec::<String>::new());
+    project.run("./a").await;
+    // The file is there again, and what the other one wrote is not.
+    let other = format!("the database that it wrote into is another one: `{}`", path.display());
+    assert_eq!((project.reasons("./a"), project.reasons("./b")), (vec![], vec![other]));
+    project.run("./b").await;
+    assert_eq!((project.reasons("./a"), project.reasons("./b")), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn what_never_began_leaves_things_as_they_were() {
+    let project =
+        Project::new("a: {pipeline: [{run: noise}]}\nb: {dependencies: [{pipeline: ./a}], pipeline: [{run: noise}]}\n");
+    let good = project.run("./a").await;
+    // Waiting for its turn, or for its environment.
+    let (store, cancel) = (&project.runner.store, CancellationToken::new());
+    let turn = store.turn(".", "./a", Duration::ZERO, &cancel).await.unwrap();
+    let (specs, seen) = (project.specs(), Seen::default());
+    let asked = Asked { patience: Duration::from_secs(60), ..Asked::default() };
+    let waiting = project.runner.run(&specs, specs.pipeline("./a").unwrap(), asked, &seen, &cancel);
+    let stopping = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        cancel.cancel();
+    };
+    assert!(tokio::join!(waiting, stopping).0.is_err());
+    drop(turn);
+    assert_eq!(project.reasons("./a"), Vec::<String>::new());
+    for (state, has_begun, is_clean) in [
+        (State::Cancelled, false, true),
+        (State::Lost, false, true),
+        (State::Preparing, false, true),
+        (State::Cancelled, true, false),
+        (State::Lost, true, false),
+        (State::Running, true, false),
+        (State::Failed, false, false),
+        (State::TimedOut, false, false),
+    ] {
+        let mut last = good.clone();
+        (last.run, last.state, last.has_begun) = (uuid::Uuid::now_v7().to_string(), state, has_begun);
+        store.write(&last).unwrap();
+        assert_eq!(project.reasons("./a").is_empty(), is_clean, "{state} {:?}", project.reasons("./a"));
+        let (options, cancel) = (Options::default(), CancellationToken::new());
+        let end = batch::one(&project.runner, &specs, 1, &options, None, &seen, &cancel).await.unwrap();
+        let is_held = matches!(&end, BatchEnd::Held { by, why: Why::Unsuccessful } if by == "./a");
+        assert_eq!((end.is_good(), is_held), (is_clean, !is_clean), "{state} {end:?}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Runs that did not end well, and databases that are gone: nobody is told that what they left is good.
+
+use crate::pipelines::Pipelines;
+use std::fs;
+use terrace_tests::until;
+
+/// Empties a table, as dpp's own step does, and fills it where it is let.
+const TABLE: &str = "\
+import os, sqlite3, time
+from datapackage_pipelines.wrapper import ingest, spew
+parameters, package, resources = ingest()
+database = sqlite3.connect(os.environ['DPP_DB_ENGINE'][len('sqlite:///'):])
+database.execute('CREATE TABLE IF NOT EXISTS t (i integer)')
+database.execute('DELETE FROM t')
+database.commit()
+open('begun', 'a').write('x')
+how = open('how').read()
+while how == 'slow':
+    time.sleep(0.02)
+if how == 'bad':
+    raise SystemExit(7)
+database.execute('INSERT INTO t VALUES (1)')
+database.commit()
+spew(package, resources, {})
+";
+
+const SPEC: &str = "\
+a:
+  pipeline:
+  - run: noise
+  - run: table
+  - run: dump_to_path
+    parameters: {out-path: data/a}
+b:
+  dependencies: [{pipeline: ./a}]
+  pipeline: [{run: noise}]
+";
+
+const PLAN: [&str; 3] = ["plan", ".", "--detailed-exitcode"];
+
+/// A project in which all has been run and applied.
+fn good() -> Pipelines {
+    let pipelines = Pipelines::new(SPEC);
+    pipelines.project.write("table.py", TABLE);
+    pipelines.project.write("how", "good");
+    pipelines.run(&["run"]).done();
+    pipelines.run(&["apply", ".", "--auto-approve"]).done();
+    pipelines.run(&PLAN).done().says("No changes.");
+    fs::remove_file(pipelines.project.path("begun")).unwrap();
+    pipelines
+}
+
+#[test]
+fn a_run_that_did_not_end_well_makes_its_pipeline_dirty_until_one_does() {
+    for how in ["failed", "took too long", "was cancelled", "was cut off"] {
+        let pipelines = good();
+        if how == "failed" {
+            pipelines.project.write("how", "bad");
+            pipelines.run(&["run", "./a"]).with_code(3);
+        } else {
+            pipelines.project.write("how", "slow");
+            let limit: &[&str] = if how == "took too long" { &["--timeout", "4s"] } else { &[] };
+            let running = pipelines.start(&[&["run", "./a"], limit].concat());
+            until("the step begins", || pipelines.begun() == 1);
+            // One that goes on has not ended badly.
+            pipelines.run(&PLAN).done().says("No changes.");
+            match how {
+                "took too long" => drop(running.finish().with_code(3)),
+                "was cancelled" => {
+                    running.interrupt();
+                    let _ = running.finish().with_code(130);
+                }
+                _ => {
+                    running.kill();
+                    let _ = running.finish();
+                }
+            }
+        }
+        let plan = pipelines.run(&PLAN).with_code(2);
+        plan.says("because its last run did not end well: run ").says(how).says("~ pipelines_run.run");
+        plan.says("`./a` may make other data before it");
+        // What depends on it waits for a run that ends well.
+        let held = pipelines.run(&["run", "./b"]).with_code(3);
+        held.says("Dependency unsuccessful: Cannot run until dependency \"./a\" is successfully executed");
+        pipelines.run(&["run", "./b", "--dirty"]).with_code(3).says("Dependency unsuccessful");
+        if how == "failed" {
+            pipelines.project.edit(
+                "pipeline-spec.yaml",
+                "pipeline: [{run: noise}]",
+                "pipeline: [{run: noise}, {run: noise}]",
+            );
+            let held = pipelines.run(&["apply", ".", "-c", "b", "--auto-approve"]).with_code(3);
+            held.says("`./b` depends on `./a`, whose last run did not end well: run ");
+        }
+        pipelines.project.write("how", "good");
+        match how {
+            "failed" | "was cut off" => drop(pipelines.run(&["apply", ".", "--auto-approve"]).done()),
+            _ => {
+                let ran = pipelines.run(&["run", "--dirty"]).done();
+                ran.says("./a: SUCCESS");
+                assert!(!ran.stdout.contains("./b"), "it made the same data: {ran}");
+            }
+        }
+        pipelines.run(&PLAN).done().says("No changes.");
+        pipelines.run(&["run", "--dirty"]).done().says("nothing to run: what the pipelines made is still good");
+        pipelines.run(&["run", "./b"]).done();
+    }
+}
+
+#[test]
+fn a_database_of_the_project_that_is_gone_is_made_again() {
+    let pipelines = good();
+    fs::remove_file(pipelines.project.path(".terrace/pipelines/database.db")).unwrap();
+    pipelines.run(&PLAN).with_code(2).says("because the database that it wrote into is gone: `");
+    let ran = pipelines.run(&["run", "--dirty"]).done();
+    ran.says("./a: SUCCESS");
+    pipelines.run(&PLAN).done().says("No changes.");
+    fs::remove_file(pipelines.project.path(".terrace/pipelines/database.db")).unwrap();
+    pipelines.run(&["apply", ".", "--auto-approve"]).done();
+    assert!(pipelines.project.has(".terrace/pipelines/database.db"));
+    pipelines.run(&PLAN).done().says("No changes.");
+}
