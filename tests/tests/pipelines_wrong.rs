@@ -51,7 +51,9 @@ fn a_plan_shows_what_is_sound_and_tells_what_is_wrong() {
     let plan = pipelines.run(&["plan", ".", "--out", "saved"]).with_code(1);
     plan.says("\n  good\n").says("\n  other\n").says("Plan: 4 to add, 0 to change, 0 to destroy.");
     plan.says("This plan has errors and cannot be applied.");
-    tells.iter().for_each(|told| drop(plan.says(told)));
+    for told in tells {
+        plan.says(told);
+    }
     assert!(!plan.stdout.contains("\n  after\n") && !pipelines.project.has("saved"), "{plan}");
     let json = pipelines.run(&["plan", ".", "--format", "json"]).with_code(1).json();
     assert_eq!((&json["errored"], &json["applyable"]), (&Value::from(true), &Value::from(false)));
@@ -59,7 +61,9 @@ fn a_plan_shows_what_is_sound_and_tells_what_is_wrong() {
     tells.iter().for_each(|told| assert!(json.to_string().contains(told), "{told}: {json}"));
     // Nothing is done of it.
     let refused = pipelines.run(&["apply", ".", "--auto-approve"]).with_code(1);
-    tells.iter().for_each(|told| drop(refused.says(told)));
+    for told in tells {
+        refused.says(told);
+    }
     assert!(!pipelines.project.has(".terrace/pipelines/runs"));
     // What was applied and is wrong now is not taken away, neither here nor anywhere.
     pipelines.run(&["apply", ".", "-c", "good", "--auto-approve"]).done();
