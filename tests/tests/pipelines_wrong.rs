@@ -4,8 +4,8 @@ use crate::pipelines::Pipelines;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use terrace_tests::{Project, snapshot};
+use std::path::Path;
+use terrace_tests::{Project, shared, snapshot};
 
 const SPEC: &str = "\
 good: {title: Rows, schedule: {crontab: '0 1 2 * *'}, pipeline: [{run: noise}]}
@@ -110,16 +110,9 @@ fn pipelines_are_listed_with_what_is_wrong_with_them() {
     pipelines.run(&["list", "pipelines", "noyaml", "--json"]).with_code(1).says("gcs_list_files");
 }
 
-/// The files of others, where they are at hand.
-fn corpus() -> Option<PathBuf> {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
-    let beside = [repository.join("../shared"), repository.join("../../shared"), "/work/shared".into()];
-    beside.into_iter().map(|shared| shared.join("pipelines/corpus")).find(|folder| folder.is_dir())
-}
-
 #[test]
 fn pipelines_of_others_are_listed_without_what_they_run() {
-    let Some(corpus) = corpus() else { return };
+    let Some(corpus) = shared("pipelines/corpus") else { return };
     let project = Project::new();
     let index = fs::read_to_string(corpus.join("INDEX.tsv")).unwrap();
     let mut expected = BTreeMap::new();
