@@ -229,6 +229,14 @@ fn a_run_brings_what_it_wrote_elsewhere_and_tells_where() {
     let url = json["results"][0]["urls"][0].as_str().unwrap();
     assert!(url.ends_with("/there/committees/committees/datapackage.json"), "{json}");
     assert!(!project.has(".terrace/state.db"), "without a plan there is no state");
+    // A project may say where to once and for all; who is told another place goes there.
+    project.write("terrace.yaml", "environments: {local: {providers: {pipelines: {sync: there, syncPublic: true}}}}\n");
+    fs::remove_dir_all(project.path("there")).unwrap();
+    let ran = world.pipelines.run(&["run"]).done();
+    assert_eq!(synced(&world, &ran), all);
+    let ran = world.pipelines.run(&["run", "--sync", "elsewhere"]).done();
+    assert_eq!(synced(&world, &ran)[0], packages[0]);
+    assert!(project.has("elsewhere/committees/committees/datapackage.json"));
 }
 
 #[test]
@@ -250,6 +258,14 @@ fn what_cannot_be_synced_is_told_before_the_run_and_what_could_not_after_it() {
     let ran = pipelines.run(&["run", "./committees", "--sync", &server.url]).with_code(3);
     ran.says("./committees: SUCCESS").says("error: ./committees is not synced: ").says("413");
     assert!(!ran.stderr.contains(TOKEN), "{ran}");
+    // What it may not have is no failure of its own.
+    for (fault, status) in [(Fault::Full, "507"), (Fault::Expired, "401")] {
+        server.fails("noise.csv", fault);
+        let ran = pipelines.run(&["run", "./committees", "--sync", &server.url]).with_code(4);
+        ran.says("./committees: SUCCESS").says("error: ./committees is not synced: ").says(status);
+        assert_eq!(server.asked("PUT", "datapackage.json"), 0, "{ran}");
+    }
+    pipelines.run(&["run", "./committees", "--sync", &server.url]).done();
     // A run that failed brings nothing anywhere.
     pipelines.project.write("noise.py", "raise SystemExit(3)\n");
     pipelines.run(&["run", "./committees", "--sync", "there"]).with_code(3);

@@ -45,7 +45,7 @@ pub struct PipelineArguments {
     /// Which database they write into.
     #[command(flatten)]
     pub database: DatabaseChoice,
-    /// Bring what they wrote there once they ended well: a folder, `s3://BUCKET/PREFIX`, `gs://…`, `https://…`
+    /// Bring what they wrote there once they ended well: a folder, `s3://BUCKET/PREFIX`, `gs://…`, `https://…` [default: `sync` of the provider `pipelines`]
     #[arg(long, value_name = "DESTINATION", conflicts_with = "detach")]
     pub sync: Option<String>,
     /// Everybody may read what `--sync` brings there

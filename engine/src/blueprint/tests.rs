@@ -128,6 +128,7 @@ fn a_blueprint_is_read_whole() {
         .collect();
     let expected = [
         ("table", true, false, true, Some("string")),
+        ("table.href", true, false, false, None),
         ("plain", true, false, false, None),
         ("role", false, true, false, None),
     ];

@@ -42,6 +42,14 @@ pub fn storage(settings: &Settings) -> Result<Storage, ProviderError> {
     Storage::of(settings, records(settings))
 }
 
+/// Where `terrace run` brings what pipelines wrote when it is not told, and whether everybody may read that.
+#[must_use]
+pub fn default_destination(settings: &Settings) -> Option<(String, bool)> {
+    let destination =
+        settings.values.get("sync").and_then(Value::as_str).filter(|destination| !destination.is_empty())?;
+    Some((destination.to_owned(), matches!(settings.values.get("syncPublic"), Some(Value::Bool(true)))))
+}
+
 /// The sites of a project.
 #[must_use]
 pub fn shelf(settings: &Settings) -> Shelf {

@@ -25,6 +25,10 @@ pub(crate) enum Fault {
     Busy,
     /// It does not want it.
     Refused,
+    /// It has no room for it.
+    Full,
+    /// It does not know the token any more.
+    Expired,
     /// It takes the file and keeps the answer to itself.
     Unanswered,
     /// It waits until it is told to go on.
@@ -135,6 +139,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     match fault {
         Some(Fault::Busy) => return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "0")]).into_response(),
         Some(Fault::Refused) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Some(Fault::Full) => return StatusCode::INSUFFICIENT_STORAGE.into_response(),
+        Some(Fault::Expired) => return StatusCode::UNAUTHORIZED.into_response(),
         Some(Fault::Cut) => std::panic::resume_unwind(Box::new("cut")),
         Some(Fault::Wait) => {
             let shared = Arc::clone(&shared);

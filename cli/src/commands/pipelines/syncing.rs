@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use terrace_provider::Settings;
 use terrace_provider_pipelines::run::batch::{BatchEnd, Done};
 use terrace_provider_pipelines::run::{Record, Runner};
-use terrace_provider_pipelines::settings::{shelf, storage};
+use terrace_provider_pipelines::settings::{default_destination, shelf, storage};
 use terrace_provider_pipelines::site::Shelf;
 use terrace_provider_pipelines::spec::Specs;
 use terrace_provider_pipelines::storage::outputs::{self, To};
@@ -24,6 +24,8 @@ pub(super) struct Syncing {
     shelf: Shelf,
     destination: String,
     is_public: bool,
+    /// By whoever called: that nothing came of it is a mistake then.
+    is_asked: bool,
 }
 
 impl Syncing {
@@ -37,9 +39,12 @@ impl Syncing {
         specs: &Specs,
         chosen: &[usize],
     ) -> Result<Option<Self>, Failure> {
-        let Some(destination) = arguments.sync.clone() else { return Ok(None) };
-        let syncing =
-            Self { storage: storage(instance)?, shelf: shelf(instance), destination, is_public: arguments.public };
+        let asked = arguments.sync.clone().map(|destination| (destination, arguments.public));
+        // Who does not wait for the runs brings nothing anywhere.
+        let usual = || default_destination(instance).filter(|_| !arguments.detach);
+        let is_asked = asked.is_some();
+        let Some((destination, is_public)) = asked.or_else(usual) else { return Ok(None) };
+        let syncing = Self { storage: storage(instance)?, shelf: shelf(instance), destination, is_public, is_asked };
         let chosen = chosen.iter().filter_map(|position| specs.pipelines.get(*position));
         let writing: Vec<_> = chosen.filter(|pipeline| !outputs::folders(specs, pipeline).is_empty()).collect();
         let wrong = |what: &str, error: &StorageError| Failure { exit: Exit::Error, ..failure(what, error) };
@@ -99,7 +104,7 @@ impl Syncing {
         };
         let synced = outputs::sync_site(&self.storage, &self.shelf, &self.to(outputs::SITE), &site, cancel).await;
         let wrong = match synced {
-            Ok(None) if addresses.is_empty() => Some(nothing()),
+            Ok(None) if addresses.is_empty() && self.is_asked => Some(nothing()),
             Ok(_) => None,
             Err(error) => Some(failure("the site", &error)),
         };
@@ -131,7 +136,11 @@ fn nothing() -> Failure {
 }
 
 fn failure(what: &str, error: &StorageError) -> Failure {
-    let exit = if error.trouble == Trouble::Stopped { Exit::Interrupted } else { Exit::PartlyApplied };
+    let exit = match error.trouble {
+        Trouble::Stopped => Exit::Interrupted,
+        Trouble::Denied | Trouble::Quota => Exit::Refused,
+        Trouble::Invalid(_) | Trouble::Temporary | Trouble::Failed => Exit::PartlyApplied,
+    };
     let failure = Failure { exit, ..Failure::new(format!("{what} is not synced: {error}")) };
     error.advice().into_iter().fold(failure, Failure::hint)
 }

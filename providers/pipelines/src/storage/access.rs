@@ -53,6 +53,12 @@ struct Keys {
 pub(crate) fn settings() -> Vec<Attribute> {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     vec![
+        text(
+            "sync",
+            "Where `terrace run` brings what pipelines wrote, unless `--sync` says: a folder, `s3://…`, `gs://…`, `https://…`.",
+        ),
+        Attribute::new("syncPublic", AttributeType::Bool, "Everybody may read what it brings there.")
+            .default_value(false),
         text("s3AccessKeyId", "The id of the access key for `s3://`.").sensitive().variable("AWS_ACCESS_KEY_ID"),
         text("s3SecretAccessKey", "Its secret.").sensitive().variable("AWS_SECRET_ACCESS_KEY"),
         text("s3SessionToken", "The token of a key that is good for a while.")

@@ -19,8 +19,10 @@ pub struct StorageError {
 pub enum Trouble {
     /// An attribute or a setting cannot work: its name.
     Invalid(&'static str),
-    /// The destination does not let us.
+    /// The destination does not let us, or not any more: a token expires.
     Denied,
+    /// All that may be kept there is there.
+    Quota,
     /// It may work the next time.
     Temporary,
     /// Somebody wanted to stop.
@@ -45,6 +47,7 @@ impl StorageError {
     pub(crate) fn io(action: &str, path: &Path, error: &io::Error) -> Self {
         let trouble = match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Trouble::Denied,
+            io::ErrorKind::QuotaExceeded => Trouble::Quota,
             _ => Trouble::Failed,
         };
         Self::new(trouble, format!("cannot {action} `{}`: {error}", path.display()))
@@ -81,7 +84,7 @@ impl StorageError {
             Trouble::Denied => ErrorKind::PermissionDenied,
             Trouble::Temporary => temporary,
             Trouble::Stopped => stopped,
-            Trouble::Failed => ErrorKind::Failed,
+            Trouble::Quota | Trouble::Failed => ErrorKind::Failed,
         };
         let error = ProviderError::new(kind, self.message);
         self.hint.into_iter().fold(error, ProviderError::solution)

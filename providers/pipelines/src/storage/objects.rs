@@ -47,6 +47,20 @@ pub(super) struct Objects {
     pub(super) redaction: Redaction,
 }
 
+/// What kind of trouble an answer tells by its code that its status does not: Amazon answers 400 to a token that has expired
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>), and stores like it limit what they keep by
+/// `QuotaExceeded`.
+fn of_code(said: &str) -> Trouble {
+    let has = |codes: &[&str]| codes.iter().any(|code| said.contains(code));
+    if has(&["ExpiredToken", "TokenRefreshRequired", "InvalidToken"]) {
+        Trouble::Denied
+    } else if has(&["QuotaExceeded"]) {
+        Trouble::Quota
+    } else {
+        Trouble::Temporary
+    }
+}
+
 impl Objects {
     fn key(&self, key: &str) -> Result<Key, StorageError> {
         let whole = if self.prefix.is_empty() { key.to_owned() } else { format!("{}/{key}", self.prefix) };
@@ -54,19 +68,20 @@ impl Objects {
     }
 
     fn told(&self, action: &str, key: &str, error: &Error) -> StorageError {
+        let said: String = self.redaction.text(&error.to_string()).split_whitespace().collect::<Vec<_>>().join(" ");
         let trouble = match error {
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Trouble::Denied,
-            Error::Generic { .. } => Trouble::Temporary,
+            Error::Generic { .. } => of_code(&said),
             _ => Trouble::Failed,
         };
-        let said: String = self.redaction.text(&error.to_string()).split_whitespace().collect::<Vec<_>>().join(" ");
         let said: String = said.chars().take(LONGEST_TOLD).collect();
         let told = StorageError::new(trouble, format!("cannot {action} `{key}` of {}: {said}", self.shown));
-        match error {
-            Error::NotFound { .. } => told.hint("is there such a bucket? terrace makes none"),
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
+        match (error, trouble) {
+            (Error::NotFound { .. }, _) => told.hint("is there such a bucket? terrace makes none"),
+            (_, Trouble::Denied) => {
                 told.hint("look at the keys of the provider `pipelines`, and at what they may do in the bucket")
             }
+            (_, Trouble::Quota) => told.hint("make room there, or have more kept there: nothing was removed"),
             _ => told,
         }
     }
@@ -248,5 +263,20 @@ impl Target for Objects {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(self.told("give up", key, &error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Trouble, of_code};
+
+    #[test]
+    fn an_expired_token_and_a_full_store_are_told_by_their_codes() {
+        let said = |code: &str| {
+            of_code(&format!("Server returned non-2xx status code: 400: <Error><Code>{code}</Code></Error>"))
+        };
+        assert_eq!(said("ExpiredToken"), Trouble::Denied);
+        assert_eq!(said("XMinioBucketQuotaExceeded"), Trouble::Quota);
+        assert_eq!(said("SlowDown"), Trouble::Temporary);
     }
 }

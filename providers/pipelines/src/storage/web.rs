@@ -93,6 +93,11 @@ impl Web {
                 let error = StorageError::new(Trouble::Denied, what(&format!("it answers {status}")));
                 Err(error.hint("look at the setting `webToken` of the provider `pipelines`").into())
             }
+            // RFC 4918: there is no room for it.
+            507 => {
+                let error = StorageError::new(Trouble::Quota, what(&format!("it answers {status}")));
+                Err(error.hint("make room there, or have more kept there: nothing was removed").into())
+            }
             408 | 425 | 429 | 500..=599 => {
                 let pause = pause(response.headers());
                 Err(Refused {
