@@ -43,8 +43,8 @@ pub struct Descriptor {
     pub components: Vec<Component>,
     /// The component that the descriptor itself asks to act on (`componentIdToProvision`).
     pub target: Option<String>,
-    /// The key of the component that it asks to act on and does not list, which is an error. Where that component is to go,
-    /// what is recorded of it may be enough.
+    /// The key of the component of this product that it asks to act on and does not list, which is an error. Where that
+    /// component is to go, what is recorded of it may be enough.
     pub unlisted: Option<String>,
     /// The declared variables.
     pub variables: Vec<Variable>,

@@ -16,6 +16,7 @@ pub use door::Door;
 use oidc::Issuer;
 pub use oidc::Oidc;
 pub(crate) use pages::is_to_this_machine;
+use serde_json::json;
 use std::sync::Arc;
 use terrace_engine::digest::sha256;
 use tokio::time::timeout;
@@ -96,7 +97,12 @@ impl Caller {
 
     /// The key by which this caller knows a request again, whatever that is about.
     pub(crate) fn key(&self) -> Option<String> {
-        self.key.as_ref().map(|key| format!("{} {key}", self.named("")))
+        self.key.as_ref().map(|key| json!([self.name, key]).to_string())
+    }
+
+    /// The same caller with one request of several that its call becomes.
+    pub(crate) fn with_one_of(&self, part: &str) -> Self {
+        Self { key: self.key.as_ref().map(|key| json!([key, part]).to_string()), ..self.clone() }
     }
 }
 

@@ -101,6 +101,10 @@ impl<'a> Described<'a> {
             descriptor.target = Some(key);
             Refusal::text(NAME, &std::mem::take(&mut warnings), &sources)
         });
+        let unlisted = match unlisted {
+            Some(refusal) if !beside.components.is_empty() => return Err(refusal),
+            unlisted => unlisted,
+        };
         let world = match &beside.environment {
             Some(name) => environment(worlds, Some(name), "environment")?,
             None => world_of(worlds, &descriptor)?,

@@ -351,7 +351,7 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
     let end = working.instrument(span.clone()).await.unwrap_or_else(|_| Some(run::broke_off(claim.operation)));
     // That nobody could go on says nothing of what was asked.
     let Some(end) = end.filter(|end| end.status == OperationStatus::Completed || !keeper.is_lost()) else {
-        tracing::warn!(operation = %claim.operation, "a request is left to whoever claims it next");
+        tracing::info!(operation = %claim.operation, "a request is left to whoever claims it next");
         return;
     };
     match shared.store.finish(claim, &end).await {

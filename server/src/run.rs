@@ -16,10 +16,12 @@ use crate::reversing;
 use crate::serve::Shared;
 use crate::witboost::{ProvisioningRequest, ValidationResult};
 use failure::Failure;
+use jiff::Timestamp;
 use others::shared_in;
 use serde_json::{Value as Json, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use terrace_engine::apply::{Applier, ApplyError, Report};
 use terrace_engine::event::Events;
 use terrace_engine::plan::access::Grantees;
@@ -34,6 +36,9 @@ use uuid::Uuid;
 
 /// How often a plan is made anew when others were quicker.
 const MOST_PLANS: usize = 4;
+
+/// How long a worker waits for what others hold before it does something else.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// How often a request is taken up again that the store kept from its end.
 const MOST_CLAIMS: u64 = 8;
@@ -99,7 +104,9 @@ pub(crate) async fn carry_out(
             tracing::warn!(operation = %claim.operation, error = problem, "a request cannot be worked on now");
             return None;
         }
-        Err(Failure::Store(problem)) => vec![problem],
+        // Who waits for a person is no work for a worker: it is taken up again a little later.
+        Err(Failure::Held(_)) if run.may_wait().await => return None,
+        Err(Failure::Store(problem) | Failure::Held(problem)) => vec![problem],
         Err(Failure::Told(problems)) => problems,
     };
     for problem in &problems {
@@ -337,6 +344,13 @@ impl Run<'_> {
         Err(Failure::Told(vec!["others were quicker each time".to_owned()]))
     }
 
+    /// Whether there is time left to wait for what others hold.
+    async fn may_wait(&self) -> bool {
+        let Ok(Some((operation, _))) = self.store().operation(self.claim.operation).await else { return true };
+        let waited = Timestamp::now().duration_since(operation.started_at);
+        Duration::try_from(waited).unwrap_or_default() < self.shared.settings.patience
+    }
+
     /// All that this operation did or began, also before it was taken up again.
     async fn steps(&self) -> Result<Vec<StepRow>, Failure> {
         Ok(self.store().operation(self.claim.operation).await?.map(|(_, steps)| steps).unwrap_or_default())
@@ -348,9 +362,12 @@ impl Run<'_> {
             return Ok(None);
         }
         let steps = self.steps().await?;
-        let is_done = |step: &&StepRow| matches!(step.result, Some(StepResult::Done | StepResult::Recovered(_)));
-        let done: BTreeSet<_> = steps.iter().filter(is_done).map(|step| (&step.stack, &step.address)).collect();
-        Ok((!done.is_empty()).then_some(done.len()))
+        // The last step on each says how it ended.
+        let last: BTreeMap<_, _> = steps.iter().map(|step| ((&step.stack, &step.address), &step.result)).collect();
+        let is_done =
+            |result: &&&Option<StepResult>| matches!(result, Some(StepResult::Done | StepResult::Recovered(_)));
+        let done = last.values().filter(is_done).count();
+        Ok((done > 0).then_some(done))
     }
 
     async fn applier(
@@ -376,7 +393,7 @@ impl Run<'_> {
             stopped_by: Arc::default(),
             plans_again,
             parallelism: self.shared.settings.parallelism,
-            patience: self.shared.settings.patience,
+            patience: self.shared.settings.patience.min(AT_ONCE),
             actor: self.shared.settings.actor.clone(),
             first_step,
             looks_again: false,

@@ -96,8 +96,18 @@ fn a_component_is_removed_by_its_id_and_environment_where_it_is_known() {
     for path in ["/v1/provision", "/v2/validate"] {
         assert_eq!(server.send(path, COMPONENT, &bare("a", ", components: []")).status, 400, "{path}");
     }
-    let unknown = server.send("/v1/unprovision", COMPONENT, &bare("c", ", components: []"));
-    assert!(unknown.status == 400 && unknown.body.contains("which the data product does not have"), "{unknown:?}");
+    // What is not known, or of another product, is none of its components.
+    let listed = |id: &str| {
+        let of = "componentIdToProvision: urn:dmb:cmp:finance:cash:0:a";
+        meaning("a", &["a", "b"]).replace(of, &format!("componentIdToProvision: '{id}'"))
+    };
+    let others = ["urn:dmb:cmp:finance:cash:1:a", "urn:dmb:cmp:sales:x:0:a", "foo:a", "urn:dmb:cmp:finance:cash:0:a "];
+    let others = others.map(listed).into_iter().chain([bare("c", ", components: []"), bare("c", "")]);
+    for text in others {
+        let answer = server.send("/v1/unprovision", COMPONENT, &text);
+        assert!(answer.status == 400, "{text}: {answer:?}");
+    }
+    assert!(project.has("made-a") && project.has("made-b"));
     for (component, components) in [("a", ""), ("b", ", components: []")] {
         let answer = server.send("/v1/unprovision", COMPONENT, &bare(component, components));
         assert_eq!(answer.status, 202, "{answer:?}");
@@ -135,6 +145,13 @@ fn lists_are_begun_again_and_drift_is_looked_for_without_a_body() {
     let begun = server.call("POST", "/api/v1/drift", "");
     assert_eq!((begun.status, begun.json().as_array().map(Vec::len)), (202, Some(1)), "{begun:?}");
     assert_eq!(server.call("POST", "/api/v1/drift", "null").status, 202);
+    // One key is for the scans of all stacks.
+    let other = product(&["b"]).replace("finance:cash", "finance:other");
+    assert_eq!(server.ended(&server.ask("/v1/provision", &other))["status"], "COMPLETED");
+    let keyed = || server.call_with("POST", "/api/v1/drift", "", &[("idempotency-key", "mine")]);
+    let (first, again) = (keyed(), keyed());
+    assert_eq!((first.status, first.json().as_array().map(Vec::len)), (202, Some(2)), "{first:?}");
+    assert_eq!(again.body, first.body);
     assert_eq!(server.call("POST", "/api/v1/drift", "[]").status, 400);
 }
 
@@ -154,4 +171,24 @@ fn what_was_done_before_a_server_was_killed_is_summed_up_in_the_end() {
     assert_eq!(log(&project), ["a"]);
     let listed = project.run(["operations", "list"]).done().stdout;
     assert!(listed.contains(": 1 done"), "{listed}");
+}
+
+#[test]
+fn who_waits_for_a_command_line_keeps_nobody_else_waiting() {
+    let project = project();
+    project.make_gate("gate-a");
+    project.write("a.yaml", meaning("a", &["a", "b"]));
+    let applying = project.start(project.command(["apply", "a.yaml", "--auto-approve"]));
+    until("it is being made", || project.has("started-a"));
+    let server = Served::start(&project, &["--workers", "1"]);
+    let waiting = server.ask("/v1/provision", &meaning("a", &["a", "b"]));
+    let other = server.ask("/v1/provision", &meaning("b", &["a", "b"]));
+    assert_eq!(server.ended(&other)["status"], "COMPLETED");
+    let told = server.status(&waiting);
+    assert_eq!(told["status"], "RUNNING", "{told}");
+    assert!(messages(&told).contains("is held by"), "{told}");
+    project.open_gate("gate-a");
+    applying.finish().done();
+    assert_eq!(server.ended(&waiting)["status"], "COMPLETED");
+    assert_eq!(log(&project), ["a", "b"], "each is made once");
 }

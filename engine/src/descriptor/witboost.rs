@@ -69,7 +69,8 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
         .map(|found| read_component(found, &keys, product_id.map(|(id, _)| id), is_acted_on(found), diagnostics))
         .collect();
     let unlisted = asked.filter(|_| matches!(target, Some(None))).and_then(|entry| entry.value.as_text());
-    let unlisted = unlisted.map(|id| identifier::component_key(id, product_id.map(|(id, _)| id), None));
+    let unlisted = unlisted.zip(product_id).and_then(|(id, (product_id, _))| identifier::own_key(id, product_id));
+    let unlisted = unlisted.filter(|key| found.iter().all(|found| found.key != *key));
     let target = target.flatten().map(|target| target.key.clone());
     Some(Descriptor {
         front_end: FrontEnd::Witboost,

@@ -105,6 +105,20 @@ async fn what_is_there_and_right_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn what_is_not_allowed_or_has_no_room_is_told_as_that_and_not_tried_again() {
+    for (fault, trouble) in [(Fault::Expired, Trouble::Denied), (Fault::Full, Trouble::Quota)] {
+        let (source, server) = (Source::new(), PutServer::start());
+        let destination = format!("{}/store", server.url);
+        source.write("c.csv", "id\n3\n");
+        server.fails("c.csv", fault);
+        let error = source.sync(&destination).await.unwrap_err();
+        assert_eq!(error.trouble, trouble, "{error}");
+        assert_eq!(server.asked("PUT", "c.csv"), 1, "{error}");
+        source.sync(&destination).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_sync_that_broke_off_is_gone_on_with() {
     let (source, server) = (Source::new(), PutServer::start());
     let destination = format!("{}/store", server.url);

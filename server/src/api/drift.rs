@@ -72,6 +72,7 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(stack): Path<St
 
 /// Looks for drift: one operation for each stack. Without a body of all stacks.
 #[utoipa::path(post, path = "/drift", tag = "drift", request_body = Option<NewScan>,
+    params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, body = Vec<Begun>), (status = 400, body = Problem), (status = 404, body = Problem),
         (status = 503, body = Problem)))]
 pub(super) async fn create(
@@ -86,6 +87,7 @@ pub(super) async fn create(
     };
     let mut begun = Vec::with_capacity(stacks.len());
     for stack in stacks {
+        let caller = caller.with_one_of(&stack.to_string());
         begun.push(Begun { operation: shared.scan(&caller, &stack).await? });
     }
     Ok((StatusCode::ACCEPTED, Json(begun)).into_response())

@@ -13,6 +13,8 @@ pub(super) enum Failure {
     Told(Vec<String>),
     /// The store could not be asked or written: who takes it up once more may be luckier.
     Store(String),
+    /// Somebody else is at work on what it is about.
+    Held(String),
     /// Somebody asked to stop before it was applied.
     Stopped,
 }
@@ -29,8 +31,10 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
             Some(ApplyError::Lease(error)) => Some(error),
             _ => None,
         });
-        if let Some(LeaseError::Interrupted) = leases {
-            return Self::Stopped;
+        match leases {
+            Some(LeaseError::Interrupted) => return Self::Stopped,
+            Some(LeaseError::Held(_)) => return Self::Held(error.to_string()),
+            Some(LeaseError::Store(_)) | None => {}
         }
         let store =
             any.downcast_ref::<StoreError>().cloned().or_else(|| leases.and_then(of_leases)).or_else(|| {

@@ -4,12 +4,16 @@ use super::failure::Failure;
 use super::{MOST_PLANS, Run};
 use crate::described::Described;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::event::NoEvents;
 use terrace_engine::plan::Plan;
 use terrace_engine::recover::Recovery;
 use terrace_engine::render::steps::Steps;
 use terrace_engine::store::Selection;
+
+/// How long recovery waits for what others hold, and for what may still take effect.
+const RECOVERING: Duration = Duration::from_secs(60);
 
 impl Run<'_> {
     /// Finds out what became of what was cut off before; of what the environment shares only what this operation began, and
@@ -35,7 +39,7 @@ impl Run<'_> {
             seal: &described.world.seal,
             events: &NoEvents,
             cancel: self.cancel,
-            patience: self.shared.settings.patience,
+            patience: self.shared.settings.patience.min(RECOVERING),
             actor: &self.shared.settings.actor,
         };
         let steps = recovery.run(&described.stack, &selection, &Selection::Addresses(shared)).await?;

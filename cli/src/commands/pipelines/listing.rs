@@ -5,6 +5,7 @@ use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
 use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use terrace_provider_pipelines::spec::model::DependsOn;
 use terrace_provider_pipelines::spec::{self, Pipeline, Problem, Severity, SourceSpec, Specs, StepKind};
@@ -22,24 +23,28 @@ pub(in crate::commands) fn list(context: &Context<'_>, arguments: &PipelinesArgu
         Failure::new(format!("the folder `{}` cannot be searched for specs: {error}", folder.display()))
             .hint("name a folder with `pipeline-spec.yaml` in it or below it")
     })?;
-    let broken = specs.broken();
+    let broken: HashSet<&str> = specs.broken().into_iter().collect();
+    let pipelines: HashMap<(&str, usize), &Pipeline> =
+        specs.pipelines.iter().rev().map(|pipeline| ((pipeline.id.as_str(), pipeline.file), pipeline)).collect();
+    let declared: HashSet<(&str, usize)> = specs.declared().collect();
+    // What is about no pipeline that is listed is about its file.
+    let (mut of_pipelines, mut of_files) = (HashMap::<_, Vec<&Problem>>::new(), Vec::new());
+    for problem in &specs.problems {
+        match problem.pipeline.as_deref().map(|id| (id, problem.file)).filter(|about| declared.contains(about)) {
+            Some(about) => of_pipelines.entry(about).or_default().push(problem),
+            None => of_files.push(problem),
+        }
+    }
     let rows: Vec<Row<'_>> = specs
         .declared()
         .map(|(id, file)| Row {
             id,
             file,
-            pipeline: specs.pipelines.iter().find(|pipeline| pipeline.id == id && pipeline.file == file),
-            is_runnable: !broken.contains(&id),
-            problems: specs
-                .problems
-                .iter()
-                .filter(|it| it.pipeline.as_deref() == Some(id) && it.file == file)
-                .collect(),
+            pipeline: pipelines.get(&(id, file)).copied(),
+            is_runnable: !broken.contains(id),
+            problems: of_pipelines.get(&(id, file)).cloned().unwrap_or_default(),
         })
         .collect();
-    // What is about no pipeline that is listed is about its file.
-    let is_told = |problem: &&Problem| rows.iter().any(|row| row.problems.iter().any(|it| std::ptr::eq(*it, *problem)));
-    let of_files: Vec<&Problem> = specs.problems.iter().filter(|problem| !is_told(problem)).collect();
     if arguments.format.is_json() {
         let problems = |problems: &[&Problem]| problems.iter().map(|it| told(it, &specs)).collect::<Vec<_>>();
         let pipelines: Vec<Value> = rows.iter().map(|row| row.as_json(&specs, problems(&row.problems))).collect();

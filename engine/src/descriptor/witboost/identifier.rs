@@ -47,6 +47,14 @@ pub(super) fn component_key(id: &str, product_id: Option<&str>, parent: Option<(
     }
 }
 
+/// The key of a component that an id names beyond doubt: it begins as those of this very product do, and no letter of it is
+/// replaced.
+pub(super) fn own_key(id: &str, product_id: &str) -> Option<String> {
+    let product = product_id.strip_prefix(PRODUCT)?;
+    let part = id.strip_prefix(COMPONENT)?.strip_prefix(product)?.strip_prefix(':').filter(|part| !part.is_empty())?;
+    (normalised(part) == part).then(|| component_key(id, Some(product_id), None))
+}
+
 /// The text with `-` for whatever an address or a folder could not hold.
 fn normalised(text: &str) -> String {
     text.chars().map(|c| if is_stack_character(c) || c == ':' { c } else { '-' }).collect()
@@ -55,6 +63,25 @@ fn normalised(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_id_of_the_product_itself_names_a_component_beyond_doubt() {
+        let product = "urn:dmb:dp:finance:cash:0";
+        assert_eq!(own_key("urn:dmb:cmp:finance:cash:0:a", product).as_deref(), Some("a"));
+        assert_eq!(own_key("urn:dmb:cmp:finance:cash:0:port:probe", product).as_deref(), Some("port/probe"));
+        for other in [
+            "urn:dmb:cmp:finance:cash:1:a",
+            "urn:dmb:cmp:sales:x:0:a",
+            "urn:dmb:cmp:finance:cash:0:a b",
+            "urn:dmb:cmp:finance:cash:0:",
+            "urn:dmb:cmp:finance:cash:01:a",
+            "foo:a",
+            "a",
+        ] {
+            assert_eq!(own_key(other, product), None, "{other}");
+        }
+        assert_eq!(own_key("urn:dmb:cmp:finance:cash:0:a", "cash"), None);
+    }
 
     #[test]
     fn stacks_are_named_by_the_parts_of_their_urn() {

@@ -39,29 +39,19 @@ impl Store {
         }
         let Some(last) = self.last_as_it_stands(folder, pipeline)? else { return Ok(None) };
         let is_unwell = match last.state {
-            State::Failed | State::TimedOut => true,
-            State::Cancelled | State::Lost => last.has_begun,
+            State::Failed | State::TimedOut | State::Cancelled | State::Lost => last.has_begun,
             State::Preparing | State::Running | State::Publishing | State::Succeeded => false,
         };
         let how = || format!("last run did not end well: run {} {}", last.run, last.state.in_words());
         Ok(is_unwell.then(how))
     }
+}
 
-    /// Why a database that a good run wrote into is not there any more; nothing where all are.
-    pub(super) fn lost_database(&self, record: &Record) -> Option<String> {
-        record.databases.iter().find_map(|database| {
-            let what = match database.metadata() {
-                Err(_) => "gone",
-                // In a copy all files were made later.
-                Ok(found) if record.home == self.home() => {
-                    let made = found.created().ok().and_then(|at| jiff::Timestamp::try_from(at).ok())?;
-                    (made > record.finished_at?).then_some("another one")?
-                }
-                Ok(_) => return None,
-            };
-            Some(format!("the database that it wrote into is {what}: `{}`", database.display()))
-        })
-    }
+/// Why a database that a good run wrote into is not there any more; nothing where all are. A file that was made anew since
+/// may be what another pipeline made of it: that is told by nobody.
+pub(super) fn lost_database(record: &Record) -> Option<String> {
+    let gone = record.databases.iter().find(|database| !database.is_file())?;
+    Some(format!("the database that it wrote into is gone: `{}`", gone.display()))
 }
 
 impl Runner {

@@ -222,7 +222,7 @@ impl Store {
                 return Ok(Some(format!("run {run} was cut off while what it wrote was put in its place")));
             }
         }
-        if let Some(lost) = self.lost_database(record) {
+        if let Some(lost) = super::standing::lost_database(record) {
             return Ok(Some(lost));
         }
         let mut others = None;
