@@ -289,7 +289,7 @@ fn a_command_that_is_none_is_answered_with_those_that_are_for_people() {
         (&["pln"] as &[&str], "did you mean `terrace plan`?"),
         (&["pipelines-worke"], "`terrace help` lists the commands"),
         (&["state", "lst"], "did you mean `terrace state list`?"),
-        (&["list", "foo"], "`terrace list` takes `pods`"),
+        (&["list", "foo"], "`terrace list` takes `pods` and `pipelines`"),
         (&["acl", "foo"], "`terrace acl` takes `show` and `set`"),
         (&["help", "terrafrom"], "did you mean `terrace help terraform`?"),
         (&["help", "pln"], "did you mean `terrace help plan`?"),
@@ -306,7 +306,7 @@ fn a_command_that_is_none_is_answered_with_those_that_are_for_people() {
     --- stderr
     error: `terrace list` has no command `foo`
 
-    hint: `terrace list` takes `pods`
+    hint: `terrace list` takes `pods` and `pipelines`
     ");
 }
 
