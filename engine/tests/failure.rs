@@ -5,7 +5,7 @@ use crate::support::story::{stack, summary};
 use crate::support::world::Fault;
 use terrace_engine::apply::ApplyError;
 use terrace_engine::store::StoreError;
-use terrace_provider::ErrorKind;
+use terrace_provider::{ErrorKind, Partial, Private, Value};
 
 fn three() -> String {
     stack(
@@ -264,6 +264,34 @@ async fn after_a_lost_reply_an_object_is_looked_for_with_the_true_age_of_the_cal
     let ages = std::mem::take(&mut story.remote().ages);
     assert_eq!(ages.len(), 1);
     assert!(ages[0] < std::time::Duration::from_secs(60), "not the 600 s that the call was allowed: {ages:?}");
+}
+
+#[tokio::test]
+async fn an_object_is_looked_for_with_what_its_call_reported() {
+    let told = Partial {
+        identity: Some(
+            [("key".to_owned(), Value::from("a")), ("id".to_owned(), Value::from("7"))].into_iter().collect(),
+        ),
+        private: Some(Private(b"sent".to_vec())),
+    };
+    for crashes in [true, false] {
+        let story = Story::new();
+        story.remote().reported = Some(told.clone());
+        let text = stack("- {type: world_thing, name: a, config: {key: a}}");
+        if crashes {
+            crash_while(&story, &text, "create a", Fault::HangAfter).await;
+            story.end_processes().await;
+            story.recover().await;
+        } else {
+            story.fault("create a", Fault::After(ErrorKind::Ambiguous));
+            story.apply(&text).await;
+        }
+        let attempts = std::mem::take(&mut story.remote().attempts);
+        assert!(!attempts.is_empty());
+        for (identity, private) in attempts {
+            assert_eq!((Some(identity), Some(private)), (told.identity.clone(), told.private.clone()), "{crashes}");
+        }
+    }
 }
 
 #[tokio::test]

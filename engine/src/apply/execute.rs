@@ -1,6 +1,7 @@
 //! One step: what is journalled before it, the call, and what is journalled after it.
 
 mod existing;
+mod heard;
 mod outcome;
 mod prepare;
 mod recorder;
@@ -16,6 +17,7 @@ use crate::deadline;
 use crate::plan::Change;
 use crate::record::{self};
 use crate::store::{Intent, RowStatus, StepAction, StepResult, Write};
+use heard::Heard;
 use outcome::{
     create_failed, delete_in_doubt, delete_row, done, failure, find_after_failure, look, made, update_failed,
     update_in_doubt, write_row,
@@ -87,6 +89,7 @@ async fn call_provider(
 ) -> Outcome {
     let change = &prepared.change;
     let timeout = prepared.intent.as_ref().map_or(change.timeouts.create, |intent| intent.timeout);
+    let heard = Heard::new(progress);
     let call = Call {
         address: format!("{}:{}", prepared.stack, change.address),
         operation: operation.to_string(),
@@ -95,7 +98,7 @@ async fn call_provider(
         removes_data: prepared.action == StepAction::Delete
             && change.data_loss.as_ref().is_some_and(|loss| loss.is_allowed),
         cancel: applier.cancel.clone(),
-        progress,
+        progress: Arc::clone(&heard) as Arc<dyn Progress>,
     };
     let recorded = change.prior.as_ref().map(|prior| record::recorded(&prepared.stack, &change.address, prior));
     let recorder = Recorder::new(applier, prepared, ty, operation);
@@ -104,7 +107,8 @@ async fn call_provider(
             match deadline::changing(&call, ty.settle, session.create(ty, &call, &prepared.planned)).await {
                 Ok(observed) => made(&recorder, prepared, &observed, generation_before_create(change)),
                 Err(broken) => {
-                    let found = find_after_failure(session, ty, prepared, &call, started, &broken).await;
+                    let attempted = heard.attempted(ty, &prepared.planned);
+                    let found = find_after_failure(session, ty, prepared, &call, attempted, started, &broken).await;
                     let kind = broken.error.kind.clone();
                     let mut outcome = create_failed(&recorder, prepared, broken.error, found);
                     if let Some(failed) = &mut outcome.failure {

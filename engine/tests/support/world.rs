@@ -7,8 +7,8 @@ use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DryRun, ErrorKind, Finding, Found, Grantee,
-    Lookup, Object, Observed, Planned, PlannedChange, Private, ProposedChange, Provider, ProviderError, ProviderSchema,
-    Recorded, ResourceType, Session, Settings, Value,
+    Lookup, Object, Observed, Partial, Planned, PlannedChange, Private, ProposedChange, Provider, ProviderError,
+    ProviderSchema, Recorded, ResourceType, Session, Settings, Value,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,9 @@ pub struct Remote {
     pub planned: Vec<String>,
     /// The ages of the lost calls that were looked for.
     pub ages: Vec<std::time::Duration>,
+    /// What creates report before anything else, and what whoever looks for a lost call was told of that call.
+    pub reported: Option<Partial>,
+    pub attempts: Vec<(Attributes, Private)>,
     /// Whoever looks for what a lost call made is told that it came to nothing.
     pub tells_of_nothing: bool,
     /// Set when a call was made that never answers.
@@ -368,6 +371,10 @@ impl Session for Connected {
             let kind = ErrorKind::AlreadyExists { import_id: Some(name.clone()) };
             return Err(ProviderError::new(kind, format!("{} {name} exists", ty.name)));
         }
+        let reported = self.remote.lock().unwrap().reported.clone();
+        if let Some(partial) = reported {
+            call.progress.partial(partial).await?;
+        }
         let made = self
             .act(call, format!("create {name}"), |remote| {
                 remote.next_id += 1;
@@ -416,6 +423,7 @@ impl Session for Connected {
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         self.ask(format!("find {}", key(&attempt.identity))).await?;
         self.remote.lock().unwrap().ages.extend(attempt.lost_call.iter().map(|lost| lost.age));
+        self.remote.lock().unwrap().attempts.push((attempt.identity.clone(), attempt.private.clone()));
         if attempt.lost_call.is_some() && self.remote.lock().unwrap().tells_of_nothing {
             return Ok(Found::CameToNothing);
         }

@@ -14,7 +14,7 @@ use crate::store::{Row, RowStatus, StepAction, StepResult, Write};
 use std::time::{Duration, Instant};
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{
-    Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, ProviderError, ResourceType, Value,
+    Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, Private, ProviderError, ResourceType, Value,
 };
 
 /// An object was made or changed: it is recorded, and has to agree with the plan.
@@ -99,6 +99,7 @@ pub(super) async fn find_after_failure(
     ty: &ResourceType,
     prepared: &Prepared,
     call: &Call,
+    (identity, private): (Attributes, Private),
     started: Instant,
     broken: &Broken,
 ) -> AfterFailure {
@@ -120,9 +121,9 @@ pub(super) async fn find_after_failure(
     }
     let attempt = Attempt {
         address: call.address.clone(),
-        identity: ty.identity_of(&prepared.planned.attributes).unwrap_or_default(),
+        identity,
         planned: prepared.planned.attributes.clone(),
-        private: prepared.planned.private.clone(),
+        private,
         prior: None,
         lost_call: Some(LostCall {
             operation: call.operation.clone(),
