@@ -173,9 +173,18 @@ fn read<T>(
     parse: impl Fn(&str) -> Option<T>,
 ) -> Option<T> {
     let entry = fields.optional(name)?;
-    let value = entry.value.as_text().and_then(parse);
-    if value.is_none() {
+    let Some(text) = entry.value.as_text() else {
         fields.diagnostics.push(wrong_type(&format!("`{name}`"), expected, &entry.value));
+        return None;
+    };
+    let value = parse(text);
+    if value.is_none() {
+        // Not quoted: it may come from a variable of the environment.
+        fields.diagnostics.push(
+            Diagnostic::error("wrong_value", format!("`{name}` cannot be that: expected {expected}"))
+                .at(entry.value.span)
+                .hint(format!("write {expected}")),
+        );
     }
     value
 }

@@ -243,7 +243,7 @@ fn the_server_is_told_how_to_be_reached_and_how_much_to_take_on() {
 #[test]
 fn what_the_server_cannot_be_told_is_refused_at_its_place() {
     for (text, expected) in [
-        ("bind: here", "`bind` is text: expected an address with its port"),
+        ("bind: here", "`bind` cannot be that: expected an address with its port"),
         ("prefixes: [api]", "`api` is no prefix of paths"),
         ("prefixes: [/]", "`/` is no prefix of paths"),
         ("prefixes: [/a, /b, /a]", "`/a` is no prefix of paths: it stands there twice"),
@@ -251,8 +251,9 @@ fn what_the_server_cannot_be_told_is_refused_at_its_place() {
         ("prefixes: [/docs/x]", "`/docs` is the server's own"),
         ("workers: 0", "expected a whole number from 1 to 256"),
         ("queue: {most: 1}", "has no field `most`"),
-        ("drain: soon", "`drain` is text: expected a duration"),
-        ("retention: long", "`retention` is text: expected a number of days"),
+        ("drain: soon", "`drain` cannot be that: expected a duration"),
+        ("drift: {every: 3s}", "`every` cannot be that: expected a duration of at least a minute"),
+        ("retention: long", "`retention` cannot be that: expected a number of days"),
         ("bodyLimit: 10", ": expected a size"),
         ("auth: {mode: tokn}", "`mode` cannot be `tokn`"),
         ("auth: {mode: token}", "lets nobody in"),
