@@ -59,7 +59,13 @@ async fn a_run_that_was_cut_off_while_it_put_files_in_place_is_dirty_and_finishe
     record.outputs = vec![output];
     cut_off(&project, &record).await;
     let why = format!("run {} was cut off while what it wrote was put in its place", record.run);
-    assert_eq!(project.reasons("./noise"), [why]);
+    assert_eq!(project.reasons("./noise"), [why.clone()]);
+    let store = &project.runner.store;
+    assert_eq!(store.half_in_place(".", "./noise").unwrap(), Some(why));
+    // While somebody holds the turn it goes on, and is not cut off.
+    let turn = store.turn(".", "./noise", Duration::ZERO, &CancellationToken::new()).await.unwrap();
+    assert_eq!(store.half_in_place(".", "./noise").unwrap(), None);
+    drop(turn);
     let settled = project.runner.settle(&record.run).await.unwrap().unwrap();
     assert_eq!(settled.state, State::Succeeded);
     let place = project.path("data/noise");
@@ -67,6 +73,7 @@ async fn a_run_that_was_cut_off_while_it_put_files_in_place_is_dirty_and_finishe
     assert!(place.join("new.csv").exists() && !place.join("noise.csv").exists() && !partial.exists());
     let last = project.runner.store.succeeded(".", "./noise").unwrap().unwrap();
     assert_eq!(last.run, record.run);
+    assert_eq!(project.runner.store.half_in_place(".", "./noise").unwrap(), None);
 }
 
 #[tokio::test]

@@ -114,14 +114,17 @@ impl Runs {
         record.map_err(|error| io_error("the record of a run cannot be read", &error))
     }
 
-    /// Refuses a run of what depends on a pipeline whose last run did not end well: what that was to make may be there in part.
+    /// Refuses a run of what depends on a pipeline whose last run did not end well, or was cut off while what it wrote was put
+    /// in its place: what that was to make may be there in part.
     fn check_before(&self, name: &Name, pipeline: &Pipeline) -> Result<(), ProviderError> {
-        let folder = self.runner.recorded_folder(&name.folder);
+        let (store, folder) = (&self.runner.store, self.runner.recorded_folder(&name.folder));
         for before in pipeline.pipelines_before() {
-            let unwell = self.runner.store.unwell(&folder, before);
-            let unwell = unwell.map_err(|error| io_error("the record of a run cannot be read", &error))?;
-            if let Some(how) = unwell {
-                let message = format!("`{}` depends on `{before}`, whose {how}", name.name);
+            let how = match store.unwell(&folder, before) {
+                Ok(None) => store.half_in_place(&folder, before).map(|how| how.map(|how| format!("of which {how}"))),
+                unwell => unwell.map(|how| how.map(|how| format!("whose {how}"))),
+            };
+            if let Some(how) = how.map_err(|error| io_error("the record of a run cannot be read", &error))? {
+                let message = format!("`{}` depends on `{before}`, {how}", name.name);
                 return Err(ProviderError::new(ErrorKind::Failed, message)
                     .solution(format!("apply `{before}`, too, or run it before: `terrace run {before}`")));
             }
