@@ -59,7 +59,7 @@ async fn a_run_that_was_cut_off_while_it_put_files_in_place_is_dirty_and_finishe
     record.outputs = vec![output];
     cut_off(&project, &record).await;
     let why = format!("run {} was cut off while what it wrote was put in its place", record.run);
-    assert_eq!(project.reasons("./noise"), [why.clone()]);
+    assert_eq!(project.reasons("./noise"), std::slice::from_ref(&why));
     let store = &project.runner.store;
     assert_eq!(store.half_in_place(".", "./noise").unwrap(), Some(why));
     // While somebody holds the turn it goes on, and is not cut off.
