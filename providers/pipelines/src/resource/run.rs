@@ -115,16 +115,23 @@ impl Runs {
     }
 
     /// Refuses a run of what depends on a pipeline whose last run did not end well, or was cut off while what it wrote was put
-    /// in its place: what that was to make may be there in part.
+    /// in its place: what that was to make may be there in part. What reads files without saying so is refused only for the
+    /// latter: until files are moved, those of the run before are whole.
     fn check_before(&self, name: &Name, pipeline: &Pipeline) -> Result<(), ProviderError> {
         let (store, folder) = (&self.runner.store, self.runner.recorded_folder(&name.folder));
-        for before in pipeline.pipelines_before() {
-            let how = match store.unwell(&folder, before) {
-                Ok(None) => store.half_in_place(&folder, before).map(|how| how.map(|how| format!("of which {how}"))),
-                unwell => unwell.map(|how| how.map(|how| format!("whose {how}"))),
+        let unreadable = |error| io_error("the record of a run cannot be read", &error);
+        for before in pipeline.all_before() {
+            let is_said = pipeline.pipelines_before().any(|said| said == before);
+            let unwell = if is_said { store.unwell(&folder, before).map_err(unreadable)? } else { None };
+            let how = match unwell {
+                Some(how) => Some(format!("whose {how}")),
+                None => store.half_in_place(&folder, before).map_err(unreadable)?.map(|how| format!("of which {how}")),
             };
-            if let Some(how) = how.map_err(|error| io_error("the record of a run cannot be read", &error))? {
-                let message = format!("`{}` depends on `{before}`, {how}", name.name);
+            if let Some(how) = how {
+                let message = match is_said {
+                    true => format!("`{}` depends on `{before}`, {how}", name.name),
+                    false => format!("`{}` reads what `{before}` writes, {how}", name.name),
+                };
                 return Err(ProviderError::new(ErrorKind::Failed, message)
                     .solution(format!("apply `{before}`, too, or run it before: `terrace run {before}`")));
             }
