@@ -162,7 +162,8 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
         let files = match specs::found_at(path) {
             // Beside specs, only what says that it is a descriptor.
             Some(found) => {
-                folders.insert(identity(&found.folder), found.folder);
+                let (_, specs) = folders.entry(identity(&found.folder)).or_insert((found.folder, None));
+                *specs = found.specs.or(specs.take());
                 found.descriptors
             }
             None => files_of(path).unwrap_or_else(|diagnostic| {
@@ -194,8 +195,8 @@ pub(crate) fn named(paths: &[PathBuf], ui: &Ui) -> Result<Named, Failure> {
         ids.push(input.sources.add(name, text));
     }
     let (descriptors, mut found) = descriptor::read(&mut input.sources, &ids, &Budget::default());
-    for folder in folders.into_values() {
-        match specs::read(&folder, &mut input.sources, &mut input.digests, &mut found) {
+    for (folder, specs) in folders.into_values() {
+        match specs::read(&folder, specs, &mut input.sources, &mut input.digests, &mut found) {
             Ok(folder) => input.folders.push(folder),
             Err(diagnostic) => diagnostics.push(*diagnostic),
         }

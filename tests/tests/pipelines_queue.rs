@@ -1,5 +1,6 @@
 //! The queue of data pipelines from outside: clusters, workers that are killed, pods, and the binary under another name.
 
+mod called_off;
 mod clusters;
 mod queued;
 
@@ -166,43 +167,6 @@ fn a_server_starts_workers_again_when_nobody_else_is_left() {
         now.len() == 2 && now.iter().all(|(_, name)| !before.contains(name))
     });
     drop(server);
-}
-
-#[test]
-fn what_is_queued_and_what_runs_is_called_off_by_its_id() {
-    let queued = Queued::with_cluster("1");
-    let slow = id(&queued.run(&["run", "./slow", "--detach"]).done());
-    until("the step begins", || queued.begun() == 1);
-    let detached = queued.run(&["run", "./quick", "--detach", "--json"]).done().json();
-    assert_eq!(detached["queued"][0]["pipeline_id"], "./quick");
-    crate::schemas::assert_is("runDetached", &detached);
-    let quick = detached["queued"][0]["run_id"].as_str().unwrap();
-    queued.run(&["logs", quick]).with_code(1).says("has not begun: it is queued");
-    queued.run(&["cancel", quick]).done().says(&format!("./quick: CANCELLED, run {quick}"));
-    queued.run(&["cancel", &slow]).done().says("./slow: CANCELLED");
-    assert_eq!(queued.states(quick), ["queued", "ended"]);
-    assert_eq!(queued.states(&slow), ["queued", "assigned", "ended"]);
-    until("its processes are gone", || !queued.has_processes());
-    queued.run(&["cancel", &slow]).with_code(1).says("is over: it was cancelled");
-}
-
-#[test]
-fn what_is_called_off_while_it_waits_is_told_as_cancelled_to_whoever_waits_for_it() {
-    let queued = Queued::with_cluster("1");
-    let slow = queued.start(&["run", "./slow"]);
-    until("the step begins", || queued.begun() == 1);
-    let waiting = [queued.start(&["run", "./quick"]), queued.start(&["run", "./after", "--json"])];
-    for (waiting, pipeline) in waiting.into_iter().zip(["./quick", "./after"]) {
-        until("it is in the queue", || queued.run(&["cancel", pipeline]).code == 0);
-        let told = waiting.finish().with_code(130);
-        if pipeline == "./quick" {
-            told.says("./quick: CANCELLED, processed 0 rows").says("INFO    :CANCELLED: ./quick");
-        } else {
-            assert_eq!(told.json()["results"][0]["state"], "cancelled", "{told}");
-        }
-    }
-    queued.project.write("go", "");
-    slow.finish().done();
 }
 
 #[test]
@@ -441,6 +405,8 @@ fn a_queue_that_is_none_is_told_with_what_to_do() {
     let without = queued.run(&["run", "./quick", "--no-queue"]).done();
     without.says("./quick: SUCCESS").says("warning: the queue of runs `").says("is damaged");
     without.says("not into the database of a cluster");
+    let listed = queued.run(&["runs", "list"]).done();
+    listed.says("  succeeded  ").says("is damaged").says("runs that were called off in it are not listed");
     fs::remove_file(&queue).unwrap();
     queued.run(&["run", "./quick"]).done();
 }

@@ -120,3 +120,24 @@ fn a_database_of_the_project_that_is_gone_is_made_again() {
     assert!(pipelines.project.has(".terrace/pipelines/database.db"));
     pipelines.run(&PLAN).done().says("No changes.");
 }
+
+#[test]
+fn what_depends_on_a_run_that_was_cut_off_while_it_put_files_in_place_is_held_until_that_is_finished() {
+    let pipelines = good();
+    pipelines.project.edit("pipeline-spec.yaml", "- run: noise\n", "- run: noise\n    parameters: {rows: 7}\n");
+    pipelines.project.edit("pipeline-spec.yaml", "pipeline: [{run: noise}]", "pipeline: [{run: noise}, {run: noise}]");
+    // Rows are put in place before the descriptor, which a folder is in the way of: as a kill at that moment leaves it.
+    fs::remove_file(pipelines.project.path("data/a/datapackage.json")).unwrap();
+    fs::create_dir_all(pipelines.project.path("data/a/datapackage.json/in-the-way")).unwrap();
+    pipelines.run(&["run", "./a"]).with_code(1).says("datapackage.json");
+    let why = "was cut off while what it wrote was put in its place";
+    pipelines.run(&PLAN).with_code(2).says(why);
+    pipelines.run(&["run", "./b"]).with_code(3).says("Dirty dependency");
+    let held = pipelines.run(&["apply", ".", "-c", "b", "--auto-approve"]).with_code(3);
+    held.says("`./b` depends on `./a`, of which run ").says(why);
+    held.says("apply `./a`, too, or run it before: `terrace run ./a`");
+    fs::remove_dir_all(pipelines.project.path("data/a/datapackage.json")).unwrap();
+    pipelines.run(&["apply", ".", "-c", "a", "--auto-approve"]).done();
+    pipelines.run(&["apply", ".", "-c", "b", "--auto-approve"]).done();
+    pipelines.run(&PLAN).done().says("No changes.");
+}

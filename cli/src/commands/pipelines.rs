@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider::names::{closest, listed};
-use terrace_provider_pipelines::queue::{Queue, QueueError};
+use terrace_provider_pipelines::queue::{Entry, Phase, Queue, QueueError};
 use terrace_provider_pipelines::run::{Record, Runner};
 use terrace_provider_pipelines::settings::runner;
 use terrace_provider_pipelines::spec::{self, selection};
@@ -55,6 +55,11 @@ pub(super) fn instance_here(context: &Context<'_>) -> Result<InstanceSettings, F
 /// The runner of the project that the working directory is in.
 fn runner_here(context: &Context<'_>) -> Result<Runner, Failure> {
     Ok(runner(&instance_here(context)?)?)
+}
+
+/// Who asks, for people.
+fn actor_here(context: &Context<'_>) -> Result<String, Failure> {
+    Ok(context.settings(Some(Path::new(".")))?.actor)
 }
 
 /// The queue of the project, where there is one.
@@ -98,15 +103,7 @@ async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
         if let Some(entry) = queue.call(move |queue| queue.find(&wanted)).await? {
             let record =
                 entry.record.as_ref().map(|record| runner.store.run(record)).transpose().map_err(unreadable)?;
-            return record.flatten().ok_or_else(|| {
-                Failure::new(format!(
-                    "run {} of {} has not begun: it is {}",
-                    entry.id,
-                    entry.pipeline,
-                    entry.phase.word()
-                ))
-                .hint("`terrace list pods` shows what workers do")
-            });
+            return record.flatten().ok_or_else(|| not_begun(&entry));
         }
     }
     if is_run(word) {
@@ -135,6 +132,20 @@ async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
             })
         }
     })
+}
+
+/// What is told of a run of the queue that has no record.
+fn not_begun(entry: &Entry) -> Failure {
+    let run = format!("run {} of {}", entry.id, entry.pipeline);
+    match entry.phase {
+        Phase::Ended if entry.never_began() => Failure::new(format!("{run} {}", queued::never_began(entry))).hint(
+            format!("it was asked for at {:.0}; `terrace run {}` does so again", entry.queued_at, entry.pipeline),
+        ),
+        Phase::Ended => Failure::new(format!("{run} has ended, and its records are gone"))
+            .hint("`terrace runs list` lists those that are kept"),
+        phase => Failure::new(format!("{run} has not begun: it is {}", phase.word()))
+            .hint("`terrace list pods` shows what workers do"),
+    }
 }
 
 /// The least of an id of a run that is taken for it.

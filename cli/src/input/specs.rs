@@ -57,6 +57,8 @@ pub(super) struct Found {
     pub(super) folder: PathBuf,
     /// The descriptors beside them.
     pub(super) descriptors: Vec<PathBuf>,
+    /// What was read to know that, for [`read`]: a folder may be large, and is searched once.
+    pub(super) specs: Option<Specs>,
 }
 
 /// The specs that a path names: that of a spec has all of its folder, a folder those in it and below it.
@@ -64,7 +66,11 @@ pub(super) fn found_at(path: &Path) -> Option<Found> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if path.is_file() {
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        return spec::is_spec_name(&name).then(|| Found { folder: folder.to_owned(), descriptors: Vec::new() });
+        return spec::is_spec_name(&name).then(|| Found {
+            folder: folder.to_owned(),
+            descriptors: Vec::new(),
+            specs: None,
+        });
     }
     let specs = spec::read(path).ok().filter(|specs| !specs.files.is_empty())?;
     // The folder itself, too: a stack on top hides no specs below it.
@@ -75,7 +81,7 @@ pub(super) fn found_at(path: &Path) -> Option<Found> {
         super::files_of(&folder).unwrap_or_default()
     });
     let descriptors = files.filter(|file| says_what_it_is(file)).collect();
-    Some(Found { folder: path.to_owned(), descriptors })
+    Some(Found { folder: path.to_owned(), descriptors, specs: Some(specs) })
 }
 
 /// True for what pipelines are written in, which is no descriptor by itself.
@@ -165,17 +171,18 @@ impl Faults {
     }
 }
 
-/// Reads the specs of a folder as a descriptor.
+/// Reads the specs of a folder as a descriptor, unless they were read before.
 ///
 /// # Errors
 /// When the folder cannot be read.
 pub(super) fn read(
     folder: &Path,
+    specs: Option<Specs>,
     sources: &mut Sources,
     digests: &mut BTreeMap<String, String>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Folder, Box<Diagnostic>> {
-    let specs = spec::read(folder).map_err(|error| {
+    let specs = specs.map_or_else(|| spec::read(folder), Ok).map_err(|error| {
         let message = format!("the folder `{}` cannot be read: {}", folder.display(), super::files::because(&error));
         Box::new(Diagnostic::error("unreadable", message))
     })?;

@@ -90,3 +90,25 @@ fn a_missing_file_of_variables_gets_a_hint_of_its_own() {
     assert!(given_variables(&choice, &Variables::default(), &ui).is_err());
     assert!(ui.remembered()[0].hint.as_deref().unwrap().contains("--var-file"));
 }
+
+#[test]
+fn a_folder_of_specs_is_walked_once() {
+    use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
+    let folder =
+        folder(&[("pipeline-spec.yaml", b"x: {pipeline: [{run: noise}]}\n"), ("stack.yaml", STACK.as_bytes())]);
+    let deep = folder.path().join("deep");
+    std::fs::create_dir(&deep).unwrap();
+    let watch = init(CreateFlags::NONBLOCK).unwrap();
+    // Two events in a row that are the same would be told as one.
+    add_watch(&watch, &deep, WatchFlags::OPEN | WatchFlags::CLOSE_NOWRITE).unwrap();
+    let named = named(&[folder.path().to_owned()], &Ui::plain()).unwrap();
+    let Named::Descriptors(input) = named else { panic!("there is no plan") };
+    assert_eq!((input.descriptors.len(), input.folders.len()), (1, 1));
+    let mut room = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut events = Reader::new(&watch, &mut room);
+    let mut opened = 0;
+    while let Ok(event) = events.next() {
+        opened += usize::from(event.events().contains(ReadFlags::OPEN));
+    }
+    assert_eq!(opened, 1);
+}

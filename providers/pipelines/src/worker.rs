@@ -147,7 +147,7 @@ impl Worker {
 /// What is told of a database that does not come up.
 fn not_there(error: DatabaseError) -> Ending {
     let what = [error.what].into_iter().chain(error.facts).chain(error.hint).collect();
-    Ending::NotRun { why: WhyNot::Impossible, what }
+    Ending::not_run(WhyNot::Impossible, what)
 }
 
 async fn pause(time: Duration, stop: &CancellationToken) {

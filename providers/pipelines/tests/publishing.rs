@@ -1,11 +1,14 @@
 //! What runs leave in folders: several pipelines in one, files that went, runs that were cut off while they put files there.
 
-use crate::harness::{NOISE as PROCESSOR, Project, runs};
+use crate::harness::{NOISE as PROCESSOR, Project, Seen, runs};
+use serde_json::json;
 use std::fs;
 use std::time::Duration;
+use terrace_provider::conformance::Instance;
+use terrace_provider::wrap::Limits;
 use terrace_provider::{Attempt, Attributes, Found, LostCall, Private, Provider, Value};
 use terrace_provider_pipelines::PipelinesProvider;
-use terrace_provider_pipelines::run::batch::BatchEnd;
+use terrace_provider_pipelines::run::batch::{self, BatchEnd, Options, Why};
 use terrace_provider_pipelines::run::{Asked, Output, Record, State};
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +62,13 @@ async fn a_run_that_was_cut_off_while_it_put_files_in_place_is_dirty_and_finishe
     record.outputs = vec![output];
     cut_off(&project, &record).await;
     let why = format!("run {} was cut off while what it wrote was put in its place", record.run);
-    assert_eq!(project.reasons("./noise"), [why]);
+    assert_eq!(project.reasons("./noise"), std::slice::from_ref(&why));
+    let store = &project.runner.store;
+    assert_eq!(store.half_in_place(".", "./noise").unwrap(), Some(why));
+    // While somebody holds the turn it goes on, and is not cut off.
+    let turn = store.turn(".", "./noise", Duration::ZERO, &CancellationToken::new()).await.unwrap();
+    assert_eq!(store.half_in_place(".", "./noise").unwrap(), None);
+    drop(turn);
     let settled = project.runner.settle(&record.run).await.unwrap().unwrap();
     assert_eq!(settled.state, State::Succeeded);
     let place = project.path("data/noise");
@@ -67,6 +76,35 @@ async fn a_run_that_was_cut_off_while_it_put_files_in_place_is_dirty_and_finishe
     assert!(place.join("new.csv").exists() && !place.join("noise.csv").exists() && !partial.exists());
     let last = project.runner.store.succeeded(".", "./noise").unwrap().unwrap();
     assert_eq!(last.run, record.run);
+    assert_eq!(project.runner.store.half_in_place(".", "./noise").unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_reads_files_that_are_half_in_place_is_held_also_where_it_does_not_say_what_it_depends_on() {
+    let reader = |name: &str, said: &str| {
+        format!(
+            "{name}:\n{said}  pipeline:\n  - run: load_resource\n    parameters: {{url: data/noise/datapackage.json, resource: .*}}\n"
+        )
+    };
+    let said = "  dependencies: [{pipeline: ./noise}]\n";
+    let project = Project::new(&format!("{NOISE}{}{}", reader("said", said), reader("unsaid", "")));
+    let mut record = project.run("./noise").await;
+    (record.run, record.state, record.finished_at) = (uuid::Uuid::now_v7().to_string(), State::Publishing, None);
+    cut_off(&project, &record).await;
+    let settings = project.settings();
+    let instance = Instance::open(PipelinesProvider::new(), &settings, Limits::default(), "s@test:x.run");
+    let instance = instance.await.unwrap();
+    let (specs, seen, cancel) = (project.specs(), Seen::default(), CancellationToken::new());
+    for (id, how) in [("./said", "depends on `./noise`"), ("./unsaid", "reads what `./noise` writes")] {
+        let position = specs.pipelines.iter().position(|pipeline| pipeline.id == id).unwrap();
+        let options = Options::default();
+        let end = batch::one(&project.runner, &specs, position, &options, None, &seen, &cancel).await.unwrap();
+        assert!(matches!(&end, BatchEnd::Held { by, why: Why::Dirty } if by == "./noise"), "{id}: {end:?}");
+        let error = instance.create("pipelines_run", json!({"name": id})).await.unwrap_err();
+        let why = format!("run {} was cut off while what it wrote was put in its place", record.run);
+        assert_eq!(error.message, format!("`{id}` {how}, of which {why}"));
+        assert_eq!(error.solutions, ["apply `./noise`, too, or run it before: `terrace run ./noise`"]);
+    }
 }
 
 #[tokio::test]
@@ -76,7 +114,7 @@ async fn files_that_cannot_be_put_in_place_hold_the_next_run_until_they_can() {
     fs::create_dir_all(project.path("data/noise/datapackage.json/in-the-way")).unwrap();
     let specs = project.specs();
     let pipeline = specs.pipeline("./noise").unwrap();
-    let seen = crate::harness::Seen::default();
+    let seen = Seen::default();
     for _ in 0..2 {
         let cancel = CancellationToken::new();
         let failed = project.runner.run(&specs, pipeline, Asked::default(), &seen, &cancel).await.unwrap_err();

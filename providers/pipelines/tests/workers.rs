@@ -85,7 +85,7 @@ async fn workers_run_what_waits_in_its_order() {
     assert!(second.ending.as_ref().unwrap().is_good(), "{second:?}");
     let none = ended(&keeper, &ids[2]).await;
     assert!(
-        matches!(&none.ending, Some(Ending::NotRun { why: WhyNot::Impossible, what }) if what[0].contains("`./none`")),
+        matches!(&none.ending, Some(Ending::NotRun { why: WhyNot::Impossible, what, .. }) if what[0].contains("`./none`")),
         "{none:?}"
     );
     let pods = keeper.queue().pods().unwrap();
@@ -121,7 +121,7 @@ async fn a_run_that_is_called_off_ends_and_its_worker_takes_the_next() {
         keeper.keep().await.unwrap();
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    keeper.queue().cancel(&ids[0]).unwrap();
+    keeper.queue().cancel(&ids[0], None).unwrap();
     let slow = ended(&keeper, &ids[0]).await;
     assert!(matches!(&slow.ending, Some(Ending::Ran(record)) if record.state == State::Cancelled), "{slow:?}");
     assert!(ended(&keeper, &ids[1]).await.ending.unwrap().is_good());
@@ -209,7 +209,7 @@ async fn a_run_whose_record_is_damaged_ends_and_keeps_no_worker_on_the_list() {
     project.write(&format!(".terrace/pipelines/runs/{id}/run.json"), "{\"run\":");
     let entry = ended(&keeper, &id).await;
     assert!(
-        matches!(&entry.ending, Some(Ending::NotRun { why: WhyNot::Impossible, what }) if what[0].contains("run.json")),
+        matches!(&entry.ending, Some(Ending::NotRun { why: WhyNot::Impossible, what, .. }) if what[0].contains("run.json")),
         "{entry:?}"
     );
     assert!(!keeper.queue().workers().unwrap().contains(&"dead".to_owned()));

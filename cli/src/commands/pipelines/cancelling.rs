@@ -1,9 +1,10 @@
 //! `terrace cancel`: stops a run, wherever it goes on.
 
-use super::{find, is_run, keeper, named, queue_of, runner_here};
+use super::{actor_here, find, is_run, keeper, named, queue_of, runner_here};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::harmless;
+use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider_pipelines::queue::{Ending, Phase};
 use terrace_provider_pipelines::run::store::NoTurn;
@@ -71,9 +72,10 @@ async fn cancel_queued(context: &Context<'_>, runner: &Runner, word: &str) -> Re
         None => queue.of_pipeline(&folder, &pipeline),
     });
     let found = found.await?;
+    let actor = Arc::new(actor_here(context)?);
     for entry in &found {
-        let id = entry.id.clone();
-        queue.call(move |queue| queue.cancel(&id)).await?;
+        let (id, actor) = (entry.id.clone(), Arc::clone(&actor));
+        queue.call(move |queue| queue.cancel(&id, Some(&actor))).await?;
     }
     let (keeper, begun) = (keeper(runner, &queue), tokio::time::Instant::now());
     for entry in &found {

@@ -1,5 +1,6 @@
 //! `terrace runs list`: what was run, the newest first.
 
+use super::queued::never_began;
 use super::{pipelines_here, runner_here};
 use crate::args::RunsCommand;
 use crate::commands::Context;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use std::io;
 use std::path::Path;
 use terrace_provider::names::closest;
+use terrace_provider_pipelines::queue::{Ending, Entry, Queue};
 use terrace_provider_pipelines::run::{Record, Runner, State};
 use terrace_provider_pipelines::spec::selection;
 
@@ -20,16 +22,16 @@ pub(in crate::commands) fn runs(context: &Context<'_>, command: RunsCommand) -> 
     let RunsCommand::List(arguments) = command;
     let runner = runner_here(context)?;
     let most = usize::from(arguments.limit);
-    let runs = found(&runner, arguments.pipeline.as_deref(), most)?;
+    let runs = found(context, &runner, arguments.pipeline.as_deref(), most)?;
     if let Some(word) = arguments.pipeline.as_deref().filter(|_| runs.is_empty()) {
         check_known(word)?;
     }
     if arguments.format.is_json() {
-        let runs: Vec<Value> = runs.iter().map(shown).collect();
+        let runs: Vec<Value> = runs.iter().map(Run::shown).collect();
         context.ui.print_json(&json!({ "format_version": "1.0", "runs": runs }))?;
         return Ok(Exit::Done);
     }
-    let lines: String = runs.iter().map(line).collect();
+    let lines: String = runs.iter().map(Run::line).collect();
     let nothing = match arguments.pipeline {
         Some(pipeline) => format!("`{pipeline}` was never run here"),
         None => "nothing was run here".to_owned(),
@@ -38,8 +40,16 @@ pub(in crate::commands) fn runs(context: &Context<'_>, command: RunsCommand) -> 
     Ok(Exit::Done)
 }
 
+/// A run that is listed.
+enum Run {
+    /// One that began.
+    Begun(Box<Record>),
+    /// One that was called off in the queue, before it did.
+    CalledOff(Box<Entry>),
+}
+
 /// The newest runs, of one pipeline where one is asked for.
-fn found(runner: &Runner, pipeline: Option<&str>, most: usize) -> Result<Vec<Record>, Failure> {
+fn found(context: &Context<'_>, runner: &Runner, pipeline: Option<&str>, most: usize) -> Result<Vec<Run>, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
     let root =
         Path::new(".").canonicalize().map_err(|error| Failure::new(format!("the working directory: {error}")))?;
@@ -56,9 +66,20 @@ fn found(runner: &Runner, pipeline: Option<&str>, most: usize) -> Result<Vec<Rec
         let is_meant = pipeline.is_none_or(|name| runner.store.is_of(&record, &folder, name));
         if is_meant {
             let state = state(runner, &record).map_err(unreadable)?;
-            found.push(Record { state, ..record });
+            found.push(Run::Begun(Box::new(Record { state, ..record })));
         }
     }
+    let is_meant =
+        |it: &Entry| pipeline.is_none_or(|name| runner.store.is_one((&it.folder, &it.pipeline), (&folder, name)));
+    let queue = Queue::to_read(runner.store.folder());
+    let called_off = queue.and_then(|queue| queue.map_or(Ok(Vec::new()), |queue| queue.called_off(most, is_meant)));
+    match called_off {
+        Ok(entries) => found.extend(entries.into_iter().map(|entry| Run::CalledOff(Box::new(entry)))),
+        // What began is listed all the same.
+        Err(error) => context.ui.tell(&format!("warning: {error}; runs that were called off in it are not listed")),
+    }
+    found.sort_by(|one, other| other.id().cmp(one.id()));
+    found.truncate(most);
     Ok(found)
 }
 
@@ -79,11 +100,34 @@ fn check_known(word: &str) -> Result<(), Failure> {
     })
 }
 
-/// One run on a line: when, what, how it went, how long it took, what came of it, and its id for `terrace logs`.
+impl Run {
+    fn id(&self) -> &str {
+        match self {
+            Self::Begun(record) => &record.run,
+            Self::CalledOff(entry) => &entry.id,
+        }
+    }
+
+    /// One run on a line: when, what, how it went, how long it took, what came of it, and its id for `terrace logs`.
+    fn line(&self) -> String {
+        match self {
+            Self::Begun(record) => line(record),
+            Self::CalledOff(entry) => line_of_queued(entry),
+        }
+    }
+
+    fn shown(&self) -> Value {
+        match self {
+            Self::Begun(record) => shown(record),
+            Self::CalledOff(entry) => shown_of_queued(entry),
+        }
+    }
+}
+
 fn line(record: &Record) -> String {
     let took = record.finished_at.map(|end| end.duration_since(record.started_at).as_secs_f64());
     let took = took.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1} s"));
-    let folder = if record.folder == "." { String::new() } else { format!(" in {}", record.folder) };
+    let folder = within(&record.folder);
     let why = record.failure.as_ref().map(|failure| format!("  {}", failure.what)).unwrap_or_default();
     let text = format!(
         "{:.0}  {}  {:<9}  {took:>8}  {:>9} {:<4}  {}{folder}{why}",
@@ -104,11 +148,53 @@ fn shown(record: &Record) -> Value {
         "folder": record.folder,
         "state": record.state.word(),
         "reasons": record.reasons,
+        "queued_at": null,
         "started_at": record.started_at,
         "finished_at": record.finished_at,
         "rows": record.rows,
         "stats": record.public_stats(),
         "attempts": record.attempts,
+        "cancelled_by": null,
         "error": record.failure.as_ref().map(|failure| &failure.what),
+    })
+}
+
+/// The folder that a pipeline is in, where that is not the project's.
+fn within(folder: &str) -> String {
+    if folder == "." { String::new() } else { format!(" in {folder}") }
+}
+
+/// The same of one that never began: since when it waited, and who called it off.
+fn line_of_queued(entry: &Entry) -> String {
+    let text = format!(
+        "{:.0}  {}  {:<9}  {:>8}  {:>9} rows  {}{}  it {}",
+        entry.queued_at,
+        entry.id,
+        State::Cancelled.word(),
+        "-",
+        0,
+        entry.pipeline,
+        within(&entry.folder),
+        never_began(entry)
+    );
+    harmless(&text).replace('\n', " ") + "\n"
+}
+
+fn shown_of_queued(entry: &Entry) -> Value {
+    let by = if let Some(Ending::NotRun { by, .. }) = &entry.ending { by.as_deref() } else { None };
+    json!({
+        "run_id": entry.id,
+        "pipeline_id": entry.pipeline,
+        "folder": entry.folder,
+        "state": State::Cancelled.word(),
+        "reasons": [],
+        "queued_at": entry.queued_at,
+        "started_at": null,
+        "finished_at": entry.ended_at,
+        "rows": 0,
+        "stats": {},
+        "attempts": [],
+        "cancelled_by": by,
+        "error": format!("it {}", never_began(entry)),
     })
 }

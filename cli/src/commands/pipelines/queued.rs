@@ -6,7 +6,7 @@ use super::running::exit;
 use super::screen::Screen;
 use super::syncing::{self, Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
-use super::{keeper, open, queue_of};
+use super::{actor_here, keeper, open, queue_of};
 use crate::args::{ClusterArguments, ClusterKind, PipelineArguments};
 use crate::commands::Context;
 use crate::commands::databases::{OfCluster, databases_of};
@@ -15,6 +15,7 @@ use crate::report::harmless;
 use crate::signals::Signals;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::Settings;
 use terrace_provider_pipelines::database::words;
@@ -198,8 +199,10 @@ pub(super) async fn run(
             () = tokio::time::sleep(POLL) => {}
             () = signals.cancel.cancelled(), if !is_called_off => {
                 is_called_off = true;
+                let actor = Arc::new(actor_here(context)?);
                 for id in following.left.clone() {
-                    queue.call(move |queue| queue.cancel(&id)).await?;
+                    let actor = Arc::clone(&actor);
+                    queue.call(move |queue| queue.cancel(&id, Some(&actor))).await?;
                 }
             }
         }
@@ -349,6 +352,21 @@ impl Following<'_> {
     }
 }
 
+/// What is told of a run that ended without ever having begun, after its name.
+pub(super) fn never_began(entry: &Entry) -> String {
+    let at = entry.ended_at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
+    let why = match &entry.ending {
+        Some(Ending::NotRun { why: WhyNot::Cancelled, by, .. }) => {
+            format!("it was called off{at}{}", by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default())
+        }
+        Some(Ending::NotRun { what, .. }) => what.join("; "),
+        Some(Ending::Held { by, .. }) => format!("`{by}`, which it depends on, kept it from that"),
+        Some(Ending::Clean) => "what the pipeline made was still good".to_owned(),
+        Some(Ending::Ran(_)) | None => "it ended".to_owned(),
+    };
+    format!("never began: {why}")
+}
+
 /// How a run of the queue ended, as one that ended here would.
 fn end(ending: Ending) -> BatchEnd {
     match ending {
@@ -357,6 +375,6 @@ fn end(ending: Ending) -> BatchEnd {
         Ending::Held { by, why } => BatchEnd::Held { by, why },
         Ending::NotRun { why: WhyNot::Cancelled, .. } => BatchEnd::NotRun(NotRun::Cancelled),
         Ending::NotRun { why: WhyNot::Taken, .. } => BatchEnd::NotRun(NotRun::Taken { run: None }),
-        Ending::NotRun { why: WhyNot::Impossible, what } => BatchEnd::NotRun(NotRun::Elsewhere { what }),
+        Ending::NotRun { why: WhyNot::Impossible, what, .. } => BatchEnd::NotRun(NotRun::Elsewhere { what }),
     }
 }

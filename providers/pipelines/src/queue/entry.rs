@@ -5,6 +5,7 @@ use super::taking::transition;
 use super::{Queue, QueueError, Refused};
 use crate::run::Record;
 use crate::run::batch::Why;
+use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,9 @@ pub enum Ending {
         why: WhyNot,
         /// What is told of it, a line each.
         what: Vec<String>,
+        /// Who called it off, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
 }
 
@@ -118,10 +122,15 @@ impl Ending {
         }
     }
 
+    /// It was not run, and nobody in particular called it off.
+    pub(crate) const fn not_run(why: WhyNot, what: Vec<String>) -> Self {
+        Self::NotRun { why, what, by: None }
+    }
+
     /// It was not run, for this reason.
     #[must_use]
     pub fn impossible(what: impl Into<String>) -> Self {
-        Self::NotRun { why: WhyNot::Impossible, what: vec![what.into()] }
+        Self::not_run(WhyNot::Impossible, vec![what.into()])
     }
 }
 
@@ -152,11 +161,25 @@ pub struct Entry {
     pub record: Option<String>,
     /// How it ended.
     pub ending: Option<Ending>,
+    /// When it was asked for.
+    pub queued_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Entry {
+    /// True for a run that ended and whose steps never began. Of one that was put back an earlier attempt may have begun: its
+    /// record tells.
+    #[must_use]
+    pub fn never_began(&self) -> bool {
+        let is_first = self.attempt == 0 || self.attempt == 1 && self.worker.is_some();
+        is_first && self.ending.as_ref().is_some_and(|ending| !matches!(ending, Ending::Ran(_)))
+    }
 }
 
 /// The columns of an entry, in the order in which [`entry`] reads them.
-pub(super) const COLUMNS: &str =
-    "id, pool, root, folder, pipeline, options, state, is_cancelled, attempt, worker, record, ending";
+pub(super) const COLUMNS: &str = "id, pool, root, folder, pipeline, options, state, is_cancelled, attempt, worker, record, ending, \
+     queued_at, ended_at";
 
 /// Reads a row.
 pub(super) fn entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
@@ -178,12 +201,19 @@ pub(super) fn entry(row: &Row<'_>) -> Result<Entry, rusqlite::Error> {
         worker: row.get(9)?,
         record: row.get(10)?,
         ending: row.get::<_, Option<String>>(11)?.map(|text| json(11, &text)).transpose()?,
+        queued_at: timestamp(12, row.get(12)?)?,
+        ended_at: row.get::<_, Option<i64>>(13)?.map(|at| timestamp(13, at)).transpose()?,
     })
 }
 
 fn json<T: for<'a> Deserialize<'a>>(column: usize, text: &str) -> Result<T, rusqlite::Error> {
     serde_json::from_str(text)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}
+
+fn timestamp(column: usize, at: i64) -> Result<Timestamp, rusqlite::Error> {
+    Timestamp::from_millisecond(at)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error)))
 }
 
 /// Text of what is always text.
@@ -267,6 +297,29 @@ impl Queue {
             );
             let mut statement = transaction.prepare_cached(&query)?;
             Ok(statement.query_map([folder, pipeline], entry)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The runs that were called off before their steps began, the newest first: of those that are meant, so many at most.
+    ///
+    /// # Errors
+    /// When the queue cannot be read.
+    pub fn called_off(&self, most: usize, is_meant: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>, QueueError> {
+        self.read(|transaction| {
+            let query = format!(
+                "SELECT {COLUMNS} FROM run WHERE state = 'ended' AND ending ->> '$.notrun.why' = 'cancelled'
+                 ORDER BY number DESC"
+            );
+            let mut statement = transaction.prepare_cached(&query)?;
+            let mut found = Vec::new();
+            for entry in statement.query_map([], entry)? {
+                if found.len() >= most {
+                    break;
+                }
+                found.push(entry?);
+                found.pop_if(|entry| !entry.never_began() || !is_meant(entry));
+            }
+            Ok(found)
         })
     }
 

@@ -133,11 +133,11 @@ impl Queue {
         })
     }
 
-    /// Calls off a run.
+    /// Calls off a run; one that waits is told as called off by whoever does so.
     ///
     /// # Errors
     /// When the queue cannot be written.
-    pub fn cancel(&self, id: &str) -> Result<Cancelled, QueueError> {
+    pub fn cancel(&self, id: &str, by: Option<&str>) -> Result<Cancelled, QueueError> {
         let now = Moment::now();
         self.write(|transaction| {
             let Some(found) = one(transaction, id)? else { return Ok(Cancelled::TooLate) };
@@ -149,7 +149,8 @@ impl Queue {
                 }
                 Phase::Queued => {
                     let what = vec!["stopped before it began".to_owned()];
-                    end(transaction, id, &Ending::NotRun { why: WhyNot::Cancelled, what }, now.at)?;
+                    let by = by.map(str::to_owned);
+                    end(transaction, id, &Ending::NotRun { why: WhyNot::Cancelled, what, by }, now.at)?;
                     Ok(Cancelled::AtOnce)
                 }
             }

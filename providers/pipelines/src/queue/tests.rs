@@ -121,13 +121,32 @@ fn what_is_called_off_before_it_begins_has_ended() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 1, None);
     let ids = queue.enqueue(&[ask("./a"), ask("./b")]).unwrap();
-    assert_eq!(queue.cancel(&ids[0]).unwrap(), Cancelled::AtOnce);
-    assert_eq!(queue.cancel(&ids[0]).unwrap(), Cancelled::TooLate);
+    assert_eq!(queue.cancel(&ids[0], Some("jane")).unwrap(), Cancelled::AtOnce);
+    assert_eq!(queue.cancel(&ids[0], Some("jane")).unwrap(), Cancelled::TooLate);
     let second = taken(&queue, &workers[0]);
     assert_eq!(second.id, ids[1], "what was called off is not taken");
     assert_eq!(queue.cancelled_of(&workers[0]).unwrap(), None);
-    assert_eq!(queue.cancel(&ids[1]).unwrap(), Cancelled::Soon);
+    assert_eq!(queue.cancel(&ids[1], None).unwrap(), Cancelled::Soon);
     assert_eq!(queue.cancelled_of(&workers[0]).unwrap(), Some(ids[1].clone()));
+    // The first is told as that, with who called it off; what is still to end is not.
+    let called_off = || queue.called_off(9, |_| true).unwrap();
+    assert_eq!(called_off().iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), [ids[0].as_str()]);
+    assert!(matches!(&called_off()[0].ending, Some(Ending::NotRun { by: Some(by), .. }) if by == "jane"));
+    assert!(called_off()[0].ended_at.is_some_and(|ended| ended >= called_off()[0].queued_at));
+    // A worker that has it and did not begin its steps ends it, without knowing who called it off.
+    queue.end(&second, &Ending::not_run(WhyNot::Cancelled, Vec::new())).unwrap();
+    assert_eq!(called_off().iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), [ids[1].as_str(), ids[0].as_str()]);
+    assert_eq!(queue.called_off(1, |it| it.pipeline == "./a").unwrap()[0].id, ids[0]);
+}
+
+#[test]
+fn what_was_put_back_and_called_off_then_may_have_begun() {
+    let (_folder, queue) = queue();
+    let workers = pool(&queue, 1, None);
+    let ids = queue.enqueue(&[ask("./a")]).unwrap();
+    queue.give_back(&taken(&queue, &workers[0])).unwrap();
+    assert_eq!(queue.cancel(&ids[0], None).unwrap(), Cancelled::AtOnce);
+    assert!(!queue.entry(&ids[0]).unwrap().unwrap().never_began() && queue.called_off(9, |_| true).unwrap().is_empty());
 }
 
 #[test]
@@ -142,7 +161,9 @@ fn a_pool_takes_nothing_after_its_time_and_what_waits_for_it_ends() {
     assert_eq!(queue.pods().unwrap()[0].status, PodStatus::Expired);
     assert_eq!(queue.end_hopeless().unwrap(), 1);
     let ending = queue.entry(&ids[0]).unwrap().unwrap().ending.unwrap();
-    assert!(matches!(ending, Ending::NotRun { why: WhyNot::Impossible, what } if what[0].contains("`etl` expired")));
+    assert!(
+        matches!(ending, Ending::NotRun { why: WhyNot::Impossible, what, .. } if what[0].contains("`etl` expired"))
+    );
     // Made anew under the same name.
     queue.add_pool(&etl(1, None)).unwrap();
     assert!(queue.enqueue(&[of_pool()]).is_ok() && queue.add_worker("etl", "worker-9").unwrap());

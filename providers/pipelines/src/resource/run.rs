@@ -114,14 +114,24 @@ impl Runs {
         record.map_err(|error| io_error("the record of a run cannot be read", &error))
     }
 
-    /// Refuses a run of what depends on a pipeline whose last run did not end well: what that was to make may be there in part.
+    /// Refuses a run of what depends on a pipeline whose last run did not end well, or was cut off while what it wrote was put
+    /// in its place: what that was to make may be there in part. What reads files without saying so is refused only for the
+    /// latter: until files are moved, those of the run before are whole.
     fn check_before(&self, name: &Name, pipeline: &Pipeline) -> Result<(), ProviderError> {
-        let folder = self.runner.recorded_folder(&name.folder);
-        for before in pipeline.pipelines_before() {
-            let unwell = self.runner.store.unwell(&folder, before);
-            let unwell = unwell.map_err(|error| io_error("the record of a run cannot be read", &error))?;
-            if let Some(how) = unwell {
-                let message = format!("`{}` depends on `{before}`, whose {how}", name.name);
+        let (store, folder) = (&self.runner.store, self.runner.recorded_folder(&name.folder));
+        let unreadable = |error| io_error("the record of a run cannot be read", &error);
+        for before in pipeline.all_before() {
+            let is_said = pipeline.pipelines_before().any(|said| said == before);
+            let unwell = if is_said { store.unwell(&folder, before).map_err(unreadable)? } else { None };
+            let how = match unwell {
+                Some(how) => Some(format!("whose {how}")),
+                None => store.half_in_place(&folder, before).map_err(unreadable)?.map(|how| format!("of which {how}")),
+            };
+            if let Some(how) = how {
+                let message = match is_said {
+                    true => format!("`{}` depends on `{before}`, {how}", name.name),
+                    false => format!("`{}` reads what `{before}` writes, {how}", name.name),
+                };
                 return Err(ProviderError::new(ErrorKind::Failed, message)
                     .solution(format!("apply `{before}`, too, or run it before: `terrace run {before}`")));
             }

@@ -187,6 +187,12 @@ async fn go(
             return Ok(BatchEnd::Held { by: before.to_owned(), why });
         }
     }
+    // What reads files without saying so is held only where these are of two runs.
+    for before in pipeline.reads_from.iter().filter(|before| !options.is_forced && !all.contains(before.as_str())) {
+        if runner.store.half_in_place(&runner.folder_name(&specs.root), before)?.is_some() {
+            return Ok(BatchEnd::Held { by: before.clone(), why: Why::Dirty });
+        }
+    }
     let mut reasons = runner.reasons_now(specs, pipeline).await?;
     if reasons.is_empty() {
         if options.only_dirty {

@@ -45,6 +45,27 @@ impl Store {
         let how = || format!("last run did not end well: run {} {}", last.run, last.state.in_words());
         Ok(is_unwell.then(how))
     }
+
+    /// How the last run of a pipeline was cut off while what it wrote was put in its place, after its name: some of that is
+    /// there, and some is what an earlier one wrote. Nothing where it was not.
+    ///
+    /// # Errors
+    /// When records or the lock cannot be read.
+    pub fn half_in_place(&self, folder: &str, pipeline: &str) -> io::Result<Option<String>> {
+        let is_cut_off = |last: &Record| Ok::<_, io::Error>(last.state == State::Publishing && !self.is_held(last)?);
+        let Some(last) = self.last(folder, pipeline)? else { return Ok(None) };
+        if !is_cut_off(&last)? {
+            return Ok(None);
+        }
+        // It may have ended between the two looks.
+        let last = self.last(folder, pipeline)?.unwrap_or(last);
+        Ok((last.state == State::Publishing).then(|| cut_off(&last.run)))
+    }
+}
+
+/// What is told of a run that was cut off while files were moved.
+pub(super) fn cut_off(run: &str) -> String {
+    format!("run {run} was cut off while what it wrote was put in its place")
 }
 
 /// Why a database that a good run wrote into is not there any more; nothing where all are. A file that was made anew since

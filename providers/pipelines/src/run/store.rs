@@ -96,7 +96,13 @@ impl Store {
     /// True for a run of this pipeline.
     #[must_use]
     pub fn is_of(&self, record: &Record, folder: &str, pipeline: &str) -> bool {
-        self.pipeline_folder(&record.folder, &record.pipeline) == self.pipeline_folder(folder, pipeline)
+        self.is_one((&record.folder, &record.pipeline), (folder, pipeline))
+    }
+
+    /// True where two folders, each with the id of a pipeline in it, mean one pipeline.
+    #[must_use]
+    pub fn is_one(&self, one: (&str, &str), other: (&str, &str)) -> bool {
+        self.pipeline_folder(one.0, one.1) == self.pipeline_folder(other.0, other.1)
     }
 
     /// The project, below which the records are.
@@ -219,7 +225,7 @@ impl Store {
         if let Some(run) = holder(&place) {
             let unfinished = self.record(&self.run_folder(&run).join("run.json"))?;
             if unfinished.is_some_and(|unfinished| unfinished.state == super::State::Publishing) {
-                return Ok(Some(format!("run {run} was cut off while what it wrote was put in its place")));
+                return Ok(Some(super::standing::cut_off(&run)));
             }
         }
         if let Some(lost) = super::standing::lost_database(record) {

@@ -34,7 +34,7 @@ pub(super) async fn run(
     let Some(position) = position.filter(|_| !specs.broken().contains(&entry.pipeline.as_str())) else {
         let mut what = vec![format!("the pipeline `{}` is no longer there, or cannot be run", entry.pipeline)];
         what.extend(problems().map(|problem| problem.in_one_line(&specs).to_string()));
-        return Some(Ending::NotRun { why: WhyNot::Impossible, what });
+        return Some(Ending::not_run(WhyNot::Impossible, what));
     };
     let cancel = stop.child_token();
     let options = batch::Options {
@@ -64,11 +64,11 @@ pub(super) async fn run(
 }
 
 fn called_off_before() -> Ending {
-    Ending::NotRun { why: WhyNot::Cancelled, what: vec!["stopped before it began".to_owned()] }
+    Ending::not_run(WhyNot::Cancelled, vec!["stopped before it began".to_owned()])
 }
 
 fn ending(end: BatchEnd, is_cut_off: bool) -> Option<Ending> {
-    let not_run = |why, what: Vec<String>| Some(Ending::NotRun { why, what });
+    let not_run = |why, what: Vec<String>| Some(Ending::not_run(why, what));
     match end {
         BatchEnd::Ran(record) if record.state == State::Cancelled && is_cut_off => None,
         BatchEnd::Ran(record) => Some(Ending::Ran(record)),

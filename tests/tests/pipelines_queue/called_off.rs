@@ -1,0 +1,80 @@
+//! Runs that somebody calls off: while they wait in the queue, and while a worker has them.
+
+use super::id;
+use super::queued::Queued;
+use serde_json::json;
+use terrace_tests::until;
+
+#[test]
+fn what_is_queued_and_what_runs_is_called_off_by_its_id() {
+    let queued = Queued::with_cluster("1");
+    let slow = id(&queued.run(&["run", "./slow", "--detach"]).done());
+    until("the step begins", || queued.begun() == 1);
+    let detached = queued.run(&["run", "./quick", "--detach", "--json"]).done().json();
+    assert_eq!(detached["queued"][0]["pipeline_id"], "./quick");
+    crate::schemas::assert_is("runDetached", &detached);
+    let quick = detached["queued"][0]["run_id"].as_str().unwrap();
+    queued.run(&["logs", quick]).with_code(1).says("has not begun: it is queued");
+    queued.run(&["cancel", quick]).done().says(&format!("./quick: CANCELLED, run {quick}"));
+    queued.run(&["cancel", &slow]).done().says("./slow: CANCELLED");
+    assert_eq!(queued.states(quick), ["queued", "ended"]);
+    assert_eq!(queued.states(&slow), ["queued", "assigned", "ended"]);
+    until("its processes are gone", || !queued.has_processes());
+    queued.run(&["cancel", &slow]).with_code(1).says("is over: it was cancelled");
+}
+
+#[test]
+fn what_was_called_off_while_it_waited_is_listed_as_that() {
+    let queued = Queued::with_cluster("1");
+    let slow = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.begun() == 1);
+    let quick = id(&queued.run(&["run", "./quick", "--detach"]).done());
+    queued.run(&["runs", "list", "./quick"]).done().says("`./quick` was never run here");
+    let mut cancel = queued.command(&["cancel", &quick]);
+    cancel.env("USER", "jane");
+    queued.project.start(cancel).finish().done();
+    let json = queued.run(&["runs", "list", "./quick", "--json"]).done().json();
+    let run = &json["runs"][0];
+    assert_eq!(
+        (&run["run_id"], &run["state"], &run["pipeline_id"]),
+        (&json!(quick), &json!("cancelled"), &json!("./quick"))
+    );
+    assert!(run["started_at"].is_null() && run["queued_at"].as_str() <= run["finished_at"].as_str(), "{run}");
+    assert!(run["queued_at"].is_string() && run["cancelled_by"].as_str().unwrap().starts_with("jane@"), "{run}");
+    let error = run["error"].as_str().unwrap();
+    assert!(error.starts_with("it never began: it was called off at 2") && error.contains(" by jane@"), "{run}");
+    let lines = queued.run(&["runs", "list"]).done();
+    assert_eq!(lines.stdout.lines().count(), 2, "{lines}");
+    lines.says(&format!("  {quick}  cancelled  ")).says("./quick  it never began: it was called off at ");
+    for command in ["logs", "cancel"] {
+        let told = queued.run(&[command, &quick]).with_code(1);
+        told.says(&format!("run {quick} of ./quick never began: it was called off at ")).says(" by jane@");
+    }
+    // It made nothing dirty, and the next run goes before it.
+    queued.project.write("go", "");
+    slow.finish().done();
+    queued.run(&["run", "./quick"]).done();
+    let json = queued.run(&["runs", "list", "./quick", "--json"]).done().json();
+    let states: Vec<&str> = json["runs"].as_array().unwrap().iter().map(|run| run["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["succeeded", "cancelled"]);
+    assert_eq!(queued.run(&["runs", "list", "./quick", "--limit", "1"]).done().stdout.lines().count(), 1);
+}
+
+#[test]
+fn what_is_called_off_while_it_waits_is_told_as_cancelled_to_whoever_waits_for_it() {
+    let queued = Queued::with_cluster("1");
+    let slow = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.begun() == 1);
+    let waiting = [queued.start(&["run", "./quick"]), queued.start(&["run", "./after", "--json"])];
+    for (waiting, pipeline) in waiting.into_iter().zip(["./quick", "./after"]) {
+        until("it is in the queue", || queued.run(&["cancel", pipeline]).code == 0);
+        let told = waiting.finish().with_code(130);
+        if pipeline == "./quick" {
+            told.says("./quick: CANCELLED, processed 0 rows").says("INFO    :CANCELLED: ./quick");
+        } else {
+            assert_eq!(told.json()["results"][0]["state"], "cancelled", "{told}");
+        }
+    }
+    queued.project.write("go", "");
+    slow.finish().done();
+}
