@@ -140,6 +140,10 @@ pub(crate) fn instance(
 /// # Errors
 /// When it cannot be opened.
 pub(crate) async fn store(settings: &Settings, access: Access) -> Result<Arc<dyn StateStore>, Failure> {
+    Ok(opened(settings, access).await?)
+}
+
+async fn opened(settings: &Settings, access: Access) -> Result<Arc<dyn ServerStore>, Failure> {
     if missing_folder(&settings.state).is_some() && access == Access::ReadOnly {
         return Ok(open(&settings.state, access).await?);
     }
@@ -203,7 +207,15 @@ fn missing_folder(state: &StoreUrl) -> Option<&Path> {
 /// # Errors
 /// When it cannot be opened.
 pub(crate) async fn recorded(settings: &Settings) -> Result<Arc<dyn StateStore>, Failure> {
-    store(settings, if is_missing(&settings.state) { Access::ReadOnly } else { Access::ReadWrite }).await
+    Ok(recorded_with_requests(settings).await?)
+}
+
+/// The same with the requests of servers.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) async fn recorded_with_requests(settings: &Settings) -> Result<Arc<dyn ServerStore>, Failure> {
+    opened(settings, if is_missing(&settings.state) { Access::ReadOnly } else { Access::ReadWrite }).await
 }
 
 /// True when the state would be made by opening it for writing.

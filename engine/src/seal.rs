@@ -33,6 +33,7 @@ pub struct Seal {
 }
 
 /// One state key.
+#[derive(Clone)]
 struct Key {
     id: String,
     cipher: XChaCha20Poly1305,
@@ -101,10 +102,18 @@ impl Seal {
     /// A keyed digest that tells a change of a value that is never stored. Without a key there is none.
     #[must_use]
     pub fn change_detector(&self, value: &[u8]) -> Option<String> {
-        let key = self.current.as_ref()?;
-        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&key.mac_key).ok()?;
-        mac.update(value);
-        Some(format!("{}:{}", key.id, BASE64.encode(mac.finalize().into_bytes())))
+        self.current.as_ref()?.change_detector(value)
+    }
+
+    /// The keyed digests that a value has under the keys of before.
+    #[must_use]
+    pub fn older_change_detectors(&self, value: &[u8]) -> Vec<String> {
+        self.previous.iter().filter_map(|key| key.change_detector(value)).collect()
+    }
+
+    /// As it sealed when a key of before was the present one, for each of them.
+    pub(crate) fn older(&self) -> impl Iterator<Item = Self> {
+        self.previous.iter().map(|key| Self { current: Some(key.clone()), ..Self::without_key(false) })
     }
 
     fn found_in_clear(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {
@@ -117,6 +126,12 @@ fn digest(clear: &[u8]) -> [u8; 32] {
 }
 
 impl Key {
+    fn change_detector(&self, value: &[u8]) -> Option<String> {
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&self.mac_key).ok()?;
+        mac.update(value);
+        Some(format!("{}:{}", self.id, BASE64.encode(mac.finalize().into_bytes())))
+    }
+
     fn parse(text: &str) -> Result<Self, KeyError> {
         let bytes = BASE64.decode(text.trim()).map_err(|_| KeyError("is not base64".to_owned()))?;
         let bytes: [u8; 32] =

@@ -17,7 +17,9 @@ pub use operation::{
     LogLine, NewOperation, OperationFilter, OperationRow, OperationStatus, PLANS, SCANS, StepResult, StepRow,
 };
 pub use record::{ComponentRead, Moved, Read, Record, Write};
-pub use request::{Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestRow, ServerStore};
+pub use request::{
+    AskedAnew, AskedRow, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestRow, ServerStore,
+};
 
 use crate::access::Access;
 use crate::address::{Address, StackId};

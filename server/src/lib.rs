@@ -7,7 +7,7 @@
 //! come in), [`auth`] (who may call what; `heads`: what can be read at all; `object`: what bodies are), `witboost` (the
 //! calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described` (from a body to what
 //! is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` (who works on what), `run` (one request),
-//! `keeping` (its claim) and `logbook` (what is told of it) beside it. [`beside`] serves other routes in the same manner,
+//! `keeping` (its claim) and `logbook` (what is told of it) beside it, [`rekey`] (requests under another key). [`beside`] serves other routes in the same manner,
 //! [`jwt`] reads tokens for both, [`tables`] are pages to look at databases, and [`sites`] shows static sites beside it all.
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
@@ -32,6 +32,7 @@ mod metrics;
 mod object;
 mod operate;
 mod queue;
+pub mod rekey;
 mod reversing;
 pub mod routes;
 mod run;

@@ -14,6 +14,7 @@ use crate::witboost::{Info, ProvisioningRequest, ReverseProvisioningRequest, Val
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -25,7 +26,7 @@ use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Enqueued, NewOperation, NewRequest, OperationStatus, RequestClaim, RequestRow};
 use terrace_engine::yaml::{self, Budget};
-use terrace_provider::value::wire::Sealing;
+use terrace_provider::value::wire::{Sealing, WireError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -96,10 +97,7 @@ impl Asked {
         let text = serde_json::to_string(self).map_err(|error| Refusal::Broken(error.to_string()))?;
         match seal.filter(|seal| seal.has_key()) {
             None => Ok(text),
-            Some(seal) => match seal.seal(text.as_bytes()) {
-                Ok(sealed) => Ok(format!("{SEALED}{sealed}")),
-                Err(error) => Err(Refusal::Broken(error.to_string())),
-            },
+            Some(seal) => sealed(text.as_bytes(), seal).map_err(|error| Refusal::Broken(error.to_string())),
         }
     }
 
@@ -109,11 +107,11 @@ impl Asked {
     /// When it was sealed with another key, or by another server.
     pub(crate) fn of_body(body: &str, seal: Option<&Seal>) -> Result<Self, Refusal> {
         let broken = |error: &dyn std::fmt::Display| Refusal::Broken(format!("a request cannot be read: {error}"));
-        let Some(sealed) = body.strip_prefix(SEALED) else {
-            return serde_json::from_str(body).map_err(|error| broken(&error));
+        let text = match seal {
+            Some(seal) => opened(body, seal).map_err(|error| broken(&error))?,
+            None if body.starts_with(SEALED) => return Err(broken(&"there is no state key")),
+            None => Cow::Borrowed(body.as_bytes()),
         };
-        let seal = seal.ok_or_else(|| broken(&"there is no state key"))?;
-        let text = seal.open(sealed).map_err(|error| broken(&error))?;
         serde_json::from_slice(&text).map_err(|error| broken(&error))
     }
 
@@ -141,7 +139,22 @@ impl Asked {
 
     /// Tells what is asked: descriptors that mean the same are the same, however they are written. What was provisioned last
     /// asks for nothing. With a key where there is one: what is sealed in the body is not to be found out by trying.
-    fn digest(&self, seal: Option<&Seal>) -> String {
+    pub(crate) fn digests(&self, seal: Option<&Seal>) -> Digests {
+        let said = self.said();
+        let unkeyed = sha256(&said);
+        match seal.and_then(|seal| Some((seal, seal.change_detector(said.as_bytes())?))) {
+            None => Digests { digest: unkeyed, older: Vec::new() },
+            Some((seal, digest)) => {
+                let mut older = seal.older_change_detectors(said.as_bytes());
+                // It may have been asked before there was any key.
+                older.push(unkeyed);
+                Digests { digest, older }
+            }
+        }
+    }
+
+    /// All that tells it from another one.
+    fn said(&self) -> String {
         let asked = match self {
             Self::Provision(request) | Self::Unprovision(request) | Self::Validate(request) => {
                 format!("{} {}", request.remove_data, meant(&request.descriptor))
@@ -161,9 +174,17 @@ impl Asked {
                 json!([use_case_template_id, environment, params, catalog_info]).to_string()
             }
         };
-        let asked = format!("{} {asked}", self.word());
-        seal.and_then(|seal| seal.change_detector(asked.as_bytes())).unwrap_or_else(|| sha256(asked))
+        format!("{} {asked}", self.word())
     }
+}
+
+/// What a request is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Digests {
+    /// Under the present key.
+    pub(crate) digest: String,
+    /// Under those of before, as far as they are known.
+    older: Vec<String>,
 }
 
 /// Who is thought to have access.
@@ -188,6 +209,19 @@ impl Expected {
 
 /// Marks a body that is sealed.
 const SEALED: &str = "sealed:";
+
+/// What is asked as it is stored where there is a key.
+pub(crate) fn sealed(text: &[u8], seal: &Seal) -> Result<String, WireError> {
+    Ok(format!("{SEALED}{}", seal.seal(text)?))
+}
+
+/// What is asked of what is stored, be it sealed or, as there was no key then, not.
+pub(crate) fn opened<'b>(body: &'b str, seal: &Seal) -> Result<Cow<'b, [u8]>, WireError> {
+    match body.strip_prefix(SEALED) {
+        Some(sealed) => seal.open(sealed).map(Cow::Owned),
+        None => Ok(Cow::Borrowed(body.as_bytes())),
+    }
+}
 
 /// What a descriptor says, however it is written.
 fn meant(text: &str) -> String {
@@ -247,8 +281,8 @@ impl Outcome {
 impl Shared {
     /// Queues a request; answers its token.
     pub(crate) async fn ask(&self, caller: &Caller, asked: &Asked, place: AboutWhat) -> Result<Uuid, Refusal> {
-        let digest = asked.digest(self.worlds.seal());
-        self.enqueue(caller, asked, digest, vec![place.stack], place.component).await
+        let digests = asked.digests(self.worlds.seal());
+        self.enqueue(caller, asked, digests, vec![place.stack], place.component).await
     }
 
     /// Queues a request that waits for none that is about the same stack: the first one of these stands for it.
@@ -258,15 +292,16 @@ impl Shared {
         asked: &Asked,
         stacks: Vec<StackId>,
     ) -> Result<Uuid, Refusal> {
-        let digest = asked.digest(self.worlds.seal());
-        self.enqueue(caller, asked, digest.clone(), stacks, digest).await
+        let digests = asked.digests(self.worlds.seal());
+        let component = digests.digest.clone();
+        self.enqueue(caller, asked, digests, stacks, component).await
     }
 
     async fn enqueue(
         &self,
         caller: &Caller,
         asked: &Asked,
-        digest: String,
+        Digests { digest, older: older_digests }: Digests,
         stacks: Vec<StackId>,
         component: String,
     ) -> Result<Uuid, Refusal> {
@@ -275,7 +310,7 @@ impl Shared {
         let body = asked.to_body(self.worlds.seal())?;
         // Many stacks are looked at at once; whoever wants something done does not wait for that.
         let can_wait = matches!(asked, Asked::Drift { .. });
-        let request = NewRequest { operation, component, digest, body, idempotency, can_wait };
+        let request = NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait };
         match self.store.enqueue(&request, self.settings.most_waiting).await? {
             Enqueued::Queued { behind } => {
                 self.wake.notify_one();
@@ -404,8 +439,22 @@ mod tests {
         let asked = Asked::Drift { stack: "finance.cashflow.0@local".to_owned() };
         let key = |first: &str| Seal::with_key(&format!("{first}{}=", "A".repeat(42)), &[]).unwrap();
         let (one, other) = (key("A"), key("B"));
-        assert_eq!(asked.digest(Some(&one)), asked.digest(Some(&one)));
-        assert_ne!(asked.digest(Some(&one)), asked.digest(Some(&other)));
-        assert_ne!(asked.digest(Some(&one)), asked.digest(None));
+        let digest = |seal: Option<&Seal>| asked.digests(seal).digest;
+        assert_eq!(digest(Some(&one)), digest(Some(&one)));
+        assert_ne!(digest(Some(&one)), digest(Some(&other)));
+        assert_ne!(digest(Some(&one)), digest(None));
+    }
+
+    #[test]
+    fn what_was_asked_under_an_older_key_or_none_is_known_as_long_as_that_is() {
+        let asked = Asked::Drift { stack: "finance.cashflow.0@local".to_owned() };
+        let (first, second) = (format!("A{}=", "A".repeat(42)), format!("B{}=", "A".repeat(42)));
+        let before = Seal::with_key(&first, &[]).unwrap();
+        let (both, alone) = (Seal::with_key(&second, &[&first]).unwrap(), Seal::with_key(&second, &[]).unwrap());
+        let before = asked.digests(Some(&before)).digest;
+        assert!(asked.digests(Some(&both)).older.contains(&before));
+        assert!(!asked.digests(Some(&alone)).older.contains(&before));
+        assert!(asked.digests(Some(&alone)).older.contains(&asked.digests(None).digest));
+        assert!(asked.digests(None).older.is_empty());
     }
 }

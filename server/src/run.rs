@@ -90,7 +90,8 @@ pub(crate) async fn carry_out(
         }
     }
     let performed = match Asked::of_body(&claim.body, shared.worlds.seal()) {
-        Err(refusal) => Err(refusal.into()),
+        // It may be sealed with a key that another server knows, or be written by a newer one.
+        Err(refusal) => Err(Failure::Store(refusal.problems().join("\n"))),
         Ok(asked) if asked.only_looks() => tokio::select! {
             performed = run.perform(asked) => performed,
             () = cancel.cancelled() => return Some(stopped("stopped")),
@@ -293,7 +294,7 @@ impl Run<'_> {
                 return Err(Failure::Told(errors(&computed.diagnostics, &described.sources)));
             }
             if let Some(approved) = approved
-                && file::digest(&computed.plan, &described.world.seal)? != approved.digest
+                && !file::has_digest(&computed.plan, &described.world.seal, &approved.digest)?
                 && !(self.claim.next_step > 0 && approved.leaves(&computed.plan))
             {
                 let outdated = "the plan is outdated: what it would do now is something else; plan again";

@@ -133,6 +133,8 @@ macro_rules! store_contract {
             requests::so_many_requests_wait_and_no_more
             requests::a_request_of_a_known_key_is_the_one_that_had_it_first
             requests::each_key_of_the_same_request_is_known_once_it_ended
+            requests::what_is_asked_is_stored_under_another_key
+            requests::what_was_asked_under_an_older_key_is_known
             requests::requests_that_ended_are_pruned
             requests::a_queued_request_is_asked_to_stop
             requests::a_request_is_asked_to_stop_between_two_tries

@@ -19,7 +19,7 @@ use std::time::Duration;
 use table::Table;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentEntry, ComponentRead, ComponentRow, Enqueued, Generation, HistoryEntry, Intent, Lease,
+    Acquired, AskedRow, ComponentEntry, ComponentRead, ComponentRow, Enqueued, Generation, HistoryEntry, Intent, Lease,
     LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow,
     OwnersOf, Ownership, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection,
     StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
@@ -409,6 +409,10 @@ impl RequestQueue for MemoryStore {
 
     async fn waiting(&self) -> Result<usize, StoreError> {
         Ok(self.state().waiting())
+    }
+
+    async fn asked(&self) -> Result<Vec<AskedRow>, StoreError> {
+        Ok(self.state().asked())
     }
 
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {

@@ -56,7 +56,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine,
+    Acquired, AskedRow, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine,
     NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record,
     RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, ServerStore, StackSnapshot, StateStore,
     StepRow, StoreError, StoreIdentity,
@@ -423,6 +423,10 @@ impl RequestQueue for PostgresStore {
         let (config, connector) = &self.server.driver;
         let heard = listen::listen(config, connector.clone(), &self.server.context.origin, wake).await;
         heard.map_err(|failure| failure.into_store_error("read", &self.server.url))
+    }
+
+    async fn asked(&self) -> Result<Vec<AskedRow>, StoreError> {
+        self.read(Line::Work, Purpose::Look, |session, _| Box::pin(request::asked(session))).await
     }
 
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {

@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine,
+    Acquired, AskedRow, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine,
     NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record,
     RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
     StoreIdentity,
@@ -396,6 +396,10 @@ impl RequestQueue for SqliteStore {
 
     async fn waiting(&self) -> Result<usize, StoreError> {
         self.read(|connection, _| request::waiting(connection)).await
+    }
+
+    async fn asked(&self) -> Result<Vec<AskedRow>, StoreError> {
+        self.read(|connection, _| request::asked(connection)).await
     }
 
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError> {

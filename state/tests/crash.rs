@@ -59,7 +59,15 @@ async fn holder() {
         None => store.begin(&new).await.unwrap(),
         Some(_) => {
             let (component, digest, body) = (String::new(), String::new(), String::new());
-            let asked = NewRequest { operation: new, component, digest, body, idempotency: None, can_wait: false };
+            let asked = NewRequest {
+                operation: new,
+                component,
+                digest,
+                older_digests: Vec::new(),
+                body,
+                idempotency: None,
+                can_wait: false,
+            };
             store.enqueue(&asked, 10).await.unwrap();
             store.claim("test", Duration::from_secs(3600)).await.unwrap().unwrap();
         }

@@ -66,6 +66,7 @@ fn asking_by_key() -> NewRequest {
         operation: NewOperation { id: Uuid::now_v7(), kind, stacks: vec![demo()], actor },
         component: "api".to_owned(),
         digest: "one".to_owned(),
+        older_digests: Vec::new(),
         body: String::new(),
         idempotency: Some("key".to_owned()),
         can_wait: false,

@@ -38,6 +38,7 @@ fn asking(component: &str) -> NewRequest {
         operation: operation("provision"),
         component: component.to_owned(),
         digest: "d".to_owned(),
+        older_digests: Vec::new(),
         body: "{\"secret\":\"sealed\"}".to_owned(),
         idempotency: Some(format!("key of {component}")),
         can_wait: component == "late",

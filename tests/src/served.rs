@@ -216,6 +216,18 @@ impl Served {
         self.running.kill();
     }
 
+    /// Tells it to end: it begins nothing new.
+    pub fn terminate(&self) {
+        self.running.terminate();
+        self.running.until_told("stopped by SIGTERM");
+    }
+
+    /// Waits for the end of one that was told to.
+    #[must_use]
+    pub fn finish(self) -> Ran {
+        self.running.finish()
+    }
+
     /// Tells it to end, and waits for that.
     #[must_use]
     pub fn stop(self) -> Ran {

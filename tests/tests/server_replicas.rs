@@ -6,7 +6,7 @@ use terrace_tests::served::Served;
 use terrace_tests::{Project, until};
 
 /// The project with a state of its own in PostgreSQL.
-fn shared_project() -> Project {
+pub(crate) fn shared_project() -> Project {
     let project = project();
     let url = tokio::runtime::Runtime::new().unwrap().block_on(Cluster::shared().database());
     project.write("terrace.yaml", format!("state: '{url}'\nenvironments: {{test: {{}}}}\n"));

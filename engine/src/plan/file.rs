@@ -126,6 +126,23 @@ pub fn digest(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     sha256_of_json(&timeless).map_err(|error| FileError::Damaged(error.to_string()))
 }
 
+/// True when a plan would do what one of that digest would, be it of the present key or, as long as that is known, of a key
+/// of before.
+///
+/// # Errors
+/// As [`write`].
+pub fn has_digest(plan: &Plan, seal: &Seal, expected: &str) -> Result<bool, FileError> {
+    if digest(plan, seal)? == expected {
+        return Ok(true);
+    }
+    for older in seal.older() {
+        if digest(plan, &older)? == expected {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Stands in for sealing where the same value has to give the same text.
 struct Fingerprint<'a>(&'a Seal);
 

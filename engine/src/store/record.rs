@@ -1,6 +1,8 @@
 //! What is written: the journal's records, changes of recorded facts, and what a plan was computed from.
 
-use super::{ComponentRow, Generation, Intent, OperationStatus, OwnerRow, Ownership, Row, StepAction, StepResult};
+use super::{
+    AskedAnew, ComponentRow, Generation, Intent, OperationStatus, OwnerRow, Ownership, Row, StepAction, StepResult,
+};
 use crate::address::{Address, StackId};
 use uuid::Uuid;
 
@@ -170,6 +172,12 @@ pub enum Write {
         version: u64,
         /// The outputs.
         outputs: String,
+    },
+    /// Replaces what is stored of a request that tells what it asks: the same under another key. That it has another digest
+    /// by now, or has ended and nobody needs it later, is no error.
+    ResealRequest {
+        /// What.
+        asked: Box<AskedAnew>,
     },
     /// Records what is known of a component beside its rows.
     Component {

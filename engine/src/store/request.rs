@@ -34,6 +34,10 @@ pub trait RequestQueue: Send + Sync {
         std::future::pending().await
     }
 
+    /// What is still stored of requests that tells what they ask, oldest first: of those that have not ended, and of those
+    /// that are needed later.
+    async fn asked(&self) -> Result<Vec<AskedRow>, StoreError>;
+
     /// A request as it stands; `None` when no operation of that id was one.
     async fn request(&self, operation: Uuid) -> Result<Option<RequestRow>, StoreError>;
 }
@@ -52,12 +56,22 @@ pub struct NewRequest {
     pub component: String,
     /// Tells what is asked: two equal ones ask the same.
     pub digest: String,
+    /// The digests that the same has under keys of before: one that was queued then asks the same, too.
+    pub older_digests: Vec<String>,
     /// All that is asked, as JSON of who asks.
     pub body: String,
     /// The key by which who asks knows the request again, whatever became of it.
     pub idempotency: Option<String>,
     /// It goes after all that cannot wait, and is not counted among them.
     pub can_wait: bool,
+}
+
+impl NewRequest {
+    /// True when what has that digest asks the same.
+    #[must_use]
+    pub fn asks_the_same(&self, digest: &str) -> bool {
+        self.digest == digest || self.older_digests.iter().any(|older| older == digest)
+    }
 }
 
 /// What came of queuing.
@@ -104,6 +118,36 @@ pub struct RequestRow {
     pub body: String,
     /// What came of it, as JSON of who worked on it; `None` before it ended.
     pub result: Option<String>,
+}
+
+/// What is stored of a request that tells what it asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedRow {
+    /// The operation.
+    pub operation: Uuid,
+    /// The component that it is about, or what else it waits for its turn by.
+    pub component: String,
+    /// Tells what is asked.
+    pub digest: String,
+    /// What is asked.
+    pub body: String,
+    /// It has not ended.
+    pub is_open: bool,
+}
+
+/// What is stored of a request that tells what it asks, under another key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedAnew {
+    /// The operation.
+    pub operation: Uuid,
+    /// The digest that it has until now.
+    pub was: String,
+    /// The component that it is about, or what else it waits for its turn by.
+    pub component: String,
+    /// Tells what is asked, as that of an equal request will.
+    pub digest: String,
+    /// What is asked.
+    pub body: String,
 }
 
 /// How a request ends.

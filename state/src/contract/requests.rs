@@ -4,7 +4,7 @@ use super::{Fixture, demo, intent, row};
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Enqueued, NewOperation, NewRequest, OperationStatus, Record, RequestClaim, RequestEnd, StoreError,
+    AskedAnew, Enqueued, NewOperation, NewRequest, OperationStatus, Record, RequestClaim, RequestEnd, StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ fn asking(component: &str, what: &str) -> NewRequest {
         operation,
         component: component.to_owned(),
         digest: what.to_owned(),
+        older_digests: Vec::new(),
         body: format!("{{\"{what}\":1}}"),
         idempotency: None,
         can_wait: false,
@@ -269,6 +270,82 @@ pub async fn each_key_of_the_same_request_is_known_once_it_ended(fixture: Fixtur
         is_queued(fixture.store.enqueue(&keyed("x", "k"), MANY).await.unwrap()),
         "it is forgotten with its request"
     );
+}
+
+/// What waits, and what is needed later: an equal request is known by the digest that it has now, and by no other.
+pub async fn what_is_asked_is_stored_under_another_key(fixture: Fixture) {
+    let keyed = |component: &str, what: &str, key: &str| NewRequest {
+        idempotency: Some(key.to_owned()),
+        ..asking(component, what)
+    };
+    let forgotten = fixture.ask("a", "x").await;
+    fixture.store.finish(&fixture.claim().await.unwrap(), &completed()).await.unwrap();
+    let needed = fixture.ask("b", "x").await;
+    let needed_later = RequestEnd { keeps_body: true, ..completed() };
+    fixture.store.finish(&fixture.claim().await.unwrap(), &needed_later).await.unwrap();
+    let waiting = keyed("c", "x", "k");
+    assert!(is_queued(fixture.store.enqueue(&waiting, MANY).await.unwrap()));
+    let waiting = waiting.operation.id;
+    let asked = fixture.store.asked().await.unwrap();
+    let ids: Vec<_> = asked.iter().map(|asked| (asked.operation, asked.is_open)).collect();
+    assert_eq!(ids, [(needed, false), (waiting, true)]);
+    let texts: Vec<_> = asked.iter().map(|it| [&it.component, &it.digest, &it.body].map(String::as_str)).collect();
+    assert_eq!(texts, [["b", "x", r#"{"x":1}"#], ["c", "x", r#"{"x":1}"#]]);
+
+    let anew = |operation, was: &str, body: &str| Write::ResealRequest {
+        asked: Box::new(AskedAnew {
+            operation,
+            was: was.to_owned(),
+            component: "d".to_owned(),
+            digest: "y".to_owned(),
+            body: body.to_owned(),
+        }),
+    };
+    let rekey = asking("", "");
+    fixture.store.begin(&rekey.operation).await.unwrap();
+    let writes = [
+        anew(forgotten, "x", "anew"),
+        anew(needed, "x", "anew"),
+        anew(waiting, "x", "anew"),
+        anew(waiting, "x", "of another digest"),
+        anew(Uuid::now_v7(), "x", "of nothing"),
+    ];
+    let records = writes.map(|write| Record::Write { operation: rekey.operation.id, write });
+    fixture.store.commit(&[], records.to_vec()).await.unwrap();
+    let mut bodies = Vec::new();
+    for operation in [forgotten, needed, waiting] {
+        bodies.push(fixture.store.request(operation).await.unwrap().unwrap().body);
+    }
+    assert_eq!(bodies, ["", "anew", "anew"]);
+    let asked = fixture.store.enqueue(&keyed("d", "y", "k"), MANY).await.unwrap();
+    assert_eq!(asked, Enqueued::Same(waiting), "by its key");
+    assert_eq!(fixture.store.enqueue(&asking("d", "y"), MANY).await.unwrap(), Enqueued::Same(waiting));
+    assert_eq!(fixture.store.enqueue(&keyed("c", "x", "k"), MANY).await.unwrap(), Enqueued::KeyTaken);
+    let claim = fixture.claim().await.unwrap();
+    assert_eq!((claim.operation, claim.body.as_str()), (waiting, "anew"));
+}
+
+/// As long as whoever asks can tell what digest that was.
+pub async fn what_was_asked_under_an_older_key_is_known(fixture: Fixture) {
+    let anew = |what: &str, older: &[&str], key: Option<&str>| NewRequest {
+        older_digests: older.iter().map(|&digest| digest.to_owned()).collect(),
+        idempotency: key.map(str::to_owned),
+        ..asking("a", what)
+    };
+    let first = anew("x", &[], Some("k"));
+    assert!(is_queued(fixture.store.enqueue(&first, MANY).await.unwrap()));
+    let first = first.operation.id;
+    for key in [None, Some("k"), Some("l")] {
+        let asked = fixture.store.enqueue(&anew("y", &["w", "x"], key), MANY).await.unwrap();
+        assert_eq!(asked, Enqueued::Same(first), "{key:?}");
+    }
+    fixture.store.finish(&fixture.claim().await.unwrap(), &completed()).await.unwrap();
+    for key in ["k", "l"] {
+        let same = fixture.store.enqueue(&anew("y", &["w", "x"], Some(key)), MANY).await.unwrap();
+        assert_eq!(same, Enqueued::Same(first));
+        let other = fixture.store.enqueue(&anew("y", &["w"], Some(key)), MANY).await.unwrap();
+        assert_eq!(other, Enqueued::KeyTaken);
+    }
 }
 
 /// What waits or runs stays, however old it is.

@@ -5,7 +5,9 @@ use crate::clock::later;
 use jiff::Timestamp;
 use std::time::Duration;
 use terrace_engine::address::StackId;
-use terrace_engine::store::{Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError};
+use terrace_engine::store::{
+    AskedAnew, AskedRow, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError,
+};
 use uuid::Uuid;
 
 /// A request as it is kept.
@@ -42,7 +44,7 @@ impl State {
         if let Some(key) = &new.idempotency {
             let known = self.requests.iter().find(|(_, request)| request.keys.contains(key));
             if let Some((operation, request)) = known {
-                let is_same = request.digest == new.digest;
+                let is_same = new.asks_the_same(&request.digest);
                 return Ok(if is_same { Enqueued::Same(*operation) } else { Enqueued::KeyTaken });
             }
         }
@@ -60,7 +62,7 @@ impl State {
         let is_to_stop =
             |id: &Uuid| self.operations.get(id).is_some_and(|operation| operation.row.cancelled_by.is_some());
         let asks_the_same = |(id, earlier): &(Uuid, &Request)| {
-            earlier.row.component == new.component && earlier.digest == new.digest && !is_to_stop(id)
+            earlier.row.component == new.component && new.asks_the_same(&earlier.digest) && !is_to_stop(id)
         };
         if let Some((operation, same)) = newest.filter(asks_the_same) {
             let mut same = same.clone();
@@ -154,6 +156,32 @@ impl State {
     /// True for the operation of a request that has not ended.
     pub(super) fn is_open_request(&self, operation: Uuid) -> bool {
         self.requests.get(&operation).is_some_and(Request::is_open)
+    }
+
+    pub(super) fn asked(&self) -> Vec<AskedRow> {
+        let kept = self.requests.iter().filter(|(_, request)| !request.row.body.is_empty());
+        let mut asked: Vec<AskedRow> = kept
+            .map(|(operation, request)| AskedRow {
+                operation: *operation,
+                component: request.row.component.clone(),
+                digest: request.digest.clone(),
+                body: request.row.body.clone(),
+                is_open: request.is_open(),
+            })
+            .collect();
+        asked.sort_by_key(|asked| self.operations.get(&asked.operation).map(|operation| operation.number));
+        asked
+    }
+
+    pub(super) fn reseal_request(&mut self, anew: &AskedAnew) {
+        let known = self.requests.get(&anew.operation);
+        let known = known.filter(|request| request.digest == anew.was && !request.row.body.is_empty());
+        if let Some(mut request) = known.cloned() {
+            request.row.component.clone_from(&anew.component);
+            request.row.body.clone_from(&anew.body);
+            request.digest.clone_from(&anew.digest);
+            self.requests.insert(anew.operation, request);
+        }
     }
 
     pub(super) fn request(&self, operation: Uuid) -> Option<RequestRow> {

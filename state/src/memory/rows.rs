@@ -52,6 +52,7 @@ impl State {
                     self.component_versions.insert(key, entry);
                 }
             }
+            Write::ResealRequest { asked } => self.reseal_request(asked),
             Write::Component { stack, component } => {
                 let key = (stack.clone(), component.key.clone());
                 if self.components.get(&key) != Some(component) {

@@ -7,12 +7,13 @@ use super::columns;
 use super::connection::{Parameters, Session};
 use super::error::Failure;
 use super::lock::Stacks;
+use super::request;
 use super::rows::{self, Change, Expecting, Name};
 use jiff::Timestamp;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use terrace_engine::address::StackId;
-use terrace_engine::store::{ComponentRow, Generation, Intent, Lease, OwnerRow, Row};
+use terrace_engine::store::{AskedAnew, ComponentRow, Generation, Intent, Lease, OwnerRow, Row};
 use uuid::Uuid;
 
 /// The most records that are written with one statement.
@@ -50,6 +51,7 @@ pub(super) struct Batch<'a> {
     lines: Vec<Line<'a>>,
     components: Vec<(i64, &'a ComponentRow, Uuid)>,
     component_reseals: Vec<(i64, u64, &'a str)>,
+    request_reseals: Vec<&'a AskedAnew>,
     owners: Vec<(i64, &'a OwnerRow)>,
     seen: HashSet<Seen>,
     bytes: usize,
@@ -63,6 +65,7 @@ enum Seen {
     Step(i64, u32),
     Component(i64, String),
     ComponentVersion(i64, u64),
+    Request(Uuid),
     Owner(i64, String, String),
 }
 
@@ -162,6 +165,12 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    pub(super) async fn reseal_request(&mut self, target: &Target<'_>, asked: &'a AskedAnew) -> Result<(), Failure> {
+        self.room(target, Seen::Request(asked.operation), asked.body.len()).await?;
+        self.request_reseals.push(asked);
+        Ok(())
+    }
+
     pub(super) async fn owner(&mut self, target: &Target<'_>, owner: &'a OwnerRow) -> Result<(), Failure> {
         let stack = target.stacks.number(&owner.ownership.stack)?;
         let (address, component) = (owner.ownership.address.to_string(), owner.ownership.component.clone());
@@ -179,6 +188,7 @@ impl<'a> Batch<'a> {
         rows::reseal(target.session, &batch.reseals).await?;
         batch.record_components(target).await?;
         batch.reseal_components(target).await?;
+        request::reseal(target.session, &batch.request_reseals).await?;
         batch.put_owners(target).await?;
         batch.log(target).await
     }

@@ -83,6 +83,7 @@ const fn is_same_when_repeated(record: &Record) -> bool {
             | Write::DropOwner { .. }
             | Write::Reseal { .. }
             | Write::ResealComponent { .. }
+            | Write::ResealRequest { .. }
             | Write::Follow { .. }
             | Write::FollowReads { .. } => true,
             Write::Put { .. }
@@ -273,6 +274,7 @@ impl<'a> Commit<'a> {
             Write::ResealComponent { stack, version, outputs } => {
                 return self.batch.reseal_component(&self.target, stack, *version, outputs).await;
             }
+            Write::ResealRequest { asked } => return self.batch.reseal_request(&self.target, asked).await,
             Write::Component { stack, component } => {
                 return self.batch.component(&self.target, stack, component, operation).await;
             }
@@ -297,6 +299,7 @@ impl<'a> Commit<'a> {
             | Write::Delete { .. }
             | Write::Reseal { .. }
             | Write::ResealComponent { .. }
+            | Write::ResealRequest { .. }
             | Write::Component { .. }
             | Write::PutOwner(_) => Ok(()),
         }

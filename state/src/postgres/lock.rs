@@ -92,6 +92,8 @@ impl Reach {
                     self.owned.insert((stack.environment.clone(), columns::address(from)?));
                 }
             }
+            // A request is nothing of its stack.
+            Write::ResealRequest { .. } => {}
             // It tells those that read of the stack, which need not be recorded itself.
             Write::FollowReads { .. } => self.is_everything = true,
             Write::Delete { stack, .. }

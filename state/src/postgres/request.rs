@@ -11,7 +11,9 @@ use crate::clock::later;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use terrace_engine::address::StackId;
-use terrace_engine::store::{Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError};
+use terrace_engine::store::{
+    AskedAnew, AskedRow, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError,
+};
 use uuid::Uuid;
 
 /// Queues a request.
@@ -35,7 +37,7 @@ pub(super) async fn enqueue(
                    JOIN operation ON operation.sequence = request.operation WHERE key = $1";
         let known = session.first(sql, &[&key], |columns| Ok((columns.uuid()?, columns.text()?))).await?;
         if let Some((operation, digest)) = known {
-            return Ok(if digest == request.digest { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
+            return Ok(if request.asks_the_same(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
         }
     }
     let stack = own(session, of).await?;
@@ -47,7 +49,7 @@ pub(super) async fn enqueue(
     let about_the_same = if request.component.is_empty() { "" } else { "AND component IN ($2, '')" };
     let sql = format!(
         "WITH newest AS (
-             SELECT sequence, id, component = $2 AND digest = $4 AND cancelled_by IS NULL AS asks_the_same
+             SELECT sequence, id, component = $2 AND digest = ANY($4) AND cancelled_by IS NULL AS asks_the_same
              FROM request JOIN operation ON operation.sequence = request.operation
              WHERE request.operation = (
                  SELECT max(operation) FROM request WHERE stack = $1 AND result IS NULL {about_the_same}))
@@ -56,8 +58,10 @@ pub(super) async fn enqueue(
          FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait"
     );
     let digest = columns::text(&request.digest);
+    let digests: Vec<_> =
+        [&request.digest].into_iter().chain(&request.older_digests).map(|it| columns::text(it)).collect();
     let (newest, same, may_be_full): (Option<Uuid>, Option<i64>, Option<bool>) = session
-        .first(&sql, &[&stack, &component, &most_waiting, &digest], |columns| {
+        .first(&sql, &[&stack, &component, &most_waiting, &digests], |columns| {
             Ok((columns.take()?, columns.take()?, columns.take()?))
         })
         .await?
@@ -211,6 +215,41 @@ pub(super) async fn finish(
                WHERE sequence = $1";
     let status = columns::word(&end.status)?;
     session.execute(sql, &[&operation, &status, &columns::text(&end.summary), &context.told()]).await?;
+    Ok(())
+}
+
+/// What is still stored of requests that tells what they ask.
+pub(super) async fn asked(session: &Session) -> Result<Vec<AskedRow>, Failure> {
+    let sql = "SELECT id, component, digest, body, result IS NULL
+               FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE body <> '' ORDER BY request.operation";
+    session
+        .list(sql, &[], |columns| {
+            Ok(AskedRow {
+                operation: columns.uuid()?,
+                component: columns.text()?,
+                digest: columns.text()?,
+                body: columns.text()?,
+                is_open: columns.take()?,
+            })
+        })
+        .await
+}
+
+/// Replaces what is stored of requests that tells what they ask.
+pub(super) async fn reseal(session: &Session, asked: &[&AskedAnew]) -> Result<(), Failure> {
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let operations: Vec<Uuid> = asked.iter().map(|asked| asked.operation).collect();
+    let texts = |of: fn(&AskedAnew) -> &str| asked.iter().map(|asked| columns::text(of(asked))).collect::<Vec<_>>();
+    let (were, components) = (texts(|asked| &asked.was), texts(|asked| &asked.component));
+    let (digests, bodies) = (texts(|asked| &asked.digest), texts(|asked| &asked.body));
+    let sql = "UPDATE request SET component = given.component, digest = given.digest, body = given.body
+               FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
+                    AS given (id, was, component, digest, body) JOIN operation ON operation.id = given.id
+               WHERE request.operation = operation.sequence AND request.digest = given.was AND request.body <> ''";
+    session.execute(sql, &[&operations, &were, &components, &digests, &bodies]).await?;
     Ok(())
 }
 

@@ -7,7 +7,9 @@ use super::{Context, commit, write};
 use crate::clock::later;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::Duration;
-use terrace_engine::store::{Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError};
+use terrace_engine::store::{
+    AskedAnew, AskedRow, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError,
+};
 use uuid::Uuid;
 
 /// Queues a request.
@@ -28,7 +30,7 @@ pub(super) fn enqueue(
             Ok((columns.uuid()?, columns.take::<String>()?))
         });
         if let Some((operation, digest)) = known.optional()? {
-            return Ok(if digest == request.digest { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
+            return Ok(if request.asks_the_same(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
         }
     }
     let stack = write::stack(transaction, of)?;
@@ -74,7 +76,7 @@ struct Newest {
 
 impl Newest {
     fn asks_the_same(&self, request: &NewRequest) -> bool {
-        self.component == request.component && self.digest == request.digest && !self.is_to_stop
+        self.component == request.component && request.asks_the_same(&self.digest) && !self.is_to_stop
     }
 }
 
@@ -235,6 +237,34 @@ pub(super) fn finish(
     transaction
         .prepare_cached("UPDATE operation SET status = ?2, summary = ?3, ended_at = ?4 WHERE sequence = ?1")?
         .execute((operation, columns::word(&end.status)?, &end.summary, now))?;
+    Ok(())
+}
+
+/// What is still stored of requests that tells what they ask.
+pub(super) fn asked(connection: &Connection) -> Result<Vec<AskedRow>, Failure> {
+    let sql = "SELECT id, component, digest, body, result IS NULL
+               FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE body <> '' ORDER BY request.operation";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| {
+        let mut columns = Columns::of(row);
+        Ok(AskedRow {
+            operation: columns.uuid()?,
+            component: columns.take()?,
+            digest: columns.take()?,
+            body: columns.take()?,
+            is_open: columns.take()?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Replaces what is stored of a request that tells what it asks.
+pub(super) fn reseal(transaction: &Transaction<'_>, asked: &AskedAnew) -> Result<(), Failure> {
+    let sql = "UPDATE request SET component = ?3, digest = ?4, body = ?5
+               WHERE operation = (SELECT sequence FROM operation WHERE id = ?1) AND digest = ?2 AND body <> ''";
+    let AskedAnew { operation, was, component, digest, body } = asked;
+    transaction.prepare_cached(sql)?.execute((operation.as_bytes(), was, component, digest, body))?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 
 use super::columns::{self, Columns};
 use super::error::Failure;
-use super::read;
+use super::{read, request};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 use terrace_engine::address::{Address, InstanceKey, StackId};
@@ -79,6 +79,7 @@ pub(super) fn apply(
             transaction.prepare_cached(sql)?.execute(parameters)?;
             Ok(())
         }
+        Write::ResealRequest { asked } => request::reseal(transaction, asked),
         Write::Component { stack, component } => writer.component(stack, component),
         Write::DropComponent { stack, key } => writer.drop_component(stack, key),
         Write::PutOwner(owner) => writer.put_owner(owner),

@@ -285,7 +285,15 @@ async fn a_commit_that_was_not_answered_is_looked_for_and_not_done_twice() {
     assert_eq!(store.snapshot(Some(&demo()), true).await.unwrap()[0].component_history.len(), 1);
     let (component, digest, body) = (String::new(), String::new(), String::new());
     let operation = operation(Uuid::now_v7());
-    let asked = NewRequest { operation, component, digest, body, idempotency: None, can_wait: false };
+    let asked = NewRequest {
+        operation,
+        component,
+        digest,
+        older_digests: Vec::new(),
+        body,
+        idempotency: None,
+        can_wait: false,
+    };
     let (one, request) = (Arc::clone(&store), asked.clone());
     let queued = unanswered(&url, &watcher, async move { one.enqueue(&request, 10).await }).await;
     assert_eq!(queued, Enqueued::Queued { behind: None });
@@ -391,7 +399,15 @@ async fn a_request_is_heard_of_by_every_server_until_its_connection_breaks() {
     let (id, stacks) = (Uuid::now_v7(), vec![demo()]);
     let operation = NewOperation { id, kind: "provision".to_owned(), stacks, actor: "jane".to_owned() };
     let (component, digest, body) = (String::new(), String::new(), String::new());
-    let asked = NewRequest { operation, component, digest, body, idempotency: None, can_wait: false };
+    let asked = NewRequest {
+        operation,
+        component,
+        digest,
+        older_digests: Vec::new(),
+        body,
+        idempotency: None,
+        can_wait: false,
+    };
     assert_eq!(here.enqueue(&asked, 10).await.unwrap(), Enqueued::Queued { behind: None });
     heard.recv().await.unwrap();
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

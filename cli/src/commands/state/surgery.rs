@@ -7,7 +7,7 @@ use crate::progress::Progress;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::stacks;
-use crate::wiring::{World, recorded};
+use crate::wiring::{World, recorded, recorded_with_requests};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use terrace_engine::moves::{Moving, writes};
 use terrace_engine::rekey::{RekeyError, Resealed, reseal};
 use terrace_engine::selector::is_same_block;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selection, StateStore, StoreError, Write};
+use terrace_server::rekey as requests;
 use uuid::Uuid;
 
 /// One change by hand.
@@ -278,29 +279,44 @@ fn drop_row(row: Row) -> Write {
     Write::Forget { stack: row.stack, address: row.address, deposed: row.deposed, expected: row.generation }
 }
 
-/// Seals everything with the present key.
+/// Seals everything with the present key, what was asked of servers included.
 ///
 /// # Errors
 /// When there is no key, something cannot be opened, or the state cannot be written.
 pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     let seal = World::seal(&settings, false, context.ui)?;
-    let store = recorded(&settings).await?;
+    let requests = recorded_with_requests(&settings).await?;
+    let store: Arc<dyn StateStore> = Arc::clone(&requests) as _;
     let surgery =
         Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rekey" };
     let left_as_it_is = RefCell::default();
     let change = async || {
-        let Resealed { writes, leases, left } = reseal(surgery.store.as_ref(), &seal).await.map_err(|error| {
+        let Resealed { mut writes, leases, mut left } =
+            reseal(surgery.store.as_ref(), &seal).await.map_err(|error| {
+                let failure = Failure::new(error.to_string());
+                match error {
+                    RekeyError::NoKey => failure.hint("make a key with `terrace init --state-key`"),
+                    RekeyError::NotRecovered { .. } => failure.hint("`terrace recover` finds out what became of them"),
+                    RekeyError::Sealed { .. } => {
+                        failure.hint("add the key that it was sealed with to `encryption.previous`")
+                    }
+                    RekeyError::Store(error) => error.into(),
+                }
+            })?;
+        let asked = requests::reseal(requests.as_ref(), &seal).await.map_err(|error| {
             let failure = Failure::new(error.to_string());
             match error {
-                RekeyError::NoKey => failure.hint("make a key with `terrace init --state-key`"),
-                RekeyError::NotRecovered { .. } => failure.hint("`terrace recover` finds out what became of them"),
-                RekeyError::Sealed { .. } => {
-                    failure.hint("add the key that it was sealed with to `encryption.previous`")
+                requests::RekeyError::Sealed { operation, .. } => {
+                    failure.hint("add the key that it was sealed with to `encryption.previous`").hint(format!(
+                        "where that key is lost, `terrace operations cancel {operation}`: a server ends it then"
+                    ))
                 }
-                RekeyError::Store(error) => error.into(),
+                requests::RekeyError::Store(error) => error.into(),
             }
         })?;
+        writes.extend(asked.writes);
+        left.extend(asked.left);
         // It is looked twice: without the leases, and with them.
         left_as_it_is.replace(left);
         if writes.is_empty() {

@@ -1,0 +1,176 @@
+//! A state gets another key while requests wait in its queue: what was asked is not lost, and known again.
+
+use crate::server::{log, meaning, product, project};
+use crate::server_replicas::shared_project;
+use serde_json::json;
+use terrace_tests::served::{Answer, Served, request};
+use terrace_tests::{Project, Ran, snapshot, until};
+
+const OLD: (&str, &str) = ("TERRACE_STATE_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+const NEW: (&str, &str) = ("TERRACE_STATE_KEY", "//////////////////////////////////////////8=");
+const KEYED: [(&str, &str); 1] = [("idempotency-key", "mine")];
+
+fn ask_keyed(server: &Served, component: &str) -> Answer {
+    let body = request("COMPONENT_DESCRIPTOR", &meaning(component, &["a", "b"]), false);
+    server.call_with("POST", "/v1/provision", body, &KEYED)
+}
+
+/// Leaves the request for `b` in the queue of a server that has ended; answers its token.
+fn leave_one_waiting(project: &Project, variables: &[(&str, &str)]) -> String {
+    let server = Served::start_with(project, &["--workers", "1"], variables);
+    project.make_gate("gate-a");
+    let busy = server.ask("/v1/provision", &meaning("a", &["a", "b"]));
+    until("it runs", || project.has("started-a"));
+    let waiting = ask_keyed(&server, "b");
+    assert_eq!(waiting.status, 202, "{waiting:?}");
+    assert_ne!(waiting.body, busy);
+    server.terminate();
+    project.open_gate("gate-a");
+    let _ = server.finish();
+    assert_eq!(log(project), ["a"]);
+    waiting.body
+}
+
+fn rekey(project: &Project, old: &[&str]) -> Ran {
+    let configuration = project.read("terrace.yaml");
+    let previous: Vec<String> = (0..old.len()).map(|number| format!("{{keyFile: old-{number}.key}}")).collect();
+    for (number, key) in old.iter().enumerate() {
+        project.write(&format!("old-{number}.key"), key);
+    }
+    project.write("terrace.yaml", format!("{configuration}encryption: {{previous: [{}]}}\n", previous.join(", ")));
+    let ran = project.run_with(&[NEW], ["state", "rekey"]);
+    project.write("terrace.yaml", configuration);
+    ran
+}
+
+fn what_waits_gets_the_key_too(project: &Project) {
+    let token = leave_one_waiting(project, &[OLD]);
+    rekey(project, &[OLD.1]).done();
+    // The old key is nowhere any more.
+    let server = Served::start_with(project, &["--workers", "1"], &[NEW]);
+    let again = ask_keyed(&server, "b");
+    assert_eq!((again.status, again.body.as_str()), (202, token.as_str()), "the same is known by its key");
+    assert_eq!(ask_keyed(&server, "a").status, 422, "another one is not taken for it");
+    let status = server.ended(&token);
+    assert_eq!(status["status"], "COMPLETED", "{status}");
+    assert_eq!(log(project), ["a", "b"]);
+}
+
+#[test]
+fn what_waits_in_a_file_gets_the_key_too() {
+    what_waits_gets_the_key_too(&project());
+}
+
+#[test]
+fn what_waits_in_a_database_gets_the_key_too() {
+    what_waits_gets_the_key_too(&shared_project());
+}
+
+#[test]
+fn what_waits_and_was_not_sealed_is_sealed_with_the_first_key() {
+    let project = project();
+    let token = leave_one_waiting(&project, &[]);
+    rekey(&project, &[]).done().says("2 records are sealed with the present key");
+    let server = Served::start_with(&project, &[], &[NEW]);
+    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+}
+
+#[test]
+fn a_plan_that_was_made_before_is_applied_as_long_as_its_key_is_known() {
+    let project = project();
+    let configuration = project.read("terrace.yaml");
+    let body = json!({"descriptor": product(&["a"])}).to_string();
+    let server = Served::start_with(&project, &[], &[OLD]);
+    let plan = server.call_with("POST", "/api/v1/plans", &body, &KEYED);
+    assert_eq!(plan.status, 200, "{plan:?}");
+    let id = plan.json()["id"].as_str().unwrap().to_owned();
+    let _ = server.stop();
+    rekey(&project, &[OLD.1]).done();
+    let apply = |server: &Served| {
+        let known = server.call_with("POST", "/api/v1/plans", &body, &KEYED);
+        assert_eq!(known.json()["id"], id.as_str(), "{known:?}");
+        let begun = server.call("POST", &format!("/api/v1/plans/{id}/apply"), "");
+        assert_eq!(begun.status, 202, "{begun:?}");
+        let path = format!("/api/v1/operations/{}", begun.json()["operation"].as_str().unwrap());
+        let operation = || server.call("GET", &path, "").json();
+        until("it ends", || !["queued", "running"].contains(&operation()["status"].as_str().unwrap()));
+        operation()
+    };
+    // What it would do with what is sensitive nobody can compare.
+    let server = Served::start_with(&project, &[], &[NEW]);
+    let refused = apply(&server);
+    assert_eq!(refused["status"], "failed", "{refused}");
+    assert!(refused["summary"].as_str().unwrap().contains("plan again"), "{refused}");
+    let _ = server.stop();
+    assert!(!project.has("log"));
+    project.write("terrace.yaml", format!("{configuration}encryption: {{previous: [{{keyFile: old-0.key}}]}}\n"));
+    let server = Served::start_with(&project, &[], &[NEW]);
+    let applied = apply(&server);
+    assert_eq!(applied["status"], "completed", "{applied}");
+    assert_eq!(log(&project), ["a"]);
+}
+
+#[test]
+fn what_ended_is_known_again_as_long_as_its_key_is() {
+    let project = project();
+    let server = Served::start_with(&project, &[], &[OLD]);
+    let token = ask_keyed(&server, "a").body;
+    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let _ = server.stop();
+    let configuration = project.read("terrace.yaml");
+    project.write("old.key", OLD.1);
+    project.write("terrace.yaml", format!("{configuration}encryption: {{previous: [{{keyFile: old.key}}]}}\n"));
+    let server = Served::start_with(&project, &[], &[NEW]);
+    assert_eq!(ask_keyed(&server, "a").body, token, "before the state is sealed anew");
+    project.run_with(&[NEW], ["state", "rekey"]).done();
+    assert_eq!(ask_keyed(&server, "a").body, token, "and after it");
+    let _ = server.stop();
+    project.write("terrace.yaml", configuration);
+    let server = Served::start_with(&project, &[], &[NEW]);
+    assert_eq!(ask_keyed(&server, "a").status, 422, "nobody can tell whether that is the same");
+}
+
+#[test]
+fn what_waits_and_cannot_be_opened_refuses_another_key() {
+    let project = project();
+    // Nothing else is recorded that is sealed.
+    project.edit("make.sh", "echo $1 >> log\n", "echo $1 >> log\nif [ $1 = a ]; then exit 1; fi\n");
+    let token = leave_one_waiting(&project, &[OLD]);
+    let refused = rekey(&project, &[]);
+    snapshot!(refused, @"
+    exit: 1
+    --- stderr
+    error: what operation [uuid] was queued for cannot be opened: a sealed value cannot be opened: it was sealed with state key f70b65e4, which is not configured
+
+    hint: add the key that it was sealed with to `encryption.previous`
+    hint: where that key is lost, `terrace operations cancel [uuid]`: a server ends it then
+    ");
+    // A server without its key begins nothing of it, and ends it when it is told to.
+    project.run(["operations", "cancel", &token]).done();
+    let server = Served::start_with(&project, &[], &[NEW]);
+    assert_eq!(server.ended(&token)["status"], "TERMINATED");
+    let _ = server.stop();
+    assert_eq!(log(&project), ["a"]);
+    rekey(&project, &[]).done();
+}
+
+#[test]
+fn a_server_that_has_only_the_old_key_leaves_what_waits_to_others() {
+    let project = project();
+    let token = leave_one_waiting(&project, &[OLD]);
+    rekey(&project, &[OLD.1]).done();
+    let old = Served::start_with(&project, &[], &[OLD]);
+    until("it looks at what waits", || old.told().contains("a request cannot be worked on now"));
+    assert!(old.told().contains("which is not configured"), "{}", old.told());
+    // What it is asked itself it refuses where it would have to read what is sealed.
+    let status = old.ended(&old.ask("/v1/unprovision", &meaning("a", &["a", "b"])));
+    assert_eq!(status["status"], "FAILED", "{status}");
+    assert!(status["result"].as_str().unwrap().contains("which is not configured"), "{status}");
+    assert!(project.has("made-a"));
+    assert_eq!(old.status(&token)["status"], "RUNNING");
+    old.kill();
+    drop(old);
+    let server = Served::start_with(&project, &[], &[NEW]);
+    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    assert_eq!(log(&project), ["a", "b"]);
+}
