@@ -37,6 +37,7 @@ fn who_has_access_is_planned_and_granted_alone() {
     project.run(["acl", "set", "stack.yaml", "port", "user:cleo", "--auto-approve"]).done();
     assert!(project.read("acl.txt").starts_with("user:cleo\n"));
     let told = project.run(["acl", "show", "port", "--json"]).done().json();
+    crate::schemas::assert_is("acl", &told);
     assert_eq!(told["principals"], serde_json::json!(["user:cleo"]));
     assert_eq!(told["fields"], serde_json::json!({}));
     // Nobody is somebody else than those of whom nothing was said.
@@ -74,6 +75,7 @@ fn what_is_said_of_access_is_granted_with_it() {
     project.assert_settled("stack.yaml", &[]);
     assert_eq!(project.run(["console", "stack.yaml", "-c", "port", "-e", "json(acl)"]).done().json(), granted);
     let told = project.run(["acl", "show", "port", "--json"]).done().json();
+    crate::schemas::assert_is("acl", &told);
     assert_eq!(told["fields"], serde_json::json!({"days": "30", "why": "a=b"}));
     let shown = project.run(["acl", "show", "port"]).done();
     assert_eq!(shown.stdout, "user:ada\n\nSaid beside:\n  days = \"30\"\n  why = \"a=b\"\n");

@@ -38,6 +38,7 @@ impl Pipelines {
 
     fn runs_of(&self, pipeline: &str) -> Vec<Value> {
         let json = self.run(&["runs", "list", pipeline, "--json"]).done().json();
+        crate::schemas::assert_is("runs", &json);
         json["runs"].as_array().unwrap().clone()
     }
 }
@@ -115,6 +116,7 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
     pipelines.run(&["apply", "stack.yaml", "--auto-approve"]).done();
     pipelines.run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes");
     let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
+    crate::schemas::assert_is("schedules", &listed);
     let names: Vec<&str> =
         listed["schedules"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["second", "spec:./first"]);
@@ -131,6 +133,7 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
     });
     until("that is written down", || {
         let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
+        crate::schemas::assert_is("schedules", &listed);
         listed["schedules"][0]["last_state"] == "succeeded"
     });
     let reasons = &pipelines.runs_of("./second")[0]["reasons"];
@@ -146,6 +149,7 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
     let again = pipelines.serve();
     until("the successor starts what it missed", || {
         let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
+        crate::schemas::assert_is("schedules", &listed);
         let schedules = listed["schedules"].as_array().unwrap();
         schedules.iter().any(|it| it["name"] == "third" && it["last_state"] == "succeeded")
     });
@@ -153,6 +157,7 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
     assert_eq!(pipelines.runs_of("./second").len(), 1);
     pipelines.run(&["destroy", "s@local", "--auto-approve"]).done();
     let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
+    crate::schemas::assert_is("schedules", &listed);
     let names: Vec<&Value> = listed["schedules"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
     assert_eq!(names, ["third", "spec:./first"], "what is destroyed starts nothing");
 }

@@ -91,6 +91,8 @@ fn a_missing_file_of_variables_gets_a_hint_of_its_own() {
     assert!(ui.remembered()[0].hint.as_deref().unwrap().contains("--var-file"));
 }
 
+// Only Linux tells what is opened in this way.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_folder_of_specs_is_walked_once() {
     use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};

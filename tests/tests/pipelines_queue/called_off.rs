@@ -34,6 +34,7 @@ fn what_was_called_off_while_it_waited_is_listed_as_that() {
     cancel.env("USER", "jane");
     queued.project.start(cancel).finish().done();
     let json = queued.run(&["runs", "list", "./quick", "--json"]).done().json();
+    crate::schemas::assert_is("runs", &json);
     let run = &json["runs"][0];
     assert_eq!(
         (&run["run_id"], &run["state"], &run["pipeline_id"]),
