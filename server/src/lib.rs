@@ -4,7 +4,7 @@
 //! time for each component, in whichever process. What was being worked on when a process died is claimed again.
 //!
 //! Read in this order: [`worlds`] (what the engine gets, by environment), `routes` (all paths; `listen` and [`tls`]: how calls
-//! come in), [`auth`] (who may call what; `heads`: what can be read at all; `object`: what bodies are), `witboost` (the
+//! come in), [`auth`] (who may call what; `heads`: what can be read at all; `body` and `object`: how bodies are read), `witboost` (the
 //! calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described` (from a body to what
 //! is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` (who works on what), `run` (one request),
 //! `keeping` (its claim) and `logbook` (what is told of it) beside it, [`rekey`] (requests under another key). [`beside`] serves other routes in the same manner,
@@ -19,6 +19,7 @@ pub mod api;
 mod approved;
 pub mod auth;
 pub mod beside;
+mod body;
 mod described;
 mod docs;
 mod drifting;

@@ -226,7 +226,10 @@ fn what_is_not_there_or_wrong_is_a_problem() {
     let elsewhere = plan(&server, &format!("{}environment: production\n", stack("one")), "application/json");
     assert_eq!(elsewhere.status, 400, "{elsewhere:?}");
     let misspelt = server.call("POST", "/api/v1/plans", r#"{"descriptor": "", "destory": true}"#);
-    assert!(misspelt.status == 400 && misspelt.body.contains("unknown field `destory`"), "{misspelt:?}");
+    assert!(
+        misspelt.status == 400 && misspelt.body.contains("there is no field `destory`; the fields are"),
+        "{misspelt:?}"
+    );
     // It can be compiled and not planned.
     let failing = stack("'${{ resources.key.nothing }}'");
     let planned = plan(&server, &failing, "application/json").json();

@@ -78,6 +78,50 @@ fn a_body_is_an_object_and_no_list_of_its_values() {
     assert_eq!(answer.status, 200, "{answer:?}\n{}", server.told());
 }
 
+/// Without a word of how the server is made, and without what was sent.
+#[test]
+fn a_field_of_the_wrong_kind_is_told_by_its_path_with_what_has_to_be_there() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let native = |body: &str, expected: &str| {
+        let answer = server.call("POST", NATIVE, body);
+        is_refused(&answer, NATIVE, 400);
+        assert_eq!(answer.json()["detail"], format!("{expected} (`/docs` says what this call takes)"));
+    };
+    native(r#"{"descriptor": 7}"#, "`descriptor` is a whole number, and has to be text in double quotes");
+    native(r#"{"descriptor": "", "destroy": "s3cret"}"#, "`destroy` is text, and has to be `true` or `false`");
+    native(
+        r#"{"descriptor": "", "components": ["a", null]}"#,
+        "`components[1]` is `null`, and has to be text in double quotes",
+    );
+    native(r#"{"descriptor": "", "variables": []}"#, "`variables` is a list, and has to be a JSON object");
+    native("{}", "`descriptor` is missing");
+    native("{\"descriptor\": ", "the body is no JSON: it ends too early, at line 1, column 15");
+    native("", "the body is empty: JSON is expected");
+    let unknown = server.call("POST", NATIVE, r#"{"descriptor": "", "nope": 1}"#);
+    assert!(unknown.body.contains("there is no field `nope`; the fields are `descriptor`"), "{unknown:?}");
+    let scan = server.call("POST", "/api/v1/drift", r#"{"stack": 1}"#);
+    is_refused(&scan, "/api/v1/drift", 400);
+    assert!(scan.body.contains("`stack` is a whole number, and has to be text"), "{scan:?}");
+
+    let witboost = |path: &str, body: &str, expected: &str| {
+        let answer = server.call("POST", path, body);
+        is_refused(&answer, path, 400);
+        let (problem, solution) = (&answer.json()["userMessage"], &answer.json()["moreInfo"]["solutions"][0]);
+        assert_eq!(problem, expected);
+        assert!(solution.as_str().unwrap().starts_with("send JSON with "), "{answer:?}");
+    };
+    let removes = r#"{"descriptor": "", "removeData": "s3cret"}"#;
+    for path in ["/v1/validate", "/v2/validate", "/v1/provision", "/v1/unprovision"] {
+        witboost(path, removes, "`removeData` is text, and has to be `true` or `false`");
+        witboost(path, "{}", "`descriptor` is missing");
+    }
+    let access = r#"{"refs": [], "provisionInfo": {"request": {}}}"#;
+    witboost("/v1/updateacl", access, "`provisionInfo.request` is a JSON object, and has to be text in double quotes");
+    witboost("/v1/updateacl", r#"{"refs": [], "provisionInfo": {}}"#, "`provisionInfo.request` is missing");
+    assert_eq!(project.run(["operations", "list"]).done().stdout, "");
+}
+
 #[test]
 fn a_kind_of_descriptor_that_there_is_not_is_refused_by_its_field() {
     let project = project();

@@ -1,12 +1,10 @@
 //! Bodies that calls come with.
 
 use super::problem::Problem;
-use crate::object::Object;
-use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::rejection::JsonRejection;
+use crate::body::{self, Unread};
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 /// A body, read as JSON.
@@ -16,14 +14,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        Json::from_request(request, state).await.map(|Json(Object(body))| Self(body)).map_err(told)
-    }
-}
-
-fn told(error: JsonRejection) -> Problem {
-    match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_long(error.body_text()),
-        _ => Problem::wrong(error.body_text()),
+        let is_json = is_json(request.headers());
+        let bytes = bytes(request, state).await?;
+        read(&bytes, is_json).map(Self)
     }
 }
 
@@ -34,17 +27,35 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for IfSent<T>
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let (parts, body) = request.into_parts();
-        let whole = Request::from_parts(parts.clone(), body);
-        let bytes = Bytes::from_request(whole, state).await.map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_long(error.body_text()),
-            _ => Problem::wrong(error.body_text()),
-        })?;
-        if bytes.is_empty() {
+        let is_json = is_json(request.headers());
+        let bytes = bytes(request, state).await?;
+        if bytes.is_empty() || (is_json && bytes.trim_ascii() == b"null") {
             return Ok(Self(T::default()));
         }
-        let Json(sent): Json<Option<Object<T>>> =
-            Json::from_request(Request::from_parts(parts, Body::from(bytes)), state).await.map_err(told)?;
-        Ok(Self(sent.map(|Object(body)| body).unwrap_or_default()))
+        read(&bytes, is_json).map(Self)
     }
+}
+
+async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_long(error.body_text()),
+        _ => Problem::wrong(error.body_text()),
+    })
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8], is_json: bool) -> Result<T, Problem> {
+    if !is_json {
+        return Err(Problem::wrong("the body is not said to be JSON (send `Content-Type: application/json`)"));
+    }
+    body::read(bytes).map_err(|Unread(problem)| Problem::wrong(format!("{problem} ({HINT})")))
+}
+
+/// Where it stands what a call takes.
+const HINT: &str = "`/docs` says what this call takes";
+
+/// Pages of others can send anything else without being asked: it has to be said.
+fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|said| said.to_str().ok()).unwrap_or_default();
+    let kind = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }

@@ -7,8 +7,8 @@ use super::bodies::{
 use crate::access;
 use crate::answer::{Refusal, Told};
 use crate::auth::Caller;
+use crate::body::{self, Unread};
 use crate::described::{Described, Purpose};
-use crate::object::Object;
 use crate::queue::{Asked, Outcome};
 use crate::reversing;
 use crate::serve::Shared;
@@ -35,21 +35,19 @@ const REVERSE: &str = "send JSON with `useCaseTemplateId`, `environment`, `param
 type Sent = Result<Bytes, BytesRejection>;
 
 /// Reads a body as JSON, whatever its content type says.
-fn body<T: DeserializeOwned>(sent: Sent, solution: &str) -> Result<T, Refusal> {
+fn read<T: DeserializeOwned>(sent: Sent, solution: &str) -> Result<T, Refusal> {
     let bytes = sent.map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLong(error.body_text()),
         _ => Refusal::whole(error.body_text(), solution),
     })?;
-    serde_json::from_slice(&bytes)
-        .map(|Object(body)| body)
-        .map_err(|error| Refusal::whole(format!("the body is not what was expected: {error}"), solution))
+    body::read(&bytes).map_err(|Unread(problem)| Refusal::whole(problem, solution))
 }
 
 /// `POST /v1/validate`: what can be told without state and network.
 #[utoipa::path(post, path = "/v1/validate", tag = "specific provisioner", request_body = ProvisioningRequest,
     responses((status = 200, body = ValidationResult)))]
 pub(crate) async fn validate(State(shared): State<Arc<Shared>>, sent: Sent) -> Result<Response, Refusal> {
-    let request: ProvisioningRequest = body(sent, PROVISIONING)?;
+    let request: ProvisioningRequest = read(sent, PROVISIONING)?;
     let runtime = tokio::runtime::Handle::current();
     // It keeps a processor busy for a while.
     let validation = tokio::task::spawn_blocking(move || runtime.block_on(told_of(&shared, &request)));
@@ -75,7 +73,7 @@ pub(crate) async fn validate_later(
     headers: HeaderMap,
     sent: Sent,
 ) -> Result<Response, Refusal> {
-    let request: ProvisioningRequest = body(sent, PROVISIONING)?;
+    let request: ProvisioningRequest = read(sent, PROVISIONING)?;
     // What is wrong with the descriptor is the answer to this very question; without its stack there is nothing to ask.
     let place = Described::place(&shared.worlds, &request)?;
     let token = shared.ask(&caller, &Asked::Validate(request), place).await?;
@@ -115,7 +113,7 @@ pub(crate) async fn update_acl(
     headers: HeaderMap,
     sent: Sent,
 ) -> Result<Response, Refusal> {
-    let UpdateAclRequest { refs, provision_info, access_control_fields } = body(sent, ACCESS)?;
+    let UpdateAclRequest { refs, provision_info, access_control_fields } = read(sent, ACCESS)?;
     Access::check(&refs).map_err(|problem| Refusal::field("refs", problem, "send `user:NAME` or `group:NAME`"))?;
     let fields = access::fields(access_control_fields).map_err(|problem| {
         Refusal::field("accessControlFields", format!("`accessControlFields` {problem}"), access::FIELDS)
@@ -141,7 +139,7 @@ async fn queue(
     sent: Sent,
     purpose: Purpose,
 ) -> Result<Response, Refusal> {
-    let request: ProvisioningRequest = body(sent, PROVISIONING)?;
+    let request: ProvisioningRequest = read(sent, PROVISIONING)?;
     let mut described = Described::read(&shared.worlds, &request, purpose)?;
     described.check_known(shared.store.as_ref()).await?;
     let place = described.place_of();
@@ -225,7 +223,7 @@ pub(crate) async fn reverse(
     headers: HeaderMap,
     sent: Sent,
 ) -> Result<Response, Refusal> {
-    let question: ReverseProvisioningRequest = body(sent, REVERSE)?;
+    let question: ReverseProvisioningRequest = read(sent, REVERSE)?;
     let place = reversing::place(&shared.worlds, &question)?;
     let token = shared.ask(&caller, &Asked::Reverse(question), place).await?;
     Ok(accepted(&headers, token))
