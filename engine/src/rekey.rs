@@ -9,6 +9,7 @@ use crate::store::{ComponentRow, Row, Selection, StateStore, StoreError, Write};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::Attributes;
 use terrace_provider::value::wire::{WireError, encode_map};
+use uuid::Uuid;
 
 /// A state cannot be sealed anew.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,14 @@ pub enum RekeyError {
     Sealed {
         /// What.
         what: String,
+        /// Why.
+        error: WireError,
+    },
+    /// What a server was asked for, and has not done, cannot be opened with any of the keys.
+    #[error("what operation {operation} was queued for cannot be opened: {error}")]
+    Asked {
+        /// The operation.
+        operation: Uuid,
         /// Why.
         error: WireError,
     },

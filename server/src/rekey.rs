@@ -1,36 +1,10 @@
 //! Requests under another key: what they ask is sealed anew, and they get the digest by which an equal one finds them.
 
 use crate::queue::{Asked, opened, sealed};
-use std::collections::BTreeSet;
+use terrace_engine::rekey::{RekeyError, Resealed};
 use terrace_engine::seal::Seal;
-use terrace_engine::store::{AskedAnew, AskedRow, RequestQueue, StoreError, Write};
+use terrace_engine::store::{AskedAnew, AskedRow, RequestQueue, Write};
 use terrace_provider::value::wire::WireError;
-use uuid::Uuid;
-
-/// Requests cannot be sealed anew.
-#[derive(Debug, thiserror::Error)]
-pub enum RekeyError {
-    /// One that has not ended cannot be opened with any of the keys.
-    #[error("what operation {operation} was queued for cannot be opened: {error}")]
-    Sealed {
-        /// The operation that it is.
-        operation: Uuid,
-        /// Why.
-        error: WireError,
-    },
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// What is to be written so that all requests are sealed with the present key.
-#[derive(Debug, Default)]
-pub struct Resealed {
-    /// The writes.
-    pub writes: Vec<Write>,
-    /// What has ended, and stays as it is because it cannot be opened.
-    pub left: BTreeSet<String>,
-}
 
 /// Seals what requests ask with the present key: of those that have not ended, and of plans that can still be applied.
 /// Of those that ended and have forgotten what was asked the digest stays: their caller's key is answered with them as long
@@ -44,7 +18,7 @@ pub async fn reseal(store: &(impl RequestQueue + ?Sized), seal: &Seal) -> Result
         let (operation, is_open) = (asked.operation, asked.is_open);
         match anew(asked, seal) {
             Ok(asked) => resealed.writes.push(Write::ResealRequest { asked: Box::new(asked) }),
-            Err(error) if is_open => return Err(RekeyError::Sealed { operation, error }),
+            Err(error) if is_open => return Err(RekeyError::Asked { operation, error }),
             Err(error) => {
                 resealed.left.insert(format!("what operation {operation} was queued for stays as it is: {error}"));
             }

@@ -283,17 +283,7 @@ async fn a_commit_that_was_not_answered_is_looked_for_and_not_done_twice() {
     let (one, records) = (Arc::clone(&store), vec![component, end]);
     unanswered(&url, &watcher, async move { one.commit(&[], records).await }).await;
     assert_eq!(store.snapshot(Some(&demo()), true).await.unwrap()[0].component_history.len(), 1);
-    let (component, digest, body) = (String::new(), String::new(), String::new());
-    let operation = operation(Uuid::now_v7());
-    let asked = NewRequest {
-        operation,
-        component,
-        digest,
-        older_digests: Vec::new(),
-        body,
-        idempotency: None,
-        can_wait: false,
-    };
+    let asked = asking_nothing(operation(Uuid::now_v7()));
     let (one, request) = (Arc::clone(&store), asked.clone());
     let queued = unanswered(&url, &watcher, async move { one.enqueue(&request, 10).await }).await;
     assert_eq!(queued, Enqueued::Queued { behind: None });
@@ -398,16 +388,7 @@ async fn a_request_is_heard_of_by_every_server_until_its_connection_breaks() {
     heard.recv().await.unwrap();
     let (id, stacks) = (Uuid::now_v7(), vec![demo()]);
     let operation = NewOperation { id, kind: "provision".to_owned(), stacks, actor: "jane".to_owned() };
-    let (component, digest, body) = (String::new(), String::new(), String::new());
-    let asked = NewRequest {
-        operation,
-        component,
-        digest,
-        older_digests: Vec::new(),
-        body,
-        idempotency: None,
-        can_wait: false,
-    };
+    let asked = asking_nothing(operation);
     assert_eq!(here.enqueue(&asked, 10).await.unwrap(), Enqueued::Queued { behind: None });
     heard.recv().await.unwrap();
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -415,4 +396,17 @@ async fn a_request_is_heard_of_by_every_server_until_its_connection_breaks() {
     assert_eq!(one::<i64>(&connect(&url).await, cut).await, 1);
     let error = listening.await.unwrap().unwrap_err().to_string();
     assert!(error.starts_with("state cannot be read: ") && !error.contains(PASSWORD), "{error}");
+}
+
+/// A request of which only counts that it is there.
+fn asking_nothing(operation: NewOperation) -> NewRequest {
+    NewRequest {
+        operation,
+        component: String::new(),
+        digest: String::new(),
+        older_digests: Vec::new(),
+        body: String::new(),
+        idempotency: None,
+        can_wait: false,
+    }
 }

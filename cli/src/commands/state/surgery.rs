@@ -293,28 +293,8 @@ pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Ex
     let left_as_it_is = RefCell::default();
     let change = async || {
         let Resealed { mut writes, leases, mut left } =
-            reseal(surgery.store.as_ref(), &seal).await.map_err(|error| {
-                let failure = Failure::new(error.to_string());
-                match error {
-                    RekeyError::NoKey => failure.hint("make a key with `terrace init --state-key`"),
-                    RekeyError::NotRecovered { .. } => failure.hint("`terrace recover` finds out what became of them"),
-                    RekeyError::Sealed { .. } => {
-                        failure.hint("add the key that it was sealed with to `encryption.previous`")
-                    }
-                    RekeyError::Store(error) => error.into(),
-                }
-            })?;
-        let asked = requests::reseal(requests.as_ref(), &seal).await.map_err(|error| {
-            let failure = Failure::new(error.to_string());
-            match error {
-                requests::RekeyError::Sealed { operation, .. } => {
-                    failure.hint("add the key that it was sealed with to `encryption.previous`").hint(format!(
-                        "where that key is lost, `terrace operations cancel {operation}`: a server ends it then"
-                    ))
-                }
-                requests::RekeyError::Store(error) => error.into(),
-            }
-        })?;
+            reseal(surgery.store.as_ref(), &seal).await.map_err(not_rekeyed)?;
+        let asked = requests::reseal(requests.as_ref(), &seal).await.map_err(not_rekeyed)?;
         writes.extend(asked.writes);
         left.extend(asked.left);
         // It is looked twice: without the leases, and with them.
@@ -334,6 +314,20 @@ pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Ex
     }
     context.ui.print(&format!("{told}\n"))?;
     Ok(Exit::Done)
+}
+
+fn not_rekeyed(error: RekeyError) -> Failure {
+    const ADD_IT: &str = "add the key that it was sealed with to `encryption.previous`";
+    let failure = Failure::new(error.to_string());
+    match error {
+        RekeyError::NoKey => failure.hint("make a key with `terrace init --state-key`"),
+        RekeyError::NotRecovered { .. } => failure.hint("`terrace recover` finds out what became of them"),
+        RekeyError::Sealed { .. } => failure.hint(ADD_IT),
+        RekeyError::Asked { operation, .. } => failure
+            .hint(ADD_IT)
+            .hint(format!("where that key is lost, `terrace operations cancel {operation}`: a server ends it then")),
+        RekeyError::Store(error) => error.into(),
+    }
 }
 
 /// The row of a resource.
