@@ -14,7 +14,6 @@ use crate::rights;
 use crate::workspaces::{Interface, ToAsk, Workspace, Workspaces};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use looks::Looks;
 use planning::respelled;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,13 +36,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One configured instance.
 pub(crate) struct DatabricksSession {
     workspaces: Workspaces,
-    looks: Looks,
 }
 
 impl DatabricksSession {
     pub(crate) fn open(settings: &Settings, variables: &Variables) -> Result<Self, ProviderError> {
         let workspaces = Workspaces::open(&settings.instance, Config::read(settings, variables)?)?;
-        Ok(Self { workspaces, looks: Looks::default() })
+        Ok(Self { workspaces })
     }
 
     fn place<'a>(&'a self, workspace: &'a Workspace, address: &'a str, within: Within) -> Place<'a> {
@@ -227,7 +225,7 @@ impl Session for DatabricksSession {
         }
         if object.is_told_by_what_was_there() {
             let before = if takes { object.held(&place, attributes).await? } else { Vec::new() };
-            self.looks.journal(call, planned, before).await?;
+            looks::journal(call, planned, before).await?;
         }
         let made = object.create(&place, attributes).await.map_err(|error| match error.kind {
             // Something that it needs is not there: nothing was made.
@@ -303,7 +301,7 @@ impl Session for DatabricksSession {
         let object = object::of(ty)?;
         let kept = match &attempt.prior {
             Some(prior) => Kept::of(&prior.private),
-            None => self.looks.kept(attempt),
+            None => Kept::of(&attempt.private),
         };
         let is_lost_create = attempt.lost_call.is_some() && attempt.prior.is_none();
         if is_lost_create && object.is_told_by_what_was_there() && !kept.is_looked_for {

@@ -68,12 +68,12 @@ impl Instance {
 
     /// What the call of a plan is looked for by after a crash: another process knows no more of it than the journal.
     pub(crate) fn crashed(&self, ty: &str, plan: &PlannedChange) -> Attempt {
-        let journalled = self.reports.partials().pop().and_then(|partial| partial.private);
+        let (identity, private) = self.reports.attempted(self.ty(ty), &plan.planned, &plan.private);
         Attempt {
             address: ADDRESS.to_owned(),
-            identity: self.ty(ty).identity_of(&plan.planned).unwrap(),
+            identity,
             planned: plan.planned.clone(),
-            private: journalled.unwrap_or_else(|| plan.private.clone()),
+            private,
             prior: None,
             lost_call: Some(LostCall {
                 operation: "of-another-process".to_owned(),

@@ -2,11 +2,12 @@
 
 use super::contract;
 use super::fixture::Fixture;
+use super::instance::Reports;
 use crate::call::NoProgress;
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::{
-    Attempt, Attributes, Call, LostCall, Observed, Planned, Private, ProviderError, Recorded, ResourceType, Session,
-    Value,
+    Attempt, Attributes, Call, LostCall, Observed, Planned, Private, Progress, ProviderError, Recorded, ResourceType,
+    Session, Value,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(super) struct Bench<'a> {
     pub(super) fixture: &'a Fixture,
     behaviour: &'static str,
     made: Mutex<Vec<Recorded>>,
+    /// What the create reported, as the journal has it.
+    reports: Arc<Reports>,
 }
 
 impl<'a> Bench<'a> {
@@ -33,7 +36,7 @@ impl<'a> Bench<'a> {
         fixture: &'a Fixture,
         behaviour: &'static str,
     ) -> Self {
-        Self { session, ty, fixture, behaviour, made: Mutex::new(Vec::new()) }
+        Self { session, ty, fixture, behaviour, made: Mutex::new(Vec::new()), reports: Arc::default() }
     }
 
     /// True when reading an object tells how it is.
@@ -55,7 +58,10 @@ impl<'a> Bench<'a> {
             timeout: self.ty.timeouts.create,
             removes_data: false,
             cancel: CancellationToken::new(),
-            progress: Arc::new(NoProgress),
+            progress: match step {
+                CREATE => Arc::clone(&self.reports) as Arc<dyn Progress>,
+                _ => Arc::new(NoProgress),
+            },
         }
     }
 
@@ -68,11 +74,15 @@ impl<'a> Bench<'a> {
             timeout: Duration::from_secs(45),
             age: Duration::from_secs(60),
         };
+        let (identity, private) = match is_lost_call && prior.is_none() {
+            true => self.reports.attempted(self.ty, &planned.planned, &planned.private),
+            false => (self.ty.identity_of(&planned.planned).unwrap_or_default(), planned.private.clone()),
+        };
         Attempt {
             address: self.address(),
-            identity: self.ty.identity_of(&planned.planned).unwrap_or_default(),
+            identity,
             planned: planned.planned.clone(),
-            private: planned.private.clone(),
+            private,
             prior: prior.cloned(),
             lost_call: is_lost_call.then_some(lost_call),
         }

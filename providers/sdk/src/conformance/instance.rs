@@ -2,8 +2,8 @@
 
 use crate::wrap::{Limits, guarded};
 use crate::{
-    Attempt, Attributes, Call, Found, LostCall, Observed, Partial, Planned, PlannedChange, Progress, ProposedChange,
-    Provider, ProviderError, Recorded, ResourceType, Session, Settings, Value,
+    Attempt, Attributes, Call, Found, LostCall, Observed, Partial, Planned, PlannedChange, Private, Progress,
+    ProposedChange, Provider, ProviderError, Recorded, ResourceType, Session, Settings, Value,
 };
 use serde_json::Value as Json;
 use std::borrow::Borrow;
@@ -47,6 +47,16 @@ impl Reports {
     #[must_use]
     pub fn partials(&self) -> Vec<Partial> {
         self.partials.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the journal has of the object that a call was making, for whoever looks for it: as reported last, else as planned.
+    #[must_use]
+    pub fn attempted(&self, ty: &ResourceType, planned: &Attributes, private: &Private) -> (Attributes, Private) {
+        let partials = self.partials();
+        let identity = partials.iter().rev().find_map(|partial| partial.identity.clone());
+        let reported = partials.iter().rev().find_map(|partial| partial.private.clone());
+        let identity = identity.or_else(|| ty.identity_of(planned)).unwrap_or_default();
+        (identity, reported.unwrap_or_else(|| private.clone()))
     }
 }
 
@@ -186,7 +196,10 @@ impl<P: Provider> Instance<P> {
             age,
         });
         let ty = self.resource_type(ty)?;
-        let identity = ty.identity_of(&planned).unwrap_or_default();
+        let (identity, private) = match lost_call {
+            Some(_) => self.reports.attempted(ty, &planned, &private),
+            None => (ty.identity_of(&planned).unwrap_or_default(), private),
+        };
         let attempt = Attempt { address: self.address.to_owned(), identity, planned, private, prior: None, lost_call };
         self.session.find(ty, &attempt).await
     }

@@ -2,12 +2,16 @@
 
 use super::*;
 use crate::{
-    Attempt, Attribute, AttributeType, Call, DataAmount, ErrorKind, Found, Object, Observed, Planned, PlannedChange,
-    Private, ProposedChange, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Value, plan::from_schema,
+    Attempt, Attribute, AttributeType, Call, DataAmount, ErrorKind, Found, Object, Observed, Partial, Planned,
+    PlannedChange, Private, ProposedChange, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Value,
+    plan::from_schema,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+
+/// What a create journals before it makes anything.
+const SENT: &[u8] = b"sent";
 
 /// What the provider of these tests does wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,7 +141,8 @@ impl Session for ShelfSession {
         })
     }
 
-    async fn create(&self, _ty: &ResourceType, _call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+    async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        call.progress.partial(Partial { identity: None, private: Some(Private(SENT.to_vec())) }).await?;
         let is_there = self.look(&name_of(&planned.attributes)).is_some();
         if is_there && !self.has(Fault::CreateTakesWhatIsThere) {
             return Err(ProviderError::new(ErrorKind::AlreadyExists { import_id: None }, "it is there"));
@@ -169,7 +174,8 @@ impl Session for ShelfSession {
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
         let attributes = if attempt.planned.is_empty() { &attempt.identity } else { &attempt.planned };
         let Some(found) = self.look(&name_of(attributes)) else { return Ok(Found::Absent) };
-        let is_ours = attempt.lost_call.is_some() || self.has(Fault::FindTakesTheStrangers);
+        let is_sent = attempt.prior.is_some() || attempt.private.0 == SENT;
+        let is_ours = attempt.lost_call.is_some() && is_sent || self.has(Fault::FindTakesTheStrangers);
         Ok(match is_ours {
             true if self.has(Fault::FindForgets) => Found::Unknown,
             true => Found::Ours(found),
