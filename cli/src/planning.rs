@@ -300,6 +300,7 @@ pub(crate) fn options(
     let access = access::access(arguments, &components)?;
     Ok(Options {
         offline: false,
+        assumes_siblings: false,
         by_address: false,
         access,
         components,

@@ -11,6 +11,7 @@
 mod support;
 
 mod access;
+mod access_outputs; // what is told of a component while only access changes
 mod adopt; // what is there already: taken over, or refused with the way to do it
 mod blocks; // what comes after all instances of a resource
 mod blueprint_locals; // values that blueprints compute once

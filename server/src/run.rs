@@ -214,7 +214,9 @@ impl Run<'_> {
         if !told.errors.is_empty() {
             return Ok(invalid(told));
         }
-        let computed = self.plan(described, &Wanted::Made).await?;
+        // Siblings that are not there yet are judged by themselves: this one is, by what it will read of them.
+        let options = Options { assumes_siblings: true, ..described.options(false) };
+        let computed = self.plan_by(described, &Wanted::Made, options).await?;
         let errors = errors(&computed.diagnostics, &described.sources);
         let told = Told { errors, warnings: warnings(&computed.plan.notes) };
         self.log.lines("WARNING", "validate", told.warnings.iter().map(String::as_str)).await;
@@ -229,7 +231,10 @@ impl Run<'_> {
             Wanted::Gone { with_data } => (None, *with_data),
             Wanted::Made => (None, false),
         };
-        let options = Options { access, ..described.options(removes_data) };
+        self.plan_by(described, wanted, Options { access, ..described.options(removes_data) }).await
+    }
+
+    async fn plan_by(&self, described: &Described<'_>, wanted: &Wanted, options: Options) -> Result<Computed, Failure> {
         let store = self.store();
         let planner = described.planner(store.as_ref(), &options);
         let (compiled, origin) = (described.compiled.as_slice(), described.origin());

@@ -86,6 +86,7 @@ mod server_rekey; // a state gets another key while requests wait
 mod server_replicas; // several servers on one state
 mod server_request; // what a coordinator sends beside the descriptor
 mod server_reverse; // reverse provisioning: a catalog learns what is there
+mod server_siblings; // what is not there yet is judged by what is planned for it
 mod server_telemetry;
 mod server_told; // what is told of what was made, of what is wrong, and of what was asked before
 mod server_webhook;

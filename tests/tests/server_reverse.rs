@@ -132,6 +132,31 @@ fn the_command_line_asks_the_same_by_template_blueprint_or_component() {
 }
 
 #[test]
+fn a_component_is_asked_for_where_it_is_recorded() {
+    let project = Project::new();
+    project.write("terrace.yaml", "environments: {local: {overlay: embedded}, production: {overlay: embedded}}\n");
+    project.write(
+        "blueprints/port.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: port, version: 1.0.0}\nmatch: {kind: port}\n\
+         specific: {type: object}\nresources:\n  - {type: local_value, name: v, config: {input: 1}}\nreverse:\n  params: {type: object}\n  updates: {where: '${{ environment }}'}\n",
+    );
+    project.write(
+        "product.yaml",
+        "id: urn:dmb:dp:sales:shop:0\nname: Shop\ndomain: sales\nversion: 0.1.0\nkind: dataproduct\nenvironment: production\n\
+         specific: {}\ncomponents:\n- {id: 'urn:dmb:cmp:sales:shop:0:a', name: A, kind: port, version: 0.0.0, specific: {}}\n",
+    );
+    project.run(["apply", "product.yaml", "--auto-approve"]).done();
+    let asked = |words: &[&str]| project.run(std::iter::once("reverse").chain(words.iter().copied())).done().stdout;
+    let (production, stack) = ("where: production\n", ["--stack", "sales.shop.0@production"]);
+    assert_eq!(asked(&["a"]), production);
+    assert_eq!(asked(&["a", stack[0], stack[1]]), production);
+    // What is known by itself is asked in the environment of the stack that is named, else where nothing else is said.
+    assert_eq!(asked(&["port", stack[0], stack[1]]), production);
+    assert_eq!(asked(&["port"]), "where: local\n");
+    assert_eq!(asked(&["port", "--env", "production"]), production);
+}
+
+#[test]
 fn what_the_command_line_cannot_ask_is_told_with_what_it_can() {
     let project = project();
     let refused = |words: &[&str]| project.run(std::iter::once("reverse").chain(words.iter().copied())).with_code(1);

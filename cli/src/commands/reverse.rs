@@ -6,9 +6,10 @@ use crate::args::ReverseArguments;
 use crate::failure::{Exit, Failure};
 use crate::input;
 use crate::report::report;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::stacks;
 use crate::wiring::{World, is_missing, library, store};
+use terrace_engine::address::StackId;
 use terrace_engine::blueprint::{Blueprint, Library};
 use terrace_engine::diagnostic::has_errors;
 use terrace_engine::reverse::{Question, Reversing, choose, params};
@@ -23,15 +24,7 @@ use terrace_state::Access;
 /// When nobody can answer, or what is asked does not fit.
 pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let world = World::of_settings(&settings, context.ui)?;
-    let mut sources = Sources::default();
-    let (library, diagnostics) =
-        library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
-    report(context.ui, &sources, &diagnostics);
-    if has_errors(&diagnostics) {
-        return Err(Failure::told(Exit::Error));
-    }
-    let about = template(&arguments.component, &library, &world, &settings).await?;
+    let Asked { world, library, sources, about } = asked(context, &settings, &arguments.component).await?;
     let (_, reverse) =
         choose(&library, &about, &world.templates).map_err(|(problem, hint)| Failure::new(problem).hint(hint))?;
     let question = Question { params: given(&arguments.params)?, catalog_info: catalog_info(arguments, context)? };
@@ -57,26 +50,68 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> 
     Ok(Exit::Done)
 }
 
-/// The template or blueprint that answers for a word: its own, or that of a recorded component.
-async fn template(word: &str, library: &Library, world: &World, settings: &Settings) -> Result<String, Failure> {
+/// Who is asked, and where.
+struct Asked {
+    world: World,
+    library: Library,
+    sources: Sources,
+    /// The template or the blueprint that answers.
+    about: String,
+}
+
+/// Finds out who answers for a word: a template or a blueprint by its own name, else that of a recorded component, where that
+/// is recorded.
+async fn asked(context: &Context<'_>, settings: &Settings, word: &str) -> Result<Asked, Failure> {
+    let has_state = !is_missing(&settings.state);
+    let named = match (&settings.stack, has_state) {
+        (Some(_), true) => Some(stacks::current(settings, store(settings, Access::ReadOnly).await?.as_ref()).await?),
+        _ => None,
+    };
+    let (world, library, sources) = opened(context, settings, named.as_ref())?;
     let is_known = library.get(word).is_some() || library.of_template(word, &world.templates).is_some();
     // A template's URN is no key of a component: what is wrong with it is told as such.
-    if is_known || word.contains(':') || is_missing(&settings.state) {
-        return Ok(word.to_owned());
+    if is_known || word.contains(':') || !has_state {
+        return Ok(Asked { world, library, sources, about: word.to_owned() });
     }
     let store = store(settings, Access::ReadOnly).await?;
-    let stack = match (&settings.stack, store.stacks().await?.is_empty()) {
-        (None, true) => return Ok(word.to_owned()),
-        _ => stacks::current(settings, store.as_ref()).await?,
+    let stack = match (named, store.stacks().await?.is_empty()) {
+        (Some(stack), _) => stack,
+        (None, true) => return Ok(Asked { world, library, sources, about: word.to_owned() }),
+        (None, false) => stacks::current(settings, store.as_ref()).await?,
     };
     let component = store.components(&stack).await?.into_iter().find(|component| component.key == word);
-    let blueprint = component.and_then(|component| component.blueprint);
-    blueprint.map(|blueprint| name_of(&blueprint)).ok_or_else(|| {
+    let Some(blueprint) = component.and_then(|component| component.blueprint) else {
         let able = library.iter().filter(|blueprint| blueprint.reverse.is_some());
         let able: Vec<&str> = able.map(|blueprint: &Blueprint| blueprint.name.value.as_str()).collect();
-        Failure::new(format!("no component `{word}` is recorded of {stack}, and no blueprint is called so"))
-            .hint(format!("these can be asked: {}", able.join(", ")))
-    })
+        return Err(Failure::new(format!(
+            "no component `{word}` is recorded of {stack}, and no blueprint is called so"
+        ))
+        .hint(format!("these can be asked: {}", able.join(", "))));
+    };
+    let about = name_of(&blueprint);
+    if stack.environment == world.environment.name {
+        return Ok(Asked { world, library, sources, about });
+    }
+    let (world, library, sources) = opened(context, settings, Some(&stack))?;
+    Ok(Asked { world, library, sources, about })
+}
+
+/// The environment of a stack, or the one that is meant without any, and its blueprints.
+fn opened(
+    context: &Context<'_>,
+    settings: &Settings,
+    stack: Option<&StackId>,
+) -> Result<(World, Library, Sources), Failure> {
+    let environment = stack.map(|stack| settings::Asked::word(&stack.environment));
+    let world = World::new(settings, settings.environment(environment, context.ui)?, false, context.ui)?;
+    let mut sources = Sources::default();
+    let (library, diagnostics) =
+        library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
+    report(context.ui, &sources, &diagnostics);
+    match has_errors(&diagnostics) {
+        true => Err(Failure::told(Exit::Error)),
+        false => Ok((world, library, sources)),
+    }
 }
 
 /// The name of a blueprint that is recorded with its version.

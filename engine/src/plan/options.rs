@@ -22,6 +22,9 @@ pub struct Options {
     pub refresh: bool,
     /// Ask nothing of the remote side: what only it could say is unknown. The plan is for its diagnostics.
     pub offline: bool,
+    /// Components that are left out and have no outputs on record are taken to be made first: their outputs are unknown.
+    /// The plan is for its diagnostics, and to be looked at.
+    pub assumes_siblings: bool,
     /// Ask for objects that have no name but their address, too, before they are made.
     pub by_address: bool,
     /// Only record what is found; do nothing about it.
@@ -44,6 +47,7 @@ impl Default for Options {
             access: None,
             refresh: true,
             offline: false,
+            assumes_siblings: false,
             by_address: false,
             refresh_only: false,
             remove_data: false,

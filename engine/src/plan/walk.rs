@@ -9,10 +9,10 @@ mod ending;
 mod expand;
 mod foreign;
 pub(crate) mod lookups;
-mod offline;
 mod prepare;
 mod recorded;
 mod repetition;
+mod siblings;
 mod standing;
 mod transitions;
 mod triggered;
@@ -168,8 +168,12 @@ impl<'a, 'p> Walk<'a, 'p> {
             .filter(|(key, _)| !is_chosen(key))
             .map(|(key, recorded)| (key.clone(), recorded.outputs.clone()))
             .collect();
-        if planner.options.offline {
-            offline::add_unknown_outputs(compiled, &urns, &is_chosen, &mut component_outputs);
+        if planner.options.offline || planner.options.assumes_siblings {
+            let is_known =
+                |key: &str| !planner.options.offline && component_outputs.get(key).is_some_and(|it| !it.is_empty());
+            let left_out = compiled.components.iter().map(|component| component.key.as_str());
+            let assumed = left_out.filter(|key| !is_chosen(key) && !is_known(key)).collect();
+            siblings::add_unknown_outputs(compiled, &urns, &assumed, &mut component_outputs);
         }
         let recorded_outputs: ComponentOutputs =
             recorded.iter().map(|(key, recorded)| (key.clone(), recorded.outputs.clone())).collect();

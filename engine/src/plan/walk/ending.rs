@@ -32,15 +32,18 @@ impl Walk<'_, '_> {
         self.checks.extend(checks);
     }
 
-    /// The outputs, as recorded, that read what is not planned: they stay.
+    /// The outputs, as recorded, that read what is not planned, or nothing that is where only access is: they stay.
     fn kept_outputs(&self, part: &ComponentPart<'_>) -> HashMap<String, Option<Value>> {
         if self.choice.is_whole() && !self.has_deferred() {
             return HashMap::new();
         }
-        let reads_others = |output: &&OutputDeclaration| self.reads_what_is_left(part, &output.value);
+        let is_about_access = self.planner.options.access.is_some();
+        let stays = |output: &&OutputDeclaration| {
+            self.reads_what_is_left(part, &output.value) || is_about_access && !tells_of_access(&output.value)
+        };
         let recorded = self.recorded_outputs.get(&part.component.key);
         let recorded = |name: &str| recorded.and_then(|outputs| outputs.get(name)).cloned();
-        let outputs = part.component.declarations.outputs.iter().filter(reads_others);
+        let outputs = part.component.declarations.outputs.iter().filter(stays);
         outputs.map(|output| (output.name.value.clone(), recorded(&output.name.value))).collect()
     }
 
@@ -127,6 +130,11 @@ impl Walk<'_, '_> {
             passed_over: self.passed_over,
         })
     }
+}
+
+/// True when a template reads who has access, or resources: where only access is planned, those are its own.
+fn tells_of_access(template: &Template) -> bool {
+    template.references().any(|reference| matches!(reference.root.as_str(), "acl" | "resources"))
 }
 
 impl ComponentPart<'_> {

@@ -1,21 +1,20 @@
-//! What a validation takes for granted that asks nobody: components that are left out say whatever is read of them.
+//! What a validation takes for granted: components that are left out, and not there yet, say whatever is read of them.
 
 use super::super::scope::ComponentOutputs;
 use crate::compile::CompiledStack;
 use crate::expression::{Reference, ReferenceStep};
 use crate::graph::templates;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use terrace_provider::Value;
 
-/// Adds unknown outputs of the components that are left out: those that they declare, and those that others read. What
-/// is on record may be of another version of them.
+/// Adds unknown outputs of components that are assumed to be made first: those that they declare, and those that others read.
 pub(super) fn add_unknown_outputs(
     compiled: &CompiledStack,
     urns: &HashMap<String, String>,
-    is_chosen: &dyn Fn(&str) -> bool,
+    assumed: &HashSet<&str>,
     outputs: &mut ComponentOutputs,
 ) {
-    for component in compiled.components.iter().filter(|component| !is_chosen(&component.key)) {
+    for component in compiled.components.iter().filter(|component| assumed.contains(component.key.as_str())) {
         let declared = component.declarations.outputs.iter();
         let unknown = declared.map(|output| (output.name.value.clone(), Value::Unknown)).collect();
         outputs.insert(component.key.clone(), unknown);
@@ -25,7 +24,9 @@ pub(super) fn add_unknown_outputs(
         let all = declared.chain(declarations.outputs.iter().map(|output| &output.value));
         for reference in all.flat_map(|template| template.references()) {
             if let Some((component, name)) = output_of(reference)
-                && let Some(known) = outputs.get_mut(urns.get(component).map_or(component, String::as_str))
+                && let key = urns.get(component).map_or(component, String::as_str)
+                && assumed.contains(key)
+                && let Some(known) = outputs.get_mut(key)
             {
                 known.entry(name.to_owned()).or_insert(Value::Unknown);
             }

@@ -1,0 +1,53 @@
+//! Outputs where only access is planned: what describes nothing of access stays as it is recorded.
+
+use crate::support::Story;
+use serde_json::{Value as Json, json};
+use terrace_engine::access::{Access, Fields};
+use terrace_engine::address::StackId;
+use terrace_engine::plan::access::Grantees;
+
+const PORT: &str = "apiVersion: terrace.dev/v1
+kind: Blueprint
+metadata: {name: port, version: 1.0.0, description: A port}
+specific: {type: object, properties: {val: {type: integer}}}
+resources:
+  - {type: world_thing, name: view, config: {key: view, val: '${{ component.specific.val }}'}}
+acl:
+  resources:
+    - {type: world_thing, name: grant, config: {key: grant, val: '${{ size(acl.principals) }}'}}
+outputs:
+  public:
+    described: '${{ string(component.specific.val) }}'
+    made: '${{ string(resources.view.val) }}'
+";
+
+fn product(val: u8) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: demo}}\ncomponents:\n  \
+         port: {{blueprint: port, specific: {{val: {val}}}}}\n"
+    )
+}
+
+async fn outputs(story: &Story) -> Json {
+    let rows = story.store.components(&StackId::new("demo", "test")).await.unwrap();
+    serde_json::from_str(&rows.into_iter().find(|row| row.key == "port").unwrap().outputs).unwrap()
+}
+
+#[tokio::test]
+async fn those_of_what_was_never_applied_are_not_recorded() {
+    let mut story = Story { blueprints: vec![PORT], ..Story::new() };
+    story.apply(&product(1)).await;
+    let recorded = outputs(&story).await;
+    assert!(recorded.to_string().contains("\"1\""), "{recorded}");
+    let access = Access::new(vec!["user:a".to_owned()], Fields::default());
+    story.options.access = Some(Grantees { component: "port".to_owned(), access });
+    story.options.components = ["port".to_owned()].into();
+    // What is described is another value by now; who has access is all that is asked for.
+    story.apply(&product(2)).await;
+    assert_eq!(story.remote_value("grant", "val").to_json_text(), json!(1).to_string());
+    assert_eq!(outputs(&story).await, recorded);
+    story.options.access = None;
+    story.options.components.clear();
+    story.apply(&product(2)).await;
+    assert_ne!(outputs(&story).await, recorded);
+}

@@ -1,0 +1,56 @@
+//! Components that are judged before those that they read are there.
+
+use crate::server::project;
+use terrace_tests::served::{Served, request};
+
+/// A product whose `taker` reads what `giver` tells; `meant` is the one that is asked about.
+fn product(meant: &str, reads: &str) -> String {
+    let component = |name: &str, more: &str| {
+        format!(
+            "  - {{id: 'urn:dmb:cmp:finance:pair:0:{name}', name: {name}, kind: workload, version: 0.0.0, \
+             useCaseTemplateId: 'urn:dmb:utm:{name}-template:0.0.0', specific: {{reads: '{reads}'}}{more}}}\n"
+        )
+    };
+    format!(
+        "dataProduct:\n  id: urn:dmb:dp:finance:pair:0\n  name: Pair\n  domain: finance\n  version: 0.1.0\n  kind: dataproduct\n  \
+         environment: test\n  specific: {{}}\n  components:\n{}{}componentIdToProvision: urn:dmb:cmp:finance:pair:0:{meant}\n",
+        component("giver", ""),
+        component("taker", ", dependsOn: ['urn:dmb:cmp:finance:pair:0:giver']"),
+    )
+}
+
+fn blueprint(name: &str, content: &str, outputs: &str) -> String {
+    format!(
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {{name: {name}, version: 1.0.0}}\nmatch: {{useCaseTemplateId: \
+         'urn:dmb:utm:{name}-template'}}\nspecific: {{type: object}}\nresources:\n  - {{type: local_file, name: f, config: \
+         {{path: {name}.txt, content: '{content}'}}}}\noutputs: {{public: {{{outputs}}}}}\n"
+    )
+}
+
+#[test]
+fn a_sibling_that_is_not_there_yet_is_judged_by_what_is_planned_for_it() {
+    let project = project();
+    project.write("blueprints/giver.yaml", blueprint("giver", "given", "path: '${{ resources.f.path }}'"));
+    project.write("blueprints/taker.yaml", blueprint("taker", "${{ components[\"giver\"].outputs.path }}", ""));
+    let server = Served::start(&project, &[]);
+    let validated = |meant: &str| {
+        let token =
+            server.call("POST", "/v2/validate", &request("COMPONENT_DESCRIPTOR", &product(meant, ""), false)).body;
+        server.ended_at(&format!("/v2/validate/{token}/status"))["info"]["publicInfo"].clone()
+    };
+    let provisioned = |meant: &str, path: &str| server.ended(&server.ask(path, &product(meant, "")))["status"].clone();
+    for component in ["taker", "giver"] {
+        let told = validated(component);
+        assert_eq!(told["valid"], true, "{component}: {told}");
+    }
+    let told = validated("taker");
+    assert!(told["plan"]["text"].as_str().unwrap().contains("known after apply"), "{told}");
+    // To be made it has to be there.
+    assert_eq!(provisioned("taker", "/v1/provision"), "FAILED");
+    assert_eq!(provisioned("giver", "/v1/provision"), "COMPLETED");
+    // What is there says what it is.
+    let told = validated("taker");
+    assert!(told["plan"]["text"].as_str().unwrap().contains("giver.txt"), "{told}");
+    assert_eq!(provisioned("giver", "/v1/unprovision"), "COMPLETED");
+    assert_eq!(validated("taker")["valid"], true);
+}
