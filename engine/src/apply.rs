@@ -494,6 +494,7 @@ fn component_write(
             blueprint: component.blueprint.clone(),
             reads: component.reads.clone(),
             access: component.access.clone(),
+            ids: component.ids.clone(),
         },
     })
 }

@@ -19,6 +19,7 @@ pub(crate) mod doubt;
 pub mod file;
 pub mod foreign;
 mod hidden;
+mod ids;
 pub(crate) mod ignored;
 mod import;
 pub(crate) mod key;
@@ -68,7 +69,7 @@ use crate::address::{Address, StackId};
 use crate::descriptor::{CheckTime, Lifecycle};
 use crate::expression::{Captured, Template};
 use crate::source::Place;
-use crate::store::{Generation, Ownership, Read, RowStatus, StackRead};
+use crate::store::{Generation, Ids, Ownership, Read, RowStatus, StackRead};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -168,6 +169,8 @@ pub struct ComponentPlan {
     pub key: String,
     /// Its URN, by which others may read its outputs.
     pub id: Option<String>,
+    /// What it and its data product are called where they come from.
+    pub ids: Option<Ids>,
     /// The components it depends on.
     pub depends_on: Vec<String>,
     /// The components it depended on, as recorded.

@@ -219,6 +219,18 @@ pub struct ComponentRow {
     pub reads: Vec<StackRead>,
     /// Who has access; `None` where nobody ever said.
     pub access: Option<Access>,
+    /// The ids that it was described by; `None` where its key was its only name.
+    pub ids: Option<Ids>,
+}
+
+/// What a component and its data product are called where they come from. The key and the stack's name are made of that, and
+/// two ids may make one.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Ids {
+    /// The data product's id.
+    pub product: String,
+    /// The component's.
+    pub component: String,
 }
 
 /// A component of another stack whose outputs are read, or whose objects are looked at.

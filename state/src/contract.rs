@@ -75,6 +75,7 @@ macro_rules! store_contract {
             stacks::a_stack_stays_known_when_its_last_row_goes
             stacks::components_are_recorded_and_forgotten
             stacks::components_have_a_history
+            stacks::what_a_component_was_described_by_is_recorded
             stacks::what_is_said_of_access_is_recorded
             stacks::who_reads_a_component_reads_where_its_objects_went
             stacks::a_component_with_objects_is_not_forgotten

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, Generation, HistoryEntry, OwnerRow, Ownership, Record, Row, RowStatus, StackRead, StackSnapshot,
+    ComponentRow, Generation, HistoryEntry, Ids, OwnerRow, Ownership, Record, Row, RowStatus, StackRead, StackSnapshot,
     StateStore, StoreError, Write,
 };
 use uuid::Uuid;
@@ -110,6 +110,8 @@ struct Component {
     principals: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Fields::is_empty")]
     access_fields: Fields,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ids: Option<Ids>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -165,9 +167,11 @@ pub fn import(document: &str, operation: Uuid) -> Result<Vec<Record>, ImportErro
             let row = resource.into_row(&stack)?;
             writes.push(Write::Put { row: Box::new(row), expected: 0 });
         }
-        for Component { key, depends_on, outputs, blueprint, reads, principals, access_fields: fields } in components {
+        for component in components {
+            let Component { key, depends_on, outputs, blueprint, reads, principals, access_fields: fields, ids } =
+                component;
             let access = principals.map(|principals| Access { principals, fields });
-            let component = ComponentRow { key, depends_on, outputs, blueprint, reads, access };
+            let component = ComponentRow { key, depends_on, outputs, blueprint, reads, access, ids };
             writes.push(Write::Component { stack: stack.clone(), component });
         }
         for Owned { address, component, declaration } in owns {
@@ -186,6 +190,7 @@ pub fn merged(recorded: &ComponentRow, imported: &ComponentRow) -> Result<Compon
     let mut merged = recorded.clone();
     merged.access = merged.access.or_else(|| imported.access.clone());
     merged.blueprint = merged.blueprint.or_else(|| imported.blueprint.clone());
+    merged.ids = merged.ids.or_else(|| imported.ids.clone());
     let new = imported.depends_on.iter().filter(|key| !recorded.depends_on.contains(key));
     merged.depends_on.extend(new.cloned());
     let new = imported.reads.iter().filter(|read| !recorded.reads.contains(read));
@@ -294,12 +299,12 @@ impl Resource {
 
 impl From<ComponentRow> for Component {
     fn from(row: ComponentRow) -> Self {
-        let ComponentRow { key, depends_on, outputs, blueprint, reads, access } = row;
+        let ComponentRow { key, depends_on, outputs, blueprint, reads, access, ids } = row;
         let (principals, access_fields) = match access {
             Some(Access { principals, fields }) => (Some(principals), fields),
             None => (None, Fields::default()),
         };
-        Self { key, depends_on, outputs, blueprint, reads, principals, access_fields }
+        Self { key, depends_on, outputs, blueprint, reads, principals, access_fields, ids }
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::fmt::Display;
 use terrace_engine::access::Access;
 use terrace_engine::address::{Address, LONGEST, StackId};
-use terrace_engine::store::{Row, RowStatus, StepResult};
+use terrace_engine::store::{Ids, Row, RowStatus, StepResult};
 
 /// An address as it is written down: one that would not be read back as it was is refused, while that is still an error of
 /// the caller and not yet an unreadable state.
@@ -39,6 +39,11 @@ pub(crate) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<
     let principals = serde_json::to_string(principals).map_err(|error| error.to_string())?;
     let fields = (!fields.is_empty()).then(|| serde_json::to_string(fields)).transpose();
     Ok((Some(principals), fields.map_err(|error| error.to_string())?))
+}
+
+/// The ids that a component was described by, as one column.
+pub(crate) fn ids(ids: Option<&Ids>) -> Result<Option<String>, String> {
+    ids.map(serde_json::to_string).transpose().map_err(|error| error.to_string())
 }
 
 /// How a step ended, as a word and what there is to say beside it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use terrace_engine::access::Access;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, StateStore, StoreError, Write,
+    ComponentRow, Ids, OwnerRow, OwnersOf, Ownership, Record, Row, Selection, StateStore, StoreError, Write,
 };
 use terrace_state::MemoryStore;
 use terrace_state::export::{self, ImportError, export, import};
@@ -23,6 +23,7 @@ async fn filled() -> Arc<dyn StateStore> {
         blueprint: None,
         reads: Vec::new(),
         access: Some(Access::new(vec!["user:ada".to_owned()], serde_json::from_str(r#"{"days":30}"#).unwrap())),
+        ids: Some(Ids { product: "urn:dmb:dp:a:b:0".to_owned(), component: "urn:dmb:cmp:a:b:0:api".to_owned() }),
     };
     let ownership =
         Ownership { address: Address::shared("local_directory", "x"), stack: demo(), component: "api".to_owned() };
@@ -95,6 +96,7 @@ fn component(depends_on: &[&str], outputs: &str) -> ComponentRow {
         blueprint: None,
         reads: Vec::new(),
         access: None,
+        ids: None,
     }
 }
 

@@ -120,7 +120,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     older
         .execute_batch(
             "DROP INDEX operation_of_stack; DROP INDEX lease_held; DROP TABLE request_key; DROP TABLE request; DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
-             ALTER TABLE component DROP COLUMN principals; ALTER TABLE component DROP COLUMN access_fields;
+             ALTER TABLE component DROP COLUMN principals; ALTER TABLE component DROP COLUMN access_fields; ALTER TABLE component DROP COLUMN ids;
              ALTER TABLE intent DROP COLUMN boot; ALTER TABLE intent DROP COLUMN pid_namespace;
              ALTER TABLE intent DROP COLUMN pid; ALTER TABLE intent DROP COLUMN process_started;
              ALTER TABLE intent DROP COLUMN deposes; ALTER TABLE intent DROP COLUMN provider_version;
@@ -170,7 +170,8 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
                  DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;
                  CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;
                  ALTER TABLE component DROP COLUMN access_fields;
-                 ALTER TABLE component_version DROP COLUMN access_fields; PRAGMA user_version = 15";
+                 ALTER TABLE component_version DROP COLUMN access_fields; ALTER TABLE component DROP COLUMN ids;
+                 ALTER TABLE component_version DROP COLUMN ids; PRAGMA user_version = 15";
     rusqlite::Connection::open(&path).unwrap().execute_batch(older).unwrap();
     let store = open(&path, Access::ReadWrite).await.unwrap();
     assert_eq!(store.components(&demo()).await.unwrap(), std::slice::from_ref(&component));

@@ -81,6 +81,7 @@ fn api(principal: Option<&str>) -> ComponentRow {
         blueprint: None,
         reads: Vec::new(),
         access: principal.map(|principal| Access::new(vec![principal.to_owned()], Fields::default())),
+        ids: None,
     }
 }
 

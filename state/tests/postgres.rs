@@ -134,7 +134,8 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
                  ALTER TABLE lease DROP COLUMN origin; DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;
                  CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;
                  ALTER TABLE component DROP COLUMN access_fields;
-                 ALTER TABLE component_version DROP COLUMN access_fields; DELETE FROM terrace_schema WHERE version > 6";
+                 ALTER TABLE component_version DROP COLUMN access_fields; ALTER TABLE component DROP COLUMN ids;
+                 ALTER TABLE component_version DROP COLUMN ids; DELETE FROM terrace_schema WHERE version > 6";
     connect(&url).await.batch_execute(older).await.unwrap();
     assert!(refusal(&url, Access::ReadOnly).await.contains("has the older format 6"));
     let store = writer(&url).await;
@@ -284,6 +285,7 @@ async fn thousands_of_records_are_one_commit_of_few_statements() {
                     blueprint: None,
                     reads: Vec::new(),
                     access: None,
+                    ids: None,
                 },
             },
         ],

@@ -7,7 +7,7 @@ use std::time::Duration;
 use terrace_engine::access::Access as Granted;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentRow, LeaseRequest, NewOperation, NewRequest, OperationFilter, OperationStatus, OwnerRow,
+    Acquired, ComponentRow, Ids, LeaseRequest, NewOperation, NewRequest, OperationFilter, OperationStatus, OwnerRow,
     Ownership, Record, RequestEnd, Row, RowStatus, Selection, ServerStore, StackRead, StepAction, StepResult, Write,
 };
 use terrace_state::roles;
@@ -87,6 +87,7 @@ async fn fill(store: &dyn ServerStore) {
             vec!["user:jane".to_owned()],
             serde_json::from_str(r#"{"why":"\u0000 ☃"}"#).unwrap(),
         )),
+        ids: Some(Ids { product: "urn:dmb:dp:a:b:0".to_owned(), component: "urn:dmb:cmp:a:b:0:api".to_owned() }),
     };
     let gone = ComponentRow { key: "gone".to_owned(), access: None, blueprint: None, ..component.clone() };
     let done = outcome(

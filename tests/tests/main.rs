@@ -46,6 +46,7 @@ mod names; // what leads nowhere is found without a state
 mod nothing_recorded; // commands say so, and make no state in passing
 mod once_wrong; // what was wrong once
 mod operations;
+mod other_ids; // two ids that make one name
 mod outputs; // what is sensitive is said to be
 mod pipelines; // data pipelines: runs, plans that say why, kills
 mod pipelines_described; // specs and other descriptors in one folder

@@ -3,7 +3,7 @@
 use super::choice::Choice;
 use super::compute::{PlanFailure, Planner};
 use super::output_reads::outputs_in_words;
-use super::{ComponentPlan, Part};
+use super::{ComponentPlan, Part, ids};
 use crate::address::StackId;
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
@@ -161,6 +161,7 @@ pub(super) fn compiled_components(
         .map(|component| ComponentPlan {
             key: component.key.clone(),
             id: component.id.clone(),
+            ids: ids::of(compiled, component),
             depends_on: component.depends_on.iter().filter_map(|dependency| dependency.key.clone()).collect(),
             depended_on: recorded.get(&component.key).map(|it| it.row.depends_on.clone()).unwrap_or_default(),
             reads: Vec::new(),
@@ -185,6 +186,7 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
     ComponentPlan {
         key: key.to_owned(),
         id: None,
+        ids: recorded.row.ids.clone(),
         depends_on: recorded.row.depends_on.clone(),
         depended_on: recorded.row.depends_on.clone(),
         reads: recorded.row.reads.clone(),

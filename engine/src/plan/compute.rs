@@ -145,6 +145,7 @@ impl Planner<'_> {
         let mut plans = Vec::new();
         let mut letting_go = Vec::new();
         for stack in stacks {
+            self.check_ids_of(stack, described, &mut draft.diagnostics).await?;
             let (mut plan, lets_go) = self.destroy_stack(stack, &mut draft).await?;
             plan.changes.extend(self.remove_unrecorded(stack, described, &mut draft).await?);
             plans.push(plan);
@@ -237,6 +238,7 @@ impl Planner<'_> {
         moved::relocate(stack, &compiled.transitions.moves, &mut loaded, diagnostics);
         reads.extend(self.reads_of_others(compiled).await?);
         shared.load(self, stack).await?;
+        self.check_ids(compiled, &recorded_components, diagnostics);
         let mut components = compiled_components(&choice, compiled, &recorded_components, self.sources);
         if !self.options.offline && !self.options.components.is_empty() {
             diagnostics.extend(not_deployed(&choice, compiled, &recorded_components));

@@ -257,6 +257,7 @@ impl<'a> Writing<'a> {
             Ok(ComponentJson {
                 key: component.key.clone(),
                 id: component.id.clone(),
+                ids: component.ids.clone(),
                 depends_on: component.depends_on.clone(),
                 depended_on: component.depended_on.clone(),
                 reads: component.reads.clone(),

@@ -279,6 +279,7 @@ impl Planner<'_> {
             }
             components.push(ComponentPlan {
                 id: None,
+                ids: row.ids,
                 depended_on: now.map(|now| now.row.depends_on.clone()).unwrap_or_default(),
                 depends_on: row.depends_on,
                 reads: row.reads,

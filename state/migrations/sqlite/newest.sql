@@ -52,7 +52,7 @@ CREATE TABLE component (
     key        TEXT NOT NULL,
     depends_on TEXT NOT NULL,
     outputs    TEXT NOT NULL,
-    blueprint  TEXT, reads TEXT NOT NULL DEFAULT '[]', principals TEXT, access_fields TEXT,
+    blueprint  TEXT, reads TEXT NOT NULL DEFAULT '[]', principals TEXT, access_fields TEXT, ids TEXT,
     PRIMARY KEY (stack, key)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE owner (
@@ -158,7 +158,7 @@ CREATE TABLE component_version (
     depends_on TEXT,
     outputs    TEXT,
     blueprint  TEXT,
-    reads      TEXT NOT NULL DEFAULT '[]', generation INTEGER NOT NULL DEFAULT 0, principals TEXT, access_fields TEXT,
+    reads      TEXT NOT NULL DEFAULT '[]', generation INTEGER NOT NULL DEFAULT 0, principals TEXT, access_fields TEXT, ids TEXT,
     CHECK ((depends_on IS NULL) = (outputs IS NULL))
 ) STRICT;
 CREATE INDEX component_version_by_key ON component_version (stack, key, generation);

@@ -63,8 +63,15 @@ pub async fn absent_rows_are_generation_zero(fixture: Fixture) {
 pub async fn a_plan_stands_on_components(fixture: Fixture) {
     let record = |key: &str, outputs: &str| {
         let (key, outputs) = (key.to_owned(), outputs.to_owned());
-        let component =
-            ComponentRow { key, outputs, depends_on: Vec::new(), blueprint: None, reads: Vec::new(), access: None };
+        let component = ComponentRow {
+            key,
+            outputs,
+            depends_on: Vec::new(),
+            blueprint: None,
+            reads: Vec::new(),
+            access: None,
+            ids: None,
+        };
         Write::Component { stack: demo(), component }
     };
     fixture.write(vec![record("api", r#"{"o":1}"#), record("web", "{}")]).await.unwrap();

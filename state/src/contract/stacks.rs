@@ -6,7 +6,7 @@ use std::time::Duration;
 use terrace_engine::access::Access;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentRow, NewOperation, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, StackRead, StepAction,
+    ComponentRow, Ids, NewOperation, OwnerRow, OwnersOf, Ownership, Record, Row, RowStatus, StackRead, StepAction,
     StepResult, StoreError, Write,
 };
 use uuid::Uuid;
@@ -19,6 +19,9 @@ fn component(key: &str) -> ComponentRow {
         blueprint: Some("plain@1.0.0".to_owned()),
         reads: vec![StackRead { stack: StackId::new("other", "local"), component: "db".to_owned() }],
         access: Some(access(r#"{"for":{"days":30,"why":"\u0000 ☃"}}"#)),
+        ids: Some(Ids {
+            product: "urn:dmb:dp:a:b:0".to_owned(), component: format!("urn:dmb:cmp:a:b:0:{key}\u{0} ☃")
+        }),
     }
 }
 
@@ -118,6 +121,20 @@ pub async fn what_is_said_of_access_is_recorded(fixture: Fixture) {
     let versions = fixture.store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
     let recorded: Vec<_> = versions.into_iter().map(|entry| entry.component.unwrap().access).collect();
     assert_eq!(recorded, said);
+}
+
+/// The ids that a component was described by are recorded with it, and others are a version by themselves.
+pub async fn what_a_component_was_described_by_is_recorded(fixture: Fixture) {
+    let described = [None, component("web").ids, component("api").ids, None];
+    for ids in &described {
+        let record =
+            || Write::Component { stack: demo(), component: ComponentRow { ids: ids.clone(), ..component("web") } };
+        fixture.write(vec![record(), record()]).await.unwrap();
+        assert_eq!(fixture.store.components(&demo()).await.unwrap()[0].ids, *ids);
+    }
+    let versions = fixture.store.snapshot(Some(&demo()), true).await.unwrap().remove(0).component_history;
+    let recorded: Vec<_> = versions.into_iter().map(|entry| entry.component.unwrap().ids).collect();
+    assert_eq!(recorded, described);
 }
 
 /// What was recorded of components is there oldest first, until it is old and another one took its place. What stays as it

@@ -338,35 +338,51 @@ impl<'a> Batch<'a> {
             components().map(|component| columns::access(component.access.as_ref())).collect::<Result<Vec<_>, _>>()?;
         let principals: Vec<_> = access.iter().map(|(list, _)| list.as_deref().map(columns::text)).collect();
         let fields: Vec<_> = access.iter().map(|(_, fields)| fields.as_deref().map(columns::text)).collect();
+        let ids = components().map(|component| columns::ids(component.ids.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<_> = ids.iter().map(|ids| ids.as_deref().map(columns::text)).collect();
         let sql = "WITH given AS (
                        SELECT * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                                            $8::text[], $9::text[], $10::uuid[]) WITH ORDINALITY
+                                            $8::text[], $9::text[], $10::text[], $11::uuid[]) WITH ORDINALITY
                               AS given (stack, key, depends_on, outputs, blueprint, reads, principals, access_fields,
-                                        operation, position)
+                                        ids, operation, position)
                    ), changed AS (
                        INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads, principals,
-                                              access_fields)
-                       SELECT stack, key, depends_on, outputs, blueprint, reads, principals, access_fields FROM given
+                                              access_fields, ids)
+                       SELECT stack, key, depends_on, outputs, blueprint, reads, principals, access_fields, ids
+                       FROM given
                        ON CONFLICT (stack, key)
                        DO UPDATE SET depends_on = excluded.depends_on, outputs = excluded.outputs,
                                      blueprint = excluded.blueprint, reads = excluded.reads,
-                                     principals = excluded.principals, access_fields = excluded.access_fields
+                                     principals = excluded.principals, access_fields = excluded.access_fields,
+                                     ids = excluded.ids
                        WHERE (component.depends_on, component.outputs, component.blueprint, component.reads,
-                              component.principals, component.access_fields)
+                              component.principals, component.access_fields, component.ids)
                              IS DISTINCT FROM
                              (excluded.depends_on, excluded.outputs, excluded.blueprint, excluded.reads,
-                              excluded.principals, excluded.access_fields)
+                              excluded.principals, excluded.access_fields, excluded.ids)
                        RETURNING stack, key
                    )
                    INSERT INTO component_version (stack, key, generation, written_at, operation, depends_on, outputs,
-                                                  blueprint, reads, principals, access_fields)
+                                                  blueprint, reads, principals, access_fields, ids)
                    SELECT stack, key, (SELECT coalesce(max(generation), 0) + 1 FROM component_version AS known
                                        WHERE known.stack = given.stack AND known.key = given.key),
-                          $1::timestamptz, operation, depends_on, outputs, blueprint, reads, principals, access_fields
+                          $1::timestamptz, operation, depends_on, outputs, blueprint, reads, principals, access_fields,
+                          ids
                    FROM given JOIN changed USING (stack, key) ORDER BY position";
         let now = columns::time(target.now);
-        let parameters: Parameters<'_> =
-            &[&now, &stacks, &keys, &depends_on, &outputs, &blueprints, &reads, &principals, &fields, &operations];
+        let parameters: Parameters<'_> = &[
+            &now,
+            &stacks,
+            &keys,
+            &depends_on,
+            &outputs,
+            &blueprints,
+            &reads,
+            &principals,
+            &fields,
+            &ids,
+            &operations,
+        ];
         target.session.execute(sql, parameters).await?;
         Ok(())
     }

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0008_queue.sql"),
     include_str!("../../migrations/postgres/0009_origin.sql"),
     include_str!("../../migrations/postgres/0010_request_key.sql"),
+    include_str!("../../migrations/postgres/0011_ids.sql"),
 ];
 
 /// The newest format that this build knows.

@@ -105,7 +105,7 @@ pub(super) fn content(columns: &mut Columns<'_>, row: &mut Row) -> Result<(), Fa
 
 /// The components of a stack, sorted by key; by one statement.
 pub(super) async fn components(session: &Session, of: &StackId) -> Result<Vec<ComponentRow>, Failure> {
-    let sql = "SELECT key, depends_on, outputs, blueprint, reads, principals, access_fields FROM component
+    let sql = "SELECT key, depends_on, outputs, blueprint, reads, principals, access_fields, ids FROM component
                WHERE stack = (SELECT id FROM stack WHERE name = $1 AND environment = $2) ORDER BY key";
     session
         .list(sql, &[&columns::text(&of.name), &columns::text(&of.environment)], |columns| {
@@ -116,6 +116,7 @@ pub(super) async fn components(session: &Session, of: &StackId) -> Result<Vec<Co
                 blueprint: columns.optional_text()?,
                 reads: columns.list()?,
                 access: columns.access()?,
+                ids: columns.ids()?,
             })
         })
         .await
@@ -194,7 +195,7 @@ fn entry(columns: &mut Columns<'_>, stack: &StackId, address: &Address) -> Resul
 async fn component_history(session: &Session, of: &StackId) -> Result<Vec<ComponentEntry>, Failure> {
     let Some(number) = stack(session, of).await? else { return Ok(Vec::new()) };
     let sql = "SELECT id, key, generation, written_at, operation, depends_on, outputs, blueprint, reads, principals,
-                      access_fields
+                      access_fields, ids
                FROM component_version WHERE stack = $1 ORDER BY id";
     session
         .list(sql, &[&number], |columns| {
@@ -210,6 +211,7 @@ async fn component_history(session: &Session, of: &StackId) -> Result<Vec<Compon
                     blueprint: columns.optional_text()?,
                     reads: columns.list()?,
                     access: columns.access()?,
+                    ids: columns.ids()?,
                 }),
             };
             Ok(ComponentEntry { key, version, is_first, component, at, operation })

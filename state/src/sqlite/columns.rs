@@ -14,6 +14,7 @@ use std::str::FromStr;
 use std::time::Duration;
 use terrace_engine::access::Access;
 use terrace_engine::address::{Address, StackId};
+use terrace_engine::store::Ids;
 use uuid::Uuid;
 
 /// The columns of a row, one after the other.
@@ -94,6 +95,11 @@ impl<'row> Columns<'row> {
         Ok(principals.map(|principals| Access { principals, fields: fields.unwrap_or_default() }))
     }
 
+    /// The ids that a component was described by.
+    pub(super) fn ids(&mut self) -> rusqlite::Result<Option<Ids>> {
+        self.optional()
+    }
+
     /// What is written as JSON, or nothing.
     fn optional<T: DeserializeOwned>(&mut self) -> rusqlite::Result<Option<T>> {
         let text: Option<String> = self.take()?;
@@ -144,6 +150,11 @@ pub(super) fn list<T: Serialize>(items: &[T]) -> Result<String, Failure> {
 /// Who has access, for two columns.
 pub(super) fn access(access: Option<&Access>) -> Result<(Option<String>, Option<String>), Failure> {
     values::access(access).map_err(Failure::misuse)
+}
+
+/// The ids that a component was described by, for a column.
+pub(super) fn ids(ids: Option<&Ids>) -> Result<Option<String>, Failure> {
+    values::ids(ids).map_err(Failure::misuse)
 }
 
 /// A word of an enumeration for a column.

@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0016_access_fields.sql"),
     include_str!("../../migrations/sqlite/0017_queue.sql"),
     include_str!("../../migrations/sqlite/0018_request_key.sql"),
+    include_str!("../../migrations/sqlite/0019_ids.sql"),
 ];
 
 /// What [`MIGRATIONS`] make of an empty file.

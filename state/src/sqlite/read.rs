@@ -111,7 +111,7 @@ pub(super) fn content(columns: &mut Columns<'_>, row: &mut Row) -> rusqlite::Res
 /// The components of a stack, sorted by key.
 pub(super) fn components(connection: &Connection, of: &StackId) -> Result<Vec<ComponentRow>, Failure> {
     let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
-    let sql = "SELECT key, depends_on, outputs, blueprint, reads, principals, access_fields
+    let sql = "SELECT key, depends_on, outputs, blueprint, reads, principals, access_fields, ids
                FROM component WHERE stack = ?1 ORDER BY key";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([number], |row| {
@@ -123,6 +123,7 @@ pub(super) fn components(connection: &Connection, of: &StackId) -> Result<Vec<Co
             blueprint: columns.take()?,
             reads: columns.list()?,
             access: columns.access()?,
+            ids: columns.ids()?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -224,7 +225,7 @@ fn entry(columns: &mut Columns<'_>, stack: &StackId, address: &Address) -> rusql
 fn component_history(connection: &Connection, of: &StackId) -> Result<Vec<ComponentEntry>, Failure> {
     let Some(number) = stack(connection, of)? else { return Ok(Vec::new()) };
     let sql = "SELECT id, key, generation, written_at, operation, depends_on, outputs, blueprint, reads, principals,
-                      access_fields
+                      access_fields, ids
                FROM component_version WHERE stack = ?1 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([number], |row| {
@@ -241,6 +242,7 @@ fn component_history(connection: &Connection, of: &StackId) -> Result<Vec<Compon
                 blueprint: columns.take()?,
                 reads: columns.list()?,
                 access: columns.access()?,
+                ids: columns.ids()?,
             }),
         };
         Ok(ComponentEntry { key, version, is_first, component, at, operation })

@@ -398,30 +398,32 @@ impl Writer<'_> {
 
     fn component(&self, of: &StackId, component: &ComponentRow) -> Result<(), Failure> {
         // What stays as it is makes no version.
-        let sql = "INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads, principals, access_fields)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        let sql = "INSERT INTO component (stack, key, depends_on, outputs, blueprint, reads, principals, access_fields,
+                                          ids)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                    ON CONFLICT DO UPDATE SET depends_on = excluded.depends_on, outputs = excluded.outputs,
                                              blueprint = excluded.blueprint, reads = excluded.reads,
                                              principals = excluded.principals,
-                                             access_fields = excluded.access_fields
-                   WHERE (depends_on, outputs, blueprint, reads, principals, access_fields)
+                                             access_fields = excluded.access_fields, ids = excluded.ids
+                   WHERE (depends_on, outputs, blueprint, reads, principals, access_fields, ids)
                       IS NOT (excluded.depends_on, excluded.outputs, excluded.blueprint, excluded.reads,
-                              excluded.principals, excluded.access_fields)";
-        let ComponentRow { key, depends_on, outputs, blueprint, reads, access } = component;
+                              excluded.principals, excluded.access_fields, excluded.ids)";
+        let ComponentRow { key, depends_on, outputs, blueprint, reads, access, ids } = component;
         let (depends_on, reads) = (columns::list(depends_on)?, columns::list(reads)?);
         let (principals, fields) = columns::access(access.as_ref())?;
+        let ids = columns::ids(ids.as_ref())?;
         let stack = stack(self.transaction, of)?;
-        let parameters = (stack, key, &depends_on, outputs, blueprint, &reads, &principals, &fields);
+        let parameters = (stack, key, &depends_on, outputs, blueprint, &reads, &principals, &fields, &ids);
         if self.transaction.prepare_cached(sql)?.execute(parameters)? == 0 {
             return Ok(());
         }
         let sql = "INSERT INTO component_version (stack, key, generation, written_at, operation, depends_on, outputs,
-                                                  blueprint, reads, principals, access_fields)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+                                                  blueprint, reads, principals, access_fields, ids)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
         let generation = read::component_generation(self.transaction, stack, key)? + 1;
         let (at, operation) = (self.now.as_microsecond(), self.operation.as_bytes());
         let parameters =
-            (stack, key, generation, at, operation, depends_on, outputs, blueprint, reads, principals, fields);
+            (stack, key, generation, at, operation, depends_on, outputs, blueprint, reads, principals, fields, ids);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())
     }

@@ -80,7 +80,7 @@ pub const TABLES: &[Table] = &[
         2,
         columns![
             "stack" Number, "key" Text, "depends_on" Text, "outputs" Text, "blueprint" Text, "reads" Text,
-            "principals" Text, "access_fields" Text,
+            "principals" Text, "access_fields" Text, "ids" Text,
         ],
         None,
     ),
@@ -90,7 +90,7 @@ pub const TABLES: &[Table] = &[
         columns![
             "id" Number, "stack" Number, "key" Text, "generation" Number, "written_at" Time, "operation" Id,
             "depends_on" Text, "outputs" Text, "blueprint" Text, "reads" Text, "principals" Text,
-            "access_fields" Text,
+            "access_fields" Text, "ids" Text,
         ],
         Some("component_version_id_seq"),
     ),

@@ -277,6 +277,7 @@ async fn a_commit_that_was_not_answered_is_looked_for_and_not_done_twice() {
         blueprint: None,
         reads: Vec::new(),
         access: None,
+        ids: None,
     };
     let component = Record::Write { operation: id, write: Write::Component { stack: demo(), component } };
     let end = Record::End { operation: id, status: OperationStatus::Completed, summary: String::new() };

@@ -90,7 +90,7 @@ impl Maker {
         let reads = reads.collect();
         let outputs = format!("{{\"o\":{}}}", self.random.u8(0..3));
         let key = self.random.choice(["", "x", "y"]).unwrap().to_owned();
-        ComponentRow { key, depends_on: Vec::new(), outputs, blueprint: None, reads, access: None }
+        ComponentRow { key, depends_on: Vec::new(), outputs, blueprint: None, reads, access: None, ids: None }
     }
 
     fn write(&mut self) -> Write {

@@ -75,6 +75,7 @@ impl<'a> Reading<'a> {
                 recorded_outputs: decode_map(json.recorded_outputs, self.seal)?,
                 key: json.key,
                 id: json.id,
+                ids: json.ids,
                 depends_on: json.depends_on,
                 depended_on: json.depended_on,
                 reads: json.reads,

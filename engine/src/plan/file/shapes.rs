@@ -10,7 +10,7 @@ use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::descriptor::{CheckTime, Lifecycle};
 use crate::source::Place;
-use crate::store::{Generation, Read, RowStatus, StackRead};
+use crate::store::{Generation, Ids, Read, RowStatus, StackRead};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -79,6 +79,8 @@ pub(super) struct ComponentJson {
     pub(super) key: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ids: Option<Ids>,
     pub(super) depends_on: Vec<String>,
     pub(super) depended_on: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

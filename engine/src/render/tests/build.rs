@@ -199,6 +199,7 @@ pub(super) fn component(key: &str) -> ComponentPlan {
     ComponentPlan {
         key: key.to_owned(),
         id: None,
+        ids: None,
         depends_on: Vec::new(),
         depended_on: Vec::new(),
         reads: Vec::new(),

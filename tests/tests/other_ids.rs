@@ -1,0 +1,61 @@
+//! Names of stacks and keys are made of ids, and two ids may make one: nobody takes the place of another by that.
+
+use crate::server::project;
+use terrace_tests::Project;
+use terrace_tests::served::Served;
+
+/// A product with one component that is a file.
+fn product(product: &str, component: &str) -> String {
+    format!(
+        "id: urn:dmb:dp:{product}\nname: P\ndomain: d\nversion: 0.1.0\nkind: dataproduct\nenvironment: test\nspecific: {{}}\n\
+         components:\n  - {{id: 'urn:dmb:cmp:{product}:{component}', name: c, kind: workload, version: 0.0.0, \
+         useCaseTemplateId: 'urn:dmb:utm:thing:0.0.0', specific: {{name: it}}}}\n"
+    )
+}
+
+fn recorded(project: &Project) -> String {
+    project.run(["state", "list"]).done().stdout
+}
+
+#[test]
+fn a_product_does_not_take_the_place_of_another_whose_id_makes_the_same_name() {
+    let project = project();
+    project.write("first.yaml", product("a.b:c:0", "one"));
+    project.write("second.yaml", product("a:b.c:0", "two"));
+    project.run(["apply", "first.yaml", "--auto-approve"]).done();
+    let before = recorded(&project);
+    for command in ["plan", "apply", "destroy"] {
+        let told =
+            project.run([command, "second.yaml"].into_iter().chain((command != "plan").then_some("--auto-approve")));
+        told.with_code(1)
+            .says("`a.b.c.0@test` is recorded of the data product `urn:dmb:dp:a.b:c:0` already")
+            .says("second.yaml:9:10")
+            .says("give one of the two another id");
+    }
+    assert_eq!(recorded(&project), before);
+    project.run(["destroy", "first.yaml", "--auto-approve"]).done();
+    project.run(["apply", "second.yaml", "--auto-approve"]).done();
+}
+
+#[test]
+fn nor_does_one_over_http_or_a_component_of_another_id() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let (first, second) = (product("a:c d:0", "x y"), product("a:c-d:0", "x y"));
+    assert_eq!(server.ended(&server.ask("/v1/provision", &first))["status"], "COMPLETED");
+    let before = recorded(&project);
+    for path in ["/v1/provision", "/v1/unprovision"] {
+        let status = server.ended(&server.ask(path, &second));
+        assert_eq!(status["status"], "FAILED", "{path}: {status}");
+        assert!(
+            status["result"].as_str().unwrap().contains("the data product `urn:dmb:dp:a:c d:0`"),
+            "{path}: {status}"
+        );
+    }
+    let other = product("a:c d:0", "x-y");
+    let status = server.ended(&server.ask("/v1/provision", &other));
+    assert!(status["result"].as_str().unwrap().contains("component `urn:dmb:cmp:a:c d:0:x y`"), "{status}");
+    assert_eq!(recorded(&project), before);
+    assert_eq!(server.ended(&server.ask("/v1/provision", &first))["status"], "COMPLETED");
+    assert_eq!(server.ended(&server.ask("/v1/unprovision", &first))["status"], "COMPLETED");
+}
