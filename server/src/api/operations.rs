@@ -83,6 +83,7 @@ pub(crate) struct Line {
 
 /// Which operations.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
     /// Those of one stack: `name@environment`.
     pub(crate) stack: Option<String>,
@@ -97,7 +98,7 @@ pub(crate) struct Filter {
 }
 
 /// The operations, newest first.
-#[utoipa::path(get, path = "/operations", tag = "operations", params(Filter),
+#[utoipa::path(get, path = "/operations", operation_id = "list_operations", tag = "operations", params(Filter),
     responses((status = 200, body = Page<Operation>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
@@ -145,7 +146,8 @@ pub(super) async fn list(
 }
 
 /// One operation with its steps.
-#[utoipa::path(get, path = "/operations/{id}", tag = "operations", params(("id" = Uuid, Path)),
+#[utoipa::path(get, path = "/operations/{id}", operation_id = "show_operation", tag = "operations",
+    params(("id" = Uuid, Path)),
     responses((status = 200, body = Operation), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,

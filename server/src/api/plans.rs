@@ -80,7 +80,7 @@ pub(crate) struct Begun {
 }
 
 /// Plans a descriptor. Answered as JSON, or as Markdown or plain text where that is what is accepted.
-#[utoipa::path(post, path = "/plans", tag = "plans", request_body = NewPlan,
+#[utoipa::path(post, path = "/plans", operation_id = "make_plan", tag = "plans", request_body = NewPlan,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = PlanAnswer), (status = 202, description = "it is still being made", body = PlanAnswer),
         (status = 400, body = Problem), (status = 422, description = "the key was another call's", body = Problem),
@@ -117,7 +117,7 @@ pub(super) async fn create(
 }
 
 /// A plan that was made.
-#[utoipa::path(get, path = "/plans/{id}", tag = "plans", params(("id" = Uuid, Path)),
+#[utoipa::path(get, path = "/plans/{id}", operation_id = "show_plan", tag = "plans", params(("id" = Uuid, Path)),
     responses((status = 200, body = PlanAnswer), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
@@ -131,7 +131,7 @@ pub(super) async fn show(
 }
 
 /// Does what a plan says, and nothing else: when something has changed since, the operation fails and says so.
-#[utoipa::path(post, path = "/plans/{id}/apply", tag = "plans",
+#[utoipa::path(post, path = "/plans/{id}/apply", operation_id = "apply_plan", tag = "plans",
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, body = Begun), (status = 404, body = Problem),
         (status = 409, description = "the plan cannot be applied", body = Problem),
