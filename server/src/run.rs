@@ -187,7 +187,7 @@ impl Run<'_> {
                 let (status, summary, outcome) = self.apply_only(&described, &wanted, Some(&approved)).await?;
                 Ok((status, summary, Outcome { applied: plan, ..outcome }))
             }
-            Asked::Drift { stack } => {
+            Asked::Drift { stack, .. } => {
                 let found = drifting::look(self.shared, self.store().as_ref(), &stack).await?;
                 if let (Some(webhook), false) = (&self.shared.settings.webhook, found.drifted.is_empty()) {
                     tokio::spawn(webhook.clone().tell(self.claim.operation, stack, found.clone()));

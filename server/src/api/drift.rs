@@ -87,10 +87,15 @@ pub(super) async fn create(
         Some(name) => vec![known(&shared, &name).await?],
         None => shared.scanned().await?,
     };
-    let mut begun = Vec::with_capacity(stacks.len());
-    for stack in stacks {
+    let Some((first, others)) = stacks.split_first() else {
+        return Ok((StatusCode::ACCEPTED, Json(Vec::<Begun>::new())).into_response());
+    };
+    // The call's key is the first one's, which knows of all: it is found where the key was another call's.
+    let beside = if caller.has_key() { others } else { &[] };
+    let mut begun = vec![Begun { operation: shared.scan(&caller, first, beside).await? }];
+    for stack in others {
         let caller = caller.with_one_of(&stack.to_string());
-        begun.push(Begun { operation: shared.scan(&caller, &stack).await? });
+        begun.push(Begun { operation: shared.scan(&caller, stack, &[]).await? });
     }
     Ok((StatusCode::ACCEPTED, Json(begun)).into_response())
 }

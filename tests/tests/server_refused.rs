@@ -1,0 +1,50 @@
+//! What is said of calls that are refused, and of what fails: by the field that is wrong, with what to do about it, in the
+//! words of whoever calls.
+
+use crate::server::{meaning, messages, product, project};
+use crate::server_request::{ACL, access, with_port};
+use serde_json::{Value as Json, json};
+use std::io::{Read, Write};
+use terrace_tests::served::{Answer, Served, request};
+
+const COMPONENT: &str = "COMPONENT_DESCRIPTOR";
+const PLANS: &str = "/api/v1/plans";
+
+#[test]
+fn a_key_that_cannot_be_read_is_refused_and_an_empty_one_is_none() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let body = json!({"descriptor": product(&["a"])}).to_string();
+    for key in ["", "schlüssel"] {
+        for path in [PLANS, "/v1/provision"] {
+            let answer = server.call_with("POST", path, &body, &[("idempotency-key", key)]);
+            assert!(answer.status == 400 && answer.body.contains("`Idempotency-Key`"), "{key} {path}: {answer:?}");
+        }
+    }
+    assert_eq!(project.run(["operations", "list"]).done().stdout, "");
+}
+
+#[test]
+fn one_key_is_for_one_scan_of_drift() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let other = product(&["b"]).replace("finance:cash", "finance:other");
+    for text in [product(&["a"]), other] {
+        assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
+    }
+    let scan = |key: &str, body: &str| server.call_with("POST", "/api/v1/drift", body, &[("idempotency-key", key)]);
+    let one = r#"{"stack": "finance.cash.0@test"}"#;
+    let other = r#"{"stack": "finance.other.0@test"}"#;
+    let first = scan("one", one);
+    assert_eq!(first.status, 202, "{first:?}");
+    assert_eq!(scan("one", one).body, first.body);
+    assert_eq!(scan("one", other).status, 422);
+    assert_eq!(scan("one", "").status, 422);
+    let body = json!({"descriptor": product(&["a"])}).to_string();
+    assert_eq!(server.call_with("POST", PLANS, &body, &[("idempotency-key", "one")]).status, 422);
+    let all = scan("all", "");
+    assert_eq!((all.status, all.json().as_array().unwrap().len()), (202, 2), "{all:?}");
+    assert_eq!(scan("all", "").body, all.body);
+    assert_eq!((scan("all", one).status, scan("all", other).status), (422, 422));
+}
+
