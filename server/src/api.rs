@@ -1,6 +1,7 @@
 //! The native API under `/api/v1`: plans, what is recorded, operations, configuration. Its description is made from the
 //! code.
 
+mod accept;
 mod acl;
 mod drift;
 mod environments;

@@ -48,3 +48,39 @@ fn one_key_is_for_one_scan_of_drift() {
     assert_eq!((scan("all", one).status, scan("all", other).status), (422, 422));
 }
 
+#[test]
+fn a_plan_says_its_errors_in_every_form() {
+    let project = project();
+    project.write("terrace.yaml", "environments: {test: {}}\nserver: {stacks: true}\n");
+    let server = Served::start(&project, &[]);
+    let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: site}\nresources:\n\
+                 - {type: local_file, provider: local.nope, name: page, config: {path: page.html, content: hello}}\n";
+    let body = json!({"descriptor": stack}).to_string();
+    let (problem, hint) = ("there is no `local` instance `local.nope`", "there are: `local`");
+    for form in ["application/json", "text/markdown", "text/plain"] {
+        let told = server.call_with("POST", PLANS, &body, &[("accept", form)]);
+        assert!(told.content_type.starts_with(form), "{told:?}");
+        // Markdown has signs of its own before them.
+        let body = told.body.replace('\\', "");
+        let (_, rest) = body.split_once(problem).unwrap_or_else(|| panic!("{told:?}"));
+        assert!(rest.contains(hint), "{told:?}");
+    }
+}
+
+#[test]
+fn a_plan_has_the_form_that_is_wanted_most() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let body = json!({"descriptor": product(&["a"])}).to_string();
+    for (accept, form) in [
+        ("text/markdown;q=0.1, application/json", "application/json"),
+        ("text/*", "text/plain"),
+        ("text/markdown", "text/markdown"),
+        ("text/plain;q=0.5, text/markdown;q=0.4, */*;q=0.1", "text/plain"),
+        ("image/png", "application/json"),
+    ] {
+        let answer = server.call_with("POST", PLANS, &body, &[("accept", accept)]);
+        assert!(answer.content_type.starts_with(form), "{accept}: {answer:?}");
+    }
+}
+
