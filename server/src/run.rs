@@ -418,7 +418,7 @@ impl Run<'_> {
         let mut info = told::info(self.store().as_ref(), described).await?;
         if report.status() != OperationStatus::Completed {
             // Who was asked for is recorded; who of them got access is not known.
-            info.acl_info.clear();
+            info.acl_info = None;
         }
         let done = self.done_in_all().await?.unwrap_or(report.done.len());
         Ok((report.status(), report.summary_with(done), Outcome { result, info: Some(info), ..Outcome::default() }))

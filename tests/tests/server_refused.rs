@@ -84,3 +84,35 @@ fn a_plan_has_the_form_that_is_wanted_most() {
     }
 }
 
+#[test]
+fn who_has_access_is_a_list_also_where_that_is_nobody() {
+    let (project, product) = with_port();
+    let server = Served::start(&project, &[]);
+    let made = server.ended(&server.ask("/v1/provision", &product));
+    assert!(made["status"] == "COMPLETED" && made["info"].get("aclInfo").is_none(), "nobody said: {made}");
+    let set = |refs: &[&str]| {
+        let token = server.call("POST", "/v1/updateacl", &access(&product, refs, "{}")).body;
+        server.ended(&token)
+    };
+    assert_eq!(set(&["user:ada"])["info"]["aclInfo"], json!([{"identity": "user:ada", "locked": false}]));
+    let nobody = set(&[]);
+    assert_eq!((&nobody["status"], &nobody["info"]["aclInfo"]), (&json!("COMPLETED"), &json!([])), "{nobody}");
+}
+
+/// The field that is told, and what is said of it.
+fn told(answer: &Answer) -> (String, Json) {
+    assert_eq!(answer.status, 400, "{answer:?}");
+    let told = answer.json();
+    (told["inputErrorField"].as_str().unwrap_or_default().to_owned(), told)
+}
+
+#[test]
+fn what_may_be_left_out_may_be_null() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let body = json!({"useCaseTemplateId": "x", "environment": "test", "params": null, "catalogInfo": null});
+    let (field, whole) = told(&server.call("POST", "/v1/reverse-provisioning", &body.to_string()));
+    assert_eq!(field, "useCaseTemplateId", "it is read: {whole}");
+    let body = json!({"descriptor": product(&["a"]), "descriptorKind": null, "removeData": null});
+    assert_eq!(server.call("POST", "/v1/validate", &body.to_string()).body, r#"{"valid":true}"#);
+}
