@@ -16,7 +16,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{
-    LogLine, OperationFilter, OperationRow, OperationStatus, StepAction, StepResult, StepRow, StoreError,
+    KINDS, LogLine, OperationFilter, OperationRow, OperationStatus, StepAction, StepResult, StepRow, StoreError,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -115,6 +115,11 @@ pub(super) async fn list(
     {
         let known = standings().collect::<Vec<_>>().join(", ");
         return Err(Problem::wrong(format!("`{status}` is no status of operations: {known}")));
+    }
+    if let Some(kind) = filter.kind.as_deref()
+        && !KINDS.contains(&kind)
+    {
+        return Err(Problem::wrong(format!("`{kind}` is no kind of operations: {}", KINDS.join(", "))));
     }
     let before = match filter.after {
         None => None,

@@ -36,11 +36,11 @@ type Sent = Result<Bytes, BytesRejection>;
 
 /// Reads a body as JSON, whatever its content type says.
 fn read<T: DeserializeOwned>(sent: Sent, solution: &str) -> Result<T, Refusal> {
-    let bytes = sent.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLong(error.body_text()),
-        _ => Refusal::whole(error.body_text(), solution),
-    })?;
-    body::read(&bytes).map_err(|Unread(problem)| Refusal::whole(problem, solution))
+    let bytes = sent.map_err(|error| Refusal::of_body(&error))?;
+    body::read(&bytes).map_err(|Unread { problem, field }| match field {
+        Some(field) => Refusal::field(&field, problem, solution),
+        None => Refusal::whole(problem, solution),
+    })
 }
 
 /// Says whether a descriptor is valid, as far as that can be told without state and network.
@@ -129,7 +129,7 @@ pub(crate) async fn update_acl(
         remove_data: false,
         latest_enriched_descriptor: None,
     };
-    let described = Described::read(&shared.worlds, &request, Purpose::Make)?;
+    let described = Described::read_provisioned(&shared.worlds, &request)?;
     described.takes_access()?;
     let place = described.place_of();
     let token = shared.ask(&caller, &Asked::Access { request, access, expected: None }, place).await?;
