@@ -14,7 +14,7 @@ pub use error::StoreError;
 pub(crate) use error::component_in_words;
 pub(crate) use error::moved_in_words;
 pub use operation::{
-    LogLine, NewOperation, OperationFilter, OperationRow, OperationStatus, PLANS, SCANS, StepResult, StepRow,
+    KINDS, LogLine, NewOperation, OperationFilter, OperationRow, OperationStatus, PLANS, SCANS, StepResult, StepRow,
 };
 pub use record::{ComponentRead, Moved, Read, Record, Write};
 pub use request::{

@@ -2,7 +2,8 @@
 
 use crate::auth::Scope;
 use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -90,6 +91,14 @@ impl Refusal {
         Self::one(None, problem.into(), solution.into())
     }
 
+    /// A body did not come.
+    pub(crate) fn of_body(rejection: &BytesRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLong("the body is too long".to_owned()),
+            _ => Self::whole("the body did not come whole", "send it again"),
+        }
+    }
+
     fn one(input_error_field: Option<String>, problem: String, solution: String) -> Self {
         Self::Invalid(Box::new(Invalid {
             errors: vec![problem.clone()],
@@ -105,9 +114,9 @@ impl Refusal {
         let mut solutions: Vec<String> =
             diagnostics.iter().filter(|it| it.is_error()).filter_map(|it| it.hint.clone()).collect();
         solutions.dedup();
-        let mut refusal = Self::several(field, errors(diagnostics, sources), solutions);
+        let mut refusal = Self::several(field, told(diagnostics, Severity::Error, sources), solutions);
         if let Self::Invalid(invalid) = &mut refusal {
-            invalid.helped = Told::of(diagnostics, sources).errors;
+            invalid.helped = errors(diagnostics, sources);
         }
         refusal
     }
@@ -140,11 +149,11 @@ impl Refusal {
         }
     }
 
-    /// All problems, for the log of an operation.
+    /// All problems; what to do about them stands elsewhere in the answer, or goes without saying.
     pub(crate) fn problems(&self) -> Vec<String> {
         match self {
             Self::Invalid(invalid) => invalid.errors.clone(),
-            Self::Busy => vec!["too many operations wait".to_owned()],
+            Self::Busy => vec!["too many operations wait: try again later".to_owned()],
             Self::KeyTaken => vec![KEY_TAKEN.to_owned()],
             Self::NoPath => vec![NO_PATH.to_owned()],
             Self::NoMethod => vec![NO_METHOD.to_owned()],
@@ -178,12 +187,7 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn of(diagnostics: &[Diagnostic], sources: &Sources) -> Self {
-        let help = |(problem, diagnostic): (String, &Diagnostic)| helped(&problem, diagnostic.hint.as_deref());
-        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
-        Self {
-            errors: told(diagnostics, Severity::Error, sources).into_iter().zip(errors).map(help).collect(),
-            warnings: told(diagnostics, Severity::Warning, sources),
-        }
+        Self { errors: errors(diagnostics, sources), warnings: told(diagnostics, Severity::Warning, sources) }
     }
 }
 
@@ -197,9 +201,11 @@ pub(crate) fn warnings(notes: &[Note]) -> Vec<String> {
     warnings.map(line).collect()
 }
 
-/// The errors among what is to be said, each with its place.
+/// The errors among what is to be said, each with its place and what to do about it.
 pub(crate) fn errors(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<String> {
-    told(diagnostics, Severity::Error, sources)
+    let hints = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).map(|error| error.hint.as_deref());
+    let problems = told(diagnostics, Severity::Error, sources);
+    problems.iter().zip(hints).map(|(problem, hint)| helped(problem, hint)).collect()
 }
 
 fn told(diagnostics: &[Diagnostic], severity: Severity, sources: &Sources) -> Vec<String> {
@@ -219,33 +225,36 @@ impl From<StoreError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        match self {
-            Self::Invalid(invalid) => (StatusCode::BAD_REQUEST, Json(invalid)).into_response(),
-            Self::TooLong(error) => (StatusCode::PAYLOAD_TOO_LARGE, Json(system_error(error))).into_response(),
-            Self::Busy => unavailable("too many operations wait: try again later".to_owned()),
-            Self::Unavailable(error) => unavailable(error),
-            Self::NoPath => (StatusCode::NOT_FOUND, Json(system_error(NO_PATH.to_owned()))).into_response(),
-            Self::NoMethod => {
-                (StatusCode::METHOD_NOT_ALLOWED, Json(system_error(NO_METHOD.to_owned()))).into_response()
-            }
-            Self::KeyTaken => {
-                (StatusCode::UNPROCESSABLE_ENTITY, Json(system_error(KEY_TAKEN.to_owned()))).into_response()
-            }
-            Self::Unknown(why) => {
-                let body = system_error(unknown(&why));
-                (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], Json(body)).into_response()
-            }
-            Self::Forbidden { name, has, asked } => {
-                (StatusCode::FORBIDDEN, Json(system_error(forbidden(&name, has, asked)))).into_response()
-            }
-            Self::Foreign(how) => (StatusCode::FORBIDDEN, Json(system_error(foreign(how)))).into_response(),
+        let (status, solution) = match &self {
+            Self::Invalid(invalid) => return (StatusCode::BAD_REQUEST, Json(invalid)).into_response(),
+            Self::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "send less, or have `server.bodyLimit` raised"),
+            Self::Busy | Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "try again later"),
+            Self::NoPath => (StatusCode::NOT_FOUND, "`/docs` lists what there is"),
+            Self::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "use a method that `Allow` lists"),
+            Self::KeyTaken => (StatusCode::UNPROCESSABLE_ENTITY, "send a new key for each call"),
+            Self::Unknown(_) => (StatusCode::UNAUTHORIZED, NO_TOKEN),
+            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "call with a token that may do that"),
+            Self::Foreign(_) => (StatusCode::FORBIDDEN, "call it yourself, or configure `server.auth`"),
+            Self::Broken(_) => (StatusCode::INTERNAL_SERVER_ERROR, "look for the incident in the log of the server"),
+        };
+        let error = match &self {
             Self::Broken(error) => {
                 let incident = Uuid::now_v7();
                 tracing::error!(%incident, error, "a call failed");
-                let body = system_error(format!("the server cannot do that now: incident {incident}"));
-                (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
+                format!("the server cannot do that now: incident {incident}")
             }
-        }
+            other => other.problems().concat(),
+        };
+        let more_info = MoreInfo { problems: vec![error.clone()], solutions: vec![solution.to_owned()] };
+        let body = SystemError { user_message: error.clone(), error, more_info };
+        let mut response = (status, Json(body)).into_response();
+        let (name, value) = match status {
+            StatusCode::UNAUTHORIZED => (header::WWW_AUTHENTICATE, "Bearer"),
+            StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "5"),
+            _ => return response,
+        };
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
     }
 }
 
@@ -275,12 +284,4 @@ fn forbidden(name: &str, has: Option<Scope>, asked: Scope) -> String {
 
 fn foreign(how: &str) -> String {
     format!("{how}, and this server asks for no token: call it yourself, or configure `server.auth`")
-}
-
-fn unavailable(error: String) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], Json(system_error(error))).into_response()
-}
-
-fn system_error(error: String) -> SystemError {
-    SystemError { user_message: error.clone(), error, more_info: MoreInfo::default() }
 }

@@ -1,6 +1,7 @@
 //! The native API under `/api/v1`: plans, what is recorded, operations, configuration. Its description is made from the
 //! code.
 
+mod accept;
 mod acl;
 mod drift;
 mod environments;
@@ -14,7 +15,7 @@ mod stacks;
 
 use crate::answer::{Refusal, broken_off};
 use crate::auth::{Scope, guarded};
-use crate::docs::describe_errors;
+use crate::docs::describe_answers;
 use crate::serve::Shared;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -82,7 +83,7 @@ pub fn description() -> Description {
         ("500", "the server cannot"),
         ("503", "the server cannot now"),
     ];
-    describe_errors(&mut description, &anywhere, "application/problem+json", |_| "Problem");
+    describe_answers(&mut description, &anywhere, "application/problem+json", |_| "Problem");
     description
 }
 

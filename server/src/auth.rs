@@ -176,6 +176,15 @@ fn shown(headers: &HeaderMap) -> Result<&str, Refusal> {
     Ok(token.trim())
 }
 
+/// By which a call is to be known again.
+fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    match key.to_str().ok().filter(|key| !key.is_empty()) {
+        Some(key) => Ok(Some(key.to_owned())),
+        None => Err(Refusal::whole("`Idempotency-Key` is empty or not ASCII", "send a new UUID for each call")),
+    }
+}
+
 /// How a call is answered that is refused.
 type Refuse = fn(Refusal) -> Response;
 
@@ -198,10 +207,9 @@ async fn guard(
     if let Err(refusal) = checked.and_then(|()| shared.admission.check_site(&request)) {
         return refuse(refusal);
     }
-    match shared.admission.admit(request.headers(), scope).await {
+    let admitted = shared.admission.admit(request.headers(), scope).await;
+    match admitted.and_then(|caller| Ok(Caller { key: key(request.headers())?, ..caller })) {
         Ok(caller) => {
-            let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
-            let caller = Caller { key: key.map(str::to_owned), ..caller };
             request.extensions_mut().insert(caller);
             let limit = shared.settings.timeout;
             let late = |_| format!("it took longer than {} s: try again later", limit.as_secs_f64());

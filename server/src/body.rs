@@ -7,7 +7,11 @@ use serde_json::error::Category;
 
 /// Why a body cannot be read: what is there, and what has to be.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unread(pub(crate) String);
+pub(crate) struct Unread {
+    pub(crate) problem: String,
+    /// The path of the field that is wrong or missing, where it is one.
+    pub(crate) field: Option<String>,
+}
 
 /// Reads a body that is an object.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unread> {
@@ -27,14 +31,16 @@ fn told(bytes: &[u8], path: &str, error: &serde_json::Error) -> Unread {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = error.to_string();
     let text = text.strip_suffix(&place).unwrap_or(&text);
-    Unread(match error.classify() {
-        _ if bytes.trim_ascii().is_empty() => "the body is empty: JSON is expected".to_owned(),
+    let whole = |problem| Unread { problem, field: None };
+    match error.classify() {
+        _ if bytes.trim_ascii().is_empty() => whole("the body is empty: JSON is expected".to_owned()),
+        _ if std::str::from_utf8(bytes).is_err() => whole("the body is not UTF-8".to_owned()),
         Category::Data => of_field(path, text),
         Category::Io | Category::Syntax | Category::Eof => {
             let (line, column) = (error.line(), error.column());
-            format!("the body is no JSON: {}, at line {line}, column {column}", of_syntax(text))
+            whole(format!("the body is no JSON: {}, at line {line}, column {column}", of_syntax(text)))
         }
-    })
+    }
 }
 
 /// What is wrong with what is no JSON.
@@ -56,31 +62,36 @@ fn of_syntax(text: &str) -> &str {
 }
 
 /// What is wrong with a field, by what serde says of it.
-fn of_field(path: &str, text: &str) -> String {
+pub(crate) fn of_field(path: &str, text: &str) -> Unread {
     let within = |name: &str| if path == ROOT { name.to_owned() } else { format!("{path}.{name}") };
-    if let Some(name) = named(text, "missing field `") {
-        return format!("`{}` is missing", within(name));
+    let of = |field: String, problem: String| Unread { problem, field: Some(field) };
+    if let Some(name) = named(text, "missing field `").map(within) {
+        let problem = format!("`{name}` is missing");
+        return of(name, problem);
     }
     if let Some(name) = named(text, "duplicate field `") {
-        return format!("`{name}` is there twice: it is expected once");
+        return of(name.to_owned(), format!("`{name}` is there twice: it is expected once"));
     }
     if let Some((name, expected)) = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, ")) {
         let expected = expected.strip_prefix("expected one of ").or_else(|| expected.strip_prefix("expected "));
-        return match expected {
+        let problem = match expected {
             Some(expected) => format!("there is no field `{name}`; the fields are {expected}"),
             None => format!("there is no field `{name}`, nor any other"),
         };
+        return of(name.to_owned(), problem);
     }
     let what = if path == ROOT { "the body".to_owned() } else { format!("`{path}`") };
-    let Some((found, expected)) = text.rsplit_once(", expected ") else {
-        return format!("{what} is not what is expected there");
+    let problem = match text.rsplit_once(", expected ") {
+        Some((found, expected)) if found.starts_with("unknown variant `") => format!("{what} has to be {expected}"),
+        Some((found, expected)) => match (kind(found), wanted(expected)) {
+            (Some(found), Some(expected)) => format!("{what} is {found}, and has to be {expected}"),
+            (Some(found), None) => format!("{what} is {found}, which is not expected there"),
+            (None, Some(expected)) => format!("{what} has to be {expected}"),
+            (None, None) => format!("{what} is not what is expected there"),
+        },
+        None => format!("{what} is not what is expected there"),
     };
-    match (kind(found), wanted(expected)) {
-        (Some(found), Some(expected)) => format!("{what} is {found}, and has to be {expected}"),
-        (Some(found), None) => format!("{what} is {found}, which is not expected there"),
-        (None, Some(expected)) => format!("{what} has to be {expected}"),
-        (None, None) => format!("{what} is not what is expected there"),
-    }
+    Unread { problem, field: (path != ROOT).then(|| path.to_owned()) }
 }
 
 fn named<'t>(text: &'t str, what: &str) -> Option<&'t str> {
@@ -140,7 +151,7 @@ mod tests {
 
     #[track_caller]
     fn check(body: &str, expected: &str) {
-        assert_eq!(read::<Asked>(body.as_bytes()).unwrap_err().0, expected, "{body}");
+        assert_eq!(read::<Asked>(body.as_bytes()).unwrap_err().problem, expected, "{body}");
     }
 
     #[test]

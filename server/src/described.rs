@@ -26,6 +26,41 @@ pub(crate) const NAME: &str = "descriptor";
 /// How they know the one that is sent beside it.
 const LATEST: &str = "latestEnrichedDescriptor";
 
+/// Where a body has its descriptor.
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    name: &'static str,
+    /// What to do where it names no component and has to.
+    naming: &'static str,
+}
+
+const DESCRIPTOR: Field =
+    Field { name: NAME, naming: "name the component to act on, or send the data product as DATAPRODUCT_DESCRIPTOR" };
+/// Of a call that says who has access.
+const PROVISIONED: Field = Field {
+    name: "provisionInfo.request",
+    naming: "send what the component was provisioned with: `dataProduct`, and beside it `componentIdToProvision`",
+};
+
+impl Field {
+    fn of(self, name: &str) -> String {
+        format!("{}.{name}", self.name)
+    }
+
+    /// What is wrong with a descriptor, by the field of it where that is known.
+    fn refused(self, found: &[Diagnostic], sources: &Sources) -> Refusal {
+        let mut errors = found.iter().filter(|found| found.is_error());
+        // Its errors begin with its name.
+        match errors.all(|error| error.message.starts_with(&format!("`{TARGET}`"))) {
+            true => Refusal::text(&self.of(TARGET), found, sources),
+            false => Refusal::text(self.name, found, sources),
+        }
+    }
+}
+
+/// The field of a descriptor that names the component to act on.
+const TARGET: &str = "componentIdToProvision";
+
 /// What is to be done with a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -94,12 +129,30 @@ impl<'a> Described<'a> {
         beside: &Beside,
         purpose: Purpose,
     ) -> Result<Self, Refusal> {
+        Self::read_in(worlds, request, beside, purpose, DESCRIPTOR)
+    }
+
+    /// Reads the descriptor of a component that others are to have access to.
+    ///
+    /// # Errors
+    /// When it is wrong.
+    pub(crate) fn read_provisioned(worlds: &'a Worlds, request: &ProvisioningRequest) -> Result<Self, Refusal> {
+        Self::read_in(worlds, request, &Beside::default(), Purpose::Make, PROVISIONED)
+    }
+
+    fn read_in(
+        worlds: &'a Worlds,
+        request: &ProvisioningRequest,
+        beside: &Beside,
+        purpose: Purpose,
+        field: Field,
+    ) -> Result<Self, Refusal> {
         let mut sources = Sources::default();
-        let (mut descriptor, mut warnings) = parse(worlds, &mut sources, request, purpose)?;
+        let (mut descriptor, mut warnings) = parse(worlds, &mut sources, request, purpose, field)?;
         // What is recorded of a component is enough to remove it.
         let unlisted = descriptor.unlisted.take().map(|key| {
             descriptor.target = Some(key);
-            Refusal::text(NAME, &std::mem::take(&mut warnings), &sources)
+            field.refused(&std::mem::take(&mut warnings), &sources)
         });
         let unlisted = match unlisted {
             Some(refusal) if !beside.components.is_empty() => return Err(refusal),
@@ -107,16 +160,16 @@ impl<'a> Described<'a> {
         };
         let world = match &beside.environment {
             Some(name) => environment(worlds, Some(name), "environment")?,
-            None => world_of(worlds, &descriptor)?,
+            None => world_of(worlds, &descriptor, field)?,
         };
         // Among the texts of the blueprints, so that both can be pointed into.
         let mut sources = world.sources.with_first_of(&sources);
         let latest = request.latest_enriched_descriptor.as_deref().filter(|text| !text.trim().is_empty());
         let latest = latest.map(|text| sources.add(LATEST, text));
         let components = match beside.components.is_empty() {
-            true => scope(&descriptor, request)?,
+            true => scope(&descriptor, request, field)?,
             false => chosen(&descriptor, &beside.components.iter().cloned().collect())
-                .map_err(|found| one("components", found))?,
+                .map_err(|found| Refusal::text("components", &found, &sources))?,
         };
         let variables = given(&descriptor, &beside.variables)?;
         let compiler = Compiler {
@@ -136,7 +189,7 @@ impl<'a> Described<'a> {
             return Err(Refusal::text(LATEST, &warnings, &sources));
         }
         if purpose == Purpose::Make && !is_right {
-            return Err(Refusal::text(NAME, &warnings, &sources));
+            return Err(field.refused(&warnings, &sources));
         }
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         let compiled = compiled.filter(|_| is_right);
@@ -148,9 +201,9 @@ impl<'a> Described<'a> {
     /// # Errors
     /// When that cannot be told.
     pub(crate) fn place(worlds: &Worlds, request: &ProvisioningRequest) -> Result<AboutWhat, Refusal> {
-        let (descriptor, _) = parse(worlds, &mut Sources::default(), request, Purpose::Make)?;
-        let world = world_of(worlds, &descriptor)?;
-        scope(&descriptor, request)?;
+        let (descriptor, _) = parse(worlds, &mut Sources::default(), request, Purpose::Make, DESCRIPTOR)?;
+        let world = world_of(worlds, &descriptor, DESCRIPTOR)?;
+        scope(&descriptor, request, DESCRIPTOR)?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         Ok(AboutWhat { stack, component: descriptor.target.unwrap_or_default() })
     }
@@ -189,7 +242,7 @@ impl<'a> Described<'a> {
             true => "give a blueprint `acl`: none has any".to_owned(),
             false => format!("these take access: {}", names.join(", ")),
         };
-        Err(Refusal::field("provisionInfo.request", problem, solution))
+        Err(Refusal::field(PROVISIONED.name, problem, solution))
     }
 
     /// The principals that get no access to a component, for nothing that lets others in can name them, with why.
@@ -271,18 +324,19 @@ fn parse(
     sources: &mut Sources,
     request: &ProvisioningRequest,
     purpose: Purpose,
+    field: Field,
 ) -> Result<(Descriptor, Vec<Diagnostic>), Refusal> {
-    let id = sources.add(NAME, request.descriptor.as_str());
+    let id = sources.add(field.name, request.descriptor.as_str());
     let (descriptors, found) = descriptor::read(sources, &[id], &Budget::default());
     let is_unlisted = purpose == Purpose::Remove
         && descriptors.iter().all(|descriptor| descriptor.unlisted.is_some())
         && found.iter().filter(|found| found.is_error()).all(|found| UNLISTED.contains(&found.code));
     if has_errors(&found) && !is_unlisted {
-        return Err(Refusal::text(NAME, &found, sources));
+        return Err(field.refused(&found, sources));
     }
     match <[Descriptor; 1]>::try_from(descriptors) {
         Ok([descriptor]) if descriptor.front_end == FrontEnd::Stack && !worlds.takes_stacks() => Err(Refusal::field(
-            NAME,
+            field.name,
             "the descriptor is a plain stack, which could declare anything: this server takes data products",
             "send a data product, or say `server: {stacks: true}` in terrace.yaml where every caller may run any command \
              that the server may",
@@ -290,14 +344,14 @@ fn parse(
         Ok([descriptor]) => Ok((descriptor, found)),
         Err(several) => {
             let problem = format!("the descriptor describes {} stacks", several.len());
-            Err(Refusal::field(NAME, problem, "send one data product"))
+            Err(Refusal::field(field.name, problem, "send one data product"))
         }
     }
 }
 
-fn world_of<'a>(worlds: &'a Worlds, descriptor: &Descriptor) -> Result<&'a World, Refusal> {
+fn world_of<'a>(worlds: &'a Worlds, descriptor: &Descriptor, field: Field) -> Result<&'a World, Refusal> {
     let named = descriptor.environment.as_ref().map(|environment| environment.value.as_str());
-    environment(worlds, named, "descriptor.environment")
+    environment(worlds, named, &field.of("environment"))
 }
 
 /// The world of an environment that a field of the body names; the only one where it names none.
@@ -316,19 +370,11 @@ pub(crate) fn environment<'a>(worlds: &'a Worlds, named: Option<&str>, field: &s
     worlds.get(name).ok_or_else(unknown)
 }
 
-/// What is wrong with a field that has no place in the descriptor.
-fn one(field: &str, found: Vec<Diagnostic>) -> Refusal {
-    match found.into_iter().next() {
-        Some(Diagnostic { message, hint, .. }) => Refusal::field(field, message, hint.unwrap_or_default()),
-        None => Refusal::whole(format!("`{field}` cannot be understood"), ""),
-    }
-}
-
 /// The values that a caller gives for variables.
 fn given(descriptor: &Descriptor, values: &Map<String, Json>) -> Result<BTreeMap<String, Given>, Refusal> {
     let wrong = undeclared(values.keys().map(String::as_str), std::slice::from_ref(descriptor));
     if !wrong.is_empty() {
-        return Err(one("variables", wrong));
+        return Err(Refusal::text("variables", &wrong, &Sources::default()));
     }
     let given = |(name, value): (&String, &Json)| {
         let given = Given { value: GivenValue::Value(value.clone().into()), by: format!("`variables.{name}`") };
@@ -341,7 +387,7 @@ fn given(descriptor: &Descriptor, values: &Map<String, Json>) -> Result<BTreeMap
 const KINDS: [&str; 3] = ["COMPONENT_DESCRIPTOR", "DATAPRODUCT_DESCRIPTOR", "DATAPRODUCT_DESCRIPTOR_WITH_RESULTS"];
 
 /// The components to act on. The text decides, not what kind it is said to be; but it is said to be one that there is.
-fn scope(descriptor: &Descriptor, request: &ProvisioningRequest) -> Result<BTreeSet<String>, Refusal> {
+fn scope(descriptor: &Descriptor, request: &ProvisioningRequest, field: Field) -> Result<BTreeSet<String>, Refusal> {
     if let Some(kind) = request.descriptor_kind.as_deref().filter(|kind| !KINDS.contains(kind)) {
         let problem = format!("`{kind}` is no kind of descriptor");
         return Err(Refusal::field("descriptorKind", problem, format!("there are {}", KINDS.join(", "))));
@@ -349,9 +395,9 @@ fn scope(descriptor: &Descriptor, request: &ProvisioningRequest) -> Result<BTree
     match (&descriptor.target, request.descriptor_kind.as_deref()) {
         (Some(target), _) => Ok(BTreeSet::from([target.clone()])),
         (None, Some("COMPONENT_DESCRIPTOR")) => Err(Refusal::field(
-            "descriptor.componentIdToProvision",
+            &field.of(TARGET),
             "a COMPONENT_DESCRIPTOR names no `componentIdToProvision`",
-            "name the component to act on, or send the data product as DATAPRODUCT_DESCRIPTOR",
+            field.naming,
         )),
         (None, None | Some("DATAPRODUCT_DESCRIPTOR")) => Ok(BTreeSet::new()),
         (None, Some(other)) => Err(Refusal::field(

@@ -38,9 +38,17 @@ async fn describe(description: Arc<Description>) -> Response {
 /// A status that any call may have, and what it says.
 pub(crate) type Anywhere = (&'static str, &'static str);
 
-/// Errors look alike everywhere: each call has those that can come from any, and all have bodies of that type, by the schema
-/// that their status has.
-pub(crate) fn describe_errors(
+/// What a status says where the call itself does not say more.
+const USUAL: [Anywhere; 4] = [
+    ("200", "what was asked for"),
+    ("202", "it is begun"),
+    ("404", "there is no such thing"),
+    ("422", "another call was made with that idempotency key"),
+];
+
+/// Each answer says what it means. Errors look alike everywhere: each call has those that can come from any, and all have bodies
+/// of that type, by the schema that their status has.
+pub(crate) fn describe_answers(
     description: &mut Description,
     anywhere: &[Anywhere],
     content_type: &str,
@@ -55,11 +63,101 @@ pub(crate) fn describe_errors(
                 responses.entry((*status).to_owned()).or_insert_with(response);
             }
             for (status, response) in responses {
-                if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response) {
+                let RefOr::T(response) = response else { continue };
+                if response.description.is_empty() {
+                    let told = anywhere.iter().chain(&USUAL).find(|(of, _)| of == status);
+                    response.description = told.map(|(_, told)| (*told).to_owned()).unwrap_or_default();
+                }
+                if status.starts_with(['4', '5']) {
                     let body = RefOr::T(Content::new(Some(Ref::from_schema_name(schema_of(status)))));
                     response.content = [(content_type.to_owned(), body)].into_iter().collect();
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value as Json;
+    use std::collections::BTreeSet;
+
+    /// The calls of a description: method, path and what is said of it.
+    fn calls(description: &Description) -> Vec<(String, String, Json)> {
+        let description = serde_json::to_value(description).unwrap();
+        let paths = description["paths"].as_object().unwrap().clone();
+        let calls = |(path, item): (String, Json)| {
+            let item = item.as_object().unwrap().clone();
+            item.into_iter().map(move |(method, call)| (method, path.clone(), call))
+        };
+        paths.into_iter().flat_map(calls).collect()
+    }
+
+    fn parameters(call: &Json) -> Vec<(&str, &str)> {
+        let all = call["parameters"].as_array().into_iter().flatten();
+        all.map(|one| (one["in"].as_str().unwrap(), one["name"].as_str().unwrap())).collect()
+    }
+
+    #[test]
+    fn parameters_stand_where_they_are_sent() {
+        for (method, path, call) in [api::description(), witboost::description()].iter().flat_map(calls) {
+            let of_path = parameters(&call).into_iter().filter(|(place, _)| *place == "path").map(|(_, name)| name);
+            let mut of_path: Vec<&str> = of_path.collect();
+            let parts = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+            let mut parts: Vec<&str> = parts.collect();
+            of_path.sort_unstable();
+            parts.sort_unstable();
+            assert_eq!(of_path, parts, "{method} {path}");
+        }
+        let native = calls(&api::description());
+        let (_, _, listing) = native.iter().find(|(_, path, _)| path == "/api/v1/operations").unwrap();
+        let queries: Vec<_> = ["stack", "kind", "status", "limit", "after"].map(|name| ("query", name)).into();
+        assert_eq!(parameters(listing), queries);
+    }
+
+    #[test]
+    fn no_two_calls_have_one_name() {
+        for description in [api::description(), witboost::description()] {
+            let calls = calls(&description);
+            let names: BTreeSet<&str> = calls.iter().filter_map(|(_, _, call)| call["operationId"].as_str()).collect();
+            assert_eq!(names.len(), calls.len(), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn each_call_and_each_answer_says_what_it_means() {
+        for (method, path, call) in [api::description(), witboost::description()].iter().flat_map(calls) {
+            let summary = call["summary"].as_str().unwrap_or_default();
+            assert!(summary.ends_with('.') && !summary.starts_with('`'), "{method} {path}: {summary}");
+            for (status, answer) in call["responses"].as_object().unwrap() {
+                let told = answer["description"].as_str().unwrap_or_default();
+                assert!(!told.is_empty(), "{method} {path}: {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_begins_something_takes_a_key_and_says_that_it_may_be_taken() {
+        let mut keyed = Vec::new();
+        for (method, path, call) in [api::description(), witboost::description()].iter().flat_map(calls) {
+            if parameters(&call).contains(&("header", "Idempotency-Key")) {
+                assert!(call["responses"]["422"].is_object(), "{method} {path}");
+                keyed.push(format!("{method} {path}"));
+            }
+        }
+        keyed.sort();
+        let expected = [
+            "post /api/v1/drift",
+            "post /api/v1/plans",
+            "post /api/v1/plans/{id}/apply",
+            "post /v1/provision",
+            "post /v1/reverse-provisioning",
+            "post /v1/unprovision",
+            "post /v1/updateacl",
+            "post /v2/validate",
+            "put /api/v1/stacks/{stack}/components/{component}/acl",
+        ];
+        assert_eq!(keyed, expected);
     }
 }

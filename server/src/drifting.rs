@@ -37,10 +37,12 @@ pub(crate) struct Scan {
 }
 
 impl Shared {
-    /// Queues a scan of a stack.
-    pub(crate) async fn scan(&self, caller: &Caller, stack: &StackId) -> Result<Uuid, Refusal> {
+    /// Queues a scan of a stack, the first of those that one call with a key asks for.
+    pub(crate) async fn scan(&self, caller: &Caller, stack: &StackId, beside: &[StackId]) -> Result<Uuid, Refusal> {
         let queue = StackId::new(SCANS, stack.environment.as_str());
-        self.ask_beside(caller, &Asked::Drift { stack: stack.to_string() }, vec![queue, stack.clone()]).await
+        let beside = beside.iter().map(ToString::to_string).collect();
+        let asked = Asked::Drift { stack: stack.to_string(), beside };
+        self.ask_beside(caller, &asked, vec![queue, stack.clone()]).await
     }
 
     /// The stacks that can be scanned: those of environments that are configured here.
@@ -108,7 +110,7 @@ async fn scan_due(shared: &Shared, every: Duration) -> Result<(), Refusal> {
     for stack in shared.scanned().await? {
         let newest = shared.newest_scan(&stack).await?;
         if newest.is_none_or(|scan| scan.operation.started_at <= due) {
-            shared.scan(&Caller::schedule(), &stack).await?;
+            shared.scan(&Caller::schedule(), &stack, &[]).await?;
         }
     }
     Ok(())

@@ -86,6 +86,9 @@ pub(crate) enum Asked {
     Drift {
         /// Of which stack.
         stack: String,
+        /// The other stacks that the same call with its key asks for, where this is the first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        beside: Vec<String>,
     },
     /// To look up values for a catalog.
     Reverse(ReverseProvisioningRequest),
@@ -168,7 +171,8 @@ impl Asked {
             Self::Apply { request, destroy, approved: Approved { digest, .. }, beside, .. } => {
                 format!("{digest} {destroy} {} {} {}", request.remove_data, beside.meant(), meant(&request.descriptor))
             }
-            Self::Drift { stack } => stack.clone(),
+            Self::Drift { stack, beside } if beside.is_empty() => stack.clone(),
+            Self::Drift { stack, beside } => json!([stack, beside]).to_string(),
             Self::Reverse(question) => {
                 let ReverseProvisioningRequest { use_case_template_id, environment, params, catalog_info } = question;
                 json!([use_case_template_id, environment, params, catalog_info]).to_string()
@@ -436,7 +440,7 @@ mod tests {
 
     #[test]
     fn what_may_be_secret_is_not_found_out_by_trying() {
-        let asked = Asked::Drift { stack: "finance.cashflow.0@local".to_owned() };
+        let asked = Asked::Drift { stack: "finance.cashflow.0@local".to_owned(), beside: Vec::new() };
         let key = |first: &str| Seal::with_key(&format!("{first}{}=", "A".repeat(42)), &[]).unwrap();
         let (one, other) = (key("A"), key("B"));
         let digest = |seal: Option<&Seal>| asked.digests(seal).digest;
@@ -447,7 +451,7 @@ mod tests {
 
     #[test]
     fn what_was_asked_under_an_older_key_or_none_is_known_as_long_as_that_is() {
-        let asked = Asked::Drift { stack: "finance.cashflow.0@local".to_owned() };
+        let asked = Asked::Drift { stack: "finance.cashflow.0@local".to_owned(), beside: Vec::new() };
         let (first, second) = (format!("A{}=", "A".repeat(42)), format!("B{}=", "A".repeat(42)));
         let before = Seal::with_key(&first, &[]).unwrap();
         let (both, alone) = (Seal::with_key(&second, &[&first]).unwrap(), Seal::with_key(&second, &[]).unwrap());

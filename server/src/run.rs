@@ -187,7 +187,7 @@ impl Run<'_> {
                 let (status, summary, outcome) = self.apply_only(&described, &wanted, Some(&approved)).await?;
                 Ok((status, summary, Outcome { applied: plan, ..outcome }))
             }
-            Asked::Drift { stack } => {
+            Asked::Drift { stack, .. } => {
                 let found = drifting::look(self.shared, self.store().as_ref(), &stack).await?;
                 if let (Some(webhook), false) = (&self.shared.settings.webhook, found.drifted.is_empty()) {
                     tokio::spawn(webhook.clone().tell(self.claim.operation, stack, found.clone()));
@@ -423,7 +423,7 @@ impl Run<'_> {
         let mut info = told::info(self.store().as_ref(), described).await?;
         if report.status() != OperationStatus::Completed {
             // Who was asked for is recorded; who of them got access is not known.
-            info.acl_info.clear();
+            info.acl_info = None;
         }
         let done = self.done_in_all().await?.unwrap_or(report.done.len());
         Ok((report.status(), report.summary_with(done), Outcome { result, info: Some(info), ..Outcome::default() }))

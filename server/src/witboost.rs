@@ -5,7 +5,7 @@ mod calls;
 
 use crate::answer::{Invalid, Refusal, SystemError};
 use crate::auth::{Scope, guarded};
-use crate::docs::describe_errors;
+use crate::docs::describe_answers;
 use crate::serve::Shared;
 use axum::Router;
 use axum::response::IntoResponse;
@@ -70,6 +70,6 @@ pub(crate) fn description() -> Description {
         ("503", "the server cannot now"),
     ];
     let schema_of = |status: &str| if status == "400" { "RequestValidationError" } else { "SystemError" };
-    describe_errors(&mut description, &anywhere, "application/json", schema_of);
+    describe_answers(&mut description, &anywhere, "application/json", schema_of);
     description
 }

@@ -83,6 +83,7 @@ mod server_listening;
 mod server_oidc;
 mod server_operate; // health, readiness and figures
 mod server_outage; // a database that goes while servers work
+mod server_refused; // what is said of calls that are refused, and of what fails: by its field, with what to do
 mod server_rekey; // a state gets another key while requests wait
 mod server_replicas; // several servers on one state
 mod server_request; // what a coordinator sends beside the descriptor

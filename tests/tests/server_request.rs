@@ -5,10 +5,10 @@ use serde_json::{Value as Json, json};
 use terrace_tests::served::Served;
 use terrace_tests::{Project, until};
 
-const ACL: &str = "/api/v1/stacks/finance.cash.0@test/components/port/acl";
+pub(crate) const ACL: &str = "/api/v1/stacks/finance.cash.0@test/components/port/acl";
 
 /// A product with a port that writes down what it reads of what is sent.
-fn with_port() -> (Project, String) {
+pub(crate) fn with_port() -> (Project, String) {
     let project = project();
     project.write(
         "blueprints/port.yaml",
@@ -28,12 +28,12 @@ fn meaning_port(product: &str) -> String {
     format!("dataProduct:\n{product}componentIdToProvision: urn:dmb:cmp:finance:cash:0:port\n")
 }
 
-fn access(product: &str, refs: &[&str], fields: &str) -> String {
+pub(crate) fn access(product: &str, refs: &[&str], fields: &str) -> String {
     let provisioned = json!({"request": meaning_port(product), "result": ""});
     format!(r#"{{"refs": {}, "provisionInfo": {provisioned}, "accessControlFields": {fields}}}"#, json!(refs))
 }
 
-fn grant(server: &Served, body: &str) -> Json {
+pub(crate) fn grant(server: &Served, body: &str) -> Json {
     let answer = server.call("POST", "/v1/updateacl", body);
     assert_eq!(answer.status, 202, "{answer:?}");
     let status = server.ended(&answer.body);

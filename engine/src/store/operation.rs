@@ -5,12 +5,33 @@ use crate::address::{Address, StackId};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+/// What operations are called, whoever begins them.
+pub const KINDS: [&str; 17] = [
+    "apply",
+    "destroy",
+    "rollback",
+    "recover",
+    "import",
+    "state import",
+    "state mv",
+    "state rm",
+    "state prune",
+    "state rekey",
+    "provision",
+    "unprovision",
+    "updateacl",
+    "validate",
+    "plan",
+    "drift",
+    "reverse-provisioning",
+];
+
 /// Begins an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewOperation {
     /// A UUIDv7.
     pub id: Uuid,
-    /// `apply`, `destroy`, `recover`, `state mv` …
+    /// One of [`KINDS`].
     pub kind: String,
     /// The stacks it works on.
     pub stacks: Vec<StackId>,

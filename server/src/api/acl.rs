@@ -48,7 +48,7 @@ pub(crate) struct NewAccess {
 }
 
 /// Who has access to a component; `ETag` names the set.
-#[utoipa::path(get, path = "/stacks/{stack}/components/{component}/acl", tag = "access",
+#[utoipa::path(get, path = "/stacks/{stack}/components/{component}/acl", operation_id = "show_access", tag = "access",
     params(("stack" = String, Path), ("component" = String, Path)),
     responses((status = 200, body = Access), (status = 404, body = Problem)))]
 pub(super) async fn show(
@@ -64,10 +64,13 @@ pub(super) async fn show(
 /// Lets in those who are to have access, and nobody else.
 ///
 /// With `If-Match` only where the set is still that one, also when the operation's turn comes: it fails otherwise.
-#[utoipa::path(put, path = "/stacks/{stack}/components/{component}/acl", tag = "access", request_body = NewAccess,
-    params(("stack" = String, Path), ("component" = String, Path), ("If-Match" = Option<String>, Header)),
+#[utoipa::path(put, path = "/stacks/{stack}/components/{component}/acl", operation_id = "set_access",
+    tag = "access", request_body = NewAccess,
+    params(("stack" = String, Path), ("component" = String, Path), ("If-Match" = Option<String>, Header),
+        ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, body = Begun), (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 412, description = "the set is another one by now", body = Problem)))]
+        (status = 412, description = "the set is another one by now", body = Problem),
+        (status = 422, description = "the key was another call's", body = Problem)))]
 pub(super) async fn set(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,

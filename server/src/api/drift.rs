@@ -47,7 +47,8 @@ pub(crate) struct NewScan {
 }
 
 /// What the newest scan of each stack found.
-#[utoipa::path(get, path = "/drift", tag = "drift", params(PageQuery), responses((status = 200, body = Page<Drift>)))]
+#[utoipa::path(get, path = "/drift", operation_id = "list_drift", tag = "drift", params(PageQuery),
+    responses((status = 200, body = Page<Drift>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     Params(page): Params<PageQuery>,
@@ -61,7 +62,8 @@ pub(super) async fn list(
 }
 
 /// What the newest scan of a stack found.
-#[utoipa::path(get, path = "/stacks/{stack}/drift", tag = "drift", params(("stack" = String, Path)),
+#[utoipa::path(get, path = "/stacks/{stack}/drift", operation_id = "show_drift", tag = "drift",
+    params(("stack" = String, Path)),
     responses((status = 200, body = Drift), (status = 404, description = "it was never looked for", body = Problem)))]
 pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(stack): Path<String>) -> Result<Json<Drift>, Problem> {
     let stack = known(&shared, &stack).await?;
@@ -71,10 +73,10 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(stack): Path<St
 }
 
 /// Looks for drift: one operation for each stack. Without a body of all stacks.
-#[utoipa::path(post, path = "/drift", tag = "drift", request_body = Option<NewScan>,
+#[utoipa::path(post, path = "/drift", operation_id = "look_for_drift", tag = "drift", request_body = Option<NewScan>,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, body = Vec<Begun>), (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 503, body = Problem)))]
+        (status = 422, description = "the key was another call's", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -85,10 +87,15 @@ pub(super) async fn create(
         Some(name) => vec![known(&shared, &name).await?],
         None => shared.scanned().await?,
     };
-    let mut begun = Vec::with_capacity(stacks.len());
-    for stack in stacks {
+    let Some((first, others)) = stacks.split_first() else {
+        return Ok((StatusCode::ACCEPTED, Json(Vec::<Begun>::new())).into_response());
+    };
+    // The call's key is the first one's, which knows of all: it is found where the key was another call's.
+    let beside = if caller.has_key() { others } else { &[] };
+    let mut begun = vec![Begun { operation: shared.scan(&caller, first, beside).await? }];
+    for stack in others {
         let caller = caller.with_one_of(&stack.to_string());
-        begun.push(Begun { operation: shared.scan(&caller, &stack).await? });
+        begun.push(Begun { operation: shared.scan(&caller, stack, &[]).await? });
     }
     Ok((StatusCode::ACCEPTED, Json(begun)).into_response())
 }

@@ -45,7 +45,8 @@ pub(crate) struct Provider {
 }
 
 /// The environments that are configured.
-#[utoipa::path(get, path = "/environments", tag = "configuration", params(PageQuery),
+#[utoipa::path(get, path = "/environments", operation_id = "list_environments", tag = "configuration",
+    params(PageQuery),
     responses((status = 200, body = Page<Environment>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,

@@ -31,7 +31,8 @@ pub(crate) struct Lease {
 }
 
 /// The leases that are held.
-#[utoipa::path(get, path = "/leases", tag = "state", params(PageQuery), responses((status = 200, body = Page<Lease>)))]
+#[utoipa::path(get, path = "/leases", operation_id = "list_leases", tag = "state", params(PageQuery),
+    responses((status = 200, body = Page<Lease>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     Params(page): Params<PageQuery>,

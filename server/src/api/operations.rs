@@ -16,7 +16,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{
-    LogLine, OperationFilter, OperationRow, OperationStatus, StepAction, StepResult, StepRow, StoreError,
+    KINDS, LogLine, OperationFilter, OperationRow, OperationStatus, StepAction, StepResult, StepRow, StoreError,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -83,6 +83,7 @@ pub(crate) struct Line {
 
 /// Which operations.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
     /// Those of one stack: `name@environment`.
     pub(crate) stack: Option<String>,
@@ -97,7 +98,7 @@ pub(crate) struct Filter {
 }
 
 /// The operations, newest first.
-#[utoipa::path(get, path = "/operations", tag = "operations", params(Filter),
+#[utoipa::path(get, path = "/operations", operation_id = "list_operations", tag = "operations", params(Filter),
     responses((status = 200, body = Page<Operation>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
@@ -114,6 +115,11 @@ pub(super) async fn list(
     {
         let known = standings().collect::<Vec<_>>().join(", ");
         return Err(Problem::wrong(format!("`{status}` is no status of operations: {known}")));
+    }
+    if let Some(kind) = filter.kind.as_deref()
+        && !KINDS.contains(&kind)
+    {
+        return Err(Problem::wrong(format!("`{kind}` is no kind of operations: {}", KINDS.join(", "))));
     }
     let before = match filter.after {
         None => None,
@@ -145,7 +151,8 @@ pub(super) async fn list(
 }
 
 /// One operation with its steps.
-#[utoipa::path(get, path = "/operations/{id}", tag = "operations", params(("id" = Uuid, Path)),
+#[utoipa::path(get, path = "/operations/{id}", operation_id = "show_operation", tag = "operations",
+    params(("id" = Uuid, Path)),
     responses((status = 200, body = Operation), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,

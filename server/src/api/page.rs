@@ -1,10 +1,14 @@
 //! What a call asks for in its query; long lists, a page at a time.
 
 use super::problem::Problem;
+use crate::body::of_field;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use serde::de::value::Error as Untold;
 use serde::{Deserialize, Serialize};
+use std::error::Error;
 use utoipa::{IntoParams, ToSchema};
 
 /// The most items of a page.
@@ -21,13 +25,34 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(query)) => Ok(Self(query)),
-            Err(error) => Err(Problem::wrong(error.body_text())),
+            Err(error) => Err(Problem::wrong(unread(&error))),
         }
     }
 }
 
+/// What is wrong with a query, by its field, in words of whoever calls.
+fn unread(error: &QueryRejection) -> String {
+    let causes = std::iter::successors(error.source(), |error| (*error).source());
+    let field = causes.filter_map(|error| error.downcast_ref::<serde_path_to_error::Error<Untold>>()).next();
+    let Some(field) = field else { return "the query cannot be read".to_owned() };
+    let (path, text) = (field.path().to_string(), field.inner().to_string());
+    match is_no_number(&text) {
+        true => format!("`{path}` has to be a whole number that is not negative"),
+        false => of_field(&path, &text).problem,
+    }
+}
+
+/// Whether that is what parsing a whole number says of a text.
+fn is_no_number(text: &str) -> bool {
+    ["", "x", "99999999999999999999999"].iter().any(|wrong| {
+        let parsed: Result<usize, _> = wrong.parse();
+        parsed.is_err_and(|error| error.to_string() == text)
+    })
+}
+
 /// Which page.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
     /// How many items, at most 1000; 100 when left out.
     pub(crate) limit: Option<usize>,

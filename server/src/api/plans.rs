@@ -1,5 +1,6 @@
 //! Plans: what would be done about a descriptor, and doing just that.
 
+use super::accept::wanted;
 use super::problem::Problem;
 use super::sent::Sent;
 use crate::auth::Caller;
@@ -25,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it is waited at first before it is looked whether another process has made it: longer each time.
 const FIRST_LOOK: Duration = Duration::from_millis(10);
 const LAST_LOOK: Duration = Duration::from_millis(500);
+
+const MARKDOWN: &str = "text/markdown";
+const TEXT: &str = "text/plain";
 
 /// What to plan.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -80,7 +84,7 @@ pub(crate) struct Begun {
 }
 
 /// Plans a descriptor. Answered as JSON, or as Markdown or plain text where that is what is accepted.
-#[utoipa::path(post, path = "/plans", tag = "plans", request_body = NewPlan,
+#[utoipa::path(post, path = "/plans", operation_id = "make_plan", tag = "plans", request_body = NewPlan,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = PlanAnswer), (status = 202, description = "it is still being made", body = PlanAnswer),
         (status = 400, body = Problem), (status = 422, description = "the key was another call's", body = Problem),
@@ -117,7 +121,7 @@ pub(super) async fn create(
 }
 
 /// A plan that was made.
-#[utoipa::path(get, path = "/plans/{id}", tag = "plans", params(("id" = Uuid, Path)),
+#[utoipa::path(get, path = "/plans/{id}", operation_id = "show_plan", tag = "plans", params(("id" = Uuid, Path)),
     responses((status = 200, body = PlanAnswer), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
@@ -131,7 +135,7 @@ pub(super) async fn show(
 }
 
 /// Does what a plan says, and nothing else: when something has changed since, the operation fails and says so.
-#[utoipa::path(post, path = "/plans/{id}/apply", tag = "plans",
+#[utoipa::path(post, path = "/plans/{id}/apply", operation_id = "apply_plan", tag = "plans",
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, body = Begun), (status = 404, body = Problem),
         (status = 409, description = "the plan cannot be applied", body = Problem),
@@ -223,19 +227,21 @@ const fn status(applied: Option<&OperationRow>) -> &'static str {
 
 /// The plan in the form that is accepted.
 fn answer(id: Uuid, row: &RequestRow, applied: Option<&OperationRow>, headers: &HeaderMap) -> Response {
+    let form = wanted(headers, &["application/json", TEXT, MARKDOWN]);
     let operation = applied.map(|operation| operation.id);
     let location = [(header::LOCATION, format!("/api/v1/plans/{id}"))];
     let Some(outcome) = Outcome::of(row) else {
         let running = PlanAnswer { id, status: "running", operation, problem: String::new(), digest: None, plan: None };
         return (StatusCode::ACCEPTED, location, Json(running)).into_response();
     };
-    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match outcome.plan {
-        Some(made) if accepted.starts_with("text/markdown") => {
+        Some(made) if form == MARKDOWN => {
             (location, [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], made.markdown).into_response()
         }
-        Some(made) if accepted.starts_with("text/plain") => {
-            (location, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], made.text).into_response()
+        Some(made) if form == TEXT => {
+            let errors = outcome.result.lines().map(|error| format!("\nError: {error}\n"));
+            let text = errors.fold(made.text, |text, error| text + &error);
+            (location, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
         }
         Some(made) => {
             let (digest, plan) = (Some(made.approved.digest), Some(made.json));

@@ -71,7 +71,7 @@ impl From<StoreError> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, "too many operations wait: try again later"),
+            refusal @ Refusal::Busy => Self::new(StatusCode::SERVICE_UNAVAILABLE, refusal.problems().join("")),
             Refusal::TooLong(error) => Self::too_long(error),
             refusal @ Refusal::NoPath => Self::not_found(refusal.problems().join("")),
             refusal @ Refusal::NoMethod => Self::new(StatusCode::METHOD_NOT_ALLOWED, refusal.problems().join("")),
@@ -83,7 +83,7 @@ impl From<Refusal> for Problem {
                 Self::new(StatusCode::FORBIDDEN, refusal.problems().join(""))
             }
             refusal @ Refusal::Invalid(_) => {
-                let errors = refusal.problems();
+                let errors = refusal.helped();
                 let detail = match errors.as_slice() {
                     [only] => only.clone(),
                     several => format!("there are {} errors", several.len()),

@@ -1,10 +1,11 @@
 //! Bodies that calls come with.
 
 use super::problem::Problem;
+use crate::answer::Refusal;
 use crate::body::{self, Unread};
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
 /// A body, read as JSON.
@@ -37,17 +38,14 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for IfSent<T>
 }
 
 async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_long(error.body_text()),
-        _ => Problem::wrong(error.body_text()),
-    })
+    Bytes::from_request(request, state).await.map_err(|error| Refusal::of_body(&error).into())
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8], is_json: bool) -> Result<T, Problem> {
     if !is_json {
         return Err(Problem::wrong("the body is not said to be JSON (send `Content-Type: application/json`)"));
     }
-    body::read(bytes).map_err(|Unread(problem)| Problem::wrong(format!("{problem} ({HINT})")))
+    body::read(bytes).map_err(|Unread { problem, .. }| Problem::wrong(format!("{problem} ({HINT})")))
 }
 
 /// Where it stands what a call takes.

@@ -81,6 +81,7 @@ pub(crate) struct Version {
 
 /// Which resources of a stack.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct ResourceFilter {
     /// Those of one component.
     pub(crate) component: Option<String>,
@@ -97,7 +98,8 @@ pub(crate) struct ResourceFilter {
 }
 
 /// The stacks of which something is recorded.
-#[utoipa::path(get, path = "/stacks", tag = "state", params(PageQuery), responses((status = 200, body = Page<Stack>)))]
+#[utoipa::path(get, path = "/stacks", operation_id = "list_stacks", tag = "state", params(PageQuery),
+    responses((status = 200, body = Page<Stack>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
     Params(page): Params<PageQuery>,

@@ -52,6 +52,6 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self::Told(refusal.problems())
+        Self::Told(refusal.helped())
     }
 }

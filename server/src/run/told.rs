@@ -29,10 +29,12 @@ pub(super) async fn info(store: &dyn StateStore, described: &Described<'_>) -> R
     let is_one = rows.len() == 1;
     for row in rows {
         let Some(component) = compiled.components.iter().find(|component| component.key == row.key) else { continue };
-        let access = row.access.unwrap_or_default();
-        let nowhere = described.let_in_nowhere(component, &access);
-        let let_in = access.principals.iter().filter(|principal| !nowhere.contains_key(principal.as_str()));
-        info.acl_info.extend(let_in.map(|identity| AclInfo { identity: identity.clone(), locked: false }));
+        if let Some(access) = row.access {
+            let nowhere = described.let_in_nowhere(component, &access);
+            let let_in = access.principals.iter().filter(|principal| !nowhere.contains_key(principal.as_str()));
+            let let_in = let_in.map(|identity| AclInfo { identity: identity.clone(), locked: false });
+            info.acl_info.get_or_insert_default().extend(let_in);
+        }
         let prefix = if is_one { String::new() } else { format!("{}.", row.key) };
         tell(component, &open_outputs(&row.outputs, &*described.world.seal)?.values, &prefix, &mut info);
     }

@@ -2,7 +2,7 @@
 
 use crate::answer::Told;
 use crate::object::within;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value as Json};
 use terrace_engine::store::{LogLine, OperationStatus};
 use utoipa::ToSchema;
@@ -17,7 +17,7 @@ pub(crate) struct ProvisioningRequest {
     /// The descriptor, as YAML.
     pub(crate) descriptor: String,
     /// Data goes, too.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub(crate) remove_data: bool,
     /// The data product as it was provisioned last, as YAML: `request.latestEnriched` in blueprints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,10 +55,10 @@ pub(crate) struct ReverseProvisioningRequest {
     /// Where to look.
     pub(crate) environment: String,
     /// What the template asks for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub(crate) params: Map<String, Json>,
     /// The component as the catalog has it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     pub(crate) catalog_info: Map<String, Json>,
 }
 
@@ -69,6 +69,11 @@ pub(crate) struct ReverseProvisioningStatus {
     /// Values by dotted paths into the catalog's component.
     pub(crate) updates: Map<String, Json>,
     pub(crate) logs: Vec<Log>,
+}
+
+/// For what may be left out: who sends `null` says nothing either.
+fn or_null<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
 /// Whether a descriptor is valid.
@@ -161,8 +166,9 @@ pub(crate) struct ValidationInfo {
 pub(crate) struct Info {
     pub(crate) public_info: Map<String, Json>,
     pub(crate) private_info: Map<String, Json>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) acl_info: Vec<AclInfo>,
+    /// Who has access; absent where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) acl_info: Option<Vec<AclInfo>>,
 }
 
 /// Somebody who has access.

@@ -36,14 +36,14 @@ type Sent = Result<Bytes, BytesRejection>;
 
 /// Reads a body as JSON, whatever its content type says.
 fn read<T: DeserializeOwned>(sent: Sent, solution: &str) -> Result<T, Refusal> {
-    let bytes = sent.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Refusal::TooLong(error.body_text()),
-        _ => Refusal::whole(error.body_text(), solution),
-    })?;
-    body::read(&bytes).map_err(|Unread(problem)| Refusal::whole(problem, solution))
+    let bytes = sent.map_err(|error| Refusal::of_body(&error))?;
+    body::read(&bytes).map_err(|Unread { problem, field }| match field {
+        Some(field) => Refusal::field(&field, problem, solution),
+        None => Refusal::whole(problem, solution),
+    })
 }
 
-/// `POST /v1/validate`: what can be told without state and network.
+/// Says whether a descriptor is valid, as far as that can be told without state and network.
 #[utoipa::path(post, path = "/v1/validate", tag = "specific provisioner", request_body = ProvisioningRequest,
     responses((status = 200, body = ValidationResult)))]
 pub(crate) async fn validate(State(shared): State<Arc<Shared>>, sent: Sent) -> Result<Response, Refusal> {
@@ -64,8 +64,9 @@ async fn told_of(shared: &Shared, request: &ProvisioningRequest) -> Result<Told,
     }
 }
 
-/// `POST /v2/validate`.
+/// Begins a validation, whose status says what would be done, too.
 #[utoipa::path(post, path = "/v2/validate", tag = "specific provisioner", request_body = ProvisioningRequest,
+    params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
 pub(crate) async fn validate_later(
     State(shared): State<Arc<Shared>>,
@@ -80,8 +81,9 @@ pub(crate) async fn validate_later(
     Ok(accepted(&headers, token))
 }
 
-/// `POST /v1/provision`.
+/// Begins to make what a descriptor says.
 #[utoipa::path(post, path = "/v1/provision", tag = "specific provisioner", request_body = ProvisioningRequest,
+    params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
 pub(crate) async fn provision(
     State(shared): State<Arc<Shared>>,
@@ -92,8 +94,9 @@ pub(crate) async fn provision(
     queue(&shared, &caller, &headers, sent, Purpose::Make).await
 }
 
-/// `POST /v1/unprovision`.
+/// Begins to remove what a descriptor says; data stays unless `removeData` is true.
 #[utoipa::path(post, path = "/v1/unprovision", tag = "specific provisioner", request_body = ProvisioningRequest,
+    params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
 pub(crate) async fn unprovision(
     State(shared): State<Arc<Shared>>,
@@ -104,8 +107,9 @@ pub(crate) async fn unprovision(
     queue(&shared, &caller, &headers, sent, Purpose::Remove).await
 }
 
-/// `POST /v1/updateacl`.
+/// Begins to let those in who are to have access to a component, and nobody else.
 #[utoipa::path(post, path = "/v1/updateacl", tag = "specific provisioner", request_body = UpdateAclRequest,
+    params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
 pub(crate) async fn update_acl(
     State(shared): State<Arc<Shared>>,
@@ -125,7 +129,7 @@ pub(crate) async fn update_acl(
         remove_data: false,
         latest_enriched_descriptor: None,
     };
-    let described = Described::read(&shared.worlds, &request, Purpose::Make)?;
+    let described = Described::read_provisioned(&shared.worlds, &request)?;
     described.takes_access()?;
     let place = described.place_of();
     let token = shared.ask(&caller, &Asked::Access { request, access, expected: None }, place).await?;
@@ -176,8 +180,9 @@ async fn found(shared: &Shared, token: &str, kinds: &[&str]) -> Result<(Uuid, Op
     Ok((id, operation, request))
 }
 
-/// `GET /v1/provision/{token}/status`.
-#[utoipa::path(get, path = "/v1/provision/{token}/status", tag = "specific provisioner", params(("token" = String, Path)),
+/// Tells how provisioning, unprovisioning or granting stands.
+#[utoipa::path(get, path = "/v1/provision/{token}/status", tag = "specific provisioner",
+    params(("token" = String, Path)),
     responses((status = 200, body = ProvisioningStatus)))]
 pub(crate) async fn status(
     State(shared): State<Arc<Shared>>,
@@ -200,8 +205,9 @@ async fn provisioning_status(shared: &Shared, token: &str) -> Result<Provisionin
     })
 }
 
-/// `GET /v2/validate/{token}/status`.
-#[utoipa::path(get, path = "/v2/validate/{token}/status", tag = "specific provisioner", params(("token" = String, Path)),
+/// Tells how a validation stands, and what it found.
+#[utoipa::path(get, path = "/v2/validate/{token}/status", tag = "specific provisioner",
+    params(("token" = String, Path)),
     responses((status = 200, body = ValidationStatus)))]
 pub(crate) async fn validation_status(
     State(shared): State<Arc<Shared>>,
@@ -214,8 +220,10 @@ pub(crate) async fn validation_status(
     Ok(Json(ValidationStatus { status, info: validation.map(|public_info| ValidationInfo { public_info }) }))
 }
 
-/// `POST /v1/reverse-provisioning`.
-#[utoipa::path(post, path = "/v1/reverse-provisioning", tag = "specific provisioner", request_body = ReverseProvisioningRequest,
+/// Begins to look up what is there, for a component of a catalog.
+#[utoipa::path(post, path = "/v1/reverse-provisioning",
+    tag = "specific provisioner", request_body = ReverseProvisioningRequest,
+    params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
 pub(crate) async fn reverse(
     State(shared): State<Arc<Shared>>,
@@ -229,8 +237,9 @@ pub(crate) async fn reverse(
     Ok(accepted(&headers, token))
 }
 
-/// `GET /v1/reverse-provisioning/{token}/status`.
-#[utoipa::path(get, path = "/v1/reverse-provisioning/{token}/status", tag = "specific provisioner", params(("token" = String, Path)),
+/// Tells how reverse provisioning stands, and what it found.
+#[utoipa::path(get, path = "/v1/reverse-provisioning/{token}/status", tag = "specific provisioner",
+    params(("token" = String, Path)),
     responses((status = 200, body = ReverseProvisioningStatus)))]
 pub(crate) async fn reverse_status(
     State(shared): State<Arc<Shared>>,
@@ -244,7 +253,7 @@ pub(crate) async fn reverse_status(
     Ok(Json(ReverseProvisioningStatus { status, updates, logs }))
 }
 
-/// `DELETE /v1/provision/{token}`.
+/// Stops an operation: nothing new is begun, what was begun comes to its end.
 #[utoipa::path(delete, path = "/v1/provision/{token}", tag = "specific provisioner", params(("token" = String, Path)),
     responses((status = 200, description = "it had ended", body = ProvisioningStatus),
         (status = 202, description = "it is being stopped")))]

@@ -1,0 +1,279 @@
+//! What is said of calls that are refused, and of what fails: by the field that is wrong, with what to do about it, in the
+//! words of whoever calls.
+
+use crate::server::{meaning, messages, product, project};
+use crate::server_request::{ACL, access, with_port};
+use serde_json::{Value as Json, json};
+use std::io::{Read, Write};
+use terrace_tests::served::{Answer, Served, request};
+
+const COMPONENT: &str = "COMPONENT_DESCRIPTOR";
+const PLANS: &str = "/api/v1/plans";
+
+#[test]
+fn what_fails_says_what_to_do_in_its_result_and_its_log() {
+    let (project, product) = with_port();
+    let server = Served::start(&project, &[]);
+    let answer = server.call("POST", "/v1/updateacl", &access(&product, &["user:ada"], "{}"));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let status = server.ended(&answer.body);
+    assert_eq!(status["status"], "FAILED", "{status}");
+    assert!(status["result"].as_str().unwrap().ends_with("(provision `port` first)"), "{status}");
+    assert!(messages(&status).contains("(provision `port` first)"), "{status}");
+}
+
+#[test]
+fn the_native_api_says_what_to_do() {
+    let (project, product) = with_port();
+    let server = Served::start(&project, &[]);
+    let detail = |body: Json| {
+        let answer = server.call("POST", PLANS, &body.to_string());
+        assert_eq!(answer.status, 400, "{answer:?}");
+        answer.json()["detail"].as_str().unwrap().to_owned()
+    };
+    let moon = "the environment `nope` is not configured (configured are: test)";
+    assert_eq!(detail(json!({"descriptor": product, "environment": "nope"})), moon);
+    let elsewhere = product.replace("environment: test", "environment: nope");
+    assert_eq!(detail(json!({"descriptor": elsewhere})), moon);
+    let several = json!({"descriptor": product, "components": ["nope", "neither"]});
+    let several = server.call("POST", PLANS, &several.to_string()).json();
+    let none = |name: &str| format!("`finance.cash.0` has no component `{name}` (there are: a, port)");
+    assert_eq!(several["errors"], json!([none("neither"), none("nope")]), "{several}");
+    let misspelt = product.replace("specific: {name: a}", "specific: {nam: a}");
+    let told = server.call("POST", PLANS, &json!({"descriptor": misspelt}).to_string());
+    assert!(told.body.contains("(did you mean `name`?"), "{told:?}");
+
+    assert_eq!(server.ended(&server.ask("/v1/provision", &product))["status"], "COMPLETED");
+    let told = server.call("PUT", ACL, &json!({"principals": [], "descriptor": elsewhere}).to_string());
+    assert_eq!((told.status, told.json()["detail"].as_str()), (400, Some(moon)), "{told:?}");
+}
+
+#[test]
+fn a_key_that_cannot_be_read_is_refused_and_an_empty_one_is_none() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let body = json!({"descriptor": product(&["a"])}).to_string();
+    for key in ["", "schlüssel"] {
+        for path in [PLANS, "/v1/provision"] {
+            let answer = server.call_with("POST", path, &body, &[("idempotency-key", key)]);
+            assert!(answer.status == 400 && answer.body.contains("`Idempotency-Key`"), "{key} {path}: {answer:?}");
+        }
+    }
+    assert_eq!(project.run(["operations", "list"]).done().stdout, "");
+}
+
+#[test]
+fn one_key_is_for_one_scan_of_drift() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let other = product(&["b"]).replace("finance:cash", "finance:other");
+    for text in [product(&["a"]), other] {
+        assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
+    }
+    let scan = |key: &str, body: &str| server.call_with("POST", "/api/v1/drift", body, &[("idempotency-key", key)]);
+    let one = r#"{"stack": "finance.cash.0@test"}"#;
+    let other = r#"{"stack": "finance.other.0@test"}"#;
+    let first = scan("one", one);
+    assert_eq!(first.status, 202, "{first:?}");
+    assert_eq!(scan("one", one).body, first.body);
+    assert_eq!(scan("one", other).status, 422);
+    assert_eq!(scan("one", "").status, 422);
+    let body = json!({"descriptor": product(&["a"])}).to_string();
+    assert_eq!(server.call_with("POST", PLANS, &body, &[("idempotency-key", "one")]).status, 422);
+    let all = scan("all", "");
+    assert_eq!((all.status, all.json().as_array().unwrap().len()), (202, 2), "{all:?}");
+    assert_eq!(scan("all", "").body, all.body);
+    assert_eq!((scan("all", one).status, scan("all", other).status), (422, 422));
+}
+
+#[test]
+fn a_plan_says_its_errors_in_every_form() {
+    let project = project();
+    project.write("terrace.yaml", "environments: {test: {}}\nserver: {stacks: true}\n");
+    let server = Served::start(&project, &[]);
+    let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: site}\nresources:\n\
+                 - {type: local_file, provider: local.nope, name: page, config: {path: page.html, content: hello}}\n";
+    let body = json!({"descriptor": stack}).to_string();
+    let (problem, hint) = ("there is no `local` instance `local.nope`", "there are: `local`");
+    for form in ["application/json", "text/markdown", "text/plain"] {
+        let told = server.call_with("POST", PLANS, &body, &[("accept", form)]);
+        assert!(told.content_type.starts_with(form), "{told:?}");
+        // Markdown has signs of its own before them.
+        let body = told.body.replace('\\', "");
+        let (_, rest) = body.split_once(problem).unwrap_or_else(|| panic!("{told:?}"));
+        assert!(rest.contains(hint), "{told:?}");
+    }
+}
+
+#[test]
+fn a_plan_has_the_form_that_is_wanted_most() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let body = json!({"descriptor": product(&["a"])}).to_string();
+    for (accept, form) in [
+        ("text/markdown;q=0.1, application/json", "application/json"),
+        ("text/*", "text/plain"),
+        ("text/markdown", "text/markdown"),
+        ("text/plain;q=0.5, text/markdown;q=0.4, */*;q=0.1", "text/plain"),
+        ("image/png", "application/json"),
+    ] {
+        let answer = server.call_with("POST", PLANS, &body, &[("accept", accept)]);
+        assert!(answer.content_type.starts_with(form), "{accept}: {answer:?}");
+    }
+}
+
+#[test]
+fn who_has_access_is_a_list_also_where_that_is_nobody() {
+    let (project, product) = with_port();
+    let server = Served::start(&project, &[]);
+    let made = server.ended(&server.ask("/v1/provision", &product));
+    assert!(made["status"] == "COMPLETED" && made["info"].get("aclInfo").is_none(), "nobody said: {made}");
+    let set = |refs: &[&str]| {
+        let token = server.call("POST", "/v1/updateacl", &access(&product, refs, "{}")).body;
+        server.ended(&token)
+    };
+    assert_eq!(set(&["user:ada"])["info"]["aclInfo"], json!([{"identity": "user:ada", "locked": false}]));
+    let nobody = set(&[]);
+    assert_eq!((&nobody["status"], &nobody["info"]["aclInfo"]), (&json!("COMPLETED"), &json!([])), "{nobody}");
+}
+
+/// The field that is told, and what is said of it.
+fn told(answer: &Answer) -> (String, Json) {
+    assert_eq!(answer.status, 400, "{answer:?}");
+    let told = answer.json();
+    (told["inputErrorField"].as_str().unwrap_or_default().to_owned(), told)
+}
+
+#[test]
+fn what_is_wrong_with_access_is_told_by_the_fields_of_that_call() {
+    let (project, product) = with_port();
+    let server = Served::start(&project, &[]);
+    let refused = |request: &str| {
+        let body = json!({"refs": [], "provisionInfo": {"request": request, "result": ""}});
+        told(&server.call("POST", "/v1/updateacl", &body.to_string()))
+    };
+    let (field, whole) = refused(&product);
+    assert_eq!(field, "provisionInfo.request.componentIdToProvision", "{whole}");
+    assert!(!whole.to_string().contains("DATAPRODUCT_DESCRIPTOR"), "{whole}");
+    let elsewhere = meaning("a", &["a"]).replace("environment: test", "environment: nope");
+    assert_eq!(refused(&elsewhere).0, "provisionInfo.request.environment");
+    let (field, whole) = refused("id: [");
+    assert_eq!(field, "provisionInfo.request");
+    assert!(whole["userMessage"].as_str().unwrap().starts_with("provisionInfo.request:1:"), "{whole}");
+    assert_eq!(refused(&meaning("z", &["a"])).0, "provisionInfo.request.componentIdToProvision");
+}
+
+#[test]
+fn the_field_of_what_is_wrong_is_told_as_exactly_as_it_is_known() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let named = "componentIdToProvision: urn:dmb:cmp:finance:cash:0:a";
+    for id in ["null", "''", "urn:dmb:cmp:finance:cash:0:z", "[a]"] {
+        let text = meaning("a", &["a"]).replace(named, &format!("componentIdToProvision: {id}"));
+        for path in ["/v1/provision", "/v1/unprovision", "/v2/validate"] {
+            let (field, whole) = told(&server.send(path, COMPONENT, &text));
+            assert_eq!(field, "descriptor.componentIdToProvision", "{path} {id}: {whole}");
+        }
+    }
+    let access = r#"{"refs": ["user:a", 1], "provisionInfo": {"request": "", "result": ""}}"#;
+    for (path, body, field) in [
+        ("/v1/provision", "{}", "descriptor"),
+        ("/v1/provision", r#"{"descriptor": 1}"#, "descriptor"),
+        ("/v1/provision", r#"{"descriptor": "", "removeData": "yes"}"#, "removeData"),
+        ("/v1/updateacl", r#"{"provisionInfo": {"request": ""}}"#, "refs"),
+        ("/v1/updateacl", access, "refs[1]"),
+        ("/v1/updateacl", r#"{"refs": [], "provisionInfo": {}}"#, "provisionInfo.request"),
+        ("/v1/provision", "[]", ""),
+        ("/v1/provision", "{", ""),
+    ] {
+        let (said, whole) = told(&server.call("POST", path, body));
+        assert_eq!(said, field, "{path} {body}: {whole}");
+    }
+}
+
+#[test]
+fn a_query_that_cannot_be_read_is_told_in_words_of_whoever_calls() {
+    let (project, product) = with_port();
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.ended(&server.ask("/v1/provision", &product))["status"], "COMPLETED");
+    let refused = |path: &str| {
+        let answer = server.call("GET", &format!("/api/v1{path}"), "");
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+        answer.json()["detail"].as_str().unwrap().to_owned()
+    };
+    for wrong in ["x", "", "-1", "99999999999999999999999"] {
+        let expected = "`limit` has to be a whole number that is not negative";
+        assert_eq!(refused(&format!("/stacks?limit={wrong}")), expected, "{wrong}");
+    }
+    assert_eq!(refused("/stacks?limit=1&limit=2"), "`limit` is there twice: it is expected once");
+    let resources = "/stacks/finance.cash.0@test/resources?status=nope";
+    assert_eq!(refused(resources), "`status` has to be one of `ready`, `tainted`, `retained`");
+    let kinds = refused("/operations?kind=nope");
+    assert!(kinds.starts_with("`nope` is no kind of operations: ") && kinds.contains("provision, "), "{kinds}");
+    let listed = project.run(["operations", "list", "--json"]).done().json();
+    for operation in listed.as_array().unwrap() {
+        let kind = operation["kind"].as_str().unwrap();
+        assert_eq!(server.call("GET", &format!("/api/v1/operations?kind={kind}"), "").status, 200, "{kind}");
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_taken_is_told_in_words_of_whoever_calls() {
+    let project = project();
+    project.write("terrace.yaml", "environments: {test: {}}\nserver: {bodyLimit: 1KB}\n");
+    let server = Served::start(&project, &[]);
+    for path in ["/v1/provision", PLANS] {
+        let no_text = server.call_with("POST", path, &b"{\"descriptor\": \"\xff\"}"[..], &[]);
+        assert!(no_text.status == 400 && no_text.body.contains("the body is not UTF-8"), "{no_text:?}");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n\
+             transfer-encoding: chunked\r\n\r\n"
+        );
+        let mut stream = server.begin(&head);
+        let body = request(COMPONENT, &"x".repeat(2_000), false);
+        write!(stream, "{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("the body is too long"), "{answer}");
+    }
+}
+
+#[test]
+fn every_refusal_says_its_problem_and_what_to_do() {
+    let project = project();
+    let digest = "f0fd6c09405cb6d3707d04067d8509cb924e62ae66fa02067c2bc467b0d721e4";
+    project.write(
+        "terrace.yaml",
+        format!(
+            "environments: {{test: {{}}}}\nserver: {{bodyLimit: 1KB, auth: {{mode: token, tokens: \
+             [{{name: reader, sha256: '{digest}', scopes: [read]}}]}}}}\n"
+        ),
+    );
+    let server = Served::start(&project, &[]);
+    let reader = [("authorization", "Bearer read-secret")];
+    let long = "x".repeat(2_000);
+    let expecting = [("expect", "100-continue")];
+    for (status, answer) in [
+        (401, server.call("POST", "/v1/provision", "{}")),
+        (403, server.call_with("POST", "/v1/provision", "{}", &reader)),
+        (404, server.call("GET", "/v1/nothing", "")),
+        (405, server.call("GET", "/v1/provision", "")),
+        (413, server.call_with("POST", "/v1/provision", &long, &expecting)),
+    ] {
+        let told = answer.json();
+        let (problems, solutions) = (&told["moreInfo"]["problems"], &told["moreInfo"]["solutions"]);
+        let is_said = |all: &Json| all.as_array().is_some_and(|all| all.len() == 1 && all[0] != "");
+        assert!(answer.status == status && is_said(problems) && is_said(solutions), "{answer:?}");
+    }
+}
+
+#[test]
+fn what_may_be_left_out_may_be_null() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let body = json!({"useCaseTemplateId": "x", "environment": "test", "params": null, "catalogInfo": null});
+    let (field, whole) = told(&server.call("POST", "/v1/reverse-provisioning", &body.to_string()));
+    assert_eq!(field, "useCaseTemplateId", "it is read: {whole}");
+    let body = json!({"descriptor": product(&["a"]), "descriptorKind": null, "removeData": null});
+    assert_eq!(server.call("POST", "/v1/validate", &body.to_string()).body, r#"{"valid":true}"#);
+}
