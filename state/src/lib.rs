@@ -151,7 +151,7 @@ fn only_read() -> StoreError {
 /// The refusal to read a store of an older format: readers change nothing, and their statements are those of the newest.
 fn needs_migration(format: u32, newest: u32, url: &str) -> StoreError {
     let reason = format!(
-        "{url} has the older format {format}; the next command that writes, such as `terrace apply`, brings it to format {newest}"
+        "{url} has the older format {format}; `terrace state upgrade`, or the next command that writes, brings it to format {newest}"
     );
     StoreError::Unavailable { doing: "read", reason }
 }

@@ -133,7 +133,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     drop(older);
     let told = refusal(&path, Access::ReadOnly).await;
     assert!(
-        told.contains(&format!("sqlite:{} has the older format 3; the next command that writes", path.display())),
+        told.contains(&format!("sqlite:{} has the older format 3; `terrace state upgrade`", path.display())),
         "{told}"
     );
     drop(open(&path, Access::ReadWrite).await.unwrap());

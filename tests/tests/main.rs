@@ -99,6 +99,7 @@ mod snowflake_provider; // the Network Status product in Snowflake, from its fir
 mod stacks; // variables, forEach, when, components, outputs, several stacks
 mod state_migrate; // a whole state moves to another database, and back
 mod state_surgery; // mv, rm, export, import
+mod state_upgrade; // a state of an older format gets the newest one
 mod targets; // plans of a part, and plans that only record
 mod tidy; // what holds for the sources themselves
 mod transitions; // moved, forget, imports

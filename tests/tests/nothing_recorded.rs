@@ -57,6 +57,7 @@ fn what_is_refused_or_has_nothing_to_do_makes_no_state() {
         (&["state", "rm", "local_file.a"], 1),
         (&["state", "mv", "local_file.a", "local_file.b"], 1),
         (&["state", "rekey"], 1),
+        (&["state", "upgrade"], 0),
         (&["state", "rollback", "demo@local", "--to", "1"], 1),
         (&["taint", "local_file.a"], 1),
         (&["unlock", "x", "--auto-approve"], 1),

@@ -146,6 +146,10 @@ fn slips_are_told() {
     migrate(&project, FILE, &Cluster::shared().url("absent")).with_code(1).says("there is no database at");
     let nothing = Project::new();
     nothing.run(["state", "migrate", "--to", "sqlite:new.db"]).with_code(1).says("nothing is recorded in sqlite:");
+    nothing
+        .run(["--state", "sqlite:gone.db", "state", "migrate", "--to", FILE])
+        .with_code(1)
+        .says("nothing is recorded in sqlite:");
     assert!(!nothing.has("new.db") && !nothing.has(".terrace"), "something was made");
     assert_settled(&project);
 }

@@ -79,6 +79,9 @@ pub enum StateCommand {
         after_help = "Example:\n  TERRACE_STATE_KEY=$NEW terrace state rekey    (the old key in `encryption.previous`)"
     )]
     Rekey,
+    /// Bring the state to the format of this terrace, which the next command that writes does otherwise
+    #[command(after_help = "Example:\n  terrace state upgrade    (before servers of a new version start)")]
+    Upgrade,
     /// Copy the whole state to an empty place: from a file to PostgreSQL, or back
     #[command(
         after_help = "Examples:\n  terrace state migrate --to postgres://terrace@db.example.com/terrace\n  terrace --state postgres://terrace@db.example.com/terrace state migrate --to sqlite:.terrace/state.db"

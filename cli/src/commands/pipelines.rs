@@ -34,6 +34,7 @@ pub(super) use worker::{keep, worker};
 use super::Context;
 use crate::failure::Failure;
 use crate::wiring;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_provider::Settings as InstanceSettings;
@@ -96,14 +97,13 @@ impl From<QueueError> for Failure {
 
 /// The run of that id, or the last one of the pipeline of that id. One that was in the queue is meant by its id there, too.
 async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
-    let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
+    let unreadable = |error: io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
     let queue = if is_run(word) { queue_of(runner).await? } else { None };
     if let Some(queue) = queue {
         let wanted = word.to_owned();
         if let Some(entry) = queue.call(move |queue| queue.find(&wanted)).await? {
-            let record =
-                entry.record.as_ref().map(|record| runner.store.run(record)).transpose().map_err(unreadable)?;
-            return record.flatten().ok_or_else(|| not_begun(&entry));
+            let record = record_of(runner, &entry).map_err(unreadable)?;
+            return record.ok_or_else(|| not_begun(&entry));
         }
     }
     if is_run(word) {
@@ -134,11 +134,21 @@ async fn find(runner: &Runner, word: &str) -> Result<Record, Failure> {
     })
 }
 
+/// The record of a run of the queue: of its last attempt or, where that came to nothing before it began, of the first one.
+fn record_of(runner: &Runner, entry: &Entry) -> io::Result<Option<Record>> {
+    for id in entry.record.iter().chain([&entry.id]) {
+        if let Some(record) = runner.store.run(id)? {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
 /// What is told of a run of the queue that has no record.
 fn not_begun(entry: &Entry) -> Failure {
     let run = format!("run {} of {}", entry.id, entry.pipeline);
     match entry.phase {
-        Phase::Ended if entry.never_began() => Failure::new(format!("{run} {}", queued::never_began(entry))).hint(
+        Phase::Ended if entry.was_not_run() => Failure::new(format!("{run} {}", queued::never_began(entry))).hint(
             format!("it was asked for at {:.0}; `terrace run {}` does so again", entry.queued_at, entry.pipeline),
         ),
         Phase::Ended => Failure::new(format!("{run} has ended, and its records are gone"))

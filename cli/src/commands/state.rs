@@ -6,6 +6,7 @@ mod marks;
 mod migrate;
 mod rollback;
 mod surgery;
+mod upgrade;
 mod view;
 
 pub(super) use marks::{Mark, mark};
@@ -48,6 +49,7 @@ pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &
         StateCommand::Rollback(arguments) => rollback::run(context, &arguments, signals).await,
         StateCommand::Rekey => surgery::rekey(context, signals).await,
         StateCommand::Prune { keep, auto_approve } => prune(context, signals, keep, auto_approve).await,
+        StateCommand::Upgrade => upgrade::run(context).await,
         StateCommand::Migrate { to, format } => migrate::run(context, signals, to.as_deref(), format.is_json()).await,
         StateCommand::Export { stack, history, out } => {
             write_export(context, stack.as_deref(), history, out.as_deref()).await

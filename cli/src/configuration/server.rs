@@ -83,12 +83,14 @@ pub(crate) const MOST_PARALLEL: u16 = 1_024;
 /// The shortest time between two looks for drift: each reads everything there is.
 const LEAST_EVERY: Duration = Duration::from_secs(60);
 
+/// The shortest time that what ended is kept: who began it asks for a while how it went.
+const LEAST_RETENTION: Duration = Duration::from_secs(3600);
+
 /// Reads it.
 pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerConfiguration {
     let mut server = ServerConfiguration::default();
     let Some(mut fields) = Fields::open(node, "`server`", diagnostics) else { return server };
-    server.bind =
-        read(&mut fields, "bind", "an address with its port, such as `127.0.0.1:8091`", |text| text.parse().ok());
+    server.bind = read(&mut fields, "bind", ("an address with its port", "127.0.0.1:8091"), |text| text.parse().ok());
     for prefix in fields.texts("prefixes") {
         let checked = match server.prefixes.contains(&prefix.value) {
             true => Err("it stands there twice".to_owned()),
@@ -118,7 +120,7 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
         && let Some(mut drift) = Fields::open(&entry.value, "`drift`", fields.diagnostics)
     {
         let is_longer = |every: &Duration| *every >= LEAST_EVERY;
-        server.drift_every = read(&mut drift, "every", "a duration of at least a minute, such as `1h`", |text| {
+        server.drift_every = read(&mut drift, "every", ("a duration of at least a minute", "1h"), |text| {
             duration::parse(text).ok().filter(is_longer)
         });
         if let Some(entry) = drift.optional("webhook") {
@@ -126,9 +128,11 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
         }
         drift.finish();
     }
-    server.drain = read(&mut fields, "drain", "a duration, such as `20s`", |text| duration::parse(text).ok());
-    server.retention = read(&mut fields, "retention", "a number of days, such as `90d`", |text| age(text).ok());
-    server.timeout = read(&mut fields, "timeout", "a duration of at least a second, such as `60s`", |text| {
+    server.drain = read(&mut fields, "drain", ("a duration", "20s"), |text| duration::parse(text).ok());
+    server.retention = read(&mut fields, "retention", ("an age of at least an hour", "90d"), |text| {
+        age(text).ok().filter(|age| *age >= LEAST_RETENTION)
+    });
+    server.timeout = read(&mut fields, "timeout", ("a duration of at least a second", "60s"), |text| {
         duration::parse(text).ok().filter(|limit| *limit >= Duration::from_secs(1))
     });
     if let Some(entry) = fields.optional("tls")
@@ -141,15 +145,14 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
     if let Some(entry) = fields.optional("log")
         && let Some(mut log) = Fields::open(&entry.value, "`log`", fields.diagnostics)
     {
-        server.log.level = read(&mut log, "level", "a level, such as `info`, or `warn,terrace_engine=debug`", level);
+        server.log.level = read(&mut log, "level", ("a level, or levels of parts", "warn,terrace_engine=debug"), level);
         server.log.is_json = log.word("format", &[("text", false), ("json", true)]).unwrap_or_default();
         log.finish();
     }
     if let Some(entry) = fields.optional("sites")
         && let Some(mut sites) = Fields::open(&entry.value, "`sites`", fields.diagnostics)
     {
-        let expected = "an address with its port, such as `127.0.0.1:8093`";
-        let bind = read(&mut sites, "bind", expected, |text| text.parse().ok());
+        let bind = read(&mut sites, "bind", ("an address with its port", "127.0.0.1:8093"), |text| text.parse().ok());
         server.sites = Some(SitesConfiguration { bind, is_public: sites.is_true("public") });
         sites.finish();
     }
@@ -160,21 +163,25 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
         pipelines.finish();
     }
     server.takes_stacks = fields.is_true("stacks");
-    server.body_limit = read(&mut fields, "bodyLimit", "a size, such as `10MB`", bytes);
+    server.body_limit = read(&mut fields, "bodyLimit", ("a size", "10MB"), bytes);
     fields.finish();
     server
 }
 
-/// A field that is written as a text.
+/// A field that is written as a text: what is expected of it, and an example.
 fn read<T>(
     fields: &mut Fields<'_, '_>,
     name: &'static str,
-    expected: &str,
+    (expected, example): (&str, &str),
     parse: impl Fn(&str) -> Option<T>,
 ) -> Option<T> {
     let entry = fields.optional(name)?;
     let Some(text) = entry.value.as_text() else {
-        fields.diagnostics.push(wrong_type(&format!("`{name}`"), expected, &entry.value));
+        fields.diagnostics.push(wrong_type(
+            &format!("`{name}`"),
+            &format!("{expected}, such as `{example}`"),
+            &entry.value,
+        ));
         return None;
     };
     let value = parse(text);
@@ -183,7 +190,7 @@ fn read<T>(
         fields.diagnostics.push(
             Diagnostic::error("wrong_value", format!("`{name}` cannot be that: expected {expected}"))
                 .at(entry.value.span)
-                .hint(format!("write {expected}")),
+                .hint(format!("write such as `{name}: {example}`")),
         );
     }
     value

@@ -253,10 +253,15 @@ fn what_the_server_cannot_be_told_is_refused_at_its_place() {
         ("queue: {most: 1}", "has no field `most`"),
         ("drain: soon", "`drain` cannot be that: expected a duration"),
         ("drift: {every: 3s}", "`every` cannot be that: expected a duration of at least a minute"),
-        ("retention: long", "`retention` cannot be that: expected a number of days"),
+        ("retention: long", "`retention` cannot be that: expected an age of at least an hour"),
+        ("retention: 0s", "`retention` cannot be that: expected an age of at least an hour"),
+        ("retention: 0d", "write such as `retention: 90d`"),
+        ("retention: 59m", "`retention` cannot be that: expected an age of at least an hour"),
         ("bodyLimit: 10", ": expected a size"),
         ("auth: {mode: tokn}", "`mode` cannot be `tokn`"),
-        ("auth: {mode: token}", "lets nobody in"),
+        ("auth: {mode: token}", "lets nobody in: it has no `tokens`"),
+        ("auth: {mode: token, tokens: }", "lets nobody in: it has no `tokens`"),
+        ("auth: {mode: token, tokens: []}", "lets nobody in: it has no `tokens`"),
         ("auth: {mode: token, tokens: [{name: a, sha256: abc, scopes: [read]}]}", "`sha256` is no SHA-256"),
         ("auth: {mode: token, tokens: [{name: a, sha256: abc, scopes: [write]}]}", "there is no scope `write`"),
         ("auth: {mode: token, tokens: [{name: a, sha256: abc}]}", "a token has no `scopes`"),
@@ -265,6 +270,23 @@ fn what_the_server_cannot_be_told_is_refused_at_its_place() {
         let (_, told) = read(&format!("server: {{{text}}}\n"), &[]);
         assert!(told.iter().any(|line| line.contains(expected)), "{text}: {told:?}");
     }
+}
+
+#[test]
+fn a_token_is_one_callers() {
+    let token =
+        |name: &str, digest: &str, scope: &str| format!("{{name: {name}, sha256: {digest}, scopes: [{scope}]}}");
+    let told = |second: &str| {
+        let tokens = format!("{}, {second}", token("a", &"c".repeat(64), "read"));
+        read(&format!("server: {{auth: {{mode: token, tokens: [{tokens}]}}}}\n"), &[]).1
+    };
+    let expected = "the token of `b` is that of `a`, too: nobody could tell whose a call is";
+    for scope in ["read", "admin"] {
+        let told = told(&token("b", &"C".repeat(64), scope));
+        assert!(told.len() == 1 && told[0].starts_with("terrace.yaml:1:") && told[0].contains(expected), "{told:?}");
+    }
+    // One caller may have several, while one takes the other's place.
+    assert_eq!(told(&token("a", &"d".repeat(64), "read")), [] as [&str; 0]);
 }
 
 #[test]

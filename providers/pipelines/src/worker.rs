@@ -75,7 +75,7 @@ impl Worker {
             }
             let name = self.name.clone();
             match self.queue.call(move |queue| queue.take(&name)).await {
-                Ok(Taken::Run(entry, held)) => self.carry_out(*entry, held, stop).await?,
+                Ok(Taken::Run(entry, failed)) => self.carry_out(*entry, &failed, stop).await?,
                 Ok(Taken::Leave) => return Ok(()),
                 Ok(Taken::Nothing) => pause(POLL, stop).await,
                 Err(error) if error.is_passing() => {
@@ -93,10 +93,15 @@ impl Worker {
     async fn run(
         &self,
         entry: &Entry,
-        held: Option<String>,
+        failed: &[String],
         called_off: &CancellationToken,
         stop: &CancellationToken,
     ) -> Option<Ending> {
+        // What is not run needs no database.
+        let chosen = match execute::chosen(entry, failed).await {
+            Ok(chosen) => chosen,
+            Err(ending) => return Some(*ending),
+        };
         let pool = self.pool.clone();
         let cluster = match self.queue.call(move |queue| queue.cluster(&pool)).await {
             Ok(cluster) => cluster,
@@ -104,8 +109,8 @@ impl Worker {
             Err(error) => return Some(Ending::impossible(error.to_string())),
         };
         let database = cluster.and_then(|cluster| cluster.database_of(&entry.folder).map(|name| (cluster, name)));
-        let Some((cluster, name)) = database.filter(|_| held.is_none() && !entry.is_cancelled) else {
-            return execute::run(&self.runner, entry, held, called_off, stop).await;
+        let Some((cluster, name)) = database else {
+            return execute::run(&self.runner, entry, &chosen, called_off, stop).await;
         };
         let (record, access) = match self.databases.ensure_of(&cluster, &name, stop).await {
             Ok(there) => there,
@@ -114,15 +119,15 @@ impl Worker {
         };
         let mut runner = self.runner.clone();
         runner.write_into(&record, &access);
-        let running = execute::run(&runner, entry, held, called_off, stop);
+        let running = execute::run(&runner, entry, &chosen, called_off, stop);
         self.databases.during(&name, cluster.ttl, running).await
     }
 
     /// Brings a run to its end, and says so.
-    async fn carry_out(&self, entry: Entry, held: Option<String>, stop: &CancellationToken) -> Result<(), QueueError> {
+    async fn carry_out(&self, entry: Entry, failed: &[String], stop: &CancellationToken) -> Result<(), QueueError> {
         let called_off = CancellationToken::new();
         let heeding = AbortOnDropHandle::new(tokio::spawn(heed(self.queue.clone(), entry.clone(), called_off.clone())));
-        let ending = self.run(&entry, held, &called_off, stop).await;
+        let ending = self.run(&entry, failed, &called_off, stop).await;
         drop(heeding);
         let entry = Arc::new(entry);
         let ending = Arc::new(ending);

@@ -2,18 +2,30 @@
 
 use crate::harness::{NOISE as PROCESSOR, Project, Seen, runs};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 use terrace_provider::conformance::Instance;
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Attempt, Attributes, Found, LostCall, Private, Provider, Value};
 use terrace_provider_pipelines::PipelinesProvider;
-use terrace_provider_pipelines::run::batch::{self, BatchEnd, Options, Why};
+use terrace_provider_pipelines::run::batch::{self, BatchEnd, Done, Options, Why};
 use terrace_provider_pipelines::run::{Asked, Output, Record, State};
 use tokio_util::sync::CancellationToken;
 
 const NOISE: &str =
     "noise:\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/noise}\n";
+
+/// What `./noise` writes is read by one that says so, and by one that does not.
+pub(crate) fn with_readers() -> Project {
+    let reader = |name: &str, said: &str| {
+        format!(
+            "{name}:\n{said}  pipeline:\n  - run: load_resource\n    parameters: {{url: data/noise/datapackage.json, resource: .*}}\n"
+        )
+    };
+    let said = "  dependencies: [{pipeline: ./noise}]\n";
+    Project::new(&format!("{NOISE}{}{}", reader("said", said), reader("unsaid", "")))
+}
 
 /// A record as a terrace leaves it that was killed: it still holds its pipeline's turn.
 async fn cut_off(project: &Project, record: &Record) {
@@ -81,13 +93,7 @@ async fn a_run_that_was_cut_off_while_it_put_files_in_place_is_dirty_and_finishe
 
 #[tokio::test]
 async fn what_reads_files_that_are_half_in_place_is_held_also_where_it_does_not_say_what_it_depends_on() {
-    let reader = |name: &str, said: &str| {
-        format!(
-            "{name}:\n{said}  pipeline:\n  - run: load_resource\n    parameters: {{url: data/noise/datapackage.json, resource: .*}}\n"
-        )
-    };
-    let said = "  dependencies: [{pipeline: ./noise}]\n";
-    let project = Project::new(&format!("{NOISE}{}{}", reader("said", said), reader("unsaid", "")));
+    let project = with_readers();
     let mut record = project.run("./noise").await;
     (record.run, record.state, record.finished_at) = (uuid::Uuid::now_v7().to_string(), State::Publishing, None);
     cut_off(&project, &record).await;
@@ -105,6 +111,35 @@ async fn what_reads_files_that_are_half_in_place_is_held_also_where_it_does_not_
         assert_eq!(error.message, format!("`{id}` {how}, of which {why}"));
         assert_eq!(error.solutions, ["apply `./noise`, too, or run it before: `terrace run ./noise`"]);
     }
+}
+
+#[tokio::test]
+async fn among_pipelines_that_are_run_together_half_of_the_files_of_one_are_read_by_none() {
+    let project = with_readers();
+    // The rows are moved before the descriptor, which a folder is in the way of.
+    fs::create_dir_all(project.path("data/noise/datapackage.json/in-the-way")).unwrap();
+    let ends = ends(project.run_all(false).await);
+    assert!(matches!(&ends["./noise"], BatchEnd::NotRun(_)), "{ends:?}");
+    for (id, expected) in [("./said", Why::Unsuccessful), ("./unsaid", Why::Dirty)] {
+        assert!(
+            matches!(&ends[id], BatchEnd::Held { by, why } if by == "./noise" && *why == expected),
+            "{id}: {ends:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_failed_before_it_put_files_in_place_is_read_by_who_does_not_depend_on_it() {
+    let project = with_readers();
+    assert!(project.run_all(false).await.iter().all(|done| done.end.is_good()));
+    project.write("noise.py", "raise SystemExit(3)");
+    let ends = ends(project.run_all(false).await);
+    assert!(matches!(&ends["./said"], BatchEnd::Held { by, .. } if by == "./noise"), "{ends:?}");
+    assert!(ends["./unsaid"].is_good(), "{ends:?}");
+}
+
+fn ends(done: Vec<Done>) -> BTreeMap<String, BatchEnd> {
+    done.into_iter().map(|done| (done.pipeline, done.end)).collect()
 }
 
 #[tokio::test]

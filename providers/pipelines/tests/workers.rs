@@ -2,6 +2,7 @@
 //! the tests of the binary.
 
 use crate::harness::{NOISE, Project};
+use crate::publishing::with_readers;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use terrace_provider_pipelines::database::Databases;
 use terrace_provider_pipelines::queue::lock;
 use terrace_provider_pipelines::queue::{Ask, Ending, Entry, Options, PodStatus, Queue, WantedPool, WhyNot};
 use terrace_provider_pipelines::run::State;
+use terrace_provider_pipelines::run::batch::Why;
 use terrace_provider_pipelines::settings::{kept, of_kept, runner};
 use terrace_provider_pipelines::worker::{Keeper, Launch, Start, Worker};
 use tokio_util::sync::CancellationToken;
@@ -39,7 +41,10 @@ fn etl(size: u32, settings: &str) -> WantedPool<'_> {
 
 /// A project with a pool, and a keeper of it.
 fn pool(spec: &str, size: u32) -> (Project, Keeper) {
-    let project = Project::new(spec);
+    pool_of(Project::new(spec), size)
+}
+
+fn pool_of(project: Project, size: u32) -> (Project, Keeper) {
     let queue = Queue::open(project.runner.store.folder()).unwrap();
     queue.add_pool(&etl(size, &kept(&project.settings()))).unwrap();
     let keeper = Keeper::new(queue, project.runner.clone(), Arc::new(Tasks));
@@ -110,6 +115,28 @@ async fn what_fails_holds_what_comes_after_it() {
         let ending = ended(&keeper, &id).await.ending.unwrap();
         assert_eq!(matches!(ending, Ending::Clean), expected, "{ending:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_reads_what_another_one_writes_is_held_where_that_is_half_in_place_and_nowhere_else() {
+    let (project, keeper) = pool_of(with_readers(), 1);
+    let after = |pipeline: &str| Ask { after: vec![0], ..ask(&project, pipeline) };
+    let all = || [ask(&project, "./noise"), after("./said"), after("./unsaid")];
+    let first = keeper.queue().enqueue(&all()).unwrap();
+    assert!(ended(&keeper, &first[2]).await.ending.unwrap().is_good());
+    project.write("noise.py", "raise SystemExit(3)");
+    let ids = keeper.queue().enqueue(&all()).unwrap();
+    let said = ended(&keeper, &ids[1]).await;
+    assert!(matches!(&said.ending, Some(Ending::Held { by, why: Why::Unsuccessful }) if by == "./noise"), "{said:?}");
+    let unsaid = ended(&keeper, &ids[2]).await;
+    assert!(unsaid.ending.as_ref().unwrap().is_good(), "{unsaid:?}");
+    // A folder is in the way of the descriptor, and the rows are there already.
+    project.write("noise.py", NOISE);
+    std::fs::remove_dir_all(project.path("data/noise")).unwrap();
+    std::fs::create_dir_all(project.path("data/noise/datapackage.json/in-the-way")).unwrap();
+    let ids = keeper.queue().enqueue(&all()).unwrap();
+    let unsaid = ended(&keeper, &ids[2]).await;
+    assert!(matches!(&unsaid.ending, Some(Ending::Held { by, why: Why::Dirty }) if by == "./noise"), "{unsaid:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,8 @@
 
 use super::id;
 use super::queued::Queued;
-use serde_json::json;
+use rusqlite::{Connection, params};
+use serde_json::{Value, json};
 use terrace_tests::until;
 
 #[test]
@@ -78,4 +79,61 @@ fn what_is_called_off_while_it_waits_is_told_as_cancelled_to_whoever_waits_for_i
     }
     queued.project.write("go", "");
     slow.finish().done();
+}
+
+#[test]
+fn ctrl_c_calls_off_what_waits_also_while_somebody_edits_the_configuration() {
+    let queued = Queued::with_cluster("1");
+    let slow = queued.start(&["run", "./slow"]);
+    until("the step begins", || queued.begun() == 1);
+    let waiting = queued.start(&["run", "./quick", "--json"]);
+    let queue = Connection::open(queued.project.path(".terrace/pipelines/queue.db")).unwrap();
+    let of_quick = |column: &str| -> Option<String> {
+        let query = format!("SELECT {column} FROM run WHERE pipeline = './quick'");
+        queue.query_row(&query, [], |row| row.get(0)).ok()
+    };
+    until("it is in the queue", || of_quick("state").as_deref() == Some("queued"));
+    queued.project.write("terrace.yaml", "environments: {");
+    waiting.interrupt();
+    let told = waiting.finish().with_code(130);
+    assert_eq!(told.json()["results"][0]["state"], "cancelled", "{told}");
+    assert_eq!(of_quick("state").as_deref(), Some("ended"));
+    let ending: Value = serde_json::from_str(&of_quick("ending").unwrap()).unwrap();
+    assert!(ending["notrun"]["by"].as_str().unwrap().starts_with("tester@"), "{ending}");
+    std::fs::remove_file(queued.project.path("terrace.yaml")).unwrap();
+    queued.project.write("go", "");
+    slow.finish().done();
+}
+
+/// Notes in the queue that a run of `./quick` was called off after so many attempts, the last one under another record.
+fn note_called_off(queued: &Queued, run: &str, attempt: u32, record: &str) {
+    let queue = Connection::open(queued.project.path(".terrace/pipelines/queue.db")).unwrap();
+    let ending = json!({"notrun": {"why": "cancelled", "what": ["stopped before it began"]}}).to_string();
+    let insert = "INSERT INTO run (id, root, folder, pipeline, options, state, attempt, record, is_good, ending, queued_at, ended_at)
+                  VALUES (?1, '.', '.', './quick', ?2, 'ended', ?3, ?4, 0, ?5, 0, 1)";
+    let options = json!({"only_dirty": false, "is_forced": false, "uses_cache": true, "timeout": null,
+                         "patience": {"secs": 0, "nanos": 0}});
+    queue.execute(insert, params![run, options.to_string(), attempt, record, ending]).unwrap();
+}
+
+#[test]
+fn a_run_that_was_put_back_and_called_off_then_is_told_by_what_it_recorded() {
+    let queued = Queued::with_cluster("1");
+    queued.run(&["run", "./quick", "--no-queue"]).done();
+    let begun = queued.run(&["runs", "list", "--json"]).done().json()["runs"][0]["run_id"].as_str().unwrap().to_owned();
+    // Its second attempt was called off before it had a record; the first one has.
+    note_called_off(&queued, &begun, 2, "0a21107b-0000-7000-8000-000000000001");
+    queued.run(&["logs", &begun]).done();
+    queued.run(&["cancel", &begun]).with_code(1).says("is over: it succeeded");
+    // Its worker died before it recorded anything.
+    let nothing = "0a21107b-0000-7000-8000-000000000002";
+    note_called_off(&queued, nothing, 1, nothing);
+    queued.run(&["logs", nothing]).with_code(1).says("never began: it was called off at ");
+    let listed = queued.run(&["runs", "list", "--json"]).done().json();
+    let mut ids: Vec<&str> =
+        listed["runs"].as_array().unwrap().iter().map(|run| run["run_id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    let mut expected = [begun.as_str(), nothing];
+    expected.sort_unstable();
+    assert_eq!(ids, expected, "each once");
 }

@@ -69,8 +69,11 @@ fn found(context: &Context<'_>, runner: &Runner, pipeline: Option<&str>, most: u
             found.push(Run::Begun(Box::new(Record { state, ..record })));
         }
     }
-    let is_meant =
+    // What began before it was called off is listed by its record.
+    let never_began = |it: &Entry| it.record.iter().chain([&it.id]).all(|id| ids.binary_search(id).is_err());
+    let is_asked_for =
         |it: &Entry| pipeline.is_none_or(|name| runner.store.is_one((&it.folder, &it.pipeline), (&folder, name)));
+    let is_meant = |it: &Entry| is_asked_for(it) && never_began(it);
     let queue = Queue::to_read(runner.store.folder());
     let called_off = queue.and_then(|queue| queue.map_or(Ok(Vec::new()), |queue| queue.called_off(most, is_meant)));
     match called_off {

@@ -132,6 +132,8 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let Work { runner, specs, chosen, options, target, is_wrong, syncing } = work;
     let Target { queue, cluster, pool } = target;
+    // Before anything is queued: whoever calls it off must not depend on a file that somebody edits meanwhile.
+    let actor = Arc::new(actor_here(context)?);
     let mut transcript = Transcript::default();
     if let Some(cluster) = &cluster
         && let Some(kind) = of_name(&cluster.kind)
@@ -199,7 +201,6 @@ pub(super) async fn run(
             () = tokio::time::sleep(POLL) => {}
             () = signals.cancel.cancelled(), if !is_called_off => {
                 is_called_off = true;
-                let actor = Arc::new(actor_here(context)?);
                 for id in following.left.clone() {
                     let actor = Arc::clone(&actor);
                     queue.call(move |queue| queue.cancel(&id, Some(&actor))).await?;

@@ -4,7 +4,7 @@ use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;
 use crate::signals::Signals;
-use crate::wiring::ready_place;
+use crate::wiring::{is_missing, ready_place};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use terrace_engine::address::StackId;
@@ -34,6 +34,10 @@ pub(super) async fn run(
         )));
     };
     let (from, to) = (&settings.state, Settings::other_state(text, origin)?);
+    if is_missing(from) {
+        // Nothing is made where there is nothing to move.
+        return Err(failure(TransferError::Nothing(from.to_string())));
+    }
     if *from != to {
         ready_place(&to)?;
     }

@@ -31,16 +31,31 @@ pub(super) fn auth(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Aut
 }
 
 fn tokens(fields: &mut Fields<'_, '_>) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    for node in fields.list("tokens") {
-        tokens.extend(token(node, fields.diagnostics));
-    }
-    if fields.optional("tokens").is_none() {
+    let given = fields.optional("tokens");
+    if given.is_none_or(|entry| entry.value.as_list().is_some_and(<[Node]>::is_empty)) {
         fields.diagnostics.push(
             Diagnostic::error("missing_field", "`auth` lets nobody in: it has no `tokens`")
-                .at(fields.span())
+                .at(given.map_or_else(|| fields.span(), |entry| entry.value.span))
                 .hint("add `tokens: [{name: ci, sha256: …, scopes: [apply]}]`"),
         );
+    }
+    let mut tokens: Vec<Token> = Vec::new();
+    for node in fields.list("tokens") {
+        let Some(token) = token(node, fields.diagnostics) else { continue };
+        match tokens.iter().find(|other| other.sha256 == token.sha256) {
+            Some(other) => fields.diagnostics.push(
+                Diagnostic::error(
+                    "repeated_token",
+                    format!(
+                        "the token of `{}` is that of `{}`, too: nobody could tell whose a call is",
+                        token.name, other.name
+                    ),
+                )
+                .at(node.span)
+                .hint("give each its own token, or leave one of them out"),
+            ),
+            None => tokens.push(token),
+        }
     }
     tokens
 }

@@ -217,7 +217,6 @@ blueprint.{{ . | replace "/" "__" }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-serviceAccountName: {{ include "terrace.serviceAccountName" . }}
 automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
 # A service that is called as the release would set TERRACE_PORT and others, which look like settings.
 enableServiceLinks: false

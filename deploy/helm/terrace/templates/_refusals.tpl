@@ -15,6 +15,14 @@
 {{- if and (eq $auth.mode "token") (not $auth.tokens) -}}
 {{- fail "server.auth lets nobody in: it has no `tokens`; add `{name: …, sha256: …, scopes: [apply]}`" -}}
 {{- end -}}
+{{- $seen := dict -}}
+{{- range $auth.tokens -}}
+{{- $digest := lower (toString .sha256) -}}
+{{- if hasKey $seen $digest -}}
+{{- fail (printf "server.auth.tokens: the token of %s is that of %s, too, so that nobody could tell whose a call is; give each its own" .name (get $seen $digest)) -}}
+{{- end -}}
+{{- $_ := set $seen $digest .name -}}
+{{- end -}}
 {{- if regexMatch "^(127\\.|\\[::1\\])" $configuration.server.bind -}}
 {{- fail (printf "server.bind: %s is reached from within the pod alone, not by probes and the service; write 0.0.0.0:8091" $configuration.server.bind) -}}
 {{- end -}}
@@ -22,7 +30,7 @@
 {{- /* What the server refuses, and the schema cannot tell. */ -}}
 {{- $server := $configuration.server -}}
 {{- $every := (default dict $server.drift).every -}}
-{{- $durations := list (list "drain" $server.drain 0 "") (list "retention" $server.retention 0 "") -}}
+{{- $durations := list (list "drain" $server.drain 0 "") (list "retention" $server.retention 3600000 "at least an hour and ") -}}
 {{- $durations = append $durations (list "timeout" $server.timeout 1000 "at least a second and ") -}}
 {{- $durations = append $durations (list "drift.every" $every 60000 "at least a minute and ") -}}
 {{- range $durations -}}
@@ -94,9 +102,17 @@
 {{- /* Secrets are named, not written. */ -}}
 {{- include "terrace.noSecrets" (dict "at" "server" "value" $configuration.server) -}}
 {{- include "terrace.noSecrets" (dict "at" "environments" "value" (default dict $configuration.environments)) -}}
+{{- include "terrace.noSecrets" (dict "at" "wellKnown" "value" .Values.wellKnown) -}}
+{{- $secret := "(SECRET|PASSWORD|PASSPHRASE|TOKEN|KEY)$" -}}
 {{- range $name, $_ := .Values.env -}}
-{{- if regexMatch "(SECRET|PASSWORD|PASSPHRASE|TOKEN|KEY)$" $name -}}
+{{- if regexMatch $secret $name -}}
 {{- fail (printf "env.%s looks like a secret: take it from a Secret, under `extraEnv` with `valueFrom: {secretKeyRef: …}`" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- include "terrace.noSecrets" (dict "at" "env" "value" .Values.env) -}}
+{{- range .Values.extraEnv -}}
+{{- if and .value (regexMatch $secret .name) (not (contains "$(" (toString .value))) -}}
+{{- fail (printf "extraEnv has %s with its value: take it from a Secret with `valueFrom: {secretKeyRef: …}`" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.customRootCA.configMap .Values.customRootCA.secret -}}
@@ -118,19 +134,26 @@
 {{- end -}}
 {{- end }}
 
-{{/* A `{secret: …}` has to be an expression: a dict of `at`, the place, and `value`. */}}
+{{/*
+What is secret by its name, or has a password in it as a URL has, has to be an expression: a dict of `at`, the place, and
+`value`. The names are those of providers' settings that are sensitive (tests/deploy compares them), and what others are
+called alike.
+*/}}
 {{- define "terrace.noSecrets" -}}
 {{- $at := .at -}}
+{{- $names := "(?i)(secret|password|passphrase|token|credentials?|(api|access|private)[-_]?key|access[-_]?key[-_]?id|service[-_]?account|authorization|cookie)$" -}}
+{{- $inUrl := "(?i)://([^/?#@]*:[^@]*@|[^#]*[?&;][^=&;]*(secret|password|passphrase|token)=)" -}}
 {{- if kindIs "map" .value -}}
 {{- range $key, $value := .value -}}
-{{- if and (eq $key "secret") (kindIs "string" $value) (not (contains "${{" $value)) -}}
-{{- fail (printf "%s.secret is written out: take it from a Secret with `{secret: \"${{ env.NAME }}\"}` and NAME under `extraEnv`" $at) -}}
-{{- end -}}
-{{- include "terrace.noSecrets" (dict "at" (printf "%s.%s" $at $key) "value" $value) -}}
+{{- include "terrace.noSecrets" (dict "at" (printf "%s.%s" $at $key) "name" $key "value" $value) -}}
 {{- end -}}
 {{- else if kindIs "slice" .value -}}
 {{- range $index, $value := .value -}}
 {{- include "terrace.noSecrets" (dict "at" (printf "%s[%d]" $at $index) "value" $value) -}}
 {{- end -}}
+{{- else if not (or (kindIs "bool" .value) (kindIs "invalid" .value) (contains "${{" (toString .value))) -}}
+{{- $instead := "take it from a Secret with `{secret: \"${{ env.NAME }}\"}` and NAME under `extraEnv`" -}}
+{{- if and (ne (toString .value) "") (regexMatch $names (default "" .name)) }}{{ fail (printf "%s is written out: %s" $at $instead) }}{{ end -}}
+{{- if regexMatch $inUrl (toString .value) }}{{ fail (printf "%s has a password in it: %s" $at $instead) }}{{ end -}}
 {{- end -}}
 {{- end }}

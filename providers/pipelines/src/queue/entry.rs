@@ -168,12 +168,11 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// True for a run that ended and whose steps never began. Of one that was put back an earlier attempt may have begun: its
-    /// record tells.
+    /// True for a run that ended without having been run. An attempt that was cut off may have begun its steps before: its record
+    /// tells.
     #[must_use]
-    pub fn never_began(&self) -> bool {
-        let is_first = self.attempt == 0 || self.attempt == 1 && self.worker.is_some();
-        is_first && self.ending.as_ref().is_some_and(|ending| !matches!(ending, Ending::Ran(_)))
+    pub fn was_not_run(&self) -> bool {
+        self.ending.as_ref().is_some_and(|ending| !matches!(ending, Ending::Ran(_)))
     }
 }
 
@@ -300,7 +299,7 @@ impl Queue {
         })
     }
 
-    /// The runs that were called off before their steps began, the newest first: of those that are meant, so many at most.
+    /// The runs that were called off instead of run, the newest first: of those that are meant, so many at most.
     ///
     /// # Errors
     /// When the queue cannot be read.
@@ -311,15 +310,9 @@ impl Queue {
                  ORDER BY number DESC"
             );
             let mut statement = transaction.prepare_cached(&query)?;
-            let mut found = Vec::new();
-            for entry in statement.query_map([], entry)? {
-                if found.len() >= most {
-                    break;
-                }
-                found.push(entry?);
-                found.pop_if(|entry| !entry.never_began() || !is_meant(entry));
-            }
-            Ok(found)
+            let entries = statement.query_map([], entry)?;
+            let meant = entries.filter(|entry| entry.as_ref().map_or(true, &is_meant));
+            Ok(meant.take(most).collect::<Result<_, _>>()?)
         })
     }
 

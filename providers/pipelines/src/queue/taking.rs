@@ -11,8 +11,8 @@ use uuid::Uuid;
 /// What a worker that asks for work is told.
 #[derive(Debug)]
 pub enum Taken {
-    /// A run is its own now; with the pipeline that keeps it from being run, if one does.
-    Run(Box<Entry>, Option<String>),
+    /// A run is its own now; with the pipelines that it came after and that did not end well.
+    Run(Box<Entry>, Vec<String>),
     /// There is nothing to do.
     Nothing,
     /// It is not needed any more: its pool is closed, expired, smaller or gone.
@@ -73,16 +73,15 @@ impl Queue {
             )?;
             transaction.execute("UPDATE worker SET state = 'assigned' WHERE name = ?1", [worker])?;
             transition(transaction, &next.id, Phase::Assigned.word(), now.at)?;
-            let held = transaction
-                .query_row(
+            let failed = transaction
+                .prepare_cached(
                     "SELECT other.pipeline FROM run_after JOIN run AS other ON other.id = run_after.before
-                     WHERE run_after.run = ?1 AND other.is_good = 0 ORDER BY other.number LIMIT 1",
-                    [&next.id],
-                    |row| row.get(0),
-                )
-                .optional()?;
+                     WHERE run_after.run = ?1 AND other.is_good = 0 ORDER BY other.number",
+                )?
+                .query_map([&next.id], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
             let taken = one(transaction, &next.id)?;
-            Ok(taken.map_or(Taken::Nothing, |taken| Taken::Run(Box::new(taken), held)))
+            Ok(taken.map_or(Taken::Nothing, |taken| Taken::Run(Box::new(taken), failed)))
         })
     }
 

@@ -38,7 +38,7 @@ fn pool(queue: &Queue, size: u32, ttl: Option<Duration>) -> Vec<String> {
 
 fn taken(queue: &Queue, worker: &str) -> Entry {
     match queue.take(worker).unwrap() {
-        Taken::Run(entry, None) => *entry,
+        Taken::Run(entry, failed) if failed.is_empty() => *entry,
         other => panic!("{other:?}"),
     }
 }
@@ -98,7 +98,7 @@ fn what_is_given_back_is_taken_again_under_another_record() {
 }
 
 #[test]
-fn what_comes_after_waits_and_is_told_what_held_it() {
+fn what_comes_after_waits_and_is_told_what_failed() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 2, None);
     let ids = queue.enqueue(&[ask("./a"), Ask { after: vec![0], ..ask("./b") }, ask("./a")]).unwrap();
@@ -108,7 +108,7 @@ fn what_comes_after_waits_and_is_told_what_held_it() {
     assert!(matches!(queue.take(&workers[1]).unwrap(), Taken::Nothing));
     queue.end(&first, &Ending::impossible("no")).unwrap();
     match queue.take(&workers[1]).unwrap() {
-        Taken::Run(entry, Some(by)) => assert_eq!((entry.id.as_str(), by.as_str()), (ids[1].as_str(), "./a")),
+        Taken::Run(entry, failed) => assert_eq!((entry.id.as_str(), failed), (ids[1].as_str(), vec!["./a".to_owned()])),
         other => panic!("{other:?}"),
     }
     assert_eq!(taken(&queue, &workers[0]).id, ids[2]);
@@ -140,13 +140,14 @@ fn what_is_called_off_before_it_begins_has_ended() {
 }
 
 #[test]
-fn what_was_put_back_and_called_off_then_may_have_begun() {
+fn what_was_put_back_and_called_off_then_was_not_run_and_its_record_tells_whether_it_began() {
     let (_folder, queue) = queue();
     let workers = pool(&queue, 1, None);
     let ids = queue.enqueue(&[ask("./a")]).unwrap();
     queue.give_back(&taken(&queue, &workers[0])).unwrap();
     assert_eq!(queue.cancel(&ids[0], None).unwrap(), Cancelled::AtOnce);
-    assert!(!queue.entry(&ids[0]).unwrap().unwrap().never_began() && queue.called_off(9, |_| true).unwrap().is_empty());
+    assert!(queue.entry(&ids[0]).unwrap().unwrap().was_not_run());
+    assert_eq!(queue.called_off(9, |_| true).unwrap().len(), 1);
 }
 
 #[test]

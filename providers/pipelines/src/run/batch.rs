@@ -124,12 +124,11 @@ pub async fn run(
                 |pipeline: &&Pipeline| pipeline.all_before().all(|id| !all.contains(id) || ended.contains_key(id));
             let Some(position) = waiting.iter().position(is_ready) else { break };
             let pipeline = waiting.remove(position);
-            let failed = pipeline.pipelines_before().find(|before| ended.get(*before) == Some(&false));
-            let by = failed.map(str::to_owned);
+            let held = held_by_failed(pipeline, |before| ended.get(before) == Some(&false));
             let all = &all;
             running.push(async move {
-                let end = match by {
-                    Some(by) => BatchEnd::Held { by, why: Why::Unsuccessful },
+                let end = match held {
+                    Some((by, why)) => BatchEnd::Held { by, why },
                     None if cancel.is_cancelled() => BatchEnd::NotRun(NotRun::Cancelled),
                     // What cannot be read of one says nothing of the others.
                     None => go(runner, specs, pipeline, options, (all, None), watching, cancel)
@@ -147,6 +146,12 @@ pub async fn run(
         watching.ended(&one);
         done.push(one);
     }
+}
+
+/// Which of those that were asked for together with a pipeline holds it, for it did not end well, and why. Only what a pipeline
+/// depends on does: what it merely comes after, for it reads its files, holds it where these are half put in place.
+pub(crate) fn held_by_failed(pipeline: &Pipeline, has_failed: impl Fn(&str) -> bool) -> Option<(String, Why)> {
+    pipeline.pipelines_before().find(|before| has_failed(before)).map(|by| (by.to_owned(), Why::Unsuccessful))
 }
 
 /// Runs one pipeline, by position in [`Specs::pipelines`], under this id; those that it depends on are not run.
@@ -187,8 +192,8 @@ async fn go(
             return Ok(BatchEnd::Held { by: before.to_owned(), why });
         }
     }
-    // What reads files without saying so is held only where these are of two runs.
-    for before in pipeline.reads_from.iter().filter(|before| !options.is_forced && !all.contains(before.as_str())) {
+    // What reads files without saying so is held only where these are of two runs, be that what one of these left just now.
+    for before in pipeline.reads_from.iter().filter(|_| !options.is_forced) {
         if runner.store.half_in_place(&runner.folder_name(&specs.root), before)?.is_some() {
             return Ok(BatchEnd::Held { by: before.clone(), why: Why::Dirty });
         }

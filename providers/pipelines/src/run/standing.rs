@@ -52,9 +52,8 @@ impl Store {
     /// # Errors
     /// When records or the lock cannot be read.
     pub fn half_in_place(&self, folder: &str, pipeline: &str) -> io::Result<Option<String>> {
-        let is_cut_off = |last: &Record| Ok::<_, io::Error>(last.state == State::Publishing && !self.is_held(last)?);
         let Some(last) = self.last(folder, pipeline)? else { return Ok(None) };
-        if !is_cut_off(&last)? {
+        if last.state != State::Publishing || self.is_held(&last)? {
             return Ok(None);
         }
         // It may have ended between the two looks.

@@ -1,41 +1,46 @@
 //! One run of the queue, as a worker runs it.
 
 use crate::queue::{Ending, Entry, WhyNot};
-use crate::run::batch::{self, BatchEnd, Why};
+use crate::run::batch::{self, BatchEnd};
 use crate::run::single::{NotRun, Unwatched};
 use crate::run::{Record, Runner, State};
-use crate::spec;
+use crate::spec::{self, Specs};
 use tokio_util::sync::CancellationToken;
+
+/// The specs of a run, and which of their pipelines it is; how it ends where it is not run, with those before it in the queue that
+/// did not end well.
+pub(super) async fn chosen(entry: &Entry, failed: &[String]) -> Result<(Specs, usize), Box<Ending>> {
+    if entry.is_cancelled {
+        return Err(Box::new(called_off_before()));
+    }
+    let root = entry.root.clone();
+    let unreadable = |what: String| Box::new(Ending::impossible(what));
+    let specs = tokio::task::spawn_blocking(move || spec::read(&root)).await;
+    let specs = specs
+        .map_err(|error| unreadable(format!("the specs cannot be read: {error}")))?
+        .map_err(|error| unreadable(format!("the folder `{}` cannot be read: {error}", entry.root.display())))?;
+    let position = specs.pipelines.iter().position(|pipeline| pipeline.id == entry.pipeline);
+    let position = position.filter(|_| !specs.broken().contains(&entry.pipeline.as_str()));
+    let Some((position, pipeline)) = position.and_then(|at| Some((at, specs.pipelines.get(at)?))) else {
+        let mut what = vec![format!("the pipeline `{}` is no longer there, or cannot be run", entry.pipeline)];
+        let problems = specs.problems.iter().filter(|problem| problem.is_error());
+        what.extend(problems.map(|problem| problem.in_one_line(&specs).to_string()));
+        return Err(Box::new(Ending::not_run(WhyNot::Impossible, what)));
+    };
+    match batch::held_by_failed(pipeline, |before| failed.iter().any(|it| it == before)) {
+        Some((by, why)) => Err(Box::new(Ending::Held { by, why })),
+        None => Ok((specs, position)),
+    }
+}
 
 /// Runs it; nothing where it was cut off and has to be run again.
 pub(super) async fn run(
     runner: &Runner,
     entry: &Entry,
-    held: Option<String>,
+    (specs, position): &(Specs, usize),
     called_off: &CancellationToken,
     stop: &CancellationToken,
 ) -> Option<Ending> {
-    if entry.is_cancelled {
-        return Some(called_off_before());
-    }
-    if let Some(by) = held {
-        return Some(Ending::Held { by, why: Why::Unsuccessful });
-    }
-    let root = entry.root.clone();
-    let specs = match tokio::task::spawn_blocking(move || spec::read(&root)).await {
-        Ok(Ok(specs)) => specs,
-        Ok(Err(error)) => {
-            return Some(Ending::impossible(format!("the folder `{}` cannot be read: {error}", entry.root.display())));
-        }
-        Err(error) => return Some(Ending::impossible(format!("the specs cannot be read: {error}"))),
-    };
-    let position = specs.pipelines.iter().position(|pipeline| pipeline.id == entry.pipeline);
-    let problems = || specs.problems.iter().filter(|problem| problem.is_error());
-    let Some(position) = position.filter(|_| !specs.broken().contains(&entry.pipeline.as_str())) else {
-        let mut what = vec![format!("the pipeline `{}` is no longer there, or cannot be run", entry.pipeline)];
-        what.extend(problems().map(|problem| problem.in_one_line(&specs).to_string()));
-        return Some(Ending::not_run(WhyNot::Impossible, what));
-    };
     let cancel = stop.child_token();
     let options = batch::Options {
         only_dirty: entry.options.only_dirty,
@@ -47,7 +52,7 @@ pub(super) async fn run(
         retries: entry.options.retries,
         ..batch::Options::default()
     };
-    let running = batch::one(runner, &specs, position, &options, entry.record.clone(), &Unwatched, &cancel);
+    let running = batch::one(runner, specs, *position, &options, entry.record.clone(), &Unwatched, &cancel);
     tokio::pin!(running);
     let done = tokio::select! {
         done = &mut running => done,

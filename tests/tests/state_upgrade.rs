@@ -1,0 +1,78 @@
+//! A state of an older format is brought to the newest one before anything else is done with it.
+
+use rusqlite::Connection;
+use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
+use terrace_tests::{Project, Ran, snapshot};
+use tokio::runtime::Runtime;
+
+const STACK: &str = "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n";
+const FILE: &str = ".terrace/state.db";
+
+/// Takes away what the newest format of a file added, and brings back what it dropped.
+const OLDER_FILE: &str = "DROP TABLE request_key; ALTER TABLE request ADD COLUMN idempotency TEXT;
+    CREATE UNIQUE INDEX request_idempotency ON request (idempotency) WHERE idempotency IS NOT NULL;
+    PRAGMA user_version = 17";
+
+/// The same of a database.
+const OLDER_DATABASE: &str = "DROP TABLE request_key; ALTER TABLE request ADD COLUMN idempotency text;
+    DELETE FROM terrace_schema WHERE version = 10";
+
+fn at<'a>(project: &Project, state: &str, words: impl IntoIterator<Item = &'a str>) -> Ran {
+    let ran = project.run_with(&[("TERRACE_STATE", state)], words);
+    assert!(!ran.stdout.contains(PASSWORD) && !ran.stderr.contains(PASSWORD), "{ran}");
+    ran
+}
+
+#[test]
+fn a_file_of_an_older_format_is_upgraded_once() {
+    let project = Project::with_stack(STACK);
+    project.apply().done();
+    Connection::open(project.path(FILE)).unwrap().execute_batch(OLDER_FILE).unwrap();
+    project.run(["state", "list"]).with_code(1).says("has the older format 17").says("terrace state upgrade");
+    snapshot!(project.run(["state", "upgrade"]), @"
+    exit: 0
+    --- stdout
+    sqlite:[folder]/.terrace/state.db had format 17: it has format 18 now
+    ");
+    snapshot!(project.run(["state", "upgrade"]), @"
+    exit: 0
+    --- stdout
+    sqlite:[folder]/.terrace/state.db has format 18: there is nothing to upgrade
+    ");
+    project.run(["state", "list"]).done().says("local_value.a");
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn a_database_of_an_older_format_is_upgraded_and_an_empty_one_gets_its_tables() {
+    let project = Project::with_stack(STACK);
+    let runtime = Runtime::new().unwrap();
+    let url = runtime.block_on(Cluster::shared().database());
+    at(&project, &url, ["state", "upgrade"]).done().says(" was empty: it has format 10 now");
+    at(&project, &url, ["apply", "stack.yaml", "--auto-approve"]).done();
+    runtime.block_on(async { connect(&url).await.batch_execute(OLDER_DATABASE).await.unwrap() });
+    // Several that begin at once do it once.
+    let upgrades = [(); 3].map(|()| {
+        let mut command = project.command(["state", "upgrade"]);
+        command.env("TERRACE_STATE", &url);
+        project.start(command)
+    });
+    let told = upgrades.map(|running| running.finish().done().stdout);
+    assert!(told.iter().any(|told| told.contains("had format 9: it has format 10 now")), "{told:?}");
+    at(&project, &url, ["state", "upgrade"]).done().says(" has format 10: there is nothing to upgrade");
+    at(&project, &url, ["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+}
+
+#[test]
+fn a_newer_format_is_left_alone() {
+    let project = Project::with_stack(STACK);
+    project.apply().done();
+    Connection::open(project.path(FILE)).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    snapshot!(project.run(["state", "upgrade"]), @"
+    exit: 1
+    --- stderr
+    error: the state at sqlite:[folder]/.terrace/state.db has format 99; this terrace reads up to format 18
+
+    hint: use a newer terrace
+    ");
+}
