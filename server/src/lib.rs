@@ -7,7 +7,8 @@
 //! come in), [`auth`] (who may call what; `heads`: what can be read at all; `body` and `object`: how bodies are read), `witboost` (the
 //! calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described` (from a body to what
 //! is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` (who works on what), `run` (one request),
-//! `keeping` (its claim) and `logbook` (what is told of it) beside it, [`rekey`] (requests under another key). [`beside`] serves other routes in the same manner,
+//! `keeping` (its claim) and `logbook` (what is told of it) beside it, `outage` (a store that is away), [`rekey`] (requests under another key), `traced` (what follows
+//! a request from its call to its end). [`beside`] serves other routes in the same manner,
 //! [`jwt`] reads tokens for both, [`tables`] are pages to look at databases, and [`sites`] shows static sites beside it all.
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
@@ -32,6 +33,7 @@ mod logbook;
 mod metrics;
 mod object;
 mod operate;
+mod outage;
 mod queue;
 pub mod rekey;
 mod reversing;
@@ -41,6 +43,7 @@ mod serve;
 pub mod sites;
 pub mod tables;
 pub mod tls;
+mod traced;
 mod unread;
 pub mod webhook;
 mod witboost;
