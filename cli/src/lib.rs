@@ -55,7 +55,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
 /// The same with the providers of another build: how a provider outside of this repository gets its `main`.
 #[must_use]
 pub fn run_with(arguments: Vec<OsString>, providers: &Providers) -> ExitCode {
-    ui::hide_panics();
+    ui::hide_panics(&Ui::plain());
     // Nothing that a panic left half done is looked at again: the process ends.
     let exit = std::panic::catch_unwind(AssertUnwindSafe(|| match parse(&arguments) {
         Ok(command_line) => carry_out(command_line, providers),

@@ -66,6 +66,9 @@ pub(crate) fn serve(
     let told = tracing_subscriber::fmt::layer().with_ansi(is_colored).with_writer(writer);
     layers.push(if configured.is_json { told.json().boxed() } else { told.boxed() });
     let (filter, handle) = reload::Layer::new(server_filter(context, configured)?);
+    if configured.is_json {
+        context.ui.tell_as_json();
+    }
     // A second log in one process is one of tests: the first one stays.
     let _ = tracing_subscriber::registry().with(layers).with(filter).try_init();
     Ok(ServerLog(handle))

@@ -121,7 +121,9 @@ impl Progress {
                 bars.add(stack, address, &self.steps.begun(stack, address, *action));
             }
             // What waits for its rate has not begun: it has no bar yet.
-            Event::StepProgress { address, message } => return bars.note(address, message),
+            Event::StepWaiting { address, message } | Event::StepProgress { address, message } => {
+                return bars.note(address, message);
+            }
             Event::StepDone { stack, address, .. }
             | Event::StepFailed { stack, address, .. }
             | Event::CheckFailed { stack, address, .. } => {

@@ -39,7 +39,8 @@ pub(crate) fn report(ui: &Ui, sources: &Sources, diagnostics: &[Diagnostic]) {
     let theme = if ui.is_telling_colored() { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let mut texts = Texts { sources, known: BTreeMap::new() };
     for diagnostic in shown.iter().skip(left_out) {
-        ui.tell(render(diagnostic, &mut texts, theme.clone(), ui.telling_width()).trim_end_matches('\n'));
+        let rendered = render(diagnostic, &mut texts, theme.clone(), ui.telling_width());
+        ui.tell_at(diagnostic.severity, rendered.trim_end_matches('\n'));
         ui.tell("");
     }
     if left_out > 0 {

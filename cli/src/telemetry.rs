@@ -1,8 +1,13 @@
 //! Traces and logs for a collector of OpenTelemetry, as the `OTEL_*` variables of its specification say: by OTLP over
 //! HTTP. Nothing is sent unless they name an endpoint.
 
+mod conventions;
+mod records;
+mod watched;
+
 use crate::failure::Failure;
 use crate::variables::Variables;
+use crate::version::VERSION;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
@@ -11,13 +16,16 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use records::{Naming, Within};
+use std::sync::Arc;
 use tracing_subscriber::{Layer, Registry};
+use watched::{Losses, Watched};
 
 /// What is sent, as long as the process serves.
 #[derive(Default)]
 pub(crate) struct Telemetry {
-    traces: Option<SdkTracerProvider>,
-    logs: Option<SdkLoggerProvider>,
+    traces: Option<(SdkTracerProvider, Arc<Losses>)>,
+    logs: Option<(SdkLoggerProvider, Arc<Losses>)>,
 }
 
 /// A part of what happens with spans and events.
@@ -58,28 +66,35 @@ impl Telemetry {
                 || variables.get("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|all| all.contains("service.name="));
             let resource = Resource::builder();
             let resource = if named { resource } else { resource.with_service_name("terrace") };
-            resource.with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))).build()
+            resource.with_attribute(KeyValue::new("service.version", VERSION)).build()
         };
         if asks("TRACES") {
             let exporter = SpanExporter::builder().with_http().build().map_err(|error| refuse(&error))?;
+            let losses = Losses::of("traces");
+            let exporter = Watched::new(exporter, &losses);
             let provider = SdkTracerProvider::builder().with_resource(resource()).with_batch_exporter(exporter).build();
             opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-            telemetry.traces = Some(provider);
+            telemetry.traces = Some((provider, losses));
         }
         if asks("LOGS") {
             let exporter = LogExporter::builder().with_http().build().map_err(|error| refuse(&error))?;
-            let provider = SdkLoggerProvider::builder().with_resource(resource()).with_batch_exporter(exporter).build();
-            telemetry.logs = Some(provider);
+            let losses = Losses::of("logs");
+            let exporter = Watched::new(exporter, &losses);
+            let provider = SdkLoggerProvider::builder().with_resource(resource()).with_log_processor(Naming);
+            let provider = provider.with_batch_exporter(exporter).build();
+            telemetry.logs = Some((provider, losses));
         }
         Ok(telemetry)
     }
 
     /// What turns spans and events into what is sent.
     pub(crate) fn layers(&self) -> Vec<BoxedLayer> {
-        let traces = self.traces.as_ref().map(|provider| {
-            tracing_opentelemetry::layer().with_tracer(provider.tracer(env!("CARGO_PKG_NAME"))).boxed()
+        let traces = self.traces.as_ref().map(|(provider, _)| {
+            let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(env!("CARGO_PKG_NAME")));
+            // Where in the code it is, and what threads do, tells who looks at traces nothing.
+            layer.with_location(false).with_threads(false).with_target(false).with_tracked_inactivity(false).boxed()
         });
-        let logs = self.logs.as_ref().map(|provider| OpenTelemetryTracingBridge::new(provider).boxed());
+        let logs = self.logs.as_ref().map(|(provider, _)| Within(OpenTelemetryTracingBridge::new(provider)).boxed());
         traces.into_iter().chain(logs).collect()
     }
 
@@ -88,10 +103,11 @@ impl Telemetry {
         let Self { traces, logs } = self;
         // It waits for an answer, on this thread.
         let ended = tokio::task::spawn_blocking(move || {
-            for error in [traces.map(|it| it.shutdown()), logs.map(|it| it.shutdown())].into_iter().flatten() {
-                if let Err(error) = error {
-                    tracing::warn!(%error, "not all could be sent by OpenTelemetry");
-                }
+            if let Some((provider, losses)) = traces {
+                losses.end(provider.shutdown());
+            }
+            if let Some((provider, losses)) = logs {
+                losses.end(provider.shutdown());
             }
         });
         let _ = ended.await;

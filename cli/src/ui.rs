@@ -4,12 +4,15 @@ use crate::args::{Color, Global};
 use crate::failure::Failure;
 use crate::variables::Variables;
 use anstream::{AutoStream, ColorChoice};
+use jiff::Timestamp;
 use owo_colors::{OwoColorize, Style};
+use serde_json::{Value as Json, json};
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_engine::plan::Note;
+use terrace_provider::Severity;
 
 /// How wide reports are where neither a terminal nor `COLUMNS` says it.
 const WIDTH: usize = 100;
@@ -49,6 +52,8 @@ pub(crate) struct Ui {
     has_printed: Arc<AtomicBool>,
     /// Whoever read standard output went away.
     is_unread: Arc<AtomicBool>,
+    /// What is told are lines of a log that is JSON. Clones do as this one.
+    is_json: Arc<AtomicBool>,
 }
 
 impl Ui {
@@ -67,6 +72,7 @@ impl Ui {
             told: Arc::default(),
             has_printed: Arc::default(),
             is_unread: Arc::default(),
+            is_json: Arc::default(),
         }
     }
 
@@ -80,7 +86,18 @@ impl Ui {
             told: Arc::default(),
             has_printed: Arc::default(),
             is_unread: Arc::default(),
+            is_json: Arc::default(),
         }
+    }
+
+    /// From here on all that is told is a line of JSON, as those of a server's log are: programs read that.
+    pub(crate) fn tell_as_json(&self) {
+        self.is_json.store(true, Ordering::Relaxed);
+        hide_panics(self);
+    }
+
+    fn is_json(&self) -> bool {
+        self.is_json.load(Ordering::Relaxed)
     }
 
     /// True when results are coloured.
@@ -90,7 +107,7 @@ impl Ui {
 
     /// True when what is told is coloured.
     pub(crate) fn is_telling_colored(&self) -> bool {
-        is_colored(self.choice, &io::stderr())
+        !self.is_json() && is_colored(self.choice, &io::stderr())
     }
 
     /// True when a person watches what is told.
@@ -191,6 +208,19 @@ impl Ui {
 
     /// Tells something also when only errors are wanted.
     pub(crate) fn tell(&self, text: &str) {
+        self.tell_at(Severity::Note, text);
+    }
+
+    /// Tells something that is as bad as that.
+    pub(crate) fn tell_at(&self, severity: Severity, text: &str) {
+        if !self.is_json() {
+            self.write(text);
+        } else if !text.is_empty() {
+            self.write(&line_of_log(severity, json!({"message": text})));
+        }
+    }
+
+    fn write(&self, text: &str) {
         let mut stream = AutoStream::new(io::stderr().lock(), self.choice_of(&io::stderr()));
         // Where standard error is closed there is nobody to tell.
         let _ = writeln!(stream, "{text}");
@@ -199,6 +229,10 @@ impl Ui {
     /// Tells why a command failed, unless that was told before.
     pub(crate) fn fail(&self, failure: &Failure) {
         let Some(message) = &failure.message else { return };
+        if self.is_json() {
+            let fields = json!({"message": message, "hints": failure.hints});
+            return self.write(&line_of_log(Severity::Error, fields));
+        }
         self.tell(&format!("{} {message}", "error:".style(self.telling_style(Style::new().red().bold()))));
         if failure.hints.is_empty() {
             return;
@@ -289,15 +323,24 @@ pub(crate) fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// A line as those of a server's log.
+fn line_of_log(severity: Severity, fields: Json) -> String {
+    let level = match severity {
+        Severity::Note => "INFO",
+        Severity::Warning => "WARN",
+        Severity::Error => "ERROR",
+    };
+    json!({"timestamp": Timestamp::now(), "level": level, "fields": fields, "target": env!("CARGO_PKG_NAME")})
+        .to_string()
+}
+
 /// Says that a panic is a bug instead of showing its message, which may hold anything.
-pub(crate) fn hide_panics() {
-    std::panic::set_hook(Box::new(|panic| {
+pub(crate) fn hide_panics(ui: &Ui) {
+    let ui = ui.clone();
+    std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
-        let _ = writeln!(
-            io::stderr(),
-            "error: this is a bug of terrace{place}: please report what you did\n\n\
-             hint: what was done is recorded; `terrace recover` looks into what was cut off"
-        );
+        let bug = Failure::new(format!("this is a bug of terrace{place}: please report what you did"));
+        ui.fail(&bug.hint("what was done is recorded; `terrace recover` looks into what was cut off"));
     }));
 }
 

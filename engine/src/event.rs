@@ -40,7 +40,14 @@ pub enum Event {
         /// What is done.
         action: Action,
     },
-    /// A provider has something to say.
+    /// A provider is to be called once its limits allow it.
+    StepWaiting {
+        /// The resource, with its stack.
+        address: String,
+        /// For what.
+        message: String,
+    },
+    /// A provider has something to say. The journal has it already.
     StepProgress {
         /// The resource, with its stack.
         address: String,

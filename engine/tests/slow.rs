@@ -108,7 +108,7 @@ struct Listener {
 
 impl Events for Listener {
     fn take(&self, event: Event) {
-        if let Event::StepProgress { address, message } = event {
+        if let Event::StepWaiting { address, message } | Event::StepProgress { address, message } = event {
             self.said.lock().unwrap().push(format!("{address}: {message}"));
             self.stop.iter().for_each(CancellationToken::cancel);
         }

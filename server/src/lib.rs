@@ -6,10 +6,11 @@
 //! Read in this order: [`worlds`] (what the engine gets, by environment), `routes` (all paths; `listen` and [`tls`]: how calls
 //! come in), [`auth`] (who may call what; `heads`: what can be read at all; `body` and `object`: how bodies are read),
 //! `witboost` (the calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described` (from a
-//! body to what is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` (who works on what), `run` (one
-//! request), `keeping` (its claim) and `logbook` (what is told of it) beside it, [`rekey`] (requests under another key).
-//! [`beside`] serves other routes in the same manner, [`jwt`] reads tokens for both, [`tables`] are pages to look at
-//! databases, and [`sites`] shows static sites beside it all.
+//! body to what is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` and `at_work` (who works on what), `run` (one
+//! request), `keeping` (its claim) and `logbook` (what is told of it) beside it, `outage` (a store that is away), `traced`
+//! (what follows a request from its call to its end), [`rekey`] (requests under another key). [`beside`] serves other routes
+//! in the same manner, [`jwt`] reads tokens for both, [`tables`] are pages to look at databases, and [`sites`] shows static
+//! sites beside it all.
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
@@ -18,6 +19,7 @@ mod access;
 mod answer;
 pub mod api;
 mod approved;
+mod at_work;
 pub mod auth;
 pub mod beside;
 mod body;
@@ -33,6 +35,7 @@ mod logbook;
 mod metrics;
 mod object;
 mod operate;
+mod outage;
 mod queue;
 pub mod rekey;
 mod reversing;
@@ -42,6 +45,7 @@ mod serve;
 pub mod sites;
 pub mod tables;
 pub mod tls;
+mod traced;
 mod unread;
 pub mod webhook;
 mod witboost;

@@ -78,6 +78,8 @@ impl Following {
 impl Events for Follower {
     fn take(&self, event: Event) {
         let level = match &event {
+            // It is in the log already.
+            Event::StepProgress { .. } => return,
             Event::StepFailed { .. } | Event::CheckFailed { .. } => "ERROR",
             _ => "INFO",
         };

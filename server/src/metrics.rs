@@ -81,12 +81,14 @@ pub(crate) fn steps(done: usize, failed: usize) {
 /// The methods that are told from each other: a caller may make up others, and each name is kept for good.
 const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD];
 
-/// Counts a call.
+/// Counts a call. Its answer has the path that it was counted by, for its span.
 pub(crate) async fn count(request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let path = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let path = matched.as_ref().map_or("other", MatchedPath::as_str).to_owned();
     let method = METHODS.iter().find(|known| *known == request.method()).map_or("other", Method::as_str);
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    matched.and_then(|matched| response.extensions_mut().insert(matched));
     let status = response.status().as_u16().to_string();
     histogram!(HTTP_SECONDS, "path" => path, "method" => method.to_owned(), "status" => status)
         .record(began.elapsed().as_secs_f64());

@@ -10,14 +10,15 @@ use crate::logbook::Logbook;
 use crate::metrics;
 use crate::run;
 use crate::serve::Shared;
+use crate::traced::{self, Followed};
 use crate::witboost::{Info, ProvisioningRequest, ReverseProvisioningRequest, ValidationResult};
 use futures_util::FutureExt;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::StackId;
@@ -96,8 +97,9 @@ pub(crate) enum Asked {
 
 impl Asked {
     /// As it is stored: sealed where there is a key, for a descriptor may hold secrets.
-    fn to_body(&self, seal: Option<&Seal>) -> Result<String, Refusal> {
-        let text = serde_json::to_string(self).map_err(|error| Refusal::Broken(error.to_string()))?;
+    fn to_body(&self, followed: &Followed, seal: Option<&Seal>) -> Result<String, Refusal> {
+        let text = serde_json::to_string(&Kept { asked: self, followed })
+            .map_err(|error| Refusal::Broken(error.to_string()))?;
         match seal.filter(|seal| seal.has_key()) {
             None => Ok(text),
             Some(seal) => sealed(text.as_bytes(), seal).map_err(|error| Refusal::Broken(error.to_string())),
@@ -109,13 +111,7 @@ impl Asked {
     /// # Errors
     /// When it was sealed with another key, or by another server.
     pub(crate) fn of_body(body: &str, seal: Option<&Seal>) -> Result<Self, Refusal> {
-        let broken = |error: &dyn std::fmt::Display| Refusal::Broken(format!("a request cannot be read: {error}"));
-        let text = match seal {
-            Some(seal) => opened(body, seal).map_err(|error| broken(&error))?,
-            None if body.starts_with(SEALED) => return Err(broken(&"there is no state key")),
-            None => Cow::Borrowed(body.as_bytes()),
-        };
-        serde_json::from_slice(&text).map_err(|error| broken(&error))
+        read(body, seal)
     }
 
     /// Whether it is done by looking alone: nothing is left half-done where it is cut off.
@@ -211,6 +207,33 @@ impl Expected {
     }
 }
 
+/// A request as it is stored.
+#[derive(Serialize)]
+struct Kept<'a> {
+    #[serde(flatten)]
+    asked: &'a Asked,
+    followed: &'a Followed,
+}
+
+/// What is read of a request to follow it.
+#[derive(Default, Deserialize)]
+struct ToFollow {
+    /// One that an older server queued has none.
+    #[serde(default)]
+    followed: Followed,
+}
+
+/// Reads something of what is stored.
+fn read<T: DeserializeOwned>(body: &str, seal: Option<&Seal>) -> Result<T, Refusal> {
+    let broken = |error: &dyn std::fmt::Display| Refusal::Broken(format!("a request cannot be read: {error}"));
+    let text = match seal {
+        Some(seal) => opened(body, seal).map_err(|error| broken(&error))?,
+        None if body.starts_with(SEALED) => return Err(broken(&"there is no state key")),
+        None => Cow::Borrowed(body.as_bytes()),
+    };
+    serde_json::from_slice(&text).map_err(|error| broken(&error))
+}
+
 /// Marks a body that is sealed.
 const SEALED: &str = "sealed:";
 
@@ -285,8 +308,8 @@ impl Outcome {
 impl Shared {
     /// Queues a request; answers its token.
     pub(crate) async fn ask(&self, caller: &Caller, asked: &Asked, place: AboutWhat) -> Result<Uuid, Refusal> {
-        let digests = asked.digests(self.worlds.seal());
-        self.enqueue(caller, asked, digests, vec![place.stack], place.component).await
+        let (digests, followed) = (asked.digests(self.worlds.seal()), Followed::here(&place.stack, &place.component));
+        self.enqueue(caller, asked, digests, vec![place.stack], place.component, &followed).await
     }
 
     /// Queues a request that waits for none that is about the same stack: the first one of these stands for it.
@@ -298,7 +321,9 @@ impl Shared {
     ) -> Result<Uuid, Refusal> {
         let digests = asked.digests(self.worlds.seal());
         let component = digests.digest.clone();
-        self.enqueue(caller, asked, digests, stacks, component).await
+        // What it waits in comes before what it is about.
+        let followed = stacks.last().map(|stack| Followed::here(stack, "")).unwrap_or_default();
+        self.enqueue(caller, asked, digests, stacks, component, &followed).await
     }
 
     async fn enqueue(
@@ -308,10 +333,11 @@ impl Shared {
         Digests { digest, older: older_digests }: Digests,
         stacks: Vec<StackId>,
         component: String,
+        followed: &Followed,
     ) -> Result<Uuid, Refusal> {
         let (id, idempotency) = (Uuid::now_v7(), caller.key());
         let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
-        let body = asked.to_body(self.worlds.seal())?;
+        let body = asked.to_body(followed, self.worlds.seal())?;
         // Many stacks are looked at at once; whoever wants something done does not wait for that.
         let can_wait = matches!(asked, Asked::Drift { .. });
         let request = NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait };
@@ -335,7 +361,11 @@ impl Shared {
 /// Works on one request after the other until it is told to stop.
 pub(crate) async fn work(shared: Arc<Shared>) {
     while !shared.stop.is_cancelled() {
-        match shared.store.claim(&shared.settings.actor, TERM).await {
+        let claimed = shared.store.claim(&shared.settings.actor, TERM).await;
+        if claimed.is_ok() && shared.claiming.ends() {
+            tracing::info!("requests can be claimed again");
+        }
+        match claimed {
             Ok(Some(claim)) => {
                 if claim.others_wait {
                     shared.wake.notify_one();
@@ -344,7 +374,9 @@ pub(crate) async fn work(shared: Arc<Shared>) {
             }
             Ok(None) => rest(&shared).await,
             Err(error) => {
-                tracing::warn!(%error, "no request can be claimed");
+                if shared.claiming.begins() {
+                    tracing::warn!(%error, "no request can be claimed, and it is tried again until one can");
+                }
                 rest(&shared).await;
             }
         }
@@ -353,9 +385,16 @@ pub(crate) async fn work(shared: Arc<Shared>) {
 
 /// Wakes a worker whenever another process queued a request.
 pub(crate) async fn listen(shared: Arc<Shared>) {
+    let mut is_told = false;
     loop {
+        let began = Instant::now();
         if let Err(error) = shared.store.listen(&|| shared.wake.notify_one()).await {
-            tracing::warn!(%error, "it is not heard now when others queue a request: it is looked for");
+            // Who heard for a while could: it is another outage.
+            is_told &= began.elapsed() < TERM;
+            if !is_told {
+                tracing::warn!(%error, "it is not heard now when others queue a request: it is looked for");
+            }
+            is_told = true;
         }
         tokio::time::sleep(POLL).await;
     }
@@ -385,7 +424,9 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
     let keeper = Keeper::of(shared, claim, &cancel);
     let mine = shared.at_work.of(claim.operation);
     let _alone = mine.lock().await;
-    let span = tracing::info_span!("operation", id = %claim.operation, kind = claim.kind);
+    // What cannot be read fails later, and is told then.
+    let ToFollow { followed } = read(&claim.body, shared.worlds.seal()).unwrap_or_default();
+    let span = followed.span(claim.operation, &claim.kind);
     let working = AssertUnwindSafe(run::carry_out(shared, claim, &cancel)).catch_unwind();
     let end = working.instrument(span.clone()).await.unwrap_or_else(|_| Some(run::broke_off(claim.operation)));
     // That nobody could go on says nothing of what was asked.
@@ -395,31 +436,12 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
     };
     match shared.store.finish(claim, &end).await {
         Ok(()) => {
-            let _within = span.enter();
-            tracing::info!(status = end.status.word(), seconds = began.elapsed().as_secs_f64(), "ended");
+            traced::ended(&span, &end, began.elapsed());
             metrics::ended(&claim.kind, end.status, began);
         }
         Err(error) => {
             tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");
         }
-    }
-}
-
-/// What this process works on.
-#[derive(Default)]
-pub(crate) struct AtWork(Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>);
-
-impl AtWork {
-    /// The lock of an operation: one worker has it at a time.
-    fn of(&self, operation: Uuid) -> Arc<tokio::sync::Mutex<()>> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, lock| lock.strong_count() > 0);
-        if let Some(lock) = all.get(&operation).and_then(Weak::upgrade) {
-            return lock;
-        }
-        let lock = Arc::default();
-        all.insert(operation, Arc::downgrade(&lock));
-        lock
     }
 }
 

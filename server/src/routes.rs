@@ -3,9 +3,10 @@
 use crate::answer::{Refusal, broken_off};
 use crate::serve::Shared;
 use crate::tables::Pages;
+use crate::traced::Place;
 use crate::{api, docs, metrics, operate, unread, witboost};
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 /// Where coordinators look for the API besides `/`.
@@ -96,35 +98,19 @@ async fn identify(mut request: Request, next: Next) -> Response {
 
 fn span(request: &Request) -> Span {
     let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let span = tracing::info_span!("call", %id, method = %request.method(), path = request.uri().path());
-    #[cfg(feature = "otlp")]
-    go_on(&span, request.headers());
+    let (method, path) = (request.method(), request.uri().path());
+    let span = tracing::info_span!("call", %id, %method, path, route = Empty, status = Empty);
+    // A part of the trace that the caller began.
+    Place::of_headers(request.headers()).go_on(&span);
     span
 }
 
-/// Makes it a part of the trace that the caller began (W3C Trace Context).
-#[cfg(feature = "otlp")]
-fn go_on(span: &Span, headers: &axum::http::HeaderMap) {
-    use opentelemetry::propagation::Extractor;
-    use tracing_opentelemetry::OpenTelemetrySpanExt;
-
-    struct Heads<'a>(&'a axum::http::HeaderMap);
-
-    impl Extractor for Heads<'_> {
-        fn get(&self, name: &str) -> Option<&str> {
-            self.0.get(name)?.to_str().ok()
-        }
-
-        fn keys(&self) -> Vec<&str> {
-            self.0.keys().map(HeaderName::as_str).collect()
-        }
+fn answered(response: &Response, took: Duration, span: &Span) {
+    let status = response.status().as_u16();
+    tracing::debug!(status, seconds = took.as_secs_f64(), "answered");
+    // After the line, which says it by itself.
+    if let Some(route) = response.extensions().get::<MatchedPath>() {
+        span.record("route", route.as_str());
     }
-
-    let parent = opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&Heads(headers)));
-    // Nothing is traced, then there is nothing to go on with.
-    let _ = span.set_parent(parent);
-}
-
-fn answered(response: &Response, took: Duration, _: &Span) {
-    tracing::debug!(status = response.status().as_u16(), seconds = took.as_secs_f64(), "answered");
+    span.record("status", i64::from(status));
 }

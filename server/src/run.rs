@@ -3,6 +3,7 @@
 mod failure;
 mod others;
 mod told;
+mod unmade;
 
 use crate::answer::{OTHER_ACCESS, Refusal, Told, errors, warnings};
 use crate::approved::Approved;
@@ -32,6 +33,7 @@ use terrace_engine::render::steps::Steps;
 use terrace_engine::render::{self, human};
 use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, ServerStore, StateStore, StepResult, StepRow};
 use tokio_util::sync::CancellationToken;
+use unmade::Unmade;
 use uuid::Uuid;
 
 /// How often a plan is made anew when others were quicker.
@@ -412,14 +414,10 @@ impl Run<'_> {
         plan: &Plan,
         report: &Report,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
-        let failed = report.failed.iter().map(|it| {
-            let place = plan.place_of(&it.stack, &it.address);
-            let declared = place.map(|place| format!(" (declared at {place})")).unwrap_or_default();
-            format!("{}:{}: {}{declared}", it.stack, it.address, it.reason())
-        });
-        let blocked = report.blocked.iter().map(|it| format!("{}:{}: {}", it.stack, it.address, it.because));
-        let owned = report.still_owned.iter().map(|it| format!("{} is still there: all its owners left", it.address));
-        let result = failed.chain(blocked).chain(owned).collect::<Vec<_>>().join("\n");
+        let Unmade { why, doubts } = Unmade::of(plan, report);
+        // What failed is in the log already.
+        self.log.lines("ERROR", "apply", doubts.iter().map(String::as_str)).await;
+        let result = why.join("\n");
         let mut info = told::info(self.store().as_ref(), described).await?;
         if report.status() != OperationStatus::Completed {
             // Who was asked for is recorded; who of them got access is not known.

@@ -1,9 +1,11 @@
 //! The server: its routes, its workers, and how it ends.
 
+use crate::at_work::AtWork;
 use crate::auth::{Admission, Auth};
 use crate::listen::listen;
 use crate::operate::LastReadiness;
-use crate::queue::{self, AtWork};
+use crate::outage::Outage;
+use crate::queue;
 use crate::routes::routes;
 use crate::tables::Pages;
 use crate::tls::{Certificate, CertificateError};
@@ -95,6 +97,8 @@ pub(crate) struct Shared {
     pub(crate) at_work: AtWork,
     /// Wakes a worker.
     pub(crate) wake: Notify,
+    /// No worker can claim a request.
+    pub(crate) claiming: Outage,
     /// Held by the worker that looks for requests while there are none.
     pub(crate) looking: tokio::sync::Mutex<()>,
     /// Nothing new is begun.
@@ -121,6 +125,7 @@ impl Server {
             readiness: LastReadiness::default(),
             at_work: AtWork::default(),
             wake: Notify::new(),
+            claiming: Outage::default(),
             looking: tokio::sync::Mutex::default(),
             stop: stop.clone(),
         });

@@ -72,4 +72,9 @@ fn a_server_is_ready_as_long_as_its_state_answers() {
     assert_eq!(server.call("GET", "/health", "").status, 200);
     cluster.order("start");
     until("it is ready again", || server.call("GET", "/ready", "").status == 200);
+    until("it is told that it is over", || server.told().contains("requests can be claimed again"));
+    // However long it took.
+    for once in ["no request can be claimed", "it is not heard now"] {
+        assert_eq!(server.told().matches(once).count(), 1, "{}", server.told());
+    }
 }

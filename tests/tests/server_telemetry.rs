@@ -1,10 +1,18 @@
 //! What a server tells of itself: its log as text or JSON, by levels that can change, and traces and logs by OTLP.
 
+use crate::server::meaning;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message;
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use terrace_tests::served::Served;
 use terrace_tests::{Peer, Project, until};
 
@@ -29,6 +37,26 @@ fn the_log_is_json_where_the_configuration_says_so_and_names_operations() {
     let ended = lines.iter().find(|line| line["fields"]["message"] == "ended").unwrap();
     assert_eq!((&ended["level"], &ended["fields"]["status"]), (&"INFO".into(), &"completed".into()), "{ended}");
     assert_eq!((&ended["span"]["id"], &ended["span"]["kind"]), (&token.into(), &"provision".into()), "{ended}");
+}
+
+#[test]
+fn every_line_is_json_where_the_log_is() {
+    let project = Project::new();
+    project.write("terrace.yaml", "server: {log: {format: json}}\n");
+    let server = Served::start(&project, &[]);
+    project.write("terrace.yaml", "server: {log: {level: loud}}\n");
+    server.hang_up();
+    until("the mistake is told", || server.told().contains("terrace.yaml:1:23"));
+    let ran = server.stop();
+    let told = lines(&ran.stderr);
+    assert_eq!(told.len(), ran.stderr.lines().count(), "{}", ran.stderr);
+    for (level, text) in
+        [("INFO", "serving on http://"), ("ERROR", "terrace.yaml:1:23"), ("INFO", "stopped by SIGTERM: nothing new")]
+    {
+        let says = |line: &&Json| line["fields"]["message"].as_str().unwrap().contains(text);
+        assert_eq!(told.iter().find(says).unwrap()["level"], level, "{}", ran.stderr);
+    }
+    assert!(told.iter().all(|line| line["timestamp"].is_string() && line["target"].is_string()), "{}", ran.stderr);
 }
 
 #[test]
@@ -70,57 +98,221 @@ fn a_variable_goes_before_the_configuration() {
     until("it is logged", || server.told().contains("the-one"));
 }
 
-fn text<'a>(attributes: &'a [KeyValue], name: &str) -> Option<&'a str> {
-    let value = attributes.iter().find(|it| it.key == name)?.value.as_ref()?.value.as_ref()?;
-    match value {
-        Value::StringValue(text) => Some(text),
+/// A collector, and what it got.
+struct Collector(Peer);
+
+impl Collector {
+    fn start() -> Self {
+        Self(Peer::start(|_, _| (200, String::new())))
+    }
+
+    /// A server that tells it everything at once.
+    fn told_by(&self, project: &Project, more: &[&str]) -> Served {
+        let at_once = [("OTEL_BSP_SCHEDULE_DELAY", "20"), ("OTEL_BLRP_SCHEDULE_DELAY", "20")];
+        let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", self.0.url.as_str())];
+        Served::start_with(project, more, &[&at_once[..], &endpoint].concat())
+    }
+
+    fn resources_of_spans(&self) -> Vec<ResourceSpans> {
+        let calls = self.0.heard().into_iter().filter(|call| call.path == "/v1/traces");
+        calls.flat_map(|call| ExportTraceServiceRequest::decode(call.body).unwrap().resource_spans).collect()
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        self.resources_of_spans().into_iter().flat_map(|it| it.scope_spans).flat_map(|it| it.spans).collect()
+    }
+
+    /// The spans of a name.
+    fn named(&self, name: &str) -> Vec<Span> {
+        self.spans().into_iter().filter(|span| span.name == name).collect()
+    }
+
+    fn records(&self) -> Vec<LogRecord> {
+        let calls = self.0.heard().into_iter().filter(|call| call.path == "/v1/logs");
+        let logs = calls.flat_map(|call| ExportLogsServiceRequest::decode(call.body).unwrap().resource_logs);
+        logs.flat_map(|it| it.scope_logs).flat_map(|it| it.log_records).collect()
+    }
+
+    /// The records that say a text.
+    fn saying(&self, wanted: &str) -> Vec<LogRecord> {
+        let says = |record: &LogRecord| matches!(&record.body.as_ref().unwrap().value, Some(Value::StringValue(text)) if text == wanted);
+        self.records().into_iter().filter(says).collect()
+    }
+}
+
+/// An attribute, as a text.
+fn text(attributes: &[KeyValue], name: &str) -> Option<String> {
+    match attributes.iter().find(|it| it.key == name)?.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text.clone()),
+        Value::IntValue(number) => Some(number.to_string()),
         _ => None,
     }
 }
 
+/// All attributes of a span, by name.
+fn attributes(span: &Span) -> BTreeMap<&str, String> {
+    let names = span.attributes.iter().map(|it| it.key.as_str());
+    names.map(|name| (name, text(&span.attributes, name).unwrap_or_default())).collect()
+}
+
+fn status(span: &Span) -> StatusCode {
+    span.status.as_ref().map_or(StatusCode::Unset, opentelemetry_proto::tonic::trace::v1::Status::code)
+}
+
+/// A place in the trace of a caller: as the header, the trace, the span.
+const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const TRACE: [u8; 16] =
+    [0x0a, 0xf7, 0x65, 0x19, 0x16, 0xcd, 0x43, 0xdd, 0x84, 0x48, 0xeb, 0x21, 0x1c, 0x80, 0x31, 0x9c];
+const SPAN: [u8; 8] = [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31];
+
+/// Provisions what a descriptor says, as a part of the caller's trace; answers the token.
+fn ask_traced(server: &Served, descriptor: &str) -> String {
+    let body = terrace_tests::served::request("DATAPRODUCT_DESCRIPTOR", descriptor, false);
+    let headers = [("traceparent", CALLER), ("tracestate", "vendor=kept"), ("x-request-id", "the-call")];
+    server.call_with("POST", "/v1/provision", body, &headers).body
+}
+
 #[test]
 fn a_collector_gets_traces_and_logs() {
-    let collector = Peer::start(|_, _| (200, String::new()));
+    let collector = Collector::start();
     let project = Project::new();
     let variables = [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.0.url.as_str()),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-key=of-the-test"),
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=test"),
     ];
     let server = Served::start_with(&project, &[], &variables);
-    let traced = [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")];
-    let body = terrace_tests::served::request("DATAPRODUCT_DESCRIPTOR", PRODUCT, false);
-    let token = server.call_with("POST", "/v1/provision", body, &traced).body;
+    let token = ask_traced(&server, PRODUCT);
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
     // What was not sent yet is sent at the end.
     let ran = server.stop();
     assert_eq!(ran.code, 0, "{ran:?}");
-    let heard = collector.heard();
-    assert!(heard.iter().all(|call| call.headers["x-key"] == "of-the-test"));
-    let traces: Vec<_> = heard.iter().filter(|call| call.path == "/v1/traces").collect();
-    let sent =
-        traces.iter().flat_map(|call| ExportTraceServiceRequest::decode(call.body.clone()).unwrap().resource_spans);
-    let sent: Vec<_> = sent.collect();
+    assert!(collector.0.heard().iter().all(|call| call.headers["x-key"] == "of-the-test"));
+    let sent = collector.resources_of_spans();
     let resource = &sent[0].resource.as_ref().unwrap().attributes;
-    assert_eq!(text(resource, "service.name"), Some("terrace"));
-    assert_eq!(text(resource, "deployment.environment"), Some("test"));
-    let spans: Vec<_> = sent.iter().flat_map(|it| &it.scope_spans).flat_map(|it| &it.spans).collect();
-    let operation = spans.iter().find(|span| span.name == "operation").unwrap();
-    assert_eq!(text(&operation.attributes, "id"), Some(token.as_str()));
-    let made = spans.iter().find(|it| it.name == "provider call" && text(&it.attributes, "what") == Some("create"));
-    let made = made.unwrap();
-    assert_eq!(text(&made.attributes, "ty"), Some("sqlite_database"), "{made:?}");
-    assert_eq!(made.trace_id, operation.trace_id, "a call of a provider is a part of its operation");
-    let call =
-        spans.iter().find(|it| it.name == "call" && text(&it.attributes, "path") == Some("/v1/provision")).unwrap();
-    assert_eq!(call.parent_span_id, [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31], "the caller's trace goes on");
-    let logs = heard.iter().filter(|call| call.path == "/v1/logs");
-    let logs = logs.flat_map(|call| ExportLogsServiceRequest::decode(call.body.clone()).unwrap().resource_logs);
-    let records: Vec<_> = logs.flat_map(|it| it.scope_logs).flat_map(|it| it.log_records).collect();
-    let ended = records
-        .iter()
-        .find(|it| matches!(&it.body.as_ref().unwrap().value, Some(Value::StringValue(text)) if text == "ended"));
-    assert_eq!(ended.unwrap().trace_id, operation.trace_id);
+    assert_eq!(text(resource, "service.name").as_deref(), Some("terrace"));
+    assert_eq!(text(resource, "deployment.environment").as_deref(), Some("test"));
+    let version = project.run(["version", "--json"]).json();
+    assert_eq!(text(resource, "service.version").as_deref(), version["version"].as_str());
+
+    let [call] = &collector.named("POST /v1/provision")[..] else { panic!("{:?}", collector.spans()) };
+    assert_eq!((call.kind(), status(call)), (SpanKind::Server, StatusCode::Unset));
+    assert_eq!((&call.trace_id[..], &call.parent_span_id[..]), (&TRACE[..], &SPAN[..]), "the caller's trace goes on");
+    assert_eq!(call.trace_state, "vendor=kept");
+    let expected = [
+        ("http.request.method", "POST"),
+        ("http.response.status_code", "202"),
+        ("http.route", "/v1/provision"),
+        ("terrace.request.id", "the-call"),
+        ("url.path", "/v1/provision"),
+    ];
+    assert_eq!(attributes(call), expected.map(|(name, value)| (name, value.to_owned())).into());
+
+    let [operation] = &collector.named("operation provision")[..] else { panic!("{:?}", collector.spans()) };
+    assert_eq!((operation.kind(), status(operation)), (SpanKind::Consumer, StatusCode::Unset));
+    assert_eq!((&operation.trace_id, &operation.parent_span_id), (&call.trace_id, &call.span_id));
+    assert_eq!(operation.trace_state, "vendor=kept");
+    let expected = [
+        ("terrace.operation.id", token.as_str()),
+        ("terrace.operation.kind", "provision"),
+        ("terrace.operation.status", "completed"),
+        ("terrace.stack", "a.b.0@local"),
+    ];
+    assert_eq!(attributes(operation), expected.map(|(name, value)| (name, value.to_owned())).into());
+
+    let [made] = &collector.named("create sqlite_database")[..] else { panic!("{:?}", collector.spans()) };
+    assert_eq!((made.kind(), status(made)), (SpanKind::Client, StatusCode::Unset));
+    assert_eq!((&made.trace_id, &made.parent_span_id), (&operation.trace_id, &operation.span_id));
+    let attributes = attributes(made);
+    let names: Vec<&str> = attributes.keys().copied().collect();
+    let expected = ["terrace.provider", "terrace.provider.call", "terrace.resource.address", "terrace.resource.type"];
+    assert_eq!(names, expected);
+    assert_eq!(
+        (attributes["terrace.provider"].as_str(), attributes["terrace.provider.call"].as_str()),
+        ("sqlite", "create")
+    );
+    assert!(
+        attributes["terrace.resource.address"].starts_with("shared@local:shared/sqlite_database["),
+        "{attributes:?}"
+    );
+
+    let [ended] = &collector.saying("ended")[..] else { panic!("{:?}", collector.records()) };
+    assert_eq!(ended.trace_id, operation.trace_id);
+    assert_eq!((text(&ended.attributes, "terrace.operation.id"), &*ended.severity_text), (Some(token), "INFO"));
+}
+
+#[test]
+fn what_is_asked_every_few_seconds_is_not_traced_and_only_failures_of_the_server_are_failures() {
+    let collector = Collector::start();
+    let project = Project::new();
+    let server = collector.told_by(&project, &[]);
+    for path in ["/health", "/ready", "/metrics", "/v1/provision/none/status", "/none"] {
+        let _ = server.call("GET", path, "");
+    }
+    let _ = server.call("BREW", "/v1/provision", "");
+    assert_eq!(server.stop().code, 0);
+    let told = collector.spans().iter().map(|span| (span.name.clone(), status(span))).collect::<Vec<_>>();
+    let expected = ["GET /v1/provision/{token}/status", "GET", "HTTP /v1/provision"];
+    assert_eq!(told, expected.map(|name| (name.to_owned(), StatusCode::Unset)));
+    let other = attributes(&collector.spans()[2])["http.request.method"].clone();
+    assert_eq!(other, "_OTHER");
+}
+
+#[test]
+fn what_fails_is_told_as_that() {
+    let collector = Collector::start();
+    let project = crate::server::project();
+    project.write("make.sh", "cat > /dev/null\necho no room >&2\nexit 1\n");
+    let server = collector.told_by(&project, &[]);
+    let token = server.ask("/v1/provision", &meaning("a", &["a"]));
+    assert_eq!(server.ended(&token)["status"], "FAILED");
+    let ran = server.stop();
+    let [operation] = &collector.named("operation provision")[..] else { panic!("{:?}", collector.spans()) };
+    assert_eq!(status(operation), StatusCode::Error);
+    let told = attributes(operation);
+    let name = |name: &str| told.get(name).map(String::as_str);
+    assert_eq!((name("terrace.component"), name("error.type")), (Some("a"), Some("failed")), "{told:?}");
+    let [made] = &collector.named("create local_command")[..] else { panic!("{:?}", collector.spans()) };
+    assert_eq!(status(made), StatusCode::Error);
+    assert!(attributes(made).contains_key("error.type"), "{made:?}");
+    let [ended] = &collector.saying("ended")[..] else { panic!("{:?}", collector.records()) };
+    assert_eq!((text(&ended.attributes, "terrace.operation.id"), &*ended.severity_text), (Some(token), "WARN"));
+    let line = ran.stderr.lines().find(|line| line.contains("ended")).unwrap();
+    assert!(line.contains(" WARN ") && line.contains("1 failed"), "{line}");
+}
+
+#[test]
+fn an_operation_that_another_process_takes_up_goes_on_with_the_trace_of_its_call() {
+    let collector = Collector::start();
+    let project = crate::server::project();
+    // What is asked is sealed.
+    project.write("state.key", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
+    project.write("terrace.yaml", "encryption: {keyFile: state.key}\nenvironments: {test: {}}\n");
+    project.make_gate("gate-a");
+    let server = collector.told_by(&project, &["--workers", "1"]);
+    let first = ask_traced(&server, &meaning("a", &["a", "b"]));
+    until("it runs", || project.has("started-a"));
+    let waiting = ask_traced(&server, &meaning("b", &["a", "b"]));
+    // Whoever asks the same elsewhere is answered with it, and changes nothing of it.
+    assert_eq!(server.ask("/v1/provision", &meaning("b", &["a", "b"])), waiting);
+    until("both calls are told", || collector.named("POST /v1/provision").len() == 3);
+    server.kill();
+    project.open_gate("gate-a");
+    drop(server);
+    let server = collector.told_by(&project, &[]);
+    for token in [&first, &waiting] {
+        assert_eq!(server.ended(token)["status"], "COMPLETED");
+    }
+    assert_eq!(server.stop().code, 0);
+    let calls: Vec<_> = collector.named("POST /v1/provision").into_iter().filter(|it| it.trace_id == TRACE).collect();
+    let calls: Vec<_> = calls.into_iter().map(|it| it.span_id).collect();
+    let operations = collector.named("operation provision");
+    assert_eq!(operations.len(), 2, "{operations:?}");
+    for operation in operations {
+        assert_eq!(operation.trace_id, TRACE);
+        assert!(calls.contains(&operation.parent_span_id), "{operation:?} {calls:?}");
+        assert_eq!(operation.trace_state, "vendor=kept");
+    }
 }
 
 #[test]
@@ -131,11 +323,44 @@ fn a_protocol_that_is_not_spoken_is_refused() {
 }
 
 #[test]
-fn a_collector_that_is_away_keeps_nothing_from_working() {
+fn a_collector_that_is_away_keeps_nothing_from_working_and_is_told_of_once() {
+    let is_back = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&is_back);
+    let status = move || if answers.load(Ordering::SeqCst) { 200 } else { 503 };
+    let collector = Collector(Peer::start(move |_, _| (status(), String::new())));
+    let project = Project::new();
+    let server = collector.told_by(&project, &[]);
+    let sent = |path: &str| collector.0.heard().iter().filter(|call| call.path == path).count();
+    // Again and again nothing arrives.
+    for round in 1..4 {
+        let token = server.ask("/v1/provision", PRODUCT);
+        assert_eq!(server.ended(&token)["status"], "COMPLETED");
+        until("both are tried", || sent("/v1/traces") >= round && sent("/v1/logs") >= round);
+    }
+    let lost = |told: &str| {
+        told.lines().filter(|line| line.contains("does not arrive")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    until("it is told", || lost(&server.told()).len() == 2);
+    is_back.store(true, Ordering::SeqCst);
+    let back = |told: &str| told.matches("arrives again").count();
+    until("it is told that it is back", || {
+        let _ = server.ask("/v1/provision", PRODUCT);
+        back(&server.told()) == 2
+    });
+    let ran = server.stop();
+    assert_eq!((ran.code, lost(&ran.stderr).len(), back(&ran.stderr)), (0, 2, 2), "{}", ran.stderr);
+    assert!(lost(&ran.stderr).iter().all(|line| line.contains(" WARN ")), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("not all could be sent"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_a_collector_never_got_is_counted_at_the_end() {
     let gone = { Peer::start(|_, _| (500, String::new())).url.clone() };
     let project = Project::new();
     let server = Served::start_with(&project, &["--drain", "1s"], &[("OTEL_EXPORTER_OTLP_ENDPOINT", gone.as_str())]);
     let token = server.ask("/v1/provision", PRODUCT);
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
-    assert_eq!(server.stop().code, 0);
+    let ran = server.stop();
+    let told = ran.stderr.lines().filter(|line| line.contains("not all could be sent by OpenTelemetry"));
+    assert_eq!((ran.code, told.filter(|line| line.contains("lost=")).count()), (0, 2), "{}", ran.stderr);
 }

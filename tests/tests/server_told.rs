@@ -192,3 +192,22 @@ fn who_waits_for_a_command_line_keeps_nobody_else_waiting() {
     assert_eq!(server.ended(&waiting)["status"], "COMPLETED");
     assert_eq!(log(&project), ["a", "b"], "each is made once");
 }
+
+#[test]
+fn what_is_in_doubt_is_an_error_that_names_its_remedy() {
+    let project = project();
+    project.write("make.sh", "cat > /dev/null\nexit 3\n");
+    project.edit(
+        "blueprints/thing.yaml",
+        "find: [sh, -c, 'cat made-$0 2>/dev/null || echo null',",
+        "find: [sh, -c, 'exit 1',",
+    );
+    let server = Served::start(&project, &[]);
+    // As it comes to be in doubt, and as it is found so.
+    for _ in 0..2 {
+        let status = server.ended(&server.ask("/v1/provision", &meaning("a", &["a"])));
+        assert_eq!(status["status"], "FAILED", "{status}");
+        assert!(status["result"].as_str().unwrap().contains("`terrace recover`"), "{status}");
+        assert!(status["logs"].as_array().unwrap().iter().any(|line| line["level"] == "ERROR"), "{status}");
+    }
+}

@@ -1,8 +1,9 @@
 //! An existing specific provisioner as a provider: `terrace serve` is the one, and terrace plans and applies by it.
 
 use crate::server::{log, product};
+use serde_json::{Value as Json, json};
 use terrace_tests::served::Served;
-use terrace_tests::{Project, Ran, until};
+use terrace_tests::{Peer, Project, Ran, until};
 
 /// A thing that a program makes and changes, and a file that says who has access.
 const THING: &str = r#"apiVersion: terrace.dev/v1
@@ -192,4 +193,57 @@ fn a_template_without_an_adapter_says_where_to_write_it() {
     let plan = both.platform.run(["plan", PLATFORM]).with_code(1);
     plan.says("nothing says which adapter makes components of the template").says("urn:dmb:utm:thing:0.0.0");
     plan.says("providers.witboost");
+}
+
+/// A server whose component is made by a provisioner that answers so.
+fn served_by(answer: fn() -> (u16, Json)) -> (Project, Peer, Served) {
+    let provisioner = Peer::start(move |path, _| match path {
+        "/v1/provision" => {
+            let (status, body) = answer();
+            (status, body.to_string())
+        }
+        "/v1/validate" => (200, json!({"valid": true}).to_string()),
+        _ => (404, json!({"error": "no such call"}).to_string()),
+    });
+    let platform = Project::new();
+    platform.write("state.key", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
+    let configured = format!(
+        "encryption: {{keyFile: state.key}}\nenvironments:\n  test:\n    templates: {{'urn:dmb:utm:thing': \
+         witboost-component}}\n    providers:\n      witboost: {{templates: {{'urn:dmb:utm:thing': '{}'}}}}\n",
+        provisioner.url
+    );
+    platform.write("terrace.yaml", configured);
+    let server = Served::start(&platform, &[]);
+    (platform, provisioner, server)
+}
+
+#[test]
+fn what_a_provisioner_warns_of_is_one_line_of_the_log_with_its_level_and_nothing_told_is_nothing() {
+    let (_platform, _provisioner, server) = served_by(|| {
+        let line = json!({"timestamp": "2026-01-01T00:00:00Z", "level": "WARNING", "message": "disk almost full"});
+        (
+            200,
+            json!({"status": "COMPLETED", "result": "", "info": {"publicInfo": {}, "privateInfo": {}}, "logs": [line]}),
+        )
+    });
+    let status = server.ended(&server.ask("/v1/provision", &product(&["a"])));
+    assert_eq!(status["status"], "COMPLETED", "{status}");
+    let lines: Vec<_> =
+        status["logs"].as_array().unwrap().iter().filter(|it| it.to_string().contains("disk")).collect();
+    let [line] = lines[..] else { panic!("{status}") };
+    assert_eq!(line["level"], "WARNING", "{status}");
+    assert!(line["message"].as_str().unwrap().ends_with("witboost_component.component: disk almost full"), "{line}");
+    assert_eq!(status["info"]["publicInfo"], json!({}), "{status}");
+}
+
+#[test]
+fn what_a_provisioner_says_would_help_is_told_to_who_asked() {
+    let (_platform, _provisioner, server) = served_by(|| {
+        let more = json!({"problems": ["no quota"], "solutions": ["ask for more quota"]});
+        (400, json!({"errors": ["no quota"], "userMessage": "it is too large", "moreInfo": more}))
+    });
+    let status = server.ended(&server.ask("/v1/provision", &product(&["a"])));
+    assert_eq!(status["status"], "FAILED", "{status}");
+    let result = status["result"].as_str().unwrap();
+    assert!(result.contains("it is too large") && result.ends_with("(ask for more quota)"), "{result}");
 }

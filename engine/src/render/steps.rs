@@ -42,7 +42,9 @@ impl Steps {
             }
             Event::Recovering { message } | Event::Recovered { message } => format!("recovering {message}"),
             Event::StepStarted { stack, address, action } => format!("{}...", self.begun(stack, address, *action)),
-            Event::StepProgress { address, message } => format!("{address}: {message}"),
+            Event::StepWaiting { address, message } | Event::StepProgress { address, message } => {
+                format!("{address}: {message}")
+            }
             Event::StepDone { stack, address, action, took } => {
                 let (named, done) = (self.named(stack, address), self.words(stack, address, *action).done);
                 format!("{named}: {done} after {}", seconds(*took))

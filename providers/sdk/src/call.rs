@@ -1,6 +1,6 @@
 //! What comes with every call that changes something: who asks, until when, and where to report.
 
-use crate::{Attributes, Private, ProviderError};
+use crate::{Attributes, Private, ProviderError, Severity};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,11 +32,26 @@ pub trait Progress: Send + Sync {
     /// given.
     fn message(&self, text: &str);
 
+    /// A line of which people should take notice; the same as [`Progress::message`] where nobody tells these apart.
+    fn remark(&self, severity: Severity, text: &str) {
+        self.message(&remarked(severity, text));
+    }
+
     /// Records what is known of the object so far; returns when that is durable.
     ///
     /// # Errors
     /// When it cannot be recorded: the call should then start nothing more.
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError>;
+}
+
+/// How a line of which people should take notice begins where nothing else says so: `warning: …`.
+#[must_use]
+pub fn remarked(severity: Severity, text: &str) -> String {
+    match severity {
+        Severity::Note => text.to_owned(),
+        Severity::Warning => format!("warning: {text}"),
+        Severity::Error => format!("error: {text}"),
+    }
 }
 
 /// What a long call knows of its object before it ends.

@@ -38,7 +38,7 @@ pub mod twin;
 pub mod value;
 pub mod wrap;
 
-pub use call::{Call, Partial, Progress};
+pub use call::{Call, Partial, Progress, remarked};
 pub use error::{ErrorKind, ProviderError};
 pub use path::{Path, Step};
 pub use plan::{DataLoss, PlannedChange, ProposedChange};

@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 /// The figure of how long calls take, in seconds: by `instance`, `type`, `call` and `result`.
 pub const CALL_SECONDS: &str = "terrace_provider_call_seconds";
@@ -178,9 +179,12 @@ impl Guarded {
             let _permit = self.enter(ty, change, began).await?;
             tracing::trace!(instance = %self.instance, ty, what, address = object, "call");
             let begun = Instant::now();
-            let span = tracing::info_span!("provider call", instance = %self.instance, ty, what, address = object);
-            let result = call().instrument(span).await;
+            let result = Empty;
+            let span =
+                tracing::info_span!("provider call", instance = %self.instance, ty, what, address = object, result);
+            let result = call().instrument(span.clone()).await;
             let outcome = result.as_ref().err().map_or("ok", |error| error.kind.code());
+            span.record("result", outcome);
             let (instance, of_type) = (self.instance.clone(), ty.to_owned());
             histogram!(CALL_SECONDS, "instance" => instance, "type" => of_type, "call" => what, "result" => outcome)
                 .record(begun.elapsed().as_secs_f64());

@@ -7,7 +7,7 @@ use crate::failure;
 use crate::mark::{Asked, Mark, Marks, Reached};
 use serde_json::Value as Json;
 use std::time::Duration;
-use terrace_provider::{Call, ErrorKind, Partial, ProviderError};
+use terrace_provider::{Call, ErrorKind, Partial, ProviderError, Severity};
 use tokio::time::Instant;
 
 /// What to ask, and how to speak of it.
@@ -197,7 +197,11 @@ fn no_token(why: &str) -> String {
 /// Passes on what is new in the log and worth a look: what an adapter tells of all that goes well is its own log's.
 fn tell(call: &Call, status: &Status, said: &mut usize) {
     for line in status.logs.iter().skip(*said).filter(|line| !matches!(line.level.as_str(), "DEBUG" | "INFO")) {
-        call.progress.message(&format!("{}: {}", line.level.to_ascii_lowercase(), line.message));
+        match line.level.as_str() {
+            "WARNING" | "WARN" => call.progress.remark(Severity::Warning, &line.message),
+            "ERROR" => call.progress.remark(Severity::Error, &line.message),
+            level => call.progress.message(&format!("{}: {}", level.to_ascii_lowercase(), line.message)),
+        }
     }
     *said = status.logs.len().max(*said);
 }

@@ -53,11 +53,16 @@ fn tell(component: &CompiledComponent, values: &Map, prefix: &str, info: &mut In
         let is_public = declared.is_some_and(|output| output.is_public);
         let shown = if is_public { &mut info.public_info } else { &mut info.private_info };
         let display = declared.and_then(|output| output.display.as_deref()).unwrap_or("string");
-        if let (ENTRIES, Value::Map(entries)) = (display, value) {
-            for (name, value) in entries {
-                shown.entry(format!("{prefix}{name}")).or_insert_with(|| as_entry(name, value));
+        match (display, value) {
+            (ENTRIES, Value::Map(entries)) => {
+                for (name, value) in entries {
+                    shown.entry(format!("{prefix}{name}")).or_insert_with(|| as_entry(name, value));
+                }
+                continue;
             }
-            continue;
+            // There are none.
+            (ENTRIES, Value::Null) => continue,
+            _ => {}
         }
         let text = |name: String| values.get(&name).filter(|value| !value.has_sensitive()).and_then(Value::as_str);
         let label = text(label_of(name)).or_else(|| declared.and_then(label)).unwrap_or(name);

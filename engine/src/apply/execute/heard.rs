@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, PoisonError};
-use terrace_provider::{Attributes, Partial, Planned, Private, Progress, ProviderError, ResourceType};
+use terrace_provider::{Attributes, Partial, Planned, Private, Progress, ProviderError, ResourceType, Severity};
 
 /// Passes on what a call has to say, and remembers what was recorded of it.
 pub(super) struct Heard {
@@ -28,6 +28,10 @@ impl Heard {
 impl Progress for Heard {
     fn message(&self, text: &str) {
         self.progress.message(text);
+    }
+
+    fn remark(&self, severity: Severity, text: &str) {
+        self.progress.remark(severity, text);
     }
 
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {

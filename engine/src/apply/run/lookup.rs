@@ -40,7 +40,7 @@ impl<'a> Run<'a> {
             let answer = async {
                 deadline::reading(timeout, applier.registry.session(&lookup.provider)).await?;
                 let told = format!("{stack}:{address}");
-                let waits = |message| applier.events.take(Event::StepProgress { address: told, message });
+                let waits = |message| applier.events.take(Event::StepWaiting { address: told, message });
                 let session = applier.registry.admitted(&lookup.provider, name, 1, waits).await?;
                 applier.events.take(Event::StepStarted { stack, address, action: Action::Read });
                 deadline::reading(timeout, session.lookup(name, &arguments)).await

@@ -8,7 +8,7 @@ use crate::store::Record;
 use async_trait::async_trait;
 use std::sync::Arc;
 use terrace_provider::value::wire::encode_map;
-use terrace_provider::{Map, Partial, Progress, ProviderError};
+use terrace_provider::{Map, Partial, Progress, ProviderError, Severity, remarked};
 use uuid::Uuid;
 
 /// Passes on what a running call has to say.
@@ -24,10 +24,19 @@ pub(super) struct StepProgress {
 #[async_trait]
 impl Progress for StepProgress {
     fn message(&self, text: &str) {
-        self.events.take(Event::StepProgress { address: self.address.clone(), message: text.to_owned() });
+        self.remark(Severity::Note, text);
+    }
+
+    fn remark(&self, severity: Severity, text: &str) {
+        let level = match severity {
+            Severity::Note => "INFO",
+            Severity::Warning => "WARNING",
+            Severity::Error => "ERROR",
+        };
+        self.events.take(Event::StepProgress { address: self.address.clone(), message: remarked(severity, text) });
         let log = Record::Log {
             operation: self.operation,
-            level: "INFO".to_owned(),
+            level: level.to_owned(),
             phase: "apply".to_owned(),
             message: format!("{}: {text}", self.address),
         };

@@ -98,7 +98,7 @@ impl Asked<'_> {
             Some(_) if !has_slot => Next::Queue,
             Some(_) => {
                 let address = format!("{}:{}", prepared.stack, change.address);
-                let waits = |message| applier.events.take(Event::StepProgress { address, message });
+                let waits = |message| applier.events.take(Event::StepWaiting { address, message });
                 let calls = 1 + execute::Looks::before(applier, &prepared).calls();
                 let (registry, instance, ty) = (&applier.registry, &change.provider, &change.address.ty);
                 // Connecting may never end, or break; waiting for a rate has no limit.

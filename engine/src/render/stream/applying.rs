@@ -70,7 +70,7 @@ impl Applying {
                 self.running.insert(with_stack(stack, address), step);
                 vec![told(Level::Info, "apply_start", format!("{address}: {} begins", action.word()), hook, at)]
             }
-            Event::StepProgress { address, message } => {
+            Event::StepWaiting { address, message } | Event::StepProgress { address, message } => {
                 let Some(step) = self.running.get_mut(address) else {
                     return vec![Json::Object(line(Level::Info, "log", format!("{address}: {message}"), at))];
                 };

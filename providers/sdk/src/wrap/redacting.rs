@@ -4,7 +4,7 @@ use crate::plan::{PlannedChange, ProposedChange};
 use crate::provider::{DryRun, Planned};
 use crate::{
     Attempt, Attributes, Batch, Call, DataAmount, DataLoss, Finding, Found, Grantee, MissingRight, Object, Observed,
-    Partial, Progress, Provider, ProviderError, Recorded, Redaction, ResourceType, Session, Settings,
+    Partial, Progress, Provider, ProviderError, Recorded, Redaction, ResourceType, Session, Settings, Severity,
 };
 use async_trait::async_trait;
 use std::sync::{Arc, OnceLock};
@@ -213,6 +213,11 @@ impl Told {
 }
 
 impl Given {
+    /// A text without what the call was given and is sensitive.
+    fn text(&self, text: &str) -> String {
+        self.own.text(&self.redaction().text(text))
+    }
+
     fn redaction(&self) -> &Redaction {
         self.redaction.get_or_init(|| Redaction::of(&self.schema, &self.attributes))
     }
@@ -226,7 +231,11 @@ struct Reporting {
 #[async_trait]
 impl Progress for Reporting {
     fn message(&self, text: &str) {
-        self.progress.message(&self.given.own.text(&self.given.redaction().text(text)));
+        self.progress.message(&self.given.text(text));
+    }
+
+    fn remark(&self, severity: Severity, text: &str) {
+        self.progress.remark(severity, &self.given.text(text));
     }
 
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {

@@ -1,0 +1,110 @@
+//! A collector that is away: it is told once that nothing arrives there, and once that it does again, or how much was lost.
+
+use super::conventions;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogBatch, LogExporter};
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// What did not arrive of one signal.
+#[derive(Debug)]
+pub(super) struct Losses {
+    /// For people: `traces`.
+    signal: &'static str,
+    /// Since something arrived last.
+    lost: AtomicUsize,
+}
+
+impl Losses {
+    pub(super) fn of(signal: &'static str) -> Arc<Self> {
+        Arc::new(Self { signal, lost: AtomicUsize::new(0) })
+    }
+
+    /// So many were sent, or were not.
+    fn note(&self, count: usize, sent: &OTelSdkResult) {
+        let signal = self.signal;
+        match sent {
+            Ok(()) => {
+                let lost = self.lost.swap(0, Ordering::Relaxed);
+                if lost > 0 {
+                    tracing::info!(signal, lost, "what is sent by OpenTelemetry arrives again");
+                }
+            }
+            Err(error) => {
+                if self.lost.fetch_add(count, Ordering::Relaxed) == 0 {
+                    let what = "what is sent by OpenTelemetry does not arrive, and is lost until it does";
+                    tracing::warn!(signal, %error, "{what}");
+                }
+            }
+        }
+    }
+
+    /// Tells at the end what never arrived.
+    pub(super) fn end(&self, ended: OTelSdkResult) {
+        let (signal, lost) = (self.signal, self.lost.load(Ordering::Relaxed));
+        match ended {
+            // Why was told as it began.
+            _ if lost > 0 => tracing::warn!(signal, lost, "not all could be sent by OpenTelemetry"),
+            Err(error) => tracing::warn!(signal, %error, "not all could be sent by OpenTelemetry"),
+            Ok(()) => {}
+        }
+    }
+}
+
+/// Sends, and sees whether that arrives.
+#[derive(Debug)]
+pub(super) struct Watched<E> {
+    exporter: E,
+    losses: Arc<Losses>,
+}
+
+impl<E> Watched<E> {
+    pub(super) fn new(exporter: E, losses: &Arc<Losses>) -> Self {
+        Self { exporter, losses: Arc::clone(losses) }
+    }
+}
+
+impl<E: SpanExporter> SpanExporter for Watched<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let batch: Vec<_> = batch.into_iter().filter_map(conventions::told).collect();
+        let count = batch.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let sent = self.exporter.export(batch).await;
+        self.losses.note(count, &sent);
+        sent
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+impl<E: LogExporter> LogExporter for Watched<E> {
+    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
+        let count = batch.iter().count();
+        let sent = self.exporter.export(batch).await;
+        self.losses.note(count, &sent);
+        sent
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}

@@ -1,0 +1,23 @@
+//! What this process works on: one worker at a time on each operation, also where a claim was lost and is had again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use uuid::Uuid;
+
+/// What this process works on.
+#[derive(Default)]
+pub(crate) struct AtWork(Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>);
+
+impl AtWork {
+    /// The lock of an operation: one worker has it at a time.
+    pub(crate) fn of(&self, operation: Uuid) -> Arc<tokio::sync::Mutex<()>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, lock| lock.strong_count() > 0);
+        if let Some(lock) = all.get(&operation).and_then(Weak::upgrade) {
+            return lock;
+        }
+        let lock = Arc::default();
+        all.insert(operation, Arc::downgrade(&lock));
+        lock
+    }
+}

@@ -1,0 +1,49 @@
+//! What a plan did not make, for people: why, and what to do about it.
+
+use std::collections::BTreeSet;
+use terrace_engine::apply::{Failed, Report};
+use terrace_engine::plan::Plan;
+
+/// What was not made.
+pub(super) struct Unmade {
+    /// Of each why it was not.
+    pub(super) why: Vec<String>,
+    /// What nobody knows of whether it was made before: no step failed of that, and everything else waits for it.
+    pub(super) doubts: Vec<String>,
+}
+
+impl Unmade {
+    pub(super) fn of(plan: &Plan, report: &Report) -> Self {
+        let doubted = plan.changes().filter(|(_, change)| change.is_doubted());
+        let doubted: BTreeSet<_> =
+            doubted.map(|(stack, change)| (change.stack(&stack.stack), change.address.clone())).collect();
+        let (mut why, mut doubts) = (Vec::new(), Vec::new());
+        why.extend(report.failed.iter().map(|it| failed(plan, it)));
+        for it in &report.blocked {
+            let line = format!("{}:{}: {}", it.stack, it.address, it.because);
+            if doubted.contains(&(it.stack.clone(), it.address.clone())) {
+                let line = helped(line, &["`terrace recover` finds out, or asks".to_owned()]);
+                doubts.push(line.clone());
+                why.push(line);
+            } else {
+                why.push(line);
+            }
+        }
+        why.extend(report.still_owned.iter().map(|it| format!("{} is still there: all its owners left", it.address)));
+        Self { why, doubts }
+    }
+}
+
+fn failed(plan: &Plan, it: &Failed) -> String {
+    let place = plan.place_of(&it.stack, &it.address);
+    let declared = place.map(|place| format!(" (declared at {place})")).unwrap_or_default();
+    helped(format!("{}:{}: {}{declared}", it.stack, it.address, it.reason()), &it.solutions)
+}
+
+/// A problem with what to do about it.
+fn helped(problem: String, solutions: &[String]) -> String {
+    match solutions {
+        [] => problem,
+        solutions => format!("{problem} ({})", solutions.join("; ")),
+    }
+}
