@@ -190,7 +190,7 @@ fn read<T>(
         fields.diagnostics.push(
             Diagnostic::error("wrong_value", format!("`{name}` cannot be that: expected {expected}"))
                 .at(entry.value.span)
-                .hint(format!("write such as `{name}: {example}`")),
+                .hint(format!("write `{name}: {example}`, for example")),
         );
     }
     value

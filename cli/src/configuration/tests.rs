@@ -255,7 +255,7 @@ fn what_the_server_cannot_be_told_is_refused_at_its_place() {
         ("drift: {every: 3s}", "`every` cannot be that: expected a duration of at least a minute"),
         ("retention: long", "`retention` cannot be that: expected an age of at least an hour"),
         ("retention: 0s", "`retention` cannot be that: expected an age of at least an hour"),
-        ("retention: 0d", "write such as `retention: 90d`"),
+        ("retention: 0d", "write `retention: 90d`, for example"),
         ("retention: 59m", "`retention` cannot be that: expected an age of at least an hour"),
         ("bodyLimit: 10", ": expected a size"),
         ("auth: {mode: tokn}", "`mode` cannot be `tokn`"),

@@ -119,7 +119,8 @@ async fn format(settings: &Settings) -> Result<u32, Box<Finding>> {
         return Err(Box::new(Finding::warn(
             WHAT,
             format!("{url} has the older format {format}, this terrace writes format {newest}"),
-            "nothing has to be done: the next command that writes brings it there, older builds cannot read it then",
+            "nothing has to be done: `terrace state upgrade`, or the next command that writes, brings it there; older \
+             builds cannot read it then",
         )));
     }
     Ok(format)
