@@ -140,7 +140,7 @@ fn a_port_goes_through_everything_that_a_coordinator_asks() {
             "COMPLETED",
             json!([{"identity": "user:ada_example.com", "locked": false}]),
         ),
-        (&["robot:x"], "FAILED", Json::Null),
+        (&["robot:x"], "FAILED", json!([])),
     ] {
         let told = server.ended(&server.call("POST", "/v1/updateacl", &access(refs)).body);
         assert_eq!((&told["status"], &told["info"]["aclInfo"]), (&json!(status), &has_access), "{told}");

@@ -8,14 +8,12 @@ use tokio::runtime::Runtime;
 const STACK: &str = "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n";
 const FILE: &str = ".terrace/state.db";
 
-/// Takes away what the newest format of a file added, and brings back what it dropped.
-const OLDER_FILE: &str = "DROP TABLE request_key; ALTER TABLE request ADD COLUMN idempotency TEXT;
-    CREATE UNIQUE INDEX request_idempotency ON request (idempotency) WHERE idempotency IS NOT NULL;
-    PRAGMA user_version = 17";
-
-/// The same of a database.
-const OLDER_DATABASE: &str = "DROP TABLE request_key; ALTER TABLE request ADD COLUMN idempotency text;
-    DELETE FROM terrace_schema WHERE version = 10";
+/// Takes away what the newest format of a file added.
+const OLDER_FILE: &str = "ALTER TABLE component DROP COLUMN ids; ALTER TABLE component_version DROP COLUMN ids;
+    PRAGMA user_version = 18";
+/// The same for a database.
+const OLDER_DATABASE: &str = "ALTER TABLE component DROP COLUMN ids; ALTER TABLE component_version DROP COLUMN ids;
+    DELETE FROM terrace_schema WHERE version = 11";
 
 fn at<'a>(project: &Project, state: &str, words: impl IntoIterator<Item = &'a str>) -> Ran {
     let ran = project.run_with(&[("TERRACE_STATE", state)], words);
@@ -28,16 +26,16 @@ fn a_file_of_an_older_format_is_upgraded_once() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     Connection::open(project.path(FILE)).unwrap().execute_batch(OLDER_FILE).unwrap();
-    project.run(["state", "list"]).with_code(1).says("has the older format 17").says("terrace state upgrade");
+    project.run(["state", "list"]).with_code(1).says("has the older format 18").says("terrace state upgrade");
     snapshot!(project.run(["state", "upgrade"]), @"
     exit: 0
     --- stdout
-    sqlite:[folder]/.terrace/state.db had format 17: it has format 18 now
+    sqlite:[folder]/.terrace/state.db had format 18: it has format 19 now
     ");
     snapshot!(project.run(["state", "upgrade"]), @"
     exit: 0
     --- stdout
-    sqlite:[folder]/.terrace/state.db has format 18: there is nothing to upgrade
+    sqlite:[folder]/.terrace/state.db has format 19: there is nothing to upgrade
     ");
     project.run(["state", "list"]).done().says("local_value.a");
     project.assert_settled("stack.yaml", &[]);
@@ -48,7 +46,7 @@ fn a_database_of_an_older_format_is_upgraded_and_an_empty_one_gets_its_tables() 
     let project = Project::with_stack(STACK);
     let runtime = Runtime::new().unwrap();
     let url = runtime.block_on(Cluster::shared().database());
-    at(&project, &url, ["state", "upgrade"]).done().says(" was empty: it has format 10 now");
+    at(&project, &url, ["state", "upgrade"]).done().says(" was empty: it has format 11 now");
     at(&project, &url, ["apply", "stack.yaml", "--auto-approve"]).done();
     runtime.block_on(async { connect(&url).await.batch_execute(OLDER_DATABASE).await.unwrap() });
     // Several that begin at once do it once.
@@ -58,8 +56,8 @@ fn a_database_of_an_older_format_is_upgraded_and_an_empty_one_gets_its_tables() 
         project.start(command)
     });
     let told = upgrades.map(|running| running.finish().done().stdout);
-    assert!(told.iter().any(|told| told.contains("had format 9: it has format 10 now")), "{told:?}");
-    at(&project, &url, ["state", "upgrade"]).done().says(" has format 10: there is nothing to upgrade");
+    assert!(told.iter().any(|told| told.contains("had format 10: it has format 11 now")), "{told:?}");
+    at(&project, &url, ["state", "upgrade"]).done().says(" has format 11: there is nothing to upgrade");
     at(&project, &url, ["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
 }
 
@@ -71,7 +69,7 @@ fn a_newer_format_is_left_alone() {
     snapshot!(project.run(["state", "upgrade"]), @"
     exit: 1
     --- stderr
-    error: the state at sqlite:[folder]/.terrace/state.db has format 99; this terrace reads up to format 18
+    error: the state at sqlite:[folder]/.terrace/state.db has format 99; this terrace reads up to format 19
 
     hint: use a newer terrace
     ");
