@@ -24,6 +24,9 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unread> {
     Ok(read)
 }
 
+/// So much is told of the name of a field that there is not.
+const LONGEST_NAME: usize = 100;
+
 /// How the path of the whole is written.
 const ROOT: &str = ".";
 
@@ -53,6 +56,7 @@ fn of_syntax(text: &str) -> &str {
         "key must be a string" => "the name of a field is expected, in double quotes",
         "trailing comma" => "nothing follows a comma",
         "trailing characters" => "something follows its end",
+        "number out of range" => "a number is larger than can be read",
         "recursion limit exceeded" => "it is nested too deeply",
         "expected ident" => "a word is neither `true`, `false` nor `null`: text is written in double quotes",
         _ if text.starts_with("control character") => "a line break or the like stands in text: it is written `\\n`",
@@ -70,15 +74,19 @@ pub(crate) fn of_field(path: &str, text: &str) -> Unread {
         return of(name, problem);
     }
     if let Some(name) = named(text, "duplicate field `") {
-        return of(name.to_owned(), format!("`{name}` is there twice: it is expected once"));
+        let name = within(name);
+        let problem = format!("`{name}` is there twice: it is expected once");
+        return of(name, problem);
     }
     if let Some((name, expected)) = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, ")) {
         let expected = expected.strip_prefix("expected one of ").or_else(|| expected.strip_prefix("expected "));
+        // Whoever calls wrote it: a line of a log holds it whatever it is.
+        let name: String = within(name).chars().take(LONGEST_NAME).flat_map(char::escape_debug).collect();
         let problem = match expected {
             Some(expected) => format!("there is no field `{name}`; the fields are {expected}"),
             None => format!("there is no field `{name}`, nor any other"),
         };
-        return of(name.to_owned(), problem);
+        return of(name, problem);
     }
     let what = if path == ROOT { "the body".to_owned() } else { format!("`{path}`") };
     let problem = match text.rsplit_once(", expected ") {
@@ -147,6 +155,15 @@ mod tests {
         all: Vec<String>,
         #[serde(default)]
         more: serde_json::Map<String, serde_json::Value>,
+        #[serde(default)]
+        part: Option<Part>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only what cannot be read of it counts")]
+    struct Part {
+        a: u64,
     }
 
     #[track_caller]
@@ -178,8 +195,14 @@ mod tests {
         );
         check(r#"{"name": "", "more": []}"#, "`more` is a list, and has to be a JSON object");
         check("{}", "`name` is missing");
+        check(r#"{"name": "", "part": {"a": 1, "a": 1}}"#, "`part.a` is there twice: it is expected once");
+        check(r#"{"name": "", "part": {}}"#, "`part.a` is missing");
+        check(r#"{"name": "", "part": {"a": 1, "b\n": 1}}"#, "there is no field `part.b\\n`; the fields are `a`");
+        let long = format!(r#"{{"{}": 1}}"#, "x".repeat(1000));
+        let (told, fields) = ("x".repeat(LONGEST_NAME), "`name`, `is_wanted`, `count`, `all`, `more`, `part`");
+        check(&long, &format!("there is no field `{told}`; the fields are {fields}"));
         check(r#"{"name": "", "name": ""}"#, "`name` is there twice: it is expected once");
-        let fields = "`name`, `is_wanted`, `count`, `all`, `more`";
+        let fields = "`name`, `is_wanted`, `count`, `all`, `more`, `part`";
         check(r#"{"nmae": ""}"#, &format!("there is no field `nmae`; the fields are {fields}"));
         for (body, kind) in [("[]", "a list"), ("1", "a whole number"), ("null", "`null`"), ("\"x\"", "text")] {
             check(body, &format!("the body is {kind}, and has to be a JSON object"));

@@ -280,6 +280,15 @@ impl<'a> Described<'a> {
         Ok(found)
     }
 
+    /// The same, as a refusal.
+    ///
+    /// # Errors
+    /// When it is not valid.
+    pub(crate) async fn check(&self, nothing: &dyn StateStore) -> Result<(), Refusal> {
+        let found = self.validate(nothing).await?;
+        if has_errors(&found) { Err(DESCRIPTOR.refused(&found, &self.sources)) } else { Ok(()) }
+    }
+
     /// What plans of it are made from.
     pub(crate) fn origin(&self) -> Origin {
         // It is the first of the texts.

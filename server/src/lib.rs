@@ -7,7 +7,7 @@
 //! come in), [`auth`] (who may call what; `heads`: what can be read at all; `body` and `object`: how bodies are read),
 //! `witboost` (the calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described` (from a
 //! body to what is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` and `at_work` (who works on what), `run` (one
-//! request), `keeping` (its claim) and `logbook` (what is told of it) beside it, `outage` (a store that is away), `traced`
+//! request), `keeping` (its claim) and `logbook` (what is told of it) beside it, `tries` (what is tried again), `outage` (a store that is away), `traced`
 //! (what follows a request from its call to its end), [`rekey`] (requests under another key). [`beside`] serves other routes
 //! in the same manner, [`jwt`] reads tokens for both, [`tables`] are pages to look at databases, and [`sites`] shows static
 //! sites beside it all.
@@ -46,6 +46,7 @@ pub mod sites;
 pub mod tables;
 pub mod tls;
 mod traced;
+mod tries;
 mod unread;
 pub mod webhook;
 mod witboost;

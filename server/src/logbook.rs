@@ -78,8 +78,8 @@ impl Following {
 impl Events for Follower {
     fn take(&self, event: Event) {
         let level = match &event {
-            // It is in the log already.
-            Event::StepProgress { .. } => return,
+            // It is in the log already; how long this worker waits does not tell how long the operation does.
+            Event::StepProgress { .. } | Event::WaitingForLease { .. } => return,
             Event::StepFailed { .. } | Event::CheckFailed { .. } => "ERROR",
             _ => "INFO",
         };

@@ -13,7 +13,6 @@ use crate::serve::Shared;
 use crate::traced::{self, Followed};
 use crate::witboost::{Info, ProvisioningRequest, ReverseProvisioningRequest, ValidationResult};
 use futures_util::FutureExt;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use std::borrow::Cow;
@@ -97,7 +96,7 @@ pub(crate) enum Asked {
 
 impl Asked {
     /// As it is stored: sealed where there is a key, for a descriptor may hold secrets.
-    fn to_body(&self, followed: &Followed, seal: Option<&Seal>) -> Result<String, Refusal> {
+    fn to_body(&self, followed: Followed, seal: Option<&Seal>) -> Result<String, Refusal> {
         let text = serde_json::to_string(&Kept { asked: self, followed })
             .map_err(|error| Refusal::Broken(error.to_string()))?;
         match seal.filter(|seal| seal.has_key()) {
@@ -111,7 +110,7 @@ impl Asked {
     /// # Errors
     /// When it was sealed with another key, or by another server.
     pub(crate) fn of_body(body: &str, seal: Option<&Seal>) -> Result<Self, Refusal> {
-        read(body, seal)
+        Ok(read(body, seal)?.asked)
     }
 
     /// Whether it is done by looking alone: nothing is left half-done where it is cut off.
@@ -208,23 +207,17 @@ impl Expected {
 }
 
 /// A request as it is stored.
-#[derive(Serialize)]
-struct Kept<'a> {
+#[derive(Serialize, Deserialize)]
+struct Kept<A> {
     #[serde(flatten)]
-    asked: &'a Asked,
-    followed: &'a Followed,
-}
-
-/// What is read of a request to follow it.
-#[derive(Default, Deserialize)]
-struct ToFollow {
+    asked: A,
     /// One that an older server queued has none.
     #[serde(default)]
     followed: Followed,
 }
 
-/// Reads something of what is stored.
-fn read<T: DeserializeOwned>(body: &str, seal: Option<&Seal>) -> Result<T, Refusal> {
+/// Reads what is stored.
+fn read(body: &str, seal: Option<&Seal>) -> Result<Kept<Asked>, Refusal> {
     let broken = |error: &dyn std::fmt::Display| Refusal::Broken(format!("a request cannot be read: {error}"));
     let text = match seal {
         Some(seal) => opened(body, seal).map_err(|error| broken(&error))?,
@@ -254,7 +247,11 @@ pub(crate) fn opened<'b>(body: &'b str, seal: &Seal) -> Result<Cow<'b, [u8]>, Wi
 fn meant(text: &str) -> String {
     let id = Sources::default().add("descriptor", text);
     match yaml::parse(id, text, &Budget::default()) {
-        Ok(node) => node.to_value().to_json_text(),
+        Ok(node) => {
+            let mut value = node.to_value();
+            value.sort_keys();
+            value.to_json_text()
+        }
         Err(_) => text.to_owned(),
     }
 }
@@ -309,7 +306,7 @@ impl Shared {
     /// Queues a request; answers its token.
     pub(crate) async fn ask(&self, caller: &Caller, asked: &Asked, place: AboutWhat) -> Result<Uuid, Refusal> {
         let (digests, followed) = (asked.digests(self.worlds.seal()), Followed::here(&place.stack, &place.component));
-        self.enqueue(caller, asked, digests, vec![place.stack], place.component, &followed).await
+        self.enqueue(caller, asked, digests, vec![place.stack], place.component, followed).await
     }
 
     /// Queues a request that waits for none that is about the same stack: the first one of these stands for it.
@@ -323,7 +320,7 @@ impl Shared {
         let component = digests.digest.clone();
         // What it waits in comes before what it is about.
         let followed = stacks.last().map(|stack| Followed::here(stack, "")).unwrap_or_default();
-        self.enqueue(caller, asked, digests, stacks, component, &followed).await
+        self.enqueue(caller, asked, digests, stacks, component, followed).await
     }
 
     async fn enqueue(
@@ -333,7 +330,7 @@ impl Shared {
         Digests { digest, older: older_digests }: Digests,
         stacks: Vec<StackId>,
         component: String,
-        followed: &Followed,
+        followed: Followed,
     ) -> Result<Uuid, Refusal> {
         let (id, idempotency) = (Uuid::now_v7(), caller.key());
         let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
@@ -424,10 +421,12 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
     let keeper = Keeper::of(shared, claim, &cancel);
     let mine = shared.at_work.of(claim.operation);
     let _alone = mine.lock().await;
-    // What cannot be read fails later, and is told then.
-    let ToFollow { followed } = read(&claim.body, shared.worlds.seal()).unwrap_or_default();
+    let (asked, followed) = match read(&claim.body, shared.worlds.seal()) {
+        Ok(Kept { asked, followed }) => (Ok(asked), followed),
+        Err(refusal) => (Err(refusal), Followed::default()),
+    };
     let span = followed.span(claim.operation, &claim.kind);
-    let working = AssertUnwindSafe(run::carry_out(shared, claim, &cancel)).catch_unwind();
+    let working = AssertUnwindSafe(run::carry_out(shared, claim, asked, &cancel)).catch_unwind();
     let end = working.instrument(span.clone()).await.unwrap_or_else(|_| Some(run::broke_off(claim.operation)));
     // That nobody could go on says nothing of what was asked.
     let Some(end) = end.filter(|end| end.status == OperationStatus::Completed || !keeper.is_lost()) else {
@@ -438,6 +437,8 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
         Ok(()) => {
             traced::ended(&span, &end, began.elapsed());
             metrics::ended(&claim.kind, end.status, began);
+            shared.unworkable.forget(claim.operation);
+            shared.held.forget(claim.operation);
         }
         Err(error) => {
             tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");

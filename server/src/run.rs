@@ -42,8 +42,11 @@ const MOST_PLANS: usize = 4;
 /// How long a worker waits for what others hold before it does something else.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// How often a request is taken up again that the store kept from its end.
-const MOST_CLAIMS: u64 = 8;
+/// How long after that anybody takes it up again.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// How often this server tries what it cannot read, or what the store keeps from its end.
+const MOST_TRIES: u64 = 8;
 
 /// What is to come of a descriptor.
 enum Wanted {
@@ -81,6 +84,7 @@ struct Run<'a> {
 pub(crate) async fn carry_out(
     shared: &Arc<Shared>,
     claim: &RequestClaim,
+    asked: Result<Asked, Refusal>,
     cancel: &CancellationToken,
 ) -> Option<RequestEnd> {
     let log = Logbook { store: Arc::clone(&shared.store), operation: claim.operation };
@@ -91,7 +95,7 @@ pub(crate) async fn carry_out(
             return Some(stopped("stopped before it began"));
         }
     }
-    let performed = match Asked::of_body(&claim.body, shared.worlds.seal()) {
+    let performed = match asked {
         // It may be sealed with a key that another server knows, or be written by a newer one.
         Err(refusal) => Err(Failure::Store(refusal.problems().join("\n"))),
         Ok(asked) if asked.only_looks() => tokio::select! {
@@ -103,12 +107,18 @@ pub(crate) async fn carry_out(
     let problems = match performed {
         Ok((status, summary, outcome)) => return Some(ended(status, summary, &outcome)),
         Err(Failure::Stopped) => return Some(stopped("stopped before it was applied")),
-        Err(Failure::Store(problem)) if claim.fence < MOST_CLAIMS => {
+        Err(Failure::Store(problem)) if shared.unworkable.once_more(claim.operation) < MOST_TRIES => {
             tracing::warn!(operation = %claim.operation, error = problem, "a request cannot be worked on now");
             return None;
         }
         // Who waits for a person is no work for a worker: it is taken up again a little later.
-        Err(Failure::Held(_)) if run.may_wait().await => return None,
+        Err(Failure::Held(held)) if run.may_wait().await => {
+            if shared.held.once_more(claim.operation) == 1 {
+                run.log.line("INFO", "plan", &format!("waiting: {held}")).await;
+            }
+            run.give_up_soon().await;
+            return None;
+        }
         Err(Failure::Store(problem) | Failure::Held(problem)) => vec![problem],
         Err(Failure::Told(problems)) => problems,
     };
@@ -350,6 +360,13 @@ impl Run<'_> {
             }
         }
         Err(Failure::Told(vec!["others were quicker each time".to_owned()]))
+    }
+
+    /// Lets somebody claim the request again before this claim would end by itself.
+    async fn give_up_soon(&self) {
+        if let Err(error) = self.shared.store.keep(self.claim, PAUSE).await {
+            tracing::debug!(operation = %self.claim.operation, %error, "a claim ends by itself");
+        }
     }
 
     /// Whether there is time left to wait for what others hold.

@@ -9,6 +9,7 @@ use crate::queue;
 use crate::routes::routes;
 use crate::tables::Pages;
 use crate::tls::{Certificate, CertificateError};
+use crate::tries::Tries;
 use crate::webhook::Webhook;
 use crate::worlds::Worlds;
 use crate::{drifting, metrics};
@@ -97,6 +98,10 @@ pub(crate) struct Shared {
     pub(crate) at_work: AtWork,
     /// Wakes a worker.
     pub(crate) wake: Notify,
+    /// Requests that could not be read or worked on.
+    pub(crate) unworkable: Tries,
+    /// Requests that wait for what others hold.
+    pub(crate) held: Tries,
     /// No worker can claim a request.
     pub(crate) claiming: Outage,
     /// Held by the worker that looks for requests while there are none.
@@ -125,6 +130,8 @@ impl Server {
             readiness: LastReadiness::default(),
             at_work: AtWork::default(),
             wake: Notify::new(),
+            unworkable: Tries::default(),
+            held: Tries::default(),
             claiming: Outage::default(),
             looking: tokio::sync::Mutex::default(),
             stop: stop.clone(),

@@ -91,6 +91,7 @@ mod server_reverse; // reverse provisioning: a catalog learns what is there
 mod server_siblings; // what is not there yet is judged by what is planned for it
 mod server_telemetry;
 mod server_told; // what is told of what was made, of what is wrong, and of what was asked before
+mod server_waiting; // what is held by a command, and what is refused at once
 mod server_webhook;
 mod shared; // two products on one database
 mod signals; // Ctrl-C once and twice

@@ -181,6 +181,9 @@ fn the_same_request_has_one_token_while_it_runs() {
     // Written in another way, it means the same.
     let spaced = text.replace("name: Cash", "name:   'Cash'");
     assert_eq!(server.ask("/v1/provision", &spaced), first);
+    let id = "id: urn:dmb:dp:finance:cash:0\n";
+    let in_other_order = text.replacen(id, "", 1).replacen("name: Cash\n", &format!("name: Cash\n{id}"), 1);
+    assert_eq!(server.ask("/v1/provision", &in_other_order), first);
     let second = server.ask("/v1/provision", &text.replace("0.1.0", "0.2.0"));
     assert_ne!(second, first);
     assert_eq!(server.status(&first)["status"], "RUNNING");

@@ -41,6 +41,23 @@ pub(crate) fn grant(server: &Served, body: &str) -> Json {
     status
 }
 
+#[test]
+fn whom_the_provider_cannot_name_that_a_grant_asks_has_no_access() {
+    let (project, product) = with_port();
+    let grants = "'${{ json(identities(acl.principals, \"snowflake\")) }}'";
+    let blueprint = project.read("blueprints/port.yaml").replace("'${{ json(acl) }}'", grants);
+    project.write("blueprints/port.yaml", blueprint);
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.ended(&server.ask("/v1/provision", &meaning_port(&product)))["status"], "COMPLETED");
+    let status = grant(&server, &access(&product, &["user:ada", "robot:x"], "{}"));
+    assert_eq!(status["info"]["aclInfo"], json!([{"identity": "user:ada", "locked": false}]), "{status}");
+    let told = status["logs"].to_string();
+    assert!(told.contains("`robot:x` gets no access to `port`"), "{told}");
+    assert_eq!(project.read("grant.txt"), r#"["user:ada"]"#);
+    let nobody = server.ended(&server.call("POST", "/v1/updateacl", &access(&product, &["robot:x"], "{}")).body);
+    assert_eq!((&nobody["status"], &nobody["info"]["aclInfo"]), (&json!("FAILED"), &json!([])), "{nobody}");
+}
+
 /// A request with the product as it was provisioned last.
 fn with_latest(descriptor: &str, latest: &str) -> String {
     json!({"descriptorKind": "COMPONENT_DESCRIPTOR", "descriptor": descriptor, "removeData": false,

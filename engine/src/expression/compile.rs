@@ -50,6 +50,8 @@ pub(super) struct Cel {
     pub(super) paths: Vec<Reference>,
     /// The keys of the map literals, in the order written: results are put in that order.
     pub(super) keys: Vec<String>,
+    /// The providers whose names of principals it asks for, where they stand in the text.
+    pub(super) named_by: Vec<String>,
     /// The bytes of stack that evaluation may need.
     pub(super) stack: usize,
 }
@@ -120,11 +122,19 @@ fn compile(text: &str) -> Result<(Program, Vec<Reference>), Fault> {
 fn compile_cel(text: &str) -> Result<Cel, Fault> {
     let parsed = environment().parser().parse_with_source_info(text);
     let (mut tree, source) = parsed.map_err(|errors| syntax::fault_of(text, &errors))?;
-    let mut reader =
-        Reader { text, source: &source, bound: Vec::new(), paths: Vec::new(), keys: Vec::new(), depth: 0, deepest: 0 };
+    let mut reader = Reader {
+        text,
+        source: &source,
+        bound: Vec::new(),
+        paths: Vec::new(),
+        keys: Vec::new(),
+        named_by: Vec::new(),
+        depth: 0,
+        deepest: 0,
+    };
     reader.visit(&mut tree)?;
-    let Reader { paths, keys, deepest, .. } = reader;
-    Ok(Cel { tree, paths, keys, stack: deepest * LEVEL })
+    let Reader { paths, keys, named_by, deepest, .. } = reader;
+    Ok(Cel { tree, paths, keys, named_by, stack: deepest * LEVEL })
 }
 
 /// Adds a path and the paths within it, each once.
@@ -147,6 +157,7 @@ struct Reader<'a> {
     bound: Vec<String>,
     paths: Vec<Reference>,
     keys: Vec<String>,
+    named_by: Vec<String>,
     /// How deep in the tree it is, and the most that it was.
     depth: usize,
     deepest: usize,
@@ -256,6 +267,11 @@ impl Reader<'_> {
                 }
             },
             None => self.check_name(&call.func_name, Style::Global, at)?,
+        }
+        if let ("identities" | "identity", Some(Expr::Literal(LiteralValue::String(provider)))) =
+            (call.func_name.as_str(), call.args.last().map(|it| &it.expr))
+        {
+            self.named_by.push(provider.inner().to_owned());
         }
         call.args.iter_mut().try_for_each(|argument| self.visit(argument))?;
         charged(call);

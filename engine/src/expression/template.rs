@@ -1,6 +1,7 @@
 //! Templates: YAML with compiled expressions, and what comes of them.
 
 use super::budget::{self, TooDeep, with_answer};
+use super::compile::Program;
 use super::locate::locate;
 use super::split::{self, Piece};
 use super::syntax::Fault;
@@ -118,6 +119,15 @@ impl Template {
     /// The paths that its expressions read.
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
         self.expressions().flat_map(|expression| expression.references.iter())
+    }
+
+    /// The providers whose names of principals its expressions ask for, as far as the text tells.
+    pub(crate) fn named_by(&self) -> impl Iterator<Item = &str> {
+        let computed = self.expressions().filter_map(|expression| match &expression.program {
+            Program::Path(_) => None,
+            Program::Cel(cel) => Some(&cel.named_by),
+        });
+        computed.flatten().map(String::as_str)
     }
 
     /// The text that it is, where there is no expression in it.

@@ -5,7 +5,8 @@ use super::compute::{PlanFailure, Planner};
 use crate::access::Access;
 use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
-use crate::expression::Functions;
+use crate::expression::{Functions, Template};
+use crate::graph::templates;
 use crate::registry::Registry;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,19 +72,26 @@ impl Planner<'_> {
     }
 }
 
-/// The providers of what lets others in to a component.
-fn letting_in<'r>(component: &CompiledComponent, registry: &'r Registry) -> BTreeSet<&'r str> {
-    let types = component.acl.resources.iter().map(|declaration| &declaration.ty.value);
-    types.filter_map(|ty| Some(registry.resource_type(ty)?.0.name)).collect()
+/// The providers that name whom a component lets in: those that a resource asks for names by what it says, else its own.
+fn letting_in<'r>(component: &'r CompiledComponent, registry: &'r Registry) -> BTreeSet<&'r str> {
+    let mut providers = BTreeSet::new();
+    for declaration in &component.acl.resources {
+        let mut asked = templates(declaration).flat_map(Template::named_by).peekable();
+        if asked.peek().is_none() {
+            providers.extend(registry.resource_type(&declaration.ty.value).map(|(schema, _)| schema.name));
+        }
+        providers.extend(asked);
+    }
+    providers
 }
 
 /// The principals that a provider of a component's grants cannot name, with the provider and why.
-fn unnamed<'a>(
-    component: &CompiledComponent,
+fn unnamed<'a, 'p>(
+    component: &'p CompiledComponent,
     access: &'a Access,
-    registry: &'a Registry,
+    registry: &'p Registry,
     functions: &Functions,
-) -> Vec<(&'a String, &'a str, String)> {
+) -> Vec<(&'a String, &'p str, String)> {
     let providers = letting_in(component, registry).into_iter();
     let pairs = providers.flat_map(|provider| access.principals.iter().map(move |one| (one, provider)));
     pairs.filter_map(|(one, provider)| Some((one, provider, functions.identity(one, provider).err()?))).collect()
@@ -94,7 +102,7 @@ fn unnamed<'a>(
 pub fn let_in_nowhere<'a>(
     component: &CompiledComponent,
     access: &'a Access,
-    registry: &'a Registry,
+    registry: &Registry,
     functions: &Functions,
 ) -> BTreeMap<&'a str, String> {
     let providers = letting_in(component, registry).len();

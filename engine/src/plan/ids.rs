@@ -24,16 +24,16 @@ impl Planner<'_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         let is_meant = |key: &str| self.options.components.is_empty() || self.options.components.contains(key);
-        for component in compiled.components.iter().filter(|component| is_meant(&component.key)) {
+        let mut meant = compiled.components.iter().filter(|component| is_meant(&component.key)).peekable();
+        let Some(Ids { product, .. }) = meant.peek().and_then(|component| of(compiled, component)) else { return };
+        let mut known = recorded.values().filter_map(|component| component.row.ids.as_ref());
+        if let (Some(other), Some(component)) = (known.find(|known| known.product != product), meant.peek()) {
+            let message = format!("`{}` is recorded of the data product `{}` already", compiled.stack, other.product);
+            diagnostics.push(taken("another_product", message, component));
+            return;
+        }
+        for component in meant {
             let Some(ids) = of(compiled, component) else { continue };
-            let theirs =
-                |it: &&RecordedComponent| it.row.ids.as_ref().is_some_and(|known| known.product != ids.product);
-            if let Some(known) = recorded.values().find(theirs).and_then(|it| it.row.ids.as_ref()) {
-                let message =
-                    format!("`{}` is recorded of the data product `{}` already", compiled.stack, known.product);
-                diagnostics.push(taken("another_product", message, component));
-                return;
-            }
             let known = recorded.get(&component.key).and_then(|it| it.row.ids.as_ref());
             if let Some(known) = known.filter(|known| known.component != ids.component) {
                 let message = format!("`{}` is recorded of the component `{}` already", component.key, known.component);

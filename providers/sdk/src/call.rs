@@ -1,6 +1,6 @@
 //! What comes with every call that changes something: who asks, until when, and where to report.
 
-use crate::{Attributes, Private, ProviderError, Severity};
+use crate::{Attributes, Private, ProviderError, ResourceType, Severity};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +61,21 @@ pub struct Partial {
     pub identity: Option<Attributes>,
     /// Whatever [`crate::Session::find`] needs to recognise this attempt again.
     pub private: Option<Private>,
+}
+
+impl Partial {
+    /// What is known once more was reported: the newest of each.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        Self { identity: later.identity.or(self.identity), private: later.private.or(self.private) }
+    }
+
+    /// What names the object, and what its provider knows it by, for whoever looks for it: as reported, else as planned.
+    #[must_use]
+    pub fn attempted(self, ty: &ResourceType, planned: &Attributes, private: &Private) -> (Attributes, Private) {
+        let identity = self.identity.or_else(|| ty.identity_of(planned)).unwrap_or_default();
+        (identity, self.private.unwrap_or_else(|| private.clone()))
+    }
 }
 
 /// A [`Progress`] that drops everything: for tests and for calls outside operations.

@@ -289,6 +289,18 @@ impl Value {
         exact::parse(text)
     }
 
+    /// Puts the keys of all maps in it in order, for a text that is the same however it was written.
+    pub fn sort_keys(&mut self) {
+        match self {
+            Self::Map(entries) => {
+                entries.sort_unstable_keys();
+                entries.values_mut().for_each(Self::sort_keys);
+            }
+            Self::List(items) => items.iter_mut().for_each(Self::sort_keys),
+            _ => {}
+        }
+    }
+
     /// The value as compact JSON text, like [`Value::to_json`], with numbers as they were written.
     #[must_use]
     pub fn to_json_text(&self) -> String {

@@ -21,13 +21,13 @@ impl Unmade {
         why.extend(report.failed.iter().map(|it| failed(plan, it)));
         for it in &report.blocked {
             let line = format!("{}:{}: {}", it.stack, it.address, it.because);
-            if doubted.contains(&(it.stack.clone(), it.address.clone())) {
-                let line = helped(line, &["`terrace recover` finds out, or asks".to_owned()]);
-                doubts.push(line.clone());
+            if !doubted.contains(&(it.stack.clone(), it.address.clone())) {
                 why.push(line);
-            } else {
-                why.push(line);
+                continue;
             }
+            let line = helped(line, &["`terrace recover` finds out, or asks".to_owned()]);
+            doubts.push(line.clone());
+            why.push(line);
         }
         why.extend(report.still_owned.iter().map(|it| format!("{} is still there: all its owners left", it.address)));
         Self { why, doubts }

@@ -137,16 +137,27 @@ pub(crate) async fn update_acl(
 }
 
 async fn queue(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     caller: &Caller,
     headers: &HeaderMap,
     sent: Sent,
     purpose: Purpose,
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
-    let mut described = Described::read(&shared.worlds, &request, purpose)?;
-    described.check_known(shared.store.as_ref()).await?;
-    let place = described.place_of();
+    let (runtime, judging) = (tokio::runtime::Handle::current(), Arc::clone(shared));
+    // It keeps a processor busy for a while.
+    let judged = tokio::task::spawn_blocking(move || {
+        runtime.block_on(async {
+            let mut described = Described::read(&judging.worlds, &request, purpose)?;
+            described.check_known(judging.store.as_ref()).await?;
+            if purpose == Purpose::Make {
+                described.check(judging.nothing.as_ref()).await?;
+            }
+            let place = described.place_of();
+            Ok::<_, Refusal>((request, place))
+        })
+    });
+    let (request, place) = judged.await.map_err(|error| Refusal::Broken(error.to_string()))??;
     let asked = match purpose {
         Purpose::Make => Asked::Provision(request),
         Purpose::Remove => Asked::Unprovision(request),

@@ -18,9 +18,8 @@ impl Heard {
 
     /// What names the object, and what its provider knows it by: as reported last, else as planned.
     pub(super) fn attempted(&self, ty: &ResourceType, planned: &Planned) -> (Attributes, Private) {
-        let Partial { identity, private } = self.reported.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let identity = identity.or_else(|| ty.identity_of(&planned.attributes)).unwrap_or_default();
-        (identity, private.unwrap_or_else(|| planned.private.clone()))
+        let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        reported.attempted(ty, &planned.attributes, &planned.private)
     }
 }
 
@@ -35,11 +34,9 @@ impl Progress for Heard {
     }
 
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
-        let Partial { identity, private } = partial.clone();
-        self.progress.partial(partial).await?;
+        self.progress.partial(partial.clone()).await?;
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        reported.identity = identity.or(reported.identity.take());
-        reported.private = private.or(reported.private.take());
+        *reported = std::mem::take(&mut *reported).then(partial);
         Ok(())
     }
 }

@@ -52,11 +52,7 @@ impl Reports {
     /// What the journal has of the object that a call was making, for whoever looks for it: as reported last, else as planned.
     #[must_use]
     pub fn attempted(&self, ty: &ResourceType, planned: &Attributes, private: &Private) -> (Attributes, Private) {
-        let partials = self.partials();
-        let identity = partials.iter().rev().find_map(|partial| partial.identity.clone());
-        let reported = partials.iter().rev().find_map(|partial| partial.private.clone());
-        let identity = identity.or_else(|| ty.identity_of(planned)).unwrap_or_default();
-        (identity, reported.unwrap_or_else(|| private.clone()))
+        self.partials().into_iter().fold(Partial::default(), Partial::then).attempted(ty, planned, private)
     }
 }
 

@@ -1,0 +1,50 @@
+//! How often something was tried: claims of a request do not say that, for it is claimed again for other reasons, too.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use uuid::Uuid;
+
+/// So many operations are counted at once, which is more than wait.
+const MOST: usize = 10_000;
+
+/// Counts by operation, in this process.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(Mutex<HashMap<Uuid, u64>>);
+
+impl Tries {
+    /// Counts one more; answers how many there were with it.
+    pub(crate) fn once_more(&self, operation: Uuid) -> u64 {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST && !all.contains_key(&operation) {
+            all.clear();
+        }
+        let tries = all.entry(operation).or_default();
+        *tries += 1;
+        *tries
+    }
+
+    /// It came to an end, or does not have to be tried any more.
+    pub(crate) fn forget(&self, operation: Uuid) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&operation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_operation_is_counted_by_itself_until_it_is_forgotten() {
+        let (tries, one, other) = (Tries::default(), Uuid::from_u128(1), Uuid::from_u128(2));
+        assert_eq!([one, one, other].map(|it| tries.once_more(it)), [1, 2, 1]);
+        tries.forget(one);
+        assert_eq!([one, other].map(|it| tries.once_more(it)), [1, 2]);
+    }
+
+    #[test]
+    fn no_more_are_kept_than_so_many() {
+        let tries = Tries::default();
+        (0..3 * MOST as u128).for_each(|it| drop(tries.once_more(Uuid::from_u128(it))));
+        assert!(tries.0.lock().unwrap().len() <= MOST);
+    }
+}
