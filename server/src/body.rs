@@ -80,8 +80,8 @@ pub(crate) fn of_field(path: &str, text: &str) -> Unread {
     }
     if let Some((name, expected)) = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, ")) {
         let expected = expected.strip_prefix("expected one of ").or_else(|| expected.strip_prefix("expected "));
-        // The path has it already, where it is known to be read.
-        let name = if path.ends_with(&format!(".{name}")) { path.to_owned() } else { within(name) };
+        // The path has it already.
+        let name = if path == ROOT { name } else { path };
         // Whoever calls wrote it: a line of a log holds it whatever it is.
         let name: String = name.chars().take(LONGEST_NAME).flat_map(char::escape_debug).collect();
         let problem = match expected {
