@@ -18,7 +18,7 @@ use crate::stacks;
 use crate::wiring::{World, library};
 use jiff::Timestamp;
 use selection::select;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use terrace_engine::address::{AddressError, StackId};
@@ -302,6 +302,7 @@ pub(crate) fn options(
         offline: false,
         assumes_siblings: false,
         by_address: false,
+        called: BTreeMap::new(),
         access,
         components,
         targets: named("--target", &arguments.targets)?,

@@ -43,15 +43,24 @@ pub struct Descriptor {
     pub components: Vec<Component>,
     /// The component that the descriptor itself asks to act on (`componentIdToProvision`).
     pub target: Option<String>,
-    /// The key of the component of this product that it asks to act on and does not list, which is an error. Where that
-    /// component is to go, what is recorded of it may be enough.
-    pub unlisted: Option<String>,
+    /// The component of this product that it asks to act on and does not list, which is an error. Where that component is to
+    /// go, what is recorded of it may be enough.
+    pub unlisted: Option<Unlisted>,
     /// The declared variables.
     pub variables: Vec<Variable>,
     /// Values computed once from the variables, under names of their own.
     pub locals: Vec<Local>,
     /// What it says of objects that are recorded already, or should be.
     pub transitions: Transitions,
+}
+
+/// A component that is named and not listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unlisted {
+    /// Its id.
+    pub id: String,
+    /// Its key.
+    pub key: String,
 }
 
 /// Which front end read a descriptor.

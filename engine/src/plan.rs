@@ -19,7 +19,7 @@ pub(crate) mod doubt;
 pub mod file;
 pub mod foreign;
 mod hidden;
-mod ids;
+pub mod ids;
 pub(crate) mod ignored;
 mod import;
 pub(crate) mod key;

@@ -18,7 +18,8 @@ pub use operation::{
 };
 pub use record::{ComponentRead, Moved, Read, Record, Write};
 pub use request::{
-    AskedAnew, AskedRow, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestRow, ServerStore,
+    AskedAnew, AskedRow, Body, Cancelled, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestRow,
+    ServerStore,
 };
 
 use crate::access::Access;
@@ -113,8 +114,8 @@ pub trait StateStore: Send + Sync {
     /// The log of an operation, oldest first, after so many lines.
     async fn logs(&self, id: Uuid, after: usize) -> Result<Vec<LogLine>, StoreError>;
 
-    /// Asks an operation to stop, wherever it runs; false when none of that id is at work. Who asked first is recorded.
-    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError>;
+    /// Asks an operation to stop, wherever it runs; `None` when none of that id is at work. Who asked first is recorded.
+    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError>;
 
     /// True when somebody asked the operation to stop.
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError>;

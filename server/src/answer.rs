@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::borrow::Cow;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::plan::Note;
-use terrace_engine::source::Sources;
+use terrace_engine::source::{Place, Sources};
 use terrace_engine::store::StoreError;
 use terrace_provider::Severity;
 use utoipa::ToSchema;
@@ -114,7 +114,8 @@ impl Refusal {
         let mut solutions: Vec<String> =
             diagnostics.iter().filter(|it| it.is_error()).filter_map(|it| it.hint.clone()).collect();
         solutions.dedup();
-        let mut refusal = Self::several(field, told(diagnostics, Severity::Error, sources), solutions);
+        let problems = diagnostics.iter().filter(|it| it.is_error()).map(|error| told(error, sources)).collect();
+        let mut refusal = Self::several(field, problems, solutions);
         if let Self::Invalid(invalid) = &mut refusal {
             invalid.helped = errors(diagnostics, sources);
         }
@@ -178,7 +179,7 @@ fn helped(problem: &str, solution: Option<&str>) -> String {
     }
 }
 
-/// What is to be said, each error with its place and what to do about it.
+/// What is to be said, each with its place and what to do about it.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) errors: Vec<String>,
@@ -187,34 +188,38 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) fn of(diagnostics: &[Diagnostic], sources: &Sources) -> Self {
-        Self { errors: errors(diagnostics, sources), warnings: told(diagnostics, Severity::Warning, sources) }
+        let all = |severity| advised(diagnostics, severity, sources);
+        Self { errors: all(Severity::Error), warnings: all(Severity::Warning) }
     }
 }
 
-/// The warnings of a plan, each with its place.
+/// The warnings of a plan, each with its place and what to do about it.
 pub(crate) fn warnings(notes: &[Note]) -> Vec<String> {
     let warnings = notes.iter().filter(|note| note.severity == Severity::Warning);
-    let line = |note: &Note| match &note.place {
-        Some(place) => format!("{place}: {}", note.message),
-        None => note.message.clone(),
-    };
-    warnings.map(line).collect()
+    let line = |note: &Note| placed(note.place.as_ref(), &note.message);
+    warnings.map(|note| helped(&line(note), note.hint.as_deref())).collect()
 }
 
 /// The errors among what is to be said, each with its place and what to do about it.
 pub(crate) fn errors(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<String> {
-    let hints = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).map(|error| error.hint.as_deref());
-    let problems = told(diagnostics, Severity::Error, sources);
-    problems.iter().zip(hints).map(|(problem, hint)| helped(problem, hint)).collect()
+    advised(diagnostics, Severity::Error, sources)
 }
 
-fn told(diagnostics: &[Diagnostic], severity: Severity, sources: &Sources) -> Vec<String> {
+/// What is that severe, each with its place and what to do about it.
+fn advised(diagnostics: &[Diagnostic], severity: Severity, sources: &Sources) -> Vec<String> {
     let chosen = diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity);
-    let line = |diagnostic: &Diagnostic| match diagnostic.place(sources) {
-        Some(place) => format!("{place}: {}", diagnostic.message),
-        None => diagnostic.message.clone(),
-    };
-    chosen.map(line).collect()
+    chosen.map(|diagnostic| helped(&told(diagnostic, sources), diagnostic.hint.as_deref())).collect()
+}
+
+fn told(diagnostic: &Diagnostic, sources: &Sources) -> String {
+    placed(diagnostic.place(sources).as_ref(), &diagnostic.message)
+}
+
+fn placed(place: Option<&Place>, message: &str) -> String {
+    match place {
+        Some(place) => format!("{place}: {message}"),
+        None => message.to_owned(),
+    }
 }
 
 impl From<StoreError> for Refusal {

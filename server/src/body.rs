@@ -2,19 +2,32 @@
 //! was sent, which may be secret.
 
 use crate::object::Object;
+use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 /// Why a body cannot be read: what is there, and what has to be.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unread {
-    pub(crate) problem: String,
+pub struct Unread {
+    /// What is wrong, in words.
+    pub problem: String,
     /// The path of the field that is wrong or missing, where it is one.
-    pub(crate) field: Option<String>,
+    pub field: Option<String>,
+}
+
+/// Whether a body is said to be JSON. Pages of others can send anything else without being asked.
+#[must_use]
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|said| said.to_str().ok()).unwrap_or_default();
+    let kind = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
 /// Reads a body that is an object.
-pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unread> {
+///
+/// # Errors
+/// When it is none, or not of that type.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unread> {
     let mut from = serde_json::Deserializer::from_slice(bytes);
     let Object(read) = serde_path_to_error::deserialize(&mut from).map_err(|error| {
         let path = error.path().to_string();
@@ -27,6 +40,9 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unread> {
 /// So much is told of the name of a field that there is not.
 const LONGEST_NAME: usize = 100;
 
+/// How what is compressed by gzip begins (RFC 1952, 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// How the path of the whole is written.
 const ROOT: &str = ".";
 
@@ -37,6 +53,7 @@ fn told(bytes: &[u8], path: &str, error: &serde_json::Error) -> Unread {
     let whole = |problem| Unread { problem, field: None };
     match error.classify() {
         _ if bytes.trim_ascii().is_empty() => whole("the body is empty: JSON is expected".to_owned()),
+        _ if bytes.starts_with(&GZIP) => whole("the body is compressed: it is expected as it is".to_owned()),
         _ if std::str::from_utf8(bytes).is_err() => whole("the body is not UTF-8".to_owned()),
         Category::Data => of_field(path, text),
         Category::Io | Category::Syntax | Category::Eof => {
@@ -220,5 +237,8 @@ mod tests {
         check("{\n'name': 1}", &format!("{no} the name of a field is expected, in double quotes, at line 2, column 1"));
         check("{\"name\": \"\"} x", &format!("{no} something follows its end, at line 1, column 14"));
         check("{\"name\" 1}", &format!("{no} expected `:`, at line 1, column 9"));
+        let problem = |bytes: &[u8]| read::<Asked>(bytes).unwrap_err().problem;
+        assert_eq!(problem(b"\x1f\x8b\x08\x00"), "the body is compressed: it is expected as it is");
+        assert_eq!(problem(b"{\"name\": \"\xe9\"}"), "the body is not UTF-8");
     }
 }

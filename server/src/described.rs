@@ -16,8 +16,9 @@ use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
 use terrace_engine::plan::access::{Grantees, let_in_nowhere};
 use terrace_engine::plan::compute::{Consent, Options, Planner};
+use terrace_engine::plan::ids::called;
 use terrace_engine::source::{SourceId, Sources};
-use terrace_engine::store::{Selection, StateStore};
+use terrace_engine::store::{Ids, Selection, StateStore};
 use terrace_engine::yaml::Budget;
 use uuid::Uuid;
 
@@ -102,6 +103,8 @@ pub(crate) struct Described<'a> {
     pub(crate) stack: StackId,
     /// The components to act on; none for all.
     pub(crate) components: BTreeSet<String>,
+    /// What those that are to go are called, by key, as far as what is compiled does not say it.
+    called: BTreeMap<String, Ids>,
     /// Why the component to act on could not be made by this descriptor, which does not list it.
     unlisted: Option<Refusal>,
     /// What it says; nothing where it is to go and cannot be compiled.
@@ -150,8 +153,9 @@ impl<'a> Described<'a> {
         let mut sources = Sources::default();
         let (mut descriptor, mut warnings) = parse(worlds, &mut sources, request, purpose, field)?;
         // What is recorded of a component is enough to remove it.
-        let unlisted = descriptor.unlisted.take().map(|key| {
-            descriptor.target = Some(key);
+        let all_called = if purpose == Purpose::Remove { called(&descriptor) } else { BTreeMap::new() };
+        let unlisted = descriptor.unlisted.take().map(|unlisted| {
+            descriptor.target = Some(unlisted.key);
             field.refused(&std::mem::take(&mut warnings), &sources)
         });
         let unlisted = match unlisted {
@@ -193,7 +197,11 @@ impl<'a> Described<'a> {
         }
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         let compiled = compiled.filter(|_| is_right);
-        Ok(Self { world, sources, stack, components, unlisted, compiled, warnings })
+        // What is compiled says it of itself.
+        let is_untold = |key: &str| compiled.as_ref().is_none_or(|it| it.components.iter().all(|one| one.key != key));
+        let is_meant = |key: &String| components.is_empty() || components.contains(key);
+        let called = all_called.into_iter().filter(|(key, _)| is_meant(key) && is_untold(key)).collect();
+        Ok(Self { world, sources, stack, components, called, unlisted, compiled, warnings })
     }
 
     /// What a request is about, whatever is wrong with the rest of it.
@@ -299,7 +307,8 @@ impl<'a> Described<'a> {
     /// What is asked of a plan.
     pub(crate) fn options(&self, remove_data: bool) -> Options {
         let allow_data_loss = if self.world.is_data_loss_allowed { Consent::All } else { Consent::None };
-        Options { components: self.components.clone(), remove_data, allow_data_loss, ..Options::default() }
+        let (components, called) = (self.components.clone(), self.called.clone());
+        Options { components, called, remove_data, allow_data_loss, ..Options::default() }
     }
 
     /// A planner for one question, asked now.

@@ -67,9 +67,13 @@ pub(crate) fn drifted(stack: &str, resources: usize) {
 
 /// An operation ended.
 pub(crate) fn ended(kind: &str, status: OperationStatus, began: Instant) {
-    let kind = kind.to_owned();
-    counter!(OPERATIONS, "kind" => kind.clone(), "status" => status.word()).increment(1);
-    histogram!(OPERATION_SECONDS, "kind" => kind).record(began.elapsed().as_secs_f64());
+    unbegun(kind, status);
+    histogram!(OPERATION_SECONDS, "kind" => kind.to_owned()).record(began.elapsed().as_secs_f64());
+}
+
+/// An operation ended, and nobody had worked on it.
+pub(crate) fn unbegun(kind: &str, status: OperationStatus) {
+    counter!(OPERATIONS, "kind" => kind.to_owned(), "status" => status.word()).increment(1);
 }
 
 /// Steps of an operation were applied, or failed.

@@ -47,7 +47,7 @@ struct Check {
 /// The last answer, and when it was found.
 pub(crate) type LastReadiness = Mutex<Option<(Instant, Readiness)>>;
 
-/// `GET /ready`: the store answers, and the providers of all environments connect; 503 else.
+/// `GET /ready`: the store takes writes, and the providers of all environments connect; 503 else.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let mut last = shared.readiness.lock().await;
     let readiness = match &*last {
@@ -64,8 +64,8 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn look(shared: &Shared) -> Readiness {
-    // A question that the store cannot answer from memory.
-    let mut checks = vec![check("state".to_owned(), shared.store.waiting()).await];
+    // Without it no call is taken: what can be read alone does not do.
+    let mut checks = vec![check("state".to_owned(), shared.store.check_writable()).await];
     if let Admission::Oidc(issuer) = &shared.admission {
         checks.push(check("issuer of tokens".to_owned(), issuer.check()).await);
     }

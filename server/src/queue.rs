@@ -334,7 +334,7 @@ impl Shared {
     ) -> Result<Uuid, Refusal> {
         let (id, idempotency) = (Uuid::now_v7(), caller.key());
         let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
-        let body = asked.to_body(followed, self.worlds.seal())?;
+        let body = asked.to_body(followed, self.worlds.seal())?.into();
         // Many stacks are looked at at once; whoever wants something done does not wait for that.
         let can_wait = matches!(asked, Asked::Drift { .. });
         let request = NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait };
@@ -421,7 +421,7 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
     let keeper = Keeper::of(shared, claim, &cancel);
     let mine = shared.at_work.of(claim.operation);
     let _alone = mine.lock().await;
-    let (asked, followed) = match read(&claim.body, shared.worlds.seal()) {
+    let (asked, followed) = match read(claim.body.expose(), shared.worlds.seal()) {
         Ok(Kept { asked, followed }) => (Ok(asked), followed),
         Err(refusal) => (Err(refusal), Followed::default()),
     };

@@ -92,7 +92,7 @@ pub(crate) async fn carry_out(
     if is_to_stop(shared, claim.operation).await {
         cancel.cancel();
         if claim.next_step == 0 {
-            return Some(stopped("stopped before it began"));
+            return Some(RequestEnd::called_off());
         }
     }
     let performed = match asked {

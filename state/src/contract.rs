@@ -137,7 +137,8 @@ macro_rules! store_contract {
             requests::what_is_asked_is_stored_under_another_key
             requests::what_was_asked_under_an_older_key_is_known
             requests::requests_that_ended_are_pruned
-            requests::a_queued_request_is_asked_to_stop
+            requests::a_queued_request_that_is_asked_to_stop_ends
+            requests::a_request_that_was_left_is_asked_to_stop
             requests::a_request_is_asked_to_stop_between_two_tries
             concurrency::commits_of_many_tasks_all_land
             concurrency::of_two_writers_one_is_stale

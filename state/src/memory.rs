@@ -19,10 +19,10 @@ use std::time::Duration;
 use table::Table;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, ComponentEntry, ComponentRead, ComponentRow, Enqueued, Generation, HistoryEntry, Intent, Lease,
-    LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow,
-    OwnersOf, Ownership, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection,
-    StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
+    Acquired, AskedRow, Cancelled, ComponentEntry, ComponentRead, ComponentRow, Enqueued, Generation, HistoryEntry,
+    Intent, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter,
+    OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow,
+    Row, Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 
@@ -372,8 +372,8 @@ impl StateStore for MemoryStore {
         Ok(self.state().logs.range((id, 0)..=(id, u64::MAX)).skip(after).map(|(_, line)| line.clone()).collect())
     }
 
-    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
-        self.change(|state, _| Ok(state.request_cancel(operation, by)))
+    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError> {
+        self.change(|state, now| state.request_cancel(operation, by, now))
     }
 
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
@@ -409,6 +409,10 @@ impl RequestQueue for MemoryStore {
 
     async fn waiting(&self) -> Result<usize, StoreError> {
         Ok(self.state().waiting())
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        self.change(|_, _| Ok(()))
     }
 
     async fn asked(&self) -> Result<Vec<AskedRow>, StoreError> {

@@ -56,8 +56,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine,
-    NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record,
+    Acquired, AskedRow, Cancelled, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest,
+    LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record,
     RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, ServerStore, StackSnapshot, StateStore,
     StepRow, StoreError, StoreIdentity,
 };
@@ -343,9 +343,9 @@ impl StateStore for PostgresStore {
         self.read(Line::Work, Purpose::Look, move |session, _| Box::pin(journal::logs(session, id, after))).await
     }
 
-    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
-        self.write(Line::Call, Doubt::Repeat, (operation, by.to_owned()), |session, _, (operation, by)| {
-            Box::pin(journal::request_cancel(session, *operation, by))
+    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError> {
+        self.write(Line::Call, Doubt::Repeat, (operation, by.to_owned()), |session, context, (operation, by)| {
+            Box::pin(journal::request_cancel(session, context, *operation, by))
         })
         .await
     }
@@ -417,6 +417,10 @@ impl RequestQueue for PostgresStore {
 
     async fn waiting(&self) -> Result<usize, StoreError> {
         self.read(Line::Work, Purpose::Look, |session, _| Box::pin(request::waiting(session))).await
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        self.write(Line::Work, Doubt::Repeat, (), |session, _, ()| Box::pin(write::nothing(session))).await
     }
 
     async fn listen(&self, wake: &(dyn Fn() + Send + Sync)) -> Result<(), StoreError> {

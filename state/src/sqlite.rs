@@ -39,8 +39,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine,
-    NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record,
+    Acquired, AskedRow, Cancelled, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest,
+    LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record,
     RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
     StoreIdentity,
 };
@@ -350,9 +350,9 @@ impl StateStore for SqliteStore {
         self.read(move |connection, _| journal::logs(connection, id, after)).await
     }
 
-    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
+    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError> {
         let by = by.to_owned();
-        self.write(move |transaction, _| journal::request_cancel(transaction, operation, &by)).await
+        self.write(move |transaction, context| journal::request_cancel(transaction, context, operation, &by)).await
     }
 
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
@@ -396,6 +396,10 @@ impl RequestQueue for SqliteStore {
 
     async fn waiting(&self) -> Result<usize, StoreError> {
         self.read(|connection, _| request::waiting(connection)).await
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        self.write(|transaction, _| write::nothing(transaction)).await
     }
 
     async fn asked(&self) -> Result<Vec<AskedRow>, StoreError> {

@@ -64,7 +64,7 @@ async fn holder() {
                 component,
                 digest,
                 older_digests: Vec::new(),
-                body,
+                body: body.into(),
                 idempotency: None,
                 can_wait: false,
             };

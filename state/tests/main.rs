@@ -16,7 +16,7 @@ use std::time::Duration;
 use terrace_engine::access::{Access, Fields};
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    ComponentRow, Intent, NewOperation, NewRequest, Record, Row, RowStatus, StepAction, Write,
+    Body, ComponentRow, Intent, NewOperation, NewRequest, Record, Row, RowStatus, StepAction, Write,
 };
 use uuid::Uuid;
 
@@ -67,7 +67,7 @@ fn asking_by_key() -> NewRequest {
         component: "api".to_owned(),
         digest: "one".to_owned(),
         older_digests: Vec::new(),
-        body: String::new(),
+        body: Body::default(),
         idempotency: Some("key".to_owned()),
         can_wait: false,
     }

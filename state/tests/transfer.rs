@@ -39,7 +39,7 @@ fn asking(component: &str) -> NewRequest {
         component: component.to_owned(),
         digest: "d".to_owned(),
         older_digests: Vec::new(),
-        body: "{\"secret\":\"sealed\"}".to_owned(),
+        body: "{\"secret\":\"sealed\"}".to_owned().into(),
         idempotency: Some(format!("key of {component}")),
         can_wait: component == "late",
     }

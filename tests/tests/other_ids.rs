@@ -59,3 +59,27 @@ fn nor_does_one_over_http_or_a_component_of_another_id() {
     assert_eq!(server.ended(&server.ask("/v1/provision", &first))["status"], "COMPLETED");
     assert_eq!(server.ended(&server.ask("/v1/unprovision", &first))["status"], "COMPLETED");
 }
+
+#[test]
+fn nor_does_one_that_cannot_be_compiled_or_does_not_list_what_is_to_go() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let first = product("a.b:c:0", "one");
+    assert_eq!(server.ended(&server.ask("/v1/provision", &first))["status"], "COMPLETED");
+    let before = recorded(&project);
+    let second = product("a:b.c:0", "one");
+    let broken = second.replace("name: it", "name: [it]");
+    let (id, other) = ("urn:dmb:cmp:a:b.c:0:one", "urn:dmb:cmp:a:b.c:0:two");
+    let indented = second.replace(id, other).replace('\n', "\n  ");
+    let unlisting = format!("dataProduct:\n  {indented}\ncomponentIdToProvision: '{id}'\n");
+    for descriptor in [broken, unlisting] {
+        let status = server.ended(&server.ask("/v1/unprovision", &descriptor));
+        assert_eq!(status["status"], "FAILED", "{descriptor} {status}");
+        let result = status["result"].as_str().unwrap();
+        assert!(result.contains("is recorded of the data product `urn:dmb:dp:a.b:c:0`"), "{result}");
+    }
+    assert_eq!(recorded(&project), before);
+    // Its own goes by what is written so, too.
+    let broken = first.replace("name: it", "name: [it]");
+    assert_eq!(server.ended(&server.ask("/v1/unprovision", &broken))["status"], "COMPLETED");
+}

@@ -225,10 +225,21 @@ fn what_is_terminated_stops_and_says_so() {
     until("it runs", || project.has("started-a"));
     let waiting = server.ask("/v1/unprovision", &product(&["a"]));
     assert_eq!(server.call("DELETE", &format!("/v1/provision/{waiting}"), "").status, 202);
-    assert_eq!(server.status(&waiting)["status"], "TERMINATING");
+    // It has not begun, and waits for its turn no longer.
+    assert_eq!(server.status(&waiting)["status"], "TERMINATED");
+    let waiting = server.ask("/v1/unprovision", &product(&["a"]));
+    let stopped = project.run(["operations", "cancel", &waiting]).done();
+    stopped.says(&format!("operation {waiting} is stopped: it had not begun"));
+    assert_eq!(server.status(&waiting)["status"], "TERMINATED");
+    let waiting = server.ask("/v1/unprovision", &product(&["a"]));
+    let cancel = |operation: &str| server.call("POST", &format!("/api/v1/operations/{operation}/cancel"), "").status;
+    assert_eq!([cancel(&waiting), cancel(&waiting)], [202, 409], "it has ended");
+    assert_eq!(server.status(&running)["status"], "RUNNING");
+    let ended = server.call("GET", "/metrics", "").body;
+    let ended = ended.lines().find(|line| line.starts_with("terrace_operations_total{kind=\"unprovision\""));
+    assert_eq!(ended, Some(r#"terrace_operations_total{kind="unprovision",status="interrupted"} 2"#), "by this server");
     project.open_gate("gate-a");
     assert_eq!(server.ended(&running)["status"], "COMPLETED");
-    assert_eq!(server.ended(&waiting)["status"], "TERMINATED");
     assert!(project.has("made-a"), "it was not removed");
     let answer = server.call("DELETE", &format!("/v1/provision/{running}"), "");
     assert_eq!((answer.status, answer.json()["status"].as_str().unwrap()), (200, "COMPLETED"), "it has ended");

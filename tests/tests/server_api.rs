@@ -108,7 +108,8 @@ fn warnings_of_a_descriptor_are_told_with_its_plans_and_verdicts() {
     let project = super::server::project();
     let server = Served::start(&project, &[]);
     let descriptor = super::server::product(&["a"]).replace("dependsOn: []", "dependsOn: ['urn:dmb:cmp:sales:x:0:y']");
-    let warning = "the dependency `urn:dmb:cmp:sales:x:0:y` lies outside this data product";
+    let warning = "the dependency `urn:dmb:cmp:sales:x:0:y` lies outside this data product (nothing waits for it, and \
+                   expressions cannot read its outputs)";
     let is_warned = |told: &Json| told["warnings"][0].as_str().is_some_and(|told| told.ends_with(warning));
     let verdict = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &descriptor).json();
     assert!(verdict["valid"] == true && is_warned(&verdict), "{verdict}");

@@ -57,7 +57,16 @@ fn a_caller_who_never_comes_to_an_end_keeps_no_server_from_ending() {
 }
 
 #[test]
-fn a_server_is_ready_as_long_as_its_state_answers() {
+fn a_server_whose_state_is_gone_is_not_ready() {
+    let project = Project::new();
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.call("GET", "/ready", "").status, 200);
+    std::fs::remove_file(project.path(".terrace/state.db")).unwrap();
+    until("it is not ready", || server.call("GET", "/ready", "").status == 503);
+}
+
+#[test]
+fn a_server_is_ready_as_long_as_its_state_takes_writes() {
     let cluster = Cluster::alone();
     let url = tokio::runtime::Runtime::new().unwrap().block_on(cluster.database());
     let project = Project::new();
@@ -77,4 +86,27 @@ fn a_server_is_ready_as_long_as_its_state_answers() {
     for once in ["no request can be claimed", "it is not heard now"] {
         assert_eq!(server.told().matches(once).count(), 1, "{}", server.told());
     }
+}
+
+#[test]
+fn a_server_is_not_ready_while_its_state_can_only_be_read() {
+    let cluster = Cluster::alone();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let url = runtime.block_on(cluster.database());
+    let set = |statement: &str| {
+        runtime.block_on(async {
+            let client = cluster.connect("postgres").await;
+            client.execute(statement, &[]).await.unwrap();
+            client.execute("SELECT pg_reload_conf()", &[]).await.unwrap();
+        });
+    };
+    let project = Project::new();
+    project.write("terrace.yaml", format!("state: '{url}'\n"));
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.call("GET", "/ready", "").status, 200);
+    // As an administrator does whose disk is nearly full, and as every standby is.
+    set("ALTER SYSTEM SET default_transaction_read_only = on");
+    until("what cannot be written is not ready", || server.call("GET", "/ready", "").status == 503);
+    set("ALTER SYSTEM RESET default_transaction_read_only");
+    until("what can be is", || server.call("GET", "/ready", "").status == 200);
 }

@@ -13,7 +13,9 @@ use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use terrace_engine::apply::doubt_begins;
-use terrace_engine::store::{LogLine, OperationFilter, OperationRow, StateStore, StepAction, StepResult, StepRow};
+use terrace_engine::store::{
+    Cancelled, LogLine, OperationFilter, OperationRow, StateStore, StepAction, StepResult, StepRow,
+};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -111,10 +113,15 @@ async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
         return Err(Failure::new(format!("the process of operation `{id}` is gone"))
             .hint("`terrace recover` finds out what became of its steps"));
     }
-    if !store.request_cancel(id, &settings.actor).await? {
-        return Err(Failure::new(format!("operation `{id}` does not run any more: it is {}", operation.standing())));
-    }
-    context.ui.print(&format!("operation {id} is asked to stop: it ends what it has begun\n"))?;
+    let what = match store.request_cancel(id, &settings.actor).await? {
+        Some(Cancelled::Asked) => "is asked to stop: it ends what it has begun",
+        Some(Cancelled::Ended) => "is stopped: it had not begun",
+        None => {
+            let standing = operation.standing();
+            return Err(Failure::new(format!("operation `{id}` does not run any more: it is {standing}")));
+        }
+    };
+    context.ui.print(&format!("operation {id} {what}\n"))?;
     Ok(Exit::Done)
 }
 

@@ -7,7 +7,7 @@
 mod identifier;
 
 use super::transitions::Transitions;
-use super::{BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FrontEnd, Located};
+use super::{BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FrontEnd, Located, Unlisted};
 use crate::decode::{listed, wrong_type};
 use crate::diagnostic::{Diagnostic, Severity, closest};
 use crate::source::Span;
@@ -69,8 +69,10 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
         .map(|found| read_component(found, &keys, product_id.map(|(id, _)| id), is_acted_on(found), diagnostics))
         .collect();
     let unlisted = asked.filter(|_| matches!(target, Some(None))).and_then(|entry| entry.value.as_text());
-    let unlisted = unlisted.zip(product_id).and_then(|(id, (product_id, _))| identifier::own_key(id, product_id));
-    let unlisted = unlisted.filter(|key| found.iter().all(|found| found.key != *key));
+    let unlisted = unlisted.zip(product_id).and_then(|(id, (product_id, _))| {
+        Some(Unlisted { id: id.to_owned(), key: identifier::own_key(id, product_id)? })
+    });
+    let unlisted = unlisted.filter(|unlisted| found.iter().all(|found| found.key != unlisted.key));
     let target = target.flatten().map(|target| target.key.clone());
     Some(Descriptor {
         front_end: FrontEnd::Witboost,

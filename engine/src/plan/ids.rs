@@ -5,14 +5,28 @@ use super::components::RecordedComponent;
 use super::compute::{PlanFailure, Planner};
 use crate::address::StackId;
 use crate::compile::{CompiledComponent, CompiledStack};
+use crate::descriptor::Descriptor;
 use crate::diagnostic::Diagnostic;
+use crate::source::Span;
 use crate::store::Ids;
 use std::collections::BTreeMap;
+use terrace_provider::Value;
 
 /// What a component of a data product is called; nothing for one whose key is its only name.
 pub(super) fn of(compiled: &CompiledStack, component: &CompiledComponent) -> Option<Ids> {
     let product = compiled.product.get("id")?.as_str()?.to_owned();
     Some(Ids { product, component: component.id.clone()? })
+}
+
+/// What a data product and its components are called, by key, however wrong the rest of it is; nothing for a plain stack, and
+/// for what has no id.
+#[must_use]
+pub fn called(descriptor: &Descriptor) -> BTreeMap<String, Ids> {
+    let Some(product) = descriptor.product.get("id").and_then(Value::as_str) else { return BTreeMap::new() };
+    let listed = descriptor.components.iter().filter_map(|it| Some((&it.key, it.id.as_ref()?)));
+    let unlisted = descriptor.unlisted.iter().map(|it| (&it.key, &it.id));
+    let ids = |id: &String| Ids { product: product.to_owned(), component: id.clone() };
+    listed.chain(unlisted).map(|(key, id)| (key.clone(), ids(id))).collect()
 }
 
 impl Planner<'_> {
@@ -24,40 +38,66 @@ impl Planner<'_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         let is_meant = |key: &str| self.options.components.is_empty() || self.options.components.contains(key);
-        let mut meant = compiled.components.iter().filter(|component| is_meant(&component.key)).peekable();
-        let Some(Ids { product, .. }) = meant.peek().and_then(|component| of(compiled, component)) else { return };
-        let mut known = recorded.values().filter_map(|component| component.row.ids.as_ref());
-        if let (Some(other), Some(component)) = (known.find(|known| known.product != product), meant.peek()) {
-            let message = format!("`{}` is recorded of the data product `{}` already", compiled.stack, other.product);
-            diagnostics.push(taken("another_product", message, component));
-            return;
-        }
-        for component in meant {
-            let Some(ids) = of(compiled, component) else { continue };
-            let known = recorded.get(&component.key).and_then(|it| it.row.ids.as_ref());
-            if let Some(known) = known.filter(|known| known.component != ids.component) {
-                let message = format!("`{}` is recorded of the component `{}` already", component.key, known.component);
-                diagnostics.push(taken("another_component", message, component));
-            }
-        }
+        let meant = compiled.components.iter().filter(|component| is_meant(&component.key));
+        let meant = meant.filter_map(|it| Some(Called { key: &it.key, ids: of(compiled, it)?, span: Some(it.span) }));
+        check(&compiled.stack, meant, recorded, diagnostics);
     }
 
-    /// The same for a stack that is to go, where it is described.
+    /// The same for a stack that is to go, by what describes it, or by what is said of it.
     pub(super) async fn check_ids_of(
         &self,
         stack: &StackId,
         described: &[CompiledStack],
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<(), PlanFailure> {
-        if let Some(compiled) = described.iter().find(|compiled| compiled.stack == *stack) {
-            self.check_ids(compiled, &self.recorded_components(stack).await?, diagnostics);
+        let compiled = described.iter().find(|compiled| compiled.stack == *stack);
+        if compiled.is_none() && self.options.called.is_empty() {
+            return Ok(());
         }
+        let recorded = self.recorded_components(stack).await?;
+        if let Some(compiled) = compiled {
+            self.check_ids(compiled, &recorded, diagnostics);
+        }
+        let called = self.options.called.iter().map(|(key, ids)| Called { key, ids: ids.clone(), span: None });
+        check(stack, called, &recorded, diagnostics);
         Ok(())
     }
 }
 
-fn taken(code: &'static str, message: String, component: &CompiledComponent) -> Diagnostic {
-    Diagnostic::error(code, message).at(component.span).hint(
+/// What a component is called.
+struct Called<'a> {
+    key: &'a str,
+    ids: Ids,
+    span: Option<Span>,
+}
+
+fn check<'a>(
+    stack: &StackId,
+    called: impl Iterator<Item = Called<'a>>,
+    recorded: &BTreeMap<String, RecordedComponent>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut called = called.peekable();
+    let Some(first) = called.peek() else { return };
+    let mut known = recorded.values().filter_map(|component| component.row.ids.as_ref());
+    if let Some(other) = known.find(|known| known.product != first.ids.product) {
+        let message = format!("`{stack}` is recorded of the data product `{}` already", other.product);
+        diagnostics.push(taken("another_product", message, first.span));
+        return;
+    }
+    for Called { key, ids, span } in called {
+        let known = recorded.get(key).and_then(|it| it.row.ids.as_ref());
+        if let Some(known) = known.filter(|known| known.component != ids.component) {
+            let message = format!("`{key}` is recorded of the component `{}` already", known.component);
+            diagnostics.push(taken("another_component", message, span));
+        }
+    }
+}
+
+fn taken(code: &'static str, message: String, span: Option<Span>) -> Diagnostic {
+    let diagnostic = Diagnostic::error(code, message);
+    let diagnostic = span.into_iter().fold(diagnostic, Diagnostic::at);
+    diagnostic.hint(
         "give one of the two another id: other characters than letters, digits, `.`, `_` and `-` count as `-`, and `:` as `.`; \
          what goes by its old id is taken away first, by its old descriptor",
     )

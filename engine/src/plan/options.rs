@@ -3,13 +3,16 @@
 use super::access::Grantees;
 use crate::address::{Address, StackId};
 use crate::selector::Selector;
-use std::collections::BTreeSet;
+use crate::store::Ids;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was asked for.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Only these components, when there are any.
     pub components: BTreeSet<String>,
+    /// What those that are to go are called, by key, where nothing that is compiled says it.
+    pub called: BTreeMap<String, Ids>,
     /// Only these resources and what they need, when there are any; of that stack or of any.
     pub targets: Vec<(Option<StackId>, Selector)>,
     /// Neither these resources nor what needs them; of that stack or of any.
@@ -41,6 +44,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             components: BTreeSet::new(),
+            called: BTreeMap::new(),
             targets: Vec::new(),
             excludes: Vec::new(),
             replace: Vec::new(),

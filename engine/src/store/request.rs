@@ -3,6 +3,7 @@
 
 use super::{NewOperation, OperationStatus, StateStore, StoreError};
 use async_trait::async_trait;
+use std::fmt;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -27,6 +28,10 @@ pub trait RequestQueue: Send + Sync {
     /// How many requests that cannot wait do, for their first worker.
     async fn waiting(&self) -> Result<usize, StoreError>;
 
+    /// Whether it takes writes now. Fails as a write would, such as when its disk is full, its file is gone, or its server is
+    /// a standby.
+    async fn check_writable(&self) -> Result<(), StoreError>;
+
     /// Calls `wake` whenever any process queued a request, as long as that can be told; where it never can, this waits
     /// for ever. Who claims looks now and then all the same.
     async fn listen(&self, wake: &(dyn Fn() + Send + Sync)) -> Result<(), StoreError> {
@@ -47,6 +52,36 @@ pub trait ServerStore: StateStore + RequestQueue {}
 
 impl<T: StateStore + RequestQueue + ?Sized> ServerStore for T {}
 
+/// What a request asks, as text of who asks. It may hold secrets, and `Debug` does not print it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Body(String);
+
+impl Body {
+    /// The text. Only for storing it, and for who works on it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Nothing is asked any more.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(what is asked, {} bytes)", self.0.len())
+    }
+}
+
 /// A call to be queued. Its operation's id is the token that it is answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRequest {
@@ -59,7 +94,7 @@ pub struct NewRequest {
     /// The digests that the same has under keys of before: one that was queued then asks the same, too.
     pub older_digests: Vec<String>,
     /// All that is asked, as JSON of who asks.
-    pub body: String,
+    pub body: Body,
     /// The key by which who asks knows the request again, whatever became of it.
     pub idempotency: Option<String>,
     /// It goes after all that cannot wait, and is not counted among them.
@@ -100,7 +135,7 @@ pub struct RequestClaim {
     /// Who asked.
     pub actor: String,
     /// What is asked.
-    pub body: String,
+    pub body: Body,
     /// Grows with every claim. From 2 on somebody worked on it before, and did not come to its end.
     pub fence: u64,
     /// The number that its next step may have: those below are taken.
@@ -115,7 +150,7 @@ pub struct RequestRow {
     /// The component that it is about; empty for all of the stack.
     pub component: String,
     /// What is asked; empty once it has ended, where nobody needs it later.
-    pub body: String,
+    pub body: Body,
     /// What came of it, as JSON of who worked on it; `None` before it ended.
     pub result: Option<String>,
 }
@@ -130,7 +165,7 @@ pub struct AskedRow {
     /// Tells what is asked.
     pub digest: String,
     /// What is asked.
-    pub body: String,
+    pub body: Body,
     /// It has not ended.
     pub is_open: bool,
 }
@@ -147,7 +182,16 @@ pub struct AskedAnew {
     /// Tells what is asked, as that of an equal request will.
     pub digest: String,
     /// What is asked.
-    pub body: String,
+    pub body: Body,
+}
+
+/// What comes of it that an operation is asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// Whoever works on it is told: it ends what it has begun.
+    Asked,
+    /// It was queued, and nobody had worked on it: it has ended, whatever it waited for.
+    Ended,
 }
 
 /// How a request ends.
@@ -161,4 +205,17 @@ pub struct RequestEnd {
     pub result: String,
     /// What was asked is needed later. It may hold secrets, and is forgotten otherwise.
     pub keeps_body: bool,
+}
+
+impl RequestEnd {
+    /// Of one that was asked to stop before anybody worked on it.
+    #[must_use]
+    pub fn called_off() -> Self {
+        Self {
+            status: OperationStatus::Interrupted,
+            summary: "stopped before it began".to_owned(),
+            result: "{}".to_owned(),
+            keeps_body: false,
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, OpenIntent,
+    Acquired, Cancelled, ComponentRow, HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, OpenIntent,
     OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record, Row, Selection, StackSnapshot, StateStore,
     StepRow, StoreError, StoreIdentity,
 };
@@ -195,7 +195,7 @@ impl StateStore for TroubledStore {
         self.inner.logs(id, after).await
     }
 
-    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<bool, StoreError> {
+    async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError> {
         self.inner.request_cancel(operation, by).await
     }
 

@@ -2,10 +2,14 @@
 
 use crate::BODY_LIMIT;
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
 use serde_json::json;
+use terrace_server::body;
 use terrace_state::roles::RoleStore;
 
 /// Why a call is not carried out.
@@ -26,22 +30,32 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// What is wrong with a body that cannot be read.
-    pub(crate) fn of_body(rejection: &JsonRejection) -> Self {
-        let text = rejection.body_text();
-        // Before the colon it speaks of the program and not of the body.
-        let why = text.split_once(": ").map_or(text.as_str(), |(_, why)| why);
-        match rejection {
-            JsonRejection::JsonSyntaxError(_) => Self::Bad(format!("the body is no JSON: {why}")),
-            JsonRejection::JsonDataError(_) => Self::Bad(format!("the body is not as it has to be: {why}")),
-            JsonRejection::MissingJsonContentType(_) => {
-                Self::Bad("the body is not said to be JSON: send `content-type: application/json`".to_owned())
-            }
-            _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+    /// A body did not come.
+    fn of_body(rejection: &BytesRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
                 Self::TooLong(format!("the body is too long: {BODY_LIMIT} bytes are taken at most"))
             }
-            _ => Self::Bad(format!("the body cannot be read: {why}")),
+            _ => Self::Bad("the body did not come whole: send it again".to_owned()),
         }
+    }
+}
+
+/// A body, read as JSON; what is wrong with it is told in the form of all errors.
+pub(crate) struct Sent<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let is_json = body::is_json(request.headers());
+        let bytes = Bytes::from_request(request, state).await.map_err(|error| Refusal::of_body(&error))?;
+        if !is_json {
+            return Err(Refusal::Bad(
+                "the body is not said to be JSON: send `content-type: application/json`".to_owned(),
+            ));
+        }
+        body::read(&bytes).map(Self).map_err(|unread| Refusal::Bad(unread.problem))
     }
 }
 

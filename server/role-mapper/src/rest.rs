@@ -1,16 +1,14 @@
 //! The routes by which roles and who has them are written and read: those of the service before this one, and what it lacks.
 
 use crate::Shared;
-use crate::answer::Refusal;
+use crate::answer::{Refusal, Sent};
 use crate::query::is_name;
 use crate::webhook::is_of_hasura;
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::routing::{get, put};
 use axum::{Json, Router};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -75,11 +73,6 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/group_roles/{role_id}", get(groups))
 }
 
-/// A body, or what is wrong with it in the form of all errors.
-fn body<T: DeserializeOwned>(sent: Result<Json<T>, JsonRejection>) -> Result<T, Refusal> {
-    sent.map(|Json(body)| body).map_err(|rejection| Refusal::of_body(&rejection))
-}
-
 /// Refuses a name that nothing can have.
 fn check(what: &str, name: &str) -> Result<(), Refusal> {
     let why = if name.is_empty() {
@@ -125,11 +118,7 @@ async fn role_of_component(State(shared): OfRoles, Id(id): Id) -> Result<Json<Ro
     Ok(Json(role.into()))
 }
 
-async fn put_role(
-    State(shared): OfRoles,
-    sent: Result<Json<RoleBody>, JsonRejection>,
-) -> Result<Json<RoleBody>, Refusal> {
-    let sent = body(sent)?;
+async fn put_role(State(shared): OfRoles, Sent(sent): Sent<RoleBody>) -> Result<Json<RoleBody>, Refusal> {
     check("`role_id`", &sent.role_id)?;
     check("`component_id`", &sent.component_id)?;
     if is_of_hasura(&sent.role_id) {
@@ -158,14 +147,12 @@ async fn remove_role(State(shared): OfRoles, Id(id): Id) -> Result<StatusCode, R
     }
 }
 
-async fn put_users(State(shared): OfRoles, sent: Result<Json<UsersBody>, JsonRejection>) -> Answer {
-    let UsersBody { role_id, users } = body(sent)?;
+async fn put_users(State(shared): OfRoles, Sent(UsersBody { role_id, users }): Sent<UsersBody>) -> Answer {
     put_members(&shared, &role_id, Members::Users, &users).await?;
     Ok(Json(json!({"role_id": role_id, "users": users})))
 }
 
-async fn put_groups(State(shared): OfRoles, sent: Result<Json<GroupsBody>, JsonRejection>) -> Answer {
-    let GroupsBody { role_id, groups } = body(sent)?;
+async fn put_groups(State(shared): OfRoles, Sent(GroupsBody { role_id, groups }): Sent<GroupsBody>) -> Answer {
     put_members(&shared, &role_id, Members::Groups, &groups).await?;
     Ok(Json(json!({"role_id": role_id, "groups": groups})))
 }

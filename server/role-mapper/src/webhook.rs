@@ -4,12 +4,11 @@
 //! Hasura is told 200 with session variables or 401; anything else it takes for a mistake of the webhook.
 
 use crate::Shared;
-use crate::answer::Refusal;
+use crate::answer::{self, Refusal};
 use crate::query::{MOST_BYTES, Wrong, root_fields};
 use crate::who::{Nobody, Who};
 use axum::Json;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::de::value::MapAccessDeserializer;
@@ -81,9 +80,6 @@ impl<'de> Visitor<'de> for OperationsVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut all = Vec::new();
         while let Some(one) = list.next_element()? {
-            if all.len() == MOST_OPERATIONS {
-                return Err(de::Error::custom(format!("a batch has {MOST_OPERATIONS} operations at most")));
-            }
             all.push(one);
         }
         Ok(Some(all))
@@ -93,9 +89,8 @@ impl<'de> Visitor<'de> for OperationsVisitor {
 /// `POST /v1/authenticate`.
 pub(crate) async fn authenticate(
     State(shared): State<Arc<Shared>>,
-    sent: Result<Json<Sent>, JsonRejection>,
+    answer::Sent(sent): answer::Sent<Sent>,
 ) -> Result<Response, Refusal> {
-    let Json(sent) = sent.map_err(|rejection| Refusal::of_body(&rejection))?;
     let who = shared.reader.read(&sent.headers).await.map_err(|nobody| match nobody {
         Nobody::Unknown(why) => unauthorized(None, &why),
         Nobody::Away(why) => {
@@ -146,6 +141,12 @@ fn operations(request: Operations) -> Result<Vec<Operation>, Refusal> {
     };
     if all.is_empty() {
         return Err(Refusal::Bad("the batch is empty".to_owned()));
+    }
+    if all.len() > MOST_OPERATIONS {
+        return Err(Refusal::Bad(format!(
+            "the batch has {} operations, and takes {MOST_OPERATIONS} at most",
+            all.len()
+        )));
     }
     let bytes: usize = all.iter().map(|one| one.query.len()).sum();
     if all.len() > 1 && bytes > MOST_BYTES {

@@ -250,7 +250,7 @@ impl Following {
     }
 }
 
-/// Asks an operation to stop: it ends what it has begun.
+/// Asks an operation to stop: it ends what it has begun. One that waits for its turn ends at once.
 #[utoipa::path(post, path = "/operations/{id}/cancel", tag = "operations", params(("id" = Uuid, Path)),
     responses((status = 202, description = "it is asked to"), (status = 404, body = Problem),
         (status = 409, description = "it has ended", body = Problem)))]
@@ -260,11 +260,8 @@ pub(super) async fn cancel(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let (row, _) = found(&shared, &id).await?;
-    match shared.store.request_cancel(row.id, &caller.named("anonymous")).await? {
-        true => {
-            shared.wake.notify_waiters();
-            Ok(StatusCode::ACCEPTED)
-        }
+    match shared.cancel(&row, &caller).await? {
+        true => Ok(StatusCode::ACCEPTED),
         false => Err(Problem::conflict(format!("operation `{id}` does not run any more"))),
     }
 }

@@ -147,7 +147,7 @@ pub(super) async fn apply(
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| unknown(&id))?;
     let (plan, row) = found(&shared, id).await?;
-    let Asked::Plan { request, destroy, beside } = Asked::of_body(&row.body, shared.worlds.seal())? else {
+    let Asked::Plan { request, destroy, beside } = Asked::of_body(row.body.expose(), shared.worlds.seal())? else {
         return Err(unknown(id));
     };
     let made = Outcome::of(&row).and_then(|outcome| outcome.plan);
@@ -199,7 +199,7 @@ async fn applied(shared: &Shared, plan: &OperationRow) -> Result<Option<Operatio
             let Some(request) = shared.store.request(row.id).await? else { continue };
             let of = match Outcome::of(&request) {
                 Some(outcome) => outcome.applied,
-                None => match Asked::of_body(&request.body, shared.worlds.seal())? {
+                None => match Asked::of_body(request.body.expose(), shared.worlds.seal())? {
                     Asked::Apply { plan, .. } => plan,
                     _ => None,
                 },

@@ -2,10 +2,9 @@
 
 use super::problem::Problem;
 use crate::answer::Refusal;
-use crate::body::{self, Unread};
+use crate::body::{self, Unread, is_json};
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
 /// A body, read as JSON.
@@ -50,10 +49,3 @@ fn read<T: DeserializeOwned>(bytes: &[u8], is_json: bool) -> Result<T, Problem> 
 
 /// Where it stands what a call takes.
 const HINT: &str = "`/docs` says what this call takes";
-
-/// Pages of others can send anything else without being asked: it has to be said.
-fn is_json(headers: &HeaderMap) -> bool {
-    let said = headers.get(header::CONTENT_TYPE).and_then(|said| said.to_str().ok()).unwrap_or_default();
-    let kind = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
-}

@@ -264,7 +264,7 @@ pub(crate) async fn reverse_status(
     Ok(Json(ReverseProvisioningStatus { status, updates, logs }))
 }
 
-/// Stops an operation: nothing new is begun, what was begun comes to its end.
+/// Stops an operation: nothing new is begun, what was begun comes to its end. One that waits for its turn ends at once.
 #[utoipa::path(delete, path = "/v1/provision/{token}", tag = "specific provisioner", params(("token" = String, Path)),
     responses((status = 200, description = "it had ended", body = ProvisioningStatus),
         (status = 202, description = "it is being stopped")))]
@@ -273,9 +273,8 @@ pub(crate) async fn terminate(
     Extension(caller): Extension<Caller>,
     Path(token): Path<String>,
 ) -> Result<Response, Refusal> {
-    let (id, _, request) = found(&shared, &token, PROVISIONING_KINDS).await?;
-    if request.result.is_none() && shared.store.request_cancel(id, &caller.named("anonymous")).await? {
-        shared.wake.notify_waiters();
+    let (_, operation, request) = found(&shared, &token, PROVISIONING_KINDS).await?;
+    if request.result.is_none() && shared.cancel(&operation, &caller).await? {
         return Ok(StatusCode::ACCEPTED.into_response());
     }
     provisioning_status(&shared, &token).await.map(|status| Json(status).into_response())

@@ -4,8 +4,8 @@ use super::{Fixture, addresses, delete, demo, intent, put, row};
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Lease, NewOperation, OpenIntent, OperationFilter, OperationStatus, Pruned, Record, Row, Selection, StepAction,
-    StepResult, StoreError,
+    Cancelled, Lease, NewOperation, OpenIntent, OperationFilter, OperationStatus, Pruned, Record, Row, Selection,
+    StepAction, StepResult, StoreError,
 };
 use uuid::Uuid;
 
@@ -333,15 +333,15 @@ pub async fn an_operation_that_never_began_writes_nothing(fixture: Fixture) {
 pub async fn a_running_operation_is_asked_to_stop(fixture: Fixture) {
     let (asked, other) = (fixture.begin().await, fixture.begin().await);
     let store = &fixture.store;
-    assert!(store.request_cancel(asked, "jane").await.unwrap());
-    assert!(store.request_cancel(asked, "joe").await.unwrap());
+    assert_eq!(store.request_cancel(asked, "jane").await.unwrap(), Some(Cancelled::Asked));
+    assert_eq!(store.request_cancel(asked, "joe").await.unwrap(), Some(Cancelled::Asked));
     let by = |operation| async move { store.operation(operation).await.unwrap().unwrap().0.cancelled_by };
     assert_eq!((by(asked).await.as_deref(), by(other).await), (Some("jane"), None));
     assert!(store.is_cancel_requested(asked).await.unwrap());
     assert!(!store.is_cancel_requested(other).await.unwrap());
     fixture.commit_under(&[], vec![end(other, OperationStatus::Completed)]).await;
-    assert!(!store.request_cancel(other, "jane").await.unwrap());
-    assert!(!store.request_cancel(Uuid::now_v7(), "jane").await.unwrap());
+    assert_eq!(store.request_cancel(other, "jane").await.unwrap(), None);
+    assert_eq!(store.request_cancel(Uuid::now_v7(), "jane").await.unwrap(), None);
 }
 
 /// What is current, what is newest, what is open and what was current until lately stays, however old it is.

@@ -4,7 +4,8 @@ use super::{Fixture, demo, intent, row};
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    AskedAnew, Enqueued, NewOperation, NewRequest, OperationStatus, Record, RequestClaim, RequestEnd, StoreError, Write,
+    AskedAnew, Cancelled, Enqueued, NewOperation, NewRequest, OperationStatus, Record, RequestClaim, RequestEnd,
+    StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ fn asking(component: &str, what: &str) -> NewRequest {
         component: component.to_owned(),
         digest: what.to_owned(),
         older_digests: Vec::new(),
-        body: format!("{{\"{what}\":1}}"),
+        body: format!("{{\"{what}\":1}}").into(),
         idempotency: None,
         can_wait: false,
     }
@@ -64,7 +65,7 @@ pub async fn a_request_is_queued_claimed_and_finished(fixture: Fixture) {
     assert_eq!(fixture.status(operation).await, OperationStatus::Queued);
     let claim = fixture.claim().await.unwrap();
     assert_eq!((claim.operation, claim.kind.as_str(), claim.actor.as_str()), (operation, "provision", "jane"));
-    assert_eq!((claim.body.as_str(), claim.fence, claim.next_step), (r#"{"a":1}"#, 1, 0));
+    assert_eq!((claim.body.expose(), claim.fence, claim.next_step), (r#"{"a":1}"#, 1, 0));
     assert!(fixture.claim().await.is_none(), "one works on it");
     fixture.store.begin(&asking("api", "a").operation).await.unwrap();
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
@@ -79,7 +80,7 @@ pub async fn a_request_is_queued_claimed_and_finished(fixture: Fixture) {
     assert_eq!((operation_row.kind.as_str(), operation_row.summary.as_str()), ("provision", "1 added"));
     assert!(operation_row.ended_at.is_some());
     let request = fixture.store.request(operation).await.unwrap().unwrap();
-    assert_eq!((request.component.as_str(), request.body.as_str()), ("api", r#"{"a":1}"#));
+    assert_eq!((request.component.as_str(), request.body.expose()), ("api", r#"{"a":1}"#));
     assert_eq!(request.result.as_deref(), Some(r#"{"info":{}}"#));
     assert!(fixture.claim().await.is_none(), "it has ended");
     assert!(is_lost(&fixture.store.finish(&claim, &completed()).await, operation), "once");
@@ -88,7 +89,7 @@ pub async fn a_request_is_queued_claimed_and_finished(fixture: Fixture) {
     let forgotten = fixture.ask("api", "b").await;
     let claim = fixture.claim().await.unwrap();
     fixture.store.finish(&claim, &completed()).await.unwrap();
-    assert_eq!(fixture.store.request(forgotten).await.unwrap().unwrap().body, "");
+    assert_eq!(fixture.store.request(forgotten).await.unwrap().unwrap().body.expose(), "");
 }
 
 /// As long as the newest of its component has not ended.
@@ -107,7 +108,12 @@ pub async fn the_same_request_is_queued_once(fixture: Fixture) {
     fixture.store.finish(&claim, &completed()).await.unwrap();
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(third));
     // What is about to stop does nothing for whoever asks after that.
-    assert!(fixture.store.request_cancel(third, "jane").await.unwrap());
+    let of_another = fixture.claim().await.unwrap();
+    let claim = fixture.claim().await.unwrap();
+    assert!(of_another.operation < second);
+    fixture.store.finish(&claim, &completed()).await.unwrap();
+    assert_eq!((claim.operation, fixture.claimed().await), (second, Some(third)));
+    assert_eq!(fixture.store.request_cancel(third, "jane").await.unwrap(), Some(Cancelled::Asked));
     let fourth = fixture.ask("api", "a").await;
     assert!(fourth > third);
     assert_eq!(fixture.store.enqueue(&again("a"), MANY).await.unwrap(), Enqueued::Same(fourth));
@@ -289,7 +295,7 @@ pub async fn what_is_asked_is_stored_under_another_key(fixture: Fixture) {
     let asked = fixture.store.asked().await.unwrap();
     let ids: Vec<_> = asked.iter().map(|asked| (asked.operation, asked.is_open)).collect();
     assert_eq!(ids, [(needed, false), (waiting, true)]);
-    let texts: Vec<_> = asked.iter().map(|it| [&it.component, &it.digest, &it.body].map(String::as_str)).collect();
+    let texts: Vec<_> = asked.iter().map(|it| [&it.component, &it.digest, it.body.expose()]).collect();
     assert_eq!(texts, [["b", "x", r#"{"x":1}"#], ["c", "x", r#"{"x":1}"#]]);
 
     let anew = |operation, was: &str, body: &str| Write::ResealRequest {
@@ -298,7 +304,7 @@ pub async fn what_is_asked_is_stored_under_another_key(fixture: Fixture) {
             was: was.to_owned(),
             component: "d".to_owned(),
             digest: "y".to_owned(),
-            body: body.to_owned(),
+            body: body.to_owned().into(),
         }),
     };
     let rekey = asking("", "");
@@ -314,7 +320,7 @@ pub async fn what_is_asked_is_stored_under_another_key(fixture: Fixture) {
     fixture.store.commit(&[], records.to_vec()).await.unwrap();
     let mut bodies = Vec::new();
     for operation in [forgotten, needed, waiting] {
-        bodies.push(fixture.store.request(operation).await.unwrap().unwrap().body);
+        bodies.push(fixture.store.request(operation).await.unwrap().unwrap().body.expose().to_owned());
     }
     assert_eq!(bodies, ["", "anew", "anew"]);
     let asked = fixture.store.enqueue(&keyed("d", "y", "k"), MANY).await.unwrap();
@@ -322,7 +328,7 @@ pub async fn what_is_asked_is_stored_under_another_key(fixture: Fixture) {
     assert_eq!(fixture.store.enqueue(&asking("d", "y"), MANY).await.unwrap(), Enqueued::Same(waiting));
     assert_eq!(fixture.store.enqueue(&keyed("c", "x", "k"), MANY).await.unwrap(), Enqueued::KeyTaken);
     let claim = fixture.claim().await.unwrap();
-    assert_eq!((claim.operation, claim.body.as_str()), (waiting, "anew"));
+    assert_eq!((claim.operation, claim.body.expose()), (waiting, "anew"));
 }
 
 /// As long as whoever asks can tell what digest that was.
@@ -360,10 +366,30 @@ pub async fn requests_that_ended_are_pruned(fixture: Fixture) {
     assert_eq!(fixture.claimed().await, Some(waiting));
 }
 
-/// One that waits can be asked to stop: who claims it sees that.
-pub async fn a_queued_request_is_asked_to_stop(fixture: Fixture) {
+/// One that nobody has worked on ends as it is asked to stop: it does not wait for its turn, and nobody for it.
+pub async fn a_queued_request_that_is_asked_to_stop_ends(fixture: Fixture) {
+    let first = fixture.ask("api", "a").await;
+    let claim = fixture.claim().await.unwrap();
+    let (second, third) = (fixture.ask("api", "b").await, fixture.ask("api", "c").await);
+    assert_eq!(fixture.store.request_cancel(second, "jane").await.unwrap(), Some(Cancelled::Ended));
+    let (operation, _) = fixture.store.operation(second).await.unwrap().unwrap();
+    assert_eq!((operation.status, operation.cancelled_by.as_deref()), (OperationStatus::Interrupted, Some("jane")));
+    assert_eq!(operation.summary, "stopped before it began");
+    assert!(operation.ended_at.is_some());
+    let request = fixture.store.request(second).await.unwrap().unwrap();
+    assert_eq!((request.body.expose(), request.result.as_deref()), ("", Some("{}")));
+    assert_eq!(fixture.store.request_cancel(second, "jane").await.unwrap(), None, "it has ended");
+    assert_eq!(fixture.store.waiting().await.unwrap(), 1);
+    fixture.store.finish(&claim, &completed()).await.unwrap();
+    assert_eq!((claim.operation, fixture.claimed().await), (first, Some(third)));
+}
+
+/// Somebody worked on it, and may have begun something: who takes it up sees that.
+pub async fn a_request_that_was_left_is_asked_to_stop(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;
-    assert!(fixture.store.request_cancel(operation, "jane").await.unwrap());
+    assert_eq!(fixture.claimed().await, Some(operation));
+    fixture.clock.advance(TERM * 2);
+    assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), Some(Cancelled::Asked));
     assert_eq!(fixture.claimed().await, Some(operation));
     assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
 }
@@ -376,8 +402,8 @@ pub async fn a_request_is_asked_to_stop_between_two_tries(fixture: Fixture) {
     fixture.store.begin(&new).await.unwrap();
     let end = Record::End { operation, status: OperationStatus::Interrupted, summary: String::new() };
     fixture.store.commit(&[], vec![end]).await.unwrap();
-    assert!(fixture.store.request_cancel(operation, "jane").await.unwrap());
+    assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), Some(Cancelled::Asked));
     assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
     fixture.store.finish(&claim, &completed()).await.unwrap();
-    assert!(!fixture.store.request_cancel(operation, "jane").await.unwrap(), "now it has");
+    assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), None, "now it has");
 }

@@ -7,19 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentRead, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, Moved,
-    NewOperation, OpenIntent, OperationRow, OperationStatus, Pruned, Read, Record, Row, StepRow, StoreError,
+    Acquired, Cancelled, ComponentRead, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine,
+    Moved, NewOperation, OpenIntent, OperationRow, OperationStatus, Pruned, Read, Record, Row, StepRow, StoreError,
 };
 use uuid::Uuid;
 
 impl State {
-    pub(super) fn request_cancel(&mut self, id: Uuid, by: &str) -> bool {
+    pub(super) fn request_cancel(
+        &mut self,
+        id: Uuid,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Option<Cancelled>, StoreError> {
         // One of a request runs until that has its result: between two tries it ends for a while.
         let runs = |it: &&Operation| it.row.ended_at.is_none() || self.is_open_request(id);
-        let Some(mut operation) = self.operations.get(&id).filter(runs).cloned() else { return false };
+        let Some(mut operation) = self.operations.get(&id).filter(runs).cloned() else { return Ok(None) };
         operation.row.cancelled_by.get_or_insert_with(|| by.to_owned());
         self.operations.insert(id, operation);
-        true
+        Ok(Some(if self.call_off(id, now)? { Cancelled::Ended } else { Cancelled::Asked }))
     }
 
     pub(super) fn prune(&mut self, moment: Timestamp, now: Timestamp) -> Pruned {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    AskedAnew, AskedRow, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError,
+    AskedAnew, AskedRow, Body, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError,
 };
 use uuid::Uuid;
 
@@ -143,14 +143,32 @@ impl State {
     }
 
     pub(super) fn finish(&mut self, claim: &RequestClaim, end: &RequestEnd, now: Timestamp) -> Result<(), StoreError> {
-        let mut request = self.claimed(claim)?;
+        let request = self.claimed(claim)?;
+        self.end_request(claim.operation, request, end, now)
+    }
+
+    /// Ends a request that nobody has worked on; false for any other. It does not wait for its turn to stop.
+    pub(super) fn call_off(&mut self, operation: Uuid, now: Timestamp) -> Result<bool, StoreError> {
+        let waiting = self.requests.get(&operation).filter(|request| request.fence == 0 && request.is_open());
+        let Some(request) = waiting.cloned() else { return Ok(false) };
+        self.end_request(operation, request, &RequestEnd::called_off(), now)?;
+        Ok(true)
+    }
+
+    fn end_request(
+        &mut self,
+        operation: Uuid,
+        mut request: Request,
+        end: &RequestEnd,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         request.row.result = Some(end.result.clone());
         request.expires = None;
         if !end.keeps_body {
-            request.row.body.clear();
+            request.row.body = Body::default();
         }
-        self.requests.insert(claim.operation, request);
-        self.end(claim.operation, end.status, &end.summary, now)
+        self.requests.insert(operation, request);
+        self.end(operation, end.status, &end.summary, now)
     }
 
     /// True for the operation of a request that has not ended.

@@ -166,7 +166,7 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) async fn reseal_request(&mut self, target: &Target<'_>, asked: &'a AskedAnew) -> Result<(), Failure> {
-        self.room(target, Seen::Request(asked.operation), asked.body.len()).await?;
+        self.room(target, Seen::Request(asked.operation), asked.body.expose().len()).await?;
         self.request_reseals.push(asked);
         Ok(())
     }

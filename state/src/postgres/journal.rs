@@ -6,6 +6,7 @@ use super::connection::Session;
 use super::error::Failure;
 use super::lease::{self, Live};
 use super::read::{self, content_columns};
+use super::request;
 use crate::clock::elapsed;
 use crate::values;
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, Row, Selection, StepRow,
+    Cancelled, Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, Row, Selection, StepRow,
 };
 use uuid::Uuid;
 
@@ -236,13 +237,25 @@ pub(super) async fn is_spent(session: &Session, plan: Uuid) -> Result<bool, Fail
     session.exists("SELECT 1 FROM spent_plan WHERE plan = $1", &[&plan]).await
 }
 
-/// Asks a running operation to stop; false when none of that id runs. One of a request runs until that has its result:
+/// Asks a running operation to stop; `None` when none of that id runs. One of a request runs until that has its result:
 /// between two tries it ends for a while.
-pub(super) async fn request_cancel(session: &Session, id: Uuid, by: &str) -> Result<bool, Failure> {
+pub(super) async fn request_cancel(
+    session: &Session,
+    context: &Context,
+    id: Uuid,
+    by: &str,
+) -> Result<Option<Cancelled>, Failure> {
+    if context.is_repeated && request::is_called_off(session, id).await? {
+        return Ok(Some(Cancelled::Ended));
+    }
     let sql = "UPDATE operation SET cancelled_by = coalesce(cancelled_by, $2)
                WHERE id = $1 AND (ended_at IS NULL OR EXISTS (
                    SELECT 1 FROM request WHERE request.operation = sequence AND result IS NULL))";
-    Ok(session.execute(sql, &[&id, &columns::text(by)]).await? > 0)
+    Ok(match session.execute(sql, &[&id, &columns::text(by)]).await? {
+        0 => None,
+        _ if request::call_off(session, context, id).await? => Some(Cancelled::Ended),
+        _ => Some(Cancelled::Asked),
+    })
 }
 
 /// True when somebody asked the operation to stop.

@@ -79,7 +79,7 @@ pub(super) async fn enqueue(
                    INSERT INTO request (operation, stack, component, digest, body, can_wait)
                    VALUES ($1, $2, $3, $4, $5, $6) RETURNING operation)
                SELECT pg_notify($7, $8) FROM queued";
-    let body = columns::text(&request.body);
+    let body = columns::text(request.body.expose());
     let origin = &*context.origin;
     session.query(sql, &[&operation, &stack, &component, &digest, &body, &request.can_wait, &CHANNEL, &origin]).await?;
     keep_key(session, request, operation).await?;
@@ -160,7 +160,7 @@ pub(super) async fn claim(
                 operation: columns.uuid()?,
                 kind: columns.text()?,
                 actor: columns.text()?,
-                body: columns.text()?,
+                body: columns.text()?.into(),
                 fence: columns.count()?,
                 next_step: columns.count()?,
                 others_wait: columns.take()?,
@@ -199,23 +199,44 @@ pub(super) async fn finish(
     session: &Session,
     context: &Context,
     claim: &RequestClaim,
-    end: &RequestEnd,
+    how: &RequestEnd,
 ) -> Result<(), Failure> {
     let ended = "SELECT 1 FROM request JOIN operation ON operation.sequence = request.operation
                  WHERE id = $1 AND fence = $2 AND result = $3";
-    let (fence, result) = (columns::integer(claim.fence), columns::text(&end.result));
+    let (fence, result) = (columns::integer(claim.fence), columns::text(&how.result));
     if context.is_repeated && session.exists(ended, &[&claim.operation, &fence, &result]).await? {
         return Ok(());
     }
-    let operation = held(session, claim).await?;
+    end(session, context, held(session, claim).await?, how).await
+}
+
+async fn end(session: &Session, context: &Context, operation: i64, how: &RequestEnd) -> Result<(), Failure> {
     let sql = "UPDATE request SET result = $2, holder = NULL, expires = NULL, body = CASE WHEN $3 THEN body ELSE '' END
                WHERE operation = $1";
-    session.execute(sql, &[&operation, &result, &end.keeps_body]).await?;
+    session.execute(sql, &[&operation, &columns::text(&how.result), &how.keeps_body]).await?;
     let sql = "UPDATE operation SET status = $2, summary = $3, ended_at = coalesce($4, clock_timestamp())
                WHERE sequence = $1";
-    let status = columns::word(&end.status)?;
-    session.execute(sql, &[&operation, &status, &columns::text(&end.summary), &context.told()]).await?;
+    let status = columns::word(&how.status)?;
+    session.execute(sql, &[&operation, &status, &columns::text(&how.summary), &context.told()]).await?;
     Ok(())
+}
+
+/// Ends a request that nobody has worked on; false for any other. It does not wait for its turn to stop.
+pub(super) async fn call_off(session: &Session, context: &Context, id: Uuid) -> Result<bool, Failure> {
+    // Whoever is just claiming it was quicker: its fence is another one then.
+    let sql = "SELECT sequence FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE id = $1 AND fence = 0 AND result IS NULL FOR UPDATE OF request";
+    let waiting: Option<i64> = session.first(sql, &[&id], |columns| columns.take()).await?;
+    let Some(operation) = waiting else { return Ok(false) };
+    end(session, context, operation, &RequestEnd::called_off()).await?;
+    Ok(true)
+}
+
+/// Whether a request was called off before anybody worked on it.
+pub(super) async fn is_called_off(session: &Session, id: Uuid) -> Result<bool, Failure> {
+    let sql = "SELECT 1 FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE id = $1 AND fence = 0 AND result IS NOT NULL";
+    session.exists(sql, &[&id]).await
 }
 
 /// What is still stored of requests that tells what they ask.
@@ -229,7 +250,7 @@ pub(super) async fn asked(session: &Session) -> Result<Vec<AskedRow>, Failure> {
                 operation: columns.uuid()?,
                 component: columns.text()?,
                 digest: columns.text()?,
-                body: columns.text()?,
+                body: columns.text()?.into(),
                 is_open: columns.take()?,
             })
         })
@@ -244,7 +265,7 @@ pub(super) async fn reseal(session: &Session, asked: &[&AskedAnew]) -> Result<()
     let operations: Vec<Uuid> = asked.iter().map(|asked| asked.operation).collect();
     let texts = |of: fn(&AskedAnew) -> &str| asked.iter().map(|asked| columns::text(of(asked))).collect::<Vec<_>>();
     let (were, components) = (texts(|asked| &asked.was), texts(|asked| &asked.component));
-    let (digests, bodies) = (texts(|asked| &asked.digest), texts(|asked| &asked.body));
+    let (digests, bodies) = (texts(|asked| &asked.digest), texts(|asked| asked.body.expose()));
     let sql = "UPDATE request SET component = given.component, digest = given.digest, body = given.body
                FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
                     AS given (id, was, component, digest, body) JOIN operation ON operation.id = given.id
@@ -259,7 +280,11 @@ pub(super) async fn request(session: &Session, id: Uuid) -> Result<Option<Reques
                WHERE id = $1";
     session
         .first(sql, &[&id], |columns| {
-            Ok(RequestRow { component: columns.text()?, body: columns.text()?, result: columns.optional_text()? })
+            Ok(RequestRow {
+                component: columns.text()?,
+                body: columns.text()?.into(),
+                result: columns.optional_text()?,
+            })
         })
         .await
 }

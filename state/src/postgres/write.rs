@@ -188,3 +188,9 @@ impl Writer<'_> {
         Ok(())
     }
 }
+
+/// Writes nothing, which a server that can only be read refuses: a standby, or one whose disk is so full that nobody may.
+pub(super) async fn nothing(session: &Session) -> Result<(), Failure> {
+    session.execute("UPDATE request SET fence = fence WHERE false", &[]).await?;
+    Ok(())
+}

@@ -4,16 +4,17 @@ use super::columns::Columns;
 use super::error::Failure;
 use super::lease::{self, Live};
 use super::read::{self, content_columns};
-use super::{Context, lease::process};
+use super::{Context, lease::process, request};
 use crate::clock::elapsed;
 use crate::process::Process;
 use crate::values;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
 use std::ops::RangeInclusive;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, Row, Selection, StepResult, StepRow,
+    Cancelled, Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, Row, Selection, StepResult,
+    StepRow,
 };
 use uuid::Uuid;
 
@@ -274,13 +275,22 @@ pub(super) fn is_spent(connection: &Connection, plan: Uuid) -> Result<bool, Fail
     Ok(connection.prepare_cached("SELECT 1 FROM spent_plan WHERE plan = ?1")?.exists([plan.as_bytes()])?)
 }
 
-/// Asks a running operation to stop; false when none of that id runs. One of a request runs until that has its result:
+/// Asks a running operation to stop; `None` when none of that id runs. One of a request runs until that has its result:
 /// between two tries it ends for a while.
-pub(super) fn request_cancel(transaction: &Connection, id: Uuid, by: &str) -> Result<bool, Failure> {
+pub(super) fn request_cancel(
+    transaction: &Transaction<'_>,
+    context: &Context,
+    id: Uuid,
+    by: &str,
+) -> Result<Option<Cancelled>, Failure> {
     let sql = "UPDATE operation SET cancelled_by = coalesce(cancelled_by, ?2)
                WHERE id = ?1 AND (ended_at IS NULL OR EXISTS (
                    SELECT 1 FROM request WHERE request.operation = sequence AND result IS NULL))";
-    Ok(transaction.prepare_cached(sql)?.execute(params![id.as_bytes(), by])? > 0)
+    Ok(match transaction.prepare_cached(sql)?.execute(params![id.as_bytes(), by])? {
+        0 => None,
+        _ if request::call_off(transaction, context, id)? => Some(Cancelled::Ended),
+        _ => Some(Cancelled::Asked),
+    })
 }
 
 /// True when somebody asked the operation to stop.

@@ -50,7 +50,7 @@ pub(super) fn enqueue(
         stack,
         request.component,
         request.digest,
-        request.body,
+        request.body.expose(),
         request.can_wait
     ])?;
     keep_key(transaction, request, operation)?;
@@ -181,7 +181,7 @@ pub(super) fn claim(
             operation: columns.uuid()?,
             kind: columns.take()?,
             actor: columns.take()?,
-            body: columns.take()?,
+            body: columns.take::<String>()?.into(),
             fence: columns.count()?,
             next_step: columns.count()?,
             others_wait: columns.take()?,
@@ -224,20 +224,34 @@ pub(super) fn finish(
     transaction: &Transaction<'_>,
     context: &Context,
     claim: &RequestClaim,
-    end: &RequestEnd,
+    how: &RequestEnd,
 ) -> Result<(), Failure> {
-    let operation = held(transaction, claim)?;
+    end(transaction, context, held(transaction, claim)?, how)
+}
+
+fn end(transaction: &Transaction<'_>, context: &Context, operation: i64, how: &RequestEnd) -> Result<(), Failure> {
     transaction
         .prepare_cached(
             "UPDATE request SET result = ?2, holder = NULL, expires = NULL, body = CASE WHEN ?3 THEN body ELSE '' END
              WHERE operation = ?1",
         )?
-        .execute((operation, &end.result, end.keeps_body))?;
+        .execute((operation, &how.result, how.keeps_body))?;
     let now = context.clock.now().as_microsecond();
     transaction
         .prepare_cached("UPDATE operation SET status = ?2, summary = ?3, ended_at = ?4 WHERE sequence = ?1")?
-        .execute((operation, columns::word(&end.status)?, &end.summary, now))?;
+        .execute((operation, columns::word(&how.status)?, &how.summary, now))?;
     Ok(())
+}
+
+/// Ends a request that nobody has worked on; false for any other. It does not wait for its turn to stop.
+pub(super) fn call_off(transaction: &Transaction<'_>, context: &Context, id: Uuid) -> Result<bool, Failure> {
+    let sql = "SELECT sequence FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE id = ?1 AND fence = 0 AND result IS NULL";
+    let waiting: Option<i64> =
+        transaction.prepare_cached(sql)?.query_row([id.as_bytes()], |row| row.get(0)).optional()?;
+    let Some(operation) = waiting else { return Ok(false) };
+    end(transaction, context, operation, &RequestEnd::called_off())?;
+    Ok(true)
 }
 
 /// What is still stored of requests that tells what they ask.
@@ -252,7 +266,7 @@ pub(super) fn asked(connection: &Connection) -> Result<Vec<AskedRow>, Failure> {
             operation: columns.uuid()?,
             component: columns.take()?,
             digest: columns.take()?,
-            body: columns.take()?,
+            body: columns.take::<String>()?.into(),
             is_open: columns.take()?,
         })
     })?;
@@ -264,7 +278,7 @@ pub(super) fn reseal(transaction: &Transaction<'_>, asked: &AskedAnew) -> Result
     let sql = "UPDATE request SET component = ?3, digest = ?4, body = ?5
                WHERE operation = (SELECT sequence FROM operation WHERE id = ?1) AND digest = ?2 AND body <> ''";
     let AskedAnew { operation, was, component, digest, body } = asked;
-    transaction.prepare_cached(sql)?.execute((operation.as_bytes(), was, component, digest, body))?;
+    transaction.prepare_cached(sql)?.execute((operation.as_bytes(), was, component, digest, body.expose()))?;
     Ok(())
 }
 
@@ -274,7 +288,7 @@ pub(super) fn request(connection: &Connection, id: Uuid) -> Result<Option<Reques
                WHERE id = ?1";
     let row = |row: &rusqlite::Row<'_>| {
         let mut columns = Columns::of(row);
-        Ok(RequestRow { component: columns.take()?, body: columns.take()?, result: columns.take()? })
+        Ok(RequestRow { component: columns.take()?, body: columns.take::<String>()?.into(), result: columns.take()? })
     };
     Ok(connection.prepare_cached(sql)?.query_row([id.as_bytes()], row).optional()?)
 }

@@ -470,3 +470,10 @@ impl Writer<'_> {
         Ok(())
     }
 }
+
+/// Writes what is there already: a page goes to the disk, and nothing becomes another.
+pub(super) fn nothing(transaction: &Transaction<'_>) -> Result<(), Failure> {
+    const FORMAT: &str = "user_version";
+    let format: i64 = transaction.pragma_query_value(None, FORMAT, |row| row.get(0))?;
+    Ok(transaction.pragma_update(None, FORMAT, format)?)
+}

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentRow, Enqueued, NewOperation, NewRequest, OperationStatus, OwnerRow, OwnersOf, Ownership, Record,
-    RequestEnd, Row, Selection, ServerStore, StepAction, StepResult, StoreError, Write,
+    Acquired, Body, ComponentRow, Enqueued, NewOperation, NewRequest, OperationStatus, OwnerRow, OwnersOf, Ownership,
+    Record, RequestEnd, Row, Selection, ServerStore, StepAction, StepResult, StoreError, Write,
 };
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
 use tokio::task::JoinHandle;
@@ -406,7 +406,7 @@ fn asking_nothing(operation: NewOperation) -> NewRequest {
         component: String::new(),
         digest: String::new(),
         older_digests: Vec::new(),
-        body: String::new(),
+        body: Body::default(),
         idempotency: None,
         can_wait: false,
     }

@@ -1,0 +1,19 @@
+//! Asking operations to stop.
+
+use crate::auth::Caller;
+use crate::metrics;
+use crate::serve::Shared;
+use terrace_engine::store::{Cancelled, OperationRow, OperationStatus, StoreError};
+
+impl Shared {
+    /// Asks an operation to stop; false where it has ended. What was queued and not begun ends at once, whatever it waits for.
+    pub(crate) async fn cancel(&self, operation: &OperationRow, caller: &Caller) -> Result<bool, StoreError> {
+        let cancelled = self.store.request_cancel(operation.id, &caller.named("anonymous")).await?;
+        if cancelled == Some(Cancelled::Ended) {
+            metrics::unbegun(&operation.kind, OperationStatus::Interrupted);
+            // What waited for it may have its turn.
+            self.wake.notify_one();
+        }
+        Ok(cancelled.is_some())
+    }
+}
