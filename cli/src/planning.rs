@@ -302,7 +302,7 @@ pub(crate) fn options(
         offline: false,
         assumes_siblings: false,
         by_address: false,
-        called: BTreeMap::new(),
+        named_ids: BTreeMap::new(),
         access,
         components,
         targets: named("--target", &arguments.targets)?,

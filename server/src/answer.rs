@@ -45,6 +45,8 @@ pub(crate) enum Refusal {
     NoMethod,
     /// Not now, and why: 503.
     Unavailable(String),
+    /// The state can be neither read nor written now, and why: 503, with a number that the log has.
+    Away(String),
     /// The server cannot: 500, `SystemError`, with a number that its log has.
     Broken(String),
 }
@@ -161,7 +163,9 @@ impl Refusal {
             Self::Unknown(why) => vec![unknown(why)],
             Self::Forbidden { name, has, asked } => vec![forbidden(name, *has, *asked)],
             Self::Foreign(how) => vec![foreign(how)],
-            Self::TooLong(error) | Self::Unavailable(error) | Self::Broken(error) => vec![error.clone()],
+            Self::TooLong(error) | Self::Unavailable(error) | Self::Away(error) | Self::Broken(error) => {
+                vec![error.clone()]
+            }
         }
     }
 }
@@ -224,8 +228,18 @@ fn placed(place: Option<&Place>, message: &str) -> String {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Self::Broken(error.to_string())
+        match error {
+            StoreError::Unavailable { .. } => Self::Away(error.to_string()),
+            error => Self::Broken(error.to_string()),
+        }
     }
+}
+
+/// What callers are told of a state that does not answer; the log has the reason.
+pub(crate) fn away(error: &str) -> String {
+    let incident = Uuid::now_v7();
+    tracing::error!(%incident, error, "a call failed");
+    format!("the state cannot be read or written now: incident {incident}")
 }
 
 impl IntoResponse for Refusal {
@@ -233,7 +247,7 @@ impl IntoResponse for Refusal {
         let (status, solution) = match &self {
             Self::Invalid(invalid) => return (StatusCode::BAD_REQUEST, Json(invalid)).into_response(),
             Self::TooLong(_) => (StatusCode::PAYLOAD_TOO_LARGE, "send less, or have `server.bodyLimit` raised"),
-            Self::Busy | Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "try again later"),
+            Self::Busy | Self::Unavailable(_) | Self::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "try again later"),
             Self::NoPath => (StatusCode::NOT_FOUND, "`/docs` lists what there is"),
             Self::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "use a method that `Allow` lists"),
             Self::KeyTaken => (StatusCode::UNPROCESSABLE_ENTITY, "send a new key for each call"),
@@ -248,6 +262,7 @@ impl IntoResponse for Refusal {
                 tracing::error!(%incident, error, "a call failed");
                 format!("the server cannot do that now: incident {incident}")
             }
+            Self::Away(error) => away(error),
             other => other.problems().concat(),
         };
         let more_info = MoreInfo { problems: vec![error.clone()], solutions: vec![solution.to_owned()] };

@@ -95,8 +95,7 @@ pub(crate) fn of_field(path: &str, text: &str) -> Unread {
         let problem = format!("`{name}` is there twice: it is expected once");
         return of(name, problem);
     }
-    if let Some((name, expected)) = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, ")) {
-        let expected = expected.strip_prefix("expected one of ").or_else(|| expected.strip_prefix("expected "));
+    if let Some((name, expected)) = text.strip_prefix("unknown field `").and_then(of_unknown) {
         // The path has it already.
         let name = if path == ROOT { name } else { path };
         // Whoever calls wrote it: a line of a log holds it whatever it is.
@@ -119,6 +118,15 @@ pub(crate) fn of_field(path: &str, text: &str) -> Unread {
         None => format!("{what} is not what is expected there"),
     };
     Unread { problem, field: (path != ROOT).then(|| path.to_owned()) }
+}
+
+/// The name of a field that there is not, which may be any text, and those that there are; none where there is none.
+fn of_unknown(rest: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(name) = rest.strip_suffix("`, there are no fields") {
+        return Some((name, None));
+    }
+    let (name, expected) = rest.rsplit_once("`, expected ")?;
+    Some((name, Some(expected.strip_prefix("one of ").unwrap_or(expected))))
 }
 
 fn named<'t>(text: &'t str, what: &str) -> Option<&'t str> {
@@ -222,6 +230,7 @@ mod tests {
         check(&long, &format!("there is no field `{told}`; the fields are {fields}"));
         check(r#"{"name": "", "name": ""}"#, "`name` is there twice: it is expected once");
         let fields = "`name`, `is_wanted`, `count`, `all`, `more`, `part`";
+        check(r#"{"a`, expected b": ""}"#, &format!("there is no field `a`, expected b`; the fields are {fields}"));
         check(r#"{"nmae": ""}"#, &format!("there is no field `nmae`; the fields are {fields}"));
         for (body, kind) in [("[]", "a list"), ("1", "a whole number"), ("null", "`null`"), ("\"x\"", "text")] {
             check(body, &format!("the body is {kind}, and has to be a JSON object"));

@@ -1,16 +1,20 @@
 //! Asking operations to stop.
 
 use crate::auth::Caller;
+use crate::logbook::Logbook;
 use crate::metrics;
 use crate::serve::Shared;
-use terrace_engine::store::{Cancelled, OperationRow, OperationStatus, StoreError};
+use std::sync::Arc;
+use terrace_engine::store::{Cancelled, OperationRow, OperationStatus, RequestEnd, StoreError};
 
 impl Shared {
     /// Asks an operation to stop; false where it has ended. What was queued and not begun ends at once, whatever it waits for.
     pub(crate) async fn cancel(&self, operation: &OperationRow, caller: &Caller) -> Result<bool, StoreError> {
         let cancelled = self.store.request_cancel(operation.id, &caller.named("anonymous")).await?;
         if cancelled == Some(Cancelled::Ended) {
-            metrics::unbegun(&operation.kind, OperationStatus::Interrupted);
+            let log = Logbook { store: Arc::clone(&self.store), operation: operation.id };
+            log.stopped(&RequestEnd::called_off()).await;
+            metrics::counted(&operation.kind, OperationStatus::Interrupted);
             // What waited for it may have its turn.
             self.wake.notify_one();
         }

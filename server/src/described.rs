@@ -16,7 +16,7 @@ use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
 use terrace_engine::plan::access::{Grantees, let_in_nowhere};
 use terrace_engine::plan::compute::{Consent, Options, Planner};
-use terrace_engine::plan::ids::called;
+use terrace_engine::plan::ids::ids_of;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::{Ids, Selection, StateStore};
 use terrace_engine::yaml::Budget;
@@ -103,8 +103,8 @@ pub(crate) struct Described<'a> {
     pub(crate) stack: StackId,
     /// The components to act on; none for all.
     pub(crate) components: BTreeSet<String>,
-    /// What those that are to go are called, by key, as far as what is compiled does not say it.
-    called: BTreeMap<String, Ids>,
+    /// The ids of components that are to go, as far as what is compiled does not say them.
+    named_ids: BTreeMap<(StackId, String), Ids>,
     /// Why the component to act on could not be made by this descriptor, which does not list it.
     unlisted: Option<Refusal>,
     /// What it says; nothing where it is to go and cannot be compiled.
@@ -153,7 +153,7 @@ impl<'a> Described<'a> {
         let mut sources = Sources::default();
         let (mut descriptor, mut warnings) = parse(worlds, &mut sources, request, purpose, field)?;
         // What is recorded of a component is enough to remove it.
-        let all_called = if purpose == Purpose::Remove { called(&descriptor) } else { BTreeMap::new() };
+        let all_ids = if purpose == Purpose::Remove { ids_of(&descriptor) } else { BTreeMap::new() };
         let unlisted = descriptor.unlisted.take().map(|unlisted| {
             descriptor.target = Some(unlisted.key);
             field.refused(&std::mem::take(&mut warnings), &sources)
@@ -200,8 +200,9 @@ impl<'a> Described<'a> {
         // What is compiled says it of itself.
         let is_untold = |key: &str| compiled.as_ref().is_none_or(|it| it.components.iter().all(|one| one.key != key));
         let is_meant = |key: &String| components.is_empty() || components.contains(key);
-        let called = all_called.into_iter().filter(|(key, _)| is_meant(key) && is_untold(key)).collect();
-        Ok(Self { world, sources, stack, components, called, unlisted, compiled, warnings })
+        let named_ids = all_ids.into_iter().filter(|(key, _)| is_meant(key) && is_untold(key));
+        let named_ids = named_ids.map(|(key, ids)| ((stack.clone(), key), ids)).collect();
+        Ok(Self { world, sources, stack, components, named_ids, unlisted, compiled, warnings })
     }
 
     /// What a request is about, whatever is wrong with the rest of it.
@@ -288,12 +289,13 @@ impl<'a> Described<'a> {
         Ok(found)
     }
 
-    /// The same, as a refusal.
+    /// The same, as a refusal. What only the server can do something about is left for the operation.
     ///
     /// # Errors
     /// When it is not valid.
     pub(crate) async fn check(&self, nothing: &dyn StateStore) -> Result<(), Refusal> {
-        let found = self.validate(nothing).await?;
+        let mut found = self.validate(nothing).await?;
+        found.retain(|diagnostic| diagnostic.code != "cannot_connect");
         if has_errors(&found) { Err(DESCRIPTOR.refused(&found, &self.sources)) } else { Ok(()) }
     }
 
@@ -307,8 +309,8 @@ impl<'a> Described<'a> {
     /// What is asked of a plan.
     pub(crate) fn options(&self, remove_data: bool) -> Options {
         let allow_data_loss = if self.world.is_data_loss_allowed { Consent::All } else { Consent::None };
-        let (components, called) = (self.components.clone(), self.called.clone());
-        Options { components, called, remove_data, allow_data_loss, ..Options::default() }
+        let (components, named_ids) = (self.components.clone(), self.named_ids.clone());
+        Options { components, named_ids, remove_data, allow_data_loss, ..Options::default() }
     }
 
     /// A planner for one question, asked now.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use terrace_engine::event::{Event, Events};
 use terrace_engine::render::steps::Steps;
-use terrace_engine::store::{Record, ServerStore};
+use terrace_engine::store::{Record, RequestEnd, ServerStore};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, WeakUnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -38,9 +38,14 @@ impl Logbook {
         self.write(vec![line(self.operation, level, phase, message)]).await;
     }
 
-    /// Writes several lines at once.
-    pub(crate) async fn lines(&self, level: &str, phase: &str, messages: impl Iterator<Item = &str>) {
-        self.write(messages.map(|message| line(self.operation, level, phase, message)).collect()).await;
+    /// Writes several lines of a phase at once, each a level and a message.
+    pub(crate) async fn lines<'l>(&self, phase: &str, lines: impl Iterator<Item = (&'l str, &'l str)>) {
+        self.write(lines.map(|(level, message)| line(self.operation, level, phase, message)).collect()).await;
+    }
+
+    /// Says last that it was stopped, and what was done by then.
+    pub(crate) async fn stopped(&self, end: &RequestEnd) {
+        self.line("INFO", "stop", &end.summary).await;
     }
 
     /// Takes the events of what is applied, and writes what they say, in their order.

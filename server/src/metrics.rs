@@ -67,12 +67,12 @@ pub(crate) fn drifted(stack: &str, resources: usize) {
 
 /// An operation ended.
 pub(crate) fn ended(kind: &str, status: OperationStatus, began: Instant) {
-    unbegun(kind, status);
+    counted(kind, status);
     histogram!(OPERATION_SECONDS, "kind" => kind.to_owned()).record(began.elapsed().as_secs_f64());
 }
 
-/// An operation ended, and nobody had worked on it.
-pub(crate) fn unbegun(kind: &str, status: OperationStatus) {
+/// An operation ended, however long it was worked on.
+pub(crate) fn counted(kind: &str, status: OperationStatus) {
     counter!(OPERATIONS, "kind" => kind.to_owned(), "status" => status.word()).increment(1);
 }
 

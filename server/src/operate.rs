@@ -85,7 +85,7 @@ async fn check<T, E: std::fmt::Display>(name: String, work: impl Future<Output =
         Ok(Err(error)) => {
             // It may name hosts and users, and anybody may ask.
             tracing::warn!(check = name, %error, "not ready");
-            Some("it cannot be reached: the log says why".to_owned())
+            Some("it does not work now: the log says why".to_owned())
         }
         Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
     };

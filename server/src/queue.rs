@@ -433,12 +433,14 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
         tracing::info!(operation = %claim.operation, "a request is left to whoever claims it next");
         return;
     };
+    if end.status == OperationStatus::Interrupted {
+        Logbook { store: Arc::clone(&shared.store), operation: claim.operation }.stopped(&end).await;
+    }
     match shared.store.finish(claim, &end).await {
         Ok(()) => {
             traced::ended(&span, &end, began.elapsed());
             metrics::ended(&claim.kind, end.status, began);
             shared.unworkable.forget(claim.operation);
-            shared.held.forget(claim.operation);
         }
         Err(error) => {
             tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");

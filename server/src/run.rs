@@ -1,6 +1,7 @@
 //! One request from its claim to its end: what was cut off is recovered, then it is planned and applied.
 
 mod failure;
+mod once;
 mod others;
 mod told;
 mod unmade;
@@ -42,8 +43,11 @@ const MOST_PLANS: usize = 4;
 /// How long a worker waits for what others hold before it does something else.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// How long after that anybody takes it up again.
+/// How long after its first try anybody takes it up again.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// The longest that this becomes.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How often this server tries what it cannot read, or what the store keeps from its end.
 const MOST_TRIES: u64 = 8;
@@ -113,10 +117,10 @@ pub(crate) async fn carry_out(
         }
         // Who waits for a person is no work for a worker: it is taken up again a little later.
         Err(Failure::Held(held)) if run.may_wait().await => {
-            if shared.held.once_more(claim.operation) == 1 {
-                run.log.line("INFO", "plan", &format!("waiting: {held}")).await;
-            }
-            run.give_up_soon().await;
+            // What it is about could be read, and the store answered.
+            shared.unworkable.forget(claim.operation);
+            run.tell_once("queue", vec![("INFO", format!("waiting: {held}"))]).await;
+            run.give_back().await;
             return None;
         }
         Err(Failure::Store(problem) | Failure::Held(problem)) => vec![problem],
@@ -231,7 +235,7 @@ impl Run<'_> {
         let computed = self.plan_by(described, &Wanted::Made, options).await?;
         let errors = errors(&computed.diagnostics, &described.sources);
         let told = Told { errors, warnings: warnings(&computed.plan.notes) };
-        self.log.lines("WARNING", "validate", told.warnings.iter().map(String::as_str)).await;
+        self.log.lines("validate", told.warnings.iter().map(|warning| ("WARNING", warning.as_str()))).await;
         let validation = ValidationResult::of(told, Some(summary_of(&computed.plan)));
         let outcome = Outcome { validation: Some(validation), ..Outcome::default() };
         Ok((OperationStatus::Completed, "validated".to_owned(), outcome))
@@ -362,9 +366,11 @@ impl Run<'_> {
         Err(Failure::Told(vec!["others were quicker each time".to_owned()]))
     }
 
-    /// Lets somebody claim the request again before this claim would end by itself.
-    async fn give_up_soon(&self) {
-        if let Err(error) = self.shared.store.keep(self.claim, PAUSE).await {
+    /// Lets others go first for a while, which is the longer the more often it was in vain.
+    async fn give_back(&self) {
+        let tries = u32::try_from(self.claim.fence).unwrap_or(u32::MAX);
+        let pause = PAUSE.saturating_mul(tries).min(LONGEST_PAUSE);
+        if let Err(error) = self.shared.store.give_back(self.claim, pause).await {
             tracing::debug!(operation = %self.claim.operation, %error, "a claim ends by itself");
         }
     }
@@ -433,7 +439,7 @@ impl Run<'_> {
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
         let Unmade { why, doubts } = Unmade::of(plan, report);
         // What failed is in the log already.
-        self.log.lines("ERROR", "apply", doubts.iter().map(String::as_str)).await;
+        self.log.lines("apply", doubts.iter().map(|doubt| ("ERROR", doubt.as_str()))).await;
         let result = why.join("\n");
         let mut info = told::info(self.store().as_ref(), described).await?;
         if report.status() != OperationStatus::Completed {
@@ -453,16 +459,16 @@ impl Run<'_> {
         let chosen = compiled.components.iter().filter(|component| component.blueprint.is_some());
         let lines = chosen.map(|component| {
             let blueprint = component.blueprint.as_deref().unwrap_or_default();
-            format!("`{}` is valid: the blueprint is {blueprint}", component.key)
+            ("INFO", format!("`{}` is valid: the blueprint is {blueprint}", component.key))
         });
-        let lines: Vec<String> = lines.collect();
-        self.log.lines("INFO", "validate", lines.iter().map(String::as_str)).await;
+        self.tell_once("validate", lines.collect()).await;
     }
 
     async fn log_plan(&self, plan: &Plan) {
         let text = human::plan(plan, &view(human::Detail::Compact));
-        self.log.lines("INFO", "plan", text.lines().filter(|line| !line.trim().is_empty())).await;
-        self.log.lines("WARNING", "plan", warnings(&plan.notes).iter().map(String::as_str)).await;
+        let shown = text.lines().filter(|line| !line.trim().is_empty()).map(|line| ("INFO", line.to_owned()));
+        let warnings = warnings(&plan.notes).into_iter().map(|warning| ("WARNING", warning));
+        self.tell_once("plan", shown.chain(warnings).collect()).await;
     }
 }
 

@@ -100,8 +100,6 @@ pub(crate) struct Shared {
     pub(crate) wake: Notify,
     /// Requests that could not be read or worked on.
     pub(crate) unworkable: Tries,
-    /// Requests that wait for what others hold.
-    pub(crate) held: Tries,
     /// No worker can claim a request.
     pub(crate) claiming: Outage,
     /// Held by the worker that looks for requests while there are none.
@@ -131,7 +129,6 @@ impl Server {
             at_work: AtWork::default(),
             wake: Notify::new(),
             unworkable: Tries::default(),
-            held: Tries::default(),
             claiming: Outage::default(),
             looking: tokio::sync::Mutex::default(),
             stop: stop.clone(),

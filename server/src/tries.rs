@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
-/// So many operations are counted at once, which is more than wait.
+/// So many operations are counted at once: with more than these the count begins anew.
 const MOST: usize = 10_000;
 
 /// Counts by operation, in this process.

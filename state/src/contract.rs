@@ -139,6 +139,8 @@ macro_rules! store_contract {
             requests::requests_that_ended_are_pruned
             requests::a_queued_request_that_is_asked_to_stop_ends
             requests::a_request_that_was_left_is_asked_to_stop
+            requests::a_request_that_is_given_back_is_had_again_later
+            requests::a_request_that_was_given_back_and_is_asked_to_stop_ends
             requests::a_request_is_asked_to_stop_between_two_tries
             concurrency::commits_of_many_tasks_all_land
             concurrency::of_two_writers_one_is_stale

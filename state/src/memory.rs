@@ -407,6 +407,10 @@ impl RequestQueue for MemoryStore {
         self.change(|state, now| state.finish(claim, end, now))
     }
 
+    async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError> {
+        self.change(|state, now| state.give_back(claim, after, now))
+    }
+
     async fn waiting(&self) -> Result<usize, StoreError> {
         Ok(self.state().waiting())
     }

@@ -415,6 +415,13 @@ impl RequestQueue for PostgresStore {
         .await
     }
 
+    async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError> {
+        self.write(Line::Work, Doubt::Repeat, (claim.clone(), after), |session, context, (claim, after)| {
+            Box::pin(request::give_back(session, context, claim, *after))
+        })
+        .await
+    }
+
     async fn waiting(&self) -> Result<usize, StoreError> {
         self.read(Line::Work, Purpose::Look, |session, _| Box::pin(request::waiting(session))).await
     }

@@ -394,6 +394,11 @@ impl RequestQueue for SqliteStore {
         self.write(move |transaction, context| request::finish(transaction, context, &claim, &end)).await
     }
 
+    async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError> {
+        let claim = claim.clone();
+        self.write(move |transaction, context| request::give_back(transaction, context, &claim, after)).await
+    }
+
     async fn waiting(&self) -> Result<usize, StoreError> {
         self.read(|connection, _| request::waiting(connection)).await
     }

@@ -147,3 +147,27 @@ fn a_file_that_one_resource_has_is_taken_over_by_no_other_however_its_path_is_wr
     let told = "demo@local:local_file.b names the object that is recorded as demo@local:local_file.a: id \"out/a\"";
     project.run(["plan", "stack.yaml"]).with_code(1).says(told);
 }
+
+/// However its path is written, it is one file.
+#[test]
+fn a_file_of_another_stack_is_not_taken_over_by_another_path_to_it() {
+    let project = Project::new();
+    let stack = |name: &str, path: &str| {
+        format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\nresources:\n  \
+             - {{type: local_file, name: f, adopt: ifExists, config: {{path: '{path}', content: {name}}}}}\n"
+        )
+    };
+    project.write("a.yaml", stack("a", "out/x"));
+    project.run(["apply", "a.yaml", "--auto-approve"]).done();
+    for path in ["out/x", "out/../out/x", "./out//x"] {
+        project.write("b.yaml", stack("b", path));
+        let told = project.run(["apply", "b.yaml", "--auto-approve"]);
+        told.with_code(1).says("would take over what is recorded as a@").says("local_file.f");
+    }
+    assert_eq!(project.read("out/x"), "a");
+    // The same file by another path is no change.
+    project.write("a.yaml", stack("a", "./out/x"));
+    project.run(["apply", "a.yaml", "--auto-approve"]).done();
+    assert_eq!(project.read("out/x"), "a");
+}

@@ -226,7 +226,9 @@ fn what_is_terminated_stops_and_says_so() {
     let waiting = server.ask("/v1/unprovision", &product(&["a"]));
     assert_eq!(server.call("DELETE", &format!("/v1/provision/{waiting}"), "").status, 202);
     // It has not begun, and waits for its turn no longer.
-    assert_eq!(server.status(&waiting)["status"], "TERMINATED");
+    let status = server.status(&waiting);
+    assert_eq!(status["status"], "TERMINATED");
+    assert!(messages(&status).ends_with("stop stopped before it began\n"), "{status}");
     let waiting = server.ask("/v1/unprovision", &product(&["a"]));
     let stopped = project.run(["operations", "cancel", &waiting]).done();
     stopped.says(&format!("operation {waiting} is stopped: it had not begun"));

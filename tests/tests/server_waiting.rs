@@ -1,6 +1,6 @@
 //! What is asked while a command works on the same waits for that, however long it takes.
 
-use crate::server::{log, messages, product, project};
+use crate::server::{log, meaning, messages, product, project};
 use terrace_tests::served::Served;
 use terrace_tests::until;
 
@@ -20,12 +20,56 @@ fn a_request_goes_on_once_the_command_is_done_that_it_waits_for() {
         state.query_row("SELECT fence FROM request", [], |row| row.get(0)).unwrap()
     };
     until("it is tried again", || claims() > 2);
-    assert_eq!(waits(), 1, "that is told once: {}", server.status(&token));
+    let status = server.status(&token);
+    for once in ["waiting: ", "Plan: 1 to add", "`a` is valid"] {
+        assert_eq!(messages(&status).matches(once).count(), 1, "{once:?} is told once: {status}");
+    }
     project.open_gate("gate-a");
     assert!(command.finish().code == 0);
     let status = server.ended(&token);
     assert_eq!(status["status"], "COMPLETED", "{status}");
     assert_eq!(log(&project), ["a"]);
+}
+
+#[test]
+fn whoever_waits_for_a_command_keeps_nobody_else_waiting() {
+    let project = project();
+    project.make_gate("gate-a");
+    project.make_gate("gate-b");
+    project.write("product.yaml", product(&["a", "b"]));
+    let command = project.start(project.command(["apply", "product.yaml", "--auto-approve"]));
+    until("the command is at work", || project.has("started-a") && project.has("started-b"));
+    let server = Served::start(&project, &["--workers", "1"]);
+    let (held, other) = (meaning("a", &["a", "b"]), product(&["c"]).replace("finance:cash", "finance:other"));
+    let held = [server.ask("/v1/provision", &held), server.ask("/v1/provision", &meaning("b", &["a", "b"]))];
+    let waits = |token: &String| messages(&server.status(token)).contains("waiting: ");
+    until("both are told that they wait", || held.iter().all(waits));
+    assert_eq!(server.ended(&server.ask("/v1/provision", &other))["status"], "COMPLETED");
+    // Nobody works on it at the moment, or somebody does: it stops, and was not begun.
+    assert_eq!(server.call("DELETE", &format!("/v1/provision/{}", held[1]), "").status, 202);
+    assert_eq!(server.ended(&held[1])["status"], "TERMINATED");
+    project.open_gate("gate-a");
+    project.open_gate("gate-b");
+    assert!(command.finish().code == 0);
+    assert_eq!(server.ended(&held[0])["status"], "COMPLETED");
+}
+
+#[test]
+fn what_only_the_server_can_mend_is_no_mistake_of_the_caller() {
+    let project = project();
+    project.write(
+        "terrace.yaml",
+        "environments:\n  test:\n    providers:\n      hasura: {url: 'https://localhost:1', adminSecret: {secret: x}, caFile: away.pem}\n",
+    );
+    project.write(
+        "blueprints/thing.yaml",
+        "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: thing, version: 1.0.0}\nmatch: {kind: workload}\n\
+         resources: [{type: hasura_role, name: role, config: {roleId: a, componentId: b}}]\n",
+    );
+    let server = Served::start(&project, &[]);
+    let status = server.ended(&server.ask("/v1/provision", &product(&["a"])));
+    assert_eq!(status["status"], "FAILED", "{status}");
+    assert!(status["result"].as_str().unwrap().contains("`hasura` cannot be reached"), "{status}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) fn of(compiled: &CompiledStack, component: &CompiledComponent) -> Opt
 /// What a data product and its components are called, by key, however wrong the rest of it is; nothing for a plain stack, and
 /// for what has no id.
 #[must_use]
-pub fn called(descriptor: &Descriptor) -> BTreeMap<String, Ids> {
+pub fn ids_of(descriptor: &Descriptor) -> BTreeMap<String, Ids> {
     let Some(product) = descriptor.product.get("id").and_then(Value::as_str) else { return BTreeMap::new() };
     let listed = descriptor.components.iter().filter_map(|it| Some((&it.key, it.id.as_ref()?)));
     let unlisted = descriptor.unlisted.iter().map(|it| (&it.key, &it.id));
@@ -39,7 +39,7 @@ impl Planner<'_> {
     ) {
         let is_meant = |key: &str| self.options.components.is_empty() || self.options.components.contains(key);
         let meant = compiled.components.iter().filter(|component| is_meant(&component.key));
-        let meant = meant.filter_map(|it| Some(Called { key: &it.key, ids: of(compiled, it)?, span: Some(it.span) }));
+        let meant = meant.filter_map(|it| Some(Named { key: &it.key, ids: of(compiled, it)?, span: Some(it.span) }));
         check(&compiled.stack, meant, recorded, diagnostics);
     }
 
@@ -51,21 +51,23 @@ impl Planner<'_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<(), PlanFailure> {
         let compiled = described.iter().find(|compiled| compiled.stack == *stack);
-        if compiled.is_none() && self.options.called.is_empty() {
+        let of_stack = |((of, _), _): &(&(StackId, String), &Ids)| of == stack;
+        let mut named = self.options.named_ids.iter().filter(of_stack).peekable();
+        if compiled.is_none() && named.peek().is_none() {
             return Ok(());
         }
         let recorded = self.recorded_components(stack).await?;
         if let Some(compiled) = compiled {
             self.check_ids(compiled, &recorded, diagnostics);
         }
-        let called = self.options.called.iter().map(|(key, ids)| Called { key, ids: ids.clone(), span: None });
-        check(stack, called, &recorded, diagnostics);
+        let named = named.map(|((_, key), ids)| Named { key, ids: ids.clone(), span: None });
+        check(stack, named, &recorded, diagnostics);
         Ok(())
     }
 }
 
-/// What a component is called.
-struct Called<'a> {
+/// A component by its key and its ids.
+struct Named<'a> {
     key: &'a str,
     ids: Ids,
     span: Option<Span>,
@@ -73,19 +75,19 @@ struct Called<'a> {
 
 fn check<'a>(
     stack: &StackId,
-    called: impl Iterator<Item = Called<'a>>,
+    named: impl Iterator<Item = Named<'a>>,
     recorded: &BTreeMap<String, RecordedComponent>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let mut called = called.peekable();
-    let Some(first) = called.peek() else { return };
+    let mut named = named.peekable();
+    let Some(first) = named.peek() else { return };
     let mut known = recorded.values().filter_map(|component| component.row.ids.as_ref());
     if let Some(other) = known.find(|known| known.product != first.ids.product) {
         let message = format!("`{stack}` is recorded of the data product `{}` already", other.product);
         diagnostics.push(taken("another_product", message, first.span));
         return;
     }
-    for Called { key, ids, span } in called {
+    for Named { key, ids, span } in named {
         let known = recorded.get(key).and_then(|it| it.row.ids.as_ref());
         if let Some(known) = known.filter(|known| known.component != ids.component) {
             let message = format!("`{key}` is recorded of the component `{}` already", known.component);

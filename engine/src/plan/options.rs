@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Options {
     /// Only these components, when there are any.
     pub components: BTreeSet<String>,
-    /// What those that are to go are called, by key, where nothing that is compiled says it.
-    pub called: BTreeMap<String, Ids>,
+    /// The ids of components that are to go, by stack and key, where nothing that is compiled says them.
+    pub named_ids: BTreeMap<(StackId, String), Ids>,
     /// Only these resources and what they need, when there are any; of that stack or of any.
     pub targets: Vec<(Option<StackId>, Selector)>,
     /// Neither these resources nor what needs them; of that stack or of any.
@@ -44,7 +44,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             components: BTreeSet::new(),
-            called: BTreeMap::new(),
+            named_ids: BTreeMap::new(),
             targets: Vec::new(),
             excludes: Vec::new(),
             replace: Vec::new(),

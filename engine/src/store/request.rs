@@ -16,11 +16,16 @@ pub trait RequestQueue: Send + Sync {
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError>;
 
     /// Takes the oldest request that nobody works on, one that can wait only where no other does, and before which no other
-    /// one of its component has to run: one that waits, or one whose worker is known to be dead or has not kept its claim.
+    /// one of its component has to run: one whose worker is known to be dead or has not kept its claim, else one that waits,
+    /// else one that was given back.
     async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError>;
 
     /// Keeps a claim for another term. Fails with [`StoreError::ClaimLost`] when it was taken over.
     async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError>;
+
+    /// Lets anybody have a request again after so long, once nobody waits who has not been worked for. It is first among
+    /// those about the same all the while. Fails with [`StoreError::ClaimLost`] when it was taken over.
+    async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError>;
 
     /// Ends a request. Fails with [`StoreError::ClaimLost`] when it was taken over.
     async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError>;
@@ -190,7 +195,7 @@ pub struct AskedAnew {
 pub enum Cancelled {
     /// Whoever works on it is told: it ends what it has begun.
     Asked,
-    /// It was queued, and nobody had worked on it: it has ended, whatever it waited for.
+    /// Nobody worked on it, and nothing of it had begun: it has ended, whatever it waited for.
     Ended,
 }
 

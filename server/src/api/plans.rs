@@ -154,13 +154,13 @@ pub(super) async fn apply(
     let Some(PlanMade { approved, .. }) = made.filter(|made| made.is_applicable) else {
         return Err(Problem::conflict("the plan is not made, or has errors: there is nothing to apply"));
     };
-    // The same call again is answered as the first time.
+    let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
+    let place = Described::read_beside(&shared.worlds, &request, &beside, purpose)?.place_of();
+    // The same call again is answered as the first time. Looked for last: it may be ending just now.
     let is_done = |by: &OperationRow| by.status == OperationStatus::Completed && !caller.has_key();
     if let Some(by) = applied(&shared, &plan).await?.filter(is_done) {
         return Err(Problem::conflict(format!("the plan was applied already, by operation {}", by.id)));
     }
-    let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let place = Described::read_beside(&shared.worlds, &request, &beside, purpose)?.place_of();
     let asked = Asked::Apply { request, destroy, approved, beside, plan: Some(id) };
     let operation = shared.ask(&caller, &asked, place).await?;
     Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response())

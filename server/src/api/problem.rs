@@ -1,6 +1,6 @@
 //! Errors of the native API, as problem details (RFC 9457).
 
-use crate::answer::Refusal;
+use crate::answer::{Refusal, away};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -64,7 +64,7 @@ impl Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        Self::broken(error)
+        Refusal::from(error).into()
     }
 }
 
@@ -77,6 +77,9 @@ impl From<Refusal> for Problem {
             refusal @ Refusal::NoMethod => Self::new(StatusCode::METHOD_NOT_ALLOWED, refusal.problems().join("")),
             Refusal::Unavailable(error) => Self::new(StatusCode::SERVICE_UNAVAILABLE, error),
             refusal @ Refusal::KeyTaken => Self::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.problems().join("")),
+            Refusal::Away(error) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("{}: try again later", away(&error)))
+            }
             Refusal::Broken(error) => Self::broken(error),
             refusal @ Refusal::Unknown(_) => Self::new(StatusCode::UNAUTHORIZED, refusal.problems().join("")),
             refusal @ (Refusal::Forbidden { .. } | Refusal::Foreign(_)) => {

@@ -48,11 +48,17 @@ fn read<T: DeserializeOwned>(sent: Sent, solution: &str) -> Result<T, Refusal> {
     responses((status = 200, body = ValidationResult)))]
 pub(crate) async fn validate(State(shared): State<Arc<Shared>>, sent: Sent) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
-    let runtime = tokio::runtime::Handle::current();
-    // It keeps a processor busy for a while.
-    let validation = tokio::task::spawn_blocking(move || runtime.block_on(told_of(&shared, &request)));
-    let told = validation.await.map_err(|error| Refusal::Broken(error.to_string()))??;
+    let told = beside(move || async move { told_of(&shared, &request).await }).await?;
     Ok(Json(ValidationResult::of(told, None)).into_response())
+}
+
+/// Judges beside the calls: it keeps a processor busy for a while.
+async fn beside<T: Send + 'static, F: Future<Output = Result<T, Refusal>>>(
+    judging: impl FnOnce() -> F + Send + 'static,
+) -> Result<T, Refusal> {
+    let runtime = tokio::runtime::Handle::current();
+    let judged = tokio::task::spawn_blocking(move || runtime.block_on(judging()));
+    judged.await.map_err(|error| Refusal::Broken(error.to_string()))?
 }
 
 /// What is to be said of a descriptor.
@@ -144,20 +150,17 @@ async fn queue(
     purpose: Purpose,
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
-    let (runtime, judging) = (tokio::runtime::Handle::current(), Arc::clone(shared));
-    // It keeps a processor busy for a while.
-    let judged = tokio::task::spawn_blocking(move || {
-        runtime.block_on(async {
-            let mut described = Described::read(&judging.worlds, &request, purpose)?;
-            described.check_known(judging.store.as_ref()).await?;
-            if purpose == Purpose::Make {
-                described.check(judging.nothing.as_ref()).await?;
-            }
-            let place = described.place_of();
-            Ok::<_, Refusal>((request, place))
-        })
+    let judging = Arc::clone(shared);
+    let judged = beside(move || async move {
+        let mut described = Described::read(&judging.worlds, &request, purpose)?;
+        described.check_known(judging.store.as_ref()).await?;
+        if purpose == Purpose::Make {
+            described.check(judging.nothing.as_ref()).await?;
+        }
+        let place = described.place_of();
+        Ok((request, place))
     });
-    let (request, place) = judged.await.map_err(|error| Refusal::Broken(error.to_string()))??;
+    let (request, place) = judged.await?;
     let asked = match purpose {
         Purpose::Make => Asked::Provision(request),
         Purpose::Remove => Asked::Unprovision(request),

@@ -394,6 +394,41 @@ pub async fn a_request_that_was_left_is_asked_to_stop(fixture: Fixture) {
     assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
 }
 
+/// Others go first, but those about the same.
+pub async fn a_request_that_is_given_back_is_had_again_later(fixture: Fixture) {
+    let (first, behind) = (fixture.ask("api", "a").await, fixture.ask("api", "b").await);
+    let claim = fixture.claim().await.unwrap();
+    let pause = Duration::from_secs(5);
+    fixture.store.give_back(&claim, pause).await.unwrap();
+    assert_eq!(fixture.claimed().await, None, "not yet, and what is about the same waits for it");
+    fixture.clock.advance(pause);
+    let other = fixture.ask("db", "a").await;
+    assert_eq!(fixture.claimed().await, Some(other), "nobody worked for it yet");
+    let again = fixture.claim().await.unwrap();
+    assert_eq!((again.operation, again.fence), (first, 2));
+    assert!(is_lost(&fixture.store.give_back(&claim, pause).await, first), "somebody else has it");
+    fixture.store.finish(&again, &completed()).await.unwrap();
+    assert_eq!(fixture.claimed().await, Some(behind));
+}
+
+/// Nobody works on it, and nothing was done.
+pub async fn a_request_that_was_given_back_and_is_asked_to_stop_ends(fixture: Fixture) {
+    let (unbegun, begun) = (fixture.ask("api", "a").await, fixture.ask("db", "a").await);
+    let (one, other) = (fixture.claim().await.unwrap(), fixture.claim().await.unwrap());
+    let new = NewOperation { id: begun, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
+    fixture.store.begin(&new).await.unwrap();
+    let step = Record::Intent(Box::new(intent(begun, 0, row("local_value.a"))));
+    fixture.store.commit(&[], vec![step]).await.unwrap();
+    for claim in [&one, &other] {
+        fixture.store.give_back(claim, Duration::from_secs(5)).await.unwrap();
+    }
+    assert_eq!(fixture.store.request_cancel(unbegun, "jane").await.unwrap(), Some(Cancelled::Ended));
+    assert_eq!(fixture.status(unbegun).await, OperationStatus::Interrupted);
+    assert_eq!(fixture.store.request_cancel(begun, "jane").await.unwrap(), Some(Cancelled::Asked));
+    fixture.clock.advance(Duration::from_secs(5));
+    assert_eq!(fixture.claimed().await, Some(begun), "who takes it up finds out what became of that");
+}
+
 /// Its operation has ended for the moment; the request has not.
 pub async fn a_request_is_asked_to_stop_between_two_tries(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;

@@ -20,8 +20,9 @@ pub(super) struct Request {
     row: RequestRow,
     fence: u64,
     can_wait: bool,
-    /// When the claim ends, once there is one.
+    /// When the claim ends, once there is one, or when one that was given back can be had.
     expires: Option<Timestamp>,
+    is_given_back: bool,
 }
 
 impl Request {
@@ -57,6 +58,7 @@ impl State {
             can_wait: new.can_wait,
             fence: 0,
             expires: None,
+            is_given_back: false,
         };
         let newest = self.open_requests().into_iter().rfind(|(_, earlier)| earlier.is_about_the_same(&request));
         let is_to_stop =
@@ -95,7 +97,9 @@ impl State {
 
     pub(super) fn claim(&mut self, term: Duration, now: Timestamp) -> Option<RequestClaim> {
         let open = self.open_requests();
-        let is_left = |(_, request): &&(Uuid, &Request)| request.expires.is_some_and(|expires| expires <= now);
+        let is_over = |request: &Request| request.expires.is_some_and(|expires| expires <= now);
+        let is_left = |(_, request): &&(Uuid, &Request)| is_over(request) && !request.is_given_back;
+        let is_free = |(_, request): &&(Uuid, &Request)| is_over(request) && request.is_given_back;
         let is_next = |at: usize, request: &Request| {
             let mut earlier = open.iter().take(at);
             request.expires.is_none() && !earlier.any(|(_, earlier)| earlier.is_about_the_same(request))
@@ -105,10 +109,12 @@ impl State {
             let next = open.iter().enumerate().filter(|(at, (_, request))| is_next(*at, request));
             next.min_by_key(|(at, (_, request))| (request.can_wait, *at)).map(|(_, next)| next)
         };
-        let (id, request) = left.or_else(next)?;
+        let given_back = || open.iter().filter(is_free).min_by_key(|(_, request)| request.expires);
+        let (id, request) = left.or_else(next).or_else(given_back)?;
         let (id, mut request) = (*id, (*request).clone());
         request.fence += 1;
         request.expires = Some(later(now, term));
+        request.is_given_back = false;
         let operation = self.operations.get(&id)?.row.clone();
         let last = self.steps.range((id, 0)..=(id, u32::MAX)).next_back().map(|((_, step), _)| *step);
         let claim = RequestClaim {
@@ -147,9 +153,24 @@ impl State {
         self.end_request(claim.operation, request, end, now)
     }
 
-    /// Ends a request that nobody has worked on; false for any other. It does not wait for its turn to stop.
+    pub(super) fn give_back(
+        &mut self,
+        claim: &RequestClaim,
+        after: Duration,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let expires = Some(later(now, after));
+        let request = Request { expires, is_given_back: true, ..self.claimed(claim)? };
+        self.requests.insert(claim.operation, request);
+        Ok(())
+    }
+
+    /// Ends a request that nobody works on and nothing of which has begun; false for any other. It does not wait for its turn
+    /// to stop.
     pub(super) fn call_off(&mut self, operation: Uuid, now: Timestamp) -> Result<bool, StoreError> {
-        let waiting = self.requests.get(&operation).filter(|request| request.fence == 0 && request.is_open());
+        let has_begun = self.steps.range((operation, 0)..=(operation, u32::MAX)).next().is_some();
+        let is_free = |request: &&Request| request.expires.is_none() || request.is_given_back;
+        let waiting = self.requests.get(&operation).filter(is_free).filter(|it| it.is_open() && !has_begun);
         let Some(request) = waiting.cloned() else { return Ok(false) };
         self.end_request(operation, request, &RequestEnd::called_off(), now)?;
         Ok(true)

@@ -14,7 +14,8 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    Cancelled, Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, Row, Selection, StepRow,
+    Cancelled, Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, RequestEnd, Row, Selection,
+    StepRow,
 };
 use uuid::Uuid;
 
@@ -248,14 +249,16 @@ pub(super) async fn request_cancel(
     if context.is_repeated && request::is_called_off(session, id).await? {
         return Ok(Some(Cancelled::Ended));
     }
+    let unbegun = request::unbegun(session, id).await?;
     let sql = "UPDATE operation SET cancelled_by = coalesce(cancelled_by, $2)
                WHERE id = $1 AND (ended_at IS NULL OR EXISTS (
                    SELECT 1 FROM request WHERE request.operation = sequence AND result IS NULL))";
-    Ok(match session.execute(sql, &[&id, &columns::text(by)]).await? {
-        0 => None,
-        _ if request::call_off(session, context, id).await? => Some(Cancelled::Ended),
-        _ => Some(Cancelled::Asked),
-    })
+    if session.execute(sql, &[&id, &columns::text(by)]).await? == 0 {
+        return Ok(None);
+    }
+    let Some(operation) = unbegun else { return Ok(Some(Cancelled::Asked)) };
+    request::end(session, context, operation, &RequestEnd::called_off()).await?;
+    Ok(Some(Cancelled::Ended))
 }
 
 /// True when somebody asked the operation to stop.

@@ -1,5 +1,5 @@
-//! Who goes first. Whatever writes takes its locks in one order: new stacks, stacks, owners, leases, operations, and those
-//! of one kind sorted. So no two transactions ever wait for each other.
+//! Who goes first. Whatever writes takes its locks in one order: new stacks, stacks, owners, leases, requests,
+//! operations, and those of one kind sorted. So no two transactions ever wait for each other.
 //!
 //! The row of a stack stands for everything in it: who writes to a stack has it to himself until he commits, and then
 //! reads, compares and counts generations as if he were alone. `FOR NO KEY UPDATE` lets those in who only refer to it.

@@ -112,8 +112,8 @@ pub(super) async fn waiting(session: &Session) -> Result<usize, Failure> {
     Ok(session.first(sql, &[], |columns| columns.count()).await?.unwrap_or_default())
 }
 
-/// Takes the next request: what somebody left first, then what waits, and of those about the same the earlier one. One of
-/// the whole stack is about all of its components.
+/// Takes the next request: what somebody left first, then what waits, and of those about the same the earlier one, then what
+/// was given back. One of the whole stack is about all of its components.
 pub(super) async fn claim(
     session: &Session,
     context: &Context,
@@ -123,7 +123,8 @@ pub(super) async fn claim(
     // Those that wait are looked through in the order of their index until one is found that is the first of what it is
     // about: `OFFSET 0` keeps the server from comparing all with all before.
     let sql = "WITH left_over AS (
-                   SELECT operation FROM request WHERE result IS NULL AND expires <= coalesce($1, statement_timestamp())
+                   SELECT operation FROM request WHERE result IS NULL AND holder IS NOT NULL
+                     AND expires <= coalesce($1, statement_timestamp())
                    ORDER BY expires LIMIT 1 FOR UPDATE SKIP LOCKED),
                waiting AS (
                    SELECT operation FROM request
@@ -144,7 +145,13 @@ pub(super) async fn claim(
                            AND earlier.operation < request.operation
                          OFFSET 0))
                    ORDER BY can_wait, operation LIMIT 1 FOR UPDATE SKIP LOCKED),
-               next AS (SELECT operation FROM left_over UNION ALL SELECT operation FROM waiting)
+               given_back AS (
+                   SELECT operation FROM request
+                   WHERE result IS NULL AND holder IS NULL AND expires <= coalesce($1, statement_timestamp())
+                     AND NOT EXISTS (SELECT 1 FROM left_over) AND NOT EXISTS (SELECT 1 FROM waiting)
+                   ORDER BY expires LIMIT 1 FOR UPDATE SKIP LOCKED),
+               next AS (SELECT operation FROM left_over UNION ALL SELECT operation FROM waiting
+                        UNION ALL SELECT operation FROM given_back)
                UPDATE request SET fence = fence + 1, holder = $2,
                                   expires = coalesce($1, statement_timestamp()) + $3::bigint * interval '1 microsecond'
                FROM next JOIN operation ON operation.sequence = next.operation WHERE request.operation = next.operation
@@ -194,6 +201,21 @@ pub(super) async fn keep(
     Ok(())
 }
 
+/// Lets go of a claim: anybody may have the request after so long.
+pub(super) async fn give_back(
+    session: &Session,
+    context: &Context,
+    claim: &RequestClaim,
+    after: Duration,
+) -> Result<(), Failure> {
+    let operation = held(session, claim).await?;
+    let free = columns::time(later(context.now(session).await?, after));
+    session
+        .execute("UPDATE request SET holder = NULL, expires = $2 WHERE operation = $1", &[&operation, &free])
+        .await?;
+    Ok(())
+}
+
 /// Ends a request.
 pub(super) async fn finish(
     session: &Session,
@@ -210,7 +232,7 @@ pub(super) async fn finish(
     end(session, context, held(session, claim).await?, how).await
 }
 
-async fn end(session: &Session, context: &Context, operation: i64, how: &RequestEnd) -> Result<(), Failure> {
+pub(super) async fn end(session: &Session, context: &Context, operation: i64, how: &RequestEnd) -> Result<(), Failure> {
     let sql = "UPDATE request SET result = $2, holder = NULL, expires = NULL, body = CASE WHEN $3 THEN body ELSE '' END
                WHERE operation = $1";
     session.execute(sql, &[&operation, &columns::text(&how.result), &how.keeps_body]).await?;
@@ -221,22 +243,24 @@ async fn end(session: &Session, context: &Context, operation: i64, how: &Request
     Ok(())
 }
 
-/// Ends a request that nobody has worked on; false for any other. It does not wait for its turn to stop.
-pub(super) async fn call_off(session: &Session, context: &Context, id: Uuid) -> Result<bool, Failure> {
-    // Whoever is just claiming it was quicker: its fence is another one then.
-    let sql = "SELECT sequence FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE id = $1 AND fence = 0 AND result IS NULL FOR UPDATE OF request";
-    let waiting: Option<i64> = session.first(sql, &[&id], |columns| columns.take()).await?;
-    let Some(operation) = waiting else { return Ok(false) };
-    end(session, context, operation, &RequestEnd::called_off()).await?;
-    Ok(true)
+/// A request that has not ended, which nobody else changes until the transaction ends: the number of its operation where
+/// nobody works on it and nothing of it has begun.
+pub(super) async fn unbegun(session: &Session, id: Uuid) -> Result<Option<i64>, Failure> {
+    let sql =
+        "SELECT sequence, holder IS NULL AND NOT EXISTS (SELECT 1 FROM step WHERE step.operation = request.operation)
+               FROM request JOIN operation ON operation.sequence = request.operation
+               WHERE id = $1 AND result IS NULL FOR UPDATE OF request";
+    let found: Option<(i64, bool)> =
+        session.first(sql, &[&id], |columns| Ok((columns.take()?, columns.take()?))).await?;
+    Ok(found.filter(|(_, is_unbegun)| *is_unbegun).map(|(operation, _)| operation))
 }
 
-/// Whether a request was called off before anybody worked on it.
+/// Whether a request was called off before anything of it began.
 pub(super) async fn is_called_off(session: &Session, id: Uuid) -> Result<bool, Failure> {
+    let RequestEnd { summary, .. } = RequestEnd::called_off();
     let sql = "SELECT 1 FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE id = $1 AND fence = 0 AND result IS NOT NULL";
-    session.exists(sql, &[&id]).await
+               WHERE id = $1 AND result IS NOT NULL AND cancelled_by IS NOT NULL AND summary = $2";
+    session.exists(sql, &[&id, &columns::text(&summary)]).await
 }
 
 /// What is still stored of requests that tells what they ask.

@@ -189,8 +189,8 @@ impl Writer<'_> {
     }
 }
 
-/// Writes nothing, which a server that can only be read refuses: a standby, or one whose disk is so full that nobody may.
+/// Writes what is there already: a standby refuses it, and a server whose disk is full, or that is kept from writing.
 pub(super) async fn nothing(session: &Session) -> Result<(), Failure> {
-    session.execute("UPDATE request SET fence = fence WHERE false", &[]).await?;
+    session.execute("UPDATE store SET made_at = made_at", &[]).await?;
     Ok(())
 }

@@ -138,7 +138,7 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
     let now = context.clock.now();
     let sql = "SELECT request.operation, expires, boot, pid_namespace, pid, process_started
                FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE result IS NULL AND expires IS NOT NULL ORDER BY request.operation";
+               WHERE result IS NULL AND expires IS NOT NULL AND holder IS NOT NULL ORDER BY request.operation";
     let mut statement = transaction.prepare_cached(sql)?;
     // So many as there are workers at the most.
     let mut claimed = statement.query([])?;
@@ -155,7 +155,13 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
         "SELECT operation FROM request WHERE result IS NULL AND expires IS NULL AND {IS_FIRST}
          ORDER BY can_wait, operation LIMIT 1"
     );
-    Ok(transaction.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()?)
+    let waiting = transaction.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()?;
+    if waiting.is_some() {
+        return Ok(waiting);
+    }
+    let sql = "SELECT operation FROM request WHERE result IS NULL AND holder IS NULL AND expires <= ?1
+               ORDER BY expires, operation LIMIT 1";
+    Ok(transaction.prepare_cached(sql)?.query_row([now.as_microsecond()], |row| row.get(0)).optional()?)
 }
 
 /// Takes the next request.
@@ -219,6 +225,21 @@ pub(super) fn keep(
     Ok(())
 }
 
+/// Lets go of a claim: anybody may have the request after so long.
+pub(super) fn give_back(
+    transaction: &Transaction<'_>,
+    context: &Context,
+    claim: &RequestClaim,
+    after: Duration,
+) -> Result<(), Failure> {
+    let operation = held(transaction, claim)?;
+    let free = later(context.clock.now(), after).as_microsecond();
+    transaction
+        .prepare_cached("UPDATE request SET holder = NULL, expires = ?2 WHERE operation = ?1")?
+        .execute((operation, free))?;
+    Ok(())
+}
+
 /// Ends a request.
 pub(super) fn finish(
     transaction: &Transaction<'_>,
@@ -243,10 +264,12 @@ fn end(transaction: &Transaction<'_>, context: &Context, operation: i64, how: &R
     Ok(())
 }
 
-/// Ends a request that nobody has worked on; false for any other. It does not wait for its turn to stop.
+/// Ends a request that nobody works on and nothing of which has begun; false for any other. It does not wait for its turn to
+/// stop.
 pub(super) fn call_off(transaction: &Transaction<'_>, context: &Context, id: Uuid) -> Result<bool, Failure> {
     let sql = "SELECT sequence FROM request JOIN operation ON operation.sequence = request.operation
-               WHERE id = ?1 AND fence = 0 AND result IS NULL";
+               WHERE id = ?1 AND holder IS NULL AND result IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM step WHERE step.operation = request.operation)";
     let waiting: Option<i64> =
         transaction.prepare_cached(sql)?.query_row([id.as_bytes()], |row| row.get(0)).optional()?;
     let Some(operation) = waiting else { return Ok(false) };

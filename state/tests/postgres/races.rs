@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, Body, ComponentRow, Enqueued, NewOperation, NewRequest, OperationStatus, OwnerRow, OwnersOf, Ownership,
-    Record, RequestEnd, Row, Selection, ServerStore, StepAction, StepResult, StoreError, Write,
+    Acquired, Body, Cancelled, ComponentRow, Enqueued, NewOperation, NewRequest, OperationStatus, OwnerRow, OwnersOf,
+    Ownership, Record, RequestEnd, Row, Selection, ServerStore, StepAction, StepResult, StoreError, Write,
 };
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
 use tokio::task::JoinHandle;
@@ -295,6 +295,12 @@ async fn a_commit_that_was_not_answered_is_looked_for_and_not_done_twice() {
     let (one, ended) = (Arc::clone(&store), claim.clone());
     unanswered(&url, &watcher, async move { one.finish(&ended, &end).await }).await;
     assert!(store.claim("here", Duration::from_secs(60)).await.unwrap().is_none(), "it is queued once, and has ended");
+    let waiting = asking_nothing(operation(Uuid::now_v7()));
+    store.enqueue(&waiting, 10).await.unwrap();
+    let (one, id) = (Arc::clone(&store), waiting.operation.id);
+    let cancelled = unanswered(&url, &watcher, async move { one.request_cancel(id, "jane").await }).await;
+    assert_eq!(cancelled, Some(Cancelled::Ended));
+    assert_eq!(store.request_cancel(id, "jane").await.unwrap(), None, "it has ended");
 }
 
 async fn cut_what_waits_for_the_standby(watcher: &tokio_postgres::Client) {
@@ -397,6 +403,38 @@ async fn a_request_is_heard_of_by_every_server_until_its_connection_breaks() {
     assert_eq!(one::<i64>(&connect(&url).await, cut).await, 1);
     let error = listening.await.unwrap().unwrap_err().to_string();
     assert!(error.starts_with("state cannot be read: ") && !error.contains(PASSWORD), "{error}");
+}
+
+/// Whoever is quicker: it is called off and nobody has it, or somebody has it and is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_request_is_called_off_or_claimed_and_never_both() {
+    let cluster = Cluster::alone();
+    let url = cluster.database().await;
+    let (one, other) = (writer(&url).await, writer(&url).await);
+    for _ in 0..100 {
+        let new = NewOperation {
+            id: Uuid::now_v7(),
+            kind: "provision".to_owned(),
+            stacks: vec![demo()],
+            actor: "jane".to_owned(),
+        };
+        let request = asking_nothing(new);
+        let id = request.operation.id;
+        one.enqueue(&request, 10).await.unwrap();
+        let claiming = {
+            let other = Arc::clone(&other);
+            tokio::spawn(async move { other.claim("here", Duration::from_secs(60)).await.unwrap() })
+        };
+        let cancelled = one.request_cancel(id, "jane").await.unwrap();
+        match (cancelled, claiming.await.unwrap()) {
+            (Some(Cancelled::Ended), None) => {}
+            (Some(Cancelled::Asked), Some(claim)) => {
+                assert!(other.is_cancel_requested(id).await.unwrap());
+                other.finish(&claim, &RequestEnd::called_off()).await.unwrap();
+            }
+            both => panic!("{both:?}"),
+        }
+    }
 }
 
 /// A request of which only counts that it is there.

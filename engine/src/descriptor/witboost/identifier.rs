@@ -36,7 +36,7 @@ pub(super) fn component_key(id: &str, product_id: Option<&str>, parent: Option<(
     let of_any_product = || own_part(&product_of(id)?.replacen(PRODUCT, COMPONENT, 1));
     let last = || id.rsplit(':').find(|part| !part.is_empty()).unwrap_or(id);
     let part = of_parent.or_else(of_product).or_else(of_any_product).unwrap_or_else(last);
-    let part = normalised(part).replace(':', "/");
+    let part = key_of(part);
     match parent {
         Some((_, parent_key)) => {
             // A nested id often repeats its parent's part: `…:port:probe` under `…:port`.
@@ -52,7 +52,17 @@ pub(super) fn component_key(id: &str, product_id: Option<&str>, parent: Option<(
 pub(super) fn own_key(id: &str, product_id: &str) -> Option<String> {
     let product = product_id.strip_prefix(PRODUCT)?;
     let part = id.strip_prefix(COMPONENT)?.strip_prefix(product)?.strip_prefix(':').filter(|part| !part.is_empty())?;
-    (normalised(part) == part).then(|| component_key(id, Some(product_id), None))
+    (key_of(part) == part.replace(':', "/")).then(|| component_key(id, Some(product_id), None))
+}
+
+/// A part of an id as that of a key, whose names stand in paths of files, too: none of them leads up.
+fn key_of(part: &str) -> String {
+    let part = normalised(part);
+    let names = part.split(':').map(|name| match name.chars().all(|c| c == '.') {
+        true => name.replace('.', "-"),
+        false => name.to_owned(),
+    });
+    names.collect::<Vec<_>>().join("/")
 }
 
 /// The text with `-` for whatever an address or a folder could not hold.
@@ -74,6 +84,7 @@ mod tests {
             "urn:dmb:cmp:sales:x:0:a",
             "urn:dmb:cmp:finance:cash:0:a b",
             "urn:dmb:cmp:finance:cash:0:",
+            "urn:dmb:cmp:finance:cash:0:..",
             "urn:dmb:cmp:finance:cash:01:a",
             "foo:a",
             "a",
@@ -106,6 +117,10 @@ mod tests {
             ("urn:dmb:cmp:d:some-name", "some-name"),
             ("domain:marketing.Ingestion-1.1", "marketing.Ingestion-1.1"),
             ("Storage Area [x]", "Storage-Area--x-"),
+            // Names stand in paths of files.
+            ("urn:dmb:cmp:d:p:0:..:other.0:port", "--/other.0/port"),
+            ("urn:dmb:cmp:d:p:0:.", "-"),
+            ("urn:dmb:cmp:d:p:0:..a.", "..a."),
         ] {
             assert_eq!(component_key(id, product, None), key);
         }

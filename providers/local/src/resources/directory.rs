@@ -164,8 +164,10 @@ fn observe(project: &Project, recorded: &Attributes) -> Result<Option<Observed>,
 }
 
 fn observed(mut attributes: Attributes, path: &ProjectPath) -> Observed {
-    attributes.insert("id".to_owned(), id_of(path, &attributes));
-    let identity = attributes.get("path").map(|path| ("path".to_owned(), path.clone())).into_iter().collect();
+    let id = id_of(path, &attributes);
+    // However the path is written, it is one folder.
+    let identity = [("path".to_owned(), id.clone())].into_iter().collect();
+    attributes.insert("id".to_owned(), id);
     Observed { identity, attributes, private: Private::default() }
 }
 
