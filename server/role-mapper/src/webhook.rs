@@ -4,7 +4,7 @@
 //! Hasura is told 200 with session variables or 401; anything else it takes for a mistake of the webhook.
 
 use crate::Shared;
-use crate::answer::{self, Refusal};
+use crate::answer::{Refusal, Sent};
 use crate::query::{MOST_BYTES, Wrong, root_fields};
 use crate::who::{Nobody, Who};
 use axum::Json;
@@ -34,7 +34,7 @@ pub(crate) fn is_of_hasura(role: &str) -> bool {
 
 /// What Hasura sends.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Sent {
+pub(crate) struct Asked {
     /// The headers of whoever calls Hasura.
     headers: Map<String, Value>,
     /// What they ask for.
@@ -89,9 +89,9 @@ impl<'de> Visitor<'de> for OperationsVisitor {
 /// `POST /v1/authenticate`.
 pub(crate) async fn authenticate(
     State(shared): State<Arc<Shared>>,
-    answer::Sent(sent): answer::Sent<Sent>,
+    Sent(asked): Sent<Asked>,
 ) -> Result<Response, Refusal> {
-    let who = shared.reader.read(&sent.headers).await.map_err(|nobody| match nobody {
+    let who = shared.reader.read(&asked.headers).await.map_err(|nobody| match nobody {
         Nobody::Unknown(why) => unauthorized(None, &why),
         Nobody::Away(why) => {
             tracing::warn!(why, "nobody can be told who asks");
@@ -99,7 +99,7 @@ pub(crate) async fn authenticate(
         }
     })?;
     let mut fields = BTreeSet::new();
-    for operation in operations(sent.request)? {
+    for operation in operations(asked.request)? {
         let name = operation.name.as_deref();
         let asked = root_fields(&operation.query, name, shared.allowed).map_err(|wrong| match wrong {
             Wrong::Bad(why) => Refusal::Bad(format!("Graphql query has one or more errors. {why}")),

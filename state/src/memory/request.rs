@@ -144,7 +144,9 @@ impl State {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let request = self.claimed(claim)?;
-        self.requests.insert(claim.operation, Request { expires: Some(later(now, term)), ..request });
+        if !request.is_given_back {
+            self.requests.insert(claim.operation, Request { expires: Some(later(now, term)), ..request });
+        }
         Ok(())
     }
 

@@ -197,7 +197,9 @@ pub(super) async fn keep(
 ) -> Result<(), Failure> {
     let operation = held(session, claim).await?;
     let expires = columns::time(later(context.now(session).await?, term));
-    session.execute("UPDATE request SET expires = $2 WHERE operation = $1", &[&operation, &expires]).await?;
+    session
+        .execute("UPDATE request SET expires = $2 WHERE operation = $1 AND holder IS NOT NULL", &[&operation, &expires])
+        .await?;
     Ok(())
 }
 

@@ -220,7 +220,7 @@ pub(super) fn keep(
     let operation = held(transaction, claim)?;
     let expires = later(context.clock.now(), term).as_microsecond();
     transaction
-        .prepare_cached("UPDATE request SET expires = ?2 WHERE operation = ?1")?
+        .prepare_cached("UPDATE request SET expires = ?2 WHERE operation = ?1 AND holder IS NOT NULL")?
         .execute((operation, expires))?;
     Ok(())
 }
