@@ -40,9 +40,15 @@ pub use state::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use terrace_engine::duration;
+
+/// Reads where connections are taken.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an IP address with its port, such as `127.0.0.1:8091`".to_owned())
+}
 
 /// Plans and applies data products.
 #[derive(Debug, Parser)]

@@ -291,12 +291,12 @@ fn is_elsewhere(arguments: &[OsString]) -> bool {
 
 /// What to say of a command line in which a long option has one dash, or is one of terraform's.
 pub(crate) fn correction(arguments: &[OsString]) -> Option<Failure> {
-    let known = long_options(false);
+    let known = long_options();
     let words = arguments.iter().skip(1).filter_map(|argument| argument.to_str());
-    words.take_while(|word| *word != "--").find_map(|word| correct(word, &known))
+    words.take_while(|word| *word != "--").find_map(|word| correct(word, &known, arguments))
 }
 
-fn correct(word: &str, known: &BTreeSet<String>) -> Option<Failure> {
+fn correct(word: &str, known: &BTreeSet<String>, arguments: &[OsString]) -> Option<Failure> {
     let is_long = word.starts_with("--");
     let rest = word.strip_prefix("--").or_else(|| word.strip_prefix('-')).filter(|rest| rest.len() > 1)?;
     let (name, value) = match rest.split_once('=') {
@@ -318,23 +318,31 @@ fn correct(word: &str, known: &BTreeSet<String>) -> Option<Failure> {
         return Some(unknown().hint(*hint));
     }
     // What begins with one dash and is no option at all is the parser's to explain.
-    let shown = long_options(true);
-    let best = closest(name, shown.iter().map(String::as_str)).filter(|_| is_long)?;
+    let asked = Asked::of(arguments).command;
+    let everywhere = CommandLine::command();
+    let globals = everywhere.get_arguments().filter(|option| option.is_global_set());
+    let shown = asked.get_arguments().chain(globals).filter(|option| !option.is_hide_set());
+    let names = shown.flat_map(names_of).chain(ANYWHERE);
+    let best = closest(name, names).filter(|_| is_long)?;
     Some(unknown().hint(format!("did you mean `--{best}`?")))
 }
 
-/// All long options, or those that are shown.
-fn long_options(is_shown: bool) -> BTreeSet<String> {
-    fn collect(command: &clap::Command, is_shown: bool, names: &mut BTreeSet<String>) {
-        for argument in command.get_arguments().filter(|argument| !is_shown || !argument.is_hide_set()) {
-            let aliases = argument.get_all_aliases().unwrap_or_default();
-            names.extend(argument.get_long().into_iter().chain(aliases).map(str::to_owned));
-        }
-        let commands = command.get_subcommands().filter(|command| !is_shown || !command.is_hide_set());
-        commands.for_each(|command| collect(command, is_shown, names));
+/// What every command takes.
+const ANYWHERE: [&str; 2] = ["help", "version"];
+
+/// The names of an option, if it has a long one.
+fn names_of(option: &clap::Arg) -> impl Iterator<Item = &str> {
+    option.get_long().into_iter().chain(option.get_all_aliases().unwrap_or_default())
+}
+
+/// All long options.
+fn long_options() -> BTreeSet<String> {
+    fn collect(command: &clap::Command, names: &mut BTreeSet<String>) {
+        names.extend(command.get_arguments().flat_map(names_of).map(str::to_owned));
+        command.get_subcommands().for_each(|command| collect(command, names));
     }
-    let mut names = BTreeSet::from(["help".to_owned(), "version".to_owned()]);
-    collect(&CommandLine::command(), is_shown, &mut names);
+    let mut names = BTreeSet::from(ANYWHERE.map(str::to_owned));
+    collect(&CommandLine::command(), &mut names);
     names
 }
 
@@ -371,6 +379,9 @@ mod tests {
         );
         assert_eq!(told("terrace output -raw x").as_deref(), Some("write `--format=raw`"));
         assert_eq!(told("terrace plan --zyxwv x.yaml"), None);
+        assert_eq!(told("terrace plan --foo x.yaml"), None, "no other command's");
+        assert_eq!(told("terrace --verson").as_deref(), Some("did you mean `--version`?"));
+        assert_eq!(told("terrace state list --sate x.yaml").as_deref(), Some("did you mean `--state`?"));
         assert_eq!(told("terrace unlock --force x"), None, "aliases are options, too");
     }
 

@@ -203,10 +203,11 @@ impl Environment {
     }
 }
 
-/// The configuration that holds for a folder: the nearest one upwards.
+/// The configuration that holds for a folder: the nearest one upwards. Whatever has that name is meant to be it: who reads it
+/// says what is wrong with one that is no file.
 #[must_use]
 pub fn find(folder: &Path) -> Option<PathBuf> {
-    folder.ancestors().map(|folder| folder.join(FILE_NAME)).find(|path| path.is_file())
+    folder.ancestors().map(|folder| folder.join(FILE_NAME)).find(|path| path.symlink_metadata().is_ok())
 }
 
 #[cfg(test)]

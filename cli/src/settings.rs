@@ -202,13 +202,17 @@ fn working_folder() -> Result<PathBuf, Failure> {
 /// Where a state is. Of what is none only the part before `://` is repeated, for a password may follow.
 fn supported(text: &str, origin: &str) -> Result<StoreUrl, Failure> {
     const HINT: &str = "write `sqlite:PATH`, such as `sqlite:.terrace/state.db`, or `postgres://USER@HOST/DATABASE`";
-    text.parse().map_err(|error: StoreUrlError| {
+    let url = text.parse().map_err(|error: StoreUrlError| {
         let failure = Failure::new(format!("{origin}: {error}"));
         match error {
             StoreUrlError::UnknownScheme(_) => failure.hint(HINT),
             StoreUrlError::NoPath => failure,
         }
-    })
+    })?;
+    if let StoreUrl::Postgres(url) = &url {
+        url.check().map_err(|why| Failure::new(format!("{origin}: {why}")))?;
+    }
+    Ok(url)
 }
 
 /// The state: flag and variable are relative to the working directory, the rest to the project folder.

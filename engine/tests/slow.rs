@@ -267,7 +267,31 @@ async fn what_was_never_made_is_not_looked_for_without_end() {
         story.fault(&format!("find {key}"), Fault::HangBefore);
     }
     let began = tokio::time::Instant::now();
-    let plan = story.plan_destroy_of(&stack(things)).await;
-    assert!(!plan.has_changes());
+    let told = story.destroy_errors(&stack(things)).await;
     assert_eq!(began.elapsed().as_secs(), 60);
+    let expected =
+        "it cannot be told whether what demo@test describes and is not recorded is there: nobody answered for 60 s\n";
+    assert!(told.contains(expected), "{told}");
+}
+
+#[tokio::test]
+async fn what_may_be_there_is_not_said_to_be_gone() {
+    // The state was lost, and nobody is told what is there.
+    let text = stack("- {type: world_thing, name: a, config: {key: a}}");
+    let lost = Story::new();
+    lost.fault("find a", Fault::Before(ErrorKind::PermissionDenied));
+    insta::assert_snapshot!(lost.destroy_errors(&text).await, @"
+    stack.yaml:5:31: it cannot be told whether what demo@test describes and is not recorded is there: demo@test:world_thing.a cannot be looked for: find a: no
+      hint: let the identity that the instance of `world` is configured with do this, or configure another; try again later
+    ");
+    lost.fault("find a", Fault::Before(ErrorKind::InvalidInput { path: None }));
+    assert!(!lost.plan_destroy_of(&text).await.has_changes(), "there can be none");
+    let by_lookup = stack("- {type: world_thing, name: a, config: {key: '${{ data.it.val }}'}}")
+        + "\ndata: [{type: world_thing, name: it, config: {key: other}}]\n";
+    assert!(!lost.plan_destroy_of(&by_lookup).await.has_changes(), "it needs what is not there");
+    lost.fault("look at other", Fault::Before(ErrorKind::PermissionDenied));
+    insta::assert_snapshot!(lost.destroy_errors(&by_lookup).await, @"
+    stack.yaml:7:34: it cannot be told whether what demo@test describes and is not recorded is there: data.world_thing.it has no answer: look at other: no
+      hint: let the identity that the instance of `world` is configured with do this, or configure another; try again later
+    ");
 }

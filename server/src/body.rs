@@ -157,6 +157,7 @@ fn wanted(expected: &str) -> Option<&'static str> {
         "a map" | "a JSON object" => "a JSON object",
         "unit" => "`null`",
         "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number that is not negative",
+        "a nonzero usize" => "at least 1",
         "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
         _ if expected.starts_with("struct ") => "a JSON object",

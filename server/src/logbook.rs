@@ -45,7 +45,7 @@ impl Logbook {
 
     /// Says last that it was stopped, and what was done by then.
     pub(crate) async fn stopped(&self, end: &RequestEnd) {
-        self.line("INFO", "stop", &end.summary).await;
+        self.write(vec![end.stopped(self.operation)]).await;
     }
 
     /// Takes the events of what is applied, and writes what they say, in their order.

@@ -45,6 +45,7 @@ use crate::sqlite::SqliteStore;
 use crate::url::PostgresUrl;
 use crate::{Access, only_read};
 use async_trait::async_trait;
+pub(crate) use connection::understood;
 use connection::{Line, Purpose, Session};
 use error::Failure;
 use futures_util::future::BoxFuture;

@@ -28,6 +28,15 @@ impl PostgresUrl {
         Self { given: SecretString::from(given), shown: shown(given) }
     }
 
+    /// Whether it can be understood, and whether what it names can be read; nobody is connected to.
+    ///
+    /// # Errors
+    /// What is wrong with it, without its password.
+    #[cfg(feature = "postgres")]
+    pub fn check(&self) -> Result<(), String> {
+        crate::postgres::understood(self).map(drop)
+    }
+
     /// All of it, for whoever connects.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "nobody connects"))]
     pub(crate) fn expose(&self) -> &str {

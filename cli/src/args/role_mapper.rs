@@ -7,6 +7,6 @@ use std::net::SocketAddr;
 #[derive(Debug, Args)]
 pub struct RoleMapperArguments {
     /// Where connections are taken [env: ROLE_MAPPER_BIND] [default: 127.0.0.1:8092]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = super::address)]
     pub bind: Option<SocketAddr>,
 }

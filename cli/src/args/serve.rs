@@ -10,10 +10,10 @@ use terrace_engine::duration;
 #[derive(Debug, Args)]
 pub struct ServeArguments {
     /// Where connections are taken [default: 127.0.0.1:8091]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = super::address)]
     pub bind: Option<SocketAddr>,
     /// Where static sites are shown, below `/sites/NAME/` [default: nowhere, or as `server.sites` says]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = super::address)]
     pub sites: Option<SocketAddr>,
     /// How many requests are worked on at once [default: 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_WORKERS)))]

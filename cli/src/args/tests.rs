@@ -57,6 +57,17 @@ fn a_mistyped_command_gets_a_suggestion() {
     assert!(error.contains("apply"), "{error}");
 }
 
+#[test]
+fn where_connections_are_taken_is_an_address_with_its_port() {
+    for command in ["serve --bind", "serve --sites", "role-mapper --bind"] {
+        for wrong in ["localhost:8091", "127.0.0.1", "8091"] {
+            let told = parse(&format!("terrace {command} {wrong}")).unwrap_err().to_string();
+            assert!(told.contains("expected an IP address with its port, such as `127.0.0.1:8091`"), "{told}");
+        }
+        parse(&format!("terrace {command} [::1]:8091")).unwrap();
+    }
+}
+
 /// The text of the topic.
 fn topic(name: &str) -> String {
     parse(&format!("terrace help {name}")).unwrap_err().to_string()

@@ -96,7 +96,8 @@ async fn console(context: &Context<'_>, project: &Project, chosen: &[String]) ->
     let planner = planner(&*store, &world, &project.sources, &options);
     let computed = planner.plan(std::slice::from_ref(compiled), Origin::default()).await?;
     // What has no answer is not known, and whoever asks for it wants to know why.
-    let failed = computed.diagnostics.into_iter().filter(|diagnostic| diagnostic.code == "lookup_failed");
+    let is_unknown = |diagnostic: &Diagnostic| matches!(diagnostic.code, "lookup_failed" | "lookup_unanswered");
+    let failed = computed.diagnostics.into_iter().filter(is_unknown);
     let failed: Vec<Diagnostic> = failed.map(|it| Diagnostic { severity: Severity::Warning, ..it }).collect();
     report(context.ui, &project.sources, &failed);
     let Some(plan) = computed.plan.stacks.first() else { return Err(Failure::new("the descriptor gives no plan")) };

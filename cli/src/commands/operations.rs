@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use terrace_engine::apply::doubt_begins;
 use terrace_engine::store::{
-    Cancelled, LogLine, OperationFilter, OperationRow, StateStore, StepAction, StepResult, StepRow,
+    Cancelled, LogLine, OperationFilter, OperationRow, RequestEnd, StateStore, StepAction, StepResult, StepRow,
 };
 use terrace_state::Access;
 use uuid::Uuid;
@@ -115,7 +115,10 @@ async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
     }
     let what = match store.request_cancel(id, &settings.actor).await? {
         Some(Cancelled::Asked) => "is asked to stop: it ends what it has begun",
-        Some(Cancelled::Ended) => "is stopped: it had not begun",
+        Some(Cancelled::Ended) => {
+            store.commit(&[], vec![RequestEnd::called_off().stopped(id)]).await?;
+            "is stopped: it had not begun"
+        }
         None => {
             let standing = operation.standing();
             return Err(Failure::new(format!("operation `{id}` does not run any more: it is {standing}")));

@@ -138,6 +138,7 @@ fn readable(at: usize, message: &str) -> Fault {
             "=" => fault.hint("`==` compares"),
             "&" => fault.hint("`&&` is the logical and"),
             "|" => fault.hint("`||` is the logical or"),
+            "." => fault.hint("a name stands before a dot and after it: `vars.NAME`"),
             _ => fault,
         };
     }

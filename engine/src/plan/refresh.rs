@@ -26,7 +26,7 @@ use terrace_provider::{Observed, Path, ProviderError, Recorded, ResourceType, Se
 const CHUNK: usize = 256;
 
 /// The error on an object that does not answer.
-const CANNOT_READ: &str = "cannot_read";
+pub(super) const CANNOT_READ: &str = "cannot_read";
 /// The note on a step that a crash left open, of which it could be found what became of it.
 pub(crate) const INTERRUPTED: &str = "interrupted_step";
 

@@ -2,7 +2,7 @@
 
 use super::compute::{PlanFailure, Planner};
 use super::ours::{Managed, WhyNot};
-use super::refresh::LoadedRow;
+use super::refresh::{CANNOT_READ, LoadedRow};
 use super::removed_data::UNKNOWN_AMOUNT;
 use super::{After, Change, DataLossNote, Deferred, Prior, contract, hidden, ignored, import, ours};
 use crate::action::{Action, Reason};
@@ -344,7 +344,9 @@ async fn find_existing(
         Err(error) => {
             let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, ty.name, planner.registry));
             let told = format!("{address} cannot be looked for: {}", error.with_problems());
-            let told = Diagnostic::error("cannot_read", told);
+            // Whoever answers that there can be no such thing has answered.
+            let is_answer = matches!(error.kind, ErrorKind::NotFound | ErrorKind::InvalidInput { .. });
+            let told = Diagnostic::error(if is_answer { "cannot_plan" } else { CANNOT_READ }, told);
             let path = match &error.kind {
                 ErrorKind::InvalidInput { path } => path.clone(),
                 _ => None,

@@ -10,6 +10,7 @@ use super::ours::Managed;
 use super::refresh::{self, Loaded, LoadedRow};
 use super::resource::{self, Wanted};
 use super::upgrade::upgrade;
+use super::walk::CANNOT_CONNECT;
 use super::{Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, output_reads, replacement};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
@@ -320,7 +321,7 @@ impl Planner<'_> {
             Ok(session) => session,
             Err(error) => {
                 let message = format!("`{}` cannot be reached: {error}", opened.provider);
-                diagnostics.push(Diagnostic::error("cannot_connect", message).about(about));
+                diagnostics.push(Diagnostic::error(CANNOT_CONNECT, message).about(about));
                 return Ok(None);
             }
         };

@@ -6,7 +6,9 @@
 use super::compute::{Draft, PlanFailure, Planner};
 use super::options::Options;
 use super::ours::{Managed, is_named_by_rule};
+use super::refresh::CANNOT_READ;
 use super::resource::protected;
+use super::walk::{CANNOT_CONNECT, LOOKUP_UNANSWERED};
 use super::{Change, Origin, Prior, adopted, renamed};
 use crate::action::{Action, Reason};
 use crate::address::StackId;
@@ -24,6 +26,8 @@ use terrace_provider::{Path, Value};
 /// How long it is looked, in all: each object may be asked for again and again where nobody answers, and a component that was
 /// never made is none to wait for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What is told of those who do not answer.
+const UNANSWERED: [&str; 3] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED];
 
 impl Planner<'_> {
     /// Plans the removal of what is there of the described components of a stack that the state does not know.
@@ -35,7 +39,7 @@ impl Planner<'_> {
     ) -> Result<Vec<Change>, PlanFailure> {
         let Draft { reads, diagnostics, .. } = draft;
         let Some(compiled) = described.iter().find(|compiled| compiled.stack == *stack) else { return Ok(Vec::new()) };
-        let unknown = self.unknown_components(compiled).await?;
+        let (unknown, has_recorded) = self.unknown_components(compiled).await?;
         if unknown.is_empty() {
             return Ok(Vec::new());
         }
@@ -52,18 +56,19 @@ impl Planner<'_> {
         let found = match within(PATIENCE, looked).await {
             Ok(found) => found?,
             Err(latest) => {
-                let why =
-                    latest.only().map_or_else(|| "its servers do not answer".to_owned(), |error| error.to_string());
-                let message = format!(
-                    "what {stack} describes and is not recorded was looked for for {} s, and is left alone: {why}",
-                    PATIENCE.as_secs()
-                );
-                let hint = "where somebody may have made it, try again once the servers can be reached from here";
-                diagnostics.push(Diagnostic::warning("not_looked_for", message).hint(hint));
+                let last = latest.only().map_or_else(String::new, |error| format!(": {error}"));
+                let why = format!("nobody answered for {} s{last}", PATIENCE.as_secs());
+                diagnostics.push(not_told(stack, has_recorded, Diagnostic::error("", why)));
                 return Ok(Vec::new());
             }
         };
-        // What is recorded elsewhere is told below: it stays.
+        // Who does not answer may have it.
+        let is_silence = |diagnostic: &&Diagnostic| UNANSWERED.contains(&diagnostic.code);
+        if let Some(silence) = found.diagnostics.iter().find(is_silence) {
+            diagnostics.push(not_told(stack, has_recorded, silence.clone()));
+            return Ok(Vec::new());
+        }
+        // What is recorded elsewhere is told below: it stays. What cannot be planned cannot have been made either.
         let stays = [adopted::RECORDED, renamed::RECORDED];
         let is_fault = |diagnostic: &&Diagnostic| diagnostic.is_error() && !stays.contains(&diagnostic.code);
         if let Some(Diagnostic { message: why, .. }) = found.diagnostics.iter().find(is_fault) {
@@ -103,8 +108,8 @@ impl Planner<'_> {
     }
 
     /// The chosen components of which no resource is on record: an apply that failed may have recorded that there is such
-    /// a component, and nothing else.
-    async fn unknown_components(&self, compiled: &CompiledStack) -> Result<BTreeSet<String>, PlanFailure> {
+    /// a component, and nothing else. And whether anything is on record.
+    async fn unknown_components(&self, compiled: &CompiledStack) -> Result<(BTreeSet<String>, bool), PlanFailure> {
         let stack = &compiled.stack;
         let rows = self.store.rows(stack, &Selection::All).await?;
         let mut known: BTreeSet<String> = rows.into_iter().map(|row| row.address.component).collect();
@@ -113,7 +118,7 @@ impl Planner<'_> {
         let chosen = &self.options.components;
         let is_chosen = |key: &String| chosen.is_empty() || chosen.contains(key);
         let keys = compiled.components.iter().map(|component| component.key.clone());
-        Ok(keys.filter(|key| is_chosen(key) && !known.contains(key)).collect())
+        Ok((keys.filter(|key| is_chosen(key) && !known.contains(key)).collect(), !known.is_empty()))
     }
 
     /// The resources of a component that take over nothing, or only what a rule names and whose name is written out; by
@@ -178,6 +183,21 @@ impl Planner<'_> {
             ..change
         })
     }
+}
+
+/// That it cannot be said of a stack whether there is what it describes and is not recorded, and why.
+fn not_told(stack: &StackId, has_recorded: bool, why: Diagnostic) -> Diagnostic {
+    let message =
+        format!("it cannot be told whether what {stack} describes and is not recorded is there: {}", why.message);
+    let again = if has_recorded {
+        format!(
+            "try again later; `terrace destroy {stack}`, without a file, removes what is recorded and looks for nothing else"
+        )
+    } else {
+        "try again later".to_owned()
+    };
+    let hint = why.hint.as_ref().map_or_else(|| again.clone(), |hint| format!("{hint}; {again}"));
+    Diagnostic { code: "not_looked_for", message, ..why }.hint(hint)
 }
 
 /// The declarations, taking over whatever is there.

@@ -17,6 +17,9 @@ mod standing;
 mod transitions;
 mod triggered;
 
+pub(super) use lookups::LOOKUP_UNANSWERED;
+pub(super) use prepare::CANNOT_CONNECT;
+
 use super::choice::{Choice, GrantedShares};
 use super::components::{RecordedComponent, order_of};
 use super::compute::{PlanFailure, Planner};

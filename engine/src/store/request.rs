@@ -1,7 +1,7 @@
 //! Requests: calls of an API that change something. Each is an operation that is durable before it is answered, and is
 //! worked on by whoever claims it, in whichever process.
 
-use super::{NewOperation, OperationStatus, StateStore, StoreError};
+use super::{NewOperation, OperationStatus, Record, StateStore, StoreError};
 use async_trait::async_trait;
 use std::fmt;
 use std::time::Duration;
@@ -222,5 +222,12 @@ impl RequestEnd {
             result: "{}".to_owned(),
             keeps_body: false,
         }
+    }
+
+    /// The last line of the log of an operation that was stopped: what was done by then.
+    #[must_use]
+    pub fn stopped(&self, operation: Uuid) -> Record {
+        let (level, phase) = ("INFO".to_owned(), "stop".to_owned());
+        Record::Log { operation, level, phase, message: self.summary.clone() }
     }
 }

@@ -258,14 +258,26 @@ impl Story {
 
     /// Plans the removal of what a descriptor describes, recorded or not.
     pub async fn plan_destroy_of(&self, text: &str) -> Plan {
+        let (Computed { plan, diagnostics }, _) = self.try_destroy_of(text).await;
+        assert!(!has_errors(&diagnostics), "{diagnostics:?}");
+        plan
+    }
+
+    /// What is told where what a descriptor describes cannot be removed.
+    pub async fn destroy_errors(&self, text: &str) -> String {
+        let (computed, sources) = self.try_destroy_of(text).await;
+        assert!(has_errors(&computed.diagnostics), "expected errors");
+        assert!(!computed.plan.has_changes());
+        told(&computed.diagnostics, &sources)
+    }
+
+    async fn try_destroy_of(&self, text: &str) -> (Computed, Sources) {
         let (stacks, _, sources) = self.compile(text);
         let stacks = stacks.unwrap();
         let setting = self.setting(sources);
         let names: Vec<StackId> = stacks.iter().map(|compiled| compiled.stack.clone()).collect();
         let planning = self.planner(&setting).plan_destroy_described(&names, &stacks, Origin::default()).await;
-        let Computed { plan, diagnostics } = planning.unwrap();
-        assert!(!has_errors(&diagnostics), "{diagnostics:?}");
-        plan
+        (planning.unwrap(), setting.sources)
     }
 
     /// Applies a plan, after it went through a file: nothing else may be needed. Without a key there is no such file.

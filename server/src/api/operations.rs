@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{
@@ -92,7 +93,8 @@ pub(crate) struct Filter {
     /// Those that stand so.
     pub(crate) status: Option<String>,
     /// How many items, at most 1000; 100 when left out.
-    pub(crate) limit: Option<usize>,
+    #[param(value_type = Option<usize>, minimum = 1)]
+    pub(crate) limit: Option<NonZeroUsize>,
     /// `next` of the page before.
     pub(crate) after: Option<String>,
 }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::de::value::Error as Untold;
 use serde::{Deserialize, Serialize};
 use std::error::Error;
+use std::num::NonZeroUsize;
 use utoipa::{IntoParams, ToSchema};
 
 /// The most items of a page.
@@ -55,7 +56,8 @@ fn is_no_number(text: &str) -> bool {
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
     /// How many items, at most 1000; 100 when left out.
-    pub(crate) limit: Option<usize>,
+    #[param(value_type = Option<usize>, minimum = 1)]
+    pub(crate) limit: Option<NonZeroUsize>,
     /// `next` of the page before.
     pub(crate) after: Option<String>,
 }
@@ -78,7 +80,7 @@ pub(super) fn beyond(after: &str) -> String {
 impl PageQuery {
     /// How many items are asked for.
     pub(crate) fn limit(&self) -> usize {
-        self.limit.unwrap_or(USUAL).clamp(1, MOST)
+        self.limit.map_or(USUAL, |limit| limit.get().min(MOST))
     }
 
     /// The page of a list whose items have distinct names.

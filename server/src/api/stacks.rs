@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json_;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::record::{open_attributes, open_outputs};
@@ -92,7 +93,8 @@ pub(crate) struct ResourceFilter {
     #[param(value_type = Option<String>)]
     pub(crate) status: Option<RowStatus>,
     /// How many items, at most 1000; 100 when left out.
-    pub(crate) limit: Option<usize>,
+    #[param(value_type = Option<usize>, minimum = 1)]
+    pub(crate) limit: Option<NonZeroUsize>,
     /// `next` of the page before.
     pub(crate) after: Option<String>,
 }

@@ -62,7 +62,7 @@ const SETUP: &str = "SET synchronous_commit = on; SET lock_timeout = '15s';
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// How a connection is made.
-pub(super) type Driver = (Config, MakeRustlsConnect);
+pub(crate) type Driver = (Config, MakeRustlsConnect);
 
 /// How connections to a database are made.
 ///
@@ -104,7 +104,7 @@ pub(super) fn pool((config, connector): &Driver, line: Line) -> Result<Pool, Str
 
 /// What a URL says to the driver and of encryption. Its text is not repeated: a part of a password that was not escaped
 /// may be taken for anything.
-fn understood(url: &PostgresUrl) -> Result<Driver, String> {
+pub(crate) fn understood(url: &PostgresUrl) -> Result<Driver, String> {
     let given = url.expose();
     let (place, query) = parts(given);
     let (mut rest, mut mode, mut roots) = (Vec::new(), None, None);

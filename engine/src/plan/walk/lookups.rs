@@ -26,6 +26,10 @@ use terrace_provider::{
 
 /// What lookups by name are asked with.
 const NAME: &str = "name";
+/// The error on a lookup whose answer says that there is no such thing, or can be none.
+const LOOKUP_FAILED: &str = "lookup_failed";
+/// The error on a lookup that nobody answers.
+pub(in crate::plan) const LOOKUP_UNANSWERED: &str = "lookup_unanswered";
 
 impl Walk<'_, '_> {
     /// Plans one lookup.
@@ -203,8 +207,9 @@ impl Walk<'_, '_> {
             .filter_map(|dependency| dependency.key.as_deref())
             .filter(|key| !self.component_outputs.contains_key(*key))
             .collect();
-        let diagnostic =
-            Diagnostic::error("lookup_failed", format!("{address} has no answer: {}", error.with_problems())).at(at);
+        let is_answer = matches!(error.kind, ErrorKind::NotFound | ErrorKind::InvalidInput { .. });
+        let code = if is_answer { LOOKUP_FAILED } else { LOOKUP_UNANSWERED };
+        let diagnostic = Diagnostic::error(code, format!("{address} has no answer: {}", error.with_problems())).at(at);
         match (missing.as_slice(), error.solutions.first()) {
             ([], Some(solution)) => diagnostic.hint(solution.clone()),
             ([], None) if error.kind == ErrorKind::NotFound => {

@@ -13,6 +13,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use terrace_provider::{Map, Object, Path, Session, Value};
 
+/// The error where a provider cannot be opened.
+pub(in crate::plan) const CANNOT_CONNECT: &str = "cannot_connect";
+
 impl Walk<'_, '_> {
     /// Evaluates and checks the configuration of one instance, or the arguments of a lookup.
     #[expect(clippy::too_many_arguments, reason = "each is a different thing of one instance")]
@@ -109,7 +112,7 @@ impl Walk<'_, '_> {
             Ok(session) => Some(session),
             Err(error) => {
                 let mut diagnostic =
-                    Diagnostic::error("cannot_connect", format!("`{instance}` cannot be reached: {error}"))
+                    Diagnostic::error(CANNOT_CONNECT, format!("`{instance}` cannot be reached: {error}"))
                         .at(declaration.ty.span);
                 if let Some(solution) = error.solutions.first() {
                     diagnostic = diagnostic.hint(solution.clone());
