@@ -284,7 +284,7 @@ async fn what_may_be_there_is_not_said_to_be_gone() {
     stack.yaml:5:31: it cannot be told whether what demo@test describes and is not recorded is there: demo@test:world_thing.a cannot be looked for: find a: no
       hint: let the identity that the instance of `world` is configured with do this, or configure another; try again later
     ");
-    lost.fault("find a", Fault::Before(ErrorKind::InvalidInput { path: None }));
+    lost.fault("find a", Fault::Before(ErrorKind::NotFound));
     assert!(!lost.plan_destroy_of(&text).await.has_changes(), "there can be none");
     let by_lookup = stack("- {type: world_thing, name: a, config: {key: '${{ data.it.val }}'}}")
         + "\ndata: [{type: world_thing, name: it, config: {key: other}}]\n";

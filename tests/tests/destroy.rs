@@ -1,6 +1,8 @@
 //! Destroying needs the state, and a descriptor that can be read: not a valid one.
 
+use crate::server::{product, project};
 use terrace_tests::Project;
+use terrace_tests::served::Served;
 
 const STACK: &str = "variables:\n  size: {type: int, validation: [{assert: '${{ vars.size > 0 }}', error: too small}]}\n\
     resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: '${{ string(vars.size) }}'}}\n\
@@ -77,4 +79,31 @@ fn what_a_stack_has_of_its_own_is_named_so_where_it_stays_without_a_component() 
     let plan = project.run(["plan", "--destroy", "stack.yaml", "-c", "web"]).done();
     plan.says("the stack's own resources and outputs, `other` depend on `web`, which is removed, and will stay");
     plan.says("remove what depends on it, too: add `-c other`, or leave out `-c` for the whole stack");
+}
+
+#[test]
+fn what_may_be_there_is_not_said_to_be_gone_where_nobody_can_be_asked() {
+    let project = project();
+    let text = product(&["a"]);
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
+    drop(server);
+    // The state is lost, and who could tell what is there does not.
+    std::fs::remove_dir_all(project.path(".terrace")).unwrap();
+    let (told, silent) = ("cat made-$0 2>/dev/null || echo null", "exit 1");
+    project.edit("blueprints/thing.yaml", told, silent);
+    project.write("product.yaml", &text);
+    let destroy = ["destroy", "product.yaml", "--env", "test", "--auto-approve"];
+    let why = "it cannot be told whether what finance.cash.0@test describes and is not recorded is there";
+    project.run(destroy).with_code(1).says(why);
+    let server = Served::start(&project, &[]);
+    let status = server.ended(&server.ask("/v1/unprovision", &text));
+    assert_eq!(status["status"], "FAILED", "{status}");
+    assert!(status.to_string().contains(why), "{status}");
+    assert!(project.has("made-a"));
+    drop(server);
+    project.edit("blueprints/thing.yaml", silent, told);
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.ended(&server.ask("/v1/unprovision", &text))["status"], "COMPLETED");
+    assert!(!project.has("made-a"));
 }

@@ -231,6 +231,10 @@ fn what_is_not_there_or_wrong_is_a_problem() {
         misspelt.status == 400 && misspelt.body.contains("there is no field `destory`; the fields are"),
         "{misspelt:?}"
     );
+    for (limit, why) in [("0", "has to be at least 1"), ("-1", "has to be a whole number that is not negative")] {
+        let answer = server.call("GET", &format!("/api/v1/operations?limit={limit}"), "");
+        assert!(answer.status == 400 && answer.body.contains(why), "{answer:?}");
+    }
     // It can be compiled and not planned.
     let failing = stack("'${{ resources.key.nothing }}'");
     let planned = plan(&server, &failing, "application/json").json();

@@ -27,6 +27,29 @@ fn a_configuration_that_cannot_be_read_says_what_was_expected() {
     told(&["plan", "stack.yaml", "--config", "latin/x"])
         .says("what its path goes through is a file, and not a folder\n");
     told(&["plan", "stack.yaml", "--config", "latin"]).says("it is not UTF-8: see line 1, character 4\n");
+    let project = Project::with_stack("resources: []\n");
+    std::fs::create_dir(project.path("terrace.yaml")).unwrap();
+    project
+        .run(["plan", "stack.yaml"])
+        .with_code(1)
+        .says("terrace.yaml` cannot be read: it is a folder, and not a file\n");
+}
+
+#[test]
+fn a_url_of_a_state_is_told_with_its_place_and_without_its_password() {
+    let project = Project::with_stack("resources: []\n");
+    let (wrong, why) =
+        ("postgres://me:hunter2@h/d?colour=blue", "postgres://me@h/d is not understood: unknown option `colour`");
+    let check = |ran: Ran, place: &str| {
+        assert!(!ran.stderr.contains("hunter2"), "{ran}");
+        ran.with_code(1).says(&format!("{place}: {why}"));
+    };
+    check(project.run(["plan", "stack.yaml", "--state", wrong]), "--state");
+    let mut by_variable = project.command(["plan", "stack.yaml"]);
+    by_variable.env("TERRACE_STATE", wrong);
+    check(project.start(by_variable).finish(), "TERRACE_STATE");
+    project.write("terrace.yaml", format!("state: '{wrong}'\n"));
+    check(project.run(["plan", "stack.yaml"]), "`state` of terrace.yaml");
 }
 
 #[test]

@@ -344,9 +344,9 @@ async fn find_existing(
         Err(error) => {
             let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, ty.name, planner.registry));
             let told = format!("{address} cannot be looked for: {}", error.with_problems());
-            // Whoever answers that there can be no such thing has answered.
-            let is_answer = matches!(error.kind, ErrorKind::NotFound | ErrorKind::InvalidInput { .. });
-            let told = Diagnostic::error(if is_answer { "cannot_plan" } else { CANNOT_READ }, told);
+            // Where what it would be in is not there, nor is it.
+            let code = if error.kind == ErrorKind::NotFound { "cannot_plan" } else { CANNOT_READ };
+            let told = Diagnostic::error(code, told);
             let path = match &error.kind {
                 ErrorKind::InvalidInput { path } => path.clone(),
                 _ => None,

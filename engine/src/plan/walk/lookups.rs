@@ -26,9 +26,9 @@ use terrace_provider::{
 
 /// What lookups by name are asked with.
 const NAME: &str = "name";
-/// The error on a lookup whose answer says that there is no such thing, or can be none.
+/// The error on a lookup whose answer says that there is no such thing.
 const LOOKUP_FAILED: &str = "lookup_failed";
-/// The error on a lookup that nobody answers.
+/// The error on a lookup that has no answer at all.
 pub(in crate::plan) const LOOKUP_UNANSWERED: &str = "lookup_unanswered";
 
 impl Walk<'_, '_> {
@@ -207,8 +207,7 @@ impl Walk<'_, '_> {
             .filter_map(|dependency| dependency.key.as_deref())
             .filter(|key| !self.component_outputs.contains_key(*key))
             .collect();
-        let is_answer = matches!(error.kind, ErrorKind::NotFound | ErrorKind::InvalidInput { .. });
-        let code = if is_answer { LOOKUP_FAILED } else { LOOKUP_UNANSWERED };
+        let code = if error.kind == ErrorKind::NotFound { LOOKUP_FAILED } else { LOOKUP_UNANSWERED };
         let diagnostic = Diagnostic::error(code, format!("{address} has no answer: {}", error.with_problems())).at(at);
         match (missing.as_slice(), error.solutions.first()) {
             ([], Some(solution)) => diagnostic.hint(solution.clone()),
