@@ -40,7 +40,7 @@ impl Process {
 
     /// True only when it is certain that this process runs no more, as seen from `ours`.
     pub(crate) fn is_gone(&self, ours: Option<&Self>) -> bool {
-        if !ours.is_some_and(|ours| ours.boot == self.boot && ours.namespace == self.namespace) {
+        if !ours.is_some_and(|ours| ours.boot == self.boot && ours.namespace == self.namespace && ours != self) {
             return false;
         }
         match fs::read_to_string(format!("/proc/{}/stat", self.pid)) {

@@ -45,7 +45,7 @@ use terrace_engine::store::{
     StoreIdentity,
 };
 use uuid::Uuid;
-use worker::Workers;
+use worker::{Turn, Workers};
 
 pub(crate) use migrate::FORMAT;
 pub(crate) use transfer::side;
@@ -179,10 +179,28 @@ impl SqliteStore {
             transaction.finish()?;
             Ok(answer)
         };
-        self.readers.run("read", work).await
+        self.readers.run(Turn::Usual, "read", work).await
     }
 
+    /// What works on something.
     async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Transaction<'_>, &Context) -> Result<T, Failure> + Send + 'static,
+    {
+        self.write_in(Turn::Usual, work).await
+    }
+
+    /// What somebody waits for who called a server, and what would end if it queued behind work: leases and claims.
+    async fn write_first<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Transaction<'_>, &Context) -> Result<T, Failure> + Send + 'static,
+    {
+        self.write_in(Turn::First, work).await
+    }
+
+    async fn write_in<T, W>(&self, turn: Turn, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&Transaction<'_>, &Context) -> Result<T, Failure> + Send + 'static,
@@ -203,7 +221,7 @@ impl SqliteStore {
                 _ => done,
             }
         };
-        writer.run("written", work).await
+        writer.run(turn, "written", work).await
     }
 }
 
@@ -296,7 +314,8 @@ impl StateStore for SqliteStore {
 
     async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
         let leases = leases.to_vec();
-        self.write(move |transaction, context| lease::renew(transaction, context.clock.now(), &leases, term)).await
+        self.write_first(move |transaction, context| lease::renew(transaction, context.clock.now(), &leases, term))
+            .await
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
@@ -352,7 +371,8 @@ impl StateStore for SqliteStore {
 
     async fn request_cancel(&self, operation: Uuid, by: &str) -> Result<Option<Cancelled>, StoreError> {
         let by = by.to_owned();
-        self.write(move |transaction, context| journal::request_cancel(transaction, context, operation, &by)).await
+        self.write_first(move |transaction, context| journal::request_cancel(transaction, context, operation, &by))
+            .await
     }
 
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError> {
@@ -376,7 +396,7 @@ impl StateStore for SqliteStore {
 impl RequestQueue for SqliteStore {
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
         let request = request.clone();
-        self.write(move |transaction, context| request::enqueue(transaction, context, &request, most)).await
+        self.write_first(move |transaction, context| request::enqueue(transaction, context, &request, most)).await
     }
 
     async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
@@ -386,7 +406,7 @@ impl RequestQueue for SqliteStore {
 
     async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {
         let claim = claim.clone();
-        self.write(move |transaction, context| request::keep(transaction, context, &claim, term)).await
+        self.write_first(move |transaction, context| request::keep(transaction, context, &claim, term)).await
     }
 
     async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError> {

@@ -94,7 +94,12 @@ async fn a_reader_does_not_wait_for_the_writer() {
 impl SqliteStore {
     async fn write_unsynced(&self) {
         let Writer::Own(writer, _) = &self.writer else { return };
-        writer.run("written", |connection| Ok(connection.pragma_update(None, "synchronous", "OFF")?)).await.unwrap();
+        writer
+            .run(worker::Turn::Usual, "written", |connection| {
+                Ok(connection.pragma_update(None, "synchronous", "OFF")?)
+            })
+            .await
+            .unwrap();
     }
 }
 

@@ -3,7 +3,7 @@
 use super::columns::Columns;
 use super::error::Failure;
 use super::place::Place;
-use super::worker::Workers;
+use super::worker::{Turn, Workers};
 use super::{Context, connection, journal, lease, roles, start};
 use crate::StoreUrl;
 use crate::clock::{Clock, SystemClock};
@@ -45,26 +45,26 @@ pub(crate) fn side(path: &Path) -> Result<Box<dyn Side>, StoreError> {
 #[async_trait]
 impl Side for SqliteSide {
     async fn id(&mut self) -> Result<Uuid, StoreError> {
-        self.workers.run("read", |connection| connection::identity(connection)).await
+        self.workers.run(Turn::Usual, "read", |connection| connection::identity(connection)).await
     }
 
     async fn in_use(&mut self) -> Result<Vec<InUse>, StoreError> {
         let context = self.context.clone();
-        self.workers.run("read", move |connection| who(connection, &context)).await
+        self.workers.run(Turn::Usual, "read", move |connection| who(connection, &context)).await
     }
 
     async fn has_roles(&mut self) -> Result<bool, StoreError> {
-        self.workers.run("read", |connection| roles::are_kept(connection)).await
+        self.workers.run(Turn::Usual, "read", |connection| roles::are_kept(connection)).await
     }
 
     async fn make_roles(&mut self) -> Result<(), StoreError> {
         let url = self.url.clone();
-        self.workers.run("written", move |connection| roles::make(connection, &url)).await
+        self.workers.run(Turn::Usual, "written", move |connection| roles::make(connection, &url)).await
     }
 
     async fn has_any(&mut self, table: &'static str) -> Result<bool, StoreError> {
         let sql = format!("SELECT 1 FROM \"{table}\"");
-        self.workers.run("read", move |connection| Ok(connection.prepare(&sql)?.exists([])?)).await
+        self.workers.run(Turn::Usual, "read", move |connection| Ok(connection.prepare(&sql)?.exists([])?)).await
     }
 
     async fn page(
@@ -73,21 +73,21 @@ impl Side for SqliteSide {
         after: Option<Cells>,
         most: usize,
     ) -> Result<Vec<Cells>, StoreError> {
-        self.workers.run("read", move |connection| page(connection, table, after, most)).await
+        self.workers.run(Turn::Usual, "read", move |connection| page(connection, table, after, most)).await
     }
 
     async fn forget_id(&mut self) -> Result<(), StoreError> {
-        self.workers.run("written", |connection| Ok(connection.execute_batch("DELETE FROM store")?)).await
+        self.workers.run(Turn::Usual, "written", |connection| Ok(connection.execute_batch("DELETE FROM store")?)).await
     }
 
     async fn add(&mut self, table: &'static Table, rows: Vec<Cells>) -> Result<(), StoreError> {
-        self.workers.run("written", move |connection| add(connection, table, &rows)).await
+        self.workers.run(Turn::Usual, "written", move |connection| add(connection, table, &rows)).await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         let (now, place) = (self.context.clock.now(), Arc::clone(&self.place));
         self.workers
-            .run("written", move |connection| {
+            .run(Turn::Usual, "written", move |connection| {
                 connection.execute(
                     "UPDATE operation SET status = ?1, ended_at = ?2, summary = ?3 WHERE ended_at IS NULL",
                     (

@@ -1,7 +1,9 @@
 //! Threads that own connections, so that SQLite's blocking calls never block the caller's executor.
 //!
 //! The writer is one such group with one connection, the readers are another with a few. A piece of work that was
-//! handed over is done to its end even when the caller stops waiting: a commit is never abandoned half-way.
+//! handed over is done to its end even when the caller stops waiting: a commit is never abandoned half-way. What somebody
+//! waits for who called a server, and what keeps leases and claims, goes before what is worked on; of that, one piece goes on
+//! between any two.
 
 use super::error::Failure;
 use rusqlite::Connection;
@@ -13,33 +15,86 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
+/// When a piece of work has its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Before those that have none.
+    First,
+    /// As it comes.
+    Usual,
+}
+
 /// A group of threads that share one queue of work.
 pub(super) struct Workers {
-    queue: Option<mpsc::Sender<Job>>,
+    queue: Option<Entrance>,
     threads: Vec<JoinHandle<Connection>>,
+}
+
+/// Where work comes in.
+struct Entrance {
+    first: mpsc::Sender<Job>,
+    usual: mpsc::Sender<Job>,
+    /// One for each piece of work, sent after it.
+    calls: mpsc::Sender<()>,
+}
+
+/// Where it is taken from.
+struct Exit {
+    first: mpsc::Receiver<Job>,
+    usual: mpsc::Receiver<Job>,
+    calls: mpsc::Receiver<()>,
+    was_first: bool,
+}
+
+fn queue() -> (Entrance, Exit) {
+    let (first, to_first) = mpsc::channel();
+    let (usual, to_usual) = mpsc::channel();
+    let (calls, to_calls) = mpsc::channel();
+    let exit = Exit { first: to_first, usual: to_usual, calls: to_calls, was_first: false };
+    (Entrance { first, usual, calls }, exit)
+}
+
+impl Entrance {
+    /// Hands a piece of work over; `None` when nobody takes any.
+    fn send(&self, turn: Turn, job: Job) -> Option<()> {
+        let line = if turn == Turn::First { &self.first } else { &self.usual };
+        line.send(job).ok()?;
+        self.calls.send(()).ok()
+    }
+}
+
+impl Exit {
+    /// Waits for a piece of work; `None` once there will be none.
+    fn next(&mut self) -> Option<Job> {
+        self.calls.recv().ok()?;
+        let usual = self.was_first.then(|| self.usual.try_recv().ok()).flatten();
+        let first = usual.is_none().then(|| self.first.try_recv().ok()).flatten();
+        self.was_first = first.is_some();
+        usual.or(first).or_else(|| self.usual.try_recv().ok())
+    }
 }
 
 impl Workers {
     /// Starts one thread for each connection.
     pub(super) fn start(name: &str, connections: Vec<Connection>) -> io::Result<Self> {
-        let (sender, receiver) = mpsc::channel::<Job>();
-        let receiver = Arc::new(Mutex::new(receiver));
+        let (entrance, exit) = queue();
+        let exit = Arc::new(Mutex::new(exit));
         let mut threads = Vec::with_capacity(connections.len());
         for mut connection in connections {
-            let receiver = Arc::clone(&receiver);
+            let exit = Arc::clone(&exit);
             let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-                while let Some(job) = next(&receiver) {
+                while let Some(job) = next(&exit) {
                     job(&mut connection);
                 }
                 connection
             })?;
             threads.push(thread);
         }
-        Ok(Self { queue: Some(sender), threads })
+        Ok(Self { queue: Some(entrance), threads })
     }
 
     /// Does a piece of work on one of the connections; `doing` is `read` or `written`.
-    pub(super) async fn run<T, W>(&self, doing: &'static str, work: W) -> Result<T, StoreError>
+    pub(super) async fn run<T, W>(&self, turn: Turn, doing: &'static str, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
         W: FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
@@ -51,7 +106,7 @@ impl Workers {
             // The caller may have stopped waiting: then nobody wants the answer.
             let _ = sender.send(done.map_err(|failure| failure.into_store_error(doing, connection)));
         });
-        self.queue.as_ref().ok_or_else(stopped)?.send(job).map_err(|_| stopped())?;
+        self.queue.as_ref().and_then(|queue| queue.send(turn, job)).ok_or_else(stopped)?;
         receiver.await.map_err(|_| stopped())?
     }
 }
@@ -71,6 +126,42 @@ impl Drop for Workers {
     }
 }
 
-fn next(receiver: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
-    receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+fn next(exit: &Mutex<Exit>) -> Option<Job> {
+    exit.lock().unwrap_or_else(PoisonError::into_inner).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_go_first_and_work_goes_on_between_them() {
+        let (entrance, mut exit) = queue();
+        let done = Arc::new(Mutex::new(String::new()));
+        let send = |turn, name| {
+            let done = Arc::clone(&done);
+            entrance.send(turn, Box::new(move |_: &mut Connection| done.lock().unwrap().push(name))).unwrap();
+        };
+        "abcd".chars().for_each(|name| send(Turn::Usual, name));
+        "XYZ".chars().for_each(|name| send(Turn::First, name));
+        drop(send);
+        drop(entrance);
+        let mut connection = Connection::open_in_memory().unwrap();
+        std::iter::from_fn(|| exit.next()).for_each(|job| job(&mut connection));
+        assert_eq!(*done.lock().unwrap(), "XaYbZcd");
+    }
+
+    #[tokio::test]
+    async fn who_asks_threads_that_are_gone_is_told() {
+        let workers = Workers::start("test", vec![Connection::open_in_memory().unwrap()]).unwrap();
+        let panics = workers.run(Turn::First, "read", |_| -> Result<(), Failure> { panic!("on purpose") }).await;
+        assert!(panics.unwrap_err().to_string().contains("its thread has stopped"));
+        while !workers.threads.iter().all(JoinHandle::is_finished) {
+            tokio::task::yield_now().await;
+        }
+        for turn in [Turn::First, Turn::Usual] {
+            let after = workers.run(turn, "read", |_| Ok(())).await;
+            assert!(after.unwrap_err().to_string().contains("its thread has stopped"));
+        }
+    }
 }
