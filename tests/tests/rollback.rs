@@ -326,3 +326,25 @@ fn what_was_made_goes_after_it_moved_and_what_was_imported_since_stays() {
     assert_eq!(project.read("theirs"), "theirs");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
 }
+
+#[test]
+fn what_was_dropped_and_only_a_program_knows_is_taken_up_and_not_made_again() {
+    let project = Project::with_stack(
+        "resources:\n  - type: local_command\n    name: thing\n    config:\n      \
+         create: [sh, -c, 'cat > /dev/null; echo made >> log; echo \"{}\" | tee object']\n      \
+         find: [sh, -c, 'cat object 2>/dev/null || echo null']\n      delete: [rm, object]\n",
+    );
+    project.apply().done();
+    let listed = project.run(["operations", "list", "--json"]).done().json();
+    let first = listed[0]["operation"].as_str().unwrap();
+    let back = ["state", "rollback", "demo@local", "--to", first, "--auto-approve"];
+    project.run(["state", "rm", "demo@local:local_command.thing"]).done();
+    project.run(back).done();
+    assert_eq!(project.read("log"), "made\n");
+    project.assert_settled("stack.yaml", &[]);
+    // What is gone is made.
+    project.run(["state", "rm", "demo@local:local_command.thing"]).done();
+    std::fs::remove_file(project.path("object")).unwrap();
+    project.run(back).done();
+    assert_eq!(project.read("log"), "made\nmade\n");
+}

@@ -6,6 +6,7 @@ mod maker;
 use super::compute::{Computed, PlanFailure, Planner};
 use super::key::identity_key;
 use super::looking::Looking;
+use super::options::Options;
 use super::ours::Managed;
 use super::refresh::{self, Loaded, LoadedRow};
 use super::resource::{self, Wanted};
@@ -141,6 +142,9 @@ impl Planner<'_> {
         let mut fates = Fates::of_stack(self.store, self.seal, stack);
         let mut changes = Vec::new();
         let managed = Managed::default();
+        // What was dropped is asked for, also where only its address tells it.
+        let options = Options { by_address: true, ..self.options.clone() };
+        let looking = Planner { options: &options, ..*self };
         for (address, opened) in wanted {
             if !loaded.rows.contains_key(&address)
                 || loaded.rows.get(&address).is_some_and(|it| it.moved_from.is_some())
@@ -154,9 +158,9 @@ impl Planner<'_> {
                 Some(row) if is_same(row) || !row.is_gone => is_same(row) && !row.is_gone,
                 _ => fates.is_left(&mut makers, &opened).await?,
             };
-            let adopt = if is_it { Adopt::IfExists } else { Adopt::Never };
+            let (planner, adopt) = if is_it { (looking, Adopt::IfExists) } else { (*self, Adopt::Never) };
             let back = Back { stack, managed: &managed, adopt };
-            changes.extend(self.roll_back(back, &address, opened, &mut loaded, &mut diagnostics).await?);
+            changes.extend(planner.roll_back(back, &address, opened, &mut loaded, &mut diagnostics).await?);
         }
         changes.extend(self.take_back(&mut makers, stack, &mut loaded, &mut diagnostics).await?);
         changes.extend(loaded.take_attempts());

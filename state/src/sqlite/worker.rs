@@ -144,7 +144,6 @@ mod tests {
         };
         "abcd".chars().for_each(|name| send(Turn::Usual, name));
         "XYZ".chars().for_each(|name| send(Turn::First, name));
-        drop(send);
         drop(entrance);
         let mut connection = Connection::open_in_memory().unwrap();
         std::iter::from_fn(|| exit.next()).for_each(|job| job(&mut connection));

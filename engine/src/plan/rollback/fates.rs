@@ -8,10 +8,11 @@ use crate::seal::Seal;
 use crate::store::{Generation, HistoryEntry, StateStore, StepAction, StepResult, StoreError};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
+use terrace_provider::Attributes;
 use uuid::Uuid;
 
-/// What names an object: its type, its provider instance, its identity. That of what cannot be opened any more is not
-/// known: it may be any of that type.
+/// What names an object: its type, its provider instance, its identity, or where it is recorded if it has none. That of what
+/// cannot be opened any more is not known: it may be any of that type.
 type Name = (String, String, Option<String>);
 
 /// Something that the history tells of an object.
@@ -67,10 +68,6 @@ impl<'a> Fates<'a> {
     /// or found gone, after what was recorded once, terrace has to have made it again. Where nobody can tell any more, it
     /// is not.
     pub(super) async fn is_left(&mut self, makers: &mut Makers<'_>, once: &Opened) -> Result<bool, StoreError> {
-        // What has no name of its own cannot be recognised.
-        if once.prior.identity.is_empty() {
-            return Ok(false);
-        }
         let events = match self.events.take() {
             Some(events) => events,
             None => self.load().await?,
@@ -90,7 +87,7 @@ impl<'a> Fates<'a> {
             let name = (once.address.ty.clone(), once.provider.clone(), identity);
             events.get(&name).map(Vec::as_slice).unwrap_or_default()
         };
-        let own = of(Some(identity_key(&once.prior.identity)));
+        let own = of(Some(own_name(&once.prior.identity, &once.stack, &once.address)));
         let recorded: HashSet<(Uuid, Timestamp)> =
             own.iter().filter(|event| event.what == What::Recorded).map(|event| (event.operation, event.at)).collect();
         let is_once = |event: &&Event| {
@@ -139,7 +136,7 @@ impl<'a> Fates<'a> {
                 versions.sort_by_key(|entry| entry.generation);
                 let mut before: Option<Name> = None;
                 for entry in versions {
-                    let name = self.name(address, entry);
+                    let name = self.name(&snapshot.stack, address, entry);
                     let event = |what: What| Event {
                         at: entry.at,
                         operation: entry.operation,
@@ -165,9 +162,10 @@ impl<'a> Fates<'a> {
     }
 
     /// What a version records; `None` for the end of a row.
-    fn name(&self, address: &Address, entry: &HistoryEntry) -> Option<Name> {
+    fn name(&self, stack: &StackId, address: &Address, entry: &HistoryEntry) -> Option<Name> {
         let row = entry.row.as_ref()?;
-        let identity = open_attributes(&row.identity, self.seal).ok().map(|identity| identity_key(&identity));
+        let identity = open_attributes(&row.identity, self.seal).ok();
+        let identity = identity.map(|identity| own_name(&identity, stack, address));
         Some((address.ty.clone(), row.provider.clone(), identity))
     }
 
@@ -190,6 +188,11 @@ impl<'a> Fates<'a> {
         let at = (dropped.stack.clone(), dropped.address.clone());
         Ok(ending.is_by_hand || ending.is_recorded_only.get(&at).is_some_and(|is_only| *is_only))
     }
+}
+
+/// What tells an object from others of its type.
+fn own_name(identity: &Attributes, stack: &StackId, address: &Address) -> String {
+    if identity.is_empty() { format!("{stack}:{address}") } else { identity_key(identity) }
 }
 
 impl Event {
