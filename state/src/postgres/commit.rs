@@ -146,7 +146,17 @@ pub(super) async fn record(
     status: OperationStatus,
 ) -> Result<i64, Failure> {
     let stacks = lock::made(session, &operation.stacks.iter().cloned().collect()).await?;
-    let numbers = numbers(&stacks, operation)?;
+    record_of(session, context, operation, status, &numbers(&stacks, operation)?).await
+}
+
+/// Records a new operation of stacks whose numbers are known, in its order; answers its number.
+pub(super) async fn record_of(
+    session: &Session,
+    context: &Context,
+    operation: &NewOperation,
+    status: OperationStatus,
+    stacks: &[i64],
+) -> Result<i64, Failure> {
     // Most take their leases first.
     let sql = "WITH begun AS (
                    INSERT INTO operation (id, kind, actor, status, started_at, has_held_leases)
@@ -160,7 +170,7 @@ pub(super) async fn record(
     let (kind, actor) = (columns::text(&operation.kind), columns::text(&operation.actor));
     let (status, now) = (columns::word(&status)?, context.told());
     let sequence: Option<i64> =
-        session.first(sql, &[&operation.id, &kind, &actor, &status, &now, &numbers], |columns| columns.take()).await?;
+        session.first(sql, &[&operation.id, &kind, &actor, &status, &now, &stacks], |columns| columns.take()).await?;
     sequence.ok_or_else(|| Failure::misuse(crate::begun_twice(operation.id)))
 }
 

@@ -6,9 +6,8 @@ use super::columns;
 use super::connection::Session;
 use super::error::Failure;
 use super::listen::CHANNEL;
-use super::{Context, commit, lock};
+use super::{Context, commit};
 use crate::clock::later;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
@@ -73,7 +72,10 @@ pub(super) async fn enqueue(
     if may_be_full == Some(true) && waiting(session).await? >= most {
         return Ok(Enqueued::Full);
     }
-    let operation = commit::record(session, context, &request.operation, OperationStatus::Queued).await?;
+    let operation = match request.operation.stacks.as_slice() {
+        [_] => commit::record_of(session, context, &request.operation, OperationStatus::Queued, &[stack]).await?,
+        _ => commit::record(session, context, &request.operation, OperationStatus::Queued).await?,
+    };
     // The others hear of it once this is committed.
     let sql = "WITH queued AS (
                    INSERT INTO request (operation, stack, component, digest, body, can_wait)
@@ -101,9 +103,14 @@ async fn own(session: &Session, stack: &StackId) -> Result<i64, Failure> {
     if let Some(number) = session.first(sql, &[&name, &environment], |columns| columns.take()).await? {
         return Ok(number);
     }
-    let number = lock::made(session, &BTreeSet::from([stack.clone()])).await?.number(stack)?;
-    session.query("SELECT 1 FROM stack WHERE id = $1 FOR NO KEY UPDATE", &[&number]).await?;
-    Ok(number)
+    // What this transaction makes is its own. Where another one is quicker, it is there now.
+    let made = "INSERT INTO stack (name, environment) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING id";
+    let made = session.first(made, &[&name, &environment], |columns| columns.take()).await?;
+    let number = match made {
+        Some(made) => Some(made),
+        None => session.first(sql, &[&name, &environment], |columns| columns.take()).await?,
+    };
+    number.ok_or_else(|| Failure::misuse(format!("{stack} is gone as soon as it is there")))
 }
 
 /// How many requests wait for their first worker.
