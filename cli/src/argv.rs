@@ -318,17 +318,20 @@ fn correct(word: &str, known: &BTreeSet<String>, arguments: &[OsString]) -> Opti
         return Some(unknown().hint(*hint));
     }
     // What begins with one dash and is no option at all is the parser's to explain.
-    let asked = Asked::of(arguments).command;
+    let Asked { command: asked, path, .. } = Asked::of(arguments);
     let everywhere = CommandLine::command();
     let globals = everywhere.get_arguments().filter(|option| option.is_global_set());
     let shown = asked.get_arguments().chain(globals).filter(|option| !option.is_hide_set());
-    let names = shown.flat_map(names_of).chain(ANYWHERE);
+    let version = (path == "terrace").then_some(VERSION);
+    let names = shown.flat_map(names_of).chain([HELP]).chain(version);
     let best = closest(name, names).filter(|_| is_long)?;
     Some(unknown().hint(format!("did you mean `--{best}`?")))
 }
 
 /// What every command takes.
-const ANYWHERE: [&str; 2] = ["help", "version"];
+const HELP: &str = "help";
+/// What terrace takes without a command.
+const VERSION: &str = "version";
 
 /// The names of an option, if it has a long one.
 fn names_of(option: &clap::Arg) -> impl Iterator<Item = &str> {
@@ -341,7 +344,7 @@ fn long_options() -> BTreeSet<String> {
         names.extend(command.get_arguments().flat_map(names_of).map(str::to_owned));
         command.get_subcommands().for_each(|command| collect(command, names));
     }
-    let mut names = BTreeSet::from(ANYWHERE.map(str::to_owned));
+    let mut names = BTreeSet::from([HELP, VERSION].map(str::to_owned));
     collect(&CommandLine::command(), &mut names);
     names
 }
@@ -381,6 +384,7 @@ mod tests {
         assert_eq!(told("terrace plan --zyxwv x.yaml"), None);
         assert_eq!(told("terrace plan --foo x.yaml"), None, "no other command's");
         assert_eq!(told("terrace --verson").as_deref(), Some("did you mean `--version`?"));
+        assert_eq!(told("terrace plan --verson x.yaml"), None, "it is terrace's alone");
         assert_eq!(told("terrace state list --sate x.yaml").as_deref(), Some("did you mean `--state`?"));
         assert_eq!(told("terrace unlock --force x"), None, "aliases are options, too");
     }

@@ -140,7 +140,7 @@ impl From<ApplyError> for Failure {
             ApplyError::Errored | ApplyError::Loop => Self::new(error.to_string()),
             ApplyError::Lease(error) => error.into(),
             ApplyError::Store(error @ StoreError::Unavailable { .. }) => {
-                Self::from(error).hint("apply again once the state can be reached: what was begun is looked into first")
+                Self::from(error).hint("once the state can be reached, do it again, a saved plan by planning again: what was begun is looked into first")
             }
             ApplyError::Store(error) => error.into(),
         }

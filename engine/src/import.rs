@@ -12,6 +12,9 @@ use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attributes, ErrorKind, Observed, ProviderError, ProviderSchema, ResourceType, Session};
 use uuid::Uuid;
 
+/// The code of an import whose provider cannot tell of the object.
+pub(crate) const CANNOT_IMPORT: &str = "cannot_import";
+
 /// An object cannot be imported.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ImportError {
@@ -50,7 +53,7 @@ impl ImportError {
         match self {
             Self::Nothing { .. } => "import_nothing",
             Self::Recorded { .. } => "import_recorded",
-            Self::Provider { .. } => "cannot_import",
+            Self::Provider { .. } => CANNOT_IMPORT,
         }
     }
 

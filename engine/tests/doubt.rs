@@ -411,7 +411,10 @@ async fn a_lease_that_is_lost_in_the_middle_ends_the_apply_with_an_error_and_not
     }
     story.end_processes().await;
     let lost = apply.await.unwrap_err();
-    assert_eq!(lost.to_string(), "the lease on the stack's own resources of demo@test was lost to another operation");
+    assert_eq!(
+        lost.to_string(),
+        "the lease on the stack's own resources of demo@test was lost: another operation has it, or it was taken away"
+    );
     assert_eq!(story.log(), ["create a"]);
     assert!(story.recover().await.iter().all(|step| !step.is_in_doubt));
     story.apply(&text).await;

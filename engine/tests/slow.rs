@@ -269,8 +269,7 @@ async fn what_was_never_made_is_not_looked_for_without_end() {
     let began = tokio::time::Instant::now();
     let told = story.destroy_errors(&stack(things)).await;
     assert_eq!(began.elapsed().as_secs(), 60);
-    let expected =
-        "it cannot be told whether what demo@test describes and is not recorded is there: nobody answered for 60 s\n";
+    let expected = "it cannot be told whether what demo@test describes and is not recorded is there: to ask for it takes longer than 60 s\n";
     assert!(told.contains(expected), "{told}");
 }
 
@@ -282,7 +281,7 @@ async fn what_may_be_there_is_not_said_to_be_gone() {
     lost.fault("find a", Fault::Before(ErrorKind::PermissionDenied));
     insta::assert_snapshot!(lost.destroy_errors(&text).await, @"
     stack.yaml:5:31: it cannot be told whether what demo@test describes and is not recorded is there: demo@test:world_thing.a cannot be looked for: find a: no
-      hint: let the identity that the instance of `world` is configured with do this, or configure another; try again later
+      hint: let the identity that the instance of `world` is configured with do this, or configure another
     ");
     lost.fault("find a", Fault::Before(ErrorKind::NotFound));
     assert!(!lost.plan_destroy_of(&text).await.has_changes(), "there can be none");
@@ -292,6 +291,6 @@ async fn what_may_be_there_is_not_said_to_be_gone() {
     lost.fault("look at other", Fault::Before(ErrorKind::PermissionDenied));
     insta::assert_snapshot!(lost.destroy_errors(&by_lookup).await, @"
     stack.yaml:7:34: it cannot be told whether what demo@test describes and is not recorded is there: data.world_thing.it has no answer: look at other: no
-      hint: let the identity that the instance of `world` is configured with do this, or configure another; try again later
+      hint: let the identity that the instance of `world` is configured with do this, or configure another
     ");
 }

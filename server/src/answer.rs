@@ -229,7 +229,7 @@ fn placed(place: Option<&Place>, message: &str) -> String {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable { .. } => Self::Away(error.to_string()),
+            StoreError::Unavailable { .. } | StoreError::KeptElsewhere { .. } => Self::Away(error.to_string()),
             error => Self::Broken(error.to_string()),
         }
     }

@@ -197,6 +197,10 @@ impl<'a> Described<'a> {
         }
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         let compiled = compiled.filter(|_| is_right);
+        if let Some(why) = warnings.iter().find(|found| found.is_error() && compiled.is_none()) {
+            let what = format!("what {stack} describes and is not recorded is not looked for");
+            warnings.push(Diagnostic::warning("not_looked_for", format!("{what}: {}", why.message)));
+        }
         // What is compiled says it of itself.
         let is_untold = |key: &str| compiled.as_ref().is_none_or(|it| it.components.iter().all(|one| one.key != key));
         let is_meant = |key: &String| components.is_empty() || components.contains(key);

@@ -191,7 +191,7 @@ impl SqliteStore {
         self.write_in(Turn::Usual, work).await
     }
 
-    /// What somebody waits for who called a server, and what would end if it queued behind work: leases and claims.
+    /// What is asked of a server, and what renews leases and claims: those would end if it queued behind work.
     async fn write_first<T, W>(&self, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -214,12 +214,14 @@ impl SqliteStore {
         };
         let context = self.context.clone();
         let work = move |connection: &mut Connection| {
-            let done = in_transaction(connection, |transaction| work(transaction, &context));
-            match place {
-                // A write to a file that is gone may fail in many ways.
-                Some(place) if !place.is_there() => Err(place.save(connection).into()),
-                _ => done,
+            let is_gone = || place.as_ref().filter(|place| !place.is_there());
+            // Who is told that it failed does not ask for it to be done later. What was done is recorded all the same.
+            if let Some(place) = is_gone().filter(|_| turn == Turn::First) {
+                return Err(place.save(connection).into());
             }
+            let done = in_transaction(connection, |transaction| work(transaction, &context));
+            // A write to a file that is gone may fail in many ways.
+            is_gone().map_or(done, |place| Err(place.save(connection).into()))
         };
         writer.run(turn, "written", work).await
     }

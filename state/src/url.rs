@@ -59,6 +59,16 @@ fn shown(given: &str) -> String {
     }
 }
 
+/// What of a text that is no place of a store is no secret: a password may follow its scheme, stand before an `@`, or be a
+/// parameter.
+fn beginning(text: &str) -> String {
+    match text.split_once("://") {
+        Some((scheme, _)) if !scheme.contains(['@', '=', ':']) => format!("{scheme}://…"),
+        None if !text.contains(['@', '=']) => text.to_owned(),
+        _ => "…".to_owned(),
+    }
+}
+
 impl PartialEq for PostgresUrl {
     fn eq(&self, other: &Self) -> bool {
         self.given.expose_secret() == other.given.expose_secret()
@@ -109,9 +119,7 @@ impl FromStr for StoreUrl {
             return Ok(Self::Postgres(PostgresUrl::new(text)));
         }
         let Some(rest) = text.strip_prefix("sqlite:") else {
-            // The part before `://` may be followed by a password: the text is repeated up to there only.
-            let shown = text.split_once("://").map_or_else(|| text.to_owned(), |(scheme, _)| format!("{scheme}://…"));
-            return Err(StoreUrlError::UnknownScheme(shown));
+            return Err(StoreUrlError::UnknownScheme(beginning(text)));
         };
         // `sqlite://relative` and `sqlite:///absolute` are what other tools write.
         let path = rest.strip_prefix("//").unwrap_or(rest);
@@ -160,7 +168,17 @@ mod tests {
     fn what_is_no_state_is_refused_without_repeating_a_password() {
         assert_eq!("sqlite:".parse::<StoreUrl>(), Err(StoreUrlError::NoPath));
         assert!("state.db".parse::<StoreUrl>().unwrap_err().to_string().contains("`state.db`"));
-        assert!(!"mysql://me:secret@host/db".parse::<StoreUrl>().unwrap_err().to_string().contains("secret"));
+        for wrong in [
+            "mysql://me:secret@host/db",
+            "postgres:/me:secret@host/db",
+            "postgres//me:secret@host/db",
+            "me:secret@host/db",
+            "me:secret@host://db",
+            "host=h user=u password=secret",
+        ] {
+            let told = wrong.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(!told.contains("secret"), "{told}");
+        }
     }
 
     #[test]

@@ -102,8 +102,25 @@ fn what_may_be_there_is_not_said_to_be_gone_where_nobody_can_be_asked() {
     assert!(status.to_string().contains(why), "{status}");
     assert!(project.has("made-a"));
     drop(server);
+    // Nor where nothing says any more what it is made of.
+    let blueprint = project.read("blueprints/thing.yaml");
+    std::fs::remove_file(project.path("blueprints/thing.yaml")).unwrap();
+    let server = Served::start(&project, &[]);
+    let status = server.ended(&server.ask("/v1/unprovision", &text));
+    assert!(status.to_string().contains("describes and is not recorded is not looked for: "), "{status}");
+    drop(server);
+    project.write("blueprints/thing.yaml", blueprint);
     project.edit("blueprints/thing.yaml", silent, told);
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&server.ask("/v1/unprovision", &text))["status"], "COMPLETED");
     assert!(!project.has("made-a"));
+}
+
+#[test]
+fn what_nobody_can_look_for_is_named() {
+    let thing =
+        "resources:\n  - {type: local_command, name: thing, config: {create: [touch, made], delete: [rm, made]}}\n";
+    let project = Project::with_stack(thing);
+    let said = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
+    said.says("it cannot be told whether demo@local:local_command.thing is there: its provider cannot look for it");
 }

@@ -327,8 +327,8 @@ fn what_was_made_goes_after_it_moved_and_what_was_imported_since_stays() {
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
 }
 
-#[test]
-fn what_was_dropped_and_only_a_program_knows_is_taken_up_and_not_made_again() {
+/// A thing that only a program knows, and the operation that made it.
+fn known_to_a_program() -> (Project, String) {
     let project = Project::with_stack(
         "resources:\n  - type: local_command\n    name: thing\n    config:\n      \
          create: [sh, -c, 'cat > /dev/null; echo made >> log; echo \"{}\" | tee object']\n      \
@@ -336,8 +336,32 @@ fn what_was_dropped_and_only_a_program_knows_is_taken_up_and_not_made_again() {
     );
     project.apply().done();
     let listed = project.run(["operations", "list", "--json"]).done().json();
-    let first = listed[0]["operation"].as_str().unwrap();
-    let back = ["state", "rollback", "demo@local", "--to", first, "--auto-approve"];
+    let first = listed[0]["operation"].as_str().unwrap().to_owned();
+    (project, first)
+}
+
+#[test]
+fn what_only_a_program_knows_goes_back_to_the_address_that_it_had() {
+    let (project, first) = known_to_a_program();
+    let (thing, other) = ("demo@local:local_command.thing", "local_command.other");
+    let back = ["state", "rollback", "demo@local", "--to", &first, "--auto-approve"];
+    project.run(["state", "mv", thing, other]).done();
+    project.run(back).done();
+    assert_eq!((project.read("log"), project.has("object")), ("made\n".to_owned(), true));
+    assert_eq!(project.run(["state", "list"]).done().stdout.lines().count(), 1);
+    project.assert_settled("stack.yaml", &[]);
+    // What was deleted under its other address is made anew.
+    project.run(["state", "mv", thing, other]).done();
+    project.run(["destroy", "demo@local", "--auto-approve"]).done();
+    assert!(!project.has("object"));
+    project.run(back).done();
+    assert_eq!(project.read("log"), "made\nmade\n");
+}
+
+#[test]
+fn what_was_dropped_and_only_a_program_knows_is_taken_up_and_not_made_again() {
+    let (project, first) = known_to_a_program();
+    let back = ["state", "rollback", "demo@local", "--to", &first, "--auto-approve"];
     project.run(["state", "rm", "demo@local:local_command.thing"]).done();
     project.run(back).done();
     assert_eq!(project.read("log"), "made\n");

@@ -232,7 +232,7 @@ fn what_is_terminated_stops_and_says_so() {
     let waiting = server.ask("/v1/unprovision", &product(&["a"]));
     let stopped = project.run(["operations", "cancel", &waiting]).done();
     stopped.says(&format!("operation {waiting} is stopped: it had not begun"));
-    project.run(["operations", "logs", &waiting]).done().says("stop").says("stopped before it began");
+    project.run(["operations", "logs", &waiting]).done().says("stop: stopped before it began");
     assert_eq!(server.status(&waiting)["status"], "TERMINATED");
     let waiting = server.ask("/v1/unprovision", &product(&["a"]));
     let cancel = |operation: &str| server.call("POST", &format!("/api/v1/operations/{operation}/cancel"), "").status;

@@ -116,7 +116,10 @@ async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
     let what = match store.request_cancel(id, &settings.actor).await? {
         Some(Cancelled::Asked) => "is asked to stop: it ends what it has begun",
         Some(Cancelled::Ended) => {
-            store.commit(&[], vec![RequestEnd::called_off().stopped(id)]).await?;
+            // It is stopped, whether or not its log says so.
+            if let Err(error) = store.commit(&[], vec![RequestEnd::called_off().stopped(id)]).await {
+                tracing::warn!(operation = %id, %error, "a line of the log cannot be written");
+            }
             "is stopped: it had not begun"
         }
         None => {

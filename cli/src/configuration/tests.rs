@@ -270,6 +270,8 @@ fn what_the_server_cannot_be_told_is_refused_at_its_place() {
         let (_, told) = read(&format!("server: {{{text}}}\n"), &[]);
         assert!(told.iter().any(|line| line.contains(expected)), "{text}: {told:?}");
     }
+    // What a mode that there is not takes cannot be told.
+    assert_eq!(read("server: {auth: {mode: tokens, tokens: []}}\n", &[]).1.len(), 1);
 }
 
 #[test]

@@ -125,6 +125,7 @@ fn mismatch(function: &str, types: &[String]) -> Failure {
         other => other,
     };
     let message = match names.as_slice() {
+        [] => format!("`{sign}` is called with nothing"),
         [left, right] => format!("`{sign}` cannot be used with {left} and {right}"),
         _ => format!("`{sign}` cannot be used with {}", names.join(", ")),
     };

@@ -149,5 +149,10 @@ fn readable(at: usize, message: &str) -> Fault {
     if message.contains("ecursion limit") {
         return too_deep(0);
     }
+    if message.contains("_?_:_") {
+        return Fault::new(at, "`?` needs what is taken, a `:` and what is taken else").hint(
+            "write `condition ? one : other`; `has(value.key) ? value.key : other` where something may be missing",
+        );
+    }
     Fault::new(at, format!("the expression cannot be read: {message}"))
 }

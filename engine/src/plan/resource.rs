@@ -25,6 +25,11 @@ use terrace_provider::{
     ProviderError, ResourceType, Session, Severity, Value,
 };
 
+/// The error on an object that cannot be planned.
+const CANNOT_PLAN: &str = "cannot_plan";
+/// What is told of an object that may be there, and that nobody can look for.
+pub(super) const NOT_LOOKED_FOR: &str = "not_looked_for";
+
 /// One instance to be planned.
 pub(crate) struct Wanted<'a> {
     pub(crate) stack: &'a StackId,
@@ -137,7 +142,9 @@ pub(crate) async fn plan(
             let at = path.as_ref().map_or(wanted.span, |path| wanted.template.span_at(path));
             let hint =
                 error.solutions.first().cloned().or_else(|| usual_hint(&error, wanted.ty.name, planner.registry));
-            let diagnostic = Diagnostic::error("cannot_plan", error.with_problems()).at(at).maybe_hint(hint);
+            // What is there and was to be taken over is not said to be gone because of that.
+            let code = if is_adopted && planner.options.by_address { CANNOT_READ } else { CANNOT_PLAN };
+            let diagnostic = Diagnostic::error(code, error.with_problems()).at(at).maybe_hint(hint);
             diagnostics.push(diagnostic.about(address_text).on(path));
             return Ok(None);
         }
@@ -340,12 +347,22 @@ async fn find_existing(
     };
     match deadline::reading(timeouts.read, session.find(ty, &attempt)).await {
         Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(found(ty, observed)),
+        Ok(Found::Pending(_)) if planner.options.by_address => {
+            let told = format!("{address} is being made, or was, and cannot be told yet");
+            diagnostics.push(Diagnostic::error(CANNOT_READ, told).at(wanted.span).about(address));
+            None
+        }
+        Ok(Found::Unknown) if planner.options.by_address => {
+            let told = format!("it cannot be told whether {address} is there: its provider cannot look for it");
+            diagnostics.push(Diagnostic::warning(NOT_LOOKED_FOR, told).at(wanted.span).about(address));
+            None
+        }
         Ok(Found::Absent | Found::CameToNothing | Found::Pending(_) | Found::Unknown) => None,
         Err(error) => {
             let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, ty.name, planner.registry));
             let told = format!("{address} cannot be looked for: {}", error.with_problems());
             // Where what it would be in is not there, nor is it.
-            let code = if error.kind == ErrorKind::NotFound { "cannot_plan" } else { CANNOT_READ };
+            let code = if error.kind == ErrorKind::NotFound { CANNOT_PLAN } else { CANNOT_READ };
             let told = Diagnostic::error(code, told);
             let path = match &error.kind {
                 ErrorKind::InvalidInput { path } => path.clone(),

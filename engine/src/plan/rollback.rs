@@ -23,7 +23,9 @@ use crate::marks;
 use crate::record::{self, Opened};
 use crate::render::shell_word;
 use crate::source::Span;
-use crate::store::{ComponentRow, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot};
+use crate::store::{
+    ComponentRow, Generation, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot, StoreError,
+};
 use fates::Fates;
 use jiff::Timestamp;
 use maker::{Maker, Makers};
@@ -138,6 +140,7 @@ impl Planner<'_> {
         }
         move_back(&wanted, &mut loaded);
         let mut makers = Makers::of_stack(self.store, self.seal, stack);
+        move_back_by_address(&wanted, &mut loaded, &mut makers).await?;
         self.keep_what_is_others(&mut makers, stack, &mut wanted, &mut loaded, &mut diagnostics).await?;
         let mut fates = Fates::of_stack(self.store, self.seal, stack);
         let mut changes = Vec::new();
@@ -431,6 +434,31 @@ fn move_back(wanted: &BTreeMap<Address, Opened>, loaded: &mut Loaded) {
     for (from, to) in back {
         loaded.relocate(from, to);
     }
+}
+
+/// The same for what has no name but its address: the history tells which of those it had before.
+async fn move_back_by_address(
+    wanted: &BTreeMap<Address, Opened>,
+    loaded: &mut Loaded,
+    makers: &mut Makers<'_>,
+) -> Result<(), StoreError> {
+    let is_going = |(at, row): &(&Address, &LoadedRow)| {
+        let prior = &row.opened.prior;
+        !wanted.contains_key(*at) && prior.status != RowStatus::Retained && prior.identity.is_empty()
+    };
+    let going: Vec<(Address, Generation)> =
+        loaded.rows.iter().filter(is_going).map(|(at, row)| (at.clone(), row.opened.generation)).collect();
+    for (from, generation) in going {
+        let before = makers.came_from(&from, generation).await?;
+        let is_wanted = |address: &Address| {
+            let is_it = wanted.get(address).is_some_and(|opened| opened.prior.identity.is_empty());
+            is_it && address.ty == from.ty && !loaded.rows.contains_key(address)
+        };
+        if let Some(to) = before.into_iter().find(is_wanted) {
+            loaded.relocate(from, to);
+        }
+    }
+    Ok(())
 }
 
 /// What of recorded attributes was configured, or may be.

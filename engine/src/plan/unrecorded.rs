@@ -7,7 +7,7 @@ use super::compute::{Draft, PlanFailure, Planner};
 use super::options::Options;
 use super::ours::{Managed, is_named_by_rule};
 use super::refresh::CANNOT_READ;
-use super::resource::protected;
+use super::resource::{NOT_LOOKED_FOR, protected};
 use super::walk::{CANNOT_CONNECT, LOOKUP_UNANSWERED};
 use super::{Change, Origin, Prior, adopted, renamed};
 use crate::action::{Action, Reason};
@@ -16,6 +16,7 @@ use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::{Adopt, Declarations, ResourceDeclaration};
 use crate::diagnostic::Diagnostic;
 use crate::diff::changed_from_recorded;
+use crate::import::CANNOT_IMPORT;
 use crate::store::{Read, Selection};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -23,11 +24,10 @@ use std::time::Duration;
 use terrace_provider::wrap::within;
 use terrace_provider::{Path, Value};
 
-/// How long it is looked, in all: each object may be asked for again and again where nobody answers, and a component that was
-/// never made is none to wait for.
+/// How long it is looked, in all: each object may be asked for again and again where nobody answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What is told of those who do not answer.
-const UNANSWERED: [&str; 3] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED];
+const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, CANNOT_IMPORT];
 
 impl Planner<'_> {
     /// Plans the removal of what is there of the described components of a stack that the state does not know.
@@ -56,29 +56,31 @@ impl Planner<'_> {
         let found = match within(PATIENCE, looked).await {
             Ok(found) => found?,
             Err(latest) => {
-                let last = latest.only().map_or_else(String::new, |error| format!(": {error}"));
-                let why = format!("nobody answered for {} s{last}", PATIENCE.as_secs());
-                diagnostics.push(not_told(stack, has_recorded, Diagnostic::error("", why)));
+                let last = latest.only().map_or_else(String::new, |error| format!("; the latest error: {error}"));
+                let why = format!("to ask for it takes longer than {} s{last}", PATIENCE.as_secs());
+                diagnostics.push(not_told(stack, has_recorded, &why, None));
                 return Ok(Vec::new());
             }
         };
         // Who does not answer may have it.
         let is_silence = |diagnostic: &&Diagnostic| UNANSWERED.contains(&diagnostic.code);
         if let Some(silence) = found.diagnostics.iter().find(is_silence) {
-            diagnostics.push(not_told(stack, has_recorded, silence.clone()));
+            let error = not_told(stack, has_recorded, &silence.message, silence.hint.as_deref());
+            diagnostics.push(Diagnostic { labels: silence.labels.clone(), ..error });
             return Ok(Vec::new());
         }
-        // What is recorded elsewhere is told below: it stays. What cannot be planned cannot have been made either.
+        // What is recorded elsewhere is told below: it stays.
         let stays = [adopted::RECORDED, renamed::RECORDED];
         let is_fault = |diagnostic: &&Diagnostic| diagnostic.is_error() && !stays.contains(&diagnostic.code);
         if let Some(Diagnostic { message: why, .. }) = found.diagnostics.iter().find(is_fault) {
             diagnostics.push(Diagnostic::warning(
-                "not_looked_for",
+                NOT_LOOKED_FOR,
                 format!("not everything that {stack} describes and that is not recorded could be looked for: {why}"),
             ));
         }
+        diagnostics.extend(found.diagnostics.iter().filter(|it| !it.is_error() && it.code == NOT_LOOKED_FOR).cloned());
         let managed = Managed::default();
-        let mut changes = Vec::new();
+        let (mut changes, mut told) = (Vec::new(), HashSet::new());
         for change in found.plan.stacks.into_iter().flat_map(|plan| plan.changes) {
             // What is shared may be anybody's.
             let Some(prior) = change.prior.clone().filter(|_| change.generation == 0 && !change.address.is_shared())
@@ -101,6 +103,15 @@ impl Planner<'_> {
                 diagnostics.push(Diagnostic::warning("not_ours", message).hint(hint));
                 continue;
             }
+            if let Some(component) = takes_access(compiled, &change.address.component).filter(|it| told.insert(&it.key))
+            {
+                let message = format!(
+                    "{stack}:{} is there and is not recorded, nor is who has access to it: that is not looked for",
+                    component.key
+                );
+                let hint = "let those in once more, and remove it then; or take their access away where it was given";
+                diagnostics.push(Diagnostic::warning(NOT_LOOKED_FOR, message).hint(hint));
+            }
             reads.push(Read::absent(stack, &change.address));
             changes.extend(self.removal(stack, change, *prior, diagnostics));
         }
@@ -108,7 +119,7 @@ impl Planner<'_> {
     }
 
     /// The chosen components of which no resource is on record: an apply that failed may have recorded that there is such
-    /// a component, and nothing else. And whether anything is on record.
+    /// a component, and nothing else. And whether anything is on record, where the whole stack is to go.
     async fn unknown_components(&self, compiled: &CompiledStack) -> Result<(BTreeSet<String>, bool), PlanFailure> {
         let stack = &compiled.stack;
         let rows = self.store.rows(stack, &Selection::All).await?;
@@ -118,7 +129,10 @@ impl Planner<'_> {
         let chosen = &self.options.components;
         let is_chosen = |key: &String| chosen.is_empty() || chosen.contains(key);
         let keys = compiled.components.iter().map(|component| component.key.clone());
-        Ok((keys.filter(|key| is_chosen(key) && !known.contains(key)).collect(), !known.is_empty()))
+        Ok((
+            keys.filter(|key| is_chosen(key) && !known.contains(key)).collect(),
+            chosen.is_empty() && !known.is_empty(),
+        ))
     }
 
     /// The resources of a component that take over nothing, or only what a rule names and whose name is written out; by
@@ -185,19 +199,19 @@ impl Planner<'_> {
     }
 }
 
-/// That it cannot be said of a stack whether there is what it describes and is not recorded, and why.
-fn not_told(stack: &StackId, has_recorded: bool, why: Diagnostic) -> Diagnostic {
-    let message =
-        format!("it cannot be told whether what {stack} describes and is not recorded is there: {}", why.message);
-    let again = if has_recorded {
-        format!(
-            "try again later; `terrace destroy {stack}`, without a file, removes what is recorded and looks for nothing else"
-        )
-    } else {
-        "try again later".to_owned()
-    };
-    let hint = why.hint.as_ref().map_or_else(|| again.clone(), |hint| format!("{hint}; {again}"));
-    Diagnostic { code: "not_looked_for", message, ..why }.hint(hint)
+/// That it cannot be said of a stack whether there is what it describes and is not recorded, why, and what to do.
+fn not_told(stack: &StackId, has_recorded: bool, why: &str, hint: Option<&str>) -> Diagnostic {
+    let message = format!("it cannot be told whether what {stack} describes and is not recorded is there: {why}");
+    let recorded =
+        format!("`terrace destroy {stack}`, without a file, removes what is recorded and looks for nothing else");
+    let hints: Vec<&str> = hint.into_iter().chain(has_recorded.then_some(recorded.as_str())).collect();
+    let hint = if hints.is_empty() { "try again later".to_owned() } else { hints.join("; ") };
+    Diagnostic::error(NOT_LOOKED_FOR, message).hint(hint)
+}
+
+/// The component of that key, where others may have access to it.
+fn takes_access<'c>(compiled: &'c CompiledStack, key: &str) -> Option<&'c CompiledComponent> {
+    compiled.components.iter().find(|component| component.key == key && component.takes_access().is_ok())
 }
 
 /// The declarations, taking over whatever is there.

@@ -9,7 +9,10 @@ use uuid::Uuid;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// A lease under which something was to be written or kept was taken over or has ended.
-    #[error("the lease on {} of {stack} was lost to another operation", component_in_words(stack, component))]
+    #[error(
+        "the lease on {} of {stack} was lost: another operation has it, or it was taken away",
+        component_in_words(stack, component)
+    )]
     LeaseLost {
         /// The stack.
         stack: StackId,

@@ -125,11 +125,13 @@ impl ProviderError {
         self
     }
 
-    /// The error with its further facts, where there is one line for all of it.
+    /// The error with those of its further facts that it does not say, where there is one line for all of it.
     #[must_use]
     pub fn with_problems(&self) -> String {
-        let problems = self.problems.iter().map(|problem| format!("; {problem}"));
-        std::iter::once(self.to_string()).chain(problems).collect()
+        let told = self.to_string();
+        let more = self.problems.iter().filter(|problem| !told.contains(problem.as_str()));
+        let more: String = more.map(|problem| format!("; {problem}")).collect();
+        told + &more
     }
 
     /// Adds the object that is there although the call failed.

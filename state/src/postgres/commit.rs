@@ -175,7 +175,7 @@ pub(super) async fn record_of(
 }
 
 /// The numbers of the stacks of an operation, in its order.
-fn numbers(stacks: &lock::Stacks, operation: &NewOperation) -> Result<Vec<i64>, Failure> {
+pub(super) fn numbers(stacks: &lock::Stacks, operation: &NewOperation) -> Result<Vec<i64>, Failure> {
     operation.stacks.iter().map(|stack| stacks.number(stack)).collect()
 }
 

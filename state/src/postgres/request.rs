@@ -6,7 +6,7 @@ use super::columns;
 use super::connection::Session;
 use super::error::Failure;
 use super::listen::CHANNEL;
-use super::{Context, commit};
+use super::{Context, commit, lock};
 use crate::clock::later;
 use std::time::Duration;
 use terrace_engine::address::StackId;
@@ -39,6 +39,11 @@ pub(super) async fn enqueue(
             return Ok(if request.asks_the_same(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
         }
     }
+    // New stacks are made before any is locked.
+    let stacks = match request.operation.stacks.as_slice() {
+        [_] => None,
+        all => Some(lock::made(session, &all.iter().cloned().collect()).await?),
+    };
     let stack = own(session, of).await?;
     let component = columns::text(&request.component);
     let most_waiting = i64::try_from(most).unwrap_or(i64::MAX);
@@ -72,10 +77,11 @@ pub(super) async fn enqueue(
     if may_be_full == Some(true) && waiting(session).await? >= most {
         return Ok(Enqueued::Full);
     }
-    let operation = match request.operation.stacks.as_slice() {
-        [_] => commit::record_of(session, context, &request.operation, OperationStatus::Queued, &[stack]).await?,
-        _ => commit::record(session, context, &request.operation, OperationStatus::Queued).await?,
+    let numbers = match stacks {
+        None => vec![stack],
+        Some(stacks) => commit::numbers(&stacks, &request.operation)?,
     };
+    let operation = commit::record_of(session, context, &request.operation, OperationStatus::Queued, &numbers).await?;
     // The others hear of it once this is committed.
     let sql = "WITH queued AS (
                    INSERT INTO request (operation, stack, component, digest, body, can_wait)

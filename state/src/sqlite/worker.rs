@@ -1,9 +1,8 @@
 //! Threads that own connections, so that SQLite's blocking calls never block the caller's executor.
 //!
 //! The writer is one such group with one connection, the readers are another with a few. A piece of work that was
-//! handed over is done to its end even when the caller stops waiting: a commit is never abandoned half-way. What somebody
-//! waits for who called a server, and what keeps leases and claims, goes before what is worked on; of that, one piece goes on
-//! between any two.
+//! handed over is done to its end even when the caller stops waiting: a commit is never abandoned half-way. What is asked of a
+//! server, and what renews leases and claims, goes before what is worked on; of that, one piece goes on between any two.
 
 use super::error::Failure;
 use rusqlite::Connection;
@@ -35,23 +34,23 @@ struct Entrance {
     first: mpsc::Sender<Job>,
     usual: mpsc::Sender<Job>,
     /// One for each piece of work, sent after it.
-    calls: mpsc::Sender<()>,
+    tickets: mpsc::Sender<()>,
 }
 
 /// Where it is taken from.
 struct Exit {
     first: mpsc::Receiver<Job>,
     usual: mpsc::Receiver<Job>,
-    calls: mpsc::Receiver<()>,
+    tickets: mpsc::Receiver<()>,
     was_first: bool,
 }
 
 fn queue() -> (Entrance, Exit) {
     let (first, to_first) = mpsc::channel();
     let (usual, to_usual) = mpsc::channel();
-    let (calls, to_calls) = mpsc::channel();
-    let exit = Exit { first: to_first, usual: to_usual, calls: to_calls, was_first: false };
-    (Entrance { first, usual, calls }, exit)
+    let (tickets, to_tickets) = mpsc::channel();
+    let exit = Exit { first: to_first, usual: to_usual, tickets: to_tickets, was_first: false };
+    (Entrance { first, usual, tickets }, exit)
 }
 
 impl Entrance {
@@ -59,14 +58,14 @@ impl Entrance {
     fn send(&self, turn: Turn, job: Job) -> Option<()> {
         let line = if turn == Turn::First { &self.first } else { &self.usual };
         line.send(job).ok()?;
-        self.calls.send(()).ok()
+        self.tickets.send(()).ok()
     }
 }
 
 impl Exit {
     /// Waits for a piece of work; `None` once there will be none.
     fn next(&mut self) -> Option<Job> {
-        self.calls.recv().ok()?;
+        self.tickets.recv().ok()?;
         let usual = self.was_first.then(|| self.usual.try_recv().ok()).flatten();
         let first = usual.is_none().then(|| self.first.try_recv().ok()).flatten();
         self.was_first = first.is_some();

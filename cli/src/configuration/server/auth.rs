@@ -21,7 +21,8 @@ pub(super) fn auth(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Aut
     let modes = [("none", Mode::None), ("token", Mode::Token), ("oidc", Mode::Oidc)];
     let mode = fields.required("mode").and_then(|_| fields.word("mode", &modes));
     let auth = match mode {
-        None => None,
+        // Which other fields there are is for the mode to say.
+        None => return None,
         Some(Mode::None) => Some(Auth::Anybody),
         Some(Mode::Token) => Some(Auth::Tokens(tokens(&mut fields))),
         Some(Mode::Oidc) => oidc(&mut fields).map(Auth::Oidc),

@@ -42,6 +42,8 @@ enum What {
 struct Ending {
     /// It changed the state by hand, and called nothing.
     is_by_hand: bool,
+    /// What it dropped it recorded at another address.
+    is_move: bool,
     /// Whether all that it did at an address was to write state.
     is_recorded_only: HashMap<(StackId, Address), bool>,
 }
@@ -106,6 +108,8 @@ impl<'a> Fates<'a> {
                 }
                 // It moved: the same transaction records it elsewhere.
                 What::Dropped if recorded.contains(&(event.operation, event.at)) => continue,
+                // What has no name but its address has another one since.
+                What::Dropped if once.prior.identity.is_empty() && self.is_moved(event).await? => false,
                 What::Dropped => self.is_let_go(event).await?,
                 What::Replaced | What::Unclear => false,
             };
@@ -171,7 +175,18 @@ impl<'a> Fates<'a> {
 
     /// Whether a row was dropped while its object was there, which stayed: by hand, or by a step that wrote state only.
     async fn is_let_go(&mut self, dropped: &Event) -> Result<bool, StoreError> {
-        let operation = dropped.operation;
+        let Some(ending) = self.ending(dropped.operation).await? else { return Ok(false) };
+        let at = (dropped.stack.clone(), dropped.address.clone());
+        Ok(ending.is_by_hand || ending.is_recorded_only.get(&at).is_some_and(|is_only| *is_only))
+    }
+
+    /// Whether a row was dropped by hand to be recorded at another address.
+    async fn is_moved(&mut self, dropped: &Event) -> Result<bool, StoreError> {
+        Ok(self.ending(dropped.operation).await?.is_some_and(|ending| ending.is_move))
+    }
+
+    /// How an operation ended rows; `None` where it was pruned.
+    async fn ending(&mut self, operation: Uuid) -> Result<Option<&Ending>, StoreError> {
         if !self.endings.contains_key(&operation) {
             let found = self.store.operation(operation).await?;
             let ending = found.map(|(operation, steps)| {
@@ -180,13 +195,12 @@ impl<'a> Fates<'a> {
                     let is_recorded = step.action == StepAction::Record && step.result == Some(StepResult::Done);
                     *is_recorded_only.entry((step.stack, step.address)).or_insert(true) &= is_recorded;
                 }
-                Ending { is_by_hand: operation.kind.split(' ').next() == Some("state"), is_recorded_only }
+                let is_by_hand = operation.kind.split(' ').next() == Some("state");
+                Ending { is_by_hand, is_move: operation.kind == "state mv", is_recorded_only }
             });
             self.endings.insert(operation, ending);
         }
-        let Some(Some(ending)) = self.endings.get(&operation) else { return Ok(false) };
-        let at = (dropped.stack.clone(), dropped.address.clone());
-        Ok(ending.is_by_hand || ending.is_recorded_only.get(&at).is_some_and(|is_only| *is_only))
+        Ok(self.endings.get(&operation).and_then(Option::as_ref))
     }
 }
 

@@ -142,6 +142,39 @@ impl<'a> Makers<'a> {
         Ok(Maker::Unknown)
     }
 
+    /// The addresses that an object was recorded at before it moved to where a version of it is, the latest first.
+    pub(super) async fn came_from(
+        &mut self,
+        address: &Address,
+        generation: Generation,
+    ) -> Result<Vec<Address>, StoreError> {
+        if !self.is_loaded {
+            self.load().await?;
+        }
+        let versions = self.versions.get(address);
+        let newest = versions.and_then(|it| it.iter().position(|entry| entry.generation == generation));
+        let mut place = newest.map(|newest| (address.clone(), newest));
+        let mut addresses = Vec::new();
+        // No version is looked at twice.
+        for _ in 0..self.count {
+            let Some((address, at)) = place else { break };
+            let older = at.checked_sub(1).map(|at| (address.clone(), at));
+            let is_row = |place: &Place| self.entry(place).is_some_and(|entry| entry.row.is_some());
+            place = match (older.filter(is_row), self.entry(&(address.clone(), at))) {
+                (Some(older), _) => Some(older),
+                (None, Some(entry)) => match self.before(entry, &address.ty) {
+                    Elsewhere::At(there) => {
+                        addresses.push(there.0.clone());
+                        Some(there)
+                    }
+                    Elsewhere::Nowhere | Elsewhere::Unclear => None,
+                },
+                (None, None) => None,
+            };
+        }
+        Ok(addresses)
+    }
+
     fn entry(&self, (address, at): &Place) -> Option<&HistoryEntry> {
         self.versions.get(address)?.get(*at)
     }

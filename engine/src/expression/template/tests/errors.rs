@@ -124,6 +124,11 @@ fn errors_say_what_is_wrong_and_what_to_do() {
                 "error: `+` cannot be used with an unsigned whole number and a signed whole number; `int(…)` makes an unsigned whole number a signed one, as plain numbers are",
             ),
             ("a b", "error: unexpected `b`"),
+            (
+                "a ? b",
+                "error: `?` needs what is taken, a `:` and what is taken else; write `condition ? one : other`; `has(value.key) ? value.key : other` where something may be missing",
+            ),
+            ("size()", "error: `size` is called with nothing"),
             ("a. ", "error: unexpected `.`; a name stands before a dot and after it: `vars.NAME`"),
             ("var.x", "error: `var` is a word that CEL keeps for itself; variables are read as `vars.NAME`"),
             ("Foo{a: 1}", "error: `Foo{…}` is no value; a map is written `{\"key\": value}`"),
