@@ -4,7 +4,7 @@ use super::compute::{PlanFailure, Planner};
 use super::ours::{Managed, WhyNot};
 use super::refresh::{CANNOT_READ, LoadedRow};
 use super::removed_data::UNKNOWN_AMOUNT;
-use super::{After, Change, DataLossNote, Deferred, Prior, contract, hidden, ignored, import, ours};
+use super::{After, Change, DataLossNote, Deferred, Prior, contract, hidden, ignored, import, ours, unrecorded};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::compile::CompiledImport;
@@ -24,11 +24,6 @@ use terrace_provider::{
     Attempt, Attributes, DataAmount, ErrorKind, Finding, Found, Observed, Path, PlannedChange, ProposedChange,
     ProviderError, ResourceType, Session, Severity, Value,
 };
-
-/// The error on an object that cannot be planned.
-const CANNOT_PLAN: &str = "cannot_plan";
-/// What is told of an object that may be there, and that nobody can look for.
-pub(super) const NOT_LOOKED_FOR: &str = "not_looked_for";
 
 /// One instance to be planned.
 pub(crate) struct Wanted<'a> {
@@ -143,7 +138,7 @@ pub(crate) async fn plan(
             let hint =
                 error.solutions.first().cloned().or_else(|| usual_hint(&error, wanted.ty.name, planner.registry));
             // What is there and was to be taken over is not said to be gone because of that.
-            let code = if is_adopted && planner.options.by_address { CANNOT_READ } else { CANNOT_PLAN };
+            let code = if is_adopted && planner.options.by_address { CANNOT_READ } else { "cannot_plan" };
             let diagnostic = Diagnostic::error(code, error.with_problems()).at(at).maybe_hint(hint);
             diagnostics.push(diagnostic.about(address_text).on(path));
             return Ok(None);
@@ -347,22 +342,17 @@ async fn find_existing(
     };
     match deadline::reading(timeouts.read, session.find(ty, &attempt)).await {
         Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(found(ty, observed)),
-        Ok(Found::Pending(_)) if planner.options.by_address => {
-            let told = format!("{address} is being made, or was, and cannot be told yet");
-            diagnostics.push(Diagnostic::error(CANNOT_READ, told).at(wanted.span).about(address));
-            None
-        }
-        Ok(Found::Unknown) if planner.options.by_address => {
-            let told = format!("it cannot be told whether {address} is there: its provider cannot look for it");
-            diagnostics.push(Diagnostic::warning(NOT_LOOKED_FOR, told).at(wanted.span).about(address));
+        Ok(untold @ (Found::Pending(_) | Found::Unknown)) if planner.options.by_address => {
+            diagnostics.push(unrecorded::untold(&untold, address).at(wanted.span).about(address));
             None
         }
         Ok(Found::Absent | Found::CameToNothing | Found::Pending(_) | Found::Unknown) => None,
         Err(error) => {
             let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, ty.name, planner.registry));
             let told = format!("{address} cannot be looked for: {}", error.with_problems());
-            // Where what it would be in is not there, nor is it.
-            let code = if error.kind == ErrorKind::NotFound { CANNOT_PLAN } else { CANNOT_READ };
+            // Where what it would be in is not there or not configured, nor is it.
+            let is_nowhere = matches!(error.kind, ErrorKind::NotFound | ErrorKind::InvalidInput { path: None });
+            let code = if is_nowhere { "cannot_plan" } else { CANNOT_READ };
             let told = Diagnostic::error(code, told);
             let path = match &error.kind {
                 ErrorKind::InvalidInput { path } => path.clone(),

@@ -7,7 +7,7 @@ use super::compute::{Draft, PlanFailure, Planner};
 use super::options::Options;
 use super::ours::{Managed, is_named_by_rule};
 use super::refresh::CANNOT_READ;
-use super::resource::{NOT_LOOKED_FOR, protected};
+use super::resource::protected;
 use super::walk::{CANNOT_CONNECT, LOOKUP_UNANSWERED};
 use super::{Change, Origin, Prior, adopted, renamed};
 use crate::action::{Action, Reason};
@@ -22,10 +22,12 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::wrap::within;
-use terrace_provider::{Path, Value};
+use terrace_provider::{Found, Path, Value};
 
 /// How long it is looked, in all: each object may be asked for again and again where nobody answers.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What is told of what may be there, and is not looked for.
+const NOT_LOOKED_FOR: &str = "not_looked_for";
 /// What is told of those who do not answer.
 const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, CANNOT_IMPORT];
 
@@ -196,6 +198,19 @@ impl Planner<'_> {
             is_held_back: false,
             ..change
         })
+    }
+}
+
+/// That it cannot be said of an object whether it is there: now, or ever.
+pub(super) fn untold(found: &Found, address: &str) -> Diagnostic {
+    match found {
+        Found::Pending(_) => {
+            Diagnostic::error(CANNOT_READ, format!("{address} is being made, or was, and cannot be told yet"))
+        }
+        _ => Diagnostic::warning(
+            NOT_LOOKED_FOR,
+            format!("it cannot be told whether {address} is there: its provider cannot look for it"),
+        ),
     }
 }
 

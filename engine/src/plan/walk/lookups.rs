@@ -207,7 +207,8 @@ impl Walk<'_, '_> {
             .filter_map(|dependency| dependency.key.as_deref())
             .filter(|key| !self.component_outputs.contains_key(*key))
             .collect();
-        let code = if error.kind == ErrorKind::NotFound { LOOKUP_FAILED } else { LOOKUP_UNANSWERED };
+        let is_answer = matches!(error.kind, ErrorKind::NotFound | ErrorKind::InvalidInput { .. });
+        let code = if is_answer { LOOKUP_FAILED } else { LOOKUP_UNANSWERED };
         let diagnostic = Diagnostic::error(code, format!("{address} has no answer: {}", error.with_problems())).at(at);
         match (missing.as_slice(), error.solutions.first()) {
             ([], Some(solution)) => diagnostic.hint(solution.clone()),
