@@ -28,7 +28,7 @@ impl PostgresUrl {
         Self { given: SecretString::from(given), shown: shown(given) }
     }
 
-    /// Whether it can be understood, and whether what it names can be read; nobody is connected to.
+    /// Whether it can be understood; nothing that it names is looked at.
     ///
     /// # Errors
     /// What is wrong with it, without its password.

@@ -124,3 +124,20 @@ fn what_nobody_can_look_for_is_named() {
     let said = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
     said.says("it cannot be told whether demo@local:local_command.thing is there: its provider cannot look for it");
 }
+
+#[test]
+fn who_has_access_to_what_is_not_recorded_is_not_looked_for_and_that_is_said() {
+    let project = project();
+    let blueprint = project.read("blueprints/thing.yaml");
+    let acl = "acl:\n  resources:\n    - {type: local_file, name: let_in, config: {path: let-in, \
+               content: '${{ acl.principals.join(\",\") }}'}}\n";
+    project.write("blueprints/thing.yaml", format!("{blueprint}{acl}"));
+    project.write("product.yaml", product(&["a"]));
+    let destroy = || project.run(["destroy", "product.yaml", "--env", "test", "--auto-approve"]).done();
+    let told = "finance.cash.0@test:a is there and is not recorded, nor is who has access to it";
+    assert!(!destroy().stderr.contains(told), "nothing is there");
+    project.run(["apply", "product.yaml", "--env", "test", "--auto-approve"]).done();
+    std::fs::remove_dir_all(project.path(".terrace")).unwrap();
+    destroy().says(told);
+    assert!(!project.has("made-a"));
+}

@@ -1,5 +1,7 @@
 //! The state file goes while terrace works: what was recorded is saved, and goes on from there.
 
+use crate::server::{product, project as served};
+use terrace_tests::served::Served;
 use terrace_tests::{Project, until};
 
 /// A thing whose making does something to the state first.
@@ -111,4 +113,23 @@ fn a_destroy_without_a_state_looks_for_what_only_a_program_knows() {
     project.run(destroy).done().says("- local_command.thing   is there, and is not recorded").says("1 destroyed");
     assert!(!project.has("object"));
     project.run(destroy).done().says("No changes.");
+}
+
+#[test]
+fn what_a_server_refuses_while_its_state_is_gone_is_not_done_from_what_was_saved() {
+    let project = served();
+    let text = product(&["a"]);
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
+    std::fs::remove_file(project.path(".terrace/state.db")).unwrap();
+    let body = serde_json::json!({"descriptorKind": "DATAPRODUCT_DESCRIPTOR", "descriptor": text}).to_string();
+    let refused = server.call("POST", "/v1/unprovision", &body);
+    assert_eq!(refused.status, 503, "{refused:?}");
+    drop(server);
+    let saved = std::fs::read_dir(project.path(".terrace")).unwrap().map(|entry| entry.unwrap().path());
+    let saved = saved.into_iter().find(|path| path.to_string_lossy().contains(".saved-")).unwrap();
+    std::fs::rename(saved, project.path(".terrace/state.db")).unwrap();
+    let listed = project.run(["operations", "list", "--json"]).done();
+    assert!(!listed.stdout.contains("unprovision"), "{listed}");
+    assert!(project.has("made-a"));
 }

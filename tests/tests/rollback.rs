@@ -350,6 +350,13 @@ fn what_only_a_program_knows_goes_back_to_the_address_that_it_had() {
     assert_eq!((project.read("log"), project.has("object")), ("made\n".to_owned(), true));
     assert_eq!(project.run(["state", "list"]).done().stdout.lines().count(), 1);
     project.assert_settled("stack.yaml", &[]);
+    // By itself it is not made beside what it is by now.
+    project.run(["state", "mv", thing, other]).done();
+    let alone = project.run(["state", "rollback", thing, "--to", "1", "--auto-approve"]).with_code(1);
+    alone.says("demo@local:local_command.thing is recorded as demo@local:local_command.other by now");
+    alone.says("`terrace state mv demo@local:local_command.other local_command.thing`");
+    project.run(["state", "mv", "demo@local:local_command.other", "local_command.thing"]).done();
+    assert_eq!(project.read("log"), "made\n");
     // What was deleted under its other address is made anew.
     project.run(["state", "mv", thing, other]).done();
     project.run(["destroy", "demo@local", "--auto-approve"]).done();

@@ -2,6 +2,7 @@
 
 mod fates;
 mod maker;
+mod told;
 
 use super::compute::{Computed, PlanFailure, Planner};
 use super::key::identity_key;
@@ -21,7 +22,6 @@ use crate::diff::are_same;
 use crate::expression::{Template, TemplateKind};
 use crate::marks;
 use crate::record::{self, Opened};
-use crate::render::shell_word;
 use crate::source::Span;
 use crate::store::{
     ComponentRow, Generation, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot, StoreError,
@@ -32,6 +32,7 @@ use maker::{Maker, Makers};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, ResourceType, Value};
+use told::{has_no_maker, is_elsewhere, was_pruned, were_pruned, would_replace_others};
 use uuid::Uuid;
 
 /// The stored text of no outputs.
@@ -142,6 +143,7 @@ impl Planner<'_> {
         let mut makers = Makers::of_stack(self.store, self.seal, stack);
         move_back_by_address(&wanted, &mut loaded, &mut makers).await?;
         self.keep_what_is_others(&mut makers, stack, &mut wanted, &mut loaded, &mut diagnostics).await?;
+        self.refuse_moved(&mut makers, stack, &mut wanted, &loaded, &mut diagnostics).await?;
         let mut fates = Fates::of_stack(self.store, self.seal, stack);
         let mut changes = Vec::new();
         let managed = Managed::default();
@@ -173,6 +175,32 @@ impl Planner<'_> {
         let mut plans = vec![plan];
         replacement::order(self.registry, &mut plans, &mut diagnostics);
         self.finish(Mode::Rollback, plans, reads, Origin::default(), diagnostics, &Looking::default()).await
+    }
+
+    /// Refuses to make again what has no name but its address and is recorded at another one by now, which is left alone.
+    async fn refuse_moved(
+        &self,
+        makers: &mut Makers<'_>,
+        stack: &StackId,
+        wanted: &mut BTreeMap<Address, Opened>,
+        loaded: &Loaded,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Result<(), PlanFailure> {
+        let is_missing = |(address, opened): &(&Address, &Opened)| {
+            opened.prior.identity.is_empty() && !loaded.rows.contains_key(*address)
+        };
+        let missing: Vec<Address> = wanted.iter().filter(is_missing).map(|(address, _)| address.clone()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for row in self.store.rows(stack, &Selection::All).await? {
+            let before = makers.came_from(&row.address, row.generation).await?;
+            for address in before.iter().filter(|address| missing.contains(address)) {
+                wanted.remove(address);
+                diagnostics.push(is_elsewhere(stack, address, &row.address));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what would be made where another object is recorded by now that terrace did not make: it would be replaced.
@@ -375,40 +403,6 @@ struct Back<'a> {
     managed: &'a Managed,
     /// What becomes of an object that is there and not recorded.
     adopt: Adopt,
-}
-
-fn was_pruned(stack: &StackId, address: &Address) -> Diagnostic {
-    let about = format!("{stack}:{address}");
-    let message = format!("what {about} was then was pruned, so it stays as it is");
-    Diagnostic::warning("pruned", message)
-        .hint(format!("`terrace state history {about}` lists the versions that are left"))
-        .about(&about)
-}
-
-fn would_replace_others(stack: &StackId, address: &Address) -> Diagnostic {
-    let about = format!("{stack}:{address}");
-    let message =
-        format!("{about} is another object by now that terrace did not make: to roll it back is to delete that");
-    Diagnostic::error("taken_over_since", message).hint(format!(
-        "drop it from state, where it stays as it is: `terrace state rm {}`; then roll back again",
-        shell_word(&about)
-    ))
-}
-
-fn has_no_maker(stack: &StackId, address: &Address) -> Diagnostic {
-    let about = format!("{stack}:{address}");
-    let message = format!("whether terrace made {about} or took it over was pruned, so it stays as it is");
-    let drops = shell_word(&about);
-    Diagnostic::warning("pruned", message)
-        .hint(format!(
-            "`terrace state rm {drops}` drops it and leaves the object; a plan that does not declare it deletes it"
-        ))
-        .about(&about)
-}
-
-fn were_pruned(stack: &StackId, component: &str) -> Diagnostic {
-    let outputs = output_reads::outputs_in_words(stack, component);
-    Diagnostic::warning("pruned", format!("what {outputs} were then was pruned, so they stay as they are"))
 }
 
 /// A row that is to be gone and has the object of one that is to be there has only moved.

@@ -6,6 +6,7 @@ use crate::url::PostgresUrl;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
 };
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use terrace_provider::tls;
@@ -62,14 +63,25 @@ const SETUP: &str = "SET synchronous_commit = on; SET lock_timeout = '15s';
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// How a connection is made.
-pub(crate) type Driver = (Config, MakeRustlsConnect);
+pub(super) type Driver = (Config, MakeRustlsConnect);
+
+/// What a URL says.
+pub(crate) struct Understood {
+    /// To the driver.
+    config: Config,
+    /// Of encryption.
+    verify: tls::Verify,
+    /// The file with the authorities, where it names one.
+    roots: Option<PathBuf>,
+}
 
 /// How connections to a database are made.
 ///
 /// # Errors
 /// When the URL does not say where to, in words.
 pub(super) fn driver(url: &PostgresUrl) -> Result<Driver, String> {
-    let (mut config, connector) = understood(url)?;
+    let Understood { mut config, verify, roots } = understood(url)?;
+    let encryption = tls::client(verify, roots.as_deref(), "sslrootcert").map_err(|error| format!("{url}: {error}"))?;
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(PATIENCE);
     }
@@ -80,7 +92,7 @@ pub(super) fn driver(url: &PostgresUrl) -> Result<Driver, String> {
         config.application_name("terrace");
     }
     config.keepalives_idle(Duration::from_secs(30));
-    Ok((config, connector))
+    Ok((config, MakeRustlsConnect::new(encryption)))
 }
 
 /// The connections of a line to a database; none is made yet.
@@ -102,9 +114,9 @@ pub(super) fn pool((config, connector): &Driver, line: Line) -> Result<Pool, Str
         .map_err(|error| error.to_string())
 }
 
-/// What a URL says to the driver and of encryption. Its text is not repeated: a part of a password that was not escaped
-/// may be taken for anything.
-pub(crate) fn understood(url: &PostgresUrl) -> Result<Driver, String> {
+/// What a URL says; no file is read. Its text is not repeated: a part of a password that was not escaped may be taken for
+/// anything.
+pub(crate) fn understood(url: &PostgresUrl) -> Result<Understood, String> {
     let given = url.expose();
     let (place, query) = parts(given);
     let (mut rest, mut mode, mut roots) = (Vec::new(), None, None);
@@ -132,9 +144,7 @@ pub(crate) fn understood(url: &PostgresUrl) -> Result<Driver, String> {
         };
         format!("{url} is not understood: {cause}")
     })?;
-    let encryption = tls::client(verify, roots.flatten().as_deref(), "sslrootcert");
-    let connector = MakeRustlsConnect::new(encryption.map_err(|error| format!("{url}: {error}"))?);
-    Ok((config, connector))
+    Ok(Understood { config, verify, roots: roots.flatten() })
 }
 
 /// The part before the parameters, and those.
@@ -305,7 +315,7 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         let crate::StoreUrl::Postgres(url) = text.parse().unwrap() else { return String::new() };
-        understood(&url).err().unwrap()
+        driver(&url).err().unwrap()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::SystemClock;
 use std::fs;
-use terrace_engine::store::{RowStatus, Write};
+use terrace_engine::store::{Body, RowStatus, Write};
 
 fn demo() -> StackId {
     StackId::new("demo", "local")
@@ -89,6 +89,41 @@ async fn a_reader_does_not_wait_for_the_writer() {
     assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 1);
     go.send(()).unwrap();
     writing.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_calls_a_server_does_not_wait_behind_its_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(store(folder.path()));
+    let operation = |kind: &str| NewOperation {
+        id: Uuid::now_v7(),
+        kind: kind.to_owned(),
+        stacks: vec![demo()],
+        actor: "me".to_owned(),
+    };
+    let (works, call) = ([(); 3].map(|()| operation("apply")), operation("provision"));
+    let request = NewRequest {
+        operation: call.clone(),
+        component: "a".to_owned(),
+        digest: "d".to_owned(),
+        older_digests: Vec::new(),
+        body: Body::from("{}".to_owned()),
+        idempotency: None,
+        can_wait: false,
+    };
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let holding = store.write(move |_, _| {
+        let _ = wait.recv();
+        Ok(())
+    });
+    let [one, other, third] = works.each_ref().map(|work| store.begin(work));
+    // All of them are handed over before the first has ended, in this order.
+    let release = async { go.send(()).unwrap() };
+    let done = tokio::join!(biased; holding, one, other, third, store.enqueue(&request, 10), release);
+    assert!(done.0.is_ok() && done.1.is_ok() && done.2.is_ok() && done.3.is_ok() && done.4.is_ok());
+    let recorded = store.operations(&OperationFilter::newest(10)).await.unwrap();
+    let kinds: Vec<&str> = recorded.iter().rev().map(|row| row.kind.as_str()).collect();
+    assert_eq!(kinds, ["provision", "apply", "apply", "apply"]);
 }
 
 impl SqliteStore {
