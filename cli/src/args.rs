@@ -410,7 +410,7 @@ pub struct GraphArguments {
 /// `terrace recover`.
 #[derive(Debug, Args)]
 pub struct RecoverArguments {
-    /// Stacks (`name@environment`) [default: all of the environment]
+    /// Stacks (`name@environment`) [default: all of the environment that is named, else all]
     #[arg(value_name = "STACK")]
     pub stacks: Vec<String>,
     /// Where it cannot be told: the call had no effect, nothing is kept; may be repeated

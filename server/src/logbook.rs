@@ -64,6 +64,9 @@ impl Logbook {
     }
 
     async fn write(&self, lines: Vec<Record>) {
+        if lines.is_empty() {
+            return;
+        }
         if let Err(error) = self.store.commit(&[], lines).await {
             tracing::warn!(operation = %self.operation, %error, "lines of the log cannot be written");
         }

@@ -36,6 +36,7 @@ mod request;
 mod roles;
 mod rows;
 mod server;
+mod session;
 mod transfer;
 mod write;
 
@@ -45,12 +46,13 @@ use crate::sqlite::SqliteStore;
 use crate::url::PostgresUrl;
 use crate::{Access, only_read};
 use async_trait::async_trait;
+use connection::Line;
 pub(crate) use connection::understood;
-use connection::{Line, Purpose, Session};
 use error::Failure;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use prune::Part;
+use session::{Purpose, Session};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -170,7 +172,11 @@ impl PostgresStore {
     async fn read<T, W>(&self, line: Line, purpose: Purpose, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
+        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
     {
         self.server.read_as(line, purpose, "read", ABSENCE, work).await
     }

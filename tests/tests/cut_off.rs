@@ -248,3 +248,22 @@ fn two_steps_of_one_address_are_told_and_answered_each_by_itself() {
     project.run(["recover", "--absent", deposed]).done().says(&format!("{deposed}: nothing is kept"));
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.thing (tainted)\n");
 }
+
+#[test]
+fn recovery_finds_what_was_cut_off_in_whatever_environment() {
+    let project = project();
+    project.write("terrace.yaml", "environments: {production: , staging: }\n");
+    for environment in ["production", "staging"] {
+        let apply = |project: &Project| project.run(["apply", "stack.yaml", "--auto-approve", "--env", environment]);
+        project.write("when", "after create");
+        assert_eq!(apply(&project).code, -1);
+    }
+    project.run(["recover", "--absent", "local_command.other", "--env", "staging"]).with_code(1);
+    let refused = project.run(["recover", "--env", "local"]).with_code(1);
+    refused.says("the environment `local` is not configured");
+    project.run(["recover"]).done().says("demo@production:").lacks("demo@staging:");
+    project.run(["recover"]).done().says("Nothing to recover.");
+    for environment in ["production", "staging"] {
+        project.assert_settled("stack.yaml", &["--env", environment]);
+    }
+}

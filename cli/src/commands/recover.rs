@@ -4,7 +4,7 @@
 use super::Context;
 use crate::args::RecoverArguments;
 use crate::failure::{Exit, Failure};
-use crate::planning::{check_environment, check_words, quoted};
+use crate::planning::{check_words, quoted};
 use crate::progress::Progress;
 use crate::report::{harmless, remembered, with_failure};
 use crate::settings::{Asked, Settings};
@@ -31,26 +31,45 @@ pub(super) async fn run(
     let answers = answers(arguments)?;
     let settings = context.settings(None)?;
     // A stack that is named, in words or in an address, says where: hints name stacks, and have to work as they stand.
-    let named = named_environment(arguments, settings.stack.as_ref(), &answers);
-    let environment = settings.environment(named.as_deref().map(Asked::word), context.ui)?;
-    let world = World::new(&settings, environment, false, context.ui)?;
+    let named =
+        settings.environment.clone().or_else(|| named_environment(arguments, settings.stack.as_ref(), &answers));
     let store = recorded(&settings).await?;
-    let wanted = stacks_to_look_into(arguments, &settings, &world, &store).await?;
+    let wanted = stacks_to_look_into(arguments, &settings, named.as_deref(), &store).await?;
+    // All of them before anything is recorded.
+    let environments: BTreeSet<&str> = match &settings.environment {
+        Some(name) => BTreeSet::from([name.as_str()]),
+        None => wanted.iter().map(|stack| stack.environment.as_str()).collect(),
+    };
+    let mut worlds = BTreeMap::new();
+    for name in environments {
+        let environment = settings.environment(Some(Asked::word(name)), context.ui)?;
+        worlds.insert(name, World::new(&settings, environment, false, context.ui)?);
+    }
     signals.begin_changes();
     let has_results_in_view = context.ui.is_result_watched() && !arguments.format.is_json();
     let progress = Told { progress: Progress::for_people(context.ui, true), has_results_in_view };
-    let recovery = Recovery {
-        store: &store,
-        registry: &world.registry,
-        seal: &world.seal,
-        events: &progress,
-        cancel: &signals.cancel,
-        patience: settings.patience,
-        actor: &settings.actor,
+    let recoveries: BTreeMap<&str, Recovery<'_>> = worlds
+        .iter()
+        .map(|(name, world)| {
+            let recovery = Recovery {
+                store: &store,
+                registry: &world.registry,
+                seal: &world.seal,
+                events: &progress,
+                cancel: &signals.cancel,
+                patience: settings.patience,
+                actor: &settings.actor,
+            };
+            (*name, recovery)
+        })
+        .collect();
+    let recovery_of = |stack: &StackId| {
+        let missing = || Failure::new(format!("the environment `{}` was not looked into", stack.environment));
+        recoveries.get(stack.environment.as_str()).ok_or_else(missing)
     };
     let mut recovered = Vec::new();
     for stack in &wanted {
-        recovered.extend(recovery.run(stack, &Selection::All, &Selection::All).await?);
+        recovered.extend(recovery_of(stack)?.run(stack, &Selection::All, &Selection::All).await?);
         if signals.cancel.is_cancelled() {
             return Err(Failure::told(Exit::Interrupted));
         }
@@ -66,7 +85,7 @@ pub(super) async fn run(
             context.ui.print("Nothing to recover.\n")?;
         }
     }
-    check_answers(&answers, &recovered)?;
+    check_answers(&answers, &recovered, named.as_deref())?;
     let (mut left, mut decided) = (Vec::new(), BTreeMap::new());
     for doubt in recovered.iter().filter(|found| found.is_in_doubt) {
         let verdict = match answers.iter().find(|(text, _)| is_meant(text, doubt, &recovered)) {
@@ -77,7 +96,7 @@ pub(super) async fn run(
             left.push(doubt);
             continue;
         };
-        let is_decided = recovery.decide(&doubt.step, verdict).await?;
+        let is_decided = recovery_of(&doubt.step.stack)?.decide(&doubt.step, verdict).await?;
         let outcome = match (is_decided, verdict) {
             (false, _) => "is not in doubt any more",
             (true, Verdict::Absent) => "nothing is kept",
@@ -136,26 +155,30 @@ fn named_environment(
     named.next().map(|stack: StackId| stack.environment)
 }
 
-/// The stacks that are named, else all of the environment.
+/// The stacks that are named, else all of the environment that is, else all of which a step is open, wherever they are.
 async fn stacks_to_look_into(
     arguments: &RecoverArguments,
     settings: &Settings,
-    world: &World,
+    environment: Option<&str>,
     store: &Arc<dyn StateStore>,
 ) -> Result<BTreeSet<StackId>, Failure> {
-    let environment = &world.environment.name;
     let mut wanted = BTreeSet::new();
     check_words(&arguments.stacks, settings)?;
     let mut words = arguments.stacks.clone();
     words.extend(settings.stack.as_ref().map(StackId::to_string));
     for word in &words {
-        let stack = stacks::named(word, settings, store.as_ref()).await?;
-        check_environment(&stack, environment)?;
-        wanted.insert(stack);
+        wanted.insert(stacks::named(word, settings, store.as_ref()).await?);
     }
-    if words.is_empty() {
-        // Those with an open step are among them, also where a first apply was cut off that left no row.
-        wanted.extend(store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment));
+    if !words.is_empty() {
+        return Ok(wanted);
+    }
+    // Those with an open step are among them, also where a first apply was cut off that left no row.
+    for stack in store.stacks().await? {
+        let is_wanted = match environment {
+            Some(environment) => stack.environment == *environment,
+            None => !store.open_intents(&stack, &Selection::All).await?.is_empty(),
+        };
+        wanted.extend(is_wanted.then_some(stack));
     }
     Ok(wanted)
 }
@@ -178,7 +201,11 @@ fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failu
 }
 
 /// An answer to what nobody asks is a slip. One to what was found out meanwhile is none: the finding counts.
-fn check_answers(answers: &[(String, Verdict)], recovered: &[Recovered]) -> Result<(), Failure> {
+fn check_answers(
+    answers: &[(String, Verdict)],
+    recovered: &[Recovered],
+    environment: Option<&str>,
+) -> Result<(), Failure> {
     for (text, _) in answers {
         let meant: Vec<&Recovered> = recovered.iter().filter(|found| is_meant(text, found, recovered)).collect();
         match meant.as_slice() {
@@ -194,10 +221,11 @@ fn check_answers(answers: &[(String, Verdict)], recovered: &[Recovered]) -> Resu
                 let failure = Failure::new(format!("no step of `{text}` is in doubt"));
                 let in_doubt: Vec<&str> =
                     recovered.iter().filter(|step| step.is_in_doubt).map(|step| step.address.as_str()).collect();
-                return Err(match in_doubt.as_slice() {
-                    [] => failure.hint("nothing is in doubt in this environment; `--env` chooses another"),
-                    in_doubt => failure.hint(format!("in doubt are: {}", in_doubt.join(", "))),
-                });
+                return Err(failure.hint(match (in_doubt.as_slice(), environment) {
+                    ([], Some(name)) => format!("nothing is in doubt in `{name}`; `--env` chooses another environment"),
+                    ([], None) => "nothing is in doubt".to_owned(),
+                    (in_doubt, _) => format!("in doubt are: {}", in_doubt.join(", ")),
+                }));
             }
             several => {
                 let names: Vec<&str> = several.iter().map(|step| step.address.as_str()).collect();

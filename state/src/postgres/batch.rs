@@ -4,11 +4,11 @@
 //! again, or a write that is done one at a time. Then, and at the end, all of them are written.
 
 use super::columns;
-use super::connection::{Parameters, Session};
 use super::error::Failure;
 use super::lock::Stacks;
 use super::request;
 use super::rows::{self, Change, Expecting, Name};
+use super::session::{Parameters, Session};
 use jiff::Timestamp;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -181,6 +181,18 @@ impl<'a> Batch<'a> {
 
     /// Writes all that was collected.
     pub(super) async fn flush(&mut self, target: &Target<'_>) -> Result<(), Failure> {
+        let lines = self.flush_others(target).await?;
+        log(target, &lines, false).await
+    }
+
+    /// Writes all that was collected; nothing comes after it.
+    pub(super) async fn flush_last(&mut self, target: &Target<'_>) -> Result<(), Failure> {
+        let lines = self.flush_others(target).await?;
+        log(target, &lines, true).await
+    }
+
+    /// Writes all but the lines of logs.
+    async fn flush_others(&mut self, target: &Target<'_>) -> Result<Vec<Line<'a>>, Failure> {
         let batch = std::mem::take(self);
         batch.open(target).await?;
         batch.close(target).await?;
@@ -190,7 +202,7 @@ impl<'a> Batch<'a> {
         batch.reseal_components(target).await?;
         request::reseal(target.session, &batch.request_reseals).await?;
         batch.put_owners(target).await?;
-        batch.log(target).await
+        Ok(batch.lines)
     }
 
     async fn open(&self, target: &Target<'_>) -> Result<(), Failure> {
@@ -420,23 +432,27 @@ impl<'a> Batch<'a> {
         target.session.execute(sql, &[&environments, &addresses, &stacks, &components, &declarations]).await?;
         Ok(())
     }
+}
 
-    async fn log(&self, target: &Target<'_>) -> Result<(), Failure> {
-        if self.lines.is_empty() {
-            return Ok(());
-        }
-        let operations: Vec<_> = self.lines.iter().map(|line| line.operation).collect();
-        let levels: Vec<_> = self.lines.iter().map(|line| columns::text(line.level)).collect();
-        let phases: Vec<_> = self.lines.iter().map(|line| columns::text(line.phase)).collect();
-        let messages: Vec<_> = self.lines.iter().map(|line| columns::text(line.message)).collect();
-        let sql = "INSERT INTO log (at, operation, level, phase, message)
-                   SELECT $1::timestamptz, operation, level, phase, message
-                   FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
-                        AS given (operation, level, phase, message, position)
-                   ORDER BY position";
-        let now = columns::time(target.now);
-        target.session.execute(sql, &[&now, &operations, &levels, &phases, &messages]).await?;
-        Ok(())
+/// Writes lines of logs, as the last thing of all where they are.
+async fn log(target: &Target<'_>, lines: &[Line<'_>], is_last: bool) -> Result<(), Failure> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let operations: Vec<_> = lines.iter().map(|line| line.operation).collect();
+    let levels: Vec<_> = lines.iter().map(|line| columns::text(line.level)).collect();
+    let phases: Vec<_> = lines.iter().map(|line| columns::text(line.phase)).collect();
+    let messages: Vec<_> = lines.iter().map(|line| columns::text(line.message)).collect();
+    let sql = "INSERT INTO log (at, operation, level, phase, message)
+               SELECT $1::timestamptz, operation, level, phase, message
+               FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
+                    AS given (operation, level, phase, message, position)
+               ORDER BY position";
+    let now = columns::time(target.now);
+    let parameters: Parameters<'_> = &[&now, &operations, &levels, &phases, &messages];
+    match is_last {
+        true => target.session.last(sql, parameters).await.map(drop),
+        false => target.session.execute(sql, parameters).await.map(drop),
     }
 }
 

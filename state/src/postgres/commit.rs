@@ -1,9 +1,9 @@
 //! One commit: what it touches is locked, leases are checked, then records are applied in order, all in one transaction.
 
 use super::batch::{Batch, Ended, Line, Target};
-use super::connection::Session;
 use super::error::Failure;
 use super::rows::{Change, Expecting, Name};
+use super::session::Session;
 use super::write::Writer;
 use super::{Context, columns, lease, lock, read};
 use crate::values;
@@ -20,7 +20,8 @@ pub(super) async fn commit(
 ) -> Result<(), Failure> {
     let stacks = lock::for_commit(session, leases, records).await?;
     let checked = lease::check(session, &stacks, leases).await?;
-    let operations = lock::operations(session, &operations(records)).await?;
+    // Told when everything is locked, however long that took.
+    let (operations, now) = lock::operations(session, context, &operations(records)).await?;
     // Whoever committed before holds those locks until it is over, one way or the other: from here on it is known.
     if context.is_repeated {
         match is_done(session, &operations, records).await? {
@@ -29,19 +30,34 @@ pub(super) async fn commit(
             None => return Err(Failure::Untold),
         }
     }
-    // Told when everything is locked, however long that took.
-    let now = context.now(session).await?;
     if records.iter().any(|record| matches!(record, Record::Intent(_))) {
         checked.are_current(now)?;
     }
     let target = Target { session, stacks: &stacks, leases, now };
     let writer = Writer { session, stacks: &stacks, now };
     let mut commit = Commit { target, writer, operations, batch: Batch::default() };
-    for record in records {
+    let (before, end) = match records {
+        [before @ .., Record::End { operation, status, summary }] => (before, Some((*operation, *status, summary))),
+        all => (all, None),
+    };
+    for record in before {
         commit.apply(record).await?;
     }
-    commit.batch.flush(&commit.target).await
+    match end {
+        None => commit.batch.flush_last(&commit.target).await,
+        Some((operation, status, summary)) => {
+            commit.batch.flush(&commit.target).await?;
+            let operation = commit.operation(operation)?;
+            session
+                .last(END, &[&operation, &columns::word(&status)?, &columns::time(now), &columns::text(summary)])
+                .await?;
+            Ok(())
+        }
+    }
 }
+
+/// Ends an operation.
+const END: &str = "UPDATE operation SET status = $2, ended_at = $3, summary = $4 WHERE sequence = $1";
 
 /// Whether the same records were written before, by what only they can have left: a plan is spent once, a step opened and
 /// closed once, and no other process does any of that while the leases are those of the writer. `None` where they leave
@@ -122,15 +138,17 @@ pub(super) async fn begin(session: &Session, context: &Context, operation: &NewO
         if context.is_repeated && session.exists("SELECT 1 FROM operation WHERE id = $1", &[&operation.id]).await? {
             return Ok(());
         }
-        return record(session, context, operation, OperationStatus::Running).await.map(drop);
+        return record(session, context, operation).await;
     };
     let stacks = lock::made(session, &operation.stacks.iter().cloned().collect()).await?;
     let sql = "UPDATE operation SET status = $2, ended_at = NULL, summary = '' WHERE sequence = $1";
-    session.execute(sql, &[&sequence, &columns::word(&OperationStatus::Running)?]).await?;
+    let status = columns::word(&OperationStatus::Running)?;
     let numbers = numbers(&stacks, operation)?;
     if numbers == before {
+        session.last(sql, &[&sequence, &status]).await?;
         return Ok(());
     }
+    session.execute(sql, &[&sequence, &status]).await?;
     session.execute("DELETE FROM operation_stack WHERE operation = $1", &[&sequence]).await?;
     let sql = "INSERT INTO operation_stack (operation, stack, position)
                SELECT $1::bigint, * FROM unnest($2::bigint[]) WITH ORDINALITY";
@@ -138,25 +156,10 @@ pub(super) async fn begin(session: &Session, context: &Context, operation: &NewO
     Ok(())
 }
 
-/// Records a new operation; answers its number.
-pub(super) async fn record(
-    session: &Session,
-    context: &Context,
-    operation: &NewOperation,
-    status: OperationStatus,
-) -> Result<i64, Failure> {
+/// Records a new operation.
+async fn record(session: &Session, context: &Context, operation: &NewOperation) -> Result<(), Failure> {
     let stacks = lock::made(session, &operation.stacks.iter().cloned().collect()).await?;
-    record_of(session, context, operation, status, &numbers(&stacks, operation)?).await
-}
-
-/// Records a new operation of stacks whose numbers are known, in its order; answers its number.
-pub(super) async fn record_of(
-    session: &Session,
-    context: &Context,
-    operation: &NewOperation,
-    status: OperationStatus,
-    stacks: &[i64],
-) -> Result<i64, Failure> {
+    let stacks = numbers(&stacks, operation)?;
     // Most take their leases first.
     let sql = "WITH begun AS (
                    INSERT INTO operation (id, kind, actor, status, started_at, has_held_leases)
@@ -168,10 +171,11 @@ pub(super) async fn record_of(
                    SELECT sequence, stack, position FROM begun, unnest($6::bigint[]) WITH ORDINALITY AS of (stack, position))
                SELECT sequence FROM begun";
     let (kind, actor) = (columns::text(&operation.kind), columns::text(&operation.actor));
-    let (status, now) = (columns::word(&status)?, context.told());
-    let sequence: Option<i64> =
-        session.first(sql, &[&operation.id, &kind, &actor, &status, &now, &stacks], |columns| columns.take()).await?;
-    sequence.ok_or_else(|| Failure::misuse(crate::begun_twice(operation.id)))
+    let (status, now) = (columns::word(&OperationStatus::Running)?, context.told());
+    match session.exists(sql, &[&operation.id, &kind, &actor, &status, &now, &stacks]).await? {
+        true => Ok(()),
+        false => Err(Failure::misuse(crate::begun_twice(operation.id))),
+    }
 }
 
 /// The numbers of the stacks of an operation, in its order.
@@ -220,10 +224,9 @@ impl<'a> Commit<'a> {
                 self.batch.line(&self.target, Line { operation, level, phase, message }).await
             }
             Record::End { operation, status, summary } => {
-                let sql = "UPDATE operation SET status = $2, ended_at = $3, summary = $4 WHERE sequence = $1";
                 let operation = self.operation(*operation)?;
                 let (status, now) = (columns::word(status)?, columns::time(self.target.now));
-                self.target.session.execute(sql, &[&operation, &status, &now, &columns::text(summary)]).await?;
+                self.target.session.execute(END, &[&operation, &status, &now, &columns::text(summary)]).await?;
                 Ok(())
             }
         }

@@ -1,17 +1,11 @@
-//! Connections: where they go, how they are set up, and what one transaction on one of them is.
+//! Connections: where they go, and how they are set up.
 
-use super::columns::Columns;
-use super::error::Failure;
 use crate::url::PostgresUrl;
-use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
-};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use terrace_provider::tls;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, Row};
+use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Who waits for an answer.
@@ -58,9 +52,6 @@ const TURN: Duration = Duration::from_secs(60);
 const SETUP: &str = "SET synchronous_commit = on; SET lock_timeout = '15s';
                      SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning;
                      SET standard_conforming_strings = on";
-
-/// Parameters of a statement.
-pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// How a connection is made.
 pub(super) type Driver = (Config, MakeRustlsConnect);
@@ -161,152 +152,6 @@ fn parts(given: &str) -> (&str, &str) {
 fn decoded(value: &str) -> String {
     let config = format!("postgres:///?application_name={value}").parse::<Config>();
     config.ok().and_then(|config| config.get_application_name().map(str::to_owned)).unwrap_or_else(|| value.to_owned())
-}
-
-/// What a transaction is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// To read by one statement, which sees one moment by itself.
-    Look,
-    /// To read as of one moment.
-    Read,
-    /// To write. Each statement sees what was committed before it: locks are what keeps others out.
-    Write,
-}
-
-impl Purpose {
-    /// The statement that it begins with.
-    const fn begin(self) -> Option<&'static str> {
-        match self {
-            Self::Look => None,
-            Self::Read => Some("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
-            Self::Write => Some("BEGIN ISOLATION LEVEL READ COMMITTED"),
-        }
-    }
-}
-
-/// A transaction on a connection of its own. One that is dropped before its end ends with its connection: the server rolls
-/// it back, and nobody gets a connection in the middle of something.
-pub(super) struct Session {
-    client: Option<Object>,
-    purpose: Purpose,
-    is_in_vain: AtomicBool,
-}
-
-impl Session {
-    /// Begins a transaction. Connections that went while nobody used them are replaced.
-    pub(super) async fn begin(pool: &Pool, purpose: Purpose) -> Result<Self, Failure> {
-        let mut stale = 0;
-        loop {
-            let client = pool.get().await.map_err(unwrapped)?;
-            let begun = match purpose.begin() {
-                Some(begin) => client.batch_execute(begin).await.map_err(Failure::from),
-                None => Ok(()),
-            };
-            match begun {
-                Ok(()) => return Ok(Self { client: Some(client), purpose, is_in_vain: AtomicBool::new(false) }),
-                Err(failure) => {
-                    drop(Object::take(client));
-                    if !failure.is_gone() || stale == pool.status().max_size {
-                        return Err(failure);
-                    }
-                    stale += 1;
-                }
-            }
-        }
-    }
-
-    fn client(&self) -> Result<&Object, Failure> {
-        self.client.as_ref().ok_or_else(|| Failure::Unreadable("its connection is gone".to_owned()))
-    }
-
-    /// The rows that a statement gives.
-    pub(super) async fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Failure> {
-        let client = self.client()?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.query(&statement, parameters).await?)
-    }
-
-    /// What each of the rows is read as.
-    pub(super) async fn list<T>(
-        &self,
-        sql: &str,
-        parameters: Parameters<'_>,
-        read: impl Fn(&mut Columns<'_>) -> Result<T, Failure>,
-    ) -> Result<Vec<T>, Failure> {
-        self.query(sql, parameters).await?.iter().map(|row| read(&mut Columns::of(row))).collect()
-    }
-
-    /// What the first row is read as, if there is one.
-    pub(super) async fn first<T>(
-        &self,
-        sql: &str,
-        parameters: Parameters<'_>,
-        read: impl Fn(&mut Columns<'_>) -> Result<T, Failure>,
-    ) -> Result<Option<T>, Failure> {
-        self.query(sql, parameters).await?.first().map(|row| read(&mut Columns::of(row))).transpose()
-    }
-
-    /// True when a statement gives a row.
-    pub(super) async fn exists(&self, sql: &str, parameters: Parameters<'_>) -> Result<bool, Failure> {
-        Ok(!self.query(sql, parameters).await?.is_empty())
-    }
-
-    /// How many rows a statement changed.
-    pub(super) async fn execute(&self, sql: &str, parameters: Parameters<'_>) -> Result<u64, Failure> {
-        let client = self.client()?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.execute(&statement, parameters).await?)
-    }
-
-    /// Runs a file of statements.
-    pub(super) async fn run(&self, sql: &str) -> Result<(), Failure> {
-        Ok(self.client()?.batch_execute(sql).await?)
-    }
-
-    /// Lets the transaction end without a trace, though it did what it was to do.
-    pub(super) fn leave_no_trace(&self) {
-        self.is_in_vain.store(true, Ordering::Relaxed);
-    }
-
-    /// Ends the transaction: what failed is rolled back.
-    pub(super) async fn end<T>(mut self, done: Result<T, Failure>) -> Result<T, Failure> {
-        let Some(client) = self.client.take() else { return done };
-        let mut session = Self { client: Some(client), purpose: self.purpose, is_in_vain: AtomicBool::new(false) };
-        let ended = if self.purpose == Purpose::Look {
-            Ok(())
-        } else if done.is_ok() && !self.is_in_vain.load(Ordering::Relaxed) {
-            session.client()?.batch_execute("COMMIT").await.map_err(Failure::of_commit)
-        } else {
-            session.client()?.batch_execute("ROLLBACK").await.map_err(Failure::from)
-        };
-        match (done, ended) {
-            (done, Ok(())) => {
-                // Back to the others.
-                drop(session.client.take());
-                done
-            }
-            (Ok(_), Err(failure)) => Err(failure),
-            // Why it was rolled back says more than that this failed as well.
-            (Err(failure), Err(_)) => Err(failure),
-        }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            drop(Object::take(client));
-        }
-    }
-}
-
-/// The error of a connection that could not be set up is one of the server's as any other.
-fn unwrapped(error: PoolError) -> Failure {
-    match error {
-        PoolError::PostCreateHook(HookError::Backend(error)) => Failure::Postgres(error),
-        error => Failure::Pool(error),
-    }
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use super::Context;
 use super::columns::{self, Columns};
-use super::connection::Session;
 use super::error::Failure;
 use super::lease::{self, Live};
 use super::read::{self, content_columns};
 use super::request;
+use super::session::Session;
 use crate::clock::elapsed;
 use crate::values;
 use jiff::Timestamp;

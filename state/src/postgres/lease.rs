@@ -5,8 +5,8 @@
 //! the writer's commit, so that whoever takes over does so before the comparison or after the commit.
 
 use super::columns::{self, Columns};
-use super::connection::Session;
 use super::error::Failure;
+use super::session::Session;
 use super::{Context, lock};
 use crate::clock::later;
 use jiff::Timestamp;
@@ -172,7 +172,7 @@ pub(super) async fn acquire(session: &Session, context: &Context, request: &Leas
         })
         .collect();
     grant(session, context, &stacks, request, &leases, now).await?;
-    session.execute("UPDATE operation SET has_held_leases = true WHERE id = $1", &[&request.operation]).await?;
+    session.last("UPDATE operation SET has_held_leases = true WHERE id = $1", &[&request.operation]).await?;
     Ok(Acquired::Granted(leases))
 }
 
@@ -250,7 +250,7 @@ pub(super) async fn renew(
     checked(session, &stacks, leases, Lock::Update).await?;
     let expires = columns::time(later(context.now(session).await?, term));
     let ids: Vec<_> = leases.iter().map(|lease| lease.id.as_str()).collect();
-    session.execute("UPDATE lease SET expires = $2 WHERE id = ANY($1)", &[&ids, &expires]).await?;
+    session.last("UPDATE lease SET expires = $2 WHERE id = ANY($1)", &[&ids, &expires]).await?;
     Ok(())
 }
 
@@ -260,6 +260,6 @@ pub(super) async fn free(session: &Session, ids: &[String]) -> Result<bool, Fail
     let sql = "SELECT 1 FROM lease WHERE id = ANY($1) ORDER BY stack, component FOR UPDATE";
     session.query(sql, &[&ids]).await?;
     let sql = "UPDATE lease SET id = NULL, holder = NULL, origin = NULL, operation = NULL, since = NULL, expires = NULL
-               WHERE id = ANY($1)";
-    Ok(session.execute(sql, &[&ids]).await? > 0)
+               WHERE id = ANY($1) RETURNING 1";
+    Ok(!session.last(sql, &[&ids]).await?.is_empty())
 }

@@ -4,9 +4,11 @@
 //! The row of a stack stands for everything in it: who writes to a stack has it to himself until he commits, and then
 //! reads, compares and counts generations as if he were alone. `FOR NO KEY UPDATE` lets those in who only refer to it.
 
+use super::Context;
 use super::columns::{self, Columns};
-use super::connection::Session;
 use super::error::Failure;
+use super::session::{self, Session};
+use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 use terrace_engine::address::StackId;
 use terrace_engine::store::{Lease, Record, Write};
@@ -164,15 +166,20 @@ async fn beyond_leases(session: &Session, reach: &Reach) -> Result<Stacks, Failu
     Ok(known)
 }
 
-/// Locks operations, which have numbers when they were begun.
-pub(super) async fn operations(session: &Session, ids: &BTreeSet<Uuid>) -> Result<HashMap<Uuid, i64>, Failure> {
+/// Locks operations, which have numbers when they were begun; then tells the time.
+pub(super) async fn operations(
+    session: &Session,
+    context: &Context,
+    ids: &BTreeSet<Uuid>,
+) -> Result<(HashMap<Uuid, i64>, Timestamp), Failure> {
     if ids.is_empty() {
-        return Ok(HashMap::new());
+        return Ok((HashMap::new(), context.now(session).await?));
     }
     let ids: Vec<Uuid> = ids.iter().copied().collect();
     let sql = "SELECT id, sequence FROM operation WHERE id = ANY($1) ORDER BY sequence FOR NO KEY UPDATE";
-    let found = session.list(sql, &[&ids], |columns| Ok((columns.uuid()?, columns.take()?))).await?;
-    Ok(found.into_iter().collect())
+    let (found, now) = context.then_now(session, sql, &[&ids]).await?;
+    let found = session::each(&found, |columns| Ok((columns.uuid()?, columns.take()?)))?;
+    Ok((found.into_iter().collect(), now))
 }
 
 fn numbered(columns: &mut Columns<'_>) -> Result<(StackId, i64), Failure> {

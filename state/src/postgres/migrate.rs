@@ -4,8 +4,8 @@
 //! connection's search path. Files that ran are never changed; a new format is a new file.
 
 use super::columns;
-use super::connection::{Purpose, Session};
 use super::error::Failure;
+use super::session::{Purpose, Session};
 use deadpool_postgres::Pool;
 use jiff::Timestamp;
 use terrace_engine::store::StoreError;
@@ -72,7 +72,7 @@ pub(super) async fn inspect(session: &Session, url: &str) -> Result<u32, Failure
 /// Runs what a database lacks.
 pub(super) async fn run(pool: &Pool, url: &str, now: Option<Timestamp>) -> Result<(), Failure> {
     loop {
-        let session = Session::begin(pool, Purpose::Write).await?;
+        let session = Session::on(pool, Purpose::Write).await?;
         let done = run_next(&session, url, now).await;
         if session.end(done).await? == FORMAT {
             return Ok(());

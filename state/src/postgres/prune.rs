@@ -3,8 +3,8 @@
 //! It goes batch by batch, oldest first, each in a transaction of its own that locks what it removes from: nobody who works
 //! waits for all of it.
 
-use super::connection::Session;
 use super::error::Failure;
+use super::session::Session;
 use super::{Context, columns, journal};
 use jiff::Timestamp;
 

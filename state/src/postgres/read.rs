@@ -3,9 +3,9 @@
 //! Every function here sees one moment: it is one statement, or runs inside one transaction.
 
 use super::columns::{self, Columns};
-use super::connection::Session;
 use super::error::Failure;
 use super::lock::Stacks;
+use super::session::Session;
 pub(super) use crate::values::content_columns;
 use crate::values::{self, blank};
 use std::collections::BTreeSet;

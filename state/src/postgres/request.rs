@@ -3,9 +3,9 @@
 //! Whoever claims takes the first request that nobody else is just taking, and waits for nobody.
 
 use super::columns;
-use super::connection::Session;
 use super::error::Failure;
 use super::listen::CHANNEL;
+use super::session::{self, Parameters, Session};
 use super::{Context, commit, lock};
 use crate::clock::later;
 use std::time::Duration;
@@ -40,58 +40,132 @@ pub(super) async fn enqueue(
         }
     }
     // New stacks are made before any is locked.
-    let stacks = match request.operation.stacks.as_slice() {
+    let others = match request.operation.stacks.as_slice() {
         [_] => None,
-        all => Some(lock::made(session, &all.iter().cloned().collect()).await?),
+        all => Some(commit::numbers(&lock::made(session, &all.iter().cloned().collect()).await?, &request.operation)?),
     };
-    let stack = own(session, of).await?;
-    let component = columns::text(&request.component);
-    let most_waiting = i64::try_from(most).unwrap_or(i64::MAX);
-    // They are only counted where the numbers that were given since the oldest one do not rule out that so many wait: a long
-    // queue costs those who come no more than a short one.
-    // One of the whole stack is about all of its components.
-    let about_the_same = if request.component.is_empty() { "" } else { "AND component IN ($2, '')" };
-    let sql = format!(
-        "WITH newest AS (
-             SELECT sequence, id, component = $2 AND digest = ANY($4) AND cancelled_by IS NULL AS asks_the_same
-             FROM request JOIN operation ON operation.sequence = request.operation
-             WHERE request.operation = (
-                 SELECT max(operation) FROM request WHERE stack = $1 AND result IS NULL {about_the_same}))
-         SELECT (SELECT id FROM newest), (SELECT sequence FROM newest WHERE asks_the_same),
-                (SELECT max(sequence) FROM operation) - min(operation) + 1 >= $3
-         FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait"
-    );
-    let digest = columns::text(&request.digest);
-    let digests: Vec<_> =
-        [&request.digest].into_iter().chain(&request.older_digests).map(|it| columns::text(it)).collect();
-    let (newest, same, may_be_full): (Option<Uuid>, Option<i64>, Option<bool>) = session
-        .first(&sql, &[&stack, &component, &most_waiting, &digests], |columns| {
-            Ok((columns.take()?, columns.take()?, columns.take()?))
-        })
-        .await?
-        .unwrap_or_default();
-    if let (Some(newest), Some(number)) = (newest, same) {
-        keep_key(session, request, number).await?;
-        return Ok(Enqueued::Same(newest));
+    loop {
+        let standing = Standing::of(session, request, of, most).await?;
+        if let (Some(newest), Some(number)) = (standing.newest, standing.same) {
+            keep_key(session, request, number).await?;
+            return Ok(Enqueued::Same(newest));
+        }
+        if standing.may_be_full && waiting(session).await? >= most {
+            return Ok(Enqueued::Full);
+        }
+        if queue(session, context, (request, of), (standing.stack, others.as_deref())).await? {
+            return Ok(Enqueued::Queued { behind: standing.newest });
+        }
+        if standing.stack.is_some() {
+            return Err(Failure::misuse(crate::begun_twice(request.operation.id)));
+        }
+        // Another one made the stack meanwhile.
     }
-    if may_be_full == Some(true) && waiting(session).await? >= most {
-        return Ok(Enqueued::Full);
+}
+
+/// How things stand that a request is about.
+struct Standing {
+    /// The number of its stack, if that is known. It is the caller's alone until the transaction ends: two that ask the same
+    /// at once are one after the other.
+    stack: Option<i64>,
+    /// The newest request about the same that has not ended.
+    newest: Option<Uuid>,
+    /// Its number, where it asks the same.
+    same: Option<i64>,
+    may_be_full: bool,
+}
+
+impl Standing {
+    async fn of(session: &Session, request: &NewRequest, of: &StackId, most: usize) -> Result<Self, Failure> {
+        let own = "SELECT id FROM stack WHERE name = $1 AND environment = $2 FOR NO KEY UPDATE";
+        // They are only counted where the numbers that were given since the oldest one do not rule out that so many wait: a
+        // long queue costs those who come no more than a short one.
+        // One of the whole stack is about all of its components.
+        let about_the_same = if request.component.is_empty() { "" } else { "AND component IN ($3, '')" };
+        let others = format!(
+            "WITH newest AS (
+                 SELECT sequence, id, component = $3 AND digest = ANY($5) AND cancelled_by IS NULL AS asks_the_same
+                 FROM request JOIN operation ON operation.sequence = request.operation
+                 WHERE request.operation = (
+                     SELECT max(operation) FROM request
+                     WHERE stack = (SELECT id FROM stack WHERE name = $1 AND environment = $2)
+                       AND result IS NULL {about_the_same}))
+             SELECT (SELECT id FROM newest), (SELECT sequence FROM newest WHERE asks_the_same),
+                    (SELECT max(sequence) FROM operation) - min(operation) + 1 >= $4
+             FROM request WHERE result IS NULL AND expires IS NULL AND NOT can_wait"
+        );
+        let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
+        let component = columns::text(&request.component);
+        let most_waiting = i64::try_from(most).unwrap_or(i64::MAX);
+        let digests: Vec<_> =
+            [&request.digest].into_iter().chain(&request.older_digests).map(|it| columns::text(it)).collect();
+        let (own, others) = session
+            .both((own, &[&name, &environment]), (&others, &[&name, &environment, &component, &most_waiting, &digests]))
+            .await?;
+        let (newest, same, may_be_full): (_, _, Option<bool>) =
+            session::one(&others, |columns| Ok((columns.take()?, columns.take()?, columns.take()?)))?
+                .unwrap_or_default();
+        let stack = session::one(&own, |columns| columns.take())?;
+        Ok(Self { stack, newest, same, may_be_full: may_be_full == Some(true) })
     }
-    let numbers = match stacks {
-        None => vec![stack],
-        Some(stacks) => commit::numbers(&stacks, &request.operation)?,
-    };
-    let operation = commit::record_of(session, context, &request.operation, OperationStatus::Queued, &numbers).await?;
-    // The others hear of it once this is committed.
-    let sql = "WITH queued AS (
+}
+
+/// Records the operation of a request, its stack where that is new, and the request, and commits. The others hear of it then.
+/// False when something of it is there already.
+async fn queue(
+    session: &Session,
+    context: &Context,
+    (request, of): (&NewRequest, &StackId),
+    (stack, all): (Option<i64>, Option<&[i64]>),
+) -> Result<bool, Failure> {
+    let sql = "WITH made AS (
+                   INSERT INTO stack (name, environment) SELECT $1, $2 WHERE $3::bigint IS NULL
+                   ON CONFLICT DO NOTHING RETURNING id),
+               own AS (SELECT $3::bigint AS id WHERE $3 IS NOT NULL UNION ALL SELECT id FROM made),
+               begun AS (
+                   INSERT INTO operation (id, kind, actor, status, started_at, has_held_leases)
+                   SELECT $5, $6, $7, $8, coalesce($9, clock_timestamp()), false FROM own
+                   ON CONFLICT (id) DO NOTHING RETURNING sequence),
+               of_stacks AS (
+                   INSERT INTO operation_stack (operation, stack, position)
+                   SELECT sequence, stack, position
+                   FROM begun, own, unnest(coalesce($4::bigint[], ARRAY[own.id])) WITH ORDINALITY AS of (stack, position)),
+               queued AS (
                    INSERT INTO request (operation, stack, component, digest, body, can_wait)
-                   VALUES ($1, $2, $3, $4, $5, $6) RETURNING operation)
-               SELECT pg_notify($7, $8) FROM queued";
-    let body = columns::text(request.body.expose());
-    let origin = &*context.origin;
-    session.query(sql, &[&operation, &stack, &component, &digest, &body, &request.can_wait, &CHANNEL, &origin]).await?;
-    keep_key(session, request, operation).await?;
-    Ok(Enqueued::Queued { behind: newest })
+                   SELECT sequence, own.id, $10, $11, $12, $13 FROM begun, own RETURNING operation),
+               known AS (
+                   INSERT INTO request_key (key, operation) SELECT $14, operation FROM queued WHERE $14::text IS NOT NULL)
+               SELECT pg_notify($15, $16) FROM queued";
+    let NewRequest { operation, component, digest, body, idempotency, can_wait, .. } = request;
+    let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
+    let (kind, actor) = (columns::text(&operation.kind), columns::text(&operation.actor));
+    let (status, now) = (columns::word(&OperationStatus::Queued)?, context.told());
+    let (component, digest, body) = (columns::text(component), columns::text(digest), columns::text(body.expose()));
+    let (key, origin) = (idempotency.as_deref().map(columns::text), &*context.origin);
+    let queued = session
+        .last(
+            sql,
+            &[
+                &name,
+                &environment,
+                &stack,
+                &all,
+                &operation.id,
+                &kind,
+                &actor,
+                &status,
+                &now,
+                &component,
+                &digest,
+                &body,
+                can_wait,
+                &key,
+                &CHANNEL,
+                &origin,
+            ],
+        )
+        .await?;
+    Ok(!queued.is_empty())
 }
 
 /// Remembers by which key who asks knows the request of an operation again.
@@ -99,24 +173,6 @@ async fn keep_key(session: &Session, request: &NewRequest, operation: i64) -> Re
     let Some(key) = request.idempotency.as_deref().map(columns::text) else { return Ok(()) };
     session.execute("INSERT INTO request_key (key, operation) VALUES ($1, $2)", &[&key, &operation]).await?;
     Ok(())
-}
-
-/// The number of a stack, which is the caller's alone until the transaction ends: two that ask the same at once are one
-/// after the other.
-async fn own(session: &Session, stack: &StackId) -> Result<i64, Failure> {
-    let sql = "SELECT id FROM stack WHERE name = $1 AND environment = $2 FOR NO KEY UPDATE";
-    let (name, environment) = (columns::text(&stack.name), columns::text(&stack.environment));
-    if let Some(number) = session.first(sql, &[&name, &environment], |columns| columns.take()).await? {
-        return Ok(number);
-    }
-    // What this transaction makes is its own. Where another one is quicker, it is there now.
-    let made = "INSERT INTO stack (name, environment) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING id";
-    let made = session.first(made, &[&name, &environment], |columns| columns.take()).await?;
-    let number = match made {
-        Some(made) => Some(made),
-        None => session.first(sql, &[&name, &environment], |columns| columns.take()).await?,
-    };
-    number.ok_or_else(|| Failure::misuse(format!("{stack} is gone as soon as it is there")))
 }
 
 /// How many requests wait for their first worker.
@@ -174,19 +230,18 @@ pub(super) async fn claim(
                                  WHERE other.result IS NULL AND other.expires IS NULL
                                    AND other.operation <> request.operation)";
     let term = i64::try_from(term.as_micros()).unwrap_or(i64::MAX);
-    session
-        .first(sql, &[&context.told(), &columns::text(holder), &term], |columns| {
-            Ok(RequestClaim {
-                operation: columns.uuid()?,
-                kind: columns.text()?,
-                actor: columns.text()?,
-                body: columns.text()?.into(),
-                fence: columns.count()?,
-                next_step: columns.count()?,
-                others_wait: columns.take()?,
-            })
+    let claimed = session.last(sql, &[&context.told(), &columns::text(holder), &term]).await?;
+    session::one(&claimed, |columns| {
+        Ok(RequestClaim {
+            operation: columns.uuid()?,
+            kind: columns.text()?,
+            actor: columns.text()?,
+            body: columns.text()?.into(),
+            fence: columns.count()?,
+            next_step: columns.count()?,
+            others_wait: columns.take()?,
         })
-        .await
+    })
 }
 
 /// The number of a claimed request's operation, which nobody else takes over until the transaction ends.
@@ -247,14 +302,18 @@ pub(super) async fn finish(
     end(session, context, held(session, claim).await?, how).await
 }
 
+/// Ends a request and its operation, and commits.
 pub(super) async fn end(session: &Session, context: &Context, operation: i64, how: &RequestEnd) -> Result<(), Failure> {
-    let sql = "UPDATE request SET result = $2, holder = NULL, expires = NULL, body = CASE WHEN $3 THEN body ELSE '' END
-               WHERE operation = $1";
-    session.execute(sql, &[&operation, &columns::text(&how.result), &how.keeps_body]).await?;
-    let sql = "UPDATE operation SET status = $2, summary = $3, ended_at = coalesce($4, clock_timestamp())
+    let sql = "WITH request AS (
+                   UPDATE request SET result = $2, holder = NULL, expires = NULL,
+                                      body = CASE WHEN $3 THEN body ELSE '' END
+                   WHERE operation = $1)
+               UPDATE operation SET status = $4, summary = $5, ended_at = coalesce($6, clock_timestamp())
                WHERE sequence = $1";
-    let status = columns::word(&how.status)?;
-    session.execute(sql, &[&operation, &status, &columns::text(&how.summary), &context.told()]).await?;
+    let (result, status) = (columns::text(&how.result), columns::word(&how.status)?);
+    let parameters: Parameters<'_> =
+        &[&operation, &result, &how.keeps_body, &status, &columns::text(&how.summary), &context.told()];
+    session.last(sql, parameters).await?;
     Ok(())
 }
 

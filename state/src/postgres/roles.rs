@@ -1,9 +1,10 @@
 //! What the role mapper keeps, in a PostgreSQL database.
 
 use super::columns::text;
-use super::connection::{Line, Purpose, Session};
+use super::connection::Line;
 use super::error::Failure;
 use super::server::Doubt;
+use super::session::{Purpose, Session};
 use super::{Context, PostgresStore};
 use crate::roles::{Members, Put, Role, RoleStore, check_format};
 use async_trait::async_trait;

@@ -4,10 +4,10 @@
 //! as one of a single row. No two of the rows that are given at once may have the same address.
 
 use super::columns;
-use super::connection::Session;
 use super::error::Failure;
 use super::lock::Stacks;
 use super::read;
+use super::session::Session;
 use crate::values::blank;
 use jiff::Timestamp;
 use terrace_engine::address::{Address, StackId};

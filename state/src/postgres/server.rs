@@ -1,9 +1,10 @@
 //! A database that is asked, and what becomes of a question or a commit when the server goes in the middle of it.
 
 use super::columns;
-use super::connection::{self, Line, Purpose, Session};
+use super::connection::{self, Line};
 use super::courtesy::Courtesy;
 use super::error::Failure;
+use super::session::{self, Parameters, Purpose, Session};
 use crate::clock::Clock;
 use crate::url::PostgresUrl;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use terrace_engine::store::StoreError;
 use tokio::runtime::Runtime;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 /// How often a transaction is tried again that another one was in the way of.
@@ -47,12 +49,36 @@ impl Context {
 
     /// The time of the store.
     pub(super) async fn now(&self, session: &Session) -> Result<Timestamp, Failure> {
-        if let Some(clock) = &self.clock {
-            return Ok(clock.now());
+        match &self.clock {
+            Some(clock) => Ok(clock.now()),
+            None => told(&session.query(NOW, &[]).await?),
         }
-        let told = session.first("SELECT clock_timestamp()", &[], |columns| columns.time()).await?;
-        told.ok_or_else(|| Failure::Unreadable("the database does not tell the time".to_owned()))
     }
+
+    /// The rows of a statement, and the time of the store when it had ended.
+    pub(super) async fn then_now(
+        &self,
+        session: &Session,
+        sql: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<(Vec<Row>, Timestamp), Failure> {
+        match &self.clock {
+            Some(clock) => Ok((session.query(sql, parameters).await?, clock.now())),
+            None => {
+                let (rows, now) = session.both((sql, parameters), (NOW, &[])).await?;
+                Ok((rows, told(&now)?))
+            }
+        }
+    }
+}
+
+/// The time of the database.
+const NOW: &str = "SELECT clock_timestamp()";
+
+/// The time that a database told.
+fn told(rows: &[Row]) -> Result<Timestamp, Failure> {
+    let told = session::one(rows, |columns| columns.time())?;
+    told.ok_or_else(|| Failure::Unreadable("the database does not tell the time".to_owned()))
 }
 
 /// A database, and the thread that talks to it.
@@ -126,7 +152,11 @@ impl Server {
     pub(super) async fn read<T, W>(&self, doing: &'static str, absence: Duration, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
+        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
     {
         self.read_as(Line::Work, Purpose::Read, doing, absence, work).await
     }
@@ -142,7 +172,11 @@ impl Server {
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Clone + Send + 'static,
+        W: for<'s> FnOnce(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
     {
         let (pool, context, is_away) = (self.pool_of(line).clone(), self.context.clone(), Arc::clone(&self.is_away));
         let courtesy = Arc::clone(&self.courtesy);
@@ -150,17 +184,12 @@ impl Server {
             let _turn = courtesy.enter(line).await;
             let mut pauses = Pauses::of(absence, &is_away);
             loop {
-                let done = match Session::begin(&pool, purpose).await {
-                    Ok(session) => {
-                        pauses.end_absence();
-                        let done = work.clone()(&session, &context).await;
-                        session.end(done).await
-                    }
-                    Err(failure) => Err(failure),
-                };
-                match done {
+                match attempt(&pool, purpose, &context, |session, context| work.clone()(session, context)).await {
                     Err(failure) if failure.is_gone() && pauses.wait().await => {}
-                    done => return done,
+                    done => {
+                        pauses.end_absence(&done);
+                        return done;
+                    }
                 }
             }
         })
@@ -173,7 +202,7 @@ impl Server {
     pub(super) async fn write<T, W>(&self, line: Line, doubt: Doubt, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + 'static,
+        W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + Sync + 'static,
     {
         let (pool, mut context, is_away) =
             (self.pool_of(line).clone(), self.context.clone(), Arc::clone(&self.is_away));
@@ -182,14 +211,8 @@ impl Server {
             let _turn = courtesy.enter(line).await;
             let (mut pauses, mut left, mut in_doubt) = (Pauses::of(ABSENCE, &is_away), AGAIN, None);
             loop {
-                let done = match Session::begin(&pool, Purpose::Write).await {
-                    Ok(session) => {
-                        pauses.end_absence();
-                        let done = work(&session, &context).await;
-                        session.end(done).await
-                    }
-                    Err(failure) => Err(failure),
-                };
+                let done = attempt(&pool, Purpose::Write, &context, &work).await;
+                pauses.end_absence(&done);
                 let failure = match done {
                     Err(Failure::Untold) => return Err(in_doubt.unwrap_or(Failure::Untold)),
                     Err(failure) => failure,
@@ -219,6 +242,23 @@ impl Server {
     }
 }
 
+/// Does a piece of work in one transaction. Connections that went while nobody used them are replaced.
+async fn attempt<T, W>(pool: &Pool, purpose: Purpose, context: &Context, work: W) -> Result<T, Failure>
+where
+    W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>>,
+{
+    let mut stale = 0;
+    loop {
+        let session = Session::on(pool, purpose).await?;
+        let done = work(&session, context).await;
+        let is_heard = session.is_heard();
+        match session.end(done).await {
+            Err(failure) if failure.is_gone() && !is_heard && stale < pool.status().max_size => stale += 1,
+            done => return done,
+        }
+    }
+}
+
 /// What becomes of work whose commit was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doubt {
@@ -245,9 +285,12 @@ impl<'a> Pauses<'a> {
         Self { until: Instant::now() + longest, next: next.build(), is_away }
     }
 
-    /// It answers.
-    fn end_absence(&self) {
-        self.is_away.store(false, Ordering::Relaxed);
+    /// It answers, whatever it says.
+    fn end_absence<T>(&self, done: &Result<T, Failure>) {
+        let is_silent = |failure: &Failure| failure.is_gone() || failure.is_in_doubt();
+        if !done.as_ref().is_err_and(is_silent) {
+            self.is_away.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Lets somebody else go first who is in the way; true, for the server is there.

@@ -2,8 +2,8 @@
 //! last.
 
 use super::columns::{self, Columns};
-use super::connection::{Purpose, Session};
 use super::error::Failure;
+use super::session::{Purpose, Session};
 use super::{Server, journal, lease, migrate, roles};
 use crate::clock::Clock;
 use crate::transfer::{
@@ -40,7 +40,7 @@ pub(crate) async fn side(url: &PostgresUrl) -> Result<Box<dyn Side>, StoreError>
     let (pool, shown) = (server.pool.clone(), server.url.clone());
     let opened = server.run("opened", async move {
         migrate::run(&pool, &shown, None).await?;
-        let session = Session::begin(&pool, Purpose::Write).await?;
+        let session = Session::on(&pool, Purpose::Write).await?;
         session.run(LOCK).await?;
         Ok(session)
     });

@@ -3,10 +3,10 @@
 //! These are rare, and look at what was written before them. What a commit has thousands of goes through `batch`.
 
 use super::columns;
-use super::connection::Session;
 use super::error::Failure;
 use super::lock::Stacks;
 use super::rows::{self, Change, Expecting, Name};
+use super::session::Session;
 use jiff::Timestamp;
 use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::store::{Generation, Ownership, RowStatus, StackRead, StoreError};
