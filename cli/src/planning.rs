@@ -25,8 +25,8 @@ use terrace_engine::address::{AddressError, StackId};
 use terrace_engine::compile::{CompiledStack, Compiler, chosen};
 use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, Location, has_errors};
-use terrace_engine::plan::Origin;
 use terrace_engine::plan::compute::{self, Computed, Options, Planner};
+use terrace_engine::plan::{NOT_LOOKED_FOR, Origin};
 use terrace_engine::render::environment_option;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::StateStore;
@@ -201,7 +201,7 @@ impl Removal {
             let message =
                 format!("what {what} describes and is not recorded is not looked for: it cannot be told what that is");
             let hint = format!("`terrace validate {}{}` says why", quoted(file), environment_option(environment));
-            computed.add(Diagnostic::warning("not_looked_for", message).hint(hint), &self.sources);
+            computed.add(Diagnostic::warning(NOT_LOOKED_FOR, message).hint(hint), &self.sources);
         }
         Ok(computed)
     }

@@ -86,6 +86,7 @@ pub(crate) use output_reads::{outputs_in_words, owner_in_words};
 pub use owner::{OwnerAction, OwnerChange, SharedName};
 pub use removed_data::DataLossNote;
 pub use shared::SharedDeclaration;
+pub use unrecorded::NOT_LOOKED_FOR;
 
 /// The ordered changes of one or more stacks, and what they were computed from.
 #[derive(Debug, Clone)]

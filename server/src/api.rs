@@ -19,6 +19,7 @@ use crate::docs::describe_answers;
 use crate::serve::Shared;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use problem::Problem;
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -96,7 +97,9 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     }
     let all = all.fallback(|| async { refused(Refusal::NoPath) });
     let all = all.method_not_allowed_fallback(|| async { refused(Refusal::NoMethod) });
-    Router::new().nest(BASE, all.layer(CatchPanicLayer::custom(|_| refused(broken_off()))))
+    let all = Router::new().nest(BASE, all.layer(CatchPanicLayer::custom(|_| refused(broken_off()))));
+    // What is nested begins behind the slash.
+    all.route(&format!("{BASE}/"), any(|| async { refused(Refusal::NoPath) }))
 }
 
 fn refused(refusal: Refusal) -> Response {

@@ -98,8 +98,7 @@ pub(crate) fn of_field(path: &str, text: &str) -> Unread {
     if let Some((name, expected)) = text.strip_prefix("unknown field `").and_then(of_unknown) {
         // The path has it already.
         let name = if path == ROOT { name } else { path };
-        // Whoever calls wrote it: a line of a log holds it whatever it is.
-        let name: String = name.chars().take(LONGEST_NAME).flat_map(char::escape_debug).collect();
+        let name = shown(name);
         let problem = match expected {
             Some(expected) => format!("there is no field `{name}`; the fields are {expected}"),
             None => format!("there is no field `{name}`, nor any other"),
@@ -120,8 +119,13 @@ pub(crate) fn of_field(path: &str, text: &str) -> Unread {
     Unread { problem, field: (path != ROOT).then(|| path.to_owned()) }
 }
 
+/// A name as it is repeated. Whoever calls wrote it: a line of a log holds it whatever it is.
+pub(crate) fn shown(name: &str) -> String {
+    name.chars().take(LONGEST_NAME).flat_map(char::escape_debug).collect()
+}
+
 /// The name of a field that there is not, which may be any text, and those that there are; none where there is none.
-fn of_unknown(rest: &str) -> Option<(&str, Option<&str>)> {
+pub(crate) fn of_unknown(rest: &str) -> Option<(&str, Option<&str>)> {
     if let Some(name) = rest.strip_suffix("`, there are no fields") {
         return Some((name, None));
     }

@@ -13,10 +13,10 @@ use terrace_engine::compile::{CompiledComponent, CompiledStack, Compiler, Given,
 use terrace_engine::descriptor::{self, Descriptor, FrontEnd, MISSING_COMPONENTS, UNKNOWN_COMPONENT};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::digest::sha256;
-use terrace_engine::plan::Origin;
 use terrace_engine::plan::access::{Grantees, let_in_nowhere};
 use terrace_engine::plan::compute::{Consent, Options, Planner};
 use terrace_engine::plan::ids::ids_of;
+use terrace_engine::plan::{NOT_LOOKED_FOR, Origin};
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::{Ids, Selection, StateStore};
 use terrace_engine::yaml::Budget;
@@ -199,7 +199,7 @@ impl<'a> Described<'a> {
         let compiled = compiled.filter(|_| is_right);
         if let Some(why) = warnings.iter().find(|found| found.is_error() && compiled.is_none()) {
             let what = format!("what {stack} describes and is not recorded is not looked for");
-            warnings.push(Diagnostic::warning("not_looked_for", format!("{what}: {}", why.message)));
+            warnings.push(Diagnostic::warning(NOT_LOOKED_FOR, format!("{what}: {}", why.message)));
         }
         // What is compiled says it of itself.
         let is_untold = |key: &str| compiled.as_ref().is_none_or(|it| it.components.iter().all(|one| one.key != key));

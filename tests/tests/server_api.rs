@@ -203,6 +203,8 @@ fn what_is_not_there_or_wrong_is_a_problem() {
     let server = Served::start(&project, &[]);
     let nowhere = "018f0000-0000-7000-8000-000000000000";
     for (method, path, status) in [
+        ("GET", String::new(), 404),
+        ("GET", "/".to_owned(), 404),
         ("GET", "/nothing".to_owned(), 404),
         ("GET", "/stacks/site@local/resources".to_owned(), 404),
         ("GET", "/stacks/site/resources".to_owned(), 404),

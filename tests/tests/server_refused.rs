@@ -206,6 +206,9 @@ fn a_query_that_cannot_be_read_is_told_in_words_of_whoever_calls() {
         assert_eq!(refused(&format!("/stacks?limit={wrong}")), expected, "{wrong}");
     }
     assert_eq!(refused("/stacks?limit=1&limit=2"), "`limit` is there twice: it is expected once");
+    assert_eq!(refused("/stacks?limt=1"), "there is no parameter `limt`; the parameters are `limit` or `after`");
+    let filters = "`stack`, `kind`, `status`, `limit`, `after`";
+    assert_eq!(refused("/operations?state=x"), format!("there is no parameter `state`; the parameters are {filters}"));
     let resources = "/stacks/finance.cash.0@test/resources?status=nope";
     assert_eq!(refused(resources), "`status` has to be one of `ready`, `tainted`, `retained`");
     let kinds = refused("/operations?kind=nope");

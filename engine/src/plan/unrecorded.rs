@@ -27,7 +27,7 @@ use terrace_provider::{Found, Path, Value};
 /// How long it is looked, in all: each object may be asked for again and again where nobody answers.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What is told of what may be there, and is not looked for.
-const NOT_LOOKED_FOR: &str = "not_looked_for";
+pub const NOT_LOOKED_FOR: &str = "not_looked_for";
 /// What is told of those who do not answer.
 const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, CANNOT_IMPORT];
 

@@ -84,6 +84,7 @@ pub(crate) struct Line {
 
 /// Which operations.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Filter {
     /// Those of one stack: `name@environment`.

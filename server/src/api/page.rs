@@ -1,7 +1,7 @@
 //! What a call asks for in its query; long lists, a page at a time.
 
 use super::problem::Problem;
-use crate::body::of_field;
+use crate::body::{of_field, of_unknown, shown};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -37,6 +37,13 @@ fn unread(error: &QueryRejection) -> String {
     let field = causes.filter_map(|error| error.downcast_ref::<serde_path_to_error::Error<Untold>>()).next();
     let Some(field) = field else { return "the query cannot be read".to_owned() };
     let (path, text) = (field.path().to_string(), field.inner().to_string());
+    if let Some((name, known)) = text.strip_prefix("unknown field `").and_then(of_unknown) {
+        let name = shown(name);
+        return match known {
+            Some(known) => format!("there is no parameter `{name}`; the parameters are {known}"),
+            None => format!("there is no parameter `{name}`, nor any other"),
+        };
+    }
     match is_no_number(&text) {
         true => format!("`{path}` has to be a whole number that is not negative"),
         false => of_field(&path, &text).problem,
@@ -53,6 +60,7 @@ fn is_no_number(text: &str) -> bool {
 
 /// Which page.
 #[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageQuery {
     /// How many items, at most 1000; 100 when left out.

@@ -82,6 +82,7 @@ pub(crate) struct Version {
 
 /// Which resources of a stack.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ResourceFilter {
     /// Those of one component.
