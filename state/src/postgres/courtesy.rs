@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const MOMENT: Duration = Duration::from_millis(5);
 
 /// How long after a call another one is expected. Where the database has as few processors as calls need, several pieces of
-/// work at once double the time that a call takes; one at a time still does some fifty provisions a second.
+/// work at once double the time that a call takes; one at a time still does some eighty provisions a second.
 const SOON: Duration = Duration::from_millis(100);
 
 /// Who is being answered, and when somebody was.
