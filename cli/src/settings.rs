@@ -170,11 +170,16 @@ impl Settings {
     /// # Errors
     /// As [`Settings::environment`].
     pub(crate) fn only_environment(&self, ui: &Ui) -> Result<Environment, Failure> {
-        let only = match self.configuration.environment_names().as_slice() {
-            [only] => Some(Asked::word(only)),
-            _ => None,
-        };
-        self.environment(only, ui)
+        self.environment(self.usual_environment().map(Asked::word), ui)
+    }
+
+    /// The environment that is meant where nobody names one: `local`, else the only one that is configured.
+    pub(crate) fn usual_environment(&self) -> Option<&str> {
+        let known = self.configuration.environment_names();
+        match known.as_slice() {
+            [only] => Some(only),
+            known => known.iter().find(|name| **name == DEFAULT_ENVIRONMENT).copied(),
+        }
     }
 
     /// What to do about an environment that is not configured.

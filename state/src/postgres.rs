@@ -1,7 +1,8 @@
 //! A store in a PostgreSQL database, which processes on many machines may use at once.
 //!
-//! Every call is one transaction on a connection of its own. Those that only read see one moment (REPEATABLE READ). Those
-//! that write are READ COMMITTED and lock what they touch before they look at it, in one order for all ([`lock`]): whoever
+//! Every call is one transaction on a connection of its own, or begins another one where somebody was quicker; what comes last
+//! in it is sent with its `COMMIT` ([`session`]). Those that only read see one moment (REPEATABLE READ). Those that write are
+//! READ COMMITTED and lock what they touch before they look at it, in one order for all ([`lock`]): whoever
 //! waited sees what the other one wrote, nothing has to be tried again, and nobody waits in a circle. SERIALIZABLE would
 //! promise the same at the price of refusals which grow with the work in flight: small tables are read as a whole, so that
 //! stacks which have nothing to do with each other would refuse each other. What the server refuses all the same, for

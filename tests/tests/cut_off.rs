@@ -249,21 +249,44 @@ fn two_steps_of_one_address_are_told_and_answered_each_by_itself() {
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.thing (tainted)\n");
 }
 
+/// Applies in each environment, and is killed after the creation.
+fn cut_off_in(project: &Project, environments: &[&str]) {
+    let configured: String = environments.iter().map(|name| format!("  {name}:\n")).collect();
+    project.write("terrace.yaml", format!("environments:\n{configured}"));
+    for environment in environments {
+        project.write("when", "after create");
+        assert_eq!(project.run(["apply", "stack.yaml", "--auto-approve", "--env", environment]).code, -1);
+    }
+}
+
 #[test]
 fn recovery_finds_what_was_cut_off_in_whatever_environment() {
     let project = project();
-    project.write("terrace.yaml", "environments: {production: , staging: }\n");
-    for environment in ["production", "staging"] {
-        let apply = |project: &Project| project.run(["apply", "stack.yaml", "--auto-approve", "--env", environment]);
-        project.write("when", "after create");
-        assert_eq!(apply(&project).code, -1);
-    }
-    project.run(["recover", "--absent", "local_command.other", "--env", "staging"]).with_code(1);
-    let refused = project.run(["recover", "--env", "local"]).with_code(1);
-    refused.says("the environment `local` is not configured");
-    project.run(["recover"]).done().says("demo@production:").lacks("demo@staging:");
+    cut_off_in(&project, &["production", "staging", "other"]);
+    project.run(["recover", "--env", "local"]).with_code(1).says("the environment `local` is not configured");
+    let recovered = |words: &[&str]| -> Vec<String> {
+        let told = project.run([&["recover", "--json"], words].concat()).done().json();
+        told["recovered"].as_array().unwrap().iter().map(|it| it["address"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(recovered(&["--env", "other"]), ["demo@other:local_command.thing"]);
+    assert_eq!(recovered(&[]), ["demo@production:local_command.thing", "demo@staging:local_command.thing"]);
     project.run(["recover"]).done().says("Nothing to recover.");
-    for environment in ["production", "staging"] {
+    for environment in ["production", "staging", "other"] {
         project.assert_settled("stack.yaml", &["--env", environment]);
     }
+}
+
+#[test]
+fn what_is_said_of_a_resource_alone_is_said_of_no_environment_that_nobody_names() {
+    let project = project();
+    let stack = project.read("stack.yaml").replace("      find: [sh, thing.sh, find]\n", "");
+    project.write("stack.yaml", stack);
+    cut_off_in(&project, &["production", "staging"]);
+    project.run(["recover"]).with_code(1).says("2 steps are still in doubt");
+    let alone = project.run(["recover", "--absent", "local_command.thing"]).with_code(1);
+    alone.says("`local_command.thing` does not say in which environment it is").says("or pass `--env`");
+    let of = ["demo@production:local_command.thing", "demo@staging:local_command.thing"];
+    project.run(["recover", "--absent", of[0], "--tainted", of[1]]).done();
+    assert_eq!(project.run(["state", "list", "--env", "production"]).done().stdout, "");
+    assert_eq!(project.run(["state", "list", "--env", "staging"]).done().stdout, "local_command.thing\n");
 }

@@ -141,3 +141,16 @@ fn who_has_access_to_what_is_not_recorded_is_not_looked_for_and_that_is_said() {
     destroy().says(told);
     assert!(!project.has("made-a"));
 }
+
+#[test]
+fn a_server_whose_name_nobody_knows_may_have_it_and_an_instance_that_names_none_has_not() {
+    let role = "resources:\n  - {type: postgres_role, name: reader, config: {name: reader}}\n";
+    let project = Project::with_stack(role);
+    project.write("terrace.yaml", "environments: {local: {providers: {postgres: {host: nobody.invalid}}}}\n");
+    let lost = project.run(["destroy", "stack.yaml", "--auto-approve"]).with_code(1);
+    lost.says("it cannot be told whether what demo@local describes and is not recorded is there");
+    let metadata = "resources:\n  - {type: hasura_role, name: reader, config: {roleId: reader}}\n";
+    let project = Project::with_stack(metadata);
+    let never = project.run(["destroy", "stack.yaml", "--auto-approve"]).done();
+    never.says("not everything that demo@local describes and that is not recorded could be looked for");
+}

@@ -366,6 +366,29 @@ fn what_only_a_program_knows_goes_back_to_the_address_that_it_had() {
 }
 
 #[test]
+fn an_address_is_taken_for_moved_only_of_the_object_that_moved_from_there() {
+    let (project, _) = known_to_a_program();
+    project.run(["state", "mv", "demo@local:local_command.thing", "local_command.other"]).done();
+    let of_thing = project.read("stack.yaml");
+    let other = of_thing.split_once("resources:\n").unwrap().1.replace("name: thing", "name: other");
+    // Another one is made there, and removed.
+    project.write("stack.yaml", format!("{of_thing}{other}"));
+    project.apply().done();
+    let listed = project.run(["operations", "list", "--json"]).done().json();
+    let both = listed[0]["operation"].as_str().unwrap().to_owned();
+    project.edit("stack.yaml", of_thing.split_once("resources:\n").unwrap().1, "");
+    project.apply().done();
+    assert_eq!(project.read("log"), "made\nmade\n");
+    let thing = "demo@local:local_command.thing";
+    project.run(["state", "rollback", thing, "--to", "3", "--auto-approve"]).done();
+    assert_eq!(project.read("log"), "made\nmade\nmade\n");
+    project.apply().done();
+    project.run(["state", "rollback", "demo@local", "--to", &both, "--auto-approve"]).done();
+    assert_eq!(project.read("log"), "made\n".repeat(4));
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.other\nlocal_command.thing\n");
+}
+
+#[test]
 fn what_was_dropped_and_only_a_program_knows_is_taken_up_and_not_made_again() {
     let (project, first) = known_to_a_program();
     let back = ["state", "rollback", "demo@local", "--to", &first, "--auto-approve"];

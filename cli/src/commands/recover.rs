@@ -31,17 +31,13 @@ pub(super) async fn run(
     let answers = answers(arguments)?;
     let settings = context.settings(None)?;
     // A stack that is named, in words or in an address, says where: hints name stacks, and have to work as they stand.
-    let named =
-        settings.environment.clone().or_else(|| named_environment(arguments, settings.stack.as_ref(), &answers));
+    let named = named_environments(arguments, &settings, &answers)?;
     let store = recorded(&settings).await?;
-    let wanted = stacks_to_look_into(arguments, &settings, named.as_deref(), &store).await?;
+    let wanted = stacks_to_look_into(arguments, &settings, &named, &store).await?;
     // All of them before anything is recorded.
-    let environments: BTreeSet<&str> = match &settings.environment {
-        Some(name) => BTreeSet::from([name.as_str()]),
-        None => wanted.iter().map(|stack| stack.environment.as_str()).collect(),
-    };
+    let of_stacks = wanted.iter().map(|stack| stack.environment.as_str());
     let mut worlds = BTreeMap::new();
-    for name in environments {
+    for name in settings.environment.as_deref().into_iter().chain(of_stacks).collect::<BTreeSet<_>>() {
         let environment = settings.environment(Some(Asked::word(name)), context.ui)?;
         worlds.insert(name, World::new(&settings, environment, false, context.ui)?);
     }
@@ -85,7 +81,7 @@ pub(super) async fn run(
             context.ui.print("Nothing to recover.\n")?;
         }
     }
-    check_answers(&answers, &recovered, named.as_deref())?;
+    check_answers(&answers, &recovered, &named)?;
     let (mut left, mut decided) = (Vec::new(), BTreeMap::new());
     for doubt in recovered.iter().filter(|found| found.is_in_doubt) {
         let verdict = match answers.iter().find(|(text, _)| is_meant(text, doubt, &recovered)) {
@@ -143,23 +139,38 @@ fn to_json(recovered: &Recovered, decided: &BTreeMap<&CutOff, &str>) -> Json {
     })
 }
 
-/// The environment of a stack that is named.
-fn named_environment(
+/// The environments that are named: by option or variable, else by the stacks in words and addresses. What is said of a
+/// resource alone is said of the usual one: nobody drops from another one what he did not mean.
+///
+/// # Errors
+/// When there is no usual one.
+fn named_environments(
     arguments: &RecoverArguments,
-    chosen: Option<&StackId>,
+    settings: &Settings,
     answers: &[(String, Verdict)],
-) -> Option<String> {
+) -> Result<BTreeSet<String>, Failure> {
+    if let Some(name) = &settings.environment {
+        return Ok(BTreeSet::from([name.clone()]));
+    }
     let in_answers = answers.iter().filter_map(|(text, _)| Some(stacks::split(text)?.0));
-    let named = arguments.stacks.iter().map(String::as_str).chain(in_answers);
-    let mut named = named.filter_map(|word| word.parse().ok()).chain(chosen.cloned());
-    named.next().map(|stack: StackId| stack.environment)
+    let words = arguments.stacks.iter().map(String::as_str).chain(in_answers);
+    let named = words.filter_map(|word| word.parse().ok()).chain(settings.stack.clone());
+    let mut named: BTreeSet<String> = named.map(|stack: StackId| stack.environment).collect();
+    if let ([], true, Some((text, _))) = (arguments.stacks.as_slice(), named.is_empty(), answers.first()) {
+        let untold = || {
+            Failure::new(format!("`{text}` does not say in which environment it is"))
+                .hint("name it as `STACK@ENVIRONMENT:ADDRESS`, or pass `--env`")
+        };
+        named.insert(settings.usual_environment().ok_or_else(untold)?.to_owned());
+    }
+    Ok(named)
 }
 
-/// The stacks that are named, else all of the environment that is, else all of which a step is open, wherever they are.
+/// The stacks that are named, else all of the environments that are, else all of which a step was cut off, wherever they are.
 async fn stacks_to_look_into(
     arguments: &RecoverArguments,
     settings: &Settings,
-    environment: Option<&str>,
+    environments: &BTreeSet<String>,
     store: &Arc<dyn StateStore>,
 ) -> Result<BTreeSet<StackId>, Failure> {
     let mut wanted = BTreeSet::new();
@@ -174,9 +185,10 @@ async fn stacks_to_look_into(
     }
     // Those with an open step are among them, also where a first apply was cut off that left no row.
     for stack in store.stacks().await? {
-        let is_wanted = match environment {
-            Some(environment) => stack.environment == *environment,
-            None => !store.open_intents(&stack, &Selection::All).await?.is_empty(),
+        let is_wanted = match environments.is_empty() {
+            false => environments.contains(&stack.environment),
+            // What is needed to work in an environment may be lacking where others work there.
+            true => store.open_intents(&stack, &Selection::All).await?.iter().any(|open| open.is_orphaned),
         };
         wanted.extend(is_wanted.then_some(stack));
     }
@@ -204,7 +216,7 @@ fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failu
 fn check_answers(
     answers: &[(String, Verdict)],
     recovered: &[Recovered],
-    environment: Option<&str>,
+    environments: &BTreeSet<String>,
 ) -> Result<(), Failure> {
     for (text, _) in answers {
         let meant: Vec<&Recovered> = recovered.iter().filter(|found| is_meant(text, found, recovered)).collect();
@@ -221,9 +233,12 @@ fn check_answers(
                 let failure = Failure::new(format!("no step of `{text}` is in doubt"));
                 let in_doubt: Vec<&str> =
                     recovered.iter().filter(|step| step.is_in_doubt).map(|step| step.address.as_str()).collect();
-                return Err(failure.hint(match (in_doubt.as_slice(), environment) {
-                    ([], Some(name)) => format!("nothing is in doubt in `{name}`; `--env` chooses another environment"),
-                    ([], None) => "nothing is in doubt".to_owned(),
+                let named: Vec<String> = environments.iter().map(|name| format!("`{name}`")).collect();
+                return Err(failure.hint(match (in_doubt.as_slice(), named.as_slice()) {
+                    ([], []) => "nothing is in doubt".to_owned(),
+                    ([], named) => {
+                        format!("nothing is in doubt in {}; `--env` chooses another environment", named.join(", "))
+                    }
                     (in_doubt, _) => format!("in doubt are: {}", in_doubt.join(", ")),
                 }));
             }
@@ -324,7 +339,7 @@ mod tests {
     }
 
     fn checked(text: &str, steps: &[Recovered]) -> Result<(), Failure> {
-        check_answers(&[(text.to_owned(), Verdict::Absent)], steps)
+        check_answers(&[(text.to_owned(), Verdict::Absent)], steps, &BTreeSet::from(["local".to_owned()]))
     }
 
     #[test]
@@ -347,7 +362,8 @@ mod tests {
         let steps = [step("a@local:local_file.x", true), step("b@local:local_file.x", true)];
         let several = checked("local_file.x", &steps).unwrap_err();
         assert_eq!(several.hints, ["name one of them: a@local:local_file.x, b@local:local_file.x"]);
-        assert!(checked("local_file.x", &[]).is_err());
+        let none = checked("local_file.x", &[]).unwrap_err();
+        assert_eq!(none.hints, ["nothing is in doubt in `local`; `--env` chooses another environment"]);
     }
 
     #[test]

@@ -351,7 +351,7 @@ async fn find_existing(
             let hint = error.solutions.first().cloned().or_else(|| usual_hint(&error, ty.name, planner.registry));
             let told = format!("{address} cannot be looked for: {}", error.with_problems());
             // Where what it would be in is not there or not configured, nor is it.
-            let is_nowhere = matches!(error.kind, ErrorKind::NotFound | ErrorKind::InvalidInput { path: None });
+            let is_nowhere = matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotConfigured);
             let code = if is_nowhere { "cannot_plan" } else { CANNOT_READ };
             let told = Diagnostic::error(code, told);
             let path = match &error.kind {

@@ -189,13 +189,15 @@ impl Planner<'_> {
         let is_missing = |(address, opened): &(&Address, &Opened)| {
             opened.prior.identity.is_empty() && !loaded.rows.contains_key(*address)
         };
-        let missing: Vec<Address> = wanted.iter().filter(is_missing).map(|(address, _)| address.clone()).collect();
+        let missing: BTreeMap<Address, Generation> =
+            wanted.iter().filter(is_missing).map(|(address, opened)| (address.clone(), opened.generation)).collect();
         if missing.is_empty() {
             return Ok(());
         }
         for row in self.store.rows(stack, &Selection::All).await? {
-            let before = makers.came_from(&row.address, row.generation).await?;
-            for address in before.iter().filter(|address| missing.contains(address)) {
+            // Another object may have had that address before, or since.
+            let life = makers.life(&row.address, row.generation).await?;
+            for (address, _) in life.iter().filter(|(address, version)| missing.get(address) == Some(version)) {
                 wanted.remove(address);
                 diagnostics.push(is_elsewhere(stack, address, &row.address));
             }
@@ -443,12 +445,12 @@ async fn move_back_by_address(
     let going: Vec<(Address, Generation)> =
         loaded.rows.iter().filter(is_going).map(|(at, row)| (at.clone(), row.opened.generation)).collect();
     for (from, generation) in going {
-        let before = makers.came_from(&from, generation).await?;
-        let is_wanted = |address: &Address| {
-            let is_it = wanted.get(address).is_some_and(|opened| opened.prior.identity.is_empty());
-            is_it && address.ty == from.ty && !loaded.rows.contains_key(address)
+        let life = makers.life(&from, generation).await?;
+        let is_wanted = |(address, version): &(Address, Generation)| {
+            let is_it = |opened: &Opened| opened.prior.identity.is_empty() && opened.generation == *version;
+            wanted.get(address).is_some_and(is_it) && address.ty == from.ty && !loaded.rows.contains_key(address)
         };
-        if let Some(to) = before.into_iter().find(is_wanted) {
+        if let Some((to, _)) = life.into_iter().find(is_wanted) {
             loaded.relocate(from, to);
         }
     }

@@ -65,7 +65,7 @@ impl Config {
 
 /// The error of calls to an instance that nothing says the place of.
 pub(crate) fn unconfigured(instance: &str) -> ProviderError {
-    ProviderError::invalid(None, format!("nothing says where the Airbyte of the instance `{instance}` is")).solution(
+    ProviderError::unconfigured(format!("nothing says where the Airbyte of the instance `{instance}` is")).solution(
         format!("write `url`, `workspaceId` and `clientId` with `clientSecret` (or `token`) under `providers.{instance}` of the environment, or set AIRBYTE_URL and AIRBYTE_WORKSPACE_ID"),
     )
 }

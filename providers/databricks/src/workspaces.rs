@@ -118,10 +118,10 @@ impl Workspaces {
     pub(crate) fn usual(&self) -> Result<Arc<Workspace>, ProviderError> {
         match &self.config.host {
             Some(host) => self.at(host.shown()),
-            None => Err(ProviderError::invalid(
-                None,
-                format!("nothing says which workspace the instance `{}` is", self.instance),
-            )
+            None => Err(ProviderError::unconfigured(format!(
+                "nothing says which workspace the instance `{}` is",
+                self.instance
+            ))
             .solution(format!("write `host` under `providers.{}`, or set DATABRICKS_HOST", self.instance))),
         }
     }
@@ -217,7 +217,7 @@ impl Workspaces {
     fn account(&self) -> Result<Arc<Workspace>, ProviderError> {
         let Some(account) = &self.config.account else {
             let message = format!("nothing says which account of Databricks the instance `{}` is of", self.instance);
-            return Err(ProviderError::invalid(None, message).solution(format!(
+            return Err(ProviderError::unconfigured(message).solution(format!(
                 "write `accountId` under `providers.{}`, or set DATABRICKS_ACCOUNT_ID",
                 self.instance
             )));
@@ -232,7 +232,7 @@ impl Workspaces {
                 Auth::Tokens(Arc::new(request.field("scope", "all-apis".into())))
             }
             _ => {
-                return Err(ProviderError::invalid(None, "nothing says how to sign in to the account of Databricks")
+                return Err(ProviderError::unconfigured("nothing says how to sign in to the account of Databricks")
                     .solution("give `clientId` and `clientSecret`, or `azure`, of an administrator of the account"));
             }
         };
@@ -281,7 +281,7 @@ impl Workspaces {
                 }
                 None => entra::for_databricks(&self.client, azure),
             },
-            None => Err(ProviderError::invalid(None, "nothing says how to sign in to Databricks").solution(
+            None => Err(ProviderError::unconfigured("nothing says how to sign in to Databricks").solution(
                 "give `token` (a personal access token), `clientId` and `clientSecret` (a service principal), or `azure` (a service principal of Azure)",
             )),
         }

@@ -143,7 +143,7 @@ pub(crate) fn unconfigured(instance: &str) -> ProviderError {
         true => ", or set HASURA_URL and HASURA_ADMIN_SECRET",
         false => "",
     };
-    ProviderError::invalid(None, message)
+    ProviderError::unconfigured(message)
         .solution(format!("write `url` and `adminSecret` under `providers.{instance}` of the environment{variables}"))
 }
 
@@ -151,7 +151,7 @@ pub(crate) fn unconfigured(instance: &str) -> ProviderError {
 pub(crate) fn without_mapper(instance: &str) -> ProviderError {
     let message = format!("nothing says where the role mapper of the instance `{instance}` is");
     let variables = if instance == INSTANCE { ", or set ROLE_MAPPER_URL" } else { "" };
-    ProviderError::invalid(None, message)
+    ProviderError::unconfigured(message)
         .solution(format!("write `roleMapper: {{url: …}}` under `providers.{instance}` of the environment{variables}"))
 }
 

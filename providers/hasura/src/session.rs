@@ -233,6 +233,7 @@ fn finding(error: ProviderError) -> Finding {
         ErrorKind::InvalidInput { path } => {
             Finding { severity: Severity::Error, path, message: format!("{}{more}", error.message), hint }
         }
+        ErrorKind::NotConfigured => Finding { severity: Severity::Error, path: None, message: error.message, hint },
         _ => Finding {
             severity: Severity::Warning,
             path: None,

@@ -19,6 +19,9 @@ pub enum ErrorKind {
         /// The attribute at fault.
         path: Option<Path>,
     },
+    /// The instance is told too little to ask anybody: nothing says where its system is, or how to sign in there. What is
+    /// looked for there cannot have been made by it.
+    NotConfigured,
     /// The configured identity may not do this.
     PermissionDenied,
     /// Too many calls; retried after the pause.
@@ -56,6 +59,7 @@ impl ErrorKind {
             Self::NotFound => "not_found",
             Self::AlreadyExists { .. } => "already_exists",
             Self::InvalidInput { .. } => "invalid_input",
+            Self::NotConfigured => "not_configured",
             Self::PermissionDenied => "permission_denied",
             Self::Throttled { .. } => "throttled",
             Self::Transient => "transient",
@@ -103,6 +107,12 @@ impl ProviderError {
     #[must_use]
     pub fn invalid(path: Option<Path>, message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput { path }, message)
+    }
+
+    /// The instance is told too little to ask anybody; the message says what is missing.
+    #[must_use]
+    pub fn unconfigured(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotConfigured, message)
     }
 
     /// The provider itself is at fault.

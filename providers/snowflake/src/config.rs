@@ -136,7 +136,7 @@ pub(crate) fn unconfigured(instance: &str) -> ProviderError {
         true => ", or set SNOWFLAKE_ACCOUNT, SNOWFLAKE_USER, SNOWFLAKE_ROLE and SNOWFLAKE_PASSWORD",
         false => "",
     };
-    ProviderError::invalid(None, message).solution(format!(
+    ProviderError::unconfigured(message).solution(format!(
         "write `account`, `user`, `role` and `privateKeyFile` (or `token`) under `providers.{instance}` of the \
          environment{variables}"
     ))
@@ -201,7 +201,7 @@ fn proof(settings: &Settings, given: &Given<'_>, account: Option<&str>) -> Resul
         let is_password = variable == Some("SNOWFLAKE_PASSWORD");
         return Ok(Proof::Token(token.into(), is_password));
     }
-    Err(ProviderError::invalid(None, "nothing says how to sign in to Snowflake").solution(
+    Err(ProviderError::unconfigured("nothing says how to sign in to Snowflake").solution(
         "give `privateKeyFile` (a key pair), `token` (a programmatic access token) or `oauthToken`; passwords are not taken by its SQL API",
     ))
 }

@@ -3,7 +3,7 @@
 use super::batch::{Batch, Ended, Line, Target};
 use super::error::Failure;
 use super::rows::{Change, Expecting, Name};
-use super::session::Session;
+use super::session::{Parameters, Session};
 use super::write::Writer;
 use super::{Context, columns, lease, lock, read};
 use crate::values;
@@ -37,27 +37,30 @@ pub(super) async fn commit(
     let writer = Writer { session, stacks: &stacks, now };
     let mut commit = Commit { target, writer, operations, batch: Batch::default() };
     let (before, end) = match records {
-        [before @ .., Record::End { operation, status, summary }] => (before, Some((*operation, *status, summary))),
+        [before @ .., Record::End { operation, status, summary }] => {
+            (before, Some((*operation, *status, summary.as_str())))
+        }
         all => (all, None),
     };
     for record in before {
         commit.apply(record).await?;
     }
-    match end {
-        None => commit.batch.flush_last(&commit.target).await,
-        Some((operation, status, summary)) => {
+    // What comes last is sent with the commit, where a lost answer can be made up for.
+    match (end, is_told_apart(records)) {
+        (None, true) => commit.batch.flush_last(&commit.target).await,
+        (None, false) => commit.batch.flush(&commit.target).await,
+        (Some(end), is_last) => {
             commit.batch.flush(&commit.target).await?;
-            let operation = commit.operation(operation)?;
-            session
-                .last(END, &[&operation, &columns::word(&status)?, &columns::time(now), &columns::text(summary)])
-                .await?;
-            Ok(())
+            commit.end(end, is_last).await
         }
     }
 }
 
-/// Ends an operation.
-const END: &str = "UPDATE operation SET status = $2, ended_at = $3, summary = $4 WHERE sequence = $1";
+/// Whether it can be found out if records were written before, or does not matter.
+fn is_told_apart(records: &[Record]) -> bool {
+    let is_once = |record| matches!(record, &Record::SpendPlan { .. } | &Record::Intent(_) | &Record::Outcome { .. });
+    records.iter().any(is_once) || records.iter().all(is_same_when_repeated)
+}
 
 /// Whether the same records were written before, by what only they can have left: a plan is spent once, a step opened and
 /// closed once, and no other process does any of that while the leases are those of the writer. `None` where they leave
@@ -223,12 +226,23 @@ impl<'a> Commit<'a> {
                 let operation = self.operation(*operation)?;
                 self.batch.line(&self.target, Line { operation, level, phase, message }).await
             }
-            Record::End { operation, status, summary } => {
-                let operation = self.operation(*operation)?;
-                let (status, now) = (columns::word(status)?, columns::time(self.target.now));
-                self.target.session.execute(END, &[&operation, &status, &now, &columns::text(summary)]).await?;
-                Ok(())
-            }
+            Record::End { operation, status, summary } => self.end((*operation, *status, summary), false).await,
+        }
+    }
+
+    /// Ends an operation, as the last thing of all where it is.
+    async fn end(
+        &self,
+        (operation, status, summary): (Uuid, OperationStatus, &str),
+        is_last: bool,
+    ) -> Result<(), Failure> {
+        let sql = "UPDATE operation SET status = $2, ended_at = $3, summary = $4 WHERE sequence = $1";
+        let (operation, status) = (self.operation(operation)?, columns::word(&status)?);
+        let (session, now) = (self.target.session, columns::time(self.target.now));
+        let parameters: Parameters<'_> = &[&operation, &status, &now, &columns::text(summary)];
+        match is_last {
+            true => session.last(sql, parameters).await.map(drop),
+            false => session.execute(sql, parameters).await.map(drop),
         }
     }
 

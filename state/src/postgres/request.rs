@@ -28,23 +28,16 @@ pub(super) async fn enqueue(
     if context.is_repeated && session.exists("SELECT 1 FROM operation WHERE id = $1", &[&request.operation.id]).await? {
         return Ok(Enqueued::Queued { behind: None });
     }
-    if let Some(key) = &request.idempotency {
-        let key = columns::text(key);
-        // Two that ask with one key at once are one after the other.
-        session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&key]).await?;
-        let sql = "SELECT operation.id, digest FROM request_key JOIN request USING (operation)
-                   JOIN operation ON operation.sequence = request.operation WHERE key = $1";
-        let known = session.first(sql, &[&key], |columns| Ok((columns.uuid()?, columns.text()?))).await?;
-        if let Some((operation, digest)) = known {
-            return Ok(if request.asks_the_same(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
-        }
-    }
-    // New stacks are made before any is locked.
-    let others = match request.operation.stacks.as_slice() {
-        [_] => None,
-        all => Some(commit::numbers(&lock::made(session, &all.iter().cloned().collect()).await?, &request.operation)?),
-    };
     loop {
+        if let Some(known) = known_by_key(session, request).await? {
+            return Ok(known);
+        }
+        // New stacks are made before any is locked.
+        let all = match request.operation.stacks.as_slice() {
+            [_] => None,
+            all => Some(lock::made(session, &all.iter().cloned().collect()).await?),
+        };
+        let all = all.map(|all| commit::numbers(&all, &request.operation)).transpose()?;
         let standing = Standing::of(session, request, of, most).await?;
         if let (Some(newest), Some(number)) = (standing.newest, standing.same) {
             keep_key(session, request, number).await?;
@@ -53,14 +46,27 @@ pub(super) async fn enqueue(
         if standing.may_be_full && waiting(session).await? >= most {
             return Ok(Enqueued::Full);
         }
-        if queue(session, context, (request, of), (standing.stack, others.as_deref())).await? {
+        if queue(session, context, (request, of), (standing.stack, all.as_deref())).await? {
             return Ok(Enqueued::Queued { behind: standing.newest });
         }
         if standing.stack.is_some() {
             return Err(Failure::misuse(crate::begun_twice(request.operation.id)));
         }
-        // Another one made the stack meanwhile.
+        // Another one made the stack meanwhile. That transaction is over, with all its locks: it begins anew.
     }
+}
+
+/// The request that was queued with the same key. Two that ask with one key at once are one after the other.
+async fn known_by_key(session: &Session, request: &NewRequest) -> Result<Option<Enqueued>, Failure> {
+    let Some(key) = request.idempotency.as_deref().map(columns::text) else { return Ok(None) };
+    session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&key]).await?;
+    let sql = "SELECT operation.id, digest FROM request_key JOIN request USING (operation)
+               JOIN operation ON operation.sequence = request.operation WHERE key = $1";
+    let known = session.first(sql, &[&key], |columns| Ok((columns.uuid()?, columns.text()?))).await?;
+    Ok(known.map(|(operation, digest)| match request.asks_the_same(&digest) {
+        true => Enqueued::Same(operation),
+        false => Enqueued::KeyTaken,
+    }))
 }
 
 /// How things stand that a request is about.
@@ -296,10 +302,15 @@ pub(super) async fn finish(
     let ended = "SELECT 1 FROM request JOIN operation ON operation.sequence = request.operation
                  WHERE id = $1 AND fence = $2 AND result = $3";
     let (fence, result) = (columns::integer(claim.fence), columns::text(&how.result));
-    if context.is_repeated && session.exists(ended, &[&claim.operation, &fence, &result]).await? {
-        return Ok(());
+    match held(session, claim).await {
+        // Whoever ended it, before that could be told, held the row until then: from here on it is known.
+        Err(Failure::Refused(_))
+            if context.is_repeated && session.exists(ended, &[&claim.operation, &fence, &result]).await? =>
+        {
+            Ok(())
+        }
+        operation => end(session, context, operation?, how).await,
     }
-    end(session, context, held(session, claim).await?, how).await
 }
 
 /// Ends a request and its operation, and commits.

@@ -287,7 +287,8 @@ impl<'a> Pauses<'a> {
 
     /// It answers, whatever it says.
     fn end_absence<T>(&self, done: &Result<T, Failure>) {
-        let is_silent = |failure: &Failure| failure.is_gone() || failure.is_in_doubt();
+        let is_silent =
+            |failure: &Failure| failure.is_gone() || failure.is_in_doubt() || matches!(failure, Failure::Pool(_));
         if !done.as_ref().is_err_and(is_silent) {
             self.is_away.store(false, Ordering::Relaxed);
         }

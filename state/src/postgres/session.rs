@@ -6,7 +6,10 @@ use super::columns::Columns;
 use super::error::Failure;
 use deadpool_postgres::{HookError, Object, Pool, PoolError};
 use futures_util::future::join;
+use futures_util::poll;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
@@ -57,37 +60,43 @@ impl Session {
         self.client.as_ref().ok_or_else(|| Failure::Unreadable("its connection is gone".to_owned()))
     }
 
-    /// True when the server said something.
+    /// True when a statement was answered.
     pub(super) fn is_heard(&self) -> bool {
         self.is_heard.load(Ordering::Relaxed)
     }
 
     /// Waits for what is asked; begins before where that was not done. Both are sent in this order, and answered so.
-    async fn begun<T>(&self, client: &Object, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    async fn begun<T>(&self, client: &Object, asked: impl Future<Output = T>) -> (Result<(), Error>, T) {
         let begin = match self.is_begun.load(Ordering::Relaxed) {
             true => None,
             false => self.purpose.begin(),
         };
-        let answered = match begin {
-            None => asked.await,
-            Some(begin) => {
-                // Whatever becomes of the answers, it was sent.
-                self.is_begun.store(true, Ordering::Relaxed);
-                let (begun, answered) = join(client.batch_execute(begin), asked).await;
-                begun.and(answered)
-            }
-        };
+        let Some(begin) = begin else { return (Ok(()), asked.await) };
+        // Whatever becomes of the answers, it was sent.
+        self.is_begun.store(true, Ordering::Relaxed);
+        let (begun, answered) = join(client.batch_execute(begin), asked).await;
+        (self.heard(begun), answered)
+    }
+
+    fn heard<T>(&self, answered: Result<T, Error>) -> Result<T, Error> {
         if answered.is_ok() {
             self.is_heard.store(true, Ordering::Relaxed);
         }
         answered
     }
 
+    /// The answer to what does not end the transaction.
+    async fn answered<T>(&self, client: &Object, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+        let (begun, answered) = self.begun(client, asked).await;
+        begun?;
+        Ok(self.heard(answered)?)
+    }
+
     /// The rows that a statement gives.
     pub(super) async fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Failure> {
         let client = self.client()?;
         let statement = client.prepare_cached(sql).await?;
-        Ok(self.begun(client, client.query(&statement, parameters)).await?)
+        self.answered(client, client.query(&statement, parameters)).await
     }
 
     /// The rows that two statements give, the second of which sees what was there when the first one had ended.
@@ -102,7 +111,7 @@ impl Session {
             let (first, second) = join(client.query(&first, its), client.query(&second, of_it)).await;
             Ok((first?, second?))
         };
-        Ok(self.begun(client, asked).await?)
+        self.answered(client, asked).await
     }
 
     /// What each of the rows is read as.
@@ -134,13 +143,13 @@ impl Session {
     pub(super) async fn execute(&self, sql: &str, parameters: Parameters<'_>) -> Result<u64, Failure> {
         let client = self.client()?;
         let statement = client.prepare_cached(sql).await?;
-        Ok(self.begun(client, client.execute(&statement, parameters)).await?)
+        self.answered(client, client.execute(&statement, parameters)).await
     }
 
     /// Runs a file of statements.
     pub(super) async fn run(&self, sql: &str) -> Result<(), Failure> {
         let client = self.client()?;
-        Ok(self.begun(client, client.batch_execute(sql)).await?)
+        self.answered(client, client.batch_execute(sql)).await
     }
 
     /// Commits with the statement that is the last one, and gives its rows. What is asked after that is another transaction.
@@ -148,14 +157,25 @@ impl Session {
         let client = self.client()?;
         let statement = client.prepare_cached(sql).await?;
         let asked = async {
-            // A transaction whose last statement failed ends without a trace.
-            let (rows, ended) = join(client.query(&statement, parameters), client.batch_execute("COMMIT")).await;
-            let rows = rows?;
-            ended.map(|()| rows)
+            let mut rows = pin!(client.query(&statement, parameters));
+            let (rows, ended) = match poll!(rows.as_mut()) {
+                // What cannot be sent is not committed.
+                Poll::Ready(Err(error)) => return Err(Failure::from(error)),
+                Poll::Ready(rows) => (rows, client.batch_execute("COMMIT").await),
+                Poll::Pending => join(rows, client.batch_execute("COMMIT")).await,
+            };
+            self.is_begun.store(false, Ordering::Relaxed);
+            match (self.heard(rows), ended) {
+                // Then the server ended the transaction without a trace.
+                (Err(refused), _) if refused.as_db_error().is_some() => Err(Failure::from(refused)),
+                (rows, ended) => rows.and_then(|rows| ended.map(|()| rows)).map_err(Failure::of_commit),
+            }
         };
-        let answered = self.begun(client, asked).await;
-        self.is_begun.store(false, Ordering::Relaxed);
-        answered.map_err(Failure::of_commit)
+        let (begun, answered) = self.begun(client, asked).await;
+        if answered.is_ok() {
+            begun.map_err(Failure::of_commit)?;
+        }
+        answered
     }
 
     /// Lets the transaction end without a trace, though it did what it was to do.

@@ -151,11 +151,11 @@ async fn of_owners_that_leave_at_the_same_time_one_stays() {
     }
 }
 
-/// Waits until a transaction waits for a lock.
-async fn somebody_waits(client: &tokio_postgres::Client) {
+/// Waits until so many transactions wait for locks.
+async fn wait_for_waiting(client: &tokio_postgres::Client, many: i64) {
     let until = Instant::now() + Duration::from_secs(30);
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    while one::<i64>(client, sql).await == 0 {
+    while one::<i64>(client, sql).await < many {
         assert!(Instant::now() < until, "nobody waits");
     }
 }
@@ -176,7 +176,7 @@ async fn held(url: &str) -> Held {
         let store = Arc::clone(&store);
         tokio::spawn(async move { store.commit(&[], vec![put(row("local_value.during"))]).await })
     };
-    somebody_waits(&connect(url).await).await;
+    wait_for_waiting(&connect(url).await, 1).await;
     Held { store, other, committing }
 }
 
@@ -378,7 +378,7 @@ async fn a_deadlock_that_another_program_causes_is_tried_again() {
         let records = both("local_value.b");
         tokio::spawn(async move { store.commit(&[], records).await })
     };
-    somebody_waits(&watcher).await;
+    wait_for_waiting(&watcher, 1).await;
     other.batch_execute("SELECT 1 FROM stack WHERE name = 'one' FOR UPDATE; COMMIT").await.unwrap();
     committing.await.unwrap().unwrap();
     assert_eq!(deadlocks(&url).await, 1);
@@ -435,6 +435,36 @@ async fn a_request_is_called_off_or_claimed_and_never_both() {
             both => panic!("{both:?}"),
         }
     }
+}
+
+/// Both find that there is no stack yet, and a third one is quicker to make it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_again_with_the_same_key_gets_the_same_while_the_stack_is_made_by_another_one() {
+    let url = Cluster::shared().database().await;
+    let (watcher, other, stack) = (connect(&url).await, connect(&url).await, demo());
+    let stores = [writer(&url).await, writer(&url).await];
+    let sql = "INSERT INTO stack (name, environment) VALUES ($1, $2)";
+    other.batch_execute("BEGIN").await.unwrap();
+    other.execute(sql, &[&stack.name, &stack.environment]).await.unwrap();
+    let mut asking = Vec::new();
+    for (number, store) in (1..).zip(&stores) {
+        let (id, kind, actor) = (Uuid::now_v7(), "provision".to_owned(), "jane".to_owned());
+        let operation = NewOperation { id, kind, stacks: vec![stack.clone()], actor };
+        let asked = NewRequest { idempotency: Some("key".to_owned()), ..asking_nothing(operation) };
+        let store = Arc::clone(store);
+        asking.push((id, tokio::spawn(async move { store.enqueue(&asked, 10).await.unwrap() })));
+        wait_for_waiting(&watcher, number).await;
+    }
+    other.batch_execute("COMMIT").await.unwrap();
+    let (mut queued, mut same) = (Vec::new(), Vec::new());
+    for (id, asked) in asking {
+        match asked.await.unwrap() {
+            Enqueued::Queued { behind: None } => queued.push(id),
+            Enqueued::Same(token) => same.push(token),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((queued.len(), &queued), (1, &same));
 }
 
 /// A request of which only counts that it is there.

@@ -113,6 +113,7 @@ pub(super) async fn find_after_failure(
         ErrorKind::AlreadyExists { .. }
             | ErrorKind::Cancelled
             | ErrorKind::NotBegun
+            | ErrorKind::NotConfigured
             | ErrorKind::PermissionDenied
             | ErrorKind::InvalidInput { .. }
     );

@@ -142,37 +142,33 @@ impl<'a> Makers<'a> {
         Ok(Maker::Unknown)
     }
 
-    /// The addresses that an object was recorded at before it moved to where a version of it is, the latest first.
-    pub(super) async fn came_from(
+    /// The versions that an object was recorded as, wherever that was: the one that is given, and those before it.
+    pub(super) async fn life(
         &mut self,
         address: &Address,
         generation: Generation,
-    ) -> Result<Vec<Address>, StoreError> {
+    ) -> Result<Vec<(Address, Generation)>, StoreError> {
         if !self.is_loaded {
             self.load().await?;
         }
         let versions = self.versions.get(address);
         let newest = versions.and_then(|it| it.iter().position(|entry| entry.generation == generation));
-        let mut place = newest.map(|newest| (address.clone(), newest));
-        let mut addresses = Vec::new();
+        let mut place: Option<Place> = newest.map(|newest| (address.clone(), newest));
+        let mut life = Vec::new();
         // No version is looked at twice.
-        for _ in 0..self.count {
-            let Some((address, at)) = place else { break };
+        while let Some((address, at)) = place.take_if(|_| life.len() < self.count) {
+            let Some(entry) = self.entry(&(address.clone(), at)) else { break };
             let older = at.checked_sub(1).map(|at| (address.clone(), at));
-            let is_row = |place: &Place| self.entry(place).is_some_and(|entry| entry.row.is_some());
-            place = match (older.filter(is_row), self.entry(&(address.clone(), at))) {
-                (Some(older), _) => Some(older),
-                (None, Some(entry)) => match self.before(entry, &address.ty) {
-                    Elsewhere::At(there) => {
-                        addresses.push(there.0.clone());
-                        Some(there)
-                    }
+            place = match older.filter(|older| self.entry(older).is_some_and(|entry| entry.row.is_some())) {
+                Some(older) => Some(older),
+                None => match self.before(entry, &address.ty) {
+                    Elsewhere::At(there) => Some(there),
                     Elsewhere::Nowhere | Elsewhere::Unclear => None,
                 },
-                (None, None) => None,
             };
+            life.push((address, entry.generation));
         }
-        Ok(addresses)
+        Ok(life)
     }
 
     fn entry(&self, (address, at): &Place) -> Option<&HistoryEntry> {

@@ -99,7 +99,7 @@ pub(crate) fn plan(
 
 fn registry(instance: &Instance) -> Result<&Registry, ProviderError> {
     instance.registry.as_ref().ok_or_else(|| {
-        ProviderError::invalid(None, "there is no schema registry to register a schema at")
+        ProviderError::unconfigured("there is no schema registry to register a schema at")
             .solution("give the instance `schemaRegistry: {url: …}`")
     })
 }
