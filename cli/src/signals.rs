@@ -4,17 +4,22 @@
 use crate::ui::Ui;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// What Ctrl-C sends.
 const INTERRUPT: &str = "SIGINT (Ctrl-C)";
+/// What supervisors send.
+const TERMINATE: &str = "SIGTERM";
 /// What the end of a terminal sends.
 const HANGUP: &str = "SIGHUP";
 
 /// How long the command has to let go of what it was waiting for; one that computes is not waited for.
 const LETTING_GO: Duration = Duration::from_millis(50);
+
+/// How soon after one another two SIGTERMs are one: `timeout` sends one to the process and one to its group.
+const SAME: Duration = Duration::from_millis(100);
 
 /// Watches for signals as long as the process lives.
 #[derive(Debug, Clone)]
@@ -86,7 +91,8 @@ impl Signals {
         self.cancel.cancel();
         let what = "nothing new is begun, what runs is waited for and recorded; once more to leave at once";
         ui.tell(&format!("{}: {what}", told(signal)));
-        self.next(&mut received).await;
+        let begun = Instant::now();
+        while self.next(&mut received).await == TERMINATE && signal == TERMINATE && begun.elapsed() < SAME {}
         ui.tell("left at once: `terrace recover` finds out what became of what was running");
         leave();
     }
@@ -132,7 +138,7 @@ impl Received {
         };
         tokio::select! {
             _ = self.interrupt.recv() => INTERRUPT,
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.terminate.recv() => TERMINATE,
             _ = hangup => HANGUP,
         }
     }

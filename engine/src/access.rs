@@ -25,21 +25,22 @@ impl Access {
         Self { principals, fields }
     }
 
-    /// The first of the texts that names nobody, and why.
+    /// The first of the texts that names nobody: which one it is, from 0, and why.
     ///
     /// # Errors
     /// When there is one.
-    pub fn check(principals: &[String]) -> Result<(), String> {
-        for principal in principals {
+    pub fn check(principals: &[String]) -> Result<(), (usize, String)> {
+        for (at, principal) in principals.iter().enumerate() {
             let name = principal.split_once(':').map_or(principal.as_str(), |(_, name)| name);
             if principal.chars().any(char::is_control) {
-                return Err(format!("the principal {principal:?} has characters that no name has"));
+                return Err((at, format!("the principal {principal:?} has characters that no name has")));
             }
             if name.trim().is_empty() {
-                return Err(match principal.trim() {
+                let problem = match principal.trim() {
                     "" => "a principal has no name".to_owned(),
                     _ => format!("the principal `{principal}` has no name"),
-                });
+                };
+                return Err((at, problem));
             }
         }
         Ok(())

@@ -253,7 +253,7 @@ impl Applier {
         if let Some((stack, change, loss)) = plan.refused_data_loss().next() {
             return Err(ApplyError::DataLoss {
                 address: format!("{}:{}", stack.stack, change.address),
-                what: format!("{} ({})", loss.reasons.join(", "), loss.amount.as_deref().unwrap_or("no data")),
+                what: loss.in_words(),
             });
         }
         if self.store.is_spent(plan.id).await? {

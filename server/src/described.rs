@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::access::Access;
-use terrace_engine::address::StackId;
+use terrace_engine::address::{AddressError, StackId};
 use terrace_engine::compile::{CompiledComponent, CompiledStack, Compiler, Given, GivenValue, chosen, undeclared};
 use terrace_engine::descriptor::{self, Descriptor, FrontEnd, MISSING_COMPONENTS, UNKNOWN_COMPONENT};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
@@ -80,12 +80,38 @@ pub(crate) struct Beside {
     pub(crate) components: Vec<String>,
     /// Values of variables.
     pub(crate) variables: Map<String, Json>,
+    /// The addresses of which data may be lost, of any stack or of the one before `:`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allow_data_loss: Vec<String>,
 }
 
 impl Beside {
     /// All of it in one text, for a digest: values may be secret.
     pub(crate) fn meant(&self) -> String {
-        json!([self.environment, self.components, self.variables]).to_string()
+        match self.allow_data_loss.is_empty() {
+            true => json!([self.environment, self.components, self.variables]),
+            false => json!([self.environment, self.components, self.variables, self.allow_data_loss]),
+        }
+        .to_string()
+    }
+
+    /// Where data may be lost.
+    fn consent(&self) -> Result<Consent, Refusal> {
+        if self.allow_data_loss.is_empty() {
+            return Ok(Consent::None);
+        }
+        let read = |text: &String| match text.split_once(':').filter(|(stack, _)| stack.contains('@')) {
+            Some((stack, address)) => Ok((Some(stack.parse()?), address.parse()?)),
+            None => Ok((None, text.parse()?)),
+        };
+        let addresses: Result<_, AddressError> = self.allow_data_loss.iter().map(read).collect();
+        addresses.map(Consent::Addresses).map_err(|error| {
+            Refusal::field(
+                "allow_data_loss",
+                format!("`allow_data_loss`: {error}"),
+                "name resources as the plan does: `COMPONENT/TYPE.NAME`",
+            )
+        })
     }
 }
 
@@ -103,6 +129,8 @@ pub(crate) struct Described<'a> {
     pub(crate) stack: StackId,
     /// The components to act on; none for all.
     pub(crate) components: BTreeSet<String>,
+    /// Where data may be lost.
+    consent: Consent,
     /// The ids of components that are to go, as far as what is compiled does not say them.
     named_ids: BTreeMap<(StackId, String), Ids>,
     /// Why the component to act on could not be made by this descriptor, which does not list it.
@@ -175,7 +203,7 @@ impl<'a> Described<'a> {
             false => chosen(&descriptor, &beside.components.iter().cloned().collect())
                 .map_err(|found| Refusal::text("components", &found, &sources))?,
         };
-        let variables = given(&descriptor, &beside.variables)?;
+        let (variables, consent) = (given(&descriptor, &beside.variables)?, beside.consent()?);
         let compiler = Compiler {
             sources: &sources,
             functions: &world.functions,
@@ -206,7 +234,7 @@ impl<'a> Described<'a> {
         let is_meant = |key: &String| components.is_empty() || components.contains(key);
         let named_ids = all_ids.into_iter().filter(|(key, _)| is_meant(key) && is_untold(key));
         let named_ids = named_ids.map(|(key, ids)| ((stack.clone(), key), ids)).collect();
-        Ok(Self { world, sources, stack, components, named_ids, unlisted, compiled, warnings })
+        Ok(Self { world, sources, stack, components, consent, named_ids, unlisted, compiled, warnings })
     }
 
     /// What a request is about, whatever is wrong with the rest of it.
@@ -312,7 +340,7 @@ impl<'a> Described<'a> {
 
     /// What is asked of a plan.
     pub(crate) fn options(&self, remove_data: bool) -> Options {
-        let allow_data_loss = if self.world.is_data_loss_allowed { Consent::All } else { Consent::None };
+        let allow_data_loss = if self.world.is_data_loss_allowed { Consent::All } else { self.consent.clone() };
         let (components, named_ids) = (self.components.clone(), self.named_ids.clone());
         Options { components, named_ids, remove_data, allow_data_loss, ..Options::default() }
     }

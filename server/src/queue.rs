@@ -289,6 +289,9 @@ pub(crate) struct PlanMade {
     pub(crate) approved: Approved,
     /// It has no errors, and loses no data that nobody consented to.
     pub(crate) is_applicable: bool,
+    /// The data that it would lose and nobody consented to, with what to do about it.
+    #[serde(default)]
+    pub(crate) losses: Vec<String>,
     pub(crate) json: Json,
     pub(crate) markdown: String,
     pub(crate) text: String,

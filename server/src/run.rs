@@ -282,6 +282,7 @@ impl Run<'_> {
         };
         let made = PlanMade {
             is_applicable: !plan.is_errored && plan.refused_data_loss().next().is_none(),
+            losses: failure::losses(plan),
             json: render::json::plan(plan, &digest),
             markdown: render::markdown::plan(plan, &markdown),
             text: human::plan(plan, &view(human::Detail::default())),

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod calls;
+mod misspelt;
 
 use crate::answer::{Invalid, Refusal, SystemError};
 use crate::auth::{Scope, guarded};

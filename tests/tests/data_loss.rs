@@ -1,6 +1,8 @@
 //! Data goes only where the plan showed it and somebody consented, also where the plan did not know all.
 
-use terrace_tests::{Project, snapshot};
+use serde_json::{Value as Json, json};
+use terrace_tests::served::Served;
+use terrace_tests::{Project, snapshot, until};
 
 /// A table whose columns and comment come from values of the stack.
 fn stack(more: &str, columns: &str, comment: &str) -> String {
@@ -235,4 +237,38 @@ fn a_database_that_came_to_hold_more_rows_outlives_the_plan_that_removes_it() {
     refused.says("the object came to hold 1 table with 3 rows (the plan showed 1 table with 1 row)");
     let rows = rusqlite::Connection::open(project.path("shop.db")).unwrap();
     assert_eq!(rows.query_row("SELECT count(*) FROM T", [], |row| row.get::<_, i64>(0)).unwrap(), 3);
+}
+
+#[test]
+fn over_http_data_goes_only_where_a_plan_was_told_that_it_may() {
+    let project = filled();
+    project.write("terrace.yaml", "server: {stacks: true}\n");
+    project.write_stack(&format!("{}columns: {ONE}\n", stack("", ONE, "one")));
+    let text = project.read("stack.yaml");
+    let server = Served::start(&project, &[]);
+    let plan = |allowed: Json| {
+        let body = json!({"descriptor": text, "allow_data_loss": allowed}).to_string();
+        server.call("POST", "/api/v1/plans", &body)
+    };
+    let apply = |plan: &Json| server.call("POST", &format!("/api/v1/plans/{}/apply", plan["id"].as_str().unwrap()), "");
+    let told = "demo@local:sqlite_table.table would lose data: column B is dropped (1 row)";
+    let how = "plan it by `POST /api/v1/plans` with `allow_data_loss`";
+    let made = plan(json!([])).json();
+    assert!(made["problem"].as_str().is_some_and(|it| it.contains(told) && it.contains(how)), "{made}");
+    let refused = apply(&made);
+    assert!(refused.status == 409 && refused.body.contains(told) && refused.body.contains(how), "{refused:?}");
+    let elsewhere = plan(json!(["sqlite_table.other"])).json();
+    assert_eq!(apply(&elsewhere).status, 409, "{elsewhere}");
+    let wrong = plan(json!(["B"]));
+    assert!(wrong.status == 400 && wrong.body.contains("allow_data_loss"), "{wrong:?}");
+    assert_eq!(precious(&project), "precious");
+    let made = plan(json!(["sqlite_table.table"])).json();
+    assert_eq!(made["problem"], Json::Null, "{made}");
+    let operation = apply(&made).json()["operation"].as_str().unwrap().to_owned();
+    until("it is applied", || {
+        let operation = server.call("GET", &format!("/api/v1/operations/{operation}"), "").json();
+        operation["status"] == "completed"
+    });
+    drop(server);
+    project.assert_settled("stack.yaml", &[]);
 }

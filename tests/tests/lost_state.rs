@@ -40,7 +40,7 @@ fn goes_on_from_what_was_saved(project: &Project) {
     until_recorded(project, 1);
     project.open_gate("gate");
     let ran = running.finish().with_code(1);
-    ran.says("was deleted or replaced while it was in use").says("put it in its place, then `terrace recover`");
+    ran.says("was deleted or replaced while it was in use").says("then `terrace recover`");
     assert!(!project.has("last.txt"), "nothing new begins");
     let named = ran.stderr.split('`').find(|word| word.contains(".saved-")).unwrap();
     if !project.has(".terrace/state.db") {
@@ -125,10 +125,18 @@ fn what_a_server_refuses_while_its_state_is_gone_is_not_done_from_what_was_saved
     let body = serde_json::json!({"descriptorKind": "DATAPRODUCT_DESCRIPTOR", "descriptor": text}).to_string();
     let refused = server.call("POST", "/v1/unprovision", &body);
     assert_eq!(refused.status, 503, "{refused:?}");
+    let saved = || {
+        let beside = std::fs::read_dir(project.path(".terrace")).unwrap().map(|entry| entry.unwrap().path());
+        beside.into_iter().find(|path| path.to_string_lossy().contains(".saved-"))
+    };
+    let put = "put it in its place, start again whatever still runs";
+    until("it is told", || server.told().contains(put));
+    std::fs::rename(saved().unwrap(), project.path(".terrace/state.db")).unwrap();
+    // It is not saved once more over what is recorded from here on.
+    let back = server.call("POST", "/v1/unprovision", &body);
+    assert_eq!((back.status, saved()), (503, None), "{back:?}");
+    until("it is told", || server.told().contains("by now it is back: start again whatever still runs"));
     drop(server);
-    let saved = std::fs::read_dir(project.path(".terrace")).unwrap().map(|entry| entry.unwrap().path());
-    let saved = saved.into_iter().find(|path| path.to_string_lossy().contains(".saved-")).unwrap();
-    std::fs::rename(saved, project.path(".terrace/state.db")).unwrap();
     let listed = project.run(["operations", "list", "--json"]).done();
     assert!(!listed.stdout.contains("unprovision"), "{listed}");
     assert!(project.has("made-a"));

@@ -321,7 +321,7 @@ fn the_whole_set_of_who_has_access_is_granted_and_kept() {
     ] {
         let answer = served.call("POST", "/v1/updateacl", &access("port", &product, &["user:ada", nobody]));
         assert_eq!((answer.status, &answer.json()["errors"]), (400, &serde_json::json!([expected])), "{answer:?}");
-        assert_eq!(answer.json()["inputErrorField"], "refs", "{answer:?}");
+        assert_eq!(answer.json()["inputErrorField"], "refs[1]", "{answer:?}");
     }
     assert_eq!(granted(&project), ["user_ada", "user_bob"]);
 }

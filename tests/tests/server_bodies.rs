@@ -136,3 +136,21 @@ fn a_kind_of_descriptor_that_there_is_not_is_refused_by_its_field() {
         assert_eq!((verdict.status, &verdict.json()["valid"]), (200, &json!(false)), "{verdict:?}");
     }
 }
+
+#[test]
+fn a_field_that_is_nearly_another_is_a_slip_and_one_that_may_come_is_let_through() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.ended(&server.ask("/v1/provision", &product(&["a"])))["status"], "COMPLETED");
+    let unprovision = |field: &str| {
+        let body = json!({"descriptorKind": "DATAPRODUCT_DESCRIPTOR", "descriptor": product(&["a"]), field: true});
+        server.call("POST", "/v1/unprovision", &body.to_string())
+    };
+    for slip in ["removedata", "remove_data", "removeDta"] {
+        let refused = unprovision(slip);
+        assert_eq!((refused.status, &refused.json()["inputErrorField"]), (400, &json!(slip)), "{refused:?}");
+        assert!(refused.body.contains("did you mean `removeData`?"), "{refused:?}");
+    }
+    assert!(project.has("made-a"));
+    assert_eq!(unprovision("requestedBy").status, 202);
+}

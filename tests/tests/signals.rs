@@ -75,6 +75,18 @@ fn a_second_interrupt_leaves_at_once_and_the_next_apply_makes_nothing_twice() {
     project.assert_settled("stack.yaml", &[]);
 }
 
+/// As `timeout` does: one to the process, and one to its group.
+#[test]
+fn two_terminations_at_once_are_one() {
+    let (project, running) = Project::at_the_gate(GATED);
+    running.terminate();
+    running.terminate();
+    running.until_told("stopped by SIGTERM: nothing new is begun");
+    project.open_gate("gate");
+    running.finish().with_code(130).says("local_file.after: not begun");
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");
+}
+
 #[test]
 fn an_interrupt_while_waiting_for_a_lease_exits_with_130_and_changes_nothing() {
     let (project, holder) = Project::at_the_gate(GATED);

@@ -21,7 +21,7 @@ pub(super) fn access(
             let principals: Vec<String> =
                 arguments.principals.iter().filter(|principal| *principal != NOBODY).cloned().collect();
             Access::check(&principals)
-                .map_err(|problem| Failure::new(problem).hint("write `user:NAME` or `group:NAME`"))?;
+                .map_err(|(_, problem)| Failure::new(problem).hint("write `user:NAME` or `group:NAME`"))?;
             let access = Access::new(principals, fields(&arguments.access_fields)?);
             Ok(Some(Grantees { component: component.clone(), access }))
         }

@@ -31,6 +31,12 @@ pub struct DataLossNote {
 pub(crate) const UNKNOWN_AMOUNT: &str = "an unknown amount of data";
 
 impl DataLossNote {
+    /// What goes, and how much: `column evil is dropped (1 row)`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        format!("{} ({})", self.reasons.join(", "), self.amount.as_deref().unwrap_or("no data"))
+    }
+
     /// True when there is data that goes.
     #[must_use]
     pub const fn destroys(&self) -> bool {

@@ -79,7 +79,8 @@ pub(super) async fn set(
     Sent(asked): Sent<NewAccess>,
 ) -> Result<Response, Problem> {
     let NewAccess { principals, fields, descriptor } = asked;
-    engine::Access::check(&principals).map_err(Problem::wrong)?;
+    engine::Access::check(&principals)
+        .map_err(|(at, problem)| Problem::wrong(format!("`principals[{at}]`: {problem}")))?;
     let fields =
         access::fields(fields).map_err(|problem| Problem::wrong(format!("`fields` {problem}; {}", access::FIELDS)))?;
     let access = engine::Access::new(principals, fields);

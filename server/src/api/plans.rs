@@ -52,6 +52,9 @@ pub(crate) struct NewPlan {
     #[serde(default)]
     #[schema(value_type = Object)]
     pub(crate) variables: serde_json::Map<String, serde_json::Value>,
+    /// The addresses of the resources whose data may be lost, as a plan writes them: `storage/sqlite_table.orders`.
+    #[serde(default)]
+    pub(crate) allow_data_loss: Vec<String>,
 }
 
 /// A plan.
@@ -64,7 +67,7 @@ pub(crate) struct PlanAnswer {
     /// The newest operation that applies it, or did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) operation: Option<Uuid>,
-    /// Why it failed.
+    /// Why it failed, or is not applied as it is.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) problem: String,
     /// The digest of what it would do: two plans of one digest do the same.
@@ -95,8 +98,8 @@ pub(super) async fn create(
     headers: HeaderMap,
     Sent(asked): Sent<NewPlan>,
 ) -> Result<Response, Problem> {
-    let NewPlan { descriptor, destroy, remove_data, environment, components, variables } = asked;
-    let beside = Beside { environment, components, variables };
+    let NewPlan { descriptor, destroy, remove_data, environment, components, variables, allow_data_loss } = asked;
+    let beside = Beside { environment, components, variables, allow_data_loss };
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
@@ -150,9 +153,12 @@ pub(super) async fn apply(
     let Asked::Plan { request, destroy, beside } = Asked::of_body(row.body.expose(), shared.worlds.seal())? else {
         return Err(unknown(id));
     };
-    let made = Outcome::of(&row).and_then(|outcome| outcome.plan);
-    let Some(PlanMade { approved, .. }) = made.filter(|made| made.is_applicable) else {
-        return Err(Problem::conflict("the plan is not made, or has errors: there is nothing to apply"));
+    let Some(outcome) = Outcome::of(&row) else { return Err(Problem::conflict("the plan is still being made")) };
+    let approved = match outcome.plan {
+        Some(PlanMade { approved, is_applicable: true, .. }) => approved,
+        Some(PlanMade { losses, .. }) if !losses.is_empty() => return Err(Problem::conflict(losses.join("\n"))),
+        Some(_) => return Err(Problem::conflict("the plan has errors: there is nothing to apply")),
+        None => return Err(Problem::conflict("the plan failed: there is nothing to apply")),
     };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
     let place = Described::read_beside(&shared.worlds, &request, &beside, purpose)?.place_of();
@@ -246,7 +252,8 @@ fn answer(id: Uuid, row: &RequestRow, applied: Option<&OperationRow>, headers: &
         Some(made) => {
             let (digest, plan) = (Some(made.approved.digest), Some(made.json));
             let status = status(applied);
-            let made = PlanAnswer { id, status, operation, problem: outcome.result, digest, plan };
+            let problem = if outcome.result.is_empty() { made.losses.join("\n") } else { outcome.result };
+            let made = PlanAnswer { id, status, operation, problem, digest, plan };
             (location, Json(made)).into_response()
         }
         None => {

@@ -4,6 +4,7 @@ use crate::answer::Refusal;
 use std::any::Any;
 use terrace_engine::apply::ApplyError;
 use terrace_engine::apply::lease::LeaseError;
+use terrace_engine::plan::Plan;
 use terrace_engine::plan::compute::PlanFailure;
 use terrace_engine::store::StoreError;
 
@@ -43,11 +44,31 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
                     _ => None,
                 }
             });
+        if let Some(error @ ApplyError::DataLoss { .. }) = applying {
+            return Self::Told(vec![consented(error)]);
+        }
         match store {
             Some(StoreError::Unavailable { .. }) => Self::Store(error.to_string()),
             _ => Self::Told(vec![error.to_string()]),
         }
     }
+}
+
+/// What a plan would lose that nobody consented to.
+pub(super) fn losses(plan: &Plan) -> Vec<String> {
+    let lost = plan.refused_data_loss().map(|(stack, change, loss)| ApplyError::DataLoss {
+        address: format!("{}:{}", stack.stack, change.address),
+        what: loss.in_words(),
+    });
+    lost.map(|error| consented(&error)).collect()
+}
+
+/// A loss of data, and how one consents to it.
+fn consented(error: &ApplyError) -> String {
+    format!(
+        "{error} (where that is meant, plan it by `POST /api/v1/plans` with `allow_data_loss`, look at the plan and apply \
+         that; or set `allowDataLoss` of the environment)"
+    )
 }
 
 impl From<Refusal> for Failure {

@@ -4,6 +4,7 @@ use super::bodies::{
     ProvisioningRequest, ProvisioningStatus, ReverseProvisioningRequest, ReverseProvisioningStatus, Status,
     UpdateAclRequest, ValidationInfo, ValidationResult, ValidationStatus,
 };
+use super::misspelt::{Known, misspelt};
 use crate::access;
 use crate::answer::{Refusal, Told};
 use crate::auth::Caller;
@@ -35,12 +36,20 @@ const REVERSE: &str = "send JSON with `useCaseTemplateId`, `environment`, `param
 type Sent = Result<Bytes, BytesRejection>;
 
 /// Reads a body as JSON, whatever its content type says.
-fn read<T: DeserializeOwned>(sent: Sent, solution: &str) -> Result<T, Refusal> {
+fn read<T: DeserializeOwned + Known>(sent: Sent, solution: &str) -> Result<T, Refusal> {
     let bytes = sent.map_err(|error| Refusal::of_body(&error))?;
-    body::read(&bytes).map_err(|Unread { problem, field }| match field {
+    let read = body::read(&bytes).map_err(|Unread { problem, field }| match field {
         Some(field) => Refusal::field(&field, problem, solution),
         None => Refusal::whole(problem, solution),
-    })
+    })?;
+    match misspelt::<T>(&bytes) {
+        None => Ok(read),
+        Some((name, meant)) => {
+            let name = body::shown(&name);
+            let problem = format!("there is no field `{name}`; did you mean `{meant}`?");
+            Err(Refusal::field(&name, problem, format!("write `{meant}`, or leave it out")))
+        }
+    }
 }
 
 /// Says whether a descriptor is valid, as far as that can be told without state and network.
@@ -124,7 +133,8 @@ pub(crate) async fn update_acl(
     sent: Sent,
 ) -> Result<Response, Refusal> {
     let UpdateAclRequest { refs, provision_info, access_control_fields } = read(sent, ACCESS)?;
-    Access::check(&refs).map_err(|problem| Refusal::field("refs", problem, "send `user:NAME` or `group:NAME`"))?;
+    Access::check(&refs)
+        .map_err(|(at, problem)| Refusal::field(&format!("refs[{at}]"), problem, "send `user:NAME` or `group:NAME`"))?;
     let fields = access::fields(access_control_fields).map_err(|problem| {
         Refusal::field("accessControlFields", format!("`accessControlFields` {problem}"), access::FIELDS)
     })?;

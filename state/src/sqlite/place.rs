@@ -1,11 +1,13 @@
 //! Notices that the file of a state was deleted or replaced while it is open. SQLite goes on writing to the file that
 //! it opened, which nobody can open again: all that is recorded would be lost when the process ends.
 
+use super::connection::identity;
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use terrace_engine::store::StoreError;
 
 /// What follows the name of a state in those of what was saved of it; then comes when.
@@ -37,6 +39,9 @@ pub(super) struct Place {
     logs: Vec<(PathBuf, FileId)>,
     /// Where what was recorded is saved to.
     saved: PathBuf,
+    is_saved: AtomicBool,
+    /// How many rows had been changed by then.
+    recorded: AtomicU64,
 }
 
 /// What tells one file from another: its device and its number there.
@@ -52,6 +57,8 @@ impl Place {
             file: file_at(&path).ok().flatten(),
             logs: logs.into_iter().filter_map(with_id).collect(),
             saved: with_suffix(&path, &format!("{SAVED}{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), std::process::id())),
+            is_saved: AtomicBool::default(),
+            recorded: AtomicU64::default(),
             path,
         }
     }
@@ -64,18 +71,44 @@ impl Place {
         }
     }
 
-    /// Saves what the connection has by now beside the place where the file was, over what was saved before; says so.
+    /// Saves what the connection has by now beside the place where the file was, over what was saved before; says so. Where
+    /// nothing was recorded since, what was saved may be in its place by now, and stays there.
     pub(super) fn save(&self, connection: &Connection) -> StoreError {
         let lost = format!("`{}` was deleted or replaced while it was in use", self.path.display());
-        match self.try_save(connection) {
-            Ok(()) => {
-                let saved = self.saved.display();
-                let what = format!("what was recorded is in `{saved}`: put it in its place, then `terrace recover`");
-                StoreError::KeptElsewhere { reason: format!("{lost}; {what}") }
-            }
+        let recorded = connection.total_changes();
+        let saved = match self.is_saved.load(Ordering::Relaxed) && self.recorded.load(Ordering::Relaxed) == recorded {
+            true => Ok(()),
+            false => self.try_save(connection),
+        };
+        match saved {
+            Ok(()) => StoreError::KeptElsewhere { reason: format!("{lost}; {}", self.what_to_do(connection)) },
             Err(error) => {
                 let reason = format!("{lost}, and what was recorded cannot be saved: {error}");
                 StoreError::Unavailable { doing: "written", reason }
+            }
+        }
+    }
+
+    /// Nothing may be overwritten that somebody recorded meanwhile.
+    fn what_to_do(&self, connection: &Connection) -> String {
+        let again = "start again whatever still runs with the one that was lost";
+        let saved = self.saved.display();
+        let found = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok();
+        let found = found.and_then(|found| identity(&found).ok());
+        match (found, identity(connection)) {
+            (Some(found), Ok(own)) if found == own => {
+                let newer = match self.saved.exists() {
+                    true => format!("; what this process recorded is in `{saved}`, where that is needed"),
+                    false => String::new(),
+                };
+                format!("by now it is back: {again}{newer}")
+            }
+            (Some(_), _) => format!(
+                "what was recorded is in `{saved}`: where nothing that another one recorded since is needed, put it in its \
+                 place, {again}, then `terrace recover`"
+            ),
+            (None, _) => {
+                format!("what was recorded is in `{saved}`: put it in its place, {again}, then `terrace recover`")
             }
         }
     }
@@ -100,6 +133,8 @@ impl Place {
             fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(told)?;
         }
         self.remove_logs();
+        self.recorded.store(connection.total_changes(), Ordering::Relaxed);
+        self.is_saved.store(true, Ordering::Relaxed);
         Ok(())
     }
 

@@ -1,0 +1,89 @@
+//! Fields that the specification does not know. One that a newer version of Witboost may send is let through. One that is
+//! nearly the name of another is a slip: what it says must not be passed over, least of all whether data goes.
+
+use super::bodies::{ProvisioningRequest, ReverseProvisioningRequest, UpdateAclRequest};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use std::fmt;
+
+/// A body whose fields are known.
+pub(super) trait Known {
+    /// Their names.
+    const FIELDS: &'static [&'static str];
+}
+
+impl Known for ProvisioningRequest {
+    const FIELDS: &'static [&'static str] = &["descriptorKind", "descriptor", "removeData", "latestEnrichedDescriptor"];
+}
+
+impl Known for UpdateAclRequest {
+    const FIELDS: &'static [&'static str] = &["refs", "provisionInfo", "accessControlFields"];
+}
+
+impl Known for ReverseProvisioningRequest {
+    const FIELDS: &'static [&'static str] = &["useCaseTemplateId", "environment", "params", "catalogInfo"];
+}
+
+/// The first field whose name is nearly one that there is, and that one.
+pub(super) fn misspelt<T: Known>(body: &[u8]) -> Option<(String, &'static str)> {
+    let Names(names) = serde_json::from_slice(body).ok()?;
+    let unknown = names.into_iter().filter(|name| !T::FIELDS.contains(&name.as_str()));
+    unknown.into_iter().find_map(|name| {
+        let meant = T::FIELDS.iter().find(|known| is_near(&name, known))?;
+        Some((name, *meant))
+    })
+}
+
+fn is_near(name: &str, known: &str) -> bool {
+    let plain = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
+    };
+    strsim::osa_distance(&plain(name), &plain(known)) <= 1
+}
+
+/// The names of an object's fields.
+struct Names(Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Reader).map(Self)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Vec<String>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut names = Vec::new();
+        while let Some((name, IgnoredAny)) = map.next_entry()? {
+            names.push(name);
+        }
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_told_and_what_may_come_is_let_through() {
+        let told = |name: &str| {
+            misspelt::<ProvisioningRequest>(format!(r#"{{"descriptor": "", "{name}": true}}"#).as_bytes())
+                .map(|(_, meant)| meant)
+        };
+        for slip in ["removedata", "remove_data", "RemoveData", "removData", "removeDta", "remvoeData", "removeDatas"] {
+            assert_eq!(told(slip), Some("removeData"), "{slip}");
+        }
+        for other in ["removeData", "descriptorId", "force", "latestDescriptor", ""] {
+            assert_eq!(told(other), None, "{other}");
+        }
+        let nested = br#"{"descriptor": "", "more": {"removedata": true}}"#;
+        assert_eq!(misspelt::<ProvisioningRequest>(nested), None, "what is within is of another kind");
+    }
+}
