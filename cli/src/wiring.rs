@@ -229,7 +229,7 @@ fn check_folder(state: &StoreUrl) -> Result<(), Failure> {
     let Some(folder) = path.parent().filter(|folder| !folder.exists()) else { return Ok(()) };
     let (shown, word) = (folder.display(), quoted(&folder.display().to_string()));
     Err(Failure::new(format!("the state `{state}` cannot be opened: there is no folder `{shown}`"))
-        .hint(format!("make it with `mkdir -p {word}`, or name another state with `--state`")))
+        .hint(format!("make it with `mkdir -p {word}`, or name another state")))
 }
 
 fn functions<'a>(schemas: impl Iterator<Item = &'a ProviderSchema>, settings: &Settings) -> Functions {

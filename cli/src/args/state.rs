@@ -162,8 +162,8 @@ pub struct OperationsArguments {
     #[command(subcommand)]
     pub command: Option<OperationsCommand>,
     /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub limit: usize,
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    pub limit: u16,
     /// The form of the list.
     #[command(flatten)]
     pub format: FormatArguments,
@@ -183,8 +183,8 @@ pub enum OperationsCommand {
     /// The newest operations, one a line
     List {
         /// At most this many
-        #[arg(long, value_name = "N", default_value_t = 20)]
-        limit: usize,
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+        limit: u16,
         /// The form of the result.
         #[command(flatten)]
         format: FormatArguments,

@@ -32,9 +32,10 @@ pub(super) async fn run(context: &Context<'_>, command: OperationsCommand, signa
     }
 }
 
-async fn list(context: &Context<'_>, limit: usize, is_json: bool) -> Result<Exit, Failure> {
+async fn list(context: &Context<'_>, limit: u16, is_json: bool) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let operations = store(&settings, Access::ReadOnly).await?.operations(&OperationFilter::newest(limit)).await?;
+    let operations =
+        store(&settings, Access::ReadOnly).await?.operations(&OperationFilter::newest(usize::from(limit))).await?;
     if is_json {
         context.ui.print_json(&operations.iter().map(to_json).collect())?;
     } else {

@@ -198,7 +198,11 @@ pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// The error itself: the temporary name within it means nothing to anybody.
 fn without_path(error: std::io::Error) -> std::io::Error {
-    if error.get_ref().is_some() { error.kind().into() } else { error }
+    match error.kind() {
+        ErrorKind::NotFound => std::io::Error::new(ErrorKind::NotFound, "there is no such folder"),
+        kind if error.get_ref().is_some() => kind.into(),
+        _ => error,
+    }
 }
 
 #[cfg(test)]
