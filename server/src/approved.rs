@@ -30,6 +30,17 @@ impl Approved {
             })
         })
     }
+
+    /// What is said where a plan is another one by now: the first thing that it does otherwise, where that is told by what
+    /// becomes of what.
+    pub(crate) fn outdated(&self, plan: &Plan) -> String {
+        let now: BTreeMap<String, &str> = changes(plan).map(|(of, action)| (of, action.word())).collect();
+        let is_other = |(of, word): &(&String, &&str)| self.changes.get(*of).is_none_or(|approved| approved != **word);
+        let other = now.iter().find(is_other).map(|(of, _)| of);
+        let other = other.or_else(|| self.changes.keys().find(|of| !now.contains_key(*of)));
+        let about = other.map(|of| format!(" about `{of}`")).unwrap_or_default();
+        format!("the plan is outdated: what it would do{about} now is something else; plan again")
+    }
 }
 
 const TAKING_AWAY: [Action; 3] = [Action::Delete, Action::Replace, Action::ReplaceCreateFirst];

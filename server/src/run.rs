@@ -319,8 +319,7 @@ impl Run<'_> {
                 && !file::has_digest(&computed.plan, &described.world.seal, &approved.digest)?
                 && !(self.claim.next_step > 0 && approved.leaves(&computed.plan))
             {
-                let outdated = "the plan is outdated: what it would do now is something else; plan again";
-                return Err(Failure::Told(vec![outdated.to_owned()]));
+                return Err(Failure::Told(vec![approved.outdated(&computed.plan)]));
             }
             if !computed.plan.has_work() {
                 if self.others_changed(described, &computed.plan, plans).await? {

@@ -88,6 +88,24 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
     assert_eq!(get(&server, &format!("/plans/{id}"))["status"], "applied", "it stays applied");
 }
 
+#[test]
+fn a_plan_that_would_do_something_else_by_now_says_about_what() {
+    let project = Project::new();
+    project.write("terrace.yaml", "server: {stacks: true}\n");
+    let text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: site}\nresources:\n  \
+                - {type: local_file, name: page, config: {path: page.html, content: one}}\n";
+    let server = Served::start(&project, &[]);
+    let made = plan(&server, text, "application/json").json();
+    project.write("stack.yaml", text);
+    project.apply().done();
+    let applied = server.call("POST", &format!("/api/v1/plans/{}/apply", made["id"].as_str().unwrap()), "").json();
+    let operation = applied["operation"].as_str().unwrap();
+    assert_eq!(ended(&server, operation)["status"], "failed");
+    let log = get(&server, &format!("/operations/{operation}/logs")).to_string();
+    let told = "the plan is outdated: what it would do about `site@local:local_file.page` now is something else";
+    assert!(log.contains(told), "{log}");
+}
+
 /// The newest plan that was asked for.
 fn last_plan(project: &Project) -> String {
     let listed = project.run(["operations", "list", "--json"]).done().json();

@@ -31,7 +31,10 @@ pub(super) async fn run(
     let answers = answers(arguments)?;
     let settings = context.settings(None)?;
     // A stack that is named, in words or in an address, says where: hints name stacks, and have to work as they stand.
-    let named = named_environments(arguments, &settings, &answers)?;
+    let named = match &settings.environment {
+        Some(name) => BTreeSet::from([name.clone()]),
+        None => named_environments(arguments, settings.stack.as_ref(), &answers, settings.usual_environment())?,
+    };
     let store = recorded(&settings).await?;
     let wanted = stacks_to_look_into(arguments, &settings, &named, &store).await?;
     // All of them before anything is recorded.
@@ -139,29 +142,27 @@ fn to_json(recovered: &Recovered, decided: &BTreeMap<&CutOff, &str>) -> Json {
     })
 }
 
-/// The environments that are named: by option or variable, else by the stacks in words and addresses. What is said of a
+/// The environments that are named by the stacks in words and addresses. What is said of a
 /// resource alone is said of the usual one: nobody drops from another one what he did not mean.
 ///
 /// # Errors
 /// When there is no usual one.
 fn named_environments(
     arguments: &RecoverArguments,
-    settings: &Settings,
+    chosen: Option<&StackId>,
     answers: &[(String, Verdict)],
+    usual: Option<&str>,
 ) -> Result<BTreeSet<String>, Failure> {
-    if let Some(name) = &settings.environment {
-        return Ok(BTreeSet::from([name.clone()]));
-    }
     let in_answers = answers.iter().filter_map(|(text, _)| Some(stacks::split(text)?.0));
     let words = arguments.stacks.iter().map(String::as_str).chain(in_answers);
-    let named = words.filter_map(|word| word.parse().ok()).chain(settings.stack.clone());
+    let named = words.filter_map(|word| word.parse().ok()).chain(chosen.cloned());
     let mut named: BTreeSet<String> = named.map(|stack: StackId| stack.environment).collect();
     if let ([], true, Some((text, _))) = (arguments.stacks.as_slice(), named.is_empty(), answers.first()) {
         let untold = || {
             Failure::new(format!("`{text}` does not say in which environment it is"))
                 .hint("name it as `STACK@ENVIRONMENT:ADDRESS`, or pass `--env`")
         };
-        named.insert(settings.usual_environment().ok_or_else(untold)?.to_owned());
+        named.insert(usual.ok_or_else(untold)?.to_owned());
     }
     Ok(named)
 }
@@ -408,13 +409,16 @@ mod tests {
             tainted: Vec::new(),
             format: FormatArguments::default(),
         };
-        let answer = |text: &str| [(text.to_owned(), Verdict::Absent)];
-        let named = named_environment(&arguments, None, &answer("a@prod:local_file.x"));
-        assert_eq!(named.as_deref(), Some("prod"));
-        assert_eq!(named_environment(&arguments, None, &answer("local_file.x")), None);
+        let named = |chosen, answer: &str, usual| {
+            let answers = [(answer.to_owned(), Verdict::Absent)];
+            named_environments(&arguments, chosen, &answers, usual).map(|named| named.into_iter().collect::<Vec<_>>())
+        };
+        assert_eq!(named(None, "a@prod:local_file.x", Some("local")).unwrap(), ["prod"]);
+        assert_eq!(named(None, "local_file.x", Some("local")).unwrap(), ["local"]);
+        let nowhere = named(None, "local_file.x", None).unwrap_err();
+        assert_eq!(nowhere.message.unwrap(), "`local_file.x` does not say in which environment it is");
         let chosen = StackId::new("b", "prod");
-        let named = named_environment(&arguments, Some(&chosen), &answer("local_file.x"));
-        assert_eq!(named.as_deref(), Some("prod"));
+        assert_eq!(named(Some(&chosen), "local_file.x", Some("local")).unwrap(), ["prod"]);
     }
 
     #[test]
