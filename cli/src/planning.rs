@@ -21,7 +21,7 @@ use selection::select;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use terrace_engine::address::{AddressError, StackId};
+use terrace_engine::address::{AddressError, StackId, of_stack};
 use terrace_engine::compile::{CompiledStack, Compiler, chosen};
 use terrace_engine::descriptor::{Body, Descriptor};
 use terrace_engine::diagnostic::{Diagnostic, Location, has_errors};
@@ -322,14 +322,6 @@ fn named<T: FromStr<Err = AddressError>>(option: &str, texts: &[String]) -> Resu
         Failure::new(format!("{option}: {error}")).hint("`terrace state list` names what is recorded")
     };
     texts.iter().map(|text| of_stack(text).map_err(wrong)).collect()
-}
-
-/// An address and the stack before it, when one is named.
-fn of_stack<T: FromStr<Err = AddressError>>(text: &str) -> Result<(Option<StackId>, T), AddressError> {
-    match stacks::split(text) {
-        Some((stack, address)) => Ok((Some(stack.parse()?), address.parse()?)),
-        None => Ok((None, text.parse()?)),
-    }
 }
 
 /// A planner for one question, asked now.

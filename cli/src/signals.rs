@@ -19,7 +19,7 @@ const HANGUP: &str = "SIGHUP";
 const LETTING_GO: Duration = Duration::from_millis(50);
 
 /// How soon after one another two SIGTERMs are one: `timeout` sends one to the process and one to its group.
-const SAME: Duration = Duration::from_millis(100);
+const SAME: Duration = Duration::from_secs(1);
 
 /// Watches for signals as long as the process lives.
 #[derive(Debug, Clone)]

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::settings::Settings;
 use std::collections::BTreeSet;
+pub(crate) use terrace_engine::address::split_stack as split;
 use terrace_engine::address::{Address, SHARED, StackId};
 use terrace_engine::diagnostic::closest;
 use terrace_engine::store::{OwnersOf, Selection, StateStore};
@@ -106,14 +107,6 @@ async fn find(word: &str, settings: &Settings, store: &dyn StateStore, missing: 
     }
 }
 
-/// The stack and the address of `STACK:ADDRESS`.
-pub(crate) fn split(text: &str) -> Option<(&str, &str)> {
-    // A key may hold a colon and an `@`, the stack before the address may not hold a bracket.
-    let head = text.split_once('[').map_or(text, |(head, _)| head);
-    let (stack, _) = head.split_once(':')?;
-    Some((stack, text.get(stack.len() + 1..)?))
-}
-
 /// The addresses of a stack, the shared ones that it owns included.
 ///
 /// # Errors
@@ -207,11 +200,5 @@ mod tests {
         assert_eq!(told("demo@local:local_file.f").as_deref(), both);
         assert_eq!(told("f").as_deref(), both);
         assert_eq!(told("zzz"), None);
-    }
-
-    #[test]
-    fn a_stack_stands_before_the_colon_and_never_in_a_key() {
-        assert_eq!(split("demo@local:api/local_file.a[\"x:y\"]"), Some(("demo@local", "api/local_file.a[\"x:y\"]")));
-        assert_eq!(split("local_file.a[\"x:y\"]"), None);
     }
 }

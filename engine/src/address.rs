@@ -256,6 +256,26 @@ macro_rules! serialise_as_text {
 
 serialise_as_text!(StackId, Address, InstanceKey);
 
+/// The stack and the address of `STACK:ADDRESS`; none where no stack is named.
+#[must_use]
+pub fn split_stack(text: &str) -> Option<(&str, &str)> {
+    // A key may hold a colon and an `@`, the stack before the address may not hold a bracket.
+    let head = text.split_once('[').map_or(text, |(head, _)| head);
+    let (stack, _) = head.split_once(':')?;
+    Some((stack, text.get(stack.len() + 1..)?))
+}
+
+/// What is named, and the stack that stands before it.
+///
+/// # Errors
+/// When one of the two is none.
+pub fn of_stack<T: FromStr<Err = AddressError>>(text: &str) -> Result<(Option<StackId>, T), AddressError> {
+    match split_stack(text) {
+        Some((stack, named)) => Ok((Some(stack.parse()?), named.parse()?)),
+        None => Ok((None, text.parse()?)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,5 +307,14 @@ mod tests {
     fn stacks_take_the_last_at_sign() {
         assert_eq!("a@b@c".parse::<StackId>().unwrap(), StackId::new("a@b", "c"));
         assert!("a@".parse::<StackId>().is_err());
+    }
+
+    #[test]
+    fn a_stack_stands_before_the_colon_and_never_in_a_key() {
+        let split = split_stack("demo@local:api/local_file.a[\"x:y\"]");
+        assert_eq!(split, Some(("demo@local", "api/local_file.a[\"x:y\"]")));
+        assert_eq!(split_stack("local_file.a[\"x@y:z\"]"), None);
+        let (stack, address) = of_stack::<Address>("local_file.a[\"x@y:z\"]").unwrap();
+        assert_eq!((stack, address.to_string()), (None, "local_file.a[\"x@y:z\"]".to_owned()));
     }
 }

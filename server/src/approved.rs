@@ -38,7 +38,8 @@ impl Approved {
         let is_other = |(of, word): &(&String, &&str)| self.changes.get(*of).is_none_or(|approved| approved != **word);
         let other = now.iter().find(is_other).map(|(of, _)| of);
         let other = other.or_else(|| self.changes.keys().find(|of| !now.contains_key(*of)));
-        let about = other.map(|of| format!(" about `{of}`")).unwrap_or_default();
+        // What an older server stored says of nothing what it was to be.
+        let about = other.filter(|_| !self.changes.is_empty()).map(|of| format!(" about `{of}`")).unwrap_or_default();
         format!("the plan is outdated: what it would do{about} now is something else; plan again")
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_engine::access::Access;
-use terrace_engine::address::{AddressError, StackId};
+use terrace_engine::address::{StackId, of_stack};
 use terrace_engine::compile::{CompiledComponent, CompiledStack, Compiler, Given, GivenValue, chosen, undeclared};
 use terrace_engine::descriptor::{self, Descriptor, FrontEnd, MISSING_COMPONENTS, UNKNOWN_COMPONENT};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
@@ -100,11 +100,7 @@ impl Beside {
         if self.allow_data_loss.is_empty() {
             return Ok(Consent::None);
         }
-        let read = |text: &String| match text.split_once(':').filter(|(stack, _)| stack.contains('@')) {
-            Some((stack, address)) => Ok((Some(stack.parse()?), address.parse()?)),
-            None => Ok((None, text.parse()?)),
-        };
-        let addresses: Result<_, AddressError> = self.allow_data_loss.iter().map(read).collect();
+        let addresses: Result<_, _> = self.allow_data_loss.iter().map(|text| of_stack(text)).collect();
         addresses.map(Consent::Addresses).map_err(|error| {
             Refusal::field(
                 "allow_data_loss",

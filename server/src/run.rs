@@ -247,7 +247,11 @@ impl Run<'_> {
             Wanted::Gone { with_data } => (None, *with_data),
             Wanted::Made => (None, false),
         };
-        self.plan_by(described, wanted, Options { access, ..described.options(removes_data) }).await
+        let mut options = Options { access, ..described.options(removes_data) };
+        if self.claim.next_step > 0 {
+            options.allow_data_loss = options.allow_data_loss.of_what_is_left();
+        }
+        self.plan_by(described, wanted, options).await
     }
 
     async fn plan_by(&self, described: &Described<'_>, wanted: &Wanted, options: Options) -> Result<Computed, Failure> {

@@ -280,7 +280,7 @@ fn recovery_finds_what_was_cut_off_in_whatever_environment() {
 fn what_is_said_of_a_resource_alone_is_said_of_no_environment_that_nobody_names() {
     let project = project();
     let stack = project.read("stack.yaml").replace("      find: [sh, thing.sh, find]\n", "");
-    project.write("stack.yaml", stack);
+    project.write("stack.yaml", &stack);
     cut_off_in(&project, &["production", "staging"]);
     project.run(["recover"]).with_code(1).says("2 steps are still in doubt");
     let alone = project.run(["recover", "--absent", "local_command.thing"]).with_code(1);
@@ -290,4 +290,13 @@ fn what_is_said_of_a_resource_alone_is_said_of_no_environment_that_nobody_names(
     assert_eq!(project.run(["state", "list", "--env", "production"]).done().stdout, "");
     let staging = project.run(["state", "list", "--env", "staging"]).done().stdout;
     assert_eq!(staging, "local_command.thing (tainted)\n");
+    // Nor of one that is named for something else.
+    project.write("thing.sh", "cat > request; touch object; kill -9 $PPID\n");
+    project.write("stack.yaml", stack.replace("name: thing", "name: other"));
+    for environment in ["production", "staging"] {
+        assert_eq!(project.run(["apply", "stack.yaml", "--auto-approve", "--env", environment]).code, -1);
+    }
+    project.write("terrace.yaml", "environments: {production: , staging: , local: }\n");
+    let mixed = ["recover", "--absent", "demo@production:local_command.other", "--absent", "local_command.other"];
+    project.run(mixed).with_code(1).says("no step of `local_command.other` is in doubt");
 }

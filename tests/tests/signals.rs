@@ -80,8 +80,8 @@ fn a_second_interrupt_leaves_at_once_and_the_next_apply_makes_nothing_twice() {
 fn two_terminations_at_once_are_one() {
     let (project, running) = Project::at_the_gate(GATED);
     running.terminate();
-    running.terminate();
     running.until_told("stopped by SIGTERM: nothing new is begun");
+    running.terminate();
     project.open_gate("gate");
     running.finish().with_code(130).says("local_file.after: not begun");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.slow\n");

@@ -84,10 +84,13 @@ pub(super) async fn run(
             context.ui.print("Nothing to recover.\n")?;
         }
     }
-    check_answers(&answers, &recovered, &named)?;
+    // What is said of a resource alone is said of the usual environment, where nothing else says which.
+    let is_told = settings.environment.is_some() || settings.stack.is_some() || !arguments.stacks.is_empty();
+    let alone = settings.usual_environment().filter(|_| !is_told);
+    check_answers(&answers, &recovered, &named, alone)?;
     let (mut left, mut decided) = (Vec::new(), BTreeMap::new());
     for doubt in recovered.iter().filter(|found| found.is_in_doubt) {
-        let verdict = match answers.iter().find(|(text, _)| is_meant(text, doubt, &recovered)) {
+        let verdict = match answers.iter().find(|(text, _)| is_meant(text, doubt, &recovered, alone)) {
             Some((_, verdict)) => Some(*verdict),
             None => ask(context, doubt)?,
         };
@@ -157,7 +160,8 @@ fn named_environments(
     let words = arguments.stacks.iter().map(String::as_str).chain(in_answers);
     let named = words.filter_map(|word| word.parse().ok()).chain(chosen.cloned());
     let mut named: BTreeSet<String> = named.map(|stack: StackId| stack.environment).collect();
-    if let ([], true, Some((text, _))) = (arguments.stacks.as_slice(), named.is_empty(), answers.first()) {
+    let alone = answers.iter().find(|(text, _)| stacks::split(text).is_none());
+    if let ([], None, Some((text, _))) = (arguments.stacks.as_slice(), chosen, alone) {
         let untold = || {
             Failure::new(format!("`{text}` does not say in which environment it is"))
                 .hint("name it as `STACK@ENVIRONMENT:ADDRESS`, or pass `--env`")
@@ -213,14 +217,15 @@ fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failu
     Ok([answered(&arguments.absent, Verdict::Absent), answered(&arguments.tainted, Verdict::Tainted)].concat())
 }
 
-/// An answer to what nobody asks is a slip. One to what was found out meanwhile is none: the finding counts.
+/// `alone` is the environment of what is said of a resource without its stack. An answer to what nobody asks is a slip. One to what was found out meanwhile is none: the finding counts.
 fn check_answers(
     answers: &[(String, Verdict)],
     recovered: &[Recovered],
     environments: &BTreeSet<String>,
+    alone: Option<&str>,
 ) -> Result<(), Failure> {
     for (text, _) in answers {
-        let meant: Vec<&Recovered> = recovered.iter().filter(|found| is_meant(text, found, recovered)).collect();
+        let meant: Vec<&Recovered> = recovered.iter().filter(|found| is_meant(text, found, recovered, alone)).collect();
         match meant.as_slice() {
             [step] if step.was_open => {
                 return Err(Failure::refused(format!(
@@ -257,11 +262,11 @@ fn check_answers(
 
 /// True when an answer is about a step. Without the key of a deposed object it is about the present one, where that has a
 /// step, too.
-fn is_meant(text: &str, found: &Recovered, all: &[Recovered]) -> bool {
+fn is_meant(text: &str, found: &Recovered, all: &[Recovered], alone: Option<&str>) -> bool {
     let (resource, key) = split_deposed(text);
     let is_of = |step: &CutOff| match stacks::split(resource) {
         Some((stack, address)) => step.stack.to_string() == stack && is_address(address, step),
-        None => is_address(resource, step),
+        None => alone.is_none_or(|alone| step.stack.environment == alone) && is_address(resource, step),
     };
     let step = &found.step;
     let is_beside = || {
@@ -340,7 +345,8 @@ mod tests {
     }
 
     fn checked(text: &str, steps: &[Recovered]) -> Result<(), Failure> {
-        check_answers(&[(text.to_owned(), Verdict::Absent)], steps, &BTreeSet::from(["local".to_owned()]))
+        let local = BTreeSet::from(["local".to_owned()]);
+        check_answers(&[(text.to_owned(), Verdict::Absent)], steps, &local, Some("local"))
     }
 
     #[test]
@@ -372,7 +378,7 @@ mod tests {
         let (present, deposed) = ("a@local:local_file.x", "a@local:local_file.x (deposed 0badcafe)");
         let steps = [step(deposed, true), step(present, true)];
         let meant = |text: &str, steps: &[Recovered]| -> Vec<String> {
-            steps.iter().filter(|it| is_meant(text, it, steps)).map(|it| it.address.clone()).collect()
+            steps.iter().filter(|it| is_meant(text, it, steps, Some("local"))).map(|it| it.address.clone()).collect()
         };
         assert_eq!(meant("local_file.x", &steps), [present]);
         assert_eq!(meant("local_file.x (deposed 0badcafe)", &steps), [deposed]);

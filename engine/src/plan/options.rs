@@ -86,6 +86,8 @@ pub enum Consent {
     All,
     /// At these addresses, of that stack or of any.
     Addresses(BTreeSet<(Option<StackId>, Address)>),
+    /// The same of what is left of a plan: some of what it was said of may be gone.
+    OfWhatIsLeft(BTreeSet<(Option<StackId>, Address)>),
 }
 
 impl Consent {
@@ -95,9 +97,18 @@ impl Consent {
         match self {
             Self::None => false,
             Self::All => true,
-            Self::Addresses(addresses) => {
+            Self::Addresses(addresses) | Self::OfWhatIsLeft(addresses) => {
                 addresses.iter().any(|(of, at)| at == address && of.as_ref().is_none_or(|of| of == stack))
             }
+        }
+    }
+
+    /// The same for what is left of the plan that it was said of.
+    #[must_use]
+    pub fn of_what_is_left(self) -> Self {
+        match self {
+            Self::Addresses(addresses) => Self::OfWhatIsLeft(addresses),
+            other => other,
         }
     }
 }

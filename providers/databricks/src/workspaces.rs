@@ -203,10 +203,10 @@ impl Workspaces {
 
     fn azure(&self) -> Result<&Azure, ProviderError> {
         self.config.azure().ok_or_else(|| {
-            ProviderError::invalid(
-                None,
-                format!("the instance `{}` does not work as a service principal of Azure", self.instance),
-            )
+            ProviderError::unconfigured(format!(
+                "the instance `{}` does not work as a service principal of Azure",
+                self.instance
+            ))
             .solution(format!(
                 "write `azure: {{tenantId: …, clientId: …, clientSecret: …}}` under `providers.{}` instead of another way to sign in, or set ARM_TENANT_ID, ARM_CLIENT_ID and ARM_CLIENT_SECRET",
                 self.instance

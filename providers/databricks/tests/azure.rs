@@ -290,7 +290,7 @@ async fn what_says_how_to_sign_in_says_it_once() {
         ("databricks_metastore_assignment", json!({"workspaceId": "1", "metastoreId": METASTORE})),
     ] {
         let error = instance.create(ty, config).await.unwrap_err();
-        assert!(matches!(error.kind, ErrorKind::InvalidInput { .. }) && !error.solutions.is_empty(), "{error:?}");
+        assert!(error.kind == ErrorKind::NotConfigured && !error.solutions.is_empty(), "{error:?}");
     }
 }
 

@@ -230,10 +230,10 @@ fn finding(error: ProviderError) -> Finding {
     let hint = error.solutions.first().cloned();
     let more = error.problems.iter().map(|problem| format!("; {problem}")).collect::<String>();
     match error.kind {
-        ErrorKind::InvalidInput { path } => {
+        ErrorKind::InvalidInput { .. } | ErrorKind::NotConfigured => {
+            let path = if let ErrorKind::InvalidInput { path } = error.kind { path } else { None };
             Finding { severity: Severity::Error, path, message: format!("{}{more}", error.message), hint }
         }
-        ErrorKind::NotConfigured => Finding { severity: Severity::Error, path: None, message: error.message, hint },
         _ => Finding {
             severity: Severity::Warning,
             path: None,

@@ -156,7 +156,9 @@ pub(super) async fn apply(
     let Some(outcome) = Outcome::of(&row) else { return Err(Problem::conflict("the plan is still being made")) };
     let approved = match outcome.plan {
         Some(PlanMade { approved, is_applicable: true, .. }) => approved,
-        Some(PlanMade { losses, .. }) if !losses.is_empty() => return Err(Problem::conflict(losses.join("\n"))),
+        Some(PlanMade { losses, .. }) if outcome.result.is_empty() && !losses.is_empty() => {
+            return Err(Problem::conflict(losses.join("\n")));
+        }
         Some(_) => return Err(Problem::conflict("the plan has errors: there is nothing to apply")),
         None => return Err(Problem::conflict("the plan failed: there is nothing to apply")),
     };

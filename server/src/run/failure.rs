@@ -1,6 +1,7 @@
 //! Why a request did not come to its end, and whether that says anything of what was asked.
 
 use crate::answer::Refusal;
+use serde_json::Value as Json;
 use std::any::Any;
 use terrace_engine::apply::ApplyError;
 use terrace_engine::apply::lease::LeaseError;
@@ -45,7 +46,7 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
                 }
             });
         if let Some(error @ ApplyError::DataLoss { .. }) = applying {
-            return Self::Told(vec![consented(error)]);
+            return Self::Told(vec![format!("{error} ({})", consent("…"))]);
         }
         match store {
             Some(StoreError::Unavailable { .. }) => Self::Store(error.to_string()),
@@ -56,18 +57,26 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
 
 /// What a plan would lose that nobody consented to.
 pub(super) fn losses(plan: &Plan) -> Vec<String> {
-    let lost = plan.refused_data_loss().map(|(stack, change, loss)| ApplyError::DataLoss {
-        address: format!("{}:{}", stack.stack, change.address),
-        what: loss.in_words(),
+    let refused: Vec<_> = plan.refused_data_loss().collect();
+    let in_words = refused.iter().map(|(stack, change, loss)| {
+        let (address, what) = (format!("{}:{}", stack.stack, change.address), loss.in_words());
+        let error = ApplyError::DataLoss { address, what };
+        match &loss.only_empty {
+            Some(why) => format!("{error}; consent is not enough: {why}"),
+            None => error.to_string(),
+        }
     });
-    lost.map(|error| consented(&error)).collect()
+    let names = refused.iter().map(|(stack, change, _)| Json::from(plan.consent_name(stack, change)).to_string());
+    let names: Vec<String> = names.collect();
+    let how = (!names.is_empty()).then(|| consent(&names.join(", ")));
+    in_words.chain(how).collect()
 }
 
-/// A loss of data, and how one consents to it.
-fn consented(error: &ApplyError) -> String {
+/// How one consents to a loss of data.
+fn consent(names: &str) -> String {
     format!(
-        "{error} (where that is meant, plan it by `POST /api/v1/plans` with `allow_data_loss`, look at the plan and apply \
-         that; or set `allowDataLoss` of the environment)"
+        "where that is meant, plan it by `POST /api/v1/plans` with `\"allow_data_loss\": [{names}]`, look at that plan and \
+         apply it; or set `allowDataLoss` of the environment"
     )
 }
 

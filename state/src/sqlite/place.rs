@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use terrace_engine::store::StoreError;
 
 /// What follows the name of a state in those of what was saved of it; then comes when.
@@ -40,8 +40,8 @@ pub(super) struct Place {
     /// Where what was recorded is saved to.
     saved: PathBuf,
     is_saved: AtomicBool,
-    /// How many rows had been changed by then.
-    recorded: AtomicU64,
+    /// What had been recorded by then: how many rows by this process, and a number that others change.
+    recorded: (AtomicU64, AtomicI64),
 }
 
 /// What tells one file from another: its device and its number there.
@@ -58,7 +58,7 @@ impl Place {
             logs: logs.into_iter().filter_map(with_id).collect(),
             saved: with_suffix(&path, &format!("{SAVED}{}-{}", now.strftime("%Y%m%dT%H%M%SZ"), std::process::id())),
             is_saved: AtomicBool::default(),
-            recorded: AtomicU64::default(),
+            recorded: Default::default(),
             path,
         }
     }
@@ -72,16 +72,17 @@ impl Place {
     }
 
     /// Saves what the connection has by now beside the place where the file was, over what was saved before; says so. Where
-    /// nothing was recorded since, what was saved may be in its place by now, and stays there.
+    /// nothing was recorded since and what was saved is still there, or in its place by now, it stays as it is.
     pub(super) fn save(&self, connection: &Connection) -> StoreError {
         let lost = format!("`{}` was deleted or replaced while it was in use", self.path.display());
-        let recorded = connection.total_changes();
-        let saved = match self.is_saved.load(Ordering::Relaxed) && self.recorded.load(Ordering::Relaxed) == recorded {
+        let found = self.found(connection);
+        let is_kept = self.saved.exists() || found == Found::Own;
+        let saved = match is_kept && self.has_all(connection) {
             true => Ok(()),
             false => self.try_save(connection),
         };
         match saved {
-            Ok(()) => StoreError::KeptElsewhere { reason: format!("{lost}; {}", self.what_to_do(connection)) },
+            Ok(()) => StoreError::KeptElsewhere { reason: format!("{lost}; {}", self.what_to_do(&found)) },
             Err(error) => {
                 let reason = format!("{lost}, and what was recorded cannot be saved: {error}");
                 StoreError::Unavailable { doing: "written", reason }
@@ -89,25 +90,40 @@ impl Place {
         }
     }
 
+    /// Whether all that was recorded was saved once.
+    fn has_all(&self, connection: &Connection) -> bool {
+        let (own, others) = (self.recorded.0.load(Ordering::Relaxed), self.recorded.1.load(Ordering::Relaxed));
+        self.is_saved.load(Ordering::Relaxed)
+            && own == connection.total_changes()
+            && version(connection).is_ok_and(|version| version == others)
+    }
+
+    /// What is in its place.
+    fn found(&self, connection: &Connection) -> Found {
+        if !self.path.exists() {
+            return Found::Nothing;
+        }
+        let there = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok();
+        match (there.and_then(|there| identity(&there).ok()), identity(connection)) {
+            (Some(there), Ok(own)) if there == own => Found::Own,
+            _ => Found::Other,
+        }
+    }
+
     /// Nothing may be overwritten that somebody recorded meanwhile.
-    fn what_to_do(&self, connection: &Connection) -> String {
+    fn what_to_do(&self, found: &Found) -> String {
         let again = "start again whatever still runs with the one that was lost";
         let saved = self.saved.display();
-        let found = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok();
-        let found = found.and_then(|found| identity(&found).ok());
-        match (found, identity(connection)) {
-            (Some(found), Ok(own)) if found == own => {
-                let newer = match self.saved.exists() {
-                    true => format!("; what this process recorded is in `{saved}`, where that is needed"),
-                    false => String::new(),
-                };
-                format!("by now it is back: {again}{newer}")
+        match found {
+            Found::Own if self.saved.exists() => {
+                format!("by now it is back: {again}; what this process recorded is in `{saved}`, where that is needed")
             }
-            (Some(_), _) => format!(
+            Found::Own => format!("by now it is back: {again}"),
+            Found::Other => format!(
                 "what was recorded is in `{saved}`: where nothing that another one recorded since is needed, put it in its \
                  place, {again}, then `terrace recover`"
             ),
-            (None, _) => {
+            Found::Nothing => {
                 format!("what was recorded is in `{saved}`: put it in its place, {again}, then `terrace recover`")
             }
         }
@@ -133,7 +149,8 @@ impl Place {
             fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(told)?;
         }
         self.remove_logs();
-        self.recorded.store(connection.total_changes(), Ordering::Relaxed);
+        self.recorded.0.store(connection.total_changes(), Ordering::Relaxed);
+        self.recorded.1.store(version(connection).map_err(|error| error.to_string())?, Ordering::Relaxed);
         self.is_saved.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -147,6 +164,21 @@ impl Place {
             }
         }
     }
+}
+
+/// What is where the file of a state was.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// The same state, put back.
+    Own,
+    /// Another one, or what cannot be read.
+    Other,
+}
+
+/// A number that is another one when another connection wrote to the file.
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA data_version", [], |row| row.get(0))
 }
 
 /// A file that is there, with what tells it from others.

@@ -207,11 +207,8 @@ impl Walk<'_, '_> {
             .filter_map(|dependency| dependency.key.as_deref())
             .filter(|key| !self.component_outputs.contains_key(*key))
             .collect();
-        // What cannot be asked for is not there, nor is what nobody is configured to ask.
-        let is_answer = matches!(
-            error.kind,
-            ErrorKind::NotFound | ErrorKind::NotConfigured | ErrorKind::InvalidInput { path: Some(_) }
-        );
+        // What nobody is configured to ask for was not made from here.
+        let is_answer = matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotConfigured);
         let code = if is_answer { LOOKUP_FAILED } else { LOOKUP_UNANSWERED };
         let diagnostic = Diagnostic::error(code, format!("{address} has no answer: {}", error.with_problems())).at(at);
         match (missing.as_slice(), error.solutions.first()) {
