@@ -75,14 +75,16 @@ impl Place {
     /// nothing was recorded since and what was saved is still there, or in its place by now, it stays as it is.
     pub(super) fn save(&self, connection: &Connection) -> StoreError {
         let lost = format!("`{}` was deleted or replaced while it was in use", self.path.display());
-        let found = self.found(connection);
-        let is_kept = self.saved.exists() || found == Found::Own;
-        let saved = match is_kept && self.has_all(connection) {
+        let is_kept = || self.saved.exists() || self.found(connection) == Found::Own;
+        let saved = match self.has_all(connection) && is_kept() {
             true => Ok(()),
             false => self.try_save(connection),
         };
         match saved {
-            Ok(()) => StoreError::KeptElsewhere { reason: format!("{lost}; {}", self.what_to_do(&found)) },
+            Ok(()) => {
+                let what = self.what_to_do(&self.found(connection));
+                StoreError::KeptElsewhere { reason: format!("{lost}; {what}") }
+            }
             Err(error) => {
                 let reason = format!("{lost}, and what was recorded cannot be saved: {error}");
                 StoreError::Unavailable { doing: "written", reason }
@@ -98,7 +100,7 @@ impl Place {
             && version(connection).is_ok_and(|version| version == others)
     }
 
-    /// What is in its place.
+    /// What is in its place, once it was saved: before, the logs of the file that was lost would be read into it.
     fn found(&self, connection: &Connection) -> Found {
         if !self.path.exists() {
             return Found::Nothing;
