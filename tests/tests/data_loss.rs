@@ -276,3 +276,39 @@ fn over_http_data_goes_only_where_a_plan_was_told_that_it_may() {
     drop(server);
     project.assert_settled("stack.yaml", &[]);
 }
+
+#[test]
+fn consent_is_still_that_of_what_is_left_of_a_plan_after_a_restart() {
+    let project = Project::with_stack(
+        "resources:\n  - type: local_command\n    name: slow\n    config:\n      \
+         create: [sh, -c, 'cat > /dev/null; echo \"{}\" | tee object']\n      \
+         find: [sh, -c, 'cat object 2>/dev/null || echo null']\n      \
+         delete: [sh, -c, 'touch started; read line < gate; rm object']\n  \
+         - {type: sqlite_table, name: table, dependsOn: [slow], config: {path: shop.db, name: DEMO, \
+         columns: [{name: A, type: INTEGER}]}}\n",
+    );
+    project.apply().done();
+    sql(&project, "INSERT INTO DEMO VALUES (1)");
+    project.make_gate("gate");
+    project.write("terrace.yaml", "server: {stacks: true}\n");
+    let server = Served::start(&project, &[]);
+    let body = json!({
+        "descriptor": project.read("stack.yaml"), "destroy": true, "remove_data": true,
+        "allow_data_loss": ["sqlite_table.table"],
+    });
+    let made = server.call("POST", "/api/v1/plans", &body.to_string()).json();
+    let path = format!("/api/v1/plans/{}/apply", made["id"].as_str().unwrap());
+    let operation = server.call("POST", &path, "").json()["operation"].as_str().unwrap().to_owned();
+    until("the table is gone", || project.has("started"));
+    server.kill();
+    drop(server);
+    project.open_gate("gate");
+    until("the program that outlived it has ended", || !project.has("object"));
+    let server = Served::start(&project, &[]);
+    let mut last = Json::Null;
+    until("it has ended", || {
+        last = server.call("GET", &format!("/api/v1/operations/{operation}"), "").json();
+        last["ended_at"].is_string()
+    });
+    assert_eq!(last["status"], "completed", "{last}");
+}

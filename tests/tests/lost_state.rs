@@ -131,6 +131,9 @@ fn what_a_server_refuses_while_its_state_is_gone_is_not_done_from_what_was_saved
     };
     let put = "put it in its place, start again whatever still runs";
     until("it is told", || server.told().contains(put));
+    // Who lost that, too, has it again.
+    std::fs::remove_file(saved().unwrap()).unwrap();
+    assert_eq!(server.call("POST", "/v1/unprovision", &body).status, 503);
     std::fs::rename(saved().unwrap(), project.path(".terrace/state.db")).unwrap();
     // It is not saved once more over what is recorded from here on.
     let back = server.call("POST", "/v1/unprovision", &body);
