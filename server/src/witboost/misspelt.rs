@@ -77,6 +77,29 @@ impl<'de> Visitor<'de> for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use utoipa::PartialSchema;
+    use utoipa::openapi::{RefOr, Schema};
+
+    fn described<T: PartialSchema>() -> Vec<String> {
+        let RefOr::T(Schema::Object(object)) = T::schema() else { panic!("no object") };
+        object.properties.keys().cloned().collect()
+    }
+
+    #[track_caller]
+    fn check<T: PartialSchema + Known>() {
+        let mut known = T::FIELDS.to_vec();
+        known.sort_unstable();
+        let mut described = described::<T>();
+        described.sort_unstable();
+        assert_eq!(known, described);
+    }
+
+    #[test]
+    fn the_fields_are_those_that_are_described() {
+        check::<ProvisioningRequest>();
+        check::<UpdateAclRequest>();
+        check::<ReverseProvisioningRequest>();
+    }
 
     #[test]
     fn a_slip_is_told_and_what_may_come_is_let_through() {

@@ -171,11 +171,12 @@ impl Session {
                 (rows, ended) => rows.and_then(|rows| ended.map(|()| rows)).map_err(Failure::of_commit),
             }
         };
-        let (begun, answered) = self.begun(client, asked).await;
-        if answered.is_ok() {
-            begun.map_err(Failure::of_commit)?;
+        match self.begun(client, asked).await {
+            // What the server does not begin it does not commit.
+            (Err(refused), Err(_)) if refused.as_db_error().is_some() => Err(Failure::from(refused)),
+            (begun, Ok(rows)) => begun.map(|()| rows).map_err(Failure::of_commit),
+            (_, failed) => failed,
         }
-        answered
     }
 
     /// Lets the transaction end without a trace, though it did what it was to do.
