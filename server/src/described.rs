@@ -138,12 +138,22 @@ pub(crate) struct Described<'a> {
 }
 
 impl<'a> Described<'a> {
-    /// Reads a descriptor.
+    /// Reads a descriptor of which nobody looks at the plan first: where it makes something, one that lists no component would
+    /// take everything away.
     ///
     /// # Errors
     /// When it is wrong, for that purpose.
     pub(crate) fn read(worlds: &'a Worlds, request: &ProvisioningRequest, purpose: Purpose) -> Result<Self, Refusal> {
-        Self::read_beside(worlds, request, &Beside::default(), purpose)
+        let described = Self::read_beside(worlds, request, &Beside::default(), purpose)?;
+        let is_empty = |it: &CompiledStack| !it.product.is_null() && it.components.is_empty();
+        match purpose == Purpose::Make && described.compiled.as_ref().is_some_and(is_empty) {
+            false => Ok(described),
+            true => Err(Refusal::field(
+                "descriptor.components",
+                "the data product has no components: there is nothing to provision",
+                "list those that it is to have; `/v1/unprovision` removes a data product",
+            )),
+        }
     }
 
     /// Reads a descriptor, and what is said beside it.

@@ -130,7 +130,7 @@ fn operations_name_who_asked_for_them() {
     let text = "id: urn:dmb:dp:a:b:0\nname: B\ndomain: a\nversion: 0.1.0\nkind: dataproduct\nenvironment: local\n\
                 specific: {}\ncomponents: []\n";
     let body = request("DATAPRODUCT_DESCRIPTOR", text, false);
-    let answer = server.call_with("POST", "/v1/provision", &body, &[("authorization", "Bearer apply-secret")]);
+    let answer = server.call_with("POST", "/v1/unprovision", &body, &[("authorization", "Bearer apply-secret")]);
     assert_eq!(answer.status, 202, "{answer:?}");
     let listed = project.run(["operations", "list"]).done().stdout;
     assert!(listed.contains("the applyer"), "{listed}");

@@ -154,3 +154,24 @@ fn a_field_that_is_nearly_another_is_a_slip_and_one_that_may_come_is_let_through
     assert!(project.has("made-a"));
     assert_eq!(unprovision("requestedBy").status, 202);
 }
+
+#[test]
+fn a_product_that_lists_no_component_is_refused_and_takes_nothing_away() {
+    let project = project();
+    let server = Served::start(&project, &[]);
+    let text = product(&["a"]);
+    assert_eq!(server.ended(&server.ask("/v1/provision", &text))["status"], "COMPLETED");
+    let (product, _) = text.split_once("components:").unwrap();
+    for components in ["components: []", "components:", "components: null", "", "component: [{}]"] {
+        let text = format!("{product}{components}\n");
+        let judged = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &text);
+        assert_eq!((judged.status, &judged.json()["valid"]), (200, &json!(false)), "{components}: {judged:?}");
+        let refused = server.send("/v1/provision", "DATAPRODUCT_DESCRIPTOR", &text);
+        assert!(refused.status == 400 && refused.body.contains("components"), "{components}: {refused:?}");
+    }
+    assert!(project.has("made-a"));
+    // Whoever looks at a plan first may mean it.
+    let body = json!({"descriptor": format!("{product}components: []\n")}).to_string();
+    let made = server.call_with("POST", NATIVE, body, &[("accept", "text/plain")]);
+    assert!(made.status == 200 && made.body.contains("1 to destroy"), "{made:?}");
+}

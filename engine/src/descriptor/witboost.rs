@@ -141,24 +141,30 @@ fn collect(
     product_id: Option<&str>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Found> {
-    let is_said = components.is_some();
-    let Some(entry) = components.filter(|entry| !entry.value.is_null()) else {
-        // Taken for a product without components, a slip of the pen would take everything away.
-        if !is_said {
+    // Taken for a product without components, a slip of the pen would take everything away.
+    let entry = match components {
+        Some(entry) if !entry.value.is_null() => entry,
+        Some(Entry { key_span, .. }) => {
+            diagnostics.push(
+                Diagnostic::error(MISSING_COMPONENTS, "`components` lists none")
+                    .at(key_span)
+                    .hint("a product without any says `components: []`"),
+            );
+            return Vec::new();
+        }
+        None => {
             let keys = product.as_map().unwrap_or_default().iter();
             let close = keys.clone().find(|entry| closest(&entry.key, ["components"]).is_some());
             let hint = match close {
                 Some(entry) => format!("did you mean `components` where `{}` stands?", entry.key),
                 None => "a product without any says `components: []`".to_owned(),
             };
-            let place = close.map_or(product.span, |entry| entry.key_span);
-            let place =
-                if close.is_none() { keys.take(1).map(|entry| entry.key_span).next().unwrap_or(place) } else { place };
+            let place = close.or(keys.clone().next()).map_or(product.span, |entry| entry.key_span);
             diagnostics.push(
                 Diagnostic::error(MISSING_COMPONENTS, "the data product needs `components`").at(place).hint(hint),
             );
+            return Vec::new();
         }
-        return Vec::new();
     };
     let mut found = Vec::new();
     collect_from(entry, None, product_id, &mut found, diagnostics);
