@@ -41,6 +41,7 @@ fn is_near(name: &str, known: &str) -> bool {
     if name.len() > LONGEST {
         return false;
     }
+    // Stricter than what is suggested elsewhere: `descriptorId` may be a field of a newer version.
     let plain = |text: &str| -> String {
         text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect()
     };

@@ -450,10 +450,7 @@ async fn log(target: &Target<'_>, lines: &[Line<'_>], is_last: bool) -> Result<(
                ORDER BY position";
     let now = columns::time(target.now);
     let parameters: Parameters<'_> = &[&now, &operations, &levels, &phases, &messages];
-    match is_last {
-        true => target.session.last(sql, parameters).await.map(drop),
-        false => target.session.execute(sql, parameters).await.map(drop),
-    }
+    target.session.write(sql, parameters, is_last).await
 }
 
 fn weight(row: &Row) -> usize {

@@ -240,10 +240,7 @@ impl<'a> Commit<'a> {
         let (operation, status) = (self.operation(operation)?, columns::word(&status)?);
         let (session, now) = (self.target.session, columns::time(self.target.now));
         let parameters: Parameters<'_> = &[&operation, &status, &now, &columns::text(summary)];
-        match is_last {
-            true => session.last(sql, parameters).await.map(drop),
-            false => session.execute(sql, parameters).await.map(drop),
-        }
+        session.write(sql, parameters, is_last).await
     }
 
     async fn spend(&mut self, plan: Uuid, reads: &[Read], components: &[ComponentRead]) -> Result<(), Failure> {

@@ -179,6 +179,14 @@ impl Session {
         }
     }
 
+    /// Runs a statement, with which the transaction commits where it is the last one.
+    pub(super) async fn write(&self, sql: &str, parameters: Parameters<'_>, is_last: bool) -> Result<(), Failure> {
+        match is_last {
+            true => self.last(sql, parameters).await.map(drop),
+            false => self.execute(sql, parameters).await.map(drop),
+        }
+    }
+
     /// Lets the transaction end without a trace, though it did what it was to do.
     pub(super) fn leave_no_trace(&self) {
         self.is_in_vain.store(true, Ordering::Relaxed);
