@@ -145,8 +145,8 @@ fn to_json(recovered: &Recovered, decided: &BTreeMap<&CutOff, &str>) -> Json {
     })
 }
 
-/// The environments that are named by the stacks in words and addresses. What is said of a
-/// resource alone is said of the usual one: nobody drops from another one what he did not mean.
+/// The environments that are named by the stacks in words and addresses. What is said of a resource alone is said of the
+/// usual one: nobody drops from another one what he did not mean.
 ///
 /// # Errors
 /// When there is no usual one.
@@ -217,7 +217,11 @@ fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failu
     Ok([answered(&arguments.absent, Verdict::Absent), answered(&arguments.tainted, Verdict::Tainted)].concat())
 }
 
-/// `alone` is the environment of what is said of a resource without its stack. An answer to what nobody asks is a slip. One to what was found out meanwhile is none: the finding counts.
+/// Whether each answer is one to a question: one to what nobody asks is a slip, one to what was found out meanwhile is none,
+/// for the finding counts. `alone` is the environment of what is said of a resource without its stack.
+///
+/// # Errors
+/// Of the first answer that is none.
 fn check_answers(
     answers: &[(String, Verdict)],
     recovered: &[Recovered],
