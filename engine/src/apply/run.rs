@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             match self.steps.all.get(step).copied() {
-                Some(Step::Barrier) | None => self.complete(step),
+                Some(Step::Barrier | Step::Afterwards) | None => self.complete(step),
                 Some(Step::ComponentDone { stack, component }) => {
                     self.evaluate_outputs(stack, component);
                     self.complete(step);
@@ -393,18 +393,20 @@ impl<'a> Run<'a> {
             Some(State::Broken(by)) => Some(by.clone()),
             _ => None,
         };
-        let dependents = self.steps.dependents.get(step).cloned().unwrap_or_default();
-        for dependent in dependents {
-            let Some(left) = self.steps.waits_for.get_mut(dependent) else { continue };
-            *left = left.saturating_sub(1);
-            let is_ready = *left == 0;
-            if let Some(by) = &broken {
+        for dependent in self.steps.dependents.get(step).cloned().unwrap_or_default() {
+            if let Some(by) = broken.as_ref().filter(|_| !self.steps.is_afterwards(dependent)) {
                 self.block(dependent, by);
             }
-            let is_waiting = matches!(self.states.get(dependent), Some(State::Waiting));
-            if is_ready && is_waiting {
-                self.ready.push_back(dependent);
-            }
+            self.wait_less(dependent);
+        }
+    }
+
+    /// One of those that a step waits for has ended.
+    fn wait_less(&mut self, step: StepId) {
+        let Some(left) = self.steps.waits_for.get_mut(step) else { return };
+        *left = left.saturating_sub(1);
+        if *left == 0 && matches!(self.states.get(step), Some(State::Waiting)) {
+            self.ready.push_back(step);
         }
     }
 
@@ -416,7 +418,12 @@ impl<'a> Run<'a> {
                 continue;
             }
             self.set(step, State::Broken(by.to_owned()));
-            queue.extend(self.steps.dependents.get(step).into_iter().flatten().copied());
+            for dependent in self.steps.dependents.get(step).cloned().unwrap_or_default() {
+                match self.steps.is_afterwards(dependent) {
+                    true => self.wait_less(dependent),
+                    false => queue.push_back(dependent),
+                }
+            }
         }
     }
 
@@ -456,7 +463,7 @@ impl<'a> Run<'a> {
     fn change_of(&self, step: StepId) -> Option<(&'a StackPlan, &'a Change)> {
         match self.steps.all.get(step).copied()? {
             Step::Forward { stack, change } | Step::Remove { stack, change } => self.change(stack, change),
-            Step::ComponentDone { .. } | Step::Lookup { .. } | Step::Barrier => None,
+            Step::ComponentDone { .. } | Step::Lookup { .. } | Step::Barrier | Step::Afterwards => None,
         }
     }
 

@@ -110,7 +110,7 @@ fn waiting(steps: &Steps, causes: &BTreeMap<Position, Position>) -> BTreeMap<Ste
     let mut waiting: BTreeMap<StepId, Position> = own.collect();
     let mut reached: Vec<(StepId, Position)> = waiting.iter().map(|(step, cause)| (*step, *cause)).collect();
     while let Some((step, cause)) = reached.pop() {
-        for dependent in steps.dependents.get(step).into_iter().flatten() {
+        for dependent in steps.dependents.get(step).into_iter().flatten().filter(|it| !steps.is_afterwards(**it)) {
             waiting.entry(*dependent).or_insert_with(|| {
                 reached.push((*dependent, cause));
                 cause
@@ -150,7 +150,7 @@ fn name_of(stacks: &[StackPlan], at: Position, cause: Position) -> Option<String
 fn change_of(steps: &Steps, step: StepId) -> Option<Position> {
     match *steps.all.get(step)? {
         Step::Forward { stack, change } | Step::Remove { stack, change } => Some((stack, change)),
-        Step::Lookup { .. } | Step::ComponentDone { .. } | Step::Barrier => None,
+        Step::Lookup { .. } | Step::ComponentDone { .. } | Step::Barrier | Step::Afterwards => None,
     }
 }
 

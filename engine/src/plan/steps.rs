@@ -9,7 +9,7 @@
 //! - the same between components of which one reads outputs, or looks at objects, of another stack;
 //! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
 //! - what is replaced delete-first stays until what its successor waits for is done, where that does not wait for room;
-//! - what takes access away comes after all that grants it (`grants`);
+//! - what takes access away comes after all that grants it, also where that failed (`grants`);
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,
 //!   as does one that an earlier replacement left over (`deposed`).
 
@@ -44,6 +44,8 @@ pub(crate) enum Step {
     ComponentDone { stack: usize, component: usize },
     /// A point in the order, nothing to do.
     Barrier,
+    /// The same, which is reached whatever became of what comes before it.
+    Afterwards,
 }
 
 /// The steps of a plan, each with those that wait for it.
@@ -158,6 +160,11 @@ impl Steps {
         self.dependents.push(Vec::new());
         self.waits_for.push(0);
         self.all.len() - 1
+    }
+
+    /// True for what does not need that those succeed which it waits for.
+    pub(crate) fn is_afterwards(&self, step: StepId) -> bool {
+        matches!(self.all.get(step), Some(Step::Afterwards))
     }
 
     fn barrier(&mut self) -> StepId {

@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
         let (at, forward, is_removal) = match self.steps.all.get(step).copied()? {
             Step::Forward { stack, change } => ((stack, change), Some(step), false),
             Step::Remove { stack, change } => ((stack, change), self.decides_removal(step, stack, change), true),
-            Step::ComponentDone { .. } | Step::Lookup { .. } | Step::Barrier => return None,
+            Step::ComponentDone { .. } | Step::Lookup { .. } | Step::Barrier | Step::Afterwards => return None,
         };
         let (plan, change) = self.change(at.0, at.1)?;
         let stack = &plan.stack;

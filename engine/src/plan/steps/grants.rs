@@ -1,24 +1,26 @@
-//! Grants come before revocations: nobody is sent away until those are in who are to have access, and when somebody could
-//! not be let in nobody is sent away either.
+//! Grants come before revocations: nobody is sent away until all is tried that lets somebody in. Who is to have access and
+//! could not be let in by the new grant keeps the old one; all others that are not to have it lose it, whoever else could not
+//! be let in.
 
-use super::{Nodes, StepId, Steps};
+use super::{Nodes, Step, StepId, Steps};
 use crate::action::Action;
+use crate::address::InstanceKey;
 use crate::plan::{ComponentPlan, StackPlan};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What grants access to one component, and what takes it away.
 struct Access<'p> {
     component: &'p ComponentPlan,
-    granted: Vec<StepId>,
-    revoked: Vec<StepId>,
+    granted: Vec<(StepId, Option<&'p InstanceKey>)>,
+    revoked: Vec<(StepId, Option<&'p InstanceKey>)>,
 }
 
 impl Steps {
     /// Orders what grants access to a component before what takes it away.
-    pub(super) fn grant_first(&mut self, stack: &StackPlan, nodes: &Nodes<'_>) {
+    pub(super) fn grant_first<'p>(&mut self, stack: &'p StackPlan, nodes: &Nodes<'_>) {
         let with_grants = stack.components.iter().filter(|component| !component.grants.is_empty());
-        let of = |component| Access { component, granted: Vec::new(), revoked: Vec::new() };
-        let mut all: BTreeMap<&str, Access<'_>> =
+        let of = |component: &'p ComponentPlan| Access { component, granted: Vec::new(), revoked: Vec::new() };
+        let mut all: BTreeMap<&str, Access<'p>> =
             with_grants.map(|component| (component.key.as_str(), of(component))).collect();
         if all.is_empty() {
             return;
@@ -32,15 +34,26 @@ impl Steps {
             if change.is_given_up() {
                 // What goes early makes room for what is granted.
                 let removal = nodes.remove.get(address).filter(|removal| !removal.is_early);
-                access.revoked.extend(removal.map(|removal| removal.step));
+                access.revoked.extend(removal.map(|removal| (removal.step, address.key.as_ref())));
             } else if change.action != Action::NoOp {
-                access.granted.extend(nodes.forward.get(address));
+                access.granted.extend(nodes.forward.get(address).map(|step| (*step, address.key.as_ref())));
             }
         }
         for Access { granted, revoked, .. } in all.into_values().filter(|it| !it.granted.is_empty()) {
-            let barrier = self.barrier();
-            granted.into_iter().for_each(|step| self.order(step, barrier));
-            revoked.into_iter().for_each(|step| self.order(barrier, step));
+            let afterwards = self.add(Step::Afterwards);
+            let mut of_same: HashMap<&InstanceKey, Vec<StepId>> = HashMap::new();
+            for (step, key) in granted {
+                self.order(step, afterwards);
+                if let Some(key) = key {
+                    of_same.entry(key).or_default().push(step);
+                }
+            }
+            for (step, key) in revoked {
+                self.order(afterwards, step);
+                for grant in key.and_then(|key| of_same.get(key)).into_iter().flatten() {
+                    self.order(*grant, step);
+                }
+            }
         }
     }
 }
