@@ -24,7 +24,7 @@ pub(crate) fn project() -> Project {
     );
     project.write(
         "make.sh",
-        "cat > /dev/null\ntouch started-$1\nif [ -p gate-$1 ]; then read line < gate-$1; fi\n\
+        "cat > /dev/null\ntouch started-$1\nif [ -p gate-$1 ]; then read line < gate-$1; [ ! -e in-vain ] || { rm in-vain gate-$1; exit 1; }; fi\n\
          echo $1 >> log\necho \"{\\\"name\\\": \\\"$1\\\"}\" > new-$1\nmv new-$1 made-$1\ncat made-$1\n",
     );
     project

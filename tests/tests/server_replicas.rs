@@ -32,6 +32,31 @@ fn what_a_killed_server_was_doing_another_one_finishes() {
 }
 
 #[test]
+fn a_request_waits_for_what_was_cut_off_until_it_can_no_longer_take_effect() {
+    let project = shared_project();
+    let blueprint =
+        project.read("blueprints/thing.yaml").replace("name: made\n", "name: made\n    timeouts: {create: 25s}\n");
+    project.write("blueprints/thing.yaml", blueprint);
+    project.make_gate("gate-a");
+    let first = Served::start(&project, &[]);
+    let token = first.ask("/v1/provision", &product(&["a"]));
+    until("it is being made", || project.has("started-a"));
+    first.kill();
+    drop(first);
+    // Who sees that there is nothing cannot know that it came to nothing: it may be about to be made.
+    project.write("in-vain", "");
+    project.open_gate("gate-a");
+    until("it comes to nothing", || !project.has("gate-a"));
+    let second = Served::start(&project, &[]);
+    let waiting = "queue waiting: finance.cash.0@test:a/local_command.made: what was cut off may still take effect";
+    until("it waits", || messages(&second.status(&token)).contains(waiting));
+    let status = second.ended(&token);
+    assert_eq!(status["status"], "COMPLETED", "{status}");
+    assert_eq!(messages(&status).matches("queue waiting: ").count(), 1, "{status}");
+    assert_eq!(log(&project), ["a"]);
+}
+
+#[test]
 fn many_components_are_provisioned_through_all_servers_at_once_and_each_is_made_once() {
     let project = shared_project();
     let servers = [(); 3].map(|()| Served::start(&project, &["--workers", "4"]));

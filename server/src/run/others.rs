@@ -1,10 +1,9 @@
 //! What others left and did: what was cut off is recovered, and who is at work is waited for.
 
 use super::failure::Failure;
-use super::{MOST_PLANS, Run};
+use super::{AT_ONCE, MOST_PLANS, Run};
 use crate::described::Described;
 use std::collections::BTreeSet;
-use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::event::NoEvents;
 use terrace_engine::plan::Plan;
@@ -12,12 +11,12 @@ use terrace_engine::recover::Recovery;
 use terrace_engine::render::steps::Steps;
 use terrace_engine::store::Selection;
 
-/// How long recovery waits for what others hold, and for what may still take effect.
-const RECOVERING: Duration = Duration::from_secs(60);
-
 impl Run<'_> {
     /// Finds out what became of what was cut off before; of what the environment shares only what this operation began, and
     /// those: nobody waits for what others left. True when anything was found out.
+    ///
+    /// # Errors
+    /// `Held` where a call that was cut off may still take effect: that ends by itself.
     pub(super) async fn recover(
         &self,
         described: &Described<'_>,
@@ -39,10 +38,15 @@ impl Run<'_> {
             seal: &described.world.seal,
             events: &NoEvents,
             cancel: self.cancel,
-            patience: self.shared.settings.patience.min(RECOVERING),
+            patience: self.shared.settings.patience.min(AT_ONCE),
             actor: &self.shared.settings.actor,
         };
         let steps = recovery.run(&described.stack, &selection, &Selection::Addresses(shared)).await?;
+        let open = steps.iter().find(|step| step.is_in_doubt && step.was_open);
+        if let Some(open) = open {
+            let what = "what was cut off may still take effect, and is looked into once more when it cannot any more";
+            return Err(Failure::Held(format!("{}: {what}", open.address)));
+        }
         for step in &steps {
             let level = if step.is_in_doubt { "WARNING" } else { "INFO" };
             self.log.line(level, "recover", &format!("{}: {}", step.address, step.found)).await;

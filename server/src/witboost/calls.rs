@@ -65,9 +65,7 @@ pub(crate) async fn validate(State(shared): State<Arc<Shared>>, sent: Sent) -> R
 async fn beside<T: Send + 'static, F: Future<Output = Result<T, Refusal>>>(
     judging: impl FnOnce() -> F + Send + 'static,
 ) -> Result<T, Refusal> {
-    let runtime = tokio::runtime::Handle::current();
-    let judged = tokio::task::spawn_blocking(move || runtime.block_on(judging()));
-    judged.await.map_err(|error| Refusal::Broken(error.to_string()))?
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(judging()))
 }
 
 /// What is to be said of a descriptor.
