@@ -46,6 +46,8 @@ pub struct Configuration {
     pub identities: IdentityTable,
     /// How the server is reached, and how much it takes on.
     pub server: ServerConfiguration,
+    /// What cannot be evaluated in the server's part: nothing of it is known then, and who does not serve needs none.
+    pub server_unevaluated: Vec<Diagnostic>,
     /// The text that it was read from: diagnostics point into it.
     pub sources: Sources,
     /// The folder that relative paths in it are relative to.

@@ -225,6 +225,11 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().flat_map(escape).collect()
 }
 
+/// The same in one line: what others chose, such as the names of callers, begins none of its own.
+pub(crate) fn harmless_line(text: &str) -> String {
+    harmless(text).replace('\n', "\\n")
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

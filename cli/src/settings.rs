@@ -1,7 +1,7 @@
 //! What is in force: flag before variable before file before default, resolved once.
 
 use crate::args::Global;
-use crate::configuration::{Configuration, Environment, STATE_KEY, find};
+use crate::configuration::{Configuration, Environment, STATE_KEY, ServerConfiguration, find};
 use crate::failure::{Exit, Failure};
 use crate::report::report;
 use crate::ui::Ui;
@@ -135,6 +135,16 @@ impl Settings {
             project_folder,
         };
         Ok((settings, is_right))
+    }
+
+    /// The server's part of the configuration, for who needs it.
+    ///
+    /// # Errors
+    /// When something in it cannot be evaluated, which is reported.
+    pub(crate) fn server(&self, ui: &Ui) -> Result<&ServerConfiguration, Failure> {
+        let found = &self.configuration.server_unevaluated;
+        report(ui, &self.configuration.sources, found);
+        if has_errors(found) { Err(Failure::told(Exit::Error)) } else { Ok(&self.configuration.server) }
     }
 
     /// Another state than the one in force, as a flag or a variable names it.

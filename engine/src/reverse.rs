@@ -47,10 +47,13 @@ pub fn choose<'l>(
     template: &str,
     templates: &Templates,
 ) -> Result<(&'l Blueprint, &'l Reverse), (String, String)> {
-    let able = library.iter().filter(|blueprint| blueprint.reverse.is_some());
-    let able: Vec<&str> = able
-        .map(|blueprint| blueprint.matcher.use_case_template_id.as_deref().unwrap_or(&blueprint.name.value))
-        .collect();
+    // As whoever asks names them: by the templates that the environment maps, too.
+    let names = library.iter().filter(|blueprint| blueprint.reverse.is_some()).flat_map(|blueprint| {
+        let name = blueprint.name.value.as_str();
+        let mapped = templates.iter().filter(move |(_, to)| *to == name).map(|(template, _)| template.as_str());
+        std::iter::once(blueprint.matcher.use_case_template_id.as_deref().unwrap_or(name)).chain(mapped)
+    });
+    let able: Vec<&str> = names.collect();
     let hint = match able.is_empty() {
         true => "no blueprint has `reverse`".to_owned(),
         false => format!("these can be asked: {}", able.join(", ")),

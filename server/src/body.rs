@@ -23,11 +23,17 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
+/// A body without the mark of byte order that some programs begin all their texts with (RFC 8259, 8.1).
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
+}
+
 /// Reads a body that is an object.
 ///
 /// # Errors
 /// When it is none, or not of that type.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unread> {
+    let bytes = without_mark(bytes);
     let mut from = serde_json::Deserializer::from_slice(bytes);
     let Object(read) = serde_path_to_error::deserialize(&mut from).map_err(|error| {
         let path = error.path().to_string();
@@ -254,5 +260,6 @@ mod tests {
         let problem = |bytes: &[u8]| read::<Asked>(bytes).unwrap_err().problem;
         assert_eq!(problem(b"\x1f\x8b\x08\x00"), "the body is compressed: it is expected as it is");
         assert_eq!(problem(b"{\"name\": \"\xe9\"}"), "the body is not UTF-8");
+        assert_eq!(problem(b"\xef\xbb\xbf[]"), "the body is a list, and has to be a JSON object");
     }
 }

@@ -34,7 +34,7 @@ use terrace_engine::render::steps::Steps;
 use terrace_engine::render::{self, human};
 use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, ServerStore, StateStore, StepResult, StepRow};
 use tokio_util::sync::CancellationToken;
-use unmade::Unmade;
+use unmade::{Unmade, first_of};
 use uuid::Uuid;
 
 /// How often a plan is made anew when others were quicker.
@@ -444,7 +444,7 @@ impl Run<'_> {
         let Unmade { why, doubts } = Unmade::of(plan, report);
         // What failed is in the log already.
         self.log.lines("apply", doubts.iter().map(|doubt| ("ERROR", doubt.as_str()))).await;
-        let result = why.join("\n");
+        let result = first_of(why);
         let mut info = told::info(self.store().as_ref(), described).await?;
         if report.status() != OperationStatus::Completed {
             // Who was asked for is recorded; who of them got access is not known.

@@ -3,7 +3,7 @@
 use axum_server::tls_rustls::RustlsConfig;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +28,15 @@ pub struct Certificate {
 /// A certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// A file cannot be read, or holds something else.
+    /// A file cannot be read.
+    #[error("`{path}` cannot be read: {why}")]
+    Unread {
+        /// Where it is.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+    /// A file holds something else.
     #[error("`{path}` holds no {what}: {why}")]
     File {
         /// Where it is.
@@ -61,12 +69,18 @@ impl Certificate {
             what,
             why: why.to_string(),
         };
+        let unlike = |path: &Path, what, error: pem::Error| match error {
+            pem::Error::Io(error) => {
+                CertificateError::Unread { path: path.display().to_string(), why: error.to_string() }
+            }
+            error => wrong(path, what, &error),
+        };
         let chain = CertificateDer::pem_file_iter(&self.chain).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let chain = chain.map_err(|error| wrong(&self.chain, "certificate", &error))?;
+        let chain = chain.map_err(|error| unlike(&self.chain, "certificate", error))?;
         if chain.is_empty() {
             return Err(wrong(&self.chain, "certificate", &"it has no `BEGIN CERTIFICATE`"));
         }
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| wrong(&self.key, "private key", &error))?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| unlike(&self.key, "private key", error))?;
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let config = builder.with_safe_default_protocol_versions().map(ServerConfigBuilder::with_no_client_auth);
         let config = config.and_then(|builder| builder.with_single_cert(chain, key));

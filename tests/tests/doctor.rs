@@ -169,6 +169,19 @@ fn a_variable_that_is_not_set_does_not_keep_the_environments_from_being_looked_a
 }
 
 #[test]
+fn what_the_server_needs_nobody_else_does() {
+    let project = Project::new();
+    let secret = "server: {drift: {webhook: {url: 'https://hooks.example.com', secret: '${{ env.NOWHERE }}'}}}\n";
+    project.write("terrace.yaml", format!("{secret}environments: {{a: {{overlay: embedded}}}}\n"));
+    project.run(["operations", "list"]).done();
+    let missing = "the environment variable `NOWHERE` is not set";
+    project.run(["serve"]).with_code(1).says(missing).says("terrace.yaml:1:");
+    doctor(&project, &[]).with_code(1).says(missing).says("fail  server: ").says("ok    configuration: ");
+    project.write("terrace.yaml", format!("state: '${{{{ env.NOWHERE }}}}'\n{secret}"));
+    project.run(["operations", "list"]).with_code(1).says(missing);
+}
+
+#[test]
 fn a_state_that_is_damaged_in_the_middle_is_told() {
     let project = Project::with_stack(
         "resources: [{type: local_value, name: a, forEach: '${{ range(50) }}', config: {input: '${{ each.key }}'}}]\n",

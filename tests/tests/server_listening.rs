@@ -52,6 +52,8 @@ fn a_certificate_is_renewed_while_the_server_runs() {
 fn a_certificate_that_cannot_be_used_is_told_before_anything_is_served() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {tls: {cert: server.pem, key: server.key}}\n");
+    project.run(["serve"]).with_code(1).says("server.pem` cannot be read: No such file or directory");
+    project.write("server.pem", "abc");
     project.run(["serve"]).with_code(1).says("server.pem` holds no certificate");
     project.run(["doctor"]).with_code(1).says("fail  server certificate: `").says("holds no certificate");
     let _ = certify(&project);

@@ -69,6 +69,10 @@ fn the_columns_of_a_table_come_into_the_catalog() {
 #[test]
 fn what_cannot_be_asked_is_refused_at_once() {
     let project = project();
+    project.write(
+        "terrace.yaml",
+        "environments: {local: {overlay: embedded, templates: {'urn:dmb:utm:theirs': outputport}}}\n",
+    );
     let server = Served::start(&project, &[]);
     for (template, params, field, expected) in [
         ("urn:dmb:utm:nothing:0.0.0", json!({}), "useCaseTemplateId", "no blueprint is for the template"),
@@ -90,7 +94,9 @@ fn what_cannot_be_asked_is_refused_at_once() {
         let refused = ask(&server, template, json!({}));
         assert_eq!(refused.status, 400, "{refused:?}");
         assert!(
-            refused.body.contains("these can be asked: outputport, urn:dmb:utm:snowflake-storage-template"),
+            refused
+                .body
+                .contains("these can be asked: outputport, urn:dmb:utm:theirs, urn:dmb:utm:snowflake-storage-template"),
             "{refused:?}"
         );
     }

@@ -155,7 +155,7 @@ fn look_at(
         if is_right {
             findings.extend(state::look_at(settings).await);
             findings.push(key(settings, context.ui));
-            server::look_at(settings, findings).await;
+            server::look_at(settings, context.ui, findings).await;
         } else {
             // Without its values the configuration may mean another state than it would with them.
             findings.push(Finding::warn(

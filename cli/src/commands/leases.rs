@@ -3,6 +3,7 @@
 use super::Context;
 use crate::args::LeasesCommand;
 use crate::failure::{Exit, Failure};
+use crate::report::harmless_line;
 use crate::wiring::store;
 use serde_json::json;
 use terrace_engine::store::LeaseInfo;
@@ -36,8 +37,9 @@ pub(super) fn line(lease: &LeaseInfo) -> String {
         "" => lease.stack.to_string(),
         component => format!("{}:{component}", lease.stack),
     };
-    format!(
-        "{}  {place}  held by {} since {} until {} for operation {}\n",
+    let line = format!(
+        "{}  {place}  held by {} since {} until {} for operation {}",
         lease.id, lease.holder, lease.since, lease.expires, lease.operation
-    )
+    );
+    harmless_line(&line) + "\n"
 }

@@ -5,7 +5,7 @@ mod logs;
 use super::Context;
 use crate::args::OperationsCommand;
 use crate::failure::{Exit, Failure};
-use crate::report::harmless;
+use crate::report::{harmless, harmless_line};
 use crate::signals::Signals;
 use crate::wiring::{recorded, store};
 use jiff::Timestamp;
@@ -172,15 +172,15 @@ fn line(operation: &OperationRow) -> String {
     let told: Vec<String> =
         Some(operation.summary.clone()).filter(|it| !it.is_empty()).into_iter().chain(asked).collect();
     let summary = if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) };
-    format!(
-        "{}  {}  {}  {}  {stacks}  by {}{}\n",
+    let line = format!(
+        "{}  {}  {}  {}  {stacks}  by {}{summary}",
         operation.id,
         operation.started_at,
         operation.kind,
         operation.standing(),
         operation.actor,
-        harmless(&summary)
-    )
+    );
+    harmless_line(&line) + "\n"
 }
 
 fn to_json(operation: &OperationRow) -> Json {

@@ -39,7 +39,7 @@ pub(super) async fn run(
         })?;
     }
     let telemetry = Telemetry::start(context.variables)?;
-    let log = logging::serve(context, &settings.configuration.server.log, telemetry.layers())?;
+    let log = logging::serve(context, &settings.server(context.ui)?.log, telemetry.layers())?;
     warn_of_plain(&said);
     let certificate = said.certificate.clone();
     let store = role_store(&settings).await?;

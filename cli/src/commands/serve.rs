@@ -35,9 +35,9 @@ use terrace_state::MemoryStore;
 /// When an environment cannot be put together, the state cannot be opened, or connections cannot be taken.
 pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signals: &Signals) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
+    let configured = settings.server(context.ui)?;
     let telemetry = Telemetry::start(context.variables)?;
-    let log = logging::serve(context, &settings.configuration.server.log, telemetry.layers())?;
-    let configured = &settings.configuration.server;
+    let log = logging::serve(context, &configured.log, telemetry.layers())?;
     let bind = arguments.bind.or(configured.bind).unwrap_or(BIND);
     check_address(bind, configured.auth.is_some())?;
     let worlds = worlds(context, &settings)?;
@@ -138,10 +138,14 @@ fn runner_of(instance: &InstanceSettings, schedules: Option<bool>) -> Result<Opt
 
 /// What can change while the server runs: levels of the log, and the certificate.
 pub(super) fn read_again(context: &Context<'_>, log: &ServerLog) {
-    let read = context.settings(None).and_then(|settings| log.reload(context, &settings.configuration.server.log));
+    let settings = context.settings(None);
+    let read = settings.and_then(|settings| log.reload(context, &settings.server(context.ui)?.log));
     match read {
         Ok(()) => tracing::info!("the configuration was read again: levels of the log and the certificate"),
-        Err(failure) => context.ui.fail(&failure),
+        Err(failure) => {
+            context.ui.fail(&failure);
+            tracing::warn!("the configuration cannot be read again: what was read before stays in force");
+        }
     }
 }
 

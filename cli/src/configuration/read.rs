@@ -37,7 +37,8 @@ pub(super) fn configuration(
     if node.is_null() {
         return (configuration, diagnostics);
     }
-    let node = expand_but_environments(&node, &configuration, variables, &mut diagnostics);
+    let mut of_server = Vec::new();
+    let node = expand_but_environments(&node, &configuration, variables, (&mut diagnostics, &mut of_server));
     let Some(mut fields) = Fields::open(&node, "terrace.yaml", &mut diagnostics) else {
         return (configuration, diagnostics);
     };
@@ -50,9 +51,10 @@ pub(super) fn configuration(
     if let Some(entry) = fields.optional("identities") {
         identities(&entry.value, &mut configuration, fields.diagnostics);
     }
-    if let Some(entry) = fields.optional("server") {
+    if let Some(entry) = fields.optional("server").filter(|_| of_server.is_empty()) {
         configuration.server = server(&entry.value, fields.diagnostics);
     }
+    configuration.server_unevaluated = of_server;
     for entry in fields.map("environments") {
         check_environment_name(entry, fields.diagnostics);
         // What is misspelt is told for every environment; values only for the one that is worked in.
@@ -65,20 +67,23 @@ pub(super) fn configuration(
     (configuration, diagnostics)
 }
 
-/// Evaluates everything but the environments.
+/// Evaluates everything but the environments; what is wrong in the server's part is told by itself.
 fn expand_but_environments(
     node: &Node,
     configuration: &Configuration,
     variables: &Variables,
-    diagnostics: &mut Vec<Diagnostic>,
+    (diagnostics, of_server): (&mut Vec<Diagnostic>, &mut Vec<Diagnostic>),
 ) -> Node {
     let Some(entries) = node.as_map() else { return node.clone() };
+    let Configuration { folder, sources, .. } = configuration;
+    let expanded = |entry: &Entry, diagnostics: &mut Vec<Diagnostic>| Entry {
+        value: expand(&entry.value, folder, variables, sources, diagnostics),
+        ..entry.clone()
+    };
     let entry = |entry: &Entry| match entry.key.as_str() {
         "environments" => entry.clone(),
-        _ => {
-            let Configuration { folder, sources, .. } = configuration;
-            Entry { value: expand(&entry.value, folder, variables, sources, diagnostics), ..entry.clone() }
-        }
+        "server" => expanded(entry, of_server),
+        _ => expanded(entry, diagnostics),
     };
     Node { span: node.span, kind: NodeKind::Map(entries.iter().map(entry).collect()) }
 }

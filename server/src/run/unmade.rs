@@ -34,6 +34,17 @@ impl Unmade {
     }
 }
 
+/// So many failures are told as the result of an operation: the log has all.
+const MOST: usize = 100;
+
+/// The first of those, one a line.
+pub(super) fn first_of(mut why: Vec<String>) -> String {
+    let more = why.len().saturating_sub(MOST);
+    why.truncate(MOST);
+    why.extend((more > 0).then(|| format!("and {more} more, which the log tells")));
+    why.join("\n")
+}
+
 fn failed(plan: &Plan, it: &Failed) -> String {
     let place = plan.place_of(&it.stack, &it.address);
     let declared = place.map(|place| format!(" (declared at {place})")).unwrap_or_default();
@@ -45,5 +56,18 @@ fn helped(problem: String, solutions: &[String]) -> String {
     match solutions {
         [] => problem,
         solutions => format!("{problem} ({})", solutions.join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_tells_the_first_failures_and_how_many_more_there_are() {
+        let why = |count: usize| first_of((0..count).map(|number| format!("f{number}")).collect());
+        assert_eq!(why(2), "f0\nf1");
+        assert_eq!(why(MOST).lines().count(), MOST);
+        assert!(why(MOST + 3).ends_with("f99\nand 3 more, which the log tells"));
     }
 }

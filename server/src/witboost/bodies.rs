@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value as Json};
 use terrace_engine::store::{LogLine, OperationStatus};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// A descriptor and what to do with it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -188,8 +189,53 @@ pub(crate) struct Log {
     phase: String,
 }
 
+/// So many lines of a log are told with a status, which is asked for again and again: half of them from its beginning, half
+/// from its end.
+const MOST_LINES: usize = 4_000;
+
+/// What a status tells of a log.
+pub(super) fn told_of(mut lines: Vec<LogLine>, id: Uuid) -> Vec<Log> {
+    let left_out = lines.len().saturating_sub(MOST_LINES);
+    if let (true, Some(first)) = (left_out > 0, lines.get(MOST_LINES / 2)) {
+        let message = format!("{left_out} lines are left out here: `GET /api/v1/operations/{id}/logs` has all of them");
+        let gap = LogLine { message, level: "INFO".to_owned(), ..first.clone() };
+        let rest = lines.split_off(MOST_LINES / 2 + left_out);
+        lines.truncate(MOST_LINES / 2);
+        lines.push(gap);
+        lines.extend(rest);
+    }
+    lines.into_iter().map(Log::from).collect()
+}
+
 impl From<LogLine> for Log {
     fn from(line: LogLine) -> Self {
         Self { timestamp: line.at.to_string(), level: line.level, message: line.message, phase: line.phase }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_log_the_beginning_and_the_end_are_told_and_where_the_rest_is() {
+        let line = |number: usize| LogLine {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            level: "ERROR".to_owned(),
+            phase: "apply".to_owned(),
+            message: number.to_string(),
+        };
+        let told = |lines: usize| told_of((0..lines).map(line).collect(), Uuid::nil());
+        assert_eq!(told(MOST_LINES).len(), MOST_LINES);
+        let long = told(MOST_LINES + 7);
+        assert_eq!(long.len(), MOST_LINES + 1);
+        let half = MOST_LINES / 2;
+        assert_eq!(
+            (&*long[half - 1].message, &*long[half + 1].message),
+            (&*(half - 1).to_string(), &*(half + 7).to_string())
+        );
+        let gap = "7 lines are left out here: `GET /api/v1/operations/00000000-0000-0000-0000-000000000000/logs` has all of them";
+        assert_eq!((&*long[half].message, &*long[half].level), (gap, "INFO"));
+        assert_eq!(long.last().unwrap().message, (MOST_LINES + 6).to_string());
     }
 }

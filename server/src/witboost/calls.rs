@@ -1,7 +1,7 @@
 //! The calls: what is wrong is refused at once, what changes anything is queued and answered with its token.
 
 use super::bodies::{
-    ProvisioningRequest, ProvisioningStatus, ReverseProvisioningRequest, ReverseProvisioningStatus, Status,
+    self, ProvisioningRequest, ProvisioningStatus, ReverseProvisioningRequest, ReverseProvisioningStatus, Status,
     UpdateAclRequest, ValidationInfo, ValidationResult, ValidationStatus,
 };
 use super::misspelt::{Known, misspelt};
@@ -42,7 +42,7 @@ fn read<T: DeserializeOwned + Known>(sent: Sent, solution: &str) -> Result<T, Re
         Some(field) => Refusal::field(&field, problem, solution),
         None => Refusal::whole(problem, solution),
     })?;
-    match misspelt::<T>(&bytes) {
+    match misspelt::<T>(body::without_mark(&bytes)) {
         None => Ok(read),
         Some((name, meant)) => {
             let name = body::shown(&name);
@@ -219,12 +219,7 @@ async fn provisioning_status(shared: &Shared, token: &str) -> Result<Provisionin
     let status = Status::of(operation.status, outcome.is_some(), operation.cancelled_by.is_some());
     let logs = shared.store.logs(id, 0).await?;
     let outcome = outcome.unwrap_or_default();
-    Ok(ProvisioningStatus {
-        status,
-        result: outcome.result,
-        info: outcome.info,
-        logs: logs.into_iter().map(Into::into).collect(),
-    })
+    Ok(ProvisioningStatus { status, result: outcome.result, info: outcome.info, logs: bodies::told_of(logs, id) })
 }
 
 /// Tells how a validation stands, and what it found.
@@ -271,7 +266,7 @@ pub(crate) async fn reverse_status(
     let outcome = Outcome::of(&request);
     let status = Status::of_question(operation.status, outcome.is_some());
     let updates = outcome.map(|outcome| outcome.updates).unwrap_or_default();
-    let logs = shared.store.logs(id, 0).await?.into_iter().map(Into::into).collect();
+    let logs = bodies::told_of(shared.store.logs(id, 0).await?, id);
     Ok(Json(ReverseProvisioningStatus { status, updates, logs }))
 }
 

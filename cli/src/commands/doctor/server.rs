@@ -3,10 +3,14 @@
 use super::Finding;
 use crate::commands::serve::certificate;
 use crate::settings::Settings;
+use crate::ui::Ui;
 use terrace_server::auth::{Auth, Oidc};
 
 /// Looks at what the configuration says of the server; nothing where it says nothing.
-pub(super) async fn look_at(settings: &Settings, findings: &mut Vec<Finding>) {
+pub(super) async fn look_at(settings: &Settings, ui: &Ui, findings: &mut Vec<Finding>) {
+    if let Err(failure) = settings.server(ui) {
+        findings.push(Finding::of_failure("server", &failure));
+    }
     match certificate(settings) {
         Ok(None) => {}
         Ok(Some(certificate)) => {

@@ -20,7 +20,7 @@ use terrace_provider_pipelines::spec;
 pub(in crate::commands) fn schedules(context: &Context<'_>, command: SchedulesCommand) -> Result<Exit, Failure> {
     let SchedulesCommand::List(format) = command;
     let runner = runner_here(context)?;
-    let schedules = context.settings(None)?.configuration.server.schedules;
+    let schedules = context.settings(None)?.server(context.ui)?.schedules;
     let specs = (schedules == Some(true)).then_some(runner.project.as_path());
     let known = runner.known_schedules(specs, Timestamp::now());
     let known = known.map_err(|error| Failure::new(format!("schedules cannot be read: {error}")))?;
