@@ -1,0 +1,256 @@
+//! Access that others gave: it is told, and taken away where the environment says so.
+
+use super::*;
+
+/// A port that lets readers in to a role.
+const ROLE_PORT: &str = "apiVersion: terrace.dev/v1
+kind: Blueprint
+metadata: {name: port, version: 1.0.0, description: A port}
+specific: {type: object, properties: {val: {type: integer}}}
+resources:
+  - {type: world_thing, name: role, config: {key: role}}
+  - {type: world_grant, name: owner, config: {key: 'user:owner', role: '${{ resources.role.key }}'}}
+acl:
+  resources:
+    - type: world_grant
+      name: reader
+      adopt: ifExists
+      forEach: ${{ acl.principals }}
+      config: {key: '${{ each.value }}', role: '${{ resources.role.key }}'}
+";
+
+/// Lets somebody in behind terrace's back.
+fn let_in(story: &Story, who: &str, role: &str) {
+    let object = [("key", who), ("role", role), ("id", &format!("id of {who}"))];
+    let object = object.map(|(name, value)| (name.to_owned(), terrace_provider::Value::from(value)));
+    story.remote().objects.insert(who.to_owned(), object.into_iter().collect());
+}
+
+fn notes(plan: &Plan) -> Vec<&str> {
+    plan.notes.iter().filter(|note| note.code == "foreign_access").map(|note| note.message.as_str()).collect()
+}
+
+/// A port with two readers of terrace, and three of others.
+async fn with_strangers() -> Story {
+    let mut story = Story { blueprints: vec![ROLE_PORT], ..Story::new() };
+    story.apply(&product(1)).await;
+    for who in ["user:x", "user:y", "user:z"] {
+        let_in(&story, who, "role");
+    }
+    let_in(&story, "user:elsewhere", "another");
+    assert_eq!(set(&mut story, &["user:a", "user:b"]).await, ["create user:a", "create user:b"]);
+    story
+}
+
+fn readers(story: &Story) -> Vec<String> {
+    let is_reader =
+        |(_, object): &(&String, &Attributes)| object.get("role").is_some_and(|role| *role == "role".into());
+    story.remote().objects.iter().filter(is_reader).map(|(key, _)| key.clone()).collect()
+}
+
+#[tokio::test]
+async fn access_that_others_gave_is_told_and_left() {
+    let mut story = with_strangers().await;
+    let plan = story.plan(&product(1)).await;
+    assert!(!plan.has_changes());
+    assert_eq!(
+        notes(&plan),
+        ["others gave access to `port`: foreign: user:x READ, foreign: user:y READ, foreign: user:z READ"]
+    );
+    // Whoever is in the set from now on is taken over; the others stay as they are.
+    assert_eq!(set(&mut story, &["user:b", "user:x"]).await, ["delete user:a"]);
+    assert_eq!(readers(&story), ["user:b", "user:owner", "user:x", "user:y", "user:z"]);
+    let told = ["others gave access to `port`: foreign: user:y READ, foreign: user:z READ"];
+    assert_eq!(notes(&story.plan(&product(1)).await), told);
+    // Nobody at all is a set, too.
+    set(&mut story, &[]).await;
+    assert_eq!(notes(&story.plan(&product(1)).await), told);
+    assert_eq!(readers(&story), ["user:owner", "user:y", "user:z"]);
+}
+
+#[tokio::test]
+async fn access_that_others_gave_is_taken_away_where_the_environment_says_so() {
+    let mut story = with_strangers().await;
+    story.settings = serde_json::json!({"access": {"foreign": "revoke"}}).into();
+    let plan = story.plan(&product(1)).await;
+    insta::assert_snapshot!(summary(&plan), @r#"
+    - port/world_grant.reader["foreign user:x"] (foreign: others gave that access)
+    - port/world_grant.reader["foreign user:y"] (foreign: others gave that access)
+    - port/world_grant.reader["foreign user:z"] (foreign: others gave that access)
+    "#);
+    assert_eq!(notes(&plan), [] as [&str; 0]);
+    // Whoever is to have access has it before anybody is sent away.
+    let calls = set(&mut story, &["user:b", "user:c", "user:x"]).await;
+    assert_eq!(calls.first().map(String::as_str), Some("create user:c"), "{calls:?}");
+    assert_eq!(calls.len(), 4, "{calls:?}");
+    assert_eq!(readers(&story), ["user:b", "user:c", "user:owner", "user:x"]);
+    assert!(!story.plan(&product(1)).await.has_changes());
+    // Nobody may be let in as long as nobody is asked for.
+    let_in(&story, "user:y", "role");
+    assert_eq!(set(&mut story, &[]).await.len(), 4);
+    assert_eq!(readers(&story), ["user:owner"]);
+    let_in(&story, "user:y", "role");
+    story.apply(&product(1)).await;
+    assert_eq!(readers(&story), ["user:owner"]);
+}
+
+#[tokio::test]
+async fn what_another_stack_granted_is_nobody_strange() {
+    let mut story = with_strangers().await;
+    story.settings = serde_json::json!({"access": {"foreign": "revoke"}}).into();
+    for who in ["user:x", "user:y", "user:z"] {
+        story.remote().objects.remove(who);
+    }
+    let other = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: other}\nresources:\n  \
+                 - {type: world_grant, name: g, config: {key: 'user:o', role: role}}\n";
+    story.apply(other).await;
+    let plan = story.plan(&product(1)).await;
+    assert!(!plan.has_changes(), "{}", summary(&plan));
+}
+
+#[tokio::test]
+async fn whoever_is_gone_already_is_sent_away_without_a_failure() {
+    let mut story = with_strangers().await;
+    story.settings = serde_json::json!({"access": {"foreign": "revoke"}}).into();
+    let plan = story.plan(&product(1)).await;
+    story.remote().objects.remove("user:y");
+    story.apply_plan(&plan).await.unwrap();
+    assert_eq!(readers(&story), ["user:a", "user:b", "user:owner"]);
+    story.check_second_plan(&product(1)).await;
+}
+
+#[tokio::test]
+async fn who_has_access_is_not_asked_without_looking_and_a_failure_is_told() {
+    let mut story = with_strangers().await;
+    story.remote().asked.clear();
+    story.options.refresh = false;
+    story.plan(&product(1)).await;
+    assert!(story.remote().asked.iter().all(|asked| !asked.starts_with("grantees")));
+    story.options.refresh = true;
+    story.plan(&product(1)).await;
+    let asked: Vec<String> =
+        story.remote().asked.iter().filter(|asked| asked.starts_with("grantees")).cloned().collect();
+    assert_eq!(asked, ["grantees of role"], "once for all");
+    story.fault("grantees", Fault::Before(ErrorKind::PermissionDenied));
+    let plan = story.plan(&product(1)).await;
+    let told: Vec<&str> = plan.notes.iter().map(|note| note.message.as_str()).collect();
+    assert_eq!(told, ["who else has access cannot be told: `world_grant` of `world`: grantees of role: no"]);
+    assert!(!plan.has_changes());
+}
+
+#[tokio::test]
+async fn what_is_shared_under_a_condition_need_not_be_there_to_let_somebody_in() {
+    let port = PORT.replace("  - {type: world_thing, name: view", "  - {type: world_thing, name: extra, shared: extra, when: '${{ component.specific.val == 2 }}', config: {key: extra}}\n  - {type: world_thing, name: view");
+    let port = port.replace("resources.view.id", "resources.?extra.?key.orValue(\"none\")");
+    let mut story = Story { blueprints: vec![Box::leak(port.into_boxed_str())], ..Story::new() };
+    story.apply(&product(1)).await;
+    assert_eq!(set(&mut story, &["user:a"]).await, ["create user:a"]);
+    assert!(format!("{:?}", story.remote().objects["user:a"]).contains("none in schema"));
+}
+
+#[tokio::test]
+async fn what_is_shared_for_who_has_access_goes_with_the_last_who_has() {
+    let port = "apiVersion: terrace.dev/v1
+kind: Blueprint
+metadata: {name: port, version: 1.0.0, description: A port}
+specific: {type: object, properties: {val: {type: integer}}}
+resources:
+  - {type: world_thing, name: role, shared: common, config: {key: role}}
+acl:
+  resources:
+    - type: world_thing
+      name: usage
+      shared: ${{ \"use \" + each.value }}
+      forEach: ${{ acl.principals }}
+      lifecycle: {onLastRelease: delete}
+      config: {key: '${{ \"use \" + each.value }}'}
+    - type: world_thing
+      name: reader
+      forEach: ${{ acl.principals }}
+      config: {key: '${{ each.value }}', val: '${{ resources.usage[each.key].key + resources.role.key }}'}
+";
+    let mut story = Story { blueprints: vec![port], ..Story::new() };
+    story.apply(&product(1)).await;
+    assert_eq!(set(&mut story, &["user:a", "user:b"]).await.len(), 4);
+    assert_eq!(set(&mut story, &["user:b"]).await, ["delete user:a", "delete use user:a"]);
+    assert_eq!(story.remote().objects.keys().collect::<Vec<_>>(), ["role", "use user:b", "user:b"]);
+    set(&mut story, &[]).await;
+    assert_eq!(story.remote().objects.keys().collect::<Vec<_>>(), ["role"]);
+    story.check_second_plan(&product(1)).await;
+}
+
+fn revoking(story: &mut Story) {
+    story.settings = serde_json::json!({"access": {"foreign": "revoke"}}).into();
+}
+
+#[tokio::test]
+async fn a_plan_of_some_grants_sends_nobody_else_away() {
+    let mut story = with_strangers().await;
+    revoking(&mut story);
+    story.remote().objects.remove("user:a");
+    for options in ["--target", "--exclude"] {
+        let selector = Selector::Resource("port/world_grant.reader[\"user:b\"]".parse().unwrap());
+        let chosen = vec![(None, selector)];
+        story.options.targets = if options == "--target" { chosen.clone() } else { Vec::new() };
+        story.options.excludes = if options == "--exclude" { chosen } else { Vec::new() };
+        let plan = story.plan(&product(1)).await;
+        assert!(!summary(&plan).contains("foreign"), "{options}: {}", summary(&plan));
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_is_not_wanted_asks_for_nobody() {
+    let port = ROLE_PORT.replace("adopt: ifExists", "adopt: ifExists\n      when: ${{ component.specific.val == 1 }}");
+    let mut story = Story { blueprints: vec![port.leak()], ..Story::new() };
+    revoking(&mut story);
+    story.apply(&product(1)).await;
+    set(&mut story, &[]).await;
+    let_in(&story, "user:x", "role");
+    assert_eq!(summary(&story.plan(&product(2)).await), "");
+    assert!(summary(&story.plan(&product(1)).await).contains("foreign user:x"));
+}
+
+#[tokio::test]
+async fn whom_another_stack_let_in_since_the_plan_stays() {
+    let mut story = with_strangers().await;
+    revoking(&mut story);
+    let plan = story.plan(&product(1)).await;
+    let other = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: other}\nresources:\n  \
+                 - {type: world_grant, name: g, adopt: ifExists, config: {key: 'user:y', role: role}}\n";
+    story.apply(other).await;
+    let report = story.apply_plan(&plan).await.unwrap();
+    let failed: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(
+        failed,
+        ["other@test:world_grant.g came to give that access since the plan was made, so nothing was called"]
+    );
+    assert_eq!(readers(&story), ["user:a", "user:b", "user:owner", "user:y"]);
+    assert!(!story.plan(&product(1)).await.has_changes());
+}
+
+#[tokio::test]
+async fn what_another_instance_of_the_same_server_granted_is_nobody_strange() {
+    let mut story = with_strangers().await;
+    revoking(&mut story);
+    for who in ["user:x", "user:y", "user:z"] {
+        story.remote().objects.remove(who);
+    }
+    let other = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: other}\nresources:\n  \
+                 - {type: world_grant, name: g, provider: world.eu, config: {key: 'user:o', role: role}}\n";
+    story.apply(other).await;
+    assert_eq!(summary(&story.plan(&product(1)).await), "");
+}
+
+#[tokio::test]
+async fn whom_two_ports_of_one_role_do_not_know_is_sent_away_once() {
+    let twice = ROLE_PORT.to_owned()
+        + "    - type: world_grant\n      name: again\n      forEach: ${{ [] }}\n      \
+           config: {key: '${{ each.value }}', role: '${{ resources.role.key }}'}\n";
+    let mut story = Story { blueprints: vec![twice.leak()], ..Story::new() };
+    revoking(&mut story);
+    story.apply(&product(1)).await;
+    set(&mut story, &["user:a"]).await;
+    let_in(&story, "user:x", "role");
+    story.apply(&product(1)).await;
+    assert_eq!(story.log(), ["delete user:x"]);
+}
