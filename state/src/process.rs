@@ -38,6 +38,13 @@ impl Process {
         (stat.pid == std::process::id()).then_some(Self { boot, namespace, pid: stat.pid, started: stat.started })
     }
 
+    /// True only when it is certain that this process runs now, and is another one than `ours`.
+    pub(crate) fn runs_beside(&self, ours: Option<&Self>) -> bool {
+        let is_seen =
+            ours.is_some_and(|ours| ours.boot == self.boot && ours.namespace == self.namespace && ours != self);
+        is_seen && fs::exists(format!("/proc/{}", self.pid)).unwrap_or(false) && !self.is_gone(ours)
+    }
+
     /// True only when it is certain that this process runs no more, as seen from `ours`.
     pub(crate) fn is_gone(&self, ours: Option<&Self>) -> bool {
         if !ours.is_some_and(|ours| ours.boot == self.boot && ours.namespace == self.namespace && ours != self) {
@@ -94,6 +101,7 @@ mod tests {
     fn a_living_process_is_not_gone() {
         let Some(ours) = ours() else { return };
         assert!(!ours.is_gone(Some(&ours)));
+        assert!(!ours.runs_beside(Some(&ours)), "it is this very process");
     }
 
     #[test]
@@ -102,13 +110,14 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("0.2").spawn().unwrap();
         let stat = Stat::parse(&fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap()).unwrap();
         let theirs = Process { pid: stat.pid, started: stat.started, ..ours.clone() };
-        assert!(!theirs.is_gone(Some(&ours)));
+        assert!(!theirs.is_gone(Some(&ours)) && theirs.runs_beside(Some(&ours)));
         let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while !theirs.is_gone(Some(&ours)) {
             assert!(std::time::Instant::now() < until, "it still counts as running");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         child.wait().unwrap();
+        assert!(!theirs.runs_beside(Some(&ours)));
         assert!(theirs.is_gone(Some(&ours)));
     }
 

@@ -20,6 +20,7 @@ mod read;
 mod request;
 mod roles;
 mod transfer;
+mod watch;
 mod worker;
 mod write;
 
@@ -45,6 +46,7 @@ use terrace_engine::store::{
     StoreIdentity,
 };
 use uuid::Uuid;
+use watch::Watch;
 use worker::{Turn, Workers};
 
 pub(crate) use migrate::FORMAT;
@@ -97,6 +99,7 @@ const READERS: usize = 3;
 struct Context {
     clock: Arc<dyn Clock>,
     process: Option<Process>,
+    watch: Arc<Watch>,
 }
 
 /// A store in a SQLite file, or in memory.
@@ -244,7 +247,7 @@ fn in_transaction<T>(
 
 impl Context {
     fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, process: Process::current() }
+        Self { clock, process: Process::current(), watch: Arc::default() }
     }
 }
 

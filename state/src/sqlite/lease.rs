@@ -1,6 +1,7 @@
 //! Leases: rows that outlive their holders, because a fence must never go down.
 //!
-//! A lease is *live* while it has neither expired nor lost its process. Only a live one keeps others out; but a holder
+//! A lease is *live* while it has neither expired nor lost its process; where the process is known to run, it expires when
+//! nobody renews it, whatever the clock says (`watch`). Only a live one keeps others out; but a holder
 //! whose lease ended without anybody taking it over may still record what it did: the fence is what refuses writers.
 
 use super::columns::{self, Columns};
@@ -25,8 +26,12 @@ struct Taken {
 
 impl Taken {
     fn is_live(&self, context: &Context, now: Timestamp) -> bool {
-        self.info.expires > now
-            && !self.process.as_ref().is_some_and(|process| process.is_gone(context.process.as_ref()))
+        let ours = context.process.as_ref();
+        if self.process.as_ref().is_some_and(|process| process.is_gone(ours)) {
+            return false;
+        }
+        let runs_beside = || self.process.as_ref().is_some_and(|process| process.runs_beside(ours));
+        self.info.expires > now || (runs_beside() && context.watch.may_be_renewed(&self.info.id, self.info.expires))
     }
 
     /// True when the same operation of the same process asks again for what it has.

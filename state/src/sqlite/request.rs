@@ -144,10 +144,14 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
     let mut claimed = statement.query([])?;
     while let Some(row) = claimed.next()? {
         let mut columns = Columns::of(row);
-        let operation = columns.take()?;
-        let is_expired = columns.time()? <= now;
+        let operation: i64 = columns.take()?;
+        let expires = columns.time()?;
         let process = process(&mut columns)?;
-        if is_expired || process.is_some_and(|process| process.is_gone(context.process.as_ref())) {
+        let ours = context.process.as_ref();
+        // A clock that jumps takes nothing from a server that runs.
+        let runs = || process.as_ref().is_some_and(|process| process.runs_beside(ours));
+        let is_free = || !(runs() && context.watch.may_be_renewed(&format!("request {operation}"), expires));
+        if process.as_ref().is_some_and(|process| process.is_gone(ours)) || (expires <= now && is_free()) {
             return Ok(Some(operation));
         }
     }

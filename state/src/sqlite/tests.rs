@@ -228,3 +228,35 @@ async fn a_file_whose_folder_goes_is_saved_where_the_folder_was() {
     fs::rename(&saved(&inner)[0], inner.join("state.db")).unwrap();
     assert_eq!(names(&self::store(&inner)).await, ["local_value.before", "local_value.during"]);
 }
+
+/// That time passes for the clock alone: it was set, or a machine that slept went on.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_holder_that_runs_keeps_its_lease_when_the_clock_jumps() {
+    use crate::ManualClock;
+    use jiff::Timestamp;
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
+    let store =
+        SqliteStore::open(&folder.path().join("state.db"), Access::ReadWrite, Arc::<ManualClock>::clone(&clock))
+            .unwrap();
+    let request = |number| LeaseRequest {
+        components: [(demo(), "a".to_owned())].into(),
+        operation: Uuid::from_u128(number),
+        holder: "somebody".to_owned(),
+        term: Duration::from_secs(30),
+    };
+    assert!(matches!(store.acquire(&request(1)).await.unwrap(), Acquired::Granted(_)));
+    let mut other = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", other.id())).unwrap();
+    let started: i64 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
+    let pid = other.id();
+    let sql = "UPDATE lease SET pid = ?1, process_started = ?2";
+    store.write(move |transaction, _| Ok(transaction.execute(sql, (pid, started))?)).await.unwrap();
+    clock.advance(Duration::from_secs(7200));
+    assert!(matches!(store.acquire(&request(2)).await.unwrap(), Acquired::Held(_)));
+    assert_eq!(store.leases().await.unwrap().len(), 1);
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    assert!(matches!(store.acquire(&request(2)).await.unwrap(), Acquired::Granted(_)));
+}
