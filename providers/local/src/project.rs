@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use terrace_provider::{ErrorKind, ProviderError};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// The project folder of one instance.
 #[derive(Debug, Clone)]
@@ -66,6 +67,22 @@ impl Project {
         tokio::task::spawn_blocking(move || work(&project))
             .await
             .map_err(|error| ProviderError::bug(format!("work on the file system was lost: {error}")))?
+    }
+
+    /// Runs work on the file system that whoever plans waits for, on the same thread where that may block: to look at a
+    /// folder takes less time than to wake another thread.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub(crate) async fn in_place<T, F>(&self, work: F) -> Result<T, ProviderError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T, ProviderError> + Send + 'static,
+    {
+        match Handle::current().runtime_flavor() {
+            RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| work(self)),
+            _ => self.blocking(work).await,
+        }
     }
 
     /// The folder itself, without symbolic links.

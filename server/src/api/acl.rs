@@ -21,6 +21,7 @@ use std::sync::Arc;
 use terrace_engine::access::{self as engine, Fields};
 use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
+use tokio::task::block_in_place;
 use utoipa::ToSchema;
 
 /// Who has access.
@@ -93,7 +94,7 @@ pub(super) async fn set(
     let expected = expected.map(|_| there);
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data: false, latest_enriched_descriptor: None };
-    let described = Described::read(&shared.worlds, &request, Purpose::Make)?;
+    let described = block_in_place(|| Described::read(&shared.worlds, &request, Purpose::Make))?;
     described.takes_access()?;
     let place = described.place_of();
     if place.stack != stack || place.component != component {

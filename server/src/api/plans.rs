@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{OperationFilter, OperationRow, OperationStatus, PLANS, RequestRow};
+use tokio::task::block_in_place;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -103,7 +104,7 @@ pub(super) async fn create(
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let mut described = Described::read_beside(&shared.worlds, &request, &beside, purpose)?;
+    let mut described = block_in_place(|| Described::read_beside(&shared.worlds, &request, &beside, purpose))?;
     described.check_known(shared.store.as_ref()).await?;
     let place = described.place_of();
     let queue = StackId::new(PLANS, environment_of(&place.stack));
@@ -163,7 +164,8 @@ pub(super) async fn apply(
         None => return Err(Problem::conflict("the plan failed: there is nothing to apply")),
     };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let place = Described::read_beside(&shared.worlds, &request, &beside, purpose)?.place_of();
+    let read = || Described::read_beside(&shared.worlds, &request, &beside, purpose);
+    let place = block_in_place(read)?.place_of();
     // The same call again is answered as the first time. Looked for last: it may be ending just now.
     let is_done = |by: &OperationRow| by.status == OperationStatus::Completed && !caller.has_key();
     if let Some(by) = applied(&shared, &plan).await?.filter(is_done) {

@@ -23,6 +23,8 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use terrace_engine::access::Access;
 use terrace_engine::store::{OperationRow, RequestRow};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 use uuid::Uuid;
 
 /// What a body with a descriptor looks like.
@@ -57,15 +59,14 @@ fn read<T: DeserializeOwned + Known>(sent: Sent, solution: &str) -> Result<T, Re
     responses((status = 200, body = ValidationResult)))]
 pub(crate) async fn validate(State(shared): State<Arc<Shared>>, sent: Sent) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
-    let told = beside(move || async move { told_of(&shared, &request).await }).await?;
+    let told = judged(told_of(&shared, &request))?;
     Ok(Json(ValidationResult::of(told, None)).into_response())
 }
 
-/// Judges beside the calls: it keeps a processor busy for a while.
-async fn beside<T: Send + 'static, F: Future<Output = Result<T, Refusal>>>(
-    judging: impl FnOnce() -> F + Send + 'static,
-) -> Result<T, Refusal> {
-    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(judging()))
+/// What comes of judging, which keeps a processor busy for a while: whatever else this thread had to do is done by another one,
+/// which takes less time than to have another one judge.
+fn judged<T>(judging: impl Future<Output = T>) -> T {
+    block_in_place(|| Handle::current().block_on(judging))
 }
 
 /// What is to be said of a descriptor.
@@ -89,7 +90,7 @@ pub(crate) async fn validate_later(
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
     // What is wrong with the descriptor is the answer to this very question; without its stack there is nothing to ask.
-    let place = Described::place(&shared.worlds, &request)?;
+    let place = block_in_place(|| Described::place(&shared.worlds, &request))?;
     let token = shared.ask(&caller, &Asked::Validate(request), place).await?;
     Ok(accepted(&headers, token))
 }
@@ -143,7 +144,7 @@ pub(crate) async fn update_acl(
         remove_data: false,
         latest_enriched_descriptor: None,
     };
-    let described = Described::read_provisioned(&shared.worlds, &request)?;
+    let described = block_in_place(|| Described::read_provisioned(&shared.worlds, &request))?;
     described.takes_access()?;
     let place = described.place_of();
     let token = shared.ask(&caller, &Asked::Access { request, access, expected: None }, place).await?;
@@ -158,17 +159,14 @@ async fn queue(
     purpose: Purpose,
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
-    let judging = Arc::clone(shared);
-    let judged = beside(move || async move {
-        let mut described = Described::read(&judging.worlds, &request, purpose)?;
-        described.check_known(judging.store.as_ref()).await?;
+    let place = judged(async {
+        let mut described = Described::read(&shared.worlds, &request, purpose)?;
+        described.check_known(shared.store.as_ref()).await?;
         if purpose == Purpose::Make {
-            described.check(judging.nothing.as_ref()).await?;
+            described.check(shared.nothing.as_ref()).await?;
         }
-        let place = described.place_of();
-        Ok((request, place))
-    });
-    let (request, place) = judged.await?;
+        Ok::<_, Refusal>(described.place_of())
+    })?;
     let asked = match purpose {
         Purpose::Make => Asked::Provision(request),
         Purpose::Remove => Asked::Unprovision(request),

@@ -118,7 +118,7 @@ impl Session for Files {
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let planned = plan::plan(ty, change)?;
-        self.project.blocking(move |project| plan::complete(project, planned)).await
+        self.project.in_place(move |project| plan::complete(project, planned)).await
     }
 
     async fn create(&self, _ty: &ResourceType, _call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
