@@ -134,6 +134,27 @@ async fn who_could_not_be_let_in_anew_keeps_what_he_had_and_nobody_else_does() {
 }
 
 #[tokio::test]
+async fn what_lets_in_everybody_at_once_stays_until_what_takes_its_place_is_there() {
+    let policies = "acl:
+  resources:
+    - {type: world_thing, name: reading, when: '${{ !acl.fields.?write.orValue(false) }}', config: {key: reading}}
+    - {type: world_thing, name: writing, when: '${{ acl.fields.?write.orValue(false) }}', config: {key: writing}}
+";
+    let port = [PORT.split("acl:").next().unwrap(), policies].concat();
+    let mut story = Story { blueprints: vec![port.leak()], ..Story::new() };
+    story.apply(&product(1)).await;
+    set(&mut story, &["user:a"]).await;
+    story.options.access = grantees_with(&["user:a"], r#"{"write": true}"#);
+    story.options.components = ["port".to_owned()].into();
+    story.fault("create writing", Fault::Before(ErrorKind::PermissionDenied));
+    let report = story.apply_once(&product(1)).await;
+    assert_eq!((report.failed.len(), report.blocked.len()), (1, 1), "{report:?}");
+    assert_eq!(story.log(), ["create writing"]);
+    story.apply(&product(1)).await;
+    assert_eq!(story.log(), ["create writing", "delete reading"]);
+}
+
+#[tokio::test]
 async fn access_to_what_is_not_there_is_refused() {
     let mut story = story();
     story.options.access = grantees(&["user:a"]);

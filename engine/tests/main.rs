@@ -17,6 +17,7 @@ mod blocks; // what comes after all instances of a resource
 mod blueprint_locals; // values that blueprints compute once
 mod by_hand; // rows that were changed by hand while a step on them was cut off
 mod checks; // conditions before and after a step, and of a stack
+mod clocks; // clocks that jump
 mod create_first; // replacements that make the new object first
 mod data; // what holds data, what is shared, what is retained
 mod deferral; // what cannot be planned yet is left for another apply

@@ -444,7 +444,8 @@ impl Run<'_> {
         let Unmade { why, doubts } = Unmade::of(plan, report);
         // What failed is in the log already.
         self.log.lines("apply", doubts.iter().map(|doubt| ("ERROR", doubt.as_str()))).await;
-        let result = first_of(why);
+        let (result, others) = first_of(why);
+        self.log.lines("apply", others.iter().map(|other| ("ERROR", other.as_str()))).await;
         let mut info = told::info(self.store().as_ref(), described).await?;
         if report.status() != OperationStatus::Completed {
             // Who was asked for is recorded; who of them got access is not known.

@@ -38,11 +38,11 @@ impl Process {
         (stat.pid == std::process::id()).then_some(Self { boot, namespace, pid: stat.pid, started: stat.started })
     }
 
-    /// True only when it is certain that this process runs now, and is another one than `ours`.
-    pub(crate) fn runs_beside(&self, ours: Option<&Self>) -> bool {
-        let is_seen =
-            ours.is_some_and(|ours| ours.boot == self.boot && ours.namespace == self.namespace && ours != self);
-        is_seen && fs::exists(format!("/proc/{}", self.pid)).unwrap_or(false) && !self.is_gone(ours)
+    /// True only when it is certain that this process runs now, as seen from `ours`, which it may be.
+    pub(crate) fn runs(&self, ours: Option<&Self>) -> bool {
+        let is_seen = ours.is_some_and(|ours| ours.boot == self.boot && ours.namespace == self.namespace);
+        let stat = || Stat::parse(&fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?);
+        is_seen && stat().is_some_and(|stat| stat.started == self.started && !matches!(stat.state, 'Z' | 'X'))
     }
 
     /// True only when it is certain that this process runs no more, as seen from `ours`.
@@ -101,23 +101,24 @@ mod tests {
     fn a_living_process_is_not_gone() {
         let Some(ours) = ours() else { return };
         assert!(!ours.is_gone(Some(&ours)));
-        assert!(!ours.runs_beside(Some(&ours)), "it is this very process");
+        assert!(ours.runs(Some(&ours)));
     }
 
     #[test]
     fn a_process_that_has_ended_is_gone_even_when_nobody_waits_for_it() {
         let Some(ours) = ours() else { return };
-        let mut child = std::process::Command::new("sleep").arg("0.2").spawn().unwrap();
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let stat = Stat::parse(&fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap()).unwrap();
         let theirs = Process { pid: stat.pid, started: stat.started, ..ours.clone() };
-        assert!(!theirs.is_gone(Some(&ours)) && theirs.runs_beside(Some(&ours)));
+        assert!(!theirs.is_gone(Some(&ours)) && theirs.runs(Some(&ours)));
+        drop(child.stdin.take());
         let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while !theirs.is_gone(Some(&ours)) {
             assert!(std::time::Instant::now() < until, "it still counts as running");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         child.wait().unwrap();
-        assert!(!theirs.runs_beside(Some(&ours)));
+        assert!(!theirs.runs(Some(&ours)));
         assert!(theirs.is_gone(Some(&ours)));
     }
 
@@ -135,6 +136,7 @@ mod tests {
         let other_namespace = Process { namespace: 1, pid: u32::MAX, ..ours.clone() };
         assert!(!other_boot.is_gone(Some(&ours)));
         assert!(!other_namespace.is_gone(Some(&ours)));
+        assert!(!Process { namespace: 1, ..ours.clone() }.runs(Some(&ours)) && !ours.runs(None));
         assert!(!ours.is_gone(None));
     }
 }

@@ -30,6 +30,7 @@ use crate::{Access, StoreUrl};
 use async_trait::async_trait;
 use connection::Found;
 use error::Failure;
+use jiff::Timestamp;
 use place::Place;
 pub use place::saved_beside;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
@@ -248,6 +249,14 @@ fn in_transaction<T>(
 impl Context {
     fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, process: Process::current(), watch: Arc::default() }
+    }
+
+    /// True where what has expired by the clock is a process's that certainly runs, and may renew it yet: a clock that jumps
+    /// takes nothing from it. A clock that a test moves tells how much time has passed.
+    fn may_be_renewed(&self, process: Option<&Process>, name: &str, expires: Timestamp) -> bool {
+        self.clock.is_of_the_machine()
+            && process.is_some_and(|process| process.runs(self.process.as_ref()))
+            && self.watch.may_be_renewed(name, expires)
     }
 }
 

@@ -62,6 +62,10 @@ pub(crate) struct Leases {
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
+/// So many records are kept until they are written: those of calls, of which so many run at once. What calls nothing is written
+/// more at a time, and is no loss.
+const FEW: usize = 64;
+
 /// What a lease is on: a component of a stack, or a shared row.
 type Place = (StackId, String);
 
@@ -74,7 +78,14 @@ impl Leases {
             Some(places) => self.of(&places)?,
             None => self.now(),
         };
-        self.store.commit(&needed, records).await
+        let again = (records.len() <= FEW).then(|| records.clone());
+        match (self.store.commit(&needed, records).await, again) {
+            // One that ended by a clock that jumped, or while this machine slept, and that nobody took, is still held.
+            (Err(StoreError::LeaseLost { .. }), Some(again)) if self.store.renew(&needed, TERM).await.is_ok() => {
+                self.store.commit(&needed, again).await
+            }
+            (committed, _) => committed,
+        }
     }
 
     fn locked(&self) -> MutexGuard<'_, HashMap<Place, Lease>> {

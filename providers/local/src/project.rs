@@ -69,8 +69,8 @@ impl Project {
             .map_err(|error| ProviderError::bug(format!("work on the file system was lost: {error}")))?
     }
 
-    /// Runs work on the file system that whoever plans waits for, on the same thread where that may block: to look at a
-    /// folder takes less time than to wake another thread.
+    /// Runs work on the file system that is done at once, on the same thread where tokio lets it block (not in a `LocalSet`): to
+    /// look at a folder takes less time than to wake another thread.
     ///
     /// # Errors
     /// Those of the work.

@@ -16,7 +16,7 @@ impl Run<'_> {
     /// those: nobody waits for what others left. True when anything was found out.
     ///
     /// # Errors
-    /// `Held` where a call that was cut off may still take effect: that ends by itself.
+    /// `Held` where a call that was cut off may still take effect, which ends by itself; `Stopped` where somebody asked for that.
     pub(super) async fn recover(
         &self,
         described: &Described<'_>,
@@ -42,16 +42,23 @@ impl Run<'_> {
             actor: &self.shared.settings.actor,
         };
         let steps = recovery.run(&described.stack, &selection, &Selection::Addresses(shared)).await?;
-        let open = steps.iter().find(|step| step.is_in_doubt && step.was_open);
-        if let Some(open) = open {
+        let (left, found): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.is_in_doubt);
+        for step in &found {
+            self.log.line("INFO", "recover", &format!("{}: {}", step.address, step.found)).await;
+        }
+        if self.cancel.is_cancelled() {
+            return Err(Failure::Stopped);
+        }
+        if let Some(open) = left.iter().find(|step| step.was_open)
+            && self.may_wait().await
+        {
             let what = "what was cut off may still take effect, and is looked into once more when it cannot any more";
             return Err(Failure::Held(format!("{}: {what}", open.address)));
         }
-        for step in &steps {
-            let level = if step.is_in_doubt { "WARNING" } else { "INFO" };
-            self.log.line(level, "recover", &format!("{}: {}", step.address, step.found)).await;
+        for step in &left {
+            self.log.line("WARNING", "recover", &format!("{}: {}", step.address, step.found)).await;
         }
-        Ok(steps.iter().any(|step| !step.is_in_doubt))
+        Ok(!found.is_empty())
     }
 
     /// True when what a plan is about that changes nothing may be recorded otherwise by now: somebody was cut off since

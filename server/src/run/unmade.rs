@@ -34,15 +34,14 @@ impl Unmade {
     }
 }
 
-/// So many failures are told as the result of an operation: the log has all.
+/// So many failures are told as the result of an operation, which is asked for again and again.
 const MOST: usize = 100;
 
-/// The first of those, one a line.
-pub(super) fn first_of(mut why: Vec<String>) -> String {
-    let more = why.len().saturating_sub(MOST);
-    why.truncate(MOST);
-    why.extend((more > 0).then(|| format!("and {more} more, which the log tells")));
-    why.join("\n")
+/// The first of those, one a line, and the others, which the log is to tell.
+pub(super) fn first_of(mut why: Vec<String>) -> (String, Vec<String>) {
+    let others = if why.len() > MOST { why.split_off(MOST) } else { Vec::new() };
+    why.extend((!others.is_empty()).then(|| format!("and {} more, which the log tells", others.len())));
+    (why.join("\n"), others)
 }
 
 fn failed(plan: &Plan, it: &Failed) -> String {
@@ -66,8 +65,10 @@ mod tests {
     #[test]
     fn a_result_tells_the_first_failures_and_how_many_more_there_are() {
         let why = |count: usize| first_of((0..count).map(|number| format!("f{number}")).collect());
-        assert_eq!(why(2), "f0\nf1");
-        assert_eq!(why(MOST).lines().count(), MOST);
-        assert!(why(MOST + 3).ends_with("f99\nand 3 more, which the log tells"));
+        assert_eq!(why(2), ("f0\nf1".to_owned(), Vec::new()));
+        assert_eq!(why(MOST).0.lines().count(), MOST);
+        let (told, others) = why(MOST + 3);
+        assert!(told.ends_with("f99\nand 3 more, which the log tells"), "{told}");
+        assert_eq!(others, ["f100", "f101", "f102"]);
     }
 }

@@ -159,14 +159,12 @@ async fn queue(
     purpose: Purpose,
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
-    let place = judged(async {
-        let mut described = Described::read(&shared.worlds, &request, purpose)?;
-        described.check_known(shared.store.as_ref()).await?;
-        if purpose == Purpose::Make {
-            described.check(shared.nothing.as_ref()).await?;
-        }
-        Ok::<_, Refusal>(described.place_of())
-    })?;
+    let mut described = block_in_place(|| Described::read(&shared.worlds, &request, purpose))?;
+    described.check_known(shared.store.as_ref()).await?;
+    if purpose == Purpose::Make {
+        judged(described.check(shared.nothing.as_ref()))?;
+    }
+    let place = described.place_of();
     let asked = match purpose {
         Purpose::Make => Asked::Provision(request),
         Purpose::Remove => Asked::Unprovision(request),

@@ -30,8 +30,7 @@ impl Taken {
         if self.process.as_ref().is_some_and(|process| process.is_gone(ours)) {
             return false;
         }
-        let runs_beside = || self.process.as_ref().is_some_and(|process| process.runs_beside(ours));
-        self.info.expires > now || (runs_beside() && context.watch.may_be_renewed(&self.info.id, self.info.expires))
+        self.info.expires > now || context.may_be_renewed(self.process.as_ref(), &self.info.id, self.info.expires)
     }
 
     /// True when the same operation of the same process asks again for what it has.

@@ -148,9 +148,7 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
         let expires = columns.time()?;
         let process = process(&mut columns)?;
         let ours = context.process.as_ref();
-        // A clock that jumps takes nothing from a server that runs.
-        let runs = || process.as_ref().is_some_and(|process| process.runs_beside(ours));
-        let is_free = || !(runs() && context.watch.may_be_renewed(&format!("request {operation}"), expires));
+        let is_free = || !context.may_be_renewed(process.as_ref(), &format!("request {operation}"), expires);
         if process.as_ref().is_some_and(|process| process.is_gone(ours)) || (expires <= now && is_free()) {
             return Ok(Some(operation));
         }

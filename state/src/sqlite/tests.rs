@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::SystemClock;
+use crate::clock::Clock;
+use jiff::Timestamp;
 use std::fs;
 use terrace_engine::store::{Body, RowStatus, Write};
 
@@ -229,34 +231,80 @@ async fn a_file_whose_folder_goes_is_saved_where_the_folder_was() {
     assert_eq!(names(&self::store(&inner)).await, ["local_value.before", "local_value.during"]);
 }
 
-/// That time passes for the clock alone: it was set, or a machine that slept went on.
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_holder_that_runs_keeps_its_lease_when_the_clock_jumps() {
-    use crate::ManualClock;
-    use jiff::Timestamp;
-    let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
-    let store =
-        SqliteStore::open(&folder.path().join("state.db"), Access::ReadWrite, Arc::<ManualClock>::clone(&clock))
-            .unwrap();
-    let request = |number| LeaseRequest {
+/// The machine's clock, which somebody sets.
+#[derive(Default)]
+struct SetClock(std::sync::atomic::AtomicI64);
+
+impl SetClock {
+    fn jump(&self) {
+        self.0.fetch_add(7200, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now() + Duration::from_secs(self.0.load(std::sync::atomic::Ordering::Relaxed).cast_unsigned())
+    }
+
+    fn is_of_the_machine(&self) -> bool {
+        true
+    }
+}
+
+fn lease_of(number: u128) -> LeaseRequest {
+    LeaseRequest {
         components: [(demo(), "a".to_owned())].into(),
         operation: Uuid::from_u128(number),
         holder: "somebody".to_owned(),
         term: Duration::from_secs(30),
-    };
-    assert!(matches!(store.acquire(&request(1)).await.unwrap(), Acquired::Granted(_)));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn whoever_runs_keeps_its_lease_when_the_clock_jumps() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SetClock::default());
+    let open = Arc::<SetClock>::clone(&clock);
+    let store = SqliteStore::open(&folder.path().join("state.db"), Access::ReadWrite, open).unwrap();
+    assert!(matches!(store.acquire(&lease_of(1)).await.unwrap(), Acquired::Granted(_)));
+    clock.jump();
+    assert!(matches!(store.acquire(&lease_of(2)).await.unwrap(), Acquired::Held(_)), "this process itself");
     let mut other = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
     let stat = fs::read_to_string(format!("/proc/{}/stat", other.id())).unwrap();
     let started: i64 = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
     let pid = other.id();
     let sql = "UPDATE lease SET pid = ?1, process_started = ?2";
     store.write(move |transaction, _| Ok(transaction.execute(sql, (pid, started))?)).await.unwrap();
-    clock.advance(Duration::from_secs(7200));
-    assert!(matches!(store.acquire(&request(2)).await.unwrap(), Acquired::Held(_)));
+    clock.jump();
+    assert!(matches!(store.acquire(&lease_of(2)).await.unwrap(), Acquired::Held(_)));
     assert_eq!(store.leases().await.unwrap().len(), 1);
     drop(other.stdin.take());
     other.wait().unwrap();
-    assert!(matches!(store.acquire(&request(2)).await.unwrap(), Acquired::Granted(_)));
+    assert!(matches!(store.acquire(&lease_of(2)).await.unwrap(), Acquired::Granted(_)));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_that_runs_keeps_its_requests_when_the_clock_jumps() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SetClock::default());
+    let open = Arc::<SetClock>::clone(&clock);
+    let store = SqliteStore::open(&folder.path().join("state.db"), Access::ReadWrite, open).unwrap();
+    let (kind, actor) = ("provision".to_owned(), "jane".to_owned());
+    let request = NewRequest {
+        operation: NewOperation { id: Uuid::now_v7(), kind, stacks: vec![demo()], actor },
+        component: "a".to_owned(),
+        digest: "d".to_owned(),
+        older_digests: Vec::new(),
+        body: "{}".to_owned().into(),
+        idempotency: None,
+        can_wait: false,
+    };
+    store.enqueue(&request, 10).await.unwrap();
+    let term = Duration::from_secs(30);
+    let claim = store.claim("jane@host", term).await.unwrap().unwrap();
+    clock.jump();
+    assert!(store.claim("john@host", term).await.unwrap().is_none());
+    store.keep(&claim, term).await.unwrap();
 }

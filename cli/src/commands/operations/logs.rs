@@ -3,7 +3,7 @@
 use super::{find, result, unknown, word};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
-use crate::report::harmless;
+use crate::report::{harmless, harmless_line};
 use crate::signals::Signals;
 use crate::wiring::store;
 use jiff::Timestamp;
@@ -92,7 +92,7 @@ fn timeline(operation: &OperationRow, steps: &[StepRow]) -> Vec<LogLine> {
         phase: operation.kind.to_string(),
         message,
     };
-    let started = line(operation.started_at, "INFO", format!("started by {}", operation.actor));
+    let started = line(operation.started_at, "INFO", harmless_line(&format!("started by {}", operation.actor)));
     let mut lines = vec![started];
     for step in steps {
         let what = format!("{}:{} {}", step.stack, step.address, word(step.action));

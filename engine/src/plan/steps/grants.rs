@@ -1,6 +1,6 @@
 //! Grants come before revocations: nobody is sent away until all is tried that lets somebody in. Who is to have access and
-//! could not be let in by the new grant keeps the old one; all others that are not to have it lose it, whoever else could not
-//! be let in.
+//! could not be let in by the new grant keeps the old one, which is that of the same key of `forEach`; all others that are not
+//! to have it lose it, whoever else could not be let in.
 
 use super::{Nodes, Step, StepId, Steps};
 use crate::action::Action;
@@ -41,17 +41,23 @@ impl Steps {
         }
         for Access { granted, revoked, .. } in all.into_values().filter(|it| !it.granted.is_empty()) {
             let afterwards = self.add(Step::Afterwards);
+            // What has no key lets in, or sends away, everybody at once.
+            let (all_granted, all_kept) = (self.barrier(), self.barrier());
             let mut of_same: HashMap<&InstanceKey, Vec<StepId>> = HashMap::new();
             for (step, key) in granted {
                 self.order(step, afterwards);
-                if let Some(key) = key {
-                    of_same.entry(key).or_default().push(step);
+                self.order(step, all_granted);
+                match key {
+                    Some(key) => of_same.entry(key).or_default().push(step),
+                    None => self.order(step, all_kept),
                 }
             }
             for (step, key) in revoked {
                 self.order(afterwards, step);
-                for grant in key.and_then(|key| of_same.get(key)).into_iter().flatten() {
-                    self.order(*grant, step);
+                self.order(all_kept, step);
+                match key {
+                    Some(key) => of_same.get(key).into_iter().flatten().for_each(|grant| self.order(*grant, step)),
+                    None => self.order(all_granted, step),
                 }
             }
         }

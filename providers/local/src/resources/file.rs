@@ -9,7 +9,7 @@ mod plan;
 mod write;
 
 use super::age::is_since;
-use super::attributes::{id_of, is_marked, known, marked, text, truth};
+use super::attributes::{given, id_of, is_marked, known, marked, text, truth};
 use super::mode;
 use crate::project::{Project, ProjectPath, invalid, io_error};
 use async_trait::async_trait;
@@ -118,7 +118,11 @@ impl Session for Files {
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let planned = plan::plan(ty, change)?;
-        self.project.in_place(move |project| plan::complete(project, planned)).await
+        // A file may be long, or lie where reading takes its time.
+        match given(change.config, "source") {
+            Some(_) => self.project.blocking(move |project| plan::complete(project, planned)).await,
+            None => self.project.in_place(move |project| plan::complete(project, planned)).await,
+        }
     }
 
     async fn create(&self, _ty: &ResourceType, _call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
