@@ -413,7 +413,10 @@ pub struct RecoverArguments {
     /// Stacks (`name@environment`) [default: all of the environment that is named, else all]
     #[arg(value_name = "STACK")]
     pub stacks: Vec<String>,
-    /// Where it cannot be told: the call had no effect, nothing is kept; may be repeated
+    /// Where it cannot be told: the call had no effect, it is recorded as before; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub unchanged: Vec<String>,
+    /// Where it cannot be told: there is no such object, nothing is kept; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub absent: Vec<String>,
     /// Where it cannot be told: it is half-made, the next apply replaces it; may be repeated

@@ -29,7 +29,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use writes::Writes;
 
-use finding::settles_in;
 pub use finding::{Arrived, Finding};
 pub(crate) use finding::{in_present_form, look_into};
 
@@ -86,6 +85,8 @@ pub struct Recovered {
 /// What a person says of a step that nobody can tell about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
+    /// The call had no effect: what is recorded stays as it is, which is nothing where it was to be made.
+    Unchanged,
     /// There is no such object: nothing is kept.
     Absent,
     /// It is there, in whatever state: it is recorded, and replaced by the next apply.
@@ -190,11 +191,13 @@ impl Recovery<'_> {
             let mut summary = format!("{address}{named}: nothing was in doubt any more");
             if let Some(open) = open {
                 let found = match verdict {
+                    Verdict::Unchanged => "a person said that the call had no effect",
                     Verdict::Absent => "a person said that there is no such object",
                     Verdict::Tainted => "a person said that it is there, half-made",
                 };
                 let writes = Writes::new(&open.intent, self.row(&open.intent).await?, self.seal);
                 let writes = match verdict {
+                    Verdict::Unchanged => Vec::new(),
                     Verdict::Absent => writes.dropped()?,
                     Verdict::Tainted => writes
                         .tainted()?
@@ -261,7 +264,7 @@ impl Recovery<'_> {
         // Steps are looked into one after the other, and all get older meanwhile.
         let listed = open.age;
         let mut open = OpenIntent { age: listed.saturating_add(begun.elapsed()), ..open };
-        let may_take_effect = settles_in(&open).is_some();
+        let may_take_effect = open.settles_in().is_some();
         open = match in_present_form(self.registry, self.seal, open).await {
             Ok(open) => open,
             Err(found) => return Ok(Recovered { step, address, found, is_in_doubt: true, was_open: may_take_effect }),

@@ -450,7 +450,9 @@ async fn without_a_key_a_plan_that_would_store_a_secret_is_refused() {
 #[tokio::test]
 async fn a_person_can_decide_what_nobody_can_tell() {
     use terrace_engine::recover::Verdict;
-    for (verdict, rows) in [(Verdict::Absent, vec![]), (Verdict::Tainted, vec!["world_slow.a (Tainted)"])] {
+    let verdicts =
+        [(Verdict::Unchanged, vec![]), (Verdict::Absent, vec![]), (Verdict::Tainted, vec!["world_slow.a (Tainted)"])];
+    for (verdict, rows) in verdicts {
         let story = Story::new();
         let text = stack("- {type: world_slow, name: a, config: {key: a}}");
         crash_while(&story, &text, "create a", Fault::HangBefore).await;
@@ -462,6 +464,22 @@ async fn a_person_can_decide_what_nobody_can_tell() {
         story.apply(&text).await;
         assert_eq!(story.rows().await, ["world_slow.a"]);
     }
+}
+
+#[tokio::test]
+async fn an_update_of_which_a_person_says_that_it_had_no_effect_is_made_again_and_no_object_twice() {
+    use terrace_engine::recover::Verdict;
+    let text = |val: u8| stack(&format!("- {{type: world_slow, name: a, config: {{key: a, val: {val}}}}}"));
+    let story = Story::new();
+    story.apply(&text(1)).await;
+    crash_while(&story, &text(2), "update a", Fault::HangBefore).await;
+    story.end_processes().await;
+    assert!(story.recover().await.iter().any(|step| step.is_in_doubt));
+    assert!(story.decide("world_slow.a", Verdict::Unchanged).await);
+    assert_eq!(story.rows().await, ["world_slow.a"]);
+    story.log();
+    story.apply(&text(2)).await;
+    assert_eq!(story.log(), ["update a"]);
 }
 
 #[tokio::test]

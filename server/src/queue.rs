@@ -444,6 +444,7 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
             traced::ended(&span, &end, began.elapsed());
             metrics::ended(&claim.kind, end.status, began);
             shared.unworkable.forget(claim.operation);
+            shared.looked.forget(claim.operation);
         }
         Err(error) => {
             tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");

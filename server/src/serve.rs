@@ -100,6 +100,8 @@ pub(crate) struct Shared {
     pub(crate) wake: Notify,
     /// Requests that could not be read or worked on.
     pub(crate) unworkable: Tries,
+    /// Requests that wait for what was cut off and may still take effect.
+    pub(crate) looked: Tries,
     /// No worker can claim a request.
     pub(crate) claiming: Outage,
     /// Held by the worker that looks for requests while there are none.
@@ -129,6 +131,7 @@ impl Server {
             at_work: AtWork::default(),
             wake: Notify::new(),
             unworkable: Tries::default(),
+            looked: Tries::default(),
             claiming: Outage::default(),
             looking: tokio::sync::Mutex::default(),
             stop: stop.clone(),

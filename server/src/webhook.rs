@@ -75,7 +75,10 @@ impl Webhook {
             .with_max_delay(Duration::from_secs(600))
             .with_jitter()
             .with_max_times(RETRIES);
-        attempt.retry(waits).when(|(_, is_passing)| *is_passing).await.map_err(|(error, _)| error)
+        let tell = |(error, _): &(String, bool), wait: Duration| {
+            tracing::warn!(operation = %id, error, seconds = wait.as_secs(), "nobody was told of drift yet: trying again");
+        };
+        attempt.retry(waits).when(|(_, is_passing)| *is_passing).notify(tell).await.map_err(|(error, _)| error)
     }
 
     /// `v1,` and the HMAC-SHA-256 of what is sent.

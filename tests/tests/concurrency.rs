@@ -51,6 +51,8 @@ fn a_plan_beside_a_running_apply_is_not_held_up() {
     let (project, first) = Project::at_the_gate(GATED);
     project.run(["plan", "stack.yaml", "--lock-timeout", "0s"]).done();
     project.run(["leases", "list"]).done().says("tester@");
+    let nothing = project.run(["recover"]).done();
+    nothing.says("Nothing to recover now: tester@").says(" is at work on demo@local, or was until its lease ends, at ");
     project.run(["operations", "list"]).done().says("running");
     project.open_gate("gate");
     first.finish().done();

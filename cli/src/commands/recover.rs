@@ -1,12 +1,12 @@
 //! `terrace recover`: finds out what became of steps that a crash cut off. Where that cannot be told a person says it:
-//! on a terminal when asked, otherwise with `--absent` and `--tainted`.
+//! on a terminal when asked, otherwise with `--unchanged`, `--absent` and `--tainted`.
 
 use super::Context;
 use crate::args::RecoverArguments;
 use crate::failure::{Exit, Failure};
 use crate::planning::{check_words, quoted};
 use crate::progress::Progress;
-use crate::report::{harmless, remembered, with_failure};
+use crate::report::{harmless, harmless_line, remembered, with_failure};
 use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
 use crate::stacks;
@@ -81,7 +81,7 @@ pub(super) async fn run(
         let lines = recovered.iter().map(|step| format!("{}: {}\n", step.address, harmless(&step.found)));
         context.ui.print(&lines.collect::<String>())?;
         if recovered.is_empty() {
-            context.ui.print("Nothing to recover.\n")?;
+            context.ui.print(&nothing(&store).await?)?;
         }
     }
     // What is said of a resource alone is said of the usual environment, where nothing else says which.
@@ -101,6 +101,7 @@ pub(super) async fn run(
         let is_decided = recovery_of(&doubt.step.stack)?.decide(&doubt.step, verdict).await?;
         let outcome = match (is_decided, verdict) {
             (false, _) => "is not in doubt any more",
+            (true, Verdict::Unchanged) => "what is recorded stays as it is",
             (true, Verdict::Absent) => "nothing is kept",
             (true, Verdict::Tainted) => "recorded as half-made, the next apply replaces it",
         };
@@ -119,6 +120,25 @@ pub(super) async fn run(
         context.ui.print_json(&json!({ "recovered": recovered, "diagnostics": diagnostics }))?;
     }
     failure.map_or(Ok(Exit::Done), Err)
+}
+
+/// That nothing was found to be recovered, and whose work may be found so later: a lease outlives its holder by a while.
+async fn nothing(store: &Arc<dyn StateStore>) -> Result<String, Failure> {
+    let mut at_work = BTreeSet::new();
+    for stack in store.stacks().await? {
+        let open = store.open_intents(&stack, &Selection::All).await?;
+        at_work.extend(open.iter().filter(|open| !open.is_orphaned).map(|open| open.intent.operation));
+    }
+    let leases = store.leases().await?;
+    Ok(match leases.iter().find(|lease| at_work.contains(&lease.operation)) {
+        None => "Nothing to recover.\n".to_owned(),
+        Some(lease) => format!(
+            "Nothing to recover now: {} is at work on {}, or was until its lease ends, at {}: ask again after that.\n",
+            harmless_line(&lease.holder),
+            lease.stack,
+            lease.expires
+        ),
+    })
 }
 
 /// What is told meanwhile. What was found is the result besides: who sees both sees it once.
@@ -205,16 +225,29 @@ fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failu
     let answered = |texts: &[String], verdict: Verdict| -> Vec<(String, Verdict)> {
         texts.iter().map(|text| (text.clone(), verdict)).collect()
     };
-    if let Some(both) = arguments.absent.iter().find(|text| arguments.tainted.contains(text)) {
-        return Err(Failure::new(format!("`{both}` cannot be both absent and tainted"))
-            .hint("look at the object: pass `--absent` when it is not there, `--tainted` when it is"));
+    let said = [
+        ("unchanged", &arguments.unchanged, Verdict::Unchanged),
+        ("absent", &arguments.absent, Verdict::Absent),
+        ("tainted", &arguments.tainted, Verdict::Tainted),
+    ];
+    for (at, (word, texts, _)) in said.iter().enumerate() {
+        let twice = said.iter().skip(at + 1).find_map(|(other, others, _)| {
+            let both = texts.iter().find(|text| others.contains(text))?;
+            Some(format!("`{both}` cannot be both {word} and {other}"))
+        });
+        if let Some(twice) = twice {
+            return Err(Failure::new(twice).hint(
+                "look at the object: pass `--unchanged` when it is as it was before the call, `--absent` when it is not there, \
+                 `--tainted` when it is there, half-made",
+            ));
+        }
     }
-    for text in arguments.absent.iter().chain(&arguments.tainted) {
+    for text in said.iter().flat_map(|(_, texts, _)| *texts) {
         let (resource, _) = split_deposed(text);
         let address = stacks::split(resource).map_or(resource, |(_, address)| address);
         address.parse::<Address>().map_err(|error| Failure::new(error.to_string()))?;
     }
-    Ok([answered(&arguments.absent, Verdict::Absent), answered(&arguments.tainted, Verdict::Tainted)].concat())
+    Ok(said.iter().flat_map(|(_, texts, verdict)| answered(texts, *verdict)).collect())
 }
 
 /// Whether each answer is one to a question: one to what nobody asks is a slip, one to what was found out meanwhile is none,
@@ -300,12 +333,14 @@ fn ask(context: &Context<'_>, doubt: &Recovered) -> Result<Option<Verdict>, Fail
         return Ok(None);
     }
     let question = format!(
-        "{}: {}\n  did the call take effect?\n    [a]bsent   nothing is kept\n    [t]ainted  recorded as half-made, \
-         the next apply replaces it\n    [s]kip     it stays in doubt",
+        "{}: {}\n  what became of the call?\n    [u]nchanged  it had no effect: recorded as before\n    [a]bsent     there is no \
+         such object: nothing is kept\n    [t]ainted    half-made: recorded so, the next apply replaces it\n    [s]kip       it \
+         stays in doubt",
         doubt.address,
         harmless(&doubt.found)
     );
-    Ok(match context.ui.choose(&question, &["absent", "tainted", "skip"])? {
+    Ok(match context.ui.choose(&question, &["unchanged", "absent", "tainted", "skip"])? {
+        Some("unchanged") => Some(Verdict::Unchanged),
         Some("absent") => Some(Verdict::Absent),
         Some("tainted") => Some(Verdict::Tainted),
         _ => None,
@@ -320,7 +355,8 @@ fn still_in_doubt(left: &[&Recovered]) -> Failure {
     let address = left.first().map(|doubt| quoted(&doubt.address)).unwrap_or_default();
     Failure::new(message)
         .hint("try again later, or look at the objects and say what became of them")
-        .hint(format!("`terrace recover --absent {address}`: the call had no effect, nothing is kept"))
+        .hint(format!("`terrace recover --unchanged {address}`: the call had no effect, it is recorded as before"))
+        .hint(format!("`terrace recover --absent {address}`: there is no such object, nothing is kept"))
         .hint(format!("`terrace recover --tainted {address}`: it is half-made, the next apply replaces it"))
 }
 
@@ -402,6 +438,7 @@ mod tests {
     fn nothing_is_both_absent_and_tainted() {
         let of = |absent: &str, tainted: &str| RecoverArguments {
             stacks: Vec::new(),
+            unchanged: Vec::new(),
             absent: vec![absent.to_owned()],
             tainted: vec![tainted.to_owned()],
             format: FormatArguments::default(),
@@ -415,6 +452,7 @@ mod tests {
     fn a_stack_in_an_answer_says_in_which_environment_to_look() {
         let arguments = RecoverArguments {
             stacks: Vec::new(),
+            unchanged: Vec::new(),
             absent: Vec::new(),
             tainted: Vec::new(),
             format: FormatArguments::default(),

@@ -133,7 +133,7 @@ pub(crate) async fn look_into(
     };
     let found = deadline::reading(ty.timeouts.read, session.find(ty, &attempt)).await;
     let too_early = |what: &str| {
-        let left = settles_in(open)?;
+        let left = open.settles_in()?;
         let left = left.as_secs().max(1);
         Some(Finding::TooEarly(format!("{what}, and the lost call may still take effect for {left} s")))
     };
@@ -198,17 +198,20 @@ pub(crate) async fn look_into(
     }
 }
 
-/// How long the lost call may still take effect; `None` when it cannot any more. A type that settles at once has
-/// its effects within the process that called: they end with it. But a lease may also have ended because its holder was
-/// suspended, or because somebody took it away: such a holder still has all the time that a call is waited for.
-pub(super) fn settles_in(open: &OpenIntent) -> Option<Duration> {
-    let intent = &open.intent;
-    let longer = match (intent.settle.is_zero(), open.is_holder_gone) {
-        (true, true) => return None,
-        (true, false) => deadline::GRACE,
-        (false, _) => intent.settle,
-    };
-    intent.timeout.saturating_add(longer).checked_sub(open.age).filter(|left| !left.is_zero())
+impl OpenIntent {
+    /// How long the lost call may still take effect; `None` when it cannot any more. A type that settles at once has
+    /// its effects within the process that called: they end with it. But a lease may also have ended because its holder was
+    /// suspended, or because somebody took it away: such a holder still has all the time that a call is waited for.
+    #[must_use]
+    pub fn settles_in(&self) -> Option<Duration> {
+        let intent = &self.intent;
+        let longer = match (intent.settle.is_zero(), self.is_holder_gone) {
+            (true, true) => return None,
+            (true, false) => deadline::GRACE,
+            (false, _) => intent.settle,
+        };
+        intent.timeout.saturating_add(longer).checked_sub(self.age).filter(|left| !left.is_zero())
+    }
 }
 
 /// Why a step stays open whose object is known.

@@ -1,7 +1,7 @@
 //! What others left and did: what was cut off is recovered, and who is at work is waited for.
 
 use super::failure::Failure;
-use super::{AT_ONCE, MOST_PLANS, Run};
+use super::{AT_ONCE, LONGEST_PAUSE, MOST_PLANS, Run};
 use crate::described::Described;
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
@@ -9,7 +9,10 @@ use terrace_engine::event::NoEvents;
 use terrace_engine::plan::Plan;
 use terrace_engine::recover::Recovery;
 use terrace_engine::render::steps::Steps;
-use terrace_engine::store::Selection;
+use terrace_engine::store::{OpenIntent, Selection, StoreError};
+
+/// Of so many tries one looks into what may still take effect for long.
+const LOOKS: u64 = 5;
 
 impl Run<'_> {
     /// Finds out what became of what was cut off before; of what the environment shares only what this operation began, and
@@ -32,6 +35,15 @@ impl Run<'_> {
             true => Selection::All,
             false => Selection::Components(described.components.clone()),
         };
+        if let Some(open) = self.cannot_be_told_yet(&described.stack, &selection).await?
+            && self.may_wait().await
+            && !self.cancel.is_cancelled()
+        {
+            return Err(Failure::Held(may_take_effect(&format!(
+                "{}:{}",
+                open.intent.row.stack, open.intent.row.address
+            ))));
+        }
         let recovery = Recovery {
             store: &store,
             registry: &described.world.registry,
@@ -52,13 +64,25 @@ impl Run<'_> {
         if let Some(open) = left.iter().find(|step| step.was_open)
             && self.may_wait().await
         {
-            let what = "what was cut off may still take effect, and is looked into once more when it cannot any more";
-            return Err(Failure::Held(format!("{}: {what}", open.address)));
+            return Err(Failure::Held(may_take_effect(&open.address)));
         }
         for step in &left {
             self.log.line("WARNING", "recover", &format!("{}: {}", step.address, step.found)).await;
         }
         Ok(!found.is_empty())
+    }
+
+    /// A step that was looked into before and may still take effect for longer than this request pauses. Each time that it is
+    /// looked into is an operation: now and then is enough.
+    async fn cannot_be_told_yet(
+        &self,
+        stack: &StackId,
+        selection: &Selection,
+    ) -> Result<Option<OpenIntent>, StoreError> {
+        let open = self.store().open_intents(stack, selection).await?;
+        let takes_longer = |open: &OpenIntent| open.settles_in().is_some_and(|left| left > LONGEST_PAUSE);
+        let open = open.into_iter().find(|open| open.is_orphaned && takes_longer(open));
+        Ok(open.filter(|_| self.shared.looked.once_more(self.claim.operation) % LOOKS != 1))
     }
 
     /// True when what a plan is about that changes nothing may be recorded otherwise by now: somebody was cut off since
@@ -89,6 +113,11 @@ impl Run<'_> {
         following.end().await;
         Ok(waited?)
     }
+}
+
+/// Why a request waits for a step that was cut off.
+fn may_take_effect(address: &str) -> String {
+    format!("{address}: what was cut off may still take effect, and is looked into once more when it cannot any more")
 }
 
 /// What the environment shares of what a plan works on.

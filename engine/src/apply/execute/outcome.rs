@@ -303,7 +303,7 @@ pub(super) fn delete_in_doubt(prepared: &Prepared, ty: &ResourceType, broken: Br
 pub(super) fn in_doubt(prepared: &Prepared, error: ProviderError) -> Outcome {
     let address = shell_word(&format!("{}:{}", prepared.stack, prepared.change.address));
     let error = error.solution(format!(
-        "nobody knows whether it took effect: `terrace recover` asks again, and `--absent {address}` or `--tainted \
+        "nobody knows whether it took effect: `terrace recover` asks again, and its `--unchanged`, `--absent` or `--tainted \
          {address}` says it"
     ));
     Outcome { is_in_doubt: true, ..failure(prepared, error, Vec::new(), None) }
