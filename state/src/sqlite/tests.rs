@@ -232,15 +232,18 @@ async fn a_file_whose_folder_goes_is_saved_where_the_folder_was() {
 }
 
 /// The machine's clock, which somebody sets.
+#[cfg(target_os = "linux")]
 #[derive(Default)]
 struct SetClock(std::sync::atomic::AtomicI64);
 
+#[cfg(target_os = "linux")]
 impl SetClock {
     fn jump(&self) {
         self.0.fetch_add(7200, std::sync::atomic::Ordering::Relaxed);
     }
 }
 
+#[cfg(target_os = "linux")]
 impl Clock for SetClock {
     fn now(&self) -> Timestamp {
         Timestamp::now() + Duration::from_secs(self.0.load(std::sync::atomic::Ordering::Relaxed).cast_unsigned())
@@ -251,6 +254,14 @@ impl Clock for SetClock {
     }
 }
 
+#[cfg(target_os = "linux")]
+fn with_set_clock(folder: &Path) -> (SqliteStore, Arc<SetClock>) {
+    let clock = Arc::new(SetClock::default());
+    let open = Arc::<SetClock>::clone(&clock);
+    (SqliteStore::open(&folder.join("state.db"), Access::ReadWrite, open).unwrap(), clock)
+}
+
+#[cfg(target_os = "linux")]
 fn lease_of(number: u128) -> LeaseRequest {
     LeaseRequest {
         components: [(demo(), "a".to_owned())].into(),
@@ -264,9 +275,7 @@ fn lease_of(number: u128) -> LeaseRequest {
 #[tokio::test]
 async fn whoever_runs_keeps_its_lease_when_the_clock_jumps() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(SetClock::default());
-    let open = Arc::<SetClock>::clone(&clock);
-    let store = SqliteStore::open(&folder.path().join("state.db"), Access::ReadWrite, open).unwrap();
+    let (store, clock) = with_set_clock(folder.path());
     assert!(matches!(store.acquire(&lease_of(1)).await.unwrap(), Acquired::Granted(_)));
     clock.jump();
     assert!(matches!(store.acquire(&lease_of(2)).await.unwrap(), Acquired::Held(_)), "this process itself");
@@ -288,9 +297,7 @@ async fn whoever_runs_keeps_its_lease_when_the_clock_jumps() {
 #[tokio::test]
 async fn a_server_that_runs_keeps_its_requests_when_the_clock_jumps() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(SetClock::default());
-    let open = Arc::<SetClock>::clone(&clock);
-    let store = SqliteStore::open(&folder.path().join("state.db"), Access::ReadWrite, open).unwrap();
+    let (store, clock) = with_set_clock(folder.path());
     let (kind, actor) = ("provision".to_owned(), "jane".to_owned());
     let request = NewRequest {
         operation: NewOperation { id: Uuid::now_v7(), kind, stacks: vec![demo()], actor },
