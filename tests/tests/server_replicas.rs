@@ -57,6 +57,28 @@ fn a_request_waits_for_what_was_cut_off_until_it_can_no_longer_take_effect() {
 }
 
 #[test]
+fn a_request_that_waits_for_what_was_cut_off_ends_when_somebody_stops_it() {
+    let project = shared_project();
+    project.make_gate("gate-a");
+    let first = Served::start(&project, &[]);
+    let token = first.ask("/v1/provision", &product(&["a"]));
+    until("it is being made", || project.has("started-a"));
+    first.kill();
+    drop(first);
+    project.write("in-vain", "");
+    project.open_gate("gate-a");
+    until("it comes to nothing", || !project.has("gate-a"));
+    let second = Served::start(&project, &[]);
+    let is_waiting =
+        || messages(&second.status(&token)).contains("queue waiting: finance.cash.0@test:a/local_command.made: ");
+    until("it waits", is_waiting);
+    assert_eq!(second.call("DELETE", &format!("/v1/provision/{token}"), "").status, 202);
+    // Ten minutes before what was cut off can no longer take effect.
+    assert_eq!(second.ended(&token)["status"], "TERMINATED");
+    assert!(!project.has("log"));
+}
+
+#[test]
 fn many_components_are_provisioned_through_all_servers_at_once_and_each_is_made_once() {
     let project = shared_project();
     let servers = [(); 3].map(|()| Served::start(&project, &["--workers", "4"]));
