@@ -12,6 +12,7 @@ mod options;
 mod parse;
 mod scalar;
 mod syntax;
+mod usual;
 
 use crate::source::Span;
 use terrace_provider::Number;

@@ -4,6 +4,7 @@ use super::mapping::{MANY, Merge, deduplicate, expand_merges};
 use super::options::{Budget, ParseOptions, Parsed};
 use super::scalar;
 use super::syntax::syntax_error;
+use super::usual;
 use super::{Entry, Node, NodeKind};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::source::{SourceId, Span};
@@ -24,18 +25,30 @@ pub fn parse(source: SourceId, text: &str, budget: &Budget) -> Result<Node, Vec<
 /// # Errors
 /// When the text is no such document, or is over the budget; each with a place.
 pub fn parse_with(source: SourceId, text: &str, options: &ParseOptions) -> Result<Parsed, Vec<Diagnostic>> {
+    read_usual(source, text, options).map_or_else(|| read_any(source, text, options), Ok)
+}
+
+/// What most texts are is read without the parser.
+pub(super) fn read_usual(source: SourceId, text: &str, options: &ParseOptions) -> Option<Parsed> {
+    if text.len() > options.budget.bytes {
+        return None;
+    }
+    let mut builder = Builder::new(source, text, options);
+    usual::read(source, text, |event, span| builder.take(event, span)).ok()?;
+    builder.finish().ok()
+}
+
+/// Whatever it is, mistakes included.
+pub(super) fn read_any(source: SourceId, text: &str, options: &ParseOptions) -> Result<Parsed, Vec<Diagnostic>> {
     let mut builder = Builder::new(source, text, options);
     if let Err(stop) = builder.read() {
         builder.diagnostics.push(*stop);
     }
-    match builder.root {
-        Some(node) if !has_errors(&builder.diagnostics) => Ok(Parsed { node, warnings: builder.diagnostics }),
-        _ => Err(builder.diagnostics),
-    }
+    builder.finish()
 }
 
 /// What ends the reading at once; boxed, because it travels through every call.
-type Stop = Box<Diagnostic>;
+pub(super) type Stop = Box<Diagnostic>;
 
 struct Builder<'t> {
     source: SourceId,
@@ -105,6 +118,13 @@ impl<'t> Builder<'t> {
             weight: 0,
             copied: 0,
             diagnostics: Vec::new(),
+        }
+    }
+
+    fn finish(self) -> Result<Parsed, Vec<Diagnostic>> {
+        match self.root {
+            Some(node) if !has_errors(&self.diagnostics) => Ok(Parsed { node, warnings: self.diagnostics }),
+            _ => Err(self.diagnostics),
         }
     }
 
