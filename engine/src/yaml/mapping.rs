@@ -3,8 +3,10 @@
 use super::options::DuplicateKeys;
 use super::{Entry, Node, NodeKind};
 use crate::diagnostic::Diagnostic;
+use crate::quick::QuickMap;
 use crate::source::Span;
-use std::collections::{HashMap, HashSet};
+use foldhash::fast::RandomState;
+use std::collections::HashSet;
 
 /// Up to this many entries every pair is compared; beyond it a table is faster.
 const FEW: usize = 12;
@@ -48,7 +50,7 @@ fn duplicates(entries: &[Entry]) -> Vec<(usize, usize)> {
         };
         return entries.iter().enumerate().filter_map(later).collect();
     }
-    let mut seen: HashMap<&str, usize> = HashMap::with_capacity(entries.len());
+    let mut seen: QuickMap<&str, usize> = QuickMap::with_capacity_and_hasher(entries.len(), RandomState::default());
     entries
         .iter()
         .enumerate()

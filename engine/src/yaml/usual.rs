@@ -82,6 +82,12 @@ struct Scalar<'t> {
     end: usize,
 }
 
+impl Scalar<'_> {
+    const fn is_short(&self) -> bool {
+        self.end - self.start <= LONGEST_KEY
+    }
+}
+
 impl<'t, F: FnMut(Event<'t>, Span) -> Result<(), Stop>> Reader<'t, F> {
     fn read(mut self) -> Result<(), Unusual> {
         let mut begin = 0;
@@ -180,7 +186,7 @@ impl<'t, F: FnMut(Event<'t>, Span) -> Result<(), Stop>> Reader<'t, F> {
                 Until::End(_) => return Ok(None),
             },
         };
-        if key.end - key.start > LONGEST_KEY { Err(Unusual) } else { Ok(Some(key)) }
+        if key.is_short() { Ok(Some(key)) } else { Err(Unusual) }
     }
 
     /// How far plain text goes that begins here.
@@ -268,7 +274,7 @@ impl<'t, F: FnMut(Event<'t>, Span) -> Result<(), Stop>> Reader<'t, F> {
             if !is_list {
                 let key = self.flow_text(at, end)?;
                 let after = key.end + 1;
-                if self.byte(key.end) != Some(b':') || self.byte(after) != Some(b' ') {
+                if self.byte(key.end) != Some(b':') || self.byte(after) != Some(b' ') || !key.is_short() {
                     return Err(Unusual);
                 }
                 self.scalar(key)?;

@@ -146,6 +146,16 @@ fn a_descriptor_is_read_without_the_parser() {
     assert_eq!(name.as_text(), Some("größe"));
 }
 
+#[test]
+fn keys_that_are_too_long_for_the_parser_are_left_to_it() {
+    for length in 900..1_100 {
+        let key = "k".repeat(length);
+        for text in [format!("{key}: v"), format!("\"{key}\": v"), format!("a: {{{key}: v}}"), format!("- {key}: v")] {
+            usual(&text);
+        }
+    }
+}
+
 /// One character more, less or another, or a line more, less or further in.
 #[derive(Debug, Clone)]
 enum Edit {
