@@ -79,6 +79,27 @@ fn a_request_that_waits_for_what_was_cut_off_ends_when_somebody_stops_it() {
 }
 
 #[test]
+fn a_request_that_waited_in_vain_for_what_was_cut_off_fails_and_says_so() {
+    let project = shared_project();
+    project.make_gate("gate-a");
+    let first = Served::start(&project, &[]);
+    let token = first.ask("/v1/provision", &product(&["a"]));
+    until("it is being made", || project.has("started-a"));
+    first.kill();
+    drop(first);
+    project.write("in-vain", "");
+    project.open_gate("gate-a");
+    until("it comes to nothing", || !project.has("gate-a"));
+    let second = Served::start(&project, &["--lock-timeout", "3s"]);
+    let told = second.ended(&token);
+    assert_eq!(told["status"], "FAILED", "{told}");
+    let told = told.to_string();
+    assert!(told.contains("finance.cash.0@test:a/local_command.made"), "{told}");
+    assert!(told.contains("may still take effect"), "{told}");
+    assert!(!project.has("log"));
+}
+
+#[test]
 fn many_components_are_provisioned_through_all_servers_at_once_and_each_is_made_once() {
     let project = shared_project();
     let servers = [(); 3].map(|()| Served::start(&project, &["--workers", "4"]));
