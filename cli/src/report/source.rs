@@ -34,7 +34,9 @@ impl Text {
     /// The byte at which the line of this byte ends, without its line break.
     pub(super) fn end_of_line(&self, at: usize) -> usize {
         let rest = self.text.as_bytes().get(at..).unwrap_or_default();
-        at + rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len())
+        let line = rest.iter().position(|byte| *byte == b'\n').and_then(|newline| rest.get(..newline)).unwrap_or(rest);
+        // A `\r` that is left at the end would be a line of its own for who draws them.
+        at + line.strip_suffix(b"\r").unwrap_or(line).len()
     }
 
     fn start_of_line(&self, at: usize) -> usize {

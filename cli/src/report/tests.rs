@@ -62,6 +62,23 @@ fn places_in_two_texts_are_both_shown() {
 }
 
 #[test]
+fn lines_are_numbered_the_same_whatever_ends_them() {
+    let told = |text: &str| {
+        let mut sources = Sources::default();
+        let id = sources.add("stack.yaml", text);
+        let diagnostic = Diagnostic::error("twice", "it stands twice")
+            .at_with(span_of(id, text, "hunter2"), "again here")
+            .at_with(span_of(id, text, "local_valeu"), "first here");
+        shown(&diagnostic, &sources)
+    };
+    let plain = told(TEXT);
+    assert!(plain.contains("3 │   - type: local_valeu\n") && plain.contains("4 │     secret: hunter2\n"), "{plain}");
+    assert_eq!(told(&TEXT.replace('\n', "\r\n")), plain);
+    assert_eq!(told(&TEXT.trim_end().replace('\n', "\r\n")), plain);
+    assert_eq!(told(TEXT.trim_end()), plain);
+}
+
+#[test]
 fn control_characters_do_not_reach_the_terminal() {
     let text = "name: \u{1b}[2Jx\u{9b}y\n";
     let mut sources = Sources::default();

@@ -25,6 +25,10 @@ pub(super) fn syntax_error(error: &ScanError, text: &str, source: SourceId, budg
              text, as in `'${{ … }}'`",
         );
     }
+    if line.contains('\u{a0}') {
+        return diagnostic
+            .hint("there is a no-break space in this line, which is no space in YAML: write a space instead");
+    }
     if line_indent(line).contains('\t') {
         return diagnostic.hint("indent with spaces: YAML does not allow tabs there");
     }

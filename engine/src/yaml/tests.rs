@@ -312,3 +312,9 @@ fn a_tab_is_told_where_it_is() {
         assert_eq!(span.start as usize, tab, "{text:?}");
     }
 }
+
+#[test]
+fn a_no_break_space_is_told_as_one() {
+    let told = told("a: 1\nretries:\u{a0}2\nb: 3\n");
+    assert!(told.contains("no-break space"), "{told}");
+}
