@@ -400,15 +400,12 @@ pub(crate) async fn listen(shared: Arc<Shared>) {
     }
 }
 
-/// Waits until there may be something to do. One of those that wait looks from time to time, for all of them: whoever finds
-/// something wakes the next one.
+/// Waits until there may be something to do. One of those that wait looks from time to time, for all of them: when it has found
+/// something, another one looks.
 async fn rest(shared: &Shared) {
-    let looks = shared.looking.try_lock();
     let pause = async {
-        match &looks {
-            Ok(_) => tokio::time::sleep(POLL).await,
-            Err(_) => std::future::pending().await,
-        }
+        let _looks = shared.looking.lock().await;
+        tokio::time::sleep(POLL).await;
     };
     tokio::select! {
         () = shared.wake.notified() => {}

@@ -23,6 +23,11 @@ impl Tries {
         *tries
     }
 
+    /// True when it was counted since it was forgotten.
+    pub(crate) fn has(&self, operation: Uuid) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&operation)
+    }
+
     /// It came to an end, or does not have to be tried any more.
     pub(crate) fn forget(&self, operation: Uuid) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&operation);
@@ -38,6 +43,7 @@ mod tests {
         let (tries, one, other) = (Tries::default(), Uuid::from_u128(1), Uuid::from_u128(2));
         assert_eq!([one, one, other].map(|it| tries.once_more(it)), [1, 2, 1]);
         tries.forget(one);
+        assert_eq!([one, other].map(|it| tries.has(it)), [false, true]);
         assert_eq!([one, other].map(|it| tries.once_more(it)), [1, 2]);
     }
 

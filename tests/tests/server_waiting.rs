@@ -55,6 +55,32 @@ fn whoever_waits_for_a_command_keeps_nobody_else_waiting() {
 }
 
 #[test]
+fn who_is_at_work_keeps_nobody_from_what_others_gave_back() {
+    let project = project();
+    ["gate-a", "gate-b", "gate-c"].map(|gate| project.make_gate(gate));
+    project.write("a.yaml", meaning("a", &["a", "c"]));
+    project.write("b.yaml", product(&["b"]).replace("finance:cash", "finance:other"));
+    let commands = ["a.yaml", "b.yaml"].map(|file| project.start(project.command(["apply", file, "--auto-approve"])));
+    until("the commands are at work", || project.has("started-a") && project.has("started-b"));
+    let server = Served::start(&project, &["--workers", "2"]);
+    let first = server.ask("/v1/provision", &product(&["a", "c"]));
+    let second = server.ask("/v1/provision", &product(&["b"]).replace("finance:cash", "finance:other"));
+    let waits = |token: &String| messages(&server.status(token)).contains("waiting: ");
+    until("both wait", || waits(&first) && waits(&second));
+    let [one, other] = commands;
+    project.open_gate("gate-a");
+    one.finish().done();
+    until("the first one goes on", || project.has("started-c"));
+    project.open_gate("gate-b");
+    other.finish().done();
+    // While the first one is at work.
+    assert_eq!(server.ended(&second)["status"], "COMPLETED");
+    project.open_gate("gate-c");
+    assert_eq!(server.ended(&first)["status"], "COMPLETED");
+    assert_eq!(log(&project), ["a", "b", "c"]);
+}
+
+#[test]
 fn what_only_the_server_can_mend_is_no_mistake_of_the_caller() {
     let project = project();
     project.write(

@@ -11,6 +11,7 @@ use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::{World, recorded};
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -88,11 +89,15 @@ pub(super) async fn run(
     let is_told = settings.environment.is_some() || settings.stack.is_some() || !arguments.stacks.is_empty();
     let alone = settings.usual_environment().filter(|_| !is_told);
     check_answers(&answers, &recovered, &named, alone)?;
+    for found in recovered.iter().filter(|found| found.is_in_doubt) {
+        check_one_answer(&answers, found, &recovered, alone)?;
+    }
     let (mut left, mut decided) = (Vec::new(), BTreeMap::new());
     for doubt in recovered.iter().filter(|found| found.is_in_doubt) {
         let verdict = match answers.iter().find(|(text, _)| is_meant(text, doubt, &recovered, alone)) {
             Some((_, verdict)) => Some(*verdict),
-            None => ask(context, doubt)?,
+            None if can_be_decided(doubt) => ask(context, doubt)?,
+            None => None,
         };
         let Some(verdict) = verdict else {
             left.push(doubt);
@@ -132,6 +137,15 @@ async fn nothing(store: &Arc<dyn StateStore>) -> Result<String, Failure> {
     let leases = store.leases().await?;
     Ok(match leases.iter().find(|lease| at_work.contains(&lease.operation)) {
         None => "Nothing to recover.\n".to_owned(),
+        // Its process runs, and does nothing: only a person knows whether it ever will.
+        Some(lease) if lease.expires <= Timestamp::now() => format!(
+            "Nothing to recover now: {} is at work on {}, and has not been heard of since {}: when it does not work any more, \
+             `terrace unlock {}` takes it away.\n",
+            harmless_line(&lease.holder),
+            lease.stack,
+            lease.expires,
+            lease.operation
+        ),
         Some(lease) => format!(
             "Nothing to recover now: {} is at work on {}, or was until its lease ends, at {}: ask again after that.\n",
             harmless_line(&lease.holder),
@@ -250,6 +264,27 @@ fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failu
     Ok(said.iter().flat_map(|(_, texts, verdict)| answered(texts, *verdict)).collect())
 }
 
+/// Whether what is said of a step is one thing, in however many spellings.
+///
+/// # Errors
+/// When it is not.
+fn check_one_answer(
+    answers: &[(String, Verdict)],
+    found: &Recovered,
+    all: &[Recovered],
+    alone: Option<&str>,
+) -> Result<(), Failure> {
+    let mut said = answers.iter().filter(|(text, _)| is_meant(text, found, all, alone));
+    let Some((first, verdict)) = said.next() else { return Ok(()) };
+    match said.find(|(_, other)| other != verdict) {
+        None => Ok(()),
+        Some((second, _)) => {
+            let both = format!("`{first}` and `{second}` are the same resource, and cannot be two things");
+            Err(Failure::new(both).hint("look at the object, and say what it is once"))
+        }
+    }
+}
+
 /// Whether each answer is one to a question: one to what nobody asks is a slip, one to what was found out meanwhile is none,
 /// for the finding counts. `alone` is the environment of what is said of a resource without its stack.
 ///
@@ -347,12 +382,20 @@ fn ask(context: &Context<'_>, doubt: &Recovered) -> Result<Option<Verdict>, Fail
     })
 }
 
+/// Whether a person can say what became of a call: nobody can while it may still take effect.
+const fn can_be_decided(doubt: &Recovered) -> bool {
+    doubt.is_in_doubt && !doubt.was_open
+}
+
 fn still_in_doubt(left: &[&Recovered]) -> Failure {
     let message = match left {
         [_] => "1 step is still in doubt".to_owned(),
         several => format!("{} steps are still in doubt", several.len()),
     };
-    let address = left.first().map(|doubt| quoted(&doubt.address)).unwrap_or_default();
+    let Some(address) = left.iter().find(|doubt| can_be_decided(doubt)).map(|doubt| quoted(&doubt.address)) else {
+        return Failure::new(message)
+            .hint("the call may still take effect: run `terrace recover` again once it cannot any more");
+    };
     Failure::new(message)
         .hint("try again later, or look at the objects and say what became of them")
         .hint(format!("`terrace recover --unchanged {address}`: the call had no effect, it is recorded as before"))
@@ -361,120 +404,4 @@ fn still_in_doubt(left: &[&Recovered]) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::args::FormatArguments;
-    use uuid::Uuid;
-
-    fn step(address: &str, is_in_doubt: bool) -> Recovered {
-        let (resource, key) = split_deposed(address);
-        let (stack, resource) = stacks::split(resource).unwrap();
-        Recovered {
-            step: CutOff {
-                stack: stack.parse().unwrap(),
-                address: resource.parse().unwrap(),
-                deposed: key.map(str::to_owned),
-                operation: Uuid::nil(),
-                step: 0,
-            },
-            address: address.to_owned(),
-            found: "the provider cannot tell".to_owned(),
-            is_in_doubt,
-            was_open: false,
-        }
-    }
-
-    fn checked(text: &str, steps: &[Recovered]) -> Result<(), Failure> {
-        let local = BTreeSet::from(["local".to_owned()]);
-        check_answers(&[(text.to_owned(), Verdict::Absent)], steps, &local, Some("local"))
-    }
-
-    #[test]
-    fn an_answer_is_for_one_step_by_its_address_with_or_without_the_stack() {
-        let steps = [step("a@local:api/local_file.x[\"k:1\"]", true), step("b@local:local_file.y", true)];
-        assert_eq!(checked("api/local_file.x[\"k:1\"]", &steps), Ok(()));
-        assert_eq!(checked("a@local:api/local_file.x[\"k:1\"]", &steps), Ok(()));
-        let other = checked("b@local:api/local_file.x[\"k:1\"]", &steps).unwrap_err();
-        assert_eq!(other.hints, ["in doubt are: a@local:api/local_file.x[\"k:1\"], b@local:local_file.y"]);
-    }
-
-    #[test]
-    fn an_answer_that_was_given_while_the_call_still_ran_does_not_count() {
-        let steps = [Recovered { was_open: true, ..step("a@local:local_file.x", true) }];
-        assert_eq!(checked("local_file.x", &steps).unwrap_err().exit, Exit::Refused);
-    }
-
-    #[test]
-    fn an_answer_that_fits_several_stacks_or_none_is_refused() {
-        let steps = [step("a@local:local_file.x", true), step("b@local:local_file.x", true)];
-        let several = checked("local_file.x", &steps).unwrap_err();
-        assert_eq!(several.hints, ["name one of them: a@local:local_file.x, b@local:local_file.x"]);
-        let none = checked("local_file.x", &[]).unwrap_err();
-        assert_eq!(none.hints, ["nothing is in doubt in `local`; `--env` chooses another environment"]);
-    }
-
-    #[test]
-    fn an_answer_without_a_key_is_about_the_present_object_where_that_has_a_step() {
-        let (present, deposed) = ("a@local:local_file.x", "a@local:local_file.x (deposed 0badcafe)");
-        let steps = [step(deposed, true), step(present, true)];
-        let meant = |text: &str, steps: &[Recovered]| -> Vec<String> {
-            steps.iter().filter(|it| is_meant(text, it, steps, Some("local"))).map(|it| it.address.clone()).collect()
-        };
-        assert_eq!(meant("local_file.x", &steps), [present]);
-        assert_eq!(meant("local_file.x (deposed 0badcafe)", &steps), [deposed]);
-        assert_eq!(meant(deposed, &steps), [deposed]);
-        assert_eq!(meant("local_file.x (deposed another)", &steps), [] as [&str; 0]);
-        assert_eq!(meant("local_file.x", &steps[..1]), [deposed]);
-        let several = [step(deposed, true), step("a@local:local_file.x (deposed 1badcafe)", true)];
-        assert!(checked("local_file.x", &several).unwrap_err().message.unwrap().starts_with("there are several steps"));
-    }
-
-    #[test]
-    fn an_answer_to_what_was_found_out_meanwhile_is_no_mistake() {
-        assert_eq!(checked("local_file.x", &[step("a@local:local_file.x", false)]), Ok(()));
-    }
-
-    #[test]
-    fn nothing_is_both_absent_and_tainted() {
-        let of = |absent: &str, tainted: &str| RecoverArguments {
-            stacks: Vec::new(),
-            unchanged: Vec::new(),
-            absent: vec![absent.to_owned()],
-            tainted: vec![tainted.to_owned()],
-            format: FormatArguments::default(),
-        };
-        assert!(answers(&of("local_file.x", "local_file.x")).is_err());
-        assert!(answers(&of("local_file", "local_file.x")).is_err());
-        assert_eq!(answers(&of("local_file.x", "a@local:local_file.y")).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_stack_in_an_answer_says_in_which_environment_to_look() {
-        let arguments = RecoverArguments {
-            stacks: Vec::new(),
-            unchanged: Vec::new(),
-            absent: Vec::new(),
-            tainted: Vec::new(),
-            format: FormatArguments::default(),
-        };
-        let named = |chosen, answer: &str, usual| {
-            let answers = [(answer.to_owned(), Verdict::Absent)];
-            named_environments(&arguments, chosen, &answers, usual).map(|named| named.into_iter().collect::<Vec<_>>())
-        };
-        assert_eq!(named(None, "a@prod:local_file.x", Some("local")).unwrap(), ["prod"]);
-        assert_eq!(named(None, "local_file.x", Some("local")).unwrap(), ["local"]);
-        let nowhere = named(None, "local_file.x", None).unwrap_err();
-        assert_eq!(nowhere.message.unwrap(), "`local_file.x` does not say in which environment it is");
-        let chosen = StackId::new("b", "prod");
-        assert_eq!(named(Some(&chosen), "local_file.x", Some("local")).unwrap(), ["prod"]);
-    }
-
-    #[test]
-    fn what_is_left_in_doubt_names_the_way_out() {
-        let failure = still_in_doubt(&[&step("a@local:local_file.x", true)]);
-        assert_eq!(failure.exit, Exit::Error);
-        for (hint, option) in failure.hints[1..].iter().zip(["unchanged", "absent", "tainted"]) {
-            assert!(hint.starts_with(&format!("`terrace recover --{option} a@local:local_file.x`: ")), "{hint}");
-        }
-    }
-}
+mod tests;

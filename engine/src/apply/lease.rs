@@ -62,10 +62,6 @@ pub(crate) struct Leases {
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// So many records are kept until they are written: those of calls, of which so many run at once. What calls nothing is written
-/// more at a time, and is no loss.
-const FEW: usize = 64;
-
 /// What a lease is on: a component of a stack, or a shared row.
 type Place = (StackId, String);
 
@@ -78,7 +74,9 @@ impl Leases {
             Some(places) => self.of(&places)?,
             None => self.now(),
         };
-        let again = (records.len() <= FEW).then(|| records.clone());
+        // Nothing else asks whether a lease still holds: who took it has another fence.
+        let begins = records.iter().any(|record| matches!(record, Record::Intent(_)));
+        let again = begins.then(|| records.clone());
         match (self.store.commit(&needed, records).await, again) {
             // One that ended by a clock that jumped, or while this machine slept, and that nobody took, is still held.
             (Err(StoreError::LeaseLost { .. }), Some(again)) if self.store.renew(&needed, TERM).await.is_ok() => {

@@ -9,7 +9,7 @@
 //! - the same between components of which one reads outputs, or looks at objects, of another stack;
 //! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
 //! - what is replaced delete-first stays until what its successor waits for is done, where that does not wait for room;
-//! - what takes access away comes after all that grants it, also where that failed (`grants`);
+//! - what takes access away comes after all that grants it, also where that failed, but for what it takes the place of (`grants`);
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,
 //!   as does one that an earlier replacement left over (`deposed`).
 

@@ -64,6 +64,7 @@ impl Run<'_> {
         if let Some(open) = left.iter().find(|step| step.was_open)
             && self.may_wait().await
         {
+            self.shared.looked.once_more(self.claim.operation);
             return Err(Failure::Held(may_take_effect(&open.address)));
         }
         for step in &left {
@@ -72,17 +73,21 @@ impl Run<'_> {
         Ok(!found.is_empty())
     }
 
-    /// A step that was looked into before and may still take effect for longer than this request pauses. Each time that it is
-    /// looked into is an operation: now and then is enough.
+    /// A step that may still take effect for longer than this request pauses, where one was looked into before and was found so.
+    /// Each time that it is looked into is an operation: now and then is enough.
     async fn cannot_be_told_yet(
         &self,
         stack: &StackId,
         selection: &Selection,
     ) -> Result<Option<OpenIntent>, StoreError> {
+        let (looked, operation) = (&self.shared.looked, self.claim.operation);
+        if !looked.has(operation) || looked.once_more(operation) > LOOKS {
+            looked.forget(operation);
+            return Ok(None);
+        }
         let open = self.store().open_intents(stack, selection).await?;
         let takes_longer = |open: &OpenIntent| open.settles_in().is_some_and(|left| left > LONGEST_PAUSE);
-        let open = open.into_iter().find(|open| open.is_orphaned && takes_longer(open));
-        Ok(open.filter(|_| self.shared.looked.once_more(self.claim.operation) % LOOKS != 1))
+        Ok(open.into_iter().find(|open| open.is_orphaned && takes_longer(open)))
     }
 
     /// True when what a plan is about that changes nothing may be recorded otherwise by now: somebody was cut off since

@@ -1,6 +1,6 @@
 //! Grants come before revocations: nobody is sent away until all is tried that lets somebody in. Who is to have access and
 //! could not be let in by the new grant keeps the old one, which is that of the same key of `forEach`; all others that are not
-//! to have it lose it, whoever else could not be let in.
+//! to have it lose it, whoever else could not be let in. A grant without a key lets everybody in: where it fails, everybody stays.
 
 use super::{Nodes, Step, StepId, Steps};
 use crate::action::Action;
