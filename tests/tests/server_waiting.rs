@@ -57,7 +57,7 @@ fn whoever_waits_for_a_command_keeps_nobody_else_waiting() {
 #[test]
 fn who_is_at_work_keeps_nobody_from_what_others_gave_back() {
     let project = project();
-    ["gate-a", "gate-b", "gate-c"].map(|gate| project.make_gate(gate));
+    ["gate-a", "gate-b", "gate-c"].into_iter().for_each(|gate| project.make_gate(gate));
     project.write("a.yaml", meaning("a", &["a", "c"]));
     project.write("b.yaml", product(&["b"]).replace("finance:cash", "finance:other"));
     let commands = ["a.yaml", "b.yaml"].map(|file| project.start(project.command(["apply", file, "--auto-approve"])));
