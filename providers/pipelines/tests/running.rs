@@ -115,9 +115,9 @@ async fn a_step_that_leaves_its_process_group_is_ended_like_the_others() {
     let record = project.run_as("./x", asked, &CancellationToken::new()).await;
     assert_eq!(record.state, State::TimedOut);
     assert!(!runs(&record.run));
-    // Nobody wants to stop, and another step fails.
-    let spec =
-        of_code("import os, sys\nos.setsid()\nsys.stdin.read()") + "  - run: odd\n    code: raise SystemExit(3)\n";
+    // Nobody wants to stop, and another step fails; what stands between them waits for this one.
+    let spec = of_code("import os, sys, time\nos.setsid()\nsys.stdin.read()\ntime.sleep(600)")
+        + "  - run: odd\n    code: raise SystemExit(3)\n";
     let project = Project::new(&spec);
     let record = project.run("./x").await;
     assert_eq!(record.failure.as_ref().and_then(|failure| failure.step), Some(3), "{record:?}");
