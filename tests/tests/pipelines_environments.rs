@@ -20,6 +20,8 @@ if [ -e "$project/hang" ]; then
     echo $! > "$project/beside"
     setsid sleep 600 &
     echo $! > "$project/apart"
+    # It is apart once its group is its own.
+    until [ "$(cut -d' ' -f5 "/proc/$!/stat")" = "$!" ]; do :; done
     echo $$ > "$project/maker"
     wait
 fi
