@@ -31,22 +31,28 @@ fn what_a_killed_server_was_doing_another_one_finishes() {
     assert_eq!(log(&project), ["a"], "it is made once");
 }
 
+/// A request whose server was killed while it made `a`, of which nothing came. Who sees that there is nothing cannot know that: it
+/// may be about to be made.
+fn came_to_nothing(project: &Project) -> String {
+    project.make_gate("gate-a");
+    let first = Served::start(project, &[]);
+    let token = first.ask("/v1/provision", &product(&["a"]));
+    until("it is being made", || project.has("started-a"));
+    first.kill();
+    drop(first);
+    project.write("in-vain", "");
+    project.open_gate("gate-a");
+    until("it comes to nothing", || !project.has("gate-a"));
+    token
+}
+
 #[test]
 fn a_request_waits_for_what_was_cut_off_until_it_can_no_longer_take_effect() {
     let project = shared_project();
     let blueprint =
         project.read("blueprints/thing.yaml").replace("name: made\n", "name: made\n    timeouts: {create: 25s}\n");
     project.write("blueprints/thing.yaml", blueprint);
-    project.make_gate("gate-a");
-    let first = Served::start(&project, &[]);
-    let token = first.ask("/v1/provision", &product(&["a"]));
-    until("it is being made", || project.has("started-a"));
-    first.kill();
-    drop(first);
-    // Who sees that there is nothing cannot know that it came to nothing: it may be about to be made.
-    project.write("in-vain", "");
-    project.open_gate("gate-a");
-    until("it comes to nothing", || !project.has("gate-a"));
+    let token = came_to_nothing(&project);
     let second = Served::start(&project, &[]);
     let waiting = "queue waiting: finance.cash.0@test:a/local_command.made: what was cut off may still take effect";
     until("it waits", || messages(&second.status(&token)).contains(waiting));
@@ -59,15 +65,7 @@ fn a_request_waits_for_what_was_cut_off_until_it_can_no_longer_take_effect() {
 #[test]
 fn a_request_that_waits_for_what_was_cut_off_ends_when_somebody_stops_it() {
     let project = shared_project();
-    project.make_gate("gate-a");
-    let first = Served::start(&project, &[]);
-    let token = first.ask("/v1/provision", &product(&["a"]));
-    until("it is being made", || project.has("started-a"));
-    first.kill();
-    drop(first);
-    project.write("in-vain", "");
-    project.open_gate("gate-a");
-    until("it comes to nothing", || !project.has("gate-a"));
+    let token = came_to_nothing(&project);
     let second = Served::start(&project, &[]);
     let is_waiting =
         || messages(&second.status(&token)).contains("queue waiting: finance.cash.0@test:a/local_command.made: ");
@@ -81,15 +79,7 @@ fn a_request_that_waits_for_what_was_cut_off_ends_when_somebody_stops_it() {
 #[test]
 fn a_request_that_waited_in_vain_for_what_was_cut_off_fails_and_says_so() {
     let project = shared_project();
-    project.make_gate("gate-a");
-    let first = Served::start(&project, &[]);
-    let token = first.ask("/v1/provision", &product(&["a"]));
-    until("it is being made", || project.has("started-a"));
-    first.kill();
-    drop(first);
-    project.write("in-vain", "");
-    project.open_gate("gate-a");
-    until("it comes to nothing", || !project.has("gate-a"));
+    let token = came_to_nothing(&project);
     let second = Served::start(&project, &["--lock-timeout", "3s"]);
     let told = second.ended(&token);
     assert_eq!(told["status"], "FAILED", "{told}");
