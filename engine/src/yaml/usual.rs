@@ -252,12 +252,11 @@ impl<'t, F: FnMut(Event<'t>, Span) -> Result<(), Stop>> Reader<'t, F> {
         let length = rest.find(quote).ok_or(Unusual)?;
         let text = rest.get(..length).ok_or(Unusual)?;
         let end = start + 1 + length + 1;
-        // A quote in quotes, or anything else that has to be written in another way.
-        let is_literal = if is_single { self.byte(end) != Some(b'\'') } else { !text.contains('\\') };
-        match is_literal {
-            true => Ok(Scalar { text: Cow::Borrowed(text), style, start, end }),
-            false => Err(Unusual),
+        // What stands in another way than it is meant. A quote in single quotes ends them here, and nothing goes on behind it.
+        if !is_single && text.contains('\\') {
+            return Err(Unusual);
         }
+        Ok(Scalar { text: Cow::Borrowed(text), style, start, end })
     }
 
     /// A list or map in brackets; gives where it ends.

@@ -151,6 +151,27 @@ fn a_descriptor_is_read_without_the_parser() {
 }
 
 #[test]
+fn all_that_is_usual_is_read_without_the_parser() {
+    let texts = [
+        "a: 1",
+        "a:\n",
+        "  a: 1\n  b: 2\n",
+        "\n# note\na: 1\n   \n  # note\nb: 2",
+        "a: b  # note\nc:  # note\n  d: e\n",
+        "a:\n- b\n- c\nd: e\n",
+        "a:\n  - b: c\n    d:\n    - e\n  - - f\n    - g\n",
+        "- a\n- b: c\n",
+        "'a': \"b: # c\"\n\"d\": ''\n",
+        "a: []\nb: {}\nc: [d, 'e', [f], {g: h}]\n",
+        "a: http://b:1/c#d\ne: -1\nf: -g\nh: i [j] {k}, l\n",
+        "größe: ä\u{1d11e}\n",
+    ];
+    for text in texts {
+        assert!(usual(text).is_some(), "{text}");
+    }
+}
+
+#[test]
 fn keys_that_are_too_long_for_the_parser_are_left_to_it() {
     for length in 900..1_100 {
         let key = "k".repeat(length);
