@@ -155,6 +155,25 @@ async fn what_lets_in_everybody_at_once_stays_until_what_takes_its_place_is_ther
 }
 
 #[tokio::test]
+async fn who_is_sent_away_goes_also_where_what_all_share_cannot_be_changed() {
+    let roles = "acl:
+  resources:
+    - {type: world_thing, name: role, config: {key: role, val: '${{ acl.fields.?comment.orValue(\"\") }}'}}
+    - {type: world_thing, name: member, forEach: '${{ acl.principals }}', config: {key: 'member ${{ each.value }}'}}
+";
+    let port = [PORT.split("acl:").next().unwrap(), roles].concat();
+    let mut story = Story { blueprints: vec![port.leak()], ..Story::new() };
+    story.apply(&product(1)).await;
+    set(&mut story, &["user:a", "user:b"]).await;
+    story.options.access = grantees_with(&["user:a"], r#"{"comment": "new"}"#);
+    story.options.components = ["port".to_owned()].into();
+    story.fault("update role", Fault::Before(ErrorKind::PermissionDenied));
+    let report = story.apply_once(&product(1)).await;
+    assert_eq!((report.failed.len(), report.blocked.len()), (1, 0), "{report:?}");
+    assert_eq!(story.log(), ["update role", "delete member user:b"]);
+}
+
+#[tokio::test]
 async fn access_to_what_is_not_there_is_refused() {
     let mut story = story();
     story.options.access = grantees(&["user:a"]);

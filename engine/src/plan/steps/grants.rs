@@ -1,6 +1,7 @@
 //! Grants come before revocations: nobody is sent away until all is tried that lets somebody in. Who is to have access and
 //! could not be let in by the new grant keeps the old one, which is that of the same key of `forEach`; all others that are not
-//! to have it lose it, whoever else could not be let in. A grant without a key lets everybody in: where it fails, everybody stays.
+//! to have it lose it, whoever else could not be let in. A new grant without a key lets everybody in: where it fails, everybody
+//! stays. One that is changed takes nobody's place.
 
 use super::{Nodes, Step, StepId, Steps};
 use crate::action::Action;
@@ -11,8 +12,15 @@ use std::collections::{BTreeMap, HashMap};
 /// What grants access to one component, and what takes it away.
 struct Access<'p> {
     component: &'p ComponentPlan,
-    granted: Vec<(StepId, Option<&'p InstanceKey>)>,
+    granted: Vec<Granted<'p>>,
     revoked: Vec<(StepId, Option<&'p InstanceKey>)>,
+}
+
+struct Granted<'p> {
+    step: StepId,
+    key: Option<&'p InstanceKey>,
+    /// It was there before.
+    is_changed: bool,
 }
 
 impl Steps {
@@ -36,7 +44,13 @@ impl Steps {
                 let removal = nodes.remove.get(address).filter(|removal| !removal.is_early);
                 access.revoked.extend(removal.map(|removal| (removal.step, address.key.as_ref())));
             } else if change.action != Action::NoOp {
-                access.granted.extend(nodes.forward.get(address).map(|step| (*step, address.key.as_ref())));
+                let is_changed = change.action == Action::Update;
+                let granted = nodes.forward.get(address);
+                access.granted.extend(granted.map(|step| Granted {
+                    step: *step,
+                    key: address.key.as_ref(),
+                    is_changed,
+                }));
             }
         }
         for Access { granted, revoked, .. } in all.into_values().filter(|it| !it.granted.is_empty()) {
@@ -44,11 +58,12 @@ impl Steps {
             // What has no key lets in, or sends away, everybody at once.
             let (all_granted, all_kept) = (self.barrier(), self.barrier());
             let mut of_same: HashMap<&InstanceKey, Vec<StepId>> = HashMap::new();
-            for (step, key) in granted {
+            for Granted { step, key, is_changed } in granted {
                 self.order(step, afterwards);
                 self.order(step, all_granted);
                 match key {
                     Some(key) => of_same.entry(key).or_default().push(step),
+                    None if is_changed => {}
                     None => self.order(step, all_kept),
                 }
             }
