@@ -18,7 +18,10 @@ pub(super) fn syntax_error(error: &ScanError, text: &str, source: SourceId, budg
         return Diagnostic::error("budget", message).at(span).hint("split the text into smaller files, or flatten it");
     }
     let (message, hint) = explain(error.kind());
-    let diagnostic = Diagnostic::error("yaml_syntax", message).at(span);
+    let mut diagnostic = Diagnostic::error("yaml_syntax", message).at(span);
+    if let Some(open) = opened_before(text, at) {
+        diagnostic = diagnostic.at_with(Span::new(source, open, open + 1), "this is not closed in its line");
+    }
     if line.contains("${{") {
         return diagnostic.hint(
             "put the whole value in single quotes: an expression that holds `: `, ` #`, `{` or `,` is no plain YAML \
@@ -70,6 +73,27 @@ fn line_around(text: &str, at: usize) -> &str {
     let start = if is_at_line_start { start } else { before.rfind('\n').map_or(0, |newline| newline + 1) };
     let end = text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |newline| at + newline);
     text.get(start..end).unwrap_or_default()
+}
+
+/// The bracket or quote that a value in the line before begins with, and that is not closed there: the parser notices only later
+/// that it is not.
+fn opened_before(text: &str, at: usize) -> Option<usize> {
+    let this = text.get(..at)?.rfind('\n')?;
+    let before = text.get(..this)?.trim_end();
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = before.get(start..)?;
+    let value = line.find(": ").map(|colon| colon + 2).or_else(|| line.find("- ").map(|dash| dash + 2))?;
+    let rest = line.get(value..)?;
+    let value = value + rest.len() - rest.trim_start().len();
+    let mut chars = line.get(value..)?.chars();
+    let (open, rest) = (chars.next()?, chars.as_str());
+    let is_closed = match open {
+        '[' => rest.matches(']').count() > rest.matches('[').count(),
+        '{' => rest.matches('}').count() > rest.matches('{').count(),
+        '"' | '\'' => rest.contains(open),
+        _ => true,
+    };
+    (!is_closed).then_some(start + value)
 }
 
 fn line_indent(line: &str) -> &str {

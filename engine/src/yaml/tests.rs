@@ -318,3 +318,23 @@ fn a_no_break_space_is_told_as_one() {
     let told = told("a: 1\nretries:\u{a0}2\nb: 3\n");
     assert!(told.contains("no-break space"), "{told}");
 }
+
+#[test]
+fn what_is_not_closed_in_its_line_is_told_where_it_opens() {
+    let cases = [
+        ("a:\n  b: [1\n  c: 2\n", '['),
+        ("a:\n  b: {c: 1\n  d: 2\n", '{'),
+        ("a:\n  b: \"c\n  d: 2\n", '"'),
+        ("a:\n  - 'c\n  - d\n", '\''),
+    ];
+    for (text, open) in cases {
+        let [found] = errors(text).try_into().unwrap();
+        let labels: Vec<_> = found.labels.iter().map(|label| label.text.as_str()).collect();
+        assert_eq!(labels, ["", "this is not closed in its line"], "{text:?}: {found:?}");
+        let crate::diagnostic::Location::Span(span) = found.labels[1].at else { panic!("{text:?}") };
+        assert_eq!(span.start as usize, text.find(open).unwrap(), "{text:?}");
+    }
+    for text in ["a:\n  b: [1]\n   c: 2\n", "a: 'b'\n  c: d\n"] {
+        assert_eq!(errors(text)[0].labels.len(), 1, "{text:?}");
+    }
+}
