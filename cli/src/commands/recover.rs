@@ -234,6 +234,10 @@ async fn stacks_to_look_into(
     Ok(wanted)
 }
 
+/// How one tells what to say.
+const LOOK: &str = "look at the object: pass `--unchanged` when it is as it was before the call, `--absent` when it is not there, \
+                    `--tainted` when it is there, half-made";
+
 /// What the options say, by `ADDRESS` or `STACK:ADDRESS`.
 fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failure> {
     let answered = |texts: &[String], verdict: Verdict| -> Vec<(String, Verdict)> {
@@ -250,10 +254,7 @@ fn answers(arguments: &RecoverArguments) -> Result<Vec<(String, Verdict)>, Failu
             Some(format!("`{both}` cannot be both {word} and {other}"))
         });
         if let Some(twice) = twice {
-            return Err(Failure::new(twice).hint(
-                "look at the object: pass `--unchanged` when it is as it was before the call, `--absent` when it is not there, \
-                 `--tainted` when it is there, half-made",
-            ));
+            return Err(Failure::new(twice).hint(LOOK));
         }
     }
     for text in said.iter().flat_map(|(_, texts, _)| *texts) {
@@ -280,7 +281,7 @@ fn check_one_answer(
         None => Ok(()),
         Some((second, _)) => {
             let both = format!("`{first}` and `{second}` are the same resource, and cannot be two things");
-            Err(Failure::new(both).hint("look at the object, and say what it is once"))
+            Err(Failure::new(both).hint(LOOK))
         }
     }
 }
@@ -384,7 +385,7 @@ fn ask(context: &Context<'_>, doubt: &Recovered) -> Result<Option<Verdict>, Fail
 
 /// Whether a person can say what became of a call: nobody can while it may still take effect.
 const fn can_be_decided(doubt: &Recovered) -> bool {
-    doubt.is_in_doubt && !doubt.was_open
+    !doubt.was_open
 }
 
 fn still_in_doubt(left: &[&Recovered]) -> Failure {
