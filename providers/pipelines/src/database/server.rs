@@ -49,16 +49,18 @@ pub(super) fn running(data: &Path) -> Option<Server> {
     let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
     let lines: Vec<&str> = text.lines().collect();
     let pid = Pid::from_raw(lines.first()?.trim().parse().ok().filter(|pid| *pid > 0)?)?;
-    let is_it = if Path::new("/proc/self/cwd").exists() {
-        // After a crash of the machine the number may be somebody else's.
-        let works_in = fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero()));
-        works_in.is_ok_and(|folder| data.canonicalize().is_ok_and(|data| data == folder))
-    } else {
-        test_kill_process(pid).is_ok()
-    };
     let is_ready = lines.get(7).is_some_and(|status| status.trim() == "ready");
     let port = lines.get(3).and_then(|port| port.trim().parse().ok());
-    is_it.then_some(Server { pid, is_ready, port })
+    lives(pid, data).then_some(Server { pid, is_ready, port })
+}
+
+/// True when a process of that number works in a folder of data. After a crash of the machine the number may be somebody else's.
+fn lives(pid: Pid, data: &Path) -> bool {
+    if !Path::new("/proc/self/cwd").exists() {
+        return test_kill_process(pid).is_ok();
+    }
+    let works_in = fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero()));
+    works_in.is_ok_and(|folder| data.canonicalize().is_ok_and(|data| data == folder))
 }
 
 /// A command that is run as whom the server runs as, with nothing of this process's environment.
@@ -264,7 +266,8 @@ pub(super) async fn stop(data: &Path) -> Result<(), DatabaseError> {
         let _ = kill_process(server.pid, signal);
         let begun = Instant::now();
         while begun.elapsed() < patience {
-            if running(data).is_none() {
+            // Its file goes a moment before it does.
+            if !lives(server.pid, data) {
                 return Ok(());
             }
             tokio::time::sleep(POLL).await;
@@ -295,6 +298,21 @@ mod tests {
             assert!(error.what.contains(told) && error.why == why, "{error:?}");
             assert_eq!(error.facts, [said]);
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_took_its_file_away_and_still_lives_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ending = Command::new("sh");
+        ending.args(["-c", "trap 'rm postmaster.pid; sleep 0.5; exit' INT; echo; while :; do sleep 0.01; done"]);
+        let mut server = ending.current_dir(folder.path()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut heard = server.stdout.take().unwrap();
+        tokio::io::AsyncReadExt::read_u8(&mut heard).await.unwrap();
+        let pid = Pid::from_raw(server.id().unwrap().cast_signed()).unwrap();
+        fs::write(folder.path().join("postmaster.pid"), format!("{}\n", pid.as_raw_nonzero())).unwrap();
+        stop(folder.path()).await.unwrap();
+        assert!(!lives(pid, folder.path()));
+        assert!(server.wait().await.unwrap().success(), "it was asked once, and ended by itself");
     }
 
     #[test]
