@@ -140,6 +140,8 @@ macro_rules! store_contract {
             requests::a_queued_request_that_is_asked_to_stop_ends
             requests::a_request_that_was_left_is_asked_to_stop
             requests::a_request_that_is_given_back_is_had_again_later
+            requests::a_request_that_was_given_back_is_not_overtaken_by_all_that_come_later
+            requests::a_request_that_was_given_back_goes_before_what_can_wait
             requests::a_request_that_was_given_back_and_is_asked_to_stop_ends
             requests::a_request_is_asked_to_stop_between_two_tries
             concurrency::commits_of_many_tasks_all_land

@@ -16,15 +16,15 @@ pub trait RequestQueue: Send + Sync {
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError>;
 
     /// Takes the oldest request that nobody works on, one that can wait only where no other does, and before which no other
-    /// one of its component has to run: one whose worker is known to be dead or has not kept its claim, else one that waits,
-    /// else one that was given back.
+    /// one of its component has to run: one whose worker is known to be dead or has not kept its claim, else one that waits.
+    /// One that was given back waits from the end of its pause on, behind those that were asked by then.
     async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError>;
 
     /// Keeps a claim for another term. Fails with [`StoreError::ClaimLost`] when it was taken over.
     async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError>;
 
-    /// Lets anybody have a request again after so long, once nobody waits who has not been worked for. It is first among
-    /// those about the same all the while. Fails with [`StoreError::ClaimLost`] when it was taken over.
+    /// Lets anybody have a request again after so long, in its turn among those that wait then. It is first among those
+    /// about the same all the while. Fails with [`StoreError::ClaimLost`] when it was taken over.
     async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError>;
 
     /// Ends a request. Fails with [`StoreError::ClaimLost`] when it was taken over.

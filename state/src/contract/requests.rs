@@ -394,7 +394,7 @@ pub async fn a_request_that_was_left_is_asked_to_stop(fixture: Fixture) {
     assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
 }
 
-/// Others go first, but those about the same.
+/// Others go first that were asked by then, but those about the same.
 pub async fn a_request_that_is_given_back_is_had_again_later(fixture: Fixture) {
     let (first, behind) = (fixture.ask("api", "a").await, fixture.ask("api", "b").await);
     let claim = fixture.claim().await.unwrap();
@@ -411,6 +411,39 @@ pub async fn a_request_that_is_given_back_is_had_again_later(fixture: Fixture) {
     assert!(is_lost(&fixture.store.give_back(&claim, pause).await, first), "somebody else has it");
     fixture.store.finish(&again, &completed()).await.unwrap();
     assert_eq!(fixture.claimed().await, Some(behind));
+}
+
+/// However many are asked anew, its turn comes when their turn would have come that were asked as its pause was over.
+pub async fn a_request_that_was_given_back_is_not_overtaken_by_all_that_come_later(fixture: Fixture) {
+    let given_back = fixture.ask("api", "a").await;
+    let pause = Duration::from_secs(5);
+    let claim = fixture.claim().await.unwrap();
+    fixture.store.give_back(&claim, pause).await.unwrap();
+    let before = fixture.ask("db", "a").await;
+    let waits = NewRequest { can_wait: true, ..asking("cache", "a") };
+    assert!(is_queued(fixture.store.enqueue(&waits, MANY).await.unwrap()));
+    fixture.clock.advance(pause + Duration::from_secs(1));
+    let later = fixture.ask("web", "a").await;
+    let behind = fixture.ask("api", "b").await;
+    for expected in [before, given_back, later, behind] {
+        let claim = fixture.claim().await.unwrap();
+        assert_eq!(claim.operation, expected);
+        fixture.store.finish(&claim, &completed()).await.unwrap();
+    }
+    assert_eq!(fixture.claimed().await, Some(waits.operation.id));
+}
+
+/// What can wait was asked before, and goes last nevertheless.
+pub async fn a_request_that_was_given_back_goes_before_what_can_wait(fixture: Fixture) {
+    let given_back = fixture.ask("api", "a").await;
+    let waits = NewRequest { can_wait: true, ..asking("db", "a") };
+    assert!(is_queued(fixture.store.enqueue(&waits, MANY).await.unwrap()));
+    let pause = Duration::from_secs(5);
+    let claim = fixture.claim().await.unwrap();
+    fixture.store.give_back(&claim, pause).await.unwrap();
+    fixture.clock.advance(pause);
+    assert_eq!(fixture.claimed().await, Some(given_back));
+    assert_eq!(fixture.claimed().await, Some(waits.operation.id));
 }
 
 /// Nobody works on it, and nothing was done.

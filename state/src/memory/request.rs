@@ -109,8 +109,17 @@ impl State {
             let next = open.iter().enumerate().filter(|(at, (_, request))| is_next(*at, request));
             next.min_by_key(|(at, (_, request))| (request.can_wait, *at)).map(|(_, next)| next)
         };
-        let given_back = || open.iter().filter(is_free).min_by_key(|(_, request)| request.expires);
-        let (id, request) = left.or_else(next).or_else(given_back)?;
+        let waiting = left.or_else(next);
+        // It waits again when its pause is over, behind those that were asked by then.
+        let goes_first = |(_, request): &&(Uuid, &Request)| {
+            waiting.is_none_or(|(id, waiting)| {
+                let asked_at = self.operations.get(id).map(|operation| operation.row.started_at);
+                waiting.expires.is_none() && (waiting.can_wait || request.expires < asked_at)
+            })
+        };
+        let given_back =
+            open.iter().filter(is_free).filter(goes_first).min_by_key(|(_, request)| request.expires);
+        let (id, request) = given_back.or(waiting)?;
         let (id, mut request) = (*id, (*request).clone());
         request.fence += 1;
         request.expires = Some(later(now, term));

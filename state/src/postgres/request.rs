@@ -187,8 +187,9 @@ pub(super) async fn waiting(session: &Session) -> Result<usize, Failure> {
     Ok(session.first(sql, &[], |columns| columns.count()).await?.unwrap_or_default())
 }
 
-/// Takes the next request: what somebody left first, then what waits, and of those about the same the earlier one, then what
-/// was given back. One of the whole stack is about all of its components.
+/// Takes the next request: what somebody left first, then what waits, and of those about the same the earlier one. What was
+/// given back waits again when its pause is over, behind those that were asked by then. One of the whole stack is about all
+/// of its components.
 pub(super) async fn claim(
     session: &Session,
     context: &Context,
@@ -202,7 +203,9 @@ pub(super) async fn claim(
                      AND expires <= coalesce($1, statement_timestamp())
                    ORDER BY expires LIMIT 1 FOR UPDATE SKIP LOCKED),
                waiting AS (
-                   SELECT operation FROM request
+                   SELECT operation, can_wait,
+                          (SELECT started_at FROM operation WHERE sequence = request.operation) AS asked_at
+                   FROM request
                    WHERE result IS NULL AND expires IS NULL AND NOT EXISTS (SELECT 1 FROM left_over)
                      AND NOT EXISTS (
                          SELECT 1 FROM request AS earlier
@@ -223,10 +226,11 @@ pub(super) async fn claim(
                given_back AS (
                    SELECT operation FROM request
                    WHERE result IS NULL AND holder IS NULL AND expires <= coalesce($1, statement_timestamp())
-                     AND NOT EXISTS (SELECT 1 FROM left_over) AND NOT EXISTS (SELECT 1 FROM waiting)
+                     AND NOT EXISTS (SELECT 1 FROM left_over)
+                     AND NOT EXISTS (SELECT 1 FROM waiting WHERE NOT can_wait AND asked_at <= request.expires)
                    ORDER BY expires LIMIT 1 FOR UPDATE SKIP LOCKED),
-               next AS (SELECT operation FROM left_over UNION ALL SELECT operation FROM waiting
-                        UNION ALL SELECT operation FROM given_back)
+               next AS (SELECT operation FROM left_over UNION ALL SELECT operation FROM given_back
+                        UNION ALL SELECT operation FROM waiting WHERE NOT EXISTS (SELECT 1 FROM given_back))
                UPDATE request SET fence = fence + 1, holder = $2,
                                   expires = coalesce($1, statement_timestamp()) + $3::bigint * interval '1 microsecond'
                FROM next JOIN operation ON operation.sequence = next.operation WHERE request.operation = next.operation

@@ -154,16 +154,20 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
         }
     }
     let sql = format!(
-        "SELECT operation FROM request WHERE result IS NULL AND expires IS NULL AND {IS_FIRST}
-         ORDER BY can_wait, operation LIMIT 1"
+        "SELECT operation, can_wait, (SELECT started_at FROM operation WHERE sequence = request.operation)
+         FROM request WHERE result IS NULL AND expires IS NULL AND {IS_FIRST} ORDER BY can_wait, operation LIMIT 1"
     );
-    let waiting = transaction.prepare_cached(&sql)?.query_row([], |row| row.get(0)).optional()?;
-    if waiting.is_some() {
-        return Ok(waiting);
-    }
+    let waiting = transaction.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let waiting: Option<(i64, bool, i64)> = waiting.optional()?;
+    // It waits again when its pause is over, behind those that were asked by then.
+    let free_by = match waiting {
+        Some((_, false, asked_at)) => now.as_microsecond().min(asked_at.saturating_sub(1)),
+        Some((_, true, _)) | None => now.as_microsecond(),
+    };
     let sql = "SELECT operation FROM request WHERE result IS NULL AND holder IS NULL AND expires <= ?1
                ORDER BY expires, operation LIMIT 1";
-    Ok(transaction.prepare_cached(sql)?.query_row([now.as_microsecond()], |row| row.get(0)).optional()?)
+    let given_back = transaction.prepare_cached(sql)?.query_row([free_by], |row| row.get(0)).optional()?;
+    Ok(given_back.or(waiting.map(|(operation, ..)| operation)))
 }
 
 /// Takes the next request.
