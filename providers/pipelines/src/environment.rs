@@ -12,10 +12,11 @@ mod interpreter;
 
 use crate::executor::local::{Guard, end_marked};
 use crate::fingerprint::hash_of;
+use crate::held::Held;
 use crate::spec::processor::Api;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -246,17 +247,16 @@ impl Environments {
         })
     }
 
-    /// The right to make the environment: held as long as the file is open.
-    async fn lock(&self, recipe: &Recipe, cancel: &CancellationToken) -> Result<File, EnvironmentError> {
+    /// The right to make the environment: held as long as this lives.
+    async fn lock(&self, recipe: &Recipe, cancel: &CancellationToken) -> Result<Held, EnvironmentError> {
         let path = self.folder.join(format!("{}.lock", recipe.key()));
         let open = || File::options().create(true).truncate(false).write(true).open(&path);
-        let file = open().map_err(|source| io_error("open", &path, source))?;
+        let mut file = open().map_err(|source| io_error("open", &path, source))?;
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(source)) => return Err(io_error("lock", &path, source)),
-            }
+            file = match Held::of(file).map_err(|source| io_error("lock", &path, source))? {
+                Ok(held) => return Ok(held),
+                Err(file) => file,
+            };
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
                 () = cancel.cancelled() => return Err(EnvironmentError::Cancelled),

@@ -18,6 +18,7 @@ pub mod doctor;
 pub mod environment;
 pub mod executor;
 pub mod fingerprint;
+mod held;
 mod private;
 pub mod queue;
 pub mod resource;

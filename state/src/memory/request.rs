@@ -117,8 +117,7 @@ impl State {
                 waiting.expires.is_none() && (waiting.can_wait || request.expires < asked_at)
             })
         };
-        let given_back =
-            open.iter().filter(is_free).filter(goes_first).min_by_key(|(_, request)| request.expires);
+        let given_back = open.iter().filter(is_free).filter(goes_first).min_by_key(|(_, request)| request.expires);
         let (id, request) = given_back.or(waiting)?;
         let (id, mut request) = (*id, (*request).clone());
         request.fence += 1;

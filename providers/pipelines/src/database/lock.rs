@@ -1,6 +1,7 @@
 //! One at a time: a lock of the operating system, which goes with the process that holds it.
 
 use super::error::{DatabaseError, Why, cannot};
+pub(super) use crate::held::Held;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -9,12 +10,6 @@ use std::time::Duration;
 
 /// How often a lock that another holds is looked at.
 const POLL: Duration = Duration::from_millis(50);
-
-/// A lock, as long as it lives.
-#[derive(Debug)]
-pub(super) struct Held {
-    _file: File,
-}
 
 /// Takes a lock if nobody holds it.
 ///
@@ -25,14 +20,10 @@ pub(super) fn try_hold(path: &Path) -> io::Result<Option<Held>> {
         crate::private::folder(folder)?;
     }
     let file = crate::private::file().truncate(false).write(true).open(path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(None),
-        Err(TryLockError::Error(error)) => return Err(error),
-    }
+    let Ok(held) = Held::of(file)? else { return Ok(None) };
     // A file that somebody removed meanwhile locks nothing.
-    let is_there = fs::metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|own| own.ino() == there.ino()));
-    Ok(is_there.then_some(Held { _file: file }))
+    let is_there = fs::metadata(path).is_ok_and(|there| held.metadata().is_ok_and(|own| own.ino() == there.ino()));
+    Ok(is_there.then_some(held))
 }
 
 /// True while somebody holds a lock.

@@ -11,6 +11,7 @@
 use super::files::remove;
 pub(crate) use super::files::{encoded, read, remove_file, write};
 use super::record::Record;
+use crate::held::Held;
 use crate::private;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, TryLockError};
@@ -40,7 +41,7 @@ pub struct Store {
 /// The right to run a pipeline, as long as it lives.
 #[derive(Debug)]
 pub struct Turn {
-    _lock: File,
+    _lock: Held,
     folder: PathBuf,
 }
 
@@ -331,19 +332,18 @@ impl Store {
         private::folder(&place).map_err(NoTurn::Io)?;
         let path = place.join("lock");
         let open = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = open.map_err(NoTurn::Io)?;
+        let mut file = open.map_err(NoTurn::Io)?;
         let begun = tokio::time::Instant::now();
         let mut tries = 0;
         loop {
             tries += 1;
-            match file.try_lock() {
-                Ok(()) => return Ok(Turn { _lock: file, folder: place }),
-                Err(TryLockError::Error(error)) => return Err(NoTurn::Io(error)),
-                Err(TryLockError::WouldBlock) if begun.elapsed() >= patience && tries >= LEAST_TRIES => {
+            file = match Held::of(file).map_err(NoTurn::Io)? {
+                Ok(lock) => return Ok(Turn { _lock: lock, folder: place }),
+                Err(_) if begun.elapsed() >= patience && tries >= LEAST_TRIES => {
                     return Err(NoTurn::Taken { run: holder(&place) });
                 }
-                Err(TryLockError::WouldBlock) => {}
-            }
+                Err(file) => file,
+            };
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
                 () = cancel.cancelled() => return Err(NoTurn::Cancelled),

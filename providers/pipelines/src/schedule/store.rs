@@ -4,11 +4,12 @@
 //! finds, and the mark of the run says whether it began.
 
 use super::Schedule;
+use crate::held::Held;
 use crate::private;
 use crate::run::store::{encoded, read, remove_file, write};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -52,7 +53,7 @@ pub struct Last {
 /// The right to start runs of a project, as long as it lives.
 #[derive(Debug)]
 pub struct Leadership {
-    _lock: File,
+    _lock: Held,
 }
 
 impl Schedules {
@@ -147,10 +148,6 @@ impl Schedules {
     pub fn lead(&self) -> io::Result<Option<Leadership>> {
         private::folder(&self.folder)?;
         let lock = private::file().truncate(false).write(true).open(self.folder.join("lock"))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Some(Leadership { _lock: lock })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        Ok(Held::of(lock)?.ok().map(|lock| Leadership { _lock: lock }))
     }
 }

@@ -5,9 +5,10 @@
 
 use super::StorageError;
 use super::manifest::Entry;
+use crate::held::Held;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -36,7 +37,7 @@ pub(crate) struct Upload {
 
 /// How far a sync is.
 pub(crate) struct Journal {
-    file: Mutex<File>,
+    file: Mutex<Held>,
     path: PathBuf,
     sent: HashMap<String, Entry>,
     uploads: Mutex<HashMap<String, Upload>>,
@@ -51,18 +52,13 @@ impl Journal {
         crate::private::folder(folder).map_err(|error| StorageError::io("make", folder, &error))?;
         let path = folder.join("journal.jsonl");
         let failed = |error: std::io::Error| StorageError::io("open", &path, &error);
-        let mut file =
-            File::options().create(true).truncate(false).read(true).append(true).open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StorageError::failed("another sync to the same place goes on").hint("wait for it"));
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
+        let file = File::options().create(true).truncate(false).read(true).append(true).open(&path).map_err(failed)?;
+        let Ok(file) = Held::of(file).map_err(failed)? else {
+            return Err(StorageError::failed("another sync to the same place goes on").hint("wait for it"));
+        };
         let (mut sent, mut uploads) = (HashMap::new(), HashMap::<String, Upload>::new());
-        file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        for line in BufReader::new(&file).split(b'\n') {
+        (&*file).seek(SeekFrom::Start(0)).map_err(failed)?;
+        for line in BufReader::new(&*file).split(b'\n') {
             let line = line.map_err(failed)?;
             match serde_json::from_slice(&line) {
                 Ok(Line::Sent { key, entry }) => {
@@ -82,7 +78,7 @@ impl Journal {
             }
         }
         // What follows stands on a line of its own, whatever the last one was cut off to.
-        file.write_all(b"\n").map_err(failed)?;
+        (&*file).write_all(b"\n").map_err(failed)?;
         Ok(Self { file: Mutex::new(file), path, sent, uploads: Mutex::new(uploads) })
     }
 
@@ -120,8 +116,8 @@ impl Journal {
         let mut text = serde_json::to_vec(line)
             .map_err(|error| StorageError::failed(format!("a line of the journal cannot be written: {error}")))?;
         text.push(b'\n');
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(&text).map_err(|error| StorageError::io("write", &self.path, &error))
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        (&**file).write_all(&text).map_err(|error| StorageError::io("write", &self.path, &error))
     }
 
     /// All is done: the next sync begins anew.
