@@ -3,6 +3,7 @@
 //! [`FUNCTIONS`] is the whole list, for the documentation and for "did you mean"; a test holds it against what is
 //! registered. [`Functions`] is built once a run: the root of every evaluation.
 
+mod comments;
 mod cron;
 mod maps;
 mod naming;
@@ -168,6 +169,7 @@ impl Registering {
         functions.add("cron", |arguments| cron::from_quartz(one_text(arguments)?).map(Value::from));
         functions.add("file", |_| Err("files are read in terrace.yaml only".to_owned()));
         functions.add("sqlType", move |arguments| sql_type(&sql_types, arguments));
+        functions.add("sqlComment", comments::sql_comment);
         let known = Arc::clone(&functions.1);
         functions.add("identity", move |arguments| {
             let [principal, provider] = two(arguments)?;

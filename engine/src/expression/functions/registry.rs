@@ -69,6 +69,11 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
     ),
     both("range", "range(n) -> list", "the whole numbers from 0 up to n, without n; at most 1,000,000"),
     both("sha256", "sha256(text) -> text", "the SHA-256 digest of the text, as 64 hexadecimal digits"),
+    global(
+        "sqlComment",
+        "sqlComment(description, tags) -> text",
+        "the description, and below it the tags of the catalogue ({tagFQN, value}) as `tags: PII, Tier=1`; null without both",
+    ),
     both(
         "sqlType",
         "sqlType(provider, column) -> text",
