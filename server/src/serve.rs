@@ -5,6 +5,7 @@ use crate::auth::{Admission, Auth};
 use crate::listen::listen;
 use crate::operate::LastReadiness;
 use crate::outage::Outage;
+use crate::pace::Pace;
 use crate::queue;
 use crate::routes::routes;
 use crate::tables::Pages;
@@ -102,6 +103,8 @@ pub(crate) struct Shared {
     pub(crate) unworkable: Tries,
     /// Requests that wait for what was cut off and may still take effect.
     pub(crate) looked: Tries,
+    /// How long descriptors take to judge.
+    pub(crate) pace: Pace,
     /// No worker can claim a request.
     pub(crate) claiming: Outage,
     /// Held by the worker that looks for requests while there are none.
@@ -128,6 +131,7 @@ impl Server {
             settings,
             metrics,
             readiness: LastReadiness::default(),
+            pace: Pace::default(),
             at_work: AtWork::default(),
             wake: Notify::new(),
             unworkable: Tries::default(),

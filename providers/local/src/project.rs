@@ -8,6 +8,7 @@ use cap_std::fs::Dir;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use terrace_provider::blocking::glance;
 use terrace_provider::{ErrorKind, ProviderError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -80,7 +81,7 @@ impl Project {
         F: FnOnce(&Self) -> Result<T, ProviderError> + Send + 'static,
     {
         match Handle::current().runtime_flavor() {
-            RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| work(self)),
+            RuntimeFlavor::MultiThread => glance(|| work(self)),
             _ => self.blocking(work).await,
         }
     }

@@ -14,6 +14,7 @@
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 pub mod attributes;
+pub mod blocking;
 pub mod call;
 pub mod column_type;
 #[cfg(feature = "conformance")]

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_provider::attributes::{optional_text, text};
+use terrace_provider::blocking::glance;
 use terrace_provider::object_id as ids;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
@@ -237,7 +238,7 @@ impl SqliteSession {
 
     fn target(&self, ty: &ResourceType, attributes: &Attributes) -> Result<Target, ProviderError> {
         let kind = Kind::of(ty)?;
-        let file = self.folders.locate(&text(attributes, "path"))?;
+        let file = glance(|| self.folders.locate(&text(attributes, "path")))?;
         let name = if kind == Kind::Database { String::new() } else { text(attributes, "name") };
         if kind != Kind::Database {
             identifier::check_object(&name, &Path::attribute("name"))?;

@@ -25,6 +25,13 @@ pub(crate) struct ProvisioningRequest {
     pub(crate) latest_enriched_descriptor: Option<String>,
 }
 
+impl ProvisioningRequest {
+    /// How much there is to read.
+    pub(crate) fn bytes(&self) -> usize {
+        self.descriptor.len() + self.latest_enriched_descriptor.as_ref().map_or(0, String::len)
+    }
+}
+
 /// Who is to have access: all of them.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -23,7 +23,6 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use terrace_engine::access::Access;
 use terrace_engine::store::{OperationRow, RequestRow};
-use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
@@ -59,14 +58,8 @@ fn read<T: DeserializeOwned + Known>(sent: Sent, solution: &str) -> Result<T, Re
     responses((status = 200, body = ValidationResult)))]
 pub(crate) async fn validate(State(shared): State<Arc<Shared>>, sent: Sent) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
-    let told = judged(told_of(&shared, &request))?;
+    let told = shared.pace.judged(request.bytes(), told_of(&shared, &request))?;
     Ok(Json(ValidationResult::of(told, None)).into_response())
-}
-
-/// What comes of judging, which keeps a processor busy for a while: whatever else this thread had to do is done by another one,
-/// which takes less time than to have another one judge.
-fn judged<T>(judging: impl Future<Output = T>) -> T {
-    block_in_place(|| Handle::current().block_on(judging))
 }
 
 /// What is to be said of a descriptor.
@@ -147,7 +140,7 @@ pub(crate) async fn update_acl(
     let described = block_in_place(|| Described::read_provisioned(&shared.worlds, &request))?;
     described.takes_access()?;
     let place = described.place_of();
-    let token = shared.ask(&caller, &Asked::Access { request, access, expected: None }, place).await?;
+    let token = shared.ask(&caller, &Asked::Access { request, access, expected: None, named: None }, place).await?;
     Ok(accepted(&headers, token))
 }
 
@@ -162,7 +155,7 @@ async fn queue(
     let mut described = block_in_place(|| Described::read(&shared.worlds, &request, purpose))?;
     described.check_known(shared.store.as_ref()).await?;
     if purpose == Purpose::Make {
-        judged(described.check(shared.nothing.as_ref()))?;
+        shared.pace.judged(request.bytes(), described.check(shared.nothing.as_ref()))?;
     }
     let place = described.place_of();
     let asked = match purpose {
