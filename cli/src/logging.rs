@@ -54,6 +54,9 @@ pub(crate) fn serve(
     configured: &LogConfiguration,
     mut layers: Vec<BoxedLayer>,
 ) -> Result<ServerLog, Failure> {
+    if configured.is_json {
+        context.ui.tell_as_json();
+    }
     if let Some(warning) = context.variables.get("TERRACE_LOG").and_then(slip) {
         report(context.ui, &Sources::default(), &[warning]);
     }
@@ -66,9 +69,6 @@ pub(crate) fn serve(
     let told = tracing_subscriber::fmt::layer().with_ansi(is_colored).with_writer(writer);
     layers.push(if configured.is_json { told.json().boxed() } else { told.boxed() });
     let (filter, handle) = reload::Layer::new(server_filter(context, configured)?);
-    if configured.is_json {
-        context.ui.tell_as_json();
-    }
     // A second log in one process is one of tests: the first one stays.
     let _ = tracing_subscriber::registry().with(layers).with(filter).try_init();
     Ok(ServerLog(handle))

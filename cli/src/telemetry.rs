@@ -62,10 +62,15 @@ impl Telemetry {
         let _ = rustls::crypto::ring::default_provider().install_default();
         // Its service name, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` say another one.
         let resource = || {
-            let named = variables.get("OTEL_SERVICE_NAME").is_some()
-                || variables.get("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|all| all.contains("service.name="));
-            let resource = Resource::builder();
-            let resource = if named { resource } else { resource.with_service_name("terrace") };
+            // The name of its own goes before that among others, which the SDK has the other way round.
+            let own = variables.get("OTEL_SERVICE_NAME").filter(|name| !name.is_empty());
+            let is_name = |one: &str| one.split_once('=').is_some_and(|(key, _)| key.trim() == "service.name");
+            let is_among = variables.get("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|all| all.split(',').any(is_name));
+            let resource = match own {
+                Some(name) => Resource::builder().with_service_name(name.to_owned()),
+                None if is_among => Resource::builder(),
+                None => Resource::builder().with_service_name("terrace"),
+            };
             resource.with_attribute(KeyValue::new("service.version", VERSION)).build()
         };
         if asks("TRACES") {

@@ -40,6 +40,9 @@ pub trait StateStore: Send + Sync {
     /// Which store this is: plans name it.
     async fn identity(&self) -> Result<StoreIdentity, StoreError>;
 
+    /// The moment by the clock that all times of the store are told by; that of this machine may be another one.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+
     /// The stacks of which something is recorded, sorted: a row, an open step, a shared row or an output. A first apply
     /// that was cut off may have left but a step, and a stack may own nothing but what it shares.
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError>;

@@ -1,7 +1,8 @@
-//! What callers say of access beside the principals.
+//! What callers say of access: who is thought to have it, and what they say beside the principals.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use terrace_engine::access::Fields;
+use terrace_engine::access::{Access, Fields};
 
 /// What it looks like.
 pub(crate) const FIELDS: &str = "send a JSON object, or leave it out";
@@ -22,5 +23,25 @@ pub(crate) fn fields(sent: Option<Json>) -> Result<Fields, &'static str> {
     match fields.is_too_deep() {
         true => Err("nests lists and objects too deep: 64 levels are the most"),
         false => Ok(fields),
+    }
+}
+
+/// Who is thought to have access.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Expected {
+    /// `None` where nobody ever said.
+    pub(crate) principals: Option<Vec<String>>,
+    /// What was said beside.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
+    pub(crate) fields: Fields,
+}
+
+impl Expected {
+    /// As it is recorded.
+    pub(crate) fn of(access: Option<Access>) -> Self {
+        match access {
+            Some(Access { principals, fields }) => Self { principals: Some(principals), fields },
+            None => Self { principals: None, fields: Fields::default() },
+        }
     }
 }

@@ -17,6 +17,7 @@ use terrace_engine::plan::access::{Grantees, let_in_nowhere};
 use terrace_engine::plan::compute::{Consent, Options, Planner};
 use terrace_engine::plan::ids::ids_of;
 use terrace_engine::plan::{NOT_LOOKED_FOR, Origin};
+use terrace_engine::seal::Seal;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::{Ids, Selection, StateStore};
 use terrace_engine::yaml::Budget;
@@ -209,7 +210,7 @@ impl<'a> Described<'a> {
             false => chosen(&descriptor, &beside.components.iter().cloned().collect())
                 .map_err(|found| Refusal::text("components", &found, &sources))?,
         };
-        let (variables, consent) = (given(&descriptor, &beside.variables)?, beside.consent()?);
+        let (variables, consent) = (given(&descriptor, &beside.variables, &world.seal)?, beside.consent()?);
         let compiler = Compiler {
             sources: &sources,
             functions: &world.functions,
@@ -428,11 +429,19 @@ pub(crate) fn environment<'a>(worlds: &'a Worlds, named: Option<&str>, field: &s
     worlds.get(name).ok_or_else(unknown)
 }
 
-/// The values that a caller gives for variables.
-fn given(descriptor: &Descriptor, values: &Map<String, Json>) -> Result<BTreeMap<String, Given>, Refusal> {
+/// The values that a caller gives for variables. They are stored until the plan is applied.
+fn given(descriptor: &Descriptor, values: &Map<String, Json>, seal: &Seal) -> Result<BTreeMap<String, Given>, Refusal> {
     let wrong = undeclared(values.keys().map(String::as_str), std::slice::from_ref(descriptor));
     if !wrong.is_empty() {
         return Err(Refusal::text("variables", &wrong, &Sources::default()));
+    }
+    let mut sensitive = descriptor.variables.iter().filter(|declared| declared.is_sensitive);
+    if let Some(declared) =
+        sensitive.find(|declared| values.contains_key(&*declared.name.value) && !seal.can_store_new())
+    {
+        let field = format!("variables.{}", declared.name.value);
+        let problem = format!("`{field}` is sensitive, and there is no state key to seal it with");
+        return Err(Refusal::field(&field, problem, "have the server started with a key: `terrace init --state-key`"));
     }
     let given = |(name, value): (&String, &Json)| {
         let given = Given { value: GivenValue::Value(value.clone().into()), by: format!("`variables.{name}`") };

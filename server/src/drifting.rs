@@ -106,7 +106,7 @@ pub(crate) async fn schedule(shared: Arc<Shared>, every: Duration) {
 }
 
 async fn scan_due(shared: &Shared, every: Duration) -> Result<(), Refusal> {
-    let due = Timestamp::now().checked_sub(every).unwrap_or(Timestamp::MIN);
+    let due = shared.store.now().await?.checked_sub(every).unwrap_or(Timestamp::MIN);
     for stack in shared.scanned().await? {
         let newest = shared.newest_scan(&stack).await?;
         if newest.is_none_or(|scan| scan.operation.started_at <= due) {

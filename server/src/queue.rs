@@ -1,5 +1,6 @@
 //! Who works on what: requests wait in the store, workers claim them and keep their claims while they work.
 
+use crate::access::Expected;
 use crate::answer::Refusal;
 use crate::approved::Approved;
 use crate::auth::Caller;
@@ -19,7 +20,7 @@ use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::access::{Access, Fields};
+use terrace_engine::access::Access;
 use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
 use terrace_engine::seal::Seal;
@@ -55,6 +56,9 @@ pub(crate) enum Asked {
         /// Who is thought to have, where nothing is to be done when others have.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expected: Option<Expected>,
+        /// How the call named those (`If-Match`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        named: Option<String>,
     },
     /// To say what would be done about a descriptor.
     Plan {
@@ -157,8 +161,8 @@ impl Asked {
             Self::Provision(request) | Self::Unprovision(request) | Self::Validate(request) => {
                 format!("{} {}", request.remove_data, meant(&request.descriptor))
             }
-            Self::Access { request, access, expected } => {
-                format!("{access:?} {expected:?} {}", meant(&request.descriptor))
+            Self::Access { request, access, named, .. } => {
+                format!("{access:?} {named:?} {}", meant(&request.descriptor))
             }
             Self::Plan { request, destroy, beside } => {
                 format!("{destroy} {} {} {}", request.remove_data, beside.meant(), meant(&request.descriptor))
@@ -186,23 +190,10 @@ pub(crate) struct Digests {
     older: Vec<String>,
 }
 
-/// Who is thought to have access.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Expected {
-    /// `None` where nobody ever said.
-    pub(crate) principals: Option<Vec<String>>,
-    /// What was said beside.
-    #[serde(default, skip_serializing_if = "Fields::is_empty")]
-    pub(crate) fields: Fields,
-}
-
-impl Expected {
-    /// As it is recorded.
-    pub(crate) fn of(access: Option<Access>) -> Self {
-        match access {
-            Some(Access { principals, fields }) => Self { principals: Some(principals), fields },
-            None => Self { principals: None, fields: Fields::default() },
-        }
+impl Digests {
+    /// True when what has that digest asks the same.
+    fn has(&self, digest: &str) -> bool {
+        self.digest == digest || self.older.iter().any(|older| older == digest)
     }
 }
 
@@ -324,6 +315,19 @@ impl Shared {
         // What it waits in comes before what it is about.
         let followed = stacks.last().map(|stack| Followed::here(stack, "")).unwrap_or_default();
         self.enqueue(caller, asked, digests, stacks, component, followed).await
+    }
+
+    /// The operation of this very call, where it came before with its key.
+    ///
+    /// # Errors
+    /// When the key was another call's.
+    pub(crate) async fn asked_before(&self, caller: &Caller, asked: &Asked) -> Result<Option<Uuid>, Refusal> {
+        let Some(key) = caller.key() else { return Ok(None) };
+        match self.store.asked_with(&key).await? {
+            Some((token, digest)) if asked.digests(self.worlds.seal()).has(&digest) => Ok(Some(token)),
+            Some(_) => Err(Refusal::KeyTaken),
+            None => Ok(None),
+        }
     }
 
     async fn enqueue(

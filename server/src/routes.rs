@@ -84,7 +84,8 @@ where
 
 /// Gives a call its id, unless it has one, and tells it in the answer.
 async fn identify(mut request: Request, next: Next) -> Response {
-    let given = request.headers().get(&REQUEST_ID).filter(|id| id.len() <= LONGEST_ID && id.to_str().is_ok());
+    let is_id = |id: &&HeaderValue| (1..=LONGEST_ID).contains(&id.len()) && id.to_str().is_ok();
+    let given = request.headers().get(&REQUEST_ID).filter(is_id);
     let id = match given {
         Some(id) => Some(id.clone()),
         None => HeaderValue::from_str(&Uuid::now_v7().to_string()).ok(),

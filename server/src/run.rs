@@ -6,6 +6,7 @@ mod others;
 mod told;
 mod unmade;
 
+use crate::access::Expected;
 use crate::answer::{OTHER_ACCESS, Refusal, Told, errors, warnings};
 use crate::approved::Approved;
 use crate::described::{Described, Purpose};
@@ -13,12 +14,11 @@ use crate::drifting;
 use crate::keeping::is_to_stop;
 use crate::logbook::Logbook;
 use crate::metrics;
-use crate::queue::{Asked, Expected, Outcome, PlanMade};
+use crate::queue::{Asked, Outcome, PlanMade};
 use crate::reversing;
 use crate::serve::Shared;
 use crate::witboost::{ProvisioningRequest, ValidationResult};
 use failure::Failure;
-use jiff::Timestamp;
 use others::shared_in;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -148,8 +148,9 @@ pub(crate) fn broke_off(operation: Uuid) -> RequestEnd {
 fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> RequestEnd {
     // Texts and maps with texts as keys are always JSON.
     let result = serde_json::to_string(outcome).unwrap_or_else(|_| "{}".to_owned());
-    // A plan is applied later, by what was asked.
-    RequestEnd { status, summary, result, keeps_body: outcome.plan.is_some() }
+    // A plan is applied later, by what was asked; one that cannot be is not.
+    let keeps_body = outcome.plan.as_ref().is_some_and(|plan| plan.is_applicable);
+    RequestEnd { status, summary, result, keeps_body }
 }
 
 impl Run<'_> {
@@ -171,7 +172,7 @@ impl Run<'_> {
                 let described = Described::read(&self.shared.worlds, &request, Purpose::Remove)?;
                 self.apply(&described, &Wanted::Gone { with_data: request.remove_data }).await
             }
-            Asked::Access { request, access, expected } => {
+            Asked::Access { request, access, expected, .. } => {
                 let described = Described::read(&self.shared.worlds, &request, Purpose::Make)?;
                 let component = described.components.first().cloned().unwrap_or_default();
                 // An operation that is taken up again may have written them itself.
@@ -382,7 +383,8 @@ impl Run<'_> {
     /// Whether there is time left to wait for what others hold.
     async fn may_wait(&self) -> bool {
         let Ok(Some((operation, _))) = self.store().operation(self.claim.operation).await else { return true };
-        let waited = Timestamp::now().duration_since(operation.started_at);
+        let Ok(now) = self.store().now().await else { return true };
+        let waited = now.duration_since(operation.started_at);
         Duration::try_from(waited).unwrap_or_default() < self.shared.settings.patience
     }
 

@@ -237,6 +237,10 @@ impl StateStore for MemoryStore {
         Ok(StoreIdentity { id: self.id, url: "memory:".to_owned() })
     }
 
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.clock.now())
+    }
+
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
         let state = self.state();
         let of_rows = state.rows.iter().map(|((stack, ..), _)| stack);
@@ -393,6 +397,10 @@ impl StateStore for MemoryStore {
 impl RequestQueue for MemoryStore {
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
         self.change(|state, now| state.enqueue(request, most, now))
+    }
+
+    async fn asked_with(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError> {
+        Ok(self.state().asked_with(key))
     }
 
     async fn claim(&self, _holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError> {

@@ -212,6 +212,10 @@ impl StateStore for PostgresStore {
         Ok(self.identity.clone())
     }
 
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.read(Line::Work, Purpose::Look, |session, context| Box::pin(context.now(session))).await
+    }
+
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
         self.read(Line::Work, Purpose::Look, |session, _| Box::pin(read::stacks(session))).await
     }
@@ -398,6 +402,14 @@ impl RequestQueue for PostgresStore {
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
         self.write(Line::Call, Doubt::Repeat, (request.clone(), most), |session, context, (request, most)| {
             Box::pin(request::enqueue(session, context, request, *most))
+        })
+        .await
+    }
+
+    async fn asked_with(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError> {
+        let key = key.to_owned();
+        self.read(Line::Call, Purpose::Look, move |session, _| {
+            Box::pin(async move { request::asked_with(session, &key).await })
         })
         .await
     }

@@ -271,6 +271,10 @@ impl StateStore for SqliteStore {
         Ok(self.identity.clone())
     }
 
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.context.clock.now())
+    }
+
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
         self.read(|connection, _| read::stacks(connection)).await
     }
@@ -411,6 +415,11 @@ impl RequestQueue for SqliteStore {
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
         let request = request.clone();
         self.write_first(move |transaction, context| request::enqueue(transaction, context, &request, most)).await
+    }
+
+    async fn asked_with(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError> {
+        let key = key.to_owned();
+        self.read(move |connection, _| request::asked_with(connection, &key)).await
     }
 
     async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError> {

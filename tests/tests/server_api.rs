@@ -89,6 +89,59 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
 }
 
 #[test]
+fn what_came_to_nothing_is_not_applied() {
+    let project = crate::server::project();
+    project.make_gate("gate-a");
+    let server = Served::start(&project, &["--workers", "1"]);
+    let works = server.ask("/v1/provision", &crate::server::product(&["a"]));
+    until("the worker is at work", || project.has("started-a"));
+    let body = json!({"descriptor": crate::server::product(&["b"])}).to_string();
+    let plan = server.call("POST", "/api/v1/plans", &body).json();
+    let id = plan["id"].as_str().unwrap();
+    assert_eq!(server.call("POST", &format!("/api/v1/operations/{id}/cancel"), "").status, 202);
+    let applied = server.call("POST", &format!("/api/v1/plans/{id}/apply"), "");
+    assert_eq!(
+        (applied.status, applied.json()["detail"].as_str()),
+        (409, Some("the plan failed: there is nothing to apply"))
+    );
+    project.open_gate("gate-a");
+    assert_eq!(server.ended(&works)["status"], "COMPLETED");
+}
+
+#[test]
+fn who_took_a_lease_away_stands_in_the_log_of_whose_it_was() {
+    let project = crate::server::project();
+    project.make_gate("gate-a");
+    let server = Served::start(&project, &[]);
+    let operation = server.ask("/v1/provision", &crate::server::product(&["a"]));
+    until("it is at work", || project.has("started-a"));
+    let lease = get(&server, "/leases")["items"][0].clone();
+    assert_eq!(lease["operation"], json!(operation));
+    let path = format!("/api/v1/leases/{}", lease["id"].as_str().unwrap());
+    assert_eq!([server.call("DELETE", &path, "").status, server.call("DELETE", &path, "").status], [204, 404]);
+    let log = get(&server, &format!("/operations/{operation}/logs")).to_string();
+    assert!(log.contains("anonymous took the lease of `a` of "), "{log}");
+    project.open_gate("gate-a");
+    assert_eq!(server.ended(&operation)["status"], "FAILED");
+}
+
+#[test]
+fn a_sensitive_variable_is_not_stored_where_nothing_seals_it() {
+    let project = Project::new();
+    project.write("terrace.yaml", "server: {stacks: true}\n");
+    let server = Served::start(&project, &[]);
+    let descriptor = stack("one") + "variables: {word: {type: string, sensitive: true}}\n";
+    let body = json!({"descriptor": descriptor, "variables": {"word": "s3cr3t-word"}}).to_string();
+    let answer = server.call("POST", "/api/v1/plans", &body);
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert!(answer.body.contains("`variables.word` is sensitive, and there is no state key"), "{answer:?}");
+    for file in ["state.db", "state.db-wal"] {
+        let bytes = std::fs::read(project.path(&format!(".terrace/{file}"))).unwrap_or_default();
+        assert!(!bytes.windows(6).any(|bytes| bytes == b"s3cr3t"), "{file} has it");
+    }
+}
+
+#[test]
 fn a_plan_that_would_do_something_else_by_now_says_about_what() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {stacks: true}\n");

@@ -87,6 +87,7 @@ fn a_call_has_an_id_its_own_or_the_callers() {
     let (one, other) = (id(None), id(None));
     assert!(one != other && one.len() == 36, "{one} {other}");
     assert_ne!(id(Some(&"x".repeat(200))), "x".repeat(200));
+    assert_eq!(id(Some("")).len(), 36, "an empty one is none");
 }
 
 #[test]

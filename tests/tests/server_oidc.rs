@@ -182,6 +182,9 @@ fn roles_allow_what_the_configuration_says() {
     let (read, change, detail) = asks(json!(["all"]));
     assert_eq!((read, change), (200, 403), "{detail}");
     assert_eq!(detail, "the token of `grace` has the scope `read`, and this call needs `apply`");
+    let nameless = json!({"roles": null, "realm": {"roles": ["all"]}, "preferred_username": "", "email": " "});
+    let (.., detail) = world.asks(&key.token("1", &world.claims(&nameless)));
+    assert_eq!(detail, "the token of `ada` has the scope `read`, and this call needs `apply`", "an empty name is none");
     for none in [json!([]), json!(["apply"]), json!(7), json!({"engineers": true}), Json::Null] {
         let (read, change, detail) = asks(none);
         assert_eq!((read, change), (403, 403));

@@ -94,9 +94,19 @@ fn what_is_said_of_access_reaches_the_grants_and_is_kept() {
     let body = json!({"principals": ["user:bob"], "fields": {"days": 1}, "descriptor": meaning_port(&product)});
     assert_eq!(server.call_with("PUT", ACL, body.to_string(), &[("if-match", &before)]).status, 412);
     let tag = server.etag(ACL);
-    let set = server.call_with("PUT", ACL, body.to_string(), &[("if-match", &tag)]);
+    let call = |key: &str, body: &Json| {
+        server.call_with("PUT", ACL, body.to_string(), &[("if-match", &tag), ("idempotency-key", key)])
+    };
+    let set = call("mine", &body);
     assert_eq!(set.status, 202, "{set:?}");
-    assert_eq!(server.ended(set.json()["operation"].as_str().unwrap())["status"], "COMPLETED");
+    let operation = set.json()["operation"].as_str().unwrap().to_owned();
+    assert_eq!(server.ended(&operation)["status"], "COMPLETED");
+    // Who lost the answer is not told that somebody else changed it.
+    let again = call("mine", &body);
+    assert_eq!((again.status, again.json()["operation"].as_str()), (202, Some(&*operation)), "{again:?}");
+    assert_eq!(call("another", &body).status, 412);
+    let other = json!({"principals": ["user:eve"], "descriptor": meaning_port(&product)});
+    assert_eq!(call("mine", &other).status, 422, "the key is another call's");
     assert_eq!(project.read("grant.txt"), r#"{"fields":{"days":1},"principals":["user:bob"]}"#);
     for nothing in ["null", "{}"] {
         grant(&server, &access(&product, &["user:bob"], nothing));

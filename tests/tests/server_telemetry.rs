@@ -43,7 +43,8 @@ fn the_log_is_json_where_the_configuration_says_so_and_names_operations() {
 fn every_line_is_json_where_the_log_is() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {log: {format: json}}\n");
-    let server = Served::start(&project, &[]);
+    let server = Served::start_with(&project, &[], &[("TERRACE_LOG", "inof,terrace=info")]);
+    assert!(server.told().contains("inof"), "{}", server.told());
     project.write("terrace.yaml", "server: {log: {level: loud}}\n");
     server.hang_up();
     until("the mistake is told", || server.told().contains("terrace.yaml:1:23"));
@@ -108,9 +109,14 @@ impl Collector {
 
     /// A server that tells it everything at once.
     fn told_by(&self, project: &Project, more: &[&str]) -> Served {
+        self.told_with(project, more, &[])
+    }
+
+    /// The same with more variables.
+    fn told_with(&self, project: &Project, more: &[&str], variables: &[(&str, &str)]) -> Served {
         let at_once = [("OTEL_BSP_SCHEDULE_DELAY", "20"), ("OTEL_BLRP_SCHEDULE_DELAY", "20")];
         let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", self.0.url.as_str())];
-        Served::start_with(project, more, &[&at_once[..], &endpoint].concat())
+        Served::start_with(project, more, &[&at_once[..], &endpoint, variables].concat())
     }
 
     fn resources_of_spans(&self) -> Vec<ResourceSpans> {
@@ -363,4 +369,34 @@ fn what_a_collector_never_got_is_counted_at_the_end() {
     let ran = server.stop();
     let told = ran.stderr.lines().filter(|line| line.contains("not all could be sent by OpenTelemetry"));
     assert_eq!((ran.code, told.filter(|line| line.contains("lost=")).count()), (0, 2), "{}", ran.stderr);
+}
+
+#[test]
+fn a_server_is_named_as_the_variables_say() {
+    let project = Project::new();
+    for (own, among, name) in [
+        ("mesh", "service.name=other", "mesh"),
+        ("", "a=b, service.name=other", "other"),
+        ("", "peer.service.name=other", "terrace"),
+    ] {
+        let collector = Collector::start();
+        let names = [("OTEL_SERVICE_NAME", own), ("OTEL_RESOURCE_ATTRIBUTES", among)];
+        let server = collector.told_with(&project, &[], &names);
+        ask_traced(&server, PRODUCT);
+        let told = || collector.resources_of_spans().into_iter().next()?.resource;
+        until("it is told", || told().is_some());
+        assert_eq!(text(&told().unwrap().attributes, "service.name").as_deref(), Some(name), "{own:?} {among:?}");
+    }
+}
+
+#[test]
+fn what_is_sent_is_compressed_where_the_variables_say_so() {
+    let project = Project::new();
+    let collector = Collector::start();
+    let server = collector.told_with(&project, &[], &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")]);
+    ask_traced(&server, PRODUCT);
+    until("it is told", || !collector.0.heard().is_empty());
+    for call in collector.0.heard() {
+        assert_eq!((&*call.headers["content-encoding"], &call.body[..2]), ("gzip", &[0x1f, 0x8b][..]));
+    }
 }

@@ -11,7 +11,6 @@ use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::{World, recorded};
-use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -134,11 +133,11 @@ async fn nothing(store: &Arc<dyn StateStore>) -> Result<String, Failure> {
         let open = store.open_intents(&stack, &Selection::All).await?;
         at_work.extend(open.iter().filter(|open| !open.is_orphaned).map(|open| open.intent.operation));
     }
-    let leases = store.leases().await?;
+    let (leases, now) = (store.leases().await?, store.now().await?);
     Ok(match leases.iter().find(|lease| at_work.contains(&lease.operation)) {
         None => "Nothing to recover.\n".to_owned(),
         // Its process runs, and does nothing: only a person knows whether it ever will.
-        Some(lease) if lease.expires <= Timestamp::now() => format!(
+        Some(lease) if lease.expires <= now => format!(
             "Nothing to recover now: {} is at work on {}, and has not been heard of since {}: when it does not work any more, \
              `terrace unlock {}` takes it away.\n",
             harmless_line(&lease.holder),

@@ -15,6 +15,9 @@ pub trait RequestQueue: Send + Sync {
     /// its key from now on.
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError>;
 
+    /// The operation of the request that was queued with an idempotency key, and the digest of what it asked.
+    async fn asked_with(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError>;
+
     /// Takes the oldest request that nobody works on, one that can wait only where no other does, and before which no other
     /// one of its component has to run: one whose worker is known to be dead or has not kept its claim, else one that waits.
     /// One that was given back waits from the end of its pause on, behind those that were asked by then.

@@ -103,6 +103,10 @@ impl StateStore for TroubledStore {
         self.inner.identity().await
     }
 
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.inner.now().await
+    }
+
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError> {
         self.inner.stacks().await
     }

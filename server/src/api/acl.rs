@@ -4,15 +4,15 @@ use super::plans::Begun;
 use super::problem::Problem;
 use super::sent::Sent;
 use super::stacks::known;
-use crate::access;
+use crate::access::{self, Expected};
 use crate::answer::OTHER_ACCESS;
 use crate::auth::Caller;
 use crate::described::{Described, Purpose};
-use crate::queue::{Asked, Expected};
+use crate::queue::Asked;
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -87,20 +87,23 @@ pub(super) async fn set(
     let access = engine::Access::new(principals, fields);
     let stack = known(&shared, &stack).await?;
     let there = recorded(&shared, &stack, &component).await?;
-    let expected = headers.get(header::IF_MATCH);
-    if expected.is_some_and(|expected| !names(expected, &tag(&there))) {
-        return Err(Problem::changed(OTHER_ACCESS));
-    }
-    let expected = expected.map(|_| there);
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data: false, latest_enriched_descriptor: None };
+    let named = headers.get(header::IF_MATCH).map(|named| named.to_str().unwrap_or_default().to_owned());
+    if named.as_ref().is_some_and(|named| !names(named, &tag(&there))) {
+        // It may be this very call that changed it, and its answer was lost.
+        let asked = Asked::Access { request, access, expected: None, named };
+        let operation = shared.asked_before(&caller, &asked).await?.ok_or_else(|| Problem::changed(OTHER_ACCESS))?;
+        return Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response());
+    }
+    let expected = named.is_some().then_some(there);
     let described = block_in_place(|| Described::read(&shared.worlds, &request, Purpose::Make))?;
     described.takes_access()?;
     let place = described.place_of();
     if place.stack != stack || place.component != component {
         return Err(Problem::wrong(format!("the descriptor is not about `{component}` of `{stack}` alone")));
     }
-    let operation = shared.ask(&caller, &Asked::Access { request, access, expected }, place).await?;
+    let operation = shared.ask(&caller, &Asked::Access { request, access, expected, named }, place).await?;
     Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response())
 }
 
@@ -118,7 +121,6 @@ fn tag(there: &Expected) -> String {
 }
 
 /// Whether `If-Match` holds for what has that tag (RFC 9110 §13.1.1).
-fn names(expected: &HeaderValue, tag: &str) -> bool {
-    let expected = expected.to_str().unwrap_or_default();
-    expected.split(',').map(str::trim).any(|one| one == "*" || one == tag)
+fn names(named: &str, tag: &str) -> bool {
+    named.split(',').map(str::trim).any(|one| one == "*" || one == tag)
 }

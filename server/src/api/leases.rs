@@ -2,10 +2,12 @@
 
 use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
+use crate::auth::Caller;
+use crate::logbook::Logbook;
 use crate::serve::Shared;
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
@@ -49,10 +51,20 @@ pub(super) async fn list(
     responses((status = 204, description = "it is free"), (status = 404, body = Problem)))]
 pub(super) async fn take_away(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    match shared.store.break_lease(&id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found(format!("no lease `{id}` is held"))),
+    let unknown = || Problem::not_found(format!("no lease `{id}` is held"));
+    let lease = shared.store.leases().await?.into_iter().find(|lease| lease.id == id).ok_or_else(unknown)?;
+    if !shared.store.break_lease(&id).await? {
+        return Err(unknown());
     }
+    let by = caller.named("anonymous");
+    let LeaseInfo { stack, component, holder, operation, .. } = lease;
+    tracing::warn!(%operation, lease = id, %stack, component, holder, by, "a lease is taken away");
+    // Who looks for why that operation came to a stop finds it there.
+    let of = if component.is_empty() { stack.to_string() } else { format!("`{component}` of {stack}") };
+    let log = Logbook { store: Arc::clone(&shared.store), operation };
+    log.line("WARN", "lease", &format!("{by} took the lease of {of} away")).await;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -151,9 +151,6 @@ pub(super) async fn apply(
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| unknown(&id))?;
     let (plan, row) = found(&shared, id).await?;
-    let Asked::Plan { request, destroy, beside } = Asked::of_body(row.body.expose(), shared.worlds.seal())? else {
-        return Err(unknown(id));
-    };
     let Some(outcome) = Outcome::of(&row) else { return Err(Problem::conflict("the plan is still being made")) };
     let approved = match outcome.plan {
         Some(PlanMade { approved, is_applicable: true, .. }) => approved,
@@ -162,6 +159,10 @@ pub(super) async fn apply(
         }
         Some(_) => return Err(Problem::conflict("the plan has errors: there is nothing to apply")),
         None => return Err(Problem::conflict("the plan failed: there is nothing to apply")),
+    };
+    // One that came to nothing does not keep what was asked.
+    let Asked::Plan { request, destroy, beside } = Asked::of_body(row.body.expose(), shared.worlds.seal())? else {
+        return Err(unknown(id));
     };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
     let read = || Described::read_beside(&shared.worlds, &request, &beside, purpose);

@@ -89,6 +89,6 @@ impl Issuer {
 }
 
 fn name(claims: &Map<String, Json>) -> String {
-    let name = NAMES.iter().find_map(|claim| claims.get(*claim)?.as_str());
+    let name = NAMES.iter().find_map(|claim| claims.get(*claim)?.as_str().filter(|name| !name.trim().is_empty()));
     name.unwrap_or("somebody without a name").to_owned()
 }

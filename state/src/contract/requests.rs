@@ -1,6 +1,7 @@
 //! Requests: queued once, worked on by one at a time, ended once.
 
 use super::{Fixture, demo, intent, row};
+use crate::clock::Clock;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
@@ -27,13 +28,13 @@ fn asking(component: &str, what: &str) -> NewRequest {
 }
 
 impl Fixture {
-    async fn ask(&self, component: &str, what: &str) -> Uuid {
+    pub(super) async fn ask(&self, component: &str, what: &str) -> Uuid {
         let request = asking(component, what);
         assert!(is_queued(self.store.enqueue(&request, MANY).await.unwrap()));
         request.operation.id
     }
 
-    async fn claim(&self) -> Option<RequestClaim> {
+    pub(super) async fn claim(&self) -> Option<RequestClaim> {
         self.store.claim("jane@host", TERM).await.unwrap()
     }
 
@@ -61,6 +62,8 @@ fn is_lost<T>(result: &Result<T, StoreError>, operation: Uuid) -> bool {
 
 /// It waits, is claimed with all that was asked, runs, and ends with its result.
 pub async fn a_request_is_queued_claimed_and_finished(fixture: Fixture) {
+    let now = fixture.store.now().await.unwrap();
+    assert_eq!(now, fixture.clock.now(), "as all times of the store");
     let operation = fixture.ask("api", "a").await;
     assert_eq!(fixture.status(operation).await, OperationStatus::Queued);
     let claim = fixture.claim().await.unwrap();
@@ -71,8 +74,9 @@ pub async fn a_request_is_queued_claimed_and_finished(fixture: Fixture) {
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
     fixture.store.begin(&new).await.unwrap();
     assert_eq!(fixture.status(operation).await, OperationStatus::Running);
+    let leases = fixture.granted(operation, &["api"]).await;
     let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
-    fixture.store.commit(&[], vec![end]).await.unwrap();
+    fixture.store.commit(&leases, vec![end]).await.unwrap();
     assert_eq!(fixture.store.request(operation).await.unwrap().unwrap().result, None);
     fixture.store.finish(&claim, &RequestEnd { keeps_body: true, ..completed() }).await.unwrap();
     let (operation_row, _) = fixture.store.operation(operation).await.unwrap().unwrap();
@@ -253,6 +257,9 @@ pub async fn a_request_of_a_known_key_is_the_one_that_had_it_first(fixture: Fixt
     let other = keyed("b", "y", "k");
     assert_eq!(fixture.store.enqueue(&other, MANY).await.unwrap(), Enqueued::KeyTaken);
     assert!(fixture.store.operation(other.operation.id).await.unwrap().is_none(), "nothing of it is recorded");
+    let known = fixture.store.asked_with("k").await.unwrap();
+    assert_eq!(known, Some((first.operation.id, first.digest)));
+    assert_eq!(fixture.store.asked_with("l").await.unwrap(), None);
     assert!(is_queued(fixture.store.enqueue(&keyed("a", "x", "l"), MANY).await.unwrap()));
 }
 
@@ -471,7 +478,9 @@ pub async fn a_request_is_asked_to_stop_between_two_tries(fixture: Fixture) {
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
     fixture.store.begin(&new).await.unwrap();
     let end = Record::End { operation, status: OperationStatus::Interrupted, summary: String::new() };
-    fixture.store.commit(&[], vec![end]).await.unwrap();
+    let leases = fixture.granted(operation, &["api"]).await;
+    fixture.store.commit(&leases, vec![end]).await.unwrap();
+    assert_eq!(fixture.status(operation).await, OperationStatus::Interrupted);
     assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), Some(Cancelled::Asked));
     assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
     fixture.store.finish(&claim, &completed()).await.unwrap();

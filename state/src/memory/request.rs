@@ -42,12 +42,8 @@ impl State {
         let Some(stack) = new.operation.stacks.first().cloned() else {
             return Err(refused(crate::of_no_stack(new.operation.id)));
         };
-        if let Some(key) = &new.idempotency {
-            let known = self.requests.iter().find(|(_, request)| request.keys.contains(key));
-            if let Some((operation, request)) = known {
-                let is_same = new.asks_the_same(&request.digest);
-                return Ok(if is_same { Enqueued::Same(*operation) } else { Enqueued::KeyTaken });
-            }
+        if let Some((operation, digest)) = new.idempotency.as_ref().and_then(|key| self.asked_with(key)) {
+            return Ok(if new.asks_the_same(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
         }
         let row = RequestRow { component: new.component.clone(), body: new.body.clone(), result: None };
         let request = Request {
@@ -79,6 +75,13 @@ impl State {
         self.record(&new.operation, OperationStatus::Queued, now)?;
         self.requests.insert(new.operation.id, request);
         Ok(Enqueued::Queued { behind })
+    }
+
+    /// The request that was queued with that key.
+    pub(super) fn asked_with(&self, key: &str) -> Option<(Uuid, String)> {
+        let (operation, request) =
+            self.requests.iter().find(|(_, request)| request.keys.iter().any(|known| known == key))?;
+        Some((*operation, request.digest.clone()))
     }
 
     /// How many requests wait for their first worker.

@@ -58,15 +58,20 @@ pub(super) async fn enqueue(
 
 /// The request that was queued with the same key. Two that ask with one key at once are one after the other.
 async fn known_by_key(session: &Session, request: &NewRequest) -> Result<Option<Enqueued>, Failure> {
-    let Some(key) = request.idempotency.as_deref().map(columns::text) else { return Ok(None) };
-    session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&key]).await?;
-    let sql = "SELECT operation.id, digest FROM request_key JOIN request USING (operation)
-               JOIN operation ON operation.sequence = request.operation WHERE key = $1";
-    let known = session.first(sql, &[&key], |columns| Ok((columns.uuid()?, columns.text()?))).await?;
+    let Some(key) = request.idempotency.as_deref() else { return Ok(None) };
+    session.query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[&columns::text(key)]).await?;
+    let known = asked_with(session, key).await?;
     Ok(known.map(|(operation, digest)| match request.asks_the_same(&digest) {
         true => Enqueued::Same(operation),
         false => Enqueued::KeyTaken,
     }))
+}
+
+/// The operation of the request that was queued with a key, and what that asked.
+pub(super) async fn asked_with(session: &Session, key: &str) -> Result<Option<(Uuid, String)>, Failure> {
+    let sql = "SELECT operation.id, digest FROM request_key JOIN request USING (operation)
+               JOIN operation ON operation.sequence = request.operation WHERE key = $1";
+    session.first(sql, &[&columns::text(key)], |columns| Ok((columns.uuid()?, columns.text()?))).await
 }
 
 /// How things stand that a request is about.

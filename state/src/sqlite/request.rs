@@ -22,16 +22,10 @@ pub(super) fn enqueue(
     let Some(of) = request.operation.stacks.first() else {
         return Err(Failure::misuse(crate::of_no_stack(request.operation.id)));
     };
-    if let Some(key) = &request.idempotency {
-        let sql = "SELECT operation.id, digest FROM request_key JOIN request USING (operation)
-                   JOIN operation ON operation.sequence = request.operation WHERE key = ?1";
-        let known = transaction.prepare_cached(sql)?.query_row([key], |row| {
-            let mut columns = Columns::of(row);
-            Ok((columns.uuid()?, columns.take::<String>()?))
-        });
-        if let Some((operation, digest)) = known.optional()? {
-            return Ok(if request.asks_the_same(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
-        }
+    if let Some(key) = &request.idempotency
+        && let Some((operation, digest)) = asked_with(transaction, key)?
+    {
+        return Ok(if request.asks_the_same(&digest) { Enqueued::Same(operation) } else { Enqueued::KeyTaken });
     }
     let stack = write::stack(transaction, of)?;
     let newest = newest_about_the_same(transaction, stack, &request.component)?;
@@ -55,6 +49,17 @@ pub(super) fn enqueue(
     ])?;
     keep_key(transaction, request, operation)?;
     Ok(Enqueued::Queued { behind: newest.map(|newest| newest.operation) })
+}
+
+/// The operation of the request that was queued with a key, and what that asked.
+pub(super) fn asked_with(connection: &Connection, key: &str) -> Result<Option<(Uuid, String)>, Failure> {
+    let sql = "SELECT operation.id, digest FROM request_key JOIN request USING (operation)
+               JOIN operation ON operation.sequence = request.operation WHERE key = ?1";
+    let known = connection.prepare_cached(sql)?.query_row([key], |row| {
+        let mut columns = Columns::of(row);
+        Ok((columns.uuid()?, columns.take()?))
+    });
+    Ok(known.optional()?)
 }
 
 /// Remembers by which key who asks knows the request of an operation again.
