@@ -7,6 +7,7 @@
 #[cfg(feature = "postgres")]
 pub mod cluster;
 pub mod concurrency;
+pub mod endings;
 pub mod journal;
 pub mod leases;
 pub mod plans;
@@ -119,6 +120,10 @@ macro_rules! store_contract {
             journal::a_running_operation_is_asked_to_stop
             journal::what_is_old_is_pruned
             journal::what_was_abandoned_is_pruned_unless_a_step_is_open
+            endings::an_operation_ends_once
+            endings::an_operation_of_no_request_ends_without_its_leases
+            endings::who_lost_a_request_does_not_end_what_another_one_took_up
+            endings::who_kept_another_lease_does_not_end_what_another_one_took_up
             plans::a_plan_is_spent_once
             plans::a_stale_plan_lists_every_row_that_moved
             plans::a_refused_plan_is_not_spent

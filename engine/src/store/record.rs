@@ -68,7 +68,9 @@ pub enum Record {
         /// What.
         message: String,
     },
-    /// Ends an operation.
+    /// Ends an operation. One that has ended stays as it is, which is no error. That of a request ends with its request, which
+    /// its claim guards: until then only a writer whose leases are all that it has now says how it went, and of any other
+    /// one nothing is written, for somebody else may have taken it up again.
     End {
         /// The operation.
         operation: Uuid,

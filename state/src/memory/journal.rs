@@ -130,7 +130,13 @@ impl State {
                 self.logs.insert((*operation, number), LogLine { at: now, level, phase, message });
                 Ok(())
             }
-            Record::End { operation, status, summary } => self.end(*operation, *status, summary, now),
+            Record::End { operation, status, summary } => {
+                let is_over = self.operation(*operation)?.row.ended_at.is_some();
+                match is_over || !self.may_end(leases, *operation, now) {
+                    true => Ok(()),
+                    false => self.end(*operation, *status, summary, now),
+                }
+            }
         }
     }
 
@@ -223,6 +229,14 @@ impl State {
         let has_held_leases = self.held(now).any(|lease| lease.operation == operation.id);
         self.operations.insert(operation.id, Operation { number, row, has_held_leases });
         Ok(())
+    }
+
+    /// Whether the operation is the writer's to end; that of a request is where he holds all leases that it has now: who took
+    /// it up again has some of his own.
+    fn may_end(&self, leases: &[Lease], operation: Uuid, now: Timestamp) -> bool {
+        let mut held = self.held(now).filter(|held| held.operation == operation);
+        let is_own = |held: &LeaseInfo| leases.iter().any(|lease| lease.id == held.id);
+        !self.requests.has(&operation) || (!leases.is_empty() && held.all(is_own))
     }
 
     pub(super) fn end(

@@ -1,0 +1,91 @@
+//! How operations end: once, and by who works on them.
+
+use super::{Fixture, demo};
+use std::time::Duration;
+use terrace_engine::store::{Lease, NewOperation, OperationRow, OperationStatus, Record, RequestEnd};
+use uuid::Uuid;
+
+const TERM: Duration = Duration::from_secs(30);
+
+impl Fixture {
+    async fn end(&self, leases: &[Lease], operation: Uuid, status: OperationStatus) {
+        let end = Record::End { operation, status, summary: format!("{status:?}") };
+        self.store.commit(leases, vec![end]).await.unwrap();
+    }
+
+    async fn ended(&self, operation: Uuid) -> OperationRow {
+        self.store.operation(operation).await.unwrap().unwrap().0
+    }
+
+    /// Begins what was queued, as often as somebody works on it.
+    async fn begin_queued(&self, id: Uuid) {
+        let new = NewOperation { id, kind: "provision".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
+        self.store.begin(&new).await.unwrap();
+    }
+}
+
+/// Whoever comes later, such as one that was suspended meanwhile, says nothing that counts.
+pub async fn an_operation_ends_once(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    let leases = fixture.granted(operation, &["api"]).await;
+    fixture.end(&leases, operation, OperationStatus::Completed).await;
+    let ended = fixture.ended(operation).await;
+    assert_eq!((ended.status, ended.summary.as_str()), (OperationStatus::Completed, "Completed"));
+    fixture.clock.advance(Duration::from_secs(3));
+    for leases in [&[], leases.as_slice()] {
+        fixture.end(leases, operation, OperationStatus::Failed).await;
+        assert_eq!(fixture.ended(operation).await, ended);
+    }
+}
+
+/// A person took its leases away: that it ended so is recorded all the same, for nobody else would say it.
+pub async fn an_operation_of_no_request_ends_without_its_leases(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    let leases = fixture.granted(operation, &["api", "db"]).await;
+    fixture.store.break_lease(&leases[0].id).await.unwrap();
+    let end = Record::End { operation, status: OperationStatus::Failed, summary: String::new() };
+    assert!(fixture.store.commit(&leases, vec![end]).await.is_err());
+    fixture.end(&[], operation, OperationStatus::Failed).await;
+    assert_eq!(fixture.ended(operation).await.status, OperationStatus::Failed);
+}
+
+/// Neither while that one works nor after it has ended.
+pub async fn who_lost_a_request_does_not_end_what_another_one_took_up(fixture: Fixture) {
+    let operation = fixture.ask("api", "a").await;
+    fixture.claim().await.unwrap();
+    fixture.begin_queued(operation).await;
+    let lost = fixture.granted(operation, &["api"]).await;
+    fixture.clock.advance(TERM);
+    let claim = fixture.claim().await.unwrap();
+    fixture.begin_queued(operation).await;
+    let own = fixture.granted(operation, &["api"]).await;
+    let end = Record::End { operation, status: OperationStatus::Failed, summary: String::new() };
+    assert!(fixture.store.commit(&lost, vec![end]).await.is_err());
+    fixture.end(&[], operation, OperationStatus::Failed).await;
+    let row = fixture.ended(operation).await;
+    assert_eq!((row.status, row.ended_at), (OperationStatus::Running, None));
+
+    fixture.end(&own, operation, OperationStatus::Completed).await;
+    fixture.store.release(&own).await.unwrap();
+    let (status, summary, result) = (OperationStatus::Completed, "1 added".to_owned(), "{}".to_owned());
+    fixture.store.finish(&claim, &RequestEnd { status, summary, result, keeps_body: false }).await.unwrap();
+    fixture.end(&[], operation, OperationStatus::Failed).await;
+    let row = fixture.ended(operation).await;
+    assert_eq!((row.status, row.summary.as_str()), (OperationStatus::Completed, "1 added"));
+}
+
+/// What is left of a request may be about other components than what was done of it.
+pub async fn who_kept_another_lease_does_not_end_what_another_one_took_up(fixture: Fixture) {
+    let operation = fixture.ask("", "a").await;
+    fixture.claim().await.unwrap();
+    fixture.begin_queued(operation).await;
+    let of_first = fixture.granted(operation, &["api"]).await;
+    fixture.clock.advance(TERM);
+    fixture.claim().await.unwrap();
+    fixture.begin_queued(operation).await;
+    let of_second = fixture.granted(operation, &["db"]).await;
+    fixture.end(&of_first, operation, OperationStatus::Failed).await;
+    assert_eq!(fixture.ended(operation).await.status, OperationStatus::Running);
+    fixture.end(&of_second, operation, OperationStatus::Completed).await;
+    assert_eq!(fixture.ended(operation).await.status, OperationStatus::Completed);
+}
