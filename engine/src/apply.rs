@@ -217,7 +217,7 @@ impl Applier {
         };
         // What was refused by the store (a stale plan, a lost lease) is still worth an end in the log; when the store
         // cannot be written at all, the first error says so.
-        let end = self.store.commit(&[], vec![Record::End { operation, status, summary }]).await;
+        let end = held.end(operation, status, summary).await;
         let report = result?;
         end?;
         Ok(report)

@@ -2,10 +2,14 @@
 
 use crate::support::Story;
 use crate::support::story::stack;
+use crate::support::world::Fault;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::apply::Applier;
+use terrace_engine::address::StackId;
+use terrace_engine::apply::{Applier, ApplyError};
 use terrace_engine::event::{Event, Events};
+use terrace_engine::store::{Acquired, Lease, LeaseRequest, OperationStatus, Record, StoreError};
 use terrace_state::{Clock, ManualClock, MemoryStore, SystemClock};
 use uuid::Uuid;
 
@@ -54,4 +58,99 @@ async fn however_much_is_written_at_once_it_is_written_under_a_lease_that_nobody
     assert!(report.failed.is_empty(), "{:?}", report.failed);
     assert_eq!(story.log(), ["create a", "create b"]);
     assert_eq!(story.rows().await.len(), 102);
+}
+
+/// Longer than a lease lasts unless it is renewed.
+const STALL: Duration = Duration::from_secs(40);
+
+/// An operation whose first call lasts that long by the clock of this process, while nobody renews anything.
+fn stalled(story: &Story) -> Uuid {
+    story.fault("create a", Fault::Late(STALL));
+    Uuid::now_v7()
+}
+
+/// Two components, one after the other.
+const TWO: &str = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n  \
+    x: {resources: [{type: world_thing, name: a, config: {key: a}}]}\n  \
+    y: {resources: [{type: world_thing, name: b, config: {key: b}}], dependsOn: [x]}\n";
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_goes_on_after_a_stall_in_which_nobody_took_its_leases() {
+    let story = Story::new();
+    let plan = story.plan(TWO).await;
+    let operation = stalled(&story);
+    let report = story.applier().apply(&plan, operation).await.unwrap();
+    assert!(report.failed.is_empty() && report.not_begun.is_empty(), "{report:?}");
+    assert_eq!(story.log(), ["create a", "create b"]);
+    assert_eq!(story.store.operation(operation).await.unwrap().unwrap().0.status, OperationStatus::Completed);
+    assert!(story.store.leases().await.unwrap().is_empty());
+    story.check_second_plan(TWO).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_goes_on_after_a_stall_by_all_clocks_in_which_nobody_took_its_leases() {
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let story = Story::on(Arc::new(MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock))));
+    let plan = story.plan(TWO).await;
+    let applier = Applier { events: Arc::new(Jumps(clock)), ..story.applier() };
+    let report = applier.apply(&plan, stalled(&story)).await.unwrap();
+    assert!(report.failed.is_empty() && report.not_begun.is_empty(), "{report:?}");
+    assert_eq!(story.log(), ["create a", "create b"]);
+}
+
+/// Nothing starts before it is known whether they are still held, not even what is about another component.
+#[tokio::test(start_paused = true)]
+async fn an_apply_starts_nothing_after_a_stall_in_which_somebody_took_a_lease() {
+    for taken in ["x", "y"] {
+        let story = Story::new();
+        let plan = story.plan(TWO).await;
+        let (applier, operation) = (story.applier(), stalled(&story));
+        let takes = async {
+            tokio::time::sleep(STALL - Duration::from_secs(5)).await;
+            take(&story, taken).await;
+        };
+        let (applied, ()) = tokio::join!(applier.apply(&plan, operation), takes);
+        let error = applied.unwrap_err();
+        let lost = "of demo@test was lost: another operation has it, or it was taken away";
+        assert_eq!(error.to_string(), format!("the lease on component `{taken}` {lost}"));
+        assert_eq!(story.log(), ["create a"], "{taken}");
+        let (ended, _) = story.store.operation(operation).await.unwrap().unwrap();
+        assert_eq!((ended.status, ended.summary), (OperationStatus::Failed, error.to_string()));
+    }
+}
+
+/// Somebody else has found out by then what became of it.
+#[tokio::test(start_paused = true)]
+async fn an_apply_that_lost_its_leases_leaves_the_end_that_another_one_wrote() {
+    let story = Story::new();
+    let plan = story.plan(TWO).await;
+    let (applier, operation) = (story.applier(), stalled(&story));
+    let takes = async {
+        tokio::time::sleep(STALL - Duration::from_secs(5)).await;
+        let leases = take(&story, "x").await;
+        let end = Record::End { operation, status: OperationStatus::Interrupted, summary: "cut off".to_owned() };
+        story.store.commit(&leases, vec![end]).await.unwrap();
+    };
+    let (applied, ()) = tokio::join!(applier.apply(&plan, operation), takes);
+    assert!(matches!(applied, Err(ApplyError::Store(StoreError::LeaseLost { .. }))), "{applied:?}");
+    let (ended, _) = story.store.operation(operation).await.unwrap().unwrap();
+    assert_eq!((ended.status, ended.summary.as_str()), (OperationStatus::Interrupted, "cut off"));
+}
+
+/// Takes a lease away from whoever has it, as time does.
+async fn take(story: &Story, component: &str) -> Vec<Lease> {
+    let stack = StackId::new("demo", "test");
+    let held = story.store.leases().await.unwrap();
+    let held = held.into_iter().find(|lease| lease.component == component).unwrap();
+    story.store.break_lease(&held.id).await.unwrap();
+    let request = LeaseRequest {
+        components: BTreeSet::from([(stack, component.to_owned())]),
+        operation: Uuid::now_v7(),
+        holder: "another one".to_owned(),
+        term: Duration::from_secs(30),
+    };
+    match story.store.acquire(&request).await.unwrap() {
+        Acquired::Granted(leases) => leases,
+        Acquired::Held(held) => panic!("{held:?}"),
+    }
 }

@@ -3,11 +3,13 @@
 use crate::address::{Address, StackId};
 use crate::event::{Event, Events};
 use crate::store::{
-    Acquired, Lease, LeaseInfo, LeaseRequest, Record, StateStore, StoreError, Write, component_in_words,
+    Acquired, Lease, LeaseInfo, LeaseRequest, OperationStatus, Record, StateStore, StoreError, Write,
+    component_in_words,
 };
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -60,6 +62,11 @@ pub(crate) struct Leases {
     /// What is written and what is given back waits for each other, so that nothing is ever written under a lease that was
     /// given back. Who renews them waits for neither: a store that writes for long must not cost a lease.
     turn: Arc<tokio::sync::Mutex<()>>,
+    kept: Arc<Mutex<Kept>>,
+    /// Whoever has to know that they are held asks once for all.
+    asks: Arc<tokio::sync::Mutex<()>>,
+    /// Set when one was lost, or nobody can tell: nothing new may start.
+    lost: CancellationToken,
 }
 
 /// What a lease is on: a component of a stack, or a shared row.
@@ -124,6 +131,58 @@ impl Leases {
         }
     }
 
+    /// Makes sure that all are held before anything starts. After a stall, of this process or of the store, they may have
+    /// ended: they are renewed then, unless somebody took one meanwhile. Whoever takes one later finds what was begun.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`], or what kept them from being renewed.
+    pub(crate) async fn ensure(&self) -> Result<(), StoreError> {
+        if !self.may_have_ended()? {
+            return Ok(());
+        }
+        let _alone = self.asks.lock().await;
+        // That may take as long as a lease lasts, too.
+        while self.may_have_ended()? {
+            let asked_at = Instant::now();
+            let renewed = self.renew().await;
+            self.note(asked_at, &renewed);
+            if let Err(error) = renewed {
+                // Also where nobody can tell: what is running ends, and nothing starts any more.
+                self.give_up(&error);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn give_up(&self, error: &StoreError) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.error.get_or_insert_with(|| error.clone());
+        self.lost.cancel();
+    }
+
+    /// Whether nobody can tell that they are held still, as they were not renewed in time; fails when one was lost.
+    fn may_have_ended(&self) -> Result<bool, StoreError> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match &kept.error {
+            Some(error) => Err(error.clone()),
+            None => Ok(kept.since.elapsed() >= TERM && !self.locked().is_empty()),
+        }
+    }
+
+    /// Takes over what came of renewing them.
+    fn note(&self, asked_at: Instant, renewed: &Result<(), StoreError>) {
+        match renewed {
+            Ok(()) => {
+                let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.since = kept.since.max(asked_at);
+            }
+            Err(error @ StoreError::LeaseLost { .. }) => self.give_up(error),
+            // A store that cannot be reached for a moment may be reached again before anything has to start.
+            Err(error) => tracing::warn!(%error, "leases could not be renewed"),
+        }
+    }
+
     /// Stops the operation when somebody asked for that, from wherever.
     async fn notice_cancel(&self, operation: Uuid, cancel: &CancellationToken) {
         // A store that does not answer now is asked again.
@@ -182,21 +241,18 @@ fn add_write(places: &mut HashSet<Place>, write: &Write) -> Option<()> {
 /// Held leases. Dropping it without [`Held::release`] stops renewing: they end by expiry.
 pub struct Held {
     leases: Leases,
-    /// One of them, to name when they may have ended; `None` when there are none.
-    first: Option<Lease>,
     stop: CancellationToken,
     /// Set when nobody renews them any more, and the store is let go of.
     ended: CancellationToken,
-    /// Set when a lease was lost: nothing new may start.
+    /// Set when a lease was lost, or nobody can tell: nothing new may start.
     pub lost: CancellationToken,
-    kept: Arc<Mutex<Kept>>,
 }
 
 /// How keeping the leases went so far.
 struct Kept {
     /// When they were last known to be held, by a clock that nobody turns: never later than the store thinks.
     since: Instant,
-    /// Why they are lost.
+    /// Why they are lost, or nobody can tell.
     error: Option<StoreError>,
 }
 
@@ -212,7 +268,7 @@ impl Held {
             holder: claim.holder.to_owned(),
             term: TERM,
         };
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let mut is_shown = false;
         loop {
             let asked_at = Instant::now();
@@ -240,35 +296,24 @@ impl Held {
     }
 
     fn of(store: Arc<dyn StateStore>, leases: Vec<Lease>, since: Instant) -> Self {
-        let first = leases.first().cloned();
         let leases = leases.into_iter().map(|lease| ((lease.stack.clone(), lease.component.clone()), lease)).collect();
+        let (turn, asks, lost) = (Arc::default(), Arc::default(), CancellationToken::new());
+        let kept = Arc::new(Mutex::new(Kept { since, error: None }));
         Self {
-            leases: Leases { store, held: Arc::new(Mutex::new(leases)), turn: Arc::default() },
-            first,
+            lost: lost.clone(),
+            leases: Leases { store, held: Arc::new(Mutex::new(leases)), turn, kept, asks, lost },
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
-            lost: CancellationToken::new(),
-            kept: Arc::new(Mutex::new(Kept { since, error: None })),
         }
     }
 
-    /// Fails when a lease was lost, or may have ended because it was not renewed in time: nothing new may start.
+    /// Fails when a lease was lost: nothing new may start. One that may have ended as it was not renewed in time is not
+    /// lost, for nobody may have taken it: whoever starts something asks before, with [`Leases::ensure`].
     ///
     /// # Errors
-    /// [`StoreError::LeaseLost`], or what kept the leases from being renewed.
+    /// [`StoreError::LeaseLost`], or what kept whoever asked from knowing that they are held.
     pub fn check(&self) -> Result<(), StoreError> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lease) = self.first.as_ref().filter(|_| kept.since.elapsed() >= TERM) {
-            let (stack, component) = (lease.stack.clone(), lease.component.clone());
-            kept.error.get_or_insert(StoreError::LeaseLost { stack, component });
-        }
-        match &kept.error {
-            None => Ok(()),
-            Some(error) => {
-                self.lost.cancel();
-                Err(error.clone())
-            }
-        }
+        self.leases.may_have_ended().map(drop)
     }
 
     /// Writes records under the leases.
@@ -277,6 +322,28 @@ impl Held {
     /// As [`StateStore::commit`].
     pub async fn commit(&self, records: Vec<Record>) -> Result<(), StoreError> {
         self.leases.commit(records).await
+    }
+
+    /// Ends the operation. Where a lease was lost, somebody else may have ended it by then, or works on it now: the store
+    /// leaves that as it is.
+    pub(crate) async fn end(
+        &self,
+        operation: Uuid,
+        status: OperationStatus,
+        summary: String,
+    ) -> Result<(), StoreError> {
+        let end = vec![Record::End { operation, status, summary: summary.clone() }];
+        let lost = match self.commit(end.clone()).await {
+            Err(error @ StoreError::LeaseLost { .. }) => error,
+            ended => return ended,
+        };
+        let store = &self.leases.store;
+        store.commit(&[], end).await?;
+        let recorded = store.operation(operation).await?.map(|(row, _)| (row.status, row.summary));
+        if recorded != Some((status, summary)) {
+            tracing::warn!(%operation, error = %lost, "its end is not recorded: another process has taken the operation over");
+        }
+        Ok(())
     }
 
     /// The leases, to be shared with whoever writes.
@@ -288,15 +355,14 @@ impl Held {
     /// lease.
     fn keep(&self, operation: Uuid, cancel: CancellationToken) {
         let ended = self.ended.clone().drop_guard();
-        if self.first.is_none() {
+        if self.leases.locked().is_empty() {
             return;
         }
-        let (leases, kept) = (self.leases.clone(), Arc::clone(&self.kept));
-        let (stop, lost) = (self.stop.clone(), self.lost.clone());
+        let (leases, stop) = (self.leases.clone(), self.stop.clone());
         let run = move || {
             // Let go of last.
             let _ended = ended;
-            // Without a runtime or a thread the leases end by expiry, which is noticed before anything starts.
+            // Without a runtime or a thread the leases end by expiry: whoever starts something renews them then.
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
             runtime.block_on(async move {
                 let mut renewed_at = Instant::now();
@@ -308,17 +374,10 @@ impl Held {
                     if renewed_at.elapsed() >= RENEWAL {
                         let asked_at = Instant::now();
                         renewed_at = asked_at;
-                        let result = leases.renew().await;
-                        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                        match result {
-                            Ok(()) => kept.since = asked_at,
-                            Err(error @ StoreError::LeaseLost { .. }) => {
-                                kept.error = Some(error);
-                                lost.cancel();
-                                return;
-                            }
-                            // A store that cannot be reached for a moment may be reached again before the term is over.
-                            Err(error) => tracing::warn!(%error, "leases could not be renewed"),
+                        let renewed = leases.renew().await;
+                        leases.note(asked_at, &renewed);
+                        if matches!(renewed, Err(StoreError::LeaseLost { .. })) {
+                            return;
                         }
                     }
                     leases.notice_cancel(operation, &cancel).await;

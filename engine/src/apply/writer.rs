@@ -28,14 +28,15 @@ enum Task {
 #[derive(Clone)]
 pub(crate) struct Writer {
     queue: mpsc::UnboundedSender<Task>,
+    leases: Leases,
 }
 
 impl Writer {
     /// Starts the task.
     pub(crate) fn start(leases: Leases) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::unbounded_channel();
-        let task = tokio::spawn(write_all(leases, waiting));
-        (Self { queue }, task)
+        let task = tokio::spawn(write_all(leases.clone(), waiting));
+        (Self { queue, leases }, task)
     }
 
     /// Gives a lease back once all that was submitted before is written.
@@ -44,8 +45,11 @@ impl Writer {
         let _ = self.queue.send(Task::GiveBack { stack: stack.clone(), component: component.to_owned() });
     }
 
-    /// Submits records; they are written in the order of submissions.
+    /// Submits records; they are written in the order of submissions. Where they open steps the answer says that these may
+    /// be called, too: the writing may have taken so long that the leases ended meanwhile.
     pub(crate) fn submit(&self, records: Vec<Record>) -> Ack {
+        let begins = records.iter().any(|record| matches!(record, Record::Intent(_)));
+        let leases = begins.then(|| self.leases.clone());
         let (done, answer) = oneshot::channel();
         let is_sent = self.queue.send(Task::Write { records, done }).is_ok();
         let gone = || StoreError::Unavailable { doing: "written", reason: "the writer has stopped".to_owned() };
@@ -53,7 +57,11 @@ impl Writer {
             if !is_sent {
                 return Err(gone());
             }
-            answer.await.unwrap_or_else(|_| Err(gone()))
+            answer.await.unwrap_or_else(|_| Err(gone()))?;
+            match leases {
+                Some(leases) => leases.ensure().await,
+                None => Ok(()),
+            }
         }
         .boxed()
         .shared()
