@@ -207,6 +207,20 @@ async fn a_program_that_does_not_end_in_time_is_stopped_with_its_group() {
     assert!(is_gone(local.content("child").trim()), "the child of the program still runs");
 }
 
+/// All of this runs in one thread, which stands still until the programs ended and their time is over.
+#[tokio::test]
+async fn a_program_that_ended_while_we_stood_still_is_not_late() {
+    let local = commands().await;
+    let call = Call { timeout: Duration::from_millis(600), ..local.call() };
+    let config = attributes(json!({"create": sh("sleep 0.3; echo '{\"id\": \"up\"}'")}));
+    let one = async || assert_eq!(local.create_values(&config, &call).await.unwrap().text("id"), Some("up"));
+    let suspended = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        std::thread::sleep(Duration::from_millis(1_500));
+    };
+    tokio::join!(one(), one(), one(), one(), one(), one(), suspended);
+}
+
 #[tokio::test]
 async fn a_time_beyond_all_clocks_is_no_limit() {
     let local = commands().await;

@@ -145,20 +145,25 @@ impl Job {
         tokio::pin!(time_is_up);
         let mut streams = Streams::of(&mut child);
         let end = loop {
-            tokio::select! {
-                status = child.wait() => match status {
-                    Ok(status) => break End::Exited(status),
-                    Err(error) => {
-                        let message = format!("`{}` cannot be waited for: {error}", self.program);
-                        return Err(ProviderError::new(failed, message));
-                    }
-                },
+            let status = tokio::select! {
+                biased;
+                status = child.wait() => status.map(Some),
+                // Where we stood still the timer is over before we hear that the program ended in its time.
+                () = &mut time_is_up => child.try_wait(),
                 () = streams.listen(), if streams.is_open() => {
                     if streams.printed.len() > LARGEST_OUTPUT {
                         break End::PrintedTooMuch;
                     }
+                    continue;
                 }
-                () = &mut time_is_up => break End::TimedOut,
+            };
+            match status {
+                Ok(Some(status)) => break End::Exited(status),
+                Ok(None) => break End::TimedOut,
+                Err(error) => {
+                    let message = format!("`{}` cannot be waited for: {error}", self.program);
+                    return Err(ProviderError::new(failed, message));
+                }
             }
         };
         match &end {
