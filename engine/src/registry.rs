@@ -186,8 +186,9 @@ impl Registry {
         Ok(self.connected(instance).await?)
     }
 
-    /// The connected session of an instance, once its rates allow so many calls of a type: the next ones do not wait for
-    /// them. `waits` is told once, in words, when there is something to wait for.
+    /// The connected session of an instance, once its limits allow so many calls of a type: the next ones do not wait for
+    /// them, and go one after the other in a slot that it keeps. `waits` is told once, in words, when there is a token to
+    /// wait for.
     ///
     /// # Errors
     /// When the instance is not configured or cannot be connected.
@@ -197,7 +198,7 @@ impl Registry {
         ty: &str,
         calls: usize,
         waits: impl FnOnce(String) + Send,
-    ) -> Result<Arc<dyn Session>, ProviderError> {
+    ) -> Result<Arc<Guarded>, ProviderError> {
         Ok(self.connected(instance).await?.admitted(ty, calls, waits).await)
     }
 

@@ -223,6 +223,74 @@ async fn a_type_that_waits_for_its_rate_keeps_no_other_type_of_its_instance_wait
     assert_eq!(story.log(), ["create a", "create near", "create b", "create c"]);
 }
 
+/// Two stacks of so many things, by whose names their keys begin.
+fn two_stacks(count: usize) -> [String; 2] {
+    ["one", "other"].map(|name| {
+        let thing =
+            |n| format!("- {{type: world_thing, name: t{n}, timeouts: {{create: 8s}}, config: {{key: {name}{n}}}}}\n");
+        stack(&(0..count).map(thing).collect::<String>()).replace("name: demo", &format!("name: {name}"))
+    })
+}
+
+/// Applies both at once, as a server does: their calls are of one registry.
+async fn both_applied(story: &Story, texts: &[String; 2]) -> [Report; 2] {
+    let [one, other] = [story.plan(&texts[0]).await, story.plan(&texts[1]).await];
+    let applier = story.applier();
+    let both = async { tokio::join!(applier.apply(&one, Uuid::now_v7()), applier.apply(&other, Uuid::now_v7())) };
+    let (one, other) = tokio::time::timeout(Duration::from_secs(3_600), both).await.unwrap();
+    [one.unwrap(), other.unwrap()]
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_slot_that_another_run_has_counts_towards_no_timeout() {
+    let limits = Limits { concurrency: 2, ..Limits::default() };
+    let story = Story { limits: [("world".to_owned(), limits)].into(), ..Story::new() };
+    let texts = two_stacks(4);
+    for key in ["one", "other"].iter().flat_map(|name| (0..4).map(move |n| format!("create {name}{n}"))) {
+        story.fault(&key, Fault::Late(Duration::from_millis(7_500)));
+    }
+    let began = tokio::time::Instant::now();
+    for report in both_applied(&story, &texts).await {
+        assert!(report.failed.is_empty(), "{:?}", report.failed);
+    }
+    assert_eq!(began.elapsed().as_secs(), 30, "two at once, and always two");
+    assert_eq!(story.log().len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_that_share_an_instance_never_wait_for_each_other_without_end() {
+    let limits = Limits { concurrency: 2, ..Limits::default() };
+    let limits = [("world".to_owned(), limits)].into();
+    let story = Story { limits, parallelism: 1, ..Story::new() };
+    let texts = two_stacks(6);
+    // Who tries again needs a slot once more.
+    for key in ["one", "other"].iter().flat_map(|name| (0..6).map(move |n| format!("create {name}{n}"))) {
+        story.fault(&key, Fault::Before(ErrorKind::Transient));
+    }
+    let began = tokio::time::Instant::now();
+    for report in both_applied(&story, &texts).await {
+        assert!(report.failed.is_empty(), "{:?}", report.failed);
+    }
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_what_waits_for_a_slot_that_another_run_has() {
+    let limits = Limits { concurrency: 1, ..Limits::default() };
+    let story = Story { limits: [("world".to_owned(), limits)].into(), ..Story::new() };
+    let texts = two_stacks(3);
+    story.fault("create one0", Fault::Late(Duration::from_secs(5)));
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        story.cancel.cancel();
+    };
+    let (reports, ()) = tokio::join!(both_applied(&story, &texts), stop);
+    assert!(reports.iter().all(|report| report.is_interrupted && report.failed.is_empty()));
+    assert_eq!(reports.map(|report| report.not_begun.len()), [2, 3]);
+    assert_eq!(story.log(), ["create one0"]);
+    assert!(story.recover().await.is_empty(), "nothing is open");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_object_is_waited_for_as_long_as_it_was_given_when_it_is_read() {
     let story = Story::new();

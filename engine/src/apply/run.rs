@@ -2,13 +2,14 @@
 
 mod calls;
 mod ending;
+mod launch;
 mod lookup;
 mod progress;
 mod ready;
 mod record;
 mod shared;
 
-use super::execute::{self, Outcome, Prepared};
+use super::execute::{Outcome, Prepared};
 use super::lease::Held;
 use super::outputs::OutputsNow;
 use super::values::Values;
@@ -25,11 +26,10 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use lookup::LookedUp;
-use progress::StepProgress;
 use ready::{Arrived, Starting};
 use shared::SharedLeases;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::Arc;
+use terrace_provider::wrap::Moment;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -181,8 +181,9 @@ impl<'a> Run<'a> {
             self.advance(&mut records).await;
             let starting = self.start_calls(&mut records).await;
             if !records.is_empty() {
+                let since = Moment::now();
                 let ack = self.submit(records);
-                self.launch(starting, &ack);
+                self.launch(starting, &ack, since);
             }
             self.give_back_shared();
             let cancel = self.applier.cancel.clone();
@@ -299,39 +300,6 @@ impl<'a> Run<'a> {
         let of_type = limits.and_then(|limits| limits.lane_of(&change.address.ty));
         let of_type = of_type.map(|most| (change.address.ty.as_str(), most));
         self.calls.push(step, (&change.provider, most), of_type);
-    }
-
-    /// Calls the providers of prepared steps once their intents are durable.
-    fn launch(&mut self, starting: Vec<Starting>, ack: &Ack) {
-        for Starting { step, lane, prepared, admission } in starting {
-            let action = self.half(step, prepared.change.action);
-            let ack = ack.clone();
-            let applier = self.applier;
-            let held = self.held;
-            let operation = self.operation;
-            let number = applier.step_number(step);
-            let progress = Arc::new(StepProgress {
-                address: format!("{}:{}", prepared.stack, prepared.change.address),
-                operation,
-                step: number,
-                events: Arc::clone(&applier.events),
-                writer: self.writer.clone(),
-                seal: Arc::clone(&applier.seal),
-            });
-            self.futures.push(Box::pin(async move {
-                // The intent may have waited for long: a lease that ended meanwhile gives no right to call.
-                if let Err(error) = ack.await.and_then(|()| held.check()) {
-                    return Finished::NotCalled { step, lane, error };
-                }
-                applier.events.take(Event::StepStarted {
-                    stack: prepared.stack.clone(),
-                    address: prepared.change.address.clone(),
-                    action,
-                });
-                let outcome = execute::call(applier, &prepared, admission, operation, number, progress).await;
-                Finished::Called { step, lane, outcome: Box::new(outcome), prepared: Box::new(prepared) }
-            }));
-        }
     }
 
     fn take(&mut self, finished: Finished) {

@@ -2,6 +2,7 @@
 //! the test.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};

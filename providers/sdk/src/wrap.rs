@@ -8,9 +8,12 @@ mod depth;
 mod gate;
 mod limits;
 mod redacting;
+mod right;
+mod slot;
 
-pub use deadline::{Latest, stoppable, within};
+pub use deadline::{Latest, MOMENT, stoppable, within};
 pub use limits::{Limits, Rate, TypeLimits};
+pub use right::{Holds, Moment, Right, entitled};
 
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::provider::{DryRun, Planned, READS_AT_ONCE};
@@ -22,8 +25,10 @@ use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
 use depth::{Answer, recordable_error};
 use futures_util::StreamExt;
-use gate::{Gates, Permit, Waits};
+use gate::{Gates, Permit};
 use metrics::histogram;
+use right::{patience, right};
+use slot::Slot;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +53,8 @@ pub async fn guarded(
     let session = redacting::redacting(provider, settings).await?;
     let instance = settings.instance.clone();
     let gates = Arc::new(Gates::new(&limits));
-    Ok(Arc::new(Guarded { instance, session, gates, limits, admitted: AtomicUsize::new(0), is_away: Arc::default() }))
+    let (admitted, slot) = (AtomicUsize::new(0), None);
+    Ok(Arc::new(Guarded { instance, session, gates, limits, admitted, slot, is_away: Arc::default() }))
 }
 
 /// A session within the limits of its instance.
@@ -59,58 +65,34 @@ pub struct Guarded {
     limits: Limits,
     /// So many calls that come next have their tokens.
     admitted: AtomicUsize,
+    /// Where they go in, one after the other.
+    slot: Option<Slot>,
     /// The last that was looked at could not be: with all patience once, no other look is tried twice until one gets an answer.
     is_away: Arc<AtomicBool>,
 }
 
 impl Guarded {
-    /// Waits until the rates of a type allow so many calls, and answers with the same session, of which the next ones do
-    /// not wait for them any more. `waits` is told once, in words, when there is something to wait for.
-    pub async fn admitted(
-        self: &Arc<Self>,
-        ty: &str,
-        calls: usize,
-        waits: impl FnOnce(String) + Send,
-    ) -> Arc<dyn Session> {
-        if !self.gates.has_rate(ty) {
-            return Arc::clone(self) as Arc<dyn Session>;
-        }
-        let told = |rate: Rate, of: Option<&str>| {
-            let of = of.map(|ty| format!("`{ty}` of ")).unwrap_or_default();
-            waits(format!("waiting (limit of {rate} of {of}`{}`)", self.instance));
-        };
-        let mut waits = Waits::new(told);
-        for _ in 0..calls {
-            self.gates.take_tokens(ty, &mut waits).await;
-        }
-        Arc::new(Self {
-            instance: self.instance.clone(),
-            session: Arc::clone(&self.session),
-            gates: Arc::clone(&self.gates),
-            limits: self.limits.clone(),
-            admitted: AtomicUsize::new(calls),
-            is_away: Arc::clone(&self.is_away),
-        })
-    }
-
     /// Waits until a call may begin. One that changes something waits only as long as it would not be cut off in the
     /// middle, and not when the user stops. One that only looks does not wait any more once the user stops: there is
     /// nothing left but to find out what happened.
     async fn enter(
         &self,
         ty: &str,
-        change: Option<&Call>,
+        change: Option<(&Call, &Right)>,
         began: Instant,
-    ) -> Result<Option<Permit<'_>>, ProviderError> {
+    ) -> Result<Option<Permit>, ProviderError> {
         let is_admitted =
             self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+        // Who waits for a token keeps no slot.
+        let own = self.own_slot(ty).filter(|_| is_admitted || !self.gates.has_rate(ty));
         let permit = async {
-            match is_admitted {
-                true => self.gates.enter_with_tokens(ty).await,
-                false => self.gates.enter(ty).await,
+            match (own, is_admitted) {
+                (Some(own), _) => Ok(own),
+                (None, true) => self.gates.enter_with_tokens(ty).await,
+                (None, false) => self.gates.enter(ty).await,
             }
         };
-        let Some(call) = change else {
+        let Some((call, right)) = change else {
             let stop = deadline::stop();
             return tokio::select! {
                 biased;
@@ -118,30 +100,27 @@ impl Guarded {
                 () = stop.cancelled() => Ok(None),
             };
         };
-        let last = began.checked_add(patience(call));
-        // A time beyond all clocks is no limit.
-        let too_late = async {
-            match last {
-                Some(last) => tokio::time::sleep_until(last).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
+        right.is_in_time(call)?;
+        let left = patience(call).saturating_sub(right.since.elapsed().max(began.elapsed()));
+        let permit = tokio::select! {
             biased;
-            permit = permit => permit.map(Some),
-            () = too_late => {
+            // Who was suspended may find a slot free, too.
+            () = tokio::time::sleep(left) => {
                 let message = format!(
                     "the limits of `{}` let it not begin early enough in its timeout of {} s",
                     self.instance,
                     call.timeout.as_secs_f64(),
                 );
-                Err(ProviderError::new(ErrorKind::NotBegun, message)
-                    .solution("allow more with `limits` of the instance, or give the resource longer `timeouts`"))
+                return Err(ProviderError::new(ErrorKind::NotBegun, message)
+                    .solution("allow more with `limits` of the instance, or give the resource longer `timeouts`"));
             }
+            permit = permit => permit?,
             () = call.cancel.cancelled() => {
-                Err(ProviderError::new(ErrorKind::NotBegun, "it was stopped before it began"))
+                return Err(ProviderError::new(ErrorKind::NotBegun, "it was stopped before it began"));
             }
-        }
+        };
+        right.check(call).await?;
+        Ok(Some(permit))
     }
 
     /// Runs a call whose answer is recorded.
@@ -175,8 +154,9 @@ impl Guarded {
         };
         // Which object, for the log.
         let object = change.map(|call| call.address.as_str()).or(Some(address).filter(|it| !it.is_empty()));
+        let right = right();
         let attempt = || async {
-            let _permit = self.enter(ty, change, began).await?;
+            let permit = self.enter(ty, change.map(|call| (call, &right)), began).await?;
             tracing::trace!(instance = %self.instance, ty, what, address = object, "call");
             let begun = Instant::now();
             let result = Empty;
@@ -194,6 +174,9 @@ impl Guarded {
                 *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
             }
             deadline::remember(address, &result);
+            if !result.as_ref().is_err_and(|error| error.kind.is_temporary()) {
+                self.keep_slot(ty, permit);
+            }
             result
         };
         let is_impatient = change.is_none() && self.is_away.load(Ordering::Relaxed);
@@ -213,7 +196,7 @@ impl Guarded {
                 };
                 // The last error says more than that the time is over.
                 let is_over = match change {
-                    Some(call) => began.elapsed().saturating_add(pause) >= patience(call),
+                    Some(call) => began.elapsed().max(right.since.elapsed()).saturating_add(pause) >= patience(call),
                     None => error.kind == ErrorKind::Transient && began.elapsed() >= LOOKS,
                 };
                 (!is_over).then_some(pause)
@@ -247,11 +230,6 @@ enum About<'a> {
 /// How long it is tried to look at something where attempts fail late: somebody waits for the answer, and of a host that lets
 /// connections wait it is always the same. Throttling says itself how long it takes.
 const LOOKS: Duration = Duration::from_secs(15);
-
-/// How long a call may wait before it begins: one that begins at the end of its time would be cut off in the middle.
-fn patience(call: &Call) -> Duration {
-    call.timeout - call.timeout / 10
-}
 
 #[async_trait]
 impl Session for Guarded {

@@ -14,7 +14,7 @@ use crate::plan::{Lookup, StackPlan};
 use std::time::{Duration, Instant};
 use terrace_provider::plan::with_defaults;
 use terrace_provider::schema::Timeouts;
-use terrace_provider::{Attributes, ProviderError, Value};
+use terrace_provider::{Attributes, ProviderError, Session, Value};
 
 /// What came of a question.
 pub(super) struct LookedUp {

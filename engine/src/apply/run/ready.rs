@@ -1,6 +1,6 @@
-//! What goes before a call: what waited for others is planned again by its provider, and the rates of its instance have
-//! to allow it. Either may take its time, and nothing waits for that but the step itself: no intent is written yet and no
-//! timeout runs. Nothing of it changes anything, so a stop does not wait for it either.
+//! What goes before a call: what waited for others is planned again by its provider, and the limits of its instance have
+//! to allow it, which all runs of a server share. Either may take its time, and nothing waits for that but the step itself: no
+//! intent is written yet and no timeout runs. Nothing of it changes anything, so a stop does not wait for it either.
 
 use super::super::execute::{self, Draft, Outcome, Prepared};
 use super::super::{Applier, Failed};
@@ -15,7 +15,8 @@ use crate::plan::steps::{Step, StepId};
 use crate::store::Record;
 use futures_util::future::{BoxFuture, poll_immediate};
 use std::sync::Arc;
-use terrace_provider::{ProviderError, Session};
+use terrace_provider::ProviderError;
+use terrace_provider::wrap::Guarded;
 use tokio::task::coop::unconstrained;
 use uuid::Uuid;
 
@@ -26,7 +27,7 @@ pub(super) struct Ready {
 }
 
 enum Next {
-    /// It is to be called, and does not wait for the rates of its instance any more.
+    /// It is to be called, and does not wait for the limits of its instance any more.
     Call(Admission),
     /// It is to be called after all, and has to wait for its turn.
     Queue,
@@ -35,7 +36,7 @@ enum Next {
 }
 
 /// What a step is called through, or why it cannot be.
-type Admission = Result<Arc<dyn Session>, ProviderError>;
+type Admission = Result<Arc<Guarded>, ProviderError>;
 
 /// A call whose intent is on its way.
 pub(super) struct Starting {
@@ -64,6 +65,14 @@ impl Arrived {
     fn called_in(&self) -> Option<LaneId> {
         let ready = self.result.as_ref()?.as_ref().ok()?;
         self.lane.filter(|_| matches!(ready.next, Next::Call(_)))
+    }
+
+    /// What it is called through.
+    fn session(&self) -> Option<Arc<Guarded>> {
+        match &self.result.as_ref()?.as_ref().ok()?.next {
+            Next::Call(Ok(session)) => Some(Arc::clone(session)),
+            Next::Call(Err(_)) | Next::Queue | Next::Ended(_) => None,
+        }
     }
 }
 
@@ -101,7 +110,7 @@ impl Asked<'_> {
                 let waits = |message| applier.events.take(Event::StepWaiting { address, message });
                 let calls = 1 + execute::Looks::before(applier, &prepared).calls();
                 let (registry, instance, ty) = (&applier.registry, &change.provider, &change.address.ty);
-                // Connecting may never end, or break; waiting for a rate has no limit.
+                // Connecting may never end, or break; waiting for a token or a slot has no limit.
                 Next::Call(match deadline::reading(change.timeouts.read, registry.session(instance)).await {
                     Ok(_) => registry.admitted(instance, ty, calls, waits).await,
                     Err(error) => Err(error),
@@ -213,8 +222,18 @@ impl<'a> Run<'a> {
         let mut starting = Vec::new();
         for mut arrived in std::mem::take(&mut self.arrived) {
             match arrived.called_in().filter(|_| self.may_start()) {
-                Some(lane) if !self.calls.resume(lane) => self.arrived.push(arrived),
-                Some(_) => starting.extend(self.arrive(arrived, records)),
+                Some(lane) if !self.calls.resume(lane) => {
+                    // A call that runs may need it for another attempt: who waits for its end must not have it.
+                    arrived.session().iter().for_each(|session| session.leave_slot());
+                    self.arrived.push(arrived);
+                }
+                Some(lane) => match arrived.session().filter(|session| !session.take_slot()) {
+                    Some(session) => {
+                        self.calls.pause(lane);
+                        self.wait_for_slot(arrived, session);
+                    }
+                    None => starting.extend(self.arrive(arrived, records)),
+                },
                 None => {
                     arrived.lane.take().into_iter().for_each(|lane| self.calls.leave(lane));
                     starting.extend(self.arrive(arrived, records));
@@ -222,6 +241,18 @@ impl<'a> Run<'a> {
             }
         }
         starting
+    }
+
+    /// Others took the slot that a step left: it comes back with another one.
+    fn wait_for_slot(&mut self, arrived: Arrived, session: Arc<Guarded>) {
+        let stopped = self.stopped();
+        self.futures.push(Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = session.wait_for_slot() => Finished::Arrived(arrived),
+                () = stopped => Finished::Arrived(Arrived { result: None, ..arrived }),
+            }
+        }));
     }
 
     /// Takes over what is ready: its intent or its end joins the records; what is to be called is handed back.

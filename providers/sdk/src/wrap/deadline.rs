@@ -42,13 +42,22 @@ pub(super) fn stop() -> CancellationToken {
     STOP.try_with(Clone::clone).unwrap_or_default()
 }
 
+/// How long what is late is still listened to. A process that stood still finds its timers over before it hears of the
+/// answers that came meanwhile.
+pub const MOMENT: Duration = Duration::from_millis(500);
+
 /// Waits for calls of a guarded session at most that long.
 ///
 /// # Errors
 /// When there is no answer in time: with the temporary errors for which something was tried again.
 pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Result<T, Latest> {
     let latest = Arc::<Mutex<Latest>>::default();
-    let answer = tokio::time::timeout(timeout, LATEST.scope(Arc::clone(&latest), work)).await;
+    let work = LATEST.scope(Arc::clone(&latest), work);
+    tokio::pin!(work);
+    let mut answer = tokio::time::timeout(timeout, work.as_mut()).await;
+    if answer.is_err() {
+        answer = tokio::time::timeout(MOMENT, work).await;
+    }
     answer.map_err(|_| std::mem::take(&mut *latest.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 

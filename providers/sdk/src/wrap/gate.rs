@@ -11,8 +11,10 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// The gates of an instance.
@@ -22,9 +24,9 @@ pub(super) struct Gates {
 }
 
 /// A call that may run; its slots are free again when this is dropped.
-pub(super) struct Permit<'a> {
-    _of_type: Option<SemaphorePermit<'a>>,
-    _of_instance: SemaphorePermit<'a>,
+pub(super) struct Permit {
+    _of_type: Option<OwnedSemaphorePermit>,
+    _of_instance: OwnedSemaphorePermit,
 }
 
 impl Gates {
@@ -41,7 +43,7 @@ impl Gates {
     }
 
     /// Waits for the tokens of one call of a type, and takes them.
-    pub(super) async fn take_tokens<F: FnOnce(Rate, Option<&str>)>(&self, ty: &str, waits: &mut Waits<F>) {
+    async fn take_tokens<F: FnOnce(Rate, Option<&str>)>(&self, ty: &str, waits: &mut Waits<F>) {
         // As in `enter`: its type's turn lasts until it has all.
         let _of_type = match self.types.get(ty).and_then(|gate| gate.bucket.as_ref()) {
             Some(bucket) => Some(bucket.wait(Some(ty), waits).await),
@@ -53,7 +55,7 @@ impl Gates {
     }
 
     /// Waits until a call of a type that has its tokens may begin.
-    pub(super) async fn enter_with_tokens(&self, ty: &str) -> Result<Permit<'_>, ProviderError> {
+    pub(super) async fn enter_with_tokens(&self, ty: &str) -> Result<Permit, ProviderError> {
         let of_type = match self.types.get(ty) {
             Some(gate) => Some(gate.slot().await?),
             None => None,
@@ -61,13 +63,43 @@ impl Gates {
         Ok(Permit { _of_type: of_type, _of_instance: self.instance.slot().await? })
     }
 
-    /// Waits until a call of a type may begin.
-    pub(super) async fn enter(&self, ty: &str) -> Result<Permit<'_>, ProviderError> {
+    /// The slots of a call of a type that has its tokens, where they are free now.
+    pub(super) fn slot_now(&self, ty: &str) -> Option<Permit> {
         let of_type = match self.types.get(ty) {
-            Some(gate) => Some(gate.enter().await?),
+            Some(gate) => Some(gate.slot_now()?),
             None => None,
         };
-        let of_instance = self.instance.enter().await?;
+        Some(Permit { _of_type: of_type, _of_instance: self.instance.slot_now()? })
+    }
+
+    /// Waits until a call of a type may begin.
+    pub(super) async fn enter(&self, ty: &str) -> Result<Permit, ProviderError> {
+        self.enter_telling(ty, &mut Waits::<fn(Rate, Option<&str>)>(None)).await
+    }
+
+    /// Waits until so many calls of a type may begin, one after the other in the same slots.
+    pub(super) async fn admit<F: FnOnce(Rate, Option<&str>)>(
+        &self,
+        ty: &str,
+        calls: usize,
+        waits: &mut Waits<F>,
+    ) -> Result<Permit, ProviderError> {
+        for _ in 1..calls {
+            self.take_tokens(ty, waits).await;
+        }
+        self.enter_telling(ty, waits).await
+    }
+
+    async fn enter_telling<F: FnOnce(Rate, Option<&str>)>(
+        &self,
+        ty: &str,
+        waits: &mut Waits<F>,
+    ) -> Result<Permit, ProviderError> {
+        let of_type = match self.types.get(ty) {
+            Some(gate) => Some(gate.enter(Some(ty), waits).await?),
+            None => None,
+        };
+        let of_instance = self.instance.enter(None, waits).await?;
         // Only now is it the next one's turn: its type's token is taken when this call begins, not before.
         Ok(Permit { _of_type: of_type.map(|entered| entered.slot), _of_instance: of_instance.slot })
     }
@@ -89,12 +121,12 @@ impl<F: FnOnce(Rate, Option<&str>)> Waits<F> {
 }
 
 struct Gate {
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     bucket: Option<Bucket>,
 }
 
 struct Entered<'a> {
-    slot: SemaphorePermit<'a>,
+    slot: OwnedSemaphorePermit,
     _turn: Option<MutexGuard<'a, ()>>,
 }
 
@@ -104,6 +136,8 @@ struct Bucket {
     clock: Since,
     /// Held by the one who takes the next token.
     turn: Mutex<()>,
+    /// That one waits for a token, not for a slot.
+    is_empty: AtomicBool,
 }
 
 /// The time since an instance was opened: the runtime's, which tests can stop.
@@ -120,27 +154,36 @@ impl Clock for Since {
 
 impl Gate {
     fn new(concurrency: usize, rate: Option<Rate>) -> Self {
-        let slots = Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS));
+        let slots = Arc::new(Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)));
         Self { slots, bucket: rate.and_then(Bucket::new) }
     }
 
-    async fn enter(&self) -> Result<Entered<'_>, ProviderError> {
+    async fn enter<F: FnOnce(Rate, Option<&str>)>(
+        &self,
+        ty: Option<&str>,
+        waits: &mut Waits<F>,
+    ) -> Result<Entered<'_>, ProviderError> {
         let Some(bucket) = &self.bucket else {
             return Ok(Entered { slot: self.slot().await?, _turn: None });
         };
-        let turn = bucket.turn.lock().await;
+        let turn = bucket.turn(ty, waits).await;
         loop {
             let slot = self.slot().await?;
             let Some(pause) = bucket.take() else {
                 return Ok(Entered { slot, _turn: Some(turn) });
             };
             drop(slot);
+            waits.tell(bucket.rate, ty);
             tokio::time::sleep(pause).await;
         }
     }
 
-    async fn slot(&self) -> Result<SemaphorePermit<'_>, ProviderError> {
-        self.slots.acquire().await.map_err(|_| ProviderError::bug("the session was closed"))
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, ProviderError> {
+        Arc::clone(&self.slots).acquire_owned().await.map_err(|_| ProviderError::bug("the session was closed"))
+    }
+
+    fn slot_now(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.slots).try_acquire_owned().ok()
     }
 }
 
@@ -148,18 +191,13 @@ impl Bucket {
     fn new(rate: Rate) -> Option<Self> {
         let quota = Quota::with_period(rate.period())?.allow_burst(rate.burst());
         let clock = Since(Instant::now());
-        Some(Self { rate, tokens: RateLimiter::direct_with_clock(quota, clock), clock, turn: Mutex::new(()) })
+        let tokens = RateLimiter::direct_with_clock(quota, clock);
+        Some(Self { rate, tokens, clock, turn: Mutex::new(()), is_empty: AtomicBool::new(false) })
     }
 
     /// Waits for a token in turn, and takes it; the turn is over when the answer is dropped.
     async fn wait<F: FnOnce(Rate, Option<&str>)>(&self, ty: Option<&str>, waits: &mut Waits<F>) -> MutexGuard<'_, ()> {
-        let turn = match self.turn.try_lock() {
-            Ok(turn) => turn,
-            Err(_) => {
-                waits.tell(self.rate, ty);
-                self.turn.lock().await
-            }
-        };
+        let turn = self.turn(ty, waits).await;
         while let Some(pause) = self.take() {
             waits.tell(self.rate, ty);
             tokio::time::sleep(pause).await;
@@ -167,10 +205,23 @@ impl Bucket {
         turn
     }
 
+    async fn turn<F: FnOnce(Rate, Option<&str>)>(&self, ty: Option<&str>, waits: &mut Waits<F>) -> MutexGuard<'_, ()> {
+        match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => {
+                if self.is_empty.load(Ordering::Relaxed) {
+                    waits.tell(self.rate, ty);
+                }
+                self.turn.lock().await
+            }
+        }
+    }
+
     /// Takes a token; when there is none, how long it takes until there is one.
     fn take(&self) -> Option<Duration> {
-        let missing = self.tokens.check().err()?;
+        let missing = self.tokens.check().err();
+        self.is_empty.store(missing.is_some(), Ordering::Relaxed);
         // The runtime's timers know milliseconds.
-        Some(missing.wait_time_from(self.clock.now()).max(Duration::from_millis(1)))
+        Some(missing?.wait_time_from(self.clock.now()).max(Duration::from_millis(1)))
     }
 }

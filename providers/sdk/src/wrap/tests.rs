@@ -8,6 +8,8 @@ use std::num::NonZeroU32;
 use std::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+mod begin;
+
 /// Every call takes that long.
 const TAKES: Duration = Duration::from_secs(10);
 

@@ -1,0 +1,147 @@
+//! When a call may begin, and the slot that a step has for its calls.
+
+use super::*;
+use futures_util::FutureExt;
+
+/// The right of who holds its lease until that is lost.
+fn right(lost: &CancellationToken) -> Right {
+    let lost = lost.clone();
+    let holds = move || {
+        let held = if lost.is_cancelled() { Err("the lease was lost".to_owned()) } else { Ok(()) };
+        std::future::ready(held).boxed()
+    };
+    Right { since: Moment::now(), holds: Arc::new(holds) }
+}
+
+fn planned() -> Planned {
+    Planned { attributes: Attributes::default(), private: Private::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stood_still_until_its_time_was_over_begins_nothing_though_a_slot_is_free() {
+    let bench = Bench::with(Limits { concurrency: 1, ..Limits::default() }).await;
+    let call = call(Duration::from_secs(60));
+    let suspended = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // The first call ends, and the time of the others is over, before anybody hears of either.
+        tokio::time::advance(Duration::from_secs(100)).await;
+    };
+    let (answers, ()) = tokio::join!(bench.create(&[("w_a", 3)], &call), suspended);
+    let kinds: Vec<_> = answers.iter().map(|answer| answer.as_ref().map(drop).map_err(|error| &error.kind)).collect();
+    assert_eq!(kinds, [Ok(()), Err(&ErrorKind::NotBegun), Err(&ErrorKind::NotBegun)]);
+    assert_eq!(bench.began(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_call_is_that_of_its_step() {
+    let bench = Bench::with(Limits::default()).await;
+    let right = Right { since: Moment::ago(Duration::from_secs(54)), ..right(&CancellationToken::new()) };
+    let answers = entitled(right, bench.create(&[("w_a", 1)], &call(Duration::from_secs(60)))).await;
+    let error = answers[0].as_ref().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotBegun);
+    assert!(error.message.contains("it could not begin early enough in its timeout of 60 s"), "{error}");
+    assert!(bench.began().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_begins_once_the_lease_is_lost() {
+    let bench = Bench::open(Limits { retries: 3, ..Limits::default() }, TAKES, true).await;
+    let lost = CancellationToken::new();
+    let right = right(&lost);
+    let lose = async {
+        tokio::time::sleep(TAKES / 2).await;
+        lost.cancel();
+    };
+    let call = patient();
+    let (answers, ()) = tokio::join!(entitled(right.clone(), bench.create(&[("w_a", 1)], &call)), lose);
+    // It began once, and that may have done something.
+    assert_eq!(answers[0].as_ref().unwrap_err().kind, ErrorKind::Transient);
+    assert_eq!(bench.began(), [0]);
+    let answers = entitled(right.clone(), bench.create(&[("w_a", 1)], &call)).await;
+    let error = answers[0].as_ref().unwrap_err();
+    assert_eq!((&error.kind, &*error.message), (&ErrorKind::NotBegun, "it was not begun: the lease was lost"));
+    assert_eq!(bench.began().len(), 1);
+    // What came of it may be looked for.
+    entitled(right, bench.session.read(&ty("w_b"), &Recorded::default())).await.unwrap_err();
+    assert_eq!(bench.began().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_looks_and_changes_in_the_slot_that_it_took_before() {
+    let bench = Bench::with(Limits { concurrency: 1, ..Limits::default() }).await;
+    let step = bench.session.admitted("w_a", 2, drop).await;
+    let own = async {
+        step.read(&ty("w_a"), &Recorded::default()).await.unwrap();
+        // It waits for nothing: there is no time to.
+        step.create(&ty("w_a"), &call(Duration::from_secs(1)), &planned()).await.unwrap();
+        drop(step);
+    };
+    let other = async {
+        bench.session.admitted("w_b", 1, drop).await.delete(&ty("w_b"), &patient(), &Recorded::default()).await
+    };
+    let ((), other) = tokio::join!(own, other);
+    other.unwrap();
+    let seen = bench.seen.lock().unwrap();
+    let began: Vec<(u128, &str)> = seen.began.iter().map(|(at, ty)| (*at, ty.as_str())).collect();
+    assert_eq!(began, [(0, "w_a"), (10_000, "w_a"), (20_000, "w_b")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_pauses_before_another_attempt_leaves_the_slot_that_it_took_before() {
+    let limits = Limits { concurrency: 1, retries: 1, first_pause: Duration::from_secs(60), ..Limits::default() };
+    let bench = Bench::open(limits, TAKES, true).await;
+    let one = async || {
+        let step = bench.session.admitted("w_a", 1, drop).await;
+        step.create(&ty("w_a"), &patient(), &planned()).await.unwrap_err()
+    };
+    tokio::join!(one(), one());
+    let began = bench.began();
+    assert_eq!((began.len(), began[1]), (4, TAKES.as_millis()), "{began:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_is_left_to_others_and_taken_again() {
+    let bench = Bench::with(Limits { concurrency: 1, ..Limits::default() }).await;
+    let first = bench.session.admitted("w_a", 1, drop).await;
+    first.leave_slot();
+    let second = bench.session.admitted("w_b", 1, drop).await;
+    assert!(!first.take_slot() && second.take_slot());
+    let waiting = async {
+        first.wait_for_slot().await;
+        assert!(first.take_slot() && !second.take_slot());
+    };
+    let leaving = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        second.leave_slot();
+    };
+    tokio::join!(waiting, leaving);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_slot_is_not_told_to_wait_for_a_token_and_takes_none_before() {
+    let bench = Bench::with(Limits { concurrency: 1, rate: rate(1.0, 2), ..Limits::default() }).await;
+    let told = Mutex::new(Vec::new());
+    let one = async || {
+        let step = bench.session.admitted("w_a", 1, |text| told.lock().unwrap().push(text)).await;
+        step.create(&ty("w_a"), &call(Duration::from_secs(1)), &planned()).await.unwrap();
+    };
+    tokio::join!(one(), one(), one());
+    assert_eq!(bench.began(), [0, 10_000, 20_000]);
+    assert!(told.lock().unwrap().is_empty(), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_late_and_has_an_answer_is_heard() {
+    let suspended = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::advance(Duration::from_secs(100)).await;
+    };
+    // As of a socket, which is looked at after the timers.
+    let work = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::task::yield_now().await;
+        "an answer"
+    };
+    let (answer, ()) = tokio::join!(within(Duration::from_secs(5), work), suspended);
+    assert_eq!(answer.ok(), Some("an answer"));
+}
