@@ -341,7 +341,7 @@ impl Held {
         store.commit(&[], end).await?;
         let recorded = store.operation(operation).await?.map(|(row, _)| (row.status, row.summary));
         if recorded != Some((status, summary)) {
-            tracing::warn!(%operation, error = %lost, "its end is not recorded: another process has taken the operation over");
+            tracing::warn!(%operation, error = %lost, "its end is left to whoever took the operation over, or to its request");
         }
         Ok(())
     }
