@@ -108,7 +108,8 @@ fn what_is_wrong_beside_a_pipeline_is_told_and_keeps_nobody() {
 
 #[test]
 fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
-    let pipelines = kept(SPEC);
+    // Not each minute: what starts at the same time as another schedule's run of the pipeline is left out.
+    let pipelines = kept(&SPEC.replace("* * * * *", "0 5 1 1 *"));
     pipelines
         .project
         .write("terrace.yaml", "server: {pipelines: {schedules: true}}\nenvironments: {local: {overlay: embedded}}\n");
