@@ -2,7 +2,7 @@
 
 use super::{Fixture, demo};
 use std::time::Duration;
-use terrace_engine::store::{Lease, NewOperation, OperationRow, OperationStatus, Record, RequestEnd};
+use terrace_engine::store::{Lease, NewOperation, OperationRow, OperationStatus, Record, RequestClaim, RequestEnd};
 use uuid::Uuid;
 
 const TERM: Duration = Duration::from_secs(30);
@@ -17,10 +17,12 @@ impl Fixture {
         self.store.operation(operation).await.unwrap().unwrap().0
     }
 
-    /// Begins what was queued, as often as somebody works on it.
-    async fn begin_queued(&self, id: Uuid) {
+    /// Claims what was queued, or what nobody kept, and begins to work on a component of it.
+    async fn take_up(&self, id: Uuid, component: &str) -> (RequestClaim, Vec<Lease>) {
+        let claim = self.claim().await.unwrap();
         let new = NewOperation { id, kind: "provision".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
         self.store.begin(&new).await.unwrap();
+        (claim, self.granted(id, &[component]).await)
     }
 }
 
@@ -52,13 +54,9 @@ pub async fn an_operation_of_no_request_ends_without_its_leases(fixture: Fixture
 /// Neither while that one works nor after it has ended.
 pub async fn who_lost_a_request_does_not_end_what_another_one_took_up(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;
-    fixture.claim().await.unwrap();
-    fixture.begin_queued(operation).await;
-    let lost = fixture.granted(operation, &["api"]).await;
+    let (_, lost) = fixture.take_up(operation, "api").await;
     fixture.clock.advance(TERM);
-    let claim = fixture.claim().await.unwrap();
-    fixture.begin_queued(operation).await;
-    let own = fixture.granted(operation, &["api"]).await;
+    let (claim, own) = fixture.take_up(operation, "api").await;
     let end = Record::End { operation, status: OperationStatus::Failed, summary: String::new() };
     assert!(fixture.store.commit(&lost, vec![end]).await.is_err());
     fixture.end(&[], operation, OperationStatus::Failed).await;
@@ -77,13 +75,9 @@ pub async fn who_lost_a_request_does_not_end_what_another_one_took_up(fixture: F
 /// What is left of a request may be about other components than what was done of it.
 pub async fn who_kept_another_lease_does_not_end_what_another_one_took_up(fixture: Fixture) {
     let operation = fixture.ask("", "a").await;
-    fixture.claim().await.unwrap();
-    fixture.begin_queued(operation).await;
-    let of_first = fixture.granted(operation, &["api"]).await;
+    let (_, of_first) = fixture.take_up(operation, "api").await;
     fixture.clock.advance(TERM);
-    fixture.claim().await.unwrap();
-    fixture.begin_queued(operation).await;
-    let of_second = fixture.granted(operation, &["db"]).await;
+    let (_, of_second) = fixture.take_up(operation, "db").await;
     fixture.end(&of_first, operation, OperationStatus::Failed).await;
     assert_eq!(fixture.ended(operation).await.status, OperationStatus::Running);
     fixture.end(&of_second, operation, OperationStatus::Completed).await;
