@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
-use terrace_provider::wrap::{MOMENT, within};
+use terrace_provider::wrap::{in_time, within};
 use terrace_provider::{Call, ErrorKind, ProviderError};
 
 /// How long a call that outlives its time is waited for, where its effects end with it: what such calls wait for
@@ -28,10 +28,7 @@ pub(crate) async fn changing<T>(
 ) -> Result<T, Broken> {
     let work = AssertUnwindSafe(work).catch_unwind();
     tokio::pin!(work);
-    let mut answer = tokio::time::timeout(call.timeout, work.as_mut()).await;
-    if answer.is_err() {
-        answer = tokio::time::timeout(MOMENT, work.as_mut()).await;
-    }
+    let mut answer = in_time(call.timeout, work.as_mut()).await;
     if answer.is_err() && settle.is_zero() {
         call.progress.message(&format!("{}; it is waited for until it ends", late(call.timeout)));
         answer = tokio::time::timeout(GRACE, work).await;

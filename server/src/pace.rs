@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-/// A text of that many bytes is short. To hand over takes about as long as a tenth of what it takes to judge it.
+/// A text of that many bytes is short: to hand over takes up to a quarter as long as to judge it.
 const SHORT: usize = 32 << 10;
 /// What others may well wait for.
 const QUICK: Duration = Duration::from_millis(2);

@@ -11,7 +11,7 @@ mod redacting;
 mod right;
 mod slot;
 
-pub use deadline::{Latest, MOMENT, stoppable, within};
+pub use deadline::{Latest, in_time, stoppable, within};
 pub use limits::{Limits, Rate, TypeLimits};
 pub use right::{Holds, Moment, Right, entitled};
 

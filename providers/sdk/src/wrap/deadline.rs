@@ -5,6 +5,7 @@ use crate::ProviderError;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
 /// The errors of the latest attempts of what is waited for, by the address of the object; without one for what is about
@@ -42,9 +43,20 @@ pub(super) fn stop() -> CancellationToken {
     STOP.try_with(Clone::clone).unwrap_or_default()
 }
 
-/// How long what is late is still listened to. A process that stood still finds its timers over before it hears of the
-/// answers that came meanwhile.
-pub const MOMENT: Duration = Duration::from_millis(500);
+/// How long what is late is still listened to.
+const LISTENS: Duration = Duration::from_millis(500);
+
+/// Waits for work at most that long, and hears what has an answer by then: a process that stood still finds its timers over
+/// before it hears of the answers that came meanwhile.
+///
+/// # Errors
+/// When there is no answer in time.
+pub async fn in_time<W: Future + Unpin>(timeout: Duration, mut work: W) -> Result<W::Output, Elapsed> {
+    match tokio::time::timeout(timeout, &mut work).await {
+        Err(_) => tokio::time::timeout(LISTENS, work).await,
+        answer => answer,
+    }
+}
 
 /// Waits for calls of a guarded session at most that long.
 ///
@@ -54,11 +66,9 @@ pub async fn within<T>(timeout: Duration, work: impl Future<Output = T>) -> Resu
     let latest = Arc::<Mutex<Latest>>::default();
     let work = LATEST.scope(Arc::clone(&latest), work);
     tokio::pin!(work);
-    let mut answer = tokio::time::timeout(timeout, work.as_mut()).await;
-    if answer.is_err() {
-        answer = tokio::time::timeout(MOMENT, work).await;
-    }
-    answer.map_err(|_| std::mem::take(&mut *latest.lock().unwrap_or_else(PoisonError::into_inner)))
+    in_time(timeout, work)
+        .await
+        .map_err(|_| std::mem::take(&mut *latest.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 /// Remembers for who waits how an attempt ended: a temporary error is why there is another one.
