@@ -5,11 +5,13 @@
 //! is sensitive.
 //!
 //! Read in this order: `split` (where expressions begin and end), `compile` (text to syntax tree, paths read off it),
-//! `evaluate` (paths are read, CEL decides), `bridge` (values into CEL and back), [`functions`], [`capture`] (what a
+//! `evaluate` (paths are read, CEL decides), `call` (one call alone needs no CEL), `bridge` (what is `needed` of values into
+//! CEL, and back), [`functions`], [`capture`] (what a
 //! saved plan keeps), `saved` (templates as JSON).
 
 mod bridge;
 mod budget;
+mod call;
 pub mod capture;
 mod compile;
 mod decimal;
@@ -18,6 +20,7 @@ mod failure;
 pub mod functions;
 mod locate;
 mod measure;
+mod needed;
 mod path;
 mod places;
 mod saved;

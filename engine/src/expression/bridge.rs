@@ -9,6 +9,7 @@ use super::budget::{self, Exceeded, TooDeep, text_size};
 use super::decimal::Decimal;
 use super::failure::Failure;
 use super::measure;
+use super::needed::Needed;
 use base64::Engine as _;
 use cel::ExecutionError;
 use cel::common::traits::{Adder, Comparer, Container, Indexer, Iterable, Sizer};
@@ -126,28 +127,36 @@ impl StaticVal for UnknownVal {}
 /// Takes the cost of so many items.
 type Charge<'c> = &'c dyn Fn(usize) -> Result<(), Exceeded>;
 
-/// A value as CEL sees it, borrowing its texts. Marks are taken off: who hands over a sensitive value marks the result.
+/// What is needed of a value as CEL sees it, borrowing its texts. Marks are taken off: who hands over a sensitive value
+/// marks the result.
 ///
 /// # Errors
 /// When it is larger than the budget that is charged.
 pub(super) fn borrowed<'v>(
     value: &'v Value,
+    needed: &Needed,
     touched: &Touched,
     charge: Charge<'_>,
 ) -> Result<Box<dyn Val + 'v>, Exceeded> {
-    build(value, touched, charge, &|text| CelString::from(text))
+    build(value, needed, touched, charge, &|text| CelString::from(text))
 }
 
 /// The same, with texts of its own.
 ///
 /// # Errors
 /// As [`borrowed`].
-pub(super) fn owned(value: &Value, touched: &Touched, charge: Charge<'_>) -> Result<Box<dyn Val>, Exceeded> {
-    build(value, touched, charge, &|text| CelString::from(text.to_owned()))
+pub(super) fn owned(
+    value: &Value,
+    needed: &Needed,
+    touched: &Touched,
+    charge: Charge<'_>,
+) -> Result<Box<dyn Val>, Exceeded> {
+    build(value, needed, touched, charge, &|text| CelString::from(text.to_owned()))
 }
 
 fn build<'a, 'v>(
     value: &'a Value,
+    needed: &Needed,
     touched: &Touched,
     charge: Charge<'_>,
     text_of: &impl Fn(&'a str) -> CelString<'v>,
@@ -163,20 +172,38 @@ fn build<'a, 'v>(
         }
         Value::List(items) => {
             charge(items.len())?;
-            let items = items.iter().map(|item| build(item, touched, charge, text_of));
+            let items = items.iter().map(|item| match (needed, item.exposed()) {
+                (Needed::Items(fields), Value::Map(entries)) => {
+                    let entries = fields.iter().filter_map(|(field, needed)| {
+                        entries.get_key_value(field).map(|(key, value)| (key, value, needed))
+                    });
+                    build_map(entries, touched, charge, text_of)
+                }
+                _ => build(item, &Needed::Whole, touched, charge, text_of),
+            });
             let items = items.collect::<Result<Vec<_>, _>>()?;
             Box::new(CelList::from(items))
         }
         Value::Map(entries) => {
             charge(entries.len())?;
-            let entries = entries.iter().map(|(key, value)| {
-                charge(text_size(key.len()))?;
-                Ok((CelMapKey::String(text_of(key)), build(value, touched, charge, text_of)?))
-            });
-            Box::new(CelMap::from(entries.collect::<Result<HashMap<_, _>, Exceeded>>()?))
+            let entries = entries.iter().map(|(key, value)| (key, value, &Needed::Whole));
+            build_map(entries, touched, charge, text_of)?
         }
         Value::Unknown => Box::new(UnknownVal(touched.clone())),
     })
+}
+
+fn build_map<'a, 'n, 'v>(
+    entries: impl Iterator<Item = (&'a String, &'a Value, &'n Needed)>,
+    touched: &Touched,
+    charge: Charge<'_>,
+    text_of: &impl Fn(&'a str) -> CelString<'v>,
+) -> Result<Box<dyn Val + 'v>, Exceeded> {
+    let entries = entries.map(|(key, value, needed)| {
+        charge(text_size(key.len()))?;
+        Ok((CelMapKey::String(text_of(key)), build(value, needed, touched, charge, text_of)?))
+    });
+    Ok(Box::new(CelMap::from(entries.collect::<Result<HashMap<_, _>, Exceeded>>()?)))
 }
 
 /// What CEL answered. The entries of maps are sorted by their keys: CEL's maps have no order of their own.

@@ -200,7 +200,15 @@ pub(super) fn charge_loop(list: &dyn Val) -> Result<(), Exceeded> {
 /// # Errors
 /// As [`charge`].
 pub(super) fn charge_argument(value: &dyn Val) -> Result<(), Exceeded> {
-    charge(measure::of_cel(value) / COPIES)
+    charge_size(measure::of_cel(value))
+}
+
+/// The same, of a value of that size.
+///
+/// # Errors
+/// As [`charge`].
+pub(super) fn charge_size(size: usize) -> Result<(), Exceeded> {
+    charge(size / COPIES)
 }
 
 /// A value on its way into a list or a map. A list that was only just made is moved there, and its items were counted

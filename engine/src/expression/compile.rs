@@ -5,7 +5,9 @@
 //! only when CEL gets there (`has(a.b) ? a.b : "none"`), and knows what was read.
 
 use super::budget;
+use super::call::Call;
 use super::functions::{self, Style, environment};
+use super::needed::{self, Needed};
 use super::path::{self, is_type_name};
 use super::stack::with_stack;
 use super::syntax::{self, Fault};
@@ -48,6 +50,10 @@ pub(super) struct Cel {
     pub(super) tree: IdedExpr,
     /// The paths.
     pub(super) paths: Vec<Reference>,
+    /// What the tree looks at of each of them.
+    pub(super) needed: Vec<Needed>,
+    /// The one call that the tree is, if it is one.
+    pub(super) call: Option<Call>,
     /// The keys of the map literals, in the order written: results are put in that order.
     pub(super) keys: Vec<String>,
     /// The providers whose names of principals it asks for, where they stand in the text.
@@ -134,7 +140,8 @@ fn compile_cel(text: &str) -> Result<Cel, Fault> {
     };
     reader.visit(&mut tree)?;
     let Reader { paths, keys, named_by, deepest, .. } = reader;
-    Ok(Cel { tree, paths, keys, named_by, stack: deepest * LEVEL })
+    let (needed, call) = (needed::of(&tree, paths.len()), Call::of(&tree));
+    Ok(Cel { tree, paths, needed, call, keys, named_by, stack: deepest * LEVEL })
 }
 
 /// Adds a path and the paths within it, each once.

@@ -5,6 +5,7 @@ use super::budget::{self, with_budget};
 use super::compile::{Cel, Program, Use};
 use super::failure::{self, Failure};
 use super::functions::Functions;
+use super::needed::Needed;
 use super::stack::with_stack;
 use super::{Expression, Missing, Reference, Scope};
 use crate::diagnostic::Diagnostic;
@@ -33,8 +34,13 @@ impl Expression {
                 }
                 Err(missing) => Err(Failure::from(missing)),
             },
-            Program::Cel(program) => with_stack(program.stack, || with_budget(|| program.evaluate(scope, functions)))
-                .unwrap_or_else(|| Err(Failure::new("there is no memory for a computation this deep"))),
+            Program::Cel(program) => {
+                match program.call.as_ref().and_then(|call| call.evaluate(program, scope, functions)) {
+                    Some(value) => Ok(value),
+                    None => with_stack(program.stack, || with_budget(|| program.evaluate(scope, functions)))
+                        .unwrap_or_else(|| Err(Failure::new("there is no memory for a computation this deep"))),
+                }
+            }
         };
         answer.map_err(|failure| self.diagnose("expression_failed", failure.message).maybe_hint(failure.hint))
     }
@@ -150,9 +156,10 @@ impl<'a> Variables<'a> {
             if read.is_key_sensitive || read.value.has_sensitive() {
                 self.is_sensitive.store(true, Ordering::Relaxed);
             }
+            let needed = self.program.needed.get(number).unwrap_or(&Needed::Whole);
             let built = match read.value {
-                Cow::Borrowed(value) => bridge::borrowed(value, &self.touched, &budget::read),
-                Cow::Owned(value) => bridge::owned(&value, &self.touched, &budget::read),
+                Cow::Borrowed(value) => bridge::borrowed(value, needed, &self.touched, &budget::read),
+                Cow::Owned(value) => bridge::owned(&value, needed, &self.touched, &budget::read),
             };
             built.map_err(|exceeded| Missing::new(exceeded.to_string()).hint(exceeded.hint().to_owned()))
         }))

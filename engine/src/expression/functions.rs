@@ -3,6 +3,7 @@
 //! [`FUNCTIONS`] is the whole list, for the documentation and for "did you mean"; a test holds it against what is
 //! registered. [`Functions`] is built once a run: the root of every evaluation.
 
+mod columns;
 mod comments;
 mod cron;
 mod maps;
@@ -16,12 +17,13 @@ use super::bridge::{self, Touched};
 use super::budget;
 use super::compile::{AS_TEXT, IN_ORDER, KEY};
 use super::decimal;
-use crate::diagnostic::did_you_mean;
+use super::needed::Needed;
 use crate::digest::sha256;
 use cel::common::types::{DYN_TYPE, Type};
 use cel::common::value::CowVal;
 use cel::{Context, DeclarationError, Env, ExecutionError, FunctionContext, extensions};
 use naming::Identities;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -69,9 +71,13 @@ fn dynamic(count: usize) -> Vec<Type> {
 type Boxed =
     Box<dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError> + Send + Sync>;
 
+/// A function of terrace's own: what it answers, or why not, by the values that it is called with.
+pub(super) type Own = dyn Fn(&[Cow<'_, Value>]) -> Result<Value, String> + Send + Sync;
+
 /// What expressions can call, with what the providers and the configuration say.
 pub struct Functions {
     root: Arc<Context<'static, 'static>>,
+    own: Arc<BTreeMap<&'static str, Arc<Own>>>,
     identities: Arc<Identities>,
     /// What the large values of the stack may still hold that they are for; `None` for what is not kept: each value has a
     /// limit of its own then, and all of them have none.
@@ -112,6 +118,7 @@ impl Functions {
     pub(super) fn within(&self, total: u64) -> Self {
         Self {
             root: Arc::clone(&self.root),
+            own: Arc::clone(&self.own),
             identities: Arc::clone(&self.identities),
             left: Some(AtomicU64::new(total)),
         }
@@ -139,6 +146,11 @@ impl Functions {
         }
     }
 
+    /// The function of terrace's own of that name.
+    pub(super) fn own(&self, name: &str) -> Option<&Own> {
+        self.own.get(name).map(AsRef::as_ref)
+    }
+
     /// The root of every evaluation's context.
     pub(super) fn root(&self) -> &Context<'static, 'static> {
         &self.root
@@ -146,7 +158,11 @@ impl Functions {
 }
 
 /// Functions that more are added to.
-struct Registering(Context<'static, 'static>, Arc<Identities>);
+struct Registering {
+    root: Context<'static, 'static>,
+    own: BTreeMap<&'static str, Arc<Own>>,
+    identities: Arc<Identities>,
+}
 
 impl Registering {
     /// All that there are, with what the providers and the configuration say.
@@ -156,7 +172,8 @@ impl Registering {
         identity_table: IdentityTable,
     ) -> Self {
         let identities = Arc::new(Identities { rules: identities, table: identity_table });
-        let mut functions = Self(Context::with_env(Arc::clone(environment())), identities);
+        let root = Context::with_env(Arc::clone(environment()));
+        let mut functions = Self { root, own: BTreeMap::new(), identities };
         functions.add("lower", |arguments| one_text(arguments).map(|text| text.to_lowercase().into()));
         functions.add("upper", |arguments| one_text(arguments).map(|text| text.to_uppercase().into()));
         functions.add("normalize", |arguments| one_text(arguments).map(|text| naming::normalize(text).into()));
@@ -168,14 +185,19 @@ impl Registering {
         functions.add("quartz", |arguments| cron::to_quartz(one_text(arguments)?).map(Value::from));
         functions.add("cron", |arguments| cron::from_quartz(one_text(arguments)?).map(Value::from));
         functions.add("file", |_| Err("files are read in terrace.yaml only".to_owned()));
-        functions.add("sqlType", move |arguments| sql_type(&sql_types, arguments));
+        let types = Arc::new(sql_types);
+        let known = Arc::clone(&types);
+        functions.add("sqlColumns", move |arguments| columns::sql_columns(&known, arguments));
         functions.add("sqlComment", comments::sql_comment);
-        let known = Arc::clone(&functions.1);
+        functions.add("sqlPrimaryKey", columns::sql_primary_key);
+        functions.add("sqlType", move |arguments| columns::sql_type(&types, arguments));
+        functions.add("sqlUnique", columns::sql_unique);
+        let known = Arc::clone(&functions.identities);
         functions.add("identity", move |arguments| {
             let [principal, provider] = two(arguments)?;
             known.identity(text(principal)?, text(provider)?)
         });
-        let known = Arc::clone(&functions.1);
+        let known = Arc::clone(&functions.identities);
         functions.add("identities", move |arguments| {
             let [principals, provider] = two(arguments)?;
             let Value::List(principals) = principals else {
@@ -190,30 +212,33 @@ impl Registering {
     }
 
     fn done(self) -> Functions {
-        Functions { root: Arc::new(self.0), identities: self.1, left: None }
+        Functions { root: Arc::new(self.root), own: Arc::new(self.own), identities: self.identities, left: None }
     }
 
     fn add(
         &mut self,
         name: &'static str,
-        function: impl Fn(&[Value]) -> Result<Value, String> + Send + Sync + 'static,
+        function: impl Fn(&[Cow<'_, Value>]) -> Result<Value, String> + Send + Sync + 'static,
     ) {
+        let function: Arc<Own> = Arc::new(function);
+        self.own.insert(name, Arc::clone(&function));
         let boxed: Boxed = Box::new(move |call| {
             let failed = |message: String| ExecutionError::function_error(name, message);
             let mut arguments = Vec::with_capacity(call.args.len() + 1);
             for argument in call.this.iter().chain(&call.args) {
                 budget::charge_argument(argument.as_ref())?;
-                arguments.push(bridge::from_cel(argument.as_ref(), &|_| Ok(())).map_err(|it| failed(it.message))?);
+                let argument = bridge::from_cel(argument.as_ref(), &|_| Ok(())).map_err(|it| failed(it.message))?;
+                arguments.push(Cow::Owned(argument));
             }
             let answer = function(&arguments).map_err(failed)?;
-            Ok(CowVal::Owned(bridge::owned(&answer, &Touched::default(), &budget::copy)?))
+            Ok(CowVal::Owned(bridge::owned(&answer, &Needed::Whole, &Touched::default(), &budget::copy)?))
         });
         self.register(name, boxed);
     }
 
     fn register(&mut self, name: &'static str, function: Boxed) {
         // The one way to fail is a name that CEL has already, and a test calls every documented function.
-        let _ = self.0.add_function(name, function);
+        let _ = self.root.add_function(name, function);
     }
 }
 
@@ -234,44 +259,26 @@ fn range(argument: &Value) -> Result<Value, String> {
     Ok(Value::List((0..end).map(Value::Int).collect()))
 }
 
-fn sql_type(types: &BTreeMap<String, SqlType>, arguments: &[Value]) -> Result<Value, String> {
-    let [provider, column] = two(arguments)?;
-    let provider = text(provider)?;
-    let write = types.get(technology(provider)).ok_or_else(|| {
-        let known = types.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let suggestion = match did_you_mean(provider, types.keys().map(String::as_str)) {
-            Some(hint) => hint,
-            None if known.is_empty() => "no provider has any".to_owned(),
-            None => format!("those with types are {known}"),
-        };
-        format!("no provider `{provider}` with types of columns: {suggestion}")
-    })?;
-    let column = column
-        .as_map()
-        .ok_or_else(|| format!("expected a column as a map (`dataType`, `precision`, …), found {}", column.kind()))?;
-    write(column).map(Value::from)
-}
-
 /// The provider of an instance: `snowflake` of `snowflake.eu`.
 fn technology(provider: &str) -> &str {
     provider.split_once('.').map_or(provider, |(technology, _)| technology)
 }
 
-fn one(arguments: &[Value]) -> Result<&Value, String> {
+fn one<'a>(arguments: &'a [Cow<'_, Value>]) -> Result<&'a Value, String> {
     match arguments {
         [argument] => Ok(argument),
         _ => Err(format!("expected 1 argument, found {}", arguments.len())),
     }
 }
 
-fn two(arguments: &[Value]) -> Result<[&Value; 2], String> {
+fn two<'a>(arguments: &'a [Cow<'_, Value>]) -> Result<[&'a Value; 2], String> {
     match arguments {
         [first, second] => Ok([first, second]),
         _ => Err(format!("expected 2 arguments, found {}", arguments.len())),
     }
 }
 
-fn one_text(arguments: &[Value]) -> Result<&str, String> {
+fn one_text<'a>(arguments: &'a [Cow<'_, Value>]) -> Result<&'a str, String> {
     one(arguments).and_then(text)
 }
 

@@ -1,11 +1,17 @@
 //! What a database says of a table, a view or a column: `sqlComment`.
 
 use super::{text, two};
+use std::borrow::Cow;
 use terrace_provider::Value;
 
 /// `sqlComment(description, tags)`: the description, and below it `tags: PII, Tier=1`; null without both.
-pub(super) fn sql_comment(arguments: &[Value]) -> Result<Value, String> {
+pub(super) fn sql_comment(arguments: &[Cow<'_, Value>]) -> Result<Value, String> {
     let [description, tags] = two(arguments)?;
+    comment(description, tags)
+}
+
+/// The same, of the values by themselves.
+pub(super) fn comment(description: &Value, tags: &Value) -> Result<Value, String> {
     let description = match description {
         Value::Null => "",
         description => text(description)?,

@@ -69,15 +69,30 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
     ),
     both("range", "range(n) -> list", "the whole numbers from 0 up to n, without n; at most 1,000,000"),
     both("sha256", "sha256(text) -> text", "the SHA-256 digest of the text, as 64 hexadecimal digits"),
+    both(
+        "sqlColumns",
+        "sqlColumns(provider, columns) -> list",
+        "the columns of a schema as tables of the provider take them: {name, type, nullable, previousName, comment}",
+    ),
     global(
         "sqlComment",
         "sqlComment(description, tags) -> text",
         "the description, and below it the tags of the catalogue ({tagFQN, value}) as `tags: PII, Tier=1`; null without both",
     ),
     both(
+        "sqlPrimaryKey",
+        "sqlPrimaryKey(columns) -> list",
+        "the names of the columns whose `constraint` is PRIMARY_KEY, or that are `primaryKey: true`",
+    ),
+    both(
         "sqlType",
         "sqlType(provider, column) -> text",
         "the provider's type of a column: {dataType, dataLength, precision, scale}",
+    ),
+    both(
+        "sqlUnique",
+        "sqlUnique(columns) -> list",
+        "of each column whose `constraint` is UNIQUE, or that is `unique: true`, a list of its name",
     ),
     both("upper", "upper(text) -> text", "upper case, of all scripts"),
     both(

@@ -73,6 +73,42 @@ fn own_functions_do_what_their_documentation_says() {
             "sqlType('snowflake', 1)",
             "`sqlType`: expected a column as a map (`dataType`, `precision`, …), found a whole number",
         ),
+        (
+            "sqlColumns('snowflake', [{'name': 'id', 'dataType': 'NUMBER', 'precision': 38, 'constraint': 'PRIMARY_KEY'}, \
+             {'name': 'email', 'dataType': 'TEXT', 'description': 'Where to', 'tags': [{'tagFQN': 'PII'}], \
+             'previousName': 'mail'}]).map(c, json(c)).join(' ')",
+            "\"{\\\"comment\\\":null,\\\"name\\\":\\\"id\\\",\\\"nullable\\\":false,\\\"previousName\\\":null,\\\"type\\\":\\\"NUMBER(38)\\\"} \
+             {\\\"comment\\\":\\\"Where to\\\\ntags: PII\\\",\\\"name\\\":\\\"email\\\",\\\"nullable\\\":true,\\\"previousName\\\":\\\"mail\\\",\\\"type\\\":\\\"TEXT\\\"}\"",
+        ),
+        (
+            "sqlColumns('snowflake', [{'name': 'a', 'dataType': 'X', 'constraint': 'NOT_NULL'}, {'name': 'b', 'dataType': 'X', \
+             'required': true}, {'name': 'c', 'dataType': 'X', 'primaryKey': true}, {'name': 'd', 'dataType': 'X', \
+             'required': false, 'constraint': null}]).map(c, c.nullable)",
+            "[false, false, false, true]",
+        ),
+        ("sqlColumns('snowflake', [])", "[]"),
+        ("sqlColumns('snowflake', {})", "`sqlColumns`: expected a list of columns, found a map"),
+        ("sqlColumns('snowflake', [{'dataType': 'X'}])", "`sqlColumns`: a column without `name`"),
+        ("sqlColumns('snowflake', [{'name': 'a'}])", "`sqlColumns`: column `a`: a column without `dataType`"),
+        (
+            "sqlColumns('snowflake', ['a'])",
+            "`sqlColumns`: expected a column as a map (`dataType`, `precision`, …), found text",
+        ),
+        (
+            "sqlColumns('snowflak', [])",
+            "`sqlColumns`: no provider `snowflak` with types of columns: did you mean `snowflake`?",
+        ),
+        (
+            "sqlPrimaryKey([{'name': 'a', 'constraint': 'PRIMARY_KEY'}, {'name': 'b', 'primaryKey': true}, {'name': 'c', \
+             'primaryKey': false, 'constraint': 'UNIQUE'}, {'name': 'd', 'primaryKey': null}])",
+            "[\"a\", \"b\"]",
+        ),
+        (
+            "sqlUnique([{'name': 'a', 'constraint': 'UNIQUE'}, {'name': 'b', 'unique': true}, {'name': 'c'}])",
+            "[[\"a\"], [\"b\"]]",
+        ),
+        ("sqlPrimaryKey([{'constraint': 'PRIMARY_KEY'}])", "`sqlPrimaryKey`: a column without `name`"),
+        ("sqlUnique('a')", "`sqlUnique`: expected a list of columns, found text"),
         ("sqlComment('Who buys', null)", "\"Who buys\""),
         (
             "sqlComment('Who buys', [{'tagFQN': 'PII'}, {'tagFQN': 'Tier', 'value': 1}])",

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 mod errors;
 mod robustness;
+mod shortcuts;
 mod soundness;
 
 /// Variables by name. `"(unknown)"` and `{"(secret)": …}` in the JSON stand for marks, `"(1.10)"` for a decimal.

@@ -1,0 +1,93 @@
+//! An expression that is one call of a function of terrace's own, `upper(each.value.name)`: its values need not go into
+//! CEL and come back.
+
+use super::budget::{self, with_budget};
+use super::compile::{Cel, Use};
+use super::functions::Functions;
+use super::path::Read;
+use super::{Scope, measure};
+use cel::IdedExpr;
+use cel::common::ast::{Expr, LiteralValue};
+use std::borrow::Cow;
+use terrace_provider::Value;
+
+/// The call.
+#[derive(Debug)]
+pub(super) struct Call {
+    function: String,
+    arguments: Vec<Argument>,
+}
+
+/// What a function is called with.
+#[derive(Debug)]
+enum Argument {
+    Literal(Value),
+    /// The path of that number.
+    Path(usize),
+    /// The same, or null where the steps after so many first ones lead nowhere.
+    Optional(usize, usize),
+}
+
+impl Call {
+    /// The call that a tree is.
+    pub(super) fn of(tree: &IdedExpr) -> Option<Self> {
+        let Expr::Call(call) = &tree.expr else { return None };
+        let arguments = call.target.as_deref().into_iter().chain(&call.args).map(|argument| {
+            Some(match &argument.expr {
+                Expr::Literal(LiteralValue::String(text)) => Argument::Literal(text.inner().into()),
+                Expr::Literal(LiteralValue::Int(number)) => Argument::Literal(Value::Int(*number.inner())),
+                Expr::Literal(LiteralValue::Boolean(value)) => Argument::Literal(Value::Bool(*value.inner())),
+                Expr::Literal(LiteralValue::Null) => Argument::Literal(Value::Null),
+                Expr::Ident(name) => match Use::parse(name)? {
+                    Use::Value(number) => Argument::Path(number),
+                    Use::Optional(number, first) => Argument::Optional(number, first),
+                    Use::Presence(_) => return None,
+                },
+                _ => return None,
+            })
+        });
+        Some(Self { function: call.func_name.clone(), arguments: arguments.collect::<Option<_>>()? })
+    }
+
+    /// What the function answers. `None` where there is more to say than that, which is CEL's: an error, something
+    /// unknown or sensitive, a function that is not terrace's own.
+    pub(super) fn evaluate(&self, program: &Cel, scope: &dyn Scope, functions: &Functions) -> Option<Value> {
+        let function = functions.own(&self.function)?;
+        let arguments =
+            self.arguments.iter().map(|argument| argument.read(program, scope)).collect::<Option<Vec<_>>>()?;
+        with_budget(|| {
+            for argument in &arguments {
+                let size = measure::of_value(argument);
+                budget::read(size).ok()?;
+                budget::charge_size(size).ok()?;
+            }
+            let value = function(&arguments).ok()?;
+            let size = measure::of_value(&value);
+            budget::copy(size).ok()?;
+            budget::answer(size).ok()?;
+            Some(value)
+        })
+    }
+}
+
+impl Argument {
+    fn read<'a>(&'a self, program: &'a Cel, scope: &'a dyn Scope) -> Option<Cow<'a, Value>> {
+        let (number, first) = match self {
+            Self::Literal(value) => return Some(Cow::Borrowed(value)),
+            Self::Path(number) => (*number, None),
+            Self::Optional(number, first) => (*number, Some(*first)),
+        };
+        match program.paths.get(number)?.read(scope) {
+            Ok(Read { value, is_key_sensitive: false }) if !value.has_unknown() && !value.has_sensitive() => {
+                Some(value)
+            }
+            Ok(_) => None,
+            Err(missing)
+                if !missing.is_sensitive && missing.led.zip(first).is_some_and(|(led, first)| led >= first) =>
+            {
+                Some(Cow::Owned(Value::Null))
+            }
+            Err(_) => None,
+        }
+    }
+}

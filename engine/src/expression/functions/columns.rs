@@ -1,0 +1,96 @@
+//! The columns of a schema as tables of a database take them: `sqlType`, `sqlColumns`, `sqlPrimaryKey`, `sqlUnique`.
+
+use super::comments::comment;
+use super::{one, technology, text, two};
+use crate::diagnostic::did_you_mean;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use terrace_provider::{Map, SqlType, Value};
+
+/// The providers' types by provider name.
+type Types = BTreeMap<String, SqlType>;
+
+/// `sqlType(provider, column)`: the provider's type of a column.
+pub(super) fn sql_type(types: &Types, arguments: &[Cow<'_, Value>]) -> Result<Value, String> {
+    let [provider, column] = two(arguments)?;
+    let write = writer(types, provider)?;
+    write(as_column(column)?).map(Value::from)
+}
+
+/// `sqlColumns(provider, columns)`: of each the name, type, comment and former name, and whether it may be null.
+pub(super) fn sql_columns(types: &Types, arguments: &[Cow<'_, Value>]) -> Result<Value, String> {
+    let [provider, columns] = two(arguments)?;
+    let write = writer(types, provider)?;
+    let columns = each(columns)?.map(|column| {
+        let column = column?;
+        let get = |key: &str| column.get(key).unwrap_or(&Value::Null);
+        let is_nullable = !(has(column, "PRIMARY_KEY", "primaryKey") || has(column, "NOT_NULL", "required"));
+        let name = name(column)?;
+        let entries = [
+            ("name", name.into()),
+            ("type", write(column).map_err(|error| format!("column `{name}`: {error}"))?.into()),
+            ("nullable", Value::Bool(is_nullable)),
+            ("previousName", get("previousName").clone()),
+            ("comment", comment(get("description"), get("tags"))?),
+        ];
+        Ok(Value::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
+    });
+    columns.collect::<Result<_, String>>().map(Value::List)
+}
+
+/// `sqlPrimaryKey(columns)`: the names of those that are the key.
+pub(super) fn sql_primary_key(arguments: &[Cow<'_, Value>]) -> Result<Value, String> {
+    named(one(arguments)?, "PRIMARY_KEY", "primaryKey", |name| name.into())
+}
+
+/// `sqlUnique(columns)`: of each that is unique by itself, its name as a list.
+pub(super) fn sql_unique(arguments: &[Cow<'_, Value>]) -> Result<Value, String> {
+    named(one(arguments)?, "UNIQUE", "unique", |name| Value::List(vec![name.into()]))
+}
+
+fn named(columns: &Value, constraint: &str, flag: &str, of: impl Fn(&str) -> Value) -> Result<Value, String> {
+    let mut named = Vec::new();
+    for column in each(columns)? {
+        let column = column?;
+        if has(column, constraint, flag) {
+            named.push(of(name(column)?));
+        }
+    }
+    Ok(Value::List(named))
+}
+
+/// True for a column with this constraint, as the catalogue (OpenMetadata) or a data contract writes it.
+fn has(column: &Map, constraint: &str, flag: &str) -> bool {
+    column.get("constraint").and_then(Value::as_str) == Some(constraint)
+        || matches!(column.get(flag), Some(Value::Bool(true)))
+}
+
+fn name(column: &Map) -> Result<&str, String> {
+    text(column.get("name").ok_or("a column without `name`")?)
+}
+
+fn each(columns: &Value) -> Result<impl Iterator<Item = Result<&Map, String>>, String> {
+    match columns {
+        Value::List(columns) => Ok(columns.iter().map(as_column)),
+        other => Err(format!("expected a list of columns, found {}", other.kind())),
+    }
+}
+
+fn as_column(column: &Value) -> Result<&Map, String> {
+    let message = || format!("expected a column as a map (`dataType`, `precision`, …), found {}", column.kind());
+    column.as_map().ok_or_else(message)
+}
+
+/// What writes the types of a provider.
+fn writer(types: &Types, provider: &Value) -> Result<SqlType, String> {
+    let provider = text(provider)?;
+    types.get(technology(provider)).copied().ok_or_else(|| {
+        let known = types.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let suggestion = match did_you_mean(provider, types.keys().map(String::as_str)) {
+            Some(hint) => hint,
+            None if known.is_empty() => "no provider has any".to_owned(),
+            None => format!("those with types are {known}"),
+        };
+        format!("no provider `{provider}` with types of columns: {suggestion}")
+    })
+}
