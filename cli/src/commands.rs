@@ -100,20 +100,21 @@ pub(crate) fn run(context: &Context<'_>, command: Command) -> Result<Exit, Failu
     }
 }
 
-/// What asynchronous calls run in: one thread more than there are cores. Where all cores judge descriptors, each of them may
-/// look at the file system then without having to hand over what else it had to do (`terrace_provider::blocking`), which is
-/// a fifth of what a server does.
-fn runtime() -> Result<Runtime, Failure> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    // Who says how many there are means it.
-    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
-        builder.worker_threads(std::thread::available_parallelism().map_or(1, NonZero::get) + 1);
-    }
-    builder.enable_all().build().map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))
+/// What asynchronous calls run in. One thread more than there are cores, unless tokio's own variable says how many: where all
+/// cores judge descriptors, each may look at the file system without having to hand over what else it had to do
+/// (`terrace_provider::blocking`).
+fn runtime(variables: &Variables) -> Result<Runtime, Failure> {
+    let threads = variables.get("TOKIO_WORKER_THREADS").and_then(|threads| threads.parse::<NonZero<u16>>().ok());
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.map_or(cores + 1, |threads| threads.get().into()))
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))
 }
 
 fn in_runtime(context: &Context<'_>, command: Command) -> Result<Exit, Failure> {
-    let runtime = runtime()?;
+    let runtime = runtime(context.variables)?;
     let result = runtime.block_on(async {
         let signals = Signals::watch(context.ui);
         let run = run_command(context, command, &signals);

@@ -5,8 +5,8 @@
 //! is sensitive.
 //!
 //! Read in this order: `split` (where expressions begin and end), `compile` (text to syntax tree, paths read off it),
-//! `evaluate` (paths are read, CEL decides), `call` (one call alone needs no CEL), `bridge` (what is `needed` of values into
-//! CEL, and back), [`functions`], [`capture`] (what a
+//! `needed` (what the tree looks at of them), `counted` (what takes the cost of it), `evaluate` (paths are read, CEL
+//! decides), `call` (one call alone needs no CEL), `bridge` (values into CEL and back), [`functions`], [`capture`] (what a
 //! saved plan keeps), `saved` (templates as JSON).
 
 mod bridge;
@@ -14,6 +14,7 @@ mod budget;
 mod call;
 pub mod capture;
 mod compile;
+mod counted;
 mod decimal;
 mod evaluate;
 mod failure;

@@ -139,6 +139,18 @@ fn a_comment_that_is_to_be_shorter_than_its_frame_is_refused() {
 }
 
 #[test]
+fn a_server_without_a_queue_is_refused() {
+    let project = Project::with_stack(STACK);
+    snapshot!(project.run(["serve", "--queue", "0"]), @"
+    exit: 1
+    --- stderr
+    error: invalid value '0' for '--queue <N>': 0 is not in 1..=4294967295
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
 fn two_blueprints_of_one_name_in_a_folder_are_refused() {
     let project = Project::new();
     let blueprint = "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: page, version: 1.0.0}\n";

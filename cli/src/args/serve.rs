@@ -22,7 +22,7 @@ pub struct ServeArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_PARALLEL)))]
     pub parallelism: Option<u16>,
     /// How many requests may wait; more are answered with 503 [default: 10000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub queue: Option<u32>,
     /// How long what runs is waited for when the server is told to end [default: 20s]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]

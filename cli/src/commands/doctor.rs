@@ -150,7 +150,7 @@ fn look_at(
     is_right: bool,
     findings: &mut Vec<Finding>,
 ) -> Result<(), Failure> {
-    let runtime = runtime()?;
+    let runtime = runtime(context.variables)?;
     runtime.block_on(async {
         if is_right {
             findings.extend(state::look_at(settings).await);

@@ -173,7 +173,8 @@ fn build<'a, 'v>(
         Value::List(items) => {
             charge(items.len())?;
             let items = items.iter().map(|item| match (needed, item.exposed()) {
-                (Needed::Items(fields), Value::Map(entries)) => {
+                // To look for more than there is would take longer than to take it.
+                (Needed::Items(fields), Value::Map(entries)) if fields.len() < entries.len() => {
                     let entries = fields.iter().filter_map(|(field, needed)| {
                         entries.get_key_value(field).map(|(key, value)| (key, value, needed))
                     });
@@ -185,7 +186,6 @@ fn build<'a, 'v>(
             Box::new(CelList::from(items))
         }
         Value::Map(entries) => {
-            charge(entries.len())?;
             let entries = entries.iter().map(|(key, value)| (key, value, &Needed::Whole));
             build_map(entries, touched, charge, text_of)?
         }
@@ -200,7 +200,7 @@ fn build_map<'a, 'n, 'v>(
     text_of: &impl Fn(&'a str) -> CelString<'v>,
 ) -> Result<Box<dyn Val + 'v>, Exceeded> {
     let entries = entries.map(|(key, value, needed)| {
-        charge(text_size(key.len()))?;
+        charge(1 + text_size(key.len()))?;
         Ok((CelMapKey::String(text_of(key)), build(value, needed, touched, charge, text_of)?))
     });
     Ok(Box::new(CelMap::from(entries.collect::<Result<HashMap<_, _>, Exceeded>>()?)))

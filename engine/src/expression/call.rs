@@ -50,7 +50,7 @@ impl Call {
     }
 
     /// What the function answers. `None` where there is more to say than that, which is CEL's: an error, something
-    /// unknown or sensitive, a function that is not terrace's own.
+    /// unknown, sensitive or too deep, a function that is not terrace's own.
     pub(super) fn evaluate(&self, program: &Cel, scope: &dyn Scope, functions: &Functions) -> Option<Value> {
         let function = functions.own(&self.function)?;
         let arguments =
@@ -61,10 +61,11 @@ impl Call {
                 budget::read(size).ok()?;
                 budget::charge_size(size).ok()?;
             }
-            let value = function(&arguments).ok()?;
+            let mut value = function(&arguments).ok()?;
             let size = measure::of_value(&value);
             budget::copy(size).ok()?;
             budget::answer(size).ok()?;
+            program.order(&mut value, scope);
             Some(value)
         })
     }

@@ -89,7 +89,7 @@ impl Cel {
 
     /// Puts the entries of the resulting maps in the order in which their keys were first written: in the expression,
     /// then in what it reads. CEL's own maps have none.
-    fn order(&self, value: &mut Value, scope: &dyn Scope) {
+    pub(super) fn order(&self, value: &mut Value, scope: &dyn Scope) {
         if !has_order(value) {
             return;
         }

@@ -186,8 +186,8 @@ impl Registering {
         functions.add("cron", |arguments| cron::from_quartz(one_text(arguments)?).map(Value::from));
         functions.add("file", |_| Err("files are read in terrace.yaml only".to_owned()));
         let types = Arc::new(sql_types);
-        let known = Arc::clone(&types);
-        functions.add("sqlColumns", move |arguments| columns::sql_columns(&known, arguments));
+        let of_columns = Arc::clone(&types);
+        functions.add("sqlColumns", move |arguments| columns::sql_columns(&of_columns, arguments));
         functions.add("sqlComment", comments::sql_comment);
         functions.add("sqlPrimaryKey", columns::sql_primary_key);
         functions.add("sqlType", move |arguments| columns::sql_type(&types, arguments));

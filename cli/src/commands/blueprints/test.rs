@@ -145,7 +145,7 @@ impl<'a> Bench<'a> {
         }
         let mut world = world.clone();
         world.registry = Arc::new(world.registry.offline());
-        Ok(Self { context, world, sources, blueprints, runtime: runtime()? })
+        Ok(Self { context, world, sources, blueprints, runtime: runtime(context.variables)? })
     }
 
     /// Tries all cases of a file.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use terrace_provider::{Map, SqlType, Value};
 
-/// The providers' types by provider name.
+/// What writes the types of columns, by provider.
 type Types = BTreeMap<String, SqlType>;
 
 /// `sqlType(provider, column)`: the provider's type of a column.
@@ -23,15 +23,16 @@ pub(super) fn sql_columns(types: &Types, arguments: &[Cow<'_, Value>]) -> Result
     let write = writer(types, provider)?;
     let columns = each(columns)?.map(|column| {
         let column = column?;
+        let name = name(column)?;
+        let within = |error: String| format!("column `{name}`: {error}");
         let get = |key: &str| column.get(key).unwrap_or(&Value::Null);
         let is_nullable = !(has(column, "PRIMARY_KEY", "primaryKey") || has(column, "NOT_NULL", "required"));
-        let name = name(column)?;
         let entries = [
             ("name", name.into()),
-            ("type", write(column).map_err(|error| format!("column `{name}`: {error}"))?.into()),
+            ("type", write(column).map_err(within)?.into()),
             ("nullable", Value::Bool(is_nullable)),
             ("previousName", get("previousName").clone()),
-            ("comment", comment(get("description"), get("tags"))?),
+            ("comment", comment(get("description"), get("tags")).map_err(within)?),
         ];
         Ok(Value::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
     });

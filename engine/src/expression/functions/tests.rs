@@ -91,6 +91,10 @@ fn own_functions_do_what_their_documentation_says() {
         ("sqlColumns('snowflake', [{'dataType': 'X'}])", "`sqlColumns`: a column without `name`"),
         ("sqlColumns('snowflake', [{'name': 'a'}])", "`sqlColumns`: column `a`: a column without `dataType`"),
         (
+            "sqlColumns('snowflake', [{'name': 'a', 'dataType': 'X', 'description': 5}])",
+            "`sqlColumns`: column `a`: expected text, found a whole number",
+        ),
+        (
             "sqlColumns('snowflake', ['a'])",
             "`sqlColumns`: expected a column as a map (`dataType`, `precision`, …), found text",
         ),
