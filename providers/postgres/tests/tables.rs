@@ -191,6 +191,12 @@ async fn what_cannot_be_is_refused_in_the_plan() {
         (r#"{"name": "a", "type": "int", "default": "1", "identity": "always"}"#.to_owned(), "", "columns[0].default"),
         (r#"{"name": "a", "type": "int", "identity": "sometimes"}"#.to_owned(), "", "columns[0].identity"),
         (r#"{"name": "a", "type": "int", "previousName": "a"}"#.to_owned(), "", "columns[0].previousName"),
+        (
+            r#"{"name": "a", "type": "int", "previousName": "c"}, {"name": "b", "type": "int", "previousName": "c"}"#
+                .to_owned(),
+            "",
+            "columns[1].previousName",
+        ),
         (a.to_owned(), r#", "primaryKey": {"columns": ["A"]}"#, "primaryKey.columns[0]"),
         (a.to_owned(), r#", "unique": [{"columns": ["a", "a"]}]"#, "unique[0].columns[1]"),
         (a.to_owned(), r#", "checks": [{"expression": "a > 1, b"}]"#, "checks[0].expression"),

@@ -114,6 +114,19 @@ async fn tables_change_in_place_where_snowflake_can() {
 }
 
 #[tokio::test]
+async fn two_columns_are_not_renamed_from_one() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let wanted = table(json!([
+        {"name": "A", "type": "INT", "previousName": "OLD"},
+        {"name": "B", "type": "INT", "previousName": "OLD"},
+    ]));
+    let error = instance.plan(TABLE, None, &wanted).await.unwrap_err();
+    let ErrorKind::InvalidInput { path: Some(path) } = &error.kind else { panic!("{error:?}") };
+    assert_eq!(path.to_string(), "columns[1].previousName");
+}
+
+#[tokio::test]
 async fn what_snowflake_cannot_change_is_an_error_and_never_a_replacement() {
     let stand_in = prepared();
     let instance = Instance::of(&stand_in).await;

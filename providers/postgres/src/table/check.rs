@@ -89,6 +89,10 @@ pub(super) fn columns(columns: &[Column]) -> Checked {
                 let message = format!("`{previous}` is still a column of the table, so nothing was renamed from it");
                 return refuse(&place.key("previousName"), message);
             }
+            if columns.iter().take(index).any(|other| other.previous_name.as_deref() == Some(previous)) {
+                let message = format!("another column was `{previous}` already: only one can be renamed from it");
+                return refuse(&place.key("previousName"), message);
+            }
         }
     }
     Ok(())

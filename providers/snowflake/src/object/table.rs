@@ -102,9 +102,17 @@ impl Table {
             if self.columns.iter().take(index).any(|other| other.name == column.name) {
                 return refuse(&place.key("name"), format!("the table has a column `{}` already", column.name));
             }
-            if let Some(previous) = column.previous_name.as_deref().filter(|previous| self.column(previous).is_some()) {
-                let message = format!("`{previous}` is still a column of the table, so nothing was renamed from it");
-                return refuse(&place.key("previousName"), message);
+            if let Some(previous) = column.previous_name.as_deref() {
+                let place = place.key("previousName");
+                if self.column(previous).is_some() {
+                    let message =
+                        format!("`{previous}` is still a column of the table, so nothing was renamed from it");
+                    return refuse(&place, message);
+                }
+                if self.columns.iter().take(index).any(|other| other.previous_name.as_deref() == Some(previous)) {
+                    let message = format!("another column was `{previous}` already: only one can be renamed from it");
+                    return refuse(&place, message);
+                }
             }
         }
         self.check_key(&self.primary_key, &Path::attribute("primaryKey"))?;

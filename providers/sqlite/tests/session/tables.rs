@@ -195,6 +195,12 @@ async fn an_impossible_table_is_refused_in_the_plan() {
         (small(&format!(r#"{A}, {{"name": "a", "type": "TEXT"}}"#)), "columns[1].name"),
         (small(r#"{"name": "A", "type": "TEXT NOT NULL"}"#), "columns[0].type"),
         (small(&format!(r#"{A}, {{"name": "C", "type": "TEXT", "previousName": "A"}}"#)), "columns[1].previousName"),
+        (
+            small(&format!(
+                r#"{A}, {{"name": "C", "type": "TEXT", "previousName": "D"}}, {{"name": "E", "type": "TEXT", "previousName": "d"}}"#
+            )),
+            "columns[2].previousName",
+        ),
         (format!(r#"{{"path": "d.db", "name": "T", "primaryKey": ["AA"], "columns": [{A}]}}"#), "primaryKey[0]"),
         (format!(r#"{{"path": "d.db", "name": "sqlite_t", "columns": [{A}]}}"#), "name"),
     ] {
