@@ -32,6 +32,7 @@ pub mod principal;
 pub mod provider;
 pub mod quartz;
 pub mod redaction;
+pub mod renames;
 pub mod schema;
 #[cfg(feature = "tls")]
 pub mod tls;

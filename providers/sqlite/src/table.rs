@@ -15,7 +15,7 @@ use crate::identifier;
 use crate::tokenizer::{Token, TokenKind, tokens};
 use terrace_provider::attributes::{optional_text, texts, texts_of};
 use terrace_provider::names::{closest, listed};
-use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
+use terrace_provider::{Attributes, Map, Path, ProviderError, Value, renames};
 
 /// SQLite's default limit of columns in a table.
 const MOST_COLUMNS: usize = 2000;
@@ -111,20 +111,10 @@ impl Table {
                 let message = format!("the table has a column `{}` already; case makes no difference", column.name);
                 return refuse(&place.key("name"), message);
             }
-            if let Some(previous) = column.previous_name.as_deref() {
-                let place = place.key("previousName");
-                if self.column(previous).is_some() {
-                    let message =
-                        format!("`{previous}` is still a column of the table, so nothing was renamed from it");
-                    return refuse(&place, message);
-                }
-                if self.columns.iter().take(index).any(|other| {
-                    other.previous_name.as_deref().is_some_and(|other| identifier::is_same(other, previous))
-                }) {
-                    let message = format!("another column was `{previous}` already: only one can be renamed from it");
-                    return refuse(&place, message);
-                }
-            }
+        }
+        let names: Vec<_> = self.columns.iter().map(|it| (it.name.as_str(), it.previous_name.as_deref())).collect();
+        if let Some((index, message)) = renames::wrong(&names, identifier::is_same) {
+            return refuse(&columns.index(index).key("previousName"), message);
         }
         self.check_key(&self.primary_key, &Path::attribute("primaryKey"))?;
         for (index, key) in self.unique.iter().enumerate() {

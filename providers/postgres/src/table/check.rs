@@ -5,7 +5,7 @@ use crate::data_type::DataType;
 use crate::expression;
 use crate::identifier::{check, check_comment};
 use terrace_provider::names::{closest, listed};
-use terrace_provider::{Path, ProviderError};
+use terrace_provider::{Path, ProviderError, renames};
 
 /// The server's limit: <https://www.postgresql.org/docs/current/limits.html>.
 const MOST_COLUMNS: usize = 1600;
@@ -76,7 +76,6 @@ pub(super) fn columns(columns: &[Column]) -> Checked {
     if columns.len() > MOST_COLUMNS {
         return refuse(&path, format!("a table holds at most {MOST_COLUMNS} columns, these are {}", columns.len()));
     }
-    let has = |name: &str| columns.iter().any(|other| other.name == name);
     for (index, column) in columns.iter().enumerate() {
         let place = path.index(index);
         self::column(column, &place)?;
@@ -85,15 +84,11 @@ pub(super) fn columns(columns: &[Column]) -> Checked {
         }
         if let Some(previous) = column.previous_name.as_deref() {
             check(previous, &place.key("previousName"))?;
-            if has(previous) {
-                let message = format!("`{previous}` is still a column of the table, so nothing was renamed from it");
-                return refuse(&place.key("previousName"), message);
-            }
-            if columns.iter().take(index).any(|other| other.previous_name.as_deref() == Some(previous)) {
-                let message = format!("another column was `{previous}` already: only one can be renamed from it");
-                return refuse(&place.key("previousName"), message);
-            }
         }
+    }
+    let names: Vec<_> = columns.iter().map(|it| (it.name.as_str(), it.previous_name.as_deref())).collect();
+    if let Some((index, message)) = renames::wrong(&names, str::eq) {
+        return refuse(&path.index(index).key("previousName"), message);
     }
     Ok(())
 }

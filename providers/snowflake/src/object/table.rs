@@ -14,7 +14,7 @@ use crate::data_type::DataType;
 use crate::identifier;
 use terrace_provider::attributes::{list, optional_text, texts, texts_of};
 use terrace_provider::names::{closest, listed};
-use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
+use terrace_provider::{Attributes, Map, Path, ProviderError, Value, renames};
 
 /// A table as it is wanted, or as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -102,18 +102,10 @@ impl Table {
             if self.columns.iter().take(index).any(|other| other.name == column.name) {
                 return refuse(&place.key("name"), format!("the table has a column `{}` already", column.name));
             }
-            if let Some(previous) = column.previous_name.as_deref() {
-                let place = place.key("previousName");
-                if self.column(previous).is_some() {
-                    let message =
-                        format!("`{previous}` is still a column of the table, so nothing was renamed from it");
-                    return refuse(&place, message);
-                }
-                if self.columns.iter().take(index).any(|other| other.previous_name.as_deref() == Some(previous)) {
-                    let message = format!("another column was `{previous}` already: only one can be renamed from it");
-                    return refuse(&place, message);
-                }
-            }
+        }
+        let names: Vec<_> = self.columns.iter().map(|it| (it.name.as_str(), it.previous_name.as_deref())).collect();
+        if let Some((index, message)) = renames::wrong(&names, str::eq) {
+            return refuse(&columns.index(index).key("previousName"), message);
         }
         self.check_key(&self.primary_key, &Path::attribute("primaryKey"))?;
         for (index, key) in self.unique.iter().enumerate() {
