@@ -46,4 +46,5 @@ mod shared; // what several stacks own
 mod slow; // providers that take their time before anything is called
 mod standing; // what objects of what is left may stand on is not removed before them
 mod targets; // plans of a part, objects that are made anew
+mod telling; // what is told of steps, in which order
 mod versions; // rows of other schema versions, and what providers say of plans

@@ -29,6 +29,7 @@ use lookup::LookedUp;
 use ready::{Arrived, Starting};
 use shared::SharedLeases;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use terrace_provider::wrap::Moment;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -50,7 +51,7 @@ pub(super) async fn run(
     let moved = moves::carry_out(applier, plan, operation, components, held, &outputs_now, first_step).await?;
     let is_spent = moved.is_some();
     let plan = moved.as_ref().unwrap_or(plan);
-    let (writer, writing) = Writer::start(held.leases().clone());
+    let (writer, writing) = Writer::start(held.leases().clone(), Arc::clone(&applier.events));
     let mut run = Run::new(applier, plan, operation, components, held, steps, writer);
     run.is_spent = is_spent;
     run.outputs_now = outputs_now;
@@ -84,8 +85,8 @@ enum Finished {
     NotCalled { step: StepId, lane: LaneId, error: StoreError },
     /// A lookup was answered.
     LookedUp { step: StepId, found: Box<LookedUp> },
-    /// What a step left behind is durable (or is not).
-    Recorded { step: StepId, result: Result<(), StoreError>, events: Vec<Event> },
+    /// What was submitted is durable, or is not.
+    Recorded(Result<(), StoreError>),
 }
 
 struct Run<'a> {
@@ -319,13 +320,11 @@ impl<'a> Run<'a> {
                     self.looked_up(step, (stack, lookup), *found);
                 }
             }
-            Finished::Recorded { step, result, events } => match result {
-                Ok(()) => events.into_iter().for_each(|event| self.applier.events.take(event)),
-                Err(error) => {
-                    tracing::debug!(step, %error, "an outcome could not be recorded");
-                    self.store_failed(error);
-                }
-            },
+            Finished::Recorded(Ok(())) => {}
+            Finished::Recorded(Err(error)) => {
+                tracing::debug!(%error, "what happened could not be recorded");
+                self.store_failed(error);
+            }
         }
     }
 
@@ -339,15 +338,11 @@ impl<'a> Run<'a> {
             let opening = opening.into_iter().map(|write| Record::Write { operation, write });
             records = std::iter::once(spent).chain(opening).chain(records).collect();
         }
-        let ack = self.writer.submit(records);
+        let ack = self.writer.submit(records, std::mem::take(&mut self.recorded));
         // Whatever comes of it is learned, also where nothing waits for it.
-        let events = std::mem::take(&mut self.recorded);
-        self.watch(StepId::MAX, ack.clone(), events);
+        let written = ack.clone();
+        self.futures.push(Box::pin(async move { Finished::Recorded(written.await) }));
         ack
-    }
-
-    fn watch(&mut self, step: StepId, ack: Ack, events: Vec<Event>) {
-        self.futures.push(Box::pin(async move { Finished::Recorded { step, result: ack.await, events } }));
     }
 
     fn complete(&mut self, step: StepId) {
@@ -408,7 +403,7 @@ impl<'a> Run<'a> {
             let event = Event::StepFailed { stack, address, action, error };
             // After what it may follow from.
             match self.recorded.is_empty() {
-                true => self.applier.events.take(event),
+                true => self.writer.tell(event),
                 false => self.recorded.push(event),
             }
         }

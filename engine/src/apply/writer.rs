@@ -1,15 +1,20 @@
-//! Group commit: one task writes whatever waits, in one durable transaction.
+//! Group commit: one task writes whatever waits, in one durable transaction, and tells of what is durable.
 //!
 //! What is submitted while a commit runs goes into the next one. After a commit that failed nothing is written any
 //! more: whoever waits learns the reason, and starts nothing. Where the store is gone and keeps what is written elsewhere,
 //! how calls end that ran by then is still written.
+//!
+//! What is told is told in the order in which it was submitted, and before whoever submitted it goes on: however the threads
+//! run, nobody hears that something begins before that what it waited for is done.
 
 use super::lease::Leases;
 use crate::address::StackId;
+use crate::event::{Event, Events};
 use crate::store::{Record, StoreError};
 use futures_util::FutureExt;
 use futures_util::future::Shared;
 use std::pin::Pin;
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// How many records one transaction takes at most.
@@ -20,8 +25,16 @@ pub(crate) type Ack = Shared<Pin<Box<dyn Future<Output = Result<(), StoreError>>
 
 /// What waits for the task, in order.
 enum Task {
-    Write { records: Vec<Record>, done: oneshot::Sender<Result<(), StoreError>> },
+    Write { records: Vec<Record>, waiter: Waiter },
+    Tell(Event),
     GiveBack { stack: StackId, component: String },
+}
+
+/// Who waits for a transaction.
+struct Waiter {
+    /// What is told once it is durable.
+    events: Vec<Event>,
+    done: oneshot::Sender<Result<(), StoreError>>,
 }
 
 /// Takes submissions. Cheap to clone; the task ends when the last clone is gone.
@@ -33,9 +46,9 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the task.
-    pub(crate) fn start(leases: Leases) -> (Self, tokio::task::JoinHandle<()>) {
+    pub(crate) fn start(leases: Leases, events: Arc<dyn Events>) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::unbounded_channel();
-        let task = tokio::spawn(write_all(leases.clone(), waiting));
+        let task = tokio::spawn(write_all(leases.clone(), events, waiting));
         (Self { queue, leases }, task)
     }
 
@@ -45,13 +58,19 @@ impl Writer {
         let _ = self.queue.send(Task::GiveBack { stack: stack.clone(), component: component.to_owned() });
     }
 
-    /// Submits records; they are written in the order of submissions. Where they open steps the answer says that these may
+    /// Tells what needs no writing, after all that was submitted before.
+    pub(crate) fn tell(&self, event: Event) {
+        // A task that is gone has nobody left to tell.
+        let _ = self.queue.send(Task::Tell(event));
+    }
+
+    /// Submits records; they are written in the order of submissions, and once they are the events are told. Where they open steps the answer says that these may
     /// be called, too: the writing may have taken so long that the leases ended meanwhile.
-    pub(crate) fn submit(&self, records: Vec<Record>) -> Ack {
+    pub(crate) fn submit(&self, records: Vec<Record>, events: Vec<Event>) -> Ack {
         let begins = records.iter().any(|record| matches!(record, Record::Intent(_)));
         let leases = begins.then(|| self.leases.clone());
         let (done, answer) = oneshot::channel();
-        let is_sent = self.queue.send(Task::Write { records, done }).is_ok();
+        let is_sent = self.queue.send(Task::Write { records, waiter: Waiter { events, done } }).is_ok();
         let gone = || StoreError::Unavailable { doing: "written", reason: "the writer has stopped".to_owned() };
         async move {
             if !is_sent {
@@ -68,12 +87,17 @@ impl Writer {
     }
 }
 
-async fn write_all(leases: Leases, mut waiting: mpsc::UnboundedReceiver<Task>) {
+async fn write_all(leases: Leases, events: Arc<dyn Events>, mut waiting: mpsc::UnboundedReceiver<Task>) {
     let mut failure: Option<StoreError> = None;
     let mut next = waiting.recv().await;
     while let Some(task) = next.take() {
-        let (mut records, mut done) = match task {
-            Task::Write { records, done } => (records, vec![done]),
+        let (mut records, mut waiters) = match task {
+            Task::Write { records, waiter } => (records, vec![waiter]),
+            Task::Tell(event) => {
+                events.take(event);
+                next = waiting.recv().await;
+                continue;
+            }
             Task::GiveBack { stack, component } => {
                 if let Err(error) = leases.give_back(&stack, &component).await {
                     // It ends with the others at the latest.
@@ -85,9 +109,9 @@ async fn write_all(leases: Leases, mut waiting: mpsc::UnboundedReceiver<Task>) {
         };
         while records.len() < MOST_RECORDS {
             match waiting.try_recv() {
-                Ok(Task::Write { records: more, done: waiter }) => {
+                Ok(Task::Write { records: more, waiter }) => {
                     records.extend(more);
-                    done.push(waiter);
+                    waiters.push(waiter);
                 }
                 Ok(other) => {
                     next = Some(other);
@@ -114,9 +138,12 @@ async fn write_all(leases: Leases, mut waiting: mpsc::UnboundedReceiver<Task>) {
         if let Err(error) = &result {
             failure.get_or_insert_with(|| error.clone());
         }
-        for waiter in done {
+        for Waiter { events: told, done } in waiters {
+            if result.is_ok() {
+                told.into_iter().for_each(|event| events.take(event));
+            }
             // A waiter that has gone away needs no answer.
-            let _ = waiter.send(result.clone());
+            let _ = done.send(result.clone());
         }
         if next.is_none() {
             next = waiting.recv().await;

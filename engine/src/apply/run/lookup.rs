@@ -32,7 +32,7 @@ impl<'a> Run<'a> {
             Err(messages) => return self.fail(step, failed(plan, lookup, &ProviderError::bug(messages)), true),
         };
         self.set(step, State::Running);
-        let applier = self.applier;
+        let (applier, writer) = (self.applier, self.writer.clone());
         let answer = async move {
             let (stack, address) = (plan.stack.clone(), lookup.address.clone());
             let (name, timeout) = (lookup.name(), Timeouts::default().read);
@@ -40,9 +40,9 @@ impl<'a> Run<'a> {
             let answer = async {
                 deadline::reading(timeout, applier.registry.session(&lookup.provider)).await?;
                 let told = format!("{stack}:{address}");
-                let waits = |message| applier.events.take(Event::StepWaiting { address: told, message });
+                let waits = |message| writer.tell(Event::StepWaiting { address: told, message });
                 let session = applier.registry.admitted(&lookup.provider, name, 1, waits).await?;
-                applier.events.take(Event::StepStarted { stack, address, action: Action::Read });
+                writer.tell(Event::StepStarted { stack, address, action: Action::Read });
                 deadline::reading(timeout, session.lookup(name, &arguments)).await
             };
             let result = answer.await;
@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
                 }
                 self.complete(step);
                 let (stack, address) = (plan.stack.clone(), lookup.address.clone());
-                self.applier.events.take(Event::StepDone { stack, address, action: Action::Read, took });
+                self.writer.tell(Event::StepDone { stack, address, action: Action::Read, took });
             }
             Err(error) => self.fail(step, failed(plan, lookup, &error), true),
         }

@@ -41,7 +41,7 @@ impl Progress for StepProgress {
             message: format!("{}: {text}", self.address),
         };
         // Nobody waits for a line; a journal that cannot be written is noticed with the outcome.
-        drop(self.writer.submit(vec![log]));
+        drop(self.writer.submit(vec![log], Vec::new()));
     }
 
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
@@ -56,6 +56,6 @@ impl Progress for StepProgress {
             .transpose()
             .map_err(|error| refuse(error.to_string()))?;
         let record = Record::Partial { operation: self.operation, step: self.step, identity, private };
-        self.writer.submit(vec![record]).await.map_err(|error| refuse(error.to_string()))
+        self.writer.submit(vec![record], Vec::new()).await.map_err(|error| refuse(error.to_string()))
     }
 }

@@ -3,6 +3,7 @@
 //! intent is written yet and no timeout runs. Nothing of it changes anything, so a stop does not wait for it either.
 
 use super::super::execute::{self, Draft, Outcome, Prepared};
+use super::super::writer::Writer;
 use super::super::{Applier, Failed};
 use super::calls::LaneId;
 use super::{Finished, Run, State};
@@ -79,6 +80,7 @@ impl Arrived {
 /// What is to be got ready.
 struct Asked<'a> {
     applier: &'a Applier,
+    writer: Writer,
     stack: &'a StackId,
     change: &'a Change,
     operation: Uuid,
@@ -92,7 +94,7 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     async fn get_ready(self, has_slot: bool) -> Result<Box<Ready>, Box<Failed>> {
-        let Self { applier, stack, change, operation, step, forward, is_removal, is_successors } = self;
+        let Self { applier, writer, stack, change, operation, step, forward, is_removal, is_successors } = self;
         let forward = match forward {
             Some((draft, step)) => Some(draft.prepare(operation, applier.step_number(step)).await?),
             None => None,
@@ -107,7 +109,7 @@ impl Asked<'_> {
             Some(_) if !has_slot => Next::Queue,
             Some(_) => {
                 let address = format!("{}:{}", prepared.stack, change.address);
-                let waits = |message| applier.events.take(Event::StepWaiting { address, message });
+                let waits = |message| writer.tell(Event::StepWaiting { address, message });
                 let calls = 1 + execute::Looks::before(applier, &prepared).calls();
                 let (registry, instance, ty) = (&applier.registry, &change.provider, &change.address.ty);
                 // Connecting may never end, or break; waiting for a token or a slot has no limit.
@@ -176,7 +178,8 @@ impl<'a> Run<'a> {
             None => None,
         };
         let is_successors = is_removal && self.is_successors(at.0, change);
-        Some(Ok(Asked { applier, stack, change, operation, step, forward, is_removal, is_successors }))
+        let writer = self.writer.clone();
+        Some(Ok(Asked { applier, writer, stack, change, operation, step, forward, is_removal, is_successors }))
     }
 
     /// True when what is left over is the object that took its place: where no attributes name an object, its id says
