@@ -15,7 +15,7 @@ mod stacks;
 
 use crate::answer::{Refusal, broken_off};
 use crate::auth::{Scope, guarded};
-use crate::docs::describe_answers;
+use crate::docs::{describe_answers, describe_tokens, needing};
 use crate::serve::Shared;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -72,7 +72,7 @@ fn parts() -> [(Scope, OpenApiRouter<Arc<Shared>>); 4] {
 /// The description of the API: OpenAPI 3.1.
 #[must_use]
 pub fn description() -> Description {
-    let parts = parts().into_iter().map(|(_, part)| part.into_openapi());
+    let parts = parts().into_iter().map(|(scope, part)| needing(scope, part.into_openapi()));
     // One path may be in several parts: its calls are put together.
     let all = parts.reduce(Description::merge_from).unwrap_or_default();
     let mut description = Head::openapi().nest(BASE, all);
@@ -85,6 +85,7 @@ pub fn description() -> Description {
         ("503", "the server cannot now"),
     ];
     describe_answers(&mut description, &anywhere, "application/problem+json", |_| "Problem");
+    describe_tokens(&mut description);
     description
 }
 

@@ -1,11 +1,15 @@
 //! `/docs`: the descriptions of both APIs, to read and to try, all of it in the binary.
 
+use crate::auth::Scope;
 use crate::serve::Shared;
 use crate::{api, witboost};
+use axum::http::{HeaderValue, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use std::sync::Arc;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, OpenApi as Description, Ref, RefOr, ResponseBuilder};
 use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 
@@ -23,7 +27,15 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route(NATIVE, told(api::description()))
         .route("/", get(|| async { Redirect::temporary("/docs/") }))
         .route(WITBOOST, told(witboost::description()))
-        .merge(Router::from(pages))
+        .merge(Router::from(pages).layer(map_response(confine)))
+}
+
+/// Keeps the pages from loading, and from sending to, anything but this server. Their styles are set by scripts.
+async fn confine(mut page: Response) -> Response {
+    const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                          connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    page.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    page
 }
 
 fn told(description: Description) -> axum::routing::MethodRouter<Arc<Shared>> {
@@ -33,6 +45,28 @@ fn told(description: Description) -> axum::routing::MethodRouter<Arc<Shared>> {
 
 async fn describe(description: Arc<Description>) -> Response {
     Json(description.as_ref()).into_response()
+}
+
+/// By this name descriptions speak of the tokens that callers show.
+const TOKEN: &str = "token";
+
+/// The description of calls that need a scope. A server that asks for no tokens takes them without.
+pub(crate) fn needing(scope: Scope, mut part: Description) -> Description {
+    let items = part.paths.paths.values_mut();
+    let calls = items.flat_map(|item| [&mut item.get, &mut item.put, &mut item.post, &mut item.delete]);
+    for call in calls.flatten() {
+        let token = SecurityRequirement::new(TOKEN, [scope.word()]);
+        call.security = Some(vec![token, SecurityRequirement::default()]);
+    }
+    part
+}
+
+/// Says how the tokens are shown that calls need.
+pub(crate) fn describe_tokens(description: &mut Description) {
+    let told = "Where `server.auth` asks for tokens (RFC 6750): one of those that are configured, or a JWT of the issuer. Each \
+                call names the scope that its token has to have at least: read, plan, apply or admin.";
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(told)).build();
+    description.components.get_or_insert_default().add_security_scheme(TOKEN, SecurityScheme::Http(scheme));
 }
 
 /// A status that any call may have, and what it says.

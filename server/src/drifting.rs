@@ -3,7 +3,8 @@
 use crate::answer::{Refusal, errors};
 use crate::auth::Caller;
 use crate::metrics;
-use crate::queue::{Asked, Outcome};
+use crate::outcome::Outcome;
+use crate::queue::Asked;
 use crate::serve::Shared;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -37,6 +37,7 @@ mod metrics;
 mod object;
 mod operate;
 mod outage;
+mod outcome;
 mod pace;
 mod queue;
 pub mod rekey;

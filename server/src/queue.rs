@@ -5,17 +5,17 @@ use crate::answer::Refusal;
 use crate::approved::Approved;
 use crate::auth::Caller;
 use crate::described::{AboutWhat, Beside};
-use crate::drifting::{self, Found};
+use crate::drifting;
 use crate::keeping::{Keeper, TERM};
 use crate::logbook::Logbook;
 use crate::metrics;
 use crate::run;
 use crate::serve::Shared;
 use crate::traced::{self, Followed};
-use crate::witboost::{Info, ProvisioningRequest, ReverseProvisioningRequest, ValidationResult};
+use crate::witboost::{ProvisioningRequest, ReverseProvisioningRequest};
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json, json};
+use serde_json::json;
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
-use terrace_engine::store::{Enqueued, NewOperation, NewRequest, OperationStatus, RequestClaim, RequestRow};
+use terrace_engine::store::{Enqueued, NewOperation, NewRequest, OperationStatus, RequestClaim};
 use terrace_engine::yaml::{self, Budget};
 use terrace_provider::value::wire::{Sealing, WireError};
 use tokio::time::Instant;
@@ -244,55 +244,6 @@ fn meant(text: &str) -> String {
             value.to_json_text()
         }
         Err(_) => text.to_owned(),
-    }
-}
-
-/// What came of a request, as it is stored.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Outcome {
-    /// Why it failed.
-    #[serde(default)]
-    pub(crate) result: String,
-    /// What is told of what was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) info: Option<Info>,
-    /// Whether the descriptor is valid.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) validation: Option<ValidationResult>,
-    /// A plan.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) plan: Option<PlanMade>,
-    /// The plan that was to be applied.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) applied: Option<Uuid>,
-    /// What differs from what is recorded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) drift: Option<Found>,
-    /// Values for a catalog, by dotted paths.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub(crate) updates: Map<String, Json>,
-}
-
-/// A plan in all forms that it is shown in, without anything that is sensitive.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct PlanMade {
-    #[serde(flatten)]
-    pub(crate) approved: Approved,
-    /// It has no errors, and loses no data that nobody consented to.
-    pub(crate) is_applicable: bool,
-    /// The data that it would lose and nobody consented to, with what to do about it.
-    #[serde(default)]
-    pub(crate) losses: Vec<String>,
-    pub(crate) json: Json,
-    pub(crate) markdown: String,
-    pub(crate) text: String,
-}
-
-impl Outcome {
-    /// That of a request; `None` before it ended.
-    pub(crate) fn of(request: &RequestRow) -> Option<Self> {
-        // One that an older server stored and that means nothing to this one still has ended.
-        request.result.as_ref().map(|text| serde_json::from_str(text).unwrap_or_default())
     }
 }
 

@@ -6,7 +6,7 @@ mod misspelt;
 
 use crate::answer::{Invalid, Refusal, SystemError};
 use crate::auth::{Scope, guarded};
-use crate::docs::describe_answers;
+use crate::docs::{describe_answers, describe_tokens, needing};
 use crate::serve::Shared;
 use axum::Router;
 use axum::response::IntoResponse;
@@ -59,7 +59,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
 
 /// The description of the API: OpenAPI 3.1.
 pub(crate) fn description() -> Description {
-    let parts = parts().into_iter().map(|(_, part)| part.into_openapi());
+    let parts = parts().into_iter().map(|(scope, part)| needing(scope, part.into_openapi()));
     let mut description = parts.fold(Head::openapi(), Description::merge_from);
     let anywhere = [
         ("400", "what was sent is wrong"),
@@ -72,5 +72,6 @@ pub(crate) fn description() -> Description {
     ];
     let schema_of = |status: &str| if status == "400" { "RequestValidationError" } else { "SystemError" };
     describe_answers(&mut description, &anywhere, "application/json", schema_of);
+    describe_tokens(&mut description);
     description
 }

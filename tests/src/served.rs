@@ -15,7 +15,7 @@ pub struct Served {
 }
 
 /// What a call was answered with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Answer {
     /// The status.
     pub status: u16,
@@ -23,9 +23,16 @@ pub struct Answer {
     pub content_type: String,
     /// The body.
     pub body: String,
+    headers: ureq::http::HeaderMap,
 }
 
 impl Answer {
+    /// A header; empty when there is none of that name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("a text"))
+    }
+
     /// The body as JSON.
     ///
     /// # Panics
@@ -138,6 +145,7 @@ impl Served {
         Answer {
             content_type: header.unwrap_or_default().to_owned(),
             status: response.status().as_u16(),
+            headers: response.headers().clone(),
             body: response.body_mut().read_to_string().expect("a text"),
         }
     }
@@ -148,9 +156,9 @@ impl Served {
     /// When the server does not say.
     #[must_use]
     pub fn etag(&self, path: &str) -> String {
-        let url = format!("{}{path}", self.url);
-        let response = ureq::get(url).call().unwrap_or_else(|error| panic!("{path}: {error}"));
-        response.headers()["etag"].to_str().expect("a text").to_owned()
+        let answer = self.call("GET", path, "");
+        assert!(!answer.header("etag").is_empty(), "{answer:?}");
+        answer.header("etag").to_owned()
     }
 
     /// Connects to it, and sends the beginning of a call.

@@ -227,7 +227,7 @@ fn what_is_terminated_stops_and_says_so() {
     assert_eq!(server.call("DELETE", &format!("/v1/provision/{waiting}"), "").status, 202);
     // It has not begun, and waits for its turn no longer.
     let status = server.status(&waiting);
-    assert_eq!(status["status"], "TERMINATED");
+    assert_eq!([&status["status"], &status["result"]], ["TERMINATED", "stopped before it began"]);
     assert!(messages(&status).ends_with("stop stopped before it began\n"), "{status}");
     let waiting = server.ask("/v1/unprovision", &product(&["a"]));
     let stopped = project.run(["operations", "cancel", &waiting]).done();

@@ -58,7 +58,9 @@ fn a_plan_is_made_shown_and_applied_once_it_is_still_that_one() {
 
     let applied = server.call("POST", &format!("/api/v1/plans/{id}/apply"), "");
     assert_eq!(applied.status, 202, "{applied:?}");
-    let operation = ended(&server, applied.json()["operation"].as_str().unwrap());
+    let operation = applied.json()["operation"].as_str().unwrap().to_owned();
+    assert_eq!(applied.header("location"), format!("/api/v1/operations/{operation}"));
+    let operation = ended(&server, &operation);
     assert_eq!((&operation["status"], &operation["kind"]), (&json!("completed"), &json!("apply")), "{operation}");
     let steps: Vec<&Json> = operation["steps"].as_array().unwrap().iter().map(|step| &step["status"]).collect();
     assert_eq!(steps, ["done", "done"]);
@@ -99,6 +101,8 @@ fn what_came_to_nothing_is_not_applied() {
     let plan = server.call("POST", "/api/v1/plans", &body).json();
     let id = plan["id"].as_str().unwrap();
     assert_eq!(server.call("POST", &format!("/api/v1/operations/{id}/cancel"), "").status, 202);
+    let plan = get(&server, &format!("/plans/{id}"));
+    assert_eq!((&plan["status"], &plan["problem"]), (&json!("failed"), &json!("stopped before it began")));
     let applied = server.call("POST", &format!("/api/v1/plans/{id}/apply"), "");
     assert_eq!(
         (applied.status, applied.json()["detail"].as_str()),

@@ -132,6 +132,9 @@ fn the_descriptions_are_read_in_a_browser_without_anything_from_elsewhere() {
     let server = Served::start(&Project::new(), &[]);
     let page = server.call("GET", "/docs/", "");
     assert_eq!((page.status, page.content_type.as_str()), (200, "text/html"));
+    // Nor would it be taken from there.
+    let policy = page.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("http"), "{policy}");
     let elsewhere =
         |text: &str| ["src=\"http", "href=\"http", "src=\"//", "href=\"//"].iter().any(|it| text.contains(it));
     assert!(!elsewhere(&page.body), "{}", page.body);

@@ -71,7 +71,7 @@ pub struct OperationRow {
     pub stacks: Vec<StackId>,
     /// Who asked.
     pub actor: String,
-    /// How it stands. `Running` with `is_abandoned` when its process is gone.
+    /// How it stands. `Running` with `is_abandoned` when its process is gone, and nobody has taken it up again.
     pub status: OperationStatus,
     /// Still `Running`, but none of its leases is held any more.
     pub is_abandoned: bool,

@@ -69,8 +69,8 @@ pub enum Record {
         message: String,
     },
     /// Ends an operation. One that has ended stays as it is, which is no error. That of a request ends with its request, which
-    /// its claim guards: until then only a writer whose leases are all that it has now says how it went, and of any other
-    /// one nothing is written, for somebody else may have taken it up again.
+    /// its claim guards: until then only a writer whose leases are all that it has now, and it has some, says how it went. Of
+    /// any other one nothing is written, for somebody else may have taken it up again, or will.
     End {
         /// The operation.
         operation: Uuid,

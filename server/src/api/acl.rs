@@ -1,6 +1,6 @@
 //! Who has access to a component.
 
-use super::plans::Begun;
+use super::plans::{Begun, begun};
 use super::problem::Problem;
 use super::sent::Sent;
 use super::stacks::known;
@@ -12,7 +12,7 @@ use crate::queue::Asked;
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,9 @@ pub(super) async fn show(
     tag = "access", request_body = NewAccess,
     params(("stack" = String, Path), ("component" = String, Path), ("If-Match" = Option<String>, Header),
         ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 202, body = Begun), (status = 400, body = Problem), (status = 404, body = Problem),
+    responses(
+        (status = 202, body = Begun, headers(("Location" = String, description = "where the operation is"))),
+        (status = 400, body = Problem), (status = 404, body = Problem),
         (status = 412, description = "the set is another one by now", body = Problem),
         (status = 422, description = "the key was another call's", body = Problem)))]
 pub(super) async fn set(
@@ -94,7 +96,7 @@ pub(super) async fn set(
         // It may be this very call that changed it, and its answer was lost.
         let asked = Asked::Access { request, access, expected: None, named };
         let operation = shared.asked_before(&caller, &asked).await?.ok_or_else(|| Problem::changed(OTHER_ACCESS))?;
-        return Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response());
+        return Ok(begun(operation));
     }
     let expected = named.is_some().then_some(there);
     let described = block_in_place(|| Described::read(&shared.worlds, &request, Purpose::Make))?;
@@ -104,7 +106,7 @@ pub(super) async fn set(
         return Err(Problem::wrong(format!("the descriptor is not about `{component}` of `{stack}` alone")));
     }
     let operation = shared.ask(&caller, &Asked::Access { request, access, expected, named }, place).await?;
-    Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response())
+    Ok(begun(operation))
 }
 
 async fn recorded(shared: &Shared, stack: &StackId, component: &str) -> Result<Expected, Problem> {

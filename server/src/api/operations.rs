@@ -161,10 +161,7 @@ pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
 ) -> Result<Json<Operation>, Problem> {
-    let (mut row, steps) = found(&shared, &id).await?;
-    if row.ended_at.is_some() && !has_ended(&shared, &row).await? {
-        row = OperationRow { status: OperationStatus::Running, ended_at: None, summary: String::new(), ..row };
-    }
+    let (row, steps) = found(&shared, &id).await?;
     Ok(Json(Operation { steps: Some(steps.into_iter().map(step).collect()), ..operation(row) }))
 }
 
@@ -232,14 +229,9 @@ impl Following {
     async fn look(&mut self) -> Option<()> {
         let store = &self.shared.store;
         // Whether it has ended first: what it logged before is there then.
-        let runs = store.request(self.id).await.ok()?.is_some_and(|request| request.result.is_none());
-        let ended = match runs {
-            true => None,
-            false => {
-                let (row, _) = store.operation(self.id).await.ok()??;
-                has_ended(&self.shared, &row).await.ok()?.then_some(row)
-            }
-        };
+        let (row, _) = standing(&self.shared, self.id).await.ok()??;
+        let runs = matches!(row.status, OperationStatus::Queued | OperationStatus::Running);
+        let ended = (!runs).then_some(row);
         for new in store.logs(self.id, self.told).await.ok()? {
             self.told += 1;
             let event = Event::default().event("log").id(self.told.to_string());
@@ -274,19 +266,22 @@ fn standings() -> impl Iterator<Item = &'static str> {
     OperationStatus::WORDS.iter().map(|(word, _)| *word).chain([OperationRow::ABANDONED])
 }
 
-/// Whether nothing more becomes of an operation.
-async fn has_ended(shared: &Shared, row: &OperationRow) -> Result<bool, StoreError> {
-    if matches!(row.status, OperationStatus::Queued | OperationStatus::Running) {
-        return Ok(false);
-    }
-    // One that was asked for ends with its answer: until then it may be planned again, or go on after a recovery.
-    Ok(shared.store.request(row.id).await?.is_none_or(|request| request.result.is_some()))
+/// An operation as it stands. One that was asked for ends with its answer: until then it may be planned again.
+async fn standing(shared: &Shared, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
+    // First, for it may end meanwhile: then it is told as it stood, and not as it ended for the moment.
+    let goes_on = shared.store.request(id).await?.is_some_and(|request| request.result.is_none());
+    let Some((row, steps)) = shared.store.operation(id).await? else { return Ok(None) };
+    let row = match row.ended_at.filter(|_| goes_on) {
+        Some(_) => OperationRow { status: OperationStatus::Running, ended_at: None, summary: String::new(), ..row },
+        None => row,
+    };
+    Ok(Some((row, steps)))
 }
 
 async fn found(shared: &Shared, id: &str) -> Result<(OperationRow, Vec<StepRow>), Problem> {
     let unknown = || Problem::not_found(format!("there is no operation `{id}`"));
     let id: Uuid = id.parse().map_err(|_| unknown())?;
-    shared.store.operation(id).await?.ok_or_else(unknown)
+    standing(shared, id).await?.ok_or_else(unknown)
 }
 
 pub(super) fn operation(row: OperationRow) -> Operation {

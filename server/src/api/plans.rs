@@ -5,7 +5,8 @@ use super::problem::Problem;
 use super::sent::Sent;
 use crate::auth::Caller;
 use crate::described::{Beside, Described, Purpose, environment_of};
-use crate::queue::{Asked, Outcome, PlanMade};
+use crate::outcome::{Outcome, PlanMade};
+use crate::queue::Asked;
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
 use axum::extract::{Path, State};
@@ -87,6 +88,12 @@ pub(crate) struct Begun {
     pub(crate) operation: Uuid,
 }
 
+/// The answer to who began an operation: which one, and where it is to be seen.
+pub(super) fn begun(operation: Uuid) -> Response {
+    let location = [(header::LOCATION, format!("/api/v1/operations/{operation}"))];
+    (StatusCode::ACCEPTED, location, Json(Begun { operation })).into_response()
+}
+
 /// Plans a descriptor. Answered as JSON, or as Markdown or plain text where that is what is accepted.
 #[utoipa::path(post, path = "/plans", operation_id = "make_plan", tag = "plans", request_body = NewPlan,
     params(("Idempotency-Key" = Option<String>, Header)),
@@ -113,9 +120,9 @@ pub(super) async fn create(
     let patience = PATIENCE.min(shared.settings.timeout / 2);
     let (begun, mut pause) = (Instant::now(), FIRST_LOOK);
     loop {
-        let (_, row) = found(&shared, id).await?;
+        let (plan, row) = found(&shared, id).await?;
         if row.result.is_some() || begun.elapsed() > patience || shared.stop.is_cancelled() {
-            return Ok(answer(id, &row, None, &headers));
+            return Ok(answer(&plan, &row, None, &headers));
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(LAST_LOOK),
@@ -133,15 +140,17 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| unknown(&id))?;
-    let (operation, row) = found(&shared, id).await?;
-    let applied = applied(&shared, &operation).await?;
-    Ok(answer(id, &row, applied.as_ref(), &headers))
+    let (plan, row) = found(&shared, id).await?;
+    let applied = applied(&shared, &plan).await?;
+    Ok(answer(&plan, &row, applied.as_ref(), &headers))
 }
 
 /// Does what a plan says, and nothing else: when something has changed since, the operation fails and says so.
 #[utoipa::path(post, path = "/plans/{id}/apply", operation_id = "apply_plan", tag = "plans",
     params(("id" = Uuid, Path), ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 202, body = Begun), (status = 404, body = Problem),
+    responses(
+        (status = 202, body = Begun, headers(("Location" = String, description = "where the operation is"))),
+        (status = 404, body = Problem),
         (status = 409, description = "the plan cannot be applied", body = Problem),
         (status = 422, description = "the key was another call's", body = Problem), (status = 503, body = Problem)))]
 pub(super) async fn apply(
@@ -174,7 +183,7 @@ pub(super) async fn apply(
     }
     let asked = Asked::Apply { request, destroy, approved, beside, plan: Some(id) };
     let operation = shared.ask(&caller, &asked, place).await?;
-    Ok((StatusCode::ACCEPTED, Json(Begun { operation })).into_response())
+    Ok(begun(operation))
 }
 
 fn unknown(id: impl std::fmt::Display) -> Problem {
@@ -237,7 +246,8 @@ const fn status(applied: Option<&OperationRow>) -> &'static str {
 }
 
 /// The plan in the form that is accepted.
-fn answer(id: Uuid, row: &RequestRow, applied: Option<&OperationRow>, headers: &HeaderMap) -> Response {
+fn answer(plan: &OperationRow, row: &RequestRow, applied: Option<&OperationRow>, headers: &HeaderMap) -> Response {
+    let id = plan.id;
     let form = wanted(headers, &["application/json", TEXT, MARKDOWN]);
     let operation = applied.map(|operation| operation.id);
     let location = [(header::LOCATION, format!("/api/v1/plans/{id}"))];
@@ -262,8 +272,8 @@ fn answer(id: Uuid, row: &RequestRow, applied: Option<&OperationRow>, headers: &
             (location, Json(made)).into_response()
         }
         None => {
-            let failed =
-                PlanAnswer { id, status: "failed", operation, problem: outcome.result, digest: None, plan: None };
+            let problem = outcome.reason(plan);
+            let failed = PlanAnswer { id, status: "failed", operation, problem, digest: None, plan: None };
             (location, Json(failed)).into_response()
         }
     }

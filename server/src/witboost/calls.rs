@@ -10,7 +10,8 @@ use crate::answer::{Refusal, Told};
 use crate::auth::Caller;
 use crate::body::{self, Unread};
 use crate::described::{Described, Purpose};
-use crate::queue::{Asked, Outcome};
+use crate::outcome::Outcome;
+use crate::queue::Asked;
 use crate::reversing;
 use crate::serve::Shared;
 use axum::body::Bytes;
@@ -208,7 +209,8 @@ async fn provisioning_status(shared: &Shared, token: &str) -> Result<Provisionin
     let status = Status::of(operation.status, outcome.is_some(), operation.cancelled_by.is_some());
     let logs = shared.store.logs(id, 0).await?;
     let outcome = outcome.unwrap_or_default();
-    Ok(ProvisioningStatus { status, result: outcome.result, info: outcome.info, logs: bodies::told_of(logs, id) })
+    let result = outcome.reason(&operation);
+    Ok(ProvisioningStatus { status, result, info: outcome.info, logs: bodies::told_of(logs, id) })
 }
 
 /// Tells how a validation stands, and what it found.

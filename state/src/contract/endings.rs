@@ -72,6 +72,34 @@ pub async fn who_lost_a_request_does_not_end_what_another_one_took_up(fixture: F
     assert_eq!((row.status, row.summary.as_str()), (OperationStatus::Completed, "1 added"));
 }
 
+/// Who finds out what became of its steps has the leases by then that it had, and its request goes on nevertheless.
+pub async fn who_recovers_what_a_request_left_does_not_end_it(fixture: Fixture) {
+    let operation = fixture.ask("api", "a").await;
+    fixture.take_up(operation, "api").await;
+    fixture.clock.advance(TERM);
+    let recovering = fixture.begin().await;
+    let leases = fixture.granted(recovering, &["api"]).await;
+    fixture.end(&leases, operation, OperationStatus::Interrupted).await;
+    let row = fixture.ended(operation).await;
+    assert_eq!((row.status, row.ended_at), (OperationStatus::Running, None));
+}
+
+/// Between what it did before and what is left to do it has no leases.
+pub async fn the_operation_of_a_request_is_abandoned_where_nobody_works_on_the_request(fixture: Fixture) {
+    let operation = fixture.ask("api", "a").await;
+    let (_, leases) = fixture.take_up(operation, "api").await;
+    fixture.store.release(&leases).await.unwrap();
+    assert!(!fixture.ended(operation).await.is_abandoned);
+    fixture.clock.advance(TERM);
+    assert!(fixture.ended(operation).await.is_abandoned);
+    let claim = fixture.claim().await.unwrap();
+    assert!(!fixture.ended(operation).await.is_abandoned, "it is taken up again");
+    fixture.store.give_back(&claim, TERM).await.unwrap();
+    assert!(!fixture.ended(operation).await.is_abandoned, "it lets others go first");
+    fixture.clock.advance(TERM);
+    assert!(fixture.ended(operation).await.is_abandoned);
+}
+
 /// What is left of a request may be about other components than what was done of it.
 pub async fn who_kept_another_lease_does_not_end_what_another_one_took_up(fixture: Fixture) {
     let operation = fixture.ask("", "a").await;

@@ -231,12 +231,12 @@ impl State {
         Ok(())
     }
 
-    /// Whether the operation is the writer's to end; that of a request is where he holds all leases that it has now: who took
-    /// it up again has some of his own.
+    /// Whether the operation is the writer's to end; that of a request is where its leases are his: who took it up again has
+    /// some of his own, and who merely finds out what became of it has none of it.
     fn may_end(&self, leases: &[Lease], operation: Uuid, now: Timestamp) -> bool {
-        let mut held = self.held(now).filter(|held| held.operation == operation);
+        let mut held = self.held(now).filter(|held| held.operation == operation).peekable();
         let is_own = |held: &LeaseInfo| leases.iter().any(|lease| lease.id == held.id);
-        !self.requests.has(&operation) || (!leases.is_empty() && held.all(is_own))
+        !self.requests.has(&operation) || (held.peek().is_some() && held.all(is_own))
     }
 
     pub(super) fn end(
@@ -262,6 +262,7 @@ impl State {
     pub(super) fn seen(&self, operation: &Operation, now: Timestamp) -> OperationRow {
         let is_abandoned = operation.row.status == OperationStatus::Running
             && operation.has_held_leases
+            && !self.is_taken(operation.row.id, now)
             && !self.held(now).any(|lease| lease.operation == operation.row.id);
         OperationRow { is_abandoned, ..operation.row.clone() }
     }

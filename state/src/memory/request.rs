@@ -206,6 +206,12 @@ impl State {
     }
 
     /// True for the operation of a request that has not ended.
+    /// True while somebody works on what was asked, or lets others go first.
+    pub(super) fn is_taken(&self, operation: Uuid, now: Timestamp) -> bool {
+        let open = self.requests.get(&operation).filter(|request| request.is_open());
+        open.is_some_and(|request| request.expires.is_some_and(|expires| expires > now))
+    }
+
     pub(super) fn is_open_request(&self, operation: Uuid) -> bool {
         self.requests.get(&operation).is_some_and(Request::is_open)
     }

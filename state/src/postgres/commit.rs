@@ -240,7 +240,8 @@ impl<'a> Commit<'a> {
         let sql = "UPDATE operation SET status = $2, ended_at = $3, summary = $4
                    WHERE sequence = $1 AND ended_at IS NULL
                      AND (NOT EXISTS (SELECT 1 FROM request WHERE request.operation = sequence)
-                          OR cardinality($5::text[]) > 0
+                          OR EXISTS (SELECT 1 FROM lease WHERE lease.operation = operation.id
+                                     AND lease.expires > $3 AND lease.id = ANY ($5))
                              AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.operation = operation.id
                                              AND lease.expires > $3 AND lease.id <> ALL ($5)))";
         let (operation, status) = (self.operation(operation)?, columns::word(&status)?);

@@ -76,7 +76,9 @@ pub(super) async fn open_intents(
 }
 
 const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leases, started_at, ended_at, summary,
-                                cancelled_by FROM operation";
+                                cancelled_by,
+                                (SELECT expires FROM request WHERE request.operation = sequence AND result IS NULL)
+                         FROM operation";
 
 /// Operations, newest first.
 pub(super) async fn operations(
@@ -165,18 +167,20 @@ fn operation_row(columns: &mut Columns<'_>, live: &Live) -> Result<(i64, Operati
     let actor = columns.text()?;
     let status: OperationStatus = columns.word()?;
     let has_held_leases: bool = columns.take()?;
-    let row = OperationRow {
+    let mut row = OperationRow {
         id,
         kind,
         stacks: Vec::new(),
         actor,
         status,
-        is_abandoned: status == OperationStatus::Running && has_held_leases && !live.contains(&id),
+        is_abandoned: false,
         started_at: columns.time()?,
         ended_at: columns.optional_time()?,
         summary: columns.text()?,
         cancelled_by: columns.optional_text()?,
     };
+    let is_taken = columns.optional_time()?.is_some_and(|until| live.lasts(until));
+    row.is_abandoned = status == OperationStatus::Running && has_held_leases && !live.contains(&row.id) && !is_taken;
     Ok((sequence, row))
 }
 

@@ -40,18 +40,27 @@ pub(super) async fn held(session: &Session, now: Timestamp) -> Result<Vec<LeaseI
 }
 
 /// Who works: the operations of the live leases.
-pub(super) struct Live(HashSet<Uuid>);
+pub(super) struct Live {
+    operations: HashSet<Uuid>,
+    now: Timestamp,
+}
 
 impl Live {
     /// Whether an operation has a live lease.
     pub(super) fn contains(&self, operation: &Uuid) -> bool {
-        self.0.contains(operation)
+        self.operations.contains(operation)
+    }
+
+    /// Whether what was taken until then is taken now.
+    pub(super) fn lasts(&self, until: Timestamp) -> bool {
+        until > self.now
     }
 }
 
 /// Tells who works.
 pub(super) async fn live(session: &Session, now: Timestamp) -> Result<Live, Failure> {
-    Ok(Live(held(session, now).await?.into_iter().map(|lease| lease.operation).collect()))
+    let operations = held(session, now).await?.into_iter().map(|lease| lease.operation).collect();
+    Ok(Live { operations, now })
 }
 
 /// The row of a lease, held or not.

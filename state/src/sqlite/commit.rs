@@ -124,8 +124,8 @@ impl Commit<'_> {
         }
     }
 
-    /// Ends an operation that has not ended; that of a request only where the writer holds all leases that it has now: who
-    /// took it up again has some of his own.
+    /// Ends an operation that has not ended; that of a request only where its leases are the writer's: who took it up again
+    /// has some of his own, and who merely finds out what became of it has none of it.
     fn end(&mut self, id: Uuid, status: OperationStatus, summary: &str) -> Result<(), Failure> {
         let (operation, now) = (self.operation(id)?, self.now.as_microsecond());
         let sql = "SELECT 1 FROM request WHERE operation = ?1";
@@ -135,7 +135,7 @@ impl Commit<'_> {
             let held: Vec<String> =
                 held.query_map((id.as_bytes(), now), |row| row.get(0))?.collect::<Result<_, _>>()?;
             let is_own = |held: &String| self.leases.iter().any(|lease| lease.id == *held);
-            if self.leases.is_empty() || !held.iter().all(is_own) {
+            if held.is_empty() || !held.iter().all(is_own) {
                 return Ok(());
             }
         }

@@ -84,7 +84,9 @@ pub(super) fn open_intents(
 }
 
 const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leases, started_at, ended_at, summary,
-                                cancelled_by, boot, pid_namespace, pid, process_started FROM operation";
+                                cancelled_by, boot, pid_namespace, pid, process_started,
+                                (SELECT expires FROM request WHERE request.operation = sequence AND result IS NULL)
+                         FROM operation";
 
 /// Operations, newest first.
 pub(super) fn operations(
@@ -201,9 +203,13 @@ fn operation_row(columns: &mut Columns<'_>, context: &Context, live: &Live) -> r
     let summary = columns.take()?;
     let cancelled_by = columns.take()?;
     let process = process(columns)?;
+    let taken_until = columns.optional_time()?;
+    let is_gone = is_gone(process.as_ref(), context);
+    let is_taken = taken_until.is_some_and(|until| until > context.clock.now()) && !is_gone;
     let is_abandoned = status == OperationStatus::Running
         && !live.operations.contains(&id)
-        && (has_held_leases || is_gone(process.as_ref(), context));
+        && !is_taken
+        && (has_held_leases || is_gone);
     let row = OperationRow {
         id,
         kind,

@@ -1,4 +1,4 @@
-//! How lists differ: by the names of their items, as a sequence of plain values, else by position.
+//! How lists differ: by the names of their items, also of those that are renamed, as a sequence of plain values, else by position.
 
 use super::{Line, Mark, Pair, Writing};
 use crate::render::text::{cut, visible};
@@ -6,6 +6,9 @@ use crate::render::value::{Limits, brief, item, name_of};
 use similar::{Algorithm, ChangeTag, capture_diff_slices};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{Path, Value};
+
+/// What the providers of tables call the name that a column had before.
+const PREVIOUS_NAME: &str = "previousName";
 
 /// Lists with more items than this are compared by position: finding the shortest difference would take too long.
 const MOST_ITEMS: usize = 2_000;
@@ -22,13 +25,25 @@ impl Writing<'_> {
         self.by_position(before, after, path, depth);
     }
 
-    fn by_name(&mut self, before: (&[&str], &[Value]), after: (&[&str], &[Value]), path: &Path, depth: usize) {
+    fn by_name<'a>(
+        &mut self,
+        before: (&[&'a str], &'a [Value]),
+        after: (&[&'a str], &'a [Value]),
+        path: &Path,
+        depth: usize,
+    ) {
         let old: BTreeMap<&str, &Value> = before.0.iter().copied().zip(before.1).collect();
         let new: BTreeMap<&str, (usize, &Value)> = after.0.iter().copied().zip(after.1.iter().enumerate()).collect();
+        let renamed = renamed(&old, &new);
+        let by_position: BTreeMap<usize, &str> =
+            renamed.iter().map(|(name, (position, _))| (*position, *name)).collect();
+        let before_it = |(position, name): (usize, &'a str)| {
+            by_position.get(&position).copied().or_else(|| old.contains_key(name).then_some(name))
+        };
         let limits = self.style.limits;
         let mut unchanged = 0;
         for (name, value) in before.0.iter().zip(before.1) {
-            match new.get(name) {
+            match new.get(name).or_else(|| renamed.get(name)) {
                 None => self.leaf(Mark::Remove, item(value, limits), path, depth),
                 Some((position, now)) => {
                     let pair = Pair::new(Some(value), Some(now));
@@ -46,13 +61,14 @@ impl Writing<'_> {
                 }
             }
         }
-        for (position, (_, value)) in
-            after.0.iter().zip(after.1).enumerate().filter(|(_, (name, _))| !old.contains_key(*name))
-        {
-            self.leaf(Mark::Add, item(value, limits), &path.index(position), depth);
+        for (position, (name, value)) in after.0.iter().zip(after.1).enumerate() {
+            if before_it((position, name)).is_none() {
+                self.leaf(Mark::Add, item(value, limits), &path.index(position), depth);
+            }
         }
-        let kept: Vec<&str> = before.0.iter().copied().filter(|name| new.contains_key(name)).collect();
-        let now: Vec<&str> = after.0.iter().copied().filter(|name| old.contains_key(name)).collect();
+        let is_kept = |name: &&str| new.contains_key(name) || renamed.contains_key(name);
+        let kept: Vec<&str> = before.0.iter().copied().filter(is_kept).collect();
+        let now: Vec<&str> = after.0.iter().copied().enumerate().filter_map(before_it).collect();
         if kept != now {
             let text = format!("order: {} → {}", told(&kept, limits), told(&now, limits));
             self.leaf(Mark::Change, text, path, depth);
@@ -101,6 +117,29 @@ impl Writing<'_> {
 fn names(items: &[Value]) -> Option<Vec<&str>> {
     let names: Vec<&str> = items.iter().map(name_of).collect::<Option<_>>()?;
     (names.iter().collect::<BTreeSet<_>>().len() == names.len()).then_some(names)
+}
+
+/// The items that have another name than before, by the one that they had.
+fn renamed<'a>(
+    old: &BTreeMap<&str, &Value>,
+    new: &BTreeMap<&str, (usize, &'a Value)>,
+) -> BTreeMap<&'a str, (usize, &'a Value)> {
+    new.iter()
+        .filter(|(name, _)| !old.contains_key(*name))
+        .filter_map(|(_, (position, value))| Some((previous_name(value)?, (*position, *value))))
+        .filter(|(previous, _)| old.contains_key(previous) && !new.contains_key(previous))
+        .collect()
+}
+
+/// The name that an item had before, where it says that it had another one.
+fn previous_name(value: &Value) -> Option<&str> {
+    match value {
+        Value::Map(entries) => match entries.get(PREVIOUS_NAME) {
+            Some(Value::String(name)) => Some(name),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// True for what can be told apart by its text.

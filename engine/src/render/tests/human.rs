@@ -90,6 +90,38 @@ fn nested_differences_are_told_where_they_are() {
 }
 
 #[test]
+fn what_is_renamed_is_neither_removed_nor_added() {
+    let columns = |columns: serde_json::Value| json!({"columns": columns});
+    let before = columns(json!([{"name": "id"}, {"name": "old", "type": "x"}, {"name": "gone"}, {"name": "kept"}]));
+    let after = columns(json!([
+        {"name": "new", "type": "y", "previousName": "old"},
+        {"name": "id"},
+        // Neither is a renaming: there was no such item, or it is there still.
+        {"name": "other", "previousName": "none"},
+        {"name": "more", "previousName": "kept"},
+        {"name": "kept"},
+    ]));
+    let update = change("local_value.v", Action::Update).before(before).after(after);
+    insta::assert_snapshot!(compact(&of(vec![update])), @r#"
+    stack demo@local
+
+      ~ local_value.v   columns changed
+          ~ columns
+              ~ old
+                  ~ name         = "old" → "new"
+                  ~ type         = "x" → "y"
+                  + previousName = "old"
+              - gone
+              + other {previousName = "none"}
+              + more {previousName = "kept"}
+              ~ order: [id, old, kept] → [old, id, kept]
+              (2 unchanged items hidden)
+
+    Plan: 0 to add, 1 to change, 0 to destroy.
+    "#);
+}
+
+#[test]
 fn texts_differ_by_their_lines() {
     let lines = |from: usize, changed: &[usize]| {
         let line = |number: usize| match changed.contains(&number) {
