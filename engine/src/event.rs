@@ -96,7 +96,7 @@ pub enum Event {
 
 /// Takes events.
 pub trait Events: Send + Sync {
-    /// Takes one. Called from the engine's tasks: it must not block for long.
+    /// Takes one. Called from the engine's tasks, and nothing is written while it runs: it must not block for long.
     fn take(&self, event: Event);
 }
 

@@ -15,8 +15,8 @@ use crate::registry::Registry;
 use crate::render::text::counted;
 use crate::seal::Seal;
 use crate::store::{
-    Intent, NewOperation, OpenIntent, OperationStatus, Record, Row, Selection, StateStore, StepResult, StoreError,
-    Write,
+    Intent, NewOperation, OpenIntent, OperationRow, OperationStatus, Record, Row, Selection, StateStore, StepResult,
+    StoreError, Write,
 };
 use crate::upgrade::upgraded;
 use std::collections::BTreeSet;
@@ -111,6 +111,44 @@ pub struct Recovery<'a> {
     pub actor: &'a str,
 }
 
+/// The ends of operations that were cut off and have no step left that is open, but of those that end with their request:
+/// nobody else will write them.
+async fn endings(
+    store: &dyn StateStore,
+    operations: impl IntoIterator<Item = Uuid>,
+) -> Result<Vec<Record>, StoreError> {
+    let mut ends = Vec::new();
+    for id in operations {
+        let Some((operation, steps)) = store.operation(id).await? else { continue };
+        if operation.is_abandoned && !operation.is_requested && steps.iter().all(|step| step.result.is_some()) {
+            let summary = "it was cut off; what became of its steps is recorded".to_owned();
+            ends.push(Record::End { operation: id, status: OperationStatus::Interrupted, summary });
+        }
+    }
+    Ok(ends)
+}
+
+/// Ends the operations that were cut off between two steps, where they are meant: there is nothing to find out of them.
+/// Answers which.
+///
+/// # Errors
+/// When the store fails.
+pub async fn end_cut_off(
+    store: &dyn StateStore,
+    is_meant: impl Fn(&OperationRow) -> bool,
+) -> Result<Vec<OperationRow>, StoreError> {
+    let unended = store.unended_operations().await?;
+    let mut ended = Vec::new();
+    for operation in unended.into_iter().filter(|operation| operation.is_abandoned && is_meant(operation)) {
+        let ends = endings(store, [operation.id]).await?;
+        if !ends.is_empty() {
+            store.commit(&[], ends).await?;
+            ended.push(operation);
+        }
+    }
+    Ok(ended)
+}
+
 impl Recovery<'_> {
     /// Resolves the orphaned steps of a stack and of shared resources of its environment, under the leases of their
     /// components. Steps of live operations are left alone.
@@ -151,7 +189,7 @@ impl Recovery<'_> {
             let in_doubt = recovered.iter().filter(|step| step.is_in_doubt).count();
             let status = if in_doubt == 0 { OperationStatus::Completed } else { OperationStatus::Failed };
             let summary = format!("{} looked into, {in_doubt} in doubt", counted(recovered.len(), "steps"));
-            let mut records = self.endings(closed).await?;
+            let mut records = endings(self.store.as_ref(), closed).await?;
             records.push(Record::End { operation, status, summary });
             held.commit(records).await
         }
@@ -160,19 +198,6 @@ impl Recovery<'_> {
         result?;
         released?;
         Ok(recovered)
-    }
-
-    /// The ends of operations that were cut off and have no step left that is open: nobody else will write them.
-    async fn endings(&self, operations: BTreeSet<Uuid>) -> Result<Vec<Record>, StoreError> {
-        let mut ends = Vec::new();
-        for id in operations {
-            let Some((operation, steps)) = self.store.operation(id).await? else { continue };
-            if operation.is_abandoned && steps.iter().all(|step| step.result.is_some()) {
-                let summary = "it was cut off; what became of its steps is recorded".to_owned();
-                ends.push(Record::End { operation: id, status: OperationStatus::Interrupted, summary });
-            }
-        }
-        Ok(ends)
     }
 
     /// Closes a step that nobody can tell about as a person says; false when it is not open any more.
@@ -205,7 +230,7 @@ impl Recovery<'_> {
                 };
                 summary = format!("{address}{named}: {found}");
                 held.commit(vec![closing(&open.intent, found, writes)]).await?;
-                let ends = self.endings(BTreeSet::from([open.intent.operation])).await?;
+                let ends = endings(self.store.as_ref(), [open.intent.operation]).await?;
                 held.commit(ends).await?;
             }
             held.commit(vec![Record::End { operation, status: OperationStatus::Completed, summary }]).await?;

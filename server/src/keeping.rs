@@ -36,6 +36,11 @@ impl Keeper {
         Self { task, lost }
     }
 
+    /// Set when somebody else may work on the request now, or will soon.
+    pub(crate) fn lost(&self) -> &CancellationToken {
+        &self.lost
+    }
+
     /// Whether somebody else may work on the request now, or will soon.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.is_cancelled()

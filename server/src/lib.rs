@@ -3,14 +3,15 @@
 //! Every call that changes anything is a request in the store before it is answered; workers claim requests, one at a
 //! time for each component, in whichever process. What was being worked on when a process died is claimed again.
 //!
-//! Read in this order: [`worlds`] (what the engine gets, by environment), `routes` (all paths; `listen` and [`tls`]: how calls
-//! come in), [`auth`] (who may call what; `heads`: what can be read at all; [`body`] and `object`: how bodies are read),
-//! `witboost` (the calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described` (from a
-//! body to what is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` and `at_work` (who works on what), `run` (one
-//! request), `keeping` (its claim) and `logbook` (what is told of it) beside it, `tries` (what is tried again), `outage` (a store that is away), `traced`
-//! (what follows a request from its call to its end), [`rekey`] (requests under another key). `cancelling` stops one. [`beside`] serves other routes
-//! in the same manner, [`jwt`] reads tokens for both, [`tables`] are pages to look at databases, and [`sites`] shows static
-//! sites beside it all.
+//! Read in this order: [`worlds`] (what the engine gets, by environment), `routes` (all paths; `listen` and [`tls`]: how
+//! calls come in), [`auth`] (who may call what; `heads`: what can be read at all; [`body`] and `object`: how bodies are
+//! read), `witboost` (the calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described`
+//! (from a body to what is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` and `at_work` (who
+//! works on what), `run` (one request), `outcome` (what came of it), `keeping` (its claim) and `logbook` (what is told of
+//! it) beside it, `tries` (what is tried again), `outage` (a store that is away), `traced` (what follows a request from its
+//! call to its end), [`rekey`] (requests under another key). `cancelling` stops one. [`beside`] serves other routes in the
+//! same manner, [`jwt`] reads tokens for both, [`tables`] are pages to look at databases, and [`sites`] shows static sites
+//! beside it all.
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]

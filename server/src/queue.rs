@@ -381,7 +381,9 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
         Err(refusal) => (Err(refusal), Followed::default()),
     };
     let span = followed.span(claim.operation, &claim.kind);
-    let working = AssertUnwindSafe(run::carry_out(shared, claim, asked, &cancel)).catch_unwind();
+    let working =
+        AssertUnwindSafe(run::carry_out(shared, claim, asked, run::Stops { asked: &cancel, lost: keeper.lost() }))
+            .catch_unwind();
     let end = working.instrument(span.clone()).await.unwrap_or_else(|_| Some(run::broke_off(claim.operation)));
     // That nobody could go on says nothing of what was asked.
     let Some(end) = end.filter(|end| end.status == OperationStatus::Completed || !keeper.is_lost()) else {

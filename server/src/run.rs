@@ -81,8 +81,20 @@ fn wanted(request: &ProvisioningRequest, destroy: bool) -> Wanted {
 struct Run<'a> {
     shared: &'a Shared,
     claim: &'a RequestClaim,
+    /// Set when nothing new is to be begun.
     cancel: &'a CancellationToken,
+    /// Set when the claim is lost: nothing at all is.
+    lost: &'a CancellationToken,
     log: Logbook,
+}
+
+/// What ends the work on a request early.
+#[derive(Clone, Copy)]
+pub(crate) struct Stops<'a> {
+    /// Set when somebody asks to stop, and when the claim is lost.
+    pub(crate) asked: &'a CancellationToken,
+    /// Set when the claim is lost.
+    pub(crate) lost: &'a CancellationToken,
 }
 
 /// Works on a request; answers how it ended, but where somebody is to take it up once more.
@@ -90,10 +102,10 @@ pub(crate) async fn carry_out(
     shared: &Arc<Shared>,
     claim: &RequestClaim,
     asked: Result<Asked, Refusal>,
-    cancel: &CancellationToken,
+    Stops { asked: cancel, lost }: Stops<'_>,
 ) -> Option<RequestEnd> {
     let log = Logbook { store: Arc::clone(&shared.store), operation: claim.operation };
-    let run = Run { shared, claim, cancel, log };
+    let run = Run { shared, claim, cancel, lost, log };
     if is_to_stop(shared, claim.operation).await {
         cancel.cancel();
         if claim.next_step == 0 {
@@ -111,7 +123,7 @@ pub(crate) async fn carry_out(
     };
     let problems = match performed {
         Ok((status, summary, outcome)) => return Some(ended(status, summary, &outcome)),
-        Err(Failure::Stopped) => return Some(stopped("stopped before it was applied")),
+        Err(Failure::Stopped) => return Some(stopped(&run.stopped_before_the_end().await)),
         Err(Failure::Store(problem)) if shared.unworkable.once_more(claim.operation) < MOST_TRIES => {
             tracing::warn!(operation = %claim.operation, error = problem, "a request cannot be worked on now");
             return None;
@@ -392,6 +404,22 @@ impl Run<'_> {
     /// All that this operation did or began, also before it was taken up again.
     async fn steps(&self) -> Result<Vec<StepRow>, Failure> {
         Ok(self.store().operation(self.claim.operation).await?.map(|(_, steps)| steps).unwrap_or_default())
+    }
+
+    /// What there is of an operation that is stopped before it begins anything more.
+    async fn stopped_before_the_end(&self) -> String {
+        // Who cannot ask says less.
+        let done = self.done_in_all().await.ok().flatten();
+        let stopped =
+            done.map_or_else(|| "stopped before it was applied".to_owned(), |count| format!("stopped: {count} done"));
+        let steps = self.steps().await.unwrap_or_default();
+        match steps.iter().find(|step| step.result.is_none()) {
+            Some(StepRow { stack, address, .. }) => {
+                let found_out = "the next request about it, or `terrace recover`, finds out";
+                format!("{stopped}; what became of {stack}:{address} is not known yet: {found_out}")
+            }
+            None => stopped,
+        }
     }
 
     /// How much an operation did in all that was taken up again; nothing where it was not.

@@ -122,9 +122,7 @@ macro_rules! store_contract {
             journal::what_was_abandoned_is_pruned_unless_a_step_is_open
             endings::an_operation_ends_once
             endings::an_operation_of_no_request_ends_without_its_leases
-            endings::who_lost_a_request_does_not_end_what_another_one_took_up
-            endings::who_kept_another_lease_does_not_end_what_another_one_took_up
-            endings::who_recovers_what_a_request_left_does_not_end_it
+            endings::the_operation_of_a_request_ends_with_the_request
             endings::the_operation_of_a_request_is_abandoned_where_nobody_works_on_the_request
             plans::a_plan_is_spent_once
             plans::a_stale_plan_lists_every_row_that_moved

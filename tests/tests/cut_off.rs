@@ -300,3 +300,27 @@ fn what_is_said_of_a_resource_alone_is_said_of_no_environment_that_nobody_names(
     let mixed = ["recover", "--absent", "demo@production:local_command.other", "--absent", "local_command.other"];
     project.run(mixed).with_code(1).says("no step of `local_command.other` is in doubt");
 }
+
+#[test]
+fn what_was_cut_off_between_two_steps_has_ended_once_recovery_has_been_there() {
+    let project = Project::with_stack(
+        "resources:\n  - type: local_command\n    name: slow\n    config:\n      \
+         create: [sh, -c, 'cat > /dev/null; touch started; read line < gate; echo \"{}\" > new; mv new object; cat object']\n      \
+         find: [sh, -c, 'cat object 2>/dev/null || echo null']\n      delete: [rm, object]\n",
+    );
+    project.make_gate("gate");
+    let applying = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
+    until("it is at work", || project.has("started"));
+    applying.kill();
+    drop(applying);
+    let recovering = project.start(project.command(["recover"]));
+    recovering.until_told("looking again");
+    recovering.kill();
+    drop(recovering);
+    project.open_gate("gate");
+    until("the program that outlived both has ended", || project.has("object"));
+    project.run(["doctor"]).done().says("(recover) is gone");
+    project.run(["recover"]).done().says(" (recover) was cut off between two steps: it has ended");
+    assert!(!project.run(["doctor"]).done().stdout.contains("operations:"));
+    project.run(["recover"]).done().says("Nothing to recover.");
+}

@@ -79,6 +79,7 @@ mod server_access; // who may call what: every path, for callers of every scope
 mod server_api; // the native API: plans, what is recorded, operations, access
 mod server_bodies; // bodies and paths that no call can be read from
 mod server_field; // descriptors from the field, sent to every call
+mod server_left; // requests that a killed server left, until another one goes on with them
 mod server_listening;
 mod server_oidc;
 mod server_operate; // health, readiness and figures

@@ -72,7 +72,10 @@ fn a_request_that_waits_for_what_was_cut_off_ends_when_somebody_stops_it() {
     until("it waits", is_waiting);
     assert_eq!(second.call("DELETE", &format!("/v1/provision/{token}"), "").status, 202);
     // Ten minutes before what was cut off can no longer take effect.
-    assert_eq!(second.ended(&token)["status"], "TERMINATED");
+    let told = second.ended(&token);
+    assert_eq!(told["status"], "TERMINATED");
+    let left = "what became of finance.cash.0@test:a/local_command.made is not known yet";
+    assert!(told["result"].as_str().unwrap().contains(left), "{told}");
     assert!(!project.has("log"));
 }
 

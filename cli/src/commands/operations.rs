@@ -110,11 +110,11 @@ async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
     let store = recorded(&settings).await?;
     let id = find(store.as_ref(), word).await?;
     let (operation, _) = store.operation(id).await?.ok_or_else(|| unknown(word))?;
-    if operation.is_abandoned {
-        return Err(Failure::new(format!("the process of operation `{id}` is gone"))
-            .hint("`terrace recover` finds out what became of its steps"));
+    if operation.is_abandoned && !operation.is_requested {
+        return Err(gone(&operation));
     }
     let what = match store.request_cancel(id, &settings.actor).await? {
+        Some(Cancelled::Asked) if operation.is_abandoned => "is asked to stop: the next server ends it",
         Some(Cancelled::Asked) => "is asked to stop: it ends what it has begun",
         Some(Cancelled::Ended) => {
             // It is stopped, whether or not its log says so.
@@ -130,6 +130,17 @@ async fn cancel(context: &Context<'_>, word: &str) -> Result<Exit, Failure> {
     };
     context.ui.print(&format!("operation {id} {what}\n"))?;
     Ok(Exit::Done)
+}
+
+/// Nobody works on an operation that has not ended.
+pub(super) fn gone(operation: &OperationRow) -> Failure {
+    let id = operation.id;
+    match operation.is_requested {
+        true => Failure::new(format!("no server works on operation `{id}`"))
+            .hint("the next server goes on with it, unless `terrace operations cancel` asks it to end it"),
+        false => Failure::new(format!("the process of operation `{id}` is gone"))
+            .hint("`terrace recover` finds out what became of its steps"),
+    }
 }
 
 /// The operation of an id, or of how one id begins.

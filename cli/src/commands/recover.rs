@@ -16,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::event::{Event, Events};
-use terrace_engine::recover::{CutOff, Recovered, Recovery, Verdict};
-use terrace_engine::store::{Selection, StateStore};
+use terrace_engine::recover::{CutOff, Recovered, Recovery, Verdict, end_cut_off};
+use terrace_engine::store::{OperationRow, Selection, StateStore};
 
 /// Recovers stacks.
 ///
@@ -73,6 +73,14 @@ pub(super) async fn run(
             return Err(Failure::told(Exit::Interrupted));
         }
     }
+    let is_about = |operation: &OperationRow| {
+        let is_named = |stack: &StackId| match arguments.stacks.is_empty() {
+            true => settings.environment.as_ref().is_none_or(|name| stack.environment == *name),
+            false => wanted.contains(stack),
+        };
+        operation.stacks.iter().any(is_named)
+    };
+    let ended = end_cut_off(store.as_ref(), is_about).await?;
     // Shared resources are looked into with each stack of their environment.
     let mut seen = BTreeSet::new();
     recovered.retain(|found| seen.insert(found.step.clone()));
@@ -80,7 +88,11 @@ pub(super) async fn run(
     if !is_json {
         let lines = recovered.iter().map(|step| format!("{}: {}\n", step.address, harmless(&step.found)));
         context.ui.print(&lines.collect::<String>())?;
-        if recovered.is_empty() {
+        let line = |OperationRow { id, kind, .. }: &OperationRow| {
+            format!("operation {id} ({kind}) was cut off between two steps: it has ended\n")
+        };
+        context.ui.print(&ended.iter().map(line).collect::<String>())?;
+        if recovered.is_empty() && ended.is_empty() {
             context.ui.print(&nothing(&store).await?)?;
         }
     }

@@ -4,8 +4,9 @@
 //! more: whoever waits learns the reason, and starts nothing. Where the store is gone and keeps what is written elsewhere,
 //! how calls end that ran by then is still written.
 //!
-//! What is told is told in the order in which it was submitted, and before whoever submitted it goes on: however the threads
-//! run, nobody hears that something begins before that what it waited for is done.
+//! What is told through it is told in the order of submissions, and what comes with records once they are durable and before
+//! whoever waits for them goes on: however the threads run, nobody hears that something begins before that what it waited for
+//! is done.
 
 use super::lease::Leases;
 use crate::address::StackId;
@@ -30,9 +31,15 @@ enum Task {
     GiveBack { stack: StackId, component: String },
 }
 
-/// Who waits for a transaction.
+/// What comes after a transaction, in order.
+enum After {
+    /// Who waits for it, and what is told before where it is durable.
+    Waiter(Waiter),
+    /// What is told whatever came of it.
+    Tell(Event),
+}
+
 struct Waiter {
-    /// What is told once it is durable.
     events: Vec<Event>,
     done: oneshot::Sender<Result<(), StoreError>>,
 }
@@ -64,8 +71,8 @@ impl Writer {
         let _ = self.queue.send(Task::Tell(event));
     }
 
-    /// Submits records; they are written in the order of submissions, and once they are the events are told. Where they open steps the answer says that these may
-    /// be called, too: the writing may have taken so long that the leases ended meanwhile.
+    /// Submits records; they are written in the order of submissions, and once they are the events are told. Where they open
+    /// steps the answer says that these may be called, too: the writing may have taken so long that the leases ended meanwhile.
     pub(crate) fn submit(&self, records: Vec<Record>, events: Vec<Event>) -> Ack {
         let begins = records.iter().any(|record| matches!(record, Record::Intent(_)));
         let leases = begins.then(|| self.leases.clone());
@@ -91,8 +98,8 @@ async fn write_all(leases: Leases, events: Arc<dyn Events>, mut waiting: mpsc::U
     let mut failure: Option<StoreError> = None;
     let mut next = waiting.recv().await;
     while let Some(task) = next.take() {
-        let (mut records, mut waiters) = match task {
-            Task::Write { records, waiter } => (records, vec![waiter]),
+        let (mut records, mut after) = match task {
+            Task::Write { records, waiter } => (records, vec![After::Waiter(waiter)]),
             Task::Tell(event) => {
                 events.take(event);
                 next = waiting.recv().await;
@@ -111,9 +118,10 @@ async fn write_all(leases: Leases, events: Arc<dyn Events>, mut waiting: mpsc::U
             match waiting.try_recv() {
                 Ok(Task::Write { records: more, waiter }) => {
                     records.extend(more);
-                    waiters.push(waiter);
+                    after.push(After::Waiter(waiter));
                 }
-                Ok(other) => {
+                Ok(Task::Tell(event)) => after.push(After::Tell(event)),
+                Ok(other @ Task::GiveBack { .. }) => {
                     next = Some(other);
                     break;
                 }
@@ -138,12 +146,17 @@ async fn write_all(leases: Leases, events: Arc<dyn Events>, mut waiting: mpsc::U
         if let Err(error) = &result {
             failure.get_or_insert_with(|| error.clone());
         }
-        for Waiter { events: told, done } in waiters {
-            if result.is_ok() {
-                told.into_iter().for_each(|event| events.take(event));
+        for it in after {
+            match it {
+                After::Tell(event) => events.take(event),
+                After::Waiter(Waiter { events: told, done }) => {
+                    if result.is_ok() {
+                        told.into_iter().for_each(|event| events.take(event));
+                    }
+                    // A waiter that has gone away needs no answer.
+                    let _ = done.send(result.clone());
+                }
             }
-            // A waiter that has gone away needs no answer.
-            let _ = done.send(result.clone());
         }
         if next.is_none() {
             next = waiting.recv().await;

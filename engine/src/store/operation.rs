@@ -71,10 +71,12 @@ pub struct OperationRow {
     pub stacks: Vec<StackId>,
     /// Who asked.
     pub actor: String,
-    /// How it stands. `Running` with `is_abandoned` when its process is gone, and nobody has taken it up again.
+    /// How it stands. `Running` with `is_abandoned` when its process is gone.
     pub status: OperationStatus,
-    /// Still `Running`, but none of its leases is held any more.
+    /// Still `Running`, but none of its leases is held any more, and nobody works on the request that asked for it.
     pub is_abandoned: bool,
+    /// A request asked for it that has not ended: it ends with that, and a server goes on with it where nobody does.
+    pub is_requested: bool,
     /// When it began.
     pub started_at: Timestamp,
     /// When it ended.

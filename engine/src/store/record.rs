@@ -68,9 +68,8 @@ pub enum Record {
         /// What.
         message: String,
     },
-    /// Ends an operation. One that has ended stays as it is, which is no error. That of a request ends with its request, which
-    /// its claim guards: until then only a writer whose leases are all that it has now, and it has some, says how it went. Of
-    /// any other one nothing is written, for somebody else may have taken it up again, or will.
+    /// Ends an operation. One that has ended stays as it is, which is no error. So does that of a request: it ends with its
+    /// request, which its claim guards, for until then it may be planned again, or be taken up by somebody else.
     End {
         /// The operation.
         operation: Uuid,

@@ -1,5 +1,9 @@
 //! What columns of a table were called before.
 
+/// The entry of an item of a list, such as a column of a table, that says which name it had before: it is renamed, and plans
+/// show it so.
+pub const PREVIOUS_NAME: &str = "previousName";
+
 /// Of columns, each with its former name where it had one, the first whose former name cannot be, and why: it is a column
 /// still, or another column's former name. Names are the same where the system says so.
 pub fn wrong<'a>(

@@ -17,7 +17,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{
-    KINDS, LogLine, OperationFilter, OperationRow, OperationStatus, StepAction, StepResult, StepRow, StoreError,
+    KINDS, LogLine, OperationFilter, OperationRow, OperationStatus, StepAction, StepResult, StepRow,
 };
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -35,7 +35,7 @@ pub(crate) struct Operation {
     pub(crate) stacks: Vec<String>,
     /// Who asked.
     pub(crate) actor: String,
-    /// `queued`, `running`, `abandoned` (its process is gone), `completed`, `failed`, `interrupted` or `superseded`.
+    /// `queued`, `running`, `abandoned` (of a command line whose process is gone), `completed`, `failed`, `interrupted` or `superseded`.
     pub(crate) status: String,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) started_at: Timestamp,
@@ -229,9 +229,14 @@ impl Following {
     async fn look(&mut self) -> Option<()> {
         let store = &self.shared.store;
         // Whether it has ended first: what it logged before is there then.
-        let (row, _) = standing(&self.shared, self.id).await.ok()??;
-        let runs = matches!(row.status, OperationStatus::Queued | OperationStatus::Running);
-        let ended = (!runs).then_some(row);
+        let runs = store.request(self.id).await.ok()?.is_some_and(|request| request.result.is_none());
+        let ended = match runs {
+            true => None,
+            false => {
+                let (row, _) = store.operation(self.id).await.ok()??;
+                row.ended_at.is_some().then_some(row)
+            }
+        };
         for new in store.logs(self.id, self.told).await.ok()? {
             self.told += 1;
             let event = Event::default().event("log").id(self.told.to_string());
@@ -266,26 +271,15 @@ fn standings() -> impl Iterator<Item = &'static str> {
     OperationStatus::WORDS.iter().map(|(word, _)| *word).chain([OperationRow::ABANDONED])
 }
 
-/// An operation as it stands. One that was asked for ends with its answer: until then it may be planned again.
-async fn standing(shared: &Shared, id: Uuid) -> Result<Option<(OperationRow, Vec<StepRow>)>, StoreError> {
-    // First, for it may end meanwhile: then it is told as it stood, and not as it ended for the moment.
-    let goes_on = shared.store.request(id).await?.is_some_and(|request| request.result.is_none());
-    let Some((row, steps)) = shared.store.operation(id).await? else { return Ok(None) };
-    let row = match row.ended_at.filter(|_| goes_on) {
-        Some(_) => OperationRow { status: OperationStatus::Running, ended_at: None, summary: String::new(), ..row },
-        None => row,
-    };
-    Ok(Some((row, steps)))
-}
-
 async fn found(shared: &Shared, id: &str) -> Result<(OperationRow, Vec<StepRow>), Problem> {
     let unknown = || Problem::not_found(format!("there is no operation `{id}`"));
     let id: Uuid = id.parse().map_err(|_| unknown())?;
-    standing(shared, id).await?.ok_or_else(unknown)
+    shared.store.operation(id).await?.ok_or_else(unknown)
 }
 
 pub(super) fn operation(row: OperationRow) -> Operation {
-    let status = row.standing();
+    // A server goes on with what was asked: this one does.
+    let status = if row.is_requested { row.status.word() } else { row.standing() };
     let stacks = row.about().iter().map(ToString::to_string).collect();
     Operation {
         id: row.id,

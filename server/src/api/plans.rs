@@ -97,7 +97,10 @@ pub(super) fn begun(operation: Uuid) -> Response {
 /// Plans a descriptor. Answered as JSON, or as Markdown or plain text where that is what is accepted.
 #[utoipa::path(post, path = "/plans", operation_id = "make_plan", tag = "plans", request_body = NewPlan,
     params(("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 200, body = PlanAnswer), (status = 202, description = "it is still being made", body = PlanAnswer),
+    responses(
+        (status = 200, body = PlanAnswer, headers(("Location" = String, description = "where the plan is"))),
+        (status = 202, description = "it is still being made", body = PlanAnswer,
+            headers(("Location" = String, description = "where the plan is"))),
         (status = 400, body = Problem), (status = 422, description = "the key was another call's", body = Problem),
         (status = 503, body = Problem)))]
 pub(super) async fn create(
@@ -107,6 +110,9 @@ pub(super) async fn create(
     Sent(asked): Sent<NewPlan>,
 ) -> Result<Response, Problem> {
     let NewPlan { descriptor, destroy, remove_data, environment, components, variables, allow_data_loss } = asked;
+    if remove_data && !destroy {
+        return Err(Problem::wrong("`remove_data` is about a plan that removes: say `destroy`, too"));
+    }
     let beside = Beside { environment, components, variables, allow_data_loss };
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
@@ -118,10 +124,10 @@ pub(super) async fn create(
     let id = shared.ask_beside(&caller, &Asked::Plan { request, destroy, beside }, vec![queue, place.stack]).await?;
     // The call is to be answered before its own time is over.
     let patience = PATIENCE.min(shared.settings.timeout / 2);
-    let (begun, mut pause) = (Instant::now(), FIRST_LOOK);
+    let (since, mut pause) = (Instant::now(), FIRST_LOOK);
     loop {
         let (plan, row) = found(&shared, id).await?;
-        if row.result.is_some() || begun.elapsed() > patience || shared.stop.is_cancelled() {
+        if row.result.is_some() || since.elapsed() > patience || shared.stop.is_cancelled() {
             return Ok(answer(&plan, &row, None, &headers));
         }
         tokio::select! {

@@ -49,7 +49,8 @@ impl Run<'_> {
             registry: &described.world.registry,
             seal: &described.world.seal,
             events: &NoEvents,
-            cancel: self.cancel,
+            // What it began itself may come to its end in the meantime, also where it is to stop by now.
+            cancel: if self.claim.next_step > 0 { self.lost } else { self.cancel },
             patience: self.shared.settings.patience.min(AT_ONCE),
             actor: &self.shared.settings.actor,
         };
@@ -58,17 +59,18 @@ impl Run<'_> {
         for step in &found {
             self.log.line("INFO", "recover", &format!("{}: {}", step.address, step.found)).await;
         }
-        if self.cancel.is_cancelled() {
-            return Err(Failure::Stopped);
-        }
         if let Some(open) = left.iter().find(|step| step.was_open)
             && self.may_wait().await
+            && !self.cancel.is_cancelled()
         {
             self.shared.looked.once_more(self.claim.operation);
             return Err(Failure::Held(may_take_effect(&open.address)));
         }
         for step in &left {
             self.log.line("WARNING", "recover", &format!("{}: {}", step.address, step.found)).await;
+        }
+        if self.cancel.is_cancelled() {
+            return Err(Failure::Stopped);
         }
         Ok(!found.is_empty())
     }

@@ -51,37 +51,29 @@ pub async fn an_operation_of_no_request_ends_without_its_leases(fixture: Fixture
     assert_eq!(fixture.ended(operation).await.status, OperationStatus::Failed);
 }
 
-/// Neither while that one works nor after it has ended.
-pub async fn who_lost_a_request_does_not_end_what_another_one_took_up(fixture: Fixture) {
+/// Not by who works on it, who may plan it again, nor by who lost it or finds out what became of its steps.
+pub async fn the_operation_of_a_request_ends_with_the_request(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;
     let (_, lost) = fixture.take_up(operation, "api").await;
     fixture.clock.advance(TERM);
+    let recovering = fixture.begin().await;
+    let recovered = fixture.granted(recovering, &["api"]).await;
+    fixture.end(&recovered, operation, OperationStatus::Interrupted).await;
+    fixture.store.release(&recovered).await.unwrap();
     let (claim, own) = fixture.take_up(operation, "api").await;
     let end = Record::End { operation, status: OperationStatus::Failed, summary: String::new() };
     assert!(fixture.store.commit(&lost, vec![end]).await.is_err());
-    fixture.end(&[], operation, OperationStatus::Failed).await;
-    let row = fixture.ended(operation).await;
-    assert_eq!((row.status, row.ended_at), (OperationStatus::Running, None));
-
-    fixture.end(&own, operation, OperationStatus::Completed).await;
+    for leases in [&[], own.as_slice()] {
+        fixture.end(leases, operation, OperationStatus::Failed).await;
+        let row = fixture.ended(operation).await;
+        assert_eq!((row.status, row.ended_at, row.is_requested), (OperationStatus::Running, None, true));
+    }
     fixture.store.release(&own).await.unwrap();
     let (status, summary, result) = (OperationStatus::Completed, "1 added".to_owned(), "{}".to_owned());
     fixture.store.finish(&claim, &RequestEnd { status, summary, result, keeps_body: false }).await.unwrap();
     fixture.end(&[], operation, OperationStatus::Failed).await;
     let row = fixture.ended(operation).await;
-    assert_eq!((row.status, row.summary.as_str()), (OperationStatus::Completed, "1 added"));
-}
-
-/// Who finds out what became of its steps has the leases by then that it had, and its request goes on nevertheless.
-pub async fn who_recovers_what_a_request_left_does_not_end_it(fixture: Fixture) {
-    let operation = fixture.ask("api", "a").await;
-    fixture.take_up(operation, "api").await;
-    fixture.clock.advance(TERM);
-    let recovering = fixture.begin().await;
-    let leases = fixture.granted(recovering, &["api"]).await;
-    fixture.end(&leases, operation, OperationStatus::Interrupted).await;
-    let row = fixture.ended(operation).await;
-    assert_eq!((row.status, row.ended_at), (OperationStatus::Running, None));
+    assert_eq!((row.status, row.summary.as_str(), row.is_requested), (OperationStatus::Completed, "1 added", false));
 }
 
 /// Between what it did before and what is left to do it has no leases.
@@ -95,19 +87,6 @@ pub async fn the_operation_of_a_request_is_abandoned_where_nobody_works_on_the_r
     let claim = fixture.claim().await.unwrap();
     assert!(!fixture.ended(operation).await.is_abandoned, "it is taken up again");
     fixture.store.give_back(&claim, TERM).await.unwrap();
-    assert!(!fixture.ended(operation).await.is_abandoned, "it lets others go first");
     fixture.clock.advance(TERM);
-    assert!(fixture.ended(operation).await.is_abandoned);
-}
-
-/// What is left of a request may be about other components than what was done of it.
-pub async fn who_kept_another_lease_does_not_end_what_another_one_took_up(fixture: Fixture) {
-    let operation = fixture.ask("", "a").await;
-    let (_, of_first) = fixture.take_up(operation, "api").await;
-    fixture.clock.advance(TERM);
-    let (_, of_second) = fixture.take_up(operation, "db").await;
-    fixture.end(&of_first, operation, OperationStatus::Failed).await;
-    assert_eq!(fixture.ended(operation).await.status, OperationStatus::Running);
-    fixture.end(&of_second, operation, OperationStatus::Completed).await;
-    assert_eq!(fixture.ended(operation).await.status, OperationStatus::Completed);
+    assert!(!fixture.ended(operation).await.is_abandoned, "it let others go first, and waits for its turn");
 }

@@ -471,16 +471,14 @@ pub async fn a_request_that_was_given_back_and_is_asked_to_stop_ends(fixture: Fi
     assert_eq!(fixture.claimed().await, Some(begun), "who takes it up finds out what became of that");
 }
 
-/// Its operation has ended for the moment; the request has not.
+/// Its operation has let go of its leases; the request has not ended.
 pub async fn a_request_is_asked_to_stop_between_two_tries(fixture: Fixture) {
     let operation = fixture.ask("api", "a").await;
     let claim = fixture.claim().await.unwrap();
     let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "jane".to_owned() };
     fixture.store.begin(&new).await.unwrap();
-    let end = Record::End { operation, status: OperationStatus::Interrupted, summary: String::new() };
     let leases = fixture.granted(operation, &["api"]).await;
-    fixture.store.commit(&leases, vec![end]).await.unwrap();
-    assert_eq!(fixture.status(operation).await, OperationStatus::Interrupted);
+    fixture.store.release(&leases).await.unwrap();
     assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), Some(Cancelled::Asked));
     assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
     fixture.store.finish(&claim, &completed()).await.unwrap();

@@ -132,7 +132,7 @@ impl State {
             }
             Record::End { operation, status, summary } => {
                 let is_over = self.operation(*operation)?.row.ended_at.is_some();
-                match is_over || !self.may_end(leases, *operation, now) {
+                match is_over || self.requests.has(operation) {
                     true => Ok(()),
                     false => self.end(*operation, *status, summary, now),
                 }
@@ -219,6 +219,7 @@ impl State {
             actor: operation.actor.clone(),
             status,
             is_abandoned: false,
+            is_requested: false,
             started_at: now,
             ended_at: None,
             summary: String::new(),
@@ -229,14 +230,6 @@ impl State {
         let has_held_leases = self.held(now).any(|lease| lease.operation == operation.id);
         self.operations.insert(operation.id, Operation { number, row, has_held_leases });
         Ok(())
-    }
-
-    /// Whether the operation is the writer's to end; that of a request is where its leases are his: who took it up again has
-    /// some of his own, and who merely finds out what became of it has none of it.
-    fn may_end(&self, leases: &[Lease], operation: Uuid, now: Timestamp) -> bool {
-        let mut held = self.held(now).filter(|held| held.operation == operation).peekable();
-        let is_own = |held: &LeaseInfo| leases.iter().any(|lease| lease.id == held.id);
-        !self.requests.has(&operation) || (held.peek().is_some() && held.all(is_own))
     }
 
     pub(super) fn end(
@@ -264,7 +257,8 @@ impl State {
             && operation.has_held_leases
             && !self.is_taken(operation.row.id, now)
             && !self.held(now).any(|lease| lease.operation == operation.row.id);
-        OperationRow { is_abandoned, ..operation.row.clone() }
+        let is_requested = self.is_open_request(operation.row.id);
+        OperationRow { is_abandoned, is_requested, ..operation.row.clone() }
     }
 
     /// How an open step stands now.

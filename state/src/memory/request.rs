@@ -205,13 +205,14 @@ impl State {
         self.end(operation, end.status, &end.summary, now)
     }
 
-    /// True for the operation of a request that has not ended.
     /// True while somebody works on what was asked, or lets others go first.
     pub(super) fn is_taken(&self, operation: Uuid, now: Timestamp) -> bool {
         let open = self.requests.get(&operation).filter(|request| request.is_open());
-        open.is_some_and(|request| request.expires.is_some_and(|expires| expires > now))
+        let lasts = |request: &Request| request.expires.is_some_and(|expires| expires > now);
+        open.is_some_and(|request| request.is_given_back || lasts(request))
     }
 
+    /// True for the operation of a request that has not ended.
     pub(super) fn is_open_request(&self, operation: Uuid) -> bool {
         self.requests.get(&operation).is_some_and(Request::is_open)
     }

@@ -230,8 +230,7 @@ impl<'a> Commit<'a> {
         }
     }
 
-    /// Ends an operation that has not ended, as the last thing of all where it is; that of a request only where the writer
-    /// holds all leases that it has now: who took it up again has some of his own.
+    /// Ends an operation that has not ended, and that no request asked for; as the last thing of all where it is.
     async fn end(
         &self,
         (operation, status, summary): (Uuid, OperationStatus, &str),
@@ -239,15 +238,10 @@ impl<'a> Commit<'a> {
     ) -> Result<(), Failure> {
         let sql = "UPDATE operation SET status = $2, ended_at = $3, summary = $4
                    WHERE sequence = $1 AND ended_at IS NULL
-                     AND (NOT EXISTS (SELECT 1 FROM request WHERE request.operation = sequence)
-                          OR EXISTS (SELECT 1 FROM lease WHERE lease.operation = operation.id
-                                     AND lease.expires > $3 AND lease.id = ANY ($5))
-                             AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.operation = operation.id
-                                             AND lease.expires > $3 AND lease.id <> ALL ($5)))";
+                     AND NOT EXISTS (SELECT 1 FROM request WHERE request.operation = sequence)";
         let (operation, status) = (self.operation(operation)?, columns::word(&status)?);
         let (session, now) = (self.target.session, columns::time(self.target.now));
-        let leases: Vec<_> = self.target.leases.iter().map(|lease| columns::text(&lease.id)).collect();
-        let parameters: Parameters<'_> = &[&operation, &status, &now, &columns::text(summary), &leases];
+        let parameters: Parameters<'_> = &[&operation, &status, &now, &columns::text(summary)];
         session.write(sql, parameters, is_last).await
     }
 

@@ -76,9 +76,9 @@ pub(super) async fn open_intents(
 }
 
 const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leases, started_at, ended_at, summary,
-                                cancelled_by,
-                                (SELECT expires FROM request WHERE request.operation = sequence AND result IS NULL)
-                         FROM operation";
+                                cancelled_by, request.operation IS NOT NULL, holder IS NOT NULL, expires
+                         FROM operation
+                         LEFT JOIN request ON request.operation = operation.sequence AND result IS NULL";
 
 /// Operations, newest first.
 pub(super) async fn operations(
@@ -174,12 +174,17 @@ fn operation_row(columns: &mut Columns<'_>, live: &Live) -> Result<(i64, Operati
         actor,
         status,
         is_abandoned: false,
+        is_requested: false,
         started_at: columns.time()?,
         ended_at: columns.optional_time()?,
         summary: columns.text()?,
         cancelled_by: columns.optional_text()?,
     };
-    let is_taken = columns.optional_time()?.is_some_and(|until| live.lasts(until));
+    row.is_requested = columns.take()?;
+    let is_claimed: bool = columns.take()?;
+    let claim_ends = columns.optional_time()?;
+    // One that lets others go first waits for its turn.
+    let is_taken = row.is_requested && (!is_claimed || claim_ends.is_some_and(|ends| live.lasts(ends)));
     row.is_abandoned = status == OperationStatus::Running && has_held_leases && !live.contains(&row.id) && !is_taken;
     Ok((sequence, row))
 }

@@ -39,9 +39,11 @@ pub(super) async fn held(session: &Session, now: Timestamp) -> Result<Vec<LeaseI
     Ok(held)
 }
 
-/// Who works: the operations of the live leases.
+/// Who works.
 pub(super) struct Live {
+    /// The operations of the live leases.
     operations: HashSet<Uuid>,
+    /// The moment at which they are.
     now: Timestamp,
 }
 
@@ -51,9 +53,9 @@ impl Live {
         self.operations.contains(operation)
     }
 
-    /// Whether what was taken until then is taken now.
-    pub(super) fn lasts(&self, until: Timestamp) -> bool {
-        until > self.now
+    /// Whether what ends then has not ended.
+    pub(super) fn lasts(&self, ends: Timestamp) -> bool {
+        ends > self.now
     }
 }
 

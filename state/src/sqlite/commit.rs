@@ -124,23 +124,12 @@ impl Commit<'_> {
         }
     }
 
-    /// Ends an operation that has not ended; that of a request only where its leases are the writer's: who took it up again
-    /// has some of his own, and who merely finds out what became of it has none of it.
+    /// Ends an operation that has not ended, and that no request asked for.
     fn end(&mut self, id: Uuid, status: OperationStatus, summary: &str) -> Result<(), Failure> {
         let (operation, now) = (self.operation(id)?, self.now.as_microsecond());
-        let sql = "SELECT 1 FROM request WHERE operation = ?1";
-        if self.transaction.prepare_cached(sql)?.exists([operation])? {
-            let sql = "SELECT id FROM lease WHERE operation = ?1 AND expires > ?2";
-            let mut held = self.transaction.prepare_cached(sql)?;
-            let held: Vec<String> =
-                held.query_map((id.as_bytes(), now), |row| row.get(0))?.collect::<Result<_, _>>()?;
-            let is_own = |held: &String| self.leases.iter().any(|lease| lease.id == *held);
-            if held.is_empty() || !held.iter().all(is_own) {
-                return Ok(());
-            }
-        }
         let sql = "UPDATE operation SET status = ?2, ended_at = ?3, summary = ?4
-                   WHERE sequence = ?1 AND ended_at IS NULL";
+                   WHERE sequence = ?1 AND ended_at IS NULL
+                     AND NOT EXISTS (SELECT 1 FROM request WHERE request.operation = sequence)";
         self.transaction.prepare_cached(sql)?.execute((operation, columns::word(&status)?, now, summary))?;
         Ok(())
     }

@@ -85,8 +85,9 @@ pub(super) fn open_intents(
 
 const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leases, started_at, ended_at, summary,
                                 cancelled_by, boot, pid_namespace, pid, process_started,
-                                (SELECT expires FROM request WHERE request.operation = sequence AND result IS NULL)
-                         FROM operation";
+                                request.operation IS NOT NULL, holder IS NOT NULL, expires
+                         FROM operation
+                         LEFT JOIN request ON request.operation = operation.sequence AND result IS NULL";
 
 /// Operations, newest first.
 pub(super) fn operations(
@@ -203,9 +204,15 @@ fn operation_row(columns: &mut Columns<'_>, context: &Context, live: &Live) -> r
     let summary = columns.take()?;
     let cancelled_by = columns.take()?;
     let process = process(columns)?;
-    let taken_until = columns.optional_time()?;
+    let is_requested = columns.take()?;
+    let is_claimed: bool = columns.take()?;
+    let claim_ends = columns.optional_time()?;
     let is_gone = is_gone(process.as_ref(), context);
-    let is_taken = taken_until.is_some_and(|until| until > context.clock.now()) && !is_gone;
+    let claim_lasts = |ends| {
+        ends > context.clock.now() || context.may_be_renewed(process.as_ref(), &request::watched(sequence), ends)
+    };
+    // One that lets others go first waits for its turn.
+    let is_taken = is_requested && (!is_claimed || !is_gone && claim_ends.is_some_and(claim_lasts));
     let is_abandoned = status == OperationStatus::Running
         && !live.operations.contains(&id)
         && !is_taken
@@ -217,6 +224,7 @@ fn operation_row(columns: &mut Columns<'_>, context: &Context, live: &Live) -> r
         actor,
         status,
         is_abandoned,
+        is_requested,
         started_at,
         ended_at,
         summary,

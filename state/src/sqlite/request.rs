@@ -153,7 +153,7 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
         let expires = columns.time()?;
         let process = process(&mut columns)?;
         let ours = context.process.as_ref();
-        let is_free = || !context.may_be_renewed(process.as_ref(), &format!("request {operation}"), expires);
+        let is_free = || !context.may_be_renewed(process.as_ref(), &watched(operation), expires);
         if process.as_ref().is_some_and(|process| process.is_gone(ours)) || (expires <= now && is_free()) {
             return Ok(Some(operation));
         }
@@ -205,6 +205,11 @@ pub(super) fn claim(
         })
     })?;
     Ok(Some(claim))
+}
+
+/// What a claim is watched by.
+pub(super) fn watched(operation: i64) -> String {
+    format!("request {operation}")
 }
 
 /// The number of a claimed request's operation.

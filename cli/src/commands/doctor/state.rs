@@ -131,11 +131,18 @@ async fn found(store: &dyn StateStore) -> Result<(usize, Vec<Finding>), StoreErr
     let mut findings = Vec::new();
     let operations = store.unended_operations().await?;
     for operation in operations.iter().filter(|operation| operation.is_abandoned) {
-        findings.push(Finding::warn(
-            OPERATIONS,
-            format!("the process of operation `{}` ({}) is gone", operation.id, operation.kind),
-            format!("`{}` finds out what became of its steps", recover(&operation.stacks)),
-        ));
+        let (id, kind) = (operation.id, &operation.kind);
+        let (what, mend) = match operation.is_requested {
+            true => (
+                format!("no server works on operation `{id}` ({kind})"),
+                format!("the next server goes on with it; `terrace operations cancel {id}` has it end it"),
+            ),
+            false => (
+                format!("the process of operation `{id}` ({kind}) is gone"),
+                format!("`{}` finds out what became of its steps", recover(&operation.stacks)),
+            ),
+        };
+        findings.push(Finding::warn(OPERATIONS, what, mend));
     }
     // What runs has open steps, and those of an operation whose process is gone are told with it.
     let runs = |operation: Uuid| operations.iter().any(|other| other.id == operation);

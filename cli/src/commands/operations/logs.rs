@@ -1,6 +1,6 @@
 //! `terrace operations logs`: an operation as it went, and goes on.
 
-use super::{find, result, unknown, word};
+use super::{find, gone, result, unknown, word};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::report::{harmless, harmless_line};
@@ -39,8 +39,7 @@ pub(super) async fn run(
             return Ok(Exit::Done);
         }
         if row.is_abandoned {
-            return Err(Failure::new(format!("the process of operation `{id}` is gone"))
-                .hint("`terrace recover` finds out what became of its steps"));
+            return Err(gone(&row));
         }
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}

@@ -5,6 +5,7 @@ use super::{one, technology, text, two};
 use crate::diagnostic::did_you_mean;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use terrace_provider::renames::PREVIOUS_NAME;
 use terrace_provider::{Map, SqlType, Value};
 
 /// What writes the types of columns, by provider.
@@ -31,7 +32,7 @@ pub(super) fn sql_columns(types: &Types, arguments: &[Cow<'_, Value>]) -> Result
             ("name", name.into()),
             ("type", write(column).map_err(within)?.into()),
             ("nullable", Value::Bool(is_nullable)),
-            ("previousName", get("previousName").clone()),
+            (PREVIOUS_NAME, get(PREVIOUS_NAME).clone()),
             ("comment", comment(get("description"), get("tags")).map_err(within)?),
         ];
         Ok(Value::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))

@@ -1,14 +1,12 @@
-//! How lists differ: by the names of their items, also of those that are renamed, as a sequence of plain values, else by position.
+//! How lists differ: by the names of their items, which may be new ones, as a sequence of plain values, else by position.
 
 use super::{Line, Mark, Pair, Writing};
 use crate::render::text::{cut, visible};
 use crate::render::value::{Limits, brief, item, name_of};
 use similar::{Algorithm, ChangeTag, capture_diff_slices};
 use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::renames::PREVIOUS_NAME;
 use terrace_provider::{Path, Value};
-
-/// What the providers of tables call the name that a column had before.
-const PREVIOUS_NAME: &str = "previousName";
 
 /// Lists with more items than this are compared by position: finding the shortest difference would take too long.
 const MOST_ITEMS: usize = 2_000;
@@ -68,9 +66,10 @@ impl Writing<'_> {
         }
         let is_kept = |name: &&str| new.contains_key(name) || renamed.contains_key(name);
         let kept: Vec<&str> = before.0.iter().copied().filter(is_kept).collect();
-        let now: Vec<&str> = after.0.iter().copied().enumerate().filter_map(before_it).collect();
+        let now = after.0.iter().enumerate().filter_map(|(position, name)| Some((before_it((position, name))?, *name)));
+        let (now, named): (Vec<&str>, Vec<&str>) = now.unzip();
         if kept != now {
-            let text = format!("order: {} → {}", told(&kept, limits), told(&now, limits));
+            let text = format!("order: {} → {}", told(&kept, limits), told(&named, limits));
             self.leaf(Mark::Change, text, path, depth);
         }
         self.fold(unchanged, "unchanged items", depth);

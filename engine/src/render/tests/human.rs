@@ -114,7 +114,7 @@ fn what_is_renamed_is_neither_removed_nor_added() {
               - gone
               + other {previousName = "none"}
               + more {previousName = "kept"}
-              ~ order: [id, old, kept] → [old, id, kept]
+              ~ order: [id, old, kept] → [new, id, kept]
               (2 unchanged items hidden)
 
     Plan: 0 to add, 1 to change, 0 to destroy.
