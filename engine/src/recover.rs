@@ -93,6 +93,9 @@ pub enum Verdict {
     Tainted,
 }
 
+/// What an operation is called that recovers.
+pub const RECOVER: &str = "recover";
+
 /// All that recovery works with.
 pub struct Recovery<'a> {
     /// Where rows and the journal are.
@@ -129,7 +132,8 @@ async fn endings(
 }
 
 /// Ends the operations that were cut off between two steps, where they are meant: there is nothing to find out of them.
-/// Answers which.
+/// Answers which. One that may merely stand still goes on later, and is left alone, but for a recovery, which goes on all the
+/// same.
 ///
 /// # Errors
 /// When the store fails.
@@ -139,7 +143,8 @@ pub async fn end_cut_off(
 ) -> Result<Vec<OperationRow>, StoreError> {
     let unended = store.unended_operations().await?;
     let mut ended = Vec::new();
-    for operation in unended.into_iter().filter(|operation| operation.is_abandoned && is_meant(operation)) {
+    let is_over = |operation: &OperationRow| operation.is_gone || operation.is_abandoned && operation.kind == RECOVER;
+    for operation in unended.into_iter().filter(|operation| is_over(operation) && is_meant(operation)) {
         let ends = endings(store, [operation.id]).await?;
         if !ends.is_empty() {
             store.commit(&[], ends).await?;
@@ -263,7 +268,7 @@ impl Recovery<'_> {
         let held = Held::take(self.store, claim).await?;
         let new = NewOperation {
             id: operation,
-            kind: "recover".to_owned(),
+            kind: RECOVER.to_owned(),
             stacks: vec![stack.clone()],
             actor: self.actor.to_owned(),
         };

@@ -9,7 +9,8 @@ use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError};
 use terrace_engine::event::{Event, Events};
-use terrace_engine::store::{Acquired, Lease, LeaseRequest, OperationStatus, Record, StoreError};
+use terrace_engine::recover::{RECOVER, end_cut_off};
+use terrace_engine::store::{Acquired, Lease, LeaseRequest, NewOperation, OperationStatus, Record, StoreError};
 use terrace_state::{Clock, ManualClock, MemoryStore, SystemClock};
 use uuid::Uuid;
 
@@ -139,13 +140,17 @@ async fn an_apply_that_lost_its_leases_leaves_the_end_that_another_one_wrote() {
 
 /// Takes a lease away from whoever has it, as time does.
 async fn take(story: &Story, component: &str) -> Vec<Lease> {
-    let stack = StackId::new("demo", "test");
     let held = story.store.leases().await.unwrap();
     let held = held.into_iter().find(|lease| lease.component == component).unwrap();
     story.store.break_lease(&held.id).await.unwrap();
+    take_as(story, Uuid::now_v7(), component).await
+}
+
+/// Takes the lease of a component that nobody has.
+async fn take_as(story: &Story, operation: Uuid, component: &str) -> Vec<Lease> {
     let request = LeaseRequest {
-        components: BTreeSet::from([(stack, component.to_owned())]),
-        operation: Uuid::now_v7(),
+        components: BTreeSet::from([(StackId::new("demo", "test"), component.to_owned())]),
+        operation,
         holder: "another one".to_owned(),
         term: Duration::from_secs(30),
     };
@@ -153,4 +158,23 @@ async fn take(story: &Story, component: &str) -> Vec<Lease> {
         Acquired::Granted(leases) => leases,
         Acquired::Held(held) => panic!("{held:?}"),
     }
+}
+
+#[tokio::test]
+async fn what_may_merely_stand_still_is_not_ended_by_others_but_for_a_recovery() {
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let story = Story::on(Arc::new(MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock))));
+    let store = story.store.as_ref();
+    for (kind, component) in [("apply", "x"), (RECOVER, "y")] {
+        let id = Uuid::now_v7();
+        let stacks = vec![StackId::new("demo", "test")];
+        store.begin(&NewOperation { id, kind: kind.to_owned(), stacks, actor: "jane".to_owned() }).await.unwrap();
+        take_as(&story, id, component).await;
+    }
+    clock.advance(STALL);
+    let abandoned = store.unended_operations().await.unwrap();
+    assert!(abandoned.len() == 2 && abandoned.iter().all(|operation| operation.is_abandoned), "{abandoned:?}");
+    let ended = end_cut_off(store, |_| true).await.unwrap();
+    assert_eq!(ended.iter().map(|operation| operation.kind.as_str()).collect::<Vec<_>>(), [RECOVER]);
+    assert_eq!(store.unended_operations().await.unwrap().len(), 1);
 }

@@ -5,6 +5,7 @@ mod once;
 mod others;
 mod told;
 mod unmade;
+mod until_now;
 
 use crate::access::Expected;
 use crate::answer::{OTHER_ACCESS, Refusal, Told, errors, warnings};
@@ -22,7 +23,7 @@ use crate::witboost::{ProvisioningRequest, ValidationResult};
 use failure::Failure;
 use others::shared_in;
 use serde_json::{Value as Json, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::apply::{Applier, ApplyError, Report};
@@ -33,7 +34,7 @@ use terrace_engine::plan::{Plan, file};
 use terrace_engine::render::markdown::Markdown;
 use terrace_engine::render::steps::Steps;
 use terrace_engine::render::{self, human};
-use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, ServerStore, StateStore, StepResult, StepRow};
+use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, ServerStore, StateStore};
 use tokio_util::sync::CancellationToken;
 use unmade::{Unmade, first_of};
 use uuid::Uuid;
@@ -124,6 +125,8 @@ pub(crate) async fn carry_out(
     let problems = match performed {
         Ok((status, summary, outcome)) => return Some(ended(status, summary, &outcome)),
         Err(Failure::Stopped) => return Some(stopped(&run.stopped_before_the_end().await)),
+        // What holds it up keeps nobody who is to stop.
+        Err(Failure::Held(_)) if cancel.is_cancelled() => return Some(stopped(&run.stopped_before_the_end().await)),
         Err(Failure::Store(problem)) if shared.unworkable.once_more(claim.operation) < MOST_TRIES => {
             tracing::warn!(operation = %claim.operation, error = problem, "a request cannot be worked on now");
             return None;
@@ -399,41 +402,6 @@ impl Run<'_> {
         let Ok(now) = self.store().now().await else { return true };
         let waited = now.duration_since(operation.started_at);
         Duration::try_from(waited).unwrap_or_default() < self.shared.settings.patience
-    }
-
-    /// All that this operation did or began, also before it was taken up again.
-    async fn steps(&self) -> Result<Vec<StepRow>, Failure> {
-        Ok(self.store().operation(self.claim.operation).await?.map(|(_, steps)| steps).unwrap_or_default())
-    }
-
-    /// What there is of an operation that is stopped before it begins anything more.
-    async fn stopped_before_the_end(&self) -> String {
-        // Who cannot ask says less.
-        let done = self.done_in_all().await.ok().flatten();
-        let stopped =
-            done.map_or_else(|| "stopped before it was applied".to_owned(), |count| format!("stopped: {count} done"));
-        let steps = self.steps().await.unwrap_or_default();
-        match steps.iter().find(|step| step.result.is_none()) {
-            Some(StepRow { stack, address, .. }) => {
-                let found_out = "the next request about it, or `terrace recover`, finds out";
-                format!("{stopped}; what became of {stack}:{address} is not known yet: {found_out}")
-            }
-            None => stopped,
-        }
-    }
-
-    /// How much an operation did in all that was taken up again; nothing where it was not.
-    async fn done_in_all(&self) -> Result<Option<usize>, Failure> {
-        if self.claim.fence == 1 {
-            return Ok(None);
-        }
-        let steps = self.steps().await?;
-        // The last step on each says how it ended.
-        let last: BTreeMap<_, _> = steps.iter().map(|step| ((&step.stack, &step.address), &step.result)).collect();
-        let is_done =
-            |result: &&&Option<StepResult>| matches!(result, Some(StepResult::Done | StepResult::Recovered(_)));
-        let done = last.values().filter(is_done).count();
-        Ok((done > 0).then_some(done))
     }
 
     async fn applier(

@@ -19,7 +19,8 @@ use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_engine::store::{ServerStore, StateStore};
+use terrace_engine::recover::{RECOVER, end_cut_off};
+use terrace_engine::store::{OperationRow, ServerStore, StateStore};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -210,13 +211,18 @@ fn let_calls_go_first() {
 /// How often what is older than the retention is removed.
 const PRUNE: Duration = Duration::from_secs(3600);
 
-/// Removes what is older than the retention, again and again.
+/// Removes what is older than the retention, and ends what nobody else ends, again and again.
 async fn prune(shared: Arc<Shared>) {
     let mut interval = tokio::time::interval(PRUNE);
     loop {
         interval.tick().await;
         if let Err(error) = shared.store.prune(shared.settings.retention).await {
             tracing::warn!(%error, "what is old cannot be removed now");
+        }
+        // Recoveries of a server that was killed are nobody's: requests are gone on with.
+        let is_recovery = |operation: &OperationRow| operation.kind == RECOVER;
+        if let Err(error) = end_cut_off(shared.store.as_ref(), is_recovery).await {
+            tracing::warn!(%error, "recoveries that were cut off cannot be ended now");
         }
     }
 }

@@ -34,9 +34,13 @@ pub use url::{PostgresUrl, StoreUrl, StoreUrlError};
 use sqlite::SqliteStore;
 pub use sqlite::saved_beside;
 use std::sync::Arc;
+use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{Lease, Row, Selection, ServerStore, StoreError};
 use uuid::Uuid;
+
+/// So long after its pause somebody has taken up what was given back, where anybody works on requests.
+const OVERDUE: Duration = Duration::from_secs(60);
 
 /// What a store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

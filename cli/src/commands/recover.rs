@@ -73,12 +73,13 @@ pub(super) async fn run(
             return Err(Failure::told(Exit::Interrupted));
         }
     }
+    let is_all = named.is_empty() && settings.stack.is_none() && arguments.stacks.is_empty();
     let is_about = |operation: &OperationRow| {
-        let is_named = |stack: &StackId| match arguments.stacks.is_empty() {
-            true => settings.environment.as_ref().is_none_or(|name| stack.environment == *name),
-            false => wanted.contains(stack),
+        // Shared resources are looked into with each stack of their environment.
+        let is_wanted = |stack: &StackId| {
+            wanted.iter().any(|wanted| wanted == stack || StackId::shared(&wanted.environment) == *stack)
         };
-        operation.stacks.iter().any(is_named)
+        is_all || operation.stacks.iter().any(is_wanted)
     };
     let ended = end_cut_off(store.as_ref(), is_about).await?;
     // Shared resources are looked into with each stack of their environment.

@@ -75,6 +75,8 @@ pub struct OperationRow {
     pub status: OperationStatus,
     /// Still `Running`, but none of its leases is held any more, and nobody works on the request that asked for it.
     pub is_abandoned: bool,
+    /// It is abandoned, and its process certainly runs no more: a store that knows of no processes cannot tell.
+    pub is_gone: bool,
     /// A request asked for it that has not ended: it ends with that, and a server goes on with it where nobody does.
     pub is_requested: bool,
     /// When it began.

@@ -35,7 +35,7 @@ pub(crate) struct Operation {
     pub(crate) stacks: Vec<String>,
     /// Who asked.
     pub(crate) actor: String,
-    /// `queued`, `running`, `abandoned` (of a command line whose process is gone), `completed`, `failed`, `interrupted` or `superseded`.
+    /// `queued`, `running`, `abandoned` (its process is gone), `completed`, `failed`, `interrupted` or `superseded`.
     pub(crate) status: String,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) started_at: Timestamp,

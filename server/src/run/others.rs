@@ -44,13 +44,14 @@ impl Run<'_> {
                 open.intent.row.stack, open.intent.row.address
             ))));
         }
+        // What it began itself may come to its end in the meantime, also where it is to stop by now.
+        let cancel = if self.claim.next_step > 0 { self.lost.child_token() } else { self.cancel.child_token() };
         let recovery = Recovery {
             store: &store,
             registry: &described.world.registry,
             seal: &described.world.seal,
             events: &NoEvents,
-            // What it began itself may come to its end in the meantime, also where it is to stop by now.
-            cancel: if self.claim.next_step > 0 { self.lost } else { self.cancel },
+            cancel: &cancel,
             patience: self.shared.settings.patience.min(AT_ONCE),
             actor: &self.shared.settings.actor,
         };
@@ -65,6 +66,9 @@ impl Run<'_> {
         {
             self.shared.looked.once_more(self.claim.operation);
             return Err(Failure::Held(may_take_effect(&open.address)));
+        }
+        if self.lost.is_cancelled() {
+            return Err(Failure::Stopped);
         }
         for step in &left {
             self.log.line("WARNING", "recover", &format!("{}: {}", step.address, step.found)).await;

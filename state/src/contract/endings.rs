@@ -89,4 +89,6 @@ pub async fn the_operation_of_a_request_is_abandoned_where_nobody_works_on_the_r
     fixture.store.give_back(&claim, TERM).await.unwrap();
     fixture.clock.advance(TERM);
     assert!(!fixture.ended(operation).await.is_abandoned, "it let others go first, and waits for its turn");
+    fixture.clock.advance(TERM * 2);
+    assert!(fixture.ended(operation).await.is_abandoned, "nobody took it up");
 }

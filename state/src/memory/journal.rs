@@ -19,7 +19,7 @@ impl State {
         by: &str,
         now: Timestamp,
     ) -> Result<Option<Cancelled>, StoreError> {
-        // One of a request runs until that has its result: between two tries it ends for a while.
+        // One of a request runs until that has its result.
         let runs = |it: &&Operation| it.row.ended_at.is_none() || self.is_open_request(id);
         let Some(mut operation) = self.operations.get(&id).filter(runs).cloned() else { return Ok(None) };
         operation.row.cancelled_by.get_or_insert_with(|| by.to_owned());
@@ -219,6 +219,7 @@ impl State {
             actor: operation.actor.clone(),
             status,
             is_abandoned: false,
+            is_gone: false,
             is_requested: false,
             started_at: now,
             ended_at: None,

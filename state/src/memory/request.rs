@@ -1,6 +1,7 @@
 //! The queue of the store in memory.
 
 use super::{State, refused};
+use crate::OVERDUE;
 use crate::clock::later;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -208,8 +209,11 @@ impl State {
     /// True while somebody works on what was asked, or lets others go first.
     pub(super) fn is_taken(&self, operation: Uuid, now: Timestamp) -> bool {
         let open = self.requests.get(&operation).filter(|request| request.is_open());
-        let lasts = |request: &Request| request.expires.is_some_and(|expires| expires > now);
-        open.is_some_and(|request| request.is_given_back || lasts(request))
+        let until = |request: &Request| match request.is_given_back {
+            true => request.expires.map(|expires| later(expires, OVERDUE)),
+            false => request.expires,
+        };
+        open.and_then(until).is_some_and(|until| until > now)
     }
 
     /// True for the operation of a request that has not ended.

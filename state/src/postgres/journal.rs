@@ -7,7 +7,8 @@ use super::lease::{self, Live};
 use super::read::{self, content_columns};
 use super::request;
 use super::session::Session;
-use crate::clock::elapsed;
+use crate::OVERDUE;
+use crate::clock::{elapsed, later};
 use crate::values;
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -174,6 +175,8 @@ fn operation_row(columns: &mut Columns<'_>, live: &Live) -> Result<(i64, Operati
         actor,
         status,
         is_abandoned: false,
+        // Whether a process runs is known on its own machine only.
+        is_gone: false,
         is_requested: false,
         started_at: columns.time()?,
         ended_at: columns.optional_time()?,
@@ -184,7 +187,8 @@ fn operation_row(columns: &mut Columns<'_>, live: &Live) -> Result<(i64, Operati
     let is_claimed: bool = columns.take()?;
     let claim_ends = columns.optional_time()?;
     // One that lets others go first waits for its turn.
-    let is_taken = row.is_requested && (!is_claimed || claim_ends.is_some_and(|ends| live.lasts(ends)));
+    let taken_until = claim_ends.map(|ends| if is_claimed { ends } else { later(ends, OVERDUE) });
+    let is_taken = row.is_requested && taken_until.is_some_and(|until| live.lasts(until));
     row.is_abandoned = status == OperationStatus::Running && has_held_leases && !live.contains(&row.id) && !is_taken;
     Ok((sequence, row))
 }
@@ -247,8 +251,7 @@ pub(super) async fn is_spent(session: &Session, plan: Uuid) -> Result<bool, Fail
     session.exists("SELECT 1 FROM spent_plan WHERE plan = $1", &[&plan]).await
 }
 
-/// Asks a running operation to stop; `None` when none of that id runs. One of a request runs until that has its result:
-/// between two tries it ends for a while.
+/// Asks a running operation to stop; `None` when none of that id runs. One of a request runs until that has its result.
 pub(super) async fn request_cancel(
     session: &Session,
     context: &Context,

@@ -5,7 +5,8 @@ use super::error::Failure;
 use super::lease::{self, Live};
 use super::read::{self, content_columns};
 use super::{Context, lease::process, request};
-use crate::clock::elapsed;
+use crate::OVERDUE;
+use crate::clock::{elapsed, later};
 use crate::process::Process;
 use crate::values;
 use jiff::Timestamp;
@@ -208,11 +209,14 @@ fn operation_row(columns: &mut Columns<'_>, context: &Context, live: &Live) -> r
     let is_claimed: bool = columns.take()?;
     let claim_ends = columns.optional_time()?;
     let is_gone = is_gone(process.as_ref(), context);
-    let claim_lasts = |ends| {
-        ends > context.clock.now() || context.may_be_renewed(process.as_ref(), &request::watched(sequence), ends)
+    let now = context.clock.now();
+    let name = request::watched(sequence);
+    let lasts = |ends| match is_claimed {
+        true => !is_gone && (ends > now || context.may_be_renewed(process.as_ref(), &name, ends)),
+        // One that lets others go first waits for its turn.
+        false => later(ends, OVERDUE) > now,
     };
-    // One that lets others go first waits for its turn.
-    let is_taken = is_requested && (!is_claimed || !is_gone && claim_ends.is_some_and(claim_lasts));
+    let is_taken = is_requested && claim_ends.is_some_and(lasts);
     let is_abandoned = status == OperationStatus::Running
         && !live.operations.contains(&id)
         && !is_taken
@@ -224,6 +228,7 @@ fn operation_row(columns: &mut Columns<'_>, context: &Context, live: &Live) -> r
         actor,
         status,
         is_abandoned,
+        is_gone: is_abandoned && is_gone,
         is_requested,
         started_at,
         ended_at,
@@ -289,8 +294,7 @@ pub(super) fn is_spent(connection: &Connection, plan: Uuid) -> Result<bool, Fail
     Ok(connection.prepare_cached("SELECT 1 FROM spent_plan WHERE plan = ?1")?.exists([plan.as_bytes()])?)
 }
 
-/// Asks a running operation to stop; `None` when none of that id runs. One of a request runs until that has its result:
-/// between two tries it ends for a while.
+/// Asks a running operation to stop; `None` when none of that id runs. One of a request runs until that has its result.
 pub(super) fn request_cancel(
     transaction: &Transaction<'_>,
     context: &Context,
