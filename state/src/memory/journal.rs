@@ -20,7 +20,7 @@ impl State {
         now: Timestamp,
     ) -> Result<Option<Cancelled>, StoreError> {
         // One of a request runs until that has its result.
-        let runs = |it: &&Operation| it.row.ended_at.is_none() || self.is_open_request(id);
+        let runs = |it: &&Operation| it.row.ended_at.is_none();
         let Some(mut operation) = self.operations.get(&id).filter(runs).cloned() else { return Ok(None) };
         operation.row.cancelled_by.get_or_insert_with(|| by.to_owned());
         self.operations.insert(id, operation);
@@ -198,7 +198,6 @@ impl State {
         let mut queued = self.operation(operation.id)?.clone();
         queued.row.status = OperationStatus::Running;
         queued.row.stacks.clone_from(&operation.stacks);
-        (queued.row.ended_at, queued.row.summary) = (None, String::new());
         self.operations.insert(operation.id, queued);
         Ok(())
     }

@@ -144,7 +144,7 @@ pub(super) async fn begin(session: &Session, context: &Context, operation: &NewO
         return record(session, context, operation).await;
     };
     let stacks = lock::made(session, &operation.stacks.iter().cloned().collect()).await?;
-    let sql = "UPDATE operation SET status = $2, ended_at = NULL, summary = '' WHERE sequence = $1";
+    let sql = "UPDATE operation SET status = $2 WHERE sequence = $1";
     let status = columns::word(&OperationStatus::Running)?;
     let numbers = numbers(&stacks, operation)?;
     if numbers == before {

@@ -263,8 +263,7 @@ pub(super) async fn request_cancel(
     }
     let unbegun = request::unbegun(session, id).await?;
     let sql = "UPDATE operation SET cancelled_by = coalesce(cancelled_by, $2)
-               WHERE id = $1 AND (ended_at IS NULL OR EXISTS (
-                   SELECT 1 FROM request WHERE request.operation = sequence AND result IS NULL))";
+               WHERE id = $1 AND ended_at IS NULL";
     if session.execute(sql, &[&id, &columns::text(by)]).await? == 0 {
         return Ok(None);
     }

@@ -36,7 +36,7 @@ pub(super) fn begin(transaction: &Transaction<'_>, context: &Context, operation:
     let Some(sequence) = queued else {
         return record(transaction, context, operation, OperationStatus::Running).map(drop);
     };
-    let sql = "UPDATE operation SET status = ?2, ended_at = NULL, summary = '' WHERE sequence = ?1";
+    let sql = "UPDATE operation SET status = ?2 WHERE sequence = ?1";
     transaction.prepare_cached(sql)?.execute((sequence, columns::word(&OperationStatus::Running)?))?;
     set_process(transaction, context, sequence)?;
     transaction.prepare_cached("DELETE FROM operation_stack WHERE operation = ?1")?.execute([sequence])?;

@@ -302,8 +302,7 @@ pub(super) fn request_cancel(
     by: &str,
 ) -> Result<Option<Cancelled>, Failure> {
     let sql = "UPDATE operation SET cancelled_by = coalesce(cancelled_by, ?2)
-               WHERE id = ?1 AND (ended_at IS NULL OR EXISTS (
-                   SELECT 1 FROM request WHERE request.operation = sequence AND result IS NULL))";
+               WHERE id = ?1 AND ended_at IS NULL";
     Ok(match transaction.prepare_cached(sql)?.execute(params![id.as_bytes(), by])? {
         0 => None,
         _ if request::call_off(transaction, context, id)? => Some(Cancelled::Ended),
