@@ -6,6 +6,7 @@
 //! The parts: [`steps`] is the order, [`execute`] one step, [`writer`] the journal, [`lease`] the right to write,
 //! [`values`] what expressions see.
 
+mod ended_calls;
 mod execute;
 pub mod lease;
 mod moves;
@@ -16,6 +17,7 @@ mod run;
 mod values;
 mod writer;
 
+pub use ended_calls::EndedCalls;
 pub use report::{Blocked, Done, Failed, FailedCheck, Left, Report, doubt_begins};
 
 use crate::address::{Address, StackId};

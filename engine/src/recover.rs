@@ -283,7 +283,8 @@ impl Recovery<'_> {
 
     async fn orphaned(&self, stack: &StackId, selection: &Selection) -> Result<Vec<OpenIntent>, StoreError> {
         let open = self.store.open_intents(stack, selection).await?;
-        Ok(open.into_iter().filter(|open| open.is_orphaned).collect())
+        let orphaned = open.into_iter().filter(|open| open.is_orphaned);
+        Ok(orphaned.map(|open| self.registry.ended_calls().complete(open)).collect())
     }
 
     /// Finds out what became of one step, waiting while its call may still take effect, and records it.
@@ -412,12 +413,13 @@ impl Recovery<'_> {
         Ok(rows.into_iter().find(|row| row.deposed == intent.row.deposed))
     }
 
-    /// Whether the process that made a call has ended meanwhile.
+    /// Whether the call, or the process that made it, has ended meanwhile.
     async fn is_holder_gone(&self, open: &OpenIntent) -> Result<bool, StoreError> {
         let step = CutOff::of(&open.intent);
         let selection = Selection::Addresses(BTreeSet::from([step.address.clone()]));
         let now = self.store.open_intents(&step.stack, &selection).await?;
-        Ok(now.iter().any(|open| step.is(open) && open.is_holder_gone))
+        let open = now.into_iter().find(|open| step.is(open)).map(|open| self.registry.ended_calls().complete(open));
+        Ok(open.is_some_and(|open| open.is_holder_gone))
     }
 }
 

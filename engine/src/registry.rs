@@ -3,6 +3,7 @@
 mod offline;
 mod settings;
 
+use crate::apply::EndedCalls;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use offline::Offline;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use tokio::sync::OnceCell;
 pub struct Registry {
     providers: Vec<Arc<dyn Provider>>,
     instances: BTreeMap<String, Instance>,
+    ended_calls: Arc<EndedCalls>,
 }
 
 /// One configured instance; connected when it is first needed.
@@ -44,7 +46,14 @@ impl Registry {
                 Some((instance.settings.instance.clone(), instance))
             })
             .collect();
-        Self { providers, instances }
+        Self { providers, instances, ended_calls: Arc::default() }
+    }
+
+    /// The same with the ledger of another registry of this process.
+    #[must_use]
+    pub fn with_ended_calls(mut self, ended_calls: Arc<EndedCalls>) -> Self {
+        self.ended_calls = ended_calls;
+        self
     }
 
     /// The same with these limits for the instances that are named; the others have the default ones.
@@ -92,7 +101,7 @@ impl Registry {
                 instances.insert(name.to_owned(), instance(provider, false, settings, Limits::default()));
             }
         }
-        Self { providers: self.providers.clone(), instances }
+        Self { providers: self.providers.clone(), instances, ended_calls: Arc::default() }
     }
 
     /// What all providers of this build declare.
@@ -170,6 +179,12 @@ impl Registry {
             "in the environment `{environment}` {there_are}; a key under its `providers:` in terrace.yaml configures another, \
              such as `{provider}.other: {{}}`"
         )
+    }
+
+    /// Calls of this process that have ended although their steps may still be open.
+    #[must_use]
+    pub fn ended_calls(&self) -> &EndedCalls {
+        &self.ended_calls
     }
 
     /// How much an instance may be asked.

@@ -76,8 +76,10 @@ pub trait StateStore: Send + Sync {
     /// Everything that is recorded of a stack, or of all of them, sorted, as of one moment.
     async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError>;
 
-    /// Takes leases on components, all or none, in sorted order. Leases whose holder is known to be dead, or that
-    /// have expired, are taken over with a higher fence.
+    /// Grants leases on components, all or none, in sorted order. Every grant has a new id and a higher fence. A lease is free
+    /// when it was released, has expired, or its holder is known to be dead; and, while it is live, for another run of the
+    /// same operation in the process that holds it: a process runs an operation once at a time, so the earlier run has ended.
+    /// Steps that the earlier run left open are orphaned from then on.
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError>;
 
     /// Keeps leases for another term. Fails with [`StoreError::LeaseLost`] when one was taken over.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use terrace_engine::apply::{ApplyError, Report};
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::compute::Consent;
-use terrace_engine::store::{OwnersOf, Selection, StateStore};
+use terrace_engine::store::{OwnersOf, Selection, ServerStore, StateStore};
 use terrace_provider::ErrorKind;
 use terrace_state::{Access, MemoryStore, StoreUrl};
 use uuid::Uuid;
@@ -63,7 +63,7 @@ components:
 
 /// What is done, and from where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scene {
+pub(crate) enum Scene {
     First,
     Change,
     /// The same, and what is replaced is made before it is deleted.
@@ -71,19 +71,19 @@ enum Scene {
     Destroy,
 }
 
-const SCENES: [Scene; 4] = [Scene::First, Scene::Change, Scene::ChangeCreateFirst, Scene::Destroy];
+pub(crate) const SCENES: [Scene; 4] = [Scene::First, Scene::Change, Scene::ChangeCreateFirst, Scene::Destroy];
 
 fn create_first(text: &str) -> String {
     text.replace("name: swap,", "name: swap, lifecycle: {createBeforeDestroy: true},")
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(crate) enum Kind {
     Memory,
     Sqlite,
 }
 
-async fn store(kind: Kind) -> Arc<dyn StateStore> {
+pub(crate) async fn store(kind: Kind) -> Arc<dyn ServerStore> {
     match kind {
         Kind::Memory => Arc::new(MemoryStore::new()),
         Kind::Sqlite => terrace_state::open(&StoreUrl::SqliteMemory, Access::ReadWrite).await.unwrap(),
@@ -93,7 +93,11 @@ async fn store(kind: Kind) -> Arc<dyn StateStore> {
 impl Scene {
     /// The world as the scene finds it.
     async fn begin(self, kind: Kind) -> Story {
-        let mut story = Story::on(store(kind).await);
+        self.begin_on(store(kind).await).await
+    }
+
+    pub(crate) async fn begin_on(self, store: Arc<dyn StateStore>) -> Story {
+        let mut story = Story::on(store);
         story.options.remove_data = true;
         story.options.allow_data_loss = Consent::All;
         match self {
@@ -106,7 +110,7 @@ impl Scene {
         story
     }
 
-    async fn plan(self, story: &Story) -> Plan {
+    pub(crate) async fn plan(self, story: &Story) -> Plan {
         match self {
             Self::First => story.plan(BEFORE).await,
             Self::Change => story.plan(AFTER).await,
@@ -127,6 +131,11 @@ impl Scene {
         let report = story.apply_plan(&plan).await;
         let report = report.unwrap_or_else(|error| panic!("{what}: {error}\n{}", summary(&plan)));
         assert!(report.failed.is_empty() && report.blocked.is_empty(), "{what}: {report:?}");
+        self.check(story, what).await;
+    }
+
+    /// The second plan is empty, nothing was made twice, and every object has its row.
+    pub(crate) async fn check(self, story: &mut Story, what: &str) {
         let plan = self.plan(story).await;
         assert!(!plan.has_changes(), "{what}: {}", summary(&plan));
         let effects = story.remote().effects.clone();

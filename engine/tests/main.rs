@@ -28,6 +28,7 @@ mod hostile; // input that nobody would write
 mod imports; // objects that exist become resources, resources are forgotten
 mod input; // descriptors with mistakes: what a person is told
 mod instances; // which configured instance of a provider a resource lives in
+mod journal_outages; // a store that fails for a while at every write, within one process
 mod journal_points; // a crash or a failure at every write and every call
 mod lifecycle; // what is ignored, what triggers a replacement
 mod locals; // values computed from variables

@@ -129,6 +129,8 @@ pub(crate) async fn carry_out(
         Err(Failure::Held(_)) if cancel.is_cancelled() => return Some(stopped(&run.stopped_before_the_end().await)),
         Err(Failure::Store(problem)) if shared.unworkable.once_more(claim.operation) < MOST_TRIES => {
             tracing::warn!(operation = %claim.operation, error = problem, "a request cannot be worked on now");
+            // The state may work again before the claim expires. Where it does not, the claim ends by itself.
+            run.give_back().await;
             return None;
         }
         // Who waits for a person is no work for a worker: it is taken up again a little later.

@@ -89,7 +89,8 @@ macro_rules! store_contract {
             leases::a_free_component_is_granted
             leases::leases_are_granted_all_or_none
             leases::leases_are_granted_in_sorted_order
-            leases::the_same_operation_gets_the_lease_it_has
+            leases::second_run_of_an_operation_gets_a_new_lease
+            leases::second_run_of_an_operation_orphans_open_steps
             leases::an_expired_lease_is_taken_over_with_a_higher_fence
             leases::a_released_lease_still_raises_the_fence
             leases::a_writer_with_an_old_fence_is_refused

@@ -1,18 +1,20 @@
-//! Random stacks, killed at random moments, then finished: no orphan, no double, nothing lost, second plan empty.
+//! Random stacks, killed at random moments, then finished: no orphan, no double, nothing lost, second plan empty. Then the
+//! same from a server whose state fails for a while, again and again, within one living process.
 //!
 //! `crash TERRACE [TRIALS [SEED]]`: TERRACE is a binary with the feature `fault-points`; trial number N of a run has the
 //! seed SEED + N. What a provider did is judged by its own log, not by what terrace says.
 #![expect(clippy::print_stdout, clippy::expect_used, clippy::panic, reason = "a suite that people watch")]
 
 mod disk;
+mod server;
 mod stack;
 mod terrace;
 mod trial;
 mod world;
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use trial::Counts;
 
@@ -24,36 +26,43 @@ fn main() {
     let trials = number(arguments.next(), 1_000);
     let seed = number(arguments.next(), 1);
 
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let total = many("kills", trials, seed, processors, |seed| trial::run(&binary, seed));
+    assert!(total.cut_off * 3 > total.disturbed, "too few runs were cut off: the trials prove little");
+    // A server that meets an outage mostly waits.
+    let total = many("outages", trials, seed, 8 * processors, |seed| server::run(&binary, seed));
+    assert!(total.cut_off * 3 > total.disturbed, "too few requests met an outage: the trials prove little");
+    disk::run(&binary);
+}
+
+/// Runs trials of consecutive seeds, so many at once; ends the process when one fails.
+#[expect(clippy::exit, reason = "the suite's own end")]
+fn many(name: &str, trials: u64, seed: u64, at_once: usize, run: impl Fn(u64) -> Counts + Sync) -> Counts {
     let begin = Instant::now();
-    let next = Arc::new(AtomicU64::new(seed));
-    let total = Arc::new(Mutex::new(Counts::default()));
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
-    let handles: Vec<_> = (0..workers)
-        .map(|_| {
-            let (binary, next, total) = (binary.clone(), Arc::clone(&next), Arc::clone(&total));
-            std::thread::spawn(move || {
-                loop {
-                    let own = next.fetch_add(1, Ordering::SeqCst);
-                    if own >= seed + trials {
-                        break;
-                    }
-                    let counts = trial::run(&binary, own);
-                    let mut total = total.lock().expect("no worker panics while it counts");
-                    total.add(counts);
-                    if total.trials % 50 == 0 {
-                        println!("{total}, {} s", begin.elapsed().as_secs());
-                    }
-                }
-            })
-        })
-        .collect();
-    let failed = handles.into_iter().map(std::thread::JoinHandle::join).filter(Result::is_err).count();
-    let total = total.lock().expect("the workers ended");
-    println!("{total}, {} s", begin.elapsed().as_secs());
+    let (next, total) = (AtomicU64::new(seed), Mutex::new(Counts::default()));
+    let work = || {
+        loop {
+            let own = next.fetch_add(1, Ordering::SeqCst);
+            if own >= seed + trials {
+                break;
+            }
+            let counts = run(own);
+            let mut total = total.lock().expect("no worker panics while it counts");
+            total.add(counts);
+            if total.trials % 50 == 0 {
+                println!("{name}: {total}, {} s", begin.elapsed().as_secs());
+            }
+        }
+    };
+    let failed = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().map(std::thread::ScopedJoinHandle::join).filter(Result::is_err).count()
+    });
+    let total = total.into_inner().expect("the workers ended");
+    println!("{name}: {total}, {} s", begin.elapsed().as_secs());
     if failed > 0 {
-        println!("{failed} trials failed: their seeds and folders are above");
+        println!("{failed} workers failed: their seeds and folders are above");
         std::process::exit(1);
     }
-    assert!(total.cut_off * 3 > total.disturbed, "too few runs were cut off: the trials prove little");
-    disk::run(&binary);
+    total
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const APPLY: [&str; 4] = ["apply", "stack.yaml", "--auto-approve", "-q"];
+pub(crate) const APPLY: [&str; 4] = ["apply", "stack.yaml", "--auto-approve", "-q"];
 const DESTROY: [&str; 4] = ["destroy", "stack.yaml", "--auto-approve", "-q"];
 const FAULTS: [&str; 4] = ["dies-before", "dies-after", "fails-before", "fails-after"];
 
@@ -31,6 +31,11 @@ impl Counts {
         self.disturbed += other.disturbed;
         self.cut_off += other.cut_off;
         self.effects += other.effects;
+    }
+
+    /// Counts the lines of the log of the commands.
+    pub(crate) fn count_effects(&mut self, folder: &Path) {
+        self.effects = std::fs::read_to_string(folder.join("log")).map_or(0, |log| log.lines().count());
     }
 }
 
@@ -65,8 +70,7 @@ pub(crate) fn run(binary: &Path, seed: u64) -> Counts {
         stack = stack.edited(&mut trial.rng);
     }
     trial.finish(&DESTROY, &BTreeMap::new());
-    trial.counts.effects =
-        std::fs::read_to_string(trial.terrace.folder.join("log")).map_or(0, |log| log.lines().count());
+    trial.counts.count_effects(&trial.terrace.folder);
     std::fs::remove_dir_all(&trial.terrace.folder).expect("the folder of a trial can be removed");
     trial.counts
 }
@@ -81,19 +85,7 @@ impl Trial {
         let ended = self.terrace.run(arguments);
         self.typical = begin.elapsed();
         self.check(ended.code == Some(0), || format!("the last run failed: {ended}"));
-        match world::objects(&self.terrace.folder) {
-            Ok(found) => self.check(found == *expected, || format!("found {found:?}, expected {expected:?}")),
-            Err(fault) => self.check(false, || fault),
-        }
-        let listed = self.terrace.run(&["state", "list"]);
-        let rows = listed.stdout.lines().count();
-        self.check(rows == expected.len() && !listed.stdout.contains('('), || format!("recorded: {listed}"));
-        let leases = self.terrace.run(&["leases", "list"]);
-        self.check(leases.stdout.is_empty(), || format!("leases are left: {leases}"));
-        if arguments == APPLY {
-            let plan = self.terrace.run(&["plan", "stack.yaml", "--detailed-exitcode"]);
-            self.check(plan.code == Some(0), || format!("the second plan is not empty: {plan}"));
-        }
+        check_end(&self.terrace, self.seed, expected);
     }
 
     fn disturb(&mut self, arguments: &[&str]) {
@@ -119,5 +111,29 @@ impl Trial {
     #[track_caller]
     fn check(&self, holds: bool, what: impl FnOnce() -> String) {
         assert!(holds, "seed {}, folder {}: {}", self.seed, self.terrace.folder.display(), what());
+    }
+}
+
+/// Everything is as described: objects, rows, no lease left, and nothing more to do.
+///
+/// # Panics
+/// With the seed and the folder when it is not.
+#[track_caller]
+pub(crate) fn check_end(terrace: &Terrace, seed: u64, expected: &BTreeMap<String, String>) {
+    let check = |holds: bool, what: &dyn Fn() -> String| {
+        assert!(holds, "seed {seed}, folder {}: {}", terrace.folder.display(), what());
+    };
+    match world::objects(&terrace.folder) {
+        Ok(found) => check(found == *expected, &|| format!("found {found:?}, expected {expected:?}")),
+        Err(fault) => check(false, &|| fault.clone()),
+    }
+    let listed = terrace.run(&["state", "list"]);
+    let rows = listed.stdout.lines().count();
+    check(rows == expected.len() && !listed.stdout.contains('('), &|| format!("recorded: {listed}"));
+    let leases = terrace.run(&["leases", "list"]);
+    check(leases.stdout.is_empty(), &|| format!("leases are left: {leases}"));
+    if !expected.is_empty() {
+        let plan = terrace.run(&["plan", "stack.yaml", "--detailed-exitcode"]);
+        check(plan.code == Some(0), &|| format!("the second plan is not empty: {plan}"));
     }
 }

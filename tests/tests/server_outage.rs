@@ -117,3 +117,40 @@ fn connections_that_are_cut_again_and_again_lose_and_double_nothing() {
     });
     work.finish();
 }
+
+/// Provisions one component; its program ends during an outage that lasts longer than the server waits.
+fn request_that_meets_an_outage(project: &Project, cluster: &Cluster) -> Json {
+    let url = Runtime::new().unwrap().block_on(cluster.database());
+    project.write("terrace.yaml", format!("state: '{url}'\nenvironments: {{test: {{}}}}\n"));
+    project.make_gate("gate-c00");
+    let server = Served::start(project, &["--workers", "2"]);
+    let token = server.ask("/v1/provision", &meaning("c00", &["c00"]));
+    until("the program has started", || project.has("started-c00"));
+    cluster.order("stop");
+    project.open_gate("gate-c00");
+    until("the program has ended", || project.has("made-c00"));
+    until("the server gives up recording it", || server.told().contains("a request cannot be worked on now"));
+    cluster.order("start");
+    let status = server.ended(&token);
+    assert_eq!(log(project), ["c00"], "the program ran once: {status}");
+    assert_eq!(server.stop().code, 0);
+    status
+}
+
+#[test]
+fn step_whose_outcome_meets_an_outage_is_found_and_not_repeated() {
+    let (cluster, project) = (Cluster::alone(), project());
+    let status = request_that_meets_an_outage(&project, &cluster);
+    assert_eq!(status["status"], "COMPLETED", "{status}");
+}
+
+#[test]
+fn step_that_cannot_be_found_after_an_outage_stays_in_doubt() {
+    let (cluster, project) = (Cluster::alone(), project());
+    let blueprint = project.read("blueprints/thing.yaml");
+    let is_kept = |line: &&str| !line.trim_start().starts_with("find:");
+    project.write("blueprints/thing.yaml", blueprint.lines().filter(is_kept).collect::<Vec<_>>().join("\n"));
+    let status = request_that_meets_an_outage(&project, &cluster);
+    assert_eq!(status["status"], "FAILED", "{status}");
+    project.run(["recover", "--env", "test"]).says("cannot tell");
+}

@@ -120,6 +120,8 @@ struct Run<'a> {
     outputs_now: OutputsNow,
     /// Why steps failed before they were in the journal.
     unjournalled: Vec<String>,
+    /// Steps whose calls have ended or were not made, by their numbers in the journal.
+    ended: Vec<u32>,
     store_error: Option<StoreError>,
     /// Tells those that get ready that the state cannot be written.
     is_store_failed: CancellationToken,
@@ -167,6 +169,7 @@ impl<'a> Run<'a> {
             deferred_outputs: ending::deferred_outputs(plan),
             outputs_now: OutputsNow::default(),
             unjournalled: Vec::new(),
+            ended: Vec::new(),
             store_error: None,
             is_store_failed: CancellationToken::new(),
             lease_error: None,
@@ -308,10 +311,13 @@ impl<'a> Run<'a> {
             Finished::Arrived(arrived) => self.arrived.push(arrived),
             Finished::Called { step, lane, outcome, prepared } => {
                 self.calls.end(lane);
+                // A call in doubt may still be running.
+                self.ended.extend((!outcome.is_in_doubt).then(|| self.applier.step_number(step)));
                 self.outcome(step, *outcome, &prepared);
             }
             Finished::NotCalled { step, lane, error } => {
                 self.calls.end(lane);
+                self.ended.push(self.applier.step_number(step));
                 self.break_step(step, error.to_string());
                 self.store_failed(error);
             }

@@ -342,6 +342,7 @@ async fn apply_open_intents(
 ) -> Result<(), PlanFailure> {
     let managed = Managed::default();
     for open in planner.store.open_intents(stack, selection).await? {
+        let open = planner.registry.ended_calls().complete(open);
         let address = open.intent.row.address.clone();
         if !choice.covers(&address) {
             continue;

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use terrace_engine::action::Action;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::apply::{Applier, ApplyError, Report};
+use terrace_engine::apply::lease::LeaseError;
+use terrace_engine::apply::{Applier, ApplyError, EndedCalls, Report};
 use terrace_engine::blueprint::{self, Library};
 use terrace_engine::compile::{CompiledStack, Compiler, Given};
 use terrace_engine::descriptor;
@@ -51,6 +52,8 @@ pub struct Story {
     /// By instance.
     pub limits: BTreeMap<String, Limits>,
     pub cancel: CancellationToken,
+    /// What this process knows of its calls.
+    pub ended_calls: Arc<EndedCalls>,
     /// Of the environment.
     pub settings: terrace_provider::Value,
     /// Texts of blueprints.
@@ -79,6 +82,7 @@ impl Story {
             parallelism: 4,
             limits: BTreeMap::new(),
             cancel: CancellationToken::new(),
+            ended_calls: Arc::default(),
             settings: terrace_provider::Value::Map(terrace_provider::Map::default()),
             blueprints: Vec::new(),
             latest: None,
@@ -129,7 +133,9 @@ impl Story {
         };
         let world: Arc<dyn Provider> = Arc::new(World::new(Arc::clone(&self.remote)));
         let instances = ["world", "world.eu"].map(|name| ("world".to_owned(), settings(name)));
-        Registry::new(vec![world], instances.to_vec()).with_limits(self.limits.clone())
+        Registry::new(vec![world], instances.to_vec())
+            .with_limits(self.limits.clone())
+            .with_ended_calls(Arc::clone(&self.ended_calls))
     }
 
     fn planner<'a>(&'a self, setting: &'a Setting) -> Planner<'a> {
@@ -314,6 +320,15 @@ impl Story {
 
     /// The same, waiting that long for calls that may still take effect.
     pub async fn recover_within(&self, patience: Duration) -> Vec<Recovered> {
+        self.try_recover_within(patience).await.unwrap()
+    }
+
+    /// Recovers on a store that may fail.
+    pub async fn try_recover(&self) -> Result<Vec<Recovered>, LeaseError> {
+        self.try_recover_within(Duration::ZERO).await
+    }
+
+    async fn try_recover_within(&self, patience: Duration) -> Result<Vec<Recovered>, LeaseError> {
         let registry = self.registry();
         let mut recovered = Vec::new();
         for stack in &self.store.stacks().await.unwrap() {
@@ -326,9 +341,9 @@ impl Story {
                 patience,
                 actor: "a test",
             };
-            recovered.extend(recovery.run(stack, &Selection::All, &Selection::All).await.unwrap());
+            recovered.extend(recovery.run(stack, &Selection::All, &Selection::All).await?);
         }
-        recovered
+        Ok(recovered)
     }
 
     /// Closes the step in doubt of a present object as a person says.

@@ -33,11 +33,40 @@ pub enum Break {
 /// All ways in which a write breaks.
 pub const BREAKS: [Break; 4] = [Break::FailsBefore, Break::FailsAfter, Break::DiesBefore, Break::DiesAfter];
 
+/// The writes that an outage counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// All of them.
+    All,
+    /// Those that record the outcome of a step.
+    Outcomes,
+}
+
+/// A store that fails for a while and works again, within one process.
+#[derive(Debug, Clone, Copy)]
+pub struct Outage {
+    /// The first write that fails, by its number among those counted.
+    pub first: usize,
+    pub counted: Counted,
+    /// The number of calls that fail from then on: writes, grants, renewals and releases of leases.
+    pub calls: usize,
+    /// Whether the first write takes effect all the same.
+    pub is_written: bool,
+}
+
+/// How far an outage has come.
+#[derive(Default)]
+struct OutageSoFar {
+    counted: usize,
+    failed: usize,
+}
+
 /// A store whose writes are numbered from 0; one of them may break.
 pub struct TroubledStore {
     inner: Arc<dyn StateStore>,
     writes: AtomicUsize,
     breaks: Option<(usize, Break)>,
+    outage: Option<(Outage, Mutex<OutageSoFar>)>,
     /// Set when the process is dead: nothing answers any more.
     pub dead: CancellationToken,
     /// The operations of other processes that are gone.
@@ -55,7 +84,50 @@ impl TroubledStore {
 
     fn with(inner: Arc<dyn StateStore>, breaks: Option<(usize, Break)>) -> Arc<Self> {
         let (writes, dead, gone) = (AtomicUsize::new(0), CancellationToken::new(), Mutex::default());
-        Arc::new(Self { inner, writes, breaks, dead, gone })
+        Arc::new(Self { inner, writes, breaks, outage: None, dead, gone })
+    }
+
+    pub fn failing(inner: Arc<dyn StateStore>, outage: Outage) -> Arc<Self> {
+        let (writes, dead, gone) = (AtomicUsize::new(0), CancellationToken::new(), Mutex::default());
+        let outage = Some((outage, Mutex::default()));
+        Arc::new(Self { inner, writes, breaks: None, outage, dead, gone })
+    }
+
+    /// True when the outage has begun.
+    pub fn has_failed(&self) -> bool {
+        self.outage.as_ref().is_some_and(|(_, so_far)| so_far.lock().unwrap().failed > 0)
+    }
+
+    /// Whether a call fails for an outage; and whether it takes effect all the same.
+    fn fails(&self, is_counted: impl Fn(Counted) -> bool) -> Option<bool> {
+        let (outage, so_far) = self.outage.as_ref()?;
+        let mut so_far = so_far.lock().unwrap();
+        if so_far.failed > 0 {
+            let fails = so_far.failed < outage.calls;
+            so_far.failed += usize::from(fails);
+            return fails.then_some(false);
+        }
+        if is_counted(outage.counted) {
+            so_far.counted += 1;
+            so_far.failed = usize::from(so_far.counted > outage.first);
+        }
+        (so_far.failed > 0).then_some(outage.is_written)
+    }
+
+    async fn during<T>(
+        &self,
+        is_counted: impl Fn(Counted) -> bool,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match self.fails(is_counted) {
+            None => work.await,
+            Some(is_written) => {
+                if is_written {
+                    work.await?;
+                }
+                Err(StoreError::Unavailable { doing: "written", reason: "the database is away".to_owned() })
+            }
+        }
     }
 
     /// True when the write that was to break was reached.
@@ -152,16 +224,16 @@ impl StateStore for TroubledStore {
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
-        self.inner.acquire(request).await
+        self.during(|_| false, self.inner.acquire(request)).await
     }
 
     async fn renew(&self, leases: &[Lease], term: Duration) -> Result<(), StoreError> {
-        self.inner.renew(leases, term).await
+        self.during(|_| false, self.inner.renew(leases, term)).await
     }
 
     async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
         self.alive().await;
-        self.inner.release(leases).await
+        self.during(|_| false, self.inner.release(leases)).await
     }
 
     async fn leases(&self) -> Result<Vec<LeaseInfo>, StoreError> {
@@ -173,11 +245,13 @@ impl StateStore for TroubledStore {
     }
 
     async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
-        self.write(self.inner.begin(operation)).await
+        self.during(|counted| counted == Counted::All, self.write(self.inner.begin(operation))).await
     }
 
     async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {
-        self.write(self.inner.commit(leases, records)).await
+        let has_outcome = records.iter().any(|record| matches!(record, Record::Outcome { .. }));
+        let is_counted = |counted| counted == Counted::All || has_outcome;
+        self.during(is_counted, self.write(self.inner.commit(leases, records))).await
     }
 
     async fn operations(&self, which: &OperationFilter) -> Result<Vec<OperationRow>, StoreError> {

@@ -35,7 +35,7 @@ impl Run<'_> {
             true => Selection::All,
             false => Selection::Components(described.components.clone()),
         };
-        if let Some(open) = self.cannot_be_told_yet(&described.stack, &selection).await?
+        if let Some(open) = self.cannot_be_told_yet(described, &selection).await?
             && self.may_wait().await
             && !self.cancel.is_cancelled()
         {
@@ -83,7 +83,7 @@ impl Run<'_> {
     /// Each time that it is looked into is an operation: now and then is enough.
     async fn cannot_be_told_yet(
         &self,
-        stack: &StackId,
+        described: &Described<'_>,
         selection: &Selection,
     ) -> Result<Option<OpenIntent>, StoreError> {
         let (looked, operation) = (&self.shared.looked, self.claim.operation);
@@ -91,9 +91,10 @@ impl Run<'_> {
             looked.forget(operation);
             return Ok(None);
         }
-        let open = self.store().open_intents(stack, selection).await?;
+        let open = self.store().open_intents(&described.stack, selection).await?;
+        let mut open = open.into_iter().map(|open| described.world.registry.ended_calls().complete(open));
         let takes_longer = |open: &OpenIntent| open.settles_in().is_some_and(|left| left > LONGEST_PAUSE);
-        Ok(open.into_iter().find(|open| open.is_orphaned && takes_longer(open)))
+        Ok(open.find(|open| open.is_orphaned && takes_longer(open)))
     }
 
     /// True when what a plan is about that changes nothing may be recorded otherwise by now: somebody was cut off since

@@ -2,7 +2,7 @@
 
 use super::{Fixture, demo, intent, put, row};
 use std::time::Duration;
-use terrace_engine::store::{Acquired, Lease, Record, StoreError};
+use terrace_engine::store::{Acquired, Lease, Record, Selection, StoreError};
 use uuid::Uuid;
 
 const TERM: Duration = Duration::from_secs(30);
@@ -52,15 +52,38 @@ pub async fn leases_are_granted_in_sorted_order(fixture: Fixture) {
     assert_eq!(leases.iter().map(|lease| lease.component.as_str()).collect::<Vec<_>>(), ["", "api", "web"]);
 }
 
-/// An operation that asks for more keeps what it has.
-pub async fn the_same_operation_gets_the_lease_it_has(fixture: Fixture) {
-    let operation = Uuid::now_v7();
+/// A second run of an operation in the same process is granted the leases of the first, which has ended without releasing
+/// them, and the first can write nothing any more.
+pub async fn second_run_of_an_operation_gets_a_new_lease(fixture: Fixture) {
+    let operation = fixture.begin().await;
     let first = fixture.granted(operation, &["api"]).await;
-    fixture.clock.advance(TERM / 2);
     let second = fixture.granted(operation, &["api", "db"]).await;
-    assert_eq!(second[0], first[0]);
-    fixture.clock.advance(TERM / 2);
-    assert_eq!(fixture.store.leases().await.unwrap().len(), 2, "it was kept for another term");
+    assert_ne!(second[0].id, first[0].id);
+    assert!(second[0].fence > first[0].fence);
+    assert!(is_lost(&write_under(&fixture, &first, "api/local_value.a").await));
+    assert!(is_lost(&fixture.store.renew(&first, TERM).await));
+    write_under(&fixture, &second, "api/local_value.a").await.unwrap();
+    assert_eq!(fixture.store.leases().await.unwrap().len(), 2);
+    fixture.store.release(&first).await.unwrap();
+    assert_eq!(fixture.store.leases().await.unwrap().len(), 2, "an outdated lease releases nothing");
+}
+
+/// Steps that the first run left open are in doubt for the second: its own lease does not vouch for them.
+pub async fn second_run_of_an_operation_orphans_open_steps(fixture: Fixture) {
+    let operation = fixture.begin().await;
+    let first = fixture.granted(operation, &["api"]).await;
+    let open = |step| vec![Record::Intent(Box::new(intent(operation, step, row("api/local_value.a"))))];
+    fixture.store.commit(&first, open(1)).await.unwrap();
+    let orphaned = || async {
+        let open = fixture.store.open_intents(&demo(), &Selection::All).await.unwrap();
+        open.into_iter().map(|open| (open.intent.step, open.is_orphaned)).collect::<Vec<_>>()
+    };
+    assert_eq!(orphaned().await, [(1, false)]);
+    let second = fixture.granted(operation, &["api"]).await;
+    assert_eq!(orphaned().await, [(1, true)]);
+    fixture.store.commit(&second, open(2)).await.unwrap();
+    assert_eq!(orphaned().await, [(1, true), (2, false)]);
+    assert!(is_lost(&fixture.store.commit(&first, open(3)).await));
 }
 
 /// Time ends a lease.

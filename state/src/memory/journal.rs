@@ -305,12 +305,8 @@ impl State {
         request: &LeaseRequest,
         now: Timestamp,
     ) -> Lease {
-        let (fence, taken) = self.leases.get(key).cloned().unwrap_or((0, None));
-        let own = taken.filter(|lease| lease.expires > now && lease.operation == request.operation);
-        let (fence, id, since) = match own {
-            Some(own) => (fence, own.id, own.since),
-            None => (fence + 1, Uuid::now_v7().to_string(), now),
-        };
+        let fence = self.leases.get(key).map_or(1, |(fence, _)| fence + 1);
+        let id = Uuid::now_v7().to_string();
         let (stack, component) = key.clone();
         let info = LeaseInfo {
             id: id.clone(),
@@ -318,7 +314,7 @@ impl State {
             component: component.clone(),
             holder: request.holder.clone(),
             operation: request.operation,
-            since,
+            since: now,
             expires: later(now, request.term),
         };
         self.leases.insert(key.clone(), (fence, Some(info)));

@@ -136,7 +136,8 @@ async fn locked(
     Ok(session.list(sql, &[&stacks, &components], Found::read).await?.into_iter().collect())
 }
 
-/// Takes all that are asked for, or none.
+/// Grants all requested leases, or none. Each grant has a new id and a higher fence: steps that an earlier run of the same
+/// operation left open become orphaned, and that run can write nothing any more.
 pub(super) async fn acquire(session: &Session, context: &Context, request: &LeaseRequest) -> Result<Acquired, Failure> {
     let stacks = lock::made(session, &request.components.iter().map(|(stack, _)| stack.clone()).collect()).await?;
     let mut keys = BTreeSet::new();
@@ -161,12 +162,8 @@ pub(super) async fn acquire(session: &Session, context: &Context, request: &Leas
             .get(&(number, component.clone()))
             .ok_or_else(|| Failure::Unreadable(format!("the lease on `{component}` of {stack} has no row")))?;
         match row.live((stack, component), now) {
-            // An operation that another process took up again is not its own, whatever that one calls itself.
-            Some(lease) if lease.operation == request.operation && row.origin.as_deref() == Some(&*context.origin) => {
-                granted.push((stack, component, Some(lease.id), row.fence))
-            }
-            Some(lease) => held.push(lease),
-            None => granted.push((stack, component, None, row.fence + 1)),
+            Some(lease) if !is_of_ended_run(&lease, row, request, context) => held.push(lease),
+            _ => granted.push((stack, component, row.fence + 1)),
         }
     }
     if !held.is_empty() {
@@ -175,8 +172,8 @@ pub(super) async fn acquire(session: &Session, context: &Context, request: &Leas
     }
     let leases: Vec<Lease> = granted
         .into_iter()
-        .map(|(stack, component, own, fence)| Lease {
-            id: own.unwrap_or_else(|| Uuid::now_v7().to_string()),
+        .map(|(stack, component, fence)| Lease {
+            id: Uuid::now_v7().to_string(),
             stack: stack.clone(),
             component: component.clone(),
             fence,
@@ -187,7 +184,13 @@ pub(super) async fn acquire(session: &Session, context: &Context, request: &Leas
     Ok(Acquired::Granted(leases))
 }
 
-/// Writes who holds the leases from now on; one that was held by the same operation is kept for another term.
+/// Whether a live lease belongs to an earlier run of the same operation in this process. A process runs an operation once at
+/// a time, so that run has ended without giving its lease back. A run of another process may still be at work.
+fn is_of_ended_run(lease: &LeaseInfo, row: &Found, request: &LeaseRequest, context: &Context) -> bool {
+    lease.operation == request.operation && row.origin.as_deref() == Some(&*context.origin)
+}
+
+/// Writes the new holder of the leases.
 async fn grant(
     session: &Session,
     context: &Context,
@@ -200,8 +203,8 @@ async fn grant(
     let components: Vec<_> = leases.iter().map(|lease| columns::text(&lease.component)).collect();
     let fences: Vec<_> = leases.iter().map(|lease| columns::integer(lease.fence)).collect();
     let ids: Vec<_> = leases.iter().map(|lease| lease.id.as_str()).collect();
-    let sql = "UPDATE lease SET since = CASE WHEN lease.id = given.id THEN lease.since ELSE $7 END, expires = $8,
-                                fence = given.fence, id = given.id, holder = $5, operation = $6, origin = $9
+    let sql = "UPDATE lease SET since = $7, expires = $8, fence = given.fence, id = given.id, holder = $5,
+                                operation = $6, origin = $9
                FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS given (stack, component, fence, id)
                WHERE lease.stack = given.stack AND lease.component = given.component";
     let (holder, now, expires) =

@@ -1,24 +1,32 @@
 //! Faults at a chosen commit, for suites that prove what a crash leaves behind. Compiled in by the feature
 //! `fault-points` only.
 //!
-//! `TERRACE_FAULT=HOW:NUMBER`: what goes wrong with the commit of that number of this process, counted from 1. HOW is
-//! `dies-before`, `dies-after` (the process is killed), `fails-before` or `fails-after` (the disk is full).
+//! `TERRACE_FAULT=HOW:NUMBER` breaks one commit of this process, counted from 1. HOW is `dies-before`, `dies-after` (the
+//! process is killed), `fails-before` or `fails-after` (the disk is full).
+//!
+//! `TERRACE_FAULT=outages-before:PERIOD/LENGTH` makes the disk full again and again: of each PERIOD commits the last LENGTH
+//! fail. With `outages-after` the first of them is written all the same.
 
 use super::error::Failure;
 use rustix::process::{Signal, getpid, kill_process};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-struct Fault {
-    how: String,
-    number: usize,
+enum Fault {
+    Once { how: String, number: usize },
+    Outages { is_first_written: bool, period: usize, length: usize },
 }
 
 #[expect(clippy::disallowed_methods, reason = "no setting of the command line leads here")]
 static FAULT: LazyLock<Option<Fault>> = LazyLock::new(|| {
     let text = std::env::var("TERRACE_FAULT").ok()?;
     let (how, number) = text.split_once(':')?;
-    Some(Fault { how: how.to_owned(), number: number.parse().ok()? })
+    let Some(moment) = how.strip_prefix("outages-") else {
+        return Some(Fault::Once { how: how.to_owned(), number: number.parse().ok()? });
+    };
+    let (period, length) = number.split_once('/')?;
+    let (period, length) = (period.parse().ok()?, length.parse().ok()?);
+    Some(Fault::Outages { is_first_written: moment == "after", period, length })
 });
 
 static COMMITS: AtomicUsize = AtomicUsize::new(0);
@@ -35,14 +43,26 @@ pub(super) fn after_commit() -> Result<(), Failure> {
 }
 
 fn strike(moment: &str) -> Result<(), Failure> {
-    let Some(fault) = FAULT.as_ref().filter(|fault| fault.number == COMMITS.load(Ordering::SeqCst)) else {
-        return Ok(());
+    let count = COMMITS.load(Ordering::SeqCst);
+    let is_full = match FAULT.as_ref() {
+        None => false,
+        Some(Fault::Once { how, number }) => {
+            if *number == count && *how == format!("dies-{moment}") {
+                // The process is gone, or nothing can be done about it.
+                let _ = kill_process(getpid(), Signal::KILL);
+            }
+            *number == count && *how == format!("fails-{moment}")
+        }
+        Some(Fault::Outages { is_first_written, period, length }) => {
+            let place = count.checked_rem(*period).unwrap_or_default();
+            let first = period.saturating_sub(*length);
+            match (place == first, *is_first_written) {
+                (true, true) => moment == "after",
+                _ => moment == "before" && place >= first,
+            }
+        }
     };
-    if fault.how == format!("dies-{moment}") {
-        // Nothing is left to say when that fails.
-        let _ = kill_process(getpid(), Signal::KILL);
-    }
-    if fault.how == format!("fails-{moment}") {
+    if is_full {
         let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
         return Err(rusqlite::Error::SqliteFailure(full, None).into());
     }

@@ -20,7 +20,6 @@ use uuid::Uuid;
 /// A lease that somebody took and that nobody gave back or took over since.
 struct Taken {
     info: LeaseInfo,
-    fence: u64,
     process: Option<Process>,
 }
 
@@ -33,13 +32,14 @@ impl Taken {
         self.info.expires > now || context.may_be_renewed(self.process.as_ref(), &self.info.id, self.info.expires)
     }
 
-    /// True when the same operation of the same process asks again for what it has.
-    fn is_of(&self, request: &LeaseRequest, context: &Context) -> bool {
-        self.info.operation == request.operation && self.process == context.process
+    /// Whether it belongs to an earlier run of the same operation in this process. A process runs an operation once at a
+    /// time, so that run has ended without giving its lease back.
+    fn is_of_ended_run(&self, request: &LeaseRequest, context: &Context) -> bool {
+        self.info.operation == request.operation && self.process.is_some() && self.process == context.process
     }
 }
 
-const TAKEN: &str = "SELECT lease.id, name, environment, component, holder, operation, since, expires, fence,
+const TAKEN: &str = "SELECT lease.id, name, environment, component, holder, operation, since, expires,
                             boot, pid_namespace, pid, process_started
                      FROM lease JOIN stack ON stack.id = lease.stack WHERE lease.id IS NOT NULL";
 
@@ -54,7 +54,6 @@ fn taken(columns: &mut Columns<'_>) -> rusqlite::Result<Taken> {
             since: columns.time()?,
             expires: columns.time()?,
         },
-        fence: columns.count()?,
         process: process(columns)?,
     })
 }
@@ -108,40 +107,26 @@ pub(super) fn live(connection: &Connection, context: &Context) -> Result<Live, F
     })
 }
 
-/// Takes all that are asked for, or none.
+/// Grants all requested leases, or none. Each grant has a new id and a higher fence: steps that an earlier run of the same
+/// operation left open become orphaned, and that run can write nothing any more.
 pub(super) fn acquire(
     transaction: &Transaction<'_>,
     context: &Context,
     request: &LeaseRequest,
 ) -> Result<Acquired, Failure> {
     let now = context.clock.now();
-    let mut found = Vec::with_capacity(request.components.len());
+    let mut held = Vec::new();
     for (stack, component) in &request.components {
         let taken = find(transaction, stack, component)?.filter(|lease| lease.is_live(context, now));
-        found.push((stack, component, taken));
-    }
-    let (mut granted, mut held) = (Vec::new(), Vec::new());
-    for (stack, component, taken) in found {
-        match taken {
-            Some(lease) if lease.is_of(request, context) => granted.push((stack, component, Some(lease))),
-            Some(lease) => held.push(lease.info),
-            None => granted.push((stack, component, None)),
-        }
+        held.extend(taken.filter(|lease| !lease.is_of_ended_run(request, context)).map(|lease| lease.info));
     }
     if !held.is_empty() {
         return Ok(Acquired::Held(held));
     }
-    let expires = later(now, request.term);
-    let mut leases = Vec::with_capacity(granted.len());
-    for (stack, component, own) in granted {
-        let lease = match own {
-            Some(own) => {
-                extend(transaction, &own.info.id, expires)?;
-                Lease { id: own.info.id, stack: stack.clone(), component: component.clone(), fence: own.fence }
-            }
-            None => grant(transaction, context, request, (stack, component), (now, expires))?,
-        };
-        leases.push(lease);
+    let term = (now, later(now, request.term));
+    let mut leases = Vec::with_capacity(request.components.len());
+    for (stack, component) in &request.components {
+        leases.push(grant(transaction, context, request, (stack, component), term)?);
     }
     transaction
         .prepare_cached("UPDATE operation SET has_held_leases = 1 WHERE id = ?1")?

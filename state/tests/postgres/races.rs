@@ -55,14 +55,14 @@ async fn of_those_who_race_for_leases_one_gets_all_of_them() {
 }
 
 #[tokio::test]
-async fn whoever_is_called_alike_elsewhere_has_not_the_same_leases() {
+async fn process_of_the_same_name_elsewhere_does_not_get_the_leases() {
     let url = Cluster::shared().database().await;
     // As a container that was started again: the same name, the same process number.
     let (before, after) = (writer(&url).await, writer(&url).await);
     let asked = request(Uuid::now_v7(), &["api"]);
-    let Acquired::Granted(leases) = before.acquire(&asked).await.unwrap() else { panic!("nobody had it") };
-    assert!(matches!(after.acquire(&asked).await.unwrap(), Acquired::Held(_)), "who took it may still work");
-    assert_eq!(before.acquire(&asked).await.unwrap(), Acquired::Granted(leases.clone()), "it is its own");
+    assert!(matches!(before.acquire(&asked).await.unwrap(), Acquired::Granted(_)));
+    assert!(matches!(after.acquire(&asked).await.unwrap(), Acquired::Held(_)), "the holder may still be at work");
+    let Acquired::Granted(leases) = before.acquire(&asked).await.unwrap() else { panic!("its own earlier lease") };
     before.release(&leases).await.unwrap();
     assert!(matches!(after.acquire(&asked).await.unwrap(), Acquired::Granted(_)));
 }

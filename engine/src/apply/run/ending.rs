@@ -61,6 +61,8 @@ impl Run<'_> {
             self.store_error.get_or_insert(error);
         }
         if let Some(error) = self.store_error.or(self.lease_error) {
+            // Some of these steps may be open still, and only this process knows that their calls have ended.
+            self.applier.registry.ended_calls().add(operation, self.ended);
             return Err(error.into());
         }
         self.report.still_owned = still_owned(self.applier.store.as_ref(), self.plan, &unfinished).await?;

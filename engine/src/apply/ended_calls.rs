@@ -1,0 +1,36 @@
+//! Calls of this process that have ended although their steps may still be open in the store.
+//!
+//! When the store fails in the middle of a run, the outcome of a call is lost and its step stays open. The store cannot know
+//! that the call has ended: the process that made it is alive. This ledger does, so that recovery in the same process need
+//! not wait until the call's timeout has passed. It holds nothing that another process needs, and losing it costs only time.
+
+use crate::store::OpenIntent;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use uuid::Uuid;
+
+/// The number of operations that are remembered. Operations have ids in order of time: the oldest is dropped first.
+const MOST_OPERATIONS: usize = 1_000;
+
+/// Steps by operation whose calls have ended or were never made.
+#[derive(Debug, Default)]
+pub struct EndedCalls(Mutex<BTreeMap<Uuid, HashSet<u32>>>);
+
+impl EndedCalls {
+    /// Remembers steps of a run that could not record all outcomes.
+    pub(crate) fn add(&self, operation: Uuid, steps: impl IntoIterator<Item = u32>) {
+        let mut ended = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.entry(operation).or_default().extend(steps);
+        while ended.len() > MOST_OPERATIONS {
+            ended.pop_first();
+        }
+    }
+
+    /// Adds the knowledge of this process to an open step: once its call has ended, its holder counts as gone.
+    #[must_use]
+    pub fn complete(&self, open: OpenIntent) -> OpenIntent {
+        let ended = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_ended = ended.get(&open.intent.operation).is_some_and(|steps| steps.contains(&open.intent.step));
+        OpenIntent { is_holder_gone: open.is_holder_gone || has_ended, ..open }
+    }
+}

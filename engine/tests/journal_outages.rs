@@ -1,0 +1,153 @@
+//! A store that fails at every point of the journal and works again within one process, as a server sees it: the same
+//! operation runs once more, at once, and ends where an undisturbed one does. No call is made twice, no object is lost.
+
+use crate::journal_points::{Kind, SCENES, Scene, store};
+use crate::support::Story;
+use crate::support::story::summary;
+use crate::support::troubled::{Counted, Outage, TroubledStore};
+use std::sync::Arc;
+use terrace_engine::address::StackId;
+use terrace_engine::apply::{Applier, ApplyError};
+use terrace_engine::store::{Body, NewOperation, NewRequest, RequestQueue, StateStore};
+use uuid::Uuid;
+
+/// The runs after which a request has to be done.
+const MOST_RUNS: usize = 12;
+/// The plans of one run.
+const MOST_PLANS: usize = 4;
+
+/// A request that a server works on: one operation, which runs again after each failure of the store.
+struct Request {
+    scene: Scene,
+    operation: Uuid,
+    what: String,
+}
+
+impl Request {
+    /// Queues the request: its operation may begin again until the request ends.
+    async fn queue(&self, queue: &(impl RequestQueue + ?Sized)) {
+        let operation = NewOperation {
+            id: self.operation,
+            kind: "apply".to_owned(),
+            stacks: vec![StackId::new("demo", "test")],
+            actor: "a test".to_owned(),
+        };
+        let request = NewRequest {
+            operation,
+            component: String::new(),
+            digest: self.operation.to_string(),
+            older_digests: Vec::new(),
+            body: Body::default(),
+            idempotency: None,
+            can_wait: false,
+        };
+        queue.enqueue(&request, 1).await.unwrap();
+    }
+
+    async fn work(&self, story: &Story) {
+        let mut errors = Vec::new();
+        for _ in 0..MOST_RUNS {
+            match self.run(story).await {
+                Ok(()) => return,
+                Err(error) => {
+                    self.expire_leases_of_recovery(story, &error).await;
+                    errors.push(error);
+                }
+            }
+        }
+        panic!("{}: not done after {MOST_RUNS} runs: {errors:#?}", self.what);
+    }
+
+    /// What a worker does with a claimed request: recover, plan, apply.
+    async fn run(&self, story: &Story) -> Result<(), String> {
+        self.recover(story).await?;
+        for _ in 0..MOST_PLANS {
+            let plan = self.scene.plan(story).await;
+            if !plan.has_work() {
+                return Ok(());
+            }
+            let applier = Applier { first_step: self.next_step(story).await, ..story.applier() };
+            match applier.apply(&plan, self.operation).await {
+                Ok(report) => {
+                    assert!(report.failed.is_empty(), "{}: {report:?}\n{}", self.what, summary(&plan));
+                    assert!(report.blocked.is_empty(), "{}: {report:?}\n{}", self.what, summary(&plan));
+                    return Ok(());
+                }
+                Err(ApplyError::NotRecovered { .. }) => self.recover(story).await?,
+                Err(error) if error.is_outdated() => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Err("the state kept changing".to_owned())
+    }
+
+    async fn recover(&self, story: &Story) -> Result<(), String> {
+        for step in story.try_recover().await.map_err(|error| error.to_string())? {
+            assert!(!step.is_in_doubt, "{}: {step:?}", self.what);
+        }
+        Ok(())
+    }
+
+    async fn next_step(&self, story: &Story) -> u32 {
+        let steps = story.store.operation(self.operation).await.unwrap().map(|(_, steps)| steps).unwrap_or_default();
+        steps.iter().map(|step| step.step + 1).max().unwrap_or_default()
+    }
+
+    /// A recovery that could not release its leases keeps them until they expire: this is that moment. Leases of the
+    /// request itself stay, since it comes back sooner.
+    async fn expire_leases_of_recovery(&self, story: &Story, error: &str) {
+        let held = story.store.leases().await.unwrap();
+        for lease in held.into_iter().filter(|lease| lease.operation != self.operation) {
+            assert!(error.contains("is held by") || error.contains("is away"), "{}: {error}", self.what);
+            // While the outage lasts nothing can be taken away either.
+            let _ = story.store.break_lease(&lease.id).await;
+        }
+    }
+}
+
+/// The numbers of calls that fail: one, a few, enough to fail the second run as well.
+const LENGTHS: [usize; 3] = [1, 2, 5];
+
+async fn fail_at_every_write(kind: Kind, counted: Counted) {
+    for scene in SCENES {
+        for (calls, is_written) in LENGTHS.into_iter().flat_map(|calls| [(calls, false), (calls, true)]) {
+            for first in 0.. {
+                let what = format!("{scene:?}, {calls} calls fail from write {first} on, written: {is_written}");
+                let store = store(kind).await;
+                let mut story = scene.begin_on(store.clone()).await;
+                let request = Request { scene, operation: Uuid::now_v7(), what };
+                request.queue(&*store).await;
+                let inner: Arc<dyn StateStore> = Arc::clone(&story.store);
+                let failing = TroubledStore::failing(Arc::clone(&inner), Outage { first, counted, calls, is_written });
+                story.store = failing.clone();
+                request.work(&story).await;
+                story.store = inner;
+                scene.check(&mut story, &request.what).await;
+                if !failing.has_failed() {
+                    assert!(first > 2, "{}: the journal has more writes than that", request.what);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn outage_at_any_write_doubles_nothing_in_memory() {
+    fail_at_every_write(Kind::Memory, Counted::All).await;
+}
+
+#[tokio::test]
+async fn outage_at_any_write_doubles_nothing_in_sqlite() {
+    fail_at_every_write(Kind::Sqlite, Counted::All).await;
+}
+
+#[tokio::test]
+async fn outage_at_any_outcome_doubles_nothing_in_memory() {
+    fail_at_every_write(Kind::Memory, Counted::Outcomes).await;
+}
+
+#[tokio::test]
+async fn outage_at_any_outcome_doubles_nothing_in_sqlite() {
+    fail_at_every_write(Kind::Sqlite, Counted::Outcomes).await;
+}
