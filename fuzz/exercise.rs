@@ -9,7 +9,6 @@ use terrace_engine::blueprint::{self, Library, Origin};
 use terrace_engine::compile::Compiler;
 use terrace_engine::descriptor;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
-use terrace_engine::digest::sha256;
 use terrace_engine::expression::Functions;
 use terrace_engine::plan::compute::{Environment, Options, Planner};
 use terrace_engine::plan::{Plan, file};
@@ -115,9 +114,8 @@ pub fn describe(text: &str, registry: &Registry) -> Told {
 
 /// Reads a plan file with that body; answers whether it is one. What could be read is shown, written and read again.
 pub fn plan_file(body: &str) -> bool {
-    let digest = sha256(body);
-    let text = format!("{}{},\"digest\":\"{digest}\",\"plan\":{body}}}\n", file::BEGINNING, file::FORMAT);
     let seal = Seal::with_key(KEY, &[]).expect("the key is one");
+    let text = file::enclose(body, &seal).expect("every text can be enclosed");
     // As it is, and as what it says it is.
     let _ = file::read(body, &seal);
     match file::read(&text, &seal) {

@@ -37,7 +37,8 @@ pub(crate) use pipelines::KINDS;
 
 use crate::args::{Command, Global, ListCommand};
 use crate::failure::{Exit, Failure};
-use crate::settings::Settings;
+use crate::input::PlanClaims;
+use crate::settings::{Settings, configuration_here};
 use crate::signals::Signals;
 use crate::ui::Ui;
 use crate::variables::Variables;
@@ -77,6 +78,24 @@ impl Context<'_> {
             ));
         }
         Ok(settings)
+    }
+
+    /// The settings of the project of a saved plan. The plan itself does not choose the configuration: a forged one would
+    /// name a folder whose configuration has the key, or the key command, of the forger.
+    ///
+    /// # Errors
+    /// As [`Context::settings`], and when the plan is of a project with another configuration.
+    pub(crate) fn settings_of_plan(&self, claims: &PlanClaims) -> Result<Settings, Failure> {
+        let settings = self.settings(claims.descriptor.as_deref())?;
+        let Some(path) = settings.configuration_file.as_ref().filter(|_| self.global.config.is_none()) else {
+            return Ok(settings);
+        };
+        if configuration_here()?.as_ref() == Some(path) {
+            return Ok(settings);
+        }
+        let shown = path.display();
+        Err(Failure::refused(format!("the plan names a project elsewhere, which `{shown}` configures"))
+            .hint(format!("if that is the project, pass `--config {shown}`, or run this in its folder")))
     }
 }
 

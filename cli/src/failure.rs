@@ -162,6 +162,16 @@ impl From<FileError> for Failure {
             FileError::Value(why) => Self::new(error.to_string()).hint(hint_of(why)),
             FileError::Damaged(_) => Self::new(error.to_string()).hint("plan again with this terrace"),
             FileError::OtherFormat { .. } => Self::refused(error.to_string()).hint("plan again with this terrace"),
+            FileError::Unauthenticated => Self::refused(error.to_string())
+                .hint("pass `--plan-digest DIGEST`: `terrace plan --out` prints the digest, and the Markdown comment ends with it")
+                .hint("or make a key with `terrace init --state-key`, configure it where plans are made and applied, and plan again"),
+            FileError::NoCode => Self::refused(error.to_string()).hint("plan again where the state key is configured"),
+            FileError::Forged => Self::refused(error.to_string())
+                .hint("find out who changed the file; plan again, and apply the new plan"),
+            FileError::UnknownKey { .. } => Self::refused(error.to_string()).hint(KEY_HINT),
+            FileError::OtherDigest { .. } => {
+                Self::refused(error.to_string()).hint("look at this plan with `terrace show`, and pass its digest")
+            }
         }
     }
 }

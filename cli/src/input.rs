@@ -308,18 +308,31 @@ fn unreadable(name: &str, error: &Unreadable) -> Diagnostic {
     }
 }
 
-/// The descriptor that a saved plan was made from, as far as it is still there: the project is where it lies.
-pub(crate) fn descriptor_of_plan(text: &str) -> Option<PathBuf> {
-    #[derive(serde::Deserialize)]
-    struct Head {
-        plan: Body,
+/// What a saved plan claims before it is authenticated: enough to find the project and its key, nothing to act on.
+#[derive(Debug, Default)]
+pub(crate) struct PlanClaims {
+    /// A descriptor that the plan was made from and that is still there: the project is where it lies.
+    pub(crate) descriptor: Option<PathBuf>,
+    /// The environment, which may have a state key of its own.
+    pub(crate) environment: Option<String>,
+}
+
+impl PlanClaims {
+    /// Reads them; a text that is no plan claims nothing.
+    pub(crate) fn of(text: &str) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Head {
+            plan: Body,
+        }
+        #[derive(serde::Deserialize)]
+        struct Body {
+            environment: String,
+            origin: terrace_engine::plan::Origin,
+        }
+        let Ok(Head { plan: Body { environment, origin } }) = serde_json::from_str(text) else { return Self::default() };
+        let descriptor = origin.descriptors.into_keys().map(PathBuf::from).find(|path| path.exists());
+        Self { descriptor, environment: Some(environment) }
     }
-    #[derive(serde::Deserialize)]
-    struct Body {
-        origin: terrace_engine::plan::Origin,
-    }
-    let head: Head = serde_json::from_str(text).ok()?;
-    head.plan.origin.descriptors.into_keys().map(PathBuf::from).find(|path| path.exists())
 }
 
 /// The values given for variables: by flag, else by file, else by environment variable.

@@ -46,6 +46,8 @@ pub struct Settings {
     pub project_folder: PathBuf,
     /// The configuration; the empty one when there is no file.
     pub configuration: Configuration,
+    /// The file that the configuration was read from.
+    pub configuration_file: Option<PathBuf>,
     /// Where the state is.
     pub state: StoreUrl,
     /// The environment that flag or variable name.
@@ -132,6 +134,7 @@ impl Settings {
             variables: variables.clone(),
             providers: providers.clone(),
             configuration,
+            configuration_file: file,
             project_folder,
         };
         Ok((settings, is_right))
@@ -208,6 +211,14 @@ impl Settings {
             }
         }
     }
+}
+
+/// The configuration that holds in the working directory.
+///
+/// # Errors
+/// When there is no working directory.
+pub(crate) fn configuration_here() -> Result<Option<PathBuf>, Failure> {
+    Ok(find(&working_folder()?))
 }
 
 fn working_folder() -> Result<PathBuf, Failure> {

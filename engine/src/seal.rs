@@ -38,6 +38,27 @@ struct Key {
     id: String,
     cipher: XChaCha20Poly1305,
     mac_key: [u8; 32],
+    plan_key: [u8; 32],
+}
+
+/// How long the code of [`Seal::authenticate`] is: the id of the key, a colon and an HMAC in hexadecimal digits.
+pub(crate) const CODE_LENGTH: usize = KEY_ID_LENGTH + 1 + 64;
+const KEY_ID_LENGTH: usize = 8;
+
+/// The id of the key that a sealed text or an authentication code names.
+pub(crate) fn key_of(text: &str) -> Option<&str> {
+    let (id, _) = text.split_once(':')?;
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (id.len() == KEY_ID_LENGTH && id.bytes().all(is_digit)).then_some(id)
+}
+
+/// An authentication code proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unverified {
+    /// It is of a key that is not configured.
+    UnknownKey(String),
+    /// It is of another text, or no code.
+    OtherText,
 }
 
 /// A state key is not what it should be.
@@ -111,6 +132,25 @@ impl Seal {
         self.previous.iter().filter_map(|key| key.change_detector(value)).collect()
     }
 
+    /// The code that proves to [`Seal::verify`] that a holder of the key wrote this text. Without a key there is none.
+    pub(crate) fn authenticate(&self, parts: &[&[u8]]) -> Option<String> {
+        let key = self.current.as_ref()?;
+        Some(format!("{}:{}", key.id, encode_string(&key.plan_mac(parts)?.finalize().into_bytes())))
+    }
+
+    /// Checks a code under the key that it names: the present one, or one of before as long as that is configured.
+    pub(crate) fn verify(&self, parts: &[&[u8]], code: &str) -> Result<(), Unverified> {
+        let id = key_of(code).ok_or(Unverified::OtherText)?;
+        let code = code.get(KEY_ID_LENGTH + 1..).ok_or(Unverified::OtherText)?;
+        let key = self.current.iter().chain(&self.previous).find(|key| key.id == id);
+        let key = key.ok_or_else(|| Unverified::UnknownKey(id.to_owned()))?;
+        let mut bytes = [0_u8; 32];
+        let code = base16ct::lower::decode(code, &mut bytes).map_err(|_| Unverified::OtherText)?;
+        let mac = key.plan_mac(parts).ok_or(Unverified::OtherText)?;
+        // Takes the same time whatever differs.
+        mac.verify_slice(code).map_err(|_| Unverified::OtherText)
+    }
+
     /// As it sealed when a key of before was the present one, for each of them.
     pub(crate) fn older(&self) -> impl Iterator<Item = Self> {
         self.previous.iter().map(|key| Self { current: Some(key.clone()), ..Self::without_key(false) })
@@ -132,16 +172,22 @@ impl Key {
         Some(format!("{}:{}", self.id, BASE64.encode(mac.finalize().into_bytes())))
     }
 
+    fn plan_mac(&self, parts: &[&[u8]]) -> Option<Hmac<Sha256>> {
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&self.plan_key).ok()?;
+        parts.iter().for_each(|part| mac.update(part));
+        Some(mac)
+    }
+
     fn parse(text: &str) -> Result<Self, KeyError> {
         let bytes = BASE64.decode(text.trim()).map_err(|_| KeyError("is not base64".to_owned()))?;
         let bytes: [u8; 32] =
             bytes.try_into().map_err(|bytes: Vec<u8>| KeyError(format!("has {} bytes", bytes.len())))?;
         let derive =
             |use_: &[u8]| -> [u8; 32] { Sha256::new().chain_update(use_).chain_update(bytes).finalize().into() };
-        let id: String = encode_string(&derive(b"terrace key id")).chars().take(8).collect();
+        let id: String = encode_string(&derive(b"terrace key id")).chars().take(KEY_ID_LENGTH).collect();
         let cipher = XChaCha20Poly1305::new_from_slice(&derive(b"terrace sealing"))
             .map_err(|_| KeyError("cannot be used".to_owned()))?;
-        Ok(Self { id, cipher, mac_key: derive(b"terrace change detector") })
+        Ok(Self { id, cipher, mac_key: derive(b"terrace change detector"), plan_key: derive(b"terrace plan file") })
     }
 }
 

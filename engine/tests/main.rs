@@ -37,6 +37,7 @@ mod lookups; // what is looked up, now or while applying
 mod moves; // resources that have another address now
 mod order; // what is called, in which order, and what a second plan says
 mod others; // what stacks read of each other
+mod plan_files; // plan files: forged, changed, without a key
 mod properties; // random stacks among random trouble
 mod repetition; // a single resource becomes a `forEach`, and back
 mod request; // what is sent beside a descriptor, and what it says of siblings

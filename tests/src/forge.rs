@@ -1,6 +1,7 @@
 //! A stand-in for the part of GitHub's and GitLab's API that a pipeline talks to: comments, and where plans are found.
 //!
-//! It is strict: another token, path, query or body than the vendor documents is refused and remembered as a fault.
+//! It is strict: another token, path, query or body than the vendor documents is refused and remembered as a fault. Its
+//! queries filter nothing, as those of a vendor's stand-in may: a pipeline has to check what it gets.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -28,11 +29,20 @@ pub struct Forge {
 /// What it holds, and what it was asked.
 #[derive(Debug, Default)]
 struct Held {
-    comments: Vec<(u64, String)>,
-    /// The run of each artifact by name, and the text of each file of a job by path.
-    plans: BTreeMap<String, String>,
+    comments: Vec<Comment>,
+    /// Bodies of answers by path and query.
+    answers: BTreeMap<String, Value>,
+    /// The text of each file of a job by path.
+    files: BTreeMap<String, String>,
     requests: Vec<String>,
     faults: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Comment {
+    id: u64,
+    author: u64,
+    text: String,
 }
 
 struct Request {
@@ -45,6 +55,9 @@ struct Request {
 
 /// The token that it takes.
 const TOKEN: &str = "a-token-of-the-test";
+/// The account of the token, and that of anybody else.
+const OWN: u64 = 7;
+const OTHER: u64 = 8;
 /// The most characters of a comment.
 const LONGEST: usize = 65_536;
 
@@ -91,18 +104,30 @@ impl Forge {
     pub fn say(&self, text: &str) {
         let mut held = self.held();
         let id = held.next_id();
-        held.comments.push((id, text.to_owned()));
+        held.comments.push(Comment { id, author: OTHER, text: text.to_owned() });
     }
 
-    /// Keeps the run of an artifact by its name, or a file of a job by its path.
-    pub fn keep(&self, name: &str, content: &str) {
-        self.held().plans.insert(name.to_owned(), content.to_owned());
+    /// Sets the answer to a GET by its path and query within the repository.
+    pub fn answer(&self, path: &str, body: Value) {
+        self.held().answers.insert(path.to_owned(), body);
+    }
+
+    /// Keeps a file of a job by its path within the repository.
+    pub fn keep(&self, path: &str, content: &str) {
+        self.held().files.insert(path.to_owned(), content.to_owned());
     }
 
     /// All comments of the pull request.
     #[must_use]
     pub fn comments(&self) -> Vec<String> {
-        self.held().comments.iter().map(|(_, text)| text.clone()).collect()
+        self.held().comments.iter().map(|comment| comment.text.clone()).collect()
+    }
+
+    /// The comments of the token's account.
+    #[must_use]
+    pub fn own_comments(&self) -> Vec<String> {
+        let held = self.held();
+        held.comments.iter().filter(|comment| comment.author == OWN).map(|comment| comment.text.clone()).collect()
     }
 
     /// What was asked since this was last called: `POST /issues/1/comments`.
@@ -124,7 +149,21 @@ impl Forge {
 
 impl Held {
     fn next_id(&self) -> u64 {
-        self.comments.iter().map(|(id, _)| *id).max().unwrap_or(100) + 1
+        self.comments.iter().map(|comment| comment.id).max().unwrap_or(100) + 1
+    }
+}
+
+impl Comment {
+    /// As the vendor shows it.
+    fn to_json(&self, kind: Kind) -> Value {
+        let Self { id, author, text } = self;
+        match kind {
+            Kind::GitHub => {
+                let login = if *author == OWN { "github-actions[bot]" } else { "mallory" };
+                json!({"id": id, "user": {"id": author, "login": login}, "body": text})
+            }
+            Kind::GitLab => json!({"id": id, "author": {"id": author, "username": format!("u{author}")}, "body": text}),
+        }
     }
 }
 
@@ -135,7 +174,11 @@ fn answer(kind: Kind, stream: TcpStream, held: &Mutex<Held>) {
         Kind::GitHub => "/repos/acme/products",
         Kind::GitLab => "/projects/42",
     };
-    let path = request.path.strip_prefix(base).unwrap_or("?").to_owned();
+    let path = match (kind, request.path.as_str()) {
+        (Kind::GitLab, "/user") => "/user",
+        (_, path) => path.strip_prefix(base).unwrap_or("?"),
+    };
+    let path = path.to_owned();
     held.requests.push(format!("{} {path}", request.method));
     let (status, body) = match checked(kind, &request).and_then(|()| carry_out(kind, &request, &path, &mut held)) {
         Ok(body) => (200, body),
@@ -193,47 +236,41 @@ fn carry_out(kind: Kind, request: &Request, path: &str, held: &mut Held) -> Resu
         Kind::GitLab => ("/merge_requests/1/notes", "/merge_requests/1/notes/", "PUT"),
     };
     match request.method.as_str() {
+        "GET" if kind == Kind::GitLab && path == "/user" => Ok(json!({"id": OWN, "username": "bot"}).to_string()),
         "GET" if path == all => {
             let page = page(&request.query)?;
             let shown = held.comments.iter().skip((page - 1) * 100).take(100);
-            Ok(shown.map(|(id, body)| json!({"id": id, "body": body})).collect::<Value>().to_string())
+            Ok(shown.map(|comment| comment.to_json(kind)).collect::<Value>().to_string())
         }
         "POST" if path == all => {
             let (id, text) = (held.next_id(), text(&request.body)?);
-            held.comments.push((id, text));
+            held.comments.push(Comment { id, author: OWN, text });
             Ok(json!({"id": id}).to_string())
         }
         method if method == change && path.starts_with(one) => {
             let id = path.strip_prefix(one).and_then(|id| id.parse::<u64>().ok());
-            let found = held.comments.iter_mut().find(|(known, _)| Some(*known) == id);
+            let found = held.comments.iter_mut().find(|comment| Some(comment.id) == id);
             let comment = found.ok_or((404, "there is no such comment".to_owned()))?;
-            comment.1 = text(&request.body)?;
+            // A token of a project may change comments of others, too: the pipeline must not.
+            if comment.author != OWN {
+                return Err((403, "the comment of another account".to_owned()));
+            }
+            comment.text = text(&request.body)?;
             Ok(json!({"id": id}).to_string())
         }
-        "GET" => plan(kind, request, path, held),
+        "GET" => plan(request, path, held),
         _ => Err((404, "there is no such path".to_owned())),
     }
 }
 
 /// Where the plan of a merged pull request is.
-fn plan(kind: Kind, request: &Request, path: &str, held: &Held) -> Result<String, (u16, String)> {
-    match kind {
-        Kind::GitHub if path == "/actions/artifacts" => {
-            let name = request.query.strip_prefix("name=").and_then(|rest| rest.strip_suffix("&per_page=1"));
-            let name = name.ok_or((422, format!("the query `{}`", request.query)))?;
-            let found = held.plans.get(name).map(|run| json!({"name": name, "workflow_run": {"id": run}}));
-            Ok(json!({"artifacts": found.into_iter().collect::<Vec<_>>()}).to_string())
-        }
-        Kind::GitLab if path.starts_with("/repository/commits/") && path.ends_with("/merge_requests") => {
-            Ok(json!([{"iid": 1}]).to_string())
-        }
-        Kind::GitLab => {
-            let file = path.strip_prefix("/jobs/artifacts/refs%2Fmerge-requests%2F1%2Fhead/raw/");
-            let file = file.filter(|_| request.query == "job=plan").and_then(|file| held.plans.get(file));
-            file.cloned().ok_or((404, "there is no such file".to_owned()))
-        }
-        Kind::GitHub => Err((404, "there is no such path".to_owned())),
+fn plan(request: &Request, path: &str, held: &Held) -> Result<String, (u16, String)> {
+    if let Some(file) = held.files.get(path).filter(|_| request.query.is_empty()) {
+        return Ok(file.clone());
     }
+    let target = if request.query.is_empty() { path.to_owned() } else { format!("{path}?{}", request.query) };
+    let found = held.answers.get(&target);
+    found.map(Value::to_string).ok_or((404, format!("there is no such path: {target}")))
 }
 
 fn page(query: &str) -> Result<usize, (u16, String)> {

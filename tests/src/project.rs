@@ -156,12 +156,37 @@ impl Project {
         self.run_with(&[], arguments)
     }
 
-    /// Runs terrace with environment variables.
+    /// Runs terrace with environment variables. A saved plan without a state key is applied under its digest, which a user
+    /// copies from what `plan --out` printed.
     #[must_use]
     pub fn run_with<'a>(&self, variables: &[(&str, &str)], arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+        let words: Vec<&str> = arguments.into_iter().collect();
+        let digest = self.digest_for(variables, &words);
+        let digest = digest.iter().flat_map(|digest| ["--plan-digest", digest]);
+        self.run_as_given(variables, words.iter().copied().chain(digest))
+    }
+
+    /// Runs terrace with these variables and words, and nothing else.
+    #[must_use]
+    pub fn run_as_given<'a>(&self, variables: &[(&str, &str)], arguments: impl IntoIterator<Item = &'a str>) -> Ran {
         let mut command = self.command(arguments);
         command.envs(variables.iter().copied());
         self.start(command).finish()
+    }
+
+    /// The digest that applying a saved plan needs: there is no state key and none is given.
+    fn digest_for(&self, variables: &[(&str, &str)], words: &[&str]) -> Option<String> {
+        if words.first() != Some(&"apply") || words.iter().any(|word| word.starts_with("--plan-digest")) {
+            return None;
+        }
+        let is_plan_without_code = |word: &&&str| {
+            let text = fs::read_to_string(self.path(word)).unwrap_or_default();
+            text.starts_with("{\"terrace_plan\":") && !text.contains("\",\"mac\":\"")
+        };
+        let plan = words.iter().filter(|word| !word.starts_with('-')).find(is_plan_without_code)?;
+        let shown = self.run_as_given(variables, ["show", plan, "--json"]);
+        let shown: serde_json::Value = serde_json::from_str(&shown.stdout).ok()?;
+        shown["terrace"]["plan_digest"].as_str().map(str::to_owned)
     }
 
     /// Starts a command line and does not wait for it.

@@ -1,5 +1,6 @@
 //! What the examples of pipelines do: `examples/ci/terrace-ci` from a real Git repository, against a stand-in of the forge.
 
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use terrace_tests::{Forge, Kind, Project, binary, repository};
@@ -105,10 +106,28 @@ impl Repository {
     /// The one comment of the script.
     #[track_caller]
     fn comment(&self) -> String {
-        let comments = self.forge.comments();
-        let ours: Vec<&String> = comments.iter().filter(|text| text.starts_with(MARKER)).collect();
-        assert_eq!((comments.len(), ours.len()), (101, 1), "{ours:?}");
+        let ours = self.forge.own_comments();
+        assert!(ours.len() == 1 && ours[0].starts_with(MARKER), "{ours:?}");
         ours[0].clone()
+    }
+
+    /// A run of GitHub's that planned a commit, with an artifact of that name; `more` replaces fields of the run.
+    fn github_run(&self, id: u64, commit: &str, more: &Value) -> Value {
+        let name = format!("terrace-plan-{commit}");
+        let artifact = json!({"id": id * 10, "name": name, "expired": false,
+                              "workflow_run": {"id": id, "head_sha": commit}});
+        let path = format!("/actions/runs/{id}/artifacts?name={name}&per_page=100");
+        self.forge.answer(&path, json!({"artifacts": [artifact]}));
+        let mut run = json!({"id": id, "event": "pull_request", "head_sha": commit, "conclusion": "success",
+                             "path": ".github/workflows/terrace.yml", "head_repository": {"full_name": "acme/products"}});
+        run.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        run
+    }
+
+    /// Lets GitHub list these runs for a commit.
+    fn list_runs(&self, commit: &str, runs: &[Value]) {
+        let query = format!("event=pull_request&head_sha={commit}&status=success&per_page=100");
+        self.forge.answer(&format!("/actions/workflows/terrace.yml/runs?{query}"), json!({"workflow_runs": runs}));
     }
 
     fn file(&self) -> String {
@@ -149,12 +168,13 @@ fn a_pull_request_has_one_comment_and_its_merge_applies_that_very_plan() {
 
     // The merge finds the run that planned the last commit, and applies its plan.
     let head = repository.git("rev-parse feature").trim().to_owned();
-    repository.forge.keep(&format!("terrace-plan-{head}"), "4711");
+    let run = repository.github_run(4711, &head, &json!({}));
+    repository.list_runs(&head, &[run]);
     repository.merge();
     let output = repository.project.path("output");
     let variables = [("PLAN_COMMIT", head.as_str()), ("GITHUB_OUTPUT", output.to_str().unwrap())];
     repository.run(0, "find-plan", &variables);
-    assert_eq!(repository.project.read("output"), "run-id=4711\n");
+    assert_eq!(repository.project.read("output"), "run-id=4711\nartifact-id=47110\n");
     repository.run(0, "apply", &[]);
     assert_eq!(repository.file(), "three");
     assert!(repository.comment().contains("### terrace apply: applied\n"), "{}", repository.comment());
@@ -244,22 +264,95 @@ fn a_merge_request_of_gitlab_has_one_note_and_its_merge_applies_that_very_plan()
     repository.run(0, "plan", &request);
     assert!(repository.comment().contains("three"));
     let requests = repository.forge.requests();
-    let notes = "GET /merge_requests/1/notes";
-    assert_eq!(
-        requests,
-        [notes, notes, "POST /merge_requests/1/notes", notes, notes, "PUT /merge_requests/1/notes/201"]
-    );
+    let (user, notes) = ("GET /user", "GET /merge_requests/1/notes");
+    let change = "PUT /merge_requests/1/notes/201";
+    assert_eq!(requests, [user, notes, notes, "POST /merge_requests/1/notes", user, notes, notes, change]);
     // The files of the job are what the pipeline of the merge finds.
+    let planned = repository.git("rev-parse feature").trim().to_owned();
+    let plan = |file: &str| repository.project.read(&format!("work/terrace-plan/{file}"));
     for file in ["plan.json", "tree"] {
-        let name = format!("terrace-plan/{file}");
-        repository.forge.keep(&name, &repository.project.read(&format!("work/{name}")));
+        repository.forge.keep(&format!("/jobs/12/artifacts/terrace-plan/{file}"), &plan(file));
     }
     std::fs::remove_dir_all(repository.project.path("work/terrace-plan")).unwrap();
     repository.merge();
     let head = repository.git("rev-parse HEAD").trim().to_owned();
+    let merged = |iid: u64, source: u64| {
+        json!({"iid": iid, "state": "merged", "source_project_id": source, "target_project_id": 42, "sha": planned,
+               "merge_commit_sha": head, "squash_commit_sha": null})
+    };
+    // A fork's merge request, a pipeline of a push and a job of another name prove nothing.
+    let merges = format!("/repository/commits/{head}/merge_requests");
+    repository.forge.answer(&merges, json!([merged(9, 43), merged(1, 42)]));
+    let pipeline = |id: u64, source: &str, project: u64| {
+        json!({"id": id, "source": source, "sha": planned, "ref": "refs/merge-requests/1/head", "project_id": project})
+    };
+    let found = json!([pipeline(99, "push", 42), pipeline(98, "merge_request_event", 43),
+                       pipeline(11, "merge_request_event", 42)]);
+    repository.forge.answer(&format!("/pipelines?source=merge_request_event&sha={planned}&per_page=100"), found);
+    let job = |id: u64, name: &str| json!({"id": id, "name": name, "status": "success", "commit": {"id": planned}});
+    repository.forge.answer("/pipelines/11/jobs?scope=success&per_page=100", json!([job(13, "other"), job(12, "plan")]));
     repository.run(0, "find-plan", &[("CI_COMMIT_SHA", head.as_str())]);
     repository.run(0, "apply", &[]);
     assert_eq!(repository.file(), "three");
     assert!(repository.comment().contains("### terrace apply: applied\n"));
     assert_eq!(repository.forge.faults(), [""; 0]);
+}
+
+#[test]
+fn artifact_of_another_run_is_not_applied() {
+    let repository = Repository::new(Kind::GitHub);
+    let commit = "a".repeat(40);
+    let others = [
+        json!({"event": "workflow_dispatch"}),
+        json!({"head_repository": {"full_name": "mallory/products"}}),
+        json!({"path": ".github/workflows/other.yml"}),
+        json!({"head_sha": "b".repeat(40)}),
+        json!({"conclusion": "failure"}),
+    ];
+    let runs: Vec<Value> = (90..).zip(&others).map(|(id, more)| repository.github_run(id, &commit, more)).collect();
+    repository.list_runs(&commit, &runs);
+    let output = repository.project.path("output");
+    let variables = [("PLAN_COMMIT", commit.as_str()), ("GITHUB_OUTPUT", output.to_str().unwrap())];
+    let said = repository.run(1, "find-plan", &variables);
+    assert!(said.contains("let the pull request be planned again") && !output.exists(), "{said}");
+    let run = repository.github_run(80, &commit, &json!({}));
+    repository.list_runs(&commit, &[runs, vec![run]].concat());
+    repository.run(0, "find-plan", &variables);
+    assert_eq!(repository.project.read("output"), "run-id=80\nartifact-id=800\n");
+    assert_eq!(repository.forge.faults(), [""; 0]);
+}
+
+#[test]
+fn comment_of_another_account_is_neither_changed_nor_trusted() {
+    for kind in [Kind::GitHub, Kind::GitLab] {
+        let repository = Repository::new(kind);
+        let request = [("CI_MERGE_REQUEST_IID", "1")];
+        repository.forge.say(&format!("{MARKER}Plan digest `{}`.\n", "0".repeat(64)));
+        repository.push("two");
+        repository.run(0, "plan", &request);
+        assert!(repository.comment().contains("1 to change"));
+        repository.merge();
+        repository.run(0, "apply", &request);
+        assert_eq!(repository.file(), "two");
+        assert_eq!(repository.forge.faults(), [""; 0]);
+    }
+}
+
+#[test]
+fn plan_that_reviewers_did_not_see_is_refused() {
+    let repository = Repository::new(Kind::GitHub);
+    repository.push("two");
+    repository.run(0, "plan", &[]);
+    // The artifact is replaced by the plan of something else.
+    repository.write("evil");
+    repository.terrace("plan stacks --out terrace-plan/plan.json -q");
+    repository.git("checkout --quiet .");
+    repository.merge();
+    repository.run(4, "apply", &[]);
+    assert_eq!(repository.file(), "one");
+    let comment = repository.comment();
+    assert!(comment.contains("expected  ") && comment.contains("actual    "), "{comment}");
+    // The digest stays in the comment: the next try is refused, too.
+    repository.run(4, "apply", &[]);
+    assert_eq!(repository.file(), "one");
 }

@@ -56,7 +56,7 @@ fn a_plan_of_another_digest_is_refused_and_nothing_is_changed() {
     let now = digest(&project);
     let refused =
         project.run(["apply", "stack.yaml", "-q", "--auto-approve", "--plan-digest", &looked_at]).with_code(4);
-    refused.says(&format!("asked for  {looked_at}")).says(&format!("planned    {now}"));
+    refused.says(&format!("expected  {looked_at}")).says(&format!("actual    {now}"));
     assert!(!project.has("out/a") && !project.has(".terrace"), "something was made");
     planned(&project);
     project.run(["apply", "plan", "--plan-digest", &looked_at]).with_code(4).says(&now);

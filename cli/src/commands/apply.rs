@@ -4,7 +4,7 @@ use super::Context;
 use super::run::{Applied, Run, recover_first};
 use crate::args::ApplyArguments;
 use crate::failure::{Exit, Failure};
-use crate::input::{Named, descriptor_of_plan, named};
+use crate::input::{Named, PlanClaims, named};
 use crate::planning::compile;
 use crate::settings::Asked;
 use crate::signals::Signals;
@@ -66,10 +66,10 @@ async fn apply_saved(
     text: String,
 ) -> Result<Exit, Failure> {
     refuse_planning_options(context, arguments)?;
-    let settings = context.settings(descriptor_of_plan(&text).as_deref())?;
+    let settings = context.settings_of_plan(&PlanClaims::of(&text))?;
     // The key is needed to read the plan, the plan to know the environment.
     let key = World::seal(&settings, arguments.planning.plaintext_secrets, context.ui)?;
-    let plan = file::read(&text, &key)?;
+    let plan = file::read_to_apply(&text, &key, arguments.plan_digest.as_deref())?;
     // It may be large, and all that counts is read.
     drop(text);
     if let Some(asked) = settings.environment.as_ref().filter(|asked| **asked != plan.environment) {

@@ -6,7 +6,7 @@ mod svg;
 use super::Context;
 use crate::args::{GraphArguments, GraphFormat};
 use crate::failure::{Exit, Failure};
-use crate::input::{Named, descriptor_of_plan, named};
+use crate::input::{Named, PlanClaims, named};
 use crate::planning::{Described, compile};
 use crate::wiring::World;
 use std::collections::{BTreeSet, HashMap};
@@ -34,7 +34,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<E
     let files = &arguments.input.files;
     let drawing = match named(files, context.ui)? {
         Named::Plan(text) => {
-            let settings = context.settings(descriptor_of_plan(&text).as_deref())?;
+            let settings = context.settings_of_plan(&PlanClaims::of(&text))?;
             Drawing::of_plan(&file::read(&text, &World::seal(&settings, false, context.ui)?)?)
         }
         _ => {

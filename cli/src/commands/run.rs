@@ -124,18 +124,19 @@ impl Run<'_> {
             return Ok(());
         }
         // Without a key there is nothing that tells one secret from another.
-        if !self.world.seal.has_key() && file::write(plan, &Seal::without_key(false)).is_err() {
+        let seal = &self.world.seal;
+        if !seal.can_store_new() && file::write(plan, &Seal::without_key(false)).is_err() {
             return Err(Failure::refused(
                 "this plan has sensitive values, and without a state key no digest tells them",
             )
-            .hint("make a key with `terrace init --state-key`, or save the plan and apply that"));
+            .hint("make a key with `terrace init --state-key`, or plan and apply with `--plaintext-secrets`"));
         }
         let digest = file::digest(plan, &self.world.seal)?;
         if digest == *asked {
             return Ok(());
         }
         Err(Failure::refused(format!(
-            "this is another plan than the one that was looked at\n  asked for  {asked}\n  planned    {digest}"
+            "this is another plan than the expected one\n  expected  {asked}\n  actual    {digest}"
         ))
         .hint("look at this plan, and pass its digest"))
     }

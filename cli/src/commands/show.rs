@@ -5,7 +5,7 @@ use super::plan::digest;
 use super::{operations, state};
 use crate::args::{Detail, PlanFormat, ShowArguments};
 use crate::failure::{Exit, Failure};
-use crate::input::{Named, descriptor_of_plan, named};
+use crate::input::{Named, PlanClaims, named};
 use crate::presentation;
 use crate::settings::Settings;
 use crate::stacks;
@@ -13,6 +13,7 @@ use crate::wiring::{World, store};
 use std::path::PathBuf;
 use terrace_engine::address::Address;
 use terrace_engine::plan::file;
+use terrace_engine::seal::Seal;
 use terrace_engine::store::{Selection, StateStore};
 use terrace_state::Access;
 use uuid::Uuid;
@@ -74,9 +75,11 @@ async fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Resul
         return Err(Failure::new(format!("`{shown}` is no saved plan"))
             .hint("`terrace plan FILE --out PLAN` saves one; `terrace plan FILE` shows what applying would do"));
     };
-    let settings = context.settings(descriptor_of_plan(&text).as_deref())?;
-    let seal = World::seal(&settings, false, context.ui)?;
-    let plan = file::read(&text, &seal)?;
+    let settings = context.settings_of_plan(&PlanClaims::of(&text))?;
+    let key = World::seal(&settings, false, context.ui)?;
+    let plan = file::read(&text, &key)?;
+    // What stands in the clear in the plan counts in its digest.
+    let seal = if key.has_key() { key } else { Seal::without_key(true) };
     let format = if is_json { PlanFormat::Json } else { PlanFormat::Human };
     presentation::plan(context.ui, &plan, &presentation::PlanView::new(format, Detail::Full), &seal)?;
     if !is_json {

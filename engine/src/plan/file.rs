@@ -1,8 +1,9 @@
-//! A plan in a file: self-contained JSON with a digest, sensitive values sealed.
+//! A plan in a file: self-contained JSON with a digest and an authentication code, sensitive values sealed.
 //!
 //! Written are the plan and what applying it needs; templates that wait for values stand once, however many instances
-//! share them. The digest covers everything but itself, and guards against damage, not against an attacker: a plan
-//! file is as trusted as its carrier.
+//! share them. The digest finds damage. The authentication code, an HMAC under a key that is derived from the state key,
+//! finds forgeries: a reader with a state key checks it before it reads anything else. Without a state key the file has no
+//! code, and a plan is applied only under the digest that the caller expects ([`read_to_apply`]).
 
 mod read;
 mod shapes;
@@ -14,7 +15,7 @@ use super::{
 use crate::digest::{DIGEST_DIGITS, sha256, sha256_of_json};
 use crate::expression::Template;
 use crate::record::seal_private;
-use crate::seal::Seal;
+use crate::seal::{CODE_LENGTH, Seal, Unverified, key_of};
 use crate::store::Ownership;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -35,7 +36,7 @@ use terrace_provider::{Attributes, Private, Value};
 use uuid::Uuid;
 
 /// The version of the file's form. Another one is refused.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 /// How a plan file begins: told apart from a descriptor by this.
 pub const BEGINNING: &str = "{\"terrace_plan\":";
 
@@ -54,6 +55,29 @@ pub enum FileError {
         /// The format it has.
         found: u64,
     },
+    /// Nothing proves who wrote the file: there is no state key, and the caller expects no digest.
+    #[error("the plan file cannot be authenticated: no state key is configured, and no plan digest is given")]
+    Unauthenticated,
+    /// A state key is configured, and the file was written without one.
+    #[error("the plan file has no authentication code, and a state key is configured")]
+    NoCode,
+    /// The authentication code belongs to another text.
+    #[error("the plan file is forged or changed: its authentication code does not fit")]
+    Forged,
+    /// Its authentication code is of a key that is not configured.
+    #[error("the plan file was authenticated with state key {key}, which is not configured")]
+    UnknownKey {
+        /// The id of the key.
+        key: String,
+    },
+    /// The plan is not the one that the caller expects.
+    #[error("this is another plan than the expected one\n  expected  {expected}\n  actual    {actual}")]
+    OtherDigest {
+        /// The digest that the caller expects.
+        expected: String,
+        /// The digest of the plan in the file.
+        actual: String,
+    },
 }
 
 type Json = serde_json::Value;
@@ -67,54 +91,148 @@ pub fn write(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     let unsealed = Seal::without_key(false);
     let seal = if seal.can_store_new() { seal } else { &unsealed };
     let body = Writing::new(seal, plan).plan(plan)?;
-    // Large plans are copied no more than is needed: the digest takes the place that is kept for it.
-    let mut text = format!("{BEGINNING}{FORMAT},\"digest\":\"").into_bytes();
-    let place = text.len()..text.len() + DIGEST_DIGITS;
-    text.resize(place.end, b'0');
-    text.extend_from_slice(b"\",\"plan\":");
+    // Large plans are copied no more than is needed: digest and code take the places that are kept for them.
+    let mut text = head(seal.has_key());
     let begin = text.len();
     serde_json::to_writer(&mut text, &body).map_err(|error| FileError::Damaged(error.to_string()))?;
-    let digest = sha256(text.get(begin..).unwrap_or_default());
-    text.splice(place, digest.into_bytes());
-    text.extend_from_slice(b"}\n");
+    finish(text, begin, seal)
+}
+
+/// Puts the JSON of a plan into a file: with its digest, and with a code where there is a key.
+///
+/// # Errors
+/// When the text cannot be written.
+pub fn enclose(body: &str, seal: &Seal) -> Result<String, FileError> {
+    let mut text = head(seal.has_key());
+    let begin = text.len();
+    text.extend_from_slice(body.as_bytes());
+    finish(text, begin, seal)
+}
+
+/// What comes before the digest, between digest and code, and before the plan.
+fn before_digest() -> String {
+    format!("{BEGINNING}{FORMAT},\"digest\":\"")
+}
+const BEFORE_CODE: &str = "\",\"mac\":\"";
+const BEFORE_PLAN: &str = "\",\"plan\":";
+/// What follows the plan, to the last byte.
+const END: &str = "}\n";
+
+/// The file as far as the plan, with room for digest and code.
+fn head(has_code: bool) -> Vec<u8> {
+    let mut text = before_digest().into_bytes();
+    text.resize(text.len() + DIGEST_DIGITS, b'0');
+    if has_code {
+        text.extend_from_slice(BEFORE_CODE.as_bytes());
+        text.resize(text.len() + CODE_LENGTH, b'0');
+    }
+    text.extend_from_slice(BEFORE_PLAN.as_bytes());
+    text
+}
+
+/// Fills in digest and code of the plan that begins there, and ends the file.
+fn finish(mut text: Vec<u8>, begin: usize, seal: &Seal) -> Result<String, FileError> {
+    let body = text.get(begin..).unwrap_or_default();
+    let (digest, code) = (sha256(body), seal.authenticate(&authenticated(body)));
+    let place = before_digest().len();
+    text.splice(place..place + DIGEST_DIGITS, digest.into_bytes());
+    if let Some(code) = code {
+        let place = place + DIGEST_DIGITS + BEFORE_CODE.len();
+        text.splice(place..place + CODE_LENGTH, code.into_bytes());
+    }
+    text.extend_from_slice(END.as_bytes());
     String::from_utf8(text).map_err(|error| FileError::Damaged(error.to_string()))
 }
 
-/// Reads a plan.
+/// What the code is computed over: the format, so that no plan passes for one of another format, and the whole plan.
+fn authenticated(body: &[u8]) -> [&[u8]; 2] {
+    const { assert!(FORMAT == 5, "the purpose names the format") };
+    [b"terrace plan file, format 5\0", body]
+}
+
+/// Reads a plan to show it: with a state key only an authentic one.
 ///
 /// # Errors
-/// When the file is damaged, of another format, or holds values that cannot be opened.
+/// When the file is damaged, forged, of another format, or holds values that cannot be opened.
 pub fn read(text: &str, seal: &Seal) -> Result<Plan, FileError> {
+    let body = verified(text, seal)?;
+    let json: PlanJson<'_> = serde_json::from_str(body).map_err(|error| FileError::Damaged(error.to_string()))?;
+    Reading::plan(json, seal)
+}
+
+/// Reads a plan to apply it. Without a state key, that takes the digest of the plan, from a source that the caller
+/// trusts.
+///
+/// # Errors
+/// As [`read`], and without a state key when no digest is expected or the plan has another one.
+pub fn read_to_apply(text: &str, seal: &Seal, expected: Option<&str>) -> Result<Plan, FileError> {
+    if seal.has_key() {
+        return read(text, seal);
+    }
+    let Some(expected) = expected else {
+        verified(text, seal)?;
+        return Err(FileError::Unauthenticated);
+    };
+    let plan = read(text, seal)?;
+    // What the file holds in the clear counts, too.
+    let actual = digest(&plan, &Seal::without_key(true))?;
+    if actual != expected {
+        return Err(FileError::OtherDigest { expected: expected.to_owned(), actual });
+    }
+    Ok(plan)
+}
+
+/// The JSON of the plan in a file, once digest and code fit. Every byte of the file is what [`write`] writes.
+fn verified<'t>(text: &'t str, seal: &Seal) -> Result<&'t str, FileError> {
     let damaged = |what: &str| FileError::Damaged(what.to_owned());
-    let rest = text.trim_end().strip_prefix(BEGINNING).ok_or_else(|| damaged("it does not begin like a plan"))?;
-    let (format, rest) = rest.split_once(',').ok_or_else(|| damaged("it is cut off"))?;
+    let rest = text.strip_prefix(BEGINNING).ok_or_else(|| damaged("it does not begin like a plan"))?;
+    let (format, _) = rest.split_once(',').ok_or_else(|| damaged("it is cut off"))?;
     let format: u64 = format.parse().map_err(|_| damaged("its format is no number"))?;
     if format != u64::from(FORMAT) {
         return Err(FileError::OtherFormat { found: format });
     }
-    let rest = rest.strip_prefix("\"digest\":\"").ok_or_else(|| damaged("it has no digest"))?;
-    let (digest, rest) = rest.split_once("\",\"plan\":").ok_or_else(|| damaged("it has no plan"))?;
-    let body = rest.strip_suffix('}').filter(|body| sha256(body) == digest).ok_or_else(|| damaged(fault(rest)))?;
-    let json: PlanJson<'_> = serde_json::from_str(body).map_err(|error| FileError::Damaged(error.to_string()))?;
-    Reading::plan(json, seal)
+    let rest = text.strip_prefix(&before_digest()).ok_or_else(|| damaged("it has no digest"))?;
+    let (head, rest) = rest.split_once(BEFORE_PLAN).ok_or_else(|| damaged("it has no plan"))?;
+    let (digest, code) = match head.split_once(BEFORE_CODE) {
+        Some((digest, code)) => (digest, Some(code)),
+        None => (head, None),
+    };
+    let body = rest.strip_suffix(END);
+    if let Some(body) = body.filter(|_| seal.has_key()) {
+        let code = code.ok_or(FileError::NoCode)?;
+        match seal.verify(&authenticated(body.as_bytes()), code) {
+            Ok(()) => {}
+            Err(Unverified::UnknownKey(key)) => return Err(FileError::UnknownKey { key }),
+            // Damage by accident leaves the digest behind; a forger computes it anew.
+            Err(Unverified::OtherText) if sha256(body) == digest => return Err(FileError::Forged),
+            Err(Unverified::OtherText) => return Err(damaged(fault(rest))),
+        }
+    }
+    let body = body.filter(|body| sha256(body) == digest).ok_or_else(|| damaged(fault(rest)))?;
+    match code.filter(|_| !seal.has_key()) {
+        Some(code) => Err(FileError::UnknownKey { key: key_of(code).ok_or(FileError::Forged)?.to_owned() }),
+        None => Ok(body),
+    }
 }
 
 /// What is wrong with what follows the digest: the plan, and the bracket that closes the file.
 fn fault(rest: &str) -> &'static str {
     let mut values = serde_json::Deserializer::from_str(rest).into_iter::<serde::de::IgnoredAny>();
     let first = values.next();
-    let after = rest.get(values.byte_offset()..).unwrap_or_default().trim_start();
+    let after = rest.get(values.byte_offset()..).unwrap_or_default();
     match (first, after.strip_prefix('}')) {
         (Some(Err(error)), _) if error.is_eof() => "it is cut off",
         (None | Some(Ok(_)), None) if after.is_empty() => "it is cut off",
-        (Some(Ok(_)), Some("")) => "its digest does not fit",
+        (Some(Ok(_)), Some("")) => "it is cut off",
+        (Some(Ok(_)), Some("\n")) => "its digest does not fit",
         (Some(Ok(_)), _) => "something stands after its end",
         _ => "it is no JSON any more",
     }
 }
 
 /// The digest of what a plan would do: two plans of the same digest do the same. Its id and time are left
-/// out, and so are the place of the state, and its id, which is made with the first thing that is recorded.
+/// out, and so are the place of the state, and its id, which is made with the first thing that is recorded. Sensitive
+/// values count by keyed digests; without a key they count where they may be stored in the clear, and only there.
 ///
 /// # Errors
 /// As [`write`].
@@ -148,7 +266,8 @@ struct Fingerprint<'a>(&'a Seal);
 
 impl terrace_provider::value::wire::Sealing for Fingerprint<'_> {
     fn seal(&self, clear: &[u8]) -> Result<String, WireError> {
-        Ok(self.0.change_detector(clear).unwrap_or_default())
+        let in_clear = || if self.0.can_store_new() { sha256(clear) } else { String::new() };
+        Ok(self.0.change_detector(clear).unwrap_or_else(in_clear))
     }
 
     fn open(&self, _sealed: &str) -> Result<Vec<u8>, WireError> {
