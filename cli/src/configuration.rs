@@ -23,6 +23,7 @@ use terrace_engine::source::{Sources, Span};
 use terrace_engine::yaml::Node;
 use terrace_provider::Value;
 use terrace_provider::wrap::Limits;
+use zeroize::Zeroizing;
 
 pub(crate) use limits::LIMITS;
 pub use read::EMBEDDED;
@@ -69,13 +70,15 @@ pub struct Encryption {
     pub current: Option<Located<KeySource>>,
     /// Keys that older values may have been sealed with.
     pub previous: Vec<Located<KeySource>>,
+    /// Refuse sealed values that are not bound to their place, as an older terrace wrote them.
+    pub is_bound_required: bool,
 }
 
 /// How one key is had.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// The key itself.
-    Key(String),
+    Key(Zeroizing<String>),
     /// A file that holds it.
     File(PathBuf),
     /// A command that prints it: its words, without a shell.
@@ -103,6 +106,8 @@ pub struct Environment {
     pub templates: Templates,
     /// The configured instances of providers.
     pub providers: Vec<Instance>,
+    /// The state keys of this environment alone; without, those of the project.
+    pub encryption: Option<Encryption>,
     /// Folders of blueprints; the project's `blueprints` folder when nothing is said.
     pub blueprints: Option<Vec<Located<String>>>,
 }
@@ -176,7 +181,7 @@ impl Configuration {
         };
         let mut diagnostics = Vec::new();
         let node = expand::expand(&raw.node, &self.folder, variables, &self.sources, &mut diagnostics);
-        let environment = read::environment(&raw.name, &node, &mut diagnostics);
+        let environment = read::environment(&raw.name, &node, &self.folder, &mut diagnostics);
         (environment, diagnostics)
     }
 }

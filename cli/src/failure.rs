@@ -137,6 +137,7 @@ impl From<ApplyError> for Failure {
             ApplyError::NotRecovered { .. } => {
                 Self::refused(error.to_string()).hint("run `terrace recover`, then plan again")
             }
+            ApplyError::Moved(_) => Self::new(error.to_string()).hint(KEY_HINT),
             ApplyError::Errored | ApplyError::Loop => Self::new(error.to_string()),
             ApplyError::Lease(error) => error.into(),
             ApplyError::Store(error @ StoreError::Unavailable { .. }) => {
@@ -182,10 +183,17 @@ impl From<WireError> for Failure {
     }
 }
 
-fn hint_of(error: &WireError) -> &'static str {
+/// What to do about a value that cannot be stored or opened.
+pub(crate) fn hint_of(error: &WireError) -> &'static str {
     match error {
         WireError::NoKey => NO_KEY_HINT,
         WireError::CannotOpen(_) => KEY_HINT,
+        WireError::InClear(_) => {
+            "if the value is yours, `terrace state rekey --plaintext-secrets` seals it; else restore the state from a backup"
+        }
+        WireError::Unbound(_) => {
+            "take `requireBound` out of terrace.yaml, run `terrace state rekey`, which binds all values, and put it back"
+        }
         WireError::Damaged(_) => {
             "what is stored there is not what terrace writes: `terrace doctor` looks at the whole state"
         }

@@ -308,17 +308,17 @@ fn unreadable(name: &str, error: &Unreadable) -> Diagnostic {
     }
 }
 
-/// What a saved plan claims before it is authenticated: enough to find the project and its key, nothing to act on.
+/// Claims of a saved plan that is not authenticated yet: they find the project and its key, and nothing else acts on them.
 #[derive(Debug, Default)]
 pub(crate) struct PlanClaims {
     /// A descriptor that the plan was made from and that is still there: the project is where it lies.
     pub(crate) descriptor: Option<PathBuf>,
-    /// The environment, which may have a state key of its own.
+    /// The environment, which selects the state key.
     pub(crate) environment: Option<String>,
 }
 
 impl PlanClaims {
-    /// Reads them; a text that is no plan claims nothing.
+    /// Reads the claims; other texts have no claims.
     pub(crate) fn of(text: &str) -> Self {
         #[derive(serde::Deserialize)]
         struct Head {

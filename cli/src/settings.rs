@@ -7,6 +7,7 @@ use crate::report::report;
 use crate::ui::Ui;
 use crate::variables::Variables;
 use crate::wiring::Providers;
+use secrecy::SecretString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use terrace_engine::address::{DEFAULT_ENVIRONMENT, StackId};
@@ -57,7 +58,7 @@ pub struct Settings {
     /// How long to wait for what others hold.
     pub patience: Duration,
     /// The key that `TERRACE_STATE_KEY` holds.
-    pub state_key: Option<String>,
+    pub state_key: Option<SecretString>,
     /// Who asks, for people: `jane@host (pid 4711)`.
     pub actor: String,
     /// The environment variables, for values that name them.
@@ -129,7 +130,7 @@ impl Settings {
             environment: global.env.clone().or_else(|| variables.get("TERRACE_ENV").map(str::to_owned)),
             stack: stack.map_err(|error| Failure::new(format!("--stack: {error}")))?,
             patience: global.patience(),
-            state_key: variables.get(STATE_KEY).map(str::to_owned),
+            state_key: variables.get(STATE_KEY).map(Into::into),
             actor: actor(variables),
             variables: variables.clone(),
             providers: providers.clone(),
@@ -216,7 +217,7 @@ impl Settings {
 /// The configuration that holds in the working directory.
 ///
 /// # Errors
-/// When there is no working directory.
+/// When the working directory is missing.
 pub(crate) fn configuration_here() -> Result<Option<PathBuf>, Failure> {
     Ok(find(&working_folder()?))
 }

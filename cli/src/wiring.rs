@@ -11,7 +11,7 @@ pub(crate) use guard::guard_program;
 pub use providers::Providers;
 pub(crate) use question::Question;
 
-use crate::configuration::Environment;
+use crate::configuration::{Encryption, Environment};
 use crate::failure::{Exit, Failure};
 use crate::planning::quoted;
 use crate::report::report;
@@ -76,7 +76,7 @@ impl World {
         Ok(Self {
             functions: Arc::new(functions),
             registry: Arc::new(registry),
-            seal: Arc::new(key::seal(settings, is_plaintext_allowed, ui)?),
+            seal: Arc::new(key::seal(settings, configuration.encryption.as_ref(), is_plaintext_allowed, ui)?),
             environment: compute::Environment {
                 name: configuration.name.clone(),
                 note,
@@ -96,12 +96,19 @@ impl World {
         Self::new(settings, settings.environment(None, ui)?, false, ui)
     }
 
-    /// What sensitive values are sealed with, without the rest of a world.
+    /// The key of an environment, without the rest of a world. Without an environment, or for an environment that is not
+    /// configured, the key of the project.
     ///
     /// # Errors
     /// When the state key cannot be had, which is reported.
-    pub(crate) fn seal(settings: &Settings, is_plaintext_allowed: bool, ui: &Ui) -> Result<Seal, Failure> {
-        key::seal(settings, is_plaintext_allowed, ui)
+    pub(crate) fn seal(
+        settings: &Settings,
+        environment: Option<&str>,
+        is_plaintext_allowed: bool,
+        ui: &Ui,
+    ) -> Result<Seal, Failure> {
+        let own = environment.map(|name| own_keys(settings, name, ui)).transpose()?.flatten();
+        key::seal(settings, own.as_ref(), is_plaintext_allowed, ui)
     }
 
     /// The same world with another seal.
@@ -113,6 +120,16 @@ impl World {
     pub(crate) fn configuration(&self) -> &Environment {
         &self.configuration
     }
+}
+
+/// The state keys of an environment; nothing where it uses those of the project.
+fn own_keys(settings: &Settings, environment: &str, ui: &Ui) -> Result<Option<Encryption>, Failure> {
+    if !settings.configuration.environment_names().contains(&environment) {
+        return Ok(None);
+    }
+    let (environment, diagnostics) = settings.configuration.environment(environment, &settings.variables);
+    report(ui, &settings.configuration.sources, &diagnostics);
+    if has_errors(&diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(environment.and_then(|it| it.encryption)) }
 }
 
 /// The settings of the instance of an environment that is called as its provider.

@@ -25,6 +25,7 @@ use crate::event::Events;
 use crate::expression::Functions;
 use crate::plan::{Change, ComponentPlan, OutputRead, OwnerAction, OwnerChange, Part, Plan, StackPlan, owner_in_words};
 use crate::registry::Registry;
+use crate::rekey::RekeyError;
 use crate::seal::Seal;
 use crate::store::{
     Moved, NewOperation, OperationStatus, OwnerRow, OwnersOf, Ownership, Read, Record, RowStatus, Selection,
@@ -80,6 +81,9 @@ pub enum ApplyError {
         /// Those of the state at hand.
         state: String,
     },
+    /// Rows that get another address cannot be sealed for it.
+    #[error("a row cannot be moved: {0}")]
+    Moved(RekeyError),
     /// The plan was made by another version of a provider.
     #[error("this plan was made with the provider `{plan}`; the instance `{instance}` has `{here}` here")]
     OtherProvider {
@@ -231,6 +235,7 @@ impl Applier {
     /// With why the plan cannot be applied to this state, or not with these providers.
     pub async fn refuse(&self, plan: &Plan) -> Result<(), ApplyError> {
         let StoreIdentity { id, url } = self.store.identity().await?;
+        self.seal.bind(id);
         // A plan that was made when there was no store yet names none: that nothing was recorded is in its reads.
         if plan.state != id && !plan.state.is_nil() {
             let (plan, state) = (place_of_state(&plan.state_url, plan.state), place_of_state(&url, id));
@@ -474,7 +479,7 @@ fn closing_writes(
 
 /// The row of an owner. A declaration that cannot be sealed is left out: nobody compares with it then.
 fn owner_write(owner: &OwnerChange, seal: &Seal) -> Write {
-    let declaration = owner.declaration.as_ref().and_then(|declaration| declaration.to_stored(seal).ok());
+    let declaration = owner.declaration.as_ref().and_then(|declaration| declaration.to_stored(&owner.ownership, seal).ok());
     Write::PutOwner(OwnerRow { ownership: owner.ownership.clone(), declaration: declaration.unwrap_or_default() })
 }
 

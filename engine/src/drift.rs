@@ -132,6 +132,7 @@ async fn look(
     selection: &Selection,
     known: &Known,
 ) -> Result<(Vec<DriftItem>, Vec<Diagnostic>), PlanFailure> {
+    planner.seal.bind_to(planner.store).await?;
     let accessible = foreign::accessible(planner, stack).await?;
     let options = Options { refresh: true, ..planner.options.clone() };
     let planner = Planner { options: &options, ..*planner };

@@ -5,7 +5,7 @@ use crate::deadline;
 use crate::descriptor::stack::API_VERSION;
 use crate::diff::are_same;
 use crate::plan::compute::PlanFailure;
-use crate::record::{self, Memory, NewRow, open_attributes};
+use crate::record::{self, Memory, NewRow, open_identity};
 use crate::seal::Seal;
 use crate::store::{Row, RowStatus, Selection, StateStore};
 use terrace_provider::value::wire::WireError;
@@ -96,12 +96,13 @@ pub async fn recorded_as(
     ty: &ResourceType,
     observed: &Observed,
 ) -> Result<Option<(StackId, Address)>, PlanFailure> {
+    seal.bind_to(store).await?;
     if observed.identity.is_empty() {
         return Ok(None);
     }
     for stack in store.stacks().await?.into_iter().filter(|stack| stack.environment == environment) {
         for row in store.rows(&stack, &Selection::All).await?.into_iter().filter(|row| row.address.ty == ty.name) {
-            let identity = open_attributes(&row.identity, seal)
+            let identity = open_identity(&row, seal)
                 .map_err(|error| PlanFailure::Sealed { address: format!("{stack}:{}", row.address), error })?;
             if are_same(&identity, &observed.identity) && row.provider == instance {
                 return Ok(Some((stack, row.address)));

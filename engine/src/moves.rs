@@ -3,9 +3,13 @@
 use crate::address::{Address, InstanceKey, StackId};
 use crate::descriptor::transitions::Move;
 use crate::diagnostic::Diagnostic;
+use crate::plan::shared::SharedDeclaration;
+use crate::record;
+use crate::rekey::RekeyError;
 use crate::render::shell_word;
+use crate::seal::Seal;
 use crate::selector::{Selector, is_same_block};
-use crate::store::{Generation, Write};
+use crate::store::{Generation, OwnerRow, OwnersOf, Ownership, Row, Selection, StateStore, Write};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The moves of a stack, found by the address that they begin at.
@@ -171,6 +175,44 @@ pub fn writes(stack: &StackId, moving: &[Moving]) -> Vec<Write> {
         to: to.to_owned(),
     });
     moving.iter().map(rename).chain(follow).chain(reads).collect()
+}
+
+/// The writes that follow [`writes`]: they seal moved rows, and declarations of a moved shared resource, for their new
+/// addresses.
+///
+/// # Errors
+/// When the store cannot be read, or something cannot be opened or sealed.
+pub async fn resealing(
+    store: &dyn StateStore,
+    seal: &Seal,
+    stack: &StackId,
+    moving: &[Moving],
+) -> Result<Vec<Write>, RekeyError> {
+    seal.bind_to(store).await?;
+    let targets: BTreeMap<&Address, &Address> = moving.iter().map(|one| (&one.from, &one.to)).collect();
+    let from: BTreeSet<Address> = targets.keys().map(|from| (*from).clone()).collect();
+    let sealed = |what: String| move |error| RekeyError::Sealed { what, error };
+    let mut writes = Vec::new();
+    for row in store.rows(stack, &Selection::Addresses(from.clone())).await? {
+        let Some(to) = targets.get(&row.address) else { continue };
+        let what = format!("{stack}:{}", row.address);
+        if let Some(row) = record::resealed(row, None, to, seal).map_err(sealed(what))? {
+            writes.push(Write::Reseal { row: Box::new(Row { generation: 0, ..row }) });
+        }
+    }
+    if *stack != StackId::shared(&stack.environment) {
+        return Ok(writes);
+    }
+    for OwnerRow { ownership, declaration } in store.owners(&stack.environment, &OwnersOf::Addresses(from)).await? {
+        let Some(to) = targets.get(&ownership.address) else { continue };
+        let what = || format!("how `{}` of {} declares {}", ownership.component, ownership.stack, ownership.address);
+        let declared = SharedDeclaration::from_stored(&ownership, &declaration, seal).map_err(sealed(what()))?;
+        let Some(declared) = declared.filter(SharedDeclaration::has_sensitive) else { continue };
+        let moved = Ownership { address: (*to).clone(), ..ownership.clone() };
+        let declaration = declared.to_stored(&moved, seal).map_err(sealed(what()))?;
+        writes.push(Write::PutOwner(OwnerRow { ownership: moved, declaration }));
+    }
+    Ok(writes)
 }
 
 /// The component that an object leaves, and the one that it goes to.

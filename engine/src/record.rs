@@ -4,12 +4,12 @@ use crate::address::{Address, StackId};
 use crate::descriptor::Lifecycle;
 use crate::marks;
 use crate::plan::Prior;
-use crate::seal::Seal;
-use crate::store::{Generation, Row, RowStatus};
+use crate::seal::{Place, Placed, RowPart, Seal};
+use crate::store::{ComponentRow, Generation, Row, RowStatus};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use terrace_provider::value::wire::{Sealing, WireError, decode, decode_map, encode_map};
+use terrace_provider::value::wire::{Sealing, Spot, WireError, decode_at, decode_map, encode_map};
 use terrace_provider::{Attributes, Map, Observed, Private, Recorded, ResourceType, Value};
 use uuid::Uuid;
 
@@ -82,10 +82,10 @@ pub fn open(row: Row, seal: &Seal) -> Result<Opened, WireError> {
     Ok(Opened {
         prior: Prior {
             status: row.status,
-            identity: open_attributes(&row.identity, seal)?,
-            attributes: open_attributes(&row.attributes, seal)?,
+            identity: open_identity(&row, seal)?,
+            attributes: open_attributes(&row, seal)?,
             recorded: None,
-            private: open_private(&row.private, seal)?,
+            private: open_private(&row.private, &placed(&row, RowPart::Private, seal))?,
             dependencies: row.dependencies,
             write_only: memory.write_only,
             lifecycle: memory.lifecycle,
@@ -104,6 +104,8 @@ pub fn open(row: Row, seal: &Seal) -> Result<Opened, WireError> {
 /// # Errors
 /// When a sensitive value cannot be sealed.
 pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
+    let (stack, address, schema_version) = (&new.stack, new.address, new.schema_version);
+    let at = |part| seal.at(Place::Row { stack, address, schema_version, part });
     Ok(Row {
         stack: new.stack.clone(),
         address: new.address.clone(),
@@ -114,9 +116,9 @@ pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
         provider_version: Some(new.provider_version.to_owned()),
         schema_version: new.schema_version,
         // A provider that names its object does not know which of the names are sensitive.
-        identity: encode_map(&marks::found_attributes(new.identity, new.attributes), seal)?.to_string(),
-        attributes: encode_map(new.attributes, seal)?.to_string(),
-        private: seal_private(new.private, seal)?,
+        identity: encode_map(&marks::found_attributes(new.identity, new.attributes), &at(RowPart::Identity))?.to_string(),
+        attributes: encode_map(new.attributes, &at(RowPart::Attributes))?.to_string(),
+        private: seal_private(new.private, &at(RowPart::Private))?,
         dependencies: new.dependencies.to_vec(),
         lifecycle: stored_memory(new.memory)?,
         updated_at: Timestamp::UNIX_EPOCH,
@@ -157,11 +159,11 @@ pub(crate) fn stored_memory(memory: &Memory) -> Result<String, WireError> {
 ///
 /// # Errors
 /// When sealing fails.
-pub fn seal_private(private: &Private, seal: &Seal) -> Result<Vec<u8>, WireError> {
-    if private.0.is_empty() || !seal.has_key() {
+pub fn seal_private(private: &Private, placed: &Placed<'_>) -> Result<Vec<u8>, WireError> {
+    if private.0.is_empty() || !placed.has_key() {
         return Ok(private.0.clone());
     }
-    Ok([SEALED_PRIVATE, seal.seal(&private.0)?.as_bytes()].concat())
+    Ok([SEALED_PRIVATE, placed.seal(&Spot::Root, &private.0)?.as_bytes()].concat())
 }
 
 /// Marks private bytes that are sealed.
@@ -171,21 +173,87 @@ const SEALED_PRIVATE: &[u8] = b"\0terrace-sealed:";
 ///
 /// # Errors
 /// When they are sealed and cannot be opened.
-pub fn open_private(bytes: &[u8], seal: &Seal) -> Result<Private, WireError> {
+pub fn open_private(bytes: &[u8], placed: &Placed<'_>) -> Result<Private, WireError> {
     match bytes.strip_prefix(SEALED_PRIVATE) {
+        None if !bytes.is_empty() && placed.requires_bound() => Err(placed.unbound()),
         None => Ok(Private(bytes.to_vec())),
         Some(sealed) => {
             let text = std::str::from_utf8(sealed).map_err(|error| WireError::Damaged(error.to_string()))?;
-            Ok(Private(seal.open(text)?))
+            Ok(Private(placed.open(&Spot::Root, text)?))
         }
     }
 }
 
-/// Opens attributes as a row keeps them.
+/// The sealing of a part of a row.
+#[must_use]
+pub fn placed<'a>(row: &'a Row, part: RowPart, seal: &'a Seal) -> Placed<'a> {
+    let Row { stack, address, schema_version, .. } = row;
+    seal.at(Place::Row { stack, address, schema_version: *schema_version, part })
+}
+
+/// Opens the attributes of a row.
 ///
 /// # Errors
 /// When the text is damaged or a sealed part cannot be opened.
-pub fn open_attributes(text: &str, seal: &dyn Sealing) -> Result<Attributes, WireError> {
+pub fn open_attributes(row: &Row, seal: &Seal) -> Result<Attributes, WireError> {
+    open_text(&row.attributes, &placed(row, RowPart::Attributes, seal))
+}
+
+/// Opens the attributes that name the object of a row.
+///
+/// # Errors
+/// As [`open_attributes`].
+pub fn open_identity(row: &Row, seal: &Seal) -> Result<Attributes, WireError> {
+    open_text(&row.identity, &placed(row, RowPart::Identity, seal))
+}
+
+/// Seals a row again for an address in the bound store; `from` is the store that it was sealed for. `None` when the row has
+/// no sensitive value.
+///
+/// # Errors
+/// When something cannot be opened or sealed.
+pub fn resealed(row: Row, from: Option<Uuid>, to: &Address, seal: &Seal) -> Result<Option<Row>, WireError> {
+    let source = |part| {
+        let placed = placed(&row, part, seal);
+        from.map_or(placed, |store| placed.in_store(store))
+    };
+    let identity = open_text(&row.identity, &source(RowPart::Identity))?;
+    let attributes = open_text(&row.attributes, &source(RowPart::Attributes))?;
+    let private = open_private(&row.private, &source(RowPart::Private))?;
+    let is_sealed = |attributes: &Attributes| attributes.values().any(Value::has_sensitive);
+    if !is_sealed(&identity) && !is_sealed(&attributes) && (private.0.is_empty() || !seal.has_key()) {
+        return Ok(None);
+    }
+    let mut row = Row { address: to.clone(), ..row };
+    let text = |attributes, part| Ok(encode_map(attributes, &placed(&row, part, seal))?.to_string());
+    let identity = text(&identity, RowPart::Identity)?;
+    let attributes = text(&attributes, RowPart::Attributes)?;
+    let private = seal_private(&private, &placed(&row, RowPart::Private, seal))?;
+    (row.identity, row.attributes, row.private) = (identity, attributes, private);
+    Ok(Some(row))
+}
+
+/// Refuses an attribute that its schema calls sensitive and that a row holds without a mark, although there is a key: its
+/// value was put there by a program without the key, or by a terrace that did not know the attribute as sensitive.
+///
+/// # Errors
+/// When there is such an attribute.
+pub(crate) fn check_marked(ty: &ResourceType, opened: &Opened, seal: &Seal) -> Result<(), WireError> {
+    let bare = ty.attributes.0.iter().filter(|attribute| attribute.sensitive).find(|attribute| {
+        let value = opened.prior.attributes.get(attribute.name);
+        value.is_some_and(|value| !value.is_null() && !value.is_unknown() && !value.has_sensitive())
+    });
+    let Some(attribute) = bare else { return Ok(()) };
+    let Opened { stack, address, schema_version, .. } = opened;
+    let place = Place::Row { stack, address, schema_version: *schema_version, part: RowPart::Attributes };
+    seal.check_marked(&place, &Spot::Key(&Spot::Root, attribute.name))
+}
+
+/// Opens attributes as the text of a row keeps them.
+///
+/// # Errors
+/// When the text is damaged or a sealed part cannot be opened.
+pub fn open_text(text: &str, seal: &dyn Sealing) -> Result<Attributes, WireError> {
     let json = serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
     decode_map(json, seal)
 }
@@ -195,13 +263,13 @@ pub fn open_attributes(text: &str, seal: &dyn Sealing) -> Result<Attributes, Wir
 ///
 /// # Errors
 /// When a sensitive value cannot be sealed although there is a key.
-pub fn seal_outputs(outputs: &Map, seal: &Seal) -> Result<String, WireError> {
+pub fn seal_outputs((stack, component): (&StackId, &str), outputs: &Map, seal: &Seal) -> Result<String, WireError> {
     let storable: Map = outputs
         .iter()
         .filter(|(_, value)| !value.has_unknown())
         .map(|(name, value)| (name.clone(), if seal.can_store(value) { value.clone() } else { Value::Unknown }))
         .collect();
-    Ok(encode_map(&storable, seal)?.to_string())
+    Ok(encode_map(&storable, &seal.at(Place::Outputs { stack, component }))?.to_string())
 }
 
 /// The recorded outputs of a component.
@@ -222,6 +290,14 @@ pub fn open_outputs(text: &str, seal: &dyn Sealing) -> Result<Outputs, WireError
     closed.into_values().next().map_or(Ok(outputs), Err)
 }
 
+/// Opens the outputs of a component.
+///
+/// # Errors
+/// As [`open_outputs`].
+pub fn open_component(stack: &StackId, row: &ComponentRow, seal: &Seal) -> Result<Outputs, WireError> {
+    open_outputs(&row.outputs, &seal.at(Place::Outputs { stack, component: &row.key }))
+}
+
 /// Opens what can be opened of [`seal_outputs`], and says of the rest why it cannot.
 ///
 /// # Errors
@@ -234,7 +310,7 @@ pub(crate) fn open_outputs_apart(
         serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
     let (mut outputs, mut closed) = (Outputs::default(), BTreeMap::new());
     for (name, value) in json {
-        match decode(value, seal) {
+        match decode_at(&Spot::Key(&Spot::Root, &name), value, seal) {
             Ok(value) if value.is_unknown() => {
                 outputs.unstored.insert(name);
             }

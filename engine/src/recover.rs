@@ -166,6 +166,7 @@ impl Recovery<'_> {
         selection: &Selection,
         shared: &Selection,
     ) -> Result<Vec<Recovered>, LeaseError> {
+        self.seal.bind_to(self.store.as_ref()).await?;
         let mut recovered = self.run_one(stack, selection).await?;
         let environment = StackId::shared(&stack.environment);
         if *stack != environment {
@@ -210,6 +211,7 @@ impl Recovery<'_> {
     /// # Errors
     /// When leases cannot be had or the store fails.
     pub async fn decide(&self, step: &CutOff, verdict: Verdict) -> Result<bool, LeaseError> {
+        self.seal.bind_to(self.store.as_ref()).await?;
         let CutOff { stack, address, .. } = step;
         let Some(open) = self.still_open(step).await? else { return Ok(false) };
         let (held, operation) = self.begin(stack, &[open]).await?;

@@ -1,5 +1,14 @@
-//! Sealing sensitive values for rest: XChaCha20-Poly1305 under the state key, the key's id in front.
+//! Sealing sensitive values for rest: XChaCha20-Poly1305 under the state key.
+//!
+//! A sealed text is `KEY:v2:BASE64`. Its place is authenticated with it: the store, the stack, the address, the part of the
+//! row, the schema version and the spot within. A text that is copied elsewhere does not open. Older terraces wrote
+//! `KEY:BASE64`, which is bound to nothing: it opens anywhere until [`Seal::requiring_bound`] ends that.
 
+mod place;
+
+pub use place::{Place, Placed, RowPart};
+
+use crate::store::{StateStore, StoreError};
 use base16ct::lower::encode_string;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -10,12 +19,16 @@ use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use terrace_provider::Value;
-use terrace_provider::value::wire::{Sealing, WireError, encode};
+use terrace_provider::value::wire::{Sealing, Spot, WireError, encode};
+use uuid::Uuid;
+use zeroize::{Zeroize, Zeroizing};
 
-/// What belongs to a sealed text beside the key, so that a text of another use cannot be put in its place.
-const PURPOSE: &[u8] = b"terrace sealed value v1";
+/// The associated data of an older terrace: it names no place.
+const UNBOUND: &[u8] = b"terrace sealed value v1";
+/// Marks a text that is bound to its place.
+const BOUND: &str = "v2:";
 const PLAIN: &str = "plain:";
 
 /// How sensitive values are stored.
@@ -24,21 +37,34 @@ pub struct Seal {
     current: Option<Key>,
     /// Keys that older texts may have been sealed with.
     previous: Vec<Key>,
-    /// Without a key, store in the clear instead of refusing.
+    /// Without a key, store in the clear instead of refusing; with a key, open values in the clear.
     is_plaintext_allowed: bool,
+    /// Refuse texts that are not bound to their place.
+    is_bound_required: bool,
+    /// The store whose rows and requests are sealed and opened.
+    store: RwLock<Binding>,
     /// Digests of what was found stored in the clear: to store it so again tells nobody anything new.
     found_in_clear: Mutex<HashSet<[u8; 32]>>,
     /// Something stored in the clear was opened.
     has_opened_clear: AtomicBool,
 }
 
+/// The store that a seal is used with.
+#[derive(Clone, Copy, Default)]
+struct Binding {
+    store: Option<Uuid>,
+    /// [`Seal::bind`] does not change it.
+    is_pinned: bool,
+}
+
 /// One state key.
 #[derive(Clone)]
 struct Key {
     id: String,
+    /// Overwrites its key when it is dropped.
     cipher: XChaCha20Poly1305,
-    mac_key: [u8; 32],
-    plan_key: [u8; 32],
+    mac_key: Zeroizing<[u8; 32]>,
+    plan_key: Zeroizing<[u8; 32]>,
 }
 
 /// How long the code of [`Seal::authenticate`] is: the id of the key, a colon and an HMAC in hexadecimal digits.
@@ -80,6 +106,8 @@ impl Seal {
             current: None,
             previous: Vec::new(),
             is_plaintext_allowed,
+            is_bound_required: false,
+            store: RwLock::default(),
             found_in_clear: Mutex::default(),
             has_opened_clear: AtomicBool::new(false),
         }
@@ -95,6 +123,65 @@ impl Seal {
         Ok(Self { current, previous, ..Self::without_key(false) })
     }
 
+    /// Opens values in the clear although there is a key; the next write seals them.
+    #[must_use]
+    pub fn accepting_clear(self, is_accepted: bool) -> Self {
+        Self { is_plaintext_allowed: self.is_plaintext_allowed || is_accepted, ..self }
+    }
+
+    /// Refuses sealed texts that are not bound to their place, as an older terrace wrote them.
+    #[must_use]
+    pub fn requiring_bound(self, is_required: bool) -> Self {
+        Self { is_bound_required: is_required, ..self }
+    }
+
+    /// Names the store whose rows are sealed and opened from now on, unless one was pinned.
+    pub fn bind(&self, store: Uuid) {
+        let mut binding = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        if !binding.is_pinned {
+            binding.store = Some(store);
+        }
+    }
+
+    /// Names the only store whose rows are sealed and opened from now on: a server also plans with empty stores meanwhile.
+    pub fn pin(&self, store: Uuid) {
+        let mut binding = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        *binding = Binding { store: Some(store), is_pinned: true };
+    }
+
+    /// Names the store whose rows are sealed and opened from now on.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn bind_to(&self, store: &dyn StateStore) -> Result<(), StoreError> {
+        self.bind(store.identity().await?.id);
+        Ok(())
+    }
+
+    /// The sealing of a place in the bound store.
+    #[must_use]
+    pub fn at<'a>(&'a self, place: Place<'a>) -> Placed<'a> {
+        let Binding { store, .. } = *self.store.read().unwrap_or_else(PoisonError::into_inner);
+        Placed { seal: self, store, place, is_only_current: false }
+    }
+
+    /// The sealing of a place in the given store.
+    #[must_use]
+    pub const fn at_store<'a>(&'a self, store: Uuid, place: Place<'a>) -> Placed<'a> {
+        Placed { seal: self, store: Some(store), place, is_only_current: false }
+    }
+
+    /// Refuses a value that its schema calls sensitive and that is stored without a mark.
+    ///
+    /// # Errors
+    /// When there is a key, and values in the clear are not accepted.
+    pub(crate) fn check_marked(&self, place: &Place<'_>, spot: &Spot<'_>) -> Result<(), WireError> {
+        match self.has_key() && !self.is_plaintext_allowed {
+            true => Err(WireError::InClear(place.in_words(spot))),
+            false => Ok(()),
+        }
+    }
+
     /// True when new sensitive values can be stored.
     #[must_use]
     pub fn can_store_new(&self) -> bool {
@@ -105,7 +192,9 @@ impl Seal {
     /// known yet may turn out to be anything.
     #[must_use]
     pub fn can_store(&self, value: &Value) -> bool {
-        self.can_store_new() || !value.has_sensitive() || (!value.has_unknown() && encode(value, self).is_ok())
+        // Without a key there is nothing that a place is bound by.
+        let nowhere = || self.at(Place::Plan { id: Uuid::nil() });
+        self.can_store_new() || !value.has_sensitive() || (!value.has_unknown() && encode(value, &nowhere()).is_ok())
     }
 
     /// True when something that was stored in the clear has been opened.
@@ -132,7 +221,7 @@ impl Seal {
         self.previous.iter().filter_map(|key| key.change_detector(value)).collect()
     }
 
-    /// The code that proves to [`Seal::verify`] that a holder of the key wrote this text. Without a key there is none.
+    /// The authentication code that [`Seal::verify`] checks; `None` without a key.
     pub(crate) fn authenticate(&self, parts: &[&[u8]]) -> Option<String> {
         let key = self.current.as_ref()?;
         Some(format!("{}:{}", key.id, encode_string(&key.plan_mac(parts)?.finalize().into_bytes())))
@@ -147,13 +236,75 @@ impl Seal {
         let mut bytes = [0_u8; 32];
         let code = base16ct::lower::decode(code, &mut bytes).map_err(|_| Unverified::OtherText)?;
         let mac = key.plan_mac(parts).ok_or(Unverified::OtherText)?;
-        // Takes the same time whatever differs.
+        // In constant time.
         mac.verify_slice(code).map_err(|_| Unverified::OtherText)
     }
 
     /// As it sealed when a key of before was the present one, for each of them.
     pub(crate) fn older(&self) -> impl Iterator<Item = Self> {
         self.previous.iter().map(|key| Self { current: Some(key.clone()), ..Self::without_key(false) })
+    }
+
+    /// Seals bytes together with the text of a place.
+    fn seal(&self, place: impl FnOnce() -> Result<Vec<u8>, WireError>, clear: &[u8]) -> Result<String, WireError> {
+        let Some(key) = &self.current else {
+            if self.is_plaintext_allowed || self.found_in_clear().contains(&digest(clear)) {
+                return Ok(format!("{PLAIN}{}", BASE64.encode(clear)));
+            }
+            return Err(WireError::NoKey);
+        };
+        let mut nonce = [0_u8; 24];
+        getrandom::fill(&mut nonce).map_err(|error| WireError::CannotOpen(error.to_string()))?;
+        let sealed = key
+            .cipher
+            .encrypt(&XNonce::from(nonce), Payload { msg: clear, aad: &place()? })
+            .map_err(|_| WireError::CannotOpen("encryption failed".to_owned()))?;
+        Ok(format!("{}:{BOUND}{}", key.id, BASE64.encode([nonce.as_slice(), &sealed].concat())))
+    }
+
+    /// Opens the text of a place, which `words` names.
+    fn open(
+        &self,
+        place: impl FnOnce() -> Result<Vec<u8>, WireError>,
+        words: impl Fn() -> String,
+        sealed: &str,
+        is_only_current: bool,
+    ) -> Result<Vec<u8>, WireError> {
+        let damaged = || WireError::CannotOpen(format!("{} is damaged", words()));
+        if let Some(clear) = sealed.strip_prefix(PLAIN) {
+            if self.has_key() && !self.is_plaintext_allowed {
+                return Err(WireError::InClear(words()));
+            }
+            let clear = BASE64.decode(clear).map_err(|_| damaged())?;
+            self.has_opened_clear.store(true, Ordering::Relaxed);
+            if !self.can_store_new() {
+                self.found_in_clear().insert(digest(&clear));
+            }
+            return Ok(clear);
+        }
+        let (id, text) = key_of(sealed).zip(sealed.split_once(':').map(|(_, text)| text)).ok_or_else(damaged)?;
+        let keys = self.current.iter().chain(self.previous.iter().filter(|_| !is_only_current));
+        let key = keys.into_iter().find(|key| key.id == id).ok_or_else(|| {
+            WireError::CannotOpen(match is_only_current {
+                true => "it is not sealed with the present key".to_owned(),
+                false => format!("it was sealed with state key {id}, which is not configured"),
+            })
+        })?;
+        let (text, aad) = match text.strip_prefix(BOUND) {
+            Some(text) => (text, Some(place()?)),
+            None if self.is_bound_required || is_only_current => return Err(WireError::Unbound(words())),
+            None => (text, None),
+        };
+        let bytes = BASE64.decode(text).map_err(|_| damaged())?;
+        let (nonce, body) = bytes.split_at_checked(24).ok_or_else(damaged)?;
+        let nonce: [u8; 24] = nonce.try_into().map_err(|_| damaged())?;
+        let payload = Payload { msg: body, aad: aad.as_deref().unwrap_or(UNBOUND) };
+        key.cipher.decrypt(&XNonce::from(nonce), payload).map_err(|_| {
+            WireError::CannotOpen(match aad {
+                Some(_) => format!("it is damaged, or was not sealed for {}", words()),
+                None => format!("{} is damaged", words()),
+            })
+        })
     }
 
     fn found_in_clear(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {
@@ -167,84 +318,30 @@ fn digest(clear: &[u8]) -> [u8; 32] {
 
 impl Key {
     fn change_detector(&self, value: &[u8]) -> Option<String> {
-        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&self.mac_key).ok()?;
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(self.mac_key.as_slice()).ok()?;
         mac.update(value);
         Some(format!("{}:{}", self.id, BASE64.encode(mac.finalize().into_bytes())))
     }
 
     fn plan_mac(&self, parts: &[&[u8]]) -> Option<Hmac<Sha256>> {
-        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&self.plan_key).ok()?;
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(self.plan_key.as_slice()).ok()?;
         parts.iter().for_each(|part| mac.update(part));
         Some(mac)
     }
 
     fn parse(text: &str) -> Result<Self, KeyError> {
-        let bytes = BASE64.decode(text.trim()).map_err(|_| KeyError("is not base64".to_owned()))?;
-        let bytes: [u8; 32] =
-            bytes.try_into().map_err(|bytes: Vec<u8>| KeyError(format!("has {} bytes", bytes.len())))?;
-        let derive =
-            |use_: &[u8]| -> [u8; 32] { Sha256::new().chain_update(use_).chain_update(bytes).finalize().into() };
-        let id: String = encode_string(&derive(b"terrace key id")).chars().take(KEY_ID_LENGTH).collect();
-        let cipher = XChaCha20Poly1305::new_from_slice(&derive(b"terrace sealing"))
+        let mut bytes = BASE64.decode(text.trim()).map_err(|_| KeyError("is not base64".to_owned()))?;
+        let read: Result<Zeroizing<[u8; 32]>, _> = bytes.as_slice().try_into().map(Zeroizing::new);
+        let length = bytes.len();
+        bytes.zeroize();
+        let bytes = read.map_err(|_| KeyError(format!("has {length} bytes")))?;
+        let derive = |use_: &[u8]| -> Zeroizing<[u8; 32]> {
+            Zeroizing::new(Sha256::new().chain_update(use_).chain_update(bytes.as_slice()).finalize().into())
+        };
+        let id: String = encode_string(derive(b"terrace key id").as_slice()).chars().take(KEY_ID_LENGTH).collect();
+        let cipher = XChaCha20Poly1305::new_from_slice(derive(b"terrace sealing").as_slice())
             .map_err(|_| KeyError("cannot be used".to_owned()))?;
         Ok(Self { id, cipher, mac_key: derive(b"terrace change detector"), plan_key: derive(b"terrace plan file") })
-    }
-}
-
-impl Sealing for Seal {
-    fn seal(&self, clear: &[u8]) -> Result<String, WireError> {
-        let Some(key) = &self.current else {
-            if self.is_plaintext_allowed || self.found_in_clear().contains(&digest(clear)) {
-                return Ok(format!("{PLAIN}{}", BASE64.encode(clear)));
-            }
-            return Err(WireError::NoKey);
-        };
-        let mut nonce = [0_u8; 24];
-        getrandom::fill(&mut nonce).map_err(|error| WireError::CannotOpen(error.to_string()))?;
-        let sealed = key
-            .cipher
-            .encrypt(&XNonce::from(nonce), Payload { msg: clear, aad: PURPOSE })
-            .map_err(|_| WireError::CannotOpen("encryption failed".to_owned()))?;
-        Ok(format!("{}:{}", key.id, BASE64.encode([nonce.as_slice(), &sealed].concat())))
-    }
-
-    fn open(&self, sealed: &str) -> Result<Vec<u8>, WireError> {
-        let damaged = || WireError::CannotOpen("it is damaged".to_owned());
-        if let Some(clear) = sealed.strip_prefix(PLAIN) {
-            let clear = BASE64.decode(clear).map_err(|_| damaged())?;
-            self.has_opened_clear.store(true, Ordering::Relaxed);
-            if !self.can_store_new() {
-                self.found_in_clear().insert(digest(&clear));
-            }
-            return Ok(clear);
-        }
-        let (id, text) = sealed.split_once(':').ok_or_else(damaged)?;
-        let key = self.current.iter().chain(&self.previous).find(|key| key.id == id).ok_or_else(|| {
-            WireError::CannotOpen(format!("it was sealed with state key {id}, which is not configured"))
-        })?;
-        let bytes = BASE64.decode(text).map_err(|_| damaged())?;
-        let (nonce, body) = bytes.split_at_checked(24).ok_or_else(damaged)?;
-        let nonce: [u8; 24] = nonce.try_into().map_err(|_| damaged())?;
-        key.cipher.decrypt(&XNonce::from(nonce), Payload { msg: body, aad: PURPOSE }).map_err(|_| damaged())
-    }
-}
-
-/// Opens only what is stored as it would be stored now: with the present key where there is one.
-pub(crate) struct Present<'a>(pub(crate) &'a Seal);
-
-impl Sealing for Present<'_> {
-    fn seal(&self, clear: &[u8]) -> Result<String, WireError> {
-        self.0.seal(clear)
-    }
-
-    fn open(&self, sealed: &str) -> Result<Vec<u8>, WireError> {
-        let id = self.0.current.as_ref().map(|key| key.id.as_str());
-        match sealed.split_once(':') {
-            Some((by, _)) if id.is_some_and(|id| id != by) => {
-                Err(WireError::CannotOpen("it is not sealed with the present key".to_owned()))
-            }
-            _ => self.0.open(sealed),
-        }
     }
 }
 
@@ -253,63 +350,14 @@ impl Sealing for Present<'_> {
 pub struct Blind;
 
 impl Sealing for Blind {
-    fn seal(&self, _clear: &[u8]) -> Result<String, WireError> {
+    fn seal(&self, _spot: &Spot<'_>, _clear: &[u8]) -> Result<String, WireError> {
         Err(WireError::NoKey)
     }
 
-    fn open(&self, _sealed: &str) -> Result<Vec<u8>, WireError> {
+    fn open(&self, _spot: &Spot<'_>, _sealed: &str) -> Result<Vec<u8>, WireError> {
         Ok(b"null".to_vec())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    const OTHER: &str = "//////////////////////////////////////////8=";
-
-    #[test]
-    fn sealed_text_opens_with_its_key_only() {
-        let seal = Seal::with_key(KEY, &[]).unwrap();
-        let sealed = seal.seal(b"hunter2").unwrap();
-        assert_eq!(seal.open(&sealed).unwrap(), b"hunter2");
-        assert_ne!(sealed, seal.seal(b"hunter2").unwrap(), "the nonce differs each time");
-        assert!(Seal::with_key(OTHER, &[]).unwrap().open(&sealed).is_err());
-        assert_eq!(Seal::with_key(OTHER, &[KEY]).unwrap().open(&sealed).unwrap(), b"hunter2");
-    }
-
-    #[test]
-    fn damaged_text_is_an_error() {
-        let seal = Seal::with_key(KEY, &[]).unwrap();
-        let sealed = seal.seal(b"hunter2").unwrap();
-        let mut damaged = sealed.clone();
-        damaged.replace_range(sealed.len() - 4..sealed.len() - 3, "_");
-        for text in [damaged.as_str(), "", "x", "00000000:", &sealed[..20]] {
-            assert!(seal.open(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn without_a_key_nothing_is_sealed_unless_asked_for() {
-        assert!(matches!(Seal::without_key(false).seal(b"x"), Err(WireError::NoKey)));
-        let plain = Seal::without_key(true);
-        assert_eq!(plain.open(&plain.seal(b"x").unwrap()).unwrap(), b"x");
-    }
-
-    #[test]
-    fn what_is_stored_in_the_clear_may_be_stored_so_again() {
-        let stored = Seal::without_key(true).seal(b"x").unwrap();
-        let seal = Seal::without_key(false);
-        seal.open(&stored).unwrap();
-        assert_eq!(seal.seal(b"x").unwrap(), stored);
-        assert!(matches!(seal.seal(b"y"), Err(WireError::NoKey)));
-    }
-
-    #[test]
-    fn a_key_is_32_bytes_in_base64() {
-        assert!(Seal::with_key("", &[]).is_err());
-        assert!(Seal::with_key("not base64!", &[]).is_err());
-        assert!(Seal::with_key("AAAA", &[]).is_err());
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use crate::marks;
 use crate::record::{self, Opened};
 use crate::registry::Registry;
-use crate::seal::Seal;
+use crate::seal::{RowPart, Seal};
 use crate::store::Row;
 use terrace_provider::value::wire::{WireError, encode_map};
 use terrace_provider::{ProviderError, ResourceType, Value};
@@ -60,12 +60,13 @@ pub(crate) async fn upgraded(registry: &Registry, seal: &Seal, row: Row) -> Resu
     let mut opened = record::open(row.clone(), seal)?;
     upgrade(registry, &mut opened).await?;
     let identity = marks::found_attributes(&opened.prior.identity, &opened.prior.attributes);
-    Ok(Row {
-        schema_version: opened.schema_version,
-        identity: encode_map(&identity, seal)?.to_string(),
-        attributes: encode_map(&opened.prior.attributes, seal)?.to_string(),
-        ..row
-    })
+    let mut row = Row { schema_version: opened.schema_version, ..row };
+    let placed = |part| record::placed(&row, part, seal);
+    let identity = encode_map(&identity, &placed(RowPart::Identity))?.to_string();
+    let attributes = encode_map(&opened.prior.attributes, &placed(RowPart::Attributes))?.to_string();
+    let private = record::seal_private(&opened.prior.private, &placed(RowPart::Private))?;
+    (row.identity, row.attributes, row.private) = (identity, attributes, private);
+    Ok(row)
 }
 
 /// The type of what is recorded in an older form; `None` for what is in the present one.

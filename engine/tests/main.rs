@@ -43,6 +43,7 @@ mod repetition; // a single resource becomes a `forEach`, and back
 mod request; // what is sent beside a descriptor, and what it says of siblings
 mod results; // what a call leaves on record that fails or does something else
 mod rollback; // back to what was recorded before
+mod sealed_places; // sealed values open at their own place only
 mod secrets; // what is sensitive from now on, or was until now
 mod shared; // what several stacks own
 mod slow; // providers that take their time before anything is called

@@ -99,7 +99,7 @@ async fn outputs_go_back_with_their_stack() {
     let second = story.apply(&text("2", second)).await.operation;
     let outputs = async || {
         let component = story.store.components(&demo()).await.unwrap().remove(0);
-        terrace_engine::record::open_outputs(&component.outputs, &*story.seal).unwrap().values
+        terrace_engine::record::open_component(&demo(), &component, &story.seal).unwrap().values
     };
     let then = outputs().await;
     let plan = rolled_back(&story, first).await;

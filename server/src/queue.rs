@@ -23,11 +23,11 @@ use std::time::Duration;
 use terrace_engine::access::Access;
 use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
-use terrace_engine::seal::Seal;
+use terrace_engine::seal::{Place, Seal};
 use terrace_engine::source::Sources;
 use terrace_engine::store::{Enqueued, NewOperation, NewRequest, OperationStatus, RequestClaim};
 use terrace_engine::yaml::{self, Budget};
-use terrace_provider::value::wire::{Sealing, WireError};
+use terrace_provider::value::wire::{Sealing, Spot, WireError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -100,12 +100,12 @@ pub(crate) enum Asked {
 
 impl Asked {
     /// As it is stored: sealed where there is a key, for a descriptor may hold secrets.
-    fn to_body(&self, followed: Followed, seal: Option<&Seal>) -> Result<String, Refusal> {
+    fn to_body(&self, followed: Followed, operation: Uuid, seal: &Seal) -> Result<String, Refusal> {
         let text = serde_json::to_string(&Kept { asked: self, followed })
             .map_err(|error| Refusal::Broken(error.to_string()))?;
-        match seal.filter(|seal| seal.has_key()) {
-            None => Ok(text),
-            Some(seal) => sealed(text.as_bytes(), seal).map_err(|error| Refusal::Broken(error.to_string())),
+        match seal.has_key() {
+            false => Ok(text),
+            true => sealed(text.as_bytes(), operation, seal).map_err(|error| Refusal::Broken(error.to_string())),
         }
     }
 
@@ -113,8 +113,8 @@ impl Asked {
     ///
     /// # Errors
     /// When it was sealed with another key, or by another server.
-    pub(crate) fn of_body(body: &str, seal: Option<&Seal>) -> Result<Self, Refusal> {
-        Ok(read(body, seal)?.asked)
+    pub(crate) fn of_body(body: &str, operation: Uuid, seal: &Seal) -> Result<Self, Refusal> {
+        Ok(read(body, operation, seal)?.asked)
     }
 
     /// Whether it is done by looking alone: nothing is left half-done where it is cut off.
@@ -208,13 +208,9 @@ struct Kept<A> {
 }
 
 /// Reads what is stored.
-fn read(body: &str, seal: Option<&Seal>) -> Result<Kept<Asked>, Refusal> {
+fn read(body: &str, operation: Uuid, seal: &Seal) -> Result<Kept<Asked>, Refusal> {
     let broken = |error: &dyn std::fmt::Display| Refusal::Broken(format!("a request cannot be read: {error}"));
-    let text = match seal {
-        Some(seal) => opened(body, seal).map_err(|error| broken(&error))?,
-        None if body.starts_with(SEALED) => return Err(broken(&"there is no state key")),
-        None => Cow::Borrowed(body.as_bytes()),
-    };
+    let text = opened(body, operation, seal).map_err(|error| broken(&error))?;
     serde_json::from_slice(&text).map_err(|error| broken(&error))
 }
 
@@ -222,14 +218,16 @@ fn read(body: &str, seal: Option<&Seal>) -> Result<Kept<Asked>, Refusal> {
 const SEALED: &str = "sealed:";
 
 /// What is asked as it is stored where there is a key.
-pub(crate) fn sealed(text: &[u8], seal: &Seal) -> Result<String, WireError> {
-    Ok(format!("{SEALED}{}", seal.seal(text)?))
+pub(crate) fn sealed(text: &[u8], operation: Uuid, seal: &Seal) -> Result<String, WireError> {
+    Ok(format!("{SEALED}{}", seal.at(Place::Request { operation }).seal(&Spot::Root, text)?))
 }
 
 /// What is asked of what is stored, be it sealed or, as there was no key then, not.
-pub(crate) fn opened<'b>(body: &'b str, seal: &Seal) -> Result<Cow<'b, [u8]>, WireError> {
+pub(crate) fn opened<'b>(body: &'b str, operation: Uuid, seal: &Seal) -> Result<Cow<'b, [u8]>, WireError> {
+    let placed = seal.at(Place::Request { operation });
     match body.strip_prefix(SEALED) {
-        Some(sealed) => seal.open(sealed).map(Cow::Owned),
+        Some(sealed) => placed.open(&Spot::Root, sealed).map(Cow::Owned),
+        None if placed.requires_bound() => Err(placed.unbound()),
         None => Ok(Cow::Borrowed(body.as_bytes())),
     }
 }
@@ -250,7 +248,7 @@ fn meant(text: &str) -> String {
 impl Shared {
     /// Queues a request; answers its token.
     pub(crate) async fn ask(&self, caller: &Caller, asked: &Asked, place: AboutWhat) -> Result<Uuid, Refusal> {
-        let (digests, followed) = (asked.digests(self.worlds.seal()), Followed::here(&place.stack, &place.component));
+        let (digests, followed) = (asked.digests(Some(self.worlds.seal())), Followed::here(&place.stack, &place.component));
         self.enqueue(caller, asked, digests, vec![place.stack], place.component, followed).await
     }
 
@@ -261,7 +259,7 @@ impl Shared {
         asked: &Asked,
         stacks: Vec<StackId>,
     ) -> Result<Uuid, Refusal> {
-        let digests = asked.digests(self.worlds.seal());
+        let digests = asked.digests(Some(self.worlds.seal()));
         let component = digests.digest.clone();
         // What it waits in comes before what it is about.
         let followed = stacks.last().map(|stack| Followed::here(stack, "")).unwrap_or_default();
@@ -275,7 +273,7 @@ impl Shared {
     pub(crate) async fn asked_before(&self, caller: &Caller, asked: &Asked) -> Result<Option<Uuid>, Refusal> {
         let Some(key) = caller.key() else { return Ok(None) };
         match self.store.asked_with(&key).await? {
-            Some((token, digest)) if asked.digests(self.worlds.seal()).has(&digest) => Ok(Some(token)),
+            Some((token, digest)) if asked.digests(Some(self.worlds.seal())).has(&digest) => Ok(Some(token)),
             Some(_) => Err(Refusal::KeyTaken),
             None => Ok(None),
         }
@@ -292,7 +290,7 @@ impl Shared {
     ) -> Result<Uuid, Refusal> {
         let (id, idempotency) = (Uuid::now_v7(), caller.key());
         let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
-        let body = asked.to_body(followed, self.worlds.seal())?.into();
+        let body = asked.to_body(followed, id, self.worlds.seal())?.into();
         // Many stacks are looked at at once; whoever wants something done does not wait for that.
         let can_wait = matches!(asked, Asked::Drift { .. });
         let request = NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait };
@@ -376,7 +374,7 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
     let keeper = Keeper::of(shared, claim, &cancel);
     let mine = shared.at_work.of(claim.operation);
     let _alone = mine.lock().await;
-    let (asked, followed) = match read(claim.body.expose(), shared.worlds.seal()) {
+    let (asked, followed) = match read(claim.body.expose(), claim.operation, shared.worlds.seal()) {
         Ok(Kept { asked, followed }) => (Ok(asked), followed),
         Err(refusal) => (Err(refusal), Followed::default()),
     };
@@ -416,7 +414,7 @@ mod tests {
     fn a_request_that_was_queued_before_more_was_said_of_access_is_still_one() {
         let body = r#"{"kind": "access", "request": {"descriptor": "x"}, "principals": ["user:ada"],
             "expected": {"principals": null}}"#;
-        let Ok(Asked::Access { access, expected, .. }) = Asked::of_body(body, None) else { panic!("it is no request") };
+        let Ok(Asked::Access { access, expected, .. }) = Asked::of_body(body, uuid::Uuid::nil(), &Seal::without_key(false)) else { panic!("it is no request") };
         assert_eq!(access, Access::new(vec!["user:ada".to_owned()], Fields::default()));
         assert_eq!(expected, Some(Expected::of(None)));
     }

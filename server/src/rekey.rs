@@ -29,11 +29,11 @@ pub async fn reseal(store: &(impl RequestQueue + ?Sized), seal: &Seal) -> Result
 
 fn anew(row: AskedRow, seal: &Seal) -> Result<AskedAnew, WireError> {
     let AskedRow { operation, component, digest: was, body, .. } = row;
-    let text = opened(body.expose(), seal)?;
+    let text = opened(body.expose(), operation, seal)?;
     // What another server wrote and this one cannot read keeps its digest: no equal request finds it, and no other one.
     let digest =
         serde_json::from_slice(&text).map_or_else(|_| was.clone(), |asked: Asked| asked.digests(Some(seal)).digest);
     // Those that wait for none about the same stack wait for their like.
     let component = if component == was { digest.clone() } else { component };
-    Ok(AskedAnew { operation, component, digest, body: sealed(&text, seal)?.into(), was })
+    Ok(AskedAnew { operation, component, digest, body: sealed(&text, operation, seal)?.into(), was })
 }

@@ -20,7 +20,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::recover::{RECOVER, end_cut_off};
-use terrace_engine::store::{OperationRow, ServerStore, StateStore};
+use terrace_engine::store::{OperationRow, ServerStore, StateStore, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -80,6 +80,9 @@ pub enum ServeError {
     /// The certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The state cannot be asked which one it is.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Nothing can be fetched by HTTP.
     #[error("nothing can be fetched by HTTP: {0}")]
     Client(String),
@@ -123,6 +126,7 @@ impl Server {
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
         let Self { worlds, store, nothing, pages, settings } = self;
         let (drain, workers) = (settings.drain, settings.workers);
+        worlds.pin_to(store.as_ref()).await?;
         let metrics = metrics::collect(settings.drift_every)?;
         let shared = Arc::new(Shared {
             worlds,

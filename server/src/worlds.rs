@@ -10,6 +10,7 @@ use terrace_engine::plan::compute::Environment;
 use terrace_engine::registry::Registry;
 use terrace_engine::seal::Seal;
 use terrace_engine::source::Sources;
+use terrace_engine::store::{StateStore, StoreError};
 
 /// All that the engine needs in one environment.
 pub struct World {
@@ -45,15 +46,28 @@ pub fn sources() -> Sources {
 #[derive(Clone)]
 pub struct Worlds {
     worlds: Arc<BTreeMap<String, World>>,
+    /// Seals the bodies of requests, which may be about several environments.
+    queue: Arc<Seal>,
     /// A caller may declare any resource of any provider, not only what blueprints make of data products.
     takes_stacks: bool,
 }
 
 impl Worlds {
-    /// Those environments; `takes_stacks` where callers are trusted with every resource of every provider.
+    /// Those environments, with the key of the queue; `takes_stacks` where callers are trusted with every resource of every
+    /// provider.
     #[must_use]
-    pub fn new(worlds: BTreeMap<String, World>, takes_stacks: bool) -> Self {
-        Self { worlds: Arc::new(worlds), takes_stacks }
+    pub fn new(worlds: BTreeMap<String, World>, queue: Arc<Seal>, takes_stacks: bool) -> Self {
+        Self { worlds: Arc::new(worlds), queue, takes_stacks }
+    }
+
+    /// Names the only store whose rows and requests all keys seal and open.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub(crate) async fn pin_to(&self, store: &dyn StateStore) -> Result<(), StoreError> {
+        let id = store.identity().await?.id;
+        self.worlds.values().map(|world| &world.seal).chain([&self.queue]).for_each(|seal| seal.pin(id));
+        Ok(())
     }
 
     /// Whether callers may send plain stacks.
@@ -71,9 +85,9 @@ impl Worlds {
         self.worlds.keys().map(String::as_str).collect()
     }
 
-    /// What requests are sealed with: there is one key for all environments.
-    pub(crate) fn seal(&self) -> Option<&Seal> {
-        self.worlds.values().next().map(|world| &*world.seal)
+    /// What requests are sealed with.
+    pub(crate) fn seal(&self) -> &Seal {
+        &self.queue
     }
 
     /// The only one, where there is but one.

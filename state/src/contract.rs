@@ -69,6 +69,7 @@ macro_rules! store_contract {
             rows::what_comes_after_a_moved_shared_row_follows_it_in_all_stacks_of_its_environment
             rows::deposed_objects_move_along
             rows::a_version_is_sealed_anew
+            rows::a_moved_row_is_sealed_anew
             rows::a_move_goes_nowhere_where_something_is
             rows::a_put_stamps_time_and_operation
             rows::odd_texts_and_bytes_survive

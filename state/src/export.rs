@@ -3,7 +3,7 @@
 //! The document holds what planning needs, as of one moment, also while an apply runs: rows, components, owners, and
 //! the history for people when they ask for it. It does not hold leases, the journal or logs, which belong to the store
 //! that they are of. Texts of the engine (attributes, identity, lifecycle, outputs) are carried as they are, sealed
-//! parts sealed: the importing store needs the same state key.
+//! parts sealed: the importing caller needs the same state key, and seals them for its own store.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -145,6 +145,17 @@ pub async fn export(store: &dyn StateStore, stack: Option<&StackId>, with_histor
     let stacks = snapshots.into_iter().filter(holds_something).map(Stack::from).collect();
     serde_json::to_value(Document { format_version: FORMAT_VERSION, state_id, stacks })
         .map_err(|error| StoreError::Unavailable { doing: "read", reason: error.to_string() })
+}
+
+/// The state that a document was exported from; `None` for other documents.
+#[must_use]
+pub fn state_id(document: &str) -> Option<Uuid> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Origin {
+        state_id: Uuid,
+    }
+    parse::<Origin>(document).ok().map(|origin| origin.state_id)
 }
 
 /// Reads a document as what has to be committed to have its content in a store.

@@ -1,7 +1,7 @@
 //! A stand-in for the part of GitHub's and GitLab's API that a pipeline talks to: comments, and where plans are found.
 //!
 //! It is strict: another token, path, query or body than the vendor documents is refused and remembered as a fault. Its
-//! queries filter nothing, as those of a vendor's stand-in may: a pipeline has to check what it gets.
+//! queries filter nothing: a pipeline has to check each answer.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ struct Request {
 
 /// The token that it takes.
 const TOKEN: &str = "a-token-of-the-test";
-/// The account of the token, and that of anybody else.
+/// The accounts of the token and of another user.
 const OWN: u64 = 7;
 const OTHER: u64 = 8;
 /// The most characters of a comment.

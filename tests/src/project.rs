@@ -174,7 +174,7 @@ impl Project {
         self.start(command).finish()
     }
 
-    /// The digest that applying a saved plan needs: there is no state key and none is given.
+    /// The digest that a saved plan without a code needs, unless the words have it.
     fn digest_for(&self, variables: &[(&str, &str)], words: &[&str]) -> Option<String> {
         if words.first() != Some(&"apply") || words.iter().any(|word| word.starts_with("--plan-digest")) {
             return None;

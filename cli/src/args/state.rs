@@ -78,7 +78,11 @@ pub enum StateCommand {
     #[command(
         after_help = "Example:\n  TERRACE_STATE_KEY=$NEW terrace state rekey    (the old key in `encryption.previous`)"
     )]
-    Rekey,
+    Rekey {
+        /// Also seal values that are stored in the clear although there is a state key
+        #[arg(long)]
+        plaintext_secrets: bool,
+    },
     /// Bring the state to the format of this terrace, which the next command that writes does otherwise
     #[command(after_help = "Example:\n  terrace state upgrade    (before servers of a new version start)")]
     Upgrade,

@@ -66,10 +66,17 @@ async fn apply_saved(
     text: String,
 ) -> Result<Exit, Failure> {
     refuse_planning_options(context, arguments)?;
-    let settings = context.settings_of_plan(&PlanClaims::of(&text))?;
-    // The key is needed to read the plan, the plan to know the environment.
-    let key = World::seal(&settings, arguments.planning.plaintext_secrets, context.ui)?;
+    let claims = PlanClaims::of(&text);
+    let settings = context.settings_of_plan(&claims)?;
+    // The environment that the plan names selects the key, and the key authenticates the plan.
+    let is_allowed = arguments.planning.plaintext_secrets;
+    let key = World::seal(&settings, claims.environment.as_deref(), is_allowed, context.ui)?;
     let plan = file::read_to_apply(&text, &key, arguments.plan_digest.as_deref())?;
+    // The key of an environment authenticates changes of that environment alone.
+    if let Some(other) = plan.stacks.iter().map(|it| &it.stack).find(|stack| stack.environment != plan.environment) {
+        return Err(Failure::refused(format!("this plan of the environment `{}` is about {other}", plan.environment))
+            .hint("plan each environment by itself"));
+    }
     // It may be large, and all that counts is read.
     drop(text);
     if let Some(asked) = settings.environment.as_ref().filter(|asked| **asked != plan.environment) {

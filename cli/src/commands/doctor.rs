@@ -15,6 +15,7 @@ use crate::presentation::narrowed;
 use crate::report::harmless;
 use crate::settings::Settings;
 use crate::ui::Ui;
+use crate::configuration::Encryption;
 use crate::wiring::key::find as find_key;
 use serde_json::{Value as Json, json};
 
@@ -155,6 +156,7 @@ fn look_at(
         if is_right {
             findings.extend(state::look_at(settings).await);
             findings.push(key(settings, context.ui));
+            findings.extend(own_keys(settings, context.ui));
             server::look_at(settings, context.ui, findings).await;
         } else {
             // Without its values the configuration may mean another state than it would with them.
@@ -177,16 +179,30 @@ fn look_at(
 
 /// The key that seals sensitive values.
 fn key(settings: &Settings, ui: &Ui) -> Finding {
-    const WHAT: &str = "state key";
-    match find_key(settings, false, ui) {
+    key_of("state key", settings, None, ui)
+}
+
+/// Checks the state keys of single environments.
+fn own_keys(settings: &Settings, ui: &Ui) -> Vec<Finding> {
+    let names = settings.configuration.environment_names().into_iter();
+    let found = names.filter_map(|name| {
+        // The check of the environment reports its errors.
+        let own = settings.configuration.environment(name, &settings.variables).0?.encryption?;
+        Some(key_of(&format!("state key of `{name}`"), settings, Some(&own), ui))
+    });
+    found.collect()
+}
+
+fn key_of(what: &str, settings: &Settings, own: Option<&Encryption>, ui: &Ui) -> Finding {
+    match find_key(settings, own, false, ui) {
         Err(wrong) => {
             let place = wrong.place(&settings.configuration.sources).map(|place| format!("{place}: "));
             let message = format!("{}{}", place.unwrap_or_default(), wrong.message);
-            Finding::fail(WHAT, message, wrong.hint.as_deref().unwrap_or("give another key"))
+            Finding::fail(what, message, wrong.hint.as_deref().unwrap_or("give another key"))
         }
-        Ok(seal) if seal.has_key() => Finding::ok(WHAT, "there is one"),
+        Ok(seal) if seal.has_key() => Finding::ok(what, "there is one"),
         Ok(_) => Finding::warn(
-            WHAT,
+            what,
             "there is none: a plan that would store a sensitive value is refused",
             "`terrace init --state-key` makes one; give it in `TERRACE_STATE_KEY` or in `encryption:` of terrace.yaml",
         ),

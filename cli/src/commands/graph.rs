@@ -34,8 +34,10 @@ pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<E
     let files = &arguments.input.files;
     let drawing = match named(files, context.ui)? {
         Named::Plan(text) => {
-            let settings = context.settings_of_plan(&PlanClaims::of(&text))?;
-            Drawing::of_plan(&file::read(&text, &World::seal(&settings, false, context.ui)?)?)
+            let claims = PlanClaims::of(&text);
+            let settings = context.settings_of_plan(&claims)?;
+            let seal = World::seal(&settings, claims.environment.as_deref(), false, context.ui)?;
+            Drawing::of_plan(&file::read(&text, &seal)?)
         }
         _ => {
             let project = compile(context, files, &arguments.input.choice, true)?;

@@ -162,7 +162,8 @@ async fn generate(
             let store = store(settings, Access::ReadOnly).await?;
             let here = stacks::locate(&arguments.address, settings, store.as_ref()).await?;
             let row = super::state::present(store.as_ref(), &here.0, &here.1).await?;
-            let attributes = open_attributes(&row.attributes, world.seal.as_ref())
+            world.seal.bind_to(store.as_ref()).await?;
+            let attributes = open_attributes(&row, &world.seal)
                 .map_err(|error| Failure::new(format!("{} cannot be opened: {error}", here.1)))?;
             (here.1, attributes)
         }

@@ -9,7 +9,7 @@ use crate::wiring::{World, store};
 use std::fmt::Write;
 use terrace_engine::diagnostic::closest;
 use terrace_engine::record::open_outputs;
-use terrace_engine::seal::Blind;
+use terrace_engine::seal::{Blind, Place};
 use terrace_provider::Value;
 use terrace_provider::value::wire::Sealing;
 use terrace_state::Access;
@@ -30,12 +30,17 @@ struct Output {
 pub(super) async fn run(context: &Context<'_>, arguments: &OutputArguments) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
     // What is not revealed needs no key.
-    let seal = if arguments.reveal { Some(World::seal(&settings, false, context.ui)?) } else { None };
-    let sealing = seal.as_ref().map_or(&Blind as &dyn Sealing, |seal| seal);
     let store = store(&settings, Access::ReadOnly).await?;
     let stack = stacks::current(&settings, store.as_ref()).await?;
+    let seal = || World::seal(&settings, Some(&stack.environment), false, context.ui);
+    let seal = arguments.reveal.then(seal).transpose()?;
+    if let Some(seal) = &seal {
+        seal.bind_to(store.as_ref()).await?;
+    }
     let mut outputs = Vec::new();
     for component in store.components(&stack).await? {
+        let placed = seal.as_ref().map(|seal| seal.at(Place::Outputs { stack: &stack, component: &component.key }));
+        let sealing = placed.as_ref().map_or(&Blind as &dyn Sealing, |placed| placed);
         let recorded = open_outputs(&component.outputs, sealing)?;
         let output = |name: String, value: Option<Value>| Output {
             component: component.key.clone(),

@@ -218,5 +218,6 @@ fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Worlds, Failure>
         };
         all.insert(name.to_owned(), world);
     }
-    Ok(Worlds::new(all, settings.configuration.server.takes_stacks))
+    let queue = Arc::new(World::seal(settings, None, false, context.ui)?);
+    Ok(Worlds::new(all, queue, settings.configuration.server.takes_stacks))
 }

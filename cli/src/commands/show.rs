@@ -75,10 +75,11 @@ async fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Resul
         return Err(Failure::new(format!("`{shown}` is no saved plan"))
             .hint("`terrace plan FILE --out PLAN` saves one; `terrace plan FILE` shows what applying would do"));
     };
-    let settings = context.settings_of_plan(&PlanClaims::of(&text))?;
-    let key = World::seal(&settings, false, context.ui)?;
+    let claims = PlanClaims::of(&text);
+    let settings = context.settings_of_plan(&claims)?;
+    let key = World::seal(&settings, claims.environment.as_deref(), false, context.ui)?;
     let plan = file::read(&text, &key)?;
-    // What stands in the clear in the plan counts in its digest.
+    // The digest covers values in the clear.
     let seal = if key.has_key() { key } else { Seal::without_key(true) };
     let format = if is_json { PlanFormat::Json } else { PlanFormat::Human };
     presentation::plan(context.ui, &plan, &presentation::PlanView::new(format, Detail::Full), &seal)?;

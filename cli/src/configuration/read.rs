@@ -14,6 +14,7 @@ use terrace_engine::source::SourceId;
 use terrace_engine::yaml::{self, Budget, Entry, Node, NodeKind};
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Map, Value};
+use zeroize::Zeroizing;
 
 /// The overlay of things on this machine.
 pub const EMBEDDED: &str = "embedded";
@@ -89,7 +90,12 @@ fn expand_but_environments(
 }
 
 /// Reads an environment whose values are evaluated.
-pub(super) fn environment(name: &str, node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Environment> {
+pub(super) fn environment(
+    name: &str,
+    node: &Node,
+    folder: &Path,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Environment> {
     let mut environment =
         Environment { name: name.to_owned(), settings: Value::Map(Map::default()), ..Environment::default() };
     // `staging:` alone is an environment with nothing special.
@@ -100,6 +106,10 @@ pub(super) fn environment(name: &str, node: &Node, diagnostics: &mut Vec<Diagnos
     fields.not_supported_yet(&["policies"]);
     environment.overlay = fields.text("overlay");
     environment.is_data_loss_allowed = fields.is_true("allowDataLoss");
+    if let Some(entry) = fields.optional("encryption") {
+        // The variable holds the key of the project, which an environment with its own key does not use.
+        environment.encryption = Some(encryption(&entry.value, folder, false, fields.diagnostics));
+    }
     if let Some(entry) = fields.optional("settings") {
         match entry.value.as_map() {
             Some(_) => {
@@ -178,9 +188,10 @@ fn encryption(node: &Node, folder: &Path, has_key: bool, diagnostics: &mut Vec<D
             ));
         fields.diagnostics.push(diagnostic);
     }
+    encryption.is_bound_required = fields.is_true("requireBound");
     for node in fields.list("previous") {
         if let Some(text) = revealed(node).as_text() {
-            let key = KeySource::Key(text.to_owned());
+            let key = KeySource::Key(Zeroizing::new(text.to_owned()));
             encryption.previous.push(Located { value: key, span: node.span });
             continue;
         }
@@ -196,7 +207,7 @@ fn encryption(node: &Node, folder: &Path, has_key: bool, diagnostics: &mut Vec<D
 fn key_source(fields: &mut Fields<'_, '_>, folder: &Path) -> Option<Located<KeySource>> {
     let key_span = fields.optional("key").map(|entry| entry.value.span);
     let key = secret_text(fields, "key").zip(key_span);
-    let key = key.map(|(key, span)| Located { value: KeySource::Key(key), span });
+    let key = key.map(|(key, span)| Located { value: KeySource::Key(Zeroizing::new(key)), span });
     let key_file =
         fields.text("keyFile").map(|path| Located { value: KeySource::File(folder.join(path.value)), span: path.span });
     let command_span = fields.optional("keyCommand").map(|entry| entry.value.span);

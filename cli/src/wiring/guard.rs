@@ -1,4 +1,4 @@
-//! What keeps databases of pipelines: this very program, started by itself.
+//! This process as a program: how it starts itself again to keep databases of pipelines, and how it guards its memory.
 
 use std::path::PathBuf;
 use terrace_provider_pipelines::database::GuardProgram;
@@ -10,4 +10,13 @@ pub(crate) fn guard_program() -> Option<GuardProgram> {
     let program =
         std::env::current_exe().ok().filter(|file| file.exists()).or_else(|| itself.exists().then_some(itself))?;
     Some(GuardProgram { program, arguments: ["databases", "keep"].map(str::to_owned).to_vec() })
+}
+
+/// Keeps the memory of this process, which holds a state key, from other processes and out of core files. Where the system
+/// does not know how, or refuses, the process goes on.
+pub(super) fn forbid_dumps() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::debug!(%error, "the memory of this process can be dumped");
+    }
 }

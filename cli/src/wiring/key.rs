@@ -2,13 +2,15 @@
 
 mod command;
 
-use crate::configuration::KeySource;
+use super::guard;
+use crate::configuration::{Encryption, KeySource};
 use crate::failure::{Exit, Failure};
 use crate::files;
 use crate::report::report;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use command::Patience;
+use secrecy::{ExposeSecret, SecretString};
 use std::path::Path;
 use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::Diagnostic;
@@ -18,12 +20,17 @@ use terrace_engine::seal::Seal;
 const UNUSABLE: &str = "unusable_state_key";
 const KEY_HINT: &str = "`terrace init --state-key` makes a key";
 
-/// What sensitive values are sealed with.
+/// The key of an environment: its own where it has one, else that of the project.
 ///
 /// # Errors
 /// When a key cannot be had, or is none, which is reported where it is configured.
-pub(super) fn seal(settings: &Settings, is_plaintext_allowed: bool, ui: &Ui) -> Result<Seal, Failure> {
-    find(settings, is_plaintext_allowed, ui).map_err(|diagnostic| {
+pub(super) fn seal(
+    settings: &Settings,
+    own: Option<&Encryption>,
+    is_plaintext_allowed: bool,
+    ui: &Ui,
+) -> Result<Seal, Failure> {
+    find(settings, own, is_plaintext_allowed, ui).map_err(|diagnostic| {
         report(ui, &settings.configuration.sources, &[*diagnostic]);
         Failure::told(Exit::Error)
     })
@@ -33,27 +40,36 @@ pub(super) fn seal(settings: &Settings, is_plaintext_allowed: bool, ui: &Ui) -> 
 ///
 /// # Errors
 /// When a key cannot be had, or is none.
-pub(crate) fn find(settings: &Settings, is_plaintext_allowed: bool, ui: &Ui) -> Result<Seal, Box<Diagnostic>> {
-    let encryption = &settings.configuration.encryption;
+pub(crate) fn find(
+    settings: &Settings,
+    own: Option<&Encryption>,
+    is_plaintext_allowed: bool,
+    ui: &Ui,
+) -> Result<Seal, Box<Diagnostic>> {
+    let encryption = own.unwrap_or(&settings.configuration.encryption);
+    let variable = settings.state_key.as_ref().filter(|_| own.is_none());
     let had = |source: &Located<KeySource>, field: &str| {
         read(&source.value, ui)
             .and_then(|key| checked(key, &origin(&source.value, field)))
             .map_err(|diagnostic| Box::new(diagnostic.at(source.span)))
     };
-    let current = match (&settings.state_key, &encryption.current) {
-        (Some(key), _) => checked(key.clone(), "the variable `TERRACE_STATE_KEY`")?,
+    let current = match (variable, &encryption.current) {
+        (Some(key), _) => checked(key.expose_secret().into(), "the variable `TERRACE_STATE_KEY`")?,
         (None, Some(source)) => had(source, "key")?,
         (None, None) => return Ok(Seal::without_key(is_plaintext_allowed)),
     };
     let previous = encryption.previous.iter().map(|source| had(source, "previous"));
     let previous = previous.collect::<Result<Vec<_>, _>>()?;
-    let previous: Vec<&str> = previous.iter().map(String::as_str).collect();
-    Seal::with_key(&current, &previous).map_err(|error| Box::new(Diagnostic::error(UNUSABLE, error.to_string())))
+    let previous: Vec<&str> = previous.iter().map(ExposeSecret::expose_secret).collect();
+    let seal = Seal::with_key(current.expose_secret(), &previous)
+        .map_err(|error| Box::new(Diagnostic::error(UNUSABLE, error.to_string())))?;
+    guard::forbid_dumps();
+    Ok(seal.accepting_clear(is_plaintext_allowed).requiring_bound(encryption.is_bound_required))
 }
 
 /// The key, when it is one.
-fn checked(key: String, origin: &str) -> Result<String, Box<Diagnostic>> {
-    match Seal::with_key(&key, &[]) {
+fn checked(key: SecretString, origin: &str) -> Result<SecretString, Box<Diagnostic>> {
+    match Seal::with_key(key.expose_secret(), &[]) {
         Ok(_) => Ok(key),
         Err(error) => Err(Box::new(Diagnostic::error(UNUSABLE, format!("{origin}: {error}")).hint(KEY_HINT))),
     }
@@ -70,11 +86,11 @@ fn origin(source: &KeySource, field: &str) -> String {
     }
 }
 
-fn read(source: &KeySource, ui: &Ui) -> Result<String, Box<Diagnostic>> {
+fn read(source: &KeySource, ui: &Ui) -> Result<SecretString, Box<Diagnostic>> {
     match source {
-        KeySource::Key(key) => Ok(key.clone()),
-        KeySource::File(path) => file(path),
-        KeySource::Command(words) => command::run(words, Patience::default(), ui),
+        KeySource::Key(key) => Ok(key.as_str().into()),
+        KeySource::File(path) => file(path).map(Into::into),
+        KeySource::Command(words) => command::run(words, Patience::default(), ui).map(Into::into),
     }
 }
 

@@ -5,7 +5,7 @@ use super::lease::Held;
 use super::outputs::OutputsNow;
 use super::{Applier, ApplyError, Components, opening_writes};
 use crate::address::StackId;
-use crate::moves::{Moving, writes};
+use crate::moves::{Moving, resealing, writes};
 use crate::plan::{Change, Plan, StackPlan};
 use crate::store::{Record, Selection, StepAction, StepResult, Write};
 use std::collections::{BTreeSet, HashMap};
@@ -30,6 +30,9 @@ pub(super) async fn carry_out(
     let mut numbers = first_step..;
     for stack in &plan.stacks {
         let moving: Vec<Moving> = moving(stack).collect();
+        // In the same transaction: a sealed value opens at its own address only.
+        let resealed = resealing(applier.store.as_ref(), &applier.seal, &stack.stack, &moving).await;
+        let resealed = resealed.map_err(ApplyError::Moved)?;
         for write in writes(&stack.stack, &moving) {
             records.push(match &write {
                 Write::Move { to, .. } => Record::Outcome {
@@ -44,6 +47,7 @@ pub(super) async fn carry_out(
                 _ => Record::Write { operation, write },
             });
         }
+        records.extend(resealed.into_iter().map(|write| Record::Write { operation, write }));
     }
     let opening = opening_writes(plan, components, outputs_now, &applier.seal).into_iter();
     records.extend(opening.map(|write| Record::Write { operation, write }));

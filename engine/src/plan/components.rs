@@ -9,6 +9,7 @@ use crate::compile::{CompiledComponent, CompiledStack};
 use crate::diagnostic::Diagnostic;
 use crate::moves::Moves;
 use crate::record;
+use crate::seal::Place;
 use crate::source::Sources;
 use crate::store::{ComponentRow, Selection};
 use petgraph::algo::kosaraju_scc;
@@ -62,7 +63,8 @@ impl Planner<'_> {
         break_loops(&mut rows);
         rows.into_iter()
             .map(|row| {
-                let (outputs, closed) = record::open_outputs_apart(&row.outputs, self.seal)
+                let placed = self.seal.at(Place::Outputs { stack, component: &row.key });
+                let (outputs, closed) = record::open_outputs_apart(&row.outputs, &placed)
                     .map_err(|error| PlanFailure::Sealed { address: outputs_in_words(stack, &row.key), error })?;
                 Ok((row.key.clone(), RecordedComponent { row, outputs: outputs.values, closed }))
             })

@@ -141,6 +141,7 @@ impl Planner<'_> {
         described: &[CompiledStack],
         origin: Origin,
     ) -> Result<Computed, PlanFailure> {
+        self.seal.bind_to(self.store).await?;
         let mut draft = Draft::of(self, &[]);
         let mut plans = Vec::new();
         let mut letting_go = Vec::new();

@@ -15,7 +15,7 @@ use super::{
 use crate::digest::{DIGEST_DIGITS, sha256, sha256_of_json};
 use crate::expression::Template;
 use crate::record::seal_private;
-use crate::seal::{CODE_LENGTH, Seal, Unverified, key_of};
+use crate::seal::{CODE_LENGTH, Place, Placed, Seal, Unverified, key_of};
 use crate::store::Ownership;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -31,7 +31,7 @@ use shapes::{
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use terrace_provider::value::wire::{WireError, encode, encode_map};
+use terrace_provider::value::wire::{Sealing, Spot, WireError, encode, encode_map};
 use terrace_provider::{Attributes, Private, Value};
 use uuid::Uuid;
 
@@ -55,7 +55,7 @@ pub enum FileError {
         /// The format it has.
         found: u64,
     },
-    /// Nothing proves who wrote the file: there is no state key, and the caller expects no digest.
+    /// The file cannot be authenticated: the caller has neither a state key nor an expected digest.
     #[error("the plan file cannot be authenticated: no state key is configured, and no plan digest is given")]
     Unauthenticated,
     /// A state key is configured, and the file was written without one.
@@ -70,7 +70,7 @@ pub enum FileError {
         /// The id of the key.
         key: String,
     },
-    /// The plan is not the one that the caller expects.
+    /// The plan has another digest than the caller expects.
     #[error("this is another plan than the expected one\n  expected  {expected}\n  actual    {actual}")]
     OtherDigest {
         /// The digest that the caller expects.
@@ -90,7 +90,7 @@ pub fn write(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     // What the state holds in the clear is not in the file, which goes elsewhere, without being asked for.
     let unsealed = Seal::without_key(false);
     let seal = if seal.can_store_new() { seal } else { &unsealed };
-    let body = Writing::new(seal, plan).plan(plan)?;
+    let body = Writing::new(&seal.at(Place::Plan { id: plan.id }), plan).plan(plan)?;
     // Large plans are copied no more than is needed: digest and code take the places that are kept for them.
     let mut text = head(seal.has_key());
     let begin = text.len();
@@ -109,13 +109,15 @@ pub fn enclose(body: &str, seal: &Seal) -> Result<String, FileError> {
     finish(text, begin, seal)
 }
 
-/// What comes before the digest, between digest and code, and before the plan.
+/// The text before the digest.
 fn before_digest() -> String {
     format!("{BEGINNING}{FORMAT},\"digest\":\"")
 }
+/// The text between digest and code.
 const BEFORE_CODE: &str = "\",\"mac\":\"";
+/// The text before the plan.
 const BEFORE_PLAN: &str = "\",\"plan\":";
-/// What follows the plan, to the last byte.
+/// The text after the plan, to the last byte.
 const END: &str = "}\n";
 
 /// The file as far as the plan, with room for digest and code.
@@ -144,7 +146,7 @@ fn finish(mut text: Vec<u8>, begin: usize, seal: &Seal) -> Result<String, FileEr
     String::from_utf8(text).map_err(|error| FileError::Damaged(error.to_string()))
 }
 
-/// What the code is computed over: the format, so that no plan passes for one of another format, and the whole plan.
+/// The input of the code: the format, so that no plan passes for a plan of another format, and the whole plan.
 fn authenticated(body: &[u8]) -> [&[u8]; 2] {
     const { assert!(FORMAT == 5, "the purpose names the format") };
     [b"terrace plan file, format 5\0", body]
@@ -164,7 +166,7 @@ pub fn read(text: &str, seal: &Seal) -> Result<Plan, FileError> {
 /// trusts.
 ///
 /// # Errors
-/// As [`read`], and without a state key when no digest is expected or the plan has another one.
+/// As [`read`]. Without a state key also when the caller expects no digest, or a different one.
 pub fn read_to_apply(text: &str, seal: &Seal, expected: Option<&str>) -> Result<Plan, FileError> {
     if seal.has_key() {
         return read(text, seal);
@@ -174,7 +176,7 @@ pub fn read_to_apply(text: &str, seal: &Seal, expected: Option<&str>) -> Result<
         return Err(FileError::Unauthenticated);
     };
     let plan = read(text, seal)?;
-    // What the file holds in the clear counts, too.
+    // The digest covers values in the clear.
     let actual = digest(&plan, &Seal::without_key(true))?;
     if actual != expected {
         return Err(FileError::OtherDigest { expected: expected.to_owned(), actual });
@@ -203,7 +205,7 @@ fn verified<'t>(text: &'t str, seal: &Seal) -> Result<&'t str, FileError> {
         match seal.verify(&authenticated(body.as_bytes()), code) {
             Ok(()) => {}
             Err(Unverified::UnknownKey(key)) => return Err(FileError::UnknownKey { key }),
-            // Damage by accident leaves the digest behind; a forger computes it anew.
+            // A forger computes the digest of the changed plan; an accident does not.
             Err(Unverified::OtherText) if sha256(body) == digest => return Err(FileError::Forged),
             Err(Unverified::OtherText) => return Err(damaged(fault(rest))),
         }
@@ -264,13 +266,13 @@ pub fn has_digest(plan: &Plan, seal: &Seal, expected: &str) -> Result<bool, File
 /// Stands in for sealing where the same value has to give the same text.
 struct Fingerprint<'a>(&'a Seal);
 
-impl terrace_provider::value::wire::Sealing for Fingerprint<'_> {
-    fn seal(&self, clear: &[u8]) -> Result<String, WireError> {
+impl Sealing for Fingerprint<'_> {
+    fn seal(&self, _spot: &Spot<'_>, clear: &[u8]) -> Result<String, WireError> {
         let in_clear = || if self.0.can_store_new() { sha256(clear) } else { String::new() };
         Ok(self.0.change_detector(clear).unwrap_or_else(in_clear))
     }
 
-    fn open(&self, _sealed: &str) -> Result<Vec<u8>, WireError> {
+    fn open(&self, _spot: &Spot<'_>, _sealed: &str) -> Result<Vec<u8>, WireError> {
         Err(WireError::CannotOpen("a fingerprint cannot be opened".to_owned()))
     }
 }
@@ -285,17 +287,17 @@ struct Writing<'a> {
 }
 
 /// What writing a plan asks of a seal: values and a provider's own bytes.
-trait SealPlan: terrace_provider::value::wire::Sealing {
+trait SealPlan: Sealing {
     fn private(&self, private: &Private) -> Result<String, WireError>;
-    fn values(&self) -> &dyn terrace_provider::value::wire::Sealing;
+    fn values(&self) -> &dyn Sealing;
 }
 
-impl SealPlan for Seal {
+impl SealPlan for Placed<'_> {
     fn private(&self, private: &Private) -> Result<String, WireError> {
         Ok(BASE64.encode(seal_private(private, self)?))
     }
 
-    fn values(&self) -> &dyn terrace_provider::value::wire::Sealing {
+    fn values(&self) -> &dyn Sealing {
         self
     }
 }
@@ -305,7 +307,7 @@ impl SealPlan for Fingerprint<'_> {
         Ok(self.0.change_detector(&private.0).unwrap_or_else(|| sha256(&private.0)))
     }
 
-    fn values(&self) -> &dyn terrace_provider::value::wire::Sealing {
+    fn values(&self) -> &dyn Sealing {
         self
     }
 }
@@ -524,7 +526,7 @@ impl<'a> Writing<'a> {
             return Ok(json);
         }
         let clear = serde_json::to_vec(&json).map_err(|error| WireError::Damaged(error.to_string()))?;
-        Ok(json!({ SEALED: self.seal.values().seal(&clear)? }))
+        Ok(json!({ SEALED: self.seal.values().seal(&Spot::Root, &clear)? }))
     }
 
     fn check(&mut self, check: &PlannedCheck) -> Result<CheckJson, WireError> {

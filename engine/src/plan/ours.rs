@@ -72,7 +72,7 @@ impl Managed {
             for stack in store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment) {
                 for row in store.rows(&stack, &Selection::All).await? {
                     let sealed = |error| PlanFailure::Sealed { address: format!("{stack}:{}", row.address), error };
-                    let identity = record::open_attributes(&row.identity, seal).map_err(sealed)?;
+                    let identity = record::open_identity(&row, seal).map_err(sealed)?;
                     let is_retained = row.status == RowStatus::Retained;
                     let object = (row.address.ty.clone(), row.provider, identity_key(&identity));
                     let manager = Manager { stack: stack.clone(), address: row.address, is_retained };

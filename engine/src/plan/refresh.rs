@@ -164,8 +164,11 @@ pub(crate) fn opened(planner: &Planner<'_>, stack: &StackId, recorded: Vec<Row>)
     loaded.reads.reserve(recorded.len());
     for row in recorded {
         let address = row.address.clone();
-        let opened = record::open(row, planner.seal)
-            .map_err(|error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error })?;
+        let sealed = |error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error };
+        let opened = record::open(row, planner.seal).map_err(sealed)?;
+        if let Some((_, ty)) = planner.registry.resource_type(&address.ty) {
+            record::check_marked(ty, &opened, planner.seal).map_err(sealed)?;
+        }
         loaded.reads.push(read_of(&opened));
         let row = LoadedRow::new(opened);
         match row.opened.deposed.clone() {

@@ -98,7 +98,7 @@ async fn shared_with(
             continue;
         }
         let sealed = |error| PlanFailure::Sealed { address: format!("{other}:{}", row.address), error };
-        let identity = identity_key(&record::open_attributes(&row.identity, planner.seal).map_err(sealed)?);
+        let identity = identity_key(&record::open_identity(&row, planner.seal).map_err(sealed)?);
         let is_same = |it: &&Made<'_>| it.identity == identity && it.change.provider == row.provider;
         if made.get(&row.address).filter(is_same).is_some() {
             same.push(row);

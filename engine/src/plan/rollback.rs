@@ -22,6 +22,7 @@ use crate::diff::are_same;
 use crate::expression::{Template, TemplateKind};
 use crate::marks;
 use crate::record::{self, Opened};
+use crate::seal::Place;
 use crate::source::Span;
 use crate::store::{
     ComponentRow, Generation, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot, StoreError,
@@ -127,6 +128,7 @@ impl Planner<'_> {
     /// # Errors
     /// As [`Planner::plan`].
     pub async fn plan_rollback(&self, stack: &StackId, wished: Wished) -> Result<Computed, PlanFailure> {
+        self.seal.bind_to(self.store).await?;
         let mut diagnostics: Vec<Diagnostic> = wished.pruned.iter().map(|address| was_pruned(stack, address)).collect();
         diagnostics.extend(wished.pruned_components.iter().map(|key| were_pruned(stack, key)));
         let selection = Selection::Addresses(wished.rows.keys().cloned().collect());
@@ -285,7 +287,7 @@ impl Planner<'_> {
             let Some(row) = row else { continue };
             let what = |error| PlanFailure::Sealed { address: output_reads::outputs_in_words(stack, &key), error };
             let text = then.as_ref().map_or(NOTHING, |then| &then.outputs);
-            let (then, closed) = record::open_outputs_apart(text, self.seal).map_err(what)?;
+            let (then, closed) = record::open_outputs_apart(text, &self.seal.at(Place::Outputs { stack, component: &key })).map_err(what)?;
             let nothing = Attributes::default();
             let before = now.map_or(&nothing, |now| &now.outputs);
             let unknown: BTreeSet<&String> = closed.keys().chain(&then.unstored).collect();

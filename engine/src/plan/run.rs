@@ -27,6 +27,7 @@ impl Planner<'_> {
     /// # Errors
     /// When the store cannot be read or what it holds cannot be opened.
     pub async fn plan(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
+        self.seal.bind_to(self.store).await?;
         let mut refused = Vec::new();
         let stacks = &*self.with_access(stacks, &mut refused).await?;
         let mut draft = Draft::of(self, stacks);

@@ -122,7 +122,7 @@ impl SharedRows {
         }
         let owners = planner.store.owners(&self.stack.environment, &OwnersOf::Addresses(addresses.clone())).await?;
         for OwnerRow { ownership, declaration } in owners {
-            let declaration = SharedDeclaration::from_stored(&declaration, planner.seal).map_err(|error| {
+            let declaration = SharedDeclaration::from_stored(&ownership, &declaration, planner.seal).map_err(|error| {
                 let Ownership { address, stack, component } = &ownership;
                 PlanFailure::Sealed { address: format!("how `{component}` of {stack} declares {address}"), error }
             })?;

@@ -6,7 +6,7 @@
 use super::Arrived;
 use crate::plan::{Prior, deposed_key};
 use crate::record;
-use crate::seal::Seal;
+use crate::seal::{RowPart, Seal};
 use crate::store::{Generation, Intent, Row, RowStatus, StepAction, StoreError, Write};
 use terrace_provider::value::wire::{WireError, encode_map};
 use terrace_provider::{Attributes, Observed};
@@ -44,7 +44,7 @@ impl<'a> Writes<'a> {
             return Ok(Vec::new());
         }
         let Some(row) = &self.row else { return Ok(Vec::new()) };
-        if self.is_changed(row) && !self.is_identity_of(row, &intent.row.identity)? {
+        if self.is_changed(row) && !self.is_identity_of(row, &intent.row)? {
             return Ok(Vec::new());
         }
         Ok(vec![Write::Forget {
@@ -64,9 +64,10 @@ impl<'a> Writes<'a> {
     ) -> Result<Option<Vec<Write>>, StoreError> {
         let mut row = self.intent.row.clone();
         row.status = RowStatus::Ready;
-        row.identity = encode_map(&observed.identity, self.seal).map_err(unwritable)?.to_string();
-        row.attributes = encode_map(attributes, self.seal).map_err(unwritable)?.to_string();
-        row.private = record::seal_private(&observed.private, self.seal).map_err(unwritable)?;
+        let placed = |part| record::placed(&self.intent.row, part, self.seal);
+        row.identity = encode_map(&observed.identity, &placed(RowPart::Identity)).map_err(unwritable)?.to_string();
+        row.attributes = encode_map(attributes, &placed(RowPart::Attributes)).map_err(unwritable)?.to_string();
+        row.private = record::seal_private(&observed.private, &placed(RowPart::Private)).map_err(unwritable)?;
         let before = self.row.as_ref().filter(|_| self.intent.action == StepAction::Update);
         if before.is_some_and(|updated| updated.status == RowStatus::Tainted && self.is_changed(updated)) {
             // Somebody said so since.
@@ -79,11 +80,12 @@ impl<'a> Writes<'a> {
     /// The object as it was planned, as far as that is known, to be replaced by the next apply; `None` when another one
     /// is recorded in its place.
     pub(super) fn tainted(&self) -> Result<Option<Vec<Write>>, StoreError> {
-        let mut attributes = record::open_attributes(&self.intent.row.attributes, self.seal).map_err(unwritable)?;
+        let mut attributes = record::open_attributes(&self.intent.row, self.seal).map_err(unwritable)?;
         attributes.retain(|_, value| !value.has_unknown());
         let mut row = self.intent.row.clone();
         row.status = RowStatus::Tainted;
-        row.attributes = encode_map(&attributes, self.seal).map_err(unwritable)?.to_string();
+        let placed = record::placed(&self.intent.row, RowPart::Attributes, self.seal);
+        row.attributes = encode_map(&attributes, &placed).map_err(unwritable)?.to_string();
         self.put(row)
     }
 
@@ -97,7 +99,7 @@ impl<'a> Writes<'a> {
             return Ok(Some(if is_dropped { Vec::new() } else { vec![write(row, 0)] }));
         };
         // An object without an identity of its own is known by its address alone, which tells no two apart.
-        let is_recorded = || Ok(!self.opened(&row.identity)?.is_empty() && self.is_identity_of(now, &row.identity)?);
+        let is_recorded = || Ok(!self.opened(&row)?.is_empty() && self.is_identity_of(now, &row)?);
         if intent.deposes {
             if self.is_changed(now) && is_recorded()? {
                 return Ok(Some(vec![write(row, now.generation)]));
@@ -109,7 +111,7 @@ impl<'a> Writes<'a> {
         if intent.prior_generation == 0 && !is_recorded()? {
             return Ok(None);
         }
-        if intent.prior_generation != 0 && self.is_changed(now) && !self.is_identity_of(now, &intent.row.identity)? {
+        if intent.prior_generation != 0 && self.is_changed(now) && !self.is_identity_of(now, &intent.row)? {
             return Ok(Some(Vec::new()));
         }
         Ok(Some(vec![write(row, now.generation)]))
@@ -120,12 +122,12 @@ impl<'a> Writes<'a> {
         row.generation != self.intent.prior_generation
     }
 
-    fn is_identity_of(&self, row: &Row, identity: &str) -> Result<bool, StoreError> {
-        Ok(self.opened(&row.identity)? == self.opened(identity)?)
+    fn is_identity_of(&self, row: &Row, other: &Row) -> Result<bool, StoreError> {
+        Ok(self.opened(row)? == self.opened(other)?)
     }
 
-    fn opened(&self, identity: &str) -> Result<Attributes, StoreError> {
-        record::open_attributes(identity, self.seal).map_err(unreadable)
+    fn opened(&self, row: &Row) -> Result<Attributes, StoreError> {
+        record::open_identity(row, self.seal).map_err(unreadable)
     }
 }
 

@@ -158,10 +158,10 @@ pub enum Write {
         /// Where objects of it went.
         to: String,
     },
-    /// Replaces the sealed texts of one version of a row, be it current or not: the same values under another key. A
-    /// version that is not there is no error.
+    /// Replaces the sealed texts of one version of a row, be it current or not: the same values under another key, or for
+    /// the address that the row has since [`Write::Move`]. A version that is not there is no error.
     Reseal {
-        /// The version.
+        /// The version; of the generation 0 the row that is current when this is written.
         row: Box<Row>,
     },
     /// Replaces the outputs of one version of a component: the same values under another key. A version that is not there

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use terrace_engine::apply::Report;
 use terrace_engine::diagnostic::has_errors;
 use terrace_engine::plan::Plan;
-use terrace_engine::record::open_outputs;
+use terrace_engine::record::open_component;
 use terrace_engine::recover::Verdict;
 use terrace_engine::render::human;
 use terrace_engine::seal::Seal;
@@ -47,7 +47,7 @@ async fn outputs(story: &Story) -> BTreeMap<(String, String, String), Value> {
     let mut found = BTreeMap::new();
     for stack in story.store.stacks().await.unwrap() {
         for component in story.store.components(&stack).await.unwrap() {
-            for (name, value) in open_outputs(&component.outputs, &*story.seal).unwrap().values {
+            for (name, value) in open_component(&stack, &component, &story.seal).unwrap().values {
                 found.insert((stack.to_string(), component.key.clone(), name), value);
             }
         }

@@ -16,7 +16,7 @@ use terrace_engine::descriptor;
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::event::NoEvents;
 use terrace_engine::expression::Functions;
-use terrace_engine::plan::compute::{Computed, Environment, Options, Planner};
+use terrace_engine::plan::compute::{Computed, Environment, Options, PlanFailure, Planner};
 use terrace_engine::plan::rollback::Wished;
 use terrace_engine::plan::{Origin, Plan, file};
 use terrace_engine::recover::{CutOff, Recovered, Recovery, Verdict};
@@ -221,6 +221,13 @@ impl Story {
         let Computed { plan, diagnostics: found } = planning.unwrap();
         diagnostics.extend(found);
         (Some(plan), diagnostics, setting.sources)
+    }
+
+    /// Why a descriptor cannot be planned at all.
+    pub async fn failing_plan(&self, text: &str) -> PlanFailure {
+        let (stacks, _, sources) = self.compile(text);
+        let setting = self.setting(sources);
+        self.planner(&setting).plan(&stacks.unwrap(), Origin::default()).await.unwrap_err()
     }
 
     /// Plans a descriptor that is to be without errors.

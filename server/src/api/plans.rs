@@ -176,7 +176,7 @@ pub(super) async fn apply(
         None => return Err(Problem::conflict("the plan failed: there is nothing to apply")),
     };
     // One that came to nothing does not keep what was asked.
-    let Asked::Plan { request, destroy, beside } = Asked::of_body(row.body.expose(), shared.worlds.seal())? else {
+    let Asked::Plan { request, destroy, beside } = Asked::of_body(row.body.expose(), id, shared.worlds.seal())? else {
         return Err(unknown(id));
     };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
@@ -225,7 +225,7 @@ async fn applied(shared: &Shared, plan: &OperationRow) -> Result<Option<Operatio
             let Some(request) = shared.store.request(row.id).await? else { continue };
             let of = match Outcome::of(&request) {
                 Some(outcome) => outcome.applied,
-                None => match Asked::of_body(request.body.expose(), shared.worlds.seal())? {
+                None => match Asked::of_body(request.body.expose(), row.id, shared.worlds.seal())? {
                     Asked::Apply { plan, .. } => plan,
                     _ => None,
                 },

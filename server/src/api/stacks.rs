@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::record::{open_attributes, open_outputs};
+use terrace_engine::record::{open_attributes, open_component};
 use terrace_engine::store::{HistoryEntry, Row, RowStatus, Selection};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -128,7 +128,7 @@ pub(super) async fn components(
     let mut found = Vec::new();
     for row in shared.store.components(&stack).await? {
         let outputs = match seal {
-            Some(seal) => open_outputs(&row.outputs, &**seal).map_err(Problem::broken)?.values,
+            Some(seal) => open_component(&stack, &row, seal).map_err(Problem::broken)?.values,
             None => Default::default(),
         };
         found.push(Component {
@@ -215,7 +215,7 @@ fn resource(shared: &Shared, row: Row) -> Result<Resource, Problem> {
     let attributes = match shared.worlds.get(&row.stack.environment) {
         None => None,
         Some(world) => {
-            let opened = open_attributes(&row.attributes, &*world.seal).map_err(Problem::broken)?;
+            let opened = open_attributes(&row, &world.seal).map_err(Problem::broken)?;
             Some(opened.iter().map(|(name, value)| (name.clone(), value.to_json())).collect())
         }
     };

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use terrace_engine::compile::CompiledComponent;
 use terrace_engine::descriptor::{OutputDeclaration, label_of, link_of};
 use terrace_engine::expression::{Template, TemplateKind};
-use terrace_engine::record::open_outputs;
+use terrace_engine::record::open_component;
 use terrace_engine::store::StateStore;
 use terrace_provider::{Map, Value};
 
@@ -29,6 +29,7 @@ pub(super) async fn info(store: &dyn StateStore, described: &Described<'_>) -> R
     let is_one = rows.len() == 1;
     for row in rows {
         let Some(component) = compiled.components.iter().find(|component| component.key == row.key) else { continue };
+        let outputs = open_component(&described.stack, &row, &described.world.seal)?;
         if let Some(access) = row.access {
             let nowhere = described.let_in_nowhere(component, &access);
             let let_in = access.principals.iter().filter(|principal| !nowhere.contains_key(principal.as_str()));
@@ -36,7 +37,7 @@ pub(super) async fn info(store: &dyn StateStore, described: &Described<'_>) -> R
             info.acl_info.get_or_insert_default().extend(let_in);
         }
         let prefix = if is_one { String::new() } else { format!("{}.", row.key) };
-        tell(component, &open_outputs(&row.outputs, &*described.world.seal)?.values, &prefix, &mut info);
+        tell(component, &outputs.values, &prefix, &mut info);
     }
     Ok(info)
 }

@@ -371,6 +371,36 @@ pub async fn a_version_is_sealed_anew(fixture: Fixture) {
     assert_eq!(texts, [r#"{"new":1}"#, r#"{"old":1}"#]);
 }
 
+/// A moved row is sealed for its new address in the transaction of the move, which gives it its generation.
+pub async fn a_moved_row_is_sealed_anew(fixture: Fixture) {
+    let old = Row { deposed: Some("old".to_owned()), ..row("local_value.a") };
+    fixture.write(vec![put(old, 0), put(row("local_value.a"), 0), put(row("local_value.c"), 0)]).await.unwrap();
+    let anew = |address: &str, deposed: Option<&str>, attributes: &str| Write::Reseal {
+        row: Box::new(Row {
+            generation: 0,
+            deposed: deposed.map(str::to_owned),
+            attributes: attributes.to_owned(),
+            ..row(address)
+        }),
+    };
+    let rename = rename("local_value.a", "local_value.b", fixture.row("local_value.a").await.unwrap().generation);
+    let reseal = [anew("local_value.b", None, "{\"b\":1}"), anew("local_value.b", Some("old"), "{\"old\":1}")];
+    let none = anew("local_value.d", None, "{}");
+    fixture.write([rename].into_iter().chain(reseal).chain([none]).collect()).await.unwrap();
+    let rows = fixture.store.rows(&demo(), &Selection::All).await.unwrap();
+    let seen: Vec<_> = rows.iter().map(|row| (row.address.to_string(), row.attributes.clone())).collect();
+    let text = |text: &str| text.to_owned();
+    let other = row("local_value.c").attributes;
+    assert_eq!(
+        seen,
+        [
+            (text("local_value.b"), text("{\"b\":1}")),
+            (text("local_value.b"), text("{\"old\":1}")),
+            (text("local_value.c"), other),
+        ]
+    );
+}
+
 /// A move never overwrites.
 pub async fn a_move_goes_nowhere_where_something_is(fixture: Fixture) {
     fixture.write(vec![put(row("local_value.a"), 0), put(row("local_value.b"), 0)]).await.unwrap();

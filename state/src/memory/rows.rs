@@ -191,15 +191,19 @@ impl State {
             private: row.private.clone(),
             ..old.clone()
         };
-        let version = (row.stack.clone(), row.address.clone(), row.generation);
+        let key = (row.stack.clone(), row.address.clone(), row.deposed.clone());
+        let generation = match row.generation {
+            0 => self.rows.get(&key).map_or(0, |current| current.generation),
+            generation => generation,
+        };
+        let version = (row.stack.clone(), row.address.clone(), generation);
         if let Some((deposed, entry)) = self.versions.get(&version).cloned()
             && let Some(old) = &entry.row
         {
             let row = Some(anew(old));
             self.versions.insert(version, (deposed, HistoryEntry { row, ..entry }));
         }
-        let key = (row.stack.clone(), row.address.clone(), row.deposed.clone());
-        if let Some(current) = self.rows.get(&key).filter(|current| current.generation == row.generation).cloned() {
+        if let Some(current) = self.rows.get(&key).filter(|current| current.generation == generation).cloned() {
             self.rows.insert(key, anew(&current));
         }
     }

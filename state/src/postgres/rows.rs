@@ -10,8 +10,10 @@ use super::read;
 use super::session::Session;
 use crate::values::blank;
 use jiff::Timestamp;
+use std::borrow::Cow;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{Generation, Moved, Read, Row, StoreError};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 /// Names a row, with all that its key consists of.
@@ -54,9 +56,9 @@ impl Name {
 /// The columns of names, as arrays.
 struct Keys<'a> {
     stacks: Vec<i64>,
-    components: Vec<std::borrow::Cow<'a, str>>,
-    addresses: Vec<std::borrow::Cow<'a, str>>,
-    deposed: Vec<std::borrow::Cow<'a, str>>,
+    components: Vec<Cow<'a, str>>,
+    addresses: Vec<Cow<'a, str>>,
+    deposed: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Keys<'a> {
@@ -302,7 +304,7 @@ pub(super) async fn turn_around(
     Ok(())
 }
 
-fn of_targets<'a>(edges: &'a [(&'a Name, String)]) -> (Keys<'a>, Vec<std::borrow::Cow<'a, str>>) {
+fn of_targets<'a>(edges: &'a [(&'a Name, String)]) -> (Keys<'a>, Vec<Cow<'a, str>>) {
     let targets = edges.iter().map(|(_, target)| columns::text(target)).collect();
     (Keys::of(edges.iter().map(|(name, _)| *name)), targets)
 }
@@ -391,19 +393,37 @@ pub(super) async fn depend(
 
 /// Replaces the sealed texts of versions.
 pub(super) async fn reseal(session: &Session, rows: &[(Name, &Row)]) -> Result<(), Failure> {
-    if rows.is_empty() {
-        return Ok(());
+    let (current, versions): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, row)| row.generation == 0);
+    if !versions.is_empty() {
+        let Keys { stacks, addresses, .. } = Keys::of(versions.iter().map(|(name, _)| name));
+        let generations: Vec<_> = versions.iter().map(|(_, row)| columns::integer(row.generation)).collect();
+        let (identities, attributes, private) = sealed_texts(&versions);
+        let sql = "UPDATE version SET identity = given.identity, attributes = given.attributes, private = given.private
+                   FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bytea[])
+                        AS given (stack, address, generation, identity, attributes, private)
+                   WHERE version.stack = given.stack AND version.address = given.address
+                     AND version.generation = given.generation AND version.status IS NOT NULL";
+        session.execute(sql, &[&stacks, &addresses, &generations, &identities, &attributes, &private]).await?;
     }
-    let Keys { stacks, addresses, .. } = Keys::of(rows.iter().map(|(name, _)| name));
-    let generations: Vec<_> = rows.iter().map(|(_, row)| columns::integer(row.generation)).collect();
-    let identities: Vec<_> = rows.iter().map(|(_, row)| columns::text(&row.identity)).collect();
-    let attributes: Vec<_> = rows.iter().map(|(_, row)| columns::text(&row.attributes)).collect();
-    let private: Vec<_> = rows.iter().map(|(_, row)| row.private.as_slice()).collect();
-    let sql = "UPDATE version SET identity = given.identity, attributes = given.attributes, private = given.private
-               FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bytea[])
-                    AS given (stack, address, generation, identity, attributes, private)
-               WHERE version.stack = given.stack AND version.address = given.address
-                 AND version.generation = given.generation AND version.status IS NOT NULL";
-    session.execute(sql, &[&stacks, &addresses, &generations, &identities, &attributes, &private]).await?;
+    if !current.is_empty() {
+        let Keys { stacks, components, addresses, deposed } = Keys::of(current.iter().map(|(name, _)| name));
+        let (identities, attributes, private) = sealed_texts(&current);
+        let sql = "UPDATE version SET identity = given.identity, attributes = given.attributes, private = given.private
+                   FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
+                        AS given (stack, component, address, deposed, identity, attributes, private)
+                   JOIN resource ON resource.stack = given.stack AND resource.component = given.component
+                    AND resource.address = given.address AND resource.deposed = given.deposed
+                   WHERE version.id = resource.version";
+        let given: [&(dyn ToSql + Sync); 7] =
+            [&stacks, &components, &addresses, &deposed, &identities, &attributes, &private];
+        session.execute(sql, &given).await?;
+    }
     Ok(())
+}
+
+/// The sealed texts of rows, column by column.
+fn sealed_texts<'a>(rows: &[&'a (Name, &'a Row)]) -> (Vec<Cow<'a, str>>, Vec<Cow<'a, str>>, Vec<&'a [u8]>) {
+    let identities = rows.iter().map(|(_, row)| columns::text(&row.identity)).collect();
+    let attributes = rows.iter().map(|(_, row)| columns::text(&row.attributes)).collect();
+    (identities, attributes, rows.iter().map(|(_, row)| row.private.as_slice()).collect())
 }

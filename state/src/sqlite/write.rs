@@ -120,7 +120,11 @@ impl Writer<'_> {
         let sql = "UPDATE version SET identity = ?4, attributes = ?5, private = ?6
                    WHERE stack = ?1 AND address = ?2 AND generation = ?3 AND status IS NOT NULL";
         let name = self.name(&row.stack, &row.address, row.deposed.as_deref())?;
-        let generation = columns::integer(row.generation);
+        let generation = match row.generation {
+            0 => self.current(&name)?.map_or(0, |current| current.generation),
+            generation => generation,
+        };
+        let generation = columns::integer(generation);
         let parameters = (name.number, &name.text, generation, &row.identity, &row.attributes, &row.private);
         self.transaction.prepare_cached(sql)?.execute(parameters)?;
         Ok(())

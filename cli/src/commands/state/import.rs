@@ -1,16 +1,20 @@
 //! `terrace state import`: takes in what `terrace state export` wrote, beside what is recorded and never over it.
 
-use super::surgery::{Change, Surgery, single};
+use super::surgery::{Change, Surgery, not_rekeyed, single};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::files;
 use crate::planning::quoted;
+use crate::settings::Settings;
 use crate::signals::Signals;
-use crate::ui::counted;
-use crate::wiring::store;
+use crate::ui::{Ui, counted};
+use crate::wiring::{World, store};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use terrace_engine::address::{Address, StackId};
+use terrace_engine::rekey::rebound;
+use terrace_engine::seal::Seal;
 use terrace_engine::store::{ComponentRow, OwnerRow, OwnersOf, Record, Selection, StateStore, Write};
 use terrace_state::{Access, export};
 use uuid::Uuid;
@@ -37,6 +41,7 @@ pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path
     rows().try_for_each(|row| single(&row.address))?;
     let imported = format!("{} imported", counted(rows().count(), "resource"));
     let store = store(&settings, Access::ReadWrite).await?;
+    let writes = in_store(writes, export::state_id(&text), store.as_ref(), &settings, context.ui).await?;
     let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state import" };
     let change = async || {
         let change = Beside::of(surgery.store.as_ref(), &writes).await?.change(&writes)?;
@@ -45,6 +50,42 @@ pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path
     surgery.perform(change).await?;
     context.ui.print(&format!("{imported}\n"))?;
     Ok(Exit::Done)
+}
+
+/// Seals the writes of another state for this state: a sealed value opens in its own state only.
+async fn in_store(
+    writes: Vec<Write>,
+    from: Option<Uuid>,
+    store: &dyn StateStore,
+    settings: &Settings,
+    ui: &Ui,
+) -> Result<Vec<Write>, Failure> {
+    let here = store.identity().await?.id;
+    let Some(from) = from.filter(|from| *from != here) else { return Ok(writes) };
+    let mut seals: BTreeMap<String, Seal> = BTreeMap::new();
+    let mut bound = Vec::with_capacity(writes.len());
+    for write in writes {
+        let environment = match &write {
+            Write::Put { row, .. } => row.stack.environment.clone(),
+            Write::Component { stack, .. } => stack.environment.clone(),
+            Write::PutOwner(owner) => owner.ownership.stack.environment.clone(),
+            _ => {
+                bound.push(write);
+                continue;
+            }
+        };
+        let seal = match seals.entry(environment) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                // Values in the clear of the other state are sealed here.
+                let seal = World::seal(settings, Some(place.key()), true, ui)?;
+                seal.bind(here);
+                place.insert(seal)
+            }
+        };
+        bound.push(rebound(write, from, seal).map_err(not_rekeyed)?);
+    }
+    Ok(bound)
 }
 
 fn leases(writes: &[Write]) -> BTreeSet<(StackId, String)> {

@@ -1,7 +1,7 @@
 //! What people change in the state by hand: each change is an operation under the leases of its components.
 
 use crate::commands::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, hint_of};
 use crate::planning::quoted;
 use crate::progress::Progress;
 use crate::settings::Settings;
@@ -14,10 +14,12 @@ use std::sync::Arc;
 use terrace_engine::address::{Address, AddressError, InstanceKey, StackId};
 use terrace_engine::apply::lease::{Claim, Held};
 use terrace_engine::descriptor::is_resource_name;
-use terrace_engine::moves::{Moving, writes};
+use terrace_engine::moves::{Moving, resealing, writes};
 use terrace_engine::rekey::{RekeyError, Resealed, reseal};
+use terrace_engine::seal::Seal;
 use terrace_engine::selector::is_same_block;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selection, StateStore, StoreError, Write};
+use terrace_provider::value::wire::WireError;
 use terrace_server::rekey as requests;
 use uuid::Uuid;
 
@@ -207,11 +209,21 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
         return Err(Failure::new(format!("`{}` cannot be the name of a resource", to.name))
             .hint("use letters, digits, `_` and `-`, and begin with a letter or `_`"));
     }
+    let seal = World::seal(&settings, Some(&stack.environment), true, context.ui)?;
     let surgery = Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state mv" };
     let change = async || {
+        let store = surgery.store.as_ref();
+        let moving = moving(store, &stack, &from, &to).await?;
+        // A sealed value opens at its own address only. Where nothing is sealed there need not be a key.
+        let resealed = resealing(store, &seal, &stack, &moving).await.map_err(not_rekeyed)?;
+        let mut leases: BTreeSet<_> = [&from, &to].map(|address| (stack.clone(), address.leased_as())).into();
+        leases.extend(resealed.iter().filter_map(|write| match write {
+            Write::PutOwner(owner) => Some((owner.ownership.stack.clone(), owner.ownership.component.clone())),
+            _ => None,
+        }));
         Ok(Some(Change {
-            leases: [&from, &to].map(|address| (stack.clone(), address.leased_as())).into(),
-            writes: writes(&stack, &moving(surgery.store.as_ref(), &stack, &from, &to).await?),
+            leases,
+            writes: writes(&stack, &moving).into_iter().chain(resealed).collect(),
             summary: format!("{from} is {to} now"),
         }))
     };
@@ -283,20 +295,38 @@ fn drop_row(row: Row) -> Write {
 ///
 /// # Errors
 /// When there is no key, something cannot be opened, or the state cannot be written.
-pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Exit, Failure> {
+pub(super) async fn rekey(
+    context: &Context<'_>,
+    signals: &Signals,
+    is_plaintext_allowed: bool,
+) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let seal = World::seal(&settings, false, context.ui)?;
+    // The key of the project seals the queue of servers.
+    let queue = World::seal(&settings, None, is_plaintext_allowed, context.ui)?;
     let requests = recorded_with_requests(&settings).await?;
     let store: Arc<dyn StateStore> = Arc::clone(&requests) as _;
+    queue.bind_to(store.as_ref()).await?;
+    let mut seals = BTreeMap::new();
+    let environments: BTreeSet<String> = store.known_stacks().await?.into_iter().map(|it| it.environment).collect();
+    for environment in environments {
+        let seal = World::seal(&settings, Some(&environment), is_plaintext_allowed, context.ui)?;
+        seals.insert(environment, Arc::new(seal));
+    }
+    if !seals.values().map(AsRef::as_ref).chain([&queue]).any(Seal::has_key) {
+        return Err(Failure::new("there is no state key").hint(MAKE_A_KEY));
+    }
     let surgery =
         Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rekey" };
     let left_as_it_is = RefCell::default();
     let change = async || {
         let Resealed { mut writes, leases, mut left } =
-            reseal(surgery.store.as_ref(), &seal).await.map_err(not_rekeyed)?;
-        let asked = requests::reseal(requests.as_ref(), &seal).await.map_err(not_rekeyed)?;
-        writes.extend(asked.writes);
-        left.extend(asked.left);
+            reseal(surgery.store.as_ref(), |environment| seals.get(environment).cloned()).await.map_err(not_rekeyed)?;
+        // Without a key of the project the queue is not sealed.
+        if queue.has_key() {
+            let asked = requests::reseal(requests.as_ref(), &queue).await.map_err(not_rekeyed)?;
+            writes.extend(asked.writes);
+            left.extend(asked.left);
+        }
         // It is looked twice: without the leases, and with them.
         left_as_it_is.replace(left);
         if writes.is_empty() {
@@ -316,13 +346,16 @@ pub(super) async fn rekey(context: &Context<'_>, signals: &Signals) -> Result<Ex
     Ok(Exit::Done)
 }
 
-fn not_rekeyed(error: RekeyError) -> Failure {
+const MAKE_A_KEY: &str = "make a key with `terrace init --state-key`";
+
+pub(super) fn not_rekeyed(error: RekeyError) -> Failure {
     const ADD_IT: &str = "add the key that it was sealed with to `encryption.previous`";
     let failure = Failure::new(error.to_string());
     match error {
-        RekeyError::NoKey => failure.hint("make a key with `terrace init --state-key`"),
+        RekeyError::NoKey { .. } => failure.hint(MAKE_A_KEY),
         RekeyError::NotRecovered { .. } => failure.hint("`terrace recover` finds out what became of them"),
-        RekeyError::Sealed { .. } => failure.hint(ADD_IT),
+        RekeyError::Sealed { error: WireError::CannotOpen(_), .. } => failure.hint(ADD_IT),
+        RekeyError::Sealed { error, .. } => failure.hint(hint_of(&error)),
         RekeyError::Asked { operation, .. } => failure
             .hint(ADD_IT)
             .hint(format!("where that key is lost, `terrace operations cancel {operation}`: a server ends it then")),

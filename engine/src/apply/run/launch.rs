@@ -29,6 +29,7 @@ impl Run<'_> {
                 events: Arc::clone(&applier.events),
                 writer: self.writer.clone(),
                 seal: Arc::clone(&applier.seal),
+                row: prepared.intent.as_ref().map(|intent| intent.row.clone()),
             });
             let right = right(since, held);
             self.futures.push(Box::pin(async move {

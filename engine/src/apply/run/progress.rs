@@ -3,8 +3,8 @@
 use super::super::writer::Writer;
 use crate::event::{Event, Events};
 use crate::record;
-use crate::seal::Seal;
-use crate::store::Record;
+use crate::seal::{RowPart, Seal};
+use crate::store::{Record, Row};
 use async_trait::async_trait;
 use std::sync::Arc;
 use terrace_provider::value::wire::encode_map;
@@ -19,6 +19,8 @@ pub(super) struct StepProgress {
     pub(super) events: Arc<dyn Events>,
     pub(super) writer: Writer,
     pub(super) seal: Arc<Seal>,
+    /// The row of the intent; nothing for a step without one, which reports no partial results.
+    pub(super) row: Option<Row>,
 }
 
 #[async_trait]
@@ -46,13 +48,16 @@ impl Progress for StepProgress {
 
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
         let refuse = |error: String| ProviderError::bug(error);
-        let seal_identity = |identity: &Map| encode_map(identity, self.seal.as_ref()).map(|json| json.to_string());
+        let row = self.row.as_ref().ok_or_else(|| refuse("a step without an intent has no partial result".to_owned()))?;
+        let placed = |part| record::placed(row, part, &self.seal);
+        let seal_identity =
+            |identity: &Map| encode_map(identity, &placed(RowPart::Identity)).map(|json| json.to_string());
         let identity =
             partial.identity.as_ref().map(seal_identity).transpose().map_err(|error| refuse(error.to_string()))?;
         let private = partial
             .private
             .as_ref()
-            .map(|private| record::seal_private(private, &self.seal))
+            .map(|private| record::seal_private(private, &placed(RowPart::Private)))
             .transpose()
             .map_err(|error| refuse(error.to_string()))?;
         let record = Record::Partial { operation: self.operation, step: self.step, identity, private };

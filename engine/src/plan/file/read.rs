@@ -12,7 +12,7 @@ use super::{FileError, Json, SEALED};
 use crate::duration;
 use crate::expression::{Captured, Template};
 use crate::record::open_private;
-use crate::seal::Seal;
+use crate::seal::{Place, Placed, Seal};
 use crate::store::Ownership;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -21,10 +21,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use terrace_provider::Private;
 use terrace_provider::schema::Timeouts;
-use terrace_provider::value::wire::{Sealing, WireError, decode, decode_map};
+use terrace_provider::value::wire::{Sealing, Spot, WireError, decode, decode_map};
 
 pub(super) struct Reading<'a> {
-    seal: &'a Seal,
+    seal: Placed<'a>,
     /// Templates with the component in whose scope they are evaluated.
     templates: Vec<(String, Arc<Template>)>,
 }
@@ -34,20 +34,21 @@ fn parse<'t, T: Deserialize<'t>>(text: &'t Text) -> Result<T, FileError> {
 }
 
 /// What is written of something that waits, be it sealed as a whole or not.
-fn opened<'j>(json: &'j Json, seal: &Seal) -> Result<Cow<'j, Json>, FileError> {
+fn opened<'j>(json: &'j Json, seal: &Placed<'_>) -> Result<Cow<'j, Json>, FileError> {
     let Some(sealed) = json.get(SEALED).and_then(Json::as_str) else { return Ok(Cow::Borrowed(json)) };
-    let json = serde_json::from_slice(&seal.open(sealed)?).map_err(|error| FileError::Damaged(error.to_string()))?;
+    let json = serde_json::from_slice(&seal.open(&Spot::Root, sealed)?).map_err(|error| FileError::Damaged(error.to_string()))?;
     Ok(Cow::Owned(json))
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn plan(json: PlanJson<'_>, seal: &'a Seal) -> Result<Plan, FileError> {
+        let seal = seal.at(Place::Plan { id: json.id });
         let templates = json
             .templates
             .iter()
             .map(|it| {
                 let template: Json = parse(&it.template)?;
-                Ok((it.component.clone(), Arc::new(Template::from_json(opened(&template, seal)?.as_ref(), seal)?)))
+                Ok((it.component.clone(), Arc::new(Template::from_json(opened(&template, &seal)?.as_ref(), &seal)?)))
             })
             .collect::<Result<_, FileError>>()?;
         let reading = Reading { seal, templates };
@@ -72,7 +73,7 @@ impl<'a> Reading<'a> {
     fn stack(&self, json: StackJson) -> Result<StackPlan, FileError> {
         let component = |json: ComponentJson| {
             Ok(ComponentPlan {
-                recorded_outputs: decode_map(json.recorded_outputs, self.seal)?,
+                recorded_outputs: decode_map(json.recorded_outputs, &self.seal)?,
                 key: json.key,
                 id: json.id,
                 ids: json.ids,
@@ -111,7 +112,7 @@ impl<'a> Reading<'a> {
     }
 
     fn other(&self, json: OtherJson) -> Result<OtherOutputs, FileError> {
-        let outputs = decode_map(json.outputs, self.seal)?;
+        let outputs = decode_map(json.outputs, &self.seal)?;
         Ok(OtherOutputs { stack: json.stack, component: json.component, outputs })
     }
 
@@ -119,13 +120,13 @@ impl<'a> Reading<'a> {
         Ok(Lookup {
             address: json.address,
             provider: json.provider,
-            arguments: decode_map(json.arguments, self.seal)?,
+            arguments: decode_map(json.arguments, &self.seal)?,
             deferred: json.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
             depends_on: json.depends_on,
             reads: json.reads,
             needed_by: json.needed_by,
             reason: json.reason,
-            result: decode(json.result, self.seal)?,
+            result: decode(json.result, &self.seal)?,
             place: json.place,
         })
     }
@@ -141,7 +142,7 @@ impl<'a> Reading<'a> {
     fn declaration(&self, json: DeclarationJson) -> Result<SharedDeclaration, FileError> {
         Ok(SharedDeclaration {
             provider: json.provider,
-            config: decode_map(json.config, self.seal)?,
+            config: decode_map(json.config, &self.seal)?,
             deferred: json.deferred.as_ref().map(|deferred| self.deferred(deferred)).transpose()?,
             write_only: json.write_only,
             lifecycle: json.lifecycle,
@@ -198,9 +199,9 @@ impl<'a> Reading<'a> {
     fn prior(&self, json: PriorJson) -> Result<Prior, FileError> {
         Ok(Prior {
             status: json.status,
-            identity: decode_map(json.identity, self.seal)?,
-            attributes: decode_map(json.attributes, self.seal)?,
-            recorded: json.recorded.map(|recorded| decode_map(recorded, self.seal)).transpose()?,
+            identity: decode_map(json.identity, &self.seal)?,
+            attributes: decode_map(json.attributes, &self.seal)?,
+            recorded: json.recorded.map(|recorded| decode_map(recorded, &self.seal)).transpose()?,
             private: self.private(&json.private)?,
             dependencies: json.dependencies,
             write_only: json.write_only,
@@ -210,7 +211,7 @@ impl<'a> Reading<'a> {
 
     fn after(&self, json: AfterJson) -> Result<After, FileError> {
         Ok(After {
-            attributes: decode_map(json.attributes, self.seal)?,
+            attributes: decode_map(json.attributes, &self.seal)?,
             private: self.private(&json.private)?,
             deferred: json.deferred.map(|deferred| self.deferred(&deferred)).transpose()?,
             write_only: json.write_only,
@@ -222,14 +223,14 @@ impl<'a> Reading<'a> {
         let template = self.templates.get(json.template).cloned();
         let (component, template) = template.ok_or_else(|| FileError::Damaged("a template is missing".to_owned()))?;
         let captured = match &json.captured {
-            Some(captured) => Captured::from_json(opened(captured, self.seal)?.as_ref(), self.seal)?,
+            Some(captured) => Captured::from_json(opened(captured, &self.seal)?.as_ref(), &self.seal)?,
             None => Captured::default(),
         };
         Ok(Deferred { component, template, captured: Arc::new(captured) })
     }
 
     fn output(&self, json: OutputJson) -> Result<OutputChange, FileError> {
-        let value = |json: Option<Json>| json.map(|json| decode(json, self.seal)).transpose();
+        let value = |json: Option<Json>| json.map(|json| decode(json, &self.seal)).transpose();
         Ok(OutputChange {
             before: value(json.before)?,
             after: value(json.after)?,
@@ -244,7 +245,7 @@ impl<'a> Reading<'a> {
 
     fn private(&self, text: &str) -> Result<Private, FileError> {
         let bytes = BASE64.decode(text).map_err(|error| FileError::Damaged(error.to_string()))?;
-        Ok(open_private(&bytes, self.seal)?)
+        Ok(open_private(&bytes, &self.seal)?)
     }
 }
 

@@ -39,7 +39,7 @@ impl Known {
                 if lets_in {
                     let by = format!("{}:{}", row.stack, row.address);
                     let sealed = |error| PlanFailure::Sealed { address: by.clone(), error };
-                    let identity = record::open_attributes(&row.identity, seal).map_err(sealed)?;
+                    let identity = record::open_identity(row, seal).map_err(sealed)?;
                     known.insert(self::object(&row.address.ty, &identity), by);
                 }
                 Ok(())

@@ -3,7 +3,7 @@
 use super::maker::{Maker, Makers};
 use crate::address::{Address, StackId};
 use crate::plan::key::identity_key;
-use crate::record::{Opened, open_attributes};
+use crate::record::{Opened, open_identity};
 use crate::seal::Seal;
 use crate::store::{Generation, HistoryEntry, StateStore, StepAction, StepResult, StoreError};
 use jiff::Timestamp;
@@ -168,7 +168,7 @@ impl<'a> Fates<'a> {
     /// What a version records; `None` for the end of a row.
     fn name(&self, stack: &StackId, address: &Address, entry: &HistoryEntry) -> Option<Name> {
         let row = entry.row.as_ref()?;
-        let identity = open_attributes(&row.identity, self.seal).ok();
+        let identity = open_identity(row, self.seal).ok();
         let identity = identity.map(|identity| own_name(&identity, stack, address));
         Some((address.ty.clone(), row.provider.clone(), identity))
     }

@@ -1,11 +1,13 @@
 //! Who made what is recorded: terrace, or somebody else of whom it was taken over.
 
 use crate::address::{Address, StackId};
-use crate::record::open_attributes;
+use crate::record::{open_attributes, open_identity};
 use crate::seal::Seal;
 use crate::store::{Generation, HistoryEntry, Row, StateStore, StepAction, StoreError};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
+use terrace_provider::Attributes;
+use terrace_provider::value::wire::WireError;
 use uuid::Uuid;
 
 /// Who made an object.
@@ -199,11 +201,10 @@ impl<'a> Makers<'a> {
 
     /// Whether two rows record the same of an object, under whatever key; `None` when one cannot be opened any more.
     fn is_same(&self, one: &Row, other: &Row) -> Option<bool> {
-        let is_same = |one: &str, other: &str| {
-            let opened = |text| open_attributes(text, self.seal).ok();
-            Some(one == other || opened(one)? == opened(other)?)
-        };
-        Some(is_same(&one.identity, &other.identity)? && is_same(&one.attributes, &other.attributes)?)
+        type Open = fn(&Row, &Seal) -> Result<Attributes, WireError>;
+        let is_same = |open: Open| Some(open(one, self.seal).ok()? == open(other, self.seal).ok()?);
+        let is_same_identity = one.identity == other.identity || is_same(open_identity)?;
+        Some(is_same_identity && (one.attributes == other.attributes || is_same(open_attributes)?))
     }
 
     /// Of which addresses an operation created objects; `None` when it was pruned.

@@ -3,14 +3,16 @@
 use super::super::Deferred;
 use crate::descriptor::Lifecycle;
 use crate::marks;
-use crate::record::open_attributes;
-use crate::seal::Seal;
+use crate::record::open_text;
+use crate::seal::{Place as SealedPlace, Seal};
 use crate::source::Place;
+use crate::store::Ownership;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::value::wire::{WireError, encode_map};
 use terrace_provider::{Attributes, ResourceType, Value};
+use uuid::Uuid;
 
 /// How a component declares a shared resource.
 #[derive(Debug, Clone)]
@@ -90,14 +92,19 @@ impl SharedDeclaration {
         found
     }
 
+    /// True when a value of it is sealed where it is stored.
+    pub(crate) fn has_sensitive(&self) -> bool {
+        self.config.values().any(Value::has_sensitive)
+    }
+
     /// Writes the declaration for an owner's row; sensitive values are sealed.
     ///
     /// # Errors
     /// When a sensitive value cannot be sealed.
-    pub fn to_stored(&self, seal: &Seal) -> Result<String, WireError> {
+    pub fn to_stored(&self, owner: &Ownership, seal: &Seal) -> Result<String, WireError> {
         let stored = Stored {
             provider: self.provider.clone(),
-            config: encode_map(&self.config, seal)?,
+            config: encode_map(&self.config, &seal.at(SealedPlace::Declaration { owner }))?,
             write_only: self.write_only.clone(),
             lifecycle: self.lifecycle.clone(),
             place: self.place.clone(),
@@ -109,14 +116,26 @@ impl SharedDeclaration {
     ///
     /// # Errors
     /// When the text is damaged or a sealed part cannot be opened.
-    pub fn from_stored(text: &str, seal: &Seal) -> Result<Option<Self>, WireError> {
+    pub fn from_stored(owner: &Ownership, text: &str, seal: &Seal) -> Result<Option<Self>, WireError> {
+        Self::from_stored_in(None, owner, text, seal)
+    }
+
+    /// As [`SharedDeclaration::from_stored`], of a certain store.
+    pub(crate) fn from_stored_in(
+        store: Option<Uuid>,
+        owner: &Ownership,
+        text: &str,
+        seal: &Seal,
+    ) -> Result<Option<Self>, WireError> {
         if text.is_empty() {
             return Ok(None);
         }
         let stored: Stored = serde_json::from_str(text).map_err(|error| WireError::Damaged(error.to_string()))?;
+        let placed = seal.at(SealedPlace::Declaration { owner });
+        let placed = store.map_or(placed, |store| placed.in_store(store));
         Ok(Some(Self {
             provider: stored.provider,
-            config: open_attributes(&stored.config.to_string(), seal)?,
+            config: open_text(&stored.config.to_string(), &placed)?,
             deferred: None,
             write_only: stored.write_only,
             lifecycle: stored.lifecycle,

@@ -1,14 +1,14 @@
-use super::wire::{Sealing, WireError, decode, encode};
+use super::wire::{Sealing, Spot, WireError, decode, encode};
 use super::*;
 
 struct Reversing;
 
 impl Sealing for Reversing {
-    fn seal(&self, clear: &[u8]) -> Result<String, WireError> {
+    fn seal(&self, _spot: &Spot<'_>, clear: &[u8]) -> Result<String, WireError> {
         Ok(String::from_utf8_lossy(clear).chars().rev().collect())
     }
 
-    fn open(&self, sealed: &str) -> Result<Vec<u8>, WireError> {
+    fn open(&self, _spot: &Spot<'_>, sealed: &str) -> Result<Vec<u8>, WireError> {
         Ok(sealed.chars().rev().collect::<String>().into_bytes())
     }
 }

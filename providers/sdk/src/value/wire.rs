@@ -5,22 +5,44 @@
 //! happens to have a key `$terrace` itself.
 
 use super::{Map, Number, Sensitive, Value};
+use std::fmt;
 
 const MARK: &str = "$terrace";
 
+/// Where a value stands within the value that is written as a whole. Printed it is a JSON pointer.
+#[derive(Debug, Clone, Copy)]
+pub enum Spot<'a> {
+    /// The whole value.
+    Root,
+    /// An entry of a map.
+    Key(&'a Spot<'a>, &'a str),
+    /// An item of a list.
+    Item(&'a Spot<'a>, usize),
+}
+
+impl fmt::Display for Spot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Key(within, key) => write!(f, "{within}/{}", key.replace('~', "~0").replace('/', "~1")),
+            Self::Item(within, number) => write!(f, "{within}/{number}"),
+        }
+    }
+}
+
 /// Seals sensitive values for rest, and opens them again. Implementations know the key; values never do.
 pub trait Sealing: Send + Sync {
-    /// Turns clear bytes into text that is safe to store.
+    /// Turns clear bytes into text that is safe to store, for a spot: the text need not open at other spots.
     ///
     /// # Errors
     /// When there is no key, and storing in the clear was not asked for.
-    fn seal(&self, clear: &[u8]) -> Result<String, WireError>;
+    fn seal(&self, spot: &Spot<'_>, clear: &[u8]) -> Result<String, WireError>;
 
-    /// Turns what [`Sealing::seal`] wrote back into the clear bytes.
+    /// Turns the text that [`Sealing::seal`] wrote for this spot back into the clear bytes.
     ///
     /// # Errors
-    /// When the key is missing or another, or the text was damaged.
-    fn open(&self, sealed: &str) -> Result<Vec<u8>, WireError>;
+    /// When the key is missing or another, or the text was damaged or sealed for another spot.
+    fn open(&self, spot: &Spot<'_>, sealed: &str) -> Result<Vec<u8>, WireError>;
 }
 
 /// A value could not be written or read.
@@ -32,6 +54,12 @@ pub enum WireError {
     /// A sealed value cannot be opened.
     #[error("a sealed value cannot be opened: {0}")]
     CannotOpen(String),
+    /// A sensitive value is stored in the clear although there is a state key.
+    #[error("{0} holds a sensitive value in the clear although there is a state key")]
+    InClear(String),
+    /// A value was sealed by an older terrace, which did not bind it to its place.
+    #[error("{0} holds a sealed value that is not bound to its place")]
+    Unbound(String),
     /// The JSON is not what `encode` writes.
     #[error("damaged value: {0}")]
     Damaged(String),
@@ -47,24 +75,30 @@ pub(super) fn levels_of(entries: &Map) -> usize {
 /// # Errors
 /// When a sensitive value cannot be sealed.
 pub fn encode(value: &Value, sealing: &dyn Sealing) -> Result<serde_json::Value, WireError> {
+    encode_at(&Spot::Root, value, sealing)
+}
+
+fn encode_at(spot: &Spot<'_>, value: &Value, sealing: &dyn Sealing) -> Result<serde_json::Value, WireError> {
     Ok(match value {
         Value::Null => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),
         Value::Int(value) => (*value).into(),
         Value::String(text) => text.as_str().into(),
         Value::List(items) => {
-            serde_json::Value::Array(items.iter().map(|item| encode(item, sealing)).collect::<Result<_, _>>()?)
+            let items = items.iter().enumerate();
+            let items = items.map(|(number, item)| encode_at(&Spot::Item(spot, number), item, sealing));
+            serde_json::Value::Array(items.collect::<Result<_, _>>()?)
         }
         Value::Map(entries) => {
-            let json = encode_map(entries, sealing)?;
+            let json = encode_entries(spot, entries, sealing)?;
             if entries.contains_key(MARK) { marked("map", Some(json)) } else { json }
         }
         Value::Number(number) => marked("number", Some(number.as_str().into())),
         Value::Unknown => marked("unknown", None),
         Value::Sensitive(inner) => {
-            let clear = serde_json::to_vec(&encode(inner.expose(), sealing)?)
+            let clear = serde_json::to_vec(&encode_at(spot, inner.expose(), sealing)?)
                 .map_err(|error| WireError::Damaged(error.to_string()))?;
-            marked("sealed", Some(sealing.seal(&clear)?.into()))
+            marked("sealed", Some(sealing.seal(spot, &clear)?.into()))
         }
     })
 }
@@ -74,7 +108,11 @@ pub fn encode(value: &Value, sealing: &dyn Sealing) -> Result<serde_json::Value,
 /// # Errors
 /// As [`encode`].
 pub fn encode_map(entries: &Map, sealing: &dyn Sealing) -> Result<serde_json::Value, WireError> {
-    let object = entries.iter().map(|(key, value)| Ok((key.clone(), encode(value, sealing)?)));
+    encode_entries(&Spot::Root, entries, sealing)
+}
+
+fn encode_entries(spot: &Spot<'_>, entries: &Map, sealing: &dyn Sealing) -> Result<serde_json::Value, WireError> {
+    let object = entries.iter().map(|(key, value)| Ok((key.clone(), encode_at(&Spot::Key(spot, key), value, sealing)?)));
     Ok(serde_json::Value::Object(object.collect::<Result<_, WireError>>()?))
 }
 
@@ -83,13 +121,23 @@ pub fn encode_map(entries: &Map, sealing: &dyn Sealing) -> Result<serde_json::Va
 /// # Errors
 /// When the JSON is not such a value, or a sealed part cannot be opened.
 pub fn decode(json: serde_json::Value, sealing: &dyn Sealing) -> Result<Value, WireError> {
+    decode_at(&Spot::Root, json, sealing)
+}
+
+/// Reads one value of those that [`encode`] or [`encode_map`] wrote together.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_at(spot: &Spot<'_>, json: serde_json::Value, sealing: &dyn Sealing) -> Result<Value, WireError> {
     Ok(match json {
         serde_json::Value::Array(items) => {
-            Value::List(items.into_iter().map(|item| decode(item, sealing)).collect::<Result<_, _>>()?)
+            let items = items.into_iter().enumerate();
+            let items = items.map(|(number, item)| decode_at(&Spot::Item(spot, number), item, sealing));
+            Value::List(items.collect::<Result<_, _>>()?)
         }
         serde_json::Value::Object(mut entries) => match entries.get_mut(MARK) {
-            Some(mark) => decode_marked(mark.take(), sealing)?,
-            None => Value::Map(decode_entries(entries, sealing)?),
+            Some(mark) => decode_marked(spot, mark.take(), sealing)?,
+            None => Value::Map(decode_entries(spot, entries, sealing)?),
         },
         plain => Value::from(plain),
     })
@@ -100,17 +148,26 @@ pub fn decode(json: serde_json::Value, sealing: &dyn Sealing) -> Result<Value, W
 /// # Errors
 /// As [`decode`], and when the JSON is no object.
 pub fn decode_map(json: serde_json::Value, sealing: &dyn Sealing) -> Result<Map, WireError> {
+    decode_object(&Spot::Root, json, sealing)
+}
+
+fn decode_object(spot: &Spot<'_>, json: serde_json::Value, sealing: &dyn Sealing) -> Result<Map, WireError> {
     match json {
-        serde_json::Value::Object(entries) => decode_entries(entries, sealing),
+        serde_json::Value::Object(entries) => decode_entries(spot, entries, sealing),
         _ => Err(WireError::Damaged("expected an object".to_owned())),
     }
 }
 
 fn decode_entries(
+    spot: &Spot<'_>,
     entries: serde_json::Map<String, serde_json::Value>,
     sealing: &dyn Sealing,
 ) -> Result<Map, WireError> {
-    entries.into_iter().map(|(key, value)| Ok((key, decode(value, sealing)?))).collect()
+    let entries = entries.into_iter().map(|(key, value)| {
+        let value = decode_at(&Spot::Key(spot, &key), value, sealing)?;
+        Ok((key, value))
+    });
+    entries.collect()
 }
 
 fn marked(word: &str, payload: Option<serde_json::Value>) -> serde_json::Value {
@@ -119,7 +176,7 @@ fn marked(word: &str, payload: Option<serde_json::Value>) -> serde_json::Value {
     serde_json::Value::Object([(MARK.to_owned(), parts.into())].into_iter().collect())
 }
 
-fn decode_marked(mark: serde_json::Value, sealing: &dyn Sealing) -> Result<Value, WireError> {
+fn decode_marked(spot: &Spot<'_>, mark: serde_json::Value, sealing: &dyn Sealing) -> Result<Value, WireError> {
     let damaged = || WireError::Damaged("unknown mark".to_owned());
     let serde_json::Value::Array(parts) = mark else { return Err(damaged()) };
     let mut parts = parts.into_iter();
@@ -127,11 +184,11 @@ fn decode_marked(mark: serde_json::Value, sealing: &dyn Sealing) -> Result<Value
     match (word.as_str().ok_or_else(damaged)?, parts.next()) {
         ("unknown", None) => Ok(Value::Unknown),
         ("number", Some(text)) => text.as_str().and_then(Number::parse).map(Value::Number).ok_or_else(damaged),
-        ("map", Some(json)) => Ok(Value::Map(decode_map(json, sealing)?)),
+        ("map", Some(json)) => Ok(Value::Map(decode_object(spot, json, sealing)?)),
         ("sealed", Some(text)) => {
-            let clear = sealing.open(text.as_str().ok_or_else(damaged)?)?;
+            let clear = sealing.open(spot, text.as_str().ok_or_else(damaged)?)?;
             let json = serde_json::from_slice(&clear).map_err(|error| WireError::Damaged(error.to_string()))?;
-            Ok(Value::Sensitive(Sensitive::new(decode(json, sealing)?)))
+            Ok(Value::Sensitive(Sensitive::new(decode_at(spot, json, sealing)?)))
         }
         _ => Err(damaged()),
     }
