@@ -76,7 +76,7 @@ async fn what_is_no_store_is_refused_and_left_as_it_is() {
     let garbage = folder.path().join("garbage.db");
     fs::write(&garbage, "to be or not to be, that is the question ".repeat(100)).unwrap();
     let short = folder.path().join("short.db");
-    fs::write(&short, "SQLite").unwrap();
+    fs::write(&short, "x").unwrap();
     for (path, reason) in [
         (&foreign, "it is another program's SQLite database"),
         (&garbage, "it is not a SQLite database"),
@@ -89,6 +89,66 @@ async fn what_is_no_store_is_refused_and_left_as_it_is() {
         }
         assert_eq!(fs::read(path).unwrap(), before);
     }
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_short_is_damaged_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    drop(open(&path, Access::ReadWrite).await.unwrap());
+    let whole = fs::read(&path).unwrap();
+    for length in [1, 15, 16, 100, 511] {
+        fs::write(&path, &whole[..length]).unwrap();
+        for access in [Access::ReadOnly, Access::ReadWrite] {
+            let refused = refusal(&path, access).await;
+            assert!(refused.contains("is damaged, it is cut short"), "{length} bytes: {refused}");
+        }
+        assert!(terrace_state::format_of(&StoreUrl::Sqlite(path.clone())).await.is_err());
+        assert_eq!(fs::read(&path).unwrap().len(), length);
+    }
+}
+
+/// A file system of a few megabytes, unmounted when it goes.
+#[cfg(target_os = "linux")]
+struct Disk(tempfile::TempDir);
+
+#[cfg(target_os = "linux")]
+impl Disk {
+    fn mounted() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(folder.path());
+        mount.output().is_ok_and(|output| output.status.success()).then(|| Self(folder))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_state_on_a_full_disk_takes_no_writes() {
+    let Some(disk) = Disk::mounted() else {
+        println!("skipped: no file system can be mounted here");
+        return;
+    };
+    let store = open(&disk.0.path().join("state.db"), Access::ReadWrite).await.unwrap();
+    for number in 0..50 {
+        store.commit(&[], vec![put(row(&format!("local_value.a[{number}]")))]).await.unwrap();
+    }
+    store.check_writable().await.unwrap();
+    let filling = disk.0.path().join("filling");
+    assert!(fs::write(&filling, vec![0; 4 << 20]).is_err(), "it fits");
+    let refused = store.check_writable().await.unwrap_err().to_string();
+    assert!(refused.contains("the disk is full"), "{refused}");
+    fs::remove_file(&filling).unwrap();
+    store.check_writable().await.unwrap();
+    let left: Vec<_> = fs::read_dir(disk.0.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("room")), "{left:?}");
 }
 
 #[tokio::test]

@@ -284,9 +284,15 @@ pub(crate) fn io_error(action: &str, path: &Path, error: &io::Error) -> Provider
         io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::InvalidFilename => {
             ErrorKind::InvalidInput { path: None }
         }
+        // A retry makes no room.
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => ErrorKind::Failed,
         _ => ErrorKind::Transient,
     };
-    ProviderError::new(kind, format!("cannot {action} `{}`: {error}", path.display()))
+    let failed = ProviderError::new(kind, format!("cannot {action} `{}`: {error}", path.display()));
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failed.solution("free some room and apply again"),
+        _ => failed,
+    }
 }
 
 #[cfg(test)]

@@ -151,13 +151,28 @@ fn decoded(value: &str) -> String {
     config.ok().and_then(|config| config.get_application_name().map(str::to_owned)).unwrap_or_else(|| value.to_owned())
 }
 
+/// The mode of encryption where none is given.
+fn usual_mode(driver: &tokio_postgres::Config) -> &'static str {
+    use tokio_postgres::config::Host;
+    let addresses: Vec<String> = driver.get_hostaddrs().iter().map(ToString::to_string).collect();
+    let named = driver.get_hosts().iter().filter_map(|host| match host {
+        Host::Tcp(name) => Some(name.as_str()),
+        Host::Unix(_) => None,
+    });
+    match addresses.is_empty() {
+        true => tls::usual_mode(named),
+        // The driver connects to the addresses, not to the names.
+        false => tls::usual_mode(addresses.iter().map(String::as_str)),
+    }
+}
+
 fn encrypted(
     driver: &mut tokio_postgres::Config,
     mode: Option<&str>,
     roots: Option<Option<PathBuf>>,
 ) -> Result<MakeRustlsConnect, ProviderError> {
     use tokio_postgres::config::SslMode;
-    let word = mode.unwrap_or("prefer");
+    let word = mode.unwrap_or_else(|| usual_mode(driver));
     let Some((mode, verify)) = tls::mode(word) else {
         let known = "`disable`, `prefer`, `require`, `verify-ca` or `verify-full`";
         return Err(invalid("sslMode", format!("`{word}` is no mode of encryption")).solution(format!("write {known}")));
@@ -212,6 +227,17 @@ mod tests {
         assert_eq!(config.driver.get_password(), Some(b"hunter2".as_slice()));
         let config = read(&[("host", "db".into()), ("port", Value::Int(6000))]).ok().unwrap();
         assert_eq!((config.place(), config.database.as_str()), (format!("{}db:6000", ""), "postgres"));
+    }
+
+    #[test]
+    fn encryption_is_required_where_a_connection_leaves_the_machine() {
+        use tokio_postgres::config::SslMode;
+        let mode = |name: &str, value: &str| read(&[(name, value.into())]).ok().unwrap().driver.get_ssl_mode();
+        assert_eq!(mode("host", "localhost"), SslMode::Prefer);
+        assert_eq!(mode("host", "/run/postgresql"), SslMode::Prefer);
+        assert_eq!(mode("host", "db.example.com"), SslMode::Require);
+        assert_eq!(mode("url", "postgres://localhost?hostaddr=10.0.0.1"), SslMode::Require);
+        assert_eq!(mode("url", "postgres://db?sslmode=disable"), SslMode::Disable);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::rights::Operation;
 use crate::server::Server;
 use deadpool_postgres::{HookError, PoolError};
 use std::error::Error as _;
-use terrace_provider::{ErrorKind, Path, ProviderError};
+use terrace_provider::{ErrorKind, Path, ProviderError, tls};
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -174,6 +174,11 @@ fn unreachable_server(error: &Error, what: &str, doing: &Doing<'_>) -> ProviderE
     if !is_lasting && is_gone(error) && !told.starts_with("error connecting") {
         let message = format!("{what}: the connection to {place} was lost ({told})");
         return ProviderError::new(ErrorKind::Transient, message).solution("see that the server runs, and apply again");
+    }
+    if let Some(advice) = tls::advice(&told) {
+        let message = format!("{what}: {place} takes no encrypted connections");
+        return ProviderError::new(ErrorKind::InvalidInput { path: None }, message)
+            .solution(advice.replace("sslmode=", "sslMode: "));
     }
     let kind = match is_lasting {
         true => ErrorKind::InvalidInput { path: None },

@@ -50,7 +50,8 @@ fn settings() -> Object {
         text("password", "The user's password.").sensitive().variable("PGPASSWORD"),
         text(
             "sslMode",
-            "`disable`, `prefer` (the default), `require`, `verify-ca` or `verify-full`, as `sslmode` of psql.",
+            "`disable`, `prefer`, `require`, `verify-ca` or `verify-full`, as `sslmode` of psql. Left out: `require`, and \
+             `prefer` for a server of this machine.",
         )
         .variable("PGSSLMODE"),
         text("caFile", "Certificates of the authorities to trust instead of the machine's, as PEM.")

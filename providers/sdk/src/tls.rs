@@ -83,6 +83,26 @@ pub fn mode(word: &str) -> Option<(&'static str, Verify)> {
     })
 }
 
+/// The default of `sslmode` for a server with these names and addresses; sockets have neither. A connection that leaves
+/// this machine has to be encrypted.
+#[must_use]
+pub fn usual_mode<'a>(hosts: impl IntoIterator<Item = &'a str>) -> &'static str {
+    let is_here = |host: &str| {
+        let address = host.parse::<std::net::IpAddr>();
+        address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
+    };
+    if hosts.into_iter().all(is_here) { "prefer" } else { "require" }
+}
+
+/// Advice for an error of a server without TLS.
+#[must_use]
+pub fn advice(error: &str) -> Option<&'static str> {
+    let is_plain = error.contains("server does not support TLS");
+    is_plain.then_some(
+        "set up TLS on the server; to send passwords and data unencrypted all the same, give `sslmode=disable`, or          `sslmode=prefer` to encrypt where the server can",
+    )
+}
+
 /// The file of `sslrootcert`; nothing stands for the authorities of the machine.
 pub fn roots(value: &str) -> Option<PathBuf> {
     (value != "system").then(|| PathBuf::from(value))

@@ -58,8 +58,9 @@ pub(crate) fn from_sqlite(path: &str, error: &rusqlite::Error) -> ProviderError 
             ProviderError::new(ErrorKind::PermissionDenied, format!("`{path}` may not be written"))
                 .solution("give the user that runs terrace the right to write the file and its folder")
         }
+        // A retry makes no room.
         ErrorCode::DiskFull => {
-            ProviderError::new(ErrorKind::Transient, format!("there is no room left on the disk of `{path}`"))
+            ProviderError::new(ErrorKind::Failed, format!("there is no room left on the disk of `{path}`"))
                 .solution("free some room and apply again; nothing was changed")
         }
         ErrorCode::OperationInterrupted => {
@@ -82,7 +83,7 @@ pub(crate) fn from_sqlite(path: &str, error: &rusqlite::Error) -> ProviderError 
 pub(crate) fn from_io(path: &str, doing: &str, error: &std::io::Error) -> ProviderError {
     let kind = match error.kind() {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => ErrorKind::PermissionDenied,
-        std::io::ErrorKind::StorageFull => ErrorKind::Transient,
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Failed,
         _ => ErrorKind::InvalidInput { path: Some(Path::attribute("path")) },
     };
     ProviderError::new(kind, format!("{doing} `{path}` failed: {error}"))

@@ -37,6 +37,7 @@ pub(super) fn look_at(path: &Path, access: Access) -> Result<Found, StoreError> 
     match fs::metadata(path) {
         // Terrace makes no such file, see `make`.
         Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Err(emptied(path)),
+        Ok(metadata) if metadata.is_file() && metadata.len() < SMALLEST => Err(cut_short(path)),
         Ok(metadata) if metadata.is_file() => Ok(Found::File),
         Ok(metadata) if metadata.is_dir() => Err(refuse(format!("`{}` is a folder, not a file", path.display()))),
         Ok(_) => Err(refuse(format!("`{}` is not a regular file", path.display()))),
@@ -177,6 +178,26 @@ fn emptied(path: &Path) -> StoreError {
     let reason = format!(
         "{url} is damaged, it is empty: restore it from a backup, and remove what ends in `-wal` and `-shm` beside it; \
          to begin anew, remove it"
+    );
+    StoreError::Unavailable { doing: "opened", reason }
+}
+
+/// The smallest page of a SQLite database, in bytes. SQLite takes a file of one byte for a new database.
+const SMALLEST: u64 = 512;
+
+/// How every SQLite database begins.
+const BEGINNING: &[u8] = b"SQLite format 3\0";
+
+/// The error of a file that is smaller than any database: a damaged state, or another file.
+fn cut_short(path: &Path) -> StoreError {
+    let url = StoreUrl::Sqlite(path.to_owned());
+    let is_of_sqlite = |text: Vec<u8>| text.starts_with(BEGINNING) || BEGINNING.starts_with(&text);
+    if !fs::read(path).is_ok_and(is_of_sqlite) {
+        let reason = "it is not a SQLite database".to_owned();
+        return StoreError::NotAStore { url: url.to_string(), reason };
+    }
+    let reason = format!(
+        "{url} is damaged, it is cut short: restore it from a backup, and remove its files with `-wal` and `-shm`"
     );
     StoreError::Unavailable { doing: "opened", reason }
 }

@@ -7,6 +7,9 @@ use super::error::Failure;
 use super::{read, request};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::path::PathBuf;
 use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::store::{
     ComponentRow, Generation, Moved, OwnerRow, Ownership, Read, Row, RowStatus, StackRead, StoreError, Write,
@@ -475,9 +478,34 @@ impl Writer<'_> {
     }
 }
 
-/// Writes what is there already: a page goes to the disk, and nothing becomes another.
+/// Checks that the store takes writes: rewrites a page with its content, and looks for the room of a larger commit, for the
+/// log may have room for a page while the disk is full.
 pub(super) fn nothing(transaction: &Transaction<'_>) -> Result<(), Failure> {
     const FORMAT: &str = "user_version";
     let format: i64 = transaction.pragma_query_value(None, FORMAT, |row| row.get(0))?;
-    Ok(transaction.pragma_update(None, FORMAT, format)?)
+    transaction.pragma_update(None, FORMAT, format)?;
+    match transaction.path().filter(|path| !path.is_empty()) {
+        Some(path) => find_room(path),
+        None => Ok(()),
+    }
+}
+
+/// The room that a commit may need.
+const ROOM: usize = 256 << 10;
+
+/// Fails if the disk of a file has no room for a commit. Writes a file beside it that has no name any more.
+fn find_room(path: &str) -> Result<(), Failure> {
+    let probe = PathBuf::from(format!("{path}.room-{}", Uuid::now_v7()));
+    let written = OpenOptions::new().write(true).create_new(true).open(&probe).and_then(|mut file| {
+        let written = file.write_all(&vec![0; ROOM]);
+        fs::remove_file(&probe)?;
+        written
+    });
+    written.map_err(|error| {
+        let advice = match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full: free some space and try again",
+            _ => "its folder cannot be written",
+        };
+        StoreError::Unavailable { doing: "written", reason: format!("{advice} ({error})") }.into()
+    })
 }
