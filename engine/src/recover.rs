@@ -316,6 +316,8 @@ impl Recovery<'_> {
         let writes = Writes::new(&open.intent, row, self.seal);
         let recorded = writes.updated()?;
         let mut was_open = false;
+        // Not every store records when a process ended.
+        let mut seen_gone = open.is_holder_gone.then(Instant::now);
         let finding = loop {
             let finding = look_into(self.registry, self.seal, &open, recorded.as_ref()).await;
             let left = self.patience.saturating_sub(begun.elapsed());
@@ -335,7 +337,10 @@ impl Recovery<'_> {
                 () = tokio::time::sleep(pause) => {}
                 () = self.cancel.cancelled() => {}
             }
-            open.is_holder_gone = self.is_holder_gone(&open).await?;
+            let gone = self.gone_for(&open).await?;
+            seen_gone = seen_gone.or_else(|| gone.map(|_| Instant::now()));
+            open.is_holder_gone = gone.is_some();
+            open.gone_for = gone.unwrap_or_default().max(seen_gone.map(|at| at.elapsed()).unwrap_or_default());
             open.age = listed.saturating_add(begun.elapsed());
         };
         let (found, writes) = match finding {
@@ -415,13 +420,13 @@ impl Recovery<'_> {
         Ok(rows.into_iter().find(|row| row.deposed == intent.row.deposed))
     }
 
-    /// Whether the call, or the process that made it, has ended meanwhile.
-    async fn is_holder_gone(&self, open: &OpenIntent) -> Result<bool, StoreError> {
+    /// Time since the call, or the process that made it, is known to have ended; `None` if it may run.
+    async fn gone_for(&self, open: &OpenIntent) -> Result<Option<Duration>, StoreError> {
         let step = CutOff::of(&open.intent);
         let selection = Selection::Addresses(BTreeSet::from([step.address.clone()]));
         let now = self.store.open_intents(&step.stack, &selection).await?;
         let open = now.into_iter().find(|open| step.is(open)).map(|open| self.registry.ended_calls().complete(open));
-        Ok(open.is_some_and(|open| open.is_holder_gone))
+        Ok(open.filter(|open| open.is_holder_gone).map(|open| open.gone_for))
     }
 }
 

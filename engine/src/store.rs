@@ -291,6 +291,8 @@ pub struct OpenIntent {
     /// The process that works on it is known to have ended. False also where that cannot be told: a holder that lost
     /// its lease, or works elsewhere, may be in the middle of the call.
     pub is_holder_gone: bool,
+    /// Time since a server first saw that, by the clock of the store; zero if the store does not record it.
+    pub gone_for: Duration,
 }
 
 /// What is going to be done, durable before the provider is called.

@@ -199,18 +199,24 @@ pub(crate) async fn look_into(
 }
 
 impl OpenIntent {
-    /// How long the lost call may still take effect; `None` when it cannot any more. A type that settles at once has
-    /// its effects within the process that called: they end with it. But a lease may also have ended because its holder was
-    /// suspended, or because somebody took it away: such a holder still has all the time that a call is waited for.
+    /// How long the lost call may still take effect; `None` when it cannot any more.
+    ///
+    /// A dead process sends nothing more. Its last request may take effect during the settle time of the type, which begins
+    /// when the process was first seen gone. Effects of a type without settle time ended with the process. A holder that is
+    /// not known to be dead may be suspended or cut off: its call keeps its whole timeout.
     #[must_use]
     pub fn settles_in(&self) -> Option<Duration> {
         let intent = &self.intent;
         let longer = match (intent.settle.is_zero(), self.is_holder_gone) {
-            (true, true) => return None,
             (true, false) => deadline::GRACE,
-            (false, _) => intent.settle,
+            _ => intent.settle,
         };
-        intent.timeout.saturating_add(longer).checked_sub(self.age).filter(|left| !left.is_zero())
+        let by_time = intent.timeout.saturating_add(longer).saturating_sub(self.age);
+        let left = match self.is_holder_gone {
+            true => by_time.min(intent.settle.saturating_sub(self.gone_for)),
+            false => by_time,
+        };
+        Some(left).filter(|left| !left.is_zero())
     }
 }
 

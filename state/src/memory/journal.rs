@@ -274,6 +274,7 @@ impl State {
             is_orphaned: !is_worked_on,
             // Whoever can ask lives in the same process.
             is_holder_gone: false,
+            gone_for: std::time::Duration::ZERO,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::values;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
     Cancelled, Intent, LogLine, OpenIntent, OperationFilter, OperationRow, OperationStatus, Row, Selection, StepResult,
@@ -71,6 +72,7 @@ pub(super) fn open_intents(
             age: elapsed(started_at, now),
             is_orphaned: !is_worked_on,
             is_holder_gone,
+            gone_for: Duration::ZERO,
         })
     })?;
     // Filtered here: the table holds no more than the work in flight.
