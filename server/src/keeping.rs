@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::store::{RequestClaim, StoreError};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -13,6 +13,9 @@ use uuid::Uuid;
 pub(crate) const TERM: Duration = Duration::from_secs(30);
 /// How often it is.
 const KEEP: Duration = Duration::from_secs(10);
+/// How long the store may leave workers without an answer before the keeper gives a claim up. Claims have connections apart
+/// from those of workers: without this limit the keeper would keep the claim of a worker that hangs.
+const STALL: Duration = Duration::from_secs(90);
 /// How often it is looked whether somebody asked to stop.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -47,13 +50,25 @@ impl Keeper {
     }
 }
 
-/// Keeps a claim as long as that is possible.
+/// Keeps a claim until the store refuses, or leaves workers without an answer.
 async fn keep(shared: &Shared, claim: &RequestClaim, cancel: &CancellationToken, lost: &CancellationToken) {
-    let mut kept = Instant::now();
+    let (mut kept, mut worked) = (Instant::now(), Instant::now());
     loop {
         tokio::time::sleep(KEEP).await;
         let begun = Instant::now();
-        match shared.store.keep(claim, TERM).await {
+        // `now` uses the connections of workers.
+        let (answer, answered) = tokio::join!(shared.store.keep(claim, TERM), timeout(KEEP, shared.store.now()));
+        shared.last_answer.note(&answer);
+        if matches!(answered, Ok(Ok(_))) {
+            worked = Instant::now();
+        } else if worked.elapsed() >= STALL {
+            let seconds = worked.elapsed().as_secs();
+            tracing::warn!(operation = %claim.operation, seconds, "the store does not answer workers: the claim is given up");
+            lost.cancel();
+            cancel.cancel();
+            return;
+        }
+        match answer {
             Ok(()) => kept = begun,
             Err(error) => {
                 tracing::warn!(operation = %claim.operation, %error, "the claim on a request is not kept");
@@ -86,6 +101,8 @@ impl Drop for Keeper {
 
 /// Whether somebody asked an operation to stop.
 pub(crate) async fn is_to_stop(shared: &Shared, operation: Uuid) -> bool {
+    let answer = shared.store.is_cancel_requested(operation).await;
+    shared.last_answer.note(&answer);
     // A store that does not answer now is asked again.
-    shared.store.is_cancel_requested(operation).await.unwrap_or(false)
+    answer.unwrap_or(false)
 }

@@ -22,12 +22,31 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The paths, which need no token: they tell nothing but whether it works, and figures.
 pub(crate) fn router() -> Router<Arc<Shared>> {
-    Router::new().route("/health", get(health)).route("/ready", get(ready)).route("/metrics", get(figures))
+    let router = Router::new().route("/health", get(health)).route("/live", get(live));
+    router.route("/ready", get(ready)).route("/metrics", get(figures))
 }
 
 /// `GET /health`: the process answers.
 async fn health() -> Response {
     Json(serde_json::json!({"status": "ok"})).into_response()
+}
+
+/// `GET /live`: 503 if the store has been silent for longer than the settings allow. A restart may help.
+async fn live(State(shared): State<Arc<Shared>>) -> Response {
+    match silence(&shared) {
+        None => Json(serde_json::json!({"status": "live"})).into_response(),
+        Some(problem) => {
+            let body = serde_json::json!({"status": "not live", "problem": problem});
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
+    }
+}
+
+/// The problem of a store that has been silent for too long.
+fn silence(shared: &Shared) -> Option<String> {
+    let silence = shared.last_answer.silence();
+    (silence >= shared.settings.state_timeout)
+        .then(|| format!("the state has not answered for {} s", silence.as_secs()))
 }
 
 /// What is ready, and what is not.
@@ -65,7 +84,15 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn look(shared: &Shared) -> Readiness {
     // Without it no call is taken: what can be read alone does not do.
-    let mut checks = vec![check("state".to_owned(), shared.store.check_writable()).await];
+    let writable = async {
+        let answer = shared.store.check_writable().await;
+        shared.last_answer.note(&answer);
+        answer
+    };
+    let mut checks = vec![check("state".to_owned(), writable).await];
+    if let Some(problem) = silence(shared) {
+        checks.push(Check { name: "answers of the state".to_owned(), problem: Some(problem) });
+    }
     if let Admission::Oidc(issuer) = &shared.admission {
         checks.push(check("issuer of tokens".to_owned(), issuer.check()).await);
     }

@@ -315,6 +315,7 @@ impl Shared {
 pub(crate) async fn work(shared: Arc<Shared>) {
     while !shared.stop.is_cancelled() {
         let claimed = shared.store.claim(&shared.settings.actor, TERM).await;
+        shared.last_answer.note(&claimed);
         if claimed.is_ok() && shared.claiming.ends() {
             tracing::info!("requests can be claimed again");
         }

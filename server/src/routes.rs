@@ -21,8 +21,8 @@ use uuid::Uuid;
 /// Where coordinators look for the API besides `/`.
 const BASE: &str = "/datamesh.specificprovisioner";
 /// What paths of the server itself begin with: below these nobody would find a prefix.
-const OWN: [&str; 9] =
-    ["v1", "v2", "api", "databases", "docs", "health", "ready", "metrics", "datamesh.specificprovisioner"];
+const OWN: [&str; 10] =
+    ["v1", "v2", "api", "databases", "docs", "health", "live", "ready", "metrics", "datamesh.specificprovisioner"];
 
 /// Whether a prefix can be served: a path of its own, in names of letters, digits, `-`, `_` and `.`.
 ///

@@ -2,6 +2,7 @@
 
 use crate::at_work::AtWork;
 use crate::auth::{Admission, Auth};
+use crate::last_answer::LastAnswer;
 use crate::listen::listen;
 use crate::operate::LastReadiness;
 use crate::outage::Outage;
@@ -43,6 +44,8 @@ pub struct ServerSettings {
     pub retention: Duration,
     /// How long one call may take; what it began in the store goes on.
     pub timeout: Duration,
+    /// How long the store may be silent before `/live` and `/ready` fail.
+    pub state_timeout: Duration,
     /// The certificate that calls are taken with; without one they are not encrypted.
     pub certificate: Option<Certificate>,
     /// The longest body, in bytes.
@@ -100,6 +103,8 @@ pub(crate) struct Shared {
     pub(crate) admission: Admission,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) readiness: LastReadiness,
+    /// When the store answered last.
+    pub(crate) last_answer: LastAnswer,
     pub(crate) at_work: AtWork,
     /// Wakes a worker.
     pub(crate) wake: Notify,
@@ -136,6 +141,7 @@ impl Server {
             settings,
             metrics,
             readiness: LastReadiness::default(),
+            last_answer: LastAnswer::default(),
             pace: Pace::default(),
             at_work: AtWork::default(),
             wake: Notify::new(),
@@ -160,6 +166,7 @@ impl Server {
         let every = shared.settings.drift_every;
         let scanning = every.map(|every| tokio::spawn(drifting::schedule(Arc::clone(&shared), every)));
         let pruning = tokio::spawn(prune(Arc::clone(&shared)));
+        let ending = tokio::spawn(end_recoveries(Arc::clone(&shared)));
         let listening = tokio::spawn(queue::listen(Arc::clone(&shared)));
         let handle = Handle::new();
         let certificate = shared.settings.certificate.clone();
@@ -174,6 +181,7 @@ impl Server {
             }
         };
         pruning.abort();
+        ending.abort();
         listening.abort();
         scanning.inspect(|scanning| scanning.abort());
         let all = async {
@@ -215,7 +223,10 @@ fn let_calls_go_first() {
 /// How often what is older than the retention is removed.
 const PRUNE: Duration = Duration::from_secs(3600);
 
-/// Removes what is older than the retention, and ends what nobody else ends, again and again.
+/// Interval of [`end_recoveries`].
+const END: Duration = Duration::from_secs(30);
+
+/// Prunes the store every hour.
 async fn prune(shared: Arc<Shared>) {
     let mut interval = tokio::time::interval(PRUNE);
     loop {
@@ -223,10 +234,22 @@ async fn prune(shared: Arc<Shared>) {
         if let Err(error) = shared.store.prune(shared.settings.retention).await {
             tracing::warn!(%error, "what is old cannot be removed now");
         }
-        // Recoveries of a server that was killed are nobody's: requests are gone on with.
+    }
+}
+
+/// Ends the recoveries of killed servers. Workers go on with requests, but no worker goes on with a recovery.
+async fn end_recoveries(shared: Arc<Shared>) {
+    let mut interval = tokio::time::interval(END);
+    let failing = Outage::default();
+    loop {
+        interval.tick().await;
         let is_recovery = |operation: &OperationRow| operation.kind == RECOVER;
-        if let Err(error) = end_cut_off(shared.store.as_ref(), is_recovery).await {
-            tracing::warn!(%error, "recoveries that were cut off cannot be ended now");
+        match end_cut_off(shared.store.as_ref(), is_recovery).await {
+            Ok(_) => drop(failing.ends()),
+            Err(error) if failing.begins() => {
+                tracing::warn!(%error, "recoveries that were cut off cannot be ended now");
+            }
+            Err(_) => {}
         }
     }
 }

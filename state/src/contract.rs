@@ -11,6 +11,8 @@ pub mod endings;
 pub mod journal;
 pub mod leases;
 pub mod plans;
+#[cfg(feature = "postgres")]
+pub mod proxy;
 pub mod requests;
 pub mod roles;
 pub mod rows;

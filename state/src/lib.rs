@@ -13,6 +13,8 @@
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 #![allow(clippy::result_large_err, reason = "`StoreError` names rows in full, and no error is on a path that is hot")]
 
+#[cfg(feature = "postgres")]
+mod beacon;
 pub mod clock;
 #[cfg(feature = "contract")]
 pub mod contract;

@@ -17,6 +17,8 @@
 //! A server that goes and comes back is waited for ([`server`]): what it had not committed is done again, and what it may
 //! have committed is looked for.
 //!
+//! Each answer has a deadline ([`session`]). The store closes a connection that missed it, and each call ends in bounded time.
+//!
 //! Read [`commit`] for what a transaction does, [`batch`], [`rows`], [`write`] and [`read`] for rows, [`lease`] for who may
 //! write.
 
@@ -55,6 +57,7 @@ use jiff::Timestamp;
 use prune::Part;
 use session::{Purpose, Session};
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,7 +158,10 @@ pub(crate) async fn damage(url: &PostgresUrl) -> Result<Option<String>, StoreErr
             Box::pin(async move {
                 match migrate::inspect(session, &shown).await? {
                     0 => Ok(None),
-                    _ => read::damage(session).await,
+                    _ => {
+                        session.wait_long();
+                        read::damage(session).await
+                    }
                 }
             })
         })
@@ -203,6 +209,24 @@ impl PostgresStore {
                 Box::pin(async move { work(session, context, &given).await })
             })
             .await
+    }
+}
+
+/// Interval at which a server looks for dead processes with open steps.
+const WATCH: Duration = Duration::from_secs(5);
+
+impl PostgresStore {
+    /// Records dead processes with open steps, again and again.
+    async fn watch(&self) -> Infallible {
+        loop {
+            let noted = self.write(Line::Keep, Doubt::Repeat, (), |session, context, ()| {
+                Box::pin(journal::note_gone(session, context))
+            });
+            if let Err(error) = noted.await {
+                tracing::debug!(%error, "processes that ended cannot be noted now");
+            }
+            tokio::time::sleep(WATCH).await;
+        }
     }
 }
 
@@ -278,8 +302,11 @@ impl StateStore for PostgresStore {
 
     async fn snapshot(&self, stack: Option<&StackId>, with_history: bool) -> Result<Vec<StackSnapshot>, StoreError> {
         let stack = stack.cloned();
-        self.read(Line::Work, Purpose::Read, move |session, _| Box::pin(read::snapshot(session, stack, with_history)))
-            .await
+        self.read(Line::Work, Purpose::Read, move |session, _| {
+            session.wait_long();
+            Box::pin(read::snapshot(session, stack, with_history))
+        })
+        .await
     }
 
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError> {
@@ -452,8 +479,11 @@ impl RequestQueue for PostgresStore {
 
     async fn listen(&self, wake: &(dyn Fn() + Send + Sync)) -> Result<(), StoreError> {
         let (config, connector) = &self.server.driver;
-        let heard = listen::listen(config, connector.clone(), &self.server.context.origin, wake).await;
-        heard.map_err(|failure| failure.into_store_error("read", &self.server.url))
+        let heard = listen::listen(config, connector.clone(), &self.server.context.origin, wake);
+        tokio::select! {
+            heard = heard => heard.map_err(|failure| failure.into_store_error("read", &self.server.url)),
+            never = self.watch() => match never {},
+        }
     }
 
     async fn asked(&self) -> Result<Vec<AskedRow>, StoreError> {

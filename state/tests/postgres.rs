@@ -15,6 +15,8 @@ use terrace_state::contract::{Fixture, start_of_time};
 use terrace_state::{Access, Clock, ManualClock, StoreUrl};
 use uuid::Uuid;
 
+mod half_open; // connections that stay open and are never answered again
+mod killed; // processes that are killed or suspended with open steps
 mod races; // several stores on one database, and connections that break
 mod random; // random commits, compared with what they leave in SQLite
 
@@ -131,6 +133,7 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
     let older = "ALTER TABLE request ADD COLUMN idempotency text; UPDATE request SET idempotency = (SELECT key FROM request_key);
                  DROP TABLE request_key;
                  CREATE UNIQUE INDEX request_idempotency ON request (idempotency) WHERE idempotency IS NOT NULL;
+                 ALTER TABLE intent DROP COLUMN boot, DROP COLUMN network_namespace, DROP COLUMN beacon, DROP COLUMN gone_at;
                  ALTER TABLE lease DROP COLUMN origin; DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;
                  CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;
                  ALTER TABLE component DROP COLUMN access_fields;

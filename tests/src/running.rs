@@ -125,6 +125,22 @@ impl Running {
         self.send(Signal::KILL);
     }
 
+    /// Sends SIGSTOP: it stands still.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn suspend(&self) {
+        self.send(Signal::STOP);
+    }
+
+    /// Sends SIGCONT: it goes on.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn resume(&self) {
+        self.send(Signal::CONT);
+    }
+
     fn send(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the process takes signals");

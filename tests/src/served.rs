@@ -224,6 +224,16 @@ impl Served {
         self.running.kill();
     }
 
+    /// Lets it stand still.
+    pub fn suspend(&self) {
+        self.running.suspend();
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.running.resume();
+    }
+
     /// Tells it to end: it begins nothing new.
     pub fn terminate(&self) {
         self.running.terminate();

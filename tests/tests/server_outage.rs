@@ -118,6 +118,7 @@ fn connections_that_are_cut_again_and_again_lose_and_double_nothing() {
     work.finish();
 }
 
+<<<<<<< HEAD
 /// Provisions one component; its program ends during an outage that lasts longer than the server waits.
 fn request_that_meets_an_outage(project: &Project, cluster: &Cluster) -> Json {
     let url = Runtime::new().unwrap().block_on(cluster.database());
@@ -153,4 +154,55 @@ fn step_that_cannot_be_found_after_an_outage_stays_in_doubt() {
     let status = request_that_meets_an_outage(&project, &cluster);
     assert_eq!(status["status"], "FAILED", "{status}");
     project.run(["recover", "--env", "test"]).says("cannot tell");
+=======
+#[test]
+fn server_goes_on_when_its_connections_are_half_open() {
+    let (project, runtime, cluster) = (project(), Runtime::new().unwrap(), Cluster::alone());
+    let direct = runtime.block_on(cluster.database());
+    let proxy = cluster.proxy();
+    let url = cluster.through(&proxy, &direct);
+    project.write("terrace.yaml", format!("state: '{url}'\nenvironments: {{test: {{}}}}\n"));
+    project.make_gate("gate-a");
+    let server = Served::start(&project, &[]);
+    let all = ["a", "b", "c"];
+    let made = server.ask("/v1/provision", &meaning("a", &all));
+    until("it is being made", || project.has("started-a"));
+    proxy.swallow();
+    project.open_gate("gate-a");
+    let begun = Instant::now();
+    let answer = server.send("/v1/provision", "DATAPRODUCT_DESCRIPTOR", &meaning("b", &all));
+    assert!([202, 503].contains(&answer.status), "{answer:?}");
+    let status = server.ended(&made);
+    assert_eq!(status["status"], "COMPLETED", "{status}");
+    let after = server.ask("/v1/provision", &meaning("c", &all));
+    assert_eq!(server.ended(&after)["status"], "COMPLETED");
+    assert!(begun.elapsed().as_secs() < 120, "{:?}", begun.elapsed());
+    assert_eq!(log(&project).iter().filter(|name| *name == "a").count(), 1, "it is made once");
+    assert_eq!(server.call("GET", "/live", "").status, 200);
+    until("it is ready", || server.call("GET", "/ready", "").status == 200);
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
+fn server_recovers_when_a_silent_database_answers_again() {
+    let (project, runtime, cluster) = (project(), Runtime::new().unwrap(), Cluster::alone());
+    let direct = runtime.block_on(cluster.database());
+    let proxy = cluster.proxy();
+    let url = cluster.through(&proxy, &direct);
+    project
+        .write("terrace.yaml", format!("state: '{url}'\nenvironments: {{test: {{}}}}\nserver: {{stateTimeout: 1m}}\n"));
+    let server = Served::start(&project, &[]);
+    assert_eq!(server.call("GET", "/live", "").status, 200);
+    proxy.close();
+    let answer = server.send("/v1/provision", "DATAPRODUCT_DESCRIPTOR", &meaning("a", &["a"]));
+    assert_eq!(answer.status, 503, "{answer:?}");
+    until("it is not ready", || server.call("GET", "/ready", "").status == 503);
+    until("it is not live", || server.call("GET", "/live", "").status == 503);
+    assert!(server.call("GET", "/live", "").body.contains("the state has not answered for "));
+    proxy.open();
+    until("it is live", || server.call("GET", "/live", "").status == 200);
+    until("it is ready", || server.call("GET", "/ready", "").status == 200);
+    let token = server.ask("/v1/provision", &meaning("a", &["a"]));
+    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+>>>>>>> a6b2fa9c (state: give every answer of PostgreSQL a deadline, and prove deaths)
 }

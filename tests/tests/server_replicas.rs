@@ -1,16 +1,22 @@
 //! Several servers on one state: what one leaves another finishes, and nothing is done twice.
 
 use crate::server::{log, meaning, messages, product, project};
-use terrace_state::contract::cluster::Cluster;
+use std::time::{Duration, Instant};
+use terrace_state::contract::cluster::{Cluster, connect};
 use terrace_tests::served::Served;
 use terrace_tests::{Project, until};
 
 /// The project with a state of its own in PostgreSQL.
 pub(crate) fn shared_project() -> Project {
+    project_and_state().0
+}
+
+/// The same with the URL of the state.
+fn project_and_state() -> (Project, String) {
     let project = project();
     let url = tokio::runtime::Runtime::new().unwrap().block_on(Cluster::shared().database());
     project.write("terrace.yaml", format!("state: '{url}'\nenvironments: {{test: {{}}}}\n"));
-    project
+    (project, url)
 }
 
 #[test]
@@ -31,8 +37,16 @@ fn what_a_killed_server_was_doing_another_one_finishes() {
     assert_eq!(log(&project), ["a"], "it is made once");
 }
 
-/// A request whose server was killed while it made `a`, of which nothing came. Who sees that there is nothing cannot know that: it
-/// may be about to be made.
+/// The same on another machine, from which a dead server looks like a suspended server, and the object may still appear.
+fn came_to_nothing_elsewhere((project, state): &(Project, String)) -> String {
+    let token = came_to_nothing(project);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        connect(state).await.execute("UPDATE intent SET boot = 'another machine'", &[]).await.unwrap();
+    });
+    token
+}
+
+/// A request whose server was killed while it made `a`, of which nothing came.
 fn came_to_nothing(project: &Project) -> String {
     project.make_gate("gate-a");
     let first = Served::start(project, &[]);
@@ -46,27 +60,62 @@ fn came_to_nothing(project: &Project) -> String {
     token
 }
 
+/// The call may take ten minutes, but its server is known to be dead: only its claim has to expire.
+#[test]
+fn killed_server_is_replaced_within_recovery_objective() {
+    let project = shared_project();
+    let token = came_to_nothing(&project);
+    let killed = Instant::now();
+    let second = Served::start(&project, &[]);
+    let status = second.ended(&token);
+    assert_eq!(status["status"], "COMPLETED", "{status}");
+    assert!(killed.elapsed() < Duration::from_secs(45), "{:?}", killed.elapsed());
+    assert_eq!(log(&project), ["a"], "it is made once");
+}
+
+/// A suspended server is not dead: no other server settles its step before the call's time is over.
+#[cfg(target_os = "linux")]
+#[test]
+fn suspended_server_keeps_its_step() {
+    let project = shared_project();
+    project.make_gate("gate-a");
+    let first = Served::start(&project, &[]);
+    let token = first.ask("/v1/provision", &product(&["a"]));
+    until("it is being made", || project.has("started-a"));
+    first.suspend();
+    let second = Served::start(&project, &[]);
+    let waiting = "queue waiting: finance.cash.0@test:a/local_command.made";
+    until("it waits", || messages(&second.status(&token)).contains(waiting));
+    first.resume();
+    project.open_gate("gate-a");
+    let status = second.ended(&token);
+    assert_eq!(status["status"], "COMPLETED", "{status}");
+    assert_eq!(log(&project), ["a"], "it is made once");
+}
+
 #[test]
 fn a_request_waits_for_what_was_cut_off_until_it_can_no_longer_take_effect() {
-    let project = shared_project();
+    let place = project_and_state();
+    let project = &place.0;
     let blueprint =
         project.read("blueprints/thing.yaml").replace("name: made\n", "name: made\n    timeouts: {create: 25s}\n");
     project.write("blueprints/thing.yaml", blueprint);
-    let token = came_to_nothing(&project);
-    let second = Served::start(&project, &[]);
+    let token = came_to_nothing_elsewhere(&place);
+    let second = Served::start(project, &[]);
     let waiting = "queue waiting: finance.cash.0@test:a/local_command.made: what was cut off may still take effect";
     until("it waits", || messages(&second.status(&token)).contains(waiting));
     let status = second.ended(&token);
     assert_eq!(status["status"], "COMPLETED", "{status}");
     assert_eq!(messages(&status).matches("queue waiting: ").count(), 1, "{status}");
-    assert_eq!(log(&project), ["a"]);
+    assert_eq!(log(project), ["a"]);
 }
 
 #[test]
 fn a_request_that_waits_for_what_was_cut_off_ends_when_somebody_stops_it() {
-    let project = shared_project();
-    let token = came_to_nothing(&project);
-    let second = Served::start(&project, &[]);
+    let place = project_and_state();
+    let project = &place.0;
+    let token = came_to_nothing_elsewhere(&place);
+    let second = Served::start(project, &[]);
     let is_waiting =
         || messages(&second.status(&token)).contains("queue waiting: finance.cash.0@test:a/local_command.made: ");
     until("it waits", is_waiting);
@@ -81,9 +130,10 @@ fn a_request_that_waits_for_what_was_cut_off_ends_when_somebody_stops_it() {
 
 #[test]
 fn a_request_that_waited_in_vain_for_what_was_cut_off_fails_and_says_so() {
-    let project = shared_project();
-    let token = came_to_nothing(&project);
-    let second = Served::start(&project, &["--lock-timeout", "3s"]);
+    let place = project_and_state();
+    let project = &place.0;
+    let token = came_to_nothing_elsewhere(&place);
+    let second = Served::start(project, &["--lock-timeout", "3s"]);
     let told = second.ended(&token);
     assert_eq!(told["status"], "FAILED", "{told}");
     let told = told.to_string();

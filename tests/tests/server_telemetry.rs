@@ -252,7 +252,7 @@ fn what_is_asked_every_few_seconds_is_not_traced_and_only_failures_of_the_server
     let collector = Collector::start();
     let project = Project::new();
     let server = collector.told_by(&project, &[]);
-    for path in ["/health", "/ready", "/metrics", "/v1/provision/none/status", "/none"] {
+    for path in ["/health", "/live", "/ready", "/metrics", "/v1/provision/none/status", "/none"] {
         let _ = server.call("GET", path, "");
     }
     let _ = server.call("BREW", "/v1/provision", "");

@@ -68,6 +68,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             retention: configured.retention.unwrap_or(RETENTION),
             body_limit: configured.body_limit.unwrap_or(BODY_LIMIT),
             timeout: configured.timeout.unwrap_or(TIMEOUT),
+            state_timeout: configured.state_timeout.unwrap_or(STATE_TIMEOUT),
             certificate: certificate.clone(),
             webhook: configured.webhook.clone(),
             drift_every: configured.drift_every,
@@ -175,6 +176,8 @@ const DRAIN: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// How long one call may take by default.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the state may be silent before the server counts as dead.
+const STATE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long requests that ended are kept by default.
 const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The longest body by default, in bytes: ten times the longest descriptor that was ever seen.

@@ -42,6 +42,8 @@ pub struct ServerConfiguration {
     pub webhook: Option<Webhook>,
     /// How long one call may take.
     pub timeout: Option<Duration>,
+    /// How long the state may be silent before the server counts as dead.
+    pub state_timeout: Option<Duration>,
     /// The certificate and its key, as PEM files.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// What is logged, and how.
@@ -134,6 +136,9 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
     });
     server.timeout = read(&mut fields, "timeout", ("a duration of at least a second", "60s"), |text| {
         duration::parse(text).ok().filter(|limit| *limit >= Duration::from_secs(1))
+    });
+    server.state_timeout = read(&mut fields, "stateTimeout", ("a duration of at least a minute", "10m"), |text| {
+        duration::parse(text).ok().filter(|limit| *limit >= Duration::from_secs(60))
     });
     if let Some(entry) = fields.optional("tls")
         && let Some(mut tls) = Fields::open(&entry.value, "`tls`", fields.diagnostics)

@@ -226,7 +226,7 @@ fn the_server_is_told_how_to_be_reached_and_how_much_to_take_on() {
     let digest = "A".repeat(64);
     let text = format!(
         "server: {{bind: '0.0.0.0:80', prefixes: [/a-b/c], workers: 2, parallelism: 3, queue: {{max: 4}}, drain: 5s, retention: \
-         6d, bodyLimit: 7MB, auth: {{mode: token, tokens: [{{name: ci, sha256: {digest}, scopes: [read, apply]}}]}}}}\n"
+         6d, stateTimeout: 2m, bodyLimit: 7MB, auth: {{mode: token, tokens: [{{name: ci, sha256: {digest}, scopes: [read, apply]}}]}}}}\n"
     );
     let (configuration, told) = read(&text, &[]);
     assert!(told.is_empty(), "{told:?}");
@@ -235,6 +235,7 @@ fn the_server_is_told_how_to_be_reached_and_how_much_to_take_on() {
     assert_eq!((server.prefixes, server.workers, server.parallelism), (vec!["/a-b/c".to_owned()], Some(2), Some(3)));
     assert_eq!((server.queue, server.body_limit), (Some(4), Some(7_000_000)));
     assert_eq!((server.drain.unwrap().as_secs(), server.retention.unwrap().as_secs()), (5, 6 * 24 * 3600));
+    assert_eq!(server.state_timeout, Some(std::time::Duration::from_secs(120)));
     let Some(Auth::Tokens(tokens)) = server.auth else { panic!("tokens") };
     assert_eq!((tokens[0].name.as_str(), tokens[0].scope), ("ci", Scope::Apply));
     assert_eq!(tokens[0].sha256, "a".repeat(64));
@@ -257,6 +258,7 @@ fn what_the_server_cannot_be_told_is_refused_at_its_place() {
         ("retention: 0s", "`retention` cannot be that: expected an age of at least an hour"),
         ("retention: 0d", "write `retention: 90d`, for example"),
         ("retention: 59m", "`retention` cannot be that: expected an age of at least an hour"),
+        ("stateTimeout: 59s", "`stateTimeout` cannot be that: expected a duration of at least a minute"),
         ("bodyLimit: 10", ": expected a size"),
         ("auth: {mode: tokn}", "`mode` cannot be `tokn`"),
         ("auth: {mode: token}", "lets nobody in: it has no `tokens`"),

@@ -19,7 +19,7 @@ const CALLED: &str = "terrace.provider.call";
 const TYPE: &str = "terrace.resource.type";
 
 /// What is asked every few seconds, of the server itself alone.
-const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
+const PROBES: [&str; 4] = ["/health", "/live", "/ready", "/metrics"];
 /// The methods that are told from each other: a caller may make up others.
 const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 

@@ -3,6 +3,7 @@
 //! It is started by a small script, which runs as another user where this one is root (the server refuses to be), and
 //! which stops it and removes the folder when the end of its input is reached: when the tests are over, however they end.
 
+use super::proxy::Proxy;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -116,6 +117,20 @@ impl Cluster {
     pub fn url(&self, database: &str) -> String {
         let port = if self.port == 0 { 5432 } else { self.port };
         format!("postgres://terrace:{PASSWORD}@/{database}?host={}&port={port}", self.folder)
+    }
+
+    /// A proxy before this server.
+    #[must_use]
+    pub fn proxy(&self) -> Proxy {
+        let port = if self.port == 0 { 5432 } else { self.port };
+        Proxy::before(format!("{}/.s.PGSQL.{port}", self.folder))
+    }
+
+    /// The URL of the database of another URL through a proxy.
+    #[must_use]
+    pub fn through(&self, proxy: &Proxy, url: &str) -> String {
+        let database = url.split_once("@/").and_then(|(_, rest)| rest.split_once('?')).unwrap().0;
+        format!("postgres://terrace:{PASSWORD}@127.0.0.1:{}/{database}?sslmode=disable", proxy.port())
     }
 
     /// The port of a server that is reached at `localhost`.

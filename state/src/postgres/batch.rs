@@ -9,6 +9,7 @@ use super::lock::Stacks;
 use super::request;
 use super::rows::{self, Change, Expecting, Name};
 use super::session::{Parameters, Session};
+use crate::beacon::Beacon;
 use jiff::Timestamp;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,8 +19,8 @@ use uuid::Uuid;
 
 /// The most records that are written with one statement.
 const MOST: usize = 2_000;
-/// The most bytes of texts that are.
-const MOST_BYTES: usize = 16 << 20;
+/// The most bytes of texts that are: a slow line carries them before the deadline of a statement.
+const MOST_BYTES: usize = 4 << 20;
 
 /// A step that ended.
 pub(super) struct Ended<'a> {
@@ -247,12 +248,14 @@ impl<'a> Batch<'a> {
         let private: Vec<_> = rows().map(|row| row.private.as_slice()).collect();
         let dependencies = rows().map(|row| columns::list(&row.dependencies)).collect::<Result<Vec<_>, _>>()?;
         let dependencies: Vec<_> = dependencies.iter().map(|list| columns::text(list)).collect();
+        let own = Beacon::own();
         let sql = "INSERT INTO intent (started_at, operation, step, stack, component, address, deposed, action, lease,
                                        prior_generation, deposes, timeout, settle, status, provider, provider_version,
-                                       schema_version, identity, attributes, private, dependencies, lifecycle)
+                                       schema_version, identity, attributes, private, dependencies, lifecycle,
+                                       boot, network_namespace, beacon)
                    SELECT $1::timestamptz, operation, step, stack, component, address, deposed, action, lease, prior_generation,
                           deposes, timeout, settle, status, provider, provider_version, schema_version, identity,
-                          attributes, private, dependencies, lifecycle
+                          attributes, private, dependencies, lifecycle, $23::text, $24::bigint, $25::text
                    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[],
                                $8::text[], $9::text[], $10::bigint[], $11::boolean[], $12::bigint[], $13::bigint[],
                                $14::text[], $15::text[], $16::text[], $17::bigint[], $18::text[], $19::text[],
@@ -288,6 +291,9 @@ impl<'a> Batch<'a> {
                     &private,
                     &dependencies,
                     &text(|row| &row.lifecycle),
+                    &own.map(|own| &own.boot),
+                    &own.map(|own| own.network.cast_signed()),
+                    &own.map(|own| &own.name),
                 ],
             )
             .await?;

@@ -1,11 +1,13 @@
 //! Connections: where they go, and how they are set up.
 
+use super::session::Purpose;
 use crate::url::PostgresUrl;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use std::path::PathBuf;
 use std::time::Duration;
 use terrace_provider::tls;
 use tokio_postgres::Config;
+use tokio_postgres::config::Host;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Who waits for an answer.
@@ -29,29 +31,67 @@ impl Line {
         }
     }
 
-    /// What its connections begin with beside [`SETUP`].
+    /// Settings of its connections beside [`SETUP`]. The server ends a slow statement before the client gives up the
+    /// connection.
     const fn setup(self) -> &'static str {
         match self {
-            Self::Work => "",
+            Self::Work => "SET lock_timeout = '15s'; SET statement_timeout = '28s'",
             // These ask for single rows by their keys. The server would plan half of these statements each time, which
             // takes it longer than to run them; and a plan that it made while the tables were empty would read them whole.
             Self::Keep | Self::Call => {
-                "; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
+                "SET lock_timeout = '5s'; SET statement_timeout = '9s';
+                 SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off"
             }
         }
+    }
+
+    /// Deadline of one answer, after which its connection counts as dead. Each row of a long answer has the whole deadline.
+    pub(super) const fn deadline(self, purpose: Purpose) -> Duration {
+        Duration::from_secs(match (self, purpose) {
+            (Self::Keep | Self::Call, _) => 10,
+            (Self::Work, Purpose::Look) => 20,
+            (Self::Work, Purpose::Write) => 30,
+            (Self::Work, Purpose::Read) => 60,
+        })
+    }
+
+    /// Limit of a call with all its retries, after which it fails.
+    pub(super) const fn longest(self, purpose: Purpose) -> Duration {
+        Duration::from_secs(match (self, purpose) {
+            (Self::Keep, _) => 28,
+            (Self::Call, _) => 45,
+            (Self::Work, Purpose::Look) => 180,
+            (Self::Work, Purpose::Write) => 300,
+            // The export of a large state is one of these.
+            (Self::Work, Purpose::Read) => 3_600,
+        })
+    }
+
+    /// How long a call waits for a connection that others use.
+    const fn turn(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Work => 60,
+            Self::Keep | Self::Call => 15,
+        })
     }
 }
 
 /// How long a server is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a call waits for a connection that others use.
-const TURN: Duration = Duration::from_secs(60);
+/// Idle time after which a connection is tested before use: a router may have forgotten it.
+const UNUSED: Duration = Duration::from_secs(30);
 
-/// What every connection begins with. Whoever went away in the middle of a transaction is not waited for forever.
-const SETUP: &str = "SET synchronous_commit = on; SET lock_timeout = '15s';
-                     SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = warning;
-                     SET standard_conforming_strings = on";
+/// Deadline of that test.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(3);
+
+/// Settings of every connection. A transaction whose client is gone keeps its locks until `idle_in_transaction_session_timeout`.
+/// From PostgreSQL 14 on a server that runs a statement checks every five seconds that its client is still connected.
+const SETUP: &str = "SET synchronous_commit = on; SET idle_in_transaction_session_timeout = '15s';
+                     SET client_min_messages = warning; SET standard_conforming_strings = on;
+                     SELECT set_config('client_connection_check_interval', '5s', false)
+                     WHERE current_setting('server_version_num')::integer >= 140000;
+                     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
 /// How a connection is made.
 pub(super) type Driver = (Config, MakeRustlsConnect);
@@ -83,6 +123,8 @@ pub(super) fn driver(url: &PostgresUrl) -> Result<Driver, String> {
         config.application_name("terrace");
     }
     config.keepalives_idle(Duration::from_secs(30));
+    config.keepalives_interval(Duration::from_secs(10));
+    config.keepalives_retries(3);
     Ok((config, MakeRustlsConnect::new(encryption)))
 }
 
@@ -92,17 +134,37 @@ pub(super) fn driver(url: &PostgresUrl) -> Result<Driver, String> {
 /// In words.
 pub(super) fn pool((config, connector): &Driver, line: Line) -> Result<Pool, String> {
     let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let timeouts = Timeouts { wait: Some(TURN), create: Some(2 * PATIENCE), recycle: Some(PATIENCE) };
+    let timeouts = Timeouts { wait: Some(line.turn()), create: Some(PATIENCE), recycle: Some(SIGN_OF_LIFE) };
     Pool::builder(Manager::from_config(config.clone(), connector.clone(), settings))
         .max_size(line.connections())
         .runtime(Runtime::Tokio1)
         .timeouts(timeouts)
         .post_create(Hook::async_fn(move |client, _| {
-            let setup = format!("{SETUP}{}", line.setup());
-            Box::pin(async move { client.batch_execute(&setup).await.map_err(HookError::Backend) })
+            let setup = format!("{SETUP}; {}", line.setup());
+            Box::pin(async move { answered(PATIENCE, client.batch_execute(&setup)).await })
+        }))
+        .pre_recycle(Hook::async_fn(|client, metrics| {
+            let is_unused = metrics.last_used() >= UNUSED;
+            Box::pin(async move {
+                match is_unused {
+                    true => answered(SIGN_OF_LIFE, client.batch_execute("")).await,
+                    false => Ok(()),
+                }
+            })
         }))
         .build()
         .map_err(|error| error.to_string())
+}
+
+/// Waits for an answer in a hook of the pool, which has no limit for hooks.
+async fn answered(
+    limit: Duration,
+    asked: impl Future<Output = Result<(), tokio_postgres::Error>>,
+) -> Result<(), HookError> {
+    match tokio::time::timeout(limit, asked).await {
+        Ok(answer) => answer.map_err(HookError::Backend),
+        Err(_) => Err(HookError::message("no answer in time")),
+    }
 }
 
 /// What a URL says; no file is read. Its text is not repeated: a part of a password that was not escaped may be taken for
@@ -121,21 +183,40 @@ pub(crate) fn understood(url: &PostgresUrl) -> Result<Understood, String> {
             _ => rest.push(parameter),
         }
     }
-    let (mode, verify) = match (mode.unwrap_or(("prefer", tls::Verify::Nothing)), &roots) {
+    let parsed = |parameters: &str| {
+        format!("{place}?{parameters}").parse::<Config>().map_err(|error| {
+            let cause = match (std::error::Error::source(&error), given.matches('@').count()) {
+                (Some(source), 0 | 1) => source.to_string(),
+                _ => "more than one `@`: one of a user or a password is written as `%40`".to_owned(),
+            };
+            format!("{url} is not understood: {cause}")
+        })
+    };
+    let usual = || Ok::<_, String>((usual_mode(&parsed(&rest.join("&"))?), tls::Verify::Nothing));
+    let (mode, verify) = match (mode.map_or_else(usual, Ok)?, &roots) {
         // As `psql` does: whoever names authorities wants one of them.
         (("require", tls::Verify::Nothing), Some(_)) => ("require", tls::Verify::Authority),
         (mode, _) => mode,
     };
     let sslmode = format!("sslmode={mode}");
     rest.push(&sslmode);
-    let config = format!("{place}?{}", rest.join("&")).parse::<Config>().map_err(|error| {
-        let cause = match (std::error::Error::source(&error), given.matches('@').count()) {
-            (Some(source), 0 | 1) => source.to_string(),
-            _ => "more than one `@`: one of a user or a password is written as `%40`".to_owned(),
-        };
-        format!("{url} is not understood: {cause}")
-    })?;
+    let config = parsed(&rest.join("&"))?;
     Ok(Understood { config, verify, roots: roots.flatten() })
+}
+
+/// The default of `sslmode`.
+fn usual_mode(config: &Config) -> &'static str {
+    let addresses: Vec<String> = config.get_hostaddrs().iter().map(ToString::to_string).collect();
+    let named = config.get_hosts().iter().filter_map(|host| match host {
+        Host::Tcp(name) => Some(name.as_str()),
+        #[cfg(unix)]
+        Host::Unix(_) => None,
+    });
+    match addresses.is_empty() {
+        true => tls::usual_mode(named),
+        // The driver connects to the addresses, not to the names.
+        false => tls::usual_mode(addresses.iter().map(String::as_str)),
+    }
 }
 
 /// The part before the parameters, and those.
@@ -157,10 +238,29 @@ fn decoded(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio_postgres::config::SslMode;
 
     fn refusal(text: &str) -> String {
         let crate::StoreUrl::Postgres(url) = text.parse().unwrap() else { return String::new() };
         driver(&url).err().unwrap()
+    }
+
+    #[test]
+    fn encryption_is_required_where_a_connection_leaves_the_machine() {
+        let mode = |text: &str| {
+            let crate::StoreUrl::Postgres(url) = text.parse().unwrap() else { panic!("{text}") };
+            understood(&url).ok().unwrap().config.get_ssl_mode()
+        };
+        for here in ["localhost/db", "127.0.0.1:1/db", "me@[::1]/db", "/db?host=/run/postgresql", "LOCALHOST"] {
+            assert_eq!(mode(&format!("postgres://{here}")), SslMode::Prefer, "{here}");
+        }
+        for there in
+            ["db.example.com/db", "10.0.0.1", "localhost,db/x", "db?hostaddr=10.0.0.1", "localhost?hostaddr=10.0.0.1"]
+        {
+            assert_eq!(mode(&format!("postgres://{there}")), SslMode::Require, "{there}");
+        }
+        assert_eq!(mode("postgres://db/db?sslmode=disable"), SslMode::Disable);
+        assert_eq!(mode("postgres://db/db?sslmode=prefer"), SslMode::Prefer);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 use deadpool_postgres::{PoolError, TimeoutType};
 use std::error::Error as _;
+use std::time::Duration;
 use terrace_engine::store::StoreError;
+use terrace_provider::tls;
 use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
@@ -14,8 +16,10 @@ pub(super) enum Failure {
     Postgres(Error),
     /// There is no connection to be had.
     Pool(PoolError),
-    /// The connection went before the server said whether what was committed is.
-    InDoubt(Error),
+    /// An answer missed its deadline: the client gave up the connection.
+    Late(Duration),
+    /// The connection ended before the answer to a commit; no error if the client gave it up.
+    InDoubt(Option<Error>),
     /// Whether the same was committed before cannot be told either.
     Untold,
     /// What is recorded is not what was written.
@@ -51,7 +55,30 @@ impl Failure {
     /// The failure of the commit itself.
     pub(super) fn of_commit(error: Error) -> Self {
         let is_refused = error.as_db_error().is_some() && !is_gone(&error);
-        if is_refused { Self::Postgres(error) } else { Self::InDoubt(error) }
+        if is_refused { Self::Postgres(error) } else { Self::InDoubt(Some(error)) }
+    }
+
+    /// The failure of a commit whose answer missed its deadline.
+    pub(super) fn of_late_commit(self) -> Self {
+        if matches!(self, Self::Late(_)) { Self::InDoubt(None) } else { self }
+    }
+
+    /// The failure of the beginning of a transaction that was answered as committed.
+    pub(super) fn of_commit_too(self) -> Self {
+        match self {
+            Self::Postgres(error) => Self::of_commit(error),
+            other => other.of_late_commit(),
+        }
+    }
+
+    /// True for an error that the server reported.
+    pub(super) fn is_reported(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.as_db_error().is_some())
+    }
+
+    /// True when an answer missed its deadline.
+    pub(super) const fn is_late(&self) -> bool {
+        matches!(self, Self::Late(_) | Self::InDoubt(None))
     }
 
     /// True when nothing happened but that another transaction was in the way.
@@ -64,7 +91,8 @@ impl Failure {
 
     /// True when there is no connection to the server any more, or not yet, and nothing was committed.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Self::Postgres(error) | Self::Pool(PoolError::Backend(error)) if is_gone(error))
+        matches!(self, Self::Late(_))
+            || matches!(self, Self::Postgres(error) | Self::Pool(PoolError::Backend(error)) if is_gone(error))
     }
 
     /// True when the connection went before the commit was answered.
@@ -97,9 +125,10 @@ impl Failure {
             }
             Self::Pool(PoolError::Timeout(_)) => format!("{url} does not answer in time"),
             Self::Pool(error) => error.to_string(),
+            Self::Late(deadline) => format!("{url} does not answer in time ({} s): try again", deadline.as_secs()),
             Self::InDoubt(error) => format!(
                 "the connection to {url} was lost while it committed, which may have happened or not ({})",
-                chain(&error)
+                error.as_ref().map_or_else(|| "no answer in time".to_owned(), chain)
             ),
             Self::Untold => format!("nobody can tell whether {url} committed it before"),
             Self::Unreadable(reason) => reason,
@@ -151,6 +180,9 @@ fn in_words(error: &Error, url: &str) -> String {
         }
         Some(code) if *code == SqlState::DISK_FULL => "the disk of the server is full: free some space".to_owned(),
         Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => format!("{url} has too many connections: try again"),
+        Some(code) if *code == SqlState::QUERY_CANCELED => {
+            format!("{url} is too slow, or an administrator cancelled a statement: look for the load of the server")
+        }
         Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => {
             format!("another transaction keeps {url} locked: try again")
         }
@@ -164,7 +196,10 @@ fn in_words(error: &Error, url: &str) -> String {
         }
         Some(_) => return told,
         None if is_gone(error) && !told.starts_with("error connecting") => format!("the connection to {url} was lost"),
-        None => format!("{url} cannot be reached"),
+        None => match tls::advice(&told) {
+            Some(advice) => format!("{url} takes no encrypted connections: {advice}"),
+            None => format!("{url} cannot be reached"),
+        },
     };
     format!("{advice} ({told})")
 }

@@ -8,6 +8,7 @@ use super::read::{self, content_columns};
 use super::request;
 use super::session::Session;
 use crate::OVERDUE;
+use crate::beacon::Beacon;
 use crate::clock::{elapsed, later};
 use crate::values;
 use jiff::Timestamp;
@@ -34,7 +35,8 @@ pub(super) async fn open_intents(
                                   WHERE lease.operation = operation.id AND lease.id IS NOT NULL AND expires > now)
                      ELSE EXISTS (SELECT 1 FROM lease WHERE lease.id = intent.lease AND expires > now) END,
                 operation.id, intent.step, intent.action, intent.prior_generation, intent.deposes,
-                intent.timeout, intent.settle, intent.started_at, intent.address, intent.deposed, ",
+                intent.timeout, intent.settle, intent.started_at, boot, network_namespace, beacon, gone_at,
+                intent.address, intent.deposed, ",
         content_columns!("intent"),
         " FROM coalesce($3, clock_timestamp()) AS now, intent JOIN operation ON operation.sequence = intent.operation
           WHERE intent.stack = (SELECT id FROM stack WHERE name = $1 AND environment = $2) ORDER BY intent.id"
@@ -52,6 +54,8 @@ pub(super) async fn open_intents(
             let timeout = columns.duration()?;
             let settle = columns.duration()?;
             let started_at = columns.time()?;
+            let holder = beacon(columns)?;
+            let gone_at = columns.optional_time()?;
             let mut row = Row {
                 stack: of.clone(),
                 address: columns.address()?,
@@ -67,13 +71,42 @@ pub(super) async fn open_intents(
                 started_at,
                 age: elapsed(started_at, now),
                 is_orphaned: !is_worked_on,
-                // Whether a process runs is known on its own machine only.
-                is_holder_gone: false,
+                // A server beside the process may have recorded its end.
+                is_holder_gone: gone_at.is_some() || holder.is_some_and(|holder| holder.is_out()),
+                gone_for: gone_at.map(|at| elapsed(at, now)).unwrap_or_default(),
             })
         })
         .await?;
     // Filtered here: the table holds no more than the work in flight.
     Ok(found.into_iter().filter(|open| crate::selects(selection, &open.intent.row.address)).collect())
+}
+
+/// The three columns of a beacon, all or none.
+fn beacon(columns: &mut Columns<'_>) -> Result<Option<Beacon>, Failure> {
+    let (boot, network) = (columns.optional_text()?, columns.take::<Option<i64>>()?);
+    let name = columns.optional_text()?;
+    Ok(boot.zip(network).zip(name).map(|((boot, network), name)| Beacon {
+        boot,
+        network: network.cast_unsigned(),
+        name,
+    }))
+}
+
+/// Records dead processes of open steps, as far as this process can see them. The settle time of their calls begins then, and
+/// other machines learn of it.
+pub(super) async fn note_gone(session: &Session, context: &Context) -> Result<(), Failure> {
+    let Some(own) = Beacon::own() else { return Ok(()) };
+    let sql = "SELECT DISTINCT boot, network_namespace, beacon FROM intent
+               WHERE gone_at IS NULL AND boot = $1 AND network_namespace = $2";
+    let known = session.list(sql, &[&own.boot, &own.network.cast_signed()], beacon).await?;
+    let gone: Vec<String> = known.into_iter().flatten().filter(Beacon::is_out).map(|gone| gone.name).collect();
+    if gone.is_empty() {
+        session.leave_no_trace();
+        return Ok(());
+    }
+    let sql = "UPDATE intent SET gone_at = coalesce($2, clock_timestamp()) WHERE beacon = ANY($1) AND gone_at IS NULL";
+    session.execute(sql, &[&gone, &context.told()]).await?;
+    Ok(())
 }
 
 const OPERATION: &str = "SELECT sequence, id, kind, actor, status, has_held_leases, started_at, ended_at, summary,

@@ -1,13 +1,17 @@
 //! Being told by the database when somebody queued a request, wherever that was.
 
+use super::connection::PATIENCE;
 use super::error::Failure;
-use std::convert::Infallible;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
+use std::time::Duration;
 use tokio_postgres::{AsyncMessage, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// What a request is announced on. Stores in other schemas of the database use it, too: who listens looks for itself.
 pub(super) const CHANNEL: &str = "terrace_request";
+
+/// Interval of test statements: a connection that only listens may be dead for hours.
+const PULSE: Duration = Duration::from_secs(10);
 
 /// Tells of requests that others than `origin` queue, as long as the connection lasts, which is one of its own.
 pub(super) async fn listen(
@@ -16,13 +20,17 @@ pub(super) async fn listen(
     origin: &str,
     wake: &(dyn Fn() + Send + Sync),
 ) -> Result<(), Failure> {
-    let (client, mut connection) = config.connect(connector).await?;
+    let (client, mut connection) = in_time(config.connect(connector)).await?;
     let listening = async {
-        client.batch_execute(&format!("LISTEN {CHANNEL}")).await?;
+        in_time(client.batch_execute(&format!("LISTEN {CHANNEL}"))).await?;
         // What was queued before.
         wake();
-        // As long as somebody has the client the connection is kept.
-        pending::<Result<Infallible, Failure>>().await
+        loop {
+            tokio::time::sleep(PULSE).await;
+            if let Err(failure) = in_time(client.batch_execute("")).await {
+                return Err(failure);
+            }
+        }
     };
     let hearing = async {
         while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
@@ -35,6 +43,10 @@ pub(super) async fn listen(
     };
     tokio::select! {
         heard = hearing => heard,
-        failed = listening => failed.map(|never| match never {}),
+        failed = listening => failed,
     }
+}
+
+async fn in_time<T>(asked: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, Failure> {
+    Ok(tokio::time::timeout(PATIENCE, asked).await.map_err(|_| Failure::Late(PATIENCE))??)
 }

@@ -4,6 +4,7 @@
 //! connection's search path. Files that ran are never changed; a new format is a new file.
 
 use super::columns;
+use super::connection::Line;
 use super::error::Failure;
 use super::session::{Purpose, Session};
 use deadpool_postgres::Pool;
@@ -23,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0009_origin.sql"),
     include_str!("../../migrations/postgres/0010_request_key.sql"),
     include_str!("../../migrations/postgres/0011_ids.sql"),
+    include_str!("../../migrations/postgres/0012_beacon.sql"),
 ];
 
 /// The newest format that this build knows.
@@ -72,7 +74,7 @@ pub(super) async fn inspect(session: &Session, url: &str) -> Result<u32, Failure
 /// Runs what a database lacks.
 pub(super) async fn run(pool: &Pool, url: &str, now: Option<Timestamp>) -> Result<(), Failure> {
     loop {
-        let session = Session::on(pool, Purpose::Write).await?;
+        let session = Session::on(pool, Purpose::Write, Line::Work.deadline(Purpose::Write)).await?;
         let done = run_next(&session, url, now).await;
         if session.end(done).await? == FORMAT {
             return Ok(());
@@ -86,7 +88,8 @@ async fn run_next(session: &Session, url: &str, now: Option<Timestamp>) -> Resul
     if inspect(session, url).await? == FORMAT {
         return Ok(FORMAT);
     }
-    // However long the others take.
+    // However long the others take, and a file of statements about a large state.
+    session.take_long().await?;
     session.run("SET LOCAL lock_timeout = 0").await?;
     session.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     let format = inspect(session, url).await?;

@@ -141,11 +141,13 @@ impl Server {
         done.map_err(|failure| failure.into_store_error(doing, &self.url))
     }
 
-    const fn pool_of(&self, line: Line) -> &Pool {
-        match line {
+    /// The connections of a line.
+    fn way(&self, line: Line) -> Way {
+        let pool = match line {
             Line::Work => &self.pool,
             Line::Keep | Line::Call => &self.calls,
-        }
+        };
+        Way { line, pool: pool.clone(), all: [self.pool.clone(), self.calls.clone()] }
     }
 
     /// Reads; where the server is away, `absence` says how long it is waited for.
@@ -178,22 +180,22 @@ impl Server {
             + Sync
             + 'static,
     {
-        let (pool, context, is_away) = (self.pool_of(line).clone(), self.context.clone(), Arc::clone(&self.is_away));
+        let (way, context, is_away) = (self.way(line), self.context.clone(), Arc::clone(&self.is_away));
         let courtesy = Arc::clone(&self.courtesy);
-        self.run(doing, async move {
+        let reading = async move {
             let _turn = courtesy.enter(line).await;
             let mut pauses = Pauses::of(absence, &is_away);
             loop {
-                match attempt(&pool, purpose, &context, |session, context| work.clone()(session, context)).await {
-                    Err(failure) if failure.is_gone() && pauses.wait().await => {}
+                match way.attempt(purpose, &context, |session, context| work.clone()(session, context)).await {
+                    Err(failure) if failure.is_gone() && pauses.wait_after(&failure).await => {}
                     done => {
                         pauses.end_absence(&done);
                         return done;
                     }
                 }
             }
-        })
-        .await
+        };
+        self.run(doing, at_most(line.longest(purpose), reading)).await
     }
 
     /// Whoever waits for locks in an order of their own may make the server end one of the two: that one begins anew, and so
@@ -204,14 +206,13 @@ impl Server {
         T: Send + 'static,
         W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + Sync + 'static,
     {
-        let (pool, mut context, is_away) =
-            (self.pool_of(line).clone(), self.context.clone(), Arc::clone(&self.is_away));
+        let (way, mut context, is_away) = (self.way(line), self.context.clone(), Arc::clone(&self.is_away));
         let courtesy = Arc::clone(&self.courtesy);
-        self.run("written", async move {
+        let writing = async move {
             let _turn = courtesy.enter(line).await;
             let (mut pauses, mut left, mut in_doubt) = (Pauses::of(ABSENCE, &is_away), AGAIN, None);
             loop {
-                let done = attempt(&pool, Purpose::Write, &context, &work).await;
+                let done = way.attempt(Purpose::Write, &context, &work).await;
                 pauses.end_absence(&done);
                 let failure = match done {
                     Err(Failure::Untold) => return Err(in_doubt.unwrap_or(Failure::Untold)),
@@ -223,7 +224,7 @@ impl Server {
                 left -= usize::from(is_in_the_way);
                 let is_tried_again = match is_in_the_way {
                     true => pauses.step_aside().await,
-                    false => is_undone && pauses.wait().await,
+                    false => is_undone && pauses.wait_after(&failure).await,
                 };
                 if !is_tried_again {
                     return Err(match (failure, in_doubt) {
@@ -237,24 +238,45 @@ impl Server {
                     in_doubt = Some(failure);
                 }
             }
-        })
-        .await
+        };
+        self.run("written", at_most(line.longest(Purpose::Write), writing)).await
     }
 }
 
-/// Does a piece of work in one transaction. Connections that went while nobody used them are replaced.
-async fn attempt<T, W>(pool: &Pool, purpose: Purpose, context: &Context, work: W) -> Result<T, Failure>
-where
-    W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>>,
-{
-    let mut stale = 0;
-    loop {
-        let session = Session::on(pool, purpose).await?;
-        let done = work(&session, context).await;
-        let is_heard = session.is_heard();
-        match session.end(done).await {
-            Err(failure) if failure.is_gone() && !is_heard && stale < pool.status().max_size => stale += 1,
-            done => return done,
+/// Ends work at a limit, so that each call is answered.
+async fn at_most<T>(longest: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout(longest, work).await.unwrap_or(Err(Failure::Late(longest)))
+}
+
+/// The connections of a line.
+struct Way {
+    line: Line,
+    pool: Pool,
+    /// Those of all lines.
+    all: [Pool; 2],
+}
+
+impl Way {
+    /// Does a piece of work in one transaction. Replaces connections that broke while they were idle. After a missed deadline
+    /// replaces all connections of the same age: a router that forgot one may have forgotten all.
+    async fn attempt<T, W>(&self, purpose: Purpose, context: &Context, work: W) -> Result<T, Failure>
+    where
+        W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>>,
+    {
+        let mut stale = 0;
+        loop {
+            let begun = Instant::now();
+            let session = Session::on(&self.pool, purpose, self.line.deadline(purpose)).await?;
+            let done = work(&session, context).await;
+            let is_heard = session.is_heard();
+            match session.end(done).await {
+                Err(failure) if failure.is_late() => {
+                    self.all.iter().for_each(|pool| drop(pool.retain(|_, metrics| metrics.created > begun)));
+                    return Err(failure);
+                }
+                Err(failure) if failure.is_gone() && !is_heard && stale < self.pool.status().max_size => stale += 1,
+                done => return done,
+            }
         }
     }
 }
@@ -270,6 +292,8 @@ pub(super) enum Doubt {
 
 /// The time between one try and the next.
 struct Pauses<'a> {
+    /// An answer missed its deadline before.
+    was_late: bool,
     until: Instant,
     next: ExponentialBackoff,
     is_away: &'a AtomicBool,
@@ -282,7 +306,7 @@ impl<'a> Pauses<'a> {
             .with_max_delay(Duration::from_millis(500))
             .without_max_times()
             .with_jitter();
-        Self { until: Instant::now() + longest, next: next.build(), is_away }
+        Self { was_late: false, until: Instant::now() + longest, next: next.build(), is_away }
     }
 
     /// It answers, whatever it says.
@@ -298,6 +322,12 @@ impl<'a> Pauses<'a> {
     async fn step_aside(&mut self) -> bool {
         tokio::time::sleep(self.next.next().unwrap_or(TURN)).await;
         true
+    }
+
+    /// Waits as [`Self::wait`]. After the first missed deadline it does not wait: the next attempt uses a new connection.
+    async fn wait_after(&mut self, failure: &Failure) -> bool {
+        let is_first = failure.is_late() && !std::mem::replace(&mut self.was_late, true);
+        is_first && !self.is_away.load(Ordering::Relaxed) || self.wait().await
     }
 
     /// Waits; false when it was tried for long enough, by this call or by another one.

@@ -4,14 +4,16 @@
 
 use super::columns::Columns;
 use super::error::Failure;
-use deadpool_postgres::{HookError, Object, Pool, PoolError};
+use deadpool_postgres::{HookError, Object, Pool, PoolError, TimeoutType};
 use futures_util::future::join;
-use futures_util::poll;
+use futures_util::{TryStreamExt, poll};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
+use std::time::Duration;
+use terrace_provider::wrap::in_time;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, Row};
+use tokio_postgres::{Row, Statement};
 
 /// Parameters of a statement.
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -32,17 +34,32 @@ impl Purpose {
     const fn begin(self) -> Option<&'static str> {
         match self {
             Self::Look => None,
-            Self::Read => Some("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            // A long answer may take longer than a statement that writes.
+            Self::Read => {
+                Some("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '10min'")
+            }
             Self::Write => Some("BEGIN ISOLATION LEVEL READ COMMITTED"),
         }
     }
 }
 
+/// Commits without `statement_timeout`: it would end the wait for a synchronous standby, and the server would confirm a
+/// commit that the standby lacks.
+const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
+
+/// Deadline of statements of migrations, transfers and pruning.
+const LONG: Duration = Duration::from_secs(600);
+
 /// A transaction on a connection of its own. One that is dropped before its end ends with its connection: the server rolls
 /// it back, and nobody gets a connection in the middle of something.
+///
+/// Each answer has a deadline. A connection that missed it is closed, and never goes back to its pool.
 pub(super) struct Session {
     client: Option<Object>,
     purpose: Purpose,
+    /// How long an answer is waited for, in milliseconds.
+    deadline: AtomicU64,
+    is_late: AtomicBool,
     is_begun: AtomicBool,
     is_heard: AtomicBool,
     is_in_vain: AtomicBool,
@@ -50,10 +67,47 @@ pub(super) struct Session {
 
 impl Session {
     /// Takes a connection. The transaction begins with its first statement.
-    pub(super) async fn on(pool: &Pool, purpose: Purpose) -> Result<Self, Failure> {
+    pub(super) async fn on(pool: &Pool, purpose: Purpose, deadline: Duration) -> Result<Self, Failure> {
         let client = pool.get().await.map_err(unwrapped)?;
         let unset = AtomicBool::default;
-        Ok(Self { client: Some(client), purpose, is_begun: unset(), is_heard: unset(), is_in_vain: unset() })
+        Ok(Self {
+            client: Some(client),
+            purpose,
+            deadline: AtomicU64::new(milliseconds(deadline)),
+            is_late: unset(),
+            is_begun: unset(),
+            is_heard: unset(),
+            is_in_vain: unset(),
+        })
+    }
+
+    /// Raises the limits of the following statements on both sides; for transactions that write.
+    pub(super) async fn take_long(&self) -> Result<(), Failure> {
+        self.deadline.store(milliseconds(LONG), Ordering::Relaxed);
+        self.run("SET LOCAL statement_timeout = 0").await
+    }
+
+    /// Raises the deadline of the following answers.
+    pub(super) fn wait_long(&self) {
+        self.deadline.store(milliseconds(LONG), Ordering::Relaxed);
+    }
+
+    /// True when an answer missed its deadline.
+    pub(super) fn is_late(&self) -> bool {
+        self.is_late.load(Ordering::Relaxed)
+    }
+
+    /// Waits for an answer until its deadline.
+    async fn in_time<T>(&self, asked: impl Future<Output = T>) -> Result<T, Failure> {
+        let deadline = Duration::from_millis(self.deadline.load(Ordering::Relaxed));
+        in_time(deadline, pin!(asked)).await.map_err(|_| {
+            self.is_late.store(true, Ordering::Relaxed);
+            Failure::Late(deadline)
+        })
+    }
+
+    async fn prepared(&self, client: &Object, sql: &str) -> Result<Statement, Failure> {
+        Ok(self.in_time(client.prepare_cached(sql)).await??)
     }
 
     fn client(&self) -> Result<&Object, Failure> {
@@ -66,7 +120,7 @@ impl Session {
     }
 
     /// Waits for what is asked; begins before where that was not done. Both are sent in this order, and answered so.
-    async fn begun<T>(&self, client: &Object, asked: impl Future<Output = T>) -> (Result<(), Error>, T) {
+    async fn begun<T>(&self, client: &Object, asked: impl Future<Output = T>) -> (Result<(), Failure>, T) {
         let begin = match self.is_begun.load(Ordering::Relaxed) {
             true => None,
             false => self.purpose.begin(),
@@ -74,11 +128,12 @@ impl Session {
         let Some(begin) = begin else { return (Ok(()), asked.await) };
         // Whatever becomes of the answers, it was sent.
         self.is_begun.store(true, Ordering::Relaxed);
-        let (begun, answered) = join(client.batch_execute(begin), asked).await;
+        let begin = async { Ok(self.in_time(client.batch_execute(begin)).await??) };
+        let (begun, answered) = join(begin, asked).await;
         (self.heard(begun), answered)
     }
 
-    fn heard<T>(&self, answered: Result<T, Error>) -> Result<T, Error> {
+    fn heard<T, E>(&self, answered: Result<T, E>) -> Result<T, E> {
         if answered.is_ok() {
             self.is_heard.store(true, Ordering::Relaxed);
         }
@@ -86,17 +141,36 @@ impl Session {
     }
 
     /// The answer to what does not end the transaction.
-    async fn answered<T>(&self, client: &Object, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    async fn answered<T>(
+        &self,
+        client: &Object,
+        asked: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         let (begun, answered) = self.begun(client, asked).await;
         begun?;
-        Ok(self.heard(answered)?)
+        self.heard(answered)
+    }
+
+    /// The rows of a statement. Each has the deadline for itself: a long answer may take its time as long as it goes on.
+    async fn rows(
+        &self,
+        client: &Object,
+        statement: &Statement,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, Failure> {
+        let stream = self.in_time(client.query_raw(statement, parameters.iter().copied())).await??;
+        let (mut stream, mut rows) = (pin!(stream), Vec::new());
+        while let Some(row) = self.in_time(stream.try_next()).await?? {
+            rows.push(row);
+        }
+        Ok(rows)
     }
 
     /// The rows that a statement gives.
     pub(super) async fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Failure> {
         let client = self.client()?;
-        let statement = client.prepare_cached(sql).await?;
-        self.answered(client, client.query(&statement, parameters)).await
+        let statement = self.prepared(client, sql).await?;
+        self.answered(client, self.rows(client, &statement, parameters)).await
     }
 
     /// The rows that two statements give, the second of which sees what was there when the first one had ended.
@@ -106,9 +180,9 @@ impl Session {
         (second, of_it): (&str, Parameters<'_>),
     ) -> Result<(Vec<Row>, Vec<Row>), Failure> {
         let client = self.client()?;
-        let (first, second) = (client.prepare_cached(first).await?, client.prepare_cached(second).await?);
+        let (first, second) = (self.prepared(client, first).await?, self.prepared(client, second).await?);
         let asked = async {
-            let (first, second) = join(client.query(&first, its), client.query(&second, of_it)).await;
+            let (first, second) = join(self.rows(client, &first, its), self.rows(client, &second, of_it)).await;
             Ok((first?, second?))
         };
         self.answered(client, asked).await
@@ -142,39 +216,45 @@ impl Session {
     /// How many rows a statement changed.
     pub(super) async fn execute(&self, sql: &str, parameters: Parameters<'_>) -> Result<u64, Failure> {
         let client = self.client()?;
-        let statement = client.prepare_cached(sql).await?;
-        self.answered(client, client.execute(&statement, parameters)).await
+        let statement = self.prepared(client, sql).await?;
+        let asked = async { Ok(self.in_time(client.execute(&statement, parameters)).await??) };
+        self.answered(client, asked).await
     }
 
     /// Runs a file of statements.
     pub(super) async fn run(&self, sql: &str) -> Result<(), Failure> {
         let client = self.client()?;
-        self.answered(client, client.batch_execute(sql)).await
+        let asked = async { Ok(self.in_time(client.batch_execute(sql)).await??) };
+        self.answered(client, asked).await
     }
 
     /// Commits with the statement that is the last one, and gives its rows. What is asked after that is another transaction.
     pub(super) async fn last(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, Failure> {
         let client = self.client()?;
-        let statement = client.prepare_cached(sql).await?;
+        let statement = self.prepared(client, sql).await?;
         let asked = async {
             let mut rows = pin!(client.query(&statement, parameters));
-            let (rows, ended) = match poll!(rows.as_mut()) {
+            let both = match poll!(rows.as_mut()) {
                 // What cannot be sent is not committed.
                 Poll::Ready(Err(error)) => return Err(Failure::from(error)),
-                Poll::Ready(rows) => (rows, client.batch_execute("COMMIT").await),
-                Poll::Pending => join(rows, client.batch_execute("COMMIT")).await,
+                Poll::Ready(rows) => self.in_time(client.batch_execute(COMMIT)).await.map(|ended| (rows, ended)),
+                Poll::Pending => self.in_time(join(rows, client.batch_execute(COMMIT))).await,
             };
             self.is_begun.store(false, Ordering::Relaxed);
+            let (rows, ended) = both.map_err(Failure::of_late_commit)?;
+            // What failed is rolled back, where the server did not do so already.
+            self.is_begun.store(rows.is_err() || ended.is_err(), Ordering::Relaxed);
             match (self.heard(rows), ended) {
-                // Then the server ended the transaction without a trace.
+                // Nothing of the transaction lasts then.
                 (Err(refused), _) if refused.as_db_error().is_some() => Err(Failure::from(refused)),
                 (rows, ended) => rows.and_then(|rows| ended.map(|()| rows)).map_err(Failure::of_commit),
             }
         };
         match self.begun(client, asked).await {
             // What the server does not begin it does not commit.
-            (Err(refused), Err(_)) if refused.as_db_error().is_some() => Err(Failure::from(refused)),
-            (begun, Ok(rows)) => begun.map(|()| rows).map_err(Failure::of_commit),
+            (Err(refused), Err(_)) if refused.is_reported() => Err(refused),
+            (Err(failure), Ok(_)) => Err(failure.of_commit_too()),
+            (Ok(()), Ok(rows)) => Ok(rows),
             (_, failed) => failed,
         }
     }
@@ -194,14 +274,19 @@ impl Session {
 
     /// Ends the transaction: what failed is rolled back.
     pub(super) async fn end<T>(mut self, done: Result<T, Failure>) -> Result<T, Failure> {
-        let is_lost = done.as_ref().is_err_and(|failure| failure.is_gone() || failure.is_in_doubt());
+        let is_lost = self.is_late() || done.as_ref().is_err_and(|failure| failure.is_gone() || failure.is_in_doubt());
         let client = self.client()?;
         let ended = match () {
-            () if !self.is_begun.load(Ordering::Relaxed) => Ok(()),
+            // A silent connection gets no further statement: the server rolls back when it closes.
+            () if self.is_late() || !self.is_begun.load(Ordering::Relaxed) => Ok(()),
             () if done.is_ok() && !self.is_in_vain.load(Ordering::Relaxed) => {
-                client.batch_execute("COMMIT").await.map_err(Failure::of_commit)
+                let ended = self.in_time(client.batch_execute(COMMIT)).await.map_err(Failure::of_late_commit);
+                ended.and_then(|ended| ended.map_err(Failure::of_commit))
             }
-            () => client.batch_execute("ROLLBACK").await.map_err(Failure::from),
+            () => {
+                let ended = self.in_time(client.batch_execute("ROLLBACK")).await;
+                ended.and_then(|ended| ended.map_err(Failure::from))
+            }
         };
         match (done, ended) {
             (done, Ok(())) => {
@@ -239,10 +324,16 @@ pub(super) fn one<T>(
     rows.first().map(|row| read(&mut Columns::of(row))).transpose()
 }
 
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The error of a connection that could not be set up is one of the server's as any other.
 fn unwrapped(error: PoolError) -> Failure {
     match error {
         PoolError::PostCreateHook(HookError::Backend(error)) => Failure::Postgres(error),
+        // Its setup was not answered in time.
+        PoolError::PostCreateHook(HookError::Message(_)) => Failure::Pool(PoolError::Timeout(TimeoutType::Create)),
         error => Failure::Pool(error),
     }
 }

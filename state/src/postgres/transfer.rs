@@ -2,6 +2,7 @@
 //! last.
 
 use super::columns::{self, Columns};
+use super::connection::Line;
 use super::error::Failure;
 use super::session::{Purpose, Session};
 use super::{Server, journal, lease, migrate, roles};
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 /// What is written goes through here first, so that of two who move to and fro neither waits for the other in a circle:
 /// the order of [`super::lock`], then all that has no order there. Readers see what was before.
-const LOCK: &str = "SET LOCAL idle_in_transaction_session_timeout = 0;
+const LOCK: &str = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0;
     LOCK TABLE stack, owner, lease, operation, request IN EXCLUSIVE MODE;
     LOCK TABLE store, version, resource, dependent, component, component_version, operation_stack, step, intent, log,
                spent_plan IN EXCLUSIVE MODE";
@@ -40,8 +41,9 @@ pub(crate) async fn side(url: &PostgresUrl) -> Result<Box<dyn Side>, StoreError>
     let (pool, shown) = (server.pool.clone(), server.url.clone());
     let opened = server.run("opened", async move {
         migrate::run(&pool, &shown, None).await?;
-        let session = Session::on(&pool, Purpose::Write).await?;
+        let session = Session::on(&pool, Purpose::Write, Line::Work.deadline(Purpose::Write)).await?;
         session.run(LOCK).await?;
+        session.wait_long();
         Ok(session)
     });
     let session = opened.await?;

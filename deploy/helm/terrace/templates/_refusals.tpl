@@ -32,6 +32,7 @@
 {{- $every := (default dict $server.drift).every -}}
 {{- $durations := list (list "drain" $server.drain 0 "") (list "retention" $server.retention 3600000 "at least an hour and ") -}}
 {{- $durations = append $durations (list "timeout" $server.timeout 1000 "at least a second and ") -}}
+{{- $durations = append $durations (list "stateTimeout" $server.stateTimeout 60000 "at least a minute and ") -}}
 {{- $durations = append $durations (list "drift.every" $every 60000 "at least a minute and ") -}}
 {{- range $durations -}}
 {{- $text := toString (default "" (index . 1)) -}}

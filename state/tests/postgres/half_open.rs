@@ -1,0 +1,163 @@
+//! Connections that stay open and carry no bytes any more: behind a router that forgot them, or to a server that hangs.
+
+use super::{one, writer};
+use crate::{demo, intent, put, row};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use terrace_engine::store::{
+    Acquired, Body, Enqueued, LeaseRequest, NewOperation, NewRequest, Record, Selection, ServerStore,
+};
+use terrace_state::contract::cluster::{Cluster, connect};
+use terrace_state::contract::proxy::Proxy;
+use uuid::Uuid;
+
+/// How long any call may take that finds all connections dead, while new ones work.
+const BOUND: Duration = Duration::from_secs(50);
+
+struct Behind {
+    proxy: Proxy,
+    /// Past the proxy.
+    direct: String,
+    store: Arc<dyn ServerStore>,
+}
+
+async fn behind_a_proxy() -> Behind {
+    let direct = Cluster::shared().database().await;
+    let proxy = Cluster::shared().proxy();
+    let store = writer(&Cluster::shared().through(&proxy, &direct)).await;
+    Behind { proxy, direct, store }
+}
+
+fn asked(component: &str) -> NewRequest {
+    let (id, kind, actor) = (Uuid::now_v7(), "provision".to_owned(), "jane".to_owned());
+    NewRequest {
+        operation: NewOperation { id, kind, stacks: vec![demo()], actor },
+        component: component.to_owned(),
+        digest: id.to_string(),
+        older_digests: Vec::new(),
+        body: Body::default(),
+        idempotency: None,
+        can_wait: false,
+    }
+}
+
+async fn in_time<T>(call: impl Future<Output = T>) -> T {
+    tokio::time::timeout(BOUND, call).await.expect("it is answered, in time")
+}
+
+/// Uses connections of all lines, so that each pool has some.
+async fn warm(store: &Arc<dyn ServerStore>) {
+    let many = (0..6).map(|number| {
+        let store = Arc::clone(store);
+        tokio::spawn(async move {
+            store.enqueue(&asked(&format!("warm-{number}")), 100).await.unwrap();
+            store.rows(&demo(), &Selection::All).await.unwrap();
+        })
+    });
+    for task in many.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_answered_when_old_connections_are_half_open() {
+    let Behind { proxy, store, .. } = behind_a_proxy().await;
+    warm(&store).await;
+    let claim = store.claim("here", Duration::from_secs(300)).await.unwrap().unwrap();
+    let operation = Uuid::now_v7();
+    let term = Duration::from_secs(300);
+    let components = [(demo(), "api".to_owned())].into();
+    let request = LeaseRequest { components, operation, holder: "test".to_owned(), term };
+    let Acquired::Granted(leases) = store.acquire(&request).await.unwrap() else { panic!("it is free") };
+    proxy.swallow();
+    let record = vec![put(row("api/local_value.a"))];
+    let (queued, kept, renewed, committed, read, claimed, cancelled) = in_time(async {
+        let (another, stack) = (asked("another"), demo());
+        tokio::join!(
+            store.enqueue(&another, 100),
+            store.keep(&claim, term),
+            store.renew(&leases, term),
+            store.commit(&leases, record),
+            store.rows(&stack, &Selection::All),
+            store.claim("here", term),
+            store.is_cancel_requested(operation),
+        )
+    })
+    .await;
+    assert!(matches!(queued.unwrap(), Enqueued::Queued { .. }));
+    kept.unwrap();
+    renewed.unwrap();
+    committed.unwrap();
+    read.unwrap();
+    claimed.unwrap();
+    assert!(!cancelled.unwrap());
+    // And at once from here on.
+    let begun = Instant::now();
+    warm(&store).await;
+    assert_eq!(store.rows(&demo(), &Selection::All).await.unwrap().len(), 1);
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commit_is_done_once_when_its_connection_goes_silent() {
+    let Behind { proxy, direct, store } = behind_a_proxy().await;
+    let operation = Uuid::now_v7();
+    let new = NewOperation { id: operation, kind: "apply".to_owned(), stacks: vec![demo()], actor: "test".to_owned() };
+    store.begin(&new).await.unwrap();
+    let other = connect(&direct).await;
+    // It stands in the way while the connection dies, so that the commit is in the middle of its transaction.
+    other.batch_execute("BEGIN; LOCK TABLE step IN EXCLUSIVE MODE").await.unwrap();
+    let committing = {
+        let store = Arc::clone(&store);
+        let record = Record::Intent(Box::new(intent(operation, 0, row("local_value.a"))));
+        tokio::spawn(async move { store.commit(&[], vec![record]).await })
+    };
+    let watcher = connect(&direct).await;
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let until = Instant::now() + Duration::from_secs(20);
+    while one::<i64>(&watcher, waiting).await == 0 {
+        assert!(Instant::now() < until, "it waits for nothing");
+        tokio::task::yield_now().await;
+    }
+    proxy.swallow();
+    other.batch_execute("COMMIT").await.unwrap();
+    in_time(committing).await.unwrap().unwrap();
+    assert_eq!(store.open_intents(&demo(), &Selection::All).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_fail_in_bounded_time_while_the_database_is_silent() {
+    let Behind { proxy, store, .. } = behind_a_proxy().await;
+    warm(&store).await;
+    proxy.close();
+    let another = asked("another");
+    let failed = in_time(store.enqueue(&another, 100)).await.unwrap_err().to_string();
+    assert!(failed.contains("does not answer in time"), "{failed}");
+    let failed = in_time(store.rows(&demo(), &Selection::All)).await.unwrap_err().to_string();
+    assert!(failed.contains("does not answer in time"), "{failed}");
+    proxy.open();
+    let queued = in_time(store.enqueue(&asked("after"), 100)).await.unwrap();
+    assert!(matches!(queued, Enqueued::Queued { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listening_fails_when_its_connection_goes_silent() {
+    let Behind { proxy, store, .. } = behind_a_proxy().await;
+    let (tell, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let listening = tokio::spawn(async move { store.listen(&|| tell.send(()).unwrap()).await });
+    heard.recv().await.unwrap();
+    proxy.swallow();
+    let failed = in_time(listening).await.unwrap().unwrap_err().to_string();
+    assert!(failed.contains("does not answer in time"), "{failed}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opening_fails_in_bounded_time_when_the_database_is_silent() {
+    let direct = Cluster::shared().database().await;
+    let proxy = Cluster::shared().proxy();
+    proxy.close();
+    let url = Cluster::shared().through(&proxy, &direct);
+    let failed = in_time(super::refusal(&url, terrace_state::Access::ReadWrite)).await;
+    assert!(failed.contains("does not answer in time"), "{failed}");
+}
