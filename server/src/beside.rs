@@ -1,7 +1,7 @@
 //! Serves routes that are none of the server's own in the same manner: how connections are taken, encrypted and ended, what
 //! holds for every call, and its figures.
 
-use crate::listen::listen;
+use crate::listen::{ConnectionLimits, listen};
 use crate::metrics;
 use crate::routes::around;
 use crate::serve::ServeError;
@@ -22,6 +22,8 @@ pub struct Beside {
     pub certificate: Option<Certificate>,
     /// The longest body, in bytes.
     pub body_limit: usize,
+    /// Limits of connections.
+    pub connections: ConnectionLimits,
     /// How long calls that are being answered are waited for in the end.
     pub drain: Duration,
     /// How a call is answered that a mistake in the program ended.
@@ -46,7 +48,7 @@ impl Beside {
     pub async fn serve(self, listener: TcpListener, routes: Router, stop: CancellationToken) -> Result<(), ServeError> {
         let routes = around(routes, self.body_limit, self.broken);
         let handle = Handle::new();
-        let mut serving = std::pin::pin!(listen(listener, self.certificate, &handle, routes));
+        let mut serving = std::pin::pin!(listen(listener, self.certificate, &self.connections, &handle, routes));
         // Without being told to it ends only when it cannot go on.
         tokio::select! {
             served = &mut serving => return served,

@@ -57,4 +57,5 @@ pub mod webhook;
 mod witboost;
 pub mod worlds;
 
+pub use listen::ConnectionLimits;
 pub use serve::{ServeError, Server, ServerSettings};

@@ -1,18 +1,32 @@
-//! How calls come in: plain, or by TLS.
+//! How calls come in: plain, or by TLS, within limits of connections.
+//!
+//! Read in this order: `limits`, `accept` and `registry` (who gets a place), `clock` (how long a caller keeps the server
+//! waiting), `connection` and `bodies` (what tells the clock, and what closes).
 
-mod opening;
+mod accept;
+mod bodies;
+mod clock;
+mod connection;
+mod limits;
+mod registry;
 
 use crate::serve::ServeError;
 use crate::tls::{self, Certificate};
+use accept::Listener;
 use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum_server::tls_rustls::RustlsAcceptor;
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
-use opening::Prompt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a caller may take for the head of a call.
-const HEAD: Duration = Duration::from_secs(30);
+pub(crate) use accept::Peer;
+pub use limits::ConnectionLimits;
+
+/// Longest time for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Takes calls until the handle is told to stop.
 ///
@@ -21,24 +35,28 @@ const HEAD: Duration = Duration::from_secs(30);
 pub(crate) async fn listen(
     listener: TcpListener,
     certificate: Option<Certificate>,
-    handle: &Handle<SocketAddr>,
+    limits: &ConnectionLimits,
+    handle: &Handle<Peer>,
     routes: Router,
 ) -> Result<(), ServeError> {
     // The runtime takes no others.
     listener.set_nonblocking(true)?;
-    let service = routes.into_make_service();
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let listener = Listener::new(listener, Arc::new(limits.clone()), certificate.is_some());
+    let routes = routes.layer(from_fn_with_state(limits.body_timeout, bodies::follow));
+    let service = routes.into_make_service_with_connect_info::<Peer>();
+    let server = Server::from_listener(listener).handle(handle.clone());
     match certificate {
         None => {
-            let server = axum_server::from_tcp(listener)?.handle(handle.clone());
-            let mut server = server.map(|acceptor| Prompt::new(acceptor, HEAD));
-            patient(&mut server);
+            let mut server = server;
+            configure(&mut server, limits);
             server.serve(service).await?;
         }
         Some(certificate) => {
             let (config, watching) = tls::watch(certificate)?;
-            let server = axum_server::from_tcp_rustls(listener, config)?.handle(handle.clone());
-            let mut server = server.map(|acceptor| Prompt::new(acceptor, HEAD));
-            patient(&mut server);
+            let handshake = HANDSHAKE.min(limits.head_timeout);
+            let mut server = server.acceptor(RustlsAcceptor::new(config).handshake_timeout(handshake));
+            configure(&mut server, limits);
             let served = server.serve(service).await;
             watching.abort();
             served?;
@@ -47,13 +65,10 @@ pub(crate) async fn listen(
     Ok(())
 }
 
-/// Who opens a connection and says nothing does not keep it.
-fn patient<A, Acceptor>(server: &mut Server<A, Acceptor>)
-where
-    A: axum_server::Address,
-{
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
-    server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(HEAD);
+/// The clock of a connection ends it where its caller is late. HTTP/2 also asks callers whether they are still there.
+fn configure<A>(server: &mut Server<Peer, A>, limits: &ConnectionLimits) {
+    server.http_builder().http1().header_read_timeout(None);
+    server.http_builder().http2().timer(TokioTimer::new()).keep_alive_interval(limits.head_timeout);
 }
 
 #[cfg(test)]
@@ -63,6 +78,8 @@ mod tests {
     use tokio::net::TcpStream;
     use tokio::time::{Instant, timeout};
 
+    const HEAD: Duration = Duration::from_secs(30);
+
     /// How long a connection lives on which that was said and nothing after it; time passes where nothing else happens.
     async fn kept(said: &str) -> Duration {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -70,7 +87,10 @@ mod tests {
         let handle = Handle::new();
         let serving = {
             let handle = handle.clone();
-            tokio::spawn(async move { listen(listener, None, &handle, Router::new()).await })
+            tokio::spawn(async move {
+                let limits = ConnectionLimits::of_descriptors(1024);
+                listen(listener, None, &limits, &handle, Router::new()).await
+            })
         };
         let mut connection = TcpStream::connect(address).await.unwrap();
         connection.write_all(said.as_bytes()).await.unwrap();

@@ -19,6 +19,10 @@ const STEPS: &str = "terrace_steps_total";
 const QUEUE: &str = "terrace_queue_requests";
 const LEASES: &str = "terrace_leases";
 const DRIFT: &str = "terrace_drifted_resources";
+const CONNECTIONS: &str = "terrace_http_connections";
+const REFUSED: &str = "terrace_http_connections_refused_total";
+const CLOSED: &str = "terrace_http_connections_closed_total";
+const STREAMS: &str = "terrace_http_event_streams";
 
 /// The least time that figures of drift hold: scans take some time, too.
 const LEAST: Duration = Duration::from_secs(600);
@@ -49,7 +53,39 @@ pub(crate) fn collect(drift_every: Option<Duration>) -> Result<PrometheusHandle,
     describe_gauge!(QUEUE, "Requests that wait for their first worker.");
     describe_gauge!(LEASES, "Leases that are held.");
     describe_gauge!(DRIFT, "Resources that differed from what is recorded when they were looked at last, by stack.");
+    describe_gauge!(CONNECTIONS, "Open connections of the listener that changed last.");
+    describe_counter!(
+        REFUSED,
+        "Connections that were refused: `max` and `max_per_address` are limits, `accept` is a lack of file descriptors."
+    );
+    describe_counter!(
+        CLOSED,
+        "Connections that the server closed: `idle`, `unread` (the answer), `body` (did not come) or `evicted`."
+    );
+    describe_gauge!(STREAMS, "Open streams of events.");
     Ok(handle)
+}
+
+/// The open connections.
+#[expect(clippy::cast_precision_loss, reason = "far from the numbers that are not exact any more")]
+pub(crate) fn connections(open: usize) {
+    gauge!(CONNECTIONS).set(open as f64);
+}
+
+/// A connection was refused.
+pub(crate) fn refused(reason: &'static str) {
+    counter!(REFUSED, "reason" => reason).increment(1);
+}
+
+/// The server closed a connection.
+pub(crate) fn closed(reason: &'static str) {
+    counter!(CLOSED, "reason" => reason).increment(1);
+}
+
+/// The open streams of events.
+#[expect(clippy::cast_precision_loss, reason = "far from the numbers that are not exact any more")]
+pub(crate) fn streams(open: usize) {
+    gauge!(STREAMS).set(open as f64);
 }
 
 /// What is held and what waits now.

@@ -1,6 +1,9 @@
 //! What does not work for a while, and is tried again and again: it is told as it begins, and once it is over.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Whether something does not work at the moment.
 #[derive(Debug, Default)]
@@ -19,9 +22,41 @@ impl Outage {
     }
 }
 
+/// Counts what may happen often, and lets it be logged now and then.
+#[derive(Debug)]
+pub(crate) struct Seldom {
+    every: Duration,
+    last: Mutex<(Option<Instant>, u64)>,
+}
+
+impl Seldom {
+    pub(crate) fn new(every: Duration) -> Self {
+        Self { every, last: Mutex::default() }
+    }
+
+    /// Counts one; how many there were since the last line of the log, where it is time for another one.
+    pub(crate) fn count(&self) -> Option<u64> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.1 += 1;
+        if last.0.is_some_and(|at| at.elapsed() < self.every) {
+            return None;
+        }
+        last.0 = Some(Instant::now());
+        Some(std::mem::take(&mut last.1))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Outage;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn flood_is_logged_now_and_then_with_its_count() {
+        let seldom = Seldom::new(Duration::from_secs(10));
+        assert_eq!([seldom.count(), seldom.count(), seldom.count()], [Some(1), None, None]);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!([seldom.count(), seldom.count()], [Some(3), None]);
+    }
 
     #[test]
     fn each_outage_begins_and_ends_once() {

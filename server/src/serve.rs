@@ -3,7 +3,7 @@
 use crate::at_work::AtWork;
 use crate::auth::{Admission, Auth};
 use crate::last_answer::LastAnswer;
-use crate::listen::listen;
+use crate::listen::{ConnectionLimits, listen};
 use crate::operate::LastReadiness;
 use crate::outage::Outage;
 use crate::pace::Pace;
@@ -48,6 +48,8 @@ pub struct ServerSettings {
     pub state_timeout: Duration,
     /// The certificate that calls are taken with; without one they are not encrypted.
     pub certificate: Option<Certificate>,
+    /// Limits of connections.
+    pub connections: ConnectionLimits,
     /// The longest body, in bytes.
     pub body_limit: usize,
     /// How often drift is looked for; never when nothing is said.
@@ -169,9 +171,9 @@ impl Server {
         let ending = tokio::spawn(end_recoveries(Arc::clone(&shared)));
         let listening = tokio::spawn(queue::listen(Arc::clone(&shared)));
         let handle = Handle::new();
-        let certificate = shared.settings.certificate.clone();
-        let mut serving =
-            std::pin::pin!(listen(listener, certificate, &handle, routes.with_state(Arc::clone(&shared))));
+        let (certificate, limits) = (shared.settings.certificate.clone(), shared.settings.connections.clone());
+        let routes = routes.with_state(Arc::clone(&shared));
+        let mut serving = std::pin::pin!(listen(listener, certificate, &limits, &handle, routes));
         // Without being told to it ends only when it cannot go on.
         let served = tokio::select! {
             served = &mut serving => Some(served),

@@ -25,6 +25,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::beside::Beside;
+use crate::listen::ConnectionLimits;
 use crate::serve::ServeError;
 
 /// Where the pages are.
@@ -165,6 +166,7 @@ impl Pages {
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
         let beside = Beside {
             certificate: None,
+            connections: ConnectionLimits::default().for_side_listener(),
             body_limit: LONGEST_BODY,
             drain: Duration::from_secs(1),
             broken: || pages::wrong(500, "this is a bug of terrace: please report what you did"),

@@ -29,7 +29,7 @@ use axum::{Json, Router};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_server::ServeError;
+use terrace_server::{ConnectionLimits, ServeError};
 use terrace_server::auth::{Auth, Door, Scope};
 use terrace_server::beside::{Beside, figures};
 use terrace_server::jwt::Trust;
@@ -134,7 +134,13 @@ impl RoleMapper {
                 tracing::warn!(error, "the keys of the issuer cannot be had: nobody gets a role until they can");
             }
         });
-        let beside = Beside { certificate: self.certificate, body_limit: BODY_LIMIT, drain: DRAIN, broken: broken_off };
+        let beside = Beside {
+            certificate: self.certificate,
+            connections: ConnectionLimits::default(),
+            body_limit: BODY_LIMIT,
+            drain: DRAIN,
+            broken: broken_off,
+        };
         beside.serve(listener, routes, stop).await
     }
 }
