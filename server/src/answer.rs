@@ -7,6 +7,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::borrow::Cow;
+use std::error::Error as _;
+use std::io;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::plan::Note;
 use terrace_engine::source::{Place, Sources};
@@ -49,6 +51,18 @@ pub(crate) enum Refusal {
     Away(String),
     /// The server cannot: 500, `SystemError`, with a number that its log has.
     Broken(String),
+}
+
+/// Whether the caller sent its body too slowly.
+fn is_late(rejection: &BytesRejection) -> bool {
+    let mut cause = rejection.source();
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// What is wrong with what was sent.
@@ -97,6 +111,7 @@ impl Refusal {
     pub(crate) fn of_body(rejection: &BytesRejection) -> Self {
         match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLong("the body is too long".to_owned()),
+            _ if is_late(rejection) => Self::whole("the body did not come in time", "send it again, without pauses"),
             _ => Self::whole("the body did not come whole", "send it again"),
         }
     }

@@ -16,8 +16,10 @@ pub use door::Door;
 use oidc::Issuer;
 pub use oidc::Oidc;
 pub(crate) use pages::is_to_this_machine;
+use crate::outage::Seldom;
 use serde_json::json;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use terrace_engine::digest::sha256;
 use tokio::time::timeout;
 
@@ -69,6 +71,15 @@ pub struct Token {
     pub sha256: String,
     /// The largest of its scopes.
     pub scope: Scope,
+    /// The characters that it has to have: a shorter one is refused, for its digest says nothing of its length.
+    pub minimum_length: usize,
+}
+
+impl Token {
+    /// The fewest characters that can hold 128 bits, at eight bits each; a token of fewer can be guessed, whatever is in it.
+    pub const MINIMUM_LENGTH: usize = 16;
+    /// The characters of 128 random bits in base64url.
+    const ADVISED_LENGTH: usize = 22;
 }
 
 /// Who calls.
@@ -93,6 +104,11 @@ impl Caller {
     /// Who calls, for people: the owner of the token, else what is known of all who call like that.
     pub(crate) fn named(&self, otherwise: &str) -> String {
         self.name.clone().unwrap_or_else(|| otherwise.to_owned())
+    }
+
+    /// The owner of the token, where callers show one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The key by which this caller knows a request again, whatever that is about.
@@ -148,14 +164,16 @@ impl Admission {
     ///
     /// # Errors
     /// When they are not let in, or may not do this.
-    async fn admit(&self, headers: &HeaderMap, asked: Scope) -> Result<Caller, Refusal> {
+    pub(crate) async fn admit(&self, headers: &HeaderMap, asked: Scope) -> Result<Caller, Refusal> {
         let (name, has) = match self {
             Self::ThisMachine | Self::Anybody => return Ok(Caller::default()),
             Self::Tokens(tokens) => {
                 // Digests are compared: how long that takes tells nothing of the token.
-                let digest = sha256(shown(headers)?);
+                let shown = shown(headers)?;
+                let digest = sha256(shown);
                 let known = tokens.iter().find(|token| token.sha256 == digest);
                 let known = known.ok_or(Refusal::Unknown(NO_TOKEN.into()))?;
+                check_length(known, shown.len())?;
                 (known.name.clone(), Some(known.scope))
             }
             Self::Oidc(issuer) => issuer.admit(shown(headers)?).await?,
@@ -165,6 +183,23 @@ impl Admission {
             false => Err(Refusal::Forbidden { name, has, asked }),
         }
     }
+}
+
+/// How often the log warns of short tokens.
+const WARN_EVERY: Duration = Duration::from_secs(3600);
+
+/// Refuses a token that is too short, and warns of one that probably is.
+fn check_length(token: &Token, length: usize) -> Result<(), Refusal> {
+    static SHORT: LazyLock<Seldom> = LazyLock::new(|| Seldom::new(WARN_EVERY));
+    let (name, minimum) = (&token.name, token.minimum_length);
+    if length < minimum {
+        tracing::warn!(name, length, minimum, "a token is too short and was refused: replace it by `openssl rand -hex 32`");
+        return Err(Refusal::Unknown(format!("the token has fewer than {minimum} characters").into()));
+    }
+    if length < Token::ADVISED_LENGTH && SHORT.count().is_some() {
+        tracing::warn!(name, length, "a token is short: replace it by one of 128 random bits, `openssl rand -hex 32`");
+    }
+    Ok(())
 }
 
 /// The token that a caller shows (RFC 6750).

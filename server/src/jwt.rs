@@ -25,6 +25,67 @@ pub struct Trust {
     pub jwks_url: Option<String>,
     /// How they may be signed.
     pub algorithms: Vec<Algorithm>,
+    /// The types that they may have.
+    pub types: Accepted,
+    /// The clients that they may have been issued to (`azp`).
+    pub clients: Accepted,
+}
+
+/// Which values of a header or a claim are accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Accepted {
+    /// All of them.
+    #[default]
+    Any,
+    /// Those that are safe for access tokens.
+    Usual,
+    /// These.
+    Of(Vec<String>),
+}
+
+/// The types of access tokens: RFC 7519, 5.1, and RFC 9068, 2.1.
+const TYPES: [&str; 2] = ["JWT", "at+jwt"];
+const MEDIA_TYPE: &str = "application/";
+/// What Keycloak writes into the claim `typ` of tokens that are for no call.
+const OTHER_TYPES: [&str; 4] = ["ID", "Refresh", "Offline", "Logout"];
+
+impl Trust {
+    /// Whether a token of this head is one to call with. A head need not name a type.
+    fn accepts_type(&self, named: Option<&str>) -> bool {
+        let Some(named) = named else { return true };
+        // A type may be written as the media type that it is short for (RFC 7515, 4.1.9).
+        let named = match named.split_at_checked(MEDIA_TYPE.len()) {
+            Some((start, rest)) if start.eq_ignore_ascii_case(MEDIA_TYPE) => rest,
+            _ => named,
+        };
+        let is = |known: &str| known.eq_ignore_ascii_case(named);
+        match &self.types {
+            Accepted::Any => true,
+            Accepted::Usual => TYPES.iter().any(|known| is(known)),
+            Accepted::Of(types) => types.iter().any(|known| is(known)),
+        }
+    }
+
+    /// Whether claims are those of a token to call with, by what Keycloak says there.
+    fn accepts_kind(&self, claims: &Map<String, Json>) -> bool {
+        let kind = claims.get("typ").and_then(Json::as_str).unwrap_or_default();
+        self.types == Accepted::Any || !OTHER_TYPES.iter().any(|other| other.eq_ignore_ascii_case(kind))
+    }
+
+    /// Whether the client that a token was issued to may call. A token for several audiences tells by `azp` which of them
+    /// may use it (OpenID Connect Core 1.0, 3.1.3.7).
+    fn accepts_client(&self, claims: &Map<String, Json>) -> bool {
+        let Some(client) = claims.get("azp") else { return true };
+        let is_among = |names: &[String]| client.as_str().is_some_and(|client| names.iter().any(|name| name == client));
+        match &self.clients {
+            Accepted::Any => true,
+            Accepted::Usual => {
+                let several = claims.get("aud").and_then(Json::as_array).is_some_and(|audiences| audiences.len() > 1);
+                !several || is_among(&self.audiences)
+            }
+            Accepted::Of(clients) => is_among(clients),
+        }
+    }
 }
 
 /// Why a token is not taken.
@@ -71,6 +132,9 @@ impl Verifier {
         if !self.trust.algorithms.contains(&head.alg) || !ALGORITHMS.contains(&head.alg) {
             return Err(Refused::Token("the token is signed in a way that is not taken"));
         }
+        if !self.trust.accepts_type(head.typ.as_deref()) {
+            return Err(Refused::Token("the token is of another type (`typ`) than those that are accepted"));
+        }
         // Whoever does not know what it names must not take the token (RFC 7515, 4.1.11), and nothing of that is known here.
         if head.crit.is_some() {
             return Err(Refused::Token("the token asks for something that is not known (`crit`)"));
@@ -87,7 +151,14 @@ impl Verifier {
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.validate_nbf = true;
         let claims = decode::<Map<String, Json>>(token, &key, &validation);
-        claims.map(|claims| claims.claims).map_err(|error| Refused::Token(why(error.kind())))
+        let claims = claims.map(|claims| claims.claims).map_err(|error| Refused::Token(why(error.kind())))?;
+        if !self.trust.accepts_kind(&claims) {
+            return Err(Refused::Token("the token is no access token (`typ`)"));
+        }
+        match self.trust.accepts_client(&claims) {
+            true => Ok(claims),
+            false => Err(Refused::Token("the token was issued to a client (`azp`) that is not accepted")),
+        }
     }
 }
 
@@ -119,6 +190,60 @@ fn why(error: &ErrorKind) -> &'static str {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn trust(types: Accepted, clients: Accepted) -> Trust {
+        let audiences = vec!["terrace".to_owned()];
+        Trust { issuers: Vec::new(), audiences, jwks_url: None, algorithms: Vec::new(), types, clients }
+    }
+
+    #[test]
+    fn token_of_another_type_is_refused() {
+        let usual = trust(Accepted::Usual, Accepted::Usual);
+        for (named, is_accepted) in [
+            (None, true),
+            (Some("JWT"), true),
+            (Some("jwt"), true),
+            (Some("at+JWT"), true),
+            (Some("application/at+jwt"), true),
+            (Some(""), false),
+            (Some("logout+jwt"), false),
+            (Some("dpop+jwt"), false),
+            (Some("application/"), false),
+            (Some("äöüäöüäöü"), false),
+        ] {
+            assert_eq!(usual.accepts_type(named), is_accepted, "{named:?}");
+            assert!(trust(Accepted::Any, Accepted::Any).accepts_type(named));
+        }
+        let own = trust(Accepted::Of(vec!["own+jwt".to_owned()]), Accepted::Any);
+        assert!(own.accepts_type(Some("OWN+jwt")) && !own.accepts_type(Some("JWT")));
+        for (kind, is_accepted) in [("Bearer", true), ("ID", false), ("Refresh", false), ("offline", false)] {
+            let claims = json!({"typ": kind});
+            assert_eq!(usual.accepts_kind(claims.as_object().unwrap()), is_accepted, "{kind}");
+        }
+    }
+
+    #[test]
+    fn token_for_several_audiences_is_refused_if_it_was_issued_to_another_client() {
+        let accepts = |clients: Accepted, claims: Json| {
+            trust(Accepted::Any, clients).accepts_client(claims.as_object().unwrap())
+        };
+        let both = |client: &str| json!({"aud": ["terrace", "account"], "azp": client});
+        let one = |client: &str| json!({"aud": "terrace", "azp": client});
+        let listed = || Accepted::Of(vec!["portal".to_owned()]);
+        for (clients, claims, is_accepted) in [
+            (Accepted::Usual, json!({"aud": ["terrace", "account"]}), true),
+            (Accepted::Usual, both("terrace"), true),
+            (Accepted::Usual, both("portal"), false),
+            (Accepted::Usual, json!({"aud": ["terrace", "account"], "azp": ["terrace"]}), false),
+            (Accepted::Usual, one("portal"), true),
+            (listed(), both("portal"), true),
+            (listed(), one("portal"), true),
+            (listed(), one("other"), false),
+            (Accepted::Any, both("other"), true),
+        ] {
+            assert_eq!(accepts(clients.clone(), claims.clone()), is_accepted, "{clients:?} {claims}");
+        }
+    }
 
     #[test]
     fn a_claim_has_a_name_or_a_path() {

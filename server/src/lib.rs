@@ -8,8 +8,9 @@
 //! read), `witboost` (the calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described`
 //! (from a body to what is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` and `at_work` (who
 //! works on what), `run` (one request), `outcome` (what came of it), `keeping` (its claim) and `logbook` (what is told of
-//! it) beside it, `tries` (what is tried again), `outage` (a store that is away), `last_answer` (its silence), `traced` (what follows a request from its
-//! call to its end), [`rekey`] (requests under another key). `cancelling` stops one. [`beside`] serves other routes in the
+//! it) beside it, `tries` (what is tried again), `outage` (a store that is away), `last_answer` (the last answer of the
+//! store), `traced` (what follows a request from its call to its end), [`rekey`] (requests under another key). `cancelling`
+//! stops one. `streams` counts streams of events. [`beside`] serves other routes in the
 //! same manner, [`jwt`] reads tokens for both, [`tables`] are pages to look at databases, and [`sites`] shows static sites
 //! beside it all.
 #![forbid(unsafe_code)]
@@ -48,6 +49,7 @@ pub mod routes;
 mod run;
 mod serve;
 pub mod sites;
+mod streams;
 pub mod tables;
 pub mod tls;
 mod traced;

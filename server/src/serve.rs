@@ -9,6 +9,7 @@ use crate::outage::Outage;
 use crate::pace::Pace;
 use crate::queue;
 use crate::routes::routes;
+use crate::streams::Streams;
 use crate::tables::Pages;
 use crate::tls::{Certificate, CertificateError};
 use crate::tries::Tries;
@@ -108,6 +109,7 @@ pub(crate) struct Shared {
     /// When the store answered last.
     pub(crate) last_answer: LastAnswer,
     pub(crate) at_work: AtWork,
+    pub(crate) streams: Arc<Streams>,
     /// Wakes a worker.
     pub(crate) wake: Notify,
     /// Requests that could not be read or worked on.
@@ -136,6 +138,7 @@ impl Server {
         worlds.pin_to(store.as_ref()).await?;
         let metrics = metrics::collect(settings.drift_every)?;
         let shared = Arc::new(Shared {
+            streams: Arc::new(Streams::new(settings.connections.max_streams)),
             worlds,
             store,
             nothing,

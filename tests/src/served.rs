@@ -74,6 +74,20 @@ impl Served {
         Self::start_as(project, command)
     }
 
+    /// Serves a project by a process that may have that many files open at once.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with_files(project: &Project, files: u32) -> Self {
+        let serve = project.command(["serve", "--bind", "127.0.0.1:0"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &files.to_string()]);
+        command.arg(serve.get_program()).args(serve.get_args()).current_dir(project.path("."));
+        command.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::start_as(project, command)
+    }
+
     /// Starts a server that outlives its terminal.
     ///
     /// # Panics
@@ -167,7 +181,8 @@ impl Served {
     /// When it takes no connections.
     #[must_use]
     pub fn begin(&self, text: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.url.trim_start_matches("http://")).expect("it listens");
+        let (_, address) = self.url.split_once("://").expect("a URL");
+        let mut stream = TcpStream::connect(address).expect("it listens");
         stream.write_all(text.as_bytes()).expect("it reads");
         stream
     }

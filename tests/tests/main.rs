@@ -78,6 +78,7 @@ mod server; // what a coordinator asks is done once, whatever becomes of the ser
 mod server_access; // who may call what: every path, for callers of every scope
 mod server_api; // the native API: plans, what is recorded, operations, access
 mod server_bodies; // bodies and paths that no call can be read from
+mod server_connections; // callers who keep it waiting: closed, refused, and others served
 mod server_field; // descriptors from the field, sent to every call
 mod server_left; // requests that a killed server left, until another one goes on with them
 mod server_listening;

@@ -3,7 +3,7 @@
 mod variables;
 
 use super::Context;
-use super::serve::read_again;
+use super::serve::{read_again, warn_of_plain_tokens};
 use crate::args::RoleMapperArguments;
 use crate::failure::{Exit, Failure};
 use crate::logging;
@@ -13,7 +13,6 @@ use crate::wiring::role_store;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use terrace_role_mapper::{RoleMapper, Settings};
 use terrace_server::auth::Auth;
-use terrace_server::http::is_read_on_the_way;
 use variables::Said;
 
 /// Where connections are taken by default: by this machine alone.
@@ -40,7 +39,7 @@ pub(super) async fn run(
     }
     let telemetry = Telemetry::start(context.variables)?;
     let log = logging::serve(context, &settings.server(context.ui)?.log, telemetry.layers())?;
-    warn_of_plain(&said);
+    warn_of_plain_tokens(bind, &said.auth, said.certificate.is_some());
     let certificate = said.certificate.clone();
     let store = role_store(&settings).await?;
     let listener = TcpListener::bind(bind).map_err(|error| {
@@ -70,20 +69,6 @@ pub(super) async fn run(
     telemetry.end().await;
     served.map_err(|error| Failure::new(error.to_string()))?;
     Ok(Exit::Done)
-}
-
-/// Tells of what others are asked without encryption: whoever is in between could answer with keys or groups of their own.
-fn warn_of_plain(settings: &Settings) {
-    let keys = settings.trust.jwks_url.as_ref().or_else(|| settings.trust.issuers.first());
-    let graph = settings.graph.iter().flat_map(|graph| [&graph.url, &graph.login_url]);
-    for url in keys.into_iter().chain(graph) {
-        if is_read_on_the_way(url) {
-            tracing::warn!(
-                url,
-                "who asks is told by somebody without encryption: whoever is in between can let everybody in"
-            );
-        }
-    }
 }
 
 /// Who can write roles can let everybody in: others than this machine only when they need a token.

@@ -4,6 +4,7 @@ mod sites;
 
 use super::Context;
 use crate::args::ServeArguments;
+use crate::configuration::ConnectionsConfiguration;
 use crate::failure::{Exit, Failure};
 use crate::logging::{self, ServerLog};
 use crate::report::report;
@@ -24,9 +25,10 @@ use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::schedule::keeper::Keeper;
 use terrace_provider_pipelines::schedule::store::Schedules;
 use terrace_provider_pipelines::settings::{RECORDS, databases as written_into, runner};
+use terrace_server::auth::Auth;
 use terrace_server::tls::Certificate;
 use terrace_server::worlds::Worlds;
-use terrace_server::{Server, ServerSettings};
+use terrace_server::{ConnectionLimits, Server, ServerSettings};
 use terrace_state::MemoryStore;
 
 /// Serves until it is told to stop.
@@ -40,6 +42,10 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let log = logging::serve(context, &configured.log, telemetry.layers())?;
     let bind = arguments.bind.or(configured.bind).unwrap_or(BIND);
     check_address(bind, configured.auth.is_some())?;
+    if let Some(auth) = &configured.auth {
+        warn_of_plain_tokens(bind, auth, settings.configuration.server.tls.is_some());
+    }
+    let connections = connections(&configured.connections)?;
     let worlds = worlds(context, &settings)?;
     let store = server_store(&settings).await?;
     let certificate = certificate(&settings)?;
@@ -66,6 +72,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             patience: context.global.lock_timeout.unwrap_or(PATIENCE),
             drain: arguments.drain.or(configured.drain).unwrap_or(DRAIN),
             retention: configured.retention.unwrap_or(RETENTION),
+            connections: connections.clone(),
             body_limit: configured.body_limit.unwrap_or(BODY_LIMIT),
             timeout: configured.timeout.unwrap_or(TIMEOUT),
             state_timeout: configured.state_timeout.unwrap_or(STATE_TIMEOUT),
@@ -76,7 +83,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             actor: settings.actor.clone(),
         },
     };
-    let sites = sites::opened(context, &settings, &instance, arguments, certificate.as_ref())?;
+    let sites = sites::opened(context, &settings, &instance, arguments, certificate.as_ref(), &connections)?;
     let drain = server.settings.drain;
     let stop = signals.cancel.child_token();
     let schedules = settings.configuration.server.schedules;
@@ -191,6 +198,31 @@ fn check_address(address: SocketAddr, has_auth: bool) -> Result<(), Failure> {
     Err(Failure::new(format!("`{address}` lets others than this machine call, and terrace.yaml does not say whom"))
         .hint("say it with `server: {auth: {mode: token, tokens: …}}`, with `mode: none` behind a proxy that authenticates \
                callers, or bind to 127.0.0.1"))
+}
+
+/// The limits of connections, which have to leave files for the work.
+fn connections(configured: &ConnectionsConfiguration) -> Result<ConnectionLimits, Failure> {
+    let usual = ConnectionLimits::default();
+    let limits = configured.limits(usual.clone());
+    let files = ConnectionLimits::descriptors();
+    if limits.max >= files {
+        return Err(Failure::new(format!(
+            "`server.connections.max` is {}, and this process may open {files} files at once",
+            limits.max
+        ))
+        .hint(format!("write at most {}, or raise the limit with `ulimit -n`", usual.max)));
+    }
+    Ok(limits)
+}
+
+/// Warns where callers send their tokens without encryption.
+pub(super) fn warn_of_plain_tokens(address: SocketAddr, auth: &Auth, is_encrypted: bool) {
+    if matches!(auth, Auth::Tokens(_) | Auth::Oidc(_)) && !is_encrypted && !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "tokens are sent without encryption: configure `server.tls`, or have a proxy on this machine encrypt calls"
+        );
+    }
 }
 
 /// What the engine works with in each environment that is configured.

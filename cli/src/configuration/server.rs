@@ -13,6 +13,7 @@ use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::duration;
 use terrace_engine::yaml::Node;
+use terrace_server::ConnectionLimits;
 use terrace_server::auth::Auth;
 use terrace_server::routes::check_prefix;
 use terrace_server::webhook::Webhook;
@@ -50,6 +51,8 @@ pub struct ServerConfiguration {
     pub log: LogConfiguration,
     /// The longest body, in bytes.
     pub body_limit: Option<usize>,
+    /// Limits of connections.
+    pub connections: ConnectionsConfiguration,
     /// Where static sites are shown; nowhere when nothing is said.
     pub sites: Option<SitesConfiguration>,
     /// Whether schedules of pipelines start runs: those of specs, too (true), or none (false); without a word those that
@@ -57,6 +60,67 @@ pub struct ServerConfiguration {
     pub schedules: Option<bool>,
     /// Callers may send plain stacks, which can declare every resource of every provider.
     pub takes_stacks: bool,
+}
+
+/// Limits of connections; the rest follows from the files that the process may open.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectionsConfiguration {
+    /// Open connections at once.
+    pub max: Option<u32>,
+    /// Open connections of one address at once.
+    pub max_per_address: Option<u32>,
+    /// Open event streams at once.
+    pub max_streams: Option<u32>,
+    /// Time for the head of a call.
+    pub head_timeout: Option<Duration>,
+    /// Time for more of a body.
+    pub body_timeout: Option<Duration>,
+    /// Time for reading more of an answer.
+    pub write_timeout: Option<Duration>,
+}
+
+impl ConnectionsConfiguration {
+    /// The limits for a process that may open that many files.
+    #[must_use]
+    pub fn limits(&self, usual: ConnectionLimits) -> ConnectionLimits {
+        let max = self.max.map_or(usual.max, |max| max as usize);
+        let per_address = if self.max.is_some() { (max / 2).max(1) } else { usual.max_per_address };
+        ConnectionLimits {
+            max,
+            max_per_address: self.max_per_address.map_or(per_address, |max| max as usize).min(max),
+            max_streams: self.max_streams.map_or(usual.max_streams, |max| max as usize),
+            head_timeout: self.head_timeout.unwrap_or(usual.head_timeout),
+            body_timeout: self.body_timeout.unwrap_or(usual.body_timeout),
+            write_timeout: self.write_timeout.unwrap_or(usual.write_timeout),
+        }
+    }
+}
+
+/// The shortest time that a caller is waited for.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
+
+fn connections(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ConnectionsConfiguration {
+    let Some(mut fields) = Fields::open(node, "`connections`", diagnostics) else { return Default::default() };
+    let connections = ConnectionsConfiguration {
+        max: count(&mut fields, "max"),
+        max_per_address: count(&mut fields, "maxPerAddress"),
+        max_streams: count(&mut fields, "maxStreams"),
+        head_timeout: caller_timeout(&mut fields, "headTimeout"),
+        body_timeout: caller_timeout(&mut fields, "bodyTimeout"),
+        write_timeout: caller_timeout(&mut fields, "writeTimeout"),
+    };
+    fields.finish();
+    connections
+}
+
+fn count(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<u32> {
+    whole(fields, name, 1, i64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok())
+}
+
+fn caller_timeout(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<Duration> {
+    read(fields, name, ("a duration of at least 100ms", "30s"), |text| {
+        duration::parse(text).ok().filter(|limit| *limit >= LEAST_TIMEOUT)
+    })
 }
 
 /// How static sites are shown.
@@ -134,6 +198,9 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
     server.retention = read(&mut fields, "retention", ("an age of at least an hour", "90d"), |text| {
         age(text).ok().filter(|age| *age >= LEAST_RETENTION)
     });
+    if let Some(entry) = fields.optional("connections") {
+        server.connections = connections(&entry.value, fields.diagnostics);
+    }
     server.timeout = read(&mut fields, "timeout", ("a duration of at least a second", "60s"), |text| {
         duration::parse(text).ok().filter(|limit| *limit >= Duration::from_secs(1))
     });

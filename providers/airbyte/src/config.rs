@@ -6,7 +6,9 @@ use secrecy::SecretString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_provider::http::{Api, Auth, Base, Client, Options, TokenRequest};
+use terrace_provider::http::{
+    Api, Auth, Base, Client, Options, TokenRequest, check_credentials, is_plain_http_allowed,
+};
 use terrace_provider::{Path, ProviderError, Settings, Value};
 
 /// Where the public API is below the host of an Airbyte of one's own.
@@ -42,6 +44,10 @@ impl Config {
             invalid("url", format!("`url` is not where Airbyte is: {why}"))
                 .solution("write such as `https://airbyte.example.com`, or `https://api.airbyte.com/v1`")
         })?;
+        let is_exposed_allowed = is_plain_http_allowed(&settings.values);
+        if ["token", "clientId", "username"].iter().any(|name| text(name).is_some()) {
+            check_credentials(public.shown(), is_exposed_allowed, Path::attribute("url"))?;
+        }
         let seconds = match settings.values.get("timeout").map(Value::exposed) {
             Some(Value::Int(seconds)) => u64::try_from(*seconds).ok().filter(|seconds| *seconds > 0),
             _ => Some(60),
@@ -50,6 +56,7 @@ impl Config {
         let options = Options {
             ca_file: text("caFile").map(|path: String| -> PathBuf { settings.project_folder.join(path) }),
             timeout: Duration::from_secs(seconds),
+            allow_plain_http: is_exposed_allowed,
             ..Options::default()
         };
         let client = Client::new(options)?;

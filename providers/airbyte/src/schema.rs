@@ -3,6 +3,7 @@
 use crate::blueprints::BLUEPRINTS;
 use crate::lookup::lookups;
 use std::time::Duration;
+use terrace_provider::http::allow_plain_http;
 use terrace_provider::{Attribute, AttributeType, Map, Object, ProviderSchema, ResourceType, Timeouts, Value};
 
 /// The schema of the provider.
@@ -44,6 +45,7 @@ fn settings() -> Object {
         text("username", "A user, for an Airbyte of one's own behind a password.").variable("AIRBYTE_USERNAME"),
         text("password", "The user's password.").sensitive().variable("AIRBYTE_PASSWORD"),
         Attribute::new("api", AttributeType::Object(api), "Which of Airbyte's interfaces may be asked."),
+        allow_plain_http(),
         text(
             "caFile",
             "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",

@@ -7,7 +7,7 @@ pub(crate) use azure::{Azure, AzureProof, VARIABLES, Variables};
 use secrecy::SecretString;
 use std::path::PathBuf;
 use std::time::Duration;
-use terrace_provider::http::Base;
+use terrace_provider::http::{Base, check_credentials, is_plain_http_allowed};
 use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
 
 /// How workspaces are reached.
@@ -25,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) git: Git,
     /// The authorities to trust instead of the machine's.
     pub(crate) ca_file: Option<PathBuf>,
+    /// Credentials may be sent to other machines over `http://`.
+    pub(crate) allow_plain_http: bool,
     /// How long a request may go unanswered.
     pub(crate) timeout: Duration,
 }
@@ -75,10 +77,19 @@ impl Config {
         let git = values.get("git").and_then(Value::as_map);
         let of_git = |name: &str| git.and_then(|git| plain(git, name));
         let hosts = values.get("hosts").and_then(Value::as_list).unwrap_or_default();
+        let (host, account) = (host.transpose()?, account(values, proof.as_ref())?);
+        let allow_plain_http = is_plain_http_allowed(values);
+        if proof.is_some() {
+            let account = account.as_ref().map(|account| ("accountHost", &account.host));
+            for (name, base) in host.iter().map(|base| ("host", base)).chain(account) {
+                check_credentials(base.shown(), allow_plain_http, Path::attribute(name))?;
+            }
+        }
         Ok(Self {
-            host: host.transpose()?,
+            allow_plain_http,
+            host,
             hosts: hosts.iter().filter_map(Value::as_str).map(str::to_lowercase).collect(),
-            account: account(values, proof.as_ref())?,
+            account,
             proof,
             git: Git { username: of_git("username"), token: of_git("token").map(Into::into) },
             ca_file: plain(values, "caFile").map(|path| settings.project_folder.join(path)),

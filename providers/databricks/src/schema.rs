@@ -8,6 +8,7 @@ use crate::blueprints::BLUEPRINTS;
 use crate::identity::identity;
 use crate::lookup::lookups;
 use std::time::Duration;
+use terrace_provider::http::allow_plain_http;
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Timeouts};
 
 /// The schema of the provider.
@@ -55,6 +56,7 @@ fn settings() -> Object {
             "A service principal of Azure, instead of a token.",
         ),
         Attribute::new("git", AttributeType::Object(git), "For credentials of Git that say none of their own."),
+        allow_plain_http(),
         text(
             "caFile",
             "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",

@@ -11,7 +11,9 @@ use secrecy::ExposeSecret;
 use serde_json::Value as Json;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use terrace_provider::http::{Api, Auth, Base, Client, Options, Purpose, Request, TokenRequest, Vendor, Within};
+use terrace_provider::http::{
+    Api, Auth, Base, Client, Options, Purpose, Request, TokenRequest, Vendor, Within, check_credentials,
+};
 use terrace_provider::{Attributes, Path, ProviderError};
 use tokio::sync::OnceCell;
 
@@ -58,7 +60,8 @@ pub(crate) struct Workspace {
 
 impl Workspaces {
     pub(crate) fn open(instance: &str, config: Config) -> Result<Self, ProviderError> {
-        let options = Options { ca_file: config.ca_file.clone(), timeout: config.timeout, ..Options::default() };
+        let (ca_file, allow_plain_http) = (config.ca_file.clone(), config.allow_plain_http);
+        let options = Options { ca_file, allow_plain_http, timeout: config.timeout, ..Options::default() };
         Ok(Self {
             instance: instance.to_owned(),
             client: Client::new(options)?,
@@ -157,6 +160,7 @@ impl Workspaces {
             return Ok(Arc::clone(workspace));
         }
         self.check_allowed(&base)?;
+        check_credentials(base.shown(), self.config.allow_plain_http, Path::attribute("workspaceUrl"))?;
         let workspace = self.open_at(url.clone(), base.clone(), self.auth(&base)?, DATABRICKS);
         known.insert(url, Arc::clone(&workspace));
         Ok(workspace)

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-use terrace_provider::http::Base;
+use terrace_provider::http::{Base, check_credentials, is_plain_http_allowed};
 use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
 
 /// Variables of the process by name: some are secrets.
@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) timeout: Duration,
     /// The authorities to trust instead of the machine's.
     pub(crate) ca_file: Option<PathBuf>,
+    /// Credentials may be sent to other machines over `http://`.
+    pub(crate) allow_plain_http: bool,
     /// Where the role mapper is.
     pub(crate) mapper: Option<MapperConfig>,
 }
@@ -119,12 +121,16 @@ impl Config {
         })?;
         let timeout = given.seconds(Some(given.values), Path::attribute("timeout"), "HASURA_TIMEOUT", 60)?;
         let secret = given.text(Some(given.values), "adminSecret", "HASURA_ADMIN_SECRET").map(SecretString::from);
+        let allow_plain_http = is_plain_http_allowed(&settings.values);
+        if secret.is_some() {
+            check_credentials(base.shown(), allow_plain_http, Path::attribute("url"))?;
+        }
         let ca_file = given.values.get("caFile").and_then(Value::as_str).map(|path| settings.project_folder.join(path));
-        Ok(Some(Self { base, secret, timeout, ca_file, mapper: read_mapper(&given)? }))
+        Ok(Some(Self { base, secret, timeout, ca_file, allow_plain_http, mapper: read_mapper(&given, allow_plain_http)? }))
     }
 }
 
-fn read_mapper(given: &Given<'_>) -> Result<Option<MapperConfig>, ProviderError> {
+fn read_mapper(given: &Given<'_>, allow_plain_http: bool) -> Result<Option<MapperConfig>, ProviderError> {
     let Some(url) = given.text(given.mapper, "url", "ROLE_MAPPER_URL") else { return Ok(None) };
     let at = |name: &str| Path::attribute("roleMapper").key(name);
     let base = Base::parse(&url).map_err(|why| {
@@ -133,6 +139,9 @@ fn read_mapper(given: &Given<'_>) -> Result<Option<MapperConfig>, ProviderError>
     })?;
     let timeout = given.seconds(given.mapper, at("timeout"), "ROLE_MAPPER_TIMEOUT", 30)?;
     let token = given.text(given.mapper, "token", "ROLE_MAPPER_TOKEN").map(SecretString::from);
+    if token.is_some() {
+        check_credentials(base.shown(), allow_plain_http, at("url"))?;
+    }
     Ok(Some(MapperConfig { base, token, timeout }))
 }
 
@@ -188,6 +197,24 @@ mod tests {
         assert!(Config::read(&settings("hasura.eu", &[]), &variables()).unwrap().is_none());
         assert_eq!(SnowflakeDefaults::of(&settings("hasura", &[]), &variables()).get("user"), Some("u"));
         assert_eq!(SnowflakeDefaults::of(&settings("hasura.eu", &[]), &variables()).get("user"), None);
+    }
+
+    #[test]
+    fn secrets_are_sent_without_encryption_only_if_settings_allow_it() {
+        let url = ("url", Value::from("http://h.example.com"));
+        let read = |more: &[(&str, Value)]| {
+            let values: Vec<_> = std::iter::once(url.clone()).chain(more.iter().cloned()).collect();
+            Config::read(&settings("hasura.eu", &values), &Variables::new()).map(drop)
+        };
+        assert!(read(&[]).is_ok(), "there is no secret");
+        let secret = ("adminSecret", Value::from("s"));
+        let error = read(std::slice::from_ref(&secret)).unwrap_err();
+        assert!(error.message.starts_with("`url` is `http://` to another machine"), "{error:?}");
+        assert!(read(&[secret, ("allowPlainHttp", Value::from(true))]).is_ok());
+        let mapper = [("url", "http://m.example.com"), ("token", "t")];
+        let mapper = mapper.map(|(name, value)| (name.to_owned(), Value::from(value))).into_iter().collect();
+        let error = read(&[("roleMapper", mapper)]).unwrap_err();
+        assert!(error.message.contains("roleMapper") && error.message.contains("another machine"), "{error:?}");
     }
 
     #[test]

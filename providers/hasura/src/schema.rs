@@ -3,6 +3,7 @@
 use crate::blueprints::BLUEPRINTS;
 use crate::identity::identity;
 use std::time::Duration;
+use terrace_provider::http::allow_plain_http;
 use terrace_provider::{Attribute, AttributeType, Map, Object, ProviderSchema, ResourceType, Timeouts, Value};
 
 /// The schema of the provider.
@@ -48,6 +49,7 @@ fn settings() -> Object {
             AttributeType::Object(mapper),
             "The service that tells Hasura who has which role.",
         ),
+        allow_plain_http(),
         text(
             "caFile",
             "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",

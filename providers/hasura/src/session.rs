@@ -47,12 +47,14 @@ impl HasuraSession {
         let Some(config) = Config::read(settings, variables)? else {
             return Ok(Self { instance, engine: None, mapper: None, defaults });
         };
-        let options = Options { ca_file: config.ca_file.clone(), timeout: config.timeout, ..Options::default() };
+        let (ca_file, allow_plain_http) = (config.ca_file.clone(), config.allow_plain_http);
+        let options = Options { ca_file, allow_plain_http, timeout: config.timeout, ..Options::default() };
         let client = Client::new(options)?;
         let secrets: Vec<SecretString> = defaults.get("password").map(SecretString::from).into_iter().collect();
         let engine = Engine::new(&client, &config, export_answers, secrets);
         let mapper = config.mapper.as_ref().map(|mapper| {
-            let options = Options { ca_file: config.ca_file.clone(), timeout: mapper.timeout, ..Options::default() };
+            let (ca_file, allow_plain_http) = (config.ca_file.clone(), config.allow_plain_http);
+            let options = Options { ca_file, allow_plain_http, timeout: mapper.timeout, ..Options::default() };
             Ok::<_, ProviderError>(Mapper::new(&Client::new(options)?, mapper, Vec::new()))
         });
         Ok(Self { instance, engine: Some(engine), mapper: mapper.transpose()?, defaults })

@@ -4,6 +4,7 @@ use crate::wire::{Access, Credentials, Mechanism, Tls, Unusable};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_provider::http::{check_credentials, is_plain_http_allowed};
 use terrace_provider::{Attributes, Path, ProviderError, Sensitive, Settings, Value};
 
 /// Which vendor's brokers they are.
@@ -65,7 +66,7 @@ impl Config {
         };
         let registry = match values.get("schemaRegistry").and_then(Value::as_map) {
             None => None,
-            Some(registry) => Some(registry_access(registry, authorities, timeout)?),
+            Some(registry) => Some(registry_access(registry, authorities, timeout, is_plain_http_allowed(values))?),
         };
         Ok(Self { access: Access { bootstrap: bootstrap(values)?, tls, credentials, timeout }, flavor, registry })
     }
@@ -151,6 +152,7 @@ fn registry_access(
     values: &Attributes,
     authorities: Option<PathBuf>,
     timeout: Duration,
+    is_plain_http_allowed: bool,
 ) -> Result<RegistryAccess, ProviderError> {
     let at = |name: &str| Some(Path::attribute("schemaRegistry").key(name));
     let url =
@@ -160,6 +162,9 @@ fn registry_access(
     if username.is_some() != password.is_some() {
         let message = "the schema registry has one of `username` and `password`, and not the other";
         return Err(ProviderError::invalid(at("username"), message));
+    }
+    if password.is_some() {
+        check_credentials(url, is_plain_http_allowed, Path::attribute("schemaRegistry").key("url"))?;
     }
     Ok(RegistryAccess { url: url.to_owned(), username, password, authorities, timeout })
 }

@@ -2,6 +2,7 @@
 
 use crate::blueprints::BLUEPRINTS;
 use crate::resources::{acl, lookup, streams, subject, topic};
+use terrace_provider::http::allow_plain_http;
 use terrace_provider::{Attribute, AttributeType, Object, Principal, ProviderSchema};
 
 /// Everything that is known of this provider without connecting to it.
@@ -48,6 +49,7 @@ fn settings() -> Object {
             "flavor",
             "`apache` or `confluent`: whether topics have `confluent.…` configuration. Else brokers are asked.",
         ),
+        allow_plain_http(),
         Attribute::new("schemaRegistry", AttributeType::Object(registry), "The schema registry of `kafka_subject`."),
         Attribute::new("timeout", AttributeType::Float, "How many seconds one request may take.").default_value(30_i64),
     ])

@@ -6,7 +6,7 @@
 //! [`Reply`] or a [`Failure`]; [`Api::error`] tells a failure as a [`ProviderError`](crate::ProviderError).
 //!
 //! Read in this order: `request` (what is asked), `reply` and `failure` (what comes back), `api` (how one is sent, and again),
-//! `auth`, `token` and `statement` (in whose name), `pages` and `poll` (answers in parts, and those that take long).
+//! `auth`, `token` and `statement` (in whose name), `pages` and `poll` (answers in parts, and those that take long). `plain` refuses credentials over `http://`.
 
 mod api;
 mod auth;
@@ -15,6 +15,7 @@ mod client;
 mod failure;
 mod pages;
 mod pause;
+mod plain;
 mod poll;
 mod reply;
 mod request;
@@ -28,6 +29,7 @@ pub use base::Base;
 pub use client::{Client, Options};
 pub use failure::{Failure, Purpose, Said, Vendor};
 pub use pages::Next;
+pub use plain::{ALLOW_PLAIN_HTTP, allow_plain_http, check_credentials, is_exposed, is_plain_http_allowed};
 pub use poll::Poll;
 pub use reply::Reply;
 pub use request::Request;

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use terrace_provider::http::{check_credentials, is_plain_http_allowed};
 use terrace_provider::{Attributes, Object, Path, ProviderError, Redaction, Settings, Value};
 
 /// Variables of the process by name: some are secrets.
@@ -110,6 +111,8 @@ impl Config {
         let given = Given { values: &settings.values, variables: is_spoken_of.then_some(variables) };
         let account = given.plain("account");
         let Some(base) = base(&given, account.as_deref())? else { return Ok(None) };
+        let at = Path::attribute("host");
+        check_credentials(&base, is_plain_http_allowed(&settings.values), at)?;
         let timeout = match settings.values.get("timeout").map(Value::exposed) {
             Some(Value::Int(seconds)) => u64::try_from(*seconds).ok().filter(|seconds| *seconds > 0),
             _ => Some(60),

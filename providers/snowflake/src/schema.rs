@@ -7,6 +7,7 @@ use crate::session::private::Kept;
 use crate::sql_type::sql_type;
 use std::time::Duration;
 use terrace_provider::attributes::texts;
+use terrace_provider::http::allow_plain_http;
 use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ProviderSchema, ResourceType, Timeouts, Value};
 
 /// The schema of the provider.
@@ -49,6 +50,7 @@ fn settings() -> Object {
             "queryTag",
             "What query tags begin with: `terrace:<stack>/<component>/<operation>` (SNOWFLAKE_QUERY_TAG).",
         ),
+        allow_plain_http(),
         text(
             "caFile",
             "A file of authorities (PEM) to trust instead of the machine's, relative to the project folder.",

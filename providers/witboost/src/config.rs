@@ -4,6 +4,7 @@ use crate::endpoint::Endpoint;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use terrace_provider::http::{check_credentials, is_plain_http_allowed};
 use terrace_provider::{Attributes, Path, ProviderError, Settings, Value};
 
 /// How adapters are found and asked. What is secret is not in here: it goes into the client alone.
@@ -19,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) ca_file: Option<PathBuf>,
     /// How long one request may take.
     pub(crate) timeout: Duration,
+    /// Adapters are shown credentials, which may not be sent to other machines over `http://`.
+    pub(crate) has_open_credentials: bool,
     /// How long to wait before the first question about a token.
     pub(crate) poll_interval: Duration,
     /// The most between two questions.
@@ -39,17 +42,27 @@ impl Config {
             templates: BTreeMap::new(),
             ca_file: text("caFile").map(|path| settings.project_folder.join(path)),
             timeout: seconds(values, "timeout", 60.0)?,
+            has_open_credentials: has_credentials(values) && !is_plain_http_allowed(values),
             poll_interval: seconds(values, "pollInterval", 0.5)?,
             poll_most: seconds(values, "pollMost", 15.0)?,
         };
+        let check = |endpoint: &str, path: &[&str]| {
+            Endpoint::parse(endpoint).map_err(|why| invalid(path, why))?;
+            match config.has_open_credentials {
+                true => check_credentials(endpoint, false, at(path)),
+                false => Ok(()),
+            }
+        };
         if let Some(endpoint) = &config.endpoint {
-            Endpoint::parse(endpoint).map_err(|why| invalid(&["endpoint"], why))?;
+            check(endpoint, &["endpoint"])?;
         }
+        let mut found = BTreeMap::new();
         for (template, endpoint) in values.get("templates").and_then(Value::as_map).into_iter().flatten() {
             let endpoint = endpoint.as_str().unwrap_or_default();
-            Endpoint::parse(endpoint).map_err(|why| invalid(&["templates", template], why))?;
-            config.templates.insert(template.clone(), endpoint.to_owned());
+            check(endpoint, &["templates", template])?;
+            found.insert(template.clone(), endpoint.to_owned());
         }
+        config.templates = found;
         Ok(config)
     }
 
@@ -61,9 +74,18 @@ impl Config {
     }
 }
 
+fn at(path: &[&str]) -> Path {
+    path.iter().fold(Path::default(), |path, key| path.key(key))
+}
+
 fn invalid(path: &[&str], why: String) -> ProviderError {
-    let path = path.iter().fold(Path::default(), |path, key| path.key(key));
-    ProviderError::invalid(Some(path), why).solution("write such as `https://adapters.example.com/airbyte`")
+    ProviderError::invalid(Some(at(path)), why).solution("write such as `https://adapters.example.com/airbyte`")
+}
+
+/// Whether requests carry a token or other headers.
+fn has_credentials(values: &Attributes) -> bool {
+    let headers = values.get("headers").and_then(Value::as_map);
+    values.get("token").and_then(Value::as_str).is_some() || headers.is_some_and(|headers| !headers.is_empty())
 }
 
 /// A positive number of seconds.

@@ -1,6 +1,7 @@
 //! What the provider declares: how adapters are reached, and two resource types.
 
 use crate::resources::{access, component};
+use terrace_provider::http::allow_plain_http;
 use terrace_provider::{Attribute, AttributeType, EmbeddedFile, Number, Object, ProviderSchema, Value};
 
 /// Everything that is known of this provider without connecting to it.
@@ -31,6 +32,7 @@ fn settings() -> Object {
         ),
         Attribute::new("token", text(), "Sent as `Authorization: Bearer …`.").sensitive(),
         Attribute::new("headers", AttributeType::map(text()), "Further headers of each request.").sensitive(),
+        allow_plain_http(),
         Attribute::new("caFile", text(), "Certificates of the authorities to trust instead of the machine's, as PEM."),
         Attribute::new(
             "timeout",

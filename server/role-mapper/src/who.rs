@@ -93,6 +93,7 @@ fn user(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use terrace_server::jwt::Accepted;
     use serde_json::json;
 
     #[test]
@@ -104,7 +105,8 @@ mod tests {
 
     #[test]
     fn the_first_header_that_there_is_has_the_token() {
-        let trust = Trust { issuers: vec![], audiences: vec![], jwks_url: None, algorithms: vec![] };
+        let (types, clients) = (Accepted::Any, Accepted::Any);
+        let trust = Trust { issuers: vec![], audiences: vec![], jwks_url: None, algorithms: vec![], types, clients };
         let names = vec!["X-Token".to_owned(), "authorization".to_owned()];
         let reader = Reader::new(names, trust, "sub".to_owned(), None, None).unwrap();
         let token = |headers: Json| reader.token(headers.as_object().unwrap()).map(str::to_owned);

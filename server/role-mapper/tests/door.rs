@@ -27,7 +27,8 @@ const GUARDED: [(&str, &str); 9] = [
 
 async fn guarded() -> World {
     World::with(|settings| {
-        let token = Token { name: "provisioner".to_owned(), sha256: DIGEST.to_owned(), scope: Scope::Admin };
+        let (name, sha256) = ("provisioner".to_owned(), DIGEST.to_owned());
+        let token = Token { name, sha256, scope: Scope::Admin, minimum_length: 1 };
         settings.auth = Auth::Tokens(vec![token]);
     })
     .await
@@ -62,7 +63,7 @@ async fn every_route_but_two_needs_the_token() {
 async fn no_token_of_less_than_everything_reads_or_writes_roles() {
     let world = World::with(|settings| {
         let token =
-            |(word, scope): (&str, Scope)| Token { name: word.to_owned(), sha256: sha256(word.as_bytes()), scope };
+            |(word, scope): (&str, Scope)| Token { name: word.to_owned(), sha256: sha256(word.as_bytes()), scope, minimum_length: 1 };
         settings.auth = Auth::Tokens(Scope::WORDS.into_iter().map(token).collect());
     })
     .await;

@@ -41,7 +41,8 @@ async fn instance(hasura: &StandIn, mapper: &World, token: &str) -> Instance<Has
 async fn it_makes_reads_changes_and_removes_roles_and_who_has_them() {
     let hasura = StandIn::start(Mapper::Old);
     let mapper = World::with(|settings| {
-        let token = Token { name: "provider".to_owned(), sha256: DIGEST.to_owned(), scope: Scope::Admin };
+        let (name, sha256) = ("provider".to_owned(), DIGEST.to_owned());
+        let token = Token { name, sha256, scope: Scope::Admin, minimum_length: 1 };
         settings.auth = Auth::Tokens(vec![token]);
     })
     .await;
@@ -103,7 +104,8 @@ async fn roles_of_others_and_a_wrong_token_are_errors_that_say_so() {
 async fn a_token_that_is_not_known_is_told_with_what_to_look_at() {
     let hasura = StandIn::start(Mapper::Old);
     let mapper = World::with(|settings| {
-        let token = Token { name: "provider".to_owned(), sha256: DIGEST.to_owned(), scope: Scope::Admin };
+        let (name, sha256) = ("provider".to_owned(), DIGEST.to_owned());
+        let token = Token { name, sha256, scope: Scope::Admin, minimum_length: 1 };
         settings.auth = Auth::Tokens(vec![token]);
     })
     .await;

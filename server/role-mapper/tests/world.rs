@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use terrace_role_mapper::{RoleMapper, Settings};
 use terrace_server::auth::Auth;
-use terrace_server::jwt::{Algorithm, Trust};
+use terrace_server::jwt::{Accepted, Algorithm, Trust};
 use terrace_state::StoreUrl;
 use terrace_state::roles::RoleStore;
 
@@ -64,6 +64,8 @@ impl World {
                 audiences: vec!["hasura".to_owned()],
                 jwks_url: Some(format!("{}/keys", issuer.url)),
                 algorithms: vec![Algorithm::ES256],
+                types: Accepted::Any,
+                clients: Accepted::Any,
             },
             header_names: vec!["authorization".to_owned(), "x-token".to_owned()],
             user_claim: "unique_name".to_owned(),

@@ -2,8 +2,10 @@
 
 use super::page::{Page, PageQuery, Params, beyond};
 use super::problem::Problem;
-use crate::auth::Caller;
+use crate::answer::Refusal;
+use crate::auth::{Caller, Scope};
 use crate::serve::Shared;
+use crate::streams::OpenStream;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -19,11 +21,14 @@ use std::time::Duration;
 use terrace_engine::store::{
     KINDS, LogLine, OperationFilter, OperationRow, OperationStatus, StepAction, StepResult, StepRow,
 };
+use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 /// How often events are looked for.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often the token of a reader is checked.
+const ADMIT_EVERY: Duration = Duration::from_secs(5);
 
 /// An operation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -178,18 +183,30 @@ pub(super) async fn logs(
 
 /// The log of an operation as it grows: server-sent events `log`, and `end` with the operation once it has ended.
 ///
-/// Who was cut off goes on after the `id` of the last event.
+/// A reader that was interrupted continues after the `id` of the last event. The stream ends with the token of its reader.
 #[utoipa::path(get, path = "/operations/{id}/events", tag = "operations",
     params(("id" = Uuid, Path), ("Last-Event-ID" = Option<usize>, Header)),
     responses((status = 200, content_type = "text/event-stream", body = String), (status = 404, body = Problem)))]
 pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let (row, _) = found(&shared, &id).await?;
     let told = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok()).unwrap_or_default();
-    let following = Following { shared, id: row.id, told, waiting: VecDeque::new(), has_ended: false };
+    let open = shared.streams.open_for(caller.name());
+    let open = open.ok_or_else(|| Refusal::Unavailable("too many streams are open: try again later".to_owned()))?;
+    let following = Following {
+        shared,
+        id: row.id,
+        told,
+        waiting: VecDeque::new(),
+        has_ended: false,
+        headers,
+        admitted: Instant::now(),
+        _open: open,
+    };
     let events = stream::unfold(following, |mut following| async {
         let event = following.next().await?;
         Some((Ok(event), following))
@@ -205,11 +222,19 @@ struct Following {
     told: usize,
     waiting: VecDeque<Event>,
     has_ended: bool,
+    /// With the token of the caller.
+    headers: HeaderMap,
+    /// When the caller was admitted last.
+    admitted: Instant,
+    _open: OpenStream,
 }
 
 impl Following {
     async fn next(&mut self) -> Option<Event> {
         loop {
+            if !self.is_admitted().await {
+                return None;
+            }
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
             }
@@ -222,6 +247,19 @@ impl Following {
                     () = self.shared.stop.cancelled() => return None,
                 }
             }
+        }
+    }
+
+    /// Whether the caller may still read: its token may have expired, and its issuer may have withdrawn a key.
+    async fn is_admitted(&mut self) -> bool {
+        if self.admitted.elapsed() < ADMIT_EVERY {
+            return true;
+        }
+        self.admitted = Instant::now();
+        match self.shared.admission.admit(&self.headers, Scope::Read).await {
+            // An issuer that does not answer has withdrawn nothing.
+            Ok(_) | Err(Refusal::Unavailable(_)) => true,
+            Err(_) => false,
         }
     }
 

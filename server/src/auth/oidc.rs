@@ -2,7 +2,7 @@
 
 use super::Scope;
 use crate::answer::Refusal;
-use crate::jwt::{ALGORITHMS, Refused, Trust, Verifier, claim};
+use crate::jwt::{ALGORITHMS, Accepted, Refused, Trust, Verifier, claim};
 use serde_json::{Map, Value as Json};
 
 /// Whose tokens are taken, and what they allow.
@@ -14,6 +14,10 @@ pub struct Oidc {
     pub audience: String,
     /// Where its keys are; `None` where its own description says so (`/.well-known/openid-configuration`).
     pub jwks_url: Option<String>,
+    /// The types that tokens may have.
+    pub types: Accepted,
+    /// The clients that they may have been issued to.
+    pub clients: Accepted,
     /// The claim with the roles of a caller, a path with dots: `realm_access.roles`. A list, or words in a text.
     pub roles_claim: String,
     /// What each role allows.
@@ -50,6 +54,8 @@ impl Issuer {
             audiences: vec![oidc.audience.clone()],
             jwks_url: oidc.jwks_url.clone(),
             algorithms: ALGORITHMS.to_vec(),
+            types: oidc.types.clone(),
+            clients: oidc.clients.clone(),
         };
         Ok(Self { oidc, verifier: Verifier::new(trust)? })
     }

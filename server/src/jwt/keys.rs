@@ -1,6 +1,6 @@
 //! The keys of an issuer: fetched when they are needed, and again when a token names one that is not among them.
 
-use crate::http::in_words;
+use crate::http::{check_trusted_url, in_words, is_exposed};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde::Deserialize;
@@ -62,6 +62,10 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn new(issuer: &str, url: Option<String>) -> Result<Self, String> {
+        let asked = url.as_deref().unwrap_or(issuer);
+        if is_exposed(asked) {
+            return Err(format!("{asked} is `http://` to another machine: whoever is in between could answer with keys"));
+        }
         let client = crate::http::client(PATIENCE)?;
         Ok(Self { client, issuer: issuer.to_owned(), url, fetched: RwLock::default(), asking: Mutex::default() })
     }
@@ -155,7 +159,10 @@ impl Keys {
         match issuer.filter(|said| *said != self.issuer) {
             // Another's keys are no word of this one (OpenID Connect Discovery 1.0, 4.3).
             Some(other) => Err(format!("{url}: it describes the issuer `{other}`")),
-            None => Ok(jwks_uri),
+            None => match check_trusted_url(&jwks_uri) {
+                Ok(_) => Ok(jwks_uri),
+                Err(why) => Err(format!("{url}: its `jwks_uri` cannot be used: {why}")),
+            },
         }
     }
 

@@ -42,6 +42,21 @@ impl ConnectionLimits {
         }
     }
 
+    /// Files that this process may have open at once (`RLIMIT_NOFILE`).
+    #[cfg(target_os = "linux")]
+    #[must_use]
+    pub fn descriptors() -> usize {
+        use rustix::process::{Resource, getrlimit};
+        getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most).ok()).unwrap_or(UNLIMITED)
+    }
+
+    /// Files that this process may have open at once: the least that systems allow is assumed.
+    #[cfg(not(target_os = "linux"))]
+    #[must_use]
+    pub fn descriptors() -> usize {
+        UNLIMITED.min(256)
+    }
+
     /// Limits of a listener beside the main one, which has a smaller share of the descriptors.
     #[must_use]
     pub fn for_side_listener(&self) -> Self {
@@ -53,21 +68,8 @@ impl ConnectionLimits {
 impl Default for ConnectionLimits {
     /// Limits by `RLIMIT_NOFILE` of this process.
     fn default() -> Self {
-        Self::of_descriptors(descriptors())
+        Self::of_descriptors(Self::descriptors())
     }
-}
-
-/// Files that this process may have open.
-#[cfg(target_os = "linux")]
-fn descriptors() -> usize {
-    use rustix::process::{Resource, getrlimit};
-    getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most).ok()).unwrap_or(UNLIMITED)
-}
-
-/// Elsewhere the least that systems allow is assumed.
-#[cfg(not(target_os = "linux"))]
-fn descriptors() -> usize {
-    UNLIMITED.min(256)
 }
 
 #[cfg(test)]

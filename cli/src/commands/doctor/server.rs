@@ -27,15 +27,8 @@ pub(super) async fn look_at(settings: &Settings, ui: &Ui, findings: &mut Vec<Fin
 /// Whether tokens can be judged.
 async fn issuer(oidc: &Oidc) -> Finding {
     const WHAT: &str = "issuer of tokens";
-    let asked = oidc.jwks_url.as_deref().unwrap_or(&oidc.issuer);
     match oidc.check().await {
         Err(why) => Finding::fail(WHAT, why, "start it, or correct `server.auth`: nobody is let in without its keys"),
-        // Whoever is in between could answer with keys of their own.
-        Ok(()) if asked.starts_with("http://") => Finding::warn(
-            WHAT,
-            format!("{} answers with its keys, and without encryption", oidc.issuer),
-            "name it by `https://` where it is not on this very machine",
-        ),
         Ok(()) => Finding::ok(WHAT, format!("{} answers with its keys", oidc.issuer)),
     }
 }

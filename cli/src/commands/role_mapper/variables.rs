@@ -11,20 +11,21 @@ use terrace_engine::digest::sha256;
 use terrace_engine::duration;
 use terrace_role_mapper::{Allowed, GraphSettings, Settings};
 use terrace_server::auth::{Auth, Scope, Token};
-use terrace_server::http::check_url;
-use terrace_server::jwt::{ALGORITHMS, Algorithm, Trust};
+use terrace_server::http::check_trusted_url;
+use terrace_server::jwt::{ALGORITHMS, Accepted, Algorithm, Trust};
 use terrace_server::tls::Certificate;
 
 /// What all of them begin with.
 const PREFIX: &str = "ROLE_MAPPER_";
 
 /// All of them, without that. The first two are those of the provider, which calls a role mapper.
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 26] = [
     "URL",
     "TIMEOUT",
     "BIND",
     "TOKEN",
     "TOKEN_SHA256",
+    "TOKEN_MINIMUM_LENGTH",
     "TLS_CERT",
     "TLS_KEY",
     "HEADERS",
@@ -126,7 +127,7 @@ impl<'v> Given<'v> {
 
     fn url(&self, name: &str) -> Result<Option<String>, Failure> {
         let Some(url) = self.text(name) else { return Ok(None) };
-        check_url(url).map_err(|why| Failure::new(format!("{PREFIX}{name} cannot be called: {why}")))?;
+        check_trusted_url(url).map_err(|why| Failure::new(format!("{PREFIX}{name} cannot be called: {why}")))?;
         Ok(Some(url.to_owned()))
     }
 
@@ -141,7 +142,15 @@ impl<'v> Given<'v> {
     }
 
     fn auth(&self) -> Result<Auth, Failure> {
-        let token = |sha256: String| Token { name: "role-mapper".to_owned(), sha256, scope: Scope::Admin };
+        let length = |text: &str| text.parse().ok().filter(|length: &usize| *length > 0);
+        let minimum_length = self.parsed("TOKEN_MINIMUM_LENGTH", "a number greater than 0", length)?;
+        let minimum_length = minimum_length.unwrap_or(Token::MINIMUM_LENGTH);
+        if self.text("TOKEN").is_some_and(|token| token.len() < minimum_length) {
+            return Err(Failure::new(format!("ROLE_MAPPER_TOKEN has fewer than {minimum_length} characters"))
+                .hint("make one with `openssl rand -hex 32`"));
+        }
+        let token =
+            |sha256: String| Token { name: "role-mapper".to_owned(), sha256, scope: Scope::Admin, minimum_length };
         let mut tokens: Vec<Token> = self.text("TOKEN").map(|text| token(sha256(text))).into_iter().collect();
         for digest in self.list("TOKEN_SHA256")?.unwrap_or_default() {
             let digest = digest.to_lowercase();
@@ -161,7 +170,7 @@ impl<'v> Given<'v> {
         let jwks_url = self.url("JWKS_URL")?;
         if jwks_url.is_none() {
             for issuer in &issuers {
-                check_url(issuer).map_err(|why| {
+                check_trusted_url(issuer).map_err(|why| {
                     Failure::new(format!("ROLE_MAPPER_JWT_ISSUER cannot be asked for its keys: {why}"))
                         .hint("set ROLE_MAPPER_JWKS_URL to where they are")
                 })?;
@@ -175,7 +184,10 @@ impl<'v> Given<'v> {
             None => ALGORITHMS.to_vec(),
             Some(names) => names.iter().map(|name| algorithm(name)).collect::<Result<_, _>>()?,
         };
-        Ok(Trust { issuers, audiences: self.list("JWT_AUDIENCE")?.unwrap_or_default(), jwks_url, algorithms })
+        let audiences = self.list("JWT_AUDIENCE")?.unwrap_or_default();
+        // Hasura's callers query with whatever their sign-in gives them.
+        let (types, clients) = (Accepted::Any, Accepted::Any);
+        Ok(Trust { issuers, audiences, jwks_url, algorithms, types, clients })
     }
 
     fn graph(&self) -> Result<Option<GraphSettings>, Failure> {
@@ -293,6 +305,10 @@ mod tests {
             ("ROLE_MAPPER_TOKEN_SHA256", "abc", "is no SHA-256"),
             ("ROLE_MAPPER_TLS_KEY", "key.pem", "are set together"),
             ("ROLE_MAPPER_JWKS_URL", "ftp://a", "cannot be called"),
+            ("ROLE_MAPPER_JWKS_URL", "http://login.example.com/keys", "`http://` to another machine"),
+            ("ROLE_MAPPER_JWT_ISSUER", "http://login.example.com", "`http://` to another machine"),
+            ("ROLE_MAPPER_TOKEN", "fifteen letters", "has fewer than 16 characters"),
+            ("ROLE_MAPPER_TOKEN_MINIMUM_LENGTH", "0", "expected a number greater than 0"),
             ("ROLE_MAPPER_JWT_ISSUER", "https://a,https://b", "of several issuers"),
         ] {
             let message = refused(&[(name, value)]).0;
@@ -305,10 +321,10 @@ mod tests {
 
     #[test]
     fn a_token_is_known_by_its_digest_alone() {
-        let digest = sha256("secret");
-        for (name, value) in [("ROLE_MAPPER_TOKEN", "secret"), ("ROLE_MAPPER_TOKEN_SHA256", digest.as_str())] {
+        let digest = sha256("secret of 16 let");
+        for (name, value) in [("ROLE_MAPPER_TOKEN", "secret of 16 let"), ("ROLE_MAPPER_TOKEN_SHA256", digest.as_str())] {
             let Auth::Tokens(tokens) = said(&[(name, value)]).unwrap().settings.auth else { panic!() };
-            assert_eq!(tokens[0].sha256, digest);
+            assert_eq!((&tokens[0].sha256, tokens[0].minimum_length), (&digest, 16));
         }
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::settings::shelf;
 use terrace_provider_pipelines::site::{Page, Published, Shelf, Site as Rendered, is_name};
-use terrace_server::ServeError;
+use terrace_server::{ConnectionLimits, ServeError};
 use terrace_server::beside::Beside;
 use terrace_server::sites::{File, Site, Sites};
 use terrace_server::tls::Certificate;
@@ -44,6 +44,7 @@ pub(super) fn opened(
     instance: &InstanceSettings,
     arguments: &ServeArguments,
     certificate: Option<&Certificate>,
+    connections: &ConnectionLimits,
 ) -> Result<Option<Opened>, Failure> {
     let configured = settings.configuration.server.sites.as_ref();
     if configured.is_none() && arguments.sites.is_none() {
@@ -65,8 +66,13 @@ pub(super) fn opened(
         let scheme = if certificate.is_some() { "https" } else { "http" };
         context.ui.tell(&format!("sites on {scheme}://{address}/sites/"));
     }
-    let beside =
-        Beside { certificate: certificate.cloned(), body_limit: BODY_LIMIT, drain: DRAIN, broken: Sites::broken };
+    let beside = Beside {
+        certificate: certificate.cloned(),
+        connections: connections.for_side_listener(),
+        body_limit: BODY_LIMIT,
+        drain: DRAIN,
+        broken: Sites::broken,
+    };
     let sites = Sites::new(Arc::new(Recorded { shelf: shelf(instance), read: Mutex::default() }), is_public);
     Ok(Some(Opened { listener, beside, sites }))
 }

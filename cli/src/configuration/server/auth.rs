@@ -1,11 +1,13 @@
 //! `auth` of the server: who is let in.
 
+use super::super::limits::whole;
 use terrace_engine::decode::{Fields, expect_text};
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::source::Span;
 use terrace_engine::yaml::Node;
 use terrace_server::auth::{Auth, Oidc, Scope, Token};
-use terrace_server::http::check_url;
+use terrace_server::http::check_trusted_url;
+use terrace_server::jwt::Accepted;
 
 /// How callers are told from each other.
 #[derive(Clone, Copy)]
@@ -31,7 +33,13 @@ pub(super) fn auth(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Aut
     auth
 }
 
+/// The longest that tokens can be asked to be: heads of calls have limits, too.
+const LONGEST_TOKEN: i64 = 1_024;
+
 fn tokens(fields: &mut Fields<'_, '_>) -> Vec<Token> {
+    let minimum_length = whole(fields, "minimumTokenLength", 1, LONGEST_TOKEN);
+    let minimum_length = minimum_length.and_then(|length| usize::try_from(length).ok());
+    let minimum_length = minimum_length.unwrap_or(Token::MINIMUM_LENGTH);
     let given = fields.optional("tokens");
     if given.is_none_or(|entry| entry.value.as_list().is_some_and(<[Node]>::is_empty)) {
         fields.diagnostics.push(
@@ -42,7 +50,7 @@ fn tokens(fields: &mut Fields<'_, '_>) -> Vec<Token> {
     }
     let mut tokens: Vec<Token> = Vec::new();
     for node in fields.list("tokens") {
-        let Some(token) = token(node, fields.diagnostics) else { continue };
+        let Some(token) = token(node, minimum_length, fields.diagnostics) else { continue };
         match tokens.iter().find(|other| other.sha256 == token.sha256) {
             Some(other) => fields.diagnostics.push(
                 Diagnostic::error(
@@ -65,7 +73,7 @@ fn oidc(fields: &mut Fields<'_, '_>) -> Option<Oidc> {
     let (issuer, audience) = (fields.required_text("issuer"), fields.required_text("audience"));
     let (jwks_url, roles_claim) = (fields.text("jwksUrl"), fields.text("rolesClaim"));
     for url in issuer.iter().chain(&jwks_url) {
-        if let Err(why) = check_url(&url.value) {
+        if let Err(why) = check_trusted_url(&url.value) {
             fields.diagnostics.push(
                 Diagnostic::error("illegal_url", format!("`{}` cannot be called: {why}", url.value))
                     .at(url.span)
@@ -83,13 +91,33 @@ fn oidc(fields: &mut Fields<'_, '_>) -> Option<Oidc> {
     if fields.optional("roles").is_none() {
         roles.extend(Scope::WORDS.iter().map(|(word, scope)| ((*word).to_owned(), *scope)));
     }
+    let (types, clients) = (accepted(fields, "tokenTypes"), accepted(fields, "clients"));
     Some(Oidc {
+        types,
+        clients,
         issuer: issuer?.value,
         audience: audience?.value,
         jwks_url: jwks_url.map(|url| url.value),
         roles_claim: roles_claim.map_or_else(|| "roles".to_owned(), |claim| claim.value),
         roles,
     })
+}
+
+/// Which values are accepted: those of a list, all with `["*"]`, and those that are safe where there is none.
+fn accepted(fields: &mut Fields<'_, '_>, name: &'static str) -> Accepted {
+    let Some(given) = fields.optional(name) else { return Accepted::Usual };
+    let values: Vec<String> = fields.texts(name).into_iter().map(|text| text.value).collect();
+    if values.is_empty() {
+        fields.diagnostics.push(
+            Diagnostic::error("wrong_value", format!("`{name}` accepts no token"))
+                .at(given.value.span)
+                .hint(format!("list what is accepted, write `{name}: [\"*\"]` for all, or leave it out")),
+        );
+    }
+    match values.iter().any(|value| value == "*") {
+        true => Accepted::Any,
+        false => Accepted::Of(values),
+    }
 }
 
 /// The scope of that name.
@@ -106,7 +134,7 @@ fn scope(word: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) -> Option<Sc
     known
 }
 
-fn token(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Token> {
+fn token(node: &Node, minimum_length: usize, diagnostics: &mut Vec<Diagnostic>) -> Option<Token> {
     let mut fields = Fields::open(node, "a token", diagnostics)?;
     let name = fields.required_text("name");
     let digest = fields.required_text("sha256");
@@ -133,5 +161,5 @@ fn token(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Token> {
     }
     fields.finish();
     let (name, digest) = (name?, digest?);
-    Some(Token { name: name.value, sha256: digest.value.to_ascii_lowercase(), scope: largest? })
+    Some(Token { name: name.value, sha256: digest.value.to_ascii_lowercase(), scope: largest?, minimum_length })
 }

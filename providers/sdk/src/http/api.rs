@@ -25,6 +25,8 @@ struct Inner {
     client: Client,
     base: Base,
     host: String,
+    /// Whether credentials may be sent there.
+    checked: Result<(), Failure>,
     keeper: Keeper,
     vendor: Vendor,
     hidden: RwLock<Hidden>,
@@ -52,11 +54,12 @@ impl fmt::Debug for Api {
 
 impl Api {
     pub(super) fn new(client: Client, base: Base, auth: Auth, vendor: Vendor, more: Vec<SecretString>) -> Self {
+        let checked = if matches!(auth, Auth::None) { Ok(()) } else { client.check_credentials(&base) };
         let keeper = Keeper::new(auth);
         let secrets = keeper.secrets().into_iter().chain(more).collect();
         let hidden = RwLock::new(Hidden::of(secrets, VecDeque::new()));
         let host = base.host();
-        Self { inner: Arc::new(Inner { client, base, host, keeper, vendor, hidden }) }
+        Self { inner: Arc::new(Inner { client, base, host, checked, keeper, vendor, hidden }) }
     }
 
     /// The base URL.
@@ -109,6 +112,7 @@ impl Api {
         if request.effect != Effect::None && within.cancel.is_cancelled() {
             return Err(Failure::Cancelled);
         }
+        self.inner.checked.clone()?;
         let (again, again_after_loss) = (self.inner.client.options.again, self.inner.client.options.again_after_loss);
         let (mut attempt, mut renewed, mut may_have_run) = (0_u32, false, false);
         loop {

@@ -1,6 +1,6 @@
 //! Connections, and how many requests there are at once.
 
-use super::{Api, Auth, Base, Failure, Reply, Vendor, in_words, pause};
+use super::{ALLOW_PLAIN_HTTP, Api, Auth, Base, Failure, Reply, Vendor, in_words, is_exposed, pause};
 use crate::{Path, ProviderError};
 use reqwest::RequestBuilder;
 use secrecy::SecretString;
@@ -19,6 +19,8 @@ const CONNECTS: Duration = Duration::from_secs(10);
 pub struct Options {
     /// The authorities to trust instead of the machine's: a file of PEM.
     pub ca_file: Option<PathBuf>,
+    /// Credentials may be sent to other machines over `http://`.
+    pub allow_plain_http: bool,
     /// How long a request may go unanswered.
     pub timeout: Duration,
     /// How many requests one host gets at once.
@@ -35,6 +37,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             ca_file: None,
+            allow_plain_http: false,
             timeout: Duration::from_secs(60),
             concurrency: 16,
             most_bytes: 64 << 20,
@@ -78,6 +81,17 @@ impl Client {
     #[must_use]
     pub fn api(&self, base: Base, auth: Auth, vendor: Vendor, secrets: Vec<SecretString>) -> Api {
         Api::new(self.clone(), base, auth, vendor, secrets)
+    }
+
+    /// Refuses to send credentials where others could read them.
+    pub(super) fn check_credentials(&self, base: &Base) -> Result<(), Failure> {
+        match is_exposed(base.shown()) && !self.options.allow_plain_http {
+            true => Err(Failure::Refused(format!(
+                "credentials would be sent to `{}` without encryption: write `https://`, or set `{ALLOW_PLAIN_HTTP}: true`",
+                base.host()
+            ))),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn http(&self) -> &reqwest::Client {

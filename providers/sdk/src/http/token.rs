@@ -72,6 +72,7 @@ impl TokenRequest {
     /// When the path cannot be.
     pub fn at(client: &Client, base: &Base, template: &'static str, values: &[&str]) -> Result<Self, Failure> {
         let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+        client.check_credentials(base)?;
         let url = base.at(template, &values, &[]).map_err(Failure::Refused)?;
         let (client, host) = (client.clone(), base.host());
         Ok(Self { client, url, host, is_json: false, basic: None, fields: Vec::new(), statement: None })

@@ -6,7 +6,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue,
 use reqwest::{Method, RequestBuilder, Url};
 use serde_json::Value as Json;
 use std::time::Duration;
-use terrace_provider::http::{self, in_words};
+use terrace_provider::http::{self, in_words, is_exposed};
 use terrace_provider::{Path, ProviderError, Settings, Value};
 
 /// A body that is longer is nothing that an adapter says.
@@ -18,6 +18,7 @@ const CONNECTS: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
+    has_open_credentials: bool,
 }
 
 /// What came back.
@@ -72,7 +73,7 @@ impl Client {
             .build();
         let http =
             http.map_err(|error| ProviderError::bug(format!("there is no HTTP client: {}", in_words(&error))))?;
-        Ok(Self { http })
+        Ok(Self { http, has_open_credentials: config.has_open_credentials })
     }
 
     /// Asks.
@@ -80,7 +81,7 @@ impl Client {
     /// # Errors
     /// When nothing comes back.
     pub(crate) async fn get(&self, url: Url) -> Result<Reply, Unanswered> {
-        send(self.http.request(Method::GET, url)).await
+        send(self.request(Method::GET, url)?).await
     }
 
     /// Sends a body; adapters may work within their answer, so it may take longer than that of a question.
@@ -88,7 +89,7 @@ impl Client {
     /// # Errors
     /// When nothing comes back.
     pub(crate) async fn post(&self, url: Url, body: &Json, timeout: Duration) -> Result<Reply, Unanswered> {
-        send(self.http.request(Method::POST, url).json(body).timeout(timeout)).await
+        send(self.request(Method::POST, url)?.json(body).timeout(timeout)).await
     }
 
     /// Asks with a body.
@@ -96,7 +97,16 @@ impl Client {
     /// # Errors
     /// When nothing comes back.
     pub(crate) async fn ask(&self, url: Url, body: &Json) -> Result<Reply, Unanswered> {
-        send(self.http.request(Method::POST, url).json(body)).await
+        send(self.request(Method::POST, url)?.json(body)).await
+    }
+
+    /// Also components name adapters, which the settings do not check.
+    fn request(&self, method: Method, url: Url) -> Result<RequestBuilder, Unanswered> {
+        if self.has_open_credentials && is_exposed(url.as_str()) {
+            let why = "credentials would be sent without encryption: write `https://`, or set `allowPlainHttp: true`";
+            return Err(Unanswered::NotSent(why.to_owned()));
+        }
+        Ok(self.http.request(method, url))
     }
 }
 
