@@ -122,6 +122,9 @@ impl Caller {
     }
 }
 
+/// Why a call under another name is refused.
+pub(crate) const OTHER_NAME: &str = "it is sent to a name that is not this machine's own";
+
 /// Who is let in, while the server runs.
 pub(crate) enum Admission {
     ThisMachine,
@@ -154,7 +157,7 @@ impl Admission {
                 Err(Refusal::Foreign("a page of another site sends it"))
             }
             Self::ThisMachine if !pages::is_to_this_machine(request) => {
-                Err(Refusal::Foreign("it is sent to a name that is not this machine's own"))
+                Err(Refusal::Foreign(OTHER_NAME))
             }
             Self::ThisMachine | Self::Anybody | Self::Tokens(_) | Self::Oidc(_) => Ok(()),
         }

@@ -115,4 +115,27 @@ mod tests {
         let kept = kept("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
         assert!((HEAD..HEAD + Duration::from_secs(1)).contains(&kept), "{kept:?}");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn http2_stream_is_closed_if_its_caller_reads_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().route("/", axum::routing::get(|| async { vec![0_u8; 1 << 20] }));
+        let limits = ConnectionLimits::of_descriptors(1024);
+        let serving = tokio::spawn(async move { listen(listener, None, &limits, &Handle::new(), routes).await });
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (mut calls, connection) = h2::client::handshake(stream).await.unwrap();
+        // The client answers pings meanwhile.
+        let ended = tokio::spawn(connection);
+        std::future::poll_fn(|cx| calls.poll_ready(cx)).await.unwrap();
+        let request = axum::http::Request::get("http://here/").body(()).unwrap();
+        let (response, _) = calls.send_request(request, true).unwrap();
+        let mut body = response.await.unwrap().into_body();
+        let begun = Instant::now();
+        assert!(body.data().await.unwrap().is_ok());
+        // Its window is never opened again.
+        assert!(timeout(10 * HEAD, ended).await.expect("the connection is kept").unwrap().is_err());
+        assert!(begun.elapsed() < 3 * HEAD, "{:?}", begun.elapsed());
+        serving.abort();
+    }
 }

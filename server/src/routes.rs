@@ -1,14 +1,15 @@
 //! All paths, and what holds for every call: its id, its span in the log, its figures, how long its body may be.
 
 use crate::answer::{Refusal, broken_off};
+use crate::auth::{Admission, OTHER_NAME, is_to_this_machine};
 use crate::serve::Shared;
 use crate::tables::Pages;
 use crate::traced::Place;
 use crate::{api, docs, metrics, operate, unread, witboost};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::{Next, from_fn};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,23 +50,64 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 128;
 
 /// The APIs at `/`, Witboost's also at its base path and under each prefix.
-pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>) -> Router<Arc<Shared>> {
+pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>, has_operations: bool) -> Router<Arc<Shared>> {
     let settings = &shared.settings;
     let mut routes = Router::new()
-        .merge(operate::router())
-        .merge(docs::router())
         .merge(api::router(shared))
         .merge(witboost::router(shared))
-        .nest(BASE, witboost::router(shared));
+        .nest(BASE, witboost::router(shared))
+        .layer(map_response(private));
+    if has_operations {
+        routes = routes.merge(open_routes());
+    }
     if let Some(pages) = pages {
         routes = routes.merge(pages.routes());
     }
     for prefix in &settings.prefixes {
-        routes = routes.nest(prefix, witboost::router(shared));
+        routes = routes.nest(prefix, witboost::router(shared).layer(map_response(private)));
     }
-    let routes =
+    let is_for_this_machine = matches!(shared.admission, Admission::ThisMachine);
+    finish(routes, settings.body_limit, is_for_this_machine)
+}
+
+/// What needs no token, at an address of its own: health, figures and the descriptions of the APIs.
+pub(crate) fn operations(shared: &Arc<Shared>, is_for_this_machine: bool) -> Router<Arc<Shared>> {
+    finish(open_routes(), shared.settings.body_limit, is_for_this_machine)
+}
+
+fn open_routes() -> Router<Arc<Shared>> {
+    operate::router().layer(map_response(private)).merge(docs::router())
+}
+
+fn finish(routes: Router<Arc<Shared>>, body_limit: usize, is_for_this_machine: bool) -> Router<Arc<Shared>> {
+    let mut routes =
         routes.fallback(|| async { Refusal::NoPath }).method_not_allowed_fallback(|| async { Refusal::NoMethod });
-    around(routes, settings.body_limit, || broken_off().into_response())
+    if is_for_this_machine {
+        routes = routes.layer(from_fn(check_host));
+    }
+    around(routes.layer(map_response(typed)), body_limit, || broken_off().into_response())
+}
+
+/// Refuses calls under a name that is not this machine's own: a page of the web can have its own name lead here, and
+/// would read the answer (DNS rebinding).
+async fn check_host(request: Request, next: Next) -> Response {
+    match is_to_this_machine(&request) {
+        true => next.run(request).await,
+        false => Refusal::Foreign(OTHER_NAME).into_response(),
+    }
+}
+
+/// Keeps an answer out of caches.
+async fn private(mut answer: Response) -> Response {
+    answer.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// Keeps browsers from taking an answer for something else than it is.
+async fn typed(mut answer: Response) -> Response {
+    let headers = answer.headers_mut();
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    answer
 }
 
 /// Adds what holds for every call; one that a mistake in the program ended is answered as is told.

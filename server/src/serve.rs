@@ -8,14 +8,13 @@ use crate::operate::LastReadiness;
 use crate::outage::Outage;
 use crate::pace::Pace;
 use crate::queue;
-use crate::routes::routes;
 use crate::streams::Streams;
 use crate::tables::Pages;
 use crate::tls::{Certificate, CertificateError};
 use crate::tries::Tries;
 use crate::webhook::Webhook;
 use crate::worlds::Worlds;
-use crate::{drifting, metrics};
+use crate::{drifting, metrics, routes};
 use axum_server::Handle;
 use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
 use std::net::TcpListener;
@@ -73,6 +72,8 @@ pub struct Server {
     pub nothing: Arc<dyn StateStore>,
     /// Pages to look at the tables of databases; none where others than this machine can call.
     pub pages: Option<Pages>,
+    /// Where `/health`, `/ready`, `/metrics` and `/docs` are; beside the APIs without it.
+    pub operations: Option<TcpListener>,
     /// How it works.
     pub settings: ServerSettings,
 }
@@ -133,7 +134,7 @@ impl Server {
     /// # Errors
     /// When connections cannot be taken.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-        let Self { worlds, store, nothing, pages, settings } = self;
+        let Self { worlds, store, nothing, pages, operations, settings } = self;
         let (drain, workers) = (settings.drain, settings.workers);
         worlds.pin_to(store.as_ref()).await?;
         let metrics = metrics::collect(settings.drift_every)?;
@@ -156,7 +157,13 @@ impl Server {
             looking: tokio::sync::Mutex::default(),
             stop: stop.clone(),
         });
-        let routes = routes(&shared, pages);
+        let mut beside = None;
+        if let Some(listener) = operations {
+            let is_for_this_machine = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+            let routes = routes::operations(&shared, is_for_this_machine).with_state(Arc::clone(&shared));
+            beside = Some((listener, routes));
+        }
+        let routes = routes::routes(&shared, pages, beside.is_none());
         // Planning keeps a processor busy: it has threads of its own, so that calls are answered meanwhile.
         let runtime = tokio::runtime::Handle::current();
         let abandon = CancellationToken::new();
@@ -177,9 +184,16 @@ impl Server {
         let (certificate, limits) = (shared.settings.certificate.clone(), shared.settings.connections.clone());
         let routes = routes.with_state(Arc::clone(&shared));
         let mut serving = std::pin::pin!(listen(listener, certificate, &limits, &handle, routes));
+        let (side_limits, certificate) = (limits.for_side_listener(), shared.settings.certificate.clone());
+        // It answers until the end, also while what runs is waited for.
+        let mut operating = tokio::spawn(async move {
+            let Some((listener, routes)) = beside else { return std::future::pending().await };
+            listen(listener, certificate, &side_limits, &Handle::new(), routes).await
+        });
         // Without being told to it ends only when it cannot go on.
         let served = tokio::select! {
             served = &mut serving => Some(served),
+            ended = &mut operating => Some(ended.unwrap_or_else(|error| Err(std::io::Error::other(error).into()))),
             () = stop.cancelled() => {
                 handle.graceful_shutdown(None);
                 None
@@ -202,7 +216,9 @@ impl Server {
             }
             served
         };
-        match tokio::time::timeout(drain, all).await {
+        let drained = tokio::time::timeout(drain, all).await;
+        operating.abort();
+        match drained {
             Ok(served) => Ok(served?),
             Err(_) => {
                 tracing::warn!("not all that runs was done in time: the next start takes it up");

@@ -1,6 +1,6 @@
 //! Who may call what: every path, for callers of every scope.
 
-use terrace_tests::Project;
+use terrace_tests::{Project, until};
 use terrace_tests::served::{Answer, Served, request};
 
 /// Every call there is, with the scope that it needs.
@@ -16,12 +16,12 @@ const CALLS: [(&str, &str, usize); 10] = [
     ("POST", "/v1/unprovision", APPLY),
     ("POST", "/v1/updateacl", APPLY),
 ];
-/// The scopes, and the SHA-256 of `SCOPE-secret`.
+/// The scopes, and the SHA-256 of `SCOPE-secret-0123456789`.
 const SCOPES: [(&str, &str); 4] = [
-    ("read", "f0fd6c09405cb6d3707d04067d8509cb924e62ae66fa02067c2bc467b0d721e4"),
-    ("plan", "c27c8ede41da2c469e374e65862c6a523431d942798ca96535bba4ad92755456"),
-    ("apply", "158899373cca41a91f446dad1d6baa189008601a0de5b95ccccaf30c1f854722"),
-    ("admin", "16175223c8ddce5ace0493c948569c211b03c4c6bb3d3e484434999448cffe01"),
+    ("read", "f83d8b58e7bd3f15415cdb05ea71fdb10fb96abf9a8517cadb238a49f26d29a7"),
+    ("plan", "16dbdea5e1240577064bbaf4e279ab0b40d22d0ba2970c9915f4300d75c07065"),
+    ("apply", "52ce1262272a471cc5c843cebd15d087fb5de66f7fa19450d2eb751294789140"),
+    ("admin", "a7cd7d05af04b66c8920d7fa96841f5c084c569f171ef670f48e2524708c367f"),
 ];
 const READ: usize = 0;
 const PLAN: usize = 1;
@@ -79,19 +79,19 @@ fn every_call_needs_a_token_of_its_scope_wherever_it_is() {
         for prefix in ["", "/datamesh.specificprovisioner", "/kafka-adapter"] {
             let path = format!("{prefix}{path}");
             for wrong in
-                [None, Some("Bearer"), Some("Bearer nobodys"), Some("Basic apply-secret"), Some("apply-secret")]
+                [None, Some("Bearer"), Some("Bearer nobodys"), Some("Basic apply-secret-0123456789"), Some("apply-secret-0123456789")]
             {
                 let answer = called(&server, method, &path, wrong);
                 assert_eq!(answer.status, 401, "{method} {path} {wrong:?}: {answer:?}");
             }
             for (has, (scope, _)) in SCOPES.iter().enumerate() {
-                let answer = called(&server, method, &path, Some(&format!("Bearer {scope}-secret")));
+                let answer = called(&server, method, &path, Some(&format!("Bearer {scope}-secret-0123456789")));
                 assert_eq!(answer.status == 403, has < needed, "{method} {path} {scope}: {answer:?}");
                 assert_ne!(answer.status, 401, "{method} {path} {scope}: {answer:?}");
             }
         }
     }
-    let answer = called(&server, "POST", "/v1/provision", Some("bearer plan-secret"));
+    let answer = called(&server, "POST", "/v1/provision", Some("bearer plan-secret-0123456789"));
     assert_eq!(answer.json()["error"], "the token of `the planer` has the scope `plan`, and this call needs `apply`");
 }
 
@@ -114,7 +114,7 @@ fn every_call_of_the_native_api_needs_a_token_of_its_scope() {
         let path = format!("/api/v1{}", path.replace(['{', '}'], ""));
         assert_eq!(called(&server, method, &path, None).status, 401, "{method} {path}");
         for (has, (scope, _)) in SCOPES.iter().enumerate() {
-            let answer = called(&server, method, &path, Some(&format!("Bearer {scope}-secret")));
+            let answer = called(&server, method, &path, Some(&format!("Bearer {scope}-secret-0123456789")));
             assert_eq!(answer.status == 403, has < needed, "{method} {path} {scope}: {answer:?}");
             assert_ne!(answer.status, 401, "{method} {path} {scope}: {answer:?}");
             if answer.status >= 400 {
@@ -130,7 +130,7 @@ fn operations_name_who_asked_for_them() {
     let text = "id: urn:dmb:dp:a:b:0\nname: B\ndomain: a\nversion: 0.1.0\nkind: dataproduct\nenvironment: local\n\
                 specific: {}\ncomponents: []\n";
     let body = request("DATAPRODUCT_DESCRIPTOR", text, false);
-    let answer = server.call_with("POST", "/v1/unprovision", &body, &[("authorization", "Bearer apply-secret")]);
+    let answer = server.call_with("POST", "/v1/unprovision", &body, &[("authorization", "Bearer apply-secret-0123456789")]);
     assert_eq!(answer.status, 202, "{answer:?}");
     let listed = project.run(["operations", "list"]).done().stdout;
     assert!(listed.contains("the applyer"), "{listed}");
@@ -175,4 +175,33 @@ fn nobody_listens_to_other_machines_without_being_told_whom_to_let_in() {
     project.write("terrace.yaml", "server: {bind: '0.0.0.0:0', auth: {mode: none}}\n");
     let server = project.start(project.command(["serve"]));
     server.until_told("serving on http://0.0.0.0:");
+}
+
+#[test]
+fn short_token_is_refused_unless_the_configuration_allows_it() {
+    let project = Project::new();
+    // Of `a`, and of 19 characters.
+    let (letter, usual) = ("ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb", "4848db7118fcd45f30903497c39ef3266c768a92744b20e6f0a5ef375e32d6b4");
+    let write = |more: &str| {
+        let token = |name: &str, digest: &str| format!("{{name: {name}, sha256: {digest}, scopes: [admin]}}");
+        let tokens = format!("[{}, {}]", token("short", letter), token("usual", usual));
+        project.write("terrace.yaml", format!("server: {{auth: {{mode: token, tokens: {tokens}{more}}}}}\n"));
+    };
+    let status = |server: &Served, token: &str| called(server, "GET", "/api/v1/stacks", Some(&format!("Bearer {token}"))).status;
+    write("");
+    let server = Served::start(&project, &[]);
+    assert_eq!((status(&server, "a"), status(&server, "tok-read-0123456789")), (401, 200));
+    until("it is logged", || server.told().contains("a token is too short and was refused"));
+    assert!(server.told().contains("a token is short"), "{}", server.told());
+    drop(server);
+    write(", minimumTokenLength: 1");
+    let server = Served::start(&project, &[]);
+    assert_eq!((status(&server, "a"), status(&server, "b")), (200, 401));
+    drop(server);
+    write(", minimumTokenLength: 22");
+    let server = Served::start(&project, &[]);
+    assert_eq!(status(&server, "tok-read-0123456789"), 401);
+    drop(server);
+    write(", minimumTokenLength: 0");
+    project.run(["serve"]).with_code(1).says("expected a whole number from 1 to 1024");
 }

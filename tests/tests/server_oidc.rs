@@ -164,8 +164,7 @@ fn tokens_of_the_issuer_are_taken_whatever_kind_of_key_signed_them() {
     }
     // Their keys were asked for once.
     assert_eq!(world.issuer.heard().len(), 2);
-    let doctor = world.project.run(["doctor"]).done();
-    doctor.says("warn  issuer of tokens: ").says("answers with its keys, and without encryption");
+    world.project.run(["doctor"]).done().says("ok    issuer of tokens: ").says("answers with its keys");
 }
 
 #[test]
@@ -227,6 +226,77 @@ fn what_the_issuer_did_not_sign_for_this_server_is_refused_with_the_reason() {
     refused(&signed(&critical, &claims, |text| key.sign(text)), why);
     let (read, ..) = world.asks(&key.token("1", &claims));
     assert_eq!(read, 200);
+}
+
+#[test]
+fn token_that_was_made_for_something_else_is_refused() {
+    let key = Key::ec();
+    let shown = || vec![key.shown("1")];
+    let world = World::new(shown(), "");
+    let refused = |world: &World, head: &Json, claims: Json, why: &str| {
+        let claims = world.claims(&claims);
+        let (read, _, detail) = world.asks(&signed(head, &claims, |text| key.sign(text)));
+        let told = if read == 401 { detail.strip_prefix("who calls is not known: ").unwrap() } else { "" };
+        assert_eq!(told, why, "{head} {claims}");
+    };
+    let head = |kind: &str| json!({"alg": "ES256", "kid": "1", "typ": kind});
+    let (other_type, no_access) = (
+        "the token is of another type (`typ`) than those that are accepted",
+        "the token is no access token (`typ`)",
+    );
+    let other_client = "the token was issued to a client (`azp`) that is not accepted";
+    let several = |client: &str| json!({"aud": ["terrace", "account"], "azp": client});
+    refused(&world, &json!({"alg": "ES256", "kid": "1"}), json!({}), "");
+    refused(&world, &head("at+jwt"), json!({}), "");
+    refused(&world, &head("logout+jwt"), json!({}), other_type);
+    refused(&world, &head("JWT"), json!({"typ": "ID"}), no_access);
+    refused(&world, &head("JWT"), several("portal"), other_client);
+    refused(&world, &head("JWT"), several("terrace"), "");
+    refused(&world, &head("JWT"), json!({"azp": "portal"}), "");
+    let world = World::new(shown(), ", tokenTypes: [own+jwt], clients: [portal]");
+    refused(&world, &head("own+jwt"), several("portal"), "");
+    refused(&world, &head("JWT"), json!({}), other_type);
+    refused(&world, &head("own+jwt"), json!({"azp": "other"}), other_client);
+    let world = World::new(shown(), ", tokenTypes: ['*'], clients: ['*']");
+    refused(&world, &head("logout+jwt"), several("portal"), "");
+    world.project.write("wrong/terrace.yaml", "server: {auth: {mode: oidc, issuer: 'https://a', audience: b, clients: []}}\n");
+    world.project.run(["--chdir", "wrong", "serve"]).with_code(1).says("`clients` accepts no token");
+}
+
+#[test]
+fn keys_over_http_of_another_machine_are_refused() {
+    let project = Project::new();
+    for urls in ["issuer: 'http://issuer.example.com/realm'", "issuer: 'https://a.example.com', jwksUrl: 'http://a.example.com/keys'"] {
+        project.write("terrace.yaml", format!("server: {{auth: {{mode: oidc, audience: a, {urls}}}}}\n"));
+        project.run(["serve"]).with_code(1).says("`http://` to another machine").says("terrace.yaml:1:");
+    }
+    let issuer = Peer::start(|_, _| (200, json!({"jwks_uri": "http://keys.example.com/keys"}).to_string()));
+    project.write("terrace.yaml", format!("server: {{auth: {{mode: oidc, audience: a, issuer: '{}'}}}}\n", issuer.url));
+    project.run(["doctor"]).with_code(1).says("its `jwks_uri` cannot be used: it is `http://` to another machine");
+}
+
+#[test]
+fn stream_of_events_ends_with_the_token_of_its_reader() {
+    let key = Key::ec();
+    let world = World::new(vec![key.shown("1")], "}, stacks: true, log: {level: info");
+    let token = |more: Json| format!("Bearer {}", key.token("1", &world.claims(&more)));
+    let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: slow}\nresources:\n  - type: local_command\n    \
+                 name: c\n    config: {create: [sh, -c, 'until [ -e go ]; do sleep 0.05; done; echo \"{}\"']}\n";
+    let body = terrace_tests::served::request("DATAPRODUCT_DESCRIPTOR", stack, false);
+    let changing = token(json!({"roles": ["apply"]}));
+    let begun = world.server.call_with("POST", "/v1/provision", &body, &[("authorization", &changing)]);
+    assert_eq!(begun.status, 202, "{begun:?}");
+    // Clocks may differ by a minute: it has two seconds left.
+    #[expect(clippy::disallowed_methods, reason = "a token holds until a time of this clock")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let short = token(json!({"exp": now - 58}));
+    let path = format!("/api/v1/operations/{}/events", begun.body);
+    // It answers when the stream ends, and the operation does not end meanwhile.
+    let followed = world.server.call_with("GET", &path, "", &[("authorization", &short)]);
+    assert_eq!(followed.status, 200, "{followed:?}");
+    assert!(!followed.body.contains("event: end"), "{followed:?}");
+    assert_eq!(world.server.call_with("GET", &path, "", &[("authorization", &short)]).status, 401);
+    world.project.write("go", "");
 }
 
 #[test]

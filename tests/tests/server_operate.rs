@@ -110,3 +110,49 @@ fn a_server_is_not_ready_while_its_state_can_only_be_read() {
     set("ALTER SYSTEM RESET default_transaction_read_only");
     until("what can be is", || server.call("GET", "/ready", "").status == 200);
 }
+
+#[test]
+fn health_and_figures_have_an_address_of_their_own_if_it_is_configured() {
+    let project = Project::new();
+    project.write("terrace.yaml", "server: {operations: {bind: '127.0.0.1:0'}}\n");
+    let server = Served::start(&project, &[]);
+    let told = server.told();
+    let (_, rest) = told.split_once("health and metrics on http://").unwrap();
+    let address = rest.lines().next().unwrap().to_owned();
+    let status = |address: &str, path: &str, host: &str| {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let call = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        std::io::Write::write_all(&mut stream, call.as_bytes()).unwrap();
+        std::io::read_to_string(stream).unwrap().get(9..12).unwrap().to_owned()
+    };
+    let main = server.url().trim_start_matches("http://");
+    for path in ["/health", "/ready", "/metrics", "/docs/", "/api/v1/openapi.json"] {
+        assert_eq!((status(&address, path, "localhost").as_str(), status(main, path, "localhost").as_str()), ("200", "404"), "{path}");
+        assert_eq!(status(&address, path, "rebound.example.com"), "403", "{path}");
+    }
+    assert_eq!((status(&address, "/api/v1/stacks", "localhost"), status(main, "/api/v1/stacks", "localhost")), ("404".into(), "200".into()));
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
+fn page_under_another_name_reads_nothing_of_a_server_for_this_machine() {
+    let server = Served::start(&Project::new(), &[]);
+    for path in ["/health", "/ready", "/metrics", "/docs/", "/docs/swagger-ui.css", "/api/v1/openapi.json", "/nothing", "/"] {
+        let answer = server.call_with("GET", path, "", &[("host", "rebound.example.com:8091")]);
+        assert_eq!(answer.status, 403, "{path} {answer:?}");
+        for host in ["localhost:1", "127.0.0.1", "[::1]:8091"] {
+            assert_ne!(server.call_with("GET", path, "", &[("host", host)]).status, 403, "{path}");
+        }
+    }
+}
+
+#[test]
+fn answers_are_kept_out_of_caches_and_read_as_what_they_are() {
+    let server = Served::start(&Project::new(), &[]);
+    for path in ["/api/v1/stacks", "/api/v1/nothing", "/v1/provision/x/status", "/health", "/metrics"] {
+        let answer = server.call("GET", path, "");
+        let headers = ["x-content-type-options", "cache-control"].map(|name| answer.header(name));
+        assert_eq!(headers, ["nosniff", "no-store"], "{path} {answer:?}");
+    }
+    assert_eq!(server.call("GET", "/docs/swagger-ui.css", "").header("x-content-type-options"), "nosniff");
+}

@@ -244,7 +244,7 @@ fn a_body_that_cannot_be_taken_is_told_in_words_of_whoever_calls() {
 #[test]
 fn every_refusal_says_its_problem_and_what_to_do() {
     let project = project();
-    let digest = "f0fd6c09405cb6d3707d04067d8509cb924e62ae66fa02067c2bc467b0d721e4";
+    let digest = "f83d8b58e7bd3f15415cdb05ea71fdb10fb96abf9a8517cadb238a49f26d29a7";
     project.write(
         "terrace.yaml",
         format!(
@@ -253,7 +253,7 @@ fn every_refusal_says_its_problem_and_what_to_do() {
         ),
     );
     let server = Served::start(&project, &[]);
-    let reader = [("authorization", "Bearer read-secret")];
+    let reader = [("authorization", "Bearer read-secret-0123456789")];
     let long = "x".repeat(2_000);
     let expecting = [("expect", "100-continue")];
     for (status, answer) in [

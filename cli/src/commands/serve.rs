@@ -54,6 +54,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             .hint("choose another address with `--bind`")
     })?;
     let address = listener.local_addr().unwrap_or(bind);
+    let operations = configured.operations.map(|bind| operations(context, bind, certificate.is_some())).transpose()?;
     let instance = pipelines(context, &settings)?;
     let databases = super::databases::watched(context, &instance).await;
     // Pages that show what databases hold are for this machine alone.
@@ -63,6 +64,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
         store,
         nothing: Arc::new(MemoryStore::new()),
         pages,
+        operations,
         settings: ServerSettings {
             prefixes: configured.prefixes.clone(),
             workers: usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS)),
@@ -213,6 +215,18 @@ fn connections(configured: &ConnectionsConfiguration) -> Result<ConnectionLimits
         .hint(format!("write at most {}, or raise the limit with `ulimit -n`", usual.max)));
     }
     Ok(limits)
+}
+
+/// Takes the address of health, figures and descriptions.
+fn operations(context: &Context<'_>, bind: SocketAddr, is_encrypted: bool) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(bind).map_err(|error| {
+        Failure::new(format!("connections to {bind} cannot be taken: {error}"))
+            .hint("choose another address in `server.operations.bind`")
+    })?;
+    let address = listener.local_addr().unwrap_or(bind);
+    let scheme = if is_encrypted { "https" } else { "http" };
+    context.ui.tell(&format!("health and metrics on {scheme}://{address}"));
+    Ok(listener)
 }
 
 /// Warns where callers send their tokens without encryption.

@@ -53,6 +53,8 @@ pub struct ServerConfiguration {
     pub body_limit: Option<usize>,
     /// Limits of connections.
     pub connections: ConnectionsConfiguration,
+    /// Where health, figures and descriptions are; beside the APIs when nothing is said.
+    pub operations: Option<SocketAddr>,
     /// Where static sites are shown; nowhere when nothing is said.
     pub sites: Option<SitesConfiguration>,
     /// Whether schedules of pipelines start runs: those of specs, too (true), or none (false); without a word those that
@@ -198,6 +200,13 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
     server.retention = read(&mut fields, "retention", ("an age of at least an hour", "90d"), |text| {
         age(text).ok().filter(|age| *age >= LEAST_RETENTION)
     });
+    if let Some(entry) = fields.optional("operations")
+        && let Some(mut operations) = Fields::open(&entry.value, "`operations`", fields.diagnostics)
+    {
+        let bind = ("an address with its port", "127.0.0.1:8094");
+        server.operations = read(&mut operations, "bind", bind, |text| text.parse().ok());
+        operations.finish();
+    }
     if let Some(entry) = fields.optional("connections") {
         server.connections = connections(&entry.value, fields.diagnostics);
     }

@@ -7,6 +7,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use terrace_engine::digest::sha256;
 
 /// What the cookie of a session is called, before a part that tells projects apart: cookies know no ports.
 const COOKIE: &str = "terrace-databases-";
+/// How long a session lasts, in seconds.
+const LIFE: i64 = 12 * 3600;
 /// How many digits that part has.
 const DIGITS: usize = 12;
 
@@ -36,17 +39,32 @@ impl Door {
         }
     }
 
-    fn is_known(&self, headers: &HeaderMap) -> bool {
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.any(|(name, value)| name == self.name && sha256(value) == sha256(&self.session))
+    /// The value of a cookie that is good until then: when, and what only the server can make of that.
+    fn session_until(&self, end: i64) -> String {
+        format!("{end}.{}", sha256(format!("{} {end}", self.session)))
     }
+
+    fn is_known(&self, headers: &HeaderMap, now: i64) -> bool {
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let mut own = pairs.filter(|(name, _)| *name == self.name).map(|(_, value)| value);
+        own.any(|value| {
+            let end = value.split_once('.').and_then(|(end, _)| end.parse::<i64>().ok());
+            end.is_some_and(|end| {
+                (now..=now + LIFE).contains(&end) && sha256(value) == sha256(self.session_until(end))
+            })
+        })
+    }
+}
+
+fn now() -> i64 {
+    Timestamp::now().as_second()
 }
 
 /// Lets those through who have a session; others get a page to begin one.
 pub(super) async fn guard(tables: &dyn Tables, request: Request, next: Next) -> Response {
     match tables.token() {
-        Ok(token) if Door::new(&token).is_known(request.headers()) => next.run(request).await,
+        Ok(token) if Door::new(&token).is_known(request.headers(), now()) => next.run(request).await,
         Ok(_) => {
             let to = request.uri().path_and_query().map_or(BASE, |to| to.as_str()).to_owned();
             pages::begin(&to, false)
@@ -74,7 +92,8 @@ pub(super) async fn open(State(tables): State<Arc<dyn Tables>>, body: Bytes) -> 
     if sha256(asked.token.trim()) != door.token {
         return pages::begin(to, true);
     }
-    let cookie = format!("{}={}; Path={BASE}; HttpOnly; SameSite=Strict", door.name, door.session);
+    let session = door.session_until(now() + LIFE);
+    let cookie = format!("{}={session}; Path={BASE}; Max-Age={LIFE}; HttpOnly; SameSite=Strict", door.name);
     ([(header::SET_COOKIE, cookie)], Redirect::to(to)).into_response()
 }
 
@@ -111,18 +130,25 @@ mod tests {
     fn a_session_is_known_by_its_cookie_and_by_no_other() {
         let door = Door::new(&"the token".to_owned().into());
         let with = |cookie: String| [(header::COOKIE, cookie.parse().unwrap())].into_iter().collect::<HeaderMap>();
-        assert!(door.is_known(&with(format!("a=b; {}={}", door.name, door.session))));
+        let (now, session) = (1_000_000, door.session_until(1_000_000 + LIFE));
+        assert!(door.is_known(&with(format!("a=b; {}={session}", door.name)), now));
+        assert!(door.is_known(&with(format!("{}={session}", door.name)), now + LIFE));
+        assert!(!door.is_known(&with(format!("{}={session}", door.name)), now + LIFE + 1), "it ended");
+        let later = session.replace("1043200.", "1043201.");
+        assert!(later != session && !door.is_known(&with(format!("{}={later}", door.name)), now + 1), "it was changed");
         let other = Door::new(&"another".to_owned().into());
         for cookie in [
             String::new(),
             format!("{}=", door.name),
             format!("{}=the token", door.name),
             format!("{}={}", door.name, door.token),
-            format!("{}={}", other.name, other.session),
-            format!("{}={}", door.name, other.session),
-            format!("x{}={}", door.name, door.session),
+            format!("{}={}", door.name, door.session),
+            format!("{}={}", other.name, other.session_until(now)),
+            format!("{}={}", door.name, other.session_until(now)),
+            format!("x{}={session}", door.name),
+            format!("{}={}", door.name, door.session_until(now + LIFE + 1)),
         ] {
-            assert!(!door.is_known(&with(cookie.clone())), "{cookie}");
+            assert!(!door.is_known(&with(cookie.clone()), now), "{cookie}");
         }
     }
 
