@@ -76,7 +76,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// The fewest characters that can hold 128 bits, at eight bits each; a token of fewer can be guessed, whatever is in it.
+    /// The fewest characters that can hold 128 bits, at eight bits each.
     pub const MINIMUM_LENGTH: usize = 16;
     /// The characters of 128 random bits in base64url.
     const ADVISED_LENGTH: usize = 22;
@@ -191,7 +191,7 @@ impl Admission {
 /// How often the log warns of short tokens.
 const WARN_EVERY: Duration = Duration::from_secs(3600);
 
-/// Refuses a token that is too short, and warns of one that probably is.
+/// Refuses a token below the minimum, and warns of other short ones.
 fn check_length(token: &Token, length: usize) -> Result<(), Refusal> {
     static SHORT: LazyLock<Seldom> = LazyLock::new(|| Seldom::new(WARN_EVERY));
     let (name, minimum) = (&token.name, token.minimum_length);

@@ -22,7 +22,7 @@ pub fn check_url(url: &str) -> Result<reqwest::Url, String> {
 /// When it cannot be called, or its answers could be changed on the way: it is `http://`, and leaves this machine.
 pub fn check_trusted_url(url: &str) -> Result<reqwest::Url, String> {
     match is_exposed(url) {
-        true => Err("it is `http://` to another machine: whoever is in between could answer".to_owned()),
+        true => Err("it is `http://` to another machine: the network in between could answer".to_owned()),
         false => check_url(url),
     }
 }

@@ -153,7 +153,7 @@ impl Verifier {
         let claims = decode::<Map<String, Json>>(token, &key, &validation);
         let claims = claims.map(|claims| claims.claims).map_err(|error| Refused::Token(why(error.kind())))?;
         if !self.trust.accepts_kind(&claims) {
-            return Err(Refused::Token("the token is no access token (`typ`)"));
+            return Err(Refused::Token("the token is for another purpose than access (`typ`)"));
         }
         match self.trust.accepts_client(&claims) {
             true => Ok(claims),

@@ -22,7 +22,7 @@ impl Outage {
     }
 }
 
-/// Counts what may happen often, and lets it be logged now and then.
+/// Limits how often an event is logged, and counts the events in between.
 #[derive(Debug)]
 pub(crate) struct Seldom {
     every: Duration,
@@ -34,7 +34,7 @@ impl Seldom {
         Self { every, last: Mutex::default() }
     }
 
-    /// Counts one; how many there were since the last line of the log, where it is time for another one.
+    /// Counts an event. Returns the events since the last line of the log when the next line is due.
     pub(crate) fn count(&self) -> Option<u64> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.1 += 1;

@@ -70,7 +70,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>, has_operations:
     finish(routes, settings.body_limit, is_for_this_machine)
 }
 
-/// What needs no token, at an address of its own: health, figures and the descriptions of the APIs.
+/// The routes without tokens, for an address of their own: health, metrics and the descriptions of the APIs.
 pub(crate) fn operations(shared: &Arc<Shared>, is_for_this_machine: bool) -> Router<Arc<Shared>> {
     finish(open_routes(), shared.settings.body_limit, is_for_this_machine)
 }

@@ -1,4 +1,4 @@
-//! Open streams of events: how many there may be, of all callers and of one.
+//! Limits of open event streams: for all callers together, and for each.
 
 use crate::metrics;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ impl Streams {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a stream for a caller; `None` where all are taken. One that is known by its name gets half of them at most.
+    /// Opens a stream for a caller. Returns `None` at the limit, which is half of all streams for a caller with a name.
     pub(crate) fn open_for(self: &Arc<Self>, caller: Option<&str>) -> Option<OpenStream> {
         let mut open = self.open();
         let count: usize = open.values().sum();
@@ -73,6 +73,6 @@ mod tests {
         drop(second);
         assert!(streams.open().is_empty());
         let unnamed: Vec<_> = (0..5).map_while(|_| streams.open_for(None)).collect();
-        assert_eq!(unnamed.len(), 4, "callers without names are told apart by nothing");
+        assert_eq!(unnamed.len(), 4, "callers without names share the limit");
     }
 }

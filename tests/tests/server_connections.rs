@@ -20,7 +20,7 @@ fn until_figure(server: &Served, line: &str) {
     until(line, || server.call("GET", "/metrics", "").body.contains(line));
 }
 
-/// What comes until the other end closes the connection.
+/// Reads until the server closes the connection.
 fn rest(mut stream: &TcpStream) -> String {
     let mut bytes = Vec::new();
     // A reset is an end, too.
@@ -102,7 +102,7 @@ fn connection_is_closed_if_its_tls_handshake_does_not_end() {
 }
 
 #[test]
-fn caller_gets_the_place_of_one_that_sends_nothing() {
+fn new_connection_evicts_a_silent_one_at_the_limit() {
     let (_project, server) = served("max: 4, maxPerAddress: 3", "");
     let silent: Vec<TcpStream> = (0..3).map(|_| server.begin("GET /health HT")).collect();
     // They had no time to send anything yet.

@@ -242,7 +242,7 @@ fn token_that_was_made_for_something_else_is_refused() {
     let head = |kind: &str| json!({"alg": "ES256", "kid": "1", "typ": kind});
     let (other_type, no_access) = (
         "the token is of another type (`typ`) than those that are accepted",
-        "the token is no access token (`typ`)",
+        "the token is for another purpose than access (`typ`)",
     );
     let other_client = "the token was issued to a client (`azp`) that is not accepted";
     let several = |client: &str| json!({"aud": ["terrace", "account"], "azp": client});

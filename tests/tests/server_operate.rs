@@ -147,7 +147,7 @@ fn page_under_another_name_reads_nothing_of_a_server_for_this_machine() {
 }
 
 #[test]
-fn answers_are_kept_out_of_caches_and_read_as_what_they_are() {
+fn answers_forbid_caching_and_type_sniffing() {
     let server = Served::start(&Project::new(), &[]);
     for path in ["/api/v1/stacks", "/api/v1/nothing", "/v1/provision/x/status", "/health", "/metrics"] {
         let answer = server.call("GET", path, "");

@@ -53,7 +53,7 @@ pub struct ServerConfiguration {
     pub body_limit: Option<usize>,
     /// Limits of connections.
     pub connections: ConnectionsConfiguration,
-    /// Where health, figures and descriptions are; beside the APIs when nothing is said.
+    /// Address of health, metrics and descriptions; default: that of the APIs.
     pub operations: Option<SocketAddr>,
     /// Where static sites are shown; nowhere when nothing is said.
     pub sites: Option<SitesConfiguration>,
@@ -69,7 +69,7 @@ pub struct ServerConfiguration {
 pub struct ConnectionsConfiguration {
     /// Open connections at once.
     pub max: Option<u32>,
-    /// Open connections of one address at once.
+    /// Open connections at once for each address.
     pub max_per_address: Option<u32>,
     /// Open event streams at once.
     pub max_streams: Option<u32>,

@@ -206,7 +206,7 @@ mod tests {
             let values: Vec<_> = std::iter::once(url.clone()).chain(more.iter().cloned()).collect();
             Config::read(&settings("hasura.eu", &values), &Variables::new()).map(drop)
         };
-        assert!(read(&[]).is_ok(), "there is no secret");
+        assert!(read(&[]).is_ok(), "without a secret");
         let secret = ("adminSecret", Value::from("s"));
         let error = read(std::slice::from_ref(&secret)).unwrap_err();
         assert!(error.message.starts_with("`url` is `http://` to another machine"), "{error:?}");

@@ -1,4 +1,4 @@
-//! Bodies of calls and answers, which tell the clock of their connection what they wait for.
+//! Bodies of calls and answers that report their waits to the clock of the connection.
 
 use super::accept::Peer;
 use super::clock::{Clock, Lag, Wait};
@@ -113,7 +113,7 @@ impl HttpBody for Incoming {
 struct Outgoing {
     inner: Body,
     call: Arc<Call>,
-    /// What is left of a part of the body.
+    /// The unsent rest of a frame.
     rest: Option<Bytes>,
     is_multiplexed: bool,
 }
@@ -127,7 +127,7 @@ impl HttpBody for Outgoing {
         if !*is_multiplexed {
             return Pin::new(inner).poll_frame(cx);
         }
-        // Whoever asks for more has read what came before.
+        // A poll for more means that the caller read the part before.
         call.progress(PART);
         let mut data = match rest.take() {
             Some(rest) => rest,

@@ -71,7 +71,7 @@ impl Reason {
     }
 }
 
-/// What a call waits for.
+/// Reason why a call waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
     /// More of its body. The body itself has a deadline.
@@ -93,7 +93,7 @@ struct State {
     waits: HashMap<u64, (Wait, Instant, Lag)>,
 }
 
-/// The clock of one connection; shared by its stream and its calls.
+/// The clock of a connection, which its stream and its calls share.
 #[derive(Debug)]
 pub(crate) struct Clock {
     state: Mutex<State>,
@@ -160,12 +160,12 @@ impl Clock {
         }
     }
 
-    /// The system takes no more bytes.
+    /// The send buffer of the system is full.
     pub(super) fn blocked(&self, now: Instant) {
         self.state().write.begin(now);
     }
 
-    /// The system took that many bytes.
+    /// The system accepted bytes of an answer.
     pub(super) fn wrote(&self, now: Instant, bytes: usize) {
         let mut state = self.state();
         state.write.progress(now, bytes);
@@ -214,7 +214,7 @@ impl Clock {
         all.iter().min().copied().filter(|_| all.len() == state.calls)
     }
 
-    /// Closes the connection as soon as may be: another one needs its place.
+    /// Closes the connection at once, to give its place to another.
     pub(super) fn evict(&self) {
         self.is_evicted.store(true, Ordering::Release);
         self.stream.wake();

@@ -50,7 +50,7 @@ impl Connection {
             self.is_closed = true;
             metrics::closed(reason.word());
             tracing::debug!(reason = reason.word(), "a connection was closed");
-            // What the caller does not read would stay in the system for minutes.
+            // Unread bytes would stay in the send buffer of the system for minutes.
             if reason != Reason::Idle
                 && let Err(error) = self.stream.set_zero_linger()
             {

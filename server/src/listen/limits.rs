@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// Limits of the connections of one listener.
+/// Limits of the connections of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// Open connections at once.
     pub max: usize,
-    /// Open connections of one address at once; of IPv6, of one /64 network.
+    /// Open connections at once for each address; for each /64 network of IPv6.
     pub max_per_address: usize,
     /// Open event streams at once.
     pub max_streams: usize,

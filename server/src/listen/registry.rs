@@ -83,8 +83,8 @@ impl Registry {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a connection from there. Where all are taken, one that waits for its caller is closed for it: of the same
-    /// address, else of the address with the most.
+    /// Gives a connection a place. Where all are taken, it closes the connection that waits longest for its caller: of the
+    /// same address, else of the address with the most.
     ///
     /// # Errors
     /// When all places are taken by callers that are served.

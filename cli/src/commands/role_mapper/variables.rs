@@ -185,7 +185,7 @@ impl<'v> Given<'v> {
             Some(names) => names.iter().map(|name| algorithm(name)).collect::<Result<_, _>>()?,
         };
         let audiences = self.list("JWT_AUDIENCE")?.unwrap_or_default();
-        // Hasura's callers query with whatever their sign-in gives them.
+        // Hasura's users query with the tokens of other clients.
         let (types, clients) = (Accepted::Any, Accepted::Any);
         Ok(Trust { issuers, audiences, jwks_url, algorithms, types, clients })
     }

@@ -103,7 +103,7 @@ fn oidc(fields: &mut Fields<'_, '_>) -> Option<Oidc> {
     })
 }
 
-/// Which values are accepted: those of a list, all with `["*"]`, and those that are safe where there is none.
+/// The accepted values: those of the list, all with `["*"]`, the safe ones without a list.
 fn accepted(fields: &mut Fields<'_, '_>, name: &'static str) -> Accepted {
     let Some(given) = fields.optional(name) else { return Accepted::Usual };
     let values: Vec<String> = fields.texts(name).into_iter().map(|text| text.value).collect();
@@ -111,7 +111,7 @@ fn accepted(fields: &mut Fields<'_, '_>, name: &'static str) -> Accepted {
         fields.diagnostics.push(
             Diagnostic::error("wrong_value", format!("`{name}` accepts no token"))
                 .at(given.value.span)
-                .hint(format!("list what is accepted, write `{name}: [\"*\"]` for all, or leave it out")),
+                .hint(format!("list the accepted values, write `{name}: [\"*\"]` for all, or remove the field")),
         );
     }
     match values.iter().any(|value| value == "*") {

@@ -1,4 +1,4 @@
-//! `http://` to another machine: what is sent can be read on the way, and what is answered can be changed.
+//! Checks of `http://` to another machine, where the network in between reads credentials and changes answers.
 
 use crate::{Attribute, AttributeType, Attributes, Path, ProviderError, Value};
 use reqwest::Url;
@@ -10,7 +10,7 @@ pub const ALLOW_PLAIN_HTTP: &str = "allowPlainHttp";
 /// The attribute of that setting, for the settings of a provider.
 #[must_use]
 pub fn allow_plain_http() -> Attribute {
-    let doc = "Allow `http://` with credentials to other machines, in a network where nobody else can listen.";
+    let doc = "Allow credentials over `http://` to other machines, in a network that you trust.";
     Attribute::new(ALLOW_PLAIN_HTTP, AttributeType::Bool, doc).default_value(false)
 }
 
@@ -37,13 +37,13 @@ pub fn is_plain_http_allowed(settings: &Attributes) -> bool {
 /// `at` is the setting with the URL, which the message does not repeat.
 ///
 /// # Errors
-/// When anybody between here and there could read them.
+/// When the network in between could read them.
 pub fn check_credentials(url: &str, is_allowed: bool, at: Path) -> Result<(), ProviderError> {
     if is_allowed || !is_exposed(url) {
         return Ok(());
     }
     let message = format!("`{at}` is `http://` to another machine: credentials would be sent without encryption");
-    let solution = format!("write `https://`, or allow it with `{ALLOW_PLAIN_HTTP}: true` where nobody else can listen");
+    let solution = format!("write `https://`, or allow it with `{ALLOW_PLAIN_HTTP}: true` in a network that you trust");
     Err(ProviderError::invalid(Some(at), message).solution(solution))
 }
 
