@@ -41,6 +41,7 @@ pub(crate) async fn listen(
 ) -> Result<(), ServeError> {
     // The runtime takes no others.
     listener.set_nonblocking(true)?;
+    configure_socket(&listener, limits)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let listener = Listener::new(listener, Arc::new(limits.clone()), certificate.is_some());
     let routes = routes.layer(from_fn_with_state(limits.body_timeout, bodies::follow));
@@ -62,6 +63,22 @@ pub(crate) async fn listen(
             served?;
         }
     }
+    Ok(())
+}
+
+/// Bytes that the system holds of answers of a connection: in a larger buffer a slow caller looks like a silent one.
+const SEND_BUFFER: usize = 256 << 10;
+/// How long a machine on the other end may be silent. A caller that went away without a word is noticed by then.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Sets the options of a listener, which its connections inherit.
+fn configure_socket(listener: &TcpListener, limits: &ConnectionLimits) -> std::io::Result<()> {
+    let socket = socket2::SockRef::from(listener);
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    let silence = SILENCE.max(limits.write_timeout);
+    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(silence).with_interval(silence / 4))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(silence))?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A connection that waits for its caller that long may lose its place.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Why a connection gets no place, by its word in figures and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
