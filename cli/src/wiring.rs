@@ -250,12 +250,13 @@ fn check_folder(state: &StoreUrl) -> Result<(), Failure> {
 }
 
 fn functions<'a>(schemas: impl Iterator<Item = &'a ProviderSchema>, settings: &Settings) -> Functions {
-    let (mut sql_types, mut identities) = (BTreeMap::new(), BTreeMap::new());
+    let (mut sql_types, mut sql_readers, mut identities) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for schema in schemas {
         sql_types.extend(schema.sql_type.map(|sql_type| (schema.name.to_owned(), sql_type)));
+        sql_readers.extend(schema.sql_reads.map(|read| (schema.name.to_owned(), read)));
         identities.extend(schema.identity.map(|identity| (schema.name.to_owned(), identity)));
     }
-    Functions::new(sql_types, identities, settings.configuration.identities.clone())
+    Functions::new(sql_types, sql_readers, identities, settings.configuration.identities.clone())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod variables;
 mod wrapped;
 
 pub(crate) use request::{LATEST, ROOT as REQUEST};
-pub(crate) use wrapped::{DEPENDENCIES, FIELD as WRAPPED};
+pub(crate) use wrapped::{DEPENDENCIES, FIELD as WRAPPED, SIBLINGS};
 
 pub use imports::CompiledImport;
 pub use transitions::CompiledTransitions;
@@ -358,7 +358,10 @@ impl Compiler<'_> {
             }
             Ok(Value::Map(mut entries)) => {
                 entries.insert("key".to_owned(), Value::from(component.key.as_str()));
-                wrapped::add_what_is_read(&mut entries, blueprint, descriptor, component);
+                wrapped::add_what_is_read(&mut entries, blueprint, descriptor, component, &|other, wanted| {
+                    let chosen = self.library.choose(&other.key, wanted, other.span, self.templates).ok()?;
+                    Some(chosen.name.value.clone())
+                });
                 Value::Map(entries)
             }
             Ok(other) => other,

@@ -2,7 +2,7 @@
 //! those that it depends on, and which of them is meant; and each of those that it depends on by itself.
 
 use crate::blueprint::Blueprint;
-use crate::descriptor::{Body, Component, Dependency, Descriptor, FrontEnd};
+use crate::descriptor::{BlueprintUse, Body, Component, Dependency, Descriptor, FrontEnd};
 use std::collections::HashSet;
 use terrace_provider::{Map, Value};
 
@@ -10,15 +10,29 @@ use terrace_provider::{Map, Value};
 pub(crate) const FIELD: &str = "descriptor";
 /// The field with what the descriptor says of each component that one depends on.
 pub(crate) const DEPENDENCIES: &str = "dependencies";
+/// The field with what the descriptor says of each component of the data product.
+pub(crate) const SIBLINGS: &str = "siblings";
+/// The field of one of them with the name of its blueprint.
+const BLUEPRINT: &str = "blueprint";
 
-/// Adds the fields that a blueprint reads: for all others they are not put together.
-pub(super) fn add_what_is_read(entries: &mut Map, blueprint: &Blueprint, whole: &Descriptor, component: &Component) {
+/// Adds the fields that a blueprint reads: for all others they are not put together. `blueprint_of` finds the name of the
+/// blueprint of another component.
+pub(super) fn add_what_is_read(
+    entries: &mut Map,
+    blueprint: &Blueprint,
+    whole: &Descriptor,
+    component: &Component,
+    blueprint_of: &dyn Fn(&Component, &BlueprintUse) -> Option<String>,
+) {
     let is_read = |name: &str| blueprint.reads("component", Some(name));
     if is_read(FIELD) {
         entries.insert(FIELD.to_owned(), descriptor(whole, component));
     }
     if is_read(DEPENDENCIES) {
         entries.insert(DEPENDENCIES.to_owned(), dependencies(whole, component));
+    }
+    if is_read(SIBLINGS) {
+        entries.insert(SIBLINGS.to_owned(), siblings(whole, blueprint_of));
     }
 }
 
@@ -55,6 +69,22 @@ fn dependencies(descriptor: &Descriptor, component: &Component) -> Value {
     };
     let all: Map = component.depends_on.iter().filter_map(entry).chain(read_by(component).filter_map(read)).collect();
     Value::Map(all)
+}
+
+/// The components of the data product by their keys, as written, each with the name of its `blueprint`. Empty in a stack.
+///
+/// The name of the blueprint tells what a component makes: other fields are words of the descriptor's author.
+fn siblings(descriptor: &Descriptor, blueprint_of: &dyn Fn(&Component, &BlueprintUse) -> Option<String>) -> Value {
+    if descriptor.front_end != FrontEnd::Witboost {
+        return Value::Map(Map::default());
+    }
+    let entry = |component: &Component| {
+        let Body::Blueprint(wanted) = &component.body else { return None };
+        let Value::Map(mut fields) = wanted.node.to_value() else { return None };
+        fields.insert(BLUEPRINT.to_owned(), blueprint_of(component, wanted).map(Value::from).unwrap_or_default());
+        Some((component.key.clone(), Value::Map(fields)))
+    };
+    Value::Map(descriptor.components.iter().filter_map(entry).collect())
 }
 
 /// The ids that a component says it reads from, of whatever product.

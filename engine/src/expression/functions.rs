@@ -8,6 +8,7 @@ mod comments;
 mod cron;
 mod maps;
 mod naming;
+mod queries;
 mod registry;
 mod serialise;
 
@@ -27,7 +28,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use terrace_provider::{IdentityRule, Principal, SqlType, Value};
+use terrace_provider::{IdentityRule, Principal, SqlReader, SqlType, Value};
 
 /// The words before the dot in names like `math.greatest`: they begin no path where they are called on.
 pub(super) const NAMESPACES: [&str; 4] = ["lists", "math", "optional", "strings"];
@@ -91,20 +92,22 @@ impl std::fmt::Debug for Functions {
 }
 
 impl Functions {
-    /// The functions of a run: the providers' types and identity rules by provider name, and the principals that the
-    /// configuration maps itself.
+    /// The functions of a run: types of columns, readers of queries and identity rules by provider name, and the principals
+    /// that the configuration maps itself.
     #[must_use]
     pub fn new(
         sql_types: BTreeMap<String, SqlType>,
+        sql_readers: BTreeMap<String, SqlReader>,
         identities: BTreeMap<String, IdentityRule>,
         identity_table: IdentityTable,
     ) -> Self {
-        Registering::standard(sql_types, identities, identity_table).done()
+        Registering::standard(sql_types, sql_readers, identities, identity_table).done()
     }
+
     /// Functions for the configuration: `file` reads as the given function does.
     #[must_use]
     pub fn with_files(read: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static) -> Self {
-        let mut functions = Registering::standard(BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut functions = Registering::standard(BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         functions.add("file", move |arguments| read(one_text(arguments)?).map(Value::from));
         functions.done()
     }
@@ -168,6 +171,7 @@ impl Registering {
     /// All that there are, with what the providers and the configuration say.
     fn standard(
         sql_types: BTreeMap<String, SqlType>,
+        sql_readers: BTreeMap<String, SqlReader>,
         identities: BTreeMap<String, IdentityRule>,
         identity_table: IdentityTable,
     ) -> Self {
@@ -190,6 +194,7 @@ impl Registering {
         functions.add("sqlColumns", move |arguments| columns::sql_columns(&of_columns, arguments));
         functions.add("sqlComment", comments::sql_comment);
         functions.add("sqlPrimaryKey", columns::sql_primary_key);
+        functions.add("sqlReads", move |arguments| queries::sql_reads(&sql_readers, arguments));
         functions.add("sqlType", move |arguments| columns::sql_type(&types, arguments));
         functions.add("sqlUnique", columns::sql_unique);
         let known = Arc::clone(&functions.identities);
@@ -244,7 +249,7 @@ impl Registering {
 
 impl Default for Functions {
     fn default() -> Self {
-        Self::new(BTreeMap::new(), BTreeMap::new(), BTreeMap::new())
+        Self::new(BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new())
     }
 }
 
@@ -275,6 +280,13 @@ fn two<'a>(arguments: &'a [Cow<'_, Value>]) -> Result<[&'a Value; 2], String> {
     match arguments {
         [first, second] => Ok([first, second]),
         _ => Err(format!("expected 2 arguments, found {}", arguments.len())),
+    }
+}
+
+fn three<'a>(arguments: &'a [Cow<'_, Value>]) -> Result<[&'a Value; 3], String> {
+    match arguments {
+        [first, second, third] => Ok([first, second, third]),
+        _ => Err(format!("expected 3 arguments, found {}", arguments.len())),
     }
 }
 

@@ -18,6 +18,7 @@ pub fn provider() -> ProviderSchema {
         lookups: lookups(),
         blueprints: BLUEPRINTS.to_vec(),
         sql_type: None,
+        sql_reads: None,
         identity: None,
     }
 }

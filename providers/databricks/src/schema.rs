@@ -9,6 +9,7 @@ use crate::identity::identity;
 use crate::lookup::lookups;
 use std::time::Duration;
 use terrace_provider::http::allow_plain_http;
+use terrace_provider::sql_reads::{SqlDialect, SqlReads};
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Timeouts};
 
 /// The schema of the provider.
@@ -26,6 +27,7 @@ pub fn provider() -> ProviderSchema {
         lookups: lookups(),
         blueprints: BLUEPRINTS.to_vec(),
         sql_type: None,
+        sql_reads: Some(|query, defaults| SqlReads::of(SqlDialect::Databricks, query, defaults).to_value()),
         identity: Some(identity),
     }
 }

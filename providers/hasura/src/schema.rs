@@ -18,6 +18,7 @@ pub fn provider() -> ProviderSchema {
         lookups: Vec::new(),
         blueprints: BLUEPRINTS.to_vec(),
         sql_type: None,
+        sql_reads: None,
         identity: Some(identity),
     }
 }

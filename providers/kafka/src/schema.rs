@@ -22,6 +22,7 @@ pub fn provider() -> ProviderSchema {
         lookups: lookup::lookups(),
         blueprints: BLUEPRINTS.to_vec(),
         sql_type: None,
+        sql_reads: None,
         identity: Some(identity),
     }
 }

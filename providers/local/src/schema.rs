@@ -21,6 +21,7 @@ pub fn provider() -> ProviderSchema {
         lookups: vec![file::lookup()],
         blueprints: blueprints::BLUEPRINTS.to_vec(),
         sql_type: None,
+        sql_reads: None,
         identity: None,
     }
 }

@@ -23,6 +23,7 @@ pub fn provider() -> ProviderSchema {
         lookups: Vec::new(),
         blueprints: Vec::new(),
         sql_type: None,
+        sql_reads: None,
         identity: None,
     }
 }

@@ -9,6 +9,7 @@ use crate::lookup::lookups;
 use crate::principal::principal;
 use crate::sql_type::sql_type;
 use std::time::Duration;
+use terrace_provider::sql_reads::{SqlDialect, SqlReads};
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Value};
 
 /// Everything that is known of this provider without connecting to it.
@@ -33,6 +34,7 @@ pub fn provider() -> ProviderSchema {
         lookups: lookups(),
         blueprints: BLUEPRINTS.to_vec(),
         sql_type: Some(sql_type),
+        sql_reads: Some(|query, defaults| SqlReads::of(SqlDialect::Postgres, query, defaults).to_value()),
         identity: Some(principal),
     }
 }

@@ -34,6 +34,8 @@ pub mod quartz;
 pub mod redaction;
 pub mod renames;
 pub mod schema;
+#[cfg(feature = "sql")]
+pub mod sql_reads;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod twin;
@@ -51,8 +53,8 @@ pub use provider::{
 };
 pub use redaction::Redaction;
 pub use schema::{
-    Attribute, AttributeType, EmbeddedFile, IdentityRule, Lookup, Object, ProviderSchema, ResourceType, SqlType,
-    Timeouts,
+    Attribute, AttributeType, EmbeddedFile, IdentityRule, Lookup, Object, ProviderSchema, ResourceType, SqlReader,
+    SqlType, Timeouts,
 };
 pub use value::{Map, Number, Sensitive, Value};
 

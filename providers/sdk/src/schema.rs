@@ -24,6 +24,8 @@ pub struct ProviderSchema {
     pub blueprints: Vec<EmbeddedFile>,
     /// What `sqlType("<provider>", column)` answers in expressions.
     pub sql_type: Option<SqlType>,
+    /// What `sqlReads("<provider>", query, defaults)` returns in expressions.
+    pub sql_reads: Option<SqlReader>,
     /// What `identity(ref, "<provider>")` answers in expressions; without a rule every principal maps to itself.
     pub identity: Option<IdentityRule>,
 }
@@ -31,6 +33,10 @@ pub struct ProviderSchema {
 /// Writes the technology's type of an OpenMetadata column (`dataType, dataLength, precision, scale, …`); the error says
 /// which types there are.
 pub type SqlType = fn(&Map) -> Result<String, String>;
+
+/// Finds what a query reads: `{reads, refused}`, as `SqlReads::to_value` has them. The defaults go before a name that is
+/// not whole.
+pub type SqlReader = fn(&str, &[&str]) -> Value;
 
 /// Maps a principal of a descriptor (`user:jane.roe_example.com`, `group:dev`) to the technology's.
 pub type IdentityRule = fn(&str) -> Result<Principal, String>;

@@ -8,6 +8,7 @@ use crate::sql_type::sql_type;
 use std::time::Duration;
 use terrace_provider::attributes::texts;
 use terrace_provider::http::allow_plain_http;
+use terrace_provider::sql_reads::{SqlDialect, SqlReads};
 use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ProviderSchema, ResourceType, Timeouts, Value};
 
 /// The schema of the provider.
@@ -22,6 +23,7 @@ pub fn provider() -> ProviderSchema {
         lookups: lookups(),
         blueprints: BLUEPRINTS.to_vec(),
         sql_type: Some(sql_type),
+        sql_reads: Some(|query, defaults| SqlReads::of(SqlDialect::Snowflake, query, defaults).to_value()),
         identity: Some(identity),
     }
 }

@@ -5,6 +5,7 @@ use crate::connection::BUSY_SECONDS;
 use crate::lookup::lookups;
 use crate::sql_type::sql_type;
 use std::time::Duration;
+use terrace_provider::sql_reads::{SqlDialect, SqlReads};
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Value};
 
 /// The schema of the provider.
@@ -31,6 +32,7 @@ pub(crate) fn schema() -> ProviderSchema {
         lookups: lookups(),
         blueprints: BLUEPRINTS.to_vec(),
         sql_type: Some(sql_type),
+        sql_reads: Some(|query, defaults| SqlReads::of(SqlDialect::Sqlite, query, defaults).to_value()),
         identity: None,
     }
 }

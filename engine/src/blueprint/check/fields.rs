@@ -27,6 +27,7 @@ const COMPONENT: &[&str] = &[
     "key",
     "descriptor",
     "dependencies",
+    "siblings",
     "dependsOn",
     "readsFrom",
     "platform",

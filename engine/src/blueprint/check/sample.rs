@@ -1,6 +1,6 @@
 //! Samples: a value that a JSON Schema describes, and paths looked up in a schema.
 
-use crate::compile::{DEPENDENCIES, LATEST, WRAPPED};
+use crate::compile::{DEPENDENCIES, LATEST, SIBLINGS, WRAPPED};
 use serde_json::Value as Json;
 use terrace_provider::{Map, Step, Value};
 
@@ -83,6 +83,7 @@ pub(super) fn component(specific: Value) -> Value {
     let descriptor = [("dataProduct".to_owned(), Value::Map(product)), ("componentIdToProvision".to_owned(), id)];
     entries.insert(WRAPPED.to_owned(), descriptor.into_iter().collect());
     entries.insert(DEPENDENCIES.to_owned(), Value::Unknown);
+    entries.insert(SIBLINGS.to_owned(), Value::Unknown);
     Value::Map(entries)
 }
 

@@ -85,6 +85,11 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
         "the names of the columns whose `constraint` is PRIMARY_KEY, or that are `primaryKey: true`",
     ),
     both(
+        "sqlReads",
+        "sqlReads(provider, query, defaults) -> map",
+        "what a query reads in the provider's SQL: {reads: [{name, written, isFunction, line}], refused: [{what, hint, isFinal, line}]}; the defaults (database, schema) complete a name",
+    ),
+    both(
         "sqlType",
         "sqlType(provider, column) -> text",
         "the provider's type of a column: {dataType, dataLength, precision, scale}",

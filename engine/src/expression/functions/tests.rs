@@ -16,10 +16,15 @@ fn upper_rule(principal: &str) -> Result<Principal, String> {
     Ok(Principal { kind: "user", name: name.to_uppercase() })
 }
 
+fn words(query: &str, defaults: &[&str]) -> Value {
+    Value::List(defaults.iter().copied().chain(query.split(' ')).map(Value::from).collect())
+}
+
 fn functions() -> Functions {
     let table = [("user:jane.roe_example.com".to_owned(), [("snowflake".to_owned(), "JROE".to_owned())].into())];
     Functions::new(
         [("snowflake".to_owned(), write_type as SqlType)].into(),
+        [("snowflake".to_owned(), words as SqlReader)].into(),
         [("snowflake".to_owned(), upper_rule as IdentityRule)].into(),
         table.into(),
     )
@@ -58,6 +63,12 @@ fn own_functions_do_what_their_documentation_says() {
         ("json(a)", "\"{\\\"a\\\":null,\\\"b\\\":[1,\\\"x\\\"]}\""),
         ("yaml({'b': 1, 'a': ['x']})", "\"a:\\n- x\\nb: 1\\n\""),
         ("range(3)", "[0, 1, 2]"),
+        ("sqlReads('snowflake.eu', 'a b', ['d', 's'])", "[\"d\", \"s\", \"a\", \"b\"]"),
+        (
+            "sqlReads('snowflak', '', [])",
+            "`sqlReads`: the provider `snowflak` reads no queries: did you mean `snowflake`?",
+        ),
+        ("sqlReads('snowflake', 'a', 'd')", "`sqlReads`: expected a list of texts (database, schema), found text"),
         ("range(0)", "[]"),
         ("range(-1)", "`range`: expected a whole number from 0 to 1000000, found -1"),
         ("quartz('0 6 * * 1-5')", "\"0 0 6 ? * MON-FRI\""),

@@ -1,0 +1,195 @@
+//! What a query reads: the tables and functions that it names, and what hides a name.
+//!
+//! A descriptor's author writes a query, and a server runs it with rights that the author does not have. Blueprints
+//! compare what it reads with what the component may read (`sqlReads` in expressions).
+//!
+//! The query is parsed by the crate `sqlparser`. A text that two parsers may take differently (invisible characters,
+//! nested comments, names that are computed) is refused, so that the server cannot find a name that this check missed.
+
+mod dialect;
+mod text;
+mod walk;
+
+pub use dialect::SqlDialect;
+
+use crate::{Map, Value};
+use sqlparser::ast::Statement;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use std::thread;
+
+/// The most bytes of a query that is looked at.
+const MOST_BYTES: usize = 100_000;
+/// The most tokens of a query that is looked at. They bound the depth of its tree, and so the stack.
+const MOST_TOKENS: usize = 10_000;
+/// How deep parentheses may nest, as the parser counts.
+const DEPTH: usize = 50;
+/// The stack of the thread that parses. A tree may be as deep as the query has operators.
+const STACK: usize = 256 << 20;
+
+/// What a query reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SqlReads {
+    /// The tables, views and functions that it names, in the order of the text.
+    pub reads: Vec<SqlRead>,
+    /// What cannot be compared with a list of names, or is no query.
+    pub refused: Vec<SqlRefusal>,
+}
+
+/// A table, a view or a function that a query names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlRead {
+    /// The whole name as the server resolves it, with the defaults in front: database, schema, table.
+    pub name: Vec<String>,
+    /// The name as the query has it.
+    pub written: String,
+    /// True for a function.
+    pub is_function: bool,
+    /// The line within the query, from 1.
+    pub line: u64,
+}
+
+/// A part of a query that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlRefusal {
+    /// What it is, for people.
+    pub what: String,
+    /// What to do about it, for people.
+    pub hint: String,
+    /// True for what reads no table and cannot be allowed either: a statement that writes, or a second statement.
+    pub is_final: bool,
+    /// The line within the query, from 1.
+    pub line: u64,
+}
+
+impl SqlRefusal {
+    fn unclear(what: impl Into<String>, hint: impl Into<String>, line: u64) -> Self {
+        Self { what: what.into(), hint: hint.into(), is_final: false, line }
+    }
+
+    fn never(what: impl Into<String>, line: u64) -> Self {
+        let hint = "write one query: `SELECT …` or `WITH … SELECT …`".to_owned();
+        Self { what: what.into(), hint, is_final: true, line }
+    }
+}
+
+impl SqlReads {
+    /// What the query reads. `defaults` are the parts that go before a name that is not whole: the database and the
+    /// schema that it is resolved in.
+    #[must_use]
+    pub fn of(dialect: SqlDialect, query: &str, defaults: &[&str]) -> Self {
+        if query.len() > MOST_BYTES {
+            return Self::refuse(SqlRefusal::unclear(
+                format!("the query has {} bytes, and at most {MOST_BYTES} are checked", query.len()),
+                "make views of its parts",
+                1,
+            ));
+        }
+        // A thread of its own: the parser recurses, and a panic of it ends here.
+        let work = || read(dialect, query, defaults);
+        let found = thread::scope(|scope| {
+            let parsing = thread::Builder::new().name("sql".to_owned()).stack_size(STACK).spawn_scoped(scope, work);
+            parsing.ok().and_then(|parsing| parsing.join().ok())
+        });
+        found.unwrap_or_else(|| Self::refuse(unreadable("the parser gave up", 1)))
+    }
+
+    fn refuse(refusal: SqlRefusal) -> Self {
+        Self { reads: Vec::new(), refused: vec![refusal] }
+    }
+
+    /// The same as expressions see it: `{reads: [{name, written, isFunction, line}], refused: [{what, hint, isFinal, line}]}`.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let reads = self.reads.iter().map(|read| {
+            map([
+                ("name", Value::List(read.name.iter().map(|part| Value::from(part.as_str())).collect())),
+                ("written", read.written.as_str().into()),
+                ("isFunction", Value::Bool(read.is_function)),
+                ("line", line(read.line)),
+            ])
+        });
+        let refused = self.refused.iter().map(|refusal| {
+            map([
+                ("what", refusal.what.as_str().into()),
+                ("hint", refusal.hint.as_str().into()),
+                ("isFinal", Value::Bool(refusal.is_final)),
+                ("line", line(refusal.line)),
+            ])
+        });
+        map([("reads", Value::List(reads.collect())), ("refused", Value::List(refused.collect()))])
+    }
+}
+
+fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    Value::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map>())
+}
+
+fn line(line: u64) -> Value {
+    Value::Int(i64::try_from(line).unwrap_or(i64::MAX))
+}
+
+fn read(dialect: SqlDialect, query: &str, defaults: &[&str]) -> SqlReads {
+    let tokens = match Tokenizer::new(dialect.parser(), query).tokenize_with_location() {
+        Ok(tokens) => tokens,
+        Err(error) => return SqlReads::refuse(unreadable(&error.message, error.location.line)),
+    };
+    let refused = text::check(dialect, query, &tokens);
+    if !refused.is_empty() {
+        return SqlReads { reads: Vec::new(), refused };
+    }
+    let count = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).count();
+    if count > MOST_TOKENS {
+        return SqlReads::refuse(SqlRefusal::unclear(
+            format!("the query has {count} words and signs, and at most {MOST_TOKENS} are checked"),
+            "make views of its parts",
+            1,
+        ));
+    }
+    match parse(dialect, tokens) {
+        Ok(query) => walk::walk(dialect, defaults, &query),
+        Err(refusal) => SqlReads::refuse(refusal),
+    }
+}
+
+/// The one query of a text.
+fn parse(dialect: SqlDialect, tokens: Vec<TokenWithSpan>) -> Result<Statement, SqlRefusal> {
+    let end = tokens.last().map_or(1, |token| token.span.end.line);
+    let mut parser =
+        Parser::new(dialect.parser()).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens);
+    let begins_with = parser.peek_token();
+    let statements = match parser.parse_statements() {
+        Ok(statements) => statements,
+        Err(error) => {
+            let place = parser.peek_token().span.start;
+            let line = if place == Location::empty() { end } else { place.line };
+            return Err(match error {
+                ParserError::RecursionLimitExceeded => {
+                    SqlRefusal::unclear("the query nests too deep to be checked", "make views of its parts", line)
+                }
+                ParserError::TokenizerError(message) | ParserError::ParserError(message) => unreadable(&message, line),
+            });
+        }
+    };
+    let first = begins_with.span.start.line.max(1);
+    match <[Statement; 1]>::try_from(statements) {
+        Ok([query @ Statement::Query(_)]) => Ok(query),
+        Ok(_) => Err(SqlRefusal::never(format!("`{}` begins no query", begins_with.token), first)),
+        Err(several) if several.is_empty() => Err(SqlRefusal::never("there is no query", first)),
+        Err(several) => Err(SqlRefusal::never(format!("there are {} statements", several.len()), first)),
+    }
+}
+
+fn unreadable(why: &str, line: u64) -> SqlRefusal {
+    // The parser ends its message with the place.
+    let (why, place) = why.split_once(" at Line: ").unwrap_or((why, ""));
+    let line = place.split(',').next().and_then(|line| line.parse().ok()).unwrap_or(line);
+    SqlRefusal::unclear(
+        format!("the query cannot be parsed: {why}"),
+        "correct it, or write it in simpler words: what it reads has to be found",
+        line.max(1),
+    )
+}
+
+#[cfg(test)]
+mod tests;

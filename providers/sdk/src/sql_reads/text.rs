@@ -1,0 +1,65 @@
+//! What of a text two parsers may take differently, before it is parsed.
+
+use super::{SqlDialect, SqlRefusal};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
+
+/// What is refused of a text.
+pub(super) fn check(dialect: SqlDialect, query: &str, tokens: &[TokenWithSpan]) -> Vec<SqlRefusal> {
+    let mut refused: Vec<SqlRefusal> = characters(query).collect();
+    for token in tokens {
+        refused.extend(of_token(dialect, token));
+    }
+    refused.truncate(10);
+    refused
+}
+
+/// Characters that are not seen, or end a line for some readers only.
+fn characters(query: &str) -> impl Iterator<Item = SqlRefusal> {
+    (1..).zip(query.split('\n')).flat_map(|(line, text)| {
+        // The end of a line in Windows is none of them.
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        let hidden = text.chars().find(|char| is_hidden(*char));
+        hidden.map(|char| {
+            SqlRefusal::unclear(
+                format!("the query holds the invisible character U+{:04X}", u32::from(char)),
+                "write blanks and plain ends of lines instead; in a text literal write its escape",
+                line,
+            )
+        })
+    })
+}
+
+fn is_hidden(char: char) -> bool {
+    let is_blank = char.is_whitespace() && !matches!(char, ' ' | '\t');
+    let is_control = char.is_control() && char != '\t';
+    let is_format = matches!(
+        char,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
+    );
+    is_blank || is_control || is_format
+}
+
+fn of_token(dialect: SqlDialect, token: &TokenWithSpan) -> Option<SqlRefusal> {
+    let unclear = |what: String, hint: &str| Some(SqlRefusal::unclear(what, hint, token.span.start.line));
+    match &token.token {
+        Token::Whitespace(Whitespace::MultiLineComment(text)) if text.contains("/*") || text.starts_with(['!', '+']) => {
+            unclear("a comment holds another one, or a hint".to_owned(), "take the inner one out")
+        }
+        Token::Whitespace(Whitespace::SingleLineComment { prefix, .. }) if prefix == "#" => {
+            unclear("a comment begins with `#`".to_owned(), "begin it with `--`")
+        }
+        Token::DollarQuotedString(text) if dialect == SqlDialect::Snowflake && text.tag.is_some() => {
+            unclear("a text in dollars has a name between them".to_owned(), "write it between `$$` and `$$`")
+        }
+        Token::AtSign if dialect == SqlDialect::Snowflake => {
+            unclear("the query reads a stage".to_owned(), "load the files into a table of a storage area")
+        }
+        Token::Placeholder(name) if !name.trim_start_matches('$').bytes().all(|byte| byte.is_ascii_digit()) || name == "?" => {
+            unclear(format!("the query holds the variable `{name}`"), "write its value")
+        }
+        Token::Char(char) if !is_hidden(*char) => unclear(format!("the character `{char}` is none of SQL"), "take it out"),
+        _ => None,
+    }
+}
