@@ -93,6 +93,43 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- regexFind "[0-9]+$" (include "terrace.configuration" . | fromYaml).server.bind -}}
 {{- end }}
 
+{{/*
+The ports that the server calls, in order: 443, that of the database, and those of all addresses in the values.
+*/}}
+{{- define "terrace.egressPorts" -}}
+{{- $ports := dict "443" true -}}
+{{- if .Values.state.postgresql.enabled -}}
+{{- $_ := set $ports (toString (int .Values.state.postgresql.port)) true -}}
+{{- end -}}
+{{- $texts := list (include "terrace.configuration" .) (toJson .Values.wellKnown) (toJson .Values.env) -}}
+{{- if .Values.opentelemetry.enabled }}{{ $texts = append $texts .Values.opentelemetry.endpoint }}{{ end -}}
+{{- range $url := regexFindAll "[a-z][a-z0-9+.-]*://[^\\s\"'/?#]*" (join "\n" $texts) -1 -}}
+{{- $port := regexFind ":[0-9]{1,5}$" $url | trimPrefix ":" -}}
+{{- if $port -}}
+{{- $_ := set $ports $port true -}}
+{{- else if hasPrefix "http://" $url -}}
+{{- $_ := set $ports "80" true -}}
+{{- else if regexMatch "^(postgres|postgresql)://" $url -}}
+{{- $_ := set $ports "5432" true -}}
+{{- end -}}
+{{- end -}}
+{{- $numbers := list -}}
+{{- range $port, $_ := $ports }}{{ $numbers = append $numbers (printf "%05d" (int $port)) }}{{ end -}}
+{{- $plain := list -}}
+{{- range $number := sortAlpha $numbers }}{{ $plain = append $plain (trimPrefix "0" $number | trimPrefix "0" | trimPrefix "0" | trimPrefix "0") }}{{ end -}}
+{{- join " " $plain -}}
+{{- end }}
+
+{{/* How Prometheus checks the certificate of the server: what the values do not say of name and authority. */}}
+{{- define "terrace.scrapeTls" -}}
+{{- $given := default dict .Values.serviceMonitor.tlsConfig -}}
+{{- $default := dict "serverName" (printf "%s.%s.svc" (include "terrace.fullname" .) .Release.Namespace) -}}
+{{- if and .Values.tls.secret (not (or $given.ca $given.caFile)) -}}
+{{- $_ := set $default "ca" (dict "secret" (dict "name" .Values.tls.secret "key" "ca.crt")) -}}
+{{- end -}}
+{{- toYaml (merge (deepCopy $given) $default) -}}
+{{- end }}
+
 {{- define "terrace.gracePeriod" -}}
 {{- $least := add (include "terrace.drain" .) (int .Values.preStopSleepSeconds) -}}
 {{- if kindIs "invalid" .Values.terminationGracePeriodSeconds -}}
