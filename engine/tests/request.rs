@@ -128,3 +128,20 @@ async fn what_is_told_of_siblings_is_read() {
     story.apply_plan(&story.plan(stack).await).await.unwrap();
     assert_eq!(story.remote_value("view", "val").to_json_text(), "0");
 }
+
+#[tokio::test]
+async fn siblings_are_read_with_the_names_of_their_blueprints() {
+    assert_eq!(read("component.siblings[\"other\"].name", None).await, "\"Other\"");
+    let names = "json(component.siblings.map(key, key + \" \" + string(component.siblings[key].blueprint != null)))";
+    assert_eq!(read(names, None).await, r#""[\"other false\",\"port true\",\"store false\"]""#);
+    // A component cannot say that it has another blueprint.
+    let lying = PRODUCT.replace("name: Other,", "name: Other, blueprint: port,");
+    let story = story("json(component.siblings[\"other\"].blueprint)", None);
+    story.apply_plan(&story.plan(&lying).await).await.unwrap();
+    assert_eq!(story.remote_value("view", "val").to_json_text(), "\"null\"");
+    let story = choosing("a", self::story("size(component.siblings)", None));
+    let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n  \
+                 a: {blueprint: port, specific: {}, dependsOn: [b]}\n  b: {resources: []}\n";
+    story.apply_plan(&story.plan(stack).await).await.unwrap();
+    assert_eq!(story.remote_value("view", "val").to_json_text(), "0");
+}

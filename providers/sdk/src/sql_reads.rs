@@ -155,8 +155,7 @@ fn read(dialect: SqlDialect, query: &str, defaults: &[&str]) -> SqlReads {
 /// The one query of a text.
 fn parse(dialect: SqlDialect, tokens: Vec<TokenWithSpan>) -> Result<Statement, SqlRefusal> {
     let end = tokens.last().map_or(1, |token| token.span.end.line);
-    let mut parser =
-        Parser::new(dialect.parser()).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens);
+    let mut parser = Parser::new(dialect.parser()).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens);
     let begins_with = parser.peek_token();
     let statements = match parser.parse_statements() {
         Ok(statements) => statements,

@@ -7,10 +7,7 @@ use std::collections::BTreeMap;
 use terrace_provider::{SqlReader, Value};
 
 /// `sqlReads(provider, query, defaults)`: the tables and functions that a query names, and what is refused of it.
-pub(super) fn sql_reads(
-    readers: &BTreeMap<String, SqlReader>,
-    arguments: &[Cow<'_, Value>],
-) -> Result<Value, String> {
+pub(super) fn sql_reads(readers: &BTreeMap<String, SqlReader>, arguments: &[Cow<'_, Value>]) -> Result<Value, String> {
     let [provider, query, defaults] = three(arguments)?;
     let provider = text(provider)?;
     let Some(read) = readers.get(technology(provider)) else {

@@ -77,15 +77,41 @@ impl SqlDialect {
     pub(super) fn is_plain_table_function(self, name: &str) -> bool {
         let known: &[&str] = match self {
             Self::Databricks => &[
-                "explode", "explode_outer", "inline", "inline_outer", "json_tuple", "posexplode", "posexplode_outer",
-                "range", "stack", "variant_explode", "variant_explode_outer",
+                "explode",
+                "explode_outer",
+                "inline",
+                "inline_outer",
+                "json_tuple",
+                "posexplode",
+                "posexplode_outer",
+                "range",
+                "stack",
+                "variant_explode",
+                "variant_explode_outer",
             ],
             Self::Postgres => &[
-                "generate_series", "generate_subscripts", "json_array_elements", "json_array_elements_text", "json_each",
-                "json_each_text", "json_object_keys", "json_populate_recordset", "json_to_record", "json_to_recordset",
-                "jsonb_array_elements", "jsonb_array_elements_text", "jsonb_each", "jsonb_each_text",
-                "jsonb_object_keys", "jsonb_path_query", "jsonb_to_record", "jsonb_to_recordset", "regexp_matches",
-                "regexp_split_to_table", "string_to_table", "unnest",
+                "generate_series",
+                "generate_subscripts",
+                "json_array_elements",
+                "json_array_elements_text",
+                "json_each",
+                "json_each_text",
+                "json_object_keys",
+                "json_populate_recordset",
+                "json_to_record",
+                "json_to_recordset",
+                "jsonb_array_elements",
+                "jsonb_array_elements_text",
+                "jsonb_each",
+                "jsonb_each_text",
+                "jsonb_object_keys",
+                "jsonb_path_query",
+                "jsonb_to_record",
+                "jsonb_to_recordset",
+                "regexp_matches",
+                "regexp_split_to_table",
+                "string_to_table",
+                "unnest",
             ],
             Self::Snowflake => &["flatten", "generator", "split_to_table", "strtok_split_to_table"],
             Self::Sqlite => &["generate_series", "json_each", "json_tree"],
@@ -102,8 +128,18 @@ impl SqlDialect {
             Self::Databricks => {
                 begins(&["ai_", "list_secrets", "remote_", "read_", "sql#"])
                     || is(&[
-                        "cloud_files_state", "event_log", "http_request", "identifier", "java_method", "reflect",
-                        "secret", "table", "table_changes", "try_reflect", "try_secret", "vector_search",
+                        "cloud_files_state",
+                        "event_log",
+                        "http_request",
+                        "identifier",
+                        "java_method",
+                        "reflect",
+                        "secret",
+                        "table",
+                        "table_changes",
+                        "try_reflect",
+                        "try_secret",
+                        "vector_search",
                     ])
             }
             Self::Postgres => {
@@ -111,15 +147,34 @@ impl SqlDialect {
                 begins(&["pg_", "lo_", "dblink", "query_to_", "table_to_", "cursor_to_", "schema_to_", "database_to_"])
                     && !is_harmless
                     || is(&[
-                        "currval", "current_setting", "lastval", "loread", "lowrite", "nextval", "set_config", "setval",
-                        "ts_stat", "ts_rewrite", "txid_current",
+                        "currval",
+                        "current_setting",
+                        "lastval",
+                        "loread",
+                        "lowrite",
+                        "nextval",
+                        "set_config",
+                        "setval",
+                        "ts_stat",
+                        "ts_rewrite",
+                        "txid_current",
                     ])
             }
             Self::Snowflake => {
                 begins(&["system$", "ai_", "build_", "sys$"])
                     || is(&[
-                        "directory", "get_absolute_path", "get_ddl", "get_presigned_url", "get_relative_path",
-                        "get_stage_location", "identifier", "infer_schema", "result_scan", "table", "to_file", "to_query",
+                        "directory",
+                        "get_absolute_path",
+                        "get_ddl",
+                        "get_presigned_url",
+                        "get_relative_path",
+                        "get_stage_location",
+                        "identifier",
+                        "infer_schema",
+                        "result_scan",
+                        "table",
+                        "to_file",
+                        "to_query",
                         "try_to_file",
                     ])
             }

@@ -46,7 +46,10 @@ fn snowflake_names_are_completed_and_folded() {
             ("SELECT * FROM information_schema.tables", "DB.INFORMATION_SCHEMA.TABLES"),
             ("SELECT * FROM snowflake.account_usage.users", "SNOWFLAKE.ACCOUNT_USAGE.USERS"),
             ("SELECT x.* FROM t AS x; ", "DB.S.T"),
-            ("FROM t SELECT a", "! the query cannot be parsed: Expected: SELECT, VALUES, or a subquery in the query body, found: FROM"),
+            (
+                "FROM t SELECT a",
+                "! the query cannot be parsed: Expected: SELECT, VALUES, or a subquery in the query body, found: FROM",
+            ),
         ],
     );
 }
@@ -82,7 +85,8 @@ fn snowflake_reads_are_found_wherever_they_stand() {
         "SELECT {'a': (SELECT a FROM x.y.z)} FROM t",
         "SELECT * FROM t, LATERAL FLATTEN(input => (SELECT a FROM x.y.z)) f",
     ] {
-        let mut names: Vec<String> = of(SqlDialect::Snowflake, query).reads.iter().map(|it| it.name.join(".")).collect();
+        let mut names: Vec<String> =
+            of(SqlDialect::Snowflake, query).reads.iter().map(|it| it.name.join(".")).collect();
         names.sort();
         names.dedup();
         assert_eq!(names, ["DB.S.T", "X.Y.Z"], "{query}: {}", told(SqlDialect::Snowflake, query));
@@ -137,8 +141,16 @@ fn names_that_cannot_be_read_are_refused() {
             ("SELECT a\0 FROM t", "! the query holds the invisible character U+0000"),
         ],
     );
-    for query in ["SELECT * FROM IDENTIFIER('x.y.z')", "SELECT * FROM TABLE(IDENTIFIER('x.y.z'))", "SELECT IDENTIFIER('a') FROM t"] {
-        assert!(!of(SqlDialect::Snowflake, query).refused.is_empty(), "{query}: {}", told(SqlDialect::Snowflake, query));
+    for query in [
+        "SELECT * FROM IDENTIFIER('x.y.z')",
+        "SELECT * FROM TABLE(IDENTIFIER('x.y.z'))",
+        "SELECT IDENTIFIER('a') FROM t",
+    ] {
+        assert!(
+            !of(SqlDialect::Snowflake, query).refused.is_empty(),
+            "{query}: {}",
+            told(SqlDialect::Snowflake, query)
+        );
     }
 }
 
@@ -198,8 +210,14 @@ fn postgres_names_are_folded_to_lower_case() {
             ("SELECT pg_catalog.lower('A')", ""),
             ("SELECT * FROM pg_ls_dir('/')", "! the function `pg_ls_dir` may read any table"),
             ("SELECT pg_read_file('/etc/passwd')", "! the function `pg_read_file` reaches what its arguments name"),
-            ("SELECT pg_catalog.pg_read_file('x')", "! the function `pg_catalog.pg_read_file` reaches what its arguments name"),
-            ("SELECT query_to_xml('SELECT 1', true, true, '')", "! the function `query_to_xml` reaches what its arguments name"),
+            (
+                "SELECT pg_catalog.pg_read_file('x')",
+                "! the function `pg_catalog.pg_read_file` reaches what its arguments name",
+            ),
+            (
+                "SELECT query_to_xml('SELECT 1', true, true, '')",
+                "! the function `query_to_xml` reaches what its arguments name",
+            ),
             ("SELECT * FROM dblink('x', 'y') AS t(a int)", "! the function `dblink` may read any table"),
             ("SELECT nextval('x.seq')", "! the function `nextval` reaches what its arguments name"),
             ("SELECT a FROM t, LATERAL (SELECT * FROM x.y WHERE b = t.a) l", "db.s.t db.x.y"),
@@ -274,9 +292,59 @@ fn large_and_deep_queries_are_refused_and_end() {
 
 fn words() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
-        "SELECT", "*", "FROM", "t", "x.y.z", "secret.s.t", ",", "(", ")", "WITH", "c", "AS", "UNION", "JOIN", "ON", "WHERE", "IN", "'a'",
-        "\"q\"", "LATERAL", "TABLE", "IDENTIFIER", "1", ";", "--", "\n", "/*", "*/", "$$", "@s", "=>", "CASE", "WHEN", "END", ".", "PIVOT",
-        "FLATTEN", "VALUES", "::", "[", "]", "{", "}", "NOT", "AND", "=", "DELETE", "INTO", "LIMIT", "OVER", "`", "'", "\\",
+        "SELECT",
+        "*",
+        "FROM",
+        "t",
+        "x.y.z",
+        "secret.s.t",
+        ",",
+        "(",
+        ")",
+        "WITH",
+        "c",
+        "AS",
+        "UNION",
+        "JOIN",
+        "ON",
+        "WHERE",
+        "IN",
+        "'a'",
+        "\"q\"",
+        "LATERAL",
+        "TABLE",
+        "IDENTIFIER",
+        "1",
+        ";",
+        "--",
+        "\n",
+        "/*",
+        "*/",
+        "$$",
+        "@s",
+        "=>",
+        "CASE",
+        "WHEN",
+        "END",
+        ".",
+        "PIVOT",
+        "FLATTEN",
+        "VALUES",
+        "::",
+        "[",
+        "]",
+        "{",
+        "}",
+        "NOT",
+        "AND",
+        "=",
+        "DELETE",
+        "INTO",
+        "LIMIT",
+        "OVER",
+        "`",
+        "'",
+        "\\",
     ]);
     prop::collection::vec(word, 0..60).prop_map(|words| words.join(" "))
 }
@@ -284,8 +352,11 @@ fn words() -> impl Strategy<Value = String> {
 /// Wraps a read of `SECRET.S.T` in what a query may be made of.
 fn wrapped() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(vec![
-        "SELECT a FROM secret.s.t", "SELECT a FROM SECRET . S . T x", "SELECT a FROM /* c */ \"SECRET\".\"S\".\"T\"",
-        "SELECT a FROM secret.s.t AT (OFFSET => -1)", "SELECT t.a FROM own JOIN secret.s.t ON true",
+        "SELECT a FROM secret.s.t",
+        "SELECT a FROM SECRET . S . T x",
+        "SELECT a FROM /* c */ \"SECRET\".\"S\".\"T\"",
+        "SELECT a FROM secret.s.t AT (OFFSET => -1)",
+        "SELECT t.a FROM own JOIN secret.s.t ON true",
     ])
     .prop_map(str::to_owned);
     leaf.prop_recursive(6, 12, 1, |inner| {
@@ -297,7 +368,9 @@ fn wrapped() -> impl Strategy<Value = String> {
             4 => format!("SELECT ({inner}) AS a FROM own"),
             5 => format!("SELECT a FROM own, LATERAL ({inner}) AS x"),
             6 => format!("SELECT a FROM own WHERE EXISTS ({inner})"),
-            7 => format!("WITH RECURSIVE t AS (SELECT 1 AS a UNION ALL {inner}), secret AS (SELECT 1 AS a) SELECT a FROM t"),
+            7 => format!(
+                "WITH RECURSIVE t AS (SELECT 1 AS a UNION ALL {inner}), secret AS (SELECT 1 AS a) SELECT a FROM t"
+            ),
             _ => format!("SELECT CASE WHEN a = ({inner}) THEN 1 END AS a FROM own"),
         })
     })

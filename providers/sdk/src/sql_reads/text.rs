@@ -44,7 +44,9 @@ fn is_hidden(char: char) -> bool {
 fn of_token(dialect: SqlDialect, token: &TokenWithSpan) -> Option<SqlRefusal> {
     let unclear = |what: String, hint: &str| Some(SqlRefusal::unclear(what, hint, token.span.start.line));
     match &token.token {
-        Token::Whitespace(Whitespace::MultiLineComment(text)) if text.contains("/*") || text.starts_with(['!', '+']) => {
+        Token::Whitespace(Whitespace::MultiLineComment(text))
+            if text.contains("/*") || text.starts_with(['!', '+']) =>
+        {
             unclear("a comment holds another one, or a hint".to_owned(), "take the inner one out")
         }
         Token::Whitespace(Whitespace::SingleLineComment { prefix, .. }) if prefix == "#" => {
@@ -56,10 +58,14 @@ fn of_token(dialect: SqlDialect, token: &TokenWithSpan) -> Option<SqlRefusal> {
         Token::AtSign if dialect == SqlDialect::Snowflake => {
             unclear("the query reads a stage".to_owned(), "load the files into a table of a storage area")
         }
-        Token::Placeholder(name) if !name.trim_start_matches('$').bytes().all(|byte| byte.is_ascii_digit()) || name == "?" => {
+        Token::Placeholder(name)
+            if !name.trim_start_matches('$').bytes().all(|byte| byte.is_ascii_digit()) || name == "?" =>
+        {
             unclear(format!("the query holds the variable `{name}`"), "write its value")
         }
-        Token::Char(char) if !is_hidden(*char) => unclear(format!("the character `{char}` is none of SQL"), "take it out"),
+        Token::Char(char) if !is_hidden(*char) => {
+            unclear(format!("the character `{char}` is none of SQL"), "take it out")
+        }
         _ => None,
     }
 }

@@ -241,7 +241,8 @@ impl Visitor for Walk<'_> {
             // A sequence: reading it changes it.
             Expr::CompoundIdentifier(parts)
                 if parts.last().is_some_and(|last| {
-                    last.quote_style.is_none() && ["nextval", "currval"].iter().any(|it| it.eq_ignore_ascii_case(&last.value))
+                    last.quote_style.is_none()
+                        && ["nextval", "currval"].iter().any(|it| it.eq_ignore_ascii_case(&last.value))
                 }) =>
             {
                 let line = parts.first().map_or(1, |first| first.span.start.line).max(1);
