@@ -10,9 +10,9 @@ use terrace_provider::{Map, Value};
 pub(crate) const FIELD: &str = "descriptor";
 /// The field with what the descriptor says of each component that one depends on.
 pub(crate) const DEPENDENCIES: &str = "dependencies";
-/// The field with what the descriptor says of each component of the data product.
+/// The field with all components of the data product.
 pub(crate) const SIBLINGS: &str = "siblings";
-/// The field of one of them with the name of its blueprint.
+/// The field of a sibling with the name of its blueprint.
 const BLUEPRINT: &str = "blueprint";
 
 /// Adds the fields that a blueprint reads: for all others they are not put together. `blueprint_of` finds the name of the
@@ -73,7 +73,7 @@ fn dependencies(descriptor: &Descriptor, component: &Component) -> Value {
 
 /// The components of the data product by their keys, as written, each with the name of its `blueprint`. Empty in a stack.
 ///
-/// The name of the blueprint tells what a component makes: other fields are words of the descriptor's author.
+/// The name of the blueprint is the engine's: the author of the descriptor writes all other fields.
 fn siblings(descriptor: &Descriptor, blueprint_of: &dyn Fn(&Component, &BlueprintUse) -> Option<String>) -> Value {
     if descriptor.front_end != FrontEnd::Witboost {
         return Value::Map(Map::default());

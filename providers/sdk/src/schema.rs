@@ -34,7 +34,7 @@ pub struct ProviderSchema {
 /// which types there are.
 pub type SqlType = fn(&Map) -> Result<String, String>;
 
-/// Finds what a query reads: `{reads, refused}`, as `SqlReads::to_value` has them. The defaults go before a name that is
+/// Finds the reads of a query: `{reads, refused}`, as `SqlReads::to_value` writes them. The defaults go before a name that is
 /// not whole.
 pub type SqlReader = fn(&str, &[&str]) -> Value;
 

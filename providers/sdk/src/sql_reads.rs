@@ -1,10 +1,10 @@
-//! What a query reads: the tables and functions that it names, and what hides a name.
+//! Tables and functions that a query reads.
 //!
-//! A descriptor's author writes a query, and a server runs it with rights that the author does not have. Blueprints
-//! compare what it reads with what the component may read (`sqlReads` in expressions).
+//! A descriptor's author writes a query, and a server runs it with rights that the author does not have. Blueprints compare its
+//! reads with those that the component may have (`sqlReads` in expressions).
 //!
-//! The query is parsed by the crate `sqlparser`. A text that two parsers may take differently (invisible characters,
-//! nested comments, names that are computed) is refused, so that the server cannot find a name that this check missed.
+//! The crate `sqlparser` parses the query. A text that two parsers may take differently (invisible characters, nested
+//! comments, computed names) is refused, so that the server finds no name that this check missed.
 
 mod dialect;
 mod text;
@@ -27,12 +27,12 @@ const DEPTH: usize = 50;
 /// The stack of the thread that parses. A tree may be as deep as the query has operators.
 const STACK: usize = 256 << 20;
 
-/// What a query reads.
+/// The reads of a query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SqlReads {
     /// The tables, views and functions that it names, in the order of the text.
     pub reads: Vec<SqlRead>,
-    /// What cannot be compared with a list of names, or is no query.
+    /// Parts that have no name to compare, and statements that write.
     pub refused: Vec<SqlRefusal>,
 }
 
@@ -52,11 +52,11 @@ pub struct SqlRead {
 /// A part of a query that is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlRefusal {
-    /// What it is, for people.
+    /// The part, in words.
     pub what: String,
-    /// What to do about it, for people.
+    /// A hint, in the imperative.
     pub hint: String,
-    /// True for what reads no table and cannot be allowed either: a statement that writes, or a second statement.
+    /// True for a statement that writes, and for a second statement: no setting allows them.
     pub is_final: bool,
     /// The line within the query, from 1.
     pub line: u64,
@@ -74,7 +74,7 @@ impl SqlRefusal {
 }
 
 impl SqlReads {
-    /// What the query reads. `defaults` are the parts that go before a name that is not whole: the database and the
+    /// Reads the query. `defaults` are the parts that go before a name that is not whole: the database and the
     /// schema that it is resolved in.
     #[must_use]
     pub fn of(dialect: SqlDialect, query: &str, defaults: &[&str]) -> Self {
@@ -85,7 +85,7 @@ impl SqlReads {
                 1,
             ));
         }
-        // A thread of its own: the parser recurses, and a panic of it ends here.
+        // A separate thread: the parser recurses, and its panic ends here.
         let work = || read(dialect, query, defaults);
         let found = thread::scope(|scope| {
             let parsing = thread::Builder::new().name("sql".to_owned()).stack_size(STACK).spawn_scoped(scope, work);
@@ -134,7 +134,8 @@ fn read(dialect: SqlDialect, query: &str, defaults: &[&str]) -> SqlReads {
         Ok(tokens) => tokens,
         Err(error) => return SqlReads::refuse(unreadable(&error.message, error.location.line)),
     };
-    let refused = text::check(dialect, query, &tokens);
+    let refused: Vec<SqlRefusal> =
+        text::check_statements(&tokens).into_iter().chain(text::check(dialect, query, &tokens)).collect();
     if !refused.is_empty() {
         return SqlReads { reads: Vec::new(), refused };
     }
@@ -156,7 +157,6 @@ fn read(dialect: SqlDialect, query: &str, defaults: &[&str]) -> SqlReads {
 fn parse(dialect: SqlDialect, tokens: Vec<TokenWithSpan>) -> Result<Statement, SqlRefusal> {
     let end = tokens.last().map_or(1, |token| token.span.end.line);
     let mut parser = Parser::new(dialect.parser()).with_recursion_limit(DEPTH).with_tokens_with_locations(tokens);
-    let begins_with = parser.peek_token();
     let statements = match parser.parse_statements() {
         Ok(statements) => statements,
         Err(error) => {
@@ -170,12 +170,9 @@ fn parse(dialect: SqlDialect, tokens: Vec<TokenWithSpan>) -> Result<Statement, S
             });
         }
     };
-    let first = begins_with.span.start.line.max(1);
     match <[Statement; 1]>::try_from(statements) {
         Ok([query @ Statement::Query(_)]) => Ok(query),
-        Ok(_) => Err(SqlRefusal::never(format!("`{}` begins no query", begins_with.token), first)),
-        Err(several) if several.is_empty() => Err(SqlRefusal::never("there is no query", first)),
-        Err(several) => Err(SqlRefusal::never(format!("there are {} statements", several.len()), first)),
+        _ => Err(SqlRefusal::never("the text is not one query", 1)),
     }
 }
 
@@ -185,7 +182,7 @@ fn unreadable(why: &str, line: u64) -> SqlRefusal {
     let line = place.split(',').next().and_then(|line| line.parse().ok()).unwrap_or(line);
     SqlRefusal::unclear(
         format!("the query cannot be parsed: {why}"),
-        "correct it, or write it in simpler words: what it reads has to be found",
+        "correct it, or write it in simpler words",
         line.max(1),
     )
 }

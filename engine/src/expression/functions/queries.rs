@@ -1,4 +1,4 @@
-//! `sqlReads`: what a query reads.
+//! `sqlReads`: the tables and functions that a query reads.
 
 use super::{technology, text, three};
 use crate::diagnostic::did_you_mean;
@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use terrace_provider::{SqlReader, Value};
 
-/// `sqlReads(provider, query, defaults)`: the tables and functions that a query names, and what is refused of it.
+/// `sqlReads(provider, query, defaults)`: the reads of a query, and its refused parts.
 pub(super) fn sql_reads(readers: &BTreeMap<String, SqlReader>, arguments: &[Cow<'_, Value>]) -> Result<Value, String> {
     let [provider, query, defaults] = three(arguments)?;
     let provider = text(provider)?;

@@ -87,7 +87,7 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
     both(
         "sqlReads",
         "sqlReads(provider, query, defaults) -> map",
-        "what a query reads in the provider's SQL: {reads: [{name, written, isFunction, line}], refused: [{what, hint, isFinal, line}]}; the defaults (database, schema) complete a name",
+        "the tables and functions that a query reads in the provider's SQL: {reads: [{name, written, isFunction, line}], refused: [{what, hint, isFinal, line}]}; the defaults (database, schema) complete a name",
     ),
     both(
         "sqlType",

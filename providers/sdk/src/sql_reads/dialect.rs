@@ -1,4 +1,4 @@
-//! What differs from system to system: how a name is folded, and which functions read what their arguments name.
+//! Differences between systems: the folding of names, and the functions that reach other objects.
 
 use sqlparser::ast::Ident;
 use sqlparser::dialect::{DatabricksDialect, Dialect, PostgreSqlDialect, SQLiteDialect, SnowflakeDialect};
@@ -48,7 +48,7 @@ impl SqlDialect {
             None if !value.is_ascii() => Err(Ambiguous("a name with letters beyond ASCII, which has to be quoted")),
             None if value.starts_with(['@', '%', '~', '$', ':']) => Err(Ambiguous("a stage or a variable")),
             Some('\'') if self != Self::Sqlite => Err(Ambiguous("a text in the place of a name")),
-            // The server cuts such a name, and finds another one.
+            // The server cuts the name, and finds another table.
             _ if self == Self::Postgres && value.len() > 63 => Err(Ambiguous("a name of more than 63 bytes")),
             quote => Ok(match (self, quote) {
                 (Self::Snowflake, None) => value.to_ascii_uppercase(),
@@ -119,7 +119,7 @@ impl SqlDialect {
         known.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
-    /// True for a function that reads, runs or calls what a text names, or that changes something.
+    /// True for a function that reads, runs or calls an object whose name is a text, or that changes something.
     pub(super) fn reaches_out(self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let begins = |with: &[&str]| with.iter().any(|with| name.starts_with(with));

@@ -11,8 +11,8 @@ fn of(dialect: SqlDialect, query: &str) -> SqlReads {
     SqlReads::of(dialect, query, defaults)
 }
 
-/// The names in one line, those of functions with `()`; after `!` what is refused, after `!!` what can never be allowed.
-fn told(dialect: SqlDialect, query: &str) -> String {
+/// The names in one line, those of functions with `()`; after `!` refused parts, after `!!` those that no setting allows.
+fn summary(dialect: SqlDialect, query: &str) -> String {
     let found = of(dialect, query);
     let mut line = found.reads.iter().fold(String::new(), |mut line, read| {
         let _ = write!(line, "{}{} ", read.name.join("."), if read.is_function { "()" } else { "" });
@@ -26,7 +26,7 @@ fn told(dialect: SqlDialect, query: &str) -> String {
 
 fn check(dialect: SqlDialect, cases: &[(&str, &str)]) {
     for (query, expected) in cases {
-        assert_eq!(told(dialect, query), *expected, "{query}");
+        assert_eq!(summary(dialect, query), *expected, "{query}");
     }
 }
 
@@ -89,13 +89,13 @@ fn snowflake_reads_are_found_wherever_they_stand() {
             of(SqlDialect::Snowflake, query).reads.iter().map(|it| it.name.join(".")).collect();
         names.sort();
         names.dedup();
-        assert_eq!(names, ["DB.S.T", "X.Y.Z"], "{query}: {}", told(SqlDialect::Snowflake, query));
+        assert_eq!(names, ["DB.S.T", "X.Y.Z"], "{query}: {}", summary(SqlDialect::Snowflake, query));
         assert_eq!(of(SqlDialect::Snowflake, query).refused, [], "{query}");
     }
 }
 
 #[test]
-fn names_of_common_table_expressions_are_no_reads_in_their_scope() {
+fn common_table_expressions_are_not_reads_in_their_scope() {
     check(
         SqlDialect::Snowflake,
         &[
@@ -130,9 +130,9 @@ fn names_that_cannot_be_read_are_refused() {
             ("SELECT SYSTEM$TYPEOF(1)", "! the function `SYSTEM$TYPEOF` reaches what its arguments name"),
             ("SELECT x.y.seq.NEXTVAL", "! the query takes numbers of a sequence"),
             ("SELECT * FROM a.b.c.d", "! `a.b.c.d` is a name of too many parts"),
-            ("SELECT * FROM größe", "! the character `ö` is none of SQL ! the character `ß` is none of SQL"),
+            ("SELECT * FROM größe", "! the character `ö` is not SQL ! the character `ß` is not SQL"),
             ("SELECT * FROM \"größe\"", "DB.S.größe"),
-            ("SELECT 1 /* a /* b */ FROM t */", "! a comment holds another one, or a hint"),
+            ("SELECT 1 /* a /* b */ FROM t */", "! a comment holds a second comment, or a hint"),
             ("SELECT 1 # x", "! a comment begins with `#`"),
             ("SELECT $x$ a $x$", "! a text in dollars has a name between them"),
             ("SELECT a\u{a0}FROM t", "! the query holds the invisible character U+00A0"),
@@ -149,7 +149,7 @@ fn names_that_cannot_be_read_are_refused() {
         assert!(
             !of(SqlDialect::Snowflake, query).refused.is_empty(),
             "{query}: {}",
-            told(SqlDialect::Snowflake, query)
+            summary(SqlDialect::Snowflake, query)
         );
     }
 }
@@ -171,7 +171,7 @@ fn functions_with_a_schema_are_reads() {
 }
 
 #[test]
-fn statements_that_are_no_query_are_never_allowed() {
+fn statements_that_write_are_never_allowed() {
     for dialect in [SqlDialect::Snowflake, SqlDialect::Postgres, SqlDialect::Databricks, SqlDialect::Sqlite] {
         for query in [
             "DROP TABLE t",
@@ -185,15 +185,21 @@ fn statements_that_are_no_query_are_never_allowed() {
             "",
             ";",
             "-- nothing",
+            // Also where it cannot be parsed, or hides a name.
+            "SELECT * FROM @s; DROP TABLE t",
+            "SELECT FROM FROM; DROP TABLE t",
+            "SHOW TABLES",
+            "BEGIN DROP TABLE t; END",
+            "EXPLAIN SELECT 1",
         ] {
             let found = of(dialect, query);
-            assert!(found.refused.iter().any(|it| it.is_final), "{dialect:?} {query}: {}", told(dialect, query));
+            assert!(found.refused.iter().any(|it| it.is_final), "{dialect:?} {query}: {}", summary(dialect, query));
         }
     }
-    assert!(told(SqlDialect::Postgres, "SELECT * INTO x FROM t").contains("!! `SELECT INTO` writes"));
-    assert!(told(SqlDialect::Postgres, "SELECT * FROM t FOR UPDATE").contains("!! the query locks rows"));
+    assert!(summary(SqlDialect::Postgres, "SELECT * INTO x FROM t").contains("!! `SELECT INTO` writes"));
+    assert!(summary(SqlDialect::Postgres, "SELECT * FROM t FOR UPDATE").contains("!! the query locks rows"));
     let deleting = "WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d";
-    assert!(told(SqlDialect::Postgres, deleting).contains("!! "), "{}", told(SqlDialect::Postgres, deleting));
+    assert!(summary(SqlDialect::Postgres, deleting).contains("!! "), "{}", summary(SqlDialect::Postgres, deleting));
 }
 
 #[test]
@@ -224,7 +230,7 @@ fn postgres_names_are_folded_to_lower_case() {
         ],
     );
     let long = format!("SELECT * FROM {}", "a".repeat(64));
-    assert!(told(SqlDialect::Postgres, &long).ends_with("is a name of more than 63 bytes"));
+    assert!(summary(SqlDialect::Postgres, &long).ends_with("is a name of more than 63 bytes"));
 }
 
 #[test]
@@ -349,7 +355,7 @@ fn words() -> impl Strategy<Value = String> {
     prop::collection::vec(word, 0..60).prop_map(|words| words.join(" "))
 }
 
-/// Wraps a read of `SECRET.S.T` in what a query may be made of.
+/// Wraps a read of `SECRET.S.T` in other clauses of a query.
 fn wrapped() -> impl Strategy<Value = String> {
     let leaf = prop::sample::select(vec![
         "SELECT a FROM secret.s.t",

@@ -1,9 +1,31 @@
-//! What of a text two parsers may take differently, before it is parsed.
+//! Refuses text that two parsers may take differently.
 
 use super::{SqlDialect, SqlRefusal};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
-/// What is refused of a text.
+/// Refuses text that is not one query, whether or not it can be parsed.
+pub(super) fn check_statements(tokens: &[TokenWithSpan]) -> Option<SqlRefusal> {
+    let mut words = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
+    let Some(first) = words.find(|token| token.token != Token::SemiColon) else {
+        return Some(SqlRefusal::never("the query is empty", 1));
+    };
+    let line = first.span.start.line.max(1);
+    let begins =
+        |word: &str| ["SELECT", "WITH", "VALUES", "FROM", "TABLE"].iter().any(|it| it.eq_ignore_ascii_case(word));
+    let is_query = match &first.token {
+        Token::LParen => true,
+        Token::Word(word) => word.quote_style.is_none() && begins(&word.value),
+        _ => false,
+    };
+    if !is_query {
+        return Some(SqlRefusal::never(format!("`{}` begins no query", first.token), line));
+    }
+    let mut after = words.skip_while(|token| token.token != Token::SemiColon);
+    let second = after.find(|token| token.token != Token::SemiColon)?;
+    Some(SqlRefusal::never("a second statement follows", second.span.start.line.max(1)))
+}
+
+/// Refuses parts of a text.
 pub(super) fn check(dialect: SqlDialect, query: &str, tokens: &[TokenWithSpan]) -> Vec<SqlRefusal> {
     let mut refused: Vec<SqlRefusal> = characters(query).collect();
     for token in tokens {
@@ -16,7 +38,7 @@ pub(super) fn check(dialect: SqlDialect, query: &str, tokens: &[TokenWithSpan]) 
 /// Characters that are not seen, or end a line for some readers only.
 fn characters(query: &str) -> impl Iterator<Item = SqlRefusal> {
     (1..).zip(query.split('\n')).flat_map(|(line, text)| {
-        // The end of a line in Windows is none of them.
+        // Windows ends a line by two characters.
         let text = text.strip_suffix('\r').unwrap_or(text);
         let hidden = text.chars().find(|char| is_hidden(*char));
         hidden.map(|char| {
@@ -47,7 +69,7 @@ fn of_token(dialect: SqlDialect, token: &TokenWithSpan) -> Option<SqlRefusal> {
         Token::Whitespace(Whitespace::MultiLineComment(text))
             if text.contains("/*") || text.starts_with(['!', '+']) =>
         {
-            unclear("a comment holds another one, or a hint".to_owned(), "take the inner one out")
+            unclear("a comment holds a second comment, or a hint".to_owned(), "take the inner one out")
         }
         Token::Whitespace(Whitespace::SingleLineComment { prefix, .. }) if prefix == "#" => {
             unclear("a comment begins with `#`".to_owned(), "begin it with `--`")
@@ -63,9 +85,7 @@ fn of_token(dialect: SqlDialect, token: &TokenWithSpan) -> Option<SqlRefusal> {
         {
             unclear(format!("the query holds the variable `{name}`"), "write its value")
         }
-        Token::Char(char) if !is_hidden(*char) => {
-            unclear(format!("the character `{char}` is none of SQL"), "take it out")
-        }
+        Token::Char(char) if !is_hidden(*char) => unclear(format!("the character `{char}` is not SQL"), "take it out"),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use sqlparser::ast::{
 use std::ops::ControlFlow;
 use std::ptr;
 
-/// What a query reads.
+/// The reads of a query.
 pub(super) fn walk(dialect: SqlDialect, defaults: &[&str], query: &Statement) -> SqlReads {
     let mut walk = Walk { dialect, defaults, found: SqlReads::default(), scopes: Vec::new(), called: Vec::new() };
     let _ = query.visit(&mut walk);
