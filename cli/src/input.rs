@@ -329,7 +329,9 @@ impl PlanClaims {
             environment: String,
             origin: terrace_engine::plan::Origin,
         }
-        let Ok(Head { plan: Body { environment, origin } }) = serde_json::from_str(text) else { return Self::default() };
+        let Ok(Head { plan: Body { environment, origin } }) = serde_json::from_str(text) else {
+            return Self::default();
+        };
         let descriptor = origin.descriptors.into_keys().map(PathBuf::from).find(|path| path.exists());
         Self { descriptor, environment: Some(environment) }
     }

@@ -129,7 +129,11 @@ fn own_keys(settings: &Settings, environment: &str, ui: &Ui) -> Result<Option<En
     }
     let (environment, diagnostics) = settings.configuration.environment(environment, &settings.variables);
     report(ui, &settings.configuration.sources, &diagnostics);
-    if has_errors(&diagnostics) { Err(Failure::told(Exit::Error)) } else { Ok(environment.and_then(|it| it.encryption)) }
+    if has_errors(&diagnostics) {
+        Err(Failure::told(Exit::Error))
+    } else {
+        Ok(environment.and_then(|it| it.encryption))
+    }
 }
 
 /// The settings of the instance of an environment that is called as its provider.

@@ -479,7 +479,8 @@ fn closing_writes(
 
 /// The row of an owner. A declaration that cannot be sealed is left out: nobody compares with it then.
 fn owner_write(owner: &OwnerChange, seal: &Seal) -> Write {
-    let declaration = owner.declaration.as_ref().and_then(|declaration| declaration.to_stored(&owner.ownership, seal).ok());
+    let declaration =
+        owner.declaration.as_ref().and_then(|declaration| declaration.to_stored(&owner.ownership, seal).ok());
     Write::PutOwner(OwnerRow { ownership: owner.ownership.clone(), declaration: declaration.unwrap_or_default() })
 }
 

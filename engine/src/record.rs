@@ -116,7 +116,8 @@ pub fn seal(new: &NewRow<'_>, seal: &Seal) -> Result<Row, WireError> {
         provider_version: Some(new.provider_version.to_owned()),
         schema_version: new.schema_version,
         // A provider that names its object does not know which of the names are sensitive.
-        identity: encode_map(&marks::found_attributes(new.identity, new.attributes), &at(RowPart::Identity))?.to_string(),
+        identity: encode_map(&marks::found_attributes(new.identity, new.attributes), &at(RowPart::Identity))?
+            .to_string(),
         attributes: encode_map(new.attributes, &at(RowPart::Attributes))?.to_string(),
         private: seal_private(new.private, &at(RowPart::Private))?,
         dependencies: new.dependencies.to_vec(),

@@ -125,8 +125,5 @@ async fn digest_covers_secrets_in_the_clear() {
     let written = file::write(&two, &story.seal).unwrap();
     let seal = Seal::without_key(false);
     assert!(file::read_to_apply(&written, &seal, Some(&digest(&two))).is_ok());
-    assert!(matches!(
-        file::read_to_apply(&written, &seal, Some(&digest(&one))),
-        Err(FileError::OtherDigest { .. })
-    ));
+    assert!(matches!(file::read_to_apply(&written, &seal, Some(&digest(&one))), Err(FileError::OtherDigest { .. })));
 }

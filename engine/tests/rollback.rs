@@ -5,6 +5,7 @@ mod makers;
 
 use crate::support::Story;
 use crate::support::story::{KEY, stack, summary};
+use std::sync::Arc;
 use terrace_engine::address::StackId;
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::rollback::{Wished, as_of};
@@ -32,7 +33,7 @@ pub(crate) async fn rolled_back(story: &Story, operation: Uuid) -> Plan {
 async fn rekeyed(story: &mut Story, lost: Option<&str>) {
     const NEW: &str = "//////////////////////////////////////////8=";
     story.seal = Seal::with_key(NEW, &[KEY]).unwrap().into();
-    let writes = reseal(story.store.as_ref(), &story.seal).await.unwrap().writes;
+    let writes = reseal(story.store.as_ref(), |_| Some(Arc::clone(&story.seal))).await.unwrap().writes;
     let is_kept = |write: &Write| match (write, lost) {
         (Write::Reseal { row }, Some(lost)) => row.address.to_string() != lost,
         _ => true,

@@ -248,7 +248,8 @@ fn meant(text: &str) -> String {
 impl Shared {
     /// Queues a request; answers its token.
     pub(crate) async fn ask(&self, caller: &Caller, asked: &Asked, place: AboutWhat) -> Result<Uuid, Refusal> {
-        let (digests, followed) = (asked.digests(Some(self.worlds.seal())), Followed::here(&place.stack, &place.component));
+        let (digests, followed) =
+            (asked.digests(Some(self.worlds.seal())), Followed::here(&place.stack, &place.component));
         self.enqueue(caller, asked, digests, vec![place.stack], place.component, followed).await
     }
 
@@ -415,7 +416,11 @@ mod tests {
     fn a_request_that_was_queued_before_more_was_said_of_access_is_still_one() {
         let body = r#"{"kind": "access", "request": {"descriptor": "x"}, "principals": ["user:ada"],
             "expected": {"principals": null}}"#;
-        let Ok(Asked::Access { access, expected, .. }) = Asked::of_body(body, uuid::Uuid::nil(), &Seal::without_key(false)) else { panic!("it is no request") };
+        let Ok(Asked::Access { access, expected, .. }) =
+            Asked::of_body(body, uuid::Uuid::nil(), &Seal::without_key(false))
+        else {
+            panic!("it is no request")
+        };
         assert_eq!(access, Access::new(vec!["user:ada".to_owned()], Fields::default()));
         assert_eq!(expected, Some(Expected::of(None)));
     }

@@ -184,6 +184,12 @@ impl Project {
             text.starts_with("{\"terrace_plan\":") && !text.contains("\",\"mac\":\"")
         };
         let plan = words.iter().filter(|word| !word.starts_with('-')).find(is_plan_without_code)?;
+        self.digest_of(variables, plan)
+    }
+
+    /// The digest of a saved plan; nothing when it cannot be shown.
+    #[must_use]
+    pub fn digest_of(&self, variables: &[(&str, &str)], plan: &str) -> Option<String> {
         let shown = self.run_as_given(variables, ["show", plan, "--json"]);
         let shown: serde_json::Value = serde_json::from_str(&shown.stdout).ok()?;
         shown["terrace"]["plan_digest"].as_str().map(str::to_owned)

@@ -16,7 +16,8 @@ fn left_over(columns: u16) -> String {
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
     let gates = ["gate0", "gate1", "gate2", "gate3"];
     gates.iter().for_each(|gate| project.make_gate(gate));
-    let mut terminal = Terminal::start(project.command(["apply", "plan"]), columns);
+    let digest = project.digest_of(&[], "plan").unwrap();
+    let mut terminal = Terminal::start(project.command(["apply", "plan", "--plan-digest", &digest]), columns);
     for instance in 0..4 {
         terminal.wait_for(&format!("local_command.one_of_four[{instance}]"));
     }

@@ -283,14 +283,17 @@ fn a_merge_request_of_gitlab_has_one_note_and_its_merge_applies_that_very_plan()
     // A fork's merge request, a pipeline of a push and a job of another name prove nothing.
     let merges = format!("/repository/commits/{head}/merge_requests");
     repository.forge.answer(&merges, json!([merged(9, 43), merged(1, 42)]));
-    let pipeline = |id: u64, source: &str, project: u64| {
-        json!({"id": id, "source": source, "sha": planned, "ref": "refs/merge-requests/1/head", "project_id": project})
-    };
-    let found = json!([pipeline(99, "push", 42), pipeline(98, "merge_request_event", 43),
-                       pipeline(11, "merge_request_event", 42)]);
+    let pipeline = |id: u64, source: &str, project: u64| json!({"id": id, "source": source, "sha": planned, "ref": "refs/merge-requests/1/head", "project_id": project});
+    let found = json!([
+        pipeline(99, "push", 42),
+        pipeline(98, "merge_request_event", 43),
+        pipeline(11, "merge_request_event", 42)
+    ]);
     repository.forge.answer(&format!("/pipelines?source=merge_request_event&sha={planned}&per_page=100"), found);
     let job = |id: u64, name: &str| json!({"id": id, "name": name, "status": "success", "commit": {"id": planned}});
-    repository.forge.answer("/pipelines/11/jobs?scope=success&per_page=100", json!([job(13, "other"), job(12, "plan")]));
+    repository
+        .forge
+        .answer("/pipelines/11/jobs?scope=success&per_page=100", json!([job(13, "other"), job(12, "plan")]));
     repository.run(0, "find-plan", &[("CI_COMMIT_SHA", head.as_str())]);
     repository.run(0, "apply", &[]);
     assert_eq!(repository.file(), "three");

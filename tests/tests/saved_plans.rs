@@ -1,5 +1,6 @@
 //! A plan in a file is applied once, and only to what it was made from.
 
+use sha2::{Digest, Sha256};
 use terrace_tests::{Project, snapshot};
 
 const FILE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
@@ -394,7 +395,7 @@ fn a_plan_is_not_applied_with_other_settings_of_an_instance_that_has_a_part_in_i
 }
 
 #[test]
-fn no_digest_tells_secrets_apart_without_a_state_key() {
+fn digest_tells_secrets_apart_where_they_may_be_in_the_clear() {
     let project = Project::with_stack(
         "variables: {token: {type: string, sensitive: true}}\n\
          resources: [{type: local_value, name: a, config: {input: '${{ vars.token }}'}}]\n",
@@ -405,9 +406,73 @@ fn no_digest_tells_secrets_apart_without_a_state_key() {
     };
     let digest = plan("one", &["--json"]).json()["terrace"]["plan_digest"].as_str().unwrap().to_owned();
     let words = ["apply", "stack.yaml", "--plaintext-secrets", "--plan-digest", &digest];
-    let refused = project.run_with(&[("TERRACE_VAR_token", "two")], words).with_code(4);
-    refused.says("without a state key no digest tells them");
+    project.run_with(&[("TERRACE_VAR_token", "two")], words).with_code(4).says("another plan than the expected one");
     assert!(!project.recorded().is_some_and(|recorded| recorded.contains("local_value")));
+    project.run_with(&[("TERRACE_VAR_token", "one")], words).done();
+}
+
+/// A state key for tests.
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const KEYED: &[(&str, &str)] = &[("TERRACE_STATE_KEY", KEY)];
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The plan of the project with another content, and the digest of that text.
+fn forged(project: &Project, old: &str, new: &str) -> String {
+    let written = project.read("plan");
+    let (head, body) = written.split_once("\"plan\":").unwrap();
+    let body = body.strip_suffix("}\n").unwrap();
+    let evil = body.replace(old, new);
+    assert_ne!(evil, body);
+    format!("{}\"plan\":{evil}}}\n", head.replace(&sha256(body), &sha256(&evil)))
+}
+
+#[test]
+fn forged_plan_is_refused_under_a_key() {
+    let project = Project::with_stack(FILE);
+    project.run_with(KEYED, ["plan", "stack.yaml", "--out", "plan"]).done();
+    project.write("forged", forged(&project, "one", "two"));
+    for command in ["apply", "show", "graph"] {
+        project.run_with(KEYED, [command, "forged"]).with_code(4).says("forged or changed");
+    }
+    // A plan that was made without the key, or with another one.
+    project.run(["plan", "stack.yaml", "--out", "without"]).done();
+    project.run_with(KEYED, ["apply", "without"]).with_code(4).says("no authentication code");
+    let other = "//////////////////////////////////////////8=";
+    project.run_with(&[("TERRACE_STATE_KEY", other)], ["apply", "plan"]).with_code(4).says("not configured");
+    project.run(["apply", "plan"]).with_code(4).says("not configured");
+    assert!(!project.has("out/a") && !project.has(".terrace"), "something was made");
+    project.write("terrace.yaml", format!("encryption: {{previous: [\"{KEY}\"]}}\n"));
+    project.run_with(&[("TERRACE_STATE_KEY", other)], ["apply", "plan", "-q"]).done().says("1 added");
+}
+
+#[test]
+fn plan_without_a_key_needs_its_digest() {
+    let project = Project::with_stack(FILE);
+    let told = project.run(["plan", "stack.yaml", "--out", "plan"]).done();
+    let digest = told.stderr.split('`').find(|word| word.len() == 64).unwrap().to_owned();
+    let refused = project.run_as_given(&[], ["apply", "plan"]).with_code(4);
+    refused.says("cannot be authenticated").says("--plan-digest");
+    project.write("forged", forged(&project, "one", "two"));
+    let refused = project.run_as_given(&[], ["apply", "forged", "--plan-digest", &digest]).with_code(4);
+    refused.says(&format!("expected  {digest}")).says("actual    ");
+    assert!(!project.has("out/a") && !project.has(".terrace"), "something was made");
+    project.run_as_given(&[], ["apply", "plan", "-q", "--plan-digest", &digest]).done().says("1 added");
+}
+
+#[test]
+fn plan_does_not_choose_the_configuration() {
+    let project = Project::with_stack(FILE);
+    project.write("terrace.yaml", "environments: {local: {overlay: embedded}}\n");
+    // A forger has a folder with a key of its own, and names it in the plan.
+    project.write("evil/terrace.yaml", format!("encryption: {{key: \"{KEY}\"}}\n"));
+    project.copy(&project.path("stack.yaml"), "evil/stack.yaml");
+    let config = ["--config", "evil/terrace.yaml"];
+    project.run([&["plan", "evil/stack.yaml", "--out", "plan"], &config[..]].concat()).done();
+    project.run(["apply", "plan"]).with_code(4).says("a project elsewhere").says("--config");
+    project.run([&["apply", "plan", "-q"], &config[..]].concat()).done();
 }
 
 #[test]

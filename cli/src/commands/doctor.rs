@@ -9,13 +9,13 @@ mod state;
 
 use super::{Context, runtime};
 use crate::args::DoctorArguments;
+use crate::configuration::Encryption;
 use crate::configuration::{FILE_NAME, find};
 use crate::failure::{Exit, Failure};
 use crate::presentation::narrowed;
 use crate::report::harmless;
 use crate::settings::Settings;
 use crate::ui::Ui;
-use crate::configuration::Encryption;
 use crate::wiring::key::find as find_key;
 use serde_json::{Value as Json, json};
 

@@ -47,7 +47,7 @@ pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &
         StateCommand::Mv { from, to } => surgery::rename(context, signals, &from, &to).await,
         StateCommand::Rm { addresses } => surgery::remove(context, signals, &addresses).await,
         StateCommand::Rollback(arguments) => rollback::run(context, &arguments, signals).await,
-        StateCommand::Rekey { plaintext_secrets } => surgery::rekey(context, signals, *plaintext_secrets).await,
+        StateCommand::Rekey { plaintext_secrets } => surgery::rekey(context, signals, plaintext_secrets).await,
         StateCommand::Prune { keep, auto_approve } => prune(context, signals, keep, auto_approve).await,
         StateCommand::Upgrade => upgrade::run(context).await,
         StateCommand::Migrate { to, format } => migrate::run(context, signals, to.as_deref(), format.is_json()).await,

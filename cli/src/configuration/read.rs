@@ -60,7 +60,7 @@ pub(super) fn configuration(
         check_environment_name(entry, fields.diagnostics);
         // What is misspelt is told for every environment; values only for the one that is worked in.
         let mut found = Vec::new();
-        drop(environment(&entry.key, &entry.value, &mut found));
+        drop(environment(&entry.key, &entry.value, &configuration.folder, &mut found));
         fields.diagnostics.extend(found.into_iter().filter(|diagnostic| diagnostic.code == "unknown_field"));
         configuration.environments.push(RawEnvironment { name: entry.key.clone(), node: entry.value.clone() });
     }

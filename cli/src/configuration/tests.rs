@@ -51,7 +51,9 @@ fn a_configuration_is_read_whole() {
     let (configuration, told) = read(WHOLE, VARIABLES);
     assert!(told.is_empty(), "{told:?}");
     assert_eq!(configuration.state.as_deref(), Some("sqlite:state/terrace.db"));
-    assert!(configuration.encryption.current.as_ref().is_some_and(|key| key.value == KeySource::Key("k".to_owned().into())));
+    assert!(
+        configuration.encryption.current.as_ref().is_some_and(|key| key.value == KeySource::Key("k".to_owned().into()))
+    );
     let previous = [KeySource::Key("AAAA".to_owned().into()), KeySource::File("/project/old.key".into())];
     assert!(configuration.encryption.previous.iter().map(|key| &key.value).eq(&previous));
     assert_eq!(configuration.identities["user:jane.roe_example.com"]["snowflake"], "JROE");

@@ -26,7 +26,8 @@ impl OutputsNow {
     pub(super) fn to_store(&self, stack: &StackId, component: &str, outputs: &Map, seal: &Seal) -> Option<String> {
         let stored = self.stored.get(&(stack.clone(), component.to_owned())).filter(|stored| {
             let is_same = |now: record::Outputs| now.unstored.is_empty() && now.values == *outputs;
-            record::open_outputs(stored, &seal.at(Place::Outputs { stack, component }).only_current()).is_ok_and(is_same)
+            record::open_outputs(stored, &seal.at(Place::Outputs { stack, component }).only_current())
+                .is_ok_and(is_same)
         });
         stored.cloned().or_else(|| record::seal_outputs((stack, component), outputs, seal).ok())
     }
@@ -84,7 +85,10 @@ impl Applier {
                     return Err(ApplyError::OtherAccess { stack: stack.clone(), component: row.key });
                 }
                 // What cannot be opened is not what the plan carries.
-                let opened = record::open_outputs_apart(&row.outputs, &self.seal.at(Place::Outputs { stack, component: &row.key }));
+                let opened = record::open_outputs_apart(
+                    &row.outputs,
+                    &self.seal.at(Place::Outputs { stack, component: &row.key }),
+                );
                 let recorded = opened.map(|(outputs, closed)| Recorded {
                     values: outputs.values,
                     unknown: closed.into_keys().chain(outputs.unstored).collect(),

@@ -137,8 +137,11 @@ impl Planner<'_> {
         let mut wanted: BTreeMap<Address, Opened> = BTreeMap::new();
         for (address, row) in wished.rows {
             let Some(row) = row else { continue };
-            let opened = record::open(row, self.seal)
-                .map_err(|error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error })?;
+            let sealed = |error| PlanFailure::Sealed { address: format!("{stack}:{address}"), error };
+            let opened = record::open(row, self.seal).map_err(sealed)?;
+            if let Some((_, ty)) = self.registry.resource_type(&address.ty) {
+                record::check_marked(ty, &opened, self.seal).map_err(sealed)?;
+            }
             wanted.insert(address, opened);
         }
         move_back(&wanted, &mut loaded);
@@ -287,7 +290,9 @@ impl Planner<'_> {
             let Some(row) = row else { continue };
             let what = |error| PlanFailure::Sealed { address: output_reads::outputs_in_words(stack, &key), error };
             let text = then.as_ref().map_or(NOTHING, |then| &then.outputs);
-            let (then, closed) = record::open_outputs_apart(text, &self.seal.at(Place::Outputs { stack, component: &key })).map_err(what)?;
+            let (then, closed) =
+                record::open_outputs_apart(text, &self.seal.at(Place::Outputs { stack, component: &key }))
+                    .map_err(what)?;
             let nothing = Attributes::default();
             let before = now.map_or(&nothing, |now| &now.outputs);
             let unknown: BTreeSet<&String> = closed.keys().chain(&then.unstored).collect();

@@ -122,10 +122,11 @@ impl SharedRows {
         }
         let owners = planner.store.owners(&self.stack.environment, &OwnersOf::Addresses(addresses.clone())).await?;
         for OwnerRow { ownership, declaration } in owners {
-            let declaration = SharedDeclaration::from_stored(&ownership, &declaration, planner.seal).map_err(|error| {
-                let Ownership { address, stack, component } = &ownership;
-                PlanFailure::Sealed { address: format!("how `{component}` of {stack} declares {address}"), error }
-            })?;
+            let declaration =
+                SharedDeclaration::from_stored(&ownership, &declaration, planner.seal).map_err(|error| {
+                    let Ownership { address, stack, component } = &ownership;
+                    PlanFailure::Sealed { address: format!("how `{component}` of {stack} declares {address}"), error }
+                })?;
             self.recorded.insert(ownership.clone());
             let owners = self.owners.entry(ownership.address).or_default();
             owners.insert((ownership.stack, ownership.component), declaration);

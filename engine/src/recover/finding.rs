@@ -104,6 +104,9 @@ pub(crate) async fn look_into(
         Ok(opened) => opened,
         Err(error) => return Finding::InDoubt(error.to_string()),
     };
+    if let Err(error) = record::check_marked(ty, &opened, seal) {
+        return Finding::InDoubt(error.to_string());
+    }
     let session = match registry.session(&intent.row.provider).await {
         Ok(session) => session,
         Err(error) => return Finding::InDoubt(error.to_string()),

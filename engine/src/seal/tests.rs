@@ -115,11 +115,8 @@ impl Owned {
     fn with<T>(&self, seal: &Seal, use_: impl FnOnce(Placed<'_>, &Spot<'_>) -> T) -> T {
         let stack = StackId::new(&self.stack, "local");
         let address: Address = format!("local_file.{}", self.address).parse().unwrap();
-        let owner = crate::store::Ownership {
-            address: address.clone(),
-            stack: stack.clone(),
-            component: self.address.clone(),
-        };
+        let owner =
+            crate::store::Ownership { address: address.clone(), stack: stack.clone(), component: self.address.clone() };
         let row = |part| Place::Row { stack: &stack, address: &address, schema_version: self.version, part };
         let place = match self.kind {
             0 => row(RowPart::Identity),
@@ -154,8 +151,9 @@ fn with_spot<T>(path: &[String], spot: &Spot<'_>, use_: impl FnOnce(&Spot<'_>) -
 
 fn place() -> impl Strategy<Value = Owned> {
     let path = proptest::collection::vec("[ab/~]{0,2}", 0..3);
-    (0..5_u8, 0..2_u8, "[ab]{1,2}", "[ab]{1,2}", 0..2_u32, path)
-        .prop_map(|(kind, store, stack, address, version, path)| Owned { kind, store, stack, address, version, path }.kept())
+    (0..5_u8, 0..2_u8, "[ab]{1,2}", "[ab]{1,2}", 0..2_u32, path).prop_map(
+        |(kind, store, stack, address, version, path)| Owned { kind, store, stack, address, version, path }.kept(),
+    )
 }
 
 proptest! {

@@ -48,7 +48,8 @@ impl Progress for StepProgress {
 
     async fn partial(&self, partial: Partial) -> Result<(), ProviderError> {
         let refuse = |error: String| ProviderError::bug(error);
-        let row = self.row.as_ref().ok_or_else(|| refuse("a step without an intent has no partial result".to_owned()))?;
+        let row =
+            self.row.as_ref().ok_or_else(|| refuse("a step without an intent has no partial result".to_owned()))?;
         let placed = |part| record::placed(row, part, &self.seal);
         let seal_identity =
             |identity: &Map| encode_map(identity, &placed(RowPart::Identity)).map(|json| json.to_string());

@@ -36,7 +36,8 @@ fn parse<'t, T: Deserialize<'t>>(text: &'t Text) -> Result<T, FileError> {
 /// What is written of something that waits, be it sealed as a whole or not.
 fn opened<'j>(json: &'j Json, seal: &Placed<'_>) -> Result<Cow<'j, Json>, FileError> {
     let Some(sealed) = json.get(SEALED).and_then(Json::as_str) else { return Ok(Cow::Borrowed(json)) };
-    let json = serde_json::from_slice(&seal.open(&Spot::Root, sealed)?).map_err(|error| FileError::Damaged(error.to_string()))?;
+    let json = serde_json::from_slice(&seal.open(&Spot::Root, sealed)?)
+        .map_err(|error| FileError::Damaged(error.to_string()))?;
     Ok(Cow::Owned(json))
 }
 

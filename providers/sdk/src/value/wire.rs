@@ -112,7 +112,8 @@ pub fn encode_map(entries: &Map, sealing: &dyn Sealing) -> Result<serde_json::Va
 }
 
 fn encode_entries(spot: &Spot<'_>, entries: &Map, sealing: &dyn Sealing) -> Result<serde_json::Value, WireError> {
-    let object = entries.iter().map(|(key, value)| Ok((key.clone(), encode_at(&Spot::Key(spot, key), value, sealing)?)));
+    let object =
+        entries.iter().map(|(key, value)| Ok((key.clone(), encode_at(&Spot::Key(spot, key), value, sealing)?)));
     Ok(serde_json::Value::Object(object.collect::<Result<_, WireError>>()?))
 }
 
