@@ -21,10 +21,10 @@ use std::thread;
 /// The most bytes of a query that is looked at.
 const MOST_BYTES: usize = 100_000;
 /// The most tokens of a query that is looked at. They bound the depth of its tree, and so the stack.
-const MOST_TOKENS: usize = 10_000;
+const MOST_TOKENS: usize = 5_000;
 /// How deep parentheses may nest, as the parser counts.
 const DEPTH: usize = 50;
-/// The stack of the thread that parses. A tree may be as deep as the query has operators.
+/// The stack of the thread that parses: twice what the deepest tree of so many tokens takes in a build without optimization.
 const STACK: usize = 256 << 20;
 
 /// The reads of a query.
