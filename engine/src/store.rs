@@ -18,8 +18,8 @@ pub use operation::{
 };
 pub use record::{ComponentRead, Moved, Read, Record, Write};
 pub use request::{
-    AskedAnew, AskedRow, Body, Cancelled, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue, RequestRow,
-    ServerStore,
+    AskedAnew, AskedRow, Body, Cancelled, Claimant, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue,
+    RequestRow, ServerStore,
 };
 
 use crate::access::Access;

@@ -27,8 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, Generation, Intent, Lease, LeaseRequest, NewOperation, Record, Row, RowStatus, Selection, ServerStore,
-    StepAction, StoreError, Write,
+    Acquired, Claimant, Generation, Intent, Lease, LeaseRequest, NewOperation, Record, Row, RowStatus, Selection,
+    ServerStore, StepAction, StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -139,6 +139,11 @@ macro_rules! store_contract {
             requests::a_request_names_the_one_that_it_comes_after
             requests::requests_of_a_component_run_in_order
             requests::a_claim_that_is_not_kept_is_taken_over
+            requests::claim_that_expires_counts_as_death_of_its_claimant
+            requests::claim_that_is_given_back_counts_no_death
+            requests::claims_of_orderly_shutdown_are_free_and_count_no_death
+            requests::claimant_that_comes_back_after_outage_is_no_death
+            requests::deaths_of_finished_request_are_forgotten
             requests::what_can_wait_goes_last
             requests::so_many_requests_wait_and_no_more
             requests::a_request_of_a_known_key_is_the_one_that_had_it_first
@@ -172,6 +177,13 @@ macro_rules! store_contract {
 #[must_use]
 pub fn start_of_time() -> Timestamp {
     Timestamp::from_second(1_750_000_000).unwrap()
+}
+
+/// The process of that name: equal names are one process.
+#[must_use]
+pub fn claimant(name: &str) -> Claimant {
+    let id = name.bytes().fold(0, |id: u128, byte| id.wrapping_mul(257).wrapping_add(byte.into()));
+    Claimant { id: Uuid::from_u128(id), name: name.to_owned() }
 }
 
 fn demo() -> StackId {

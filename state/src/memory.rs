@@ -19,10 +19,10 @@ use std::time::Duration;
 use table::Table;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, Cancelled, ComponentEntry, ComponentRead, ComponentRow, Enqueued, Generation, HistoryEntry,
-    Intent, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter,
-    OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow,
-    Row, Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
+    Acquired, AskedRow, Cancelled, Claimant, ComponentEntry, ComponentRead, ComponentRow, Enqueued, Generation,
+    HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent,
+    OperationFilter, OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, RequestClaim, RequestEnd,
+    RequestQueue, RequestRow, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 
@@ -403,8 +403,15 @@ impl RequestQueue for MemoryStore {
         Ok(self.state().asked_with(key))
     }
 
-    async fn claim(&self, _holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
-        self.change(|state, now| Ok(state.claim(term, now)))
+    async fn claim(&self, claimant: &Claimant, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
+        self.change(|state, now| Ok(state.claim(claimant, term, now)))
+    }
+
+    async fn release_claims(&self, claimant: &Claimant) -> Result<(), StoreError> {
+        self.change(|state, now| {
+            state.release_claims(claimant.id, now);
+            Ok(())
+        })
     }
 
     async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {

@@ -63,10 +63,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, Cancelled, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest,
-    LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record,
-    RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, ServerStore, StackSnapshot, StateStore,
-    StepRow, StoreError, StoreIdentity,
+    Acquired, AskedRow, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo,
+    LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf,
+    Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, ServerStore, StackSnapshot,
+    StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 
@@ -441,9 +441,16 @@ impl RequestQueue for PostgresStore {
         .await
     }
 
-    async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
-        self.write(Line::Work, Doubt::Tell, (holder.to_owned(), term), |session, context, (holder, term)| {
-            Box::pin(request::claim(session, context, holder, *term))
+    async fn claim(&self, claimant: &Claimant, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
+        self.write(Line::Work, Doubt::Tell, (claimant.clone(), term), |session, context, (claimant, term)| {
+            Box::pin(request::claim(session, context, claimant, *term))
+        })
+        .await
+    }
+
+    async fn release_claims(&self, claimant: &Claimant) -> Result<(), StoreError> {
+        self.write(Line::Work, Doubt::Repeat, claimant.id, |session, context, claimant| {
+            Box::pin(request::release_claims(session, context, *claimant))
         })
         .await
     }

@@ -41,10 +41,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, Cancelled, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo, LeaseRequest,
-    LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Pruned, Record,
-    RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
-    StoreIdentity,
+    Acquired, AskedRow, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo,
+    LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf,
+    Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, StackSnapshot, StateStore,
+    StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 use watch::Watch;
@@ -422,9 +422,14 @@ impl RequestQueue for SqliteStore {
         self.read(move |connection, _| request::asked_with(connection, &key)).await
     }
 
-    async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
-        let holder = holder.to_owned();
-        self.write(move |transaction, context| request::claim(transaction, context, &holder, term)).await
+    async fn claim(&self, claimant: &Claimant, term: Duration) -> Result<Option<RequestClaim>, StoreError> {
+        let claimant = claimant.clone();
+        self.write(move |transaction, context| request::claim(transaction, context, &claimant, term)).await
+    }
+
+    async fn release_claims(&self, claimant: &Claimant) -> Result<(), StoreError> {
+        let claimant = claimant.id;
+        self.write(move |transaction, context| request::release_claims(transaction, context, claimant)).await
     }
 
     async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError> {

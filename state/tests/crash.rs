@@ -13,6 +13,7 @@ use std::time::Duration;
 use terrace_engine::store::{
     Acquired, LeaseRequest, NewOperation, NewRequest, OperationFilter, Record, Selection, ServerStore, StateStore,
 };
+use terrace_state::contract::claimant;
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
@@ -69,7 +70,7 @@ async fn holder() {
                 can_wait: false,
             };
             store.enqueue(&asked, 10).await.unwrap();
-            store.claim("test", Duration::from_secs(3600)).await.unwrap().unwrap();
+            store.claim(&claimant("test"), Duration::from_secs(3600)).await.unwrap().unwrap();
         }
     }
     let Acquired::Granted(leases) = store.acquire(&request(operation)).await.unwrap() else { return };
@@ -123,11 +124,11 @@ async fn what_is_claimed_from_a_killed_process_is_known_to_have_ended_with_it() 
     let mut child = start_holder(&path, true);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.starts_with("committed 1")));
-    assert!(store.claim("other", Duration::from_secs(60)).await.unwrap().is_none());
+    assert!(store.claim(&claimant("other"), Duration::from_secs(60)).await.unwrap().is_none());
     child.kill().unwrap();
     child.wait().unwrap();
     if cfg!(target_os = "linux") {
-        let claim = store.claim("other", Duration::from_secs(60)).await.unwrap().unwrap();
+        let claim = store.claim(&claimant("other"), Duration::from_secs(60)).await.unwrap().unwrap();
         assert_eq!(claim.fence, 2);
         assert_eq!(open_step(&*store).await, (true, true));
     }

@@ -179,7 +179,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     let older = rusqlite::Connection::open(&path).unwrap();
     older
         .execute_batch(
-            "DROP INDEX operation_of_stack; DROP INDEX lease_held; DROP TABLE request_key; DROP TABLE request; DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
+            "DROP INDEX operation_of_stack; DROP INDEX lease_held; DROP TABLE request_key; DROP TABLE request_death; DROP TABLE request; DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
              ALTER TABLE component DROP COLUMN principals; ALTER TABLE component DROP COLUMN access_fields; ALTER TABLE component DROP COLUMN ids;
              ALTER TABLE intent DROP COLUMN boot; ALTER TABLE intent DROP COLUMN pid_namespace;
              ALTER TABLE intent DROP COLUMN pid; ALTER TABLE intent DROP COLUMN process_started;
@@ -225,7 +225,7 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
     store.enqueue(&asked, 1).await.unwrap();
     drop(store);
     let older = "ALTER TABLE request ADD COLUMN idempotency TEXT; UPDATE request SET idempotency = (SELECT key FROM request_key);
-                 DROP TABLE request_key;
+                 DROP TABLE request_key; DROP TABLE request_death; ALTER TABLE request DROP COLUMN claimant;
                  CREATE UNIQUE INDEX request_idempotency ON request (idempotency) WHERE idempotency IS NOT NULL;
                  DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;
                  CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;

@@ -131,7 +131,7 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
     store.enqueue(&super::asking_by_key(), 1).await.unwrap();
     drop(store);
     let older = "ALTER TABLE request ADD COLUMN idempotency text; UPDATE request SET idempotency = (SELECT key FROM request_key);
-                 DROP TABLE request_key;
+                 DROP TABLE request_key; DROP TABLE request_death; ALTER TABLE request DROP COLUMN claimant;
                  CREATE UNIQUE INDEX request_idempotency ON request (idempotency) WHERE idempotency IS NOT NULL;
                  ALTER TABLE intent DROP COLUMN boot, DROP COLUMN network_namespace, DROP COLUMN beacon, DROP COLUMN gone_at;
                  ALTER TABLE lease DROP COLUMN origin; DROP INDEX request_waiting; DROP INDEX request_taken; DROP INDEX lease_held;

@@ -10,6 +10,7 @@ use terrace_engine::store::{
     Acquired, ComponentRow, Ids, LeaseRequest, NewOperation, NewRequest, OperationFilter, OperationStatus, OwnerRow,
     Ownership, Record, RequestEnd, Row, RowStatus, Selection, ServerStore, StackRead, StepAction, StepResult, Write,
 };
+use terrace_state::contract::claimant;
 use terrace_state::roles;
 use terrace_state::transfer::{InUse, LEFT_COLUMNS, LEFT_TABLES, Moved, ROLE_TABLES, TABLES, TransferError};
 use terrace_state::{Access, StoreUrl};
@@ -145,7 +146,7 @@ async fn fill(store: &dyn ServerStore) {
             store.enqueue(&asking(component), 10).await.unwrap(),
             terrace_engine::store::Enqueued::Queued { behind: None }
         ));
-        let claim = store.claim("jane@host", TERM).await.unwrap().unwrap();
+        let claim = store.claim(&claimant("jane@host"), TERM).await.unwrap().unwrap();
         let (status, summary) = (OperationStatus::Completed, "1 added".to_owned());
         let end = RequestEnd { status, summary, result: "{\"info\":{}}".to_owned(), keeps_body: true };
         store.finish(&claim, &end).await.unwrap();
@@ -273,7 +274,7 @@ async fn whoever_is_in_the_way_is_named_and_nothing_is_made() {
     store.commit(&[], vec![done]).await.unwrap();
     store.enqueue(&asking("api"), 10).await.unwrap();
     assert!(matches!(&found().await[..], [InUse::Request { is_queued: true, .. }]));
-    let claim = store.claim("jane@host", TERM).await.unwrap().unwrap();
+    let claim = store.claim(&claimant("jane@host"), TERM).await.unwrap().unwrap();
     store.begin(&NewOperation { id: claim.operation, ..operation("apply") }).await.unwrap();
     assert!(matches!(&found().await[..], [InUse::Request { is_queued: false, .. }]));
     let (status, summary) = (OperationStatus::Completed, String::new());

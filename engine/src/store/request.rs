@@ -21,7 +21,10 @@ pub trait RequestQueue: Send + Sync {
     /// Takes the oldest request that nobody works on, one that can wait only where no other does, and before which no other
     /// one of its component has to run: one whose worker is known to be dead or has not kept its claim, else one that waits.
     /// One that was given back waits from the end of its pause on, behind those that were asked by then.
-    async fn claim(&self, holder: &str, term: Duration) -> Result<Option<RequestClaim>, StoreError>;
+    ///
+    /// A claim that expired, or whose process is gone, counts as a death of its process: see [`RequestClaim::deaths`]. A
+    /// claimant that calls this is alive, so the store takes back every death that it counted of that claimant.
+    async fn claim(&self, claimant: &Claimant, term: Duration) -> Result<Option<RequestClaim>, StoreError>;
 
     /// Keeps a claim for another term. Fails with [`StoreError::ClaimLost`] when it was taken over.
     async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError>;
@@ -29,6 +32,10 @@ pub trait RequestQueue: Send + Sync {
     /// Lets anybody have a request again after so long, in its turn among those that wait then. It is first among those
     /// about the same all the while. Fails with [`StoreError::ClaimLost`] when it was taken over.
     async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError>;
+
+    /// Gives back all claims of a process that shuts down: any process may take the requests at once, and the store counts no
+    /// death of this claimant.
+    async fn release_claims(&self, claimant: &Claimant) -> Result<(), StoreError>;
 
     /// Ends a request. Fails with [`StoreError::ClaimLost`] when it was taken over.
     async fn finish(&self, claim: &RequestClaim, end: &RequestEnd) -> Result<(), StoreError>;
@@ -133,6 +140,15 @@ pub enum Enqueued {
     Full,
 }
 
+/// A process that claims requests, from its start to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimant {
+    /// Names this process and no other one: a container that restarts may have the host and process id of the one before.
+    pub id: Uuid,
+    /// The process for people: `terrace@host (pid 4711)`.
+    pub name: String,
+}
+
 /// The right to work on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestClaim {
@@ -150,6 +166,9 @@ pub struct RequestClaim {
     pub next_step: u32,
     /// Others wait as well: somebody else may find something, too.
     pub others_wait: bool,
+    /// The names of the claimants that died while they worked on the request, oldest first. A claimant that gave its claim
+    /// back, or that came back after an outage of the store, is not among them.
+    pub deaths: Vec<String>,
 }
 
 /// A request as it stands.

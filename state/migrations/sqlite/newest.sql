@@ -172,7 +172,7 @@ CREATE TABLE request (
     fence     INTEGER NOT NULL DEFAULT 0,
     holder    TEXT,
     expires   INTEGER
-, can_wait INTEGER NOT NULL DEFAULT 0) STRICT;
+, can_wait INTEGER NOT NULL DEFAULT 0, claimant BLOB) STRICT;
 CREATE INDEX request_in_order ON request (stack, component, operation) WHERE result IS NULL;
 CREATE INDEX operation_of_stack ON operation_stack (stack, operation);
 CREATE INDEX request_waiting ON request (can_wait, operation) WHERE result IS NULL AND expires IS NULL;
@@ -183,3 +183,11 @@ CREATE TABLE request_key (
     operation INTEGER NOT NULL REFERENCES request (operation)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX request_key_of ON request_key (operation);
+CREATE TABLE request_death (
+    operation INTEGER NOT NULL REFERENCES request (operation),
+    fence     INTEGER NOT NULL,
+    claimant  BLOB NOT NULL,
+    holder    TEXT NOT NULL,
+    PRIMARY KEY (operation, fence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX request_death_of ON request_death (claimant);

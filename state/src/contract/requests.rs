@@ -1,6 +1,6 @@
 //! Requests: queued once, worked on by one at a time, ended once.
 
-use super::{Fixture, demo, intent, row};
+use super::{Fixture, claimant, demo, intent, row};
 use crate::clock::Clock;
 use std::time::Duration;
 use terrace_engine::address::StackId;
@@ -35,7 +35,18 @@ impl Fixture {
     }
 
     pub(super) async fn claim(&self) -> Option<RequestClaim> {
-        self.store.claim("jane@host", TERM).await.unwrap()
+        self.claim_as("jane@host").await
+    }
+
+    /// Claims as the process of that name.
+    async fn claim_as(&self, name: &str) -> Option<RequestClaim> {
+        self.store.claim(&claimant(name), TERM).await.unwrap()
+    }
+
+    /// Claims as the process of that name, once every claim has expired.
+    async fn claim_expired(&self, name: &str) -> RequestClaim {
+        self.clock.advance(TERM);
+        self.claim_as(name).await.unwrap()
     }
 
     async fn claimed(&self) -> Option<Uuid> {
@@ -223,6 +234,80 @@ pub async fn a_claim_that_is_not_kept_is_taken_over(fixture: Fixture) {
     assert!(is_lost(&fixture.store.finish(&first, &completed()).await, operation));
     fixture.store.begin(&new).await.unwrap();
     fixture.store.finish(&second, &completed()).await.unwrap();
+}
+
+/// Each process that never came back is named once, also where another one has the claim by then.
+pub async fn claim_that_expires_counts_as_death_of_its_claimant(fixture: Fixture) {
+    let operation = fixture.ask("api", "a").await;
+    assert!(fixture.claim_as("one").await.unwrap().deaths.is_empty());
+    for (name, deaths) in [("two", &["one"][..]), ("three", &["one", "two"]), ("four", &["one", "two", "three"])] {
+        let claim = fixture.claim_expired(name).await;
+        assert_eq!(claim.operation, operation);
+        assert_eq!(claim.deaths, deaths);
+    }
+    // A claim that is kept, and one that was taken over by the process that had it, add none.
+    fixture.clock.advance(TERM / 2);
+    let again = fixture.claim_as("four").await;
+    assert!(again.is_none(), "the claim has not expired");
+    assert_eq!(fixture.claim_expired("four").await.deaths, ["one", "two", "three"]);
+}
+
+/// A release ends the claim of a living process.
+pub async fn claim_that_is_given_back_counts_no_death(fixture: Fixture) {
+    let operation = fixture.ask("api", "a").await;
+    for name in ["one", "two", "three", "four"] {
+        let claim = fixture.claim_as(name).await.unwrap();
+        assert_eq!((claim.operation, claim.deaths.len()), (operation, 0));
+        fixture.store.give_back(&claim, Duration::from_secs(5)).await.unwrap();
+        fixture.clock.advance(TERM * 2);
+    }
+}
+
+/// Another process may take them at once; the claims of other processes stay.
+pub async fn claims_of_orderly_shutdown_are_free_and_count_no_death(fixture: Fixture) {
+    let (first, second) = (fixture.ask("api", "a").await, fixture.ask("db", "a").await);
+    let theirs = fixture.ask("web", "a").await;
+    let one = fixture.claim_as("one").await.unwrap();
+    fixture.claim_as("one").await.unwrap();
+    let other = fixture.claim_as("other").await.unwrap();
+    assert_eq!(other.operation, theirs);
+    fixture.store.release_claims(&claimant("one")).await.unwrap();
+    fixture.store.release_claims(&claimant("one")).await.unwrap();
+    let mut claimed = Vec::new();
+    for _ in 0..2 {
+        let claim = fixture.claim_as("two").await.unwrap();
+        assert!(claim.deaths.is_empty());
+        claimed.push(claim.operation);
+    }
+    claimed.sort_unstable();
+    assert_eq!(claimed, [first, second]);
+    assert!(fixture.claim_as("two").await.is_none());
+    assert!(is_lost(&fixture.store.finish(&one, &completed()).await, first));
+    fixture.store.finish(&other, &completed()).await.unwrap();
+}
+
+/// Its claim expired while it could not reach the store.
+pub async fn claimant_that_comes_back_after_outage_is_no_death(fixture: Fixture) {
+    fixture.ask("api", "a").await;
+    fixture.claim_as("one").await.unwrap();
+    assert_eq!(fixture.claim_expired("two").await.deaths, ["one"]);
+    assert!(fixture.claim_as("one").await.is_none(), "`two` has the only request");
+    assert_eq!(fixture.claim_expired("three").await.deaths, ["two"]);
+    fixture.store.release_claims(&claimant("two")).await.unwrap();
+    assert!(fixture.claim_expired("three").await.deaths.is_empty());
+}
+
+/// What another request died of says nothing of the next one.
+pub async fn deaths_of_finished_request_are_forgotten(fixture: Fixture) {
+    let first = fixture.ask("api", "a").await;
+    fixture.claim_as("one").await.unwrap();
+    let claim = fixture.claim_expired("two").await;
+    fixture.store.finish(&claim, &completed()).await.unwrap();
+    assert_eq!(fixture.status(first).await, OperationStatus::Completed);
+    fixture.ask("api", "b").await;
+    assert!(fixture.claim_as("two").await.unwrap().deaths.is_empty());
+    fixture.clock.advance(Duration::from_secs(3600));
+    assert_eq!(fixture.store.prune(Duration::from_secs(60)).await.unwrap().operations, 1);
 }
 
 /// Those that run do not count.

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    AskedAnew, AskedRow, Body, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError,
+    AskedAnew, AskedRow, Body, Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow,
+    StoreError,
 };
 use uuid::Uuid;
 
@@ -24,6 +25,10 @@ pub(super) struct Request {
     /// When the claim ends, once there is one, or when one that was given back can be had.
     expires: Option<Timestamp>,
     is_given_back: bool,
+    /// The process of the last claim.
+    claimant: Option<Claimant>,
+    /// The claimants that died while they worked on it, oldest first.
+    deaths: Vec<Claimant>,
 }
 
 impl Request {
@@ -56,6 +61,8 @@ impl State {
             fence: 0,
             expires: None,
             is_given_back: false,
+            claimant: None,
+            deaths: Vec::new(),
         };
         let newest = self.open_requests().into_iter().rfind(|(_, earlier)| earlier.is_about_the_same(&request));
         let is_to_stop =
@@ -99,7 +106,8 @@ impl State {
         open
     }
 
-    pub(super) fn claim(&mut self, term: Duration, now: Timestamp) -> Option<RequestClaim> {
+    pub(super) fn claim(&mut self, claimant: &Claimant, term: Duration, now: Timestamp) -> Option<RequestClaim> {
+        self.revive(claimant.id);
         let open = self.open_requests();
         let is_over = |request: &Request| request.expires.is_some_and(|expires| expires <= now);
         let is_left = |(_, request): &&(Uuid, &Request)| is_over(request) && !request.is_given_back;
@@ -124,6 +132,8 @@ impl State {
         let given_back = open.iter().filter(is_free).filter(goes_first).min_by_key(|(_, request)| request.expires);
         let (id, request) = given_back.or(waiting)?;
         let (id, mut request) = (*id, (*request).clone());
+        let holder = request.claimant.replace(claimant.clone()).filter(|_| !request.is_given_back);
+        request.deaths.extend(holder.filter(|holder| holder.id != claimant.id));
         request.fence += 1;
         request.expires = Some(later(now, term));
         request.is_given_back = false;
@@ -137,9 +147,37 @@ impl State {
             fence: request.fence,
             next_step: last.map_or(0, |last| last + 1),
             others_wait: open.iter().any(|(other, request)| *other != id && request.expires.is_none()),
+            deaths: request.deaths.iter().map(|died| died.name.clone()).collect(),
         };
         self.requests.insert(id, request);
         Some(claim)
+    }
+
+    /// The open requests that a process has to do with, as `is_meant` says.
+    fn requests_of(&self, is_meant: impl Fn(&Request) -> bool) -> Vec<(Uuid, Request)> {
+        let open = self.open_requests().into_iter().filter(|(_, request)| is_meant(request));
+        open.map(|(id, request)| (id, request.clone())).collect()
+    }
+
+    /// Takes back the deaths that were counted of a process, which is alive.
+    fn revive(&mut self, claimant: Uuid) {
+        for (id, mut request) in self.requests_of(|request| request.deaths.iter().any(|died| died.id == claimant)) {
+            request.deaths.retain(|died| died.id != claimant);
+            self.requests.insert(id, request);
+        }
+    }
+
+    /// Gives back all claims of a process.
+    pub(super) fn release_claims(&mut self, claimant: Uuid, now: Timestamp) {
+        self.revive(claimant);
+        let is_held = |request: &Request| {
+            request.expires.is_some()
+                && !request.is_given_back
+                && request.claimant.as_ref().is_some_and(|holder| holder.id == claimant)
+        };
+        for (id, request) in self.requests_of(is_held) {
+            self.requests.insert(id, Request { expires: Some(now), is_given_back: true, ..request });
+        }
     }
 
     /// The claimed request, as long as the claim holds.

@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0010_request_key.sql"),
     include_str!("../../migrations/postgres/0011_ids.sql"),
     include_str!("../../migrations/postgres/0012_beacon.sql"),
+    include_str!("../../migrations/postgres/0013_request_death.sql"),
 ];
 
 /// The newest format that this build knows.

@@ -110,7 +110,7 @@ async fn operations(session: &Session, context: &Context, after: i64, moment: Ti
                  AND NOT EXISTS (SELECT 1 FROM request WHERE request.operation = sequence AND result IS NULL)
                ORDER BY sequence FOR UPDATE";
     let old: Vec<i64> = session.list(sql, &[&old], |columns| columns.take()).await?;
-    for table in ["log", "step", "request_key", "request", "operation_stack"] {
+    for table in ["log", "step", "request_key", "request_death", "request", "operation_stack"] {
         session.execute(&format!("DELETE FROM {table} WHERE operation = ANY($1)"), &[&old]).await?;
     }
     let removed = session.execute("DELETE FROM operation WHERE sequence = ANY($1)", &[&old]).await?;

@@ -11,7 +11,8 @@ use crate::clock::later;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    AskedAnew, AskedRow, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError,
+    AskedAnew, AskedRow, Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow,
+    StoreError,
 };
 use uuid::Uuid;
 
@@ -198,13 +199,14 @@ pub(super) async fn waiting(session: &Session) -> Result<usize, Failure> {
 pub(super) async fn claim(
     session: &Session,
     context: &Context,
-    holder: &str,
+    claimant: &Claimant,
     term: Duration,
 ) -> Result<Option<RequestClaim>, Failure> {
     // Those that wait are looked through in the order of their index until one is found that is the first of what it is
     // about: `OFFSET 0` keeps the server from comparing all with all before.
-    let sql = "WITH left_over AS (
-                   SELECT operation FROM request WHERE result IS NULL AND holder IS NOT NULL
+    let sql = "WITH revived AS (DELETE FROM request_death WHERE claimant = $4),
+               left_over AS (
+                   SELECT operation, fence, claimant, holder FROM request WHERE result IS NULL AND holder IS NOT NULL
                      AND expires <= coalesce($1, statement_timestamp())
                    ORDER BY expires LIMIT 1 FOR UPDATE SKIP LOCKED),
                waiting AS (
@@ -235,17 +237,23 @@ pub(super) async fn claim(
                      AND NOT EXISTS (SELECT 1 FROM waiting WHERE NOT can_wait AND asked_at <= request.expires)
                    ORDER BY expires LIMIT 1 FOR UPDATE SKIP LOCKED),
                next AS (SELECT operation FROM left_over UNION ALL SELECT operation FROM given_back
-                        UNION ALL SELECT operation FROM waiting WHERE NOT EXISTS (SELECT 1 FROM given_back))
-               UPDATE request SET fence = fence + 1, holder = $2,
+                        UNION ALL SELECT operation FROM waiting WHERE NOT EXISTS (SELECT 1 FROM given_back)),
+               died AS (
+                   INSERT INTO request_death (operation, fence, claimant, holder)
+                   SELECT operation, fence, claimant, holder FROM left_over WHERE claimant <> $4 RETURNING holder)
+               UPDATE request SET fence = fence + 1, holder = $2, claimant = $4,
                                   expires = coalesce($1, statement_timestamp()) + $3::bigint * interval '1 microsecond'
                FROM next JOIN operation ON operation.sequence = next.operation WHERE request.operation = next.operation
                RETURNING operation.id, kind, operation.actor, body, fence,
                          (SELECT coalesce(max(step) + 1, 0) FROM step WHERE step.operation = request.operation),
                          EXISTS (SELECT 1 FROM request AS other
                                  WHERE other.result IS NULL AND other.expires IS NULL
-                                   AND other.operation <> request.operation)";
+                                   AND other.operation <> request.operation),
+                         ARRAY(SELECT holder FROM request_death
+                               WHERE request_death.operation = request.operation AND request_death.claimant <> $4
+                               ORDER BY request_death.fence) || ARRAY(SELECT holder FROM died)";
     let term = i64::try_from(term.as_micros()).unwrap_or(i64::MAX);
-    let claimed = session.last(sql, &[&context.told(), &columns::text(holder), &term]).await?;
+    let claimed = session.last(sql, &[&context.told(), &columns::text(&claimant.name), &term, &claimant.id]).await?;
     session::one(&claimed, |columns| {
         Ok(RequestClaim {
             operation: columns.uuid()?,
@@ -255,8 +263,18 @@ pub(super) async fn claim(
             fence: columns.count()?,
             next_step: columns.count()?,
             others_wait: columns.take()?,
+            deaths: columns.texts()?,
         })
     })
+}
+
+/// Gives back all claims of a process, and takes back the deaths that were counted of it.
+pub(super) async fn release_claims(session: &Session, context: &Context, claimant: Uuid) -> Result<(), Failure> {
+    let sql = "WITH revived AS (DELETE FROM request_death WHERE claimant = $1)
+               UPDATE request SET holder = NULL, expires = coalesce($2, statement_timestamp())
+               WHERE result IS NULL AND expires IS NOT NULL AND holder IS NOT NULL AND claimant = $1";
+    session.execute(sql, &[&claimant, &context.told()]).await?;
+    Ok(())
 }
 
 /// The number of a claimed request's operation, which nobody else takes over until the transaction ends.
@@ -327,7 +345,8 @@ pub(super) async fn end(session: &Session, context: &Context, operation: i64, ho
     let sql = "WITH request AS (
                    UPDATE request SET result = $2, holder = NULL, expires = NULL,
                                       body = CASE WHEN $3 THEN body ELSE '' END
-                   WHERE operation = $1)
+                   WHERE operation = $1),
+               deaths AS (DELETE FROM request_death WHERE operation = $1)
                UPDATE operation SET status = $4, summary = $5, ended_at = coalesce($6, clock_timestamp())
                WHERE sequence = $1";
     let (result, status) = (columns::text(&how.result), columns::word(&how.status)?);

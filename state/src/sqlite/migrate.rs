@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0017_queue.sql"),
     include_str!("../../migrations/sqlite/0018_request_key.sql"),
     include_str!("../../migrations/sqlite/0019_ids.sql"),
+    include_str!("../../migrations/sqlite/0020_request_death.sql"),
 ];
 
 /// What [`MIGRATIONS`] make of an empty file.

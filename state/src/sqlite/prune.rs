@@ -41,7 +41,7 @@ pub(super) fn before(transaction: &Transaction<'_>, context: &Context, moment: T
         if transaction.prepare_cached(sql)?.exists([operation])? {
             continue;
         }
-        for table in ["log", "step", "request_key", "request", "operation_stack"] {
+        for table in ["log", "step", "request_key", "request_death", "request", "operation_stack"] {
             let sql = format!("DELETE FROM {table} WHERE operation = ?1");
             transaction.prepare_cached(&sql)?.execute([operation])?;
         }

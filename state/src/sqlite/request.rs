@@ -8,7 +8,8 @@ use crate::clock::later;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::time::Duration;
 use terrace_engine::store::{
-    AskedAnew, AskedRow, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow, StoreError,
+    AskedAnew, AskedRow, Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow,
+    StoreError,
 };
 use uuid::Uuid;
 
@@ -179,15 +180,23 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
 pub(super) fn claim(
     transaction: &Transaction<'_>,
     context: &Context,
-    holder: &str,
+    claimant: &Claimant,
     term: Duration,
 ) -> Result<Option<RequestClaim>, Failure> {
+    revive(transaction, claimant.id)?;
     let Some(operation) = next(transaction, context)? else { return Ok(None) };
+    let died = "INSERT INTO request_death (operation, fence, claimant, holder)
+                SELECT operation, fence, claimant, holder FROM request
+                WHERE operation = ?1 AND holder IS NOT NULL AND claimant <> ?2";
+    transaction.prepare_cached(died)?.execute((operation, claimant.id.as_bytes()))?;
     let expires = later(context.clock.now(), term).as_microsecond();
-    transaction
-        .prepare_cached("UPDATE request SET fence = fence + 1, holder = ?2, expires = ?3 WHERE operation = ?1")?
-        .execute((operation, holder, expires))?;
+    let sql = "UPDATE request SET fence = fence + 1, holder = ?2, expires = ?3, claimant = ?4 WHERE operation = ?1";
+    let parameters = (operation, &claimant.name, expires, claimant.id.as_bytes());
+    transaction.prepare_cached(sql)?.execute(parameters)?;
     commit::set_process(transaction, context, operation)?;
+    let sql = "SELECT holder FROM request_death WHERE operation = ?1 ORDER BY fence";
+    let mut deaths = transaction.prepare_cached(sql)?;
+    let deaths: Vec<String> = deaths.query_map([operation], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let sql = "SELECT operation.id, kind, actor, body, fence,
                       (SELECT coalesce(max(step) + 1, 0) FROM step WHERE step.operation = request.operation),
                       EXISTS (SELECT 1 FROM request AS other WHERE other.result IS NULL AND other.expires IS NULL)
@@ -202,9 +211,26 @@ pub(super) fn claim(
             fence: columns.count()?,
             next_step: columns.count()?,
             others_wait: columns.take()?,
+            deaths,
         })
     })?;
     Ok(Some(claim))
+}
+
+/// Takes back the deaths that were counted of a process, which is alive.
+fn revive(transaction: &Transaction<'_>, claimant: Uuid) -> Result<(), Failure> {
+    transaction.prepare_cached("DELETE FROM request_death WHERE claimant = ?1")?.execute([claimant.as_bytes()])?;
+    Ok(())
+}
+
+/// Gives back all claims of a process.
+pub(super) fn release_claims(transaction: &Transaction<'_>, context: &Context, claimant: Uuid) -> Result<(), Failure> {
+    revive(transaction, claimant)?;
+    let sql = "UPDATE request SET holder = NULL, expires = ?2
+               WHERE result IS NULL AND expires IS NOT NULL AND holder IS NOT NULL AND claimant = ?1";
+    let now = context.clock.now().as_microsecond();
+    transaction.prepare_cached(sql)?.execute((claimant.as_bytes(), now))?;
+    Ok(())
 }
 
 /// What a claim is watched by.
@@ -273,6 +299,7 @@ fn end(transaction: &Transaction<'_>, context: &Context, operation: i64, how: &R
              WHERE operation = ?1",
         )?
         .execute((operation, &how.result, how.keeps_body))?;
+    transaction.prepare_cached("DELETE FROM request_death WHERE operation = ?1")?.execute([operation])?;
     let now = context.clock.now().as_microsecond();
     transaction
         .prepare_cached("UPDATE operation SET status = ?2, summary = ?3, ended_at = ?4 WHERE sequence = ?1")?

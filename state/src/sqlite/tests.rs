@@ -5,7 +5,7 @@ use crate::SystemClock;
 use crate::clock::Clock;
 use jiff::Timestamp;
 use std::fs;
-use terrace_engine::store::{Body, RowStatus, Write};
+use terrace_engine::store::{Body, Claimant, RowStatus, Write};
 
 fn demo() -> StackId {
     StackId::new("demo", "local")
@@ -23,6 +23,10 @@ fn store(folder: &Path) -> SqliteStore {
 
 async fn limit_pages(store: &SqliteStore, pages: u32) {
     store.write(move |transaction, _| Ok(transaction.pragma_update(None, "max_page_count", pages)?)).await.unwrap();
+}
+
+fn claimant(name: &str) -> Claimant {
+    Claimant { id: Uuid::now_v7(), name: name.to_owned() }
 }
 
 #[tokio::test]
@@ -310,8 +314,8 @@ async fn a_server_that_runs_keeps_its_requests_when_the_clock_jumps() {
     };
     store.enqueue(&request, 10).await.unwrap();
     let term = Duration::from_secs(30);
-    let claim = store.claim("jane@host", term).await.unwrap().unwrap();
+    let claim = store.claim(&claimant("jane@host"), term).await.unwrap().unwrap();
     clock.jump();
-    assert!(store.claim("john@host", term).await.unwrap().is_none());
+    assert!(store.claim(&claimant("john@host"), term).await.unwrap().is_none());
     store.keep(&claim, term).await.unwrap();
 }

@@ -148,11 +148,16 @@ pub const ROLE_TABLES: &[Table] = &[
 
 /// The tables of what is at work: nothing is when a state moves. (`terrace_schema` and `role_mapper_schema` are the formats
 /// of a database.)
-pub const LEFT_TABLES: &[&str] = &["lease", "intent", "terrace_schema", "role_mapper_schema"];
+pub const LEFT_TABLES: &[&str] = &["lease", "intent", "request_death", "terrace_schema", "role_mapper_schema"];
 
-/// The columns that stay: which process of the machine an operation is of, for as long as it runs.
-pub const LEFT_COLUMNS: &[(&str, &str)] =
-    &[("operation", "boot"), ("operation", "pid_namespace"), ("operation", "pid"), ("operation", "process_started")];
+/// The columns that stay: the process that works on an operation, or claimed a request, for as long as it runs.
+pub const LEFT_COLUMNS: &[(&str, &str)] = &[
+    ("operation", "boot"),
+    ("operation", "pid_namespace"),
+    ("operation", "pid"),
+    ("operation", "process_started"),
+    ("request", "claimant"),
+];
 
 /// Why a state cannot move yet: open steps, and whose they are. The same in every database.
 pub(crate) const OPEN_STEPS: &str = "SELECT name, environment, address, operation.id

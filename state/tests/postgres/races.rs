@@ -10,6 +10,7 @@ use terrace_engine::store::{
     Acquired, Body, Cancelled, ComponentRow, Enqueued, NewOperation, NewRequest, OperationStatus, OwnerRow, OwnersOf,
     Ownership, Record, RequestEnd, Row, Selection, ServerStore, StepAction, StepResult, StoreError, Write,
 };
+use terrace_state::contract::claimant;
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -288,13 +289,16 @@ async fn a_commit_that_was_not_answered_is_looked_for_and_not_done_twice() {
     let (one, request) = (Arc::clone(&store), asked.clone());
     let queued = unanswered(&url, &watcher, async move { one.enqueue(&request, 10).await }).await;
     assert_eq!(queued, Enqueued::Queued { behind: None });
-    let claim = store.claim("here", Duration::from_secs(60)).await.unwrap().unwrap();
+    let claim = store.claim(&claimant("here"), Duration::from_secs(60)).await.unwrap().unwrap();
     assert_eq!(claim.operation, asked.operation.id);
     let (status, summary, result) = (OperationStatus::Completed, String::new(), "{}".to_owned());
     let end = RequestEnd { status, summary, result, keeps_body: false };
     let (one, ended) = (Arc::clone(&store), claim.clone());
     unanswered(&url, &watcher, async move { one.finish(&ended, &end).await }).await;
-    assert!(store.claim("here", Duration::from_secs(60)).await.unwrap().is_none(), "it is queued once, and has ended");
+    assert!(
+        store.claim(&claimant("here"), Duration::from_secs(60)).await.unwrap().is_none(),
+        "it is queued once, and has ended"
+    );
     let waiting = asking_nothing(operation(Uuid::now_v7()));
     store.enqueue(&waiting, 10).await.unwrap();
     let (one, id) = (Arc::clone(&store), waiting.operation.id);
@@ -423,7 +427,7 @@ async fn a_request_is_called_off_or_claimed_and_never_both() {
         one.enqueue(&request, 10).await.unwrap();
         let claiming = {
             let other = Arc::clone(&other);
-            tokio::spawn(async move { other.claim("here", Duration::from_secs(60)).await.unwrap() })
+            tokio::spawn(async move { other.claim(&claimant("here"), Duration::from_secs(60)).await.unwrap() })
         };
         let cancelled = one.request_cancel(id, "jane").await.unwrap();
         match (cancelled, claiming.await.unwrap()) {

@@ -1,0 +1,11 @@
+-- Which process claimed a request; NULL for a claim of an older terrace.
+ALTER TABLE request ADD COLUMN claimant BLOB;
+-- The claims on open requests whose processes died: they expired, and nobody gave them back.
+CREATE TABLE request_death (
+    operation INTEGER NOT NULL REFERENCES request (operation),
+    fence     INTEGER NOT NULL,
+    claimant  BLOB NOT NULL,
+    holder    TEXT NOT NULL,
+    PRIMARY KEY (operation, fence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX request_death_of ON request_death (claimant);
