@@ -278,6 +278,10 @@ impl Compiler<'_> {
         let known = Known { facts: &facts, request: &request };
         let mut components = Vec::with_capacity(descriptor.components.len());
         for component in &descriptor.components {
+            if let Err(late) = self.functions.limits().check_time(component.span) {
+                diagnostics.push(late);
+                break;
+            }
             let is_chosen = chosen.is_empty() || chosen.contains(&component.key);
             let compiled = match (&component.body, is_chosen) {
                 (_, false) => Some(nothing(component)),

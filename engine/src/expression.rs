@@ -32,6 +32,7 @@ mod template;
 
 pub use capture::{Captured, Layered};
 pub use functions::Functions;
+pub(crate) use measure::of_value as size_of;
 pub use path::descend;
 
 use crate::source::{Place, Span};

@@ -22,6 +22,7 @@ pub mod event;
 pub mod expression;
 pub mod graph;
 pub mod import;
+pub mod limits;
 pub mod lookup;
 pub mod marks;
 pub mod moves;

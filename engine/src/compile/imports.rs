@@ -7,6 +7,7 @@ use crate::descriptor::Located;
 use crate::descriptor::transitions::{Import, read_import_address};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Scope, Template};
+use crate::limits::length;
 use crate::repetition::{self, Item, NoItems};
 use crate::source::Span;
 use std::collections::BTreeMap;
@@ -66,6 +67,10 @@ fn items(
         Err(found) => Err(NoItems::Wrong(found)),
     };
     let value = for_each.evaluate(facts, compiler.functions).map_err(NoItems::Wrong);
+    let value = value.and_then(|value| {
+        compiler.functions.count_resources(length(&value), for_each.span)?;
+        Ok(value)
+    });
     let found = match value.and_then(|value| repetition::items(for_each, value, import.key.as_ref(), &key_of)) {
         Ok(items) => return items,
         Err(NoItems::Wrong(found)) => found,

@@ -19,7 +19,10 @@ use super::budget;
 use super::compile::{AS_TEXT, IN_ORDER, KEY};
 use super::decimal;
 use super::needed::Needed;
+use crate::diagnostic::Diagnostic;
 use crate::digest::sha256;
+use crate::limits::{Counted, Limits};
+use crate::source::Span;
 use cel::common::types::{DYN_TYPE, Type};
 use cel::common::value::CowVal;
 use cel::{Context, DeclarationError, Env, ExecutionError, FunctionContext, extensions};
@@ -83,6 +86,9 @@ pub struct Functions {
     /// What the large values of the stack may still hold that they are for; `None` for what is not kept: each value has a
     /// limit of its own then, and all of them have none.
     left: Option<AtomicU64>,
+    limits: Limits,
+    /// The resources of the stack that they are for.
+    resources: Counted,
 }
 
 impl std::fmt::Debug for Functions {
@@ -124,7 +130,41 @@ impl Functions {
             own: Arc::clone(&self.own),
             identities: Arc::clone(&self.identities),
             left: Some(AtomicU64::new(total)),
+            limits: self.limits.clone(),
+            resources: Counted::default(),
         }
+    }
+
+    /// The same functions for stacks that have to keep to these limits.
+    #[must_use]
+    pub fn bounded(&self, limits: Limits) -> Self {
+        Self {
+            root: Arc::clone(&self.root),
+            own: Arc::clone(&self.own),
+            identities: Arc::clone(&self.identities),
+            left: None,
+            limits,
+            resources: Counted::default(),
+        }
+    }
+
+    /// The limits of the stacks.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// True once the stack has too many resources.
+    pub(crate) fn has_too_many_resources(&self) -> bool {
+        self.resources.is_over(&self.limits)
+    }
+
+    /// Counts resources of the stack that these functions are for, before they are planned.
+    ///
+    /// # Errors
+    /// When the stack has too many.
+    pub(crate) fn count_resources(&self, count: usize, at: Span) -> Result<(), Diagnostic> {
+        self.resources.add(count, &self.limits, at)
     }
 
     /// Whom a principal is to a provider.
@@ -217,7 +257,14 @@ impl Registering {
     }
 
     fn done(self) -> Functions {
-        Functions { root: Arc::new(self.root), own: Arc::new(self.own), identities: self.identities, left: None }
+        Functions {
+            root: Arc::new(self.root),
+            own: Arc::new(self.own),
+            identities: self.identities,
+            left: None,
+            limits: Limits::default(),
+            resources: Counted::default(),
+        }
     }
 
     fn add(

@@ -21,7 +21,7 @@ pub(super) fn is_measuring() -> bool {
 }
 
 /// The size of a value.
-pub(super) fn of_value(value: &Value) -> usize {
+pub(crate) fn of_value(value: &Value) -> usize {
     let mut size = 0;
     add_value(value, &mut size);
     size

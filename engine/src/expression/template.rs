@@ -65,6 +65,7 @@ impl Template {
         if let TemplateKind::Literal(value) = &self.kind {
             return Ok(value.clone());
         }
+        functions.limits().check_time(self.span).map_err(|error| vec![error])?;
         let (answer, size) = with_answer(functions.allowed(), || self.evaluate_within(scope, functions));
         functions.spend(size);
         let value = answer?;

@@ -38,6 +38,7 @@ use crate::compile::{CompiledComponent, CompiledStack};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, Visit, names};
+use crate::limits::TOO_SLOW;
 use crate::lookup::Faults;
 use crate::quick::QuickMap;
 use crate::store::Read;
@@ -267,7 +268,21 @@ impl<'a, 'p> Walk<'a, 'p> {
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Result<Option<BlockValue>, PlanFailure> {
         let planner = self.planner;
-        if self.faults.resources.contains(&block) {
+        // Too many resources end the planning of the stack.
+        if self.faults.resources.contains(&block) || planner.functions.has_too_many_resources() {
+            return Ok(None);
+        }
+        if let Err(late) = planner.functions.limits().check_time(declaration.name.span) {
+            // One error is enough: the walk plans none of the later declarations.
+            if diagnostics.iter().all(|told| told.code != TOO_SLOW) {
+                diagnostics.push(late);
+            }
+            return Ok(None);
+        }
+        if declaration.for_each.is_none()
+            && let Err(too_many) = planner.functions.count_resources(1, declaration.name.span)
+        {
+            diagnostics.push(too_many);
             return Ok(None);
         }
         let Some((schema, ty)) = planner.registry.resource_type(&declaration.ty.value) else { return Ok(None) };

@@ -15,11 +15,13 @@ pub struct Budget {
     pub nodes: usize,
     /// How many values anchors and aliases may copy; a long text counts as several, one for each 64 bytes.
     pub alias_nodes: usize,
+    /// How to raise the limit of values, for the hint of its error; nothing where it is fixed.
+    pub raise: Option<&'static str>,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { bytes: 64 << 20, depth: DEEPEST, nodes: 8_000_000, alias_nodes: 200_000 }
+        Self { bytes: 64 << 20, depth: DEEPEST, nodes: 8_000_000, alias_nodes: 200_000, raise: None }
     }
 }
 

@@ -375,7 +375,11 @@ impl<'t> Builder<'t> {
     fn check_budget(&self, span: Span) -> Result<(), Stop> {
         let budget = &self.options.budget;
         if self.nodes > budget.nodes {
-            return Err(over_budget(format!("the text has more than {} values", budget.nodes), span));
+            let error = over_budget(format!("the text has more than {} values", budget.nodes), span);
+            return Err(match budget.raise {
+                Some(raise) => Box::new(error.hint(format!("split the text into smaller files, or {raise}"))),
+                None => error,
+            });
         }
         if self.copied > budget.alias_nodes {
             let message = format!("anchors and aliases copy more than {} values", budget.alias_nodes);

@@ -8,6 +8,7 @@ use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::expression::{ReferenceStep, Template};
 use crate::graph::Block;
+use crate::limits::length;
 use crate::render::{environment_option, shell_word};
 use crate::repetition::{self, NoItems};
 use std::collections::BTreeSet;
@@ -51,6 +52,7 @@ impl Walk<'_, '_> {
         for_each: &Template,
     ) -> Result<Vec<Instance>, NoItems> {
         let value = for_each.evaluate(&self.scope(part, None), self.planner.functions).map_err(NoItems::Wrong)?;
+        self.planner.functions.count_resources(length(&value), for_each.span)?;
         let key_of = |key: &Template, each: &Value| self.key(key, &self.scope(part, Some(each)));
         let items = repetition::items(for_each, value, declaration.key.as_ref(), &key_of)?;
         Ok(items.into_iter().map(Instance::from).collect())

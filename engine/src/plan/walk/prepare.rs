@@ -6,8 +6,9 @@ use super::expand::deferral;
 use super::{ComponentPart, KEPT_ROOTS, Prepared, Walk};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
-use crate::expression::{Missing, ReferenceStep, Scope, Template};
+use crate::expression::{Missing, ReferenceStep, Scope, Template, size_of};
 use crate::graph::lookup_name;
+use crate::limits::more_of;
 use crate::render::UNKNOWN;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -48,6 +49,11 @@ impl Walk<'_, '_> {
                 return None;
             }
         };
+        let size = config.values().map(size_of).fold(0, usize::saturating_add);
+        if let Err(too_many) = self.planner.functions.count_resources(more_of(size), template.span) {
+            diagnostics.push(too_many);
+            return None;
+        }
         let before = diagnostics.len();
         let place = |path: &Path| template.span_at(path);
         typecheck::check(ty, attributes, &config, &place, diagnostics);
