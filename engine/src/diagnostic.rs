@@ -4,6 +4,7 @@ use crate::source::{Place, SourceId, Sources, Span};
 use std::collections::HashSet;
 use terrace_provider::Path;
 pub use terrace_provider::Severity;
+use terrace_provider::names;
 
 /// One thing to tell the author of a descriptor, blueprint or configuration.
 ///
@@ -172,20 +173,7 @@ pub fn first_of(names: &[&str]) -> String {
 /// The closest of the given names, when one is close enough to be a slip.
 #[must_use]
 pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let wanted = name.to_lowercase();
-    known
-        .into_iter()
-        .map(|candidate| (likeness(&wanted, &candidate.to_lowercase()), candidate))
-        .filter(|(score, _)| *score > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
-}
-
-/// How alike two names are, from 0 to 1. One slip of a finger is always close, also in a short name: `evn` for `env`.
-fn likeness(wanted: &str, candidate: &str) -> f64 {
-    let likeness = strsim::jaro_winkler(wanted, candidate);
-    let is_slip = wanted.chars().count() > 2 && strsim::osa_distance(wanted, candidate) == 1;
-    if is_slip { likeness.max(0.9) } else { likeness }
+    names::closest(name, known)
 }
 
 /// Leaves one of each: instances of one declaration repeat its mistakes, and what looks at it twice finds them twice.

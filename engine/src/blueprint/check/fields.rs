@@ -4,6 +4,7 @@ use crate::compile::{LATEST, REQUEST};
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::expression::{Reference, ReferenceStep};
 use crate::source::Span;
+use terrace_provider::names;
 
 /// Fields of both, as Witboost knows them.
 const COMMON: &[&str] = &[
@@ -93,12 +94,11 @@ fn unknown(variable: &str, name: &str, known: &[&str], span: Span) -> Option<Dia
 
 /// Descriptors may have fields of their own, so only what is one slip of a finger from a known one is taken for that.
 fn slip(what: &str, name: &str, known: &[&[&str]], span: Span) -> Option<Diagnostic> {
-    let mut known = COMMON.iter().chain(known.iter().copied().flatten());
+    let known = COMMON.iter().chain(known.iter().copied().flatten());
     if known.clone().any(|field| *field == name) {
         return None;
     }
-    let is_slip = |field: &&&str| strsim::osa_distance(name, field) == 1;
-    let best = known.find(is_slip)?;
+    let best = names::candidates(name, known.copied()).find(|field| strsim::osa_distance(name, field) == 1)?;
     let message = format!("{what} has no field `{name}`");
     Some(Diagnostic::error("unknown_field", message).at(span).hint(format!("did you mean `{best}`?")))
 }

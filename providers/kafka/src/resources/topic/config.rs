@@ -3,7 +3,7 @@
 use crate::admin::Setting;
 use crate::config::Flavor;
 use std::collections::{BTreeMap, BTreeSet};
-use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
+use terrace_provider::{Attributes, Map, Path, ProviderError, Value, names};
 
 /// The largest number of 64 bits, and what JavaScript makes of it.
 const LONG_MAX: &str = "9223372036854775807";
@@ -108,9 +108,10 @@ pub(super) fn fate(key: &str, value: &str, known: Option<&dyn Fn(&str) -> bool>,
 
 /// The key that was probably meant.
 pub(super) fn closest<'k>(key: &str, known: &'k BTreeSet<String>) -> Option<&'k str> {
-    let scored = known.iter().map(|name| (strsim::normalized_damerau_levenshtein(key, name), name));
+    let known = names::candidates(key, known.iter().map(String::as_str));
+    let scored = known.map(|name| (strsim::normalized_damerau_levenshtein(key, name), name));
     let best = scored.filter(|(score, _)| *score > 0.6).max_by(|(one, _), (other, _)| one.total_cmp(other));
-    best.map(|(_, name)| name.as_str())
+    best.map(|(_, name)| name)
 }
 
 /// The configuration of a topic in the spelling of what was configured, with only the keys of that: a key that the topic
