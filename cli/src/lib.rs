@@ -18,6 +18,7 @@ pub mod failure;
 mod files;
 mod input;
 mod logging;
+mod memory;
 mod planning;
 mod presentation;
 mod progress;

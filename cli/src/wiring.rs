@@ -13,6 +13,7 @@ pub(crate) use question::Question;
 
 use crate::configuration::{Encryption, Environment};
 use crate::failure::{Exit, Failure};
+use crate::memory;
 use crate::planning::quoted;
 use crate::report::report;
 use crate::settings::{DEFAULT_STATE, Settings};
@@ -69,7 +70,8 @@ impl World {
         if has_errors(&diagnostics) {
             return Err(Failure::told(Exit::Error));
         }
-        let functions = functions(registry.schemas(), settings);
+        let limits = memory::of_command(memory::available(&settings.variables)?);
+        let functions = functions(registry.schemas(), settings).bounded(limits);
         let note = configuration
             .is_embedded()
             .then(|| format!("embedded environment: SQLite and files under .terrace/{}", configuration.name));

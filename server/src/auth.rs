@@ -6,6 +6,8 @@ mod pages;
 
 use crate::answer::{NO_TOKEN, Refusal};
 use crate::heads::readable;
+use crate::judging::take_turns;
+use crate::outage::Seldom;
 use crate::serve::Shared;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -16,7 +18,6 @@ pub use door::Door;
 use oidc::Issuer;
 pub use oidc::Oidc;
 pub(crate) use pages::is_to_this_machine;
-use crate::outage::Seldom;
 use serde_json::json;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -156,9 +157,7 @@ impl Admission {
             Self::ThisMachine | Self::Anybody if pages::is_of_another_site(request) => {
                 Err(Refusal::Foreign("a page of another site sends it"))
             }
-            Self::ThisMachine if !pages::is_to_this_machine(request) => {
-                Err(Refusal::Foreign(OTHER_NAME))
-            }
+            Self::ThisMachine if !pages::is_to_this_machine(request) => Err(Refusal::Foreign(OTHER_NAME)),
             Self::ThisMachine | Self::Anybody | Self::Tokens(_) | Self::Oidc(_) => Ok(()),
         }
     }
@@ -196,7 +195,12 @@ fn check_length(token: &Token, length: usize) -> Result<(), Refusal> {
     static SHORT: LazyLock<Seldom> = LazyLock::new(|| Seldom::new(WARN_EVERY));
     let (name, minimum) = (&token.name, token.minimum_length);
     if length < minimum {
-        tracing::warn!(name, length, minimum, "a token is too short and was refused: replace it by `openssl rand -hex 32`");
+        tracing::warn!(
+            name,
+            length,
+            minimum,
+            "a token is too short and was refused: replace it by `openssl rand -hex 32`"
+        );
         return Err(Refusal::Unknown(format!("the token has fewer than {minimum} characters").into()));
     }
     if length < Token::ADVISED_LENGTH && SHORT.count().is_some() {
@@ -233,7 +237,8 @@ pub(crate) fn guarded(
     routes: Router<Arc<Shared>>,
     refuse: Refuse,
 ) -> Router<Arc<Shared>> {
-    routes.route_layer(middleware::from_fn_with_state((Arc::clone(shared), scope, refuse), guard))
+    let in_turn = routes.route_layer(middleware::from_fn_with_state(Arc::clone(shared), take_turns));
+    in_turn.route_layer(middleware::from_fn_with_state((Arc::clone(shared), scope, refuse), guard))
 }
 
 async fn guard(

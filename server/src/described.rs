@@ -13,6 +13,7 @@ use terrace_engine::compile::{CompiledComponent, CompiledStack, Compiler, Given,
 use terrace_engine::descriptor::{self, Descriptor, FrontEnd, MISSING_COMPONENTS, UNKNOWN_COMPONENT};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::digest::sha256;
+use terrace_engine::expression::Functions;
 use terrace_engine::plan::access::{Grantees, let_in_nowhere};
 use terrace_engine::plan::compute::{Consent, Options, Planner};
 use terrace_engine::plan::ids::ids_of;
@@ -20,7 +21,6 @@ use terrace_engine::plan::{NOT_LOOKED_FOR, Origin};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::{Ids, Selection, StateStore};
-use terrace_engine::yaml::Budget;
 use uuid::Uuid;
 
 /// How people know the text of a request.
@@ -122,6 +122,8 @@ pub(crate) struct AboutWhat {
 /// A descriptor that can be planned.
 pub(crate) struct Described<'a> {
     pub(crate) world: &'a World,
+    /// The functions of its world, within the limits of the descriptor.
+    functions: Functions,
     pub(crate) sources: Sources,
     pub(crate) stack: StackId,
     /// The components to act on; none for all.
@@ -211,9 +213,10 @@ impl<'a> Described<'a> {
                 .map_err(|found| Refusal::text("components", &found, &sources))?,
         };
         let (variables, consent) = (given(&descriptor, &beside.variables, &world.seal)?, beside.consent()?);
+        let functions = world.functions.bounded(worlds.limits().clone());
         let compiler = Compiler {
             sources: &sources,
-            functions: &world.functions,
+            functions: &functions,
             environment: &world.environment,
             library: &world.library,
             templates: &world.templates,
@@ -241,7 +244,7 @@ impl<'a> Described<'a> {
         let is_meant = |key: &String| components.is_empty() || components.contains(key);
         let named_ids = all_ids.into_iter().filter(|(key, _)| is_meant(key) && is_untold(key));
         let named_ids = named_ids.map(|(key, ids)| ((stack.clone(), key), ids)).collect();
-        Ok(Self { world, sources, stack, components, consent, named_ids, unlisted, compiled, warnings })
+        Ok(Self { world, functions, sources, stack, components, consent, named_ids, unlisted, compiled, warnings })
     }
 
     /// What a request is about, whatever is wrong with the rest of it.
@@ -357,7 +360,7 @@ impl<'a> Described<'a> {
         Planner {
             store,
             registry: &self.world.registry,
-            functions: &self.world.functions,
+            functions: &self.functions,
             seal: &self.world.seal,
             sources: &self.sources,
             environment: &self.world.environment,
@@ -386,7 +389,7 @@ fn parse(
     field: Field,
 ) -> Result<(Descriptor, Vec<Diagnostic>), Refusal> {
     let id = sources.add(field.name, request.descriptor.as_str());
-    let (descriptors, found) = descriptor::read(sources, &[id], &Budget::default());
+    let (descriptors, found) = descriptor::read(sources, &[id], &worlds.limits().budget());
     let is_unlisted = purpose == Purpose::Remove
         && descriptors.iter().all(|descriptor| descriptor.unlisted.is_some())
         && found.iter().filter(|found| found.is_error()).all(|found| UNLISTED.contains(&found.code));

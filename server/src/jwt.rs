@@ -224,9 +224,8 @@ mod tests {
 
     #[test]
     fn token_for_several_audiences_is_refused_if_it_was_issued_to_another_client() {
-        let accepts = |clients: Accepted, claims: Json| {
-            trust(Accepted::Any, clients).accepts_client(claims.as_object().unwrap())
-        };
+        let accepts =
+            |clients: Accepted, claims: Json| trust(Accepted::Any, clients).accepts_client(claims.as_object().unwrap());
         let both = |client: &str| json!({"aud": ["terrace", "account"], "azp": client});
         let one = |client: &str| json!({"aud": "terrace", "azp": client});
         let listed = || Accepted::Of(vec!["portal".to_owned()]);

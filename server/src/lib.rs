@@ -31,6 +31,7 @@ mod docs;
 mod drifting;
 mod heads;
 pub mod http;
+pub mod judging;
 pub mod jwt;
 mod keeping;
 mod last_answer;

@@ -6,6 +6,7 @@ use crate::approved::Approved;
 use crate::auth::Caller;
 use crate::described::{AboutWhat, Beside};
 use crate::drifting;
+use crate::judging::{Turn, judge, on_body};
 use crate::keeping::{Keeper, TERM};
 use crate::logbook::Logbook;
 use crate::metrics;
@@ -13,6 +14,7 @@ use crate::run;
 use crate::serve::Shared;
 use crate::traced::{self, Followed};
 use crate::witboost::{ProvisioningRequest, ReverseProvisioningRequest};
+use crate::worlds::Worlds;
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -32,6 +34,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
+
+/// The kind of a validation.
+pub(crate) const VALIDATE: &str = "validate";
 
 /// How often a worker looks for what another process queued.
 const POLL: Duration = Duration::from_secs(2);
@@ -125,12 +130,21 @@ impl Asked {
         }
     }
 
+    /// The request for what is described, where there is a descriptor.
+    const fn described(&self) -> Option<&ProvisioningRequest> {
+        match self {
+            Self::Provision(request) | Self::Unprovision(request) | Self::Validate(request) => Some(request),
+            Self::Access { request, .. } | Self::Plan { request, .. } | Self::Apply { request, .. } => Some(request),
+            Self::Drift { .. } | Self::Reverse(_) => None,
+        }
+    }
+
     /// What the operation is called.
     const fn word(&self) -> &'static str {
         match self {
             Self::Provision(_) => "provision",
             Self::Unprovision(_) => "unprovision",
-            Self::Validate(_) => "validate",
+            Self::Validate(_) => VALIDATE,
             Self::Access { .. } => "updateacl",
             Self::Plan { .. } => "plan",
             Self::Apply { .. } => "apply",
@@ -232,10 +246,13 @@ pub(crate) fn opened<'b>(body: &'b str, operation: Uuid, seal: &Seal) -> Result<
     }
 }
 
+/// A text with more values is compared as it is written.
+const MOST_COMPARED: usize = 500_000;
+
 /// What a descriptor says, however it is written.
 fn meant(text: &str) -> String {
     let id = Sources::default().add("descriptor", text);
-    match yaml::parse(id, text, &Budget::default()) {
+    match yaml::parse(id, text, &Budget { nodes: MOST_COMPARED, ..Budget::default() }) {
         Ok(node) => {
             let mut value = node.to_value();
             value.sort_keys();
@@ -245,12 +262,73 @@ fn meant(text: &str) -> String {
     }
 }
 
+/// A request whose descriptor was judged.
+pub(crate) struct Judged {
+    pub(crate) asked: Arc<Asked>,
+    pub(crate) place: AboutWhat,
+    digests: Digests,
+}
+
+/// Judges the descriptor of a request: `read` says what the request is about, or what is wrong.
+///
+/// # Errors
+/// As `read`; and when too many large descriptors are judged just now.
+pub(crate) async fn judged<R>(shared: &Arc<Shared>, asked: Asked, read: R) -> Result<Judged, Refusal>
+where
+    R: AsyncFn(&Shared, &Worlds, &ProvisioningRequest) -> Result<AboutWhat, Refusal> + Send + Sync + 'static,
+{
+    let (asked, read) = (Arc::new(asked), Arc::new(read));
+    let bytes = asked.described().map_or(0, ProvisioningRequest::bytes);
+    let work = {
+        let asked = Arc::clone(&asked);
+        move |shared: Arc<Shared>, limits| {
+            let (asked, read) = (Arc::clone(&asked), Arc::clone(&read));
+            async move {
+                let worlds = shared.worlds.within(limits);
+                let Some(request) = asked.described() else {
+                    return Err(Refusal::Broken("a request without a descriptor is not judged".to_owned()));
+                };
+                let place = read(&shared, &worlds, request).await?;
+                Ok((place, asked.digests(worlds.seal())))
+            }
+        }
+    };
+    let (place, digests) = judge(shared, bytes, work).await??;
+    Ok(Judged { asked, place, digests })
+}
+
+/// Judges a request as [`judged`] does, and queues it; returns its token.
+///
+/// # Errors
+/// As [`judged`], and when it cannot be queued.
+pub(crate) async fn ask<R>(shared: &Arc<Shared>, caller: &Caller, asked: Asked, read: R) -> Result<Uuid, Refusal>
+where
+    R: AsyncFn(&Shared, &Worlds, &ProvisioningRequest) -> Result<AboutWhat, Refusal> + Send + Sync + 'static,
+{
+    let judged = judged(shared, asked, read).await?;
+    shared.ask_judged(caller, judged).await
+}
+
 impl Shared {
-    /// Queues a request; answers its token.
+    /// Queues a request without a descriptor; answers its token.
     pub(crate) async fn ask(&self, caller: &Caller, asked: &Asked, place: AboutWhat) -> Result<Uuid, Refusal> {
         let (digests, followed) =
             (asked.digests(Some(self.worlds.seal())), Followed::here(&place.stack, &place.component));
         self.enqueue(caller, asked, digests, vec![place.stack], place.component, followed).await
+    }
+
+    /// Queues a request that was judged; returns its token.
+    pub(crate) async fn ask_judged(&self, caller: &Caller, judged: Judged) -> Result<Uuid, Refusal> {
+        let Judged { asked, place, digests } = judged;
+        let followed = Followed::here(&place.stack, &place.component);
+        self.enqueue(caller, &asked, digests, vec![place.stack], place.component, followed).await
+    }
+
+    /// Queues the judged request for a plan, which waits in a stack of that name for others of its environment.
+    pub(crate) async fn ask_for_plan(&self, caller: &Caller, judged: Judged, queue: StackId) -> Result<Uuid, Refusal> {
+        let Judged { asked, place, digests } = judged;
+        let (component, followed) = (digests.digest.clone(), Followed::here(&place.stack, ""));
+        self.enqueue(caller, &asked, digests, vec![queue, place.stack], component, followed).await
     }
 
     /// Queues a request that waits for none that is about the same stack: the first one of these stands for it.
@@ -291,7 +369,8 @@ impl Shared {
     ) -> Result<Uuid, Refusal> {
         let (id, idempotency) = (Uuid::now_v7(), caller.key());
         let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
-        let body = asked.to_body(followed, id, self.worlds.seal())?.into();
+        let bytes = asked.described().map_or(0, ProvisioningRequest::bytes);
+        let body = on_body(bytes, || asked.to_body(followed, id, self.worlds.seal()))?.into();
         // Many stacks are looked at at once; whoever wants something done does not wait for that.
         let can_wait = matches!(asked, Asked::Drift { .. });
         let request = NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait };
@@ -315,7 +394,7 @@ impl Shared {
 /// Works on one request after the other until it is told to stop.
 pub(crate) async fn work(shared: Arc<Shared>) {
     while !shared.stop.is_cancelled() {
-        let claimed = shared.store.claim(&shared.settings.actor, TERM).await;
+        let claimed = shared.store.claim(&shared.claimant, TERM).await;
         shared.last_answer.note(&claimed);
         if claimed.is_ok() && shared.claiming.ends() {
             tracing::info!("requests can be claimed again");
@@ -325,7 +404,7 @@ pub(crate) async fn work(shared: Arc<Shared>) {
                 if claim.others_wait {
                     shared.wake.notify_one();
                 }
-                keep_while_working(&shared, &claim).await;
+                work_on(&shared, &claim).await;
             }
             Ok(None) => rest(&shared).await,
             Err(error) => {
@@ -369,9 +448,52 @@ async fn rest(shared: &Shared) {
     }
 }
 
+/// So many servers may die while they work on a request; after that it fails.
+pub(crate) const MOST_DEATHS: usize = 3;
+/// From so many deaths on, a server works on one such request at a time: what it works on beside it is not to die with it.
+const SUSPICIOUS: usize = 2;
+/// How long a request waits that may not be worked on beside another one.
+const SHORT_PAUSE: Duration = Duration::from_secs(2);
+
+/// Works on a request, unless servers died of it too often. It waits where a server may die of another one just now, and
+/// where as many large ones are worked on as may.
+async fn work_on(shared: &Arc<Shared>, claim: &RequestClaim) {
+    let deaths = claim.deaths.len();
+    if deaths >= MOST_DEATHS {
+        return give_up(shared, claim).await;
+    }
+    let alone = (deaths >= SUSPICIOUS).then(|| shared.suspect.try_lock());
+    let turn = shared.judging.for_work(claim.operation, claim.body.expose().len());
+    match (alone.transpose(), turn) {
+        (Ok(_alone), Some(turn)) => keep_while_working(shared, claim, &turn).await,
+        _ => put_off(shared, claim, SHORT_PAUSE).await,
+    }
+}
+
+/// Gives a claim back.
+async fn put_off(shared: &Shared, claim: &RequestClaim, pause: Duration) {
+    if let Err(error) = shared.store.give_back(claim, pause).await {
+        tracing::debug!(operation = %claim.operation, %error, "a claim ends by itself");
+    }
+}
+
+/// Ends a request that servers died of, and says so in its log.
+async fn give_up(shared: &Arc<Shared>, claim: &RequestClaim) {
+    let began = Instant::now();
+    let end = run::deadly(claim);
+    let log = Logbook { store: Arc::clone(&shared.store), operation: claim.operation };
+    log.lines("queue", [("ERROR", end.summary.as_str()), ("ERROR", run::AFTER_DEATHS)].into_iter()).await;
+    match shared.store.finish(claim, &end).await {
+        Ok(()) => metrics::ended(&claim.kind, end.status, began),
+        Err(error) => {
+            tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");
+        }
+    }
+}
+
 /// Works on a request to its end. Where the process lost a claim and has it again, what it did before ends first: it would
 /// not keep itself out.
-async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
+async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim, turn: &Turn) {
     let (cancel, began) = (CancellationToken::new(), Instant::now());
     let keeper = Keeper::of(shared, claim, &cancel);
     let mine = shared.at_work.of(claim.operation);
@@ -381,10 +503,13 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
         Err(refusal) => (Err(refusal), Followed::default()),
     };
     let span = followed.span(claim.operation, &claim.kind);
-    let working =
-        AssertUnwindSafe(run::carry_out(shared, claim, asked, run::Stops { asked: &cancel, lost: keeper.lost() }))
-            .catch_unwind();
+    let worlds = shared.worlds.within(turn.limits.clone());
+    let stops = run::Stops { asked: &cancel, lost: keeper.lost() };
+    let working = AssertUnwindSafe(run::carry_out(shared, &worlds, claim, asked, stops)).catch_unwind();
     let end = working.instrument(span.clone()).await.unwrap_or_else(|_| Some(run::broke_off(claim.operation)));
+    if shared.judging.is_to_grow(claim.operation, turn) {
+        return put_off(shared, claim, Duration::ZERO).await;
+    }
     // That nobody could go on says nothing of what was asked.
     let Some(end) = end.filter(|end| end.status == OperationStatus::Completed || !keeper.is_lost()) else {
         tracing::info!(operation = %claim.operation, "a request is left to whoever claims it next");
@@ -399,6 +524,7 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim) {
             metrics::ended(&claim.kind, end.status, began);
             shared.unworkable.forget(claim.operation);
             shared.looked.forget(claim.operation);
+            shared.judging.forget(claim.operation);
         }
         Err(error) => {
             tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");

@@ -16,10 +16,11 @@ use crate::keeping::is_to_stop;
 use crate::logbook::Logbook;
 use crate::metrics;
 use crate::outcome::{Outcome, PlanMade};
-use crate::queue::Asked;
+use crate::queue::{Asked, MOST_DEATHS, VALIDATE};
 use crate::reversing;
 use crate::serve::Shared;
 use crate::witboost::{ProvisioningRequest, ValidationResult};
+use crate::worlds::Worlds;
 use failure::Failure;
 use others::shared_in;
 use serde_json::{Value as Json, json};
@@ -81,6 +82,8 @@ fn wanted(request: &ProvisioningRequest, destroy: bool) -> Wanted {
 /// One request that is being worked on.
 struct Run<'a> {
     shared: &'a Shared,
+    /// The environments, within the limits of this request.
+    worlds: &'a Worlds,
     claim: &'a RequestClaim,
     /// Set when nothing new is to be begun.
     cancel: &'a CancellationToken,
@@ -101,12 +104,18 @@ pub(crate) struct Stops<'a> {
 /// Works on a request; answers how it ended, but where somebody is to take it up once more.
 pub(crate) async fn carry_out(
     shared: &Arc<Shared>,
+    worlds: &Worlds,
     claim: &RequestClaim,
     asked: Result<Asked, Refusal>,
     Stops { asked: cancel, lost }: Stops<'_>,
 ) -> Option<RequestEnd> {
     let log = Logbook { store: Arc::clone(&shared.store), operation: claim.operation };
-    let run = Run { shared, claim, cancel, lost, log };
+    let run = Run { shared, worlds, claim, cancel, lost, log };
+    if let Some(last) = claim.deaths.last() {
+        let (count, most) = (claim.deaths.len(), MOST_DEATHS);
+        let told = format!("`{last}` died while it worked on this request: attempt {} of {most}", count + 1);
+        run.tell_once("queue", vec![("WARNING", told)]).await;
+    }
     if is_to_stop(shared, claim.operation).await {
         cancel.cancel();
         if claim.next_step == 0 {
@@ -122,6 +131,9 @@ pub(crate) async fn carry_out(
         },
         Ok(asked) => run.perform(asked).await,
     };
+    if shared.judging.has_grown(worlds.limits()) {
+        return None;
+    }
     let problems = match performed {
         Ok((status, summary, outcome)) => return Some(ended(status, summary, &outcome)),
         Err(Failure::Stopped) => return Some(stopped(&run.stopped_before_the_end().await)),
@@ -156,6 +168,22 @@ fn stopped(summary: &str) -> RequestEnd {
     ended(OperationStatus::Interrupted, summary.to_owned(), &Outcome::default())
 }
 
+/// What to do about a request that servers died of.
+pub(crate) const AFTER_DEATHS: &str = "find out why those processes ended (a memory limit, a kill, a crash), then send a smaller \
+                                       request, or the same one to a server with more memory";
+
+/// How a request ends that servers died of.
+pub(crate) fn deadly(claim: &RequestClaim) -> RequestEnd {
+    let names = claim.deaths.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let count = claim.deaths.len();
+    let summary = format!("gave up: {count} server processes died while they worked on this request ({names})");
+    tracing::error!(operation = %claim.operation, deaths = count, "a request is given up: servers died of it");
+    let result = format!("{summary}\n{AFTER_DEATHS}");
+    let of_validation = || ValidationResult::of(Told { errors: vec![result.clone()], warnings: Vec::new() }, None);
+    let validation = (claim.kind == VALIDATE).then(of_validation);
+    ended(OperationStatus::Failed, summary, &Outcome { validation, result, ..Outcome::default() })
+}
+
 /// How a request ends whose work panicked: it is no use to begin it again.
 pub(crate) fn broke_off(operation: Uuid) -> RequestEnd {
     tracing::error!(%operation, "the work on a request broke off: this is a bug of terrace");
@@ -174,7 +202,7 @@ fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> Request
 impl Run<'_> {
     async fn perform(&self, asked: Asked) -> Result<(OperationStatus, String, Outcome), Failure> {
         match asked {
-            Asked::Validate(request) => match Described::read(&self.shared.worlds, &request, Purpose::Make) {
+            Asked::Validate(request) => match Described::read(self.worlds, &request, Purpose::Make) {
                 Ok(described) => self.validate(&described).await,
                 Err(refusal @ Refusal::Invalid(_)) => {
                     Ok(invalid(Told { errors: refusal.helped(), warnings: Vec::new() }))
@@ -182,16 +210,16 @@ impl Run<'_> {
                 Err(refusal) => Err(refusal.into()),
             },
             Asked::Provision(request) => {
-                let described = Described::read(&self.shared.worlds, &request, Purpose::Make)?;
+                let described = Described::read(self.worlds, &request, Purpose::Make)?;
                 self.log_valid(&described).await;
                 self.apply(&described, &Wanted::Made).await
             }
             Asked::Unprovision(request) => {
-                let described = Described::read(&self.shared.worlds, &request, Purpose::Remove)?;
+                let described = Described::read(self.worlds, &request, Purpose::Remove)?;
                 self.apply(&described, &Wanted::Gone { with_data: request.remove_data }).await
             }
             Asked::Access { request, access, expected, .. } => {
-                let described = Described::read(&self.shared.worlds, &request, Purpose::Make)?;
+                let described = Described::read(self.worlds, &request, Purpose::Make)?;
                 let component = described.components.first().cloned().unwrap_or_default();
                 // An operation that is taken up again may have written them itself.
                 if let Some(expected) = expected.filter(|_| self.claim.next_step == 0) {
@@ -213,12 +241,12 @@ impl Run<'_> {
             }
             Asked::Plan { request, destroy, beside } => {
                 let wanted = wanted(&request, destroy);
-                let described = Described::read_beside(&self.shared.worlds, &request, &beside, wanted.purpose())?;
+                let described = Described::read_beside(self.worlds, &request, &beside, wanted.purpose())?;
                 self.show(&described, &wanted).await
             }
             Asked::Apply { request, destroy, approved, beside, plan } => {
                 let wanted = wanted(&request, destroy);
-                let described = Described::read_beside(&self.shared.worlds, &request, &beside, wanted.purpose())?;
+                let described = Described::read_beside(self.worlds, &request, &beside, wanted.purpose())?;
                 let (status, summary, outcome) = self.apply_only(&described, &wanted, Some(&approved)).await?;
                 Ok((status, summary, Outcome { applied: plan, ..outcome }))
             }
@@ -234,7 +262,7 @@ impl Run<'_> {
                 Ok((OperationStatus::Completed, summary, Outcome { drift: Some(found), ..Outcome::default() }))
             }
             Asked::Reverse(question) => {
-                let updates = reversing::updates(&self.shared.worlds, question).await?;
+                let updates = reversing::updates(self.worlds, question).await?;
                 let outcome = Outcome { updates, ..Outcome::default() };
                 Ok((OperationStatus::Completed, "looked up".to_owned(), outcome))
             }

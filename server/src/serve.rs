@@ -2,6 +2,7 @@
 
 use crate::at_work::AtWork;
 use crate::auth::{Admission, Auth};
+use crate::judging::{Judging, JudgingSettings};
 use crate::last_answer::LastAnswer;
 use crate::listen::{ConnectionLimits, listen};
 use crate::operate::LastReadiness;
@@ -21,9 +22,10 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::recover::{RECOVER, end_cut_off};
-use terrace_engine::store::{OperationRow, ServerStore, StateStore, StoreError};
+use terrace_engine::store::{Claimant, OperationRow, ServerStore, StateStore, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// How a server works.
 #[derive(Debug, Clone)]
@@ -52,6 +54,8 @@ pub struct ServerSettings {
     pub connections: ConnectionLimits,
     /// The longest body, in bytes.
     pub body_limit: usize,
+    /// What judging may take.
+    pub judging: JudgingSettings,
     /// How often drift is looked for; never when nothing is said.
     pub drift_every: Option<Duration>,
     /// Who is told of drift.
@@ -119,10 +123,16 @@ pub(crate) struct Shared {
     pub(crate) looked: Tries,
     /// How long descriptors take to judge.
     pub(crate) pace: Pace,
+    /// What judging may take, and who does.
+    pub(crate) judging: Judging,
     /// No worker can claim a request.
     pub(crate) claiming: Outage,
     /// Held by the worker that looks for requests while there are none.
     pub(crate) looking: tokio::sync::Mutex<()>,
+    /// This process, as it claims requests.
+    pub(crate) claimant: Claimant,
+    /// Held by the worker of a request that several servers died of.
+    pub(crate) suspect: tokio::sync::Mutex<()>,
     /// Nothing new is begun.
     pub(crate) stop: CancellationToken,
 }
@@ -144,6 +154,9 @@ impl Server {
             store,
             nothing,
             admission: Admission::new(settings.auth.clone()).map_err(ServeError::Client)?,
+            claimant: Claimant { id: Uuid::now_v7(), name: settings.actor.clone() },
+            suspect: tokio::sync::Mutex::default(),
+            judging: Judging::new(settings.judging.clone()),
             settings,
             metrics,
             readiness: LastReadiness::default(),
@@ -218,8 +231,8 @@ impl Server {
         };
         let drained = tokio::time::timeout(drain, all).await;
         operating.abort();
-        match drained {
-            Ok(served) => Ok(served?),
+        let served = match drained {
+            Ok(served) => served,
             Err(_) => {
                 tracing::warn!("not all that runs was done in time: the next start takes it up");
                 // It ends before what it runs in does.
@@ -228,13 +241,29 @@ impl Server {
                 futures_util::future::join_all(left).await;
                 Ok(())
             }
-        }
+        };
+        release_claims(&shared).await;
+        served
     }
+}
+
+/// How long the store is waited for at the end.
+const RELEASE: Duration = Duration::from_secs(5);
+
+/// Gives back the claims that are left when a server shuts down, so that they do not count as deaths of it.
+async fn release_claims(shared: &Shared) {
+    let released = tokio::time::timeout(RELEASE, shared.store.release_claims(&shared.claimant)).await;
+    let problem = match released {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("the store did not answer within {RELEASE:?}"),
+    };
+    tracing::warn!(error = problem, "the claims of this server are not released: they expire");
 }
 
 /// Gives a worker's thread less of a processor than those that answer calls, where both want it: nobody waits for a plan as
 /// they wait for an answer. On Linux that is a matter of single threads, elsewhere of whole processes.
-fn let_calls_go_first() {
+pub(crate) fn let_calls_go_first() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(5) {
         tracing::debug!(%error, "workers have as much of the processors as calls");

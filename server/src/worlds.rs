@@ -6,6 +6,7 @@ use std::sync::Arc;
 use terrace_engine::blueprint::Library;
 use terrace_engine::blueprint::matching::Templates;
 use terrace_engine::expression::Functions;
+use terrace_engine::limits::Limits;
 use terrace_engine::plan::compute::Environment;
 use terrace_engine::registry::Registry;
 use terrace_engine::seal::Seal;
@@ -50,6 +51,7 @@ pub struct Worlds {
     queue: Arc<Seal>,
     /// A caller may declare any resource of any provider, not only what blueprints make of data products.
     takes_stacks: bool,
+    limits: Limits,
 }
 
 impl Worlds {
@@ -57,7 +59,7 @@ impl Worlds {
     /// provider.
     #[must_use]
     pub fn new(worlds: BTreeMap<String, World>, queue: Arc<Seal>, takes_stacks: bool) -> Self {
-        Self { worlds: Arc::new(worlds), queue, takes_stacks }
+        Self { worlds: Arc::new(worlds), queue, takes_stacks, limits: Limits::default() }
     }
 
     /// Names the only store whose rows and requests all keys seal and open.
@@ -68,6 +70,16 @@ impl Worlds {
         let id = store.identity().await?.id;
         self.worlds.values().map(|world| &world.seal).chain([&self.queue]).for_each(|seal| seal.pin(id));
         Ok(())
+    }
+
+    /// The same environments for descriptors that have to keep to these limits.
+    pub(crate) fn within(&self, limits: Limits) -> Self {
+        Self { limits, ..self.clone() }
+    }
+
+    /// The limits of descriptors.
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Whether callers may send plain stacks.

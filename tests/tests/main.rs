@@ -81,6 +81,7 @@ mod server_bodies; // bodies and paths that no call can be read from
 mod server_connections; // callers who keep it waiting: closed, refused, and others served
 mod server_field; // descriptors from the field, sent to every call
 mod server_left; // requests that a killed server left, until another one goes on with them
+mod server_limits; // descriptors that are too large for the server that gets them
 mod server_listening;
 mod server_oidc;
 mod server_operate; // health, readiness and figures

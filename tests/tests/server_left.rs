@@ -7,9 +7,13 @@ use terrace_tests::{Project, until};
 
 /// A server that works on a request: one thing is made, the other one stands at its gate.
 fn at_work() -> (Project, Served, String) {
+    at_work_with(&[])
+}
+
+fn at_work_with(more: &[&str]) -> (Project, Served, String) {
     let project = project();
     project.make_gate("gate-a");
-    let server = Served::start(&project, &[]);
+    let server = Served::start(&project, more);
     let token = server.ask("/v1/provision", &product(&["a", "b"]));
     until("both are being made", || project.has("started-a") && project.has("made-b"));
     (project, server, token)
@@ -82,4 +86,52 @@ fn what_is_to_stop_has_stopped_once_what_it_began_has_ended() {
     let steps = server.call("GET", &format!("/api/v1/operations/{token}"), "").json()["steps"].clone();
     assert!(steps.as_array().unwrap().iter().all(|step| step["status"] != "open"), "{steps}");
     assert_eq!(log(&project), ["a", "b"]);
+}
+
+#[test]
+fn request_that_three_servers_died_of_fails_and_says_why() {
+    let (project, mut server, token) = at_work();
+    for attempt in [2, 3] {
+        server.kill();
+        drop(server);
+        server = Served::start(&project, &[]);
+        let told = format!("attempt {attempt} of 3");
+        until("the next server works on it", || {
+            server.call("GET", &format!("/api/v1/operations/{token}/logs"), "").body.contains(&told)
+        });
+        assert_eq!(server.status(&token)["status"], "RUNNING");
+    }
+    server.kill();
+    drop(server);
+    let server = Served::start(&project, &[]);
+    let status = server.ended(&token);
+    assert_eq!(status["status"], "FAILED", "{status}");
+    let result = status["result"].as_str().unwrap();
+    assert!(result.starts_with("gave up: 3 server processes died while they worked on this request"), "{result}");
+    assert!(result.contains("a memory limit"), "{result}");
+    assert!(status["logs"].to_string().contains("gave up: 3 server processes died"), "{status}");
+    // The next request finds out what became of the steps of this one.
+    project.open_gate("gate-a");
+    until("the program that outlived its servers has ended", || project.has("made-a"));
+    let token = server.ask("/v1/provision", &product(&["a", "b"]));
+    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    assert_eq!(log(&project), ["a", "b"], "each is made once");
+}
+
+#[test]
+fn orderly_shutdown_is_no_death_however_often() {
+    let at_once = &["--drain", "0s"];
+    let (project, mut server, token) = at_work_with(at_once);
+    for _ in 0..4 {
+        drop(server.stop());
+        server = Served::start(&project, at_once);
+        until("the next server works on it", || {
+            let operation = server.call("GET", &format!("/api/v1/operations/{token}"), "").json();
+            operation["status"] == "running"
+        });
+    }
+    project.open_gate("gate-a");
+    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let logs = server.call("GET", &format!("/api/v1/operations/{token}/logs"), "").body;
+    assert!(!logs.contains("died while it worked"), "{logs}");
 }

@@ -4,9 +4,10 @@ mod sites;
 
 use super::Context;
 use crate::args::ServeArguments;
-use crate::configuration::ConnectionsConfiguration;
+use crate::configuration::{ConnectionsConfiguration, LimitsConfiguration};
 use crate::failure::{Exit, Failure};
 use crate::logging::{self, ServerLog};
+use crate::memory;
 use crate::report::report;
 use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
@@ -26,6 +27,7 @@ use terrace_provider_pipelines::schedule::keeper::Keeper;
 use terrace_provider_pipelines::schedule::store::Schedules;
 use terrace_provider_pipelines::settings::{RECORDS, databases as written_into, runner};
 use terrace_server::auth::Auth;
+use terrace_server::judging::JudgingSettings;
 use terrace_server::tls::Certificate;
 use terrace_server::worlds::Worlds;
 use terrace_server::{ConnectionLimits, Server, ServerSettings};
@@ -59,6 +61,9 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let databases = super::databases::watched(context, &instance).await;
     // Pages that show what databases hold are for this machine alone.
     let pages = address.ip().is_loopback().then(|| super::databases::pages(databases));
+    let workers = usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS));
+    let body_limit = configured.body_limit.unwrap_or(BODY_LIMIT);
+    let memory = configured.limits.memory.map_or_else(|| memory::available(context.variables), Ok)?;
     let server = Server {
         worlds,
         store,
@@ -67,7 +72,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
         operations,
         settings: ServerSettings {
             prefixes: configured.prefixes.clone(),
-            workers: usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS)),
+            workers,
             most_waiting: arguments.queue.or(configured.queue).unwrap_or(QUEUE) as usize,
             parallelism: usize::from(arguments.parallelism.or(configured.parallelism).unwrap_or(PARALLELISM)),
             // Who asked has its token, and is told what it waits for.
@@ -75,7 +80,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
             drain: arguments.drain.or(configured.drain).unwrap_or(DRAIN),
             retention: configured.retention.unwrap_or(RETENTION),
             connections: connections.clone(),
-            body_limit: configured.body_limit.unwrap_or(BODY_LIMIT),
+            body_limit,
+            judging: judging(&configured.limits, memory, workers, body_limit),
             timeout: configured.timeout.unwrap_or(TIMEOUT),
             state_timeout: configured.state_timeout.unwrap_or(STATE_TIMEOUT),
             certificate: certificate.clone(),
@@ -237,6 +243,51 @@ pub(super) fn warn_of_plain_tokens(address: SocketAddr, auth: &Auth, is_encrypte
             "tokens are sent without encryption: configure `server.tls`, or have a proxy on this machine encrypt calls"
         );
     }
+}
+
+/// How long a call may judge a descriptor.
+const JUDGING: Duration = Duration::from_secs(30);
+
+/// Memory for a large descriptor, in bytes. More memory lets the server work on several at once.
+const OF_LARGE: u64 = 384 << 20;
+
+/// So many calls judge small descriptors at once.
+const SMALL_CALLS: u64 = 4;
+
+/// The most resources of a small descriptor, however much memory there is.
+const MOST_SMALL: usize = 2_000;
+
+/// How to raise the limits of a server.
+const RAISE: &str = "have `server.limits` of the server raised, or give it more memory";
+
+/// What judging may take in a server that may use so many bytes of memory.
+fn judging(configured: &LimitsConfiguration, memory: u64, workers: usize, body_limit: usize) -> JudgingSettings {
+    let left = memory::left(memory);
+    // A body is there about four times: as it came, read, sealed, and as the text of a descriptor.
+    let bodies_at_once = count_of(left / 4, 4 * u64::try_from(body_limit).unwrap_or(u64::MAX)).clamp(1, 64);
+    // Each worker may be at a small one, and some calls beside.
+    let at_once = u64::try_from(workers).unwrap_or(u64::MAX).saturating_add(SMALL_CALLS);
+    let small = memory::of_server(left / 5 / at_once, RAISE).resources.min(MOST_SMALL);
+    let bytes = left / 10 * 6;
+    let large_at_once = configured.large.unwrap_or_else(|| count_of(bytes, OF_LARGE).clamp(1, workers.max(1)));
+    let share = bytes / u64::try_from(large_at_once).unwrap_or(u64::MAX).max(1);
+    let mut limits = memory::of_server(share.min(OF_LARGE), RAISE);
+    limits.values = configured.values.unwrap_or(limits.values);
+    limits.resources = configured.resources.unwrap_or(limits.resources);
+    let time = configured.judging.unwrap_or(JUDGING);
+    tracing::info!(
+        megabytes = memory / 1_000_000,
+        resources = limits.resources,
+        values = limits.values,
+        large_at_once,
+        bodies_at_once,
+        "limits of judging and planning"
+    );
+    JudgingSettings { limits, small_resources: small, large_at_once, bodies_at_once, time }
+}
+
+fn count_of(bytes: u64, of_one: u64) -> usize {
+    usize::try_from(bytes / of_one.max(1)).unwrap_or(usize::MAX)
 }
 
 /// What the engine works with in each environment that is configured.

@@ -5,6 +5,7 @@ mod auth;
 use super::expand::revealed;
 use super::limits::whole;
 use crate::args::age;
+use crate::memory::size;
 use auth::auth;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ pub struct ServerConfiguration {
     pub connections: ConnectionsConfiguration,
     /// Address of health, metrics and descriptions; default: that of the APIs.
     pub operations: Option<SocketAddr>,
+    /// Limits of judging and planning.
+    pub limits: LimitsConfiguration,
     /// Where static sites are shown; nowhere when nothing is said.
     pub sites: Option<SitesConfiguration>,
     /// Whether schedules of pipelines start runs: those of specs, too (true), or none (false); without a word those that
@@ -125,6 +128,21 @@ fn caller_timeout(fields: &mut Fields<'_, '_>, name: &'static str) -> Option<Dur
     })
 }
 
+/// Limits of judging and planning. Fields without a value follow from the memory.
+#[derive(Debug, Clone, Default)]
+pub struct LimitsConfiguration {
+    /// The bytes of memory that the server may use.
+    pub memory: Option<u64>,
+    /// The most values of a descriptor.
+    pub values: Option<usize>,
+    /// The most resources of a stack.
+    pub resources: Option<usize>,
+    /// How many large descriptors are judged, planned or applied at once.
+    pub large: Option<usize>,
+    /// How long a call may judge.
+    pub judging: Option<Duration>,
+}
+
 /// How static sites are shown.
 #[derive(Debug, Clone, Default)]
 pub struct SitesConfiguration {
@@ -147,6 +165,12 @@ pub struct LogConfiguration {
 pub(crate) const MOST_WORKERS: u16 = 256;
 /// The most provider calls that one request makes at once.
 pub(crate) const MOST_PARALLEL: u16 = 1_024;
+
+/// The least memory that a server is configured to use.
+const LEAST_MEMORY: u64 = 256_000_000;
+
+/// The highest limit of values and resources.
+const MOST_COUNTED: i64 = 1_000_000_000;
 
 /// The shortest time between two looks for drift: each reads everything there is.
 const LEAST_EVERY: Duration = Duration::from_secs(60);
@@ -243,10 +267,28 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
         server.schedules = pipelines.optional("schedules").is_some().then(|| pipelines.is_true("schedules"));
         pipelines.finish();
     }
+    if let Some(entry) = fields.optional("limits") {
+        server.limits = limits(&entry.value, fields.diagnostics);
+    }
     server.takes_stacks = fields.is_true("stacks");
     server.body_limit = read(&mut fields, "bodyLimit", ("a size", "10MB"), bytes);
     fields.finish();
     server
+}
+
+fn limits(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> LimitsConfiguration {
+    let mut limits = LimitsConfiguration::default();
+    let Some(mut fields) = Fields::open(node, "`limits`", diagnostics) else { return limits };
+    limits.memory = read(&mut fields, "memory", ("a size of at least 256MB", "2GB"), |text| {
+        size(text).filter(|bytes| *bytes >= LEAST_MEMORY)
+    });
+    let mut count = |name| whole(&mut fields, name, 1, MOST_COUNTED).and_then(|count| usize::try_from(count).ok());
+    (limits.values, limits.resources, limits.large) = (count("values"), count("resources"), count("large"));
+    limits.judging = read(&mut fields, "judging", ("a duration of at least a second", "30s"), |text| {
+        duration::parse(text).ok().filter(|limit| *limit >= Duration::from_secs(1))
+    });
+    fields.finish();
+    limits
 }
 
 /// A field that is written as a text: what is expected of it, and an example.

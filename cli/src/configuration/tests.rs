@@ -1,4 +1,5 @@
 use super::*;
+use std::time::Duration;
 use terrace_engine::diagnostic::has_errors;
 use terrace_server::auth::{Auth, Scope};
 
@@ -228,7 +229,7 @@ fn the_server_is_told_how_to_be_reached_and_how_much_to_take_on() {
     let digest = "A".repeat(64);
     let text = format!(
         "server: {{bind: '0.0.0.0:80', prefixes: [/a-b/c], workers: 2, parallelism: 3, queue: {{max: 4}}, drain: 5s, retention: \
-         6d, stateTimeout: 2m, bodyLimit: 7MB, auth: {{mode: token, tokens: [{{name: ci, sha256: {digest}, scopes: [read, apply]}}]}}}}\n"
+         6d, stateTimeout: 2m, bodyLimit: 7MB, limits: {{memory: 2GB, values: 8, resources: 9, large: 3, judging: 7s}}, auth: {{mode: token, tokens: [{{name: ci, sha256: {digest}, scopes: [read, apply]}}]}}}}\n"
     );
     let (configuration, told) = read(&text, &[]);
     assert!(told.is_empty(), "{told:?}");
@@ -236,6 +237,9 @@ fn the_server_is_told_how_to_be_reached_and_how_much_to_take_on() {
     assert_eq!(server.bind.unwrap().to_string(), "0.0.0.0:80");
     assert_eq!((server.prefixes, server.workers, server.parallelism), (vec!["/a-b/c".to_owned()], Some(2), Some(3)));
     assert_eq!((server.queue, server.body_limit), (Some(4), Some(7_000_000)));
+    let limits = server.limits;
+    assert_eq!((limits.memory, limits.values, limits.resources), (Some(2_000_000_000), Some(8), Some(9)));
+    assert_eq!((limits.large, limits.judging), (Some(3), Some(Duration::from_secs(7))));
     assert_eq!((server.drain.unwrap().as_secs(), server.retention.unwrap().as_secs()), (5, 6 * 24 * 3600));
     assert_eq!(server.state_timeout, Some(std::time::Duration::from_secs(120)));
     let Some(Auth::Tokens(tokens)) = server.auth else { panic!("tokens") };
@@ -262,6 +266,11 @@ fn what_the_server_cannot_be_told_is_refused_at_its_place() {
         ("retention: 59m", "`retention` cannot be that: expected an age of at least an hour"),
         ("stateTimeout: 59s", "`stateTimeout` cannot be that: expected a duration of at least a minute"),
         ("bodyLimit: 10", ": expected a size"),
+        ("limits: {memory: 10}", "`memory` is a whole number: expected a size of at least 256MB"),
+        ("limits: {memory: 100MB}", "`memory` cannot be that: expected a size of at least 256MB"),
+        ("limits: {resources: 0}", "expected a whole number from 1 to 1000000000"),
+        ("limits: {judging: 1ms}", "`judging` cannot be that: expected a duration of at least a second"),
+        ("limits: {cpu: 1}", "has no field `cpu`"),
         ("auth: {mode: tokn}", "`mode` cannot be `tokn`"),
         ("auth: {mode: token}", "lets nobody in: it has no `tokens`"),
         ("auth: {mode: token, tokens: }", "lets nobody in: it has no `tokens`"),

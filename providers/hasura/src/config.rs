@@ -126,7 +126,14 @@ impl Config {
             check_credentials(base.shown(), allow_plain_http, Path::attribute("url"))?;
         }
         let ca_file = given.values.get("caFile").and_then(Value::as_str).map(|path| settings.project_folder.join(path));
-        Ok(Some(Self { base, secret, timeout, ca_file, allow_plain_http, mapper: read_mapper(&given, allow_plain_http)? }))
+        Ok(Some(Self {
+            base,
+            secret,
+            timeout,
+            ca_file,
+            allow_plain_http,
+            mapper: read_mapper(&given, allow_plain_http)?,
+        }))
     }
 }
 

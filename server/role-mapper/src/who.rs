@@ -93,8 +93,8 @@ fn user(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use terrace_server::jwt::Accepted;
     use serde_json::json;
+    use terrace_server::jwt::Accepted;
 
     #[test]
     fn a_name_is_written_as_catalogues_write_it() {

@@ -62,8 +62,12 @@ async fn every_route_but_two_needs_the_token() {
 #[tokio::test]
 async fn no_token_of_less_than_everything_reads_or_writes_roles() {
     let world = World::with(|settings| {
-        let token =
-            |(word, scope): (&str, Scope)| Token { name: word.to_owned(), sha256: sha256(word.as_bytes()), scope, minimum_length: 1 };
+        let token = |(word, scope): (&str, Scope)| Token {
+            name: word.to_owned(),
+            sha256: sha256(word.as_bytes()),
+            scope,
+            minimum_length: 1,
+        };
         settings.auth = Auth::Tokens(Scope::WORDS.into_iter().map(token).collect());
     })
     .await;

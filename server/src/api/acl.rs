@@ -8,7 +8,7 @@ use crate::access::{self, Expected};
 use crate::answer::OTHER_ACCESS;
 use crate::auth::Caller;
 use crate::described::{Described, Purpose};
-use crate::queue::Asked;
+use crate::queue::{Asked, judged};
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
 use axum::extract::{Path, State};
@@ -21,7 +21,6 @@ use std::sync::Arc;
 use terrace_engine::access::{self as engine, Fields};
 use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
-use tokio::task::block_in_place;
 use utoipa::ToSchema;
 
 /// Who has access.
@@ -99,13 +98,18 @@ pub(super) async fn set(
         return Ok(begun(operation));
     }
     let expected = named.is_some().then_some(there);
-    let described = block_in_place(|| Described::read(&shared.worlds, &request, Purpose::Make))?;
-    described.takes_access()?;
-    let place = described.place_of();
+    let asked = Asked::Access { request, access, expected, named };
+    let judged = judged(&shared, asked, async |_, worlds, request| {
+        let described = Described::read(worlds, request, Purpose::Make)?;
+        described.takes_access()?;
+        Ok(described.place_of())
+    });
+    let judged = judged.await?;
+    let place = &judged.place;
     if place.stack != stack || place.component != component {
         return Err(Problem::wrong(format!("the descriptor is not about `{component}` of `{stack}` alone")));
     }
-    let operation = shared.ask(&caller, &Asked::Access { request, access, expected, named }, place).await?;
+    let operation = shared.ask_judged(&caller, judged).await?;
     Ok(begun(operation))
 }
 

@@ -6,7 +6,7 @@ use super::sent::Sent;
 use crate::auth::Caller;
 use crate::described::{Beside, Described, Purpose, environment_of};
 use crate::outcome::{Outcome, PlanMade};
-use crate::queue::Asked;
+use crate::queue::{Asked, judged};
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
 use axum::extract::{Path, State};
@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{OperationFilter, OperationRow, OperationStatus, PLANS, RequestRow};
-use tokio::task::block_in_place;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -117,11 +116,15 @@ pub(super) async fn create(
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let mut described = block_in_place(|| Described::read_beside(&shared.worlds, &request, &beside, purpose))?;
-    described.check_known(shared.store.as_ref()).await?;
-    let place = described.place_of();
-    let queue = StackId::new(PLANS, environment_of(&place.stack));
-    let id = shared.ask_beside(&caller, &Asked::Plan { request, destroy, beside }, vec![queue, place.stack]).await?;
+    let asked = Asked::Plan { request, destroy, beside: beside.clone() };
+    let judged = judged(&shared, asked, async move |shared, worlds, request| {
+        let mut described = Described::read_beside(worlds, request, &beside, purpose)?;
+        described.check_known(shared.store.as_ref()).await?;
+        Ok(described.place_of())
+    });
+    let judged = judged.await?;
+    let queue = StackId::new(PLANS, environment_of(&judged.place.stack));
+    let id = shared.ask_for_plan(&caller, judged, queue).await?;
     // The call is to be answered before its own time is over.
     let patience = PATIENCE.min(shared.settings.timeout / 2);
     let (since, mut pause) = (Instant::now(), FIRST_LOOK);
@@ -180,15 +183,17 @@ pub(super) async fn apply(
         return Err(unknown(id));
     };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let read = || Described::read_beside(&shared.worlds, &request, &beside, purpose);
-    let place = block_in_place(read)?.place_of();
+    let asked = Asked::Apply { request, destroy, approved, beside: beside.clone(), plan: Some(id) };
+    let judged = judged(&shared, asked, async move |_, worlds, request| {
+        Ok(Described::read_beside(worlds, request, &beside, purpose)?.place_of())
+    });
+    let judged = judged.await?;
     // The same call again is answered as the first time. Looked for last: it may be ending just now.
     let is_done = |by: &OperationRow| by.status == OperationStatus::Completed && !caller.has_key();
     if let Some(by) = applied(&shared, &plan).await?.filter(is_done) {
         return Err(Problem::conflict(format!("the plan was applied already, by operation {}", by.id)));
     }
-    let asked = Asked::Apply { request, destroy, approved, beside, plan: Some(id) };
-    let operation = shared.ask(&caller, &asked, place).await?;
+    let operation = shared.ask_judged(&caller, judged).await?;
     Ok(begun(operation))
 }
 

@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use crate::answer::Refusal;
 use crate::body::{self, Unread, is_json};
+use crate::judging::on_body;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use serde::de::DeserializeOwned;
@@ -44,7 +45,8 @@ fn read<T: DeserializeOwned>(bytes: &[u8], is_json: bool) -> Result<T, Problem> 
     if !is_json {
         return Err(Problem::wrong("the body is not said to be JSON (send `Content-Type: application/json`)"));
     }
-    body::read(bytes).map_err(|Unread { problem, .. }| Problem::wrong(format!("{problem} ({HINT})")))
+    on_body(bytes.len(), || body::read(bytes))
+        .map_err(|Unread { problem, .. }| Problem::wrong(format!("{problem} ({HINT})")))
 }
 
 /// Where it stands what a call takes.

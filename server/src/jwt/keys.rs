@@ -64,7 +64,9 @@ impl Keys {
     pub(super) fn new(issuer: &str, url: Option<String>) -> Result<Self, String> {
         let asked = url.as_deref().unwrap_or(issuer);
         if is_exposed(asked) {
-            return Err(format!("{asked} is `http://` to another machine: the network in between could answer with other keys"));
+            return Err(format!(
+                "{asked} is `http://` to another machine: the network in between could answer with other keys"
+            ));
         }
         let client = crate::http::client(PATIENCE)?;
         Ok(Self { client, issuer: issuer.to_owned(), url, fetched: RwLock::default(), asking: Mutex::default() })

@@ -1,8 +1,8 @@
 //! Accepts connections within their limits, also while the process has no file descriptor left.
 
+use super::clock::Clock;
 use super::connection::Connection;
 use super::limits::ConnectionLimits;
-use super::clock::Clock;
 use super::registry::{Full, Registry};
 use crate::metrics;
 use crate::outage::{Outage, Seldom};
@@ -20,7 +20,8 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// How often refused connections are logged.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 /// The answer to a caller that gets no place. TLS allows none.
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-type: text/plain; charset=utf-8\r\n\
+const REFUSAL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-type: text/plain; charset=utf-8\r\n\
                          content-length: 42\r\nconnection: close\r\n\r\ntoo many connections are open: try later.\n";
 
 /// The other end of a connection.

@@ -103,8 +103,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(super) fn start(now: Instant) -> Self {
-        let state =
-            State { calls: 0, next: 0, idle: Lag::since(now), write: Lag::default(), waits: HashMap::new() };
+        let state = State { calls: 0, next: 0, idle: Lag::since(now), write: Lag::default(), waits: HashMap::new() };
         Self { state: Mutex::new(state), stream: AtomicWaker::new(), is_evicted: AtomicBool::new(false) }
     }
 

@@ -164,7 +164,8 @@ mod tests {
         let (registry, now) = (registry(3, 2), Instant::now());
         let later = now + PATIENCE;
         let admit = |from, at| registry.admit(address(from), at);
-        let places = [admit("10.0.0.1", now).unwrap(), admit("10.0.0.1", now).unwrap(), admit("10.0.0.2", now).unwrap()];
+        let places =
+            [admit("10.0.0.1", now).unwrap(), admit("10.0.0.1", now).unwrap(), admit("10.0.0.2", now).unwrap()];
         for place in &places {
             place.clock.begin();
         }

@@ -50,9 +50,7 @@ impl Door {
         let mut own = pairs.filter(|(name, _)| *name == self.name).map(|(_, value)| value);
         own.any(|value| {
             let end = value.split_once('.').and_then(|(end, _)| end.parse::<i64>().ok());
-            end.is_some_and(|end| {
-                (now..=now + LIFE).contains(&end) && sha256(value) == sha256(self.session_until(end))
-            })
+            end.is_some_and(|end| (now..=now + LIFE).contains(&end) && sha256(value) == sha256(self.session_until(end)))
         })
     }
 }

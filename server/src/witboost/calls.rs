@@ -10,10 +10,12 @@ use crate::answer::{Refusal, Told};
 use crate::auth::Caller;
 use crate::body::{self, Unread};
 use crate::described::{Described, Purpose};
+use crate::judging::{judge, on_body};
 use crate::outcome::Outcome;
-use crate::queue::Asked;
+use crate::queue::{Asked, ask};
 use crate::reversing;
 use crate::serve::Shared;
+use crate::worlds::Worlds;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
@@ -24,7 +26,6 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use terrace_engine::access::Access;
 use terrace_engine::store::{OperationRow, RequestRow};
-use tokio::task::block_in_place;
 use uuid::Uuid;
 
 /// What a body with a descriptor looks like.
@@ -40,11 +41,15 @@ type Sent = Result<Bytes, BytesRejection>;
 /// Reads a body as JSON, whatever its content type says.
 fn read<T: DeserializeOwned + Known>(sent: Sent, solution: &str) -> Result<T, Refusal> {
     let bytes = sent.map_err(|error| Refusal::of_body(&error))?;
-    let read = body::read(&bytes).map_err(|Unread { problem, field }| match field {
+    on_body(bytes.len(), || read_bytes(&bytes, solution))
+}
+
+fn read_bytes<T: DeserializeOwned + Known>(bytes: &Bytes, solution: &str) -> Result<T, Refusal> {
+    let read = body::read(bytes).map_err(|Unread { problem, field }| match field {
         Some(field) => Refusal::field(&field, problem, solution),
         None => Refusal::whole(problem, solution),
     })?;
-    match misspelt::<T>(body::without_mark(&bytes)) {
+    match misspelt::<T>(body::without_mark(bytes)) {
         None => Ok(read),
         Some((name, meant)) => {
             let name = body::shown(&name);
@@ -59,13 +64,18 @@ fn read<T: DeserializeOwned + Known>(sent: Sent, solution: &str) -> Result<T, Re
     responses((status = 200, body = ValidationResult)))]
 pub(crate) async fn validate(State(shared): State<Arc<Shared>>, sent: Sent) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
-    let told = shared.pace.judged(request.bytes(), told_of(&shared, &request))?;
+    let (bytes, request) = (request.bytes(), Arc::new(request));
+    let told = judge(&shared, bytes, move |shared, limits| {
+        let request = Arc::clone(&request);
+        async move { told_of(&shared, &shared.worlds.within(limits), &request).await }
+    });
+    let told = told.await??;
     Ok(Json(ValidationResult::of(told, None)).into_response())
 }
 
 /// What is to be said of a descriptor.
-async fn told_of(shared: &Shared, request: &ProvisioningRequest) -> Result<Told, Refusal> {
-    match Described::read(&shared.worlds, request, Purpose::Make) {
+async fn told_of(shared: &Shared, worlds: &Worlds, request: &ProvisioningRequest) -> Result<Told, Refusal> {
+    match Described::read(worlds, request, Purpose::Make) {
         Ok(described) => Ok(Told::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources)),
         Err(Refusal::Broken(error)) => Err(Refusal::Broken(error)),
         Err(refusal) => Ok(Told { errors: refusal.helped(), warnings: Vec::new() }),
@@ -84,8 +94,9 @@ pub(crate) async fn validate_later(
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
     // What is wrong with the descriptor is the answer to this very question; without its stack there is nothing to ask.
-    let place = block_in_place(|| Described::place(&shared.worlds, &request))?;
-    let token = shared.ask(&caller, &Asked::Validate(request), place).await?;
+    let token =
+        ask(&shared, &caller, Asked::Validate(request), async |_, worlds, request| Described::place(worlds, request));
+    let token = token.await?;
     Ok(accepted(&headers, token))
 }
 
@@ -138,10 +149,13 @@ pub(crate) async fn update_acl(
         remove_data: false,
         latest_enriched_descriptor: None,
     };
-    let described = block_in_place(|| Described::read_provisioned(&shared.worlds, &request))?;
-    described.takes_access()?;
-    let place = described.place_of();
-    let token = shared.ask(&caller, &Asked::Access { request, access, expected: None, named: None }, place).await?;
+    let asked = Asked::Access { request, access, expected: None, named: None };
+    let token = ask(&shared, &caller, asked, async |_, worlds, request| {
+        let described = Described::read_provisioned(worlds, request)?;
+        described.takes_access()?;
+        Ok(described.place_of())
+    });
+    let token = token.await?;
     Ok(accepted(&headers, token))
 }
 
@@ -153,18 +167,19 @@ async fn queue(
     purpose: Purpose,
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
-    let mut described = block_in_place(|| Described::read(&shared.worlds, &request, purpose))?;
-    described.check_known(shared.store.as_ref()).await?;
-    if purpose == Purpose::Make {
-        shared.pace.judged(request.bytes(), described.check(shared.nothing.as_ref()))?;
-    }
-    let place = described.place_of();
     let asked = match purpose {
         Purpose::Make => Asked::Provision(request),
         Purpose::Remove => Asked::Unprovision(request),
     };
-    let token = shared.ask(caller, &asked, place).await?;
-    Ok(accepted(headers, token))
+    let token = ask(shared, caller, asked, async move |shared, worlds, request| {
+        let mut described = Described::read(worlds, request, purpose)?;
+        described.check_known(shared.store.as_ref()).await?;
+        if purpose == Purpose::Make {
+            described.check(shared.nothing.as_ref()).await?;
+        }
+        Ok(described.place_of())
+    });
+    Ok(accepted(headers, token.await?))
 }
 
 /// The token as coordinators expect it: bare, unless nothing but JSON is accepted.

@@ -322,7 +322,8 @@ mod tests {
     #[test]
     fn a_token_is_known_by_its_digest_alone() {
         let digest = sha256("secret of 16 let");
-        for (name, value) in [("ROLE_MAPPER_TOKEN", "secret of 16 let"), ("ROLE_MAPPER_TOKEN_SHA256", digest.as_str())] {
+        for (name, value) in [("ROLE_MAPPER_TOKEN", "secret of 16 let"), ("ROLE_MAPPER_TOKEN_SHA256", digest.as_str())]
+        {
             let Auth::Tokens(tokens) = said(&[(name, value)]).unwrap().settings.auth else { panic!() };
             assert_eq!((&tokens[0].sha256, tokens[0].minimum_length), (&digest, 16));
         }

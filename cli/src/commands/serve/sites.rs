@@ -14,10 +14,10 @@ use std::time::{Duration, SystemTime};
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::settings::shelf;
 use terrace_provider_pipelines::site::{Page, Published, Shelf, Site as Rendered, is_name};
-use terrace_server::{ConnectionLimits, ServeError};
 use terrace_server::beside::Beside;
 use terrace_server::sites::{File, Site, Sites};
 use terrace_server::tls::Certificate;
+use terrace_server::{ConnectionLimits, ServeError};
 use tokio_util::sync::CancellationToken;
 
 /// Where they are shown by default: to this machine alone.

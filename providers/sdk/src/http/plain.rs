@@ -83,7 +83,9 @@ mod tests {
         let error = check("http://h/x?token=hunter2", &none).unwrap_err();
         assert!(error.message.starts_with("`url` is `http://` to another machine"), "{error:?}");
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
-        for (url, settings) in [("http://h", &allowed), ("https://h", &none), ("http://127.0.0.1:1", &none), ("h", &none)] {
+        for (url, settings) in
+            [("http://h", &allowed), ("https://h", &none), ("http://127.0.0.1:1", &none), ("h", &none)]
+        {
             assert!(check(url, settings).is_ok(), "{url}");
         }
     }
