@@ -30,6 +30,7 @@ mod deferral; // what cannot be planned before a command ran is left for another
 mod destroy; // the state is enough
 mod doctor; // what is wrong, and how to mend it
 mod drift; // what a scheduled job posts of drift
+mod environment_keys; // state keys of single environments
 mod exit_codes; // one story for each exit code
 mod first_run; // what the README promises, for real
 mod fmt; // one layout for terrace's own files
