@@ -4,6 +4,7 @@ use super::{demo, rekeyed, rolled_back, things, wished};
 use crate::support::Story;
 use crate::support::story::{stack, summary};
 use terrace_engine::address::Address;
+use terrace_engine::moves::{Moving, resealing};
 use terrace_engine::plan::Plan;
 use terrace_engine::plan::rollback::Wished;
 use terrace_engine::store::{NewOperation, OperationStatus, Record, Row, Selection, Write};
@@ -34,34 +35,37 @@ pub(super) fn adopted(name: &str, key: &str) -> String {
 }
 
 /// Writes by hand, as `terrace state mv` and `terrace state rm` do.
-async fn by_hand(story: &Story, kind: &str, address: &str, write: impl Fn(Row) -> Write) {
+async fn by_hand(story: &Story, kind: &str, address: &str, write: impl Fn(Row) -> Write, more: Vec<Write>) {
     let address: Address = address.parse().unwrap();
     let row = story.store.rows(&demo(), &Selection::Addresses([address].into())).await.unwrap().remove(0);
     let (operation, actor) = (Uuid::now_v7(), "a test".to_owned());
     let new = NewOperation { id: operation, kind: kind.to_owned(), stacks: vec![demo()], actor };
     story.store.begin(&new).await.unwrap();
     let end = Record::End { operation, status: OperationStatus::Completed, summary: String::new() };
-    story.store.commit(&[], vec![Record::Write { operation, write: write(row) }, end]).await.unwrap();
+    let writes = [write(row)].into_iter().chain(more).map(|write| Record::Write { operation, write });
+    story.store.commit(&[], writes.chain([end]).collect()).await.unwrap();
 }
 
 pub(super) async fn drop_by_hand(story: &Story, address: &str) {
-    by_hand(story, "state rm", address, |Row { stack, address, deposed, generation, .. }| Write::Forget {
+    let forget = |Row { stack, address, deposed, generation, .. }| Write::Forget {
         stack,
         address,
         deposed,
         expected: generation,
-    })
-    .await;
+    };
+    by_hand(story, "state rm", address, forget, Vec::new()).await;
 }
 
 pub(super) async fn move_by_hand(story: &Story, from: &str, to: &str) {
-    by_hand(story, "state mv", from, |row| Write::Move {
+    let moving = Moving { from: from.parse().unwrap(), to: to.parse().unwrap(), generation: 0 };
+    let sealed = resealing(story.store.as_ref(), &story.seal, &demo(), &[moving]).await.unwrap();
+    let rename = |row: Row| Write::Move {
         stack: row.stack,
         from: row.address,
         to: to.parse().unwrap(),
         expected: row.generation,
-    })
-    .await;
+    };
+    by_hand(story, "state mv", from, rename, sealed).await;
 }
 
 /// Goes back to where only `a` was: what the plan says, what it calls, and what is left in the world.
