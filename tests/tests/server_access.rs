@@ -1,7 +1,7 @@
 //! Who may call what: every path, for callers of every scope.
 
-use terrace_tests::{Project, until};
 use terrace_tests::served::{Answer, Served, request};
+use terrace_tests::{Project, until};
 
 /// Every call there is, with the scope that it needs.
 const CALLS: [(&str, &str, usize); 10] = [
@@ -78,9 +78,13 @@ fn every_call_needs_a_token_of_its_scope_wherever_it_is() {
     for (method, path, needed) in CALLS {
         for prefix in ["", "/datamesh.specificprovisioner", "/kafka-adapter"] {
             let path = format!("{prefix}{path}");
-            for wrong in
-                [None, Some("Bearer"), Some("Bearer nobodys"), Some("Basic apply-secret-0123456789"), Some("apply-secret-0123456789")]
-            {
+            for wrong in [
+                None,
+                Some("Bearer"),
+                Some("Bearer nobodys"),
+                Some("Basic apply-secret-0123456789"),
+                Some("apply-secret-0123456789"),
+            ] {
                 let answer = called(&server, method, &path, wrong);
                 assert_eq!(answer.status, 401, "{method} {path} {wrong:?}: {answer:?}");
             }
@@ -130,7 +134,8 @@ fn operations_name_who_asked_for_them() {
     let text = "id: urn:dmb:dp:a:b:0\nname: B\ndomain: a\nversion: 0.1.0\nkind: dataproduct\nenvironment: local\n\
                 specific: {}\ncomponents: []\n";
     let body = request("DATAPRODUCT_DESCRIPTOR", text, false);
-    let answer = server.call_with("POST", "/v1/unprovision", &body, &[("authorization", "Bearer apply-secret-0123456789")]);
+    let answer =
+        server.call_with("POST", "/v1/unprovision", &body, &[("authorization", "Bearer apply-secret-0123456789")]);
     assert_eq!(answer.status, 202, "{answer:?}");
     let listed = project.run(["operations", "list"]).done().stdout;
     assert!(listed.contains("the applyer"), "{listed}");
@@ -181,13 +186,17 @@ fn nobody_listens_to_other_machines_without_being_told_whom_to_let_in() {
 fn short_token_is_refused_unless_the_configuration_allows_it() {
     let project = Project::new();
     // Of `a`, and of 19 characters.
-    let (letter, usual) = ("ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb", "4848db7118fcd45f30903497c39ef3266c768a92744b20e6f0a5ef375e32d6b4");
+    let (letter, usual) = (
+        "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
+        "4848db7118fcd45f30903497c39ef3266c768a92744b20e6f0a5ef375e32d6b4",
+    );
     let write = |more: &str| {
         let token = |name: &str, digest: &str| format!("{{name: {name}, sha256: {digest}, scopes: [admin]}}");
         let tokens = format!("[{}, {}]", token("short", letter), token("usual", usual));
         project.write("terrace.yaml", format!("server: {{auth: {{mode: token, tokens: {tokens}{more}}}}}\n"));
     };
-    let status = |server: &Served, token: &str| called(server, "GET", "/api/v1/stacks", Some(&format!("Bearer {token}"))).status;
+    let status =
+        |server: &Served, token: &str| called(server, "GET", "/api/v1/stacks", Some(&format!("Bearer {token}"))).status;
     write("");
     let server = Served::start(&project, &[]);
     assert_eq!((status(&server, "a"), status(&server, "tok-read-0123456789")), (401, 200));

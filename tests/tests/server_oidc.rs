@@ -259,14 +259,19 @@ fn token_that_was_made_for_something_else_is_refused() {
     refused(&world, &head("own+jwt"), json!({"azp": "other"}), other_client);
     let world = World::new(shown(), ", tokenTypes: ['*'], clients: ['*']");
     refused(&world, &head("logout+jwt"), several("portal"), "");
-    world.project.write("wrong/terrace.yaml", "server: {auth: {mode: oidc, issuer: 'https://a', audience: b, clients: []}}\n");
+    world
+        .project
+        .write("wrong/terrace.yaml", "server: {auth: {mode: oidc, issuer: 'https://a', audience: b, clients: []}}\n");
     world.project.run(["--chdir", "wrong", "serve"]).with_code(1).says("`clients` accepts no token");
 }
 
 #[test]
 fn keys_over_http_of_another_machine_are_refused() {
     let project = Project::new();
-    for urls in ["issuer: 'http://issuer.example.com/realm'", "issuer: 'https://a.example.com', jwksUrl: 'http://a.example.com/keys'"] {
+    for urls in [
+        "issuer: 'http://issuer.example.com/realm'",
+        "issuer: 'https://a.example.com', jwksUrl: 'http://a.example.com/keys'",
+    ] {
         project.write("terrace.yaml", format!("server: {{auth: {{mode: oidc, audience: a, {urls}}}}}\n"));
         project.run(["serve"]).with_code(1).says("`http://` to another machine").says("terrace.yaml:1:");
     }

@@ -127,17 +127,26 @@ fn health_and_figures_have_an_address_of_their_own_if_it_is_configured() {
     };
     let main = server.url().trim_start_matches("http://");
     for path in ["/health", "/ready", "/metrics", "/docs/", "/api/v1/openapi.json"] {
-        assert_eq!((status(&address, path, "localhost").as_str(), status(main, path, "localhost").as_str()), ("200", "404"), "{path}");
+        assert_eq!(
+            (status(&address, path, "localhost").as_str(), status(main, path, "localhost").as_str()),
+            ("200", "404"),
+            "{path}"
+        );
         assert_eq!(status(&address, path, "rebound.example.com"), "403", "{path}");
     }
-    assert_eq!((status(&address, "/api/v1/stacks", "localhost"), status(main, "/api/v1/stacks", "localhost")), ("404".into(), "200".into()));
+    assert_eq!(
+        (status(&address, "/api/v1/stacks", "localhost"), status(main, "/api/v1/stacks", "localhost")),
+        ("404".into(), "200".into())
+    );
     assert_eq!(server.stop().code, 0);
 }
 
 #[test]
 fn page_under_another_name_reads_nothing_of_a_server_for_this_machine() {
     let server = Served::start(&Project::new(), &[]);
-    for path in ["/health", "/ready", "/metrics", "/docs/", "/docs/swagger-ui.css", "/api/v1/openapi.json", "/nothing", "/"] {
+    for path in
+        ["/health", "/ready", "/metrics", "/docs/", "/docs/swagger-ui.css", "/api/v1/openapi.json", "/nothing", "/"]
+    {
         let answer = server.call_with("GET", path, "", &[("host", "rebound.example.com:8091")]);
         assert_eq!(answer.status, 403, "{path} {answer:?}");
         for host in ["localhost:1", "127.0.0.1", "[::1]:8091"] {

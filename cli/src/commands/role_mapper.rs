@@ -11,7 +11,7 @@ use crate::signals::Signals;
 use crate::telemetry::Telemetry;
 use crate::wiring::role_store;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
-use terrace_role_mapper::{RoleMapper, Settings};
+use terrace_role_mapper::RoleMapper;
 use terrace_server::auth::Auth;
 use variables::Said;
 

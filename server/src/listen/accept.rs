@@ -10,13 +10,15 @@ use axum::extract::connect_info::Connected;
 use axum_server::{AddrListener, Address};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
 /// How long the next connection waits after one could not be accepted.
 const BACK_OFF: Duration = Duration::from_millis(100);
+/// A lack of descriptors is over after that long without an error: each connection that ends lets the next one in.
+const RECOVERY: Duration = Duration::from_secs(1);
 /// How often refused connections are logged.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 /// The answer to a caller that gets no place. TLS allows none.
@@ -57,13 +59,19 @@ pub(crate) struct Listener {
     limits: Arc<ConnectionLimits>,
     is_encrypted: bool,
     outage: Outage,
+    failed: Mutex<Option<Instant>>,
     refused: Seldom,
 }
 
 impl Listener {
     pub(super) fn new(inner: TcpListener, limits: Arc<ConnectionLimits>, is_encrypted: bool) -> Self {
         let registry = Arc::new(Registry::new(&limits));
-        Self { inner, registry, limits, is_encrypted, outage: Outage::default(), refused: Seldom::new(LOG_EVERY) }
+        let (outage, failed, refused) = (Outage::default(), Mutex::default(), Seldom::new(LOG_EVERY));
+        Self { inner, registry, limits, is_encrypted, outage, failed, refused }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refuse(&self, stream: &TcpStream, address: SocketAddr, why: Full) {
@@ -80,6 +88,7 @@ impl Listener {
 
     async fn wait_for_descriptors(&self, error: &io::Error) {
         metrics::refused("accept");
+        *self.failed() = Some(Instant::now());
         if self.outage.begins() {
             let open = self.registry.count();
             tracing::error!(%error, open, "no connection can be accepted: the next is tried again and again");
@@ -104,7 +113,7 @@ impl AddrListener<Connection, Peer> for Listener {
                     continue;
                 }
             };
-            if self.outage.ends() {
+            if self.failed().is_none_or(|at| at.elapsed() >= RECOVERY) && self.outage.ends() {
                 tracing::info!("connections are accepted again");
             }
             match self.registry.admit(address.ip(), Instant::now()) {
