@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json};
 use terrace_provider::Value;
+use terrace_provider::names::scripts::check_principal_scripts;
 
 /// All who have access to a component, and what was said beside.
 ///
@@ -34,6 +35,9 @@ impl Access {
             let name = principal.split_once(':').map_or(principal.as_str(), |(_, name)| name);
             if principal.chars().any(char::is_control) {
                 return Err((at, format!("the principal {principal:?} has characters that no name has")));
+            }
+            if let Err(problem) = check_principal_scripts(principal) {
+                return Err((at, format!("the principal `{principal}` {problem}")));
             }
             if name.trim().is_empty() {
                 let problem = match principal.trim() {

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use std::time::Duration;
 use terrace_provider::http::{Client, Options};
+use terrace_provider::names::scripts::check_role;
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::{Batch, DryRun};
 use terrace_provider::{
@@ -271,6 +272,9 @@ impl Session for HasuraSession {
         let mut planned = from_schema(ty, change);
         let values = &mut planned.planned;
         check_names(kind, values)?;
+        if let Some(role) = values.get("roleId").and_then(Value::as_str) {
+            check_role("roleId", role)?;
+        }
         match kind {
             Kind::Source => source::check(values, &self.defaults)?,
             Kind::Table => table::check(values)?,

@@ -8,6 +8,7 @@ use crate::private::Memory;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, column, query};
+use terrace_provider::names::scripts::check_role;
 use terrace_provider::{Attributes, Map, Path, PlannedChange, ProposedChange, ProviderError, Value};
 
 /// Plans a role: a password that is not configured any more goes.
@@ -38,6 +39,7 @@ fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
             format!("`{name}` cannot be used: it stands for {}", if name == "none" { "nobody" } else { "everybody" });
         return Err(ProviderError::invalid(Some(Path::attribute("name")), message).solution("choose another name"));
     }
+    check_role("name", &name)?;
     check_comment(optional_text(attributes, "comment").as_deref(), &Path::attribute("comment"))
 }
 

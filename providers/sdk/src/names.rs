@@ -1,4 +1,6 @@
-//! Names in messages: which there are, and which one was probably meant.
+//! Names in messages: which there are, and which one was probably meant; [`scripts`] checks the names of roles.
+
+pub mod scripts;
 
 /// So many are listed; of the others it is said how many they are.
 const MOST: usize = 40;

@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use private::Kept;
 use terrace_provider::attributes::text;
 use terrace_provider::names::listed;
+use terrace_provider::names::scripts::check_role;
 use terrace_provider::object_id;
 use terrace_provider::plan::from_schema;
 use terrace_provider::provider::{Batch, DryRun, READS_AT_ONCE};
@@ -228,6 +229,14 @@ impl Session for SnowflakeSession {
         let kind = Kind::of(ty)?;
         let mut planned = from_schema(ty, change);
         check_names(kind, &planned.planned)?;
+        let role_names: &[&str] = match kind {
+            Kind::Role => &["name"],
+            Kind::RoleGrant => &["role", "grantee"],
+            _ => &[],
+        };
+        for name in role_names {
+            check_role(name, &text(&planned.planned, name))?;
+        }
         if ty.identity_of(&planned.planned).is_some() {
             let target = Target::of(ty, &planned.planned)?;
             let computed = target.computed(&planned.planned);

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use terrace_provider::names::scripts::{ONE_SCRIPT, check_principal_scripts, check_scripts};
 use terrace_state::roles::{Members, Put, Role};
 
 /// The longest name, in bytes: databases keep names in indexes, whose entries have an end.
@@ -87,6 +88,10 @@ fn check(what: &str, name: &str) -> Result<(), Refusal> {
     Err(Refusal::Bad(format!("{what} {why}")))
 }
 
+fn mixed(name: &str, problem: &str) -> Refusal {
+    Refusal::Bad(format!("the name `{name}` {problem}; {ONE_SCRIPT}"))
+}
+
 fn missing(id: &str) -> String {
     format!("Role not found for role_id {id}")
 }
@@ -120,6 +125,7 @@ async fn role_of_component(State(shared): OfRoles, Id(id): Id) -> Result<Json<Ro
 
 async fn put_role(State(shared): OfRoles, Sent(sent): Sent<RoleBody>) -> Result<Json<RoleBody>, Refusal> {
     check("`role_id`", &sent.role_id)?;
+    check_scripts(&sent.role_id).map_err(|problem| mixed(&sent.role_id, &problem))?;
     check("`component_id`", &sent.component_id)?;
     if is_of_hasura(&sent.role_id) {
         let why = "is Hasura's own: whoever has it may do everything there. Give the role another `role_id`";
@@ -169,6 +175,7 @@ async fn put_members(shared: &Shared, id: &str, which: Members, names: &BTreeSet
             return Err(Refusal::Bad(format!("`{shown}` is no reference that begins with `{prefix}`")));
         }
         check("a reference", name)?;
+        check_principal_scripts(name).map_err(|problem| mixed(name, &problem))?;
     }
     match shared.store.put_members(id, which, names).await? {
         true => Ok(()),

@@ -8,6 +8,7 @@ use crate::object_id;
 use crate::polling::until_seen;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
+use terrace_provider::names::scripts::check_principal;
 use terrace_provider::plan::from_schema;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
@@ -108,6 +109,9 @@ pub(crate) fn plan(ty: &ResourceType, change: &ProposedChange<'_>) -> Result<Pla
 
 fn check(planned: &Attributes) -> Result<(), ProviderError> {
     let given = |name: &str| planned.get(name).and_then(Value::as_str);
+    if let Some(principal) = given("principal") {
+        check_principal("principal", principal)?;
+    }
     let invalid = |name: &str, message: String, hint: String| {
         Err(ProviderError::invalid(Some(Path::attribute(name)), message).solution(hint))
     };
