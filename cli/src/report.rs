@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use terrace_engine::diagnostic::{Diagnostic, Label, Location};
 use terrace_engine::plan::Note;
+use terrace_engine::render::with_visible;
 use terrace_engine::source::{SourceId, Sources, Span};
 use terrace_provider::Severity;
 use textwrap::{WordSeparator, WordSplitter};
@@ -212,10 +213,11 @@ fn first_line(span: Span, text: Option<&Text>) -> SourceSpan {
     SourceSpan::new(start.into(), end - start)
 }
 
-/// Text without control characters but line breaks.
+/// Text without control characters but line breaks, and without invisible characters.
 pub(crate) fn harmless(text: &str) -> String {
+    let text = &with_visible(text);
     if !text.chars().any(|c| c.is_control() && c != '\n') {
-        return text.to_owned();
+        return text.clone().into_owned();
     }
     let escape = |c: char| match c {
         '\n' => vec!['\n'],

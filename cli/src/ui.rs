@@ -12,6 +12,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use terrace_engine::plan::Note;
+use terrace_engine::render::with_visible;
 use terrace_provider::Severity;
 
 /// How wide reports are where neither a terminal nor `COLUMNS` says it.
@@ -159,12 +160,20 @@ impl Ui {
         self.is_unread.load(Ordering::Relaxed)
     }
 
-    /// Writes a result. A reader that went away neither stops a command nor changes how it ends: nothing is written from
+    /// Writes a result, invisible characters written out. A reader that went away neither stops a command nor changes how it ends: nothing is written from
     /// then on.
     ///
     /// # Errors
     /// When standard output cannot be written.
     pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
+        self.print_raw(&with_visible(text))
+    }
+
+    /// Writes a result as it is, for programs that read it.
+    ///
+    /// # Errors
+    /// As [`Ui::print`].
+    pub(crate) fn print_raw(&self, text: &str) -> Result<(), Failure> {
         self.has_printed.store(true, Ordering::Relaxed);
         if self.is_unread() {
             return Ok(());
@@ -223,7 +232,7 @@ impl Ui {
     fn write(&self, text: &str) {
         let mut stream = AutoStream::new(io::stderr().lock(), self.choice_of(&io::stderr()));
         // Where standard error is closed there is nobody to tell.
-        let _ = writeln!(stream, "{text}");
+        let _ = writeln!(stream, "{}", with_visible(text));
     }
 
     /// Tells why a command failed, unless that was told before.

@@ -23,7 +23,7 @@ mod text_diff;
 mod totals;
 mod value;
 
-pub use text::{environment_option, narrowed, shell_word};
+pub use text::{environment_option, is_invisible, narrowed, shell_word, with_visible};
 pub use totals::still_left;
 pub(crate) use value::{SENSITIVE, UNKNOWN};
 

@@ -173,6 +173,6 @@ async fn generate(
     let named = stacks::split(&arguments.address).and_then(|(stack, _)| stack.parse::<StackId>().ok());
     let text = import::configuration(ty, &address, &attributes, arguments.id.as_deref(), named.as_ref());
     let text = text.map_err(|error| Failure::new(format!("the configuration cannot be written: {error}")))?;
-    context.ui.print(&fmt::of_generated(text))?;
+    context.ui.print_raw(&fmt::of_generated(text))?;
     Ok(Exit::Done)
 }

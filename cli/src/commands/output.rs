@@ -57,7 +57,11 @@ pub(super) async fn run(context: &Context<'_>, arguments: &OutputArguments) -> R
         Some(name) => one(find(&outputs, name)?, format)?,
         None => all(&outputs, format)?,
     };
-    context.ui.print_list(&text, "no outputs are recorded")?;
+    match format {
+        // Programs take it as it is.
+        OutputFormat::Raw => context.ui.print_raw(&text)?,
+        OutputFormat::Human | OutputFormat::Json => context.ui.print_list(&text, "no outputs are recorded")?,
+    }
     Ok(Exit::Done)
 }
 

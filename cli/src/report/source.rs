@@ -2,6 +2,7 @@
 
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 use std::sync::Arc;
+use terrace_engine::render::is_invisible;
 
 /// A longer line is not shown: JSON without line breaks would fill the screen.
 const LONGEST_LINE: usize = 500;
@@ -14,9 +15,9 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// Replaces control characters one for one, so that every span stays true.
+    /// Replaces control and invisible characters byte for byte, so that every span stays true.
     pub(super) fn new(name: String, text: &Arc<str>) -> Self {
-        let is_harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+        let is_harmful = |c: char| is_invisible(c) || (c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
         let text = if text.contains(is_harmful) {
             let replace = |c: char| if is_harmful(c) { "?".repeat(c.len_utf8()) } else { c.to_string() };
             text.chars().map(replace).collect::<String>().into()

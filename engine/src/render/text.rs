@@ -51,12 +51,38 @@ fn push_visible(into: &mut String, character: char) {
     }
 }
 
-/// Controls, line and paragraph separators, marks without width and those that turn the direction of writing.
+/// Controls, and what [`is_invisible`].
 fn is_hostile(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    character.is_control() || is_invisible(character)
+}
+
+/// True for characters without a shape of their own: line and paragraph separators, those that turn the direction of
+/// writing, and those that Unicode lets a display ignore (`Default_Ignorable_Code_Point`), with the blank of Braille. The
+/// selectors U+FE0E and U+FE0F stay: they choose the look of an emoji.
+#[must_use]
+pub fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0d}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A text in which every invisible character is written out as [`visible`] does, and nothing else. Colours and line
+/// breaks stay, and JSON means the same.
+#[must_use]
+pub fn with_visible(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || !text.contains(is_invisible) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match is_invisible(character) {
+            true => push_escape(&mut clean, character),
+            false => clean.push(character),
+        }
+    }
+    Cow::Owned(clean)
 }
 
 /// A text cut to that many characters, the last one `…` when something is missing; 0 stands for no limit.
@@ -182,6 +208,10 @@ mod tests {
         assert_eq!(visible("a\u{1b}[31mb\u{9b}c\r\n\td"), "a\\u001b[31mb\\u009bc\\r\\n\\td");
         assert_eq!(visible("left\u{202e}right\u{200b}\u{e0041}"), "left\\u202eright\\u200b\\udb40\\udc41");
         assert_eq!(visible("Zürich 東京 🚲"), "Zürich 東京 🚲");
+        for hidden in ['\u{34f}', '\u{3164}', '\u{2800}', '\u{2066}', '\u{e0100}', '\u{1160}', '\u{fe01}'] {
+            assert!(visible(&format!("a{hidden}b")).starts_with("a\\u"), "{hidden:?}");
+        }
+        assert_eq!(with_visible("\u{1b}[1mz\u{202e}a\u{1b}[0m\n⚠\u{fe0f}"), "\u{1b}[1mz\\u202ea\u{1b}[0m\n⚠\u{fe0f}");
         assert_eq!(quoted("say \"hi\" \\ \u{7}"), "\"say \\\"hi\\\" \\\\ \\u0007\"");
     }
 
