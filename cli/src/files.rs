@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use terrace_engine::plan::file::BEGINNING;
+use terrace_engine::render::shell_word;
 use terrace_engine::yaml::Budget;
 
 /// The longest that files people write by hand may be, in bytes: configurations, blueprints, their tests and schemas.
@@ -33,6 +34,34 @@ impl fmt::Display for Unreadable {
             Self::NotUtf8 { line, column } => write!(f, "it is not UTF-8: see line {line}, character {column}"),
         }
     }
+}
+
+/// What other users of this machine may do with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Others {
+    /// Nothing.
+    Nothing,
+    /// Read it.
+    Read,
+    /// Change it.
+    Write,
+}
+
+/// What other users may do with a file. A device or a pipe, and a file that is not there, count as private.
+pub(crate) fn others(path: &Path) -> Others {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(about) = std::fs::metadata(path) else { return Others::Nothing };
+    match about.mode() {
+        _ if !about.is_file() => Others::Nothing,
+        mode if mode & 0o022 != 0 => Others::Write,
+        mode if mode & 0o044 != 0 => Others::Read,
+        _ => Others::Nothing,
+    }
+}
+
+/// The command that keeps other users from a file.
+pub(crate) fn make_private(path: &Path) -> String {
+    format!("`chmod 600 {}`", shell_word(&path.to_string_lossy()))
 }
 
 /// Why the system refused something of a file, as people say it.
@@ -100,6 +129,26 @@ mod tests {
         let zero = Path::new("/dev/zero");
         assert!(matches!(text(zero, 4096), Err(Unreadable::TooLong(4096))));
         assert!(matches!(descriptor_or_plan(zero), Err(Unreadable::TooLong(_))));
+    }
+
+    #[test]
+    fn mode_of_file_says_what_other_users_may_do() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        assert_eq!(others(&path), Others::Nothing);
+        std::fs::write(&path, "").unwrap();
+        for (mode, expected) in [
+            (0o600, Others::Nothing),
+            (0o640, Others::Read),
+            (0o604, Others::Read),
+            (0o620, Others::Write),
+            (0o666, Others::Write),
+        ] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(others(&path), expected, "{mode:o}");
+        }
+        assert_eq!(others(Path::new("/dev/null")), Others::Nothing);
     }
 
     #[test]

@@ -4,12 +4,15 @@ use crate::args::Global;
 use crate::commands::Context;
 use crate::configuration::LogConfiguration;
 use crate::failure::Failure;
+use crate::files::{self, Others};
 use crate::report::report;
 use crate::telemetry::BoxedLayer;
 use crate::ui::Ui;
 use crate::variables::Variables;
 use std::fs::{File, OpenOptions};
 use std::io::IsTerminal;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::source::Sources;
@@ -104,7 +107,12 @@ pub(crate) fn is_level(text: &str) -> bool {
 }
 
 fn open(path: &str) -> Result<File, Failure> {
-    OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
+    if files::others(Path::new(path)) == Others::Write {
+        return Err(Failure::new(format!("the log `{path}` can be changed by other users of this machine"))
+            .hint(files::make_private(Path::new(path))));
+    }
+    // A log may hold confidential names and values.
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|error| {
         Failure::new(format!("the log `{path}` cannot be written: {error}"))
             .hint("give `TERRACE_LOG_FILE` the path of a file in a folder that is there")
     })

@@ -6,6 +6,7 @@ use super::Context;
 use crate::args::ServeArguments;
 use crate::configuration::{ConnectionsConfiguration, LimitsConfiguration};
 use crate::failure::{Exit, Failure};
+use crate::files::{Others, make_private, others};
 use crate::logging::{self, ServerLog};
 use crate::memory;
 use crate::report::report;
@@ -170,6 +171,11 @@ pub(super) fn certificate(settings: &Settings) -> Result<Option<Certificate>, Fa
     let Some((chain, key)) = &settings.configuration.server.tls else { return Ok(None) };
     let place = |path: &Path| settings.project_folder.join(path);
     let certificate = Certificate { chain: place(chain), key: place(key), again: Arc::default() };
+    if others(&certificate.key) == Others::Write {
+        let shown = certificate.key.display();
+        return Err(Failure::new(format!("the key `{shown}` can be changed by other users of this machine"))
+            .hint(make_private(&certificate.key)));
+    }
     certificate.read().map_err(|error| {
         Failure::new(error.to_string())
             .hint("`server.tls` names two files of PEM: `cert` with the chain, `key` with its key")
