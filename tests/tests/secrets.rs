@@ -175,7 +175,7 @@ fn without_a_key_a_secret_is_not_stored() {
       + local_file.credentials
           + path        = "out/token"
           + content     = (sensitive value)
-          + mode        = "0644"
+          + mode        = "0600"
           + sensitive   = true
           + makeParents = true
           + sha256      = (sensitive value)

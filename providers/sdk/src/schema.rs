@@ -289,7 +289,7 @@ impl Attribute {
         self
     }
 
-    /// The provider gives the value when it is not configured.
+    /// The provider gives the value when it is not configured. With a default, a plan that asks no provider shows that.
     #[must_use]
     pub fn or_computed(mut self) -> Self {
         self.computed = true;

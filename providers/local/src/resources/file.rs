@@ -28,6 +28,11 @@ pub const NAME: &str = "local_file";
 /// The attributes that tell what a file holds, in clear or as a digest.
 const TELLING: [&str; 4] = ["content", "contentBase64", "sha256", "size"];
 
+/// The mode of a file whose content is not sensitive.
+const PUBLIC_MODE: &str = "0644";
+/// The mode of a file whose content is sensitive: only its owner reads it.
+const PRIVATE_MODE: &str = "0600";
+
 /// The schema of `local_file`.
 #[must_use]
 pub fn resource_type() -> ResourceType {
@@ -50,7 +55,13 @@ pub fn resource_type() -> ResourceType {
                 ),
                 Attribute::new("contentBase64", AttributeType::String, "What it holds, as base64."),
                 Attribute::new("source", AttributeType::String, "The file of the project folder that it is a copy of."),
-                Attribute::new("mode", AttributeType::String, "Its permission bits, octal.").default_value("0644"),
+                Attribute::new(
+                    "mode",
+                    AttributeType::String,
+                    "Its permission bits, octal. Left out where the content is sensitive: `0600`.",
+                )
+                .default_value(PUBLIC_MODE)
+                .or_computed(),
                 Attribute::new("sensitive", AttributeType::Bool, "Redacts the content, its digest and its size.")
                     .default_value(false),
                 Attribute::new("makeParents", AttributeType::Bool, "Makes the folders on the way that are missing.")
@@ -118,10 +129,12 @@ impl Session for Files {
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let planned = plan::plan(ty, change)?;
+        let is_default = given(change.config, "mode").is_none();
+        let mode = is_default.then(|| plan::Prior::of(change.prior));
         // A file may be long, or lie where reading takes its time.
         match given(change.config, "source") {
-            Some(_) => self.project.blocking(move |project| plan::complete(project, planned)).await,
-            None => self.project.in_place(move |project| plan::complete(project, planned)).await,
+            Some(_) => self.project.blocking(move |project| plan::complete(project, planned, mode)).await,
+            None => self.project.in_place(move |project| plan::complete(project, planned, mode)).await,
         }
     }
 
@@ -174,7 +187,8 @@ fn put(project: &Project, planned: &Attributes, existing: Existing) -> Result<Ob
     let path = path_of(project, planned)?;
     let content = Content::of(project, planned)?;
     let wanted_digest = text(planned, "sha256");
-    let bits = mode::parse(text(planned, "mode").unwrap_or("0644"))?;
+    let mode = text(planned, "mode").unwrap_or(default_mode(planned));
+    let bits = mode::parse(mode)?;
     let place = if truth(planned, "makeParents").unwrap_or(true) {
         project.make_place(&path)?
     } else {
@@ -189,12 +203,18 @@ fn put(project: &Project, planned: &Attributes, existing: Existing) -> Result<Ob
             ErrorKind::NotFound => invalid("source", error.message),
             _ => error,
         })?;
-    Ok(describe(planned, &path, &written))
+    Ok(describe(planned, &path, &written, mode))
+}
+
+/// The mode of a file that names none.
+fn default_mode(attributes: &Attributes) -> &'static str {
+    if is_sensitive(attributes) { PRIVATE_MODE } else { PUBLIC_MODE }
 }
 
 /// The planned file as it is after it was written.
-fn describe(planned: &Attributes, path: &ProjectPath, written: &Summary) -> Observed {
+fn describe(planned: &Attributes, path: &ProjectPath, written: &Summary, mode: &str) -> Observed {
     let mut attributes = known(planned);
+    attributes.insert("mode".to_owned(), mode.into());
     let is_sensitive = is_sensitive(planned);
     attributes.insert("sha256".to_owned(), marked(written.sha256.as_str().into(), is_sensitive));
     attributes.insert("size".to_owned(), marked(written.size.into(), is_sensitive));

@@ -35,7 +35,8 @@ fn check_object(object: &Object, at: &Path) -> Result<(), String> {
             Some("has no doc")
         } else if attribute.required && (attribute.default.is_some() || attribute.computed) {
             Some("is required and yet has a default or is computed")
-        } else if attribute.computed && attribute.default.is_some() {
+        } else if attribute.computed && !attribute.configurable && attribute.default.is_some() {
+            // One that may be configured may have a default that the provider replaces while it plans.
             Some("is computed and yet has a default")
         } else if attribute.write_only && (attribute.computed || !attribute.sensitive) {
             Some("is write-only and yet computed or not sensitive")
@@ -66,7 +67,10 @@ fn check_inner(ty: &AttributeType, at: &Path) -> Result<(), String> {
 /// Checks a plan: within the schema, no configured value altered, what the schema calls sensitive marked.
 pub(super) fn check_planned(ty: &ResourceType, config: &Attributes, planned: &Attributes) -> Result<(), String> {
     check_attributes(ty, planned).map_err(|problem| format!("the plan has {problem}"))?;
-    for (name, wanted) in with_defaults(&ty.attributes, config) {
+    // A provider may plan another value than the default of an attribute that it can compute.
+    let is_free =
+        |name: &str| !config.contains_key(name) && ty.attributes.get(name).is_some_and(|attribute| attribute.computed);
+    for (name, wanted) in with_defaults(&ty.attributes, config).into_iter().filter(|(name, _)| !is_free(name)) {
         match planned.get(&name) {
             None => return Err(format!("the plan leaves out `{name}`, which is configured")),
             Some(value) if !agrees(&wanted, value) => {
