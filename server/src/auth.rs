@@ -89,17 +89,32 @@ pub(crate) struct Caller {
     name: Option<String>,
     /// By which it knows its call again (`Idempotency-Key`).
     key: Option<String>,
+    /// The scope of its token; `None` where callers show no token and may do everything.
+    scope: Option<Scope>,
 }
 
 impl Caller {
     /// The server itself, by its schedule.
     pub(crate) fn schedule() -> Self {
-        Self { name: Some("schedule".to_owned()), key: None }
+        Self { name: Some("schedule".to_owned()), ..Self::default() }
     }
 
     /// True when it knows its call again.
     pub(crate) fn has_key(&self) -> bool {
         self.key.is_some()
+    }
+
+    /// Checks the caller's scope where the content of a call needs a larger one than its path.
+    ///
+    /// # Errors
+    /// When the scope of the token is smaller.
+    pub(crate) fn check(&self, needed: Scope) -> Result<(), Refusal> {
+        match self.scope {
+            Some(has) if has < needed => {
+                Err(Refusal::Forbidden { name: self.named("nobody"), has: self.scope, asked: needed })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Who calls, for people: the owner of the token, else what is known of all who call like that.
@@ -181,7 +196,7 @@ impl Admission {
             Self::Oidc(issuer) => issuer.admit(shown(headers)?).await?,
         };
         match has >= Some(asked) {
-            true => Ok(Caller { name: Some(name), key: None }),
+            true => Ok(Caller { name: Some(name), key: None, scope: has }),
             false => Err(Refusal::Forbidden { name, has, asked }),
         }
     }

@@ -1,6 +1,7 @@
 //! From the body of a call to what is planned: the environment, the descriptor, the components to act on.
 
 use crate::answer::Refusal;
+use crate::auth::Scope;
 use crate::witboost::ProvisioningRequest;
 use crate::worlds::{World, Worlds};
 use jiff::Timestamp;
@@ -117,6 +118,8 @@ pub(crate) struct AboutWhat {
     pub(crate) stack: StackId,
     /// Empty for all of the stack.
     pub(crate) component: String,
+    /// The scope that a caller needs at least.
+    pub(crate) needed: Scope,
 }
 
 /// A descriptor that can be planned.
@@ -130,6 +133,8 @@ pub(crate) struct Described<'a> {
     pub(crate) components: BTreeSet<String>,
     /// Where data may be lost.
     consent: Consent,
+    /// The scope that a caller needs at least to plan it.
+    pub(crate) needed: Scope,
     /// The ids of components that are to go, as far as what is compiled does not say them.
     named_ids: BTreeMap<(StackId, String), Ids>,
     /// Why the component to act on could not be made by this descriptor, which does not list it.
@@ -244,7 +249,20 @@ impl<'a> Described<'a> {
         let is_meant = |key: &String| components.is_empty() || components.contains(key);
         let named_ids = all_ids.into_iter().filter(|(key, _)| is_meant(key) && is_untold(key));
         let named_ids = named_ids.map(|(key, ids)| ((stack.clone(), key), ids)).collect();
-        Ok(Self { world, functions, sources, stack, components, consent, named_ids, unlisted, compiled, warnings })
+        let needed = needed(&descriptor);
+        Ok(Self {
+            world,
+            functions,
+            sources,
+            stack,
+            components,
+            consent,
+            needed,
+            named_ids,
+            unlisted,
+            compiled,
+            warnings,
+        })
     }
 
     /// What a request is about, whatever is wrong with the rest of it.
@@ -256,7 +274,8 @@ impl<'a> Described<'a> {
         let world = world_of(worlds, &descriptor, DESCRIPTOR)?;
         scope(&descriptor, request, DESCRIPTOR)?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
-        Ok(AboutWhat { stack, component: descriptor.target.unwrap_or_default() })
+        let needed = needed(&descriptor);
+        Ok(AboutWhat { stack, component: descriptor.target.unwrap_or_default(), needed })
     }
 
     /// Whether a component that is to go, and that the descriptor does not list, is recorded at least.
@@ -274,7 +293,7 @@ impl<'a> Described<'a> {
     /// What it is about.
     pub(crate) fn place_of(&self) -> AboutWhat {
         let component = self.components.first().filter(|_| self.components.len() == 1).cloned();
-        AboutWhat { stack: self.stack.clone(), component: component.unwrap_or_default() }
+        AboutWhat { stack: self.stack.clone(), component: component.unwrap_or_default(), needed: self.needed }
     }
 
     /// Whether there is anything that lets others in.
@@ -400,14 +419,23 @@ fn parse(
         Ok([descriptor]) if descriptor.front_end == FrontEnd::Stack && !worlds.takes_stacks() => Err(Refusal::field(
             field.name,
             "the descriptor is a plain stack, which could declare anything: this server takes data products",
-            "send a data product, or say `server: {stacks: true}` in terrace.yaml where every caller may run any command \
-             that the server may",
+            "send a data product, or say `server: {stacks: true}` in terrace.yaml where every caller with the scope `apply` \
+             may run any command that the server may",
         )),
         Ok([descriptor]) => Ok((descriptor, found)),
         Err(several) => {
             let problem = format!("the descriptor describes {} stacks", several.len());
             Err(Refusal::field(field.name, problem, "send one data product"))
         }
+    }
+}
+
+/// The scope that planning a descriptor needs. A plain stack names the commands that find and read its objects, and
+/// planning runs them.
+fn needed(descriptor: &Descriptor) -> Scope {
+    match descriptor.front_end {
+        FrontEnd::Stack => Scope::Apply,
+        _ => Scope::Plan,
     }
 }
 

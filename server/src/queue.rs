@@ -320,6 +320,7 @@ impl Shared {
     /// Queues a request that was judged; returns its token.
     pub(crate) async fn ask_judged(&self, caller: &Caller, judged: Judged) -> Result<Uuid, Refusal> {
         let Judged { asked, place, digests } = judged;
+        caller.check(place.needed)?;
         let followed = Followed::here(&place.stack, &place.component);
         self.enqueue(caller, &asked, digests, vec![place.stack], place.component, followed).await
     }

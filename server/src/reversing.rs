@@ -1,6 +1,7 @@
 //! Reverse provisioning: from a call's body to the blueprint that answers.
 
 use crate::answer::{Refusal, errors};
+use crate::auth::Scope;
 use crate::described::{AboutWhat, environment};
 use crate::witboost::ReverseProvisioningRequest;
 use crate::worlds::{World, Worlds};
@@ -27,6 +28,7 @@ pub(crate) fn place(worlds: &Worlds, question: &ReverseProvisioningRequest) -> R
     Ok(AboutWhat {
         stack: StackId::new(NO_STACK, world.environment.name.as_str()),
         component: format!("{} {}", question.use_case_template_id, sha256(asked)),
+        needed: Scope::Plan,
     })
 }
 

@@ -93,7 +93,8 @@ pub(super) fn begun(operation: Uuid) -> Response {
     (StatusCode::ACCEPTED, location, Json(Begun { operation })).into_response()
 }
 
-/// Plans a descriptor. Answered as JSON, or as Markdown or plain text where that is what is accepted.
+/// Plans a descriptor. Answers with JSON, or with Markdown or plain text by `Accept`. A plain stack needs the
+/// scope `apply`: it names commands that planning runs.
 #[utoipa::path(post, path = "/plans", operation_id = "make_plan", tag = "plans", request_body = NewPlan,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses(
@@ -123,6 +124,7 @@ pub(super) async fn create(
         Ok(described.place_of())
     });
     let judged = judged.await?;
+    caller.check(judged.place.needed)?;
     let queue = StackId::new(PLANS, environment_of(&judged.place.stack));
     let id = shared.ask_for_plan(&caller, judged, queue).await?;
     // The call is to be answered before its own time is over.

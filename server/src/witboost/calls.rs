@@ -59,30 +59,44 @@ fn read_bytes<T: DeserializeOwned + Known>(bytes: &Bytes, solution: &str) -> Res
     }
 }
 
-/// Says whether a descriptor is valid, as far as that can be told without state and network.
+/// Checks a descriptor without state and network. A plain stack needs the scope
+/// `apply`.
 #[utoipa::path(post, path = "/v1/validate", tag = "specific provisioner", request_body = ProvisioningRequest,
     responses((status = 200, body = ValidationResult)))]
-pub(crate) async fn validate(State(shared): State<Arc<Shared>>, sent: Sent) -> Result<Response, Refusal> {
+pub(crate) async fn validate(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    sent: Sent,
+) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
     let (bytes, request) = (request.bytes(), Arc::new(request));
     let told = judge(&shared, bytes, move |shared, limits| {
-        let request = Arc::clone(&request);
-        async move { told_of(&shared, &shared.worlds.within(limits), &request).await }
+        let (request, caller) = (Arc::clone(&request), caller.clone());
+        async move { told_of(&shared, &caller, &shared.worlds.within(limits), &request).await }
     });
     let told = told.await??;
     Ok(Json(ValidationResult::of(told, None)).into_response())
 }
 
 /// What is to be said of a descriptor.
-async fn told_of(shared: &Shared, worlds: &Worlds, request: &ProvisioningRequest) -> Result<Told, Refusal> {
+async fn told_of(
+    shared: &Shared,
+    caller: &Caller,
+    worlds: &Worlds,
+    request: &ProvisioningRequest,
+) -> Result<Told, Refusal> {
     match Described::read(worlds, request, Purpose::Make) {
-        Ok(described) => Ok(Told::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources)),
+        Ok(described) => {
+            caller.check(described.needed)?;
+            Ok(Told::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources))
+        }
         Err(Refusal::Broken(error)) => Err(Refusal::Broken(error)),
         Err(refusal) => Ok(Told { errors: refusal.helped(), warnings: Vec::new() }),
     }
 }
 
-/// Begins a validation, whose status says what would be done, too.
+/// Begins a validation, whose status says what would be done, too. A plain stack needs the scope `apply`: it names commands
+/// that planning runs.
 #[utoipa::path(post, path = "/v2/validate", tag = "specific provisioner", request_body = ProvisioningRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]
