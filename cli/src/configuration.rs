@@ -5,6 +5,7 @@
 //! the fields, `limits` those of how much a provider may be asked, `server` those of the server, `secrets` the lines that are not to be quoted.
 
 mod expand;
+mod files_named;
 mod limits;
 mod read;
 mod secrets;
@@ -51,6 +52,10 @@ pub struct Configuration {
     pub server_unevaluated: Vec<Diagnostic>,
     /// The text that it was read from: diagnostics point into it.
     pub sources: Sources,
+    /// The file that it was read from.
+    pub file: Option<PathBuf>,
+    /// The files that it names: keys, certificates, and what `file("…")` reads.
+    pub named_files: Vec<PathBuf>,
     /// The folder that relative paths in it are relative to.
     folder: PathBuf,
     environments: Vec<RawEnvironment>,
@@ -81,8 +86,9 @@ pub enum KeySource {
     Key(Zeroizing<String>),
     /// A file that holds it.
     File(PathBuf),
-    /// A command that prints it: its words, without a shell.
-    Command(Vec<String>),
+    /// A command that prints it: its words, without a shell, and the names of variables that it gets beside the usual
+    /// ones.
+    Command(Vec<String>, Vec<String>),
 }
 
 impl std::fmt::Debug for Encryption {
@@ -143,7 +149,8 @@ impl Configuration {
         })?;
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string());
-        Ok(Self::parse(&name, &text, &folder, variables))
+        let (configuration, diagnostics) = Self::parse(&name, &text, &folder, variables);
+        Ok((Self { file: Some(path.to_owned()), ..configuration }, diagnostics))
     }
 
     /// Reads a text; relative paths in it are relative to `folder`.

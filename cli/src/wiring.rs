@@ -5,11 +5,14 @@ mod guard;
 pub(crate) mod key;
 mod providers;
 mod question;
+mod sandbox;
 
 pub(crate) use blueprints::library;
 pub(crate) use guard::guard_program;
 pub use providers::Providers;
 pub(crate) use question::Question;
+pub(crate) use sandbox::key_files;
+use sandbox::sandbox;
 
 use crate::configuration::{Encryption, Environment};
 use crate::failure::{Exit, Failure};
@@ -58,8 +61,13 @@ impl World {
         ui: &Ui,
     ) -> Result<Self, Failure> {
         let providers = &settings.providers;
-        let (instances, diagnostics) =
-            providers::instances(providers, &configuration, &settings.project_folder, &settings.variables);
+        let (instances, diagnostics) = providers::instances(
+            providers,
+            &configuration,
+            &settings.project_folder,
+            &sandbox(settings),
+            &settings.variables,
+        );
         report(ui, &settings.configuration.sources, &diagnostics);
         if has_errors(&diagnostics) {
             return Err(Failure::told(Exit::Error));
@@ -148,8 +156,13 @@ pub(crate) fn instance(
     provider: &str,
     ui: &Ui,
 ) -> Result<terrace_provider::Settings, Failure> {
-    let (instances, diagnostics) =
-        providers::instances(&settings.providers, configuration, &settings.project_folder, &settings.variables);
+    let (instances, diagnostics) = providers::instances(
+        &settings.providers,
+        configuration,
+        &settings.project_folder,
+        &sandbox(settings),
+        &settings.variables,
+    );
     report(ui, &settings.configuration.sources, &diagnostics);
     if has_errors(&diagnostics) {
         return Err(Failure::told(Exit::Error));

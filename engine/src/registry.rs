@@ -96,6 +96,7 @@ impl Registry {
                     instance: name.to_owned(),
                     environment: String::new(),
                     project_folder: PathBuf::new(),
+                    sandbox: Default::default(),
                     values: Attributes::default(),
                 };
                 instances.insert(name.to_owned(), instance(provider, false, settings, Limits::default()));

@@ -34,7 +34,7 @@ pub use memory::MemoryStore;
 pub use url::{PostgresUrl, StoreUrl, StoreUrlError};
 
 use sqlite::SqliteStore;
-pub use sqlite::saved_beside;
+pub use sqlite::{SQLITE_MARK, saved_beside};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};

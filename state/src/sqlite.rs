@@ -31,6 +31,7 @@ use async_trait::async_trait;
 use connection::Found;
 use error::Failure;
 use jiff::Timestamp;
+pub use migrate::SQLITE_MARK;
 use place::Place;
 pub use place::saved_beside;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};

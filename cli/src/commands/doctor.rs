@@ -12,12 +12,15 @@ use crate::args::DoctorArguments;
 use crate::configuration::Encryption;
 use crate::configuration::{FILE_NAME, find};
 use crate::failure::{Exit, Failure};
+use crate::files::{Others, make_private, others};
 use crate::presentation::narrowed;
 use crate::report::harmless;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use crate::wiring::key::find as find_key;
+use crate::wiring::key_files;
 use serde_json::{Value as Json, json};
+use std::path::PathBuf;
 
 /// How a finding is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +160,7 @@ fn look_at(
             findings.extend(state::look_at(settings).await);
             findings.push(key(settings, context.ui));
             findings.extend(own_keys(settings, context.ui));
+            findings.extend(files(settings));
             server::look_at(settings, context.ui, findings).await;
         } else {
             // Without its values the configuration may mean another state than it would with them.
@@ -175,6 +179,21 @@ fn look_at(
     });
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Files with secrets that other users of this machine can read or change: keys and the log.
+fn files(settings: &Settings) -> Vec<Finding> {
+    let log = settings.variables.get("TERRACE_LOG_FILE").map(PathBuf::from);
+    let named = key_files(settings).into_iter().map(|path| ("key file", path)).chain(log.map(|path| ("log", path)));
+    let finding = |(what, path): (&str, PathBuf)| {
+        let message = |may: &str| format!("`{}` can be {may} by other users of this machine", path.display());
+        match others(&path) {
+            Others::Nothing => None,
+            Others::Read => Some(Finding::warn(what, message("read"), make_private(&path))),
+            Others::Write => Some(Finding::fail(what, message("changed"), make_private(&path))),
+        }
+    };
+    named.filter_map(finding).collect()
 }
 
 /// The key that seals sensitive values.

@@ -1,6 +1,7 @@
 //! The fields of `terrace.yaml`.
 
 use super::expand::{attributes_of, expand, revealed, value_of};
+use super::files_named;
 use super::limits::{LIMITS, limits};
 use super::server::server;
 use super::{Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment, STATE_KEY};
@@ -10,8 +11,9 @@ use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::plan::foreign::ForeignAccess;
-use terrace_engine::source::SourceId;
+use terrace_engine::source::{SourceId, Span};
 use terrace_engine::yaml::{self, Budget, Entry, Node, NodeKind};
+use terrace_provider::names::scripts::{ONE_SCRIPT, check_principal_scripts};
 use terrace_provider::wrap::Limits;
 use terrace_provider::{Map, Value};
 use zeroize::Zeroizing;
@@ -38,6 +40,7 @@ pub(super) fn configuration(
     if node.is_null() {
         return (configuration, diagnostics);
     }
+    configuration.named_files = files_named::all(&node, &configuration.folder);
     let mut of_server = Vec::new();
     let node = expand_but_environments(&node, &configuration, variables, (&mut diagnostics, &mut of_server));
     let Some(mut fields) = Fields::open(&node, "terrace.yaml", &mut diagnostics) else {
@@ -216,8 +219,10 @@ fn key_source(fields: &mut Fields<'_, '_>, folder: &Path) -> Option<Located<KeyS
         Some(None) => fields.texts("keyCommand").into_iter().map(|word| word.value).collect(),
         None => Vec::new(),
     };
-    let command =
-        command_span.filter(|_| !command.is_empty()).map(|span| Located { value: KeySource::Command(command), span });
+    let variables = fields.texts("keyVariables").into_iter().map(|name| name.value).collect();
+    let command = command_span
+        .filter(|_| !command.is_empty())
+        .map(|span| Located { value: KeySource::Command(command, variables), span });
     let mut given = [key, key_file, command].into_iter().flatten();
     let first = given.next();
     if given.next().is_some() {
@@ -237,8 +242,12 @@ fn identities(node: &Node, configuration: &mut Configuration, diagnostics: &mut 
             fields.diagnostics.push(wrong_type(&what, "a map from providers to names", &principal.value));
             continue;
         };
+        check_scripts("principal", &principal.key, principal.key_span, fields.diagnostics);
         let row = configuration.identities.entry(principal.key.clone()).or_default();
         for name in names {
+            if let Some(text) = name.value.as_text() {
+                check_scripts("principal", text, name.value.span, fields.diagnostics);
+            }
             match name.value.as_text() {
                 Some(text) => drop(row.insert(name.key.clone(), text.to_owned())),
                 None => fields.diagnostics.push(wrong_type(&format!("`{}`", name.key), "a name", &name.value)),
@@ -246,6 +255,14 @@ fn identities(node: &Node, configuration: &mut Configuration, diagnostics: &mut 
         }
     }
     fields.finish();
+}
+
+/// Refuses a role or a principal whose name mixes scripts.
+pub(super) fn check_scripts(what: &str, name: &str, span: Span, diagnostics: &mut Vec<Diagnostic>) {
+    if let Err(problem) = check_principal_scripts(name) {
+        let message = format!("the {what} `{name}` {problem}");
+        diagnostics.push(Diagnostic::error("mixed_scripts", message).at(span).hint(ONE_SCRIPT));
+    }
 }
 
 /// A field's text, which may stand in `{secret: …}`.

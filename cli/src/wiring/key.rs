@@ -5,7 +5,7 @@ mod command;
 use super::guard;
 use crate::configuration::{Encryption, KeySource};
 use crate::failure::{Exit, Failure};
-use crate::files;
+use crate::files::{self, Others};
 use crate::report::report;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -80,7 +80,7 @@ fn origin(source: &KeySource, field: &str) -> String {
     match source {
         KeySource::Key(_) => format!("`encryption.{field}` of terrace.yaml"),
         KeySource::File(path) => format!("the file `{}`", path.display()),
-        KeySource::Command(words) => {
+        KeySource::Command(words, _) => {
             format!("what `{}` printed", words.first().map(String::as_str).unwrap_or_default())
         }
     }
@@ -90,11 +90,15 @@ fn read(source: &KeySource, ui: &Ui) -> Result<SecretString, Box<Diagnostic>> {
     match source {
         KeySource::Key(key) => Ok(key.as_str().into()),
         KeySource::File(path) => file(path).map(Into::into),
-        KeySource::Command(words) => command::run(words, Patience::default(), ui).map(Into::into),
+        KeySource::Command(words, variables) => command::run(words, variables, Patience::default(), ui).map(Into::into),
     }
 }
 
 fn file(path: &Path) -> Result<String, Box<Diagnostic>> {
+    if files::others(path) == Others::Write {
+        let message = format!("the state key `{}` can be changed by other users of this machine", path.display());
+        return Err(Box::new(Diagnostic::error(UNUSABLE, message).hint(files::make_private(path))));
+    }
     files::text(path, files::KEY).map_err(|error| {
         let message = format!("the state key `{}` cannot be read: {error}", path.display());
         let hint = format!("`keyFile` is a file with a key in it, relative to terrace.yaml; {KEY_HINT}");

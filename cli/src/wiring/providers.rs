@@ -14,7 +14,9 @@ use terrace_engine::source::Span;
 use terrace_engine::yaml::Node;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::wrap::Limits;
-use terrace_provider::{Attribute, AttributeType, Attributes, Path, Provider, ProviderSchema, Settings, Step, Value};
+use terrace_provider::{
+    Attribute, AttributeType, Attributes, Path, Provider, ProviderSchema, Sandbox, Settings, Step, Value,
+};
 use terrace_provider_airbyte::AirbyteProvider;
 use terrace_provider_databricks::DatabricksProvider;
 use terrace_provider_hasura::HasuraProvider;
@@ -118,6 +120,7 @@ pub(super) fn instances(
     providers: &Providers,
     environment: &Environment,
     project_folder: &FilePath,
+    sandbox: &Sandbox,
     variables: &Variables,
 ) -> (Instances, Vec<Diagnostic>) {
     let (mut instances, mut limits, mut diagnostics) = (Vec::new(), BTreeMap::new(), Vec::new());
@@ -125,6 +128,7 @@ pub(super) fn instances(
         instance: instance.to_owned(),
         environment: environment.name.clone(),
         project_folder: project_folder.to_owned(),
+        sandbox: sandbox.clone(),
         values,
     };
     for configured in &environment.providers {
@@ -231,8 +235,13 @@ mod tests {
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
         let (environment, diagnostics) = configuration.environment("local", &variables);
         assert!(diagnostics.is_empty(), "{diagnostics:?}");
-        let (instances, diagnostics) =
-            instances(&Providers::built_in(), &environment.unwrap(), FilePath::new("/p"), &variables);
+        let (instances, diagnostics) = instances(
+            &Providers::built_in(),
+            &environment.unwrap(),
+            FilePath::new("/p"),
+            &Sandbox::default(),
+            &variables,
+        );
         let name = |(provider, settings): (String, Settings)| format!("{}: {provider}", settings.instance);
         (instances.settings.into_iter().map(name).collect(), diagnostics)
     }
@@ -287,7 +296,8 @@ mod tests {
         let variables = Variables::default();
         let (configuration, _) = Configuration::parse("terrace.yaml", text, FilePath::new("/p"), &variables);
         let environment = configuration.environment("local", &variables).0.unwrap();
-        let found = instances(&Providers::built_in(), &environment, FilePath::new("/p"), &variables);
+        let found =
+            instances(&Providers::built_in(), &environment, FilePath::new("/p"), &Sandbox::default(), &variables);
         assert_eq!(found.1, []);
         let (_, settings) = found.0.settings.iter().find(|(provider, _)| provider == "kafka").unwrap();
         let registry = settings.values["schemaRegistry"].as_map().unwrap();

@@ -129,6 +129,7 @@ impl Story {
             instance: instance.to_owned(),
             environment: "test".to_owned(),
             project_folder: "/nowhere".into(),
+            sandbox: Default::default(),
             values: Attributes::default(),
         };
         let world: Arc<dyn Provider> = Arc::new(World::new(Arc::clone(&self.remote)));

@@ -81,6 +81,7 @@ mod tests {
             instance: instance.to_owned(),
             environment: "local".to_owned(),
             project_folder: std::path::PathBuf::from("/p"),
+            sandbox: Default::default(),
             values: Attributes::default(),
         };
         Defaults::of(&settings, &variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).into())).collect())

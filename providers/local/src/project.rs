@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use terrace_provider::blocking::glance;
+use terrace_provider::sandbox::ProtectedFiles;
 use terrace_provider::{ErrorKind, ProviderError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -19,6 +20,8 @@ pub(crate) struct Project {
     given: PathBuf,
     /// Without symbolic links.
     canonical: PathBuf,
+    /// What in it belongs to the program itself.
+    protected: ProtectedFiles,
 }
 
 /// A path in the project folder: relative, without `.` and `..`, and not empty.
@@ -37,20 +40,17 @@ pub(crate) struct Place {
     pub(crate) name: OsString,
 }
 
-/// The folder of state and of embedded environments. Those have folders of their own in it; the files are terrace's.
-const OWN: &str = ".terrace";
-
 impl Project {
-    /// Takes the project folder of an instance.
+    /// Takes the project folder of an instance, without the protected files in it.
     ///
     /// # Errors
     /// When it does not exist or is no folder.
-    pub(crate) fn open(folder: &Path) -> Result<Self, ProviderError> {
+    pub(crate) fn open(folder: &Path, protected: ProtectedFiles) -> Result<Self, ProviderError> {
         let canonical = folder.canonicalize().map_err(|error| {
             let message = format!("the project folder `{}` cannot be opened: {error}", folder.display());
             ProviderError::invalid(None, message)
         })?;
-        let project = Self { given: folder.to_path_buf(), canonical };
+        let project = Self { given: folder.to_path_buf(), canonical, protected };
         project.root()?;
         Ok(project)
     }
@@ -103,7 +103,7 @@ impl Project {
     /// The place within the project folder that an attribute names.
     ///
     /// # Errors
-    /// `InvalidInput` when the text is empty, names the project folder itself or the state in it, or leaves it.
+    /// `InvalidInput` when the text is empty, names the project folder itself, or leaves it.
     pub(crate) fn path(&self, attribute: &'static str, text: &str) -> Result<ProjectPath, ProviderError> {
         let path = self.relative(attribute, text)?;
         if path.as_os_str().is_empty() {
@@ -111,14 +111,6 @@ impl Project {
                 attribute,
                 format!("`{attribute}` is `{text}`: expected a path below the project folder"),
             ));
-        }
-        let mut names = path.components();
-        if names.next() == Some(Component::Normal(OWN.as_ref())) && names.count() < 2 {
-            return Err(invalid(
-                attribute,
-                format!("`{attribute}` is `{text}`: what lies in `{OWN}` is terrace's own"),
-            )
-            .solution("choose a path elsewhere in the project folder"));
         }
         Ok(ProjectPath { path, attribute })
     }
@@ -171,11 +163,39 @@ impl Project {
         Ok(path)
     }
 
+    /// Refuses a protected file.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the file is protected.
+    pub(crate) fn check(&self, path: &ProjectPath) -> Result<(), ProviderError> {
+        let found = self.protected.check(&self.canonical.join(&path.path));
+        found.map_err(|protected| protected.at(path.attribute, &path.display()))
+    }
+
+    /// Refuses a folder that holds a protected file.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it does.
+    pub(crate) fn check_folder(&self, path: &ProjectPath) -> Result<(), ProviderError> {
+        let found = self.protected.check_folder(&self.canonical.join(&path.path));
+        found.map_err(|protected| {
+            let message = format!(
+                "`{}` is `{}`: this folder is, or holds, {}, which no descriptor may use",
+                path.attribute,
+                path.display(),
+                protected.0
+            );
+            invalid(path.attribute, message).solution("choose another folder")
+        })
+    }
+
     /// Opens the folder that holds the path; `None` when that folder does not exist.
     ///
     /// # Errors
-    /// `InvalidInput` when a symbolic link on the way leads out, or something on the way is no folder.
+    /// `InvalidInput` when a symbolic link on the way leads out, a part of the way is no folder, or the file is
+    /// protected.
     pub(crate) fn place(&self, path: &ProjectPath) -> Result<Option<Place>, ProviderError> {
+        self.check(path)?;
         let root = self.root()?;
         let Some((parent, name)) = path.split() else {
             return Err(ProviderError::bug("a project path without a name"));
@@ -195,6 +215,7 @@ impl Project {
     /// # Errors
     /// As [`Project::place`], and when a folder cannot be made.
     pub(crate) fn make_place(&self, path: &ProjectPath) -> Result<Place, ProviderError> {
+        self.check(path)?;
         let Some((parent, name)) = path.split() else {
             return Err(ProviderError::bug("a project path without a name"));
         };

@@ -1,8 +1,19 @@
-//! What the provider declares: no settings, four resource types, one lookup.
+//! The provider's declaration: one setting, four resource types, one lookup.
 
 use crate::blueprints;
 use crate::resources::{command, directory, file, value};
-use terrace_provider::{Object, ProviderSchema};
+use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
+
+/// The setting that lists the variables of commands.
+pub(crate) const VARIABLES: &str = "variables";
+
+fn settings() -> Vec<Attribute> {
+    vec![Attribute::new(
+        VARIABLES,
+        AttributeType::list(AttributeType::String),
+        "The names of environment variables that commands get beside the [usual ones](#variables).",
+    )]
+}
 
 /// Everything that is known of this provider without connecting to it.
 #[must_use]
@@ -11,7 +22,7 @@ pub fn provider() -> ProviderSchema {
         name: "local",
         version: env!("CARGO_PKG_VERSION"),
         doc: "Values, files, directories and commands of this machine.",
-        settings: Object::default(),
+        settings: Object(settings()),
         resources: vec![
             value::resource_type(),
             file::resource_type(),

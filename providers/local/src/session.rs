@@ -5,10 +5,11 @@ use crate::resources::command::Commands;
 use crate::resources::directory::Directories;
 use crate::resources::file::Files;
 use crate::resources::{command, directory, file, value};
+use crate::schema::VARIABLES;
 use async_trait::async_trait;
 use terrace_provider::{
     Attempt, Attributes, Batch, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange,
-    ProviderError, Recorded, ResourceType, Session, Settings,
+    ProviderError, Recorded, ResourceType, Session, Settings, Value,
 };
 
 /// An instance of the `local` provider, bound to one project folder.
@@ -25,12 +26,12 @@ impl LocalSession {
     /// # Errors
     /// When the project folder does not exist or cannot be opened.
     pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
-        let project = Project::open(&settings.project_folder)?;
+        let project = Project::open(&settings.project_folder, settings.sandbox.files.clone())?;
         Ok(Self {
             values: value::Values,
             files: Files::new(project.clone()),
             directories: Directories::new(project.clone()),
-            commands: Commands::new(project),
+            commands: Commands::new(project, inherited(settings)),
         })
     }
 
@@ -43,6 +44,12 @@ impl LocalSession {
             other => Err(ProviderError::bug(format!("the local provider has no resource type `{other}`"))),
         }
     }
+}
+
+/// The names of the variables that commands get beside the usual ones.
+fn inherited(settings: &Settings) -> Vec<String> {
+    let names = settings.values.get(VARIABLES).and_then(Value::as_list).into_iter().flatten();
+    names.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 #[async_trait]

@@ -485,3 +485,16 @@ async fn a_read_that_is_no_longer_wanted_is_stopped() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn program_gets_usual_and_named_variables_only() {
+    // Cargo sets both for every test.
+    assert!(["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR"].iter().all(|name| std::env::var_os(name).is_some()));
+    let local = Local::with("local_command", json!({"variables": ["CARGO_PKG_NAME", "NOT_SET"]})).await;
+    let script = r#"env > seen; echo '{}'"#;
+    local.create(json!({"create": sh(script), "environment": {"ADDED": "1"}})).await.unwrap();
+    let seen = local.content("seen");
+    let has = |name: &str| seen.lines().any(|line| line.starts_with(&format!("{name}=")));
+    assert!(["PATH", "CARGO_PKG_NAME", "ADDED", "TERRACE_ATTEMPT"].into_iter().all(has), "{seen}");
+    assert!(!has("CARGO_MANIFEST_DIR"), "{seen}");
+}

@@ -1,9 +1,9 @@
 //! `local_directory`: modes, and what deleting spares.
 
-use crate::harness::{Local, expect_invalid};
+use crate::harness::{Local, attributes, expect_invalid, recorded};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
-use terrace_provider::{DataAmount, ErrorKind, Found, Private};
+use terrace_provider::{DataAmount, ErrorKind, Found, Observed, Private};
 
 #[tokio::test]
 async fn a_folder_is_made_with_those_above_it_and_its_mode() {
@@ -79,11 +79,20 @@ async fn wrong_words_are_refused_when_planning() {
     expect_invalid(&error, "path", "out of the project folder");
     let error = local.plan(None, json!({"path": "."})).await.unwrap_err();
     expect_invalid(&error, "path", "below the project folder");
-    for own in [".terrace", ".terrace/state.db", "a/../.terrace/./local"] {
-        let error = local.plan(None, json!({ "path": own })).await.unwrap_err();
-        expect_invalid(&error, "path", "terrace's own");
+}
+
+#[tokio::test]
+async fn folder_with_a_protected_file_is_refused() {
+    let local = Local::protecting("local_directory", &["data/keys.txt"]).await;
+    for path in ["data", "data/keys.txt"] {
+        let error = local.plan(None, json!({"path": path, "onDelete": "recursive"})).await.unwrap_err();
+        expect_invalid(&error, "path", "a key file");
     }
-    local.plan(None, json!({"path": ".terrace/local/files"})).await.unwrap();
+    local.plan(None, json!({"path": "data/other"})).await.unwrap();
+    let attributes = attributes(json!({"path": "data", "onDelete": "recursive"}));
+    let prior = recorded(Observed { attributes, ..Observed::default() });
+    expect_invalid(&local.delete(&prior).await.unwrap_err(), "path", "a key file");
+    assert_eq!(local.content("data/keys.txt"), "secret");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::harness::{Local, attributes, expect_invalid, recorded};
 use serde_json::json;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use terrace_provider::{ErrorKind, Found, Planned, Private, Value};
+use terrace_provider::{ErrorKind, Found, Observed, Planned, Private, Value};
 
 const SHA256_OF_ONE: &str = "2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806";
 
@@ -317,4 +317,78 @@ async fn names_of_every_legal_length_can_be_written() {
     let error = local.create(json!({"path": "n".repeat(256), "content": "x"})).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::InvalidInput { .. }), "{error}");
     assert_eq!(local.path(&longest).metadata().unwrap().nlink(), 1);
+}
+
+#[tokio::test]
+async fn protected_file_is_neither_read_nor_written() {
+    let local = Local::protecting("local_file", &["state/key.txt"]).await;
+    symlink("state/key.txt", local.path("link")).unwrap();
+    symlink("state", local.path("folder")).unwrap();
+    std::fs::hard_link(local.path("state/key.txt"), local.path("hard")).unwrap();
+    for path in ["state/key.txt", "state/./x/../key.txt", "STATE/KEY.txt", "link", "folder/key.txt", "hard"] {
+        let arguments = attributes(json!({"path": path}));
+        let error = local.session.lookup("local_file", &arguments).await.unwrap_err();
+        expect_invalid(&error, "path", "a key file");
+        let error = local.plan(None, json!({"path": path, "content": "x"})).await.unwrap_err();
+        expect_invalid(&error, "path", "a key file");
+        let error = local.plan(None, json!({"path": "copy", "source": path})).await.unwrap_err();
+        expect_invalid(&error, "source", "a key file");
+        let error = local.session.import(&local.ty, path).await.unwrap_err();
+        expect_invalid(&error, "path", "a key file");
+        let prior = recorded(Observed { attributes: attributes(json!({"path": path})), ..Observed::default() });
+        expect_invalid(&local.read(&prior).await.unwrap_err(), "path", "a key file");
+        expect_invalid(&local.delete(&prior).await.unwrap_err(), "path", "a key file");
+    }
+    assert_eq!(local.content("state/key.txt"), "secret");
+    local.create(json!({"path": "state/other.txt", "content": "x"})).await.unwrap();
+}
+
+fn mode(local: &Local, name: &str) -> u32 {
+    local.path(name).metadata().unwrap().permissions().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn sensitive_file_without_mode_is_private() {
+    let local = Local::of("local_file").await;
+    let mut marked = attributes(json!({"path": "marked"}));
+    marked.insert("content".to_owned(), Value::sensitive("s".into()));
+    let plan = local.plan_values(None, &marked, &[]).await.unwrap();
+    assert_eq!(plan.planned.get("mode"), Some(&"0600".into()));
+    local.create_values(&marked, &local.call()).await.unwrap();
+    local.create(json!({"path": "said", "content": "s", "sensitive": true})).await.unwrap();
+    local.create(json!({"path": "open", "content": "s"})).await.unwrap();
+    local.create(json!({"path": "chosen", "content": "s", "sensitive": true, "mode": "0640"})).await.unwrap();
+    let modes = ["marked", "said", "open", "chosen"].map(|name| mode(&local, name));
+    assert_eq!(modes, [0o600, 0o600, 0o644, 0o640]);
+}
+
+#[tokio::test]
+async fn mode_of_unknown_content_is_unknown_until_its_sensitivity_is_known() {
+    let local = Local::of("local_file").await;
+    let mut config = attributes(json!({"path": "a"}));
+    config.insert("content".to_owned(), Value::Unknown);
+    let plan = local.plan_values(None, &config, &[]).await.unwrap();
+    assert_eq!(plan.planned.get("mode"), Some(&Value::Unknown));
+    config.insert("content".to_owned(), Value::sensitive(Value::Unknown));
+    let plan = local.plan_values(None, &config, &[]).await.unwrap();
+    assert_eq!(plan.planned.get("mode"), Some(&"0600".into()));
+}
+
+#[tokio::test]
+async fn older_sensitive_file_keeps_its_mode_until_it_is_written_again() {
+    let local = Local::of("local_file").await;
+    // As an earlier version made and recorded it.
+    let older = local.create(json!({"path": "a", "content": "s", "sensitive": true, "mode": "0644"})).await.unwrap();
+    let config = json!({"path": "a", "content": "s", "sensitive": true});
+    let plan = local.plan(Some(&older), config.clone()).await.unwrap();
+    assert_eq!(plan.planned.get("mode"), Some(&"0644".into()));
+    let read = local.read(&older).await.unwrap().unwrap();
+    assert_eq!(local.plan(Some(&read), config.clone()).await.unwrap().planned, read.attributes);
+    let written = local.update(&older, json!({"path": "a", "content": "t", "sensitive": true})).await.unwrap();
+    assert_eq!((mode(&local, "a"), written.text("mode")), (0o600, Some("0600")));
+    // Another mode is drift.
+    std::fs::set_permissions(local.path("a"), std::fs::Permissions::from_mode(0o666)).unwrap();
+    let read = local.read(&written).await.unwrap().unwrap();
+    assert_eq!(read.text("mode"), Some("0666"));
+    assert_eq!(local.plan(Some(&read), config).await.unwrap().planned.get("mode"), Some(&"0600".into()));
 }

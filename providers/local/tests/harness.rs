@@ -6,7 +6,7 @@ use std::time::Duration;
 use terrace_provider::wrap::{Limits, guarded};
 use terrace_provider::{
     Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, Partial, Path, Planned, PlannedChange, Private,
-    Progress, ProposedChange, Provider, ProviderError, Recorded, ResourceType, Session, Value, conformance,
+    Progress, ProposedChange, Provider, ProviderError, Recorded, ResourceType, Session, Settings, Value, conformance,
 };
 use terrace_provider_local::LocalProvider;
 
@@ -63,10 +63,34 @@ impl Local {
         Self::open(tempfile::tempdir().unwrap(), project, type_name).await
     }
 
+    /// An instance that must not touch these files, which hold `secret`.
+    pub(crate) async fn protecting(type_name: &str, files: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = conformance::settings(folder.path());
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "secret").unwrap();
+            settings.sandbox.files = settings.sandbox.files.file(&path, "a key file");
+        }
+        Self::opened(folder, settings, type_name).await
+    }
+
+    /// An instance with these settings.
+    pub(crate) async fn with(type_name: &str, values: serde_json::Value) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { values: attributes(values), ..conformance::settings(folder.path()) };
+        Self::opened(folder, settings, type_name).await
+    }
+
     async fn open(folder: tempfile::TempDir, project: &std::path::Path, type_name: &str) -> Self {
+        Self::opened(folder, conformance::settings(project), type_name).await
+    }
+
+    async fn opened(folder: tempfile::TempDir, settings: Settings, type_name: &str) -> Self {
         let provider = LocalProvider::new();
         // As the engine opens it: texts are rid of what is sensitive around the provider.
-        let session = guarded(&provider, &conformance::settings(project), Limits::default()).await.unwrap();
+        let session = guarded(&provider, &settings, Limits::default()).await.unwrap();
         let ty = provider.schema().resource(type_name).unwrap().clone();
         Self { folder, session, ty }
     }

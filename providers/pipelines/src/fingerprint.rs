@@ -18,7 +18,7 @@ mod variables;
 pub(crate) use address::place_of;
 pub(crate) use data::{named_files as inputs_of, packages};
 pub(crate) use hidden::{Key, is_called_secret, is_secret};
-pub(crate) use variables::{ENGINE, names as variables_of};
+pub(crate) use variables::{ENGINE, names as variables_of, names_said};
 
 use crate::environment::Recipe;
 use crate::spec::model::{DependsOn, Pipeline, Step, StepKind};

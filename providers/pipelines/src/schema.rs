@@ -43,6 +43,11 @@ fn settings() -> Vec<Attribute> {
             "Environments are kept below it, in `terrace/pipelines`; without it in `.cache` of the home folder.",
         )
         .variable("XDG_CACHE_HOME"),
+        Attribute::new(
+            crate::settings::VARIABLES,
+            AttributeType::list(AttributeType::String),
+            "The names of variables with [credentials](#variables) that all steps see.",
+        ),
         Attribute::new("maxParallel", AttributeType::Int, "So many pipelines of `terrace run` run at once.")
             .default_value(2_i64),
         Attribute::new(

@@ -9,16 +9,17 @@ use crate::site::Shelf;
 use crate::storage::Storage;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use terrace_provider::sandbox::variables::{CREDENTIALS, is_own};
 use terrace_provider::{ProviderError, Settings, Value};
 
 /// Where records are, in the project folder.
 pub const RECORDS: &str = ".terrace/pipelines";
 /// Where environments are, in the folder of caches.
 const ENVIRONMENTS: &str = "terrace/pipelines";
+/// The setting that names the credentials that steps see.
+pub(crate) const VARIABLES: &str = "variables";
 /// Nothing is tried more often again.
 const MOST_RETRIES: u32 = 100;
-/// Variables of terrace itself are not for the programs that it starts: one of them is the key to its state.
-const OWN: &str = "TERRACE_";
 
 /// The databases of a project.
 #[must_use]
@@ -54,7 +55,7 @@ pub fn default_destination(settings: &Settings) -> Option<(String, bool)> {
 #[must_use]
 pub fn shelf(settings: &Settings) -> Shelf {
     let url = settings.values.get("sitesUrl").and_then(Value::as_str).unwrap_or(crate::site::DEFAULT_URL);
-    Shelf::new(project(settings), url)
+    Shelf::new(project(settings), url).refusing(settings.sandbox.files.clone())
 }
 
 fn project(settings: &Settings) -> PathBuf {
@@ -96,6 +97,7 @@ pub fn runner(settings: &Settings) -> Result<Runner, ProviderError> {
         executor: Arc::new(LocalExecutor),
         python: text("python"),
         variables: variables(),
+        passed: passed(settings),
         target: Target::default(),
         project: project(settings),
         most,
@@ -122,6 +124,7 @@ pub fn of_kept(records: &Path, text: &str) -> Result<Settings, ProviderError> {
             instance: "pipelines".to_owned(),
             environment: String::new(),
             project_folder: project.to_owned(),
+            sandbox: Default::default(),
             values,
         }),
         _ => Err(ProviderError::invalid(None, "what is kept of the settings of a worker pool is damaged")
@@ -158,10 +161,23 @@ fn home() -> Result<PathBuf, ProviderError> {
     })
 }
 
+/// The names of the credentials that all steps see.
+fn passed(settings: &Settings) -> Vec<String> {
+    let names = settings.values.get(VARIABLES).and_then(Value::as_list).into_iter().flatten();
+    names.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Takes what no package is to see away from a program that installs some: the variables of terrace, and credentials.
+pub(crate) fn for_packages(command: &mut std::process::Command) {
+    without_own(command, &[]);
+    for name in CREDENTIALS {
+        command.env_remove(name);
+    }
+}
+
 /// Takes the variables of terrace itself away from a program that it starts, but for these.
 pub(crate) fn without_own(command: &mut std::process::Command, but: &[&str]) {
-    let own =
-        std::env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(OWN.as_bytes()));
+    let own = std::env::vars_os().map(|(name, _)| name).filter(|name| is_own(name));
     for name in own.filter(|name| !but.iter().any(|kept| name.to_str() == Some(kept))) {
         command.env_remove(name);
     }
@@ -171,5 +187,5 @@ pub(crate) fn without_own(command: &mut std::process::Command, but: &[&str]) {
 pub(crate) fn variables() -> std::collections::BTreeMap<String, String> {
     let all =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    all.filter(|(name, _)| !name.starts_with(OWN)).collect()
+    all.filter(|(name, _)| !is_own(name.as_ref())).collect()
 }

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use terrace_provider::sandbox::ProtectedFiles;
 
 /// Where `terrace serve` shows sites unless it is told otherwise.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8093/sites/";
@@ -37,6 +38,8 @@ const VERSIONS: &str = "versions";
 pub struct Shelf {
     project: PathBuf,
     url: String,
+    /// Files that no site shows.
+    protected: ProtectedFiles,
 }
 
 /// What is asked of a site.
@@ -130,7 +133,13 @@ impl Shelf {
     /// The sites of the project in this folder, shown below that address.
     #[must_use]
     pub fn new(project: PathBuf, url: &str) -> Self {
-        Self { project, url: format!("{}/", url.trim_end_matches('/')) }
+        Self { project, url: format!("{}/", url.trim_end_matches('/')), protected: ProtectedFiles::default() }
+    }
+
+    /// The same shelf; a site that would show one of these files is refused.
+    #[must_use]
+    pub fn refusing(self, protected: ProtectedFiles) -> Self {
+        Self { protected, ..self }
     }
 
     /// The address of a site.
@@ -148,7 +157,7 @@ impl Shelf {
     /// When it cannot be read, or cannot be shown.
     pub(crate) fn tree(&self, plan: &Plan) -> Result<Option<Tree>, StorageError> {
         check(plan)?;
-        let filter = Filter::new(&[], &[TEMPLATES.to_owned()])?;
+        let filter = Filter::new(&[], &[TEMPLATES.to_owned()])?.refusing(self.protected.clone());
         let (content, overlay) =
             (self.folder("contentDir", &plan.content_dir)?, self.folder("overlayDir", &plan.overlay_dir)?);
         if plan.render_to.is_some() {

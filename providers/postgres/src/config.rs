@@ -211,6 +211,7 @@ mod tests {
             instance: "postgres".to_owned(),
             environment: "local".to_owned(),
             project_folder: PathBuf::from("/p"),
+            sandbox: Default::default(),
             values: values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         })
     }

@@ -258,6 +258,7 @@ pub(crate) fn settings(values: &[(&str, &str)]) -> Settings {
         instance: "postgres".to_owned(),
         environment: "local".to_owned(),
         project_folder: std::env::temp_dir(),
+        sandbox: Default::default(),
         values: values.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect(),
     }
 }

@@ -45,6 +45,7 @@ pub fn settings(project_folder: &Path) -> Settings {
         instance: "conformance".to_owned(),
         environment: "conformance".to_owned(),
         project_folder: project_folder.to_path_buf(),
+        sandbox: Default::default(),
         values: Attributes::default(),
     }
 }

@@ -33,6 +33,7 @@ pub mod provider;
 pub mod quartz;
 pub mod redaction;
 pub mod renames;
+pub mod sandbox;
 pub mod schema;
 #[cfg(feature = "sql")]
 pub mod sql_reads;
@@ -52,6 +53,7 @@ pub use provider::{
     Provider, Recorded, Session, Settings, Severity,
 };
 pub use redaction::Redaction;
+pub use sandbox::Sandbox;
 pub use schema::{
     Attribute, AttributeType, EmbeddedFile, IdentityRule, Lookup, Object, ProviderSchema, ResourceType, SqlReader,
     SqlType, Timeouts,

@@ -1,7 +1,7 @@
 //! The two traits that a technology implements, and what goes in and out of their calls.
 
 use crate::plan::{PlannedChange, ProposedChange, from_schema};
-use crate::{Attributes, Call, Path, ProviderError, ProviderSchema, ResourceType, Value};
+use crate::{Attributes, Call, Path, ProviderError, ProviderSchema, ResourceType, Sandbox, Value};
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
@@ -137,6 +137,8 @@ pub struct Settings {
     pub project_folder: PathBuf,
     /// The values, checked against [`ProviderSchema::settings`], defaults filled in.
     pub values: Attributes,
+    /// The files and variables that stay out of reach for descriptors.
+    pub sandbox: Sandbox,
 }
 
 /// Opaque bytes of a provider that travel with a row or a plan: secret class, never shown.

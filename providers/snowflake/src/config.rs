@@ -224,6 +224,7 @@ mod tests {
             instance: instance.to_owned(),
             environment: "local".to_owned(),
             project_folder: PathBuf::from("/p"),
+            sandbox: Default::default(),
             values: values.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect(),
         };
         let variables = [("SNOWFLAKE_HOST", "other.example.com"), ("SNOWFLAKE_TOKEN", "secret")];

@@ -3,11 +3,13 @@
 //! A path of a descriptor is resolved against the configured folder and never leads out of the project folder, not
 //! even over a symbolic link.
 
+use crate::database::SIDE_FILES;
 use crate::error::{from_io, from_sqlite};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Component, Path as FilePath, PathBuf};
 use std::time::Duration;
+use terrace_provider::sandbox::ProtectedFiles;
 use terrace_provider::{Path, ProviderError, Settings, Value};
 
 /// How many seconds a statement waits for another connection's lock, when the settings do not say.
@@ -19,6 +21,8 @@ pub(crate) struct Folders {
     project: PathBuf,
     base: PathBuf,
     busy_timeout: Duration,
+    /// Files of the program itself.
+    protected: ProtectedFiles,
 }
 
 /// A database file: how the descriptor calls it and where it is.
@@ -65,13 +69,13 @@ impl Folders {
             let message = format!("`{seconds}` is no number of seconds to wait for a lock");
             ProviderError::invalid(Some(Path::attribute("busyTimeout")), message)
         })?;
-        Ok(Self { project, base, busy_timeout })
+        Ok(Self { project, base, busy_timeout, protected: settings.sandbox.files.clone() })
     }
 
     /// The file that a configured path names.
     ///
     /// # Errors
-    /// `InvalidInput` when the path is empty, holds a NUL or leads out of the project folder.
+    /// `InvalidInput` when the path is empty, holds a NUL, leads out of the project folder or names a protected file.
     pub(crate) fn locate(&self, path: &str) -> Result<File, ProviderError> {
         let refuse = |message: String| ProviderError::invalid(Some(Path::attribute("path")), message);
         if path.is_empty() || path.ends_with('/') || path.contains('\0') {
@@ -84,6 +88,7 @@ impl Folders {
             return Err(refuse(format!("the path `{path}` leads out of the project folder"))
                 .solution("keep the database within the project folder"));
         }
+        self.protected.check_beside(&location, &SIDE_FILES).map_err(|protected| protected.at("path", path))?;
         Ok(File { path: path.to_owned(), location, busy_timeout: self.busy_timeout })
     }
 
@@ -166,6 +171,7 @@ mod tests {
             instance: "sqlite".to_owned(),
             environment: "local".to_owned(),
             project_folder: project.to_owned(),
+            sandbox: Default::default(),
             values: Attributes::default(),
         })
         .unwrap()

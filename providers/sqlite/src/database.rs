@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use terrace_provider::{DataAmount, ErrorKind, ProviderError};
 
 /// What SQLite keeps beside a database file.
-const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
+pub(crate) const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// Makes the file and the folders that it stands in.
 ///

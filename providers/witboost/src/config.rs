@@ -137,6 +137,7 @@ mod tests {
             instance: "witboost".to_owned(),
             environment: "local".to_owned(),
             project_folder: PathBuf::new(),
+            sandbox: Default::default(),
             values,
         };
         let config = Config::read(&settings).unwrap();

@@ -13,6 +13,10 @@ use uuid::Uuid;
 /// `TERR` in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x5445_5252;
 
+/// Bytes by which the file of a state is recognised, and where they begin: in the header of SQLite the application
+/// follows the mode of vacuuming, which no state has.
+pub const SQLITE_MARK: (u64, &[u8]) = (64, b"\0\0\0\0TERR");
+
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_init.sql"),
     include_str!("../../migrations/sqlite/0002_owner_declaration.sql"),

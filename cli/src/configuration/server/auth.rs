@@ -1,6 +1,7 @@
 //! `auth` of the server: who is let in.
 
 use super::super::limits::whole;
+use crate::configuration::read::check_scripts;
 use terrace_engine::decode::{Fields, expect_text};
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::source::Span;
@@ -83,6 +84,7 @@ fn oidc(fields: &mut Fields<'_, '_>) -> Option<Oidc> {
     }
     let mut roles = Vec::new();
     for entry in fields.map("roles") {
+        check_scripts("role", &entry.key, entry.key_span, fields.diagnostics);
         let word = expect_text(entry, fields.diagnostics);
         roles.extend(
             word.and_then(|word| scope(&word.value, word.span, fields.diagnostics)).map(|it| (entry.key.clone(), it)),
@@ -139,6 +141,9 @@ fn token(node: &Node, minimum_length: usize, diagnostics: &mut Vec<Diagnostic>) 
     let name = fields.required_text("name");
     let digest = fields.required_text("sha256");
     let scopes = fields.texts("scopes");
+    if let Some(name) = &name {
+        check_scripts("caller", &name.value, name.span, fields.diagnostics);
+    }
     let mut largest = None;
     for word in &scopes {
         largest = largest.max(scope(&word.value, word.span, fields.diagnostics));

@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use terrace_engine::diagnostic::Diagnostic;
+use terrace_provider::sandbox::variables::confine;
 
 /// How often is looked whether a program has ended.
 const LOOK: Duration = Duration::from_millis(10);
@@ -30,9 +31,14 @@ impl Default for Patience {
     }
 }
 
-/// What a command prints. Its errors go where ours go: it may have to say why it needs a touch on a token. It has nothing
+/// What a command prints. It gets the usual variables and those that the configuration names. Its errors go where ours go: it may have to say why it needs a touch on a token. It has nothing
 /// to read: what asks has to ask on the terminal itself.
-pub(super) fn run(words: &[String], patience: Patience, ui: &Ui) -> Result<String, Box<Diagnostic>> {
+pub(super) fn run(
+    words: &[String],
+    variables: &[String],
+    patience: Patience,
+    ui: &Ui,
+) -> Result<String, Box<Diagnostic>> {
     // Its arguments may be of what is in the environment, which is nobody's business.
     let shown = words.first().map(String::as_str).unwrap_or_default();
     let failed = |why: &str, hint: &str| {
@@ -41,7 +47,9 @@ pub(super) fn run(words: &[String], patience: Patience, ui: &Ui) -> Result<Strin
     let Some((program, arguments)) = words.split_first() else {
         return Err(failed("names no program", "write `keyCommand: [program, argument]`"));
     };
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    confine(&mut command, variables);
+    let mut child = command
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -172,7 +180,7 @@ mod tests {
     fn told(words: &[&str]) -> Result<String, String> {
         let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         let patience = Patience { quiet: Duration::ZERO, whole: Duration::from_secs(60) };
-        run(&words, patience, &Ui::plain()).map_err(|diagnostic| diagnostic.message)
+        run(&words, &["CARGO_PKG_NAME".to_owned()], patience, &Ui::plain()).map_err(|diagnostic| diagnostic.message)
     }
 
     #[test]
@@ -185,7 +193,7 @@ mod tests {
         for script in ["kill -STOP $$", "exec >&-; kill -STOP $$"] {
             let words = ["sh", "-c", script].map(str::to_owned);
             let patience = Patience { quiet: Duration::ZERO, whole: Duration::from_millis(50) };
-            let diagnostic = run(&words, patience, &Ui::plain()).unwrap_err();
+            let diagnostic = run(&words, &[], patience, &Ui::plain()).unwrap_err();
             assert!(diagnostic.message.ends_with("did not end within 0 s and was stopped"), "{}", diagnostic.message);
             assert!(diagnostic.hint.unwrap().contains("nothing to read"));
         }
@@ -194,6 +202,12 @@ mod tests {
     #[test]
     fn what_a_program_leaves_behind_is_not_waited_for() {
         assert_eq!(told(&["sh", "-c", "sleep 20 & echo $! >&2; echo key"]), Ok("key\n".to_owned()));
+    }
+
+    #[test]
+    fn program_gets_usual_and_named_variables_only() {
+        let script = "printf '%s/%s' \"$CARGO_PKG_NAME\" \"$CARGO_MANIFEST_DIR\"";
+        assert_eq!(told(&["sh", "-c", script]), Ok("terrace/".to_owned()));
     }
 
     #[test]

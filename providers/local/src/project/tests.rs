@@ -2,7 +2,7 @@ use super::*;
 
 fn project() -> (tempfile::TempDir, Project) {
     let folder = tempfile::tempdir().unwrap();
-    let project = Project::open(folder.path()).unwrap();
+    let project = Project::open(folder.path(), ProtectedFiles::default()).unwrap();
     (folder, project)
 }
 
@@ -70,6 +70,6 @@ fn missing_folders_have_no_place() {
 
 #[test]
 fn a_missing_project_folder_is_said() {
-    let error = Project::open(Path::new("/nonexistent/project")).unwrap_err();
+    let error = Project::open(Path::new("/nonexistent/project"), ProtectedFiles::default()).unwrap_err();
     assert!(error.message.contains("/nonexistent/project"), "{error}");
 }

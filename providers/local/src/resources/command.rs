@@ -53,7 +53,11 @@ pub fn resource_type() -> ResourceType {
                 argv("delete", "The program that removes it; without one nothing runs."),
                 argv("find", "The program that tells whether it is there, after a call whose outcome was lost."),
                 Attribute::new("input", AttributeType::Any, "What the programs are told."),
-                Attribute::new("environment", texts(), "Variables added to those that terrace itself has."),
+                Attribute::new(
+                    "environment",
+                    texts(),
+                    "Variables added to [those that every program gets](#variables).",
+                ),
                 Attribute::new(
                     "secretEnvironment",
                     texts(),
@@ -76,12 +80,14 @@ pub fn resource_type() -> ResourceType {
 /// Runs programs.
 pub(crate) struct Commands {
     project: Project,
+    /// The names of the variables that programs inherit beside the usual ones.
+    inherited: Vec<String>,
 }
 
 impl Commands {
     /// Programs that run in one project folder.
-    pub(crate) fn new(project: Project) -> Self {
-        Self { project }
+    pub(crate) fn new(project: Project, inherited: Vec<String>) -> Self {
+        Self { project, inherited }
     }
 
     /// A program of these attributes, ready to run; `None` when there is none of that name.
@@ -105,6 +111,7 @@ impl Commands {
             program,
             argv: plan::words(program, argv)?,
             folder,
+            inherited: self.inherited.clone(),
             environment: environment.collect(),
             question: question.to_json(),
             timeout,

@@ -81,6 +81,7 @@ impl Session for Directories {
         let mut plan = from_schema(ty, change);
         if let Some(path) = text(&plan.planned, "path") {
             let path = self.project.path("path", path)?;
+            self.project.check_folder(&path)?;
             self.project.place(&path)?;
             plan.planned.insert("id".to_owned(), id_of(&path, &plan.planned));
         }
@@ -137,7 +138,9 @@ impl Session for Directories {
 fn path_of(project: &Project, attributes: &Attributes) -> Result<ProjectPath, ProviderError> {
     let path =
         text(attributes, "path").ok_or_else(|| ProviderError::bug("a local_directory without a known `path`"))?;
-    project.path("path", path)
+    let path = project.path("path", path)?;
+    project.check_folder(&path)?;
+    Ok(path)
 }
 
 /// The place of a folder that is there, and its mode; `None` when nothing is there.

@@ -114,10 +114,10 @@ pub(crate) async fn uv_version() -> Option<String> {
     Some(said.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
 }
 
-/// A program that environments are made with: it runs what packages bring, and needs nothing of terrace's own.
+/// A program that environments are made with: it runs the code of packages, which is to see no credential.
 pub(super) fn command(program: &str) -> Command {
     let mut command = std::process::Command::new(program);
-    crate::settings::without_own(&mut command, &[]);
+    crate::settings::for_packages(&mut command);
     Command::from(command)
 }
 

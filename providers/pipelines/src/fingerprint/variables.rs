@@ -25,11 +25,20 @@ pub(crate) fn names(looked: Looked<'_>) -> io::Result<BTreeSet<String>> {
 
 /// The same, where it is known whether its code names [`ENGINE`].
 pub(super) fn of(root: &Path, pipeline: &Pipeline, is_engine_named: bool) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = is_engine_named.then(|| ENGINE.to_owned()).into_iter().collect();
+    let mut names = names_said(pipeline);
+    names.extend(is_engine_named.then(|| ENGINE.to_owned()));
+    for step in &pipeline.steps {
+        names.extend(may_write(root, pipeline, step).then(|| ENGINE.to_owned()));
+    }
+    names
+}
+
+/// The names of the variables that the parameters and the wrappers of a pipeline name.
+pub(crate) fn names_said(pipeline: &Pipeline) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
     for step in &pipeline.steps {
         step.parameters.values().for_each(|value| by_parameter(value, &mut names));
         names.extend(step.wrapper.iter().flat_map(|wrapper| wrapper.variables()).map(str::to_owned));
-        names.extend(may_write(root, pipeline, step).then(|| ENGINE.to_owned()));
     }
     names
 }

@@ -5,7 +5,7 @@ use super::single::Runner;
 use crate::database::{Access, Record as Database};
 use crate::environment::Recipe;
 pub(crate) use crate::fingerprint::ENGINE;
-use crate::fingerprint::{self, Fingerprint, Key, Looked, place_of};
+use crate::fingerprint::{self, Fingerprint, Key, Looked, names_said, place_of};
 use crate::spec::Specs;
 use crate::spec::model::Pipeline;
 use crate::spec::processor::api;
@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use terrace_provider::sandbox::variables::is_credential;
 
 /// The driver of PostgreSQL that the pinned SQLAlchemy of both releases takes.
 pub const POSTGRES_DRIVER: &str = "psycopg2-binary==2.9.11";
@@ -58,7 +59,8 @@ impl Runner {
 
     /// The variables that a pipeline's steps see, with what the spec says of them.
     pub(super) fn variables_of(&self, pipeline: &Pipeline) -> BTreeMap<String, String> {
-        let mut variables = self.variables.clone();
+        let named = names_said(pipeline);
+        let mut variables = self.without_credentials(|name| named.contains(name));
         variables.extend(pipeline.environment.iter().cloned());
         let engine = match variables.get(ENGINE).filter(|engine| !engine.is_empty()) {
             Some(engine) => with_driver(engine),
@@ -67,6 +69,14 @@ impl Runner {
         };
         variables.insert(ENGINE.to_owned(), engine);
         variables
+    }
+
+    /// The variables of this process without the credentials of providers, but with those that the settings pass to
+    /// all steps, and those that a spec names.
+    pub(super) fn without_credentials(&self, is_named: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+        let is_seen = |name: &str| !is_credential(name) || is_named(name) || self.passed.iter().any(|it| it == name);
+        let seen = self.variables.iter().filter(|(name, _)| is_seen(name));
+        seen.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// The environment that a pipeline needs.
@@ -205,5 +215,24 @@ mod tests {
         assert_eq!(with_driver("postgres://h/d"), "postgresql+psycopg2://h/d");
         assert_eq!(with_driver("postgresql+psycopg://h/d"), "postgresql+psycopg://h/d");
         assert_eq!(with_driver("sqlite:////d.db"), "sqlite:////d.db");
+    }
+
+    #[test]
+    fn steps_see_credentials_only_where_they_are_named() {
+        use terrace_provider::{Attributes, Sandbox, Settings, Value};
+        let folder = tempfile::tempdir().unwrap();
+        let values = [("variables", Value::List(vec!["PGPASSWORD".into()])), ("cacheDir", "caches".into())];
+        let mut runner = crate::settings::runner(&Settings {
+            instance: "pipelines".to_owned(),
+            environment: "local".to_owned(),
+            project_folder: folder.path().to_owned(),
+            sandbox: Sandbox::default(),
+            values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Attributes>(),
+        })
+        .unwrap();
+        let all = ["AWS_SECRET_ACCESS_KEY", "OTHER", "PGPASSWORD", "SNOWFLAKE_TOKEN"];
+        runner.variables = all.into_iter().map(|name| (name.to_owned(), "x".to_owned())).collect();
+        let seen: Vec<String> = runner.without_credentials(|name| name == "SNOWFLAKE_TOKEN").into_keys().collect();
+        assert_eq!(seen, ["OTHER", "PGPASSWORD", "SNOWFLAKE_TOKEN"]);
     }
 }

@@ -134,7 +134,11 @@ impl Runner {
         let base = if within == Path::new("") { PathBuf::from(".") } else { Path::new(".").join(within) };
         let mut command = Command::new(&environment.python);
         command.arg("-c").arg(PROGRAM).arg(&source.module).arg(folder).arg(base).current_dir(&specs.root);
-        command.env_clear().envs(&self.variables).env_remove("PYTHONHOME").env("PYTHONIOENCODING", "utf-8");
+        command
+            .env_clear()
+            .envs(self.without_credentials(|_| false))
+            .env_remove("PYTHONHOME")
+            .env("PYTHONIOENCODING", "utf-8");
         // A plugin may lie in the project itself.
         let places = std::env::join_paths([folder, &specs.root]).map_err(|error| error.to_string())?;
         // Whatever it starts ends with it, and it with us.

@@ -43,8 +43,10 @@ pub struct Runner {
     pub python: Option<String>,
     /// The project folder, without symbolic links.
     pub project: PathBuf,
-    /// The variables that steps see.
+    /// The variables of this process without terrace's own. Steps see them without the credentials.
     pub variables: BTreeMap<String, String>,
+    /// The names of credentials that all steps see.
+    pub passed: Vec<String>,
     /// The database that they write into.
     pub target: Target,
     /// So many pipelines run at once.

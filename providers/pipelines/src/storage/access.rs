@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_provider::sandbox::ProtectedFiles;
 use terrace_provider::{Attribute, AttributeType, Object, Redaction, Settings, Value};
 
 /// Who may read an object of S3.
@@ -39,6 +40,8 @@ pub struct Access {
     web: Option<SecretString>,
     authorities: Option<PathBuf>,
     redaction: Redaction,
+    /// Files of this machine that no destination may touch.
+    pub(super) protected: ProtectedFiles,
 }
 
 /// The keys of S3.
@@ -109,6 +112,7 @@ impl Access {
             web: secret("webToken"),
             authorities: text("caFile").map(|file| settings.project_folder.join(file)),
             redaction: Redaction::of(&Object(self::settings()), [&settings.values]),
+            protected: settings.sandbox.files.clone(),
         })
     }
 
@@ -119,7 +123,7 @@ impl Access {
     pub(super) fn target(&self, place: &Place, name: &str, is_public: bool) -> Result<Box<dyn Target>, StorageError> {
         let below = |prefix: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
         match place {
-            Place::Folder(folder) => Ok(Box::new(Folder::new(folder.join(name), is_public))),
+            Place::Folder(folder) => Ok(Box::new(Folder::new(folder.join(name), is_public, self.protected.clone()))),
             Place::S3 { bucket, prefix } => {
                 let plain = Arc::new(self.s3(bucket, false)?);
                 let making = if is_public { Arc::new(self.s3(bucket, true)?) } else { Arc::clone(&plain) };

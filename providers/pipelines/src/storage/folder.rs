@@ -13,6 +13,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
+use terrace_provider::sandbox::ProtectedFiles;
 use tokio_util::sync::CancellationToken;
 
 /// What everybody may read.
@@ -25,11 +26,25 @@ const PUBLIC_FOLDER: u32 = 0o755;
 pub(super) struct Folder {
     root: PathBuf,
     is_public: bool,
+    /// Files that are neither read nor written.
+    protected: ProtectedFiles,
 }
 
 impl Folder {
-    pub(super) const fn new(root: PathBuf, is_public: bool) -> Self {
-        Self { root, is_public }
+    pub(super) const fn new(root: PathBuf, is_public: bool, protected: ProtectedFiles) -> Self {
+        Self { root, is_public, protected }
+    }
+
+    /// The place of a key.
+    fn place(&self, key: &str) -> Result<PathBuf, StorageError> {
+        let path = self.root.join(key);
+        match self.protected.check(&path) {
+            Ok(()) => Ok(path),
+            Err(protected) => {
+                let message = format!("`{}` is {}, which no descriptor may use", path.display(), protected.0);
+                Err(StorageError::invalid("destination", message).hint("sync to another folder"))
+            }
+        }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -42,7 +57,7 @@ impl Folder {
     }
 
     fn look_at(&self, key: &str) -> Result<Option<Seen>, StorageError> {
-        let path = self.root.join(key);
+        let path = self.place(key)?;
         match path.metadata() {
             Ok(metadata) if metadata.is_file() => {
                 let changed = metadata.modified().map_err(|error| StorageError::io("look at", &path, &error))?;
@@ -61,7 +76,7 @@ impl Folder {
         key: &str,
         fill: impl FnOnce(&mut File, &Path) -> Result<(), StorageError>,
     ) -> Result<String, StorageError> {
-        let path = self.root.join(key);
+        let path = self.place(key)?;
         let folder = path.parent().unwrap_or(&self.root);
         self.make_folder(folder)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -117,7 +132,7 @@ impl Target for Folder {
     }
 
     async fn text(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
-        let path = self.root.join(key);
+        let path = self.place(key)?;
         self.blocking(move |_| match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if is_absent(&error) => Ok(None),
@@ -127,7 +142,7 @@ impl Target for Folder {
     }
 
     async fn digest(&self, key: &str) -> Result<Option<String>, StorageError> {
-        let path = self.root.join(key);
+        let path = self.place(key)?;
         self.blocking(move |_| hash_of_file(&path).map_err(|error| StorageError::io("read", &path, &error))).await
     }
 
@@ -171,7 +186,7 @@ impl Target for Folder {
     async fn remove(&self, key: &str) -> Result<(), StorageError> {
         let key = key.to_owned();
         self.blocking(move |folder| {
-            let path = folder.root.join(&key);
+            let path = folder.place(&key)?;
             match fs::remove_file(&path) {
                 Err(error) if !is_absent(&error) => return Err(StorageError::io("remove", &path, &error)),
                 _ => {}

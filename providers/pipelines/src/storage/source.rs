@@ -5,6 +5,7 @@ use super::manifest::{Difference, Manifest, digest};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::fs;
 use std::path::{Path, PathBuf};
+use terrace_provider::sandbox::ProtectedFiles;
 
 /// A file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,8 @@ const WELL_KNOWN: &str = ".well-known";
 pub struct Filter {
     include: Option<GlobSet>,
     exclude: GlobSet,
+    /// Files that are never taken: a folder that holds one of them is refused.
+    protected: ProtectedFiles,
 }
 
 impl Filter {
@@ -43,7 +46,20 @@ impl Filter {
     /// When a pattern is none.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, StorageError> {
         let include = if include.is_empty() { None } else { Some(set("include", include)?) };
-        Ok(Self { include, exclude: set("exclude", exclude)? })
+        Ok(Self { include, exclude: set("exclude", exclude)?, protected: ProtectedFiles::default() })
+    }
+
+    /// Refuses these files.
+    #[must_use]
+    pub(crate) fn refusing(self, protected: ProtectedFiles) -> Self {
+        Self { protected, ..self }
+    }
+
+    fn check(&self, path: &Path) -> Result<(), StorageError> {
+        self.protected.check(path).map_err(|protected| {
+            let message = format!("`{}` is {}, which no descriptor may use", path.display(), protected.0);
+            StorageError::failed(message).hint("move it out of the folder, or leave it out with `exclude`")
+        })
     }
 
     fn takes(&self, path: &str) -> bool {
@@ -130,6 +146,7 @@ impl Tree {
                     waiting.push(key);
                 } else if filter.takes(&key) {
                     let path = if kind.is_symlink() { followed(&entry.path(), bounds)? } else { entry.path() };
+                    filter.check(&path)?;
                     files.extend(file(key, path)?);
                 }
             }
@@ -251,5 +268,18 @@ mod tests {
         let folder = project(&[]);
         let read = Tree::read(&[folder.path().join("data")], folder.path(), &Filter::new(&[], &[]).unwrap());
         assert_eq!(read.unwrap(), None);
+    }
+
+    #[test]
+    fn folder_with_a_protected_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("key.txt"), "secret").unwrap();
+        let filter = || Filter::new(&[], &[]).unwrap();
+        assert!(Tree::of_folder(&data, folder.path(), &filter()).is_ok());
+        let filter = filter().refusing(ProtectedFiles::default().file(&data.join("key.txt"), "a key file"));
+        let error = Tree::of_folder(&data, folder.path(), &filter).unwrap_err();
+        assert!(error.to_string().contains("is a key file, which no descriptor may use"), "{error}");
     }
 }

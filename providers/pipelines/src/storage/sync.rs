@@ -151,7 +151,7 @@ impl Storage {
     /// # Errors
     /// When they cannot be read.
     pub async fn tree(&self, folders: Vec<PathBuf>, filter: Filter) -> Result<Option<Tree>, StorageError> {
-        let bounds = self.project.clone();
+        let (bounds, filter) = (self.project.clone(), filter.refusing(self.access.protected.clone()));
         let read = tokio::task::spawn_blocking(move || Tree::read(&folders, &bounds, &filter)).await;
         read.map_err(|error| StorageError::failed(format!("work on the file system was lost: {error}")))?
     }

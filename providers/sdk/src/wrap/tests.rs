@@ -146,6 +146,7 @@ impl Bench {
             instance: "w".to_owned(),
             environment: "local".to_owned(),
             project_folder: "/".into(),
+            sandbox: Default::default(),
             values: Attributes::default(),
         };
         Self { session: guarded(&provider, &settings, limits).await.unwrap(), seen }

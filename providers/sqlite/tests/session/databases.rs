@@ -1,4 +1,4 @@
-use crate::world::World;
+use crate::world::{World, attributes};
 use terrace_provider::{DataAmount, ErrorKind, Found};
 
 const DATABASE: &str = r#"{"path": "data/D/s.db"}"#;
@@ -89,4 +89,31 @@ async fn a_lock_is_temporary() {
     let error = world.try_read("sqlite_database", &database).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Transient);
     assert_eq!(error.message, "`data/D/s.db` is locked by another connection");
+}
+
+#[tokio::test]
+async fn protected_database_is_neither_looked_up_nor_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.db");
+    rusqlite::Connection::open(&state).unwrap().execute_batch("CREATE TABLE t (a TEXT)").unwrap();
+    std::fs::hard_link(&state, folder.path().join("hard.db")).unwrap();
+    std::os::unix::fs::symlink("state.db", folder.path().join("link.db")).unwrap();
+    let files = terrace_provider::sandbox::ProtectedFiles::default().family(&state, "the state");
+    let world = World::protecting(folder.path(), files).await;
+    for path in ["state.db", "./x/../state.db", "hard.db", "link.db", "state.db-wal", "STATE.db"] {
+        let arguments = attributes(&format!(r#"{{"path": "{path}", "name": "t"}}"#));
+        let error = world.session.lookup("sqlite_table", &arguments).await.unwrap_err();
+        assert!(error.message.contains("this is the state"), "{path}: {error}");
+        for (ty, config) in [
+            ("sqlite_database", format!(r#"{{"path": "{path}"}}"#)),
+            (
+                "sqlite_table",
+                format!(r#"{{"path": "{path}", "name": "t", "columns": [{{"name": "a", "type": "TEXT"}}]}}"#),
+            ),
+        ] {
+            let error = world.plan(ty, None, &config).await.unwrap_err();
+            assert!(error.message.contains("this is the state"), "{path}: {error}");
+        }
+    }
+    world.plan("sqlite_database", None, r#"{"path": "other.db"}"#).await.unwrap();
 }

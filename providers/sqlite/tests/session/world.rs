@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::call::NoProgress;
+use terrace_provider::sandbox::ProtectedFiles;
 use terrace_provider::{
     Attempt, Attributes, Call, DataAmount, Found, LostCall, Observed, Planned, PlannedChange, ProposedChange, Provider,
-    ProviderError, Recorded, ResourceType, Session, Settings, Value,
+    ProviderError, Recorded, ResourceType, Sandbox, Session, Settings, Value,
 };
 use terrace_provider_sqlite::SqliteProvider;
 
@@ -15,7 +16,7 @@ pub(crate) struct World {
     pub(crate) folder: PathBuf,
     _guard: Option<tempfile::TempDir>,
     provider: SqliteProvider,
-    session: Arc<dyn Session>,
+    pub(crate) session: Arc<dyn Session>,
 }
 
 impl World {
@@ -27,11 +28,17 @@ impl World {
 
     /// A session on a folder that somebody else cares for.
     pub(crate) async fn at(folder: &Path) -> Self {
+        Self::protecting(folder, ProtectedFiles::default()).await
+    }
+
+    /// A session that must not touch these files.
+    pub(crate) async fn protecting(folder: &Path, files: ProtectedFiles) -> Self {
         let provider = SqliteProvider::new();
         let settings = Settings {
             instance: "sqlite".to_owned(),
             environment: "local".to_owned(),
             project_folder: folder.to_owned(),
+            sandbox: Sandbox { files },
             values: Attributes::from_iter([("busyTimeout".to_owned(), Value::Int(2))]),
         };
         let session = provider.connect(&settings).await.unwrap();

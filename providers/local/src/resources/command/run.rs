@@ -10,6 +10,7 @@ use std::io::{self, Seek, Write};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
+use terrace_provider::sandbox::variables;
 use terrace_provider::{Call, ErrorKind, Partial, ProviderError};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
@@ -45,6 +46,8 @@ pub(super) struct Job {
     pub(super) argv: Vec<String>,
     /// Where it runs.
     pub(super) folder: PathBuf,
+    /// The names of the variables that it inherits beside the usual ones.
+    pub(super) inherited: Vec<String>,
     /// Variables added to the inherited ones.
     pub(super) environment: Vec<(String, String)>,
     /// What it gets on its standard input.
@@ -110,6 +113,8 @@ impl Job {
         command
             .args(arguments)
             .current_dir(&self.folder)
+            .env_clear()
+            .envs(variables::inherited(&self.inherited))
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let input = input(&self.question).map_err(|error| {
             let message = format!("the input of `{}` cannot be made: {error}", self.program);

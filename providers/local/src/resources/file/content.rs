@@ -46,7 +46,11 @@ impl Content {
             return decode(encoded).map(Self::Bytes);
         }
         match text(attributes, "source") {
-            Some(source) => Ok(Self::Source(project.root()?, project.path("source", source)?)),
+            Some(source) => {
+                let path = project.path("source", source)?;
+                project.check(&path)?;
+                Ok(Self::Source(project.root()?, path))
+            }
             None => Err(ProviderError::bug("a local_file without known content")),
         }
     }

@@ -119,6 +119,7 @@ fn settings(instance: &str) -> Settings {
         instance: instance.to_owned(),
         environment: "local".to_owned(),
         project_folder: "/".into(),
+        sandbox: Default::default(),
         values: attributes(&[("user", "svc".into()), ("password", "s3same".into())]),
     }
 }

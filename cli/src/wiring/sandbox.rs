@@ -1,0 +1,123 @@
+//! Files and variables of terrace itself, which descriptors must not reach through providers.
+
+use crate::configuration::KeySource;
+use crate::settings::Settings;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use terrace_engine::plan::file::BEGINNING;
+use terrace_provider::Sandbox;
+use terrace_provider::sandbox::{Marker, ProtectedFiles};
+use terrace_provider_pipelines::settings::RECORDS;
+use terrace_state::{SQLITE_MARK, StoreUrl, export};
+
+const STATE: &str = "a file of the state";
+const CONFIGURATION: &str = "the configuration of terrace";
+const KEY: &str = "a file that the configuration of terrace names";
+const LOG: &str = "a log file of terrace";
+const OWN: &str = "a file of terrace itself";
+const RECORD: &str = "a record of pipelines";
+const PLAN: &str = "a saved plan";
+const EXPORT: &str = "an exported state";
+
+/// The folder of the state and of embedded environments, in the project folder.
+const FOLDER: &str = ".terrace";
+/// The tables that pipelines write where no database is named: data of the project, not a record of terrace.
+const TABLES: &str = "database.db";
+
+/// Variables that name files with secrets of providers.
+const KEY_FILES: [&str; 9] = [
+    "ARM_CLIENT_CERTIFICATE_PATH",
+    "ARM_OIDC_TOKEN_FILE_PATH",
+    "AZURE_CLIENT_CERTIFICATE_PATH",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "PGPASSFILE",
+    "ROLE_MAPPER_TLS_KEY",
+    "SNOWFLAKE_PRIVATE_KEY_FILE",
+    "SNOWFLAKE_PRIVATE_KEY_PATH",
+];
+
+/// The limits of all instances.
+pub(super) fn sandbox(settings: &Settings) -> Sandbox {
+    Sandbox { files: files(settings) }
+}
+
+/// The files of terrace itself.
+fn files(settings: &Settings) -> ProtectedFiles {
+    let records = settings.project_folder.join(RECORDS);
+    let mut files = ProtectedFiles::default()
+        .entries(&settings.project_folder.join(FOLDER), OWN)
+        .tree(&records, RECORD)
+        .except(&records.join(TABLES))
+        .marker(Marker { offset: 0, bytes: BEGINNING.as_bytes() }, PLAN)
+        .marker(Marker { offset: 0, bytes: export::BEGINNING.as_bytes() }, EXPORT)
+        .marker(Marker { offset: SQLITE_MARK.0, bytes: SQLITE_MARK.1 }, STATE);
+    if let StoreUrl::Sqlite(state) = &settings.state {
+        files = files.family(state, STATE);
+    }
+    let configuration = &settings.configuration;
+    // Also one that is not there: the next command would read it.
+    let default = settings.project_folder.join(crate::configuration::FILE_NAME);
+    for file in configuration.file.iter().chain([&default]) {
+        files = files.file(file, CONFIGURATION);
+    }
+    for file in named(settings) {
+        files = files.file(&file, KEY);
+    }
+    for file in KEY_FILES.iter().filter_map(|name| settings.variables.get(name)) {
+        files = files.file(&settings.project_folder.join(file), KEY);
+    }
+    for file in logs(settings) {
+        files = files.family(&file, LOG);
+    }
+    files
+}
+
+/// The files that the configuration names.
+fn named(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+    let chain = settings.configuration.server.tls.iter().map(|(chain, _)| settings.project_folder.join(chain));
+    settings.configuration.named_files.iter().cloned().chain(keys(settings)).chain(chain)
+}
+
+/// The files of keys: those of the state, of single environments, and of the server's certificate.
+fn keys(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+    let configuration = &settings.configuration;
+    // The check of an environment reports its errors.
+    let own = configuration.environment_names().into_iter();
+    let own = own.filter_map(|name| configuration.environment(name, &settings.variables).0?.encryption);
+    let all = std::iter::once(configuration.encryption.clone()).chain(own);
+    let files = all.flat_map(|encryption| encryption.current.into_iter().chain(encryption.previous)).filter_map(|key| {
+        match key.value {
+            KeySource::File(path) => Some(path),
+            KeySource::Key(_) | KeySource::Command(..) => None,
+        }
+    });
+    files.chain(configuration.server.tls.iter().map(|(_, key)| settings.project_folder.join(key)))
+}
+
+/// The files of keys, each once.
+pub(crate) fn key_files(settings: &Settings) -> BTreeSet<PathBuf> {
+    keys(settings).collect()
+}
+
+/// The files that this process logs to: the named one, and the file that standard error leads to.
+fn logs(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+    let named = settings.variables.get("TERRACE_LOG_FILE").map(PathBuf::from);
+    let errors = std::fs::read_link("/proc/self/fd/2").ok().filter(|file| Path::is_file(file));
+    named.into_iter().chain(errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::wiring::Providers;
+    use terrace_provider::sandbox::variables::is_credential;
+
+    #[test]
+    fn every_variable_of_a_sensitive_setting_is_a_credential() {
+        let providers = Providers::built_in();
+        let settings = providers.schemas().flat_map(|schema| &schema.settings.0);
+        let names = settings.filter(|setting| setting.sensitive).filter_map(|setting| setting.variable);
+        let missing: Vec<&str> = names.filter(|name| !is_credential(name)).collect();
+        assert_eq!(missing, [] as [&str; 0]);
+    }
+}

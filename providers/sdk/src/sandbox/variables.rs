@@ -1,0 +1,119 @@
+//! Environment variables of child processes.
+//!
+//! A child gets what programs need to run at all, and what its configuration names. It inherits nothing else: the
+//! environment of this process holds the state key and the passwords of providers.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+
+/// Variables that every child gets where they are set: where programs, homes and temporary files are, the user, the
+/// language, the time zone, the terminal, and the certificates to trust.
+pub const BASE: [&str; 16] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TZDIR",
+    "TMPDIR",
+    "TERM",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+];
+/// Variables that hold credentials of providers: those that stand for sensitive settings, and names that the vendors'
+/// own clients know.
+pub const CREDENTIALS: [&str; 25] = [
+    "AIRBYTE_CLIENT_SECRET",
+    "AIRBYTE_PASSWORD",
+    "AIRBYTE_TOKEN",
+    "ARM_CLIENT_CERTIFICATE_PATH",
+    "ARM_CLIENT_SECRET",
+    "ARM_OIDC_TOKEN_FILE_PATH",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_CLIENT_CERTIFICATE_PATH",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "DATABRICKS_CLIENT_SECRET",
+    "DATABRICKS_TOKEN",
+    "HASURA_ADMIN_SECRET",
+    "PGPASSFILE",
+    "PGPASSWORD",
+    "ROLE_MAPPER_AZURE_CLIENT_SECRET",
+    "ROLE_MAPPER_TOKEN",
+    "SNOWFLAKE_OAUTH_TOKEN",
+    "SNOWFLAKE_PASSWORD",
+    "SNOWFLAKE_PRIVATE_KEY_FILE",
+    "SNOWFLAKE_PRIVATE_KEY_FILE_PWD",
+    "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE",
+    "SNOWFLAKE_TOKEN",
+];
+/// The prefix of the variables of the language's parts: `LC_ALL`.
+const LANGUAGE: &[u8] = b"LC_";
+/// The prefix of the variables of terrace itself. The state key is one of them.
+const OWN: &[u8] = b"TERRACE_";
+
+/// True for a variable of terrace itself, which no child inherits, not even by name.
+#[must_use]
+pub fn is_own(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(OWN)
+}
+
+/// True for a variable that holds a credential of a provider.
+#[must_use]
+pub fn is_credential(name: &str) -> bool {
+    CREDENTIALS.contains(&name)
+}
+
+/// The variables of this process that a child gets: [`BASE`], the language, and those that `named` lists.
+#[must_use]
+pub fn inherited<S: AsRef<str>>(named: &[S]) -> BTreeMap<OsString, OsString> {
+    chosen(std::env::vars_os(), named)
+}
+
+/// The same for any environment.
+fn chosen<S: AsRef<str>>(all: impl Iterator<Item = (OsString, OsString)>, named: &[S]) -> BTreeMap<OsString, OsString> {
+    let is_base = |name: &OsStr| BASE.iter().any(|base| name == *base) || name.as_encoded_bytes().starts_with(LANGUAGE);
+    let is_named = |name: &OsStr| named.iter().any(|named| name == named.as_ref());
+    all.filter(|(name, _)| !is_own(name) && (is_base(name) || is_named(name))).collect()
+}
+
+/// Gives a command the variables of [`inherited`], and nothing else of this process. Variables set on
+/// the command afterwards are added.
+pub fn confine<S: AsRef<str>>(command: &mut std::process::Command, named: &[S]) {
+    command.env_clear().envs(inherited(named));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn child_gets_base_and_named_variables_only() {
+        let all = ["PATH", "LC_ALL", "PGPASSWORD", "AWS_PROFILE", "TERRACE_STATE_KEY", "LCX", "path"];
+        let all = all.iter().map(|name| (OsString::from(name), OsString::from("x")));
+        let found = chosen(all, &["AWS_PROFILE", "TERRACE_STATE_KEY", "NOT_SET"]);
+        let names: Vec<&str> = found.keys().filter_map(|name| name.to_str()).collect();
+        assert_eq!(names, ["AWS_PROFILE", "LC_ALL", "PATH"]);
+    }
+
+    #[test]
+    fn confined_command_sees_no_other_variable() {
+        // Cargo sets it for every test.
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let mut command = std::process::Command::new("env");
+        confine(&mut command, &["CARGO_PKG_NAME"]);
+        command.env("ADDED", "1");
+        let printed = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        let has = |name: &str| printed.lines().any(|line| line.starts_with(&format!("{name}=")));
+        assert!(has("PATH") && has("CARGO_PKG_NAME") && has("ADDED"), "{printed}");
+        assert!(!has("CARGO_MANIFEST_DIR"), "{printed}");
+    }
+}
