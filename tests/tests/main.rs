@@ -49,6 +49,7 @@ mod once_wrong; // what was wrong once
 mod operations;
 mod other_ids; // two ids that make one name
 mod outputs; // what is sensitive is said to be
+mod own_files; // files of terrace itself are out of reach, files with secrets are private
 mod pipelines; // data pipelines: runs, plans that say why, kills
 mod pipelines_described; // specs and other descriptors in one folder
 mod pipelines_environments; // environments that are being made: kills, times that are over, signals

@@ -29,13 +29,18 @@ const APPLY: usize = 2;
 const ADMIN: usize = 3;
 
 fn server() -> (Project, Served) {
+    server_with("")
+}
+
+/// The same with further settings.
+fn server_with(settings: &str) -> (Project, Served) {
     let project = Project::new();
     let token =
         |(scope, digest): &(&str, &str)| format!("{{name: the {scope}er, sha256: '{digest}', scopes: [{scope}]}}");
     let tokens = SCOPES.iter().map(token).collect::<Vec<_>>().join(", ");
     project.write(
         "terrace.yaml",
-        format!("server: {{prefixes: [/kafka-adapter], auth: {{mode: token, tokens: [{tokens}]}}}}\n"),
+        format!("server: {{{settings}prefixes: [/kafka-adapter], auth: {{mode: token, tokens: [{tokens}]}}}}\n"),
     );
     let server = Served::start(&project, &[]);
     (project, server)
@@ -139,6 +144,25 @@ fn operations_name_who_asked_for_them() {
     assert_eq!(answer.status, 202, "{answer:?}");
     let listed = project.run(["operations", "list"]).done().stdout;
     assert!(listed.contains("the applyer"), "{listed}");
+}
+
+#[test]
+fn plain_stack_needs_scope_apply_also_to_be_planned() {
+    let (project, server) = server_with("stacks: true, ");
+    let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: a}\nresources:\n  - {type: local_command, name: c, \
+                 adopt: ifExists, config: {create: [sh, -c, 'echo {}'], find: [sh, -c, 'touch ran; echo null']}}\n";
+    let plan = serde_json::json!({"descriptor": stack, "environment": "local"}).to_string();
+    let validation = request("DATAPRODUCT_DESCRIPTOR", stack, false);
+    for (path, body) in [("/api/v1/plans", &plan), ("/v1/validate", &validation), ("/v2/validate", &validation)] {
+        let answer =
+            |scope: &str| server.call_with("POST", path, body, &[("authorization", &format!("Bearer {scope}-secret"))]);
+        let refused = answer("plan");
+        assert_eq!(refused.status, 403, "{path}: {refused:?}");
+        assert!(refused.body.contains("this call needs `apply`"), "{path}: {refused:?}");
+        assert!(!project.has("ran"), "{path}");
+        assert!(answer("apply").status < 300, "{path}: {:?}", answer("apply"));
+    }
+    assert!(project.has("ran"));
 }
 
 #[test]
