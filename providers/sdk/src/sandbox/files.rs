@@ -117,7 +117,7 @@ impl ProtectedFiles {
         self
     }
 
-    /// Protects files by what is in them, wherever they are.
+    /// Protects files by their content, in any folder.
     #[must_use]
     pub fn marker(mut self, marker: Marker, what: &'static str) -> Self {
         Arc::make_mut(&mut self.0).markers.push((marker, what));
@@ -255,7 +255,7 @@ impl ProtectedFile {
     }
 }
 
-/// True for the file itself, and for those beside it whose names go on with `-` or `.`.
+/// True for the file itself, and for files beside it whose names continue with `-` or `.`.
 fn is_of_family(path: &Path, own: &Path) -> bool {
     if path == own {
         return true;
@@ -286,7 +286,7 @@ fn resolved(path: &Path) -> PathBuf {
     path
 }
 
-/// The canonical form of what exists of a path, and the names that follow it.
+/// The canonical form of the existing part of a path, and the names after that part.
 fn existing(path: &Path) -> (PathBuf, Vec<OsString>) {
     let mut rest = Vec::new();
     let mut here = path;
