@@ -195,7 +195,7 @@ impl Server {
                 }
             }
         };
-        self.run(doing, at_most(line.longest(purpose), reading)).await
+        self.run(doing, at_most(line.longest(purpose), Failure::Late, reading)).await
     }
 
     /// Whoever waits for locks in an order of their own may make the server end one of the two: that one begins anew, and so
@@ -239,13 +239,18 @@ impl Server {
                 }
             }
         };
-        self.run("written", at_most(line.longest(Purpose::Write), writing)).await
+        let late = |_| Failure::InDoubt(None);
+        self.run("written", at_most(line.longest(Purpose::Write), late, writing)).await
     }
 }
 
 /// Ends work at a limit, so that each call is answered.
-async fn at_most<T>(longest: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::time::timeout(longest, work).await.unwrap_or(Err(Failure::Late(longest)))
+async fn at_most<T>(
+    longest: Duration,
+    late: impl FnOnce(Duration) -> Failure,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(longest, work).await.unwrap_or_else(|_| Err(late(longest)))
 }
 
 /// The connections of a line.

@@ -161,3 +161,29 @@ async fn opening_fails_in_bounded_time_when_the_database_is_silent() {
     let failed = in_time(super::refusal(&url, terrace_state::Access::ReadWrite)).await;
     assert!(failed.contains("does not answer in time"), "{failed}");
 }
+
+/// The limits of statements must not end the wait for a standby: the server would confirm a commit that the standby lacks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commit_is_not_confirmed_before_its_standby_has_it() {
+    let cluster = Cluster::alone();
+    let url = cluster.database().await;
+    let store = writer(&url).await;
+    let administrator = connect(&url).await;
+    administrator.batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await.unwrap();
+    cluster.order("restart");
+    let watcher = connect(&url).await;
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    // Commits that come before the server knows of the standby go through.
+    let failed = loop {
+        let (another, begun) = (asked("another"), Instant::now());
+        match in_time(store.enqueue(&another, 1_000)).await {
+            Ok(_) => assert!(begun.elapsed() < Duration::from_secs(8), "the limit of statements ended the wait"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(one::<i64>(&watcher, waits).await > 0, "it waits for the standby still");
+    assert!(
+        failed.contains("which may have happened or not") || failed.contains("does not answer in time"),
+        "{failed}"
+    );
+}
