@@ -118,7 +118,6 @@ fn connections_that_are_cut_again_and_again_lose_and_double_nothing() {
     work.finish();
 }
 
-<<<<<<< HEAD
 /// Provisions one component; its program ends during an outage that lasts longer than the server waits.
 fn request_that_meets_an_outage(project: &Project, cluster: &Cluster) -> Json {
     let url = Runtime::new().unwrap().block_on(cluster.database());
@@ -154,7 +153,8 @@ fn step_that_cannot_be_found_after_an_outage_stays_in_doubt() {
     let status = request_that_meets_an_outage(&project, &cluster);
     assert_eq!(status["status"], "FAILED", "{status}");
     project.run(["recover", "--env", "test"]).says("cannot tell");
-=======
+}
+
 #[test]
 fn server_goes_on_when_its_connections_are_half_open() {
     let (project, runtime, cluster) = (project(), Runtime::new().unwrap(), Cluster::alone());
@@ -204,5 +204,4 @@ fn server_recovers_when_a_silent_database_answers_again() {
     until("it is ready", || server.call("GET", "/ready", "").status == 200);
     let token = server.ask("/v1/provision", &meaning("a", &["a"]));
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
->>>>>>> a6b2fa9c (state: give every answer of PostgreSQL a deadline, and prove deaths)
 }
