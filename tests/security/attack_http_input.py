@@ -4,7 +4,7 @@ import json
 import random
 
 import harness
-from harness import TOKENS, attack, check, equal, product, project, raw, request, serve
+from harness import TOKENS, attack, check, equal, product, project, raw, request, serve, stack
 
 JSON = b"content-type: application/json\r\n"
 POSTS = ("/v1/validate", "/v2/validate", "/v1/provision", "/v1/unprovision", "/v1/updateacl", "/v1/reverse-provisioning",
@@ -246,4 +246,20 @@ def callers_without_rights():
         status, answer = raw(to.port, request(method, path, body, JSON, token=scope))
         equal(status, 403, f"{method} {path} with the scope {scope}")
     equal(to.call("GET", "/api/v1/stacks", token="read").json.get("items"), [], "stacks after refused calls")
+    to.check_healthy()
+
+
+@attack()
+def stack_by_scope_plan():
+    """A plain stack, whose planning runs programs, from a caller who may only plan."""
+    to = serve(project("stack-scope", stacks=True))
+    ran = to.folder / "ran"
+    text = stack("scope", "{type: local_command, name: c, adopt: ifExists, config: {create: [sh, -c, 'echo \"{}\"'], "
+                          f"find: [sh, -c, 'touch {ran}; echo null']}}}}")
+    for path in ("/api/v1/plans", "/v1/validate", "/v2/validate"):
+        answer = to.call("POST", path, {"descriptor": text, "environment": "production"}, token="plan")
+        check(answer.status == 403 or not ran.exists(), "planning ran a program", path, answer.status)
+    equal(to.call("POST", "/api/v1/plans", {"descriptor": text, "environment": "production"}, token="plan").status, 403,
+          "a plan of a stack with the scope plan")
+    check(not ran.exists(), "planning ran a program")
     to.check_healthy()

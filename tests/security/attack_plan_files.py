@@ -1,5 +1,7 @@
 """Saved plans that are changed, cut, used again, or taken to another project: apply refuses them and changes nothing."""
+import hashlib
 import random
+import re
 
 from harness import attack, check, equal, project, stack, terrace
 
@@ -28,6 +30,20 @@ def changed_plan():
     check(b"touch made" in good, "the plan does not hold its program")
     refuse(folder, good.replace(b"touch made", b"touch pwned"), "a changed plan")
     refuse(folder, good.replace(b'"digest"', b'"digest": "", "digest"'), "a plan with two digests")
+
+
+@attack()
+def forged_plan():
+    """A changed plan with a digest that fits, and a plan where no key can tell who made it."""
+    folder, good = planned("plan-forged")
+    head, _, rest = good.partition(b'"plan":')
+    body = rest.rstrip()[:-1].replace(b"touch made", b"touch pwned")
+    old = re.search(rb'"digest": ?"([0-9a-f]{64})"', head)
+    check(old, "the plan has no digest", head)
+    refuse(folder, head.replace(old[1], hashlib.sha256(body).hexdigest().encode()) + b'"plan":' + body + b"}\n", "a forged plan")
+    terrace(folder, "plan", "s.yaml", "--out", "plan.json", key=False)
+    ended = terrace(folder, "apply", "plan.json", key=False)
+    check(ended.code != 0 and not (folder / "made").exists(), "apply took a plan that nothing vouches for", ended.text[-200:])
 
 
 @attack()

@@ -33,7 +33,7 @@ outputs:
   token: {value: '${{ resources.copy.output }}', sensitive: true}
 """
 # Variables of terrace that no program of a descriptor may see.
-HIDDEN = ()
+HIDDEN = ("TERRACE_STATE_KEY", "TERRACE_VAR_token", "PGPASSWORD")
 ENVIRONMENT = {"TERRACE_VAR_token": SECRET, "TERRACE_LOG": "trace", "PGPASSWORD": f"pg-{SECRET}"}
 
 
@@ -88,7 +88,7 @@ def value_in_commands_and_files():
     told = (folder / "first" / "environment").read_text()
     for name in HIDDEN:
         check(f"{name}=" not in told, f"a program of a descriptor sees {name}")
-    for path in (".terrace/state.db", "exported.json"):
+    for path in (".terrace/state.db", "exported.json", "first/cred"):
         if (folder / path).exists():
             mode = stat.S_IMODE((folder / path).stat().st_mode)
             check(mode & 0o077 == 0, f"others of the machine may read {path}", oct(mode))

@@ -75,7 +75,7 @@ def role_mapper():
             with contextlib.suppress(ConnectionError, http.client.RemoteDisconnected):
                 answer = call(method, path, body)
                 check(answer.status < 500 or answer.status == 503, "an error of the role mapper", path, body[:40], answer.text[:100])
-    for name in ("admin", "ADMIN ", "n\0"):
+    for name in ("admin", "ADMIN ", "n\0", "\u0430dmin"):
         answer = call("PUT", "/v1/roles", {"role_id": name, "component_id": "c", "graphql_root_field_names": ["a"]})
         check(answer.status >= 400, "a role that is the administrator's, or no name", name)
     for token in (None, "x", ROLES_TOKEN[:-1]):

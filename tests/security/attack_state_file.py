@@ -40,7 +40,7 @@ def cut_and_replaced():
     """A state that is cut, garbage, or zeros."""
     folder, state, good = applied("state-cut")
     for name, data in (("garbage", os.urandom(5_000)), ("text", b"hello"), ("half", good[:len(good) // 2]),
-                       ("one page", good[:4_096]), ("zeros", b"\0" * len(good))):
+                       ("one page", good[:4_096]), ("one byte", good[:1]), ("zeros", b"\0" * len(good))):
         try_all(folder, state, name, data)
 
 

@@ -3,7 +3,7 @@ import re
 
 from harness import attack, check, project, terrace
 
-HOSTILE = ("\x1b", "\x07", "\x9b")
+HOSTILE = ("\x1b", "\x07", "\x9b", "\u202e", "\u200b")
 SEQUENCE = r"\e[31mRED\e]0;pwn\a\e]8;;http:evil\aX\x9b31m"
 MARKUP = ("```\\n</details><!-- terrace:plan:x --> @everyone <img src=x onerror=alert(1)> "
           "[x](javascript:alert(1)) | a `b`\\u202e\\u200b\\u2028")
