@@ -289,7 +289,7 @@ where
                     return Err(Refusal::Broken("a request without a descriptor is not judged".to_owned()));
                 };
                 let place = read(&shared, &worlds, request).await?;
-                Ok((place, asked.digests(worlds.seal())))
+                Ok((place, asked.digests(Some(worlds.seal()))))
             }
         }
     };
