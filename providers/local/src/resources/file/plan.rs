@@ -58,7 +58,8 @@ impl Prior {
     fn mode(&self, planned: &Attributes) -> Value {
         let is_known = |name: &str| !given(planned, name).is_some_and(Value::has_unknown);
         let is_sensitive = is_sensitive(planned);
-        if !is_sensitive && !(is_known("sensitive") && FORMS.iter().all(|form| is_known(form))) {
+        let is_certain = is_known("sensitive") && FORMS.iter().all(|form| is_known(form));
+        if !(is_sensitive || is_certain) {
             return Value::Unknown;
         }
         let is_same = planned.get("sha256").map(Value::revealed) == self.sha256 && self.sha256.is_some();
