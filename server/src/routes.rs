@@ -58,7 +58,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>, has_operations:
         .nest(BASE, witboost::router(shared))
         .layer(map_response(private));
     if has_operations {
-        routes = routes.merge(open_routes());
+        routes = routes.merge(open_routes(matches!(shared.admission, Admission::ThisMachine)));
     }
     if let Some(pages) = pages {
         routes = routes.merge(pages.routes());
@@ -66,25 +66,23 @@ pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>, has_operations:
     for prefix in &settings.prefixes {
         routes = routes.nest(prefix, witboost::router(shared).layer(map_response(private)));
     }
-    let is_for_this_machine = matches!(shared.admission, Admission::ThisMachine);
-    finish(routes, settings.body_limit, is_for_this_machine)
+    finish(routes, settings.body_limit)
 }
 
 /// The routes without tokens, for an address of their own: health, metrics and the descriptions of the APIs.
 pub(crate) fn operations(shared: &Arc<Shared>, is_for_this_machine: bool) -> Router<Arc<Shared>> {
-    finish(open_routes(), shared.settings.body_limit, is_for_this_machine)
+    finish(open_routes(is_for_this_machine), shared.settings.body_limit)
 }
 
-fn open_routes() -> Router<Arc<Shared>> {
-    operate::router().layer(map_response(private)).merge(docs::router())
+fn open_routes(is_for_this_machine: bool) -> Router<Arc<Shared>> {
+    let routes = operate::router().layer(map_response(private)).merge(docs::router());
+    // The APIs check this themselves, and answer in a form of their own.
+    if is_for_this_machine { routes.layer(from_fn(check_host)) } else { routes }
 }
 
-fn finish(routes: Router<Arc<Shared>>, body_limit: usize, is_for_this_machine: bool) -> Router<Arc<Shared>> {
-    let mut routes =
+fn finish(routes: Router<Arc<Shared>>, body_limit: usize) -> Router<Arc<Shared>> {
+    let routes =
         routes.fallback(|| async { Refusal::NoPath }).method_not_allowed_fallback(|| async { Refusal::NoMethod });
-    if is_for_this_machine {
-        routes = routes.layer(from_fn(check_host));
-    }
     around(routes.layer(map_response(typed)), body_limit, || broken_off().into_response())
 }
 
