@@ -86,12 +86,12 @@ fn keys(settings: &Settings) -> impl Iterator<Item = PathBuf> {
     let own = configuration.environment_names().into_iter();
     let own = own.filter_map(|name| configuration.environment(name, &settings.variables).0?.encryption);
     let all = std::iter::once(configuration.encryption.clone()).chain(own);
-    let files = all.flat_map(|encryption| encryption.current.into_iter().chain(encryption.previous)).filter_map(|key| {
-        match key.value {
+    let files = all.flat_map(|encryption| encryption.current.into_iter().chain(encryption.previous)).filter_map(
+        |key| match key.value {
             KeySource::File(path) => Some(path),
             KeySource::Key(_) | KeySource::Command(..) => None,
-        }
-    });
+        },
+    );
     files.chain(configuration.server.tls.iter().map(|(_, key)| settings.project_folder.join(key)))
 }
 
