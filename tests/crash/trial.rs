@@ -22,7 +22,7 @@ pub(crate) struct Counts {
     /// Those of them that it did go wrong with.
     pub(crate) cut_off: usize,
     /// Objects that were made, changed or removed.
-    effects: usize,
+    pub(crate) effects: usize,
 }
 
 impl Counts {
