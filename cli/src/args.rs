@@ -1,6 +1,7 @@
 //! What can be asked on the command line: definitions only, nothing is decided here.
 
 mod acl;
+mod audit;
 mod databases;
 mod destroy;
 mod drift;
@@ -14,6 +15,7 @@ mod serve;
 mod state;
 
 pub use acl::{AclCommand, AclSetArguments, AclShowArguments};
+pub use audit::{AuditCommand, AuditExportArguments, Since};
 pub use databases::{DatabaseChoice, DatabasesArguments, DatabasesCommand};
 pub use destroy::DestroyArguments;
 pub use drift::{DriftArguments, DriftFormat};
@@ -216,6 +218,9 @@ pub enum Command {
     Operations(OperationsArguments),
     /// Who may change what right now
     Leases(LeasesArguments),
+    /// Export and prune the audit log of changes and refused calls
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Find out what became of steps that a crash cut off
     #[command(
         after_help = "Examples:\n  terrace recover\n  terrace recover --absent 'api/local_file.part[\"x\"]'\n  terrace recover --tainted demo@local:local_file.a"

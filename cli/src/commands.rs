@@ -3,6 +3,7 @@
 
 mod acl;
 mod apply;
+mod audit;
 mod blueprints;
 mod completion;
 mod console;
@@ -178,6 +179,7 @@ async fn run_command(context: &Context<'_>, command: Command, signals: &Signals)
         Command::State(command) => state::run(context, command, signals).await,
         Command::Operations(arguments) => operations::run(context, arguments.command(), signals).await,
         Command::Leases(arguments) => leases::run(context, arguments.command()).await,
+        Command::Audit(command) => audit::run(context, command, signals).await,
         Command::Import(arguments) => import::run(context, &arguments, signals).await,
         Command::Taint(arguments) => state::mark(context, signals, &arguments.address, Mark::Tainted).await,
         Command::Untaint(arguments) => state::mark(context, signals, &arguments.address, Mark::Untainted).await,

@@ -29,7 +29,10 @@ use zeroize::Zeroizing;
 pub(crate) use limits::LIMITS;
 pub use read::EMBEDDED;
 pub(crate) use read::RESERVED_SETTINGS;
-pub use server::{ConnectionsConfiguration, LimitsConfiguration, LogConfiguration, ServerConfiguration};
+pub use server::{
+    AuditConfiguration, AuditDestination, ConnectionsConfiguration, LimitsConfiguration, LogConfiguration,
+    ServerConfiguration,
+};
 pub(crate) use server::{MOST_PARALLEL, MOST_WORKERS};
 
 /// The file's name.

@@ -2,13 +2,14 @@
 
 use crate::args::Global;
 use crate::commands::Context;
-use crate::configuration::LogConfiguration;
+use crate::configuration::{AuditDestination, LogConfiguration};
 use crate::failure::Failure;
 use crate::files::{self, Others};
 use crate::report::report;
 use crate::telemetry::BoxedLayer;
 use crate::ui::Ui;
 use crate::variables::Variables;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::IsTerminal;
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,8 +17,15 @@ use std::path::Path;
 use std::sync::Arc;
 use terrace_engine::diagnostic::{Diagnostic, did_you_mean};
 use terrace_engine::source::Sources;
+use terrace_server::audit::TARGET;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::{Directive, filter_fn};
+use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
@@ -40,6 +48,50 @@ pub(crate) fn start(global: &Global, variables: &Variables, ui: &Ui) -> Result<(
         }
     };
     Ok(())
+}
+
+/// The layer that logs audit entries, one JSON object a line, independent of the level of the other log.
+///
+/// # Errors
+/// When its file cannot be written.
+pub(crate) fn audit(destination: &AuditDestination, folder: &Path) -> Result<Option<BoxedLayer>, Failure> {
+    let writer = match destination {
+        AuditDestination::Off => return Ok(None),
+        AuditDestination::StandardError => BoxMakeWriter::new(std::io::stderr),
+        AuditDestination::File(path) => {
+            let path = folder.join(path);
+            let file = OpenOptions::new().create(true).append(true).open(&path).map_err(|error| {
+                Failure::new(format!("the audit log `{}` cannot be written: {error}", path.display()))
+                    .hint("give `server.audit.log` the path of a file in a folder that is there")
+            })?;
+            BoxMakeWriter::new(Arc::new(file))
+        }
+    };
+    let entries = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).event_format(Entry);
+    Ok(Some(entries.with_filter(filter_fn(|metadata| metadata.target() == TARGET)).boxed()))
+}
+
+/// Writes the message of an event alone.
+struct Entry;
+
+impl<S, N> FormatEvent<S, N> for Entry
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        struct Message<'w>(Writer<'w>);
+        impl Visit for Message<'_> {
+            fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+                if field.name() == "message" {
+                    // A writer of texts does not fail.
+                    let _ = writeln!(self.0, "{value:?}");
+                }
+            }
+        }
+        event.record(&mut Message(writer.by_ref()));
+        Ok(())
+    }
 }
 
 /// What the server logs, as long as it does.
@@ -70,7 +122,8 @@ pub(crate) fn serve(
         None => BoxMakeWriter::new(std::io::stderr),
     };
     let told = tracing_subscriber::fmt::layer().with_ansi(is_colored).with_writer(writer);
-    layers.push(if configured.is_json { told.json().boxed() } else { told.boxed() });
+    let told = if configured.is_json { told.json().boxed() } else { told.boxed() };
+    layers.push(told.with_filter(filter_fn(|metadata| metadata.target() != TARGET)).boxed());
     let (filter, handle) = reload::Layer::new(server_filter(context, configured)?);
     // A second log in one process is one of tests: the first one stays.
     let _ = tracing_subscriber::registry().with(layers).with(filter).try_init();
@@ -91,7 +144,12 @@ impl ServerLog {
 fn server_filter(context: &Context<'_>, configured: &LogConfiguration) -> Result<EnvFilter, Failure> {
     let asked = directives(context.global, context.variables.get("TERRACE_LOG"));
     let asked = asked.or_else(|| directives(context.global, configured.level.as_deref()));
-    filter(&asked.unwrap_or_else(|| of_level("info")))
+    let filter = filter(&asked.unwrap_or_else(|| of_level("info")))?;
+    // The levels of the other log do not silence the audit log.
+    Ok(match format!("{TARGET}=info").parse::<Directive>() {
+        Ok(audited) => filter.add_directive(audited),
+        Err(_) => filter,
+    })
 }
 
 fn filter(directives: &str) -> Result<EnvFilter, Failure> {

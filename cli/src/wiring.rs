@@ -1,5 +1,6 @@
 //! Providers, store, functions and blueprints put together for one environment: the only place that knows them all.
 
+mod audited;
 pub(crate) mod blueprints;
 mod guard;
 pub(crate) mod key;
@@ -21,6 +22,7 @@ use crate::planning::quoted;
 use crate::report::report;
 use crate::settings::{DEFAULT_STATE, Settings};
 use crate::ui::Ui;
+use audited::Audited;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -187,7 +189,8 @@ async fn opened(settings: &Settings, access: Access) -> Result<Arc<dyn ServerSto
         refuse_beside_saved(&settings.state)?;
     }
     ready_place(&settings.state)?;
-    Ok(open(&settings.state, access).await?)
+    let store = open(&settings.state, access).await?;
+    Ok(if access == Access::ReadWrite { Arc::new(Audited::new(store, &settings.actor)) } else { store })
 }
 
 /// Refuses to begin anew where a state was lost and what it recorded was saved: all of that would be made twice.
@@ -198,6 +201,14 @@ fn refuse_beside_saved(state: &StoreUrl) -> Result<(), Failure> {
     Err(Failure::refused(format!("the state {path} was lost, and what it recorded is in {saved}"))
         .hint(format!("go on with it: `mv {saved} {path}`, then `terrace recover`"))
         .hint("to begin anew, move it elsewhere"))
+}
+
+/// Opens the store with its requests and its audit log for reading.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) async fn server_store_to_read(settings: &Settings) -> Result<Arc<dyn ServerStore>, Failure> {
+    opened(settings, Access::ReadOnly).await
 }
 
 /// Opens the store for a server, which makes it where there is none.

@@ -5,11 +5,15 @@
 //! [`StateStore::commit`], in one durable transaction that is refused when a lease was lost or a row has moved; leases,
 //! the beginning of operations and pruning have calls of their own.
 
+mod audit;
 mod error;
 mod operation;
 mod record;
 mod request;
 
+pub use audit::{
+    Anchor, AuditEntry, AuditLink, AuditLog, AuditOutcome, AuditPage, BrokenChain, GENESIS, PRUNED, Verifier,
+};
 pub use error::StoreError;
 pub(crate) use error::component_in_words;
 pub(crate) use error::moved_in_words;
@@ -19,7 +23,7 @@ pub use operation::{
 pub use record::{ComponentRead, Moved, Read, Record, Write};
 pub use request::{
     AskedAnew, AskedRow, Body, Cancelled, Claimant, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue,
-    RequestRow, ServerStore,
+    RequestQuota, RequestRow, ServerStore,
 };
 
 use crate::access::Access;

@@ -40,6 +40,7 @@ impl Request {
             body: Body::default(),
             idempotency: None,
             can_wait: false,
+            quota: None,
         };
         queue.enqueue(&request, 1).await.unwrap();
     }

@@ -39,6 +39,25 @@ pub(crate) enum Refusal {
         /// What was asked.
         asked: Scope,
     },
+    /// The call is outside the limits of its caller: 403.
+    Limited {
+        /// Whose token it is.
+        name: String,
+    },
+    /// The call consents to the loss of data, and its caller may not: 403.
+    NoConsent {
+        /// Whose token it is.
+        name: String,
+    },
+    /// The caller has as many open requests as it may have: 429.
+    OverQuota {
+        /// Whose token it is.
+        name: String,
+        /// How many may wait.
+        most: u32,
+        /// Where that is configured.
+        limit: &'static str,
+    },
     /// A browser calls for somebody who may not know of it, and how that is seen: 403.
     Foreign(&'static str),
     /// There is nothing at that path: 404.
@@ -177,6 +196,9 @@ impl Refusal {
             Self::NoMethod => vec![NO_METHOD.to_owned()],
             Self::Unknown(why) => vec![unknown(why)],
             Self::Forbidden { name, has, asked } => vec![forbidden(name, *has, *asked)],
+            Self::Limited { name } => vec![limited(name)],
+            Self::NoConsent { name } => vec![no_consent(name)],
+            Self::OverQuota { name, most, limit } => vec![over_quota(name, *most, limit)],
             Self::Foreign(how) => vec![foreign(how)],
             Self::TooLong(error) | Self::Unavailable(error) | Self::Away(error) | Self::Broken(error) => {
                 vec![error.clone()]
@@ -267,7 +289,11 @@ impl IntoResponse for Refusal {
             Self::NoMethod => (StatusCode::METHOD_NOT_ALLOWED, "use a method that `Allow` lists"),
             Self::KeyTaken => (StatusCode::UNPROCESSABLE_ENTITY, "send a new key for each call"),
             Self::Unknown(_) => (StatusCode::UNAUTHORIZED, NO_TOKEN),
-            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "call with a token that may do that"),
+            Self::Forbidden { .. } | Self::Limited { .. } => {
+                (StatusCode::FORBIDDEN, "call with a token that may do that")
+            }
+            Self::NoConsent { .. } => (StatusCode::FORBIDDEN, "call with a token that has the scope `data-loss`"),
+            Self::OverQuota { .. } => (StatusCode::TOO_MANY_REQUESTS, "wait until some of them have begun"),
             Self::Foreign(_) => (StatusCode::FORBIDDEN, "call it yourself, or configure `server.auth`"),
             Self::Broken(_) => (StatusCode::INTERNAL_SERVER_ERROR, "look for the incident in the log of the server"),
         };
@@ -285,13 +311,16 @@ impl IntoResponse for Refusal {
         let mut response = (status, Json(body)).into_response();
         let (name, value) = match status {
             StatusCode::UNAUTHORIZED => (header::WWW_AUTHENTICATE, "Bearer"),
-            StatusCode::SERVICE_UNAVAILABLE => (header::RETRY_AFTER, "5"),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => (header::RETRY_AFTER, RETRY_AFTER),
             _ => return response,
         };
         response.headers_mut().insert(name, HeaderValue::from_static(value));
         response
     }
 }
+
+/// Seconds after which a call may be taken that is not taken now.
+pub(crate) const RETRY_AFTER: &str = "5";
 
 /// Why a set of who has access is not the one to start from.
 pub(crate) const OTHER_ACCESS: &str = "somebody else has changed who has access: look again";
@@ -315,6 +344,20 @@ fn forbidden(name: &str, has: Option<Scope>, asked: Scope) -> String {
         Some(has) => format!("the token of `{name}` has the scope `{}`, and this call needs `{asked}`", has.word()),
         None => format!("the token of `{name}` has no role of this server, and this call needs the scope `{asked}`"),
     }
+}
+
+fn limited(name: &str) -> String {
+    format!("this call is outside the limits of the token of `{name}`")
+}
+
+fn no_consent(name: &str) -> String {
+    let scope = crate::auth::DATA_LOSS;
+    format!("the token of `{name}` has no scope `{scope}`, and this call consents to the loss of data")
+}
+
+fn over_quota(name: &str, most: u32, limit: &str) -> String {
+    let requests = if most == 1 { "request" } else { "requests" };
+    format!("`{name}` may have {most} {requests} waiting (`{limit}`), and has: try again later")
 }
 
 fn foreign(how: &str) -> String {

@@ -14,7 +14,7 @@ mod sent;
 mod stacks;
 
 use crate::answer::{Refusal, broken_off};
-use crate::auth::{Scope, guarded};
+use crate::auth::{Action, guarded};
 use crate::docs::{describe_answers, describe_tokens, needing};
 use crate::serve::Shared;
 use axum::Router;
@@ -41,8 +41,8 @@ const BASE: &str = "/api/v1";
 ))]
 struct Head;
 
-/// The routes by the scope that they need, and their description.
-fn parts() -> [(Scope, OpenApiRouter<Arc<Shared>>); 4] {
+/// The routes by action, with their description.
+fn parts() -> [(Action, OpenApiRouter<Arc<Shared>>); 7] {
     let reading = OpenApiRouter::new()
         .routes(routes!(stacks::list))
         .routes(routes!(stacks::components))
@@ -60,19 +60,21 @@ fn parts() -> [(Scope, OpenApiRouter<Arc<Shared>>); 4] {
         .routes(routes!(acl::show))
         .routes(routes!(drift::list))
         .routes(routes!(drift::show));
-    let planning = OpenApiRouter::new().routes(routes!(plans::create)).routes(routes!(drift::create));
-    let applying = OpenApiRouter::new()
-        .routes(routes!(plans::apply))
-        .routes(routes!(operations::cancel))
-        .routes(routes!(acl::set));
-    let administering = OpenApiRouter::new().routes(routes!(leases::take_away));
-    [(Scope::Read, reading), (Scope::Plan, planning), (Scope::Apply, applying), (Scope::Admin, administering)]
+    [
+        (Action::Read, reading),
+        (Action::Plan, OpenApiRouter::new().routes(routes!(plans::create))),
+        (Action::Drift, OpenApiRouter::new().routes(routes!(drift::create))),
+        (Action::Apply, OpenApiRouter::new().routes(routes!(plans::apply))),
+        (Action::Cancel, OpenApiRouter::new().routes(routes!(operations::cancel))),
+        (Action::UpdateAcl, OpenApiRouter::new().routes(routes!(acl::set))),
+        (Action::Unlock, OpenApiRouter::new().routes(routes!(leases::take_away))),
+    ]
 }
 
 /// The description of the API: OpenAPI 3.1.
 #[must_use]
 pub fn description() -> Description {
-    let parts = parts().into_iter().map(|(scope, part)| needing(scope, part.into_openapi()));
+    let parts = parts().into_iter().map(|(action, part)| needing(action.scope(), part.into_openapi()));
     // One path may be in several parts: its calls are put together.
     let all = parts.reduce(Description::merge_from).unwrap_or_default();
     let mut description = Head::openapi().nest(BASE, all);
@@ -81,6 +83,7 @@ pub fn description() -> Description {
         ("401", "who calls is not known"),
         ("403", "who calls may not do that"),
         ("413", "what was sent is too long"),
+        ("429", "the caller has as many open requests as it may have"),
         ("500", "the server cannot"),
         ("503", "the server cannot now"),
     ];
@@ -92,9 +95,9 @@ pub fn description() -> Description {
 /// The API.
 pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let mut all = Router::new();
-    for (scope, part) in parts() {
+    for (action, part) in parts() {
         let (routes, _) = part.split_for_parts();
-        all = all.merge(guarded(shared, scope, routes, refused));
+        all = all.merge(guarded(shared, action, routes, refused));
     }
     let all = all.fallback(|| async { refused(Refusal::NoPath) });
     let all = all.method_not_allowed_fallback(|| async { refused(Refusal::NoMethod) });

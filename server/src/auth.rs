@@ -1,28 +1,42 @@
-//! Who may call what: callers show a token, a token has scopes, each path asks for one.
+//! Authentication and authorisation: a caller shows a token, a token has scopes and limits, each route has an action.
+//!
+//! `limits` decides, handlers ask `Caller`, and `guard` is around every route.
 
 mod door;
+mod limits;
 mod oidc;
 mod pages;
 
 use crate::answer::{NO_TOKEN, Refusal};
 use crate::heads::readable;
 use crate::judging::take_turns;
+use crate::listen::Peer;
 use crate::outage::Seldom;
 use crate::serve::Shared;
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 pub use door::Door;
+pub use limits::{Action, Grant, Limits, Names, Pattern, Quota};
+pub(crate) use limits::{Principal, Resource};
 use oidc::Issuer;
 pub use oidc::Oidc;
 pub(crate) use pages::is_to_this_machine;
 use serde_json::json;
-use std::sync::{Arc, LazyLock};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
+use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
+use terrace_engine::store::{AuditEntry, AuditOutcome};
 use tokio::time::timeout;
+use tracing::Instrument;
+use uuid::Uuid;
 
 /// What a caller may do. Each may also do what stands before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,8 +84,8 @@ pub struct Token {
     pub name: String,
     /// The SHA-256 of the token, in lower-case hexadecimal digits.
     pub sha256: String,
-    /// The largest of its scopes.
-    pub scope: Scope,
+    /// Its scopes and limits.
+    pub grant: Grant,
     /// The characters that it has to have: a shorter one is refused, for its digest says nothing of its length.
     pub minimum_length: usize,
 }
@@ -83,20 +97,129 @@ impl Token {
     const ADVISED_LENGTH: usize = 22;
 }
 
-/// Who calls.
-#[derive(Debug, Clone, Default)]
+/// The word of the scope to consent to the loss of data. No other scope but `admin` has it.
+pub const DATA_LOSS: &str = "data-loss";
+
+/// The caller of a call. Handlers ask it whether the call may go on, and which objects its answer may show.
+#[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    name: Option<String>,
+    principal: Arc<Principal>,
     /// By which it knows its call again (`Idempotency-Key`).
     key: Option<String>,
-    /// The scope of its token; `None` where callers show no token and may do everything.
-    scope: Option<Scope>,
+    /// A handler checked the stacks or environments of the call.
+    is_decided: Arc<AtomicBool>,
+    /// The limits hid something that the call named, or refused it.
+    is_refused: Arc<AtomicBool>,
+    facts: Arc<Mutex<Facts>>,
+}
+
+/// Facts for the audit log that a handler finds out.
+#[derive(Debug, Default)]
+struct Facts {
+    stacks: BTreeSet<String>,
+    consents: bool,
+    operation: Option<Uuid>,
 }
 
 impl Caller {
+    fn new(principal: Arc<Principal>, key: Option<String>) -> Self {
+        let unset = Arc::<AtomicBool>::default;
+        Self { principal, key, is_decided: unset(), is_refused: unset(), facts: Arc::default() }
+    }
+
     /// The server itself, by its schedule.
     pub(crate) fn schedule() -> Self {
-        Self { name: Some("schedule".to_owned()), ..Self::default() }
+        Self::new(Arc::new(Principal::unlimited(Some("schedule".to_owned()))), None)
+    }
+
+    /// Checks that the caller may do that with all of these resources.
+    ///
+    /// # Errors
+    /// When a scope is missing, or the call is outside the limits. The answer names no more than the call did.
+    pub(crate) fn check(&self, action: Action, consents: bool, resources: &[Resource<'_>]) -> Result<(), Refusal> {
+        self.is_decided.store(true, Ordering::Relaxed);
+        let stacks = resources.iter().filter_map(|resource| match resource {
+            Resource::Stack(stack) => Some(stack.to_string()),
+            _ => None,
+        });
+        self.note(|facts| {
+            facts.stacks.extend(stacks);
+            facts.consents |= consents;
+        });
+        let principal = &self.principal;
+        if principal.may(action, consents, resources) {
+            return Ok(());
+        }
+        self.is_refused.store(true, Ordering::Relaxed);
+        let name = self.named("anonymous");
+        let (has, asked) = (principal.scope(), action.scope());
+        Err(match () {
+            () if has < Some(asked) => Refusal::Forbidden { name, has, asked },
+            () if principal.may(action, false, resources) => Refusal::NoConsent { name },
+            () => Refusal::Limited { name },
+        })
+    }
+
+    /// Notes the operation that the call became, or that it stops.
+    pub(crate) fn became(&self, operation: Uuid) {
+        self.note(|facts| facts.operation = Some(operation));
+    }
+
+    fn facts(&self) -> Facts {
+        let mut facts = Facts::default();
+        self.note(|noted| facts = std::mem::take(noted));
+        facts
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Facts)) {
+        note(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether the caller may do that with a stack, for calls that leave out the others.
+    pub(crate) fn may(&self, action: Action, stack: &StackId) -> bool {
+        self.decided(self.principal.may(action, false, &[Resource::Stack(stack)]))
+    }
+
+    /// Whether the caller sees a stack and all that belongs to it.
+    pub(crate) fn sees(&self, stack: &StackId) -> bool {
+        self.may(Action::Read, stack)
+    }
+
+    /// Whether the caller sees all of these stacks: something that is about several shows each of them.
+    pub(crate) fn sees_all(&self, stacks: &[StackId]) -> bool {
+        self.decided(self.principal.sees_all(stacks))
+    }
+
+    /// Whether the caller sees an environment.
+    pub(crate) fn sees_environment(&self, name: &str) -> bool {
+        self.decided(self.principal.may(Action::Read, false, &[Resource::Environment(name)]))
+    }
+
+    /// The items of a list that the caller sees.
+    pub(crate) fn seen<T>(&self, items: impl IntoIterator<Item = T>, sees: impl Fn(&Self, &T) -> bool) -> Vec<T> {
+        self.decided(true);
+        items.into_iter().filter(|item| sees(self, item)).collect()
+    }
+
+    /// The object that the call names, unless it is hidden from the caller: a hidden object is answered as an unknown one.
+    pub(crate) fn hides<T>(&self, found: Option<T>, sees: impl FnOnce(&Self, &T) -> bool) -> Option<T> {
+        self.decided(true);
+        let is_there = found.is_some();
+        let seen = found.filter(|found| sees(self, found));
+        if is_there && seen.is_none() {
+            self.is_refused.store(true, Ordering::Relaxed);
+        }
+        seen
+    }
+
+    /// The share of the queue for a call.
+    pub(crate) fn quota(&self, action: Action, stack: &StackId) -> Option<Quota> {
+        self.principal.quota(action, stack)
+    }
+
+    fn decided(&self, seen: bool) -> bool {
+        self.is_decided.store(true, Ordering::Relaxed);
+        seen
     }
 
     /// True when it knows its call again.
@@ -104,32 +227,39 @@ impl Caller {
         self.key.is_some()
     }
 
-    /// Checks the caller's scope where the content of a call needs a larger one than its path.
+    /// Checks the caller's scope where the content of a call needs a larger one than its action. The grant that allows the
+    /// action with the stack has to have it.
     ///
     /// # Errors
-    /// When the scope of the token is smaller.
-    pub(crate) fn check(&self, needed: Scope) -> Result<(), Refusal> {
-        match self.scope {
-            Some(has) if has < needed => {
-                Err(Refusal::Forbidden { name: self.named("nobody"), has: self.scope, asked: needed })
-            }
-            _ => Ok(()),
+    /// When the scope of the token is smaller, or the stack is outside its limits.
+    pub(crate) fn check_scope(&self, needed: Scope, action: Action, stack: &StackId) -> Result<(), Refusal> {
+        let resources = [Resource::Stack(stack)];
+        self.check(action, false, &resources)?;
+        if self.principal.may_with(needed, action, false, &resources) {
+            return Ok(());
         }
+        self.is_refused.store(true, Ordering::Relaxed);
+        let (name, has) = (self.named("anonymous"), self.principal.scope());
+        Err(match has < Some(needed) {
+            true => Refusal::Forbidden { name, has, asked: needed },
+            // Another grant has the scope, for other stacks.
+            false => Refusal::Limited { name },
+        })
     }
 
     /// Who calls, for people: the owner of the token, else what is known of all who call like that.
     pub(crate) fn named(&self, otherwise: &str) -> String {
-        self.name.clone().unwrap_or_else(|| otherwise.to_owned())
+        self.principal.name.clone().unwrap_or_else(|| otherwise.to_owned())
     }
 
     /// The owner of the token, where callers show one.
     pub(crate) fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+        self.principal.name.as_deref()
     }
 
     /// The key by which this caller knows a request again, whatever that is about.
     pub(crate) fn key(&self) -> Option<String> {
-        self.key.as_ref().map(|key| json!([self.name, key]).to_string())
+        self.key.as_ref().map(|key| json!([self.principal.name, key]).to_string())
     }
 
     /// The same caller with one request of several that its call becomes.
@@ -145,8 +275,22 @@ pub(crate) const OTHER_NAME: &str = "it is sent to a name that is not this machi
 pub(crate) enum Admission {
     ThisMachine,
     Anybody,
-    Tokens(Vec<Token>),
+    /// Callers who show one of these tokens.
+    Tokens(Vec<KnownToken>),
     Oidc(Box<Issuer>),
+}
+
+/// A token that is let in, and its principal.
+pub(crate) struct KnownToken {
+    sha256: String,
+    minimum_length: usize,
+    principal: Arc<Principal>,
+}
+
+impl From<Token> for KnownToken {
+    fn from(Token { name, sha256, grant, minimum_length }: Token) -> Self {
+        Self { sha256, minimum_length, principal: Arc::new(Principal::new(name, vec![grant])) }
+    }
 }
 
 impl Admission {
@@ -158,9 +302,20 @@ impl Admission {
         Ok(match auth {
             Auth::ThisMachine => Self::ThisMachine,
             Auth::Anybody => Self::Anybody,
-            Auth::Tokens(tokens) => Self::Tokens(tokens),
+            Auth::Tokens(tokens) => Self::Tokens(tokens.into_iter().map(KnownToken::from).collect()),
             Auth::Oidc(oidc) => Self::Oidc(Box::new(Issuer::new(oidc)?)),
         })
+    }
+
+    /// Whether answers that need no token may name stacks and environments to a caller with these headers: where callers have
+    /// limits, only those may read all names who show a token without.
+    pub(crate) async fn shows_names(&self, headers: &HeaderMap) -> bool {
+        let hides = match self {
+            Self::ThisMachine | Self::Anybody => false,
+            Self::Tokens(tokens) => tokens.iter().any(|token| !token.principal.sees_everything()),
+            Self::Oidc(issuer) => issuer.hides(),
+        };
+        !hides || self.admit(headers).await.is_ok_and(|principal| principal.sees_everything())
     }
 
     /// Refuses calls that may be made for somebody who does not know of them.
@@ -177,27 +332,36 @@ impl Admission {
         }
     }
 
-    /// Who calls with these headers.
+    /// Checks that a caller with these headers may still read what is about all of these stacks.
     ///
     /// # Errors
-    /// When they are not let in, or may not do this.
-    pub(crate) async fn admit(&self, headers: &HeaderMap, asked: Scope) -> Result<Caller, Refusal> {
-        let (name, has) = match self {
-            Self::ThisMachine | Self::Anybody => return Ok(Caller::default()),
+    /// When its token is not known any more, or does not allow that.
+    pub(crate) async fn check_reader(&self, headers: &HeaderMap, stacks: &[StackId]) -> Result<(), Refusal> {
+        let principal = self.admit(headers).await?;
+        let may_read = principal.may(Action::Read, false, &[Resource::Any]) && principal.sees_all(stacks);
+        match may_read {
+            true => Ok(()),
+            false => Err(Refusal::Limited { name: principal.name.clone().unwrap_or_else(|| "anonymous".to_owned()) }),
+        }
+    }
+
+    /// The principal of a call with these headers.
+    ///
+    /// # Errors
+    /// When its token is missing or not known.
+    async fn admit(&self, headers: &HeaderMap) -> Result<Arc<Principal>, Refusal> {
+        match self {
+            Self::ThisMachine | Self::Anybody => Ok(Arc::new(Principal::unlimited(None))),
             Self::Tokens(tokens) => {
-                // Digests are compared: how long that takes tells nothing of the token.
+                // Digests are compared: how long that takes says nothing about the token.
                 let shown = shown(headers)?;
                 let digest = sha256(shown);
                 let known = tokens.iter().find(|token| token.sha256 == digest);
                 let known = known.ok_or(Refusal::Unknown(NO_TOKEN.into()))?;
                 check_length(known, shown.len())?;
-                (known.name.clone(), Some(known.scope))
+                Ok(Arc::clone(&known.principal))
             }
-            Self::Oidc(issuer) => issuer.admit(shown(headers)?).await?,
-        };
-        match has >= Some(asked) {
-            true => Ok(Caller { name: Some(name), key: None, scope: has }),
-            false => Err(Refusal::Forbidden { name, has, asked }),
+            Self::Oidc(issuer) => issuer.admit(shown(headers)?).await.map(Arc::new),
         }
     }
 }
@@ -206,9 +370,9 @@ impl Admission {
 const WARN_EVERY: Duration = Duration::from_secs(3600);
 
 /// Refuses a token below the minimum, and warns of other short ones.
-fn check_length(token: &Token, length: usize) -> Result<(), Refusal> {
+fn check_length(token: &KnownToken, length: usize) -> Result<(), Refusal> {
     static SHORT: LazyLock<Seldom> = LazyLock::new(|| Seldom::new(WARN_EVERY));
-    let (name, minimum) = (&token.name, token.minimum_length);
+    let (name, minimum) = (token.principal.name.as_deref().unwrap_or_default(), token.minimum_length);
     if length < minimum {
         tracing::warn!(
             name,
@@ -245,37 +409,152 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 /// How a call is answered that is refused.
 type Refuse = fn(Refusal) -> Response;
 
-/// These routes for callers of that scope; others are answered as is told.
+/// These routes for callers who may do that; other calls are answered by `refuse`.
 pub(crate) fn guarded(
     shared: &Arc<Shared>,
-    scope: Scope,
+    action: Action,
     routes: Router<Arc<Shared>>,
     refuse: Refuse,
 ) -> Router<Arc<Shared>> {
     let in_turn = routes.route_layer(middleware::from_fn_with_state(Arc::clone(shared), take_turns));
-    in_turn.route_layer(middleware::from_fn_with_state((Arc::clone(shared), scope, refuse), guard))
+    in_turn.route_layer(middleware::from_fn_with_state((Arc::clone(shared), action, refuse), guard))
 }
 
 async fn guard(
-    State((shared, scope, refuse)): State<(Arc<Shared>, Scope, Refuse)>,
-    mut request: Request,
+    State((shared, action, refuse)): State<(Arc<Shared>, Action, Refuse)>,
+    request: Request,
     next: Next,
 ) -> Response {
-    let checked = readable(&request, shared.settings.body_limit);
-    if let Err(refusal) = checked.and_then(|()| shared.admission.check_site(&request)) {
-        return refuse(refusal);
+    if !action.is_change() {
+        return answered(shared, action, refuse, request, next).await;
     }
-    let admitted = shared.admission.admit(request.headers(), scope).await;
-    match admitted.and_then(|caller| Ok(Caller { key: key(request.headers())?, ..caller })) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            let limit = shared.settings.timeout;
-            let late = |_| format!("it took longer than {} s: try again later", limit.as_secs_f64());
-            timeout(limit, next.run(request))
-                .await
-                .map_err(late)
-                .unwrap_or_else(|why| refuse(Refusal::Unavailable(why)))
+    // A caller that goes away does not cut a change off from its entry in the audit log.
+    let answering = answered(shared, action, refuse, request, next).in_current_span();
+    tokio::spawn(answering).await.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(error) => refuse(Refusal::Broken(error.to_string())),
+    })
+}
+
+/// Answers a call, if its caller may make it, and writes it into the audit log.
+async fn answered(shared: Arc<Shared>, action: Action, refuse: Refuse, mut request: Request, next: Next) -> Response {
+    let head = Head::of(&request);
+    let readable = readable(&request, shared.settings.body_limit).and_then(|()| shared.admission.check_site(&request));
+    let admitted = match readable {
+        Ok(()) => admitted(&shared, action, request.headers()).await,
+        Err(refusal) => Err((None, refusal)),
+    };
+    let caller = match admitted {
+        Ok(caller) => caller,
+        Err((caller, refusal)) => {
+            let response = refuse(refusal);
+            head.audit(&shared, action, caller.as_ref(), response.status()).await;
+            return response;
         }
-        Err(refusal) => refuse(refusal),
+    };
+    request.extensions_mut().insert(caller.clone());
+    let limit = shared.settings.timeout;
+    let late = |_| format!("it took longer than {} s: try again later", limit.as_secs_f64());
+    let response = match timeout(limit, next.run(request)).await.map_err(late) {
+        // A route that checks no limits is a mistake, even for callers without limits.
+        Ok(response) if response.status().is_success() && !caller.is_decided.load(Ordering::Relaxed) => {
+            refuse(Refusal::Broken(format!("a route of the action `{}` checks no limits", action.word())))
+        }
+        Ok(response) => response,
+        Err(why) => refuse(Refusal::Unavailable(why)),
+    };
+    head.audit(&shared, action, Some(&caller), response.status()).await;
+    response
+}
+
+/// The path of a call whose first names a nested router has taken away. The route has them.
+fn whole_path(route: &str, path: &str) -> String {
+    let taken = route.matches('/').count().saturating_sub(path.matches('/').count());
+    let taken: Vec<&str> = route.split('/').take(taken + 1).collect();
+    taken.join("/") + path
+}
+
+/// Facts for the audit log from the head of a call.
+struct Head {
+    target: String,
+    request_id: Option<String>,
+    peer: Option<IpAddr>,
+}
+
+/// So many characters of a path are in the audit log.
+const LONGEST_TARGET: usize = 256;
+
+impl Head {
+    fn of(request: &Request) -> Self {
+        let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+        let target = format!("{} {}", request.method(), whole_path(matched, request.uri().path()));
+        let request_id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+        let peer = request.extensions().get::<ConnectInfo<Peer>>();
+        Self {
+            target: target.chars().take(LONGEST_TARGET).collect(),
+            request_id: request_id.map(str::to_owned),
+            peer: peer.map(|ConnectInfo(peer)| peer.address().ip().to_canonical()),
+        }
+    }
+
+    /// Writes a call that changes something, or consents to the loss of data, or is refused.
+    async fn audit(self, shared: &Shared, action: Action, caller: Option<&Caller>, status: StatusCode) {
+        let Facts { stacks, consents, operation } = caller.map(Caller::facts).unwrap_or_default();
+        let is_hidden = caller.is_some_and(|caller| caller.is_refused.load(Ordering::Relaxed));
+        let is_refused =
+            matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
+                || is_hidden && !status.is_success();
+        let outcome = match () {
+            () if is_refused => AuditOutcome::Refused,
+            () if !action.is_change() && !consents => return,
+            () if !status.is_success() => AuditOutcome::Failed,
+            () if status == StatusCode::ACCEPTED => AuditOutcome::Accepted,
+            () => AuditOutcome::Done,
+        };
+        let actor = caller.map_or_else(|| "unknown".to_owned(), |caller| caller.named("anonymous"));
+        let scope = caller.and_then(|caller| caller.principal.scope()).map(|scope| scope.word().to_owned());
+        let entry = AuditEntry {
+            scope,
+            stacks: stacks.into_iter().collect(),
+            target: self.target,
+            consents_to_data_loss: consents,
+            operation,
+            status: Some(status.as_u16()),
+            request_id: self.request_id,
+            peer: self.peer.map(|peer| peer.to_string()),
+            ..AuditEntry::new(actor, action.word(), outcome)
+        };
+        shared.audit.record(entry, self.peer).await;
+    }
+}
+
+/// The caller of a call that may be answered, as far as its head says.
+///
+/// # Errors
+/// When it may not, with the caller where that is known.
+async fn admitted(shared: &Shared, action: Action, headers: &HeaderMap) -> Result<Caller, (Option<Caller>, Refusal)> {
+    let principal = shared.admission.admit(headers).await.map_err(|refusal| (None, refusal))?;
+    let head = Caller::new(Arc::clone(&principal), None);
+    if let Err(refusal) = head.check(action, false, &[Resource::Any]) {
+        return Err((Some(head), refusal));
+    }
+    let key = key(headers).map_err(|refusal| (Some(head), refusal))?;
+    Ok(Caller::new(principal, key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_of_a_nested_route_is_whole() {
+        for (route, path, whole) in [
+            ("/v1/provision", "/v1/provision", "/v1/provision"),
+            ("/api/v1/leases/{id}", "/leases/x", "/api/v1/leases/x"),
+            ("/adapter/v1/provision/{token}/status", "/v1/provision/a/status", "/adapter/v1/provision/a/status"),
+            ("", "/somewhere", "/somewhere"),
+        ] {
+            assert_eq!(whole_path(route, path), whole);
+        }
     }
 }

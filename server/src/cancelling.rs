@@ -10,6 +10,7 @@ use terrace_engine::store::{Cancelled, OperationRow, OperationStatus, RequestEnd
 impl Shared {
     /// Asks an operation to stop; false where it has ended. What was queued and not begun ends at once, whatever it waits for.
     pub(crate) async fn cancel(&self, operation: &OperationRow, caller: &Caller) -> Result<bool, StoreError> {
+        caller.became(operation.id);
         let cancelled = self.store.request_cancel(operation.id, &caller.named("anonymous")).await?;
         if cancelled == Some(Cancelled::Ended) {
             let log = Logbook { store: Arc::clone(&self.store), operation: operation.id };

@@ -1,7 +1,7 @@
 //! From the body of a call to what is planned: the environment, the descriptor, the components to act on.
 
 use crate::answer::Refusal;
-use crate::auth::Scope;
+use crate::auth::{Action, Caller, Resource, Scope};
 use crate::witboost::ProvisioningRequest;
 use crate::worlds::{World, Worlds};
 use jiff::Timestamp;
@@ -22,6 +22,7 @@ use terrace_engine::plan::{NOT_LOOKED_FOR, Origin};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::store::{Ids, Selection, StateStore};
+use terrace_provider::Value;
 use uuid::Uuid;
 
 /// How people know the text of a request.
@@ -63,6 +64,52 @@ impl Field {
 
 /// The field of a descriptor that names the component to act on.
 const TARGET: &str = "componentIdToProvision";
+
+/// On whose behalf a descriptor is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum By<'c> {
+    /// A caller asks for this: its limits hold.
+    Caller(&'c Caller, Action),
+    /// A worker, for a call whose limits were checked before it was queued.
+    Worker,
+}
+
+impl By<'_> {
+    /// Checks that the caller may act on these resources.
+    ///
+    /// # Errors
+    /// When the caller may not do that.
+    pub(crate) fn check(self, consents: bool, resources: &[Resource<'_>]) -> Result<(), Refusal> {
+        match self {
+            // Nothing is lost by judging a descriptor.
+            Self::Caller(caller, action) => caller.check(action, consents && action != Action::Validate, resources),
+            Self::Worker => Ok(()),
+        }
+    }
+
+    /// The names of the configured environments that may be named in answers.
+    fn environments(self, worlds: &Worlds) -> String {
+        let mut names = worlds.names();
+        if let Self::Caller(caller, _) = self {
+            names = caller.seen(names, |caller, name| caller.sees_environment(name));
+        }
+        format!("configured are: {}", names.join(", "))
+    }
+}
+
+/// The environment and domains that a descriptor names beside its stack. Blueprints name objects by them.
+fn named(descriptor: &Descriptor) -> Resource<'_> {
+    let of_product = descriptor.product.get("domain").and_then(Value::as_str);
+    // Catalogs name a domain by itself or as an entity: `domain:finance`.
+    let of_product = of_product.map(|domain| domain.strip_prefix("domain:").unwrap_or(domain));
+    // `urn:dmb:cmp:DOMAIN:PRODUCT:MAJOR:NAME`
+    let of_ids = descriptor.components.iter().filter_map(|component| component.id.as_deref());
+    let of_ids = of_ids.filter_map(|id| id.strip_prefix("urn:dmb:cmp:")?.split(':').next());
+    Resource::Named {
+        environment: descriptor.environment.as_ref().map(|environment| environment.value.as_str()),
+        domains: of_product.into_iter().chain(of_ids).collect(),
+    }
+}
 
 /// What is to be done with a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,8 +198,13 @@ impl<'a> Described<'a> {
     ///
     /// # Errors
     /// When it is wrong, for that purpose.
-    pub(crate) fn read(worlds: &'a Worlds, request: &ProvisioningRequest, purpose: Purpose) -> Result<Self, Refusal> {
-        let described = Self::read_beside(worlds, request, &Beside::default(), purpose)?;
+    pub(crate) fn read(
+        worlds: &'a Worlds,
+        request: &ProvisioningRequest,
+        purpose: Purpose,
+        by: By<'_>,
+    ) -> Result<Self, Refusal> {
+        let described = Self::read_beside(worlds, request, &Beside::default(), purpose, by)?;
         let is_empty = |it: &CompiledStack| !it.product.is_null() && it.components.is_empty();
         match purpose == Purpose::Make && described.compiled.as_ref().is_some_and(is_empty) {
             false => Ok(described),
@@ -173,16 +225,21 @@ impl<'a> Described<'a> {
         request: &ProvisioningRequest,
         beside: &Beside,
         purpose: Purpose,
+        by: By<'_>,
     ) -> Result<Self, Refusal> {
-        Self::read_in(worlds, request, beside, purpose, DESCRIPTOR)
+        Self::read_in(worlds, request, beside, purpose, (DESCRIPTOR, by))
     }
 
     /// Reads the descriptor of a component that others are to have access to.
     ///
     /// # Errors
     /// When it is wrong.
-    pub(crate) fn read_provisioned(worlds: &'a Worlds, request: &ProvisioningRequest) -> Result<Self, Refusal> {
-        Self::read_in(worlds, request, &Beside::default(), Purpose::Make, PROVISIONED)
+    pub(crate) fn read_provisioned(
+        worlds: &'a Worlds,
+        request: &ProvisioningRequest,
+        by: By<'_>,
+    ) -> Result<Self, Refusal> {
+        Self::read_in(worlds, request, &Beside::default(), Purpose::Make, (PROVISIONED, by))
     }
 
     fn read_in(
@@ -190,10 +247,18 @@ impl<'a> Described<'a> {
         request: &ProvisioningRequest,
         beside: &Beside,
         purpose: Purpose,
-        field: Field,
+        (field, by): (Field, By<'_>),
     ) -> Result<Self, Refusal> {
         let mut sources = Sources::default();
         let (mut descriptor, mut warnings) = parse(worlds, &mut sources, request, purpose, field)?;
+        let world = match &beside.environment {
+            Some(name) => environment(worlds, Some(name), "environment", by)?,
+            None => world_of(worlds, &descriptor, field, by)?,
+        };
+        let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
+        // Before any answer that depends on the configuration or the state.
+        let consents = request.remove_data || !beside.allow_data_loss.is_empty();
+        by.check(consents, &[Resource::Stack(&stack), named(&descriptor)])?;
         // What is recorded of a component is enough to remove it.
         let all_ids = if purpose == Purpose::Remove { ids_of(&descriptor) } else { BTreeMap::new() };
         let unlisted = descriptor.unlisted.take().map(|unlisted| {
@@ -203,10 +268,6 @@ impl<'a> Described<'a> {
         let unlisted = match unlisted {
             Some(refusal) if !beside.components.is_empty() => return Err(refusal),
             unlisted => unlisted,
-        };
-        let world = match &beside.environment {
-            Some(name) => environment(worlds, Some(name), "environment")?,
-            None => world_of(worlds, &descriptor, field)?,
         };
         // Among the texts of the blueprints, so that both can be pointed into.
         let mut sources = world.sources.with_first_of(&sources);
@@ -238,7 +299,6 @@ impl<'a> Described<'a> {
         if purpose == Purpose::Make && !is_right {
             return Err(field.refused(&warnings, &sources));
         }
-        let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         let compiled = compiled.filter(|_| is_right);
         if let Some(why) = warnings.iter().find(|found| found.is_error() && compiled.is_none()) {
             let what = format!("what {stack} describes and is not recorded is not looked for");
@@ -269,11 +329,12 @@ impl<'a> Described<'a> {
     ///
     /// # Errors
     /// When that cannot be told.
-    pub(crate) fn place(worlds: &Worlds, request: &ProvisioningRequest) -> Result<AboutWhat, Refusal> {
+    pub(crate) fn place(worlds: &Worlds, request: &ProvisioningRequest, by: By<'_>) -> Result<AboutWhat, Refusal> {
         let (descriptor, _) = parse(worlds, &mut Sources::default(), request, Purpose::Make, DESCRIPTOR)?;
-        let world = world_of(worlds, &descriptor, DESCRIPTOR)?;
-        scope(&descriptor, request, DESCRIPTOR)?;
+        let world = world_of(worlds, &descriptor, DESCRIPTOR, by)?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
+        by.check(false, &[Resource::Stack(&stack), named(&descriptor)])?;
+        scope(&descriptor, request, DESCRIPTOR)?;
         let needed = needed(&descriptor);
         Ok(AboutWhat { stack, component: descriptor.target.unwrap_or_default(), needed })
     }
@@ -439,23 +500,28 @@ fn needed(descriptor: &Descriptor) -> Scope {
     }
 }
 
-fn world_of<'a>(worlds: &'a Worlds, descriptor: &Descriptor, field: Field) -> Result<&'a World, Refusal> {
+fn world_of<'a>(worlds: &'a Worlds, descriptor: &Descriptor, field: Field, by: By<'_>) -> Result<&'a World, Refusal> {
     let named = descriptor.environment.as_ref().map(|environment| environment.value.as_str());
-    environment(worlds, named, &field.of("environment"))
+    environment(worlds, named, &field.of("environment"), by)
 }
 
 /// The world of an environment that a field of the body names; the only one where it names none.
 ///
 /// # Errors
-/// When it is not configured.
-pub(crate) fn environment<'a>(worlds: &'a Worlds, named: Option<&str>, field: &str) -> Result<&'a World, Refusal> {
-    let configured = || format!("configured are: {}", worlds.names().join(", "));
+/// When it is outside the limits of the caller, whether it is configured or not; when it is not configured.
+pub(crate) fn environment<'a>(
+    worlds: &'a Worlds,
+    named: Option<&str>,
+    field: &str,
+    by: By<'_>,
+) -> Result<&'a World, Refusal> {
     let Some(name) = named.or(worlds.only()) else {
-        return Err(Refusal::field(field, "the descriptor names no environment", configured()));
+        return Err(Refusal::field(field, "the descriptor names no environment", by.environments(worlds)));
     };
+    by.check(false, &[Resource::Environment(name)])?;
     let unknown = || {
         let problem = format!("the environment `{name}` is not configured");
-        Refusal::field(field, problem, configured())
+        Refusal::field(field, problem, by.environments(worlds))
     };
     worlds.get(name).ok_or_else(unknown)
 }

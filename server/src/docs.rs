@@ -64,7 +64,9 @@ pub(crate) fn needing(scope: Scope, mut part: Description) -> Description {
 /// Says how the tokens are shown that calls need.
 pub(crate) fn describe_tokens(description: &mut Description) {
     let told = "Where `server.auth` asks for tokens (RFC 6750): one of those that are configured, or a JWT of the issuer. Each \
-                call names the scope that its token has to have at least: read, plan, apply or admin.";
+                call names the scope that its token has to have at least: read, plan, apply or admin. A token may have limits: \
+                a stack, operation, plan, lease or environment outside of them is answered as if it were not there, and a call \
+                whose body names one is answered with 403. A body that consents to the loss of data needs the scope data-loss.";
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(told)).build();
     description.components.get_or_insert_default().add_security_scheme(TOKEN, SecurityScheme::Http(scheme));
 }

@@ -4,7 +4,7 @@
 //! time for each component, in whichever process. What was being worked on when a process died is claimed again.
 //!
 //! Read in this order: [`worlds`] (what the engine gets, by environment), `routes` (all paths; `listen` and [`tls`]: how
-//! calls come in), [`auth`] (who may call what; `heads`: what can be read at all; [`body`] and `object`: how bodies are
+//! calls come in), [`auth`] (who may call what; [`audit`]: changes and refused calls; `heads`: what can be read at all; [`body`] and `object`: how bodies are
 //! read), `witboost` (the calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described`
 //! (from a body to what is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` and `at_work` (who
 //! works on what), `run` (one request), `outcome` (what came of it), `keeping` (its claim) and `logbook` (what is told of
@@ -22,6 +22,7 @@ mod answer;
 pub mod api;
 mod approved;
 mod at_work;
+pub mod audit;
 pub mod auth;
 pub mod beside;
 pub mod body;

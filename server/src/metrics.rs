@@ -101,6 +101,12 @@ pub(crate) fn drifted(stack: &str, resources: usize) {
     gauge!(DRIFT, "stack" => stack.to_owned()).set(resources as f64);
 }
 
+/// The figures without those that name stacks.
+pub(crate) fn without_stacks(figures: &str) -> String {
+    let is_shown = |line: &&str| !line.contains("stack=\"");
+    figures.lines().filter(is_shown).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// An operation ended.
 pub(crate) fn ended(kind: &str, status: OperationStatus, began: Instant) {
     counted(kind, status);

@@ -4,7 +4,7 @@ use crate::auth::Admission;
 use crate::metrics;
 use crate::serve::Shared;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -67,7 +67,8 @@ struct Check {
 pub(crate) type LastReadiness = Mutex<Option<(Instant, Readiness)>>;
 
 /// `GET /ready`: the store takes writes, and the providers of all environments connect; 503 else.
-async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+async fn ready(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let shows_names = shared.admission.shows_names(&headers).await;
     let mut last = shared.readiness.lock().await;
     let readiness = match &*last {
         Some((at, readiness)) if at.elapsed() < HOLDS => readiness.clone(),
@@ -79,7 +80,19 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     };
     let is_ready = readiness.checks.iter().all(|check| check.problem.is_none());
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(readiness)).into_response()
+    (status, Json(if shows_names { readiness } else { readiness.without_names() })).into_response()
+}
+
+impl Readiness {
+    /// What callers see who may not see the names of all environments.
+    fn without_names(mut self) -> Self {
+        for check in &mut self.checks {
+            if check.name.contains(": ") {
+                "provider".clone_into(&mut check.name);
+            }
+        }
+        self
+    }
 }
 
 async fn look(shared: &Shared) -> Readiness {
@@ -120,10 +133,14 @@ async fn check<T, E: std::fmt::Display>(name: String, work: impl Future<Output =
 }
 
 /// `GET /metrics`: the figures, in the text format of Prometheus.
-async fn figures(State(shared): State<Arc<Shared>>) -> Response {
+async fn figures(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     match (shared.store.waiting().await, shared.store.leases().await) {
         (Ok(waiting), Ok(leases)) => metrics::held(waiting, leases.len()),
         (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the queue cannot be counted"),
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], shared.metrics.render()).into_response()
+    let mut figures = shared.metrics.render();
+    if !shared.admission.shows_names(&headers).await {
+        figures = metrics::without_stacks(&figures);
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], figures).into_response()
 }

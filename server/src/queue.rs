@@ -3,7 +3,7 @@
 use crate::access::Expected;
 use crate::answer::Refusal;
 use crate::approved::Approved;
-use crate::auth::Caller;
+use crate::auth::{Action, Caller, Quota, Resource};
 use crate::described::{AboutWhat, Beside};
 use crate::drifting;
 use crate::judging::{Turn, judge, on_body};
@@ -27,7 +27,10 @@ use terrace_engine::address::StackId;
 use terrace_engine::digest::sha256;
 use terrace_engine::seal::{Place, Seal};
 use terrace_engine::source::Sources;
-use terrace_engine::store::{Enqueued, NewOperation, NewRequest, OperationStatus, RequestClaim};
+use terrace_engine::store::{
+    AuditEntry, AuditOutcome, Enqueued, NewOperation, NewRequest, OperationStatus, RequestClaim, RequestEnd,
+    RequestQuota,
+};
 use terrace_engine::yaml::{self, Budget};
 use terrace_provider::value::wire::{Sealing, Spot, WireError};
 use tokio::time::Instant;
@@ -150,6 +153,31 @@ impl Asked {
             Self::Apply { .. } => "apply",
             Self::Drift { .. } => drifting::KIND,
             Self::Reverse(_) => "reverse-provisioning",
+        }
+    }
+
+    /// The action that the caller needs.
+    const fn action(&self) -> Action {
+        match self {
+            Self::Provision(_) => Action::Provision,
+            Self::Unprovision(_) => Action::Unprovision,
+            Self::Validate(_) => Action::Validate,
+            Self::Access { .. } => Action::UpdateAcl,
+            Self::Plan { .. } => Action::Plan,
+            Self::Apply { .. } => Action::Apply,
+            Self::Drift { .. } => Action::Drift,
+            Self::Reverse(_) => Action::Reverse,
+        }
+    }
+
+    /// Whether its caller consents to the loss of data.
+    const fn consents(&self) -> bool {
+        match self {
+            Self::Provision(request) | Self::Unprovision(request) => request.remove_data,
+            Self::Plan { request, beside, .. } | Self::Apply { request, beside, .. } => {
+                request.remove_data || !beside.allow_data_loss.is_empty()
+            }
+            Self::Validate(_) | Self::Access { .. } | Self::Drift { .. } | Self::Reverse(_) => false,
         }
     }
 
@@ -320,7 +348,7 @@ impl Shared {
     /// Queues a request that was judged; returns its token.
     pub(crate) async fn ask_judged(&self, caller: &Caller, judged: Judged) -> Result<Uuid, Refusal> {
         let Judged { asked, place, digests } = judged;
-        caller.check(place.needed)?;
+        caller.check_scope(place.needed, asked.action(), &place.stack)?;
         let followed = Followed::here(&place.stack, &place.component);
         self.enqueue(caller, &asked, digests, vec![place.stack], place.component, followed).await
     }
@@ -328,6 +356,7 @@ impl Shared {
     /// Queues the judged request for a plan, which waits in a stack of that name for others of its environment.
     pub(crate) async fn ask_for_plan(&self, caller: &Caller, judged: Judged, queue: StackId) -> Result<Uuid, Refusal> {
         let Judged { asked, place, digests } = judged;
+        caller.check_scope(place.needed, asked.action(), &place.stack)?;
         let (component, followed) = (digests.digest.clone(), Followed::here(&place.stack, ""));
         self.enqueue(caller, &asked, digests, vec![queue, place.stack], component, followed).await
     }
@@ -368,15 +397,27 @@ impl Shared {
         component: String,
         followed: Followed,
     ) -> Result<Uuid, Refusal> {
+        // A pseudo-stack of the queue may come first.
+        let (action, about) = (asked.action(), stacks.last());
+        let about: Vec<Resource<'_>> = about.into_iter().map(Resource::Stack).collect();
+        caller.check(action, asked.consents(), &about)?;
+        let share = |quota: Quota| RequestQuota {
+            caller: caller.named("anonymous"),
+            waiting: quota.waiting.unwrap_or(self.settings.most_waiting_of_caller),
+            running: quota.running,
+        };
+        let own = stacks.last().and_then(|stack| caller.quota(action, stack));
+        let quota = own.map(share);
         let (id, idempotency) = (Uuid::now_v7(), caller.key());
         let operation = NewOperation { id, kind: asked.word().to_owned(), stacks, actor: caller.named("anonymous") };
         let bytes = asked.described().map_or(0, ProvisioningRequest::bytes);
         let body = on_body(bytes, || asked.to_body(followed, id, self.worlds.seal()))?.into();
         // Many stacks are looked at at once; whoever wants something done does not wait for that.
         let can_wait = matches!(asked, Asked::Drift { .. });
-        let request = NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait };
+        let request = NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait, quota };
         match self.store.enqueue(&request, self.settings.most_waiting).await? {
             Enqueued::Queued { behind } => {
+                caller.became(id);
                 self.wake.notify_one();
                 if let Some(earlier) = behind {
                     let message = format!("waits for operation {earlier}, which is about the same");
@@ -385,7 +426,18 @@ impl Shared {
                 }
                 Ok(id)
             }
-            Enqueued::Same(token) => Ok(token),
+            Enqueued::Same(token) => {
+                caller.became(token);
+                Ok(token)
+            }
+            Enqueued::OverQuota => Err(Refusal::OverQuota {
+                name: caller.named("anonymous"),
+                most: request.quota.map_or(0, |quota| quota.waiting),
+                limit: match own.and_then(|quota| quota.waiting) {
+                    Some(_) => "limits.queue.waiting",
+                    None => "server.queue.perCaller",
+                },
+            }),
             Enqueued::KeyTaken => Err(Refusal::KeyTaken),
             Enqueued::Full => Err(Refusal::Busy),
         }
@@ -485,7 +537,10 @@ async fn give_up(shared: &Arc<Shared>, claim: &RequestClaim) {
     let log = Logbook { store: Arc::clone(&shared.store), operation: claim.operation };
     log.lines("queue", [("ERROR", end.summary.as_str()), ("ERROR", run::AFTER_DEATHS)].into_iter()).await;
     match shared.store.finish(claim, &end).await {
-        Ok(()) => metrics::ended(&claim.kind, end.status, began),
+        Ok(()) => {
+            audit(shared, claim, &end).await;
+            metrics::ended(&claim.kind, end.status, began);
+        }
         Err(error) => {
             tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");
         }
@@ -521,6 +576,7 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim, turn: &T
     }
     match shared.store.finish(claim, &end).await {
         Ok(()) => {
+            audit(shared, claim, &end).await;
             traced::ended(&span, &end, began.elapsed());
             metrics::ended(&claim.kind, end.status, began);
             shared.unworkable.forget(claim.operation);
@@ -531,6 +587,19 @@ async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim, turn: &T
             tracing::warn!(operation = %claim.operation, %error, "the end of a request cannot be recorded");
         }
     }
+}
+
+/// The kinds of requests that change something.
+const CHANGES: [&str; 4] = ["provision", "unprovision", "updateacl", "apply"];
+
+/// Writes into the audit log how a change ended.
+async fn audit(shared: &Shared, claim: &RequestClaim, end: &RequestEnd) {
+    if !CHANGES.contains(&claim.kind.as_str()) {
+        return;
+    }
+    let outcome = if end.status == OperationStatus::Completed { AuditOutcome::Done } else { AuditOutcome::Failed };
+    let entry = AuditEntry::new(claim.actor.as_str(), claim.kind.as_str(), outcome);
+    shared.audit.ended(AuditEntry { operation: Some(claim.operation), ..entry }).await;
 }
 
 #[cfg(test)]

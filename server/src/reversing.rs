@@ -1,8 +1,8 @@
 //! Reverse provisioning: from a call's body to the blueprint that answers.
 
 use crate::answer::{Refusal, errors};
-use crate::auth::Scope;
-use crate::described::{AboutWhat, environment};
+use crate::auth::{Resource, Scope};
+use crate::described::{AboutWhat, By, environment};
 use crate::witboost::ReverseProvisioningRequest;
 use crate::worlds::{World, Worlds};
 use serde_json::{Map, Value as Json};
@@ -18,18 +18,18 @@ const NO_STACK: &str = "reverse-provisioning";
 ///
 /// # Errors
 /// When nobody can answer it.
-pub(crate) fn place(worlds: &Worlds, question: &ReverseProvisioningRequest) -> Result<AboutWhat, Refusal> {
-    let (world, reverse) = who(worlds, question)?;
+pub(crate) fn place(worlds: &Worlds, question: &ReverseProvisioningRequest, by: By<'_>) -> Result<AboutWhat, Refusal> {
+    // It reads with the full rights of the providers' accounts: a limit to stacks or domains rules it out.
+    let stack = StackId::new(NO_STACK, question.environment.as_str());
+    by.check(false, &[Resource::Stack(&stack)])?;
+    let (_, reverse) = blueprint(worlds, question, by)?;
     if let Err(errors) = params(reverse, Json::Object(question.params.clone()).into()) {
         return Err(Refusal::several("params", errors, vec!["send what the template asks for".to_owned()]));
     }
     // Different questions do not wait for each other.
     let asked = Json::Object(question.params.clone()).to_string();
-    Ok(AboutWhat {
-        stack: StackId::new(NO_STACK, world.environment.name.as_str()),
-        component: format!("{} {}", question.use_case_template_id, sha256(asked)),
-        needed: Scope::Plan,
-    })
+    let component = format!("{} {}", question.use_case_template_id, sha256(asked));
+    Ok(AboutWhat { stack, component, needed: Scope::Plan })
 }
 
 /// The answer: values by dotted paths.
@@ -40,7 +40,7 @@ pub(crate) async fn updates(
     worlds: &Worlds,
     question: ReverseProvisioningRequest,
 ) -> Result<Map<String, Json>, Refusal> {
-    let (world, reverse) = who(worlds, &question)?;
+    let (world, reverse) = blueprint(worlds, &question, By::Worker)?;
     let reversing =
         Reversing { registry: &world.registry, functions: &world.functions, environment: &world.environment };
     let asked = Question {
@@ -53,8 +53,12 @@ pub(crate) async fn updates(
     }
 }
 
-fn who<'w>(worlds: &'w Worlds, question: &ReverseProvisioningRequest) -> Result<(&'w World, &'w Reverse), Refusal> {
-    let world = environment(worlds, Some(&question.environment), "environment")?;
+fn blueprint<'w>(
+    worlds: &'w Worlds,
+    question: &ReverseProvisioningRequest,
+    by: By<'_>,
+) -> Result<(&'w World, &'w Reverse), Refusal> {
+    let world = environment(worlds, Some(&question.environment), "environment", by)?;
     match choose(&world.library, &question.use_case_template_id, &world.templates) {
         Ok((_, reverse)) => Ok((world, reverse)),
         Err((problem, solution)) => Err(Refusal::field("useCaseTemplateId", problem, solution)),

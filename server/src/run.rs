@@ -10,7 +10,7 @@ mod until_now;
 use crate::access::Expected;
 use crate::answer::{OTHER_ACCESS, Refusal, Told, errors, warnings};
 use crate::approved::Approved;
-use crate::described::{Described, Purpose};
+use crate::described::{By, Described, Purpose};
 use crate::drifting;
 use crate::keeping::is_to_stop;
 use crate::logbook::Logbook;
@@ -202,7 +202,7 @@ fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> Request
 impl Run<'_> {
     async fn perform(&self, asked: Asked) -> Result<(OperationStatus, String, Outcome), Failure> {
         match asked {
-            Asked::Validate(request) => match Described::read(self.worlds, &request, Purpose::Make) {
+            Asked::Validate(request) => match Described::read(self.worlds, &request, Purpose::Make, By::Worker) {
                 Ok(described) => self.validate(&described).await,
                 Err(refusal @ Refusal::Invalid(_)) => {
                     Ok(invalid(Told { errors: refusal.helped(), warnings: Vec::new() }))
@@ -210,16 +210,16 @@ impl Run<'_> {
                 Err(refusal) => Err(refusal.into()),
             },
             Asked::Provision(request) => {
-                let described = Described::read(self.worlds, &request, Purpose::Make)?;
+                let described = Described::read(self.worlds, &request, Purpose::Make, By::Worker)?;
                 self.log_valid(&described).await;
                 self.apply(&described, &Wanted::Made).await
             }
             Asked::Unprovision(request) => {
-                let described = Described::read(self.worlds, &request, Purpose::Remove)?;
+                let described = Described::read(self.worlds, &request, Purpose::Remove, By::Worker)?;
                 self.apply(&described, &Wanted::Gone { with_data: request.remove_data }).await
             }
             Asked::Access { request, access, expected, .. } => {
-                let described = Described::read(self.worlds, &request, Purpose::Make)?;
+                let described = Described::read(self.worlds, &request, Purpose::Make, By::Worker)?;
                 let component = described.components.first().cloned().unwrap_or_default();
                 // An operation that is taken up again may have written them itself.
                 if let Some(expected) = expected.filter(|_| self.claim.next_step == 0) {
@@ -241,12 +241,12 @@ impl Run<'_> {
             }
             Asked::Plan { request, destroy, beside } => {
                 let wanted = wanted(&request, destroy);
-                let described = Described::read_beside(self.worlds, &request, &beside, wanted.purpose())?;
+                let described = Described::read_beside(self.worlds, &request, &beside, wanted.purpose(), By::Worker)?;
                 self.show(&described, &wanted).await
             }
             Asked::Apply { request, destroy, approved, beside, plan } => {
                 let wanted = wanted(&request, destroy);
-                let described = Described::read_beside(self.worlds, &request, &beside, wanted.purpose())?;
+                let described = Described::read_beside(self.worlds, &request, &beside, wanted.purpose(), By::Worker)?;
                 let (status, summary, outcome) = self.apply_only(&described, &wanted, Some(&approved)).await?;
                 Ok((status, summary, Outcome { applied: plan, ..outcome }))
             }

@@ -1,6 +1,7 @@
 //! The server: its routes, its workers, and how it ends.
 
 use crate::at_work::AtWork;
+use crate::audit::Audit;
 use crate::auth::{Admission, Auth};
 use crate::judging::{Judging, JudgingSettings};
 use crate::last_answer::LastAnswer;
@@ -36,6 +37,8 @@ pub struct ServerSettings {
     pub workers: usize,
     /// How many may wait.
     pub most_waiting: usize,
+    /// Waiting requests that a caller may have whose token sets no limit.
+    pub most_waiting_of_caller: u32,
     /// How many provider calls one request makes at once.
     pub parallelism: usize,
     /// How long a request waits for the lease of its component.
@@ -44,6 +47,8 @@ pub struct ServerSettings {
     pub drain: Duration,
     /// How long requests that ended are kept.
     pub retention: Duration,
+    /// How long entries of the audit log are kept; `None` keeps all.
+    pub audit_retention: Option<Duration>,
     /// How long one call may take; what it began in the store goes on.
     pub timeout: Duration,
     /// How long the store may be silent before `/live` and `/ready` fail.
@@ -109,6 +114,7 @@ pub(crate) struct Shared {
     pub(crate) nothing: Arc<dyn StateStore>,
     pub(crate) settings: ServerSettings,
     pub(crate) admission: Admission,
+    pub(crate) audit: Arc<Audit>,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) readiness: LastReadiness,
     /// When the store answered last.
@@ -151,6 +157,7 @@ impl Server {
         let shared = Arc::new(Shared {
             streams: Arc::new(Streams::new(settings.connections.max_streams)),
             worlds,
+            audit: Audit::new(Arc::clone(&store)),
             store,
             nothing,
             admission: Admission::new(settings.auth.clone()).map_err(ServeError::Client)?,
@@ -193,6 +200,7 @@ impl Server {
         let pruning = tokio::spawn(prune(Arc::clone(&shared)));
         let ending = tokio::spawn(end_recoveries(Arc::clone(&shared)));
         let listening = tokio::spawn(queue::listen(Arc::clone(&shared)));
+        let auditing = tokio::spawn(Arc::clone(&shared.audit).keep());
         let handle = Handle::new();
         let (certificate, limits) = (shared.settings.certificate.clone(), shared.settings.connections.clone());
         let routes = routes.with_state(Arc::clone(&shared));
@@ -215,6 +223,7 @@ impl Server {
         pruning.abort();
         ending.abort();
         listening.abort();
+        auditing.abort();
         scanning.inspect(|scanning| scanning.abort());
         let all = async {
             // Callers that take their time to ask, or to read, are waited for as long as what runs.
@@ -227,6 +236,7 @@ impl Server {
                     tracing::error!(%error, "a worker broke off");
                 }
             }
+            shared.audit.flush(true).await;
             served
         };
         let drained = tokio::time::timeout(drain, all).await;
@@ -283,6 +293,11 @@ async fn prune(shared: Arc<Shared>) {
         interval.tick().await;
         if let Err(error) = shared.store.prune(shared.settings.retention).await {
             tracing::warn!(%error, "what is old cannot be removed now");
+        }
+        if let Some(keep) = shared.settings.audit_retention
+            && let Err(error) = shared.store.prune_audit(keep).await
+        {
+            tracing::warn!(%error, "old entries of the audit log cannot be removed now");
         }
     }
 }

@@ -5,7 +5,7 @@ mod calls;
 mod misspelt;
 
 use crate::answer::{Invalid, Refusal, SystemError};
-use crate::auth::{Scope, guarded};
+use crate::auth::{Action, guarded};
 use crate::docs::{describe_answers, describe_tokens, needing};
 use crate::serve::Shared;
 use axum::Router;
@@ -31,35 +31,35 @@ use utoipa_axum::routes;
 )]
 struct Head;
 
-/// The routes by the scope that they need, and their description.
-fn parts() -> [(Scope, OpenApiRouter<Arc<Shared>>); 3] {
+/// The routes by action, with their description.
+fn parts() -> [(Action, OpenApiRouter<Arc<Shared>>); 7] {
     let reading = OpenApiRouter::new()
         .routes(routes!(calls::validation_status))
         .routes(routes!(calls::status))
         .routes(routes!(calls::reverse_status));
-    let planning = OpenApiRouter::new()
-        .routes(routes!(calls::validate))
-        .routes(routes!(calls::validate_later))
-        .routes(routes!(calls::reverse));
-    let applying = OpenApiRouter::new()
-        .routes(routes!(calls::provision))
-        .routes(routes!(calls::terminate))
-        .routes(routes!(calls::unprovision))
-        .routes(routes!(calls::update_acl));
-    [(Scope::Read, reading), (Scope::Plan, planning), (Scope::Apply, applying)]
+    let validating = OpenApiRouter::new().routes(routes!(calls::validate)).routes(routes!(calls::validate_later));
+    [
+        (Action::Read, reading),
+        (Action::Validate, validating),
+        (Action::Reverse, OpenApiRouter::new().routes(routes!(calls::reverse))),
+        (Action::Provision, OpenApiRouter::new().routes(routes!(calls::provision))),
+        (Action::Cancel, OpenApiRouter::new().routes(routes!(calls::terminate))),
+        (Action::Unprovision, OpenApiRouter::new().routes(routes!(calls::unprovision))),
+        (Action::UpdateAcl, OpenApiRouter::new().routes(routes!(calls::update_acl))),
+    ]
 }
 
 /// The paths of the API, as they are under any prefix.
 pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
-    parts().into_iter().fold(Router::new(), |all, (scope, part)| {
+    parts().into_iter().fold(Router::new(), |all, (action, part)| {
         let (routes, _) = part.split_for_parts();
-        all.merge(guarded(shared, scope, routes, Refusal::into_response))
+        all.merge(guarded(shared, action, routes, Refusal::into_response))
     })
 }
 
 /// The description of the API: OpenAPI 3.1.
 pub(crate) fn description() -> Description {
-    let parts = parts().into_iter().map(|(scope, part)| needing(scope, part.into_openapi()));
+    let parts = parts().into_iter().map(|(action, part)| needing(action.scope(), part.into_openapi()));
     let mut description = parts.fold(Head::openapi(), Description::merge_from);
     let anywhere = [
         ("400", "what was sent is wrong"),
@@ -67,6 +67,7 @@ pub(crate) fn description() -> Description {
         ("403", "who calls may not do that"),
         ("413", "what was sent is too long"),
         ("422", "another call was made with that idempotency key"),
+        ("429", "the caller has as many open requests as it may have"),
         ("500", "the server cannot"),
         ("503", "the server cannot now"),
     ];

@@ -4,6 +4,7 @@
 //! makes a [`Fixture`]. The crate that uses it needs tokio with its macros.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "it is a suite of tests")]
 
+pub mod audit;
 #[cfg(feature = "postgres")]
 pub mod cluster;
 pub mod concurrency;
@@ -157,6 +158,12 @@ macro_rules! store_contract {
             requests::a_request_that_was_given_back_is_not_overtaken_by_all_that_come_later
             requests::a_request_that_was_given_back_goes_before_what_can_wait
             requests::a_request_that_was_given_back_and_is_asked_to_stop_ends
+            requests::caller_may_have_so_many_requests_waiting
+            requests::caller_has_so_many_requests_at_work
+            audit::chain_of_entries_is_verified
+            audit::concurrent_writers_make_one_chain
+            audit::pruned_log_stays_verifiable
+            audit::entries_are_read_in_pages
             requests::a_request_is_asked_to_stop_between_two_tries
             concurrency::commits_of_many_tasks_all_land
             concurrency::of_two_writers_one_is_stale

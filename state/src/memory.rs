@@ -3,6 +3,7 @@
 //! Plain sorted maps behind one lock. It keeps the contract to the letter, and passes the same suite as the others;
 //! but nothing outlives it, and a lease ends by expiry only, for all its holders live in one process.
 
+mod audit;
 mod journal;
 mod request;
 mod rows;
@@ -19,10 +20,11 @@ use std::time::Duration;
 use table::Table;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, Cancelled, Claimant, ComponentEntry, ComponentRead, ComponentRow, Enqueued, Generation,
-    HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent,
-    OperationFilter, OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, RequestClaim, RequestEnd,
-    RequestQueue, RequestRow, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
+    Acquired, AskedRow, AuditEntry, AuditLink, AuditLog, AuditPage, Cancelled, Claimant, ComponentEntry, ComponentRead,
+    ComponentRow, Enqueued, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation,
+    NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, RequestClaim,
+    RequestEnd, RequestQueue, RequestRow, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
+    StoreIdentity,
 };
 use uuid::Uuid;
 
@@ -64,6 +66,7 @@ struct State {
     logs: Table<(Uuid, u64), LogLine>,
     spent: Table<Uuid, ()>,
     requests: Table<Uuid, Request>,
+    audit: Table<u64, AuditLink>,
     last_number: u64,
 }
 
@@ -81,6 +84,7 @@ impl State {
         self.logs.keep();
         self.spent.keep();
         self.requests.keep();
+        self.audit.keep();
     }
 
     fn undo(&mut self) {
@@ -96,6 +100,7 @@ impl State {
         self.logs.undo();
         self.spent.undo();
         self.requests.undo();
+        self.audit.undo();
     }
 
     /// The rows of a stack, sorted.
@@ -390,6 +395,21 @@ impl StateStore for MemoryStore {
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
         Ok(self.state().spent.has(&plan))
+    }
+}
+
+#[async_trait]
+impl AuditLog for MemoryStore {
+    async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+        self.change(|state, now| state.audit(&entries, now))
+    }
+
+    async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
+        Ok(self.state().audited(after, limit))
+    }
+
+    async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
+        self.change(|state, now| state.prune_audit(now.checked_sub(keep).unwrap_or(Timestamp::MIN), now))
     }
 }
 

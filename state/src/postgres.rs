@@ -22,6 +22,7 @@
 //! Read [`commit`] for what a transaction does, [`batch`], [`rows`], [`write`] and [`read`] for rows, [`lease`] for who may
 //! write.
 
+mod audit;
 mod batch;
 mod columns;
 mod commit;
@@ -63,10 +64,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo,
-    LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf,
-    Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, ServerStore, StackSnapshot,
-    StateStore, StepRow, StoreError, StoreIdentity,
+    Acquired, AskedRow, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued,
+    HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter,
+    OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row,
+    Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 
@@ -421,6 +422,27 @@ impl StateStore for PostgresStore {
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
         self.read(Line::Work, Purpose::Look, move |session, _| Box::pin(journal::is_spent(session, plan))).await
+    }
+}
+
+#[async_trait]
+impl AuditLog for PostgresStore {
+    async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+        self.write(Line::Call, Doubt::Repeat, entries, |session, context, entries| {
+            Box::pin(audit::append(session, context, entries))
+        })
+        .await
+    }
+
+    async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
+        self.read(Line::Work, Purpose::Read, move |session, _| Box::pin(audit::page(session, after, limit))).await
+    }
+
+    async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
+        self.write(Line::Work, Doubt::Repeat, keep, |session, context, keep| {
+            Box::pin(audit::prune(session, context, *keep))
+        })
+        .await
     }
 }
 

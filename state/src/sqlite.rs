@@ -5,6 +5,7 @@
 //!
 //! Read [`commit`] for what a transaction does, [`write`] and [`read`] for rows, [`lease`] for who may write.
 
+mod audit;
 mod columns;
 mod commit;
 mod connection;
@@ -42,10 +43,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, AskedRow, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued, HistoryEntry, Lease, LeaseInfo,
-    LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf,
-    Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row, Selection, StackSnapshot, StateStore,
-    StepRow, StoreError, StoreIdentity,
+    Acquired, AskedRow, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued,
+    HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter,
+    OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row,
+    Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 use watch::Watch;
@@ -408,6 +409,21 @@ impl StateStore for SqliteStore {
 
     async fn is_spent(&self, plan: Uuid) -> Result<bool, StoreError> {
         self.read(move |connection, _| journal::is_spent(connection, plan)).await
+    }
+}
+
+#[async_trait]
+impl AuditLog for SqliteStore {
+    async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+        self.write_first(move |transaction, context| audit::append(transaction, context, &entries)).await
+    }
+
+    async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
+        self.read(move |connection, _| audit::page(connection, after, limit)).await
+    }
+
+    async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
+        self.write(move |transaction, context| audit::prune(transaction, context, keep)).await
     }
 }
 

@@ -68,6 +68,7 @@ async fn holder() {
                 body: body.into(),
                 idempotency: None,
                 can_wait: false,
+                quota: None,
             };
             store.enqueue(&asked, 10).await.unwrap();
             store.claim(&claimant("test"), Duration::from_secs(3600)).await.unwrap().unwrap();

@@ -70,6 +70,7 @@ fn asking_by_key() -> NewRequest {
         body: Body::default(),
         idempotency: Some("key".to_owned()),
         can_wait: false,
+        quota: None,
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use terrace_engine::access::Access as Granted;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    Acquired, ComponentRow, Ids, LeaseRequest, NewOperation, NewRequest, OperationFilter, OperationStatus, OwnerRow,
-    Ownership, Record, RequestEnd, Row, RowStatus, Selection, ServerStore, StackRead, StepAction, StepResult, Write,
+    Acquired, AuditEntry, AuditOutcome, ComponentRow, Ids, LeaseRequest, NewOperation, NewRequest, OperationFilter,
+    OperationStatus, OwnerRow, Ownership, Record, RequestEnd, RequestQuota, Row, RowStatus, Selection, ServerStore,
+    StackRead, StepAction, StepResult, Verifier, Write,
 };
 use terrace_state::contract::claimant;
 use terrace_state::roles;
@@ -43,6 +44,7 @@ fn asking(component: &str) -> NewRequest {
         body: "{\"secret\":\"sealed\"}".to_owned().into(),
         idempotency: Some(format!("key of {component}")),
         can_wait: component == "late",
+        quota: Some(RequestQuota { caller: "ci".to_owned(), waiting: 9, running: Some(4) }),
     }
 }
 
@@ -103,6 +105,9 @@ async fn fill(store: &dyn ServerStore) {
     let end = Record::End { operation: id, status: OperationStatus::Failed, summary: "1 failed".to_owned() };
     store.commit(&leases, vec![end]).await.unwrap();
     store.release(&leases).await.unwrap();
+
+    let entry = |actor: &str| AuditEntry::new(actor, "apply", AuditOutcome::Done);
+    store.audit(vec![entry("jane"), entry("joe \0 \u{1} ☃")]).await.unwrap();
 
     let by_hand = Uuid::now_v7();
     let write = |write| Record::Write { operation: by_hand, write };
@@ -242,6 +247,13 @@ async fn a_file_moves_to_another_with_all_that_is_in_it() {
     }
     assert_eq!(std::fs::read(path(&from)).unwrap(), bytes, "the old one stays as it was");
     assert!(matches!(migrate(&from, &to).await, Err(TransferError::Same(_))), "it is a copy now");
+    // The audit log goes on where it was.
+    let store = writer(&to).await;
+    store.audit(vec![AuditEntry::new("eve", "apply", AuditOutcome::Done)]).await.unwrap();
+    let page = store.audited(0, 10).await.unwrap();
+    let mut verifier = Verifier::default();
+    page.links.iter().for_each(|link| verifier.take(link).unwrap());
+    assert_eq!(verifier.finish(page.head.as_ref()), Ok(3));
     // What was made to be applied once is spent there, too.
     assert_eq!(writer(&to).await.identity().await.unwrap().id, moved.id);
 }

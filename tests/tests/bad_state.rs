@@ -63,7 +63,7 @@ fn a_state_of_a_newer_format_asks_for_a_newer_terrace() {
     snapshot!(plan, @"
     exit: 1
     --- stderr
-    error: the state at sqlite:[folder]/.terrace/state.db has format 999; this terrace reads up to format 19
+    error: the state at sqlite:[folder]/.terrace/state.db has format 999; this terrace reads up to format 22
 
     hint: use a newer terrace
     ");

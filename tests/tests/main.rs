@@ -8,6 +8,7 @@
 mod access;
 mod adopt; // what somebody made before
 mod airbyte_provider; // a workload of Airbyte, from its first plan to its end
+mod audit; // changes and refused calls, in a chain that shows alterations
 mod bad_commands; // programs that hang, that print too much, that print no JSON
 mod bad_declarations; // descriptors that declare what cannot be: a place, a hint, and nothing changed
 mod bad_input; // files that are no descriptors: missing, empty, foreign, hostile
@@ -95,6 +96,7 @@ mod server_request; // what a coordinator sends beside the descriptor
 mod server_reverse; // reverse provisioning: a catalog learns what is there
 mod server_siblings; // what is not there yet is judged by what is planned for it
 mod server_telemetry;
+mod server_tenancy; // limits of callers: every route, every scope, inside and outside
 mod server_told; // what is told of what was made, of what is wrong, and of what was asked before
 mod server_waiting; // what is held by a command, and what is refused at once
 mod server_webhook;

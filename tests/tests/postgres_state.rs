@@ -28,7 +28,7 @@ fn what_is_applied_is_recorded_on_the_server_and_the_second_plan_is_empty() {
     run(&["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
     run(&["state", "list"]).done().says("local_file.a").says("local_value.b");
     run(&["operations", "list"]).done().says("apply");
-    run(&["doctor"]).done().says("format 11, stacks: 1");
+    run(&["doctor"]).done().says("format 15, stacks: 1");
     assert!(!project.has(".terrace/state.db"), "there is a state beside the server's");
     // Another folder with the same state knows what was done here.
     let elsewhere = Project::new();

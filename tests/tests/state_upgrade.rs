@@ -9,11 +9,9 @@ const STACK: &str = "resources:\n  - {type: local_value, name: a, config: {input
 const FILE: &str = ".terrace/state.db";
 
 /// Takes away what the newest format of a file added.
-const OLDER_FILE: &str = "ALTER TABLE component DROP COLUMN ids; ALTER TABLE component_version DROP COLUMN ids;
-    PRAGMA user_version = 18";
+const OLDER_FILE: &str = "DROP TABLE audit; DROP TABLE audit_head; PRAGMA user_version = 21";
 /// The same for a database.
-const OLDER_DATABASE: &str = "ALTER TABLE component DROP COLUMN ids; ALTER TABLE component_version DROP COLUMN ids;
-    DELETE FROM terrace_schema WHERE version = 11";
+const OLDER_DATABASE: &str = "DROP TABLE audit; DROP TABLE audit_head; DELETE FROM terrace_schema WHERE version = 15";
 
 fn at<'a>(project: &Project, state: &str, words: impl IntoIterator<Item = &'a str>) -> Ran {
     let ran = project.run_with(&[("TERRACE_STATE", state)], words);
@@ -26,16 +24,16 @@ fn a_file_of_an_older_format_is_upgraded_once() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     Connection::open(project.path(FILE)).unwrap().execute_batch(OLDER_FILE).unwrap();
-    project.run(["state", "list"]).with_code(1).says("has the older format 18").says("terrace state upgrade");
+    project.run(["state", "list"]).with_code(1).says("has the older format 21").says("terrace state upgrade");
     snapshot!(project.run(["state", "upgrade"]), @"
     exit: 0
     --- stdout
-    sqlite:[folder]/.terrace/state.db had format 18: it has format 19 now
+    sqlite:[folder]/.terrace/state.db had format 21: it has format 22 now
     ");
     snapshot!(project.run(["state", "upgrade"]), @"
     exit: 0
     --- stdout
-    sqlite:[folder]/.terrace/state.db has format 19: there is nothing to upgrade
+    sqlite:[folder]/.terrace/state.db has format 22: there is nothing to upgrade
     ");
     project.run(["state", "list"]).done().says("local_value.a");
     project.assert_settled("stack.yaml", &[]);
@@ -46,7 +44,7 @@ fn a_database_of_an_older_format_is_upgraded_and_an_empty_one_gets_its_tables() 
     let project = Project::with_stack(STACK);
     let runtime = Runtime::new().unwrap();
     let url = runtime.block_on(Cluster::shared().database());
-    at(&project, &url, ["state", "upgrade"]).done().says(" was empty: it has format 11 now");
+    at(&project, &url, ["state", "upgrade"]).done().says(" was empty: it has format 15 now");
     at(&project, &url, ["apply", "stack.yaml", "--auto-approve"]).done();
     runtime.block_on(async { connect(&url).await.batch_execute(OLDER_DATABASE).await.unwrap() });
     // Several that begin at once do it once.
@@ -56,8 +54,8 @@ fn a_database_of_an_older_format_is_upgraded_and_an_empty_one_gets_its_tables() 
         project.start(command)
     });
     let told = upgrades.map(|running| running.finish().done().stdout);
-    assert!(told.iter().any(|told| told.contains("had format 10: it has format 11 now")), "{told:?}");
-    at(&project, &url, ["state", "upgrade"]).done().says(" has format 11: there is nothing to upgrade");
+    assert!(told.iter().any(|told| told.contains("had format 14: it has format 15 now")), "{told:?}");
+    at(&project, &url, ["state", "upgrade"]).done().says(" has format 15: there is nothing to upgrade");
     at(&project, &url, ["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
 }
 
@@ -69,7 +67,7 @@ fn a_newer_format_is_left_alone() {
     snapshot!(project.run(["state", "upgrade"]), @"
     exit: 1
     --- stderr
-    error: the state at sqlite:[folder]/.terrace/state.db has format 99; this terrace reads up to format 19
+    error: the state at sqlite:[folder]/.terrace/state.db has format 99; this terrace reads up to format 22
 
     hint: use a newer terrace
     ");

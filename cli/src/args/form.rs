@@ -76,7 +76,8 @@ impl Command {
             },
             Self::Runs(RunsCommand::List(arguments)) => arguments.format.is_json(),
             Self::Schedules(SchedulesCommand::List(format)) => format.is_json(),
-            Self::Console(_)
+            Self::Audit(_)
+            | Self::Console(_)
             | Self::Fmt(_)
             | Self::Import(_)
             | Self::Taint(_)

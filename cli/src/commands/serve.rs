@@ -42,7 +42,8 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let settings = context.settings(None)?;
     let configured = settings.server(context.ui)?;
     let telemetry = Telemetry::start(context.variables)?;
-    let log = logging::serve(context, &configured.log, telemetry.layers())?;
+    let audit = logging::audit(&configured.audit.log, &settings.project_folder)?;
+    let log = logging::serve(context, &configured.log, telemetry.layers().into_iter().chain(audit).collect())?;
     let bind = arguments.bind.or(configured.bind).unwrap_or(BIND);
     check_address(bind, configured.auth.is_some())?;
     if let Some(auth) = &configured.auth {
@@ -63,6 +64,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     // Pages that show what databases hold are for this machine alone.
     let pages = address.ip().is_loopback().then(|| super::databases::pages(databases));
     let workers = usize::from(arguments.workers.or(configured.workers).unwrap_or(WORKERS));
+    let most_waiting = arguments.queue.or(configured.queue).unwrap_or(QUEUE);
     let body_limit = configured.body_limit.unwrap_or(BODY_LIMIT);
     let memory = configured.limits.memory.map_or_else(|| memory::available(context.variables), Ok)?;
     let server = Server {
@@ -74,12 +76,15 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
         settings: ServerSettings {
             prefixes: configured.prefixes.clone(),
             workers,
-            most_waiting: arguments.queue.or(configured.queue).unwrap_or(QUEUE) as usize,
+            most_waiting: most_waiting as usize,
+            // The last fifth of the queue is there for others.
+            most_waiting_of_caller: configured.queue_per_caller.unwrap_or((most_waiting - most_waiting / 5).max(1)),
             parallelism: usize::from(arguments.parallelism.or(configured.parallelism).unwrap_or(PARALLELISM)),
             // Who asked has its token, and is told what it waits for.
             patience: context.global.lock_timeout.unwrap_or(PATIENCE),
             drain: arguments.drain.or(configured.drain).unwrap_or(DRAIN),
             retention: configured.retention.unwrap_or(RETENTION),
+            audit_retention: configured.audit.retention,
             connections: connections.clone(),
             body_limit,
             judging: judging(&configured.limits, memory, workers, body_limit),

@@ -34,6 +34,8 @@ pub struct ServerConfiguration {
     pub parallelism: Option<u16>,
     /// How many requests may wait.
     pub queue: Option<u32>,
+    /// Waiting requests that a caller may have.
+    pub queue_per_caller: Option<u32>,
     /// How long what runs is waited for when the server ends.
     pub drain: Option<Duration>,
     /// How long requests that ended are kept.
@@ -50,6 +52,8 @@ pub struct ServerConfiguration {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// What is logged, and how.
     pub log: LogConfiguration,
+    /// Where the audit log goes beside the state, and how long the state keeps it.
+    pub audit: AuditConfiguration,
     /// The longest body, in bytes.
     pub body_limit: Option<usize>,
     /// Limits of connections.
@@ -161,6 +165,27 @@ pub struct LogConfiguration {
     pub is_json: bool,
 }
 
+/// The audit log.
+#[derive(Debug, Clone, Default)]
+pub struct AuditConfiguration {
+    /// Where entries are logged.
+    pub log: AuditDestination,
+    /// How long the state keeps entries; `None` keeps all.
+    pub retention: Option<Duration>,
+}
+
+/// Where entries of the audit log are logged, one JSON object a line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AuditDestination {
+    /// Standard error.
+    #[default]
+    StandardError,
+    /// Nowhere: they are in the state alone.
+    Off,
+    /// A file, to which lines are appended.
+    File(PathBuf),
+}
+
 /// The most requests that are worked on at once.
 pub(crate) const MOST_WORKERS: u16 = 256;
 /// The most provider calls that one request makes at once.
@@ -177,6 +202,9 @@ const LEAST_EVERY: Duration = Duration::from_secs(60);
 
 /// The shortest time that what ended is kept: who began it asks for a while how it went.
 const LEAST_RETENTION: Duration = Duration::from_secs(3600);
+
+/// The shortest time that the audit log is kept.
+const LEAST_AUDIT_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 /// Reads it.
 pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerConfiguration {
@@ -205,7 +233,9 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
     if let Some(entry) = fields.optional("queue")
         && let Some(mut queue) = Fields::open(&entry.value, "`queue`", fields.diagnostics)
     {
-        server.queue = whole(&mut queue, "max", 1, i64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok());
+        let mut count =
+            |name| whole(&mut queue, name, 1, i64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok());
+        (server.queue, server.queue_per_caller) = (count("max"), count("perCaller"));
         queue.finish();
     }
     if let Some(entry) = fields.optional("drift")
@@ -253,6 +283,22 @@ pub(super) fn server(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> ServerCo
         server.log.level = read(&mut log, "level", ("a level, or levels of parts", "warn,terrace_engine=debug"), level);
         server.log.is_json = log.word("format", &[("text", false), ("json", true)]).unwrap_or_default();
         log.finish();
+    }
+    if let Some(entry) = fields.optional("audit")
+        && let Some(mut audit) = Fields::open(&entry.value, "`audit`", fields.diagnostics)
+    {
+        server.audit.log = match audit.text("log") {
+            None => AuditDestination::StandardError,
+            Some(text) => match text.value.as_str() {
+                "stderr" => AuditDestination::StandardError,
+                "off" => AuditDestination::Off,
+                path => AuditDestination::File(path.into()),
+            },
+        };
+        server.audit.retention = read(&mut audit, "retention", ("an age of at least a day", "400d"), |text| {
+            age(text).ok().filter(|age| *age >= LEAST_AUDIT_RETENTION)
+        });
+        audit.finish();
     }
     if let Some(entry) = fields.optional("sites")
         && let Some(mut sites) = Fields::open(&entry.value, "`sites`", fields.diagnostics)

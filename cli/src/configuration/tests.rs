@@ -1,7 +1,7 @@
 use super::*;
 use std::time::Duration;
 use terrace_engine::diagnostic::has_errors;
-use terrace_server::auth::{Auth, Scope};
+use terrace_server::auth::{Auth, Grant, Names, Scope};
 
 fn read(text: &str, variables: &[(&str, &str)]) -> (Configuration, Vec<String>) {
     let variables = variables.iter().copied().collect();
@@ -243,7 +243,7 @@ fn the_server_is_told_how_to_be_reached_and_how_much_to_take_on() {
     assert_eq!((server.drain.unwrap().as_secs(), server.retention.unwrap().as_secs()), (5, 6 * 24 * 3600));
     assert_eq!(server.state_timeout, Some(std::time::Duration::from_secs(120)));
     let Some(Auth::Tokens(tokens)) = server.auth else { panic!("tokens") };
-    assert_eq!((tokens[0].name.as_str(), tokens[0].scope), ("ci", Scope::Apply));
+    assert_eq!((tokens[0].name.as_str(), tokens[0].grant.scope), ("ci", Scope::Apply));
     assert_eq!(tokens[0].sha256, "a".repeat(64));
 }
 
@@ -319,4 +319,90 @@ fn what_becomes_of_access_that_others_gave_is_one_of_two_words() {
     for access in ["{foreign: report, suffix: X}", "private"] {
         assert_eq!(environment(&settings(access), "dev", &[]).1, [] as [&str; 0]);
     }
+}
+
+fn auth_of(auth: &str) -> (Option<Auth>, Vec<String>) {
+    let (configuration, told) = read(&format!("server: {{auth: {auth}}}\n"), &[]);
+    (configuration.server.auth, told)
+}
+
+#[test]
+fn token_is_limited_as_the_file_says() {
+    let digest = "a".repeat(64);
+    let token = |scopes: &str, limits: &str| {
+        auth_of(&format!(
+            "{{mode: token, tokens: [{{name: ci, sha256: '{digest}', scopes: [{scopes}], limits: {limits}}}]}}"
+        ))
+    };
+    let (auth, told) = token(
+        "plan, apply, data-loss",
+        "{environments: ['dev*'], domains: [finance], stacks: ['*@dev'], actions: [plan, updateacl], queue: {waiting: 3}}",
+    );
+    assert!(told.is_empty(), "{told:?}");
+    let Some(Auth::Tokens(tokens)) = auth else { panic!("tokens") };
+    let Grant { scope, is_data_loss_allowed, limits } = &tokens[0].grant;
+    assert_eq!((*scope, *is_data_loss_allowed), (Scope::Apply, true));
+    assert!(matches!(&limits.environments, Names::Patterns(patterns) if patterns.len() == 1));
+    assert_eq!(limits.actions.as_ref().unwrap().len(), 2);
+    assert_eq!((limits.queue.waiting, limits.queue.running), (Some(3), None));
+    for (scopes, limits, expected) in [
+        ("apply", "{environment: [dev]}", "`limits` has no field `environment`"),
+        ("apply", "{environments: }", "`environments` is empty"),
+        ("apply", "{domains: []}", "`domains` allows nothing: it is empty"),
+        ("apply", "{domains: ['']}", "`` is not a pattern of names: it is empty"),
+        ("apply", "{stacks: ['a[']}", "`a[` is not a pattern of names"),
+        ("apply", "{stacks: finance}", "`stacks` is text: expected a list"),
+        ("apply", "{domains: {claim: domains}}", "`domains` cannot name a claim here"),
+        ("apply", "{actions: [provison]}", "`provison` is not an action"),
+        ("apply", "{queue: {waiting: 0}}", "expected a whole number from 1"),
+        ("apply", "", "`limits` is empty"),
+        ("data-loss", "{}", "`data-loss` is of no use without `plan` or `apply`"),
+        ("read, data-loss", "{}", "`data-loss` is of no use without `plan` or `apply`"),
+        ("dataloss", "{}", "did you mean `data-loss`"),
+    ] {
+        let (auth, told) = token(scopes, limits);
+        assert!(told.iter().any(|line| line.contains(expected)), "{scopes} {limits}: {told:?}");
+        // A token with wrong limits is left out: it would do more than it may.
+        assert!(matches!(auth, Some(Auth::Tokens(tokens)) if tokens.is_empty()), "{scopes} {limits}");
+    }
+}
+
+#[test]
+fn roles_of_an_issuer_take_limits_from_claims() {
+    let (auth, told) = auth_of(
+        "{mode: oidc, issuer: 'https://login.example.com', audience: terrace, roles: {everyone: read, engineers: {scopes: \
+         [apply, data-loss], limits: {domains: {claim: data.domains}}}}}",
+    );
+    assert!(told.is_empty(), "{told:?}");
+    let Some(Auth::Oidc(oidc)) = auth else { panic!("an issuer") };
+    assert_eq!((oidc.roles[0].1.scope, oidc.roles[1].1.scope), (Scope::Read, Scope::Apply));
+    assert!(matches!(&oidc.roles[1].1.limits.domains, Names::Claim(path) if path == "data.domains"));
+    for (role, expected) in [
+        ("[apply]", "the role `engineers` is a list: expected a scope, or a map with `scopes` and `limits`"),
+        ("{limits: {}}", "a token has no `scopes`"),
+        ("{scopes: [apply], limits: {domains: {claims: x}}}", "has no field `claims`"),
+        ("write", "there is no scope `write`"),
+    ] {
+        let issuer = "mode: oidc, issuer: 'https://login.example.com', audience: terrace";
+        let (_, told) = auth_of(&format!("{{{issuer}, roles: {{engineers: {role}}}}}"));
+        assert!(told.iter().any(|line| line.contains(expected)), "{role}: {told:?}");
+    }
+}
+
+#[test]
+fn audit_log_goes_where_the_file_says() {
+    let of = |text: &str| read(&format!("server: {{audit: {text}}}\n"), &[]);
+    for (text, log) in [
+        ("{}", AuditDestination::StandardError),
+        ("{log: stderr}", AuditDestination::StandardError),
+        ("{log: 'off'}", AuditDestination::Off),
+        ("{log: logs/audit.jsonl}", AuditDestination::File("logs/audit.jsonl".into())),
+    ] {
+        let (configuration, told) = of(text);
+        assert!(told.is_empty(), "{told:?}");
+        assert_eq!(configuration.server.audit.log, log);
+    }
+    let (configuration, _) = of("{retention: 400d}");
+    assert_eq!(configuration.server.audit.retention.unwrap().as_secs(), 400 * 24 * 3600);
+    assert!(of("{retention: 1h}").1[0].contains("an age of at least a day"));
 }

@@ -1,7 +1,7 @@
 //! Requests: calls of an API that change something. Each is an operation that is durable before it is answered, and is
 //! worked on by whoever claims it, in whichever process.
 
-use super::{NewOperation, OperationStatus, Record, StateStore, StoreError};
+use super::{AuditLog, NewOperation, OperationStatus, Record, StateStore, StoreError};
 use async_trait::async_trait;
 use std::fmt;
 use std::time::Duration;
@@ -63,9 +63,9 @@ pub trait RequestQueue: Send + Sync {
 }
 
 /// A store that a server works with.
-pub trait ServerStore: StateStore + RequestQueue {}
+pub trait ServerStore: StateStore + RequestQueue + AuditLog {}
 
-impl<T: StateStore + RequestQueue + ?Sized> ServerStore for T {}
+impl<T: StateStore + RequestQueue + AuditLog + ?Sized> ServerStore for T {}
 
 /// What a request asks, as text of who asks. It may hold secrets, and `Debug` does not print it.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -114,6 +114,20 @@ pub struct NewRequest {
     pub idempotency: Option<String>,
     /// It goes after all that cannot wait, and is not counted among them.
     pub can_wait: bool,
+    /// The share of the queue that its caller has; `None` where callers have no identity.
+    pub quota: Option<RequestQuota>,
+}
+
+/// The share of the queue that one caller has. Where several processes queue or claim at the same moment, each may exceed it
+/// by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestQuota {
+    /// The caller.
+    pub caller: String,
+    /// How many of its requests may wait for their first worker.
+    pub waiting: u32,
+    /// How many of its requests may run at once; the others wait. `None` has no limit.
+    pub running: Option<u32>,
 }
 
 impl NewRequest {
@@ -136,6 +150,8 @@ pub enum Enqueued {
     Same(Uuid),
     /// Another request was asked with that idempotency key.
     KeyTaken,
+    /// As many of its caller's wait as may.
+    OverQuota,
     /// As many wait as may.
     Full,
 }

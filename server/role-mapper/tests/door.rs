@@ -28,7 +28,7 @@ const GUARDED: [(&str, &str); 9] = [
 async fn guarded() -> World {
     World::with(|settings| {
         let (name, sha256) = ("provisioner".to_owned(), DIGEST.to_owned());
-        let token = Token { name, sha256, scope: Scope::Admin, minimum_length: 1 };
+        let token = Token { name, sha256, grant: Scope::Admin.into(), minimum_length: 1 };
         settings.auth = Auth::Tokens(vec![token]);
     })
     .await
@@ -65,7 +65,7 @@ async fn no_token_of_less_than_everything_reads_or_writes_roles() {
         let token = |(word, scope): (&str, Scope)| Token {
             name: word.to_owned(),
             sha256: sha256(word.as_bytes()),
-            scope,
+            grant: scope.into(),
             minimum_length: 1,
         };
         settings.auth = Auth::Tokens(Scope::WORDS.into_iter().map(token).collect());

@@ -42,7 +42,7 @@ async fn it_makes_reads_changes_and_removes_roles_and_who_has_them() {
     let hasura = StandIn::start(Mapper::Old);
     let mapper = World::with(|settings| {
         let (name, sha256) = ("provider".to_owned(), DIGEST.to_owned());
-        let token = Token { name, sha256, scope: Scope::Admin, minimum_length: 1 };
+        let token = Token { name, sha256, grant: Scope::Admin.into(), minimum_length: 1 };
         settings.auth = Auth::Tokens(vec![token]);
     })
     .await;
@@ -105,7 +105,7 @@ async fn a_token_that_is_not_known_is_told_with_what_to_look_at() {
     let hasura = StandIn::start(Mapper::Old);
     let mapper = World::with(|settings| {
         let (name, sha256) = ("provider".to_owned(), DIGEST.to_owned());
-        let token = Token { name, sha256, scope: Scope::Admin, minimum_length: 1 };
+        let token = Token { name, sha256, grant: Scope::Admin.into(), minimum_length: 1 };
         settings.auth = Auth::Tokens(vec![token]);
     })
     .await;

@@ -6,8 +6,8 @@ use super::sent::Sent;
 use super::stacks::known;
 use crate::access::{self, Expected};
 use crate::answer::OTHER_ACCESS;
-use crate::auth::Caller;
-use crate::described::{Described, Purpose};
+use crate::auth::{Action, Caller, Resource};
+use crate::described::{By, Described, Purpose};
 use crate::queue::{Asked, judged};
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
@@ -53,9 +53,10 @@ pub(crate) struct NewAccess {
     responses((status = 200, body = Access), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path((stack, component)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let stack = known(&shared, &stack).await?;
+    let stack = known(&shared, &caller, &stack).await?;
     let there = recorded(&shared, &stack, &component).await?;
     let tag = [(header::ETAG, tag(&there))];
     Ok((tag, Json(Access { principals: there.principals, fields: there.fields })).into_response())
@@ -86,7 +87,8 @@ pub(super) async fn set(
     let fields =
         access::fields(fields).map_err(|problem| Problem::wrong(format!("`fields` {problem}; {}", access::FIELDS)))?;
     let access = engine::Access::new(principals, fields);
-    let stack = known(&shared, &stack).await?;
+    let stack = known(&shared, &caller, &stack).await?;
+    caller.check(Action::UpdateAcl, false, &[Resource::Stack(&stack)])?;
     let there = recorded(&shared, &stack, &component).await?;
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data: false, latest_enriched_descriptor: None };
@@ -99,8 +101,9 @@ pub(super) async fn set(
     }
     let expected = named.is_some().then_some(there);
     let asked = Asked::Access { request, access, expected, named };
-    let judged = judged(&shared, asked, async |_, worlds, request| {
-        let described = Described::read(worlds, request, Purpose::Make)?;
+    let by = caller.clone();
+    let judged = judged(&shared, asked, async move |_, worlds, request| {
+        let described = Described::read(worlds, request, Purpose::Make, By::Caller(&by, Action::UpdateAcl))?;
         described.takes_access()?;
         Ok(described.place_of())
     });

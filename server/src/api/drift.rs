@@ -6,7 +6,7 @@ use super::plans::Begun;
 use super::problem::Problem;
 use super::sent::IfSent;
 use super::stacks::known;
-use crate::auth::Caller;
+use crate::auth::{Action, Caller, Resource};
 use crate::drifting::Scan;
 use crate::serve::Shared;
 use axum::extract::{Path, State};
@@ -51,9 +51,10 @@ pub(crate) struct NewScan {
     responses((status = 200, body = Page<Drift>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Drift>>, Problem> {
-    let Page { items, next } = page.of(shared.scanned().await?, ToString::to_string)?;
+    let Page { items, next } = page.of(caller.seen(shared.scanned().await?, Caller::sees), ToString::to_string)?;
     let mut scans = Vec::with_capacity(items.len());
     for stack in items {
         scans.extend(shared.newest_scan(&stack).await?.map(drift));
@@ -65,14 +66,18 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/stacks/{stack}/drift", operation_id = "show_drift", tag = "drift",
     params(("stack" = String, Path)),
     responses((status = 200, body = Drift), (status = 404, description = "it was never looked for", body = Problem)))]
-pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(stack): Path<String>) -> Result<Json<Drift>, Problem> {
-    let stack = known(&shared, &stack).await?;
+pub(super) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    Path(stack): Path<String>,
+) -> Result<Json<Drift>, Problem> {
+    let stack = known(&shared, &caller, &stack).await?;
     let scan = shared.newest_scan(&stack).await?;
     let scan = scan.ok_or_else(|| Problem::not_found(format!("drift of `{stack}` was never looked for")))?;
     Ok(Json(drift(scan)))
 }
 
-/// Looks for drift: one operation for each stack. Without a body of all stacks.
+/// Looks for drift: one operation for each stack. Without a body of all stacks within the limits of the caller.
 #[utoipa::path(post, path = "/drift", operation_id = "look_for_drift", tag = "drift", request_body = Option<NewScan>,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, body = Vec<Begun>), (status = 400, body = Problem), (status = 404, body = Problem),
@@ -84,8 +89,12 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let NewScan { stack } = asked;
     let stacks = match stack {
-        Some(name) => vec![known(&shared, &name).await?],
-        None => shared.scanned().await?,
+        Some(name) => {
+            let stack = known(&shared, &caller, &name).await?;
+            caller.check(Action::Drift, false, &[Resource::Stack(&stack)])?;
+            vec![stack]
+        }
+        None => caller.seen(shared.scanned().await?, |caller, stack| caller.may(Action::Drift, stack)),
     };
     let Some((first, others)) = stacks.split_first() else {
         return Ok((StatusCode::ACCEPTED, Json(Vec::<Begun>::new())).into_response());

@@ -2,10 +2,11 @@
 
 use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
+use crate::auth::Caller;
 use crate::serve::Shared;
 use crate::worlds::World;
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use serde::Serialize;
 use std::sync::Arc;
 use terrace_engine::blueprint::Blueprint as Definition;
@@ -50,9 +51,10 @@ pub(crate) struct Provider {
     responses((status = 200, body = Page<Environment>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Environment>>, Problem> {
-    let environments = shared.worlds.names().into_iter().map(|name| Environment { name: name.to_owned() });
+    let environments = names(&shared, &caller).into_iter().map(|name| Environment { name: name.to_owned() });
     Ok(Json(page.of(environments, |environment| environment.name.clone())?))
 }
 
@@ -62,10 +64,11 @@ pub(super) async fn list(
     responses((status = 200, body = Page<Blueprint>), (status = 404, body = Problem)))]
 pub(super) async fn blueprints(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(environment): Path<String>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Blueprint>>, Problem> {
-    let blueprints = world(&shared, &environment)?.library.iter().map(blueprint);
+    let blueprints = world(&shared, &caller, &environment)?.library.iter().map(blueprint);
     Ok(Json(page.of(blueprints, |blueprint| blueprint.name.clone())?))
 }
 
@@ -75,10 +78,11 @@ pub(super) async fn blueprints(
     responses((status = 200, body = Page<Provider>), (status = 404, body = Problem)))]
 pub(super) async fn providers(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(environment): Path<String>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Provider>>, Problem> {
-    let registry = &world(&shared, &environment)?.registry;
+    let registry = &world(&shared, &caller, &environment)?.registry;
     let providers = registry.instance_names().filter_map(|instance| {
         let schema = registry.instance(instance)?;
         Some(Provider {
@@ -90,12 +94,18 @@ pub(super) async fn providers(
     Ok(Json(page.of(providers, |provider| provider.instance.clone())?))
 }
 
-fn world<'s>(shared: &'s Shared, name: &str) -> Result<&'s World, Problem> {
+/// The configured environments that the caller sees.
+fn names<'s>(shared: &'s Shared, caller: &Caller) -> Vec<&'s str> {
+    caller.seen(shared.worlds.names(), |caller, name| caller.sees_environment(name))
+}
+
+fn world<'s>(shared: &'s Shared, caller: &Caller, name: &str) -> Result<&'s World, Problem> {
     let unknown = || {
-        let known = shared.worlds.names().join(", ");
+        let known = names(shared, caller).join(", ");
         Problem::not_found(format!("the environment `{name}` is not configured: configured are: {known}"))
     };
-    shared.worlds.get(name).ok_or_else(unknown)
+    let world = shared.worlds.get(name);
+    caller.hides(world, |caller, _| caller.sees_environment(name)).ok_or_else(unknown)
 }
 
 fn blueprint(definition: &Definition) -> Blueprint {

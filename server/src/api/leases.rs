@@ -2,7 +2,7 @@
 
 use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
-use crate::auth::Caller;
+use crate::auth::{Action, Caller, Resource};
 use crate::logbook::Logbook;
 use crate::serve::Shared;
 use axum::extract::{Path, State};
@@ -37,9 +37,11 @@ pub(crate) struct Lease {
     responses((status = 200, body = Page<Lease>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Lease>>, Problem> {
-    let leases = shared.store.leases().await?.into_iter().map(|lease| {
+    let leases = caller.seen(shared.store.leases().await?, |caller, lease| caller.sees(&lease.stack));
+    let leases = leases.into_iter().map(|lease| {
         let LeaseInfo { id, stack, component, holder, operation, since, expires } = lease;
         Lease { id, stack: stack.to_string(), component, holder, operation, since, expires }
     });
@@ -55,7 +57,9 @@ pub(super) async fn take_away(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let unknown = || Problem::not_found(format!("no lease `{id}` is held"));
-    let lease = shared.store.leases().await?.into_iter().find(|lease| lease.id == id).ok_or_else(unknown)?;
+    let lease = shared.store.leases().await?.into_iter().find(|lease| lease.id == id);
+    let lease = caller.hides(lease, |caller, lease| caller.sees(&lease.stack)).ok_or_else(unknown)?;
+    caller.check(Action::Unlock, false, &[Resource::Stack(&lease.stack)])?;
     if !shared.store.break_lease(&id).await? {
         return Err(unknown());
     }

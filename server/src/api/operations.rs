@@ -3,7 +3,7 @@
 use super::page::{Page, PageQuery, Params, beyond};
 use super::problem::Problem;
 use crate::answer::Refusal;
-use crate::auth::{Caller, Scope};
+use crate::auth::{Action, Caller, Resource};
 use crate::serve::Shared;
 use crate::streams::OpenStream;
 use axum::extract::{Path, State};
@@ -18,6 +18,7 @@ use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
+use terrace_engine::address::StackId;
 use terrace_engine::store::{
     KINDS, LogLine, OperationFilter, OperationRow, OperationStatus, StepAction, StepResult, StepRow,
 };
@@ -110,6 +111,7 @@ pub(crate) struct Filter {
     responses((status = 200, body = Page<Operation>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Params(filter): Params<Filter>,
 ) -> Result<Json<Page<Operation>>, Problem> {
     let limit = PageQuery { limit: filter.limit, after: None }.limit();
@@ -136,6 +138,7 @@ pub(super) async fn list(
                 Ok(id) => shared.store.operation(id).await?,
                 Err(_) => None,
             };
+            let there = caller.hides(there, |caller, (operation, _)| caller.sees_all(operation.about()));
             Some(there.ok_or_else(|| Problem::wrong(beyond(&after)))?.0.id)
         }
     };
@@ -147,6 +150,7 @@ pub(super) async fn list(
         let rows = shared.store.operations(&which).await?;
         let is_last = rows.len() < which.limit;
         which.before = rows.last().map(|row| row.id);
+        let rows = caller.seen(rows, |caller, row| caller.sees_all(row.about()));
         items.extend(rows.into_iter().map(operation).filter(is_asked));
         if is_last || items.len() > limit {
             break;
@@ -164,9 +168,10 @@ pub(super) async fn list(
     responses((status = 200, body = Operation), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Operation>, Problem> {
-    let (row, steps) = found(&shared, &id).await?;
+    let (row, steps) = found(&shared, &caller, &id).await?;
     Ok(Json(Operation { steps: Some(steps.into_iter().map(step).collect()), ..operation(row) }))
 }
 
@@ -175,9 +180,10 @@ pub(super) async fn show(
     responses((status = 200, body = Vec<Line>), (status = 404, body = Problem)))]
 pub(super) async fn logs(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Vec<Line>>, Problem> {
-    let (row, _) = found(&shared, &id).await?;
+    let (row, _) = found(&shared, &caller, &id).await?;
     Ok(Json(shared.store.logs(row.id, 0).await?.into_iter().map(line).collect()))
 }
 
@@ -193,13 +199,14 @@ pub(super) async fn events(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let (row, _) = found(&shared, &id).await?;
+    let (row, _) = found(&shared, &caller, &id).await?;
     let told = headers.get("last-event-id").and_then(|last| last.to_str().ok()?.parse().ok()).unwrap_or_default();
     let open = shared.streams.open_for(caller.name());
     let open = open.ok_or_else(|| Refusal::Unavailable("too many streams are open: try again later".to_owned()))?;
     let following = Following {
         shared,
         id: row.id,
+        about: row.about().to_vec(),
         told,
         waiting: VecDeque::new(),
         has_ended: false,
@@ -218,6 +225,8 @@ pub(super) async fn events(
 struct Following {
     shared: Arc<Shared>,
     id: Uuid,
+    /// The stacks that the operation is about: the caller has to see them all.
+    about: Vec<StackId>,
     /// So many lines were told.
     told: usize,
     waiting: VecDeque<Event>,
@@ -256,7 +265,7 @@ impl Following {
             return true;
         }
         self.admitted = Instant::now();
-        match self.shared.admission.admit(&self.headers, Scope::Read).await {
+        match self.shared.admission.check_reader(&self.headers, &self.about).await {
             // An issuer that does not answer has withdrawn nothing.
             Ok(_) | Err(Refusal::Unavailable(_)) => true,
             Err(_) => false,
@@ -297,7 +306,9 @@ pub(super) async fn cancel(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let (row, _) = found(&shared, &id).await?;
+    let (row, _) = found(&shared, &caller, &id).await?;
+    let about: Vec<Resource<'_>> = row.about().iter().map(Resource::Stack).collect();
+    caller.check(Action::Cancel, false, &about)?;
     match shared.cancel(&row, &caller).await? {
         true => Ok(StatusCode::ACCEPTED),
         false => Err(Problem::conflict(format!("operation `{id}` does not run any more"))),
@@ -309,10 +320,11 @@ fn standings() -> impl Iterator<Item = &'static str> {
     OperationStatus::WORDS.iter().map(|(word, _)| *word).chain([OperationRow::ABANDONED])
 }
 
-async fn found(shared: &Shared, id: &str) -> Result<(OperationRow, Vec<StepRow>), Problem> {
+async fn found(shared: &Shared, caller: &Caller, id: &str) -> Result<(OperationRow, Vec<StepRow>), Problem> {
     let unknown = || Problem::not_found(format!("there is no operation `{id}`"));
     let id: Uuid = id.parse().map_err(|_| unknown())?;
-    shared.store.operation(id).await?.ok_or_else(unknown)
+    let operation = shared.store.operation(id).await?;
+    caller.hides(operation, |caller, (operation, _)| caller.sees_all(operation.about())).ok_or_else(unknown)
 }
 
 pub(super) fn operation(row: OperationRow) -> Operation {

@@ -3,8 +3,8 @@
 use super::accept::wanted;
 use super::problem::Problem;
 use super::sent::Sent;
-use crate::auth::Caller;
-use crate::described::{Beside, Described, Purpose, environment_of};
+use crate::auth::{Action, Caller, Resource};
+use crate::described::{Beside, By, Described, Purpose, environment_of};
 use crate::outcome::{Outcome, PlanMade};
 use crate::queue::{Asked, judged};
 use crate::serve::Shared;
@@ -118,20 +118,21 @@ pub(super) async fn create(
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
     let asked = Asked::Plan { request, destroy, beside: beside.clone() };
+    let by = caller.clone();
     let judged = judged(&shared, asked, async move |shared, worlds, request| {
-        let mut described = Described::read_beside(worlds, request, &beside, purpose)?;
+        let by = By::Caller(&by, Action::Plan);
+        let mut described = Described::read_beside(worlds, request, &beside, purpose, by)?;
         described.check_known(shared.store.as_ref()).await?;
         Ok(described.place_of())
     });
     let judged = judged.await?;
-    caller.check(judged.place.needed)?;
     let queue = StackId::new(PLANS, environment_of(&judged.place.stack));
     let id = shared.ask_for_plan(&caller, judged, queue).await?;
     // The call is to be answered before its own time is over.
     let patience = PATIENCE.min(shared.settings.timeout / 2);
     let (since, mut pause) = (Instant::now(), FIRST_LOOK);
     loop {
-        let (plan, row) = found(&shared, id).await?;
+        let (plan, row) = found(&shared, &caller, id).await?;
         if row.result.is_some() || since.elapsed() > patience || shared.stop.is_cancelled() {
             return Ok(answer(&plan, &row, None, &headers));
         }
@@ -147,11 +148,12 @@ pub(super) async fn create(
     responses((status = 200, body = PlanAnswer), (status = 404, body = Problem)))]
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| unknown(&id))?;
-    let (plan, row) = found(&shared, id).await?;
+    let (plan, row) = found(&shared, &caller, id).await?;
     let applied = applied(&shared, &plan).await?;
     Ok(answer(&plan, &row, applied.as_ref(), &headers))
 }
@@ -170,7 +172,7 @@ pub(super) async fn apply(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| unknown(&id))?;
-    let (plan, row) = found(&shared, id).await?;
+    let (plan, row) = found(&shared, &caller, id).await?;
     let Some(outcome) = Outcome::of(&row) else { return Err(Problem::conflict("the plan is still being made")) };
     let approved = match outcome.plan {
         Some(PlanMade { approved, is_applicable: true, .. }) => approved,
@@ -186,8 +188,15 @@ pub(super) async fn apply(
     };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
     let asked = Asked::Apply { request, destroy, approved, beside: beside.clone(), plan: Some(id) };
+    let by = caller.clone();
     let judged = judged(&shared, asked, async move |_, worlds, request| {
-        Ok(Described::read_beside(worlds, request, &beside, purpose)?.place_of())
+        let by = |action| By::Caller(&by, action);
+        let place = Described::read_beside(worlds, request, &beside, purpose, by(Action::Apply))?.place_of();
+        if destroy {
+            // Applying such a plan removes a data product.
+            by(Action::Unprovision).check(false, &[Resource::Stack(&place.stack)])?;
+        }
+        Ok(place)
     });
     let judged = judged.await?;
     // The same call again is answered as the first time. Looked for last: it may be ending just now.
@@ -204,10 +213,11 @@ fn unknown(id: impl std::fmt::Display) -> Problem {
 }
 
 /// The operation and the request of a plan.
-async fn found(shared: &Shared, id: Uuid) -> Result<(OperationRow, RequestRow), Problem> {
+async fn found(shared: &Shared, caller: &Caller, id: Uuid) -> Result<(OperationRow, RequestRow), Problem> {
     let request = shared.store.request(id).await?.ok_or_else(|| unknown(id))?;
     let (operation, _) = shared.store.operation(id).await?.ok_or_else(|| unknown(id))?;
-    if operation.kind != "plan" { Err(unknown(id)) } else { Ok((operation, request)) }
+    let plan = Some((operation, request)).filter(|(operation, _)| operation.kind == "plan");
+    caller.hides(plan, |caller, (operation, _)| caller.sees_all(operation.about())).ok_or_else(|| unknown(id))
 }
 
 /// So many operations are looked through at once.

@@ -1,6 +1,6 @@
 //! Errors of the native API, as problem details (RFC 9457).
 
-use crate::answer::{Refusal, away};
+use crate::answer::{RETRY_AFTER, Refusal, away};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -82,8 +82,12 @@ impl From<Refusal> for Problem {
             }
             Refusal::Broken(error) => Self::broken(error),
             refusal @ Refusal::Unknown(_) => Self::new(StatusCode::UNAUTHORIZED, refusal.problems().join("")),
-            refusal @ (Refusal::Forbidden { .. } | Refusal::Foreign(_)) => {
-                Self::new(StatusCode::FORBIDDEN, refusal.problems().join(""))
+            refusal @ (Refusal::Forbidden { .. }
+            | Refusal::Limited { .. }
+            | Refusal::NoConsent { .. }
+            | Refusal::Foreign(_)) => Self::new(StatusCode::FORBIDDEN, refusal.problems().join("")),
+            refusal @ Refusal::OverQuota { .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, refusal.problems().join(""))
             }
             refusal @ Refusal::Invalid(_) => {
                 let errors = refusal.helped();
@@ -106,8 +110,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
         response
     }

@@ -2,9 +2,10 @@
 
 use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
+use crate::auth::Caller;
 use crate::serve::Shared;
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json_;
@@ -105,9 +106,10 @@ pub(crate) struct ResourceFilter {
     responses((status = 200, body = Page<Stack>)))]
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Stack>>, Problem> {
-    let stacks = shared.store.stacks().await?.into_iter().map(|stack| Stack {
+    let stacks = caller.seen(shared.store.stacks().await?, Caller::sees).into_iter().map(|stack| Stack {
         stack: stack.to_string(),
         name: stack.name.to_string(),
         environment: stack.environment.to_string(),
@@ -120,10 +122,11 @@ pub(super) async fn list(
     responses((status = 200, body = Page<Component>), (status = 404, body = Problem)))]
 pub(super) async fn components(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(stack): Path<String>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Component>>, Problem> {
-    let stack = known(&shared, &stack).await?;
+    let stack = known(&shared, &caller, &stack).await?;
     let seal = shared.worlds.get(&stack.environment).map(|world| &world.seal);
     let mut found = Vec::new();
     for row in shared.store.components(&stack).await? {
@@ -147,10 +150,11 @@ pub(super) async fn components(
     responses((status = 200, body = Page<Resource>), (status = 404, body = Problem)))]
 pub(super) async fn resources(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(stack): Path<String>,
     Params(filter): Params<ResourceFilter>,
 ) -> Result<Json<Page<Resource>>, Problem> {
-    let stack = known(&shared, &stack).await?;
+    let stack = known(&shared, &caller, &stack).await?;
     let selection = match &filter.component {
         Some(component) => Selection::Components([component.clone()].into()),
         None => Selection::All,
@@ -171,13 +175,16 @@ pub(super) async fn resources(
     responses((status = 200, body = Page<Version>), (status = 404, body = Problem)))]
 pub(super) async fn history(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path((stack, address)): Path<(String, String)>,
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<Version>>, Problem> {
     let stack: StackId = stack.parse().map_err(|_| no_stack(&stack))?;
+    // A hidden stack is answered as an unknown one.
+    let is_seen = caller.hides(Some(&stack), |caller, stack| caller.sees(stack)).is_some();
     let nothing = || Problem::not_found(format!("nothing was ever recorded of `{address}` in `{stack}`"));
     let parsed: Address = address.parse().map_err(|_| nothing())?;
-    let entries = shared.store.history(&stack, &parsed).await?;
+    let entries = if is_seen { shared.store.history(&stack, &parsed).await? } else { Vec::new() };
     if entries.is_empty() {
         return Err(nothing());
     }
@@ -190,13 +197,11 @@ pub(super) async fn history(
     Ok(Json(Page { items: items.into_iter().map(version).collect::<Result<_, _>>()?, next }))
 }
 
-/// The stack of that name, when something is recorded of it.
-pub(super) async fn known(shared: &Shared, name: &str) -> Result<StackId, Problem> {
+/// The stack of that name, when something is recorded of it and the caller sees it.
+pub(super) async fn known(shared: &Shared, caller: &Caller, name: &str) -> Result<StackId, Problem> {
     let stack: StackId = name.parse().map_err(|_| no_stack(name))?;
-    match shared.store.known_stacks().await?.contains(&stack) {
-        true => Ok(stack),
-        false => Err(no_stack(name)),
-    }
+    let recorded = shared.store.known_stacks().await?.contains(&stack).then_some(stack);
+    caller.hides(recorded, Caller::sees).ok_or_else(|| no_stack(name))
 }
 
 fn no_stack(name: &str) -> Problem {

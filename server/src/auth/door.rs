@@ -27,7 +27,11 @@ impl Door {
     pub async fn admit(&self, request: Request, asked: Scope) -> Result<Request, (StatusCode, String)> {
         self.admission.check_site(&request).map_err(|refusal| self.told(&refusal))?;
         let (head, body) = request.into_parts();
-        self.admission.admit(&head.headers, asked).await.map_err(|refusal| self.told(&refusal))?;
+        let principal = self.admission.admit(&head.headers).await.map_err(|refusal| self.told(&refusal))?;
+        if !principal.has(asked) {
+            let name = principal.name.clone().unwrap_or_default();
+            return Err(self.told(&Refusal::Forbidden { name, has: principal.scope(), asked }));
+        }
         Ok(Request::from_parts(head, body))
     }
 

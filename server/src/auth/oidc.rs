@@ -1,8 +1,9 @@
 //! Callers that an OpenID Connect issuer vouches for: they show a token (JWT, RFC 7519) that it signed.
 
-use super::Scope;
+use super::limits::words;
+use super::{Grant, Principal};
 use crate::answer::Refusal;
-use crate::jwt::{ALGORITHMS, Accepted, Refused, Trust, Verifier, claim};
+use crate::jwt::{ALGORITHMS, Accepted, Refused, Trust, Verifier};
 use serde_json::{Map, Value as Json};
 
 /// Whose tokens are taken, and what they allow.
@@ -21,7 +22,7 @@ pub struct Oidc {
     /// The claim with the roles of a caller, a path with dots: `realm_access.roles`. A list, or words in a text.
     pub roles_claim: String,
     /// What each role allows.
-    pub roles: Vec<(String, Scope)>,
+    pub roles: Vec<(String, Grant)>,
 }
 
 impl Oidc {
@@ -68,29 +69,29 @@ impl Issuer {
         self.verifier.check().await
     }
 
-    /// Whose token it is, and what it allows, if anything.
+    /// The principal of a token, with what its roles allow, if anything.
     ///
     /// # Errors
     /// When it is not a valid token of the issuer for this server.
-    pub(super) async fn admit(&self, token: &str) -> Result<(String, Option<Scope>), Refusal> {
+    pub(super) async fn admit(&self, token: &str) -> Result<Principal, Refusal> {
         let claims = self.verifier.claims(token).await.map_err(|refused| match refused {
             Refused::Token(why) => Refusal::Unknown(why.into()),
             Refused::NoKeys => {
                 Refusal::Unavailable("the keys of the issuer cannot be had now: try again later".to_owned())
             }
         })?;
-        Ok((name(&claims), self.scope(&claims)))
+        Ok(Principal::new(name(&claims), self.grants(&claims)))
     }
 
-    /// The largest scope of the roles that the claims have.
-    fn scope(&self, claims: &Map<String, Json>) -> Option<Scope> {
-        let roles = claim(claims, &self.oidc.roles_claim)?;
-        let has = |role: &str| match roles {
-            Json::Array(list) => list.iter().any(|one| one.as_str() == Some(role)),
-            Json::String(words) => words.split_whitespace().any(|word| word == role),
-            _ => false,
-        };
-        self.oidc.roles.iter().filter(|(role, _)| has(role)).map(|(_, scope)| *scope).max()
+    /// True when the limits of a role hide something.
+    pub(super) fn hides(&self) -> bool {
+        self.oidc.roles.iter().any(|(_, grant)| grant.hides())
+    }
+
+    /// The grants of the roles in the claims.
+    fn grants(&self, claims: &Map<String, Json>) -> Vec<Grant> {
+        let has = |role: &str| words(claims, &self.oidc.roles_claim).any(|word| word == role);
+        self.oidc.roles.iter().filter(|(role, _)| has(role)).map(|(_, grant)| grant.of_claims(claims)).collect()
     }
 }
 

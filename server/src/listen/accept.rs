@@ -34,6 +34,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// The address of the caller.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The clock of the connection.
     pub(super) fn clock(&self) -> Option<&Arc<Clock>> {
         self.clock.as_ref()

@@ -7,9 +7,9 @@ use super::bodies::{
 use super::misspelt::{Known, misspelt};
 use crate::access;
 use crate::answer::{Refusal, Told};
-use crate::auth::Caller;
+use crate::auth::{Action, Caller, Resource};
 use crate::body::{self, Unread};
-use crate::described::{Described, Purpose};
+use crate::described::{By, Described, Purpose};
 use crate::judging::{judge, on_body};
 use crate::outcome::Outcome;
 use crate::queue::{Asked, ask};
@@ -72,26 +72,28 @@ pub(crate) async fn validate(
     let (bytes, request) = (request.bytes(), Arc::new(request));
     let told = judge(&shared, bytes, move |shared, limits| {
         let (request, caller) = (Arc::clone(&request), caller.clone());
-        async move { told_of(&shared, &caller, &shared.worlds.within(limits), &request).await }
+        async move { judgement(&shared, &caller, &shared.worlds.within(limits), &request).await }
     });
     let told = told.await??;
     Ok(Json(ValidationResult::of(told, None)).into_response())
 }
 
-/// What is to be said of a descriptor.
-async fn told_of(
+/// Errors and warnings of a descriptor.
+async fn judgement(
     shared: &Shared,
     caller: &Caller,
     worlds: &Worlds,
     request: &ProvisioningRequest,
 ) -> Result<Told, Refusal> {
-    match Described::read(worlds, request, Purpose::Make) {
+    // A descriptor without a stack has errors, and those are the answer.
+    caller.check(Action::Validate, false, &[Resource::Any])?;
+    match Described::read(worlds, request, Purpose::Make, By::Caller(caller, Action::Validate)) {
         Ok(described) => {
-            caller.check(described.needed)?;
+            caller.check_scope(described.needed, Action::Validate, &described.stack)?;
             Ok(Told::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources))
         }
-        Err(Refusal::Broken(error)) => Err(Refusal::Broken(error)),
-        Err(refusal) => Ok(Told { errors: refusal.helped(), warnings: Vec::new() }),
+        Err(refusal @ Refusal::Invalid(_)) => Ok(Told { errors: refusal.helped(), warnings: Vec::new() }),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -108,8 +110,10 @@ pub(crate) async fn validate_later(
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
     // What is wrong with the descriptor is the answer to this very question; without its stack there is nothing to ask.
-    let token =
-        ask(&shared, &caller, Asked::Validate(request), async |_, worlds, request| Described::place(worlds, request));
+    let by = caller.clone();
+    let token = ask(&shared, &caller, Asked::Validate(request), async move |_, worlds, request| {
+        Described::place(worlds, request, By::Caller(&by, Action::Validate))
+    });
     let token = token.await?;
     Ok(accepted(&headers, token))
 }
@@ -164,8 +168,9 @@ pub(crate) async fn update_acl(
         latest_enriched_descriptor: None,
     };
     let asked = Asked::Access { request, access, expected: None, named: None };
-    let token = ask(&shared, &caller, asked, async |_, worlds, request| {
-        let described = Described::read_provisioned(worlds, request)?;
+    let by = caller.clone();
+    let token = ask(&shared, &caller, asked, async move |_, worlds, request| {
+        let described = Described::read_provisioned(worlds, request, By::Caller(&by, Action::UpdateAcl))?;
         described.takes_access()?;
         Ok(described.place_of())
     });
@@ -181,12 +186,17 @@ async fn queue(
     purpose: Purpose,
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
+    let action = match purpose {
+        Purpose::Make => Action::Provision,
+        Purpose::Remove => Action::Unprovision,
+    };
     let asked = match purpose {
         Purpose::Make => Asked::Provision(request),
         Purpose::Remove => Asked::Unprovision(request),
     };
+    let by = caller.clone();
     let token = ask(shared, caller, asked, async move |shared, worlds, request| {
-        let mut described = Described::read(worlds, request, purpose)?;
+        let mut described = Described::read(worlds, request, purpose, By::Caller(&by, action))?;
         described.check_known(shared.store.as_ref()).await?;
         if purpose == Purpose::Make {
             described.check(shared.nothing.as_ref()).await?;
@@ -209,7 +219,12 @@ fn accepted(headers: &HeaderMap, token: Uuid) -> Response {
 const PROVISIONING_KINDS: &[&str] = &["provision", "unprovision", "updateacl"];
 
 /// The operation and the request of a token that a call of these kinds was answered with.
-async fn found(shared: &Shared, token: &str, kinds: &[&str]) -> Result<(Uuid, OperationRow, RequestRow), Refusal> {
+async fn found(
+    shared: &Shared,
+    caller: &Caller,
+    token: &str,
+    kinds: &[&str],
+) -> Result<(Uuid, OperationRow, RequestRow), Refusal> {
     let unknown = || {
         let problem = format!("there is no operation of the token `{token}`");
         Refusal::field("token", problem, "ask with the token that the call was answered with")
@@ -217,7 +232,8 @@ async fn found(shared: &Shared, token: &str, kinds: &[&str]) -> Result<(Uuid, Op
     let id: Uuid = token.parse().map_err(|_| unknown())?;
     let request = shared.store.request(id).await?.ok_or_else(unknown)?;
     let operation = shared.store.operation(id).await?.map(|(operation, _)| operation);
-    let operation = operation.filter(|operation| kinds.contains(&operation.kind.as_str())).ok_or_else(unknown)?;
+    let operation = operation.filter(|operation| kinds.contains(&operation.kind.as_str()));
+    let operation = caller.hides(operation, |caller, found| caller.sees_all(found.about())).ok_or_else(unknown)?;
     Ok((id, operation, request))
 }
 
@@ -227,13 +243,14 @@ async fn found(shared: &Shared, token: &str, kinds: &[&str]) -> Result<(Uuid, Op
     responses((status = 200, body = ProvisioningStatus)))]
 pub(crate) async fn status(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(token): Path<String>,
 ) -> Result<Json<ProvisioningStatus>, Refusal> {
-    provisioning_status(&shared, &token).await.map(Json)
+    provisioning_status(&shared, &caller, &token).await.map(Json)
 }
 
-async fn provisioning_status(shared: &Shared, token: &str) -> Result<ProvisioningStatus, Refusal> {
-    let (id, operation, request) = found(shared, token, PROVISIONING_KINDS).await?;
+async fn provisioning_status(shared: &Shared, caller: &Caller, token: &str) -> Result<ProvisioningStatus, Refusal> {
+    let (id, operation, request) = found(shared, caller, token, PROVISIONING_KINDS).await?;
     let outcome = Outcome::of(&request);
     let status = Status::of(operation.status, outcome.is_some(), operation.cancelled_by.is_some());
     let logs = shared.store.logs(id, 0).await?;
@@ -248,9 +265,10 @@ async fn provisioning_status(shared: &Shared, token: &str) -> Result<Provisionin
     responses((status = 200, body = ValidationStatus)))]
 pub(crate) async fn validation_status(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(token): Path<String>,
 ) -> Result<Json<ValidationStatus>, Refusal> {
-    let (_, operation, request) = found(&shared, &token, &["validate"]).await?;
+    let (_, operation, request) = found(&shared, &caller, &token, &["validate"]).await?;
     let outcome = Outcome::of(&request);
     let status = Status::of_question(operation.status, outcome.is_some());
     let validation = outcome.and_then(|outcome| outcome.validation);
@@ -269,7 +287,7 @@ pub(crate) async fn reverse(
     sent: Sent,
 ) -> Result<Response, Refusal> {
     let question: ReverseProvisioningRequest = read(sent, REVERSE)?;
-    let place = reversing::place(&shared.worlds, &question)?;
+    let place = reversing::place(&shared.worlds, &question, By::Caller(&caller, Action::Reverse))?;
     let token = shared.ask(&caller, &Asked::Reverse(question), place).await?;
     Ok(accepted(&headers, token))
 }
@@ -280,9 +298,10 @@ pub(crate) async fn reverse(
     responses((status = 200, body = ReverseProvisioningStatus)))]
 pub(crate) async fn reverse_status(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
     Path(token): Path<String>,
 ) -> Result<Json<ReverseProvisioningStatus>, Refusal> {
-    let (id, operation, request) = found(&shared, &token, &["reverse-provisioning"]).await?;
+    let (id, operation, request) = found(&shared, &caller, &token, &["reverse-provisioning"]).await?;
     let outcome = Outcome::of(&request);
     let status = Status::of_question(operation.status, outcome.is_some());
     let updates = outcome.map(|outcome| outcome.updates).unwrap_or_default();
@@ -299,9 +318,11 @@ pub(crate) async fn terminate(
     Extension(caller): Extension<Caller>,
     Path(token): Path<String>,
 ) -> Result<Response, Refusal> {
-    let (_, operation, request) = found(&shared, &token, PROVISIONING_KINDS).await?;
+    let (_, operation, request) = found(&shared, &caller, &token, PROVISIONING_KINDS).await?;
+    let about: Vec<Resource<'_>> = operation.about().iter().map(Resource::Stack).collect();
+    caller.check(Action::Cancel, false, &about)?;
     if request.result.is_none() && shared.cancel(&operation, &caller).await? {
         return Ok(StatusCode::ACCEPTED.into_response());
     }
-    provisioning_status(&shared, &token).await.map(|status| Json(status).into_response())
+    provisioning_status(&shared, &caller, &token).await.map(|status| Json(status).into_response())
 }

@@ -172,7 +172,7 @@ CREATE TABLE request (
     fence     INTEGER NOT NULL DEFAULT 0,
     holder    TEXT,
     expires   INTEGER
-, can_wait INTEGER NOT NULL DEFAULT 0, claimant BLOB) STRICT;
+, can_wait INTEGER NOT NULL DEFAULT 0, claimant BLOB, caller TEXT, most_running INTEGER) STRICT;
 CREATE INDEX request_in_order ON request (stack, component, operation) WHERE result IS NULL;
 CREATE INDEX operation_of_stack ON operation_stack (stack, operation);
 CREATE INDEX request_waiting ON request (can_wait, operation) WHERE result IS NULL AND expires IS NULL;
@@ -191,3 +191,16 @@ CREATE TABLE request_death (
     PRIMARY KEY (operation, fence)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX request_death_of ON request_death (claimant);
+CREATE INDEX request_of_caller ON request (caller) WHERE result IS NULL AND caller IS NOT NULL;
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY,
+    id     BLOB NOT NULL UNIQUE,
+    at     INTEGER NOT NULL,
+    entry  TEXT NOT NULL,
+    hash   TEXT NOT NULL
+) STRICT;
+CREATE TABLE audit_head (
+    singleton INTEGER PRIMARY KEY CHECK (singleton = 1),
+    number    INTEGER NOT NULL,
+    hash      TEXT NOT NULL
+) STRICT;

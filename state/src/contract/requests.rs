@@ -6,7 +6,7 @@ use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
     AskedAnew, Cancelled, Enqueued, NewOperation, NewRequest, OperationStatus, Record, RequestClaim, RequestEnd,
-    StoreError, Write,
+    RequestQuota, StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -24,6 +24,7 @@ fn asking(component: &str, what: &str) -> NewRequest {
         body: format!("{{\"{what}\":1}}").into(),
         idempotency: None,
         can_wait: false,
+        quota: None,
     }
 }
 
@@ -568,4 +569,51 @@ pub async fn a_request_is_asked_to_stop_between_two_tries(fixture: Fixture) {
     assert!(fixture.store.is_cancel_requested(operation).await.unwrap());
     fixture.store.finish(&claim, &completed()).await.unwrap();
     assert_eq!(fixture.store.request_cancel(operation, "jane").await.unwrap(), None, "now it has");
+}
+
+fn asking_as(caller: &str, component: &str, waiting: u32, running: Option<u32>) -> NewRequest {
+    let quota = Some(RequestQuota { caller: caller.to_owned(), waiting, running });
+    NewRequest { quota, ..asking(component, component) }
+}
+
+/// A caller that has as many waiting as it may is refused; others are not, and neither is the same request again.
+pub async fn caller_may_have_so_many_requests_waiting(fixture: Fixture) {
+    let ask = async |caller: &str, component: &str| {
+        fixture.store.enqueue(&asking_as(caller, component, 2, None), MANY).await.unwrap()
+    };
+    assert!(is_queued(ask("ada", "a").await));
+    assert!(is_queued(ask("ada", "b").await));
+    assert_eq!(ask("ada", "c").await, Enqueued::OverQuota);
+    assert!(matches!(ask("ada", "b").await, Enqueued::Same(_)));
+    assert!(is_queued(ask("bob", "c").await));
+    assert!(is_queued(fixture.store.enqueue(&asking("d", "d"), MANY).await.unwrap()), "it has no quota");
+    let waits = NewRequest { can_wait: true, ..asking_as("ada", "e", 2, None) };
+    assert!(is_queued(fixture.store.enqueue(&waits, MANY).await.unwrap()), "it can wait");
+    // A running request does not wait.
+    let claim = fixture.claim().await.unwrap();
+    assert!(is_queued(ask("ada", "f").await));
+    assert_eq!(ask("ada", "g").await, Enqueued::OverQuota);
+    fixture.store.finish(&claim, &completed()).await.unwrap();
+    assert_eq!(ask("ada", "g").await, Enqueued::OverQuota);
+}
+
+/// A caller's requests wait while it has as many at work as it may, and those of others go before them.
+pub async fn caller_has_so_many_requests_at_work(fixture: Fixture) {
+    let mut ids = Vec::new();
+    for (caller, component) in [("ada", "a"), ("ada", "b"), ("ada", "c"), ("bob", "d")] {
+        let request = asking_as(caller, component, 9, Some(2));
+        assert!(is_queued(fixture.store.enqueue(&request, MANY).await.unwrap()));
+        ids.push(request.operation.id);
+    }
+    let first = fixture.claim().await.unwrap();
+    assert_eq!(first.operation, ids[0]);
+    assert_eq!(fixture.claimed().await, Some(ids[1]));
+    assert_eq!(fixture.claimed().await, Some(ids[3]), "it is another caller's");
+    assert_eq!(fixture.claimed().await, None, "two of the caller are at work");
+    fixture.store.finish(&first, &completed()).await.unwrap();
+    let third = fixture.claim().await.unwrap();
+    assert_eq!(third.operation, ids[2]);
+    // A released request does not run.
+    fixture.store.give_back(&third, Duration::ZERO).await.unwrap();
+    assert_eq!(fixture.claimed().await, Some(ids[2]));
 }

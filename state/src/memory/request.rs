@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use std::time::Duration;
 use terrace_engine::address::StackId;
 use terrace_engine::store::{
-    AskedAnew, AskedRow, Body, Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestRow,
-    StoreError,
+    AskedAnew, AskedRow, Body, Claimant, Enqueued, NewRequest, OperationStatus, RequestClaim, RequestEnd, RequestQuota,
+    RequestRow, StoreError,
 };
 use uuid::Uuid;
 
@@ -22,6 +22,7 @@ pub(super) struct Request {
     row: RequestRow,
     fence: u64,
     can_wait: bool,
+    quota: Option<RequestQuota>,
     /// When the claim ends, once there is one, or when one that was given back can be had.
     expires: Option<Timestamp>,
     is_given_back: bool,
@@ -34,6 +35,10 @@ pub(super) struct Request {
 impl Request {
     fn is_open(&self) -> bool {
         self.row.result.is_none()
+    }
+
+    fn is_of(&self, caller: &str) -> bool {
+        self.quota.as_ref().is_some_and(|quota| quota.caller == caller)
     }
 
     /// True when one of the two has to wait for the other.
@@ -58,6 +63,7 @@ impl State {
             keys: new.idempotency.iter().cloned().collect(),
             row,
             can_wait: new.can_wait,
+            quota: new.quota.clone(),
             fence: 0,
             expires: None,
             is_given_back: false,
@@ -77,6 +83,9 @@ impl State {
             return Ok(Enqueued::Same(operation));
         }
         let behind = newest.map(|(id, _)| id);
+        if self.is_over_quota(new) {
+            return Ok(Enqueued::OverQuota);
+        }
         if self.waiting() >= most {
             return Ok(Enqueued::Full);
         }
@@ -98,6 +107,27 @@ impl State {
         self.requests.iter().map(|(_, request)| request).filter(waits).count()
     }
 
+    /// Whether as many requests of a caller wait as may. Those that can wait are not counted.
+    fn is_over_quota(&self, new: &NewRequest) -> bool {
+        let Some(quota) = new.quota.as_ref().filter(|_| !new.can_wait) else { return false };
+        let waits = |request: &&Request| {
+            request.is_open() && request.is_of(&quota.caller) && request.expires.is_none() && !request.can_wait
+        };
+        let waiting = self.requests.iter().map(|(_, request)| request).filter(waits).count();
+        waiting >= usize::try_from(quota.waiting).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the caller of a request has fewer at work than it may.
+    fn is_within_quota(&self, request: &Request) -> bool {
+        let Some((quota, most)) = request.quota.as_ref().and_then(|quota| Some((quota, quota.running?))) else {
+            return true;
+        };
+        let is_at_work =
+            |own: &&Request| own.is_open() && own.is_of(&quota.caller) && own.expires.is_some() && !own.is_given_back;
+        let at_work = self.requests.iter().map(|(_, request)| request).filter(is_at_work).count();
+        at_work < usize::try_from(most).unwrap_or(usize::MAX)
+    }
+
     /// The requests that have not ended, oldest first.
     fn open_requests(&self) -> Vec<(Uuid, &Request)> {
         let open = self.requests.iter().filter(|(_, request)| request.is_open());
@@ -111,10 +141,14 @@ impl State {
         let open = self.open_requests();
         let is_over = |request: &Request| request.expires.is_some_and(|expires| expires <= now);
         let is_left = |(_, request): &&(Uuid, &Request)| is_over(request) && !request.is_given_back;
-        let is_free = |(_, request): &&(Uuid, &Request)| is_over(request) && request.is_given_back;
+        let is_free = |(_, request): &&(Uuid, &Request)| {
+            is_over(request) && request.is_given_back && self.is_within_quota(request)
+        };
         let is_next = |at: usize, request: &Request| {
             let mut earlier = open.iter().take(at);
-            request.expires.is_none() && !earlier.any(|(_, earlier)| earlier.is_about_the_same(request))
+            request.expires.is_none()
+                && !earlier.any(|(_, earlier)| earlier.is_about_the_same(request))
+                && self.is_within_quota(request)
         };
         let left = open.iter().find(is_left);
         let next = || {

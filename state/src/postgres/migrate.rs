@@ -26,6 +26,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0011_ids.sql"),
     include_str!("../../migrations/postgres/0012_beacon.sql"),
     include_str!("../../migrations/postgres/0013_request_death.sql"),
+    include_str!("../../migrations/postgres/0014_request_quota.sql"),
+    include_str!("../../migrations/postgres/0015_audit.sql"),
 ];
 
 /// The newest format that this build knows.

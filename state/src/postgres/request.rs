@@ -44,6 +44,9 @@ pub(super) async fn enqueue(
             keep_key(session, request, number).await?;
             return Ok(Enqueued::Same(newest));
         }
+        if is_over_quota(session, request).await? {
+            return Ok(Enqueued::OverQuota);
+        }
         if standing.may_be_full && waiting(session).await? >= most {
             return Ok(Enqueued::Full);
         }
@@ -143,12 +146,14 @@ async fn queue(
                    SELECT sequence, stack, position
                    FROM begun, own, unnest(coalesce($4::bigint[], ARRAY[own.id])) WITH ORDINALITY AS of (stack, position)),
                queued AS (
-                   INSERT INTO request (operation, stack, component, digest, body, can_wait)
-                   SELECT sequence, own.id, $10, $11, $12, $13 FROM begun, own RETURNING operation),
+                   INSERT INTO request (operation, stack, component, digest, body, can_wait, caller, most_running)
+                   SELECT sequence, own.id, $10, $11, $12, $13, $17, $18 FROM begun, own RETURNING operation),
                known AS (
                    INSERT INTO request_key (key, operation) SELECT $14, operation FROM queued WHERE $14::text IS NOT NULL)
                SELECT pg_notify($15, $16) FROM queued";
-    let NewRequest { operation, component, digest, body, idempotency, can_wait, .. } = request;
+    let NewRequest { operation, component, digest, body, idempotency, can_wait, quota, .. } = request;
+    let caller = quota.as_ref().map(|quota| columns::text(&quota.caller));
+    let most_running = quota.as_ref().and_then(|quota| quota.running).map(i64::from);
     let (name, environment) = (columns::text(&of.name), columns::text(&of.environment));
     let (kind, actor) = (columns::text(&operation.kind), columns::text(&operation.actor));
     let (status, now) = (columns::word(&OperationStatus::Queued)?, context.told());
@@ -174,6 +179,8 @@ async fn queue(
                 &key,
                 &CHANNEL,
                 &origin,
+                &caller,
+                &most_running,
             ],
         )
         .await?;
@@ -193,6 +200,22 @@ pub(super) async fn waiting(session: &Session) -> Result<usize, Failure> {
     Ok(session.first(sql, &[], |columns| columns.count()).await?.unwrap_or_default())
 }
 
+/// Whether as many requests of a caller wait as may. Those that can wait are not counted.
+async fn is_over_quota(session: &Session, request: &NewRequest) -> Result<bool, Failure> {
+    let Some(quota) = request.quota.as_ref().filter(|_| !request.can_wait) else { return Ok(false) };
+    let sql = "SELECT count(*) >= $2 FROM (
+                   SELECT 1 FROM request
+                   WHERE caller = $1 AND result IS NULL AND expires IS NULL AND NOT can_wait LIMIT $2) AS own";
+    let (caller, waiting) = (columns::text(&quota.caller), i64::from(quota.waiting));
+    Ok(session.first(sql, &[&caller, &waiting], |columns| columns.take()).await?.unwrap_or_default())
+}
+
+/// Holds for a request whose caller has fewer at work than it may.
+const IS_WITHIN_QUOTA: &str = "
+    (request.most_running IS NULL OR request.most_running > (
+        SELECT count(*) FROM request AS own
+        WHERE own.caller = request.caller AND own.result IS NULL AND own.holder IS NOT NULL))";
+
 /// Takes the next request: what somebody left first, then what waits, and of those about the same the earlier one. What was
 /// given back waits again when its pause is over, behind those that were asked by then. One of the whole stack is about all
 /// of its components.
@@ -204,7 +227,8 @@ pub(super) async fn claim(
 ) -> Result<Option<RequestClaim>, Failure> {
     // Those that wait are looked through in the order of their index until one is found that is the first of what it is
     // about: `OFFSET 0` keeps the server from comparing all with all before.
-    let sql = "WITH revived AS (DELETE FROM request_death WHERE claimant = $4),
+    let sql = format!(
+        "WITH revived AS (DELETE FROM request_death WHERE claimant = $4),
                left_over AS (
                    SELECT operation, fence, claimant, holder FROM request WHERE result IS NULL AND holder IS NOT NULL
                      AND expires <= coalesce($1, statement_timestamp())
@@ -229,12 +253,14 @@ pub(super) async fn claim(
                          WHERE earlier.result IS NULL AND earlier.stack = request.stack
                            AND earlier.operation < request.operation
                          OFFSET 0))
+                     AND {IS_WITHIN_QUOTA}
                    ORDER BY can_wait, operation LIMIT 1 FOR UPDATE SKIP LOCKED),
                given_back AS (
                    SELECT operation FROM request
                    WHERE result IS NULL AND holder IS NULL AND expires <= coalesce($1, statement_timestamp())
                      AND NOT EXISTS (SELECT 1 FROM left_over)
                      AND NOT EXISTS (SELECT 1 FROM waiting WHERE NOT can_wait AND asked_at <= request.expires)
+                     AND {IS_WITHIN_QUOTA}
                    ORDER BY expires LIMIT 1 FOR UPDATE SKIP LOCKED),
                next AS (SELECT operation FROM left_over UNION ALL SELECT operation FROM given_back
                         UNION ALL SELECT operation FROM waiting WHERE NOT EXISTS (SELECT 1 FROM given_back)),
@@ -251,9 +277,10 @@ pub(super) async fn claim(
                                    AND other.operation <> request.operation),
                          ARRAY(SELECT holder FROM request_death
                                WHERE request_death.operation = request.operation AND request_death.claimant <> $4
-                               ORDER BY request_death.fence) || ARRAY(SELECT holder FROM died)";
+                               ORDER BY request_death.fence) || ARRAY(SELECT holder FROM died)"
+    );
     let term = i64::try_from(term.as_micros()).unwrap_or(i64::MAX);
-    let claimed = session.last(sql, &[&context.told(), &columns::text(&claimant.name), &term, &claimant.id]).await?;
+    let claimed = session.last(&sql, &[&context.told(), &columns::text(&claimant.name), &term, &claimant.id]).await?;
     session::one(&claimed, |columns| {
         Ok(RequestClaim {
             operation: columns.uuid()?,

@@ -24,7 +24,7 @@ use uuid::Uuid;
 const LOCK: &str = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0;
     LOCK TABLE stack, owner, lease, operation, request IN EXCLUSIVE MODE;
     LOCK TABLE store, version, resource, dependent, component, component_version, operation_stack, step, intent, log,
-               spent_plan IN EXCLUSIVE MODE";
+               spent_plan, audit, audit_head IN EXCLUSIVE MODE";
 
 type Value = Box<dyn ToSql + Sync + Send>;
 

@@ -38,6 +38,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0018_request_key.sql"),
     include_str!("../../migrations/sqlite/0019_ids.sql"),
     include_str!("../../migrations/sqlite/0020_request_death.sql"),
+    include_str!("../../migrations/sqlite/0021_request_quota.sql"),
+    include_str!("../../migrations/sqlite/0022_audit.sql"),
 ];
 
 /// What [`MIGRATIONS`] make of an empty file.

@@ -34,19 +34,25 @@ pub(super) fn enqueue(
         keep_key(transaction, request, newest.number)?;
         return Ok(Enqueued::Same(newest.operation));
     }
+    if is_over_quota(transaction, request)? {
+        return Ok(Enqueued::OverQuota);
+    }
     if is_full(transaction, most)? {
         return Ok(Enqueued::Full);
     }
     let operation = commit::record(transaction, context, &request.operation, OperationStatus::Queued)?;
-    let sql =
-        "INSERT INTO request (operation, stack, component, digest, body, can_wait) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT INTO request (operation, stack, component, digest, body, can_wait, caller, most_running)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let quota = request.quota.as_ref();
     transaction.prepare_cached(sql)?.execute(params![
         operation,
         stack,
         request.component,
         request.digest,
         request.body.expose(),
-        request.can_wait
+        request.can_wait,
+        quota.map(|quota| quota.caller.as_str()),
+        quota.and_then(|quota| quota.running)
     ])?;
     keep_key(transaction, request, operation)?;
     Ok(Enqueued::Queued { behind: newest.map(|newest| newest.operation) })
@@ -119,6 +125,20 @@ pub(super) fn waiting(connection: &Connection) -> Result<usize, Failure> {
     Ok(connection.prepare_cached(sql)?.query_row([], |row| Columns::of(row).count())?)
 }
 
+/// Whether as many requests of a caller wait as may. Those that can wait are not counted.
+fn is_over_quota(connection: &Connection, request: &NewRequest) -> Result<bool, Failure> {
+    let Some(quota) = request.quota.as_ref().filter(|_| !request.can_wait) else { return Ok(false) };
+    let sql = "SELECT count(*) >= ?2 FROM (
+                   SELECT 1 FROM request WHERE caller = ?1 AND result IS NULL AND expires IS NULL AND can_wait = 0 LIMIT ?2)";
+    Ok(connection.prepare_cached(sql)?.query_row((&quota.caller, quota.waiting), |row| row.get(0))?)
+}
+
+/// Holds for a request whose caller has fewer at work than it may.
+const IS_WITHIN_QUOTA: &str = "
+    (request.most_running IS NULL OR request.most_running > (
+        SELECT count(*) FROM request AS own
+        WHERE own.caller = request.caller AND own.result IS NULL AND own.holder IS NOT NULL))";
+
 /// Whether so many wait. They are only counted where the numbers that were given since the oldest one do not rule it out: a
 /// long queue costs those who come no more than a short one.
 fn is_full(connection: &Connection, most: usize) -> Result<bool, Failure> {
@@ -161,7 +181,8 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
     }
     let sql = format!(
         "SELECT operation, can_wait, (SELECT started_at FROM operation WHERE sequence = request.operation)
-         FROM request WHERE result IS NULL AND expires IS NULL AND {IS_FIRST} ORDER BY can_wait, operation LIMIT 1"
+         FROM request WHERE result IS NULL AND expires IS NULL AND {IS_FIRST} AND {IS_WITHIN_QUOTA}
+         ORDER BY can_wait, operation LIMIT 1"
     );
     let waiting = transaction.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     let waiting: Option<(i64, bool, i64)> = waiting.optional()?;
@@ -170,9 +191,11 @@ fn next(transaction: &Transaction<'_>, context: &Context) -> Result<Option<i64>,
         Some((_, false, asked_at)) => now.as_microsecond().min(asked_at.saturating_sub(1)),
         Some((_, true, _)) | None => now.as_microsecond(),
     };
-    let sql = "SELECT operation FROM request WHERE result IS NULL AND holder IS NULL AND expires <= ?1
-               ORDER BY expires, operation LIMIT 1";
-    let given_back = transaction.prepare_cached(sql)?.query_row([free_by], |row| row.get(0)).optional()?;
+    let sql = format!(
+        "SELECT operation FROM request WHERE result IS NULL AND holder IS NULL AND expires <= ?1 AND {IS_WITHIN_QUOTA}
+         ORDER BY expires, operation LIMIT 1"
+    );
+    let given_back = transaction.prepare_cached(&sql)?.query_row([free_by], |row| row.get(0)).optional()?;
     Ok(given_back.or(waiting.map(|(operation, ..)| operation)))
 }
 

@@ -116,6 +116,7 @@ async fn who_calls_a_server_does_not_wait_behind_its_work() {
         body: Body::from("{}".to_owned()),
         idempotency: None,
         can_wait: false,
+        quota: None,
     };
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let holding = store.write(move |_, _| {
@@ -311,6 +312,7 @@ async fn a_server_that_runs_keeps_its_requests_when_the_clock_jumps() {
         body: "{}".to_owned().into(),
         idempotency: None,
         can_wait: false,
+        quota: None,
     };
     store.enqueue(&request, 10).await.unwrap();
     let term = Duration::from_secs(30);

@@ -124,7 +124,7 @@ pub const TABLES: &[Table] = &[
         1,
         columns![
             "operation" Number, "stack" Number, "component" Text, "digest" Text, "body" Text, "result" Text,
-            "fence" Number, "holder" Text, "expires" Time, "can_wait" Flag,
+            "fence" Number, "holder" Text, "expires" Time, "can_wait" Flag, "caller" Text, "most_running" Number,
         ],
         None,
     ),
@@ -136,6 +136,8 @@ pub const TABLES: &[Table] = &[
         Some("log_id_seq"),
     ),
     table("spent_plan", 1, columns!["plan" Id, "spent_at" Time], None),
+    table("audit", 1, columns!["number" Number, "id" Id, "at" Time, "entry" Text, "hash" Text], None),
+    table("audit_head", 1, columns!["singleton" Number, "number" Number, "hash" Text], None),
 ];
 
 /// What the role mapper keeps beside a state: it moves along where there is any.

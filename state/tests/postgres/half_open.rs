@@ -38,6 +38,7 @@ fn asked(component: &str) -> NewRequest {
         body: Body::default(),
         idempotency: None,
         can_wait: false,
+        quota: None,
     }
 }
 

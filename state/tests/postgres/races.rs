@@ -481,5 +481,6 @@ fn asking_nothing(operation: NewOperation) -> NewRequest {
         body: Body::default(),
         idempotency: None,
         can_wait: false,
+        quota: None,
     }
 }

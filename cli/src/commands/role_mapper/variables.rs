@@ -149,8 +149,12 @@ impl<'v> Given<'v> {
             return Err(Failure::new(format!("ROLE_MAPPER_TOKEN has fewer than {minimum_length} characters"))
                 .hint("make one with `openssl rand -hex 32`"));
         }
-        let token =
-            |sha256: String| Token { name: "role-mapper".to_owned(), sha256, scope: Scope::Admin, minimum_length };
+        let token = |sha256: String| Token {
+            name: "role-mapper".to_owned(),
+            sha256,
+            grant: Scope::Admin.into(),
+            minimum_length,
+        };
         let mut tokens: Vec<Token> = self.text("TOKEN").map(|text| token(sha256(text))).into_iter().collect();
         for digest in self.list("TOKEN_SHA256")?.unwrap_or_default() {
             let digest = digest.to_lowercase();

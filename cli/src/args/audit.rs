@@ -1,0 +1,77 @@
+//! Arguments of `terrace audit`.
+
+use super::age;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use std::time::Duration;
+
+/// Subcommands of `terrace audit`.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Print the audit log as JSON lines, oldest entry first
+    #[command(
+        after_help = "Examples:\n  terrace audit export --since 7d > audit.jsonl\n  terrace audit export --verify > /dev/null\n\nWith `--verify` the exit code is 1 where an entry was changed or removed, and the message names the first one."
+    )]
+    Export(AuditExportArguments),
+    /// Remove old entries; the rest of the log stays verifiable
+    #[command(after_help = "Example:\n  terrace audit prune --keep 400d")]
+    Prune {
+        /// Keep entries that are younger, such as `400d`
+        #[arg(long, value_name = "AGE", value_parser = age)]
+        keep: Duration,
+        /// Do not ask
+        #[arg(long)]
+        auto_approve: bool,
+    },
+}
+
+/// `terrace audit export`.
+#[derive(Debug, Args)]
+pub struct AuditExportArguments {
+    /// Check that no entry was changed or removed, from the first to the last
+    #[arg(long)]
+    pub verify: bool,
+    /// Leave out older entries: an age such as `7d`, a date or a time (`2026-01-31T12:00:00Z`)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Option<Since>,
+}
+
+/// From when on entries are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// From so long ago on, by the clock of the store.
+    Ago(Duration),
+    /// From a moment on.
+    At(Timestamp),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(at) = text.parse() {
+        return Ok(Since::At(at));
+    }
+    if let Ok(date) = text.parse::<Date>() {
+        let start = date.to_zoned(TimeZone::UTC).map_err(|error| error.to_string())?;
+        return Ok(Since::At(start.timestamp()));
+    }
+    age(text).map(Since::Ago).map_err(|_| {
+        "expected an age such as `7d`, a date such as `2026-01-31` or a time such as `2026-01-31T12:00:00Z`".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moment_is_given_as_age_date_or_time() {
+        let at = |text: &str| Since::At(text.parse().unwrap());
+        assert_eq!(since("2026-01-31"), Ok(at("2026-01-31T00:00:00Z")));
+        assert_eq!(since("2026-01-31T12:00:00+01:00"), Ok(at("2026-01-31T11:00:00Z")));
+        assert_eq!(since("2d"), Ok(Since::Ago(Duration::from_secs(2 * 24 * 3600))));
+        for wrong in ["", "yesterday", "7", "2026-13-01"] {
+            assert!(since(wrong).unwrap_err().contains("`2026-01-31`"), "{wrong}");
+        }
+    }
+}

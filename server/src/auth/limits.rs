@@ -1,0 +1,457 @@
+//! Limits of callers: environments, domains, stacks and actions, and how much of the queue one caller may take.
+//!
+//! [`Principal::may`] is the one place that decides. Every route asks it through `Caller`, and a route that does not is
+//! answered with 500 (`super::guard`).
+
+use super::Scope;
+use globset::{Glob, GlobMatcher};
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeSet;
+use terrace_engine::address::StackId;
+
+/// The kinds of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Reads state, operations, plans and configuration.
+    Read,
+    /// Validates a descriptor.
+    Validate,
+    /// Plans a descriptor.
+    Plan,
+    /// Looks for drift.
+    Drift,
+    /// Answers reverse provisioning.
+    Reverse,
+    /// Provisions a data product or a component.
+    Provision,
+    /// Removes a data product or a component; applies a plan that does.
+    Unprovision,
+    /// Replaces the access list of a component.
+    UpdateAcl,
+    /// Applies a plan.
+    Apply,
+    /// Stops an operation.
+    Cancel,
+    /// Takes a lease away.
+    Unlock,
+}
+
+impl Action {
+    /// The actions that `limits.actions` names; reading is always allowed within the other limits.
+    pub const WORDS: [(&'static str, Self); 10] = [
+        ("validate", Self::Validate),
+        ("plan", Self::Plan),
+        ("drift", Self::Drift),
+        ("reverse-provisioning", Self::Reverse),
+        ("provision", Self::Provision),
+        ("unprovision", Self::Unprovision),
+        ("updateacl", Self::UpdateAcl),
+        ("apply", Self::Apply),
+        ("cancel", Self::Cancel),
+        ("unlock", Self::Unlock),
+    ];
+
+    /// Its name: `provision`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, action)| *action == self).map_or("read", |(word, _)| word)
+    }
+
+    /// The scope that it needs at least.
+    #[must_use]
+    pub const fn scope(self) -> Scope {
+        match self {
+            Self::Read => Scope::Read,
+            Self::Validate | Self::Plan | Self::Drift | Self::Reverse => Scope::Plan,
+            Self::Provision | Self::Unprovision | Self::UpdateAcl | Self::Apply | Self::Cancel => Scope::Apply,
+            Self::Unlock => Scope::Admin,
+        }
+    }
+
+    /// True when it changes remote objects, state, or the operations of other callers.
+    #[must_use]
+    pub const fn is_change(self) -> bool {
+        matches!(self.scope(), Scope::Apply | Scope::Admin)
+    }
+}
+
+/// A glob pattern: `*` and `?` match any characters, `{a,b}` either word.
+#[derive(Debug, Clone)]
+pub struct Pattern(GlobMatcher);
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// When it is empty or no glob pattern, with the reason.
+    pub fn new(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        Glob::new(text).map(|glob| Self(glob.compile_matcher())).map_err(|error| error.kind().to_string())
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
+
+    fn is_of_full_names(&self) -> bool {
+        self.0.glob().glob().contains('@')
+    }
+}
+
+/// The names that a limit allows.
+#[derive(Debug, Clone, Default)]
+pub enum Names {
+    /// All names.
+    #[default]
+    Any,
+    /// Those that match one of these patterns.
+    Patterns(Vec<Pattern>),
+    /// Those that a claim of the caller's token lists, letter by letter. No name where the token has no such claim.
+    Claim(String),
+    /// These names, letter by letter.
+    Exactly(BTreeSet<String>),
+}
+
+impl Names {
+    const fn is_any(&self) -> bool {
+        matches!(self, Self::Any)
+    }
+
+    fn allow(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Patterns(patterns) => patterns.iter().any(|pattern| pattern.matches(name)),
+            Self::Exactly(names) => names.contains(name),
+            Self::Claim(_) => false,
+        }
+    }
+
+    /// A pattern with `@` is compared with `name@environment`, any other one with the name.
+    fn allow_stack(&self, stack: &StackId) -> bool {
+        let full = stack.to_string();
+        match self {
+            Self::Patterns(patterns) => patterns.iter().any(|pattern| match pattern.is_of_full_names() {
+                true => pattern.matches(&full),
+                false => pattern.matches(&stack.name),
+            }),
+            Self::Exactly(names) => names.contains(&stack.name) || names.contains(&full),
+            Self::Any => true,
+            Self::Claim(_) => false,
+        }
+    }
+
+    fn of_claims(&self, claims: &Map<String, Json>) -> Self {
+        match self {
+            Self::Claim(path) => Self::Exactly(words(claims, path).map(str::to_owned).collect()),
+            other => other.clone(),
+        }
+    }
+}
+
+/// The words of a claim: those of a list, or of a text with blanks.
+pub(super) fn words<'c>(claims: &'c Map<String, Json>, path: &str) -> impl Iterator<Item = &'c str> {
+    let (list, text): (&[Json], &str) = match crate::jwt::claim(claims, path) {
+        Some(Json::Array(list)) => (list, ""),
+        Some(Json::String(text)) => (&[], text),
+        _ => (&[], ""),
+    };
+    list.iter().filter_map(Json::as_str).chain(text.split_whitespace())
+}
+
+/// A caller's share of the queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Requests that may wait for a worker; `None` stands for the default of the server.
+    pub waiting: Option<u32>,
+    /// Requests that may run at once; `None` stands for all workers.
+    pub running: Option<u32>,
+}
+
+/// The limits of a token or a role. The default has no limits.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// Environments.
+    pub environments: Names,
+    /// Domains of data products: the first part of a stack's name.
+    pub domains: Names,
+    /// Stacks, as `name` or as `name@environment`.
+    pub stacks: Names,
+    /// Actions; `None` stands for all actions of the scope.
+    pub actions: Option<BTreeSet<Action>>,
+    /// The share of the queue.
+    pub queue: Quota,
+}
+
+/// The scopes and limits of a token or a role.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The largest scope.
+    pub scope: Scope,
+    /// Consenting to the loss of data. [`Scope::Admin`] has it, too.
+    pub is_data_loss_allowed: bool,
+    /// Where that holds.
+    pub limits: Limits,
+}
+
+impl From<Scope> for Grant {
+    fn from(scope: Scope) -> Self {
+        Self { scope, is_data_loss_allowed: false, limits: Limits::default() }
+    }
+}
+
+impl Grant {
+    /// The same with the names that the claims of a token say.
+    pub(super) fn of_claims(&self, claims: &Map<String, Json>) -> Self {
+        let Limits { environments, domains, stacks, actions, queue } = &self.limits;
+        let [environments, domains, stacks] = [environments, domains, stacks].map(|names| names.of_claims(claims));
+        Self {
+            limits: Limits { environments, domains, stacks, actions: actions.clone(), queue: *queue },
+            ..self.clone()
+        }
+    }
+
+    fn allows(&self, action: Action, consents: bool, resources: &[Resource<'_>]) -> bool {
+        self.takes(action) && (!consents || self.consents()) && resources.iter().all(|resource| self.reaches(resource))
+    }
+
+    /// True when its limits hide something.
+    pub(super) const fn hides(&self) -> bool {
+        let Limits { environments, domains, stacks, .. } = &self.limits;
+        !(environments.is_any() && domains.is_any() && stacks.is_any())
+    }
+
+    const fn consents(&self) -> bool {
+        self.is_data_loss_allowed || matches!(self.scope, Scope::Admin)
+    }
+
+    fn takes(&self, action: Action) -> bool {
+        let is_listed = |actions: &BTreeSet<Action>| actions.contains(&action) || action == Action::Read;
+        self.scope >= action.scope() && self.limits.actions.as_ref().is_none_or(is_listed)
+    }
+
+    fn reaches(&self, resource: &Resource<'_>) -> bool {
+        let Limits { environments, domains, stacks, .. } = &self.limits;
+        match resource {
+            Resource::Any => true,
+            Resource::Environment(name) => environments.allow(name),
+            Resource::Stack(stack) => {
+                let own = domains_of(&stack.name);
+                environments.allow(&stack.environment)
+                    && stacks.allow_stack(stack)
+                    && (domains.is_any() || !own.is_empty() && own.iter().all(|domain| domains.allow(domain)))
+            }
+            Resource::Named { environment, domains: named } => {
+                environment.is_none_or(|name| environments.allow(name)) && named.iter().all(|name| domains.allow(name))
+            }
+        }
+    }
+}
+
+/// The domains that a stack's name may mean: `finance` for `finance.cashflow.0`. A name of more parts may have a domain or a
+/// product with dots, so all readings count. A name without dots has no domain.
+fn domains_of(name: &str) -> Vec<&str> {
+    let ends: Vec<usize> = name.match_indices('.').map(|(at, _)| at).collect();
+    let most = ends.len().saturating_sub(1).max(1);
+    ends.into_iter().take(most).filter_map(|end| name.get(..end)).collect()
+}
+
+/// An object that a call acts on.
+#[derive(Debug, Clone)]
+pub(crate) enum Resource<'r> {
+    /// Nothing in particular: whether the caller may do this anywhere.
+    Any,
+    /// An environment.
+    Environment(&'r str),
+    /// A stack.
+    Stack(&'r StackId),
+    /// An environment and domains that a descriptor names beside those of its stack: blueprints may read them.
+    Named { environment: Option<&'r str>, domains: Vec<&'r str> },
+}
+
+/// A caller with its grants.
+#[derive(Debug, Clone)]
+pub(crate) struct Principal {
+    /// The name for people; nothing where callers show no token.
+    pub(crate) name: Option<String>,
+    /// A call needs one grant that allows all of it; `None` allows everything.
+    grants: Option<Vec<Grant>>,
+}
+
+impl Principal {
+    /// The caller of a server that asks for no token, and the server itself.
+    pub(crate) const fn unlimited(name: Option<String>) -> Self {
+        Self { name, grants: None }
+    }
+
+    /// A caller with a token.
+    pub(crate) const fn new(name: String, grants: Vec<Grant>) -> Self {
+        Self { name: Some(name), grants: Some(grants) }
+    }
+
+    /// Whether the caller may do that with all of these resources, consenting to the loss of data or not: one grant has to
+    /// allow all of it.
+    pub(crate) fn may(&self, action: Action, consents: bool, resources: &[Resource<'_>]) -> bool {
+        self.may_with(action.scope(), action, consents, resources)
+    }
+
+    /// The same, where the grant needs a larger scope than the action does.
+    pub(crate) fn may_with(&self, needed: Scope, action: Action, consents: bool, resources: &[Resource<'_>]) -> bool {
+        let has_scope = |grant: &&Grant| grant.scope >= needed;
+        match &self.grants {
+            None => true,
+            Some(grants) => grants.iter().filter(has_scope).any(|grant| grant.allows(action, consents, resources)),
+        }
+    }
+
+    /// Whether it sees all of these stacks.
+    pub(crate) fn sees_all(&self, stacks: &[StackId]) -> bool {
+        let all: Vec<Resource<'_>> = stacks.iter().map(Resource::Stack).collect();
+        self.sees_everything() || !all.is_empty() && self.may(Action::Read, false, &all)
+    }
+
+    /// The largest scope of all grants.
+    pub(crate) fn scope(&self) -> Option<Scope> {
+        self.grants.iter().flatten().map(|grant| grant.scope).max()
+    }
+
+    /// Whether it has a scope anywhere.
+    pub(crate) fn has(&self, scope: Scope) -> bool {
+        self.grants.is_none() || self.scope() >= Some(scope)
+    }
+
+    /// The share of the queue for a call, the largest of the grants that allow it; nothing where callers show no token.
+    pub(crate) fn quota(&self, action: Action, stack: &StackId) -> Option<Quota> {
+        let grants = self.grants.as_ref()?.iter();
+        let grants = grants.filter(|grant| grant.allows(action, false, &[Resource::Stack(stack)]));
+        // No limit is the largest.
+        let larger = |one: Option<u32>, other: Option<u32>| one.zip(other).map(|(one, other)| one.max(other));
+        let both = |one: Quota, other: Quota| Quota {
+            waiting: larger(one.waiting, other.waiting),
+            running: larger(one.running, other.running),
+        };
+        Some(grants.map(|grant| grant.limits.queue).reduce(both).unwrap_or_default())
+    }
+
+    /// True when no limit hides anything from the caller.
+    pub(crate) fn sees_everything(&self) -> bool {
+        self.grants.as_ref().is_none_or(|grants| grants.iter().any(|grant| !grant.hides()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn patterns(texts: &[&str]) -> Names {
+        Names::Patterns(texts.iter().map(|text| Pattern::new(text).unwrap()).collect())
+    }
+
+    fn grant(scope: Scope, limits: Limits) -> Grant {
+        Grant { limits, ..Grant::from(scope) }
+    }
+
+    fn stack(text: &str) -> StackId {
+        text.parse().unwrap()
+    }
+
+    #[track_caller]
+    fn check(limits: &Limits, allowed: &[&str], refused: &[&str]) {
+        let principal = Principal::new("ci".to_owned(), vec![grant(Scope::Apply, limits.clone())]);
+        for (texts, expected) in [(allowed, true), (refused, false)] {
+            for text in texts {
+                for action in [Action::Read, Action::Plan, Action::Provision] {
+                    let found = principal.may(action, false, &[Resource::Stack(&stack(text))]);
+                    assert_eq!(found, expected, "{text} {action:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_limit_holds_by_itself_and_with_the_others() {
+        let environments = Limits { environments: patterns(&["dev*"]), ..Limits::default() };
+        check(&environments, &["a.b.0@dev", "a.b.0@dev-2"], &["a.b.0@prod", "a.b.0@xdev", "dev.b.0@prod"]);
+        let stacks = Limits { stacks: patterns(&["finance.*", "hr.pay.0@dev"]), ..Limits::default() };
+        check(&stacks, &["finance.a.0@prod", "hr.pay.0@dev"], &["hr.pay.0@prod", "finances.a.0@dev", "x@finance.dev"]);
+        let both = Limits { environments: patterns(&["dev"]), domains: patterns(&["finance"]), ..Limits::default() };
+        check(&both, &["finance.a.0@dev"], &["finance.a.0@prod", "hr.a.0@dev", "finance@dev", "shared@dev"]);
+    }
+
+    #[test]
+    fn domain_with_dots_matches_in_every_reading() {
+        let finance = Limits { domains: patterns(&["finance"]), ..Limits::default() };
+        check(
+            &finance,
+            &["finance.cash.0@dev", "finance.cash@dev"],
+            &["finance.eu.cash.0@dev", "finance-eu.cash.0@dev"],
+        );
+        let europe = Limits { domains: patterns(&["finance.eu"]), ..Limits::default() };
+        check(&europe, &[], &["finance.eu.cash.0@dev"]);
+        let all = Limits { domains: patterns(&["finance", "finance.*"]), ..Limits::default() };
+        check(&all, &["finance.eu.cash.0@dev"], &["hr.eu.cash.0@dev"]);
+    }
+
+    #[test]
+    fn one_grant_has_to_allow_all_of_a_call() {
+        let dev = Limits { environments: patterns(&["dev"]), ..Limits::default() };
+        let grants = vec![grant(Scope::Apply, dev), Grant::from(Scope::Read)];
+        let principal = Principal::new("ada".to_owned(), grants);
+        let (dev, prod) = (stack("a.b.0@dev"), stack("a.b.0@prod"));
+        assert!(principal.may(Action::Read, false, &[Resource::Stack(&prod)]));
+        assert!(principal.may(Action::Apply, false, &[Resource::Stack(&dev)]));
+        assert!(!principal.may(Action::Apply, false, &[Resource::Stack(&prod)]));
+        assert!(!principal.may(Action::Apply, false, &[Resource::Stack(&dev), Resource::Stack(&prod)]));
+        assert!(!Principal::new("eve".to_owned(), Vec::new()).may(Action::Read, false, &[Resource::Any]));
+    }
+
+    #[test]
+    fn consent_needs_a_separate_scope() {
+        let may = |grant: Grant| Principal::new("ci".to_owned(), vec![grant]).may(Action::Unprovision, true, &[]);
+        assert!(!may(Grant::from(Scope::Apply)));
+        assert!(may(Grant { is_data_loss_allowed: true, ..Grant::from(Scope::Apply) }));
+        assert!(!may(Grant { is_data_loss_allowed: true, ..Grant::from(Scope::Plan) }));
+        assert!(may(Grant::from(Scope::Admin)));
+    }
+
+    #[test]
+    fn actions_limit_everything_but_reading() {
+        let limits = Limits { actions: Some([Action::Plan].into()), ..Limits::default() };
+        let principal = Principal::new("ci".to_owned(), vec![grant(Scope::Admin, limits)]);
+        let may = |action| principal.may(action, false, &[Resource::Any]);
+        assert_eq!([Action::Read, Action::Plan, Action::Apply, Action::Unlock].map(may), [true, true, false, false]);
+    }
+
+    #[test]
+    fn names_of_a_claim_match_literally() {
+        let claimed = Grant {
+            limits: Limits { domains: Names::Claim("data.domains".to_owned()), ..Limits::default() },
+            ..Grant::from(Scope::Apply)
+        };
+        let may = |claims: Json, text: &str| {
+            let grant = claimed.of_claims(claims.as_object().unwrap());
+            Principal::new("ada".to_owned(), vec![grant]).may(Action::Read, false, &[Resource::Stack(&stack(text))])
+        };
+        assert!(may(json!({"data": {"domains": ["hr", "finance"]}}), "finance.a.0@dev"));
+        assert!(may(json!({"data": {"domains": "hr finance"}}), "finance.a.0@dev"));
+        for claims in [json!({}), json!({"data": {"domains": []}}), json!({"data": {"domains": ["*", "fin*"]}})] {
+            assert!(!may(claims.clone(), "finance.a.0@dev"), "{claims}");
+        }
+    }
+
+    #[test]
+    fn the_largest_quota_of_the_grants_that_allow_a_call_counts() {
+        let with = |environment: &str, waiting: Option<u32>| {
+            let queue = Quota { waiting, running: Some(2) };
+            grant(Scope::Apply, Limits { environments: patterns(&[environment]), queue, ..Limits::default() })
+        };
+        let principal =
+            Principal::new("ci".to_owned(), vec![with("dev", Some(1)), with("d*", Some(5)), with("p", None)]);
+        let quota = |text: &str| principal.quota(Action::Provision, &stack(text)).unwrap();
+        assert_eq!(quota("a.b.0@dev"), Quota { waiting: Some(5), running: Some(2) });
+        assert_eq!(quota("a.b.0@p").waiting, None);
+        assert!(Principal::unlimited(None).quota(Action::Provision, &stack("a@b")).is_none());
+    }
+}

@@ -1,0 +1,98 @@
+//! The audit log: one chain for all writers.
+
+use super::Fixture;
+use crate::clock::Clock;
+use std::sync::Arc;
+use std::time::Duration;
+use terrace_engine::store::{AuditEntry, AuditLink, AuditOutcome, BrokenChain, PRUNED, ServerStore, Verifier};
+use uuid::Uuid;
+
+fn entry(actor: &str) -> AuditEntry {
+    let operation = Some(Uuid::now_v7());
+    let stacks = vec!["finance.cash.0@dev".to_owned()];
+    AuditEntry { operation, stacks, ..AuditEntry::new(actor, "provision", AuditOutcome::Accepted) }
+}
+
+async fn all(store: &Arc<dyn ServerStore>) -> Vec<AuditLink> {
+    store.audited(0, usize::MAX).await.unwrap().links
+}
+
+async fn verified(store: &Arc<dyn ServerStore>) -> Result<u64, BrokenChain> {
+    let page = store.audited(0, usize::MAX).await.unwrap();
+    let mut verifier = Verifier::default();
+    page.links.iter().try_for_each(|link| verifier.take(link))?;
+    verifier.finish(page.head.as_ref())
+}
+
+/// Entries are numbered, stamped by the clock of the store, and lead to each other, also after the store is opened again.
+pub async fn chain_of_entries_is_verified(fixture: Fixture) {
+    assert_eq!(verified(&fixture.store).await, Ok(0));
+    fixture.store.audit(vec![entry("ada \u{1} \0 \u{2028}"), entry("bob")]).await.unwrap();
+    fixture.clock.advance(Duration::from_secs(1));
+    fixture.store.audit(vec![entry("eve")]).await.unwrap();
+    fixture.store.audit(Vec::new()).await.unwrap();
+    let store = match &fixture.reopen {
+        Some(reopen) => reopen(Arc::clone(&fixture.clock)).await,
+        None => Arc::clone(&fixture.store),
+    };
+    store.audit(vec![entry("joe")]).await.unwrap();
+    assert_eq!(verified(&store).await, Ok(4));
+    let links = all(&store).await;
+    assert_eq!(links.iter().map(|link| link.number).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(links[2].at, fixture.clock.now());
+    let first: serde_json::Value = serde_json::from_str(&links[0].entry).unwrap();
+    assert_eq!((&first["actor"], &first["number"]), (&"ada \u{1} \0 \u{2028}".into(), &1.into()));
+}
+
+/// Writers follow each other.
+pub async fn concurrent_writers_make_one_chain(fixture: Fixture) {
+    let write = |writer: usize| {
+        let store = Arc::clone(&fixture.store);
+        tokio::spawn(async move {
+            for _ in 0..8 {
+                store.audit(vec![entry(&format!("writer {writer}"))]).await.unwrap();
+            }
+        })
+    };
+    let writers: Vec<_> = (0..4).map(write).collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(verified(&fixture.store).await, Ok(32));
+}
+
+/// Pruning removes old entries and anchors the rest.
+pub async fn pruned_log_stays_verifiable(fixture: Fixture) {
+    let day = Duration::from_secs(24 * 3600);
+    assert_eq!(fixture.store.prune_audit(day).await.unwrap(), 0);
+    fixture.store.audit(vec![entry("ada"), entry("bob")]).await.unwrap();
+    fixture.clock.advance(2 * day);
+    fixture.store.audit(vec![entry("eve")]).await.unwrap();
+    assert_eq!(fixture.store.prune_audit(day).await.unwrap(), 2);
+    assert_eq!(verified(&fixture.store).await, Ok(4));
+    assert_eq!(fixture.store.prune_audit(day).await.unwrap(), 0);
+    fixture.clock.advance(2 * day);
+    // All entries are old.
+    assert_eq!(fixture.store.prune_audit(day).await.unwrap(), 2);
+    fixture.store.audit(vec![entry("joe")]).await.unwrap();
+    assert_eq!(verified(&fixture.store).await, Ok(6));
+    let links = all(&fixture.store).await;
+    assert!(links.len() == 2 && links[0].entry.contains(PRUNED), "{links:?}");
+    // The usual retention leaves the audit log alone.
+    fixture.clock.advance(2 * day);
+    fixture.store.prune(day).await.unwrap();
+    assert_eq!(all(&fixture.store).await, links);
+}
+
+/// Pages follow each other by the number of the last entry.
+pub async fn entries_are_read_in_pages(fixture: Fixture) {
+    fixture.store.audit((0..5).map(|_| entry("ada")).collect()).await.unwrap();
+    let numbers = async |after| {
+        let page = fixture.store.audited(after, 2).await.unwrap();
+        page.links.iter().map(|link| link.number).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        [numbers(0).await, numbers(2).await, numbers(4).await, numbers(5).await],
+        [vec![1, 2], vec![3, 4], vec![5], vec![]]
+    );
+}

@@ -1,0 +1,81 @@
+//! The audit log: a chain of entries. The writer has the file to itself, so that the chain has one end.
+
+use super::Context;
+use super::columns::{self, Columns};
+use super::error::Failure;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Transaction};
+use std::time::Duration;
+use terrace_engine::store::{Anchor, AuditEntry, AuditLink, AuditPage, GENESIS};
+
+/// Appends entries.
+pub(super) fn append(transaction: &Transaction<'_>, context: &Context, entries: &[AuditEntry]) -> Result<(), Failure> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let (now, mut head) = (context.clock.now(), head(transaction)?.unwrap_or_else(genesis));
+    for entry in entries {
+        let link = AuditLink::after(head.number, &head.hash, now, entry).map_err(unwritable)?;
+        let sql = "INSERT INTO audit (number, id, at, entry, hash) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let AuditLink { number, id, at, entry, hash } = link;
+        let at = at.as_microsecond();
+        transaction.prepare_cached(sql)?.execute((columns::integer(number), id.as_bytes(), at, entry, &hash))?;
+        head = Anchor { number, hash };
+    }
+    let sql = "INSERT INTO audit_head (singleton, number, hash) VALUES (1, ?1, ?2)
+               ON CONFLICT (singleton) DO UPDATE SET number = excluded.number, hash = excluded.hash";
+    transaction.prepare_cached(sql)?.execute((columns::integer(head.number), &head.hash))?;
+    Ok(())
+}
+
+/// The entries after a number.
+pub(super) fn page(connection: &Connection, after: u64, limit: usize) -> Result<AuditPage, Failure> {
+    let sql = "SELECT number, id, at, entry, hash FROM audit WHERE number > ?1 ORDER BY number LIMIT ?2";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(sql)?;
+    let links = statement.query_map((columns::integer(after), limit), |row| {
+        let mut columns = Columns::of(row);
+        Ok(AuditLink {
+            number: columns.count()?,
+            id: columns.uuid()?,
+            at: columns.time()?,
+            entry: columns.take()?,
+            hash: columns.take()?,
+        })
+    })?;
+    Ok(AuditPage { links: links.collect::<Result<_, _>>()?, head: head(connection)? })
+}
+
+/// Removes the entries that are older, and appends an entry that names the last of them.
+pub(super) fn prune(transaction: &Transaction<'_>, context: &Context, keep: Duration) -> Result<u64, Failure> {
+    let moment = context.clock.now().checked_sub(keep).unwrap_or(Timestamp::MIN).as_microsecond();
+    let sql = "SELECT number, hash FROM audit
+               WHERE number < coalesce((SELECT min(number) FROM audit WHERE at >= ?1), 9223372036854775807)
+               ORDER BY number DESC LIMIT 1";
+    let last = transaction.prepare_cached(sql)?.query_row([moment], anchor).optional()?;
+    let Some(last) = last else { return Ok(0) };
+    let sql = "DELETE FROM audit WHERE number <= ?1";
+    let removed = transaction.prepare_cached(sql)?.execute([columns::integer(last.number)])?;
+    append(transaction, context, &[AuditEntry::pruned(last.number, last.hash)])?;
+    Ok(removed as u64)
+}
+
+fn head(connection: &Connection) -> Result<Option<Anchor>, Failure> {
+    Ok(connection
+        .prepare_cached("SELECT number, hash FROM audit_head WHERE number > 0")?
+        .query_row([], anchor)
+        .optional()?)
+}
+
+fn anchor(row: &rusqlite::Row<'_>) -> rusqlite::Result<Anchor> {
+    let mut columns = Columns::of(row);
+    Ok(Anchor { number: columns.count()?, hash: columns.take()? })
+}
+
+fn genesis() -> Anchor {
+    Anchor { number: 0, hash: GENESIS.to_owned() }
+}
+
+fn unwritable(error: serde_json::Error) -> Failure {
+    Failure::misuse(format!("an entry of the audit log cannot be written: {error}"))
+}

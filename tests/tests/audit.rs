@@ -1,0 +1,195 @@
+//! The audit log of changes and refused calls: a log, and a chain in the state.
+
+use crate::server::{product, project};
+use serde_json::Value as Json;
+use terrace_tests::served::{Served, request};
+use terrace_tests::{Project, until};
+
+/// `printf %s "$SCOPE-secret" | sha256sum`
+const TOKENS: &str = "{name: reader, sha256: 'f0fd6c09405cb6d3707d04067d8509cb924e62ae66fa02067c2bc467b0d721e4', scopes: [read]}, \
+    {name: applier, sha256: '158899373cca41a91f446dad1d6baa189008601a0de5b95ccccaf30c1f854722', scopes: [apply]}";
+
+fn serve(project: &Project, more: &str) -> Served {
+    project.write(
+        "terrace.yaml",
+        format!("environments: {{test: {{}}}}\nserver: {{{more}auth: {{mode: token, tokens: [{TOKENS}]}}}}\n"),
+    );
+    Served::start(project, &[])
+}
+
+fn entries(project: &Project) -> Vec<Json> {
+    let exported = project.run(["audit", "export", "--verify"]).done().stdout;
+    exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn call(server: &Served, token: &str, method: &str, path: &str, body: &str) -> u16 {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("x-request-id", "call 1")];
+    server.call_with(method, path, body, &headers).status
+}
+
+#[test]
+fn server_records_changes_and_refused_calls() {
+    let project = project();
+    let server = serve(&project, "audit: {log: audit.jsonl}, ");
+    let body = request("DATAPRODUCT_DESCRIPTOR", &product(&["a"]), false);
+    assert_eq!(call(&server, "s3cret-guess", "POST", "/v1/provision", &body), 401);
+    assert_eq!(call(&server, "read-secret", "POST", "/v1/provision", &body), 403);
+    assert_eq!(call(&server, "apply-secret", "POST", "/v1/provision", "{}"), 400);
+    assert_eq!(call(&server, "apply-secret", "GET", "/api/v1/stacks", ""), 200);
+    assert_eq!(call(&server, "apply-secret", "POST", "/v1/provision", &body), 202);
+    until("the operation has ended", || entries(&project).iter().any(|entry| entry["outcome"] == "done"));
+    let all = entries(&project);
+    let shown: Vec<(&str, &str, &str, u64)> = all
+        .iter()
+        .map(|entry| {
+            let text = |name: &str| entry[name].as_str().unwrap();
+            (text("actor"), text("action"), text("outcome"), entry["status"].as_u64().unwrap_or_default())
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("unknown", "provision", "refused", 401),
+            ("reader", "provision", "refused", 403),
+            ("applier", "provision", "failed", 400),
+            ("applier", "provision", "accepted", 202),
+            ("applier", "provision", "done", 0),
+        ]
+    );
+    let accepted = &all[3];
+    assert_eq!(accepted["stacks"], serde_json::json!(["finance.cash.0@test"]));
+    assert_eq!(
+        (&accepted["scope"], &accepted["peer"], &accepted["request_id"], &accepted["target"]),
+        (&"apply".into(), &"127.0.0.1".into(), &"call 1".into(), &"POST /v1/provision".into())
+    );
+    assert!(accepted["operation"].is_string() && accepted["operation"] == all[4]["operation"], "{all:?}");
+    // The same lines are in the log of their own, and nothing of them in the other one.
+    let log = project.read("audit.jsonl");
+    let logged: Vec<Json> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(logged.len(), all.len(), "{log}");
+    assert_eq!((&logged[1]["actor"], &logged[1]["status"]), (&"reader".into(), &403.into()));
+    assert!(!server.told().contains("terrace::audit") && !server.told().contains("\"actor\""), "{}", server.told());
+    let everything = format!("{log}{}{}", server.told(), project.run(["audit", "export"]).done().stdout);
+    for secret in ["s3cret-guess", "apply-secret", "f0fd6c09"] {
+        assert!(!everything.contains(secret), "{secret}");
+    }
+    assert_eq!(server.stop().code, 0);
+}
+
+#[test]
+fn refused_calls_are_counted_after_ten_a_minute() {
+    let project = project();
+    let server = serve(&project, "");
+    for _ in 0..25 {
+        assert_eq!(call(&server, "guess", "GET", "/api/v1/stacks", ""), 401);
+    }
+    assert_eq!(server.told().matches("\"status\":401").count(), 10, "{}", server.told());
+    assert_eq!(server.stop().code, 0);
+    let all = entries(&project);
+    assert_eq!((all.len(), &all[10]["suppressed"]), (11, &14.into()), "{all:?}");
+}
+
+#[test]
+fn caller_that_goes_away_leaves_an_entry() {
+    let project = project();
+    let server = serve(&project, "");
+    let body = request("DATAPRODUCT_DESCRIPTOR", &product(&["a"]), false);
+    let head = format!(
+        "POST /v1/provision HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer apply-secret\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    drop(server.begin(&format!("{head}{body}")));
+    let operations = || project.run(["operations", "list"]).done().stdout;
+    until("the call is taken, or never was", || {
+        let is_recorded = entries(&project).iter().any(|entry| entry["outcome"] == "accepted");
+        is_recorded || (operations().is_empty() && server.told().contains("answered"))
+    });
+    assert_eq!(operations().is_empty(), !entries(&project).iter().any(|entry| entry["outcome"] == "accepted"));
+    server.kill();
+}
+
+#[test]
+fn commands_record_their_changes() {
+    let project = Project::with_stack("resources: [{type: local_file, name: a, config: {path: a, content: x}}]\n");
+    project.run(["plan", "stack.yaml"]).done();
+    project.apply().done();
+    project.run(["state", "mv", "local_file.a", "local_file.b"]).done();
+    project.run(["taint", "local_file.b"]).done();
+    project.run(["state", "rm", "local_file.b"]).done();
+    project.run(["recover"]).done();
+    project.run(["destroy", "demo@local", "--auto-approve"]);
+    let all = entries(&project);
+    let shown: Vec<String> = all.iter().map(|entry| format!("{} {}", entry["action"], entry["outcome"])).collect();
+    for expected in ["\"apply\" \"accepted\"", "\"apply\" \"done\"", "\"state mv\" \"done\"", "\"state rm\" \"done\""] {
+        assert!(shown.iter().any(|shown| shown == expected), "{expected}: {shown:?}");
+    }
+    assert!(all.iter().all(|entry| entry["actor"].as_str().unwrap().starts_with("tester@")), "{all:?}");
+    assert!(!shown.iter().any(|shown| shown.contains("plan")), "{shown:?}");
+}
+
+#[test]
+fn lease_that_is_taken_away_is_recorded() {
+    let command = "resources: [{type: local_command, name: a, config: {create: [sh, -c, 'touch started; read line < gate; echo {}']}}]\n";
+    let (project, running) = Project::at_the_gate(command);
+    let leases = project.run(["leases", "list", "--json"]).json();
+    let lease = leases[0]["lease"].as_str().unwrap();
+    project.run(["unlock", lease, "--auto-approve"]).done();
+    let all = entries(&project);
+    let unlock = all.iter().find(|entry| entry["action"] == "unlock").unwrap();
+    assert_eq!(unlock["target"], format!("lease {lease}"));
+    project.open_gate("gate");
+    drop(running.finish());
+}
+
+#[test]
+fn changed_log_is_found_at_its_first_wrong_entry() {
+    let project = Project::with_stack("resources: [{type: local_file, name: a, config: {path: a, content: x}}]\n");
+    for content in ["x", "y", "z"] {
+        project.write_stack(&format!(
+            "resources: [{{type: local_file, name: a, config: {{path: a, content: {content}}}}}]\n"
+        ));
+        project.apply().done();
+    }
+    let count = entries(&project).len();
+    assert!(count >= 6, "{count}");
+    let verified = || project.run(["audit", "export", "--verify"]);
+    let told = verified().done().stderr;
+    assert!(told.contains(&format!("the audit log is whole: its last entry is {count} with the hash ")), "{told}");
+    let change = |sql: &str| {
+        let state = rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
+        state.execute(sql, []).unwrap();
+    };
+    change("UPDATE audit SET entry = replace(entry, 'tester@', 'other@') WHERE number = 4");
+    let broken = verified().with_code(1);
+    assert_eq!(broken.stdout.lines().count(), 3);
+    assert!(broken.stderr.contains("the audit log is broken at entry 4: "), "{broken}");
+    change("UPDATE audit SET entry = replace(entry, 'other@', 'tester@') WHERE number = 4");
+    verified().done();
+    change("CREATE TABLE kept AS SELECT * FROM audit WHERE number = 3");
+    change("DELETE FROM audit WHERE number = 3");
+    assert!(verified().with_code(1).stderr.contains("broken at entry 3: "));
+    change("INSERT INTO audit SELECT * FROM kept");
+    verified().done();
+    change(&format!("DELETE FROM audit WHERE number = {count}"));
+    assert!(verified().with_code(1).stderr.contains(&format!("broken at entry {count}: ")));
+    // Without a check it is printed as it is.
+    assert_eq!(project.run(["audit", "export"]).done().stdout.lines().count(), count - 1);
+}
+
+#[test]
+fn pruned_log_is_whole() {
+    let project = Project::with_stack("resources: [{type: local_file, name: a, config: {path: a, content: x}}]\n");
+    project.apply().done();
+    assert!(
+        project.run(["audit", "prune", "--keep", "1d", "--input=false"]).with_code(1).stderr.contains("`--keep 400d`")
+    );
+    assert_eq!(project.run(["audit", "prune", "--keep", "400d"]).done().stdout, "entries removed: 0\n");
+    let removed = project.run(["audit", "prune", "--keep", "0s", "--auto-approve"]).done().stdout;
+    assert_eq!(removed, "entries removed: 2\n");
+    let all = entries(&project);
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert_eq!((&all[0]["anchor"]["number"], &all[1]["action"]), (&2.into(), &"audit prune".into()));
+    assert_eq!(project.run(["audit", "export", "--since", "1h"]).done().stdout.lines().count(), 2);
+    assert_eq!(project.run(["audit", "export", "--since", "2100-01-01"]).done().stdout, "");
+}
