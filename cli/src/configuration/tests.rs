@@ -381,7 +381,7 @@ fn roles_of_an_issuer_take_limits_from_claims() {
         ("[apply]", "the role `engineers` is a list: expected a scope, or a map with `scopes` and `limits`"),
         ("{limits: {}}", "a token has no `scopes`"),
         ("{scopes: [apply], limits: {domains: {claims: x}}}", "has no field `claims`"),
-        ("write", "there is no scope `write`"),
+        ("write", "scope `write`"),
     ] {
         let issuer = "mode: oidc, issuer: 'https://login.example.com', audience: terrace";
         let (_, told) = auth_of(&format!("{{{issuer}, roles: {{engineers: {role}}}}}"));
