@@ -179,7 +179,7 @@ async fn an_older_format_is_brought_up_to_date_by_whoever_writes() {
     let older = rusqlite::Connection::open(&path).unwrap();
     older
         .execute_batch(
-            "DROP INDEX operation_of_stack; DROP INDEX lease_held; DROP TABLE request_key; DROP TABLE request_death; DROP TABLE request; DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
+            "DROP TABLE audit; DROP TABLE audit_head; DROP INDEX operation_of_stack; DROP INDEX lease_held; DROP TABLE request_key; DROP TABLE request_death; DROP TABLE request; DROP TABLE component_version; ALTER TABLE component DROP COLUMN reads;
              ALTER TABLE component DROP COLUMN principals; ALTER TABLE component DROP COLUMN access_fields; ALTER TABLE component DROP COLUMN ids;
              ALTER TABLE intent DROP COLUMN boot; ALTER TABLE intent DROP COLUMN pid_namespace;
              ALTER TABLE intent DROP COLUMN pid; ALTER TABLE intent DROP COLUMN process_started;
@@ -231,7 +231,9 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
                  CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;
                  ALTER TABLE component DROP COLUMN access_fields;
                  ALTER TABLE component_version DROP COLUMN access_fields; ALTER TABLE component DROP COLUMN ids;
-                 ALTER TABLE component_version DROP COLUMN ids; PRAGMA user_version = 15";
+                 ALTER TABLE component_version DROP COLUMN ids; DROP TABLE audit; DROP TABLE audit_head;
+                 DROP INDEX request_of_caller; ALTER TABLE request DROP COLUMN caller;
+                 ALTER TABLE request DROP COLUMN most_running; PRAGMA user_version = 15";
     rusqlite::Connection::open(&path).unwrap().execute_batch(older).unwrap();
     let store = open(&path, Access::ReadWrite).await.unwrap();
     assert_eq!(store.components(&demo()).await.unwrap(), std::slice::from_ref(&component));

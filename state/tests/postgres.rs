@@ -138,7 +138,9 @@ async fn who_had_access_before_more_was_said_of_it_still_has() {
                  CREATE INDEX request_unended ON request (operation) WHERE result IS NULL;
                  ALTER TABLE component DROP COLUMN access_fields;
                  ALTER TABLE component_version DROP COLUMN access_fields; ALTER TABLE component DROP COLUMN ids;
-                 ALTER TABLE component_version DROP COLUMN ids; DELETE FROM terrace_schema WHERE version > 6";
+                 ALTER TABLE component_version DROP COLUMN ids; DROP TABLE audit; DROP TABLE audit_head;
+                 DROP INDEX request_of_caller; ALTER TABLE request DROP COLUMN caller;
+                 ALTER TABLE request DROP COLUMN most_running; DELETE FROM terrace_schema WHERE version > 6";
     connect(&url).await.batch_execute(older).await.unwrap();
     assert!(refusal(&url, Access::ReadOnly).await.contains("has the older format 6"));
     let store = writer(&url).await;
