@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use terrace_engine::store::{
     Acquired, Body, Enqueued, LeaseRequest, NewOperation, NewRequest, Record, Selection, ServerStore,
 };
+use terrace_state::contract::claimant;
 use terrace_state::contract::cluster::{Cluster, connect};
 use terrace_state::contract::proxy::Proxy;
 use uuid::Uuid;
@@ -64,7 +65,8 @@ async fn warm(store: &Arc<dyn ServerStore>) {
 async fn calls_are_answered_when_old_connections_are_half_open() {
     let Behind { proxy, store, .. } = behind_a_proxy().await;
     warm(&store).await;
-    let claim = store.claim("here", Duration::from_secs(300)).await.unwrap().unwrap();
+    let here = claimant("here");
+    let claim = store.claim(&here, Duration::from_secs(300)).await.unwrap().unwrap();
     let operation = Uuid::now_v7();
     let term = Duration::from_secs(300);
     let components = [(demo(), "api".to_owned())].into();
@@ -80,7 +82,7 @@ async fn calls_are_answered_when_old_connections_are_half_open() {
             store.renew(&leases, term),
             store.commit(&leases, record),
             store.rows(&stack, &Selection::All),
-            store.claim("here", term),
+            store.claim(&here, term),
             store.is_cancel_requested(operation),
         )
     })
