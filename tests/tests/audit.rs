@@ -12,7 +12,7 @@ const TOKENS: &str = "{name: reader, sha256: 'f0fd6c09405cb6d3707d04067d8509cb92
 fn serve(project: &Project, more: &str) -> Served {
     project.write(
         "terrace.yaml",
-        format!("environments: {{test: {{}}}}\nserver: {{{more}auth: {{mode: token, tokens: [{TOKENS}]}}}}\n"),
+        format!("environments: {{test: {{}}}}\nserver: {{{more}auth: {{mode: token, minimumTokenLength: 1, tokens: [{TOKENS}]}}}}\n"),
     );
     Served::start(project, &[])
 }

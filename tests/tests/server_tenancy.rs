@@ -83,7 +83,7 @@ fn serve(project: &Project, tokens: &[String], more: &str) -> Served {
     project.write(
         "terrace.yaml",
         format!(
-            "environments: {{test: {{}}, quuxenv: {{}}}}\nserver: {{{more}auth: {{mode: token, tokens: [{}]}}}}\n",
+            "environments: {{test: {{}}, quuxenv: {{}}}}\nserver: {{{more}auth: {{mode: token, minimumTokenLength: 1, tokens: [{}]}}}}\n",
             tokens.join(", ")
         ),
     );

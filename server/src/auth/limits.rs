@@ -371,6 +371,18 @@ mod tests {
     }
 
     #[test]
+    fn larger_scope_counts_in_the_grant_that_reaches_the_stack_alone() {
+        let of = |pattern: &str| Limits { environments: patterns(&[pattern]), ..Limits::default() };
+        let grants = vec![grant(Scope::Apply, of("dev")), grant(Scope::Plan, of("prod"))];
+        let principal = Principal::new("ci".to_owned(), grants);
+        let may =
+            |needed, name: &str| principal.may_with(needed, Action::Plan, false, &[Resource::Stack(&stack(name))]);
+        assert!(may(Scope::Apply, "files@dev"));
+        assert!(may(Scope::Plan, "files@prod"));
+        assert!(!may(Scope::Apply, "files@prod"), "the scope is that of another environment");
+    }
+
+    #[test]
     fn each_limit_holds_by_itself_and_with_the_others() {
         let environments = Limits { environments: patterns(&["dev*"]), ..Limits::default() };
         check(&environments, &["a.b.0@dev", "a.b.0@dev-2"], &["a.b.0@prod", "a.b.0@xdev", "dev.b.0@prod"]);
