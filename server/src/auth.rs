@@ -280,7 +280,7 @@ pub(crate) enum Admission {
     Oidc(Box<Issuer>),
 }
 
-/// A token that is let in, and its principal.
+/// A token of the configuration, and its principal.
 pub(crate) struct KnownToken {
     sha256: String,
     minimum_length: usize,
@@ -332,7 +332,7 @@ impl Admission {
         }
     }
 
-    /// Checks that a caller with these headers may still read what is about all of these stacks.
+    /// Checks that a caller with these headers may still read an operation about these stacks.
     ///
     /// # Errors
     /// When its token is not known any more, or does not allow that.
