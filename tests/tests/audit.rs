@@ -118,7 +118,7 @@ fn commands_record_their_changes() {
     project.run(["taint", "local_file.b"]).done();
     project.run(["state", "rm", "local_file.b"]).done();
     project.run(["recover"]).done();
-    project.run(["destroy", "demo@local", "--auto-approve"]);
+    project.run(["destroy", "demo@local", "--auto-approve"]).done();
     let all = entries(&project);
     let shown: Vec<String> = all.iter().map(|entry| format!("{} {}", entry["action"], entry["outcome"])).collect();
     for expected in ["\"apply\" \"accepted\"", "\"apply\" \"done\"", "\"state mv\" \"done\"", "\"state rm\" \"done\""] {

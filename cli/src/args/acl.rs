@@ -48,7 +48,8 @@ pub struct AclSetArguments {
     /// A YAML or JSON file with values of variables
     #[arg(long = "var-file", value_name = "FILE")]
     pub variable_files: Vec<PathBuf>,
-    /// Without a state key, store sensitive values in the clear
+    /// Store sensitive values in the clear without a state key; with a key, accept stored values in the clear, and seal
+    /// them when they are written again
     #[arg(long)]
     pub plaintext_secrets: bool,
     /// How the plan is applied.

@@ -27,7 +27,8 @@ pub struct DestroyArguments {
     /// What may become of data.
     #[command(flatten)]
     pub data: DataArguments,
-    /// Without a state key, store sensitive values in the clear
+    /// Store sensitive values in the clear without a state key; with a key, accept stored values in the clear, and seal
+    /// them when they are written again
     #[arg(long)]
     pub plaintext_secrets: bool,
     /// Apply only a plan of this digest, which somebody looked at: nothing is asked. Another one is refused

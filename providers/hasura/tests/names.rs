@@ -6,6 +6,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::json;
 use terrace_provider::Found;
+use terrace_provider::names::scripts::check_scripts;
 use terrace_test_hasura::Mapper;
 
 /// Names with quotes, dots, `%`, `/`, blanks and letters of any script, of one to 255 characters.
@@ -46,10 +47,19 @@ async fn every_name_of_a_table_is_kept_as_it_is() {
 async fn every_name_of_a_source_and_a_role_is_kept_as_it_is() {
     let stand_in = stand_in(Mapper::Extended);
     let instance = Instance::of(&stand_in).await;
+    let mut roles = 0;
     // A path that is `.` or `..` is another path: no role is called so.
-    for name in names(64) {
+    for name in names(256) {
         let made = instance.create(SOURCE, &source(&name)).await.unwrap_or_else(|error| panic!("{name:?}: {error}"));
         let tracked = instance.create(TABLE, &json!({"source": name, "table": ["ORDERS"]})).await.unwrap();
+        if check_scripts(&name).is_err() {
+            let refused = instance.create(PERMISSION, &permission(&name, "ORDERS", &name)).await;
+            assert!(refused.is_err(), "{name:?} mixes scripts");
+            instance.delete(TABLE, &tracked).await.unwrap();
+            instance.delete(SOURCE, &made).await.unwrap();
+            continue;
+        }
+        roles += 1;
         let permitted = instance.create(PERMISSION, &permission(&name, "ORDERS", &name)).await.unwrap();
         let imported = instance.session.import(instance.ty(PERMISSION), permitted.text("id").unwrap()).await.unwrap();
         assert_eq!(imported.unwrap().identity, permitted.identity, "{name:?}");
@@ -61,5 +71,6 @@ async fn every_name_of_a_source_and_a_role_is_kept_as_it_is() {
             instance.delete(ty, row).await.unwrap();
         }
     }
+    assert!(roles > 20, "{roles} of the names are names of roles");
     assert!(stand_in.inventory().is_empty());
 }
