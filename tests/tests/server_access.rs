@@ -154,8 +154,9 @@ fn plain_stack_needs_scope_apply_also_to_be_planned() {
     let plan = serde_json::json!({"descriptor": stack, "environment": "local"}).to_string();
     let validation = request("DATAPRODUCT_DESCRIPTOR", stack, false);
     for (path, body) in [("/api/v1/plans", &plan), ("/v1/validate", &validation), ("/v2/validate", &validation)] {
-        let answer =
-            |scope: &str| server.call_with("POST", path, body, &[("authorization", &format!("Bearer {scope}-secret"))]);
+        let answer = |scope: &str| {
+            server.call_with("POST", path, body, &[("authorization", &format!("Bearer {scope}-secret-0123456789"))])
+        };
         let refused = answer("plan");
         assert_eq!(refused.status, 403, "{path}: {refused:?}");
         assert!(refused.body.contains("this call needs `apply`"), "{path}: {refused:?}");
