@@ -192,7 +192,7 @@ impl Project {
     pub fn digest_of(&self, variables: &[(&str, &str)], plan: &str) -> Option<String> {
         let shown = self.run_as_given(variables, ["show", plan, "--json"]);
         let shown: serde_json::Value = serde_json::from_str(&shown.stdout).ok()?;
-        shown["terrace"]["plan_digest"].as_str().map(str::to_owned)
+        shown.pointer("/terrace/plan_digest")?.as_str().map(str::to_owned)
     }
 
     /// Starts a command line and does not wait for it.

@@ -4,7 +4,7 @@ use super::connection::PATIENCE;
 use super::error::Failure;
 use std::future::poll_fn;
 use std::time::Duration;
-use tokio_postgres::{AsyncMessage, Config};
+use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// What a request is announced on. Stores in other schemas of the database use it, too: who listens looks for itself.
@@ -21,17 +21,7 @@ pub(super) async fn listen(
     wake: &(dyn Fn() + Send + Sync),
 ) -> Result<(), Failure> {
     let (client, mut connection) = in_time(config.connect(connector)).await?;
-    let listening = async {
-        in_time(client.batch_execute(&format!("LISTEN {CHANNEL}"))).await?;
-        // What was queued before.
-        wake();
-        loop {
-            tokio::time::sleep(PULSE).await;
-            if let Err(failure) = in_time(client.batch_execute("")).await {
-                return Err(failure);
-            }
-        }
-    };
+    let listening = subscribe(&client, wake);
     let hearing = async {
         while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
             match message? {
@@ -44,6 +34,17 @@ pub(super) async fn listen(
     tokio::select! {
         heard = hearing => heard,
         failed = listening => failed,
+    }
+}
+
+/// Subscribes to the channel, and asks from time to time whether the connection still answers; returns only with a failure.
+async fn subscribe(client: &Client, wake: &(dyn Fn() + Send + Sync)) -> Result<(), Failure> {
+    in_time(client.batch_execute(&format!("LISTEN {CHANNEL}"))).await?;
+    // Requests may have been queued before.
+    wake();
+    loop {
+        tokio::time::sleep(PULSE).await;
+        in_time(client.batch_execute("")).await?;
     }
 }
 

@@ -421,8 +421,11 @@ pub(super) async fn reseal(session: &Session, rows: &[(Name, &Row)]) -> Result<(
     Ok(())
 }
 
+/// Columns of sealed texts: identities, attributes, private bytes.
+type SealedTexts<'a> = (Vec<Cow<'a, str>>, Vec<Cow<'a, str>>, Vec<&'a [u8]>);
+
 /// The sealed texts of rows, column by column.
-fn sealed_texts<'a>(rows: &[&'a (Name, &'a Row)]) -> (Vec<Cow<'a, str>>, Vec<Cow<'a, str>>, Vec<&'a [u8]>) {
+fn sealed_texts<'a>(rows: &[&'a (Name, &'a Row)]) -> SealedTexts<'a> {
     let identities = rows.iter().map(|(_, row)| columns::text(&row.identity)).collect();
     let attributes = rows.iter().map(|(_, row)| columns::text(&row.attributes)).collect();
     (identities, attributes, rows.iter().map(|(_, row)| row.private.as_slice()).collect())
