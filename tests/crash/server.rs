@@ -108,7 +108,7 @@ impl<'a> Server<'a> {
                     continue;
                 };
                 let status: Json = serde_json::from_str(&text).expect("JSON");
-                match status["status"].as_str() {
+                match status.get("status").and_then(Json::as_str) {
                     Some("COMPLETED") => return,
                     Some("FAILED") => {
                         last = text;

@@ -176,7 +176,7 @@ impl Project {
 
     /// The digest that a saved plan without a code needs, unless the words have it.
     fn digest_for(&self, variables: &[(&str, &str)], words: &[&str]) -> Option<String> {
-        if words.first() != Some(&"apply") || words.iter().any(|word| word.starts_with("--plan-digest")) {
+        if !words.contains(&"apply") || words.iter().any(|word| word.starts_with("--plan-digest")) {
             return None;
         }
         let is_plan_without_code = |word: &&&str| {

@@ -102,9 +102,9 @@ fn shown_values_hide_no_character() {
 
 #[test]
 fn principal_of_mixed_scripts_is_refused() {
-    let project = Project::new();
+    let project = Project::with_stack("resources: []\n");
     let text = "identities: {table: {\"user:\u{430}da\": {postgres: ada}}}\n";
     project.write("terrace.yaml", text);
-    let told = project.run(["plan", "."]).with_code(1).stderr;
+    let told = project.run(["plan", "stack.yaml"]).with_code(1).stderr;
     assert!(told.contains("mixes letters of several scripts") && told.contains("U+0430"), "{told}");
 }

@@ -423,7 +423,10 @@ fn a_saved_plan_of_specs_is_applied_from_anywhere_above() {
     pipelines.project.write("deep/er/noise.py", NOISE);
     pipelines.project.write("deep/er/pipeline-spec.yaml", TWO.replace("./first", "./er/first"));
     pipelines.run(&["plan", "deep", "--out", "plan"]).done();
-    pipelines.run(&["apply", "plan"]).done();
+    let shown = pipelines.run(&["show", "plan", "--json"]).done().stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let digest = shown["terrace"]["plan_digest"].as_str().unwrap();
+    pipelines.run(&["apply", "plan", "--plan-digest", digest]).done();
     assert!(
         pipelines.project.has("deep/er/data/second/datapackage.json")
             && pipelines.project.has("deep/.terrace/pipelines")

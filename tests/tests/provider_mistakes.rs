@@ -248,9 +248,9 @@ fn mistakes_about_snowflake_are_told_at_their_place() {
 }
 
 #[test]
-fn a_setting_of_a_provider_that_has_none_is_said_to_have_no_place() {
+fn unknown_setting_is_refused_with_the_known_ones() {
     let project = Project::with_stack("resources: []\n");
     project.write("terrace.yaml", "environments: {local: {providers: {local: {foo: 1}}}}\n");
     let ran = project.run(["plan", "stack.yaml"]).with_code(1);
-    ran.says("`providers.local` has no attribute `foo`").says("help: leave it out: it has none at all");
+    ran.says("`providers.local` has no attribute `foo`").says("help: known are: variables");
 }

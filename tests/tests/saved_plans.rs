@@ -433,7 +433,7 @@ fn forged(project: &Project, old: &str, new: &str) -> String {
 fn forged_plan_is_refused_under_a_key() {
     let project = Project::with_stack(FILE);
     project.run_with(KEYED, ["plan", "stack.yaml", "--out", "plan"]).done();
-    project.write("forged", forged(&project, "one", "two"));
+    project.write("forged", forged(&project, "\"one\"", "\"two\""));
     for command in ["apply", "show", "graph"] {
         project.run_with(KEYED, [command, "forged"]).with_code(4).says("forged or changed");
     }
@@ -455,7 +455,7 @@ fn plan_without_a_key_needs_its_digest() {
     let digest = told.stderr.split('`').find(|word| word.len() == 64).unwrap().to_owned();
     let refused = project.run_as_given(&[], ["apply", "plan"]).with_code(4);
     refused.says("cannot be authenticated").says("--plan-digest");
-    project.write("forged", forged(&project, "one", "two"));
+    project.write("forged", forged(&project, "\"one\"", "\"two\""));
     let refused = project.run_as_given(&[], ["apply", "forged", "--plan-digest", &digest]).with_code(4);
     refused.says(&format!("expected  {digest}")).says("actual    ");
     assert!(!project.has("out/a") && !project.has(".terrace"), "something was made");

@@ -8,7 +8,7 @@ use terrace_tests::served::{Served, request};
 /// A project whose server keeps to these limits.
 fn limited(limits: &str) -> Project {
     let project = project();
-    project.write("terrace.yaml", &format!("environments: {{test: {{}}}}\nserver: {{limits: {limits}}}\n"));
+    project.write("terrace.yaml", format!("environments: {{test: {{}}}}\nserver: {{limits: {limits}}}\n"));
     project
 }
 

@@ -286,7 +286,7 @@ fn judging(configured: &LimitsConfiguration, memory: u64, workers: usize, body_l
     limits.values = configured.values.unwrap_or(limits.values);
     limits.resources = configured.resources.unwrap_or(limits.resources);
     let time = configured.judging.unwrap_or(JUDGING);
-    tracing::info!(
+    tracing::debug!(
         megabytes = memory / 1_000_000,
         resources = limits.resources,
         values = limits.values,

@@ -93,8 +93,10 @@ pub(super) fn begun(operation: Uuid) -> Response {
     (StatusCode::ACCEPTED, location, Json(Begun { operation })).into_response()
 }
 
-/// Plans a descriptor. Answers with JSON, or with Markdown or plain text by `Accept`. A plain stack needs the
-/// scope `apply`: it names commands that planning runs.
+/// Plans a descriptor.
+///
+/// Answers with JSON, or with Markdown or plain text by `Accept`. A plain stack needs the scope `apply`: it names commands
+/// that planning runs.
 #[utoipa::path(post, path = "/plans", operation_id = "make_plan", tag = "plans", request_body = NewPlan,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses(

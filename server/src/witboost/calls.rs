@@ -59,8 +59,9 @@ fn read_bytes<T: DeserializeOwned + Known>(bytes: &Bytes, solution: &str) -> Res
     }
 }
 
-/// Checks a descriptor without state and network. A plain stack needs the scope
-/// `apply`.
+/// Checks a descriptor without state and network.
+///
+/// A plain stack needs the scope `apply`.
 #[utoipa::path(post, path = "/v1/validate", tag = "specific provisioner", request_body = ProvisioningRequest,
     responses((status = 200, body = ValidationResult)))]
 pub(crate) async fn validate(
@@ -97,8 +98,9 @@ async fn judgement(
     }
 }
 
-/// Begins a validation, whose status says what would be done, too. A plain stack needs the scope `apply`: it names commands
-/// that planning runs.
+/// Begins a validation, whose status also has the plan.
+///
+/// A plain stack needs the scope `apply`: it names commands that planning runs.
 #[utoipa::path(post, path = "/v2/validate", tag = "specific provisioner", request_body = ProvisioningRequest,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, description = "the token of the operation", body = String, content_type = "text/plain")))]

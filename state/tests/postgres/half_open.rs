@@ -43,6 +43,7 @@ fn asked(component: &str) -> NewRequest {
     }
 }
 
+#[expect(clippy::expect_used, reason = "a helper of tests")]
 async fn in_time<T>(call: impl Future<Output = T>) -> T {
     tokio::time::timeout(BOUND, call).await.expect("it is answered, in time")
 }

@@ -340,7 +340,8 @@ fn links(_: &Metadata) -> u64 {
     1
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
