@@ -93,17 +93,6 @@ fn nothing_is_left_to_do_in_the_sources() {
     }
 }
 
-#[test]
-fn no_file_of_source_is_longer_than_500_lines() {
-    let long: Vec<String> = sources()
-        .iter()
-        .map(|path| (path, text(path).lines().count()))
-        .filter(|(_, lines)| *lines > 500)
-        .map(|(path, lines)| format!("{} has {lines} lines", path.display()))
-        .collect();
-    assert!(long.is_empty(), "{}", long.join("\n"));
-}
-
 /// Names of the workspace's crates each depends on, tests left out.
 fn arrows() -> BTreeMap<String, BTreeSet<String>> {
     let cargo = option_env!("CARGO").unwrap_or("cargo");

@@ -68,8 +68,9 @@ fn entries_are_planned_applied_watched_and_destroyed() {
 
     // A change, through a plan in a file.
     project.edit("new-cart: true", "new-cart: false");
-    project.ends(0, "plan stack.yaml --out plan.json");
-    project.ends(0, "apply plan.json");
+    let planned = project.ends(0, "plan stack.yaml --out plan.json");
+    let digest = planned.split('`').find(|word| word.len() == 64).unwrap();
+    project.ends(0, &format!("apply plan.json --plan-digest {digest}"));
     assert!(project.entry("shop.new-cart").unwrap().contains(r#""revision": 2"#));
 
     project.ends(0, "destroy stack.yaml --auto-approve");
