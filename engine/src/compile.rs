@@ -362,7 +362,7 @@ impl Compiler<'_> {
             }
             Ok(Value::Map(mut entries)) => {
                 entries.insert("key".to_owned(), Value::from(component.key.as_str()));
-                wrapped::add_what_is_read(&mut entries, blueprint, descriptor, component, &|other, wanted| {
+                wrapped::add_reads(&mut entries, blueprint, descriptor, component, &|other, wanted| {
                     let chosen = self.library.choose(&other.key, wanted, other.span, self.templates).ok()?;
                     Some(chosen.name.value.clone())
                 });

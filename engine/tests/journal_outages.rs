@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 /// The runs after which a request has to be done.
 const MOST_RUNS: usize = 12;
-/// The plans of one run.
+/// The number of plans in a run.
 const MOST_PLANS: usize = 4;
 
 /// A request that a server works on: one operation, which runs again after each failure of the store.
@@ -59,7 +59,7 @@ impl Request {
         panic!("{}: not done after {MOST_RUNS} runs: {errors:#?}", self.what);
     }
 
-    /// What a worker does with a claimed request: recover, plan, apply.
+    /// Works as a server does on a claimed request: recovers, plans, applies.
     async fn run(&self, story: &Story) -> Result<(), String> {
         self.recover(story).await?;
         for _ in 0..MOST_PLANS {

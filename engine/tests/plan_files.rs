@@ -35,7 +35,7 @@ async fn changed_body_with_its_digest_is_forged() {
     let forged = with_body(&written, &body(&written).replace("reviewed", "forged"));
     assert_ne!(forged, written);
     assert!(matches!(file::read(&forged, &seal), Err(FileError::Forged)));
-    // A forger with a key of its own does not pass either.
+    // A code made with another key does not pass either.
     let other = Seal::with_key(OTHER_KEY, &[]).unwrap();
     let own = file::enclose(body(&forged), &other).unwrap();
     assert!(matches!(file::read(&own, &seal), Err(FileError::UnknownKey { .. })));

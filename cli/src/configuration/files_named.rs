@@ -12,8 +12,8 @@ const TLS: &str = "tls";
 /// The function that reads a file.
 const FUNCTION: &str = "file(";
 
-/// The files that fields or expressions name by a plain text, relative to the folder. What an expression puts together
-/// is not among them.
+/// The files that fields or expressions name by a plain text, relative to the folder. Paths that an expression computes
+/// are not included.
 pub(super) fn all(node: &Node, folder: &Path) -> Vec<PathBuf> {
     let mut names = Vec::new();
     collect(node, false, &mut names);

@@ -56,7 +56,7 @@ fn files(settings: &Settings) -> ProtectedFiles {
         files = files.family(state, STATE);
     }
     let configuration = &settings.configuration;
-    // Also one that is not there: the next command would read it.
+    // Also a file that does not exist: the next command would read it.
     let default = settings.project_folder.join(crate::configuration::FILE_NAME);
     for file in configuration.file.iter().chain([&default]) {
         files = files.file(file, CONFIGURATION);

@@ -17,7 +17,7 @@ const BLUEPRINT: &str = "blueprint";
 
 /// Adds the fields that a blueprint reads: for all others they are not put together. `blueprint_of` finds the name of the
 /// blueprint of another component.
-pub(super) fn add_what_is_read(
+pub(super) fn add_reads(
     entries: &mut Map,
     blueprint: &Blueprint,
     whole: &Descriptor,

@@ -158,8 +158,8 @@ pub enum Write {
         /// Where objects of it went.
         to: String,
     },
-    /// Replaces the sealed texts of one version of a row, be it current or not: the same values under another key, or for
-    /// the address that the row has since [`Write::Move`]. A version that is not there is no error.
+    /// Replaces the sealed texts of a version of a row, current or not: the same values under another key, or for the
+    /// address that the row has since [`Write::Move`]. Skips a missing version.
     Reseal {
         /// The version; of the generation 0 the row that is current when this is written.
         row: Box<Row>,

@@ -192,7 +192,7 @@ impl Project {
     /// Opens the folder that holds the path; `None` when that folder does not exist.
     ///
     /// # Errors
-    /// `InvalidInput` when a symbolic link on the way leads out, a part of the way is no folder, or the file is
+    /// `InvalidInput` when a symbolic link on the way leads out, a part of the way is not a folder, or the file is
     /// protected.
     pub(crate) fn place(&self, path: &ProjectPath) -> Result<Option<Place>, ProviderError> {
         self.check(path)?;

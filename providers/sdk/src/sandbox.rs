@@ -9,7 +9,7 @@ pub mod variables;
 
 pub use files::{Marker, ProtectedFile, ProtectedFiles};
 
-/// The limits of one instance of a provider.
+/// The limits of a provider instance.
 #[derive(Debug, Clone, Default)]
 pub struct Sandbox {
     /// The files that no resource and no lookup may read, write or delete.

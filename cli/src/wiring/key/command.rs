@@ -31,8 +31,8 @@ impl Default for Patience {
     }
 }
 
-/// What a command prints. It gets the usual variables and those that the configuration names. Its errors go where ours go: it may have to say why it needs a touch on a token. It has nothing
-/// to read: what asks has to ask on the terminal itself.
+/// The output of a key command. The command gets the usual variables and those that the configuration names. Its errors go
+/// to standard error: it may ask for a touch on a token. Its standard input is empty: a prompt needs the terminal.
 pub(super) fn run(
     words: &[String],
     variables: &[String],

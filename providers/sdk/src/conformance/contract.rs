@@ -36,7 +36,7 @@ fn check_object(object: &Object, at: &Path) -> Result<(), String> {
         } else if attribute.required && (attribute.default.is_some() || attribute.computed) {
             Some("is required and yet has a default or is computed")
         } else if attribute.computed && !attribute.configurable && attribute.default.is_some() {
-            // One that may be configured may have a default that the provider replaces while it plans.
+            // A configurable attribute may have a default that the provider replaces while it plans.
             Some("is computed and yet has a default")
         } else if attribute.write_only && (attribute.computed || !attribute.sensitive) {
             Some("is write-only and yet computed or not sensitive")

@@ -9,7 +9,7 @@ pub const ONE_SCRIPT: &str = "write all letters of the name in one script";
 /// Where the parts of a principal end: its kind, and the parts of an address, may be of scripts of their own.
 const BETWEEN_PARTS: [char; 6] = [':', '@', '.', '/', ',', '='];
 
-/// Checks the name of a role. Letters of one script may stand together with digits, marks and spaces, and Latin ones with
+/// Checks the name of a role. Letters of a single script may stand together with digits, marks and spaces, and Latin ones with
 /// those of Chinese, Japanese or Korean, as the highly restrictive level of Unicode allows (UTS 39).
 ///
 /// # Errors
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_of_one_script_is_taken() {
+    fn name_in_a_single_script_is_accepted() {
         for name in
             ["admin", "rôle-éditeur_2", "администратор 7", "管理者admin", "ロール_reader", "관리자a", "", "δρ·1"]
         {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 const SYSTEM: [&str; 2] = ["/proc", "/sys"];
 /// The most symbolic links that are followed one after another (as in Linux).
 const MOST_LINKS: usize = 40;
-/// What the protected trees may hold at most before a file with several names counts as one of theirs.
+/// The number of entries in protected trees above which every file with several names counts as protected.
 const MOST_ENTRIES: usize = 100_000;
 
 /// A set of protected files. The default protects nothing but the files of the system.
@@ -35,7 +35,7 @@ pub struct Marker {
     pub bytes: &'static [u8],
 }
 
-/// Why a path is refused: what the file is, such as `the state`.
+/// The reason for a refused path, as a description of the file: `the state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProtectedFile(pub &'static str);
 
