@@ -12,7 +12,7 @@ use crate::answer::{OTHER_ACCESS, Refusal, Told, errors, warnings};
 use crate::approved::Approved;
 use crate::described::{By, Described, Purpose};
 use crate::drifting;
-use crate::keeping::is_to_stop;
+use crate::keeping::{TERM, is_to_stop};
 use crate::logbook::Logbook;
 use crate::metrics;
 use crate::outcome::{Outcome, PlanMade};
@@ -35,7 +35,7 @@ use terrace_engine::plan::{Plan, file};
 use terrace_engine::render::markdown::Markdown;
 use terrace_engine::render::steps::Steps;
 use terrace_engine::render::{self, human};
-use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, ServerStore, StateStore};
+use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, ServerStore, StateStore, StoreError};
 use tokio_util::sync::CancellationToken;
 use unmade::{Unmade, first_of};
 use uuid::Uuid;
@@ -51,6 +51,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// The longest that this becomes.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often a store that is away is asked again to release a claim.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How often this server tries what it cannot read, or what the store keeps from its end.
 const MOST_TRIES: u64 = 8;
@@ -417,12 +420,19 @@ impl Run<'_> {
         Err(Failure::Told(vec!["others were quicker each time".to_owned()]))
     }
 
-    /// Lets others go first for a while, which is the longer the more often it was in vain.
+    /// Releases the claim: the request is queued again after a pause, which grows with the number of tries. A store that is
+    /// away is asked again for as long as the claim lasts; otherwise the request would wait until the claim has expired.
     async fn give_back(&self) {
         let tries = u32::try_from(self.claim.fence).unwrap_or(u32::MAX);
         let pause = PAUSE.saturating_mul(tries).min(LONGEST_PAUSE);
-        if let Err(error) = self.shared.store.give_back(self.claim, pause).await {
-            tracing::debug!(operation = %self.claim.operation, %error, "a claim ends by itself");
+        let begun = tokio::time::Instant::now();
+        while let Err(error) = self.shared.store.give_back(self.claim, pause).await {
+            let is_over = matches!(error, StoreError::ClaimLost(_)) || begun.elapsed() >= TERM;
+            if is_over || self.lost.is_cancelled() || self.shared.stop.is_cancelled() {
+                tracing::debug!(operation = %self.claim.operation, %error, "a claim ends by itself");
+                return;
+            }
+            tokio::time::sleep(AGAIN).await;
         }
     }
 
