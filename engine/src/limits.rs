@@ -24,6 +24,8 @@ const ITEMS_OF_ONE: usize = 256;
 pub struct Limits {
     /// The most values of a text, expanded aliases included.
     pub values: usize,
+    /// The most items that one expression walks over or makes.
+    pub items: usize,
     /// The most resources of a stack. A large configuration counts as several.
     pub resources: usize,
     /// The time for judging; none where the caller waits for as long as it takes.
@@ -43,10 +45,10 @@ pub struct TimeLimit {
 }
 
 impl Limits {
-    /// Limits without one of time.
+    /// Limits without one of time. An expression may make as many items as a text may have values.
     #[must_use]
     pub fn new(values: usize, resources: usize, raise: &'static str) -> Self {
-        Self { values, resources, time: None, raise, exceeded: Arc::default() }
+        Self { values, items: values, resources, time: None, raise, exceeded: Arc::default() }
     }
 
     /// The same limits with one of time, for a judging that begins now.
@@ -61,10 +63,15 @@ impl Limits {
         Budget { nodes: self.values, raise: Some(self.raise), ..Budget::default() }
     }
 
-    /// True once a stack had too many resources.
+    /// True once a stack had too many resources, or its expressions computed too much.
     #[must_use]
     pub fn is_exceeded(&self) -> bool {
         self.exceeded.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a stack goes beyond them.
+    pub(crate) fn exceed(&self) {
+        self.exceeded.store(true, Ordering::Relaxed);
     }
 
     /// Checks the time.
@@ -88,10 +95,11 @@ impl Default for Limits {
 
 impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { values, resources, time, .. } = self;
+        let Self { values, items, resources, time, .. } = self;
         let time = time.as_ref().map(|time| time.length);
         f.debug_struct("Limits")
             .field("values", values)
+            .field("items", items)
             .field("resources", resources)
             .field("time", &time)
             .finish_non_exhaustive()
@@ -119,7 +127,7 @@ impl Counted {
         }
         // Later additions must not wrap around.
         self.0.store(limits.resources.saturating_add(1), Ordering::Relaxed);
-        limits.exceeded.store(true, Ordering::Relaxed);
+        limits.exceed();
         let most = limits.resources;
         let message =
             format!("the stack has more than {most} resources; one with a large configuration counts as several");

@@ -83,6 +83,7 @@ pub trait StateStore: Send + Sync {
     /// Grants leases on components, all or none, in sorted order. Every grant has a new id and a higher fence. A lease is free
     /// when it was released, has expired, or its holder is known to be dead; and, while it is live, for another run of the
     /// same operation in the process that holds it: a process runs an operation once at a time, so the earlier run has ended.
+    /// A store that cannot tell processes apart makes that run wait until the lease expires.
     /// Steps that the earlier run left open are orphaned from then on.
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError>;
 

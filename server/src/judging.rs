@@ -21,6 +21,9 @@ use uuid::Uuid;
 /// A text of at most so many bytes is small.
 const SMALL: usize = 64 << 10;
 
+/// An expression of a small descriptor makes at most so many items; each call thread may compute one at a time.
+const SMALL_ITEMS: usize = 100_000;
+
 /// How long a call waits for a permit.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -57,8 +60,12 @@ impl Judging {
 
     /// The limits of a small or a large descriptor, without one of time.
     pub(crate) fn limits(&self, is_large: bool) -> Limits {
-        let Limits { values, resources, raise, .. } = self.settings.limits;
-        Limits::new(values, if is_large { resources } else { resources.min(self.settings.small_resources) }, raise)
+        let Limits { values, items, resources, raise, .. } = self.settings.limits;
+        let (items, resources) = match is_large {
+            true => (items, resources),
+            false => (items.min(SMALL_ITEMS), resources.min(self.settings.small_resources)),
+        };
+        Limits { items, ..Limits::new(values, resources, raise) }
     }
 
     /// The same for a call, whose time begins now.
@@ -69,7 +76,8 @@ impl Judging {
 
     /// Whether work within the limits of a small descriptor needs those of a large one.
     pub(crate) fn has_grown(&self, limits: &Limits) -> bool {
-        limits.is_exceeded() && limits.resources < self.settings.limits.resources
+        let most = &self.settings.limits;
+        limits.is_exceeded() && (limits.resources < most.resources || limits.items < most.items)
     }
 
     /// What a worker may use for a request with a body of so many bytes; nothing while other large requests have the permits.

@@ -72,18 +72,23 @@ impl Trust {
         self.types == Accepted::Any || !OTHER_TYPES.iter().any(|other| other.eq_ignore_ascii_case(kind))
     }
 
-    /// Whether the client that a token was issued to may call. A token for several audiences tells by `azp` which of them
-    /// may use it (OpenID Connect Core 1.0, 3.1.3.7).
+    /// Whether the client that a token was issued to may call: `azp` names it (OpenID Connect Core 1.0, 2), in access tokens
+    /// also `client_id` (RFC 9068, 2.2) or `appid` (version 1.0 of the Microsoft identity platform). A token for several
+    /// audiences names by `azp` which of them may use it (OpenID Connect Core 1.0, 3.1.3.7).
     fn accepts_client(&self, claims: &Map<String, Json>) -> bool {
-        let Some(client) = claims.get("azp") else { return true };
-        let is_among = |names: &[String]| client.as_str().is_some_and(|client| names.iter().any(|name| name == client));
+        let is_among = |client: &Json, names: &[String]| {
+            client.as_str().is_some_and(|client| names.iter().any(|name| name == client))
+        };
         match &self.clients {
             Accepted::Any => true,
             Accepted::Usual => {
                 let several = claims.get("aud").and_then(Json::as_array).is_some_and(|audiences| audiences.len() > 1);
-                !several || is_among(&self.audiences)
+                !several || claims.get("azp").is_none_or(|client| is_among(client, &self.audiences))
             }
-            Accepted::Of(clients) => is_among(clients),
+            Accepted::Of(clients) => ["azp", "client_id", "appid"]
+                .iter()
+                .find_map(|name| claims.get(*name))
+                .is_some_and(|client| is_among(client, clients)),
         }
     }
 }
@@ -157,7 +162,7 @@ impl Verifier {
         }
         match self.trust.accepts_client(&claims) {
             true => Ok(claims),
-            false => Err(Refused::Token("the token was issued to a client (`azp`) that is not accepted")),
+            false => Err(Refused::Token("the token does not name an accepted client (`azp`, `client_id`)")),
         }
     }
 }
@@ -238,6 +243,10 @@ mod tests {
             (listed(), both("portal"), true),
             (listed(), one("portal"), true),
             (listed(), one("other"), false),
+            (listed(), json!({"aud": "terrace"}), false),
+            (listed(), json!({"aud": "terrace", "client_id": "portal"}), true),
+            (listed(), json!({"aud": "terrace", "appid": "portal"}), true),
+            (listed(), json!({"aud": "terrace", "azp": "other", "client_id": "portal"}), false),
             (Accepted::Any, both("other"), true),
         ] {
             assert_eq!(accepts(clients.clone(), claims.clone()), is_accepted, "{clients:?} {claims}");

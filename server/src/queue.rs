@@ -264,13 +264,12 @@ pub(crate) fn sealed(text: &[u8], operation: Uuid, seal: &Seal) -> Result<String
     Ok(format!("{SEALED}{}", seal.at(Place::Request { operation }).seal(&Spot::Root, text)?))
 }
 
-/// What is asked of what is stored, be it sealed or, as there was no key then, not.
+/// The body of a stored request. With a state key an unsealed body is refused: a writer to the database could forge it.
 pub(crate) fn opened<'b>(body: &'b str, operation: Uuid, seal: &Seal) -> Result<Cow<'b, [u8]>, WireError> {
     let placed = seal.at(Place::Request { operation });
     match body.strip_prefix(SEALED) {
         Some(sealed) => placed.open(&Spot::Root, sealed).map(Cow::Owned),
-        None if placed.requires_bound() => Err(placed.unbound()),
-        None => Ok(Cow::Borrowed(body.as_bytes())),
+        None => placed.check_unsealed().map(|()| Cow::Borrowed(body.as_bytes())),
     }
 }
 

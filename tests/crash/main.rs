@@ -30,7 +30,7 @@ fn main() {
     let total = many("kills", trials, seed, processors, |seed| trial::run(&binary, seed));
     assert!(total.cut_off * 3 > total.disturbed, "too few runs were cut off: the trials prove little");
     // A server that meets an outage mostly waits.
-    let total = many("outages", trials, seed, 8 * processors, |seed| server::run(&binary, seed));
+    let total = many("outages", trials, seed, 20 * processors, |seed| server::run(&binary, seed));
     assert!(total.cut_off * 3 > total.disturbed, "too few requests met an outage: the trials prove little");
     disk::run(&binary);
 }

@@ -124,21 +124,10 @@ impl<'a> Server<'a> {
     /// The status and the body of an answer; nothing where there was none.
     fn call(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
         // Calls are made again and again: they must not take all of the processor.
-        std::thread::sleep(Duration::from_millis(50));
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(60)))
-            .build()
-            .into();
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.url))
-            .header("content-type", "application/json")
-            .body(body.to_owned())
-            .expect("a request");
-        let mut answer = agent.run(request).ok()?;
-        let text = answer.body_mut().read_to_string().ok()?;
-        Some((answer.status().as_u16(), text))
+        std::thread::sleep(Duration::from_millis(200));
+        let url = format!("{}{path}", self.url);
+        let answer = terrace_tests::served::answer(&url, method, body.as_bytes(), &[]).ok()?;
+        Some((answer.status, answer.body))
     }
 }
 

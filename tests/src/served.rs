@@ -43,6 +43,32 @@ impl Answer {
     }
 }
 
+/// Makes one HTTP call with a JSON body.
+///
+/// # Errors
+/// When the server does not answer within a minute, or closes the connection before the end of its answer.
+///
+/// # Panics
+/// When the URL or a header is malformed.
+pub fn answer(url: &str, method: &str, body: &[u8], headers: &[(&str, &str)]) -> Result<Answer, ureq::Error> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build()
+        .into();
+    let request = ureq::http::Request::builder().method(method).uri(url).header("content-type", "application/json");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let mut response = agent.run(request.body(body.to_owned()).expect("a request"))?;
+    let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+    Ok(Answer {
+        content_type: content_type.unwrap_or_default().to_owned(),
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        body: response.body_mut().read_to_string()?,
+    })
+}
+
 impl Served {
     /// Serves a project, on a port of its own.
     ///
@@ -142,26 +168,8 @@ impl Served {
     /// When the server does not answer.
     #[must_use]
     pub fn call_with(&self, method: &str, path: &str, body: impl AsRef<[u8]>, headers: &[(&str, &str)]) -> Answer {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .timeout_global(Some(Duration::from_secs(60)))
-            .build()
-            .into();
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.url))
-            .header("content-type", "application/json");
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let request = request.body(body.as_ref().to_owned()).expect("a request");
-        let mut response = agent.run(request).unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-        let header = response.headers().get("content-type").and_then(|value| value.to_str().ok());
-        Answer {
-            content_type: header.unwrap_or_default().to_owned(),
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            body: response.body_mut().read_to_string().expect("a text"),
-        }
+        answer(&format!("{}{path}", self.url), method, body.as_ref(), headers)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
     /// What names a thing as it is now (`ETag`).

@@ -244,7 +244,7 @@ fn token_that_was_made_for_something_else_is_refused() {
         "the token is of another type (`typ`) than those that are accepted",
         "the token is for another purpose than access (`typ`)",
     );
-    let other_client = "the token was issued to a client (`azp`) that is not accepted";
+    let other_client = "the token does not name an accepted client (`azp`, `client_id`)";
     let several = |client: &str| json!({"aud": ["terrace", "account"], "azp": client});
     refused(&world, &json!({"alg": "ES256", "kid": "1"}), json!({}), "");
     refused(&world, &head("at+jwt"), json!({}), "");

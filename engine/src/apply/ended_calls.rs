@@ -17,6 +17,15 @@ const MOST_OPERATIONS: usize = 1_000;
 pub struct EndedCalls(Mutex<BTreeMap<Uuid, HashSet<u32>>>);
 
 impl EndedCalls {
+    /// Forgets steps from that number on: a run of the operation begins whose steps take these numbers. An earlier run that
+    /// could not record its steps had used them, too.
+    pub(crate) fn begin(&self, operation: Uuid, first_step: u32) {
+        let mut ended = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(steps) = ended.get_mut(&operation) {
+            steps.retain(|step| *step < first_step);
+        }
+    }
+
     /// Remembers steps of a run that could not record all outcomes.
     pub(crate) fn add(&self, operation: Uuid, steps: impl IntoIterator<Item = u32>) {
         let mut ended = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,5 +41,33 @@ impl EndedCalls {
         let ended = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let has_ended = ended.get(&open.intent.operation).is_some_and(|steps| steps.contains(&open.intent.step));
         OpenIntent { is_holder_gone: open.is_holder_gone || has_ended, ..open }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn has_ended(calls: &EndedCalls, operation: Uuid, step: u32) -> bool {
+        calls.0.lock().unwrap().get(&operation).is_some_and(|steps| steps.contains(&step))
+    }
+
+    #[test]
+    fn numbers_that_a_later_run_uses_again_are_forgotten() {
+        let (calls, operation) = (EndedCalls::default(), Uuid::now_v7());
+        calls.add(operation, [3, 4, 5, 6]);
+        calls.begin(operation, 5);
+        assert_eq!([3, 4, 5, 6].map(|step| has_ended(&calls, operation, step)), [true, true, false, false]);
+        calls.begin(Uuid::now_v7(), 0);
+        assert!(has_ended(&calls, operation, 3));
+    }
+
+    #[test]
+    fn oldest_operations_are_dropped_first() {
+        let calls = EndedCalls::default();
+        let operations: Vec<Uuid> = (0..=MOST_OPERATIONS).map(|_| Uuid::now_v7()).collect();
+        operations.iter().for_each(|operation| calls.add(*operation, [0]));
+        assert!(!has_ended(&calls, operations[0], 0));
+        assert!(has_ended(&calls, operations[1], 0) && has_ended(&calls, operations[MOST_OPERATIONS], 0));
     }
 }

@@ -147,6 +147,7 @@ impl<'a> Run<'a> {
         let ready = steps.ready();
         let lookups = plan.stacks.iter().flat_map(|stack| &stack.lookups).filter(|lookup| lookup.reason.is_some());
         let total = plan.changes().map(|(_, change)| told_steps(change)).sum::<usize>() + lookups.count();
+        applier.registry.ended_calls().begin(operation, applier.first_step);
         applier.events.take(Event::Started { operation, steps: total });
         Self {
             applier,

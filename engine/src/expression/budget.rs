@@ -4,7 +4,8 @@
 //! read, what is copied into lists and maps, and what the result holds. Each is counted on its own, always before
 //! anything is copied: a few lines that each hold the one before ten times would otherwise fill any memory.
 
-use super::measure;
+use super::{Functions, measure};
+use crate::limits::Limits;
 use cel::ExecutionError;
 use cel::common::ast::operators;
 use cel::common::types::{CelInt, CelList, CelMap, CelString};
@@ -14,11 +15,14 @@ use std::thread::LocalKey;
 use terrace_provider::Value;
 use terrace_provider::value::DEEPEST;
 
-/// The most items that one evaluation walks over, and the most that it reads, copies and answers.
+/// The most items that one evaluation walks over, and the most that it reads, copies and answers. [`Limits::items`] may
+/// allow less.
+///
+/// [`Limits::items`]: crate::limits::Limits::items
 pub(super) const ITEMS: u64 = 2_000_000;
 
 /// The most items that the large values of one stack have together.
-pub(super) const TOTAL: u64 = 20_000_000;
+const TOTAL: u64 = 20_000_000;
 
 /// Values up to this size do not count towards [`TOTAL`]: there are as many of them as somebody wrote or asked for.
 pub(super) const SMALL: u64 = 1_000;
@@ -49,31 +53,74 @@ pub(super) const MADE: &str = "@made";
 /// Around a text that is going to be split; a second argument is the separator.
 pub(super) const PARTS: &str = "@parts";
 
+/// What a stack may compute.
+#[derive(Clone, Copy)]
+pub(super) struct Most {
+    /// Items of one evaluation.
+    pub(super) one: u64,
+    /// Items of all large values together.
+    pub(super) all: u64,
+    /// How to raise them, where memory sets them.
+    raise: Option<&'static str>,
+}
+
+impl Most {
+    const DEFAULT: Self = Self { one: ITEMS, all: TOTAL, raise: None };
+
+    /// What these limits allow.
+    pub(super) fn of(limits: &Limits) -> Self {
+        let count = |items: usize| u64::try_from(items).unwrap_or(u64::MAX);
+        let one = count(limits.items).min(ITEMS);
+        let all = one.saturating_mul(10).min(count(limits.values).saturating_mul(4));
+        Self { one, all, raise: (one < ITEMS).then_some(limits.raise) }
+    }
+}
+
 /// The budget is used up.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(super) enum Exceeded {
     /// That of one evaluation.
-    #[error("the computation is too large: it walks over or makes more than {ITEMS} items, or 32 MB of text")]
     One,
     /// That of a stack.
-    #[error("the values of the stack are too large: together they hold more than {TOTAL} items, or 320 MB of text")]
     All,
 }
 
 impl Exceeded {
-    /// The one whose fault it is, when the stack allowed more than so much or did not.
+    /// The budget at fault: that of the stack where it allowed at most so much.
     fn of(most: u64) -> Self {
         if ALLOWED.get() <= most { Self::All } else { Self::One }
     }
 
     /// What to do.
-    pub(super) fn hint(&self) -> &'static str {
-        match self {
+    pub(super) fn hint(&self) -> String {
+        let less = match self {
             Self::One => "let it walk over less, and hold less of other values",
             Self::All => "let values hold less of each other: read a part where it is needed, not the whole",
+        };
+        MOST.get().raise.map_or_else(|| less.to_owned(), |raise| format!("{less}, or {raise}"))
+    }
+}
+
+impl std::fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let megabytes = |items: u64| items.saturating_mul(BYTES as u64) / 1_000_000;
+        let Most { one, all, .. } = MOST.get();
+        match self {
+            Self::One => write!(
+                f,
+                "the computation is too large: it walks over or makes more than {one} items, or {} MB of text",
+                megabytes(one)
+            ),
+            Self::All => write!(
+                f,
+                "the values of the stack are too large: together they hold more than {all} items, or {} MB of text",
+                megabytes(all)
+            ),
         }
     }
 }
+
+impl std::error::Error for Exceeded {}
 
 impl From<Exceeded> for ExecutionError {
     fn from(exceeded: Exceeded) -> Self {
@@ -110,13 +157,17 @@ thread_local! {
     static ANSWERED: Cell<u64> = const { Cell::new(ITEMS) };
     /// What the stack allows the result to hold.
     static ALLOWED: Cell<u64> = const { Cell::new(ITEMS) };
+    /// What the stack may compute.
+    static MOST: Cell<Most> = const { Cell::new(Most::DEFAULT) };
+    /// Whether a budget was used up.
+    static IS_SPENT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Evaluates with a budget of its own.
 pub(super) fn with_budget<T>(work: impl FnOnce() -> T) -> T {
     // No more than the result may hold: where a stack has used up all that it has, an answer is not worth computing.
     let limit = ALLOWED.get();
-    let around = [&WALKED, &READ, &COPIED].map(|counter| (counter, counter.replace(ITEMS)));
+    let around = [&WALKED, &READ, &COPIED].map(|counter| (counter, counter.replace(MOST.get().one)));
     if limit <= SMALL {
         around.iter().for_each(|(counter, _)| counter.set(limit));
     }
@@ -125,13 +176,17 @@ pub(super) fn with_budget<T>(work: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// Evaluates a template whose result may be so large, and says how large it is.
-pub(super) fn with_answer<T>(limit: u64, work: impl FnOnce() -> T) -> (T, u64) {
-    let around = ANSWERED.replace(limit);
-    let allowed = ALLOWED.replace(limit);
+/// Evaluates a template within what its stack allows; returns the size of the answer, too.
+pub(super) fn with_answer<T>(functions: &Functions, work: impl FnOnce() -> T) -> (T, u64) {
+    let limit = functions.allowed();
+    let around = (ANSWERED.replace(limit), ALLOWED.replace(limit), MOST.replace(functions.most()), IS_SPENT.take());
     let answer = work();
-    ALLOWED.set(allowed);
-    let size = limit.saturating_sub(ANSWERED.replace(around));
+    let size = limit.saturating_sub(ANSWERED.replace(around.0));
+    ALLOWED.set(around.1);
+    MOST.set(around.2);
+    if IS_SPENT.replace(around.3) {
+        functions.limits().exceed();
+    }
     (answer, size)
 }
 
@@ -150,6 +205,7 @@ fn take(counter: &'static Counter, items: usize) -> Result<(), Spent> {
     let items = u64::try_from(items).unwrap_or(u64::MAX);
     let left = counter.get().checked_sub(items);
     counter.set(left.unwrap_or_default());
+    IS_SPENT.set(IS_SPENT.get() || left.is_none());
     left.map(|_| ()).ok_or(Spent)
 }
 
@@ -160,7 +216,7 @@ pub(super) fn read(items: usize) -> Result<(), Exceeded> {
 
 /// Takes the cost of so many items of the result.
 pub(super) fn answer(items: usize) -> Result<(), Exceeded> {
-    take(&ANSWERED, items).map_err(|Spent| Exceeded::of(ITEMS - 1))
+    take(&ANSWERED, items).map_err(|Spent| Exceeded::of(MOST.get().one.saturating_sub(1)))
 }
 
 /// Takes the cost of so many copied items.

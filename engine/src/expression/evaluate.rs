@@ -161,7 +161,7 @@ impl<'a> Variables<'a> {
                 Cow::Borrowed(value) => bridge::borrowed(value, needed, &self.touched, &budget::read),
                 Cow::Owned(value) => bridge::owned(&value, needed, &self.touched, &budget::read),
             };
-            built.map_err(|exceeded| Missing::new(exceeded.to_string()).hint(exceeded.hint().to_owned()))
+            built.map_err(|exceeded| Missing::new(exceeded.to_string()).hint(exceeded.hint()))
         }))
     }
 

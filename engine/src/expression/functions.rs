@@ -15,7 +15,7 @@ mod serialise;
 pub use registry::{FUNCTIONS, FunctionDoc, Style};
 
 use super::bridge::{self, Touched};
-use super::budget;
+use super::budget::{self, Most};
 use super::compile::{AS_TEXT, IN_ORDER, KEY};
 use super::decimal;
 use super::needed::Needed;
@@ -120,7 +120,7 @@ impl Functions {
 
     /// The same functions for one stack that is compiled or planned: its values may hold only so much together.
     pub(crate) fn of_stack(&self) -> Self {
-        self.within(budget::TOTAL)
+        self.within(self.most().all)
     }
 
     /// The same functions for values that may hold so many items together.
@@ -178,7 +178,12 @@ impl Functions {
     /// How large one more value may be.
     pub(super) fn allowed(&self) -> u64 {
         let left = self.left.as_ref().map_or(u64::MAX, |left| left.load(Ordering::Relaxed));
-        left.saturating_add(budget::SMALL).min(budget::ITEMS)
+        left.saturating_add(budget::SMALL).min(self.most().one)
+    }
+
+    /// What a stack may compute.
+    pub(super) fn most(&self) -> Most {
+        Most::of(&self.limits)
     }
 
     /// Takes the size of a value from what is left.

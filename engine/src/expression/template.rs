@@ -66,7 +66,7 @@ impl Template {
             return Ok(value.clone());
         }
         functions.limits().check_time(self.span).map_err(|error| vec![error])?;
-        let (answer, size) = with_answer(functions.allowed(), || self.evaluate_within(scope, functions));
+        let (answer, size) = with_answer(functions, || self.evaluate_within(scope, functions));
         functions.spend(size);
         let value = answer?;
         match value.is_too_deep().then(|| self.expressions().next()).flatten() {
@@ -262,7 +262,7 @@ fn evaluate_text(parts: &[TextPart], scope: &dyn Scope, functions: &Functions) -
             TextPart::Expression(expression) => expression,
         };
         // The text counts what it takes up, not what it takes that from.
-        match with_answer(functions.allowed(), || expression.evaluate(scope, functions)).0 {
+        match with_answer(functions, || expression.evaluate(scope, functions)).0 {
             Ok(value) => {
                 is_unknown |= value.has_unknown();
                 is_sensitive |= value.has_sensitive();

@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 /// Longer than any holder lets pass without renewing its lease.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// So many leases are watched at once: with more than these they are watched from the beginning.
+/// The most leases that are watched at once.
 const MOST: usize = 10_000;
+
+/// A lease that stays expired for longer was freed or granted anew long ago, under another id.
+const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// When each lease was first seen to expire then.
 #[derive(Debug, Default)]
@@ -27,7 +30,10 @@ impl Watch {
     fn has_stayed_for(&self, lease: &str, expires: Timestamp) -> Duration {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= MOST && !seen.contains_key(lease) {
-            seen.clear();
+            seen.retain(|_, (_, since)| since.elapsed() < FORGOTTEN);
+            if seen.len() >= MOST {
+                seen.clear();
+            }
         }
         let (then, since) = seen.entry(lease.to_owned()).or_insert_with(|| (expires, Instant::now()));
         if *then != expires {

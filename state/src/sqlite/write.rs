@@ -7,9 +7,8 @@ use super::error::Failure;
 use super::{read, request};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
-use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::Path;
 use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::store::{
     ComponentRow, Generation, Moved, OwnerRow, Ownership, Read, Row, RowStatus, StackRead, StoreError, Write,
@@ -493,14 +492,11 @@ pub(super) fn nothing(transaction: &Transaction<'_>) -> Result<(), Failure> {
 /// The room that a commit may need.
 const ROOM: usize = 256 << 10;
 
-/// Fails if the disk of a file has no room for a commit. Writes a file beside it that has no name any more.
+/// Fails if the disk of a file has no room for a commit. Writes a file without a name into the same folder, so that a kill
+/// leaves nothing behind.
 fn find_room(path: &str) -> Result<(), Failure> {
-    let probe = PathBuf::from(format!("{path}.room-{}", Uuid::now_v7()));
-    let written = OpenOptions::new().write(true).create_new(true).open(&probe).and_then(|mut file| {
-        let written = file.write_all(&vec![0; ROOM]);
-        fs::remove_file(&probe)?;
-        written
-    });
+    let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = tempfile::tempfile_in(folder).and_then(|mut file| file.write_all(&vec![0; ROOM]));
     written.map_err(|error| {
         let advice = match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full: free some space and try again",

@@ -1,6 +1,7 @@
 //! No text makes the compiler or the evaluator panic, hang or overflow.
 
 use super::*;
+use crate::limits::Limits;
 use proptest::prelude::*;
 
 #[test]
@@ -86,6 +87,27 @@ fn the_values_of_a_stack_have_a_budget_together_and_each_stack_its_own() {
         assert_eq!([500; 8].map(|count| evaluate(&stack, count)), [const { Ok(()) }; 8]);
     }
     assert_eq!([500_000; 4].map(|count| evaluate(&functions, count)), [const { Ok(()) }; 4]);
+}
+
+#[test]
+fn budget_shrinks_with_the_limits() {
+    let limits = Limits::new(10_000, 100, "buy more memory");
+    let functions = Functions::default().bounded(limits.clone()).of_stack();
+    let evaluate = |text: &str| {
+        let (template, _, _) = compile(text);
+        template.evaluate(&Variables::new(json!({})), &functions).map(drop).map_err(|errors| told(&errors))
+    };
+    assert_eq!(evaluate("${{ range(9000) }}"), Ok(()));
+    assert!(!limits.is_exceeded());
+    assert_eq!(
+        evaluate("${{ range(100).map(i, range(101)).size() }}").unwrap_err(),
+        "error: the computation is too large: it walks over or makes more than 10000 items, or 0 MB of text; let it walk \
+         over less, and hold less of other values, or buy more memory"
+    );
+    assert!(limits.is_exceeded());
+    assert_eq!([(); 3].map(|()| evaluate("${{ range(9000) }}")), [const { Ok(()) }; 3]);
+    let refused = evaluate("${{ range(9000) }}").unwrap_err();
+    assert!(refused.starts_with("error: the values of the stack are too large: together they hold more than 40000"));
 }
 
 proptest! {
