@@ -6,6 +6,7 @@ use crate::answer::Refusal;
 use crate::jwt::{ALGORITHMS, Accepted, LEEWAY, Refused, Trust, Verifier};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value as Json};
+use std::time::Duration;
 
 /// Whose tokens are taken, and what they allow.
 #[derive(Debug, Clone)]
@@ -96,10 +97,14 @@ impl Issuer {
     }
 }
 
-/// When a valid token ends, for clocks that differ as much as they may. `None` for a time that no clock will show.
+/// The check of a token counts whole seconds.
+const TICK: Duration = Duration::from_secs(1);
+
+/// When a valid token ends, for clocks that differ as much as they may: from then on it is refused. `None` for a time that no
+/// clock will show.
 fn end(claims: &Map<String, Json>) -> Option<Timestamp> {
     let expires = SignedDuration::try_from_secs_f64(claims.get("exp")?.as_f64()?).ok()?;
-    Timestamp::UNIX_EPOCH.checked_add(expires).and_then(|end| end.checked_add(LEEWAY)).ok()
+    Timestamp::UNIX_EPOCH.checked_add(expires).and_then(|end| end.checked_add(LEEWAY + TICK)).ok()
 }
 
 fn name(claims: &Map<String, Json>) -> String {
@@ -115,7 +120,7 @@ mod tests {
     #[test]
     fn principal_expires_with_its_token() {
         let end = |expires: Json| end(json!({"exp": expires}).as_object().unwrap()).map(Timestamp::as_second);
-        assert_eq!([end(json!(1_000)), end(json!(1_000.4)), end(json!(-5))], [Some(1_060), Some(1_060), Some(55)]);
+        assert_eq!([end(json!(1_000)), end(json!(1_000.4)), end(json!(-5))], [Some(1_061), Some(1_061), Some(56)]);
         assert_eq!([json!(u64::MAX), json!(1e300), json!("soon"), Json::Null].map(end), [None; 4]);
         let principal = Principal::new("ada".to_owned(), Vec::new()).until(Some(Timestamp::UNIX_EPOCH));
         assert!(principal.is_expired(Timestamp::UNIX_EPOCH) && !principal.is_expired(Timestamp::MIN));
