@@ -2,8 +2,9 @@
 //!
 //! Values may be `${{ env.NAME }}`, `${{ file("…") }}` and `{secret: …}`. They are evaluated where they are needed: an
 //! environment that is not worked in may name variables that are not there. [`expand`](self) evaluates, `read` knows
-//! the fields, `limits` those of how much a provider may be asked, `server` those of the server, `secrets` the lines that are not to be quoted.
+//! the fields, `compatibility` the defaults of adapters, `limits` those of how much a provider may be asked, `server` those of the server, `secrets` the lines that are not to be quoted.
 
+mod compatibility;
 mod expand;
 mod files_named;
 mod limits;
@@ -24,6 +25,7 @@ use terrace_engine::source::{Sources, Span};
 use terrace_engine::yaml::Node;
 use terrace_provider::Value;
 use terrace_provider::wrap::Limits;
+use terrace_provider::wrap::silence::Patience;
 use zeroize::Zeroizing;
 
 pub(crate) use limits::LIMITS;
@@ -117,6 +119,8 @@ pub struct Environment {
     pub providers: Vec<Instance>,
     /// The state keys of this environment alone; without, those of the project.
     pub encryption: Option<Encryption>,
+    /// How long plans wait for systems that give no answer.
+    pub patience: Patience,
     /// Folders of blueprints; the project's `blueprints` folder when nothing is said.
     pub blueprints: Option<Vec<Located<String>>>,
 }

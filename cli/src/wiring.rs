@@ -35,6 +35,7 @@ use terrace_engine::render::shell_word;
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{ServerStore, StateStore};
 use terrace_provider::ProviderSchema;
+use terrace_provider::wrap::silence::{Patience, Reporter};
 use terrace_state::roles::{self, RoleStore};
 use terrace_state::{Access, StoreUrl, open, saved_beside};
 
@@ -93,6 +94,7 @@ impl World {
                 name: configuration.name.clone(),
                 note,
                 settings: configuration.settings.clone(),
+                patience: Patience { reporter: Some(reporter(ui)), ..configuration.patience.clone() },
             },
             templates: configuration.templates.clone(),
             is_data_loss_allowed: configuration.is_data_loss_allowed,
@@ -132,6 +134,12 @@ impl World {
     pub(crate) fn configuration(&self) -> &Environment {
         &self.configuration
     }
+}
+
+/// Prints the instances that a plan waits for.
+fn reporter(ui: &Ui) -> Reporter {
+    let ui = ui.clone();
+    Arc::new(move |line| ui.say(line))
 }
 
 /// The state keys of an environment; nothing where it uses those of the project.

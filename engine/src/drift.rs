@@ -14,6 +14,7 @@ use crate::plan::foreign::known::Known;
 use crate::plan::refresh::{self, LoadedRow};
 use crate::store::{Intent, OwnersOf, RowStatus, Selection};
 use std::collections::BTreeSet;
+use terrace_provider::wrap::silence::with_patience;
 use terrace_provider::{Path, Value};
 
 /// The error on a step that was cut off.
@@ -122,7 +123,8 @@ impl<'p> Detector<'p> {
         stack: &StackId,
         selection: &Selection,
     ) -> Result<(Vec<DriftItem>, Vec<Diagnostic>), PlanFailure> {
-        look(self.planner, stack, selection, &self.known).await
+        let work = look(self.planner, stack, selection, &self.known);
+        with_patience(&self.planner.environment.patience, work).await
     }
 }
 

@@ -16,6 +16,7 @@ use crate::plan::walk::lookups::answer;
 use crate::registry::Registry;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::schema::Timeouts;
+use terrace_provider::wrap::silence::with_patience;
 use terrace_provider::{ErrorKind, Map, Path, Value};
 
 /// What is asked.
@@ -84,6 +85,10 @@ impl Reversing<'_> {
     /// # Errors
     /// When the question does not fit the blueprint, a lookup has no answer, or a value cannot be told.
     pub async fn updates(&self, reverse: &Reverse, question: Question) -> Result<Map, Vec<Diagnostic>> {
+        with_patience(&self.environment.patience, self.updates_of(reverse, question)).await
+    }
+
+    async fn updates_of(&self, reverse: &Reverse, question: Question) -> Result<Map, Vec<Diagnostic>> {
         let params = params(reverse, question.params).map_err(|errors| {
             let wrong = |error| Diagnostic::error("wrong_params", error);
             errors.into_iter().map(wrong).collect::<Vec<_>>()
@@ -114,6 +119,8 @@ impl Reversing<'_> {
                     .at(update.path.span)
                     .hint("leave it out: a catalog is read by everybody"),
                 ),
+                // A catalog keeps its value.
+                Ok(Value::Null) => {}
                 Ok(value) => drop(updates.insert(update.path.value.clone(), value)),
                 Err(found) => diagnostics.extend(found),
             }

@@ -121,7 +121,7 @@ fn what_a_destroy_finds_and_is_not_as_described_is_somebody_elses() {
 
     not_ours
 
-      ⚠ demo@local:local_file.f is there and is not recorded, and it is not as described: it stays
+      ⚠ demo@local:local_file.f is there and is not recorded, and it is not as described (`content`): it stays
       help: where it is this stack's: `terrace import demo@local:local_file.f notes.txt`, then destroy
     ");
     assert_eq!((project.read("notes.txt").as_str(), project.read("theirs/thesis.txt").as_str()), ("mine", "mine"));

@@ -1,8 +1,11 @@
 //! A product with every kind of component of Databricks, from its first plan to its end, by the built-in blueprints against the
 //! stand-in.
 
+mod adapters; // defaults of the adapters
 mod moving; // what an earlier provisioner made is taken over without a call that changes anything
+mod named; // names that are left out, or differ from the rule
 mod ports; // what a port reads: tables that are there or not, views of the same plan, columns of others
+mod removed; // unmanaged objects, removed by name
 mod served; // components by name, each through all that a coordinator calls
 mod wrong; // who is not let in, what is missing
 

@@ -77,6 +77,19 @@ fn ended(server: &Served, answer: &Answer) -> Json {
     status
 }
 
+/// Existing descriptors name all four root fields.
+#[test]
+fn root_fields_that_cannot_be_served_are_left_out_with_the_defaults_of_the_adapters() {
+    let world = World::new();
+    let more = "      selectByPk: shop_orders_0_graph_pk\n      selectStream: shop_orders_0_graph_stream\n";
+    world.project.edit(PRODUCT, "      allowAggregations:", &format!("{more}      allowAggregations:"));
+    world.run(["validate", PRODUCT]).with_code(1).says("cannot be served");
+    world.project.edit("terrace.yaml", "  development:\n", "  development:\n    compatibility: adapters\n");
+    world.run(["validate", PRODUCT]).done();
+    world.project.edit("terrace.yaml", "      hasura:\n", "      hasura:\n        unserved: error\n");
+    world.run(["validate", PRODUCT]).with_code(1).says("cannot be served");
+}
+
 #[test]
 fn a_port_goes_through_everything_that_a_coordinator_asks() {
     let world = World::new();

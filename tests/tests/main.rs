@@ -102,6 +102,7 @@ mod server_waiting; // what is held by a command, and what is refused at once
 mod server_webhook;
 mod shared; // two products on one database
 mod signals; // Ctrl-C once and twice
+mod silent_servers; // systems that accept connections and never answer
 mod slips; // slips of the fingers and habits from other tools
 mod snowflake_provider; // the Network Status product in Snowflake, from its first plan to its end
 mod stacks; // variables, forEach, when, components, outputs, several stacks

@@ -93,6 +93,19 @@ fn the_network_status_is_made_with_all_that_its_descriptor_says() {
     assert_eq!(view[5][9].as_deref(), Some("Round trip in milliseconds"));
 }
 
+#[test]
+fn tags_of_the_descriptor_are_made_with_the_defaults_of_the_adapters() {
+    let world = World::with("");
+    world.apply().done();
+    assert_eq!(world.about("tag "), [] as [&str; 0]);
+    world.project.edit("terrace.yaml", "  production:\n", "  production:\n    compatibility: adapters\n");
+    world.apply().done();
+    let with_setting = World::new();
+    with_setting.apply().done();
+    assert_ne!(world.about("tag "), [] as [&str; 0]);
+    assert_eq!(world.about("tag "), with_setting.about("tag "));
+}
+
 /// The commands of the example's README, against an account as its variables say it.
 #[test]
 fn the_example_does_what_its_readme_says() {

@@ -22,7 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_engine::address::DEFAULT_ENVIRONMENT;
 use terrace_engine::diagnostic::has_errors;
+use terrace_engine::plan::compute;
 use terrace_provider::Settings as InstanceSettings;
+use terrace_provider::wrap::silence::{Patience, Reporter};
 use terrace_provider_pipelines::run::Runner;
 use terrace_provider_pipelines::schedule::keeper::Keeper;
 use terrace_provider_pipelines::schedule::store::Schedules;
@@ -301,6 +303,13 @@ fn count_of(bytes: u64, of_one: u64) -> usize {
     usize::try_from(bytes / of_one.max(1)).unwrap_or(usize::MAX)
 }
 
+/// The environment, whose plans report their waits in the log of the server.
+fn with_waits_in_log(environment: compute::Environment) -> compute::Environment {
+    let reporter: Reporter = Arc::new(|line| tracing::warn!("{line}"));
+    let patience = Patience { reporter: Some(reporter), ..environment.patience };
+    compute::Environment { patience, ..environment }
+}
+
 /// What the engine works with in each environment that is configured.
 fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Worlds, Failure> {
     // Which environment a call is about says its descriptor, and not what this server was started with.
@@ -320,7 +329,7 @@ fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Worlds, Failure>
             registry: world.registry,
             functions: world.functions,
             seal: world.seal,
-            environment: world.environment,
+            environment: with_waits_in_log(world.environment),
             templates: world.templates,
             library,
             sources,

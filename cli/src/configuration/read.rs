@@ -1,15 +1,18 @@
 //! The fields of `terrace.yaml`.
 
+use super::compatibility::{self, Compatibility};
 use super::expand::{attributes_of, expand, revealed, value_of};
 use super::files_named;
 use super::limits::{LIMITS, limits};
-use super::server::server;
+use super::server::{self, server};
 use super::{Configuration, Encryption, Environment, Instance, KeySource, RawEnvironment, STATE_KEY};
 use crate::variables::Variables;
 use std::path::Path;
+use std::time::Duration;
 use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::Diagnostic;
+use terrace_engine::duration;
 use terrace_engine::plan::foreign::ForeignAccess;
 use terrace_engine::source::{SourceId, Span};
 use terrace_engine::yaml::{self, Budget, Entry, Node, NodeKind};
@@ -122,6 +125,13 @@ pub(super) fn environment(
             None => fields.diagnostics.push(wrong_type("`settings`", "a map", &entry.value)),
         }
     }
+    if fields.word(compatibility::KEY, &Compatibility::WORDS) == Some(Compatibility::Adapters) {
+        match compatibility::with_defaults(environment.settings.clone(), name) {
+            Ok(settings) => environment.settings = settings,
+            Err(error) => fields.diagnostics.push(error.at(fields.span())),
+        }
+    }
+    environment.patience.limit = silence_timeout(&mut fields).unwrap_or(environment.patience.limit);
     for entry in fields.map("templates") {
         match entry.value.as_text() {
             Some(blueprint) => drop(environment.templates.insert(entry.key.clone(), blueprint.to_owned())),
@@ -136,6 +146,13 @@ pub(super) fn environment(
     }
     fields.finish();
     Some(environment)
+}
+
+/// How long plans of an environment wait for systems that give no answer.
+fn silence_timeout(fields: &mut Fields<'_, '_>) -> Option<Duration> {
+    server::read(fields, "silenceTimeout", ("a duration of at least a second", "20s"), |text| {
+        duration::parse(text).ok().filter(|limit| *limit >= Duration::from_secs(1))
+    })
 }
 
 /// Checks what terrace itself reads of the settings: `access.foreign`.

@@ -338,7 +338,7 @@ fn limits(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> LimitsConfiguration
 }
 
 /// A field that is written as a text: what is expected of it, and an example.
-fn read<T>(
+pub(super) fn read<T>(
     fields: &mut Fields<'_, '_>,
     name: &'static str,
     (expected, example): (&str, &str),

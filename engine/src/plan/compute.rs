@@ -27,6 +27,7 @@ use futures_util::future;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use terrace_provider::value::wire::WireError;
+use terrace_provider::wrap::silence::{Patience, with_patience};
 use uuid::Uuid;
 
 /// All that planning works with.
@@ -63,6 +64,8 @@ pub struct Environment {
     pub note: Option<String>,
     /// `settings` in expressions.
     pub settings: terrace_provider::Value,
+    /// How long plans wait for systems that give no answer.
+    pub patience: Patience,
 }
 
 /// Planning could not even begin to answer.
@@ -136,6 +139,16 @@ impl Planner<'_> {
     /// # Errors
     /// As [`Planner::plan`].
     pub async fn plan_destroy_described(
+        &self,
+        stacks: &[StackId],
+        described: &[CompiledStack],
+        origin: Origin,
+    ) -> Result<Computed, PlanFailure> {
+        let work = self.removal_of(stacks, described, origin);
+        with_patience(&self.environment.patience, work).await
+    }
+
+    async fn removal_of(
         &self,
         stacks: &[StackId],
         described: &[CompiledStack],

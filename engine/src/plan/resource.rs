@@ -19,6 +19,7 @@ use crate::registry::Registry;
 use crate::source::{Place, Span};
 use crate::store::RowStatus;
 use std::collections::BTreeMap;
+use terrace_provider::plan::from_schema;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{
     Attempt, Attributes, DataAmount, ErrorKind, Finding, Found, Observed, Path, PlannedChange, ProposedChange,
@@ -120,7 +121,16 @@ pub(crate) async fn plan(
         must_replace: forced.is_some(),
         changed_write_only: &changed_write_only,
     };
-    let planned = session.plan(wanted.ty, &proposed).await;
+    let planned = match session.plan(wanted.ty, &proposed).await {
+        // A reason against aligning an object is none against removing it.
+        Err(error) if is_adopted && planner.options.by_address && is_refusal(&error) => {
+            let told = format!("{address_text} is there, and not as described: {}", error.with_problems());
+            let warning = Diagnostic::warning(unrecorded::NOT_AS_DESCRIBED, told).at(wanted.span);
+            diagnostics.push(warning.about(&address_text));
+            Ok(from_schema(wanted.ty, &proposed))
+        }
+        planned => planned,
+    };
     if let (Some(prior), Some(lent)) = (prior.as_mut(), lent) {
         prior.take_back(lent);
     }
@@ -251,6 +261,11 @@ pub(crate) async fn plan(
     }
     diagnostics.extend(hidden::note(&change, &address_text, wanted.span));
     Ok(Some(change))
+}
+
+/// Whether a provider refuses the change itself, instead of failing to ask its system.
+fn is_refusal(error: &ProviderError) -> bool {
+    matches!(error.kind, ErrorKind::InvalidInput { .. } | ErrorKind::Failed)
 }
 
 struct Decision {

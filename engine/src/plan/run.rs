@@ -11,6 +11,7 @@ use crate::compile::CompiledStack;
 use crate::diagnostic::Diagnostic;
 use crate::store::Read;
 use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::wrap::silence::with_patience;
 
 /// A stack of a run, and what is told and read of it alone: it may have to be planned again.
 struct Planned {
@@ -27,6 +28,12 @@ impl Planner<'_> {
     /// # Errors
     /// When the store cannot be read or what it holds cannot be opened.
     pub async fn plan(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
+        // Its future is large, and this one is part of others.
+        let work = Box::pin(self.plan_of(stacks, origin));
+        with_patience(&self.environment.patience, work).await
+    }
+
+    async fn plan_of(&self, stacks: &[CompiledStack], origin: Origin) -> Result<Computed, PlanFailure> {
         self.seal.bind_to(self.store).await?;
         let mut refused = Vec::new();
         let stacks = &*self.with_access(stacks, &mut refused).await?;

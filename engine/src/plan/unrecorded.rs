@@ -28,6 +28,8 @@ use terrace_provider::{Found, Path, Value};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What is told of what may be there, and is not looked for.
 pub const NOT_LOOKED_FOR: &str = "not_looked_for";
+/// The warning about an object that is to go and differs from its description.
+pub(super) const NOT_AS_DESCRIBED: &str = "not_as_described";
 /// What is told of those who do not answer.
 const UNANSWERED: [&str; 4] = [CANNOT_CONNECT, CANNOT_READ, LOOKUP_UNANSWERED, CANNOT_IMPORT];
 
@@ -80,7 +82,8 @@ impl Planner<'_> {
                 format!("not everything that {stack} describes and that is not recorded could be looked for: {why}"),
             ));
         }
-        diagnostics.extend(found.diagnostics.iter().filter(|it| !it.is_error() && it.code == NOT_LOOKED_FOR).cloned());
+        let is_passed_on = |it: &&Diagnostic| !it.is_error() && [NOT_LOOKED_FOR, NOT_AS_DESCRIBED].contains(&it.code);
+        diagnostics.extend(found.diagnostics.iter().filter(is_passed_on).cloned());
         let managed = Managed::default();
         let (mut changes, mut told) = (Vec::new(), HashSet::new());
         for change in found.plan.stacks.into_iter().flat_map(|plan| plan.changes) {
@@ -95,9 +98,13 @@ impl Planner<'_> {
                 diagnostics.push(Diagnostic::note("managed_elsewhere", message));
                 continue;
             }
-            if guarded.contains(&(change.address.component.as_str(), change.address.name.as_str()))
-                && let Some(why) = self.why_stranger(&change, &prior)
-            {
+            let is_guarded = guarded.contains(&(change.address.component.as_str(), change.address.name.as_str()));
+            let why = match self.is_of_another(stack, &change, &prior) {
+                true => Some("it carries the mark of another resource".to_owned()),
+                false if is_guarded => self.why_stranger(&change, &prior),
+                false => None,
+            };
+            if let Some(why) = why {
                 let message = format!("{stack}:{} is there and is not recorded, and {why}: it stays", change.address);
                 let id = prior.attributes.get("id").and_then(Value::as_str).unwrap_or("ID");
                 let hint =
@@ -152,11 +159,17 @@ impl Planner<'_> {
         guarded.map(|resource| (component.key.as_str(), resource.name.value.as_str())).collect()
     }
 
+    /// Whether an object says itself that another resource made it.
+    fn is_of_another(&self, stack: &StackId, change: &Change, prior: &Prior) -> bool {
+        let ty = self.registry.resource_type(&change.address.ty);
+        ty.is_some_and(|(_, ty)| (ty.is_of_another)(&format!("{stack}:{}", change.address), &prior.private))
+    }
+
     /// Why an object that must not be taken over is somebody else's, as far as can be told.
-    fn why_stranger(&self, change: &Change, prior: &Prior) -> Option<&'static str> {
+    fn why_stranger(&self, change: &Change, prior: &Prior) -> Option<String> {
         let (_, ty) = self.registry.resource_type(&change.address.ty)?;
         if ty.holds_data {
-            return Some("what it holds may be anybody's");
+            return Some("what it holds may be anybody's".to_owned());
         }
         let planned = &change.after.as_ref()?.attributes;
         // Settings that nobody can read off an object tell nothing, and neither does what is not known yet.
@@ -164,8 +177,14 @@ impl Planner<'_> {
             let is_unknown = path.get(planned).is_some_and(Value::has_unknown);
             !is_unknown && path.get(&prior.attributes).is_some_and(|value| !value.is_null())
         };
-        let differs = changed_from_recorded(ty, &prior.attributes, planned).iter().any(tells);
-        (differs || change.action.is_replace()).then_some("it is not as described")
+        let differing = changed_from_recorded(ty, &prior.attributes, planned);
+        let differing: Vec<String> =
+            differing.iter().filter(|path| tells(path)).map(|path| format!("`{path}`")).collect();
+        match differing.is_empty() {
+            false => Some(format!("it is not as described ({})", differing.join(", "))),
+            true if change.action.is_replace() => Some("it is not as described".to_owned()),
+            true => None,
+        }
     }
 
     fn removal(

@@ -11,6 +11,7 @@ use terrace_provider::{Attribute, AttributeType, Map, Object, ProviderSchema, Re
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "airbyte",
+        is_remote: true,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Sources, destinations and connections in Airbyte.",
         settings: settings(),

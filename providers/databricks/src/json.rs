@@ -135,7 +135,8 @@ fn stripped(field: &str, wanted: &Json, remote: &Json) -> Json {
     }
 }
 
-fn is_default(name: &str, value: &Json) -> bool {
+/// Whether the server sets this value by default, or the value is empty.
+pub(crate) fn is_default(name: &str, value: &Json) -> bool {
     let known = match name {
         "format" => return true,
         "max_concurrent_runs" => Json::from(1),

@@ -1,8 +1,11 @@
-//! The tag by which a job or pipeline is known as what a resource made: its reply may have been lost.
+//! The mark of a resource on its object: a tag of a job or pipeline, a property of a view. It identifies the object when a reply or
+//! the row of the state is lost.
 
 use crate::fingerprint::hex;
+use crate::private::Kept;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value as Json, json};
+use terrace_provider::Private;
 
 /// The tag's key.
 pub(crate) const TAG: &str = "terrace";
@@ -12,6 +15,16 @@ pub(crate) fn of(address: &str) -> String {
     let mut text = hex(digest(&SHA256, address.as_bytes()).as_ref());
     text.truncate(24);
     text
+}
+
+/// Whether an object that was found carries the mark of another resource than that of an address.
+pub(crate) fn is_of_another(address: &str, private: &Private) -> bool {
+    Kept::of(private).mark.is_some_and(|mark| mark != of(address))
+}
+
+/// The mark of settings, or of a specification.
+pub(crate) fn on(settings: &Json) -> Option<String> {
+    settings.get("tags")?.get(TAG)?.as_str().map(str::to_owned)
 }
 
 /// Whether settings or a specification have that mark.

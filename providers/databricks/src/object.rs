@@ -101,6 +101,8 @@ pub(crate) struct Seen {
     pub(crate) made_at: Option<Timestamp>,
     /// The privileges, or the level, that somebody has.
     pub(crate) held: Vec<String>,
+    /// The mark of the resource that made it.
+    pub(crate) mark: Option<String>,
 }
 
 /// An object that may be what an attempt made.

@@ -26,6 +26,9 @@ pub(crate) struct Kept {
     /// something else.
     #[serde(skip_serializing_if = "Option::is_none", alias = "tableId")]
     pub(crate) made: Option<String>,
+    /// Of an unmanaged job, pipeline or view: its mark.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mark: Option<String>,
     /// Of a credential of Git: the token of the instance that it was sent with last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<Fingerprint>,

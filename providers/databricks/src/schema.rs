@@ -20,6 +20,7 @@ pub fn provider() -> ProviderSchema {
     resources.extend(azure::types());
     ProviderSchema {
         name: "databricks",
+        is_remote: true,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Jobs, pipelines, repositories, permissions and Unity Catalog in workspaces of Databricks.",
         settings: settings(),

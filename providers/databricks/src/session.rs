@@ -349,7 +349,10 @@ impl Session for DatabricksSession {
         let tell = |kept: Kept| self.learned(ty, told(kept));
         Ok(match (&attempt.lost_call, &attempt.prior) {
             // Somebody asks whether there is something to adopt: what is held was held before.
-            (None, _) => Found::Strangers(tell(Kept { preexisting: seen.held.clone(), ..seen.kept.clone() })),
+            (None, _) => {
+                let (preexisting, mark) = (seen.held.clone(), seen.mark.clone());
+                Found::Strangers(tell(Kept { preexisting, mark, ..seen.kept.clone() }))
+            }
             // The lost call was to change or delete what was ours before it.
             (Some(_), Some(_)) => Found::Ours(tell(seen.kept.clone())),
             (Some(lost), None) => {

@@ -181,7 +181,7 @@ async fn a_changed_workflow_is_not_overwritten_without_a_word() {
     let read = instance.read(JOB, &made).await.unwrap().unwrap();
     let error = instance.plan(JOB, Some(&read), &config).await.unwrap_err();
     assert_eq!(error.message, "the job is not as terrace left it, and `override` is false");
-    assert_eq!(error.problems, ["`tasks[0].new_cluster.num_workers` differs"]);
+    assert_eq!(error.problems, ["`tasks[0].new_cluster.num_workers` is 9, and 2 in the descriptor"]);
     instance.plan(JOB, Some(&read), &with(true, &config)).await.unwrap();
     // Brought into the descriptor, it is as it is wanted.
     instance.plan(JOB, Some(&read), &with(false, &job(&stand_in, "a", 9))).await.unwrap();

@@ -11,6 +11,7 @@ use terrace_provider::{Attribute, AttributeType, Map, Object, ProviderSchema, Re
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "hasura",
+        is_remote: true,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Sources, tables and permissions of Hasura, and the roles of its role mapper.",
         settings: settings(),

@@ -218,7 +218,7 @@ impl Registry {
     }
 
     async fn send(&self, method: Method, url: Url, body: Option<Json>) -> Result<Json, Trouble> {
-        let mut response = match self.request(method, url, body.as_ref()).send().await {
+        let mut response = match http::dispatched(self.request(method, url, body.as_ref())).await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => return Err(Trouble::NotSent(in_words(&error))),
             Err(error) => return Err(Trouble::Lost(in_words(&error))),

@@ -10,6 +10,7 @@ use terrace_provider::{Attribute, AttributeType, Object, Principal, ProviderSche
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "kafka",
+        is_remote: true,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Topics, access and schemas of Apache Kafka and Confluent clusters.",
         settings: settings(),

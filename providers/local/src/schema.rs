@@ -20,6 +20,7 @@ fn settings() -> Vec<Attribute> {
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "local",
+        is_remote: false,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Values, files, directories and commands of this machine.",
         settings: Object(settings()),

@@ -8,6 +8,7 @@ use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "pipelines",
+        is_remote: false,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Data pipelines of frictionless datapackage-pipelines, run on this machine.",
         settings: Object(settings()),

@@ -17,6 +17,7 @@ use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, Resourc
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "postgres",
+        is_remote: true,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Databases, schemas, tables, views, indexes, roles and grants of PostgreSQL.",
         settings: settings(),

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use terrace_provider::wrap::silence;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, FromSqlOwned, ToSql};
 
@@ -41,7 +42,9 @@ impl Server {
     /// A connection to a database; to the instance's own one for what belongs to none.
     pub(crate) async fn client(&self, database: Option<&str>) -> Result<Client, Failure> {
         let pool = self.pool(database.unwrap_or(&self.config.database))?;
-        pool.get().await.map_err(Failure::of_pool)
+        let client = pool.get().await.map_err(Failure::of_pool)?;
+        silence::answered();
+        Ok(client)
     }
 
     fn pool(&self, database: &str) -> Result<Pool, Failure> {
@@ -109,7 +112,10 @@ fn search_path(schema: Option<&str>) -> String {
 /// The rows that a statement gives.
 pub(crate) async fn query(client: &Client, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failure> {
     let statement = client.prepare_cached(sql).await?;
-    Ok(client.query(&statement, parameters).await?)
+    silence::answered();
+    let rows = client.query(&statement, parameters).await?;
+    silence::answered();
+    Ok(rows)
 }
 
 /// A value of a row.

@@ -39,8 +39,9 @@ pub use within::Within;
 
 pub use reqwest::header::{HeaderName, HeaderValue};
 
-use reqwest::ClientBuilder;
+use crate::wrap::silence;
 use reqwest::redirect::Policy;
+use reqwest::{ClientBuilder, RequestBuilder, Response};
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -77,6 +78,18 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
     if roots.is_empty() { Err("there is none in it".to_owned()) } else { Ok(roots) }
+}
+
+/// Sends a request, and reports that the other side answered: a refused connection is an answer, too.
+///
+/// # Errors
+/// Those of [`RequestBuilder::send`].
+pub async fn dispatched(request: RequestBuilder) -> Result<Response, reqwest::Error> {
+    let sent = request.send().await;
+    if !sent.as_ref().is_err_and(reqwest::Error::is_timeout) {
+        silence::answered();
+    }
+    sent
 }
 
 /// The innermost cause of an error, which says what is wrong; never the URL, which may have a secret in it.

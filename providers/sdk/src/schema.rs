@@ -12,6 +12,9 @@ pub struct ProviderSchema {
     pub name: &'static str,
     /// The version that is recorded in plans.
     pub version: &'static str,
+    /// Whether calls go to another system, which may accept them and never answer. Sessions of such a provider report answers by
+    /// [`crate::wrap::silence::answered`], so that a plan tells a slow system from a silent one.
+    pub is_remote: bool,
     /// One sentence: which technology this is.
     pub doc: &'static str,
     /// The closed set of settings that an environment may give.
@@ -113,6 +116,9 @@ pub struct ResourceType {
     /// Tells by the recorded attributes and the provider's bytes that an object was there before and is somebody else's: a
     /// removal lets go of it, without a call. [`crate::Session::delete`] is asked only where a part of it is ours.
     pub is_borrowed: fn(&Map, &Private) -> bool,
+    /// Tells by the resource's address, and by the provider's bytes of an object that was found, that the object carries the
+    /// mark of another resource: a removal without a row leaves it.
+    pub is_of_another: fn(&str, &Private) -> bool,
     /// What lookups may ask for an object by whose identity only the server knows, once it is there: of the attributes of an
     /// object, or of the arguments of a lookup. Whoever asks for what the plan makes is answered after that.
     pub called: fn(&Map) -> Vec<String>,
@@ -143,6 +149,7 @@ impl ResourceType {
             can_coexist: false,
             timeouts: Timeouts::default(),
             is_borrowed: |_, _| false,
+            is_of_another: |_, _| false,
             called: |_| Vec::new(),
             settle: Duration::from_secs(30),
         }

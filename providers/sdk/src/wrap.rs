@@ -9,6 +9,7 @@ mod gate;
 mod limits;
 mod redacting;
 mod right;
+pub mod silence;
 mod slot;
 
 pub use deadline::{Latest, in_time, stoppable, within};
@@ -18,8 +19,8 @@ pub use right::{Holds, Moment, Right, entitled};
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::provider::{DryRun, Planned, READS_AT_ONCE};
 use crate::{
-    Attempt, Attributes, Call, DataAmount, ErrorKind, Found, Grantee, MissingRight, Observed, Provider, ProviderError,
-    Recorded, ResourceType, Session, Settings,
+    Attempt, Attributes, Call, DataAmount, ErrorKind, Finding, Found, Grantee, MissingRight, Observed, Provider,
+    ProviderError, Recorded, ResourceType, Session, Settings, Severity,
 };
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
@@ -31,7 +32,7 @@ use right::{patience, right};
 use slot::Slot;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -53,8 +54,8 @@ pub async fn guarded(
     let session = redacting::redacting(provider, settings).await?;
     let instance = settings.instance.clone();
     let gates = Arc::new(Gates::new(&limits));
-    let (admitted, slot) = (AtomicUsize::new(0), None);
-    Ok(Arc::new(Guarded { instance, session, gates, limits, admitted, slot, is_away: Arc::default() }))
+    let (admitted, slot, is_remote) = (AtomicUsize::new(0), None, provider.schema().is_remote);
+    Ok(Arc::new(Guarded { instance, session, gates, limits, admitted, slot, is_away: Arc::default(), is_remote }))
 }
 
 /// A session within the limits of its instance.
@@ -69,6 +70,8 @@ pub struct Guarded {
     slot: Option<Slot>,
     /// The last that was looked at could not be: with all patience once, no other look is tried twice until one gets an answer.
     is_away: Arc<AtomicBool>,
+    /// Plans limit the silence of its system.
+    is_remote: bool,
 }
 
 impl Guarded {
@@ -156,7 +159,7 @@ impl Guarded {
         let object = change.map(|call| call.address.as_str()).or(Some(address).filter(|it| !it.is_empty()));
         let right = right();
         let attempt = || async {
-            let permit = self.enter(ty, change.map(|call| (call, &right)), began).await?;
+            let permit = silence::excused(self.enter(ty, change.map(|call| (call, &right)), began)).await?;
             tracing::trace!(instance = %self.instance, ty, what, address = object, "call");
             let begun = Instant::now();
             let result = Empty;
@@ -171,7 +174,7 @@ impl Guarded {
             if let Err(error) = &result {
                 let kind = error.kind.code();
                 tracing::debug!(instance = %self.instance, ty, what, address = object, kind, %error, "call failed");
-                *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+                *locked(&last) = Some(error.clone());
             }
             deadline::remember(address, &result);
             if !result.as_ref().is_err_and(|error| error.kind.is_temporary()) {
@@ -185,7 +188,7 @@ impl Guarded {
             .with_max_delay(Duration::from_secs(30))
             .with_max_times(if is_impatient { 0 } else { self.limits.retries_of(ty) })
             .with_jitter();
-        let result = attempt
+        let attempts = attempt
             .retry(backoff)
             // Once the user stops, nothing new begins: not another attempt either.
             .when(|error| error.kind.is_temporary() && !change.is_some_and(|call| call.cancel.is_cancelled()))
@@ -199,9 +202,18 @@ impl Guarded {
                     Some(call) => began.elapsed().max(right.since.elapsed()).saturating_add(pause) >= patience(call),
                     None => error.kind == ErrorKind::Transient && began.elapsed() >= LOOKS,
                 };
+                if !is_over {
+                    silence::excuse_pause(pause);
+                }
                 (!is_over).then_some(pause)
-            })
-            .await;
+            });
+        let result = match change {
+            None if self.is_remote => {
+                let heard = silence::listening(&self.instance, async { attempts.await }).await;
+                heard.map_err(|error| with_latest(error, &locked(&last)))
+            }
+            _ => attempts.await,
+        };
         match result.as_ref().map_err(|error| &error.kind) {
             Err(ErrorKind::Transient) if change.is_none() => self.is_away.store(true, Ordering::Relaxed),
             Err(ErrorKind::Transient | ErrorKind::Throttled { .. } | ErrorKind::NotBegun) => {}
@@ -214,6 +226,18 @@ impl Guarded {
             }
             result => result,
         }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The error of an instance that was given up, with the error of its latest attempt.
+fn with_latest(error: ProviderError, latest: &Option<ProviderError>) -> ProviderError {
+    match latest.as_ref().filter(|latest| latest.message != error.message) {
+        Some(latest) => error.problem(format!("the latest error: {}", latest.message)),
+        None => error,
     }
 }
 
@@ -247,8 +271,14 @@ impl Session for Guarded {
             Err(error) => return priors.iter().map(|_| Err(error.clone())).collect(),
         };
         tracing::trace!(instance = %self.instance, ty = ty.name, what = "read", count = priors.len(), "call");
-        let mut answers = batch.await;
-        answers = answers.into_iter().map(|answer| answer?.recordable()).collect();
+        let answers = match self.is_remote {
+            true => silence::listening(&self.instance, async { Ok(batch.await) }).await,
+            false => Ok(batch.await),
+        };
+        let mut answers: Vec<_> = match answers {
+            Ok(answers) => answers.into_iter().map(|answer| answer?.recordable()).collect(),
+            Err(silent) => return priors.iter().map(|_| Err(silent.clone())).collect(),
+        };
         drop(permit);
         if answers.len() != priors.len() {
             let fault = format!("{} answers to {} questions about `{}`", answers.len(), priors.len(), ty.name);
@@ -312,10 +342,15 @@ impl Session for Guarded {
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
         let dry_run = self.session.validate_remote(ty, planned)?;
         Some(Box::pin(async move {
-            match self.gates.enter(ty.name).await {
-                Ok(_permit) => dry_run.await,
-                Err(_) => Vec::new(),
+            let Ok(_permit) = self.gates.enter(ty.name).await else { return Vec::new() };
+            if !self.is_remote {
+                return dry_run.await;
             }
+            let findings = silence::listening(&self.instance, async { Ok(dry_run.await) }).await;
+            findings.unwrap_or_else(|silent| {
+                let message = format!("whether `{}` can be made so is not known: {}", ty.name, silent.message);
+                vec![Finding { severity: Severity::Warning, path: None, message, hint: None }]
+            })
         }))
     }
 
@@ -345,7 +380,8 @@ impl Session for Guarded {
     }
 
     async fn count_data(&self, ty: &ResourceType, prior: &Recorded) -> Result<DataAmount, ProviderError> {
-        self.call("count_data", ty.name, &About::Nothing, || self.session.count_data(ty, prior)).await
+        let count = || silence::excused_if_known(self.session.count_data(ty, prior));
+        self.call("count_data", ty.name, &About::Nothing, count).await
     }
 }
 

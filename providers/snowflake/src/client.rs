@@ -20,6 +20,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use terrace_provider::http::{self, in_words};
+use terrace_provider::wrap::silence;
 use terrace_provider::{Path, ProviderError, Redaction};
 use token::Tokens;
 use tokio::time::Instant;
@@ -293,7 +294,7 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Reply, Failure> {
-        let mut response = match request.send().await {
+        let mut response = match http::dispatched(request).await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => return Err(Failure::NotSent(in_words(&error))),
             Err(error) => return Err(Failure::Lost(in_words(&error))),
@@ -308,7 +309,10 @@ impl Client {
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= LONGEST => body.extend_from_slice(&chunk),
+                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= LONGEST => {
+                    silence::answered();
+                    body.extend_from_slice(&chunk);
+                }
                 Ok(Some(_)) => return Err(Failure::Lost(format!("the answer has more than {LONGEST} bytes"))),
                 Ok(None) => break,
                 Err(error) => return Err(Failure::Lost(in_words(&error))),

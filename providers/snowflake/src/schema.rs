@@ -16,6 +16,7 @@ use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ProviderS
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "snowflake",
+        is_remote: true,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Databases, schemas, tables, views, roles, grants and tags in Snowflake.",
         settings: settings(),

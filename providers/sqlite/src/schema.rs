@@ -12,6 +12,7 @@ use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, Resourc
 pub(crate) fn schema() -> ProviderSchema {
     ProviderSchema {
         name: "sqlite",
+        is_remote: false,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Tables, views and indexes in SQLite database files.",
         settings: Object(vec![

@@ -9,6 +9,7 @@ use terrace_provider::{Attribute, AttributeType, EmbeddedFile, Number, Object, P
 pub fn provider() -> ProviderSchema {
     ProviderSchema {
         name: "witboost",
+        is_remote: true,
         version: env!("CARGO_PKG_VERSION"),
         doc: "Components that a specific provisioner of Witboost makes.",
         settings: settings(),

@@ -153,6 +153,7 @@ fn what_was_shared_by_workspace_goes_by_metastore_once_its_rows_were_moved() {
     let listed = world.run(["state", "list"]).done().stdout;
     let rows: Vec<&str> = listed.lines().filter(|line| line.starts_with("shared/databricks_")).collect();
     let of_metastore = |row: &&&str| ["catalog[", "schema[", "privilege["].iter().any(|ty| row.contains(ty));
+    let of_metastore = |row: &&&str| of_metastore(row) && row.contains(world.stand_in.url());
     let moved: Vec<&str> = rows.iter().filter(of_metastore).copied().collect();
     assert!(moved.len() > 4, "{listed}");
     let metastore = world.stand_in.call("GET", "/api/2.1/unity-catalog/current-metastore-assignment", Json::Null);

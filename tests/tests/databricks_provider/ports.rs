@@ -1,6 +1,6 @@
 //! What a port reads: tables that are there or are not, views of the same plan, columns of others.
 
-use super::World;
+use super::{PRODUCT, World};
 use terrace_tests::Project;
 
 const PORTS: &str = include_str!("../../../examples/databricks-outputport/data-product.yaml");
@@ -276,4 +276,25 @@ fn the_examples_do_what_their_pages_say() {
         let left: Vec<String> = left.filter(|line| !kept(line)).collect();
         assert_eq!(left, [] as [&str; 0], "{example}");
     }
+}
+
+/// A view reads with the rights of terrace: where the environment lists schemas, no others.
+#[test]
+fn a_port_reads_no_other_schema_where_the_environment_lists_some() {
+    let world = World::with("readableSchemas: []");
+    world.stand_in.add_table("secret.hr.salaries", &[("id", "int"), ("price", "decimal(10,2)")]);
+    // The pipeline of the product has its tables there.
+    world.run(["validate", PRODUCT]).done();
+    world.project.edit(
+        PRODUCT,
+        "        catalogName: main\n        schemaName: raw\n        tableName: orders\n",
+        "        catalogName: secret\n        schemaName: hr\n        tableName: salaries\n",
+    );
+    let refused = world.run(["validate", PRODUCT]).with_code(1);
+    refused.says("the table `secret.hr.salaries` is in no schema of this data product");
+    refused.says("list `secret.hr` in `settings.databricks.readableSchemas`");
+    world.project.edit("terrace.yaml", "readableSchemas: []", "readableSchemas: [Secret.HR]");
+    world.run(["validate", PRODUCT]).done();
+    world.project.edit("terrace.yaml", ", readableSchemas: [Secret.HR]", "");
+    world.run(["validate", PRODUCT]).done();
 }

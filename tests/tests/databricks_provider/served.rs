@@ -463,6 +463,16 @@ fn a_table_is_taken_over_into_a_data_contract() {
     assert_eq!(status["updates"]["spec.mesh.dataContract.schema"], expected);
     assert_eq!(status["updates"]["witboost.parameters.schemaDefinition.schemaColumns"], expected);
     assert_eq!(status["updates"]["spec.mesh.specific.tableName"], "kept", "the columns alone");
+    let paths: Vec<&String> = status["updates"].as_object().unwrap().keys().collect();
+    assert_eq!(
+        paths,
+        [
+            "spec.mesh.dataContract.schema",
+            "spec.mesh.specific.tableName",
+            "witboost.parameters.schemaDefinition.schemaColumns"
+        ],
+        "updates without a value are left out"
+    );
     let (_, status) = called.reverse(PORT, params("orders", "SCHEMA_AND_DETAILS"), catalog.clone());
     assert_eq!(status["updates"]["spec.mesh.specific.tableName"], "orders", "{status:#}");
     assert_eq!(status["updates"]["witboost.parameters.catalogName"], "main", "{status:#}");

@@ -131,7 +131,8 @@ impl Object for Pipeline {
             ("url", format!("{}/pipelines/{}", place.workspace.url, object_id::join([&id])).into()),
         ]);
         settings::say_how(&mut seen, like);
-        Ok(Some(Seen { attributes: seen, kept: kept.clone(), ..Seen::default() }))
+        let mark = pipeline.get("spec").and_then(mark::on);
+        Ok(Some(Seen { attributes: seen, kept: kept.clone(), mark, ..Seen::default() }))
     }
 
     async fn search(&self, place: &Place<'_>, planned: &Attributes) -> Result<Vec<Candidate>, ProviderError> {

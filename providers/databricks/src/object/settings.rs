@@ -202,7 +202,10 @@ pub(crate) fn guard(change: &ProposedChange<'_>, planned: &PlannedChange, what: 
     if !should.is_null() && is == should {
         return Ok(());
     }
-    let differences = differences("", &wanted.to_revealed_json(), &there.to_revealed_json());
+    let differences = match (value_of(&planned.planned), value_of(&prior.attributes)) {
+        (Some(wanted), Some(there)) => differences("", "", &wanted, &there),
+        _ => Vec::new(),
+    };
     let message = format!("the {what} is not as terrace left it, and `override` is false");
     let error = ProviderError::new(ErrorKind::InvalidInput { path: Some(Path::attribute("settings")) }, message);
     let error = differences.into_iter().take(20).fold(error, ProviderError::problem);
@@ -211,28 +214,67 @@ pub(crate) fn guard(change: &ProposedChange<'_>, planned: &PlannedChange, what: 
         .solution("or set `override: true`, which overwrites them"))
 }
 
-/// Where two values differ, one line each; values may be secrets and are not repeated.
-fn differences(at: &str, wanted: &Json, there: &Json) -> Vec<String> {
-    match (wanted, there) {
-        (Json::Object(one), Json::Object(other)) => {
+/// The differences of settings, one line each, with both values. Secrets, and texts that look like secrets, are left out.
+fn differences(at: &str, name: &str, wanted: &Value, there: &Value) -> Vec<String> {
+    match (wanted.exposed(), there.exposed()) {
+        (Value::Map(one), Value::Map(other)) => {
             let mut names: Vec<&String> = one.keys().chain(other.keys()).collect();
             names.sort();
             names.dedup();
+            let says_something = |name: &str, value: &Value| !json::is_default(name, &value.to_revealed_json());
             let inner = |name: &String| {
                 let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
                 match (one.get(name), other.get(name)) {
-                    (Some(wanted), Some(there)) => differences(&path, wanted, there),
-                    (Some(_), None) => vec![format!("`{path}` is not there")],
-                    _ => vec![format!("`{path}` is there and not in the descriptor")],
+                    (Some(wanted), Some(there)) => differences(&path, name, wanted, there),
+                    (Some(wanted), None) if says_something(name, wanted) => match shown_field(name, wanted) {
+                        Some(wanted) => vec![format!("`{path}` is not there, and {wanted} in the descriptor")],
+                        None => vec![format!("`{path}` is not there")],
+                    },
+                    (None, Some(there)) if says_something(name, there) => match shown_field(name, there) {
+                        Some(there) => vec![format!("`{path}` is {there}, and not in the descriptor")],
+                        None => vec![format!("`{path}` is there, and not in the descriptor")],
+                    },
+                    _ => Vec::new(),
                 }
             };
             names.into_iter().flat_map(inner).collect()
         }
-        (Json::Array(one), Json::Array(other)) if one.len() == other.len() => {
+        (Value::List(one), Value::List(other)) if one.len() == other.len() => {
             let pairs = one.iter().zip(other).enumerate();
-            pairs.flat_map(|(index, (wanted, there))| differences(&format!("{at}[{index}]"), wanted, there)).collect()
+            let of_pair = |(index, (wanted, there))| differences(&format!("{at}[{index}]"), name, wanted, there);
+            pairs.flat_map(of_pair).collect()
         }
-        _ if wanted == there => Vec::new(),
-        _ => vec![format!("`{at}` differs")],
+        (Value::List(one), Value::List(other)) => {
+            vec![format!("`{at}` has {} items, and {} in the descriptor", other.len(), one.len())]
+        }
+        _ if wanted.is_same_as(there) => Vec::new(),
+        _ => match (shown_field(name, there), shown_field(name, wanted)) {
+            (Some(there), Some(wanted)) => vec![format!("`{at}` is {there}, and {wanted} in the descriptor")],
+            _ => vec![format!("`{at}` differs")],
+        },
     }
+}
+
+/// The longest text that a message repeats.
+const LONGEST_SHOWN: usize = 60;
+
+/// A value as messages repeat it, where it is a short one and no secret.
+fn shown_value(value: &Value) -> Option<String> {
+    let is_short = |text: &str| text.chars().count() <= LONGEST_SHOWN;
+    match value {
+        Value::Map(_) | Value::List(_) | Value::Unknown => None,
+        Value::Null => Some("nothing".to_owned()),
+        Value::String(text) if is_short(text) => Some(format!("\"{text}\"")),
+        Value::String(_) => None,
+        other => Some(other.to_json().to_string()).filter(|text| is_short(text)),
+    }
+}
+
+/// The same for the value of a field: the name may say that it is a secret.
+fn shown_field(name: &str, value: &Value) -> Option<String> {
+    if value.has_sensitive() || value.has_unknown() {
+        return None;
+    }
+    let named = Json::Object([(name.to_owned(), value.to_revealed_json())].into_iter().collect());
+    if twin::marked(named).has_sensitive() { None } else { shown_value(value) }
 }

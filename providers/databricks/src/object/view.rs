@@ -8,6 +8,7 @@ mod fit;
 use super::container::check_names;
 use super::{Object, Place, Seen, notice_another, time_of};
 use crate::attributes::{attributes, is_managed, of_json, optional_text, text, text_of};
+use crate::mark;
 use crate::private::Kept;
 use crate::sql::{self, literal, parse, qualified, quote};
 use async_trait::async_trait;
@@ -65,6 +66,11 @@ async fn run(place: &Place<'_>, planned: &Attributes, statement: &str, doing: &s
         _ => format!("GRANT MANAGE ON VIEW {} TO `<who works in the instance>`", qualified(&name)),
     };
     sql::run(place, &text(planned, "warehouse"), statement, &format!("{doing} the view `{name}`"), &right).await
+}
+
+/// The property that marks a view as the object of a resource.
+fn properties(place: &Place<'_>) -> String {
+    format!("TBLPROPERTIES ({} = {})", literal(mark::TAG), literal(&mark::of(place.address)))
 }
 
 /// Refuses columns that are not in what is read, or of another type, where that is there: a statement tells names only.
@@ -154,6 +160,7 @@ impl Object for View {
             kept: Kept { made, ..kept.clone() },
             made_by: Some(text_of(&there, "created_by").to_owned()),
             made_at: time_of(&there, "created_at"),
+            mark: there.get("properties").and_then(|it| it.get(mark::TAG)?.as_str().map(str::to_owned)),
             ..Seen::default()
         }))
     }
@@ -167,7 +174,8 @@ impl Object for View {
         let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
         let own = comment(&optional_text(planned, "comment"));
         check_source(place, planned).await?;
-        let statement = format!("CREATE VIEW {}{columns}{own} AS {}", qualified(&full_name(planned)), query(planned));
+        let (name, mark) = (qualified(&full_name(planned)), properties(place));
+        let statement = format!("CREATE VIEW {name}{columns}{own} {mark} AS {}", query(planned));
         run(place, planned, &statement, "make").await?;
         Ok((Attributes::default(), Kept::default()))
     }
@@ -192,6 +200,11 @@ impl Object for View {
             }
         }
         for statement in comments::statements(&prior.attributes, &present.attributes, planned, is_altered) {
+            run(place, planned, &statement, "change").await?;
+        }
+        // Properties go with the old query.
+        if is_altered || present.mark.as_ref() != Some(&mark::of(place.address)) {
+            let statement = format!("ALTER VIEW {} SET {}", qualified(&name), properties(place));
             run(place, planned, &statement, "change").await?;
         }
         Ok(Kept::default())

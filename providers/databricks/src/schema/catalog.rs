@@ -3,6 +3,7 @@
 use super::azure::take_existing;
 use super::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
+use crate::mark;
 use crate::private::Kept;
 use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ResourceType, Value};
 
@@ -105,12 +106,13 @@ fn view() -> ResourceType {
         full_name(),
         id(),
     ];
-    remote(ResourceType::new(
+    let ty = ResourceType::new(
         "databricks_view",
         "A view of a schema.",
         &["metastoreId", "catalog", "schema", "name"],
         Object(attributes),
-    ))
+    );
+    ResourceType { is_of_another: mark::is_of_another, ..remote(ty) }
 }
 
 /// Who has something on what.

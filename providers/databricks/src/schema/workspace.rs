@@ -2,6 +2,7 @@
 
 use super::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
+use crate::mark;
 use crate::object::settings;
 use crate::private::Kept;
 use crate::workspaces::Workspaces;
@@ -123,7 +124,7 @@ fn job() -> ResourceType {
     attributes
         .extend(settings_of("The settings of the job, as its API takes them: `name`, `tasks`, `schedule` …; or a list of such, merged in order, tasks by `task_key`."));
     let ty = ResourceType::new("databricks_job", "A job or workflow.", &["workspaceUrl", "jobId"], Object(attributes));
-    ResourceType { called: |map| called(map, "jobs"), ..remote(ty) }
+    ResourceType { called: |map| called(map, "jobs"), is_of_another: mark::is_of_another, ..remote(ty) }
 }
 
 fn pipeline() -> ResourceType {
@@ -142,7 +143,12 @@ fn pipeline() -> ResourceType {
         &["workspaceUrl", "pipelineId"],
         Object(attributes),
     );
-    ResourceType { spares_data: true, called: |map| called(map, "pipelines"), ..remote(ty) }
+    ResourceType {
+        spares_data: true,
+        called: |map| called(map, "pipelines"),
+        is_of_another: mark::is_of_another,
+        ..remote(ty)
+    }
 }
 
 fn permission() -> ResourceType {

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use kafka_protocol::messages::{ApiVersionsRequest, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes, VersionRange};
 use std::collections::BTreeMap;
+use terrace_provider::wrap::silence;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
@@ -101,6 +102,7 @@ impl Connection {
             }
         };
         self.used = Instant::now();
+        silence::answered();
         let is_flexible = R::header_version(version) >= FLEXIBLE;
         let mut answer = Answer::new(answer, if is_flexible { Counts::Compact } else { Counts::Fixed });
         let header = ResponseHeader::decode(&mut answer, R::Answer::header_version(version));

@@ -4,6 +4,7 @@ use super::auth::{Keeper, Proof, is_unknown};
 use super::failure::pause_of;
 use super::request::{Body, Effect};
 use super::{Auth, Base, Client, Failure, Purpose, Reply, Request, Vendor, Within, base, pause};
+use crate::wrap::silence;
 use crate::{Attributes, Object, ProviderError, Redaction, Value};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{RequestBuilder, Url};
@@ -141,6 +142,9 @@ impl Api {
                 Err(other) => return Err(other),
             };
             let asked = pause_of(&failure);
+            if let Some(pause) = asked {
+                silence::excuse_pause(pause);
+            }
             let pause = asked.unwrap_or_else(|| pause::usual(attempt));
             attempt += 1;
             let left = within.left();

@@ -1,6 +1,7 @@
 //! Connections, and how many requests there are at once.
 
-use super::{ALLOW_PLAIN_HTTP, Api, Auth, Base, Failure, Reply, Vendor, in_words, is_exposed, pause};
+use super::{ALLOW_PLAIN_HTTP, Api, Auth, Base, Failure, Reply, Vendor, dispatched, in_words, is_exposed, pause};
+use crate::wrap::silence;
 use crate::{Path, ProviderError};
 use reqwest::RequestBuilder;
 use secrecy::SecretString;
@@ -124,7 +125,13 @@ impl Client {
             return Err(Failure::NotSent("there were too many other requests to send it in time".to_owned()));
         };
         let timeout = timeout.min(left.saturating_sub(began.elapsed()));
-        let mut response = match builder.timeout(timeout).send().await {
+        let sent = dispatched(builder.timeout(timeout));
+        // A request with a longer timeout than usual starts slow work.
+        let sent = match timeout > self.options.timeout {
+            true => silence::excused_if_known(sent).await,
+            false => sent.await,
+        };
+        let mut response = match sent {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => return Err(Failure::NotSent(in_words(&error))),
             Err(error) => return Err(Failure::Lost(in_words(&error))),
@@ -135,7 +142,10 @@ impl Client {
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= most => body.extend_from_slice(&chunk),
+                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= most => {
+                    silence::answered();
+                    body.extend_from_slice(&chunk);
+                }
                 Ok(Some(_)) => return Err(Failure::Lost(format!("the answer has more than {most} bytes"))),
                 Ok(None) => break,
                 Err(error) => return Err(Failure::Lost(in_words(&error))),

@@ -4,6 +4,7 @@ use super::auth::{basic, sensitive};
 use super::base::{Base, pairs};
 use super::failure::pause_of;
 use super::{Client, Failure, Reply, Statement, Within, pause};
+use crate::wrap::silence;
 use async_trait::async_trait;
 use reqwest::Url;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -128,7 +129,11 @@ impl TokenRequest {
                 Err(failure @ Failure::Unauthorized { .. }) => return Err(failure),
                 Err(failure) => failure,
             };
-            let pause = pause_of(&failure).unwrap_or_else(|| pause::usual(attempt));
+            let asked = pause_of(&failure);
+            if let Some(pause) = asked {
+                silence::excuse_pause(pause);
+            }
+            let pause = asked.unwrap_or_else(|| pause::usual(attempt));
             attempt += 1;
             if attempt > 3 || pause >= within.left() {
                 // Of what it is asked for, nothing was sent.

@@ -45,6 +45,7 @@ impl Guarded {
             admitted: AtomicUsize::new(admitted),
             slot: Some(Slot { ty: ty.to_owned(), permit: Mutex::new(permit.ok()) }),
             is_away: Arc::clone(&self.is_away),
+            is_remote: self.is_remote,
         })
     }
 

@@ -111,7 +111,7 @@ impl Client {
 }
 
 async fn send(request: RequestBuilder) -> Result<Reply, Unanswered> {
-    let mut response = match request.send().await {
+    let mut response = match http::dispatched(request).await {
         Ok(response) => response,
         Err(error) if error.is_connect() || error.is_builder() => return Err(Unanswered::NotSent(in_words(&error))),
         Err(error) => return Err(Unanswered::Lost(in_words(&error))),
