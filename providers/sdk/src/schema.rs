@@ -113,6 +113,8 @@ pub struct ResourceType {
     /// Tells by the recorded attributes and the provider's bytes that an object was there before and is somebody else's: a
     /// removal lets go of it, without a call. [`crate::Session::delete`] is asked only where a part of it is ours.
     pub is_borrowed: fn(&Map, &Private) -> bool,
+    /// The objects that an object needs as long as it exists, such as its container and its owner.
+    pub needs: &'static [Need],
     /// What lookups may ask for an object by whose identity only the server knows, once it is there: of the attributes of an
     /// object, or of the arguments of a lookup. Whoever asks for what the plan makes is answered after that.
     pub called: fn(&Map) -> Vec<String>,
@@ -143,6 +145,7 @@ impl ResourceType {
             can_coexist: false,
             timeouts: Timeouts::default(),
             is_borrowed: |_, _| false,
+            needs: &[],
             called: |_| Vec::new(),
             settle: Duration::from_secs(30),
         }
@@ -179,6 +182,27 @@ impl ResourceType {
                 "`{attribute}: {kept}` deletes it only once it is empty; empty it, or apply `{attribute}: {removed}` first"
             )
         })
+    }
+}
+
+/// The objects of a single type that an object needs as long as it exists.
+#[derive(Debug, Clone, Copy)]
+pub struct Need {
+    /// Their type.
+    pub ty: &'static str,
+    /// The identities of the needed objects by the attributes of the object; unknown identities are left out.
+    pub identities: fn(&Map) -> Vec<Map>,
+}
+
+impl Need {
+    /// The one identity that attributes name: each pair has an attribute of the identity, and the attribute that says it.
+    #[must_use]
+    pub fn named(attributes: &Map, pairs: &[(&str, &str)]) -> Vec<Map> {
+        let part = |(identity, attribute): &(&str, &str)| {
+            let value = attributes.get(*attribute).filter(|value| !value.has_unknown() && !value.is_null())?;
+            Some(((*identity).to_owned(), value.clone()))
+        };
+        pairs.iter().map(part).collect::<Option<Map>>().into_iter().collect()
     }
 }
 
