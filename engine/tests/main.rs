@@ -26,6 +26,7 @@ mod drift; // what differs from what is recorded
 mod failure; // steps that fail, crash, are stopped
 mod hostile; // input that nobody would write
 mod imports; // objects that exist become resources, resources are forgotten
+mod inconsistent; // objects that read back otherwise than planned
 mod input; // descriptors with mistakes: what a person is told
 mod instances; // which configured instance of a provider a resource lives in
 mod journal_outages; // a store that fails for a while at every write, within one process

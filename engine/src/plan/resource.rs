@@ -4,7 +4,9 @@ use super::compute::{PlanFailure, Planner};
 use super::ours::{Managed, WhyNot};
 use super::refresh::{CANNOT_READ, LoadedRow};
 use super::removed_data::UNKNOWN_AMOUNT;
-use super::{After, Change, DataLossNote, Deferred, Prior, contract, hidden, ignored, import, ours, unrecorded};
+use super::{
+    After, Change, DataLossNote, Deferred, Prior, contract, hidden, ignored, import, inconsistent, ours, unrecorded,
+};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::compile::CompiledImport;
@@ -151,6 +153,12 @@ pub(crate) async fn plan(
                 .about(&address_text)
                 .hint("this is for the provider's author to mend, not for yours"),
         );
+    }
+    if forced.is_none()
+        && let Some(error) = inconsistent::replaced_in_vain(planner.seal, &address_text, prior.as_ref(), &planned)
+    {
+        diagnostics.push(error.at(wanted.span));
+        return Ok(None);
     }
     let decision = decide(wanted.ty, prior.as_ref(), &planned, forced, is_adopted, &changed_write_only);
     if let (Action::NoOp, Some(prior)) = (decision.action, &prior) {
@@ -303,6 +311,7 @@ pub(crate) fn found(ty: &ResourceType, observed: Observed) -> Prior {
         private: observed.private,
         dependencies: Vec::new(),
         write_only: BTreeMap::new(),
+        inconsistent: BTreeMap::new(),
         lifecycle: Lifecycle::default(),
     }
 }
