@@ -30,6 +30,7 @@ mod lookup;
 mod mode;
 mod moved;
 mod names;
+mod needed;
 mod note;
 mod observed;
 mod options;

@@ -455,9 +455,12 @@ pub(crate) fn usual_hint(error: &ProviderError, ty: &str, registry: &Registry) -
     }
 }
 
+/// The code of the errors about objects that may not be deleted.
+pub(super) const PREVENT_DESTROY: &str = "prevent_destroy";
+
 /// The error for an object that may not be deleted.
 pub(crate) fn protected(address: &str, span: Option<Span>, what: &str) -> Diagnostic {
-    let error = Diagnostic::error("prevent_destroy", format!("{address} is protected and would be {what}"));
+    let error = Diagnostic::error(PREVENT_DESTROY, format!("{address} is protected and would be {what}"));
     span.map_or_else(|| error.clone(), |span| error.clone().at(span)).about(address).hint(format!(
         "take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect '{address}'` where nothing \
              declares it; then try again"
