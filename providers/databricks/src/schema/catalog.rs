@@ -4,7 +4,7 @@ use super::azure::take_existing;
 use super::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
 use crate::private::Kept;
-use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ResourceType, Value};
+use terrace_provider::{Attribute, AttributeType, Map, Need, Object, Private, ResourceType, Value};
 
 pub(super) fn types() -> Vec<ResourceType> {
     vec![catalog(), schema(), view(), grant(), privilege()]
@@ -70,8 +70,22 @@ fn schema() -> ResourceType {
         &["metastoreId", "catalog", "name"],
         Object(attributes),
     );
-    ResourceType { holds_data: true, is_borrowed: was_there, ..remote(ty) }
+    ResourceType { holds_data: true, needs: &[CATALOG], is_borrowed: was_there, ..remote(ty) }
 }
+
+/// The catalog that an object is in.
+const CATALOG: Need = Need {
+    ty: "databricks_catalog",
+    identities: |attributes| Need::named(attributes, &[("metastoreId", "metastoreId"), ("name", "catalog")]),
+};
+
+/// The schema that an object is in.
+const SCHEMA: Need = Need {
+    ty: "databricks_schema",
+    identities: |attributes| {
+        Need::named(attributes, &[("metastoreId", "metastoreId"), ("catalog", "catalog"), ("name", "schema")])
+    },
+};
 
 fn view() -> ResourceType {
     let source = Object(vec![
@@ -105,12 +119,13 @@ fn view() -> ResourceType {
         full_name(),
         id(),
     ];
-    remote(ResourceType::new(
+    let ty = ResourceType::new(
         "databricks_view",
         "A view of a schema.",
         &["metastoreId", "catalog", "schema", "name"],
         Object(attributes),
-    ))
+    );
+    ResourceType { needs: &[CATALOG, SCHEMA], ..remote(ty) }
 }
 
 /// Who has something on what.
