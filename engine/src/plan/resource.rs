@@ -409,7 +409,7 @@ fn untold_write_only(
     let message =
         format!("whether {} changed cannot be told without a state key, so nothing is sent", names.join(", "));
     let warning = Diagnostic::warning("untold_change", message).at(span).about(about);
-    Some(warning.hint("give a state key (`terrace init --state-key` makes one), or `--replace` it"))
+    Some(warning.hint("make a state key with `terrace init --state-key`: the next apply sends it then"))
 }
 
 /// The write-only attributes whose detectors differ from those that the object was made with.
