@@ -129,6 +129,8 @@ pub enum Reason {
     Imported,
     /// It was not recorded at the time that is gone back to.
     RolledBack,
+    /// It would be deleted, and a retained object needs it.
+    Needed,
     /// It was there before, and is somebody else's.
     Borrowed,
     /// It lets somebody in whom nobody asked terrace to let in, and the environment says that such access goes.
@@ -162,6 +164,7 @@ impl Reason {
             Self::NoMoveTarget => "moved to an address that is not declared",
             Self::Imported => "is imported",
             Self::RolledBack => "is not in what was recorded then",
+            Self::Needed => "a retained object needs it",
             Self::Borrowed => "was there before, and stays",
             Self::Foreign => "foreign: others gave that access",
         }

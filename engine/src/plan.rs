@@ -22,6 +22,7 @@ mod hidden;
 pub mod ids;
 pub(crate) mod ignored;
 mod import;
+pub(crate) mod inconsistent;
 pub(crate) mod key;
 mod looked_up;
 mod looking;
@@ -29,6 +30,7 @@ mod lookup;
 mod mode;
 mod moved;
 mod names;
+mod needed;
 mod note;
 mod observed;
 mod options;
@@ -311,6 +313,8 @@ pub struct Prior {
     pub dependencies: Vec<Address>,
     /// Change detectors of write-only attributes.
     pub write_only: BTreeMap<String, String>,
+    /// Digests of planned values that the system returned differently.
+    pub inconsistent: BTreeMap<String, String>,
     /// How it behaves, as recorded.
     pub lifecycle: Lifecycle,
 }

@@ -23,6 +23,9 @@ pub struct Memory {
     /// Keyed digests of write-only attributes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub write_only: BTreeMap<String, String>,
+    /// Digests of planned values that the system returned differently.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub inconsistent: BTreeMap<String, String>,
 }
 
 /// A row with its texts opened.
@@ -88,6 +91,7 @@ pub fn open(row: Row, seal: &Seal) -> Result<Opened, WireError> {
             private: open_private(&row.private, &placed(&row, RowPart::Private, seal))?,
             dependencies: row.dependencies,
             write_only: memory.write_only,
+            inconsistent: memory.inconsistent,
             lifecycle: memory.lifecycle,
         },
         stack: row.stack,
@@ -391,6 +395,10 @@ impl Prior {
     /// What is remembered of the object beside its attributes.
     #[must_use]
     pub fn memory(&self) -> Memory {
-        Memory { lifecycle: self.lifecycle.clone(), write_only: self.write_only.clone() }
+        Memory {
+            lifecycle: self.lifecycle.clone(),
+            write_only: self.write_only.clone(),
+            inconsistent: self.inconsistent.clone(),
+        }
     }
 }

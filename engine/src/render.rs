@@ -25,7 +25,7 @@ mod value;
 
 pub use text::{environment_option, is_invisible, narrowed, shell_word, with_visible};
 pub use totals::still_left;
-pub(crate) use value::{SENSITIVE, UNKNOWN};
+pub(crate) use value::{Limits, SENSITIVE, UNKNOWN, brief_change};
 
 #[cfg(test)]
 mod tests;

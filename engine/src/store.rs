@@ -58,6 +58,9 @@ pub trait StateStore: Send + Sync {
     /// The rows of a stack, sorted by address.
     async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError>;
 
+    /// The rows of an environment whose objects were retained when their components went, by stack and address.
+    async fn retained_rows(&self, environment: &str) -> Result<Vec<Row>, StoreError>;
+
     /// What is recorded of components beside their rows: order, outputs. Sorted by key.
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError>;
 

@@ -26,6 +26,7 @@ mod drift; // what differs from what is recorded
 mod failure; // steps that fail, crash, are stopped
 mod hostile; // input that nobody would write
 mod imports; // objects that exist become resources, resources are forgotten
+mod inconsistent; // objects that read back otherwise than planned
 mod input; // descriptors with mistakes: what a person is told
 mod instances; // which configured instance of a provider a resource lives in
 mod journal_outages; // a store that fails for a while at every write, within one process
@@ -35,6 +36,8 @@ mod locals; // values computed from variables
 mod looking; // what other stacks of the same run make is looked up
 mod lookups; // what is looked up, now or while applying
 mod moves; // resources that have another address now
+mod names; // names that go from one resource to another
+mod needed; // containers and owners of objects that stay
 mod order; // what is called, in which order, and what a second plan says
 mod others; // what stacks read of each other
 mod plan_files; // plan files: forged, changed, without a key

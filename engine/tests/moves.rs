@@ -344,7 +344,7 @@ async fn a_resource_that_is_renamed_without_moved_is_told_what_to_write() {
 }
 
 #[tokio::test]
-async fn an_object_that_its_resource_leaves_by_a_replacement_is_nobody_elses_in_that_plan() {
+async fn name_that_a_replacement_leaves_is_free_once_the_old_object_is_gone() {
     let thing = |name: &str, key: &str, more: &str| {
         format!("- {{type: world_thing, name: {name}, {more} config: {{key: {key}, val: 1}}}}\n")
     };
@@ -354,22 +354,22 @@ async fn an_object_that_its_resource_leaves_by_a_replacement_is_nobody_elses_in_
     let adopted = thing("b", "old", "adopt: ifExists,") + &thing("z", "new", "");
     insta::assert_snapshot!(story.errors(&stack(&adopted)).await, @r#"
     stack.yaml:5:31: demo@test:world_thing.b names the object that is recorded as demo@test:world_thing.z: key "old"
-      hint: apply the replacement of the one first, then have the other name what it leaves
+      hint: where each goes on with the object that it names, move the records first: `terrace state mv demo@test:world_thing.z world_thing.b`
     "#);
+    // A new object waits for the removal, with a reference or without.
     let made = thing("b", "old", "") + &thing("z", "new", "");
-    assert!(story.errors(&stack(&made)).await.contains("names the object that is recorded as demo@test:world_thing.z"));
-    // What waits for the removal takes nothing from anybody.
+    assert_eq!(summary(&story.plan(&stack(&made)).await), "+ world_thing.b\n-/+ world_thing.z (must be replaced)\n");
     let waiting = thing("b", "old", "dependsOn: [z],") + &thing("z", "new", "");
     story.apply(&stack(&waiting)).await;
     assert_eq!(story.log(), ["delete old", "create new", "create old"]);
-    // A replacement that takes the name of one that is replaced, and one that goes nowhere.
-    let changed = thing("b", "new", "") + &thing("z", "other", "");
-    assert!(
-        story.errors(&stack(&changed)).await.contains("names the object that is recorded as demo@test:world_thing.z")
-    );
+    // Replacements that take a name of a replaced object, or of a deleted object.
     let kept = thing("b", "new", "") + &thing("z", "new", "");
     assert!(story.errors(&stack(&kept)).await.contains("name one object"));
-    let gone = thing("b", "new", "");
-    assert!(story.errors(&stack(&gone)).await.contains("names the object that is recorded as demo@test:world_thing.z"));
-    assert_eq!(story.log(), [""; 0]);
+    let changed = thing("b", "new", "") + &thing("z", "other", "");
+    story.apply(&stack(&changed)).await;
+    let log = story.log();
+    assert!(log.iter().position(|it| it == "delete new") < log.iter().position(|it| it == "create new"), "{log:?}");
+    story.apply(&stack(&thing("b", "other", ""))).await;
+    let log = story.log();
+    assert!(log.iter().position(|it| it == "delete other") < log.iter().position(|it| it == "create other"), "{log:?}");
 }

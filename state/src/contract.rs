@@ -61,6 +61,7 @@ macro_rules! store_contract {
             rows::a_refused_commit_leaves_no_trace_of_any_record
             rows::selections_pick_components_and_addresses
             rows::rows_are_sorted_by_address
+            rows::retained_rows_are_found_in_all_stacks_of_an_environment
             rows::a_deposed_row_lives_beside_its_successor
             rows::a_row_that_is_deposed_keeps_its_generation_and_its_place_in_history
             rows::history_tells_the_versions_newest_first

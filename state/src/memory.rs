@@ -23,7 +23,7 @@ use terrace_engine::store::{
     Acquired, AskedRow, AuditEntry, AuditLink, AuditLog, AuditPage, Cancelled, Claimant, ComponentEntry, ComponentRead,
     ComponentRow, Enqueued, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation,
     NewRequest, OpenIntent, OperationFilter, OperationRow, OwnerRow, OwnersOf, Ownership, Pruned, Record, RequestClaim,
-    RequestEnd, RequestQueue, RequestRow, Row, Selection, StackSnapshot, StateStore, StepRow, StoreError,
+    RequestEnd, RequestQueue, RequestRow, Row, RowStatus, Selection, StackSnapshot, StateStore, StepRow, StoreError,
     StoreIdentity,
 };
 use uuid::Uuid;
@@ -264,6 +264,13 @@ impl StateStore for MemoryStore {
 
     async fn rows(&self, stack: &StackId, selection: &Selection) -> Result<Vec<Row>, StoreError> {
         Ok(self.state().rows(stack, selection))
+    }
+
+    async fn retained_rows(&self, environment: &str) -> Result<Vec<Row>, StoreError> {
+        let state = self.state();
+        let rows = state.rows.iter().map(|(_, row)| row);
+        let retained = rows.filter(|row| row.status == RowStatus::Retained && row.stack.environment == environment);
+        Ok(retained.cloned().collect())
     }
 
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {

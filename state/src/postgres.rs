@@ -257,6 +257,14 @@ impl StateStore for PostgresStore {
         .await
     }
 
+    async fn retained_rows(&self, environment: &str) -> Result<Vec<Row>, StoreError> {
+        let environment = environment.to_owned();
+        self.read(Line::Work, Purpose::Look, move |session, _| {
+            Box::pin(async move { read::retained_rows(session, &environment).await })
+        })
+        .await
+    }
+
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
         let stack = stack.clone();
         self.read(Line::Work, Purpose::Look, move |session, _| {

@@ -290,6 +290,11 @@ impl StateStore for SqliteStore {
         self.read(move |connection, _| read::rows(connection, &stack, &selection)).await
     }
 
+    async fn retained_rows(&self, environment: &str) -> Result<Vec<Row>, StoreError> {
+        let environment = environment.to_owned();
+        self.read(move |connection, _| read::retained_rows(connection, &environment)).await
+    }
+
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
         let stack = stack.clone();
         self.read(move |connection, _| read::components(connection, &stack)).await

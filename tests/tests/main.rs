@@ -38,6 +38,7 @@ mod fmt; // one layout for terrace's own files
 mod for_programs; // with `--json` failures are objects, too
 mod graph; // what is declared, and what reads what
 mod hasura_provider; // a port of Hasura on the server
+mod hints; // proposed commands, followed to the letter
 mod imports; // import, taint, untaint, unprotect, moves by hand
 mod known_stacks; // which stacks there are, and what is said of others
 mod limits; // files without end are read up to a limit

@@ -325,3 +325,52 @@ resources:
     run(&["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
     assert_eq!(world.query("SELECT count(*)::text FROM pg_namespace WHERE nspname = 's'"), ["0"]);
 }
+
+#[test]
+fn schema_is_retained_with_its_tables_and_destroy_ends_with_success() {
+    let world = World::new();
+    let stack = |resources: &str| {
+        let head = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: shop}\nresources:\n";
+        world.project.write("stack.yaml", format!("{head}{}", resources.replace("$db", &world.database)));
+    };
+    stack(
+        "  - {type: postgres_schema, name: s, config: {database: $db, name: shop}}\n  - {type: postgres_table, name: t, config: \
+         {database: $db, schema: '${{ resources.s.name }}', name: t, columns: [{name: a, type: int}]}}\n",
+    );
+    world.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    world.execute("INSERT INTO shop.t VALUES (1)");
+    let destroyed = world.run(["destroy", "stack.yaml", "--auto-approve"]).done();
+    destroyed.says("o postgres_schema.s   stays: a retained object needs it").says("(2 retained)");
+    world.run(["destroy", "stack.yaml", "--auto-approve"]).done().says("No changes.");
+    assert_eq!(world.query("SELECT a::text FROM shop.t"), ["1"]);
+    world.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    stack("  []\n");
+    world.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    world.run(["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    world.run(["destroy", "shop@production", "--auto-approve", "--remove-data"]).done();
+    assert!(world.query("SELECT nspname::text FROM pg_namespace WHERE nspname = 'shop'").is_empty());
+}
+
+#[test]
+fn owner_of_a_schema_is_not_removed_before_the_schema_has_another() {
+    let world = World::new();
+    let role = format!("owner_of_{}", world.database);
+    let write = |owner: &str, roles: &str| {
+        let text = format!(
+            "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: shop}}\nresources:\n{roles}  - {{type: postgres_schema, \
+             name: s, config: {{database: {}, name: owned{owner}}}}}\n",
+            world.database
+        );
+        world.project.write("stack.yaml", text);
+    };
+    let of = |name: &str| format!("  - {{type: postgres_role, name: {name}, config: {{name: {role}_{name}}}}}\n");
+    write(", owner: '${{ resources.o.name }}'", &of("o"));
+    world.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    write("", "");
+    let refused = world.run(["plan", "stack.yaml"]).with_code(1);
+    refused.says("postgres_role.o would be deleted");
+    write(", owner: '${{ resources.p.name }}'", &of("p"));
+    world.run(["apply", "stack.yaml", "--auto-approve"]).done();
+    world.run(["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
+    world.run(["destroy", "stack.yaml", "--auto-approve"]).done();
+}

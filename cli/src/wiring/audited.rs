@@ -62,6 +62,10 @@ impl StateStore for Audited {
         self.store.rows(stack, selection).await
     }
 
+    async fn retained_rows(&self, environment: &str) -> Result<Vec<Row>, StoreError> {
+        self.store.retained_rows(environment).await
+    }
+
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
         self.store.components(stack).await
     }

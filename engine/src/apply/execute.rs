@@ -2,6 +2,7 @@
 
 mod existing;
 mod heard;
+mod inconsistent;
 mod outcome;
 mod prepare;
 mod recorder;
@@ -236,6 +237,7 @@ fn empty_prior() -> crate::plan::Prior {
         private: Private::default(),
         dependencies: Vec::new(),
         write_only: std::collections::BTreeMap::new(),
+        inconsistent: std::collections::BTreeMap::new(),
         lifecycle: crate::descriptor::Lifecycle::default(),
     }
 }

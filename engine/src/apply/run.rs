@@ -43,7 +43,7 @@ pub(super) async fn run(
     held: &Held,
     outputs_now: OutputsNow,
 ) -> Result<Report, ApplyError> {
-    let steps = Steps::of(&plan.stacks);
+    let steps = Steps::of(&applier.registry, &plan.stacks);
     if !steps.is_complete() {
         return Err(ApplyError::Loop);
     }

@@ -2,17 +2,65 @@
 //! what the other does. What the plan itself says of that other one is looked at with its names (`twins`).
 
 use super::compute::{PlanFailure, Planner};
+use super::key::identity_key;
 use super::ours::Managed;
-use super::{Change, StackPlan};
+use super::{Change, StackPlan, row_stack};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::moves::{as_command, as_written};
+use crate::registry::Registry;
 use crate::render::shell_word;
 use std::collections::HashSet;
+use terrace_provider::{Attributes, ResourceType};
 
 /// The code of these errors.
 pub(super) const RECORDED: &str = "adopt_recorded";
+
+/// Reports replacements whose new object has the name of a recorded object that the plan does not touch: apply would delete
+/// the old object and fail to create the new one.
+pub(super) async fn check_replaced(
+    planner: &Planner<'_>,
+    stacks: &[StackPlan],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<(), PlanFailure> {
+    let changes = || stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change)));
+    let renamed =
+        changes().filter_map(|(stack, change)| Some((stack, change, new_identity(planner.registry, change)?)));
+    let renamed: Vec<_> = renamed.collect();
+    if renamed.is_empty() || planner.options.offline {
+        return Ok(());
+    }
+    let planned: HashSet<(StackId, &Address)> =
+        changes().map(|(stack, change)| (row_stack(&stack.stack, &change.address), &change.address)).collect();
+    let managed = Managed::default();
+    for (stack, change, (ty, identity)) in renamed {
+        let space = planner.registry.schemas().flat_map(|schema| &schema.resources);
+        for ty in space.filter(|other| other.identity_space == ty.identity_space) {
+            let by = managed.by(planner, ty.name, &change.provider, &identity).await?;
+            let by = by.filter(|by| !planned.contains(&(by.stack.clone(), &by.address)));
+            let Some(by) = by else { continue };
+            let about = format!("{}:{}", stack.stack, change.address);
+            let message = format!("{about} names the object that is recorded as {by}");
+            let diagnostic = Diagnostic::error("renamed_without_moved", message).about(&about);
+            let is_left_out = planner.options.is_partial() && by.stack == stack.stack && !by.is_retained;
+            diagnostics.push(stack.tell(diagnostic, &change.address).hint(match is_left_out {
+                true => format!("plan {} too: without `--target`, `--exclude` and `-c` both are planned", by.address),
+                false => format!("give {} another name: that object stays", change.address),
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// What names the new object of a replacement, where that is another name.
+fn new_identity<'r>(registry: &'r Registry, change: &Change) -> Option<(&'r ResourceType, Attributes)> {
+    let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
+    let after = change.after.as_ref().filter(|_| change.action.is_replace())?;
+    let identity = ty.identity_of(&after.attributes).filter(|identity| !identity.is_empty())?;
+    let before = ty.identity_of(&change.prior.as_ref()?.attributes)?;
+    (identity_key(&before) != identity_key(&identity)).then_some((ty, identity))
+}
 
 /// Reports objects that the plan takes over and that are recorded as something that the plan does not know of.
 pub(super) async fn check(

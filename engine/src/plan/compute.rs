@@ -10,8 +10,8 @@ use super::seen::SeenRows;
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
-    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, adopted, doubt, looked_up, moved, orphans,
-    others, output_reads, outputs, reads, refresh, removed_data, renamed, storable, twins,
+    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, adopted, doubt, looked_up, moved, needed,
+    orphans, others, output_reads, outputs, reads, refresh, removed_data, renamed, storable, twins,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -371,8 +371,9 @@ impl Planner<'_> {
         mut diagnostics: Vec<Diagnostic>,
         looking: &Looking,
     ) -> Result<Computed, PlanFailure> {
-        // First of all: what is not done is no reason to refuse the rest.
-        doubt::hold_back_dependents(&mut stacks, &mut diagnostics);
+        needed::settle(self, &mut stacks, &mut diagnostics).await?;
+        // Before the checks: a change that is held back gives no reason to refuse the rest.
+        doubt::hold_back_dependents(self.registry, &mut stacks, &mut diagnostics);
         // What has nothing to do stands on all that was read.
         let has_changes = Plan::is_any_changed(mode, &stacks);
         let reads = if has_changes { reads::needed(&stacks, reads) } else { reads };
@@ -384,6 +385,7 @@ impl Planner<'_> {
         storable::check_addresses(&stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
         adopted::check(self, &stacks, &mut diagnostics).await?;
+        adopted::check_replaced(self, &stacks, &mut diagnostics).await?;
         renamed::check(self, &stacks, &mut diagnostics).await?;
         looked_up::check(self.registry, &stacks, looking, &mut diagnostics);
         remove_repeated(&mut diagnostics);

@@ -33,17 +33,23 @@ pub fn planned_agrees_with_config(ty: &ResourceType, config: &Attributes, planne
 #[must_use]
 pub fn result_agrees_with_plan(ty: &ResourceType, planned: &Attributes, observed: &Observed) -> Vec<String> {
     let mut breaches = outside_schema(&ty.attributes, &observed.attributes);
-    for (name, value) in planned {
-        if ty.attributes.get(name).is_some_and(|attribute| attribute.write_only) {
-            continue;
-        }
-        // What cannot be read back is left out of a result, and is recorded as planned.
-        let Some(result) = observed.attributes.get(name) else { continue };
-        if let Some(path) = first_difference(value, result, &Path::attribute(name)) {
-            breaches.push(format!("the result at `{path}` differs from the plan"));
-        }
-    }
+    let differences = differing_attributes(ty, planned, observed);
+    breaches.extend(differences.map(|(_, path)| format!("the result at `{path}` differs from the plan")));
     breaches
+}
+
+/// The attributes of a result that differ from the plan, each with the first path at which it does.
+pub(crate) fn differing_attributes<'a>(
+    ty: &'a ResourceType,
+    planned: &'a Attributes,
+    observed: &'a Observed,
+) -> impl Iterator<Item = (&'a str, Path)> {
+    let is_read = move |name: &str| !ty.attributes.get(name).is_some_and(|attribute| attribute.write_only);
+    planned.iter().filter(move |(name, _)| is_read(name)).filter_map(move |(name, value)| {
+        // A provider leaves out attributes that it cannot read: they are recorded as planned.
+        let result = observed.attributes.get(name)?;
+        Some((name.as_str(), first_difference(value, result, &Path::attribute(name))?))
+    })
 }
 
 /// What is wrong with a result whatever was planned: values of other types than the schema's, secrets that come back,

@@ -2,20 +2,18 @@
 //! of it, and nothing that comes after that. The rest goes on; shared resources are each on their own.
 
 use super::owner::OwnerAction;
-use super::steps::{Step, StepId, Steps};
+use super::steps::{Position, Step, StepId, Steps};
 use super::{Change, Part, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::record::Opened;
+use crate::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use terrace_provider::schema::Timeouts;
 
 /// The notes that say what is recorded of what stays as it is.
 const RECORDED: [&str; 2] = ["lifecycle_changed", "sensitive_now"];
-
-/// A change, by the positions of its stack and of itself.
-type Position = (usize, usize);
 
 impl Change {
     /// True when the last step of this very object is in doubt.
@@ -57,13 +55,13 @@ fn first_doubted(changes: &[Change]) -> impl Iterator<Item = (usize, &Change)> {
 /// Holds back what comes after a step in doubt, in other components and stacks: applying would come to it and stop. A
 /// change waits as a whole, also where only one of its steps would: what comes after the other one, in the order of the
 /// steps that are left, waits too, until there is no more. What is recorded of all that stays as it is.
-pub(crate) fn hold_back_dependents(stacks: &mut [StackPlan], diagnostics: &mut Vec<Diagnostic>) {
+pub(crate) fn hold_back_dependents(registry: &Registry, stacks: &mut [StackPlan], diagnostics: &mut Vec<Diagnostic>) {
     let mut causes = causes(stacks);
     if causes.is_empty() {
         return;
     }
     let (steps, waiting) = loop {
-        let steps = Steps::of(stacks);
+        let steps = Steps::of(registry, stacks);
         let waiting = waiting(&steps, &causes);
         let reached = waiting.iter().filter_map(|(step, cause)| Some((change_of(&steps, *step)?, *cause)));
         let mut found: BTreeMap<Position, Position> = reached.collect();

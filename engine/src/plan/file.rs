@@ -485,6 +485,7 @@ impl<'a> Writing<'a> {
             private: self.seal.private(&prior.private)?,
             dependencies: prior.dependencies.clone(),
             write_only: prior.write_only.clone(),
+            inconsistent: prior.inconsistent.clone(),
             lifecycle: prior.lifecycle.clone(),
         })
     }

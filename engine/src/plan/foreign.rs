@@ -248,6 +248,7 @@ fn revocation(stranger: LetIn, address: Address) -> Change {
         private: grantee.grant.private,
         dependencies: Vec::new(),
         write_only: BTreeMap::new(),
+        inconsistent: BTreeMap::new(),
         lifecycle: Lifecycle::default(),
     };
     Change {

@@ -388,7 +388,8 @@ async fn apply_open_intents(
                 let mut opened = record::open(open.intent.row.clone(), planner.seal)
                     .map_err(|error| PlanFailure::Sealed { address: address.to_string(), error })?;
                 let before = recorded.filter(|_| open.intent.action == StepAction::Update).map(Prior::memory);
-                let Memory { lifecycle, write_only } = arrived.of(opened.prior.memory(), before.unwrap_or_default());
+                let Memory { lifecycle, write_only, inconsistent } =
+                    arrived.of(opened.prior.memory(), before.unwrap_or_default());
                 opened.generation = loaded.rows.get(&address).map_or(0, |row| row.opened.generation);
                 opened.prior = Prior {
                     status: RowStatus::Ready,
@@ -397,6 +398,7 @@ async fn apply_open_intents(
                     private: observed.private,
                     lifecycle,
                     write_only,
+                    inconsistent,
                     ..opened.prior
                 };
                 let before = loaded.rows.insert(address.clone(), LoadedRow::new(opened));

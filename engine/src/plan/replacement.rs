@@ -5,6 +5,8 @@
 //! the deletion comes first all the same, and so it does for whatever is replaced and was made after such an object.
 
 use super::key::{RowKey, row_key};
+use super::names::ObjectKey;
+use super::needed::{keys_of, needs_of};
 use super::{Change, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, InstanceKey};
@@ -64,6 +66,14 @@ fn can_stand_beside(registry: &Registry, change: &Change) -> bool {
     }
     if ty.identity.is_empty() {
         return ty.can_coexist || ty.state_only;
+    }
+    let (before, made, instance) = (&prior.attributes, &after.attributes, change.provider.as_str());
+    let is_in_place = |one: &[ObjectKey<'_>], other: &[ObjectKey<'_>]| one.iter().any(|key| other.contains(key));
+    // A file cannot stand beside a folder in its place.
+    if is_in_place(&keys_of(ty, before, instance), &needs_of(registry, ty, made, instance))
+        || is_in_place(&keys_of(ty, made, instance), &needs_of(registry, ty, before, instance))
+    {
+        return false;
     }
     let is_same = |identity: &terrace_provider::Attributes| {
         identity.iter().all(|(name, value)| prior.identity.get(name).is_some_and(|before| before.is_same_as(value)))

@@ -4,7 +4,9 @@ use super::compute::{PlanFailure, Planner};
 use super::ours::{Managed, WhyNot};
 use super::refresh::{CANNOT_READ, LoadedRow};
 use super::removed_data::UNKNOWN_AMOUNT;
-use super::{After, Change, DataLossNote, Deferred, Prior, contract, hidden, ignored, import, ours, unrecorded};
+use super::{
+    After, Change, DataLossNote, Deferred, Prior, contract, hidden, ignored, import, inconsistent, ours, unrecorded,
+};
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
 use crate::compile::CompiledImport;
@@ -162,6 +164,12 @@ pub(crate) async fn plan(
                 .hint("this is for the provider's author to mend, not for yours"),
         );
     }
+    if forced.is_none()
+        && let Some(error) = inconsistent::replaced_in_vain(planner.seal, &address_text, prior.as_ref(), &planned)
+    {
+        diagnostics.push(error.at(wanted.span));
+        return Ok(None);
+    }
     let decision = decide(wanted.ty, prior.as_ref(), &planned, forced, is_adopted, &changed_write_only);
     if let (Action::NoOp, Some(prior)) = (decision.action, &prior) {
         diagnostics.extend(untold_write_only(&write_only, &prior.write_only, wanted.span, &address_text));
@@ -318,6 +326,7 @@ pub(crate) fn found(ty: &ResourceType, observed: Observed) -> Prior {
         private: observed.private,
         dependencies: Vec::new(),
         write_only: BTreeMap::new(),
+        inconsistent: BTreeMap::new(),
         lifecycle: Lifecycle::default(),
     }
 }
@@ -415,7 +424,7 @@ fn untold_write_only(
     let message =
         format!("whether {} changed cannot be told without a state key, so nothing is sent", names.join(", "));
     let warning = Diagnostic::warning("untold_change", message).at(span).about(about);
-    Some(warning.hint("give a state key (`terrace init --state-key` makes one), or `--replace` it"))
+    Some(warning.hint("make a state key with `terrace init --state-key`: the next apply sends it then"))
 }
 
 /// The write-only attributes whose detectors differ from those that the object was made with.
@@ -461,9 +470,12 @@ pub(crate) fn usual_hint(error: &ProviderError, ty: &str, registry: &Registry) -
     }
 }
 
+/// The code of the errors about objects that may not be deleted.
+pub(super) const PREVENT_DESTROY: &str = "prevent_destroy";
+
 /// The error for an object that may not be deleted.
 pub(crate) fn protected(address: &str, span: Option<Span>, what: &str) -> Diagnostic {
-    let error = Diagnostic::error("prevent_destroy", format!("{address} is protected and would be {what}"));
+    let error = Diagnostic::error(PREVENT_DESTROY, format!("{address} is protected and would be {what}"));
     span.map_or_else(|| error.clone(), |span| error.clone().at(span)).about(address).hint(format!(
         "take `preventDestroy` out of its lifecycle and apply, or `terrace unprotect '{address}'` where nothing \
              declares it; then try again"

@@ -10,6 +10,8 @@
 //! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
 //! - what is replaced delete-first stays until what its successor waits for is done, where that does not wait for room;
 //! - what takes access away comes after all that grants it, also where that failed, but for what it takes the place of (`grants`);
+//! - a new object comes after the removal of objects in its way: an object of its name, a file in the place of its folder
+//!   (`obstacles`);
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,
 //!   as does one that an earlier replacement left over (`deposed`).
 
@@ -17,19 +19,25 @@ mod blocks;
 mod deposed;
 mod grants;
 mod loops;
+mod obstacles;
 mod reading;
 
 use crate::action::Action;
 use crate::address::{Address, InstanceKey};
 use crate::plan::key::{RowKey, row_key};
 use crate::plan::{Change, Part, StackPlan};
+use crate::registry::Registry;
 use blocks::{Blocks, is_own};
 use deposed::Deposed;
 use loops::Loops;
+use obstacles::{Obstacle, obstacles, users};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The position of a step.
 pub(crate) type StepId = usize;
+
+/// A change, by the positions of its stack and of itself.
+pub(crate) type Position = (usize, usize);
 
 /// One node of the graph of steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +63,24 @@ pub(crate) struct Steps {
     pub(crate) dependents: Vec<Vec<StepId>>,
     /// How many steps each waits for.
     pub(crate) waits_for: Vec<usize>,
+    /// The obstacles that go before the new objects that they obstruct.
+    cleared: HashSet<Obstacle>,
+}
+
+/// The order by names of objects.
+#[derive(Debug, Clone, Default)]
+struct Names {
+    obstacles: Vec<Obstacle>,
+    /// The objects that need one which goes, each with that one.
+    users: Vec<(Position, Position)>,
+    /// Obstacles go before anything is made.
+    go_first: bool,
+}
+
+impl Names {
+    fn is_empty(&self) -> bool {
+        self.obstacles.is_empty() && self.users.is_empty()
+    }
 }
 
 /// The barriers of one component.
@@ -76,16 +102,29 @@ struct Removal {
 
 impl Steps {
     /// The steps of a plan.
-    pub(crate) fn of(stacks: &[StackPlan]) -> Self {
-        let steps = Self::following(stacks, |_| Loops::default());
-        // Hardly ever does what is recorded go round, and to look for it takes as long as all the rest.
-        if steps.is_complete() { steps } else { Self::following(stacks, Loops::of) }
+    pub(crate) fn of(registry: &Registry, stacks: &[StackPlan]) -> Self {
+        let names = Names { obstacles: obstacles(registry, stacks), users: users(registry, stacks), go_first: false };
+        // Obstacles go with all else that goes, after what still uses them, unless something waits for them meanwhile.
+        let first = Names { go_first: true, ..names.clone() };
+        let orders = if names.is_empty() { vec![names] } else { vec![names, first, Names::default()] };
+        let mut steps = Self::default();
+        for names in &orders {
+            steps = Self::following(stacks, |_| Loops::default(), names);
+            if !steps.is_complete() {
+                // Recorded dependencies hardly ever form a loop, and the search takes as long as all the rest.
+                steps = Self::following(stacks, Loops::of, names);
+            }
+            if steps.is_complete() {
+                break;
+            }
+        }
+        steps
     }
 
     /// The steps, where not all recorded dependencies are followed.
-    fn following<'p>(stacks: &'p [StackPlan], loops: impl Fn(&'p StackPlan) -> Loops<'p>) -> Self {
+    fn following<'p>(stacks: &'p [StackPlan], loops: impl Fn(&'p StackPlan) -> Loops<'p>, names: &Names) -> Self {
         let mut steps = Self::default();
-        let early = removed_early(stacks);
+        let early = removed_early(stacks, names);
         let mut nodes: Vec<Nodes<'_>> =
             stacks.iter().enumerate().map(|(position, stack)| steps.add_stack(position, stack, &early)).collect();
         share(&mut nodes);
@@ -94,8 +133,30 @@ impl Steps {
             steps.order_stack(stack, nodes, &loops(stack));
             steps.grant_first(stack, nodes);
         }
+        steps.order_names(stacks, &nodes, names);
         steps.keep_until_replaceable(stacks, &nodes);
         steps
+    }
+
+    /// Orders new objects after the removal of their obstacles, and removals of needed objects after their users.
+    fn order_names(&mut self, stacks: &[StackPlan], nodes: &[Nodes<'_>], names: &Names) {
+        let find = |(stack, at): &Position| Some((nodes.get(*stack)?, &stacks.get(*stack)?.changes.get(*at)?.address));
+        let removal = |at: &Position| find(at).and_then(|(nodes, address)| nodes.remove.get(address)).copied();
+        let forward = |at: &Position| find(at).and_then(|(nodes, address)| nodes.forward.get(address)).copied();
+        for obstacle in &names.obstacles {
+            if let (Some(removed), Some(made)) = (removal(&obstacle.removed), forward(&obstacle.made)) {
+                self.order(removed.step, made);
+                self.cleared.insert(*obstacle);
+            }
+        }
+        for (user, needed) in &names.users {
+            self.order_removal(removal(needed), forward(user), removal(user).map(|removal| removal.step));
+        }
+    }
+
+    /// True when a new object is made only after the removal of an obstacle.
+    pub(crate) fn clears(&self, removed: Position, made: Position) -> bool {
+        self.cleared.contains(&Obstacle { removed, made })
     }
 
     /// What is replaced delete-first stays until what its successor waits for is there: when that fails, the old object
@@ -395,11 +456,17 @@ fn successor(stack: &StackPlan, deposed: usize) -> Option<&Change> {
 }
 
 /// The objects whose removal comes before anything is made: those that are replaced delete-first, deposed ones whose
-/// name is needed, and those that go and were made after such a one. All others wait until nothing can use them any
+/// name is needed, obstacles that cannot wait, and those that go and were made after such a one. All others wait until nothing can use them any
 /// more; these cannot, for what uses them may need the replacement.
-fn removed_early(stacks: &[StackPlan]) -> Early<'_> {
+fn removed_early<'p>(stacks: &'p [StackPlan], names: &Names) -> Early<'p> {
     let mut made_after: HashMap<Object<'_>, Vec<Object<'_>>> = HashMap::new();
     let mut waiting: Vec<Object<'_>> = Vec::new();
+    let first = names.obstacles.iter().filter(|_| names.go_first);
+    let deleted = first.filter_map(|Obstacle { removed: (stack, at), .. }| {
+        let change = stacks.get(*stack)?.changes.get(*at)?;
+        (change.action == Action::Delete).then(|| object_of(*stack, change))
+    });
+    waiting.extend(deleted);
     let all = || stacks.iter().enumerate().flat_map(|(at, stack)| stack.changes.iter().map(move |it| (at, it)));
     let left_over: HashSet<Object<'_>> =
         all().filter(|(_, change)| change.deposed.is_some()).map(|(stack, change)| object_of(stack, change)).collect();

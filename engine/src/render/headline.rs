@@ -63,6 +63,9 @@ fn what_and_why(change: &Change, mode: Mode) -> String {
         }
         Action::Adopt => joined([Some(reason.unwrap_or("exists, is taken over").to_owned()), changed(change)], ", "),
         Action::Forget => joined([Some("dropped from state".to_owned()), reason.map(ToOwned::to_owned)], ": "),
+        Action::Retain if change.reason == Some(Reason::Needed) => {
+            joined([Some("stays".to_owned()), reason.map(ToOwned::to_owned)], ": ")
+        }
         Action::Retain => joined([Some("its data stays".to_owned()), reason.map(ToOwned::to_owned)], ": "),
     }
 }

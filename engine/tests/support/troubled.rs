@@ -192,6 +192,10 @@ impl StateStore for TroubledStore {
         self.inner.rows(stack, selection).await
     }
 
+    async fn retained_rows(&self, environment: &str) -> Result<Vec<Row>, StoreError> {
+        self.inner.retained_rows(environment).await
+    }
+
     async fn components(&self, stack: &StackId) -> Result<Vec<ComponentRow>, StoreError> {
         self.inner.components(stack).await
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, DryRun, ErrorKind, Finding, Found, Grantee,
-    Lookup, Object, Observed, Partial, Planned, PlannedChange, Private, ProposedChange, Provider, ProviderError,
+    Lookup, Need, Object, Observed, Partial, Planned, PlannedChange, Private, ProposedChange, Provider, ProviderError,
     ProviderSchema, Recorded, ResourceType, Session, Settings, Value,
 };
 use tokio::sync::Notify;
@@ -70,6 +70,8 @@ pub struct Remote {
     pub faults: BTreeMap<String, Fault>,
     /// What lookups see instead of an object, by key.
     pub seen: BTreeMap<String, Attributes>,
+    /// Values that the system stores in another form: the given value and the stored value.
+    pub other_forms: Vec<(Value, Value)>,
     /// What is said to be there by who has no answer.
     pub told: Vec<&'static str>,
     /// The version of the provider; `1.0.0` when nothing is said.
@@ -84,6 +86,13 @@ pub struct Remote {
 }
 
 impl Remote {
+    fn in_other_form(&self, mut object: Attributes) -> Attributes {
+        for (given, kept) in &self.other_forms {
+            object.values_mut().filter(|value| *value == given).for_each(|value| *value = kept.clone());
+        }
+        object
+    }
+
     /// What is to go wrong with a call.
     fn fault_of(&mut self, text: &str) -> Option<Fault> {
         let name = self.faults.keys().find(|begin| text.starts_with(begin.as_str())).cloned()?;
@@ -97,6 +106,8 @@ impl Remote {
 /// `world_thing`: `key` replaces, `val` updates, `id` is computed, `secret` is sensitive, `password` is never told, `echo`
 /// repeats `val`.
 /// `world_data`: the same, and holds data. `world_told`: the same, cannot be read, and is deleted without its data.
+/// `world_fixed`: the same, and every change replaces it. `world_box`, `world_item`: the same, may lie in a box and belong
+/// to a thing; an item holds data, and a box that holds anything cannot be deleted.
 pub struct World {
     schema: ProviderSchema,
     remote: Arc<Mutex<Remote>>,
@@ -165,11 +176,33 @@ impl World {
             spares_data: true,
             ..ResourceType::new("world_told", "A thing that nobody can read.", &["key"], attributes())
         };
+        let fixed = ResourceType {
+            settle: Duration::ZERO,
+            updatable: false,
+            ..ResourceType::new("world_fixed", "A thing that cannot be changed.", &["key"], attributes())
+        };
+        let in_box = || {
+            let mut in_box = attributes();
+            in_box.0.push(Attribute::new("box", AttributeType::String, "The box that it is in.").replaces());
+            in_box.0.push(Attribute::new("owner", AttributeType::String, "The thing that it belongs to."));
+            in_box
+        };
+        let boxes = ResourceType {
+            settle: Duration::ZERO,
+            needs: NEEDS,
+            ..ResourceType::new("world_box", "A thing that holds others.", &["key"], in_box())
+        };
+        let item = ResourceType {
+            settle: Duration::ZERO,
+            holds_data: true,
+            needs: NEEDS,
+            ..ResourceType::new("world_item", "A thing with data in a box.", &["key"], in_box())
+        };
         let schema = ProviderSchema {
             name: "world",
             version: provider_version,
             doc: "A world for tests.",
-            resources: vec![thing, data, slow, note, told, borrowed, grant, room],
+            resources: vec![thing, data, slow, note, told, borrowed, grant, room, fixed, boxes, item],
             lookups: vec![Lookup {
                 name: "world_thing",
                 doc: "Looks at a thing.",
@@ -198,6 +231,11 @@ impl Provider for World {
         Ok(Arc::new(session))
     }
 }
+
+const NEEDS: &[Need] = &[
+    Need { ty: "world_box", identities: |attributes| Need::named(attributes, &[("key", "box")]) },
+    Need { ty: "world_thing", identities: |attributes| Need::named(attributes, &[("key", "owner")]) },
+];
 
 struct Connected {
     remote: Arc<Mutex<Remote>>,
@@ -379,6 +417,7 @@ impl Session for Connected {
             .act(call, format!("create {name}"), |remote| {
                 remote.next_id += 1;
                 let made = completed(&planned.attributes, format!("id-{}", remote.next_id));
+                let made = remote.in_other_form(made);
                 remote.objects.insert(name.clone(), made.clone());
                 Some(observed(&made))
             })
@@ -401,7 +440,7 @@ impl Session for Connected {
         let id = prior.text("id").unwrap_or_default().to_owned();
         let made = self
             .act(call, format!("update {name}"), |remote| {
-                let made = completed(&planned.attributes, id);
+                let made = remote.in_other_form(completed(&planned.attributes, id));
                 remote.objects.insert(name.clone(), made.clone());
                 Some(observed(&made))
             })
@@ -411,6 +450,12 @@ impl Session for Connected {
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let name = key(&prior.identity);
+        let holds =
+            |object: &Attributes| ["box", "owner"].iter().any(|it| object.get(*it) == Some(&name.as_str().into()));
+        if self.remote.lock().unwrap().objects.values().any(holds) {
+            self.remote.lock().unwrap().log.push(format!("refuse to delete {name}"));
+            return Err(ProviderError::new(ErrorKind::Failed, format!("something needs {name}")));
+        }
         let with_data = if ty.spares_data && call.removes_data { " with data" } else { "" };
         self.act(call, format!("delete {name}{with_data}"), |remote| {
             remote.objects.remove(&name);

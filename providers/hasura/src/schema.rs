@@ -4,7 +4,7 @@ use crate::blueprints::BLUEPRINTS;
 use crate::identity::identity;
 use std::time::Duration;
 use terrace_provider::http::allow_plain_http;
-use terrace_provider::{Attribute, AttributeType, Map, Object, ProviderSchema, ResourceType, Timeouts, Value};
+use terrace_provider::{Attribute, AttributeType, Map, Need, Object, ProviderSchema, ResourceType, Timeouts, Value};
 
 /// The schema of the provider.
 #[must_use]
@@ -154,13 +154,28 @@ fn table() -> ResourceType {
             .computed(),
         id(),
     ];
-    remote(ResourceType::new(
+    let ty = ResourceType::new(
         "hasura_table",
         "A table or view that Hasura tells of. What is not said of it is left as it is.",
         &["source", "table"],
         Object(attributes),
-    ))
+    );
+    ResourceType { needs: &[SOURCE], ..remote(ty) }
 }
+
+/// The source that an object is of.
+const SOURCE: Need =
+    Need { ty: "hasura_source", identities: |attributes| Need::named(attributes, &[("name", "source")]) };
+
+/// The table that a permission is about.
+const TABLE: Need = Need {
+    ty: "hasura_table",
+    identities: |attributes| Need::named(attributes, &[("source", "source"), ("table", "table")]),
+};
+
+/// The role that a binding gives.
+const ROLE: Need =
+    Need { ty: "hasura_role", identities: |attributes| Need::named(attributes, &[("roleId", "roleId")]) };
 
 fn select_permission() -> ResourceType {
     let attributes = vec![
@@ -176,12 +191,13 @@ fn select_permission() -> ResourceType {
             .default_value(false),
         id(),
     ];
-    remote(ResourceType::new(
+    let ty = ResourceType::new(
         "hasura_select_permission",
         "What a role may read of a table.",
         &["source", "table", "role"],
         Object(attributes),
-    ))
+    );
+    ResourceType { needs: &[SOURCE, TABLE], ..remote(ty) }
 }
 
 fn role() -> ResourceType {
@@ -211,5 +227,5 @@ fn role_binding() -> ResourceType {
         &["roleId"],
         Object(attributes),
     );
-    ResourceType { reads_at_once: 1, ..remote(ty) }
+    ResourceType { reads_at_once: 1, needs: &[ROLE], ..remote(ty) }
 }

@@ -189,11 +189,11 @@ impl Project {
         })
     }
 
-    /// Opens the folder that holds the path; `None` when that folder does not exist.
+    /// Opens the folder that holds the path; `None` when that folder does not exist. The same plan may remove a file on the
+    /// way, so only [`Project::make_place`] refuses it.
     ///
     /// # Errors
-    /// `InvalidInput` when a symbolic link on the way leads out, a part of the way is not a folder, or the file is
-    /// protected.
+    /// `InvalidInput` when a symbolic link on the way leads out, or the file is protected.
     pub(crate) fn place(&self, path: &ProjectPath) -> Result<Option<Place>, ProviderError> {
         self.check(path)?;
         let root = self.root()?;
@@ -205,7 +205,7 @@ impl Project {
         }
         match root.open_dir(&parent) {
             Ok(folder) => Ok(Some(Place { folder, name })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(path_error(path.attribute, &path.path, &error)),
         }
     }
@@ -213,7 +213,7 @@ impl Project {
     /// Opens the folder that holds the path, and makes it and those above it where they are missing.
     ///
     /// # Errors
-    /// As [`Project::place`], and when a folder cannot be made.
+    /// As [`Project::place`], when a part of the way is not a folder, and when a folder cannot be made.
     pub(crate) fn make_place(&self, path: &ProjectPath) -> Result<Place, ProviderError> {
         self.check(path)?;
         let Some((parent, name)) = path.split() else {

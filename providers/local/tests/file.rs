@@ -392,3 +392,37 @@ async fn older_sensitive_file_keeps_its_mode_until_it_is_written_again() {
     assert_eq!(read.text("mode"), Some("0666"));
     assert_eq!(local.plan(Some(&read), config).await.unwrap().planned.get("mode"), Some(&"0600".into()));
 }
+
+#[tokio::test]
+async fn file_takes_the_place_of_folders_without_files_and_of_no_others() {
+    let local = Local::of("local_file").await;
+    std::fs::create_dir_all(local.path("a/b/c")).unwrap();
+    std::fs::create_dir(local.path("a/d")).unwrap();
+    let made = local.create(json!({"path": "a", "content": "ours"})).await.unwrap();
+    assert_eq!(local.content("a"), "ours");
+    local.delete(&made).await.unwrap();
+    std::fs::create_dir_all(local.path("a/b")).unwrap();
+    local.write("a/b/theirs", "theirs");
+    std::fs::create_dir(local.path("a/c")).unwrap();
+    let error = local.create(json!({"path": "a", "content": "ours"})).await.unwrap_err();
+    expect_invalid(&error, "path", "a folder is there");
+    assert_eq!(local.content("a/b/theirs"), "theirs");
+    assert!(local.path("a/c").is_dir(), "nothing was removed");
+}
+
+#[tokio::test]
+async fn file_is_gone_if_a_folder_is_in_its_place_or_a_file_on_the_way() {
+    let local = Local::of("local_file").await;
+    let deep = local.create(json!({"path": "a/b", "content": "x"})).await.unwrap();
+    std::fs::remove_dir_all(local.path("a")).unwrap();
+    let file = local.create(json!({"path": "a", "content": "x"})).await.unwrap();
+    assert!(local.read(&deep).await.unwrap().is_none());
+    local.delete(&deep).await.unwrap();
+    // A plan may remove that file; as long as it exists a create fails.
+    local.plan(None, json!({"path": "a/b", "content": "x"})).await.unwrap();
+    let error = local.create(json!({"path": "a/b", "content": "x"})).await.unwrap_err();
+    expect_invalid(&error, "path", "something on the way to it is no folder");
+    local.delete(&file).await.unwrap();
+    std::fs::create_dir(local.path("a")).unwrap();
+    assert!(local.read(&file).await.unwrap().is_none());
+}

@@ -10,7 +10,7 @@ use crate::principal::principal;
 use crate::sql_type::sql_type;
 use std::time::Duration;
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
-use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Value};
+use terrace_provider::{Attribute, AttributeType, Need, Object, ProviderSchema, ResourceType, Value};
 
 /// Everything that is known of this provider without connecting to it.
 #[must_use]
@@ -81,11 +81,25 @@ fn database() -> ResourceType {
             id(),
         ]),
     );
-    ResourceType { holds_data: true, ..settled(ty) }
+    ResourceType { holds_data: true, needs: &[OWNER], ..settled(ty) }
 }
 
+/// The role that owns an object cannot be dropped before the object has another owner.
+const OWNER: Need =
+    Need { ty: "postgres_role", identities: |attributes| Need::named(attributes, &[("name", "owner")]) };
+
+/// The database that an object is in.
+const DATABASE: Need =
+    Need { ty: "postgres_database", identities: |attributes| Need::named(attributes, &[("name", "database")]) };
+
+/// The schema that a relation is in.
+const SCHEMA: Need = Need {
+    ty: "postgres_schema",
+    identities: |attributes| Need::named(attributes, &[("database", "database"), ("name", "schema")]),
+};
+
 fn schema() -> ResourceType {
-    settled(ResourceType::new(
+    let ty = settled(ResourceType::new(
         "postgres_schema",
         "A schema in a database.",
         &["database", "name"],
@@ -97,7 +111,8 @@ fn schema() -> ResourceType {
             full_name("The schema's name, for `object` of a `postgres_grant`."),
             id(),
         ]),
-    ))
+    ));
+    ResourceType { needs: &[DATABASE, OWNER], ..ty }
 }
 
 pub(crate) fn text(name: &'static str, doc: &'static str) -> Attribute {

@@ -55,8 +55,8 @@ pub use provider::{
 pub use redaction::Redaction;
 pub use sandbox::Sandbox;
 pub use schema::{
-    Attribute, AttributeType, EmbeddedFile, IdentityRule, Lookup, Object, ProviderSchema, ResourceType, SqlReader,
-    SqlType, Timeouts,
+    Attribute, AttributeType, EmbeddedFile, IdentityRule, Lookup, Need, Object, ProviderSchema, ResourceType,
+    SqlReader, SqlType, Timeouts,
 };
 pub use value::{Map, Number, Sensitive, Value};
 

@@ -119,6 +119,8 @@ pub struct ResourceType {
     /// Tells by the resource's address, and by the provider's bytes of an object that was found, that the object carries the
     /// mark of another resource: a removal without a row leaves it.
     pub is_of_another: fn(&str, &Private) -> bool,
+    /// The objects that an object needs as long as it exists, such as its container and its owner.
+    pub needs: &'static [Need],
     /// What lookups may ask for an object by whose identity only the server knows, once it is there: of the attributes of an
     /// object, or of the arguments of a lookup. Whoever asks for what the plan makes is answered after that.
     pub called: fn(&Map) -> Vec<String>,
@@ -150,6 +152,7 @@ impl ResourceType {
             timeouts: Timeouts::default(),
             is_borrowed: |_, _| false,
             is_of_another: |_, _| false,
+            needs: &[],
             called: |_| Vec::new(),
             settle: Duration::from_secs(30),
         }
@@ -186,6 +189,27 @@ impl ResourceType {
                 "`{attribute}: {kept}` deletes it only once it is empty; empty it, or apply `{attribute}: {removed}` first"
             )
         })
+    }
+}
+
+/// The objects of a single type that an object needs as long as it exists.
+#[derive(Debug, Clone, Copy)]
+pub struct Need {
+    /// Their type.
+    pub ty: &'static str,
+    /// The identities of the needed objects by the attributes of the object; unknown identities are left out.
+    pub identities: fn(&Map) -> Vec<Map>,
+}
+
+impl Need {
+    /// The one identity that attributes name: each pair has an attribute of the identity, and the attribute that says it.
+    #[must_use]
+    pub fn named(attributes: &Map, pairs: &[(&str, &str)]) -> Vec<Map> {
+        let part = |(identity, attribute): &(&str, &str)| {
+            let value = attributes.get(*attribute).filter(|value| !value.has_unknown() && !value.is_null())?;
+            Some(((*identity).to_owned(), value.clone()))
+        };
+        pairs.iter().map(part).collect::<Option<Map>>().into_iter().collect()
     }
 }
 

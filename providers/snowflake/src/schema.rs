@@ -9,7 +9,9 @@ use std::time::Duration;
 use terrace_provider::attributes::texts;
 use terrace_provider::http::allow_plain_http;
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
-use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ProviderSchema, ResourceType, Timeouts, Value};
+use terrace_provider::{
+    Attribute, AttributeType, Map, Need, Object, Private, ProviderSchema, ResourceType, Timeouts, Value,
+};
 
 /// The schema of the provider.
 #[must_use]
@@ -138,12 +140,22 @@ fn schema() -> ResourceType {
     ];
     let ty =
         ResourceType::new("snowflake_schema", "A schema of a database.", &["database", "name"], Object(attributes));
-    ResourceType { holds_data: true, ..remote(ty) }
+    ResourceType { holds_data: true, needs: &[DATABASE], ..remote(ty) }
 }
+
+/// The database that an object is in.
+const DATABASE: Need =
+    Need { ty: "snowflake_database", identities: |attributes| Need::named(attributes, &[("name", "database")]) };
+
+/// The schema that an object is in.
+const SCHEMA: Need = Need {
+    ty: "snowflake_schema",
+    identities: |attributes| Need::named(attributes, &[("database", "database"), ("name", "schema")]),
+};
 
 /// Tables and views of a schema share their names.
 fn in_schema(ty: ResourceType) -> ResourceType {
-    ResourceType { identity_space: "relation", ..remote(ty) }
+    ResourceType { identity_space: "relation", needs: &[DATABASE, SCHEMA], ..remote(ty) }
 }
 
 fn table() -> ResourceType {
@@ -288,12 +300,13 @@ fn tag() -> ResourceType {
         full_name(),
         id(),
     ];
-    remote(ResourceType::new(
+    let ty = ResourceType::new(
         "snowflake_tag",
         "A tag, which objects and columns can have (Enterprise edition).",
         &["database", "schema", "name"],
         Object(attributes),
-    ))
+    );
+    ResourceType { needs: &[DATABASE, SCHEMA], ..remote(ty) }
 }
 
 fn tag_assignment() -> ResourceType {

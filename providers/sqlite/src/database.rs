@@ -5,7 +5,8 @@ use crate::error::{from_io, from_sqlite};
 use crate::identifier::quote;
 use crate::mark::Mark;
 use rusqlite::{Connection, TransactionBehavior};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 use terrace_provider::{DataAmount, ErrorKind, ProviderError};
 
 /// What SQLite keeps beside a database file.
@@ -16,6 +17,11 @@ pub(crate) const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// # Errors
 /// `AlreadyExists` when there is a database; else when the file cannot be made.
 pub(crate) fn create(file: &File, mark: &Mark) -> Result<(), ProviderError> {
+    // Database files that are gone by now may have left a folder of that name.
+    if file.location.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) && is_without_files(&file.location) {
+        remove_folders(&file.location)
+            .map_err(|error| from_io(&file.path, "removing the empty folder in the place of", &error))?;
+    }
     if file.is_there() {
         return Err(already_there(file));
     }
@@ -114,10 +120,30 @@ fn close_down(file: &File, is_recursive: bool) -> Result<(), ProviderError> {
 fn remove(file: &File, suffix: &str) -> Result<(), ProviderError> {
     let mut location = file.location.clone().into_os_string();
     location.push(suffix);
-    match std::fs::remove_file(PathBuf::from(location)) {
+    match fs::remove_file(PathBuf::from(location)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(from_io(&file.path, "removing", &error)),
         _ => Ok(()),
     }
+}
+
+/// True when a folder holds nothing but folders without files.
+fn is_without_files(folder: &Path) -> bool {
+    let is_folder = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry?;
+        Ok::<bool, io::Error>(entry.file_type()?.is_dir() && is_without_files(&entry.path()))
+    };
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| is_folder(entry).unwrap_or_default()))
+}
+
+/// Removes a folder and the folders in it. A file that came into one of them meanwhile stays, and is an error.
+fn remove_folders(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_folders(&entry.path())?;
+        }
+    }
+    fs::remove_dir(folder)
 }
 
 fn already_there(file: &File) -> ProviderError {

@@ -4,9 +4,10 @@ use crate::blueprints::BLUEPRINTS;
 use crate::connection::BUSY_SECONDS;
 use crate::lookup::lookups;
 use crate::sql_type::sql_type;
+use std::path::Path;
 use std::time::Duration;
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
-use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema, ResourceType, Value};
+use terrace_provider::{Attribute, AttributeType, Map, Need, Object, ProviderSchema, ResourceType, Value};
 
 /// The schema of the provider.
 pub(crate) fn schema() -> ProviderSchema {
@@ -54,7 +55,12 @@ fn database() -> ResourceType {
             id(),
         ]),
     );
-    ResourceType { holds_data: true, only_empty: Some(["onDelete", "ifEmpty", "recursive"]), ..local(ty) }
+    ResourceType {
+        holds_data: true,
+        needs: &[FOLDERS],
+        only_empty: Some(["onDelete", "ifEmpty", "recursive"]),
+        ..local(ty)
+    }
 }
 
 fn table() -> ResourceType {
@@ -131,6 +137,20 @@ fn index() -> ResourceType {
     ))
 }
 
+/// The database file that an object is in.
+const DATABASE: Need =
+    Need { ty: "sqlite_database", identities: |attributes| Need::named(attributes, &[("path", "path")]) };
+
+/// The folders that a database file lies in: one of them may be the place of another file.
+const FOLDERS: Need = Need {
+    ty: "sqlite_database",
+    identities: |attributes| {
+        let path = attributes.get("path").and_then(Value::as_str).unwrap_or_default();
+        let folders = Path::new(path).ancestors().skip(1).filter_map(Path::to_str).filter(|folder| !folder.is_empty());
+        folders.map(|folder| Map::from_iter([("path".to_owned(), folder.into())])).collect()
+    },
+};
+
 fn path() -> Attribute {
     Attribute::new("path", AttributeType::String, "The database file, relative to the provider's folder.")
         .required()
@@ -147,7 +167,7 @@ fn empty() -> Value {
 
 /// Tables, views and indexes of a database share their names.
 fn named(ty: ResourceType) -> ResourceType {
-    ResourceType { identity_space: "name", ..local(ty) }
+    ResourceType { identity_space: "name", needs: &[DATABASE], ..local(ty) }
 }
 
 /// A call on a file has taken effect when it ends, or never will.

@@ -346,6 +346,28 @@ pub async fn what_comes_after_a_moved_shared_row_follows_it_in_all_stacks_of_its
     assert_eq!(rows[1].dependencies, [super::address(TO)]);
 }
 
+/// The store finds retained rows by their environment, in all its stacks.
+pub async fn retained_rows_are_found_in_all_stacks_of_an_environment(fixture: Fixture) {
+    let row_of = |name: &str, environment: &str, status: RowStatus, address: &str| Row {
+        stack: StackId::new(name, environment),
+        status,
+        ..row(address)
+    };
+    let rows = [
+        row_of("two", "local", RowStatus::Retained, "local_value.b"),
+        row_of("one", "local", RowStatus::Retained, "local_value.a"),
+        row_of("one", "local", RowStatus::Ready, "local_value.c"),
+        row_of("one", "local", RowStatus::Tainted, "local_value.d"),
+        row_of("one", "other", RowStatus::Retained, "local_value.a"),
+    ];
+    fixture.write(rows.into_iter().map(|row| put(row, 0)).collect()).await.unwrap();
+    let found = fixture.store.retained_rows("local").await.unwrap();
+    let names: Vec<String> = found.iter().map(|row| format!("{}:{}", row.stack, row.address)).collect();
+    assert_eq!(names, ["one@local:local_value.a", "two@local:local_value.b"]);
+    assert!(found.iter().all(|row| row.status == RowStatus::Retained && row.generation == 1));
+    assert!(fixture.store.retained_rows("empty").await.unwrap().is_empty());
+}
+
 /// An address is all its objects.
 pub async fn deposed_objects_move_along(fixture: Fixture) {
     let deposed = Row { deposed: Some("old".to_owned()), ..row("local_value.a") };

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, Moved, OwnerRow, OwnersOf, Ownership, Read,
-    Row, Selection, StackSnapshot,
+    Row, RowStatus, Selection, StackSnapshot,
 };
 
 macro_rules! current_rows {
@@ -72,6 +72,25 @@ pub(super) async fn rows(session: &Session, of: &StackId, selection: &Selection)
         }
     };
     found.sort_by(|a, b| (&a.address, &a.deposed).cmp(&(&b.address, &b.deposed)));
+    Ok(found)
+}
+
+/// The retained rows of an environment, sorted by stack, address and deposed key; by one statement.
+pub(super) async fn retained_rows(session: &Session, environment: &str) -> Result<Vec<Row>, Failure> {
+    let retained = columns::word(&RowStatus::Retained)?;
+    let sql = concat!(
+        "SELECT stack.name, stack.environment, resource.address, resource.deposed, resource.generation, version.written_at, \
+         version.operation, ",
+        content_columns!("version"),
+        " FROM resource JOIN version ON version.id = resource.version JOIN stack ON stack.id = resource.stack
+          WHERE stack.environment = $1 AND version.status = $2"
+    );
+    let read = |columns: &mut Columns<'_>| {
+        let stack = columns.stack()?;
+        current(columns, &stack)
+    };
+    let mut found = session.list(sql, &[&columns::text(environment), &retained], read).await?;
+    found.sort_by(|a, b| (&a.stack, &a.address, &a.deposed).cmp(&(&b.stack, &b.address, &b.deposed)));
     Ok(found)
 }
 

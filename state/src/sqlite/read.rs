@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, Moved, OwnerRow, OwnersOf, Ownership, Read,
-    Row, Selection, StackSnapshot,
+    Row, RowStatus, Selection, StackSnapshot,
 };
 
 macro_rules! current_rows {
@@ -77,6 +77,24 @@ pub(super) fn rows(connection: &Connection, of: &StackId, selection: &Selection)
     }
     // The order of printed addresses is nearly that of addresses, so this costs little.
     found.sort_by(|a, b| (&a.address, &a.deposed).cmp(&(&b.address, &b.deposed)));
+    Ok(found)
+}
+
+/// The retained rows of an environment, sorted by stack, address and deposed key.
+pub(super) fn retained_rows(connection: &Connection, environment: &str) -> Result<Vec<Row>, Failure> {
+    let retained = columns::word(&RowStatus::Retained)?;
+    let sql = "SELECT DISTINCT stack.name, stack.environment FROM stack JOIN resource ON resource.stack = stack.id
+               JOIN version ON version.id = resource.version WHERE stack.environment = ?1 AND version.status = ?2 ORDER BY stack.name";
+    let mut statement = connection.prepare_cached(sql)?;
+    let stacks = statement.query_map((environment, &retained), |row| Columns::of(row).stack())?;
+    let mut found = Vec::new();
+    for of in stacks.collect::<Result<Vec<StackId>, _>>()? {
+        let Some(number) = stack(connection, &of)? else { continue };
+        let mut statement = connection.prepare_cached(current_rows!(" AND version.status = ?2"))?;
+        let rows = statement.query_map((number, &retained), |row| current(&mut Columns::of(row), &of))?;
+        found.extend(rows.collect::<Result<Vec<Row>, _>>()?);
+    }
+    found.sort_by(|a, b| (&a.stack, &a.address, &a.deposed).cmp(&(&b.stack, &b.address, &b.deposed)));
     Ok(found)
 }
 

@@ -50,7 +50,7 @@ impl Mark {
             (Self::Untainted, RowStatus::Tainted) => RowStatus::Ready,
             (Self::Tainted, RowStatus::Retained) => {
                 return Err(Failure::new(format!("{} is retained: no plan replaces it", row.address))
-                    .hint("`terrace destroy --remove-data` removes what is retained"));
+                    .hint("declare it again: the next apply takes it up with its data"));
             }
             (Self::Tainted, RowStatus::Tainted) | (Self::Untainted, RowStatus::Ready | RowStatus::Retained) => {
                 return Ok(None);

@@ -2,8 +2,9 @@
 
 use super::super::{Applier, Failed};
 use super::Prepared;
+use crate::action::Action;
 use crate::import::recorded_as;
-use crate::moves::as_written;
+use crate::moves::{as_command, as_written};
 use crate::render::shell_word;
 use crate::store::{RowStatus, Selection};
 use std::collections::BTreeSet;
@@ -50,9 +51,14 @@ async fn recorded(applier: &Applier, prepared: &Prepared, ty: &ResourceType) -> 
     }
     let selection = Selection::Addresses(BTreeSet::from([address.clone()]));
     let rows = applier.store.rows(&stack, &selection).await.ok()?;
-    let what = match rows.iter().any(|row| row.deposed.is_none() && row.status == RowStatus::Retained) {
-        true => "is its data, which stayed",
-        false => "is recorded as it",
-    };
-    Some(format!("{address} {what}: to go on with it, write `{}`", as_written(&address, &change.address)))
+    if rows.iter().any(|row| row.deposed.is_none() && row.status == RowStatus::Retained) {
+        let moved = as_written(&address, &change.address);
+        return Some(format!("{address} is its data, which stayed: to go on with it, write `{moved}`"));
+    }
+    if change.action == Action::ReplaceCreateFirst {
+        return Some(format!("{address} is recorded as it: give one of them another name"));
+    }
+    // A descriptor that still declares that resource could not say that it moved.
+    let command = as_command(&stack, &address, &change.address);
+    Some(format!("{address} is recorded as it: to go on with it, `{command}`, then plan again"))
 }

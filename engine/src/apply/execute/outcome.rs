@@ -1,6 +1,7 @@
 //! After a call: what a success, a failure or a lost reply leaves behind.
 
 use super::super::Failed;
+use super::inconsistent;
 use super::recorder::Recorder;
 use super::{Outcome, Prepared, generation_before_create};
 use crate::action::Action;
@@ -10,7 +11,7 @@ use crate::plan::resource::sent_unread;
 use crate::plan::{Change, contract};
 use crate::record::storable;
 use crate::render::shell_word;
-use crate::store::{Row, RowStatus, StepAction, StepResult, Write};
+use crate::store::{Row, RowStatus, StepResult, Write};
 use std::time::{Duration, Instant};
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{
@@ -32,19 +33,34 @@ fn made_with(
     attributes: Attributes,
 ) -> Outcome {
     let ty = recorder.ty;
-    let mut breaches = contract::result_agrees_with_plan(ty, &prepared.planned.attributes, observed);
+    let planned = &prepared.planned.attributes;
+    let mut breaches = contract::result_agrees_with_plan(ty, planned, observed);
     breaches.extend(contract::result_is_sound(ty, observed));
-    let status = match (&prepared.change.prior, prepared.action) {
+    let status = match &prepared.change.prior {
         // What is only recorded anew is as good as it was.
-        (Some(prior), _) if prepared.change.action == Action::NoOp => prior.status,
-        (_, StepAction::Create) if !breaches.is_empty() => RowStatus::Tainted,
+        Some(prior) if prepared.change.action == Action::NoOp => prior.status,
+        // An object that differs from the plan is complete: replacing it would destroy its data.
         _ => RowStatus::Ready,
     };
-    let row = recorder.row(status, &observed.identity, &attributes, &observed.private);
-    let mut outcome = write_row(prepared, row, expected, Some(attributes));
-    if let (Some(breach), None) = (breaches.first(), &outcome.failure) {
+    let identity = match observed.identity.is_empty() {
+        // An object without a name on record could not be read again.
+        true => ty.identity_of(&attributes).unwrap_or_default(),
+        false => observed.identity.clone(),
+    };
+    let detectors = inconsistent::detectors(&recorder.applier.seal, ty, planned, observed);
+    let recorder = match detectors.is_empty() {
+        true => *recorder,
+        false => Recorder { inconsistent: &detectors, ..*recorder },
+    };
+    let row = recorder.row(status, &identity, &attributes, &observed.private);
+    let mut outcome = write_row(prepared, row, expected, Some(attributes.clone()));
+    if let (Some((breach, more)), None) = (breaches.split_first(), &outcome.failure) {
         let error = ProviderError::bug(format!("a fault of the provider of `{}`: {breach}", ty.name))
-            .solution("this is for the provider's author to mend; the object is recorded as it is");
+            .solution("the object is kept and recorded as it was read: the next plan shows the change that is left")
+            .solution("report the difference to the author of the provider");
+        let error = ProviderError { problems: more.to_vec(), ..error };
+        let values = inconsistent::in_words(ty, planned, observed, &attributes);
+        let error = values.into_iter().fold(error, ProviderError::problem);
         outcome = failure(prepared, error, outcome.writes, None);
     }
     outcome

@@ -217,7 +217,7 @@ fn intent(
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     let mut row =
-        Recorder { applier, stack, change, ty, operation }.row(RowStatus::Ready, &identity, &attributes, private)?;
+        Recorder::of(applier, stack, change, ty, operation).row(RowStatus::Ready, &identity, &attributes, private)?;
     if action == StepAction::Delete {
         row.deposed = change.removed_key(operation);
     }

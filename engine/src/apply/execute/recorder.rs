@@ -2,10 +2,12 @@
 
 use super::super::Applier;
 use super::Prepared;
+use crate::action::Action;
 use crate::address::StackId;
 use crate::plan::Change;
 use crate::record::{self, Memory, NewRow};
 use crate::store::{Row, RowStatus};
+use std::collections::BTreeMap;
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attributes, Private, ResourceType};
 use uuid::Uuid;
@@ -18,11 +20,28 @@ pub(super) struct Recorder<'a> {
     pub(super) change: &'a Change,
     pub(super) ty: &'a ResourceType,
     pub(super) operation: Uuid,
+    /// Digests of planned values that the system returned differently.
+    pub(super) inconsistent: &'a BTreeMap<String, String>,
 }
+
+static CONSISTENT: BTreeMap<String, String> = BTreeMap::new();
 
 impl<'a> Recorder<'a> {
     pub(super) fn new(applier: &'a Applier, prepared: &'a Prepared, ty: &'a ResourceType, operation: Uuid) -> Self {
-        Recorder { applier, stack: &prepared.stack, change: &prepared.change, ty, operation }
+        Self::of(applier, &prepared.stack, &prepared.change, ty, operation)
+    }
+
+    pub(super) fn of(
+        applier: &'a Applier,
+        stack: &'a StackId,
+        change: &'a Change,
+        ty: &'a ResourceType,
+        operation: Uuid,
+    ) -> Self {
+        // A step that changes nothing keeps the digests.
+        let kept = change.prior.as_deref().filter(|_| change.action == Action::NoOp);
+        let inconsistent = kept.map_or(&CONSISTENT, |prior| &prior.inconsistent);
+        Recorder { applier, stack, change, ty, operation, inconsistent }
     }
 
     /// The row of an object.
@@ -37,9 +56,13 @@ impl<'a> Recorder<'a> {
         attributes: &Attributes,
         private: &Private,
     ) -> Result<Row, WireError> {
-        let Recorder { applier, stack, change, ty, operation } = *self;
+        let Recorder { applier, stack, change, ty, operation, inconsistent } = *self;
         let memory = match &change.after {
-            Some(after) => Memory { lifecycle: change.lifecycle.clone(), write_only: after.write_only.clone() },
+            Some(after) => Memory {
+                lifecycle: change.lifecycle.clone(),
+                write_only: after.write_only.clone(),
+                inconsistent: inconsistent.clone(),
+            },
             None => change.prior.as_deref().map(crate::plan::Prior::memory).unwrap_or_default(),
         };
         let dependencies = match (&change.after, &change.prior) {

@@ -206,6 +206,7 @@ impl<'a> Reading<'a> {
             private: self.private(&json.private)?,
             dependencies: json.dependencies,
             write_only: json.write_only,
+            inconsistent: json.inconsistent,
             lifecycle: json.lifecycle,
         })
     }

@@ -162,6 +162,8 @@ pub(super) struct PriorJson {
     pub(super) dependencies: Vec<Address>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) write_only: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) inconsistent: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub(super) lifecycle: Lifecycle,
 }

@@ -77,6 +77,7 @@ impl Change {
             private: Private::default(),
             dependencies: Vec::new(),
             write_only: BTreeMap::new(),
+            inconsistent: BTreeMap::new(),
             lifecycle: Lifecycle::default(),
         }));
         self

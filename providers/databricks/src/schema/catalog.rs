@@ -5,7 +5,7 @@ use super::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
 use crate::mark;
 use crate::private::Kept;
-use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ResourceType, Value};
+use terrace_provider::{Attribute, AttributeType, Map, Need, Object, Private, ResourceType, Value};
 
 pub(super) fn types() -> Vec<ResourceType> {
     vec![catalog(), schema(), view(), grant(), privilege()]
@@ -71,8 +71,22 @@ fn schema() -> ResourceType {
         &["metastoreId", "catalog", "name"],
         Object(attributes),
     );
-    ResourceType { holds_data: true, is_borrowed: was_there, ..remote(ty) }
+    ResourceType { holds_data: true, needs: &[CATALOG], is_borrowed: was_there, ..remote(ty) }
 }
+
+/// The catalog that an object is in.
+const CATALOG: Need = Need {
+    ty: "databricks_catalog",
+    identities: |attributes| Need::named(attributes, &[("metastoreId", "metastoreId"), ("name", "catalog")]),
+};
+
+/// The schema that an object is in.
+const SCHEMA: Need = Need {
+    ty: "databricks_schema",
+    identities: |attributes| {
+        Need::named(attributes, &[("metastoreId", "metastoreId"), ("catalog", "catalog"), ("name", "schema")])
+    },
+};
 
 fn view() -> ResourceType {
     let source = Object(vec![
@@ -112,7 +126,7 @@ fn view() -> ResourceType {
         &["metastoreId", "catalog", "schema", "name"],
         Object(attributes),
     );
-    ResourceType { is_of_another: mark::is_of_another, ..remote(ty) }
+    ResourceType { is_of_another: mark::is_of_another, needs: &[CATALOG, SCHEMA], ..remote(ty) }
 }
 
 /// Who has something on what.

@@ -6,7 +6,7 @@ use crate::mark;
 use crate::object::settings;
 use crate::private::Kept;
 use crate::workspaces::Workspaces;
-use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ResourceType, Value};
+use terrace_provider::{Attribute, AttributeType, Map, Need, Object, Private, ResourceType, Value};
 
 pub(super) fn types() -> Vec<ResourceType> {
     vec![credential(), directory(), repo(), job(), pipeline(), permission()]
@@ -47,8 +47,23 @@ fn directory() -> ResourceType {
         &["workspaceUrl", "path"],
         Object(attributes),
     );
-    ResourceType { holds_data: true, updatable: false, identity_space: "path", ..remote(ty) }
+    ResourceType { holds_data: true, updatable: false, identity_space: "path", needs: &[DIRECTORIES], ..remote(ty) }
 }
+
+/// The folders that an object of the workspace lies in.
+const DIRECTORIES: Need = Need {
+    ty: "databricks_directory",
+    identities: |attributes| {
+        let text = |name: &str| attributes.get(name).and_then(Value::as_str);
+        let Some((url, path)) = text("workspaceUrl").zip(text("path")) else { return Vec::new() };
+        let above = std::iter::successors(path.rsplit_once('/'), |(above, _)| above.rsplit_once('/'));
+        let above = above.map(|(above, _)| above).filter(|above| !above.is_empty());
+        let identity = |path: &str| [("workspaceUrl", url), ("path", path)];
+        above
+            .map(|path| identity(path).map(|(name, text)| (name.to_owned(), text.into())).into_iter().collect())
+            .collect()
+    },
+};
 
 fn repo() -> ResourceType {
     let attributes = vec![
@@ -68,7 +83,7 @@ fn repo() -> ResourceType {
         &["workspaceUrl", "path"],
         Object(attributes),
     );
-    ResourceType { holds_data: true, identity_space: "path", ..remote(ty) }
+    ResourceType { holds_data: true, identity_space: "path", needs: &[DIRECTORIES], ..remote(ty) }
 }
 
 /// An id that the server gives, and that may be said where something is there already.

@@ -1,7 +1,8 @@
 //! Reading configured attributes: what is given, what is known, what is marked.
 
 use crate::project::ProjectPath;
-use terrace_provider::{Attributes, Value};
+use std::path::{Component, Path, PathBuf};
+use terrace_provider::{Attributes, Need, Value};
 
 /// The value of an attribute that is given; null counts as absent.
 pub(crate) fn given<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a Value> {
@@ -11,6 +12,29 @@ pub(crate) fn given<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a Va
 /// The text of an attribute; `None` while it is absent or unknown.
 pub(crate) fn text<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
     given(attributes, name).and_then(Value::as_str)
+}
+
+/// The folders that a file or a folder lies in.
+pub(crate) const FOLDERS: Need = Need { ty: super::directory::NAME, identities: folders_above };
+
+/// The identities of the folders on the way to a path, in the normal form of both `path` and `id`.
+fn folders_above(attributes: &Attributes) -> Vec<Attributes> {
+    let mut normal = PathBuf::new();
+    for component in Path::new(text(attributes, "id").or(text(attributes, "path")).unwrap_or_default()).components() {
+        match component {
+            Component::Normal(name) => normal.push(name),
+            Component::ParentDir => drop(normal.pop()),
+            Component::CurDir => {}
+            // Where the project folder is this cannot tell.
+            Component::RootDir | Component::Prefix(_) => return Vec::new(),
+        }
+    }
+    let folders = normal.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+    let identity = |folder: &Path| {
+        let path = Value::from(folder.display().to_string());
+        Attributes::from_iter(["path", "id"].map(|name| (name.to_owned(), path.clone())))
+    };
+    folders.map(identity).collect()
 }
 
 /// The truth of an attribute; `None` while it is absent or unknown.

@@ -4,7 +4,7 @@
 //! descriptor says `onDelete: recursive`.
 
 use super::age::is_since;
-use super::attributes::{id_of, known, text};
+use super::attributes::{FOLDERS, id_of, known, text};
 use super::mode;
 use crate::project::{Place, Project, ProjectPath, invalid, io_error, sync};
 use async_trait::async_trait;
@@ -32,6 +32,7 @@ pub fn resource_type() -> ResourceType {
         only_empty: Some(["onDelete", IF_EMPTY, RECURSIVE]),
         can_coexist: true,
         identity_space: "path",
+        needs: &[FOLDERS],
         settle: Duration::ZERO,
         ..ResourceType::new(
             NAME,
@@ -143,13 +144,14 @@ fn path_of(project: &Project, attributes: &Attributes) -> Result<ProjectPath, Pr
     Ok(path)
 }
 
-/// The place of a folder that is there, and its mode; `None` when nothing is there.
+/// The place of a folder that is there, and its mode; `None` when nothing is there, or a file.
 fn open(project: &Project, path: &ProjectPath) -> Result<Option<(Place, u32)>, ProviderError> {
     let Some(place) = project.place(path)? else { return Ok(None) };
     match place.folder.symlink_metadata(&place.name) {
         Ok(metadata) if metadata.is_dir() => Ok(Some((place, metadata.mode()))),
+        Ok(metadata) if metadata.is_file() => Ok(None),
         Ok(metadata) => {
-            let what = if metadata.is_symlink() { "a symbolic link" } else { "a file" };
+            let what = if metadata.is_symlink() { "a symbolic link" } else { "a device, pipe or socket" };
             let message = format!("`path` is `{}`: {what} is there, expected a folder", path.display());
             Err(invalid("path", message).solution("remove it, or use another path"))
         }

@@ -9,7 +9,7 @@ mod plan;
 mod write;
 
 use super::age::is_since;
-use super::attributes::{given, id_of, is_marked, known, marked, text, truth};
+use super::attributes::{FOLDERS, given, id_of, is_marked, known, marked, text, truth};
 use super::mode;
 use crate::project::{Project, ProjectPath, invalid, io_error};
 use async_trait::async_trait;
@@ -39,6 +39,7 @@ pub fn resource_type() -> ResourceType {
     ResourceType {
         can_coexist: true,
         identity_space: "path",
+        needs: &[FOLDERS],
         settle: Duration::ZERO,
         ..ResourceType::new(
             NAME,
@@ -238,6 +239,10 @@ fn is_sensitive(attributes: &Attributes) -> bool {
 fn observe(project: &Project, recorded: &Attributes) -> Result<Option<Observed>, ProviderError> {
     let path = path_of(project, recorded)?;
     let Some(place) = project.place(&path)? else { return Ok(None) };
+    // A folder in its place says that the file is gone.
+    if place.folder.symlink_metadata(&place.name).is_ok_and(|metadata| metadata.is_dir()) {
+        return Ok(None);
+    }
     let Some(stored) = Stored::read(&place, &path, recorded)? else { return Ok(None) };
     let is_sensitive = is_sensitive(recorded);
     let mut attributes = known(recorded);

@@ -252,7 +252,7 @@ pub(super) fn access(folder: &Path, record: &Record) -> Result<Access, DatabaseE
             Why::Failed,
             format!("the password of the database `{}` is not whole", record.name),
         )
-        .hint("replace it: `terrace apply --replace`, or make another one"));
+        .hint(format!("make another database: the data of this one stays in `{}`", record.data.display())));
     };
     let engine_url = format!("postgresql+psycopg2://{USER}:{password}@{HOST}:{port}/{USER}");
     Ok(Access { port: Some(port), password: Some(password.into()), engine_url: engine_url.into() })

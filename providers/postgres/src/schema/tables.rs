@@ -1,6 +1,6 @@
 //! Tables, views and indexes.
 
-use super::{empty, flag, full_name, id, in_database, in_schema, name, names, settled, text};
+use super::{DATABASE, SCHEMA, empty, flag, full_name, id, in_database, in_schema, name, names, settled, text};
 use terrace_provider::{Attribute, AttributeType, Object, ResourceType};
 
 const IDENTITY: &[&str] = &["database", "schema", "name"];
@@ -147,5 +147,5 @@ pub(super) fn index() -> ResourceType {
 
 /// Tables, views and indexes of a schema share their names.
 fn relation(ty: ResourceType) -> ResourceType {
-    ResourceType { identity_space: "relation", ..settled(ty) }
+    ResourceType { identity_space: "relation", needs: &[DATABASE, SCHEMA], ..settled(ty) }
 }

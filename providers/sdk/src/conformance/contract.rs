@@ -21,7 +21,23 @@ pub(super) fn check_type(schema: &ProviderSchema, ty: &ResourceType) -> Result<V
     if schema.resources.iter().filter(|other| other.name == ty.name).count() > 1 {
         return Err("it is declared twice".to_owned());
     }
+    check_needs(schema, ty)?;
     check_object(&ty.attributes, &Path::default()).map(|()| Verdict::Shown)
+}
+
+/// Checks that a type names the objects it needs by their identity.
+fn check_needs(schema: &ProviderSchema, ty: &ResourceType) -> Result<(), String> {
+    let named: Attributes = ty.attributes.names().map(|name| (name.to_owned(), "one/two".into())).collect();
+    for need in ty.needs {
+        let Some(needed) = schema.resource(need.ty) else {
+            return Err(format!("it needs a `{}`, and the schema has no such type", need.ty));
+        };
+        let identities = (need.identities)(&named);
+        if identities.is_empty() || identities.iter().any(|identity| needed.identity_of(identity).is_none()) {
+            return Err(format!("it does not name the `{}` that it needs", need.ty));
+        }
+    }
+    Ok(())
 }
 
 fn check_object(object: &Object, at: &Path) -> Result<(), String> {

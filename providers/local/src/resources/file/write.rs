@@ -7,7 +7,7 @@ use super::content::{Content, Summary, expect_regular};
 use super::file_error;
 use crate::project::{Place, Project, ProjectPath, invalid, sync};
 use base16ct::lower::encode_string;
-use cap_std::fs::{Dir, MetadataExt, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, DirEntry, MetadataExt, OpenOptions, OpenOptionsExt};
 use rustix::fs::RenameFlags;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
@@ -87,9 +87,14 @@ fn remove_if_there(folder: &Dir, name: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Looks before anything is written; the rename decides again.
+/// Looks before anything is written; the rename decides again. Removes a folder without files: files that are gone by now may
+/// have left it.
 fn check_target(place: &Place, path: &ProjectPath, existing: Existing) -> Result<(), ProviderError> {
     match place.folder.symlink_metadata(&place.name) {
+        Ok(metadata) if metadata.is_dir() && is_without_files(&place.folder, &place.name) => {
+            remove_folders(&place.folder, &place.name)
+                .map_err(|error| file_error("remove the empty folder in the place of", path, &error))
+        }
         Ok(metadata) => {
             expect_regular(&metadata, path)?;
             if existing == Existing::Refused { Err(already_exists(path)) } else { Ok(()) }
@@ -97,6 +102,28 @@ fn check_target(place: &Place, path: &ProjectPath, existing: Existing) -> Result
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(file_error("look at", path, &error)),
     }
+}
+
+/// True when a folder holds nothing but folders without files.
+fn is_without_files(folder: &Dir, name: &OsStr) -> bool {
+    let is_folder = |inner: &Dir, entry: io::Result<DirEntry>| {
+        let entry = entry?;
+        Ok::<bool, io::Error>(entry.file_type()?.is_dir() && is_without_files(inner, &entry.file_name()))
+    };
+    let opened = folder.open_dir(name).and_then(|inner| Ok((inner.entries()?, inner)));
+    opened.is_ok_and(|(mut entries, inner)| entries.all(|entry| is_folder(&inner, entry).unwrap_or_default()))
+}
+
+/// Removes a folder and the folders in it. A file that came into one of them meanwhile stays, and is an error.
+fn remove_folders(folder: &Dir, name: &OsStr) -> io::Result<()> {
+    let inner = folder.open_dir(name)?;
+    for entry in inner.entries()? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_folders(&inner, &entry.file_name())?;
+        }
+    }
+    folder.remove_dir(name)
 }
 
 fn already_exists(path: &ProjectPath) -> ProviderError {

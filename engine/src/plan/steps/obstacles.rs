@@ -1,0 +1,86 @@
+//! The order of steps by the names of objects, where no reference gives it: an object is in the way of another object of its
+//! name, a file in the way of a folder, and a container goes after its content.
+
+use super::Position;
+use crate::action::Action;
+use crate::plan::names::ObjectKey;
+use crate::plan::needed::{keys_of, needs_of, removed};
+use crate::plan::{Change, StackPlan};
+use crate::registry::Registry;
+use std::collections::{HashMap, HashSet};
+use terrace_provider::{Attributes, ResourceType};
+
+/// An object that goes before another object is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Obstacle {
+    pub(super) removed: Position,
+    pub(super) made: Position,
+}
+
+/// The obstacles that a plan removes.
+pub(super) fn obstacles(registry: &Registry, stacks: &[StackPlan]) -> Vec<Obstacle> {
+    let is_removed = |change: &Change| change.action.removes_object() && change.deposed.is_none();
+    if !stacks.iter().flat_map(|stack| &stack.changes).any(is_removed) {
+        return Vec::new();
+    }
+    let mut named: HashMap<ObjectKey<'static>, Vec<Position>> = HashMap::new();
+    let mut within: HashMap<ObjectKey<'static>, Vec<Position>> = HashMap::new();
+    for (at, change) in positions(stacks).filter(|(_, change)| is_removed(change)) {
+        let Some((ty, prior)) = object_type(registry, change).zip(change.prior.as_ref()) else { continue };
+        for key in keys_of(ty, &prior.attributes, &change.provider) {
+            named.entry(key).or_default().push(at);
+        }
+        for key in needs_of(registry, ty, &prior.attributes, &change.provider) {
+            within.entry(key).or_default().push(at);
+        }
+    }
+    let mut found = Vec::new();
+    for (at, change) in positions(stacks) {
+        let Some((ty, made)) = object_type(registry, change).zip(made(change)) else { continue };
+        let own = keys_of(ty, made, &change.provider);
+        let needed = needs_of(registry, ty, made, &change.provider);
+        let in_place = own.iter().chain(&needed).filter_map(|key| named.get(key));
+        let inside = own.iter().filter_map(|key| within.get(key));
+        let removed: HashSet<Position> = in_place.chain(inside).flatten().copied().filter(|of| *of != at).collect();
+        found.extend(removed.into_iter().map(|removed| Obstacle { removed, made: at }));
+    }
+    found.sort_unstable_by_key(|obstacle| (obstacle.removed, obstacle.made));
+    found
+}
+
+/// The objects of a plan that need an object which goes, such as a container or an owner, each with that object.
+pub(super) fn users(registry: &Registry, stacks: &[StackPlan]) -> Vec<(Position, Position)> {
+    let removed = removed(registry, stacks);
+    if removed.is_empty() {
+        return Vec::new();
+    }
+    let current = positions(stacks).filter(|(_, change)| change.deposed.is_none());
+    let users =
+        current.filter_map(|(at, change)| Some((at, change, object_type(registry, change)?, change.prior.as_ref()?)));
+    let needs = users.flat_map(|(at, change, ty, prior)| {
+        let needed = needs_of(registry, ty, &prior.attributes, &change.provider);
+        let needed: HashSet<Position> = needed.iter().filter_map(|key| removed.get(key).copied()).collect();
+        needed.into_iter().filter(move |needed| *needed != at).map(move |needed| (at, needed))
+    });
+    let mut found: Vec<_> = needs.collect();
+    found.sort_unstable();
+    found
+}
+
+fn positions(stacks: &[StackPlan]) -> impl Iterator<Item = (Position, &Change)> {
+    stacks
+        .iter()
+        .enumerate()
+        .flat_map(|(stack, plan)| plan.changes.iter().enumerate().map(move |(at, change)| ((stack, at), change)))
+}
+
+/// The type of the object of a change; `None` for objects that live in the state alone.
+fn object_type<'r>(registry: &'r Registry, change: &Change) -> Option<&'r ResourceType> {
+    registry.resource_type(&change.address.ty).map(|(_, ty)| ty).filter(|ty| !ty.state_only)
+}
+
+/// The attributes of the object that a change makes.
+fn made(change: &Change) -> Option<&Attributes> {
+    let is_made = change.action == Action::Create || change.action.is_replace();
+    change.after.as_ref().filter(|_| is_made && change.deposed.is_none()).map(|after| &after.attributes)
+}

@@ -1,0 +1,142 @@
+//! Hints that propose a command: followed to the letter they lead out, and no object is lost.
+
+use std::collections::BTreeSet;
+use terrace_tests::{Project, Ran};
+
+/// A file for each name, by number.
+fn files(names: &str) -> String {
+    format!(
+        "locals: {{names: {names}}}\nresources:\n  - type: local_file\n    name: f\n    forEach: ${{{{ range(size(locals.names)) \
+         }}}}\n    config: {{path: '${{{{ locals.names[each.key] }}}}.txt', content: x}}\n"
+    )
+}
+
+/// A table for each name, by number, in one database.
+fn tables(names: &str) -> String {
+    format!(
+        "locals: {{names: {names}}}\nresources:\n  - {{type: sqlite_database, name: db, config: {{path: d.db}}}}\n  \
+         - type: sqlite_table\n    name: t\n    dependsOn: [db]\n    forEach: ${{{{ range(size(locals.names)) }}}}\n    config: \
+         {{path: d.db, name: '${{{{ locals.names[each.key] }}}}', columns: [{{name: a, type: TEXT}}]}}\n"
+    )
+}
+
+/// The commands that a message proposes, in order, without those that have a part to fill in.
+fn proposed(ran: &Ran) -> Vec<Vec<String>> {
+    let text = format!("{}\n{}", ran.stdout, ran.stderr);
+    // Lines are broken between words.
+    let text = text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+    let commands = text.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.strip_prefix("terrace "));
+    let commands = commands.filter(|command| !command.contains('…'));
+    let words = |command: &str| command.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect();
+    let mut seen = BTreeSet::new();
+    commands.map(words).filter(|command: &Vec<String>| seen.insert(command.clone())).collect()
+}
+
+fn follow(project: &Project, ran: &Ran) {
+    for command in proposed(ran) {
+        project.run(command.iter().map(String::as_str)).done();
+    }
+}
+
+#[test]
+fn first_file_of_a_list_is_removed_and_the_rest_shifts() {
+    let project = Project::with_stack(&files("[a, b, c]"));
+    project.apply().done();
+    project.write_stack(&files("[b, c]"));
+    let part = project.run(["apply", "stack.yaml", "--auto-approve", "--target", "local_file.f[0]"]).with_code(1);
+    part.says("demo@local:local_file.f[0] names the object that is recorded as demo@local:local_file.f[1]");
+    assert!(project.has("a.txt"), "nothing was deleted");
+    project.apply().done();
+    assert_eq!((project.has("a.txt"), project.has("b.txt"), project.has("c.txt")), (false, true, true));
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn first_table_of_a_list_is_removed_by_the_hint_and_no_table_is_lost() {
+    let project = Project::with_stack(&tables("[a, b, c]"));
+    project.apply().done();
+    project.write_stack(&tables("[b, c]"));
+    let refused = project.run(["plan", "stack.yaml"]).with_code(1);
+    let expected = [
+        ["state", "mv", "demo@local:sqlite_table.t[0]", "sqlite_table.t[\"aside1\"]"],
+        ["state", "mv", "demo@local:sqlite_table.t[1]", "sqlite_table.t[0]"],
+        ["state", "mv", "demo@local:sqlite_table.t[2]", "sqlite_table.t[1]"],
+    ];
+    assert_eq!(proposed(&refused), expected);
+    follow(&project, &refused);
+    project.run(["apply", "stack.yaml", "--auto-approve"]).done().says("(1 retained)");
+    project.assert_settled("stack.yaml", &[]);
+    let listed = project.run(["state", "list"]).done().stdout;
+    assert!(listed.contains("sqlite_table.t[\"aside1\"] (retained)"), "{listed}");
+}
+
+#[test]
+fn two_tables_swap_their_names_by_the_hint() {
+    let swapped = |a: &str, b: &str| {
+        format!(
+            "resources:\n  - {{type: sqlite_database, name: db, config: {{path: d.db}}}}\n  - {{type: sqlite_table, name: one, \
+             dependsOn: [db], config: {{path: d.db, name: {a}, columns: [{{name: a, type: TEXT}}]}}}}\n  - {{type: sqlite_table, \
+             name: two, dependsOn: [db], config: {{path: d.db, name: {b}, columns: [{{name: a, type: TEXT}}]}}}}\n"
+        )
+    };
+    let project = Project::with_stack(&swapped("x", "y"));
+    project.apply().done();
+    project.write_stack(&swapped("y", "x"));
+    follow(&project, &project.run(["plan", "stack.yaml"]).with_code(1));
+    project.assert_settled("stack.yaml", &[]);
+}
+
+#[test]
+fn object_that_another_resource_has_is_moved_by_the_hint() {
+    let one =
+        |name: &str| format!("resources:\n  - {{type: local_file, name: {name}, config: {{path: f, content: x}}}}\n");
+    let project = Project::with_stack(&one("a"));
+    project.apply().done();
+    project.write_stack(&one("b"));
+    // A plan of a part does not look at what else is recorded: the call does.
+    let failed = project.run(["apply", "stack.yaml", "--auto-approve", "--target", "local_file.b"]).with_code(3);
+    failed.says("local_file.a is recorded as it");
+    follow(&project, &failed);
+    project.assert_settled("stack.yaml", &[]);
+    assert_eq!(project.read("f"), "x");
+}
+
+#[test]
+fn file_and_folder_take_each_others_place() {
+    let file =
+        |path: &str| format!("resources:\n  - {{type: local_file, name: f, config: {{path: {path}, content: x}}}}\n");
+    let project = Project::with_stack(&file("a"));
+    project.apply().done();
+    for path in ["a/b", "a", "a/b/c", "a/b", "a"] {
+        project.write_stack(&file(path));
+        project.apply().done();
+        assert_eq!(project.read(path), "x", "{path}");
+        project.assert_settled("stack.yaml", &[]);
+    }
+    // Another resource, and a resource for the folder.
+    project.write_stack("resources:\n  - {type: local_file, name: g, config: {path: a/b, content: x}}\n");
+    project.apply().done();
+    project.write_stack(&file("a"));
+    project.apply().done();
+    project.write_stack("resources:\n  - {type: local_directory, name: d, config: {path: a}}\n");
+    project.apply().done();
+    project.assert_settled("stack.yaml", &[]);
+    // Files in a folder are kept.
+    project.write("a/theirs", "theirs");
+    project.write_stack(&file("a"));
+    project.run(["plan", "stack.yaml"]).with_code(1).says("the object of local_directory.d stays");
+    assert_eq!(project.read("a/theirs"), "theirs");
+}
+
+#[test]
+fn database_files_take_the_place_of_folders_and_the_reverse() {
+    let at = |path: &str| format!("resources:\n  - {{type: sqlite_database, name: d, config: {{path: {path}}}}}\n");
+    let project = Project::with_stack(&at("x"));
+    project.apply().done();
+    for path in ["x/y.db", "x"] {
+        project.write_stack(&at(path));
+        project.run(["apply", "stack.yaml", "--auto-approve"]).done();
+        assert!(project.path(path).is_file(), "{path}");
+        project.assert_settled("stack.yaml", &[]);
+    }
+}
