@@ -10,6 +10,7 @@ use crate::report::report;
 use crate::settings::{Asked, Settings};
 use crate::ui::Ui;
 use crate::variables::Variables;
+use crate::wiring::{is_missing, store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use terrace_engine::plan::file::BEGINNING;
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{self, Budget};
 use terrace_provider::Value;
+use terrace_state::Access;
 
 /// The code of what says that there is no such file.
 const MISSING: &str = "missing_file";
@@ -84,6 +86,22 @@ impl Input {
             self.descriptors.push(folder.descriptor);
             self.faults.push(folder.faults);
         }
+    }
+
+    /// Takes the names that the state has for stacks and components whose names are beyond ASCII.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or the descriptors name several environments.
+    pub(crate) async fn keep_recorded_names(&mut self, settings: &Settings, ui: &Ui) -> Result<(), Failure> {
+        if self.descriptors.iter().all(|descriptor| descriptor.former.is_none()) || is_missing(&settings.state) {
+            return Ok(());
+        }
+        let environment = settings.environment(self.environment(settings, ui)?, ui)?.name;
+        let store = store(settings, Access::ReadOnly).await?;
+        for descriptor in &mut self.descriptors {
+            descriptor.keep_recorded_names(&environment, store.as_ref()).await?;
+        }
+        Ok(())
     }
 
     /// Takes up what is wrong with pipelines: all of it, or what these components need and a word on the rest.

@@ -6,7 +6,7 @@ mod compiling;
 mod selection;
 
 pub(crate) use command::{command, drift_command, quoted};
-pub(crate) use compiling::{compile, compile_sound};
+pub(crate) use compiling::{compile, compile_offline, compile_sound};
 pub(crate) use selection::{check_environment, check_words};
 
 use crate::args::{ChoiceArguments, Consent, PlanningArguments};
@@ -137,7 +137,7 @@ impl Removal {
     ///
     /// # Errors
     /// When a file cannot be read or names no stack.
-    pub(crate) fn read(
+    pub(crate) async fn read(
         context: &Context<'_>,
         targets: &[String],
         choice: &ChoiceArguments,
@@ -154,6 +154,7 @@ impl Removal {
         }
         let settings = context.settings(files.first().map(PathBuf::as_path))?;
         input.place(&settings);
+        input.keep_recorded_names(&settings, ui).await?;
         input.take_up_faults(&BTreeSet::new());
         let parsed: Vec<StackId> = words.iter().filter_map(|word| word.parse().ok()).collect();
         let named = || parsed.first().map(|stack| Asked::word(&stack.environment));

@@ -29,6 +29,7 @@ use crate::descriptor::{
 use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::expression::{Functions, ReferenceStep};
 use crate::graph::component_references;
+use crate::naming::NamesRule;
 use crate::plan::compute::Environment;
 use crate::source::{SourceId, Sources, Span};
 use facts::{FactScope, WithFacts};
@@ -101,6 +102,10 @@ pub struct CompiledStack {
     pub locals: Map,
     /// What is said of objects that are recorded already, or should be.
     pub transitions: CompiledTransitions,
+    /// The rule that its names follow.
+    pub names: NamesRule,
+    /// The rule to record of them.
+    pub recorded_names: NamesRule,
 }
 
 impl CompiledStack {
@@ -128,7 +133,8 @@ impl CompiledStack {
             ("settings", &environment.settings),
         ];
         let scope = WithFacts { facts: &facts, more };
-        let key = resource.shared.as_ref()?.evaluate(&scope, functions).ok()?;
+        let functions = functions.of_stack(self.names);
+        let key = resource.shared.as_ref()?.evaluate(&scope, &functions).ok()?;
         Some(Address::shared(&resource.ty.value, key.as_str()?))
     }
 }
@@ -256,7 +262,7 @@ impl Compiler<'_> {
         descriptor: &Descriptor,
         chosen: &BTreeSet<String>,
     ) -> (Option<CompiledStack>, Vec<Diagnostic>) {
-        let functions = self.functions.of_stack();
+        let functions = self.functions.of_stack(descriptor.names);
         Compiler { functions: &functions, ..*self }.compile_stack(descriptor, chosen)
     }
 
@@ -307,7 +313,21 @@ impl Compiler<'_> {
         let stack = StackId::new(descriptor.stack.as_str(), self.environment.name.as_str());
         let locals = facts.roots.get(LOCALS).and_then(Value::as_map).cloned().unwrap_or_default();
         let product = descriptor.product.clone();
-        (Some(CompiledStack { stack, components, product, request, variables, locals, transitions }), diagnostics)
+        let (names, recorded_names) = (descriptor.names, descriptor.recorded_names());
+        (
+            Some(CompiledStack {
+                stack,
+                components,
+                product,
+                request,
+                variables,
+                locals,
+                transitions,
+                names,
+                recorded_names,
+            }),
+            diagnostics,
+        )
     }
 
     /// What is known of a stack before anything is planned.

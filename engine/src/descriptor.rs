@@ -6,6 +6,7 @@
 
 mod checks;
 pub mod declaration;
+mod former;
 mod front_door;
 mod lifecycle;
 mod names;
@@ -15,6 +16,7 @@ pub mod transitions;
 pub mod witboost;
 
 use crate::expression::Template;
+use crate::naming::NamesRule;
 use crate::source::Span;
 use crate::yaml::Node;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use terrace_provider::schema::Timeouts;
 use terrace_provider::{Path, ResourceType, Value};
 
 pub use declaration::{label_of, link_of};
+pub use former::FormerNames;
 pub use front_door::{read, read_tree};
 pub use names::is_resource_name;
 use transitions::Transitions;
@@ -52,6 +55,10 @@ pub struct Descriptor {
     pub locals: Vec<Local>,
     /// What it says of objects that are recorded already, or should be.
     pub transitions: Transitions,
+    /// The rule that its names follow.
+    pub names: NamesRule,
+    /// Its names by [`NamesRule::Ascii`], where it has texts beyond ASCII and follows another rule.
+    pub former: Option<Box<FormerNames>>,
 }
 
 /// A component that is named and not listed.

@@ -8,6 +8,7 @@ use crate::plan::compute::PlanFailure;
 use crate::record::{self, Memory, NewRow, open_identity};
 use crate::seal::Seal;
 use crate::store::{Row, RowStatus, Selection, StateStore};
+use terrace_provider::value::OtherFormat;
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attributes, ErrorKind, Observed, ProviderError, ProviderSchema, ResourceType, Session};
 use uuid::Uuid;
@@ -195,7 +196,7 @@ pub fn configuration(
         let import = serde_json::json!([{ "to": address.to_string(), "id": escaped(id.into()) }]);
         document.insert("imports".to_owned(), import);
     }
-    let mut text = serde_saphyr::to_string(&serde_json::Value::from(document)).map_err(|error| error.to_string())?;
+    let mut text = serde_saphyr::to_string(&OtherFormat(&document.into())).map_err(|error| error.to_string())?;
     for name in secrets {
         text.push_str(&format!(
             "# `{name}` is sensitive and not shown: give it by a variable with `sensitive: true`\n"

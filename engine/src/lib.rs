@@ -26,6 +26,7 @@ pub mod limits;
 pub mod lookup;
 pub mod marks;
 pub mod moves;
+pub mod naming;
 pub mod plan;
 pub mod quick;
 pub mod record;

@@ -406,7 +406,10 @@ impl Recovery<'_> {
         let Row { stack, address, provider, .. } = &intent.row;
         let object = (address.ty.as_str(), provider.as_str(), &observed.identity);
         // Looked at anew for each step: the one before may have recorded the same object.
-        match Managed::default().within(self.store.as_ref(), self.seal, &stack.environment, object).await {
+        match Managed::default()
+            .within(self.store.as_ref(), (self.registry, self.seal), &stack.environment, object)
+            .await
+        {
             Ok(by) => Ok(Ok(by)),
             Err(PlanFailure::Store(error)) => Err(error),
             Err(error @ PlanFailure::Sealed { .. }) => Ok(Err(error.to_string())),

@@ -24,7 +24,7 @@ mod totals;
 mod value;
 
 pub use text::{environment_option, is_invisible, narrowed, shell_word, with_visible};
-pub use totals::still_left;
+pub use totals::{SOURCE_SPEC, still_left};
 pub(crate) use value::{Limits, SENSITIVE, UNKNOWN, brief_change};
 
 #[cfg(test)]

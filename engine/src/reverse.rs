@@ -10,6 +10,7 @@ use crate::deadline;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::expression::Functions;
+use crate::naming::NamesRule;
 use crate::plan::compute::Environment;
 use crate::plan::typecheck;
 use crate::plan::walk::lookups::answer;
@@ -101,7 +102,7 @@ impl Reversing<'_> {
             ("data", Value::Map(Map::default())),
         ];
         let mut scope = FactScope { roots: roots.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() };
-        let functions = self.functions.of_stack();
+        let functions = self.functions.of_stack(NamesRule::Latin);
         for lookup in &reverse.data {
             let found = self.answers(lookup, &mut scope, &functions).await?;
             if let Some(Value::Map(data)) = scope.roots.get_mut("data") {

@@ -28,6 +28,7 @@ pub use request::{
 
 use crate::access::Access;
 use crate::address::{Address, StackId};
+use crate::naming::NamesRule;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -245,6 +246,9 @@ pub struct Ids {
     pub product: String,
     /// The component's.
     pub component: String,
+    /// The rule by which names beyond ASCII were written.
+    #[serde(default, skip_serializing_if = "NamesRule::is_ascii")]
+    pub names: NamesRule,
 }
 
 /// A component of another stack whose outputs are read, or whose objects are looked at.

@@ -21,7 +21,7 @@ use terrace_engine::plan::ids::ids_of;
 use terrace_engine::plan::{NOT_LOOKED_FOR, Origin};
 use terrace_engine::seal::Seal;
 use terrace_engine::source::{SourceId, Sources};
-use terrace_engine::store::{Ids, Selection, StateStore};
+use terrace_engine::store::{Ids, Selection, ServerStore, StateStore};
 use terrace_provider::Value;
 use uuid::Uuid;
 
@@ -192,19 +192,28 @@ pub(crate) struct Described<'a> {
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
+/// Takes the names that the store has for what the descriptor describes.
+async fn keep_recorded_names(
+    descriptor: &mut Descriptor,
+    environment: &str,
+    store: &dyn ServerStore,
+) -> Result<(), Refusal> {
+    descriptor.keep_recorded_names(environment, store).await.map_err(|error| Refusal::Broken(error.to_string()))
+}
+
 impl<'a> Described<'a> {
     /// Reads a descriptor of which nobody looks at the plan first: where it makes something, one that lists no component would
     /// take everything away.
     ///
     /// # Errors
     /// When it is wrong, for that purpose.
-    pub(crate) fn read(
-        worlds: &'a Worlds,
+    pub(crate) async fn read(
+        (worlds, store): (&'a Worlds, &dyn ServerStore),
         request: &ProvisioningRequest,
         purpose: Purpose,
         by: By<'_>,
     ) -> Result<Self, Refusal> {
-        let described = Self::read_beside(worlds, request, &Beside::default(), purpose, by)?;
+        let described = Self::read_beside((worlds, store), request, &Beside::default(), purpose, by).await?;
         let is_empty = |it: &CompiledStack| !it.product.is_null() && it.components.is_empty();
         match purpose == Purpose::Make && described.compiled.as_ref().is_some_and(is_empty) {
             false => Ok(described),
@@ -220,30 +229,30 @@ impl<'a> Described<'a> {
     ///
     /// # Errors
     /// When it is wrong, for that purpose.
-    pub(crate) fn read_beside(
-        worlds: &'a Worlds,
+    pub(crate) async fn read_beside(
+        from: (&'a Worlds, &dyn ServerStore),
         request: &ProvisioningRequest,
         beside: &Beside,
         purpose: Purpose,
         by: By<'_>,
     ) -> Result<Self, Refusal> {
-        Self::read_in(worlds, request, beside, purpose, (DESCRIPTOR, by))
+        Self::read_in(from, request, beside, purpose, (DESCRIPTOR, by)).await
     }
 
     /// Reads the descriptor of a component that others are to have access to.
     ///
     /// # Errors
     /// When it is wrong.
-    pub(crate) fn read_provisioned(
-        worlds: &'a Worlds,
+    pub(crate) async fn read_provisioned(
+        from: (&'a Worlds, &dyn ServerStore),
         request: &ProvisioningRequest,
         by: By<'_>,
     ) -> Result<Self, Refusal> {
-        Self::read_in(worlds, request, &Beside::default(), Purpose::Make, (PROVISIONED, by))
+        Self::read_in(from, request, &Beside::default(), Purpose::Make, (PROVISIONED, by)).await
     }
 
-    fn read_in(
-        worlds: &'a Worlds,
+    async fn read_in(
+        (worlds, store): (&'a Worlds, &dyn ServerStore),
         request: &ProvisioningRequest,
         beside: &Beside,
         purpose: Purpose,
@@ -255,6 +264,7 @@ impl<'a> Described<'a> {
             Some(name) => environment(worlds, Some(name), "environment", by)?,
             None => world_of(worlds, &descriptor, field, by)?,
         };
+        keep_recorded_names(&mut descriptor, &world.environment.name, store).await?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         // Before any answer that depends on the configuration or the state.
         let consents = request.remove_data || !beside.allow_data_loss.is_empty();
@@ -329,9 +339,14 @@ impl<'a> Described<'a> {
     ///
     /// # Errors
     /// When that cannot be told.
-    pub(crate) fn place(worlds: &Worlds, request: &ProvisioningRequest, by: By<'_>) -> Result<AboutWhat, Refusal> {
-        let (descriptor, _) = parse(worlds, &mut Sources::default(), request, Purpose::Make, DESCRIPTOR)?;
+    pub(crate) async fn place(
+        (worlds, store): (&Worlds, &dyn ServerStore),
+        request: &ProvisioningRequest,
+        by: By<'_>,
+    ) -> Result<AboutWhat, Refusal> {
+        let (mut descriptor, _) = parse(worlds, &mut Sources::default(), request, Purpose::Make, DESCRIPTOR)?;
         let world = world_of(worlds, &descriptor, DESCRIPTOR, by)?;
+        keep_recorded_names(&mut descriptor, &world.environment.name, store).await?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         by.check(false, &[Resource::Stack(&stack), named(&descriptor)])?;
         scope(&descriptor, request, DESCRIPTOR)?;

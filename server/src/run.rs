@@ -204,8 +204,9 @@ fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> Request
 
 impl Run<'_> {
     async fn perform(&self, asked: Asked) -> Result<(OperationStatus, String, Outcome), Failure> {
+        let from = (self.worlds, self.shared.store.as_ref());
         match asked {
-            Asked::Validate(request) => match Described::read(self.worlds, &request, Purpose::Make, By::Worker) {
+            Asked::Validate(request) => match Described::read(from, &request, Purpose::Make, By::Worker).await {
                 Ok(described) => self.validate(&described).await,
                 Err(refusal @ Refusal::Invalid(_)) => {
                     Ok(invalid(Told { errors: refusal.helped(), warnings: Vec::new() }))
@@ -213,16 +214,16 @@ impl Run<'_> {
                 Err(refusal) => Err(refusal.into()),
             },
             Asked::Provision(request) => {
-                let described = Described::read(self.worlds, &request, Purpose::Make, By::Worker)?;
+                let described = Described::read(from, &request, Purpose::Make, By::Worker).await?;
                 self.log_valid(&described).await;
                 self.apply(&described, &Wanted::Made).await
             }
             Asked::Unprovision(request) => {
-                let described = Described::read(self.worlds, &request, Purpose::Remove, By::Worker)?;
+                let described = Described::read(from, &request, Purpose::Remove, By::Worker).await?;
                 self.apply(&described, &Wanted::Gone { with_data: request.remove_data }).await
             }
             Asked::Access { request, access, expected, .. } => {
-                let described = Described::read(self.worlds, &request, Purpose::Make, By::Worker)?;
+                let described = Described::read(from, &request, Purpose::Make, By::Worker).await?;
                 let component = described.components.first().cloned().unwrap_or_default();
                 // An operation that is taken up again may have written them itself.
                 if let Some(expected) = expected.filter(|_| self.claim.next_step == 0) {
@@ -244,12 +245,12 @@ impl Run<'_> {
             }
             Asked::Plan { request, destroy, beside } => {
                 let wanted = wanted(&request, destroy);
-                let described = Described::read_beside(self.worlds, &request, &beside, wanted.purpose(), By::Worker)?;
+                let described = Described::read_beside(from, &request, &beside, wanted.purpose(), By::Worker).await?;
                 self.show(&described, &wanted).await
             }
             Asked::Apply { request, destroy, approved, beside, plan } => {
                 let wanted = wanted(&request, destroy);
-                let described = Described::read_beside(self.worlds, &request, &beside, wanted.purpose(), By::Worker)?;
+                let described = Described::read_beside(from, &request, &beside, wanted.purpose(), By::Worker).await?;
                 let (status, summary, outcome) = self.apply_only(&described, &wanted, Some(&approved)).await?;
                 Ok((status, summary, Outcome { applied: plan, ..outcome }))
             }

@@ -23,7 +23,11 @@ async fn filled() -> Arc<dyn StateStore> {
         blueprint: None,
         reads: Vec::new(),
         access: Some(Access::new(vec!["user:ada".to_owned()], serde_json::from_str(r#"{"days":30}"#).unwrap())),
-        ids: Some(Ids { product: "urn:dmb:dp:a:b:0".to_owned(), component: "urn:dmb:cmp:a:b:0:api".to_owned() }),
+        ids: Some(Ids {
+            product: "urn:dmb:dp:a:b:0".to_owned(),
+            component: "urn:dmb:cmp:a:b:0:api".to_owned(),
+            names: Default::default(),
+        }),
     };
     let ownership =
         Ownership { address: Address::shared("local_directory", "x"), stack: demo(), component: "api".to_owned() };

@@ -90,7 +90,11 @@ async fn fill(store: &dyn ServerStore) {
             vec!["user:jane".to_owned()],
             serde_json::from_str(r#"{"why":"\u0000 ☃"}"#).unwrap(),
         )),
-        ids: Some(Ids { product: "urn:dmb:dp:a:b:0".to_owned(), component: "urn:dmb:cmp:a:b:0:api".to_owned() }),
+        ids: Some(Ids {
+            product: "urn:dmb:dp:a:b:0".to_owned(),
+            component: "urn:dmb:cmp:a:b:0:api".to_owned(),
+            names: Default::default(),
+        }),
     };
     let gone = ComponentRow { key: "gone".to_owned(), access: None, blueprint: None, ..component.clone() };
     let done = outcome(

@@ -46,6 +46,7 @@ mod lookups; // files and tables looked up, now or while applying
 mod lost_key; // outputs that nobody can open do not block their stack
 mod lost_state; // the state file goes while terrace works
 mod names; // what leads nowhere is found without a state
+mod names_beyond_ascii; // products, components and pipelines in other scripts than Latin
 mod nothing_recorded; // commands say so, and make no state in passing
 mod once_wrong; // what was wrong once
 mod operations;

@@ -272,3 +272,31 @@ fn an_unknown_function_is_underlined_as_a_whole() {
        ╰────
     ");
 }
+
+/// What a plan says of two resources of these kinds and names.
+fn plan_of_two(one: (&str, &str), other: (&str, &str)) -> terrace_tests::Ran {
+    let config = |(ty, name): (&str, &str)| match ty {
+        "sqlite_table" => format!("{{path: d.db, name: {name}, columns: [{{name: id, type: INT}}]}}"),
+        "sqlite_view" => format!("{{path: ./d.db, name: {name}, statement: SELECT 1}}"),
+        _ => format!("{{path: {name}}}"),
+    };
+    let resource =
+        |name: &str, it: (&str, &str)| format!("  - {{type: {}, name: {name}, config: {}}}\n", it.0, config(it));
+    let project = Project::with_stack(&format!("resources:\n{}{}", resource("one", one), resource("other", other)));
+    project.run(["plan", "stack.yaml"])
+}
+
+#[test]
+fn plan_finds_two_resources_that_the_system_takes_for_one() {
+    for (one, other) in [
+        (("sqlite_table", "Orders"), ("sqlite_table", "ORDERS")),
+        (("sqlite_table", "orders"), ("sqlite_view", "Orders")),
+        (("sqlite_database", "data//d.db"), ("sqlite_database", "./data/d.db")),
+        (("local_directory", "a/b"), ("local_directory", "a/./b/")),
+    ] {
+        let plan = plan_of_two(one, other).with_code(1);
+        plan.says("one_object_twice").says("give one of them another name, or declare it once");
+    }
+    // SQLite folds letters of ASCII alone.
+    plan_of_two(("sqlite_table", "é"), ("sqlite_table", "É")).done();
+}

@@ -279,6 +279,18 @@ fn what_plugins_make_is_planned_once_they_were_asked() {
 }
 
 #[test]
+fn folder_of_source_specs_that_no_plugin_was_asked_about_plans_nothing() {
+    let pipelines = kept("plain: {pipeline: [{run: noise}]}\n");
+    std::fs::remove_file(pipelines.project.path("pipeline-spec.yaml")).unwrap();
+    for name in ["one", "two"] {
+        pipelines.project.write(&format!("{name}.source-spec.yaml"), "x: {rows: 1}\n");
+    }
+    let plan = pipelines.run(&["plan", "."]).done();
+    plan.says("nothing planned: 2 source specs not expanded");
+    assert!(!plan.stdout.contains("No changes"), "{plan}");
+}
+
+#[test]
 fn runners_lie_beside_specs_and_are_no_descriptors() {
     let pipelines = kept("x: {pipeline: [{run: noise, runner: gentle}]}\n");
     pipelines

@@ -52,9 +52,6 @@ fn a_cluster_of_this_machine_is_made_and_runs_pipelines_in_the_words_of_the_docu
     --- stderr
     Using local private cluster
     Assigned Worker Pod: dppctl-worker-…
-    Assigned DB Pod: dppctl-db-local-1
-    DB Web UI is available at http://127.0.0.1:PORT/databases/dppctl-db-local-1
-    System: PostgreSQL, Server: 127.0.0.1:PORT, Username: postgres
     INFO    :RESULTS:
     INFO    :SUCCESS: ./quick {'noise': 1, 'num rows': 500}
     Unassigned Worker Pod
@@ -311,15 +308,11 @@ fn under_the_name_of_dppctl_it_takes_what_the_document_says() {
     Using the public dppctl cluster
     do not use for private data!
     Run dppctl init --help for cluster initialization and configuration options
-    Waiting for available worker and DB pods
+    Waiting for available worker pods
     Assigned Worker Pod: dppctl-worker-…
-    Assigned DB Pod: dppctl-db-public-1
-    DB Web UI is available at http://127.0.0.1:PORT/databases/dppctl-db-public-1#TOKEN
-    System: PostgreSQL, Server: 127.0.0.1:PORT, Username: postgres, Password: …
     INFO    :RESULTS:
     INFO    :SUCCESS: ./quick {'noise': 1, 'num rows': 500}
     Unassigned Worker Pod
-    Keeping the DB and Web UI running for 1 hour
     ");
     let pods = queued.dppctl(&["list", "pods"]).done().json();
     assert!(pods[0]["expires_at"].is_string(), "{pods}");
@@ -452,4 +445,32 @@ fn workers_do_not_get_what_only_terrace_needs() {
     let own: Vec<&str> = environment.split('\0').filter(|variable| variable.starts_with("TERRACE_")).collect();
     assert!(own.len() == 1 && own[0].starts_with("TERRACE_WORKER="), "{own:?}");
     assert!(environment.contains("FOR_STEPS=1"));
+}
+
+#[test]
+fn public_run_brings_what_it_wrote_to_public_storage() {
+    let queued = Queued::new();
+    queued.project.write("go", "");
+    let ran = queued.dppctl(&["run", "./slow"]).done();
+    let folder = queued.project.path(".").canonicalize().unwrap().display().to_string();
+    let told = ran.stderr.replace(&folder, "[folder]");
+    assert!(
+        told.contains("Syncing Data Packages to Public Storage\ndata > [folder]/.terrace/public/slow/data/\n"),
+        "{ran}"
+    );
+    assert!(queued.project.has(".terrace/public/slow/data/datapackage.json"));
+}
+
+#[test]
+fn folder_that_asks_for_another_cluster_does_not_fall_back_to_the_public_one() {
+    for (file, text, words) in [
+        (".dppctl.yaml", "clusterProvider: gcloud\n", "`.dppctl.yaml` asks for the cluster `gcloud`"),
+        ("Dockerfile", "FROM python:3.11\n", "the `Dockerfile` describes an image"),
+    ] {
+        let queued = Queued::new();
+        queued.project.write(file, text);
+        queued.dppctl(&["run", "./quick"]).with_code(1).says(words).says("`dppctl init local` starts workers");
+        queued.dppctl(&["init"]).with_code(1).says(words);
+        assert!(!queued.project.has(".terrace"), "it changes nothing");
+    }
 }

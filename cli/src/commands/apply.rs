@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
         return apply_saved(context, arguments, signals, text).await;
     }
     let planning = &arguments.planning;
-    let project = compile(context, &files, &planning.choice, planning.plaintext_secrets)?;
+    let project = compile(context, &files, &planning.choice, planning.plaintext_secrets).await?;
     let run = Run { context, arguments, signals, settings: &project.settings, world: &project.world, is_saved: false };
     // When nobody can say yes nothing may change, not even what recovery would record. A state that is not there yet
     // has nothing to recover: it is made once there is something to record.

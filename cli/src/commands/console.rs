@@ -27,7 +27,7 @@ const LONGEST: u64 = 1 << 20;
 /// # Errors
 /// When the descriptor is wrong, or an expression is, unless a person can type a better one.
 pub(super) async fn run(context: &Context<'_>, arguments: &ConsoleArguments) -> Result<Exit, Failure> {
-    let mut project = compile(context, &arguments.input.files, &arguments.input.choice, true)?;
+    let mut project = compile(context, &arguments.input.files, &arguments.input.choice, true).await?;
     let console = console(context, &project, &arguments.input.choice.components).await?;
     let mut is_failed = false;
     if arguments.expressions.is_empty() {

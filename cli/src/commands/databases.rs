@@ -5,7 +5,7 @@ mod keeping;
 mod pages;
 mod shown;
 
-pub(super) use for_run::{OfCluster, RunDatabase};
+pub(super) use for_run::{OfCluster, Pipelines, RunDatabase};
 pub(super) use pages::{pages, watched};
 
 use super::Context;

@@ -26,7 +26,7 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let arguments = &arguments.applying();
     let planning = &arguments.planning;
-    let removal = Removal::read(context, &arguments.files, &planning.choice, planning.plaintext_secrets)?;
+    let removal = Removal::read(context, &arguments.files, &planning.choice, planning.plaintext_secrets).await?;
     let run = Run { context, arguments, signals, settings: &removal.settings, world: &removal.world, is_saved: false };
     // As with `apply`: a state that is not there yet is made once there is something to record.
     let is_new = is_missing(&removal.settings.state);

@@ -43,7 +43,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &DriftArguments) -> Re
             [] => vec![only(context).await?],
             named => named.to_vec(),
         };
-        let named = Removal::read(context, &targets, &ChoiceArguments::default(), false)?;
+        let named = Removal::read(context, &targets, &ChoiceArguments::default(), false).await?;
         let store = store(&named.settings, Access::ReadOnly).await?;
         let stacks = named.stacks(store.as_ref()).await?;
         check_recorded(&stacks, &named.settings, store.as_ref()).await?;

@@ -7,7 +7,7 @@ use super::Context;
 use crate::args::{GraphArguments, GraphFormat};
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, PlanClaims, named};
-use crate::planning::{Described, compile};
+use crate::planning::{Described, compile_offline};
 use crate::wiring::World;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &GraphArguments) -> Result<E
             Drawing::of_plan(&file::read(&text, &seal)?)
         }
         _ => {
-            let project = compile(context, files, &arguments.input.choice, true)?;
+            let project = compile_offline(context, files, &arguments.input.choice, true)?;
             Drawing::of_stacks(&project.stacks, &project.world)
         }
     };

@@ -4,6 +4,7 @@
 mod cancelling;
 mod cluster;
 mod cluster_databases;
+mod fallback;
 mod history;
 mod kinds;
 mod listing;

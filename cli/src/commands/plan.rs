@@ -76,14 +76,14 @@ async fn planned(context: &Context<'_>, arguments: &PlanArguments) -> Result<Pla
     }
     let (planning, files) = (&arguments.planning, &arguments.files);
     if arguments.destroy {
-        let removal = Removal::read(context, files, &planning.choice, planning.plaintext_secrets)?;
+        let removal = Removal::read(context, files, &planning.choice, planning.plaintext_secrets).await?;
         let store = store(&removal.settings, Access::ReadOnly).await?;
         let computed = removal.plan(store.as_ref(), planning).await?;
         let command = command(context.global, &removal.settings, arguments, &BTreeSet::new());
         return Ok(Planned { computed, sources: removal.sources, world: removal.world, command });
     }
     let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
-    let project = compile_sound(context, &files, &planning.choice, planning.plaintext_secrets)?;
+    let project = compile_sound(context, &files, &planning.choice, planning.plaintext_secrets).await?;
     let store = store(&project.settings, Access::ReadOnly).await?;
     let computed = project.plan(store.as_ref(), planning).await?;
     let command = command(context.global, &project.settings, arguments, &project.open_variables());

@@ -15,6 +15,7 @@ use terrace_engine::diagnostic::has_errors;
 use terrace_engine::reverse::{Question, Reversing, choose, params};
 use terrace_engine::source::{SourceId, Sources};
 use terrace_engine::yaml::{self, Budget};
+use terrace_provider::value::OtherFormat;
 use terrace_provider::{Map, Value};
 use terrace_state::Access;
 
@@ -40,7 +41,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ReverseArguments) -> 
     let updates = Value::Map(updates).to_json();
     let text = match arguments.format.is_json() {
         true => format!("{updates:#}\n"),
-        false => serde_saphyr::to_string(&updates).map_err(|error| Failure::new(error.to_string()))?,
+        false => serde_saphyr::to_string(&OtherFormat(&updates)).map_err(|error| Failure::new(error.to_string()))?,
     };
     match &arguments.write {
         None => context.ui.print(&text)?,

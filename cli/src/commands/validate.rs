@@ -3,7 +3,7 @@
 use super::Context;
 use crate::args::{PlanningArguments, ValidateArguments};
 use crate::failure::{Exit, Failure};
-use crate::planning::{Project, compile};
+use crate::planning::{Project, compile_offline};
 use crate::report::{remembered, report, with_failure};
 use crate::wiring::store;
 use serde_json::json;
@@ -17,7 +17,7 @@ use terrace_state::Access;
 /// When anything is wrong with them, which is reported.
 pub(super) async fn run(context: &Context<'_>, arguments: &ValidateArguments) -> Result<Exit, Failure> {
     let is_json = arguments.format.is_json();
-    let project = match compile(context, &arguments.input.files, &arguments.input.choice, true) {
+    let project = match compile_offline(context, &arguments.input.files, &arguments.input.choice, true) {
         Ok(project) => project,
         Err(failure) => {
             if is_json {

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use terrace_engine::address::SHARED;
-use terrace_engine::descriptor::transitions::Transitions;
+use terrace_engine::descriptor::transitions::{Identified, Transitions};
 use terrace_engine::descriptor::{
-    Adopt, Body, Component, Declarations, Dependency, Descriptor, FrontEnd, Lifecycle, Located, OutputDeclaration,
-    ResourceDeclaration,
+    Adopt, Body, Component, Declarations, Dependency, Descriptor, FormerNames, FrontEnd, Lifecycle, Located,
+    OutputDeclaration, ResourceDeclaration,
 };
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::digest::sha256;
 use terrace_engine::expression::{Template, TemplateEntry, TemplateKind};
+use terrace_engine::naming::{NamesRule, distinct};
+use terrace_engine::render::SOURCE_SPEC;
 use terrace_engine::source::{SourceId, Sources, Span};
 use terrace_engine::yaml::{Node, NodeKind};
 use terrace_provider::Value;
@@ -22,8 +24,9 @@ const PIPELINE: &str = "pipeline";
 const RUN: &str = "run";
 /// The output that pipelines after it look at.
 const DATASET: &str = "dataset";
-/// The attribute that says which folder is meant.
+/// The attributes that say which folder is meant, and which pipeline of it.
 const FOLDER: &str = "folder";
+const NAME: &str = "name";
 
 /// So many files are named where something is wrong that is nobody's business here.
 const MOST: usize = 3;
@@ -204,7 +207,7 @@ pub(super) fn read(
         let message = format!("the plugin `{}` makes pipelines of this, which are not planned yet", source.module);
         let at = ids.get(source.file).map(|id| Span::new(*id, 0, 0)).unwrap_or_default();
         let hint = "`terrace run` in this folder asks the plugin; its answer is kept, and planned from then on";
-        diagnostics.push(Diagnostic::warning("source_spec", message).at(at).hint(hint));
+        diagnostics.push(Diagnostic::warning(SOURCE_SPEC, message).at(at).hint(hint));
     }
     let descriptor = describe(&specs, &ids, sources, diagnostics);
     Ok(Folder { root: specs.root, descriptor, faults })
@@ -223,11 +226,15 @@ pub(crate) fn told(problem: &Problem, ids: &[SourceId]) -> Diagnostic {
 
 fn describe(specs: &Specs, ids: &[SourceId], sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Descriptor {
     let keys = keys(specs);
+    let identified = keys
+        .iter()
+        .map(|(id, key)| Identified { component: key.clone(), attribute: NAME, value: (*id).to_owned() })
+        .collect();
     let components =
         specs.pipelines.iter().filter_map(|pipeline| component(pipeline, &keys, ids, sources, diagnostics)).collect();
     Descriptor {
         front_end: FrontEnd::Stack,
-        stack: stack_name(&specs.root, &specs.root),
+        stack: stack_name(&specs.root, &specs.root, NamesRule::Latin),
         environment: None,
         product: Value::Null,
         components,
@@ -235,13 +242,16 @@ fn describe(specs: &Specs, ids: &[SourceId], sources: &Sources, diagnostics: &mu
         variables: Vec::new(),
         locals: Vec::new(),
         unlisted: None,
-        transitions: Transitions::default(),
+        transitions: Transitions { identified, ..Transitions::default() },
+        names: NamesRule::Latin,
+        former: None,
     }
 }
 
 /// A stack is called as the project folder, one of a folder within it by the way there, too: several folders of one project
 /// are several stacks in one state, whatever they are called last.
-fn stack_name(root: &Path, project: &Path) -> String {
+fn stack_name(root: &Path, project: &Path, rule: NamesRule) -> String {
+    let plain = |text: &str| plain(text, rule);
     let last = |path: &Path| plain(&path.file_name().unwrap_or_default().to_string_lossy());
     let name = match root.strip_prefix(project) {
         Ok(within) if !within.as_os_str().is_empty() => {
@@ -260,27 +270,35 @@ fn stack_name(root: &Path, project: &Path) -> String {
     if name.is_empty() || name == SHARED { PIPELINE.to_owned() + "s" } else { name.to_owned() }
 }
 
-/// The key of each pipeline's component: its id without `./`, in what keys may hold.
+/// The key of each pipeline's component: its id without `./`, in what keys may hold. It depends on the id alone: another
+/// pipeline changes the key of none.
 fn keys(specs: &Specs) -> BTreeMap<&str, String> {
-    let mut taken = BTreeSet::from([SHARED.to_owned()]);
-    let mut keys = BTreeMap::new();
-    for pipeline in &specs.pipelines {
-        let mut key = key_of(&pipeline.id);
-        while !taken.insert(key.clone()) {
-            key.push('_');
-        }
-        keys.insert(pipeline.id.as_str(), key);
-    }
-    keys
+    specs.pipelines.iter().map(|pipeline| (pipeline.id.as_str(), key_of(&pipeline.id))).collect()
 }
 
 fn key_of(id: &str) -> String {
-    id.trim_start_matches("./").split('/').map(plain).collect::<Vec<_>>().join("/")
+    let part = |part: &str| match part.chars().all(is_plain) {
+        true => part.to_owned(),
+        false => distinct(part, '_', is_plain),
+    };
+    let key = id.trim_start_matches("./").split('/').map(part).collect::<Vec<_>>().join("/");
+    match key.strip_prefix(SHARED) {
+        Some("") => key + "_",
+        Some(rest) if rest.bytes().all(|byte| byte == b'_') => distinct(&key, '_', is_plain),
+        _ => key,
+    }
 }
 
-fn plain(text: &str) -> String {
-    let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    text.chars().map(|c| if is_plain(&c) { c } else { '_' }).collect()
+/// The name of a folder in what names of stacks may hold.
+fn plain(text: &str, rule: NamesRule) -> String {
+    match text.is_ascii() || rule.is_ascii() {
+        true => text.chars().map(|c| if is_plain(c) { c } else { '_' }).collect(),
+        false => distinct(text, '_', is_plain),
+    }
+}
+
+const fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
 fn component(
@@ -312,7 +330,7 @@ fn component(
     }
     let literal = |value: &str| Template { span, kind: TemplateKind::Literal(value.into()) };
     let entry = |key: &str, value: Template| TemplateEntry { key: key.to_owned(), key_span: span, value };
-    let named = || vec![entry(FOLDER, literal(".")), entry("name", literal(&pipeline.id))];
+    let named = || vec![entry(FOLDER, literal(".")), entry(NAME, literal(&pipeline.id))];
     let map = |entries: Vec<TemplateEntry>| Template { span, kind: TemplateKind::Map(entries) };
     let mut run = named();
     if !before.is_empty() {
@@ -364,7 +382,10 @@ impl Folder {
     /// Says in all resources where the folder is: relative to the project, where it lies in it. The stack is called by that.
     pub(super) fn place(&mut self, project: &Path) {
         let project = project.canonicalize().unwrap_or_else(|_| project.to_owned());
-        self.descriptor.stack = stack_name(&self.root, &project);
+        self.descriptor.stack = stack_name(&self.root, &project, NamesRule::Latin);
+        let former = stack_name(&self.root, &project, NamesRule::Ascii);
+        let is_other = former != self.descriptor.stack;
+        self.descriptor.former = is_other.then(|| Box::new(FormerNames { stack: former, ..FormerNames::default() }));
         let within = self.root.strip_prefix(&project).unwrap_or(&self.root).display().to_string();
         let folder = if within.is_empty() { ".".to_owned() } else { within };
         for component in &mut self.descriptor.components {
@@ -393,8 +414,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn key_of_pipeline_depends_on_its_id_alone() {
+        assert_eq!((key_of("./a-1/x.y").as_str(), key_of("./shared").as_str()), ("a-1/x.y", "shared_"));
+        let ids =
+            ["./a b/x", "./a_b/x", "./כנסת/x", "./ועדה/x", "./shared", "./shared_", "./shared__", "./a/b/x", "./a:b/x"];
+        let keys: BTreeSet<String> = ids.into_iter().map(key_of).collect();
+        assert_eq!(keys.len(), ids.len(), "{keys:?}");
+        assert!(keys.iter().all(|key| key.chars().all(|c| is_plain(c) || c == '/')), "{keys:?}");
+        assert!(key_of("./כנסת/x").starts_with("knst_"), "{keys:?}");
+    }
+
+    #[test]
     fn folders_of_one_last_name_are_stacks_of_two_names() {
-        let name = |root: &str| stack_name(Path::new(root), Path::new("/projects/etl"));
+        let name = |root: &str| stack_name(Path::new(root), Path::new("/projects/etl"), NamesRule::Latin);
         assert_eq!(name("/projects/etl"), "etl");
         assert_eq!(name("/projects/etl/a/pipelines"), "etl.a.pipelines");
         let roots =
@@ -402,7 +434,10 @@ mod tests {
         let mut names: BTreeSet<String> = roots.iter().map(|root| name(&format!("/projects/etl/{root}"))).collect();
         names.insert(name("/projects/etl"));
         assert_eq!(names.len(), roots.len() + 1, "{names:?}");
-        assert_eq!(stack_name(Path::new("/projects/.shared"), Path::new("/projects/.shared")), "pipelines");
-        assert_eq!(stack_name(Path::new("/elsewhere/x"), Path::new("/projects/etl")), "x");
+        assert_eq!(
+            stack_name(Path::new("/projects/.shared"), Path::new("/projects/.shared"), NamesRule::Latin),
+            "pipelines"
+        );
+        assert_eq!(stack_name(Path::new("/elsewhere/x"), Path::new("/projects/etl"), NamesRule::Latin), "x");
     }
 }

@@ -18,11 +18,26 @@ use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
 use terrace_engine::source::Sources;
 
-/// Reads and compiles descriptors. Whatever is wrong with them is reported.
+/// Reads and compiles descriptors, by the names that the state has for them. Whatever is wrong with them is reported.
 ///
 /// # Errors
 /// When anything is wrong.
-pub(crate) fn compile(
+pub(crate) async fn compile(
+    context: &Context<'_>,
+    files: &[PathBuf],
+    choice: &ChoiceArguments,
+    is_plaintext_allowed: bool,
+) -> Result<Project, Failure> {
+    let (mut input, settings) = placed(context, files)?;
+    input.keep_recorded_names(&settings, context.ui).await?;
+    compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed)
+}
+
+/// The same without looking into the state.
+///
+/// # Errors
+/// When anything is wrong.
+pub(crate) fn compile_offline(
     context: &Context<'_>,
     files: &[PathBuf],
     choice: &ChoiceArguments,
@@ -36,13 +51,14 @@ pub(crate) fn compile(
 ///
 /// # Errors
 /// When anything else is wrong.
-pub(crate) fn compile_sound(
+pub(crate) async fn compile_sound(
     context: &Context<'_>,
     files: &[PathBuf],
     choice: &ChoiceArguments,
     is_plaintext_allowed: bool,
 ) -> Result<Project, Failure> {
     let (mut input, settings) = placed(context, files)?;
+    input.keep_recorded_names(&settings, context.ui).await?;
     let apart = if choice.components.is_empty() { input.set_faults_apart() } else { None };
     // Those that are left out are not described any less: without them among the chosen nothing of them is taken away.
     let (chosen, left_out) = match apart {

@@ -14,6 +14,7 @@ use crate::source::{SourceId, Span};
 use crate::yaml::{self, Budget, Entry};
 use serde_json::{Map as JsonMap, Value as Json};
 use terrace_provider::Value;
+use terrace_provider::value::OtherFormat;
 
 /// What a case expects.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,7 +103,7 @@ pub fn yaml(tree: &Json) -> String {
     }
     // As `terrace fmt` lays it out.
     let options = serde_saphyr::ser_options! { compact_list_indent: false, folded_wrap_chars: 100 };
-    let text = serde_saphyr::to_string_with_options(tree, options).unwrap_or_default();
+    let text = serde_saphyr::to_string_with_options(&OtherFormat(tree), options).unwrap_or_default();
     let tidied: String = text.lines().map(|line| tidied(line) + "\n").collect();
     // Inside of a text, what looks untidy may be meant.
     let is_same =

@@ -4,7 +4,7 @@ use super::facts::FactScope;
 use super::imports::{self, CompiledImport};
 use super::{CompiledComponent, Compiler};
 use crate::address::Address;
-use crate::descriptor::transitions::{Move, Transitions};
+use crate::descriptor::transitions::{Identified, Move, Transitions};
 use crate::descriptor::{Located, ResourceDeclaration};
 use crate::diagnostic::Diagnostic;
 use crate::moves::Moves;
@@ -21,6 +21,8 @@ pub struct CompiledTransitions {
     pub forget: Vec<Located<Selector>>,
     /// Objects that exist, by the resource that they are from now on.
     pub imports: BTreeMap<Address, CompiledImport>,
+    /// Components that own recorded objects under any key.
+    pub identified: Vec<Identified>,
 }
 
 /// Puts together what the stack and its blueprints say. Components that were not chosen say nothing.
@@ -40,7 +42,7 @@ pub(super) fn compile(
         diagnostics.extend(forgotten_and_declared(forgotten, components));
     }
     let imports = imports::compile(compiler, &stated.imports, scope, diagnostics);
-    CompiledTransitions { moves, forget: stated.forget.clone(), imports }
+    CompiledTransitions { moves, forget: stated.forget.clone(), imports, identified: stated.identified.clone() }
 }
 
 /// A resource that is declared where another one moved away from: both would be one.

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::decode::Fields;
 use crate::diagnostic::Diagnostic;
+use crate::naming::NamesRule;
 use crate::source::{Sources, Span};
 use crate::yaml::{Entry, Node, NodeKind};
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub fn read_stack(node: &Node, sources: &Sources, diagnostics: &mut Vec<Diagnost
         moved: read_moves(fields.list("moved"), fields.diagnostics),
         forget: read_forgotten(&mut fields),
         imports: read_imports(fields.list("imports"), sources, fields.diagnostics),
+        identified: Vec::new(),
     };
     fields.finish();
     Some(StackFile { name: name?, variables, locals, own, components, transitions, span: node.span })
@@ -258,6 +260,8 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
     }
     Some(Descriptor {
         unlisted: None,
+        names: NamesRule::Latin,
+        former: None,
         front_end: FrontEnd::Stack,
         stack,
         environment: None,

@@ -134,7 +134,7 @@ fn the_product_is_in_scope_without_its_components() {
         read_all(&["{id: 'urn:dmb:dp:a:b:0', name: B, kind: DataProduct, specific: {x: 1.10}, components: []}"]);
     assert_eq!(
         reading.descriptors[0].product.to_json().to_string(),
-        r#"{"id":"urn:dmb:dp:a:b:0","name":"B","kind":"DataProduct","specific":{"x":1.1}}"#
+        r#"{"id":"urn:dmb:dp:a:b:0","name":"B","kind":"DataProduct","specific":{"x":1.10}}"#
     );
     assert_eq!(reading.descriptors[0].front_end, FrontEnd::Witboost);
 }

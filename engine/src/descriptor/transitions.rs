@@ -22,6 +22,19 @@ pub struct Transitions {
     pub forget: Vec<Located<Selector>>,
     /// Objects that exist, and the resources that they are from now on.
     pub imports: Vec<Import>,
+    /// Components that own recorded objects under any key.
+    pub identified: Vec<Identified>,
+}
+
+/// A component that is known by an attribute of its objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identified {
+    /// Its key.
+    pub component: String,
+    /// The attribute by which its objects name it.
+    pub attribute: &'static str,
+    /// The value of that.
+    pub value: String,
 }
 
 /// A resource, all its instances or a component that has another address now.
@@ -52,6 +65,7 @@ impl Transitions {
         self.moved.extend(other.moved);
         self.forget.extend(other.forget);
         self.imports.extend(other.imports);
+        self.identified.extend(other.identified);
     }
 }
 

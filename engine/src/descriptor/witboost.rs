@@ -7,9 +7,10 @@
 mod identifier;
 
 use super::transitions::Transitions;
-use super::{BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FrontEnd, Located, Unlisted};
+use super::{BlueprintUse, Body, Component, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Located, Unlisted};
 use crate::decode::{listed, wrong_type};
 use crate::diagnostic::{Diagnostic, Severity, closest};
+use crate::naming::NamesRule;
 use crate::source::Span;
 use crate::yaml::{Entry, Node, NodeKind};
 use std::collections::{HashMap, HashSet};
@@ -74,6 +75,7 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
     });
     let unlisted = unlisted.filter(|unlisted| found.iter().all(|found| found.key != unlisted.key));
     let target = target.flatten().map(|target| target.key.clone());
+    let former = former_names(product, product_id.map(|(id, _)| id), &found, unlisted.as_ref(), &stack);
     Some(Descriptor {
         front_end: FrontEnd::Witboost,
         stack,
@@ -85,7 +87,43 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
         variables: Vec::new(),
         locals: Vec::new(),
         transitions: Transitions::default(),
+        names: NamesRule::Latin,
+        former: former.map(Box::new),
     })
+}
+
+/// The names by the rule of earlier versions, where any text is beyond ASCII: expressions make names of it.
+fn former_names(
+    product: &Node,
+    product_id: Option<&str>,
+    found: &[Found],
+    unlisted: Option<&Unlisted>,
+    stack: &str,
+) -> Option<FormerNames> {
+    let is_beyond = !is_ascii(product) || found.iter().any(|component| !is_ascii(&component.node));
+    is_beyond.then(|| FormerNames {
+        stack: product_id
+            .and_then(|id| identifier::stack_name_by(NamesRule::Ascii, id))
+            .unwrap_or_else(|| stack.to_owned()),
+        keys: found
+            .iter()
+            .map(|component| (component.key.clone(), component.former_key.clone()))
+            .chain(unlisted.map(|unlisted| {
+                (unlisted.key.clone(), identifier::component_key_by(NamesRule::Ascii, &unlisted.id, product_id, None))
+            }))
+            .filter(|(key, former)| key != former)
+            .collect(),
+    })
+}
+
+/// True when no text in it is beyond ASCII.
+fn is_ascii(node: &Node) -> bool {
+    match &node.kind {
+        NodeKind::Text(text) => text.is_ascii(),
+        NodeKind::List(items) => items.iter().all(is_ascii),
+        NodeKind::Map(entries) => entries.iter().all(|entry| is_ascii(&entry.value)),
+        NodeKind::Null | NodeKind::Bool(_) | NodeKind::Int(_) | NodeKind::Number(_) => true,
+    }
 }
 
 /// The components of a product, taken out of it: they are nearly all that was written, and kept as they are.
@@ -130,6 +168,8 @@ struct Found {
     id: String,
     id_span: Span,
     key: String,
+    /// Its key by the rule of earlier versions.
+    former_key: String,
     /// Why its key is not its own: the place of the component that had it before.
     clashes_with: Option<Span>,
 }
@@ -180,9 +220,16 @@ fn collect(
     found
 }
 
+/// A component with nested components.
+struct Parent<'a> {
+    id: &'a str,
+    key: &'a str,
+    former_key: &'a str,
+}
+
 fn collect_from(
     entry: Entry,
-    parent: Option<(&str, &str)>,
+    parent: Option<Parent<'_>>,
     product_id: Option<&str>,
     found: &mut Vec<Found>,
     diagnostics: &mut Vec<Diagnostic>,
@@ -204,13 +251,20 @@ fn collect_from(
             );
             continue;
         };
-        let (id, key) = (id.to_owned(), identifier::component_key(id, product_id, parent));
+        let key_of = |rule, key: for<'a> fn(&'a Parent<'a>) -> &'a str| {
+            identifier::component_key_by(rule, id, product_id, parent.as_ref().map(|parent| (parent.id, key(parent))))
+        };
+        let key = key_of(NamesRule::Latin, |parent| parent.key);
+        let former_key = key_of(NamesRule::Ascii, |parent| parent.former_key);
+        let id = id.to_owned();
         // What is nested stays a part of what is around it, too.
         let nested = item.entry("components").filter(|entry| !entry.value.is_null()).cloned();
         let node = Arc::new(item);
-        found.push(Found { node, id: id.clone(), id_span, key: key.clone(), clashes_with: None });
+        let (known, own, former) = (id.clone(), key.clone(), former_key.clone());
+        found.push(Found { node, id, id_span, key, former_key, clashes_with: None });
         if let Some(nested) = nested {
-            collect_from(nested, Some((&id, &key)), product_id, found, diagnostics);
+            let parent = Parent { id: &known, key: &own, former_key: &former };
+            collect_from(nested, Some(parent), product_id, found, diagnostics);
         }
     }
 }

@@ -22,6 +22,7 @@ use super::needed::Needed;
 use crate::diagnostic::Diagnostic;
 use crate::digest::sha256;
 use crate::limits::{Counted, Limits};
+use crate::naming::NamesRule;
 use crate::source::Span;
 use cel::common::types::{DYN_TYPE, Type};
 use cel::common::value::CowVal;
@@ -83,6 +84,7 @@ pub struct Functions {
     root: Arc<Context<'static, 'static>>,
     own: Arc<BTreeMap<&'static str, Arc<Own>>>,
     identities: Arc<Identities>,
+    inputs: Arc<Inputs>,
     /// What the large values of the stack may still hold that they are for; `None` for what is not kept: each value has a
     /// limit of its own then, and all of them have none.
     left: Option<AtomicU64>,
@@ -118,9 +120,17 @@ impl Functions {
         functions.done()
     }
 
-    /// The same functions for one stack that is compiled or planned: its values may hold only so much together.
-    pub(crate) fn of_stack(&self) -> Self {
-        self.within(self.most().all)
+    /// The same functions for one stack that is compiled or planned: its values may hold only so much together, and its
+    /// names follow one rule.
+    pub(crate) fn of_stack(&self, names: NamesRule) -> Self {
+        let within = self.within(self.most().all);
+        match names {
+            NamesRule::Latin => within,
+            NamesRule::Ascii => {
+                let Self { root, own, .. } = Registering::of(Arc::clone(&self.inputs), names).done();
+                Self { root, own, ..within }
+            }
+        }
     }
 
     /// The same functions for values that may hold so many items together.
@@ -129,6 +139,7 @@ impl Functions {
             root: Arc::clone(&self.root),
             own: Arc::clone(&self.own),
             identities: Arc::clone(&self.identities),
+            inputs: Arc::clone(&self.inputs),
             left: Some(AtomicU64::new(total)),
             limits: self.limits.clone(),
             resources: Counted::default(),
@@ -142,6 +153,7 @@ impl Functions {
             root: Arc::clone(&self.root),
             own: Arc::clone(&self.own),
             identities: Arc::clone(&self.identities),
+            inputs: Arc::clone(&self.inputs),
             left: None,
             limits,
             resources: Counted::default(),
@@ -210,6 +222,14 @@ struct Registering {
     root: Context<'static, 'static>,
     own: BTreeMap<&'static str, Arc<Own>>,
     identities: Arc<Identities>,
+    inputs: Arc<Inputs>,
+}
+
+/// What providers bring into the functions.
+struct Inputs {
+    sql_types: Arc<BTreeMap<String, SqlType>>,
+    sql_readers: BTreeMap<String, SqlReader>,
+    identities: Arc<Identities>,
 }
 
 impl Registering {
@@ -221,11 +241,18 @@ impl Registering {
         identity_table: IdentityTable,
     ) -> Self {
         let identities = Arc::new(Identities { rules: identities, table: identity_table });
+        let inputs = Inputs { sql_types: Arc::new(sql_types), sql_readers, identities };
+        Self::of(Arc::new(inputs), NamesRule::Latin)
+    }
+
+    fn of(inputs: Arc<Inputs>, names: NamesRule) -> Self {
         let root = Context::with_env(Arc::clone(environment()));
-        let mut functions = Self { root, own: BTreeMap::new(), identities };
+        let identities = Arc::clone(&inputs.identities);
+        let mut functions = Self { root, own: BTreeMap::new(), identities, inputs: Arc::clone(&inputs) };
         functions.add("lower", |arguments| one_text(arguments).map(|text| text.to_lowercase().into()));
         functions.add("upper", |arguments| one_text(arguments).map(|text| text.to_uppercase().into()));
-        functions.add("normalize", |arguments| one_text(arguments).map(|text| naming::normalize(text).into()));
+        functions
+            .add("normalize", move |arguments| one_text(arguments).map(|text| naming::normalize(text, names).into()));
         functions.add("urn", |arguments| naming::urn(one_text(arguments)?));
         functions.add("sha256", |arguments| one_text(arguments).map(|text| sha256(text).into()));
         functions.add("json", |arguments| serialise::json(one(arguments)?));
@@ -234,12 +261,12 @@ impl Registering {
         functions.add("quartz", |arguments| cron::to_quartz(one_text(arguments)?).map(Value::from));
         functions.add("cron", |arguments| cron::from_quartz(one_text(arguments)?).map(Value::from));
         functions.add("file", |_| Err("files are read in terrace.yaml only".to_owned()));
-        let types = Arc::new(sql_types);
+        let types = Arc::clone(&inputs.sql_types);
         let of_columns = Arc::clone(&types);
         functions.add("sqlColumns", move |arguments| columns::sql_columns(&of_columns, arguments));
         functions.add("sqlComment", comments::sql_comment);
         functions.add("sqlPrimaryKey", columns::sql_primary_key);
-        functions.add("sqlReads", move |arguments| queries::sql_reads(&sql_readers, arguments));
+        functions.add("sqlReads", move |arguments| queries::sql_reads(&inputs.sql_readers, arguments));
         functions.add("sqlType", move |arguments| columns::sql_type(&types, arguments));
         functions.add("sqlUnique", columns::sql_unique);
         let known = Arc::clone(&functions.identities);
@@ -266,6 +293,7 @@ impl Registering {
             root: Arc::new(self.root),
             own: Arc::new(self.own),
             identities: self.identities,
+            inputs: self.inputs,
             left: None,
             limits: Limits::default(),
             resources: Counted::default(),

@@ -234,9 +234,10 @@ impl Planner<'_> {
             }
         };
         let mut recorded_components = recorded_components?;
+        let mut loaded = refresh::opened(self, stack, rows?)?;
+        let compiled = &*moved::identified(compiled, &loaded, diagnostics);
         let followed = follow_components(&compiled.transitions.moves, &mut recorded_components);
         let mut choice = Choice::of_descriptor(self, compiled);
-        let mut loaded = refresh::opened(self, stack, rows?)?;
         named.record(stack, loaded.rows.keys());
         choice.take_along(&loaded.rows, &order_of(&recorded_components));
         let outside = loaded.leave_out(&choice);

@@ -15,7 +15,7 @@ use terrace_provider::Value;
 /// What a component of a data product is called; nothing for one whose key is its only name.
 pub(super) fn of(compiled: &CompiledStack, component: &CompiledComponent) -> Option<Ids> {
     let product = compiled.product.get("id")?.as_str()?.to_owned();
-    Some(Ids { product, component: component.id.clone()? })
+    Some(Ids { product, component: component.id.clone()?, names: compiled.recorded_names })
 }
 
 /// What a data product and its components are called, by key, however wrong the rest of it is; nothing for a plain stack, and
@@ -25,7 +25,8 @@ pub fn ids_of(descriptor: &Descriptor) -> BTreeMap<String, Ids> {
     let Some(product) = descriptor.product.get("id").and_then(Value::as_str) else { return BTreeMap::new() };
     let listed = descriptor.components.iter().filter_map(|it| Some((&it.key, it.id.as_ref()?)));
     let unlisted = descriptor.unlisted.iter().map(|it| (&it.key, &it.id));
-    let ids = |id: &String| Ids { product: product.to_owned(), component: id.clone() };
+    let names = descriptor.recorded_names();
+    let ids = |id: &String| Ids { product: product.to_owned(), component: id.clone(), names };
     listed.chain(unlisted).map(|(key, id)| (key.clone(), ids(id))).collect()
 }
 
@@ -100,7 +101,7 @@ fn taken(code: &'static str, message: String, span: Option<Span>) -> Diagnostic 
     let diagnostic = Diagnostic::error(code, message);
     let diagnostic = span.into_iter().fold(diagnostic, Diagnostic::at);
     diagnostic.hint(
-        "give one of the two another id: other characters than letters, digits, `.`, `_` and `-` count as `-`, and `:` as `.`; \
-         what goes by its old id is taken away first, by its old descriptor",
+        "give one of the two another id: other characters of ASCII than letters, digits, `.`, `_` and `-` count as `-`, and `:` as \
+         `.`; what goes by its old id is taken away first, by its old descriptor",
     )
 }

@@ -5,11 +5,46 @@ use super::compute::{PlanFailure, Planner};
 use super::refresh::{Loaded, LoadedRow};
 use crate::address::{Address, StackId};
 use crate::compile::CompiledStack;
+use crate::descriptor::Located;
+use crate::descriptor::transitions::Move;
 use crate::diagnostic::Diagnostic;
 use crate::moves::{Moves, following};
 use crate::plan::Change;
+use crate::selector::Selector;
+use crate::source::Span;
 use crate::store::{Read, Selection};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// The stack with the moves of components whose objects are recorded under other keys.
+pub(crate) fn identified<'c>(
+    compiled: &'c CompiledStack,
+    loaded: &Loaded,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Cow<'c, CompiledStack> {
+    let transitions = &compiled.transitions;
+    let keys: BTreeMap<(&str, &str), &str> =
+        transitions.identified.iter().map(|it| ((it.attribute, it.value.as_str()), it.component.as_str())).collect();
+    let attributes: BTreeSet<&str> = keys.keys().map(|(attribute, _)| *attribute).collect();
+    let mut moves: BTreeMap<&str, &str> = BTreeMap::new();
+    for (address, row) in &loaded.rows {
+        let names = attributes.iter().filter_map(|attribute| {
+            keys.get(&(*attribute, row.opened.prior.attributes.get(*attribute)?.as_str()?)).copied()
+        });
+        moves.extend(names.filter(|key| *key != address.component).map(|key| (address.component.as_str(), key)));
+    }
+    // No move goes to a key that another move leaves: those rows stay where they are.
+    let from: BTreeSet<&str> = moves.keys().copied().collect();
+    moves.retain(|_, to| !from.contains(to));
+    if moves.is_empty() {
+        return Cow::Borrowed(compiled);
+    }
+    let component = |key: &str| Located { value: Selector::Component(key.to_owned()), span: Span::default() };
+    let moved = moves.into_iter().map(|(from, to)| Move { from: component(from), to: component(to) });
+    let mut compiled = compiled.clone();
+    compiled.transitions.moves = Moves::new(transitions.moves.iter().cloned().chain(moved).collect(), diagnostics);
+    Cow::Owned(compiled)
+}
 
 /// Gives rows the addresses that they have now.
 pub(crate) fn relocate(stack: &StackId, moves: &Moves, loaded: &mut Loaded, diagnostics: &mut Vec<Diagnostic>) {

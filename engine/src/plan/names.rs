@@ -13,11 +13,19 @@ pub(super) type ObjectKey<'a> = (Cow<'a, str>, &'static str, String);
 
 /// One of the names of an object.
 pub(super) struct Name {
+    /// The written form.
     parts: Attributes,
+    /// The form that the system compares. May hold secrets: never print it.
+    compared: Attributes,
     pub(super) is_id: bool,
 }
 
 impl Name {
+    fn of_id(id: &Value) -> Self {
+        let parts = Attributes::from_iter([("id".to_owned(), id.clone())]);
+        Self { compared: parts.clone(), parts, is_id: true }
+    }
+
     /// What tells an object of that type and instance from others by this name.
     pub(super) fn of<'a>(&self, ty: &ResourceType, instance: &'a str) -> ObjectKey<'a> {
         (Cow::Borrowed(instance), ty.identity_space, self.key())
@@ -26,7 +34,7 @@ impl Name {
     /// What tells it from others. Nobody gets to see it: it says what is sensitive.
     pub(super) fn key(&self) -> String {
         let mut key = String::new();
-        for (name, value) in &self.parts {
+        for (name, value) in &self.compared {
             // Most are texts, and there are as many as there are objects.
             match value.as_str() {
                 Some(text) => key.extend([name, "=", text, "\0"]),
@@ -49,8 +57,8 @@ impl fmt::Display for Name {
 pub(super) fn names(ty: &ResourceType, attributes: &Attributes) -> Vec<Name> {
     let Some(identity) = ty.identity_of(attributes).filter(|identity| !identity.is_empty()) else { return Vec::new() };
     let id = attributes.get("id").filter(|id| id.as_str().is_some());
-    let id = id.map(|id| Name { parts: Attributes::from_iter([("id".to_owned(), id.clone())]), is_id: true });
-    std::iter::once(Name { parts: identity, is_id: false }).chain(id).collect()
+    let compared = ty.compared(&identity);
+    std::iter::once(Name { parts: identity, compared, is_id: false }).chain(id.map(Name::of_id)).collect()
 }
 
 /// What the object of a change is called by these attributes: those before it or those after it.
@@ -104,7 +112,7 @@ pub(super) fn keys_found(
     answer: &Value,
 ) -> Vec<ObjectKey<'static>> {
     let id = answer.exposed().as_map().and_then(|answer| answer.get("id")).filter(|id| id.as_str().is_some());
-    let name = id.map(|id| Name { parts: Attributes::from_iter([("id".to_owned(), id.clone())]), is_id: true });
+    let name = id.map(Name::of_id);
     let types = schema.objects.iter().filter_map(|name| Some(registry.resource_type(name)?.1));
     types.flat_map(|ty| name.iter().map(|name| owned(name.of(ty, instance)))).collect()
 }

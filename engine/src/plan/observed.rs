@@ -23,6 +23,7 @@ impl Planner<'_> {
         let recorded = self.recorded_components(stack).await?;
         let mut choice = Choice::of_descriptor(self, compiled);
         let mut loaded = refresh::rows(self, stack, &self.selection()).await?;
+        let compiled = &*moved::identified(compiled, &loaded, diagnostics);
         named.record(stack, loaded.rows.keys());
         choice.take_along(&loaded.rows, &BTreeMap::new());
         let outside = loaded.leave_out(&choice);

@@ -5,13 +5,14 @@
 
 use super::Prior;
 use super::compute::{PlanFailure, Planner};
-use super::key::identity_key;
+use super::key::compared_key;
 use super::resource::Wanted;
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::expression::{Template, TemplateKind};
 use crate::moves::as_written;
 use crate::record;
+use crate::registry::Registry;
 use crate::render::shell_word;
 use crate::seal::Seal;
 use crate::store::{RowStatus, Selection, StateStore};
@@ -51,14 +52,20 @@ impl Managed {
         instance: &str,
         identity: &Attributes,
     ) -> Result<Option<Manager>, PlanFailure> {
-        self.within(planner.store, planner.seal, &planner.environment.name, (ty, instance, identity)).await
+        self.within(
+            planner.store,
+            (planner.registry, planner.seal),
+            &planner.environment.name,
+            (ty, instance, identity),
+        )
+        .await
     }
 
     /// The same for whoever has no planner.
     pub(crate) async fn within(
         &self,
         store: &dyn StateStore,
-        seal: &Seal,
+        (registry, seal): (&Registry, &Seal),
         environment: &str,
         (ty, instance, identity): (&str, &str, &Attributes),
     ) -> Result<Option<Manager>, PlanFailure> {
@@ -66,7 +73,7 @@ impl Managed {
         if identity.is_empty() {
             return Ok(None);
         }
-        let object = (ty.to_owned(), instance.to_owned(), identity_key(identity));
+        let object = (ty.to_owned(), instance.to_owned(), compared_key(registry, ty, identity));
         let gather = || async {
             let mut managed = HashMap::new();
             for stack in store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment) {
@@ -74,7 +81,8 @@ impl Managed {
                     let sealed = |error| PlanFailure::Sealed { address: format!("{stack}:{}", row.address), error };
                     let identity = record::open_identity(&row, seal).map_err(sealed)?;
                     let is_retained = row.status == RowStatus::Retained;
-                    let object = (row.address.ty.clone(), row.provider, identity_key(&identity));
+                    let key = compared_key(registry, &row.address.ty, &identity);
+                    let object = (row.address.ty.clone(), row.provider, key);
                     let manager = Manager { stack: stack.clone(), address: row.address, is_retained };
                     // Whoever only keeps its data does not hide one that has it.
                     if !is_retained || !managed.contains_key(&object) {

@@ -4,7 +4,7 @@
 //! that a new stack costs no reading of the whole state.
 
 use super::compute::{PlanFailure, Planner};
-use super::key::identity_key;
+use super::key::{compared_key, identity_key};
 use super::{Change, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, SHARED, StackId};
@@ -81,7 +81,7 @@ fn made<'a>(registry: &Registry, change: &'a Change) -> Option<(&'a Address, Mad
     let after = change.after.as_ref().filter(|_| is_new && change.in_doubt.is_none())?;
     let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
     let identity = ty.identity_of(&after.attributes).filter(|identity| !identity.is_empty())?;
-    Some((&change.address, Made { change, identity: identity_key(&identity) }))
+    Some((&change.address, Made { change, identity: identity_key(&ty.compared(&identity)) }))
 }
 
 /// The rows at those addresses by which another stack records the objects of these names.
@@ -98,7 +98,8 @@ async fn shared_with(
             continue;
         }
         let sealed = |error| PlanFailure::Sealed { address: format!("{other}:{}", row.address), error };
-        let identity = identity_key(&record::open_identity(&row, planner.seal).map_err(sealed)?);
+        let identity = record::open_identity(&row, planner.seal).map_err(sealed)?;
+        let identity = compared_key(planner.registry, &row.address.ty, &identity);
         let is_same = |it: &&Made<'_>| it.identity == identity && it.change.provider == row.provider;
         if made.get(&row.address).filter(is_same).is_some() {
             same.push(row);

@@ -75,10 +75,11 @@ fn can_stand_beside(registry: &Registry, change: &Change) -> bool {
     {
         return false;
     }
+    let before = ty.compared(&prior.identity);
     let is_same = |identity: &terrace_provider::Attributes| {
-        identity.iter().all(|(name, value)| prior.identity.get(name).is_some_and(|before| before.is_same_as(value)))
+        identity.iter().all(|(name, value)| before.get(name).is_some_and(|before| before.is_same_as(value)))
     };
-    !ty.identity_of(&after.attributes).is_some_and(|identity| is_same(&identity))
+    !ty.identity_of(&after.attributes).is_some_and(|identity| is_same(&ty.compared(&identity)))
 }
 
 fn cannot_create_first(registry: &Registry, change: &Change) -> Diagnostic {

@@ -111,7 +111,7 @@ impl Planner<'_> {
         draft.named.declare(stack);
         let told = std::mem::take(&mut draft.diagnostics);
         let read = std::mem::take(&mut draft.reads);
-        let functions = self.functions.of_stack();
+        let functions = self.functions.of_stack(stack.names);
         let within = Planner { functions: &functions, ..*self };
         let (plan, lets_go, entrances) = if within.options.refresh_only {
             let (plan, lets_go) = within.observe_stack(stack, draft).await?;

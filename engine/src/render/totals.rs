@@ -5,6 +5,9 @@ use crate::action::Action;
 use crate::plan::{Change, Counts, Mode, Part, Plan, StackPlan};
 use std::collections::BTreeSet;
 
+/// The code of warnings about a file that a plugin makes pipelines of, and that it was not asked about yet.
+pub const SOURCE_SPEC: &str = "source_spec";
+
 /// `6 to add, 1 to change, 1 to destroy`, in terraform's very words and digits.
 pub(crate) fn to_do(counts: &Counts) -> String {
     let imports = match counts.imported + counts.adopted {
@@ -21,9 +24,21 @@ pub(crate) fn verdict(plan: &Plan) -> String {
         // What waits does not match yet.
         (false, false) if plan.deferred().next().is_some() => format!("Plan: {}.", to_do(&plan.counts())),
         (false, false) if plan.mode == Mode::Destroy => "No changes. There is nothing to destroy.".to_owned(),
-        (false, false) => "No changes. Your infrastructure matches the configuration.".to_owned(),
+        (false, false) => match not_expanded(plan) {
+            None => "No changes. Your infrastructure matches the configuration.".to_owned(),
+            Some(specs) if plan.stacks.iter().all(|stack| stack.components.is_empty()) => {
+                format!("nothing planned: {specs} not expanded")
+            }
+            Some(specs) => format!("No changes. Not planned: {specs} not expanded."),
+        },
         (false, true) => "Planning failed: there are errors, and nothing that could be planned changes.".to_owned(),
     }
+}
+
+/// The source specs without an answer of their plugin: `2 source specs`. `None` without such specs.
+fn not_expanded(plan: &Plan) -> Option<String> {
+    let count = plan.notes.iter().filter(|note| note.code == SOURCE_SPEC).count();
+    (count > 0).then(|| counted(count, "source specs"))
 }
 
 /// `1 replaced, 1 retained in 2 of 5 components`; `None` when there is nothing to say beyond the verdict.

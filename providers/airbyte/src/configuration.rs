@@ -72,7 +72,7 @@ pub(crate) fn whole(attributes: &Attributes) -> Json {
 }
 
 fn sendable(value: Option<&Value>) -> Json {
-    match value.map(|value| without_null(&value.revealed()).to_json()) {
+    match value.map(|value| without_null(&value.revealed()).to_revealed_json()) {
         Some(json @ Json::Object(_)) => json,
         _ => Json::Object(serde_json::Map::new()),
     }

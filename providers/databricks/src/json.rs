@@ -78,7 +78,9 @@ fn within(field: &str, wanted: &Json, remote: &Json) -> Json {
         {
             wanted.clone()
         }
-        (Json::Number(one), Json::Number(other)) if one.as_f64() == other.as_f64() => wanted.clone(),
+        (Json::Number(one), Json::Number(other)) if one.as_f64().is_some() && one.as_f64() == other.as_f64() => {
+            wanted.clone()
+        }
         _ if is_nothing(wanted) && is_nothing(remote) => wanted.clone(),
         _ => remote.clone(),
     }

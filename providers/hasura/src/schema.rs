@@ -4,6 +4,7 @@ use crate::blueprints::BLUEPRINTS;
 use crate::identity::identity;
 use std::time::Duration;
 use terrace_provider::http::allow_plain_http;
+use terrace_provider::names::NameRule;
 use terrace_provider::{Attribute, AttributeType, Map, Need, Object, ProviderSchema, ResourceType, Timeouts, Value};
 
 /// The schema of the provider.
@@ -83,6 +84,7 @@ fn table_name() -> Attribute {
     )
     .required()
     .replaces()
+    .compared(NameRule::Parts(&["public", ""]))
 }
 
 /// A change of metadata makes Hasura look at its sources, which takes its time.

@@ -105,7 +105,8 @@ impl Times {
     /// # Errors
     /// What is wrong with them: the attribute, and why.
     pub fn of(schedule: &Schedule) -> Result<Self, (&'static str, String)> {
-        let cron = Cron::parse(&schedule.cron).map_err(|why| ("cron", why))?;
+        let read = if schedule.is_of_spec() { Cron::of_spec } else { Cron::parse };
+        let cron = read(&schedule.cron).map_err(|why| ("cron", why))?;
         let zone = zone(&schedule.time_zone).map_err(|why| ("timeZone", why))?;
         Ok(Self { cron, zone, put_off: jiff::SignedDuration::from_secs(put_off(schedule)) })
     }

@@ -35,7 +35,7 @@ pub use surroundings::Surroundings;
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 /// What a folder has.
@@ -53,6 +53,8 @@ pub struct Specs {
     pub problems: Vec<Problem>,
     /// All ids that the files name, also of pipelines that cannot be run.
     declared: Vec<Declared>,
+    /// The way to the folder from where people look at places.
+    way: PathBuf,
 }
 
 /// A pipeline as a file names it.
@@ -64,6 +66,19 @@ struct Declared {
 }
 
 impl Specs {
+    /// The same, with places as people see them who name the folder so.
+    #[must_use]
+    pub fn seen_by(mut self, way: &Path) -> Self {
+        self.way = way.components().filter(|part| *part != Component::CurDir).collect();
+        self
+    }
+
+    /// The path of a file from where people look, by its position in [`Specs::files`].
+    #[must_use]
+    pub fn path_of(&self, file: usize) -> Option<PathBuf> {
+        self.files.get(file).map(|file| self.way.join(&file.path))
+    }
+
     /// The pipeline of that id.
     #[must_use]
     pub fn pipeline(&self, id: &str) -> Option<&Pipeline> {

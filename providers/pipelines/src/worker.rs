@@ -97,7 +97,7 @@ impl Worker {
         called_off: &CancellationToken,
         stop: &CancellationToken,
     ) -> Option<Ending> {
-        // What is not run needs no database.
+        // A run that does not begin needs no database, nor does a pipeline that writes into none.
         let chosen = match execute::chosen(entry, failed).await {
             Ok(chosen) => chosen,
             Err(ending) => return Some(*ending),
@@ -108,6 +108,10 @@ impl Worker {
             Err(error) if error.is_passing() => return None,
             Err(error) => return Some(Ending::impossible(error.to_string())),
         };
+        let (specs, position) = &chosen;
+        let uses_database =
+            specs.pipelines.get(*position).is_some_and(|pipeline| self.runner.uses_database(&specs.root, pipeline));
+        let cluster = cluster.filter(|_| uses_database);
         let database = cluster.and_then(|cluster| cluster.database_of(&entry.folder).map(|name| (cluster, name)));
         let Some((cluster, name)) = database else {
             return execute::run(&self.runner, entry, &chosen, called_off, stop).await;

@@ -1,6 +1,10 @@
-//! Names in messages: which there are, and which one was probably meant; [`scripts`] checks the names of roles.
+//! Names in messages: which there are, and which one was probably meant; [`NameRule`] is how a system compares them,
+//! [`scripts`] checks the names of roles.
 
+mod rule;
 pub mod scripts;
+
+pub use rule::NameRule;
 
 /// So many are listed; of the others it is said how many they are.
 const MOST: usize = 40;

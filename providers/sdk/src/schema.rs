@@ -2,6 +2,7 @@
 //!
 //! The planner works from these; a provider overrides planning only where they cannot say it.
 
+use crate::names::NameRule;
 use crate::{Map, Principal, Private, Value};
 use std::time::Duration;
 
@@ -168,6 +169,15 @@ impl ResourceType {
         self.identity.iter().map(part).collect()
     }
 
+    /// An identity in the form in which the system compares names: two objects of one form are one.
+    #[must_use]
+    pub fn compared(&self, identity: &Map) -> Map {
+        let form = |name: &str, value: &Value| {
+            self.attributes.get(name).map_or_else(|| value.clone(), |attribute| attribute.compared.form_of(value))
+        };
+        identity.iter().map(|(name, value)| (name.clone(), form(name, value))).collect()
+    }
+
     /// What an object that lets somebody in lets them in to: its identity without whom. `None` while that is not known, and
     /// of a type that lets nobody in.
     #[must_use]
@@ -281,6 +291,8 @@ pub struct Attribute {
     pub way: bool,
     /// The environment variable that a setting is taken from where the configuration does not say it.
     pub variable: Option<&'static str>,
+    /// Of a part of an identity: how the system compares it.
+    pub compared: NameRule,
 }
 
 impl Attribute {
@@ -302,6 +314,7 @@ impl Attribute {
             stable: false,
             way: false,
             variable: None,
+            compared: NameRule::Exact,
         }
     }
 
@@ -376,6 +389,13 @@ impl Attribute {
     #[must_use]
     pub fn variable(mut self, name: &'static str) -> Self {
         self.variable = Some(name);
+        self
+    }
+
+    /// It names an object, and the system compares it by this rule.
+    #[must_use]
+    pub fn compared(mut self, rule: NameRule) -> Self {
+        self.compared = rule;
         self
     }
 

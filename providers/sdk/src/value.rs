@@ -8,6 +8,7 @@ mod number;
 pub mod wire;
 
 use indexmap::IndexMap;
+use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -267,7 +268,7 @@ impl Value {
         }
     }
 
-    /// The value as JSON for people and tools: sensitive and unknown values are null, numbers are JSON numbers.
+    /// The value as JSON for people and tools: sensitive and unknown values are null, numbers keep their text.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         match self {
@@ -313,10 +314,41 @@ impl Value {
         serde_json::to_string_pretty(&Exact(self)).unwrap_or_default()
     }
 
-    /// The value with sensitive parts revealed, as JSON: only for what goes to a provider's own side.
+    /// The value with sensitive parts revealed, as JSON: only for what goes to a provider's own side. Numbers are in their
+    /// shortest text, in which they are compared with what systems answer.
     #[must_use]
     pub fn to_revealed_json(&self) -> serde_json::Value {
-        self.revealed().to_json()
+        match self.exposed() {
+            Self::Number(number) => number.shortest().to_json(),
+            Self::List(items) => items.iter().map(Self::to_revealed_json).collect(),
+            Self::Map(entries) => {
+                serde_json::Value::Object(entries.iter().map(|(k, v)| (k.clone(), v.to_revealed_json())).collect())
+            }
+            other => other.to_json(),
+        }
+    }
+}
+
+/// Serialises JSON in other formats than JSON, which know no numbers of any length: integers of up to 128 bits and doubles.
+/// serde_json's own numbers come out as a map there.
+#[derive(Debug)]
+pub struct OtherFormat<'a>(pub &'a serde_json::Value);
+
+impl Serialize for OtherFormat<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            serde_json::Value::Number(number) => match (number.as_i64(), number.as_i128(), number.as_f64()) {
+                (Some(number), _, _) => serializer.serialize_i64(number),
+                (None, Some(number), _) => serializer.serialize_i128(number),
+                (None, None, Some(number)) => serializer.serialize_f64(number),
+                (None, None, None) => serializer.serialize_str(number.as_str()),
+            },
+            serde_json::Value::Array(items) => serializer.collect_seq(items.iter().map(OtherFormat)),
+            serde_json::Value::Object(entries) => {
+                serializer.collect_map(entries.iter().map(|(key, value)| (key, OtherFormat(value))))
+            }
+            plain => plain.serialize(serializer),
+        }
     }
 }
 
@@ -327,7 +359,7 @@ impl From<serde_json::Value> for Value {
             serde_json::Value::Bool(value) => Self::Bool(value),
             serde_json::Value::Number(number) => match number.as_i64() {
                 Some(value) => Self::Int(value),
-                None => Number::parse(&number.to_string()).map_or(Self::Null, Self::Number),
+                None => Number::parse(number.as_str()).map_or(Self::Null, |number| Self::Number(number.shortest())),
             },
             serde_json::Value::String(text) => Self::String(text),
             serde_json::Value::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),

@@ -8,6 +8,7 @@ use crate::sql_type::sql_type;
 use std::time::Duration;
 use terrace_provider::attributes::texts;
 use terrace_provider::http::allow_plain_http;
+use terrace_provider::names::NameRule;
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
 use terrace_provider::{
     Attribute, AttributeType, Map, Need, Object, Private, ProviderSchema, ResourceType, Timeouts, Value,
@@ -235,6 +236,9 @@ fn role() -> ResourceType {
     remote(ResourceType::new("snowflake_role", "A role of the account.", &["name"], Object(attributes)))
 }
 
+/// A view has the privileges and tags that it would have as a table.
+const RELATIONS: NameRule = NameRule::Word(&[("view", "table")]);
+
 fn role_grant() -> ResourceType {
     let attributes = vec![
         named("role", "The role that is granted."),
@@ -258,11 +262,13 @@ fn grant() -> ResourceType {
         named(
             "objectType",
             "What they are on: `account`, `database`, `schema`, `table`, `tag`, `view` or `warehouse`.",
-        ),
+        )
+        .compared(RELATIONS),
         named(
             "object",
             "Its full name: `DB.SCHEMA.VIEW`; a part that holds a dot or a quote stands in double quotes. Empty for `account`.",
-        ),
+        )
+        .compared(NameRule::Qualified),
         Attribute::new(
             "privileges",
             AttributeType::list(AttributeType::String),
@@ -311,10 +317,10 @@ fn tag() -> ResourceType {
 
 fn tag_assignment() -> ResourceType {
     let attributes = vec![
-        named("objectType", "What has the tag: `database`, `schema`, `table` or `view`."),
-        named("object", "Its full name: `DB.SCHEMA.TABLE`."),
+        named("objectType", "What has the tag: `database`, `schema`, `table` or `view`.").compared(RELATIONS),
+        named("object", "Its full name: `DB.SCHEMA.TABLE`.").compared(NameRule::Qualified),
         text("column", "The column that has it; empty for the object itself.").default_value("").replaces(),
-        named("tag", "The full name of the tag: `DB.SCHEMA.TAG`."),
+        named("tag", "The full name of the tag: `DB.SCHEMA.TAG`.").compared(NameRule::Qualified),
         text("value", "The value that the tag has there.").default_value(""),
         id(),
     ];

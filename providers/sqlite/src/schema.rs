@@ -6,6 +6,7 @@ use crate::lookup::lookups;
 use crate::sql_type::sql_type;
 use std::path::Path;
 use std::time::Duration;
+use terrace_provider::names::NameRule;
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
 use terrace_provider::{Attribute, AttributeType, Map, Need, Object, ProviderSchema, ResourceType, Value};
 
@@ -80,7 +81,7 @@ fn table() -> ResourceType {
         &["path", "name"],
         Object(vec![
             path(),
-            text("name", "The table's name.").required().replaces(),
+            name("The table's name."),
             Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns, in order.")
                 .required(),
             Attribute::new("primaryKey", names(), "The columns of the primary key.").default_value(empty()),
@@ -102,7 +103,7 @@ fn view() -> ResourceType {
         &["path", "name"],
         Object(vec![
             path(),
-            Attribute::new("name", AttributeType::String, "The view's name.").required().replaces(),
+            name("The view's name."),
             Attribute::new("source", AttributeType::Object(source), "What the view reads."),
             Attribute::new(
                 "columns",
@@ -124,7 +125,7 @@ fn index() -> ResourceType {
         &["path", "name"],
         Object(vec![
             path(),
-            Attribute::new("name", AttributeType::String, "The index's name.").required().replaces(),
+            name("The index's name."),
             Attribute::new("table", AttributeType::String, "The table.").required().replaces(),
             Attribute::new("columns", AttributeType::list(AttributeType::String), "The columns, in order.")
                 .required()
@@ -155,6 +156,12 @@ fn path() -> Attribute {
     Attribute::new("path", AttributeType::String, "The database file, relative to the provider's folder.")
         .required()
         .replaces()
+        .compared(NameRule::Path)
+}
+
+/// SQLite folds letters of ASCII alone.
+fn name(doc: &'static str) -> Attribute {
+    Attribute::new("name", AttributeType::String, doc).required().replaces().compared(NameRule::AsciiCaseless)
 }
 
 fn id() -> Attribute {

@@ -102,8 +102,9 @@ pub(super) async fn set(
     let expected = named.is_some().then_some(there);
     let asked = Asked::Access { request, access, expected, named };
     let by = caller.clone();
-    let judged = judged(&shared, asked, async move |_, worlds, request| {
-        let described = Described::read(worlds, request, Purpose::Make, By::Caller(&by, Action::UpdateAcl))?;
+    let judged = judged(&shared, asked, async move |shared, worlds, request| {
+        let (from, by) = ((worlds, shared.store.as_ref()), By::Caller(&by, Action::UpdateAcl));
+        let described = Described::read(from, request, Purpose::Make, by).await?;
         described.takes_access()?;
         Ok(described.place_of())
     });

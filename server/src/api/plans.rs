@@ -123,7 +123,8 @@ pub(super) async fn create(
     let by = caller.clone();
     let judged = judged(&shared, asked, async move |shared, worlds, request| {
         let by = By::Caller(&by, Action::Plan);
-        let mut described = Described::read_beside(worlds, request, &beside, purpose, by)?;
+        let from = (worlds, shared.store.as_ref());
+        let mut described = Described::read_beside(from, request, &beside, purpose, by).await?;
         described.check_known(shared.store.as_ref()).await?;
         Ok(described.place_of())
     });
@@ -191,9 +192,11 @@ pub(super) async fn apply(
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
     let asked = Asked::Apply { request, destroy, approved, beside: beside.clone(), plan: Some(id) };
     let by = caller.clone();
-    let judged = judged(&shared, asked, async move |_, worlds, request| {
+    let judged = judged(&shared, asked, async move |shared, worlds, request| {
         let by = |action| By::Caller(&by, action);
-        let place = Described::read_beside(worlds, request, &beside, purpose, by(Action::Apply))?.place_of();
+        let from = (worlds, shared.store.as_ref());
+        let described = Described::read_beside(from, request, &beside, purpose, by(Action::Apply)).await?;
+        let place = described.place_of();
         if destroy {
             // Applying such a plan removes a data product.
             by(Action::Unprovision).check(false, &[Resource::Stack(&place.stack)])?;

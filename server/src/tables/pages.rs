@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
+use terrace_provider::value::OtherFormat;
 
 /// How pages look.
 pub(super) const STYLE: &str = include_str!("../../templates/databases/style.css");
@@ -38,7 +39,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 });
 
 fn made(name: &str, values: &Value) -> Result<String, minijinja::Error> {
-    ENVIRONMENT.get_template(name)?.render(minijinja::value::Serde(values))
+    ENVIRONMENT.get_template(name)?.render(minijinja::value::Serde(OtherFormat(values)))
 }
 
 fn page(status: u16, name: &str, values: &Value) -> Response {

@@ -88,7 +88,9 @@ async fn judgement(
 ) -> Result<Told, Refusal> {
     // A descriptor without a stack has errors, and those are the answer.
     caller.check(Action::Validate, false, &[Resource::Any])?;
-    match Described::read(worlds, request, Purpose::Make, By::Caller(caller, Action::Validate)) {
+    match Described::read((worlds, shared.store.as_ref()), request, Purpose::Make, By::Caller(caller, Action::Validate))
+        .await
+    {
         Ok(described) => {
             caller.check_scope(described.needed, Action::Validate, &described.stack)?;
             Ok(Told::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources))
@@ -113,8 +115,8 @@ pub(crate) async fn validate_later(
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
     // What is wrong with the descriptor is the answer to this very question; without its stack there is nothing to ask.
     let by = caller.clone();
-    let token = ask(&shared, &caller, Asked::Validate(request), async move |_, worlds, request| {
-        Described::place(worlds, request, By::Caller(&by, Action::Validate))
+    let token = ask(&shared, &caller, Asked::Validate(request), async move |shared, worlds, request| {
+        Described::place((worlds, shared.store.as_ref()), request, By::Caller(&by, Action::Validate)).await
     });
     let token = token.await?;
     Ok(accepted(&headers, token))
@@ -171,8 +173,9 @@ pub(crate) async fn update_acl(
     };
     let asked = Asked::Access { request, access, expected: None, named: None };
     let by = caller.clone();
-    let token = ask(&shared, &caller, asked, async move |_, worlds, request| {
-        let described = Described::read_provisioned(worlds, request, By::Caller(&by, Action::UpdateAcl))?;
+    let token = ask(&shared, &caller, asked, async move |shared, worlds, request| {
+        let by = By::Caller(&by, Action::UpdateAcl);
+        let described = Described::read_provisioned((worlds, shared.store.as_ref()), request, by).await?;
         described.takes_access()?;
         Ok(described.place_of())
     });
@@ -198,7 +201,8 @@ async fn queue(
     };
     let by = caller.clone();
     let token = ask(shared, caller, asked, async move |shared, worlds, request| {
-        let mut described = Described::read(worlds, request, purpose, By::Caller(&by, action))?;
+        let from = (worlds, shared.store.as_ref());
+        let mut described = Described::read(from, request, purpose, By::Caller(&by, action)).await?;
         described.check_known(shared.store.as_ref()).await?;
         if purpose == Purpose::Make {
             described.check(shared.nothing.as_ref()).await?;

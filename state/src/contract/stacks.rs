@@ -20,7 +20,9 @@ fn component(key: &str) -> ComponentRow {
         reads: vec![StackRead { stack: StackId::new("other", "local"), component: "db".to_owned() }],
         access: Some(access(r#"{"for":{"days":30,"why":"\u0000 ☃"}}"#)),
         ids: Some(Ids {
-            product: "urn:dmb:dp:a:b:0".to_owned(), component: format!("urn:dmb:cmp:a:b:0:{key}\u{0} ☃")
+            product: "urn:dmb:dp:a:b:0".to_owned(),
+            component: format!("urn:dmb:cmp:a:b:0:{key}\u{0} ☃"),
+            names: Default::default(),
         }),
     }
 }

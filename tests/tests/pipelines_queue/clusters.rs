@@ -14,7 +14,8 @@ spew(package, resources, {})
 ";
 
 const TELL: &str = "tell: {pipeline: [{run: tell}]}\n";
-const SLOW: &str = "slow: {pipeline: [{run: noise}, {run: slow}, {run: dump_to_path, parameters: {out-path: data}}]}\n";
+const SLOW: &str =
+    "slow: {pipeline: [{run: noise}, {run: slow}, {run: tell}, {run: dump_to_path, parameters: {out-path: data}}]}\n";
 
 /// A project whose pipeline `./tell` says where it writes.
 fn telling() -> Queued {

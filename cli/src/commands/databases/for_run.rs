@@ -45,6 +45,17 @@ impl OfCluster {
     }
 }
 
+/// The pipelines of a run.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::commands) struct Pipelines<'a> {
+    /// Their folder, as records call it.
+    pub(in crate::commands) folder: &'a str,
+    /// The queue has to be readable.
+    pub(in crate::commands) need_queue: bool,
+    /// One of them uses a database.
+    pub(in crate::commands) use_database: bool,
+}
+
 /// The database of a run.
 pub(in crate::commands) struct RunDatabase {
     databases: Databases,
@@ -67,7 +78,7 @@ impl RunDatabase {
         context: &Context<'_>,
         instance: &InstanceSettings,
         choice: &DatabaseChoice,
-        (folder, needs_queue): (&str, bool),
+        about: Pipelines<'_>,
         runner: &mut Runner,
         cancel: &CancellationToken,
     ) -> Result<Option<Self>, Failure> {
@@ -85,7 +96,10 @@ impl RunDatabase {
             return Ok(Some(Self { databases, record, kept: Some(kept), is_pod: true, beginning }));
         }
         let Some(name) = chosen else {
-            return Self::of_cluster(context, instance, (folder, needs_queue), runner, cancel).await;
+            if !about.use_database {
+                return Ok(None);
+            }
+            return Self::of_cluster(context, instance, about, runner, cancel).await;
         };
         let databases = databases_of(context, instance).await;
         let (record, access) = databases.ensure(&name, cancel).await.map_err(failure)?;
@@ -97,12 +111,12 @@ impl RunDatabase {
     async fn of_cluster(
         context: &Context<'_>,
         instance: &InstanceSettings,
-        (folder, needs_queue): (&str, bool),
+        about: Pipelines<'_>,
         runner: &mut Runner,
         cancel: &CancellationToken,
     ) -> Result<Option<Self>, Failure> {
-        let active = match of_active(runner.store.folder(), folder) {
-            Err(error) if !needs_queue => {
+        let active = match of_active(runner.store.folder(), about.folder) {
+            Err(error) if !about.need_queue => {
                 context.ui.say(&format!(
                     "warning: {error}; pipelines write where they do without a cluster, not into the database of a cluster"
                 ));

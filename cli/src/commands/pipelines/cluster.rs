@@ -1,9 +1,9 @@
 //! `terrace init KIND`: makes a cluster for data pipelines and switches to it; `terrace init` in a project that has one goes on
 //! where that was cut off, or says how it is. Kinds that are not of this machine say what they need, and change nothing.
 
-use super::cluster_databases;
 use super::kinds::{Words, found, name, of_name, vendor};
 use super::transcript::{NOT_PRIVATE, in_words};
+use super::{cluster_databases, fallback};
 use super::{keeper, nearest_queue, open, queue_of, runner_here};
 use crate::args::{ClusterArguments, ClusterKind, InitArguments};
 use crate::commands::Context;
@@ -53,13 +53,23 @@ pub(in crate::commands) async fn init(
         return Err(elsewhere(context, vendor.0, vendor.1)?);
     }
     let runner = runner_here(context)?;
+    let folders = [Path::new("."), runner.project.as_path()];
     let none = || Failure::new("there is no cluster here").hint("`terrace init local` makes one");
     let queue = match arguments.kind {
         Some(_) => open(&runner).await?,
         // Who only asks makes nothing.
-        None => queue_of(&runner).await?.ok_or_else(none)?,
+        None => match queue_of(&runner).await? {
+            Some(queue) => queue,
+            None => {
+                fallback::check(&folders)?;
+                return Err(none());
+            }
+        },
     };
     let active = queue.call(Queue::active_cluster).await?;
+    if arguments.kind.is_none() && active.as_ref().is_some_and(fallback::is_fallback) {
+        fallback::check(&folders)?;
+    }
     let cluster = match arguments.kind {
         None => active.clone().ok_or_else(none)?,
         Some(kind) => {

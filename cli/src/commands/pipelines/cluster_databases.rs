@@ -4,11 +4,13 @@ use crate::commands::Context;
 use crate::commands::databases::{OfCluster, databases_of, failure};
 use crate::failure::Failure;
 use secrecy::ExposeSecret;
+use std::path::Path;
 use std::time::Duration;
 use terrace_provider_pipelines::database::{Databases, Record, Status};
 use terrace_provider_pipelines::queue::cluster::Cluster;
 use terrace_provider_pipelines::queue::{Pod, Queue};
 use terrace_provider_pipelines::run::Runner;
+use terrace_provider_pipelines::spec;
 use tokio_util::sync::CancellationToken;
 
 /// A database of a cluster.
@@ -65,11 +67,19 @@ pub(super) async fn there(
     Ok(there.into_iter().map(|record| pod(runner, &databases, &cluster, record, pods)).collect())
 }
 
+/// True if the pipeline of a worker uses a database, or cannot be read.
+fn uses_database(runner: &Runner, pod: &Pod) -> bool {
+    let (Some(root), Some(id)) = (&pod.root, &pod.pipeline) else { return false };
+    spec::read(Path::new(root))
+        .map_or(true, |specs| specs.pipeline(id).is_none_or(|pipeline| runner.uses_database(&specs.root, pipeline)))
+}
+
 fn pod(runner: &Runner, databases: &Databases, cluster: &Cluster, record: Record, pods: &[Pod]) -> DatabasePod {
     let writes = |pod: &&Pod| {
         let folder = pod.root.as_ref().map(|root| runner.folder_name(root.as_ref()));
         pod.pool == cluster.kind
             && folder.and_then(|folder| cluster.database_of(&folder)).as_ref() == Some(&record.name)
+            && uses_database(runner, pod)
     };
     let mut runs = pods.iter().filter(writes).filter_map(|pod| Some((pod.run.clone()?, pod.pipeline.clone()?)));
     let run = runs.next();

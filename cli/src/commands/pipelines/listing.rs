@@ -23,6 +23,7 @@ pub(in crate::commands) fn list(context: &Context<'_>, arguments: &PipelinesArgu
         Failure::new(format!("the folder `{}` cannot be searched for specs: {error}", folder.display()))
             .hint("name a folder with `pipeline-spec.yaml` in it or below it")
     })?;
+    let specs = specs.seen_by(folder);
     let broken: HashSet<&str> = specs.broken().into_iter().collect();
     let pipelines: HashMap<(&str, usize), &Pipeline> =
         specs.pipelines.iter().rev().map(|pipeline| ((pipeline.id.as_str(), pipeline.file), pipeline)).collect();
@@ -151,7 +152,7 @@ fn line(name: &str, text: &str) -> String {
 }
 
 fn file(specs: &Specs, position: usize) -> Option<String> {
-    specs.files.get(position).map(|file| file.path.display().to_string())
+    specs.path_of(position).map(|path| path.display().to_string())
 }
 
 const fn severity(problem: &Problem) -> &'static str {

@@ -1,8 +1,9 @@
 //! `terrace run --queue`: has workers run pipelines, and follows that. They go on when whoever follows is killed.
 
 use super::cluster::{ensure_pool, settings, wanted};
-use super::kinds::of_name;
-use super::running::exit;
+use super::fallback;
+use super::kinds::{Words, of_name};
+use super::running::{exit, use_database};
 use super::screen::Screen;
 use super::syncing::{self, Outcome, Syncing};
 use super::transcript::{Line, Slot, Transcript};
@@ -15,6 +16,7 @@ use crate::report::harmless;
 use crate::signals::Signals;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::Settings;
@@ -40,6 +42,14 @@ pub(super) struct Target {
     queue: Queue,
     cluster: Option<Cluster>,
     pool: Option<String>,
+}
+
+impl Target {
+    /// True if the workers are those of a public cluster.
+    pub(super) fn is_public(&self) -> bool {
+        let kind = self.cluster.as_ref().and_then(|cluster| of_name(&cluster.kind));
+        kind.is_some_and(|kind| Words::of(kind).is_public)
+    }
 }
 
 /// What is to be run, and how.
@@ -81,9 +91,13 @@ pub(super) async fn target(
         Failure::new("there is nobody who takes runs of the queue")
             .hint("`terrace init local` starts workers, and so does a `pipelines_worker_pool`")
     };
+    let may_fall_back = || fallback::check(&[Path::new("."), runner.project.as_path()]);
     let queue = match queue_of(runner).await? {
         Some(queue) => queue,
-        None if arguments.else_public => open(runner).await?,
+        None if arguments.else_public => {
+            may_fall_back()?;
+            open(runner).await?
+        }
         None if is_asked => return Err(none()),
         None => return Ok(None),
     };
@@ -91,6 +105,9 @@ pub(super) async fn target(
         queue.call(move |queue| queue.check_pool(&pool)).await?;
     }
     let mut cluster = queue.call(Queue::active_cluster).await?;
+    if arguments.else_public && cluster.as_ref().is_none_or(fallback::is_fallback) {
+        may_fall_back()?;
+    }
     if cluster.is_none() && arguments.else_public {
         let public = wanted(ClusterKind::Public, &ClusterArguments::default(), None);
         let begun = public.clone();
@@ -146,19 +163,23 @@ pub(super) async fn run(
     let keeper = keeper(&runner, &queue);
     keeper.keep().await?;
     let (_, since) = queue.call(|queue| queue.changed(&BTreeSet::new(), i64::MAX)).await?;
+    let has_database = cluster.as_ref().is_some_and(|it| it.databases > 0) && use_database(&runner, specs, chosen);
     if !is_anybody_free(&queue, pool.as_deref()).await? {
-        transcript.say(Line::Waiting { with_databases: cluster.as_ref().is_some_and(|it| it.databases > 0) });
+        transcript.say(Line::Waiting { with_databases: has_database });
         transcript.tell(context.ui, Slot::Waiting);
     }
-    let mut database =
-        match cluster.as_ref().map(|cluster| (cluster, cluster.database_of(&runner.folder_name(&specs.root)))) {
-            Some((cluster, Some(name))) => {
-                let databases = databases_of(context, &super::instance_here(context)?).await;
-                let ready = OfCluster::ready(&databases, cluster, &name, &signals.cancel).await?;
-                Some((name, ready.told))
-            }
-            _ => None,
-        };
+    let mut database = match cluster
+        .as_ref()
+        .filter(|_| has_database)
+        .map(|cluster| (cluster, cluster.database_of(&runner.folder_name(&specs.root))))
+    {
+        Some((cluster, Some(name))) => {
+            let databases = databases_of(context, &super::instance_here(context)?).await;
+            let ready = OfCluster::ready(&databases, cluster, &name, &signals.cancel).await?;
+            Some((name, ready.told))
+        }
+        _ => None,
+    };
     let asks = asks(&runner, specs, chosen, &options, pool.as_ref());
     let pipelines: Vec<String> = asks.iter().map(|ask| ask.pipeline.clone()).collect();
     let ids = queue.call(move |queue| queue.enqueue(&asks)).await?;
@@ -215,7 +236,7 @@ pub(super) async fn run(
     if transcript.has_workers() {
         transcript.say(Line::Unassigned);
     }
-    if let Some(kept) = cluster.as_ref().filter(|cluster| cluster.databases > 0).and_then(|cluster| cluster.ttl) {
+    if let Some(kept) = cluster.as_ref().filter(|_| has_database).and_then(|cluster| cluster.ttl) {
         transcript.say(Line::Keeping(words::ending(kept, true)));
     }
     transcript.tell(context.ui, Slot::Keeping);

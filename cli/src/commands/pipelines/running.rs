@@ -6,7 +6,7 @@ use super::transcript::{Line, Slot, Transcript};
 use super::{instance_here, queued, syncing};
 use crate::args::PipelineArguments;
 use crate::commands::Context;
-use crate::commands::databases::RunDatabase;
+use crate::commands::databases::{Pipelines, RunDatabase};
 use crate::failure::{Exit, Failure};
 use crate::input::specs::told;
 use crate::signals::Signals;
@@ -87,16 +87,22 @@ pub(in crate::commands) async fn run(
         retries: arguments.retries,
         ..Options::default()
     };
-    let syncing = Syncing::of(&instance, arguments, &specs, &runnable)?;
-    if let Some(target) = queued::target(context, &instance, &runner, arguments).await? {
+    let target = queued::target(context, &instance, &runner, arguments).await?;
+    let is_public = target.as_ref().is_some_and(queued::Target::is_public);
+    let syncing = Syncing::of(&instance, arguments, &specs, &runnable, is_public)?;
+    if let Some(target) = target {
         let work = queued::Work { runner, specs: &specs, chosen: &runnable, options, target, is_wrong, syncing };
         return queued::run(context, arguments, signals, work).await;
     }
     signals.begin_changes();
     let folder = runner.folder_name(&specs.root);
-    let asked = (folder.as_str(), !arguments.no_queue);
+    let about = Pipelines {
+        folder: &folder,
+        need_queue: !arguments.no_queue,
+        use_database: use_database(&runner, &specs, &runnable),
+    };
     let database =
-        RunDatabase::ready(context, &instance, &arguments.database, asked, &mut runner, &signals.cancel).await?;
+        RunDatabase::ready(context, &instance, &arguments.database, about, &mut runner, &signals.cancel).await?;
     let mut transcript = Transcript::default();
     if let Some((database, name)) = database.as_ref().and_then(|database| Some((database, database.pod()?))) {
         transcript.say(Line::AssignedDatabase(name.to_owned()));
@@ -118,6 +124,12 @@ pub(in crate::commands) async fn run(
     transcript.tell(ui, Slot::Keeping);
     let runs = exit(&done, is_wrong, signals.cancel.is_cancelled());
     Ok(syncing::exit(runs, told?.as_ref()))
+}
+
+/// True where one of these pipelines uses a database, by position in [`Specs::pipelines`].
+pub(super) fn use_database(runner: &Runner, specs: &Specs, chosen: &[usize]) -> bool {
+    let mut chosen = chosen.iter().filter_map(|position| specs.pipelines.get(*position));
+    chosen.any(|pipeline| runner.uses_database(&specs.root, pipeline))
 }
 
 /// True when all that is asked for is there, without what plugins have not made yet.

@@ -18,6 +18,9 @@ use terrace_provider_pipelines::storage::outputs::{self, To};
 use terrace_provider_pipelines::storage::{Storage, StorageError, Told, Trouble};
 use tokio_util::sync::CancellationToken;
 
+/// The folder of the project that a public cluster brings results to.
+const PUBLIC_STORAGE: &str = ".terrace/public";
+
 /// Where to.
 pub(super) struct Syncing {
     storage: Storage,
@@ -29,7 +32,7 @@ pub(super) struct Syncing {
 }
 
 impl Syncing {
-    /// Nothing where nobody asks for it.
+    /// `None` without a destination. A public cluster brings all results to the public storage of the project.
     ///
     /// # Errors
     /// When what one of the chosen pipelines is to write could not be brought there, or a site could not.
@@ -38,10 +41,12 @@ impl Syncing {
         arguments: &PipelineArguments,
         specs: &Specs,
         chosen: &[usize],
+        is_public_cluster: bool,
     ) -> Result<Option<Self>, Failure> {
         let asked = arguments.sync.clone().map(|destination| (destination, arguments.public));
         // Who does not wait for the runs brings nothing anywhere.
-        let usual = || default_destination(instance).filter(|_| !arguments.detach);
+        let of_cluster = || is_public_cluster.then(|| (PUBLIC_STORAGE.to_owned(), true));
+        let usual = || default_destination(instance).or_else(of_cluster).filter(|_| !arguments.detach);
         let is_asked = asked.is_some();
         let Some((destination, is_public)) = asked.or_else(usual) else { return Ok(None) };
         let syncing = Self { storage: storage(instance)?, shelf: shelf(instance), destination, is_public, is_asked };

@@ -4,6 +4,7 @@
 //! looser ids exist. State hangs off the names, so two ids must not give one name without being told.
 
 use crate::descriptor::names::is_stack_character;
+use crate::naming::{NamesRule, distinct};
 
 const PRODUCT: &str = "urn:dmb:dp:";
 const COMPONENT: &str = "urn:dmb:cmp:";
@@ -12,7 +13,12 @@ const COMPONENT: &str = "urn:dmb:cmp:";
 ///
 /// Of any other id all parts are kept: the last one alone would put two products into one stack.
 pub(super) fn stack_name(id: &str) -> Option<String> {
-    let name = normalised(id.strip_prefix(PRODUCT).unwrap_or(id)).replace(':', ".");
+    stack_name_by(NamesRule::Latin, id)
+}
+
+/// The same by one rule.
+pub(super) fn stack_name_by(rule: NamesRule, id: &str) -> Option<String> {
+    let name = normalised(rule, id.strip_prefix(PRODUCT).unwrap_or(id)).replace(':', ".");
     let name = name.trim_matches(['.', '-']);
     (!name.is_empty()).then(|| name.to_owned())
 }
@@ -27,6 +33,16 @@ pub(super) fn product_of(component_id: &str) -> Option<String> {
 
 /// The component's key: the part of its id after the data product's, below its parent's key where it is nested.
 pub(super) fn component_key(id: &str, product_id: Option<&str>, parent: Option<(&str, &str)>) -> String {
+    component_key_by(NamesRule::Latin, id, product_id, parent)
+}
+
+/// The same by one rule.
+pub(super) fn component_key_by(
+    rule: NamesRule,
+    id: &str,
+    product_id: Option<&str>,
+    parent: Option<(&str, &str)>,
+) -> String {
     let own_part = |whole: &str| id.strip_prefix(whole)?.strip_prefix(':').filter(|rest| !rest.is_empty());
     let of_parent = parent.and_then(|(parent_id, _)| own_part(parent_id));
     let of_product = || {
@@ -36,7 +52,7 @@ pub(super) fn component_key(id: &str, product_id: Option<&str>, parent: Option<(
     let of_any_product = || own_part(&product_of(id)?.replacen(PRODUCT, COMPONENT, 1));
     let last = || id.rsplit(':').find(|part| !part.is_empty()).unwrap_or(id);
     let part = of_parent.or_else(of_product).or_else(of_any_product).unwrap_or_else(last);
-    let part = key_of(part);
+    let part = key_of(rule, part);
     match parent {
         Some((_, parent_key)) => {
             // A nested id often repeats its parent's part: `…:port:probe` under `…:port`.
@@ -47,17 +63,19 @@ pub(super) fn component_key(id: &str, product_id: Option<&str>, parent: Option<(
     }
 }
 
-/// The key of a component that an id names beyond doubt: it begins as those of this very product do, and no letter of it is
-/// replaced.
+/// The key of a component that an id names beyond doubt: it begins as those of this very product do, and no character of it
+/// is lost.
 pub(super) fn own_key(id: &str, product_id: &str) -> Option<String> {
     let product = product_id.strip_prefix(PRODUCT)?;
     let part = id.strip_prefix(COMPONENT)?.strip_prefix(product)?.strip_prefix(':').filter(|part| !part.is_empty())?;
-    (key_of(part) == part.replace(':', "/")).then(|| component_key(id, Some(product_id), None))
+    // A part beyond ASCII ends in its digest, and is as certain.
+    let is_kept = part.split(':').all(|part| !part.is_ascii() || key_of(NamesRule::Latin, part) == part);
+    is_kept.then(|| component_key(id, Some(product_id), None))
 }
 
 /// A part of an id as that of a key, whose names stand in paths of files, too: none of them leads up.
-fn key_of(part: &str) -> String {
-    let part = normalised(part);
+fn key_of(rule: NamesRule, part: &str) -> String {
+    let part = normalised(rule, part);
     let names = part.split(':').map(|name| match name.chars().all(|c| c == '.') {
         true => name.replace('.', "-"),
         false => name.to_owned(),
@@ -65,9 +83,14 @@ fn key_of(part: &str) -> String {
     names.collect::<Vec<_>>().join("/")
 }
 
-/// The text with `-` for whatever an address or a folder could not hold.
-fn normalised(text: &str) -> String {
-    text.chars().map(|c| if is_stack_character(c) || c == ':' { c } else { '-' }).collect()
+/// The text with `-` for characters that no address or folder holds; parts beyond ASCII as [`distinct`] writes them.
+fn normalised(rule: NamesRule, text: &str) -> String {
+    let plain = |part: &str| part.chars().map(|c| if is_stack_character(c) { c } else { '-' }).collect();
+    let parts = text.split(':').map(|part| match part.is_ascii() || rule.is_ascii() {
+        true => plain(part),
+        false => distinct(part, '-', is_stack_character),
+    });
+    parts.collect::<Vec<String>>().join(":")
 }
 
 #[cfg(test)]
@@ -101,6 +124,7 @@ mod tests {
             ("urn:dmb:dp:my_domain:my_data_product:1", "my_domain.my_data_product.1"),
             ("domain:marketing.Marketing-Invoice-1.1", "domain.marketing.Marketing-Invoice-1.1"),
             ("finance:cash flow@1", "finance.cash-flow-1"),
+            ("urn:dmb:dp:販売:売上:1", "Fan-Mai-116a1678.Mai-Shang-443fb948.1"),
         ] {
             assert_eq!(stack_name(id).as_deref(), Some(name));
         }
@@ -121,6 +145,8 @@ mod tests {
             ("urn:dmb:cmp:d:p:0:..:other.0:port", "--/other.0/port"),
             ("urn:dmb:cmp:d:p:0:.", "-"),
             ("urn:dmb:cmp:d:p:0:..a.", "..a."),
+            ("urn:dmb:cmp:d:p:0:注文", "Zhu-Wen-266125dd"),
+            ("urn:dmb:cmp:d:p:0:port:qualità", "port/qualita-91f4b040"),
         ] {
             assert_eq!(component_key(id, product, None), key);
         }

@@ -1,13 +1,18 @@
 //! Names: safe identifiers, the parts of URNs, principals.
 
 use super::{IdentityTable, technology, text};
+use crate::naming::{NamesRule, distinct};
 use std::collections::BTreeMap;
 use terrace_provider::{IdentityRule, Principal, Value};
 
-/// A text that can stand as an identifier anywhere.
-pub(super) fn normalize(text: &str) -> String {
-    let lower = text.to_lowercase();
+/// A text that can stand as an identifier anywhere. One beyond ASCII ends in its digest.
+pub(super) fn normalize(text: &str, names: NamesRule) -> String {
+    let mut lower = text.to_lowercase();
     let is_safe = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    // Where nothing would be left of it, it never named anything.
+    if !lower.is_ascii() && (!names.is_ascii() || !lower.contains(is_safe)) {
+        lower = distinct(&lower, '_', |c| c.is_ascii_alphanumeric() || c == '_').to_ascii_lowercase();
+    }
     let mut name = String::with_capacity(lower.len());
     for symbol in lower.chars() {
         if is_safe(symbol) {

@@ -60,7 +60,7 @@ pub const FUNCTIONS: &[FunctionDoc] = &[
     both(
         "normalize",
         "normalize(text) -> text",
-        "safe as an identifier: lower case, runs of other characters than a-z, 0-9 and _ become one _, none at the ends, one before a leading digit",
+        "safe as an identifier: lower case, runs of other characters than a-z, 0-9 and _ become one _, none at the ends, one before a leading digit; letters beyond ASCII become Latin ones, with a digest at the end",
     ),
     both(
         "quartz",

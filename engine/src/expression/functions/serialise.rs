@@ -1,6 +1,7 @@
 //! Values as text: JSON, YAML.
 
 use terrace_provider::Value;
+use terrace_provider::value::OtherFormat;
 
 /// Compact JSON, keys sorted.
 pub(super) fn json(value: &Value) -> Result<Value, String> {
@@ -13,5 +14,5 @@ pub(super) fn json(value: &Value) -> Result<Value, String> {
 pub(super) fn yaml(value: &Value) -> Result<Value, String> {
     let mut value = value.to_revealed_json();
     value.sort_all_objects();
-    serde_saphyr::to_string(&value).map(Value::from).map_err(|error| error.to_string())
+    serde_saphyr::to_string(&OtherFormat(&value)).map(Value::from).map_err(|error| error.to_string())
 }

@@ -5,7 +5,7 @@ use super::Walk;
 use crate::action::{Action, Reason};
 use crate::address::{Address, InstanceKey};
 use crate::diagnostic::Diagnostic;
-use crate::plan::key::identity_key;
+use crate::plan::key::{compared_key, identity_key};
 use crate::plan::refresh::LoadedRow;
 use crate::plan::{Change, DeferralReason, DeferredChange, orphans};
 use crate::selector::is_same_block;
@@ -156,7 +156,11 @@ impl Walk<'_, '_> {
         let left = standing.rows.keys().filter_map(|address| Some((address, self.loaded.rows.get(address)?)));
         let mut owners = HashMap::new();
         for (address, row) in left.filter(|(_, row)| !row.is_gone && !row.opened.prior.identity.is_empty()) {
-            let name = (row.opened.provider.as_str(), address.ty.as_str(), identity_key(&row.opened.prior.identity));
+            let name = (
+                row.opened.provider.as_str(),
+                address.ty.as_str(),
+                compared_key(self.planner.registry, &address.ty, &row.opened.prior.identity),
+            );
             owners.insert(name, address);
         }
         let is_made = |change: &&Change| change.generation == 0 || change.action.is_replace();
@@ -166,7 +170,7 @@ impl Walk<'_, '_> {
                 continue;
             };
             let Some(identity) = ty.identity_of(&after.attributes) else { continue };
-            let name = (change.provider.as_str(), change.address.ty.as_str(), identity_key(&identity));
+            let name = (change.provider.as_str(), change.address.ty.as_str(), identity_key(&ty.compared(&identity)));
             let Some(owner) = owners.get(&name) else { continue };
             let message = format!("`{}` would be the object of `{owner}`, which is deferred", change.address);
             let error = Diagnostic::error("deferred_object", message)

@@ -5,6 +5,7 @@ use super::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
 use crate::mark;
 use crate::private::Kept;
+use terrace_provider::names::NameRule;
 use terrace_provider::{Attribute, AttributeType, Map, Need, Object, Private, ResourceType, Value};
 
 pub(super) fn types() -> Vec<ResourceType> {
@@ -51,9 +52,14 @@ fn was_there(_: &Map, private: &Private) -> bool {
     !Kept::of(private).preexisting.is_empty()
 }
 
+/// Unity Catalog knows no case.
+fn caseless(name: Attribute) -> Attribute {
+    name.compared(NameRule::Caseless)
+}
+
 fn catalog() -> ResourceType {
     let attributes = container(
-        vec![named("name", "The catalog's name; case makes no difference.")],
+        vec![caseless(named("name", "The catalog's name; case makes no difference."))],
         text("createdAt", "When it was made: another one of the same name has another time."),
     );
     let ty = ResourceType::new("databricks_catalog", "A catalog.", &["metastoreId", "name"], Object(attributes));
@@ -62,7 +68,10 @@ fn catalog() -> ResourceType {
 
 fn schema() -> ResourceType {
     let attributes = container(
-        vec![named("catalog", "The catalog."), named("name", "The schema's name; case makes no difference.")],
+        vec![
+            caseless(named("catalog", "The catalog.")),
+            caseless(named("name", "The schema's name; case makes no difference.")),
+        ],
         text("schemaId", "The id that Unity Catalog gave it: another one of the same name has another."),
     );
     let ty = ResourceType::new(
@@ -104,9 +113,9 @@ fn view() -> ResourceType {
     let attributes = vec![
         workspace_url(),
         metastore(),
-        named("catalog", "The catalog."),
-        named("schema", "The schema."),
-        named("name", "The view's name; case makes no difference."),
+        caseless(named("catalog", "The catalog.")),
+        caseless(named("schema", "The schema.")),
+        caseless(named("name", "The view's name; case makes no difference.")),
         Attribute::new("source", AttributeType::Object(source), "What the view reads.").required(),
         Attribute::new(
             "columns",
@@ -134,8 +143,8 @@ fn on_securable() -> Vec<Attribute> {
     vec![
         way(),
         metastore(),
-        named("securableType", "`catalog`, `schema`, `table` (also of a view), `volume` or `function`."),
-        named("fullName", "The name with those of what it is in."),
+        caseless(named("securableType", "`catalog`, `schema`, `table` (also of a view), `volume` or `function`.")),
+        caseless(named("fullName", "The name with those of what it is in.")),
         named("principal", "The user name, the display name of a group, or the application id of a service principal."),
     ]
 }

@@ -6,6 +6,7 @@ use crate::mark;
 use crate::object::settings;
 use crate::private::Kept;
 use crate::workspaces::Workspaces;
+use terrace_provider::names::NameRule;
 use terrace_provider::{Attribute, AttributeType, Map, Need, Object, Private, ResourceType, Value};
 
 pub(super) fn types() -> Vec<ResourceType> {
@@ -37,7 +38,7 @@ fn credential() -> ResourceType {
 fn directory() -> ResourceType {
     let attributes = vec![
         workspace_url().replaces(),
-        named("path", "The path: `/Workspace/shop_0`; the folders above it are made as well."),
+        named("path", "The path: `/Workspace/shop_0`; the folders above it are made as well.").compared(NameRule::Path),
         text("objectId", "The id that Databricks gave it, for permissions.").stable(),
         id(),
     ];
@@ -68,7 +69,8 @@ const DIRECTORIES: Need = Need {
 fn repo() -> ResourceType {
     let attributes = vec![
         workspace_url().replaces(),
-        named("path", "Where it is checked out: `/Workspace/shop_0/orders`; the folder above it has to be there."),
+        named("path", "Where it is checked out: `/Workspace/shop_0/orders`; the folder above it has to be there.")
+            .compared(NameRule::Path),
         named("url", "The URL of the repository."),
         named("gitProvider", "Who hosts it: `gitHub`, `gitLab`, `azureDevOpsServices` …"),
         text("branch", "The branch that is checked out."),

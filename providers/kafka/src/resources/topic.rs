@@ -15,6 +15,7 @@ use super::{Instance, READS_AT_ONCE};
 use crate::admin::LONGEST_WORK;
 use crate::failure::Asked;
 use std::time::Duration;
+use terrace_provider::names::NameRule;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attribute, AttributeType, Object, ResourceType};
 
@@ -26,7 +27,10 @@ pub(crate) fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
     let number = |name, doc| Attribute::new(name, AttributeType::Int, doc);
     let attributes = Object(vec![
-        text("name", "The topic's name: 1 to 249 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`.").required().replaces(),
+        text("name", "The topic's name: 1 to 249 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`.")
+            .required()
+            .replaces()
+            .compared(NameRule::DotsAsUnderscores),
         number("partitions", "How many partitions. More are added in place; fewer need a new topic.").or_computed(),
         number("replicationFactor", "How many brokers hold each partition; else the brokers' own number.")
             .or_computed()

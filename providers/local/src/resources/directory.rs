@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use cap_std::fs::{DirBuilder, DirBuilderExt, MetadataExt, Permissions, PermissionsExt};
 use std::io;
 use std::time::Duration;
+use terrace_provider::names::NameRule;
 use terrace_provider::plan::from_schema;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, LostCall, Object, Observed,
@@ -41,6 +42,7 @@ pub fn resource_type() -> ResourceType {
             Object(vec![
                 Attribute::new("path", AttributeType::String, "Where it is, relative to the project folder.")
                     .required()
+                    .compared(NameRule::Path)
                     .replaces(),
                 Attribute::new("mode", AttributeType::String, "Its permission bits, octal.")
                     .default_value(DEFAULT_MODE),

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use content::Summary;
 use content::{Content, Stored};
 use std::time::Duration;
+use terrace_provider::names::NameRule;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Batch, Call, ErrorKind, Found, Lookup, LostCall, Object, Observed,
     Planned, PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
@@ -48,6 +49,7 @@ pub fn resource_type() -> ResourceType {
             Object(vec![
                 Attribute::new("path", AttributeType::String, "Where it is, relative to the project folder.")
                     .required()
+                    .compared(NameRule::Path)
                     .replaces(),
                 Attribute::new(
                     "content",

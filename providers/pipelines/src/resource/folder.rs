@@ -40,7 +40,7 @@ impl Folder {
         let place = project.join(&name.folder);
         // Links are followed: what they lead to is what counts.
         let found = place.canonicalize().and_then(|place| match place.starts_with(project) {
-            true => spec::read(&place).map(Some),
+            true => spec::read(&place).map(|specs| Some(specs.seen_by(Path::new(&name.folder)))),
             false => Ok(None),
         });
         let specs = found.map_err(|error| {

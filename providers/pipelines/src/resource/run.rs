@@ -141,11 +141,13 @@ impl Runs {
 
     async fn run(&self, call: &Call, planned: &Attributes) -> Result<Observed, ProviderError> {
         let name = Name::known(planned)?;
-        let runner = target::run_into(&self.runner, &self.databases, planned, &call.cancel).await?;
-        let project = runner.project.clone();
+        let project = self.runner.project.clone();
         let (folder, name) = blocking(move || Ok((Folder::read(&project, &name)?, name))).await?;
         let pipeline = folder.pipeline(&name)?;
         self.check_before(&name, pipeline)?;
+        let uses_database = self.runner.uses_database(&folder.specs.root, pipeline);
+        let target = (planned, uses_database);
+        let runner = target::run_into(&self.runner, &self.databases, target, &call.cancel).await?;
         let asked = Asked {
             uses_cache: !matches!(planned.get("useCache"), Some(Value::Bool(false))),
             timeout: Some(call.timeout),

@@ -114,6 +114,16 @@ impl Runner {
         names.iter().filter_map(|name| variables.get(name)).any(|value| needs(value))
     }
 
+    /// True where a step of the pipeline looks at the database that runs are given, or code of it cannot be read. One whose
+    /// spec names a database has its own.
+    #[must_use]
+    pub fn uses_database(&self, root: &Path, pipeline: &Pipeline) -> bool {
+        let modules = self.modules(root, pipeline);
+        let names = fingerprint::variables_of(self.looked(root, pipeline, &modules));
+        let is_said = pipeline.environment.iter().any(|(name, value)| name == ENGINE && !value.is_empty());
+        !is_said && names.map_or(true, |names| names.contains(ENGINE))
+    }
+
     fn looked<'a>(&'a self, root: &'a Path, pipeline: &'a Pipeline, modules: &'a [PathBuf]) -> Looked<'a> {
         Looked { project: &self.project, root, pipeline, modules }
     }

@@ -295,7 +295,7 @@ impl Shared {
         let root = self.runner.project.join(&schedule.folder);
         let read = tokio::task::spawn_blocking(move || spec::read(&root)).await;
         let specs = match read {
-            Ok(Ok(specs)) => specs,
+            Ok(Ok(specs)) => specs.seen_by(Path::new(&schedule.folder)),
             Ok(Err(error)) => return skipped(format!("its folder cannot be read: {error}")),
             Err(error) => return skipped(format!("its folder cannot be read: {error}")),
         };
@@ -323,7 +323,13 @@ impl Shared {
             ..Options::default()
         };
         let folder = self.runner.folder_name(&specs.root);
-        let runner = match self.databases.runner_of(&self.runner, &folder, &self.cancel).await {
+        let uses_database =
+            specs.pipelines.get(position).is_some_and(|pipeline| self.runner.uses_database(&specs.root, pipeline));
+        let runner = match uses_database {
+            true => self.databases.runner_of(&self.runner, &folder, &self.cancel).await,
+            false => Ok(self.runner.clone()),
+        };
+        let runner = match runner {
             Ok(runner) => runner,
             Err(error) if error.why == Why::Cancelled => return None,
             Err(error) => return skipped(error.what),

@@ -13,6 +13,7 @@ const FIELDS: [(&str, u8, u8); 5] =
     [("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7)];
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 /// So many days are looked at for the next time: the 29th of February comes after eight years at the latest, and on a
 /// certain day of the week after forty.
 const FURTHEST: usize = 41 * 366;
@@ -34,6 +35,18 @@ pub struct Cron {
 }
 
 impl Cron {
+    /// Reads the crontab of a spec. The scheduler of dpp takes the weekday in the third field: one whose third field names a
+    /// weekday is read as there, and comes where the day of the month fits, too.
+    ///
+    /// # Errors
+    /// As [`Cron::parse`].
+    pub fn of_spec(text: &str) -> Result<Self, String> {
+        match in_cron_order(text) {
+            Some(in_order) => Self { is_either: false, ..Self::parse(&in_order.text)? }.coming(text),
+            None => Self::parse(text),
+        }
+    }
+
     /// Reads a crontab.
     ///
     /// # Errors
@@ -71,9 +84,14 @@ impl Cron {
             is_hourly: hour.starts_with('*'),
             is_either: !day.starts_with('*') && !weekday.starts_with('*'),
         };
+        cron.coming(text)
+    }
+
+    /// Itself, where it comes at all.
+    fn coming(self, text: &str) -> Result<Self, String> {
         let some_day = Date::constant(2000, 1, 1).at(0, 0, 0, 0);
-        match cron.next_local(some_day) {
-            Some(_) => Ok(cron),
+        match self.next_local(some_day) {
+            Some(_) => Ok(self),
             None => Err(format!("`{text}` never comes: no such month has such a day")),
         }
     }
@@ -185,14 +203,55 @@ fn part_of(part: &str, names: &[&str], least: u8, most: u8) -> Option<impl Itera
     (from <= to).then(|| (from..=to).step_by(usize::from(step.unwrap_or(1))))
 }
 
-/// Says what is wrong with a crontab.
-pub(crate) fn fault(text: &str) -> Option<String> {
-    Cron::parse(text).err()
+/// A crontab of dpp's scheduler in the order of cron.
+pub(super) struct InCronOrder {
+    /// The fields.
+    pub(super) text: String,
+    /// Cron runs it at the same times.
+    pub(super) is_same: bool,
+}
+
+/// The crontab in the order of cron, where its third field names a weekday: minute, hour, day of the week, day of the month,
+/// month. A number there is a day of the month, as cron has it.
+pub(super) fn in_cron_order(text: &str) -> Option<InCronOrder> {
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let [minute, hour, weekday, day, month] = *fields.as_slice() else { return None };
+    weekday.split([',', '-', '/']).any(is_weekday).then(|| InCronOrder {
+        text: [minute, hour, day, month, short(weekday).as_str()].join(" "),
+        is_same: day.starts_with('*'),
+    })
+}
+
+/// True for the name of a weekday, short or whole.
+fn is_weekday(text: &str) -> bool {
+    WEEKDAYS
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(text) || name.get(..3).is_some_and(|it| it.eq_ignore_ascii_case(text)))
+}
+
+/// The field with weekdays by their first three letters, and ranges that go over the end of the week in two parts.
+fn short(weekday: &str) -> String {
+    let mut text = weekday.to_ascii_lowercase();
+    for (name, short) in WEEKDAYS.iter().zip(DAYS) {
+        text = text.replace(name, short);
+    }
+    let day = |name: &str| DAYS.iter().position(|day| *day == name);
+    let parts = text.split(',').map(|part| match part.split_once('-') {
+        Some((from, to)) if day(from).zip(day(to)).is_some_and(|(from, to)| from > to) => {
+            format!("{from}-sat,sun-{to}")
+        }
+        _ => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fault(text: &str) -> Option<String> {
+        Cron::parse(text).err()
+    }
 
     #[test]
     fn a_crontab_has_five_fields_of_numbers() {
@@ -235,6 +294,32 @@ mod tests {
             ["Sun 2026-01-04 09:05+0000", "Sun 2026-01-04 09:25+0000"]
         );
         assert_eq!(times("0 0 29 2 *", "UTC", "2096-03-01T00:00:00Z", 1), ["Fri 2104-02-29 00:00+0000"]);
+    }
+
+    #[test]
+    fn weekday_in_third_field_runs_as_scheduler_of_dpp() {
+        let next = |cron: &str| {
+            let at = Cron::of_spec(cron).unwrap().next(&TimeZone::UTC, "2026-02-01T12:00:00Z".parse().unwrap());
+            at.unwrap().strftime("%a %F %H:%M").to_string()
+        };
+        assert_eq!(next("0 1 mon * *"), "Mon 2026-02-02 01:00");
+        assert_eq!(next("0 1 Friday * *"), "Fri 2026-02-06 01:00");
+        assert_eq!(next("0 1 sat,sun * 3"), "Sun 2026-03-01 01:00");
+        assert_eq!(next("30 2 wed-fri 13 *"), "Fri 2026-02-13 02:30", "both days have to fit");
+        assert_eq!(next("0 1 fri-mon * 3"), "Sun 2026-03-01 01:00");
+        assert_eq!(
+            in_cron_order("0 1 Monday 5 *").map(|it| (it.text, it.is_same)),
+            Some(("0 1 5 * mon".to_owned(), false))
+        );
+        for (wrong, words) in [
+            ("0 1 mon 32 *", "`32` is no day of the month"),
+            ("0 1 mon * 13", "`13` is no month"),
+            ("0 1 mon 31 2", "never comes"),
+        ] {
+            assert!(Cron::of_spec(wrong).unwrap_err().contains(words), "{wrong}");
+        }
+        assert!(in_cron_order("0 1 2 * *").is_none() && in_cron_order("0 1 * * mon").is_none());
+        assert!(Cron::parse("0 1 mon * *").is_err(), "a schedule of a stack is in the order of cron");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 mod step;
 
+use super::Specs;
+use super::cron::{self, Cron};
 use super::discovery::{Found, PIPELINES, SOURCE_SUFFIX};
 use super::ignored::{Fault, IGNORE};
 use super::model::{Dependency, DependsOn, Pipeline, Schedule, SourceSpec, SpecFile, Step};
 use super::problem::{Problem, Severity};
 use super::yaml::{self, Entry, Kind, Node};
-use super::{Specs, cron};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -197,13 +198,11 @@ fn id_of(folder: &Path, name: &str) -> String {
 
 fn pipeline(entry: &Entry, folder: &Path, teller: &mut Teller<'_>) -> Option<Pipeline> {
     let id = teller.pipeline.clone()?;
-    if entry.key.is_empty()
-        || entry.key.contains([',', '%'])
-        || entry.key.contains(char::is_control)
-        || entry.key == "all"
-    {
+    if entry.key.is_empty() || entry.key.contains([',', '%']) || entry.key.contains(char::is_control) || id == "./all" {
         let message = format!("a pipeline cannot be called `{}`", entry.key.escape_debug());
-        let hint = "`all`, commas and `%` say which pipelines to run, and names are one line of text".to_owned();
+        let hint =
+            "`all`, commas and `%` select pipelines, and names are one line of text; within a folder `all` is a name";
+        let hint = hint.to_owned();
         teller.error("illegal_name", &entry.key_at, message, Some(hint));
     }
     let Some(entries) = entry.value.as_map() else {
@@ -241,7 +240,7 @@ fn pipeline(entry: &Entry, folder: &Path, teller: &mut Teller<'_>) -> Option<Pip
     })
 }
 
-/// The steps; nothing where one of them is none.
+/// The steps that can be read. Each of the others is an error of the pipeline, which keeps it from running.
 fn steps(entry: &Entry, entries: &[Entry], teller: &mut Teller<'_>) -> Option<Vec<Step>> {
     let Some(list) = find(entries, "pipeline") else {
         // Where it is misspelt, that was told already.
@@ -263,10 +262,10 @@ fn steps(entry: &Entry, entries: &[Entry], teller: &mut Teller<'_>) -> Option<Ve
     let mut steps = Vec::with_capacity(items.len());
     for (position, item) in items.iter().enumerate() {
         teller.step = Some((position + 1, String::new()));
-        steps.extend(step::read(item, teller));
+        steps.extend(step::read(item, position + 1, teller));
     }
     teller.step = None;
-    (steps.len() == items.len()).then_some(steps)
+    Some(steps)
 }
 
 fn dependencies(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<Dependency> {
@@ -315,12 +314,24 @@ fn schedule(entries: &[Entry], teller: &mut Teller<'_>) -> Option<Schedule> {
     teller.check_keys(inner, &["crontab"]);
     let text = teller.text(inner, "crontab")?;
     let at = find(inner, "crontab").map_or(entry.key_at.clone(), |entry| entry.value.at.clone());
-    if let Some(fault) = cron::fault(&text) {
+    let crontab = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Err(fault) = Cron::of_spec(&crontab) {
         let hint = "the order is that of cron; `0 1 * * *` is every day at one".to_owned();
         teller.error("crontab", &at, fault, Some(hint));
         return None;
     }
-    Some(Schedule { crontab: text.split_whitespace().collect::<Vec<_>>().join(" "), at })
+    if let Some(in_order) = cron::in_cron_order(&crontab) {
+        let message = format!("`{crontab}` has the weekday in the third field, which only the scheduler of dpp reads");
+        let hint = match in_order.is_same {
+            true => format!("in the order of cron this is `{}`", in_order.text),
+            false => format!(
+                "in the order of cron this is `{}`, but cron runs it on either day: dpp and terrace run it where both fit",
+                in_order.text
+            ),
+        };
+        teller.tell(Severity::Warning, "crontab_order", &at, message, Some(hint));
+    }
+    Some(Schedule { crontab, at })
 }
 
 fn environment(entries: &[Entry], teller: &mut Teller<'_>) -> Vec<(String, String)> {

@@ -51,6 +51,8 @@ pub struct Pipeline {
 /// One step of a pipeline.
 #[derive(Debug, Clone)]
 pub struct Step {
+    /// Its number in the spec, counted from 1.
+    pub number: usize,
     /// How it is called: the processor, or the module of a flow.
     pub name: String,
     /// Where it begins.
@@ -101,7 +103,7 @@ pub enum DependsOn {
 /// When a pipeline runs by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    /// Minute, hour, day of the month, month, day of the week: the order of cron, not that of celery.
+    /// Minute, hour, day of the month, month, day of the week: the order of cron, unless the third field names a weekday.
     pub crontab: String,
     /// Where it stands.
     pub at: Range<usize>,

@@ -55,9 +55,9 @@ impl Problem {
     #[must_use]
     pub fn in_one_line<'a>(&'a self, specs: &'a Specs) -> impl fmt::Display + 'a {
         fmt::from_fn(move |f| {
-            if let Some(file) = specs.files.get(self.file) {
+            if let Some((file, path)) = specs.files.get(self.file).zip(specs.path_of(self.file)) {
                 let (line, column) = self.place(&file.text);
-                write!(f, "{}:{line}:{column}: ", in_plain_text(&file.path.to_string_lossy()))?;
+                write!(f, "{}:{line}:{column}: ", in_plain_text(&path.to_string_lossy()))?;
             }
             f.write_str(&self.about())?;
             f.write_str(&self.message)?;

@@ -6,7 +6,7 @@ use super::problem::{Problem, Severity};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use terrace_provider::names::closest;
+use terrace_provider::names::candidates;
 
 /// The generations of dpp, which differ in what processors may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -198,9 +198,8 @@ fn adds_to_ingest(text: &str) -> bool {
 pub(super) fn check(specs: &mut Specs) {
     let mut problems = Vec::new();
     for pipeline in &specs.pipelines {
-        let folder = specs.root.join(&pipeline.folder);
         let api = api(&specs.root, pipeline);
-        for (position, step) in pipeline.steps.iter().enumerate() {
+        for step in &pipeline.steps {
             let tell = |severity, code, message: String, hint: Option<String>| Problem {
                 severity,
                 code,
@@ -208,7 +207,7 @@ pub(super) fn check(specs: &mut Specs) {
                 file: pipeline.file,
                 at: step.at.start..step.at.start,
                 pipeline: Some(pipeline.id.clone()),
-                step: Some((position + 1, step.name.clone())),
+                step: Some((step.number, step.name.clone())),
                 hint,
             };
             let located = locate(&specs.root, pipeline, step);
@@ -217,7 +216,7 @@ pub(super) fn check(specs: &mut Specs) {
                     StepKind::Flow => format!("there is no module `{}`", step.name),
                     _ => format!("there is no processor `{}`", step.name),
                 };
-                problems.push(tell(Severity::Error, "no_processor", message, Some(hint(&folder, step))));
+                problems.push(tell(Severity::Error, "no_processor", message, Some(hint(&specs.root, pipeline, step))));
             }
             let is_new = matches!(&located, Some(Located::Flow(_)))
                 || matches!(&located, Some(Located::BuiltIn(_)) if TWO.contains(&step.name.as_str()));
@@ -238,20 +237,72 @@ pub(super) fn check(specs: &mut Specs) {
     specs.problems.append(&mut problems);
 }
 
-fn hint(folder: &Path, step: &Step) -> String {
-    let mut names: Vec<String> = built_in().map(str::to_owned).collect();
-    let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    names.extend(files.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".py")?.to_owned())));
-    if let Some(name) = closest(&step.name, names.iter().map(String::as_str)) {
+fn hint(root: &Path, pipeline: &Pipeline, step: &Step) -> String {
+    if let Some(name) = probably_meant(&root.join(&pipeline.folder), step) {
         return format!("did you mean `{name}`?");
     }
+    let (ups, parts) = parts(&step.name);
+    if ups > 0 && step.kind == StepKind::Processor {
+        return format!("put it into `{}`", within_project(&pipeline.folder, ups, &parts).display());
+    }
     match (&step.kind, step.name.split_once('.')) {
-        (StepKind::Processor, Some((module, _))) if !module.is_empty() && module != "dump" => format!(
+        (StepKind::Flow, _) if is_processor_of_dpp(&step.name) => {
+            format!("`{}` is a processor: write `run: {}`", step.name, step.name)
+        }
+        (StepKind::Flow, _) => format!("put `{}.py` beside the spec", step.name.replace('.', "/")),
+        (_, Some((module, _))) if !module.is_empty() && module != "dump" => format!(
             "where it is one of a plugin, name `datapackage-pipelines-{module}` in a `{REQUIREMENTS}` beside the spec"
         ),
-        (StepKind::Flow, _) => format!("put `{}.py` beside the spec", step.name.replace('.', "/")),
-        _ => format!("put `{}.py` beside the spec, or name one that dpp brings", step.name),
+        _ => format!("put `{}` beside the spec, or name one that dpp brings", parts.join("/")),
     }
+}
+
+/// The path of a file, from the project folder, that lies so many folders up from the folder of a spec.
+fn within_project(folder: &Path, ups: usize, parts: &[String]) -> PathBuf {
+    let mut path = folder.to_path_buf();
+    for _ in 0..ups {
+        if !path.pop() || path.ends_with("..") {
+            path.push("..");
+        }
+    }
+    path.extend(parts);
+    path
+}
+
+/// True for what a step can run; dpp itself adds the others.
+fn is_processor_of_dpp(name: &str) -> bool {
+    name != "flow" && name != "cache_loader" && built_in().any(|known| known == name)
+}
+
+/// The name that is a few letters away from that of a step, of the same kind: a processor of dpp or of the folder that the name
+/// leads to, or a module there with a function `flow`.
+fn probably_meant(folder: &Path, step: &Step) -> Option<String> {
+    let (ups, parts) = parts(&step.name);
+    let inner = parts.get(..parts.len().saturating_sub(1)).unwrap_or_default();
+    let mut place = folder.to_path_buf();
+    place.extend(std::iter::repeat_n("..", ups));
+    place.extend(inner);
+    let prefix = step.name.rfind('.').and_then(|dot| step.name.get(..=dot)).unwrap_or_default();
+    let is_flow = step.kind == StepKind::Flow;
+    let files = fs::read_dir(&place).into_iter().flatten().flatten().map(|entry| entry.path());
+    let files = files.filter(|file| file.extension().is_some_and(|it| it == "py") && is_flow_file(file) == is_flow);
+    let mut names: Vec<String> =
+        files.filter_map(|file| Some(format!("{prefix}{}", file.file_stem()?.to_str()?))).collect();
+    names.sort_unstable();
+    if !is_flow && ups == 0 {
+        names.extend(built_in().filter(|name| is_processor_of_dpp(name)).map(str::to_owned));
+    }
+    let most = if step.name.len() < 8 { 1 } else { 2 };
+    let wanted = step.name.to_lowercase();
+    let close = candidates(&step.name, names.iter().map(String::as_str));
+    let close = close.map(|name| (strsim::osa_distance(&wanted, &name.to_lowercase()), name));
+    let close = close.filter(|(distance, _)| *distance <= most).min_by_key(|(distance, _)| *distance);
+    close.map(|(_, name)| name.to_owned())
+}
+
+/// True for a module with a function `flow`, which no step runs as a processor.
+fn is_flow_file(file: &Path) -> bool {
+    fs::read_to_string(file).is_ok_and(|text| text.lines().any(|line| line.starts_with("def flow(")))
 }
 
 #[cfg(test)]
@@ -265,6 +316,63 @@ mod tests {
         assert_eq!(of("dump.to_path"), (0, "dump/to_path.py".to_owned()));
         assert_eq!(of("..common.clean"), (1, "common/clean.py".to_owned()));
         assert_eq!(of("...common.clean"), (2, "common/clean.py".to_owned()));
+    }
+
+    #[test]
+    fn file_of_relative_processor_is_named_from_project_folder() {
+        let path = |folder: &str, name: &str| {
+            let (ups, parts) = parts(name);
+            within_project(Path::new(folder), ups, &parts).display().to_string()
+        };
+        assert_eq!(path("a/b", "..common.clean"), "a/common/clean.py");
+        assert_eq!(path("a/b", "...common.clean"), "common/clean.py");
+        assert_eq!(path("a", "...common.clean"), "../common/clean.py");
+        assert_eq!(path("", "...clean"), "../../clean.py");
+    }
+
+    #[test]
+    fn only_processors_a_few_letters_away_are_suggested() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("common")).unwrap();
+        for (name, text) in [
+            ("clean_names.py", "spew(x, y)"),
+            ("weekly.py", "def flow(parameters):\n  pass\n"),
+            ("common/clean.py", "spew(x, y)"),
+        ] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let meant = |kind: StepKind, name: &str| {
+            let step = Step {
+                number: 1,
+                name: name.to_owned(),
+                at: 0..0,
+                kind,
+                parameters: serde_json::Map::new(),
+                is_cached: false,
+                is_validated: false,
+                runner: None,
+                wrapper: None,
+            };
+            probably_meant(folder.path(), &step)
+        };
+        for (name, expected) in [
+            ("load_resorce", Some("load_resource")),
+            ("dump.to.path", Some("dump.to_path")),
+            ("stream_remote_resource", Some("stream_remote_resources")),
+            ("clean_nmaes", Some("clean_names")),
+            ("common.claen", Some("common.clean")),
+            ("Printer", Some("printer")),
+            ("load_data", None),
+            ("sorter", None),
+            ("weekli", None),
+            ("join_all", None),
+            ("filter_rows", None),
+        ] {
+            assert_eq!(meant(StepKind::Processor, name).as_deref(), expected, "{name}");
+        }
+        assert_eq!(meant(StepKind::Flow, "weekli").as_deref(), Some("weekly"));
+        assert_eq!(meant(StepKind::Flow, "clean_nmaes"), None);
+        assert_eq!(meant(StepKind::Flow, "load_resorce"), None);
     }
 
     #[test]

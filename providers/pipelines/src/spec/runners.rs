@@ -54,7 +54,7 @@ pub(super) fn resolve(specs: &mut Specs, surroundings: &Surroundings) {
     let runners = runners.unwrap_or_default();
     let mut unknown = Vec::new();
     for pipeline in &mut specs.pipelines {
-        for (position, step) in pipeline.steps.iter_mut().enumerate() {
+        for step in &mut pipeline.steps {
             let Some(name) = &step.runner else { continue };
             let (message, hint) = match runners.get(name) {
                 Some(Runner::Plain) => continue,
@@ -78,7 +78,7 @@ pub(super) fn resolve(specs: &mut Specs, surroundings: &Surroundings) {
                 file: pipeline.file,
                 at: step.at.start..step.at.start,
                 pipeline: Some(pipeline.id.clone()),
-                step: Some((position + 1, step.name.clone())),
+                step: Some((step.number, step.name.clone())),
                 hint: Some(hint),
             });
         }

@@ -218,7 +218,7 @@ fn of_a_name_that_stands_twice_the_last_pipeline_counts() {
 
 #[test]
 fn names_of_pipelines_are_one_line_of_text() {
-    insta::assert_snapshot!(told_of("\"a\\e[2J\": {pipeline: [{run: load_metadata}]}\n").join("\n"), @r"pipeline-spec.yaml:1:1: ./a\u{1b}[2J: a pipeline cannot be called `a\u{1b}[2J`; `all`, commas and `%` say which pipelines to run, and names are one line of text");
+    insta::assert_snapshot!(told_of("\"a\\e[2J\": {pipeline: [{run: load_metadata}]}\n").join("\n"), @r"pipeline-spec.yaml:1:1: ./a\u{1b}[2J: a pipeline cannot be called `a\u{1b}[2J`; `all`, commas and `%` say which pipelines to run, and names are one line of text; within a folder `all` is a name");
 }
 
 #[test]
@@ -228,4 +228,58 @@ fn nothing_is_run_without_the_wrapper_that_was_meant() {
         let specs = specs_of(&[("pipeline-spec.yaml", spec), ("dpp-runners.yaml", runners)]);
         assert_eq!(specs.broken(), ["./x"], "{runners}");
     }
+}
+
+#[test]
+fn pipeline_within_folder_may_be_called_all() {
+    let text = "all: {pipeline: [{run: load_metadata}]}";
+    assert_eq!(told(&[("sub/pipeline-spec.yaml", text)]), Vec::<String>::new());
+    let specs = specs_of(&[("sub/pipeline-spec.yaml", text), ("other/pipeline-spec.yaml", text)]);
+    let chosen = |word: &str| selection::select(&specs, &[word.to_owned()]).unwrap().len();
+    assert_eq!((chosen("./sub/all"), chosen("sub/all"), chosen("all")), (1, 1, 2));
+    let root = told_of(text);
+    assert!(root[0].contains("a pipeline cannot be called `all`") && root.len() == 1, "{root:?}");
+}
+
+#[test]
+fn wrong_step_does_not_hide_mistakes_of_others() {
+    let text = "x:\n  pipeline:\n  - parameters: {a: 1}\n  - run: load_resorce\n    parameters: 7\n  - 3\n  - {run: printer, runner: none}\n  - run: ..common.clean\n";
+    let told = told(&[("sub/pipeline-spec.yaml", text)]);
+    for (step, words) in [
+        (1, "a step needs `run` or `flow`"),
+        (2, "`parameters` is a number"),
+        (2, "did you mean `load_resource`?"),
+        (3, "a step is a number"),
+        (4, "runner `none`"),
+        (5, "there is no processor `..common.clean`; put it into `common/clean.py`"),
+    ] {
+        let is_told = |line: &String| line.contains(&format!(", step {step}")) && line.contains(words);
+        assert!(told.iter().any(is_told), "step {step}, {words}: {told:#?}");
+    }
+    let specs = specs_of(&[("sub/pipeline-spec.yaml", text)]);
+    assert_eq!(specs.broken(), ["./sub/x"]);
+}
+
+#[test]
+fn weekday_in_third_field_is_warned_of_with_order_of_cron() {
+    let told = |crontab: &str| {
+        told_of(&format!("x:\n  schedule: {{crontab: '{crontab}'}}\n  pipeline: [{{run: load_metadata}}]\n")).join("\n")
+    };
+    assert!(told("0 1 mon * *").contains("in the order of cron this is `0 1 * * mon`"));
+    assert!(told("0 1 mon 5 *").contains("in the order of cron this is `0 1 5 * mon`, but cron runs it on either day"));
+    assert!(told("0 1 mon 32 *").contains("`32` is no day of the month"));
+    assert_eq!((told("0 1 2 * *"), told("0 1 * * mon")), (String::new(), String::new()));
+}
+
+#[test]
+fn places_are_the_same_whichever_folder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    std::fs::write(folder.path().join("sub/pipeline-spec.yaml"), "x:\n  pipline: []\n").unwrap();
+    let told = |named: &str, way: &str| {
+        let specs = read(&folder.path().join(named)).unwrap().seen_by(Path::new(way));
+        specs.problems[0].in_one_line(&specs).to_string().split(": ").next().unwrap().to_owned()
+    };
+    assert_eq!(told(".", "."), "sub/pipeline-spec.yaml:2:3");
+    assert_eq!(told("sub", "./sub"), told(".", "."));
 }

@@ -3,6 +3,7 @@
 use super::{empty, flag, id, name, names, settled, text};
 use crate::private::Memory;
 use crate::{grant, membership};
+use terrace_provider::names::NameRule;
 use terrace_provider::{Object, ResourceType};
 
 pub(super) fn role() -> ResourceType {
@@ -51,7 +52,8 @@ pub(super) fn grant() -> ResourceType {
                  it is written in double quotes; `fullName` of what is referred to is written so.",
             )
             .required()
-            .replaces(),
+            .replaces()
+            .compared(NameRule::Qualified),
             text("role", "Who gets them; `PUBLIC` is everybody.").required().replaces(),
             names("privileges", "The privileges, in capitals: `SELECT`, `USAGE`.").required(),
             names("columns", "On these columns of a table only.").default_value(empty()),

@@ -31,14 +31,46 @@ impl Number {
         self.0.parse().unwrap_or(f64::NAN)
     }
 
-    /// The nearest JSON number.
+    /// The JSON number of the same text.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        if let Ok(value) = self.0.parse::<u64>() {
-            return value.into();
-        }
-        serde_json::Number::from_f64(self.to_f64()).map_or(serde_json::Value::Null, serde_json::Value::Number)
+        // Parsed, it would have its exponent written otherwise.
+        serde_json::Value::Number(serde_json::Number::from_string_unchecked(self.0.to_string()))
     }
+
+    /// The same number in its shortest text, as a system writes it that computes with doubles: `1.10` as `1.1`, `1e3` as
+    /// `1000.0`. A number that no double holds keeps its digits.
+    #[must_use]
+    pub fn shortest(&self) -> Self {
+        if self.0.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
+            return self.clone();
+        }
+        let nearest = Self::from_f64(self.to_f64()).filter(|nearest| is_same_number(&nearest.0, &self.0));
+        nearest.unwrap_or_else(|| Self(self.0.to_ascii_lowercase().replace('+', "").into()))
+    }
+}
+
+/// True when two texts are the same decimal number.
+fn is_same_number(one: &str, other: &str) -> bool {
+    parts(one).zip(parts(other)).is_some_and(|(one, other)| one == other)
+}
+
+/// The sign of a number, its digits without zeros at the ends, and the exponent of the last digit; `None` where the exponent
+/// has more than 64 bits.
+fn parts(text: &str) -> Option<(bool, String, i64)> {
+    let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some((is_negative, String::new(), 0));
+    }
+    let exponent: i64 = exponent.parse().ok()?;
+    let zeros = i64::try_from(digits.len() - significant.len()).ok()?;
+    let exponent = exponent.checked_add(zeros)?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+    Some((is_negative, significant.to_owned(), exponent))
 }
 
 impl fmt::Display for Number {

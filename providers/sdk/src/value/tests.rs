@@ -1,5 +1,6 @@
 use super::wire::{Sealing, Spot, WireError, decode, encode};
 use super::*;
+use proptest::prelude::*;
 
 struct Reversing;
 
@@ -72,4 +73,52 @@ fn json_keeps_numbers_as_they_are_written() {
     }
     let hidden = Value::List(vec![Value::sensitive("x".into()), Value::Unknown]);
     assert_eq!(hidden.to_json_text(), "[null,null]");
+}
+
+#[test]
+fn json_for_people_keeps_all_digits() {
+    for text in ["18446744073709551616", "-9223372036854775809", "1e400", "0.1234567890123456789012345", "1.10", "1E-7"]
+    {
+        let number = Value::Number(Number::parse(text).unwrap());
+        assert_eq!(number.to_json().to_string(), text);
+        assert_eq!(
+            serde_json::to_string(&serde_json::json!({ "n": number.to_json() })).unwrap(),
+            format!("{{\"n\":{text}}}")
+        );
+    }
+}
+
+#[test]
+fn json_for_systems_has_shortest_text_of_same_number() {
+    for (text, shortest) in [
+        ("1.10", "1.1"),
+        ("1e3", "1000.0"),
+        ("100.50E-1", "10.05"),
+        ("-0.0", "-0.0"),
+        ("1e400", "1e400"),
+        ("18446744073709551616", "18446744073709551616"),
+        ("0.1234567890123456789012345", "0.1234567890123456789012345"),
+        ("1e99999999999999999999", "1e99999999999999999999"),
+    ] {
+        let number = Value::sensitive(Value::Number(Number::parse(text).unwrap()));
+        assert_eq!(number.to_revealed_json().to_string(), shortest, "{text}");
+        assert_eq!(
+            Value::from(serde_json::from_str::<serde_json::Value>(text).unwrap()).to_json_text(),
+            shortest,
+            "{text}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_number_survives_json(text in "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?") {
+        let Some(number) = Number::parse(&text) else { return Err(TestCaseError::fail(text)) };
+        let printed = Value::Number(number.clone()).to_json().to_string();
+        prop_assert_eq!(&printed, &text);
+        // Whatever text a system gets, it reads the same number.
+        let shortest = number.shortest();
+        prop_assert!(shortest.to_f64() == number.to_f64(), "{} {}", shortest, number);
+        prop_assert_eq!(shortest.shortest(), shortest);
+    }
 }

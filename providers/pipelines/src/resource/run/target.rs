@@ -93,13 +93,14 @@ const fn driver(engine: Engine) -> &'static str {
 }
 
 /// The runner for a run: its steps see the address. A database that does not run is started, one that has expired made anew.
+/// A pipeline that uses no database gets none of the cluster.
 ///
 /// # Errors
 /// When there is no such database, or it does not come up.
 pub(super) async fn run_into(
     runner: &Runner,
     databases: &Databases,
-    planned: &Attributes,
+    (planned, uses_database): (&Attributes, bool),
     cancel: &CancellationToken,
 ) -> Result<Runner, ProviderError> {
     let mut runner = runner.clone();
@@ -109,7 +110,7 @@ pub(super) async fn run_into(
     } else if let Some(name) = text("database") {
         let (record, access) = databases.ensure(name, cancel).await.map_err(told)?;
         runner.write_into(&record, &access);
-    } else {
+    } else if uses_database {
         let folder = runner.recorded_folder(text("folder").unwrap_or(HERE));
         runner = databases.runner_of(&runner, &folder, cancel).await.map_err(told)?;
     }

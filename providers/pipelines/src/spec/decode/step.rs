@@ -8,8 +8,8 @@ use terrace_provider::names::closest;
 /// What a step may say: pipeline-spec.schema.json of dpp, and `flow`, `code` and `runner`, which its resolver reads.
 const STEP_KEYS: [&str; 7] = ["run", "flow", "parameters", "cache", "code", "runner", "validate"];
 
-/// Reads a step; nothing where it is none.
-pub(super) fn read(item: &Node, teller: &mut Teller<'_>) -> Option<Step> {
+/// Reads a step of that number; nothing where it is none.
+pub(super) fn read(item: &Node, number: usize, teller: &mut Teller<'_>) -> Option<Step> {
     let Some(entries) = item.as_map() else {
         let message = format!("a step is {}: expected a map with `run` or `flow`", item.in_words());
         let hint = item.as_text().map(|text| format!("did you mean `- run: {text}`?"));
@@ -55,7 +55,7 @@ pub(super) fn read(item: &Node, teller: &mut Teller<'_>) -> Option<Step> {
             Kind::Map(entries) => map_to_json(entries),
             _ => {
                 teller.wrong_type("parameters", "a map", node);
-                return None;
+                serde_json::Map::new()
             }
         },
     };
@@ -65,6 +65,7 @@ pub(super) fn read(item: &Node, teller: &mut Teller<'_>) -> Option<Step> {
         None => StepKind::Processor,
     };
     Some(Step {
+        number,
         name: name.to_owned(),
         at: item.at.clone(),
         kind,

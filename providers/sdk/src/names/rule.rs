@@ -1,0 +1,168 @@
+//! How systems compare names: two resources whose names are the same by the rule of their system name one object.
+
+use crate::Value;
+use std::borrow::Cow;
+
+/// How a system compares a part of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NameRule {
+    /// Letter by letter.
+    #[default]
+    Exact,
+    /// The case of ASCII letters makes no difference.
+    AsciiCaseless,
+    /// Case makes no difference.
+    Caseless,
+    /// `.` and `_` make no difference: Kafka has no topic `a_b` beside `a.b`.
+    DotsAsUnderscores,
+    /// A path: `a//b/`, `./a/b` and `a/c/../b` are `a/b`.
+    Path,
+    /// A name of several parts with dots between them: double quotes around a part make no difference.
+    Qualified,
+    /// One of several words for the same, each with the one that stands for all.
+    Word(&'static [(&'static str, &'static str)]),
+    /// A list of parts of which the first may be left out, where the list is one shorter than this one.
+    Parts(&'static [&'static str]),
+}
+
+impl NameRule {
+    /// The form in which two parts are the same text where they are the same name.
+    #[must_use]
+    pub fn form(self, text: &str) -> Cow<'_, str> {
+        match self {
+            Self::Exact | Self::Parts(_) => text.into(),
+            Self::AsciiCaseless => text.to_ascii_lowercase().into(),
+            Self::Caseless => text.to_lowercase().into(),
+            Self::DotsAsUnderscores => text.replace('.', "_").into(),
+            Self::Path => path(text).into(),
+            Self::Qualified => match parts(text) {
+                Some(parts) => parts.join("\0").into(),
+                None => text.into(),
+            },
+            Self::Word(words) => {
+                words.iter().find(|(word, _)| *word == text).map_or_else(|| text.into(), |(_, same)| (*same).into())
+            }
+        }
+    }
+
+    /// The same for a value; one that is no text stays as it is.
+    #[must_use]
+    pub fn form_of(self, value: &Value) -> Value {
+        match (self, value) {
+            (Self::Exact, _) => value.clone(),
+            (Self::Parts(first), Value::List(items)) if items.len() < first.len() => {
+                let missing = first.iter().take(first.len() - items.len()).map(|part| Value::from(*part));
+                missing.chain(items.iter().cloned()).collect::<Vec<_>>().into()
+            }
+            (_, Value::String(text)) => self.form(text).into_owned().into(),
+            (_, Value::Sensitive(inner)) => Value::sensitive(self.form_of(inner.expose())),
+            _ => value.clone(),
+        }
+    }
+}
+
+/// A path without what makes no difference.
+fn path(text: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in text.split('/') {
+        match (name, names.last()) {
+            ("" | ".", _) => {}
+            ("..", Some(last)) if *last != ".." => {
+                names.pop();
+            }
+            ("..", None) if text.starts_with('/') => {}
+            _ => names.push(name),
+        }
+    }
+    let root = if text.starts_with('/') { "/" } else { "" };
+    format!("{root}{}", names.join("/"))
+}
+
+/// The parts of `a."b.c"`; `None` for what is no such name.
+fn parts(text: &str) -> Option<Vec<String>> {
+    let mut parts = vec![String::new()];
+    let mut letters = text.chars().peekable();
+    let mut is_quoted = false;
+    let mut is_whole = false;
+    while let Some(letter) = letters.next() {
+        let part = parts.last_mut()?;
+        match letter {
+            '"' if is_quoted && letters.peek() == Some(&'"') => {
+                letters.next();
+                part.push('"');
+            }
+            '"' if is_quoted => (is_quoted, is_whole) = (false, true),
+            '"' if part.is_empty() && !is_whole => is_quoted = true,
+            '.' if !is_quoted => {
+                is_whole = false;
+                parts.push(String::new());
+            }
+            _ if is_whole => return None,
+            _ => part.push(letter),
+        }
+    }
+    (!is_quoted).then_some(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_of_one_object_have_one_form() {
+        const RELATIONS: NameRule = NameRule::Word(&[("view", "table")]);
+        for (rule, one, other) in [
+            (NameRule::AsciiCaseless, "Orders", "ORDERS"),
+            (NameRule::Caseless, "Größe", "GRÖßE"),
+            (NameRule::DotsAsUnderscores, "sales.orders", "sales_orders"),
+            (NameRule::Path, "./a//b/", "a/c/../b"),
+            (NameRule::Path, "/../a", "/a"),
+            (NameRule::Qualified, r#"DB."S"."a.b""#, r#""DB".S."a.b""#),
+            (NameRule::Qualified, r#""say ""hi""""#, r#""say ""hi""""#),
+            (RELATIONS, "view", "table"),
+        ] {
+            assert_eq!(rule.form(one), rule.form(other), "{rule:?}: {one}, {other}");
+        }
+    }
+
+    #[test]
+    fn names_of_two_objects_have_two_forms() {
+        for (rule, one, other) in [
+            (NameRule::Exact, "orders", "Orders"),
+            (NameRule::AsciiCaseless, "größe", "GRÖSSE"),
+            (NameRule::AsciiCaseless, "é", "É"),
+            (NameRule::Path, "../a", "a"),
+            (NameRule::Path, "/a", "a"),
+            (NameRule::Qualified, r#""a.b""#, "a.b"),
+            (NameRule::Qualified, "a.B", "a.b"),
+        ] {
+            assert_ne!(rule.form(one), rule.form(other), "{rule:?}: {one}, {other}");
+        }
+    }
+
+    #[test]
+    fn part_that_is_left_out_is_the_usual_one() {
+        let rule = NameRule::Parts(&["public", ""]);
+        let list = |parts: &[&str]| Value::List(parts.iter().map(|part| Value::from(*part)).collect());
+        assert_eq!(rule.form_of(&list(&["orders"])), list(&["public", "orders"]));
+        assert_eq!(rule.form_of(&list(&["s", "orders"])), list(&["s", "orders"]));
+        let hidden = NameRule::AsciiCaseless.form_of(&Value::sensitive("A".into()));
+        assert_eq!(hidden, Value::sensitive("a".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn form_of_a_form_is_itself(text in "[a-zA-Z./_\"é]{0,12}") {
+            for rule in [NameRule::AsciiCaseless, NameRule::Caseless, NameRule::DotsAsUnderscores, NameRule::Path] {
+                let form = rule.form(&text).into_owned();
+                prop_assert_eq!(rule.form(&form), form.as_str());
+            }
+        }
+
+        #[test]
+        fn case_alone_makes_no_second_name(text in "[a-zA-Z0-9 _]{0,12}") {
+            prop_assert_eq!(NameRule::AsciiCaseless.form(&text), NameRule::AsciiCaseless.form(&text.to_ascii_uppercase()));
+        }
+    }
+}
