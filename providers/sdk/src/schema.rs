@@ -246,6 +246,12 @@ pub struct Attribute {
     pub vendor_json: bool,
     /// A computed value that survives an update (an id): known in the plan of an update.
     pub stable: bool,
+    /// A computed value that survives an update which does not configure it: known in the plan of an update.
+    pub kept: bool,
+    /// The attributes that a computed value follows from: it survives an update that changes none of them.
+    pub follows: &'static [&'static str],
+    /// Why any update may change a computed value: an update plans it as unknown.
+    pub volatile: Option<&'static str>,
     /// It says by which way the object is reached, and nothing of the object.
     pub way: bool,
     /// The environment variable that a setting is taken from where the configuration does not say it.
@@ -269,6 +275,9 @@ impl Attribute {
             replaces: false,
             vendor_json: false,
             stable: false,
+            kept: false,
+            follows: &[],
+            volatile: None,
             way: false,
             variable: None,
         }
@@ -281,7 +290,8 @@ impl Attribute {
         self
     }
 
-    /// Only the provider gives the value.
+    /// Only the provider gives the value. [`Attribute::follows`], [`Attribute::volatile`] or [`Attribute::stable`] says what
+    /// an update does to it.
     #[must_use]
     pub fn computed(mut self) -> Self {
         self.computed = true;
@@ -290,9 +300,31 @@ impl Attribute {
     }
 
     /// The provider gives the value when it is not configured. With a default, a plan that asks no provider shows that.
+    /// [`Attribute::follows`] or [`Attribute::volatile`] says what an update does to it; [`Attribute::or_kept`] is the usual case.
     #[must_use]
     pub fn or_computed(mut self) -> Self {
         self.computed = true;
+        self
+    }
+
+    /// The provider gives the value when it is not configured; an update that does not configure it keeps it.
+    #[must_use]
+    pub fn or_kept(mut self) -> Self {
+        self.kept = true;
+        self.or_computed()
+    }
+
+    /// A computed value that only a change of these attributes changes.
+    #[must_use]
+    pub fn follows(mut self, attributes: &'static [&'static str]) -> Self {
+        self.follows = attributes;
+        self
+    }
+
+    /// A computed value that any update may change, for this reason.
+    #[must_use]
+    pub fn volatile(mut self, reason: &'static str) -> Self {
+        self.volatile = Some(reason);
         self
     }
 

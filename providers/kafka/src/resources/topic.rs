@@ -27,9 +27,9 @@ pub(crate) fn resource_type() -> ResourceType {
     let number = |name, doc| Attribute::new(name, AttributeType::Int, doc);
     let attributes = Object(vec![
         text("name", "The topic's name: 1 to 249 of `a-z`, `A-Z`, `0-9`, `.`, `_` and `-`.").required().replaces(),
-        number("partitions", "How many partitions. More are added in place; fewer need a new topic.").or_computed(),
+        number("partitions", "How many partitions. More are added in place; fewer need a new topic.").or_kept(),
         number("replicationFactor", "How many brokers hold each partition; else the brokers' own number.")
-            .or_computed()
+            .or_kept()
             .replaces(),
         Attribute::new(
             "config",

@@ -21,7 +21,26 @@ pub(super) fn check_type(schema: &ProviderSchema, ty: &ResourceType) -> Result<V
     if schema.resources.iter().filter(|other| other.name == ty.name).count() > 1 {
         return Err("it is declared twice".to_owned());
     }
-    check_object(&ty.attributes, &Path::default()).map(|()| Verdict::Shown)
+    check_object(&ty.attributes, &Path::default())?;
+    let mut computed = ty.attributes.0.iter().filter(|attribute| attribute.computed);
+    computed.try_for_each(|attribute| check_computed(ty, attribute)).map(|()| Verdict::Shown)
+}
+
+/// Checks that a computed attribute says what an update does to it: a plan that shows it as unknown spreads to all that reads
+/// it.
+fn check_computed(ty: &ResourceType, attribute: &Attribute) -> Result<(), String> {
+    let name = attribute.name;
+    let said = [attribute.stable, attribute.kept, !attribute.follows.is_empty(), attribute.volatile.is_some()];
+    match said.iter().filter(|is_said| **is_said).count() {
+        0 if ty.updatable => Err(format!(
+            "`{name}` is computed, and says neither that it is stable or kept, what it follows, nor why it is volatile"
+        )),
+        0 | 1 => match attribute.follows.iter().find(|source| ty.attributes.get(source).is_none()) {
+            Some(source) => Err(format!("`{name}` follows `{source}`, which is no attribute")),
+            None => Ok(()),
+        },
+        _ => Err(format!("`{name}` is more than one of stable, kept, following and volatile")),
+    }
 }
 
 fn check_object(object: &Object, at: &Path) -> Result<(), String> {
