@@ -37,7 +37,7 @@ pub const READS_AT_ONCE: usize = 16;
 
 /// One configured instance of a provider.
 ///
-/// Reading calls (`read`, `find`, `import`, `lookup`, `validate_remote`, `plan`, `count_data`, `grantees`,
+/// Reading calls (`read`, `find`, `import`, `unexpressed`, `lookup`, `validate_remote`, `plan`, `count_data`, `grantees`,
 /// `missing_rights`) change nothing.
 /// Attributes that go in are never sensitive-marked for providers that compare them: use [`Value::revealed`].
 #[async_trait]
@@ -87,6 +87,12 @@ pub trait Session: Send + Sync {
 
     /// Reads an object by the id that a person gives to `terrace import`.
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError>;
+
+    /// What of an imported object the attributes of its type do not say, each in words: `the column code has a collation`. Made
+    /// anew from its attributes, the object would be without it.
+    async fn unexpressed(&self, _ty: &ResourceType, _imported: &Observed) -> Result<Vec<String>, ProviderError> {
+        Ok(Vec::new())
+    }
 
     /// Brings stored attributes of an older schema version to the present one. Those of a step that was cut off may hold
     /// values that were not known yet.
