@@ -10,6 +10,8 @@
 //! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
 //! - what is replaced delete-first stays until what its successor waits for is done, where that does not wait for room;
 //! - what takes access away comes after all that grants it, also where that failed, but for what it takes the place of (`grants`);
+//! - what is replaced lets go of an object before that changes in place, within a component;
+//! - an object that gets another name goes before one that takes its name;
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,
 //!   as does one that an earlier replacement left over (`deposed`).
 
@@ -27,6 +29,7 @@ use blocks::{Blocks, is_own};
 use deposed::Deposed;
 use loops::Loops;
 use std::collections::{HashMap, HashSet, VecDeque};
+use terrace_provider::Value;
 
 /// The position of a step.
 pub(crate) type StepId = usize;
@@ -269,6 +272,7 @@ impl Steps {
 
     fn order_stack<'p>(&mut self, stack: &'p StackPlan, nodes: &Nodes<'_>, loops: &Loops<'p>) {
         let Nodes { forward, remove, deposed, .. } = nodes;
+        self.order_names(stack, forward);
         let mut blocks = blocks(stack, forward, remove, loops);
         self.order_lookups(stack, nodes, &mut blocks);
         for (at, change) in stack.changes.iter().enumerate() {
@@ -308,6 +312,13 @@ impl Steps {
                 for left_over in deposed.used(needed, change) {
                     self.order_removal(Some(left_over), own_forward, own_remove);
                 }
+                // What is replaced lets go of an object before that changes: a tag goes from a column before it is renamed.
+                if let (Action::Replace, Some(own), Some(updated)) = (change.action, own_remove, forward.get(needed))
+                    && needed.component == change.address.component
+                    && self.is_update(*updated, stack, needed)
+                {
+                    self.order(own, *updated);
+                }
                 if let Some(own) = own_remove.or(own_forward).filter(|_| !is_own(&change.address, needed))
                     && let Some(barrier) = blocks.before_removal(self, needed, own_remove.is_none())
                 {
@@ -315,6 +326,26 @@ impl Steps {
                 }
             }
         }
+    }
+
+    /// A name is given up before another object gets it: of two tables, one is renamed and the other takes its name.
+    fn order_names(&mut self, stack: &StackPlan, forward: &HashMap<&Address, StepId>) {
+        let renamed: Vec<&Change> = stack.changes.iter().filter(|change| is_renamed(change)).collect();
+        if renamed.is_empty() {
+            return;
+        }
+        for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
+            let leaves = renamed.iter().filter(|left| takes_name(change, left) && !takes_name(left, change));
+            let leaves: Vec<StepId> = leaves.filter_map(|left| forward.get(&left.address).copied()).collect();
+            let Some(own) = forward.get(&change.address).copied() else { continue };
+            leaves.into_iter().for_each(|left| self.order(left, own));
+        }
+    }
+
+    /// True for the step that changes this resource in place.
+    fn is_update(&self, step: StepId, stack: &StackPlan, address: &Address) -> bool {
+        let Some(Step::Forward { change, .. }) = self.all.get(step) else { return false };
+        stack.changes.get(*change).is_some_and(|it| it.address == *address && it.action == Action::Update)
     }
 
     /// A removal comes after whatever is done about a resource that was made after the object.
@@ -384,6 +415,22 @@ fn share(nodes: &mut [Nodes<'_>]) {
         stack.forward.extend(&forward);
         stack.remove.extend(&remove);
     }
+}
+
+/// True for an update that gives its object another identity.
+fn is_renamed(change: &Change) -> bool {
+    let (Some(prior), Some(after)) = (&change.prior, &change.after) else { return false };
+    let is_other = |(name, was): (&String, &Value)| after.attributes.get(name).is_some_and(|now| !now.is_same_as(was));
+    change.action == Action::Update && prior.identity.iter().any(is_other)
+}
+
+/// True where a change gives its object the identity that the object of another one has.
+fn takes_name(change: &Change, other: &Change) -> bool {
+    let (Some(after), Some(prior)) = (&change.after, &other.prior) else { return false };
+    let is_same = |(name, was): (&String, &Value)| after.attributes.get(name).is_some_and(|now| now.is_same_as(was));
+    let is_other_resource = change.address != other.address && change.action != Action::NoOp;
+    let of_one_kind = change.address.ty == other.address.ty && change.provider == other.provider;
+    is_other_resource && of_one_kind && prior.identity.iter().all(is_same)
 }
 
 /// The change that makes an object of the name that the deposed one at a position has. The changes of one address stand
