@@ -28,7 +28,7 @@ use futures_util::stream::FuturesUnordered;
 use lookup::LookedUp;
 use ready::{Arrived, Starting};
 use shared::SharedLeases;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use terrace_provider::wrap::Moment;
 use tokio_util::sync::CancellationToken;
@@ -99,6 +99,8 @@ struct Run<'a> {
     steps: Steps,
     states: Vec<State>,
     ready: VecDeque<StepId>,
+    /// Of steps that wait: the provider instances whose objects a step before them changed.
+    behind: HashMap<StepId, BTreeSet<&'a str>>,
     /// Calls that wait for a free slot, and the number of those that run.
     calls: Calls<'a>,
     futures: FuturesUnordered<BoxFuture<'a, Finished>>,
@@ -157,6 +159,7 @@ impl<'a> Run<'a> {
             steps,
             states,
             ready,
+            behind: HashMap::new(),
             calls: Calls::new(applier.parallelism),
             futures: FuturesUnordered::new(),
             arrived: Vec::new(),
@@ -362,12 +365,26 @@ impl<'a> Run<'a> {
             Some(State::Broken(by)) => Some(by.clone()),
             _ => None,
         };
+        let changed = self.changed_instances(step);
         for dependent in self.steps.dependents.get(step).cloned().unwrap_or_default() {
+            if !changed.is_empty() {
+                self.behind.entry(dependent).or_default().extend(&changed);
+            }
             if let Some(by) = broken.as_ref().filter(|_| !self.steps.is_afterwards(dependent)) {
                 self.block(dependent, by);
             }
             self.wait_less(dependent);
         }
+    }
+
+    /// The instances whose objects a step that ended changed, or a step before it.
+    fn changed_instances(&mut self, step: StepId) -> BTreeSet<&'a str> {
+        let mut changed = self.behind.remove(&step).unwrap_or_default();
+        let own = self.change_of(step).map(|(_, change)| change);
+        // What is only created leaves other objects as they are.
+        let own = own.filter(|change| !matches!(change.action, Action::NoOp | Action::Create | Action::Forget));
+        changed.extend(own.map(|change| change.provider.as_str()));
+        changed
     }
 
     /// One of those that a step waits for has ended.
