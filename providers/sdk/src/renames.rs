@@ -4,6 +4,8 @@
 //! `previousName`, or once the list has the new name and lacks the old one. Of a circle, one item waits under a temporary name,
 //! by which a change that was cut off is taken up again.
 
+use crate::{Map, Value};
+
 /// The entry of an item of a list, such as a column of a table, that says which name it had before: it is renamed, and plans
 /// show it so.
 pub const PREVIOUS_NAME: &str = "previousName";
@@ -83,6 +85,21 @@ pub fn has_circle(renames: &[(String, String)]) -> bool {
         std::iter::successors(next(start), |name| next(name)).take(renames.len()).any(|name| name == start)
     };
     renames.iter().any(|(from, _)| returns(from))
+}
+
+/// True where items of a list of the object exchange their names, such as columns of a table: the object has the same names
+/// before and after.
+#[must_use]
+pub fn exchanges_names(before: &Map, after: &Map) -> bool {
+    fn named(value: &Value) -> Option<Vec<Named<'_>>> {
+        let items = value.as_list()?.iter();
+        items.map(|item| Some((item.get("name")?.as_str()?, item.get(PREVIOUS_NAME).and_then(Value::as_str)))).collect()
+    }
+    after.iter().any(|(name, now)| {
+        let (Some(was), Some(now)) = (before.get(name).and_then(named), named(now)) else { return false };
+        now.iter().any(|(_, previous)| previous.is_some())
+            && has_circle(&renames(&was, &now, &former(&was, &now, str::eq)))
+    })
 }
 
 /// One rename as a statement carries it out.
@@ -204,6 +221,21 @@ mod tests {
         // `c` would become `b`, and `b` would become `a`, which stays.
         let old = [("a", Some("x")), ("b", None), ("c", None)];
         assert_eq!(of(&old, &[("a", Some("x")), ("b", Some("c"))]), [Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn lists_of_an_object_that_exchange_names_are_found() {
+        let item = |name: &str, previous: Option<&str>| {
+            let entries = [("name", Some(name)), (PREVIOUS_NAME, previous)];
+            Value::Map(entries.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text?.into()))).collect())
+        };
+        let of = |items: Vec<Value>| {
+            Map::from_iter([("columns".to_owned(), Value::List(items)), ("x".to_owned(), 1_i64.into())])
+        };
+        let before = of(vec![item("a", None), item("b", None)]);
+        let swap = of(vec![item("b", Some("a")), item("a", Some("b"))]);
+        assert!(exchanges_names(&before, &swap) && !exchanges_names(&swap, &swap));
+        assert!(!exchanges_names(&before, &of(vec![item("b", Some("a")), item("c", Some("b"))])));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::recorder::Recorder;
 use super::{Outcome, Prepared, generation_before_create};
 use crate::action::Action;
 use crate::deadline::{self, Broken};
+use crate::diff::are_same;
 use crate::marks;
 use crate::plan::resource::sent_unread;
 use crate::plan::{Change, contract};
@@ -12,6 +13,7 @@ use crate::record::storable;
 use crate::render::shell_word;
 use crate::store::{Row, RowStatus, StepAction, StepResult, Write};
 use std::time::{Duration, Instant};
+use terrace_provider::renames::exchanges_names;
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{
     Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, Private, ProviderError, ResourceType, Value,
@@ -240,11 +242,18 @@ pub(super) async fn look(
     ty: &ResourceType,
     recorded: &terrace_provider::Recorded,
 ) -> Seen {
-    if !ty.readable {
+    let planned = &prepared.planned.attributes;
+    let is_update = prepared.action == StepAction::Update;
+    // Items that were to exchange their names look the same before and after.
+    if !ty.readable || is_update && exchanges_names(&recorded.attributes, planned) {
         return Seen::CannotTell;
     }
+    // An object that was to get another name may have it.
+    let is_renamed =
+        || is_update && ty.identity_of(planned).is_some_and(|identity| !are_same(&identity, &recorded.identity));
     match deadline::reading(prepared.change.timeouts.read, session.read(ty, recorded)).await {
         Ok(Some(observed)) => Seen::Object(observed),
+        Ok(None) if is_renamed() => Seen::CannotTell,
         Ok(None) => Seen::Nothing,
         Err(_) => Seen::CannotTell,
     }
