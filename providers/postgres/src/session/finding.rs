@@ -8,6 +8,7 @@ use crate::private::Memory;
 use crate::seen::{Seen, Wanted};
 use crate::server::{Client, first, query};
 use crate::{grant, index, membership, table, view};
+use terrace_provider::renames::exchanges_names;
 use terrace_provider::{Attempt, Attributes, Found, Observed, ProviderError, ResourceType};
 
 /// What the server says of a transaction.
@@ -80,8 +81,10 @@ impl PostgresSession {
         };
         let is_ours = match (&lost, &attempt.prior) {
             // Where the object looks the same before and after, its transaction tells.
-            (Some(_), Some(_)) => match beginning.as_ref().and_then(|it| it.begun.as_ref()?.transaction.clone()) {
+            (Some(_), Some(prior)) => match beginning.as_ref().and_then(|it| it.begun.as_ref()?.transaction.clone()) {
                 Some(transaction) => self.became(&transaction).await?,
+                // It never came as far as to take effect.
+                None if exchanges_names(&prior.attributes, &attempt.planned) => Became::RolledBack,
                 None => Became::Committed,
             },
             (Some(call), None) => self.made_by(target, &seen, call, beginning.as_ref()).await?,
