@@ -61,9 +61,12 @@ struct Index {
 
 /// A privilege on a column.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Grant {
     column: String,
     grantor: String,
+    /// The owner of the table gave it, as whoever changes the table does.
+    is_by_owner: bool,
     /// Empty for everybody.
     grantee: String,
     privilege: String,
@@ -127,6 +130,7 @@ SELECT json_build_object(
   'grants', (
     SELECT coalesce(json_agg(json_build_object(
       'column', a.attname, 'grantor', pg_get_userbyid(g.grantor), 'privilege', g.privilege_type,
+      'isByOwner', g.grantor = (SELECT relowner FROM pg_class WHERE oid = a.attrelid),
       'grantee', CASE WHEN g.grantee = 0 THEN '' ELSE pg_get_userbyid(g.grantee) END, 'grantable', g.is_grantable)), '[]'::json)
     FROM pg_attribute a, aclexplode(a.attacl) g WHERE a.attrelid = $1::int8::oid AND a.attnum = ANY ($3::int4[])),
   'comments', (
@@ -290,7 +294,10 @@ impl Grant {
         let option = if self.grantable { " WITH GRANT OPTION" } else { "" };
         let columns = quote_all([&self.column]);
         let grant = format!("GRANT {} ({columns}) ON {own} TO {grantee}{option}", self.privilege);
-        vec![format!("SET LOCAL ROLE {}", quote(&self.grantor)), grant, "RESET ROLE".to_owned()]
+        match self.is_by_owner {
+            true => vec![grant],
+            false => vec![format!("SET LOCAL ROLE {}", quote(&self.grantor)), grant, "RESET ROLE".to_owned()],
+        }
     }
 }
 
