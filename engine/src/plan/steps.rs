@@ -10,7 +10,7 @@
 //! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
 //! - what is replaced delete-first stays until what its successor waits for is done, where that does not wait for room;
 //! - what takes access away comes after all that grants it, also where that failed, but for what it takes the place of (`grants`);
-//! - what is replaced lets go of an object before that changes in place, within a component;
+//! - what is replaced lets go of an object before that, or an item of it, gets another name, within a component;
 //! - an object that gets another name goes before one that takes its name;
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,
 //!   as does one that an earlier replacement left over (`deposed`).
@@ -30,6 +30,7 @@ use deposed::Deposed;
 use loops::Loops;
 use std::collections::{HashMap, HashSet, VecDeque};
 use terrace_provider::Value;
+use terrace_provider::renames::has_renames;
 
 /// The position of a step.
 pub(crate) type StepId = usize;
@@ -312,10 +313,10 @@ impl Steps {
                 for left_over in deposed.used(needed, change) {
                     self.order_removal(Some(left_over), own_forward, own_remove);
                 }
-                // What is replaced lets go of an object before that changes: a tag goes from a column before it is renamed.
+                // What is replaced lets go of an object before that gets another name: a grant of the old name before the rename.
                 if let (Action::Replace, Some(own), Some(updated)) = (change.action, own_remove, forward.get(needed))
                     && needed.component == change.address.component
-                    && self.is_update(*updated, stack, needed)
+                    && self.is_renaming(*updated, stack, needed)
                 {
                     self.order(own, *updated);
                 }
@@ -342,10 +343,13 @@ impl Steps {
         }
     }
 
-    /// True for the step that changes this resource in place.
-    fn is_update(&self, step: StepId, stack: &StackPlan, address: &Address) -> bool {
+    /// True for the step that gives this resource, or an item of it, another name.
+    fn is_renaming(&self, step: StepId, stack: &StackPlan, address: &Address) -> bool {
         let Some(Step::Forward { change, .. }) = self.all.get(step) else { return false };
-        stack.changes.get(*change).is_some_and(|it| it.address == *address && it.action == Action::Update)
+        let Some(change) = stack.changes.get(*change).filter(|it| it.address == *address) else { return false };
+        let (Some(prior), Some(after)) = (&change.prior, &change.after) else { return false };
+        let renames_items = || change.action == Action::Update && has_renames(&prior.attributes, &after.attributes);
+        is_renamed(change) || renames_items()
     }
 
     /// A removal comes after whatever is done about a resource that was made after the object.

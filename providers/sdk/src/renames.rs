@@ -91,14 +91,31 @@ pub fn has_circle(renames: &[(String, String)]) -> bool {
 /// before and after.
 #[must_use]
 pub fn exchanges_names(before: &Map, after: &Map) -> bool {
+    renamed_items(before, after).any(|renames| has_circle(&renames))
+}
+
+/// True where items of a list of the object get other names.
+#[must_use]
+pub fn has_renames(before: &Map, after: &Map) -> bool {
+    renamed_items(before, after).any(|renames| !renames.is_empty())
+}
+
+/// The renames of each list whose items have names.
+fn renamed_items(before: &Map, after: &Map) -> impl Iterator<Item = Vec<(String, String)>> {
     fn named(value: &Value) -> Option<Vec<Named<'_>>> {
-        let items = value.as_list()?.iter();
-        items.map(|item| Some((item.get("name")?.as_str()?, item.get(PREVIOUS_NAME).and_then(Value::as_str)))).collect()
+        let item = |item: &Value| item.get(PREVIOUS_NAME).and_then(Value::as_str).is_some();
+        let items = value.as_list().filter(|items| items.iter().any(item))?;
+        plain(items)
     }
-    after.iter().any(|(name, now)| {
-        let (Some(was), Some(now)) = (before.get(name).and_then(named), named(now)) else { return false };
-        now.iter().any(|(_, previous)| previous.is_some())
-            && has_circle(&renames(&was, &now, &former(&was, &now, str::eq)))
+    fn plain(items: &[Value]) -> Option<Vec<Named<'_>>> {
+        let named = items
+            .iter()
+            .map(|item| Some((item.get("name")?.as_str()?, item.get(PREVIOUS_NAME).and_then(Value::as_str))));
+        named.collect()
+    }
+    after.iter().filter_map(|(name, now)| {
+        let (now, was) = (named(now)?, plain(before.get(name)?.as_list()?)?);
+        Some(renames(&was, &now, &former(&was, &now, str::eq)))
     })
 }
 
@@ -235,7 +252,8 @@ mod tests {
         let before = of(vec![item("a", None), item("b", None)]);
         let swap = of(vec![item("b", Some("a")), item("a", Some("b"))]);
         assert!(exchanges_names(&before, &swap) && !exchanges_names(&swap, &swap));
-        assert!(!exchanges_names(&before, &of(vec![item("b", Some("a")), item("c", Some("b"))])));
+        let chain = of(vec![item("b", Some("a")), item("c", Some("b"))]);
+        assert!(!exchanges_names(&before, &chain) && has_renames(&before, &chain) && !has_renames(&chain, &chain));
     }
 
     #[test]
