@@ -86,8 +86,8 @@ pub async fn look_up(session: &dyn Session, ty: &ResourceType, id: &str) -> Resu
     }
 }
 
-/// What a person has to know of the configuration of an imported object, in words: what its attributes do not say, and why its
-/// provider would refuse it.
+/// Remarks on the configuration of an imported object: parts that its attributes do not describe, and why its provider would
+/// refuse it.
 ///
 /// # Errors
 /// When the provider cannot tell.

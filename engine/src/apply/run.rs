@@ -381,7 +381,7 @@ impl<'a> Run<'a> {
     fn changed_instances(&mut self, step: StepId) -> BTreeSet<&'a str> {
         let mut changed = self.behind.remove(&step).unwrap_or_default();
         let own = self.change_of(step).map(|(_, change)| change);
-        // What is only created leaves other objects as they are.
+        // A create leaves other objects unchanged.
         let own = own.filter(|change| !matches!(change.action, Action::NoOp | Action::Create | Action::Forget));
         changed.extend(own.map(|change| change.provider.as_str()));
         changed

@@ -10,8 +10,8 @@
 //! - what was made after an object that is replaced delete-first goes before that, and waits for nothing else;
 //! - what is replaced delete-first stays until what its successor waits for is done, where that does not wait for room;
 //! - what takes access away comes after all that grants it, also where that failed, but for what it takes the place of (`grants`);
-//! - what is replaced lets go of an object before that, or an item of it, gets another name, within a component;
-//! - an object that gets another name goes before one that takes its name;
+//! - a replaced object is removed before a dependency, or an item of it, is renamed, within a component;
+//! - an object is renamed before another object takes its name;
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,
 //!   as does one that an earlier replacement left over (`deposed`).
 
@@ -313,7 +313,7 @@ impl Steps {
                 for left_over in deposed.used(needed, change) {
                     self.order_removal(Some(left_over), own_forward, own_remove);
                 }
-                // What is replaced lets go of an object before that gets another name: a grant of the old name before the rename.
+                // A replaced object is removed before its dependency is renamed: a grant that has the old name, for example.
                 if let (Action::Replace, Some(own), Some(updated)) = (change.action, own_remove, forward.get(needed))
                     && needed.component == change.address.component
                     && self.is_renaming(*updated, stack, needed)
@@ -329,7 +329,7 @@ impl Steps {
         }
     }
 
-    /// A name is given up before another object gets it: of two tables, one is renamed and the other takes its name.
+    /// Orders a rename before the change that reuses the name.
     fn order_names(&mut self, stack: &StackPlan, forward: &HashMap<&Address, StepId>) {
         let renamed: Vec<&Change> = stack.changes.iter().filter(|change| is_renamed(change)).collect();
         if renamed.is_empty() {
@@ -343,7 +343,7 @@ impl Steps {
         }
     }
 
-    /// True for the step that gives this resource, or an item of it, another name.
+    /// True for the step that renames this resource, or an item of it.
     fn is_renaming(&self, step: StepId, stack: &StackPlan, address: &Address) -> bool {
         let Some(Step::Forward { change, .. }) = self.all.get(step) else { return false };
         let Some(change) = stack.changes.get(*change).filter(|it| it.address == *address) else { return false };
@@ -421,14 +421,14 @@ fn share(nodes: &mut [Nodes<'_>]) {
     }
 }
 
-/// True for an update that gives its object another identity.
+/// True for an update that renames its object.
 fn is_renamed(change: &Change) -> bool {
     let (Some(prior), Some(after)) = (&change.prior, &change.after) else { return false };
     let is_other = |(name, was): (&String, &Value)| after.attributes.get(name).is_some_and(|now| !now.is_same_as(was));
     change.action == Action::Update && prior.identity.iter().any(is_other)
 }
 
-/// True where a change gives its object the identity that the object of another one has.
+/// True if a change gives its object the identity of another change's object.
 fn takes_name(change: &Change, other: &Change) -> bool {
     let (Some(after), Some(prior)) = (&change.after, &other.prior) else { return false };
     let is_same = |(name, was): (&String, &Value)| after.attributes.get(name).is_some_and(|now| now.is_same_as(was));

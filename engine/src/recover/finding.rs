@@ -113,8 +113,8 @@ pub(crate) async fn look_into(
         Err(error) => return Finding::InDoubt(error.to_string()),
     };
     let planned = &opened.prior.attributes;
-    // Items that were to exchange their names look the same before and after, and what was to get another name may have it:
-    // only the provider tells then.
+    // An exchange of names looks the same before and after, and a renamed object is gone under its old name: only the provider
+    // can tell.
     let before = recorded.filter(|_| intent.action == StepAction::Update);
     let is_exchange = before.is_some_and(|prior| exchanges_names(&prior.attributes, planned));
     let new_identity = ty.identity_of(planned).filter(|identity| !are_same(identity, &opened.prior.identity));

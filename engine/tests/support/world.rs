@@ -78,7 +78,7 @@ pub struct Remote {
     pub version: u32,
     /// What is said of planned things before anything is done, by key.
     pub findings: BTreeMap<String, Finding>,
-    /// What a call does to `val` of another object, by the call's text.
+    /// Side effects on `val` of another object, by the text of the call.
     pub carried: BTreeMap<&'static str, (&'static str, Value)>,
     /// How many calls run now, and the most there ever were.
     pub running: (usize, usize),

@@ -251,7 +251,7 @@ fn read_sizes<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<(Vec<i64>, &'t [Token<'
     }
 }
 
-/// Words, texts and numbers: what a type of an extension may take, such as `geometry(Point, 4326)`.
+/// Modifiers of a type of an extension: words, texts and numbers, such as `geometry(Point, 4326)`.
 fn read_modifiers<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<(Vec<String>, &'t [Token<'a>])> {
     let mut modifiers = Vec::new();
     let mut rest = tokens;

@@ -299,7 +299,7 @@ pub(crate) async fn put(
         .await?;
     let Some(prior) = prior else { return Ok(()) };
     let held_now = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
-    // Privileges follow a column that is renamed, and go with one that is dropped.
+    // Privileges follow a renamed column, and go with a dropped column.
     let is_there = |name: &String| held_now.columns.contains_key(name);
     let (old, was_of_columns) = (texts(prior, "privileges"), !texts(prior, "columns").is_empty());
     let old_columns: Vec<String> = texts(prior, "columns").into_iter().filter(is_there).collect();

@@ -158,7 +158,7 @@ fn table() -> ResourceType {
         named("database", "The database."),
         named("schema", "The schema."),
         named("name", "The table's name, as it is."),
-        text("previousName", "The name that the table had before: it is renamed instead of dropped and made anew."),
+        text("previousName", "The table's previous name: the table is renamed instead of replaced."),
         Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns.").required(),
         Attribute::new("primaryKey", names(), "The columns of the primary key, which Snowflake does not enforce.")
             .default_value(empty()),

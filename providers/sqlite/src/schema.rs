@@ -74,7 +74,7 @@ fn table() -> ResourceType {
         Object(vec![
             path(),
             text("name", "The table's name.").required().replaces(),
-            text("previousName", "The name that the table had before: it is renamed instead of dropped and made anew."),
+            text("previousName", "The table's previous name: the table is renamed instead of replaced."),
             Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns, in order.")
                 .required(),
             Attribute::new("primaryKey", names(), "The columns of the primary key.").default_value(empty()),

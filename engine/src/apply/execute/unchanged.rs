@@ -109,7 +109,7 @@ async fn still_foreign(applier: &Applier, prepared: &Prepared) -> Result<(), Pro
     }
 }
 
-/// Refuses what has other attributes than before, unless a step before this one changed attributes that the plan changes, too.
+/// Refuses an object that changed since the plan, unless an earlier step changed attributes that the plan sets as well.
 async fn same(
     session: &dyn Session,
     ty: &ResourceType,

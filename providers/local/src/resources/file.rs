@@ -25,7 +25,7 @@ use write::Existing;
 /// The type's name.
 pub const NAME: &str = "local_file";
 
-/// The attributes that say what a file is to hold.
+/// The attributes that set the content.
 const CONTENT: &[&str] = &["content", "contentBase64", "source"];
 
 /// The attributes that tell what a file holds, in clear or as a digest.

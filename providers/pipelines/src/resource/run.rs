@@ -32,7 +32,7 @@ const RESULT: [&str; 6] = ["specHash", "codeHash", "dataHash", "dependencies", "
 /// So many lines of an error are shown; the log has all.
 const SHOWN: usize = 12;
 
-/// Why an update changes what a run computed.
+/// Why an update changes the results of a run.
 const RUNS: &str = "an update runs the pipeline again";
 
 /// The type.

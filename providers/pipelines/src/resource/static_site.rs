@@ -15,8 +15,8 @@ use terrace_provider::{
 /// The type's name.
 pub const NAME: &str = "pipelines_static_site";
 
-/// Why an update changes what is counted of a site.
-const RENDERS: &str = "an update renders what is there by then";
+/// Why an update changes the counts of a site.
+const RENDERS: &str = "an update renders the present files";
 
 /// The type.
 #[must_use]

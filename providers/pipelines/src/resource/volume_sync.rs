@@ -28,7 +28,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Looking at many files of a slow server, too.
 const LOOKING: Duration = Duration::from_secs(15 * 60);
 
-/// Why an update changes what a sync computed.
+/// Why an update changes the results of a sync.
 const SYNCS: &str = "an update syncs again";
 
 /// The type.

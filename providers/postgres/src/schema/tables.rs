@@ -56,7 +56,7 @@ pub(super) fn table() -> ResourceType {
             in_database(),
             in_schema(),
             name("The table's name."),
-            text("previousName", "The name that the table had before: it is renamed instead of dropped and made anew."),
+            text("previousName", "The table's previous name: the table is renamed instead of replaced."),
             objects("columns", column, "The columns. Their order counts when the table is made, not afterwards.")
                 .required(),
             Attribute::new("primaryKey", AttributeType::Object(key()), "The primary key."),
