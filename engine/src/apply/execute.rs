@@ -39,7 +39,7 @@ pub(crate) struct Prepared {
     pub(crate) intent: Option<Intent>,
     /// It is the removing step of its change.
     is_removal: bool,
-    /// A step before it changed an object of the same instance, which may have changed this one as well.
+    /// An earlier step changed an object of the same instance, which may have changed this object as well.
     follows_change: bool,
     /// The deposed key of the object that goes, or of the one that stays beside the object that is made.
     deposed: Option<String>,

@@ -99,7 +99,7 @@ struct Run<'a> {
     steps: Steps,
     states: Vec<State>,
     ready: VecDeque<StepId>,
-    /// Of steps that wait: the provider instances whose objects a step before them changed.
+    /// Per waiting step: the provider instances whose objects an earlier step changed.
     behind: HashMap<StepId, BTreeSet<&'a str>>,
     /// Calls that wait for a free slot, and the number of those that run.
     calls: Calls<'a>,
@@ -377,7 +377,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The instances whose objects a step that ended changed, or a step before it.
+    /// The instances whose objects this step or an earlier step changed.
     fn changed_instances(&mut self, step: StepId) -> BTreeSet<&'a str> {
         let mut changed = self.behind.remove(&step).unwrap_or_default();
         let own = self.change_of(step).map(|(_, change)| change);

@@ -12,7 +12,7 @@ pub(crate) struct DataType {
     base: String,
     /// The sizes: `[10, 2]`.
     sizes: Vec<i64>,
-    /// The modifiers of a type of an extension, as they are written: `[Point, 4326]`.
+    /// Modifiers of an extension type, verbatim: `[Point, 4326]`.
     modifiers: Vec<String>,
     /// `[]` of arrays.
     is_array: bool,
@@ -86,7 +86,7 @@ impl DataType {
         let name = if is_name { words.concat() } else { words.join(" ") };
         let name = name.strip_prefix("pg_catalog.").map_or(name.clone(), |name| name.trim_matches('"').to_owned());
         let plain = Self { base: name, sizes, modifiers, is_array, is_serial: false };
-        // Two words that are no type of several are not one. Which modifiers a type takes only its extension knows.
+        // Several words must be a known type. Modifiers are valid for extension types only.
         let is_type = |ty: &Self| match known(&ty.base) {
             Some(_) => ty.modifiers.is_empty(),
             None => !ty.base.contains(' ') || is_name,
@@ -94,17 +94,17 @@ impl DataType {
         Some(plain.named()).filter(is_type)
     }
 
-    /// True for a type of the server's own that is known here.
+    /// True for a known built-in type.
     pub(crate) fn is_built_in(&self) -> bool {
         known(&self.base).is_some()
     }
 
-    /// Its name without sizes and modifiers.
+    /// The name without sizes and modifiers.
     pub(crate) fn name(&self) -> &str {
         &self.base
     }
 
-    /// True for a name with its schema.
+    /// True for a name with a schema.
     pub(crate) fn is_qualified(&self) -> bool {
         tokens(&self.base).iter().any(|token| token.is_symbol("."))
     }
@@ -280,7 +280,7 @@ fn read_modifiers<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<(Vec<String>, &'t [
     }
 }
 
-/// The fields that an `interval` may be kept to, as the server names the type.
+/// `interval` types with fields, by the names of the server.
 const INTERVALS: [&str; 13] = [
     "interval year",
     "interval month",

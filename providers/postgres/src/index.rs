@@ -182,7 +182,7 @@ pub(crate) fn deletion(target: &Target, prior: &Attributes) -> String {
     format!("DROP INDEX {how}IF EXISTS {}", target.sql())
 }
 
-/// The error of an index over a column that its table does not have; nothing where there is no table.
+/// The error of an index on a missing column; `None` if the table does not exist.
 pub(crate) async fn missing_column(
     client: &Client,
     target: &Target,

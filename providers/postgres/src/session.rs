@@ -61,7 +61,7 @@ impl PostgresSession {
         }
     }
 
-    /// A table as it was made, changed or read last.
+    /// The last known state of a table.
     fn recent(&self, target: &Target) -> Option<(Attributes, Memory)> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.get(&target.names).filter(|_| target.kind == Kind::Table).cloned()

@@ -1,10 +1,10 @@
-//! What objects have that the attributes of their types do not say: an import reports it.
+//! Parts of objects that attributes do not describe: an import reports them.
 
 use crate::error::Failure;
 use crate::kind::{Kind, Target};
 use crate::server::{Client, first, query};
 
-/// What stands in the definition of any relation, here `c`.
+/// Parts of the definition of any relation `c`.
 const OF_RELATION: &str = "
   CASE c.relpersistence WHEN 'u' THEN 'it is unlogged' WHEN 't' THEN 'it is temporary' END,
   CASE WHEN c.reloptions IS NOT NULL THEN 'it has the options ' || array_to_string(c.reloptions, ', ') END,
@@ -77,7 +77,7 @@ SELECT array_remove(ARRAY[
     CASE WHEN EXISTS (SELECT FROM pg_db_role_setting s WHERE s.setdatabase = d.oid) THEN 'settings of its own' END], NULL)
 FROM pg_database d WHERE d.datname = $1";
 
-/// In words, one after the other.
+/// Describes the parts of the object that attributes do not describe.
 pub(crate) async fn of(client: &Client, target: &Target) -> Result<Vec<String>, Failure> {
     let of_relation = |own: &str, parts: &str, kinds: &str, join: &str| {
         let own = if own.is_empty() { String::new() } else { format!(", {own}") };

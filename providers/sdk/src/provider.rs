@@ -88,8 +88,8 @@ pub trait Session: Send + Sync {
     /// Reads an object by the id that a person gives to `terrace import`.
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError>;
 
-    /// What of an imported object the attributes of its type do not say, each in words: `the column code has a collation`. Made
-    /// anew from its attributes, the object would be without it.
+    /// Describes parts of an imported object that its attributes do not describe: `the column code has a collation`. An object
+    /// recreated from its attributes lacks them.
     async fn unexpressed(&self, _ty: &ResourceType, _imported: &Observed) -> Result<Vec<String>, ProviderError> {
         Ok(Vec::new())
     }

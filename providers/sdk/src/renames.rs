@@ -1,8 +1,8 @@
-//! Renames of the items of a list, such as columns of a table: which item was which before, and the order of the statements.
+//! Renames of list items, such as columns of a table: the former item of each item, and the order of the statements.
 //!
-//! An item may keep its `previousName` after it was renamed. A rename counts as done once the recorded item has the same
-//! `previousName`, or once the list has the new name and lacks the old one. Of a circle, one item waits under a temporary name,
-//! by which a change that was cut off is taken up again.
+//! An item may keep its `previousName` after the rename. A rename is done once the recorded item has the same `previousName`, or
+//! once the list has the new name and lacks the old name. In a circle, one item gets a temporary name first; an interrupted change
+//! resumes from it.
 
 use crate::{Map, Value};
 
@@ -13,8 +13,7 @@ pub const PREVIOUS_NAME: &str = "previousName";
 /// The name of an item, and its previous name where it has one.
 pub type Named<'a> = (&'a str, Option<&'a str>);
 
-/// The first item whose previous name is a mistake, and why: an item keeps that name, or two items had it. Names are the same
-/// where `is_same` says so.
+/// The first invalid previous name and the reason: an item keeps that name, or two items claim it. `is_same` compares names.
 pub fn wrong(items: &[Named<'_>], is_same: impl Fn(&str, &str) -> bool) -> Option<(usize, String)> {
     items.iter().enumerate().find_map(|(index, (_, previous))| {
         let previous = (*previous)?;
@@ -30,10 +29,10 @@ pub fn wrong(items: &[Named<'_>], is_same: impl Fn(&str, &str) -> bool) -> Optio
     })
 }
 
-/// The index of the old item that each new item was; `None` for an item that is new. No two items were the same one.
+/// The index of the old item of each new item; `None` for a new item. Each old item is used at most once.
 ///
-/// An item that has a name of the old list is that item, unless the old one is renamed: in `b, c` with the previous names
-/// `a, b`, `b` was `a`.
+/// An item with the name of an old item is that item, unless the old item is renamed: in `b, c` with the previous names `a, b`,
+/// the item `b` was `a`.
 #[must_use]
 pub fn former(old: &[Named<'_>], new: &[Named<'_>], is_same: impl Fn(&str, &str) -> bool) -> Vec<Option<usize>> {
     let position = |name: &str| old.iter().position(|(known, _)| is_same(known, name));
@@ -50,8 +49,7 @@ pub fn former(old: &[Named<'_>], new: &[Named<'_>], is_same: impl Fn(&str, &str)
             }
         })
         .collect();
-    // An item whose name is taken by one that stays is that one, and one that keeps its name is renamed to no other. One rename
-    // less may block another, so ask until none is blocked.
+    // A rename is blocked if its new name stays in use, or if its old item keeps its name. Removing one rename may block another.
     loop {
         let stays = |at: &Option<usize>| at.is_some() && !source.contains(at);
         let keeps_name = |at: usize| {
@@ -72,12 +70,12 @@ pub fn former(old: &[Named<'_>], new: &[Named<'_>], is_same: impl Fn(&str, &str)
     namesake.iter().zip(&source).map(was).collect()
 }
 
-/// Whether an item that has its name was renamed from `previous`, by the names that are there and those that are known.
+/// True if the rename from `previous` is done, given the present names and the known names.
 pub fn is_done(previous: &str, mut present: impl FnMut(&str) -> bool, mut known: impl FnMut(&str) -> bool) -> bool {
     !present(&temporary(previous)) && (!present(previous) || known(previous))
 }
 
-/// True when items exchange their names: the names alone do not say whether that was done.
+/// True if items exchange their names: the names alone do not show whether the exchange is done.
 #[must_use]
 pub fn has_circle(renames: &[(String, String)]) -> bool {
     let next = |name: &str| renames.iter().find(|(from, _)| from == name).map(|(_, to)| to.as_str());
@@ -87,20 +85,19 @@ pub fn has_circle(renames: &[(String, String)]) -> bool {
     renames.iter().any(|(from, _)| returns(from))
 }
 
-/// True where items of a list of the object exchange their names, such as columns of a table: the object has the same names
-/// before and after.
+/// True if items of a list attribute exchange their names: the object has the same names before and after.
 #[must_use]
 pub fn exchanges_names(before: &Map, after: &Map) -> bool {
     renamed_items(before, after).any(|renames| has_circle(&renames))
 }
 
-/// True where items of a list of the object get other names.
+/// True if items of a list attribute are renamed.
 #[must_use]
 pub fn has_renames(before: &Map, after: &Map) -> bool {
     renamed_items(before, after).any(|renames| !renames.is_empty())
 }
 
-/// The renames of each list whose items have names.
+/// The renames of each list attribute with named items.
 fn renamed_items(before: &Map, after: &Map) -> impl Iterator<Item = Vec<(String, String)>> {
     fn named(value: &Value) -> Option<Vec<Named<'_>>> {
         let item = |item: &Value| item.get(PREVIOUS_NAME).and_then(Value::as_str).is_some();
@@ -119,19 +116,18 @@ fn renamed_items(before: &Map, after: &Map) -> impl Iterator<Item = Vec<(String,
     })
 }
 
-/// One rename as a statement carries it out.
+/// One rename statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// The name that the item has.
+    /// The current name of the item.
     pub from: String,
-    /// The name that it gets.
+    /// The next name of the item.
     pub to: String,
-    /// The position of its rename among the wanted ones.
+    /// The index of the wanted rename.
     pub index: usize,
 }
 
-/// Renames in an order in which no statement meets a name that is taken. Of a circle, one item waits under a temporary name
-/// that is none of `taken`.
+/// Orders renames so that each new name is free. In a circle, one item gets a temporary name that is not in `taken`.
 #[must_use]
 pub fn steps(renames: &[(String, String)], taken: &[&str], is_same: impl Fn(&str, &str) -> bool) -> Vec<Step> {
     let mut open: Vec<(usize, String, &str)> = renames
@@ -163,7 +159,7 @@ pub fn steps(renames: &[(String, String)], taken: &[&str], is_same: impl Fn(&str
     steps
 }
 
-/// The name under which an item of that name waits. It is short enough for every system.
+/// The temporary name of an item, short enough for every system.
 fn temporary(name: &str) -> String {
     const MOST_BYTES: usize = 40;
     let short =
@@ -171,14 +167,14 @@ fn temporary(name: &str) -> String {
     format!("terrace_temporary_{}", short.collect::<String>())
 }
 
-/// The name itself, or with a number behind it where it is taken.
+/// The name, or the name with the first free number.
 fn free(name: String, is_taken: impl Fn(&str) -> bool) -> String {
     let numbered = (2_u32..).map(|number| format!("{name}_{number}"));
     let mut names = std::iter::once(name.clone()).chain(numbered);
     names.find(|name| !is_taken(name)).unwrap_or_default()
 }
 
-/// What each of `old` is called after the renames that [`former`] found; those that go have no name.
+/// The renames that [`former`] found: from and to.
 #[must_use]
 pub fn renames(old: &[Named<'_>], new: &[Named<'_>], former: &[Option<usize>]) -> Vec<(String, String)> {
     let pair = |((name, _), was): (&Named<'_>, &Option<usize>)| {

@@ -246,11 +246,11 @@ pub struct Attribute {
     pub vendor_json: bool,
     /// A computed value that survives an update (an id): known in the plan of an update.
     pub stable: bool,
-    /// A computed value that survives an update which does not configure it: known in the plan of an update.
+    /// An update that does not configure the computed value keeps it, so the plan knows it.
     pub kept: bool,
-    /// The attributes that a computed value follows from: it survives an update that changes none of them.
+    /// Source attributes of a computed value: an update that changes none of them keeps it.
     pub follows: &'static [&'static str],
-    /// Why any update may change a computed value: an update plans it as unknown.
+    /// Why any update may change the computed value: an update plans it as unknown.
     pub volatile: Option<&'static str>,
     /// It says by which way the object is reached, and nothing of the object.
     pub way: bool,
@@ -290,8 +290,8 @@ impl Attribute {
         self
     }
 
-    /// Only the provider gives the value. [`Attribute::follows`], [`Attribute::volatile`] or [`Attribute::stable`] says what
-    /// an update does to it.
+    /// Only the provider gives the value. [`Attribute::follows`], [`Attribute::volatile`] or [`Attribute::stable`] declares
+    /// how updates affect it.
     #[must_use]
     pub fn computed(mut self) -> Self {
         self.computed = true;
@@ -300,7 +300,7 @@ impl Attribute {
     }
 
     /// The provider gives the value when it is not configured. With a default, a plan that asks no provider shows that.
-    /// [`Attribute::follows`] or [`Attribute::volatile`] says what an update does to it; [`Attribute::or_kept`] is the usual case.
+    /// [`Attribute::follows`] or [`Attribute::volatile`] declares how updates affect it; [`Attribute::or_kept`] is the usual case.
     #[must_use]
     pub fn or_computed(mut self) -> Self {
         self.computed = true;
@@ -314,14 +314,14 @@ impl Attribute {
         self.or_computed()
     }
 
-    /// A computed value that only a change of these attributes changes.
+    /// Only a change of these attributes changes the computed value.
     #[must_use]
     pub fn follows(mut self, attributes: &'static [&'static str]) -> Self {
         self.follows = attributes;
         self
     }
 
-    /// A computed value that any update may change, for this reason.
+    /// Any update may change the computed value, for this reason.
     #[must_use]
     pub fn volatile(mut self, reason: &'static str) -> Self {
         self.volatile = Some(reason);

@@ -176,7 +176,7 @@ impl SnowflakeSession {
         Ok(Statements::of_call(self.client()?, &self.query_tag, call))
     }
 
-    /// The table of a lost update that was to rename it, under its new name.
+    /// Finds the table of a lost update under its new name.
     async fn look_for_renamed(
         &self,
         ty: &ResourceType,
@@ -325,7 +325,7 @@ impl Session for SnowflakeSession {
             let mut before = prior.attributes.clone();
             before.extend(target.identity.clone());
             table::update(&statements, &before, attributes).await?;
-            // It may have got another name.
+            // The update may have renamed the table.
             return Target::of(ty, attributes)?.done(&statements, attributes, kept).await;
         }
         let present = target.observe(&statements, Some(attributes)).await?.ok_or_else(|| {
@@ -354,7 +354,7 @@ impl Session for SnowflakeSession {
         let mut done = target.done(&statements, attributes, kept).await?;
         let is_other = done.attributes.get("retentionDays") != attributes.get("retentionDays");
         if is_other && attributes.get("retentionDays") == prior.attributes.get("retentionDays") {
-            // It follows the database, which the same apply may have changed: the next read tells.
+            // A schema follows its database, which the same apply may change: the next read shows it.
             done.attributes.shift_remove("retentionDays");
         }
         Ok(done)

@@ -48,7 +48,7 @@ pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) ->
     Ok(Some(Seen { attributes, mark: read_comments(&definition.sql).mark }))
 }
 
-/// What the index of that name has that attributes do not say, in words.
+/// Describes parts of the index that attributes do not describe.
 pub(crate) fn unexpressed(connection: &Connection, name: &str) -> rusqlite::Result<Vec<String>> {
     let mut parts = connection.prepare(
         "SELECT seqno + 1, name IS NULL, \"desc\", coll FROM pragma_index_xinfo(?1) WHERE \"key\" ORDER BY seqno",

@@ -168,7 +168,7 @@ impl Target {
         })
     }
 
-    /// `self` has the name that the object is to have.
+    /// `self` has the planned name.
     fn update(
         &self,
         prior: &Attributes,
@@ -225,7 +225,7 @@ impl Target {
         Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
     }
 
-    /// What it has that attributes do not say, in words.
+    /// Describes parts that attributes do not describe.
     fn unexpressed(&self) -> Result<Vec<String>, ProviderError> {
         if self.kind == Kind::Database || !self.file.is_there() {
             return Ok(Vec::new());

@@ -210,7 +210,7 @@ impl Column {
     }
 }
 
-/// The old column that each new one was.
+/// The former column of each new column.
 fn former<'a>(new: &[Column], old: &'a [Column]) -> Vec<Option<&'a Column>> {
     let old_names: Vec<_> = old.iter().map(Column::named).collect();
     let new_names: Vec<_> = new.iter().map(Column::named).collect();
@@ -218,7 +218,7 @@ fn former<'a>(new: &[Column], old: &'a [Column]) -> Vec<Option<&'a Column>> {
     found.into_iter().map(|at| old.get(at?)).collect()
 }
 
-/// The renames that lead from old columns to new ones.
+/// Renames that lead from the old columns to the new columns.
 fn renames_of(new: &[Column], old: &[Column]) -> Vec<(String, String)> {
     let pairs = former(new, old).into_iter().zip(new).filter_map(|(was, now)| Some((was?, now)));
     pairs.filter(|(was, now)| was.name != now.name).map(|(was, now)| (was.name.clone(), now.name.clone())).collect()

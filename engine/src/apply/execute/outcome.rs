@@ -244,11 +244,11 @@ pub(super) async fn look(
 ) -> Seen {
     let planned = &prepared.planned.attributes;
     let is_update = prepared.action == StepAction::Update;
-    // Items that were to exchange their names look the same before and after.
+    // An exchange of names looks the same before and after.
     if !ty.readable || is_update && exchanges_names(&recorded.attributes, planned) {
         return Seen::CannotTell;
     }
-    // An object that was to get another name may have it.
+    // The object may have its new name.
     let is_renamed =
         || is_update && ty.identity_of(planned).is_some_and(|identity| !are_same(&identity, &recorded.identity));
     match deadline::reading(prepared.change.timeouts.read, session.read(ty, recorded)).await {

@@ -28,7 +28,7 @@ pub(crate) struct Draft<'a> {
     ty: &'a ResourceType,
     /// What is to be planned again, now that it is known.
     config: Option<Attributes>,
-    /// A step before it changed an object of the same instance.
+    /// An earlier step changed an object of the same instance.
     follows_change: bool,
 }
 
@@ -53,7 +53,7 @@ impl<'a> Draft<'a> {
         Ok(Self { applier, stack, change, ty, config, follows_change: false })
     }
 
-    /// The same, of a step that comes after a change of an object of the same instance.
+    /// Sets whether an earlier step changed an object of the same instance.
     pub(crate) fn following(self, follows_change: bool) -> Self {
         Self { follows_change, ..self }
     }

@@ -64,11 +64,11 @@ impl Looks {
     }
 }
 
-/// Looks at an object once more. Returns the object where an earlier step of the same run changed it, as PostgreSQL renames a
-/// column in the foreign keys of other tables.
+/// Reads an object once more. Returns the object if an earlier step of the same run changed it: PostgreSQL renames a column in
+/// foreign keys of other tables, for example.
 ///
 /// # Errors
-/// When it is not as the plan says, or cannot be looked at.
+/// If the object differs from the plan, or cannot be read.
 pub(super) async fn check(
     applier: &Applier,
     session: &dyn Session,
@@ -139,8 +139,8 @@ async fn same(
     Err(moved(&format!("`{}` of the object changed", changed.join("`, `"))))
 }
 
-/// True when the plan sets all attributes that changed, and an update of the object as it is now leads to the plan: without a
-/// replacement, and without a loss of data that the plan did not show.
+/// True if the plan sets all changed attributes, and an update of the present object leads to the plan: without a replacement, and
+/// without a data loss that the plan did not show.
 async fn leads_to_plan(
     session: &dyn Session,
     ty: &ResourceType,

@@ -112,7 +112,7 @@ fn names(items: &[Value]) -> Option<Vec<&str>> {
     (names.iter().collect::<BTreeSet<_>>().len() == names.len()).then_some(names)
 }
 
-/// The position that each item had before, by its name and its previous name.
+/// The former position of each item, by its name and its previous name.
 fn former_positions<'a>(before: (&[&'a str], &'a [Value]), after: (&[&'a str], &'a [Value])) -> Vec<Option<usize>> {
     let named = |(names, items): (&[&'a str], &'a [Value])| -> Vec<Named<'a>> {
         names.iter().copied().zip(items.iter().map(previous_name)).collect()

@@ -8,7 +8,7 @@ use crate::table::is_same;
 use serde::Deserialize;
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
-/// The parts of the index `i`, which is the relation `c`, as one text of JSON.
+/// Selects the parts of the index `i` (relation `c`) as JSON.
 pub(super) const PARTS: &str = "
 SELECT coalesce(json_agg(json_build_object(
   'column', a.attname, 'expression', CASE WHEN k.number = 0 THEN pg_get_indexdef(c.oid, k.place::int, true) END,
@@ -26,26 +26,26 @@ JOIN unnest(i.indclass::oid[]) WITH ORDINALITY AS l(class, place) ON l.place = k
 JOIN unnest(i.indcollation::oid[]) WITH ORDINALITY AS e(coll, place) ON e.place = k.place
 LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number AND k.number > 0";
 
-/// The columns that it holds and does not search by.
+/// Selects the included columns.
 pub(super) const INCLUDED: &str = "
 SELECT coalesce(array_agg(a.attname::text ORDER BY k.place), '{}')
 FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
 WHERE k.place > i.indnkeyatts";
 
-/// A part as it is configured.
+/// A configured part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) column: Option<String>,
     pub(super) expression: Option<String>,
     is_descending: bool,
-    /// `first`, `last`, or as the order says.
+    /// `first` or `last`; absent for the default of the order.
     nulls: Option<String>,
     operator_class: Option<String>,
     collation: Option<String>,
 }
 
-/// A part as the server has it.
+/// A part in the catalog.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Present {
@@ -53,13 +53,13 @@ pub(super) struct Present {
     expression: Option<String>,
     descending: bool,
     nulls_first: bool,
-    /// Nothing for the usual one of the type.
+    /// `None` for the default of the type.
     operator_class: Option<String>,
-    /// Nothing for that of the column.
+    /// `None` for the collation of the column.
     collation: Option<String>,
 }
 
-/// The configured parts; none where `columns` are.
+/// The configured parts; empty for an index with `columns`.
 pub(super) fn configured(attributes: &Attributes) -> Vec<Part> {
     maps(attributes, "parts").into_iter().map(Part::of).collect()
 }
@@ -80,7 +80,7 @@ impl Part {
         self.nulls.as_deref().map_or(self.is_descending, |nulls| nulls == "first")
     }
 
-    /// Refuses what the server could not hold.
+    /// Validates the part.
     ///
     /// # Errors
     /// `InvalidInput` at the entry.
@@ -108,7 +108,7 @@ impl Part {
         Ok(())
     }
 
-    /// The part as it stands in `CREATE INDEX`.
+    /// The part in `CREATE INDEX`.
     pub(super) fn sql(&self) -> String {
         let named = |name: &Option<String>| {
             name.as_deref().and_then(parts).map(|parts| parts.iter().map(|it| quote(it)).collect::<Vec<_>>().join("."))
@@ -134,14 +134,14 @@ impl Part {
 }
 
 impl Present {
-    /// The column, where there is nothing else to say.
+    /// The column, if everything else is the default.
     pub(super) fn plain(&self) -> Option<&str> {
         let is_usual =
             !self.descending && !self.nulls_first && self.operator_class.is_none() && self.collation.is_none();
         self.column.as_deref().filter(|_| is_usual)
     }
 
-    /// The part as it is configured, where it is the same.
+    /// The part as a value, in the spelling of `like` if both mean the same.
     pub(super) fn to_value(&self, like: Option<&Part>, memory: &mut Memory) -> Value {
         let expression = match (like.and_then(|like| like.expression.as_ref()), &self.expression) {
             (Some(configured), Some(server)) if is_same(configured, server, memory) => Some(configured.clone()),
@@ -160,7 +160,7 @@ impl Present {
         entries.insert("descending".to_owned(), self.descending.into());
         put(&mut entries, "nulls", nulls);
         let named_like = |configured: Option<&String>, found: &Option<String>| {
-            // A name of the server's own is written with and without its schema.
+            // The schema `pg_catalog` is optional in names.
             let is_same = |configured: &&String| {
                 found.as_deref() == Some(configured.strip_prefix("pg_catalog.").unwrap_or(configured))
             };

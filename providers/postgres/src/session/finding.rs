@@ -34,7 +34,7 @@ impl PostgresSession {
         }
     }
 
-    /// The table of a lost update that was to rename it, under its new name.
+    /// Finds the table of a lost update under its new name.
     async fn found_renamed(
         &self,
         ty: &ResourceType,
@@ -80,10 +80,10 @@ impl PostgresSession {
             return Ok(Found::Absent);
         };
         let is_ours = match (&lost, &attempt.prior) {
-            // Where the object looks the same before and after, its transaction tells.
+            // An exchange of names is visible only by its transaction.
             (Some(_), Some(prior)) => match beginning.as_ref().and_then(|it| it.begun.as_ref()?.transaction.clone()) {
                 Some(transaction) => self.became(&transaction).await?,
-                // It never came as far as to take effect.
+                // The call never reached its commit.
                 None if exchanges_names(&prior.attributes, &attempt.planned) => Became::RolledBack,
                 None => Became::Committed,
             },

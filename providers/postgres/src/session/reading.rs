@@ -85,7 +85,7 @@ impl PostgresSession {
         }
     }
 
-    /// Names what a change of a table drops and puts back, and reports what the server would refuse.
+    /// Reports the objects that a change of a table drops and restores, and errors that the server would return.
     pub(super) async fn look_at_table(&self, ty: &ResourceType, planned: &Attributes, is_change: bool) -> Vec<Finding> {
         let Ok(target) = Target::of(ty, planned) else { return Vec::new() };
         let recent = self.recent(&target);
@@ -143,7 +143,7 @@ impl PostgresSession {
 }
 
 impl PostgresSession {
-    /// Warns of a column that the table of an index does not have yet. The same apply may add it.
+    /// Warns of a missing column of an index. The same apply may add it.
     pub(super) async fn look_at_index(&self, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
         let Ok(target) = Target::of(ty, planned) else { return Vec::new() };
         let looked = async {

@@ -16,19 +16,19 @@ use terrace_provider::{Path, ProviderError, renames};
 pub(super) struct Changes {
     /// Before anything else.
     pub(super) drop_constraints: Vec<Script>,
-    /// Under views that are dropped for a while: columns that go, or stop being computed.
+    /// Drops of columns and expressions, while dependent views are dropped.
     pub(super) drops: Vec<Script>,
-    /// The same, after those.
+    /// Changes of columns, after the drops.
     pub(super) columns: Vec<Script>,
-    /// Computed columns that are added, once those that they are computed from are as they are to be.
+    /// New computed columns, after the changes of their source columns.
     pub(super) computed: Vec<Script>,
     /// With columns as they are to be.
     pub(super) rest: Vec<Script>,
-    /// The names of the constraints that go.
+    /// The names of dropped constraints.
     pub(super) dropped_constraints: Vec<String>,
     /// The numbers of columns whose type changes.
     pub(super) altered: Vec<i16>,
-    /// The numbers of computed columns that are dropped and added again.
+    /// The numbers of computed columns that are recreated.
     pub(super) remade: Vec<i16>,
     /// The columns that go.
     pub(super) dropped: Vec<(i16, String)>,
@@ -95,8 +95,8 @@ impl Builder<'_> {
         Script::about(path, format!("ALTER TABLE {} {what}", self.own))
     }
 
-    /// Computed columns that the server cannot change in place: of another expression, or of a column whose type changes. They
-    /// hold nothing of their own.
+    /// Finds computed columns to recreate: the expression changes, or the type of a source column. Their values are derived, so no
+    /// data is lost.
     fn remade_columns(&mut self, memory: &mut Memory) {
         let pairs = self.wanted.columns.iter().filter_map(|column| Some((column, self.present.column(&column.name)?)));
         let pairs: Vec<(&Column, &PresentColumn)> = pairs.collect();
@@ -163,7 +163,7 @@ impl Builder<'_> {
         }
         let mut has_default = present.default.is_some() && !(is_serial && present.has_sequence);
         if self.is_remade(present) {
-            // What is computed from others goes before those.
+            // A computed column is dropped before its source columns.
             let script = self.alter_table(&path.key("generated"), &format!("DROP COLUMN {name}"));
             self.changes.drops.insert(0, script);
             self.add(column, path);
@@ -287,7 +287,7 @@ impl Builder<'_> {
             wanted.push(("c", check.name.clone(), check.expression.clone(), ddl::check(check), path));
         }
         let schema = self.wanted.schema.clone();
-        // With a column go the constraints that name it.
+        // Dropping a column drops its constraints.
         let is_kept = |constraint: &&PresentConstraint| {
             let mut columns = constraint.columns.iter().filter_map(|name| self.present.column(name));
             !columns.any(|column| self.is_remade(column))

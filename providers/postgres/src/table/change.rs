@@ -25,17 +25,16 @@ pub(crate) async fn create(work: &Work, planned: &Attributes, mark: &str) -> Res
     work.run_and_look(ddl::create(&table, mark)).await
 }
 
-/// What an update did that its table does not show.
+/// Whether a table shows that an update took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Updated {
-    /// Nothing: the table says whether the update took effect.
+    /// The table shows it.
     Plainly,
-    /// Columns exchanged their names: the table has the same names before and after.
+    /// Columns exchanged their names: the table looks the same before and after.
     InCircle,
 }
 
-/// Turns the table that is there into the planned one, under the name of `target` from then on; `report` hears what a person
-/// should know of.
+/// Changes the table into the planned one, and renames it to `target`; `report` receives notes for people.
 pub(crate) async fn update(
     work: &Work,
     (old, target): (&Target, &Target),
@@ -145,7 +144,7 @@ pub(crate) async fn learn(
     Ok(())
 }
 
-/// The renames of columns that lead to the wanted table: from and to.
+/// Renames of columns that lead to the wanted table: from and to.
 fn renames_of(present: &Present, prior: &Table, wanted: &Table) -> Vec<(String, String)> {
     let recorded = |name: &str| prior.column(name).and_then(|column| column.previous_name.as_deref());
     let old: Vec<_> = present.columns.iter().map(|it| (it.name.as_str(), recorded(&it.name))).collect();
@@ -205,7 +204,7 @@ async fn in_the_way(client: &Client, oid: i64, changes: &Changes) -> Result<Vec<
     dependents::of_columns(client, oid, &altered, &changes.dropped).await
 }
 
-/// What a change drops and puts back, in words.
+/// Objects that a change drops and restores.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PutBack {
     /// Names of views.
@@ -214,10 +213,10 @@ pub(crate) struct PutBack {
     pub(crate) others: Vec<String>,
 }
 
-/// What a change to the planned table would drop and put back; nothing is changed.
+/// Finds the objects that a change to the planned table would drop and restore. Changes nothing.
 ///
 /// # Errors
-/// What keeps the server from making the change.
+/// `InvalidInput` if the server would refuse the change.
 pub(crate) async fn dependents_of_change(
     client: &Client,
     target: &Target,
@@ -238,14 +237,14 @@ pub(crate) async fn dependents_of_change(
     Ok(PutBack { views, others: detached.shown() })
 }
 
-/// The types of columns that the server does not have: the position of the column, and the type.
+/// Columns whose type does not exist on the server: position and type.
 pub(crate) async fn unknown_types(client: &Client, planned: &Attributes) -> Result<Vec<(usize, String)>, Failure> {
     let table = Table::of(planned);
     let (mut places, mut names) = (Vec::new(), Vec::new());
     for (place, column) in (0_i32..).zip(&table.columns) {
         let Some(ty) = DataType::parse(&column.ty).filter(|ty| !ty.is_built_in()) else { continue };
         let name = ty.name();
-        // As the transaction of a change looks for it.
+        // The search path of a change.
         let places_of_it = match ty.is_qualified() {
             true => vec![name.to_owned()],
             false => vec![name.to_owned(), format!("{}.{name}", quote(&table.schema)), format!("public.{name}")],
@@ -266,7 +265,7 @@ pub(crate) async fn unknown_types(client: &Client, planned: &Attributes) -> Resu
     Ok(unknown)
 }
 
-/// True where a column has a type that is none of the server's own.
+/// True if a column has a type that is not built in.
 pub(crate) fn has_other_types(planned: &Attributes) -> bool {
     let is_other = |ty: &str| DataType::parse(ty).is_some_and(|ty| !ty.is_built_in());
     columns_of(planned).iter().any(|column| is_other(&column.ty))

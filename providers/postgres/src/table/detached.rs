@@ -1,8 +1,8 @@
-//! What stands in the way of a change of a table: dropped before the change, and put back after it as it was. What cannot be put
-//! back stops the change, and the plan says so.
+//! Objects that block a change of a table: dropped before the change and restored after it, within its transaction. Objects that
+//! cannot be restored stop the change, and the plan reports them.
 //!
-//! Those are triggers that name a column whose type changes, foreign keys onto a key that is dropped, and whatever belongs to a
-//! generated column that is dropped and added again. Views are in [`crate::dependents`].
+//! The blocking objects are triggers on a column whose type changes, foreign keys onto a dropped key, and indexes, privileges and
+//! the comment of a generated column that is dropped and added again. Views are in [`crate::dependents`].
 
 use super::alter::Changes;
 use super::model::Table;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use terrace_provider::names::listed;
 use terrace_provider::{Path, ProviderError};
 
-/// What is dropped for a while.
+/// Objects that a change drops and restores.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Detached {
@@ -43,7 +43,7 @@ struct ForeignKey {
     name: String,
     definition: String,
     comment: Option<String>,
-    /// The columns of the changed table, by their new names.
+    /// The referenced columns, by their new names.
     references: Vec<String>,
 }
 
@@ -65,9 +65,9 @@ struct Index {
 struct Grant {
     column: String,
     grantor: String,
-    /// The owner of the table gave it, as whoever changes the table does.
+    /// The grantor is the owner of the table.
     is_by_owner: bool,
-    /// Empty for everybody.
+    /// Empty for `PUBLIC`.
     grantee: String,
     privilege: String,
     grantable: bool,
@@ -79,16 +79,16 @@ struct Comment {
     comment: String,
 }
 
-/// What the server keeps a column for.
+/// A dependency that cannot be restored.
 #[derive(Debug, Deserialize)]
 struct Refused {
     column: String,
-    /// In the server's words: `policy p on table s.t`.
+    /// The description of the server: `policy p on table s.t`.
     object: String,
 }
 
-/// All of it, as one text of JSON. The parameters: the table, the columns whose type changes, those that are made anew, those
-/// that are dropped, and the names of constraints that are dropped.
+/// Reads all of it as JSON. Parameters: the table, the numbers of columns with another type, of recreated and of dropped columns,
+/// and the names of dropped constraints.
 const READ: &str = "
 SELECT json_build_object(
   'triggers', (
@@ -155,10 +155,10 @@ SELECT json_build_object(
                 WHERE k.oid = d.objid AND k.contype = 'f' AND k.conrelid <> k.confrelid AND k.confrelid = $1::int8::oid)))
 )::text";
 
-/// Reads what stands in the way of the changes. `renames` are those of columns that are still to be made.
+/// Reads the objects that block the changes. `renames` are pending renames of columns.
 ///
 /// # Errors
-/// `InvalidInput` for what cannot be put back, with what keeps the change from being made.
+/// `InvalidInput` if an object cannot be restored.
 pub(super) async fn read(
     client: &Client,
     oid: i64,
@@ -215,7 +215,7 @@ impl Detached {
             .into())
     }
 
-    /// In words, what is dropped and put back.
+    /// The names of the objects, for messages.
     pub(super) fn shown(&self) -> Vec<String> {
         let triggers = self.triggers.iter().map(|it| format!("the trigger `{}`", it.name));
         let key = |it: &ForeignKey| format!("the foreign key `{}` of `{}.{}`", it.name, it.schema, it.table);
@@ -223,7 +223,7 @@ impl Detached {
         triggers.chain(self.foreign_keys.iter().map(key)).chain(indexes).collect()
     }
 
-    /// Drops it all: before anything else.
+    /// Drops the objects, before any other statement.
     pub(super) async fn drop_all(&self, work: &Work, table: &Table) -> Result<(), Failure> {
         for trigger in &self.triggers {
             work.execute(&format!("DROP TRIGGER {} ON {}", quote(&trigger.name), own(table))).await?;
@@ -235,7 +235,7 @@ impl Detached {
         Ok(())
     }
 
-    /// Puts it all back: after everything else.
+    /// Restores the objects, after all other statements.
     pub(super) async fn put_back(&self, work: &Work, table: &Table) -> Result<(), Failure> {
         let mut statements = Vec::new();
         let own = own(table);
@@ -274,7 +274,7 @@ impl Detached {
             statements.extend(comment.map(|comment| format!("COMMENT ON CONSTRAINT {name} ON {of} IS {comment}")));
         }
         for comment in &self.comments {
-            // One that is configured was set with its column.
+            // A configured comment was set with its column.
             let is_managed = table.column(&comment.column).is_none_or(|column| column.comment.is_some());
             let text = literal_or_null(Some(&comment.comment));
             let set = || format!("COMMENT ON COLUMN {own}.{} IS {text}", quote(&comment.column));

@@ -125,7 +125,7 @@ impl Table {
     }
 }
 
-/// The old column that each new one was.
+/// The former column of each new column.
 pub(crate) fn former<'a>(new: &[Column], old: &'a [Column]) -> Vec<Option<&'a Column>> {
     let names = |columns: &'a [Column]| columns.iter().map(Column::named).collect::<Vec<_>>();
     let new: Vec<Named<'_>> = new.iter().map(Column::named).collect();

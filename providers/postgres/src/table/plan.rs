@@ -7,7 +7,7 @@ use crate::data_type::{TypeChange, canonical, change};
 use terrace_provider::renames::PREVIOUS_NAME;
 use terrace_provider::{DataLoss, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
 
-/// The prior table under the names that renames give it: what only follows them is no change. `None` where nothing is renamed.
+/// The prior table under its new names, so that attributes that only follow a rename are unchanged. `None` without renames.
 pub(crate) fn renamed(proposed: &ProposedChange<'_>) -> Option<Recorded> {
     let prior = proposed.prior?;
     let mut renamed = prior.clone();
@@ -60,7 +60,7 @@ pub(crate) fn plan(proposed: &ProposedChange<'_>, mut planned: PlannedChange) ->
     Ok(planned)
 }
 
-/// Refuses another type of a column that rows are spread by: the server cannot change it.
+/// Refuses another type of a partition key column: the server cannot change it.
 fn check_partition_key(old: &Table, new: &Table) -> Result<(), ProviderError> {
     let Some(partitioning) = &new.partition_by else { return Ok(()) };
     for (index, (column, was)) in new.columns.iter().zip(former(&new.columns, &old.columns)).enumerate() {
@@ -116,7 +116,7 @@ fn loss(was: &Column, now: &Column) -> Option<String> {
     narrowed.then(|| format!("column {} is narrowed from {} to {}", now.name, was.ty, now.ty))
 }
 
-/// `in_its_place` is the column at its position, with the one that it was.
+/// `in_its_place` is the new column at the same position, with its former column.
 fn dropped(column: &Column, in_its_place: Option<&(&Column, Option<&Column>)>) -> String {
     // Same type, same position: a person who renamed a column sees exactly this.
     match in_its_place.filter(|(now, was)| was.is_none() && canonical(&now.ty) == canonical(&column.ty)) {

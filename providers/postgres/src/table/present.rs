@@ -33,7 +33,7 @@ pub(crate) struct PresentColumn {
     /// `a`, `d` or nothing.
     pub(crate) identity: String,
     pub(crate) comment: Option<String>,
-    /// The numbers of the columns that it is computed from.
+    /// The numbers of its source columns, for a computed column.
     #[serde(default)]
     pub(crate) uses: Vec<i16>,
     /// Its default takes numbers from a sequence that goes with the column.
@@ -92,7 +92,7 @@ impl Present {
         self.constraints.iter().filter(move |constraint| constraint.kind == kind)
     }
 
-    /// Gives columns other names at once, as they are after a change: all that the table says of them follows.
+    /// Renames columns, also in keys and constraints.
     pub(super) fn rename_columns(&mut self, renames: &[(String, String)]) {
         let rename = |name: &mut String| {
             if let Some((_, to)) = renames.iter().find(|(from, _)| from == name) {

@@ -26,8 +26,7 @@ pub(super) fn check_type(schema: &ProviderSchema, ty: &ResourceType) -> Result<V
     computed.try_for_each(|attribute| check_computed(ty, attribute)).map(|()| Verdict::Shown)
 }
 
-/// Checks that a computed attribute says what an update does to it: a plan that shows it as unknown spreads to all that reads
-/// it.
+/// Checks that a computed attribute declares how updates affect it: unknown values spread to all consumers.
 fn check_computed(ty: &ResourceType, attribute: &Attribute) -> Result<(), String> {
     let name = attribute.name;
     let said = [attribute.stable, attribute.kept, !attribute.follows.is_empty(), attribute.volatile.is_some()];

@@ -140,7 +140,7 @@ impl Table {
     }
 }
 
-/// The old column that each new one was.
+/// The former column of each new column.
 fn former<'a>(new: &[Column], old: &'a [Column]) -> Vec<Option<&'a Column>> {
     let old_names: Vec<_> = old.iter().map(Column::named).collect();
     let new_names: Vec<_> = new.iter().map(Column::named).collect();
@@ -148,14 +148,13 @@ fn former<'a>(new: &[Column], old: &'a [Column]) -> Vec<Option<&'a Column>> {
     found.into_iter().map(|at| old.get(at?)).collect()
 }
 
-/// The renames that lead from old columns to new ones.
+/// Renames that lead from the old columns to the new columns.
 fn renames_of(new: &[Column], old: &[Column]) -> Vec<(String, String)> {
     let pairs = former(new, old).into_iter().zip(new).filter_map(|(was, now)| Some((was?, now)));
     pairs.filter(|(was, now)| was.name != now.name).map(|(was, now)| (was.name.clone(), now.name.clone())).collect()
 }
 
-/// Whether the columns do not tell if a lost update took effect: they were to exchange their names, and no temporary name is
-/// left of that.
+/// True if the columns do not show whether a lost update took effect: it exchanged names, and no temporary name is left.
 pub(crate) fn is_untold(prior: &Attributes, planned: &Attributes, observed: &Attributes) -> bool {
     let columns = |attributes: &Attributes| Table::columns_as_read(attributes);
     let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect::<BTreeSet<_>>();

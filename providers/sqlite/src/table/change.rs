@@ -21,7 +21,7 @@ pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: &Mark)
     Ok(())
 }
 
-/// Turns the table that is there into the planned one; `report` hears what a person should know of.
+/// Changes the table into the planned one; `report` receives notes for people.
 pub(crate) fn update(
     connection: &Connection,
     prior: &Attributes,
@@ -56,18 +56,18 @@ fn present(connection: &Connection, name: &str) -> Result<(Table, Comments), Fai
     })?)
 }
 
-/// What became of a lost update, as far as the columns of a table tell it.
+/// The outcome of a lost update, by the columns of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// The table is as it was.
+    /// The table is unchanged.
     Nothing,
-    /// The table is as it was to be, or shows by its names what was done.
+    /// The columns show the outcome.
     Told,
-    /// Columns were to exchange their names, and the order of the names is the same before and after.
+    /// The update exchanged names, and the order of the names is the same before and after.
     Untold,
 }
 
-/// What became of an update that was lost. A transaction took effect as a whole or not at all.
+/// The outcome of a lost update. A transaction takes effect as a whole or not at all.
 pub(crate) fn lost_update(prior: &Attributes, planned: &Attributes, observed: &Attributes) -> Lost {
     let (was, wanted) = (columns_of(prior), columns_of(planned));
     if !renames::has_circle(&renames_of(&wanted, &was)) {
@@ -86,7 +86,7 @@ fn columns_of(attributes: &Attributes) -> Vec<Column> {
     Table::columns_of(attributes).unwrap_or_default()
 }
 
-/// Gives the table its new name, unless it has that already.
+/// Renames the table, unless it has the new name already.
 fn rename(connection: &Connection, from: &str, to: &str) -> Result<(), Failure> {
     if from != to && !from.is_empty() && definition(connection, "table", from)?.is_some() {
         connection.execute_batch(&format!("ALTER TABLE {} RENAME TO {}", quote(from), quote(to)))?;

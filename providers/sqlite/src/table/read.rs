@@ -26,7 +26,7 @@ pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) ->
     Ok(Some(Seen { attributes, mark: comments.mark }))
 }
 
-/// What the table of that name has that attributes do not say, in words.
+/// Describes parts of the table that attributes do not describe.
 pub(crate) fn unexpressed(connection: &Connection, name: &str) -> rusqlite::Result<Vec<String>> {
     let unmanaged = read(connection, name)?.map(|(_, comments)| comments.unmanaged).unwrap_or_default();
     Ok(unmanaged.into_iter().map(str::to_owned).collect())

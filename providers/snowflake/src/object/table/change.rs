@@ -60,7 +60,7 @@ pub(crate) async fn update(
     let (name, new_name) = (qualified(prior), qualified(planned));
     let mut steps = steps(&present, &Table::as_read(prior), &wanted, &name);
     if name != new_name {
-        // Last: a change that is cut off before is taken up again under the old name.
+        // The rename comes last: an interrupted change resumes under the old name.
         let sql = format!("ALTER TABLE {name} RENAME TO {new_name}");
         steps.push(Step { sql, path: Path::attribute("name") });
     }

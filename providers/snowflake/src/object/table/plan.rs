@@ -5,7 +5,7 @@ use crate::data_type::{DataType, TypeChange};
 use terrace_provider::renames::PREVIOUS_NAME;
 use terrace_provider::{DataLoss, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
 
-/// The prior table under the name that it gets. `None` where it is not renamed.
+/// The prior table under its new name. `None` without a rename.
 pub(crate) fn renamed(change: &ProposedChange<'_>) -> Option<Recorded> {
     let prior = change.prior?;
     let name = change.config.get("name").filter(|name| name.as_str().is_some())?;
