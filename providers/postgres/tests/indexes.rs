@@ -128,7 +128,7 @@ async fn an_index_that_cannot_be_looked_at_after_it_was_made_is_in_doubt_and_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn imported_index_made_anew_is_the_same() {
+async fn recreated_index_equals_the_imported_index() {
     let world = with_table().await;
     for (at, definition) in [
         "(b DESC NULLS LAST, lower(b)) INCLUDE (a)",
@@ -170,7 +170,7 @@ async fn imported_index_made_anew_is_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parts_of_an_index_are_compared_by_what_they_mean() {
+async fn index_parts_are_compared_in_normal_form() {
     let world = with_table().await;
     let of = |parts: &str| {
         format!(

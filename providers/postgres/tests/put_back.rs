@@ -16,7 +16,7 @@ async fn findings(world: &World, prior: &terrace_provider::Observed, config: &st
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn column_gets_wider_under_a_generated_one_that_keeps_what_it_has() {
+async fn generated_column_keeps_its_parts_under_a_wider_column() {
     let world = World::new().await;
     let of = |ty: &str| {
         table(
@@ -108,7 +108,7 @@ async fn primary_key_changes_under_a_foreign_key_that_keeps_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plan_reports_what_the_server_would_refuse() {
+async fn plan_reports_refusals_of_the_server() {
     let world = World::new().await;
     let of = |columns: &str| table(columns, "");
     let both = r#"{"name": "a", "type": "int"}, {"name": "b", "type": "int"}"#;

@@ -5,7 +5,7 @@ use proptest::test_runner::TestRunner;
 use std::sync::Arc;
 use terrace_provider::{Attempt, Found, LostCall, Observed, Path, Private, Value};
 
-/// A table `t` with columns of type `int`, and whatever else is said.
+/// A table `t` with columns of type `int`.
 fn table(columns: &[(&str, Option<&str>)], rest: &str) -> String {
     let column = |(name, previous): &(&str, Option<&str>)| {
         let previous = previous.map(|name| format!(r#", "previousName": "{name}""#)).unwrap_or_default();
@@ -211,7 +211,7 @@ async fn any_renames_keep_the_values_of_columns() {
         let old: Vec<(&str, Option<&str>)> = names[..4].iter().map(|name| (*name, None)).collect();
         let made: Observed = world.settled("postgres_table", &table(&old, "")).await;
         world.execute("INSERT INTO s.t VALUES (0, 1, 2, 3)").await;
-        // The first of an order stay under other names, the others go unless somebody needs their name.
+        // Keeps the first columns of an order under other names, and drops the others.
         let pairs: Vec<(usize, &str)> =
             order.iter().zip(&targets).take(kept).map(|(was, name)| (*was, names[*name])).collect();
         let gone: Vec<&str> = order[kept..].iter().map(|was| names[*was]).collect();
@@ -228,7 +228,7 @@ async fn any_renames_keep_the_values_of_columns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn renames_that_are_no_renames_are_refused() {
+async fn invalid_previous_names_are_refused() {
     let world = World::new().await;
     for (columns, at) in [
         (vec![("a", None), ("b", Some("a"))], "columns[1].previousName"),

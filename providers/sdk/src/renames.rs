@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn circle_is_told_from_a_chain() {
+    fn circle_is_distinct_from_a_chain() {
         let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
             pairs.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect()
         };
@@ -308,7 +308,7 @@ mod tests {
             // No item was two.
             let claimed: Vec<usize> = found.iter().flatten().copied().collect();
             prop_assert_eq!(claimed.iter().collect::<BTreeSet<_>>().len(), claimed.len());
-            // Where no name is taken by an item that goes, each is what it says it was.
+            // Each item is its previous name, unless a dropped item has the new name.
             let gone: Vec<&String> = (0..8).filter(|at| !kept.contains(at)).map(|at| &old_names[at]).collect();
             if !new_names.iter().any(|name| gone.contains(&name)) {
                 prop_assert_eq!(&claimed, &kept);

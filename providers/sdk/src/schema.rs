@@ -248,7 +248,7 @@ pub struct Attribute {
     pub stable: bool,
     /// An update that does not configure the computed value keeps it, so the plan knows it.
     pub kept: bool,
-    /// Source attributes of a computed value: an update that changes none of them keeps it.
+    /// Source attributes of a computed value: updates that leave them unchanged keep it.
     pub follows: &'static [&'static str],
     /// Why any update may change the computed value: an update plans it as unknown.
     pub volatile: Option<&'static str>,

@@ -32,10 +32,10 @@ fn check_computed(ty: &ResourceType, attribute: &Attribute) -> Result<(), String
     let said = [attribute.stable, attribute.kept, !attribute.follows.is_empty(), attribute.volatile.is_some()];
     match said.iter().filter(|is_said| **is_said).count() {
         0 if ty.updatable => Err(format!(
-            "`{name}` is computed, and says neither that it is stable or kept, what it follows, nor why it is volatile"
+            "`{name}` is computed without `stable`, `kept`, `follows` or `volatile`"
         )),
         0 | 1 => match attribute.follows.iter().find(|source| ty.attributes.get(source).is_none()) {
-            Some(source) => Err(format!("`{name}` follows `{source}`, which is no attribute")),
+            Some(source) => Err(format!("`{name}` follows `{source}`, which does not exist")),
             None => Ok(()),
         },
         _ => Err(format!("`{name}` is more than one of stable, kept, following and volatile")),

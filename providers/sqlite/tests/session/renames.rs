@@ -81,7 +81,7 @@ fn lost(prior: &Observed, planned: terrace_provider::Attributes) -> Attempt {
 }
 
 #[tokio::test]
-async fn lost_exchange_is_told_by_the_order_of_columns() {
+async fn lost_exchange_is_found_by_the_order_of_columns() {
     let world = World::new().await;
     let made = world.create("sqlite_table", &table(&[("A", None), ("B", None)])).await.unwrap();
     let swap = table(&[("B", Some("A")), ("A", Some("B"))]);

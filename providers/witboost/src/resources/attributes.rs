@@ -35,8 +35,8 @@ pub(crate) fn place() -> Vec<Attribute> {
     ]
 }
 
-/// Why an update changes what is known of the last call.
-pub(crate) const EACH_CALL: &str = "each call answers anew";
+/// Why an update changes the facts of the last call.
+pub(crate) const EACH_CALL: &str = "each call has its own answer";
 
 /// What is known of the last call.
 pub(crate) fn told() -> Vec<Attribute> {
