@@ -10,7 +10,9 @@ use crate::seal::Seal;
 use crate::store::{Row, RowStatus, Selection, StateStore};
 use terrace_provider::value::OtherFormat;
 use terrace_provider::value::wire::WireError;
-use terrace_provider::{Attributes, ErrorKind, Observed, ProviderError, ProviderSchema, ResourceType, Session};
+use terrace_provider::{
+    Attributes, ErrorKind, Observed, ProposedChange, ProviderError, ProviderSchema, ResourceType, Session,
+};
 use uuid::Uuid;
 
 /// The code of an import whose provider cannot tell of the object.
@@ -83,6 +85,37 @@ pub async fn look_up(session: &dyn Session, ty: &ResourceType, id: &str) -> Resu
         Err(error) if error.kind == ErrorKind::NotFound => Err(ImportError::Nothing { ty: ty.name, id: id.to_owned() }),
         Err(error) => Err(ImportError::Provider { id: id.to_owned(), error }),
     }
+}
+
+/// Remarks on the configuration of an imported object: parts that its attributes do not describe, and why its provider would
+/// refuse it.
+///
+/// # Errors
+/// When the provider cannot tell.
+pub async fn remarks(
+    session: &dyn Session,
+    ty: &ResourceType,
+    (id, address): (&str, &Address),
+    imported: &Observed,
+) -> Result<Vec<String>, ImportError> {
+    let failed = |error| ImportError::Provider { id: id.to_owned(), error };
+    let unexpressed = deadline::reading(ty.timeouts.read, session.unexpressed(ty, imported)).await.map_err(failed)?;
+    let mut remarks: Vec<String> = unexpressed.into_iter().map(|what| format!("not described: {what}")).collect();
+    let is_configured = |name: &str| ty.attributes.get(name).is_some_and(|attribute| attribute.configurable);
+    let known = imported.attributes.iter().filter(|(name, value)| is_configured(name) && !value.is_null());
+    let config = known.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let address = address.to_string();
+    let proposed = ProposedChange {
+        address: &address,
+        prior: None,
+        config: &config,
+        must_replace: false,
+        changed_write_only: &[],
+    };
+    if let Err(error) = deadline::reading(ty.timeouts.read, session.plan(ty, &proposed)).await {
+        remarks.push(format!("terrace does not take it as it is: {error}"));
+    }
+    Ok(remarks)
 }
 
 /// The resource that an object of a provider instance is recorded as, in any stack of the environment. Imports are

@@ -223,6 +223,48 @@ async fn an_update_of_what_holds_data_and_was_changed_since_the_plan_is_not_begu
     story.apply(&table("t", "two")).await;
 }
 
+/// A thing, and a table that is made after it.
+fn under(val: &str, table: &str) -> String {
+    stack(&format!(
+        "- {{type: world_thing, name: b, config: {{key: b, val: {val}}}}}\n- {{type: world_data, name: t, config: {{key: t, {table}}}, \
+         dependsOn: [b]}}"
+    ))
+}
+
+#[tokio::test]
+async fn update_goes_on_after_a_step_before_it_changed_its_object() {
+    // A server may carry a change on as it is planned, or half of it.
+    for carried in ["two", "half"] {
+        let story = Story::new();
+        story.apply(&under("one", "val: one")).await;
+        story.remote().carried.insert("update b", ("t", carried.into()));
+        let report = story.apply(&under("two", "val: two")).await;
+        assert!(report.failed.is_empty(), "{:?}", report.failed);
+        assert_eq!(story.remote_value("t", "val"), "two".into());
+    }
+}
+
+#[tokio::test]
+async fn update_stops_where_a_step_before_it_changed_more_than_the_plan_shows() {
+    let story = Story::new();
+    story.apply(&under("one", "val: one")).await;
+    story.remote().carried.insert("update b", ("t", "other".into()));
+    let plan = story.plan(&under("two", "val: one, secret: new")).await;
+    let report = story.apply_plan(&plan).await.unwrap();
+    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(told, ["`val` of the object changed since the plan was made, so nothing was called"]);
+}
+
+#[tokio::test]
+async fn update_stops_where_a_stranger_changed_its_object() {
+    let story = Story::new();
+    story.apply(&under("one", "val: one")).await;
+    let plan = story.plan(&under("one", "val: two")).await;
+    story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "half".into());
+    let report = story.apply_plan(&plan).await.unwrap();
+    assert_eq!(report.failed.len(), 1, "the thing before it is left alone, so nothing explains the change");
+}
+
 fn product(name: &str, components: &[&str], val: &str) -> String {
     let mut text = format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: {name}}}\ncomponents:\n");
     for component in components {

@@ -9,11 +9,12 @@ use crate::settings::{Asked, Settings};
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::{World, is_missing, recorded, store};
+use std::sync::Arc;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::import::{self, ImportError};
 use terrace_engine::record::{open_attributes, storable};
 use terrace_engine::store::{Selection, StateStore, Write};
-use terrace_provider::{Attributes, Observed, ResourceType};
+use terrace_provider::{Attributes, Observed, ResourceType, Session};
 use terrace_state::Access;
 use uuid::Uuid;
 
@@ -68,12 +69,15 @@ fn type_of<'w>(
     }
 }
 
-async fn look_up(world: &World, ty: &ResourceType, instance: &str, id: &str) -> Result<Observed, Failure> {
-    let session = world.registry.session(instance).await.map_err(|error| {
+async fn session(world: &World, instance: &str) -> Result<Arc<dyn Session>, Failure> {
+    world.registry.session(instance).await.map_err(|error| {
         let failure = Failure::new(format!("`{instance}` cannot be reached: {error}"));
         error.solutions.first().into_iter().fold(failure, Failure::hint)
-    })?;
-    import::look_up(&*session, ty, id).await.map_err(failure)
+    })
+}
+
+async fn look_up(world: &World, ty: &ResourceType, instance: &str, id: &str) -> Result<Observed, Failure> {
+    import::look_up(&*session(world, instance).await?, ty, id).await.map_err(failure)
 }
 
 fn failure(error: ImportError) -> Failure {
@@ -151,12 +155,15 @@ async fn generate(
     settings: &Settings,
     world: &World,
 ) -> Result<Exit, Failure> {
+    let mut remarks = Vec::new();
     let (address, attributes): (Address, Attributes) = match &arguments.id {
         Some(id) => {
             let text = stacks::split(&arguments.address).map_or(arguments.address.as_str(), |(_, address)| address);
             let address: Address = text.parse().map_err(|error| Failure::new(format!("{error}")))?;
             let (ty, instance) = type_of(arguments, world, &address)?;
             let observed = look_up(world, ty, &instance, id).await?;
+            let session = session(world, &instance).await?;
+            remarks = import::remarks(&*session, ty, (id, &address), &observed).await.map_err(failure)?;
             (address, storable(ty, &Attributes::default(), &observed))
         }
         None => {
@@ -174,6 +181,8 @@ async fn generate(
     let named = stacks::split(&arguments.address).and_then(|(stack, _)| stack.parse::<StackId>().ok());
     let text = import::configuration(ty, &address, &attributes, arguments.id.as_deref(), named.as_ref());
     let text = text.map_err(|error| Failure::new(format!("the configuration cannot be written: {error}")))?;
-    context.ui.print_raw(&fmt::of_generated(text))?;
+    let comments: String = remarks.iter().flat_map(|remark| remark.lines()).map(|line| format!("# {line}\n")).collect();
+    context.ui.print_raw(&format!("{comments}{}", fmt::of_generated(text)))?;
+    remarks.iter().for_each(|remark| context.ui.say(remark));
     Ok(Exit::Done)
 }

@@ -40,6 +40,8 @@ pub(crate) struct Prepared {
     pub(crate) intent: Option<Intent>,
     /// It is the removing step of its change.
     is_removal: bool,
+    /// An earlier step changed an object of the same instance, which may have changed this object as well.
+    follows_change: bool,
     /// The deposed key of the object that goes, or of the one that stays beside the object that is made.
     deposed: Option<String>,
 }
@@ -121,9 +123,10 @@ async fn call_provider(
         }
         StepAction::Update => {
             let Some(recorded) = recorded else { return failure(prepared, no_prior(), Vec::new(), None) };
-            if let Err(error) = unchanged::check(applier, session, ty, prepared, &recorded).await {
-                return failure(prepared, error, Vec::new(), None);
-            }
+            let recorded = match unchanged::check(applier, session, ty, prepared, &recorded).await {
+                Ok(carried_over) => carried_over.unwrap_or(recorded),
+                Err(error) => return failure(prepared, error, Vec::new(), None),
+            };
             match deadline::changing(&call, ty.settle, session.update(ty, &call, &recorded, &prepared.planned)).await {
                 Ok(observed) => made(&recorder, prepared, &observed, change.generation),
                 Err(broken) if broken.error.kind == ErrorKind::Ambiguous && broken.error.object.is_none() => {

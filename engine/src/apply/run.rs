@@ -28,7 +28,7 @@ use futures_util::stream::FuturesUnordered;
 use lookup::LookedUp;
 use ready::{Arrived, Starting};
 use shared::SharedLeases;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use terrace_provider::wrap::Moment;
 use tokio_util::sync::CancellationToken;
@@ -99,6 +99,8 @@ struct Run<'a> {
     steps: Steps,
     states: Vec<State>,
     ready: VecDeque<StepId>,
+    /// Per waiting step: the provider instances whose objects an earlier step changed.
+    behind: HashMap<StepId, BTreeSet<&'a str>>,
     /// Calls that wait for a free slot, and the number of those that run.
     calls: Calls<'a>,
     futures: FuturesUnordered<BoxFuture<'a, Finished>>,
@@ -158,6 +160,7 @@ impl<'a> Run<'a> {
             steps,
             states,
             ready,
+            behind: HashMap::new(),
             calls: Calls::new(applier.parallelism),
             futures: FuturesUnordered::new(),
             arrived: Vec::new(),
@@ -363,12 +366,26 @@ impl<'a> Run<'a> {
             Some(State::Broken(by)) => Some(by.clone()),
             _ => None,
         };
+        let changed = self.changed_instances(step);
         for dependent in self.steps.dependents.get(step).cloned().unwrap_or_default() {
+            if !changed.is_empty() {
+                self.behind.entry(dependent).or_default().extend(&changed);
+            }
             if let Some(by) = broken.as_ref().filter(|_| !self.steps.is_afterwards(dependent)) {
                 self.block(dependent, by);
             }
             self.wait_less(dependent);
         }
+    }
+
+    /// The instances whose objects this step or an earlier step changed.
+    fn changed_instances(&mut self, step: StepId) -> BTreeSet<&'a str> {
+        let mut changed = self.behind.remove(&step).unwrap_or_default();
+        let own = self.change_of(step).map(|(_, change)| change);
+        // A create leaves other objects unchanged.
+        let own = own.filter(|change| !matches!(change.action, Action::NoOp | Action::Create | Action::Forget));
+        changed.extend(own.map(|change| change.provider.as_str()));
+        changed
     }
 
     /// One of those that a step waits for has ended.

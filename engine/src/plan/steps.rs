@@ -12,6 +12,8 @@
 //! - what takes access away comes after all that grants it, also where that failed, but for what it takes the place of (`grants`);
 //! - a new object comes after the removal of objects in its way: an object of its name, a file in the place of its folder
 //!   (`obstacles`);
+//! - a replaced object is removed before a dependency, or an item of it, is renamed, within a component;
+//! - an object is renamed before another object takes its name;
 //! - a replacement removes first, unless it creates first: then the old object goes after all that used it moved on,
 //!   as does one that an earlier replacement left over (`deposed`).
 
@@ -32,6 +34,8 @@ use deposed::Deposed;
 use loops::Loops;
 use obstacles::{Obstacle, obstacles, users};
 use std::collections::{HashMap, HashSet, VecDeque};
+use terrace_provider::Value;
+use terrace_provider::renames::has_renames;
 
 /// The position of a step.
 pub(crate) type StepId = usize;
@@ -330,6 +334,7 @@ impl Steps {
 
     fn order_stack<'p>(&mut self, stack: &'p StackPlan, nodes: &Nodes<'_>, loops: &Loops<'p>) {
         let Nodes { forward, remove, deposed, .. } = nodes;
+        self.order_renames(stack, forward);
         let mut blocks = blocks(stack, forward, remove, loops);
         self.order_lookups(stack, nodes, &mut blocks);
         for (at, change) in stack.changes.iter().enumerate() {
@@ -369,6 +374,13 @@ impl Steps {
                 for left_over in deposed.used(needed, change) {
                     self.order_removal(Some(left_over), own_forward, own_remove);
                 }
+                // A replaced object is removed before its dependency is renamed: a grant that has the old name, for example.
+                if let (Action::Replace, Some(own), Some(updated)) = (change.action, own_remove, forward.get(needed))
+                    && needed.component == change.address.component
+                    && self.is_renaming(*updated, stack, needed)
+                {
+                    self.order(own, *updated);
+                }
                 if let Some(own) = own_remove.or(own_forward).filter(|_| !is_own(&change.address, needed))
                     && let Some(barrier) = blocks.before_removal(self, needed, own_remove.is_none())
                 {
@@ -376,6 +388,29 @@ impl Steps {
                 }
             }
         }
+    }
+
+    /// Orders a rename before the change that reuses the name.
+    fn order_renames(&mut self, stack: &StackPlan, forward: &HashMap<&Address, StepId>) {
+        let renamed: Vec<&Change> = stack.changes.iter().filter(|change| is_renamed(change)).collect();
+        if renamed.is_empty() {
+            return;
+        }
+        for change in stack.changes.iter().filter(|change| change.deposed.is_none()) {
+            let leaves = renamed.iter().filter(|left| takes_name(change, left) && !takes_name(left, change));
+            let leaves: Vec<StepId> = leaves.filter_map(|left| forward.get(&left.address).copied()).collect();
+            let Some(own) = forward.get(&change.address).copied() else { continue };
+            leaves.into_iter().for_each(|left| self.order(left, own));
+        }
+    }
+
+    /// True for the step that renames this resource, or an item of it.
+    fn is_renaming(&self, step: StepId, stack: &StackPlan, address: &Address) -> bool {
+        let Some(Step::Forward { change, .. }) = self.all.get(step) else { return false };
+        let Some(change) = stack.changes.get(*change).filter(|it| it.address == *address) else { return false };
+        let (Some(prior), Some(after)) = (&change.prior, &change.after) else { return false };
+        let renames_items = || change.action == Action::Update && has_renames(&prior.attributes, &after.attributes);
+        is_renamed(change) || renames_items()
     }
 
     /// A removal comes after whatever is done about a resource that was made after the object.
@@ -445,6 +480,22 @@ fn share(nodes: &mut [Nodes<'_>]) {
         stack.forward.extend(&forward);
         stack.remove.extend(&remove);
     }
+}
+
+/// True for an update that renames its object.
+fn is_renamed(change: &Change) -> bool {
+    let (Some(prior), Some(after)) = (&change.prior, &change.after) else { return false };
+    let is_other = |(name, was): (&String, &Value)| after.attributes.get(name).is_some_and(|now| !now.is_same_as(was));
+    change.action == Action::Update && prior.identity.iter().any(is_other)
+}
+
+/// True if a change gives its object the identity of another change's object.
+fn takes_name(change: &Change, other: &Change) -> bool {
+    let (Some(after), Some(prior)) = (&change.after, &other.prior) else { return false };
+    let is_same = |(name, was): (&String, &Value)| after.attributes.get(name).is_some_and(|now| now.is_same_as(was));
+    let is_other_resource = change.address != other.address && change.action != Action::NoOp;
+    let of_one_kind = change.address.ty == other.address.ty && change.provider == other.provider;
+    is_other_resource && of_one_kind && prior.identity.iter().all(is_same)
 }
 
 /// The change that makes an object of the name that the deposed one at a position has. The changes of one address stand

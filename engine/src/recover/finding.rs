@@ -1,7 +1,7 @@
 //! What can be told of a step whose outcome was never recorded. Nothing is changed.
 
 use crate::deadline;
-use crate::diff::changed_from_recorded;
+use crate::diff::{are_same, changed_from_recorded};
 use crate::marks;
 use crate::plan::Prior;
 use crate::plan::contract::result_agrees_with_plan;
@@ -11,6 +11,7 @@ use crate::seal::Seal;
 use crate::store::{Intent, OpenIntent, Row, StepAction};
 use crate::upgrade::{Outdated, upgraded};
 use std::time::Duration;
+use terrace_provider::renames::exchanges_names;
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{Attempt, Attributes, Found, LostCall, Observed};
 
@@ -111,7 +112,16 @@ pub(crate) async fn look_into(
         Ok(session) => session,
         Err(error) => return Finding::InDoubt(error.to_string()),
     };
-    let attempted = record::recorded(&intent.row.stack, address, &opened.prior);
+    let planned = &opened.prior.attributes;
+    // An exchange of names looks the same before and after, and a renamed object is gone under its old name: only the provider
+    // can tell.
+    let before = recorded.filter(|_| intent.action == StepAction::Update);
+    let is_exchange = before.is_some_and(|prior| exchanges_names(&prior.attributes, planned));
+    let new_identity = ty.identity_of(planned).filter(|identity| !are_same(identity, &opened.prior.identity));
+    let mut attempted = record::recorded(&intent.row.stack, address, &opened.prior);
+    if let Some(prior) = before.filter(|_| is_exchange) {
+        attempted.attributes.clone_from(&prior.attributes);
+    }
     let attempt = Attempt {
         address: attempted.address.clone(),
         identity: opened.prior.identity.clone(),
@@ -143,6 +153,12 @@ pub(crate) async fn look_into(
     let finding = match (intent.action, found) {
         (StepAction::Delete, Ok(Found::Ours(_) | Found::Strangers(_))) => {
             too_early("the object is still there").unwrap_or(Finding::Unchanged)
+        }
+        (StepAction::Update, Ok(Found::Ours(found)))
+            if is_exchange || new_identity.as_ref().is_some_and(|identity| are_same(identity, &found.identity)) =>
+        {
+            let is_as_planned = result_agrees_with_plan(ty, planned, &found).is_empty();
+            object(if is_as_planned { Arrived::Readable } else { Arrived::Part }, planned, found)
         }
         (StepAction::Update, Ok(Found::Ours(found))) => {
             let is_as_planned = result_agrees_with_plan(ty, &opened.prior.attributes, &found).is_empty();

@@ -80,6 +80,8 @@ pub struct Remote {
     pub version: u32,
     /// What is said of planned things before anything is done, by key.
     pub findings: BTreeMap<String, Finding>,
+    /// Side effects on `val` of another object, by the text of the call.
+    pub carried: BTreeMap<&'static str, (&'static str, Value)>,
     /// How many calls run now, and the most there ever were.
     pub running: (usize, usize),
     next_id: u64,
@@ -290,6 +292,11 @@ impl Connected {
     ) -> Result<Option<Observed>, ProviderError> {
         let effect = |remote: &mut Remote| {
             remote.effects.push(text.clone());
+            if let Some((key, val)) = remote.carried.get(text.as_str()).cloned()
+                && let Some(other) = remote.objects.get_mut(key)
+            {
+                other.insert("val".to_owned(), val);
+            }
             effect(remote)
         };
         let fault = {

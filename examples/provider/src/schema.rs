@@ -34,7 +34,7 @@ fn entry() -> ResourceType {
         Attribute::new("labels", AttributeType::map(AttributeType::String), "What else is to be known of it."),
         // Only the provider gives these. An id survives updates, a revision does not.
         Attribute::new("id", AttributeType::String, "The key, for `terrace import`.").stable(),
-        Attribute::new("revision", AttributeType::Int, "Counts the writes.").computed(),
+        Attribute::new("revision", AttributeType::Int, "Counts the writes.").computed().volatile("counts writes"),
     ]);
     ResourceType {
         // A call that was cut off has no effect later: nobody works on it any more.

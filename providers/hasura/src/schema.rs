@@ -129,7 +129,8 @@ fn source() -> ResourceType {
             AttributeType::Bool,
             "Hasura reaches the database as is said here, secrets included: a plan compares them.",
         )
-        .computed(),
+        .computed()
+        .volatile("a plan compares it with the database"),
         text("endpoint", "Where queries go.").stable(),
         id(),
     ];
@@ -153,7 +154,8 @@ fn table() -> ResourceType {
         Attribute::new("apolloFederation", AttributeType::Bool, "It takes part in Apollo Federation.")
             .default_value(false),
         Attribute::new("resourceVersion", AttributeType::Int, "The version of the metadata that the last change made.")
-            .computed(),
+            .computed()
+            .volatile("each change makes another version"),
         id(),
     ];
     let ty = ResourceType::new(

@@ -80,3 +80,18 @@ async fn what_brokers_would_refuse_is_told_before() {
     assert_eq!(read.attributes, made.attributes, "nothing was changed");
     instance.delete(TOPIC, &made).await;
 }
+
+#[tokio::test]
+async fn plan_of_another_configuration_keeps_partitions_and_replicas_known() {
+    let brokers = Brokers::start().await;
+    let (instance, name) = (brokers.instance().await, unique("kept"));
+    let of = |retention: &str| json!({"name": name, "config": {"retention.ms": retention}});
+    let made = instance.create(TOPIC, of("1000")).await;
+    let plan = instance.plan(TOPIC, Some(&made), &attributes(of("2000"))).await.unwrap();
+    for known in ["partitions", "replicationFactor", "topicId"] {
+        assert_eq!(plan.planned.get(known), made.attributes.get(known), "{known}");
+    }
+    let now = instance.update(TOPIC, &made, of("2000")).await.unwrap();
+    assert_eq!(now.attributes.get("partitions"), made.attributes.get("partitions"));
+    instance.delete(TOPIC, &now).await;
+}

@@ -12,6 +12,8 @@ pub(crate) struct DataType {
     base: String,
     /// The sizes: `[10, 2]`.
     sizes: Vec<i64>,
+    /// Modifiers of an extension type, verbatim: `[Point, 4326]`.
+    modifiers: Vec<String>,
     /// `[]` of arrays.
     is_array: bool,
     /// `serial` and its like: an integer with a sequence of its own.
@@ -35,7 +37,7 @@ impl DataType {
         let tokens = tokens(text);
         let mut rest = tokens.as_slice();
         let mut words = Vec::new();
-        let mut sizes = Vec::new();
+        let (mut sizes, mut modifiers) = (Vec::new(), Vec::new());
         let mut is_array = false;
         // One name, with dots or in quotes, is all there is then: what follows would be no part of the type.
         let mut is_name = false;
@@ -48,16 +50,21 @@ impl DataType {
                     words.push(first.text.to_owned());
                 }
                 TokenKind::Symbol if first.is_symbol(".") && !is_open => {
-                    if !(is_name || words.len() == 1) || is_array || !sizes.is_empty() {
+                    if !(is_name || words.len() == 1) || is_array || !sizes.is_empty() || !modifiers.is_empty() {
                         return None;
                     }
                     is_name = true;
                     words.push(".".to_owned());
                 }
-                TokenKind::Symbol if first.is_symbol("(") && sizes.is_empty() && !is_open => {
-                    let (read, behind) = read_sizes(behind)?;
-                    sizes = read;
-                    rest = behind;
+                TokenKind::Symbol if first.is_symbol("(") && sizes.is_empty() && modifiers.is_empty() && !is_open => {
+                    rest = if let Some((read, behind)) = read_sizes(behind) {
+                        sizes = read;
+                        behind
+                    } else {
+                        let (read, behind) = read_modifiers(behind)?;
+                        modifiers = read;
+                        behind
+                    };
                     continue;
                 }
                 TokenKind::Symbol if first.is_symbol("[") && !is_open => {
@@ -78,10 +85,28 @@ impl DataType {
         }
         let name = if is_name { words.concat() } else { words.join(" ") };
         let name = name.strip_prefix("pg_catalog.").map_or(name.clone(), |name| name.trim_matches('"').to_owned());
-        let plain = Self { base: name, sizes, is_array, is_serial: false };
-        // Two words that are no type of several are not one.
-        let is_known = |ty: &Self| known(&ty.base).is_some() || !ty.base.contains(' ') || is_name;
-        Some(plain.named()).filter(is_known)
+        let plain = Self { base: name, sizes, modifiers, is_array, is_serial: false };
+        // Several words must be a known type. Modifiers are valid for extension types only.
+        let is_type = |ty: &Self| match known(&ty.base) {
+            Some(_) => ty.modifiers.is_empty(),
+            None => !ty.base.contains(' ') || is_name,
+        };
+        Some(plain.named()).filter(is_type)
+    }
+
+    /// True for a known built-in type.
+    pub(crate) fn is_built_in(&self) -> bool {
+        known(&self.base).is_some()
+    }
+
+    /// The name without sizes and modifiers.
+    pub(crate) fn name(&self) -> &str {
+        &self.base
+    }
+
+    /// True for a name with a schema.
+    pub(crate) fn is_qualified(&self) -> bool {
+        tokens(&self.base).iter().any(|token| token.is_symbol("."))
     }
 
     /// The same with the server's name and its usual sizes.
@@ -107,6 +132,7 @@ impl DataType {
     /// The text as `format_type` writes it.
     pub(crate) fn canonical(&self) -> String {
         let sizes = match self.sizes.as_slice() {
+            [] if !self.modifiers.is_empty() => format!("({})", self.modifiers.join(",")),
             [] => String::new(),
             sizes => format!("({})", sizes.iter().map(i64::to_string).collect::<Vec<_>>().join(",")),
         };
@@ -167,6 +193,9 @@ impl DataType {
             };
         }
         match (self.base.as_str(), other.base.as_str()) {
+            (old, "interval") if old.starts_with("interval ") => {
+                other.sizes.is_empty() || self.size(0).zip(other.size(0)).is_some_and(|(old, new)| new >= old)
+            }
             ("numeric", "numeric") => match (self.size(0).zip(self.size(1)), other.size(0).zip(other.size(1))) {
                 (_, None) => true,
                 (Some((p, s)), Some((new_p, new_s))) => new_s >= s && new_p - new_s >= p - s,
@@ -222,6 +251,52 @@ fn read_sizes<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<(Vec<i64>, &'t [Token<'
     }
 }
 
+/// Modifiers of a type of an extension: words, texts and numbers, such as `geometry(Point, 4326)`.
+fn read_modifiers<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<(Vec<String>, &'t [Token<'a>])> {
+    let mut modifiers = Vec::new();
+    let mut rest = tokens;
+    loop {
+        let (sign, behind) = match rest {
+            [minus, behind @ ..] if minus.is_symbol("-") => ("-", behind),
+            behind => ("", behind),
+        };
+        let [value, end, behind @ ..] = behind else { return None };
+        let is_value = match value.kind {
+            TokenKind::Number => true,
+            TokenKind::Word | TokenKind::QuotedName | TokenKind::Text => sign.is_empty(),
+            TokenKind::Symbol | TokenKind::Comment | TokenKind::Unclosed => false,
+        };
+        if !is_value {
+            return None;
+        }
+        modifiers.push(format!("{sign}{}", value.text));
+        rest = behind;
+        if end.is_symbol(")") {
+            return Some((modifiers, rest));
+        }
+        if !end.is_symbol(",") {
+            return None;
+        }
+    }
+}
+
+/// `interval` types with fields, by the names of the server.
+const INTERVALS: [&str; 13] = [
+    "interval year",
+    "interval month",
+    "interval day",
+    "interval hour",
+    "interval minute",
+    "interval second",
+    "interval year to month",
+    "interval day to hour",
+    "interval day to minute",
+    "interval day to second",
+    "interval hour to minute",
+    "interval hour to second",
+    "interval minute to second",
+];
+
 fn name_of_float(bits: i64) -> &'static str {
     if bits <= 24 { "real" } else { "double precision" }
 }
@@ -258,7 +333,7 @@ fn known(name: &str) -> Option<(&'static str, bool)> {
         "jsonb" => plain("jsonb"),
         "uuid" => plain("uuid"),
         "interval" => plain("interval"),
-        _ => None,
+        _ => INTERVALS.iter().find(|interval| **interval == name).map(|interval| (*interval, false)),
     }
 }
 
@@ -286,6 +361,11 @@ mod tests {
             ("\"Sales\" . \"Kind\"[]", "\"Sales\".\"Kind\"[]"),
             ("sales.\"of days\"(3)", "sales.\"of days\"(3)"),
             ("citext", "citext"),
+            ("Geometry ( Point , 4326 )", "geometry(Point,4326)"),
+            ("public.vector(3)[]", "public.vector(3)[]"),
+            ("INTERVAL Day to  Second (3)", "interval day to second(3)"),
+            ("interval second(3)", "interval second(3)"),
+            ("interval year to month", "interval year to month"),
         ] {
             assert_eq!(canonical(spelling), name, "{spelling}");
         }
@@ -300,6 +380,11 @@ mod tests {
             "int DEFAULT 0",
             "int)",
             "varchar(a)",
+            "geometry(point, srid => 1)",
+            "geometry(point); DROP TABLE t",
+            "geometry(a b)",
+            "interval day to year",
+            "interval to second",
             "'int'",
             "int, b int",
             "a.",
@@ -345,6 +430,9 @@ mod tests {
             ("timestamp", "timestamp(3)", Narrowing),
             ("text", "integer", Narrowing),
             ("json", "jsonb", Narrowing),
+            ("interval day to second(3)", "interval", Widening),
+            ("interval", "interval day", Narrowing),
+            ("interval second(3)", "interval(2)", Narrowing),
             ("int[]", "bigint[]", Narrowing),
         ] {
             assert_eq!(change(from, to), expected, "{from} to {to}");

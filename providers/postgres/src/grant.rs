@@ -298,9 +298,14 @@ pub(crate) async fn put(
     work.run(&statement("GRANT", target, &privileges, &columns, if option { " WITH GRANT OPTION" } else { "" }))
         .await?;
     let Some(prior) = prior else { return Ok(()) };
-    let (old, old_columns) = (texts(prior, "privileges"), texts(prior, "columns"));
+    let held_now = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
+    // Privileges follow a renamed column, and go with a dropped column.
+    let is_there = |name: &String| held_now.columns.contains_key(name);
+    let (old, was_of_columns) = (texts(prior, "privileges"), !texts(prior, "columns").is_empty());
+    let old_columns: Vec<String> = texts(prior, "columns").into_iter().filter(is_there).collect();
     let is_stranger = |privilege: &String| memory.preexisting.contains(privilege);
-    if old_columns.is_empty() == columns.is_empty() {
+    let is_left = !was_of_columns || !old_columns.is_empty();
+    if is_left && was_of_columns != columns.is_empty() {
         let gone: Vec<String> = old.iter().filter(|it| !privileges.contains(it) && !is_stranger(it)).cloned().collect();
         revoke(work, target, Take::Privileges, &gone, &old_columns).await?;
         let gone_columns: Vec<String> = old_columns.iter().filter(|it| !columns.contains(it)).cloned().collect();
@@ -308,7 +313,7 @@ pub(crate) async fn put(
             let ours: Vec<String> = old.iter().filter(|it| !is_stranger(it)).cloned().collect();
             revoke(work, target, Take::Privileges, &ours, &gone_columns).await?;
         }
-    } else {
+    } else if is_left {
         let ours: Vec<String> = old.iter().filter(|it| !is_stranger(it)).cloned().collect();
         revoke(work, target, Take::Privileges, &ours, &old_columns).await?;
     }

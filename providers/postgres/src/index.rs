@@ -1,4 +1,6 @@
-//! Indexes: columns of one table. Any change makes another index.
+//! Indexes: columns and expressions of one table. Any change makes another index.
+
+mod part;
 
 use crate::attributes::{flag, has_unknown, list, optional_text, tell, text, texts};
 use crate::error::Failure;
@@ -10,6 +12,7 @@ use crate::script::Script;
 use crate::seen::{Seen, Wanted};
 use crate::server::{Client, column, query};
 use crate::table::{column_names, is_same};
+use part::Present;
 use terrace_provider::names::{closest, listed};
 use terrace_provider::{Attributes, Map, Path, PlannedChange, ProposedChange, ProviderError, Value};
 
@@ -32,13 +35,24 @@ pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> R
 
 fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
     check(&text(attributes, "table"), &Path::attribute("table"))?;
-    let columns = texts(attributes, "columns");
-    let path = Path::attribute("columns");
-    if columns.is_empty() {
-        return Err(ProviderError::invalid(Some(path), "an index needs at least one column"));
+    let (columns, parts) = (texts(attributes, "columns"), part::configured(attributes));
+    match (columns.is_empty(), parts.is_empty()) {
+        (true, true) => {
+            return Err(ProviderError::invalid(Some(Path::attribute("columns")), "an index needs at least one column"));
+        }
+        (false, false) => {
+            let message = "an index has either `columns` or `parts`, not both";
+            return Err(ProviderError::invalid(Some(Path::attribute("parts")), message));
+        }
+        _ => {}
     }
-    for (index, column) in columns.iter().enumerate() {
-        check(column, &path.index(index))?;
+    for name in ["columns", "include"] {
+        for (index, column) in texts(attributes, name).iter().enumerate() {
+            check(column, &Path::attribute(name).index(index))?;
+        }
+    }
+    for (index, part) in parts.iter().enumerate() {
+        part.check(&Path::attribute("parts").index(index))?;
     }
     check(&text(attributes, "method"), &Path::attribute("method"))?;
     match optional_text(attributes, "where") {
@@ -51,20 +65,20 @@ fn check_planned(attributes: &Attributes) -> Result<(), ProviderError> {
 pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
     let schemas: Vec<&str> = wanted.iter().map(|wanted| wanted.target.name(1)).collect();
     let names: Vec<&str> = wanted.iter().map(|wanted| wanted.target.own_name()).collect();
-    let sql = "SELECT w.place, t.relname::text, i.indisunique, i.indisvalid, m.amname::text,
-                      pg_get_expr(i.indpred, i.indrelid),
-                      (SELECT array_agg(coalesce(a.attname::text, pg_get_indexdef(c.oid, k.place::int, true)) ORDER BY k.place)
-                       FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
-                       LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number AND k.number > 0
-                       WHERE k.place <= i.indnkeyatts)
-               FROM unnest($1::text[]::name[], $2::text[]::name[]) WITH ORDINALITY AS w(in_schema, named, place)
-               JOIN pg_namespace n ON n.nspname = w.in_schema
-               JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.named AND c.relkind IN ('i', 'I')
-               JOIN pg_index i ON i.indexrelid = c.oid
-               JOIN pg_class t ON t.oid = i.indrelid
-               JOIN pg_am m ON m.oid = c.relam";
+    let sql = format!(
+        "SELECT w.place, t.relname::text, i.indisunique, i.indisvalid, m.amname::text,
+                pg_get_expr(i.indpred, i.indrelid), ({}), ({})
+         FROM unnest($1::text[]::name[], $2::text[]::name[]) WITH ORDINALITY AS w(in_schema, named, place)
+         JOIN pg_namespace n ON n.nspname = w.in_schema
+         JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.named AND c.relkind IN ('i', 'I')
+         JOIN pg_index i ON i.indexrelid = c.oid
+         JOIN pg_class t ON t.oid = i.indrelid
+         JOIN pg_am m ON m.oid = c.relam",
+        part::PARTS,
+        part::INCLUDED
+    );
     let mut answers: Vec<Option<Seen>> = vec![None; wanted.len()];
-    for row in query(client, sql, &[&schemas, &names]).await? {
+    for row in query(client, &sql, &[&schemas, &names]).await? {
         let place: i64 = column(&row, 0)?;
         let Some(at) = usize::try_from(place - 1).ok() else { continue };
         let (Some(answer), Some(wanted)) = (answers.get_mut(at), wanted.get(at)) else { continue };
@@ -76,7 +90,24 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         };
         let mut attributes = Map::default();
         attributes.insert("table".to_owned(), column::<String>(&row, 1)?.into());
-        attributes.insert("columns".to_owned(), list(&column::<Vec<String>>(&row, 6)?));
+        let present: Vec<Present> = serde_json::from_str(&column::<String>(&row, 6)?)
+            .map_err(|error| Failure::bug(format!("an index as the server describes it is not understood: {error}")))?;
+        let like = wanted.like.as_ref().map(part::configured).unwrap_or_default();
+        let plain: Option<Vec<&str>> = present.iter().map(Present::plain).collect();
+        match plain.filter(|_| like.is_empty()) {
+            Some(columns) => {
+                attributes.insert("columns".to_owned(), list(&columns));
+                attributes.insert("parts".to_owned(), Value::Null);
+            }
+            None => {
+                let parts = present.iter().enumerate().map(|(at, part)| part.to_value(like.get(at), &mut memory));
+                attributes.insert("parts".to_owned(), parts.collect::<Vec<_>>().into());
+                attributes.insert("columns".to_owned(), Value::Null);
+            }
+        }
+        let included = column::<Vec<String>>(&row, 7)?;
+        let is_told = !included.is_empty() || wanted.like.as_ref().is_some_and(|like| like.contains_key("include"));
+        attributes.insert("include".to_owned(), if is_told { list(&included) } else { Value::Null });
         attributes.insert("unique".to_owned(), column::<bool>(&row, 2)?.into());
         tell(&mut attributes, "where", condition.as_deref());
         attributes.insert("method".to_owned(), column::<String>(&row, 4)?.into());
@@ -96,11 +127,22 @@ pub(crate) async fn learn(
     planned: &Attributes,
     memory: &mut Memory,
 ) -> Result<(), Failure> {
-    let Some(configured) = optional_text(planned, "where") else { return Ok(()) };
+    let parts = part::configured(planned);
+    let condition = optional_text(planned, "where");
+    if condition.is_none() && parts.iter().all(|part| part.expression.is_none()) {
+        return Ok(());
+    }
     let wanted = Wanted::anything(target.clone());
-    let seen = observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next();
-    if let Some(server) = seen.and_then(|seen| optional_text(&seen.attributes, "where")) {
+    let Some(seen) = observe(client, std::slice::from_ref(&wanted)).await?.into_iter().flatten().next() else {
+        return Ok(());
+    };
+    if let (Some(configured), Some(server)) = (condition, optional_text(&seen.attributes, "where")) {
         memory.learn(&configured, &server);
+    }
+    for (configured, server) in parts.iter().zip(part::configured(&seen.attributes)) {
+        if let (Some(configured), Some(server)) = (&configured.expression, &server.expression) {
+            memory.learn(configured, server);
+        }
     }
     Ok(())
 }
@@ -115,11 +157,19 @@ pub(crate) fn creation(target: &Target, planned: &Attributes) -> Result<Script, 
     script.push(" USING ");
     script.push_at(&Path::attribute("method"), &quote(&text(planned, "method")));
     script.push(" (");
-    for (index, column) in texts(planned, "columns").iter().enumerate() {
+    let columns = texts(planned, "columns").into_iter().map(|column| quote_all([column]));
+    let columns = columns.enumerate().map(|(index, sql)| (Path::attribute("columns").index(index), sql));
+    let parts = part::configured(planned).into_iter().enumerate();
+    let parts = parts.map(|(index, part)| (Path::attribute("parts").index(index), part.sql()));
+    for (index, (path, sql)) in columns.chain(parts).enumerate() {
         script.push(if index > 0 { ", " } else { "" });
-        script.push_at(&Path::attribute("columns").index(index), &quote_all([column]));
+        script.push_at(&path, &sql);
     }
     script.push(")");
+    let included = texts(planned, "include");
+    if !included.is_empty() {
+        script.push_at(&Path::attribute("include"), &format!(" INCLUDE ({})", quote_all(&included)));
+    }
     if let Some(condition) = optional_text(planned, "where") {
         script.push_at(&Path::attribute("where"), &format!(" WHERE ({condition})"));
     }
@@ -130,6 +180,18 @@ pub(crate) fn creation(target: &Target, planned: &Attributes) -> Result<Script, 
 pub(crate) fn deletion(target: &Target, prior: &Attributes) -> String {
     let how = if flag(prior, "concurrently") { "CONCURRENTLY " } else { "" };
     format!("DROP INDEX {how}IF EXISTS {}", target.sql())
+}
+
+/// The error of an index on a missing column; `None` if the table does not exist.
+pub(crate) async fn missing_column(
+    client: &Client,
+    target: &Target,
+    planned: &Attributes,
+) -> Result<Option<ProviderError>, Failure> {
+    match column_names(client, target.name(1), &text(planned, "table")).await? {
+        Some(_) => explain(client, target, planned).await,
+        None => Ok(None),
+    }
 }
 
 /// The error of an index over a column that is not there: with what there is.
@@ -144,13 +206,18 @@ pub(crate) async fn explain(
         let error = ProviderError::invalid(Some(Path::attribute("table")), message);
         return Ok(Some(error.solution("create the table first, or let `table` refer to it")));
     };
-    let columns = texts(planned, "columns");
-    let missing = columns.iter().enumerate().find(|(_, column)| !present.contains(column));
-    Ok(missing.map(|(index, column)| {
-        let path = Path::attribute("columns").index(index);
+    let of = |name: &'static str| {
+        let path = move |index| Path::attribute(name).index(index);
+        texts(planned, name).into_iter().enumerate().map(move |(index, column)| (path(index), column))
+    };
+    let parts = part::configured(planned).into_iter().enumerate();
+    let of_parts =
+        parts.filter_map(|(index, part)| Some((Path::attribute("parts").index(index).key("column"), part.column?)));
+    let missing = of("columns").chain(of_parts).chain(of("include")).find(|(_, column)| !present.contains(column));
+    Ok(missing.map(|(path, column)| {
         let error = ProviderError::invalid(Some(path), format!("`{table}` has no column `{column}`"))
             .problem(format!("its columns are {}", listed(&present)));
-        match closest(column, present.iter().map(String::as_str)) {
+        match closest(&column, present.iter().map(String::as_str)) {
             Some(meant) => error.solution(format!("did you mean `{meant}`?")),
             None => error,
         }

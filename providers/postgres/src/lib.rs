@@ -38,6 +38,7 @@ mod server;
 mod session;
 mod sql_type;
 mod table;
+mod unexpressed;
 mod view;
 
 use async_trait::async_trait;

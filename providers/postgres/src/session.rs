@@ -12,7 +12,7 @@ use crate::private::Memory;
 use crate::rights::{Operation, missing, statement};
 use crate::seen::{Seen, Wanted};
 use crate::server::Server;
-use crate::{database, grant, index, lookup, membership, namespace, role, table, view};
+use crate::{database, grant, index, lookup, membership, namespace, role, table, unexpressed, view};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -61,10 +61,15 @@ impl PostgresSession {
         }
     }
 
+    /// The last known state of a table.
+    fn recent(&self, target: &Target) -> Option<(Attributes, Memory)> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.get(&target.names).filter(|_| target.kind == Kind::Table).cloned()
+    }
+
     /// What a lookup asks for: in the words in which it was made, where this session made it.
     fn looked_up(&self, target: Target) -> Wanted {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).get(&target.names).cloned();
-        match recent.filter(|_| target.kind == Kind::Table) {
+        match self.recent(&target) {
             Some((like, memory)) => Wanted { target, like: Some(like), memory },
             None => Wanted::anything(target),
         }
@@ -118,8 +123,10 @@ impl Session for PostgresSession {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        let mut planned = from_schema(ty, change);
         let kind = Kind::of(ty)?;
+        let renamed = if kind == Kind::Table { table::renamed(change) } else { None };
+        let change = &ProposedChange { prior: renamed.as_ref().or(change.prior), ..change.clone() };
+        let mut planned = from_schema(ty, change);
         if ty.identity_of(&planned.planned).is_some() {
             let target = Target::of(ty, &planned.planned)?;
             planned.planned.extend(
@@ -175,11 +182,26 @@ impl Session for PostgresSession {
         }
     }
 
+    async fn unexpressed(&self, ty: &ResourceType, imported: &Observed) -> Result<Vec<String>, ProviderError> {
+        let target = Target::of(ty, &imported.identity)?;
+        let found = async {
+            let client = self.server.client(target.database()).await?;
+            unexpressed::of(&client, &target).await
+        };
+        found.await.map_err(|failure| self.cannot_read(failure, &target))
+    }
+
     fn validate_remote<'a>(&'a self, ty: &'a ResourceType, planned: &'a Attributes) -> Option<DryRun<'a>> {
         // Only of a table that is there the number is known: nothing depends on a new one.
         let is_change = planned.get("oid").is_some_and(|oid| !oid.is_unknown());
-        let is_table = ty.name == "postgres_table";
-        (is_change && is_table).then(|| Box::pin(self.views_in_the_way(ty, planned)) as DryRun<'a>)
+        let is_table = ty.name == "postgres_table" && !planned.get("columns").is_some_and(Value::has_unknown);
+        let is_asked = is_table && (is_change || table::has_other_types(planned));
+        if ty.name == "postgres_index" {
+            let is_known = |name: &&str| !planned.get(*name).is_some_and(Value::has_unknown);
+            let parts = ["database", "schema", "name", "table", "columns", "parts", "include"];
+            return parts.iter().all(is_known).then(|| Box::pin(self.look_at_index(ty, planned)) as DryRun<'a>);
+        }
+        is_asked.then(|| Box::pin(self.look_at_table(ty, planned, is_change)) as DryRun<'a>)
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {

@@ -4,14 +4,18 @@ mod alter;
 mod change;
 mod check;
 mod ddl;
+mod detached;
 mod like;
 mod model;
 mod plan;
 mod present;
 
-pub(crate) use change::{create, delete, dependents_of_change, is_the_one, learn, missing, update};
+pub(crate) use change::{
+    PutBack, Updated, create, delete, dependents_of_change, has_other_types, is_the_one, learn, missing, unknown_types,
+    update,
+};
 pub(crate) use like::{is_same, made, observe};
-pub(crate) use plan::plan;
+pub(crate) use plan::{plan, renamed};
 pub(crate) use present::{column_names, read};
 
 use crate::error::Failure;

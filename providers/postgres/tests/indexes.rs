@@ -126,3 +126,107 @@ async fn an_index_that_cannot_be_looked_at_after_it_was_made_is_in_doubt_and_the
     let found = session.find(world.ty("postgres_index"), &attempt).await.unwrap();
     assert!(matches!(found, Found::Ours(_)), "{found:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recreated_index_equals_the_imported_index() {
+    let world = with_table().await;
+    for (at, definition) in [
+        "(b DESC NULLS LAST, lower(b)) INCLUDE (a)",
+        "(a, b)",
+        "(a NULLS FIRST, b DESC)",
+        "(b text_pattern_ops, (a + 1) DESC)",
+        "(b COLLATE \"C\") WHERE a > 0",
+        "USING hash (b)",
+        "(lower(b) COLLATE \"C\" text_pattern_ops NULLS FIRST)",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("i{at}");
+        world
+            .execute(&format!("CREATE UNIQUE INDEX {name} ON s.t {definition}").replace("UNIQUE INDEX i5", "INDEX i5"))
+            .await;
+        let shown = format!("SELECT pg_get_indexdef('s.{name}'::regclass)");
+        let before = world.query(&shown).await;
+        let found = world.import("postgres_index", &format!("$db/s/{name}")).await.unwrap();
+        assert_eq!(world.session.unexpressed(world.ty("postgres_index"), &found).await.unwrap(), [] as [String; 0]);
+        let ty = world.ty("postgres_index");
+        let is_configured = |name: &str| ty.attributes.get(name).is_some_and(|it| it.configurable);
+        let config: terrace_provider::Attributes = found
+            .attributes
+            .iter()
+            .filter(|(name, value)| is_configured(name) && !value.is_null())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let plan = world.plan_of("postgres_index", Some(&found), &config).await.unwrap();
+        assert_eq!((plan.planned, plan.replace_paths), (found.attributes.clone(), Vec::new()), "{definition}");
+        world.execute(&format!("DROP INDEX s.{name}")).await;
+        let made = world.create_by("postgres_index", &config, &world.call("step-1")).await.unwrap();
+        assert_eq!(world.query(&shown).await, before);
+        let read = world.read("postgres_index", &made).await.unwrap();
+        assert_eq!(read.attributes, made.attributes, "{definition}");
+        world.delete("postgres_index", &made).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn index_parts_are_compared_in_normal_form() {
+    let world = with_table().await;
+    let of = |parts: &str| {
+        format!(
+            r#"{{"database": "$db", "schema": "s", "name": "i", "table": "t", "parts": [{parts}], "include": ["b"]}}"#
+        )
+    };
+    let made = world
+        .settled(
+            "postgres_index",
+            &of(r#"{"expression": "LOWER(b) || 'x'", "nulls": "last"}, {"column": "a", "descending": true, "nulls": "first"}"#),
+        )
+        .await;
+    let other = world.plan("postgres_index", Some(&made), &of(r#"{"column": "a"}"#)).await.unwrap();
+    assert_eq!(other.replace_paths, [Path::attribute("parts")]);
+    for (parts, at) in [
+        (r#"{"column": "a", "expression": "a + 1"}"#, "parts[0]"),
+        (r#"{}"#, "parts[0]"),
+        (r#"{"column": "a", "nulls": "middle"}"#, "parts[0].nulls"),
+        (r#"{"expression": "a) , (b"}"#, "parts[0].expression"),
+        (r#"{"column": "a", "operatorClass": ""}"#, "parts[0].operatorClass"),
+    ] {
+        assert_eq!(place(&world.plan("postgres_index", None, &of(parts)).await.unwrap_err()), at, "{parts}");
+    }
+    let missing = of(r#"{"column": "aa"}"#);
+    let plan = world.plan("postgres_index", None, &missing).await.unwrap();
+    let findings = world.session.validate_remote(world.ty("postgres_index"), &plan.planned).unwrap().await;
+    assert_eq!(
+        findings.iter().map(|it| it.message.as_str()).collect::<Vec<_>>(),
+        ["`t` has no column `aa`; its columns are `a`, `b`"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn import_names_what_attributes_do_not_say() {
+    let world = with_table().await;
+    world
+        .execute(
+            "CREATE UNLOGGED TABLE s.x (a text COLLATE \"C\", took interval day to second(3), EXCLUDE (a WITH =)) WITH (fillfactor = 70);
+             CREATE VIEW s.v WITH (security_barrier = true) AS SELECT a FROM s.x",
+        )
+        .await;
+    let table = world.import("postgres_table", "$db/s/x").await.unwrap();
+    assert_eq!(
+        world.session.unexpressed(world.ty("postgres_table"), &table).await.unwrap(),
+        [
+            "it is unlogged",
+            "it has the options fillfactor=70",
+            "the column a has the collation \"C\"",
+            "the constraint x_a_excl is an exclusion constraint"
+        ]
+    );
+    let mut config = table.attributes.clone();
+    config.retain(|name, value| !value.is_null() && !["oid", "id", "fullName"].contains(&name.as_str()));
+    let plan = world.plan_of("postgres_table", Some(&table), &config).await.unwrap();
+    assert_eq!(plan.planned, table.attributes);
+    let view = world.import("postgres_view", "$db/s/v").await.unwrap();
+    let told = world.session.unexpressed(world.ty("postgres_view"), &view).await.unwrap();
+    assert_eq!(told, ["it has the options security_barrier=true"]);
+}

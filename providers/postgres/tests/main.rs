@@ -20,7 +20,9 @@ mod hostile; // SQL in every text
 mod indexes; // indexes, concurrent ones too
 mod limits; // how many calls come at once
 mod names; // every name that PostgreSQL takes, and those that it does not
+mod put_back; // what depends on a column or a key, dropped and put back
 mod readme; // the README against the schema
+mod renames; // columns, tables and constraints under other names
 mod rights; // who may not, and what is said then
 mod servers; // servers that are not there, or go away
 mod tables; // creating, changing, dropping tables

@@ -2,7 +2,13 @@
 
 use crate::world::World;
 
-const SPELLINGS: [&str; 75] = [
+const SPELLINGS: [&str; 81] = [
+    "interval(3)",
+    "interval day to second(3)",
+    "INTERVAL Year TO Month",
+    "interval second(2)",
+    "interval hour",
+    "interval minute to second",
     "smallint",
     "int2",
     "INTEGER",

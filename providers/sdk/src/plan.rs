@@ -40,8 +40,9 @@ pub struct DataLoss {
     pub reasons: Vec<String>,
 }
 
-/// Plans from the schema alone: configured values are taken, defaults filled in, computed values kept while nothing
-/// changes and unknown otherwise, attributes that `replaces` (or any, where nothing is updatable) ask for a new object.
+/// Plans from the schema alone: configured values are taken, defaults filled in, computed values kept while nothing that they
+/// follow from changes and unknown otherwise, attributes that `replaces` (or any, where nothing is updatable) ask for a new
+/// object.
 #[must_use]
 pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedChange {
     let mut configured = with_defaults(&ty.attributes, change.config);
@@ -68,11 +69,16 @@ pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedCha
         // The way to it that is on record leads there, too.
         configured.extend(ty.attributes.0.iter().filter_map(recorded_way));
     }
+    let is_touched = |attribute: &Attribute| match attribute.follows {
+        _ if attribute.stable || attribute.kept => false,
+        [] => !changed.is_empty(),
+        sources => changed.iter().any(|changed| sources.contains(&changed.name)),
+    };
     let planned = fill_computed(ty, &configured, |attribute| {
-        let kept = !is_replaced && (changed.is_empty() || attribute.stable);
+        let kept = !is_replaced && !is_touched(attribute);
         match prior.attributes.get(attribute.name) {
             Some(value) if kept => value.clone(),
-            None if kept && changed.is_empty() => Value::Null,
+            None if kept && (changed.is_empty() || !attribute.follows.is_empty()) => Value::Null,
             _ => Value::Unknown,
         }
     });
@@ -160,6 +166,8 @@ mod tests {
                 Attribute::new("door", AttributeType::String, "By which door one gets there.").way(),
                 Attribute::new("id", AttributeType::String, "Its id.").stable(),
                 Attribute::new("etag", AttributeType::String, "Changes with each write.").computed(),
+                Attribute::new("length", AttributeType::Int, "How long it is.").computed().follows(&["size"]),
+                Attribute::new("color", AttributeType::String, "Its color.").or_kept(),
             ]),
         )
     }
@@ -174,8 +182,14 @@ mod tests {
     }
 
     fn prior() -> Recorded {
-        let attributes =
-            attributes(&[("name", "a".into()), ("size", Value::Int(3)), ("id", "17".into()), ("etag", "x".into())]);
+        let attributes = attributes(&[
+            ("name", "a".into()),
+            ("size", Value::Int(3)),
+            ("id", "17".into()),
+            ("etag", "x".into()),
+            ("length", Value::Int(12)),
+            ("color", "red".into()),
+        ]);
         Recorded { attributes, ..Recorded::default() }
     }
 
@@ -188,7 +202,9 @@ mod tests {
                 ("name", "a".into()),
                 ("size", Value::Int(3)),
                 ("id", Value::Unknown),
-                ("etag", Value::Unknown)
+                ("etag", Value::Unknown),
+                ("length", Value::Unknown),
+                ("color", Value::Unknown)
             ])
         );
     }
@@ -205,6 +221,19 @@ mod tests {
         let planned = plan(Some(&prior()), &attributes(&[("name", "a".into()), ("label", "new".into())]));
         assert_eq!(planned.planned.get("id"), Some(&"17".into()));
         assert_eq!(planned.planned.get("etag"), Some(&Value::Unknown));
+    }
+
+    #[test]
+    fn update_keeps_computed_values_that_it_does_not_touch() {
+        let of = |config: &[(&str, Value)]| plan(Some(&prior()), &attributes(config)).planned;
+        let labelled = of(&[("name", "a".into()), ("label", "new".into())]);
+        assert_eq!((&labelled["length"], &labelled["color"]), (&Value::Int(12), &"red".into()));
+        let resized = of(&[("name", "a".into()), ("size", Value::Int(4))]);
+        assert_eq!((&resized["length"], &resized["color"]), (&Value::Unknown, &"red".into()));
+        let painted = of(&[("name", "a".into()), ("color", "blue".into())]);
+        assert_eq!((&painted["length"], &painted["color"]), (&Value::Int(12), &"blue".into()));
+        let replaced = of(&[("name", "b".into())]);
+        assert_eq!((&replaced["length"], &replaced["color"]), (&Value::Unknown, &Value::Unknown));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub const READS_AT_ONCE: usize = 16;
 
 /// One configured instance of a provider.
 ///
-/// Reading calls (`read`, `find`, `import`, `lookup`, `validate_remote`, `plan`, `count_data`, `grantees`,
+/// Reading calls (`read`, `find`, `import`, `unexpressed`, `lookup`, `validate_remote`, `plan`, `count_data`, `grantees`,
 /// `missing_rights`) change nothing.
 /// Attributes that go in are never sensitive-marked for providers that compare them: use [`Value::revealed`].
 #[async_trait]
@@ -87,6 +87,12 @@ pub trait Session: Send + Sync {
 
     /// Reads an object by the id that a person gives to `terrace import`.
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError>;
+
+    /// Describes parts of an imported object that its attributes do not describe: `the column code has a collation`. An object
+    /// recreated from its attributes lacks them.
+    async fn unexpressed(&self, _ty: &ResourceType, _imported: &Observed) -> Result<Vec<String>, ProviderError> {
+        Ok(Vec::new())
+    }
 
     /// Brings stored attributes of an older schema version to the present one. Those of a step that was cut off may hold
     /// values that were not known yet.

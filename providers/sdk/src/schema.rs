@@ -287,6 +287,12 @@ pub struct Attribute {
     pub vendor_json: bool,
     /// A computed value that survives an update (an id): known in the plan of an update.
     pub stable: bool,
+    /// An update that does not configure the computed value keeps it, so the plan knows it.
+    pub kept: bool,
+    /// Source attributes of a computed value: updates that leave them unchanged keep it.
+    pub follows: &'static [&'static str],
+    /// Why any update may change the computed value: an update plans it as unknown.
+    pub volatile: Option<&'static str>,
     /// It says by which way the object is reached, and nothing of the object.
     pub way: bool,
     /// The environment variable that a setting is taken from where the configuration does not say it.
@@ -312,6 +318,9 @@ impl Attribute {
             replaces: false,
             vendor_json: false,
             stable: false,
+            kept: false,
+            follows: &[],
+            volatile: None,
             way: false,
             variable: None,
             compared: NameRule::Exact,
@@ -325,7 +334,8 @@ impl Attribute {
         self
     }
 
-    /// Only the provider gives the value.
+    /// Only the provider gives the value. [`Attribute::follows`], [`Attribute::volatile`] or [`Attribute::stable`] declares
+    /// how updates affect it.
     #[must_use]
     pub fn computed(mut self) -> Self {
         self.computed = true;
@@ -334,9 +344,31 @@ impl Attribute {
     }
 
     /// The provider gives the value when it is not configured. With a default, a plan that asks no provider shows that.
+    /// [`Attribute::follows`] or [`Attribute::volatile`] declares how updates affect it; [`Attribute::or_kept`] is the usual case.
     #[must_use]
     pub fn or_computed(mut self) -> Self {
         self.computed = true;
+        self
+    }
+
+    /// The provider gives the value when it is not configured; an update that does not configure it keeps it.
+    #[must_use]
+    pub fn or_kept(mut self) -> Self {
+        self.kept = true;
+        self.or_computed()
+    }
+
+    /// Only a change of these attributes changes the computed value.
+    #[must_use]
+    pub fn follows(mut self, attributes: &'static [&'static str]) -> Self {
+        self.follows = attributes;
+        self
+    }
+
+    /// Any update may change the computed value, for this reason.
+    #[must_use]
+    pub fn volatile(mut self, reason: &'static str) -> Self {
+        self.volatile = Some(reason);
         self
     }
 

@@ -374,6 +374,10 @@ impl Session for Guarded {
         }
     }
 
+    async fn unexpressed(&self, ty: &ResourceType, imported: &Observed) -> Result<Vec<String>, ProviderError> {
+        self.call("unexpressed", ty.name, &About::Nothing, || self.session.unexpressed(ty, imported)).await
+    }
+
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
         // Of no type: only what holds for the whole instance limits it.
         self.call("missing_rights", "", &About::Nothing, || self.session.missing_rights()).await

@@ -88,7 +88,7 @@ fn retention() -> Attribute {
         AttributeType::Int,
         "For how many days what was changed or dropped can be had back.",
     )
-    .or_computed()
+    .or_kept()
 }
 
 fn transient() -> Attribute {
@@ -172,6 +172,7 @@ fn table() -> ResourceType {
         named("database", "The database."),
         named("schema", "The schema."),
         named("name", "The table's name, as it is."),
+        text("previousName", "The table's previous name: the table is renamed instead of replaced."),
         Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns.").required(),
         Attribute::new("primaryKey", names(), "The columns of the primary key, which Snowflake does not enforce.")
             .default_value(empty()),

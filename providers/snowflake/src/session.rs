@@ -176,6 +176,20 @@ impl SnowflakeSession {
         Ok(Statements::of_call(self.client()?, &self.query_tag, call))
     }
 
+    /// Finds the table of a lost update under its new name.
+    async fn look_for_renamed(
+        &self,
+        ty: &ResourceType,
+        attempt: &Attempt,
+        statements: &Statements<'_>,
+    ) -> Result<Option<(Target, Seen)>, ProviderError> {
+        let identity = ty.identity_of(&attempt.planned).filter(|_| attempt.prior.is_some());
+        let Some(identity) = identity.filter(|identity| *identity != attempt.identity) else { return Ok(None) };
+        let renamed = Target::of(ty, &identity)?;
+        let seen = renamed.observe(statements, Some(&attempt.planned)).await?;
+        Ok(seen.map(|seen| (renamed, seen)))
+    }
+
     /// Looks at what a view is to read, as far as it is there.
     async fn look_at_source(&self, planned: &Attributes) -> Result<Vec<Finding>, ProviderError> {
         let Some(source) = view::source_of(planned) else { return Ok(Vec::new()) };
@@ -227,6 +241,8 @@ impl Session for SnowflakeSession {
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
         let kind = Kind::of(ty)?;
+        let renamed = if kind == Kind::Table { table::renamed(change) } else { None };
+        let change = &ProposedChange { prior: renamed.as_ref().or(change.prior), ..change.clone() };
         let mut planned = from_schema(ty, change);
         check_names(kind, &planned.planned)?;
         let role_names: &[&str] = match kind {
@@ -306,8 +322,11 @@ impl Session for SnowflakeSession {
                     object::shown(&target.identity)
                 ));
             }
-            table::update(&statements, &prior.attributes, attributes).await?;
-            return target.done(&statements, attributes, kept).await;
+            let mut before = prior.attributes.clone();
+            before.extend(target.identity.clone());
+            table::update(&statements, &before, attributes).await?;
+            // The update may have renamed the table.
+            return Target::of(ty, attributes)?.done(&statements, attributes, kept).await;
         }
         let present = target.observe(&statements, Some(attributes)).await?.ok_or_else(|| {
             ProviderError::new(ErrorKind::NotFound, format!("`{}` is not there any more", target.id()))
@@ -332,7 +351,13 @@ impl Session for SnowflakeSession {
                 return Err(ProviderError::bug(format!("a {} cannot be updated", ty.name)));
             }
         }
-        target.done(&statements, attributes, kept).await
+        let mut done = target.done(&statements, attributes, kept).await?;
+        let is_other = done.attributes.get("retentionDays") != attributes.get("retentionDays");
+        if is_other && attributes.get("retentionDays") == prior.attributes.get("retentionDays") {
+            // A schema follows its database, which the same apply may change: the next read shows it.
+            done.attributes.shift_remove("retentionDays");
+        }
+        Ok(done)
     }
 
     async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
@@ -368,7 +393,13 @@ impl Session for SnowflakeSession {
         let identity = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&attempt.planned));
         let Some(identity) = identity else { return Ok(Found::Unknown) };
         let (target, statements) = (Target::of(ty, &identity)?, self.reading(&attempt.address)?);
-        let Some(seen) = target.observe(&statements, Some(&attempt.planned)).await? else { return Ok(Found::Absent) };
+        let (target, seen) = match target.observe(&statements, Some(&attempt.planned)).await? {
+            Some(seen) => (target, seen),
+            None => match self.look_for_renamed(ty, attempt, &statements).await? {
+                Some(found) => found,
+                None => return Ok(Found::Absent),
+            },
+        };
         let created_on = seen.created_on.filter(|_| target.kind == Kind::Table);
         Ok(match (&attempt.lost_call, &attempt.prior) {
             // Somebody asks whether there is something to adopt: what is there was there before.
@@ -377,6 +408,12 @@ impl Session for SnowflakeSession {
                 Found::Strangers(target.observed(&seen, &attempt.planned, kept.to_private()))
             }
             // The lost call was to change or delete what was ours before it.
+            (Some(_), Some(prior))
+                if target.kind == Kind::Table
+                    && table::is_untold(&prior.attributes, &attempt.planned, &seen.attributes) =>
+            {
+                Found::Unknown
+            }
             (Some(_), Some(prior)) => {
                 let kept = Kept { created_on, ..Kept::of(&prior.private) };
                 Found::Ours(target.observed(&seen, &attempt.planned, kept.to_private()))

@@ -474,3 +474,97 @@ async fn lookups_answer_what_is_there() {
     let role = instance.session.lookup("snowflake_current_role", &attributes(json!({}))).await.unwrap();
     assert_eq!(role["name"], "TERRACE_ROLE".into());
 }
+
+#[tokio::test]
+async fn columns_move_along_a_chain_and_exchange_their_names() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let column = |name: &str, previous: Option<&str>| match previous {
+        Some(previous) => json!({"name": name, "type": "INT", "previousName": previous}),
+        None => json!({"name": name, "type": "INT"}),
+    };
+    let made = instance.create(TABLE, table(json!([column("A", None), column("B", None)]))).await.unwrap();
+    stand_in.sql("INSERT INTO D.S.T VALUES (1, 2)");
+    let chain = table(json!([column("B", Some("A")), column("C", Some("B"))]));
+    let plan = instance.plan(TABLE, Some(&made), &chain).await.unwrap();
+    assert_eq!(plan.data_loss, None);
+    let made = instance.update(TABLE, &made, chain.clone()).await.unwrap();
+    instance.assert_settled(TABLE, &made, &chain).await;
+    let swap = table(json!([column("C", Some("B")), column("B", Some("C"))]));
+    let _ = stand_in.take_seen();
+    let made = instance.update(TABLE, &made, swap.clone()).await.unwrap();
+    assert_eq!(
+        stand_in.take_writes(),
+        [
+            "ALTER TABLE \"D\".\"S\".\"T\" RENAME COLUMN \"B\" TO \"terrace_temporary_B\"",
+            "ALTER TABLE \"D\".\"S\".\"T\" RENAME COLUMN \"C\" TO \"B\"",
+            "ALTER TABLE \"D\".\"S\".\"T\" RENAME COLUMN \"terrace_temporary_B\" TO \"C\"",
+        ]
+    );
+    instance.assert_settled(TABLE, &made, &swap).await;
+    assert_eq!(stand_in.sql("SELECT C, B FROM D.S.T"), [["1", "2"].map(|it| Some(it.to_owned()))]);
+    // An exchange that is recorded is not repeated.
+    let mut commented = swap.clone();
+    commented["comment"] = json!("later");
+    instance.update(TABLE, &made, commented).await.unwrap();
+    assert_eq!(stand_in.sql("SELECT C, B FROM D.S.T"), [["1", "2"].map(|it| Some(it.to_owned()))]);
+}
+
+#[tokio::test]
+async fn exchange_of_names_that_was_cut_off_goes_on() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let plain = table(json!([{"name": "A", "type": "INT"}, {"name": "B", "type": "INT"}]));
+    let swap = table(json!([
+        {"name": "B", "type": "INT", "previousName": "A"},
+        {"name": "A", "type": "INT", "previousName": "B"},
+    ]));
+    for done in [1, 2] {
+        let made = instance.create(TABLE, plain.clone()).await.unwrap();
+        stand_in.sql("INSERT INTO D.S.T VALUES (1, 2)");
+        let statements =
+            ["ALTER TABLE D.S.T RENAME COLUMN A TO \"terrace_temporary_A\"", "ALTER TABLE D.S.T RENAME COLUMN B TO A"];
+        statements.iter().take(done).for_each(|sql| drop(stand_in.sql(sql)));
+        let read = instance.read(TABLE, &made).await.unwrap().unwrap();
+        let plan = instance.plan(TABLE, Some(&read), &swap).await.unwrap();
+        assert_eq!(plan.data_loss, None);
+        let now = instance.update(TABLE, &read, swap.clone()).await.unwrap();
+        instance.assert_settled(TABLE, &now, &swap).await;
+        assert_eq!(stand_in.sql("SELECT B, A FROM D.S.T"), [["1", "2"].map(|it| Some(it.to_owned()))]);
+        instance.delete(TABLE, &now).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn table_is_renamed_with_its_rows() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let made = instance.create(TABLE, table(json!([{"name": "A", "type": "INT"}]))).await.unwrap();
+    stand_in.sql("INSERT INTO D.S.T VALUES (1)");
+    let mut renamed = table(json!([{"name": "A", "type": "INT"}, {"name": "B", "type": "INT"}]));
+    renamed["name"] = json!("NEW");
+    renamed["previousName"] = json!("T");
+    let plan = instance.plan(TABLE, Some(&made), &renamed).await.unwrap();
+    assert_eq!((plan.replace_paths.len(), plan.data_loss), (0, None));
+    assert_eq!(plan.planned["fullName"], "D.S.NEW".into());
+    let now = instance.update(TABLE, &made, renamed.clone()).await.unwrap();
+    assert_eq!(now.identity["name"], "NEW".into());
+    instance.assert_settled(TABLE, &now, &renamed).await;
+    assert_eq!(stand_in.sql("SELECT A FROM D.S.NEW"), [["1"].map(|it| Some(it.to_owned()))]);
+}
+
+#[tokio::test]
+async fn days_of_history_stay_known_and_follow_the_database() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let schema = |comment: &str| json!({"database": "D", "name": "S3", "comment": comment});
+    let made = instance.create("snowflake_schema", schema("a")).await.unwrap();
+    let plan = instance.plan("snowflake_schema", Some(&made), &schema("b")).await.unwrap();
+    for known in ["retentionDays", "transient"] {
+        assert_eq!(plan.planned.get(known), made.attributes.get(known), "{known}");
+    }
+    let _ = stand_in.take_seen();
+    instance.update("snowflake_schema", &made, schema("b")).await.unwrap();
+    let writes = stand_in.take_writes();
+    assert!(writes.len() == 1 && !writes[0].contains("RETENTION"), "{writes:?}");
+}

@@ -48,6 +48,30 @@ pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) ->
     Ok(Some(Seen { attributes, mark: read_comments(&definition.sql).mark }))
 }
 
+/// Describes parts of the index that attributes do not describe.
+pub(crate) fn unexpressed(connection: &Connection, name: &str) -> rusqlite::Result<Vec<String>> {
+    let mut parts = connection.prepare(
+        "SELECT seqno + 1, name IS NULL, \"desc\", coll FROM pragma_index_xinfo(?1) WHERE \"key\" ORDER BY seqno",
+    )?;
+    let mut found = Vec::new();
+    let mut rows = parts.query([name])?;
+    while let Some(row) = rows.next()? {
+        let (place, is_expression, is_descending): (i64, bool, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let collation: Option<String> = row.get(3)?;
+        let part = |what: &str| format!("its part {place} {what}");
+        found.extend(is_expression.then(|| part("is an expression")));
+        found.extend(is_descending.then(|| part("is in descending order")));
+        let collation = collation.filter(|collation| !collation.eq_ignore_ascii_case("BINARY"));
+        found.extend(collation.map(|collation| part(&format!("has the collation {collation}"))));
+    }
+    let partial = "SELECT count(*) FROM sqlite_schema s, pragma_index_list(s.tbl_name) i
+                   WHERE s.type = 'index' AND s.name = i.name AND s.name = ?1 COLLATE NOCASE AND i.partial";
+    if connection.query_row(partial, [name], |row| row.get::<_, i64>(0))? > 0 {
+        found.push("it has a condition".to_owned());
+    }
+    Ok(found)
+}
+
 /// Makes the planned index.
 pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: &Mark) -> Result<(), Failure> {
     check(planned)?;

@@ -62,3 +62,9 @@ pub(crate) fn drop(connection: &Connection, kind: &str, name: &str) -> rusqlite:
         None => Ok(()),
     }
 }
+
+/// The names of the triggers of a table or a view.
+pub(crate) fn triggers(connection: &Connection, name: &str) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE ORDER BY name";
+    connection.prepare(sql)?.query_map([name], |row| row.get(0))?.collect()
+}

@@ -82,6 +82,7 @@ fn table() -> ResourceType {
         Object(vec![
             path(),
             name("The table's name."),
+            text("previousName", "The table's previous name: the table is renamed instead of replaced."),
             Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns, in order.")
                 .required(),
             Attribute::new("primaryKey", names(), "The columns of the primary key.").default_value(empty()),

@@ -4,6 +4,7 @@ use crate::connection::{Access, File, Folders};
 use crate::error::{Failure, from_sqlite};
 use crate::mark::Mark;
 use crate::object::{self, Seen};
+use crate::table::Lost;
 use crate::{database, identifier, index, lookup, object_id, table, view};
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -167,7 +168,13 @@ impl Target {
         })
     }
 
-    fn update(&self, planned: &Attributes, report: &dyn Fn(&str)) -> Result<Observed, ProviderError> {
+    /// `self` has the planned name.
+    fn update(
+        &self,
+        prior: &Attributes,
+        planned: &Attributes,
+        report: &dyn Fn(&str),
+    ) -> Result<Observed, ProviderError> {
         if !self.file.is_there() {
             let message = format!("the database `{}` is not there any more", self.file.path);
             return Err(ProviderError::new(ErrorKind::NotFound, message).solution("plan again: it will be created"));
@@ -177,7 +184,7 @@ impl Target {
             return Ok(self.observed_database(planned));
         }
         self.change(Access::Write, planned, |transaction| match self.kind {
-            Kind::Table => table::update(transaction, planned, report),
+            Kind::Table => table::update(transaction, prior, planned, report),
             Kind::View => view::update(transaction, planned),
             Kind::Database | Kind::Index => {
                 Err(ProviderError::bug(format!("an {} cannot be updated", self.kind.word())).into())
@@ -201,6 +208,13 @@ impl Target {
 
     fn find(&self, attempt: &Attempt) -> Result<Found, ProviderError> {
         let Some((observed, mark)) = self.observe(&attempt.planned)? else { return Ok(Found::Absent) };
+        if let (Some(prior), Kind::Table, true) = (&attempt.prior, self.kind, attempt.lost_call.is_some()) {
+            match table::lost_update(&prior.attributes, &attempt.planned, &observed.attributes) {
+                Lost::Told => {}
+                Lost::Nothing => return Ok(Found::CameToNothing),
+                Lost::Untold => return Ok(Found::Unknown),
+            }
+        }
         // The lost call was to change or delete what was ours before it.
         let is_recorded = attempt.lost_call.is_some() && attempt.prior.is_some();
         let is_ours = match Mark::of_attempt(attempt) {
@@ -209,6 +223,24 @@ impl Target {
             None => is_recorded,
         };
         Ok(if is_ours { Found::Ours(observed) } else { Found::Strangers(observed) })
+    }
+
+    /// Describes parts that attributes do not describe.
+    fn unexpressed(&self) -> Result<Vec<String>, ProviderError> {
+        if self.kind == Kind::Database || !self.file.is_there() {
+            return Ok(Vec::new());
+        }
+        let connection = self.file.open(Access::Read)?;
+        let found = match self.kind {
+            Kind::Table => table::unexpressed(&connection, &self.name),
+            Kind::Index => index::unexpressed(&connection, &self.name),
+            Kind::View | Kind::Database => Ok(Vec::new()),
+        };
+        let triggers = found.and_then(|mut found| {
+            found.extend(object::triggers(&connection, &self.name)?.iter().map(|name| format!("the trigger {name}")));
+            Ok(found)
+        });
+        triggers.map_err(|error| self.failed(&error))
     }
 
     fn count_data(&self) -> Result<DataAmount, ProviderError> {
@@ -273,8 +305,10 @@ impl Session for SqliteSession {
     }
 
     async fn plan(&self, ty: &ResourceType, change: &ProposedChange<'_>) -> Result<PlannedChange, ProviderError> {
-        let mut planned = from_schema(ty, change);
         let kind = Kind::of(ty)?;
+        let renamed = if kind == Kind::Table { table::renamed(change) } else { None };
+        let change = &ProposedChange { prior: renamed.as_ref().or(change.prior), ..change.clone() };
+        let mut planned = from_schema(ty, change);
         if ty.identity_of(&planned.planned).is_some() {
             let target = self.target(ty, &planned.planned)?;
             let id = target.id_beside(&planned.planned);
@@ -305,9 +339,14 @@ impl Session for SqliteSession {
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        let target = self.recorded(ty, prior)?;
-        let (planned, progress) = (planned.attributes.clone(), Arc::clone(&call.progress));
-        self.writing(move || target.update(&planned, &|text| progress.message(text))).await
+        let mut target = self.recorded(ty, prior)?;
+        if target.kind == Kind::Table {
+            // A table may be renamed.
+            target.name = self.target(ty, &planned.attributes)?.name;
+        }
+        let (prior, planned) = (prior.attributes.clone(), planned.attributes.clone());
+        let progress = Arc::clone(&call.progress);
+        self.writing(move || target.update(&prior, &planned, &|text| progress.message(text))).await
     }
 
     async fn delete(&self, ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
@@ -321,8 +360,17 @@ impl Session for SqliteSession {
             return Ok(Found::Unknown);
         };
         let target = self.target(ty, &identity)?;
+        // A lost update may have renamed the table.
+        let renamed = match (&attempt.prior, ty.identity_of(&attempt.planned)) {
+            (Some(_), Some(planned)) if target.kind == Kind::Table => Some(self.target(ty, &planned)?),
+            _ => None,
+        };
         let attempt = attempt.clone();
-        off_thread(move || target.find(&attempt)).await
+        off_thread(move || match (target.find(&attempt)?, renamed) {
+            (Found::Absent, Some(renamed)) => renamed.find(&attempt),
+            (found, _) => Ok(found),
+        })
+        .await
     }
 
     async fn import(&self, ty: &ResourceType, id: &str) -> Result<Option<Observed>, ProviderError> {
@@ -340,6 +388,11 @@ impl Session for SqliteSession {
         };
         let target = self.target(ty, &identity)?;
         off_thread(move || Ok(target.observe(&Attributes::default())?.map(|(observed, _)| observed))).await
+    }
+
+    async fn unexpressed(&self, ty: &ResourceType, imported: &Observed) -> Result<Vec<String>, ProviderError> {
+        let target = self.target(ty, &imported.identity)?;
+        off_thread(move || target.unexpressed()).await
     }
 
     async fn lookup(&self, name: &str, arguments: &Attributes) -> Result<Attributes, ProviderError> {

@@ -5,17 +5,18 @@ mod ddl;
 mod plan;
 mod read;
 
-pub(crate) use change::{create, update};
+pub(crate) use change::{Lost, create, lost_update, update};
 pub(crate) use ddl::{Comments, heading, read_comments};
-pub(crate) use plan::plan;
-pub(crate) use read::{column_names, index_columns, observe, row_count};
+pub(crate) use plan::{plan, renamed};
+pub(crate) use read::{column_names, index_columns, observe, row_count, unexpressed};
 
 use crate::declared_type::DeclaredType;
 use crate::identifier;
 use crate::tokenizer::{Token, TokenKind, tokens};
 use terrace_provider::attributes::{optional_text, texts, texts_of};
 use terrace_provider::names::{closest, listed};
-use terrace_provider::{Attributes, Map, Path, ProviderError, Value, renames};
+use terrace_provider::renames::{self, Named};
+use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// SQLite's default limit of columns in a table.
 const MOST_COLUMNS: usize = 2000;
@@ -152,9 +153,9 @@ impl Column {
         columns.iter().find(|column| identifier::is_same(&column.name, name))
     }
 
-    /// The column that this one was before, of the given older ones.
-    pub(crate) fn former<'a>(&self, old: &'a [Self]) -> Option<&'a Self> {
-        Self::of_name(old, &self.name).or_else(|| Self::of_name(old, self.previous_name.as_deref()?))
+    /// Its name, and its previous name.
+    fn named(&self) -> Named<'_> {
+        (&self.name, self.previous_name.as_deref())
     }
 
     fn from_value(value: &Value, path: &Path) -> Result<Self, ProviderError> {
@@ -207,6 +208,20 @@ impl Column {
         let is_constant = |token: &Token<'_>| ["NULL", "TRUE", "FALSE"].iter().any(|word| token.is_word(word));
         matches!(literal.kind, TokenKind::Number | TokenKind::Text) || is_constant(literal)
     }
+}
+
+/// The former column of each new column.
+fn former<'a>(new: &[Column], old: &'a [Column]) -> Vec<Option<&'a Column>> {
+    let old_names: Vec<_> = old.iter().map(Column::named).collect();
+    let new_names: Vec<_> = new.iter().map(Column::named).collect();
+    let found = renames::former(&old_names, &new_names, identifier::is_same);
+    found.into_iter().map(|at| old.get(at?)).collect()
+}
+
+/// Renames that lead from the old columns to the new columns.
+fn renames_of(new: &[Column], old: &[Column]) -> Vec<(String, String)> {
+    let pairs = former(new, old).into_iter().zip(new).filter_map(|(was, now)| Some((was?, now)));
+    pairs.filter(|(was, now)| was.name != now.name).map(|(was, now)| (was.name.clone(), now.name.clone())).collect()
 }
 
 /// A comment is kept in lines of the definition, which a NUL would cut short.

@@ -6,13 +6,15 @@ use super::recorder::Recorder;
 use super::{Outcome, Prepared, generation_before_create};
 use crate::action::Action;
 use crate::deadline::{self, Broken};
+use crate::diff::are_same;
 use crate::marks;
 use crate::plan::resource::sent_unread;
 use crate::plan::{Change, contract};
 use crate::record::storable;
 use crate::render::shell_word;
-use crate::store::{Row, RowStatus, StepResult, Write};
+use crate::store::{Row, RowStatus, StepAction, StepResult, Write};
 use std::time::{Duration, Instant};
+use terrace_provider::renames::exchanges_names;
 use terrace_provider::value::wire::WireError;
 use terrace_provider::{
     Attempt, Attributes, Call, ErrorKind, Found, LostCall, Observed, Private, ProviderError, ResourceType, Value,
@@ -256,11 +258,18 @@ pub(super) async fn look(
     ty: &ResourceType,
     recorded: &terrace_provider::Recorded,
 ) -> Seen {
-    if !ty.readable {
+    let planned = &prepared.planned.attributes;
+    let is_update = prepared.action == StepAction::Update;
+    // An exchange of names looks the same before and after.
+    if !ty.readable || is_update && exchanges_names(&recorded.attributes, planned) {
         return Seen::CannotTell;
     }
+    // The object may have its new name.
+    let is_renamed =
+        || is_update && ty.identity_of(planned).is_some_and(|identity| !are_same(&identity, &recorded.identity));
     match deadline::reading(prepared.change.timeouts.read, session.read(ty, recorded)).await {
         Ok(Some(observed)) => Seen::Object(observed),
+        Ok(None) if is_renamed() => Seen::CannotTell,
         Ok(None) => Seen::Nothing,
         Err(_) => Seen::CannotTell,
     }

@@ -28,6 +28,8 @@ pub(crate) struct Draft<'a> {
     ty: &'a ResourceType,
     /// What is to be planned again, now that it is known.
     config: Option<Attributes>,
+    /// An earlier step changed an object of the same instance.
+    follows_change: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -48,12 +50,17 @@ impl<'a> Draft<'a> {
         let config = deferred.map(|deferred| values.evaluate(deferred, &applier.functions)).transpose();
         let config = config.map_err(|messages| fail(messages.join("; ")))?;
         let config = config.map(|config| config.as_map().cloned().unwrap_or_default());
-        Ok(Self { applier, stack, change, ty, config })
+        Ok(Self { applier, stack, change, ty, config, follows_change: false })
+    }
+
+    /// Sets whether an earlier step changed an object of the same instance.
+    pub(crate) fn following(self, follows_change: bool) -> Self {
+        Self { follows_change, ..self }
     }
 
     /// Plans again what waited for others, which has to agree with the plan, and makes the intent.
     pub(crate) async fn prepare(self, operation: Uuid, step: u32) -> Result<Prepared, Box<Failed>> {
-        let Self { applier, stack, change, ty, config } = self;
+        let Self { applier, stack, change, ty, config, follows_change } = self;
         let fail = |error: String| Box::new(failed(&stack, change, error));
         let Some(after) = &change.after else { return Err(fail("the plan says nothing of its object".to_owned())) };
         let planned = match config {
@@ -69,7 +76,16 @@ impl<'a> Draft<'a> {
             ),
         };
         let deposed = (change.action == Action::ReplaceCreateFirst).then(|| deposed_key(operation));
-        Ok(Prepared { stack, change: change.clone(), action, planned, intent, is_removal: false, deposed })
+        Ok(Prepared {
+            stack,
+            change: change.clone(),
+            action,
+            planned,
+            intent,
+            is_removal: false,
+            follows_change,
+            deposed,
+        })
     }
 }
 
@@ -100,7 +116,8 @@ pub(crate) fn prepare_removal(
         (StepAction::Record, None)
     };
     let deposed = change.removed_key(operation);
-    Ok(Prepared { stack: row_stack, change: change.clone(), action, planned, intent, is_removal: true, deposed })
+    let change = change.clone();
+    Ok(Prepared { stack: row_stack, change, action, planned, intent, is_removal: true, follows_change: false, deposed })
 }
 
 /// Whether the row of an object goes that is not there any more. The journal tells that from what is let go of, and stays:

@@ -5,14 +5,18 @@ use super::super::Applier;
 use super::Prepared;
 use crate::action::Reason;
 use crate::deadline;
-use crate::diff::changed_attributes;
+use crate::diff::{changed_attributes, changed_from_recorded};
 use crate::plan::foreign::known::{Known, object};
 use crate::plan::removed_data::UNKNOWN_AMOUNT;
-use crate::plan::{Change, DataLossNote};
+use crate::plan::resource::sent_unread;
+use crate::plan::{Change, DataLossNote, contract};
 use crate::record;
 use crate::store::StepAction;
 use std::time::Duration;
-use terrace_provider::{Attributes, DataAmount, DataLoss, ErrorKind, ProviderError, Recorded, ResourceType, Session};
+use terrace_provider::{
+    Attributes, DataAmount, DataLoss, ErrorKind, Observed, Path, ProposedChange, ProviderError, Recorded, ResourceType,
+    Session,
+};
 
 /// What is looked at before a change is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,30 +64,36 @@ impl Looks {
     }
 }
 
-/// Looks at an object once more.
+/// Reads an object once more. Returns the object if an earlier step of the same run changed it: PostgreSQL renames a column in
+/// foreign keys of other tables, for example.
 ///
 /// # Errors
-/// When it is not as the plan says, or cannot be looked at.
+/// If the object differs from the plan, or cannot be read.
 pub(super) async fn check(
     applier: &Applier,
     session: &dyn Session,
     ty: &ResourceType,
     prepared: &Prepared,
     recorded: &Recorded,
-) -> Result<(), ProviderError> {
+) -> Result<Option<Recorded>, ProviderError> {
     let change = &prepared.change;
     let timeout = change.timeouts.read;
     still_foreign(applier, prepared).await?;
     match (Looks::before(applier, prepared), &change.data_loss) {
-        (Looks::Consented, Some(loss)) => no_more(session, ty, recorded, timeout, loss).await,
+        (Looks::Consented, Some(loss)) => no_more(session, ty, recorded, timeout, loss).await?,
         (Looks::Unchanged { reads, counts }, _) => {
-            if let Some(prior) = change.prior.as_ref().filter(|_| reads) {
-                same(session, ty, recorded, timeout, &prior.attributes).await?;
+            let carried_over = match change.prior.as_ref().filter(|_| reads) {
+                Some(prior) => same(session, ty, prepared, recorded, &prior.attributes).await?,
+                None => None,
+            };
+            if counts {
+                still_empty(session, ty, recorded, timeout).await?;
             }
-            if counts { still_empty(session, ty, recorded, timeout).await } else { Ok(()) }
+            return Ok(carried_over);
         }
-        (Looks::None | Looks::Consented, _) => Ok(()),
+        (Looks::None | Looks::Consented, _) => {}
     }
+    Ok(None)
 }
 
 /// Refuses to take access away that somebody records by now.
@@ -99,23 +109,69 @@ async fn still_foreign(applier: &Applier, prepared: &Prepared) -> Result<(), Pro
     }
 }
 
-/// Refuses what has other attributes than before.
+/// Refuses an object that changed since the plan, unless an earlier step changed attributes that the plan sets as well.
 async fn same(
     session: &dyn Session,
     ty: &ResourceType,
+    prepared: &Prepared,
     recorded: &Recorded,
-    timeout: Duration,
     before: &Attributes,
-) -> Result<(), ProviderError> {
+) -> Result<Option<Recorded>, ProviderError> {
+    let timeout = prepared.change.timeouts.read;
     let Some(observed) = deadline::reading(timeout, session.read(ty, recorded)).await? else {
         return Err(moved("the object is gone"));
     };
-    let now = record::refreshed(ty, before, &observed);
-    let changed: Vec<String> = changed_attributes(before, &now).iter().map(ToString::to_string).collect();
-    match changed.is_empty() {
-        true => Ok(()),
-        false => Err(moved(&format!("`{}` of the object changed", changed.join("`, `")))),
+    let attributes = record::refreshed(ty, before, &observed);
+    let changed = changed_attributes(before, &attributes);
+    if changed.is_empty() {
+        return Ok(None);
     }
+    let now = Recorded {
+        address: recorded.address.clone(),
+        identity: observed.identity,
+        attributes,
+        private: observed.private,
+    };
+    if prepared.follows_change && leads_to_plan(session, ty, prepared, before, &changed, &now).await? {
+        return Ok(Some(now));
+    }
+    let changed: Vec<String> = changed.iter().map(ToString::to_string).collect();
+    Err(moved(&format!("`{}` of the object changed", changed.join("`, `"))))
+}
+
+/// True if the plan sets all changed attributes, and an update of the present object leads to the plan: without a replacement, and
+/// without a data loss that the plan did not show.
+async fn leads_to_plan(
+    session: &dyn Session,
+    ty: &ResourceType,
+    prepared: &Prepared,
+    before: &Attributes,
+    changed: &[Path],
+    now: &Recorded,
+) -> Result<bool, ProviderError> {
+    let (change, planned) = (&prepared.change, &prepared.planned.attributes);
+    let set_by_plan = changed_from_recorded(ty, before, planned);
+    if !changed.iter().all(|path| set_by_plan.contains(path)) {
+        return Ok(false);
+    }
+    let is_configured = |name: &str| ty.attributes.get(name).is_some_and(|attribute| attribute.configurable);
+    let known = planned.iter().filter(|(name, value)| is_configured(name) && !value.is_unknown());
+    let config = known.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let proposed = ProposedChange {
+        address: &now.address,
+        prior: Some(now),
+        config: &config,
+        must_replace: false,
+        changed_write_only: &sent_unread(change),
+    };
+    let again = deadline::reading(change.timeouts.read, session.plan(ty, &proposed)).await?;
+    let observed = Observed { attributes: again.planned, ..Observed::default() };
+    let agrees = contract::result_agrees_with_plan(ty, planned, &observed).is_empty();
+    let unseen = match &again.data_loss {
+        Some(loss) => unseen_loss(session, ty, change, now, loss).await,
+        None => None,
+    };
+    Ok(agrees && again.replace_paths.is_empty() && unseen.is_none())
 }
 
 /// Refuses what came to hold data.

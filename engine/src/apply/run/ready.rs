@@ -15,6 +15,7 @@ use crate::plan::Change;
 use crate::plan::steps::{Step, StepId};
 use crate::store::Record;
 use futures_util::future::{BoxFuture, poll_immediate};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use terrace_provider::ProviderError;
 use terrace_provider::wrap::Guarded;
@@ -172,7 +173,11 @@ impl<'a> Run<'a> {
         let stack = &plan.stack;
         let forward = match forward {
             Some(forward) => match Draft::of(applier, stack, change, self.values.get(at.0)?) {
-                Ok(draft) => Some((draft, forward)),
+                Ok(draft) => {
+                    let is_behind = |changed: &BTreeSet<&str>| changed.contains(change.provider.as_str());
+                    let follows_change = self.behind.get(&step).is_some_and(is_behind);
+                    Some((draft.following(follows_change), forward))
+                }
                 Err(failed) => return Some(Err(failed)),
             },
             None => None,

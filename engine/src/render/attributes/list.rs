@@ -5,7 +5,7 @@ use crate::render::text::{cut, visible};
 use crate::render::value::{Limits, brief, item, name_of};
 use similar::{Algorithm, ChangeTag, capture_diff_slices};
 use std::collections::{BTreeMap, BTreeSet};
-use terrace_provider::renames::PREVIOUS_NAME;
+use terrace_provider::renames::{Named, PREVIOUS_NAME, former};
 use terrace_provider::{Path, Value};
 
 /// Lists with more items than this are compared by position: finding the shortest difference would take too long.
@@ -30,45 +30,39 @@ impl Writing<'_> {
         path: &Path,
         depth: usize,
     ) {
-        let old: BTreeMap<&str, &Value> = before.0.iter().copied().zip(before.1).collect();
-        let new: BTreeMap<&str, (usize, &Value)> = after.0.iter().copied().zip(after.1.iter().enumerate()).collect();
-        let renamed = renamed(&old, &new);
-        let by_position: BTreeMap<usize, &str> =
-            renamed.iter().map(|(name, (position, _))| (*position, *name)).collect();
-        let before_it = |(position, name): (usize, &'a str)| {
-            by_position.get(&position).copied().or_else(|| old.contains_key(name).then_some(name))
-        };
+        let was = former_positions(before, after);
+        let now: BTreeMap<usize, usize> =
+            was.iter().enumerate().filter_map(|(position, at)| Some(((*at)?, position))).collect();
         let limits = self.style.limits;
         let mut unchanged = 0;
-        for (name, value) in before.0.iter().zip(before.1) {
-            match new.get(name).or_else(|| renamed.get(name)) {
-                None => self.leaf(Mark::Remove, item(value, limits), path, depth),
-                Some((position, now)) => {
-                    let pair = Pair::new(Some(value), Some(now));
-                    match (pair.is_same(), value, now) {
-                        (false, Value::Map(before), Value::Map(after)) => {
-                            let at = path.index(*position);
-                            self.header(Mark::Change, &visible(name), &at, depth);
-                            self.maps(before, after, &at, depth + 1);
-                        }
-                        (true, ..) if !self.style.is_folded => {
-                            self.lines.push(Line::new(depth, Mark::Same, item(now, limits)));
-                        }
-                        _ => unchanged += 1,
-                    }
+        for (at, (name, value)) in before.0.iter().zip(before.1).enumerate() {
+            let found = now.get(&at).and_then(|position| Some((*position, after.1.get(*position)?)));
+            let Some((position, now)) = found else {
+                self.leaf(Mark::Remove, item(value, limits), path, depth);
+                continue;
+            };
+            match (Pair::new(Some(value), Some(now)).is_same(), value, now) {
+                (false, Value::Map(before), Value::Map(after)) => {
+                    let at = path.index(position);
+                    self.header(Mark::Change, &visible(name), &at, depth);
+                    self.maps(before, after, &at, depth + 1);
                 }
+                (true, ..) if !self.style.is_folded => {
+                    self.lines.push(Line::new(depth, Mark::Same, item(now, limits)));
+                }
+                _ => unchanged += 1,
             }
         }
-        for (position, (name, value)) in after.0.iter().zip(after.1).enumerate() {
-            if before_it((position, name)).is_none() {
+        for (position, (value, was)) in after.1.iter().zip(&was).enumerate() {
+            if was.is_none() {
                 self.leaf(Mark::Add, item(value, limits), &path.index(position), depth);
             }
         }
-        let is_kept = |name: &&str| new.contains_key(name) || renamed.contains_key(name);
-        let kept: Vec<&str> = before.0.iter().copied().filter(is_kept).collect();
-        let now = after.0.iter().enumerate().filter_map(|(position, name)| Some((before_it((position, name))?, *name)));
-        let (now, named): (Vec<&str>, Vec<&str>) = now.unzip();
-        if kept != now {
+        let kept: Vec<&str> =
+            before.0.iter().enumerate().filter(|(at, _)| now.contains_key(at)).map(|(_, name)| *name).collect();
+        let in_new_order = was.iter().zip(after.0).filter_map(|(at, name)| Some((*before.0.get((*at)?)?, *name)));
+        let (moved, named): (Vec<&str>, Vec<&str>) = in_new_order.unzip();
+        if kept != moved {
             let text = format!("order: {} → {}", told(&kept, limits), told(&named, limits));
             self.leaf(Mark::Change, text, path, depth);
         }
@@ -118,16 +112,17 @@ fn names(items: &[Value]) -> Option<Vec<&str>> {
     (names.iter().collect::<BTreeSet<_>>().len() == names.len()).then_some(names)
 }
 
-/// The items that have another name than before, by the one that they had.
-fn renamed<'a>(
-    old: &BTreeMap<&str, &Value>,
-    new: &BTreeMap<&str, (usize, &'a Value)>,
-) -> BTreeMap<&'a str, (usize, &'a Value)> {
-    new.iter()
-        .filter(|(name, _)| !old.contains_key(*name))
-        .filter_map(|(_, (position, value))| Some((previous_name(value)?, (*position, *value))))
-        .filter(|(previous, _)| old.contains_key(previous) && !new.contains_key(previous))
-        .collect()
+/// The former position of each item, by its name and its previous name.
+fn former_positions<'a>(before: (&[&'a str], &'a [Value]), after: (&[&'a str], &'a [Value])) -> Vec<Option<usize>> {
+    let named = |(names, items): (&[&'a str], &'a [Value])| -> Vec<Named<'a>> {
+        names.iter().copied().zip(items.iter().map(previous_name)).collect()
+    };
+    let has_renames = after.1.iter().any(|item| previous_name(item).is_some());
+    if has_renames && before.0.len().max(after.0.len()) <= MOST_ITEMS {
+        return former(&named(before), &named(after), str::eq);
+    }
+    let positions: BTreeMap<&str, usize> = before.0.iter().enumerate().map(|(at, name)| (*name, at)).collect();
+    after.0.iter().map(|name| positions.get(name).copied()).collect()
 }
 
 /// The name that an item had before, where it says that it had another one.

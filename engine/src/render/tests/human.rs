@@ -122,6 +122,33 @@ fn what_is_renamed_is_neither_removed_nor_added() {
 }
 
 #[test]
+fn names_that_items_exchange_are_shown_as_renames() {
+    let columns = |columns: serde_json::Value| json!({"columns": columns});
+    let before = columns(json!([{"name": "a", "type": "x"}, {"name": "b", "type": "y"}]));
+    let after = columns(json!([
+        {"name": "b", "type": "x", "previousName": "a"},
+        {"name": "a", "type": "y", "previousName": "b"},
+    ]));
+    let update = change("local_value.v", Action::Update).before(before).after(after);
+    insta::assert_snapshot!(compact(&of(vec![update])), @r#"
+    stack demo@local
+
+      ~ local_value.v   columns changed
+          ~ columns
+              ~ a
+                  ~ name         = "a" → "b"
+                  + previousName = "a"
+                  (1 unchanged entry hidden)
+              ~ b
+                  ~ name         = "b" → "a"
+                  + previousName = "b"
+                  (1 unchanged entry hidden)
+
+    Plan: 0 to add, 1 to change, 0 to destroy.
+    "#);
+}
+
+#[test]
 fn texts_differ_by_their_lines() {
     let lines = |from: usize, changed: &[usize]| {
         let line = |number: usize| match changed.contains(&number) {

@@ -24,7 +24,8 @@ fn credential() -> ResourceType {
             "tokenSent",
             "When the token was sent last. It is sent again when that of the instance's `git` is another one.",
         )
-        .computed(),
+        .computed()
+        .volatile("an update may send the token again"),
         id(),
     ];
     remote(ResourceType::new(
@@ -76,7 +77,9 @@ fn repo() -> ResourceType {
         text("branch", "The branch that is checked out."),
         text("tag", "The tag that is checked out, instead of a branch."),
         text("repoId", "The id that Databricks gave it, for permissions.").stable(),
-        text("headCommit", "The commit that is checked out; one that moves on is no drift.").computed(),
+        text("headCommit", "The commit that is checked out; one that moves on is no drift.")
+            .computed()
+            .follows(&["branch", "tag"]),
         id(),
     ];
     let ty = ResourceType::new(

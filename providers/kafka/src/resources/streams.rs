@@ -39,7 +39,7 @@ pub(crate) fn resource_type() -> ResourceType {
             "What the application is configured with, by Kafka's own keys.",
         )
         .vendor_json(),
-        text("rendered", "The properties as a file of Java's.").computed(),
+        text("rendered", "The properties as a file of Java's.").computed().volatile("it is made of most attributes"),
         text("id", "The application's id.").stable(),
     ]);
     let wait = Duration::from_secs(300);

@@ -25,6 +25,9 @@ pub(crate) const NAME: &str = "kafka_subject";
 const LEVELS: [&str; 7] =
     ["BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE", "NONE"];
 
+/// What makes a version of a schema.
+const SCHEMA: &[&str] = &["schema", "schemaType", "references"];
+
 /// The type.
 pub(crate) fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
@@ -49,8 +52,12 @@ pub(crate) fn resource_type() -> ResourceType {
             "compatibility",
             "What the next version has to be to the ones before, as `BACKWARD`; else the registry's own.",
         ),
-        Attribute::new("schemaId", AttributeType::Int, "The number by which records name the schema.").computed(),
-        Attribute::new("version", AttributeType::Int, "The version that the schema is.").computed(),
+        Attribute::new("schemaId", AttributeType::Int, "The number by which records name the schema.")
+            .computed()
+            .follows(SCHEMA),
+        Attribute::new("version", AttributeType::Int, "The version that the schema is.")
+            .computed()
+            .follows(SCHEMA),
         text("id", "The subject, for `terrace import`.").stable(),
     ]);
     let wait = Duration::from_secs(60);

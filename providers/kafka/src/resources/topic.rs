@@ -31,9 +31,9 @@ pub(crate) fn resource_type() -> ResourceType {
             .required()
             .replaces()
             .compared(NameRule::DotsAsUnderscores),
-        number("partitions", "How many partitions. More are added in place; fewer need a new topic.").or_computed(),
+        number("partitions", "How many partitions. More are added in place; fewer need a new topic.").or_kept(),
         number("replicationFactor", "How many brokers hold each partition; else the brokers' own number.")
-            .or_computed()
+            .or_kept()
             .replaces(),
         Attribute::new(
             "config",

@@ -70,8 +70,11 @@ pub fn resource_type() -> ResourceType {
                     "A folder of the project folder; that itself.",
                 ),
                 Attribute::new("output", AttributeType::Any, "The JSON object that the last program printed.")
-                    .computed(),
-                Attribute::new("id", AttributeType::String, "`output.id`, or an id of our own making.").computed(),
+                    .computed()
+                    .volatile("an update runs a program again"),
+                Attribute::new("id", AttributeType::String, "`output.id`, or an id of our own making.")
+                    .computed()
+                    .volatile("the program that an update runs may print another"),
             ]),
         )
     }

@@ -26,6 +26,9 @@ use write::Existing;
 /// The type's name.
 pub const NAME: &str = "local_file";
 
+/// The attributes that set the content.
+const CONTENT: &[&str] = &["content", "contentBase64", "source"];
+
 /// The attributes that tell what a file holds, in clear or as a digest.
 const TELLING: [&str; 4] = ["content", "contentBase64", "sha256", "size"];
 
@@ -64,14 +67,16 @@ pub fn resource_type() -> ResourceType {
                     "Its permission bits, octal. Left out where the content is sensitive: `0600`.",
                 )
                 .default_value(PUBLIC_MODE)
-                .or_computed(),
+                .or_computed()
+                .follows(&["sensitive", "content", "contentBase64", "source"]),
                 Attribute::new("sensitive", AttributeType::Bool, "Redacts the content, its digest and its size.")
                     .default_value(false),
                 Attribute::new("makeParents", AttributeType::Bool, "Makes the folders on the way that are missing.")
                     .default_value(true),
                 Attribute::new("sha256", AttributeType::String, "The SHA-256 of what it holds, hexadecimal.")
-                    .computed(),
-                Attribute::new("size", AttributeType::Int, "How many bytes it holds.").computed(),
+                    .computed()
+                    .follows(CONTENT),
+                Attribute::new("size", AttributeType::Int, "How many bytes it holds.").computed().follows(CONTENT),
                 Attribute::new("id", AttributeType::String, "The path in its normal form; the import id.").stable(),
             ]),
         )

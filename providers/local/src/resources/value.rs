@@ -33,7 +33,8 @@ pub fn resource_type() -> ResourceType {
                     .replaces(),
                 Attribute::new("id", AttributeType::String, "A unique id that stays until replacement.").stable(),
                 Attribute::new("output", AttributeType::Any, "The applied `input`; unknown until it is applied.")
-                    .computed(),
+                    .computed()
+                    .follows(&["input"]),
             ]),
         )
     }

@@ -39,7 +39,7 @@ pub fn resource_type() -> ResourceType {
             Object(vec![
                 text("name", "Its name: small letters, digits, `-` and `_`.").required().replaces(),
                 text("engine", "`postgres` or `sqlite`; without it `postgres` where PostgreSQL is installed.")
-                    .or_computed()
+                    .or_kept()
                     .replaces(),
                 text(
                     "ttl",
@@ -50,7 +50,7 @@ pub fn resource_type() -> ResourceType {
                     AttributeType::Int,
                     "The port of its server, on this machine; without it a free one.",
                 )
-                .or_computed(),
+                .or_kept(),
                 Attribute::new("webUi", AttributeType::Bool, "There is a page on this machine to look at its tables.")
                     .default_value(true),
                 text("id", "The name, for `terrace import`.").stable(),
@@ -60,11 +60,14 @@ pub fn resource_type() -> ResourceType {
                 text("password", "The password: another one for each database.").stable().sensitive(),
                 text("engineUrl", "Its address with driver and password, as `DPP_DB_ENGINE` has it.")
                     .computed()
+                    .follows(&["port"])
                     .sensitive(),
                 text("version", "The release of PostgreSQL.").stable(),
-                text("status", "`running`, `stopped` or `expired`.").computed(),
-                text("expiresAt", "When it is ended and its data removed.").computed(),
-                text("webUiUrl", "Its page; `terrace databases show` tells the address with its token.").computed(),
+                text("status", "`running`, `stopped` or `expired`.").computed().volatile("an update starts its server"),
+                text("expiresAt", "When it is ended and its data removed.").computed().follows(&["ttl"]),
+                text("webUiUrl", "Its page; `terrace databases show` tells the address with its token.")
+                    .computed()
+                    .follows(&["webUi"]),
             ]),
         )
     }

@@ -21,8 +21,9 @@ pub const NAME: &str = "pipelines_pipeline";
 /// The type.
 #[must_use]
 pub fn resource_type() -> ResourceType {
-    let text = |name, doc| Attribute::new(name, AttributeType::String, doc).computed();
-    let list = |name, doc| Attribute::new(name, AttributeType::list(AttributeType::String), doc).computed();
+    let computed = |name, ty, doc| Attribute::new(name, ty, doc).computed().volatile("it follows from the spec");
+    let text = |name, doc| computed(name, AttributeType::String, doc);
+    let list = |name, doc| computed(name, AttributeType::list(AttributeType::String), doc);
     let mut attributes = named();
     attributes.extend([
         text("title", "The title, for people."),

@@ -32,17 +32,21 @@ const RESULT: [&str; 6] = ["specHash", "codeHash", "dataHash", "dependencies", "
 /// So many lines of an error are shown; the log has all.
 const SHOWN: usize = 12;
 
+/// Why an update changes the results of a run.
+const RUNS: &str = "an update runs the pipeline again";
+
 /// The type.
 #[must_use]
 pub fn resource_type() -> ResourceType {
-    let text = |name, doc| Attribute::new(name, AttributeType::String, doc).computed();
-    let int = |name, doc| Attribute::new(name, AttributeType::Int, doc).computed();
+    let text = |name, doc| Attribute::new(name, AttributeType::String, doc).computed().volatile(RUNS);
+    let int = |name, doc| Attribute::new(name, AttributeType::Int, doc).computed().volatile(RUNS);
     let texts = AttributeType::map(AttributeType::String);
     let mut attributes = named();
     attributes.extend([
         Attribute::new("triggers", texts.clone(), "Anything: a change runs the pipeline again."),
         Attribute::new("dependencies", texts, "What the pipelines before it made, by id: their `dataset`.")
-            .or_computed(),
+            .or_computed()
+            .volatile("those pipelines run again by themselves"),
         Attribute::new("useCache", AttributeType::Bool, "Results that steps keep are taken where they are still good.")
             .default_value(true),
         Attribute::new(
@@ -68,7 +72,9 @@ pub fn resource_type() -> ResourceType {
         text("runId", "The id of the run, for `terrace logs`."),
         text("dataset", "Another word whenever it made other data: the hash of its data package, else the run's id."),
         int("rows", "Rows that came out of the last step."),
-        Attribute::new("stats", AttributeType::Any, "What its steps counted and told.").computed(),
+        Attribute::new("stats", AttributeType::Any, "What its steps counted and told.")
+            .computed()
+            .volatile(RUNS),
         text("datapackage", "The path of the data package that it left."),
         text("startedAt", "When it began."),
         text("finishedAt", "When it ended."),

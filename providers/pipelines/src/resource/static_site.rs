@@ -15,11 +15,14 @@ use terrace_provider::{
 /// The type's name.
 pub const NAME: &str = "pipelines_static_site";
 
+/// Why an update changes the counts of a site.
+const RENDERS: &str = "an update renders the present files";
+
 /// The type.
 #[must_use]
 pub fn resource_type() -> ResourceType {
     let text = |name, doc| Attribute::new(name, AttributeType::String, doc);
-    let int = |name, doc| Attribute::new(name, AttributeType::Int, doc).computed();
+    let int = |name, doc| Attribute::new(name, AttributeType::Int, doc).computed().volatile(RENDERS);
     let attributes = vec![
         text("name", "Its name, which is a part of its address: `/sites/NAME/`.").required().replaces(),
         text("id", "The name, for `terrace import`.").stable(),
@@ -38,10 +41,12 @@ pub fn resource_type() -> ResourceType {
             AttributeType::map(AttributeType::String),
             "Anything: a change renders again, as a run's `dataset` does.",
         ),
-        text("url", "Its address; where it is rendered to a folder, that.").or_computed(),
+        text("url", "Its address; where it is rendered to a folder, that.")
+            .or_computed()
+            .follows(&["name", "renderTo"]),
         int("files", "So many files it has."),
         int("bytes", "So many bytes they have."),
-        text("contentHash", "A digest of their paths and contents.").computed(),
+        text("contentHash", "A digest of their paths and contents.").computed().volatile(RENDERS),
     ];
     ResourceType {
         settle: Duration::ZERO,

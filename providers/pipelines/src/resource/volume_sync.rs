@@ -28,6 +28,9 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Looking at many files of a slow server, too.
 const LOOKING: Duration = Duration::from_secs(15 * 60);
 
+/// Why an update changes the results of a sync.
+const SYNCS: &str = "an update syncs again";
+
 /// The type.
 #[must_use]
 pub fn resource_type() -> ResourceType {
@@ -59,13 +62,15 @@ pub fn resource_type() -> ResourceType {
             AttributeType::map(AttributeType::String),
             "Anything: a change syncs again, as a run's `dataset` does.",
         ),
-        text("url", "The address to load: of the data package, else of the folder, or of all folders.").computed(),
-        list("urls", "The addresses to load, of each folder.").computed(),
-        Attribute::new("files", AttributeType::Int, "So many files are there.").computed(),
-        Attribute::new("bytes", AttributeType::Int, "So many bytes are there.").computed(),
-        text("manifestHash", "A digest of their paths and contents.").computed(),
-        list("changes", "What the last sync had to do.").computed(),
-        list("damaged", "Files that are gone there, or others than they were sent.").computed(),
+        text("url", "The address to load: of the data package, else of the folder, or of all folders.")
+            .computed()
+            .volatile(SYNCS),
+        list("urls", "The addresses to load, of each folder.").computed().volatile(SYNCS),
+        Attribute::new("files", AttributeType::Int, "So many files are there.").computed().volatile(SYNCS),
+        Attribute::new("bytes", AttributeType::Int, "So many bytes are there.").computed().volatile(SYNCS),
+        text("manifestHash", "A digest of their paths and contents.").computed().volatile(SYNCS),
+        list("changes", "What the last sync had to do.").computed().volatile(SYNCS),
+        list("damaged", "Files that are gone there, or others than they were sent.").computed().volatile(SYNCS),
     ];
     let timeouts = Timeouts { create: LONGEST, update: LONGEST, delete: LOOKING, read: LOOKING };
     ResourceType {

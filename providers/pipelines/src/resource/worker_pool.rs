@@ -41,8 +41,10 @@ pub fn resource_type() -> ResourceType {
         text("id", "The name, for `terrace import`.").stable(),
         Attribute::new("size", AttributeType::Int, "So many workers, each a process of its own.").default_value(2_i64),
         text("ttl", "How long it lives, as in `1h`; without it until it is destroyed."),
-        Attribute::new("workers", workers, "Its workers; `terrace list pods` shows them as they are now.").computed(),
-        text("expiresAt", "When its time is over.").computed(),
+        Attribute::new("workers", workers, "Its workers; `terrace list pods` shows them as they are now.")
+            .computed()
+            .volatile("workers come and go by themselves"),
+        text("expiresAt", "When its time is over.").computed().follows(&["ttl"]),
     ];
     ResourceType {
         settle: Duration::ZERO,

@@ -56,6 +56,7 @@ pub(super) fn table() -> ResourceType {
             in_database(),
             in_schema(),
             name("The table's name."),
+            text("previousName", "The table's previous name: the table is renamed instead of replaced."),
             objects("columns", column, "The columns. Their order counts when the table is made, not afterwards.")
                 .required(),
             Attribute::new("primaryKey", AttributeType::Object(key()), "The primary key."),
@@ -65,7 +66,7 @@ pub(super) fn table() -> ResourceType {
             Attribute::new(
                 "partitionBy",
                 AttributeType::Object(partitioning),
-                "How its rows are spread over partitions.",
+                "How its rows are spread over partitions. The key follows a column that is renamed.",
             )
             .replaces(),
             objects("partitions", partition, "Its partitions. Left out: not managed."),
@@ -121,16 +122,34 @@ fn of_query(is_materialized: bool) -> Object {
 }
 
 pub(super) fn index() -> ResourceType {
+    let part = Object(vec![
+        text("column", "The column; or an `expression`."),
+        text("expression", "An expression of SQL, such as `lower(name)`."),
+        flag("descending", "From the largest value to the smallest.", false),
+        text(
+            "nulls",
+            "Where rows without a value stand: `first` or `last`. Left out: last, and first where `descending`.",
+        ),
+        text("operatorClass", "The operator class, such as `text_pattern_ops`. Left out: the usual one of the type."),
+        text("collation", "The collation. Left out: that of the column."),
+    ]);
     let ty = ResourceType::new(
         "postgres_index",
-        "An index on columns of a table or a materialized view.",
+        "An index on columns or expressions of a table or a materialized view.",
         IDENTITY,
         Object(vec![
             in_database(),
             in_schema(),
             name("The index's name."),
             text("table", "The table, in the same schema.").required().replaces(),
-            names("columns", "The columns, in order.").required().replaces(),
+            names("columns", "The columns, in order; or `parts`.").replaces(),
+            Attribute::new(
+                "parts",
+                AttributeType::list(AttributeType::Object(part)),
+                "The columns and expressions, in order, with all that can be said of each.",
+            )
+            .replaces(),
+            names("include", "Columns that the index holds and does not search by.").replaces(),
             flag("unique", "No two rows have the same values in the columns.", false).replaces(),
             text("where", "A condition of SQL: only rows that meet it are in the index.").replaces(),
             text("method", "`btree`, `hash`, `gin`, `gist`, `brin` or another method of the server.")
@@ -138,7 +157,8 @@ pub(super) fn index() -> ResourceType {
                 .replaces(),
             flag("concurrently", "It is made while others write, and outside of a transaction.", false),
             Attribute::new("valid", AttributeType::Bool, "False for what a concurrent creation that failed left.")
-                .computed(),
+                .computed()
+                .stable(),
             id(),
         ]),
     );

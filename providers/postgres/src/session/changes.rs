@@ -11,6 +11,7 @@ use crate::rights::Operation;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
 use crate::server::{Client, Work, first, query};
+use crate::table::Updated;
 use crate::{database, grant, identifier, index, membership, namespace, role, table, view};
 use terrace_provider::{
     Attributes, Call, ErrorKind, Observed, Partial, Path, Planned, ProviderError, Recorded, ResourceType, Value,
@@ -214,8 +215,10 @@ impl PostgresSession {
         prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        let target = Self::recorded(ty, prior)?;
-        match self.change_inside(&target, call, prior, planned).await {
+        let old = Self::recorded(ty, prior)?;
+        // A table may be renamed.
+        let target = if old.kind == Kind::Table { Target::of(ty, &planned.attributes)? } else { old.clone() };
+        match self.change_inside((&old, &target), call, prior, planned).await {
             Ok(seen) => {
                 self.remember(&target, &seen);
                 Ok(observed(ty, &target, seen, Some(&planned.attributes)))
@@ -229,7 +232,7 @@ impl PostgresSession {
 
     async fn change_inside(
         &self,
-        target: &Target,
+        (old, target): (&Target, &Target),
         call: &Call,
         prior: &Recorded,
         wanted: &Planned,
@@ -241,7 +244,12 @@ impl PostgresSession {
         let report = |text: &str| call.progress.message(text);
         let changed = async {
             match target.kind {
-                Kind::Table => table::update(&work, target, both, &mut memory, &report).await?,
+                Kind::Table => {
+                    let updated = table::update(&work, (old, target), both, &mut memory, &report).await?;
+                    if updated == Updated::InCircle {
+                        self.journal(&work, call, &name, &memory).await?;
+                    }
+                }
                 Kind::View | Kind::MaterializedView => view::update(&work, target, both, &mut memory, &report).await?,
                 // How the next one is made is all that can differ.
                 Kind::Index => {}

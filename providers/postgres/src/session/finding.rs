@@ -8,7 +8,8 @@ use crate::private::Memory;
 use crate::seen::{Seen, Wanted};
 use crate::server::{Client, first, query};
 use crate::{grant, index, membership, table, view};
-use terrace_provider::{Attempt, Attributes, Found, ProviderError, ResourceType};
+use terrace_provider::renames::exchanges_names;
+use terrace_provider::{Attempt, Attributes, Found, Observed, ProviderError, ResourceType};
 
 /// What the server says of a transaction.
 enum Became {
@@ -23,10 +24,35 @@ impl PostgresSession {
         let identity = ty.identity_of(&attempt.identity).or_else(|| ty.identity_of(&attempt.planned));
         let Some(identity) = identity else { return Ok(Found::Unknown) };
         let target = Target::of(ty, &identity)?;
+        if let Some(found) = self.found_renamed(ty, &target, attempt).await? {
+            return Ok(found);
+        }
         match self.look_for(ty, &target, attempt).await {
             Ok(found) => Ok(found),
             Err(failure) if failure.is_no_database() && target.database().is_some() => Ok(Found::Absent),
             Err(failure) => Err(self.cannot_read(failure, &target)),
+        }
+    }
+
+    /// Finds the table of a lost update under its new name.
+    async fn found_renamed(
+        &self,
+        ty: &ResourceType,
+        target: &Target,
+        attempt: &Attempt,
+    ) -> Result<Option<Found>, ProviderError> {
+        let Some(prior) = attempt.prior.as_ref().filter(|_| target.kind == Kind::Table) else { return Ok(None) };
+        let Some(identity) = ty.identity_of(&attempt.planned) else { return Ok(None) };
+        let renamed = Target::of(ty, &identity)?;
+        if renamed == *target {
+            return Ok(None);
+        }
+        let is_same = |found: &Observed| found.attributes.get("oid") == prior.attributes.get("oid");
+        match self.look_for(ty, &renamed, attempt).await {
+            Ok(Found::Ours(found)) if is_same(&found) => Ok(Some(Found::Ours(found))),
+            Ok(Found::Pending(why)) => Ok(Some(Found::Pending(why))),
+            Ok(_) => Ok(None),
+            Err(failure) => Err(self.cannot_read(failure, &renamed)),
         }
     }
 
@@ -54,7 +80,13 @@ impl PostgresSession {
             return Ok(Found::Absent);
         };
         let is_ours = match (&lost, &attempt.prior) {
-            (Some(_), Some(_)) => Became::Committed,
+            // An exchange of names is visible only by its transaction.
+            (Some(_), Some(prior)) => match beginning.as_ref().and_then(|it| it.begun.as_ref()?.transaction.clone()) {
+                Some(transaction) => self.became(&transaction).await?,
+                // The call never reached its commit.
+                None if exchanges_names(&prior.attributes, &attempt.planned) => Became::RolledBack,
+                None => Became::Committed,
+            },
             (Some(call), None) => self.made_by(target, &seen, call, beginning.as_ref()).await?,
             (None, _) => Became::RolledBack,
         };
@@ -70,6 +102,7 @@ impl PostgresSession {
         }
         self.remember(target, &seen);
         Ok(match is_ours {
+            Became::RolledBack if attempt.prior.is_some() && lost.is_some() => Found::CameToNothing,
             Became::Committed => Found::Ours(observed(ty, target, seen, Some(like))),
             Became::RolledBack => {
                 self.respect(target, &mut seen, like).await?;

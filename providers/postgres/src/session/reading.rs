@@ -6,10 +6,11 @@ use crate::kind::{Kind, Target};
 use crate::private::Memory;
 use crate::seen::{Seen, Wanted};
 use crate::server::Client;
+use crate::table::PutBack;
 use crate::{database, grant, index, membership, namespace, role, table, view};
 use std::collections::BTreeMap;
 use terrace_provider::{
-    Attributes, DataAmount, Finding, Observed, Path, ProviderError, Recorded, ResourceType, Severity,
+    Attributes, DataAmount, ErrorKind, Finding, Observed, Path, ProviderError, Recorded, ResourceType, Severity,
 };
 
 /// Reads objects of one kind over one connection.
@@ -84,32 +85,75 @@ impl PostgresSession {
         }
     }
 
-    /// Names the views that a change of a table drops and makes again.
-    pub(super) async fn views_in_the_way(&self, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
+    /// Reports the objects that a change of a table drops and restores, and errors that the server would return.
+    pub(super) async fn look_at_table(&self, ty: &ResourceType, planned: &Attributes, is_change: bool) -> Vec<Finding> {
         let Ok(target) = Target::of(ty, planned) else { return Vec::new() };
-        let views = async {
+        let recent = self.recent(&target);
+        let (prior, memory) = recent.as_ref().map(|(prior, memory)| (prior, memory)).unzip();
+        let memory = memory.cloned().unwrap_or_default();
+        let looked = async {
             let client = self.server.client(target.database()).await?;
-            table::dependents_of_change(&client, &target, planned, &Memory::default()).await
+            let unknown = table::unknown_types(&client, planned).await?;
+            if !is_change || !unknown.is_empty() {
+                return Ok((unknown, PutBack::default()));
+            }
+            let put_back = table::dependents_of_change(&client, &target, (prior, planned), &memory).await?;
+            Ok((unknown, put_back))
         };
-        let finding =
-            |severity, message, hint| vec![Finding { severity, path: Some(Path::attribute("columns")), message, hint }];
-        match views.await {
-            Ok(Some(views)) => finding(
-                Severity::Note,
-                format!("these views are dropped and made again within the change of {}: {views}", target.shown()),
-                None,
-            ),
-            Ok(None) => Vec::new(),
+        let columns = Path::attribute("columns");
+        match looked.await {
+            Ok((unknown, put_back)) => {
+                let unknown = unknown.into_iter().map(|(index, ty)| Finding {
+                    severity: Severity::Error,
+                    path: Some(columns.index(index).key("type")),
+                    message: format!("the database has no type `{ty}`"),
+                    hint: Some("write another type, or create the type or its extension first".to_owned()),
+                });
+                let note = |message: String| Finding {
+                    severity: Severity::Note,
+                    path: Some(columns.clone()),
+                    message,
+                    hint: None,
+                };
+                let (shown, PutBack { views, others }) = (target.shown(), put_back);
+                let views = views.map(|views| {
+                    note(format!("these views are dropped and made again within the change of {shown}: {views}"))
+                });
+                let others = (!others.is_empty()).then(|| {
+                    note(format!("the change of {shown} drops these and puts them back: {}", others.join(", ")))
+                });
+                unknown.chain(views).chain(others).collect()
+            }
             Err(Failure::Refused(error)) => {
                 let message = match error.problems.first() {
                     Some(problem) => format!("{}; {problem}", error.message),
                     None => error.message.clone(),
                 };
-                finding(Severity::Error, message, error.solutions.first().cloned())
+                let path = match error.kind {
+                    ErrorKind::InvalidInput { path: Some(path) } => path,
+                    _ => columns,
+                };
+                let hint = error.solutions.first().cloned();
+                vec![Finding { severity: Severity::Error, path: Some(path), message, hint }]
             }
             // What cannot be told now is told when it is done.
             Err(_) => Vec::new(),
         }
+    }
+}
+
+impl PostgresSession {
+    /// Warns of a missing column of an index. The same apply may add it.
+    pub(super) async fn look_at_index(&self, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
+        let Ok(target) = Target::of(ty, planned) else { return Vec::new() };
+        let looked = async {
+            let client = self.server.client(target.database()).await?;
+            index::missing_column(&client, &target, planned).await
+        };
+        let Ok(Some(error)) = looked.await else { return Vec::new() };
+        let ErrorKind::InvalidInput { path } = error.kind else { return Vec::new() };
+        let message = format!("{}; {}", error.message, error.problems.join("; "));
+        vec![Finding { severity: Severity::Warning, path, message, hint: error.solutions.into_iter().next() }]
     }
 }
 

@@ -2,26 +2,34 @@
 
 use super::ddl;
 use super::like::{is_same, is_same_type};
-use super::model::{Column, Table};
+use super::model::{Column, Table, former};
 use super::present::{Present, PresentColumn, PresentConstraint};
 use crate::data_type::{DataType, TypeChange, change};
 use crate::error::Failure;
 use crate::identifier::{literal, literal_or_null, qualified, quote};
 use crate::private::Memory;
 use crate::script::Script;
-use terrace_provider::{Path, ProviderError};
+use terrace_provider::{Path, ProviderError, renames};
 
 /// The statements of a change, in their order, and the columns that views would be in the way of.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     /// Before anything else.
     pub(super) drop_constraints: Vec<Script>,
-    /// Under views that are dropped for a while.
+    /// Drops of columns and expressions, while dependent views are dropped.
+    pub(super) drops: Vec<Script>,
+    /// Changes of columns, after the drops.
     pub(super) columns: Vec<Script>,
+    /// New computed columns, after the changes of their source columns.
+    pub(super) computed: Vec<Script>,
     /// With columns as they are to be.
     pub(super) rest: Vec<Script>,
-    /// The numbers of columns whose type changes, or which are made anew, with their names.
+    /// The names of dropped constraints.
+    pub(super) dropped_constraints: Vec<String>,
+    /// The numbers of columns whose type changes.
     pub(super) altered: Vec<i16>,
+    /// The numbers of computed columns that are recreated.
+    pub(super) remade: Vec<i16>,
     /// The columns that go.
     pub(super) dropped: Vec<(i16, String)>,
 }
@@ -29,15 +37,17 @@ pub(super) struct Changes {
 impl Changes {
     /// True when nothing is to be done.
     pub(super) fn is_empty(&self) -> bool {
-        self.drop_constraints.is_empty() && self.columns.is_empty() && self.rest.is_empty()
+        let steps = [&self.drop_constraints, &self.drops, &self.columns, &self.computed, &self.rest];
+        steps.into_iter().all(Vec::is_empty)
     }
 }
 
 struct Builder<'a> {
     present: &'a Present,
     wanted: &'a Table,
-    /// How it was before, for what is not managed any more.
-    prior: &'a Table,
+    /// The names of the columns whose comment was managed before.
+    commented: Vec<&'a str>,
+    was_commented: bool,
     own: String,
     changes: Changes,
 }
@@ -53,7 +63,19 @@ pub(super) fn changes(
     memory: &mut Memory,
 ) -> Result<Changes, Failure> {
     let own = qualified(&wanted.schema, &wanted.name);
-    let mut builder = Builder { present, wanted, prior, own, changes: Changes::default() };
+    let commented = former(&wanted.columns, &prior.columns)
+        .into_iter()
+        .zip(&wanted.columns)
+        .filter_map(|(was, column)| was.is_some_and(|was| was.comment.is_some()).then_some(column.name.as_str()));
+    let mut builder = Builder {
+        present,
+        wanted,
+        commented: commented.collect(),
+        was_commented: prior.comment.is_some(),
+        own,
+        changes: Changes::default(),
+    };
+    builder.remade_columns(memory);
     builder.constraints(memory);
     builder.dropped_columns();
     for (index, column) in wanted.columns.iter().enumerate() {
@@ -73,6 +95,31 @@ impl Builder<'_> {
         Script::about(path, format!("ALTER TABLE {} {what}", self.own))
     }
 
+    /// Finds computed columns to recreate: the expression changes, or the type of a source column. Their values are derived, so no
+    /// data is lost.
+    fn remade_columns(&mut self, memory: &mut Memory) {
+        let pairs = self.wanted.columns.iter().filter_map(|column| Some((column, self.present.column(&column.name)?)));
+        let pairs: Vec<(&Column, &PresentColumn)> = pairs.collect();
+        let is_altered =
+            |(column, present): &&(&Column, &PresentColumn)| !is_same_type(&column.ty, &present.ty, memory);
+        let altered: Vec<i16> = pairs.iter().filter(is_altered).map(|(_, present)| present.number).collect();
+        for (column, present) in pairs {
+            let is_remade = match (&column.generated, &present.generated) {
+                (Some(wanted), Some(now)) => {
+                    !is_same(wanted, now, memory) || present.uses.iter().any(|number| altered.contains(number))
+                }
+                (wanted, _) => wanted.is_some(),
+            };
+            if is_remade {
+                self.changes.remade.push(present.number);
+            }
+        }
+    }
+
+    fn is_remade(&self, column: &PresentColumn) -> bool {
+        self.changes.remade.contains(&column.number)
+    }
+
     fn dropped_columns(&mut self) {
         let is_gone = |column: &&PresentColumn| self.wanted.column(&column.name).is_none();
         let mut gone: Vec<&PresentColumn> = self.present.columns.iter().filter(is_gone).collect();
@@ -81,7 +128,7 @@ impl Builder<'_> {
         for column in gone {
             let path = Path::attribute("columns");
             let script = self.alter_table(&path, &format!("DROP COLUMN {}", quote(&column.name)));
-            self.changes.columns.push(script);
+            self.changes.drops.push(script);
             self.changes.dropped.push((column.number, column.name.clone()));
         }
     }
@@ -89,7 +136,10 @@ impl Builder<'_> {
     fn add(&mut self, column: &Column, path: &Path) {
         let mut script = Script::about(path, format!("ALTER TABLE {} ADD COLUMN ", self.own));
         ddl::column_definition(&mut script, column, path);
-        self.changes.columns.push(script);
+        match column.generated {
+            Some(_) => self.changes.computed.push(script),
+            None => self.changes.columns.push(script),
+        }
         if column.comment.is_some() {
             self.changes.rest.push(Script::about(path, ddl::comment_on_column(self.wanted, column)));
         }
@@ -112,22 +162,16 @@ impl Builder<'_> {
                 .into());
         }
         let mut has_default = present.default.is_some() && !(is_serial && present.has_sequence);
-        let is_generated_anew = match (&column.generated, &present.generated) {
-            (Some(wanted), Some(present)) => !is_same(wanted, present, memory),
-            (Some(_), None) => true,
-            (None, Some(_)) => {
-                let script = self.alter_table(&path.key("generated"), &change_column("DROP EXPRESSION"));
-                self.changes.columns.push(script);
-                false
-            }
-            (None, None) => false,
-        };
-        if is_generated_anew {
+        if self.is_remade(present) {
+            // A computed column is dropped before its source columns.
             let script = self.alter_table(&path.key("generated"), &format!("DROP COLUMN {name}"));
-            self.changes.columns.push(script);
-            self.changes.altered.push(present.number);
+            self.changes.drops.insert(0, script);
             self.add(column, path);
             return Ok(());
+        }
+        if column.generated.is_none() && present.generated.is_some() {
+            let script = self.alter_table(&path.key("generated"), &change_column("DROP EXPRESSION"));
+            self.changes.drops.insert(0, script);
         }
         if !is_same_type(&column.ty, &present.ty, memory) {
             let ty = path.key("type");
@@ -177,7 +221,7 @@ impl Builder<'_> {
             let script = self.alter_table(&path.key("nullable"), &change_column(what));
             self.changes.rest.push(script);
         }
-        let was_managed = column.former(&self.prior.columns).is_some_and(|prior| prior.comment.is_some());
+        let was_managed = self.commented.contains(&column.name.as_str());
         if column.comment != present.comment && (column.comment.is_some() || was_managed) {
             let comment = ddl::comment_on_column(self.wanted, column);
             self.changes.rest.push(Script::about(&path.key("comment"), comment));
@@ -243,8 +287,13 @@ impl Builder<'_> {
             wanted.push(("c", check.name.clone(), check.expression.clone(), ddl::check(check), path));
         }
         let schema = self.wanted.schema.clone();
-        let mut free: Vec<&PresentConstraint> = self.present.constraints.iter().collect();
-        let mut missing = Vec::new();
+        // Dropping a column drops its constraints.
+        let is_kept = |constraint: &&PresentConstraint| {
+            let mut columns = constraint.columns.iter().filter_map(|name| self.present.column(name));
+            !columns.any(|column| self.is_remade(column))
+        };
+        let mut free: Vec<&PresentConstraint> = self.present.constraints.iter().filter(is_kept).collect();
+        let (mut missing, mut renamed, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (kind, name, text, sql, path) in wanted {
             let is_content = |it: &PresentConstraint, memory: &mut Memory| {
                 it.kind == kind && is_same_content(it, &text, &schema, memory)
@@ -255,16 +304,21 @@ impl Builder<'_> {
                 free.remove(at);
                 continue;
             }
-            let renamed = free.iter().position(|it| is_content(it, memory));
-            match (renamed, name) {
+            let same = free.iter().position(|it| is_content(it, memory));
+            match (same, name) {
                 (Some(at), Some(name)) => {
-                    let was = free.remove(at);
-                    let what = format!("RENAME CONSTRAINT {} TO {}", quote(&was.name), quote(&name));
-                    let script = self.alter_table(&path, &what);
-                    self.changes.rest.push(script);
+                    renamed.push((free.remove(at).name.clone(), name));
+                    places.push(path);
                 }
                 _ => missing.push(self.alter_table(&path, &format!("ADD {sql}"))),
             }
+        }
+        let taken: Vec<&str> = self.present.constraints.iter().map(|it| it.name.as_str()).collect();
+        for step in renames::steps(&renamed, &taken, str::eq) {
+            let what = format!("RENAME CONSTRAINT {} TO {}", quote(&step.from), quote(&step.to));
+            let path = places.get(step.index).cloned().unwrap_or_default();
+            let script = self.alter_table(&path, &what);
+            self.changes.rest.push(script);
         }
         // Those that refer to keys go before those.
         free.sort_by_key(|it| it.kind == "p" || it.kind == "u");
@@ -275,6 +329,7 @@ impl Builder<'_> {
                 "f" => "foreignKeys",
                 _ => "checks",
             };
+            self.changes.dropped_constraints.push(gone.name.clone());
             let what = format!("DROP CONSTRAINT {}", quote(&gone.name));
             let script = self.alter_table(&Path::attribute(attribute), &what);
             self.changes.drop_constraints.push(script);
@@ -307,7 +362,7 @@ impl Builder<'_> {
 
     fn comment(&mut self) {
         let comment = &self.wanted.comment;
-        if *comment != self.present.comment && (comment.is_some() || self.prior.comment.is_some()) {
+        if *comment != self.present.comment && (comment.is_some() || self.was_commented) {
             let text = format!("COMMENT ON TABLE {} IS {}", self.own, literal_or_null(comment.as_deref()));
             self.changes.rest.push(Script::about(&Path::attribute("comment"), text));
         }

@@ -4,17 +4,19 @@
 use super::alter::{Changes, changes};
 use super::check;
 use super::ddl;
+use super::detached;
 use super::like::learn_words;
-use super::model::Table;
+use super::model::{Column, Table, columns_of};
 use super::present::{Present, column_names, read};
+use crate::data_type::DataType;
 use crate::dependents::{self, Saved};
 use crate::error::Failure;
 use crate::identifier::{qualified, quote};
 use crate::kind::Target;
 use crate::private::Memory;
 use crate::script::Script;
-use crate::server::{Client, Work, query};
-use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value};
+use crate::server::{Client, Work, column, query};
+use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, Value, renames};
 
 /// Makes the planned table.
 pub(crate) async fn create(work: &Work, planned: &Attributes, mark: &str) -> Result<(), Failure> {
@@ -23,27 +25,42 @@ pub(crate) async fn create(work: &Work, planned: &Attributes, mark: &str) -> Res
     work.run_and_look(ddl::create(&table, mark)).await
 }
 
-/// Turns the table that is there into the planned one; `report` hears what a person should know of.
+/// Whether a table shows that an update took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Updated {
+    /// The table shows it.
+    Plainly,
+    /// Columns exchanged their names: the table looks the same before and after.
+    InCircle,
+}
+
+/// Changes the table into the planned one, and renames it to `target`; `report` receives notes for people.
 pub(crate) async fn update(
     work: &Work,
-    target: &Target,
+    (old, target): (&Target, &Target),
     (prior, planned): (&Attributes, &Attributes),
     memory: &mut Memory,
     report: &(dyn Fn(&str) + Send + Sync),
-) -> Result<(), Failure> {
+) -> Result<Updated, Failure> {
     let wanted = Table::of(planned);
     check::table(&wanted)?;
-    let mut present = present(work, target).await?;
-    is_the_one(present.oid, target, prior)?;
+    let mut present = present(work, old).await?;
+    is_the_one(present.oid, old, prior)?;
     let prior = Table::of(prior);
-    if rename_columns(work, &present, &wanted).await? {
+    if old != target {
+        let text = format!("ALTER TABLE {} RENAME TO {}", old.sql(), quote(target.own_name()));
+        work.run(&Script::about(&Path::attribute("name"), text)).await?;
+    }
+    let renames = renames_of(&present, &prior, &wanted);
+    if !renames.is_empty() {
+        rename_columns(work, &present, &wanted, &renames).await?;
         present = self::present(work, target).await?;
     }
     let changes = changes(&present, &wanted, &prior, memory)?;
     if !changes.is_empty() {
-        apply(work, target, &present, &changes, report).await?;
+        apply(work, target, (&present, &wanted), &changes, report).await?;
     }
-    Ok(())
+    Ok(if renames::has_circle(&renames) { Updated::InCircle } else { Updated::Plainly })
 }
 
 /// Which attribute names something that is not there, where the server does not say it.
@@ -127,39 +144,50 @@ pub(crate) async fn learn(
     Ok(())
 }
 
-async fn rename_columns(work: &Work, present: &Present, wanted: &Table) -> Result<bool, Failure> {
-    let mut is_renamed = false;
-    for (index, column) in wanted.columns.iter().enumerate().filter(|(_, it)| present.column(&it.name).is_none()) {
-        let former = column.previous_name.as_deref().and_then(|name| present.column(name));
-        let Some(former) = former else { continue };
+/// Renames of columns that lead to the wanted table: from and to.
+fn renames_of(present: &Present, prior: &Table, wanted: &Table) -> Vec<(String, String)> {
+    let recorded = |name: &str| prior.column(name).and_then(|column| column.previous_name.as_deref());
+    let old: Vec<_> = present.columns.iter().map(|it| (it.name.as_str(), recorded(&it.name))).collect();
+    let new: Vec<_> = wanted.columns.iter().map(Column::named).collect();
+    renames::renames(&old, &new, &renames::former(&old, &new, str::eq))
+}
+
+async fn rename_columns(
+    work: &Work,
+    present: &Present,
+    wanted: &Table,
+    renames: &[(String, String)],
+) -> Result<(), Failure> {
+    let own = qualified(&wanted.schema, &wanted.name);
+    let taken: Vec<&str> = present.columns.iter().map(|column| column.name.as_str()).collect();
+    for step in renames::steps(renames, &taken, str::eq) {
+        let name = renames.get(step.index).map(|(_, to)| to);
+        let index = wanted.columns.iter().position(|column| Some(&column.name) == name).unwrap_or_default();
         let path = Path::attribute("columns").index(index).key("previousName");
-        let own = qualified(&wanted.schema, &wanted.name);
-        let text = format!("ALTER TABLE {own} RENAME COLUMN {} TO {}", quote(&former.name), quote(&column.name));
+        let text = format!("ALTER TABLE {own} RENAME COLUMN {} TO {}", quote(&step.from), quote(&step.to));
         work.run(&Script::about(&path, text)).await?;
-        is_renamed = true;
     }
-    Ok(is_renamed)
+    Ok(())
 }
 
 async fn apply(
     work: &Work,
     target: &Target,
-    present: &Present,
+    (present, wanted): (&Present, &Table),
     changes: &Changes,
     report: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(), Failure> {
-    for script in &changes.drop_constraints {
-        work.run(script).await?;
-    }
-    let saved = in_the_way(work.look().await?, present.oid, changes).await?;
+    let client = work.look().await?;
+    let detached = detached::read(client, present.oid, changes, wanted, &[]).await?;
+    let saved = in_the_way(client, present.oid, changes).await?;
     work.speak().await?;
+    detached.drop_all(work, wanted).await?;
     dependents::drop_all(work, &saved).await?;
-    for script in &changes.columns {
+    let steps = [&changes.drop_constraints, &changes.drops, &changes.columns, &changes.computed, &changes.rest];
+    for script in steps.into_iter().flatten() {
         work.run(script).await?;
     }
-    for script in &changes.rest {
-        work.run(script).await?;
-    }
+    detached.put_back(work, wanted).await?;
     dependents::restore(work, &saved, report).await?;
     if !saved.is_empty() {
         report(&format!("made again over the new columns of {}: {}", target.full_name(), dependents::names(&saved)));
@@ -169,30 +197,76 @@ async fn apply(
 
 /// The views that have to be dropped for a while, in the order in which they are made again.
 async fn in_the_way(client: &Client, oid: i64, changes: &Changes) -> Result<Vec<Saved>, Failure> {
-    if changes.altered.is_empty() && changes.dropped.is_empty() {
+    let altered = [changes.altered.as_slice(), &changes.remade].concat();
+    if altered.is_empty() && changes.dropped.is_empty() {
         return Ok(Vec::new());
     }
-    dependents::of_columns(client, oid, &changes.altered, &changes.dropped).await
+    dependents::of_columns(client, oid, &altered, &changes.dropped).await
 }
 
-/// The views that a change to the planned table would drop and make again, by their names; nothing is changed.
+/// Objects that a change drops and restores.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct PutBack {
+    /// Names of views.
+    pub(crate) views: Option<String>,
+    /// Triggers, foreign keys and indexes.
+    pub(crate) others: Vec<String>,
+}
+
+/// Finds the objects that a change to the planned table would drop and restore. Changes nothing.
+///
+/// # Errors
+/// `InvalidInput` if the server would refuse the change.
 pub(crate) async fn dependents_of_change(
     client: &Client,
     target: &Target,
-    planned: &Attributes,
+    (prior, planned): (Option<&Attributes>, &Attributes),
     memory: &Memory,
-) -> Result<Option<String>, Failure> {
+) -> Result<PutBack, Failure> {
     let Some(mut present) = read(client, std::slice::from_ref(target)).await?.into_iter().flatten().next() else {
-        return Ok(None);
+        return Ok(PutBack::default());
     };
     let wanted = Table::of(planned);
-    for column in &wanted.columns {
-        let previous = column.previous_name.as_deref().filter(|_| present.column(&column.name).is_none());
-        if let Some(former) = previous.and_then(|name| present.columns.iter_mut().find(|it| it.name == name)) {
-            former.name.clone_from(&column.name);
-        }
-    }
+    let prior = prior.map(Table::of).unwrap_or_default();
+    let renames = renames_of(&present, &prior, &wanted);
+    present.rename_columns(&renames);
     let changes = changes(&present, &wanted, &wanted, &mut memory.clone())?;
+    let detached = detached::read(client, present.oid, &changes, &wanted, &renames).await?;
     let saved = in_the_way(client, present.oid, &changes).await?;
-    Ok((!saved.is_empty()).then(|| dependents::names(&saved)))
+    let views = (!saved.is_empty()).then(|| dependents::names(&saved));
+    Ok(PutBack { views, others: detached.shown() })
+}
+
+/// Columns whose type does not exist on the server: position and type.
+pub(crate) async fn unknown_types(client: &Client, planned: &Attributes) -> Result<Vec<(usize, String)>, Failure> {
+    let table = Table::of(planned);
+    let (mut places, mut names) = (Vec::new(), Vec::new());
+    for (place, column) in (0_i32..).zip(&table.columns) {
+        let Some(ty) = DataType::parse(&column.ty).filter(|ty| !ty.is_built_in()) else { continue };
+        let name = ty.name();
+        // The search path of a change.
+        let places_of_it = match ty.is_qualified() {
+            true => vec![name.to_owned()],
+            false => vec![name.to_owned(), format!("{}.{name}", quote(&table.schema)), format!("public.{name}")],
+        };
+        places.extend(std::iter::repeat_n(place, places_of_it.len()));
+        names.extend(places_of_it);
+    }
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT w.place FROM unnest($1::int4[], $2::text[]) AS w(place, name)
+               GROUP BY w.place HAVING bool_and(to_regtype(w.name) IS NULL) ORDER BY w.place";
+    let mut unknown = Vec::new();
+    for row in query(client, sql, &[&places, &names]).await? {
+        let place = usize::try_from(column::<i32>(&row, 0)?).unwrap_or_default();
+        unknown.extend(table.columns.get(place).map(|column| (place, column.ty.clone())));
+    }
+    Ok(unknown)
+}
+
+/// True if a column has a type that is not built in.
+pub(crate) fn has_other_types(planned: &Attributes) -> bool {
+    let is_other = |ty: &str| DataType::parse(ty).is_some_and(|ty| !ty.is_built_in());
+    columns_of(planned).iter().any(|column| is_other(&column.ty))
 }

@@ -8,7 +8,7 @@ use crate::expression::is_alike;
 use crate::private::Memory;
 use crate::seen::{Seen, Wanted};
 use crate::server::Client;
-use terrace_provider::Value;
+use terrace_provider::{Value, renames};
 
 /// Reads tables.
 pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
@@ -109,9 +109,14 @@ pub(super) fn project(present: &Present, like: Option<&Table>, schema: &str, mem
     let mut table = Table { schema: schema.to_owned(), ..Table::default() };
     let is_forced = |name: &str| primary.is_some_and(|key| key.columns.iter().any(|column| column == name));
     // In the order of the configuration: the server cannot move a column.
+    let is_renamed = |previous: &str| {
+        renames::is_done(previous, |name| present.column(name).is_some(), |name| managed.column(name).is_some())
+    };
     for column in &managed.columns {
         if let Some(present) = present.column(&column.name) {
-            table.columns.push(column_like(present, Some(column), is_forced(&column.name), memory));
+            let mut column = column_like(present, Some(column), is_forced(&column.name), memory);
+            column.previous_name = column.previous_name.filter(|previous| is_renamed(previous));
+            table.columns.push(column);
         }
     }
     for column in present.columns.iter().filter(|column| managed.column(&column.name).is_none()) {

@@ -1,6 +1,7 @@
 //! A table as it is configured, and as it is answered.
 
 use crate::attributes::{list, maps, optional_text, put, text, texts};
+use terrace_provider::renames::{self, Named};
 use terrace_provider::{Attributes, Map, Value};
 
 /// A table.
@@ -124,6 +125,14 @@ impl Table {
     }
 }
 
+/// The former column of each new column.
+pub(crate) fn former<'a>(new: &[Column], old: &'a [Column]) -> Vec<Option<&'a Column>> {
+    let names = |columns: &'a [Column]| columns.iter().map(Column::named).collect::<Vec<_>>();
+    let new: Vec<Named<'_>> = new.iter().map(Column::named).collect();
+    let found = renames::former(&names(old), &new, str::eq);
+    found.into_iter().map(|at| old.get(at?)).collect()
+}
+
 /// The columns alone, where other attributes may be unknown.
 pub(crate) fn columns_of(attributes: &Attributes) -> Vec<Column> {
     maps(attributes, "columns").into_iter().map(Column::of).collect()
@@ -143,10 +152,9 @@ impl Column {
         }
     }
 
-    /// The column that this one was before, of the given older ones.
-    pub(crate) fn former<'a>(&self, old: &'a [Self]) -> Option<&'a Self> {
-        let of_name = |name: &str| old.iter().find(|column| column.name == name);
-        of_name(&self.name).or_else(|| of_name(self.previous_name.as_deref()?))
+    /// Its name, and its previous name.
+    pub(crate) fn named(&self) -> Named<'_> {
+        (&self.name, self.previous_name.as_deref())
     }
 
     fn to_value(&self) -> Value {
@@ -229,7 +237,7 @@ impl Partitioning {
         Self { strategy: text(entries, "strategy"), columns: texts(entries, "columns") }
     }
 
-    fn to_value(&self) -> Value {
+    pub(super) fn to_value(&self) -> Value {
         let mut entries = Map::default();
         entries.insert("strategy".to_owned(), self.strategy.as_str().into());
         entries.insert("columns".to_owned(), list(&self.columns));

@@ -1,10 +1,36 @@
 //! What a change of a table would do: the schema's answer, and the data that would be lost.
 
 use super::check;
-use super::model::{Column, Table, columns_of};
-use crate::attributes::has_unknown;
+use super::model::{Column, Partitioning, Table, columns_of, former};
+use crate::attributes::{has_unknown, optional_text, put};
 use crate::data_type::{TypeChange, canonical, change};
-use terrace_provider::{DataLoss, PlannedChange, ProposedChange, ProviderError, Value};
+use terrace_provider::renames::PREVIOUS_NAME;
+use terrace_provider::{DataLoss, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
+
+/// The prior table under its new names, so that attributes that only follow a rename are unchanged. `None` without renames.
+pub(crate) fn renamed(proposed: &ProposedChange<'_>) -> Option<Recorded> {
+    let prior = proposed.prior?;
+    let mut renamed = prior.clone();
+    let name = optional_text(proposed.config, "name");
+    if name.is_some() && optional_text(proposed.config, PREVIOUS_NAME).as_deref() == prior.text("name") {
+        put(&mut renamed.attributes, "name", name.as_deref());
+    }
+    let was = Table::of(&prior.attributes);
+    if !proposed.config.get("columns").is_some_and(Value::has_unknown)
+        && let Some(partitioning) = &was.partition_by
+    {
+        let columns = columns_of(proposed.config);
+        let now: Vec<_> = former(&columns, &was.columns).into_iter().zip(&columns).collect();
+        let name = |column: &String| {
+            let now = now.iter().find(|(was, _)| was.is_some_and(|was| was.name == *column));
+            now.map_or_else(|| column.clone(), |(_, now)| now.name.clone())
+        };
+        let columns = partitioning.columns.iter().map(name).collect();
+        let partitioning = Partitioning { columns, ..partitioning.clone() };
+        renamed.attributes.insert("partitionBy".to_owned(), partitioning.to_value());
+    }
+    (renamed.attributes != prior.attributes).then_some(renamed)
+}
 
 /// Plans a table.
 ///
@@ -22,21 +48,46 @@ pub(crate) fn plan(proposed: &ProposedChange<'_>, mut planned: PlannedChange) ->
         false => check::table(&wanted)?,
     }
     let Some(prior) = proposed.prior else { return Ok(planned) };
-    let reasons = losses(&Table::of(&prior.attributes), &wanted);
-    if planned.replace_paths.is_empty() && !proposed.must_replace && !reasons.is_empty() {
+    if !planned.replace_paths.is_empty() || proposed.must_replace {
+        return Ok(planned);
+    }
+    let was = Table::of(&prior.attributes);
+    check_partition_key(&was, &wanted)?;
+    let reasons = losses(&was, &wanted);
+    if !reasons.is_empty() {
         planned.data_loss = Some(DataLoss { reasons });
     }
     Ok(planned)
 }
 
+/// Refuses another type of a partition key column: the server cannot change it.
+fn check_partition_key(old: &Table, new: &Table) -> Result<(), ProviderError> {
+    let Some(partitioning) = &new.partition_by else { return Ok(()) };
+    for (index, (column, was)) in new.columns.iter().zip(former(&new.columns, &old.columns)).enumerate() {
+        let Some(was) = was.filter(|_| partitioning.columns.contains(&column.name)) else { continue };
+        if change(&was.ty, &column.ty) != TypeChange::Same {
+            let path = Path::attribute("columns").index(index).key("type");
+            let message = format!(
+                "the type of the column `{}` cannot change from {} to {}: the table is partitioned by it",
+                column.name, was.ty, column.ty
+            );
+            return Err(ProviderError::invalid(Some(path), message)
+                .solution("keep the type, or apply with `--replace` for a new, empty table"));
+        }
+    }
+    Ok(())
+}
+
 /// What goes when a table becomes another, in words.
 fn losses(old: &Table, new: &Table) -> Vec<String> {
     let mut reasons = Vec::new();
+    let former = former(&new.columns, &old.columns);
+    let with_former: Vec<_> = new.columns.iter().zip(former).collect();
     for (position, column) in old.columns.iter().enumerate() {
-        let successor = |now: &&Column| now.former(&old.columns).is_some_and(|was| was.name == column.name);
-        match new.columns.iter().find(successor) {
-            Some(now) => reasons.extend(loss(column, now)),
-            None => reasons.push(dropped(column, position, &old.columns, &new.columns)),
+        let successor = with_former.iter().find(|(_, was)| was.is_some_and(|was| was.name == column.name));
+        match successor {
+            Some((now, _)) => reasons.extend(loss(column, now)),
+            None => reasons.push(dropped(column, with_former.get(position))),
         }
     }
     // Those that nobody speaks of any more are left alone.
@@ -65,11 +116,11 @@ fn loss(was: &Column, now: &Column) -> Option<String> {
     narrowed.then(|| format!("column {} is narrowed from {} to {}", now.name, was.ty, now.ty))
 }
 
-fn dropped(column: &Column, position: usize, old: &[Column], new: &[Column]) -> String {
+/// `in_its_place` is the new column at the same position, with its former column.
+fn dropped(column: &Column, in_its_place: Option<&(&Column, Option<&Column>)>) -> String {
     // Same type, same position: a person who renamed a column sees exactly this.
-    let is_likely = |now: &&Column| now.former(old).is_none() && canonical(&now.ty) == canonical(&column.ty);
-    match new.get(position).filter(is_likely) {
-        Some(now) => format!(
+    match in_its_place.filter(|(now, was)| was.is_none() && canonical(&now.ty) == canonical(&column.ty)) {
+        Some((now, _)) => format!(
             "column {} is dropped; if {} is its new name, say `previousName: {}`",
             column.name, now.name, column.name
         ),
@@ -104,6 +155,11 @@ mod tests {
             ]
         );
         assert_eq!(told(&[("a", "int", None), ("b", "varchar(20)", None)]), ["column c is dropped"]);
+        assert!(told(&[("b", "int", Some("a")), ("c", "varchar(20)", Some("b")), ("d", "text", Some("c"))]).is_empty());
+        assert_eq!(
+            told(&[("c", "text", None), ("b", "int2", Some("a")), ("a", "text", Some("b"))]),
+            ["column b is narrowed from int4 to int2"]
+        );
         let (old, new) = (table(&[("t", "timestamp(3)", None)]), table(&[("t", "timestamptz", None)]));
         assert_eq!(losses(&old, &new), ["column t gets a time zone: what it holds is taken for UTC"]);
     }

@@ -33,6 +33,9 @@ pub(crate) struct PresentColumn {
     /// `a`, `d` or nothing.
     pub(crate) identity: String,
     pub(crate) comment: Option<String>,
+    /// The numbers of its source columns, for a computed column.
+    #[serde(default)]
+    pub(crate) uses: Vec<i16>,
     /// Its default takes numbers from a sequence that goes with the column.
     pub(crate) has_sequence: bool,
 }
@@ -89,6 +92,19 @@ impl Present {
         self.constraints.iter().filter(move |constraint| constraint.kind == kind)
     }
 
+    /// Renames columns, also in keys and constraints.
+    pub(super) fn rename_columns(&mut self, renames: &[(String, String)]) {
+        let rename = |name: &mut String| {
+            if let Some((_, to)) = renames.iter().find(|(from, _)| from == name) {
+                name.clone_from(to);
+            }
+        };
+        self.columns.iter_mut().for_each(|column| rename(&mut column.name));
+        self.constraints.iter_mut().flat_map(|constraint| &mut constraint.columns).for_each(rename);
+        let keys = self.partition_by.iter_mut().flat_map(|partitioning| &mut partitioning.columns);
+        keys.flatten().for_each(rename);
+    }
+
     /// The column of that name.
     pub(crate) fn column(&self, name: &str) -> Option<&PresentColumn> {
         self.columns.iter().find(|column| column.name == name)
@@ -114,6 +130,11 @@ SELECT f.place, json_build_object(
       'number', a.attnum, 'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'notNull', a.attnotnull,
       'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
       'generated', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+      'uses', CASE WHEN a.attgenerated = '' THEN '[]'::json ELSE (
+        SELECT coalesce(json_agg(DISTINCT p.refobjsubid), '[]'::json) FROM pg_depend p
+        WHERE p.refclassid = 'pg_class'::regclass AND p.refobjid = f.oid AND p.refobjsubid NOT IN (0, a.attnum)
+          AND (p.classid = 'pg_class'::regclass AND p.objid = f.oid AND p.objsubid = a.attnum
+               OR p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid)) END,
       'identity', a.attidentity,
       'comment', (SELECT description FROM pg_description
                   WHERE objoid = f.oid AND classoid = 'pg_class'::regclass AND objsubid = a.attnum),

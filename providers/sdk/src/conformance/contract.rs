@@ -22,7 +22,25 @@ pub(super) fn check_type(schema: &ProviderSchema, ty: &ResourceType) -> Result<V
         return Err("it is declared twice".to_owned());
     }
     check_needs(schema, ty)?;
-    check_object(&ty.attributes, &Path::default()).map(|()| Verdict::Shown)
+    check_object(&ty.attributes, &Path::default())?;
+    let mut computed = ty.attributes.0.iter().filter(|attribute| attribute.computed);
+    computed.try_for_each(|attribute| check_computed(ty, attribute)).map(|()| Verdict::Shown)
+}
+
+/// Checks that a computed attribute declares how updates affect it: unknown values spread to all consumers.
+fn check_computed(ty: &ResourceType, attribute: &Attribute) -> Result<(), String> {
+    let name = attribute.name;
+    let said = [attribute.stable, attribute.kept, !attribute.follows.is_empty(), attribute.volatile.is_some()];
+    match said.iter().filter(|is_said| **is_said).count() {
+        0 if ty.updatable => Err(format!(
+            "`{name}` is computed without `stable`, `kept`, `follows` or `volatile`"
+        )),
+        0 | 1 => match attribute.follows.iter().find(|source| ty.attributes.get(source).is_none()) {
+            Some(source) => Err(format!("`{name}` follows `{source}`, which does not exist")),
+            None => Ok(()),
+        },
+        _ => Err(format!("`{name}` is more than one of stable, kept, following and volatile")),
+    }
 }
 
 /// Checks that a type names the objects it needs by their identity.

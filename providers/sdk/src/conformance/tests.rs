@@ -48,7 +48,7 @@ fn shelf(fault: Fault) -> Shelf {
         Attribute::new("name", AttributeType::String, "Its name.").required().replaces(),
         Attribute::new("size", AttributeType::Int, "Its size.").default_value(1_i64),
         Attribute::new("secret", AttributeType::String, "A secret.").write_only(),
-        Attribute::new("rows", AttributeType::Int, "What it holds.").computed(),
+        Attribute::new("rows", AttributeType::Int, "What it holds.").computed().volatile("it grows with the object"),
         Attribute::new("id", AttributeType::String, "Its id.").stable(),
     ]);
     let ty = ResourceType { holds_data: true, ..ResourceType::new("shelf_thing", "A thing.", &["name"], attributes) };

@@ -161,6 +161,11 @@ impl Session for Redacting {
         self.session.grantees(ty, accesses).await.map_err(|error| self.given(ty, accesses).error(error))
     }
 
+    async fn unexpressed(&self, ty: &ResourceType, imported: &Observed) -> Result<Vec<String>, ProviderError> {
+        let unexpressed = self.session.unexpressed(ty, imported).await.map_err(|error| self.own.error(error))?;
+        Ok(unexpressed.iter().map(|text| self.own.text(text)).collect())
+    }
+
     async fn missing_rights(&self) -> Result<Option<Vec<MissingRight>>, ProviderError> {
         let missing = self.session.missing_rights().await.map_err(|error| self.own.error(error))?;
         let redacted = |right: MissingRight| MissingRight {

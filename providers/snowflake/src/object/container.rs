@@ -84,7 +84,9 @@ pub(crate) async fn update(
     let (word, name) = (word(kind), qualified(planned));
     let need = Need::to(format!("change the {} {}", word.to_lowercase(), shown(planned)))
         .right(format!("OWNERSHIP ON {word} {name}"));
-    if let Some(days) = days(planned).filter(|days| days_of(present) != Some(*days)) {
+    // An unconfigured value is planned as recorded: a schema without its own days follows its database.
+    let is_wanted = |wanted: &i64| days(prior) != Some(*wanted) && days_of(present) != Some(*wanted);
+    if let Some(days) = days(planned).filter(is_wanted) {
         statements.change(&format!("ALTER {word} {name} SET DATA_RETENTION_TIME_IN_DAYS = {days}"), &need).await?;
     }
     if let Some(comment) = new_comment(present, prior, planned) {

@@ -7,14 +7,16 @@ mod read;
 
 pub(crate) use batch::Schema;
 pub(crate) use change::{create, delete, update};
-pub(crate) use plan::plan;
+pub(crate) use plan::{plan, renamed};
 pub(crate) use read::{count_rows, created_on, observe};
 
 use crate::data_type::DataType;
 use crate::identifier;
+use std::collections::BTreeSet;
 use terrace_provider::attributes::{list, optional_text, texts, texts_of};
 use terrace_provider::names::{closest, listed};
-use terrace_provider::{Attributes, Map, Path, ProviderError, Value, renames};
+use terrace_provider::renames::{self, Named};
+use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// A table as it is wanted, or as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -138,11 +140,32 @@ impl Table {
     }
 }
 
+/// The former column of each new column.
+fn former<'a>(new: &[Column], old: &'a [Column]) -> Vec<Option<&'a Column>> {
+    let old_names: Vec<_> = old.iter().map(Column::named).collect();
+    let new_names: Vec<_> = new.iter().map(Column::named).collect();
+    let found = renames::former(&old_names, &new_names, str::eq);
+    found.into_iter().map(|at| old.get(at?)).collect()
+}
+
+/// Renames that lead from the old columns to the new columns.
+fn renames_of(new: &[Column], old: &[Column]) -> Vec<(String, String)> {
+    let pairs = former(new, old).into_iter().zip(new).filter_map(|(was, now)| Some((was?, now)));
+    pairs.filter(|(was, now)| was.name != now.name).map(|(was, now)| (was.name.clone(), now.name.clone())).collect()
+}
+
+/// True if the columns do not show whether a lost update took effect: it exchanged names, and no temporary name is left.
+pub(crate) fn is_untold(prior: &Attributes, planned: &Attributes, observed: &Attributes) -> bool {
+    let columns = |attributes: &Attributes| Table::columns_as_read(attributes);
+    let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect::<BTreeSet<_>>();
+    let (was, now) = (columns(prior), columns(observed));
+    renames::has_circle(&renames_of(&columns(planned), &was)) && names(&was) == names(&now)
+}
+
 impl Column {
-    /// The column that this one was before, of the given older ones.
-    pub(crate) fn former<'a>(&self, old: &'a [Self]) -> Option<&'a Self> {
-        let of_name = |name: &str| old.iter().find(|column| column.name == name);
-        of_name(&self.name).or_else(|| of_name(self.previous_name.as_deref()?))
+    /// Its name, and its previous name.
+    fn named(&self) -> Named<'_> {
+        (&self.name, self.previous_name.as_deref())
     }
 
     fn as_read(value: &Value) -> Self {

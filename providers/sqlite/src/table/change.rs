@@ -3,15 +3,16 @@
 //! Changes": a new table, the rows copied, the old one dropped, the new one renamed, indexes and triggers made again.
 
 use super::read::{has_same_keys, is_same_key, is_same_sql, read};
-use super::{Column, Comments, Table, ddl};
+use super::{Column, Comments, Table, ddl, renames_of};
 use crate::declared_type;
 use crate::error::Failure;
 use crate::identifier::{is_same, quote, quote_all};
 use crate::mark::Mark;
-use crate::object::{exists, is_readable};
+use crate::object::{definition, exists, is_readable};
 use rusqlite::{Connection, ErrorCode};
+use terrace_provider::attributes::text;
 use terrace_provider::names::listed;
-use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
+use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, renames};
 
 /// Makes the planned table.
 pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: &Mark) -> Result<(), Failure> {
@@ -20,11 +21,17 @@ pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: &Mark)
     Ok(())
 }
 
-/// Turns the table that is there into the planned one; `report` hears what a person should know of.
-pub(crate) fn update(connection: &Connection, planned: &Attributes, report: &dyn Fn(&str)) -> Result<(), Failure> {
+/// Changes the table into the planned one; `report` receives notes for people.
+pub(crate) fn update(
+    connection: &Connection,
+    prior: &Attributes,
+    planned: &Attributes,
+    report: &dyn Fn(&str),
+) -> Result<(), Failure> {
     let wanted = Table::from_attributes(planned)?;
     let views = readable_views(connection)?;
-    rename_columns(connection, &wanted)?;
+    rename(connection, &text(prior, "name"), &wanted.name)?;
+    rename_columns(connection, &columns_of(prior), &wanted)?;
     let (present, comments) = present(connection, &wanted.name)?;
     if let Some(added) = columns_to_append(&present, &wanted) {
         for column in added {
@@ -49,19 +56,54 @@ fn present(connection: &Connection, name: &str) -> Result<(Table, Comments), Fai
     })?)
 }
 
-fn rename_columns(connection: &Connection, wanted: &Table) -> Result<(), Failure> {
-    let (present, _) = present(connection, &wanted.name)?;
-    for column in &wanted.columns {
-        let Some(former) = column.former(&present.columns).filter(|former| former.name != column.name) else {
-            continue;
-        };
-        let statement = format!(
-            "ALTER TABLE {} RENAME COLUMN {} TO {}",
-            quote(&wanted.name),
-            quote(&former.name),
-            quote(&column.name)
-        );
-        connection.execute_batch(&statement)?;
+/// The outcome of a lost update, by the columns of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// The table is unchanged.
+    Nothing,
+    /// The columns show the outcome.
+    Told,
+    /// The update exchanged names, and the order of the names is the same before and after.
+    Untold,
+}
+
+/// The outcome of a lost update. A transaction takes effect as a whole or not at all.
+pub(crate) fn lost_update(prior: &Attributes, planned: &Attributes, observed: &Attributes) -> Lost {
+    let (was, wanted) = (columns_of(prior), columns_of(planned));
+    if !renames::has_circle(&renames_of(&wanted, &was)) {
+        return Lost::Told;
+    }
+    let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+    let now = names(&columns_of(observed));
+    match (now == names(&was), now == names(&wanted)) {
+        (true, false) => Lost::Nothing,
+        (false, true) => Lost::Told,
+        _ => Lost::Untold,
+    }
+}
+
+fn columns_of(attributes: &Attributes) -> Vec<Column> {
+    Table::columns_of(attributes).unwrap_or_default()
+}
+
+/// Renames the table, unless it has the new name already.
+fn rename(connection: &Connection, from: &str, to: &str) -> Result<(), Failure> {
+    if from != to && !from.is_empty() && definition(connection, "table", from)?.is_some() {
+        connection.execute_batch(&format!("ALTER TABLE {} RENAME TO {}", quote(from), quote(to)))?;
+    }
+    Ok(())
+}
+
+fn rename_columns(connection: &Connection, prior: &[Column], wanted: &Table) -> Result<(), Failure> {
+    let (mut present, _) = present(connection, &wanted.name)?;
+    for column in &mut present.columns {
+        let recorded = prior.iter().find(|recorded| is_same(&recorded.name, &column.name));
+        column.previous_name = recorded.and_then(|recorded| recorded.previous_name.clone());
+    }
+    let taken: Vec<&str> = present.columns.iter().map(|column| column.name.as_str()).collect();
+    for step in renames::steps(&renames_of(&wanted.columns, &present.columns), &taken, is_same) {
+        let (table, from, to) = (quote(&wanted.name), quote(&step.from), quote(&step.to));
+        connection.execute_batch(&format!("ALTER TABLE {table} RENAME COLUMN {from} TO {to}"))?;
     }
     Ok(())
 }

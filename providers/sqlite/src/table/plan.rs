@@ -1,9 +1,22 @@
 //! What a change of a table would do: the schema's answer, and the data that would be lost.
 
-use super::{Column, Table};
+use super::{Column, Table, former};
 use crate::declared_type::is_narrower;
-use crate::identifier::is_same;
-use terrace_provider::{DataLoss, PlannedChange, ProposedChange, ProviderError, Value};
+use terrace_provider::renames::PREVIOUS_NAME;
+use terrace_provider::{DataLoss, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
+
+/// The prior table under its new name. `None` without a rename.
+pub(crate) fn renamed(change: &ProposedChange<'_>) -> Option<Recorded> {
+    let prior = change.prior?;
+    let name = change.config.get("name").filter(|name| name.as_str().is_some())?;
+    let previous = change.config.get(PREVIOUS_NAME).and_then(Value::as_str)?;
+    if prior.text("name") != Some(previous) || name.as_str() == Some(previous) {
+        return None;
+    }
+    let mut renamed = prior.clone();
+    renamed.attributes.insert("name".to_owned(), name.clone());
+    Some(renamed)
+}
 
 /// Plans a table.
 ///
@@ -31,20 +44,21 @@ pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> R
 /// What goes when the columns of a table become others, in words.
 fn losses(old: &[Column], new: &[Column]) -> Vec<String> {
     let mut reasons = Vec::new();
+    let new: Vec<_> = new.iter().zip(former(new, old)).collect();
     for (position, column) in old.iter().enumerate() {
-        let successor = new.iter().find(|now| now.former(old).is_some_and(|was| is_same(&was.name, &column.name)));
+        let successor = new.iter().find(|(_, was)| was.is_some_and(|was| was.name == column.name));
         match successor {
-            Some(now) if is_narrower(&now.ty, &column.ty) => {
+            Some((now, _)) if is_narrower(&now.ty, &column.ty) => {
                 reasons.push(format!("column {} is narrowed from {} to {}", now.name, column.ty, now.ty));
             }
             Some(_) => {}
             None => {
                 // Same type, same position: a person who renamed a column sees exactly this.
-                let likely = new
-                    .get(position)
-                    .filter(|now| now.former(old).is_none() && crate::declared_type::is_same(&now.ty, &column.ty));
-                reasons.push(match likely {
-                    Some(now) => format!(
+                let is_likely = |(now, was): &&(&Column, Option<&Column>)| {
+                    was.is_none() && crate::declared_type::is_same(&now.ty, &column.ty)
+                };
+                reasons.push(match new.get(position).filter(is_likely) {
+                    Some((now, _)) => format!(
                         "column {} is dropped; if {} is its new name, say `previousName: {}`",
                         column.name, now.name, column.name
                     ),

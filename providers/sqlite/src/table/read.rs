@@ -7,7 +7,9 @@ use crate::identifier::{is_same, quote};
 use crate::object::{Seen, definition};
 use crate::tokenizer::tokens;
 use rusqlite::{Connection, OptionalExtension};
-use terrace_provider::Attributes;
+use terrace_provider::attributes::optional_text;
+use terrace_provider::renames::PREVIOUS_NAME;
+use terrace_provider::{Attributes, renames};
 
 /// The table of that name as attributes, in the spelling of `like` where both mean the same; `None` when there is none.
 pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) -> rusqlite::Result<Option<Seen>> {
@@ -18,7 +20,16 @@ pub(crate) fn observe(connection: &Connection, name: &str, like: &Attributes) ->
     };
     let mut attributes = table.to_attributes();
     attributes.insert("name".to_owned(), name.into());
+    if let Some(previous) = optional_text(like, PREVIOUS_NAME) {
+        attributes.insert(PREVIOUS_NAME.to_owned(), previous.into());
+    }
     Ok(Some(Seen { attributes, mark: comments.mark }))
+}
+
+/// Describes parts of the table that attributes do not describe.
+pub(crate) fn unexpressed(connection: &Connection, name: &str) -> rusqlite::Result<Vec<String>> {
+    let unmanaged = read(connection, name)?.map(|(_, comments)| comments.unmanaged).unwrap_or_default();
+    Ok(unmanaged.into_iter().map(str::to_owned).collect())
 }
 
 /// The table of that name, with what its text says besides.
@@ -89,6 +100,11 @@ pub(crate) fn row_count(connection: &Connection, table: &str) -> rusqlite::Resul
 
 /// The same table, with what only the configuration knows and with its spelling where that makes no difference.
 fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
+    let names: Vec<String> = table.columns.iter().map(|column| column.name.clone()).collect();
+    let is_renamed = |previous: &String| {
+        let is_present = |name: &str| names.iter().any(|present| is_same(present, name));
+        renames::is_done(previous, is_present, |name| like.column(name).is_some())
+    };
     for column in &mut table.columns {
         let Some(known) = like.column(&column.name) else { continue };
         if declared_type::is_same(&column.ty, &known.ty) {
@@ -97,7 +113,7 @@ fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
         if is_same_sql(column.default.as_deref(), known.default.as_deref()) {
             column.default.clone_from(&known.default);
         }
-        column.previous_name.clone_from(&known.previous_name);
+        column.previous_name = known.previous_name.clone().filter(is_renamed);
     }
     if is_same_key(&table.primary_key, &like.primary_key) {
         table.primary_key.clone_from(&like.primary_key);

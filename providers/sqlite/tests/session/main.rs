@@ -10,6 +10,7 @@ mod conformance; // what every provider shows
 mod crashes; // a killed process leaves all of a call or nothing
 mod databases; // files: made, found again, deleted with what stands beside them
 mod names; // generated names live through create, find, rename and drop
+mod renames; // columns and tables under other names
 mod tables; // columns, keys and comments: made, read back, changed with their rows
 mod views; // views and indexes
 mod world;

@@ -149,3 +149,30 @@ async fn a_view_lives_through_the_rebuild_of_its_table() {
     world.is_settled("sqlite_view", &view, SOURCE).await;
     world.is_settled("sqlite_index", &index, INDEX).await;
 }
+
+#[tokio::test]
+async fn import_names_what_attributes_do_not_say() {
+    let world = World::new().await;
+    world.execute(
+        "d.db",
+        "CREATE TABLE T (A TEXT COLLATE NOCASE CHECK (A <> ''), B INT);
+         CREATE INDEX I ON T (A, B DESC, lower(A)) WHERE B > 0; CREATE INDEX P ON T (B);
+         CREATE TRIGGER R AFTER INSERT ON T BEGIN SELECT 1; END",
+    );
+    let told = async |ty: &str, id: &str| {
+        let found = world.import(ty, id).await.unwrap();
+        world.session.unexpressed(world.ty(ty), &found).await.unwrap()
+    };
+    assert_eq!(told("sqlite_table", "d.db/T").await, ["a COLLATE clause", "a CHECK constraint", "the trigger R"]);
+    assert_eq!(
+        told("sqlite_index", "d.db/I").await,
+        [
+            "its part 1 has the collation NOCASE",
+            "its part 2 is in descending order",
+            "its part 3 is an expression",
+            "its part 3 has the collation NOCASE",
+            "it has a condition"
+        ]
+    );
+    assert_eq!(told("sqlite_index", "d.db/P").await, [] as [String; 0]);
+}

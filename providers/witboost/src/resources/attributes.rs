@@ -24,6 +24,7 @@ pub(crate) fn place() -> Vec<Attribute> {
             "The URL of the adapter; else that of `templates` or `endpoint` of the instance.",
         )
         .or_computed()
+        .follows(&["templates"])
         .replaces(),
         Attribute::new("componentId", AttributeType::String, "The id of the component.").required().replaces(),
         Attribute::new(
@@ -34,15 +35,22 @@ pub(crate) fn place() -> Vec<Attribute> {
     ]
 }
 
+/// Why an update changes the facts of the last call.
+pub(crate) const EACH_CALL: &str = "each call has its own answer";
+
 /// What is known of the last call.
 pub(crate) fn told() -> Vec<Attribute> {
     vec![
         Attribute::new("id", AttributeType::String, "Adapter and component.").stable(),
         Attribute::new("status", AttributeType::String, "How the last call ended: `COMPLETED`, or it is made again.")
-            .computed(),
-        Attribute::new("token", AttributeType::String, "The token of the last call, where it had one.").computed(),
+            .computed()
+            .volatile(EACH_CALL),
+        Attribute::new("token", AttributeType::String, "The token of the last call, where it had one.")
+            .computed()
+            .volatile(EACH_CALL),
         Attribute::new("call", AttributeType::String, "The last call itself: operation and step of terrace.")
-            .computed(),
+            .computed()
+            .volatile(EACH_CALL),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! `witboost_component`: what an adapter makes of a descriptor.
 
-use super::attributes::{IDENTITY, descriptor, place, told};
+use super::attributes::{EACH_CALL, IDENTITY, descriptor, place, told};
 use super::endpoint_of;
 use crate::adapter::provisioning_request;
 use crate::calls::Request;
@@ -22,11 +22,14 @@ pub(crate) fn resource_type() -> ResourceType {
     );
     attributes.extend(told());
     attributes.extend([
-        Attribute::new("publicInfo", AttributeType::Any, "What the adapter tells everybody.").computed(),
+        Attribute::new("publicInfo", AttributeType::Any, "What the adapter tells everybody.")
+            .computed()
+            .volatile(EACH_CALL),
         // Marked by each value, not by the schema: what is public has words in common with it (`type: string`), and is no
         // secret for that.
         Attribute::new("privateInfo", AttributeType::Any, "What the adapter tells whoever runs it: sensitive.")
-            .computed(),
+            .computed()
+            .volatile(EACH_CALL),
     ]);
     ResourceType {
         spares_data: true,

@@ -1,14 +1,14 @@
 //! Makes and changes tables. Snowflake's statements about structure take effect one by one: a change that is cut off is
 //! planned again from what it left.
 
-use super::{Column, Table, read};
+use super::{Column, Table, former, read, renames_of};
 use crate::data_type::is_same;
 use crate::failure::Need;
 use crate::identifier::{literal, quote, quote_all};
 use crate::object::{comment_change, qualified, schema_of, shown};
 use crate::statements::Statements;
 use terrace_provider::attributes::optional_text;
-use terrace_provider::{Attributes, ErrorKind, Path, ProviderError};
+use terrace_provider::{Attributes, ErrorKind, Path, ProviderError, renames};
 
 /// Makes the planned table, by one statement.
 pub(crate) async fn create(statements: &Statements<'_>, planned: &Attributes, id: &str) -> Result<(), ProviderError> {
@@ -52,14 +52,20 @@ pub(crate) async fn update(
     planned: &Attributes,
 ) -> Result<(), ProviderError> {
     let wanted = Table::from_attributes(planned)?;
-    let seen = read::observe(statements, planned, None).await?.ok_or_else(|| {
-        ProviderError::new(ErrorKind::NotFound, format!("the table {} is not there any more", shown(planned)))
+    let seen = read::observe(statements, prior, None).await?.ok_or_else(|| {
+        ProviderError::new(ErrorKind::NotFound, format!("the table {} is not there any more", shown(prior)))
             .solution("plan again: it will be created")
     })?;
     let present = Table::as_read(&seen.attributes);
-    let name = qualified(planned);
-    for step in steps(&present, &Table::as_read(prior), &wanted, &name) {
-        let need = Need::to(format!("change the table {}", shown(planned)))
+    let (name, new_name) = (qualified(prior), qualified(planned));
+    let mut steps = steps(&present, &Table::as_read(prior), &wanted, &name);
+    if name != new_name {
+        // The rename comes last: an interrupted change resumes under the old name.
+        let sql = format!("ALTER TABLE {name} RENAME TO {new_name}");
+        steps.push(Step { sql, path: Path::attribute("name") });
+    }
+    for step in steps {
+        let need = Need::to(format!("change the table {}", shown(prior)))
             .right(format!("OWNERSHIP ON TABLE {name}"))
             .at(step.path);
         statements.change(&step.sql, &need).await?;
@@ -73,12 +79,23 @@ fn steps(present: &Table, prior: &Table, wanted: &Table, name: &str) -> Vec<Step
     let (mut present, mut steps) = (present.clone(), Vec::new());
     let mut step = |sql: String, path: Path| steps.push(Step { sql: format!("ALTER TABLE {name} {sql}"), path });
     let columns = Path::attribute("columns");
-    for (index, column) in wanted.columns.iter().enumerate() {
-        let former = column.former(&present.columns).filter(|former| former.name != column.name);
-        let Some(former) = former.map(|former| former.name.clone()) else { continue };
-        step(format!("RENAME COLUMN {} TO {}", quote(&former), quote(&column.name)), columns.index(index));
-        rename(&mut present, &former, &column.name);
+    for column in &mut present.columns {
+        column.previous_name = prior.column(&column.name).and_then(|recorded| recorded.previous_name.clone());
     }
+    let renames = renames_of(&wanted.columns, &present.columns);
+    let taken: Vec<&str> = present.columns.iter().map(|column| column.name.as_str()).collect();
+    for renames::Step { from, to, index } in renames::steps(&renames, &taken, str::eq) {
+        let name = renames.get(index).map(|(_, to)| to);
+        let index = wanted.columns.iter().position(|column| Some(&column.name) == name).unwrap_or_default();
+        step(format!("RENAME COLUMN {} TO {}", quote(&from), quote(&to)), columns.index(index));
+    }
+    rename(&mut present, &renames);
+    let commented: Vec<&str> = former(&wanted.columns, &prior.columns)
+        .into_iter()
+        .zip(&wanted.columns)
+        .filter(|(was, _)| was.is_some_and(|was| was.comment.is_some()))
+        .map(|(_, column)| column.name.as_str())
+        .collect();
     let key = Path::attribute("primaryKey");
     let sorted = |key: &[String]| {
         let mut key = key.to_vec();
@@ -113,7 +130,7 @@ fn steps(present: &Table, prior: &Table, wanted: &Table, name: &str) -> Vec<Step
         if !old.is_nullable && column.is_nullable && !is_of_key {
             step(format!("ALTER COLUMN {quoted} DROP NOT NULL"), place.key("nullable"));
         }
-        let was_managed = column.former(&prior.columns).is_some_and(|was| was.comment.is_some());
+        let was_managed = commented.contains(&column.name.as_str());
         if let Some(comment) = comment_change(old.comment.as_deref(), was_managed, column.comment.as_deref()) {
             step(format!("ALTER COLUMN {quoted} COMMENT {}", literal(comment)), place.key("comment"));
         }
@@ -133,10 +150,14 @@ fn steps(present: &Table, prior: &Table, wanted: &Table, name: &str) -> Vec<Step
 }
 
 /// Keys follow their columns.
-fn rename(table: &mut Table, from: &str, to: &str) {
+fn rename(table: &mut Table, renames: &[(String, String)]) {
     let columns = table.columns.iter_mut().map(|column| &mut column.name);
     let keys = table.primary_key.iter_mut().chain(table.unique.iter_mut().flatten());
-    columns.chain(keys).filter(|name| *name == from).for_each(|name| to.clone_into(name));
+    for name in columns.chain(keys) {
+        if let Some((_, to)) = renames.iter().find(|(from, _)| from == name) {
+            name.clone_from(to);
+        }
+    }
 }
 
 /// Removes a table.

@@ -1,8 +1,22 @@
 //! What a change of a table would do: the schema's answer, what Snowflake cannot do in place, and the data that would be lost.
 
-use super::{Column, Table};
+use super::{Column, Table, former};
 use crate::data_type::{DataType, TypeChange};
-use terrace_provider::{DataLoss, Path, PlannedChange, ProposedChange, ProviderError, Value};
+use terrace_provider::renames::PREVIOUS_NAME;
+use terrace_provider::{DataLoss, Path, PlannedChange, ProposedChange, ProviderError, Recorded, Value};
+
+/// The prior table under its new name. `None` without a rename.
+pub(crate) fn renamed(change: &ProposedChange<'_>) -> Option<Recorded> {
+    let prior = change.prior?;
+    let name = change.config.get("name").filter(|name| name.as_str().is_some())?;
+    let previous = change.config.get(PREVIOUS_NAME).and_then(Value::as_str)?;
+    if prior.text("name") != Some(previous) || name.as_str() == Some(previous) {
+        return None;
+    }
+    let mut renamed = prior.clone();
+    renamed.attributes.insert("name".to_owned(), name.clone());
+    Some(renamed)
+}
 
 /// Plans a table.
 ///
@@ -27,8 +41,8 @@ pub(crate) fn plan(change: &ProposedChange<'_>, mut planned: PlannedChange) -> R
         return Ok(planned);
     }
     let mut reasons = Vec::new();
-    for (index, column) in wanted.iter().enumerate() {
-        let Some(former) = column.former(&old) else { continue };
+    for (index, (column, former)) in wanted.iter().zip(former(&wanted, &old)).enumerate() {
+        let Some(former) = former else { continue };
         match change_of(former, column) {
             TypeChange::Same | TypeChange::Widens => {}
             TypeChange::Narrows => {
@@ -65,15 +79,16 @@ fn change_of(old: &Column, new: &Column) -> TypeChange {
 /// The columns that go, in words.
 fn dropped(old: &[Column], new: &[Column]) -> Vec<String> {
     let mut reasons = Vec::new();
+    let new: Vec<_> = new.iter().zip(former(new, old)).collect();
     for (position, column) in old.iter().enumerate() {
-        if new.iter().any(|now| now.former(old).is_some_and(|was| was.name == column.name)) {
+        if new.iter().any(|(_, was)| was.is_some_and(|was| was.name == column.name)) {
             continue;
         }
         // Same type, same position: a person who renamed a column sees exactly this.
-        let likely =
-            new.get(position).filter(|now| now.former(old).is_none() && crate::data_type::is_same(&now.ty, &column.ty));
-        reasons.push(match likely {
-            Some(now) => format!(
+        let is_likely =
+            |(now, was): &&(&Column, Option<&Column>)| was.is_none() && crate::data_type::is_same(&now.ty, &column.ty);
+        reasons.push(match new.get(position).filter(is_likely) {
+            Some((now, _)) => format!(
                 "column {} is dropped; if {} is its new name, say `previousName: {}`",
                 column.name, now.name, column.name
             ),

@@ -8,8 +8,9 @@ use crate::identifier::pattern;
 use crate::object::{Seen, named, qualified, schema_of, shown};
 use crate::statements::Statements;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use terrace_provider::attributes::text;
-use terrace_provider::{Attributes, DataAmount, ProviderError};
+use terrace_provider::{Attributes, DataAmount, ProviderError, renames};
 
 /// The table of that identity; `None` when there is none.
 pub(crate) async fn observe(
@@ -86,6 +87,9 @@ pub(super) fn keys(rows: &Rows) -> Vec<Vec<String>> {
 /// Snowflake only adds columns at the end, so that their order is nobody's to manage.
 fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
     let is_key = |name: &String| table.primary_key.contains(name);
+    let names: BTreeSet<String> = table.columns.iter().map(|column| column.name.clone()).collect();
+    let is_renamed =
+        |previous: &String| renames::is_done(previous, |name| names.contains(name), |name| like.column(name).is_some());
     for column in &mut table.columns {
         let Some(known) = like.column(&column.name) else { continue };
         if is_same(&column.ty, &known.ty) {
@@ -98,7 +102,7 @@ fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
         if known.comment.is_none() {
             column.comment = None;
         }
-        column.previous_name.clone_from(&known.previous_name);
+        column.previous_name = known.previous_name.clone().filter(is_renamed);
     }
     let position = |column: &Column| like.columns.iter().position(|known| known.name == column.name);
     table.columns.sort_by_key(|column| position(column).unwrap_or(usize::MAX));

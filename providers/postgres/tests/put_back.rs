@@ -1,0 +1,166 @@
+use crate::world::{World, place};
+use terrace_provider::{Finding, Severity};
+
+fn table(columns: &str, rest: &str) -> String {
+    format!(r#"{{"database": "$db", "schema": "s", "name": "t", "columns": [{columns}]{rest}}}"#)
+}
+
+async fn findings(world: &World, prior: &terrace_provider::Observed, config: &str) -> Vec<Finding> {
+    // A plan comes after a read.
+    let prior = world.read("postgres_table", prior).await.unwrap();
+    let plan = world.plan("postgres_table", Some(&prior), config).await.unwrap();
+    match world.session.validate_remote(world.ty("postgres_table"), &plan.planned) {
+        Some(findings) => findings.await,
+        None => Vec::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generated_column_keeps_its_parts_under_a_wider_column() {
+    let world = World::new().await;
+    let of = |ty: &str| {
+        table(
+            &format!(
+                r#"{{"name": "a", "type": "{ty}"}}, {{"name": "g", "type": "bigint", "generated": "a * 2"}}, {{"name": "n", "type": "int"}}"#
+            ),
+            r#", "unique": [{"name": "gu", "columns": ["g", "n"]}], "checks": [{"name": "gc", "expression": "g < 1000"}]"#,
+        )
+    };
+    let made = world.settled("postgres_table", &of("int")).await;
+    world
+        .execute(
+            "INSERT INTO s.t (a, n) VALUES (1, 3), (2, 4); CREATE INDEX gi ON s.t (g DESC) WHERE g > 0;
+             COMMENT ON INDEX s.gi IS 'of g'; COMMENT ON COLUMN s.t.g IS 'twice'; CREATE VIEW s.v AS SELECT g FROM s.t;
+             CREATE ROLE \"$db_r\"; GRANT SELECT (g) ON s.t TO \"$db_r\"",
+        )
+        .await;
+    let state = "SELECT pg_get_indexdef('s.gi'::regclass) || obj_description('s.gi'::regclass) || col_description('s.t'::regclass,
+                   (SELECT attnum FROM pg_attribute WHERE attrelid = 's.t'::regclass AND attname = 'g'))
+                   || (SELECT attacl::text FROM pg_attribute WHERE attrelid = 's.t'::regclass AND attname = 'g')
+                   || (SELECT string_agg(pg_get_constraintdef(oid), ',' ORDER BY conname) FROM pg_constraint WHERE conrelid = 's.t'::regclass)";
+    let before = world.query(state).await;
+    let found = findings(&world, &made, &of("bigint")).await;
+    assert!(found.iter().all(|it| it.severity == Severity::Note), "{found:?}");
+    let wide = world.resettled("postgres_table", &made, &of("bigint")).await;
+    assert_eq!(world.query("SELECT g FROM s.v ORDER BY g").await, ["2", "4"]);
+    assert_eq!(world.query(state).await, before);
+    // Another expression keeps the same, and so does one whose column goes.
+    let other = of("bigint").replace("a * 2", "a * 3");
+    let other = world.resettled("postgres_table", &wide, &other).await;
+    assert_eq!(world.query(state).await, before);
+    let gone = of("bigint").replace(r#"{"name": "a", "type": "bigint"}, "#, "").replace("a * 2", "n * 2");
+    world.resettled("postgres_table", &other, &gone).await;
+    assert_eq!(world.query("SELECT g FROM s.t ORDER BY g").await, ["6", "8"]);
+    world.execute("DROP OWNED BY \"$db_r\"; DROP ROLE \"$db_r\"").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn column_gets_wider_under_a_trigger() {
+    let world = World::new().await;
+    let of = |ty: &str| table(&format!(r#"{{"name": "a", "type": "{ty}"}}, {{"name": "b", "type": "int"}}"#), "");
+    let made = world.settled("postgres_table", &of("int")).await;
+    world
+        .execute(
+            "CREATE FUNCTION s.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+             CREATE TRIGGER x BEFORE UPDATE OF a ON s.t FOR EACH ROW WHEN (NEW.a > 1) EXECUTE FUNCTION s.f();
+             ALTER TABLE s.t ENABLE ALWAYS TRIGGER x; COMMENT ON TRIGGER x ON s.t IS 'looks'",
+        )
+        .await;
+    let state = "SELECT pg_get_triggerdef(oid) || tgenabled || obj_description(oid) FROM pg_trigger WHERE tgrelid = 's.t'::regclass";
+    let before = world.query(state).await;
+    let found = findings(&world, &made, &of("bigint")).await;
+    let [note] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(note.message, "the change of the table `s.t` drops these and puts them back: the trigger `x`");
+    world.resettled("postgres_table", &made, &of("bigint")).await;
+    assert_eq!(world.query(state).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn primary_key_changes_under_a_foreign_key_that_keeps_a_key() {
+    let world = World::new().await;
+    let of = |key: &str, rest: &str| {
+        table(
+            r#"{"name": "a", "type": "int", "nullable": false}, {"name": "b", "type": "int", "nullable": false}"#,
+            &format!(r#", "primaryKey": {{"columns": [{key}]}}{rest}"#),
+        )
+    };
+    let made = world.settled("postgres_table", &of("\"a\"", "")).await;
+    let other = r#"{"database": "$db", "schema": "s", "name": "u", "columns": [{"name": "x", "type": "int"}],
+                    "foreignKeys": [{"columns": ["x"], "references": {"table": "t", "columns": ["a"]}, "onDelete": "cascade"}]}"#;
+    let other_made = world.settled("postgres_table", other).await;
+    world.execute("COMMENT ON CONSTRAINT u_x_fkey ON s.u IS 'theirs'").await;
+    let alone = of("\"a\", \"b\"", "");
+    let found = findings(&world, &made, &alone).await;
+    let [error] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(error.severity, Severity::Error);
+    assert_eq!(error.message, "a foreign key refers to `a`, which would be no key any more; it is `u_x_fkey` of `s.u`");
+    let error = world.update("postgres_table", &made, &alone).await.unwrap_err();
+    assert_eq!(place(&error), "primaryKey");
+    let unique = of("\"a\", \"b\"", r#", "unique": [{"columns": ["a"]}]"#);
+    let found = findings(&world, &made, &unique).await;
+    assert_eq!(found.iter().map(|it| it.severity).collect::<Vec<_>>(), [Severity::Note], "{found:?}");
+    world.resettled("postgres_table", &made, &unique).await;
+    world.is_settled("postgres_table", &other_made, other).await;
+    assert_eq!(
+        world.query("SELECT obj_description(oid) FROM pg_constraint WHERE conname = 'u_x_fkey'").await,
+        ["theirs"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plan_reports_refusals_of_the_server() {
+    let world = World::new().await;
+    let of = |columns: &str| table(columns, "");
+    let both = r#"{"name": "a", "type": "int"}, {"name": "b", "type": "int"}"#;
+    let made = world.settled("postgres_table", &of(both)).await;
+    let wide = of(&both.replacen("int", "bigint", 1));
+    let without = of(r#"{"name": "b", "type": "int"}"#);
+    for (made_by, taken_by, wanted) in [
+        ("CREATE POLICY p ON s.t USING (a > 0)", "DROP POLICY p ON s.t", &wide),
+        ("CREATE POLICY p ON s.t USING (a > 0)", "DROP POLICY p ON s.t", &without),
+        (
+            "CREATE FUNCTION s.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+             CREATE TRIGGER x BEFORE UPDATE OF a ON s.t FOR EACH ROW EXECUTE FUNCTION s.f()",
+            "DROP FUNCTION s.f() CASCADE",
+            &without,
+        ),
+        (
+            "ALTER TABLE s.t ADD CONSTRAINT k UNIQUE (a); CREATE TABLE s.u (x int REFERENCES s.t (a))",
+            "DROP TABLE s.u; ALTER TABLE s.t DROP CONSTRAINT k",
+            &without,
+        ),
+    ] {
+        world.execute(made_by).await;
+        let found = findings(&world, &made, wanted).await;
+        assert!(found.iter().any(|it| it.severity == Severity::Error), "{made_by}: {found:?}");
+        let error = world.update("postgres_table", &made, wanted).await.unwrap_err();
+        assert!(error.vendor_code.is_none() && !error.solutions.is_empty(), "{made_by}: {error:?}");
+        world.execute(taken_by).await;
+        world.is_settled("postgres_table", &made, &of(both)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_of_extensions_are_looked_up_by_a_plan() {
+    let world = World::new().await;
+    let of = |ty: &str| table(&format!(r#"{{"name": "a", "type": "int"}}, {{"name": "b", "type": "{ty}"}}"#), "");
+    let of_new = async |ty: &str| {
+        let plan = world.plan("postgres_table", None, &of(ty)).await.unwrap();
+        match world.session.validate_remote(world.ty("postgres_table"), &plan.planned) {
+            Some(findings) => findings.await,
+            None => Vec::new(),
+        }
+    };
+    for known in ["inet", "tsvector[]", "pg_catalog.money", "varchar(20)"] {
+        assert_eq!(of_new(known).await, [], "{known}");
+    }
+    for unknown in ["geometry(Point, 4326)", "vector(3)", "strng", "s.kind"] {
+        let found = of_new(unknown).await;
+        let [error] = found.as_slice() else { panic!("{unknown}: {found:?}") };
+        assert_eq!(error.message, format!("the database has no type `{unknown}`"));
+        assert_eq!(error.path.as_ref().unwrap().to_string(), "columns[1].type");
+    }
+    world.execute("CREATE TYPE s.kind AS ENUM ('x')").await;
+    assert_eq!((of_new("s.kind").await, of_new("kind").await), (Vec::new(), Vec::new()));
+    world.settled("postgres_table", &of("kind")).await;
+}
