@@ -144,7 +144,8 @@ pub(crate) async fn plan(
             return Ok(None);
         }
     };
-    for breach in contract::planned_agrees_with_config(wanted.ty, &config, &planned) {
+    let recorded = prior.as_ref().map(|prior| &prior.attributes);
+    for breach in contract::planned_agrees_with_config(wanted.ty, &config, recorded, &planned) {
         diagnostics.push(
             Diagnostic::error("provider_bug", format!("a fault of the provider of `{}`: {breach}", wanted.ty.name))
                 .at(wanted.span)

@@ -2,6 +2,7 @@
 //!
 //! The planner works from these; a provider overrides planning only where they cannot say it.
 
+use crate::normal::{Fold, Normal};
 use crate::{Map, Principal, Private, Value};
 use std::time::Duration;
 
@@ -116,6 +117,8 @@ pub struct ResourceType {
     /// What lookups may ask for an object by whose identity only the server knows, once it is there: of the attributes of an
     /// object, or of the arguments of a lookup. Whoever asks for what the plan makes is answered after that.
     pub called: fn(&Map) -> Vec<String>,
+    /// What of configured attributes the system does not store beside the rest of them.
+    pub fold: Fold,
     /// How long a call whose reply was lost may still take effect. Zero says that it cannot once the call has ended,
     /// or the process that made it has.
     pub settle: Duration,
@@ -144,6 +147,7 @@ impl ResourceType {
             timeouts: Timeouts::default(),
             is_borrowed: |_, _| false,
             called: |_| Vec::new(),
+            fold: |_, _| {},
             settle: Duration::from_secs(30),
         }
     }
@@ -250,6 +254,8 @@ pub struct Attribute {
     pub way: bool,
     /// The environment variable that a setting is taken from where the configuration does not say it.
     pub variable: Option<&'static str>,
+    /// The form in which the system stores the value, where it is not the one that was written.
+    pub normal: Option<Normal>,
 }
 
 impl Attribute {
@@ -271,6 +277,7 @@ impl Attribute {
             stable: false,
             way: false,
             variable: None,
+            normal: None,
         }
     }
 
@@ -345,6 +352,13 @@ impl Attribute {
     #[must_use]
     pub fn variable(mut self, name: &'static str) -> Self {
         self.variable = Some(name);
+        self
+    }
+
+    /// The system stores the value in this form: values of one form are no difference.
+    #[must_use]
+    pub fn normal(mut self, normal: fn(&Value) -> Value) -> Self {
+        self.normal = Some(Normal(normal));
         self
     }
 
