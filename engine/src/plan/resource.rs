@@ -144,7 +144,8 @@ pub(crate) async fn plan(
             return Ok(None);
         }
     };
-    let recorded = prior.as_ref().map(|prior| &prior.attributes);
+    let is_replaced = forced.is_some() || !planned.replace_paths.is_empty();
+    let recorded = prior.as_ref().filter(|_| !is_replaced).map(|prior| &prior.attributes);
     for breach in contract::planned_agrees_with_config(wanted.ty, &config, recorded, &planned) {
         diagnostics.push(
             Diagnostic::error("provider_bug", format!("a fault of the provider of `{}`: {breach}", wanted.ty.name))

@@ -4,6 +4,7 @@ use crate::blueprints::BLUEPRINTS;
 use crate::lookup::lookups;
 use std::time::Duration;
 use terrace_provider::http::allow_plain_http;
+use terrace_provider::normal;
 use terrace_provider::{Attribute, AttributeType, Map, Object, ProviderSchema, ResourceType, Timeouts, Value};
 
 /// The schema of the provider.
@@ -128,7 +129,8 @@ fn connection() -> ResourceType {
             "selectedFields",
             list(AttributeType::String),
             "The fields at the top that are synced; all where it is left out.",
-        ),
+        )
+        .normal(normal::set),
     ]);
     let schedule = Object(vec![
         text("type", "`manual` or `cron`.").default_value("manual"),
@@ -144,7 +146,8 @@ fn connection() -> ResourceType {
             "streams",
             list(AttributeType::Object(stream)),
             "The streams that are synced; where it is left out, all that the source has, each as a whole (`full_refresh_overwrite`).",
-        )),
+        )
+        .normal(normal::unordered)),
         Attribute::new("schedule", AttributeType::Object(schedule), "When it is synced.").default_value(manual),
         text("status", "`active` or `inactive`.").default_value("active"),
         or_kept(text("namespaceDefinition", "Where streams are written: `source`, `destination` or `custom_format`.")),

@@ -4,6 +4,7 @@ use crate::blueprints::BLUEPRINTS;
 use crate::identity::identity;
 use std::time::Duration;
 use terrace_provider::http::allow_plain_http;
+use terrace_provider::normal;
 use terrace_provider::{Attribute, AttributeType, Map, Object, ProviderSchema, ResourceType, Timeouts, Value};
 
 /// The schema of the provider.
@@ -167,7 +168,8 @@ fn select_permission() -> ResourceType {
         table_name(),
         named("role", "Who may read."),
         Attribute::new("columns", texts(), "The columns; `[\"*\"]` means all.")
-            .default_value(Value::List(vec!["*".into()])),
+            .default_value(Value::List(vec!["*".into()]))
+            .normal(normal::set),
         vendor("filter", "Which rows, in Hasura's own words; all where it is empty.")
             .default_value(Value::Map(Map::default())),
         Attribute::new("limit", AttributeType::Int, "The most rows of one answer."),
@@ -188,7 +190,8 @@ fn role() -> ResourceType {
         named("roleId", "The role, as permissions name it."),
         named("componentId", "The component that it belongs to: each has one role."),
         Attribute::new("rootFields", texts(), "The root fields that it may ask for.")
-            .default_value(Value::List(Vec::new())),
+            .default_value(Value::List(Vec::new()))
+            .normal(normal::set),
         id(),
     ];
     let ty = ResourceType::new("hasura_role", "A role of the role mapper.", &["roleId"], Object(attributes));
@@ -199,9 +202,11 @@ fn role_binding() -> ResourceType {
     let attributes = vec![
         named("roleId", "The role."),
         Attribute::new("users", texts(), "All users that have it: `user:ada_example.com`.")
-            .default_value(Value::List(Vec::new())),
+            .default_value(Value::List(Vec::new()))
+            .normal(normal::set),
         Attribute::new("groups", texts(), "All groups that have it: `group:analysts`.")
-            .default_value(Value::List(Vec::new())),
+            .default_value(Value::List(Vec::new()))
+            .normal(normal::set),
         id(),
     ];
     let ty = ResourceType::new(

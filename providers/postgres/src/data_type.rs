@@ -18,6 +18,33 @@ pub(crate) struct DataType {
     pub(crate) is_serial: bool,
 }
 
+/// Types whose names mean the same in quotes, unlike `"char"` and `"int"`.
+const NAMED: [&str; 23] = [
+    "bool",
+    "bytea",
+    "date",
+    "float4",
+    "float8",
+    "int2",
+    "int4",
+    "int8",
+    "json",
+    "jsonb",
+    "numeric",
+    "text",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "varchar",
+    "bigserial",
+    "serial",
+    "serial2",
+    "serial4",
+    "serial8",
+    "smallserial",
+    "interval",
+];
+
 /// What a change of type does to the values of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TypeChange {
@@ -78,6 +105,9 @@ impl DataType {
         }
         let name = if is_name { words.concat() } else { words.join(" ") };
         let name = name.strip_prefix("pg_catalog.").map_or(name.clone(), |name| name.trim_matches('"').to_owned());
+        // The parser knows these by their names, in quotes as well.
+        let unquoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+        let name = unquoted.filter(|name| NAMED.contains(name)).map(str::to_owned).unwrap_or(name);
         let plain = Self { base: name, sizes, is_array, is_serial: false };
         // Two words that are no type of several are not one.
         let is_known = |ty: &Self| known(&ty.base).is_some() || !ty.base.contains(' ') || is_name;
@@ -190,6 +220,15 @@ pub(crate) fn canonical(text: &str) -> String {
     DataType::parse(text).map_or_else(|| text.to_owned(), |ty| ty.canonical())
 }
 
+/// The same, and `serial` stays one: it is another type than the integer that it counts with.
+pub(crate) fn normal(text: &str) -> String {
+    match DataType::parse(text) {
+        Some(ty) if ty.is_serial => format!("serial of {}", ty.canonical()),
+        Some(ty) => ty.canonical(),
+        None => text.to_owned(),
+    }
+}
+
 /// What a change from one spelling to another does.
 pub(crate) fn change(from: &str, to: &str) -> TypeChange {
     match (DataType::parse(from), DataType::parse(to)) {
@@ -286,6 +325,9 @@ mod tests {
             ("\"Sales\" . \"Kind\"[]", "\"Sales\".\"Kind\"[]"),
             ("sales.\"of days\"(3)", "sales.\"of days\"(3)"),
             ("citext", "citext"),
+            ("\"int4\"", "integer"),
+            ("\"int\"", "\"int\""),
+            ("\"char\"", "\"char\""),
         ] {
             assert_eq!(canonical(spelling), name, "{spelling}");
         }

@@ -69,6 +69,26 @@ fn depth_of(token: &Token<'_>) -> i32 {
     i32::from(opens) - i32::from(closes)
 }
 
+/// The expression or query in a form that case, white space, comments and quotes without effect leave alone.
+pub(crate) fn normal(text: &str) -> String {
+    let tokens = tokens(text);
+    let mut tokens: Vec<&Token<'_>> = tokens.iter().filter(|token| token.kind != TokenKind::Comment).collect();
+    while tokens.last().is_some_and(|last| last.is_symbol(";")) {
+        tokens.pop();
+    }
+    tokens.iter().map(|token| token.meaning()).collect::<Vec<_>>().join(" ")
+}
+
+/// True for NULL, also under casts and in brackets: as a default it is none.
+pub(crate) fn is_null(text: &str) -> bool {
+    let tokens = tokens(text);
+    match essence(&tokens).as_slice() {
+        [null] => null.is_word("NULL"),
+        [cast, null, r#as, ..] => cast.is_word("CAST") && null.is_word("NULL") && r#as.is_word("AS"),
+        _ => false,
+    }
+}
+
 /// True when both are likely to be the same expression: the server adds casts and brackets and folds case. Only asked
 /// where the server's own words for a text are not known.
 pub(crate) fn is_alike(one: &str, other: &str) -> bool {
@@ -131,6 +151,25 @@ mod tests {
         {
             assert!(query(text, &path).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn null_is_null_in_every_spelling() {
+        for text in ["NULL", " null ", "(Null)", "NULL::text", "((NULL)::character varying(20))", "CAST(NULL AS text)"]
+        {
+            assert!(is_null(text), "{text}");
+        }
+        for text in ["'NULL'", "\"null\"", "NULL + 1", "coalesce(NULL, 1)", "CAST(1 AS text)", ""] {
+            assert!(!is_null(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn quotes_that_change_the_meaning_stay() {
+        assert_eq!(normal("A  > 0"), normal("\"a\" > 0 -- positive\n;"));
+        assert_ne!(normal("\"A\" > 0"), normal("a > 0"));
+        assert_ne!(normal("\"user\" > ''"), normal("user > ''"));
+        assert_ne!(normal("'A'"), normal("'a'"));
     }
 
     #[test]

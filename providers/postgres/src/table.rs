@@ -4,12 +4,14 @@ mod alter;
 mod change;
 mod check;
 mod ddl;
+mod fold;
 mod like;
 mod model;
 mod plan;
 mod present;
 
 pub(crate) use change::{create, delete, dependents_of_change, is_the_one, learn, missing, update};
+pub(crate) use fold::fold;
 pub(crate) use like::{is_same, made, observe};
 pub(crate) use plan::plan;
 pub(crate) use present::{column_names, read};

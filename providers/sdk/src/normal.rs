@@ -33,20 +33,37 @@ pub fn non_empty(value: &Value) -> Value {
     }
 }
 
-/// A text in any case.
+/// A text whose ASCII letters are in any case.
 #[must_use]
 pub fn any_case(value: &Value) -> Value {
-    value.as_str().map_or_else(|| value.clone(), |text| text.to_lowercase().into())
+    value.as_str().map_or_else(|| value.clone(), |text| text.to_ascii_lowercase().into())
+}
+
+/// Texts whose ASCII letters are in any case, each at its place.
+#[must_use]
+pub fn any_case_each(value: &Value) -> Value {
+    value.as_list().map_or_else(|| value.clone(), |items| items.iter().map(any_case).collect::<Vec<_>>().into())
+}
+
+/// Items in any order.
+#[must_use]
+pub fn unordered(value: &Value) -> Value {
+    value.as_list().map_or_else(|| value.clone(), |items| sorted(items).into())
 }
 
 /// Items in any order, however often each is named.
 #[must_use]
 pub fn set(value: &Value) -> Value {
     let Some(items) = value.as_list() else { return value.clone() };
-    let mut keyed: Vec<(String, &Value)> = items.iter().map(|item| (sort_key(item), item)).collect();
-    keyed.sort_by(|one, other| one.0.cmp(&other.0));
-    keyed.dedup_by(|one, other| one.1.is_same_as(other.1));
-    keyed.into_iter().map(|(_, item)| item.clone()).collect::<Vec<_>>().into()
+    let mut items = sorted(items);
+    items.dedup_by(|one, other| one.is_same_as(other));
+    items.into()
+}
+
+fn sorted(items: &[Value]) -> Vec<Value> {
+    let mut items = items.to_vec();
+    items.sort_by_cached_key(sort_key);
+    items
 }
 
 fn sort_key(item: &Value) -> String {
@@ -67,6 +84,15 @@ pub fn settled(ty: &ResourceType, config: &Attributes, recorded: Option<&Attribu
             && let Cow::Owned(respelled) = respelled(attribute, value, like)
         {
             *value = respelled;
+        }
+    }
+    // An older terrace recorded what counts as nothing now.
+    for attribute in ty.attributes.0.iter().filter(|attribute| attribute.normal.is_some()) {
+        let nothing = recorded.get(attribute.name).filter(|value| !value.is_null() && attribute.is_nothing(value));
+        if let Some(value) = nothing
+            && !settled.contains_key(attribute.name)
+        {
+            settled.insert(attribute.name.to_owned(), value.clone());
         }
     }
     settled
@@ -265,6 +291,7 @@ mod tests {
             json!({"rights": ["b", "a"], "columns": [{"name": "b", "type": "Text", "comment": "c"}, {"name": "a", "type": "int"}]}),
         );
         check(json!({"name": "x", "alias": "x"}), Some(json!({"alias": "x"})), json!({"name": "x", "alias": "x"}));
+        check(json!({"name": "x"}), Some(json!({"name": "x", "comment": ""})), json!({"name": "x", "comment": ""}));
     }
 
     #[test]
@@ -288,10 +315,12 @@ mod tests {
         fn normal_forms_are_their_own_normal_form(items in proptest::collection::vec("[abAB ]{0,2}", 0..5)) {
             let value: Value = items.iter().map(|item| Value::from(item.as_str())).collect::<Vec<_>>().into();
             prop_assert_eq!(set(&set(&value)), set(&value));
+            prop_assert_eq!(unordered(&unordered(&value)), unordered(&value));
             let mut reversed = items;
             reversed.reverse();
             let reversed: Value = reversed.into_iter().map(Value::from).collect::<Vec<_>>().into();
             prop_assert_eq!(set(&reversed), set(&value));
+            prop_assert_eq!(unordered(&reversed), unordered(&value));
         }
 
         #[test]

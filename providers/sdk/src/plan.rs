@@ -65,7 +65,10 @@ pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedCha
         .map(|attribute| Path::attribute(attribute.name))
         .collect();
     let is_replaced = change.must_replace || !replace_paths.is_empty();
-    if !is_replaced {
+    if is_replaced {
+        // The new object is made as it is written: the order of columns counts again.
+        configured = settled(ty, change.config, None);
+    } else {
         // The way to it that is on record leads there, too.
         configured.extend(ty.attributes.0.iter().filter_map(recorded_way));
     }

@@ -1,6 +1,7 @@
 //! What the provider declares: its settings, its resource types and its lookups.
 
 use crate::blueprints::BLUEPRINTS;
+use crate::data_type;
 use crate::identity::identity;
 use crate::lookup::lookups;
 use crate::session::private::Kept;
@@ -8,6 +9,7 @@ use crate::sql_type::sql_type;
 use std::time::Duration;
 use terrace_provider::attributes::texts;
 use terrace_provider::http::allow_plain_http;
+use terrace_provider::normal;
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
 use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ProviderSchema, ResourceType, Timeouts, Value};
 
@@ -63,7 +65,7 @@ fn settings() -> Object {
 }
 
 fn comment(doc: &'static str) -> Attribute {
-    text("comment", doc)
+    text("comment", doc).normal(normal::non_empty)
 }
 
 fn id() -> Attribute {
@@ -149,24 +151,28 @@ fn table() -> ResourceType {
     let names = || AttributeType::list(AttributeType::String);
     let column = Object(vec![
         text("name", "The column's name, as it is.").required(),
-        text("type", "The type: `NUMBER(38,0)`, `VARCHAR(20)`, in any spelling.").required(),
+        text("type", "The type: `NUMBER(38,0)`, `VARCHAR(20)`, in any spelling.").required().normal(data_type::normal),
         Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.").default_value(true),
-        text("comment", "A comment; where there is none, comments of the column are nobody's to manage."),
+        comment("A comment; where there is none, comments of the column are nobody's to manage."),
         text("previousName", "The name that the column had before: it is renamed instead of dropped and added."),
     ]);
     let attributes = vec![
         named("database", "The database."),
         named("schema", "The schema."),
         named("name", "The table's name, as it is."),
-        Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns.").required(),
+        Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns.")
+            .required()
+            .normal(normal::unordered),
         Attribute::new("primaryKey", names(), "The columns of the primary key, which Snowflake does not enforce.")
-            .default_value(empty()),
+            .default_value(empty())
+            .normal(normal::set),
         Attribute::new(
             "unique",
             AttributeType::list(names()),
             "The columns of each unique constraint, not enforced either.",
         )
-        .default_value(empty()),
+        .default_value(empty())
+        .normal(normal::unordered),
         comment("A comment."),
         text("createdOn", "When it was made: another one of the same name has another time.").stable(),
         full_name(),
@@ -189,7 +195,7 @@ fn view() -> ResourceType {
     ]);
     let column = Object(vec![
         text("name", "The column's name, in the source and in the view.").required(),
-        text("comment", "A comment; where there is none, comments of the column are nobody's to manage."),
+        comment("A comment; where there is none, comments of the column are nobody's to manage."),
     ]);
     let attributes = vec![
         named("database", "The database."),
@@ -255,7 +261,8 @@ fn grant() -> ResourceType {
             AttributeType::list(AttributeType::String),
             "All that the role has on it, such as `SELECT`; ownership apart.",
         )
-        .required(),
+        .required()
+        .normal(normal::set),
         Attribute::new("grantOption", AttributeType::Bool, "The role may pass them on.").default_value(false),
         id(),
     ];
@@ -282,7 +289,8 @@ fn tag() -> ResourceType {
             AttributeType::list(AttributeType::String),
             "The values that it may have; none means any.",
         )
-        .default_value(empty()),
+        .default_value(empty())
+        .normal(normal::set),
         comment("A comment."),
         full_name(),
         id(),

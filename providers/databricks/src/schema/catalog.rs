@@ -4,6 +4,7 @@ use super::azure::take_existing;
 use super::{id, named, remote, text, workspace_url};
 use crate::attributes::texts;
 use crate::private::Kept;
+use terrace_provider::normal;
 use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ResourceType, Value};
 
 pub(super) fn types() -> Vec<ResourceType> {
@@ -144,7 +145,8 @@ fn grant() -> ResourceType {
             AttributeType::list(AttributeType::String),
             "The privileges, each in capitals with `_`: `SELECT`, `USE_SCHEMA`.",
         )
-        .required(),
+        .required()
+        .normal(normal::set),
         take_existing(),
         id(),
     ];

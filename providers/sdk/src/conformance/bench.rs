@@ -115,7 +115,8 @@ impl<'a> Bench<'a> {
         config: &Attributes,
         planned: PlannedChange,
     ) -> Result<PlannedChange, String> {
-        contract::check_planned(self.ty, config, prior.map(|prior| &prior.attributes), &planned.planned)?;
+        let kept = prior.filter(|_| planned.replace_paths.is_empty()).map(|prior| &prior.attributes);
+        contract::check_planned(self.ty, config, kept, &planned.planned)?;
         self.check_concealed("the plan", &planned.planned)?;
         Ok(planned)
     }
