@@ -131,7 +131,7 @@ fn id() -> Attribute {
 
 /// The server keeps no empty comment.
 fn comment() -> Attribute {
-    text("comment", "A comment. Left out: not managed.").normal(normal::non_empty)
+    text("comment", "A comment. Left out or empty: not managed.").normal(normal::non_empty)
 }
 
 fn full_name(doc: &'static str) -> Attribute {
