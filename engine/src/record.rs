@@ -329,8 +329,9 @@ pub(crate) fn open_outputs_apart(
     Ok((outputs, closed))
 }
 
-/// The attributes of an object after a call: what the provider saw, in the spelling of the plan wherever both mean the same,
-/// completed by what was planned and cannot be read back, marked sensitive where the schema or the plan says so, without what is never stored.
+/// The attributes of an object after a call. Values that the provider read take the spelling of the plan wherever both mean
+/// the same. Planned values complete those that cannot be read back. Write-only values are left out; values that the schema
+/// or the plan marks as sensitive are marked.
 #[must_use]
 pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) -> Attributes {
     let mut merged = Attributes::with_capacity_and_hasher(ty.attributes.0.len(), Default::default());

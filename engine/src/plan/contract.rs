@@ -1,5 +1,5 @@
-//! What a provider promises, checked: planned values agree with the configuration, results agree with the plan (both in
-//! normal form), nothing lies outside the schema. A breach is the provider author's to mend and says so.
+//! Checks of a provider's promises: planned values agree with the configuration, results agree with the plan (both in
+//! normal form), all values lie within the schema. A breach is a bug of the provider.
 
 use terrace_provider::normal::settled;
 use terrace_provider::{
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn another_spelling_is_no_breach_in_plans_and_results() {
+    fn plans_and_results_may_use_another_spelling() {
         let val = Attribute::new("val", AttributeType::list(AttributeType::String), "Values.").normal(normal::set);
         let note = Attribute::new("note", AttributeType::String, "A note.").normal(normal::non_empty);
         let ty = ResourceType::new("test_thing", "A thing.", &[], Object(vec![val, note]));

@@ -79,7 +79,7 @@ pub(crate) fn normal(text: &str) -> String {
     tokens.iter().map(|token| token.meaning()).collect::<Vec<_>>().join(" ")
 }
 
-/// True for NULL, also under casts and in brackets: as a default it is none.
+/// True for NULL, also under casts and in brackets. The server stores no default of NULL.
 pub(crate) fn is_null(text: &str) -> bool {
     let tokens = tokens(text);
     match essence(&tokens).as_slice() {

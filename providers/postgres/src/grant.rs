@@ -26,13 +26,13 @@ const PRIVILEGES: [(&str, &[&str]); 4] = [
     ("sequence", &["USAGE", "SELECT", "UPDATE"]),
 ];
 
-/// What can be granted on columns.
+/// Privileges that can be granted on columns.
 const OF_COLUMNS: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
 
 /// A privilege that older servers do not know, and the first version that does.
 const MAINTAIN: (&str, i32) = ("MAINTAIN", 170_000);
 
-/// What can be granted on an object of that type, or on columns of it.
+/// Privileges that can be granted on an object of that type, or on columns of it.
 fn grantable(ty: &str, is_of_columns: bool) -> &'static [&'static str] {
     if is_of_columns {
         return &OF_COLUMNS;

@@ -29,12 +29,12 @@ pub(crate) fn object(value: &Value) -> Value {
     })
 }
 
-/// Who gets a privilege: the server takes `public` for `PUBLIC`, with quotes and without.
+/// A grantee: the server takes `public` for `PUBLIC`, with and without quotes.
 pub(crate) fn grantee(value: &Value) -> Value {
     in_form(value, |text| grantee_name(text).to_owned())
 }
 
-/// The name of a grantee: `public` is everybody, as `PUBLIC` is.
+/// The name of a grantee: `public` means `PUBLIC`.
 pub(crate) fn grantee_name(text: &str) -> &str {
     if text == "public" { "PUBLIC" } else { text }
 }
@@ -47,7 +47,7 @@ pub(crate) fn privileges(value: &Value) -> Value {
     if items.contains(&all) { vec![all].into() } else { normal::set(&items.into()) }
 }
 
-/// What stands for all privileges that there are on an object.
+/// The word for every privilege that an object has.
 pub(crate) const ALL: &str = "ALL";
 
 /// A privilege as the server names it.

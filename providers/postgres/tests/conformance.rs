@@ -199,7 +199,7 @@ async fn every_type_shows_every_behaviour() {
                 .remove(by_hand(&world, "REVOKE ALL ON s.base FROM \"$db_reader\"")),
         )
         .fixture(
-            Fixture::new("postgres_grant", "to everybody", grant("PUBLIC", r#""privileges": ["SELECT"]"#))
+            Fixture::new("postgres_grant", "to the public", grant("PUBLIC", r#""privileges": ["SELECT"]"#))
                 .spelled("/role", ["PUBLIC", "public"])
                 .remove(by_hand(&world, "REVOKE ALL ON s.base FROM PUBLIC")),
         )

@@ -31,7 +31,7 @@ async fn table_settles_if_a_unique_column_is_the_primary_key() {
     let keys = r#""primaryKey": {"columns": ["a"]}, "unique": [{"name": "ux", "columns": ["a"]}, {"columns": ["b"]}]"#;
     let made = world.settled("postgres_table", &table(&format!("{COLUMNS}, {keys}"))).await;
     assert_eq!(constraints(&world).await, ["t_b_key", "t_pkey"]);
-    // Without the primary key the constraint is one of its own.
+    // The constraint is added once the primary key is gone.
     let unique = r#""unique": [{"name": "ux", "columns": ["a"]}, {"columns": ["b"]}]"#;
     world.resettled("postgres_table", &made, &table(&format!("{COLUMNS}, {unique}"))).await;
     assert_eq!(constraints(&world).await, ["t_b_key", "ux"]);
@@ -86,7 +86,7 @@ async fn comment_is_removed_if_it_becomes_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn default_null_is_no_default_in_any_spelling() {
+async fn default_null_counts_as_left_out_in_any_spelling() {
     let world = World::new().await;
     let of = |default: &str| {
         table(&format!(r#""columns": [{{"name": "a", "type": "varchar(20)", "default": "{default}"}}]"#))
@@ -95,14 +95,14 @@ async fn default_null_is_no_default_in_any_spelling() {
     let made = world.resettled("postgres_table", &made, &of("NULL::varchar(9)")).await;
     assert!(world.query("SELECT 1 FROM pg_attrdef WHERE adrelid = 's.t'::regclass").await.is_empty());
     world.is_settled("postgres_table", &made, &of("null")).await;
-    // What somebody set by hand is no difference, either.
+    // An operator may set a default of NULL: that is no drift.
     world.execute("ALTER TABLE s.t ALTER a SET DEFAULT NULL::text").await;
     let read = world.read("postgres_table", &made).await.unwrap();
     world.is_settled("postgres_table", &read, &of("NULL")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn order_of_columns_and_checks_is_no_change() {
+async fn order_of_columns_and_checks_plans_no_change() {
     let world = World::new().await;
     let checks =
         |first: &str, second: &str| format!(r#""checks": [{{"expression": "{first}"}}, {{"expression": "{second}"}}]"#);
@@ -146,7 +146,7 @@ async fn privileges_that_were_there_stay_when_all_are_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn role_public_is_everybody() {
+async fn role_public_stands_for_every_role() {
     let world = World::new().await;
     world.execute("CREATE TABLE s.t (a int)").await;
     let to = |role: &str| {

@@ -1,16 +1,16 @@
-//! Normal forms: which values a system takes for one.
+//! Normal forms: the spellings that a system takes for the same value.
 //!
-//! A system stores some values in another form than the one that was written: an empty comment is no comment, privileges
-//! have no order, `int4` is `integer`. An attribute declares its normal form ([`Attribute::normal`]), a type what it
-//! stores once or in another attribute ([`ResourceType::fold`]). Plans, results and refreshed rows are compared in normal
-//! form, and keep the spelling that is recorded wherever both mean the same.
+//! A system stores some values in a form of its own: it keeps no empty comment, privileges have no order, `int4` becomes
+//! `integer`. An attribute declares its normal form ([`Attribute::normal`]); a type declares the attributes that imply
+//! others ([`ResourceType::fold`]). Plans, results and refreshed rows are compared in normal form, and keep the recorded
+//! spelling wherever both mean the same.
 
 use crate::plan::with_defaults;
 use crate::{Attribute, AttributeType, Attributes, Map, Object, ResourceType, Value};
 use std::borrow::Cow;
 
-/// Returns the normal form of a known value: values of one normal form mean the same. Null stands for a value of which the
-/// system keeps nothing.
+/// Returns the normal form of a known value: values with the same normal form mean the same. Null stands for a value that
+/// the system does not keep.
 #[derive(Debug, Clone, Copy)]
 pub struct Normal(pub fn(&Value) -> Value);
 
@@ -20,11 +20,11 @@ impl PartialEq for Normal {
     }
 }
 
-/// Removes from configured attributes what the system does not store beside the rest of them, such as a constraint that
-/// another one implies. The attributes of the recorded object tell what is stored nevertheless.
+/// Removes values from configured attributes that the system does not store because other attributes imply them, such as a
+/// constraint. The recorded attributes show which of them the system stores nevertheless.
 pub type Fold = fn(&mut Attributes, Option<&Attributes>);
 
-/// An empty text is no value.
+/// The system keeps no empty text.
 #[must_use]
 pub fn non_empty(value: &Value) -> Value {
     match value.as_str() {
@@ -72,7 +72,7 @@ fn sort_key(item: &Value) -> String {
     item.to_json_text()
 }
 
-/// The configured attributes as they can be read back: with defaults, without what the system does not store, in the
+/// The configured attributes as they can be read back: with defaults, without values that the system does not store, in the
 /// spelling of the recorded object wherever both mean the same.
 #[must_use]
 pub fn settled(ty: &ResourceType, config: &Attributes, recorded: Option<&Attributes>) -> Attributes {
@@ -86,7 +86,7 @@ pub fn settled(ty: &ResourceType, config: &Attributes, recorded: Option<&Attribu
             *value = respelled;
         }
     }
-    // An older terrace recorded what counts as nothing now.
+    // An older terrace recorded values that count as left out now.
     for attribute in ty.attributes.0.iter().filter(|attribute| attribute.normal.is_some()) {
         let nothing = recorded.get(attribute.name).filter(|value| !value.is_null() && attribute.is_nothing(value));
         if let Some(value) = nothing
@@ -174,7 +174,7 @@ impl Attribute {
         self.normal.is_some() || self.ty.has_normal_form()
     }
 
-    /// The value as the system stores it; null where it stores nothing.
+    /// The value as the system stores it; null where the system does not keep it.
     #[must_use]
     pub fn normal_form(&self, value: &Value) -> Value {
         if !self.has_normal_form() {
@@ -195,7 +195,7 @@ impl Attribute {
         one.is_same_as(other) || (self.has_normal_form() && self.normal_form(one).is_same_as(&self.normal_form(other)))
     }
 
-    /// True for null, and for a value of which the system keeps nothing.
+    /// True for null, and for a value that the system does not keep.
     #[must_use]
     pub fn is_nothing(&self, value: &Value) -> bool {
         value.is_null()
@@ -228,7 +228,7 @@ impl AttributeType {
 }
 
 impl Object {
-    /// The attributes as the system stores them, without those of which it stores nothing.
+    /// The attributes as the system stores them, without those that it does not keep.
     #[must_use]
     pub fn normal_form(&self, attributes: &Map) -> Map {
         let normal = |(name, value): (&String, &Value)| {

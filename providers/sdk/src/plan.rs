@@ -83,8 +83,8 @@ pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedCha
     PlannedChange { planned, replace_paths, private: prior.private.clone(), ..PlannedChange::default() }
 }
 
-/// The configured attributes with defaults filled in at every depth, without nulls and what counts as null, in the order of
-/// the schema.
+/// The configured attributes with defaults filled in at every depth, without nulls and values that count as null, in the
+/// order of the schema.
 #[must_use]
 pub fn with_defaults(object: &Object, config: &Attributes) -> Attributes {
     let mut filled = Map::with_capacity_and_hasher(object.0.len(), Default::default());

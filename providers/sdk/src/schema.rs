@@ -117,7 +117,7 @@ pub struct ResourceType {
     /// What lookups may ask for an object by whose identity only the server knows, once it is there: of the attributes of an
     /// object, or of the arguments of a lookup. Whoever asks for what the plan makes is answered after that.
     pub called: fn(&Map) -> Vec<String>,
-    /// What of configured attributes the system does not store beside the rest of them.
+    /// Removes configured values that the system does not store because other attributes imply them.
     pub fold: Fold,
     /// How long a call whose reply was lost may still take effect. Zero says that it cannot once the call has ended,
     /// or the process that made it has.
@@ -254,7 +254,7 @@ pub struct Attribute {
     pub way: bool,
     /// The environment variable that a setting is taken from where the configuration does not say it.
     pub variable: Option<&'static str>,
-    /// The form in which the system stores the value, where it is not the one that was written.
+    /// The form in which the system stores the value, where it differs from the written one.
     pub normal: Option<Normal>,
 }
 
@@ -355,7 +355,7 @@ impl Attribute {
         self
     }
 
-    /// The system stores the value in this form: values of one form are no difference.
+    /// The system stores the value in this form: values with the same form are no difference.
     #[must_use]
     pub fn normal(mut self, normal: fn(&Value) -> Value) -> Self {
         self.normal = Some(Normal(normal));

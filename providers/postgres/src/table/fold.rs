@@ -4,8 +4,8 @@ use super::model::{ForeignKey, Key, Table};
 use crate::attributes::{has_unknown, optional_text};
 use terrace_provider::{Attributes, Value};
 
-/// Leaves out unique constraints of the columns of the primary key or of another one: the server makes one constraint of
-/// them, and keeps those that were added one by one. A foreign key names its own schema as the recorded one does.
+/// Leaves out unique constraints on the columns of the primary key or of another unique constraint: the server makes a
+/// single constraint of them, and keeps those that were added later. A foreign key names its own schema as the recorded one does.
 pub(crate) fn fold(configured: &mut Attributes, recorded: Option<&Attributes>) {
     let read: Attributes = ["schema", "primaryKey", "unique", "foreignKeys"]
         .into_iter()
@@ -40,7 +40,7 @@ fn other_spelling(named: Option<&str>, own: &str) -> Option<String> {
 fn kept(table: &Table, recorded: Vec<Key>) -> Vec<bool> {
     let mut free = recorded;
     let mut is_kept = vec![false; table.unique.len()];
-    // What has a name takes its own first.
+    // Named constraints are matched first.
     let mut order: Vec<(usize, &Key)> = table.unique.iter().enumerate().collect();
     order.sort_by_key(|(_, key)| key.name.is_none());
     for (at, key) in &order {

@@ -134,7 +134,7 @@ impl<'a> Bench<'a> {
         self.created(&planned, &observed.map_err(|error| failed("create", &error))?)
     }
 
-    /// The same; `None` where the provider refuses what was planned.
+    /// Creates a planned object; `None` where the provider refuses the plan.
     pub(super) async fn create_unless_refused(&self, plan: &PlannedChange) -> Result<Option<Recorded>, String> {
         let planned = planned(plan);
         let observed = refused("create", self.session.create(self.ty, &self.call(CREATE), &planned).await)?;
@@ -209,8 +209,8 @@ impl<'a> Bench<'a> {
         self.check_concealed(what, &observed.attributes)
     }
 
-    /// The row of a call: what was planned as far as it is known, and on top of it what the call returned, spelled as the
-    /// plan and sensitive where it is.
+    /// The row of a call: the known planned values, and over them the values that the call returned, spelled and marked as
+    /// the plan has them.
     pub(super) fn record(&self, planned: &Attributes, observed: &Observed) -> Recorded {
         let is_stored = |name: &str| self.ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only);
         let known = planned.iter().filter(|(name, value)| is_stored(name) && !value.has_unknown() && !value.is_null());

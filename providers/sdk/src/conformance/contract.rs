@@ -65,7 +65,7 @@ fn check_inner(ty: &AttributeType, at: &Path) -> Result<(), String> {
     }
 }
 
-/// Checks a plan: within the schema, no configured value altered but for its spelling, what the schema calls sensitive
+/// Checks a plan: all values lie within the schema, only the spelling of configured values differs, and sensitive values are
 /// marked.
 pub(super) fn check_planned(
     ty: &ResourceType,

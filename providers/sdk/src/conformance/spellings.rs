@@ -1,5 +1,4 @@
-//! Behaviours of values that can be spelled in more than one way: what is written, what is planned and what is read back
-//! agree.
+//! Behaviours of values that can be spelled in several ways: the written, the planned and the read value agree.
 
 use super::bench::{Bench, failed};
 use super::{Behaviour, Checked, Verdict, contract};
@@ -8,7 +7,7 @@ use crate::{Attribute, AttributeType, Attributes, ErrorKind, Map, Object, Record
 /// The first is tried on every attribute of every type, the second on the spellings that a fixture declares.
 pub(super) const BEHAVIOURS: &[Behaviour] = &[
     Behaviour { name: "every spelling settles", check: |bench| Box::pin(every_spelling_settles(bench)) },
-    Behaviour { name: "another spelling is no change", check: |bench| Box::pin(spelling_is_no_change(bench)) },
+    Behaviour { name: "other spellings plan no change", check: |bench| Box::pin(spellings_plan_no_change(bench)) },
 ];
 
 /// A configuration in which one value is written in another way.
@@ -32,7 +31,7 @@ async fn every_spelling_settles(bench: &Bench<'_>) -> Checked {
 }
 
 /// Makes an object of each declared spelling, and plans every other spelling over it.
-async fn spelling_is_no_change(bench: &Bench<'_>) -> Checked {
+async fn spellings_plan_no_change(bench: &Bench<'_>) -> Checked {
     if bench.fixture.spellings.is_empty() {
         return Ok(Verdict::NotApplicable("the fixture declares no spellings"));
     }
@@ -116,7 +115,7 @@ fn add_variants(object: &Object, config: &Map, at: &str, found: &mut impl FnMut(
     }
 }
 
-/// What a person writes who means nothing by it.
+/// Values that people write to leave an attribute out.
 fn absent_spellings(attribute: &Attribute) -> Vec<Value> {
     match attribute.ty {
         AttributeType::String => vec!["".into()],

@@ -275,7 +275,7 @@ async fn each_fault_is_told_by_the_behaviour_made_for_it() {
         (Fault::CreateDropsTheEmpty, "every spelling settles", "/label as \"\": create returned null for `label`"),
         (
             Fault::PlanTakesEverySpelling,
-            "another spelling is no change",
+            "other spellings plan no change",
             "planned as \"RED\", a second plan is not empty: `colour`",
         ),
         (Fault::ImportFindsAnything, "an import reads the same object", "finds an object that was deleted"),
