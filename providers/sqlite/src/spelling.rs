@@ -10,7 +10,7 @@ pub(crate) fn data_type(value: &Value) -> Value {
     value.as_str().map_or_else(|| value.clone(), |text| declared_type::normal(text).into())
 }
 
-/// A default: key words in any case; NULL is none.
+/// A default: key words in any case. NULL counts as left out.
 pub(crate) fn default(value: &Value) -> Value {
     let Some(text) = value.as_str() else { return value.clone() };
     if is_null(text) {
@@ -42,7 +42,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn null_is_no_default_in_any_spelling() {
+    fn default_null_counts_as_left_out_in_any_spelling() {
         for text in ["NULL", " null ", "(Null)"] {
             assert_eq!(default(&text.into()), Value::Null, "{text}");
         }

@@ -109,8 +109,10 @@ fn add_variants(object: &Object, config: &Map, at: &str, found: &mut impl FnMut(
         if value.is_none() {
             absent_spellings(attribute).into_iter().for_each(|value| found(&path, value));
         }
-        if let Some(value) = value.filter(|_| !attribute.vendor_json) {
-            add_values(&attribute.ty, value, &path, found);
+        match value {
+            Some(value) if attribute.vendor_json => add_nulls(value, &path, found),
+            Some(value) => add_values(&attribute.ty, value, &path, found),
+            None => {}
         }
     }
 }
@@ -122,6 +124,14 @@ fn absent_spellings(attribute: &Attribute) -> Vec<Value> {
         AttributeType::List(_) => vec![Value::List(Vec::new())],
         AttributeType::Map(_) => vec![Value::Map(Map::default())],
         _ => Vec::new(),
+    }
+}
+
+/// Vendors' JSON in which a key is null, beside the others and in the place of each.
+fn add_nulls(value: &Value, path: &str, found: &mut impl FnMut(&str, Value)) {
+    let Some(entries) = value.as_map() else { return };
+    for key in ["nothing"].into_iter().chain(entries.keys().map(String::as_str)) {
+        found(&format!("{path}/{key}"), Value::Null);
     }
 }
 

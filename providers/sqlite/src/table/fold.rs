@@ -4,8 +4,8 @@ use super::read::is_same_key;
 use terrace_provider::attributes::{texts, texts_of};
 use terrace_provider::{Attributes, Value};
 
-/// Leaves out unique constraints of the columns of the primary key or of another one, unless they are there: SQLite keeps
-/// one index for all of them.
+/// Leaves out unique constraints on the columns of the primary key or of another unique constraint, unless SQLite has them:
+/// it makes a single index for all of them.
 pub(crate) fn fold(configured: &mut Attributes, recorded: Option<&Attributes>) {
     let is_unknown = |name: &str| configured.get(name).is_some_and(Value::has_unknown);
     if is_unknown("primaryKey") || is_unknown("unique") {
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn unique_constraint_that_another_one_implies_is_left_out() {
+    fn implied_unique_constraint_is_left_out() {
         assert_eq!(folded(&json!([["id"], ["A", "b"], ["a", "B"]]), None), json!([["A", "b"]]).into());
         assert_eq!(folded(&json!([["id", "a"]]), None), json!([["id", "a"]]).into());
     }

@@ -109,7 +109,7 @@ fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
     table
 }
 
-/// True when both texts are the same tokens; NULL is no default.
+/// True when both texts are the same tokens; NULL counts as left out.
 pub(super) fn is_same_sql(one: Option<&str>, other: Option<&str>) -> bool {
     let [one, other] = [one, other].map(|sql| sql.filter(|sql| !spelling::is_null(sql)));
     let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
