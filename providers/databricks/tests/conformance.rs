@@ -217,7 +217,8 @@ fn catalog_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
             stand_in,
             made("databricks_grant", grant(stand_in, "dev", json!(["SELECT"])))
                 .update(attributes(grant(stand_in, "dev", json!(["SELECT", "MODIFY"]))))
-                .replace(attributes(grant(stand_in, "Analysts", json!(["SELECT"])))),
+                .replace(attributes(grant(stand_in, "Analysts", json!(["SELECT"]))))
+                .spelled("/privileges", [json!(["SELECT", "MODIFY"]), json!(["MODIFY", "SELECT", "MODIFY"])]),
             Some((
                 "PATCH",
                 "/api/2.1/unity-catalog/permissions/table/main.raw.orders",
