@@ -9,7 +9,7 @@ use crate::plan::with_defaults;
 use crate::{Attribute, AttributeType, Attributes, Map, Object, ResourceType, Value};
 use std::borrow::Cow;
 
-/// Returns the normal form of a known value: values with the same normal form mean the same. Null stands for a value that
+/// Returns the normal form of a known value: values with the same normal form mean the same. Null stands for a text that
 /// the system does not keep.
 #[derive(Debug, Clone, Copy)]
 pub struct Normal(pub fn(&Value) -> Value);
@@ -101,7 +101,7 @@ pub fn settled(ty: &ResourceType, config: &Attributes, recorded: Option<&Attribu
 /// The value of an attribute in the spelling of another one, wherever both mean the same.
 #[must_use]
 pub fn respelled<'v>(attribute: &Attribute, value: &'v Value, like: &Value) -> Cow<'v, Value> {
-    if value.is_same_as(like) || !attribute.has_normal_form() {
+    if !attribute.has_normal_form() || value.is_same_as(like) {
         return Cow::Borrowed(value);
     }
     if attribute.is_same(value, like) {
