@@ -148,6 +148,11 @@ impl DataType {
         if self.is_array { format!("{text}[]") } else { text }
     }
 
+    /// True when both are the same type but for their sizes.
+    pub(crate) fn is_sized(&self, other: &Self) -> bool {
+        self.base == other.base && self.is_array == other.is_array
+    }
+
     fn size(&self, at: usize) -> Option<i64> {
         self.sizes.get(at).copied()
     }

@@ -69,14 +69,44 @@ fn depth_of(token: &Token<'_>) -> i32 {
     i32::from(opens) - i32::from(closes)
 }
 
-/// The expression or query in a form that case, white space, comments and quotes without effect leave alone.
+/// The expression or query in a form that case, white space, comments, quotes without effect and brackets around the whole
+/// leave alone.
 pub(crate) fn normal(text: &str) -> String {
     let tokens = tokens(text);
     let mut tokens: Vec<&Token<'_>> = tokens.iter().filter(|token| token.kind != TokenKind::Comment).collect();
     while tokens.last().is_some_and(|last| last.is_symbol(";")) {
         tokens.pop();
     }
+    let mut tokens = tokens.as_slice();
+    while let [open, inner @ .., close] = tokens
+        && open.is_symbol("(")
+        && close.is_symbol(")")
+        && is_balanced(inner)
+    {
+        tokens = inner;
+    }
     tokens.iter().map(|token| token.meaning()).collect::<Vec<_>>().join(" ")
+}
+
+/// True when each bracket is closed, and none that was not opened.
+fn is_balanced(tokens: &[&Token<'_>]) -> bool {
+    let mut depth = 0_i32;
+    tokens.iter().all(|token| {
+        depth += depth_of(token);
+        depth >= 0
+    }) && depth == 0
+}
+
+/// The literal under a cast, and the type that it is cast to: `'x'` and `text` of `'x'::text`.
+pub(crate) fn cast_literal(text: &str) -> Option<(&str, &str)> {
+    let (literal, ty) = text.rsplit_once("::")?;
+    let is_literal = |token: &Token<'_>| matches!(token.kind, TokenKind::Text | TokenKind::Number);
+    match tokens(literal).as_slice() {
+        [literal] if is_literal(literal) => {}
+        [sign, number] if sign.is_symbol("-") && number.kind == TokenKind::Number => {}
+        _ => return None,
+    }
+    Some((literal.trim(), ty.trim()))
 }
 
 /// True for NULL, also under casts and in brackets. The server stores no default of NULL.
@@ -170,6 +200,13 @@ mod tests {
         assert_ne!(normal("\"A\" > 0"), normal("a > 0"));
         assert_ne!(normal("\"user\" > ''"), normal("user > ''"));
         assert_ne!(normal("'A'"), normal("'a'"));
+    }
+
+    #[test]
+    fn brackets_around_the_whole_mean_nothing() {
+        assert_eq!(normal("((a > 0))"), normal("a > 0"));
+        assert_ne!(normal("(a > 0) AND (b > 0)"), normal("a > 0) AND (b > 0"));
+        assert_ne!(normal("(a + b) * c"), normal("a + b * c"));
     }
 
     #[test]

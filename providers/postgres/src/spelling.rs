@@ -1,5 +1,6 @@
 //! Normal forms of attributes: what PostgreSQL stores of each spelling.
 
+use crate::data_type::DataType;
 use crate::{data_type, expression, identifier};
 use terrace_provider::Value;
 use terrace_provider::normal;
@@ -19,6 +20,28 @@ pub(crate) fn default(value: &Value) -> Value {
     match value.as_str() {
         Some(text) if expression::is_null(text) => Value::Null,
         _ => expression(value),
+    }
+}
+
+/// Columns in any order. The type of the column is no cast of its default: `'x'::text` is `'x'` in a column of texts.
+pub(crate) fn columns(value: &Value) -> Value {
+    let Some(items) = value.as_list() else { return value.clone() };
+    normal::unordered(&items.iter().map(without_cast).collect::<Vec<_>>().into())
+}
+
+fn without_cast(column: &Value) -> Value {
+    let text = |name: &str| column.get(name).and_then(Value::as_str);
+    let literal = text("default").and_then(expression::cast_literal).and_then(|(literal, cast)| {
+        let (own, cast) = (DataType::parse(text("type")?)?, DataType::parse(cast)?);
+        own.is_sized(&cast).then(|| literal.to_owned())
+    });
+    match (column.as_map(), literal) {
+        (Some(entries), Some(literal)) => {
+            let mut entries = entries.clone();
+            entries.insert("default".to_owned(), literal.into());
+            entries.into()
+        }
+        _ => column.clone(),
     }
 }
 
@@ -112,4 +135,58 @@ const ENCODINGS: [(&str, &str); 37] = [
 
 fn in_form(value: &Value, normal: impl Fn(&str) -> String) -> Value {
     value.as_str().map_or_else(|| value.clone(), |text| normal(text).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn column(ty: &str, default: &str) -> Value {
+        without_cast(&json!({"name": "a", "type": ty, "default": default}).into())
+    }
+
+    #[test]
+    fn cast_to_the_type_of_the_column_is_left_out() {
+        for (ty, default) in
+            [("text", "'x'::text"), ("varchar(20)", "'x' :: character varying"), ("numeric(10,2)", "'x'::dec")]
+        {
+            assert_eq!(column(ty, default).get("default"), Some(&"'x'".into()), "{ty} {default}");
+        }
+        for (ty, default) in
+            [("text", "'x'::bpchar"), ("text", "lower('x')::text"), ("text", "'a' || 'x'::text"), ("text", "'x::text'")]
+        {
+            assert_eq!(column(ty, default).get("default"), Some(&default.into()), "{ty} {default}");
+        }
+    }
+
+    #[test]
+    fn encodings_have_one_normal_form() {
+        for alias in ["UTF8", "utf-8", "Unicode"] {
+            assert_eq!(encoding(&alias.into()), "utf8".into());
+        }
+        assert_eq!(encoding(&"ISO_8859_1".into()), encoding(&"LATIN1".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn normal_forms_are_their_own_normal_form(text in "[a-zA-Z0-9'\"() ,:;]{0,20}") {
+            for normal in [data_type, expression, object, grantee, encoding] {
+                let once = normal(&text.as_str().into());
+                prop_assert_eq!(normal(&once), once);
+            }
+        }
+
+        #[test]
+        fn privileges_mean_the_same_in_any_case_and_order(
+            names in proptest::collection::vec(proptest::sample::select(vec!["SELECT", "INSERT", "TEMP", "ALL", "ALL PRIVILEGES"]), 1..5),
+        ) {
+            let list = |names: &mut dyn Iterator<Item = String>| Value::List(names.map(Value::from).collect());
+            let written = list(&mut names.iter().map(|name| (*name).to_owned()));
+            let other = list(&mut names.iter().rev().map(|name| format!(" {} ", name.to_lowercase())));
+            prop_assert_eq!(privileges(&written), privileges(&other));
+            prop_assert_eq!(privileges(&privileges(&written)), privileges(&written));
+        }
+    }
 }

@@ -41,6 +41,8 @@ fn spelled_table(config: Attributes) -> Fixture {
         .spelled("/columns/6/type", ["serial", "SERIAL4"])
         .spelled("/columns/4/default", ["TRUE", "true", " True"])
         .spelled("/columns/3/default", ["now()", "NOW ( )"])
+        .spelled("/columns/1/default", ["'x'", "'x'::character varying", "'x'::varchar(20)", "('x')"])
+        .spelled("/columns/2/default", ["0", "0::numeric", "(0)"])
         .spelled(
             "/columns/1/default",
             [json!("NULL"), json!("null::text"), json!("CAST(NULL AS varchar)"), json!(null)],
@@ -48,7 +50,7 @@ fn spelled_table(config: Attributes) -> Fixture {
         .spelled("/columns/5/generated", ["a * 2", "A*2", "\"a\" * 2"])
         .spelled("/columns/0/comment", [json!(""), json!(null)])
         .spelled("/comment", [json!(""), json!(null)])
-        .spelled("/checks/1/expression", ["a < 9 AND b <> 'A'", "A<9 and \"b\" <> 'A'"])
+        .spelled("/checks/1/expression", ["a < 9 AND b <> 'A'", "A<9 and \"b\" <> 'A'", "((a < 9 AND b <> 'A'))"])
         .spelled(
             "/checks",
             [

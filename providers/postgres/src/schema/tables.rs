@@ -66,7 +66,7 @@ pub(super) fn table() -> ResourceType {
             name("The table's name."),
             objects("columns", column, "The columns. Their order counts when the table is made, not afterwards.")
                 .required()
-                .normal(normal::unordered),
+                .normal(spelling::columns),
             Attribute::new("primaryKey", AttributeType::Object(key()), "The primary key."),
             objects("unique", key(), "The unique constraints.").default_value(empty()).normal(normal::unordered),
             objects("foreignKeys", foreign_key, "The foreign keys.").default_value(empty()).normal(normal::unordered),
