@@ -210,7 +210,9 @@ fn catalog_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
                 async {}
             })
             .remove(move |recorded| {
-                remover.sql(&format!("DROP VIEW IF EXISTS {}", recorded.text("fullName").unwrap()));
+                let name: Vec<String> =
+                    recorded.text("fullName").unwrap().split('.').map(|part| format!("`{part}`")).collect();
+                remover.sql(&format!("DROP VIEW IF EXISTS {}", name.join(".")));
                 async {}
             }),
         with(

@@ -5,7 +5,9 @@ use crate::identity::identity;
 use std::time::Duration;
 use terrace_provider::http::allow_plain_http;
 use terrace_provider::normal;
-use terrace_provider::{Attribute, AttributeType, Map, Object, ProviderSchema, ResourceType, Timeouts, Value};
+use terrace_provider::{
+    Attribute, AttributeType, Attributes, Map, Object, ProviderSchema, ResourceType, Timeouts, Value,
+};
 
 /// The schema of the provider.
 #[must_use]
@@ -131,7 +133,28 @@ fn source() -> ResourceType {
         text("endpoint", "Where queries go.").stable(),
         id(),
     ];
-    remote(ResourceType::new("hasura_source", "A database that Hasura reads.", &["name"], Object(attributes)))
+    let ty = ResourceType::new("hasura_source", "A database that Hasura reads.", &["name"], Object(attributes));
+    ResourceType { fold: without_nulls, ..remote(ty) }
+}
+
+/// Leaves keys out of a configuration that are null: Hasura fills in their defaults, as for keys that are not there.
+fn without_nulls(configured: &mut Attributes, recorded: Option<&Attributes>) {
+    let Some(value) = configured.get_mut("configuration") else { return };
+    let before = recorded.and_then(|recorded| recorded.get("configuration"));
+    if before.is_none_or(|before| !before.is_same_as(value)) {
+        remove_nulls(value);
+    }
+}
+
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Map(entries) => {
+            entries.retain(|_, value| !value.is_null());
+            entries.values_mut().for_each(remove_nulls);
+        }
+        Value::List(items) => items.iter_mut().for_each(remove_nulls),
+        _ => {}
+    }
 }
 
 fn table() -> ResourceType {

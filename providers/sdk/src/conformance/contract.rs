@@ -75,8 +75,9 @@ pub(super) fn check_planned(
 ) -> Result<(), String> {
     check_attributes(ty, planned).map_err(|problem| format!("the plan has {problem}"))?;
     // A provider may plan another value than the default of an attribute that it can compute.
-    let is_free =
-        |name: &str| !config.contains_key(name) && ty.attributes.get(name).is_some_and(|attribute| attribute.computed);
+    let is_free = |name: &str| {
+        config.get(name).is_none_or(Value::is_null) && ty.attributes.get(name).is_some_and(|it| it.computed)
+    };
     for (name, wanted) in settled(ty, config, recorded).into_iter().filter(|(name, _)| !is_free(name)) {
         match planned.get(&name) {
             None => return Err(format!("the plan leaves out `{name}`, which is configured")),

@@ -20,6 +20,7 @@ pub struct Fixture {
     pub(super) remove: Option<Hook>,
     pub(super) fill: Option<Hook>,
     pub(super) spellings: Vec<(&'static str, Vec<Value>)>,
+    pub(super) verbatim: &'static [&'static str],
     pub(super) concealed: &'static [&'static str],
     pub(super) is_importable: bool,
     pub(super) is_findable: bool,
@@ -41,6 +42,7 @@ impl Fixture {
             remove: None,
             fill: None,
             spellings: Vec::new(),
+            verbatim: &[],
             concealed: &[],
             is_importable: true,
             is_findable: true,
@@ -101,6 +103,13 @@ impl Fixture {
     #[must_use]
     pub fn spelled<V: Into<Value>>(mut self, path: &'static str, values: impl IntoIterator<Item = V>) -> Self {
         self.spellings.push((path, values.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Attributes that the suite does not spell in other ways, such as the commands that read the object.
+    #[must_use]
+    pub fn verbatim(mut self, attributes: &'static [&'static str]) -> Self {
+        self.verbatim = attributes;
         self
     }
 

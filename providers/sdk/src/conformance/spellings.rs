@@ -20,7 +20,8 @@ struct Variant {
 /// Each variant is refused, or made so that reading it and a second plan agree with the first one.
 async fn every_spelling_settles(bench: &Bench<'_>) -> Checked {
     let mut problems = Vec::new();
-    for Variant { label, config } in variants(&bench.ty.attributes, &bench.fixture.config) {
+    let spelled = bench.ty.attributes.0.iter().filter(|attribute| !bench.fixture.verbatim.contains(&attribute.name));
+    for Variant { label, config } in variants(&Object(spelled.cloned().collect()), &bench.fixture.config) {
         let settled = settle(bench, &config).await;
         let cleaned = bench.clean_up().await;
         if let Err(problem) = settled.and(cleaned) {
