@@ -23,7 +23,7 @@ pub(crate) fn default(value: &Value) -> Value {
     }
 }
 
-/// Columns in any order. The type of the column is no cast of its default: `'x'::text` is `'x'` in a column of texts.
+/// Columns in any order. A cast to the type of the column changes no default: `'x'::text` means `'x'` in a column of texts.
 pub(crate) fn columns(value: &Value) -> Value {
     let Some(items) = value.as_list() else { return value.clone() };
     normal::unordered(&items.iter().map(without_cast).collect::<Vec<_>>().into())

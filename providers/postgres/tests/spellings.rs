@@ -95,7 +95,7 @@ async fn default_null_counts_as_left_out_in_any_spelling() {
     let made = world.resettled("postgres_table", &made, &of("NULL::varchar(9)")).await;
     assert!(world.query("SELECT 1 FROM pg_attrdef WHERE adrelid = 's.t'::regclass").await.is_empty());
     world.is_settled("postgres_table", &made, &of("null")).await;
-    // An operator may set a default of NULL: that is no drift.
+    // A default of NULL, set by hand, does not drift.
     world.execute("ALTER TABLE s.t ALTER a SET DEFAULT NULL::text").await;
     let read = world.read("postgres_table", &made).await.unwrap();
     world.is_settled("postgres_table", &read, &of("NULL")).await;

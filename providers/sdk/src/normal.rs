@@ -1,6 +1,6 @@
 //! Normal forms: the spellings that a system takes for the same value.
 //!
-//! A system stores some values in a form of its own: it keeps no empty comment, privileges have no order, `int4` becomes
+//! A system stores some values in its own form: it keeps no empty comment, privileges have no order, `int4` becomes
 //! `integer`. An attribute declares its normal form ([`Attribute::normal`]); a type declares the attributes that imply
 //! others ([`ResourceType::fold`]). Plans, results and refreshed rows are compared in normal form, and keep the recorded
 //! spelling wherever both mean the same.
@@ -98,7 +98,7 @@ pub fn settled(ty: &ResourceType, config: &Attributes, recorded: Option<&Attribu
     settled
 }
 
-/// The value of an attribute in the spelling of another one, wherever both mean the same.
+/// The value of an attribute in the spelling of `like`, wherever both mean the same.
 #[must_use]
 pub fn respelled<'v>(attribute: &Attribute, value: &'v Value, like: &Value) -> Cow<'v, Value> {
     if !attribute.has_normal_form() || value.is_same_as(like) {
@@ -168,7 +168,7 @@ fn marked_as(original: &Value, value: Value) -> Value {
 }
 
 impl Attribute {
-    /// True when a value of this attribute, or a part of one, can be spelled in more than one way.
+    /// True when values of this attribute, or parts of them, can be spelled in several ways.
     #[must_use]
     pub fn has_normal_form(&self) -> bool {
         self.normal.is_some() || self.ty.has_normal_form()
@@ -189,7 +189,7 @@ impl Attribute {
         }
     }
 
-    /// True when both values mean the same to the system. What is unknown is never the same.
+    /// True when both values mean the same to the system. Unknown values never do.
     #[must_use]
     pub fn is_same(&self, one: &Value, other: &Value) -> bool {
         one.is_same_as(other) || (self.has_normal_form() && self.normal_form(one).is_same_as(&self.normal_form(other)))

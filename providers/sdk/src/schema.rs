@@ -355,7 +355,7 @@ impl Attribute {
         self
     }
 
-    /// The system stores the value in this form: values with the same form are no difference.
+    /// The system stores the value in this form: values with the same form mean the same.
     #[must_use]
     pub fn normal(mut self, normal: fn(&Value) -> Value) -> Self {
         self.normal = Some(Normal(normal));
