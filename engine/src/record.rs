@@ -8,7 +8,9 @@ use crate::seal::{Place, Placed, RowPart, Seal};
 use crate::store::{ComponentRow, Generation, Row, RowStatus};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::normal::respelled;
 use terrace_provider::value::wire::{Sealing, Spot, WireError, decode_at, decode_map, encode_map};
 use terrace_provider::{Attributes, Map, Observed, Private, Recorded, ResourceType, Value};
 use uuid::Uuid;
@@ -331,8 +333,9 @@ pub(crate) fn open_outputs_apart(
     Ok((outputs, closed))
 }
 
-/// The attributes of an object after a call: what the provider saw, completed by what was planned and cannot be read
-/// back, marked sensitive where the schema or the plan says so, without what is never stored.
+/// The attributes of an object after a call. Values that the provider read take the spelling of the plan wherever both mean
+/// the same. Planned values complete those that cannot be read back. Write-only values are left out; values that the schema
+/// or the plan marks as sensitive are marked.
 #[must_use]
 pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) -> Attributes {
     let mut merged = Attributes::with_capacity_and_hasher(ty.attributes.0.len(), Default::default());
@@ -347,9 +350,13 @@ pub fn storable(ty: &ResourceType, planned: &Attributes, observed: &Observed) ->
             continue;
         }
         let value = match planned {
-            _ if attribute.sensitive => Value::sensitive(value.clone()),
-            Some(planned) => marks::found(value, planned),
-            None => value.clone(),
+            Some(planned) => respelled(attribute, value, planned),
+            None => Cow::Borrowed(value),
+        };
+        let value = match planned {
+            _ if attribute.sensitive => Value::sensitive(value.into_owned()),
+            Some(planned) => marks::found(&value, planned),
+            None => value.into_owned(),
         };
         merged.insert(attribute.name.to_owned(), value);
     }

@@ -1,25 +1,30 @@
-//! What a provider promises, checked: planned values agree with the configuration, results agree with the plan,
-//! nothing lies outside the schema. A breach is the provider author's to mend and says so.
+//! Checks of a provider's promises: planned values agree with the configuration, results agree with the plan (both in
+//! normal form), all values lie within the schema. A breach is a bug of the provider.
 
-use terrace_provider::plan::with_defaults;
-use terrace_provider::{AttributeType, Attributes, Object, Observed, Path, PlannedChange, ResourceType, Value};
+use terrace_provider::normal::settled;
+use terrace_provider::{
+    Attribute, AttributeType, Attributes, Object, Observed, Path, PlannedChange, ResourceType, Value,
+};
 
-/// Where a planned value differs from the configuration.
+/// Where a planned value differs from the configuration of an object that is recorded so.
 #[must_use]
-pub fn planned_agrees_with_config(ty: &ResourceType, config: &Attributes, planned: &PlannedChange) -> Vec<String> {
-    let configured = with_defaults(&ty.attributes, config);
+pub fn planned_agrees_with_config(
+    ty: &ResourceType,
+    config: &Attributes,
+    recorded: Option<&Attributes>,
+    planned: &PlannedChange,
+) -> Vec<String> {
+    let configured = settled(ty, config, recorded);
     let mut breaches = outside_schema(&ty.attributes, &planned.planned);
     for (name, value) in &configured {
-        let is_promise = ty
-            .attributes
-            .get(name)
-            .is_some_and(|attribute| (!attribute.computed || attribute.required) && !attribute.way);
+        let Some(attribute) = ty.attributes.get(name) else { continue };
+        let is_promise = (!attribute.computed || attribute.required) && !attribute.way;
         if !is_promise || value.is_unknown() {
             continue;
         }
         let at = Path::attribute(name);
         match planned.planned.get(name) {
-            Some(planned) => first_difference(value, planned, &at).into_iter().for_each(|path| {
+            Some(planned) => difference_of(attribute, value, planned, &at).into_iter().for_each(|path| {
                 breaches.push(format!("the planned value at `{path}` differs from the configuration"))
             }),
             None if value.is_null() => {}
@@ -44,11 +49,11 @@ pub(crate) fn differing_attributes<'a>(
     planned: &'a Attributes,
     observed: &'a Observed,
 ) -> impl Iterator<Item = (&'a str, Path)> {
-    let is_read = move |name: &str| !ty.attributes.get(name).is_some_and(|attribute| attribute.write_only);
-    planned.iter().filter(move |(name, _)| is_read(name)).filter_map(move |(name, value)| {
+    planned.iter().filter_map(move |(name, value)| {
+        let attribute = ty.attributes.get(name).filter(|attribute| !attribute.write_only)?;
         // A provider leaves out attributes that it cannot read: they are recorded as planned.
         let result = observed.attributes.get(name)?;
-        Some((name.as_str(), first_difference(value, result, &Path::attribute(name))?))
+        Some((name.as_str(), difference_of(attribute, value, result, &Path::attribute(name))?))
     })
 }
 
@@ -101,6 +106,16 @@ fn outside_schema(object: &Object, attributes: &Attributes) -> Vec<String> {
         .collect()
 }
 
+/// The first path at which two values of an attribute differ in normal form.
+fn difference_of(attribute: &Attribute, planned: &Value, result: &Value, path: &Path) -> Option<Path> {
+    let difference = first_difference(planned, result, path)?;
+    if attribute.has_normal_form() {
+        let (planned, result) = (attribute.normal_form(planned), attribute.normal_form(result));
+        first_difference(&planned, &result, path)?;
+    }
+    Some(difference)
+}
+
 /// The first path at which two values differ; what was unknown may have become anything.
 fn first_difference(planned: &Value, result: &Value, path: &Path) -> Option<Path> {
     match (planned.exposed(), result.exposed()) {
@@ -126,7 +141,7 @@ fn first_difference(planned: &Value, result: &Value, path: &Path) -> Option<Path
 #[cfg(test)]
 mod tests {
     use super::*;
-    use terrace_provider::Attribute;
+    use terrace_provider::normal;
 
     fn ty() -> ResourceType {
         let attributes = vec![
@@ -143,8 +158,26 @@ mod tests {
     #[test]
     fn a_planned_value_that_is_not_the_configured_one_is_a_breach() {
         let planned = PlannedChange { planned: attributes(&[("val", 2_i64.into())]), ..PlannedChange::default() };
-        let breaches = planned_agrees_with_config(&ty(), &attributes(&[("val", 1_i64.into())]), &planned);
+        let breaches = planned_agrees_with_config(&ty(), &attributes(&[("val", 1_i64.into())]), None, &planned);
         assert_eq!(breaches, ["the planned value at `val` differs from the configuration"]);
+    }
+
+    #[test]
+    fn plans_and_results_may_use_another_spelling() {
+        let val = Attribute::new("val", AttributeType::list(AttributeType::String), "Values.").normal(normal::set);
+        let note = Attribute::new("note", AttributeType::String, "A note.").normal(normal::non_empty);
+        let ty = ResourceType::new("test_thing", "A thing.", &[], Object(vec![val, note]));
+        let list = |items: &[&str]| Value::List(items.iter().map(|item| (*item).into()).collect());
+        let config = attributes(&[("val", list(&["b", "a", "a"])), ("note", "".into())]);
+        let planned = attributes(&[("val", list(&["a", "b"]))]);
+        let change = PlannedChange { planned: planned.clone(), ..PlannedChange::default() };
+        assert!(planned_agrees_with_config(&ty, &config, None, &change).is_empty());
+        let observed = |items| Observed { attributes: attributes(&[("val", list(items))]), ..Observed::default() };
+        assert!(result_agrees_with_plan(&ty, &planned, &observed(&["b", "a"])).is_empty());
+        assert_eq!(
+            result_agrees_with_plan(&ty, &planned, &observed(&["a"])),
+            ["the result at `val` differs from the plan"]
+        );
     }
 
     #[test]

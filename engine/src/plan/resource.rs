@@ -156,7 +156,9 @@ pub(crate) async fn plan(
             return Ok(None);
         }
     };
-    for breach in contract::planned_agrees_with_config(wanted.ty, &config, &planned) {
+    let is_replaced = forced.is_some() || !planned.replace_paths.is_empty();
+    let recorded = prior.as_ref().filter(|_| !is_replaced).map(|prior| &prior.attributes);
+    for breach in contract::planned_agrees_with_config(wanted.ty, &config, recorded, &planned) {
         diagnostics.push(
             Diagnostic::error("provider_bug", format!("a fault of the provider of `{}`: {breach}", wanted.ty.name))
                 .at(wanted.span)

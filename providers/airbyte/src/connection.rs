@@ -50,8 +50,8 @@ fn check_schedule(schedule: &Value) -> Result<(), ProviderError> {
     let at = Path::attribute("schedule");
     let part = |name: &str| schedule.get(name).and_then(Value::as_str);
     match (part("type"), part("cron")) {
-        (Some("manual"), None) | (None, _) => Ok(()),
-        (Some("manual"), Some(_)) => {
+        (Some("manual") | None, None) => Ok(()),
+        (Some("manual") | None, Some(_)) => {
             Err(ProviderError::invalid(Some(at.key("cron")), "a schedule that is `manual` has no `cron`")
                 .solution("write `type: cron`, or leave `cron` out"))
         }

@@ -4,6 +4,7 @@ use crate::blueprints::BLUEPRINTS;
 use crate::lookup::lookups;
 use std::time::Duration;
 use terrace_provider::http::allow_plain_http;
+use terrace_provider::normal;
 use terrace_provider::{Attribute, AttributeType, Map, Object, ProviderSchema, ResourceType, Timeouts, Value};
 
 /// The schema of the provider.
@@ -79,6 +80,16 @@ fn or_kept(attribute: Attribute) -> Attribute {
     Attribute { stable: true, ..attribute.or_computed() }
 }
 
+/// A list without items counts as left out.
+fn non_empty(value: &Value) -> Value {
+    if value.as_list().is_some_and(<[Value]>::is_empty) { Value::Null } else { value.clone() }
+}
+
+/// Streams in any order. Airbyte syncs all streams of a source where none is named.
+fn streams(value: &Value) -> Value {
+    normal::unordered(&non_empty(value))
+}
+
 /// How long calls of a type may take, and for how long one whose answer was lost still takes effect: where Airbyte reads a
 /// source's schema on the way, it does so also when nobody waits for the answer any more.
 fn remote(ty: ResourceType, reads_schema: bool) -> ResourceType {
@@ -121,15 +132,18 @@ fn connection() -> ResourceType {
     let list = AttributeType::list;
     let stream = Object(vec![
         text("name", "The stream's name.").required(),
-        text("namespace", "The namespace of it in the source."),
+        text("namespace", "The namespace of it in the source.").normal(normal::non_empty),
         text("syncMode", "How it is synced: `full_refresh_overwrite`, `incremental_append` and so on."),
-        Attribute::new("cursorField", list(AttributeType::String), "The field by which new records are told."),
-        Attribute::new("primaryKey", list(list(AttributeType::String)), "The paths of the fields of its key."),
+        Attribute::new("cursorField", list(AttributeType::String), "The field by which new records are told.")
+            .normal(non_empty),
+        Attribute::new("primaryKey", list(list(AttributeType::String)), "The paths of the fields of its key.")
+            .normal(non_empty),
         Attribute::new(
             "selectedFields",
             list(AttributeType::String),
             "The fields at the top that are synced; all where it is left out.",
-        ),
+        )
+        .normal(normal::set),
     ]);
     let schedule = Object(vec![
         text("type", "`manual` or `cron`.").default_value("manual"),
@@ -145,7 +159,8 @@ fn connection() -> ResourceType {
             "streams",
             list(AttributeType::Object(stream)),
             "The streams that are synced; where it is left out, all that the source has, each as a whole (`full_refresh_overwrite`).",
-        )),
+        )
+        .normal(streams)),
         Attribute::new("schedule", AttributeType::Object(schedule), "When it is synced.").default_value(manual),
         text("status", "`active` or `inactive`.").default_value("active"),
         or_kept(text("namespaceDefinition", "Where streams are written: `source`, `destination` or `custom_format`.")),

@@ -65,6 +65,13 @@ async fn every_type_shows_the_behaviours_of_every_provider() {
     let connected = Fixture::new("airbyte_connection", "made", attributes(connection.clone()))
         .update(attributes(changed))
         .replace(attributes(with(connection.clone(), json!({"sourceId": other}))))
+        .spelled(
+            "/streams",
+            [
+                json!([{"name": "orders", "selectedFields": ["id", "updated_at"]}, {"name": "customers"}]),
+                json!([{"name": "customers"}, {"name": "orders", "selectedFields": ["updated_at", "id"]}]),
+            ],
+        )
         .fill(move |recorded| {
             fills.sync(&id_of(&recorded));
             async {}

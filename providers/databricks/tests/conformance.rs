@@ -210,14 +210,17 @@ fn catalog_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
                 async {}
             })
             .remove(move |recorded| {
-                remover.sql(&format!("DROP VIEW IF EXISTS {}", recorded.text("fullName").unwrap()));
+                let name: Vec<String> =
+                    recorded.text("fullName").unwrap().split('.').map(|part| format!("`{part}`")).collect();
+                remover.sql(&format!("DROP VIEW IF EXISTS {}", name.join(".")));
                 async {}
             }),
         with(
             stand_in,
             made("databricks_grant", grant(stand_in, "dev", json!(["SELECT"])))
                 .update(attributes(grant(stand_in, "dev", json!(["SELECT", "MODIFY"]))))
-                .replace(attributes(grant(stand_in, "Analysts", json!(["SELECT"])))),
+                .replace(attributes(grant(stand_in, "Analysts", json!(["SELECT"]))))
+                .spelled("/privileges", [json!(["SELECT", "MODIFY"]), json!(["MODIFY", "SELECT", "MODIFY"])]),
             Some((
                 "PATCH",
                 "/api/2.1/unity-catalog/permissions/table/main.raw.orders",

@@ -5,7 +5,10 @@ use crate::identity::identity;
 use std::time::Duration;
 use terrace_provider::http::allow_plain_http;
 use terrace_provider::names::NameRule;
-use terrace_provider::{Attribute, AttributeType, Map, Need, Object, ProviderSchema, ResourceType, Timeouts, Value};
+use terrace_provider::normal;
+use terrace_provider::{
+    Attribute, AttributeType, Attributes, Map, Need, Object, ProviderSchema, ResourceType, Timeouts, Value,
+};
 
 /// The schema of the provider.
 #[must_use]
@@ -134,7 +137,28 @@ fn source() -> ResourceType {
         text("endpoint", "Where queries go.").stable(),
         id(),
     ];
-    remote(ResourceType::new("hasura_source", "A database that Hasura reads.", &["name"], Object(attributes)))
+    let ty = ResourceType::new("hasura_source", "A database that Hasura reads.", &["name"], Object(attributes));
+    ResourceType { fold: without_nulls, ..remote(ty) }
+}
+
+/// Leaves keys out of a configuration that are null: Hasura fills in their defaults, as for keys that are not there.
+fn without_nulls(configured: &mut Attributes, recorded: Option<&Attributes>) {
+    let Some(value) = configured.get_mut("configuration") else { return };
+    let before = recorded.and_then(|recorded| recorded.get("configuration"));
+    if before.is_none_or(|before| !before.is_same_as(value)) {
+        remove_nulls(value);
+    }
+}
+
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Map(entries) => {
+            entries.retain(|_, value| !value.is_null());
+            entries.values_mut().for_each(remove_nulls);
+        }
+        Value::List(items) => items.iter_mut().for_each(remove_nulls),
+        _ => {}
+    }
 }
 
 fn table() -> ResourceType {
@@ -187,7 +211,8 @@ fn select_permission() -> ResourceType {
         table_name(),
         named("role", "Who may read."),
         Attribute::new("columns", texts(), "The columns; `[\"*\"]` means all.")
-            .default_value(Value::List(vec!["*".into()])),
+            .default_value(Value::List(vec!["*".into()]))
+            .normal(normal::set),
         vendor("filter", "Which rows, in Hasura's own words; all where it is empty.")
             .default_value(Value::Map(Map::default())),
         Attribute::new("limit", AttributeType::Int, "The most rows of one answer."),
@@ -209,7 +234,8 @@ fn role() -> ResourceType {
         named("roleId", "The role, as permissions name it."),
         named("componentId", "The component that it belongs to: each has one role."),
         Attribute::new("rootFields", texts(), "The root fields that it may ask for.")
-            .default_value(Value::List(Vec::new())),
+            .default_value(Value::List(Vec::new()))
+            .normal(normal::set),
         id(),
     ];
     let ty = ResourceType::new("hasura_role", "A role of the role mapper.", &["roleId"], Object(attributes));
@@ -220,9 +246,11 @@ fn role_binding() -> ResourceType {
     let attributes = vec![
         named("roleId", "The role."),
         Attribute::new("users", texts(), "All users that have it: `user:ada_example.com`.")
-            .default_value(Value::List(Vec::new())),
+            .default_value(Value::List(Vec::new()))
+            .normal(normal::set),
         Attribute::new("groups", texts(), "All groups that have it: `group:analysts`.")
-            .default_value(Value::List(Vec::new())),
+            .default_value(Value::List(Vec::new()))
+            .normal(normal::set),
         id(),
     ];
     let ty = ResourceType::new(

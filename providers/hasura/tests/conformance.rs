@@ -100,6 +100,7 @@ fn metadata_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
                 json!({"type": "bulk", "args": [in_returns(drop.clone()), in_returns(make)]}),
                 in_returns(drop),
             )
+            .spelled("/columns", [json!(["ID", "NAME"]), json!(["NAME", "ID"])])
         },
     ]
 }
@@ -120,6 +121,7 @@ fn role_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
     vec![
         Fixture::new(ROLE, "r", attributes(role("r")))
             .update(attributes(changed(role("r"), json!({"rootFields": ["b", "a"]}))))
+            .spelled("/rootFields", [json!(["a", "b"]), json!(["b", "a"])])
             .replace(attributes(role("r2")))
             .tamper(put("roles", tampered))
             .remove(move |_| {
@@ -128,6 +130,7 @@ fn role_fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
             }),
         Fixture::new(BINDING, "b", members(json!(["user:zoe", "user:ada"]), json!(["group:dev"])))
             .update(members(json!(["user:ada"]), json!([])))
+            .spelled("/users", [json!(["user:zoe", "user:ada"]), json!(["user:ada", "user:zoe"])])
             .tamper(put("user_roles", json!({"role_id": "base", "users": ["user:eve"]})))
             .remove({
                 let stand_in = Arc::clone(stand_in);

@@ -123,22 +123,19 @@ async fn the_provider_shows_every_behaviour() {
         )
         .fixture(on_command(
             folder,
-            Fixture::new("local_command", "full", command("full.json", json!({"size": 1}), true)).update(command(
-                "full.json",
-                json!({"size": 2}),
-                true,
-            )),
+            Fixture::new("local_command", "full", command("full.json", json!({"size": 1}), true))
+                .verbatim(&["create", "read", "update", "delete"])
+                .update(command("full.json", json!({"size": 2}), true)),
         ))
         .fixture(on_command(
             folder,
-            Fixture::new("local_command", "without-update", command("plain.json", json!("a"), false)).replace(command(
-                "plain.json",
-                json!("b"),
-                false,
-            )),
+            Fixture::new("local_command", "without-update", command("plain.json", json!("a"), false))
+                .verbatim(&["create", "read", "update", "delete"])
+                .replace(command("plain.json", json!("b"), false)),
         ))
         .fixture(
             Fixture::new("local_command", "bare", attributes(json!({"create": ["echo", "{}"]})))
+                .verbatim(&["create", "read", "update", "delete"])
                 .not_importable()
                 .not_findable()
                 .not_readable(),

@@ -20,6 +20,33 @@ pub(crate) struct DataType {
     pub(crate) is_serial: bool,
 }
 
+/// Types whose names mean the same in quotes, unlike `"char"` and `"int"`.
+const NAMED: [&str; 23] = [
+    "bool",
+    "bytea",
+    "date",
+    "float4",
+    "float8",
+    "int2",
+    "int4",
+    "int8",
+    "json",
+    "jsonb",
+    "numeric",
+    "text",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "varchar",
+    "bigserial",
+    "serial",
+    "serial2",
+    "serial4",
+    "serial8",
+    "smallserial",
+    "interval",
+];
+
 /// What a change of type does to the values of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TypeChange {
@@ -85,6 +112,9 @@ impl DataType {
         }
         let name = if is_name { words.concat() } else { words.join(" ") };
         let name = name.strip_prefix("pg_catalog.").map_or(name.clone(), |name| name.trim_matches('"').to_owned());
+        // The parser knows these by their names, in quotes as well.
+        let unquoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+        let name = unquoted.filter(|name| NAMED.contains(name)).map(str::to_owned).unwrap_or(name);
         let plain = Self { base: name, sizes, modifiers, is_array, is_serial: false };
         // Several words must be a known type. Modifiers are valid for extension types only.
         let is_type = |ty: &Self| match known(&ty.base) {
@@ -142,6 +172,11 @@ impl DataType {
             _ => format!("{}{sizes}", self.base),
         };
         if self.is_array { format!("{text}[]") } else { text }
+    }
+
+    /// True when both are the same type but for their sizes.
+    pub(crate) fn is_sized(&self, other: &Self) -> bool {
+        self.base == other.base && self.is_array == other.is_array
     }
 
     fn size(&self, at: usize) -> Option<i64> {
@@ -217,6 +252,15 @@ impl DataType {
 /// The server's name of a type as `format_type` writes it; the text itself where it is no type.
 pub(crate) fn canonical(text: &str) -> String {
     DataType::parse(text).map_or_else(|| text.to_owned(), |ty| ty.canonical())
+}
+
+/// The same, and `serial` stays one: it is another type than the integer that it counts with.
+pub(crate) fn normal(text: &str) -> String {
+    match DataType::parse(text) {
+        Some(ty) if ty.is_serial => format!("serial of {}", ty.canonical()),
+        Some(ty) => ty.canonical(),
+        None => text.to_owned(),
+    }
 }
 
 /// What a change from one spelling to another does.
@@ -366,6 +410,9 @@ mod tests {
             ("INTERVAL Day to  Second (3)", "interval day to second(3)"),
             ("interval second(3)", "interval second(3)"),
             ("interval year to month", "interval year to month"),
+            ("\"int4\"", "integer"),
+            ("\"int\"", "\"int\""),
+            ("\"char\"", "\"char\""),
         ] {
             assert_eq!(canonical(spelling), name, "{spelling}");
         }

@@ -7,26 +7,18 @@ use crate::kind::Target;
 use crate::mark::CallName;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
-use crate::server::{Client, column, first, query};
+use crate::server::{Client, column, first, query, version};
 use terrace_provider::{Attributes, DataAmount, Map, Path, PlannedChange, ProposedChange, ProviderError};
 
 /// The first version that takes an object id: <https://www.postgresql.org/docs/15/sql-createdatabase.html>.
 const WITH_OBJECT_ID: i32 = 150_000;
 
-/// Plans a database: an encoding that is not spoken of any more, or is spelled another way, is no other database.
+/// Plans a database.
 ///
 /// # Errors
 /// `InvalidInput` at the attribute that cannot be.
-pub(crate) fn plan(change: &ProposedChange<'_>, planned: &mut PlannedChange) -> Result<(), ProviderError> {
-    if has_unknown(change.config) {
-        return Ok(());
-    }
-    check_planned(&planned.planned)?;
-    let of = |attributes: &Attributes| optional_text(attributes, "encoding").map(|encoding| plain(&encoding));
-    let old = change.prior.and_then(|prior| of(&prior.attributes));
-    let is_other = old.zip(of(&planned.planned)).is_some_and(|(old, new)| old != new);
-    planned.replace_paths.retain(|path| is_other || path.first_key() != Some("encoding"));
-    Ok(())
+pub(crate) fn plan(change: &ProposedChange<'_>, planned: &PlannedChange) -> Result<(), ProviderError> {
+    if has_unknown(change.config) { Ok(()) } else { check_planned(&planned.planned) }
 }
 
 /// Refuses what the server could not hold.
@@ -61,17 +53,10 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
                 tell(&mut attributes, name, column(&row, at)?);
             }
         }
-        let server: String = column(&row, 3)?;
-        let configured = wanted.text("encoding").filter(|configured| plain(configured) == plain(&server));
-        put(&mut attributes, "encoding", Some(configured.as_deref().unwrap_or(&server)));
+        put(&mut attributes, "encoding", Some(&column::<String>(&row, 3)?));
         *answer = Some(Seen { mark: Some(column(&row, 4)?), ..Seen::plain(attributes, wanted) });
     }
     Ok(answers)
-}
-
-/// An encoding as the server compares it.
-fn plain(encoding: &str) -> String {
-    encoding.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase()
 }
 
 /// The statements that make the planned database, each of its own.
@@ -90,8 +75,7 @@ pub(crate) async fn creation(
         // Only the empty template takes any encoding.
         script.push_at(&Path::attribute("encoding"), &format!(" ENCODING {} TEMPLATE template0", literal(&encoding)));
     }
-    let version = query(client, "SELECT current_setting('server_version_num')::int4", &[]).await?;
-    if first::<i32>(&version)?.is_some_and(|version| version >= WITH_OBJECT_ID) {
+    if version(client).await? >= WITH_OBJECT_ID {
         script.push(&format!(" OID {}", call.object_id()));
     }
     let comment = optional_text(planned, "comment");

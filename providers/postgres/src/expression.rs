@@ -69,6 +69,56 @@ fn depth_of(token: &Token<'_>) -> i32 {
     i32::from(opens) - i32::from(closes)
 }
 
+/// The expression or query in a form that case, white space, comments, quotes without effect and brackets around the whole
+/// leave alone.
+pub(crate) fn normal(text: &str) -> String {
+    let tokens = tokens(text);
+    let mut tokens: Vec<&Token<'_>> = tokens.iter().filter(|token| token.kind != TokenKind::Comment).collect();
+    while tokens.last().is_some_and(|last| last.is_symbol(";")) {
+        tokens.pop();
+    }
+    let mut tokens = tokens.as_slice();
+    while let [open, inner @ .., close] = tokens
+        && open.is_symbol("(")
+        && close.is_symbol(")")
+        && is_balanced(inner)
+    {
+        tokens = inner;
+    }
+    tokens.iter().map(|token| token.meaning()).collect::<Vec<_>>().join(" ")
+}
+
+/// True when each bracket is closed, and none that was not opened.
+fn is_balanced(tokens: &[&Token<'_>]) -> bool {
+    let mut depth = 0_i32;
+    tokens.iter().all(|token| {
+        depth += depth_of(token);
+        depth >= 0
+    }) && depth == 0
+}
+
+/// The literal under a cast, and the type that it is cast to: `'x'` and `text` of `'x'::text`.
+pub(crate) fn cast_literal(text: &str) -> Option<(&str, &str)> {
+    let (literal, ty) = text.rsplit_once("::")?;
+    let is_literal = |token: &Token<'_>| matches!(token.kind, TokenKind::Text | TokenKind::Number);
+    match tokens(literal).as_slice() {
+        [literal] if is_literal(literal) => {}
+        [sign, number] if sign.is_symbol("-") && number.kind == TokenKind::Number => {}
+        _ => return None,
+    }
+    Some((literal.trim(), ty.trim()))
+}
+
+/// True for NULL, also under casts and in brackets. The server stores no default of NULL.
+pub(crate) fn is_null(text: &str) -> bool {
+    let tokens = tokens(text);
+    match essence(&tokens).as_slice() {
+        [null] => null.is_word("NULL"),
+        [cast, null, r#as, ..] => cast.is_word("CAST") && null.is_word("NULL") && r#as.is_word("AS"),
+        _ => false,
+    }
+}
+
 /// True when both are likely to be the same expression: the server adds casts and brackets and folds case. Only asked
 /// where the server's own words for a text are not known.
 pub(crate) fn is_alike(one: &str, other: &str) -> bool {
@@ -131,6 +181,32 @@ mod tests {
         {
             assert!(query(text, &path).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn null_is_null_in_every_spelling() {
+        for text in ["NULL", " null ", "(Null)", "NULL::text", "((NULL)::character varying(20))", "CAST(NULL AS text)"]
+        {
+            assert!(is_null(text), "{text}");
+        }
+        for text in ["'NULL'", "\"null\"", "NULL + 1", "coalesce(NULL, 1)", "CAST(1 AS text)", ""] {
+            assert!(!is_null(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn quotes_that_change_the_meaning_stay() {
+        assert_eq!(normal("A  > 0"), normal("\"a\" > 0 -- positive\n;"));
+        assert_ne!(normal("\"A\" > 0"), normal("a > 0"));
+        assert_ne!(normal("\"user\" > ''"), normal("user > ''"));
+        assert_ne!(normal("'A'"), normal("'a'"));
+    }
+
+    #[test]
+    fn brackets_around_the_whole_mean_nothing() {
+        assert_eq!(normal("((a > 0))"), normal("a > 0"));
+        assert_ne!(normal("(a > 0) AND (b > 0)"), normal("a > 0) AND (b > 0"));
+        assert_ne!(normal("(a + b) * c"), normal("a + b * c"));
     }
 
     #[test]

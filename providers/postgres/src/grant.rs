@@ -11,7 +11,8 @@ use crate::kind::Target;
 use crate::private::Memory;
 use crate::script::Script;
 use crate::seen::{Seen, Wanted};
-use crate::server::{Client, Work, column, query};
+use crate::server::{Client, Work, column, query, version};
+use crate::spelling::{ALL, privilege};
 use revoke::{Take, revoke, take_back};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::names::listed;
@@ -25,8 +26,46 @@ const PRIVILEGES: [(&str, &[&str]); 4] = [
     ("sequence", &["USAGE", "SELECT", "UPDATE"]),
 ];
 
-/// What can be granted on columns.
+/// Privileges that can be granted on columns.
 const OF_COLUMNS: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
+
+/// A privilege that older servers do not know, and the first version that does.
+const MAINTAIN: (&str, i32) = ("MAINTAIN", 170_000);
+
+/// Privileges that can be granted on an object of that type, or on columns of it.
+fn grantable(ty: &str, is_of_columns: bool) -> &'static [&'static str] {
+    if is_of_columns {
+        return &OF_COLUMNS;
+    }
+    PRIVILEGES.iter().find(|(known, _)| *known == ty).map_or(&[], |(_, privileges)| privileges)
+}
+
+/// The privileges of a grant as the server names them; `ALL` alone where that is among them.
+fn privileges(attributes: &Attributes) -> Vec<String> {
+    let named: Vec<String> = texts(attributes, "privileges").iter().map(|text| privilege(text)).collect();
+    if is_all(&named) { vec![ALL.to_owned()] } else { named }
+}
+
+/// True for `ALL` privileges.
+fn is_all(privileges: &[String]) -> bool {
+    privileges.iter().any(|privilege| privilege == ALL)
+}
+
+/// True when the privilege is among those of a grant.
+fn covers(privileges: &[String], privilege: &str) -> bool {
+    is_all(privileges) || privileges.iter().any(|it| it == privilege)
+}
+
+/// The privileges of a grant one by one, on a server of that version.
+fn each_privilege(attributes: &Attributes, version: i32) -> Vec<String> {
+    let named = privileges(attributes);
+    if !is_all(&named) {
+        return named;
+    }
+    let all = grantable(&text(attributes, "objectType"), !texts(attributes, "columns").is_empty());
+    let is_known = |name: &&&str| **name != MAINTAIN.0 || version >= MAINTAIN.1;
+    all.iter().filter(is_known).map(|name| (*name).to_owned()).collect()
+}
 
 /// The names in `object`, as many as its type has.
 ///
@@ -76,20 +115,18 @@ pub(crate) fn check_planned(attributes: &Attributes) -> Result<(), ProviderError
     for (index, column) in columns.iter().enumerate() {
         check(column, &Path::attribute("columns").index(index))?;
     }
-    let privileges = texts(attributes, "privileges");
+    let privileges: Vec<String> = texts(attributes, "privileges").iter().map(|text| privilege(text)).collect();
     let path = Path::attribute("privileges");
     if privileges.is_empty() {
         return Err(ProviderError::invalid(Some(path), "a grant needs at least one privilege"));
     }
-    let of_type =
-        PRIVILEGES.iter().find(|(known, _)| *known == ty).map_or(&[] as &[&str], |(_, privileges)| privileges);
-    let known = if columns.is_empty() { of_type } else { &OF_COLUMNS };
+    let known = grantable(&ty, !columns.is_empty());
     for (index, privilege) in privileges.iter().enumerate() {
         let at = path.index(index);
-        if !known.contains(&privilege.as_str()) {
+        if privilege != ALL && !known.contains(&privilege.as_str()) {
             let where_to = if columns.is_empty() { format!("a {ty}") } else { "columns".to_owned() };
             return Err(ProviderError::invalid(Some(at), format!("there is no privilege `{privilege}` on {where_to}"))
-                .solution(format!("there are {}", listed(known))));
+                .solution(format!("there are {}; `{ALL}` is all of them", listed(known))));
         }
         if privileges.iter().take(index).any(|other| other == privilege) {
             return Err(ProviderError::invalid(Some(at), format!("`{privilege}` is named twice")));
@@ -208,16 +245,18 @@ async fn held(client: &Client, targets: &[&Target]) -> Result<Vec<Held>, Failure
 pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
     let targets: Vec<&Target> = wanted.iter().map(|wanted| &wanted.target).collect();
     let held = held(client, &targets).await?;
-    Ok(held.iter().zip(wanted).map(|(held, wanted)| seen(held, wanted)).collect())
+    let names_all = |wanted: &Wanted| wanted.like.as_ref().is_some_and(|like| is_all(&privileges(like)));
+    let version = if wanted.iter().any(names_all) { version(client).await? } else { 0 };
+    Ok(held.iter().zip(wanted).map(|(held, wanted)| seen(held, wanted, version)).collect())
 }
 
-fn seen(held: &Held, wanted: &Wanted) -> Option<Seen> {
+fn seen(held: &Held, wanted: &Wanted, version: i32) -> Option<Seen> {
     let configured =
-        wanted.like.as_ref().map(|like| (texts(like, "privileges"), texts(like, "columns"), flag(like, "grantOption")));
+        wanted.like.as_ref().map(|like| (privileges(like), texts(like, "columns"), flag(like, "grantOption")));
     let (like, columns_like, option_like) = configured.unwrap_or_default();
     let is_of_columns = !columns_like.is_empty() || (wanted.like.is_none() && held.whole.is_empty());
     // What was there before us is not ours, unless it is what we want.
-    let is_ours = |privilege: &String| like.contains(privilege) || !wanted.memory.preexisting.contains(privilege);
+    let is_ours = |privilege: &String| covers(&like, privilege) || !wanted.memory.preexisting.contains(privilege);
     let mut columns = Vec::new();
     let granted: BTreeMap<String, bool> = if is_of_columns {
         let mut union: BTreeMap<String, bool> = BTreeMap::new();
@@ -245,8 +284,13 @@ fn seen(held: &Held, wanted: &Wanted) -> Option<Seen> {
     let has_option = granted.values().all(|grantable| *grantable);
     let is_borrowed =
         !option_like && wanted.like.is_some() && granted.keys().all(|it| wanted.memory.preexisting.contains(it));
+    let all = wanted.like.as_ref().filter(|_| is_all(&like)).map(|like| each_privilege(like, version));
+    let privileges = match all {
+        Some(all) if all.iter().all(|privilege| granted.contains_key(privilege)) => like,
+        _ => in_order_of(&like, granted.keys()),
+    };
     let mut attributes = Map::default();
-    attributes.insert("privileges".to_owned(), list(&in_order_of(&like, granted.keys())));
+    attributes.insert("privileges".to_owned(), list(&privileges));
     attributes.insert("columns".to_owned(), list(&columns));
     attributes.insert("grantOption".to_owned(), (has_option && !is_borrowed).into());
     Some(Seen::plain(attributes, wanted))
@@ -276,13 +320,13 @@ pub(crate) async fn preexisting(
         true => held.whole.keys().cloned().collect(),
         false => held.columns.values().flat_map(BTreeMap::keys).cloned().collect(),
     };
-    found.retain(|privilege| holds(privilege) || !texts(planned, "privileges").contains(privilege));
+    found.retain(|privilege| holds(privilege) || !covers(&privileges(planned), privilege));
     Ok(found)
 }
 
-/// True when the role holds all that is planned.
+/// True when the role holds all that is planned, on a server of any version.
 pub(crate) fn is_whole(planned: &Attributes, preexisting: &BTreeSet<String>) -> bool {
-    texts(planned, "privileges").iter().all(|privilege| preexisting.contains(privilege))
+    each_privilege(planned, i32::MAX).iter().all(|privilege| preexisting.contains(privilege))
 }
 
 /// Grants what is planned and not held, then revokes what is held and not planned any more.
@@ -293,15 +337,16 @@ pub(crate) async fn put(
     memory: &Memory,
 ) -> Result<(), Failure> {
     check_planned(planned)?;
-    let (privileges, columns) = (texts(planned, "privileges"), texts(planned, "columns"));
-    let option = flag(planned, "grantOption");
-    work.run(&statement("GRANT", target, &privileges, &columns, if option { " WITH GRANT OPTION" } else { "" }))
-        .await?;
+    let columns = texts(planned, "columns");
+    let option = if flag(planned, "grantOption") { " WITH GRANT OPTION" } else { "" };
+    work.run(&statement("GRANT", target, &privileges(planned), &columns, option)).await?;
     let Some(prior) = prior else { return Ok(()) };
     let held_now = held(work.look().await?, &[target]).await?.into_iter().next().unwrap_or_default();
     // Privileges follow a renamed column, and go with a dropped column.
     let is_there = |name: &String| held_now.columns.contains_key(name);
-    let (old, was_of_columns) = (texts(prior, "privileges"), !texts(prior, "columns").is_empty());
+    let version = version(work.look().await?).await?;
+    let privileges = each_privilege(planned, version);
+    let (old, was_of_columns) = (each_privilege(prior, version), !texts(prior, "columns").is_empty());
     let old_columns: Vec<String> = texts(prior, "columns").into_iter().filter(is_there).collect();
     let is_stranger = |privilege: &String| memory.preexisting.contains(privilege);
     let is_left = !was_of_columns || !old_columns.is_empty();
@@ -324,7 +369,7 @@ pub(crate) async fn put(
         let extra: Vec<String> = of_column.keys().filter(|it| !is_wanted(it) && !is_stranger(it)).cloned().collect();
         revoke(work, target, Take::Privileges, &extra, std::slice::from_ref(column)).await?;
     }
-    if flag(prior, "grantOption") && !option {
+    if flag(prior, "grantOption") && option.is_empty() {
         let (theirs, ours): (Vec<String>, Vec<String>) = privileges.into_iter().partition(is_stranger);
         revoke(work, target, Take::Option, &ours, &columns).await?;
         take_back(work, target, Take::Option, &theirs, &columns).await?;
@@ -342,7 +387,7 @@ pub(crate) async fn delete(work: &Work, target: &Target, prior: &Attributes, mem
         true => columns.iter().any(|name| held.columns.get(name).is_some_and(|of| of.contains_key(privilege))),
         false => held.whole.contains_key(privilege),
     };
-    let ours: Vec<String> = texts(prior, "privileges")
+    let ours: Vec<String> = each_privilege(prior, i32::MAX)
         .into_iter()
         .filter(|privilege| is_held(privilege) && !memory.preexisting.contains(privilege))
         .collect();

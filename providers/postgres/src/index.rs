@@ -155,7 +155,7 @@ pub(crate) fn creation(target: &Target, planned: &Attributes) -> Result<Script, 
     let mut script = Script::of(format!("CREATE {unique}INDEX {how}{} ON ", quote(target.own_name())));
     script.push_at(&Path::attribute("table"), &qualified(target.name(1), &text(planned, "table")));
     script.push(" USING ");
-    script.push_at(&Path::attribute("method"), &quote(&text(planned, "method")));
+    script.push_at(&Path::attribute("method"), &quote(&text(planned, "method").to_lowercase()));
     script.push(" (");
     let columns = texts(planned, "columns").into_iter().map(|column| quote_all([column]));
     let columns = columns.enumerate().map(|(index, sql)| (Path::attribute("columns").index(index), sql));

@@ -2,6 +2,7 @@
 
 use crate::attributes::text;
 use crate::identifier::{check, check_own, full_name, parts, qualified, quote};
+use crate::spelling::grantee_name;
 use terrace_provider::{Attributes, Map, Path, ProviderError, ResourceType, Value, object_id};
 
 /// The resource types.
@@ -71,7 +72,14 @@ impl Target {
     /// `InvalidInput` at the name that PostgreSQL cannot hold.
     pub(crate) fn of(ty: &ResourceType, attributes: &Attributes) -> Result<Self, ProviderError> {
         let kind = Kind::of(ty)?;
-        let names: Vec<String> = ty.identity.iter().map(|name| text(attributes, name)).collect();
+        let named = |name: &&str| {
+            let text = text(attributes, name);
+            match (kind, *name) {
+                (Kind::Grant, "role") => grantee_name(&text).to_owned(),
+                _ => text,
+            }
+        };
+        let names: Vec<String> = ty.identity.iter().map(named).collect();
         for (attribute, name) in ty.identity.iter().zip(&names) {
             let path = Path::attribute(attribute);
             match (kind, *attribute) {

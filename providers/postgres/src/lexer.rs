@@ -51,12 +51,12 @@ impl Token<'_> {
     }
 
     /// The text with what has no case folded: what makes two tokens mean the same.
-    fn meaning(&self) -> String {
+    pub(crate) fn meaning(&self) -> String {
         match self.kind {
             TokenKind::Word => self.text.to_lowercase(),
             TokenKind::QuotedName => match self.text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
                 // A name that is the same without its quotes is written with and without them.
-                Some(inner) if is_plain(inner) => inner.to_owned(),
+                Some(inner) if is_plain(inner) && !RESERVED.split(' ').any(|word| word == inner) => inner.to_owned(),
                 _ => self.text.to_owned(),
             },
             _ => self.text.to_owned(),
@@ -73,6 +73,16 @@ fn is_plain(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
+
+/// The key words that are names in quotes only: <https://www.postgresql.org/docs/current/sql-keywords-appendix.html>.
+const RESERVED: &str = "all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate \
+     collation column concurrently constraint create cross current_catalog current_date current_role \
+     current_schema current_time current_timestamp current_user default deferrable desc distinct do else end \
+     except false fetch for foreign freeze from full grant group having ilike in initially inner intersect into \
+     is isnull join lateral leading left like limit localtime localtimestamp natural not notnull null offset on \
+     only or order outer overlaps placing primary references returning right select session_user similar some \
+     symmetric system_user table tablesample then to trailing true union unique user using variadic verbose when \
+     where";
 
 /// The tokens of a text, white space left out.
 pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {

@@ -36,6 +36,7 @@ mod script;
 mod seen;
 mod server;
 mod session;
+mod spelling;
 mod sql_type;
 mod table;
 mod unexpressed;

@@ -7,8 +7,10 @@ use crate::blueprints::BLUEPRINTS;
 use crate::config::{CONNECTIONS, DATABASE, LOCK_TIMEOUT, TIMEOUT};
 use crate::lookup::lookups;
 use crate::principal::principal;
+use crate::spelling;
 use crate::sql_type::sql_type;
 use std::time::Duration;
+use terrace_provider::normal;
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
 use terrace_provider::{Attribute, AttributeType, Need, Object, ProviderSchema, ResourceType, Value};
 
@@ -68,7 +70,7 @@ fn settings() -> Object {
 
 fn database() -> ResourceType {
     let encoding = text("encoding", "The encoding, such as `UTF8`. Left out: that of the server's template.");
-    let encoding = Attribute { stable: true, ..encoding.replaces().or_computed() };
+    let encoding = Attribute { stable: true, ..encoding.replaces().or_computed().normal(spelling::encoding) };
     let ty = ResourceType::new(
         "postgres_database",
         "A database of the server.",
@@ -76,7 +78,7 @@ fn database() -> ResourceType {
         Object(vec![
             name("The database's name."),
             text("owner", "The role that owns it. Left out: not managed."),
-            text("comment", "A comment. Left out: not managed."),
+            comment(),
             encoding,
             id(),
         ]),
@@ -107,7 +109,7 @@ fn schema() -> ResourceType {
             in_database(),
             name("The schema's name."),
             text("owner", "The role that owns it. Left out: not managed."),
-            text("comment", "A comment. Left out: not managed."),
+            comment(),
             full_name("The schema's name, for `object` of a `postgres_grant`."),
             id(),
         ]),
@@ -141,6 +143,11 @@ fn in_schema() -> Attribute {
 
 fn id() -> Attribute {
     text("id", "The id for `terrace import`.").stable()
+}
+
+/// The server keeps no empty comment.
+fn comment() -> Attribute {
+    text("comment", "A comment. Left out or empty: not managed.").normal(normal::non_empty)
 }
 
 fn full_name(doc: &'static str) -> Attribute {

@@ -134,6 +134,12 @@ pub(crate) fn first<T: FromSqlOwned>(rows: &[Row]) -> Result<Option<T>, Failure>
     rows.first().map(|row| column(row, 0)).transpose()
 }
 
+/// The version of the server: 150004 is 15.4.
+pub(crate) async fn version(client: &Client) -> Result<i32, Failure> {
+    let rows = query(client, "SELECT current_setting('server_version_num')::int4", &[]).await?;
+    Ok(first::<i32>(&rows)?.unwrap_or_default())
+}
+
 /// A transaction on a connection of its own. One that is dropped before its end ends with its connection: the server rolls
 /// it back, and nobody gets a connection in the middle of something.
 pub(crate) struct Work {

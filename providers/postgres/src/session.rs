@@ -141,7 +141,7 @@ impl Session for PostgresSession {
             Kind::Table => return table::plan(change, planned),
             Kind::Index => return index::plan(change, planned),
             Kind::View | Kind::MaterializedView => view::check_planned(&planned.planned)?,
-            Kind::Database => database::plan(change, &mut planned)?,
+            Kind::Database => database::plan(change, &planned)?,
             Kind::Schema if is_known => namespace::check_planned(&planned.planned)?,
             Kind::Role => role::plan(change, &mut planned)?,
             Kind::Grant if is_known => grant::check_planned(&planned.planned)?,

@@ -5,6 +5,7 @@ mod change;
 mod check;
 mod ddl;
 mod detached;
+mod fold;
 mod like;
 mod model;
 mod plan;
@@ -14,6 +15,7 @@ pub(crate) use change::{
     PutBack, Updated, create, delete, dependents_of_change, has_other_types, is_the_one, learn, missing, unknown_types,
     update,
 };
+pub(crate) use fold::fold;
 pub(crate) use like::{is_same, made, observe};
 pub(crate) use plan::{plan, renamed};
 pub(crate) use present::{column_names, read};

@@ -1,9 +1,10 @@
 //! The suite of all providers, over every type.
 
 use crate::world::World;
+use serde_json::json;
 use std::sync::Arc;
-use terrace_provider::Recorded;
 use terrace_provider::conformance::{Fixture, Suite};
+use terrace_provider::{Attributes, Recorded};
 
 /// Something done to the database behind the provider's back.
 fn by_hand(
@@ -15,6 +16,67 @@ fn by_hand(
         let world = Arc::clone(&world);
         Box::pin(async move { world.execute(sql).await })
     }
+}
+
+/// A table in which every attribute can be spelled in another way.
+const SPELLED: &str = r#""columns": [
+    {"name": "a", "type": "int", "nullable": false, "comment": "one"}, {"name": "b", "type": "varchar(20)", "default": "'x'"},
+    {"name": "c", "type": "decimal(10,2)", "default": "0"}, {"name": "d", "type": "timestamptz", "default": "now()"},
+    {"name": "e", "type": "bool", "default": "TRUE"}, {"name": "f", "type": "int", "generated": "a * 2"},
+    {"name": "g", "type": "serial"}],
+    "primaryKey": {"columns": ["a"]}, "unique": [{"columns": ["b", "c"]}, {"name": "of_d", "columns": ["d"]}],
+    "foreignKeys": [{"columns": ["f"], "references": {"table": "spelled", "columns": ["a"]}}],
+    "checks": [{"expression": "a > 0"}, {"name": "below", "expression": "a < 9 AND b <> 'A'"}], "comment": "one""#;
+
+const PARTITIONED: &str = r#""columns": [{"name": "a", "type": "int"}], "partitionBy": {"strategy": "range", "columns": ["a"]},
+    "partitions": [{"name": "low", "bounds": "FROM (1) TO (10)"}, {"name": "other", "bounds": "DEFAULT"}]"#;
+
+fn spelled_table(config: Attributes) -> Fixture {
+    let key = |columns: &[&str]| json!({"columns": columns});
+    Fixture::new("postgres_table", "of every attribute", config)
+        .spelled("/columns/0/type", ["int", "integer", "INT4", " int4 ", "pg_catalog.int4"])
+        .spelled("/columns/1/type", ["varchar(20)", "character varying ( 20 )", "VARCHAR(20)"])
+        .spelled("/columns/2/type", ["decimal(10,2)", "numeric(10, 2)", "dec(10,2)"])
+        .spelled("/columns/3/type", ["timestamptz", "timestamp with time zone", "TIMESTAMP WITH TIME ZONE"])
+        .spelled("/columns/6/type", ["serial", "SERIAL4"])
+        .spelled("/columns/4/default", ["TRUE", "true", " True"])
+        .spelled("/columns/3/default", ["now()", "NOW ( )"])
+        .spelled("/columns/1/default", ["'x'", "'x'::character varying", "'x'::varchar(20)", "('x')"])
+        .spelled("/columns/2/default", ["0", "0::numeric", "(0)"])
+        .spelled(
+            "/columns/1/default",
+            [json!("NULL"), json!("null::text"), json!("CAST(NULL AS varchar)"), json!(null)],
+        )
+        .spelled("/columns/5/generated", ["a * 2", "A*2", "\"a\" * 2"])
+        .spelled("/columns/0/comment", [json!(""), json!(null)])
+        .spelled("/comment", [json!(""), json!(null)])
+        .spelled("/checks/1/expression", ["a < 9 AND b <> 'A'", "A<9 and \"b\" <> 'A'", "((a < 9 AND b <> 'A'))"])
+        .spelled(
+            "/checks",
+            [
+                json!([{"expression": "a > 0"}, {"expression": "a < 9"}]),
+                json!([{"expression": "a < 9"}, {"expression": "a > 0"}]),
+            ],
+        )
+        .spelled(
+            "/unique",
+            [
+                json!([]),
+                json!([key(&["a"])]),
+                json!([key(&["a"]), key(&["a"])]),
+                json!([{"name": "x", "columns": ["a"]}]),
+            ],
+        )
+        .spelled(
+            "/unique",
+            [
+                json!([key(&["c", "b"])]),
+                json!([key(&["c", "b"]), key(&["c", "b"])]),
+                json!([key(&["a"]), key(&["c", "b"])]),
+            ],
+        )
+        .spelled("/unique", [json!([key(&["b"]), key(&["c"])]), json!([key(&["c"]), key(&["b"])])])
+        .spelled("/foreignKeys/0/references/schema", [json!(null), json!("s")])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,6 +102,7 @@ async fn every_type_shows_every_behaviour() {
                 .update(of(r#"{"name": "$db conformance", "comment": "two"}"#))
                 .replace(of(r#"{"name": "$db conformance", "encoding": "SQL_ASCII"}"#))
                 .tamper(by_hand(&world, "COMMENT ON DATABASE \"$db conformance\" IS 'other'"))
+                .spelled("/encoding", ["UTF8", "utf-8", "Unicode"])
                 .remove(by_hand(&world, "DROP DATABASE IF EXISTS \"$db conformance\" WITH (FORCE)")),
         )
         .fixture(
@@ -57,6 +120,13 @@ async fn every_type_shows_every_behaviour() {
                 .remove(by_hand(&world, "DROP TABLE IF EXISTS s.t"))
                 .fill(by_hand(&world, "INSERT INTO s.t VALUES (1)")),
         )
+        .fixture(spelled_table(named("spelled", SPELLED)).remove(by_hand(&world, "DROP TABLE IF EXISTS s.spelled")))
+        .fixture(
+            Fixture::new("postgres_table", "partitioned", named("parted", PARTITIONED))
+                .spelled("/partitions/0/bounds", ["FROM (1) TO (10)", "from(1)  to (10)"])
+                .spelled("/partitions/1/bounds", ["DEFAULT", "default"])
+                .remove(by_hand(&world, "DROP TABLE IF EXISTS s.parted")),
+        )
         .fixture(
             Fixture::new("postgres_view", "of a source", named("v", &source(r#""a", "b""#)))
                 .update(named("v", &source(r#""b""#)))
@@ -71,6 +141,10 @@ async fn every_type_shows_every_behaviour() {
                 named("v", r#""definition": "SELECT max(a) AS most FROM base""#),
             )
             .update(named("v", r#""definition": "SELECT min(a) AS least FROM base", "comment": "c""#))
+            .spelled(
+                "/definition",
+                ["SELECT max(a) AS most FROM base", "select  MAX(\"a\") as most\nfrom base -- all\n;"],
+            )
             .tamper(by_hand(&world, "ALTER VIEW s.v RENAME COLUMN most TO top"))
             .remove(by_hand(&world, "DROP VIEW IF EXISTS s.v")),
         )
@@ -84,6 +158,8 @@ async fn every_type_shows_every_behaviour() {
         .fixture(
             Fixture::new("postgres_index", "plain", indexed(r#""table": "base", "columns": ["a", "b"]"#))
                 .replace(indexed(r#""table": "base", "columns": ["b"], "unique": true, "where": "a > 1""#))
+                .spelled("/where", ["a > 1", "A>1", "\"a\" > 1"])
+                .spelled("/method", ["btree", "BTREE"])
                 .tamper(by_hand(&world, "DROP INDEX \"Z z\".\"I i\"; CREATE INDEX \"I i\" ON \"Z z\".base (c)"))
                 .remove(by_hand(&world, "DROP INDEX IF EXISTS \"Z z\".\"I i\"")),
         )
@@ -119,7 +195,25 @@ async fn every_type_shows_every_behaviour() {
                 .update(grant("$db_reader", r#""privileges": ["UPDATE", "SELECT"], "grantOption": true"#))
                 .replace(grant("PUBLIC", r#""privileges": ["SELECT"]"#))
                 .tamper(by_hand(&world, "REVOKE INSERT ON s.base FROM \"$db_reader\""))
+                .spelled("/privileges", [json!(["SELECT", "INSERT"]), json!(["insert", "Select"])])
+                .spelled("/privileges", [json!(["ALL"]), json!(["all privileges"]), json!(["SELECT", "ALL"])])
+                .spelled("/object", ["s.base", "\"s\".base"])
                 .remove(by_hand(&world, "REVOKE ALL ON s.base FROM \"$db_reader\"")),
+        )
+        .fixture(
+            Fixture::new("postgres_grant", "to the public", grant("PUBLIC", r#""privileges": ["SELECT"]"#))
+                .spelled("/role", ["PUBLIC", "public"])
+                .remove(by_hand(&world, "REVOKE ALL ON s.base FROM PUBLIC")),
+        )
+        .fixture(
+            Fixture::new(
+                "postgres_grant",
+                "of a database",
+                of(r#"{"database": "$db", "objectType": "database", "object": "$db", "role": "$db_reader", "privileges": ["TEMP"]}"#),
+            )
+            .spelled("/privileges", [json!(["TEMP"]), json!(["TEMPORARY"]), json!(["temp"])])
+            .spelled("/privileges", [json!(["ALL"]), json!(["CREATE", "ALL"])])
+            .remove(by_hand(&world, "REVOKE ALL ON DATABASE \"$db\" FROM \"$db_reader\"")),
         )
         .fixture(
             Fixture::new(
@@ -128,6 +222,8 @@ async fn every_type_shows_every_behaviour() {
                 grant("$db_reader", r#""privileges": ["SELECT"], "columns": ["b", "a"]"#),
             )
             .update(grant("$db_reader", r#""privileges": ["UPDATE"], "columns": ["a", "c"]"#))
+            .spelled("/columns", [["b", "a"], ["a", "b"]].map(|columns| json!(columns)))
+            .spelled("/privileges", [json!(["ALL"]), json!(["all"])])
             .tamper(by_hand(&world, "GRANT SELECT (c) ON s.base TO \"$db_reader\""))
             .remove(by_hand(&world, "REVOKE ALL ON s.base FROM \"$db_reader\"")),
         );

@@ -25,6 +25,7 @@ mod readme; // the README against the schema
 mod renames; // columns, tables and constraints under other names
 mod rights; // who may not, and what is said then
 mod servers; // servers that are not there, or go away
+mod spellings; // values that the server stores in another form
 mod tables; // creating, changing, dropping tables
 mod types; // spellings of types
 mod views; // views and materialized views

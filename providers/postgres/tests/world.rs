@@ -236,13 +236,14 @@ impl World {
 
     /// The object as the engine records it, which refuses a provider whose result differs from its plan.
     fn stored(&self, ty: &str, planned: &Attributes, observed: Observed) -> Observed {
+        let attributes = storable(self.ty(ty), planned, &observed);
         for (name, value) in planned {
             let is_write_only = self.ty(ty).attributes.get(name).is_some_and(|it| it.write_only);
             if !value.has_unknown() && !is_write_only {
-                assert_eq!(observed.attributes.get(name), Some(value), "`{name}` differs from the plan");
+                assert!(observed.attributes.contains_key(name), "`{name}` is not read");
+                assert_eq!(attributes.get(name), Some(value), "`{name}` differs from the plan");
             }
         }
-        let attributes = storable(self.ty(ty), planned, &observed);
         let extra = attributes.keys().find(|name| !planned.contains_key(*name));
         assert_eq!(extra, None, "what was not planned: {observed:?}");
         Observed { attributes, ..observed }

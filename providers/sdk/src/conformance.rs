@@ -5,7 +5,7 @@
 //! and the fixture declare. It knows nothing of the technology.
 //!
 //! Read in this order: [`Fixture`] (what to hand over), [`Suite`] (how to run it), [`Report`] (what comes back); then
-//! `lifecycle`, `planning` and `recovery`, which hold the behaviours. An [`Instance`], and [`variants`] of a configuration, are
+//! `lifecycle`, `planning`, `recovery` and `spellings`, which hold the behaviours. An [`Instance`], and [`variants`] of a configuration, are
 //! for what a provider's tests try beside the suite.
 
 mod bench;
@@ -17,6 +17,7 @@ mod lifecycle;
 mod planning;
 mod recovery;
 mod report;
+mod spellings;
 
 pub use fixture::{Fixture, Hook};
 pub use hostile::variants;
@@ -95,7 +96,8 @@ impl<'a> Suite<'a> {
                 report.push(Entry::new(fixture.type_name, fixture.label, "the type exists", problem));
                 continue;
             };
-            for behaviour in [lifecycle::BEHAVIOURS, planning::BEHAVIOURS, recovery::BEHAVIOURS].concat() {
+            let behaviours = [lifecycle::BEHAVIOURS, planning::BEHAVIOURS, recovery::BEHAVIOURS, spellings::BEHAVIOURS];
+            for behaviour in behaviours.concat() {
                 let bench = Bench::new(session.clone(), ty, fixture, behaviour.name);
                 let checked = (behaviour.check)(&bench).await;
                 let cleaned = bench.clean_up().await;

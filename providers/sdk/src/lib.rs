@@ -5,8 +5,8 @@
 //! descriptor or the plan file.
 //!
 //! Read in this order: [`schema`] (what a type looks like), [`value`] (what travels), [`provider`] (what is called),
-//! [`plan`] (what a provider that overrides nothing gets), [`error`] (how to say that something went wrong), [`docs`]
-//! (the tables of a provider's README). [`attributes`], [`names`], [`object_id`], [`column_type`], [`embedded`] and [`twin`]
+//! [`plan`] (what a provider that overrides nothing gets), [`normal`] (values that mean the same), [`error`] (how to
+//! say that something went wrong), [`docs`] (the tables of a provider's README). [`attributes`], [`names`], [`object_id`], [`column_type`], [`embedded`] and [`twin`]
 //! (vendors' JSON with its secret half) are what several need. The feature `conformance` adds the suite of behaviours that
 //! every provider shows, `http` the client of those whose technology is called by HTTP.
 #![forbid(unsafe_code)]
@@ -25,6 +25,7 @@ pub mod error;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod names;
+pub mod normal;
 pub mod object_id;
 pub mod path;
 pub mod plan;

@@ -1,5 +1,6 @@
 //! Planning one resource from its schema: what a provider gets that overrides nothing.
 
+use crate::normal::settled;
 use crate::{Attribute, AttributeType, Attributes, Map, Object, Path, Private, Recorded, ResourceType, Value};
 
 /// What the engine proposes for one resource.
@@ -40,12 +41,12 @@ pub struct DataLoss {
     pub reasons: Vec<String>,
 }
 
-/// Plans from the schema alone: configured values are taken, defaults filled in, computed values kept while nothing that they
+/// Plans from the schema alone: configured values are taken as they can be read back, defaults filled in, computed values kept while nothing that they
 /// follow from changes and unknown otherwise, attributes that `replaces` (or any, where nothing is updatable) ask for a new
 /// object.
 #[must_use]
 pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedChange {
-    let mut configured = with_defaults(&ty.attributes, change.config);
+    let mut configured = settled(ty, change.config, change.prior.map(|prior| &prior.attributes));
     let Some(prior) = change.prior else {
         return PlannedChange {
             planned: fill_computed(ty, &configured, |_| Value::Unknown),
@@ -65,7 +66,10 @@ pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedCha
         .map(|attribute| Path::attribute(attribute.name))
         .collect();
     let is_replaced = change.must_replace || !replace_paths.is_empty();
-    if !is_replaced {
+    if is_replaced {
+        // The new object is made as it is written: the order of columns counts again.
+        configured = settled(ty, change.config, None);
+    } else {
         // The way to it that is on record leads there, too.
         configured.extend(ty.attributes.0.iter().filter_map(recorded_way));
     }
@@ -85,12 +89,13 @@ pub fn from_schema(ty: &ResourceType, change: &ProposedChange<'_>) -> PlannedCha
     PlannedChange { planned, replace_paths, private: prior.private.clone(), ..PlannedChange::default() }
 }
 
-/// The configured attributes with defaults filled in at every depth, nulls dropped, in the order of the schema.
+/// The configured attributes with defaults filled in at every depth, without nulls and values that count as null, in the
+/// order of the schema.
 #[must_use]
 pub fn with_defaults(object: &Object, config: &Attributes) -> Attributes {
     let mut filled = Map::with_capacity_and_hasher(object.0.len(), Default::default());
     for attribute in &object.0 {
-        let given = config.get(attribute.name).filter(|value| !value.is_null());
+        let given = config.get(attribute.name).filter(|value| !attribute.is_nothing(value));
         let value = match given {
             Some(value) => value_with_defaults(&attribute.ty, value),
             None => match &attribute.default {

@@ -3,6 +3,7 @@
 //! The planner works from these; a provider overrides planning only where they cannot say it.
 
 use crate::names::NameRule;
+use crate::normal::{Fold, Normal};
 use crate::{Map, Principal, Private, Value};
 use std::time::Duration;
 
@@ -125,6 +126,8 @@ pub struct ResourceType {
     /// What lookups may ask for an object by whose identity only the server knows, once it is there: of the attributes of an
     /// object, or of the arguments of a lookup. Whoever asks for what the plan makes is answered after that.
     pub called: fn(&Map) -> Vec<String>,
+    /// Removes configured values that the system does not store because other attributes imply them.
+    pub fold: Fold,
     /// How long a call whose reply was lost may still take effect. Zero says that it cannot once the call has ended,
     /// or the process that made it has.
     pub settle: Duration,
@@ -155,6 +158,7 @@ impl ResourceType {
             is_of_another: |_, _| false,
             needs: &[],
             called: |_| Vec::new(),
+            fold: |_, _| {},
             settle: Duration::from_secs(30),
         }
     }
@@ -299,6 +303,8 @@ pub struct Attribute {
     pub variable: Option<&'static str>,
     /// Of a part of an identity: how the system compares it.
     pub compared: NameRule,
+    /// The form in which the system stores the value, where it differs from the written one.
+    pub normal: Option<Normal>,
 }
 
 impl Attribute {
@@ -324,6 +330,7 @@ impl Attribute {
             way: false,
             variable: None,
             compared: NameRule::Exact,
+            normal: None,
         }
     }
 
@@ -428,6 +435,13 @@ impl Attribute {
     #[must_use]
     pub fn compared(mut self, rule: NameRule) -> Self {
         self.compared = rule;
+        self
+    }
+
+    /// The system stores the value in this form: values with the same form mean the same.
+    #[must_use]
+    pub fn normal(mut self, normal: fn(&Value) -> Value) -> Self {
+        self.normal = Some(Normal(normal));
         self
     }
 

@@ -5,6 +5,7 @@
 
 use crate::tokenizer::{Token, TokenKind, meaningful};
 use std::fmt;
+use terrace_provider::Value;
 use terrace_provider::names::closest;
 
 /// The length of a text that says none.
@@ -46,6 +47,14 @@ pub(crate) enum TypeChange {
     Narrows,
     /// Snowflake cannot do it in place.
     Impossible,
+}
+
+/// The normal form of a column type.
+pub(crate) fn normal(value: &Value) -> Value {
+    match value.as_str().map(DataType::parse) {
+        Some(Ok(ty)) => ty.to_string().into(),
+        _ => value.clone(),
+    }
 }
 
 impl fmt::Display for DataType {

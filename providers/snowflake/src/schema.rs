@@ -1,6 +1,7 @@
 //! What the provider declares: its settings, its resource types and its lookups.
 
 use crate::blueprints::BLUEPRINTS;
+use crate::data_type;
 use crate::identity::identity;
 use crate::lookup::lookups;
 use crate::session::private::Kept;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use terrace_provider::attributes::texts;
 use terrace_provider::http::allow_plain_http;
 use terrace_provider::names::NameRule;
+use terrace_provider::normal;
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
 use terrace_provider::{
     Attribute, AttributeType, Map, Need, Object, Private, ProviderSchema, ResourceType, Timeouts, Value,
@@ -67,7 +69,7 @@ fn settings() -> Object {
 }
 
 fn comment(doc: &'static str) -> Attribute {
-    text("comment", doc)
+    text("comment", doc).normal(normal::non_empty)
 }
 
 fn id() -> Attribute {
@@ -163,9 +165,9 @@ fn table() -> ResourceType {
     let names = || AttributeType::list(AttributeType::String);
     let column = Object(vec![
         text("name", "The column's name, as it is.").required(),
-        text("type", "The type: `NUMBER(38,0)`, `VARCHAR(20)`, in any spelling.").required(),
+        text("type", "The type: `NUMBER(38,0)`, `VARCHAR(20)`, in any spelling.").required().normal(data_type::normal),
         Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.").default_value(true),
-        text("comment", "A comment; where there is none, comments of the column are nobody's to manage."),
+        comment("A comment; where there is none, comments of the column are nobody's to manage."),
         text("previousName", "The name that the column had before: it is renamed instead of dropped and added."),
     ]);
     let attributes = vec![
@@ -173,15 +175,19 @@ fn table() -> ResourceType {
         named("schema", "The schema."),
         named("name", "The table's name, as it is."),
         text("previousName", "The table's previous name: the table is renamed instead of replaced."),
-        Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns.").required(),
+        Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns.")
+            .required()
+            .normal(normal::unordered),
         Attribute::new("primaryKey", names(), "The columns of the primary key, which Snowflake does not enforce.")
-            .default_value(empty()),
+            .default_value(empty())
+            .normal(normal::set),
         Attribute::new(
             "unique",
             AttributeType::list(names()),
             "The columns of each unique constraint, not enforced either.",
         )
-        .default_value(empty()),
+        .default_value(empty())
+        .normal(normal::unordered),
         comment("A comment."),
         text("createdOn", "When it was made: another one of the same name has another time.").stable(),
         full_name(),
@@ -204,7 +210,7 @@ fn view() -> ResourceType {
     ]);
     let column = Object(vec![
         text("name", "The column's name, in the source and in the view.").required(),
-        text("comment", "A comment; where there is none, comments of the column are nobody's to manage."),
+        comment("A comment; where there is none, comments of the column are nobody's to manage."),
     ]);
     let attributes = vec![
         named("database", "The database."),
@@ -275,7 +281,8 @@ fn grant() -> ResourceType {
             AttributeType::list(AttributeType::String),
             "All that the role has on it, such as `SELECT`; ownership apart.",
         )
-        .required(),
+        .required()
+        .normal(normal::set),
         Attribute::new("grantOption", AttributeType::Bool, "The role may pass them on.").default_value(false),
         id(),
     ];
@@ -302,7 +309,8 @@ fn tag() -> ResourceType {
             AttributeType::list(AttributeType::String),
             "The values that it may have; none means any.",
         )
-        .default_value(empty()),
+        .default_value(empty())
+        .normal(normal::set),
         comment("A comment."),
         full_name(),
         id(),

@@ -57,6 +57,13 @@ fn fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
         "DROP TABLE D.S.THINGS",
     );
     let filler = Arc::clone(stand_in);
+    let table_fixture = table_fixture
+        .spelled("/columns/0/type", ["INT", "integer", "NUMBER(38, 0)", "decimal(38,0)"])
+        .spelled("/columns/1/type", ["VARCHAR(10)", "string(10)", "text ( 10 )"])
+        .spelled("/columns", [json!([id, name]), json!([name, id])])
+        .spelled("/columns/1/comment", [json!(""), json!(null)])
+        .spelled("/comment", [json!(""), json!(null)])
+        .spelled("/unique", [json!([["NAME"], ["ID", "NAME"]]), json!([["ID", "NAME"], ["NAME"]])]);
     let table_fixture = table_fixture.fill(move |_| {
         filler.sql("INSERT INTO D.S.THINGS VALUES (1, 'a')");
         async {}
@@ -94,7 +101,8 @@ fn fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
             json!({"name": "others"}),
             Some("COMMENT ON ROLE READERS IS 'tampered'"),
             "DROP ROLE READERS",
-        ),
+        )
+        .spelled("/comment", [json!(""), json!(null)]),
         make(
             "snowflake_role_grant",
             json!({"role": "BASE_ROLE", "granteeType": "user", "grantee": "JANE"}),
@@ -112,7 +120,8 @@ fn fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
             json!({"role": "BASE_ROLE", "objectType": "schema", "object": "D.S", "privileges": ["USAGE"]}),
             Some("GRANT UPDATE ON TABLE D.S.BASE TO ROLE BASE_ROLE"),
             "REVOKE SELECT, INSERT, UPDATE ON TABLE D.S.BASE FROM ROLE BASE_ROLE",
-        ),
+        )
+        .spelled("/privileges", [json!(["SELECT", "INSERT"]), json!(["INSERT", "SELECT", "INSERT"])]),
         make(
             "snowflake_tag",
             json!({"database": "D", "schema": "S", "name": "PII", "allowedValues": ["a", "b"]}),
@@ -120,7 +129,8 @@ fn fixtures(stand_in: &Arc<StandIn>) -> Vec<Fixture> {
             json!({"database": "D", "schema": "S", "name": "Network Status"}),
             Some("ALTER TAG D.S.PII ADD ALLOWED_VALUES 'z'"),
             "DROP TAG D.S.PII",
-        ),
+        )
+        .spelled("/allowedValues", [json!(["a", "b"]), json!(["b", "a"])]),
         make(
             "snowflake_tag_assignment",
             json!({"objectType": "table", "object": "D.S.BASE", "column": "ID", "tag": "D.S.KEPT", "value": "x"}),

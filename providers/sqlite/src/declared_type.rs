@@ -143,6 +143,13 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
     one == other || DeclaredType::parse(one).is_some_and(|one| DeclaredType::parse(other) == Some(one))
 }
 
+/// A declared type in the form that case and white space leave alone.
+pub(crate) fn normal(text: &str) -> String {
+    let Some(DeclaredType { name, sizes }) = DeclaredType::parse(text) else { return text.to_owned() };
+    let sizes: Vec<String> = sizes.iter().map(u64::to_string).collect();
+    if sizes.is_empty() { name } else { format!("{name}({})", sizes.join(",")) }
+}
+
 /// True when a column that goes from one declared type to the other can no longer hold all that it may hold now.
 pub(crate) fn is_narrower(new: &str, old: &str) -> bool {
     match (DeclaredType::parse(new), DeclaredType::parse(old)) {

@@ -22,6 +22,7 @@ mod object;
 mod object_id;
 mod schema;
 mod session;
+mod spelling;
 mod sql_type;
 mod table;
 mod tokenizer;

@@ -3,10 +3,13 @@
 use crate::blueprints::BLUEPRINTS;
 use crate::connection::BUSY_SECONDS;
 use crate::lookup::lookups;
+use crate::spelling;
 use crate::sql_type::sql_type;
+use crate::table;
 use std::path::Path;
 use std::time::Duration;
 use terrace_provider::names::NameRule;
+use terrace_provider::normal;
 use terrace_provider::sql_reads::{SqlDialect, SqlReads};
 use terrace_provider::{Attribute, AttributeType, Map, Need, Object, ProviderSchema, ResourceType, Value};
 
@@ -69,10 +72,10 @@ fn table() -> ResourceType {
     let names = || AttributeType::list(AttributeType::String);
     let column = Object(vec![
         text("name", "The column's name.").required(),
-        text("type", "The declared type, such as `NUMERIC(38,0)`.").required(),
+        text("type", "The declared type, such as `NUMERIC(38,0)`.").required().normal(spelling::data_type),
         Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.").default_value(true),
-        text("default", "The default as SQL: a literal or one expression."),
-        text("comment", "A comment, kept in the table's definition."),
+        text("default", "The default as SQL: a literal or one expression.").normal(spelling::default),
+        text("comment", "A comment, kept in the table's definition.").normal(normal::non_empty),
         text("previousName", "The name that the column had before: it is renamed instead of dropped and added."),
     ]);
     let ty = ResourceType::new(
@@ -85,14 +88,17 @@ fn table() -> ResourceType {
             text("previousName", "The table's previous name: the table is renamed instead of replaced."),
             Attribute::new("columns", AttributeType::list(AttributeType::Object(column)), "The columns, in order.")
                 .required(),
-            Attribute::new("primaryKey", names(), "The columns of the primary key.").default_value(empty()),
+            Attribute::new("primaryKey", names(), "The columns of the primary key.")
+                .default_value(empty())
+                .normal(normal::any_case_each),
             Attribute::new("unique", AttributeType::list(names()), "The columns of each unique constraint.")
-                .default_value(empty()),
-            text("comment", "A comment, kept in the table's definition."),
+                .default_value(empty())
+                .normal(spelling::keys),
+            text("comment", "A comment, kept in the table's definition.").normal(normal::non_empty),
             id(),
         ]),
     );
-    ResourceType { holds_data: true, ..named(ty) }
+    ResourceType { holds_data: true, fold: table::fold, ..named(ty) }
 }
 
 fn view() -> ResourceType {
@@ -113,7 +119,8 @@ fn view() -> ResourceType {
             )
             .default_value(empty()),
             Attribute::new("statement", AttributeType::String, "The query, instead of `source` and `columns`."),
-            Attribute::new("comment", AttributeType::String, "A comment, kept in the view's definition."),
+            Attribute::new("comment", AttributeType::String, "A comment, kept in the view's definition.")
+                .normal(normal::non_empty),
             id(),
         ]),
     ))
@@ -127,10 +134,11 @@ fn index() -> ResourceType {
         Object(vec![
             path(),
             name("The index's name."),
-            Attribute::new("table", AttributeType::String, "The table.").required().replaces(),
+            Attribute::new("table", AttributeType::String, "The table.").required().replaces().normal(normal::any_case),
             Attribute::new("columns", AttributeType::list(AttributeType::String), "The columns, in order.")
                 .required()
-                .replaces(),
+                .replaces()
+                .normal(normal::any_case_each),
             Attribute::new("unique", AttributeType::Bool, "No two rows have the same values in the columns.")
                 .default_value(false)
                 .replaces(),

@@ -2,11 +2,13 @@
 
 mod change;
 mod ddl;
+mod fold;
 mod plan;
 mod read;
 
 pub(crate) use change::{Lost, create, lost_update, update};
 pub(crate) use ddl::{Comments, heading, read_comments};
+pub(crate) use fold::fold;
 pub(crate) use plan::{plan, renamed};
 pub(crate) use read::{column_names, index_columns, observe, row_count, unexpressed};
 

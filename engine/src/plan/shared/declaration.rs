@@ -9,9 +9,10 @@ use crate::source::Place;
 use crate::store::Ownership;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use terrace_provider::normal::settled;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::value::wire::{WireError, encode_map};
-use terrace_provider::{Attributes, ResourceType, Value};
+use terrace_provider::{Attribute, Attributes, ResourceType, Value};
 use uuid::Uuid;
 
 /// How a component declares a shared resource.
@@ -66,17 +67,20 @@ impl SharedDeclaration {
 
     fn compare(&self, other: &Self, ty: &ResourceType, is_lenient: bool) -> Vec<String> {
         // A default that is written out is the same as one that is not.
-        let (own, others) = (with_defaults(&ty.attributes, &self.config), with_defaults(&ty.attributes, &other.config));
-        let is_same = |one: Option<&Value>, other: Option<&Value>| {
+        let (own, others) = (settled(ty, &self.config, None), settled(ty, &other.config, None));
+        let is_same = |name: &str| {
+            let (one, other) = (own.get(name), others.get(name));
             let is_unknown = [one, other].into_iter().flatten().any(Value::has_unknown);
-            (is_unknown && is_lenient) || crate::diff::is_same(one, other)
+            let is_spelling = |attribute: &Attribute| one.zip(other).is_some_and(|(a, b)| attribute.is_same(a, b));
+            (is_unknown && is_lenient)
+                || crate::diff::is_same(one, other)
+                || ty.attributes.get(name).is_some_and(is_spelling)
         };
         // By which way each of them reaches the object is no difference.
         let is_way = |name: &str| ty.attributes.get(name).is_some_and(|attribute| attribute.way);
         let names = own.keys().chain(others.keys().filter(|name| !own.contains_key(*name)));
         let names = names.filter(|name| !is_way(name));
-        let mut found: Vec<String> =
-            names.filter(|name| !is_same(own.get(*name), others.get(*name))).cloned().collect();
+        let mut found: Vec<String> = names.filter(|name| !is_same(name)).cloned().collect();
         let detectors = self.write_only.keys().chain(other.write_only.keys());
         let mut secrets: Vec<String> =
             detectors.filter(|name| self.write_only.get(*name) != other.write_only.get(*name)).cloned().collect();

@@ -6,6 +6,7 @@ use crate::attributes::texts;
 use crate::mark;
 use crate::private::Kept;
 use terrace_provider::names::NameRule;
+use terrace_provider::normal;
 use terrace_provider::{Attribute, AttributeType, Map, Need, Object, Private, ResourceType, Value};
 
 pub(super) fn types() -> Vec<ResourceType> {
@@ -169,7 +170,8 @@ fn grant() -> ResourceType {
             AttributeType::list(AttributeType::String),
             "The privileges, each in capitals with `_`: `SELECT`, `USE_SCHEMA`.",
         )
-        .required(),
+        .required()
+        .normal(normal::set),
         take_existing(),
         id(),
     ];

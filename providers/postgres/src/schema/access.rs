@@ -1,9 +1,10 @@
 //! Roles, memberships and grants.
 
-use super::{empty, flag, id, name, names, settled, text};
+use super::{comment, empty, flag, id, name, names, settled, text};
 use crate::private::Memory;
-use crate::{grant, membership};
+use crate::{grant, membership, spelling};
 use terrace_provider::names::NameRule;
+use terrace_provider::normal;
 use terrace_provider::{Object, ResourceType};
 
 pub(super) fn role() -> ResourceType {
@@ -17,7 +18,7 @@ pub(super) fn role() -> ResourceType {
             flag("inherit", "It has the privileges of the roles that it is a member of.", true),
             text("password", "Its password. It is not read back, and is sent as a verifier that does not tell it.")
                 .write_only(),
-            text("comment", "A comment. Left out: not managed."),
+            comment(),
             id(),
         ]),
     ))
@@ -53,10 +54,13 @@ pub(super) fn grant() -> ResourceType {
             )
             .required()
             .replaces()
-            .compared(NameRule::Qualified),
-            text("role", "Who gets them; `PUBLIC` is everybody.").required().replaces(),
-            names("privileges", "The privileges, in capitals: `SELECT`, `USAGE`.").required(),
-            names("columns", "On these columns of a table only.").default_value(empty()),
+            .compared(NameRule::Qualified)
+            .normal(spelling::object),
+            text("role", "Who gets them; `PUBLIC` is everybody.").required().replaces().normal(spelling::grantee),
+            names("privileges", "The privileges: `SELECT`, `USAGE`; `ALL` is all that there are.")
+                .required()
+                .normal(spelling::privileges),
+            names("columns", "On these columns of a table only.").default_value(empty()).normal(normal::set),
             flag("grantOption", "The role may give them to others.", false),
             id(),
         ]),

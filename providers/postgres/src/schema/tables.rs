@@ -1,6 +1,11 @@
 //! Tables, views and indexes.
 
-use super::{DATABASE, SCHEMA, empty, flag, full_name, id, in_database, in_schema, name, names, settled, text};
+use super::{
+    DATABASE, SCHEMA, comment, empty, flag, full_name, id, in_database, in_schema, name, names, settled, text,
+};
+use crate::spelling;
+use crate::table;
+use terrace_provider::normal;
 use terrace_provider::{Attribute, AttributeType, Object, ResourceType};
 
 const IDENTITY: &[&str] = &["database", "schema", "name"];
@@ -15,12 +20,15 @@ pub(super) fn table() -> ResourceType {
     };
     let column = Object(vec![
         text("name", "The column's name.").required(),
-        text("type", "The type, such as `character varying(20)`, `numeric(10,2)` or `timestamptz`.").required(),
+        text("type", "The type, such as `character varying(20)`, `numeric(10,2)` or `timestamptz`.")
+            .required()
+            .normal(spelling::data_type),
         Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.").default_value(true),
-        text("default", "The default as one expression of SQL."),
+        text("default", "The default as one expression of SQL.").normal(spelling::default),
         text("identity", "`always` or `byDefault`: the column counts up by itself."),
-        text("generated", "An expression of SQL: the column is computed from others and stored."),
-        text("comment", "A comment."),
+        text("generated", "An expression of SQL: the column is computed from others and stored.")
+            .normal(spelling::expression),
+        text("comment", "A comment.").normal(normal::non_empty),
         text("previousName", "The name that the column had before: it is renamed instead of dropped and added."),
     ]);
     let references = Object(vec![
@@ -38,7 +46,7 @@ pub(super) fn table() -> ResourceType {
     ]);
     let check = Object(vec![
         text("name", "The constraint's name. Left out: the server chooses one."),
-        text("expression", "A condition of SQL that every row meets.").required(),
+        text("expression", "A condition of SQL that every row meets.").required().normal(spelling::expression),
     ]);
     let partitioning = Object(vec![
         text("strategy", "`range`, `list` or `hash`.").required(),
@@ -46,7 +54,9 @@ pub(super) fn table() -> ResourceType {
     ]);
     let partition = Object(vec![
         text("name", "The partition's name, in the same schema.").required(),
-        text("bounds", "`DEFAULT`, or what follows `FOR VALUES`: `FROM ('2026-01-01') TO ('2027-01-01')`.").required(),
+        text("bounds", "`DEFAULT`, or what follows `FOR VALUES`: `FROM ('2026-01-01') TO ('2027-01-01')`.")
+            .required()
+            .normal(spelling::expression),
     ]);
     let ty = ResourceType::new(
         "postgres_table",
@@ -58,26 +68,27 @@ pub(super) fn table() -> ResourceType {
             name("The table's name."),
             text("previousName", "The table's previous name: the table is renamed instead of replaced."),
             objects("columns", column, "The columns. Their order counts when the table is made, not afterwards.")
-                .required(),
+                .required()
+                .normal(spelling::columns),
             Attribute::new("primaryKey", AttributeType::Object(key()), "The primary key."),
-            objects("unique", key(), "The unique constraints.").default_value(empty()),
-            objects("foreignKeys", foreign_key, "The foreign keys.").default_value(empty()),
-            objects("checks", check, "The check constraints.").default_value(empty()),
+            objects("unique", key(), "The unique constraints.").default_value(empty()).normal(normal::unordered),
+            objects("foreignKeys", foreign_key, "The foreign keys.").default_value(empty()).normal(normal::unordered),
+            objects("checks", check, "The check constraints.").default_value(empty()).normal(normal::unordered),
             Attribute::new(
                 "partitionBy",
                 AttributeType::Object(partitioning),
                 "How its rows are spread over partitions. The key follows a column that is renamed.",
             )
             .replaces(),
-            objects("partitions", partition, "Its partitions. Left out: not managed."),
-            text("comment", "A comment. Left out: not managed."),
+            objects("partitions", partition, "Its partitions. Left out: not managed.").normal(normal::unordered),
+            comment(),
             Attribute::new("oid", AttributeType::Int, "The server's own number for it; another one is another table.")
                 .stable(),
             full_name("`schema.name`, for `object` of a `postgres_grant`."),
             id(),
         ]),
     );
-    ResourceType { holds_data: true, ..relation(ty) }
+    ResourceType { holds_data: true, fold: table::fold, ..relation(ty) }
 }
 
 pub(super) fn view() -> ResourceType {
@@ -108,16 +119,12 @@ fn of_query(is_materialized: bool) -> Object {
             "The columns of the source that the view shows; none means all that it has when the view is made.",
         )
         .default_value(empty()),
-        text("definition", "The query, instead of `source` and `columns`."),
+        text("definition", "The query, instead of `source` and `columns`.").normal(spelling::expression),
     ];
     if is_materialized {
         attributes.push(flag("withData", "It is filled when it is made.", true));
     }
-    attributes.extend([
-        text("comment", "A comment. Left out: not managed."),
-        full_name("`schema.name`, for `object` of a `postgres_grant`."),
-        id(),
-    ]);
+    attributes.extend([comment(), full_name("`schema.name`, for `object` of a `postgres_grant`."), id()]);
     Object(attributes)
 }
 
@@ -151,10 +158,13 @@ pub(super) fn index() -> ResourceType {
             .replaces(),
             names("include", "Columns that the index holds and does not search by.").replaces(),
             flag("unique", "No two rows have the same values in the columns.", false).replaces(),
-            text("where", "A condition of SQL: only rows that meet it are in the index.").replaces(),
+            text("where", "A condition of SQL: only rows that meet it are in the index.")
+                .replaces()
+                .normal(spelling::expression),
             text("method", "`btree`, `hash`, `gin`, `gist`, `brin` or another method of the server.")
                 .default_value("btree")
-                .replaces(),
+                .replaces()
+                .normal(normal::any_case),
             flag("concurrently", "It is made while others write, and outside of a transaction.", false),
             Attribute::new("valid", AttributeType::Bool, "False for what a concurrent creation that failed left.")
                 .computed()

@@ -204,7 +204,7 @@ impl ForeignKey {
         }
     }
 
-    fn to_value(&self) -> Value {
+    pub(super) fn to_value(&self) -> Value {
         let mut references = Map::default();
         put(&mut references, "schema", self.schema.as_deref());
         references.insert("table".to_owned(), self.table.as_str().into());

@@ -3,12 +3,15 @@
 use super::contract;
 use super::fixture::Fixture;
 use super::instance::Reports;
+use super::spellings::refused;
 use crate::call::NoProgress;
+use crate::normal::respelled;
 use crate::plan::{PlannedChange, ProposedChange};
 use crate::{
     Attempt, Attributes, Call, LostCall, Observed, Planned, Private, Progress, ProviderError, Recorded, ResourceType,
     Session, Value,
 };
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -90,10 +93,30 @@ impl<'a> Bench<'a> {
 
     /// Plans, and checks the plan against the configuration and the schema.
     pub(super) async fn plan(&self, prior: Option<&Recorded>, config: &Attributes) -> Result<PlannedChange, String> {
+        let planned = self.propose(prior, config).await.map_err(|error| failed("plan", &error))?;
+        self.checked_plan(prior, config, planned)
+    }
+
+    /// Plans a new object, and checks the plan; `None` where the provider refuses the configuration.
+    pub(super) async fn plan_unless_refused(&self, config: &Attributes) -> Result<Option<PlannedChange>, String> {
+        let planned = refused("plan", self.propose(None, config).await)?;
+        planned.map(|planned| self.checked_plan(None, config, planned)).transpose()
+    }
+
+    async fn propose(&self, prior: Option<&Recorded>, config: &Attributes) -> Result<PlannedChange, ProviderError> {
         let address = self.address();
         let change = ProposedChange { address: &address, prior, config, must_replace: false, changed_write_only: &[] };
-        let planned = self.session.plan(self.ty, &change).await.map_err(|error| failed("plan", &error))?;
-        contract::check_planned(self.ty, config, &planned.planned)?;
+        self.session.plan(self.ty, &change).await
+    }
+
+    fn checked_plan(
+        &self,
+        prior: Option<&Recorded>,
+        config: &Attributes,
+        planned: PlannedChange,
+    ) -> Result<PlannedChange, String> {
+        let kept = prior.filter(|_| planned.replace_paths.is_empty()).map(|prior| &prior.attributes);
+        contract::check_planned(self.ty, config, kept, &planned.planned)?;
         self.check_concealed("the plan", &planned.planned)?;
         Ok(planned)
     }
@@ -108,11 +131,21 @@ impl<'a> Bench<'a> {
     pub(super) async fn create_planned(&self, plan: &PlannedChange) -> Result<Recorded, String> {
         let planned = planned(plan);
         let observed = self.session.create(self.ty, &self.call(CREATE), &planned).await;
-        let observed = observed.map_err(|error| failed("create", &error))?;
+        self.created(&planned, &observed.map_err(|error| failed("create", &error))?)
+    }
+
+    /// Creates a planned object; `None` where the provider refuses the plan.
+    pub(super) async fn create_unless_refused(&self, plan: &PlannedChange) -> Result<Option<Recorded>, String> {
+        let planned = planned(plan);
+        let observed = refused("create", self.session.create(self.ty, &self.call(CREATE), &planned).await)?;
+        observed.map(|observed| self.created(&planned, &observed)).transpose()
+    }
+
+    fn created(&self, planned: &Planned, observed: &Observed) -> Result<Recorded, String> {
         // Recorded before it is checked: whatever is wrong with it, it is there and has to go.
-        let recorded = self.record(&planned.attributes, &observed);
+        let recorded = self.record(&planned.attributes, observed);
         self.made.lock().unwrap_or_else(PoisonError::into_inner).push(recorded.clone());
-        self.check_observed("create", Some(&planned.attributes), &observed)?;
+        self.check_observed("create", Some(&planned.attributes), observed)?;
         Ok(recorded)
     }
 
@@ -176,14 +209,16 @@ impl<'a> Bench<'a> {
         self.check_concealed(what, &observed.attributes)
     }
 
-    /// The row of a call: what was planned as far as it is known, and on top of it what the call returned, sensitive
-    /// where the plan is.
+    /// The row of a call: the known planned values, and over them the values that the call returned, spelled and marked as
+    /// the plan has them.
     pub(super) fn record(&self, planned: &Attributes, observed: &Observed) -> Recorded {
         let is_stored = |name: &str| self.ty.attributes.get(name).is_some_and(|attribute| !attribute.write_only);
         let known = planned.iter().filter(|(name, value)| is_stored(name) && !value.has_unknown() && !value.is_null());
         let mut attributes: Attributes = known.map(|(name, value)| (name.clone(), value.clone())).collect();
         for (name, value) in &observed.attributes {
-            attributes.insert(name.clone(), value.clone().made_of(planned, &[name]));
+            let like = self.ty.attributes.get(name).zip(planned.get(name));
+            let value = like.map_or(Cow::Borrowed(value), |(attribute, like)| respelled(attribute, value, like));
+            attributes.insert(name.clone(), value.into_owned().made_of(planned, &[name]));
         }
         Recorded {
             address: self.address(),

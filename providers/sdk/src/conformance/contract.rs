@@ -1,7 +1,8 @@
 //! What values must be like: within the schema, agreeing with the configuration and with the plan.
 
 use super::report::Verdict;
-use crate::plan::{PlannedChange, with_defaults};
+use crate::normal::settled;
+use crate::plan::PlannedChange;
 use crate::{
     Attribute, AttributeType, Attributes, Object, Observed, Path, ProviderSchema, Recorded, ResourceType, Value,
 };
@@ -98,16 +99,23 @@ fn check_inner(ty: &AttributeType, at: &Path) -> Result<(), String> {
     }
 }
 
-/// Checks a plan: within the schema, no configured value altered, what the schema calls sensitive marked.
-pub(super) fn check_planned(ty: &ResourceType, config: &Attributes, planned: &Attributes) -> Result<(), String> {
+/// Checks a plan: all values lie within the schema, only the spelling of configured values differs, and sensitive values are
+/// marked.
+pub(super) fn check_planned(
+    ty: &ResourceType,
+    config: &Attributes,
+    recorded: Option<&Attributes>,
+    planned: &Attributes,
+) -> Result<(), String> {
     check_attributes(ty, planned).map_err(|problem| format!("the plan has {problem}"))?;
     // A provider may plan another value than the default of an attribute that it can compute.
-    let is_free =
-        |name: &str| !config.contains_key(name) && ty.attributes.get(name).is_some_and(|attribute| attribute.computed);
-    for (name, wanted) in with_defaults(&ty.attributes, config).into_iter().filter(|(name, _)| !is_free(name)) {
+    let is_free = |name: &str| {
+        config.get(name).is_none_or(Value::is_null) && ty.attributes.get(name).is_some_and(|it| it.computed)
+    };
+    for (name, wanted) in settled(ty, config, recorded).into_iter().filter(|(name, _)| !is_free(name)) {
         match planned.get(&name) {
             None => return Err(format!("the plan leaves out `{name}`, which is configured")),
-            Some(value) if !agrees(&wanted, value) => {
+            Some(value) if !agrees_in_normal_form(ty, &name, &wanted, value) => {
                 return Err(format!("the plan has {value:?} for `{name}`, which is configured as {wanted:?}"));
             }
             Some(_) => {}
@@ -135,7 +143,8 @@ pub(super) fn check_observed(
         if ty.attributes.get(name).is_some_and(|attribute| attribute.write_only) {
             return Err(format!("`{name}`, which is write-only"));
         }
-        if let Some(wanted) = planned.and_then(|planned| planned.get(name)).filter(|wanted| !agrees(wanted, value)) {
+        let differs = |wanted: &&Value| !agrees_in_normal_form(ty, name, wanted, value);
+        if let Some(wanted) = planned.and_then(|planned| planned.get(name)).filter(differs) {
             return Err(format!("{value:?} for `{name}`, which is planned as {wanted:?}"));
         }
     }
@@ -166,6 +175,15 @@ pub(super) fn first_change(ty: &ResourceType, before: &Attributes, after: &Attri
         };
         (!is_same).then(|| format!("`{}` is {before:?} and then {after:?}", attribute.name))
     })
+}
+
+fn agrees_in_normal_form(ty: &ResourceType, name: &str, planned: &Value, value: &Value) -> bool {
+    agrees(planned, value)
+        || ty
+            .attributes
+            .get(name)
+            .filter(|attribute| attribute.has_normal_form())
+            .is_some_and(|attribute| agrees(&attribute.normal_form(planned), &attribute.normal_form(value)))
 }
 
 /// True when a value is what was planned; what was unknown may be anything.

@@ -1,6 +1,6 @@
 //! What a provider's tests hand over for one resource type.
 
-use crate::{Attributes, Recorded};
+use crate::{Attributes, Recorded, Value};
 use futures_util::future::BoxFuture;
 use std::future::Future;
 
@@ -19,6 +19,8 @@ pub struct Fixture {
     pub(super) tamper: Option<Hook>,
     pub(super) remove: Option<Hook>,
     pub(super) fill: Option<Hook>,
+    pub(super) spellings: Vec<(&'static str, Vec<Value>)>,
+    pub(super) verbatim: &'static [&'static str],
     pub(super) concealed: &'static [&'static str],
     pub(super) is_importable: bool,
     pub(super) is_findable: bool,
@@ -39,6 +41,8 @@ impl Fixture {
             tamper: None,
             remove: None,
             fill: None,
+            spellings: Vec::new(),
+            verbatim: &[],
             concealed: &[],
             is_importable: true,
             is_findable: true,
@@ -91,6 +95,21 @@ impl Fixture {
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.fill = Some(Box::new(move |recorded| Box::pin(hook(recorded))));
+        self
+    }
+
+    /// Values that mean the same at a path such as `/columns/0/type`: an object of any of them is planned as no change with
+    /// every other one.
+    #[must_use]
+    pub fn spelled<V: Into<Value>>(mut self, path: &'static str, values: impl IntoIterator<Item = V>) -> Self {
+        self.spellings.push((path, values.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Attributes that the suite does not spell in other ways, such as the commands that read the object.
+    #[must_use]
+    pub fn verbatim(mut self, attributes: &'static [&'static str]) -> Self {
+        self.verbatim = attributes;
         self
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     Attempt, Attribute, AttributeType, Call, DataAmount, ErrorKind, Found, Object, Observed, Partial, Planned,
     PlannedChange, Private, ProposedChange, ProviderError, ProviderSchema, Recorded, ResourceType, Session, Value,
-    plan::from_schema,
+    normal::any_case, plan::from_schema,
 };
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -33,6 +33,8 @@ enum Fault {
     CountSeesNothing,
     ImportFindsAnything,
     IdTellsTheName,
+    CreateDropsTheEmpty,
+    PlanTakesEverySpelling,
 }
 
 type Things = Arc<Mutex<BTreeMap<String, Attributes>>>;
@@ -47,6 +49,8 @@ fn shelf(fault: Fault) -> Shelf {
     let attributes = Object(vec![
         Attribute::new("name", AttributeType::String, "Its name.").required().replaces(),
         Attribute::new("size", AttributeType::Int, "Its size.").default_value(1_i64),
+        Attribute::new("label", AttributeType::String, "A label."),
+        Attribute::new("colour", AttributeType::String, "Its colour.").normal(any_case),
         Attribute::new("secret", AttributeType::String, "A secret.").write_only(),
         Attribute::new("rows", AttributeType::Int, "What it holds.").computed().volatile("it grows with the object"),
         Attribute::new("id", AttributeType::String, "Its id.").stable(),
@@ -96,6 +100,12 @@ impl ShelfSession {
         if !self.has(Fault::CreateReturnsTheSecret) {
             thing.shift_remove("secret");
         }
+        if self.has(Fault::CreateDropsTheEmpty) && thing.get("label") == Some(&"".into()) {
+            thing.insert("label".to_owned(), Value::Null);
+        }
+        if let Some(folded) = thing.get("colour").and_then(Value::as_str).map(str::to_lowercase) {
+            thing.insert("colour".to_owned(), folded.into());
+        }
         thing.insert("rows".to_owned(), rows.into());
         let id = match self.fault {
             Fault::CreateReturnsAnUnknown => Value::Unknown,
@@ -120,6 +130,9 @@ impl Session for ShelfSession {
         let mut plan = from_schema(ty, change);
         if self.has(Fault::PlanIsNeverDone) {
             plan.planned.insert("rows".to_owned(), Value::Unknown);
+        }
+        if let Some(colour) = change.config.get("colour").filter(|_| self.has(Fault::PlanTakesEverySpelling)) {
+            plan.planned.insert("colour".to_owned(), colour.clone());
         }
         if self.has(Fault::PlanForgetsReplacements) {
             plan.replace_paths.clear();
@@ -203,7 +216,8 @@ impl Session for ShelfSession {
 }
 
 fn config(name: &str, size: i64) -> Attributes {
-    let entries = [("name", name.into()), ("size", Value::Int(size)), ("secret", "hunter2".into())];
+    let entries =
+        [("name", name.into()), ("size", Value::Int(size)), ("colour", "Red".into()), ("secret", "hunter2".into())];
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
@@ -216,6 +230,7 @@ async fn run(fault: Fault) -> Report {
     };
     let fixture = Fixture::new("shelf_thing", "thing", config("a", 1))
         .update(config("a", 2))
+        .spelled("/colour", ["Red", "RED", "red"])
         .replace(config("b", 1))
         .tamper(move |recorded| {
             set(&tampered, &recorded, "size", 17);
@@ -257,6 +272,12 @@ async fn each_fault_is_told_by_the_behaviour_made_for_it() {
         (Fault::PlanFailsOnUnknowns, "unknown values can be planned", "with `name` unknown, plan failed"),
         (Fault::CountSeesNothing, "data is counted", "said to be empty"),
         (Fault::IdTellsTheName, "what is made of a secret is one", "create tells by `id` what names the object"),
+        (Fault::CreateDropsTheEmpty, "every spelling settles", "/label as \"\": create returned null for `label`"),
+        (
+            Fault::PlanTakesEverySpelling,
+            "other spellings plan no change",
+            "planned as \"RED\", a second plan is not empty: `colour`",
+        ),
         (Fault::ImportFindsAnything, "an import reads the same object", "finds an object that was deleted"),
     ];
     for (fault, behaviour, words) in cases {

@@ -5,6 +5,7 @@ use super::{Column, Comments, Table};
 use crate::declared_type;
 use crate::identifier::{is_same, quote};
 use crate::object::{Seen, definition};
+use crate::spelling;
 use crate::tokenizer::tokens;
 use rusqlite::{Connection, OptionalExtension};
 use terrace_provider::attributes::optional_text;
@@ -124,8 +125,9 @@ fn in_the_spelling_of(mut table: Table, like: &Table) -> Table {
     table
 }
 
-/// True when both texts are the same tokens.
+/// True when both texts are the same tokens; NULL counts as left out.
 pub(super) fn is_same_sql(one: Option<&str>, other: Option<&str>) -> bool {
+    let [one, other] = [one, other].map(|sql| sql.filter(|sql| !spelling::is_null(sql)));
     let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
     let (one, other) = (tokens(one), tokens(other));
     one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| one.means_same_as(other))

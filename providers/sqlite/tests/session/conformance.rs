@@ -18,16 +18,16 @@ fn table(columns: &serde_json::Value) -> Attributes {
 
 /// A fixture whose object statements can reach behind the provider's back.
 fn reached(folder: &Path, fixture: Fixture, tamper: &'static str, remove: &'static str) -> Fixture {
-    let (tampered, removed) = (folder.to_owned(), folder.to_owned());
-    fixture
-        .tamper(move |recorded| {
-            database(&tampered, &recorded).execute_batch(tamper).unwrap();
-            std::future::ready(())
-        })
-        .remove(move |recorded| {
-            database(&removed, &recorded).execute_batch(remove).unwrap();
-            std::future::ready(())
-        })
+    fixture.tamper(by_hand(folder, tamper)).remove(by_hand(folder, remove))
+}
+
+/// Runs statements behind the provider's back.
+fn by_hand(folder: &Path, sql: &'static str) -> impl Fn(Recorded) -> std::future::Ready<()> + Send + Sync + use<> {
+    let folder = folder.to_owned();
+    move |recorded| {
+        database(&folder, &recorded).execute_batch(sql).unwrap();
+        std::future::ready(())
+    }
 }
 
 #[tokio::test]
@@ -47,6 +47,39 @@ async fn the_provider_shows_every_behaviour() {
             database(&filled, &recorded).execute_batch("INSERT INTO orders VALUES (1)").unwrap();
             std::future::ready(())
         });
+    let spelled = Fixture::new(
+        "sqlite_table",
+        "of every attribute",
+        attributes(json!({
+            "path": "shop.db", "name": "spelled", "primaryKey": ["id"], "unique": [["b", "c"]], "comment": "one",
+            "columns": [
+                {"name": "id", "type": "BIGINT", "nullable": false, "comment": "one"},
+                {"name": "b", "type": "VARCHAR(20)", "default": "'x'"},
+                {"name": "c", "type": "NUMERIC(10,2)", "default": "CURRENT_TIMESTAMP"}],
+        })),
+    );
+    let spelled = spelled
+        .spelled("/columns/1/type", ["VARCHAR(20)", "varchar ( 20 )"])
+        .spelled("/columns/2/type", ["NUMERIC(10,2)", "numeric(10, 2)"])
+        .spelled("/columns/2/default", ["CURRENT_TIMESTAMP", "current_timestamp"])
+        .spelled("/columns/1/default", [json!("NULL"), json!("null"), json!("(NULL)"), json!(null)])
+        .spelled("/columns/0/comment", [json!(""), json!(null)])
+        .spelled("/comment", [json!(""), json!(null)])
+        .spelled("/primaryKey", [json!(["id"]), json!(["ID"])])
+        .spelled("/unique", [json!([]), json!([["id"]]), json!([["ID"], ["id"]])])
+        .spelled("/unique", [json!([["b"], ["c"]]), json!([["C"], ["B"], ["c"]]), json!([["b"], ["id"], ["c"]])])
+        .remove(by_hand(folder, "DROP TABLE IF EXISTS spelled"));
+    let integer_key = Fixture::new(
+        "sqlite_table",
+        "of an integer key",
+        attributes(json!({
+            "path": "shop.db", "name": "spelled", "primaryKey": ["id"], "unique": [["id"]],
+            "columns": [{"name": "id", "type": "INTEGER", "nullable": false}],
+        })),
+    );
+    let integer_key = integer_key
+        .spelled("/unique", [json!([]), json!([["id"]])])
+        .remove(by_hand(folder, "DROP TABLE IF EXISTS spelled"));
     let view =
         |name: &str, statement: &str| attributes(json!({"path": "shop.db", "name": name, "statement": statement}));
     let index = |name: &str, column: &str| {
@@ -69,6 +102,8 @@ async fn the_provider_shows_every_behaviour() {
             "ALTER TABLE orders ADD COLUMN tampered TEXT",
             "DROP TABLE IF EXISTS orders; DROP TABLE IF EXISTS others",
         ))
+        .fixture(spelled)
+        .fixture(integer_key)
         .fixture(reached(
             folder,
             Fixture::new("sqlite_view", "view", view("seen", "SELECT id FROM items"))
@@ -79,7 +114,10 @@ async fn the_provider_shows_every_behaviour() {
         ))
         .fixture(reached(
             folder,
-            Fixture::new("sqlite_index", "index", index("by_id", "id")).replace(index("by_name", "name")),
+            Fixture::new("sqlite_index", "index", index("by_id", "id"))
+                .replace(index("by_name", "name"))
+                .spelled("/columns", [json!(["id"]), json!(["ID"])])
+                .spelled("/table", ["items", "Items"]),
             "DROP INDEX by_id; CREATE INDEX by_id ON items (name)",
             "DROP INDEX IF EXISTS by_id; DROP INDEX IF EXISTS by_name",
         ))

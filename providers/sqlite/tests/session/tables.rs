@@ -234,3 +234,34 @@ async fn many_tables_of_one_file_can_be_made_at_once() {
     }
     assert_eq!(world.query("d.db", "SELECT count(*) FROM sqlite_schema"), ["Integer(40)"]);
 }
+
+#[tokio::test]
+async fn table_settles_if_a_unique_column_is_the_primary_key() {
+    let world = World::new().await;
+    let config = r#"{"path": "d.db", "name": "T", "primaryKey": ["A"], "unique": [["a"], ["B"], ["b"]],
+        "columns": [{"name": "A", "type": "BIGINT", "nullable": false}, {"name": "B", "type": "TEXT"}]}"#;
+    let table = world.create("sqlite_table", config).await.unwrap();
+    world.is_settled("sqlite_table", &table, config).await;
+    let indexes = "SELECT count(*) FROM pragma_index_list('T') WHERE origin = 'u'";
+    assert_eq!(world.query("d.db", indexes), ["Integer(1)"]);
+    // The constraint is added once the primary key is gone.
+    let without_key = config.replace(r#""primaryKey": ["A"], "#, "");
+    let table = world.update("sqlite_table", &table, &without_key).await.unwrap();
+    world.is_settled("sqlite_table", &table, &without_key).await;
+    assert_eq!(world.query("d.db", indexes), ["Integer(2)"]);
+}
+
+#[tokio::test]
+async fn unique_constraint_beside_an_integer_key_stays_while_it_is_configured() {
+    let world = World::new().await;
+    world.execute("d.db", "CREATE TABLE T (ID INTEGER NOT NULL PRIMARY KEY, UNIQUE (ID))");
+    let table = world.import("sqlite_table", "d.db/T").await.unwrap();
+    let config = r#"{"path": "d.db", "name": "T", "primaryKey": ["ID"], "unique": [["ID"]],
+        "columns": [{"name": "ID", "type": "INTEGER", "nullable": false}]}"#;
+    let planned = world.plan("sqlite_table", Some(&table), config).await.unwrap().planned;
+    assert_eq!(planned.get("unique"), table.attributes.get("unique"));
+    let without_unique = config.replace(r#", "unique": [["ID"]]"#, "");
+    let table = world.update("sqlite_table", &table, &without_unique).await.unwrap();
+    world.is_settled("sqlite_table", &table, &without_unique).await;
+    assert!(world.query("d.db", "SELECT name FROM pragma_index_list('T')").is_empty());
+}
