@@ -9,6 +9,7 @@ pub mod declaration;
 mod front_door;
 mod lifecycle;
 mod names;
+mod other_files;
 mod secrets;
 pub mod stack;
 pub mod transitions;
@@ -20,7 +21,7 @@ use crate::yaml::Node;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::schema::Timeouts;
-use terrace_provider::{Path, ResourceType, Value};
+use terrace_provider::{Map, Path, ResourceType, Value};
 
 pub use declaration::{label_of, link_of};
 pub use front_door::{read, read_tree};
@@ -37,8 +38,10 @@ pub struct Descriptor {
     pub stack: String,
     /// The environment that the descriptor names.
     pub environment: Option<Located<String>>,
-    /// The data product without its components: `product` in expressions. Null for a plain stack.
+    /// The data product without its components, as written. Null for a plain stack.
     pub product: Value,
+    /// Name, domain and version of the data product as its id gives them: those that are not written.
+    pub derived: Map,
     /// The components, in the order written. The stack's own resources are the component with the empty key.
     pub components: Vec<Component>,
     /// The component that the descriptor itself asks to act on (`componentIdToProvision`).
@@ -52,6 +55,18 @@ pub struct Descriptor {
     pub locals: Vec<Local>,
     /// What it says of objects that are recorded already, or should be.
     pub transitions: Transitions,
+}
+
+impl Descriptor {
+    /// The data product with the fields that its id gives: `product` in expressions.
+    #[must_use]
+    pub fn product_facts(&self) -> Value {
+        let mut product = self.product.clone();
+        if let Value::Map(fields) = &mut product {
+            fields.extend(self.derived.clone());
+        }
+        product
+    }
 }
 
 /// A component that is named and not listed.
