@@ -51,6 +51,8 @@ pub struct Specs {
     pub sources: Vec<SourceSpec>,
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// Files that would be specs if their names ended in `.yaml`, relative to the folder.
+    pub misnamed: Vec<PathBuf>,
     /// All ids that the files name, also of pipelines that cannot be run.
     declared: Vec<Declared>,
 }
@@ -64,6 +66,15 @@ struct Declared {
 }
 
 impl Specs {
+    /// What to do in a folder that has no pipelines.
+    #[must_use]
+    pub fn how_to_begin(&self) -> String {
+        match self.misnamed.iter().min() {
+            Some(path) => format!("rename `{}` to `{}`", path.display(), path.with_extension("yaml").display()),
+            None => "a pipeline is described in a file `pipeline-spec.yaml` in this folder or below it".to_owned(),
+        }
+    }
+
     /// The pipeline of that id.
     #[must_use]
     pub fn pipeline(&self, id: &str) -> Option<&Pipeline> {
@@ -130,7 +141,9 @@ pub fn read_with(root: &Path, surroundings: &Surroundings) -> io::Result<Specs> 
             ignored
         }
     };
-    for found in discovery::find(&root, &ignored)? {
+    let found = discovery::find(&root, &ignored)?;
+    specs.misnamed = found.misnamed;
+    for found in found.specs {
         decode::file(found, &mut specs);
     }
     source::expand(&mut specs);
