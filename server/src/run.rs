@@ -207,9 +207,7 @@ impl Run<'_> {
         match asked {
             Asked::Validate(request) => match Described::read(self.worlds, &request, Purpose::Make, By::Worker) {
                 Ok(described) => self.validate(&described).await,
-                Err(refusal @ Refusal::Invalid(_)) => {
-                    Ok(invalid(Told { errors: refusal.helped(), warnings: Vec::new() }))
-                }
+                Err(refusal @ Refusal::Invalid(_)) => Ok(invalid(refusal.told())),
                 Err(refusal) => Err(refusal.into()),
             },
             Asked::Provision(request) => {
