@@ -355,13 +355,10 @@ fn fields_beside_the_data_product_get_the_next_step() {
 fn space_that_is_missing_is_hinted_at_where_a_type_is_wrong() {
     let head = "apiVersion: terrace.dev/v1\nkind: Stack\n";
     for (text, hint) in [
-        ("metadata: {name: a}\nresources:\n  -type: local_value\n", "put a space behind `-`: `- type: local_value`"),
-        ("metadata: {name: a}\nresources:\n  - name:v\n", "put a space behind `:`: `name: v`"),
-        ("metadata:\n  name:a\n", "put a space behind `:`: `name: a`"),
-        (
-            "metadata: {name: a}\nresources: [{type:local_value, name: v}]\n",
-            "put a space behind `:`: `type: local_value`",
-        ),
+        ("metadata: {name: a}\nresources:\n  -type: local_value\n", "put a space behind `-`: `- type: …`"),
+        ("metadata: {name: a}\nresources:\n  - name:v\n", "put a space behind `:`: `name: …`"),
+        ("metadata:\n  name:a\n", "put a space behind `:`: `name: …`"),
+        ("metadata: {name: a}\nresources: [{type:local_value, name: v}]\n", "put a space behind `:`: `type: …`"),
     ] {
         let told = report(&[&format!("{head}{text}")]);
         assert!(told.contains(hint), "{told}");

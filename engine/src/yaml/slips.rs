@@ -10,22 +10,19 @@ pub(crate) fn slip_in_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str
     }
     let (name, value) = key.split_once(':')?;
     let is_known = !value.is_empty() && known.into_iter().any(|known| known == name);
-    is_known.then(|| space_behind_colon(name, value))
+    is_known.then(|| space_behind_colon(name))
 }
 
 /// The hint for a value of the wrong type that a slip made.
 pub(crate) fn slip_in_value(node: &Node, expected: &str) -> Option<String> {
     match &node.kind {
         NodeKind::Map(entries) if expected.contains("a list") => {
-            let slip = entries.iter().find(|entry| item_without_space(&entry.key).is_some())?;
-            let item = item_without_space(&slip.key)?;
-            Some(space_behind_dash(&format!("{item}: {}", slip.value.as_text().unwrap_or("…"))))
+            entries.iter().find_map(|entry| item_without_space(&entry.key)).map(space_behind_dash)
         }
-        NodeKind::Text(text) if expected.contains("a list") => item_without_space(text).map(space_behind_dash),
-        NodeKind::Text(text) if expected.contains("a map") => {
-            let (name, value) = key_without_space(text)?;
-            Some(space_behind_colon(name, value))
+        NodeKind::Text(text) if expected.contains("a list") => {
+            item_without_space(text).map(|_| SPACE_BEHIND_DASH.to_owned())
         }
+        NodeKind::Text(text) if expected.contains("a map") => key_without_space(text).map(space_behind_colon),
         _ => None,
     }
 }
@@ -36,32 +33,36 @@ pub(super) fn item_without_space(text: &str) -> Option<&str> {
     rest.starts_with(|first: char| first.is_alphabetic() || matches!(first, '{' | '[' | '"' | '\'')).then_some(rest)
 }
 
-/// The name and the value of `name:value`, which is text. An address is meant as it is written.
-pub(super) fn key_without_space(text: &str) -> Option<(&str, &str)> {
+/// The name in `name:value`, which is text. An address is meant as it is written.
+pub(super) fn key_without_space(text: &str) -> Option<&str> {
     let (name, value) = text.split_once(':')?;
     let is_name = name.starts_with(char::is_alphabetic)
         && name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '-' | '.'));
     let is_value = !value.is_empty() && !value.starts_with([' ', '/', ':', '\\']);
-    (is_name && is_value).then_some((name, value))
+    (is_name && is_value).then_some(name)
 }
 
-fn space_behind_dash(item: &str) -> String {
-    format!("put a space behind `-`: `- {}`", start_of(item))
-}
+/// The hint for an item.
+pub(super) const SPACE_BEHIND_DASH: &str = "put a space behind `-`";
 
-pub(super) fn space_behind_colon(name: &str, value: &str) -> String {
-    format!("put a space behind `:`: `{name}: {}`", start_of(value.trim_start_matches(is_strange_space)))
-}
-
-/// The first line of a text, cut to a length for messages.
-fn start_of(text: &str) -> String {
-    const SHOWN: usize = 40;
-    let line = text.lines().next().unwrap_or_default();
-    match line.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
-        None => line.to_owned(),
+/// The hint for an item that begins with a key. Values may be secret: hints do not repeat them.
+pub(super) fn space_behind_dash(name: &str) -> String {
+    let is_key = name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '-' | '.'));
+    match is_key && name.len() < LONGEST_SHOWN {
+        true => format!("{SPACE_BEHIND_DASH}: `- {name}: …`"),
+        false => SPACE_BEHIND_DASH.to_owned(),
     }
 }
+
+pub(super) fn space_behind_colon(name: &str) -> String {
+    match name.len() < LONGEST_SHOWN {
+        true => format!("put a space behind `:`: `{name}: …`"),
+        false => "put a space behind `:`".to_owned(),
+    }
+}
+
+/// Bytes of a name that a hint repeats at most.
+const LONGEST_SHOWN: usize = 60;
 
 /// True for a character that looks like a space, or like nothing, and is part of the text for YAML.
 pub(super) fn is_strange_space(char: char) -> bool {

@@ -1,7 +1,10 @@
 //! What the parser's errors mean to a person, and what to do about them.
 
 use super::options::Budget;
-use super::slips::{RENDER, has_template_tag, item_without_space, key_without_space, slip_in_key, space_behind_colon};
+use super::slips::{
+    RENDER, SPACE_BEHIND_DASH, has_template_tag, item_without_space, key_without_space, space_behind_colon,
+    space_behind_dash,
+};
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Span};
 use granit_parser::{ErrorKind, ScanError};
@@ -58,8 +61,9 @@ fn slip(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'static str,
     let line = text.get(start..)?.lines().next()?;
     let content = line.trim_start_matches(' ');
     let indent = line.len() - content.len();
-    if item_without_space(content).is_some() {
-        let hint = slip_in_key(content, []).unwrap_or_default();
+    if let Some(item) = item_without_space(content) {
+        let key = item.split_once(':').map(|(name, _)| name);
+        let hint = key.map_or_else(|| SPACE_BEHIND_DASH.to_owned(), space_behind_dash);
         return Some((start + indent, "a space is missing behind `-`", hint));
     }
     if !matches!(kind, ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement) {
@@ -76,9 +80,9 @@ fn slip(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'static str,
     let before = text.get(..start)?.trim_end();
     let before_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let key = before.get(before_start..)?.trim_start_matches([' ', '-']);
-    let (name, value) = key_without_space(key)?;
+    let name = key_without_space(key)?;
     let colon = before.len() - key.len() + name.len();
-    Some((colon, "a space is missing behind `:`", space_behind_colon(name, value)))
+    Some((colon, "a space is missing behind `:`", space_behind_colon(name)))
 }
 
 /// The longest key that YAML takes on one line.

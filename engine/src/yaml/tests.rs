@@ -342,15 +342,10 @@ fn what_is_not_closed_in_its_line_is_told_where_it_opens() {
 #[test]
 fn missing_space_is_reported_at_its_place() {
     let cases = [
-        ("r:\n  - type:local_value\n    name: v\n", ":local", "a space is missing behind `:`", "`type: local_value`"),
-        (
-            "apiVersion:terrace.dev/v1\nkind: Stack\n",
-            ":terrace",
-            "a space is missing behind `:`",
-            "`apiVersion: terrace.dev/v1`",
-        ),
-        ("r:\n  - a: 1\n  -b: 2\n", "-b", "a space is missing behind `-`", "`- b: 2`"),
-        ("r:\n  - a: 1\n  -{b: 2}\n", "-{b", "a space is missing behind `-`", "`- {b: 2}`"),
+        ("r:\n  - type:local_value\n    name: v\n", ":local", "a space is missing behind `:`", "`type: …`"),
+        ("apiVersion:terrace.dev/v1\nkind: Stack\n", ":terrace", "a space is missing behind `:`", "`apiVersion: …`"),
+        ("r:\n  - a: 1\n  -b: 2\n", "-b", "a space is missing behind `-`", "`- b: …`"),
+        ("r:\n  - a: 1\n  -{b: 2}\n", "-{b", "a space is missing behind `-`", "put a space behind `-`"),
     ];
     for (text, place, message, hint) in cases {
         let [found] = errors(text).try_into().unwrap();
