@@ -111,6 +111,8 @@ pub struct Environment {
     pub overlay: Option<Located<String>>,
     /// Changes may destroy data without being asked for each time.
     pub is_data_loss_allowed: bool,
+    /// `/v1/validate` of the server asks remote systems.
+    pub is_validated_remotely: bool,
     /// `settings` in expressions.
     pub settings: Value,
     /// The blueprint by template id.

@@ -1,23 +1,30 @@
-//! Traces and logs for a collector of OpenTelemetry, as the `OTEL_*` variables of its specification say: by OTLP over
-//! HTTP. Nothing is sent unless they name an endpoint.
+//! Traces, figures and logs for a collector of OpenTelemetry or for the console, as the `OTEL_*` variables of its
+//! specification say. Nothing is sent unless they name an endpoint or an exporter.
 
 mod conventions;
+mod exporters;
+mod figures;
 mod records;
 mod watched;
 
 use crate::failure::Failure;
 use crate::variables::Variables;
 use crate::version::VERSION;
+use exporters::{Exporters, Protocol, Signal};
 use opentelemetry::KeyValue;
+use opentelemetry::metrics::MeterProvider;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use opentelemetry_otlp::{LogExporter, SpanExporter};
+use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
+use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use records::{Naming, Within};
 use std::sync::Arc;
+use terrace_server::MoreFigures;
 use tracing_subscriber::{Layer, Registry};
 use watched::{Losses, Watched};
 
@@ -25,7 +32,9 @@ use watched::{Losses, Watched};
 #[derive(Default)]
 pub(crate) struct Telemetry {
     traces: Option<(SdkTracerProvider, Arc<Losses>)>,
+    metrics: Option<(SdkMeterProvider, Arc<Losses>)>,
     logs: Option<(SdkLoggerProvider, Arc<Losses>)>,
+    warnings: Vec<String>,
 }
 
 /// A part of what happens with spans and events.
@@ -41,55 +50,29 @@ impl Telemetry {
         if variables.get("OTEL_SDK_DISABLED").is_some_and(|word| word.eq_ignore_ascii_case("true")) {
             return Ok(telemetry);
         }
-        let asks = |signal: &str| {
-            let is_off = variables.get(&format!("OTEL_{signal}_EXPORTER")).is_some_and(|word| word == "none");
-            let endpoints = ["OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")];
-            !is_off && endpoints.iter().any(|name| variables.get(name).is_some_and(|url| !url.is_empty()))
-        };
-        for signal in ["", "TRACES_", "LOGS_"] {
-            let name = format!("OTEL_EXPORTER_OTLP_{signal}PROTOCOL");
-            let protocol = variables.get(&name).unwrap_or_default();
-            if !matches!(protocol, "" | "http/protobuf") && (asks("TRACES") || asks("LOGS")) {
-                return Err(Failure::new(format!("`{name}` is `{protocol}`, which is not spoken here"))
-                    .hint("set `http/protobuf`, and the port where the collector takes that: 4318 by default"));
-            }
-        }
-        let refuse = |error: &dyn std::fmt::Display| {
-            Failure::new(format!("nothing can be sent by OpenTelemetry: {error}"))
-                .hint("see `OTEL_EXPORTER_OTLP_ENDPOINT` and its like; `OTEL_SDK_DISABLED=true` sends nothing")
-        };
+        let mut of = |signal| exporters::of(signal, variables, &mut telemetry.warnings);
+        let [traces, metrics, logs] = Signal::ALL.map(&mut of);
+        let (traces, metrics, logs) = (traces?, metrics?, logs?);
         // What is sent may have to be encrypted. It fails where that was chosen already, which is as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // Its service name, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` say another one.
-        let resource = || {
-            // The name of its own goes before that among others, which the SDK has the other way round.
-            let own = variables.get("OTEL_SERVICE_NAME").filter(|name| !name.is_empty());
-            let is_name = |one: &str| one.split_once('=').is_some_and(|(key, _)| key.trim() == "service.name");
-            let is_among = variables.get("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|all| all.split(',').any(is_name));
-            let resource = match own {
-                Some(name) => Resource::builder().with_service_name(name.to_owned()),
-                None if is_among => Resource::builder(),
-                None => Resource::builder().with_service_name("terrace"),
-            };
-            resource.with_attribute(KeyValue::new("service.version", VERSION)).build()
-        };
-        if asks("TRACES") {
-            let exporter = SpanExporter::builder().with_http().build().map_err(|error| refuse(&error))?;
-            let losses = Losses::of("traces");
-            let exporter = Watched::new(exporter, &losses);
-            let provider = SdkTracerProvider::builder().with_resource(resource()).with_batch_exporter(exporter).build();
-            opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-            telemetry.traces = Some((provider, losses));
-        }
-        if asks("LOGS") {
-            let exporter = LogExporter::builder().with_http().build().map_err(|error| refuse(&error))?;
-            let losses = Losses::of("logs");
-            let exporter = Watched::new(exporter, &losses);
-            let provider = SdkLoggerProvider::builder().with_resource(resource()).with_log_processor(Naming);
-            let provider = provider.with_batch_exporter(exporter).build();
-            telemetry.logs = Some((provider, losses));
-        }
+        let resource = resource(variables);
+        telemetry.traces = trace(traces, variables, &resource)?;
+        telemetry.metrics = measure(metrics, variables, &resource)?;
+        telemetry.logs = log(logs, variables, &resource)?;
         Ok(telemetry)
+    }
+
+    /// Logs what of the variables is ignored.
+    pub(crate) fn warn(&self) {
+        for warning in &self.warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    /// The recorder that sends figures.
+    pub(crate) fn recorder(&self) -> Option<MoreFigures> {
+        let (provider, _) = self.metrics.as_ref()?;
+        Some(Box::new(figures::Figures::new(provider.meter(env!("CARGO_PKG_NAME")))))
     }
 
     /// What turns spans and events into what is sent.
@@ -105,10 +88,13 @@ impl Telemetry {
 
     /// Sends what was not sent yet.
     pub(crate) async fn end(self) {
-        let Self { traces, logs } = self;
+        let Self { traces, metrics, logs, .. } = self;
         // It waits for an answer, on this thread.
         let ended = tokio::task::spawn_blocking(move || {
             if let Some((provider, losses)) = traces {
+                losses.end(provider.shutdown());
+            }
+            if let Some((provider, losses)) = metrics {
                 losses.end(provider.shutdown());
             }
             if let Some((provider, losses)) = logs {
@@ -117,4 +103,95 @@ impl Telemetry {
         });
         let _ = ended.await;
     }
+}
+
+/// The service that sends: terrace, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` name another service.
+fn resource(variables: &Variables) -> Resource {
+    // `OTEL_SERVICE_NAME` goes first; the SDK has it the other way round.
+    let own = variables.get("OTEL_SERVICE_NAME");
+    let is_name = |one: &str| one.split_once('=').is_some_and(|(key, _)| key.trim() == "service.name");
+    let is_among = variables.get("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|all| all.split(',').any(is_name));
+    let resource = match own {
+        Some(name) => Resource::builder().with_service_name(name.to_owned()),
+        None if is_among => Resource::builder(),
+        None => Resource::builder().with_service_name("terrace"),
+    };
+    resource.with_attribute(KeyValue::new("service.version", VERSION)).build()
+}
+
+fn refuse(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("nothing can be sent by OpenTelemetry: {error}"))
+        .hint("see `OTEL_EXPORTER_OTLP_ENDPOINT` and its like; `OTEL_SDK_DISABLED=true` sends nothing")
+}
+
+/// A builder for gRPC that trusts what this machine trusts, where the collector is called by TLS.
+fn trusting<B: WithTonicConfig>(builder: B, signal: Signal, variables: &Variables) -> B {
+    match exporters::is_encrypted(signal, variables) {
+        true => builder.with_tls_config(ClientTlsConfig::new().with_native_roots()),
+        false => builder,
+    }
+}
+
+type Sent<P> = Result<Option<(P, Arc<Losses>)>, Failure>;
+
+fn trace(exporters: Exporters, variables: &Variables, resource: &Resource) -> Sent<SdkTracerProvider> {
+    if exporters == Exporters::default() {
+        return Ok(None);
+    }
+    let (builder, losses) = (SpanExporter::builder(), Losses::of("traces"));
+    let mut provider = SdkTracerProvider::builder().with_resource(resource.clone());
+    if let Some(protocol) = exporters.otlp {
+        let exporter = match protocol {
+            Protocol::Http => builder.with_http().build(),
+            Protocol::Grpc => trusting(builder.with_tonic(), Signal::Traces, variables).build(),
+        };
+        let exporter = exporter.map_err(|error| refuse(&error))?;
+        provider = provider.with_batch_exporter(Watched::new(exporter, &losses));
+    }
+    if exporters.has_console {
+        provider = provider.with_simple_exporter(Watched::new(opentelemetry_stdout::SpanExporter::default(), &losses));
+    }
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    Ok(Some((provider.build(), losses)))
+}
+
+fn measure(exporters: Exporters, variables: &Variables, resource: &Resource) -> Sent<SdkMeterProvider> {
+    if exporters == Exporters::default() {
+        return Ok(None);
+    }
+    let (builder, losses) = (MetricExporter::builder(), Losses::of("metrics"));
+    let mut provider = SdkMeterProvider::builder().with_resource(resource.clone());
+    if let Some(protocol) = exporters.otlp {
+        let exporter = match protocol {
+            Protocol::Http => builder.with_http().build(),
+            Protocol::Grpc => trusting(builder.with_tonic(), Signal::Metrics, variables).build(),
+        };
+        let exporter = exporter.map_err(|error| refuse(&error))?;
+        provider = provider.with_reader(PeriodicReader::builder(Watched::new(exporter, &losses)).build());
+    }
+    if exporters.has_console {
+        let exporter = opentelemetry_stdout::MetricExporter::default();
+        provider = provider.with_reader(PeriodicReader::builder(exporter).build());
+    }
+    Ok(Some((provider.build(), losses)))
+}
+
+fn log(exporters: Exporters, variables: &Variables, resource: &Resource) -> Sent<SdkLoggerProvider> {
+    if exporters == Exporters::default() {
+        return Ok(None);
+    }
+    let (builder, losses) = (LogExporter::builder(), Losses::of("logs"));
+    let mut provider = SdkLoggerProvider::builder().with_resource(resource.clone()).with_log_processor(Naming);
+    if let Some(protocol) = exporters.otlp {
+        let exporter = match protocol {
+            Protocol::Http => builder.with_http().build(),
+            Protocol::Grpc => trusting(builder.with_tonic(), Signal::Logs, variables).build(),
+        };
+        let exporter = exporter.map_err(|error| refuse(&error))?;
+        provider = provider.with_batch_exporter(Watched::new(exporter, &losses));
+    }
+    if exporters.has_console {
+        provider = provider.with_simple_exporter(Watched::new(opentelemetry_stdout::LogExporter::default(), &losses));
+    }
+    Ok(Some((provider.build(), losses)))
 }

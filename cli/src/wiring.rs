@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) templates: Templates,
     /// Changes may destroy data without being asked for each time.
     pub(crate) is_data_loss_allowed: bool,
+    /// `/v1/validate` asks remote systems.
+    pub(crate) is_validated_remotely: bool,
     configuration: Environment,
 }
 
@@ -98,6 +100,7 @@ impl World {
             },
             templates: configuration.templates.clone(),
             is_data_loss_allowed: configuration.is_data_loss_allowed,
+            is_validated_remotely: configuration.is_validated_remotely,
             configuration,
         })
     }

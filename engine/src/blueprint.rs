@@ -14,6 +14,7 @@ mod explain;
 mod library;
 pub mod matching;
 mod misspelt;
+mod nulls;
 mod read;
 pub mod reverse;
 pub mod validate;

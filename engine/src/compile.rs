@@ -2,6 +2,7 @@
 //!
 //! Components that were not chosen are neither validated nor matched: another operation deploys them.
 
+pub(crate) mod cause;
 pub(crate) mod facts;
 mod imports;
 pub(crate) mod locals;
@@ -312,7 +313,7 @@ impl Compiler<'_> {
         }
         let stack = StackId::new(descriptor.stack.as_str(), self.environment.name.as_str());
         let locals = facts.roots.get(LOCALS).and_then(Value::as_map).cloned().unwrap_or_default();
-        let product = descriptor.product.clone();
+        let product = descriptor.product_facts();
         let (names, recorded_names) = (descriptor.names, descriptor.recorded_names());
         (
             Some(CompiledStack {
@@ -333,7 +334,7 @@ impl Compiler<'_> {
     /// What is known of a stack before anything is planned.
     fn facts(&self, descriptor: &Descriptor, variables: &Map, diagnostics: &mut Vec<Diagnostic>) -> FactScope {
         let roots = [
-            ("product", descriptor.product.clone()),
+            ("product", descriptor.product_facts()),
             ("environment", Value::from(self.environment.name.as_str())),
             ("stack", Value::from(descriptor.stack.as_str())),
             ("settings", self.environment.settings.clone()),
@@ -365,13 +366,14 @@ impl Compiler<'_> {
             FrontEnd::Witboost => Cow::Borrowed(&*wanted.node),
             FrontEnd::Stack => Cow::Owned(specific::evaluate(self, &wanted.node, known.facts, diagnostics)?),
         };
-        let found = blueprint.validate(&node, component.span);
+        let asked = blueprint.without_refused_nulls(&node);
+        let found = blueprint.validate(&asked, component.span);
         let is_valid = !has_errors(&found);
         diagnostics.extend(found);
         if !is_valid {
             return None;
         }
-        let value = match blueprint.component_value(&node) {
+        let value = match blueprint.component_value(&asked) {
             Err(endless) => {
                 diagnostics.push(
                     Diagnostic::error("endless_defaults", format!("`{}`: {endless}", blueprint.name.value))
@@ -393,6 +395,12 @@ impl Compiler<'_> {
         let scope = WithFacts { facts: known.facts, more: [("component", &value), (REQUEST, known.request)] };
         let mut found = Vec::new();
         let locals = locals::resolve(&blueprint.locals, &scope, self.functions, &mut found);
+        let all = || descriptor.components.iter().map(|component| component.span);
+        let mut written = cause::Written::default();
+        let mut explain = |found: &mut [Diagnostic]| {
+            cause::explain((component.span, all), None, found, self.sources, &mut written);
+        };
+        explain(&mut found);
         let is_known = !has_errors(&found);
         diagnostics.extend(found);
         if !is_known {
@@ -402,7 +410,9 @@ impl Compiler<'_> {
         let more = [("component", &value), (REQUEST, known.request), (LOCALS, &locals)];
         let scope = WithFacts { facts: known.facts, more };
         for check in &blueprint.checks {
-            diagnostics.extend(check.decide(&scope, self.functions, &node, component.span));
+            let mut found = check.decide(&scope, self.functions, &node, component.span);
+            explain(&mut found);
+            diagnostics.extend(found);
         }
         Some(CompiledComponent {
             declarations: Arc::clone(&blueprint.declarations),

@@ -6,7 +6,7 @@
 use crate::descriptor::Located;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::Span;
-use crate::yaml::{Entry, Node};
+use crate::yaml::{Entry, Node, slip_in_key, slip_in_value};
 
 /// The fields of one map.
 #[derive(Debug)]
@@ -153,6 +153,8 @@ impl<'n, 'd> Fields<'n, 'd> {
                 known.push(name);
             }
         }
+        let is_there = |name: &&str| self.entries.iter().any(|entry| entry.key == **name);
+        let absent: Vec<&str> = known.iter().copied().filter(|name| !is_there(name)).collect();
         for entry in self.entries {
             let name = entry.key.as_str();
             if self.asked.contains(&name) {
@@ -164,7 +166,8 @@ impl<'n, 'd> Fields<'n, 'd> {
             } else {
                 Diagnostic::error("unknown_field", format!("{} has no field `{name}`", self.what))
                     .hint(format!("the fields are {}", listed(known.iter().copied())))
-                    .maybe_hint(did_you_mean(name, self.asked.iter().copied()))
+                    .maybe_hint(did_you_mean(name, absent.iter().copied()))
+                    .maybe_hint(slip_in_key(name, self.asked.iter().copied()))
                     .maybe_hint(
                         self.elsewhere.iter().find(|(other, _)| *other == name).map(|(_, hint)| (*hint).to_owned()),
                     )
@@ -197,7 +200,7 @@ pub fn expect_text(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option<L
 pub fn wrong_type(what: &str, expected: &str, node: &Node) -> Diagnostic {
     Diagnostic::error("wrong_type", format!("{what} is {}: expected {expected}", kind_in_words(node)))
         .at(node.span)
-        .hint(format!("write {expected} here"))
+        .hint(slip_in_value(node, expected).unwrap_or_else(|| format!("write {expected} here")))
 }
 
 /// What a node is: `a list`, `text`, `empty`.

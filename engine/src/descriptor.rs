@@ -10,6 +10,7 @@ mod former;
 mod front_door;
 mod lifecycle;
 mod names;
+mod other_files;
 mod secrets;
 pub mod stack;
 pub mod transitions;
@@ -22,7 +23,7 @@ use crate::yaml::Node;
 use std::sync::Arc;
 use std::time::Duration;
 use terrace_provider::schema::Timeouts;
-use terrace_provider::{Path, ResourceType, Value};
+use terrace_provider::{Map, Path, ResourceType, Value};
 
 pub use declaration::{label_of, link_of};
 pub use former::FormerNames;
@@ -40,8 +41,10 @@ pub struct Descriptor {
     pub stack: String,
     /// The environment that the descriptor names.
     pub environment: Option<Located<String>>,
-    /// The data product without its components: `product` in expressions. Null for a plain stack.
+    /// The data product without its components, as written. Null for a plain stack.
     pub product: Value,
+    /// Name, domain and version of the data product as its id gives them: those that are not written.
+    pub derived: Map,
     /// The components, in the order written. The stack's own resources are the component with the empty key.
     pub components: Vec<Component>,
     /// The component that the descriptor itself asks to act on (`componentIdToProvision`).
@@ -59,6 +62,18 @@ pub struct Descriptor {
     pub names: NamesRule,
     /// Its names by [`NamesRule::Ascii`], where it has texts beyond ASCII and follows another rule.
     pub former: Option<Box<FormerNames>>,
+}
+
+impl Descriptor {
+    /// The data product with the fields that its id gives: `product` in expressions.
+    #[must_use]
+    pub fn product_facts(&self) -> Value {
+        let mut product = self.product.clone();
+        if let Value::Map(fields) = &mut product {
+            fields.extend(self.derived.clone());
+        }
+        product
+    }
 }
 
 /// A component that is named and not listed.

@@ -15,6 +15,8 @@ use crate::plan::compute::Environment;
 use crate::plan::typecheck;
 use crate::plan::walk::lookups::answer;
 use crate::registry::Registry;
+use crate::source::Span;
+use crate::yaml::Node;
 use terrace_provider::plan::with_defaults;
 use terrace_provider::schema::Timeouts;
 use terrace_provider::wrap::silence::with_patience;
@@ -75,6 +77,8 @@ pub fn choose<'l>(
 /// When it does not fit the blueprint's schema: what is wrong, in words.
 pub fn params(reverse: &Reverse, given: Value) -> Result<Value, Vec<String>> {
     let Some(schema) = &reverse.params else { return Ok(given) };
+    let given = Node::of(&given, Span::default());
+    let given = schema.without_refused_nulls(&given).to_value();
     let params = schema.with_defaults(given).map_err(|endless| vec![endless.to_string()])?;
     let errors = schema.errors_of(&params);
     if errors.is_empty() { Ok(params) } else { Err(errors) }

@@ -5,13 +5,14 @@
 //! with a place. `no` and `yes` are text (YAML 1.2), `0123` keeps its text, timestamps are text.
 //!
 //! Read in this order: [`parse`] (events to nodes), `usual` (usual text to events), `scalar` (which text is a number), `mapping` (merge keys and
-//! duplicates), `syntax` (what the parser's errors mean to a person), `node` (how to look into the tree).
+//! duplicates), `syntax` (messages for the parser's errors), `slips` (common mistakes), `node` (how to look into the tree).
 
 mod mapping;
 mod node;
 mod options;
 mod parse;
 mod scalar;
+mod slips;
 mod syntax;
 mod usual;
 
@@ -20,6 +21,7 @@ use terrace_provider::Number;
 
 pub use options::{Budget, DuplicateKeys, ParseOptions, Parsed};
 pub use parse::{parse, parse_with};
+pub(crate) use slips::{slip_in_key, slip_in_value};
 
 /// A value with its place.
 #[derive(Debug, Clone, PartialEq)]

@@ -135,7 +135,7 @@ async fn imports_for_each_item_that_cannot_be_are_told_with_their_places() {
     "#);
     insta::assert_snapshot!(story.errors(&each("{forEach: [z], to: 'world_thing.a[\"${{ each.key }}\"]', id: x}")).await, @r#"
     stack.yaml:7:24: `world_thing.a["z"]` is to be imported and is not declared
-      hint: did you mean `world_thing.a["y"]`?
+      hint: declare it: `terrace import --generate 'world_thing.a["z"]' ID` prints how
     "#);
     insta::assert_snapshot!(story.errors(&each("{forEach: '${{ resources.a }}', to: world_thing.a, id: x}")).await, @"
     stack.yaml:7:20: there is no variable `resources` here

@@ -167,13 +167,13 @@ async fn names_that_lead_nowhere_are_told_with_what_there_is() {
     let errors = async |story: Story| story.errors(&abc()).await;
     insta::assert_snapshot!(errors(targeting(&story, &["world_thing.aa"])).await, @"
     -: `--target world_thing.aa` names no resource
-      hint: did you mean `world_thing.a`?
+      hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
     -: only a part is planned: what was not named is left as it is
       hint: plan without `--target` and `--exclude` to see what else there is to do
     ");
     insta::assert_snapshot!(errors(targeting(&story, &["world_thing.e[\"z\"]", "nowhere/"])).await, @r#"
     -: `--target world_thing.e["z"]` names no resource
-      hint: did you mean `world_thing.e["y"]`?
+      hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
     -: `--target nowhere/` names no resource
       hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
     -: only a part is planned: what was not named is left as it is
@@ -181,7 +181,7 @@ async fn names_that_lead_nowhere_are_told_with_what_there_is() {
     "#);
     insta::assert_snapshot!(errors(excluding(&story, &["world_data.b"])).await, @"
     -: `--exclude world_data.b` names no resource
-      hint: did you mean `world_thing.b`?
+      hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
     -: only a part is planned: what was not named is left as it is
       hint: plan without `--target` and `--exclude` to see what else there is to do
     ");
@@ -199,7 +199,7 @@ async fn names_that_lead_nowhere_are_told_with_what_there_is() {
     -: `--replace world_thing.e` names all instances of a resource
       hint: name instances: `world_thing.e["x"]`, `world_thing.e["y"]`
     -: `--replace world_thing.q` names no resource
-      hint: did you mean `world_thing.e`?
+      hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
     "#);
 }
 

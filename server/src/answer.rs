@@ -97,6 +97,9 @@ pub(crate) struct Invalid {
     /// Each error with what to do about it, for answers that have no other place for that.
     #[serde(skip)]
     helped: Vec<String>,
+    /// The warnings beside the errors, each with what to do about it.
+    #[serde(skip)]
+    warnings: Vec<String>,
 }
 
 /// Further facts of an error.
@@ -141,6 +144,7 @@ impl Refusal {
             user_message: problem.clone(),
             input_error_field,
             helped: vec![helped(&problem, Some(&solution))],
+            warnings: Vec::new(),
             more_info: MoreInfo { problems: vec![problem], solutions: vec![solution] },
         }))
     }
@@ -154,6 +158,7 @@ impl Refusal {
         let mut refusal = Self::several(field, problems, solutions);
         if let Self::Invalid(invalid) = &mut refusal {
             invalid.helped = errors(diagnostics, sources);
+            invalid.warnings = advised(diagnostics, Severity::Warning, sources);
         }
         refusal
     }
@@ -169,6 +174,7 @@ impl Refusal {
             input_error_field: Some(field.to_owned()),
             more_info: MoreInfo { problems: errors.clone(), solutions },
             helped: errors.clone(),
+            warnings: Vec::new(),
             errors,
         }))
     }
@@ -178,11 +184,19 @@ impl Refusal {
         Self::Invalid(Box::new(Invalid { helped: problems.clone(), errors: problems, ..Invalid::default() }))
     }
 
-    /// All problems, each with what to do about it.
-    pub(crate) fn helped(self) -> Vec<String> {
+    /// Adds the place to each problem that is reported with its solution.
+    pub(crate) fn placed(mut self, place: &Place) -> Self {
+        if let Self::Invalid(invalid) = &mut self {
+            invalid.helped.iter_mut().for_each(|told| *told = placed(Some(place), told));
+        }
+        self
+    }
+
+    /// All problems and warnings, each with what to do about it.
+    pub(crate) fn told(self) -> Told {
         match self {
-            Self::Invalid(invalid) => invalid.helped,
-            other => other.problems(),
+            Self::Invalid(invalid) => Told { errors: invalid.helped, warnings: invalid.warnings },
+            other => Told { errors: other.problems(), warnings: Vec::new() },
         }
     }
 

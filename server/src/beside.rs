@@ -35,7 +35,7 @@ pub struct Beside {
 /// # Errors
 /// When something else collects them already.
 pub fn figures() -> Result<Router, ServeError> {
-    let figures = metrics::collect(None)?;
+    let figures = metrics::collect(None, None)?;
     let told = move || std::future::ready(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], figures.render()));
     Ok(Router::new().route("/metrics", get(told)))
 }

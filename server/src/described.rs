@@ -1,6 +1,6 @@
 //! From the body of a call to what is planned: the environment, the descriptor, the components to act on.
 
-use crate::answer::Refusal;
+use crate::answer::{Refusal, Told, errors, warnings};
 use crate::auth::{Action, Caller, Resource, Scope};
 use crate::witboost::ProvisioningRequest;
 use crate::worlds::{World, Worlds};
@@ -16,7 +16,7 @@ use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::digest::sha256;
 use terrace_engine::expression::Functions;
 use terrace_engine::plan::access::{Grantees, let_in_nowhere};
-use terrace_engine::plan::compute::{Consent, Options, Planner};
+use terrace_engine::plan::compute::{Consent, Options, PlanFailure, Planner};
 use terrace_engine::plan::ids::ids_of;
 use terrace_engine::plan::{NOT_LOOKED_FOR, Origin};
 use terrace_engine::seal::Seal;
@@ -99,7 +99,8 @@ impl By<'_> {
 
 /// The environment and domains that a descriptor names beside its stack. Blueprints name objects by them.
 fn named(descriptor: &Descriptor) -> Resource<'_> {
-    let of_product = descriptor.product.get("domain").and_then(Value::as_str);
+    let written = descriptor.product.get("domain").and_then(Value::as_str);
+    let of_product = written.or_else(|| descriptor.derived.get("domain")?.as_str());
     // Catalogs name a domain by itself or as an entity: `domain:finance`.
     let of_product = of_product.map(|domain| domain.strip_prefix("domain:").unwrap_or(domain));
     // `urn:dmb:cmp:DOMAIN:PRODUCT:MAJOR:NAME`
@@ -262,7 +263,7 @@ impl<'a> Described<'a> {
         let (mut descriptor, mut warnings) = parse(worlds, &mut sources, request, purpose, field)?;
         let world = match &beside.environment {
             Some(name) => environment(worlds, Some(name), "environment", by)?,
-            None => world_of(worlds, &descriptor, field, by)?,
+            None => world_of(worlds, &descriptor, &sources, field, by)?,
         };
         keep_recorded_names(&mut descriptor, &world.environment.name, store).await?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
@@ -344,8 +345,9 @@ impl<'a> Described<'a> {
         request: &ProvisioningRequest,
         by: By<'_>,
     ) -> Result<AboutWhat, Refusal> {
-        let (mut descriptor, _) = parse(worlds, &mut Sources::default(), request, Purpose::Make, DESCRIPTOR)?;
-        let world = world_of(worlds, &descriptor, DESCRIPTOR, by)?;
+        let mut sources = Sources::default();
+        let (mut descriptor, _) = parse(worlds, &mut sources, request, Purpose::Make, DESCRIPTOR)?;
+        let world = world_of(worlds, &descriptor, &sources, DESCRIPTOR, by)?;
         keep_recorded_names(&mut descriptor, &world.environment.name, store).await?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         by.check(false, &[Resource::Stack(&stack), named(&descriptor)])?;
@@ -424,6 +426,23 @@ impl<'a> Described<'a> {
         found.extend(computed.map_err(|error| Refusal::Broken(error.to_string()))?.diagnostics);
         found.retain(|diagnostic| diagnostic.code != "known_too_late");
         Ok(found)
+    }
+
+    /// Errors and warnings of a plan against the state and remote systems, as `/v2/validate` reports them.
+    ///
+    /// # Errors
+    /// When it cannot be planned at all.
+    pub(crate) async fn validate_remotely(&self, store: &dyn StateStore) -> Result<Told, Refusal> {
+        // Siblings that are not deployed yet count as planned.
+        let options = Options { assumes_siblings: true, ..self.options(false) };
+        let planner = self.planner(store, &options);
+        let mut computed =
+            planner.plan(self.compiled.as_slice(), self.origin()).await.map_err(|error| match error {
+                PlanFailure::Store(error) => error.into(),
+                other => Refusal::Broken(other.to_string()),
+            })?;
+        computed.plan.note_before(&self.warnings, &self.sources);
+        Ok(Told { errors: errors(&computed.diagnostics, &self.sources), warnings: warnings(&computed.plan.notes) })
     }
 
     /// The same, as a refusal. What only the server can do something about is left for the operation.
@@ -515,9 +534,19 @@ fn needed(descriptor: &Descriptor) -> Scope {
     }
 }
 
-fn world_of<'a>(worlds: &'a Worlds, descriptor: &Descriptor, field: Field, by: By<'_>) -> Result<&'a World, Refusal> {
-    let named = descriptor.environment.as_ref().map(|environment| environment.value.as_str());
-    environment(worlds, named, &field.of("environment"), by)
+fn world_of<'a>(
+    worlds: &'a Worlds,
+    descriptor: &Descriptor,
+    sources: &Sources,
+    field: Field,
+    by: By<'_>,
+) -> Result<&'a World, Refusal> {
+    let named = descriptor.environment.as_ref();
+    let found = environment(worlds, named.map(|named| named.value.as_str()), &field.of("environment"), by);
+    found.map_err(|refusal| match named.and_then(|named| sources.place(named.span)) {
+        Some(place) => refusal.placed(&place),
+        None => refusal,
+    })
 }
 
 /// The world of an environment that a field of the body names; the only one where it names none.

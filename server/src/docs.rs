@@ -10,24 +10,58 @@ use axum::routing::get;
 use axum::{Json, Router};
 use std::sync::Arc;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi as Description, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, OpenApi as Description, Ref, RefOr, ResponseBuilder, Server};
 use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 
 /// Where the description of the native API is.
 const NATIVE: &str = "/api/v1/openapi.json";
+/// The same as the pages find it.
+const NATIVE_BESIDE: &str = "../api/v1/openapi.json";
 /// Where that of Witboost's is.
 const WITBOOST: &str = "/docs/specific-provisioner.json";
+/// The same as the pages, which are in `/docs/`, find it below any prefix.
+const WITBOOST_BESIDE: &str = "specific-provisioner.json";
 
 /// The pages, and what they show.
+///
+/// A proxy may have taken a prefix off the path, so that pages and redirects name relative paths only.
 pub(crate) fn router() -> Router<Arc<Shared>> {
-    let described = [Url::with_primary("terrace", NATIVE, true), Url::new("specific provisioner", WITBOOST)];
+    let native = Url::with_primary("terrace", NATIVE_BESIDE, true);
+    Router::new()
+        .route(NATIVE, serving(api::description(), "../../"))
+        .route("/", get(|| async { relative("docs/") }))
+        .merge(pages([native, Url::new("specific provisioner", WITBOOST_BESIDE)]))
+}
+
+/// The pages below a prefix, where Witboost's API is.
+pub(crate) fn router_below(prefix: &str) -> Router<Arc<Shared>> {
+    let last = prefix.rsplit('/').next().unwrap_or_default();
+    let beside = format!("{last}/docs/");
+    Router::new()
+        .route(prefix, get(move || std::future::ready(relative(&beside))))
+        .route(&format!("{prefix}/"), get(|| async { relative("docs/") }))
+        .nest(prefix, pages([Url::with_primary("specific provisioner", WITBOOST_BESIDE, true)]))
+}
+
+fn pages<const N: usize>(described: [Url<'static>; N]) -> Router<Arc<Shared>> {
     // By default the pages ask a server on the internet whether a description is valid.
     let pages = SwaggerUi::new("/docs").config(Config::new(described).validator_url("none"));
     Router::new()
-        .route(NATIVE, told(api::description()))
-        .route("/", get(|| async { Redirect::temporary("/docs/") }))
-        .route(WITBOOST, told(witboost::description()))
-        .merge(Router::from(pages).layer(map_response(confine)))
+        .route(WITBOOST, serving(witboost::description(), "../"))
+        .merge(Router::from(pages).layer(map_response(confine)).layer(map_response(lead_beside)))
+}
+
+fn relative(path: &str) -> Response {
+    Redirect::temporary(path).into_response()
+}
+
+/// Makes the redirect from `/docs` to `/docs/` relative.
+async fn lead_beside(mut page: Response) -> Response {
+    let headers = page.headers_mut();
+    if headers.get(header::LOCATION).is_some_and(|place| place.as_bytes().ends_with(b"/docs/")) {
+        headers.insert(header::LOCATION, HeaderValue::from_static("docs/"));
+    }
+    page
 }
 
 /// Keeps the pages from loading, and from sending to, anything but this server. Their styles are set by scripts.
@@ -38,7 +72,9 @@ async fn confine(mut page: Response) -> Response {
     page
 }
 
-fn told(description: Description) -> axum::routing::MethodRouter<Arc<Shared>> {
+/// A description, and the way from it to where its paths begin.
+fn serving(mut description: Description, root: &str) -> axum::routing::MethodRouter<Arc<Shared>> {
+    description.servers = Some(vec![Server::new(root)]);
     let description = Arc::new(description);
     get(move || describe(Arc::clone(&description)))
 }

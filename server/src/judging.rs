@@ -136,6 +136,19 @@ where
             return Ok(judged);
         }
     }
+    aside(shared, work).await
+}
+
+/// Does work within the limits of a large descriptor, on a thread that gives way to other calls.
+///
+/// # Errors
+/// When others hold all permits for too long.
+pub(crate) async fn aside<T, W, F>(shared: &Arc<Shared>, work: W) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    W: FnOnce(Arc<Shared>, Limits) -> F + Send + 'static,
+    F: Future<Output = T>,
+{
     let permit = tokio::time::timeout(PATIENCE, Arc::clone(&shared.judging.large).acquire_owned()).await;
     let Ok(Ok(permit)) = permit else {
         return Err(Refusal::Unavailable("other large descriptors are being judged".to_owned()));

@@ -62,4 +62,5 @@ mod witboost;
 pub mod worlds;
 
 pub use listen::ConnectionLimits;
+pub use metrics::{MoreFigures, SECONDS};
 pub use serve::{ServeError, Server, ServerSettings};

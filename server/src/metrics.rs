@@ -4,11 +4,12 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Recorder, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
+use metrics_util::layers::FanoutBuilder;
 use std::time::Duration;
-use terrace_engine::store::OperationStatus;
+use terrace_engine::store::{OperationStatus, ServerStore};
 use terrace_provider::wrap::CALL_SECONDS;
 use tokio::time::Instant;
 
@@ -28,7 +29,21 @@ const STREAMS: &str = "terrace_http_event_streams";
 const LEAST: Duration = Duration::from_secs(600);
 
 /// Bounds of what takes milliseconds to minutes, in seconds.
-const BOUNDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
+pub const SECONDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
+
+/// A recorder that gets all figures, too.
+pub type MoreFigures = Box<dyn Recorder + Send + Sync>;
+
+/// Figures cannot be collected.
+#[derive(Debug, thiserror::Error)]
+pub enum FiguresError {
+    /// The settings of `/metrics` are wrong.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// Something else in the process collects figures already.
+    #[error("something else in the process collects figures already")]
+    Collected,
+}
 
 /// Collects figures from here on, those of the whole process.
 ///
@@ -36,12 +51,19 @@ const BOUNDS: [f64; 12] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 6
 ///
 /// # Errors
 /// When something else collects them already.
-pub(crate) fn collect(drift_every: Option<Duration>) -> Result<PrometheusHandle, BuildError> {
+pub(crate) fn collect(
+    drift_every: Option<Duration>,
+    more: Option<MoreFigures>,
+) -> Result<PrometheusHandle, FiguresError> {
     let holds = drift_every.map(|every| every.saturating_mul(2).max(LEAST));
-    let handle = PrometheusBuilder::new()
+    let recorder = PrometheusBuilder::new()
         .idle_timeout(MetricKindMask::GAUGE, holds)
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BOUNDS)?
-        .install_recorder()?;
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .build_recorder();
+    let handle = recorder.handle();
+    let all = FanoutBuilder::default().add_recorder(recorder);
+    let all = more.into_iter().fold(all, FanoutBuilder::add_recorder);
+    metrics::set_global_recorder(all.build()).map_err(|_| FiguresError::Collected)?;
     describe_histogram!(HTTP_SECONDS, "How long calls took, by path, method and status.");
     describe_histogram!(
         CALL_SECONDS,
@@ -88,9 +110,16 @@ pub(crate) fn streams(open: usize) {
     gauge!(STREAMS).set(open as f64);
 }
 
-/// What is held and what waits now.
+/// Counts the leases and the requests that wait now.
+pub(crate) async fn count_held(store: &dyn ServerStore) {
+    match (store.waiting().await, store.leases().await) {
+        (Ok(waiting), Ok(leases)) => held(waiting, leases.len()),
+        (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the queue cannot be counted"),
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "far from the numbers that are not exact any more")]
-pub(crate) fn held(waiting: usize, leases: usize) {
+fn held(waiting: usize, leases: usize) {
     gauge!(QUEUE).set(waiting as f64);
     gauge!(LEASES).set(leases as f64);
 }

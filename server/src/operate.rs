@@ -134,10 +134,7 @@ async fn check<T, E: std::fmt::Display>(name: String, work: impl Future<Output =
 
 /// `GET /metrics`: the figures, in the text format of Prometheus.
 async fn figures(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    match (shared.store.waiting().await, shared.store.leases().await) {
-        (Ok(waiting), Ok(leases)) => metrics::held(waiting, leases.len()),
-        (Err(error), _) | (_, Err(error)) => tracing::warn!(%error, "the queue cannot be counted"),
-    }
+    metrics::count_held(shared.store.as_ref()).await;
     let mut figures = shared.metrics.render();
     if !shared.admission.shows_names(&headers).await {
         figures = metrics::without_stacks(&figures);

@@ -2,17 +2,18 @@
 
 use crate::answer::{Refusal, broken_off};
 use crate::auth::{Admission, OTHER_NAME, is_to_this_machine};
-use crate::serve::Shared;
+use crate::serve::{ServerSettings, Shared};
 use crate::tables::Pages;
 use crate::traced::Place;
 use crate::{api, docs, metrics, operate, unread, witboost};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::time::Duration;
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
@@ -49,7 +50,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is taken over from a caller, in bytes.
 const LONGEST_ID: usize = 128;
 
-/// The APIs at `/`, Witboost's also at its base path and under each prefix.
+/// The APIs at `/`, Witboost's also at its base path and under each prefix, with the probes and pages that belong to it.
 pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>, has_operations: bool) -> Router<Arc<Shared>> {
     let settings = &shared.settings;
     let mut routes = Router::new()
@@ -58,7 +59,7 @@ pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>, has_operations:
         .nest(BASE, witboost::router(shared))
         .layer(map_response(private));
     if has_operations {
-        routes = routes.merge(open_routes(matches!(shared.admission, Admission::ThisMachine)));
+        routes = routes.merge(open_routes(matches!(shared.admission, Admission::ThisMachine), settings));
     }
     if let Some(pages) = pages {
         routes = routes.merge(pages.routes());
@@ -66,24 +67,58 @@ pub(crate) fn routes(shared: &Arc<Shared>, pages: Option<Pages>, has_operations:
     for prefix in &settings.prefixes {
         routes = routes.nest(prefix, witboost::router(shared).layer(map_response(private)));
     }
-    finish(routes, settings.body_limit)
+    finish(routes, settings)
 }
 
 /// The routes without tokens, for an address of their own: health, metrics and the descriptions of the APIs.
 pub(crate) fn operations(shared: &Arc<Shared>, is_for_this_machine: bool) -> Router<Arc<Shared>> {
-    finish(open_routes(is_for_this_machine), shared.settings.body_limit)
+    finish(open_routes(is_for_this_machine, &shared.settings), &shared.settings)
 }
 
-fn open_routes(is_for_this_machine: bool) -> Router<Arc<Shared>> {
-    let routes = operate::router().layer(map_response(private)).merge(docs::router());
+/// Probes, figures and descriptions: at `/`, and below each path where the API is.
+fn open_routes(is_for_this_machine: bool, settings: &ServerSettings) -> Router<Arc<Shared>> {
+    let probes = || operate::router().layer(map_response(private));
+    let below = bases(settings).map(|base| docs::router_below(base).merge(Router::new().nest(base, probes())));
+    let routes = below.fold(probes().merge(docs::router()), Router::merge);
     // The APIs check this themselves, and answer in a form of their own.
     if is_for_this_machine { routes.layer(from_fn(check_host)) } else { routes }
 }
 
-fn finish(routes: Router<Arc<Shared>>, body_limit: usize) -> Router<Arc<Shared>> {
+/// The paths below which Witboost's API is, besides `/`.
+fn bases(settings: &ServerSettings) -> impl Iterator<Item = &str> {
+    std::iter::once(BASE).chain(settings.prefixes.iter().map(String::as_str))
+}
+
+fn finish(routes: Router<Arc<Shared>>, settings: &ServerSettings) -> Router<Arc<Shared>> {
     let routes =
         routes.fallback(|| async { Refusal::NoPath }).method_not_allowed_fallback(|| async { Refusal::NoMethod });
-    around(routes.layer(map_response(typed)), body_limit, || broken_off().into_response())
+    around(routes.layer(map_response(typed)), settings.body_limit, || broken_off().into_response())
+}
+
+/// Routes to which a call comes as well if its path ends in a slash. Pages keep their slashes: their links are relative.
+pub(crate) fn with_slashes(routes: Router, settings: &ServerSettings) -> Router {
+    let bases: Arc<[String]> = bases(settings).map(str::to_owned).collect();
+    Router::new().fallback_service(routes.map_request(move |request| without_slash(request, &bases)))
+}
+
+/// The first names of paths of calls.
+const CALLS: [&str; 7] = ["v1", "v2", "api", "health", "live", "ready", "metrics"];
+
+fn without_slash(mut request: Request, bases: &[String]) -> Request {
+    let path = request.uri().path();
+    let below = bases.iter().find_map(|base| path.strip_prefix(base.as_str())).unwrap_or(path);
+    let is_call = below.split('/').nth(1).is_some_and(|first| CALLS.contains(&first));
+    let Some(plain) = path.strip_suffix('/').filter(|_| is_call) else { return request };
+    let plain = match request.uri().query() {
+        Some(query) => format!("{plain}?{query}"),
+        None => plain.to_owned(),
+    };
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = plain.parse().ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
 }
 
 /// Refuses calls under a name that is not this machine's own: a page of the web can have its own name lead here, and

@@ -208,9 +208,7 @@ impl Run<'_> {
         match asked {
             Asked::Validate(request) => match Described::read(from, &request, Purpose::Make, By::Worker).await {
                 Ok(described) => self.validate(&described).await,
-                Err(refusal @ Refusal::Invalid(_)) => {
-                    Ok(invalid(Told { errors: refusal.helped(), warnings: Vec::new() }))
-                }
+                Err(refusal @ Refusal::Invalid(_)) => Ok(invalid(refusal.told())),
                 Err(refusal) => Err(refusal.into()),
             },
             Asked::Provision(request) => {

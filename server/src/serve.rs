@@ -6,6 +6,7 @@ use crate::auth::{Admission, Auth};
 use crate::judging::{Judging, JudgingSettings};
 use crate::last_answer::LastAnswer;
 use crate::listen::{ConnectionLimits, listen};
+use crate::metrics::{FiguresError, MoreFigures};
 use crate::operate::LastReadiness;
 use crate::outage::Outage;
 use crate::pace::Pace;
@@ -18,7 +19,7 @@ use crate::webhook::Webhook;
 use crate::worlds::Worlds;
 use crate::{drifting, metrics, routes};
 use axum_server::Handle;
-use metrics_exporter_prometheus::{BuildError, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +85,8 @@ pub struct Server {
     pub pages: Option<Pages>,
     /// Where `/health`, `/ready`, `/metrics` and `/docs` are; beside the APIs without it.
     pub operations: Option<TcpListener>,
+    /// Who gets the figures besides `/metrics`.
+    pub figures: Option<MoreFigures>,
     /// How it works.
     pub settings: ServerSettings,
 }
@@ -105,7 +108,7 @@ pub enum ServeError {
     Client(String),
     /// Figures cannot be collected: something else in the process does.
     #[error("figures cannot be collected: {0}")]
-    Metrics(#[from] BuildError),
+    Metrics(#[from] FiguresError),
 }
 
 /// What calls and workers share.
@@ -153,10 +156,11 @@ impl Server {
     /// # Errors
     /// When connections cannot be taken.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-        let Self { worlds, store, nothing, pages, operations, settings } = self;
+        let Self { worlds, store, nothing, pages, operations, figures, settings } = self;
         let (drain, workers) = (settings.drain, settings.workers);
         worlds.pin_to(store.as_ref()).await?;
-        let metrics = metrics::collect(settings.drift_every)?;
+        let is_told_elsewhere = figures.is_some();
+        let metrics = metrics::collect(settings.drift_every, figures)?;
         let shared = Arc::new(Shared {
             streams: Arc::new(Streams::new(settings.connections.max_streams)),
             worlds,
@@ -185,6 +189,7 @@ impl Server {
         if let Some(listener) = operations {
             let is_for_this_machine = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
             let routes = routes::operations(&shared, is_for_this_machine).with_state(Arc::clone(&shared));
+            let routes = routes::with_slashes(routes, &shared.settings);
             beside = Some((listener, routes));
         }
         let routes = routes::routes(&shared, pages, beside.is_none());
@@ -203,10 +208,11 @@ impl Server {
         let scanning = every.map(|every| tokio::spawn(drifting::schedule(Arc::clone(&shared), every)));
         let pruning = tokio::spawn(prune(Arc::clone(&shared)));
         let ending = tokio::spawn(end_recoveries(Arc::clone(&shared)));
+        let counting = is_told_elsewhere.then(|| tokio::spawn(count_held(Arc::clone(&shared))));
         let listening = tokio::spawn(queue::listen(Arc::clone(&shared)));
         let handle = Handle::new();
         let (certificate, limits) = (shared.settings.certificate.clone(), shared.settings.connections.clone());
-        let routes = routes.with_state(Arc::clone(&shared));
+        let routes = routes::with_slashes(routes.with_state(Arc::clone(&shared)), &shared.settings);
         let mut serving = std::pin::pin!(listen(listener, certificate, &limits, &handle, routes));
         let (side_limits, certificate) = (limits.for_side_listener(), shared.settings.certificate.clone());
         // It answers until the end, also while what runs is waited for.
@@ -226,6 +232,7 @@ impl Server {
         pruning.abort();
         ending.abort();
         listening.abort();
+        counting.inspect(|counting| counting.abort());
         scanning.inspect(|scanning| scanning.abort());
         let all = async {
             // Callers that take their time to ask, or to read, are waited for as long as what runs.
@@ -287,6 +294,18 @@ pub(crate) fn let_calls_go_first() {
 
 /// How often what is older than the retention is removed.
 const PRUNE: Duration = Duration::from_secs(3600);
+
+/// Interval of [`count_held`].
+const COUNT: Duration = Duration::from_secs(30);
+
+/// Counts leases and the queue for recorders that export by themselves; `/metrics` counts on each call.
+async fn count_held(shared: Arc<Shared>) {
+    let mut interval = tokio::time::interval(COUNT);
+    loop {
+        interval.tick().await;
+        metrics::count_held(shared.store.as_ref()).await;
+    }
+}
 
 /// Interval of [`end_recoveries`].
 const END: Duration = Duration::from_secs(30);

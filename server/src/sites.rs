@@ -116,18 +116,20 @@ async fn found(sites: &Sites, head: &Parts, is_here: bool) -> Result<Response, R
     }
     let asked = head.uri.path().strip_prefix(BELOW).and_then(Asked::of).ok_or_else(nothing)?;
     let site = sites.site(&asked.name).await?.ok_or_else(nothing)?;
-    let redirect = |path: &str| {
+    // Relative to the path of the call, from which a proxy may have taken a prefix.
+    let redirect = |folder: &str| {
         let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        answer::elsewhere(&format!("{BELOW}{}{query}", path::encoded(path)))
+        let name = folder.rsplit('/').next().unwrap_or_default();
+        answer::elsewhere(&format!("./{}/{query}", path::encoded(name)))
     };
     if asked.is_bare {
-        return Ok(redirect(&format!("{}/", asked.name)));
+        return Ok(redirect(&asked.name));
     }
     if let Some(file) = site.files.get(&asked.key) {
         return Ok(answer::file(&site, &asked.key, file, head, StatusCode::OK).await);
     }
     if !asked.is_folder && site.files.contains_key(&format!("{}/{}", asked.key, path::INDEX)) {
-        return Ok(redirect(&format!("{}/{}/", asked.name, asked.key)));
+        return Ok(redirect(&asked.key));
     }
     match site.files.get(&site.error_document) {
         Some(file) => Ok(answer::file(&site, &site.error_document, file, head, StatusCode::NOT_FOUND).await),

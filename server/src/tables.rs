@@ -152,7 +152,7 @@ impl Pages {
                 async move { door::guard(&*guard, request, next).await }
             }));
         let open = Router::new()
-            .route(BASE, get(|| async { axum::response::Redirect::permanent("/databases/") }))
+            .route(BASE, get(|| async { axum::response::Redirect::permanent("databases/") }))
             .route("/databases/-/session", post(door::open))
             .route("/databases/-/style.css", get(|| pages::asset("text/css; charset=utf-8", pages::STYLE)))
             .route("/databases/-/open.js", get(|| pages::asset("text/javascript; charset=utf-8", pages::SCRIPT)));

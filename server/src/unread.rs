@@ -1,5 +1,7 @@
-//! The rest of a body that a call left unread, as one that is refused before does: it is taken and forgotten while the answer
-//! goes out. Else the connection or the stream is reset, and callers that still send (curl 7.88 over HTTP/2) lose the answer.
+//! Drains bodies that a call left unread, as a refused call does, while the answer goes out.
+//!
+//! Else the connection or the stream is reset, and callers that still send lose the answer: Python's client and curl 7.88 over
+//! HTTP/2 look for it only when they have sent all.
 
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::Request;
@@ -12,12 +14,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// So much is taken, in bytes, and no more: nobody who is refused is listened to for long.
-const MOST: usize = 1 << 20;
-/// For so long.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a body is drained, however long it is: nothing of it is kept, and late callers are closed before.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Takes what a call leaves of its body.
+/// Drains the rest of a call's body.
 pub(crate) async fn take(request: Request, next: Next) -> Response {
     // Who waits for `100 Continue` sends nothing in vain.
     if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
@@ -34,13 +34,7 @@ pub(crate) async fn take(request: Request, next: Next) -> Response {
 }
 
 async fn forget(mut rest: BodyDataStream) {
-    let mut taken = 0;
-    while let Some(Ok(some)) = rest.next().await {
-        taken += some.len();
-        if taken > MOST {
-            return;
-        }
-    }
+    while let Some(Ok(_)) = rest.next().await {}
 }
 
 /// A body that comes back when it is dropped before its end.

@@ -33,6 +33,8 @@ pub struct World {
     pub version: &'static str,
     /// Changes may destroy data without being asked for each time.
     pub is_data_loss_allowed: bool,
+    /// `/v1/validate` asks remote systems, too.
+    pub is_validated_remotely: bool,
 }
 
 /// The texts of a world, before any of its blueprints is read: the first one stands for the descriptors that come.

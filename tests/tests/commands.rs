@@ -105,7 +105,7 @@ fn state_shows_what_is_recorded() {
     --- stderr
     error: demo@local has no resource `local_file.c`
 
-    hint: did you mean `local_file.b`?
+    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
     ");
     snapshot!(project.run(["state", "show", "no address"]), @r#"
     exit: 1
@@ -263,10 +263,10 @@ fn providers_and_blueprints_are_listed_and_explained() {
     }
     let json = project.run(["providers", "schema", "local", "--json"]).done().json();
     assert!(json.to_string().contains("local_command"));
-    snapshot!(project.run(["providers", "schema", "loco"]), @"
+    snapshot!(project.run(["providers", "schema", "locl"]), @"
     exit: 1
     --- stderr
-    error: there is no provider `loco`
+    error: there is no provider `locl`
 
     hint: did you mean `local`?
     ");
@@ -354,7 +354,7 @@ fn a_blueprints_lifecycle_is_checked_without_a_descriptor() {
      7 │   - {type: local_file, name: note, lifecycle: {ignoreChanges: [contnet, '*'], replaceTriggeredBy: [note.sha]}, config: {path: note.txt, content: '${{ component.specific.text }}'}}
        ·                                                                                                    ────────
        ╰────
-      help: did you mean `sha256`?
+      help: known are: path, content, contentBase64, source, mode, sensitive, makeParents, sha256, size, id
 
     reference_cycle
 

@@ -64,19 +64,19 @@ fn a_component_is_chosen() {
 #[test]
 fn mistakes_are_told_with_their_places() {
     let project = Project::with_stack(STACK);
-    snapshot!(project.run(["console", "stack.yaml", "-e", "resources.aa.id", "-e", "1 +", "-e", "'fine'"]), @r#"
+    snapshot!(project.run(["console", "stack.yaml", "-e", "resources.prt.id", "-e", "1 +", "-e", "'fine'"]), @r#"
     exit: 1
     --- stdout
     "fine"
     --- stderr
     expression_failed
 
-      × `resources` has no `aa`
+      × `resources` has no `prt`
        ╭─[expression:1:5]
-     1 │ ${{ resources.aa.id }}
-       ·     ───────────────
+     1 │ ${{ resources.prt.id }}
+       ·     ────────────────
        ╰────
-      help: did you mean `a`?
+      help: did you mean `part`?
 
     expression_syntax
 

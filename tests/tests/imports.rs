@@ -212,7 +212,7 @@ fn a_tainted_object_is_replaced_unless_it_is_untainted() {
     --- stderr
     error: demo@local has no resource `local_file.b`
 
-    hint: did you mean `local_file.a`?
+    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
     ");
 }
 

@@ -14,6 +14,7 @@ mod bad_declarations; // descriptors that declare what cannot be: a place, a hin
 mod bad_input; // files that are no descriptors: missing, empty, foreign, hostile
 mod bad_state; // states, plans and folders that are damaged, foreign or held
 mod blueprint_cases; // what a case of a blueprint's test says beside its component
+mod blueprint_nulls; // null in optional fields of built-in blueprints
 mod blueprints; // new blueprints, their checks and their tests
 mod checks; // checks of resources and stacks
 mod commands; // every command that looks into what was done
@@ -84,6 +85,7 @@ mod server_access; // who may call what: every path, for callers of every scope
 mod server_api; // the native API: plans, what is recorded, operations, access
 mod server_bodies; // bodies and paths that no call can be read from
 mod server_connections; // callers who keep it waiting: closed, refused, and others served
+mod server_corpus; // the server and the command line judge alike
 mod server_field; // descriptors from the field, sent to every call
 mod server_left; // requests that a killed server left, until another one goes on with them
 mod server_limits; // descriptors that are too large for the server that gets them
@@ -91,6 +93,7 @@ mod server_listening;
 mod server_oidc;
 mod server_operate; // health, readiness and figures
 mod server_outage; // a database that goes while servers work
+mod server_prefix; // behind a proxy, below a prefix
 mod server_refused; // what is said of calls that are refused, and of what fails: by its field, with what to do
 mod server_rekey; // a state gets another key while requests wait
 mod server_replicas; // several servers on one state

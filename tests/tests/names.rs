@@ -44,7 +44,7 @@ fn names_that_lead_nowhere_are_found_without_a_state() {
      8 │   - {type: local_file, name: b, config: {path: out/b, content: '${{ resources.a.sha }}'}}
        ·                                                                     ───────────────
        ╰────
-      help: did you mean `sha256`?
+      help: known are: path, content, contentBase64, source, mode, sensitive, makeParents, sha256, size, id
 
     unknown_local
 
@@ -62,7 +62,7 @@ fn names_that_lead_nowhere_are_found_without_a_state() {
      9 │   - {type: local_file, name: c, config: {path: out/c, content: '${{ locals.lable }}', mood: "0644"}}
        ·                                                                                       ────
        ╰────
-      help: did you mean `mode`?
+      help: known are: path, content, contentBase64, source, mode, sensitive, makeParents, sha256, size, id
 
     unknown_attribute
 

@@ -48,7 +48,7 @@ fn a_site_is_shown_as_soon_as_it_is_applied_and_changes_at_once() {
     applied.says("Syncing Static Website to Storage").says("data/index.html > ");
     let page = raw(&address, "/sites/weekly/");
     assert!(page.starts_with("HTTP/1.1 200") && page.ends_with("<h1>Hello</h1>"), "{page}");
-    assert!(raw(&address, "/sites/weekly/list").contains("location: /sites/weekly/list/"));
+    assert!(raw(&address, "/sites/weekly/list").contains("location: ./list/"));
     assert!(raw(&address, "/sites/weekly/list/").ends_with("<h1>List</h1>"));
     let missing = raw(&address, "/sites/weekly/none");
     assert!(missing.starts_with("HTTP/1.1 404") && missing.ends_with("<h1>Not here</h1>"), "{missing}");

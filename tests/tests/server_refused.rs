@@ -34,7 +34,8 @@ fn the_native_api_says_what_to_do() {
     let moon = "the environment `nope` is not configured (configured are: test)";
     assert_eq!(detail(json!({"descriptor": product, "environment": "nope"})), moon);
     let elsewhere = product.replace("environment: test", "environment: nope");
-    assert_eq!(detail(json!({"descriptor": elsewhere})), moon);
+    let told = detail(json!({"descriptor": elsewhere}));
+    assert!(told.starts_with("descriptor:") && told.ends_with(moon), "{told}");
     let several = json!({"descriptor": product, "components": ["nope", "neither"]});
     let several = server.call("POST", PLANS, &several.to_string()).json();
     let none = |name: &str| format!("`finance.cash.0` has no component `{name}` (there are: a, port)");
@@ -45,7 +46,7 @@ fn the_native_api_says_what_to_do() {
 
     assert_eq!(server.ended(&server.ask("/v1/provision", &product))["status"], "COMPLETED");
     let told = server.call("PUT", ACL, &json!({"principals": [], "descriptor": elsewhere}).to_string());
-    assert_eq!((told.status, told.json()["detail"].as_str()), (400, Some(moon)), "{told:?}");
+    assert!(told.status == 400 && told.json()["detail"].as_str().unwrap().ends_with(moon), "{told:?}");
 }
 
 #[test]

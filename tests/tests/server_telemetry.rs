@@ -2,6 +2,7 @@
 
 use crate::server::meaning;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -11,8 +12,8 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use prost::Message;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use terrace_tests::served::Served;
 use terrace_tests::{Peer, Project, until};
 
@@ -368,7 +369,8 @@ fn what_a_collector_never_got_is_counted_at_the_end() {
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
     let ran = server.stop();
     let told = ran.stderr.lines().filter(|line| line.contains("not all could be sent by OpenTelemetry"));
-    assert_eq!((ran.code, told.filter(|line| line.contains("lost=")).count()), (0, 2), "{}", ran.stderr);
+    // Traces, figures and logs.
+    assert_eq!((ran.code, told.filter(|line| line.contains("lost=")).count()), (0, 3), "{}", ran.stderr);
 }
 
 #[test]
@@ -399,4 +401,110 @@ fn what_is_sent_is_compressed_where_the_variables_say_so() {
     for call in collector.0.heard() {
         assert_eq!((&*call.headers["content-encoding"], &call.body[..2]), ("gzip", &[0x1f, 0x8b][..]));
     }
+}
+
+/// A collector that speaks gRPC: the path of each call, and its message.
+struct GrpcCollector {
+    url: String,
+    heard: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl GrpcCollector {
+    fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let heard = Arc::<Mutex<Vec<_>>>::default();
+        let calls = Arc::clone(&heard);
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let calls = Arc::clone(&calls);
+                tokio::spawn(async move {
+                    let mut connection = h2::server::handshake(stream).await.unwrap();
+                    while let Some(Ok((request, respond))) = connection.accept().await {
+                        tokio::spawn(answer_grpc(request, respond, Arc::clone(&calls)));
+                    }
+                });
+            }
+        });
+        Self { url, heard, _runtime: runtime }
+    }
+
+    /// The messages to a service.
+    fn messages<M: Message + Default>(&self, service: &str) -> Vec<M> {
+        let heard = self.heard.lock().unwrap();
+        let of_service = heard.iter().filter(|(path, _)| path.contains(service));
+        // A flag and the length come first.
+        of_service.map(|(_, message)| M::decode(&message[5..]).unwrap()).collect()
+    }
+}
+
+async fn answer_grpc(
+    request: axum::http::Request<h2::RecvStream>,
+    mut respond: h2::server::SendResponse<axum::body::Bytes>,
+    calls: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+) {
+    let (parts, mut body) = request.into_parts();
+    let mut message = Vec::new();
+    while let Some(Ok(part)) = body.data().await {
+        message.extend_from_slice(&part);
+        let _ = body.flow_control().release_capacity(part.len());
+    }
+    calls.lock().unwrap().push((parts.uri.path().to_owned(), message));
+    let head = axum::http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+    let mut answer = respond.send_response(head, false).unwrap();
+    answer.send_data(axum::body::Bytes::from_static(&[0; 5]), false).unwrap();
+    answer.send_trailers([("grpc-status".parse().unwrap(), "0".parse().unwrap())].into_iter().collect()).unwrap();
+}
+
+#[test]
+fn collector_gets_traces_figures_and_logs_by_grpc() {
+    let collector = GrpcCollector::start();
+    let project = Project::new();
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
+    let server = Served::start_with(&project, &[], &variables);
+    let token = server.ask("/v1/provision", PRODUCT);
+    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let ran = server.stop();
+    assert!(ran.code == 0 && !ran.stderr.contains("not all could be sent"), "{ran:?}");
+    let traces = collector.messages::<ExportTraceServiceRequest>("TraceService");
+    let spans = traces.iter().flat_map(|it| &it.resource_spans).flat_map(|it| &it.scope_spans).flat_map(|it| &it.spans);
+    assert!(spans.into_iter().any(|span| span.name == "operation provision"), "{traces:?}");
+    let logs = collector.messages::<ExportLogsServiceRequest>("LogsService");
+    assert!(!logs.is_empty(), "no logs");
+    let figures = collector.messages::<ExportMetricsServiceRequest>("MetricsService");
+    let figures = figures.iter().flat_map(|it| &it.resource_metrics).flat_map(|it| &it.scope_metrics);
+    let names: Vec<&str> = figures.flat_map(|it| &it.metrics).map(|figure| figure.name.as_str()).collect();
+    for name in ["terrace_operations_total", "terrace_http_request_seconds", "terrace_leases"] {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
+}
+
+#[test]
+fn exporters_are_chosen_signal_by_signal() {
+    let collector = Collector::start();
+    let project = Project::new();
+    let variables = [
+        ("OTEL_TRACES_EXPORTER", "console"),
+        ("OTEL_METRICS_EXPORTER", "none"),
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "20"),
+    ];
+    let server = collector.told_with(&project, &[], &variables);
+    let token = server.ask("/v1/provision", PRODUCT);
+    assert_eq!(server.ended(&token)["status"], "COMPLETED");
+    let ran = server.stop();
+    assert!(ran.code == 0 && ran.stdout.contains("operation provision"), "{ran:?}");
+    let paths: std::collections::BTreeSet<String> = collector.0.heard().into_iter().map(|call| call.path).collect();
+    assert_eq!(paths, ["/v1/logs".to_owned()].into());
+}
+
+#[test]
+fn unknown_exporter_is_logged_as_a_warning() {
+    let project = Project::new();
+    let server = Served::start_with(&project, &[], &[("OTEL_TRACES_EXPORTER", "jaeger")]);
+    until("the warning is logged", || {
+        server.told().contains("`OTEL_TRACES_EXPORTER` names `jaeger`, which is not supported")
+    });
 }

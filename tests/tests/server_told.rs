@@ -65,7 +65,10 @@ fn a_validation_says_what_to_do_and_is_refused_without_its_component() {
     let server = Served::start(&project, &[]);
     let elsewhere = product(&["a"]).replace("environment: test", "environment: moon");
     let told = server.send("/v1/validate", PRODUCT, &elsewhere).json();
-    assert_eq!(told["error"]["errors"], json!(["the environment `moon` is not configured (configured are: test)"]));
+    assert_eq!(
+        told["error"]["errors"],
+        json!(["descriptor:6:14: the environment `moon` is not configured (configured are: test)"])
+    );
     let misspelt = product(&["a"]).replace("specific: {name: a}", "specific: {nam: a}");
     let told = server.send("/v1/validate", PRODUCT, &misspelt).json().to_string();
     assert!(told.contains("(did you mean `name`?"), "{told}");

@@ -250,7 +250,7 @@ fn a_target_of_a_stack_that_is_not_planned_is_told_with_those_that_are() {
       help: it is about `demo@local`
     ");
     let told = project.run(["plan", ".", "--target", "second@local:local_file.b"]).with_code(1);
-    told.says("`--target second@local:local_file.b` names no resource").says("did you mean `local_file.a`?");
+    told.says("`--target second@local:local_file.b` names no resource").says("there are `local_file.a`");
 }
 
 #[test]

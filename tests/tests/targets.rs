@@ -84,7 +84,7 @@ fn a_slip_in_a_name_changes_nothing() {
     let project = Project::with_stack(THREE);
     project.apply().done();
     let recorded = project.recorded();
-    snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "--target", "local_file.bb"]), @"
+    snapshot!(project.run(["apply", "stack.yaml", "--auto-approve", "--target", "local_file.bb"]), @r#"
     exit: 1
     --- stdout
     stack demo@local  (embedded environment: SQLite and files under .terrace/local)
@@ -99,8 +99,8 @@ fn a_slip_in_a_name_changes_nothing() {
     unknown_resource
 
       × `--target local_file.bb` names no resource
-      help: did you mean `local_file.b`?
-    ");
+      help: there are `local_file.a`, `local_file.b`, `local_file.c`, `local_file.c["x"]`, `local_file.c["y"]`
+    "#);
     snapshot!(project.run(["plan", "stack.yaml", "--target", "b"]), @r#"
     exit: 1
     --- stderr

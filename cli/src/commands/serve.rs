@@ -46,6 +46,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
     let telemetry = Telemetry::start(context.variables)?;
     let audit = logging::audit(&configured.audit.log, &settings.project_folder)?;
     let log = logging::serve(context, &configured.log, telemetry.layers().into_iter().chain(audit).collect())?;
+    telemetry.warn();
     let bind = arguments.bind.or(configured.bind).unwrap_or(BIND);
     check_address(bind, configured.auth.is_some())?;
     if let Some(auth) = &configured.auth {
@@ -75,6 +76,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
         nothing: Arc::new(MemoryStore::new()),
         pages,
         operations,
+        figures: telemetry.recorder(),
         settings: ServerSettings {
             prefixes: configured.prefixes.clone(),
             workers,
@@ -335,6 +337,7 @@ fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Worlds, Failure>
             sources,
             version: VERSION,
             is_data_loss_allowed: world.is_data_loss_allowed,
+            is_validated_remotely: world.is_validated_remotely,
         };
         all.insert(name.to_owned(), world);
     }

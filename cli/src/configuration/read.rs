@@ -112,6 +112,12 @@ pub(super) fn environment(
     fields.not_supported_yet(&["policies"]);
     environment.overlay = fields.text("overlay");
     environment.is_data_loss_allowed = fields.is_true("allowDataLoss");
+    if let Some(entry) = fields.optional("validate")
+        && let Some(mut validate) = Fields::open(&entry.value, "`validate`", fields.diagnostics)
+    {
+        environment.is_validated_remotely = validate.is_true("remote");
+        validate.finish();
+    }
     if let Some(entry) = fields.optional("encryption") {
         // The variable holds the key of the project, which an environment with its own key does not use.
         environment.encryption = Some(encryption(&entry.value, folder, false, fields.diagnostics));

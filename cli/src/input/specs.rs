@@ -16,7 +16,7 @@ use terrace_engine::naming::{NamesRule, distinct};
 use terrace_engine::render::SOURCE_SPEC;
 use terrace_engine::source::{SourceId, Sources, Span};
 use terrace_engine::yaml::{Node, NodeKind};
-use terrace_provider::Value;
+use terrace_provider::{Map, Value};
 use terrace_provider_pipelines::spec::{self, Pipeline, Problem, Severity, Specs};
 
 /// What the resources of a component are called.
@@ -237,6 +237,7 @@ fn describe(specs: &Specs, ids: &[SourceId], sources: &Sources, diagnostics: &mu
         stack: stack_name(&specs.root, &specs.root, NamesRule::Latin),
         environment: None,
         product: Value::Null,
+        derived: Map::default(),
         components,
         target: None,
         variables: Vec::new(),

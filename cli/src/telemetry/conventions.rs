@@ -40,7 +40,7 @@ fn call(span: &mut SpanData) -> Option<()> {
     let names =
         [("id", "terrace.request.id"), ("method", METHOD), ("path", PATH), ("route", ROUTE), ("status", STATUS)];
     rename(span, &names);
-    if text(span, PATH).is_some_and(|path| PROBES.contains(&&*path)) {
+    if text(span, PATH).is_some_and(|path| PROBES.iter().any(|probe| path.trim_end_matches('/').ends_with(probe))) {
         return None;
     }
     span.span_kind = SpanKind::Server;

@@ -1,10 +1,11 @@
 //! What an error of JSON Schema means to the author of a component: path, place, expectation, hint.
 
+use super::misspelt::may_be;
 use super::validate::{MANY, component_path};
 use crate::decode::listed;
 use crate::diagnostic::{Diagnostic, closest, did_you_mean};
 use crate::source::Span;
-use crate::yaml::Node;
+use crate::yaml::{Entry, Node, slip_in_key, slip_in_value};
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value as Json;
@@ -22,15 +23,20 @@ pub(super) fn explain(error: &ValidationError<'_>, component: &Node, schema: &Js
         Kind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
             let known = beside("/required");
-            vec![at.missing(name, |key| known.is_some_and(|known| known.contains_key(key)))]
+            let wanted = known.and_then(|known| known.get(name));
+            let may_be = |entry: &Entry| {
+                known.is_none_or(|known| !known.contains_key(&entry.key))
+                    && wanted.is_none_or(|wanted| may_be(&entry.value, wanted, schema))
+            };
+            vec![at.missing(name, may_be)]
         }
         Kind::AdditionalProperties { unexpected } => {
             let known = beside("/additionalProperties");
-            let known: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-            unexpected.iter().take(MANY).map(|name| at.unknown(name, &known)).collect()
+            let known: Vec<(&str, &Json)> = known.into_iter().flatten().map(|(name, of)| (name.as_str(), of)).collect();
+            unexpected.iter().take(MANY).map(|name| at.unknown(name, &known, schema)).collect()
         }
         Kind::UnevaluatedProperties { unexpected } => {
-            unexpected.iter().take(MANY).map(|name| at.unknown(name, &[])).collect()
+            unexpected.iter().take(MANY).map(|name| at.unknown(name, &[], schema)).collect()
         }
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => match likeliest(context, error) {
             Some(branch) => branch.iter().flat_map(|error| explain(error, component, schema)).collect(),
@@ -71,26 +77,31 @@ impl Site<'_> {
         Diagnostic::error("invalid_specific", format!("`{}` {message}", self.path)).at(self.span())
     }
 
-    fn missing(&self, name: &str, is_known: impl Fn(&str) -> bool) -> Diagnostic {
-        let keys = self.node().and_then(Node::as_map).unwrap_or_default().iter().map(|entry| entry.key.as_str());
-        let misspelt = closest(name, keys.filter(|key| !is_known(key)));
+    /// `may_be` tells whether an entry can be the missing one under another name.
+    fn missing(&self, name: &str, may_be: impl Fn(&Entry) -> bool) -> Diagnostic {
+        let entries = self.node().and_then(Node::as_map).unwrap_or_default().iter();
+        let misspelt = closest(name, entries.filter(|entry| may_be(entry)).map(|entry| entry.key.as_str()));
         let hint =
             misspelt.map_or(format!("add `{name}:`"), |key| format!("rename `{key}` to `{name}`, or add `{name}:`"));
         Diagnostic::error("missing_field", format!("`{}` needs `{name}`", self.path)).at(self.heading()).hint(hint)
     }
 
-    fn unknown(&self, name: &str, known: &[&str]) -> Diagnostic {
+    fn unknown(&self, name: &str, known: &[(&str, &Json)], schema: &Json) -> Diagnostic {
         let path = self.path.key(name);
-        let span = self.component.find_entry(&path).map_or_else(|| self.span(), |entry| entry.key_span);
+        let entry = self.component.find_entry(&path);
         let hint = if known.is_empty() {
             format!("remove `{name}`")
         } else {
-            format!("the fields are {}", listed(known.iter().copied()))
+            format!("the fields are {}", listed(known.iter().map(|(name, _)| *name)))
         };
+        let has = |name: &str| self.node().is_some_and(|node| node.get(name).is_some());
+        let fits = |of: &Json| entry.is_none_or(|entry| may_be(&entry.value, of, schema));
+        let meant = known.iter().filter(|(name, of)| !has(name) && fits(of)).map(|(name, _)| *name);
         Diagnostic::error("unknown_field", format!("`{}` has no field `{name}`", self.path))
-            .at(span)
+            .at(entry.map_or_else(|| self.span(), |entry| entry.key_span))
             .hint(hint)
-            .maybe_hint(did_you_mean(name, known.iter().copied()))
+            .maybe_hint(did_you_mean(name, meant))
+            .maybe_hint(entry.and_then(|entry| slip_in_key(&entry.key, known.iter().map(|(name, _)| *name))))
     }
 
     fn none_of(&self, context: &[Vec<ValidationError<'_>>]) -> Diagnostic {
@@ -162,6 +173,9 @@ impl Site<'_> {
 
     fn wrong_type(&self, kind: &TypeKind) -> Diagnostic {
         let expected = type_names(kind).join(" or ");
+        if let Some(hint) = self.node().and_then(|node| slip_in_value(node, &expected)) {
+            return self.wrong(format!("is {}: expected {expected}", self.found())).hint(hint);
+        }
         let is_plain = self.node().is_some_and(|node| !matches!(node.kind_name(), "list" | "map" | "null"));
         let hint = if expected == "text" && is_plain {
             "put the value in quotes".to_owned()

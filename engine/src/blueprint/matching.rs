@@ -14,6 +14,9 @@ use indexmap::IndexMap;
 /// What an environment says of templates: the blueprint's name by template id.
 pub type Templates = IndexMap<String, String>;
 
+/// The blueprint of components that an existing specific provisioner makes.
+const EXISTING_PROVISIONER: &str = "witboost-component";
+
 impl Library {
     /// The blueprint of a component.
     ///
@@ -69,19 +72,26 @@ impl Library {
         if let Some(blueprint) = self.nearly(facts) {
             return nearly_fits(component, wanted, span, blueprint);
         }
-        let template = facts.use_case_template_id.as_ref().or(facts.infrastructure_template_id.as_ref());
-        let template = template.map_or("without a template id".to_owned(), |id| format!("of template `{id}`"));
+        let template_id = facts.use_case_template_id.as_ref().or(facts.infrastructure_template_id.as_ref());
+        let template = template_id.map_or("without a template id".to_owned(), |id| format!("of template `{id}`"));
         let diagnostic =
             Diagnostic::error("no_blueprint", format!("no blueprint matches the component `{component}` {template}"))
                 .at(span);
-        match self.closest(facts) {
-            Some(blueprint) => diagnostic.hint(format!(
-                "the closest is `{}`, which matches {}; add a blueprint for this template in `blueprints/`, or map it with \
-                 `templates` of the environment",
-                blueprint.name.value,
-                described(&blueprint.matcher)
+        let add = "add a blueprint for it to the project's `blueprints/`";
+        let Some(id) = template_id else { return diagnostic.hint(format!("give it a `useCaseTemplateId`, or {add}")) };
+        match (self.closest(facts), self.get(EXISTING_PROVISIONER)) {
+            (Some(closest), _) => diagnostic.hint(format!(
+                "did you mean the blueprint `{}`, which matches {}? Else {add}, or map `{id}` with `templates` of the \
+                 environment",
+                closest.name.value,
+                described(&closest.matcher)
             )),
-            None => diagnostic.hint("add a blueprint for it to the project's `blueprints/`"),
+            (None, Some(existing)) => diagnostic.hint(format!(
+                "{add}; if a specific provisioner makes it, write `templates: {{\"{id}\": {}}}` into the environment and \
+                 configure its provider `witboost`",
+                existing.name.value
+            )),
+            (None, None) => diagnostic.hint(format!("{add}, or map `{id}` with `templates` of the environment")),
         }
     }
 
@@ -96,30 +106,18 @@ impl Library {
         self.iter().filter(is_for_template).min_by_key(|blueprint| misfits(&blueprint.matcher, facts).len())
     }
 
-    /// The blueprint that comes closest: by the names in its ids, else by the most facts in common.
+    /// The blueprint whose template is called nearly like the component's, and that its other facts let fit.
     fn closest(&self, facts: &Facts) -> Option<&Blueprint> {
-        let template_name = |id: &Option<String>| id.as_deref().map(|id| template_name(id).to_owned());
         let by_id = |pick: fn(&Facts) -> &Option<String>| {
-            let wanted = template_name(pick(facts))?;
-            let known: Vec<(String, &Blueprint)> = self
-                .iter()
-                .filter_map(|blueprint| Some((template_name(pick(&blueprint.matcher))?, blueprint)))
-                .collect();
-            let best = closest(&wanted, known.iter().map(|(name, _)| name.as_str()))?.to_owned();
-            known.into_iter().find(|(name, _)| *name == best).map(|(_, blueprint)| blueprint)
+            let wanted = template_name(pick(facts).as_deref()?);
+            let fitting = self.iter().filter(|blueprint| misfits(&blueprint.matcher, facts).is_empty());
+            let known =
+                fitting.filter_map(|blueprint| Some((template_name(pick(&blueprint.matcher).as_deref()?), blueprint)));
+            let known: Vec<(&str, &Blueprint)> = known.collect();
+            let best = closest(wanted, known.iter().map(|(name, _)| *name))?;
+            known.iter().find(|(name, _)| *name == best).map(|(_, blueprint)| *blueprint)
         };
-        by_id(|facts| &facts.use_case_template_id).or_else(|| by_id(|facts| &facts.infrastructure_template_id)).or_else(
-            || {
-                let common = |blueprint: &&Blueprint| {
-                    plain_facts(&blueprint.matcher)
-                        .into_iter()
-                        .zip(plain_facts(facts))
-                        .filter(|((_, wanted), (_, given))| wanted.is_some() && is_same_word(*wanted, *given))
-                        .count()
-                };
-                self.iter().filter(|blueprint| common(blueprint) > 0).max_by_key(common)
-            },
-        )
+        by_id(|facts| &facts.use_case_template_id).or_else(|| by_id(|facts| &facts.infrastructure_template_id))
     }
 }
 

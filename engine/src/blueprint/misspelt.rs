@@ -7,7 +7,7 @@ use super::validate::MANY;
 use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::yaml::{Entry, Node, NodeKind};
 use serde_json::Value as Json;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use terrace_provider::{Path, Step};
 
 /// How deep references and nested schemas are followed; a schema may refer to itself.
@@ -45,10 +45,10 @@ impl<'a> Search<'a> {
         if !entries.iter().all(is_listed) && !is_open(&all) {
             let (mut known, mut seen) = (HashSet::new(), HashSet::new());
             all.iter().for_each(|schema| self.mention(DEPTH, schema, &mut known, &mut seen));
-            let absent: BTreeSet<&str> =
-                listed.iter().map(|(name, _)| *name).filter(|name| node.get(name).is_none()).collect();
+            let absent: Vec<&(&str, &Json)> = listed.iter().filter(|(name, _)| node.get(name).is_none()).collect();
             for entry in entries.iter().filter(|entry| !known.contains(entry.key.as_str())) {
-                let Some(hint) = did_you_mean(&entry.key, absent.iter().copied()) else { continue };
+                let fitting = absent.iter().filter(|(_, schema)| may_be(&entry.value, schema, self.root));
+                let Some(hint) = did_you_mean(&entry.key, fitting.map(|(name, _)| *name)) else { continue };
                 let message = format!("the blueprint does not know `{}`", path.key(&entry.key));
                 self.found.push(Diagnostic::warning("unknown_field", message).at(entry.key_span).hint(hint));
             }
@@ -88,6 +88,27 @@ impl<'a> Search<'a> {
             self.mention(depth, part, known, seen);
         }
     }
+}
+
+/// True if a value can be of the type that a schema asks for. A name that is close belongs to another field if it is not.
+pub(super) fn may_be(node: &Node, schema: &Json, root: &Json) -> bool {
+    let referred = || resolve(schema.get("$ref")?.as_str()?, root);
+    let Some(types) = schema.get("type").or_else(|| referred()?.get("type")) else { return true };
+    let is_of = |name: &str| match name {
+        "null" => node.is_null(),
+        "boolean" => matches!(node.kind, NodeKind::Bool(_)),
+        "integer" => matches!(node.kind, NodeKind::Int(_)),
+        "number" => matches!(node.kind, NodeKind::Int(_) | NodeKind::Number(_)),
+        "string" => matches!(node.kind, NodeKind::Text(_)),
+        "array" => matches!(node.kind, NodeKind::List(_)),
+        "object" => matches!(node.kind, NodeKind::Map(_)),
+        _ => true,
+    };
+    node.is_null() || types.as_str().map_or_else(|| texts(types).any(is_of), is_of)
+}
+
+fn texts(json: &Json) -> impl Iterator<Item = &str> {
+    json.as_array().into_iter().flatten().filter_map(Json::as_str)
 }
 
 /// True for what has keys, or items that may have some: most values are neither.

@@ -228,6 +228,26 @@ fn a_component_without_one_blueprint_is_told() {
 }
 
 #[test]
+fn component_without_a_blueprint_is_led_to_its_existing_provisioner() {
+    let mut sources = Sources::default();
+    let of_kafka = "match: {useCaseTemplateId: 'urn:dmb:utm:kafka-topic-template', technology: Kafka}\n";
+    let all = vec![
+        good("a.yaml", &minimal("kafka-topic", of_kafka), true, &mut sources),
+        good("b.yaml", &minimal("witboost-component", ""), true, &mut sources),
+    ];
+    let (library, _) = Library::new(all, None);
+    let hint = |template: &str, technology: &str| {
+        let facts = wanted(&[("useCaseTemplateId", template), ("technology", technology)]);
+        library.choose("c", &facts, Span::default(), &Templates::default()).unwrap_err().hint.unwrap()
+    };
+    let existing = r#"write `templates: {"urn:dmb:utm:s3-template:0": witboost-component}` into the environment"#;
+    assert!(hint("urn:dmb:utm:s3-template:0", "S3").contains(existing));
+    assert!(hint("urn:dmb:utm:kafka-topics-template", "Kafka").contains("did you mean the blueprint `kafka-topic`"));
+    let other = hint("urn:dmb:utm:kafka-topics-template", "Snowflake");
+    assert!(!other.contains("kafka-topic`") && other.contains("witboost-component"), "{other}");
+}
+
+#[test]
 fn a_component_whose_template_has_a_blueprint_is_told_which_field_does_not_fit() {
     let mut sources = Sources::default();
     let matcher = "match: {useCaseTemplateId: 'urn:dmb:utm:port', kind: outputport, platform: Snowflake}\n";
@@ -422,6 +442,68 @@ fn expressions_see_the_component_with_its_defaults() {
     let value = blueprint.component_value(&node("{id: x, specific: {database: d, tables: []}}")).unwrap();
     assert_eq!(value.get("specific").unwrap().get("schema").unwrap().as_str(), Some("PUBLIC"));
     assert_eq!(value.get("id").unwrap().as_str(), Some("x"));
+}
+
+#[test]
+fn null_in_an_optional_field_is_left_out_unless_the_schema_takes_it() {
+    let schema = serde_json::json!({
+        "type": "object",
+        "required": ["name"],
+        "properties": {
+            "name": {"type": "string"},
+            "tasks": {"type": "array", "items": {"$ref": "#/$defs/task"}},
+            "override": {"type": "boolean", "default": false},
+            "kept": {"type": ["string", "null"]},
+            "free": {},
+            "how": {"anyOf": [{"type": "string"}, {"type": "object", "properties": {"deep": {"type": "string"}}}]},
+            "other": {"type": "string"},
+            "settings": {"type": "object"},
+        },
+        "if": {"not": {"required": ["other"]}},
+        "then": {"properties": {"settings": {"properties": {"size": {"type": "integer"}}}}},
+        "$defs": {"task": {"type": "object", "required": ["key"], "properties": {"key": {"type": "string"}, "note": {"type": "string"}}}},
+    });
+    let schema = SpecificSchema::new("specific", schema, Span::default());
+    let cleaned = |text: &str| schema.without_refused_nulls(&node(text)).to_json();
+    for (written, expected) in [
+        ("{name: a, tasks: ~, override: ~}", serde_json::json!({"name": "a"})),
+        (
+            "{name: a, kept: ~, free: ~, unknown: ~}",
+            serde_json::json!({"name": "a", "kept": null, "free": null, "unknown": null}),
+        ),
+        ("{name: a, tasks: [{key: b, note: ~}]}", serde_json::json!({"name": "a", "tasks": [{"key": "b"}]})),
+        ("{name: a, how: {deep: ~}}", serde_json::json!({"name": "a", "how": {}})),
+        ("{name: a, other: ~, settings: {size: ~}}", serde_json::json!({"name": "a", "settings": {}})),
+        (
+            "{name: a, other: b, settings: {size: ~}}",
+            serde_json::json!({"name": "a", "other": "b", "settings": {"size": null}}),
+        ),
+        // A required field stays: the mistake is that it is empty.
+        (
+            "{name: ~, override: ~, tasks: [{key: ~, note: ~}]}",
+            serde_json::json!({"name": null, "tasks": [{"key": null}]}),
+        ),
+    ] {
+        assert_eq!(cleaned(written), expected, "{written}");
+    }
+    let plain = node("{name: a}");
+    assert!(matches!(schema.without_refused_nulls(&plain), std::borrow::Cow::Borrowed(_)));
+}
+
+#[test]
+fn suggestion_fits_by_type_and_technology() {
+    let schema = serde_json::json!({"type": "object", "additionalProperties": false, "required": ["schema"],
+        "properties": {"schema": {"type": "string"}, "tables": {"type": "array"}, "labels": {"type": "array"}}});
+    let schema = SpecificSchema::new("specific", schema, Span::default());
+    let hints = |text: &str| -> String {
+        let component = node(text);
+        let found = schema.validate(&component, component.span);
+        found.iter().filter_map(|it| it.hint.clone()).collect::<Vec<_>>().join("; ")
+    };
+    assert!(!hints("specific: {schemaName: a}").contains("`schema`?"), "another word is another field");
+    assert!(hints("specific: {schema: a, tabels: []}").contains("did you mean `tables`?"));
+    assert!(!hints("specific: {schema: a, label: x}").contains("did you mean"), "the type differs");
+    assert!(hints("specific: {schema: a, label: [x]}").contains("did you mean `labels`?"));
 }
 
 #[test]

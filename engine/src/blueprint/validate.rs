@@ -7,11 +7,12 @@ use super::Blueprint;
 use super::check::sample;
 use super::defaults::{self, EndlessDefaults};
 use super::explain::explain;
-use super::misspelt;
+use super::{misspelt, nulls};
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
-use crate::yaml::Node;
+use crate::yaml::{Node, NodeKind};
 use jsonschema::Validator;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::OnceLock;
 use terrace_provider::{Path, Step, Value};
@@ -111,6 +112,15 @@ impl SpecificSchema {
         defaults::fill(specific, &self.json, &self.json)
     }
 
+    /// The value without null in optional fields that do not take it.
+    #[must_use]
+    pub fn without_refused_nulls<'n>(&self, value: &'n Node) -> Cow<'n, Node> {
+        match self.validator() {
+            Ok(validator) => nulls::without_refused(value, validator),
+            Err(_) => Cow::Borrowed(value),
+        }
+    }
+
     /// A component without `specific` is as one that asks for nothing.
     fn missing(&self, validator: &Validator, component: &Node, span: Span) -> Vec<Diagnostic> {
         if validator.is_valid(&serde_json::json!({})) {
@@ -148,6 +158,22 @@ impl Blueprint {
         self.specific.as_ref().map_or_else(Vec::new, |schema| schema.validate(component, span))
     }
 
+    /// The component without null in optional fields of its `specific` that do not take it.
+    #[must_use]
+    pub fn without_refused_nulls<'n>(&self, component: &'n Node) -> Cow<'n, Node> {
+        let specific = component.get("specific").zip(self.specific.as_ref());
+        let Some(Cow::Owned(cleaned)) = specific.map(|(node, schema)| schema.without_refused_nulls(node)) else {
+            return Cow::Borrowed(component);
+        };
+        let mut component = component.clone();
+        if let NodeKind::Map(entries) = &mut component.kind
+            && let Some(entry) = entries.iter_mut().rev().find(|entry| entry.key == "specific")
+        {
+            entry.value = cleaned;
+        }
+        Cow::Owned(component)
+    }
+
     /// The component as expressions see it: with the schema's defaults in its `specific`.
     ///
     /// # Errors
@@ -173,9 +199,13 @@ pub(super) fn component_path(location: &jsonschema::paths::Location) -> Path {
 
 /// The path of a JSON Schema error in a value of this name.
 pub(crate) fn path_under(name: &str, location: &jsonschema::paths::Location) -> Path {
-    let steps = location.segments().map(|segment| match segment {
+    Path(std::iter::once(Step::Key(name.to_owned())).chain(steps(location)).collect())
+}
+
+/// The steps to the place of a JSON Schema error.
+pub(super) fn steps(location: &jsonschema::paths::Location) -> impl Iterator<Item = Step> {
+    location.segments().map(|segment| match segment {
         jsonschema::paths::LocationSegment::Property(name) => Step::Key(name.into_owned()),
         jsonschema::paths::LocationSegment::Index(index) => Step::Index(index),
-    });
-    Path(std::iter::once(Step::Key(name.to_owned())).chain(steps).collect())
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::stack::{self, API_VERSION};
 use super::witboost::read_witboost;
-use super::{Descriptor, secrets};
+use super::{Descriptor, other_files, secrets};
 use crate::decode::kind_in_words;
 use crate::diagnostic::{Diagnostic, Severity, did_you_mean};
 use crate::source::{SourceId, Sources, Span};
@@ -49,7 +49,7 @@ pub fn read(sources: &mut Sources, ids: &[SourceId], budget: &Budget) -> (Vec<De
 #[must_use]
 pub fn read_tree(node: &Node, sources: &Sources) -> (Vec<Descriptor>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
-    let descriptors = match tell(node) {
+    let descriptors = match tell(node, "") {
         Ok(Kind::Stack) => {
             let file = stack::read_stack(node, sources, &mut diagnostics);
             stack::merge(file.into_iter().collect(), &mut diagnostics)
@@ -75,6 +75,10 @@ fn parse_one(
 ) -> Option<(Node, Kind)> {
     let source = sources.get(id)?;
     let options = ParseOptions { budget: *budget, duplicate_keys: DuplicateKeys::WarnWhenEqual };
+    if let Some(skeleton) = other_files::skeleton(id, &source.text) {
+        diagnostics.push(skeleton);
+        return None;
+    }
     let Parsed { node, mut warnings } = match parse_with(id, &source.text, &options) {
         Ok(parsed) => parsed,
         Err(errors) => {
@@ -82,7 +86,7 @@ fn parse_one(
             return None;
         }
     };
-    let kind = match tell(&node) {
+    let kind = match tell(&node, &source.name) {
         Ok(kind) => kind,
         Err(diagnostic) => {
             diagnostics.push(*diagnostic);
@@ -99,7 +103,8 @@ fn parse_one(
     Some((node, kind))
 }
 
-fn tell(node: &Node) -> Result<Kind, Box<Diagnostic>> {
+/// The front end for the text of a file.
+fn tell(node: &Node, file: &str) -> Result<Kind, Box<Diagnostic>> {
     let text = |key| node.get(key).and_then(Node::as_text);
     let has_product = node.as_map().unwrap_or_default().iter().any(|e| e.key.eq_ignore_ascii_case("dataProduct"));
     let is_product = text("kind").is_some_and(|kind| kind.eq_ignore_ascii_case("dataproduct"))
@@ -109,6 +114,9 @@ fn tell(node: &Node) -> Result<Kind, Box<Diagnostic>> {
     }
     if has_product || is_product {
         return Ok(Kind::Witboost);
+    }
+    if let Some(other) = other_files::recognised(node, file) {
+        return Err(Box::new(other));
     }
     let (message, span) = match (node.entry("kind"), text("kind")) {
         _ if node.as_map().is_none() => (format!("expected a map, and this is {}", kind_in_words(node)), node.span),
@@ -120,7 +128,6 @@ fn tell(node: &Node) -> Result<Kind, Box<Diagnostic>> {
          component's descriptor (`dataProduct:` with `componentIdToProvision:`)"
     );
     let hint = match text("kind") {
-        Some("Blueprint") => Some("put blueprints in a folder that `blueprints:` of terrace.yaml names;".to_owned()),
         Some(kind) => did_you_mean(kind, ["Stack", "dataproduct"]),
         None => None,
     };

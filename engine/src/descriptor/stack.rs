@@ -17,7 +17,7 @@ use crate::naming::NamesRule;
 use crate::source::{Sources, Span};
 use crate::yaml::{Entry, Node, NodeKind};
 use std::sync::Arc;
-use terrace_provider::Value;
+use terrace_provider::{Map, Value};
 
 /// The version of terrace's own files that this engine reads.
 pub(crate) const API_VERSION: &str = "terrace.dev/v1";
@@ -266,6 +266,7 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
         stack,
         environment: None,
         product: Value::Null,
+        derived: Map::default(),
         components,
         target: None,
         variables,

@@ -314,3 +314,68 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn file_beside_descriptors_is_named_with_the_next_step() {
+    let cases = [
+        "%SKELETON\n{% set a = 1 %}\nkind: Component\n",
+        "apiVersion: backstage.io/v1alpha1\nkind: System\nmetadata: {name: a.b.0}\nspec: {mesh: {name: B}}\n",
+        "kind: Component\nspec: {mesh: {name: B}}\n",
+        "apiVersion: witboost.com/v2\nkind: EditTemplate\n",
+        "apiVersion: witboost.com/v1\nkind: Taxonomy\n",
+        "id: urn:dmb:taxonomy:t\nname: t\n",
+        "parameters: {a: 1}\nreadonly: {}\nenvironmentParameters: {}\n",
+        "specific: {bucket: b}\n",
+        "id: urn:dmb:cmp:a:b:0:c\nkind: storage\nspecific: {}\n",
+        "environments: {local: }\n",
+        "kind: BlueprintTest\ncases: []\n",
+    ];
+    let all: String = cases.iter().map(|text| format!("{text}{}\n\n", report(&[text]))).collect();
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn fields_beside_the_data_product_get_the_next_step() {
+    let components = "[{id: 'urn:dmb:cmp:a:b:0:c', kind: storage}]";
+    let cases = [
+        format!("dataProduct:\nid: urn:dmb:dp:a:b:0\nname: B\ncomponents: {components}\n"),
+        format!("dataProduct: {{id: 'urn:dmb:dp:a:b:0', name: B}}\ncomponents: {components}\n"),
+        format!("dataProduct: {{id: 'urn:dmb:dp:a:b:0', components: {components}}}\nenvironment: dev\n"),
+        format!(
+            "dataProduct: {{id: 'urn:dmb:dp:a:b:0', components: {components}}}\ncomponent: 'urn:dmb:cmp:a:b:0:c'\n"
+        ),
+        format!("dataProduct: {{id: 'urn:dmb:dp:a:b:0', components: []}}\ncomponent: {{id: 'urn:dmb:cmp:a:b:0:c'}}\n"),
+        format!("dataProduct: {{id: 'urn:dmb:dp:a:b:0', components: {components}}}\ncomponentToProvision: x\n"),
+    ];
+    let all: String = cases.iter().map(|text| format!("{text}{}\n\n", report(&[text]))).collect();
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn space_that_is_missing_is_hinted_at_where_a_type_is_wrong() {
+    let head = "apiVersion: terrace.dev/v1\nkind: Stack\n";
+    for (text, hint) in [
+        ("metadata: {name: a}\nresources:\n  -type: local_value\n", "put a space behind `-`: `- type: …`"),
+        ("metadata: {name: a}\nresources:\n  - name:v\n", "put a space behind `:`: `name: …`"),
+        ("metadata:\n  name:a\n", "put a space behind `:`: `name: …`"),
+        ("metadata: {name: a}\nresources: [{type:local_value, name: v}]\n", "put a space behind `:`: `type: …`"),
+    ] {
+        let told = report(&[&format!("{head}{text}")]);
+        assert!(told.contains(hint), "{told}");
+    }
+}
+
+#[test]
+fn data_product_that_has_only_an_id_gets_name_domain_and_version_from_it() {
+    let product = |text: &str| {
+        let reading = read_all(&[text]);
+        assert_eq!(reading.diagnostics, [], "{text}");
+        reading.descriptors[0].product_facts().to_json()
+    };
+    let id = "urn:dmb:dp:finance:cash-flow:2";
+    let derived = serde_json::json!({"id": id, "name": "cash-flow", "domain": "finance", "version": "2.0.0"});
+    assert_eq!(product(&format!("id: {id}\ncomponents: []\n")), derived);
+    assert_eq!(product(&format!("id: {id}\nname: ~\ndomain: ~\nversion: ~\ncomponents: []\n")), derived);
+    let written = serde_json::json!({"id": id, "name": "N", "domain": "d", "version": "2.3.4"});
+    assert_eq!(product(&format!("id: {id}\nname: N\ndomain: d\nversion: 2.3.4\ncomponents: []\n")), written);
+}

@@ -15,6 +15,7 @@ use crate::source::Span;
 use crate::yaml::{Entry, Node, NodeKind};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use terrace_provider::Map;
 
 /// The error of a data product that does not say which components it has.
 pub const MISSING_COMPONENTS: &str = "missing_components";
@@ -41,20 +42,33 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
     let components = take_components(&mut node);
     let product = product_of(&node);
     if product.as_map().is_none() {
-        diagnostics.push(wrong_type("the data product", "a map", product));
+        let beside = fields_beside(&node, product).next().filter(|_| product.is_null());
+        diagnostics.push(match beside {
+            Some(field) => Diagnostic::error(
+                "wrong_type",
+                "`dataProduct` is empty, and the fields of the data product stand on its level",
+            )
+            .at(product_span)
+            .at_with(field.key_span, "as this one")
+            .hint("indent these fields by two spaces below `dataProduct:`"),
+            None => wrong_type("the data product", "a map", product),
+        });
         return None;
     }
-    let asked = entry_ignoring_case(&node, "componentIdToProvision");
+    check_envelope(&node, product, diagnostics);
+    let asked = entry_ignoring_case(&node, TARGET);
     let product_id = text_of(product, "id", diagnostics);
-    let found = collect(product, components, product_id.map(|(id, _)| id), diagnostics);
+    let beside = fields_beside(&node, product).find(|field| field.key == "components");
+    let found = collect(product, components, beside, product_id.map(|(id, _)| id), diagnostics);
     let target = asked.map(|entry| find_target(entry, &found, diagnostics));
     let is_acted_on = |found: &Found| match target {
         Some(target) => target.is_some_and(|target| target.id == found.id),
         None => true,
     };
     report_loose_ends(&found, &is_acted_on, diagnostics);
-    let stack = read_stack_name(product, product_id, &found, product_span, diagnostics)?;
-    if product.get("name").is_none_or(Node::is_null) {
+    let (stack, id) = read_stack_name(product, product_id, &found, product_span, diagnostics)?;
+    let derived = derived(product, &id);
+    if product.get("name").is_none_or(Node::is_null) && !derived.contains_key("name") {
         diagnostics.push(
             Diagnostic::warning("missing_field", "the data product has no `name`")
                 .at(product_span)
@@ -81,6 +95,7 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
         stack,
         environment,
         product: product.to_value(),
+        derived,
         components,
         target,
         unlisted,
@@ -125,6 +140,61 @@ fn is_ascii(node: &Node) -> bool {
         NodeKind::Null | NodeKind::Bool(_) | NodeKind::Int(_) | NodeKind::Number(_) => true,
     }
 }
+
+/// Fields of a data product.
+const FIELDS: [&str; 12] = [
+    "id",
+    "name",
+    "fullyQualifiedName",
+    "description",
+    "kind",
+    "domain",
+    "version",
+    "environment",
+    "dataProductOwner",
+    "devGroup",
+    "specific",
+    "components",
+];
+
+/// Fields of the data product that stand beside `dataProduct`, which has none of that name.
+fn fields_beside<'n>(node: &'n Node, product: &'n Node) -> impl Iterator<Item = &'n Entry> {
+    let is_wrapped = !std::ptr::eq(node, product);
+    let entries = node.as_map().unwrap_or_default().iter().filter(move |_| is_wrapped);
+    let is_missing = |entry: &&Entry| product.get(&entry.key).is_none_or(Node::is_null);
+    entries.filter(|entry| FIELDS.contains(&entry.key.as_str())).filter(is_missing)
+}
+
+/// Reports fields beside `dataProduct` that are not read there.
+fn check_envelope(node: &Node, product: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    // Components are looked for later, with an error of their own.
+    for field in fields_beside(node, product).filter(|field| field.key != "components") {
+        let message = format!("`{}` stands beside `dataProduct`, where it is not read", field.key);
+        let hint = format!("indent `{}` by two spaces below `dataProduct:`", field.key);
+        diagnostics.push(Diagnostic::warning("unknown_field", message).at(field.key_span).hint(hint));
+    }
+    if std::ptr::eq(node, product) || entry_ignoring_case(node, TARGET).is_some() {
+        return;
+    }
+    // Without the name of a component all of them are acted on: a slip there must not be passed over.
+    let is_target = |entry: &&Entry| {
+        let key = entry.key.to_ascii_lowercase();
+        key.starts_with("component") && key != "components"
+    };
+    if let Some(entry) = node.as_map().unwrap_or_default().iter().find(is_target) {
+        let id = entry.value.as_text().or_else(|| entry.value.get("id")?.as_text()).unwrap_or("ID");
+        let message =
+            format!("`{}` stands beside `dataProduct`, where `{TARGET}` names the component to act on", entry.key);
+        let hint = match entry.value.as_map() {
+            Some(_) => format!("list it under `components` of `dataProduct`, and write `{TARGET}: {id}` here"),
+            None => format!("write `{TARGET}: {id}`"),
+        };
+        diagnostics.push(Diagnostic::error("unknown_field", message).at(entry.key_span).hint(hint));
+    }
+}
+
+/// The field of a wrapped descriptor that names the component to act on.
+const TARGET: &str = "componentIdToProvision";
 
 /// The components of a product, taken out of it: they are nearly all that was written, and kept as they are.
 fn take_components(node: &mut Node) -> Option<Entry> {
@@ -178,6 +248,7 @@ struct Found {
 fn collect(
     product: &Node,
     components: Option<Entry>,
+    beside: Option<&Entry>,
     product_id: Option<&str>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Found> {
@@ -193,6 +264,12 @@ fn collect(
             return Vec::new();
         }
         None => {
+            if let Some(Entry { key_span, .. }) = beside {
+                let message = "`components` stands beside `dataProduct`, which needs them";
+                let hint = "indent `components` by two spaces below `dataProduct:`";
+                diagnostics.push(Diagnostic::error(MISSING_COMPONENTS, message).at(*key_span).hint(hint));
+                return Vec::new();
+            }
             let keys = product.as_map().unwrap_or_default().iter();
             let close = keys.clone().find(|entry| closest(&entry.key, ["components"]).is_some());
             let hint = match close {
@@ -331,14 +408,22 @@ fn report_loose_ends(found: &[Found], is_acted_on: &dyn Fn(&Found) -> bool, diag
     }
 }
 
-/// The stack's name, from the product's id, else from the ids of its components.
+/// The fields of a data product that are not written, as far as its id gives them.
+fn derived(product: &Node, id: &str) -> Map {
+    let Some((domain, name, major)) = identifier::parts_of(id) else { return Map::default() };
+    let all = [("name", name.to_owned()), ("domain", domain.to_owned()), ("version", format!("{major}.0.0"))];
+    let missing = all.into_iter().filter(|(field, _)| product.get(field).is_none_or(Node::is_null));
+    missing.map(|(field, value)| (field.to_owned(), value.into())).collect()
+}
+
+/// The stack's name and the product's id, which is written or that of its components.
 fn read_stack_name(
     product: &Node,
     product_id: Option<(&str, Span)>,
     found: &[Found],
     product_span: Span,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<String> {
+) -> Option<(String, String)> {
     if let Some((id, span)) = product_id {
         let name = identifier::stack_name(id);
         if name.is_none() {
@@ -348,7 +433,7 @@ fn read_stack_name(
                     .hint("write `urn:dmb:dp:<domain>:<product>:<major version>`"),
             );
         }
-        return name;
+        return Some((name?, id.to_owned()));
     }
     let missing = |severity: Severity, hint: String| {
         let span = product.entry("id").map_or(product_span, |entry| entry.key_span);
@@ -361,7 +446,8 @@ fn read_stack_name(
     let id = agreed.as_ref().map_or("urn:dmb:dp:<domain>:<product>:<major version>", |agreed| agreed.as_str());
     let severity = if agreed.is_some() { Severity::Warning } else { Severity::Error };
     diagnostics.push(missing(severity, format!("add `id: {id}`")));
-    identifier::stack_name(&agreed?)
+    let id = agreed?;
+    Some((identifier::stack_name(&id)?, id))
 }
 
 fn read_component(

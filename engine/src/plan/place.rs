@@ -4,13 +4,9 @@
 use super::looking::Asked;
 use super::{Plan, StackPlan};
 use crate::address::{Address, StackId};
+use crate::compile::cause::{READ_HERE, WRITTEN_HERE};
 use crate::diagnostic::{Diagnostic, Label, Location};
 use crate::source::{Place, Sources, Span};
-
-/// What is said at the place in a built-in blueprint, which comes second.
-pub(super) const READ_HERE: &str = "the blueprint reads it here";
-/// What is said at the place in the descriptor where that in a blueprint of the user's comes first.
-pub(super) const WRITTEN_HERE: &str = "for what is written here";
 
 impl Plan {
     /// Where a person wrote what became of a resource or of a lookup.

@@ -1,8 +1,8 @@
 //! Configured values against the schema of their resource type: every disagreement at its place.
 
-use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::diagnostic::{Diagnostic, did_you_mean, has_errors};
 use crate::source::Span;
-use terrace_provider::{AttributeType, Attributes, Object, Path, Step, Value};
+use terrace_provider::{Attribute, AttributeType, Attributes, Object, Path, Step, Value};
 
 /// Checks a configuration. `place` says where the value of a path stands.
 pub fn check(
@@ -72,7 +72,13 @@ impl Checker<'_> {
             let at = path.key(name);
             let Some(attribute) = object.get(name) else {
                 let known: Vec<&str> = object.names().collect();
-                let hint = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| known_are(&known));
+                let fits = |attribute: &&Attribute| {
+                    let mut found = Vec::new();
+                    self.value(&attribute.ty, value, &at, &mut found);
+                    attribute.configurable && !entries.contains_key(attribute.name) && !has_errors(&found)
+                };
+                let meant = object.0.iter().filter(fits).map(|attribute| attribute.name);
+                let hint = did_you_mean(name, meant).unwrap_or_else(|| known_are(&known));
                 diagnostics.push(
                     Diagnostic::error("unknown_attribute", format!("`{}` has no attribute `{at}`", self.ty))
                         .at((self.place)(&at))

@@ -1,7 +1,6 @@
 //! The walk over declarations in dependency order: each is expanded, evaluated and planned, and its planned values are
 //! what the next ones see.
 
-mod cause;
 mod checks;
 mod deferral;
 mod dependencies;
@@ -34,7 +33,7 @@ use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope,
 use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
 use super::{Change, Deferred, DeferredChange, Lookup, PlannedCheck, SharedName};
 use crate::address::{Address, InstanceKey};
-use crate::compile::{CompiledComponent, CompiledStack};
+use crate::compile::{CompiledComponent, CompiledStack, cause};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, Visit, names};
@@ -221,10 +220,23 @@ impl<'a, 'p> Walk<'a, 'p> {
                 Visit::End(component) => self.end(*component, diagnostics),
             }
             if let Some(found) = diagnostics.get_mut(before..).filter(|found| !found.is_empty()) {
-                cause::explain(&self.parts, visit, found, self.planner.sources, &mut written);
+                self.explain(visit, found, &mut written);
             }
         }
         Ok(())
+    }
+
+    /// Adds places in descriptors to the diagnostics of a visit that point into blueprints.
+    fn explain(&self, visit: &Visit, found: &mut [Diagnostic], written: &mut cause::Written) {
+        let (position, resource) = match visit {
+            Visit::Block(block) => (block.component, Some(block.resource)),
+            Visit::Lookup(lookup) => (lookup.component, None),
+            Visit::End(component) => (*component, None),
+        };
+        let Some(ComponentPart { component, .. }) = self.parts.get(position) else { return };
+        let declaration = resource.and_then(|at| component.declarations.resources.get(at));
+        let all = || self.parts.iter().map(|part| part.component.span);
+        cause::explain((component.span, all), declaration, found, self.planner.sources, written);
     }
 
     /// Plans all instances of one declaration.

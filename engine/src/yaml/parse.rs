@@ -3,6 +3,7 @@
 use super::mapping::{MANY, Merge, deduplicate, expand_merges};
 use super::options::{Budget, ParseOptions, Parsed};
 use super::scalar;
+use super::slips::{RENDER, is_strange_space, strange_space};
 use super::syntax::syntax_error;
 use super::usual;
 use super::{Entry, Node, NodeKind};
@@ -215,6 +216,9 @@ impl<'t> Builder<'t> {
                     .hint("write `key: value`, or put the whole text in quotes"),
             ));
         }
+        if is_plain {
+            check_spaces(text, span)?;
+        }
         self.weight = self.weight.saturating_add(text.len() / UNIT);
         if let Some(Frame { content: Content::Map { key, .. }, .. }) = self.open.last_mut() {
             *key = Some(Key { text: text.to_owned(), span, is_merge: is_plain && text == "<<" });
@@ -224,7 +228,7 @@ impl<'t> Builder<'t> {
 
     fn open(&mut self, content: Content, style: StructureStyle, anchor: usize, span: Span) -> Result<(), Stop> {
         if self.expects_key() {
-            return Err(key_is_no_text(span));
+            return Err(self.non_text_key(span));
         }
         let depth = self.options.budget.depth;
         if self.open.len() >= depth {
@@ -272,6 +276,15 @@ impl<'t> Builder<'t> {
         self.attach(node, size.height)
     }
 
+    fn non_text_key(&self, span: Span) -> Stop {
+        let rest = self.text.get(span.start as usize..).unwrap_or_default();
+        let is_template =
+            self.text.get(..span.start as usize).is_some_and(|before| before.ends_with('{')) && rest.starts_with('{');
+        let hint = if is_template { RENDER } else { "put the key in quotes, or give the list a key of its own" };
+        let message = "a key that is a list or a map: expected text";
+        Box::new(Diagnostic::error("key_is_no_text", message).at(span).hint(hint))
+    }
+
     fn attach(&mut self, node: Node, height: usize) -> Result<(), Stop> {
         let Some(frame) = self.open.last_mut() else {
             self.root = Some(node);
@@ -290,7 +303,7 @@ impl<'t> Builder<'t> {
                     let span = if is_absent { Span { start: key.span.end, ..key.span } } else { node.span };
                     entries.push(Entry { key: key.text, key_span: key.span, value: Node { span, ..node } });
                 }
-                None => return Err(key_is_no_text(node.span)),
+                None => return Err(self.non_text_key(node.span)),
             },
         }
         Ok(())
@@ -323,7 +336,7 @@ impl<'t> Builder<'t> {
         self.count(size.nodes, size.weight, span)?;
         let kind = self.anchors.get(&anchor).map_or(NodeKind::Null, |anchor| anchor.node.kind.clone());
         if self.expects_key() {
-            let NodeKind::Text(text) = kind else { return Err(key_is_no_text(span)) };
+            let NodeKind::Text(text) = kind else { return Err(self.non_text_key(span)) };
             return self.take_key(&text, ScalarStyle::DoubleQuoted, span);
         }
         // The copy stands where the alias does; what is in it, where it was written.
@@ -389,12 +402,23 @@ impl<'t> Builder<'t> {
     }
 }
 
-fn key_is_no_text(span: Span) -> Stop {
-    Box::new(
-        Diagnostic::error("key_is_no_text", "a key that is a list or a map: expected text")
-            .at(span)
-            .hint("put the key in quotes, or give the list a key of its own"),
-    )
+/// Refuses a key that begins or ends with a character that only looks like a space.
+fn check_spaces(key: &str, span: Span) -> Result<(), Stop> {
+    let is_item = key.starts_with('-');
+    let inner = key.strip_prefix('-').unwrap_or(key);
+    let first = inner.chars().next().filter(|char| is_strange_space(*char));
+    let last = inner.chars().next_back().filter(|char| is_strange_space(*char));
+    let (char, what, at) = match (first, last) {
+        (Some(char), _) if is_item => (char, "`-` is followed by", span.start as usize + 1),
+        (Some(char), _) => (char, "this line or key begins with", span.start as usize),
+        (None, Some(char)) => (char, "this key ends with", (span.end as usize).saturating_sub(char.len_utf8())),
+        (None, None) => return Ok(()),
+    };
+    let message = format!("{what} {}, which YAML does not take for a space", strange_space(char));
+    let span = Span::new(span.source, at, at + char.len_utf8());
+    Err(Box::new(
+        Diagnostic::error("yaml_syntax", message).at(span).hint("write spaces, as many as in the lines around"),
+    ))
 }
 
 fn foreign_tag(tag: &Tag, span: Span) -> Stop {

@@ -1,6 +1,10 @@
 //! What the parser's errors mean to a person, and what to do about them.
 
 use super::options::Budget;
+use super::slips::{
+    RENDER, SPACE_BEHIND_DASH, has_template_tag, item_without_space, key_without_space, space_behind_colon,
+    space_behind_dash,
+};
 use crate::diagnostic::Diagnostic;
 use crate::source::{SourceId, Span};
 use granit_parser::{ErrorKind, ScanError};
@@ -17,10 +21,16 @@ pub(super) fn syntax_error(error: &ScanError, text: &str, source: SourceId, budg
         let message = format!("lists and maps are nested deeper than {} levels", budget.depth);
         return Diagnostic::error("budget", message).at(span).hint("split the text into smaller files, or flatten it");
     }
+    if let Some((at, message, hint)) = slip(error.kind(), text, at) {
+        return Diagnostic::error("yaml_syntax", message).at(Span::new(source, at, at + 1)).hint(hint);
+    }
     let (message, hint) = explain(error.kind());
     let mut diagnostic = Diagnostic::error("yaml_syntax", message).at(span);
     if let Some(open) = opened_before(text, at) {
         diagnostic = diagnostic.at_with(Span::new(source, open, open + 1), "this is not closed in its line");
+    }
+    if has_template_tag(line) {
+        return diagnostic.hint(RENDER);
     }
     if line.contains("${{") {
         return diagnostic.hint(
@@ -36,6 +46,55 @@ pub(super) fn syntax_error(error: &ScanError, text: &str, source: SourceId, budg
         return diagnostic.hint("indent with spaces: YAML does not allow tabs there");
     }
     diagnostic.hint(hint)
+}
+
+/// A common slip behind a parser's error: its place, a message and a hint.
+fn slip(kind: &ErrorKind, text: &str, at: usize) -> Option<(usize, &'static str, String)> {
+    if let Some((comma, before)) = comma_without_value(text, at) {
+        let message = match before {
+            ',' => "two commas without a value between them",
+            _ => "a comma without a value before it",
+        };
+        return Some((comma, message, "remove the comma, or write the value that is missing".to_owned()));
+    }
+    let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text.get(start..)?.lines().next()?;
+    let content = line.trim_start_matches(' ');
+    let indent = line.len() - content.len();
+    if let Some(item) = item_without_space(content) {
+        let key = item.split_once(':').map(|(name, _)| name);
+        let hint = key.map_or_else(|| SPACE_BEHIND_DASH.to_owned(), space_behind_dash);
+        return Some((start + indent, "a space is missing behind `-`", hint));
+    }
+    if !matches!(kind, ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement) {
+        return None;
+    }
+    let key = content.trim_start_matches("- ");
+    let key_at = start + line.len() - key.len();
+    let is_one_key = text.get(key_at..at).is_some_and(|key| key.len() > LONGEST_KEY && !key.contains(": "));
+    if is_one_key {
+        let hint = "shorten the key, or write `? ` before it, and its value on the next line behind `: `";
+        return Some((key_at, "a key of more than 1,024 characters", hint.to_owned()));
+    }
+    // Text of several lines began in the line before: a key whose colon has no space behind it.
+    let before = text.get(..start)?.trim_end();
+    let before_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let key = before.get(before_start..)?.trim_start_matches([' ', '-']);
+    let name = key_without_space(key)?;
+    let colon = before.len() - key.len() + name.len();
+    Some((colon, "a space is missing behind `:`", space_behind_colon(name)))
+}
+
+/// The longest key that YAML takes on one line.
+const LONGEST_KEY: usize = 1_024;
+
+/// The comma before an offset, or at it, that follows a comma or an opening bracket, and the character that it follows.
+fn comma_without_value(text: &str, at: usize) -> Option<(usize, char)> {
+    let rest = text.get(at..)?;
+    let before = text.get(..at)?.trim_end();
+    let comma = if rest.starts_with(',') { at } else { before.strip_suffix(',')?.len() };
+    let before = text.get(..comma)?.trim_end().chars().next_back()?;
+    matches!(before, ',' | '[' | '{').then_some((comma, before))
 }
 
 const fn is_about_tab(kind: &ErrorKind) -> bool {

@@ -338,3 +338,96 @@ fn what_is_not_closed_in_its_line_is_told_where_it_opens() {
         assert_eq!(errors(text)[0].labels.len(), 1, "{text:?}");
     }
 }
+
+#[test]
+fn missing_space_is_reported_at_its_place() {
+    let cases = [
+        ("r:\n  - type:local_value\n    name: v\n", ":local", "a space is missing behind `:`", "`type: …`"),
+        ("apiVersion:terrace.dev/v1\nkind: Stack\n", ":terrace", "a space is missing behind `:`", "`apiVersion: …`"),
+        ("r:\n  - a: 1\n  -b: 2\n", "-b", "a space is missing behind `-`", "`- b: …`"),
+        ("r:\n  - a: 1\n  -{b: 2}\n", "-{b", "a space is missing behind `-`", "put a space behind `-`"),
+    ];
+    for (text, place, message, hint) in cases {
+        let [found] = errors(text).try_into().unwrap();
+        assert_eq!(found.message, message, "{text:?}");
+        assert!(found.hint.as_ref().unwrap().contains(hint), "{text:?}: {found:?}");
+        let crate::diagnostic::Location::Span(span) = found.labels[0].at else { panic!("{text:?}") };
+        assert_eq!(span.start as usize, text.find(place).unwrap(), "{text:?}");
+    }
+}
+
+#[test]
+fn comma_without_value_is_reported_at_its_place() {
+    for (text, at) in [
+        ("a: {b: [1,,2]}\n", 10),
+        ("a: [1, ,2]\n", 7),
+        ("a: [,1]\n", 4),
+        ("a: {b: 1,,c: 2}\n", 9),
+        ("a: {, b: 1}\n", 4),
+        ("a: [1,\n  ,2]\n", 9),
+    ] {
+        let message = match !text.contains("[,") && !text.contains("{,") {
+            true => "two commas without a value between them",
+            false => "a comma without a value before it",
+        };
+        let [found] = errors(text).try_into().unwrap();
+        assert_eq!(found.message, message, "{text:?}: {found:?}");
+        let crate::diagnostic::Location::Span(span) = found.labels[0].at else { panic!("{text:?}") };
+        assert_eq!(span.start, at, "{text:?}");
+    }
+    assert_eq!(read("a: [1, 2,]\n").to_json(), serde_json::json!({"a": [1, 2]}));
+}
+
+#[test]
+fn lookalike_of_a_space_is_reported_at_its_place() {
+    for (text, at, message) in [
+        (
+            "r:\n\u{a0}\u{a0}- type: a\n",
+            3,
+            "this line or key begins with a no-break space, which YAML does not take for a space",
+        ),
+        ("r:\n  -\u{a0}type: a\n", 6, "`-` is followed by a no-break space, which YAML does not take for a space"),
+        ("r\u{a0}: 1\n", 1, "this key ends with a no-break space, which YAML does not take for a space"),
+        (
+            "a: 1\n\u{3000}b: 1\n",
+            5,
+            "this line or key begins with the invisible character U+3000, which YAML does not take for a space",
+        ),
+        (
+            "a: {\u{200b}b: 1}\n",
+            4,
+            "this line or key begins with the invisible character U+200B, which YAML does not take for a space",
+        ),
+    ] {
+        let [found] = errors(text).try_into().unwrap();
+        assert_eq!(found.message, message, "{text:?}");
+        let crate::diagnostic::Location::Span(span) = found.labels[0].at else { panic!("{text:?}") };
+        assert_eq!(span.start, at, "{text:?}");
+    }
+    assert_eq!(read("'\u{a0}a': 1\n").to_json(), serde_json::json!({"\u{a0}a": 1}), "in quotes it is meant");
+}
+
+#[test]
+fn too_long_key_is_reported_with_the_limit() {
+    let text = format!("a:\n  {}: 1\n", "k".repeat(1_100));
+    let [found] = errors(&text).try_into().unwrap();
+    assert_eq!(found.message, "a key of more than 1,024 characters");
+    let crate::diagnostic::Location::Span(span) = found.labels[0].at else { panic!() };
+    assert_eq!(span.start, 5);
+    let value = format!("a: {} b: 1\n", "v".repeat(1_100));
+    assert_ne!(errors(&value)[0].message, found.message, "the value is long, not a key");
+    let followed = format!("a:\n  ? {}\n  : 1\n", "k".repeat(1_100));
+    assert_eq!(read(&followed).get("a").unwrap().as_map().unwrap().len(), 1, "the hint works");
+}
+
+#[test]
+fn unrendered_template_gets_the_hint_to_render_it() {
+    for text in
+        ["{% set a = 1 %}\nb: c\n", "a:\n  {% if b %}\n  c: d\n  {% endif %}\n", "{# a #}\nb: c\n", "a: {{ b }}\n"]
+    {
+        let hint = errors(text)[0].hint.clone().unwrap();
+        assert_eq!(hint, "this is a template: render it, and pass the text that it becomes", "{text:?}");
+    }
+    let own = told("a: ${{ b ? {\"c\": 1} : 2 }}\n");
+    assert!(own.contains("put the whole value in single quotes"), "{own}");
+}

@@ -51,6 +51,8 @@ pub struct Specs {
     pub sources: Vec<SourceSpec>,
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// Files that would be specs if their names ended in `.yaml`, relative to the folder.
+    pub misnamed: Vec<PathBuf>,
     /// All ids that the files name, also of pipelines that cannot be run.
     declared: Vec<Declared>,
     /// The way to the folder from where people look at places.
@@ -77,6 +79,15 @@ impl Specs {
     #[must_use]
     pub fn path_of(&self, file: usize) -> Option<PathBuf> {
         self.files.get(file).map(|file| self.way.join(&file.path))
+    }
+
+    /// What to do in a folder that has no pipelines.
+    #[must_use]
+    pub fn how_to_begin(&self) -> String {
+        match self.misnamed.iter().min() {
+            Some(path) => format!("rename `{}` to `{}`", path.display(), path.with_extension("yaml").display()),
+            None => "a pipeline is described in a file `pipeline-spec.yaml` in this folder or below it".to_owned(),
+        }
     }
 
     /// The pipeline of that id.
@@ -145,7 +156,9 @@ pub fn read_with(root: &Path, surroundings: &Surroundings) -> io::Result<Specs> 
             ignored
         }
     };
-    for found in discovery::find(&root, &ignored)? {
+    let found = discovery::find(&root, &ignored)?;
+    specs.misnamed = found.misnamed;
+    for found in found.specs {
         decode::file(found, &mut specs);
     }
     source::expand(&mut specs);

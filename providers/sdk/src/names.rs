@@ -33,21 +33,58 @@ pub fn candidates<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) ->
     names.into_iter().take(most).filter(|name| name.len() <= LONGEST)
 }
 
-/// The name that a person probably meant; case makes no difference. It compares [`candidates`] only.
+/// The name that a person probably meant: the one with the fewest slips of the pen, if these are few enough. Case makes no
+/// difference. It compares [`candidates`] only.
 pub fn closest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let plain = if wanted.len() > LONGEST { String::new() } else { wanted.to_lowercase() };
+    let words = if wanted.len() > LONGEST { Vec::new() } else { words(wanted) };
     candidates(wanted, names)
-        .map(|name| (likeness(&plain, &name.to_lowercase()), name))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .filter_map(|name| Some((slips_between(&words, &self::words(name))?, name)))
+        .min_by_key(|(slips, _)| *slips)
         .map(|(_, name)| name)
 }
 
-/// How alike two names are, from 0 to 1. One slip of a finger is always close, also in a short name: `evn` for `env`.
-fn likeness(wanted: &str, candidate: &str) -> f64 {
-    let likeness = strsim::jaro_winkler(wanted, candidate);
-    let is_slip = wanted.chars().count() > 2 && strsim::osa_distance(wanted, candidate) == 1;
-    if is_slip { likeness.max(0.9) } else { likeness }
+/// The words of a name, in lower case: `kafka-topic`, `kafka_topic` and `kafkaTopic` have the same.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut is_after_lower = false;
+    for char in name.chars() {
+        if !char.is_alphanumeric() || (char.is_uppercase() && is_after_lower) {
+            words.push(String::new());
+        }
+        is_after_lower = char.is_lowercase();
+        if let Some(word) = words.last_mut().filter(|_| char.is_alphanumeric()) {
+            word.extend(char.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The number of slips between two names; `None` if they are different names. A name with another word is another name,
+/// however long the words are that both have.
+fn slips_between(wanted: &[String], candidate: &[String]) -> Option<usize> {
+    if wanted.is_empty() || candidate.is_empty() {
+        return None;
+    }
+    if wanted.len() == candidate.len() {
+        let slips: Option<usize> = wanted.iter().zip(candidate).map(|(one, other)| slips(one, other, 2)).sum();
+        return slips.filter(|slips| *slips <= 2);
+    }
+    // A slip at the boundary of words, or a short word too few in a long name.
+    let (wanted, candidate) = (wanted.concat(), candidate.concat());
+    let is_long = wanted.chars().count().min(candidate.chars().count()) >= 12;
+    slips(&wanted, &candidate, if is_long { 2 } else { 1 })
+}
+
+/// The number of slips between two words, up to `most`; `None` if there are more than a word of this length can have.
+fn slips(one: &str, other: &str, most: usize) -> Option<usize> {
+    let (one_length, other_length) = (one.chars().count(), other.chars().count());
+    let allowed = match (one_length.min(other_length), one_length.max(other_length)) {
+        (_, 0..=2) => 0,
+        (0..=7, _) => 1,
+        _ => most,
+    };
+    Some(strsim::osa_distance(one, other)).filter(|slips| *slips <= allowed)
 }
 
 #[cfg(test)]
@@ -67,6 +104,44 @@ mod tests {
         assert_eq!(closest("VARCHR", ["TEXT", "varchar", "char"]), Some("varchar"));
         assert_eq!(closest("colour", ["id", "name"]), None);
         assert_eq!(closest("evn", ["state", "env"]), Some("env"));
+    }
+
+    #[test]
+    fn name_with_another_word_is_not_suggested() {
+        for (wanted, name) in [
+            ("schemaName", "schema"),
+            ("tags", "tasks"),
+            ("minValue", "maxValue"),
+            ("aws-s3-template", "gcp-s3-template"),
+            ("kafka-outputport-template", "hasura-outputport-template"),
+            ("snowflake-storage", "snowflake-outputport"),
+            ("load", "update"),
+            ("dump_to_sql", "dump_to_zip"),
+            ("format", "forest"),
+            ("id", "if"),
+            ("node_a", "node_b"),
+            ("-", "."),
+        ] {
+            assert_eq!(closest(wanted, [name]), None, "{wanted}");
+            assert_eq!(closest(name, [wanted]), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn another_spelling_of_a_name_is_suggested() {
+        for (wanted, name) in [
+            ("use_case_template_id", "useCaseTemplateId"),
+            ("useCaseTemplate", "useCaseTemplateId"),
+            ("kafkatopic", "kafka-topic"),
+            ("snowflake-storge", "snowflake-storage"),
+            ("retentoin.ms", "retention.ms"),
+            ("compresion.typ", "compression.type"),
+            ("numPartition", "numPartitions"),
+            ("prodction", "production"),
+            ("idd", "id"),
+        ] {
+            assert_eq!(closest(wanted, ["other", name]), Some(name), "{wanted}");
+        }
     }
 
     #[test]

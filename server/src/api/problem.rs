@@ -90,7 +90,7 @@ impl From<Refusal> for Problem {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, refusal.problems().join(""))
             }
             refusal @ Refusal::Invalid(_) => {
-                let errors = refusal.helped();
+                let errors = refusal.told().errors;
                 let detail = match errors.as_slice() {
                     [only] => only.clone(),
                     several => format!("there are {} errors", several.len()),

@@ -82,6 +82,6 @@ fn consent(names: &str) -> String {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self::Told(refusal.helped())
+        Self::Told(refusal.told().errors)
     }
 }

@@ -10,7 +10,7 @@ use crate::answer::{Refusal, Told};
 use crate::auth::{Action, Caller, Resource};
 use crate::body::{self, Unread};
 use crate::described::{By, Described, Purpose};
-use crate::judging::{judge, on_body};
+use crate::judging::{aside, judge, on_body};
 use crate::outcome::Outcome;
 use crate::queue::{Asked, ask};
 use crate::reversing;
@@ -59,7 +59,7 @@ fn read_bytes<T: DeserializeOwned + Known>(bytes: &Bytes, solution: &str) -> Res
     }
 }
 
-/// Checks a descriptor without state and network.
+/// Checks a descriptor without state and network; with both if its environment has `validate: {remote: true}`.
 ///
 /// A plain stack needs the scope `apply`.
 #[utoipa::path(post, path = "/v1/validate", tag = "specific provisioner", request_body = ProvisioningRequest,
@@ -71,21 +71,32 @@ pub(crate) async fn validate(
 ) -> Result<Response, Refusal> {
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
     let (bytes, request) = (request.bytes(), Arc::new(request));
-    let told = judge(&shared, bytes, move |shared, limits| {
-        let (request, caller) = (Arc::clone(&request), caller.clone());
-        async move { judgement(&shared, &caller, &shared.worlds.within(limits), &request).await }
+    let judged = judge(&shared, bytes, {
+        let request = Arc::clone(&request);
+        move |shared, limits| {
+            let (request, caller) = (Arc::clone(&request), caller.clone());
+            async move { judgement(&shared, &caller, &shared.worlds.within(limits), &request).await }
+        }
     });
-    let told = told.await??;
+    let (mut told, is_to_be_asked) = judged.await??;
+    if is_to_be_asked && told.errors.is_empty() {
+        told = aside(&shared, move |shared, limits| async move {
+            let worlds = shared.worlds.within(limits);
+            let described = Described::read(&worlds, &request, Purpose::Make, By::Worker)?;
+            described.validate_remotely(shared.store.as_ref()).await
+        })
+        .await??;
+    }
     Ok(Json(ValidationResult::of(told, None)).into_response())
 }
 
-/// Errors and warnings of a descriptor.
+/// Errors and warnings of a descriptor, and whether its environment has remote systems asked as well.
 async fn judgement(
     shared: &Shared,
     caller: &Caller,
     worlds: &Worlds,
     request: &ProvisioningRequest,
-) -> Result<Told, Refusal> {
+) -> Result<(Told, bool), Refusal> {
     // A descriptor without a stack has errors, and those are the answer.
     caller.check(Action::Validate, false, &[Resource::Any])?;
     match Described::read((worlds, shared.store.as_ref()), request, Purpose::Make, By::Caller(caller, Action::Validate))
@@ -93,9 +104,10 @@ async fn judgement(
     {
         Ok(described) => {
             caller.check_scope(described.needed, Action::Validate, &described.stack)?;
-            Ok(Told::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources))
+            let told = Told::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources);
+            Ok((told, described.world.is_validated_remotely))
         }
-        Err(refusal @ Refusal::Invalid(_)) => Ok(Told { errors: refusal.helped(), warnings: Vec::new() }),
+        Err(refusal @ Refusal::Invalid(_)) => Ok((refusal.told(), false)),
         Err(refusal) => Err(refusal),
     }
 }

@@ -69,8 +69,8 @@ pub(in crate::commands) fn list(context: &Context<'_>, arguments: &PipelinesArgu
             }
             text.push_str(&line(severity(problem), &problem.in_one_line(&specs).to_string()));
         }
-        let nothing = "there are no pipelines here: one is described in a file `pipeline-spec.yaml`";
-        context.ui.print_list(&text, nothing)?;
+        let nothing = format!("there are no pipelines here: {}", specs.how_to_begin());
+        context.ui.print_list(&text, &nothing)?;
     }
     let is_wrong = |problem: &Problem| problem.is_error() && !MISSING.contains(&problem.code);
     Ok(if specs.problems.iter().any(is_wrong) { Exit::Error } else { Exit::Done })

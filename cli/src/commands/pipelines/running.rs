@@ -75,7 +75,7 @@ pub(in crate::commands) async fn run(
     }
     if runnable.is_empty() && specs.pipelines.is_empty() {
         return Err(Failure::new("there are no pipelines here")
-            .hint("a pipeline is described in a file `pipeline-spec.yaml` in this folder or below it; `--chdir DIR` changes to another one"));
+            .hint(format!("{}; `--chdir DIR` changes to another folder", specs.how_to_begin())));
     }
     let options = Options {
         only_dirty: arguments.dirty,

@@ -31,6 +31,14 @@ pub(super) fn product_of(component_id: &str) -> Option<String> {
     Some(format!("{PRODUCT}{domain}:{product}:{major}"))
 }
 
+/// The domain, the product and the major version in the id of a data product.
+pub(super) fn parts_of(product_id: &str) -> Option<(&str, &str, &str)> {
+    let mut parts = product_id.strip_prefix(PRODUCT)?.split(':');
+    let (domain, product, major) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_whole = parts.next().is_none() && ![domain, product, major].contains(&"");
+    is_whole.then_some((domain, product, major))
+}
+
 /// The component's key: the part of its id after the data product's, below its parent's key where it is nested.
 pub(super) fn component_key(id: &str, product_id: Option<&str>, parent: Option<(&str, &str)>) -> String {
     component_key_by(NamesRule::Latin, id, product_id, parent)

@@ -32,13 +32,26 @@ pub(super) struct Unread {
 }
 
 /// Finds the specs at and below a folder, those of a folder before those of its subfolders.
-pub(super) fn find(root: &Path, ignored: &Ignored) -> io::Result<Vec<Found>> {
-    let mut found = Vec::new();
+pub(super) fn find(root: &Path, ignored: &Ignored) -> io::Result<Files> {
+    let mut found = Files::default();
     walk(root, Path::new(""), ignored, &mut found, 0)?;
     Ok(found)
 }
 
-fn walk(root: &Path, folder: &Path, ignored: &Ignored, found: &mut Vec<Found>, depth: usize) -> io::Result<()> {
+/// The files of a folder.
+#[derive(Default)]
+pub(super) struct Files {
+    pub(super) specs: Vec<Found>,
+    /// Files that would be specs if their names ended in `.yaml`.
+    pub(super) misnamed: Vec<PathBuf>,
+}
+
+/// True for the name of a spec that ends in `.yml`.
+fn is_misnamed(name: &str) -> bool {
+    name.strip_suffix(".yml").is_some_and(|stem| super::is_spec_name(&format!("{stem}.yaml")))
+}
+
+fn walk(root: &Path, folder: &Path, ignored: &Ignored, found: &mut Files, depth: usize) -> io::Result<()> {
     let entries = match fs::read_dir(root.join(folder)) {
         Ok(entries) => entries,
         // A folder within that nobody may look into is none of ours; the one that was named is.
@@ -56,13 +69,15 @@ fn walk(root: &Path, folder: &Path, ignored: &Ignored, found: &mut Vec<Found>, d
             folders.push(path);
         } else if kind.is_file() && super::is_spec_name(&name) {
             files.push(path);
+        } else if kind.is_file() && is_misnamed(&name) {
+            found.misnamed.push(path);
         }
     }
     files.sort();
     folders.sort();
     for path in files {
         let text = text_of(&root.join(&path));
-        found.push(Found { path, text });
+        found.specs.push(Found { path, text });
     }
     folders.iter().try_for_each(|path| walk(root, path, ignored, found, depth + 1))
 }
@@ -100,7 +115,18 @@ mod tests {
         fs::remove_dir_all(folder.path().join("linked")).unwrap();
         std::os::unix::fs::symlink(folder.path().join("b"), folder.path().join("linked")).unwrap();
         let found: Vec<_> =
-            find(folder.path(), &ignored).unwrap().into_iter().map(|it| it.path.display().to_string()).collect();
+            find(folder.path(), &ignored).unwrap().specs.into_iter().map(|it| it.path.display().to_string()).collect();
         assert_eq!(found, ["a/c/pipeline-spec.yaml", "b/knesset.source-spec.yaml", "b/pipeline-spec.yaml"]);
+    }
+
+    #[test]
+    fn spec_that_ends_in_yml_is_misnamed() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["pipeline-spec.yml", "x.source-spec.yml", "other.yml", "pipeline-spec.yaml"] {
+            fs::write(folder.path().join(name), "{}").unwrap();
+        }
+        let Files { specs, mut misnamed } = find(folder.path(), &Ignored::default()).unwrap();
+        misnamed.sort();
+        assert_eq!((specs.len(), misnamed), (1, ["pipeline-spec.yml", "x.source-spec.yml"].map(PathBuf::from).into()));
     }
 }

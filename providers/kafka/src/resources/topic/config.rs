@@ -2,8 +2,8 @@
 
 use crate::admin::Setting;
 use crate::config::Flavor;
-use std::collections::{BTreeMap, BTreeSet};
-use terrace_provider::{Attributes, Map, Path, ProviderError, Value, names};
+use std::collections::BTreeMap;
+use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
 
 /// The largest number of 64 bits, and what JavaScript makes of it.
 const LONG_MAX: &str = "9223372036854775807";
@@ -106,14 +106,6 @@ pub(super) fn fate(key: &str, value: &str, known: Option<&dyn Fn(&str) -> bool>,
     }
 }
 
-/// The key that was probably meant.
-pub(super) fn closest<'k>(key: &str, known: &'k BTreeSet<String>) -> Option<&'k str> {
-    let known = names::candidates(key, known.iter().map(String::as_str));
-    let scored = known.map(|name| (strsim::normalized_damerau_levenshtein(key, name), name));
-    let best = scored.filter(|(score, _)| *score > 0.6).max_by(|(one, _), (other, _)| one.total_cmp(other));
-    best.map(|(_, name)| name)
-}
-
 /// The configuration of a topic in the spelling of what was configured, with only the keys of that: a key that the topic
 /// does not have of its own any more is missing.
 pub(super) fn observed(configured: &Map, settings: &BTreeMap<String, Setting>, flavor: Option<Flavor>) -> Map {
@@ -176,8 +168,5 @@ mod tests {
         assert_eq!(fate("confluent.tier.enable", "true", None, Some(Flavor::Confluent)), Fate::Sent);
         assert_eq!(fate("confluent.tier.enable", "false", None, None), Fate::LeftOut);
         assert_eq!(fate("any.key", "x", None, None), Fate::Sent);
-        let names = ["retention.ms", "retention.bytes"].map(str::to_owned).into();
-        assert_eq!(closest("retentoin.ms", &names), Some("retention.ms"));
-        assert_eq!(closest("colour", &names), None);
     }
 }

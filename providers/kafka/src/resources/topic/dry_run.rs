@@ -1,12 +1,13 @@
 //! What brokers say of a topic before anything is done: they are asked to make or to change it, and only to check that.
 
 use super::change::{new_topic, sendable};
-use super::config::{Fate, closest, fate, wanted};
+use super::config::{Fate, fate, wanted};
 use crate::admin::NewTopic;
 use crate::attributes::optional_text;
 use crate::failure::{Asked, Code, Failure};
 use crate::resources::Instance;
 use std::collections::{BTreeMap, BTreeSet};
+use terrace_provider::names::closest;
 use terrace_provider::{Attributes, ErrorKind, Finding, Path, Severity, Value};
 
 impl Instance {
@@ -65,7 +66,7 @@ fn keys(instance: &Instance, planned: &Attributes, known: Option<&BTreeSet<Strin
             Fate::Sent => {}
             Fate::LeftOut => left_out.push(format!("`{key}`")),
             Fate::Unknown => {
-                let closest = known.and_then(|known| closest(key, known));
+                let closest = known.and_then(|known| closest(key, known.iter().map(String::as_str)));
                 findings.push(Finding {
                     severity: Severity::Error,
                     path: Some(Path::attribute("config").key(key)),

@@ -1,13 +1,11 @@
-//! Where in a descriptor the cause of a mistake stands that is found within a blueprint. One of terrace's own nobody has as
-//! a file, and nobody can mend it there: the descriptor's place comes first. In a blueprint of the user's it comes second.
-//! What an expression reads of the blueprint's locals is followed to the descriptor, and from there to the item that is to
-//! blame where a list becomes a list one by one, or to the one value that the message quotes.
+//! Maps an error inside a blueprint to the line of the descriptor that caused it.
+//!
+//! Users have no file of a built-in blueprint, so the place in the descriptor comes first; for a blueprint of the user it comes
+//! second. Locals that an expression reads are followed to the descriptor, and from there to the item that is
+//! to blame where a list becomes a list one by one, or to the one value that the message quotes.
 
-use super::ComponentPart;
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::{Diagnostic, Label, Location};
-use crate::graph::Visit;
-use crate::plan::place::{READ_HERE, WRITTEN_HERE};
 use crate::source::{SourceId, Sources, Span};
 use crate::yaml::{Budget, Node, NodeKind, parse};
 use std::collections::{HashMap, HashSet};
@@ -15,6 +13,11 @@ use terrace_provider::{Path, Step};
 
 #[cfg(test)]
 mod tests;
+
+/// The label of the place in a built-in blueprint, which comes second.
+pub(crate) const READ_HERE: &str = "the blueprint reads it here";
+/// The label of the place in the descriptor where that in a blueprint of the user's comes first.
+pub(crate) const WRITTEN_HERE: &str = "for what is written here";
 
 /// What expressions of a blueprint read of the descriptor, and of the items of a `forEach`.
 const COMPONENT: &str = "component.";
@@ -25,35 +28,28 @@ const LOCALS: &str = "locals.";
 /// So many locals are followed at the most.
 const MOST_LOCALS: usize = 64;
 
-/// Puts the place in the descriptor before the one in the blueprint.
-pub(super) fn explain(
-    parts: &[ComponentPart<'_>],
-    visit: &Visit,
+/// Adds the place in the descriptor to diagnostics of a component that point into its blueprint.
+///
+/// `own` is where the component begins, `all` are the beginnings of all components.
+pub(crate) fn explain<I: Iterator<Item = Span>>(
+    (own, all): (Span, impl Fn() -> I),
+    declaration: Option<&ResourceDeclaration>,
     diagnostics: &mut [Diagnostic],
     sources: &Sources,
     written: &mut Written,
 ) {
-    let (position, resource) = match visit {
-        Visit::Block(block) => (block.component, Some(block.resource)),
-        Visit::Lookup(lookup) => (lookup.component, None),
-        Visit::End(component) => (*component, None),
-    };
-    let Some(part) = parts.get(position) else { return };
-    let declaration = resource.and_then(|at| part.component.declarations.resources.get(at));
     for diagnostic in diagnostics {
         let message = &diagnostic.message;
         let Some(Label { at: Location::Span(at), text }) = diagnostic.labels.first_mut() else { continue };
-        if at.source == part.component.span.source {
+        if at.source == own.source {
             continue;
         }
         let is_built_in = sources.is_built_in(at.source);
-        let all = || parts.iter().map(|part| part.component.span);
         let traced = written.traced(*at, sources);
-        let own = part.component.span;
         let product = written.product(own.source, sources);
         let of_product = product.and_then(|product| traced.iter().find_map(|text| read(text, PRODUCT, product)));
         let of_product = of_product.map(|(place, _)| place);
-        let node = written.component(own, all, sources);
+        let node = written.component(own, &all, sources);
         let path = diagnostic.path.as_ref();
         let cause = node.and_then(|node| cause(&traced, (path, message), declaration, node, sources));
         let cause = cause.or(of_product).unwrap_or(own);
@@ -151,7 +147,7 @@ fn text(span: Span, sources: &Sources) -> Option<&str> {
 
 /// Components as they are written. Their texts are read again, each once: only who made a mistake waits for that.
 #[derive(Default)]
-pub(super) struct Written {
+pub(crate) struct Written {
     read: HashSet<SourceId>,
     /// Locals of blueprints by their names, as they are written.
     locals: HashMap<SourceId, HashMap<String, String>>,

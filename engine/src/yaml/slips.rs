@@ -1,0 +1,86 @@
+//! Slips in YAML that often parse, as another value than the author means: a space is missing behind `-` or `:`, a character
+//! only looks like a space, a template was not rendered.
+
+use super::{Node, NodeKind};
+
+/// The hint for an unknown key that a slip made.
+pub(crate) fn slip_in_key<'a>(key: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    if let Some(item) = item_without_space(key) {
+        return Some(space_behind_dash(item));
+    }
+    let (name, value) = key.split_once(':')?;
+    let is_known = !value.is_empty() && known.into_iter().any(|known| known == name);
+    is_known.then(|| space_behind_colon(name))
+}
+
+/// The hint for a value of the wrong type that a slip made.
+pub(crate) fn slip_in_value(node: &Node, expected: &str) -> Option<String> {
+    match &node.kind {
+        NodeKind::Map(entries) if expected.contains("a list") => {
+            entries.iter().find_map(|entry| item_without_space(&entry.key)).map(space_behind_dash)
+        }
+        NodeKind::Text(text) if expected.contains("a list") => {
+            item_without_space(text).map(|_| SPACE_BEHIND_DASH.to_owned())
+        }
+        NodeKind::Text(text) if expected.contains("a map") => key_without_space(text).map(space_behind_colon),
+        _ => None,
+    }
+}
+
+/// The item of `-item`.
+pub(super) fn item_without_space(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix('-')?;
+    rest.starts_with(|first: char| first.is_alphabetic() || matches!(first, '{' | '[' | '"' | '\'')).then_some(rest)
+}
+
+/// The name in `name:value`, which is text. An address is meant as it is written.
+pub(super) fn key_without_space(text: &str) -> Option<&str> {
+    let (name, value) = text.split_once(':')?;
+    let is_name = name.starts_with(char::is_alphabetic)
+        && name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '-' | '.'));
+    let is_value = !value.is_empty() && !value.starts_with([' ', '/', ':', '\\']);
+    (is_name && is_value).then_some(name)
+}
+
+/// The hint for an item.
+pub(super) const SPACE_BEHIND_DASH: &str = "put a space behind `-`";
+
+/// The hint for an item that begins with a key. Values may be secret: hints do not repeat them.
+pub(super) fn space_behind_dash(name: &str) -> String {
+    let is_key = name.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '-' | '.'));
+    match is_key && name.len() < LONGEST_SHOWN {
+        true => format!("{SPACE_BEHIND_DASH}: `- {name}: …`"),
+        false => SPACE_BEHIND_DASH.to_owned(),
+    }
+}
+
+pub(super) fn space_behind_colon(name: &str) -> String {
+    match name.len() < LONGEST_SHOWN {
+        true => format!("put a space behind `:`: `{name}: …`"),
+        false => "put a space behind `:`".to_owned(),
+    }
+}
+
+/// Bytes of a name that a hint repeats at most.
+const LONGEST_SHOWN: usize = 60;
+
+/// True for a character that looks like a space, or like nothing, and is part of the text for YAML.
+pub(super) fn is_strange_space(char: char) -> bool {
+    !char.is_ascii() && (char.is_whitespace() || matches!(char, '\u{200b}' | '\u{2060}' | '\u{feff}'))
+}
+
+/// The words for such a character.
+pub(super) fn strange_space(char: char) -> String {
+    match char {
+        '\u{a0}' | '\u{202f}' => "a no-break space".to_owned(),
+        char => format!("the invisible character U+{:04X}", u32::from(char)),
+    }
+}
+
+/// True for a line with the tags of a template.
+pub(super) fn has_template_tag(line: &str) -> bool {
+    line.contains("{%") || line.contains("{#")
+}
+
+/// The hint for a template.
+pub(super) const RENDER: &str = "this is a template: render it, and pass the text that it becomes";
