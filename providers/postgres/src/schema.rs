@@ -4,7 +4,7 @@ mod access;
 mod tables;
 
 use crate::blueprints::BLUEPRINTS;
-use crate::config::{CONNECTIONS, DATABASE, LOCK_TIMEOUT, TIMEOUT};
+use crate::config::{self, CONNECTIONS, LOCK_TIMEOUT, TIMEOUT};
 use crate::lookup::lookups;
 use crate::principal::principal;
 use crate::spelling;
@@ -49,7 +49,7 @@ fn settings() -> Object {
         text("host", "The server, or the folder of its socket. Left out: `localhost`.").variable("PGHOST"),
         number("port", "The port. Left out: 5432.").variable("PGPORT"),
         text("database", "The database in which databases and roles are looked after.")
-            .default_value(DATABASE)
+            .default_value(config::DATABASE)
             .variable("PGDATABASE"),
         text("user", "Who asks. Left out: the user of the operating system.").variable("PGUSER"),
         text("password", "The user's password.").sensitive().variable("PGPASSWORD"),

@@ -82,7 +82,8 @@ pub(crate) async fn validate(
     if is_to_be_asked && told.errors.is_empty() {
         told = aside(&shared, move |shared, limits| async move {
             let worlds = shared.worlds.within(limits);
-            let described = Described::read(&worlds, &request, Purpose::Make, By::Worker)?;
+            let from = (&worlds, shared.store.as_ref());
+            let described = Described::read(from, &request, Purpose::Make, By::Worker).await?;
             described.validate_remotely(shared.store.as_ref()).await
         })
         .await??;

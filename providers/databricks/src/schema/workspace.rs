@@ -60,10 +60,8 @@ const DIRECTORIES: Need = Need {
         let Some((url, path)) = text("workspaceUrl").zip(text("path")) else { return Vec::new() };
         let above = std::iter::successors(path.rsplit_once('/'), |(above, _)| above.rsplit_once('/'));
         let above = above.map(|(above, _)| above).filter(|above| !above.is_empty());
-        let identity = |path: &str| [("workspaceUrl", url), ("path", path)];
-        above
-            .map(|path| identity(path).map(|(name, text)| (name.to_owned(), text.into())).into_iter().collect())
-            .collect()
+        let named = |name: &str, text: &str| (name.to_owned(), Value::from(text));
+        above.map(|path| [named("workspaceUrl", url), named("path", path)].into_iter().collect()).collect()
     },
 };
 

@@ -92,7 +92,7 @@ fn the_values_of_a_stack_have_a_budget_together_and_each_stack_its_own() {
 #[test]
 fn budget_shrinks_with_the_limits() {
     let limits = Limits::new(10_000, 100, "buy more memory");
-    let functions = Functions::default().bounded(limits.clone()).of_stack();
+    let functions = Functions::default().bounded(limits.clone()).of_stack(NamesRule::Latin);
     let evaluate = |text: &str| {
         let (template, _, _) = compile(text);
         template.evaluate(&Variables::new(json!({})), &functions).map(drop).map_err(|errors| told(&errors))
