@@ -157,9 +157,13 @@ fn a_pipeline_of_others() {
     assert_eq!(
         called.since(&before),
         [
+            "DIRECTORY /databricks_test_0",
+            "REPO /databricks_test_0/databricks_dlt",
             "acl pipelines newPipeline: agile_lab CAN_RUN",
             "acl pipelines newPipeline: terrace@example.com IS_OWNER",
-            "pipeline newPipeline"
+            "acl repos /databricks_test_0/databricks_dlt: agile_lab CAN_READ",
+            "credential gitLab",
+            "pipeline newPipeline",
         ]
     );
     called.assert_settled();
@@ -187,7 +191,15 @@ fn a_pipeline_of_others() {
     // Its tables stay where nobody asks for their removal.
     called.stand_in.add_pipeline_table(&id, "dp_catalog.schema.made");
     assert_eq!(called.call("/v1/unprovision", false)["status"], "COMPLETED");
-    assert_eq!(called.since(&before), ["table dp_catalog.schema.made"]);
+    assert_eq!(
+        called.since(&before),
+        [
+            "DIRECTORY /databricks_test_0",
+            "REPO /databricks_test_0/databricks_dlt",
+            "credential gitLab",
+            "table dp_catalog.schema.made"
+        ]
+    );
     assert_eq!(called.call("/v1/unprovision", false)["status"], "COMPLETED", "nothing is left to do");
 }
 
