@@ -31,9 +31,7 @@ fn check_computed(ty: &ResourceType, attribute: &Attribute) -> Result<(), String
     let name = attribute.name;
     let said = [attribute.stable, attribute.kept, !attribute.follows.is_empty(), attribute.volatile.is_some()];
     match said.iter().filter(|is_said| **is_said).count() {
-        0 if ty.updatable => Err(format!(
-            "`{name}` is computed without `stable`, `kept`, `follows` or `volatile`"
-        )),
+        0 if ty.updatable => Err(format!("`{name}` is computed without `stable`, `kept`, `follows` or `volatile`")),
         0 | 1 => match attribute.follows.iter().find(|source| ty.attributes.get(source).is_none()) {
             Some(source) => Err(format!("`{name}` follows `{source}`, which does not exist")),
             None => Ok(()),
