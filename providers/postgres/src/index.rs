@@ -106,7 +106,7 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
             }
         }
         let included = column::<Vec<String>>(&row, 7)?;
-        let is_told = !included.is_empty() || wanted.like.as_ref().is_some_and(|like| like.contains_key("include"));
+        let is_told = !included.is_empty() || wanted.is_managed("include") && wanted.like.is_some();
         attributes.insert("include".to_owned(), if is_told { list(&included) } else { Value::Null });
         attributes.insert("unique".to_owned(), column::<bool>(&row, 2)?.into());
         tell(&mut attributes, "where", condition.as_deref());

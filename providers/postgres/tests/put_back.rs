@@ -66,7 +66,7 @@ async fn column_gets_wider_under_a_trigger() {
              ALTER TABLE s.t ENABLE ALWAYS TRIGGER x; COMMENT ON TRIGGER x ON s.t IS 'looks'",
         )
         .await;
-    let state = "SELECT pg_get_triggerdef(oid) || tgenabled || obj_description(oid) FROM pg_trigger WHERE tgrelid = 's.t'::regclass";
+    let state = "SELECT pg_get_triggerdef(oid) || tgenabled::text || obj_description(oid) FROM pg_trigger WHERE tgrelid = 's.t'::regclass";
     let before = world.query(state).await;
     let found = findings(&world, &made, &of("bigint")).await;
     let [note] = found.as_slice() else { panic!("{found:?}") };

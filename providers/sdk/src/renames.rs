@@ -37,18 +37,31 @@ pub fn wrong(items: &[Named<'_>], is_same: impl Fn(&str, &str) -> bool) -> Optio
 pub fn former(old: &[Named<'_>], new: &[Named<'_>], is_same: impl Fn(&str, &str) -> bool) -> Vec<Option<usize>> {
     let position = |name: &str| old.iter().position(|(known, _)| is_same(known, name));
     let namesake: Vec<Option<usize>> = new.iter().map(|(name, _)| position(name)).collect();
-    let mut source: Vec<Option<usize>> = new
+    let wanted: Vec<Option<usize>> = new
         .iter()
-        .zip(&namesake)
-        .map(|((name, previous), namesake)| {
+        .map(|(name, previous)| {
             let previous = previous.filter(|previous| !is_same(previous, name))?;
-            let recorded = namesake.and_then(|at| old.get(at)).and_then(|(_, previous)| *previous);
-            match recorded {
-                Some(recorded) if is_same(recorded, previous) => None,
-                _ => position(&temporary(previous)).or_else(|| position(previous)),
-            }
+            position(&temporary(previous)).or_else(|| position(previous))
         })
         .collect();
+    let is_done = |at: usize| {
+        let recorded =
+            namesake.get(at).copied().flatten().and_then(|was| old.get(was)).and_then(|(_, previous)| *previous);
+        let previous = new.get(at).and_then(|(_, previous)| *previous);
+        recorded.zip(previous).is_some_and(|(recorded, previous)| is_same(recorded, previous))
+    };
+    let mut source: Vec<Option<usize>> =
+        wanted.iter().enumerate().map(|(at, wanted)| wanted.filter(|_| !is_done(at))).collect();
+    // A done rename is repeated if another item takes the name that it led to.
+    loop {
+        let is_claimed = |at: usize| namesake.get(at).is_some_and(|was| was.is_some() && source.contains(was));
+        let again = (0..source.len())
+            .find(|at| source.get(*at) == Some(&None) && wanted.get(*at) != Some(&None) && is_claimed(*at));
+        match again.and_then(|at| source.get_mut(at).zip(wanted.get(at))) {
+            Some((source, wanted)) => *source = *wanted,
+            None => break,
+        }
+    }
     // A rename is blocked if its new name stays in use, or if its old item keeps its name. Removing one rename may block another.
     loop {
         let stays = |at: &Option<usize>| at.is_some() && !source.contains(at);
@@ -225,6 +238,14 @@ mod tests {
         let swapped = [("b", Some("a")), ("a", Some("b"))];
         assert_eq!(of(&swapped, &swapped), [Some(0), Some(1)]);
         assert_eq!(of(&plain(&["b"]), &[("b", Some("a"))]), [Some(0)]);
+    }
+
+    #[test]
+    fn exchange_follows_a_chain_that_is_recorded() {
+        let chain = [("b", Some("a")), ("c", Some("b"))];
+        assert_eq!(of(&chain, &[("c", Some("b")), ("b", Some("c"))]), [Some(0), Some(1)]);
+        // The previous name of `b` is left from the last rename: `b` keeps its name.
+        assert_eq!(of(&[("b", Some("a"))], &[("c", Some("b")), ("b", Some("a"))]), [None, Some(0)]);
     }
 
     #[test]

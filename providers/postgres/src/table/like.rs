@@ -2,13 +2,15 @@
 
 use super::model::{Check, Column, ForeignKey, Key, Partition, Partitioning, Table};
 use super::present::{Present, PresentColumn, PresentConstraint, read};
+use crate::attributes::put;
 use crate::data_type::{DataType, canonical};
 use crate::error::Failure;
 use crate::expression::is_alike;
 use crate::private::Memory;
 use crate::seen::{Seen, Wanted};
 use crate::server::Client;
-use terrace_provider::{Value, renames};
+use terrace_provider::Value;
+use terrace_provider::renames::{self, PREVIOUS_NAME};
 
 /// Reads tables.
 pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Option<Seen>>, Failure> {
@@ -35,6 +37,7 @@ fn seen(present: Present, wanted: &Wanted) -> Seen {
     let table = project(&present, like.as_ref(), wanted.target.name(1), &mut memory);
     let mut attributes = table.to_attributes();
     attributes.insert("oid".to_owned(), Value::Int(present.oid));
+    put(&mut attributes, PREVIOUS_NAME, wanted.text(PREVIOUS_NAME).as_deref());
     Seen { attributes, mark: present.mark, memory }
 }
 

@@ -170,7 +170,6 @@ async fn import_names_what_attributes_do_not_say() {
             "its part 1 has the collation NOCASE",
             "its part 2 is in descending order",
             "its part 3 is an expression",
-            "its part 3 has the collation NOCASE",
             "it has a condition"
         ]
     );
