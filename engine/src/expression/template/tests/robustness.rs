@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::limits::Limits;
+use crate::naming::NamesRule;
 use proptest::prelude::*;
 
 #[test]
