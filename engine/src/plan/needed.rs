@@ -195,7 +195,7 @@ fn check(
             format!("{}:{} would be deleted, and {}:{} needs it", of.stack, gone.address, stack.stack, change.address);
         let error = Diagnostic::error(STILL_NEEDED, message).about(format!("{}:{}", stack.stack, change.address));
         diagnostics.push(stack.tell(error, &change.address).hint(format!(
-            "keep {}, or let {} do without it; what needs it may also be removed first",
+            "keep {}, or have {} name another in its place: the system keeps an attribute that is left out",
             gone.address, change.address
         )));
     }

@@ -4,7 +4,7 @@ mod access;
 mod tables;
 
 use crate::blueprints::BLUEPRINTS;
-use crate::config::{self, CONNECTIONS, LOCK_TIMEOUT, TIMEOUT};
+use crate::config::{CONNECTIONS, DATABASE, LOCK_TIMEOUT, TIMEOUT};
 use crate::lookup::lookups;
 use crate::principal::principal;
 use crate::spelling;
@@ -49,7 +49,7 @@ fn settings() -> Object {
         text("host", "The server, or the folder of its socket. Left out: `localhost`.").variable("PGHOST"),
         number("port", "The port. Left out: 5432.").variable("PGPORT"),
         text("database", "The database in which databases and roles are looked after.")
-            .default_value(config::DATABASE)
+            .default_value(DATABASE)
             .variable("PGDATABASE"),
         text("user", "Who asks. Left out: the user of the operating system.").variable("PGUSER"),
         text("password", "The user's password.").sensitive().variable("PGPASSWORD"),
@@ -91,11 +91,11 @@ const OWNER: Need =
     Need { ty: "postgres_role", identities: |attributes| Need::named(attributes, &[("name", "owner")]) };
 
 /// The database that an object is in.
-const DATABASE: Need =
+const IN_DATABASE: Need =
     Need { ty: "postgres_database", identities: |attributes| Need::named(attributes, &[("name", "database")]) };
 
 /// The schema that a relation is in.
-const SCHEMA: Need = Need {
+const IN_SCHEMA: Need = Need {
     ty: "postgres_schema",
     identities: |attributes| Need::named(attributes, &[("database", "database"), ("name", "schema")]),
 };
@@ -114,7 +114,7 @@ fn schema() -> ResourceType {
             id(),
         ]),
     ));
-    ResourceType { needs: &[DATABASE, OWNER], ..ty }
+    ResourceType { needs: &[IN_DATABASE, OWNER], ..ty }
 }
 
 pub(crate) fn text(name: &'static str, doc: &'static str) -> Attribute {

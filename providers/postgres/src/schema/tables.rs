@@ -1,7 +1,7 @@
 //! Tables, views and indexes.
 
 use super::{
-    DATABASE, SCHEMA, comment, empty, flag, full_name, id, in_database, in_schema, name, names, settled, text,
+    IN_DATABASE, IN_SCHEMA, comment, empty, flag, full_name, id, in_database, in_schema, name, names, settled, text,
 };
 use crate::spelling;
 use crate::table;
@@ -177,5 +177,5 @@ pub(super) fn index() -> ResourceType {
 
 /// Tables, views and indexes of a schema share their names.
 fn relation(ty: ResourceType) -> ResourceType {
-    ResourceType { identity_space: "relation", needs: &[DATABASE, SCHEMA], ..settled(ty) }
+    ResourceType { identity_space: "relation", needs: &[IN_DATABASE, IN_SCHEMA], ..settled(ty) }
 }
