@@ -235,7 +235,7 @@ async fn triggers_that_lead_nowhere_and_loops_of_them_are_told_with_their_place(
     stack.yaml:5:76: `replaceTriggeredBy`: `a..b` names no resource
       hint: write the name of a resource of this component, or a path into it: `name.attribute`
     stack.yaml:5:67: `replaceTriggeredBy` names `aa`, which is no resource here
-      hint: did you mean `a`?
+      hint: the resources are `b` or `a`
     ");
     let told = story.errors(&triggered("a.vall, a.key.x", "key: a")).await;
     insta::assert_snapshot!(told, @"

@@ -106,7 +106,7 @@ async fn checks_of_blueprints_read_it_and_others_do_not() {
     assert!(!told.contains("request"), "{told}");
     let told = self::story("reqest.latestEnriched", None).errors(PRODUCT).await;
     assert!(told.contains("did you mean `request`?"), "{told}");
-    let told = self::story("request.latest", None).errors(PRODUCT).await;
+    let told = self::story("request.latestEnrichd", None).errors(PRODUCT).await;
     assert!(told.contains("`request` has no") && told.contains("latestEnriched"), "{told}");
 }
 

@@ -72,8 +72,9 @@ fn slips_between(wanted: &[String], candidate: &[String]) -> Option<usize> {
     }
     // A slip at the boundary of words, or a short word too few in a long name.
     let (wanted, candidate) = (wanted.concat(), candidate.concat());
-    let is_long = wanted.chars().count().min(candidate.chars().count()) >= 12;
-    slips(&wanted, &candidate, if is_long { 2 } else { 1 })
+    let (one, other) = (wanted.chars().count(), candidate.chars().count());
+    let slips = slips(&wanted, &candidate, if one.min(other) >= 12 { 2 } else { 1 });
+    slips.filter(|slips| *slips < 2 || one.abs_diff(other) == *slips)
 }
 
 /// The number of slips between two words, up to `most`; `None` if there are more than a word of this length can have.
@@ -120,6 +121,7 @@ mod tests {
             ("format", "forest"),
             ("id", "if"),
             ("node_a", "node_b"),
+            ("world_thing.aa", "world_thing.e[\"x\"]"),
             ("-", "."),
         ] {
             assert_eq!(closest(wanted, [name]), None, "{wanted}");
