@@ -209,7 +209,7 @@ impl Guarded {
             });
         let result = match change {
             None if self.is_remote => {
-                let heard = silence::listening(&self.instance, async { attempts.await }).await;
+                let heard = silence::listening(&self.instance, attempts).await;
                 heard.map_err(|error| with_latest(error, &locked(&last)))
             }
             _ => attempts.await,
