@@ -5,6 +5,7 @@ use crate::attributes::texts;
 use crate::object::settings;
 use crate::private::Kept;
 use crate::workspaces::Workspaces;
+use terrace_provider::normal;
 use terrace_provider::{Attribute, AttributeType, Map, Object, Private, ResourceType, Value};
 
 pub(super) fn types() -> Vec<ResourceType> {
@@ -55,8 +56,8 @@ fn repo() -> ResourceType {
         named("path", "Where it is checked out: `/Workspace/shop_0/orders`; the folder above it has to be there."),
         named("url", "The URL of the repository."),
         named("gitProvider", "Who hosts it: `gitHub`, `gitLab`, `azureDevOpsServices` …"),
-        text("branch", "The branch that is checked out."),
-        text("tag", "The tag that is checked out, instead of a branch."),
+        text("branch", "The branch that is checked out.").normal(normal::non_empty),
+        text("tag", "The tag that is checked out, instead of a branch.").normal(normal::non_empty),
         text("repoId", "The id that Databricks gave it, for permissions.").stable(),
         text("headCommit", "The commit that is checked out; one that moves on is no drift.").computed(),
         id(),
@@ -142,7 +143,9 @@ fn pipeline() -> ResourceType {
         &["workspaceUrl", "pipelineId"],
         Object(attributes),
     );
-    ResourceType { spares_data: true, called: |map| called(map, "pipelines"), ..remote(ty) }
+    // Databricks fills in defaults for nulls.
+    let fold = |configured: &mut Map, recorded: Option<&Map>| normal::leave_out_nulls("settings", configured, recorded);
+    ResourceType { spares_data: true, called: |map| called(map, "pipelines"), fold, ..remote(ty) }
 }
 
 fn permission() -> ResourceType {
