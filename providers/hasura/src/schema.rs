@@ -143,22 +143,7 @@ fn source() -> ResourceType {
 
 /// Leaves keys out of a configuration that are null: Hasura fills in their defaults, as for keys that are not there.
 fn without_nulls(configured: &mut Attributes, recorded: Option<&Attributes>) {
-    let Some(value) = configured.get_mut("configuration") else { return };
-    let before = recorded.and_then(|recorded| recorded.get("configuration"));
-    if before.is_none_or(|before| !before.is_same_as(value)) {
-        remove_nulls(value);
-    }
-}
-
-fn remove_nulls(value: &mut Value) {
-    match value {
-        Value::Map(entries) => {
-            entries.retain(|_, value| !value.is_null());
-            entries.values_mut().for_each(remove_nulls);
-        }
-        Value::List(items) => items.iter_mut().for_each(remove_nulls),
-        _ => {}
-    }
+    normal::leave_out_nulls("configuration", configured, recorded);
 }
 
 fn table() -> ResourceType {

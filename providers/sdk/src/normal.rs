@@ -72,6 +72,27 @@ fn sort_key(item: &Value) -> String {
     item.to_json_text()
 }
 
+/// Removes nulls at any depth from a configured map, unless it is recorded with them: for vendors' JSON in which a null key
+/// means the same as a missing one.
+pub fn leave_out_nulls(name: &str, configured: &mut Attributes, recorded: Option<&Attributes>) {
+    let Some(value @ Value::Map(_)) = configured.get_mut(name) else { return };
+    let before = recorded.and_then(|recorded| recorded.get(name));
+    if before.is_none_or(|before| !before.is_same_as(value)) {
+        remove_nulls(value);
+    }
+}
+
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Map(entries) => {
+            entries.retain(|_, value| !value.is_null());
+            entries.values_mut().for_each(remove_nulls);
+        }
+        Value::List(items) => items.iter_mut().for_each(remove_nulls),
+        _ => {}
+    }
+}
+
 /// The configured attributes as they can be read back: with defaults, without values that the system does not store, in the
 /// spelling of the recorded object wherever both mean the same.
 #[must_use]
@@ -299,6 +320,17 @@ mod tests {
         let config = Attributes::from_iter([("rights".to_owned(), Value::sensitive(json!(["b", "a"]).into()))]);
         let settled = settled(&ty(), &config, Some(&map(json!({"rights": ["a", "b"]}))));
         assert_eq!(settled["rights"], Value::sensitive(json!(["a", "b"]).into()));
+    }
+
+    #[test]
+    fn nulls_are_left_out_unless_they_are_recorded() {
+        let config = json!({"settings": {"a": null, "b": [{"c": null, "d": 1}]}});
+        let mut configured = map(config.clone());
+        leave_out_nulls("settings", &mut configured, None);
+        assert_eq!(configured, map(json!({"settings": {"b": [{"d": 1}]}})));
+        let mut configured = map(config.clone());
+        leave_out_nulls("settings", &mut configured, Some(&map(config.clone())));
+        assert_eq!(configured, map(config));
     }
 
     #[test]

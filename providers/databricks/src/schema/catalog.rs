@@ -33,7 +33,7 @@ fn container(first: Vec<Attribute>, made: Attribute) -> Vec<Attribute> {
     attributes.extend(first);
     attributes.extend([
         text("comment", "A comment; where there is none, it is nobody's to manage."),
-        text("owner", "Who owns it; where nobody is said, whoever made it."),
+        text("owner", "Who owns it; where nobody is said, whoever made it.").normal(normal::non_empty),
         text("storageRoot", "Where its managed tables are kept.").replaces(),
         Attribute::new(
             "properties",

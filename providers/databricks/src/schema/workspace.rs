@@ -7,6 +7,7 @@ use crate::object::settings;
 use crate::private::Kept;
 use crate::workspaces::Workspaces;
 use terrace_provider::names::NameRule;
+use terrace_provider::normal;
 use terrace_provider::{Attribute, AttributeType, Map, Need, Object, Private, ResourceType, Value};
 
 pub(super) fn types() -> Vec<ResourceType> {
@@ -72,8 +73,8 @@ fn repo() -> ResourceType {
             .compared(NameRule::Path),
         named("url", "The URL of the repository."),
         named("gitProvider", "Who hosts it: `gitHub`, `gitLab`, `azureDevOpsServices` …"),
-        text("branch", "The branch that is checked out."),
-        text("tag", "The tag that is checked out, instead of a branch."),
+        text("branch", "The branch that is checked out.").normal(normal::non_empty),
+        text("tag", "The tag that is checked out, instead of a branch.").normal(normal::non_empty),
         text("repoId", "The id that Databricks gave it, for permissions.").stable(),
         text("headCommit", "The commit that is checked out; one that moves on is no drift.")
             .computed()
@@ -161,10 +162,13 @@ fn pipeline() -> ResourceType {
         &["workspaceUrl", "pipelineId"],
         Object(attributes),
     );
+    // Databricks fills in defaults for nulls.
+    let fold = |configured: &mut Map, recorded: Option<&Map>| normal::leave_out_nulls("settings", configured, recorded);
     ResourceType {
         spares_data: true,
         called: |map| called(map, "pipelines"),
         is_of_another: mark::is_of_another,
+        fold,
         ..remote(ty)
     }
 }
