@@ -55,10 +55,14 @@ fn links_that_lead_out_are_refused_and_links_within_are_followed() {
 }
 
 #[test]
-fn a_file_on_the_way_is_refused() {
+fn file_on_the_way_is_refused_when_its_folder_is_made() {
     let (folder, project) = project();
     std::fs::write(folder.path().join("file"), "").unwrap();
-    is_refused(&project, "file/x", "something on the way");
+    let path = project.path("path", "file/x").unwrap();
+    // The plan may remove the file first.
+    assert!(project.place(&path).unwrap().is_none());
+    let error = project.make_place(&path).map(|_| ()).unwrap_err();
+    assert!(error.message.contains("something on the way"), "{error}");
 }
 
 #[test]

@@ -261,8 +261,9 @@ fn hint(root: &Path, pipeline: &Pipeline, step: &Step) -> String {
 fn within_project(folder: &Path, ups: usize, parts: &[String]) -> PathBuf {
     let mut path = folder.to_path_buf();
     for _ in 0..ups {
-        if !path.pop() || path.ends_with("..") {
-            path.push("..");
+        match path.as_os_str().is_empty() || path.ends_with("..") {
+            true => path.push(".."),
+            false => drop(path.pop()),
         }
     }
     path.extend(parts);

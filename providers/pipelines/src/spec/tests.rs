@@ -78,6 +78,7 @@ fn slips_are_told_with_file_line_pipeline_step_and_what_was_meant() {
     pipeline-spec.yaml:7:5: ./x, step 2 (`sort`): `paramters` means nothing here; did you mean `parameters`?
     ");
     insta::assert_snapshot!(told_of("x:\n  dependencies:\n  - pipeline: ./none/y\n  - ./x\n  pipeline:\n  - {run: printer, flow: f}\n").join("\n"), @r"
+    pipeline-spec.yaml:3:15: ./x: it depends on `./none/y`, and there is no such pipeline; the pipelines here are `./x`
     pipeline-spec.yaml:4:5: ./x: a dependency is text: expected `pipeline: ID` or `datapackage: PATH`; did you mean `- pipeline: ./x`?
     pipeline-spec.yaml:6:20: ./x, step 1 (`printer`): a step has `run` or `flow`, and this one has both; remove one of the two, or make two steps
     ");
@@ -218,7 +219,7 @@ fn of_a_name_that_stands_twice_the_last_pipeline_counts() {
 
 #[test]
 fn names_of_pipelines_are_one_line_of_text() {
-    insta::assert_snapshot!(told_of("\"a\\e[2J\": {pipeline: [{run: load_metadata}]}\n").join("\n"), @r"pipeline-spec.yaml:1:1: ./a\u{1b}[2J: a pipeline cannot be called `a\u{1b}[2J`; `all`, commas and `%` say which pipelines to run, and names are one line of text; within a folder `all` is a name");
+    insta::assert_snapshot!(told_of("\"a\\e[2J\": {pipeline: [{run: load_metadata}]}\n").join("\n"), @r"pipeline-spec.yaml:1:1: ./a\u{1b}[2J: a pipeline cannot be called `a\u{1b}[2J`; `all`, commas and `%` select pipelines, and names are one line of text; within a folder `all` is a name");
 }
 
 #[test]
