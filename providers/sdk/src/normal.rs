@@ -24,13 +24,15 @@ impl PartialEq for Normal {
 /// constraint. The recorded attributes show which of them the system stores nevertheless.
 pub type Fold = fn(&mut Attributes, Option<&Attributes>);
 
-/// The system keeps no empty text.
+/// The system keeps no empty text and no empty list.
 #[must_use]
 pub fn non_empty(value: &Value) -> Value {
-    match value.as_str() {
-        Some("") => Value::Null,
-        _ => value.clone(),
-    }
+    let is_empty = match value.exposed() {
+        Value::String(text) => text.is_empty(),
+        Value::List(items) => items.is_empty(),
+        _ => false,
+    };
+    if is_empty { Value::Null } else { value.clone() }
 }
 
 /// A text whose ASCII letters are in any case.

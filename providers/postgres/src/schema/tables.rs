@@ -155,8 +155,11 @@ pub(super) fn index() -> ResourceType {
                 AttributeType::list(AttributeType::Object(part)),
                 "The columns and expressions, in order, with all that can be said of each.",
             )
-            .replaces(),
-            names("include", "Columns that the index holds and does not search by.").replaces(),
+            .replaces()
+            .normal(normal::non_empty),
+            names("include", "Columns that the index holds and does not search by.")
+                .replaces()
+                .normal(normal::non_empty),
             flag("unique", "No two rows have the same values in the columns.", false).replaces(),
             text("where", "A condition of SQL: only rows that meet it are in the index.")
                 .replaces()
