@@ -108,6 +108,8 @@ fn workspace_fixtures(stand_in: &Arc<StandIn>, kept: &str) -> Vec<Fixture> {
     let filler = Arc::clone(stand_in);
     let directory = made("databricks_directory", at(stand_in, json!({"path": "/Workspace/shop/area"})))
         .replace(s(json!({"path": "/Workspace/shop/other"})))
+        // The folders above it would stay.
+        .verbatim(&["path"])
         .fill(move |_| {
             filler.call("POST", "/api/2.0/workspace/mkdirs", json!({"path": "/shop/area/inner"}));
             async {}
