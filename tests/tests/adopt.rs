@@ -121,7 +121,8 @@ fn what_a_destroy_finds_and_is_not_as_described_is_somebody_elses() {
 
     not_ours
 
-      ⚠ demo@local:local_file.f is there and is not recorded, and it is not as described (`content`): it stays
+      ⚠ demo@local:local_file.f is there and is not recorded, and it is not as described (`content`, `sha256`, `size`): it
+      │ stays
       help: where it is this stack's: `terrace import demo@local:local_file.f notes.txt`, then destroy
     ");
     assert_eq!((project.read("notes.txt").as_str(), project.read("theirs/thesis.txt").as_str()), ("mine", "mine"));
@@ -135,7 +136,7 @@ fn a_file_that_one_resource_has_is_taken_over_by_no_other_however_its_path_is_wr
     let b = "- {type: local_file, name: b, adopt: ifExists, config: {path: ./out//a, content: one}}";
     let text = project.read("stack.yaml");
     project.write("stack.yaml", format!("{text}  {b}\n"));
-    let told = "demo@local:local_file.a and demo@local:local_file.b name one object: id \"out/a\"";
+    let told = "demo@local:local_file.a and demo@local:local_file.b name one object: path \"./out//a\"";
     project.run(["plan", "stack.yaml"]).with_code(1).says(told);
     // A resource of its own that is to become the same one.
     project.edit("stack.yaml", "./out//a", "out/b");
