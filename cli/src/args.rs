@@ -427,6 +427,10 @@ pub struct RecoverArguments {
     /// Where it cannot be told: it is half-made, the next apply replaces it; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub tainted: Vec<String>,
+    /// Store sensitive values in the clear without a state key; with a key, accept stored values in the clear, and seal
+    /// them when they are written again
+    #[arg(long)]
+    pub plaintext_secrets: bool,
     /// The form of the result.
     #[command(flatten)]
     pub format: FormatArguments,

@@ -41,7 +41,7 @@ pub(crate) fn start(global: &Global, variables: &Variables, ui: &Ui) -> Result<(
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter(&directives)?);
     // A second log in one process is one of tests: the first one stays.
     let _ = match variables.get("TERRACE_LOG_FILE") {
-        Some(path) => subscriber.with_ansi(false).with_writer(Arc::new(open(path)?)).try_init(),
+        Some(path) => subscriber.with_ansi(false).with_writer(Arc::new(open_log(path)?)).try_init(),
         None => {
             let is_colored = std::io::stderr().is_terminal() && variables.get("NO_COLOR").is_none();
             subscriber.with_ansi(is_colored).with_writer(std::io::stderr).try_init()
@@ -59,12 +59,7 @@ pub(crate) fn audit(destination: &AuditDestination, folder: &Path) -> Result<Opt
         AuditDestination::Off => return Ok(None),
         AuditDestination::StandardError => BoxMakeWriter::new(std::io::stderr),
         AuditDestination::File(path) => {
-            let path = folder.join(path);
-            let file = OpenOptions::new().create(true).append(true).open(&path).map_err(|error| {
-                Failure::new(format!("the audit log `{}` cannot be written: {error}", path.display()))
-                    .hint("give `server.audit.log` the path of a file in a folder that is there")
-            })?;
-            BoxMakeWriter::new(Arc::new(file))
+            BoxMakeWriter::new(Arc::new(open(&folder.join(path), "the audit log", "server.audit.log")?))
         }
     };
     let entries = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(writer).event_format(Entry);
@@ -115,7 +110,7 @@ pub(crate) fn serve(
     if let Some(warning) = context.variables.get("TERRACE_LOG").and_then(slip) {
         report(context.ui, &Sources::default(), &[warning]);
     }
-    let file = context.variables.get("TERRACE_LOG_FILE").map(open).transpose()?;
+    let file = context.variables.get("TERRACE_LOG_FILE").map(open_log).transpose()?;
     let is_colored = file.is_none() && std::io::stderr().is_terminal() && context.variables.get("NO_COLOR").is_none();
     let writer = match file {
         Some(file) => BoxMakeWriter::new(Arc::new(file)),
@@ -164,15 +159,21 @@ pub(crate) fn is_level(text: &str) -> bool {
     EnvFilter::try_new(text).is_ok() && slip(text).is_none()
 }
 
-fn open(path: &str) -> Result<File, Failure> {
-    if files::others(Path::new(path)) == Others::Write {
-        return Err(Failure::new(format!("the log `{path}` can be changed by other users of this machine"))
-            .hint(files::make_private(Path::new(path))));
+fn open_log(path: &str) -> Result<File, Failure> {
+    open(Path::new(path), "the log", "TERRACE_LOG_FILE")
+}
+
+/// Opens a log file that only this user can read. `setting` names it.
+fn open(path: &Path, what: &str, setting: &str) -> Result<File, Failure> {
+    let shown = path.display();
+    if files::others(path) == Others::Write {
+        return Err(Failure::new(format!("{what} `{shown}` can be changed by other users of this machine"))
+            .hint(files::make_private(path)));
     }
     // A log may hold confidential names and values.
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(|error| {
-        Failure::new(format!("the log `{path}` cannot be written: {error}"))
-            .hint("give `TERRACE_LOG_FILE` the path of a file in a folder that is there")
+        Failure::new(format!("{what} `{shown}` cannot be written: {error}"))
+            .hint(format!("give `{setting}` the path of a file in a folder that is there"))
     })
 }
 

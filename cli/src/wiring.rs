@@ -12,8 +12,8 @@ pub(crate) use blueprints::library;
 pub(crate) use guard::guard_program;
 pub use providers::Providers;
 pub(crate) use question::Question;
-pub(crate) use sandbox::key_files;
 use sandbox::sandbox;
+pub(crate) use sandbox::{key_files, log_files};
 
 use crate::configuration::{Encryption, Environment};
 use crate::failure::{Exit, Failure};

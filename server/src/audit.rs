@@ -1,82 +1,159 @@
 //! The audit log of the server: every call that changes something, and every call that is refused.
 //!
 //! An entry goes to the log (`terrace::audit`, one JSON object a line) and to the store, where entries make a chain. Refused
-//! and failed calls are limited by address and caller, so that they cannot fill either; the suppressed ones are counted.
+//! and failed calls are limited by address and by caller, so that they cannot fill either; the suppressed ones are counted.
 
+use crate::listen::Peer;
+use axum::extract::{ConnectInfo, MatchedPath, Request};
+use axum::http::StatusCode;
 use serde_json::json;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use terrace_engine::store::{AuditEntry, AuditOutcome, ServerStore};
-use tokio::time::{Instant, timeout};
+use terrace_engine::store::{AuditEntry, AuditLog, AuditOutcome};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// The target of the log.
 pub const TARGET: &str = "terrace::audit";
 /// Refused or failed calls of an address and caller that get entries within [`WINDOW`].
 const MOST: u32 = 10;
+/// The same of a caller from all addresses. Callers without a known token count as one.
+const MOST_OF_CALLER: u32 = 60;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses and callers with a count each; all others share a count.
 const MOST_KEYS: usize = 1_024;
+/// Entries of refused or failed calls that wait for the store at once. Others are in the log alone.
+const MOST_PENDING: usize = 4_096;
+/// Interval at which entries of refused and failed calls are written, in one transaction.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How long an answer waits for its entry. The entry is written all the same.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Writes the audit log.
-pub(crate) struct Audit {
-    store: Arc<dyn ServerStore>,
+/// The audit log of a server. A task writes entries into the store, in the order of the calls.
+pub struct Audit {
+    store: Arc<dyn AuditLog>,
     throttle: Throttle,
+    pending: Mutex<Pending>,
+    /// Wakes the writer for an entry that a call waits for.
+    urgent: Notify,
+    end: CancellationToken,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Entries that are not in the store yet.
+#[derive(Default)]
+struct Pending {
+    entries: Vec<AuditEntry>,
+    /// The calls that wait for them.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Audit {
-    pub(crate) fn new(store: Arc<dyn ServerStore>) -> Arc<Self> {
-        Arc::new(Self { store, throttle: Throttle::default() })
+    /// Starts the writer, in the present Tokio runtime.
+    #[must_use]
+    pub fn start(store: Arc<dyn AuditLog>) -> Arc<Self> {
+        let audit = Arc::new(Self {
+            store,
+            throttle: Throttle::default(),
+            pending: Mutex::default(),
+            urgent: Notify::new(),
+            end: CancellationToken::new(),
+            writer: Mutex::default(),
+        });
+        let writer = tokio::spawn(Arc::clone(&audit).keep_writing());
+        *audit.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+        audit
     }
 
-    /// Writes the entry of a change before its call is answered; those of other calls while they are.
-    pub(crate) async fn record(self: &Arc<Self>, entry: AuditEntry, peer: Option<IpAddr>) {
-        let entry = match entry.outcome {
-            AuditOutcome::Accepted | AuditOutcome::Done => Some(entry),
-            AuditOutcome::Refused | AuditOutcome::Failed => self.throttle.admit(peer, entry, Instant::now()),
-        };
-        let Some(entry) = entry else { return };
-        let is_change = matches!(entry.outcome, AuditOutcome::Accepted | AuditOutcome::Done);
-        let audit = Arc::clone(self);
-        let writing = tokio::spawn(async move { audit.write(vec![entry]).await });
-        if is_change && timeout(PATIENCE, writing).await.is_err() {
-            tracing::warn!(
-                "the store takes long to write the audit log: a call is answered before its entry is written"
-            );
+    /// Records a call. The entry of a change is written before its call is answered; those of other calls later, several
+    /// at once.
+    pub async fn record(&self, entry: AuditEntry) {
+        match entry.outcome {
+            AuditOutcome::Accepted | AuditOutcome::Done => self.change(entry).await,
+            AuditOutcome::Refused | AuditOutcome::Failed => {
+                self.throttle.admit(entry, Instant::now()).into_iter().for_each(|entry| self.enqueue(entry));
+            }
         }
     }
 
-    /// Writes how a change ended that was accepted before.
-    pub(crate) async fn ended(&self, entry: AuditEntry) {
-        self.write(vec![entry]).await;
+    /// Writes the beginning or the end of a change.
+    pub(crate) async fn change(&self, entry: AuditEntry) {
+        log(&entry);
+        let (written, is_written) = oneshot::channel();
+        {
+            let mut pending = self.pending();
+            pending.entries.push(entry);
+            pending.waiting.push(written);
+        }
+        self.urgent.notify_one();
+        if timeout(PATIENCE, is_written).await.is_err() {
+            tracing::warn!("the store takes long to write the audit log: a change goes on before its entry is written");
+        }
     }
 
-    /// Writes the counts of calls that were left out, as their time is over. At the end of the server it is, for all.
-    pub(crate) async fn flush(&self, is_last: bool) {
-        let now = if is_last { Instant::now() + WINDOW } else { Instant::now() };
-        self.write(self.throttle.due(now)).await;
+    /// Writes all that is left, with the counts of suppressed calls, and ends the writer.
+    pub async fn end(&self) {
+        self.end.cancel();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && timeout(PATIENCE, writer).await.is_err()
+        {
+            tracing::error!("the store takes long to write the audit log: its last entries are in this log alone");
+        }
     }
 
-    /// Writes the counts again and again.
-    pub(crate) async fn keep(self: Arc<Self>) {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs an entry, and has the writer take it with others.
+    fn enqueue(&self, entry: AuditEntry) {
+        log(&entry);
+        let mut pending = self.pending();
+        if pending.entries.len() < MOST_PENDING {
+            pending.entries.push(entry);
+        } else {
+            tracing::error!("the store takes long to write the audit log: an entry is in this log alone");
+        }
+    }
+
+    async fn keep_writing(self: Arc<Self>) {
+        let mut pause = interval(PAUSE);
+        pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::time::sleep(WINDOW / 4).await;
-            self.flush(false).await;
+            tokio::select! {
+                () = self.urgent.notified() => {}
+                _ = pause.tick() => self.enqueue_counts(Instant::now()),
+                () = self.end.cancelled() => break,
+            }
+            self.write().await;
         }
+        self.enqueue_counts(Instant::now() + WINDOW);
+        self.write().await;
     }
 
-    async fn write(&self, entries: Vec<AuditEntry>) {
+    /// Enqueues the counts of suppressed calls whose time is over.
+    fn enqueue_counts(&self, now: Instant) {
+        self.throttle.due(now).into_iter().for_each(|entry| self.enqueue(entry));
+    }
+
+    /// Writes the pending entries, in one transaction.
+    async fn write(&self) {
+        let Pending { entries, waiting } = std::mem::take(&mut *self.pending());
         if entries.is_empty() {
             return;
         }
-        for entry in &entries {
-            log(entry);
-        }
+        let count = entries.len();
         if let Err(error) = self.store.audit(entries).await {
-            tracing::error!(%error, "the audit log in the store cannot be written: the entry is in this log alone");
+            tracing::error!(%error, count, "the audit log in the store cannot be written: entries are in this log alone");
+        }
+        for written in waiting {
+            // The call may have been answered.
+            let _ = written.send(());
         }
     }
 }
@@ -92,52 +169,149 @@ pub fn log(entry: &AuditEntry) {
     tracing::info!(target: TARGET, "{fields}");
 }
 
-/// Lets so many entries pass in a while.
-#[derive(Default)]
-struct Throttle(Mutex<HashMap<String, Passed>>);
+/// The actor of a call without a known token.
+pub const UNKNOWN: &str = "unknown";
 
-struct Passed {
+/// So many characters of a target are in the audit log.
+const LONGEST_TARGET: usize = 256;
+
+/// Facts for the audit log from the head of a call.
+#[derive(Debug, Clone)]
+pub struct Head {
+    target: String,
+    request_id: Option<String>,
+    peer: Option<IpAddr>,
+}
+
+impl Head {
+    /// The facts of a call.
+    #[must_use]
+    pub fn of(request: &Request) -> Self {
+        let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+        let request_id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+        let peer = request.extensions().get::<ConnectInfo<Peer>>();
+        Self {
+            target: format!("{} {}", request.method(), whole_path(matched, request.uri().path())),
+            request_id: request_id.map(str::to_owned),
+            peer: peer.map(|ConnectInfo(peer)| peer.address().ip().to_canonical()),
+        }
+    }
+
+    /// The same call, whose body names an object.
+    #[must_use]
+    pub fn about(self, object: &str) -> Self {
+        Self { target: format!("{}: {object}", self.target), ..self }
+    }
+
+    /// The entry of the call.
+    #[must_use]
+    pub fn entry(&self, actor: &str, action: &str, outcome: AuditOutcome, status: StatusCode) -> AuditEntry {
+        AuditEntry {
+            target: self.target.chars().take(LONGEST_TARGET).collect(),
+            status: Some(status.as_u16()),
+            request_id: self.request_id.clone(),
+            peer: self.peer.map(|peer| peer.to_string()),
+            ..AuditEntry::new(actor, action, outcome)
+        }
+    }
+}
+
+/// The path of a call whose first names a nested router has taken away. The route has them.
+fn whole_path(route: &str, path: &str) -> String {
+    let taken = route.matches('/').count().saturating_sub(path.matches('/').count());
+    let taken: Vec<&str> = route.split('/').take(taken + 1).collect();
+    taken.join("/") + path
+}
+
+/// Limits entries of refused and failed calls, by address and by caller.
+#[derive(Default)]
+struct Throttle(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    of_addresses: HashMap<String, Count>,
+    of_callers: HashMap<String, Count>,
+}
+
+/// Calls within [`WINDOW`].
+struct Count {
     since: Instant,
-    count: u32,
+    passed: u32,
     suppressed: u64,
-    last: AuditEntry,
+    /// The last suppressed call.
+    last: Option<AuditEntry>,
+}
+
+impl Count {
+    /// The count of a key. Keys that are too many share one.
+    fn of(all: &mut HashMap<String, Self>, mut key: String, now: Instant) -> &mut Self {
+        if all.len() >= MOST_KEYS && !all.contains_key(&key) {
+            key.clear();
+        }
+        all.entry(key).or_insert(Self { since: now, passed: 0, suppressed: 0, last: None })
+    }
+
+    fn has_room(&mut self, most: u32, now: Instant) -> bool {
+        if now.duration_since(self.since) >= WINDOW {
+            (self.since, self.passed) = (now, 0);
+        }
+        self.passed < most
+    }
+
+    fn suppress(&mut self, entry: AuditEntry) {
+        self.suppressed += 1;
+        self.last = Some(entry);
+    }
+
+    /// Counts a call that passes; returns how many were suppressed before it.
+    fn pass(&mut self) -> u64 {
+        self.passed += 1;
+        self.last = None;
+        std::mem::take(&mut self.suppressed)
+    }
+
+    /// One entry for all suppressed calls: the last of them, with the number of the others.
+    fn summary(&mut self) -> Option<AuditEntry> {
+        let last = self.last.take()?;
+        Some(AuditEntry { suppressed: self.suppressed.saturating_sub(1), ..last })
+    }
 }
 
 impl Throttle {
     /// The entry, with the number of those before it that did not pass; nothing where it does not pass.
-    fn admit(&self, peer: Option<IpAddr>, entry: AuditEntry, now: Instant) -> Option<AuditEntry> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut key = format!("{} {}", peer.map(network).unwrap_or_default(), entry.actor);
-        if all.len() >= MOST_KEYS && !all.contains_key(&key) {
-            key = String::new();
+    fn admit(&self, entry: AuditEntry, now: Instant) -> Option<AuditEntry> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Counts { of_addresses, of_callers } = &mut *counts;
+        let peer = entry.peer.as_deref().and_then(|peer| peer.parse().ok());
+        let key = format!("{} {}", peer.map(network).unwrap_or_default(), entry.actor);
+        let of_address = Count::of(of_addresses, key, now);
+        if !of_address.has_room(MOST, now) {
+            of_address.suppress(entry);
+            return None;
         }
-        let passed =
-            all.entry(key).or_insert_with(|| Passed { since: now, count: 0, suppressed: 0, last: entry.clone() });
-        if now.duration_since(passed.since) >= WINDOW {
-            let suppressed = std::mem::take(&mut passed.suppressed);
-            (passed.since, passed.count) = (now, 1);
-            return Some(AuditEntry { suppressed, ..entry });
+        let of_caller = Count::of(of_callers, entry.actor.clone(), now);
+        if !of_caller.has_room(MOST_OF_CALLER, now) {
+            of_caller.suppress(entry);
+            return None;
         }
-        if passed.count < MOST {
-            passed.count += 1;
-            return Some(entry);
-        }
-        passed.suppressed += 1;
-        passed.last = entry;
-        None
+        let suppressed = of_address.pass() + of_caller.pass();
+        Some(AuditEntry { suppressed, ..entry })
     }
 
-    /// One entry for all that did not pass in a time that is over: the last of them, with the number of the others.
+    /// The entries of the counts whose time is over.
     fn due(&self, now: Instant) -> Vec<AuditEntry> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
-        all.retain(|_, passed| {
-            let is_over = now.duration_since(passed.since) >= WINDOW;
-            if is_over && passed.suppressed > 0 {
-                due.push(AuditEntry { suppressed: passed.suppressed - 1, ..passed.last.clone() });
-            }
-            !is_over
-        });
+        let Counts { of_addresses, of_callers } = &mut *counts;
+        for all in [of_addresses, of_callers] {
+            all.retain(|_, count| {
+                let is_over = now.duration_since(count.since) >= WINDOW;
+                if is_over {
+                    due.extend(count.summary());
+                }
+                !is_over
+            });
+        }
         due
     }
 }
@@ -156,19 +330,36 @@ fn network(address: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use async_trait::async_trait;
+    use terrace_engine::store::{AuditPage, StoreError};
 
     fn refused(actor: &str) -> AuditEntry {
         AuditEntry::new(actor, "provision", AuditOutcome::Refused)
     }
 
+    fn refused_at(peer: impl Into<IpAddr>, actor: &str) -> AuditEntry {
+        AuditEntry { peer: Some(peer.into().to_string()), ..refused(actor) }
+    }
+
+    #[test]
+    fn path_of_a_nested_route_is_whole() {
+        for (route, path, whole) in [
+            ("/v1/provision", "/v1/provision", "/v1/provision"),
+            ("/api/v1/leases/{id}", "/leases/x", "/api/v1/leases/x"),
+            ("/adapter/v1/provision/{token}/status", "/v1/provision/a/status", "/adapter/v1/provision/a/status"),
+            ("", "/somewhere", "/somewhere"),
+        ] {
+            assert_eq!(whole_path(route, path), whole);
+        }
+    }
+
     #[test]
     fn refused_calls_are_counted_where_they_are_left_out() {
         let (throttle, now) = (Throttle::default(), Instant::now());
-        let peer: Option<IpAddr> = Some("192.0.2.1".parse().unwrap());
-        let passed = (0..100).filter(|_| throttle.admit(peer, refused("eve"), now).is_some()).count();
+        let passed = (0..100).filter(|_| throttle.admit(refused_at([192, 0, 2, 1], "eve"), now).is_some()).count();
         assert_eq!(passed, 10);
-        assert!(throttle.admit(peer, refused("ada"), now).is_some(), "another caller");
-        assert!(throttle.admit(Some("192.0.2.2".parse().unwrap()), refused("eve"), now).is_some(), "another address");
+        assert!(throttle.admit(refused_at([192, 0, 2, 1], "ada"), now).is_some(), "another caller");
+        assert!(throttle.admit(refused_at([192, 0, 2, 2], "eve"), now).is_some(), "another address");
         assert!(throttle.due(now).is_empty());
         let due = throttle.due(now + WINDOW);
         // The last suppressed call is the entry itself.
@@ -180,9 +371,9 @@ mod tests {
     fn next_refused_call_counts_those_before_it() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         for _ in 0..15 {
-            throttle.admit(None, refused("eve"), now);
+            throttle.admit(refused("eve"), now);
         }
-        assert_eq!(throttle.admit(None, refused("eve"), now + WINDOW).unwrap().suppressed, 5);
+        assert_eq!(throttle.admit(refused("eve"), now + WINDOW).unwrap().suppressed, 5);
         assert!(throttle.due(now + WINDOW).is_empty());
     }
 
@@ -190,10 +381,85 @@ mod tests {
     fn addresses_share_a_count_by_network_and_counts_are_bounded() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         let passed = |host: u128| {
-            let peer = IpAddr::from(((0x2001_0db8_u128 << 96) | host).to_be_bytes());
-            throttle.admit(Some(peer), refused("unknown"), now).is_some()
+            let peer = ((0x2001_0db8_u128 << 96) | host).to_be_bytes();
+            throttle.admit(refused_at(peer, UNKNOWN), now).is_some()
         };
         assert_eq!((0..100).filter(|host| passed(*host)).count(), 10);
-        assert_eq!((0..10_000).filter(|net| passed(*net << 64)).count(), MOST_KEYS - 1 + 10);
+        for net in 1..10_000 {
+            passed(net << 64);
+        }
+        let counts = throttle.0.lock().unwrap();
+        assert_eq!((counts.of_addresses.len(), counts.of_callers.len()), (MOST_KEYS + 1, 1));
+    }
+
+    #[test]
+    fn unknown_callers_of_many_addresses_get_sixty_entries_a_minute() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let admit = |net: u32, now| throttle.admit(refused_at(net.to_be_bytes(), UNKNOWN), now);
+        assert_eq!((0..10_000).filter(|net| admit(*net, now).is_some()).count(), 60);
+        // A known caller keeps its own share.
+        assert!(throttle.admit(refused("ada"), now).is_some());
+        let due = throttle.due(now + WINDOW);
+        assert_eq!(due.iter().map(|entry| entry.suppressed).collect::<Vec<_>>(), [9_939], "the others have one entry");
+        assert_eq!((0..100).filter(|net| admit(*net, now + WINDOW).is_some()).count(), 60);
+        assert_eq!(admit(0, now + 2 * WINDOW).unwrap().suppressed, 40);
+    }
+
+    /// A log that counts its transactions.
+    #[derive(Default)]
+    struct Log {
+        transactions: Mutex<Vec<Vec<AuditEntry>>>,
+    }
+
+    #[async_trait]
+    impl AuditLog for Log {
+        async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+            self.transactions.lock().unwrap().push(entries);
+            Ok(())
+        }
+
+        async fn audited(&self, _: u64, _: usize) -> Result<AuditPage, StoreError> {
+            Ok(AuditPage::default())
+        }
+
+        async fn prune_audit(&self, _: Duration) -> Result<u64, StoreError> {
+            Ok(0)
+        }
+    }
+
+    impl Log {
+        fn actors(&self) -> Vec<Vec<String>> {
+            let transactions = self.transactions.lock().unwrap();
+            transactions.iter().map(|entries| entries.iter().map(|entry| entry.actor.clone()).collect()).collect()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_calls_are_written_together() {
+        let log = Arc::new(Log::default());
+        let audit = Audit::start(Arc::<Log>::clone(&log));
+        tokio::time::sleep(PAUSE / 2).await;
+        for caller in ["ada", "bob", "eve"] {
+            audit.record(refused(caller)).await;
+        }
+        assert!(log.actors().is_empty());
+        tokio::time::sleep(PAUSE).await;
+        assert_eq!(log.actors(), [["ada", "bob", "eve"]]);
+        // A change waits for its entry, and those before it are written with it.
+        audit.record(refused("ada")).await;
+        audit.record(AuditEntry::new("joe", "provision", AuditOutcome::Accepted)).await;
+        assert_eq!(log.actors()[1..], [["ada", "joe"]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn suppressed_calls_are_written_at_the_end() {
+        let log = Arc::new(Log::default());
+        let audit = Audit::start(Arc::<Log>::clone(&log));
+        for _ in 0..15 {
+            audit.record(refused("eve")).await;
+        }
+        audit.end().await;
+        let suppressed: Vec<u64> = log.transactions.lock().unwrap().iter().flatten().map(|it| it.suppressed).collect();
+        assert_eq!((suppressed.len(), suppressed.last()), (11, Some(&4)));
     }
 }

@@ -8,17 +8,18 @@ mod oidc;
 mod pages;
 
 use crate::answer::{NO_TOKEN, Refusal};
+use crate::audit::{Head, UNKNOWN};
 use crate::heads::readable;
 use crate::judging::take_turns;
-use crate::listen::Peer;
 use crate::outage::Seldom;
 use crate::serve::Shared;
 use axum::Router;
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-pub use door::Door;
+pub use door::{Admitted, Door, TurnedAway};
+use jiff::Timestamp;
 pub use limits::{Action, Grant, Limits, Names, Pattern, Quota};
 pub(crate) use limits::{Principal, Resource};
 use oidc::Issuer;
@@ -26,7 +27,6 @@ pub use oidc::Oidc;
 pub(crate) use pages::is_to_this_machine;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -160,15 +160,25 @@ impl Caller {
         })
     }
 
-    /// Notes the operation that the call became, or that it stops.
+    /// Notes the operation that the call becomes, or that it stops.
     pub(crate) fn became(&self, operation: Uuid) {
         self.note(|facts| facts.operation = Some(operation));
+    }
+
+    /// Forgets the operation of a call that is refused.
+    pub(crate) fn became_nothing(&self) {
+        self.note(|facts| facts.operation = None);
     }
 
     fn facts(&self) -> Facts {
         let mut facts = Facts::default();
         self.note(|noted| facts = std::mem::take(noted));
         facts
+    }
+
+    /// Whether the token of the caller has ended.
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
+        self.principal.is_expired(now)
     }
 
     fn note(&self, note: impl FnOnce(&mut Facts)) {
@@ -429,8 +439,8 @@ async fn guard(
         return answered(shared, action, refuse, request, next).await;
     }
     // A caller that goes away does not cut a change off from its entry in the audit log.
-    let answering = answered(shared, action, refuse, request, next).in_current_span();
-    tokio::spawn(answering).await.unwrap_or_else(|error| match error.try_into_panic() {
+    let answering = answered(Arc::clone(&shared), action, refuse, request, next).in_current_span();
+    shared.answering.spawn(answering).await.unwrap_or_else(|error| match error.try_into_panic() {
         Ok(panic) => resume_unwind(panic),
         Err(error) => refuse(Refusal::Broken(error.to_string())),
     })
@@ -448,14 +458,16 @@ async fn answered(shared: Arc<Shared>, action: Action, refuse: Refuse, mut reque
         Ok(caller) => caller,
         Err((caller, refusal)) => {
             let response = refuse(refusal);
-            head.audit(&shared, action, caller.as_ref(), response.status()).await;
+            audit(&shared, &head, action, caller.as_ref(), Answer { status: response.status(), is_late: false }).await;
             return response;
         }
     };
     request.extensions_mut().insert(caller.clone());
     let limit = shared.settings.timeout;
+    let answered = timeout(limit, next.run(request)).await;
+    let is_late = answered.is_err();
     let late = |_| format!("it took longer than {} s: try again later", limit.as_secs_f64());
-    let response = match timeout(limit, next.run(request)).await.map_err(late) {
+    let response = match answered.map_err(late) {
         // A route that checks no limits is a mistake, even for callers without limits.
         Ok(response) if response.status().is_success() && !caller.is_decided.load(Ordering::Relaxed) => {
             refuse(Refusal::Broken(format!("a route of the action `{}` checks no limits", action.word())))
@@ -463,69 +475,47 @@ async fn answered(shared: Arc<Shared>, action: Action, refuse: Refuse, mut reque
         Ok(response) => response,
         Err(why) => refuse(Refusal::Unavailable(why)),
     };
-    head.audit(&shared, action, Some(&caller), response.status()).await;
+    audit(&shared, &head, action, Some(&caller), Answer { status: response.status(), is_late }).await;
     response
 }
 
-/// The path of a call whose first names a nested router has taken away. The route has them.
-fn whole_path(route: &str, path: &str) -> String {
-    let taken = route.matches('/').count().saturating_sub(path.matches('/').count());
-    let taken: Vec<&str> = route.split('/').take(taken + 1).collect();
-    taken.join("/") + path
+/// The answer of a call.
+struct Answer {
+    status: StatusCode,
+    /// The call timed out, and the store goes on with its change.
+    is_late: bool,
 }
 
-/// Facts for the audit log from the head of a call.
-struct Head {
-    target: String,
-    request_id: Option<String>,
-    peer: Option<IpAddr>,
-}
-
-/// So many characters of a path are in the audit log.
-const LONGEST_TARGET: usize = 256;
-
-impl Head {
-    fn of(request: &Request) -> Self {
-        let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
-        let target = format!("{} {}", request.method(), whole_path(matched, request.uri().path()));
-        let request_id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok());
-        let peer = request.extensions().get::<ConnectInfo<Peer>>();
-        Self {
-            target: target.chars().take(LONGEST_TARGET).collect(),
-            request_id: request_id.map(str::to_owned),
-            peer: peer.map(|ConnectInfo(peer)| peer.address().ip().to_canonical()),
-        }
-    }
-
-    /// Writes a call that changes something, or consents to the loss of data, or is refused.
-    async fn audit(self, shared: &Shared, action: Action, caller: Option<&Caller>, status: StatusCode) {
-        let Facts { stacks, consents, operation } = caller.map(Caller::facts).unwrap_or_default();
-        let is_hidden = caller.is_some_and(|caller| caller.is_refused.load(Ordering::Relaxed));
-        let is_refused =
-            matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
-                || is_hidden && !status.is_success();
-        let outcome = match () {
-            () if is_refused => AuditOutcome::Refused,
-            () if !action.is_change() && !consents => return,
-            () if !status.is_success() => AuditOutcome::Failed,
-            () if status == StatusCode::ACCEPTED => AuditOutcome::Accepted,
-            () => AuditOutcome::Done,
-        };
-        let actor = caller.map_or_else(|| "unknown".to_owned(), |caller| caller.named("anonymous"));
-        let scope = caller.and_then(|caller| caller.principal.scope()).map(|scope| scope.word().to_owned());
-        let entry = AuditEntry {
-            scope,
-            stacks: stacks.into_iter().collect(),
-            target: self.target,
-            consents_to_data_loss: consents,
-            operation,
-            status: Some(status.as_u16()),
-            request_id: self.request_id,
-            peer: self.peer.map(|peer| peer.to_string()),
-            ..AuditEntry::new(actor, action.word(), outcome)
-        };
-        shared.audit.record(entry, self.peer).await;
-    }
+/// Writes a call that changes something, or consents to the loss of data, or is refused.
+async fn audit(
+    shared: &Shared,
+    head: &Head,
+    action: Action,
+    caller: Option<&Caller>,
+    Answer { status, is_late }: Answer,
+) {
+    let Facts { stacks, consents, operation } = caller.map(Caller::facts).unwrap_or_default();
+    let is_hidden = caller.is_some_and(|caller| caller.is_refused.load(Ordering::Relaxed));
+    let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
+        || is_hidden && !status.is_success();
+    let outcome = match () {
+        () if is_refused => AuditOutcome::Refused,
+        () if !action.is_change() && !consents => return,
+        () if is_late && operation.is_some() => AuditOutcome::Accepted,
+        () if !status.is_success() => AuditOutcome::Failed,
+        () if status == StatusCode::ACCEPTED => AuditOutcome::Accepted,
+        () => AuditOutcome::Done,
+    };
+    let actor = caller.map_or_else(|| UNKNOWN.to_owned(), |caller| caller.named("anonymous"));
+    let scope = caller.and_then(|caller| caller.principal.scope()).map(|scope| scope.word().to_owned());
+    let entry = AuditEntry {
+        scope,
+        stacks: stacks.into_iter().collect(),
+        consents_to_data_loss: consents,
+        operation,
+        ..head.entry(&actor, action.word(), outcome, status)
+    };
+    shared.audit.record(entry).await;
 }
 
 /// The caller of a call that may be answered, as far as its head says.
@@ -540,21 +530,4 @@ async fn admitted(shared: &Shared, action: Action, headers: &HeaderMap) -> Resul
     }
     let key = key(headers).map_err(|refusal| (Some(head), refusal))?;
     Ok(Caller::new(principal, key))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn path_of_a_nested_route_is_whole() {
-        for (route, path, whole) in [
-            ("/v1/provision", "/v1/provision", "/v1/provision"),
-            ("/api/v1/leases/{id}", "/leases/x", "/api/v1/leases/x"),
-            ("/adapter/v1/provision/{token}/status", "/v1/provision/a/status", "/adapter/v1/provision/a/status"),
-            ("", "/somewhere", "/somewhere"),
-        ] {
-            assert_eq!(whole_path(route, path), whole);
-        }
-    }
 }

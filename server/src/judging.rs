@@ -3,13 +3,18 @@
 //! The server judges a small text at once, within low limits. A large text, and a small one that exceeds these limits, needs a
 //! permit, of which there are few; a thread that gives way to other calls judges it.
 
+mod large_bodies;
+
 use crate::answer::Refusal;
+use crate::auth::Caller;
 use crate::serve::{Shared, let_calls_go_first};
 use crate::tries::Tries;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use large_bodies::{InTime, LargeBodies};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use terrace_engine::limits::{Limits, TimeLimit};
@@ -46,7 +51,7 @@ pub struct JudgingSettings {
 pub(crate) struct Judging {
     settings: JudgingSettings,
     large: Arc<Semaphore>,
-    bodies: Arc<Semaphore>,
+    bodies: LargeBodies,
     /// Requests of a small text that turned out to be large.
     grown: Tries,
 }
@@ -54,7 +59,7 @@ pub(crate) struct Judging {
 impl Judging {
     pub(crate) fn new(settings: JudgingSettings) -> Self {
         let large = Arc::new(Semaphore::new(settings.large_at_once.max(1)));
-        let bodies = Arc::new(Semaphore::new(settings.bodies_at_once.max(1)));
+        let bodies = LargeBodies::new(settings.bodies_at_once);
         Self { settings, large, bodies, grown: Tries::default() }
     }
 
@@ -152,7 +157,8 @@ pub(crate) fn on_body<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     if bytes <= SMALL { work() } else { block_in_place(work) }
 }
 
-/// Has a call with a large body wait until few enough others hold one. Its body waits in the connection.
+/// Has a call with a large body wait until few enough others hold one. Its body waits in the connection, and then has half of
+/// the time of a call to come.
 pub(crate) async fn take_turns(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -163,8 +169,9 @@ pub(crate) async fn take_turns(State(shared): State<Arc<Shared>>, request: Reque
     if is_small {
         return next.run(request).await;
     }
-    match Arc::clone(&shared.judging.bodies).acquire_owned().await {
-        Ok(_turn) => next.run(request).await,
-        Err(_) => Refusal::Busy.into_response(),
-    }
+    let caller = request.extensions().get::<Caller>().cloned();
+    let permit = shared.judging.bodies.acquire(caller.as_ref().and_then(Caller::name)).await;
+    let Some(_permit) = permit else { return Refusal::Busy.into_response() };
+    let limit = shared.settings.timeout / 2;
+    next.run(request.map(|body| Body::new(InTime::new(body, limit)))).await
 }

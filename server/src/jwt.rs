@@ -8,11 +8,15 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use keys::Keys;
 use serde_json::{Map, Value as Json};
+use std::time::Duration;
 
 pub use jsonwebtoken::Algorithm;
 
 /// How tokens may be signed: by keys that only the issuer has.
 pub const ALGORITHMS: [Algorithm; 9] = signature::ALGORITHMS;
+
+/// How far the clocks of an issuer and of this machine may differ.
+pub(crate) const LEEWAY: Duration = Duration::from_secs(60);
 
 /// Which tokens are taken.
 #[derive(Debug, Clone)]
@@ -155,6 +159,7 @@ impl Verifier {
         validation.set_issuer(&self.trust.issuers);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
         validation.validate_nbf = true;
+        validation.leeway = LEEWAY.as_secs();
         let claims = decode::<Map<String, Json>>(token, &key, &validation);
         let claims = claims.map(|claims| claims.claims).map_err(|error| Refused::Token(why(error.kind())))?;
         if !self.trust.accepts_kind(&claims) {

@@ -414,9 +414,14 @@ impl Shared {
         // Many stacks are looked at at once; whoever wants something done does not wait for that.
         let can_wait = matches!(asked, Asked::Drift { .. });
         let request = NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait, quota };
-        match self.store.enqueue(&request, self.settings.most_waiting).await? {
+        // A call that times out from here on may have been queued.
+        caller.became(id);
+        let queued = self.store.enqueue(&request, self.settings.most_waiting).await?;
+        if matches!(queued, Enqueued::OverQuota | Enqueued::KeyTaken | Enqueued::Full) {
+            caller.became_nothing();
+        }
+        match queued {
             Enqueued::Queued { behind } => {
-                caller.became(id);
                 self.wake.notify_one();
                 if let Some(earlier) = behind {
                     let message = format!("waits for operation {earlier}, which is about the same");
@@ -598,7 +603,7 @@ async fn audit(shared: &Shared, claim: &RequestClaim, end: &RequestEnd) {
     }
     let outcome = if end.status == OperationStatus::Completed { AuditOutcome::Done } else { AuditOutcome::Failed };
     let entry = AuditEntry::new(claim.actor.as_str(), claim.kind.as_str(), outcome);
-    shared.audit.ended(AuditEntry { operation: Some(claim.operation), ..entry }).await;
+    shared.audit.change(AuditEntry { operation: Some(claim.operation), ..entry }).await;
 }
 
 #[cfg(test)]

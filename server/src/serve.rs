@@ -26,6 +26,7 @@ use terrace_engine::recover::{RECOVER, end_cut_off};
 use terrace_engine::store::{Claimant, OperationRow, ServerStore, StateStore, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 /// How a server works.
@@ -115,6 +116,8 @@ pub(crate) struct Shared {
     pub(crate) settings: ServerSettings,
     pub(crate) admission: Admission,
     pub(crate) audit: Arc<Audit>,
+    /// Calls for a change that are being answered.
+    pub(crate) answering: TaskTracker,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) readiness: LastReadiness,
     /// When the store answered last.
@@ -157,7 +160,8 @@ impl Server {
         let shared = Arc::new(Shared {
             streams: Arc::new(Streams::new(settings.connections.max_streams)),
             worlds,
-            audit: Audit::new(Arc::clone(&store)),
+            audit: Audit::start(Arc::<dyn ServerStore>::clone(&store)),
+            answering: TaskTracker::new(),
             store,
             nothing,
             admission: Admission::new(settings.auth.clone()).map_err(ServeError::Client)?,
@@ -200,7 +204,6 @@ impl Server {
         let pruning = tokio::spawn(prune(Arc::clone(&shared)));
         let ending = tokio::spawn(end_recoveries(Arc::clone(&shared)));
         let listening = tokio::spawn(queue::listen(Arc::clone(&shared)));
-        let auditing = tokio::spawn(Arc::clone(&shared.audit).keep());
         let handle = Handle::new();
         let (certificate, limits) = (shared.settings.certificate.clone(), shared.settings.connections.clone());
         let routes = routes.with_state(Arc::clone(&shared));
@@ -223,7 +226,6 @@ impl Server {
         pruning.abort();
         ending.abort();
         listening.abort();
-        auditing.abort();
         scanning.inspect(|scanning| scanning.abort());
         let all = async {
             // Callers that take their time to ask, or to read, are waited for as long as what runs.
@@ -236,7 +238,9 @@ impl Server {
                     tracing::error!(%error, "a worker broke off");
                 }
             }
-            shared.audit.flush(true).await;
+            // A change of a caller that is gone has no connection any more.
+            shared.answering.close();
+            shared.answering.wait().await;
             served
         };
         let drained = tokio::time::timeout(drain, all).await;
@@ -253,6 +257,7 @@ impl Server {
             }
         };
         release_claims(&shared).await;
+        shared.audit.end().await;
         served
     }
 }

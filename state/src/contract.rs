@@ -163,6 +163,7 @@ macro_rules! store_contract {
             audit::chain_of_entries_is_verified
             audit::concurrent_writers_make_one_chain
             audit::pruned_log_stays_verifiable
+            audit::long_log_is_pruned_in_batches
             audit::entries_are_read_in_pages
             requests::a_request_is_asked_to_stop_between_two_tries
             concurrency::commits_of_many_tasks_all_land

@@ -41,6 +41,9 @@ use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{Lease, Row, Selection, ServerStore, StoreError};
 use uuid::Uuid;
 
+/// The most entries of the audit log that one transaction prunes.
+const AUDIT_BATCH: usize = 10_000;
+
 /// So long after its pause somebody has taken up what was given back, where anybody works on requests.
 const OVERDUE: Duration = Duration::from_secs(60);
 

@@ -409,7 +409,15 @@ impl AuditLog for MemoryStore {
     }
 
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
-        self.change(|state, now| state.prune_audit(now.checked_sub(keep).unwrap_or(Timestamp::MIN), now))
+        let moment = self.clock.now().checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let end = self.state().audit_head().map_or(0, |head| head.number);
+        let mut pruned = 0;
+        loop {
+            match self.change(|state, now| state.prune_audit(end, moment, now))? {
+                0 => return Ok(pruned),
+                removed => pruned += removed,
+            }
+        }
     }
 }
 

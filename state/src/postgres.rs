@@ -439,10 +439,19 @@ impl AuditLog for PostgresStore {
     }
 
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
-        self.write(Line::Work, Doubt::Repeat, keep, |session, context, keep| {
-            Box::pin(audit::prune(session, context, *keep))
-        })
-        .await
+        let now = self.read(Line::Work, Purpose::Look, |session, context| Box::pin(context.now(session))).await?;
+        let moment = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let end = self.audited(0, 0).await?.head.map_or(0, |head| head.number);
+        let mut pruned = 0;
+        loop {
+            let batch = self.write(Line::Work, Doubt::Repeat, (), move |session, context, ()| {
+                Box::pin(audit::prune_batch(session, context, end, moment))
+            });
+            match batch.await? {
+                0 => return Ok(pruned),
+                removed => pruned += removed,
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{Access, StoreUrl};
 use async_trait::async_trait;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use terrace_engine::store::StoreError;
+use terrace_engine::store::{AuditLog, StoreError};
 
 /// A role with its root fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,9 +43,9 @@ pub enum Put {
     ComponentTaken(String),
 }
 
-/// Where roles are kept. Each call is one transaction.
+/// Where roles are kept, beside a state with its audit log. Each call is one transaction.
 #[async_trait]
-pub trait RoleStore: Send + Sync {
+pub trait RoleStore: AuditLog {
     /// All roles, sorted by id.
     ///
     /// # Errors

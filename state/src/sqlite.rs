@@ -423,7 +423,17 @@ impl AuditLog for SqliteStore {
     }
 
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
-        self.write(move |transaction, context| audit::prune(transaction, context, keep)).await
+        let moment = self.now().await?.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let end = self.audited(0, 0).await?.head.map_or(0, |head| head.number);
+        let mut pruned = 0;
+        loop {
+            let batch =
+                self.write(move |transaction, context| audit::prune_batch(transaction, context, end, moment)).await?;
+            match batch {
+                0 => return Ok(pruned),
+                removed => pruned += removed,
+            }
+        }
     }
 }
 

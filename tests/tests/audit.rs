@@ -2,6 +2,8 @@
 
 use crate::server::{product, project};
 use serde_json::Value as Json;
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt;
 use terrace_tests::served::{Served, request};
 use terrace_tests::{Project, until};
 
@@ -88,6 +90,102 @@ fn refused_calls_are_counted_after_ten_a_minute() {
     assert_eq!(server.stop().code, 0);
     let all = entries(&project);
     assert_eq!((all.len(), &all[10]["suppressed"]), (11, &14.into()), "{all:?}");
+}
+
+#[test]
+fn suppressed_calls_are_counted_if_the_server_ends_in_the_middle_of_work() {
+    let project = project();
+    project.write(
+        "terrace.yaml",
+        format!("environments: {{test: {{}}}}\nserver: {{drain: 0s, auth: {{mode: token, minimumTokenLength: 1, tokens: [{TOKENS}]}}}}\n"),
+    );
+    project.make_gate("gate-a");
+    let server = Served::start(&project, &[]);
+    let body = request("DATAPRODUCT_DESCRIPTOR", &product(&["a"]), false);
+    assert_eq!(call(&server, "apply-secret", "POST", "/v1/provision", &body), 202);
+    until("the operation is at work", || project.has("started-a"));
+    for _ in 0..25 {
+        assert_eq!(call(&server, "guess", "GET", "/api/v1/stacks", ""), 401);
+    }
+    // The request is left to the next server.
+    drop(server.stop());
+    let refused: Vec<Json> = entries(&project).into_iter().filter(|entry| entry["outcome"] == "refused").collect();
+    assert_eq!((refused.len(), &refused[10]["suppressed"]), (11, &14.into()), "{refused:?}");
+    let server = serve(&project, "");
+    project.open_gate("gate-a");
+    until("the operation has ended", || entries(&project).iter().any(|entry| entry["outcome"] == "done"));
+    server.kill();
+}
+
+#[test]
+fn change_that_times_out_is_accepted() {
+    let project = project();
+    let server = serve(&project, "timeout: 1s, ");
+    assert_eq!(call(&server, "apply-secret", "GET", "/api/v1/stacks", ""), 200);
+    // Another process keeps the server from writing.
+    let state = rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
+    state.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let body = request("DATAPRODUCT_DESCRIPTOR", &product(&["a"]), false);
+    assert_eq!(call(&server, "apply-secret", "POST", "/v1/provision", &body), 503);
+    state.execute_batch("ROLLBACK").unwrap();
+    until("the operation has ended", || entries(&project).iter().any(|entry| entry["outcome"] == "done"));
+    let all = entries(&project);
+    assert_eq!(all.len(), 2, "{all:?}");
+    let accepted = all.iter().find(|entry| entry["outcome"] == "accepted").unwrap();
+    let done = all.iter().find(|entry| entry["outcome"] == "done").unwrap();
+    assert_eq!((&accepted["status"], &accepted["operation"]), (&503.into(), &done["operation"]), "{all:?}");
+    // A change that is refused before it is queued became no operation.
+    assert_eq!(call(&server, "apply-secret", "POST", "/v1/provision", "{}"), 400);
+    assert_eq!(server.stop().code, 0);
+    let all = entries(&project);
+    assert!(all[2]["outcome"] == "failed" && all[2]["operation"].is_null(), "{all:?}");
+}
+
+#[test]
+fn operation_without_an_entry_never_begins() {
+    let stack = |content: &str| {
+        format!("resources: [{{type: local_file, name: a, config: {{path: a, content: {content}}}}}]\n")
+    };
+    let project = Project::with_stack(&stack("one"));
+    project.apply().done();
+    let state = || rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
+    state()
+        .execute_batch("CREATE TRIGGER deaf BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+        .unwrap();
+    project.write_stack(&stack("two"));
+    project.run(["apply", "stack.yaml", "--auto-approve"]).with_code(1);
+    state().execute_batch("DROP TRIGGER deaf").unwrap();
+    assert_eq!(project.read("a"), "one");
+    let operations = project.run(["operations", "list", "--json"]).json();
+    assert_eq!(operations.as_array().unwrap().len(), 1, "{operations}");
+    project.apply().done();
+    assert_eq!(project.read("a"), "two");
+}
+
+#[test]
+fn file_of_the_audit_log_is_private_and_out_of_reach() {
+    let project = project();
+    let server = serve(&project, "audit: {log: audit.jsonl}, ");
+    assert_eq!(call(&server, "guess", "GET", "/api/v1/stacks", ""), 401);
+    assert_eq!(server.stop().code, 0);
+    let file = project.path("audit.jsonl");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    for rest in [
+        "data:\n  - {type: local_file, name: k, config: {path: audit.jsonl}}\noutputs: {k: '${{ data.k.content }}'}\n",
+        "resources:\n  - {type: local_file, name: k, adopt: ifExists, config: {path: audit.jsonl, content: x}}\n",
+    ] {
+        project
+            .write("thief.yaml", format!("apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: thief}}\n{rest}"));
+        let ran = project.run(["--env", "test", "plan", "thief.yaml"]).with_code(1);
+        let words: Vec<&str> = ran.stderr.split_whitespace().filter(|word| *word != "│").collect();
+        assert!(words.join(" ").contains("which no descriptor may use"), "{rest}: {ran}");
+    }
+    set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    project.run(["doctor"]).says("warn  log: ");
+    set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
+    let refused = project.run(["serve", "--bind", "127.0.0.1:0"]).with_code(1);
+    refused.says("the audit log `").says("can be changed by other users").says("chmod 600");
+    assert!(project.run(["doctor"]).with_code(1).stdout.contains("can be changed by other users"));
 }
 
 #[test]

@@ -103,7 +103,18 @@ fn roles_outlive_the_role_mapper_in_a_file_and_on_a_server() {
         assert!(with_token(&mapper, "GET", "/metrics", &Json::Null).body.contains("path=\"/v1/authenticate\""));
         let told = mapper.told();
         assert!(!told.contains(TOKEN), "{told}");
+        assert!(told.contains(r#""action":"read","actor":"unknown""#), "{told}");
         mapper.stop().done();
+        let variables: Vec<(&str, &str)> = world.state.iter().map(|state| ("TERRACE_STATE", state.as_str())).collect();
+        let exported = world.project.run_with(&variables, ["audit", "export", "--verify"]).done().stdout;
+        for expected in [
+            r#""action":"role put","actor":"unknown""#,
+            r#""target":"PUT /v1/roles: r""#,
+            r#""target":"PUT /v1/user_roles: r""#,
+            r#""action":"read","actor":"unknown""#,
+        ] {
+            assert!(exported.contains(expected), "{expected}: {exported}");
+        }
     }
 }
 

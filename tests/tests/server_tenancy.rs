@@ -439,3 +439,46 @@ fn figures_name_no_stacks_where_callers_have_limits() {
     }
     assert!(call(&server, "root", "GET", "/ready", "").body.contains("quuxenv: "));
 }
+
+#[test]
+fn list_of_operations_ends_after_a_bounded_number_of_hidden_ones() {
+    let project = project();
+    let limits = format!("domains: [{INSIDE}]");
+    let server = serve(&project, &[token("ci", "read", &limits), token("root", "admin", "")], "");
+    let provision = |domain: &str| {
+        let body = request("DATAPRODUCT_DESCRIPTOR", &of(domain), false);
+        let id = call(&server, "root", "POST", "/v1/provision", &body).body;
+        assert_eq!(ended(&server, &id), "completed");
+        id
+    };
+    let own = provision(INSIDE);
+    provision(OUTSIDE);
+    // 5,000 operations like the last one.
+    let state = rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
+    state
+        .execute_batch(
+            "WITH RECURSIVE more (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < 5000)
+             INSERT INTO operation (id, kind, actor, status, started_at, ended_at, summary)
+             SELECT randomblob(16), kind, actor, status, started_at, ended_at, summary FROM operation, more
+             WHERE sequence = (SELECT max(sequence) FROM operation);
+             INSERT INTO operation_stack (operation, position, stack)
+             SELECT sequence, 0, (SELECT id FROM stack WHERE name LIKE 'quuxdom%') FROM operation
+             WHERE NOT EXISTS (SELECT 1 FROM operation_stack WHERE operation = sequence);",
+        )
+        .unwrap();
+    let (mut pages, mut after) = (0, String::new());
+    let found = loop {
+        let page = call(&server, "ci", "GET", &format!("/api/v1/operations?limit=1{after}"), "").json();
+        assert!(!page.to_string().contains(OUTSIDE), "{page}");
+        pages += 1;
+        match page["items"][0]["id"].as_str() {
+            Some(id) => break id.to_owned(),
+            None => after = format!("&after={}", page["next"].as_str().unwrap()),
+        }
+    };
+    assert_eq!((found, pages), (own, 3));
+    // A caller without limits gets it at once.
+    let page = call(&server, "root", "GET", "/api/v1/operations?limit=1", "").json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
+    assert_eq!(page["next"], page["items"][0]["id"]);
+}

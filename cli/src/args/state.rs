@@ -131,6 +131,10 @@ pub struct RollbackArguments {
     /// What may become of data.
     #[command(flatten)]
     pub data: DataArguments,
+    /// Store sensitive values in the clear without a state key; with a key, accept stored values in the clear, and seal
+    /// them when they are written again
+    #[arg(long)]
+    pub plaintext_secrets: bool,
     /// How the plan is applied.
     #[command(flatten)]
     pub run: RunArguments,
@@ -149,6 +153,10 @@ pub struct ImportArguments {
     /// The configured provider instance, when not the default one
     #[arg(long, value_name = "INSTANCE")]
     pub provider: Option<String>,
+    /// Store sensitive values in the clear without a state key; with a key, accept stored values in the clear, and seal
+    /// them when they are written again
+    #[arg(long)]
+    pub plaintext_secrets: bool,
 }
 
 /// `terrace taint`, `untaint`, `unprotect`.

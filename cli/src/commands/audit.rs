@@ -6,7 +6,7 @@ use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
 use crate::wiring::{recorded_with_requests, server_store_to_read};
 use std::time::Duration;
-use terrace_engine::store::{AuditLink, Verifier};
+use terrace_engine::store::{Anchor, AuditLink, AuditLog, BrokenChain, Verifier};
 
 /// So many entries are read at once.
 const PAGE: usize = 1_000;
@@ -32,45 +32,117 @@ async fn export(context: &Context<'_>, arguments: &AuditExportArguments) -> Resu
         Some(Since::At(at)) => Some(at),
         Some(Since::Ago(age)) => store.now().await?.checked_sub(age).ok(),
     };
-    let is_wanted = |link: &&AuditLink| since.is_none_or(|since| link.at >= since);
-    let mut verifier = arguments.verify.then(Verifier::default);
-    let mut after = 0;
-    loop {
-        let page = store.audited(after, PAGE).await?;
+    let print = |links: &[AuditLink]| {
         let mut lines = String::new();
-        let mut broken = None;
-        for link in &page.links {
-            broken = broken.or_else(|| verifier.as_mut().and_then(|verifier| verifier.take(link).err()));
-            if broken.is_some() {
-                break;
+        for link in links.iter().filter(|link| since.is_none_or(|since| link.at >= since)) {
+            let line = link.line().map_err(|error| {
+                Failure::new(format!("entry {} of the audit log cannot be read: {error}", link.number))
+                    .hint("`terrace audit export --verify` says where the log was changed")
+            })?;
+            lines += &line;
+            lines.push('\n');
+        }
+        if lines.is_empty() { Ok(()) } else { context.ui.print(&lines) }
+    };
+    let mut reading = Reading { log: store.as_ref(), page: PAGE, printed: 0 };
+    if !arguments.verify {
+        reading.read_all(print).await?;
+        return Ok(Exit::Done);
+    }
+    let end = reading.verify(print).await?;
+    let last = end.as_ref().map_or(0, |head| head.number);
+    let end = end.map(|head| format!(" with the hash {}", head.hash)).unwrap_or_default();
+    context.ui.tell(&format!("the audit log is whole: its last entry is {last}{end}"));
+    Ok(Exit::Done)
+}
+
+/// So often the log is read from its beginning, where entries are pruned meanwhile.
+const MOST_READS: usize = 5;
+
+/// Reads the audit log page by page, and prints each entry once.
+struct Reading<'s> {
+    log: &'s dyn AuditLog,
+    /// Entries of a page.
+    page: usize,
+    /// The number of the last entry that was printed.
+    printed: u64,
+}
+
+/// Why a chain was not verified.
+enum Unverified {
+    Failed(Failure),
+    /// The chain is broken, as far as it was read: its first entry had that number.
+    Broken {
+        first: u64,
+        broken: BrokenChain,
+    },
+}
+
+impl From<Failure> for Unverified {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Reading<'_> {
+    /// Prints all entries as they are.
+    async fn read_all(&mut self, print: impl Fn(&[AuditLink]) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut after = 0;
+        loop {
+            let page = self.log.audited(after, self.page).await?;
+            print(&page.links)?;
+            match page.links.last() {
+                Some(last) if page.links.len() == self.page => after = last.number,
+                _ => return Ok(()),
             }
-            if is_wanted(&link) {
-                let line = link.line().map_err(|error| {
-                    Failure::new(format!("entry {} of the audit log cannot be read: {error}", link.number))
-                        .hint("`terrace audit export --verify` says where the log was changed")
-                })?;
-                lines += &line;
-                lines.push('\n');
+        }
+    }
+
+    /// Prints the entries, checks their chain and returns its end. A chain that is pruned while it is read is read again.
+    async fn verify(&mut self, print: impl Fn(&[AuditLink]) -> Result<(), Failure>) -> Result<Option<Anchor>, Failure> {
+        for _ in 0..MOST_READS {
+            let (first, broken) = match self.verify_once(&print).await {
+                Ok(end) => return Ok(end),
+                Err(Unverified::Failed(failure)) => return Err(failure),
+                Err(Unverified::Broken { first, broken }) => (first, broken),
+            };
+            // Pruning removes the first entries: nothing else moves the beginning.
+            let beginning = self.log.audited(0, 1).await?.links.first().map(|link| link.number);
+            if beginning.is_none_or(|beginning| beginning <= first) {
+                return Err(Failure::new(broken.to_string()).hint(COMPARE));
             }
         }
-        if !lines.is_empty() {
-            context.ui.print(&lines)?;
-        }
-        if let Some(broken) = broken {
-            return Err(Failure::new(broken.to_string()).hint(COMPARE));
-        }
-        match page.links.last() {
-            Some(last) if page.links.len() == PAGE => after = last.number,
-            _ => {
-                let head = page.head;
-                if let Some(verifier) = verifier {
-                    let count = verifier.finish(head.as_ref());
-                    let last = count.map_err(|broken| Failure::new(broken.to_string()).hint(COMPARE))?;
-                    let end = head.map(|head| format!(" with the hash {}", head.hash)).unwrap_or_default();
-                    context.ui.tell(&format!("the audit log is whole: its last entry is {last}{end}"));
+        Err(Failure::new(format!("the audit log was pruned while it was read, {MOST_READS} times"))
+            .hint("try again once it is pruned"))
+    }
+
+    async fn verify_once(
+        &mut self,
+        print: &impl Fn(&[AuditLink]) -> Result<(), Failure>,
+    ) -> Result<Option<Anchor>, Unverified> {
+        let (mut verifier, mut after, mut first) = (Verifier::default(), 0, None);
+        loop {
+            let page = self.log.audited(after, self.page).await.map_err(Failure::from)?;
+            let first = *first.get_or_insert(page.links.first().map_or(0, |link| link.number));
+            let broken = page.links.iter().find_map(|link| verifier.take(link).err());
+            let is_new = |link: &&AuditLink| {
+                link.number > self.printed && broken.as_ref().is_none_or(|broken| link.number < broken.number)
+            };
+            let new: Vec<AuditLink> = page.links.iter().filter(is_new).cloned().collect();
+            print(&new)?;
+            self.printed = new.last().map_or(self.printed, |link| link.number);
+            let broken = match (broken, page.links.last()) {
+                (Some(broken), _) => broken,
+                (None, Some(last)) if page.links.len() == self.page => {
+                    after = last.number;
+                    continue;
                 }
-                return Ok(Exit::Done);
-            }
+                (None, _) => match verifier.finish(page.head.as_ref()) {
+                    Ok(_) => return Ok(page.head),
+                    Err(broken) => broken,
+                },
+            };
+            return Err(Unverified::Broken { first, broken });
         }
     }
 }
@@ -89,4 +161,72 @@ async fn prune(context: &Context<'_>, signals: &Signals, keep: Duration, auto_ap
     let removed = store.prune_audit(keep).await?;
     context.ui.print(&format!("entries removed: {removed}\n"))?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use jiff::Timestamp;
+    use std::cell::RefCell;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use terrace_engine::store::{AuditEntry, AuditOutcome, AuditPage, StoreError};
+    use terrace_state::{ManualClock, MemoryStore};
+
+    /// A log whose oldest entries go between its pages.
+    struct Pruned {
+        log: MemoryStore,
+        clock: Arc<ManualClock>,
+        pages: AtomicUsize,
+        /// Pages after which entries are pruned.
+        at: &'static [usize],
+    }
+
+    #[async_trait]
+    impl AuditLog for Pruned {
+        async fn audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+            self.log.audit(entries).await
+        }
+
+        async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError> {
+            let page = self.log.audited(after, limit).await;
+            if self.at.contains(&self.pages.fetch_add(1, Ordering::Relaxed)) {
+                self.clock.advance(Duration::from_secs(1));
+                self.log.prune_audit(Duration::ZERO).await?;
+            }
+            page
+        }
+
+        async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError> {
+            self.log.prune_audit(keep).await
+        }
+    }
+
+    async fn verified(at: &'static [usize]) -> (Result<u64, String>, Vec<u64>) {
+        let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
+        let store = MemoryStore::with_clock(Arc::<ManualClock>::clone(&clock));
+        let log = Pruned { log: store, clock, pages: AtomicUsize::new(0), at };
+        for _ in 0..9 {
+            log.audit(vec![AuditEntry::new("ada", "apply", AuditOutcome::Done)]).await.unwrap();
+        }
+        let printed = RefCell::new(Vec::new());
+        let print = |links: &[AuditLink]| {
+            printed.borrow_mut().extend(links.iter().map(|link| link.number));
+            Ok(())
+        };
+        let end = Reading { log: &log, page: 3, printed: 0 }.verify(print).await;
+        (
+            end.map(|end| end.map_or(0, |end| end.number)).map_err(|failure| failure.message.unwrap_or_default()),
+            printed.into_inner(),
+        )
+    }
+
+    #[tokio::test]
+    async fn log_that_is_pruned_while_it_is_read_is_whole() {
+        assert_eq!(verified(&[]).await, (Ok(9), (1..=9).collect()));
+        // Only the entry of the prune is left.
+        assert_eq!(verified(&[0]).await, (Ok(10), vec![1, 2, 3, 10]));
+        assert_eq!(verified(&[1]).await, (Ok(10), vec![1, 2, 3, 4, 5, 6, 10]));
+    }
 }

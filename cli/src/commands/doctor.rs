@@ -18,9 +18,9 @@ use crate::report::harmless;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use crate::wiring::key::find as find_key;
-use crate::wiring::key_files;
+use crate::wiring::{key_files, log_files};
 use serde_json::{Value as Json, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How a finding is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,8 +160,9 @@ fn look_at(
             findings.extend(state::look_at(settings).await);
             findings.push(key(settings, context.ui));
             findings.extend(own_keys(settings, context.ui));
-            findings.extend(files(settings));
             server::look_at(settings, context.ui, findings).await;
+            let files = files(settings, findings);
+            findings.extend(files);
         } else {
             // Without its values the configuration may mean another state than it would with them.
             findings.push(Finding::warn(
@@ -181,14 +182,20 @@ fn look_at(
     Ok(())
 }
 
-/// Files with secrets that other users of this machine can read or change: keys and the log.
-fn files(settings: &Settings) -> Vec<Finding> {
-    let log = settings.variables.get("TERRACE_LOG_FILE").map(PathBuf::from);
-    let named = key_files(settings).into_iter().map(|path| ("key file", path)).chain(log.map(|path| ("log", path)));
+/// Files with secrets that other users of this machine can read or change: keys and logs. Earlier findings name keys that
+/// are refused for that.
+fn files(settings: &Settings, earlier: &[Finding]) -> Vec<Finding> {
+    let is_found = |path: &Path| {
+        let shown = format!("`{}`", path.display());
+        earlier.iter().any(|finding| finding.status == Status::Fail && finding.message.contains(&shown))
+    };
+    let keys = key_files(settings).into_iter().map(|path| ("key file", path));
+    let named = keys.chain(log_files(settings).map(|path| ("log", path)));
     let finding = |(what, path): (&str, PathBuf)| {
         let message = |may: &str| format!("`{}` can be {may} by other users of this machine", path.display());
         match others(&path) {
             Others::Nothing => None,
+            Others::Write if is_found(&path) => None,
             Others::Read => Some(Finding::warn(what, message("read"), make_private(&path))),
             Others::Write => Some(Finding::fail(what, message("changed"), make_private(&path))),
         }

@@ -37,7 +37,8 @@ pub(super) async fn run(
     let arguments = &arguments;
     let named = stacks::split(&arguments.address).and_then(|(stack, _)| stack.parse::<StackId>().ok());
     let asked = named.as_ref().map(|stack| Asked::word(&stack.environment));
-    let world = World::new(&settings, settings.environment(asked, context.ui)?, false, context.ui)?;
+    let environment = settings.environment(asked, context.ui)?;
+    let world = World::new(&settings, environment, arguments.plaintext_secrets, context.ui)?;
     match arguments.generate {
         true => generate(context, arguments, &settings, &world).await,
         false => record(context, arguments, signals, &settings, &world).await,

@@ -42,7 +42,7 @@ pub(super) async fn run(
     let mut worlds = BTreeMap::new();
     for name in settings.environment.as_deref().into_iter().chain(of_stacks).collect::<BTreeSet<_>>() {
         let environment = settings.environment(Some(Asked::word(name)), context.ui)?;
-        worlds.insert(name, World::new(&settings, environment, false, context.ui)?);
+        worlds.insert(name, World::new(&settings, environment, arguments.plaintext_secrets, context.ui)?);
     }
     signals.begin_changes();
     let has_results_in_view = context.ui.is_result_watched() && !arguments.format.is_json();

@@ -38,7 +38,9 @@ pub(super) async fn run(
         })?;
     }
     let telemetry = Telemetry::start(context.variables)?;
-    let log = logging::serve(context, &settings.server(context.ui)?.log, telemetry.layers())?;
+    let configured = settings.server(context.ui)?;
+    let audit = logging::audit(&configured.audit.log, &settings.project_folder)?;
+    let log = logging::serve(context, &configured.log, telemetry.layers().into_iter().chain(audit).collect())?;
     warn_of_plain_tokens(bind, &said.auth, said.certificate.is_some());
     let certificate = said.certificate.clone();
     let store = role_store(&settings).await?;

@@ -115,14 +115,18 @@ impl StateStore for Audited {
     }
 
     async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError> {
-        self.store.begin(operation).await?;
-        let entry = AuditEntry {
+        let entry = |outcome| AuditEntry {
             operation: Some(operation.id),
             stacks: operation.stacks.iter().map(ToString::to_string).collect(),
-            ..self.entry(&operation.kind, AuditOutcome::Accepted)
+            ..self.entry(&operation.kind, outcome)
         };
-        // Nothing is changed yet: without an entry nothing will be.
-        self.store.audit(vec![entry]).await
+        // An operation without an entry never begins.
+        self.store.audit(vec![entry(AuditOutcome::Accepted)]).await?;
+        let begun = self.store.begin(operation).await;
+        if begun.is_err() {
+            self.note(entry(AuditOutcome::Failed)).await;
+        }
+        begun
     }
 
     async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError> {

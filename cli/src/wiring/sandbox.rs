@@ -1,6 +1,6 @@
 //! Files and variables of terrace itself, which descriptors must not reach through providers.
 
-use crate::configuration::KeySource;
+use crate::configuration::{AuditDestination, KeySource};
 use crate::settings::Settings;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -100,11 +100,20 @@ pub(crate) fn key_files(settings: &Settings) -> BTreeSet<PathBuf> {
     keys(settings).collect()
 }
 
-/// The files that this process logs to: the named one, and the file that standard error leads to.
+/// The files that terrace logs to: the named ones, and the file that standard error leads to.
 fn logs(settings: &Settings) -> impl Iterator<Item = PathBuf> {
-    let named = settings.variables.get("TERRACE_LOG_FILE").map(PathBuf::from);
     let errors = std::fs::read_link("/proc/self/fd/2").ok().filter(|file| Path::is_file(file));
-    named.into_iter().chain(errors)
+    log_files(settings).chain(errors)
+}
+
+/// The log files that variables and the configuration name: the log, and the audit log of the server.
+pub(crate) fn log_files(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+    let log = settings.variables.get("TERRACE_LOG_FILE").map(PathBuf::from);
+    let audit = match &settings.configuration.server.audit.log {
+        AuditDestination::File(path) => Some(settings.project_folder.join(path)),
+        AuditDestination::Off | AuditDestination::StandardError => None,
+    };
+    log.into_iter().chain(audit)
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ pub trait AuditLog: Send + Sync {
     /// The entries after a number, oldest first, at most `limit`, and the end of the chain as of the same moment.
     async fn audited(&self, after: u64, limit: usize) -> Result<AuditPage, StoreError>;
 
-    /// Removes the entries that are older than `keep` by the clock of the store, and appends an entry with the number and
-    /// the hash of the last of them. Returns how many were removed.
+    /// Removes the entries that are older than `keep` by the clock of the store, in transactions of bounded size. Each of
+    /// them appends an entry with the number and the hash of the last entry that it removed. Returns how many were removed.
     async fn prune_audit(&self, keep: Duration) -> Result<u64, StoreError>;
 }
 

@@ -5,11 +5,13 @@
 //!
 //! Read in this order: `rest` (roles and who has them), `webhook` (the verdict), `query` (what a request asks for), `who` and
 //! `groups` (who asks). Roles are kept by [`terrace_state::roles`]; how calls come in is [`terrace_server::beside`]'s.
+//! `audited` writes changes and refused calls into the audit log.
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]
 
 mod answer;
+mod audited;
 mod groups;
 mod query;
 mod rest;
@@ -20,6 +22,7 @@ pub use groups::GraphSettings;
 pub use query::{Allowed, Wrong, root_fields};
 
 use answer::{Refusal, Store, broken_off, errors};
+use audited::Call;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -29,13 +32,17 @@ use axum::{Json, Router};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
-use terrace_server::auth::{Auth, Door, Scope};
+use terrace_server::audit::{Audit, Head, UNKNOWN};
+use terrace_server::auth::{Admitted, Auth, Door, Scope, TurnedAway};
 use terrace_server::beside::{Beside, figures};
 use terrace_server::jwt::Trust;
 use terrace_server::tls::Certificate;
 use terrace_server::{ConnectionLimits, ServeError};
+use terrace_state::roles::RoleStore;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use who::Reader;
 
 /// The longest body: a query comes with its variables.
@@ -75,6 +82,9 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) reader: Reader,
     pub(crate) allowed: Allowed,
+    pub(crate) audit: Arc<Audit>,
+    /// Changes that are made, also those of callers that are gone.
+    pub(crate) changes: TaskTracker,
     door: Door,
     /// One for each large body.
     large: Semaphore,
@@ -87,7 +97,7 @@ pub struct RoleMapper {
 }
 
 impl RoleMapper {
-    /// One that keeps roles there.
+    /// Creates a role mapper over a store, which also gets its audit log. It needs a Tokio runtime.
     ///
     /// # Errors
     /// When nothing can be fetched with these settings, in words.
@@ -96,7 +106,15 @@ impl RoleMapper {
         let reader = Reader::new(header_names, trust, user_claim, groups_claim, graph)?;
         let door = Door::new(auth, "ROLE_MAPPER_TOKEN")?;
         Ok(Self {
-            shared: Arc::new(Shared { store, reader, allowed, door, large: Semaphore::new(LARGE_AT_ONCE) }),
+            shared: Arc::new(Shared {
+                audit: Audit::start(Arc::<dyn RoleStore>::clone(&store)),
+                changes: TaskTracker::new(),
+                store,
+                reader,
+                allowed,
+                door,
+                large: Semaphore::new(LARGE_AT_ONCE),
+            }),
             certificate,
         })
     }
@@ -141,15 +159,37 @@ impl RoleMapper {
             drain: DRAIN,
             broken: broken_off,
         };
-        beside.serve(listener, routes, stop).await
+        let shared = Arc::clone(&self.shared);
+        let served = beside.serve(listener, routes, stop).await;
+        shared.changes.close();
+        if timeout(DRAIN, shared.changes.wait()).await.is_err() {
+            tracing::warn!("the store takes long: changes of roles go on without an entry in the audit log");
+        }
+        shared.audit.end().await;
+        served
     }
 }
 
-/// Lets in who shows a token, where one is needed.
+/// Lets in who shows a token, where one is needed. Records calls that are refused, and changes that fail.
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let (head, action, is_change) = (Head::of(&request), audited::action(&request), !request.method().is_safe());
     match shared.door.admit(request, Scope::Admin).await {
-        Ok(request) => next.run(request).await,
-        Err((status, why)) => errors(status, &why),
+        Ok(Admitted { mut request, name }) => {
+            let call = Call::of(head, action, name.unwrap_or_else(|| "anonymous".to_owned()));
+            request.extensions_mut().insert(call.clone());
+            let response = next.run(request).await;
+            if is_change && !response.status().is_success() {
+                call.failed(&shared.audit, response.status()).await;
+            }
+            response
+        }
+        Err(TurnedAway { status, why, name }) => {
+            if is_change || status.is_client_error() {
+                let call = Call::of(head, action, name.unwrap_or_else(|| UNKNOWN.to_owned()));
+                call.failed(&shared.audit, status).await;
+            }
+            errors(status, &why)
+        }
     }
 }
 
@@ -168,6 +208,6 @@ async fn few_large(State(shared): State<Arc<Shared>>, request: Request, next: Ne
 
 /// Ends a call that takes too long, also one whose body does not come.
 async fn in_time(request: Request, next: Next) -> Response {
-    let answered = tokio::time::timeout(TIMEOUT, next.run(request)).await;
+    let answered = timeout(TIMEOUT, next.run(request)).await;
     answered.unwrap_or_else(|_| Refusal::Unavailable("it took too long: try again later").into_response())
 }

@@ -2,13 +2,14 @@
 
 use crate::Shared;
 use crate::answer::{Refusal, Sent};
+use crate::audited::Call;
 use crate::query::is_name;
 use crate::webhook::is_of_hasura;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::routing::{get, put};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -123,7 +124,11 @@ async fn role_of_component(State(shared): OfRoles, Id(id): Id) -> Result<Json<Ro
     Ok(Json(role.into()))
 }
 
-async fn put_role(State(shared): OfRoles, Sent(sent): Sent<RoleBody>) -> Result<Json<RoleBody>, Refusal> {
+async fn put_role(
+    State(shared): OfRoles,
+    Extension(call): Extension<Call>,
+    Sent(sent): Sent<RoleBody>,
+) -> Result<Json<RoleBody>, Refusal> {
     check("`role_id`", &sent.role_id)?;
     check_scripts(&sent.role_id).map_err(|problem| mixed(&sent.role_id, &problem))?;
     check("`component_id`", &sent.component_id)?;
@@ -137,7 +142,11 @@ async fn put_role(State(shared): OfRoles, Sent(sent): Sent<RoleBody>) -> Result<
     }
     let role = Role { id: sent.role_id, component: sent.component_id, fields: sent.graphql_root_field_names };
     let refused = |why: &str| Err(Refusal::Bad(format!("Cannot upsert role with role_id {}{why}", role.id)));
-    match shared.store.put_role(&role).await? {
+    let put = {
+        let (shared, role) = (Arc::clone(&shared), role.clone());
+        async move { shared.store.put_role(&role).await }
+    };
+    match call.change(&shared, &role.id, put, |put| *put == Put::Done).await? {
         Put::Done => Ok(Json(role.into())),
         Put::OfAnotherComponent => refused(": it is that of another component_id"),
         Put::ComponentTaken(other) => {
@@ -146,24 +155,46 @@ async fn put_role(State(shared): OfRoles, Sent(sent): Sent<RoleBody>) -> Result<
     }
 }
 
-async fn remove_role(State(shared): OfRoles, Id(id): Id) -> Result<StatusCode, Refusal> {
-    match shared.store.remove_role(&id).await? {
+async fn remove_role(
+    State(shared): OfRoles,
+    Extension(call): Extension<Call>,
+    Id(id): Id,
+) -> Result<StatusCode, Refusal> {
+    let remove = {
+        let (shared, id) = (Arc::clone(&shared), id.clone());
+        async move { shared.store.remove_role(&id).await }
+    };
+    match call.change(&shared, &id, remove, |is_removed| *is_removed).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Refusal::Missing(missing(&id))),
     }
 }
 
-async fn put_users(State(shared): OfRoles, Sent(UsersBody { role_id, users }): Sent<UsersBody>) -> Answer {
-    put_members(&shared, &role_id, Members::Users, &users).await?;
+async fn put_users(
+    State(shared): OfRoles,
+    Extension(call): Extension<Call>,
+    Sent(UsersBody { role_id, users }): Sent<UsersBody>,
+) -> Answer {
+    put_members(&shared, call, &role_id, Members::Users, &users).await?;
     Ok(Json(json!({"role_id": role_id, "users": users})))
 }
 
-async fn put_groups(State(shared): OfRoles, Sent(GroupsBody { role_id, groups }): Sent<GroupsBody>) -> Answer {
-    put_members(&shared, &role_id, Members::Groups, &groups).await?;
+async fn put_groups(
+    State(shared): OfRoles,
+    Extension(call): Extension<Call>,
+    Sent(GroupsBody { role_id, groups }): Sent<GroupsBody>,
+) -> Answer {
+    put_members(&shared, call, &role_id, Members::Groups, &groups).await?;
     Ok(Json(json!({"role_id": role_id, "groups": groups})))
 }
 
-async fn put_members(shared: &Shared, id: &str, which: Members, names: &BTreeSet<String>) -> Result<(), Refusal> {
+async fn put_members(
+    shared: &Arc<Shared>,
+    call: Call,
+    id: &str,
+    which: Members,
+    names: &BTreeSet<String>,
+) -> Result<(), Refusal> {
     let prefix = match which {
         Members::Users => "user:",
         Members::Groups => "group:",
@@ -177,7 +208,11 @@ async fn put_members(shared: &Shared, id: &str, which: Members, names: &BTreeSet
         check("a reference", name)?;
         check_principal_scripts(name).map_err(|problem| mixed(name, &problem))?;
     }
-    match shared.store.put_members(id, which, names).await? {
+    let put = {
+        let (shared, id, names) = (Arc::clone(shared), id.to_owned(), names.clone());
+        async move { shared.store.put_members(&id, which, &names).await }
+    };
+    match call.change(shared, id, put, |is_there| *is_there).await? {
         true => Ok(()),
         false => Err(Refusal::Bad(missing(id))),
     }

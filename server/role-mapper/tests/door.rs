@@ -2,7 +2,7 @@
 //! whether it lives are everybody's.
 
 use crate::world::{World, call, query};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::time::Duration;
 use terrace_engine::digest::sha256;
 use terrace_server::auth::{Auth, Scope, Token};
@@ -89,6 +89,52 @@ async fn no_token_of_less_than_everything_reads_or_writes_roles() {
         let (status, _) = ask("admin", GUARDED[at]).await;
         assert!(matches!(status, 200 | 204), "{:?} {status}", GUARDED[at]);
     }
+}
+
+#[tokio::test]
+async fn changes_of_roles_and_refused_calls_are_in_the_audit_log() {
+    let world = guarded().await;
+    let role = json!({"role_id": "r", "component_id": "c", "graphql_root_field_names": ["orders"],
+        "users": ["user:ada"], "groups": ["group:dev"]});
+    let ask = async |token: &str, method: &str, path: &str| {
+        let headers = [("authorization", token), ("x-request-id", "call 1")];
+        call(method, &format!("{}{path}", world.url), &headers, Some(&role)).await.0
+    };
+    assert_eq!(ask("Bearer guess", "PUT", "/v1/roles").await, 401);
+    assert_eq!(ask("Bearer guess", "GET", "/v1/roles").await, 401);
+    assert_eq!(ask("Bearer secret", "PUT", "/v1/user_roles").await, 400, "the role is missing");
+    for path in ["/v1/roles", "/v1/user_roles", "/v1/group_roles"] {
+        assert_eq!(ask("Bearer secret", "PUT", path).await, 200);
+        assert_eq!(ask("Bearer secret", "GET", &format!("{path}/r")).await, 200);
+    }
+    assert_eq!(ask("Bearer secret", "DELETE", "/v1/roles/r").await, 204);
+    assert_eq!(ask("Bearer secret", "DELETE", "/v1/roles/r").await, 404);
+    // The end of the call before is written with the next change.
+    assert_eq!(ask("Bearer secret", "PUT", "/v1/roles").await, 200);
+    let links = world.store.audited(0, 100).await.unwrap().links;
+    let entries: Vec<Json> = links.iter().map(|link| serde_json::from_str(&link.entry).unwrap()).collect();
+    let shown: Vec<String> = entries
+        .iter()
+        .map(|entry| {
+            let text = |name: &str| entry[name].as_str().unwrap().to_owned();
+            format!("{} {} {} ({})", text("actor"), text("action"), text("outcome"), text("target"))
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "unknown role put refused (PUT /v1/roles)",
+            "unknown read refused (GET /v1/roles)",
+            "provisioner role users failed (PUT /v1/user_roles)",
+            "provisioner role put done (PUT /v1/roles: r)",
+            "provisioner role users done (PUT /v1/user_roles: r)",
+            "provisioner role groups done (PUT /v1/group_roles: r)",
+            "provisioner role remove done (DELETE /v1/roles/r: r)",
+            "provisioner role remove failed (DELETE /v1/roles/r)",
+            "provisioner role put done (PUT /v1/roles: r)",
+        ]
+    );
+    assert!(entries.iter().all(|entry| entry["request_id"] == "call 1"), "{entries:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use terrace_engine::store::StoreError;
+use std::time::Duration;
+use terrace_engine::store::{AuditEntry, AuditLog, AuditPage, StoreError};
 use terrace_state::roles::{Members, Put, Role, RoleStore};
 
 fn role(id: &str, component: &str, fields: &[&str]) -> Json {
@@ -152,6 +153,21 @@ struct Away;
 
 fn away<T>() -> Result<T, StoreError> {
     Err(StoreError::Unavailable { doing: "read", reason: "it is away".to_owned() })
+}
+
+#[async_trait]
+impl AuditLog for Away {
+    async fn audit(&self, _: Vec<AuditEntry>) -> Result<(), StoreError> {
+        away()
+    }
+
+    async fn audited(&self, _: u64, _: usize) -> Result<AuditPage, StoreError> {
+        away()
+    }
+
+    async fn prune_audit(&self, _: Duration) -> Result<u64, StoreError> {
+        away()
+    }
 }
 
 #[async_trait]

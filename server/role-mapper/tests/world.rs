@@ -21,6 +21,7 @@ pub(crate) async fn serve(routes: Router) -> String {
 
 /// A role mapper over a state in memory, whose tokens are of an issuer of its own.
 pub(crate) struct World {
+    pub(crate) store: Arc<dyn RoleStore>,
     pub(crate) url: String,
     pub(crate) issuer: Issuer,
     pub(crate) key: Key,
@@ -75,9 +76,9 @@ impl World {
             certificate: None,
         };
         change(&mut settings);
-        let mapper = RoleMapper::new(store, settings).unwrap();
+        let mapper = RoleMapper::new(Arc::clone(&store), settings).unwrap();
         let url = serve(mapper.routes(Router::new())).await;
-        Self { url, issuer, key }
+        Self { store, url, issuer, key }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

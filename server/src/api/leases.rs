@@ -60,6 +60,7 @@ pub(super) async fn take_away(
     let lease = shared.store.leases().await?.into_iter().find(|lease| lease.id == id);
     let lease = caller.hides(lease, |caller, lease| caller.sees(&lease.stack)).ok_or_else(unknown)?;
     caller.check(Action::Unlock, false, &[Resource::Stack(&lease.stack)])?;
+    caller.became(lease.operation);
     if !shared.store.break_lease(&id).await? {
         return Err(unknown());
     }

@@ -26,6 +26,11 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+/// The least rows that are read at once where the first page of rows was not enough.
+const LEAST_ROWS: usize = 200;
+/// A page of a list ends after so many rows, whether the caller sees them or not.
+const MOST_ROWS: usize = 2_000;
+
 /// How often events are looked for.
 const LOOK: Duration = Duration::from_millis(500);
 /// How often the token of a reader is checked.
@@ -107,6 +112,9 @@ pub(crate) struct Filter {
 }
 
 /// The operations, newest first.
+///
+/// A page may have fewer items than `limit` although there is a `next`: it ends after 2,000 operations, including those that
+/// the query or the limits of the token leave out.
 #[utoipa::path(get, path = "/operations", operation_id = "list_operations", tag = "operations", params(Filter),
     responses((status = 200, body = Page<Operation>)))]
 pub(super) async fn list(
@@ -138,28 +146,34 @@ pub(super) async fn list(
                 Ok(id) => shared.store.operation(id).await?,
                 Err(_) => None,
             };
-            let there = caller.hides(there, |caller, (operation, _)| caller.sees_all(operation.about()));
+            // The page before may have ended at an operation that the caller does not see.
             Some(there.ok_or_else(|| Problem::wrong(beyond(&after)))?.0.id)
         }
     };
     // One more tells whether there is another page. How an operation stands is not in its row alone.
     let mut which = OperationFilter { kind: filter.kind, stack, before, limit: limit + 1 };
     let is_asked = |operation: &Operation| filter.status.as_ref().is_none_or(|status| operation.status == *status);
-    let mut items: Vec<Operation> = Vec::new();
-    loop {
+    let (mut items, mut read) = (Vec::<Operation>::new(), 0);
+    let next = loop {
         let rows = shared.store.operations(&which).await?;
         let is_last = rows.len() < which.limit;
+        read += rows.len();
         which.before = rows.last().map(|row| row.id);
         let rows = caller.seen(rows, |caller, row| caller.sees_all(row.about()));
         items.extend(rows.into_iter().map(operation).filter(is_asked));
-        if is_last || items.len() > limit {
-            break;
+        if items.len() > limit {
+            items.truncate(limit);
+            break items.last().map(|operation| operation.id);
         }
-    }
-    let has_more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| has_more).map(|operation| operation.id.to_string());
-    Ok(Json(Page { items, next }))
+        if is_last {
+            break None;
+        }
+        if read >= MOST_ROWS {
+            break which.before;
+        }
+        which.limit = which.limit.max(LEAST_ROWS);
+    };
+    Ok(Json(Page { items, next: next.map(|id| id.to_string()) }))
 }
 
 /// One operation with its steps.
@@ -207,6 +221,7 @@ pub(super) async fn events(
         shared,
         id: row.id,
         about: row.about().to_vec(),
+        caller,
         told,
         waiting: VecDeque::new(),
         has_ended: false,
@@ -227,6 +242,7 @@ struct Following {
     id: Uuid,
     /// The stacks that the operation is about: the caller has to see them all.
     about: Vec<StackId>,
+    caller: Caller,
     /// So many lines were told.
     told: usize,
     waiting: VecDeque<Event>,
@@ -261,6 +277,9 @@ impl Following {
 
     /// Whether the caller may still read: its token may have expired, and its issuer may have withdrawn a key.
     async fn is_admitted(&mut self) -> bool {
+        if self.caller.is_expired(Timestamp::now()) {
+            return false;
+        }
         if self.admitted.elapsed() < ADMIT_EVERY {
             return true;
         }

@@ -11,6 +11,24 @@ pub struct Door {
     setting: &'static str,
 }
 
+/// A call whose caller may make it.
+pub struct Admitted {
+    /// The call.
+    pub request: Request,
+    /// The name of the caller; nothing where callers show no token.
+    pub name: Option<String>,
+}
+
+/// A call whose caller may not make it.
+pub struct TurnedAway {
+    /// The status of its answer.
+    pub status: StatusCode,
+    /// The reason, for the caller.
+    pub why: String,
+    /// The name of the caller, where its token is known.
+    pub name: Option<String>,
+}
+
 impl Door {
     /// A door for these. `setting` is what would have it ask for tokens, for those whom it turns away without.
     ///
@@ -24,15 +42,21 @@ impl Door {
     ///
     /// # Errors
     /// With the status of its answer, and why, for the caller.
-    pub async fn admit(&self, request: Request, asked: Scope) -> Result<Request, (StatusCode, String)> {
-        self.admission.check_site(&request).map_err(|refusal| self.told(&refusal))?;
+    pub async fn admit(&self, request: Request, asked: Scope) -> Result<Admitted, TurnedAway> {
+        let turned_away = |refusal: &Refusal, name: Option<String>| {
+            let (status, why) = self.told(refusal);
+            TurnedAway { status, why, name }
+        };
+        self.admission.check_site(&request).map_err(|refusal| turned_away(&refusal, None))?;
         let (head, body) = request.into_parts();
-        let principal = self.admission.admit(&head.headers).await.map_err(|refusal| self.told(&refusal))?;
+        let principal = self.admission.admit(&head.headers).await.map_err(|refusal| turned_away(&refusal, None))?;
+        let name = principal.name.clone();
         if !principal.has(asked) {
-            let name = principal.name.clone().unwrap_or_default();
-            return Err(self.told(&Refusal::Forbidden { name, has: principal.scope(), asked }));
+            let has = principal.scope();
+            let refusal = Refusal::Forbidden { name: name.clone().unwrap_or_default(), has, asked };
+            return Err(turned_away(&refusal, name));
         }
-        Ok(Request::from_parts(head, body))
+        Ok(Admitted { request: Request::from_parts(head, body), name })
     }
 
     fn told(&self, refusal: &Refusal) -> (StatusCode, String) {

@@ -5,6 +5,7 @@
 
 use super::Scope;
 use globset::{Glob, GlobMatcher};
+use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
 use terrace_engine::address::StackId;
@@ -277,17 +278,29 @@ pub(crate) struct Principal {
     pub(crate) name: Option<String>,
     /// A call needs one grant that allows all of it; `None` allows everything.
     grants: Option<Vec<Grant>>,
+    /// The end of its token.
+    expires: Option<Timestamp>,
 }
 
 impl Principal {
     /// The caller of a server that asks for no token, and the server itself.
     pub(crate) const fn unlimited(name: Option<String>) -> Self {
-        Self { name, grants: None }
+        Self { name, grants: None, expires: None }
     }
 
     /// A caller with a token.
     pub(crate) const fn new(name: String, grants: Vec<Grant>) -> Self {
-        Self { name: Some(name), grants: Some(grants) }
+        Self { name: Some(name), grants: Some(grants), expires: None }
+    }
+
+    /// The same with a token that ends.
+    pub(crate) fn until(self, expires: Option<Timestamp>) -> Self {
+        Self { expires, ..self }
+    }
+
+    /// Whether its token has ended.
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
     }
 
     /// Whether the caller may do that with all of these resources, consenting to the loss of data or not: one grant has to

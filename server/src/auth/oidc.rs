@@ -3,8 +3,10 @@
 use super::limits::words;
 use super::{Grant, Principal};
 use crate::answer::Refusal;
-use crate::jwt::{ALGORITHMS, Accepted, Refused, Trust, Verifier};
+use crate::jwt::{ALGORITHMS, Accepted, LEEWAY, Refused, Trust, Verifier};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value as Json};
+use std::time::Duration;
 
 /// Whose tokens are taken, and what they allow.
 #[derive(Debug, Clone)]
@@ -80,7 +82,7 @@ impl Issuer {
                 Refusal::Unavailable("the keys of the issuer cannot be had now: try again later".to_owned())
             }
         })?;
-        Ok(Principal::new(name(&claims), self.grants(&claims)))
+        Ok(Principal::new(name(&claims), self.grants(&claims)).until(end(&claims)))
     }
 
     /// True when the limits of a role hide something.
@@ -95,7 +97,33 @@ impl Issuer {
     }
 }
 
+/// The check of a token counts whole seconds.
+const TICK: Duration = Duration::from_secs(1);
+
+/// When a valid token ends, for clocks that differ as much as they may: from then on it is refused. `None` for a time that no
+/// clock will show.
+fn end(claims: &Map<String, Json>) -> Option<Timestamp> {
+    let expires = SignedDuration::try_from_secs_f64(claims.get("exp")?.as_f64()?).ok()?;
+    Timestamp::UNIX_EPOCH.checked_add(expires).and_then(|end| end.checked_add(LEEWAY + TICK)).ok()
+}
+
 fn name(claims: &Map<String, Json>) -> String {
     let name = NAMES.iter().find_map(|claim| claims.get(*claim)?.as_str().filter(|name| !name.trim().is_empty()));
     name.unwrap_or("somebody without a name").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn principal_expires_with_its_token() {
+        let end = |expires: Json| end(json!({"exp": expires}).as_object().unwrap()).map(Timestamp::as_second);
+        assert_eq!([end(json!(1_000)), end(json!(1_000.4)), end(json!(-5))], [Some(1_061), Some(1_061), Some(56)]);
+        assert_eq!([json!(u64::MAX), json!(1e300), json!("soon"), Json::Null].map(end), [None; 4]);
+        let principal = Principal::new("ada".to_owned(), Vec::new()).until(Some(Timestamp::UNIX_EPOCH));
+        assert!(principal.is_expired(Timestamp::UNIX_EPOCH) && !principal.is_expired(Timestamp::MIN));
+        assert!(!Principal::unlimited(None).is_expired(Timestamp::MAX));
+    }
 }

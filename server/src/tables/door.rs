@@ -109,14 +109,14 @@ fn is_page(to: &str) -> bool {
 
 /// Refuses what was sent to another name than this machine's, and what a page of another site sends.
 pub(super) async fn here(request: Request, next: Next) -> Response {
-    let refused = |(status, why): (StatusCode, String)| pages::wrong(status.as_u16(), &why);
+    let refused = |status: StatusCode, why: &str| pages::wrong(status.as_u16(), why);
     let door = match SiteDoor::new(Auth::ThisMachine, "server.bind") {
         Ok(door) => door,
-        Err(why) => return refused((StatusCode::INTERNAL_SERVER_ERROR, why)),
+        Err(why) => return refused(StatusCode::INTERNAL_SERVER_ERROR, &why),
     };
     match door.admit(request, Scope::Read).await {
-        Ok(request) => next.run(request).await,
-        Err(refusal) => refused(refusal),
+        Ok(admitted) => next.run(admitted.request).await,
+        Err(turned_away) => refused(turned_away.status, &turned_away.why),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The audit log: one chain for all writers.
 
 use super::Fixture;
+use crate::AUDIT_BATCH;
 use crate::clock::Clock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +83,33 @@ pub async fn pruned_log_stays_verifiable(fixture: Fixture) {
     fixture.clock.advance(2 * day);
     fixture.store.prune(day).await.unwrap();
     assert_eq!(all(&fixture.store).await, links);
+}
+
+/// Each transaction removes a bounded number of entries, and anchors the rest.
+pub async fn long_log_is_pruned_in_batches(fixture: Fixture) {
+    let day = Duration::from_secs(24 * 3600);
+    let count = AUDIT_BATCH + 1;
+    fixture.store.audit((0..count).map(|_| entry("ada")).collect()).await.unwrap();
+    fixture.clock.advance(2 * day);
+    fixture.store.audit(vec![entry("eve")]).await.unwrap();
+    assert_eq!(fixture.store.prune_audit(day).await.unwrap(), count as u64);
+    // The entries of the prune are younger.
+    assert_eq!(fixture.store.prune_audit(day).await.unwrap(), 0);
+    let links = all(&fixture.store).await;
+    let anchors: Vec<u64> = links[1..]
+        .iter()
+        .map(|link| {
+            let fields: serde_json::Value = serde_json::from_str(&link.entry).unwrap();
+            fields["anchor"]["number"].as_u64().unwrap()
+        })
+        .collect();
+    assert_eq!(anchors, [AUDIT_BATCH as u64, count as u64]);
+    assert_eq!(verified(&fixture.store).await, Ok(count as u64 + 3));
+    // Two processes may prune at once.
+    fixture.clock.advance(2 * day);
+    let (one, other) = tokio::join!(fixture.store.prune_audit(day), fixture.store.prune_audit(day));
+    assert_eq!(one.unwrap() + other.unwrap(), 3);
+    assert!(verified(&fixture.store).await.is_ok());
 }
 
 /// Pages follow each other by the number of the last entry.

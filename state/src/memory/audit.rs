@@ -1,6 +1,7 @@
 //! The audit log of the store in memory.
 
 use super::{State, refused};
+use crate::AUDIT_BATCH;
 use jiff::Timestamp;
 use terrace_engine::store::{Anchor, AuditEntry, AuditLink, AuditPage, GENESIS, StoreError};
 
@@ -20,9 +21,11 @@ impl State {
         AuditPage { links, head: self.audit_head() }
     }
 
-    pub(super) fn prune_audit(&mut self, moment: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
-        let old: Vec<AuditLink> =
-            self.audit.iter().map(|(_, link)| link).take_while(|link| link.at < moment).cloned().collect();
+    /// Prunes the first entries up to a number, as far as they are older than a moment.
+    pub(super) fn prune_audit(&mut self, until: u64, moment: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+        let is_old = |link: &&AuditLink| link.number <= until && link.at < moment;
+        let first = self.audit.iter().map(|(_, link)| link).take(AUDIT_BATCH);
+        let old: Vec<AuditLink> = first.take_while(is_old).cloned().collect();
         let Some(last) = old.last() else { return Ok(0) };
         for link in &old {
             self.audit.remove(&link.number);
@@ -36,7 +39,7 @@ impl State {
         Ok(old.len() as u64)
     }
 
-    fn audit_head(&self) -> Option<Anchor> {
+    pub(super) fn audit_head(&self) -> Option<Anchor> {
         let (_, last) = self.audit.iter().next_back()?;
         Some(Anchor { number: last.number, hash: last.hash.clone() })
     }

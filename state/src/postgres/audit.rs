@@ -5,8 +5,8 @@ use super::Context;
 use super::columns::{self, Columns};
 use super::error::Failure;
 use super::session::Session;
+use crate::AUDIT_BATCH;
 use jiff::Timestamp;
-use std::time::Duration;
 use terrace_engine::store::{Anchor, AuditEntry, AuditLink, AuditPage, GENESIS};
 
 /// Appends entries.
@@ -14,28 +14,7 @@ pub(super) async fn append(session: &Session, context: &Context, entries: &[Audi
     if entries.is_empty() {
         return Ok(());
     }
-    let head = lock(session).await?;
-    append_after(session, context, head, entries).await
-}
-
-/// Locks the end of the chain.
-async fn lock(session: &Session) -> Result<Anchor, Failure> {
-    let sql = "SELECT number, hash FROM audit_head FOR UPDATE";
-    if let Some(head) = session.first(sql, &[], anchor).await? {
-        return Ok(head);
-    }
-    let first = "INSERT INTO audit_head (singleton, number, hash) VALUES (1, 0, $1) ON CONFLICT DO NOTHING";
-    session.execute(first, &[&GENESIS]).await?;
-    let head = session.first(sql, &[], anchor).await?;
-    head.ok_or_else(|| Failure::Unreadable("the audit log has lost its end".to_owned()))
-}
-
-async fn append_after(
-    session: &Session,
-    context: &Context,
-    mut head: Anchor,
-    entries: &[AuditEntry],
-) -> Result<(), Failure> {
+    let mut head = lock(session).await?;
     let now = context.now(session).await?;
     for entry in entries {
         // The first try may have committed it.
@@ -52,6 +31,18 @@ async fn append_after(
     let sql = "UPDATE audit_head SET number = $1, hash = $2";
     session.execute(sql, &[&columns::integer(head.number), &head.hash]).await?;
     Ok(())
+}
+
+/// Locks the end of the chain.
+async fn lock(session: &Session) -> Result<Anchor, Failure> {
+    let sql = "SELECT number, hash FROM audit_head FOR UPDATE";
+    if let Some(head) = session.first(sql, &[], anchor).await? {
+        return Ok(head);
+    }
+    let first = "INSERT INTO audit_head (singleton, number, hash) VALUES (1, 0, $1) ON CONFLICT DO NOTHING";
+    session.execute(first, &[&GENESIS]).await?;
+    let head = session.first(sql, &[], anchor).await?;
+    head.ok_or_else(|| Failure::Unreadable("the audit log has lost its end".to_owned()))
 }
 
 /// The entries after a number.
@@ -73,18 +64,31 @@ pub(super) async fn page(session: &Session, after: u64, limit: usize) -> Result<
     Ok(AuditPage { links, head })
 }
 
-/// Removes the entries that are older, and appends an entry that names the last of them.
-pub(super) async fn prune(session: &Session, context: &Context, keep: Duration) -> Result<u64, Failure> {
-    let head = lock(session).await?;
-    let moment = context.now(session).await?.checked_sub(keep).unwrap_or(Timestamp::MIN);
-    let sql = "SELECT number, hash FROM audit
-               WHERE number < coalesce((SELECT min(number) FROM audit WHERE at >= $1), 9223372036854775807)
+/// `PRUNE` in ASCII: processes that prune the log at the same time take this lock one after the other.
+const PRUNING: i64 = 0x50_5255_4e45;
+
+/// Among the first entries up to a number, removes those that are older than a moment, and appends an entry that names the
+/// last of them. Returns how many were removed.
+///
+/// Writers wait for the new entry alone: the end of the chain is locked after the others are removed.
+pub(super) async fn prune_batch(
+    session: &Session,
+    context: &Context,
+    until: u64,
+    moment: Timestamp,
+) -> Result<u64, Failure> {
+    session.take_long().await?;
+    session.query("SELECT pg_advisory_xact_lock($1)", &[&PRUNING]).await?;
+    let sql = "WITH batch AS (SELECT number, at, hash FROM audit WHERE number <= $1 ORDER BY number LIMIT $2)
+               SELECT number, hash FROM batch
+               WHERE number < coalesce((SELECT min(number) FROM batch WHERE at >= $3), 9223372036854775807)
                ORDER BY number DESC LIMIT 1";
-    let last = session.first(sql, &[&columns::time(moment)], anchor).await?;
+    let batch = i64::try_from(AUDIT_BATCH).unwrap_or(i64::MAX);
+    let last = session.first(sql, &[&columns::integer(until), &batch, &columns::time(moment)], anchor).await?;
     let Some(last) = last else { return Ok(0) };
     let sql = "DELETE FROM audit WHERE number <= $1";
     let removed = session.execute(sql, &[&columns::integer(last.number)]).await?;
-    append_after(session, context, head, &[AuditEntry::pruned(last.number, last.hash)]).await?;
+    append(session, context, &[AuditEntry::pruned(last.number, last.hash)]).await?;
     Ok(removed)
 }
 

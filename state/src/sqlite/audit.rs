@@ -3,9 +3,9 @@
 use super::Context;
 use super::columns::{self, Columns};
 use super::error::Failure;
+use crate::AUDIT_BATCH;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction};
-use std::time::Duration;
 use terrace_engine::store::{Anchor, AuditEntry, AuditLink, AuditPage, GENESIS};
 
 /// Appends entries.
@@ -46,13 +46,21 @@ pub(super) fn page(connection: &Connection, after: u64, limit: usize) -> Result<
     Ok(AuditPage { links: links.collect::<Result<_, _>>()?, head: head(connection)? })
 }
 
-/// Removes the entries that are older, and appends an entry that names the last of them.
-pub(super) fn prune(transaction: &Transaction<'_>, context: &Context, keep: Duration) -> Result<u64, Failure> {
-    let moment = context.clock.now().checked_sub(keep).unwrap_or(Timestamp::MIN).as_microsecond();
-    let sql = "SELECT number, hash FROM audit
-               WHERE number < coalesce((SELECT min(number) FROM audit WHERE at >= ?1), 9223372036854775807)
+/// Among the first entries up to a number, removes those that are older than a moment, and appends an entry that names the
+/// last of them. Returns how many were removed.
+pub(super) fn prune_batch(
+    transaction: &Transaction<'_>,
+    context: &Context,
+    until: u64,
+    moment: Timestamp,
+) -> Result<u64, Failure> {
+    let sql = "WITH batch AS (SELECT number, at, hash FROM audit WHERE number <= ?1 ORDER BY number LIMIT ?2)
+               SELECT number, hash FROM batch
+               WHERE number < coalesce((SELECT min(number) FROM batch WHERE at >= ?3), 9223372036854775807)
                ORDER BY number DESC LIMIT 1";
-    let last = transaction.prepare_cached(sql)?.query_row([moment], anchor).optional()?;
+    let batch = i64::try_from(AUDIT_BATCH).unwrap_or(i64::MAX);
+    let parameters = (columns::integer(until), batch, moment.as_microsecond());
+    let last = transaction.prepare_cached(sql)?.query_row(parameters, anchor).optional()?;
     let Some(last) = last else { return Ok(0) };
     let sql = "DELETE FROM audit WHERE number <= ?1";
     let removed = transaction.prepare_cached(sql)?.execute([columns::integer(last.number)])?;

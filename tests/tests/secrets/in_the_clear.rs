@@ -123,3 +123,19 @@ fn a_change_of_what_is_never_stored_cannot_be_told_without_a_key_and_plans_say_s
     with(&["apply", "stack.yaml", "--auto-approve", "-q", "--plaintext-secrets"], "pw=two").says("1 changed");
     assert!(!with(&["plan", "stack.yaml"], "pw=two").stderr.contains("cannot be told"));
 }
+
+#[test]
+fn recover_records_a_sensitive_value_in_the_clear_where_that_is_allowed() {
+    let project = crate::crash::project();
+    let environment = "environment: {VALUE: 'one'}";
+    let stack = crate::crash::stack("one");
+    project
+        .write_stack(&stack.replace(environment, &format!("{environment}\n      secretEnvironment: {{TOKEN: hush}}")));
+    project.write("when", "after create");
+    let words = ["apply", "stack.yaml", "--auto-approve", "--plaintext-secrets"];
+    assert_eq!(project.run(words).code, -1);
+    project.run(["recover"]).with_code(1).says("a sensitive value of it cannot be stored");
+    project.run(["recover", "--plaintext-secrets"]).done();
+    assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.thing\n");
+    project.assert_settled("stack.yaml", &["--plaintext-secrets"]);
+}

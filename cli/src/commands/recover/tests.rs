@@ -88,6 +88,7 @@ fn an_answer_to_what_was_found_out_meanwhile_is_no_mistake() {
 #[test]
 fn nothing_is_both_absent_and_tainted() {
     let of = |absent: &str, tainted: &str| RecoverArguments {
+        plaintext_secrets: false,
         stacks: Vec::new(),
         unchanged: Vec::new(),
         absent: vec![absent.to_owned()],
@@ -102,6 +103,7 @@ fn nothing_is_both_absent_and_tainted() {
 #[test]
 fn a_stack_in_an_answer_says_in_which_environment_to_look() {
     let arguments = RecoverArguments {
+        plaintext_secrets: false,
         stacks: Vec::new(),
         unchanged: Vec::new(),
         absent: Vec::new(),

@@ -51,7 +51,7 @@ pub(super) async fn run(
             .hint("change it in the descriptors of all its owners"));
     }
     let environment = settings.environment(Some(Asked::word(&stack.environment)), context.ui)?;
-    let world = World::new(&settings, environment, false, context.ui)?;
+    let world = World::new(&settings, environment, arguments.plaintext_secrets, context.ui)?;
     let asked = asked(arguments);
     let run = Run { context, arguments: &asked, signals, settings: &settings, world: &world, is_saved: false };
     let is_applied = arguments.out.is_none() && run.can_proceed();
@@ -78,7 +78,12 @@ pub(super) async fn run(
 fn asked(arguments: &RollbackArguments) -> ApplyArguments {
     ApplyArguments {
         files: Vec::new(),
-        planning: PlanningArguments { refresh: true, data: arguments.data.clone(), ..PlanningArguments::default() },
+        planning: PlanningArguments {
+            refresh: true,
+            data: arguments.data.clone(),
+            plaintext_secrets: arguments.plaintext_secrets,
+            ..PlanningArguments::default()
+        },
         plan_digest: None,
         run: arguments.run,
     }
