@@ -70,7 +70,9 @@ impl Judging {
             true => (items, resources),
             false => (items.min(SMALL_ITEMS), resources.min(self.settings.small_resources)),
         };
-        Limits { items, ..Limits::new(values, resources, raise) }
+        let mut limits = Limits::new(values, resources, raise);
+        limits.items = items;
+        limits
     }
 
     /// The same for a call, whose time begins now.
