@@ -53,7 +53,7 @@ pub(super) const MADE: &str = "@made";
 /// Around a text that is going to be split; a second argument is the separator.
 pub(super) const PARTS: &str = "@parts";
 
-/// What a stack may compute.
+/// The limits of one evaluation and of a stack.
 #[derive(Clone, Copy)]
 pub(super) struct Most {
     /// Items of one evaluation.
@@ -157,7 +157,7 @@ thread_local! {
     static ANSWERED: Cell<u64> = const { Cell::new(ITEMS) };
     /// What the stack allows the result to hold.
     static ALLOWED: Cell<u64> = const { Cell::new(ITEMS) };
-    /// What the stack may compute.
+    /// The limits of the stack.
     static MOST: Cell<Most> = const { Cell::new(Most::DEFAULT) };
     /// Whether a budget was used up.
     static IS_SPENT: Cell<bool> = const { Cell::new(false) };
