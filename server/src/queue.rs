@@ -264,12 +264,13 @@ pub(crate) fn sealed(text: &[u8], operation: Uuid, seal: &Seal) -> Result<String
     Ok(format!("{SEALED}{}", seal.at(Place::Request { operation }).seal(&Spot::Root, text)?))
 }
 
-/// The body of a stored request. With a state key an unsealed body is refused: a writer to the database could forge it.
+/// The body of a stored request. An unsealed body opens as it is, unless sealed values have to be bound to their place.
 pub(crate) fn opened<'b>(body: &'b str, operation: Uuid, seal: &Seal) -> Result<Cow<'b, [u8]>, WireError> {
     let placed = seal.at(Place::Request { operation });
     match body.strip_prefix(SEALED) {
         Some(sealed) => placed.open(&Spot::Root, sealed).map(Cow::Owned),
-        None => placed.check_unsealed().map(|()| Cow::Borrowed(body.as_bytes())),
+        None if placed.requires_bound() => Err(placed.unbound()),
+        None => Ok(Cow::Borrowed(body.as_bytes())),
     }
 }
 
