@@ -249,9 +249,13 @@ struct Kept<A> {
     followed: Followed,
 }
 
-/// Reads what is stored.
+/// Reads a stored request. With a state key an unsealed request is refused: a writer to the database could forge it.
 fn read(body: &str, operation: Uuid, seal: &Seal) -> Result<Kept<Asked>, Refusal> {
     let broken = |error: &dyn std::fmt::Display| Refusal::Broken(format!("a request cannot be read: {error}"));
+    let is_sealed = body.starts_with(SEALED);
+    if !is_sealed && seal.at(Place::Request { operation }).check_unsealed().is_err() {
+        return Err(broken(&"it is not sealed although there is a state key; `terrace state rekey` seals it"));
+    }
     let text = opened(body, operation, seal).map_err(|error| broken(&error))?;
     serde_json::from_slice(&text).map_err(|error| broken(&error))
 }
@@ -264,7 +268,7 @@ pub(crate) fn sealed(text: &[u8], operation: Uuid, seal: &Seal) -> Result<String
     Ok(format!("{SEALED}{}", seal.at(Place::Request { operation }).seal(&Spot::Root, text)?))
 }
 
-/// The body of a stored request. An unsealed body opens as it is, unless sealed values have to be bound to their place.
+/// Opens the body of a stored request, sealed or not.
 pub(crate) fn opened<'b>(body: &'b str, operation: Uuid, seal: &Seal) -> Result<Cow<'b, [u8]>, WireError> {
     let placed = seal.at(Place::Request { operation });
     match body.strip_prefix(SEALED) {

@@ -161,6 +161,14 @@ impl Placed<'_> {
         self.seal.current.is_some() && self.seal.is_bound_required
     }
 
+    /// Checks that a text without a seal may stand here.
+    ///
+    /// # Errors
+    /// When there is a key, and values in the clear are not accepted.
+    pub fn check_unsealed(&self) -> Result<(), WireError> {
+        self.seal.check_marked(&self.place, &Spot::Root)
+    }
+
     /// The error of a text that is not bound to this place.
     #[must_use]
     pub fn unbound(&self) -> WireError {
