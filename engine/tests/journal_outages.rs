@@ -5,10 +5,11 @@ use crate::journal_points::{Kind, SCENES, Scene, store};
 use crate::support::Story;
 use crate::support::story::summary;
 use crate::support::troubled::{Counted, Outage, TroubledStore};
+use crate::support::world::Fault;
 use std::sync::Arc;
 use terrace_engine::address::StackId;
 use terrace_engine::apply::{Applier, ApplyError};
-use terrace_engine::store::{Body, NewOperation, NewRequest, RequestQueue, StateStore};
+use terrace_engine::store::{Body, NewOperation, NewRequest, RequestQueue, Selection, StateStore};
 use uuid::Uuid;
 
 /// The runs after which a request has to be done.
@@ -151,4 +152,45 @@ async fn outage_at_any_outcome_doubles_nothing_in_memory() {
 #[tokio::test]
 async fn outage_at_any_outcome_doubles_nothing_in_sqlite() {
     fail_at_every_write(Kind::Sqlite, Counted::Outcomes).await;
+}
+
+/// The first run fails at a write and records no step, so the second run takes the same step numbers.
+#[tokio::test]
+async fn running_call_of_the_next_run_does_not_count_as_ended() {
+    let mut reused = 0;
+    for first in 0..8 {
+        let (store, scene, what) = (store(Kind::Memory).await, Scene::First, format!("write {first}"));
+        let mut story = scene.begin_on(store.clone()).await;
+        let request = Request { scene, operation: Uuid::now_v7(), what };
+        request.queue(&*store).await;
+        let inner: Arc<dyn StateStore> = Arc::clone(&story.store);
+        let outage = Outage { first, counted: Counted::All, calls: 1, is_written: false };
+        story.store = TroubledStore::failing(Arc::clone(&inner), outage);
+        let failed = request.run(&story).await;
+        story.store = inner;
+        if failed.is_ok() || request.next_step(&story).await > 0 {
+            continue;
+        }
+        reused += 1;
+        story.fault("create ", Fault::HangBefore);
+        let running = request.run(&story);
+        tokio::pin!(running);
+        let open = loop {
+            tokio::select! {
+                biased;
+                ended = &mut running => panic!("{}: the call hangs, and the run ended with {ended:?}", request.what),
+                () = tokio::task::yield_now() => {}
+            }
+            let open = story.store.open_intents(&StackId::new("demo", "test"), &Selection::All).await.unwrap();
+            if !open.is_empty() {
+                break open;
+            }
+        };
+        for open in open {
+            assert!(!open.is_holder_gone, "{}: the store knows that this process lives", request.what);
+            let complete = story.ended_calls.complete(open);
+            assert!(!complete.is_holder_gone, "{}: its call runs: {complete:?}", request.what);
+        }
+    }
+    assert!(reused > 0, "no first run left its step numbers to the second run");
 }

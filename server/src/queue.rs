@@ -249,9 +249,13 @@ struct Kept<A> {
     followed: Followed,
 }
 
-/// Reads what is stored.
+/// Reads a stored request. With a state key an unsealed request is refused: a writer to the database could forge it.
 fn read(body: &str, operation: Uuid, seal: &Seal) -> Result<Kept<Asked>, Refusal> {
     let broken = |error: &dyn std::fmt::Display| Refusal::Broken(format!("a request cannot be read: {error}"));
+    let is_sealed = body.starts_with(SEALED);
+    if !is_sealed && seal.at(Place::Request { operation }).check_unsealed().is_err() {
+        return Err(broken(&"it is not sealed although there is a state key; `terrace state rekey` seals it"));
+    }
     let text = opened(body, operation, seal).map_err(|error| broken(&error))?;
     serde_json::from_slice(&text).map_err(|error| broken(&error))
 }
@@ -264,12 +268,13 @@ pub(crate) fn sealed(text: &[u8], operation: Uuid, seal: &Seal) -> Result<String
     Ok(format!("{SEALED}{}", seal.at(Place::Request { operation }).seal(&Spot::Root, text)?))
 }
 
-/// The body of a stored request. With a state key an unsealed body is refused: a writer to the database could forge it.
+/// Opens the body of a stored request, sealed or not.
 pub(crate) fn opened<'b>(body: &'b str, operation: Uuid, seal: &Seal) -> Result<Cow<'b, [u8]>, WireError> {
     let placed = seal.at(Place::Request { operation });
     match body.strip_prefix(SEALED) {
         Some(sealed) => placed.open(&Spot::Root, sealed).map(Cow::Owned),
-        None => placed.check_unsealed().map(|()| Cow::Borrowed(body.as_bytes())),
+        None if placed.requires_bound() => Err(placed.unbound()),
+        None => Ok(Cow::Borrowed(body.as_bytes())),
     }
 }
 

@@ -52,7 +52,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// The longest that this becomes.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How often a store that is away is asked again to release a claim.
+/// The pause between attempts to release a claim while the store is unavailable.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// How often this server tries what it cannot read, or what the store keeps from its end.
@@ -419,8 +419,8 @@ impl Run<'_> {
         Err(Failure::Told(vec!["others were quicker each time".to_owned()]))
     }
 
-    /// Releases the claim: the request is queued again after a pause, which grows with the number of tries. A store that is
-    /// away is asked again for as long as the claim lasts; otherwise the request would wait until the claim has expired.
+    /// Releases the claim: the request is queued again after a pause, which grows with the number of tries. While the store is
+    /// unavailable, it retries until the claim expires.
     async fn give_back(&self) {
         let tries = u32::try_from(self.claim.fence).unwrap_or(u32::MAX);
         let pause = PAUSE.saturating_mul(tries).min(LONGEST_PAUSE);

@@ -76,6 +76,16 @@ fn what_waits_and_was_not_sealed_is_sealed_with_the_first_key() {
 }
 
 #[test]
+fn unsealed_request_is_refused_after_the_first_key() {
+    let project = project();
+    let token = leave_one_waiting(&project, &[]);
+    let server = Served::start_with(&project, &[], &[NEW]);
+    until("it is refused", || server.told().contains("`terrace state rekey` seals it"));
+    assert_ne!(server.call("GET", &format!("/v1/provision/{token}/status"), "").json()["status"], "COMPLETED");
+    assert_eq!(log(&project), ["a"]);
+}
+
+#[test]
 fn a_plan_that_was_made_before_is_applied_as_long_as_its_key_is_known() {
     let project = project();
     let configuration = project.read("terrace.yaml");

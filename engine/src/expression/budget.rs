@@ -53,10 +53,10 @@ pub(super) const MADE: &str = "@made";
 /// Around a text that is going to be split; a second argument is the separator.
 pub(super) const PARTS: &str = "@parts";
 
-/// What a stack may compute.
+/// The limits of an evaluation and of its stack.
 #[derive(Clone, Copy)]
 pub(super) struct Most {
-    /// Items of one evaluation.
+    /// The items of an evaluation.
     pub(super) one: u64,
     /// Items of all large values together.
     pub(super) all: u64,
@@ -79,9 +79,9 @@ impl Most {
 /// The budget is used up.
 #[derive(Debug)]
 pub(super) enum Exceeded {
-    /// That of one evaluation.
+    /// The budget of an evaluation.
     One,
-    /// That of a stack.
+    /// The budget of a stack.
     All,
 }
 
@@ -157,7 +157,7 @@ thread_local! {
     static ANSWERED: Cell<u64> = const { Cell::new(ITEMS) };
     /// What the stack allows the result to hold.
     static ALLOWED: Cell<u64> = const { Cell::new(ITEMS) };
-    /// What the stack may compute.
+    /// The limits of the stack.
     static MOST: Cell<Most> = const { Cell::new(Most::DEFAULT) };
     /// Whether a budget was used up.
     static IS_SPENT: Cell<bool> = const { Cell::new(false) };

@@ -193,7 +193,7 @@ impl Functions {
         left.saturating_add(budget::SMALL).min(self.most().one)
     }
 
-    /// What a stack may compute.
+    /// The limits of a stack.
     pub(super) fn most(&self) -> Most {
         Most::of(&self.limits)
     }

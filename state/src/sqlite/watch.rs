@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The most leases that are watched at once.
 const MOST: usize = 10_000;
 
-/// A lease that stays expired for longer was freed or granted anew long ago, under another id.
+/// The age at which an entry is dropped: its lease was released, or granted again under another id.
 const FORGOTTEN: Duration = Duration::from_secs(600);
 
 /// When each lease was first seen to expire then.
