@@ -163,6 +163,30 @@ thread_local! {
     static IS_SPENT: Cell<bool> = const { Cell::new(false) };
 }
 
+/// The budgets of a template, to be carried to another thread and back.
+#[derive(Clone, Copy)]
+pub(super) struct Budgets {
+    answered: u64,
+    allowed: u64,
+    most: Most,
+    is_spent: bool,
+}
+
+impl Budgets {
+    /// The budgets of this thread.
+    pub(super) fn of_thread() -> Self {
+        Self { answered: ANSWERED.get(), allowed: ALLOWED.get(), most: MOST.get(), is_spent: IS_SPENT.get() }
+    }
+
+    /// Makes them the budgets of this thread.
+    pub(super) fn resume(self) {
+        ANSWERED.set(self.answered);
+        ALLOWED.set(self.allowed);
+        MOST.set(self.most);
+        IS_SPENT.set(self.is_spent);
+    }
+}
+
 /// Evaluates with a budget of its own.
 pub(super) fn with_budget<T>(work: impl FnOnce() -> T) -> T {
     // No more than the result may hold: where a stack has used up all that it has, an answer is not worth computing.

@@ -1,7 +1,7 @@
 //! One expression against one scope.
 
 use super::bridge::{self, Touched};
-use super::budget::{self, with_budget};
+use super::budget::{self, Budgets, with_budget};
 use super::compile::{Cel, Program, Use};
 use super::failure::{self, Failure};
 use super::functions::Functions;
@@ -17,6 +17,18 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use terrace_provider::Value;
+
+/// Evaluates with that many bytes of stack, if need be in another thread, which then has the budgets of this one.
+fn evaluate_with_stack<T: Send>(bytes: usize, evaluate: impl FnOnce() -> T + Send) -> Option<T> {
+    let before = Budgets::of_thread();
+    let (answer, after) = with_stack(bytes, || {
+        before.resume();
+        let answer = with_budget(evaluate);
+        (answer, Budgets::of_thread())
+    })?;
+    after.resume();
+    Some(answer)
+}
 
 impl Expression {
     /// The value.
@@ -37,7 +49,7 @@ impl Expression {
             Program::Cel(program) => {
                 match program.call.as_ref().and_then(|call| call.evaluate(program, scope, functions)) {
                     Some(value) => Ok(value),
-                    None => with_stack(program.stack, || with_budget(|| program.evaluate(scope, functions)))
+                    None => evaluate_with_stack(program.stack, || program.evaluate(scope, functions))
                         .unwrap_or_else(|| Err(Failure::new("there is no memory for a computation this deep"))),
                 }
             }

@@ -111,6 +111,28 @@ fn budget_shrinks_with_the_limits() {
     assert!(refused.starts_with("error: the values of the stack are too large: together they hold more than 40000"));
 }
 
+/// A deep expression is evaluated in a thread of its own.
+#[test]
+fn deep_expression_keeps_to_the_budgets_of_its_stack() {
+    let limits = Limits::new(10_000, 100, "buy more memory");
+    let functions = Functions::default().bounded(limits.clone()).of_stack();
+    let evaluate = |items: usize| {
+        let text = format!("${{{{ {}range({items}){} }}}}", "true ? (".repeat(40), ") : []".repeat(40));
+        let (template, diagnostics, _) = compile(&text);
+        assert_eq!(diagnostics.len(), 0, "{diagnostics:?}");
+        template.evaluate(&Variables::new(json!({})), &functions).map(drop).map_err(|errors| told(&errors))
+    };
+    let refused = evaluate(20_000).unwrap_err();
+    assert!(
+        refused.starts_with("error: the computation is too large: it walks over or makes more than 10000"),
+        "{refused}"
+    );
+    assert!(limits.is_exceeded());
+    assert_eq!([(); 4].map(|()| evaluate(9_000)), [const { Ok(()) }; 4]);
+    let refused = evaluate(9_000).unwrap_err();
+    assert!(refused.starts_with("error: the values of the stack are too large"), "{refused}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 

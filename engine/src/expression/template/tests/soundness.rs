@@ -91,8 +91,9 @@ proptest! {
             let concrete = say(&expression, &value).unwrap();
             match (&planned, &concrete) {
                 (Ok(planned), Ok(concrete)) => prop_assert!(keeps(planned, concrete), "{expression}: {planned:?}, with {value}: {concrete:?}"),
-                // The unknown may still turn out to be of a type that an operation refuses.
-                (Ok(planned), Err(())) => prop_assert!(planned.has_unknown(), "{expression}: {planned:?}, with {value}: an error"),
+                // The unknown may still turn out to be of a type that an operation refuses: `size([u.k])` plans 1. Then
+                // the apply stops with an error and no value differs from the plan.
+                (Ok(_), Err(())) => {}
                 (Err(()), Ok(concrete)) => prop_assert!(false, "{expression}: an error, with {value}: {concrete:?}"),
                 (Err(()), Err(())) => {}
             }
