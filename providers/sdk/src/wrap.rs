@@ -207,6 +207,7 @@ impl Guarded {
                 }
                 (!is_over).then_some(pause)
             });
+        let attempts = Box::pin(attempts.into_future());
         let result = match change {
             None if self.is_remote => {
                 let heard = silence::listening(&self.instance, attempts).await;

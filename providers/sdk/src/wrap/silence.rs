@@ -89,6 +89,8 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// Runs work with one budget of silence for all its reading calls. Nested work shares the budget.
 pub async fn with_patience<T>(patience: &Patience, work: impl Future<Output = T>) -> T {
+    // Boxed, as below: the futures of a whole plan are too large for the stack of a thread in a debug build.
+    let work = Box::pin(work);
     if BUDGET.try_with(|_| ()).is_ok() {
         return work.await;
     }
@@ -256,8 +258,7 @@ pub(super) async fn listening<T>(
     let allowed = budget.allowed();
     let since = Mutex::new(Instant::now());
     let listener = Arc::new(Listener { line: Arc::clone(&line), excuses: AtomicUsize::new(0), since });
-    let call = CALL.scope(Arc::clone(&listener), call);
-    tokio::pin!(call);
+    let mut call = Box::pin(CALL.scope(Arc::clone(&listener), call));
     let reported_after = REPORTED_AFTER.min(allowed / 2);
     loop {
         let since = listener.silent_since().unwrap_or_else(Instant::now);

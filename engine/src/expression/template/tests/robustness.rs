@@ -115,7 +115,7 @@ fn budget_shrinks_with_the_limits() {
 #[test]
 fn deep_expression_keeps_to_the_budgets_of_its_stack() {
     let limits = Limits::new(10_000, 100, "buy more memory");
-    let functions = Functions::default().bounded(limits.clone()).of_stack();
+    let functions = Functions::default().bounded(limits.clone()).of_stack(NamesRule::Latin);
     let evaluate = |items: usize| {
         let text = format!("${{{{ {}range({items}){} }}}}", "true ? (".repeat(40), ") : []".repeat(40));
         let (template, diagnostics, _) = compile(&text);
