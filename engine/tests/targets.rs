@@ -173,7 +173,7 @@ async fn names_that_lead_nowhere_are_told_with_what_there_is() {
     ");
     insta::assert_snapshot!(errors(targeting(&story, &["world_thing.e[\"z\"]", "nowhere/"])).await, @r#"
     -: `--target world_thing.e["z"]` names no resource
-      hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
+      hint: did you mean `world_thing.e`?
     -: `--target nowhere/` names no resource
       hint: there are `world_thing.a`, `world_thing.b`, `world_thing.c`, `world_thing.d`, `world_thing.e`, …
     -: only a part is planned: what was not named is left as it is

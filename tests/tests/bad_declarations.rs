@@ -442,7 +442,7 @@ fn objects_of_two_types_in_one_place_are_one_object() {
          - {type: local_directory, name: b, config: {path: ./out}}\n",
     );
     let ran = project.run(["plan", "stack.yaml"]).with_code(1);
-    ran.says("demo@local:local_directory.b and demo@local:local_file.a name one object: id \"out\"");
+    ran.says("demo@local:local_directory.b and demo@local:local_file.a name one object: path \"out\"");
     project.write(
         "stack.yaml",
         "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresources:\n  \
@@ -478,5 +478,5 @@ fn one_file_under_two_ways_of_writing_its_path_is_one_object() {
          - {type: local_file, name: b, config: {path: ./out//a, content: two}}\n",
     );
     let ran = project.run(["plan", "stack.yaml"]).with_code(1);
-    ran.says("demo@local:local_file.a and demo@local:local_file.b name one object: id \"out/a\"");
+    ran.says("demo@local:local_file.a and demo@local:local_file.b name one object: path \"./out//a\"");
 }

@@ -37,7 +37,7 @@ fn key(name: &str) -> Step {
 
 fn yaml(path: &Path) -> Json {
     let text = std::fs::read_to_string(path).unwrap();
-    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    serde_saphyr::from_str(&text).map_err(|error| format!("{}: {error}", path.display())).unwrap()
 }
 
 /// The tests of built-in blueprints, each with its blueprint.
@@ -124,7 +124,7 @@ fn set(value: &mut Json, way: &[Step], has_null: bool) {
             let Some(entries) = value.as_object_mut() else { return };
             match has_null {
                 true => drop(entries.insert(name.clone(), Json::Null)),
-                false => drop(entries.remove(name)),
+                false => drop(entries.shift_remove(name)),
             }
         }
         [Step::Key(name), rest @ ..] => value.get_mut(name).into_iter().for_each(|inner| set(inner, rest, has_null)),
@@ -139,7 +139,7 @@ fn outcomes(test: &Json, name: &str, cases: Vec<Json>) -> Vec<Json> {
     let mut file = test.as_object().unwrap().clone();
     file.insert("cases".to_owned(), cases.into());
     let name = format!("{name}.test.yaml");
-    project.write(&name, &serde_saphyr::to_string(&Json::Object(file)).unwrap());
+    project.write(&name, serde_saphyr::to_string(&Json::Object(file)).unwrap());
     let _ = project.run(["blueprints", "test", "--accept", &name]);
     let accepted = yaml(&project.path(&name));
     accepted["cases"].as_array().unwrap().iter().map(|case| case["expect"].clone()).collect()
@@ -226,7 +226,7 @@ fn every_mistake_points_to_the_descriptor() {
             Some(overlay) => format!("overlay: {overlay}"),
             None => "overlay: embedded".to_owned(),
         };
-        project.write("terrace.yaml", &format!("environments: {{test: {{{overlay}}}}}\n"));
+        project.write("terrace.yaml", format!("environments: {{test: {{{overlay}}}}}\n"));
         let cases = file["cases"].as_array().unwrap().iter();
         let Some(product) = cases.filter(|case| case["expect"]["errors"].is_null()).find_map(product) else { continue };
         for way in [
@@ -241,7 +241,7 @@ fn every_mistake_points_to_the_descriptor() {
         ] {
             let mut product = product.clone();
             set(&mut product, &way, true);
-            project.write("product.yaml", &product.to_string());
+            project.write("product.yaml", product.to_string());
             let told = project.run(["validate", "product.yaml", "--format", "json"]).json();
             for diagnostic in told["diagnostics"].as_array().unwrap() {
                 let file = &diagnostic["file"];

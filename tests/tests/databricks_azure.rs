@@ -6,7 +6,7 @@ mod served; // an output port in a workspace of its own, through all that a coor
 
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
-use terrace_test_azure::{ACCOUNT, Azure, CLIENT, Fault, GROUP, METASTORE, SECRET, SUBSCRIPTION, TENANT};
+use terrace_test_azure::{ACCOUNT, Azure, CLIENT, Fault, GROUP, SECRET, SUBSCRIPTION, TENANT};
 use terrace_test_databricks::StandIn;
 use terrace_tests::{Project, Ran};
 
@@ -55,13 +55,6 @@ impl World {
     fn assert_settled(&self) {
         let plan = self.run(["plan", STACK, "--detailed-exitcode"]);
         assert_eq!(plan.code, 0, "the second plan has changes:\n{plan}");
-    }
-
-    /// Lets the instance make catalogs, as pipelines need them.
-    fn allow_catalogs(&self) {
-        let path = format!("/api/2.1/unity-catalog/permissions/metastore/{METASTORE}");
-        let change = json!({"changes": [{"principal": CLIENT, "add": ["CREATE_CATALOG"]}]});
-        self.stand_in.call("PATCH", &path, change);
     }
 
     fn path() -> String {
@@ -213,7 +206,7 @@ fn a_product_has_a_workspace_of_its_own_which_stays() {
     );
     let plan = world.run(["plan", "product.yaml"]).done();
     assert_eq!(world.stand_in.count(), 0, "{plan}");
-    world.allow_catalogs();
+    world.stand_in.grant_on_metastore(CLIENT, "CREATE_CATALOG");
     world.run(["apply", "product.yaml", "--auto-approve"]).done();
     let made = world.azure.inventory();
     insta::assert_snapshot!("product", made.join("\n"));
@@ -244,7 +237,7 @@ fn a_product_gets_another_owner_component_by_component() {
         "    providers:\n",
         "    settings: {databricks: {managedWorkspace: {}, workspaceRole: {owner: Contributor}}}\n    providers:\n",
     );
-    world.allow_catalogs();
+    world.stand_in.grant_on_metastore(CLIENT, "CREATE_CATALOG");
     world.run(["apply", "product.yaml", "--auto-approve"]).done();
     let entries = |name: &str| world.azure.inventory().iter().filter(|line| line.contains(name)).count();
     assert_eq!((entries("jane.roe"), entries("john.doe")), (2, 0));

@@ -69,7 +69,7 @@ fn a_comment_on_drift_keeps_to_the_characters_it_may_have() {
 fn a_comment_says_that_not_everything_could_be_read() {
     let project = drifted();
     std::fs::remove_file(project.path("out/edited.txt")).unwrap();
-    std::fs::create_dir(project.path("out/edited.txt")).unwrap();
+    std::os::unix::fs::symlink("edited.txt", project.path("out/edited.txt")).unwrap();
     let said = project.run(["drift", "stack.yaml", "--format=markdown"]).with_code(1);
     said.says("**Whether there is more drift cannot be told: not everything could be read.**").says("- **error**");
 }

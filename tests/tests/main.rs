@@ -70,7 +70,6 @@ mod progress; // what is seen on a terminal while a plan is applied
 mod provider_gone; // servers that go away in the middle of an apply
 mod provider_limits; // how much an instance of a provider may be asked at once
 mod provider_mistakes; // mistakes about PostgreSQL and Snowflake, each at its place
-mod provider_outside; // a provider that is no part of the workspace
 mod pruning; // what is old is removed, or that fails, or is stopped
 mod pull_requests; // what the examples of pipelines do, from a real repository against a stand-in of the forge
 mod recorded_order; // what comes after what

@@ -105,7 +105,7 @@ fn new_folder_leaves_pipelines_of_other_folders_alone() {
     let before = pipelines.run(&["state", "list"]).done().stdout;
     ["אבגד", "a b"].into_iter().for_each(folder);
     let plan = pipelines.run(&["plan", "."]).done();
-    plan.says("Plan: 4 to add, 0 to change, 0 to destroy.").says("\n  knst_");
+    plan.says("Plan: 4 to add, 0 to change, 0 to destroy.").says("\n  bgd_");
     pipelines.run(&["apply", ".", "--auto-approve"]).done();
     let after = pipelines.run(&["state", "list"]).done().stdout;
     assert!(before.lines().all(|line| after.contains(line)), "{before}\n{after}");

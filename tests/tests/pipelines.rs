@@ -197,7 +197,7 @@ fn each_wrong_spec_is_one_line_with_file_pipeline_and_step() {
     warning: badkey/pipeline-spec.yaml:5:5: ./badkey/x, step 1 (`noise`): `bogus` means nothing here; known are `run`, `flow`, `parameters`, `cache`, `code`, `runner`, `validate`
     error: badstep/pipeline-spec.yaml:3:5: ./badstep/x, step 1: a step needs `run` or `flow`; add `run: PROCESSOR`, or `flow: MODULE`
     error: cyc/pipeline-spec.yaml:3:15: ./cyc/x: it depends on itself: ./cyc/x → ./cyc/y → ./cyc/x; remove one of these dependencies
-    error: missdep/pipeline-spec.yaml:3:15: ./missdep/x: it depends on `./none/y`, and there is no such pipeline; did you mean `./nopipe/x`?
+    error: missdep/pipeline-spec.yaml:3:15: ./missdep/x: it depends on `./none/y`, and there is no such pipeline; the pipelines here are `./good`, `./badkey/x`, `./badstep/x`, `./cyc/x`, `./cyc/y`, `./missdep/x`, `./nopipe/x`, `./noproc/x`
     error: nopipe/pipeline-spec.yaml:2:3: ./nopipe/x: `pipline` means nothing here; did you mean `pipeline`?
     error: noproc/pipeline-spec.yaml:3:5: ./noproc/x, step 1 (`no_such_proc`): there is no processor `no_such_proc`; put `no_such_proc.py` beside the spec, or name one that dpp brings
     error: noyaml/pipeline-spec.yaml:4:3: expected `key: value`: there is no `:`; did you mean `gcs_list_files:`?

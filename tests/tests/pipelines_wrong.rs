@@ -103,7 +103,7 @@ fn pipelines_are_listed_with_what_is_wrong_with_them() {
     let problem = &json["pipelines"][0]["problems"][0];
     assert_eq!(
         (&problem["code"], &problem["file"], &problem["line"]),
-        (&Value::from("no_processor"), &Value::from("pipeline-spec.yaml"), &Value::from(3))
+        (&Value::from("no_processor"), &Value::from("bad/pipeline-spec.yaml"), &Value::from(3))
     );
     assert!(!pipelines.project.has(".terrace"), "it was only looked at");
     pipelines.run(&["list", "pipelines", "nowhere"]).with_code(1).says("`nowhere`");
@@ -123,7 +123,7 @@ fn pipelines_of_others_are_listed_without_what_they_run() {
         project.write(&format!("all/f{position}/{name}"), &text);
         if !name.ends_with(".source-spec.yaml") {
             let counts: (usize, usize) = (columns[5].parse().unwrap(), columns[6].parse().unwrap());
-            expected.insert(format!("f{position}/{name}"), counts);
+            expected.insert(format!("all/f{position}/{name}"), counts);
         }
     }
     let listed = project.run(["list", "pipelines", "all", "--format", "json"]).done().json();

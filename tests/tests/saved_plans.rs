@@ -495,7 +495,7 @@ fn a_plan_that_fails_says_that_an_older_one_stays_where_it_was_to_be_saved() {
 
 #[test]
 fn a_plan_that_is_not_there_is_none_of_what_show_shows() {
-    let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
+    let project = Project::with_stack("resources: [{type: local_value, name: orders}]\n");
     let told = |what| format!("there is no file, operation or resource `{what}`");
     let hint = "hint: give a plan that `terrace plan FILE --out PLAN` saved, an address of `terrace state list` or an";
     project.run(["show", "nope.plan"]).with_code(1).says(&told("nope.plan")).says(hint);
@@ -504,10 +504,10 @@ fn a_plan_that_is_not_there_is_none_of_what_show_shows() {
         project.run(["show", what]).with_code(1).says(&told(what)).says(hint);
     }
     project
-        .run(["show", "local_value.b"])
+        .run(["show", "local_value.order"])
         .with_code(1)
-        .says(&told("local_value.b"))
-        .says("did you mean `local_value.a`?");
+        .says(&told("local_value.order"))
+        .says("did you mean `local_value.orders`?");
 }
 
 #[test]

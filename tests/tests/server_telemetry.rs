@@ -324,9 +324,10 @@ fn an_operation_that_another_process_takes_up_goes_on_with_the_trace_of_its_call
 
 #[test]
 fn a_protocol_that_is_not_spoken_is_refused() {
-    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
+    let variables =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")];
     let ran = Project::new().run_with(&variables, ["serve", "--bind", "127.0.0.1:0"]).with_code(1);
-    ran.says("`OTEL_EXPORTER_OTLP_PROTOCOL` is `grpc`, which is not spoken here").says("http/protobuf");
+    ran.says("`OTEL_EXPORTER_OTLP_PROTOCOL` is `http/json`, which is not spoken here").says("http/protobuf");
 }
 
 #[test]
@@ -403,10 +404,13 @@ fn what_is_sent_is_compressed_where_the_variables_say_so() {
     }
 }
 
-/// A collector that speaks gRPC: the path of each call, and its message.
+/// The path and the message of each call to a collector.
+type GrpcCalls = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
+/// A collector that speaks gRPC.
 struct GrpcCollector {
     url: String,
-    heard: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    heard: GrpcCalls,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -415,7 +419,7 @@ impl GrpcCollector {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let heard = Arc::<Mutex<Vec<_>>>::default();
+        let heard = GrpcCalls::default();
         let calls = Arc::clone(&heard);
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -443,7 +447,7 @@ impl GrpcCollector {
 async fn answer_grpc(
     request: axum::http::Request<h2::RecvStream>,
     mut respond: h2::server::SendResponse<axum::body::Bytes>,
-    calls: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    calls: GrpcCalls,
 ) {
     let (parts, mut body) = request.into_parts();
     let mut message = Vec::new();

@@ -87,7 +87,7 @@ fn a_resource_that_is_not_there_or_a_taken_address_is_refused() {
     --- stderr
     error: demo@local has no resource `local_file.x`
 
-    hint: did you mean `local_file.a`?
+    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
     ");
     snapshot!(project.run(["state", "mv", "local_file.a", "local_value.a"]), @"
     exit: 1
@@ -101,7 +101,7 @@ fn a_resource_that_is_not_there_or_a_taken_address_is_refused() {
     --- stderr
     error: demo@local has no resource `local_file.x`
 
-    hint: did you mean `local_file.a`?
+    hint: `terrace state list` names its resources, `terrace state list --all` those of all stacks
     ");
     assert_eq!(project.recorded(), recorded);
     project.write_stack(

@@ -480,8 +480,8 @@ fn a_table_is_taken_over_into_a_data_contract() {
         paths,
         [
             "spec.mesh.dataContract.schema",
-            "spec.mesh.specific.tableName",
-            "witboost.parameters.schemaDefinition.schemaColumns"
+            "witboost.parameters.schemaDefinition.schemaColumns",
+            "spec.mesh.specific.tableName"
         ],
         "updates without a value are left out"
     );

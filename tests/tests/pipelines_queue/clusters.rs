@@ -159,3 +159,12 @@ fn a_cluster_whose_making_was_killed_is_gone_on_with() {
         queued.run(&["run", "./quick"]).done();
     }
 }
+
+#[test]
+fn run_without_queue_reports_a_damaged_queue_if_the_pipeline_uses_a_database() {
+    let queued = telling();
+    queued.run(&["init", "local", "--workers", "1", "--databases", "0"]).done();
+    queued.damage_queue();
+    let ran = queued.run(&["run", "./tell", "--no-queue"]).done();
+    ran.says("warning: the queue of runs `").says("is damaged").says("not into the database of a cluster");
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use terrace_tests::Ran;
 
@@ -58,6 +59,19 @@ impl Queued {
 
     pub(super) fn names(&self) -> BTreeSet<String> {
         self.pods().iter().map(|pod| pod["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Stops the workers and overwrites the file of the queue.
+    pub(super) fn damage_queue(&self) -> PathBuf {
+        let queue = self.project.path(".terrace/pipelines/queue.db");
+        while !self.workers().is_empty() {
+            self.kill(|_| true);
+        }
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(queue.with_file_name(format!("queue.db{end}")));
+        }
+        fs::write(&queue, "no database ".repeat(1000)).unwrap();
+        queue
     }
 
     /// The processes of the workers of this project.

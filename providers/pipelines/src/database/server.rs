@@ -304,7 +304,7 @@ mod tests {
     async fn a_server_that_took_its_file_away_and_still_lives_is_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let mut ending = Command::new("sh");
-        ending.args(["-c", "trap 'rm postmaster.pid; sleep 0.5; exit' INT; echo; while :; do sleep 0.01; done"]);
+        ending.args(["-c", "trap 'rm postmaster.pid; sleep 0.5; exit 0' INT; echo; while :; do sleep 0.01; done"]);
         let mut server = ending.current_dir(folder.path()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut heard = server.stdout.take().unwrap();
         tokio::io::AsyncReadExt::read_u8(&mut heard).await.unwrap();

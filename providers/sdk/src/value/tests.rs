@@ -77,7 +77,8 @@ fn json_keeps_numbers_as_they_are_written() {
 
 #[test]
 fn json_for_people_keeps_all_digits() {
-    for text in ["18446744073709551616", "-9223372036854775809", "1e+400", "0.1234567890123456789012345", "1.10", "1E-7"]
+    for text in
+        ["18446744073709551616", "-9223372036854775809", "1e+400", "0.1234567890123456789012345", "1.10", "1e-7"]
     {
         let number = Value::Number(Number::parse(text).unwrap());
         assert_eq!(number.to_json().to_string(), text);

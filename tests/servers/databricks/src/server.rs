@@ -255,6 +255,13 @@ impl StandIn {
         world.groups.retain(|it| ["admins", "users"].iter().any(|name| it["displayName"] == *name));
     }
 
+    /// Grants a privilege on the metastore, which another workspace of the account may do before this one has it.
+    pub fn grant_on_metastore(&self, principal: &str, privilege: &str) {
+        let mut world = self.world();
+        let granted = world.grants.entry(("metastore".to_owned(), METASTORE.to_owned())).or_default();
+        granted.entry(principal.to_owned()).or_default().insert(privilege.to_owned());
+    }
+
     /// Gives the metastore back to the workspace.
     pub fn attach_metastore(&self) {
         self.world().has_metastore = true;
