@@ -1,10 +1,9 @@
-//! Text to a tree that remembers where everything stood: built straight from the YAML parser's events, and from the same events
-//! without the parser where a text is a usual one.
+//! Text to a tree of nodes with their places, built from the YAML parser's events.
 //!
 //! JSON is read by the same code. Budgets make size, depth and alias bombs errors; duplicate keys and tabs are errors
 //! with a place. `no` and `yes` are text (YAML 1.2), `0123` keeps its text, timestamps are text.
 //!
-//! Read in this order: [`parse`] (events to nodes), `usual` (usual text to events), `scalar` (which text is a number), `mapping` (merge keys and
+//! Read in this order: [`parse`] (events to nodes), `scalar` (which text is a number), `mapping` (merge keys and
 //! duplicates), `syntax` (messages for the parser's errors), `slips` (common mistakes), `node` (how to look into the tree).
 
 mod mapping;
@@ -14,7 +13,6 @@ mod parse;
 mod scalar;
 mod slips;
 mod syntax;
-mod usual;
 
 use crate::source::Span;
 use terrace_provider::Number;

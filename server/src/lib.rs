@@ -43,7 +43,6 @@ mod object;
 mod operate;
 mod outage;
 mod outcome;
-mod pace;
 mod queue;
 pub mod rekey;
 mod reversing;

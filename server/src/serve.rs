@@ -9,7 +9,6 @@ use crate::listen::{ConnectionLimits, listen};
 use crate::metrics::{FiguresError, MoreFigures};
 use crate::operate::LastReadiness;
 use crate::outage::Outage;
-use crate::pace::Pace;
 use crate::queue;
 use crate::streams::Streams;
 use crate::tables::Pages;
@@ -134,7 +133,6 @@ pub(crate) struct Shared {
     /// Requests that wait for what was cut off and may still take effect.
     pub(crate) looked: Tries,
     /// How long descriptors take to judge.
-    pub(crate) pace: Pace,
     /// What judging may take, and who does.
     pub(crate) judging: Judging,
     /// No worker can claim a request.
@@ -176,7 +174,6 @@ impl Server {
             metrics,
             readiness: LastReadiness::default(),
             last_answer: LastAnswer::default(),
-            pace: Pace::default(),
             at_work: AtWork::default(),
             wake: Notify::new(),
             unworkable: Tries::default(),

@@ -27,7 +27,6 @@ mod batch;
 mod columns;
 mod commit;
 mod connection;
-mod courtesy;
 mod error;
 mod journal;
 mod lease;

@@ -344,7 +344,7 @@ fn fields_beside_the_data_product_get_the_next_step() {
         format!(
             "dataProduct: {{id: 'urn:dmb:dp:a:b:0', components: {components}}}\ncomponent: 'urn:dmb:cmp:a:b:0:c'\n"
         ),
-        format!("dataProduct: {{id: 'urn:dmb:dp:a:b:0', components: []}}\ncomponent: {{id: 'urn:dmb:cmp:a:b:0:c'}}\n"),
+        "dataProduct: {id: 'urn:dmb:dp:a:b:0', components: []}\ncomponent: {id: 'urn:dmb:cmp:a:b:0:c'}\n".to_owned(),
         format!("dataProduct: {{id: 'urn:dmb:dp:a:b:0', components: {components}}}\ncomponentToProvision: x\n"),
     ];
     let all: String = cases.iter().map(|text| format!("{text}{}\n\n", report(&[text]))).collect();

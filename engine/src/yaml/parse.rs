@@ -5,7 +5,6 @@ use super::options::{Budget, ParseOptions, Parsed};
 use super::scalar;
 use super::slips::{RENDER, is_strange_space, strange_space};
 use super::syntax::syntax_error;
-use super::usual;
 use super::{Entry, Node, NodeKind};
 use crate::diagnostic::{Diagnostic, has_errors};
 use crate::source::{SourceId, Span};
@@ -26,21 +25,6 @@ pub fn parse(source: SourceId, text: &str, budget: &Budget) -> Result<Node, Vec<
 /// # Errors
 /// When the text is no such document, or is over the budget; each with a place.
 pub fn parse_with(source: SourceId, text: &str, options: &ParseOptions) -> Result<Parsed, Vec<Diagnostic>> {
-    read_usual(source, text, options).map_or_else(|| read_any(source, text, options), Ok)
-}
-
-/// What most texts are is read without the parser.
-pub(super) fn read_usual(source: SourceId, text: &str, options: &ParseOptions) -> Option<Parsed> {
-    if text.len() > options.budget.bytes {
-        return None;
-    }
-    let mut builder = Builder::new(source, text, options);
-    usual::read(source, text, |event, span| builder.take(event, span)).ok()?;
-    builder.finish().ok()
-}
-
-/// Whatever it is, mistakes included.
-pub(super) fn read_any(source: SourceId, text: &str, options: &ParseOptions) -> Result<Parsed, Vec<Diagnostic>> {
     let mut builder = Builder::new(source, text, options);
     if let Err(stop) = builder.read() {
         builder.diagnostics.push(*stop);

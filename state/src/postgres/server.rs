@@ -2,7 +2,6 @@
 
 use super::columns;
 use super::connection::{self, Line};
-use super::courtesy::Courtesy;
 use super::error::Failure;
 use super::session::{self, Parameters, Purpose, Session};
 use crate::clock::Clock;
@@ -88,7 +87,6 @@ pub(super) struct Server {
     pub(super) pool: Pool,
     /// The connections of [`Line::Keep`] and of [`Line::Call`].
     calls: Pool,
-    courtesy: Arc<Courtesy>,
     pub(super) context: Context,
     /// It was waited for in vain: until it answers again nobody waits any more.
     is_away: Arc<AtomicBool>,
@@ -123,7 +121,6 @@ impl Server {
             driver,
             pool,
             calls,
-            courtesy: Arc::default(),
             context: Context { clock, origin: Uuid::now_v7().to_string().into(), is_repeated: false },
             is_away: Arc::default(),
             runtime: Some(runtime),
@@ -181,9 +178,7 @@ impl Server {
             + 'static,
     {
         let (way, context, is_away) = (self.way(line), self.context.clone(), Arc::clone(&self.is_away));
-        let courtesy = Arc::clone(&self.courtesy);
         let reading = async move {
-            let _turn = courtesy.enter(line).await;
             let mut pauses = Pauses::of(absence, &is_away);
             loop {
                 match way.attempt(purpose, &context, |session, context| work.clone()(session, context)).await {
@@ -207,9 +202,7 @@ impl Server {
         W: for<'s> Fn(&'s Session, &'s Context) -> BoxFuture<'s, Result<T, Failure>> + Send + Sync + 'static,
     {
         let (way, mut context, is_away) = (self.way(line), self.context.clone(), Arc::clone(&self.is_away));
-        let courtesy = Arc::clone(&self.courtesy);
         let writing = async move {
-            let _turn = courtesy.enter(line).await;
             let (mut pauses, mut left, mut in_doubt) = (Pauses::of(ABSENCE, &is_away), AGAIN, None);
             loop {
                 let done = way.attempt(Purpose::Write, &context, &work).await;
