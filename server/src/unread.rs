@@ -14,8 +14,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long a body is drained, however long it is: nothing of it is kept, and late callers are closed before.
+/// How long a body is drained.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The most bytes of a body that are drained: several times the limit of a body, so that callers read the 413, and few enough
+/// that a caller without a token cannot keep a connection busy.
+const BYTES: usize = 64 << 20;
 
 /// Drains the rest of a call's body.
 pub(crate) async fn take(request: Request, next: Next) -> Response {
@@ -34,7 +38,13 @@ pub(crate) async fn take(request: Request, next: Next) -> Response {
 }
 
 async fn forget(mut rest: BodyDataStream) {
-    while let Some(Ok(_)) = rest.next().await {}
+    let mut left = BYTES;
+    while let Some(Ok(part)) = rest.next().await {
+        match left.checked_sub(part.len()) {
+            Some(after) => left = after,
+            None => return,
+        }
+    }
 }
 
 /// A body that comes back when it is dropped before its end.
@@ -103,6 +113,19 @@ mod tests {
         pings.ping(h2::Ping::opaque()).await.unwrap();
         let reset = poll_fn(|cx| Poll::Ready(body.poll_reset(cx))).await;
         assert!(!matches!(reset, Poll::Ready(Ok(_))), "{reset:?}");
+    }
+
+    #[tokio::test]
+    async fn body_is_drained_up_to_its_limit() {
+        let drained = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = std::sync::Arc::clone(&drained);
+        let part = Bytes::from(vec![0; 1 << 20]);
+        let endless = futures_util::stream::repeat(part).map(move |part| {
+            counted.fetch_add(part.len(), std::sync::atomic::Ordering::Relaxed);
+            Ok::<_, std::convert::Infallible>(part)
+        });
+        forget(Body::from_stream(endless).into_data_stream()).await;
+        assert_eq!(drained.load(std::sync::atomic::Ordering::Relaxed), BYTES + (1 << 20));
     }
 
     #[tokio::test]

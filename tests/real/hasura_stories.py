@@ -419,7 +419,7 @@ def objects_are_imported_by_their_ids(mapper="extended"):
         if not address.startswith("shared/"):
             world.run("import", "shop.orders.0@development:" + address, identity)
     # What an import takes over is managed whole: names that the port does not have are taken away.
-    world.plan(says=["0 to add, 2 to change, 0 to destroy"])
+    world.plan(says=["0 to add, 1 to change, 0 to destroy"])
     world.apply()
     world.settled()
     return world

@@ -411,7 +411,9 @@ fn report_loose_ends(found: &[Found], is_acted_on: &dyn Fn(&Found) -> bool, diag
 /// The fields of a data product that are not written, as far as its id gives them.
 fn derived(product: &Node, id: &str) -> Map {
     let Some((domain, name, major)) = identifier::parts_of(id) else { return Map::default() };
-    let all = [("name", name.to_owned()), ("domain", domain.to_owned()), ("version", format!("{major}.0.0"))];
+    let is_major = major.bytes().all(|byte| byte.is_ascii_digit());
+    let version = if is_major { format!("{major}.0.0") } else { major.to_owned() };
+    let all = [("name", name.to_owned()), ("domain", domain.to_owned()), ("version", version)];
     let missing = all.into_iter().filter(|(field, _)| product.get(field).is_none_or(Node::is_null));
     missing.map(|(field, value)| (field.to_owned(), value.into())).collect()
 }

@@ -6,6 +6,7 @@ mod workflow;
 use crate::attributes::{attributes, id_of, of_json, optional_text, text, text_of, texts};
 use crate::config::Config;
 use crate::object::{Place, job, pipeline, view};
+use crate::rights::is_without_metastore;
 use serde_json::Value as Json;
 use terrace_provider::http::{Next, Purpose, Request};
 use terrace_provider::names::listed;
@@ -92,7 +93,11 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         Lookup {
             name: "databricks_metastore",
             doc: "The metastore of a workspace.",
-            arguments: Object(vec![workspace()]),
+            arguments: Object(vec![
+                workspace(),
+                Attribute::new("required", AttributeType::Bool, "Fail if the workspace has no metastore.")
+                    .default_value(Value::Bool(true)),
+            ]),
             result: Object(vec![said("metastoreId", "Its id."), said("workspaceId", "The id of the workspace.")]),
             objects: &[],
         },
@@ -214,7 +219,14 @@ pub(crate) async fn answer(
                 .await
         }
         "databricks_metastore" => {
-            let metastore = place.workspace.metastore(&place.within).await?;
+            let metastore = match place.workspace.metastore(&place.within).await {
+                Err(error)
+                    if is_without_metastore(&error) && arguments.get("required") == Some(&Value::Bool(false)) =>
+                {
+                    return Ok(attributes([("metastoreId", Value::Null), ("workspaceId", Value::Null)]));
+                }
+                metastore => metastore?,
+            };
             let workspace = id_of(metastore, "workspace_id").map_or(Value::Null, Value::from);
             Ok(attributes([("metastoreId", of_json(metastore, "metastore_id")), ("workspaceId", workspace)]))
         }

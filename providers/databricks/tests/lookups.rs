@@ -153,4 +153,7 @@ async fn a_workspace_without_a_metastore_is_told() {
     let error = ask(&other, "databricks_metastore", json!({"workspaceUrl": stand_in.url()})).await.unwrap_err();
     // Nothing is said of what was asked for: that it is not there is no answer.
     assert_eq!(error.kind, ErrorKind::Failed, "{error}");
+    let optional = json!({"workspaceUrl": stand_in.url(), "required": false});
+    let answer = ask(&other, "databricks_metastore", optional).await.unwrap();
+    assert_eq!((&answer["metastoreId"], &answer["workspaceId"]), (&Json::Null, &Json::Null));
 }
