@@ -314,7 +314,13 @@ fn unreadable(name: &str, error: &Unreadable) -> Diagnostic {
                 _ => "give the path of a descriptor, of a folder of descriptors or of a saved plan".to_owned(),
             })
         }
-        Unreadable::Failed(error) => Diagnostic::error("unreadable", format!("`{name}` cannot be read: {error}")),
+        Unreadable::Failed(error) => {
+            let diagnostic = Diagnostic::error("unreadable", format!("`{name}` cannot be read: {error}"));
+            match error.kind() {
+                ErrorKind::PermissionDenied => diagnostic.hint("let the user of this process read the file"),
+                _ => diagnostic,
+            }
+        }
         Unreadable::TooLong(limit) => {
             Diagnostic::error("too_long", format!("`{name}` is longer than {}", files::size(*limit)))
                 .hint("split it into several files")

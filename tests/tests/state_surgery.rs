@@ -45,7 +45,7 @@ fn a_name_that_no_descriptor_could_have_is_refused() {
     --- stderr
     error: `bad name` cannot be the name of a resource
 
-    hint: use letters, digits, `_` and `-`, and begin with a letter or `_`
+    hint: use letters (a-z, A-Z), digits, `_` and `-`, and begin with a letter or `_`
     ");
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_file.a\n");
 }

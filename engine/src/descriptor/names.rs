@@ -24,7 +24,7 @@ pub(super) fn check(name: &Located<String>, what: &str, diagnostics: &mut Vec<Di
         diagnostics.push(
             Diagnostic::error("illegal_name", format!("`{text}` cannot be the name of {what}"))
                 .at(name.span)
-                .hint("use letters, digits, `_` and `-`, and begin with a letter or `_`"),
+                .hint("use letters (a-z, A-Z), digits, `_` and `-`, and begin with a letter or `_`"),
         );
     } else if EXPRESSION_WORDS.contains(&text) {
         diagnostics.push(
@@ -65,7 +65,7 @@ pub(super) fn check_stack(name: &Located<String>, diagnostics: &mut Vec<Diagnost
         diagnostics.push(
             Diagnostic::error("illegal_name", format!("`{text}` cannot be the name of a stack"))
                 .at(name.span)
-                .hint("use letters, digits, `.`, `_` and `-`, and begin with a letter or digit"),
+                .hint("use letters (a-z, A-Z), digits, `.`, `_` and `-`, and begin with a letter, a digit or `_`"),
         );
     } else if text == SHARED {
         diagnostics.push(reserved(name, "a stack"));

@@ -207,7 +207,7 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
     }
     if !to.is_shared() && !is_resource_name(&to.name) {
         return Err(Failure::new(format!("`{}` cannot be the name of a resource", to.name))
-            .hint("use letters, digits, `_` and `-`, and begin with a letter or `_`"));
+            .hint("use letters (a-z, A-Z), digits, `_` and `-`, and begin with a letter or `_`"));
     }
     let seal = World::seal(&settings, Some(&stack.environment), true, context.ui)?;
     let surgery = Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state mv" };
