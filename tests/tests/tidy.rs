@@ -167,7 +167,7 @@ fn the_image_is_built_with_every_crate() {
 fn every_command_that_the_readmes_show_exists() {
     let project = Project::new();
     let mut checked = BTreeSet::new();
-    for path in ["README.md", "CONTRIBUTING.md", "examples/network-status/README.md"] {
+    for path in ["README.md", "CONTRIBUTING.md", "docs/tutorial.md", "examples/network-status/README.md"] {
         let text = text(Path::new(path));
         // Between backticks, and what follows a prompt in a block.
         let is_command = |piece: &&str| piece.starts_with("terrace ") && !piece.contains('\n');
@@ -200,29 +200,54 @@ fn every_command_that_the_readmes_show_exists() {
     assert!(checked.len() >= 8, "{checked:?}");
 }
 
+/// The pages of the documentation, relative to the repository.
+fn pages() -> Vec<String> {
+    let mut pages = Vec::new();
+    let mut folders = vec![repository().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let is_hidden =
+                |name: &str| name.starts_with('.') || ["target", "snapshots", "node_modules"].contains(&name);
+            match entry.file_name().and_then(|name| name.to_str()) {
+                Some(name) if entry.is_dir() && !is_hidden(name) => folders.push(entry),
+                Some(name) if name.ends_with(".md") => {
+                    pages.push(entry.strip_prefix(repository()).unwrap().to_str().unwrap().to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(pages.len() > 50, "{pages:?}");
+    pages
+}
+
+/// The anchors of a page: of its headings, and those that it sets itself.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let slug = |heading: &str| -> String {
+        let kept = heading.trim().to_lowercase();
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| slug(line.trim_start_matches('#')));
+    let set = text.split("<a id=\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned);
+    headings.chain(set).collect()
+}
+
 #[test]
-fn every_page_that_a_page_names_exists() {
-    for page in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "CONTRIBUTING.md",
-        "providers/airbyte/README.md",
-        "providers/databricks/README.md",
-        "providers/hasura/README.md",
-        "providers/kafka/README.md",
-        "providers/local/README.md",
-        "providers/pipelines/README.md",
-        "providers/postgres/README.md",
-        "providers/snowflake/README.md",
-        "providers/sqlite/README.md",
-        "providers/witboost/README.md",
-    ] {
-        let text = text(Path::new(page));
-        let folder = repository().join(page).parent().unwrap().to_owned();
-        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
-            let file = target.split('#').next().unwrap();
-            assert!(folder.join(file).exists(), "{page} names `{target}`, which is not there");
+fn every_page_and_anchor_that_a_page_names_exists() {
+    for page in pages() {
+        let text = text(Path::new(&page));
+        let folder = repository().join(&page).parent().unwrap().to_owned();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:")) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let named = if file.is_empty() { repository().join(&page) } else { folder.join(file) };
+            assert!(named.exists(), "{page} names `{target}`, which does not exist");
+            if anchor.is_empty() || named.extension().is_none_or(|it| it != "md") {
+                continue;
+            }
+            let known = anchors(&std::fs::read_to_string(&named).unwrap());
+            assert!(known.contains(anchor), "{page} names `{target}`, and the page has no such anchor");
         }
     }
     // The files that ARCHITECTURE.md leads through.

@@ -101,9 +101,11 @@ impl Checker<'_> {
         for attribute in object.0.iter().filter(|attribute| attribute.required) {
             let at = path.key(attribute.name);
             let fault = match entries.get(attribute.name) {
-                Some(value) if value.is_null() => Diagnostic::error("missing_attribute", format!("`{at}` of `{}` is null", self.ty))
-                    .at((self.place)(&at))
-                    .hint(format!("give `{}` a value: {}", attribute.name, attribute.doc)),
+                Some(value) if value.is_null() => {
+                    Diagnostic::error("missing_attribute", format!("`{at}` of `{}` is null", self.ty))
+                        .at((self.place)(&at))
+                        .hint(format!("give `{}` a value: {}", attribute.name, attribute.doc))
+                }
                 None => Diagnostic::error("missing_attribute", format!("`{}` needs `{at}`", self.ty))
                     .at((self.place)(path))
                     .hint(format!("add `{}`: {}", attribute.name, attribute.doc)),

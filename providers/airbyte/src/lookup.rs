@@ -73,7 +73,7 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         },
         Lookup {
             name: WORKSPACE,
-            doc: "A workspace: that of the instance unless another one is named.",
+            doc: "A workspace. Default: the instance's workspace.",
             arguments: Object(vec![
                 text("workspaceId", "Its id."),
                 text("name", "Its name, which has to be the only one, instead."),

@@ -44,10 +44,10 @@ fn settings() -> Object {
         text("workspaceId", "The workspace.").variable("AIRBYTE_WORKSPACE_ID"),
         text("token", "A token, as it is sent.").sensitive().variable("AIRBYTE_TOKEN"),
         text("clientId", "The client id of an application, which is given tokens.").variable("AIRBYTE_CLIENT_ID"),
-        text("clientSecret", "The client secret of it.").sensitive().variable("AIRBYTE_CLIENT_SECRET"),
-        text("username", "A user, for an Airbyte of one's own behind a password.").variable("AIRBYTE_USERNAME"),
+        text("clientSecret", "Its client secret.").sensitive().variable("AIRBYTE_CLIENT_SECRET"),
+        text("username", "User of your own Airbyte, with HTTP Basic authentication.").variable("AIRBYTE_USERNAME"),
         text("password", "The user's password.").sensitive().variable("AIRBYTE_PASSWORD"),
-        Attribute::new("api", AttributeType::Object(api), "Which of Airbyte's interfaces may be asked."),
+        Attribute::new("api", AttributeType::Object(api), "Airbyte APIs that plans may call."),
         allow_plain_http(),
         text(
             "caFile",
@@ -71,7 +71,7 @@ fn workspace() -> Attribute {
 }
 
 fn created_at() -> Attribute {
-    Attribute::new("createdAt", AttributeType::Int, "When it was made, in seconds since 1970.").stable()
+    Attribute::new("createdAt", AttributeType::Int, "Creation time, in seconds since 1970.").stable()
 }
 
 /// What is said, or what Airbyte has.
@@ -103,15 +103,25 @@ fn remote(ty: ResourceType, reads_schema: bool) -> ResourceType {
 fn actor(name: &'static str, doc: &'static str, own_id: &'static str, id_doc: &'static str) -> ResourceType {
     let attributes = vec![
         workspace(),
-        text("name", "Its name, of which there is one of its kind in the workspace; another one renames it.").required(),
-        or_kept(text("connector", "The connector's word, such as `file`, `postgres` or `snowflake`.").replaces()),
-        or_kept(text("definitionId", "The connector's definition instead, of one that is not Airbyte's own.").replaces()),
-        Attribute::new("configuration", AttributeType::Any, "What the connector is told, without what is secret: its own keys. Keys that are not named here are left as they are.")
-            .vendor_json()
-            .default_value(Value::Map(Map::default())),
-        Attribute::new("secretConfiguration", AttributeType::Any, "What is secret of it: laid over `configuration` when that is sent, never read back.")
-            .vendor_json()
-            .write_only(),
+        text("name", "Name, unique in the workspace per type. A change renames the object.").required(),
+        or_kept(text("connector", "Connector name, such as `file`, `postgres` or `snowflake`.").replaces()),
+        or_kept(
+            text("definitionId", "Connector definition id, instead of `connector`, for a custom connector.").replaces(),
+        ),
+        Attribute::new(
+            "configuration",
+            AttributeType::Any,
+            "Connector configuration without secrets. terrace leaves other keys as they are.",
+        )
+        .vendor_json()
+        .default_value(Value::Map(Map::default())),
+        Attribute::new(
+            "secretConfiguration",
+            AttributeType::Any,
+            "Secret keys of the configuration: merged over `configuration` when sent, never read back.",
+        )
+        .vendor_json()
+        .write_only(),
         created_at(),
         text(own_id, id_doc).stable(),
         id(),
@@ -134,7 +144,7 @@ fn connection() -> ResourceType {
         text("name", "The stream's name.").required(),
         text("namespace", "The namespace of it in the source.").normal(normal::non_empty),
         text("syncMode", "How it is synced: `full_refresh_overwrite`, `incremental_append` and so on."),
-        Attribute::new("cursorField", list(AttributeType::String), "The field by which new records are told.")
+        Attribute::new("cursorField", list(AttributeType::String), "Field that identifies new records.")
             .normal(non_empty),
         Attribute::new("primaryKey", list(list(AttributeType::String)), "The paths of the fields of its key.")
             .normal(non_empty),
@@ -152,29 +162,31 @@ fn connection() -> ResourceType {
     let manual = Map::from_iter([("type".to_owned(), Value::from("manual"))]);
     let attributes = vec![
         workspace(),
-        text("name", "Its name, of which there is one in the workspace; another one renames it.").required(),
+        text("name", "Name, unique in the workspace. A change renames the connection.").required(),
         text("sourceId", "The source that is read.").required().replaces(),
         text("destinationId", "The destination that is written.").required().replaces(),
-        or_kept(Attribute::new(
-            "streams",
-            list(AttributeType::Object(stream)),
-            "The streams that are synced; where it is left out, all that the source has, each as a whole (`full_refresh_overwrite`).",
-        )
-        .normal(streams)),
-        Attribute::new("schedule", AttributeType::Object(schedule), "When it is synced.").default_value(manual),
+        or_kept(
+            Attribute::new(
+                "streams",
+                list(AttributeType::Object(stream)),
+                "Streams to sync. Left out: all streams of the source, with `full_refresh_overwrite`.",
+            )
+            .normal(streams),
+        ),
+        Attribute::new("schedule", AttributeType::Object(schedule), "Sync schedule.").default_value(manual),
         text("status", "`active` or `inactive`.").default_value("active"),
         or_kept(text("namespaceDefinition", "Where streams are written: `source`, `destination` or `custom_format`.")),
         or_kept(text("namespaceFormat", "Of `custom_format`: the namespace, such as `${SOURCE_NAMESPACE}_raw`.")),
-        or_kept(text("prefix", "What the names of tables begin with.")),
+        or_kept(text("prefix", "Prefix of table names.")),
         or_kept(text(
             "nonBreakingChanges",
-            "What becomes of changes of the source's schema: `ignore`, `disable_connection`, `propagate_columns` or `propagate_fully`.",
+            "Handling of schema changes in the source: `ignore`, `disable_connection`, `propagate_columns` or `propagate_fully`.",
         )),
         created_at(),
         text("connectionId", "The connection's own id.").stable(),
         id(),
     ];
-    let doc = "A connection: streams of a source, synced into a destination. What it wrote stays when it is deleted.";
+    let doc = "A connection that syncs streams of a source into a destination. A delete keeps the synced data.";
     let ty = ResourceType::new("airbyte_connection", doc, &["workspaceId", "name"], Object(attributes));
     ResourceType { spares_data: true, ..remote(ty, true) }
 }

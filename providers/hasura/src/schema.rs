@@ -34,7 +34,7 @@ fn text(name: &'static str, doc: &'static str) -> Attribute {
 
 fn settings() -> Object {
     let mapper = Object(vec![
-        text("url", "Where it is, without `/v1` (ROLE_MAPPER_URL)."),
+        text("url", "URL without `/v1` (ROLE_MAPPER_URL)."),
         text("token", "A token to ask it with, where it asks for one (ROLE_MAPPER_TOKEN).").sensitive(),
         Attribute::new(
             "timeout",
@@ -45,16 +45,8 @@ fn settings() -> Object {
     Object(vec![
         text("url", "Where Hasura is, without `/v1/metadata` (HASURA_URL)."),
         text("adminSecret", "The admin secret (HASURA_ADMIN_SECRET).").sensitive(),
-        Attribute::new(
-            "timeout",
-            AttributeType::Int,
-            "How many seconds one question may go unanswered; 60 where nothing is said (HASURA_TIMEOUT).",
-        ),
-        Attribute::new(
-            "roleMapper",
-            AttributeType::Object(mapper),
-            "The service that tells Hasura who has which role.",
-        ),
+        Attribute::new("timeout", AttributeType::Int, "Seconds per request. Default: 60 (HASURA_TIMEOUT)."),
+        Attribute::new("roleMapper", AttributeType::Object(mapper), "Role mapper: Hasura's authentication webhook."),
         allow_plain_http(),
         text(
             "caFile",
@@ -115,9 +107,9 @@ fn source() -> ResourceType {
     ]);
     let attributes = vec![
         named("name", "The source's name."),
-        named("kind", "What it is: `postgres`, or the name of an agent such as `snowflake`."),
-        vendor("configuration", "How the database is reached, in Hasura's own words."),
-        vendor("secretConfiguration", "What is secret of that: it is put into it and never shown.").write_only(),
+        named("kind", "Kind of database: `postgres`, or the name of an agent such as `snowflake`."),
+        vendor("configuration", "Connection configuration in Hasura's format."),
+        vendor("secretConfiguration", "Secret keys of `configuration`: merged into it and never shown.").write_only(),
         Attribute::new(
             "connection",
             AttributeType::Object(connection),
@@ -125,12 +117,12 @@ fn source() -> ResourceType {
         ),
         text("password", "The password of `connection`; SNOWFLAKE_PASSWORD where it is not said.").write_only(),
         text("privateKey", "A private key (PEM, PKCS#8) for `connection` instead of a password.").write_only(),
-        text("privateKeyPassphrase", "What opens that key, where it is closed.").write_only(),
+        text("privateKeyPassphrase", "Passphrase of an encrypted private key.").write_only(),
         vendor("customization", "How names of its root fields and types are made, in Hasura's own words."),
         Attribute::new(
             "isAsConfigured",
             AttributeType::Bool,
-            "Hasura reaches the database as is said here, secrets included: a plan compares them.",
+            "Hasura's connection equals this configuration, secrets included.",
         )
         .computed()
         .volatile("a plan compares it with the database"),
@@ -156,10 +148,10 @@ fn table() -> ResourceType {
     let attributes = vec![
         named("source", "The source."),
         table_name(),
-        text("customName", "What the table is called in GraphQL."),
-        Attribute::new("rootFields", AttributeType::Object(fields), "What its root fields are called."),
+        text("customName", "Name of the table in GraphQL."),
+        Attribute::new("rootFields", AttributeType::Object(fields), "Names of the root fields."),
         vendor("columnConfig", "Names and comments of columns, by column, in Hasura's own words."),
-        text("comment", "What GraphQL says of it."),
+        text("comment", "Description in GraphQL."),
         Attribute::new("apolloFederation", AttributeType::Bool, "It takes part in Apollo Federation.")
             .default_value(false),
         Attribute::new("resourceVersion", AttributeType::Int, "The version of the metadata that the last change made.")
@@ -169,7 +161,7 @@ fn table() -> ResourceType {
     ];
     let ty = ResourceType::new(
         "hasura_table",
-        "A table or view that Hasura tells of. What is not said of it is left as it is.",
+        "A table or view in Hasura's GraphQL API. Omitted attributes stay as they are.",
         &["source", "table"],
         Object(attributes),
     );
@@ -194,20 +186,19 @@ fn select_permission() -> ResourceType {
     let attributes = vec![
         named("source", "The source."),
         table_name(),
-        named("role", "Who may read."),
+        named("role", "Role that may read."),
         Attribute::new("columns", texts(), "The columns; `[\"*\"]` means all.")
             .default_value(Value::List(vec!["*".into()]))
             .normal(normal::set),
-        vendor("filter", "Which rows, in Hasura's own words; all where it is empty.")
-            .default_value(Value::Map(Map::default())),
-        Attribute::new("limit", AttributeType::Int, "The most rows of one answer."),
-        Attribute::new("allowAggregations", AttributeType::Bool, "Counts and sums may be asked for.")
+        vendor("filter", "Row filter in Hasura's format. Empty: all rows.").default_value(Value::Map(Map::default())),
+        Attribute::new("limit", AttributeType::Int, "Maximum number of rows in a response."),
+        Attribute::new("allowAggregations", AttributeType::Bool, "The role may query counts and sums.")
             .default_value(false),
         id(),
     ];
     let ty = ResourceType::new(
         "hasura_select_permission",
-        "What a role may read of a table.",
+        "Read permission of a role on a table.",
         &["source", "table", "role"],
         Object(attributes),
     );
@@ -218,7 +209,7 @@ fn role() -> ResourceType {
     let attributes = vec![
         named("roleId", "The role, as permissions name it."),
         named("componentId", "The component that it belongs to: each has one role."),
-        Attribute::new("rootFields", texts(), "The root fields that it may ask for.")
+        Attribute::new("rootFields", texts(), "Root fields that the role may query.")
             .default_value(Value::List(Vec::new()))
             .normal(normal::set),
         id(),
@@ -240,7 +231,7 @@ fn role_binding() -> ResourceType {
     ];
     let ty = ResourceType::new(
         "hasura_role_binding",
-        "Everybody who has a role: whoever else has it loses it.",
+        "The complete list of members of a role. Other members lose the role.",
         &["roleId"],
         Object(attributes),
     );

@@ -36,20 +36,20 @@ fn settings() -> Object {
         text("password", "The password.").sensitive(),
     ]);
     Object(vec![
-        text("bootstrapServers", "Brokers to begin with: `host:port`, separated by commas.").required(),
+        text("bootstrapServers", "Bootstrap brokers: `host:port`, separated by commas.").required(),
         text("securityProtocol", "`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.").default_value("PLAINTEXT"),
         text("saslMechanism", "`PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`, with SASL."),
-        text("username", "Who asks, with SASL. With a Confluent cloud: the API key."),
+        text("username", "SASL user. In Confluent Cloud: the API key."),
         text("password", "The password.").sensitive(),
         text(
             "caFile",
             "Certificates of the authorities to trust instead of the machine's, as PEM; also for the registry.",
         ),
-        text("certFile", "Our own certificate with its chain, as PEM, where brokers ask for one."),
-        text("keyFile", "The key of our certificate, as PEM."),
+        text("certFile", "Client certificate with its chain, as PEM."),
+        text("keyFile", "Key of the client certificate, as PEM."),
         text(
             "flavor",
-            "`apache` or `confluent`: whether topics have `confluent.…` configuration. Else brokers are asked.",
+            "`apache` or `confluent`: whether topics have `confluent.…` configuration. Left out: terrace asks the brokers.",
         ),
         allow_plain_http(),
         Attribute::new("schemaRegistry", AttributeType::Object(registry), "The schema registry of `kafka_subject`."),

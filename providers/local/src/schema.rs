@@ -11,7 +11,7 @@ fn settings() -> Vec<Attribute> {
     vec![Attribute::new(
         VARIABLES,
         AttributeType::list(AttributeType::String),
-        "The names of environment variables that commands get beside the [usual ones](#variables).",
+        "Environment variables that commands receive in addition to the [usual ones](#variables).",
     )]
 }
 

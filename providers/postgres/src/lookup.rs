@@ -86,7 +86,7 @@ pub(crate) fn lookups() -> Vec<Lookup> {
         },
         Lookup {
             name: MEMBERS,
-            doc: "Who is a member of a role, whoever let them in.",
+            doc: "All members of a role.",
             arguments: Object(vec![text("role", "The role.").required()]),
             result: Object(vec![text("role", "The role."), objects("members", member, "Its members, by name.")]),
             objects: &[],

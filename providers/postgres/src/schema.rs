@@ -48,10 +48,10 @@ fn settings() -> Object {
         text("url", "`postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`; goes before the keys below.").sensitive(),
         text("host", "The server, or the folder of its socket. Left out: `localhost`.").variable("PGHOST"),
         number("port", "The port. Left out: 5432.").variable("PGPORT"),
-        text("database", "The database in which databases and roles are looked after.")
+        text("database", "Database for statements about databases and roles.")
             .default_value(DATABASE)
             .variable("PGDATABASE"),
-        text("user", "Who asks. Left out: the user of the operating system.").variable("PGUSER"),
+        text("user", "User. Left out: the user of the operating system.").variable("PGUSER"),
         text("password", "The user's password.").sensitive().variable("PGPASSWORD"),
         text(
             "sslMode",
@@ -61,7 +61,7 @@ fn settings() -> Object {
         .variable("PGSSLMODE"),
         text("caFile", "Certificates of the authorities to trust instead of the machine's, as PEM.")
             .variable("PGSSLROOTCERT"),
-        number("timeout", "How many seconds the server is waited for.").default_value(TIMEOUT),
+        number("timeout", "Seconds to wait for the server.").default_value(TIMEOUT),
         number("connections", "How many connections to one database there are at most.").default_value(CONNECTIONS),
         number("lockTimeout", "How many seconds a statement waits for a lock; then the call is tried again.")
             .default_value(LOCK_TIMEOUT),

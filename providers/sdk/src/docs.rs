@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 #[must_use]
 pub fn settings_table(schema: &ProviderSchema) -> String {
     if schema.settings.0.is_empty() {
-        return "There are no settings.\n".to_owned();
+        return "This provider has no settings.\n".to_owned();
     }
     attribute_table("setting", &schema.settings)
 }
@@ -15,7 +15,7 @@ pub fn settings_table(schema: &ProviderSchema) -> String {
 /// The resource types of a provider as Markdown: an overview, then a table of attributes for each type.
 #[must_use]
 pub fn resource_table(schema: &ProviderSchema) -> String {
-    let mut text = "| type | what it is | identity | traits |\n|---|---|---|---|\n".to_owned();
+    let mut text = "| type | purpose | identity | traits |\n|---|---|---|---|\n".to_owned();
     for ty in &schema.resources {
         let identity = if ty.identity.is_empty() { "its address".to_owned() } else { code_list(ty.identity) };
         // Writing to a string cannot fail.
@@ -31,7 +31,7 @@ pub fn resource_table(schema: &ProviderSchema) -> String {
 #[must_use]
 pub fn lookup_table(schema: &ProviderSchema) -> String {
     if schema.lookups.is_empty() {
-        return "There are no lookups.\n".to_owned();
+        return "This provider has no lookups.\n".to_owned();
     }
     let lookup = |lookup: &Lookup| {
         let tables = attribute_table("argument", &lookup.arguments) + "\n" + &attribute_table("answer", &lookup.result);
@@ -62,7 +62,7 @@ pub fn with_section(readme: &str, name: &str, text: &str) -> Option<String> {
 }
 
 fn attribute_table(what: &str, object: &Object) -> String {
-    let mut text = format!("| {what} | type | | meaning |\n|---|---|---|---|\n");
+    let mut text = format!("| {what} | type | rules | meaning |\n|---|---|---|---|\n");
     for attribute in &object.0 {
         let (name, ty) = (attribute.name, attribute.ty.describe());
         let _ = writeln!(text, "| `{name}` | {ty} | {} | {} |", duties(attribute), cell(attribute.doc));
@@ -128,13 +128,13 @@ mod tests {
         let schema = ProviderSchema { resources: vec![ty], ..ProviderSchema::default() };
         assert_eq!(
             resource_table(&schema),
-            "| type | what it is | identity | traits |\n|---|---|---|---|\n\
+            "| type | purpose | identity | traits |\n|---|---|---|---|\n\
              | `test_thing` | A thing. | `name` | holds data |\n\n\
-             ### `test_thing`\n\n| attribute | type | | meaning |\n|---|---|---|---|\n\
+             ### `test_thing`\n\n| attribute | type | rules | meaning |\n|---|---|---|---|\n\
              | `name` | text | required, a change replaces | Its name. |\n\
              | `mode` | text | default `\"a\"` | `a` \\| `b`. |\n\
              | `id` | text | computed | Its id. |\n"
         );
-        assert_eq!(settings_table(&schema), "There are no settings.\n");
+        assert_eq!(settings_table(&schema), "This provider has no settings.\n");
     }
 }

@@ -43,13 +43,13 @@ fn settings() -> Object {
         text("account", "The account: `myorg-account1`, or `ab12345.eu-central-1` (SNOWFLAKE_ACCOUNT)."),
         text("host", "Its host, where it follows no rule, such as that of a private link (SNOWFLAKE_HOST)."),
         text("user", "The user, for a key pair (SNOWFLAKE_USER)."),
-        text("role", "The role in whose name everything is done; the user's default one (SNOWFLAKE_ROLE)."),
+        text("role", "Role. Left out: the user's default role (SNOWFLAKE_ROLE)."),
         text("warehouse", "The warehouse on which queries run: tags are read on it (SNOWFLAKE_WAREHOUSE)."),
         text(
             "privateKeyFile",
             "The file of a private key, PEM, relative to the project folder (SNOWFLAKE_PRIVATE_KEY_FILE).",
         ),
-        text("privateKeyPassphrase", "What opens it where it is encrypted (SNOWFLAKE_PRIVATE_KEY_PASSPHRASE).")
+        text("privateKeyPassphrase", "Passphrase of an encrypted private key (SNOWFLAKE_PRIVATE_KEY_PASSPHRASE).")
             .sensitive(),
         text("token", "A programmatic access token, instead of a key (SNOWFLAKE_TOKEN, or SNOWFLAKE_PASSWORD).")
             .sensitive(),
@@ -77,7 +77,7 @@ fn id() -> Attribute {
 }
 
 fn full_name() -> Attribute {
-    text("fullName", "The name with those of its database and schema, as grants and tags take it.").stable()
+    text("fullName", "Name with database and schema, for grants and tags.").stable()
 }
 
 fn named(name: &'static str, doc: &'static str) -> Attribute {
@@ -85,19 +85,15 @@ fn named(name: &'static str, doc: &'static str) -> Attribute {
 }
 
 fn retention() -> Attribute {
-    Attribute::new(
-        "retentionDays",
-        AttributeType::Int,
-        "For how many days what was changed or dropped can be had back.",
-    )
-    .or_kept()
+    Attribute::new("retentionDays", AttributeType::Int, "Days for which changed or dropped data can be restored.")
+        .or_kept()
 }
 
 fn transient() -> Attribute {
     let attribute = Attribute::new(
         "transient",
         AttributeType::Bool,
-        "Nothing is kept for emergencies beyond those days; where it is not said, one that is there stays as it is.",
+        "No fail-safe period. Left out: an existing object stays as it is.",
     );
     // No update changes it.
     Attribute { stable: true, ..attribute.or_computed().replaces() }
@@ -167,7 +163,7 @@ fn table() -> ResourceType {
         text("name", "The column's name, as it is.").required(),
         text("type", "The type: `NUMBER(38,0)`, `VARCHAR(20)`, in any spelling.").required().normal(data_type::normal),
         Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.").default_value(true),
-        comment("A comment; where there is none, comments of the column are nobody's to manage."),
+        comment("Comment. Left out: not managed."),
         text("previousName", "The name that the column had before: it is renamed instead of dropped and added."),
     ]);
     let attributes = vec![
@@ -189,7 +185,7 @@ fn table() -> ResourceType {
         .default_value(empty())
         .normal(normal::unordered),
         comment("A comment."),
-        text("createdOn", "When it was made: another one of the same name has another time.").stable(),
+        text("createdOn", "Creation time. A recreated table has another one.").stable(),
         full_name(),
         id(),
     ];
@@ -210,13 +206,13 @@ fn view() -> ResourceType {
     ]);
     let column = Object(vec![
         text("name", "The column's name, in the source and in the view.").required(),
-        comment("A comment; where there is none, comments of the column are nobody's to manage."),
+        comment("Comment. Left out: not managed."),
     ]);
     let attributes = vec![
         named("database", "The database."),
         named("schema", "The schema."),
         named("name", "The view's name, as it is."),
-        Attribute::new("source", AttributeType::Object(source), "What the view reads."),
+        Attribute::new("source", AttributeType::Object(source), "Table or view to read."),
         Attribute::new(
             "columns",
             AttributeType::list(AttributeType::Object(column)),
@@ -268,7 +264,7 @@ fn grant() -> ResourceType {
         named("role", "The role that gets the privileges."),
         named(
             "objectType",
-            "What they are on: `account`, `database`, `schema`, `table`, `tag`, `view` or `warehouse`.",
+            "Type of the object: `account`, `database`, `schema`, `table`, `tag`, `view` or `warehouse`.",
         )
         .compared(RELATIONS),
         named(
@@ -326,7 +322,7 @@ fn tag() -> ResourceType {
 
 fn tag_assignment() -> ResourceType {
     let attributes = vec![
-        named("objectType", "What has the tag: `database`, `schema`, `table` or `view`.").compared(RELATIONS),
+        named("objectType", "Type of the object: `database`, `schema`, `table` or `view`.").compared(RELATIONS),
         named("object", "Its full name: `DB.SCHEMA.TABLE`.").compared(NameRule::Qualified),
         text("column", "The column that has it; empty for the object itself.").default_value("").replaces(),
         named("tag", "The full name of the tag: `DB.SCHEMA.TAG`.").compared(NameRule::Qualified),

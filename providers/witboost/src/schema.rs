@@ -25,7 +25,7 @@ pub fn provider() -> ProviderSchema {
 fn settings() -> Object {
     let text = || AttributeType::String;
     Object(vec![
-        Attribute::new("endpoint", text(), "The adapter of components that nothing else says one for: its URL."),
+        Attribute::new("endpoint", text(), "Default URL of the adapter."),
         Attribute::new(
             "templates",
             AttributeType::map(text()),
@@ -38,12 +38,12 @@ fn settings() -> Object {
         Attribute::new(
             "timeout",
             AttributeType::Float,
-            "How many seconds an adapter has to answer a question. What it makes or removes has the time of its step.",
+            "Seconds per read request. A provision or unprovision has the time of its step.",
         )
         .default_value(60_i64),
-        Attribute::new("pollInterval", AttributeType::Float, "Seconds before the status is asked for the first time.")
+        Attribute::new("pollInterval", AttributeType::Float, "Seconds before the first status request.")
             .default_value(number("0.5")),
-        Attribute::new("pollMost", AttributeType::Float, "The most seconds between two of these questions.")
+        Attribute::new("pollMost", AttributeType::Float, "Maximum seconds between two status requests.")
             .default_value(15_i64),
     ])
 }

@@ -74,11 +74,11 @@ pub(crate) fn resource_type() -> ResourceType {
         text("patternType", "`LITERAL`: the name is a whole one; `PREFIXED`: it is a beginning.")
             .default_value("LITERAL")
             .replaces(),
-        text("principal", "Who, as `User:ada`; `User:*` is everybody.").required().replaces(),
-        text("host", "The address that they ask from; `*` is any.").default_value("*").replaces(),
-        text("operation", "What they do, as `READ`, `WRITE`, `DESCRIBE` or `ALL`.").required().replaces(),
+        text("principal", "Principal, such as `User:ada`; `User:*` means every user.").required().replaces(),
+        text("host", "Client address; `*` means any.").default_value("*").replaces(),
+        text("operation", "Operation, such as `READ`, `WRITE`, `DESCRIBE` or `ALL`.").required().replaces(),
         text("permission", "`ALLOW` or `DENY`.").default_value("ALLOW").replaces(),
-        text("id", "All of it, for `terrace import`.").stable(),
+        text("id", "The id for `terrace import`: all parts.").stable(),
     ]);
     let wait = Duration::from_secs(60);
     ResourceType {

@@ -15,12 +15,8 @@ pub(crate) fn lookups() -> Vec<Lookup> {
             text("name", "The name as asked for."),
             Attribute::new("partitions", AttributeType::Int, "How many partitions."),
             Attribute::new("replicationFactor", AttributeType::Int, "How many brokers hold each partition."),
-            Attribute::new(
-                "config",
-                AttributeType::map(AttributeType::Any),
-                "The configuration that it has of its own, as text.",
-            )
-            .vendor_json(),
+            Attribute::new("config", AttributeType::map(AttributeType::Any), "The topic's own configuration, as text.")
+                .vendor_json(),
             text("topicId", "Kafka's id of the topic."),
             text("clusterId", "Kafka's id of the cluster."),
             text("id", "The name."),

@@ -36,10 +36,12 @@ pub(crate) fn resource_type() -> ResourceType {
         Attribute::new(
             "properties",
             AttributeType::map(AttributeType::Any),
-            "What the application is configured with, by Kafka's own keys.",
+            "Application configuration, by Kafka's own keys.",
         )
         .vendor_json(),
-        text("rendered", "The properties as a file of Java's.").computed().volatile("it is made of most attributes"),
+        text("rendered", "The properties as a Java properties file.")
+            .computed()
+            .volatile("it is made of most attributes"),
         text("id", "The application's id.").stable(),
     ]);
     let wait = Duration::from_secs(300);

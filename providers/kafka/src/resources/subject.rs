@@ -40,7 +40,7 @@ pub(crate) fn resource_type() -> ResourceType {
         text("subject", "The subject: `<topic>-value` or `<topic>-key`, unless clients name them otherwise.")
             .required()
             .replaces(),
-        text("schema", "The schema. Another one is another version, unless it is an older one; white space and the order of keys say nothing.")
+        text("schema", "Schema. A new schema becomes a new version. White space and the order of keys are irrelevant.")
             .required(),
         text("schemaType", "`AVRO`, `JSON` or `PROTOBUF`.").default_value("AVRO"),
         Attribute::new(
@@ -48,16 +48,9 @@ pub(crate) fn resource_type() -> ResourceType {
             AttributeType::list(AttributeType::Object(reference)),
             "Schemas of other subjects that this one names.",
         ),
-        text(
-            "compatibility",
-            "What the next version has to be to the ones before, as `BACKWARD`; else the registry's own.",
-        ),
-        Attribute::new("schemaId", AttributeType::Int, "The number by which records name the schema.")
-            .computed()
-            .follows(SCHEMA),
-        Attribute::new("version", AttributeType::Int, "The version that the schema is.")
-            .computed()
-            .follows(SCHEMA),
+        text("compatibility", "Compatibility level, such as `BACKWARD`. Left out: the registry's default."),
+        Attribute::new("schemaId", AttributeType::Int, "Id of the schema in records.").computed().follows(SCHEMA),
+        Attribute::new("version", AttributeType::Int, "The version that the schema is.").computed().follows(SCHEMA),
         text("id", "The subject, for `terrace import`.").stable(),
     ]);
     let wait = Duration::from_secs(60);

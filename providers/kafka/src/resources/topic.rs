@@ -31,17 +31,15 @@ pub(crate) fn resource_type() -> ResourceType {
             .required()
             .replaces()
             .compared(NameRule::DotsAsUnderscores),
-        number("partitions", "How many partitions. More are added in place; fewer need a new topic.").or_kept(),
-        number("replicationFactor", "How many brokers hold each partition; else the brokers' own number.")
-            .or_kept()
-            .replaces(),
+        number("partitions", "Number of partitions. More are added in place; fewer replace the topic.").or_kept(),
+        number("replicationFactor", "Replicas of each partition. Left out: the brokers' default.").or_kept().replaces(),
         Attribute::new(
             "config",
             AttributeType::map(AttributeType::Any),
             "Configuration by Kafka's own keys, such as `retention.ms`. Keys that are not given are left as they are.",
         )
         .vendor_json(),
-        text("topicId", "Kafka's id of the topic: another one is another topic, whose records are others.").stable(),
+        text("topicId", "Kafka's id of the topic. A recreated topic has another id.").stable(),
         text("clusterId", "Kafka's id of the cluster.").stable(),
         text("id", "The name, for `terrace import`.").stable(),
     ]);

@@ -51,8 +51,11 @@ pub fn resource_type() -> ResourceType {
                 argv("read", "The program that looks at it; without one it is never refreshed."),
                 argv("update", "The program that changes it; without one a change replaces."),
                 argv("delete", "The program that removes it; without one nothing runs."),
-                argv("find", "The program that tells whether it is there, after a call whose outcome was lost."),
-                Attribute::new("input", AttributeType::Any, "What the programs are told."),
+                argv(
+                    "find",
+                    "The program that reports whether the object exists, after a call with an unknown outcome.",
+                ),
+                Attribute::new("input", AttributeType::Any, "Input of the programs."),
                 Attribute::new(
                     "environment",
                     texts(),
@@ -67,12 +70,12 @@ pub fn resource_type() -> ResourceType {
                 Attribute::new(
                     "workingDirectory",
                     AttributeType::String,
-                    "A folder of the project folder; that itself.",
+                    "Folder inside the project folder. Default: the project folder.",
                 ),
                 Attribute::new("output", AttributeType::Any, "The JSON object that the last program printed.")
                     .computed()
                     .volatile("an update runs a program again"),
-                Attribute::new("id", AttributeType::String, "`output.id`, or an id of our own making.")
+                Attribute::new("id", AttributeType::String, "`output.id`, or a generated id.")
                     .computed()
                     .volatile("the program that an update runs may print another"),
             ]),

@@ -40,7 +40,7 @@ pub fn resource_type() -> ResourceType {
             "A folder of the project folder.",
             &["path"],
             Object(vec![
-                Attribute::new("path", AttributeType::String, "Where it is, relative to the project folder.")
+                Attribute::new("path", AttributeType::String, "Path, relative to the project folder.")
                     .required()
                     .compared(NameRule::Path)
                     .replaces(),

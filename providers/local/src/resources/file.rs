@@ -50,33 +50,33 @@ pub fn resource_type() -> ResourceType {
             "A file of the project folder, written atomically.",
             &["path"],
             Object(vec![
-                Attribute::new("path", AttributeType::String, "Where it is, relative to the project folder.")
+                Attribute::new("path", AttributeType::String, "Path, relative to the project folder.")
                     .required()
                     .compared(NameRule::Path)
                     .replaces(),
                 Attribute::new(
                     "content",
                     AttributeType::String,
-                    "What it holds, as text; or `contentBase64` or `source`.",
+                    "Content as text. Use one of `content`, `contentBase64` and `source`.",
                 ),
-                Attribute::new("contentBase64", AttributeType::String, "What it holds, as base64."),
-                Attribute::new("source", AttributeType::String, "The file of the project folder that it is a copy of."),
+                Attribute::new("contentBase64", AttributeType::String, "Content as base64."),
+                Attribute::new("source", AttributeType::String, "File of the project folder to copy."),
                 Attribute::new(
                     "mode",
                     AttributeType::String,
-                    "Its permission bits, octal. Left out where the content is sensitive: `0600`.",
+                    "Permission bits, octal. Default for sensitive content: `0600`.",
                 )
                 .default_value(PUBLIC_MODE)
                 .or_computed()
                 .follows(&["sensitive", "content", "contentBase64", "source"]),
                 Attribute::new("sensitive", AttributeType::Bool, "Redacts the content, its digest and its size.")
                     .default_value(false),
-                Attribute::new("makeParents", AttributeType::Bool, "Makes the folders on the way that are missing.")
+                Attribute::new("makeParents", AttributeType::Bool, "Creates missing parent folders.")
                     .default_value(true),
-                Attribute::new("sha256", AttributeType::String, "The SHA-256 of what it holds, hexadecimal.")
+                Attribute::new("sha256", AttributeType::String, "SHA-256 of the content, hexadecimal.")
                     .computed()
                     .follows(CONTENT),
-                Attribute::new("size", AttributeType::Int, "How many bytes it holds.").computed().follows(CONTENT),
+                Attribute::new("size", AttributeType::Int, "Size in bytes.").computed().follows(CONTENT),
                 Attribute::new("id", AttributeType::String, "The path in its normal form; the import id.").stable(),
             ]),
         )
@@ -90,17 +90,17 @@ pub fn lookup() -> Lookup {
         name: NAME,
         doc: "A file of the project folder as it is.",
         arguments: Object(vec![
-            Attribute::new("path", AttributeType::String, "Where it is, relative to the project folder.").required(),
+            Attribute::new("path", AttributeType::String, "Path, relative to the project folder.").required(),
             Attribute::new("sensitive", AttributeType::Bool, "Redacts the content, its digest and its size.")
                 .default_value(false),
         ]),
         result: Object(vec![
-            Attribute::new("path", AttributeType::String, "Where it is, relative to the project folder."),
-            Attribute::new("content", AttributeType::String, "What it holds, where that is text of at most 16 MiB."),
-            Attribute::new("contentBase64", AttributeType::String, "What it holds, where that is no text."),
+            Attribute::new("path", AttributeType::String, "Path, relative to the project folder."),
+            Attribute::new("content", AttributeType::String, "Content, if it is text of at most 16 MiB."),
+            Attribute::new("contentBase64", AttributeType::String, "Content, if it is not text."),
             Attribute::new("mode", AttributeType::String, "Its permission bits, octal."),
-            Attribute::new("sha256", AttributeType::String, "The SHA-256 of what it holds, hexadecimal."),
-            Attribute::new("size", AttributeType::Int, "How many bytes it holds."),
+            Attribute::new("sha256", AttributeType::String, "SHA-256 of the content, hexadecimal."),
+            Attribute::new("size", AttributeType::Int, "Size in bytes."),
         ]),
         objects: &[NAME],
     }

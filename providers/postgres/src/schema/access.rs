@@ -27,12 +27,12 @@ pub(super) fn role() -> ResourceType {
 pub(super) fn membership() -> ResourceType {
     let ty = settled(ResourceType::new(
         "postgres_membership",
-        "The membership of a role in another one.",
+        "Membership of a role in another role.",
         &["role", "member"],
         Object(vec![
             text("role", "The role whose privileges are given.").required().replaces(),
             text("member", "The role that gets them.").required().replaces(),
-            flag("admin", "The member may let others in.", false),
+            flag("admin", "The member may grant the role.", false),
             id(),
         ]),
     ));
@@ -56,7 +56,10 @@ pub(super) fn grant() -> ResourceType {
             .replaces()
             .compared(NameRule::Qualified)
             .normal(spelling::object),
-            text("role", "Who gets them; `PUBLIC` is everybody.").required().replaces().normal(spelling::grantee),
+            text("role", "Role that gets them; `PUBLIC` means every role.")
+                .required()
+                .replaces()
+                .normal(spelling::grantee),
             names("privileges", "The privileges: `SELECT`, `USAGE`; `ALL` is all that there are.")
                 .required()
                 .normal(spelling::privileges),

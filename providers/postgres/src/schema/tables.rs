@@ -82,8 +82,12 @@ pub(super) fn table() -> ResourceType {
             .replaces(),
             objects("partitions", partition, "Its partitions. Left out: not managed.").normal(normal::unordered),
             comment(),
-            Attribute::new("oid", AttributeType::Int, "The server's own number for it; another one is another table.")
-                .stable(),
+            Attribute::new(
+                "oid",
+                AttributeType::Int,
+                "The server's number of the table. A recreated table has another one.",
+            )
+            .stable(),
             full_name("`schema.name`, for `object` of a `postgres_grant`."),
             id(),
         ]),
@@ -113,7 +117,7 @@ fn of_query(is_materialized: bool) -> Object {
         in_database(),
         in_schema(),
         name("The view's name."),
-        Attribute::new("source", AttributeType::Object(source), "What the view reads."),
+        Attribute::new("source", AttributeType::Object(source), "Table or view to read."),
         names(
             "columns",
             "The columns of the source that the view shows; none means all that it has when the view is made.",
@@ -168,8 +172,8 @@ pub(super) fn index() -> ResourceType {
                 .default_value("btree")
                 .replaces()
                 .normal(normal::any_case),
-            flag("concurrently", "It is made while others write, and outside of a transaction.", false),
-            Attribute::new("valid", AttributeType::Bool, "False for what a concurrent creation that failed left.")
+            flag("concurrently", "Creates the index without blocking writes, outside a transaction.", false),
+            Attribute::new("valid", AttributeType::Bool, "False after a failed concurrent creation.")
                 .computed()
                 .stable(),
             id(),

@@ -16,19 +16,21 @@ pub(crate) const NAME: &str = "witboost_access";
 pub(crate) fn resource_type() -> ResourceType {
     let mut attributes = place();
     attributes.extend([
-        Attribute::new("descriptor", AttributeType::Any, "What the component was provisioned with.")
-            .required()
+        Attribute::new("descriptor", AttributeType::Any, "Descriptor of the last provision.").required().vendor_json(),
+        Attribute::new(
+            "refs",
+            AttributeType::list(AttributeType::String),
+            "All principals with access, such as `user:ada`.",
+        )
+        .required(),
+        Attribute::new("fields", AttributeType::map(AttributeType::Any), "Additional fields of the call, by name.")
             .vendor_json(),
-        Attribute::new("refs", AttributeType::list(AttributeType::String), "All who have access, as `user:ada`.")
-            .required(),
-        Attribute::new("fields", AttributeType::map(AttributeType::Any), "What is said beside them, by name.")
-            .vendor_json(),
-        Attribute::new("after", AttributeType::Any, "Any value; with another one they are let in again."),
-        Attribute::new("result", AttributeType::String, "What provisioning answered, for adapters that ask for it.")
+        Attribute::new("after", AttributeType::Any, "Any value; a change calls `updateacl` again."),
+        Attribute::new("result", AttributeType::String, "Result of the provision, for adapters that need it.")
             .default_value("provisioned"),
     ]);
     attributes.extend(told());
-    told_only(ResourceType::new(NAME, "All who have access to a component.", IDENTITY, Object(attributes)))
+    told_only(ResourceType::new(NAME, "All principals with access to a component.", IDENTITY, Object(attributes)))
 }
 
 pub(super) fn making(planned: &Attributes) -> Result<Request, ProviderError> {

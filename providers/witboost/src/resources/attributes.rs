@@ -21,7 +21,7 @@ pub(crate) fn place() -> Vec<Attribute> {
         Attribute::new(
             "endpoint",
             AttributeType::String,
-            "The URL of the adapter; else that of `templates` or `endpoint` of the instance.",
+            "URL of the adapter. Left out: from `templates` or `endpoint` of the instance.",
         )
         .or_computed()
         .follows(&["templates"])
@@ -42,9 +42,13 @@ pub(crate) const EACH_CALL: &str = "each call has its own answer";
 pub(crate) fn told() -> Vec<Attribute> {
     vec![
         Attribute::new("id", AttributeType::String, "Adapter and component.").stable(),
-        Attribute::new("status", AttributeType::String, "How the last call ended: `COMPLETED`, or it is made again.")
-            .computed()
-            .volatile(EACH_CALL),
+        Attribute::new(
+            "status",
+            AttributeType::String,
+            "Status of the last call. Any status but `COMPLETED` repeats it.",
+        )
+        .computed()
+        .volatile(EACH_CALL),
         Attribute::new("token", AttributeType::String, "The token of the last call, where it had one.")
             .computed()
             .volatile(EACH_CALL),

@@ -16,18 +16,18 @@ pub(crate) const NAME: &str = "witboost_component";
 pub(crate) fn resource_type() -> ResourceType {
     let mut attributes = place();
     attributes.push(
-        Attribute::new("descriptor", AttributeType::Any, "What is sent: a map, or a text of YAML.")
+        Attribute::new("descriptor", AttributeType::Any, "Descriptor to send: a map, or YAML text.")
             .required()
             .vendor_json(),
     );
     attributes.extend(told());
     attributes.extend([
-        Attribute::new("publicInfo", AttributeType::Any, "What the adapter tells everybody.")
+        Attribute::new("publicInfo", AttributeType::Any, "Public information of the adapter.")
             .computed()
             .volatile(EACH_CALL),
         // Marked by each value, not by the schema: what is public has words in common with it (`type: string`), and is no
         // secret for that.
-        Attribute::new("privateInfo", AttributeType::Any, "What the adapter tells whoever runs it: sensitive.")
+        Attribute::new("privateInfo", AttributeType::Any, "Private information of the adapter: sensitive.")
             .computed()
             .volatile(EACH_CALL),
     ]);
