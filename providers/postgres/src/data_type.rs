@@ -174,9 +174,21 @@ impl DataType {
         if self.is_array { format!("{text}[]") } else { text }
     }
 
-    /// True when both are the same type but for their sizes.
-    pub(crate) fn is_sized(&self, other: &Self) -> bool {
-        self.base == other.base && self.is_array == other.is_array
+    /// True if a cast to `cast` changes no value of a column of this type: a cast without a size, or with the column's size.
+    pub(crate) fn is_cast_redundant(&self, cast: &Self) -> bool {
+        let is_same_type = self.base == cast.base && self.is_array == cast.is_array;
+        let is_same_size = self.sizes == cast.sizes && self.modifiers == cast.modifiers;
+        is_same_type && (!cast.is_sized() || is_same_size)
+    }
+
+    /// True for a type with sizes or modifiers. A value may be cut off or rounded to them.
+    pub(crate) fn is_sized(&self) -> bool {
+        !self.sizes.is_empty() || !self.modifiers.is_empty()
+    }
+
+    /// True for an interval, also with fields.
+    pub(crate) fn is_interval(&self) -> bool {
+        self.base.split(' ').next() == Some("interval")
     }
 
     fn size(&self, at: usize) -> Option<i64> {

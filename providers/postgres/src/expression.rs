@@ -1,5 +1,6 @@
 //! SQL expressions and queries that a person writes: what keeps them one expression, and when two of them are the same.
 
+use crate::data_type::DataType;
 use crate::lexer::{Token, TokenKind, tokens};
 use terrace_provider::{Path, ProviderError};
 
@@ -121,35 +122,59 @@ pub(crate) fn is_null(text: &str) -> bool {
 
 /// True when both are likely to be the same expression: the server adds casts and brackets and folds case. Only asked
 /// where the server's own words for a text are not known.
-pub(crate) fn is_alike(one: &str, other: &str) -> bool {
-    let (one, other) = (tokens(one), tokens(other));
+///
+/// Casts with a size cut or round values: the server keeps them, and adds none but those of intervals.
+pub(crate) fn is_alike(configured: &str, server: &str) -> bool {
+    let (one, other) = (tokens(configured), tokens(server));
+    let (casts, mut open) = (sized_casts(&one), sized_casts(&other));
+    let mut is_kept = |cast: &DataType| open.iter().position(|it| it == cast).map(|at| open.remove(at)).is_some();
+    let are_kept = casts.iter().all(&mut is_kept);
     let (one, other) = (essence(&one), essence(&other));
-    one.len() == other.len() && one.iter().zip(&other).all(|(one, other)| one.means_same_as(other))
+    are_kept
+        && open.iter().all(DataType::is_interval)
+        && one.len() == other.len()
+        && one.iter().zip(&other).all(|(one, other)| one.means_same_as(other))
+}
+
+/// The types with a size that `::` casts to.
+fn sized_casts(tokens: &[Token<'_>]) -> Vec<DataType> {
+    let cast = |(at, _): (usize, &Token<'_>)| {
+        let rest = tokens.get(at + 1..)?;
+        let ty = rest.get(..type_length(rest))?.iter().map(|token| token.text).collect::<Vec<_>>();
+        DataType::parse(&ty.join(" ")).filter(DataType::is_sized)
+    };
+    tokens.iter().enumerate().filter(|(_, token)| token.is_symbol("::")).filter_map(cast).collect()
+}
+
+/// The number of tokens of the type that the tokens begin with: its name, qualified or of several words, its sizes, and `[]`.
+fn type_length(tokens: &[Token<'_>]) -> usize {
+    let mut length = 1.min(tokens.len());
+    while let Some(next) = tokens.get(length) {
+        let is_more = ["varying", "precision", "with", "without", "time", "zone"].iter().any(|word| next.is_word(word));
+        match next.is_symbol(".") {
+            true => length = tokens.len().min(length + 2),
+            false if is_more => length += 1,
+            false => break,
+        }
+    }
+    for (open, close) in [("(", ")"), ("[", "]")] {
+        let rest = tokens.get(length..).unwrap_or_default();
+        if rest.first().is_some_and(|next| next.is_symbol(open)) {
+            let end = rest.iter().position(|inner| inner.is_symbol(close));
+            length = end.map_or(tokens.len(), |end| length + end + 1);
+        }
+    }
+    length
 }
 
 /// The tokens without casts, brackets and comments.
 fn essence<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t Token<'a>> {
     let mut kept = Vec::with_capacity(tokens.len());
-    let mut rest = tokens.iter().peekable();
-    while let Some(token) = rest.next() {
+    let mut rest = tokens;
+    while let [token, behind @ ..] = rest {
+        rest = behind;
         if token.is_symbol("::") {
-            // A type: its name, qualified or of several words, its sizes, and `[]`.
-            rest.next();
-            while let Some(next) = rest.peek() {
-                let is_more =
-                    ["varying", "precision", "with", "without", "time", "zone"].iter().any(|word| next.is_word(word));
-                if next.is_symbol(".") {
-                    rest.next();
-                } else if !is_more {
-                    break;
-                }
-                rest.next();
-            }
-            for (open, close) in [("(", ")"), ("[", "]")] {
-                if rest.next_if(|next| next.is_symbol(open)).is_some() {
-                    while rest.next().is_some_and(|inner| !inner.is_symbol(close)) {}
-                }
-            }
+            rest = behind.get(type_length(behind)..).unwrap_or_default();
         } else if !(token.is_symbol("(") || token.is_symbol(")") || token.kind == TokenKind::Comment) {
             kept.push(token);
         }
@@ -218,11 +243,17 @@ mod tests {
             ("a in (1)", "(a in (1))"),
             ("'{}'", "'{}'::integer[]"),
             ("'x'", "'x'::s.\"Kind\""),
+            ("'abc'::varchar(2)", "('abc'::character varying)::character varying(2)"),
+            ("'1 day'", "'1 day'::interval(3)"),
+            ("x::s.\"Kind\" > 1", "(x > 1)"),
             ("\"a\" > 1", "(a > 1)"),
         ] {
             assert!(is_alike(one, other), "{one} and {other}");
         }
         assert!(!is_alike("'new'", "'old'::text"));
         assert!(!is_alike("a > 1", "a > 2"));
+        assert!(!is_alike("'abc'::varchar(2)", "'abc'::character varying"));
+        assert!(!is_alike("'abc'", "('abc'::character varying)::character varying(2)"));
+        assert!(!is_alike("1.25::numeric(3,1)", "(1.25)::numeric(3,2)"));
     }
 }

@@ -15,34 +15,34 @@ pub(crate) fn expression(value: &Value) -> Value {
     in_form(value, expression::normal)
 }
 
-/// A default: the server stores none for NULL.
-pub(crate) fn default(value: &Value) -> Value {
-    match value.as_str() {
-        Some(text) if expression::is_null(text) => Value::Null,
-        _ => expression(value),
-    }
-}
-
-/// Columns in any order. A cast to the type of the column changes no default: `'x'::text` means `'x'` in a column of texts.
+/// Columns in any order, each with the normal form of its default, which depends on the type.
 pub(crate) fn columns(value: &Value) -> Value {
     let Some(items) = value.as_list() else { return value.clone() };
-    normal::unordered(&items.iter().map(without_cast).collect::<Vec<_>>().into())
+    normal::unordered(&items.iter().map(with_normal_default).collect::<Vec<_>>().into())
 }
 
-fn without_cast(column: &Value) -> Value {
+/// The column without a default that changes nothing. A cast to the type of the column is left out: `'x'::text` means `'x'` in
+/// a column of type `text`, and `'abc'::varchar(2)` means `'ab'` in a longer column. NULL is no default for a built-in type; for
+/// a domain it overrides the default of the domain.
+fn with_normal_default(column: &Value) -> Value {
     let text = |name: &str| column.get(name).and_then(Value::as_str);
-    let literal = text("default").and_then(expression::cast_literal).and_then(|(literal, cast)| {
-        let (own, cast) = (DataType::parse(text("type")?)?, DataType::parse(cast)?);
-        own.is_sized(&cast).then(|| literal.to_owned())
-    });
-    match (column.as_map(), literal) {
-        (Some(entries), Some(literal)) => {
-            let mut entries = entries.clone();
-            entries.insert("default".to_owned(), literal.into());
-            entries.into()
-        }
-        _ => column.clone(),
+    let (Some(entries), Some(default)) = (column.as_map(), text("default")) else { return column.clone() };
+    let Some(own) = text("type").and_then(DataType::parse) else { return column.clone() };
+    let mut entries = entries.clone();
+    if is_no_default(&own, default) {
+        entries.shift_remove("default");
+        return entries.into();
     }
+    let is_redundant = |cast: &str| DataType::parse(cast).is_some_and(|cast| own.is_cast_redundant(&cast));
+    if let Some((literal, _)) = expression::cast_literal(default).filter(|(_, cast)| is_redundant(cast)) {
+        entries.insert("default".to_owned(), literal.into());
+    }
+    entries.into()
+}
+
+/// True for NULL in a column of a built-in type: the server stores no such default.
+pub(crate) fn is_no_default(ty: &DataType, default: &str) -> bool {
+    ty.is_built_in() && expression::is_null(default)
 }
 
 /// An object of a grant: `"public"."t"` is `public.t`.
@@ -144,20 +144,44 @@ mod tests {
     use serde_json::json;
 
     fn column(ty: &str, default: &str) -> Value {
-        without_cast(&json!({"name": "a", "type": ty, "default": default}).into())
+        with_normal_default(&json!({"name": "a", "type": ty, "default": default}).into())
     }
 
     #[test]
     fn cast_to_the_type_of_the_column_is_left_out() {
-        for (ty, default) in
-            [("text", "'x'::text"), ("varchar(20)", "'x' :: character varying"), ("numeric(10,2)", "'x'::dec")]
-        {
+        for (ty, default) in [
+            ("text", "'x'::text"),
+            ("varchar(20)", "'x' :: character varying"),
+            ("varchar(20)", "'x'::varchar(20)"),
+            ("numeric(10,2)", "'x'::dec"),
+            ("numeric(10)", "'x'::numeric(10,0)"),
+            ("geometry(Point, 4326)", "'x'::geometry"),
+        ] {
             assert_eq!(column(ty, default).get("default"), Some(&"'x'".into()), "{ty} {default}");
         }
-        for (ty, default) in
-            [("text", "'x'::bpchar"), ("text", "lower('x')::text"), ("text", "'a' || 'x'::text"), ("text", "'x::text'")]
-        {
+        for (ty, default) in [
+            ("text", "'x'::bpchar"),
+            ("text", "lower('x')::text"),
+            ("text", "'a' || 'x'::text"),
+            ("text", "'x::text'"),
+            ("varchar(20)", "'x'::varchar(3)"),
+            ("varchar", "'x'::varchar(3)"),
+            ("char(3)", "'x'::char"),
+            ("numeric(10,2)", "1.239::numeric(10,1)"),
+            ("timestamp(6)", "'x'::timestamp(3)"),
+            ("geometry", "'x'::geometry(Point, 4326)"),
+        ] {
             assert_eq!(column(ty, default).get("default"), Some(&default.into()), "{ty} {default}");
+        }
+    }
+
+    #[test]
+    fn null_is_left_out_for_built_in_types_only() {
+        for ty in ["int", "varchar(3)[]"] {
+            assert_eq!(column(ty, "NULL::int").get("default"), None, "{ty}");
+        }
+        for ty in ["five", "s.five", "citext"] {
+            assert_eq!(column(ty, "NULL").get("default"), Some(&"NULL".into()), "{ty}");
         }
     }
 

@@ -55,6 +55,73 @@ async fn generated_column_keeps_its_parts_under_a_wider_column() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn constraints_on_a_recreated_column_keep_their_options() {
+    let world = World::new().await;
+    world.execute("CREATE TABLE s.u (x bigint PRIMARY KEY); INSERT INTO s.u SELECT generate_series(0, 99)").await;
+    let of = |ty: &str, by: u8| {
+        table(
+            &format!(
+                r#"{{"name": "a", "type": "{ty}"}}, {{"name": "g", "type": "bigint", "generated": "a * {by}"}}, {{"name": "n", "type": "int"}}"#
+            ),
+            r#", "unique": [{"name": "gu", "columns": ["g", "n"]}, {"name": "nu", "columns": ["n"]}],
+               "checks": [{"name": "gc", "expression": "g < 1000"}],
+               "foreignKeys": [{"name": "gf", "columns": ["g"], "references": {"table": "u", "columns": ["x"]}}]"#,
+        )
+    };
+    let made = world.settled("postgres_table", &of("int", 2)).await;
+    world
+        .execute(
+            "INSERT INTO s.t (a, n) VALUES (1, 3), (2, 4);
+             ALTER TABLE s.t DROP CONSTRAINT gu, DROP CONSTRAINT nu, DROP CONSTRAINT gc, DROP CONSTRAINT gf;
+             ALTER TABLE s.t ADD CONSTRAINT gu UNIQUE NULLS NOT DISTINCT (g, n) DEFERRABLE INITIALLY DEFERRED,
+               ADD CONSTRAINT nu UNIQUE (n) INCLUDE (g) WITH (fillfactor = 70),
+               ADD CONSTRAINT gc CHECK (g < 1000) NO INHERIT NOT VALID,
+               ADD CONSTRAINT gf FOREIGN KEY (g) REFERENCES s.u (x) MATCH FULL DEFERRABLE,
+               ADD CONSTRAINT gx EXCLUDE ((g + 1) WITH =) WHERE (g > 0);
+             ALTER TABLE s.t CLUSTER ON nu; COMMENT ON CONSTRAINT gx ON s.t IS 'apart'",
+        )
+        .await;
+    let made = world.read("postgres_table", &made).await.unwrap();
+    world.is_settled("postgres_table", &made, &of("int", 2)).await;
+    let state = "SELECT concat_ws(' ', k.conname, pg_get_constraintdef(k.oid), obj_description(k.oid), c.reloptions, i.indisclustered)
+                 FROM pg_constraint k LEFT JOIN pg_class c ON c.oid = k.conindid AND k.contype <> 'f'
+                 LEFT JOIN pg_index i ON i.indexrelid = c.oid WHERE k.conrelid = 's.t'::regclass ORDER BY k.conname";
+    let before = world.query(state).await;
+    assert_eq!(before.len(), 5, "{before:?}");
+    let found = findings(&world, &made, &of("bigint", 2)).await;
+    assert!(found.iter().any(|it| it.severity == Severity::Note && it.message.contains("`gx`")), "{found:?}");
+    let made = world.resettled("postgres_table", &made, &of("bigint", 2)).await;
+    assert_eq!(world.query(state).await, before);
+    let made = world.resettled("postgres_table", &made, &of("bigint", 3)).await;
+    assert_eq!(world.query(state).await, before);
+    // A new name changes nothing else.
+    let other = of("bigint", 4).replace("\"gu\"", "\"other\"");
+    world.resettled("postgres_table", &made, &other).await;
+    let after: Vec<String> = world.query(state).await.iter().map(|it| it.replace("other ", "gu ")).collect();
+    assert_eq!(after.iter().filter(|it| before.contains(it)).count(), before.len(), "{after:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exclusion_of_overlapping_ranges_survives_another_expression() {
+    let world = World::new().await;
+    let of = |end: &str| {
+        table(
+            &format!(
+                r#"{{"name": "a", "type": "int"}}, {{"name": "period", "type": "int4range", "generated": "int4range(a, a + {end})"}}"#
+            ),
+            "",
+        )
+    };
+    let made = world.settled("postgres_table", &of("1")).await;
+    world.execute("ALTER TABLE s.t ADD CONSTRAINT px EXCLUDE USING gist (period WITH &&)").await;
+    world.resettled("postgres_table", &made, &of("2")).await;
+    assert_eq!(
+        world.query("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 's.t'::regclass").await,
+        ["EXCLUDE USING gist (period WITH &&)"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn column_gets_wider_under_a_trigger() {
     let world = World::new().await;
     let of = |ty: &str| table(&format!(r#"{{"name": "a", "type": "{ty}"}}, {{"name": "b", "type": "int"}}"#), "");

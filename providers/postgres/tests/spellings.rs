@@ -102,6 +102,54 @@ async fn default_null_counts_as_left_out_in_any_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn default_null_overrides_the_default_of_a_domain() {
+    let world = World::new().await;
+    world.execute("CREATE DOMAIN s.five AS int DEFAULT 5; CREATE TYPE s.kind AS ENUM ('x')").await;
+    let of = |ty: &str, rest: &str| table(&format!(r#""columns": [{{"name": "a", "type": "{ty}"{rest}}}]"#));
+    let null = r#", "default": "NULL""#;
+    let made = world.settled("postgres_table", &of("s.five", "")).await;
+    let made = world.resettled("postgres_table", &made, &of("s.five", null)).await;
+    assert_eq!(world.query("INSERT INTO s.t DEFAULT VALUES RETURNING a").await, ["NULL"]);
+    world.execute("ALTER TABLE s.t ALTER a DROP DEFAULT").await;
+    let read = world.read("postgres_table", &made).await.unwrap();
+    assert_ne!(read.attributes["columns"], made.attributes["columns"], "a missing default is drift");
+    let made = world.resettled("postgres_table", &read, &of("s.five", null)).await;
+    let made = world.resettled("postgres_table", &made, &of("s.five", "")).await;
+    assert_eq!(world.query("INSERT INTO s.t DEFAULT VALUES RETURNING a").await, ["5"]);
+    world.delete("postgres_table", &made).await.unwrap();
+    world.settled("postgres_table", &of("s.five", null)).await;
+    assert_eq!(world.query("INSERT INTO s.t DEFAULT VALUES RETURNING a").await, ["NULL"]);
+    // The server stores no default of NULL for a type that is no domain.
+    for ty in ["s.kind", "s.five[]"] {
+        world.execute("DROP TABLE s.t").await;
+        let made = world.settled("postgres_table", &of(ty, null)).await;
+        world.resettled("postgres_table", &made, &of(ty, "")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn default_under_a_shorter_cast_changes_the_stored_value() {
+    let world = World::new().await;
+    for (ty, plain, cast, stored) in [
+        ("varchar(20)", "'abcdef'", "'abcdef'::varchar(3)", ["abcdef", "abc"]),
+        ("numeric(10,2)", "1.239", "1.239::numeric(10,1)", ["1.24", "1.20"]),
+        ("char(6)", "'abcdef'", "'abcdef'::char", ["abcdef", "a     "]),
+        ("varchar(4)[]", "'{abcd}'", "'{abcd}'::varchar(2)[]", ["{abcd}", "{ab}"]),
+    ] {
+        let of =
+            |default: &str| table(&format!(r#""columns": [{{"name": "a", "type": "{ty}", "default": "{default}"}}]"#));
+        let inserted = async || world.query("INSERT INTO s.t DEFAULT VALUES RETURNING a").await;
+        let made = world.settled("postgres_table", &of(plain)).await;
+        assert_eq!(inserted().await, [stored[0]], "{ty}");
+        let made = world.resettled("postgres_table", &made, &of(cast)).await;
+        assert_eq!(inserted().await, [stored[1]], "{ty}");
+        let made = world.resettled("postgres_table", &made, &of(plain)).await;
+        assert_eq!(inserted().await, [stored[0]], "{ty}");
+        world.delete("postgres_table", &made).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn order_of_columns_and_checks_plans_no_change() {
     let world = World::new().await;
     let checks =

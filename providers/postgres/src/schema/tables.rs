@@ -24,7 +24,7 @@ pub(super) fn table() -> ResourceType {
             .required()
             .normal(spelling::data_type),
         Attribute::new("nullable", AttributeType::Bool, "The column may hold no value.").default_value(true),
-        text("default", "The default as one expression of SQL.").normal(spelling::default),
+        text("default", "The default as one expression of SQL.").normal(spelling::expression),
         text("identity", "`always` or `byDefault`: the column counts up by itself."),
         text("generated", "An expression of SQL: the column is computed from others and stored.")
             .normal(spelling::expression),

@@ -30,6 +30,8 @@ pub(super) struct Changes {
     pub(super) altered: Vec<i16>,
     /// The numbers of computed columns that are recreated.
     pub(super) remade: Vec<i16>,
+    /// The names of constraints that go with a computed column, and come back with it as they were.
+    pub(super) restored: Vec<String>,
     /// The columns that go.
     pub(super) dropped: Vec<(i16, String)>,
 }
@@ -114,6 +116,13 @@ impl Builder<'_> {
                 self.changes.remade.push(present.number);
             }
         }
+    }
+
+    /// The names of the recreated columns that meet a condition.
+    fn remade_names(&self, is_meant: impl Fn(&Column, &PresentColumn) -> bool) -> Vec<String> {
+        let pairs = self.wanted.columns.iter().filter_map(|column| Some((column, self.present.column(&column.name)?)));
+        let meant = pairs.filter(|(column, present)| self.is_remade(present) && is_meant(column, present));
+        meant.map(|(column, _)| column.name.clone()).collect()
     }
 
     fn is_remade(&self, column: &PresentColumn) -> bool {
@@ -288,11 +297,15 @@ impl Builder<'_> {
         }
         let schema = self.wanted.schema.clone();
         // Dropping a column drops its constraints.
-        let is_kept = |constraint: &&PresentConstraint| {
-            let mut columns = constraint.columns.iter().filter_map(|name| self.present.column(name));
-            !columns.any(|column| self.is_remade(column))
-        };
-        let mut free: Vec<&PresentConstraint> = self.present.constraints.iter().filter(is_kept).collect();
+        let (remade, retyped) = (
+            self.remade_names(|_, _| true),
+            self.remade_names(|it, present| !is_same_type(&it.ty, &present.ty, memory)),
+        );
+        let goes = |it: &PresentConstraint| it.columns.iter().any(|name| remade.contains(name));
+        // The server's text of a condition may have casts to the former type.
+        let is_stale = |it: &&PresentConstraint| it.kind == "c" && it.columns.iter().any(|name| retyped.contains(name));
+        let mut free: Vec<&PresentConstraint> = self.present.constraints.iter().filter(|it| !is_stale(it)).collect();
+        let mut restored = Vec::new();
         let (mut missing, mut renamed, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (kind, name, text, sql, path) in wanted {
             let is_content = |it: &PresentConstraint, memory: &mut Memory| {
@@ -301,13 +314,16 @@ impl Builder<'_> {
             let exact =
                 free.iter().position(|it| name.as_ref().is_none_or(|name| *name == it.name) && is_content(it, memory));
             if let Some(at) = exact {
-                free.remove(at);
+                let kept = free.remove(at);
+                restored.extend(goes(kept).then(|| kept.name.clone()));
                 continue;
             }
             let same = free.iter().position(|it| is_content(it, memory));
             match (same, name) {
                 (Some(at), Some(name)) => {
-                    renamed.push((free.remove(at).name.clone(), name));
+                    let kept = free.remove(at);
+                    restored.extend(goes(kept).then(|| kept.name.clone()));
+                    renamed.push((kept.name.clone(), name));
                     places.push(path);
                 }
                 _ => missing.push(self.alter_table(&path, &format!("ADD {sql}"))),
@@ -320,6 +336,8 @@ impl Builder<'_> {
             let script = self.alter_table(&path, &what);
             self.changes.rest.push(script);
         }
+        self.changes.restored = restored;
+        free.retain(|it| !goes(it));
         // Those that refer to keys go before those.
         free.sort_by_key(|it| it.kind == "p" || it.kind == "u");
         for gone in free {

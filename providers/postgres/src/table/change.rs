@@ -183,8 +183,12 @@ async fn apply(
     work.speak().await?;
     detached.drop_all(work, wanted).await?;
     dependents::drop_all(work, &saved).await?;
-    let steps = [&changes.drop_constraints, &changes.drops, &changes.columns, &changes.computed, &changes.rest];
-    for script in steps.into_iter().flatten() {
+    let columns = [&changes.drop_constraints, &changes.drops, &changes.columns, &changes.computed];
+    for script in columns.into_iter().flatten() {
+        work.run(script).await?;
+    }
+    detached.put_back_constraints(work, wanted).await?;
+    for script in &changes.rest {
         work.run(script).await?;
     }
     detached.put_back(work, wanted).await?;
@@ -209,7 +213,7 @@ async fn in_the_way(client: &Client, oid: i64, changes: &Changes) -> Result<Vec<
 pub(crate) struct PutBack {
     /// Names of views.
     pub(crate) views: Option<String>,
-    /// Triggers, foreign keys and indexes.
+    /// Triggers, foreign keys, constraints and indexes.
     pub(crate) others: Vec<String>,
 }
 

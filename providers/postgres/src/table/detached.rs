@@ -1,8 +1,8 @@
 //! Objects that block a change of a table: dropped before the change and restored after it, within its transaction. Objects that
 //! cannot be restored stop the change, and the plan reports them.
 //!
-//! The blocking objects are triggers on a column whose type changes, foreign keys onto a dropped key, and indexes, privileges and
-//! the comment of a generated column that is dropped and added again. Views are in [`crate::dependents`].
+//! The blocking objects are triggers on a column whose type changes, foreign keys onto a dropped key, and indexes, constraints,
+//! privileges and the comment of a generated column that is dropped and added again. Views are in [`crate::dependents`].
 
 use super::alter::Changes;
 use super::model::Table;
@@ -20,6 +20,7 @@ use terrace_provider::{Path, ProviderError};
 pub(super) struct Detached {
     triggers: Vec<Trigger>,
     foreign_keys: Vec<ForeignKey>,
+    constraints: Vec<Constraint>,
     indexes: Vec<Index>,
     grants: Vec<Grant>,
     comments: Vec<Comment>,
@@ -59,6 +60,24 @@ struct Index {
     is_identity: bool,
 }
 
+/// A constraint of the table with all its options. The configuration expresses only some of them.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Constraint {
+    name: String,
+    /// `p`, `u`, `x`, `f` or `c`.
+    kind: String,
+    definition: String,
+    comment: Option<String>,
+    /// The properties of its index, for `p`, `u` and `x`.
+    index_schema: Option<String>,
+    tablespace: Option<String>,
+    /// Storage parameters, such as `fillfactor=70`.
+    options: Option<String>,
+    is_clustered: bool,
+    is_identity: bool,
+}
+
 /// A privilege on a column.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -88,7 +107,9 @@ struct Refused {
 }
 
 /// Reads all of it as JSON. Parameters: the table, the numbers of columns with another type, of recreated and of dropped columns,
-/// and the names of dropped constraints.
+/// the names of dropped constraints, and those of constraints that go with a recreated column and come back.
+///
+/// Constraints that the configuration keeps or does not know go with a column that they include or exclude by.
 const READ: &str = "
 SELECT json_build_object(
   'triggers', (
@@ -113,7 +134,31 @@ SELECT json_build_object(
       AND EXISTS (
         SELECT FROM pg_constraint key
         WHERE key.conrelid = k.confrelid AND key.conindid = k.conindid AND key.contype IN ('p', 'u')
-          AND (key.conname = ANY ($5::text[]::name[]) OR key.conkey::int4[] && $3::int4[]))),
+          AND (key.conname = ANY ($5::text[]::name[]) OR key.conkey::int4[] && $3::int4[] OR EXISTS (
+            SELECT FROM pg_depend d
+            WHERE d.classid = 'pg_constraint'::regclass AND d.objid = key.oid AND d.refclassid = 'pg_class'::regclass
+              AND d.refobjid = key.conrelid AND d.refobjsubid = ANY ($3::int4[]))))),
+  'constraints', (
+    SELECT coalesce(json_agg(json_build_object(
+      'name', k.conname, 'kind', k.contype, 'definition', pg_get_constraintdef(k.oid),
+      'comment', obj_description(k.oid, 'pg_constraint'), 'indexSchema', n.nspname,
+      'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = x.reltablespace),
+      'options', array_to_string(x.reloptions, ', '), 'isClustered', coalesce(i.indisclustered, false),
+      'isIdentity', coalesce(i.indisreplident, false)) ORDER BY k.oid), '[]'::json)
+    FROM pg_constraint k
+    LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')
+    LEFT JOIN pg_class x ON x.oid = i.indexrelid LEFT JOIN pg_namespace n ON n.oid = x.relnamespace
+    WHERE k.conrelid = $1::int8::oid AND k.conparentid = 0 AND NOT k.conname = ANY ($5::text[]::name[])
+      AND (k.conname = ANY ($6::text[]::name[]) OR k.contype = 'x'
+           OR k.contype IN ('p', 'u') AND NOT k.conkey::int4[] && $3::int4[])
+      AND EXISTS (
+        SELECT FROM pg_depend d
+        WHERE (d.classid = 'pg_constraint'::regclass AND d.objid = k.oid OR d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid)
+          AND d.refclassid = 'pg_class'::regclass AND d.refobjid = k.conrelid AND d.refobjsubid = ANY ($3::int4[]))
+      AND NOT EXISTS (
+        SELECT FROM pg_depend d
+        WHERE (d.classid = 'pg_constraint'::regclass AND d.objid = k.oid OR d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid)
+          AND d.refclassid = 'pg_class'::regclass AND d.refobjid = k.conrelid AND d.refobjsubid = ANY ($4::int4[]))),
   'indexes', (
     SELECT coalesce(json_agg(json_build_object(
       'schema', n.nspname, 'name', x.relname, 'definition', pg_get_indexdef(x.oid),
@@ -172,12 +217,19 @@ pub(super) async fn read(
     if altered.is_empty() && remade.is_empty() && dropped.is_empty() && changes.dropped_constraints.is_empty() {
         return Ok(Detached::default());
     }
-    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-        [&oid, &altered, &remade, &dropped, &changes.dropped_constraints];
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        [&oid, &altered, &remade, &dropped, &changes.dropped_constraints, &changes.restored];
     let rows = query(client, READ, &parameters).await?;
     let text: String = first(&rows)?.unwrap_or_default();
     let mut detached: Detached = serde_json::from_str(&text)
         .map_err(|error| Failure::bug(format!("what depends on a table is not understood: {error}")))?;
+    // A foreign key onto the table itself is restored once, and foreign keys come after the keys.
+    let of_others = &detached.foreign_keys;
+    let is_own = |name: &String| {
+        of_others.iter().any(|it| it.name == *name && it.schema == wanted.schema && it.table == wanted.name)
+    };
+    detached.constraints.retain(|it| !(it.kind == "f" && is_own(&it.name)));
+    detached.constraints.sort_by_key(|it| it.kind == "f");
     let references = detached.foreign_keys.iter_mut().flat_map(|key| &mut key.references);
     for name in references.chain(detached.refused.iter_mut().map(|refused| &mut refused.column)) {
         if let Some((_, to)) = renames.iter().find(|(from, _)| from == name) {
@@ -219,8 +271,9 @@ impl Detached {
     pub(super) fn shown(&self) -> Vec<String> {
         let triggers = self.triggers.iter().map(|it| format!("the trigger `{}`", it.name));
         let key = |it: &ForeignKey| format!("the foreign key `{}` of `{}.{}`", it.name, it.schema, it.table);
+        let constraints = self.constraints.iter().map(|it| format!("the constraint `{}`", it.name));
         let indexes = self.indexes.iter().map(|it| format!("the index `{}`", it.name));
-        triggers.chain(self.foreign_keys.iter().map(key)).chain(indexes).collect()
+        triggers.chain(self.foreign_keys.iter().map(key)).chain(constraints).chain(indexes).collect()
     }
 
     /// Drops the objects, before any other statement.
@@ -231,6 +284,19 @@ impl Detached {
         for key in &self.foreign_keys {
             let of = qualified(&key.schema, &key.table);
             work.execute(&format!("ALTER TABLE {of} DROP CONSTRAINT {}", quote(&key.name))).await?;
+        }
+        // Foreign keys come last in the list, and keys go after them. A constraint over an expression blocks the drop of its column.
+        for constraint in self.constraints.iter().rev() {
+            work.execute(&format!("ALTER TABLE {} DROP CONSTRAINT {}", own(table), quote(&constraint.name))).await?;
+        }
+        Ok(())
+    }
+
+    /// Restores the constraints of the table, after the columns and before renames of constraints.
+    pub(super) async fn put_back_constraints(&self, work: &Work, table: &Table) -> Result<(), Failure> {
+        let own = own(table);
+        for statement in self.constraints.iter().flat_map(|constraint| constraint.statements(&own)) {
+            work.run(&Script::of(statement)).await?;
         }
         Ok(())
     }
@@ -285,6 +351,30 @@ impl Detached {
             work.run(&Script::of(statement)).await?;
         }
         Ok(())
+    }
+}
+
+impl Constraint {
+    fn statements(&self, own: &str) -> Vec<String> {
+        let name = quote(&self.name);
+        let place = literal(self.tablespace.as_deref().unwrap_or_default());
+        let mut statements = vec![
+            format!("SET LOCAL default_tablespace = {place}"),
+            format!("ALTER TABLE {own} ADD CONSTRAINT {name} {}", self.definition),
+        ];
+        if let (Some(schema), Some(options)) = (&self.index_schema, &self.options) {
+            statements.push(format!("ALTER INDEX {} SET ({options})", qualified(schema, &self.name)));
+        }
+        if self.is_clustered {
+            statements.push(format!("ALTER TABLE {own} CLUSTER ON {name}"));
+        }
+        if self.is_identity {
+            statements.push(format!("ALTER TABLE {own} REPLICA IDENTITY USING INDEX {name}"));
+        }
+        if let Some(comment) = &self.comment {
+            statements.push(format!("COMMENT ON CONSTRAINT {name} ON {own} IS {}", literal(comment)));
+        }
+        statements
     }
 }
 

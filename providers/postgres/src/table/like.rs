@@ -5,7 +5,7 @@ use super::present::{Present, PresentColumn, PresentConstraint, read};
 use crate::attributes::put;
 use crate::data_type::{DataType, canonical};
 use crate::error::Failure;
-use crate::expression::is_alike;
+use crate::expression::{self, is_alike};
 use crate::private::Memory;
 use crate::seen::{Seen, Wanted};
 use crate::server::Client;
@@ -234,6 +234,10 @@ fn column_like(present: &PresentColumn, like: Option<&Column>, is_forced: bool, 
         {
             *found = Some(configured.clone());
         }
+    }
+    // The server stores no default of NULL, except for a column whose type is a domain.
+    if column.default.is_none() && !present.is_domain && column.generated.is_none() {
+        column.default = like.default.clone().filter(|default| expression::is_null(default));
     }
     // A key and an identity have no column without values, whatever else is said.
     if is_forced || is_serial || column.identity.is_some() {

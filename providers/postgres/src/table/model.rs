@@ -1,6 +1,8 @@
 //! A table as it is configured, and as it is answered.
 
 use crate::attributes::{list, maps, optional_text, put, text, texts};
+use crate::data_type::DataType;
+use crate::spelling;
 use terrace_provider::renames::{self, Named};
 use terrace_provider::{Attributes, Map, Value};
 
@@ -140,11 +142,14 @@ pub(crate) fn columns_of(attributes: &Attributes) -> Vec<Column> {
 
 impl Column {
     fn of(entries: &Map) -> Self {
+        let ty = text(entries, "type");
+        let own = DataType::parse(&ty);
+        let is_default = |default: &String| !own.as_ref().is_some_and(|own| spelling::is_no_default(own, default));
         Self {
             name: text(entries, "name"),
-            ty: text(entries, "type"),
+            ty,
             is_nullable: entries.get("nullable").and_then(Value::as_bool).unwrap_or(true),
-            default: optional_text(entries, "default"),
+            default: optional_text(entries, "default").filter(is_default),
             identity: optional_text(entries, "identity"),
             generated: optional_text(entries, "generated"),
             comment: optional_text(entries, "comment"),

@@ -27,6 +27,9 @@ pub(crate) struct PresentColumn {
     pub(crate) name: String,
     #[serde(rename = "type")]
     pub(crate) ty: String,
+    /// The type is a domain.
+    #[serde(default)]
+    pub(crate) is_domain: bool,
     pub(crate) not_null: bool,
     pub(crate) default: Option<String>,
     pub(crate) generated: Option<String>,
@@ -127,7 +130,8 @@ SELECT f.place, json_build_object(
            WHERE objoid = f.reltype AND classoid = 'pg_type'::regclass AND objsubid = 0),
   'columns', (
     SELECT coalesce(json_agg(json_build_object(
-      'number', a.attnum, 'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'notNull', a.attnotnull,
+      'number', a.attnum, 'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
+      'isDomain', EXISTS (SELECT FROM pg_type y WHERE y.oid = a.atttypid AND y.typtype = 'd'), 'notNull', a.attnotnull,
       'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
       'generated', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
       'uses', CASE WHEN a.attgenerated = '' THEN '[]'::json ELSE (
