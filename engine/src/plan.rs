@@ -6,6 +6,7 @@
 pub mod access;
 mod adopted;
 mod asked;
+mod check_rename_circles;
 pub(crate) mod checks;
 mod choice;
 mod components;

@@ -203,3 +203,45 @@ proptest! {
         });
     }
 }
+
+fn named(keys: &[(&str, &str)]) -> String {
+    let one = |(name, key): &(&str, &str)| format!("- {{type: world_named, name: {name}, config: {{key: {key}}}}}\n");
+    stack(&keys.iter().map(one).collect::<String>())
+}
+
+#[tokio::test]
+async fn objects_that_swap_names_by_renames_are_refused() {
+    let story = Story::new();
+    story.apply(&named(&[("a", "a"), ("b", "b"), ("c", "c"), ("d", "d")])).await;
+    story.log();
+    insta::assert_snapshot!(story.errors(&named(&[("a", "b"), ("b", "a"), ("c", "c"), ("d", "d")])).await, @"
+    stack.yaml:5:31: demo@test:world_named.a and demo@test:world_named.b cannot take each other's names: each new name is still in use when it is taken
+      hint: give world_named.a an unused name and apply; then give it the name that it shall have, and apply again
+    ");
+    let ring = named(&[("a", "b"), ("b", "c"), ("c", "a"), ("d", "d")]);
+    assert_eq!(story.errors(&ring).await.matches("cannot take").count(), 1);
+    // A chain with a free end is applied from that end.
+    story.apply(&named(&[("a", "b"), ("b", "c"), ("c", "e"), ("d", "d")])).await;
+    assert_eq!(story.log(), ["update c", "update b", "update a"]);
+    // As the hint of the swap says.
+    for keys in [[("a", "x"), ("b", "c")], [("a", "x"), ("b", "b")], [("a", "c"), ("b", "b")]] {
+        story.apply(&named(&[keys[0], keys[1], ("c", "e"), ("d", "d")])).await;
+    }
+    assert_eq!(remaining(&story), ["b", "c", "d", "e"]);
+}
+
+#[tokio::test]
+async fn rename_to_the_name_of_a_recorded_object_is_refused_under_target() {
+    let mut story = Story::new();
+    story.apply(&named(&[("a", "a"), ("b", "b")])).await;
+    story.options.targets = vec![(None, "world_named.a".parse().unwrap())];
+    insta::assert_snapshot!(story.errors(&named(&[("a", "b"), ("b", "c")])).await, @"
+    -: only a part is planned: what was not named is left as it is
+      hint: plan without `--target` and `--exclude` to see what else there is to do
+    stack.yaml:5:31: demo@test:world_named.a names the object that is recorded as demo@test:world_named.b
+      hint: plan world_named.b too: without `--target`, `--exclude` and `-c` both are planned
+    ");
+    story.options.targets.clear();
+    story.apply(&named(&[("a", "b"), ("b", "c")])).await;
+    assert_eq!(remaining(&story), ["b", "c"]);
+}

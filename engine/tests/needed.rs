@@ -155,3 +155,47 @@ async fn owner_is_not_removed_if_what_belongs_to_it_stays() {
     story.apply(&stack(&other)).await;
     assert_eq!(story.log(), ["create p", "update b", "delete o"]);
 }
+
+#[tokio::test]
+async fn box_is_not_replaced_if_it_holds_a_retained_item() {
+    let story = Story::new();
+    let text = stack(&format!("{BOX}{ITEM}"));
+    let renamed = stack(&BOX.replace("key: b", "key: c"));
+    story.apply(&text).await;
+    story.log();
+    // The item is retained by the same plan, then by an earlier plan.
+    insta::assert_snapshot!(story.errors(&renamed).await, @"
+    stack.yaml:5:29: demo@test:world_box.b would be replaced, and demo@test:world_item.i, whose data is retained, needs it
+      hint: keep world_box.b as it is, or declare demo@test:world_item.i again, or remove its data first with `--remove-data`
+    ");
+    story.apply(&stack(BOX)).await;
+    assert_eq!(story.rows().await, ["world_box.b", "world_item.i (Retained)"]);
+    insta::assert_snapshot!(story.errors(&renamed).await, @"
+    stack.yaml:5:29: demo@test:world_box.b would be replaced, and demo@test:world_item.i, whose data is retained, needs it
+      hint: keep world_box.b as it is, or declare demo@test:world_item.i again, or remove its data first with `--remove-data`
+    ");
+    // A box that keeps its name is deleted in between, too.
+    let taint = stack(&format!("{BOX}- {{type: world_box, name: outer, config: {{key: outer}}}}\n"));
+    story.apply(&taint).await;
+    let moved = taint.replace("config: {key: b}", "config: {key: b, box: outer}");
+    assert!(story.errors(&moved).await.contains("world_box.b would be replaced"));
+    assert!(!story.log().iter().any(|call| call.contains("delete")));
+    // Without the item nothing needs the box.
+    story.remote().objects.remove("i");
+    story.destroy().await;
+}
+
+#[tokio::test]
+async fn box_is_not_replaced_if_a_kept_item_needs_it() {
+    let story = Story::new();
+    let of = |key: &str| {
+        stack(&format!(
+            "- {{type: world_box, name: b, config: {{key: {key}}}}}
+             - {{type: world_item, name: i, config: {{key: i, box: b}}}}"
+        ))
+    };
+    story.apply(&of("b")).await;
+    story.log();
+    assert!(story.errors(&of("c")).await.contains("world_box.b would be replaced"));
+    assert_eq!(story.log(), [""; 0]);
+}

@@ -17,8 +17,8 @@ use terrace_provider::{Attributes, ResourceType};
 /// The code of these errors.
 pub(super) const RECORDED: &str = "adopt_recorded";
 
-/// Reports replacements whose new object has the name of a recorded object that the plan does not touch: apply would delete
-/// the old object and fail to create the new one.
+/// Reports replacements and renames to the name of a recorded object that the plan does not touch: the rename would fail, and
+/// a replacement would delete the old object and fail to create the new one.
 pub(super) async fn check_replaced(
     planner: &Planner<'_>,
     stacks: &[StackPlan],
@@ -53,13 +53,13 @@ pub(super) async fn check_replaced(
     Ok(())
 }
 
-/// What names the new object of a replacement, where that is another name.
+/// What names the new object of a replacement, or the object after a rename, where that is another name.
 fn new_identity<'r>(registry: &'r Registry, change: &Change) -> Option<(&'r ResourceType, Attributes)> {
     let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
-    let after = change.after.as_ref().filter(|_| change.action.is_replace())?;
+    let after = change.after.as_ref().filter(|_| change.action.is_replace() || change.action == Action::Update)?;
     let identity = ty.identity_of(&after.attributes).filter(|identity| !identity.is_empty())?;
     let before = ty.identity_of(&change.prior.as_ref()?.attributes)?;
-    (identity_key(&before) != identity_key(&identity)).then_some((ty, identity))
+    (identity_key(&ty.compared(&before)) != identity_key(&ty.compared(&identity))).then_some((ty, identity))
 }
 
 /// Reports objects that the plan takes over and that are recorded as something that the plan does not know of.

@@ -10,8 +10,8 @@ use super::seen::SeenRows;
 use super::shared::SharedRows;
 use super::walk::Walk;
 use super::{
-    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, adopted, doubt, looked_up, moved, needed,
-    orphans, others, output_reads, outputs, reads, refresh, removed_data, renamed, storable, twins,
+    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, adopted, check_rename_circles, doubt, looked_up,
+    moved, needed, orphans, others, output_reads, outputs, reads, refresh, removed_data, renamed, storable, twins,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -386,6 +386,7 @@ impl Planner<'_> {
         storable::check_addresses(&stacks, &mut diagnostics);
         twins::check(self.registry, &stacks, &mut diagnostics);
         adopted::check(self, &stacks, &mut diagnostics).await?;
+        check_rename_circles::check(self.registry, &stacks, &mut diagnostics);
         adopted::check_replaced(self, &stacks, &mut diagnostics).await?;
         renamed::check(self, &stacks, &mut diagnostics).await?;
         looked_up::check(self.registry, &stacks, looking, &mut diagnostics);

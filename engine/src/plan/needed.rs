@@ -1,7 +1,7 @@
 //! Objects that others cannot be without: the schema of a table, the owner of a schema.
 //!
 //! The planner retains the objects that a retained object needs. It refuses to delete an object that a kept object still
-//! needs: the system would refuse that, or delete more than the plan shows.
+//! needs: the system would refuse that, or delete more than the plan shows. A replacement deletes the old object, too.
 
 use super::compute::{PlanFailure, Planner};
 use super::names::{ObjectKey, names, owned};
@@ -14,7 +14,7 @@ use crate::diagnostic::Diagnostic;
 use crate::record;
 use crate::registry::Registry;
 use crate::store::RowStatus;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use terrace_provider::{Attributes, ResourceType};
 
 /// The code of errors about the deletion of a needed object.
@@ -33,19 +33,27 @@ pub(super) async fn settle(
     let kept = retained_with(planner, stacks, &mut removed).await?;
     check(planner.registry, stacks, &removed, diagnostics);
     // From the last to the first: a change that is taken out leaves the positions before it as they are.
-    kept.into_iter().rev().for_each(|at| retain(stacks, at, diagnostics));
+    for (at, by) in kept.into_iter().rev() {
+        match replaced(stacks, at) {
+            Some((stack, change)) => diagnostics.push(needed_by_retained(stack, change, &by)),
+            None => retain(stacks, at, diagnostics),
+        }
+    }
     Ok(())
 }
 
-/// The objects that a plan deletes and that objects of other types may need.
+/// The objects that a plan deletes or replaces and that objects of other types may need.
 pub(super) fn removed(registry: &Registry, stacks: &[StackPlan]) -> HashMap<ObjectKey<'static>, Position> {
     let types = registry.schemas().flat_map(|schema| &schema.resources);
     let needed: HashSet<&str> = types.flat_map(|ty| ty.needs).map(|need| need.ty).collect();
     let mut removed = HashMap::new();
     for (stack, plan) in stacks.iter().enumerate() {
         let deleted = plan.changes.iter().enumerate().filter(|(_, change)| {
-            let is_deleted = change.action == Action::Delete && change.deposed.is_none() && change.in_doubt.is_none();
-            is_deleted && needed.contains(change.address.ty.as_str())
+            let is_deleted = change.action.removes_object() && change.reason != Some(Reason::Gone);
+            is_deleted
+                && change.deposed.is_none()
+                && change.in_doubt.is_none()
+                && needed.contains(change.address.ty.as_str())
         });
         for (at, change) in deleted {
             let Some((_, ty)) = registry.resource_type(&change.address.ty) else { continue };
@@ -76,19 +84,21 @@ pub(super) fn needs_of(
     keys.collect()
 }
 
-/// The removals that would take away what retained objects need; they are taken out of `removed`.
+/// The removals that would take away what retained objects need, each with the address of such an object; they are taken out
+/// of `removed`.
 async fn retained_with(
     planner: &Planner<'_>,
     stacks: &[StackPlan],
     removed: &mut HashMap<ObjectKey<'static>, Position>,
-) -> Result<BTreeSet<Position>, PlanFailure> {
+) -> Result<BTreeMap<Position, String>, PlanFailure> {
     let registry = planner.registry;
-    let mut waiting: Vec<ObjectKey<'static>> = Vec::new();
+    let mut waiting: Vec<(ObjectKey<'static>, String)> = Vec::new();
     let mut planned: HashSet<(StackId, &Address)> = HashSet::new();
     for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
         planned.insert((row_stack(&stack.stack, &change.address), &change.address));
         if change.action == Action::Retain {
-            waiting.extend(needs_before(registry, change));
+            let by = format!("{}:{}", change.stack(&stack.stack), change.address);
+            waiting.extend(needs_before(registry, change).into_iter().map(|key| (key, by.clone())));
         }
     }
     let positions: BTreeSet<Position> = removed.values().copied().collect();
@@ -105,15 +115,19 @@ async fn retained_with(
         }
         let sealed = |error| PlanFailure::Sealed { address: format!("{}:{}", row.stack, row.address), error };
         let attributes = record::open_attributes(&row, planner.seal).map_err(sealed)?;
-        waiting.extend(needs_of(registry, ty, &attributes, &row.provider));
+        let by = format!("{}:{}", row.stack, row.address);
+        let needed = needs_of(registry, ty, &attributes, &row.provider);
+        waiting.extend(needed.into_iter().map(|key| (key, by.clone())));
     }
-    let mut kept = BTreeSet::new();
-    while let Some(key) = waiting.pop() {
-        let Some((stack, at)) = removed.get(&key).copied().filter(|at| kept.insert(*at)) else { continue };
+    let mut kept = BTreeMap::new();
+    while let Some((key, by)) = waiting.pop() {
+        let Some((stack, at)) = removed.get(&key).copied().filter(|at| !kept.contains_key(at)) else { continue };
+        kept.insert((stack, at), by.clone());
         let change = stacks.get(stack).and_then(|plan| plan.changes.get(at));
-        waiting.extend(change.into_iter().flat_map(|change| needs_before(registry, change)));
+        let needed = change.into_iter().flat_map(|change| needs_before(registry, change));
+        waiting.extend(needed.map(|key| (key, by.clone())));
     }
-    removed.retain(|_, at| !kept.contains(at));
+    removed.retain(|_, at| !kept.contains_key(at));
     Ok(kept)
 }
 
@@ -141,6 +155,22 @@ fn needs_after(registry: &Registry, ty: &ResourceType, change: &Change, after: &
     keys.collect()
 }
 
+/// The change at a position, if it replaces its object.
+fn replaced(stacks: &[StackPlan], (stack, at): Position) -> Option<(&StackPlan, &Change)> {
+    let plan = stacks.get(stack)?;
+    Some((plan, plan.changes.get(at).filter(|change| change.action.is_replace())?))
+}
+
+/// The error about a replacement of an object that a retained object needs.
+fn needed_by_retained(stack: &StackPlan, change: &Change, by: &str) -> Diagnostic {
+    let address = &change.address;
+    let about = format!("{}:{address}", change.stack(&stack.stack));
+    let message = format!("{about} would be replaced, and {by}, whose data is retained, needs it");
+    stack
+        .tell(Diagnostic::error(STILL_NEEDED, message).about(about), address)
+        .hint(format!("keep {address} as it is, or declare {by} again, or remove its data first with `--remove-data`"))
+}
+
 /// Retains an object instead of deleting it; an object that is retained already has no change.
 fn retain(stacks: &mut [StackPlan], (stack, at): Position, diagnostics: &mut Vec<Diagnostic>) {
     let Some(plan) = stacks.get_mut(stack) else { return };
@@ -162,7 +192,7 @@ fn retain(stacks: &mut [StackPlan], (stack, at): Position, diagnostics: &mut Vec
     }
 }
 
-/// Reports objects that stay and need an object that the plan deletes.
+/// Reports objects that stay and need an object that the plan deletes, or that has another name after its replacement.
 fn check(
     registry: &Registry,
     stacks: &[StackPlan],
@@ -191,8 +221,9 @@ fn check(
             Some((of, of.changes.get(*at)?))
         });
         let Some((of, gone)) = gone else { continue };
+        let what = if gone.action.is_replace() { "replaced" } else { "deleted" };
         let message =
-            format!("{}:{} would be deleted, and {}:{} needs it", of.stack, gone.address, stack.stack, change.address);
+            format!("{}:{} would be {what}, and {}:{} needs it", of.stack, gone.address, stack.stack, change.address);
         let error = Diagnostic::error(STILL_NEEDED, message).about(format!("{}:{}", stack.stack, change.address));
         diagnostics.push(stack.tell(error, &change.address).hint(format!(
             "keep {}, or have {} name another in its place: the system keeps an attribute that is left out",

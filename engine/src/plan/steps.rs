@@ -483,7 +483,7 @@ fn share(nodes: &mut [Nodes<'_>]) {
 }
 
 /// True for an update that renames its object.
-fn is_renamed(change: &Change) -> bool {
+pub(super) fn is_renamed(change: &Change) -> bool {
     let (Some(prior), Some(after)) = (&change.prior, &change.after) else { return false };
     let is_other = |(name, was): (&String, &Value)| after.attributes.get(name).is_some_and(|now| !now.is_same_as(was));
     change.action == Action::Update && prior.identity.iter().any(is_other)

@@ -108,7 +108,7 @@ impl Remote {
 /// `world_thing`: `key` replaces, `val` updates, `id` is computed, `secret` is sensitive, `password` is never told, `echo`
 /// repeats `val`.
 /// `world_data`: the same, and holds data. `world_told`: the same, cannot be read, and is deleted without its data.
-/// `world_fixed`: the same, and every change replaces it. `world_box`, `world_item`: the same, may lie in a box and belong
+/// `world_fixed`: the same, and every change replaces it. `world_named`: the same, and another `key` renames it. `world_box`, `world_item`: the same, may lie in a box and belong
 /// to a thing; an item holds data, and a box that holds anything cannot be deleted.
 pub struct World {
     schema: ProviderSchema,
@@ -183,6 +183,12 @@ impl World {
             updatable: false,
             ..ResourceType::new("world_fixed", "A thing that cannot be changed.", &["key"], attributes())
         };
+        let mut by_name = attributes();
+        by_name.0.iter_mut().filter(|it| it.name == "key").for_each(|key| key.replaces = false);
+        let named = ResourceType {
+            settle: Duration::ZERO,
+            ..ResourceType::new("world_named", "A thing that can be renamed.", &["key"], by_name)
+        };
         let in_box = || {
             let mut in_box = attributes();
             in_box.0.push(Attribute::new("box", AttributeType::String, "The box that it is in.").replaces());
@@ -204,7 +210,7 @@ impl World {
             name: "world",
             version: provider_version,
             doc: "A world for tests.",
-            resources: vec![thing, data, slow, note, told, borrowed, grant, room, fixed, boxes, item],
+            resources: vec![thing, data, slow, note, told, borrowed, grant, room, fixed, named, boxes, item],
             lookups: vec![Lookup {
                 name: "world_thing",
                 doc: "Looks at a thing.",
@@ -443,12 +449,16 @@ impl Session for Connected {
             let name = key(&planned.attributes);
             return Ok(observed(&completed(&planned.attributes, format!("note-{name}"))));
         }
-        let name = key(&prior.identity);
+        let (name, new_name) = (key(&prior.identity), key(&planned.attributes));
         let id = prior.text("id").unwrap_or_default().to_owned();
+        if name != new_name && self.remote.lock().unwrap().objects.contains_key(&new_name) {
+            return Err(ProviderError::new(ErrorKind::Failed, format!("there is already another {new_name}")));
+        }
         let made = self
             .act(call, format!("update {name}"), |remote| {
                 let made = remote.in_other_form(completed(&planned.attributes, id));
-                remote.objects.insert(name.clone(), made.clone());
+                remote.objects.remove(&name);
+                remote.objects.insert(new_name.clone(), made.clone());
                 Some(observed(&made))
             })
             .await?;

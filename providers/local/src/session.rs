@@ -7,6 +7,7 @@ use crate::resources::file::Files;
 use crate::resources::{command, directory, file, value};
 use crate::schema::VARIABLES;
 use async_trait::async_trait;
+use terrace_provider::removed_paths::RemovedPaths;
 use terrace_provider::{
     Attempt, Attributes, Batch, Call, DataAmount, Found, Observed, Planned, PlannedChange, ProposedChange,
     ProviderError, Recorded, ResourceType, Session, Settings, Value,
@@ -27,10 +28,11 @@ impl LocalSession {
     /// When the project folder does not exist or cannot be opened.
     pub(crate) fn open(settings: &Settings) -> Result<Self, ProviderError> {
         let project = Project::open(&settings.project_folder, settings.sandbox.files.clone())?;
+        let removed = RemovedPaths::default();
         Ok(Self {
             values: value::Values,
-            files: Files::new(project.clone()),
-            directories: Directories::new(project.clone()),
+            files: Files::new(project.clone(), removed.clone()),
+            directories: Directories::new(project.clone(), removed),
             commands: Commands::new(project, inherited(settings)),
         })
     }

@@ -3,7 +3,7 @@
 use crate::harness::{Local, attributes, expect_invalid, recorded};
 use serde_json::json;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use terrace_provider::{ErrorKind, Found, Observed, Planned, Private, Value};
+use terrace_provider::{Call, ErrorKind, Found, Observed, Planned, Private, Value};
 
 const SHA256_OF_ONE: &str = "2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806";
 
@@ -394,10 +394,22 @@ async fn older_sensitive_file_keeps_its_mode_until_it_is_written_again() {
 }
 
 #[tokio::test]
-async fn file_takes_the_place_of_folders_without_files_and_of_no_others() {
+async fn file_replaces_only_folders_that_its_operation_emptied() {
     let local = Local::of("local_file").await;
-    std::fs::create_dir_all(local.path("a/b/c")).unwrap();
-    std::fs::create_dir(local.path("a/d")).unwrap();
+    for path in ["a/b/c/one", "a/d/two"] {
+        let inner = local.create(json!({"path": path, "content": "ours"})).await.unwrap();
+        local.delete(&inner).await.unwrap();
+    }
+    let other = Call { operation: "another operation".to_owned(), ..local.call() };
+    let config = attributes(json!({"path": "a", "content": "ours"}));
+    let error = local.create_values(&config, &other).await.unwrap_err();
+    expect_invalid(&error, "path", "a folder is there");
+    let by_hand = local.path("a/mine");
+    std::fs::create_dir(&by_hand).unwrap();
+    let error = local.create(json!({"path": "a", "content": "ours"})).await.unwrap_err();
+    expect_invalid(&error, "path", "a folder is there");
+    assert!(local.path("a/b/c").is_dir() && by_hand.is_dir(), "nothing was removed");
+    std::fs::remove_dir(by_hand).unwrap();
     let made = local.create(json!({"path": "a", "content": "ours"})).await.unwrap();
     assert_eq!(local.content("a"), "ours");
     local.delete(&made).await.unwrap();

@@ -33,6 +33,7 @@ pub mod principal;
 pub mod provider;
 pub mod quartz;
 pub mod redaction;
+pub mod removed_paths;
 pub mod renames;
 pub mod sandbox;
 pub mod schema;

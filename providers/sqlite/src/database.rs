@@ -7,18 +7,23 @@ use crate::mark::Mark;
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
+use terrace_provider::removed_paths::RemovedPaths;
 use terrace_provider::{DataAmount, ErrorKind, ProviderError};
 
 /// What SQLite keeps beside a database file.
 pub(crate) const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Makes the file and the folders that it stands in.
+/// Makes the file and the folders that it stands in, in the place of a folder that the operation emptied.
 ///
 /// # Errors
-/// `AlreadyExists` when there is a database; else when the file cannot be made.
-pub(crate) fn create(file: &File, mark: &Mark) -> Result<(), ProviderError> {
-    // Database files that are gone by now may have left a folder of that name.
-    if file.location.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) && is_without_files(&file.location) {
+/// `AlreadyExists` when there is a database; `InvalidInput` when there is another folder; else when the file cannot be made.
+pub(crate) fn create(file: &File, mark: &Mark, removed: &RemovedPaths, operation: &str) -> Result<(), ProviderError> {
+    if file.location.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        if !is_emptied(&file.location, removed, operation) {
+            let message = format!("`path` is `{}`: a folder is there, expected a file", file.path);
+            return Err(ProviderError::invalid(Some(terrace_provider::Path::attribute("path")), message)
+                .solution("remove it, or use another path"));
+        }
         remove_folders(&file.location)
             .map_err(|error| from_io(&file.path, "removing the empty folder in the place of", &error))?;
     }
@@ -126,13 +131,14 @@ fn remove(file: &File, suffix: &str) -> Result<(), ProviderError> {
     }
 }
 
-/// True when a folder holds nothing but folders without files.
-fn is_without_files(folder: &Path) -> bool {
-    let is_folder = |entry: io::Result<fs::DirEntry>| {
+/// True if the operation emptied this folder and each folder in it, and none holds a file.
+fn is_emptied(folder: &Path, removed: &RemovedPaths, operation: &str) -> bool {
+    let has_entry = |entry: io::Result<fs::DirEntry>| {
         let entry = entry?;
-        Ok::<bool, io::Error>(entry.file_type()?.is_dir() && is_without_files(&entry.path()))
+        Ok::<bool, io::Error>(entry.file_type()?.is_dir() && is_emptied(&entry.path(), removed, operation))
     };
-    fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| is_folder(entry).unwrap_or_default()))
+    removed.were_in(operation, folder)
+        && fs::read_dir(folder).is_ok_and(|mut entries| entries.all(|entry| has_entry(entry).unwrap_or_default()))
 }
 
 /// Removes a folder and the folders in it. A file that came into one of them meanwhile stays, and is an error.

@@ -13,6 +13,7 @@ use terrace_provider::attributes::{optional_text, text};
 use terrace_provider::blocking::glance;
 use terrace_provider::object_id as ids;
 use terrace_provider::plan::from_schema;
+use terrace_provider::removed_paths::RemovedPaths;
 use terrace_provider::{
     Attempt, Attributes, Call, DataAmount, ErrorKind, Found, Map, Observed, Path, Planned, PlannedChange, Private,
     ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
@@ -23,6 +24,8 @@ pub(crate) struct SqliteSession {
     folders: Folders,
     /// SQLite lets one connection write at a time; waiting here is cheaper and fairer than waiting for its lock.
     writing: Arc<Mutex<()>>,
+    /// The database files that operations removed.
+    removed: RemovedPaths,
 }
 
 /// The resource types.
@@ -137,12 +140,18 @@ impl Target {
         Ok(self.observed(seen.attributes, like))
     }
 
-    fn create(&self, planned: &Attributes, mark: &Mark) -> Result<Observed, ProviderError> {
+    fn create(
+        &self,
+        planned: &Attributes,
+        mark: &Mark,
+        removed: &RemovedPaths,
+        operation: &str,
+    ) -> Result<Observed, ProviderError> {
         // A table brings its database with it; a view or an index without one could read nothing.
         let access = match self.kind {
             Kind::Database => {
                 check_on_delete(planned)?;
-                database::create(&self.file, mark)?;
+                database::create(&self.file, mark, removed, operation)?;
                 return Ok(self.observed_database(planned));
             }
             Kind::Table => Access::Create,
@@ -265,7 +274,7 @@ impl Target {
 
 impl SqliteSession {
     pub(crate) fn new(folders: Folders) -> Self {
-        Self { folders, writing: Arc::default() }
+        Self { folders, writing: Arc::default(), removed: RemovedPaths::default() }
     }
 
     fn target(&self, ty: &ResourceType, attributes: &Attributes) -> Result<Target, ProviderError> {
@@ -329,7 +338,8 @@ impl Session for SqliteSession {
     async fn create(&self, ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
         let target = self.target(ty, &planned.attributes)?;
         let (planned, mark) = (planned.attributes.clone(), Mark::of_call(call));
-        self.writing(move || target.create(&planned, &mark)).await
+        let (removed, operation) = (self.removed.clone(), call.operation.clone());
+        self.writing(move || target.create(&planned, &mark, &removed, &operation)).await
     }
 
     async fn update(
@@ -349,10 +359,19 @@ impl Session for SqliteSession {
         self.writing(move || target.update(&prior, &planned, &|text| progress.message(text))).await
     }
 
-    async fn delete(&self, ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+    async fn delete(&self, ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
         let target = self.recorded(ty, prior)?;
         let prior = prior.attributes.clone();
-        self.writing(move || target.delete(&prior)).await
+        let (removed, operation) = (self.removed.clone(), call.operation.clone());
+        self.writing(move || {
+            let is_removed = target.kind == Kind::Database && target.file.is_there();
+            target.delete(&prior)?;
+            if is_removed {
+                removed.add(&operation, &target.file.location);
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn find(&self, ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {

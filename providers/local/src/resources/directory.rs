@@ -13,6 +13,7 @@ use std::io;
 use std::time::Duration;
 use terrace_provider::names::NameRule;
 use terrace_provider::plan::from_schema;
+use terrace_provider::removed_paths::RemovedPaths;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Call, DataAmount, ErrorKind, Found, LostCall, Object, Observed,
     Planned, PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session,
@@ -57,12 +58,13 @@ pub fn resource_type() -> ResourceType {
 /// Makes and removes folders.
 pub(crate) struct Directories {
     project: Project,
+    removed: RemovedPaths,
 }
 
 impl Directories {
     /// Folders of one project folder.
-    pub(crate) fn new(project: Project) -> Self {
-        Self { project }
+    pub(crate) fn new(project: Project, removed: RemovedPaths) -> Self {
+        Self { project, removed }
     }
 }
 
@@ -107,9 +109,17 @@ impl Session for Directories {
         self.project.blocking(move |project| update(project, &attributes)).await
     }
 
-    async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        let recorded = prior.attributes.clone();
-        self.project.blocking(move |project| delete(project, &recorded)).await
+    async fn delete(&self, _ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let (recorded, removed, operation) = (prior.attributes.clone(), self.removed.clone(), call.operation.clone());
+        self.project
+            .blocking(move |project| {
+                let path = path_of(project, &recorded)?;
+                if delete(project, &path, &recorded)? {
+                    removed.add(&operation, path.as_path());
+                }
+                Ok(())
+            })
+            .await
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
@@ -217,15 +227,15 @@ fn update(project: &Project, planned: &Attributes) -> Result<Observed, ProviderE
     Ok(observed(known(planned), &path))
 }
 
-fn delete(project: &Project, recorded: &Attributes) -> Result<(), ProviderError> {
-    let path = path_of(project, recorded)?;
-    let Some((place, _)) = open(project, &path)? else { return Ok(()) };
+/// Removes the folder; true if it was there.
+fn delete(project: &Project, path: &ProjectPath, recorded: &Attributes) -> Result<bool, ProviderError> {
+    let Some((place, _)) = open(project, path)? else { return Ok(false) };
     let is_recursive = text(recorded, "onDelete") == Some(RECURSIVE);
     let removed =
         if is_recursive { place.folder.remove_dir_all(&place.name) } else { place.folder.remove_dir(&place.name) };
     match removed {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-            let count = count_entries(&place, &path)?;
+            let count = count_entries(&place, path)?;
             let message = format!("the folder `{}` is not empty: it holds {}", path.display(), entries(count));
             return Err(
                 invalid("onDelete", message).solution("empty it, or apply `onDelete: recursive` first, then remove it")
@@ -236,7 +246,8 @@ fn delete(project: &Project, recorded: &Attributes) -> Result<(), ProviderError>
         }
         _ => {}
     }
-    sync(&place.folder).map_err(|error| io_error("remove the folder", path.as_path(), &error))
+    sync(&place.folder).map_err(|error| io_error("remove the folder", path.as_path(), &error))?;
+    Ok(true)
 }
 
 fn count_entries(place: &Place, path: &ProjectPath) -> Result<usize, ProviderError> {

@@ -17,11 +17,12 @@ use content::Summary;
 use content::{Content, Stored};
 use std::time::Duration;
 use terrace_provider::names::NameRule;
+use terrace_provider::removed_paths::RemovedPaths;
 use terrace_provider::{
     Attempt, Attribute, AttributeType, Attributes, Batch, Call, ErrorKind, Found, Lookup, LostCall, Object, Observed,
     Planned, PlannedChange, Private, ProposedChange, ProviderError, Recorded, ResourceType, Session, Value,
 };
-use write::Existing;
+use write::{Emptied, Existing};
 
 /// The type's name.
 pub const NAME: &str = "local_file";
@@ -109,12 +110,18 @@ pub fn lookup() -> Lookup {
 /// Writes and reads files.
 pub(crate) struct Files {
     project: Project,
+    removed: RemovedPaths,
 }
 
 impl Files {
     /// Files of one project folder.
-    pub(crate) fn new(project: Project) -> Self {
-        Self { project }
+    pub(crate) fn new(project: Project, removed: RemovedPaths) -> Self {
+        Self { project, removed }
+    }
+
+    /// The folders that the operation of a call emptied.
+    fn emptied(&self, call: &Call) -> Emptied {
+        Emptied { removed: self.removed.clone(), operation: call.operation.clone() }
     }
 }
 
@@ -146,26 +153,34 @@ impl Session for Files {
         }
     }
 
-    async fn create(&self, _ty: &ResourceType, _call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
-        let attributes = planned.attributes.clone();
-        self.project.blocking(move |project| put(project, &attributes, Existing::Refused)).await
+    async fn create(&self, _ty: &ResourceType, call: &Call, planned: &Planned) -> Result<Observed, ProviderError> {
+        let (attributes, emptied) = (planned.attributes.clone(), self.emptied(call));
+        self.project.blocking(move |project| put(project, &attributes, Existing::Refused, &emptied)).await
     }
 
     async fn update(
         &self,
         _ty: &ResourceType,
-        _call: &Call,
+        call: &Call,
         _prior: &Recorded,
         planned: &Planned,
     ) -> Result<Observed, ProviderError> {
-        let attributes = planned.attributes.clone();
-        self.project.blocking(move |project| put(project, &attributes, Existing::Replaced)).await
+        let (attributes, emptied) = (planned.attributes.clone(), self.emptied(call));
+        self.project.blocking(move |project| put(project, &attributes, Existing::Replaced, &emptied)).await
     }
 
     /// Deletes the file, also when somebody changed it since.
-    async fn delete(&self, _ty: &ResourceType, _call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
-        let recorded = prior.attributes.clone();
-        self.project.blocking(move |project| write::remove(project, &path_of(project, &recorded)?)).await
+    async fn delete(&self, _ty: &ResourceType, call: &Call, prior: &Recorded) -> Result<(), ProviderError> {
+        let (recorded, removed, operation) = (prior.attributes.clone(), self.removed.clone(), call.operation.clone());
+        self.project
+            .blocking(move |project| {
+                let path = path_of(project, &recorded)?;
+                if write::remove(project, &path)? {
+                    removed.add(&operation, path.as_path());
+                }
+                Ok(())
+            })
+            .await
     }
 
     async fn find(&self, _ty: &ResourceType, attempt: &Attempt) -> Result<Found, ProviderError> {
@@ -191,7 +206,12 @@ fn path_of(project: &Project, attributes: &Attributes) -> Result<ProjectPath, Pr
 }
 
 /// Writes the planned file.
-fn put(project: &Project, planned: &Attributes, existing: Existing) -> Result<Observed, ProviderError> {
+fn put(
+    project: &Project,
+    planned: &Attributes,
+    existing: Existing,
+    emptied: &Emptied,
+) -> Result<Observed, ProviderError> {
     let path = path_of(project, planned)?;
     let content = Content::of(project, planned)?;
     let wanted_digest = text(planned, "sha256");
@@ -205,12 +225,13 @@ fn put(project: &Project, planned: &Attributes, existing: Existing) -> Result<Ob
                 .solution("set `makeParents: true`, or make the folder with a `local_directory`")
         })?
     };
-    let written =
-        write::write(&place, &path, &content, wanted_digest, bits, existing).map_err(|error| match error.kind {
+    let written = write::write(&place, &path, &content, wanted_digest, bits, existing, emptied).map_err(|error| {
+        match error.kind {
             // What is missing here is the source, not the object of the call.
             ErrorKind::NotFound => invalid("source", error.message),
             _ => error,
-        })?;
+        }
+    })?;
     Ok(describe(planned, &path, &written, mode))
 }
 

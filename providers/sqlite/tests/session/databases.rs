@@ -117,3 +117,21 @@ async fn protected_database_is_neither_looked_up_nor_changed() {
     }
     world.plan("sqlite_database", None, r#"{"path": "other.db"}"#).await.unwrap();
 }
+
+#[tokio::test]
+async fn database_replaces_only_a_folder_that_its_operation_emptied() {
+    let world = World::new().await;
+    let by_hand = world.folder.join("x.db/sub");
+    std::fs::create_dir_all(&by_hand).unwrap();
+    let at_x = r#"{"path": "x.db"}"#;
+    let error = world.create("sqlite_database", at_x).await.unwrap_err();
+    assert!(error.message.contains("a folder is there"), "{error}");
+    assert!(by_hand.is_dir());
+    let inner = world.create("sqlite_database", r#"{"path": "x.db/deep/y.db"}"#).await.unwrap();
+    world.delete("sqlite_database", &inner).await.unwrap();
+    let error = world.create("sqlite_database", at_x).await.unwrap_err();
+    assert!(error.message.contains("a folder is there"), "{error}");
+    std::fs::remove_dir(&by_hand).unwrap();
+    world.create("sqlite_database", at_x).await.unwrap();
+    assert!(world.folder.join("x.db").is_file());
+}

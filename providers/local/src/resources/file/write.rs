@@ -15,6 +15,8 @@ use std::fs::{Permissions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use terrace_provider::removed_paths::RemovedPaths;
 use terrace_provider::{ErrorKind, ProviderError};
 
 /// What becomes of a file that is there already.
@@ -24,6 +26,27 @@ pub(super) enum Existing {
     Refused,
     /// It is ours: it is replaced.
     Replaced,
+}
+
+/// The folders that an operation emptied: a file of the same operation may take the place of one.
+pub(super) struct Emptied {
+    pub(super) removed: RemovedPaths,
+    pub(super) operation: String,
+}
+
+impl Emptied {
+    /// True if this folder, and each folder in it, was emptied, and none holds a file.
+    fn has(&self, folder: &Dir, name: &OsStr, path: &Path) -> bool {
+        let has_entry = |inner: &Dir, entry: io::Result<DirEntry>| {
+            let entry = entry?;
+            let name = entry.file_name();
+            Ok::<bool, io::Error>(entry.file_type()?.is_dir() && self.has(inner, &name, &path.join(&name)))
+        };
+        let opened = folder.open_dir(name).and_then(|inner| Ok((inner.entries()?, inner)));
+        self.removed.were_in(&self.operation, path)
+            && opened
+                .is_ok_and(|(mut entries, inner)| entries.all(|entry| has_entry(&inner, entry).unwrap_or_default()))
+    }
 }
 
 /// Writes a file.
@@ -39,8 +62,9 @@ pub(super) fn write(
     planned_sha256: Option<&str>,
     mode: u32,
     existing: Existing,
+    emptied: &Emptied,
 ) -> Result<Summary, ProviderError> {
-    check_target(place, path, existing)?;
+    check_target(place, path, existing, emptied)?;
     let temporary = temporary_name(&place.name);
     let file = open_temporary(&place.folder, &temporary, path)?;
     let written = fill(&file, path, content, planned_sha256, mode);
@@ -63,21 +87,22 @@ pub(super) fn write(
     Ok(summary)
 }
 
-/// Removes a file, and what a crashed write of it left.
+/// Removes a file, and what a crashed write of it left; true if the file was there.
 ///
 /// # Errors
 /// When something else than a regular file is there, or it cannot be removed.
-pub(super) fn remove(project: &Project, path: &ProjectPath) -> Result<(), ProviderError> {
-    let Some(place) = project.place(path)? else { return Ok(()) };
+pub(super) fn remove(project: &Project, path: &ProjectPath) -> Result<bool, ProviderError> {
+    let Some(place) = project.place(path)? else { return Ok(false) };
     let leftover = remove_if_there(&place.folder, OsStr::new(&temporary_name(&place.name)));
     leftover.map_err(|error| file_error("remove a leftover of", path, &error))?;
     match place.folder.symlink_metadata(&place.name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(file_error("look at", path, &error)),
         Ok(metadata) => expect_regular(&metadata, path)?,
     }
     remove_if_there(&place.folder, &place.name).map_err(|error| file_error("delete", path, &error))?;
-    sync(&place.folder).map_err(|error| file_error("delete", path, &error))
+    sync(&place.folder).map_err(|error| file_error("delete", path, &error))?;
+    Ok(true)
 }
 
 fn remove_if_there(folder: &Dir, name: &OsStr) -> io::Result<()> {
@@ -87,11 +112,10 @@ fn remove_if_there(folder: &Dir, name: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Looks before anything is written; the rename decides again. Removes a folder without files: files that are gone by now may
-/// have left it.
-fn check_target(place: &Place, path: &ProjectPath, existing: Existing) -> Result<(), ProviderError> {
+/// Looks before anything is written; the rename decides again. Removes a folder that the same operation emptied.
+fn check_target(place: &Place, path: &ProjectPath, existing: Existing, emptied: &Emptied) -> Result<(), ProviderError> {
     match place.folder.symlink_metadata(&place.name) {
-        Ok(metadata) if metadata.is_dir() && is_without_files(&place.folder, &place.name) => {
+        Ok(metadata) if metadata.is_dir() && emptied.has(&place.folder, &place.name, path.as_path()) => {
             remove_folders(&place.folder, &place.name)
                 .map_err(|error| file_error("remove the empty folder in the place of", path, &error))
         }
@@ -102,16 +126,6 @@ fn check_target(place: &Place, path: &ProjectPath, existing: Existing) -> Result
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(file_error("look at", path, &error)),
     }
-}
-
-/// True when a folder holds nothing but folders without files.
-fn is_without_files(folder: &Dir, name: &OsStr) -> bool {
-    let is_folder = |inner: &Dir, entry: io::Result<DirEntry>| {
-        let entry = entry?;
-        Ok::<bool, io::Error>(entry.file_type()?.is_dir() && is_without_files(inner, &entry.file_name()))
-    };
-    let opened = folder.open_dir(name).and_then(|inner| Ok((inner.entries()?, inner)));
-    opened.is_ok_and(|(mut entries, inner)| entries.all(|entry| is_folder(&inner, entry).unwrap_or_default()))
 }
 
 /// Removes a folder and the folders in it. A file that came into one of them meanwhile stays, and is an error.
