@@ -37,6 +37,7 @@ mod looking; // what other stacks of the same run make is looked up
 mod lookups; // what is looked up, now or while applying
 mod moves; // resources that have another address now
 mod names; // names that go from one resource to another
+mod names_rule; // rules of names, of this version and earlier ones
 mod needed; // containers and owners of objects that stay
 mod order; // what is called, in which order, and what a second plan says
 mod others; // what stacks read of each other

@@ -234,7 +234,7 @@ fn describe(specs: &Specs, ids: &[SourceId], sources: &Sources, diagnostics: &mu
         specs.pipelines.iter().filter_map(|pipeline| component(pipeline, &keys, ids, sources, diagnostics)).collect();
     Descriptor {
         front_end: FrontEnd::Stack,
-        stack: stack_name(&specs.root, &specs.root, NamesRule::Latin),
+        stack: stack_name(&specs.root, &specs.root),
         environment: None,
         product: Value::Null,
         derived: Map::default(),
@@ -251,7 +251,18 @@ fn describe(specs: &Specs, ids: &[SourceId], sources: &Sources, diagnostics: &mu
 
 /// A stack is called as the project folder, one of a folder within it by the way there, too: several folders of one project
 /// are several stacks in one state, whatever they are called last.
-fn stack_name(root: &Path, project: &Path, rule: NamesRule) -> String {
+fn stack_name(root: &Path, project: &Path) -> String {
+    own_name(root, project, NamesRule::Latin).unwrap_or_else(|| PIPELINE.to_owned() + "s")
+}
+
+/// The name of a stack by the rule of earlier versions. A folder that left no name was called `pipelines`, as any other of
+/// that kind: that name says nothing.
+fn former_name(root: &Path, project: &Path) -> Option<String> {
+    own_name(root, project, NamesRule::Ascii)
+}
+
+/// The name of a stack, where its folder gives one.
+fn own_name(root: &Path, project: &Path, rule: NamesRule) -> Option<String> {
     let plain = |text: &str| plain(text, rule);
     let last = |path: &Path| plain(&path.file_name().unwrap_or_default().to_string_lossy());
     let name = match root.strip_prefix(project) {
@@ -268,7 +279,7 @@ fn stack_name(root: &Path, project: &Path, rule: NamesRule) -> String {
         _ => last(root),
     };
     let name = name.trim_start_matches(['.', '-', '_']);
-    if name.is_empty() || name == SHARED { PIPELINE.to_owned() + "s" } else { name.to_owned() }
+    (!name.is_empty() && name != SHARED).then(|| name.to_owned())
 }
 
 /// The key of each pipeline's component: its id without `./`, in what keys may hold. It depends on the id alone: another
@@ -383,12 +394,13 @@ impl Folder {
     /// Says in all resources where the folder is: relative to the project, where it lies in it. The stack is called by that.
     pub(super) fn place(&mut self, project: &Path) {
         let project = project.canonicalize().unwrap_or_else(|_| project.to_owned());
-        self.descriptor.stack = stack_name(&self.root, &project, NamesRule::Latin);
-        let former = stack_name(&self.root, &project, NamesRule::Ascii);
-        let is_other = former != self.descriptor.stack;
-        self.descriptor.former = is_other.then(|| Box::new(FormerNames { stack: former, ..FormerNames::default() }));
+        self.descriptor.stack = stack_name(&self.root, &project);
         let within = self.root.strip_prefix(&project).unwrap_or(&self.root).display().to_string();
         let folder = if within.is_empty() { ".".to_owned() } else { within };
+        self.descriptor.former =
+            former_name(&self.root, &project).filter(|former| *former != self.descriptor.stack).map(|stack| {
+                Box::new(FormerNames { stack, folder: Some((FOLDER, folder.clone())), ..FormerNames::default() })
+            });
         for component in &mut self.descriptor.components {
             let Body::Resources(declarations) = &mut component.body else { continue };
             for resource in &mut Arc::make_mut(declarations).resources {
@@ -427,7 +439,7 @@ mod tests {
 
     #[test]
     fn folders_of_one_last_name_are_stacks_of_two_names() {
-        let name = |root: &str| stack_name(Path::new(root), Path::new("/projects/etl"), NamesRule::Latin);
+        let name = |root: &str| stack_name(Path::new(root), Path::new("/projects/etl"));
         assert_eq!(name("/projects/etl"), "etl");
         assert_eq!(name("/projects/etl/a/pipelines"), "etl.a.pipelines");
         let roots =
@@ -435,10 +447,15 @@ mod tests {
         let mut names: BTreeSet<String> = roots.iter().map(|root| name(&format!("/projects/etl/{root}"))).collect();
         names.insert(name("/projects/etl"));
         assert_eq!(names.len(), roots.len() + 1, "{names:?}");
-        assert_eq!(
-            stack_name(Path::new("/projects/.shared"), Path::new("/projects/.shared"), NamesRule::Latin),
-            "pipelines"
-        );
-        assert_eq!(stack_name(Path::new("/elsewhere/x"), Path::new("/projects/etl"), NamesRule::Latin), "x");
+        assert_eq!(stack_name(Path::new("/projects/.shared"), Path::new("/projects/.shared")), "pipelines");
+        assert_eq!(stack_name(Path::new("/elsewhere/x"), Path::new("/projects/etl")), "x");
+    }
+
+    #[test]
+    fn folder_without_former_name_of_its_own_has_none() {
+        let former = |root: &str| former_name(Path::new(root), Path::new(root));
+        assert_eq!(former("/projects/בית"), None);
+        assert_eq!(former("/projects/pipelines").as_deref(), Some("pipelines"));
+        assert_eq!(former("/projects/abc_בית").as_deref(), Some("abc____"));
     }
 }

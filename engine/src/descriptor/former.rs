@@ -3,7 +3,7 @@
 use super::Descriptor;
 use crate::address::StackId;
 use crate::naming::NamesRule;
-use crate::store::{ComponentRow, StateStore, StoreError};
+use crate::store::{ComponentRow, Row, Selection, StateStore, StoreError};
 use std::collections::BTreeMap;
 use terrace_provider::Value;
 
@@ -14,6 +14,9 @@ pub struct FormerNames {
     pub stack: String,
     /// The components' keys, by the keys that they have now.
     pub keys: BTreeMap<String, String>,
+    /// The attribute by which all objects of the stack name their folder, and its value. Several folders share one former
+    /// name.
+    pub folder: Option<(&'static str, String)>,
 }
 
 impl Descriptor {
@@ -31,7 +34,15 @@ impl Descriptor {
         }
         let recorded = match is_same {
             true => recorded,
-            false => store.components(&StackId::new(former.stack.as_str(), environment)).await?,
+            false => {
+                let stack = StackId::new(former.stack.as_str(), environment);
+                if let Some(folder) = &former.folder
+                    && !self.describes_all(folder, &store.rows(&stack, &Selection::All).await?)
+                {
+                    return Ok(());
+                }
+                store.components(&stack).await?
+            }
         };
         if recorded.iter().any(|row| self.is_of_product(row)) {
             self.take_former_names(&recorded);
@@ -51,6 +62,16 @@ impl Descriptor {
             Some(id) => row.ids.as_ref().is_some_and(|ids| ids.product == id),
             None => self.product.is_null(),
         }
+    }
+
+    /// True when every row names this folder and a component of this descriptor. Any other row belongs to another folder,
+    /// and its object would be deleted as one that nothing declares.
+    fn describes_all(&self, (attribute, folder): &(&str, String), rows: &[Row]) -> bool {
+        rows.iter().all(|row| {
+            let attributes: serde_json::Value = serde_json::from_str(&row.attributes).unwrap_or_default();
+            let has = |name: &str, value: &str| attributes.get(name).and_then(serde_json::Value::as_str) == Some(value);
+            has(attribute, folder) && self.transitions.identified.iter().any(|it| has(it.attribute, &it.value))
+        })
     }
 
     fn take_former_names(&mut self, recorded: &[ComponentRow]) {

@@ -128,6 +128,7 @@ fn former_names(
             }))
             .filter(|(key, former)| key != former)
             .collect(),
+        folder: None,
     })
 }
 

@@ -12,10 +12,12 @@ use terrace_engine::apply::lease::LeaseError;
 use terrace_engine::apply::{Applier, ApplyError, EndedCalls, Report};
 use terrace_engine::blueprint::{self, Library};
 use terrace_engine::compile::{CompiledStack, Compiler, Given};
-use terrace_engine::descriptor;
+use terrace_engine::descriptor::transitions::Identified;
+use terrace_engine::descriptor::{self, Descriptor, FormerNames};
 use terrace_engine::diagnostic::{Diagnostic, has_errors};
 use terrace_engine::event::NoEvents;
 use terrace_engine::expression::Functions;
+use terrace_engine::naming::NamesRule;
 use terrace_engine::plan::compute::{Computed, Environment, Options, PlanFailure, Planner};
 use terrace_engine::plan::rollback::Wished;
 use terrace_engine::plan::{Origin, Plan, file};
@@ -60,6 +62,12 @@ pub struct Story {
     pub blueprints: Vec<&'static str>,
     /// The data product as it was provisioned last, as it is sent beside a descriptor.
     pub latest: Option<&'static str>,
+    /// The rule that names follow where the state has none; [`NamesRule::Ascii`] plans as earlier versions did.
+    pub names: NamesRule,
+    /// The stack's name by the rule of earlier versions.
+    pub former: Option<FormerNames>,
+    /// Pipelines that are known by an attribute of their objects.
+    pub identified: Vec<Identified>,
 }
 
 /// A key for tests: what is sealed with it is sealed for real.
@@ -86,6 +94,9 @@ impl Story {
             settings: terrace_provider::Value::Map(terrace_provider::Map::default()),
             blueprints: Vec::new(),
             latest: None,
+            names: NamesRule::Latin,
+            former: None,
+            identified: Vec::new(),
         }
     }
 
@@ -160,12 +171,12 @@ impl Story {
     }
 
     /// Compiles descriptors; several files stand with `---` between them.
-    fn compile(&self, text: &str) -> (Option<Vec<CompiledStack>>, Vec<Diagnostic>, Sources) {
+    async fn compile(&self, text: &str) -> (Option<Vec<CompiledStack>>, Vec<Diagnostic>, Sources) {
         let mut sources = Sources::default();
         let files: Vec<&str> = text.split("\n---\n").collect();
         let name = |at: usize| if at == 0 { "stack.yaml".to_owned() } else { format!("stack-{}.yaml", at + 1) };
         let ids: Vec<_> = files.iter().enumerate().map(|(at, text)| sources.add(name(at), *text)).collect();
-        let (descriptors, mut diagnostics) = descriptor::read(&mut sources, &ids, &Budget::default());
+        let (mut descriptors, mut diagnostics) = descriptor::read(&mut sources, &ids, &Budget::default());
         if has_errors(&diagnostics) {
             return (None, diagnostics, sources);
         }
@@ -184,13 +195,26 @@ impl Story {
             latest_enriched,
         };
         let mut stacks = Vec::new();
-        for descriptor in &descriptors {
+        for descriptor in &mut descriptors {
+            self.keep_names(descriptor).await;
             let (compiled, found) = compiler.compile(descriptor, &self.options.components);
             diagnostics.extend(found);
             stacks.extend(compiled);
         }
         let stacks = (!has_errors(&diagnostics)).then_some(stacks);
         (stacks, diagnostics, sources)
+    }
+
+    /// Takes the names that the store has, unless this is an earlier version.
+    async fn keep_names(&self, descriptor: &mut Descriptor) {
+        descriptor.transitions.identified.extend(self.identified.iter().cloned());
+        if let Some(former) = &self.former {
+            descriptor.former = Some(Box::new(former.clone()));
+        }
+        match self.names {
+            NamesRule::Latin => descriptor.keep_recorded_names("test", self.store.as_ref()).await.unwrap_or_default(),
+            NamesRule::Ascii => descriptor.names = NamesRule::Ascii,
+        }
     }
 
     fn library(&self, sources: &mut Sources) -> (Library, Vec<Diagnostic>) {
@@ -215,7 +239,7 @@ impl Story {
 
     /// Plans a descriptor, errors included.
     pub async fn try_plan(&self, text: &str) -> (Option<Plan>, Vec<Diagnostic>, Sources) {
-        let (stacks, mut diagnostics, sources) = self.compile(text);
+        let (stacks, mut diagnostics, sources) = self.compile(text).await;
         let Some(stacks) = stacks else { return (None, diagnostics, sources) };
         let setting = self.setting(sources);
         let planning = self.planner(&setting).plan(&stacks, Origin::default()).await;
@@ -226,7 +250,7 @@ impl Story {
 
     /// Why a descriptor cannot be planned at all.
     pub async fn failing_plan(&self, text: &str) -> PlanFailure {
-        let (stacks, _, sources) = self.compile(text);
+        let (stacks, _, sources) = self.compile(text).await;
         let setting = self.setting(sources);
         self.planner(&setting).plan(&stacks.unwrap(), Origin::default()).await.unwrap_err()
     }
@@ -286,7 +310,7 @@ impl Story {
     }
 
     async fn try_destroy_of(&self, text: &str) -> (Computed, Sources) {
-        let (stacks, _, sources) = self.compile(text);
+        let (stacks, _, sources) = self.compile(text).await;
         let stacks = stacks.unwrap();
         let setting = self.setting(sources);
         let names: Vec<StackId> = stacks.iter().map(|compiled| compiled.stack.clone()).collect();
