@@ -63,7 +63,7 @@ fn a_missing_attribute_and_one_of_the_wrong_type_are_pointed_at() {
      5 │   - {type: local_file, name: a, config: {content: b}}
        ·                                         ────────────
        ╰────
-      help: add `path`: Where it is, relative to the project folder.
+      help: add `path`: Path, relative to the project folder.
     ");
     snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: [a], content: b}}\n"), @"
     exit: 1

@@ -12,7 +12,10 @@ const OPERATIONS: usize = 64;
 
 /// The paths that the newest operations of a session removed. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct RemovedPaths(Arc<Mutex<VecDeque<(String, BTreeSet<PathBuf>)>>>);
+pub struct RemovedPaths(Arc<Mutex<VecDeque<OfOperation>>>);
+
+/// An operation, and the paths that it removed.
+type OfOperation = (String, BTreeSet<PathBuf>);
 
 impl RemovedPaths {
     /// Remembers a path that an operation removed.
