@@ -421,7 +421,7 @@ pub struct RecoverArguments {
     /// Where it cannot be told: the call had no effect, it is recorded as before; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub unchanged: Vec<String>,
-    /// Where it cannot be told: there is no such object, nothing is kept; may be repeated
+    /// Resolve an in-doubt step: the object does not exist, its row is dropped; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub absent: Vec<String>,
     /// Where it cannot be told: it is half-made, the next apply replaces it; may be repeated

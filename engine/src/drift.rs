@@ -1,4 +1,4 @@
-//! What differs from what is recorded, without any change of a descriptor. Nothing is written.
+//! What differs from the state, without any change of a descriptor. Nothing is written.
 //!
 //! This is the reading half of planning on its own: rows are loaded and their objects read; what a plan would have
 //! taken in silently is told here. Rows whose last step is in doubt are left to plans and recovery: that there are some

@@ -1,4 +1,4 @@
-//! What differs from what is recorded, told without writing anything; and how a real plan tells the same.
+//! What differs from the state, told without writing anything; and how a real plan tells the same.
 
 use crate::support::Story;
 use crate::support::story::stack;
@@ -233,7 +233,7 @@ async fn a_refresh_only_plan_records_what_became_of_an_object_that_is_left_over(
 
     Plan: 0 to add, 0 to change, 0 to destroy.
     (1 drifted)
-    This is a refresh-only plan: applying it records what was found, and changes nothing else.
+    This is a refresh-only plan: apply records the objects as they are, and changes nothing else.
     ");
     let told = json::plan(&plan, "digest");
     assert_eq!(told["resource_drift"].as_array().unwrap().len(), 1);
@@ -273,7 +273,7 @@ async fn what_became_of_an_object_that_is_left_over_is_drift() {
       ~ world_thing.a (deposed object 0badcafe)   changed
           ~ val = 1 → 7
 
-    Drift: 1 resource differs from what is recorded.
+    Drift: 1 resource differs from the state.
     ");
     let told = drift::json(&items);
     assert_eq!(told["drifted"][0]["deposed"], serde_json::json!(key));

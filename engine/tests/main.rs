@@ -22,7 +22,7 @@ mod create_first; // replacements that make the new object first
 mod data; // what holds data, what is shared, what is retained
 mod deferral; // what cannot be planned yet is left for another apply
 mod doubt; // what is not known after a call, and who waits for it
-mod drift; // what differs from what is recorded
+mod drift; // what differs from the state
 mod failure; // steps that fail, crash, are stopped
 mod hostile; // input that nobody would write
 mod imports; // objects that exist become resources, resources are forgotten

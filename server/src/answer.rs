@@ -349,7 +349,7 @@ const NO_METHOD: &str = "this path does not take that method: `Allow` says which
 pub(crate) const NO_TOKEN: &str = "send `Authorization: Bearer TOKEN` with a token of this server";
 
 fn unknown(why: &str) -> String {
-    format!("who calls is not known: {why}")
+    format!("the caller is not known: {why}")
 }
 
 fn forbidden(name: &str, has: Option<Scope>, asked: Scope) -> String {

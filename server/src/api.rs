@@ -80,7 +80,7 @@ pub fn description() -> Description {
     let mut description = Head::openapi().nest(BASE, all);
     let anywhere = [
         ("400", "what was sent is wrong"),
-        ("401", "who calls is not known"),
+        ("401", "the caller is not known"),
         ("403", "who calls may not do that"),
         ("413", "what was sent is too long"),
         ("429", "the caller has as many open requests as it may have"),

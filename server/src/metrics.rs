@@ -124,7 +124,7 @@ fn held(waiting: usize, leases: usize) {
     gauge!(LEASES).set(leases as f64);
 }
 
-/// So many resources of a stack differ from what is recorded.
+/// So many resources of a stack differ from the state.
 #[expect(clippy::cast_precision_loss, reason = "far from the numbers that are not exact any more")]
 pub(crate) fn drifted(stack: &str, resources: usize) {
     gauge!(DRIFT, "stack" => stack.to_owned()).set(resources as f64);

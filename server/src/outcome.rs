@@ -26,7 +26,7 @@ pub(crate) struct Outcome {
     /// The plan that was to be applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) applied: Option<Uuid>,
-    /// What differs from what is recorded.
+    /// What differs from the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) drift: Option<Found>,
     /// Values for a catalog, by dotted paths.

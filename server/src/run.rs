@@ -259,7 +259,7 @@ impl Run<'_> {
                 }
                 let summary = match found.drifted.len() {
                     0 => "no drift".to_owned(),
-                    count => format!("{count} differ from what is recorded"),
+                    count => format!("{count} differ from the state"),
                 };
                 Ok((OperationStatus::Completed, summary, Outcome { drift: Some(found), ..Outcome::default() }))
             }

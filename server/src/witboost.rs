@@ -63,7 +63,7 @@ pub(crate) fn description() -> Description {
     let mut description = parts.fold(Head::openapi(), Description::merge_from);
     let anywhere = [
         ("400", "what was sent is wrong"),
-        ("401", "who calls is not known"),
+        ("401", "the caller is not known"),
         ("403", "who calls may not do that"),
         ("413", "what was sent is too long"),
         ("422", "another call was made with that idempotency key"),

@@ -171,7 +171,7 @@ pub enum TransferError {
     #[error("{0} is not empty")]
     NotEmpty(String),
     /// What was written is not what is read.
-    #[error("the copy of `{table}` differs from what is recorded, {place}")]
+    #[error("the copy of `{table}` differs from the state, {place}")]
     Differs {
         /// The table.
         table: &'static str,

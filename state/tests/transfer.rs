@@ -371,7 +371,7 @@ async fn a_copy_that_differs_is_not_kept() {
     )
     .unwrap();
     let differs = migrate(&from, &to).await.unwrap_err().to_string();
-    assert_eq!(differs, "the copy of `step` differs from what is recorded, at operation 1, step 1");
+    assert_eq!(differs, "the copy of `step` differs from the state, at operation 1, step 1");
     assert!(writer(&to).await.known_stacks().await.unwrap().is_empty());
     file.execute_batch(
         "DROP TRIGGER spoils; CREATE TRIGGER spoils AFTER INSERT ON log WHEN NEW.id = 2
@@ -379,7 +379,7 @@ async fn a_copy_that_differs_is_not_kept() {
     )
     .unwrap();
     let differs = migrate(&from, &to).await.unwrap_err().to_string();
-    assert_eq!(differs, "the copy of `log` differs from what is recorded, at id 2");
+    assert_eq!(differs, "the copy of `log` differs from the state, at id 2");
     file.execute_batch("DROP TRIGGER spoils").unwrap();
     migrate(&from, &to).await.unwrap();
 }

@@ -1,11 +1,12 @@
 //! A running `terrace serve`, called as a coordinator calls it.
 
-use crate::{Project, Ran, Running, until};
+use crate::running::{GLANCE, PATIENCE};
+use crate::{Project, Ran, Running};
 use serde_json::{Value as Json, json};
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A server, and where it is.
 #[derive(Debug)]
@@ -227,13 +228,16 @@ impl Served {
     /// When it does not end.
     #[must_use]
     pub fn ended_at(&self, path: &str) -> Json {
-        let mut last = Json::Null;
-        until("the operation ends", || {
-            last = self.call("GET", path, "").json();
+        let begun = Instant::now();
+        loop {
+            let last = self.call("GET", path, "").json();
             let status = last.get("status").and_then(Json::as_str).unwrap_or_default();
-            !["RUNNING", "TERMINATING"].contains(&status)
-        });
-        last
+            if !["RUNNING", "TERMINATING"].contains(&status) {
+                return last;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the operation does not end: {last}\n{}", self.running.told());
+            std::thread::sleep(GLANCE);
+        }
     }
 
     /// The status of a token.

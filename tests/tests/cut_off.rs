@@ -245,7 +245,7 @@ fn two_steps_of_one_address_are_told_and_answered_each_by_itself() {
     tainted.says("demo@local:local_command.thing: recorded as half-made").says("1 step is still in doubt");
     let left = project.run(["state", "list"]).done().stdout;
     assert!(left.contains("local_command.thing (tainted)"), "{left}");
-    project.run(["recover", "--absent", deposed]).done().says(&format!("{deposed}: nothing is kept"));
+    project.run(["recover", "--absent", deposed]).done().says(&format!("{deposed}: its row is dropped"));
     assert_eq!(project.run(["state", "list"]).done().stdout, "local_command.thing (tainted)\n");
 }
 

@@ -26,7 +26,7 @@ fn drift_is_a_comment_that_a_job_can_post() {
     <!-- terrace:drift:demo@local -->
     ### terrace drift: `demo@local`
 
-    Drift: 2 resources differ from what is recorded.
+    Drift: 2 resources differ from the state.
     (1 changed, 1 deleted)
 
     #### Deleted or recreated: 1
@@ -44,12 +44,12 @@ fn drift_is_a_comment_that_a_job_can_post() {
 
     </details>
 
-    What is recorded stands before the arrow, what is there after it. `terrace apply` makes things as they are described again; with `--refresh-only` it records them as they are.
+    The value before the arrow is the recorded one, the value after it is the present one. `terrace apply` makes things as they are described again; with `--refresh-only` it records them as they are.
     The full list: `terrace drift --ignore=sha256 demo@local`
     "#);
     assert_eq!(project.recorded(), recorded, "looking for drift changed the state");
     project.run(["apply", "stack.yaml", "--auto-approve", "-q"]).done();
-    project.run(["drift", "--all", "--format", "markdown"]).done().says("No drift. What is there is as recorded.");
+    project.run(["drift", "--all", "--format", "markdown"]).done().says("No drift. The objects match the state.");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn drift_is_as_wide_and_as_coloured_as_the_terminal() {
     assert!(narrow.contains("\u{1b}[33m~\u{1b}[0m "), "{narrow}");
     let narrow = project.run_with(&[("COLUMNS", "30")], ["drift"]).with_code(2).stdout;
     assert!(narrow.lines().all(|line| line.chars().count() <= 30 || !line.trim().contains("  ")), "{narrow}");
-    assert!(narrow.contains("recorded.\n"), "{narrow}");
+    assert!(narrow.contains("state.\n"), "{narrow}");
     assert_ne!(narrow, project.run(["drift"]).with_code(2).stdout);
 }
 

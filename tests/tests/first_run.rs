@@ -239,7 +239,7 @@ fn what_somebody_changed_behind_terraces_back_is_drift_and_is_mended() {
           ~ sha256  = "52a53cddffb2bda9affa3b5ff1fc87b99358b042239c918… → "ca3d163bab055381827226140568f3bef7eaac187cebd768…
           ~ size    = 1918 → 3
 
-    Drift: 1 resource differs from what is recorded.
+    Drift: 1 resource differs from the state.
     "#);
     assert_eq!(project.recorded(), recorded, "looking for drift changed the state");
     let drift = project.run(["drift", "data-product.yaml", "--env", "local", "--json"]).with_code(2).json();

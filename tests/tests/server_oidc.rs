@@ -198,7 +198,7 @@ fn what_the_issuer_did_not_sign_for_this_server_is_refused_with_the_reason() {
     let refused = |token: &str, why: &str| {
         let (read, change, detail) = world.asks(token);
         assert_eq!((read, change), (401, 401), "{detail}");
-        assert_eq!(detail, format!("who calls is not known: {why}"));
+        assert_eq!(detail, format!("the caller is not known: {why}"));
     };
     let token = |claims: Json| key.token("1", &world.claims(&claims));
     refused(&token(json!({"exp": 1_000_000})), "the token has expired");
@@ -236,7 +236,7 @@ fn token_that_was_made_for_something_else_is_refused() {
     let refused = |world: &World, head: &Json, claims: Json, why: &str| {
         let claims = world.claims(&claims);
         let (read, _, detail) = world.asks(&signed(head, &claims, |text| key.sign(text)));
-        let told = if read == 401 { detail.strip_prefix("who calls is not known: ").unwrap() } else { "" };
+        let told = if read == 401 { detail.strip_prefix("the caller is not known: ").unwrap() } else { "" };
         assert_eq!(told, why, "{head} {claims}");
     };
     let head = |kind: &str| json!({"alg": "ES256", "kid": "1", "typ": kind});
@@ -309,7 +309,7 @@ fn keys_that_the_issuer_changes_are_asked_for_again_and_not_for_every_token() {
     let (old, new) = (Key::ec(), Key::ec());
     let world = World::new(vec![], "");
     let claims = world.claims(&json!({}));
-    let unknown = "who calls is not known: the issuer has no such key as the token was signed with";
+    let unknown = "the caller is not known: the issuer has no such key as the token was signed with";
     assert_eq!(world.asks(&old.token("old", &claims)), (401, 401, unknown.to_owned()));
     let asked = world.issuer.heard().len();
     for _ in 0..20 {

@@ -183,7 +183,7 @@ fn what_is_found_is_recorded_and_left_as_it_is() {
 
     Plan: 0 to add, 0 to change, 0 to destroy.
     (1 forgotten, 1 drifted)
-    This is a refresh-only plan: applying it records what was found, and changes nothing else.
+    This is a refresh-only plan: apply records the objects as they are, and changes nothing else.
     "#);
     snapshot!(project.run(["apply", "stack.yaml", "--refresh-only", "--auto-approve"]), @r#"
     exit: 0
@@ -199,7 +199,7 @@ fn what_is_found_is_recorded_and_left_as_it_is() {
 
     Plan: 0 to add, 0 to change, 0 to destroy.
     (1 forgotten, 1 drifted)
-    This is a refresh-only plan: applying it records what was found, and changes nothing else.
+    This is a refresh-only plan: apply records the objects as they are, and changes nothing else.
 
     Apply complete! Resources: 0 added, 0 changed, 0 destroyed.
     --- stderr

@@ -119,7 +119,7 @@ pub(super) async fn run(
         let outcome = match (is_decided, verdict) {
             (false, _) => "is not in doubt any more",
             (true, Verdict::Unchanged) => "what is recorded stays as it is",
-            (true, Verdict::Absent) => "nothing is kept",
+            (true, Verdict::Absent) => "its row is dropped",
             (true, Verdict::Tainted) => "recorded as half-made, the next apply replaces it",
         };
         if !is_json {
@@ -382,7 +382,7 @@ fn ask(context: &Context<'_>, doubt: &Recovered) -> Result<Option<Verdict>, Fail
     }
     let question = format!(
         "{}: {}\n  what became of the call?\n    [u]nchanged  it had no effect: recorded as before\n    [a]bsent     there is no \
-         such object: nothing is kept\n    [t]ainted    half-made: recorded so, the next apply replaces it\n    [s]kip       it \
+         such object: its row is dropped\n    [t]ainted    half-made: recorded so, the next apply replaces it\n    [s]kip       it \
          stays in doubt",
         doubt.address,
         harmless(&doubt.found)
@@ -412,7 +412,7 @@ fn still_in_doubt(left: &[&Recovered]) -> Failure {
     Failure::new(message)
         .hint("try again later, or look at the objects and say what became of them")
         .hint(format!("`terrace recover --unchanged {address}`: the call had no effect, it is recorded as before"))
-        .hint(format!("`terrace recover --absent {address}`: there is no such object, nothing is kept"))
+        .hint(format!("`terrace recover --absent {address}`: the object does not exist, its row is dropped"))
         .hint(format!("`terrace recover --tainted {address}`: it is half-made, the next apply replaces it"))
 }
 

@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_without_former_name_of_its_own_has_none() {
+    fn folder_of_unusable_letters_has_no_former_name() {
         let former = |root: &str| former_name(Path::new(root), Path::new(root));
         assert_eq!(former("/projects/בית"), None);
         assert_eq!(former("/projects/pipelines").as_deref(), Some("pipelines"));

@@ -18,10 +18,10 @@ use terrace_engine::digest::sha256;
 use terrace_engine::plan::Origin;
 use terrace_engine::source::Sources;
 
-/// Reads and compiles descriptors, by the names that the state has for them. Whatever is wrong with them is reported.
+/// Reads and compiles descriptors with the names that the state has for them. Faults are reported.
 ///
 /// # Errors
-/// When anything is wrong.
+/// When a descriptor has a fault.
 pub(crate) async fn compile(
     context: &Context<'_>,
     files: &[PathBuf],
@@ -33,10 +33,10 @@ pub(crate) async fn compile(
     compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed)
 }
 
-/// The same without looking into the state.
+/// Reads and compiles descriptors without the state.
 ///
 /// # Errors
-/// When anything is wrong.
+/// When a descriptor has a fault.
 pub(crate) fn compile_offline(
     context: &Context<'_>,
     files: &[PathBuf],
@@ -47,10 +47,10 @@ pub(crate) fn compile_offline(
     compile_chosen(context, (input, settings), choice, &choice.components, is_plaintext_allowed)
 }
 
-/// The same, to be looked at: pipelines that something is wrong with are left out, and what that is comes with the plan.
+/// Reads and compiles descriptors for a plan. Pipelines with faults are left out and listed in the project.
 ///
 /// # Errors
-/// When anything else is wrong.
+/// When a descriptor has any other fault.
 pub(crate) async fn compile_sound(
     context: &Context<'_>,
     files: &[PathBuf],
@@ -60,7 +60,7 @@ pub(crate) async fn compile_sound(
     let (mut input, settings) = placed(context, files)?;
     input.keep_recorded_names(&settings, context.ui).await?;
     let apart = if choice.components.is_empty() { input.set_faults_apart() } else { None };
-    // Those that are left out are not described any less: without them among the chosen nothing of them is taken away.
+    // The plan is limited to the sound pipelines, so that the left out ones do not count as removed.
     let (chosen, left_out) = match apart {
         Some((sound, left_out)) => (sound.into_iter().collect(), left_out),
         None => (choice.components.clone(), Vec::new()),

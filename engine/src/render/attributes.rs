@@ -69,7 +69,7 @@ pub(crate) fn body(change: &Change, style: Style) -> Vec<Line> {
     lines
 }
 
-/// What was found to differ from what is recorded.
+/// What was found to differ from the state.
 fn drifted(prior: &Prior, after: Option<&Attributes>, style: Style) -> Vec<Line> {
     let Some(recorded) = &prior.recorded else { return Vec::new() };
     let mut writing = Writing::new(Style { is_folded: true, ..style }, &[]);

@@ -16,7 +16,7 @@ use terrace_provider::{Attributes, Step, Value};
 const LIMITS: Limits = Limits { items: 6, characters: 80 };
 
 /// What is said when there is none.
-const NO_DRIFT: &str = "No drift. What is there is as recorded.";
+const NO_DRIFT: &str = "No drift. The objects match the state.";
 
 /// What is said where no stack could have any.
 const NOTHING_RECORDED: &str = "Nothing is recorded in this environment, so nothing can differ.";
@@ -69,7 +69,7 @@ pub(super) fn name_of(item: &DriftItem) -> String {
 /// How many resources differ.
 pub(super) fn verdict(count: usize) -> String {
     let verb = if count == 1 { "differs" } else { "differ" };
-    format!("Drift: {} {verb} from what is recorded.", counted(count, "resources"))
+    format!("Drift: {} {verb} from the state.", counted(count, "resources"))
 }
 
 /// The sign of what happened.

@@ -289,7 +289,9 @@ impl Screen {
             self.sentence(&left);
         }
         if plan.mode == Mode::RefreshOnly && plan.has_changes() && !plan.is_errored {
-            self.sentence("This is a refresh-only plan: applying it records what was found, and changes nothing else.");
+            self.sentence(
+                "This is a refresh-only plan: apply records the objects as they are, and changes nothing else.",
+            );
         }
         if plan.is_errored && plan.has_changes() {
             self.sentence("This plan has errors and cannot be applied.");

@@ -122,11 +122,11 @@ impl Place {
             }
             Found::Own => format!("by now it is back: {again}"),
             Found::Other => format!(
-                "what was recorded is in `{saved}`: where nothing that another one recorded since is needed, put it in its \
+                "a copy of the state is in `{saved}`: where nothing that another one recorded since is needed, put it in its \
                  place, {again}, then `terrace recover`"
             ),
             Found::Nothing => {
-                format!("what was recorded is in `{saved}`: put it in its place, {again}, then `terrace recover`")
+                format!("a copy of the state is in `{saved}`: put it in its place, {again}, then `terrace recover`")
             }
         }
     }

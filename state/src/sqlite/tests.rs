@@ -183,7 +183,7 @@ async fn a_file_that_is_deleted_while_it_is_open_is_noticed_and_saved() {
     store.commit(&[], vec![put("local_value.before", 10)]).await.unwrap();
     fs::remove_file(&path).unwrap();
     let error = store.commit(&[], vec![put("local_value.during", 10)]).await.unwrap_err().to_string();
-    assert!(error.contains("was deleted or replaced while it was in use; what was recorded is in"), "{error}");
+    assert!(error.contains("was deleted or replaced while it was in use; a copy of the state is in"), "{error}");
     // What is written at the end is saved, too.
     store.commit(&[], vec![put("local_value.after", 10)]).await.unwrap_err();
     drop(store);

@@ -191,7 +191,7 @@ fn tail(drift: &Drift<'_>) -> String {
              The full list: {command}\n"
         ),
         false => format!(
-            "What is recorded stands before the arrow, what is there after it. `terrace apply` makes things as they are \
+            "The value before the arrow is the recorded one, the value after it is the present one. `terrace apply` makes things as they are \
              described again; with `--refresh-only` it records them as they are.\nThe full list: {command}\n"
         ),
     }

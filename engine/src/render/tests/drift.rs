@@ -48,7 +48,7 @@ fn no_drift_is_a_short_comment() {
     <!-- terrace:drift:demo@local -->
     ### terrace drift: `demo@local`
 
-    No drift. What is there is as recorded.
+    No drift. The objects match the state.
 
     Looked for by `terrace drift --all`
     ");
@@ -71,8 +71,8 @@ fn a_narrow_terminal_breaks_lines_and_cuts_no_address() {
               three" → "four and five and
               six"
 
-    Drift: 1 resource differs from what is
-    recorded.
+    Drift: 1 resource differs from the
+    state.
     "#);
     let coloured = human(&[], &items, &Human { color: true, ..options });
     assert!(coloured.contains("  \u{1b}[33m~\u{1b}[0m a-component"), "{coloured:?}");

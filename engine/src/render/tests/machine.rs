@@ -308,7 +308,7 @@ fn drift_is_told_to_people_and_tools() {
     let human = drift::human(&[], &items, &Human::default());
     assert!(!human.contains(SECRET) && !told.to_string().contains(SECRET));
     insta::assert_snapshot!(format!("{human}\n{told:#}"));
-    insta::assert_snapshot!(drift::human(&[StackId::new("demo", "local")], &[], &Human::default()), @"No drift. What is there is as recorded.");
+    insta::assert_snapshot!(drift::human(&[StackId::new("demo", "local")], &[], &Human::default()), @"No drift. The objects match the state.");
     let ignored = crate::drift::ignoring(items, &["mode".parse().unwrap(), "id".parse().unwrap()]);
     let left: Vec<_> = ignored.iter().map(|item| (item.address.to_string(), item.attributes.len())).collect();
     assert_eq!(left, [("job/local_file.a".to_owned(), 2), ("job/local_file.b".to_owned(), 0)]);
