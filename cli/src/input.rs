@@ -88,12 +88,12 @@ impl Input {
         }
     }
 
-    /// Takes the names that the state has for stacks and components whose names are beyond ASCII.
+    /// Takes the names that the state has for stacks and components, and the rule that they follow.
     ///
     /// # Errors
     /// When the state cannot be read, or the descriptors name several environments.
     pub(crate) async fn keep_recorded_names(&mut self, settings: &Settings, ui: &Ui) -> Result<(), Failure> {
-        if self.descriptors.iter().all(|descriptor| descriptor.former.is_none()) || is_missing(&settings.state) {
+        if self.descriptors.is_empty() || is_missing(&settings.state) {
             return Ok(());
         }
         let environment = settings.environment(self.environment(settings, ui)?, ui)?.name;

@@ -105,8 +105,6 @@ pub struct CompiledStack {
     pub transitions: CompiledTransitions,
     /// The rule that its names follow.
     pub names: NamesRule,
-    /// The rule to record of them.
-    pub recorded_names: NamesRule,
 }
 
 impl CompiledStack {
@@ -314,7 +312,6 @@ impl Compiler<'_> {
         let stack = StackId::new(descriptor.stack.as_str(), self.environment.name.as_str());
         let locals = facts.roots.get(LOCALS).and_then(Value::as_map).cloned().unwrap_or_default();
         let product = descriptor.product_facts();
-        let (names, recorded_names) = (descriptor.names, descriptor.recorded_names());
         (
             Some(CompiledStack {
                 stack,
@@ -324,8 +321,7 @@ impl Compiler<'_> {
                 variables,
                 locals,
                 transitions,
-                names,
-                recorded_names,
+                names: descriptor.names,
             }),
             diagnostics,
         )

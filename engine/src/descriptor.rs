@@ -60,7 +60,7 @@ pub struct Descriptor {
     pub transitions: Transitions,
     /// The rule that its names follow.
     pub names: NamesRule,
-    /// Its names by [`NamesRule::Ascii`], where it has texts beyond ASCII and follows another rule.
+    /// Its names by [`NamesRule::Ascii`], which a state may have; nothing once they were taken.
     pub former: Option<Box<FormerNames>>,
 }
 

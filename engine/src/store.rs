@@ -234,7 +234,8 @@ pub struct ComponentRow {
     pub reads: Vec<StackRead>,
     /// Who has access; `None` where nobody ever said.
     pub access: Option<Access>,
-    /// The ids that it was described by; `None` where its key was its only name.
+    /// The ids that it was described by, and the rule of its names; `None` where its key was its only name and the rule is
+    /// [`NamesRule::Ascii`].
     pub ids: Option<Ids>,
 }
 
@@ -242,9 +243,9 @@ pub struct ComponentRow {
 /// two ids may make one.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Ids {
-    /// The data product's id.
+    /// The data product's id; empty where it has none.
     pub product: String,
-    /// The component's.
+    /// The component's; empty where the data product has none.
     pub component: String,
     /// The rule by which names beyond ASCII were written.
     #[serde(default, skip_serializing_if = "NamesRule::is_ascii")]

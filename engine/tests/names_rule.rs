@@ -1,10 +1,31 @@
 //! Rules of names: a state keeps the names that an earlier version gave, and takes no names of another stack.
 
 use crate::support::Story;
-use crate::support::story::summary;
+use crate::support::story::{stack, summary};
+use terrace_engine::compile::Given;
 use terrace_engine::descriptor::FormerNames;
 use terrace_engine::descriptor::transitions::Identified;
 use terrace_engine::naming::NamesRule;
+
+/// A blueprint whose one object is called by these expressions.
+macro_rules! blueprint {
+    ($resource:literal) => {
+        concat!(
+            "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: b, version: 1.0.0}\n\
+             match: {useCaseTemplateId: 'urn:x:b:1'}\nresources:\n  - {type: world_thing, name: t, ",
+            $resource,
+            "}\n"
+        )
+    };
+}
+
+/// A data product with one component.
+fn product(id: &str, component: &str, specific: &str) -> String {
+    format!(
+        "{id}kind: dataproduct\nname: p\ndomain: Qualità\nversion: 0.1.0\ncomponents:\n  - id: urn:dmb:cmp:d:{component}\n    \
+         name: c\n    kind: outputport\n    useCaseTemplateId: 'urn:x:b:1'\n    specific: {specific}\n"
+    )
+}
 
 /// Applies the descriptor as an earlier version did, and goes on as this one.
 async fn applied_before(mut story: Story, text: &str) -> Story {
@@ -12,6 +33,85 @@ async fn applied_before(mut story: Story, text: &str) -> Story {
     story.apply(text).await;
     story.names = NamesRule::Latin;
     story
+}
+
+async fn check_unchanged(story: &Story, text: &str) {
+    story.check_second_plan(text).await;
+    story.apply(text).await;
+    assert_eq!(story.plan_destroy().await.changes().count(), story.remote().objects.len());
+}
+
+#[tokio::test]
+async fn plain_stack_keeps_names_that_it_made_of_a_variable() {
+    let text = stack("- {type: world_thing, name: a, config: {key: '${{ normalize(vars.team) }}'}}");
+    let text = format!("{text}variables: {{team: null}}\n");
+    let variables = [("team".to_owned(), Given::text("Qualità", "a test"))];
+    let story = Story { variables: variables.into(), ..Story::new() };
+    let story = applied_before(story, &text).await;
+    assert!(story.remote().objects.contains_key("qualit"));
+    check_unchanged(&story, &text).await;
+    // A component that comes later follows the rule of its stack.
+    let more = "components: {c: {resources: [{type: world_thing, name: b, config: {key: '${{ normalize(vars.team) + \"x\" }}'}}]}}\n";
+    story.apply(&(text + more)).await;
+    assert!(story.remote().objects.contains_key("qualitx"), "{:?}", story.remote().objects);
+}
+
+#[tokio::test]
+async fn new_stack_keeps_its_rule_though_its_text_is_in_ascii() {
+    let text = stack("- {type: world_thing, name: a, config: {key: '${{ normalize(vars.team) }}'}}");
+    let text = format!("{text}variables: {{team: null}}\n");
+    let variables = [("team".to_owned(), Given::text("Qualità", "a test"))];
+    let story = Story { variables: variables.into(), ..Story::new() };
+    story.apply(&text).await;
+    assert!(story.remote().objects.contains_key("qualita_91f4b040"));
+}
+
+#[tokio::test]
+async fn product_in_ascii_keeps_names_that_it_made_of_settings() {
+    let settings = [("company".to_owned(), terrace_provider::Value::from("Società"))];
+    let blueprints = vec![blueprint!("config: {key: '${{ normalize(settings.company) }}'}")];
+    let story =
+        Story { blueprints, settings: terrace_provider::Value::Map(settings.into_iter().collect()), ..Story::new() };
+    let text = product("id: urn:dmb:dp:d:p:0\n", "p:0:c", "{}").replace("Qualità", "d");
+    let story = applied_before(story, &text).await;
+    check_unchanged(&story, &text).await;
+}
+
+#[tokio::test]
+async fn product_keeps_names_that_it_made_of_keys_of_a_map() {
+    let blueprints =
+        vec![blueprint!("forEach: '${{ component.specific.teams }}', config: {key: '${{ normalize(each.key) }}'}")];
+    let text = product("id: urn:dmb:dp:d:p:0\n", "p:0:c", "{teams: {qualità: x}}").replace("Qualità", "d");
+    let story = applied_before(Story { blueprints, ..Story::new() }, &text).await;
+    check_unchanged(&story, &text).await;
+}
+
+/// Applies a product as an earlier version did, whose component had another key in ASCII.
+async fn with_former_component(text: &str, former: &str) -> Story {
+    let story =
+        Story { blueprints: vec![blueprint!("config: {key: '${{ normalize(component.key) }}'}")], ..Story::new() };
+    applied_before(story, &text.replace("qualità", former)).await
+}
+
+#[tokio::test]
+async fn product_without_id_keeps_its_component() {
+    let text = product("", "p:0:qualità", "{}");
+    let story = with_former_component(&text, "qualit-").await;
+    assert_eq!(summary(&story.plan(&text).await), "");
+    // The id may be added later, as the warning says.
+    check_unchanged(&story, &product("id: urn:dmb:dp:d:p:0\n", "p:0:qualità", "{}")).await;
+}
+
+#[tokio::test]
+async fn product_without_id_keeps_its_stack() {
+    let text = product("", "città:0:qualità", "{}");
+    let former = text.replace("città", "citt-").replace("qualità", "qualit-");
+    let story = applied_before(
+        Story { blueprints: vec![blueprint!("config: {key: '${{ normalize(component.key) }}'}")], ..Story::new() },
+        &former,
+    )
+    .await;
+    check_unchanged(&story, &text).await;
 }
 
 /// A folder of pipelines, each an object that names its folder in `val`.
@@ -45,4 +145,20 @@ async fn folder_of_pipelines_takes_its_former_name_from_its_own_pipelines_alone(
         assert_eq!(stack.stack.name == "former", is_taken, "{folder_of} {names:?}");
         assert!(!summary(&plan).contains("- "), "{}", summary(&plan));
     }
+}
+
+#[tokio::test]
+async fn value_that_waits_for_apply_is_named_by_the_rule_of_its_stack() {
+    let of = |more: &str| {
+        stack(&format!(
+            "- {{type: world_thing, name: a, config: {{key: a{more}, val: è}}}}
+             - {{type: world_thing, name: b, config: {{key: b, val: '${{{{ resources.a.echo == \"è\" ? normalize(resources.a.echo + \"x\") : \"\" }}}}'}}}}"
+        ))
+    };
+    let story = applied_before(Story::new(), &of("")).await;
+    story.apply(&of("2")).await;
+    assert_eq!(story.remote_value("b", "val"), "x".into());
+    let story = Story::new();
+    story.apply(&of("")).await;
+    assert_ne!(story.remote_value("b", "val"), "x".into());
 }

@@ -397,10 +397,9 @@ impl Folder {
         self.descriptor.stack = stack_name(&self.root, &project);
         let within = self.root.strip_prefix(&project).unwrap_or(&self.root).display().to_string();
         let folder = if within.is_empty() { ".".to_owned() } else { within };
-        self.descriptor.former =
-            former_name(&self.root, &project).filter(|former| *former != self.descriptor.stack).map(|stack| {
-                Box::new(FormerNames { stack, folder: Some((FOLDER, folder.clone())), ..FormerNames::default() })
-            });
+        let stack = former_name(&self.root, &project).unwrap_or_else(|| self.descriptor.stack.clone());
+        let folder_named = Some((FOLDER, folder.clone()));
+        self.descriptor.former = Some(Box::new(FormerNames { stack, folder: folder_named, ..FormerNames::default() }));
         for component in &mut self.descriptor.components {
             let Body::Resources(declarations) = &mut component.body else { continue };
             for resource in &mut Arc::make_mut(declarations).resources {

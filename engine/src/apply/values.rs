@@ -2,14 +2,21 @@
 
 use crate::address::{Address, InstanceKey, StackId};
 use crate::expression::{Functions, Layered};
+use crate::naming::NamesRule;
 use crate::plan::others::{OtherStacks, outputs_of};
 use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use crate::plan::walk::attributes_value;
 use crate::plan::{CheckStatus, Deferred, OutputChange, Part, Plan, SharedName, StackPlan, checks};
 use crate::registry::Registry;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use terrace_provider::{Attributes, Map, Value};
+
+/// The rule that a plan was made by: what waited for a value is named as the rest.
+fn names_of(stack: &StackPlan) -> NamesRule {
+    let mut rules = stack.components.iter().filter_map(|component| component.ids.as_ref()).map(|ids| ids.names);
+    rules.find(|rule| !rule.is_ascii()).unwrap_or_default()
+}
 
 /// The values of one stack.
 pub(crate) struct Values {
@@ -23,6 +30,10 @@ pub(crate) struct Values {
     data: HashMap<String, LookupValues>,
     outputs: ComponentOutputs,
     others: OtherStacks,
+    /// The rule that names of the stack follow.
+    names: NamesRule,
+    /// The functions by that rule, once they were needed.
+    functions: OnceLock<Functions>,
 }
 
 impl Values {
@@ -60,6 +71,8 @@ impl Values {
             data: HashMap::new(),
             outputs: HashMap::new(),
             others: OtherStacks::of(&stack.stack.environment),
+            names: names_of(stack),
+            functions: OnceLock::new(),
         };
         for other in &stack.others {
             values.others.set(&other.stack, &other.component, other.outputs.clone());
@@ -185,6 +198,10 @@ impl Values {
             own,
         };
         let scope = Layered { captured: &deferred.captured, rest: &rest };
+        let functions = match self.names {
+            NamesRule::Latin => functions,
+            NamesRule::Ascii => self.functions.get_or_init(|| functions.by_rule(NamesRule::Ascii)),
+        };
         let value = deferred
             .template
             .evaluate(&scope, functions)

@@ -5,7 +5,6 @@ use crate::address::StackId;
 use crate::naming::NamesRule;
 use crate::store::{ComponentRow, Row, Selection, StateStore, StoreError};
 use std::collections::BTreeMap;
-use terrace_provider::Value;
 
 /// The names of a stack and its components by [`NamesRule::Ascii`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,50 +16,59 @@ pub struct FormerNames {
     /// The attribute by which all objects of the stack name their folder, and its value. Several folders share one former
     /// name.
     pub folder: Option<(&'static str, String)>,
+    /// The id of the data product: the one that is written, else that of its components.
+    pub product: Option<String>,
 }
 
 impl Descriptor {
-    /// Takes the names under which the store has the stack already.
+    /// Takes the names and the rule that the store has for the stack already. The text does not say whether the rule matters:
+    /// variables and settings are named, too.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn keep_recorded_names(&mut self, environment: &str, store: &dyn StateStore) -> Result<(), StoreError> {
         let Some(former) = &self.former else { return Ok(()) };
         let recorded = store.components(&StackId::new(self.stack.as_str(), environment)).await?;
-        let is_by_rule = |row: &ComponentRow| row.ids.as_ref().is_none_or(|ids| !ids.names.is_ascii());
         let is_same = former.stack == self.stack;
-        if recorded.iter().any(|row| self.is_of_product(row) && (is_by_rule(row) || !is_same)) {
+        let mut own = recorded.iter().filter(|row| self.is_of_product(former, row)).peekable();
+        if own.peek().is_some() {
+            match (own.all(is_ascii), is_same) {
+                (true, true) => self.take_former_names(&recorded),
+                (true, false) => self.names = NamesRule::Ascii,
+                (false, _) => {}
+            }
             return Ok(());
         }
-        let recorded = match is_same {
-            true => recorded,
-            false => {
-                let stack = StackId::new(former.stack.as_str(), environment);
-                if let Some(folder) = &former.folder
-                    && !self.describes_all(folder, &store.rows(&stack, &Selection::All).await?)
-                {
-                    return Ok(());
-                }
-                store.components(&stack).await?
-            }
-        };
-        if recorded.iter().any(|row| self.is_of_product(row)) {
+        if is_same {
+            return Ok(());
+        }
+        let stack = StackId::new(former.stack.as_str(), environment);
+        if let Some(folder) = &former.folder
+            && !self.describes_all(folder, &store.rows(&stack, &Selection::All).await?)
+        {
+            return Ok(());
+        }
+        let recorded = store.components(&stack).await?;
+        if recorded.iter().any(|row| self.is_of_product(former, row)) {
             self.take_former_names(&recorded);
         }
         Ok(())
     }
 
-    /// The rule to record: none where both give the same names.
-    #[must_use]
-    pub fn recorded_names(&self) -> NamesRule {
-        if self.former.is_some() { self.names } else { NamesRule::Ascii }
-    }
-
-    /// True for a row of this data product. A stack without a product is known by its name alone.
-    fn is_of_product(&self, row: &ComponentRow) -> bool {
-        match self.product.get("id").and_then(Value::as_str) {
-            Some(id) => row.ids.as_ref().is_some_and(|ids| ids.product == id),
-            None => self.product.is_null(),
+    /// True for a row of this data product. A stack without a product is known by its name alone, and so is a row without
+    /// an id under the name of today. Under another name, a row without an id has to be one of a described component.
+    fn is_of_product(&self, former: &FormerNames, row: &ComponentRow) -> bool {
+        if self.product.is_null() {
+            return true;
+        }
+        match row.ids.as_ref().map(|ids| ids.product.as_str()).filter(|id| !id.is_empty()) {
+            Some(id) => former.product.as_deref() == Some(id),
+            None if former.stack == self.stack => true,
+            None => {
+                let has_id = self.product.get("id").is_some_and(|id| !id.is_null());
+                let now = former.keys.iter().find(|(_, key)| **key == row.key).map_or(&row.key, |(now, _)| now);
+                !has_id && self.components.iter().any(|component| component.key == *now)
+            }
         }
     }
 
@@ -78,7 +86,8 @@ impl Descriptor {
         let Some(former) = self.former.take() else { return };
         let is_recorded = |key: &String, id: Option<&String>| {
             let row = recorded.iter().find(|row| row.key == *key);
-            row.is_some_and(|row| row.ids.as_ref().is_none_or(|ids| Some(&ids.component) == id))
+            let component = |row: &ComponentRow| row.ids.as_ref().map(|ids| ids.component.clone()).unwrap_or_default();
+            row.map(component).is_some_and(|component| component.is_empty() || Some(&component) == id)
         };
         // A new component keeps its new key.
         let ids: BTreeMap<&String, Option<&String>> =
@@ -105,4 +114,9 @@ impl Descriptor {
         self.stack = former.stack;
         self.names = NamesRule::Ascii;
     }
+}
+
+/// True for a row of [`NamesRule::Ascii`], which is not recorded.
+fn is_ascii(row: &ComponentRow) -> bool {
+    row.ids.as_ref().is_none_or(|ids| ids.names.is_ascii())
 }

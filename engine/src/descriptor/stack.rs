@@ -8,8 +8,8 @@ use super::declaration::{
 };
 use super::transitions::{Transitions, read_forgotten, read_imports, read_moves};
 use super::{
-    BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, Facts, FrontEnd, Local, Located, Validation,
-    Variable, VariableType, names,
+    BlueprintUse, Body, Component, Declarations, Dependency, Descriptor, Facts, FormerNames, FrontEnd, Local, Located,
+    Validation, Variable, VariableType, names,
 };
 use crate::decode::Fields;
 use crate::diagnostic::Diagnostic;
@@ -258,10 +258,11 @@ fn merge_one(files: Vec<StackFile>, diagnostics: &mut Vec<Diagnostic>) -> Option
         let body = Body::Resources(Arc::new(own));
         components.insert(0, Component { key: String::new(), id: None, depends_on: Vec::new(), body, span });
     }
+    let former = FormerNames { stack: stack.clone(), ..FormerNames::default() };
     Some(Descriptor {
         unlisted: None,
         names: NamesRule::Latin,
-        former: None,
+        former: Some(Box::new(former)),
         front_end: FrontEnd::Stack,
         stack,
         environment: None,

@@ -89,7 +89,7 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
     });
     let unlisted = unlisted.filter(|unlisted| found.iter().all(|found| found.key != unlisted.key));
     let target = target.flatten().map(|target| target.key.clone());
-    let former = former_names(product, product_id.map(|(id, _)| id), &found, unlisted.as_ref(), &stack);
+    let former = former_names(&id, product_id.map(|(id, _)| id), &found, unlisted.as_ref(), &stack);
     Some(Descriptor {
         front_end: FrontEnd::Witboost,
         stack,
@@ -103,23 +103,20 @@ fn read(mut node: Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Descriptor>
         locals: Vec::new(),
         transitions: Transitions::default(),
         names: NamesRule::Latin,
-        former: former.map(Box::new),
+        former: Some(Box::new(former)),
     })
 }
 
-/// The names by the rule of earlier versions, where any text is beyond ASCII: expressions make names of it.
+/// The names by the rule of earlier versions.
 fn former_names(
-    product: &Node,
+    id: &str,
     product_id: Option<&str>,
     found: &[Found],
     unlisted: Option<&Unlisted>,
     stack: &str,
-) -> Option<FormerNames> {
-    let is_beyond = !is_ascii(product) || found.iter().any(|component| !is_ascii(&component.node));
-    is_beyond.then(|| FormerNames {
-        stack: product_id
-            .and_then(|id| identifier::stack_name_by(NamesRule::Ascii, id))
-            .unwrap_or_else(|| stack.to_owned()),
+) -> FormerNames {
+    FormerNames {
+        stack: identifier::stack_name_by(NamesRule::Ascii, id).unwrap_or_else(|| stack.to_owned()),
         keys: found
             .iter()
             .map(|component| (component.key.clone(), component.former_key.clone()))
@@ -128,17 +125,8 @@ fn former_names(
             }))
             .filter(|(key, former)| key != former)
             .collect(),
+        product: Some(id.to_owned()),
         folder: None,
-    })
-}
-
-/// True when no text in it is beyond ASCII.
-fn is_ascii(node: &Node) -> bool {
-    match &node.kind {
-        NodeKind::Text(text) => text.is_ascii(),
-        NodeKind::List(items) => items.iter().all(is_ascii),
-        NodeKind::Map(entries) => entries.iter().all(|entry| is_ascii(&entry.value)),
-        NodeKind::Null | NodeKind::Bool(_) | NodeKind::Int(_) | NodeKind::Number(_) => true,
     }
 }
 

@@ -126,11 +126,14 @@ impl Functions {
         let within = self.within(self.most().all);
         match names {
             NamesRule::Latin => within,
-            NamesRule::Ascii => {
-                let Self { root, own, .. } = Registering::of(Arc::clone(&self.inputs), names).done();
-                Self { root, own, ..within }
-            }
+            NamesRule::Ascii => Self { left: within.left, ..self.by_rule(names) },
         }
+    }
+
+    /// The same functions with names by one rule.
+    pub(crate) fn by_rule(&self, names: NamesRule) -> Self {
+        let Self { root, own, .. } = Registering::of(Arc::clone(&self.inputs), names).done();
+        Self { root, own, ..self.bounded(self.limits.clone()) }
     }
 
     /// The same functions for values that may hold so many items together.

@@ -12,10 +12,16 @@ use crate::store::Ids;
 use std::collections::BTreeMap;
 use terrace_provider::Value;
 
-/// What a component of a data product is called; nothing for one whose key is its only name.
+/// The ids of a component and the rule of its names. A component without ids has a rule to record, too, unless that is the
+/// rule of rows that record none.
 pub(super) fn of(compiled: &CompiledStack, component: &CompiledComponent) -> Option<Ids> {
-    let product = compiled.product.get("id")?.as_str()?.to_owned();
-    Some(Ids { product, component: component.id.clone()?, names: compiled.recorded_names })
+    let names = compiled.names;
+    match (compiled.product.get("id").and_then(Value::as_str), &component.id) {
+        (Some(product), Some(component)) => {
+            Some(Ids { product: product.to_owned(), component: component.clone(), names })
+        }
+        _ => (!names.is_ascii()).then(|| Ids { product: String::new(), component: String::new(), names }),
+    }
 }
 
 /// What a data product and its components are called, by key, however wrong the rest of it is; nothing for a plain stack, and
@@ -25,7 +31,7 @@ pub fn ids_of(descriptor: &Descriptor) -> BTreeMap<String, Ids> {
     let Some(product) = descriptor.product.get("id").and_then(Value::as_str) else { return BTreeMap::new() };
     let listed = descriptor.components.iter().filter_map(|it| Some((&it.key, it.id.as_ref()?)));
     let unlisted = descriptor.unlisted.iter().map(|it| (&it.key, &it.id));
-    let names = descriptor.recorded_names();
+    let names = descriptor.names;
     let ids = |id: &String| Ids { product: product.to_owned(), component: id.clone(), names };
     listed.chain(unlisted).map(|(key, id)| (key.clone(), ids(id))).collect()
 }
@@ -82,15 +88,16 @@ fn check<'a>(
 ) {
     let mut named = named.peekable();
     let Some(first) = named.peek() else { return };
+    let is_other = |known: &str, id: &str| ![known, id].contains(&"") && known != id;
     let mut known = recorded.values().filter_map(|component| component.row.ids.as_ref());
-    if let Some(other) = known.find(|known| known.product != first.ids.product) {
+    if let Some(other) = known.find(|known| is_other(&known.product, &first.ids.product)) {
         let message = format!("`{stack}` is recorded of the data product `{}` already", other.product);
         diagnostics.push(taken("another_product", message, first.span));
         return;
     }
     for Named { key, ids, span } in named {
         let known = recorded.get(key).and_then(|it| it.row.ids.as_ref());
-        if let Some(known) = known.filter(|known| known.component != ids.component) {
+        if let Some(known) = known.filter(|known| is_other(&known.component, &ids.component)) {
             let message = format!("`{key}` is recorded of the component `{}` already", known.component);
             diagnostics.push(taken("another_component", message, span));
         }
