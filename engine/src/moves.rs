@@ -20,6 +20,9 @@ pub struct Moves {
     resources: HashMap<(String, String, String), Vec<usize>>,
     /// Positions by the component that moves.
     components: HashMap<String, usize>,
+    /// The components whose move ends the way of an object: all of these take place at the same time, and one may go where
+    /// another one leaves.
+    last: BTreeSet<String>,
 }
 
 impl Moves {
@@ -51,6 +54,31 @@ impl Moves {
         moves
     }
 
+    /// These moves, and moves of components that take place at the same time, after all others.
+    #[must_use]
+    pub(crate) fn with_last(&self, last: Vec<Move>, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut moves = Self::new(self.all.iter().cloned().chain(last.iter().cloned()).collect(), &mut Vec::new());
+        let stated: HashSet<&Selector> = self.all.iter().map(|one| &one.from.value).collect();
+        let twice = last.iter().filter(|one| stated.contains(&one.from.value));
+        diagnostics.extend(twice.map(|one| {
+            Diagnostic::error("moved_twice", format!("`{}` moves twice", one.from.value))
+                .at(self
+                    .all
+                    .iter()
+                    .find(|other| other.from.value == one.from.value)
+                    .map_or(one.from.span, |it| it.from.span))
+                .hint("remove this move: the objects say themselves which component they belong to")
+        }));
+        moves.last = last.iter().map(|one| one.from.value.component().to_owned()).collect();
+        moves
+    }
+
+    /// True for a move of [`Moves::with_last`].
+    #[must_use]
+    pub(crate) fn is_last(&self, one: &Move) -> bool {
+        matches!(&one.from.value, Selector::Component(component) if self.last.contains(component))
+    }
+
     /// True when nothing moves.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -80,8 +108,11 @@ impl Moves {
     #[must_use]
     pub fn destination(&self, address: &Address) -> Option<(Address, usize)> {
         let (mut at, mut hops) = (address.clone(), 0);
-        while let Some((_, to)) = self.next(&at).filter(|_| hops < self.all.len()) {
+        while let Some((one, to)) = self.next(&at).filter(|_| hops < self.all.len()) {
             (at, hops) = (to, hops + 1);
+            if self.is_last(one) {
+                break;
+            }
         }
         (hops > 0 && at != *address).then_some((at, hops))
     }
@@ -157,6 +188,7 @@ pub struct Moving {
 /// they were in, follows.
 #[must_use]
 pub fn writes(stack: &StackId, moving: &[Moving]) -> Vec<Write> {
+    let moving = &in_order(moving);
     let rename = |one: &Moving| Write::Move {
         stack: stack.clone(),
         from: one.from.clone(),
@@ -168,13 +200,31 @@ pub fn writes(stack: &StackId, moving: &[Moving]) -> Vec<Write> {
         let stack = stack.clone();
         targets.into_iter().map(move |to| Write::Follow { stack: stack.clone(), block: block.clone(), to })
     });
-    let between: BTreeSet<(&str, &str)> = moving.iter().filter_map(|one| between(&one.from, &one.to)).collect();
+    let mut between: Vec<(&str, &str)> = moving.iter().filter_map(|one| between(&one.from, &one.to)).collect();
+    let mut seen = HashSet::new();
+    between.retain(|pair| seen.insert(*pair));
     let reads = between.into_iter().map(|(from, to)| Write::FollowReads {
         stack: stack.clone(),
         from: from.to_owned(),
         to: to.to_owned(),
     });
     moving.iter().map(rename).chain(follow).chain(reads).collect()
+}
+
+/// The rows in an order in which each one finds its new address free.
+fn in_order(moving: &[Moving]) -> Vec<Moving> {
+    let mut ordered = Vec::with_capacity(moving.len());
+    let mut waiting: Vec<&Moving> = moving.iter().collect();
+    while !waiting.is_empty() {
+        let taken: HashSet<&Address> = waiting.iter().map(|one| &one.from).collect();
+        let (blocked, free): (Vec<&Moving>, Vec<&Moving>) =
+            waiting.iter().copied().partition(|one| one.to != one.from && taken.contains(&one.to));
+        // The store refuses what goes round.
+        let (free, blocked) = if free.is_empty() { (blocked, Vec::new()) } else { (free, blocked) };
+        ordered.extend(free.into_iter().cloned());
+        waiting = blocked;
+    }
+    ordered
 }
 
 /// The writes that follow [`writes`]: they seal moved rows, and declarations of a moved shared resource, for their new

@@ -2,6 +2,8 @@
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
+use std::collections::BTreeSet;
+use terrace_engine::address::StackId;
 use terrace_engine::compile::Given;
 use terrace_engine::descriptor::FormerNames;
 use terrace_engine::descriptor::transitions::Identified;
@@ -145,6 +147,63 @@ async fn folder_of_pipelines_takes_its_former_name_from_its_own_pipelines_alone(
         assert_eq!(stack.stack.name == "former", is_taken, "{folder_of} {names:?}");
         assert!(!summary(&plan).contains("- "), "{}", summary(&plan));
     }
+}
+
+/// What earlier versions called the pipelines A and B: `b` and, as that was taken, `bx`.
+const BEFORE: [(&str, &str); 2] = [("b", "A"), ("bx", "B")];
+const NOW: [(&str, &str); 2] = [("bc", "A"), ("b", "B")];
+
+fn pipelines(all: &[(&str, &str)]) -> String {
+    let mut text = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\ncomponents:\n".to_owned();
+    for (component, name) in all {
+        let p = format!("{{type: world_thing, name: p, config: {{key: {name}}}}}");
+        let run = format!("{{type: world_data, name: run, dependsOn: [p], config: {{key: {name}-run, val: {name}}}}}");
+        text +=
+            &format!("  {component}:\n    resources: [{p}, {run}]\n    outputs: {{o: '${{{{ resources.p.id }}}}'}}\n");
+    }
+    text
+}
+
+fn known(all: &[(&str, &str)]) -> Vec<Identified> {
+    let of = |attribute, component: &str, value: String| Identified { component: component.into(), attribute, value };
+    all.iter()
+        .flat_map(|(component, name)| {
+            [of("key", component, (*name).to_owned()), of("key", component, format!("{name}-run"))]
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn pipeline_moves_to_a_key_that_another_pipeline_leaves() {
+    let mut story = Story::new();
+    story.apply(&pipelines(&BEFORE)).await;
+    story.log();
+    story.identified = known(&NOW);
+    let plan = story.plan(&pipelines(&NOW)).await;
+    let summary = summary(&plan);
+    assert_eq!(
+        summary.lines().collect::<BTreeSet<_>>(),
+        BTreeSet::from([
+            "> b/world_thing.p from bx/world_thing.p",
+            "> b/world_data.run from bx/world_data.run",
+            "> bc/world_thing.p from b/world_thing.p",
+            "> bc/world_data.run from b/world_data.run",
+        ])
+    );
+    story.apply(&pipelines(&NOW)).await;
+    assert_eq!(story.log(), [""; 0]);
+    let components = story.store.components(&StackId::new("demo", "test")).await.unwrap();
+    assert_eq!(components.iter().map(|component| component.key.as_str()).collect::<Vec<_>>(), ["b", "bc"]);
+}
+
+#[tokio::test]
+async fn pipelines_stay_if_one_of_them_finds_its_key_taken() {
+    let mut story = Story::new();
+    story.apply(&pipelines(&[BEFORE[0], BEFORE[1], ("bc", "C")])).await;
+    story.identified = known(&NOW);
+    let errors = story.errors(&pipelines(&NOW)).await;
+    assert!(errors.contains("b/world_thing.p belongs to `bc`, and bc/world_thing.p is recorded already"), "{errors}");
+    assert!(errors.contains("`terrace state rm demo@test:b/world_thing.p` drops the row"), "{errors}");
 }
 
 #[tokio::test]

@@ -134,14 +134,20 @@ impl ComponentPlan {
 /// dropped. The keys of those that did are returned.
 pub(super) fn follow_components(moves: &Moves, recorded: &mut BTreeMap<String, RecordedComponent>) -> BTreeSet<String> {
     let mut followed = BTreeSet::new();
-    let moved = |key: &String| Some((key.clone(), moves.component(key)?));
-    for (from, to) in recorded.keys().filter_map(moved).collect::<Vec<_>>() {
-        if let Some(component) = recorded.get(&from).cloned().filter(|_| !recorded.contains_key(&to)) {
-            recorded.insert(to, component);
+    let moved =
+        |(key, component): (&String, &RecordedComponent)| Some((key.clone(), moves.component(key)?, component.clone()));
+    let moved: Vec<_> = recorded.iter().filter_map(moved).collect();
+    let left: BTreeSet<String> = moved.iter().map(|(from, ..)| from.clone()).collect();
+    let mut arrived = BTreeSet::new();
+    for (from, to, component) in moved {
+        // A component that moves itself leaves its key to the one that comes.
+        if !recorded.contains_key(&to) || left.contains(&to) && !arrived.contains(&to) {
+            recorded.insert(to.clone(), component);
+            arrived.insert(to);
             followed.insert(from);
         }
     }
-    followed
+    &followed - &arrived
 }
 
 /// Which components were made after which.

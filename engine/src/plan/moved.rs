@@ -10,6 +10,7 @@ use crate::descriptor::transitions::Move;
 use crate::diagnostic::Diagnostic;
 use crate::moves::{Moves, following};
 use crate::plan::Change;
+use crate::render::shell_word;
 use crate::selector::Selector;
 use crate::source::Span;
 use crate::store::{Read, Selection};
@@ -33,16 +34,13 @@ pub(crate) fn identified<'c>(
         });
         moves.extend(names.filter(|key| *key != address.component).map(|key| (address.component.as_str(), key)));
     }
-    // No move goes to a key that another move leaves: those rows stay where they are.
-    let from: BTreeSet<&str> = moves.keys().copied().collect();
-    moves.retain(|_, to| !from.contains(to));
     if moves.is_empty() {
         return Cow::Borrowed(compiled);
     }
     let component = |key: &str| Located { value: Selector::Component(key.to_owned()), span: Span::default() };
-    let moved = moves.into_iter().map(|(from, to)| Move { from: component(from), to: component(to) });
+    let moved = moves.into_iter().map(|(from, to)| Move { from: component(from), to: component(to) }).collect();
     let mut compiled = compiled.clone();
-    compiled.transitions.moves = Moves::new(transitions.moves.iter().cloned().chain(moved).collect(), diagnostics);
+    compiled.transitions.moves = transitions.moves.with_last(moved, diagnostics);
     Cow::Owned(compiled)
 }
 
@@ -57,17 +55,31 @@ pub(crate) fn relocate(stack: &StackId, moves: &Moves, loaded: &mut Loaded, diag
             arriving.entry(to).or_default().push((hops, address.clone()));
         }
     }
-    for (to, mut candidates) in arriving {
-        // Of several that come the one with the shortest way was there last.
-        candidates.sort();
-        for (_, from) in candidates {
-            if loaded.rows.contains_key(&to) {
-                diagnostics.push(blocked(stack, moves, &from, &to));
-            } else {
-                loaded.reads.push(Read::absent(stack, &to));
+    let recorded: BTreeSet<Address> = loaded.rows.keys().cloned().collect();
+    // A row waits for the one that leaves its new address.
+    loop {
+        let is_taken = |to: &Address, loaded: &Loaded| loaded.rows.contains_key(to);
+        let (waiting, ready): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            arriving.into_iter().partition(|(to, _)| is_taken(to, loaded));
+        let is_stuck = ready.is_empty();
+        for (to, mut candidates) in if is_stuck { waiting.clone() } else { ready } {
+            // Of several that come the one with the shortest way was there last.
+            candidates.sort();
+            for (_, from) in candidates {
+                if is_taken(&to, loaded) {
+                    diagnostics.push(blocked(stack, moves, &from, &to));
+                    continue;
+                }
+                if !recorded.contains(&to) {
+                    loaded.reads.push(Read::absent(stack, &to));
+                }
                 loaded.relocate(from, to.clone());
             }
         }
+        if is_stuck {
+            return;
+        }
+        arriving = waiting;
     }
 }
 
@@ -142,6 +154,14 @@ impl Loaded {
 }
 
 fn blocked(stack: &StackId, moves: &Moves, from: &Address, to: &Address) -> Diagnostic {
+    if moves.next(from).is_some_and(|(one, _)| moves.is_last(one)) {
+        // What is recorded there belongs to another component of the descriptor, and would be replaced.
+        let message = format!("{from} belongs to `{}`, and {to} is recorded already", to.component);
+        let command = shell_word(&format!("{stack}:{from}"));
+        return Diagnostic::error("move_blocked", message)
+            .about(format!("{stack}:{from}"))
+            .hint(format!("`terrace state rm {command}` drops the row and leaves its object alone"));
+    }
     let message = format!("{from} cannot move to {to}, which is recorded already: it counts as not declared");
     let diagnostic = Diagnostic::warning("move_blocked", message).about(format!("{stack}:{from}")).hint(format!(
         "`terrace state rm` drops one of the two and leaves its object alone; or remove `moved` of {from}"

@@ -22,7 +22,9 @@ impl Walk<'_, '_> {
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         let transitions = &self.compiled.transitions;
-        if let Some((one, to)) = transitions.moves.next(address) {
+        // An object that moves last leaves its address to the one that is declared there.
+        let stated = transitions.moves.next(address).filter(|(one, _)| !transitions.moves.is_last(one));
+        if let Some((one, to)) = stated {
             diagnostics.push(
                 Diagnostic::error("moved_and_declared", format!("`{address}` moved to `{to}` and is declared still"))
                     .at(one.from.span)
