@@ -261,8 +261,40 @@ impl Compiler<'_> {
         descriptor: &Descriptor,
         chosen: &BTreeSet<String>,
     ) -> (Option<CompiledStack>, Vec<Diagnostic>) {
+        let compiled = self.compile_by_rule(descriptor, chosen);
+        self.joining(descriptor, chosen, &compiled).unwrap_or(compiled)
+    }
+
+    fn compile_by_rule(
+        &self,
+        descriptor: &Descriptor,
+        chosen: &BTreeSet<String>,
+    ) -> (Option<CompiledStack>, Vec<Diagnostic>) {
         let functions = self.functions.of_stack(descriptor.names);
         Compiler { functions: &functions, ..*self }.compile_stack(descriptor, chosen)
+    }
+
+    /// The stack by the rule of earlier versions, where that gives it a share in objects that others of its domain share.
+    fn joining(
+        &self,
+        descriptor: &Descriptor,
+        chosen: &BTreeSet<String>,
+        (compiled, _): &(Option<CompiledStack>, Vec<Diagnostic>),
+    ) -> Option<(Option<CompiledStack>, Vec<Diagnostic>)> {
+        let before = descriptor.former.as_ref().map(|former| &former.shared).filter(|shared| !shared.is_empty())?;
+        let addresses = |compiled: &CompiledStack| -> BTreeSet<Address> {
+            let components = compiled.components.iter();
+            let shared = components.flat_map(|it| it.declarations.resources.iter().map(move |resource| (it, resource)));
+            shared
+                .filter_map(|(it, resource)| compiled.shared_address(it, resource, self.environment, self.functions))
+                .collect()
+        };
+        let own = addresses(compiled.as_ref()?);
+        let by_ascii = Descriptor { names: NamesRule::Ascii, ..descriptor.clone() };
+        let (joined, diagnostics) = self.compile_by_rule(&by_ascii, chosen);
+        let joined = joined?;
+        let is_joining = addresses(&joined).difference(&own).any(|address| before.contains(address));
+        is_joining.then_some((Some(joined), diagnostics))
     }
 
     fn compile_stack(

@@ -8,6 +8,7 @@ use terrace_engine::compile::Given;
 use terrace_engine::descriptor::FormerNames;
 use terrace_engine::descriptor::transitions::Identified;
 use terrace_engine::naming::NamesRule;
+use terrace_engine::store::Selection;
 
 /// A blueprint whose one object is called by these expressions.
 macro_rules! blueprint {
@@ -220,4 +221,40 @@ async fn value_that_waits_for_apply_is_named_by_the_rule_of_its_stack() {
     let story = Story::new();
     story.apply(&of("")).await;
     assert_ne!(story.remote_value("b", "val"), "x".into());
+}
+
+/// A data product that shares an object of its domain.
+const SHARING: &str = blueprint!(
+    "shared: '${{ normalize(product.domain) }}', adopt: ifExists, config: {key: '${{ normalize(product.domain) }}'}"
+);
+
+async fn shared_rows(story: &Story) -> Vec<String> {
+    let rows = story.store.rows(&StackId::shared("test"), &Selection::All).await.unwrap();
+    rows.iter().map(|row| row.address.to_string()).collect()
+}
+
+#[tokio::test]
+async fn new_product_shares_the_object_that_an_earlier_version_made_of_its_domain() {
+    let one = product("id: urn:dmb:dp:d:one:0\n", "one:0:c", "{}");
+    let two = product("id: urn:dmb:dp:d:two:0\n", "two:0:c", "{}");
+    let three = two.replace("Qualità", "Città").replace("two", "three");
+    let story = applied_before(Story { blueprints: vec![SHARING], ..Story::new() }, &one).await;
+    story.apply(&two).await;
+    assert_eq!(shared_rows(&story).await, ["shared/world_thing[\"qualit\"]"]);
+    story.apply(&one).await;
+    // A domain that nobody shares yet has a name by the present rule.
+    story.apply(&three).await;
+    let rows = shared_rows(&story).await;
+    assert!(rows.iter().any(|row| row.contains("citta_")), "{rows:?}");
+    // The first product may go.
+    story
+        .apply(
+            &product("id: urn:dmb:dp:d:one:0\n", "one:0:c", "{}")
+                .split("  - id")
+                .next()
+                .unwrap()
+                .replace("components:", "components: []"),
+        )
+        .await;
+    story.check_second_plan(&two).await;
 }

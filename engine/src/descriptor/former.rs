@@ -1,10 +1,10 @@
 //! Names that a state has recorded by the rule of earlier versions, which are kept: objects hang off them.
 
 use super::Descriptor;
-use crate::address::StackId;
+use crate::address::{Address, StackId};
 use crate::naming::NamesRule;
-use crate::store::{ComponentRow, Row, Selection, StateStore, StoreError};
-use std::collections::BTreeMap;
+use crate::store::{ComponentRow, OwnerRow, OwnersOf, Ownership, Row, Selection, StateStore, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The names of a stack and its components by [`NamesRule::Ascii`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct FormerNames {
     pub folder: Option<(&'static str, String)>,
     /// The id of the data product: the one that is written, else that of its components.
     pub product: Option<String>,
+    /// Shared rows that stacks of the same domain own by [`NamesRule::Ascii`]. A new stack joins them.
+    pub shared: BTreeSet<Address>,
 }
 
 impl Descriptor {
@@ -40,6 +42,8 @@ impl Descriptor {
             return Ok(());
         }
         if is_same {
+            let shared = former.shared_before(environment, store).await?;
+            self.former.iter_mut().for_each(|former| former.shared.clone_from(&shared));
             return Ok(());
         }
         let stack = StackId::new(former.stack.as_str(), environment);
@@ -51,7 +55,10 @@ impl Descriptor {
         let recorded = store.components(&stack).await?;
         if recorded.iter().any(|row| self.is_of_product(former, row)) {
             self.take_former_names(&recorded);
+            return Ok(());
         }
+        let shared = former.shared_before(environment, store).await?;
+        self.former.iter_mut().for_each(|former| former.shared.clone_from(&shared));
         Ok(())
     }
 
@@ -114,6 +121,42 @@ impl Descriptor {
         self.stack = former.stack;
         self.names = NamesRule::Ascii;
     }
+}
+
+impl FormerNames {
+    /// The shared rows that other data products of the same domain own by [`NamesRule::Ascii`]. Two domains may have one name
+    /// by that rule, so only the id of the domain counts.
+    async fn shared_before(&self, environment: &str, store: &dyn StateStore) -> Result<BTreeSet<Address>, StoreError> {
+        let mut shared = BTreeSet::new();
+        let Some(domain) = self.product.as_deref().and_then(domain_of) else { return Ok(shared) };
+        let rows = store.rows(&StackId::shared(environment), &Selection::All).await?;
+        let addresses: BTreeSet<Address> = rows.into_iter().map(|row| row.address).collect();
+        if addresses.is_empty() {
+            return Ok(shared);
+        }
+        let mut owned: BTreeMap<StackId, Vec<Ownership>> = BTreeMap::new();
+        for OwnerRow { ownership, .. } in store.owners(environment, &OwnersOf::Addresses(addresses)).await? {
+            owned.entry(ownership.stack.clone()).or_default().push(ownership);
+        }
+        // The name of a stack begins with that of its domain.
+        let first = |name: &str| name.split('.').next().map(str::to_owned);
+        for (stack, owned) in owned.into_iter().filter(|(stack, _)| first(&stack.name) == first(&self.stack)) {
+            let components = store.components(&stack).await?;
+            let is_before = |row: &ComponentRow| {
+                is_ascii(row) && row.ids.as_ref().and_then(|ids| domain_of(&ids.product)) == Some(domain)
+            };
+            let before: BTreeSet<&str> =
+                components.iter().filter(|row| is_before(row)).map(|row| row.key.as_str()).collect();
+            let owned = owned.into_iter().filter(|ownership| before.contains(ownership.component.as_str()));
+            shared.extend(owned.map(|ownership| ownership.address));
+        }
+        Ok(shared)
+    }
+}
+
+/// The domain in the id of a data product.
+fn domain_of(product: &str) -> Option<&str> {
+    product.strip_prefix("urn:dmb:dp:")?.split(':').next()
 }
 
 /// True for a row of [`NamesRule::Ascii`], which is not recorded.

@@ -126,7 +126,7 @@ fn former_names(
             .filter(|(key, former)| key != former)
             .collect(),
         product: Some(id.to_owned()),
-        folder: None,
+        ..FormerNames::default()
     }
 }
 
