@@ -438,3 +438,20 @@ async fn file_is_gone_if_a_folder_is_in_its_place_or_a_file_on_the_way() {
     std::fs::create_dir(local.path("a")).unwrap();
     assert!(local.read(&file).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn other_spelling_of_a_path_plans_nothing() {
+    for ty in ["local_file", "local_directory"] {
+        let local = Local::of(ty).await;
+        let config = |path: &str| match ty {
+            "local_file" => json!({"path": path, "content": "x"}),
+            _ => json!({"path": path}),
+        };
+        let made = local.create(config("a.txt")).await.unwrap();
+        for path in ["./a.txt", "b/../a.txt", ".//a.txt"] {
+            let plan = local.plan(Some(&made), config(path)).await.unwrap();
+            assert_eq!(plan.replace_paths, [], "{ty} {path}");
+            assert_eq!(plan.planned, made.attributes, "{ty} {path}");
+        }
+    }
+}

@@ -90,11 +90,15 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
         };
         let mut attributes = Map::default();
         attributes.insert("table".to_owned(), column::<String>(&row, 1)?.into());
-        let present: Vec<Present> = serde_json::from_str(&column::<String>(&row, 6)?)
-            .map_err(|error| Failure::bug(format!("an index as the server describes it is not understood: {error}")))?;
+        let present = parts_of(&column::<String>(&row, 6)?)?;
         let like = wanted.like.as_ref().map(part::configured).unwrap_or_default();
+        // `columns` say nothing of an order, an operator class, a collation or included columns: a configuration that lists the
+        // same columns keeps the index as it is.
+        let names: Option<Vec<&str>> = present.iter().map(Present::column).collect();
+        let configured = wanted.like.as_ref().map(|like| texts(like, "columns")).unwrap_or_default();
+        let is_configured = names.as_ref().is_some_and(|names| *names == configured);
         let plain: Option<Vec<&str>> = present.iter().map(Present::plain).collect();
-        match plain.filter(|_| like.is_empty()) {
+        match names.filter(|_| is_configured).or(plain.filter(|_| like.is_empty())) {
             Some(columns) => {
                 attributes.insert("columns".to_owned(), list(&columns));
                 attributes.insert("parts".to_owned(), Value::Null);
@@ -106,7 +110,9 @@ pub(crate) async fn observe(client: &Client, wanted: &[Wanted]) -> Result<Vec<Op
             }
         }
         let included = column::<Vec<String>>(&row, 7)?;
-        let is_told = !included.is_empty() || wanted.is_managed("include") && wanted.like.is_some();
+        let is_managed = wanted.is_managed("include");
+        let is_told =
+            if is_configured { is_managed } else { !included.is_empty() || is_managed && wanted.like.is_some() };
         attributes.insert("include".to_owned(), if is_told { list(&included) } else { Value::Null });
         attributes.insert("unique".to_owned(), column::<bool>(&row, 2)?.into());
         tell(&mut attributes, "where", condition.as_deref());
@@ -145,6 +151,38 @@ pub(crate) async fn learn(
         }
     }
     Ok(())
+}
+
+/// Describes what an index has beyond the planned `columns`; nothing where the plan lists `parts`.
+pub(crate) async fn beyond_columns(
+    client: &Client,
+    target: &Target,
+    planned: &Attributes,
+) -> Result<Vec<String>, Failure> {
+    let columns = texts(planned, "columns");
+    let sql = format!(
+        "SELECT ({}), ({}) FROM pg_namespace n
+         JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('i', 'I') JOIN pg_index i ON i.indexrelid = c.oid
+         JOIN pg_class t ON t.oid = i.indrelid
+         WHERE n.nspname = $1 AND c.relname = $2 AND t.relname = $3",
+        part::PARTS,
+        part::INCLUDED
+    );
+    let rows = query(client, &sql, &[&target.name(1), &target.own_name(), &text(planned, "table")]).await?;
+    let Some(row) = rows.first().filter(|_| !columns.is_empty()) else { return Ok(Vec::new()) };
+    let present: Vec<Present> = parts_of(&column::<String>(row, 0)?)?;
+    if present.iter().map(Present::column).ne(columns.iter().map(|column| Some(column.as_str()))) {
+        return Ok(Vec::new());
+    }
+    let included =
+        Some(column::<Vec<String>>(row, 1)?).filter(|it| !it.is_empty() && texts(planned, "include").is_empty());
+    let included = included.map(|columns| format!("it includes {}", listed(&columns)));
+    Ok(present.iter().filter_map(Present::beyond_column).chain(included).collect())
+}
+
+fn parts_of(json: &str) -> Result<Vec<Present>, Failure> {
+    serde_json::from_str(json)
+        .map_err(|error| Failure::bug(format!("an index as the server describes it is not understood: {error}")))
 }
 
 /// The statement that makes the planned index.

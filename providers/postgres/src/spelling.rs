@@ -1,6 +1,7 @@
 //! Normal forms of attributes: what PostgreSQL stores of each spelling.
 
 use crate::data_type::DataType;
+use crate::lexer::{Token, tokens};
 use crate::{data_type, expression, identifier};
 use terrace_provider::Value;
 use terrace_provider::normal;
@@ -50,6 +51,51 @@ pub(crate) fn object(value: &Value) -> Value {
     in_form(value, |text| {
         identifier::parts(text).map_or_else(|| text.to_owned(), |parts| identifier::full_name(&parts))
     })
+}
+
+/// An operator class: the case of a name without quotes and the schema `pg_catalog` make no difference.
+pub(crate) fn operator_class(value: &Value) -> Value {
+    in_form(value, |text| {
+        let written = |part: &String| if is_lower(part) { part.clone() } else { identifier::quote(part) };
+        let parts = operator_class_parts(text);
+        parts.map_or_else(|| text.to_owned(), |parts| parts.iter().map(written).collect::<Vec<_>>().join("."))
+    })
+}
+
+/// The parts of the name of an operator class, as the server reads them.
+pub(crate) fn operator_class_parts(text: &str) -> Option<Vec<String>> {
+    let tokens = tokens(text);
+    let is_name = |(at, token): (usize, &Token<'_>)| match at % 2 {
+        0 => token.name().is_some(),
+        _ => token.is_symbol("."),
+    };
+    match tokens.len() % 2 == 1 && tokens.iter().enumerate().all(is_name) {
+        true => Some(without_catalog(tokens.iter().filter_map(Token::name).collect())),
+        false => identifier::parts(text).map(without_catalog),
+    }
+}
+
+/// A collation: quotes and the schema `pg_catalog` make no difference. Case counts also without quotes, as in `C`.
+pub(crate) fn collation(value: &Value) -> Value {
+    in_form(value, |text| collation_parts(text).map_or_else(|| text.to_owned(), |parts| identifier::full_name(&parts)))
+}
+
+/// The parts of the name of a collation.
+pub(crate) fn collation_parts(text: &str) -> Option<Vec<String>> {
+    identifier::parts(text).map(without_catalog)
+}
+
+/// The name without the schema that the server looks into first.
+fn without_catalog(mut parts: Vec<String>) -> Vec<String> {
+    if parts.len() == 2 && parts.first().is_some_and(|schema| schema == "pg_catalog") {
+        parts.remove(0);
+    }
+    parts
+}
+
+fn is_lower(part: &str) -> bool {
+    part.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+        && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// A grantee: the server takes `public` for `PUBLIC`, with and without quotes.
@@ -186,6 +232,18 @@ mod tests {
     }
 
     #[test]
+    fn names_of_classes_and_collations_have_one_normal_form() {
+        for spelling in ["text_ops", "TEXT_OPS", "\"text_ops\"", "pg_catalog.Text_Ops", "pg_catalog.\"text_ops\""] {
+            assert_eq!(operator_class(&spelling.into()), "text_ops".into(), "{spelling}");
+        }
+        assert_eq!(operator_class(&"s.\"Own\"".into()), "s.\"Own\"".into());
+        for spelling in ["C", "\"C\"", "pg_catalog.C", "pg_catalog.\"C\""] {
+            assert_eq!(collation(&spelling.into()), "C".into(), "{spelling}");
+        }
+        assert_ne!(collation(&"c".into()), collation(&"C".into()));
+    }
+
+    #[test]
     fn encodings_have_one_normal_form() {
         for alias in ["UTF8", "utf-8", "Unicode"] {
             assert_eq!(encoding(&alias.into()), "utf8".into());
@@ -196,7 +254,7 @@ mod tests {
     proptest! {
         #[test]
         fn normal_forms_are_their_own_normal_form(text in "[a-zA-Z0-9'\"() ,:;]{0,20}") {
-            for normal in [data_type, expression, object, grantee, encoding] {
+            for normal in [data_type, expression, object, grantee, encoding, operator_class, collation] {
                 let once = normal(&text.as_str().into());
                 prop_assert_eq!(normal(&once), once);
             }

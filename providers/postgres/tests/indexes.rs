@@ -2,7 +2,7 @@ use crate::rights::limited;
 use crate::world::{World, place, recorded};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use terrace_provider::{Attempt, ErrorKind, Found, LostCall, Path, Planned, Private, Value};
+use terrace_provider::{Attempt, ErrorKind, Found, LostCall, Path, Planned, Private, Severity, Value};
 
 const INDEX: &str = r#"{"database": "$db", "schema": "s", "name": "i", "table": "t", "columns": ["b", "a"], "where": "a > 0 AND b IN ('x', 'y')"}"#;
 
@@ -201,6 +201,91 @@ async fn index_parts_are_compared_in_normal_form() {
         findings.iter().map(|it| it.message.as_str()).collect::<Vec<_>>(),
         ["`t` has no column `aa`; its columns are `a`, `b`"]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn adopted_index_with_columns_keeps_what_they_do_not_say() {
+    let world = with_table().await;
+    let config = r#"{"database": "$db", "schema": "s", "name": "i", "table": "t", "columns": ["b"]}"#;
+    for definition in ["(b) INCLUDE (a)", "(b DESC)", "(b text_pattern_ops)", "(b COLLATE \"C\")", "(b NULLS FIRST)"] {
+        world.execute(&format!("CREATE INDEX i ON s.t {definition}")).await;
+        let Found::Strangers(found) = world.find("postgres_index", config, None).await else { panic!("{definition}") };
+        world.is_settled("postgres_index", &found, config).await;
+        let plan = world.plan("postgres_index", Some(&found), config).await.unwrap();
+        let findings = world.session.validate_remote(world.ty("postgres_index"), &plan.planned).unwrap().await;
+        let [note] = findings.as_slice() else { panic!("{definition}: {findings:?}") };
+        assert_eq!(note.severity, Severity::Note);
+        assert!(note.message.starts_with("the index `s.i` has more than `columns` says: "), "{note:?}");
+        // Other columns are another index.
+        let other = config.replace("\"b\"]", "\"a\"]");
+        let plan = world.plan("postgres_index", Some(&found), &other).await.unwrap();
+        assert_eq!(plan.replace_paths, [Path::attribute("columns")]);
+        world.execute("DROP INDEX s.i").await;
+    }
+    world.execute("CREATE INDEX i ON s.t (b)").await;
+    let Found::Strangers(found) = world.find("postgres_index", config, None).await else { panic!() };
+    let findings = world.session.validate_remote(world.ty("postgres_index"), &found.attributes).unwrap().await;
+    assert_eq!(findings, []);
+    // An expression is no column.
+    world.execute("DROP INDEX s.i; CREATE INDEX i ON s.t (lower(b))").await;
+    let read = world.read("postgres_index", &found).await.unwrap();
+    assert_ne!(read.attributes.get("parts"), found.attributes.get("parts"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spellings_of_operator_classes_and_collations_settle() {
+    let world = World::new().await;
+    world
+        .execute(
+            "CREATE TABLE s.t (a text, code varchar(5) COLLATE \"C\");
+             CREATE OPERATOR CLASS public.own_ops FOR TYPE text USING btree FAMILY text_ops AS STORAGE text;
+             CREATE COLLATION public.own (provider = libc, locale = 'C')",
+        )
+        .await;
+    let of =
+        |part: &str| format!(r#"{{"database": "$db", "schema": "s", "name": "i", "table": "t", "parts": [{part}]}}"#);
+    for part in [
+        r#"{"expression": "lower(code)"}"#,
+        r#"{"expression": "lower(code)", "collation": "C"}"#,
+        r#"{"expression": "lower(code)", "collation": "POSIX"}"#,
+        r#"{"expression": "lower(a)", "collation": "default"}"#,
+        r#"{"column": "code", "collation": "C"}"#,
+        r#"{"column": "code", "collation": "\"C\""}"#,
+        r#"{"column": "code", "collation": "pg_catalog.\"C\""}"#,
+        r#"{"column": "code", "collation": "pg_catalog.default"}"#,
+        r#"{"column": "code", "collation": "default"}"#,
+        r#"{"column": "a", "collation": "pg_catalog.default"}"#,
+        r#"{"column": "a", "collation": "public.own"}"#,
+        r#"{"column": "a", "collation": "own"}"#,
+        r#"{"column": "code", "operatorClass": "text_ops"}"#,
+        r#"{"column": "code", "operatorClass": "pg_catalog.text_ops"}"#,
+        r#"{"column": "code", "operatorClass": "varchar_ops"}"#,
+        r#"{"column": "code", "operatorClass": "TEXT_PATTERN_OPS"}"#,
+        r#"{"column": "code", "operatorClass": "pg_catalog.\"text_pattern_ops\""}"#,
+        r#"{"column": "a", "operatorClass": "public.own_ops"}"#,
+        r#"{"column": "a", "operatorClass": "own_ops"}"#,
+    ] {
+        let made = world.settled("postgres_index", &of(part)).await;
+        world.delete("postgres_index", &made).await.unwrap();
+    }
+    // Spellings of one name plan no change.
+    let both = r#"{"column": "code", "operatorClass": "text_pattern_ops", "collation": "C"}"#;
+    let made = world.settled("postgres_index", &of(both)).await;
+    for (name, other) in [
+        ("text_pattern_ops", "PG_CATALOG.Text_Pattern_Ops"),
+        ("text_pattern_ops", "\\\"text_pattern_ops\\\""),
+        ("\"C\"", "\"pg_catalog.C\""),
+        ("\"C\"", "\"\\\"C\\\"\""),
+    ] {
+        world.is_settled("postgres_index", &made, &of(&both.replace(name, other))).await;
+    }
+    // Another class or collation is another index, and drift is read.
+    world.execute("DROP INDEX s.i; CREATE INDEX i ON s.t (code COLLATE \"default\")").await;
+    let read = world.read("postgres_index", &made).await.unwrap();
+    let part = read.attributes["parts"].as_list().unwrap()[0].clone();
+    assert_eq!((part.get("operatorClass"), part.get("collation")), (None, Some(&"default".into())));
+    let plan = world.plan("postgres_index", Some(&read), &of(both)).await.unwrap();
+    assert_eq!(plan.replace_paths, [Path::attribute("parts")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

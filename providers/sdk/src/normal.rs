@@ -194,7 +194,7 @@ impl Attribute {
     /// True when values of this attribute, or parts of them, can be spelled in several ways.
     #[must_use]
     pub fn has_normal_form(&self) -> bool {
-        self.normal.is_some() || self.ty.has_normal_form()
+        self.normal.is_some() || self.compared.is_of_spellings() || self.ty.has_normal_form()
     }
 
     /// The value as the system stores it; null where the system does not keep it.
@@ -204,12 +204,13 @@ impl Attribute {
             return value.clone();
         }
         let inner = self.ty.normal_form(value);
-        match self.normal {
+        let inner = match self.normal {
             Some(Normal(normal)) if !inner.has_unknown() && !inner.is_null() => {
                 marked_as(&inner, normal(inner.exposed()))
             }
             _ => inner,
-        }
+        };
+        if self.compared.is_of_spellings() { self.compared.form_of(&inner) } else { inner }
     }
 
     /// True when both values mean the same to the system. Unknown values never do.
@@ -265,6 +266,7 @@ impl Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::NameRule;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -342,6 +344,31 @@ mod tests {
             ("rights".to_owned(), Value::List(vec!["b".into(), Value::Unknown])),
         ]);
         assert_eq!(settled(&ty(), &config, Some(&map(json!({"comment": "c", "rights": ["b"]})))), config);
+    }
+
+    #[test]
+    fn other_spelling_of_a_name_is_no_change() {
+        let name = |rule| Attribute::new("name", AttributeType::String, "").required().replaces().compared(rule);
+        for (rule, recorded, configured) in [
+            (NameRule::AsciiCaseless, "orders", "Orders"),
+            (NameRule::Caseless, "größe", "GRÖßE"),
+            (NameRule::Path, "x.db", "./x.db"),
+            (NameRule::Qualified, "DB.S", r#"DB."S""#),
+        ] {
+            let (recorded, configured) = (Value::from(recorded), Value::from(configured));
+            assert_eq!(*respelled(&name(rule), &configured, &recorded), recorded, "{rule:?}");
+            assert!(name(rule).is_same(&configured, &recorded), "{rule:?}");
+        }
+        const RELATIONS: NameRule = NameRule::Word(&[("view", "table")]);
+        for (rule, recorded, configured) in [
+            (NameRule::DotsAsUnderscores, "a.b", "a_b"),
+            (RELATIONS, "table", "view"),
+            (NameRule::AsciiCaseless, "orders", "order"),
+            (NameRule::Path, "x.db", "y/x.db"),
+        ] {
+            let (recorded, configured) = (Value::from(recorded), Value::from(configured));
+            assert_eq!(*respelled(&name(rule), &configured, &recorded), configured, "{rule:?}");
+        }
     }
 
     proptest! {

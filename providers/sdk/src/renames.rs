@@ -5,6 +5,7 @@
 //! resumes from it.
 
 use crate::{Map, Value};
+use sha2::Digest;
 
 /// The entry of an item of a list, such as a column of a table, that says which name it had before: it is renamed, and plans
 /// show it so.
@@ -37,11 +38,20 @@ pub fn wrong(items: &[Named<'_>], is_same: impl Fn(&str, &str) -> bool) -> Optio
 pub fn former(old: &[Named<'_>], new: &[Named<'_>], is_same: impl Fn(&str, &str) -> bool) -> Vec<Option<usize>> {
     let position = |name: &str| old.iter().position(|(known, _)| is_same(known, name));
     let namesake: Vec<Option<usize>> = new.iter().map(|(name, _)| position(name)).collect();
+    // Two long names may share one older temporary name: then it belongs to neither.
+    let is_shared = |name: &str, previous: &str| {
+        let mut others = new.iter().filter_map(|(_, other)| *other).filter(|other| !is_same(other, previous));
+        others.any(|other| temporaries(other).any(|other| is_same(&other, name)))
+    };
+    let left_as = |previous: &str| {
+        let mut names = temporaries(previous).filter(|name| !is_shared(name, previous));
+        names.find_map(|name| position(&name).filter(|at| !namesake.contains(&Some(*at))))
+    };
     let wanted: Vec<Option<usize>> = new
         .iter()
         .map(|(name, previous)| {
             let previous = previous.filter(|previous| !is_same(previous, name))?;
-            position(&temporary(previous)).or_else(|| position(previous))
+            left_as(previous).or_else(|| position(previous))
         })
         .collect();
     let is_done = |at: usize| {
@@ -85,7 +95,8 @@ pub fn former(old: &[Named<'_>], new: &[Named<'_>], is_same: impl Fn(&str, &str)
 
 /// True if the rename from `previous` is done, given the present names and the known names.
 pub fn is_done(previous: &str, mut present: impl FnMut(&str) -> bool, mut known: impl FnMut(&str) -> bool) -> bool {
-    !present(&temporary(previous)) && (!present(previous) || known(previous))
+    let is_left = temporaries(previous).any(|name| present(&name) && !known(&name));
+    !is_left && (!present(previous) || known(previous))
 }
 
 /// True if items exchange their names: the names alone do not show whether the exchange is done.
@@ -172,19 +183,54 @@ pub fn steps(renames: &[(String, String)], taken: &[&str], is_same: impl Fn(&str
     steps
 }
 
-/// The temporary name of an item, short enough for every system.
+/// How many bytes of a name a temporary name holds, so that it is short enough for every system.
+const MOST_BYTES: usize = 40;
+
+/// The temporary name of an item. A name that is cut off ends in a digest of the whole, so that two items have two names.
 fn temporary(name: &str) -> String {
-    const MOST_BYTES: usize = 40;
-    let short =
-        name.char_indices().take_while(|(at, letter)| at + letter.len_utf8() <= MOST_BYTES).map(|(_, letter)| letter);
-    format!("terrace_temporary_{}", short.collect::<String>())
+    const DIGITS: usize = 8;
+    if name.len() <= MOST_BYTES {
+        return older_temporary(name);
+    }
+    let digest = sha2::Sha256::digest(name.as_bytes());
+    let digits: String = digest.iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}")).collect();
+    format!("terrace_temporary_{}_{digits}", start(name, MOST_BYTES - DIGITS - 1))
+}
+
+/// The temporary name of older versions, which the beginning of a name decides.
+fn older_temporary(name: &str) -> String {
+    format!("terrace_temporary_{}", start(name, MOST_BYTES))
+}
+
+/// The beginning of a text: whole letters of at most so many bytes.
+fn start(text: &str, most_bytes: usize) -> &str {
+    let ends = text.char_indices().map(|(at, letter)| at + letter.len_utf8()).take_while(|end| *end <= most_bytes);
+    text.get(..ends.last().unwrap_or_default()).unwrap_or_default()
+}
+
+/// The names that an interrupted change may have left an item under.
+fn temporaries(name: &str) -> impl Iterator<Item = String> {
+    let name_now = temporary(name);
+    let numbered = numbered(name_now.clone()).take(MOST_NUMBERED);
+    let older = Some(older_temporary(name)).filter(|older| *older != name_now);
+    numbered.chain(older)
+}
+
+/// How many numbered temporary names are looked for.
+const MOST_NUMBERED: usize = 9;
+
+/// The name, then the name with the numbers from 2.
+fn numbered(name: String) -> impl Iterator<Item = String> {
+    let with_numbers = (2_u32..).map({
+        let name = name.clone();
+        move |number| format!("{name}_{number}")
+    });
+    std::iter::once(name).chain(with_numbers)
 }
 
 /// The name, or the name with the first free number.
 fn free(name: String, is_taken: impl Fn(&str) -> bool) -> String {
-    let numbered = (2_u32..).map(|number| format!("{name}_{number}"));
-    let mut names = std::iter::once(name.clone()).chain(numbered);
-    names.find(|name| !is_taken(name)).unwrap_or_default()
+    numbered(name).find(|name| !is_taken(name)).unwrap_or_default()
 }
 
 /// The renames that [`former`] found: from and to.
@@ -231,6 +277,49 @@ mod tests {
         assert_eq!(steps_from(&["a", "b"]), [first, second, third]);
         assert_eq!(steps_from(&["terrace_temporary_a", "b"]), [second, third]);
         assert_eq!(steps_from(&["terrace_temporary_a", "a"]), [third]);
+    }
+
+    #[test]
+    fn interrupted_swap_of_long_names_resumes() {
+        let (first, last) =
+            ("customer_lifetime_value_in_euro_per_quarter_first", "customer_lifetime_value_in_euro_per_quarter_last");
+        for (one, other) in [(first, last), (last, first), ("a", "b")] {
+            let swap = [(other, Some(one)), (one, Some(other))];
+            for taken in [&[][..], &["terrace_temporary_a"], &["terrace_temporary_a", "terrace_temporary_a_2"]] {
+                // The items by their present names, with the item that each of them is.
+                let mut names = vec![(one.to_owned(), one), (other.to_owned(), other)];
+                names.extend(taken.iter().map(|name| ((*name).to_owned(), *name)));
+                let new: Vec<Named<'_>> = swap.into_iter().chain(taken.iter().map(|name| (*name, None))).collect();
+                for _ in 0..3 {
+                    // Each run is cut off after its first step.
+                    let old: Vec<Named<'_>> = names.iter().map(|(name, _)| (name.as_str(), None)).collect();
+                    let left = renames(&old, &new, &of(&old, &new));
+                    let step = steps(&left, &plain(taken).iter().map(|it| it.0).collect::<Vec<_>>(), str::eq).remove(0);
+                    let is_free = !names.iter().any(|(name, _)| *name == step.to);
+                    assert!(is_free, "{step:?} meets a taken name in {names:?}");
+                    names.iter_mut().find(|(name, _)| *name == step.from).unwrap().0 = step.to;
+                }
+                let mut expected = vec![(other.to_owned(), one), (one.to_owned(), other)];
+                expected.extend(taken.iter().map(|name| ((*name).to_owned(), *name)));
+                assert_eq!(names, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn swap_interrupted_by_an_older_version_is_never_undone() {
+        let long = |end: &str| format!("customer_lifetime_value_in_euro_per_quarter_{end}");
+        let (first, last) = (long("first"), long("last"));
+        let temporary = format!("terrace_temporary_{}", &first[..40]);
+        let swap = [(last.as_str(), Some(first.as_str())), (first.as_str(), Some(last.as_str()))];
+        // The older name is the same for both: neither of them takes it.
+        for present in [&last, &first] {
+            let found = of(&plain(&[&temporary, present]), &swap);
+            assert!(!found.contains(&Some(0)), "{found:?}");
+        }
+        // The older name of one item alone is its own.
+        let swap = [("b", Some(first.as_str())), (first.as_str(), Some("b"))];
+        assert_eq!(of(&plain(&[&temporary, "b"]), &swap), [Some(0), Some(1)]);
     }
 
     #[test]

@@ -368,7 +368,9 @@ impl Session for SnowflakeSession {
         }
         let (identity, before) = (&target.identity, kept.preexisting);
         match target.kind {
-            Kind::Database | Kind::Schema => container::delete(&statements, target.kind, identity).await,
+            Kind::Database | Kind::Schema => {
+                container::delete(&statements, target.kind, identity, call.removes_data).await
+            }
             Kind::Table => table::delete(&statements, identity).await,
             Kind::View => view::delete(&statements, identity).await,
             Kind::Role => role::delete(&statements, identity).await,

@@ -2,7 +2,7 @@
 
 use crate::harness::{Instance, attributes};
 use serde_json::{Value as Json, json};
-use terrace_provider::{DataAmount, ErrorKind, Recorded, Value};
+use terrace_provider::{Call, DataAmount, ErrorKind, Recorded, Value};
 use terrace_test_snowflake::StandIn;
 
 const TABLE: &str = "snowflake_table";
@@ -567,4 +567,22 @@ async fn days_of_history_stay_known_and_follow_the_database() {
     instance.update("snowflake_schema", &made, schema("b")).await.unwrap();
     let writes = stand_in.take_writes();
     assert!(writes.len() == 1 && !writes[0].contains("RETENTION"), "{writes:?}");
+}
+
+#[tokio::test]
+async fn container_with_tables_is_dropped_only_if_the_call_may_remove_data() {
+    let stand_in = prepared();
+    let instance = Instance::of(&stand_in).await;
+    let database = instance.create("snowflake_database", json!({"name": "E"})).await.unwrap();
+    let schema = instance.create("snowflake_schema", json!({"database": "E", "name": "S"})).await.unwrap();
+    stand_in.sql_as("TERRACE_ROLE", "CREATE TABLE E.S.T (ID INT)").unwrap();
+    for (ty, made) in [("snowflake_schema", &schema), ("snowflake_database", &database)] {
+        let error = instance.delete(ty, made).await.unwrap_err();
+        assert!(error.message.contains("holds at least 1 table or view, which would be dropped"), "{error}");
+        assert!(instance.read(ty, made).await.unwrap().is_some());
+    }
+    let call = Call { removes_data: true, ..instance.call() };
+    instance.session.delete(instance.ty("snowflake_schema"), &call, &schema).await.unwrap();
+    assert!(instance.read("snowflake_schema", &schema).await.unwrap().is_none());
+    instance.delete("snowflake_database", &database).await.unwrap();
 }

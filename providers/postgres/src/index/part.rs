@@ -2,8 +2,9 @@
 
 use crate::attributes::{flag, maps, optional_text, put};
 use crate::expression;
-use crate::identifier::{check, parts, quote, quote_all};
+use crate::identifier::{check, full_name, parts, quote, quote_all};
 use crate::private::Memory;
+use crate::spelling;
 use crate::table::is_same;
 use serde::Deserialize;
 use terrace_provider::{Attributes, Map, Path, ProviderError, Value};
@@ -13,12 +14,13 @@ pub(super) const PARTS: &str = "
 SELECT coalesce(json_agg(json_build_object(
   'column', a.attname, 'expression', CASE WHEN k.number = 0 THEN pg_get_indexdef(c.oid, k.place::int, true) END,
   'descending', o.flags & 1 <> 0, 'nullsFirst', o.flags & 2 <> 0,
-  'operatorClass', (SELECT CASE WHEN s.nspname = 'pg_catalog' THEN p.opcname ELSE s.nspname || '.' || p.opcname END
-                    FROM pg_opclass p JOIN pg_namespace s ON s.oid = p.opcnamespace
-                    WHERE p.oid = l.class AND NOT p.opcdefault),
-  'collation', (SELECT CASE WHEN s.nspname = 'pg_catalog' THEN q.collname ELSE s.nspname || '.' || q.collname END
-                FROM pg_collation q JOIN pg_namespace s ON s.oid = q.collnamespace
-                WHERE q.oid = e.coll AND q.collname <> 'default' AND q.oid <> coalesce(a.attcollation, 0))
+  'operatorClass', (SELECT json_build_object('schema', s.nspname, 'name', p.opcname,
+                             'isVisible', pg_opclass_is_visible(p.oid), 'isUsual', p.opcdefault)
+                    FROM pg_opclass p JOIN pg_namespace s ON s.oid = p.opcnamespace WHERE p.oid = l.class),
+  'collation', (SELECT json_build_object('schema', s.nspname, 'name', q.collname,
+                         'isVisible', pg_collation_is_visible(q.oid),
+                         'isUsual', coalesce(q.oid = a.attcollation, q.collname = 'default'))
+                FROM pg_collation q JOIN pg_namespace s ON s.oid = q.collnamespace WHERE q.oid = e.coll)
   ) ORDER BY k.place)::text, '[]')
 FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(number, place)
 JOIN unnest(i.indoption::int2[]) WITH ORDINALITY AS o(flags, place) ON o.place = k.place
@@ -53,10 +55,53 @@ pub(super) struct Present {
     expression: Option<String>,
     descending: bool,
     nulls_first: bool,
-    /// `None` for the default of the type.
-    operator_class: Option<String>,
-    /// `None` for the collation of the column.
-    collation: Option<String>,
+    operator_class: Option<Named>,
+    collation: Option<Named>,
+}
+
+/// An operator class or a collation in the catalog.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Named {
+    schema: String,
+    name: String,
+    /// The name alone finds it.
+    is_visible: bool,
+    /// The default operator class of the type, or the collation of the column.
+    is_usual: bool,
+}
+
+impl Named {
+    /// The name, with its schema where the name alone does not find it.
+    fn shown(&self) -> String {
+        match self.is_visible {
+            true => full_name(&[&self.name]),
+            false => full_name(&[&self.schema, &self.name]),
+        }
+    }
+
+    /// True for the configured name; a name without a schema is the first of the search path.
+    fn is(&self, configured: &[String]) -> bool {
+        match configured {
+            [name] => *name == self.name,
+            [schema, name] => *schema == self.schema && *name == self.name,
+            _ => false,
+        }
+    }
+
+    /// The name in the spelling of the configuration; nothing where none is configured and the usual one is used.
+    fn like(
+        this: Option<&Self>,
+        configured: Option<&String>,
+        names: impl Fn(&str) -> Option<Vec<String>>,
+    ) -> Option<String> {
+        let this = this?;
+        let is_this = |configured: &&String| names(configured).is_some_and(|names| this.is(&names));
+        match configured.filter(is_this) {
+            Some(configured) => Some(configured.clone()),
+            None => (configured.is_some() || !this.is_usual).then(|| this.shown()),
+        }
+    }
 }
 
 /// The configured parts; empty for an index with `columns`.
@@ -110,17 +155,15 @@ impl Part {
 
     /// The part in `CREATE INDEX`.
     pub(super) fn sql(&self) -> String {
-        let named = |name: &Option<String>| {
-            name.as_deref().and_then(parts).map(|parts| parts.iter().map(|it| quote(it)).collect::<Vec<_>>().join("."))
-        };
+        let named = |parts: Vec<String>| parts.iter().map(|it| quote(it)).collect::<Vec<_>>().join(".");
         let mut sql = match (&self.column, &self.expression) {
             (Some(column), _) => quote_all([column]),
             (None, expression) => format!("({})", expression.as_deref().unwrap_or_default()),
         };
-        if let Some(collation) = named(&self.collation) {
+        if let Some(collation) = self.collation.as_deref().and_then(parts).map(named) {
             sql.push_str(&format!(" COLLATE {collation}"));
         }
-        if let Some(class) = named(&self.operator_class) {
+        if let Some(class) = self.operator_class.as_deref().and_then(spelling::operator_class_parts).map(named) {
             sql.push_str(&format!(" {class}"));
         }
         if self.is_descending {
@@ -134,10 +177,30 @@ impl Part {
 }
 
 impl Present {
+    /// The column of the table.
+    pub(super) fn column(&self) -> Option<&str> {
+        self.column.as_deref()
+    }
+
+    /// Describes what a column in `columns` does not say.
+    pub(super) fn beyond_column(&self) -> Option<String> {
+        let named = |word: &str, it: &Option<Named>| {
+            it.as_ref().filter(|it| !it.is_usual).map(|it| format!("the {word} `{}`", it.shown()))
+        };
+        let order = self.descending.then(|| "the order `descending`".to_owned());
+        let nulls = (self.nulls_first != self.descending)
+            .then(|| format!("nulls {}", if self.nulls_first { "first" } else { "last" }));
+        let class = named("operator class", &self.operator_class);
+        let said: Vec<String> =
+            [order, nulls, class, named("collation", &self.collation)].into_iter().flatten().collect();
+        let column = self.column.as_deref().unwrap_or_default();
+        (!said.is_empty()).then(|| format!("`{column}` has {}", said.join(", ")))
+    }
+
     /// The column, if everything else is the default.
     pub(super) fn plain(&self) -> Option<&str> {
-        let is_usual =
-            !self.descending && !self.nulls_first && self.operator_class.is_none() && self.collation.is_none();
+        let mut named = self.operator_class.iter().chain(&self.collation);
+        let is_usual = !self.descending && !self.nulls_first && named.all(|it| it.is_usual);
         self.column.as_deref().filter(|_| is_usual)
     }
 
@@ -159,16 +222,14 @@ impl Present {
         put(&mut entries, "expression", expression.as_deref());
         entries.insert("descending".to_owned(), self.descending.into());
         put(&mut entries, "nulls", nulls);
-        let named_like = |configured: Option<&String>, found: &Option<String>| {
-            // The schema `pg_catalog` is optional in names.
-            let is_same = |configured: &&String| {
-                found.as_deref() == Some(configured.strip_prefix("pg_catalog.").unwrap_or(configured))
-            };
-            configured.filter(is_same).or(found.as_ref()).cloned()
-        };
-        let class = named_like(like.and_then(|like| like.operator_class.as_ref()), &self.operator_class);
+        let configured = like.and_then(|like| like.operator_class.as_ref());
+        let class = Named::like(self.operator_class.as_ref(), configured, spelling::operator_class_parts);
         put(&mut entries, "operatorClass", class.as_deref());
-        let collation = named_like(like.and_then(|like| like.collation.as_ref()), &self.collation);
+        let configured = like.and_then(|like| like.collation.as_ref());
+        // An expression has the collation of its columns, which the server does not tell from a configured one.
+        let is_derived = self.expression.is_some() && like.is_some() && configured.is_none();
+        let collation =
+            Named::like(self.collation.as_ref().filter(|_| !is_derived), configured, spelling::collation_parts);
         put(&mut entries, "collation", collation.as_deref());
         entries.into()
     }

@@ -141,8 +141,9 @@ pub(super) fn index() -> ResourceType {
             "nulls",
             "Where rows without a value stand: `first` or `last`. Left out: last, and first where `descending`.",
         ),
-        text("operatorClass", "The operator class, such as `text_pattern_ops`. Left out: the usual one of the type."),
-        text("collation", "The collation. Left out: that of the column."),
+        text("operatorClass", "The operator class, such as `text_pattern_ops`. Left out: the usual one of the type.")
+            .normal(spelling::operator_class),
+        text("collation", "The collation. Left out: that of the column.").normal(spelling::collation),
     ]);
     let ty = ResourceType::new(
         "postgres_index",

@@ -143,17 +143,27 @@ impl PostgresSession {
 }
 
 impl PostgresSession {
-    /// Warns of a missing column of an index. The same apply may add it.
+    /// Warns of a missing column of an index, which the same apply may add, and notes what `columns` do not say of an index.
     pub(super) async fn look_at_index(&self, ty: &ResourceType, planned: &Attributes) -> Vec<Finding> {
         let Ok(target) = Target::of(ty, planned) else { return Vec::new() };
         let looked = async {
             let client = self.server.client(target.database()).await?;
-            index::missing_column(&client, &target, planned).await
+            let beyond = index::beyond_columns(&client, &target, planned).await?;
+            Ok::<_, Failure>((index::missing_column(&client, &target, planned).await?, beyond))
         };
-        let Ok(Some(error)) = looked.await else { return Vec::new() };
-        let ErrorKind::InvalidInput { path } = error.kind else { return Vec::new() };
-        let message = format!("{}; {}", error.message, error.problems.join("; "));
-        vec![Finding { severity: Severity::Warning, path, message, hint: error.solutions.into_iter().next() }]
+        let Ok((missing, beyond)) = looked.await else { return Vec::new() };
+        let missing = missing.and_then(|error| {
+            let ErrorKind::InvalidInput { path } = error.kind else { return None };
+            let message = format!("{}; {}", error.message, error.problems.join("; "));
+            Some(Finding { severity: Severity::Warning, path, message, hint: error.solutions.into_iter().next() })
+        });
+        let note = (!beyond.is_empty()).then(|| Finding {
+            severity: Severity::Note,
+            path: Some(Path::attribute("columns")),
+            message: format!("{} has more than `columns` says: {}", target.shown(), beyond.join("; ")),
+            hint: Some("describe it with `parts` and `include` to manage all of it".to_owned()),
+        });
+        missing.into_iter().chain(note).collect()
     }
 }
 

@@ -26,6 +26,16 @@ pub enum NameRule {
 }
 
 impl NameRule {
+    /// True if two texts of one form are spellings of one name: a change from one to the other changes nothing. The other rules
+    /// say only that two names cannot exist beside each other.
+    #[must_use]
+    pub const fn is_of_spellings(self) -> bool {
+        match self {
+            Self::AsciiCaseless | Self::Caseless | Self::Path | Self::Qualified | Self::Parts(_) => true,
+            Self::Exact | Self::DotsAsUnderscores | Self::Word(_) => false,
+        }
+    }
+
     /// The form in which two parts are the same text where they are the same name.
     #[must_use]
     pub fn form(self, text: &str) -> Cow<'_, str> {

@@ -99,12 +99,21 @@ fn days_of(seen: &Seen) -> Option<i64> {
     days(&seen.attributes)
 }
 
+/// Drops a database or a schema. Snowflake drops tables and views along with it, also where `RESTRICT` is written: that looks
+/// at foreign keys alone. So a call that may not remove data looks for tables and views first.
 pub(crate) async fn delete(
     statements: &Statements<'_>,
     kind: Kind,
     identity: &Attributes,
+    removes_data: bool,
 ) -> Result<(), ProviderError> {
     let (word, name) = (word(kind), qualified(identity));
+    if !removes_data && let DataAmount::Some { text, .. } = count(statements, kind, identity).await? {
+        let what = word.to_lowercase();
+        let message = format!("the {what} {} holds {text}, which would be dropped with it", shown(identity));
+        return Err(ProviderError::invalid(None, message)
+            .solution(format!("move or drop what is in the {what}, then plan and apply again")));
+    }
     let need = Need::to(format!("drop the {} {}", word.to_lowercase(), shown(identity)))
         .right(format!("OWNERSHIP ON {word} {name}"));
     statements.change(&format!("DROP {word} IF EXISTS {name}"), &need).await

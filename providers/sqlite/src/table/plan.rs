@@ -10,7 +10,9 @@ pub(crate) fn renamed(change: &ProposedChange<'_>) -> Option<Recorded> {
     let prior = change.prior?;
     let name = change.config.get("name").filter(|name| name.as_str().is_some())?;
     let previous = change.config.get(PREVIOUS_NAME).and_then(Value::as_str)?;
-    if prior.text("name") != Some(previous) || name.as_str() == Some(previous) {
+    // As the schema compares names.
+    let is_same = |one: Option<&str>| one.is_some_and(|one| one.eq_ignore_ascii_case(previous));
+    if !is_same(prior.text("name")) || is_same(name.as_str()) {
         return None;
     }
     let mut renamed = prior.clone();

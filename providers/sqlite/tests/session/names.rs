@@ -69,3 +69,37 @@ async fn lives(world: &World, table: &str, first: &str, second: &str, comment: &
     world.delete("sqlite_table", &current).await.unwrap();
     assert_eq!(world.query("d.db", "SELECT * FROM sqlite_schema"), [""; 0]);
 }
+
+#[tokio::test]
+async fn other_spelling_of_a_name_plans_nothing() {
+    let world = World::new().await;
+    let columns = r#""columns": [{"name": "a", "type": "TEXT"}]"#;
+    let table = |name: &str| format!(r#"{{"path": "x.db", "name": "{name}", {columns}}}"#);
+    let view = |name: &str| format!(r#"{{"path": "x.db", "name": "{name}", "statement": "SELECT a FROM orders"}}"#);
+    let index = |name: &str| format!(r#"{{"path": "x.db", "name": "{name}", "table": "orders", "columns": ["a"]}}"#);
+    let database = r#"{"path": "x.db"}"#.to_owned();
+    for (ty, config, respelled) in [
+        ("sqlite_database", database.clone(), database.replace("x.db", "./y/../x.db")),
+        ("sqlite_table", table("orders"), table("Orders").replace("x.db", "./x.db")),
+        ("sqlite_view", view("vw"), view("VW")),
+        ("sqlite_index", index("ix"), index("IX")),
+    ] {
+        let made = world.create(ty, &config).await.unwrap();
+        let plan = world.plan(ty, Some(&made), &respelled).await.unwrap();
+        assert_eq!(plan.replace_paths, [], "{ty}");
+        assert_eq!(plan.planned, made.attributes, "{ty}");
+    }
+}
+
+#[tokio::test]
+async fn previous_name_is_compared_without_case() {
+    let world = World::new().await;
+    let table = |name: &str, more: &str| {
+        format!(r#"{{"path": "x.db", "name": "{name}", {more} "columns": [{{"name": "a", "type": "TEXT"}}]}}"#)
+    };
+    let made = world.create("sqlite_table", &table("orders", "")).await.unwrap();
+    world.execute("x.db", "INSERT INTO orders VALUES ('kept')");
+    let renamed = table("sales", r#""previousName": "ORDERS","#);
+    world.update("sqlite_table", &made, &renamed).await.unwrap();
+    assert_eq!(world.query("x.db", "SELECT count(*) FROM sales"), ["Integer(1)"]);
+}
