@@ -6,11 +6,11 @@
 //! The parts: [`steps`] is the order, [`execute`] one step, [`writer`] the journal, [`lease`] the right to write,
 //! [`values`] what expressions see.
 
+mod contention;
 mod ended_calls;
 mod execute;
 pub mod lease;
 mod moves;
-mod others;
 mod outputs;
 mod report;
 mod run;
@@ -28,7 +28,7 @@ use crate::registry::Registry;
 use crate::rekey::RekeyError;
 use crate::seal::Seal;
 use crate::store::{
-    Moved, NewOperation, OperationStatus, OwnerRow, OwnersOf, Ownership, Read, Record, RowStatus, Selection,
+    NewOperation, OperationStatus, OwnerRow, OwnersOf, Ownership, Read, Record, RowStatus, Selection, StaleRead,
     StateStore, StoreError, StoreIdentity, Write,
 };
 use lease::{Claim, Held, LeaseError};
@@ -135,7 +135,7 @@ pub enum ApplyError {
         /// The outputs.
         outputs: Vec<OutputRead>,
         /// Rows that the plan stands on and that are others, too.
-        rows: Vec<Moved>,
+        rows: Vec<StaleRead>,
     },
     /// Others have access to a component that the plan works on.
     #[error("who has access to `{component}` of {stack} changed since the plan was made")]
@@ -311,7 +311,7 @@ impl Applier {
                     row.status == RowStatus::Retained || known.contains(&(stack, &row.address, row.deposed.as_deref()));
                 if !is_known {
                     let read = Read { deposed: row.deposed, ..Read::absent(stack, &row.address) };
-                    moved.push(Moved { read, now: row.generation });
+                    moved.push(StaleRead { read, now: row.generation });
                 }
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Components that were not chosen are neither validated nor matched: another operation deploys them.
 
-pub(crate) mod cause;
+pub(crate) mod blueprint_origin;
 pub(crate) mod facts;
 mod imports;
 pub(crate) mod locals;
@@ -424,9 +424,9 @@ impl Compiler<'_> {
         let mut found = Vec::new();
         let locals = locals::resolve(&blueprint.locals, &scope, self.functions, &mut found);
         let all = || descriptor.components.iter().map(|component| component.span);
-        let mut written = cause::Written::default();
+        let mut written = blueprint_origin::Written::default();
         let mut explain = |found: &mut [Diagnostic]| {
-            cause::explain((component.span, all), None, found, self.sources, &mut written);
+            blueprint_origin::explain((component.span, all), None, found, self.sources, &mut written);
         };
         explain(&mut found);
         let is_known = !has_errors(&found);

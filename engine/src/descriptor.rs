@@ -6,8 +6,8 @@
 
 mod checks;
 pub mod declaration;
-mod former;
-mod front_door;
+mod format_detection;
+mod legacy_names;
 mod lifecycle;
 mod names;
 mod other_files;
@@ -26,8 +26,8 @@ use terrace_provider::schema::Timeouts;
 use terrace_provider::{Map, Path, ResourceType, Value};
 
 pub use declaration::{label_of, link_of};
-pub use former::FormerNames;
-pub use front_door::{read, read_tree};
+pub use format_detection::{read, read_tree};
+pub use legacy_names::FormerNames;
 pub use names::is_resource_name;
 use transitions::Transitions;
 pub use witboost::{MISSING_COMPONENTS, UNKNOWN_COMPONENT};

@@ -4,13 +4,13 @@
 //! taken in silently is told here. Rows whose last step is in doubt are left to plans and recovery: that there are some
 //! is an error, for what is recorded of them is not what was done.
 
-mod foreign;
+mod external_grants;
 
 use crate::address::{Address, StackId};
 use crate::diagnostic::Diagnostic;
 use crate::diff::differences;
 use crate::plan::compute::{Options, PlanFailure, Planner};
-use crate::plan::foreign::known::Known;
+use crate::plan::external_grants::known::Known;
 use crate::plan::refresh::{self, LoadedRow};
 use crate::store::{Intent, OwnersOf, RowStatus, Selection};
 use std::collections::BTreeSet;
@@ -135,7 +135,7 @@ async fn look(
     known: &Known,
 ) -> Result<(Vec<DriftItem>, Vec<Diagnostic>), PlanFailure> {
     planner.seal.bind_to(planner.store).await?;
-    let accessible = foreign::accessible(planner, stack).await?;
+    let accessible = external_grants::accessible(planner, stack).await?;
     let options = Options { refresh: true, ..planner.options.clone() };
     let planner = Planner { options: &options, ..*planner };
     let mut diagnostics = Vec::new();
@@ -148,7 +148,7 @@ async fn look(
         diagnostics.retain(|diagnostic| diagnostic.code != refresh::INTERRUPTED);
         let open = planner.store.open_intents(stack, &selection).await?;
         diagnostics.extend(open.iter().filter(|open| open.is_orphaned).map(|open| in_doubt(stack, &open.intent)));
-        let let_in = foreign::let_in(&planner, stack, &loaded, (&accessible, known), &mut diagnostics).await?;
+        let let_in = external_grants::let_in(&planner, stack, &loaded, (&accessible, known), &mut diagnostics).await?;
         let current = loaded.rows.into_iter().filter(|(address, _)| !loaded.in_doubt.contains_key(address));
         let deposed = loaded.deposed.into_iter().filter(|(_, deposed)| deposed.in_doubt.is_none());
         let rows = current.map(|(address, row)| ((address, None), row));

@@ -20,7 +20,7 @@ pub(crate) use error::moved_in_words;
 pub use operation::{
     KINDS, LogLine, NewOperation, OperationFilter, OperationRow, OperationStatus, PLANS, SCANS, StepResult, StepRow,
 };
-pub use record::{ComponentRead, Moved, Read, Record, Write};
+pub use record::{ComponentRead, Read, Record, StaleRead, Write};
 pub use request::{
     AskedAnew, AskedRow, Body, Cancelled, Claimant, Enqueued, NewRequest, RequestClaim, RequestEnd, RequestQueue,
     RequestQuota, RequestRow, ServerStore,

@@ -12,16 +12,16 @@ mod connection;
 mod error;
 #[cfg(feature = "fault-points")]
 mod fault;
+mod file_identity;
 mod journal;
 mod lease;
+mod lease_clock;
 mod migrate;
-mod place;
 mod prune;
 mod read;
 mod request;
 mod roles;
 mod transfer;
-mod watch;
 mod worker;
 mod write;
 
@@ -31,10 +31,11 @@ use crate::{Access, StoreUrl};
 use async_trait::async_trait;
 use connection::Found;
 use error::Failure;
+use file_identity::FileIdentity;
+pub use file_identity::saved_beside;
 use jiff::Timestamp;
+use lease_clock::LeaseClock;
 pub use migrate::SQLITE_MARK;
-use place::Place;
-pub use place::saved_beside;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -49,7 +50,6 @@ use terrace_engine::store::{
     Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
-use watch::Watch;
 use worker::{Turn, Workers};
 
 pub(crate) use migrate::FORMAT;
@@ -102,7 +102,7 @@ const READERS: usize = 3;
 struct Context {
     clock: Arc<dyn Clock>,
     process: Option<Process>,
-    watch: Arc<Watch>,
+    watch: Arc<LeaseClock>,
 }
 
 /// A store in a SQLite file, or in memory.
@@ -119,7 +119,7 @@ enum Writer {
     /// Nobody: the store was opened for reading.
     None,
     /// A thread of its own, to a file.
-    Own(Workers, Arc<Place>),
+    Own(Workers, Arc<FileIdentity>),
     /// The one thread that reads: a database in memory has but one connection.
     TheReader,
 }
@@ -135,7 +135,7 @@ impl SqliteStore {
             (Access::ReadWrite, Found::File | Found::Nothing) => {
                 let now = clock.now();
                 let connection = connection::writer(path, &url, now)?;
-                Writer::Own(start("state-writer", vec![connection])?, Arc::new(Place::of(path, now)))
+                Writer::Own(start("state-writer", vec![connection])?, Arc::new(FileIdentity::of(path, now)))
             }
         };
         let first = connection::reader(path, &url)?;

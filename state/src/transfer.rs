@@ -85,16 +85,16 @@ pub(crate) trait Side: Send {
 
 /// What came of a move.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moved {
+pub struct Migrated {
     /// The identity of the state, which is that of both now.
     pub id: Uuid,
     /// Every table that moved.
-    pub tables: Vec<MovedTable>,
+    pub tables: Vec<MigratedTable>,
 }
 
 /// A table that is the same in both states.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MovedTable {
+pub struct MigratedTable {
     /// Its name.
     pub name: &'static str,
     /// How many rows it has.
@@ -192,7 +192,7 @@ pub async fn migrate(
     from: &StoreUrl,
     to: &StoreUrl,
     committing: &(dyn Fn() + Send + Sync),
-) -> Result<Moved, TransferError> {
+) -> Result<Migrated, TransferError> {
     if matches!(to, StoreUrl::SqliteMemory) {
         return Err(TransferError::InMemory);
     }
@@ -236,7 +236,7 @@ pub async fn migrate(
     }
     committing();
     target.commit().await?;
-    Ok(Moved { id, tables })
+    Ok(Migrated { id, tables })
 }
 
 async fn side(url: &StoreUrl) -> Result<Box<dyn Side>, StoreError> {
@@ -292,7 +292,7 @@ async fn compare(
     source: &mut dyn Side,
     target: &mut dyn Side,
     table: &'static Table,
-) -> Result<MovedTable, TransferError> {
+) -> Result<MigratedTable, TransferError> {
     let (mut pace, mut after, mut rows, mut digest) = (Pace(FEW), None, 0_u64, Hashing::default());
     loop {
         let expected = source.page(table, after.clone(), pace.0).await?;
@@ -308,7 +308,7 @@ async fn compare(
             return Err(TransferError::Differs { table: table.name, place });
         }
         if expected.is_empty() {
-            return Ok(MovedTable { name: table.name, rows, digest: digest.finish() });
+            return Ok(MigratedTable { name: table.name, rows, digest: digest.finish() });
         }
         expected.iter().flatten().for_each(|cell| cell.add_to(&mut digest));
         rows += expected.len() as u64;

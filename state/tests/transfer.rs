@@ -13,13 +13,13 @@ use terrace_engine::store::{
 };
 use terrace_state::contract::claimant;
 use terrace_state::roles;
-use terrace_state::transfer::{InUse, LEFT_COLUMNS, LEFT_TABLES, Moved, ROLE_TABLES, TABLES, TransferError};
+use terrace_state::transfer::{InUse, LEFT_COLUMNS, LEFT_TABLES, Migrated, ROLE_TABLES, TABLES, TransferError};
 use terrace_state::{Access, StoreUrl};
 use uuid::Uuid;
 
 const TERM: Duration = Duration::from_secs(3600);
 
-pub(crate) async fn migrate(from: &StoreUrl, to: &StoreUrl) -> Result<Moved, TransferError> {
+pub(crate) async fn migrate(from: &StoreUrl, to: &StoreUrl) -> Result<Migrated, TransferError> {
     terrace_state::transfer::migrate(from, to, &|| {}).await
 }
 

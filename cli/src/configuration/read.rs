@@ -13,7 +13,7 @@ use terrace_engine::decode::{Fields, wrong_type};
 use terrace_engine::descriptor::Located;
 use terrace_engine::diagnostic::Diagnostic;
 use terrace_engine::duration;
-use terrace_engine::plan::foreign::ForeignAccess;
+use terrace_engine::plan::external_grants::ExternalGrantsPolicy;
 use terrace_engine::source::{SourceId, Span};
 use terrace_engine::yaml::{self, Budget, Entry, Node, NodeKind};
 use terrace_provider::names::scripts::{ONE_SCRIPT, check_principal_scripts};
@@ -166,7 +166,7 @@ fn access(settings: &Node, diagnostics: &mut Vec<Diagnostic>) {
     // The rest of it is read by expressions alone.
     let access = settings.get("access").filter(|access| access.get("foreign").is_some());
     if let Some(mut fields) = access.and_then(|access| Fields::open(access, "`access`", diagnostics)) {
-        fields.word("foreign", &ForeignAccess::WORDS);
+        fields.word("foreign", &ExternalGrantsPolicy::WORDS);
     }
 }
 

@@ -1,9 +1,9 @@
 //! One step: what is journalled before it, the call, and what is journalled after it.
 
 mod existing;
-mod heard;
 mod inconsistent;
 mod outcome;
+mod partial_results;
 mod prepare;
 mod recorder;
 mod unchanged;
@@ -18,11 +18,11 @@ use crate::deadline;
 use crate::plan::Change;
 use crate::record::{self};
 use crate::store::{Intent, RowStatus, StepAction, StepResult, Write};
-use heard::Heard;
 use outcome::{
     create_failed, delete_in_doubt, delete_row, done, failure, find_after_failure, look, made, update_failed,
     update_in_doubt, write_row,
 };
+use partial_results::PartialResults;
 use recorder::Recorder;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,7 +92,7 @@ async fn call_provider(
 ) -> Outcome {
     let change = &prepared.change;
     let timeout = prepared.intent.as_ref().map_or(change.timeouts.create, |intent| intent.timeout);
-    let heard = Heard::new(progress);
+    let heard = PartialResults::new(progress);
     let call = Call {
         address: format!("{}:{}", prepared.stack, change.address),
         operation: operation.to_string(),

@@ -6,7 +6,7 @@ use crate::address::{Address, StackId};
 use crate::plan::{ComponentPlan, OutputRead, Part, Plan, StackPlan};
 use crate::record;
 use crate::seal::{Place, Seal};
-use crate::store::{ComponentRead, ComponentRow, Generation, Moved, Selection, moved_in_words};
+use crate::store::{ComponentRead, ComponentRow, Generation, Selection, StaleRead, moved_in_words};
 use std::collections::{BTreeMap, BTreeSet};
 use terrace_provider::{Map, Value};
 
@@ -34,7 +34,7 @@ impl OutputsNow {
 }
 
 /// What changed since a plan was made: the rows, and the outputs.
-pub(super) fn in_words(outputs: &[OutputRead], rows: &[Moved]) -> String {
+pub(super) fn in_words(outputs: &[OutputRead], rows: &[StaleRead]) -> String {
     let rows = (!rows.is_empty()).then(|| moved_in_words(rows));
     rows.into_iter().chain(outputs.iter().map(ToString::to_string)).collect::<Vec<_>>().join(", ")
 }
@@ -121,7 +121,7 @@ impl Applier {
     }
 
     /// The rows that a plan stands on and that are others now: outputs mostly are because of them.
-    async fn moved(&self, plan: &Plan) -> Result<Vec<Moved>, ApplyError> {
+    async fn moved(&self, plan: &Plan) -> Result<Vec<StaleRead>, ApplyError> {
         let mut wanted: BTreeMap<&StackId, BTreeSet<Address>> = BTreeMap::new();
         for read in &plan.reads {
             wanted.entry(&read.stack).or_default().insert(read.address.clone());
@@ -134,7 +134,7 @@ impl Applier {
         let moved = plan.reads.iter().filter_map(|read| {
             let name = (read.stack.clone(), read.address.clone(), read.deposed.clone());
             let now = now.get(&name).copied().unwrap_or_default();
-            (now != read.generation).then(|| Moved { read: read.clone(), now })
+            (now != read.generation).then(|| StaleRead { read: read.clone(), now })
         });
         Ok(moved.collect())
     }

@@ -2,11 +2,11 @@
 
 mod calls;
 mod ending;
+mod finish_step;
 mod launch;
 mod lookup;
+mod prepare_step;
 mod progress;
-mod ready;
-mod record;
 mod shared;
 
 use super::execute::{Outcome, Prepared};
@@ -26,7 +26,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use lookup::LookedUp;
-use ready::{Arrived, Starting};
+use prepare_step::{Arrived, Starting};
 use shared::SharedLeases;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use crate::address::{Address, InstanceKey, StackId};
 use crate::expression::{Functions, Layered};
 use crate::naming::NamesRule;
-use crate::plan::others::{OtherStacks, outputs_of};
+use crate::plan::cross_stack_outputs::{CrossStackOutputs, outputs_of};
 use crate::plan::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues};
 use crate::plan::walk::attributes_value;
 use crate::plan::{CheckStatus, Deferred, OutputChange, Part, Plan, SharedName, StackPlan, checks};
@@ -29,7 +29,7 @@ pub(crate) struct Values {
     /// Answers of lookups, by component.
     data: HashMap<String, LookupValues>,
     outputs: ComponentOutputs,
-    others: OtherStacks,
+    others: CrossStackOutputs,
     /// The rule that names of the stack follow.
     names: NamesRule,
     /// The functions by that rule, once they were needed.
@@ -70,7 +70,7 @@ impl Values {
             shared: HashMap::new(),
             data: HashMap::new(),
             outputs: HashMap::new(),
-            others: OtherStacks::of(&stack.stack.environment),
+            others: CrossStackOutputs::of(&stack.stack.environment),
             names: names_of(stack),
             functions: OnceLock::new(),
         };

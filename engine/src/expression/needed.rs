@@ -38,12 +38,12 @@ fn add(fields: &mut Vec<(String, Needed)>, field: &str, needed: Needed) {
 
 /// What the tree needs of each of so many paths.
 pub(super) fn of(tree: &IdedExpr, paths: usize) -> Vec<Needed> {
-    let mut looking = Looking { paths: vec![Needed::OUTLINE; paths], loops: Vec::new() };
+    let mut looking = LookupDependencies { paths: vec![Needed::OUTLINE; paths], loops: Vec::new() };
     looking.visit(tree);
     looking.paths
 }
 
-struct Looking {
+struct LookupDependencies {
     paths: Vec<Needed>,
     /// The variables of the loops around, innermost last: their names, and what is needed of an item.
     loops: Vec<(String, Item)>,
@@ -55,7 +55,7 @@ enum Item {
     Fields(Vec<(String, Needed)>),
 }
 
-impl Looking {
+impl LookupDependencies {
     /// The whole value of the node is used.
     fn visit(&mut self, node: &IdedExpr) {
         self.visit_for(node, Needed::Whole);

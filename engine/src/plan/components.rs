@@ -1,8 +1,8 @@
 //! Components as a plan sees them: described, recorded, or both.
 
-use super::choice::Choice;
 use super::compute::{PlanFailure, Planner};
 use super::output_reads::outputs_in_words;
+use super::targeting::Targeting;
 use super::{ComponentPlan, Part, ids};
 use crate::address::StackId;
 use crate::compile::{CompiledComponent, CompiledStack};
@@ -156,7 +156,7 @@ pub(super) fn order_of(recorded: &BTreeMap<String, RecordedComponent>) -> BTreeM
 }
 
 pub(super) fn compiled_components(
-    choice: &Choice,
+    choice: &Targeting,
     compiled: &CompiledStack,
     recorded: &BTreeMap<String, RecordedComponent>,
     sources: &Sources,
@@ -213,7 +213,7 @@ pub(super) fn recorded_component(key: &str, recorded: &RecordedComponent, part: 
 
 /// Says which chosen components depend on some that are neither chosen nor deployed: what they need may not be there.
 pub(super) fn not_deployed(
-    choice: &Choice,
+    choice: &Targeting,
     compiled: &CompiledStack,
     recorded: &BTreeMap<String, RecordedComponent>,
 ) -> Vec<Diagnostic> {

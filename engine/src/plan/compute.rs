@@ -1,17 +1,18 @@
 //! Computing a plan: what is declared, what is recorded and what providers say become changes.
 
-use super::asked::Named;
-use super::choice::{Choice, LettingGo};
 use super::components::{compiled_components, follow_components, not_deployed, order_of, recorded_component};
-use super::foreign::Entrance;
-use super::looking::Looking;
+use super::external_grants::GrantTarget;
+use super::lookup_dependencies::LookupDependencies;
 pub use super::options::{Consent, Options};
-use super::seen::SeenRows;
+use super::refresh_cache::RefreshCache;
 use super::shared::SharedRows;
+use super::target_validation::TargetNames;
+use super::targeting::{LettingGo, Targeting};
 use super::walk::Walk;
 use super::{
-    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, adopted, check_rename_circles, doubt, looked_up,
-    moved, needed, orphans, others, output_reads, outputs, reads, refresh, removed_data, renamed, storable, twins,
+    Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, check_adopt_conflict, check_duplicate_identity,
+    check_lookup_of_removed, check_rename_circles, check_renamed_stack, cross_stack_outputs, in_doubt, moved, needed, orphans, output_reads,
+    outputs, read_set, refresh, removed_data, storable,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
@@ -104,21 +105,21 @@ impl Computed {
 /// What planning gathers of all stacks.
 pub(super) struct Draft {
     pub(super) shared: SharedRows,
-    pub(super) looking: Looking,
-    pub(super) seen: SeenRows,
-    pub(super) named: Named,
+    pub(super) looking: LookupDependencies,
+    pub(super) seen: RefreshCache,
+    pub(super) named: TargetNames,
     pub(super) reads: Vec<Read>,
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 impl Draft {
     pub(super) fn of(planner: &Planner<'_>, stacks: &[CompiledStack]) -> Self {
-        let looking = Looking::of(planner.registry, stacks);
+        let looking = LookupDependencies::of(planner.registry, stacks);
         Self {
             shared: SharedRows::of(&planner.environment.name),
-            seen: SeenRows::of(&looking, stacks),
+            seen: RefreshCache::of(&looking, stacks),
             looking,
-            named: Named::of(planner),
+            named: TargetNames::of(planner),
             reads: Vec::new(),
             diagnostics: Vec::new(),
         }
@@ -212,9 +213,9 @@ impl Planner<'_> {
     pub(super) async fn plan_stack(
         &self,
         compiled: &CompiledStack,
-        mut found: others::Found,
+        mut found: cross_stack_outputs::Found,
         draft: &mut Draft,
-    ) -> Result<(StackPlan, LettingGo, Vec<Entrance>), PlanFailure> {
+    ) -> Result<(StackPlan, LettingGo, Vec<GrantTarget>), PlanFailure> {
         let Draft { shared, looking, seen, named, reads, diagnostics } = draft;
         let stack = &compiled.stack;
         let selection = self.selection();
@@ -237,7 +238,7 @@ impl Planner<'_> {
         let mut loaded = refresh::opened(self, stack, rows?)?;
         let compiled = &*moved::identified(compiled, &loaded, diagnostics);
         let followed = follow_components(&compiled.transitions.moves, &mut recorded_components);
-        let mut choice = Choice::of_descriptor(self, compiled);
+        let mut choice = Targeting::of_descriptor(self, compiled);
         named.record(stack, loaded.rows.keys());
         choice.take_along(&loaded.rows, &order_of(&recorded_components));
         let outside = loaded.leave_out(&choice);
@@ -331,7 +332,7 @@ impl Planner<'_> {
         let recorded = self.recorded_components(stack).await?;
         let mut loaded = refresh::rows(self, stack, &self.selection()).await?;
         named.record(stack, loaded.rows.keys());
-        let choice = Choice::of_removal(self, stack, &loaded.rows, &order_of(&recorded));
+        let choice = Targeting::of_removal(self, stack, &loaded.rows, &order_of(&recorded));
         let outside = loaded.leave_out(&choice);
         refresh::look(self, stack, &self.selection(), &choice, &mut loaded, diagnostics).await?;
         shared.load(self, stack).await?;
@@ -370,26 +371,26 @@ impl Planner<'_> {
         reads: Vec<Read>,
         mut origin: Origin,
         mut diagnostics: Vec<Diagnostic>,
-        looking: &Looking,
+        looking: &LookupDependencies,
     ) -> Result<Computed, PlanFailure> {
         needed::settle(self, &mut stacks, &mut diagnostics).await?;
         // Before the checks: a change that is held back gives no reason to refuse the rest.
-        doubt::hold_back_dependents(self.registry, &mut stacks, &mut diagnostics);
+        in_doubt::hold_back_dependents(self.registry, &mut stacks, &mut diagnostics);
         // What has nothing to do stands on all that was read.
         let has_changes = Plan::is_any_changed(mode, &stacks);
-        let reads = if has_changes { reads::needed(&stacks, reads) } else { reads };
-        stacks.iter_mut().filter(|_| has_changes).for_each(reads::needed_outputs);
+        let reads = if has_changes { read_set::needed(&stacks, reads) } else { reads };
+        stacks.iter_mut().filter(|_| has_changes).for_each(read_set::needed_outputs);
         self.record_instances(&stacks, &mut origin);
         removed_data::count(self, &mut stacks).await;
         stacks.iter_mut().for_each(|stack| removed_data::emptied_before(self.registry, stack));
         storable::check(self, &stacks, &mut diagnostics);
         storable::check_addresses(&stacks, &mut diagnostics);
-        twins::check(self.registry, &stacks, &mut diagnostics);
-        adopted::check(self, &stacks, &mut diagnostics).await?;
+        check_duplicate_identity::check(self.registry, &stacks, &mut diagnostics);
+        check_adopt_conflict::check(self, &stacks, &mut diagnostics).await?;
         check_rename_circles::check(self.registry, &stacks, &mut diagnostics);
-        adopted::check_replaced(self, &stacks, &mut diagnostics).await?;
-        renamed::check(self, &stacks, &mut diagnostics).await?;
-        looked_up::check(self.registry, &stacks, looking, &mut diagnostics);
+        check_adopt_conflict::check_replaced(self, &stacks, &mut diagnostics).await?;
+        check_renamed_stack::check(self, &stacks, &mut diagnostics).await?;
+        check_lookup_of_removed::check(self.registry, &stacks, looking, &mut diagnostics);
         remove_repeated(&mut diagnostics);
         // In the order of the text; what has no place comes last.
         diagnostics.sort_by_key(|diagnostic| match diagnostic.labels.first().map(|label| &label.at) {
@@ -485,7 +486,7 @@ impl StackPlan {
         let keys = self.components.iter().map(|component| component.key.as_str());
         let position: BTreeMap<&str, usize> = keys.enumerate().map(|(position, key)| (key, position + 1)).collect();
         self.changes = in_order(std::mem::take(&mut self.changes), &position);
-        doubt::hold_back(&mut self.changes);
+        in_doubt::hold_back(&mut self.changes);
         self.owners.sort_by(|a, b| a.ownership.cmp(&b.ownership));
         self.owned.sort();
     }

@@ -2,7 +2,7 @@
 
 use super::StackPlan;
 use super::compute::{PlanFailure, Planner};
-use super::others::{self, OtherStacks};
+use super::cross_stack_outputs::{self, CrossStackOutputs};
 use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues, roots, urns};
 use super::walk::planned_value;
 use crate::access::Access;
@@ -24,7 +24,7 @@ pub struct Console {
     data: LookupValues,
     outputs: ComponentOutputs,
     /// Other stacks, as they are recorded.
-    others: OtherStacks,
+    others: CrossStackOutputs,
 }
 
 impl Console {
@@ -64,7 +64,7 @@ impl Console {
         let answered = plan.lookups.iter().filter(|lookup| is_own(&lookup.address.component));
         data.extend(answered.map(|lookup| (lookup.address.name.clone(), lookup.result.clone())));
         let resources = component.map(|component| resources(component, plan, planner.registry)).unwrap_or_default();
-        let others = others::recorded(planner).await?;
+        let others = cross_stack_outputs::recorded(planner).await?;
         Ok(Self { facts, resources, data, outputs, others })
     }
 

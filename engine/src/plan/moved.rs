@@ -1,8 +1,8 @@
 //! Rows that have another address now, before anything is planned: each is taken to where it moved, if that is free.
 
-use super::choice::Choice;
 use super::compute::{PlanFailure, Planner};
 use super::refresh::{Loaded, LoadedRow};
+use super::targeting::Targeting;
 use crate::address::{Address, StackId};
 use crate::compile::CompiledStack;
 use crate::descriptor::Located;
@@ -88,7 +88,7 @@ pub(crate) fn relocate(stack: &StackId, moves: &Moves, loaded: &mut Loaded, diag
 pub(crate) async fn check_border(
     planner: &Planner<'_>,
     compiled: &CompiledStack,
-    choice: &Choice,
+    choice: &Targeting,
     loaded: &Loaded,
     outside: &[Address],
     diagnostics: &mut Vec<Diagnostic>,

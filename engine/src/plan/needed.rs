@@ -4,7 +4,7 @@
 //! needs: the system would refuse that, or delete more than the plan shows. A replacement deletes the old object, too.
 
 use super::compute::{PlanFailure, Planner};
-use super::names::{ObjectKey, names, owned};
+use super::object_identity::{ObjectKey, names, owned};
 use super::owner::OwnerAction;
 use super::steps::Position;
 use super::{Change, StackPlan, row_stack};

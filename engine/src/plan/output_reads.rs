@@ -2,7 +2,7 @@
 //! in it. They are in no row, so the read set of rows does not tell whether they changed.
 
 use super::compute::Planner;
-use super::others::{references, split, stack_of};
+use super::cross_stack_outputs::{references, split, stack_of};
 use super::scope::urns;
 use super::{ComponentPlan, Part, StackPlan};
 use crate::address::StackId;

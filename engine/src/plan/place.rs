@@ -1,10 +1,10 @@
 //! Where a person wrote what is in a plan: the component in a descriptor where a blueprint makes the rest of it, which need
 //! not be a file of anybody's, else the declaration itself.
 
-use super::looking::Asked;
+use super::lookup_dependencies::LookupRequest;
 use super::{Plan, StackPlan};
 use crate::address::{Address, StackId};
-use crate::compile::cause::{READ_HERE, WRITTEN_HERE};
+use crate::compile::blueprint_origin::{READ_HERE, WRITTEN_HERE};
 use crate::diagnostic::{Diagnostic, Label, Location};
 use crate::source::{Place, Sources, Span};
 
@@ -48,7 +48,7 @@ impl StackPlan {
     }
 }
 
-impl Asked {
+impl LookupRequest {
     /// Adds the places of the lookup: where it is declared, and its component in a descriptor where that is a blueprint.
     pub(super) fn tell(&self, mut diagnostic: Diagnostic) -> Diagnostic {
         diagnostic.labels.extend(self.places.iter().cloned());

@@ -1,10 +1,10 @@
 //! What is recorded, and how it looks now: rows are loaded, read in batches, and intents that a crash left are looked
 //! into. Nothing is written.
 
-use super::choice::Choice;
+use super::adoption::{Managed, Manager};
 use super::compute::{PlanFailure, Planner};
-use super::doubt::attempted;
-use super::ours::{Managed, Manager};
+use super::in_doubt::attempted;
+use super::targeting::Targeting;
 use super::upgrade::upgrade;
 use super::{Change, Prior, deposed_key};
 use crate::address::{Address, StackId};
@@ -58,7 +58,7 @@ impl Loaded {
     }
 
     /// Leaves out the rows that were not chosen, and answers their addresses.
-    pub(crate) fn leave_out(&mut self, choice: &Choice) -> Vec<Address> {
+    pub(crate) fn leave_out(&mut self, choice: &Targeting) -> Vec<Address> {
         if choice.is_whole() {
             return Vec::new();
         }
@@ -148,7 +148,7 @@ pub(crate) async fn load(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Loaded, PlanFailure> {
     let mut loaded = rows(planner, stack, selection).await?;
-    look(planner, stack, selection, &Choice::default(), &mut loaded, diagnostics).await?;
+    look(planner, stack, selection, &Targeting::default(), &mut loaded, diagnostics).await?;
     Ok(loaded)
 }
 
@@ -186,7 +186,7 @@ pub(crate) async fn look(
     planner: &Planner<'_>,
     stack: &StackId,
     selection: &Selection,
-    choice: &Choice,
+    choice: &Targeting,
     loaded: &mut Loaded,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), PlanFailure> {
@@ -339,7 +339,7 @@ async fn apply_open_intents(
     planner: &Planner<'_>,
     stack: &StackId,
     selection: &Selection,
-    choice: &Choice,
+    choice: &Targeting,
     loaded: &mut Loaded,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<(), PlanFailure> {

@@ -5,8 +5,8 @@
 //! the deletion comes first all the same, and so it does for whatever is replaced and was made after such an object.
 
 use super::key::{RowKey, row_key};
-use super::names::ObjectKey;
 use super::needed::{keys_of, needs_of};
+use super::object_identity::ObjectKey;
 use super::{Change, StackPlan};
 use crate::action::Action;
 use crate::address::{Address, InstanceKey};

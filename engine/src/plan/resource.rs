@@ -1,11 +1,12 @@
 //! Planning one instance of a resource: prior object and configuration in, one change out.
 
+use super::adoption::{Managed, NotAdoptable};
 use super::compute::{PlanFailure, Planner};
-use super::ours::{Managed, WhyNot};
 use super::refresh::{CANNOT_READ, LoadedRow};
 use super::removed_data::UNKNOWN_AMOUNT;
 use super::{
-    After, Change, DataLossNote, Deferred, Prior, contract, hidden, ignored, import, inconsistent, ours, unrecorded,
+    After, Change, DataLossNote, Deferred, Prior, adoption, contract, destroy_unmanaged, ignored, import, inconsistent,
+    newly_sensitive,
 };
 use crate::action::{Action, Reason};
 use crate::address::{Address, StackId};
@@ -29,7 +30,7 @@ use terrace_provider::{
 };
 
 /// One instance to be planned.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct ResourceInput<'a> {
     pub(crate) stack: &'a StackId,
     pub(crate) address: Address,
     pub(crate) ty: &'a ResourceType,
@@ -55,7 +56,7 @@ pub(crate) struct Wanted<'a> {
 pub(crate) async fn plan(
     planner: &Planner<'_>,
     session: &dyn Session,
-    mut wanted: Wanted<'_>,
+    mut wanted: ResourceInput<'_>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Result<Option<Change>, PlanFailure> {
     let address_text = format!("{}:{}", wanted.stack, wanted.address);
@@ -98,9 +99,9 @@ pub(crate) async fn plan(
         is_adopted = prior.is_some();
     }
     if let Some(found) = prior.as_ref().filter(|_| is_adopted && wanted.adopt == Adopt::IfOurs)
-        && let Some(why) = ours::why_not(planner, &wanted, found).await?
+        && let Some(why) = adoption::why_not(planner, &wanted, found).await?
     {
-        diagnostics.push(ours::refused(&wanted, &address_text, found, &why));
+        diagnostics.push(adoption::refused(&wanted, &address_text, found, &why));
         return Ok(None);
     }
     let config = ignored::settled(wanted.ty, &wanted.config, prior.as_ref(), &wanted.ignored);
@@ -127,7 +128,7 @@ pub(crate) async fn plan(
         // A reason against aligning an object is none against removing it.
         Err(error) if is_adopted && planner.options.by_address && is_refusal(&error) => {
             let told = format!("{address_text} is there, and not as described: {}", error.with_problems());
-            let warning = Diagnostic::warning(unrecorded::NOT_AS_DESCRIBED, told).at(wanted.span);
+            let warning = Diagnostic::warning(destroy_unmanaged::NOT_AS_DESCRIBED, told).at(wanted.span);
             diagnostics.push(warning.about(&address_text));
             Ok(from_schema(wanted.ty, &proposed))
         }
@@ -214,8 +215,8 @@ pub(crate) async fn plan(
     if let Some(found) = prior.as_ref().filter(|_| is_adopted && wanted.adopt == Adopt::IfOurs)
         && (data_loss.is_some() || decision.action.is_replace())
     {
-        let why = if data_loss.is_some() { WhyNot::DataLoss } else { WhyNot::Replaced };
-        diagnostics.push(ours::refused(&wanted, &address_text, found, &why));
+        let why = if data_loss.is_some() { NotAdoptable::DataLoss } else { NotAdoptable::Replaced };
+        diagnostics.push(adoption::refused(&wanted, &address_text, found, &why));
         return Ok(None);
     }
     let replace_paths = planned.replace_paths.clone();
@@ -269,7 +270,7 @@ pub(crate) async fn plan(
             .about(&address_text),
         );
     }
-    diagnostics.extend(hidden::note(&change, &address_text, wanted.span));
+    diagnostics.extend(newly_sensitive::note(&change, &address_text, wanted.span));
     Ok(Some(change))
 }
 
@@ -347,11 +348,11 @@ async fn remote_findings(session: &dyn Session, ty: &ResourceType, planned: &Att
 async fn find_existing(
     planner: &Planner<'_>,
     session: &dyn Session,
-    wanted: &Wanted<'_>,
+    wanted: &ResourceInput<'_>,
     address: &str,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Prior> {
-    let Wanted { ty, config, timeouts, .. } = wanted;
+    let ResourceInput { ty, config, timeouts, .. } = wanted;
     let identity = ty.identity_of(config)?;
     // What has no name of its own cannot be recognised: nothing would be everything. Only its address tells it.
     let is_known = !config.values().any(Value::has_unknown);
@@ -369,7 +370,7 @@ async fn find_existing(
     match deadline::reading(timeouts.read, session.find(ty, &attempt)).await {
         Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(found(ty, observed)),
         Ok(untold @ (Found::Pending(_) | Found::Unknown)) if planner.options.by_address => {
-            diagnostics.push(unrecorded::untold(&untold, address).at(wanted.span).about(address));
+            diagnostics.push(destroy_unmanaged::untold(&untold, address).at(wanted.span).about(address));
             None
         }
         Ok(Found::Absent | Found::CameToNothing | Found::Pending(_) | Found::Unknown) => None,

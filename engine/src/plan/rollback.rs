@@ -1,16 +1,16 @@
 //! Plans back to what was recorded before: rows of the history are what is wanted, no descriptor is needed.
 
-mod fates;
-mod maker;
-mod told;
+mod diagnostics;
+mod last_outcome;
+mod provenance;
 
+use super::adoption::Managed;
 use super::compute::{Computed, PlanFailure, Planner};
 use super::key::identity_key;
-use super::looking::Looking;
+use super::lookup_dependencies::LookupDependencies;
 use super::options::Options;
-use super::ours::Managed;
 use super::refresh::{self, Loaded, LoadedRow};
-use super::resource::{self, Wanted};
+use super::resource::{self, ResourceInput};
 use super::upgrade::upgrade;
 use super::walk::CANNOT_CONNECT;
 use super::{Change, ComponentPlan, Mode, Origin, OutputChange, Part, StackPlan, orphans, output_reads, replacement};
@@ -27,13 +27,13 @@ use crate::source::Span;
 use crate::store::{
     ComponentRow, Generation, HistoryEntry, Read, Row, RowStatus, Selection, StackSnapshot, StoreError,
 };
-use fates::Fates;
+use diagnostics::{has_no_maker, is_elsewhere, was_pruned, were_pruned, would_replace_others};
 use jiff::Timestamp;
-use maker::{Maker, Makers};
+use last_outcome::LastOutcomes;
+use provenance::{Provenance, Provenances};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use terrace_provider::schema::Timeouts;
 use terrace_provider::{Attributes, Path, ResourceType, Value};
-use told::{has_no_maker, is_elsewhere, was_pruned, were_pruned, would_replace_others};
 use uuid::Uuid;
 
 /// The stored text of no outputs.
@@ -145,11 +145,11 @@ impl Planner<'_> {
             wanted.insert(address, opened);
         }
         move_back(&wanted, &mut loaded);
-        let mut makers = Makers::of_stack(self.store, self.seal, stack);
+        let mut makers = Provenances::of_stack(self.store, self.seal, stack);
         move_back_by_address(&wanted, &mut loaded, &mut makers).await?;
         self.keep_what_is_others(&mut makers, stack, &mut wanted, &mut loaded, &mut diagnostics).await?;
         self.refuse_moved(&mut makers, stack, &mut wanted, &loaded, &mut diagnostics).await?;
-        let mut fates = Fates::of_stack(self.store, self.seal, stack);
+        let mut fates = LastOutcomes::of_stack(self.store, self.seal, stack);
         let mut changes = Vec::new();
         let managed = Managed::default();
         // What was dropped is asked for, also where only its address tells it.
@@ -179,13 +179,13 @@ impl Planner<'_> {
         plan.sort();
         let mut plans = vec![plan];
         replacement::order(self.registry, &mut plans, &mut diagnostics);
-        self.finish(Mode::Rollback, plans, reads, Origin::default(), diagnostics, &Looking::default()).await
+        self.finish(Mode::Rollback, plans, reads, Origin::default(), diagnostics, &LookupDependencies::default()).await
     }
 
     /// Refuses to make again what has no name but its address and is recorded at another one by now, which is left alone.
     async fn refuse_moved(
         &self,
-        makers: &mut Makers<'_>,
+        makers: &mut Provenances<'_>,
         stack: &StackId,
         wanted: &mut BTreeMap<Address, Opened>,
         loaded: &Loaded,
@@ -213,7 +213,7 @@ impl Planner<'_> {
     /// Refuses what would be made where another object is recorded by now that terrace did not make: it would be replaced.
     async fn keep_what_is_others(
         &self,
-        makers: &mut Makers<'_>,
+        makers: &mut Provenances<'_>,
         stack: &StackId,
         wanted: &mut BTreeMap<Address, Opened>,
         loaded: &mut Loaded,
@@ -229,7 +229,7 @@ impl Planner<'_> {
         let others: Vec<Address> = wanted.iter().filter(is_another).map(|(address, _)| address.clone()).collect();
         for address in others {
             let Some(generation) = loaded.rows.get(&address).map(|row| row.opened.generation) else { continue };
-            if makers.of(&address, generation).await? != Maker::Terrace {
+            if makers.of(&address, generation).await? != Provenance::Terrace {
                 diagnostics.push(would_replace_others(stack, &address));
                 wanted.remove(&address);
                 loaded.rows.remove(&address);
@@ -247,7 +247,7 @@ impl Planner<'_> {
     /// any more it stays as it is, for to delete it may be to delete what is somebody else's.
     async fn take_back(
         &self,
-        makers: &mut Makers<'_>,
+        makers: &mut Provenances<'_>,
         stack: &StackId,
         loaded: &mut Loaded,
         diagnostics: &mut Vec<Diagnostic>,
@@ -257,17 +257,19 @@ impl Planner<'_> {
             let doubt = loaded.in_doubt.remove(&address);
             // What is gone already is only dropped.
             let maker = match self.is_state_only(&address) || row.is_gone {
-                true => Maker::Terrace,
+                true => Provenance::Terrace,
                 false => makers.of(&address, row.opened.generation).await?,
             };
             let action = if doubt.is_some() { Action::NoOp } else { Action::Forget };
             changes.extend(match maker {
-                Maker::Terrace => orphans::remove(self, stack, &address, row, Reason::RolledBack, doubt, diagnostics)?,
-                Maker::Unknown if doubt.is_none() => {
+                Provenance::Terrace => {
+                    orphans::remove(self, stack, &address, row, Reason::RolledBack, doubt, diagnostics)?
+                }
+                Provenance::Unknown if doubt.is_none() => {
                     diagnostics.push(has_no_maker(stack, &address));
                     None
                 }
-                Maker::Others | Maker::Unknown => {
+                Provenance::Others | Provenance::Unknown => {
                     Some(orphans::removal(&address, row, action, Reason::RolledBack, Timeouts::default(), doubt))
                 }
             });
@@ -381,7 +383,7 @@ impl Planner<'_> {
             diagnostics.push(Diagnostic::warning("never_recorded", message).about(&about));
         }
         let template = Template { span: Span::default(), kind: TemplateKind::Literal(Value::Map(config.clone())) };
-        let wanted = Wanted {
+        let wanted = ResourceInput {
             stack,
             address: address.clone(),
             ty,
@@ -443,7 +445,7 @@ fn move_back(wanted: &BTreeMap<Address, Opened>, loaded: &mut Loaded) {
 async fn move_back_by_address(
     wanted: &BTreeMap<Address, Opened>,
     loaded: &mut Loaded,
-    makers: &mut Makers<'_>,
+    makers: &mut Provenances<'_>,
 ) -> Result<(), StoreError> {
     let is_going = |(at, row): &(&Address, &LoadedRow)| {
         let prior = &row.opened.prior;

@@ -1,10 +1,10 @@
 //! The stacks of one run: planned one after the other, in the order in which they need each other.
 
-use super::choice::LettingGo;
 use super::compute::{Computed, Draft, PlanFailure, Planner};
-use super::foreign::Entrance;
-use super::looking::Declared;
-use super::others::{self, StackOrder};
+use super::cross_stack_outputs::{self, StackOrder};
+use super::external_grants::GrantTarget;
+use super::lookup_dependencies::Declared;
+use super::targeting::LettingGo;
 use super::{Mode, Origin, StackPlan, replacement};
 use crate::address::StackId;
 use crate::compile::CompiledStack;
@@ -17,7 +17,7 @@ use terrace_provider::wrap::silence::with_patience;
 struct Planned {
     plan: StackPlan,
     lets_go: LettingGo,
-    entrances: Vec<Entrance>,
+    entrances: Vec<GrantTarget>,
     diagnostics: Vec<Diagnostic>,
     reads: Vec<Read>,
 }
@@ -117,7 +117,7 @@ impl Planner<'_> {
             let (plan, lets_go) = within.observe_stack(stack, draft).await?;
             (plan, lets_go, Vec::new())
         } else {
-            let found = others::find(&within, stack, run, before, &mut draft.diagnostics).await?;
+            let found = cross_stack_outputs::find(&within, stack, run, before, &mut draft.diagnostics).await?;
             within.plan_stack(stack, found, draft).await?
         };
         let diagnostics = std::mem::replace(&mut draft.diagnostics, told);

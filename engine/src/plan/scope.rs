@@ -1,7 +1,7 @@
 //! What expressions see while a plan is made: facts of the component, values of what was planned before.
 
 use super::compute::Environment;
-use super::others::OtherStacks;
+use super::cross_stack_outputs::CrossStackOutputs;
 use crate::address::InstanceKey;
 use crate::compile::facts::there;
 use crate::compile::locals::LOCALS;
@@ -58,7 +58,7 @@ pub(crate) struct PlanScope<'a> {
     pub(crate) data: &'a LookupValues,
     pub(crate) outputs: &'a ComponentOutputs,
     /// Outputs of other stacks; `None` where nobody knows of any, and all that is read of them is unknown.
-    pub(crate) stacks: Option<&'a OtherStacks>,
+    pub(crate) stacks: Option<&'a CrossStackOutputs>,
     pub(crate) each: Option<&'a Value>,
     /// The resource that a post check looks at.
     pub(crate) own: Option<&'a Value>,

@@ -18,9 +18,9 @@
 //!   as does one that an earlier replacement left over (`deposed`).
 
 mod blocks;
+mod cycle_breaking;
 mod deposed;
 mod grants;
-mod loops;
 mod obstacles;
 mod reading;
 
@@ -30,8 +30,8 @@ use crate::plan::key::{RowKey, row_key};
 use crate::plan::{Change, Part, StackPlan};
 use crate::registry::Registry;
 use blocks::{Blocks, is_own};
+use cycle_breaking::Cycles;
 use deposed::Deposed;
-use loops::Loops;
 use obstacles::{Obstacle, obstacles, users};
 use std::collections::{HashMap, HashSet, VecDeque};
 use terrace_provider::Value;
@@ -113,10 +113,10 @@ impl Steps {
         let orders = if names.is_empty() { vec![names] } else { vec![names, first, Names::default()] };
         let mut steps = Self::default();
         for names in &orders {
-            steps = Self::following(stacks, |_| Loops::default(), names);
+            steps = Self::following(stacks, |_| Cycles::default(), names);
             if !steps.is_complete() {
                 // Recorded dependencies hardly ever form a loop, and the search takes as long as all the rest.
-                steps = Self::following(stacks, Loops::of, names);
+                steps = Self::following(stacks, Cycles::of, names);
             }
             if steps.is_complete() {
                 break;
@@ -126,7 +126,7 @@ impl Steps {
     }
 
     /// The steps, where not all recorded dependencies are followed.
-    fn following<'p>(stacks: &'p [StackPlan], loops: impl Fn(&'p StackPlan) -> Loops<'p>, names: &Names) -> Self {
+    fn following<'p>(stacks: &'p [StackPlan], loops: impl Fn(&'p StackPlan) -> Cycles<'p>, names: &Names) -> Self {
         let mut steps = Self::default();
         let early = removed_early(stacks, names);
         let mut nodes: Vec<Nodes<'_>> =
@@ -332,7 +332,7 @@ impl Steps {
         }
     }
 
-    fn order_stack<'p>(&mut self, stack: &'p StackPlan, nodes: &Nodes<'_>, loops: &Loops<'p>) {
+    fn order_stack<'p>(&mut self, stack: &'p StackPlan, nodes: &Nodes<'_>, loops: &Cycles<'p>) {
         let Nodes { forward, remove, deposed, .. } = nodes;
         self.order_renames(stack, forward);
         let mut blocks = blocks(stack, forward, remove, loops);
@@ -566,7 +566,7 @@ fn blocks<'p>(
     stack: &'p StackPlan,
     forward: &HashMap<&Address, StepId>,
     remove: &HashMap<&Address, Removal>,
-    loops: &Loops<'_>,
+    loops: &Cycles<'_>,
 ) -> Blocks<'p> {
     let mut blocks = Blocks::default();
     stack.lookups.iter().flat_map(|lookup| &lookup.depends_on).for_each(|address| blocks.want(address));

@@ -1,39 +1,39 @@
 //! The walk over declarations in dependency order: each is expanded, evaluated and planned, and its planned values are
 //! what the next ones see.
 
+mod assumed_outputs;
 mod checks;
 mod deferral;
+mod deferred_dependencies;
 mod dependencies;
 mod ending;
 mod expand;
-mod foreign;
+mod external_grants;
 pub(crate) mod lookups;
 mod prepare;
 mod recorded;
 mod repetition;
-mod siblings;
-mod standing;
 mod transitions;
 mod triggered;
 
 pub(super) use lookups::LOOKUP_UNANSWERED;
 pub(super) use prepare::CANNOT_CONNECT;
 
-use super::choice::{Choice, GrantedShares};
+use super::adoption::Managed;
 use super::components::{RecordedComponent, order_of};
 use super::compute::{PlanFailure, Planner};
-use super::foreign::Entrance;
-use super::looking::Looking;
-use super::others::OtherStacks;
-use super::ours::Managed;
+use super::cross_stack_outputs::CrossStackOutputs;
+use super::external_grants::GrantTarget;
+use super::lookup_dependencies::LookupDependencies;
 use super::outputs::PlannedOutput;
 use super::refresh::Loaded;
-use super::resource::{self, Wanted};
+use super::resource::{self, ResourceInput};
 use super::scope::{BlockValue, ComponentOutputs, Facts, LookupValues, PlanScope, ResourceValues, roots, urns};
 use super::shared::{Declaring, SharedDeclaration, SharedRows, comparable};
+use super::targeting::{GrantedShares, Targeting};
 use super::{Change, Deferred, DeferredChange, Lookup, PlannedCheck, SharedName};
 use crate::address::{Address, InstanceKey};
-use crate::compile::{CompiledComponent, CompiledStack, cause};
+use crate::compile::{CompiledComponent, CompiledStack, blueprint_origin};
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, Visit, names};
@@ -60,7 +60,7 @@ pub(crate) struct Walked {
     pub(crate) checks: Vec<PlannedCheck>,
     pub(crate) reads: Vec<Read>,
     /// What the `acl` of components lets somebody in to.
-    pub(crate) entrances: Vec<Entrance>,
+    pub(crate) entrances: Vec<GrantTarget>,
     /// What components share because of who has access, where the plan is about that alone.
     pub(crate) granted_shares: Option<GrantedShares>,
     /// What is left for another apply.
@@ -76,7 +76,7 @@ pub(crate) struct Walked {
 pub(crate) struct Walk<'a, 'p> {
     planner: &'a Planner<'p>,
     compiled: &'a CompiledStack,
-    choice: Choice,
+    choice: Targeting,
     /// The outputs as recorded.
     recorded_outputs: ComponentOutputs,
     /// True when any row is that of an instance.
@@ -84,8 +84,8 @@ pub(crate) struct Walk<'a, 'p> {
     loaded: Loaded,
     shared: &'a mut SharedRows,
     /// What other stacks of the run make, and what is looked up.
-    looking: &'a mut Looking,
-    others: &'a OtherStacks,
+    looking: &'a mut LookupDependencies,
+    others: &'a CrossStackOutputs,
     parts: Vec<ComponentPart<'a>>,
     /// What is told already.
     faults: &'a Faults,
@@ -106,7 +106,7 @@ pub(crate) struct Walk<'a, 'p> {
     /// Where rows are recorded that nothing is done about because of what is deferred.
     left: Vec<Address>,
     passed_over: Vec<Address>,
-    entrances: Vec<Entrance>,
+    entrances: Vec<GrantTarget>,
 }
 
 /// What the walk knows of one component.
@@ -134,11 +134,11 @@ impl<'a, 'p> Walk<'a, 'p> {
     pub(crate) fn new(
         planner: &'a Planner<'p>,
         compiled: &'a CompiledStack,
-        choice: Choice,
+        choice: Targeting,
         loaded: Loaded,
         shared: &'a mut SharedRows,
-        looking: &'a mut Looking,
-        others: &'a OtherStacks,
+        looking: &'a mut LookupDependencies,
+        others: &'a CrossStackOutputs,
         recorded: &BTreeMap<String, RecordedComponent>,
         faults: &'a Faults,
     ) -> Self {
@@ -176,7 +176,7 @@ impl<'a, 'p> Walk<'a, 'p> {
                 |key: &str| !planner.options.offline && component_outputs.get(key).is_some_and(|it| !it.is_empty());
             let left_out = compiled.components.iter().map(|component| component.key.as_str());
             let assumed = left_out.filter(|key| !is_chosen(key) && !is_known(key)).collect();
-            siblings::add_unknown_outputs(compiled, &urns, &assumed, &mut component_outputs);
+            assumed_outputs::add_unknown_outputs(compiled, &urns, &assumed, &mut component_outputs);
         }
         let recorded_outputs: ComponentOutputs =
             recorded.iter().map(|(key, recorded)| (key.clone(), recorded.outputs.clone())).collect();
@@ -211,7 +211,7 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 
     pub(crate) async fn run(&mut self, order: &[Visit], diagnostics: &mut Vec<Diagnostic>) -> Result<(), PlanFailure> {
-        let mut written = cause::Written::default();
+        let mut written = blueprint_origin::Written::default();
         for visit in order {
             let before = diagnostics.len();
             match visit {
@@ -227,7 +227,7 @@ impl<'a, 'p> Walk<'a, 'p> {
     }
 
     /// Adds places in descriptors to the diagnostics of a visit that point into blueprints.
-    fn explain(&self, visit: &Visit, found: &mut [Diagnostic], written: &mut cause::Written) {
+    fn explain(&self, visit: &Visit, found: &mut [Diagnostic], written: &mut blueprint_origin::Written) {
         let (position, resource) = match visit {
             Visit::Block(block) => (block.component, Some(block.resource)),
             Visit::Lookup(lookup) => (lookup.component, None),
@@ -236,7 +236,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         let Some(ComponentPart { component, .. }) = self.parts.get(position) else { return };
         let declaration = resource.and_then(|at| component.declarations.resources.get(at));
         let all = || self.parts.iter().map(|part| part.component.span);
-        cause::explain((component.span, all), declaration, found, self.planner.sources, written);
+        blueprint_origin::explain((component.span, all), declaration, found, self.planner.sources, written);
     }
 
     /// Plans all instances of one declaration.
@@ -384,7 +384,7 @@ impl<'a, 'p> Walk<'a, 'p> {
             self.absent_reads.push(Read::absent(&self.compiled.stack, &address));
         }
         let in_doubt = self.loaded.in_doubt.remove(&address);
-        let wanted = Wanted {
+        let wanted = ResourceInput {
             stack: &self.compiled.stack,
             row,
             in_doubt,
@@ -435,7 +435,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         }
         let (row, in_doubt) = self.shared.row_to_plan(&address);
         let shared_stack = self.shared.stack().clone();
-        let wanted = Wanted {
+        let wanted = ResourceInput {
             row,
             in_doubt,
             ..wanted(self.planner, &self.managed, &shared_stack, declaration, ty, address.clone(), provider, prepared)
@@ -488,8 +488,8 @@ fn wanted<'w>(
     address: Address,
     provider: String,
     prepared: Prepared,
-) -> Wanted<'w> {
-    Wanted {
+) -> ResourceInput<'w> {
+    ResourceInput {
         stack,
         address,
         ty,

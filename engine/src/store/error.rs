@@ -1,6 +1,6 @@
 //! What a store cannot do.
 
-use super::{ComponentRead, Moved};
+use super::{ComponentRead, StaleRead};
 use crate::address::{Address, SHARED, StackId};
 use crate::plan::outputs_in_words;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ pub enum StoreError {
     ClaimLost(Uuid),
     /// Rows have other generations than the writer believed.
     #[error("{} changed since the plan was made", moved_in_words(.0))]
-    Stale(Vec<Moved>),
+    Stale(Vec<StaleRead>),
     /// Components whose outputs a plan stands on have other versions than the writer believed.
     #[error("{} changed since the plan was made", describe_outputs(.0))]
     OtherOutputs(Vec<ComponentRead>),
@@ -88,17 +88,17 @@ fn describe_outputs(components: &[ComponentRead]) -> String {
 }
 
 /// Rows that are not as somebody believed, and how they are instead.
-pub(crate) fn moved_in_words(moved: &[Moved]) -> String {
+pub(crate) fn moved_in_words(moved: &[StaleRead]) -> String {
     /// The most rows that are named.
     const MOST: usize = 10;
-    let names: Vec<String> = moved.iter().take(MOST).map(Moved::to_string).collect();
+    let names: Vec<String> = moved.iter().take(MOST).map(StaleRead::to_string).collect();
     match moved.len().saturating_sub(names.len()) {
         0 => names.join(", "),
         more => format!("{} and {more} more", names.join(", ")),
     }
 }
 
-impl std::fmt::Display for Moved {
+impl std::fmt::Display for StaleRead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { read, now } = self;
         write!(f, "{}:{}", read.stack, read.address)?;

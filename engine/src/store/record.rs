@@ -241,7 +241,7 @@ impl Read {
 
 /// A row that is not as a writer believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moved {
+pub struct StaleRead {
     /// What the writer believed.
     pub read: Read,
     /// The generation that is there now.

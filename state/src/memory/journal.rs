@@ -8,7 +8,7 @@ use std::time::Duration;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
     Acquired, Cancelled, ComponentRead, Generation, HistoryEntry, Intent, Lease, LeaseInfo, LeaseRequest, LogLine,
-    Moved, NewOperation, OpenIntent, OperationRow, OperationStatus, Pruned, Read, Record, Row, StepRow, StoreError,
+    NewOperation, OpenIntent, OperationRow, OperationStatus, Pruned, Read, Record, Row, StaleRead, StepRow, StoreError,
 };
 use uuid::Uuid;
 
@@ -145,9 +145,9 @@ impl State {
             return Err(StoreError::PlanSpent);
         }
         self.spent.insert(plan, ());
-        let moved: Vec<Moved> = reads
+        let moved: Vec<StaleRead> = reads
             .iter()
-            .map(|read| Moved {
+            .map(|read| StaleRead {
                 now: self.generation(&(read.stack.clone(), read.address.clone(), read.deposed.clone())),
                 read: read.clone(),
             })

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::selector::is_same_block;
 use terrace_engine::store::{
-    ComponentEntry, ComponentRow, Generation, HistoryEntry, Moved, Ownership, Read, Row, RowStatus, StackRead,
+    ComponentEntry, ComponentRow, Generation, HistoryEntry, Ownership, Read, Row, RowStatus, StackRead, StaleRead,
     StoreError, Write,
 };
 use uuid::Uuid;
@@ -294,5 +294,5 @@ fn stale(
     now: Generation,
 ) -> StoreError {
     let read = Read { stack: stack.clone(), address: address.clone(), deposed: deposed.clone(), generation: expected };
-    StoreError::Stale(vec![Moved { read, now }])
+    StoreError::Stale(vec![StaleRead { read, now }])
 }

@@ -11,8 +11,8 @@ use crate::values::{self, blank};
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, Moved, OwnerRow, OwnersOf, Ownership, Read,
-    Row, RowStatus, Selection, StackSnapshot,
+    ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, OwnerRow, OwnersOf, Ownership, Read, Row,
+    RowStatus, Selection, StackSnapshot, StaleRead,
 };
 
 macro_rules! current_rows {
@@ -280,7 +280,7 @@ pub(super) async fn changed(
 }
 
 /// Those of the rows that have another generation now.
-pub(super) async fn moved(session: &Session, stacks: &Stacks, reads: &[Read]) -> Result<Vec<Moved>, Failure> {
+pub(super) async fn moved(session: &Session, stacks: &Stacks, reads: &[Read]) -> Result<Vec<StaleRead>, Failure> {
     let texts: Vec<String> = reads.iter().map(|read| read.address.to_string()).collect();
     let numbers: Vec<i64> = reads.iter().map(|read| stacks.get(&read.stack).unwrap_or(0)).collect();
     let components: Vec<_> = reads.iter().map(|read| columns::text(&read.address.component)).collect();
@@ -295,7 +295,7 @@ pub(super) async fn moved(session: &Session, stacks: &Stacks, reads: &[Read]) ->
     let generations: Vec<Generation> =
         session.list(sql, &[&numbers, &components, &addresses, &deposed], |columns| columns.count()).await?;
     let moved = reads.iter().zip(generations).filter(|(read, now)| read.generation != *now);
-    Ok(moved.map(|(read, now)| Moved { read: read.clone(), now }).collect())
+    Ok(moved.map(|(read, now)| StaleRead { read: read.clone(), now }).collect())
 }
 
 /// Everything that is recorded of a stack, or of all of them.

@@ -12,7 +12,7 @@ use crate::values::blank;
 use jiff::Timestamp;
 use std::borrow::Cow;
 use terrace_engine::address::{Address, StackId};
-use terrace_engine::store::{Generation, Moved, Read, Row, StoreError};
+use terrace_engine::store::{Generation, Read, Row, StaleRead, StoreError};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -49,7 +49,7 @@ impl Name {
     fn moved(&self, expected: Generation, now: Generation) -> Failure {
         let (stack, address) = (self.stack.clone(), self.address.clone());
         let read = Read { stack, address, deposed: self.deposed.clone(), generation: expected };
-        StoreError::Stale(vec![Moved { read, now }]).into()
+        StoreError::Stale(vec![StaleRead { read, now }]).into()
     }
 }
 

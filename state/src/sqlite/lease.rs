@@ -1,7 +1,7 @@
 //! Leases: rows that outlive their holders, because a fence must never go down.
 //!
 //! A lease is *live* while it has neither expired nor lost its process; where the process is known to run, it expires when
-//! nobody renews it, whatever the clock says (`watch`). Only a live one keeps others out; but a holder
+//! nobody renews it, whatever the clock says (`lease_clock`). Only a live one keeps others out; but a holder
 //! whose lease ended without anybody taking it over may still record what it did: the fence is what refuses writers.
 
 use super::columns::{self, Columns};

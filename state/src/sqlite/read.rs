@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashMap};
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::store::{
-    ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, Moved, OwnerRow, OwnersOf, Ownership, Read,
-    Row, RowStatus, Selection, StackSnapshot,
+    ComponentEntry, ComponentRead, ComponentRow, Generation, HistoryEntry, OwnerRow, OwnersOf, Ownership, Read, Row,
+    RowStatus, Selection, StackSnapshot, StaleRead,
 };
 
 macro_rules! current_rows {
@@ -328,7 +328,7 @@ pub(super) fn known_stacks(connection: &Connection) -> Result<Vec<StackId>, Fail
 }
 
 /// Those of the rows that have another generation now.
-pub(super) fn moved(connection: &Connection, reads: &[Read]) -> Result<Vec<Moved>, Failure> {
+pub(super) fn moved(connection: &Connection, reads: &[Read]) -> Result<Vec<StaleRead>, Failure> {
     let sql = "SELECT generation FROM resource WHERE stack = ?1 AND component = ?2 AND address = ?3 AND deposed = ?4";
     let mut statement = connection.prepare_cached(sql)?;
     let mut stacks: HashMap<&StackId, Option<i64>> = HashMap::new();
@@ -342,7 +342,7 @@ pub(super) fn moved(connection: &Connection, reads: &[Read]) -> Result<Vec<Moved
             (number, &read.address.component, read.address.to_string(), columns::deposed(read.deposed.as_deref()));
         let now = statement.query_row(key, |row| Columns::of(row).count()).optional()?.unwrap_or(0);
         if now != read.generation {
-            moved.push(Moved { read: read.clone(), now });
+            moved.push(StaleRead { read: read.clone(), now });
         }
     }
     Ok(moved)

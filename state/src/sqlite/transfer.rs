@@ -2,7 +2,7 @@
 
 use super::columns::Columns;
 use super::error::Failure;
-use super::place::Place;
+use super::file_identity::FileIdentity;
 use super::worker::{Turn, Workers};
 use super::{Context, connection, journal, lease, roles, start};
 use crate::StoreUrl;
@@ -23,7 +23,7 @@ use uuid::Uuid;
 struct SqliteSide {
     workers: Workers,
     context: Context,
-    place: Arc<Place>,
+    place: Arc<FileIdentity>,
     url: String,
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn side(path: &Path) -> Result<Box<dyn Side>, StoreError> {
     let url = StoreUrl::Sqlite(path.to_owned()).to_string();
     connection::look_at(path, crate::Access::ReadWrite)?;
     let connection = connection::writer(path, &url, now)?;
-    let place = Arc::new(Place::of(path, now));
+    let place = Arc::new(FileIdentity::of(path, now));
     connection
         .execute_batch("BEGIN IMMEDIATE")
         .map_err(|error| super::error::unavailable("opened", connection.path(), &error))?;

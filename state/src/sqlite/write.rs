@@ -11,7 +11,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use terrace_engine::address::{Address, InstanceKey, StackId};
 use terrace_engine::store::{
-    ComponentRow, Generation, Moved, OwnerRow, Ownership, Read, Row, RowStatus, StackRead, StoreError, Write,
+    ComponentRow, Generation, OwnerRow, Ownership, Read, Row, RowStatus, StackRead, StaleRead, StoreError, Write,
 };
 use uuid::Uuid;
 
@@ -39,7 +39,7 @@ impl Name<'_> {
     fn moved(&self, expected: Generation, now: Generation) -> Failure {
         let (stack, address) = (self.stack.clone(), self.address.clone());
         let read = Read { stack, address, deposed: self.deposed.map(str::to_owned), generation: expected };
-        StoreError::Stale(vec![Moved { read, now }]).into()
+        StoreError::Stale(vec![StaleRead { read, now }]).into()
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use terrace_engine::address::StackId;
 use terrace_state::StoreUrl;
-use terrace_state::transfer::{InUse, Moved, TransferError, migrate};
+use terrace_state::transfer::{InUse, Migrated, TransferError, migrate};
 
 /// What names the place where no flag does: a password in it is seen by nobody who lists the processes.
 const VARIABLE: &str = "TERRACE_MIGRATE_TO";
@@ -58,17 +58,17 @@ pub(super) async fn run(
     Ok(Exit::Done)
 }
 
-fn table(moved: &Moved) -> String {
+fn table(moved: &Migrated) -> String {
     let names = moved.tables.iter().map(|table| table.name.len()).max().unwrap_or_default();
     let head = format!("{:names$}  {:>9}  digest\n", "table", "rows");
-    let line = |table: &terrace_state::transfer::MovedTable| {
+    let line = |table: &terrace_state::transfer::MigratedTable| {
         let digest = table.digest.get(..SHOWN).unwrap_or(&table.digest);
         format!("{:names$}  {:>9}  {digest}\n", table.name, table.rows)
     };
     moved.tables.iter().fold(head, |text, table| text + &line(table))
 }
 
-fn to_json(moved: &Moved, from: &StoreUrl, to: &StoreUrl) -> Json {
+fn to_json(moved: &Migrated, from: &StoreUrl, to: &StoreUrl) -> Json {
     let tables: Vec<Json> = moved
         .tables
         .iter()

@@ -6,7 +6,7 @@ use super::Prepared;
 use crate::action::Reason;
 use crate::deadline;
 use crate::diff::{changed_attributes, changed_from_recorded};
-use crate::plan::foreign::known::{Known, object};
+use crate::plan::external_grants::known::{Known, object};
 use crate::plan::removed_data::UNKNOWN_AMOUNT;
 use crate::plan::resource::sent_unread;
 use crate::plan::{Change, DataLossNote, contract};

@@ -3,8 +3,8 @@
 use super::super::execute;
 use super::super::lease::Held;
 use super::super::writer::Ack;
+use super::prepare_step::Starting;
 use super::progress::StepProgress;
-use super::ready::Starting;
 use super::{Finished, Run};
 use crate::event::Event;
 use futures_util::FutureExt;

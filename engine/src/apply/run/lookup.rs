@@ -2,7 +2,7 @@
 //! says of them. They change nothing, so nothing of them is journalled.
 
 use super::super::Failed;
-use super::ready::Arrived;
+use super::prepare_step::Arrived;
 use super::{Finished, Run, State};
 use crate::action::Action;
 use crate::deadline;

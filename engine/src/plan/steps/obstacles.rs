@@ -3,8 +3,8 @@
 
 use super::Position;
 use crate::action::Action;
-use crate::plan::names::ObjectKey;
 use crate::plan::needed::{keys_of, needs_of, removed};
+use crate::plan::object_identity::ObjectKey;
 use crate::plan::{Change, StackPlan};
 use crate::registry::Registry;
 use std::collections::{HashMap, HashSet};

@@ -12,8 +12,8 @@ use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Block, lookup_name, templates};
 use crate::plan::Change;
-use crate::plan::looking::Asked;
-use crate::plan::names::{keys_asked, keys_found};
+use crate::plan::lookup_dependencies::LookupRequest;
+use crate::plan::object_identity::{keys_asked, keys_found};
 use crate::plan::place::places;
 use crate::plan::resource::usual_hint;
 use std::collections::BTreeSet;
@@ -84,7 +84,7 @@ impl Walk<'_, '_> {
         let is_waiting = reads.iter().any(|name| part.lookups.get(name).is_some_and(|lookup| lookup.reason.is_some()));
         let named = format!("{}:{address}", self.compiled.stack);
         let keys = keys_asked(planner.registry, &*session, schema, (&named, &instance), &arguments).await;
-        let mut asked = Asked {
+        let mut asked = LookupRequest {
             stack: self.compiled.stack.clone(),
             component: part_key,
             address: address.clone(),
@@ -240,7 +240,7 @@ impl Walk<'_, '_> {
 
     /// The object that a lookup looks at, as planned, when the plan makes it or makes it another one, be it for another
     /// stack; the first one of several. The lookup comes after what does.
-    fn take_from_plan(&mut self, asked: &mut Asked, depends_on: &mut Vec<Address>) -> Option<Attributes> {
+    fn take_from_plan(&mut self, asked: &mut LookupRequest, depends_on: &mut Vec<Address>) -> Option<Attributes> {
         let made = self.looking.take_from_plan((&asked.stack, &asked.component), asked.types, &asked.keys);
         let first = made.first()?.attributes.clone();
         asked.is_planned = true;

@@ -1,0 +1,300 @@
+//! Preparation of a step before its call: the provider plans again what had unknown values, and the call waits for the limits
+//! of its instance, which all runs of a server share.
+//!
+//! Both may take long and hold up only this step: it has no intent yet, and no timeout runs. They change nothing, so a stop
+//! does not wait for them.
+
+use super::super::execute::{self, Draft, Outcome, Prepared};
+use super::super::writer::Writer;
+use super::super::{Applier, Failed};
+use super::calls::LaneId;
+use super::{Finished, Run, State};
+use crate::action::Action;
+use crate::address::StackId;
+use crate::deadline;
+use crate::event::Event;
+use crate::plan::Change;
+use crate::plan::steps::{Step, StepId};
+use crate::store::Record;
+use futures_util::future::{BoxFuture, poll_immediate};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use terrace_provider::ProviderError;
+use terrace_provider::wrap::Guarded;
+use tokio::task::coop::unconstrained;
+use uuid::Uuid;
+
+/// A step of which all is known: it is to be called, or it ended without a call.
+pub(super) struct Ready {
+    prepared: Prepared,
+    next: Next,
+}
+
+enum Next {
+    /// It is to be called, and does not wait for the limits of its instance any more.
+    Call(Admission),
+    /// It is to be called after all, and has to wait for its turn.
+    Queue,
+    /// There is nothing to call: this is how it ended.
+    Ended(Box<Outcome>),
+}
+
+/// What a step is called through, or why it cannot be.
+type Admission = Result<Arc<Guarded>, ProviderError>;
+
+/// A call whose intent is on its way.
+pub(super) struct Starting {
+    pub(super) step: StepId,
+    pub(super) lane: LaneId,
+    pub(super) prepared: Prepared,
+    pub(super) admission: Admission,
+}
+
+/// What came of getting a step ready.
+pub(super) struct Arrived {
+    step: StepId,
+    /// Where it holds a slot.
+    lane: Option<LaneId>,
+    /// Nothing when it was stopped.
+    result: Option<Result<Box<Ready>, Box<Failed>>>,
+}
+
+impl Arrived {
+    /// A step that was stopped before it was ready.
+    pub(super) fn stopped(step: StepId) -> Self {
+        Self { step, lane: None, result: None }
+    }
+
+    /// The lane that it needs a slot of, which it gave back while it waited; nothing when it is not to be called.
+    fn called_in(&self) -> Option<LaneId> {
+        let ready = self.result.as_ref()?.as_ref().ok()?;
+        self.lane.filter(|_| matches!(ready.next, Next::Call(_)))
+    }
+
+    /// What it is called through.
+    fn session(&self) -> Option<Arc<Guarded>> {
+        match &self.result.as_ref()?.as_ref().ok()?.next {
+            Next::Call(Ok(session)) => Some(Arc::clone(session)),
+            Next::Call(Err(_)) | Next::Queue | Next::Ended(_) => None,
+        }
+    }
+}
+
+/// What is to be got ready.
+struct Preparation<'a> {
+    applier: &'a Applier,
+    writer: Writer,
+    stack: &'a StackId,
+    change: &'a Change,
+    operation: Uuid,
+    step: StepId,
+    /// The forward step, and its number; before a removal, the one whose failure lets the old object stay.
+    forward: Option<(Draft<'a>, StepId)>,
+    is_removal: bool,
+    /// What would be removed is what took its place.
+    is_successors: bool,
+}
+
+impl Preparation<'_> {
+    async fn get_ready(self, has_slot: bool) -> Result<Box<Ready>, Box<Failed>> {
+        let Self { applier, writer, stack, change, operation, step, forward, is_removal, is_successors } = self;
+        let forward = match forward {
+            Some((draft, step)) => Some(draft.prepare(operation, applier.step_number(step)).await?),
+            None => None,
+        };
+        let prepared = match forward.filter(|_| !is_removal) {
+            Some(prepared) => prepared,
+            None => {
+                execute::prepare_removal(applier, stack, change, operation, applier.step_number(step), is_successors)?
+            }
+        };
+        let next = match &prepared.intent {
+            Some(_) if !has_slot => Next::Queue,
+            Some(_) => {
+                let address = format!("{}:{}", prepared.stack, change.address);
+                let waits = |message| writer.tell(Event::StepWaiting { address, message });
+                let calls = 1 + execute::Looks::before(applier, &prepared).calls();
+                let (registry, instance, ty) = (&applier.registry, &change.provider, &change.address.ty);
+                // Connecting may never end, or break; waiting for a token or a slot has no limit.
+                Next::Call(match deadline::reading(change.timeouts.read, registry.session(instance)).await {
+                    Ok(_) => registry.admitted(instance, ty, calls, waits).await,
+                    Err(error) => Err(error),
+                })
+            }
+            // What was to be a call may turn out to change nothing remote.
+            None => Next::Ended(Box::new(execute::record_step(applier, &prepared, operation).await)),
+        };
+        Ok(Box::new(Ready { prepared, next }))
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Gets a step ready, with the slot that it holds if it is to be called. What is known at once arrives at once, so
+    /// that steps go in the order of the plan.
+    pub(super) async fn get_ready(&mut self, step: StepId, lane: Option<LaneId>) -> Option<Arrived> {
+        self.set(step, State::Running);
+        let asked = match self.asked(step) {
+            Some(Ok(asked)) => asked,
+            Some(Err(failed)) => return Some(Arrived { step, lane, result: Some(Err(failed)) }),
+            None => return Some(Arrived { step, lane, result: None }),
+        };
+        let stopped = self.stopped();
+        // What needs no waiting for anything outside goes on at once, however much of it there is.
+        let work = unconstrained(asked.get_ready(lane.is_some()));
+        let mut work: BoxFuture<'a, Finished> = Box::pin(async move {
+            let result = tokio::select! {
+                biased;
+                result = work => Some(result),
+                () = stopped => None,
+            };
+            Finished::Arrived(Arrived { step, lane, result })
+        });
+        match poll_immediate(&mut work).await {
+            Some(Finished::Arrived(arrived)) => Some(arrived),
+            _ => {
+                lane.into_iter().for_each(|lane| self.calls.pause(lane));
+                self.futures.push(work);
+                None
+            }
+        }
+    }
+
+    /// Why a step fails, as far as that is known without its provider.
+    pub(super) fn known_failure(&self, step: StepId) -> Option<Box<Failed>> {
+        self.asked(step)?.err()
+    }
+
+    fn asked(&self, step: StepId) -> Option<Result<Preparation<'a>, Box<Failed>>> {
+        let (applier, operation) = (self.applier, self.operation);
+        let (at, forward, is_removal) = match self.steps.all.get(step).copied()? {
+            Step::Forward { stack, change } => ((stack, change), Some(step), false),
+            Step::Remove { stack, change } => ((stack, change), self.decides_removal(step, stack, change), true),
+            Step::ComponentDone { .. } | Step::Lookup { .. } | Step::Barrier | Step::Afterwards => return None,
+        };
+        let (plan, change) = self.change(at.0, at.1)?;
+        let stack = &plan.stack;
+        let forward = match forward {
+            Some(forward) => match Draft::of(applier, stack, change, self.values.get(at.0)?) {
+                Ok(draft) => {
+                    let is_behind = |changed: &BTreeSet<&str>| changed.contains(change.provider.as_str());
+                    let follows_change = self.behind.get(&step).is_some_and(is_behind);
+                    Some((draft.following(follows_change), forward))
+                }
+                Err(failed) => return Some(Err(failed)),
+            },
+            None => None,
+        };
+        let is_successors = is_removal && self.is_successors(at.0, change);
+        let writer = self.writer.clone();
+        Some(Ok(Preparation { applier, writer, stack, change, operation, step, forward, is_removal, is_successors }))
+    }
+
+    /// True when what is left over is the object that took its place: where no attributes name an object, its id says
+    /// which one it is, and whoever made the new one may have made the old one over.
+    fn is_successors(&self, stack: usize, change: &Change) -> bool {
+        let is_unnamed =
+            self.applier.registry.resource_type(&change.address.ty).is_some_and(|(_, ty)| ty.identity.is_empty());
+        if !is_unnamed || change.removed_key(self.operation).is_none() {
+            return false;
+        }
+        let id = change.prior.as_ref().and_then(|prior| prior.attributes.get("id")?.exposed().as_str());
+        id.is_some() && id == self.values.get(stack).and_then(|values| values.id_of(&change.address))
+    }
+
+    /// The step that makes the successor of what is replaced delete-first: a check that it does not meet, or a value
+    /// that is not as planned, lets the old object stay. Known only where all that the successor waits for is there.
+    fn decides_removal(&self, step: StepId, stack: usize, at: usize) -> Option<StepId> {
+        let (_, change) = self.change(stack, at)?;
+        if change.action != Action::Replace {
+            return None;
+        }
+        let own = Step::Forward { stack, change: at };
+        let mut successors = self.steps.dependents.get(step)?.iter();
+        let forward = *successors.find(|successor| self.steps.all.get(**successor) == Some(&own))?;
+        (self.steps.waits_for.get(forward) == Some(&1)).then_some(forward)
+    }
+
+    /// Ends once nothing new is begun: the user stops, a lease is lost, or the state cannot be written.
+    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (cancel, lost, failed) =
+            (self.applier.cancel.clone(), self.held.lost.clone(), self.is_store_failed.clone());
+        async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = lost.cancelled() => {}
+                () = failed.cancelled() => {}
+            }
+        }
+    }
+
+    /// Takes over what waited and is ready now, as far as there are slots for it.
+    pub(super) fn arrive_late(&mut self, records: &mut Vec<Record>) -> Vec<Starting> {
+        let mut starting = Vec::new();
+        for mut arrived in std::mem::take(&mut self.arrived) {
+            match arrived.called_in().filter(|_| self.may_start()) {
+                Some(lane) if !self.calls.resume(lane) => {
+                    // A call that runs may need it for another attempt: who waits for its end must not have it.
+                    arrived.session().iter().for_each(|session| session.leave_slot());
+                    self.arrived.push(arrived);
+                }
+                Some(lane) => match arrived.session().filter(|session| !session.take_slot()) {
+                    Some(session) => {
+                        self.calls.pause(lane);
+                        self.wait_for_slot(arrived, session);
+                    }
+                    None => starting.extend(self.arrive(arrived, records)),
+                },
+                None => {
+                    arrived.lane.take().into_iter().for_each(|lane| self.calls.leave(lane));
+                    starting.extend(self.arrive(arrived, records));
+                }
+            }
+        }
+        starting
+    }
+
+    /// Others took the slot that a step left: it comes back with another one.
+    fn wait_for_slot(&mut self, arrived: Arrived, session: Arc<Guarded>) {
+        let stopped = self.stopped();
+        self.futures.push(Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = session.wait_for_slot() => Finished::Arrived(arrived),
+                () = stopped => Finished::Arrived(Arrived { result: None, ..arrived }),
+            }
+        }));
+    }
+
+    /// Takes over what is ready: its intent or its end joins the records; what is to be called is handed back.
+    pub(super) fn arrive(&mut self, arrived: Arrived, records: &mut Vec<Record>) -> Option<Starting> {
+        let Arrived { step, lane, result } = arrived;
+        let (ready, lane) = match (result, lane) {
+            (Some(Ok(ready)), lane) if self.may_start() => (*ready, lane),
+            (result, lane) => {
+                lane.into_iter().for_each(|lane| self.calls.end(lane));
+                if let Some(Err(failed)) = result {
+                    self.fail(step, *failed, true);
+                }
+                return None;
+            }
+        };
+        match (ready, lane) {
+            (Ready { prepared, next: Next::Call(admission) }, Some(lane)) => {
+                records.extend(prepared.intent.clone().map(|intent| Record::Intent(Box::new(intent))));
+                Some(Starting { step, lane, prepared, admission })
+            }
+            (Ready { next: Next::Call(_) | Next::Queue, .. }, lane) => {
+                lane.into_iter().for_each(|lane| self.calls.end(lane));
+                if let Some((_, change)) = self.change_of(step) {
+                    self.queue_call(step, change);
+                }
+                None
+            }
+            (Ready { prepared, next: Next::Ended(outcome) }, lane) => {
+                lane.into_iter().for_each(|lane| self.calls.end(lane));
+                self.record(step, *outcome, &prepared, records);
+                None
+            }
+        }
+    }
+}

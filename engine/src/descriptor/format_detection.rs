@@ -1,0 +1,161 @@
+//! Detects the format of a text, and with it the front end, by its content instead of its file name.
+
+use super::stack::{self, API_VERSION};
+use super::witboost::read_witboost;
+use super::{Descriptor, other_files, secrets};
+use crate::decode::kind_in_words;
+use crate::diagnostic::{Diagnostic, Severity, did_you_mean};
+use crate::source::{SourceId, Sources, Span};
+use crate::yaml::{Budget, DuplicateKeys, Node, ParseOptions, Parsed, parse_with};
+
+/// What a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Stack,
+    Witboost,
+}
+
+/// Reads descriptors: one for each data product and for each stack, whose files are merged.
+///
+/// What could be read is answered also when something is wrong with it; look for errors before using it.
+#[must_use]
+pub fn read(sources: &mut Sources, ids: &[SourceId], budget: &Budget) -> (Vec<Descriptor>, Vec<Diagnostic>) {
+    let (mut descriptors, mut files, mut diagnostics) = (Vec::new(), Vec::new(), Vec::new());
+    let mut places: Vec<(String, Span)> = Vec::new();
+    for id in ids {
+        let Some((node, kind)) = parse_one(sources, *id, budget, &mut diagnostics) else { continue };
+        match kind {
+            Kind::Stack => {
+                secrets::hide(&node, sources);
+                let file = stack::read_stack(&node, sources, &mut diagnostics);
+                places.extend(file.iter().map(|file| (file.name.value.clone(), file.name.span)));
+                files.extend(file);
+            }
+            Kind::Witboost => {
+                let heading = heading(&node);
+                let (descriptor, found) = read_witboost(node);
+                diagnostics.extend(found);
+                places.extend(descriptor.iter().map(|descriptor| (descriptor.stack.clone(), heading)));
+                descriptors.extend(descriptor);
+            }
+        }
+    }
+    descriptors.extend(stack::merge(files, &mut diagnostics));
+    check_described_once(&descriptors, &places, &mut diagnostics);
+    (descriptors, diagnostics)
+}
+
+/// Reads what one tree describes that was parsed already.
+#[must_use]
+pub fn read_tree(node: &Node, sources: &Sources) -> (Vec<Descriptor>, Vec<Diagnostic>) {
+    let mut diagnostics = Vec::new();
+    let descriptors = match tell(node, "") {
+        Ok(Kind::Stack) => {
+            let file = stack::read_stack(node, sources, &mut diagnostics);
+            stack::merge(file.into_iter().collect(), &mut diagnostics)
+        }
+        Ok(Kind::Witboost) => {
+            let (descriptor, found) = read_witboost(node.clone());
+            diagnostics.extend(found);
+            descriptor.into_iter().collect()
+        }
+        Err(diagnostic) => {
+            diagnostics.push(*diagnostic);
+            Vec::new()
+        }
+    };
+    (descriptors, diagnostics)
+}
+
+fn parse_one(
+    sources: &Sources,
+    id: SourceId,
+    budget: &Budget,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<(Node, Kind)> {
+    let source = sources.get(id)?;
+    let options = ParseOptions { budget: *budget, duplicate_keys: DuplicateKeys::WarnWhenEqual };
+    if let Some(skeleton) = other_files::skeleton(id, &source.text) {
+        diagnostics.push(skeleton);
+        return None;
+    }
+    let Parsed { node, mut warnings } = match parse_with(id, &source.text, &options) {
+        Ok(parsed) => parsed,
+        Err(errors) => {
+            diagnostics.extend(errors);
+            return None;
+        }
+    };
+    let kind = match tell(&node, &source.name) {
+        Ok(kind) => kind,
+        Err(diagnostic) => {
+            diagnostics.push(*diagnostic);
+            return None;
+        }
+    };
+    if kind == Kind::Stack {
+        // Leniency is for what other systems wrote; in terrace's own files a key that stands twice is a mistake.
+        for warning in &mut warnings {
+            warning.severity = Severity::Error;
+        }
+    }
+    diagnostics.extend(warnings);
+    Some((node, kind))
+}
+
+/// The front end for the text of a file.
+fn tell(node: &Node, file: &str) -> Result<Kind, Box<Diagnostic>> {
+    let text = |key| node.get(key).and_then(Node::as_text);
+    let has_product = node.as_map().unwrap_or_default().iter().any(|e| e.key.eq_ignore_ascii_case("dataProduct"));
+    let is_product = text("kind").is_some_and(|kind| kind.eq_ignore_ascii_case("dataproduct"))
+        || text("id").is_some_and(|id| id.starts_with("urn:dmb:dp:"));
+    if text("kind") == Some("Stack") {
+        return Ok(Kind::Stack);
+    }
+    if has_product || is_product {
+        return Ok(Kind::Witboost);
+    }
+    if let Some(other) = other_files::recognised(node, file) {
+        return Err(Box::new(other));
+    }
+    let (message, span) = match (node.entry("kind"), text("kind")) {
+        _ if node.as_map().is_none() => (format!("expected a map, and this is {}", kind_in_words(node)), node.span),
+        (Some(entry), Some(kind)) => (format!("`kind: {kind}` is no descriptor"), entry.value.span),
+        _ => ("nothing here says what this descriptor is".to_owned(), heading(node)),
+    };
+    let understood = format!(
+        "understood are `kind: Stack` with `apiVersion: {API_VERSION}`, a data product (`kind: dataproduct`), and a \
+         component's descriptor (`dataProduct:` with `componentIdToProvision:`)"
+    );
+    let hint = match text("kind") {
+        Some(kind) => did_you_mean(kind, ["Stack", "dataproduct"]),
+        None => None,
+    };
+    let hint = hint.map_or(understood.clone(), |hint| format!("{hint} {understood}"));
+    Err(Box::new(Diagnostic::error("unknown_descriptor", message).at(span).hint(hint)))
+}
+
+/// Reports a stack that two front ends, or two data products, describe in one environment.
+fn check_described_once(descriptors: &[Descriptor], places: &[(String, Span)], diagnostics: &mut Vec<Diagnostic>) {
+    for (position, descriptor) in descriptors.iter().enumerate() {
+        let environment = |descriptor: &Descriptor| descriptor.environment.as_ref().map(|name| name.value.clone());
+        let is_again = descriptors
+            .iter()
+            .take(position)
+            .any(|before| before.stack == descriptor.stack && environment(before) == environment(descriptor));
+        if !is_again {
+            continue;
+        }
+        let found = places.iter().filter(|(stack, _)| *stack == descriptor.stack).rev();
+        let diagnostic = found.fold(
+            Diagnostic::error("duplicate_stack", format!("the stack `{}` is described twice", descriptor.stack))
+                .hint("give one descriptor of a data product, and choose components with `-c`"),
+            |diagnostic, (_, span)| diagnostic.at(*span),
+        );
+        diagnostics.push(diagnostic);
+    }
+}
+
+fn heading(node: &Node) -> Span {
+    node.as_map().and_then(<[_]>::first).map_or(node.span, |entry| entry.key_span)
+}

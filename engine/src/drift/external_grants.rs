@@ -1,0 +1,109 @@
+//! External grants on the objects of recorded grants, found without a descriptor.
+//!
+//! The keys of grants from a component's `acl` are the principals that have access. If nobody has access, no recorded grant
+//! names the object: a plan, which knows the blueprint, reports its external grants.
+
+use super::{DriftItem, DriftKind, DriftedAttribute};
+use crate::address::{Address, InstanceKey, StackId};
+use crate::diagnostic::Diagnostic;
+use crate::plan::compute::{PlanFailure, Planner};
+use crate::plan::external_grants::known::{Known, object};
+use crate::plan::external_grants::{free_address, grantees};
+use crate::plan::key::identity_key;
+use crate::plan::refresh::Loaded;
+use futures_util::future::join_all;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use terrace_provider::{Attributes, Grantee, Path, Value};
+
+/// Who has access to which components of a stack.
+pub(super) type Accessible = HashMap<String, BTreeSet<String>>;
+
+/// Grants by type and provider instance: what they let somebody in to (by the text of its identity), and which resource of
+/// which component does.
+type Grants = BTreeMap<(String, String), BTreeMap<String, (Attributes, Address)>>;
+
+/// The components of a stack of which it is known who has access.
+pub(super) async fn accessible(planner: &Planner<'_>, stack: &StackId) -> Result<Accessible, PlanFailure> {
+    let rows = planner.store.components(stack).await?;
+    let known = rows.into_iter().filter_map(|row| Some((row.key, row.access?.principals.into_iter().collect())));
+    Ok(known.collect())
+}
+
+/// Who is let in by others to what these rows let somebody in to. `known` is what the environment records.
+pub(super) async fn let_in(
+    planner: &Planner<'_>,
+    stack: &StackId,
+    loaded: &Loaded,
+    (accessible, known): (&Accessible, &Known),
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Vec<DriftItem>, PlanFailure> {
+    let grants = grants(planner, loaded, accessible);
+    let answers = grants.iter().map(|((ty, provider), grants)| {
+        grantees(planner.registry, ty, provider, grants.values().map(|(access, _)| access))
+    });
+    let answers = join_all(answers).await;
+    let own: BTreeSet<_> = match grants.is_empty() {
+        true => BTreeSet::new(),
+        false => loaded.rows.iter().map(|(at, row)| object(&at.ty, &row.opened.prior.identity)).collect(),
+    };
+    let (mut items, mut taken) = (Vec::new(), BTreeSet::new());
+    for (((ty, provider), grants), answer) in grants.iter().zip(answers) {
+        let mut grantees = match answer {
+            Ok(grantees) => grantees,
+            Err(error) => {
+                let message = format!("who else has access cannot be told: `{ty}` of `{provider}`: {error}");
+                let told = Diagnostic::error("access_not_read", message).about(stack);
+                diagnostics.push(told.maybe_hint(error.solutions.first().cloned()));
+                continue;
+            }
+        };
+        for (access, (_, block)) in grants {
+            for grantee in grantees.remove(access).unwrap_or_default() {
+                let object = object(ty, &grantee.grant.identity);
+                let opening = (planner.registry, planner.seal);
+                let is_known = own.contains(&object)
+                    || known.by(planner.store, opening, &stack.environment, &object).await?.is_some();
+                if !is_known {
+                    items.push(item(stack, free_address(block, &grantee, &mut taken), &grantee));
+                }
+            }
+        }
+    }
+    items.sort_by(|one, other| one.address.cmp(&other.address));
+    Ok(items)
+}
+
+/// The recorded grants that the `acl` of a component made, once for each thing that they let somebody in to.
+fn grants(planner: &Planner<'_>, loaded: &Loaded, accessible: &Accessible) -> Grants {
+    let mut grants = Grants::new();
+    for (address, row) in &loaded.rows {
+        let Some((_, ty)) = planner.registry.resource_type(&address.ty).filter(|(_, ty)| !ty.grantee.is_empty()) else {
+            continue;
+        };
+        let is_of_acl = match &address.key {
+            Some(InstanceKey::Text(key)) => accessible.get(&address.component).is_some_and(|of| of.contains(key)),
+            _ => false,
+        };
+        let access = ty.access_of(&row.opened.prior.attributes).filter(|_| is_of_acl);
+        let Some(access) = access else { continue };
+        let of_type = grants.entry((address.ty.clone(), row.opened.provider.clone())).or_default();
+        let block = || Address { key: None, ..address.clone() };
+        of_type.entry(identity_key(&access)).or_insert_with(|| (access, block()));
+    }
+    grants
+}
+
+fn item(stack: &StackId, address: Address, grantee: &Grantee) -> DriftItem {
+    let attribute = |name: &str, value: &str| DriftedAttribute {
+        path: Path::attribute(name),
+        recorded: None,
+        observed: Some(Value::from(value)),
+    };
+    DriftItem {
+        stack: stack.clone(),
+        address,
+        deposed: None,
+        kind: DriftKind::Foreign,
+        attributes: vec![attribute("principal", &grantee.principal), attribute("privilege", &grantee.privilege)],
+    }
+}

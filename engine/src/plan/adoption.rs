@@ -1,0 +1,169 @@
+//! The rule of `adopt: ifOurs`: which unmanaged objects terrace may adopt.
+//!
+//! It adopts an object if its name is computed from the component, so that two people cannot have chosen it by chance; if no
+//! other row manages it; and if its differences can be aligned in place, without loss of data.
+
+use super::Prior;
+use super::compute::{PlanFailure, Planner};
+use super::key::compared_key;
+use super::resource::ResourceInput;
+use crate::address::{Address, StackId};
+use crate::diagnostic::Diagnostic;
+use crate::expression::{Template, TemplateKind};
+use crate::moves::as_written;
+use crate::record;
+use crate::registry::Registry;
+use crate::render::shell_word;
+use crate::seal::Seal;
+use crate::store::{RowStatus, Selection, StateStore};
+use std::collections::HashMap;
+use std::fmt;
+use terrace_provider::{Attributes, ResourceType, Value};
+use tokio::sync::OnceCell;
+
+/// Which objects rows of this store manage; gathered once it is asked for.
+#[derive(Default)]
+pub(crate) struct Managed(OnceCell<HashMap<Object, Manager>>);
+
+/// The resource that manages an object.
+#[derive(Clone)]
+pub(crate) struct Manager {
+    pub(crate) stack: StackId,
+    pub(crate) address: Address,
+    /// Only its data stayed.
+    pub(super) is_retained: bool,
+}
+
+impl fmt::Display for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.stack, self.address)
+    }
+}
+
+/// A type, a provider instance and an identity.
+type Object = (String, String, String);
+
+impl Managed {
+    /// The resource that manages an object.
+    pub(crate) async fn by(
+        &self,
+        planner: &Planner<'_>,
+        ty: &str,
+        instance: &str,
+        identity: &Attributes,
+    ) -> Result<Option<Manager>, PlanFailure> {
+        self.within(
+            planner.store,
+            (planner.registry, planner.seal),
+            &planner.environment.name,
+            (ty, instance, identity),
+        )
+        .await
+    }
+
+    /// The same for whoever has no planner.
+    pub(crate) async fn within(
+        &self,
+        store: &dyn StateStore,
+        (registry, seal): (&Registry, &Seal),
+        environment: &str,
+        (ty, instance, identity): (&str, &str, &Attributes),
+    ) -> Result<Option<Manager>, PlanFailure> {
+        // Without an identity of its own an object is known by its address alone, which tells no two apart.
+        if identity.is_empty() {
+            return Ok(None);
+        }
+        let object = (ty.to_owned(), instance.to_owned(), compared_key(registry, ty, identity));
+        let gather = || async {
+            let mut managed = HashMap::new();
+            for stack in store.stacks().await?.into_iter().filter(|stack| stack.environment == *environment) {
+                for row in store.rows(&stack, &Selection::All).await? {
+                    let sealed = |error| PlanFailure::Sealed { address: format!("{stack}:{}", row.address), error };
+                    let identity = record::open_identity(&row, seal).map_err(sealed)?;
+                    let is_retained = row.status == RowStatus::Retained;
+                    let key = compared_key(registry, &row.address.ty, &identity);
+                    let object = (row.address.ty.clone(), row.provider, key);
+                    let manager = Manager { stack: stack.clone(), address: row.address, is_retained };
+                    // Whoever only keeps its data does not hide one that has it.
+                    if !is_retained || !managed.contains_key(&object) {
+                        managed.insert(object, manager);
+                    }
+                }
+            }
+            Ok::<_, PlanFailure>(managed)
+        };
+        Ok(self.0.get_or_try_init(gather).await?.get(&object).cloned())
+    }
+}
+
+/// Why an object that is there is not taken over; `None` when it is ours.
+pub(super) async fn why_not(
+    planner: &Planner<'_>,
+    wanted: &ResourceInput<'_>,
+    found: &Prior,
+) -> Result<Option<NotAdoptable>, PlanFailure> {
+    if !is_named_by_rule(wanted.template, wanted.ty) {
+        return Ok(Some(NotAdoptable::NoRule));
+    }
+    let by = wanted.managed.by(planner, wanted.ty.name, &wanted.provider, &found.identity).await?;
+    Ok(by.map(NotAdoptable::Managed))
+}
+
+/// Why an object is not taken over.
+pub(super) enum NotAdoptable {
+    /// What names it is written out.
+    NoRule,
+    /// That resource manages it.
+    Managed(Manager),
+    /// Aligning it would destroy data.
+    DataLoss,
+    /// Aligning it would replace it.
+    Replaced,
+}
+
+/// The error for an object that is there and is not taken over, with the way to take it over all the same.
+pub(super) fn refused(wanted: &ResourceInput<'_>, address: &str, found: &Prior, why: &NotAdoptable) -> Diagnostic {
+    let names = wanted.ty.identity.join("`, `");
+    let told = match why {
+        NotAdoptable::NoRule => format!("`{names}` is written out, and follows no rule"),
+        NotAdoptable::Managed(by) if by.is_retained => format!("it is the data of {by}, which stayed"),
+        NotAdoptable::Managed(by) => format!("{by} manages it"),
+        NotAdoptable::DataLoss => "what differs would destroy data".to_owned(),
+        NotAdoptable::Replaced => "it would have to be replaced".to_owned(),
+    };
+    let error = Diagnostic::error("not_ours", format!("{address} is there already and is not taken over: {told}"));
+    let error = error.at(wanted.span);
+    if let NotAdoptable::Managed(by) = why {
+        if by.is_retained && by.stack == *wanted.stack {
+            return error.hint(format!("to go on with it, write `{}`", as_written(&by.address, &wanted.address)));
+        }
+        return error.hint("give one of them another name, or let both own it with `shared`");
+    }
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_json().to_string(),
+    };
+    let id = match found.attributes.get("id").and_then(Value::as_str) {
+        Some(id) => id.to_owned(),
+        None => found.identity.values().map(text).collect::<Vec<_>>().join("/"),
+    };
+    error.hint(format!(
+        "`terrace import {} {}` records it as it is; `adopt: ifExists` takes over whatever is there",
+        shell_word(address),
+        shell_word(&id)
+    ))
+}
+
+/// True when what names the object is computed.
+pub(super) fn is_named_by_rule(template: &Template, ty: &ResourceType) -> bool {
+    match &template.kind {
+        TemplateKind::Map(entries) => {
+            entries.iter().any(|entry| ty.identity.contains(&entry.key.as_str()) && !is_constant(&entry.value))
+        }
+        _ => !is_constant(template),
+    }
+}
+
+fn is_constant(template: &Template) -> bool {
+    template.expressions().next().is_none()
+}

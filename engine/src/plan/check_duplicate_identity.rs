@@ -1,0 +1,270 @@
+//! Refuses two resources that name one object, because each would undo the changes of the other.
+//!
+//! Also finds a resource that names the object of a resource that the plan removes: a rename.
+
+use super::object_identity::{Name, ObjectKey, names};
+use super::steps::{Position, Steps};
+use super::{Change, StackPlan};
+use crate::action::{Action, Reason};
+use crate::address::{Address, InstanceKey};
+use crate::diagnostic::{Diagnostic, has_errors};
+use crate::moves::as_command;
+use crate::quick::QuickMap;
+use crate::registry::Registry;
+use crate::render::shell_word;
+use std::collections::{HashMap, HashSet};
+use terrace_provider::ResourceType;
+
+/// Reports the resources of a plan that name the same object of the same provider instance.
+pub(super) fn check(registry: &Registry, stacks: &[StackPlan], diagnostics: &mut Vec<Diagnostic>) {
+    let mut first: QuickMap<ObjectKey<'_>, (&StackPlan, &Change)> = QuickMap::default();
+    for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
+        let Some(after) = change.after.as_ref().filter(|_| change.action.leaves_object()) else { continue };
+        // What lives in the state alone is no object that anybody else could name.
+        let ty = registry.resource_type(&change.address.ty).map(|(_, ty)| ty).filter(|ty| !ty.state_only);
+        let Some(ty) = ty else { continue };
+        let names = names(ty, &after.attributes);
+        let keys: Vec<_> = names.iter().map(|name| name.of(ty, &change.provider)).collect();
+        let same = names.iter().zip(&keys).find_map(|(name, key)| {
+            let (other_stack, other) = *first.get(key)?;
+            // What objects that are there have for ids is their provider's business.
+            let counts = !name.is_id || [change, other].iter().any(|one| begins_to_have(one.action));
+            counts.then_some((name, (other_stack, other)))
+        });
+        let Some((name, (other_stack, other))) = same else {
+            first.extend(keys.into_iter().map(|key| (key, (stack, change))));
+            continue;
+        };
+        let diagnostic = Diagnostic::error(
+            "one_object_twice",
+            format!(
+                "{}:{} and {}:{} name one object: {name}",
+                other_stack.stack, other.address, stack.stack, change.address
+            ),
+        );
+        let diagnostic = other_stack.tell(stack.tell(diagnostic, &change.address), &other.address);
+        diagnostics.push(diagnostic.hint("give one of them another name, or declare it once"));
+    }
+    // Another mistake may be why something goes.
+    if has_errors(diagnostics) {
+        return;
+    }
+    let mut taken = Vec::new();
+    for (stack, change) in stacks.iter().flat_map(|stack| stack.changes.iter().map(move |change| (stack, change))) {
+        let Some((ty, left)) = left_names(registry, change) else { continue };
+        let taker = left.iter().find_map(|name| {
+            let (other_stack, other) = *first.get(&name.of(ty, &change.provider))?;
+            takes(other, name, ty, change).then_some((name.to_string(), (other_stack, other)))
+        });
+        taken.extend(taker.map(|(name, taker)| Taken { ty, name, left: (stack, change), taker }));
+    }
+    if taken.is_empty() {
+        return;
+    }
+    let steps = Steps::of(registry, stacks);
+    let positions: HashMap<*const Change, Position> = stacks
+        .iter()
+        .enumerate()
+        .flat_map(|(stack, plan)| plan.changes.iter().enumerate().map(move |(at, change)| (change, (stack, at))))
+        .map(|(change, at)| (std::ptr::from_ref(change), at))
+        .collect();
+    let is_free_by_then = |taken: &Taken<'_>| {
+        let at = |change: &Change| positions.get(&std::ptr::from_ref(change)).copied();
+        let cleared = at(taken.left.1).zip(at(taken.taker.1)).is_some_and(|(left, taker)| steps.clears(left, taker));
+        waits_for(taken.taker, taken.left) || (taken.may_wait() && cleared)
+    };
+    let chains = Chains::of(&taken);
+    let mut refused: Vec<&Taken<'_>> = taken.iter().filter(|taken| !is_free_by_then(taken)).collect();
+    // The error about the first resource of a chain has the moves of all.
+    refused.sort_by_key(|taken| !std::ptr::eq(chains.first(taken), taken.taker.1));
+    let mut told = Reported::default();
+    diagnostics.extend(refused.into_iter().map(|taken| renamed(taken, &chains, &mut told)));
+}
+
+/// An object that its resource leaves, and that another resource of the plan names.
+struct Taken<'p> {
+    ty: &'p ResourceType,
+    /// The name of the object, in words.
+    name: String,
+    left: (&'p StackPlan, &'p Change),
+    taker: (&'p StackPlan, &'p Change),
+}
+
+impl Taken<'_> {
+    /// True when the name alone is taken over: the old object goes, and a new one is made once it is gone. A resource
+    /// that only has another address now goes on with its object, as does one whose object holds data.
+    fn may_wait(&self) -> bool {
+        let (left, taker) = (self.left.1, self.taker.1);
+        let is_made = taker.action == Action::Create || taker.action.is_replace();
+        let is_of_type = left.address.ty == taker.address.ty;
+        let is_renamed = is_of_type && left.action == Action::Delete && taker.action == Action::Create;
+        left.action.removes_object() && is_made && !is_renamed && !(is_of_type && self.ty.holds_data)
+    }
+
+    /// True when both are resources of the same stack, or both shared, so that a record can move between them.
+    fn is_alike(&self) -> bool {
+        let ((left_stack, left), (taker_stack, taker)) = (self.left, self.taker);
+        let is_own = left_stack.stack == taker_stack.stack && !left.address.is_shared() && !taker.address.is_shared();
+        let is_shared = left.address.is_shared() && taker.address.is_shared();
+        (is_own || is_shared) && left.address.ty == taker.address.ty
+    }
+}
+
+/// True when the resource may not have had the object until now.
+const fn begins_to_have(action: Action) -> bool {
+    matches!(action, Action::Create | Action::Adopt) || action.is_replace()
+}
+
+/// The names of an object whose resource leaves it, as long as the object is there.
+fn left_names<'a>(registry: &'a Registry, change: &Change) -> Option<(&'a ResourceType, Vec<Name>)> {
+    let is_left = !change.action.leaves_object() || change.action.is_replace();
+    if !is_left || change.reason == Some(Reason::Gone) || change.deposed.is_some() {
+        return None;
+    }
+    let (_, ty) = registry.resource_type(&change.address.ty).filter(|(_, ty)| !ty.state_only)?;
+    Some((ty, names(ty, &change.prior.as_ref()?.attributes)))
+}
+
+/// True when the object is another resource's once the plan is applied, or would be if it were not removed.
+fn takes(other: &Change, name: &Name, ty: &ResourceType, left: &Change) -> bool {
+    match other.action {
+        // Both are recorded as it, and one of them takes it away from the other.
+        Action::NoOp | Action::Update => left.action.removes_object() && !name.is_id,
+        Action::Create => true,
+        // What is dropped from state may be taken over.
+        Action::Adopt => left.action != Action::Forget,
+        action if action.is_replace() => {
+            let had = other.prior.as_ref().map(|prior| names(ty, &prior.attributes)).unwrap_or_default();
+            !had.iter().any(|had| had.key() == name.key())
+        }
+        _ => false,
+    }
+}
+
+/// True when an object of that name is made only once the old one is gone.
+fn waits_for((other_stack, other): (&StackPlan, &Change), (stack, change): (&StackPlan, &Change)) -> bool {
+    let is_gone_first = change.action == Action::Replace && other.action != Action::Adopt;
+    if !is_gone_first || other_stack.stack != stack.stack {
+        return false;
+    }
+    let component = stack.components.iter().find(|component| component.key == other.address.component);
+    let is_before = |key: &String| *key == change.address.component;
+    other.depends_on.contains(&change.address)
+        || component.is_some_and(|component| component.depends_on.iter().any(is_before))
+}
+
+/// An object that is recorded as one resource and declared as another: to make it fails, and to remove it takes it from
+/// both. A replacement removes it, too.
+fn renamed<'p>(taken: &'p Taken<'p>, chains: &Chains<'p>, told: &mut Reported) -> Diagnostic {
+    let Taken { name, left: (stack, change), taker: (other_stack, other), .. } = taken;
+    let (from, to) = (&change.address, &other.address);
+    let message =
+        format!("{}:{to} names the object that is recorded as {}:{from}: {name}", other_stack.stack, stack.stack);
+    let diagnostic = Diagnostic::error("renamed_without_moved", message);
+    let diagnostic = other_stack.tell(diagnostic, to);
+    if !begins_to_have(other.action) {
+        let drop = shell_word(&format!("{}:{from}", stack.stack));
+        return diagnostic.hint(format!("`terrace state rm {drop}` drops the one record and leaves the object"));
+    }
+    if taken.is_alike() && (other.generation != 0 || change.action.is_replace()) {
+        let first = chains.first(taken);
+        if let Some(by) = told.chains.get(&std::ptr::from_ref(first)) {
+            return diagnostic.hint(format!("move the records as the error about {by} says"));
+        }
+        told.chains.insert(std::ptr::from_ref(first), to.clone());
+        let moves = chains.moves(stack, first, &mut told.asides);
+        let commands: Vec<String> =
+            moves.iter().map(|(from, to)| format!("`{}`", as_command(&stack.stack, from, to))).collect();
+        return diagnostic.hint(format!(
+            "where each goes on with the object that it names, move the records first: {}",
+            commands.join(", then ")
+        ));
+    }
+    if taken.is_alike() && from.is_shared() {
+        let command = as_command(&stack.stack, from, to);
+        return diagnostic.hint(format!("where it is the same one, move it first: `{command}`"));
+    }
+    diagnostic.hint(match change.action {
+        _ if taken.is_alike() => format!("say that it is the same one: `moved: [{{from: '{from}', to: '{to}'}}]`"),
+        Action::Retain => format!("give {to} another name: the object of {from} stays"),
+        Action::Forget => format!("give {to} another name, or `adopt: ifExists`: the object of {from} stays"),
+        action if action.is_replace() => format!("give {to} another name, apply, and then the name that {from} leaves"),
+        _ => format!("give {to} another name, or apply the removal of {from} first, then declare {to}"),
+    })
+}
+
+/// What errors say already.
+#[derive(Default)]
+struct Reported {
+    /// The resources whose errors have the moves, by the first resources of chains.
+    chains: HashMap<*const Change, Address>,
+    /// Addresses at which records are put aside.
+    asides: HashSet<Address>,
+}
+
+/// Which resource names the object of which, among those that could go on with each other's objects.
+struct Chains<'p> {
+    /// By the change whose object is named.
+    by_left: HashMap<*const Change, &'p Taken<'p>>,
+    /// By the change that names it.
+    by_taker: HashMap<*const Change, &'p Taken<'p>>,
+}
+
+impl<'p> Chains<'p> {
+    fn of(taken: &'p [Taken<'p>]) -> Self {
+        let alike = || taken.iter().filter(|taken| taken.is_alike());
+        Self {
+            by_left: alike().map(|taken| (std::ptr::from_ref(taken.left.1), taken)).collect(),
+            by_taker: alike().map(|taken| (std::ptr::from_ref(taken.taker.1), taken)).collect(),
+        }
+    }
+
+    /// The resource of a chain whose own object is named by none; of a ring, the first by address.
+    fn first(&self, taken: &'p Taken<'p>) -> &'p Change {
+        let mut seen = HashSet::new();
+        let mut at = taken.taker.1;
+        let mut lowest = at;
+        while let Some(next) = self.by_left.get(&std::ptr::from_ref(at)) {
+            if !seen.insert(std::ptr::from_ref(at)) {
+                return lowest;
+            }
+            at = next.taker.1;
+            lowest = if at.address < lowest.address { at } else { lowest };
+        }
+        at
+    }
+
+    /// The moves of records, in order, by which each resource of a chain gets the record of the object that it names. The
+    /// record of the first one is put aside before, where it has one.
+    fn moves(&self, stack: &StackPlan, first: &'p Change, asides: &mut HashSet<Address>) -> Vec<(Address, Address)> {
+        let addresses: HashSet<&Address> = stack.changes.iter().map(|change| &change.address).collect();
+        let mut beside = (1_u32..).map(|number| aside(&first.address, number));
+        let is_free = |aside: &Address| !addresses.contains(aside) && !asides.contains(aside);
+        let aside = beside.find(is_free).filter(|_| first.generation != 0);
+        asides.extend(aside.clone());
+        let mut moves: Vec<(Address, Address)> =
+            aside.iter().map(|aside| (first.address.clone(), aside.clone())).collect();
+        let mut seen = HashSet::new();
+        let mut at = first;
+        while let Some(taken) =
+            self.by_taker.get(&std::ptr::from_ref(at)).filter(|_| seen.insert(std::ptr::from_ref(at)))
+        {
+            let left = taken.left.1;
+            let from = match std::ptr::eq(left, first) {
+                true => aside.clone().unwrap_or_else(|| left.address.clone()),
+                false => left.address.clone(),
+            };
+            moves.push((from, at.address.clone()));
+            at = left;
+        }
+        moves
+    }
+}
+
+/// A free address beside a recorded address.
+fn aside(address: &Address, number: u32) -> Address {
+    match &address.key {
+        Some(_) => Address { key: Some(InstanceKey::Text(format!("aside{number}"))), ..address.clone() },
+        None => Address { name: format!("{}_aside{number}", address.name), ..address.clone() },
+    }
+}

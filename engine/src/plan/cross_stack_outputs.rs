@@ -1,0 +1,417 @@
+//! Outputs of other stacks: `stacks["name"].components["key"].outputs.NAME`, recorded or planned in the same run.
+//!
+//! The stacks of one run are planned in the order in which they read and look up each other (`lookup_dependencies`). Recorded
+//! outputs are read as they are now and belong to the read set: an apply of the other stack makes the plan stale, by a row or
+//! by an output (`output_reads`).
+
+use super::compute::{PlanFailure, Planner};
+use super::{Part, StackPlan};
+use crate::address::StackId;
+use crate::compile::{CompiledComponent, CompiledStack};
+use crate::diagnostic::{Diagnostic, did_you_mean};
+use crate::expression::{Missing, Reference, ReferenceStep, Template, descend};
+use crate::graph::{loops, templates};
+use crate::source::Span;
+use crate::store::{Read, Selection, StackRead};
+use petgraph::Direction::{Incoming, Outgoing};
+use petgraph::algo::{has_path_connecting, is_cyclic_directed};
+use petgraph::graph::{DiGraph, NodeIndex};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use terrace_provider::value::wire::WireError;
+use terrace_provider::{Attributes, Map, Value};
+
+/// A component that reads outputs of a component of another stack, or looks at an object that it makes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct StackNeed {
+    /// The component that reads.
+    pub component: String,
+    /// The other stack.
+    pub stack: StackId,
+    /// The component of it; empty for the stack's own outputs.
+    pub of: String,
+}
+
+impl StackNeed {
+    /// What is read.
+    pub(super) fn read(&self) -> StackRead {
+        StackRead { stack: self.stack.clone(), component: self.of.clone() }
+    }
+}
+
+/// The recorded outputs of a component of another stack.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OtherOutputs {
+    /// The stack.
+    pub stack: StackId,
+    /// The component.
+    pub component: String,
+    /// The outputs.
+    pub outputs: Attributes,
+}
+
+/// Outputs of the components of other stacks, as expressions see them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CrossStackOutputs {
+    /// What a stack without an environment in its name belongs to.
+    environment: String,
+    /// By stack and component; nothing of a stack that could not be planned.
+    stacks: BTreeMap<StackId, Option<BTreeMap<String, Map>>>,
+    /// Recorded outputs that cannot be opened, and why; by stack and component.
+    closed: BTreeMap<(StackId, String), BTreeMap<String, WireError>>,
+    /// Components that have parts which are deferred, by stack.
+    deferred: BTreeSet<(StackId, String)>,
+    /// Stacks of which something is recorded, for suggestions.
+    recorded: Vec<StackId>,
+    /// Stacks of which anything was ever recorded.
+    known: Vec<StackId>,
+}
+
+impl CrossStackOutputs {
+    pub(crate) fn of(environment: &str) -> Self {
+        Self { environment: environment.to_owned(), ..Self::default() }
+    }
+
+    /// Adds or replaces the outputs of a component.
+    pub(crate) fn set(&mut self, stack: &StackId, component: &str, outputs: Map) {
+        let components = self.stacks.entry(stack.clone()).or_insert_with(|| Some(BTreeMap::new()));
+        components.get_or_insert_default().insert(component.to_owned(), outputs);
+    }
+
+    /// True when parts of any of them are deferred.
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
+    /// What a path that begins with the name of a stack leads to, when parts of that are deferred.
+    pub(crate) fn deferred(&self, steps: &[ReferenceStep]) -> Option<String> {
+        let (wanted, component, _) = split(steps)?;
+        let read = (stack_of(wanted, &self.environment), component.to_owned());
+        self.deferred.contains(&read).then(|| format!("stack {}", read.0))
+    }
+
+    /// Why there is nothing to read of a stack. The one of the same name in another environment is no better.
+    fn missing(&self, wanted: &str, stack: &StackId) -> Missing {
+        let apply_first = format!("apply {stack} first, or plan both in one run");
+        if self.known.contains(stack) {
+            let message = format!("nothing is recorded of the stack `{stack}` any more");
+            return Missing::new(message).hint(apply_first);
+        }
+        let here = self.recorded.iter().filter(|other| other.environment == stack.environment);
+        let is_whole = wanted == stack.to_string();
+        let names: Vec<String> = here.map(|it| if is_whole { it.to_string() } else { it.name.clone() }).collect();
+        Missing::new(format!("there is no stack `{stack}` that was ever applied"))
+            .hint(did_you_mean(wanted, names.iter().map(String::as_str)).or(Some(apply_first)))
+    }
+
+    /// Follows a path that begins with the name of a stack.
+    pub(crate) fn resolve(&self, steps: &[ReferenceStep]) -> Result<Cow<'_, Value>, Missing> {
+        let Some((wanted, component, rest)) = split(steps) else { return Err(malformed()) };
+        let stack = stack_of(wanted, &self.environment);
+        let components = match self.stacks.get(&stack) {
+            Some(Some(components)) => components,
+            Some(None) => return Ok(Cow::Owned(Value::Unknown)),
+            None => return Err(self.missing(wanted, &stack)),
+        };
+        let of = if component.is_empty() { format!("{stack}") } else { format!("component `{component}` of {stack}") };
+        let Some(outputs) = components.get(component) else {
+            let known = components.keys().map(String::as_str).filter(|key| !key.is_empty());
+            let listed: Vec<&str> = known.clone().collect();
+            return Err(Missing::new(format!("{of} is not there, or not deployed"))
+                .hint(did_you_mean(component, known).or_else(|| Some(listed_or_none("its components are", &listed)))));
+        };
+        let path = format!("stacks[\"{wanted}\"].components[\"{component}\"].outputs");
+        let closed = self.closed.get(&(stack.clone(), component.to_owned()));
+        let why_closed = |(name, error): (&String, &WireError)| {
+            Missing::new(format!("the output `{name}` of {of}: {error}"))
+                .hint("give the state key that it was sealed with".to_owned())
+        };
+        let before = steps.len() - rest.len();
+        match rest.split_first() {
+            None if let Some(first) = closed.and_then(BTreeMap::first_key_value) => Err(why_closed(first)),
+            Some((ReferenceStep::Key(name), _)) if let Some(it) = closed.and_then(|it| it.get_key_value(name)) => {
+                Err(why_closed(it))
+            }
+            None => Ok(Cow::Owned(Value::Map(outputs.clone()))),
+            Some((ReferenceStep::Key(name), rest)) => match outputs.get(name) {
+                Some(value) => {
+                    descend(value, &format!("{path}.{name}"), rest).map_err(|missing| missing.after(before + 1))
+                }
+                None => {
+                    let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
+                    let missing = Missing::new(format!("{of} has no output `{name}`")).led(before);
+                    Err(missing.hint(
+                        did_you_mean(name, names.iter().copied())
+                            .or_else(|| Some(listed_or_none("its outputs are", &names))),
+                    ))
+                }
+            },
+            Some(_) => Err(malformed()),
+        }
+    }
+}
+
+fn listed_or_none(what: &str, names: &[&str]) -> String {
+    if names.is_empty() { "there are none".to_owned() } else { format!("{what}: {}", names.join(", ")) }
+}
+
+fn malformed() -> Missing {
+    Missing::new("`stacks` is read as `stacks[\"name\"].components[\"key\"].outputs.name`")
+        .hint("outputs of the stack itself: `stacks[\"name\"].outputs.name`".to_owned())
+}
+
+/// The stack, the component (empty for the stack's own outputs) and what follows `outputs`.
+pub(super) fn split(steps: &[ReferenceStep]) -> Option<(&str, &str, &[ReferenceStep])> {
+    match steps {
+        [ReferenceStep::Key(stack), ReferenceStep::Key(outputs), rest @ ..] if outputs == "outputs" => {
+            Some((stack, "", rest))
+        }
+        [
+            ReferenceStep::Key(stack),
+            ReferenceStep::Key(components),
+            ReferenceStep::Key(component),
+            ReferenceStep::Key(outputs),
+            rest @ ..,
+        ] if components == "components" && outputs == "outputs" => Some((stack, component, rest)),
+        _ => None,
+    }
+}
+
+pub(super) fn stack_of(text: &str, environment: &str) -> StackId {
+    text.parse().unwrap_or_else(|_| StackId::new(text, environment))
+}
+
+/// A place where a component of one stack reads a component of another one.
+struct Use<'c> {
+    component: &'c str,
+    stack: StackId,
+    of: String,
+    span: Span,
+}
+
+/// What the chosen components of a stack refer to, and where.
+pub(super) fn references<'c>(
+    planner: &Planner<'_>,
+    compiled: &'c CompiledStack,
+) -> impl Iterator<Item = (&'c CompiledComponent, &'c Reference, Span)> {
+    let chosen = &planner.options.components;
+    let components = compiled.components.iter().filter(|it| chosen.is_empty() || chosen.contains(&it.key));
+    components.flat_map(|component| {
+        let declarations = &component.declarations;
+        let declared = declarations.resources.iter().chain(&declarations.data).flat_map(templates);
+        let all = declared.chain(declarations.outputs.iter().map(|output| &output.value));
+        all.flat_map(Template::located_references).map(move |(reference, span)| (component, reference, span))
+    })
+}
+
+/// What the chosen components of a stack read of others. Names have to be plain text: they order what is planned.
+fn uses<'c>(planner: &Planner<'_>, compiled: &'c CompiledStack, diagnostics: &mut Vec<Diagnostic>) -> Vec<Use<'c>> {
+    let mut found = Vec::new();
+    for (component, reference, span) in references(planner, compiled).filter(|(_, it, _)| it.root == "stacks") {
+        match split(&reference.steps) {
+            Some((stack, of, _)) => found.push(Use {
+                component: &component.key,
+                stack: stack_of(stack, &planner.environment.name),
+                of: of.to_owned(),
+                span,
+            }),
+            None if reference.steps.iter().take(4).any(|step| matches!(step, ReferenceStep::Path(_))) => {
+                diagnostics.push(
+                    Diagnostic::error("computed_stack", "`stacks` needs stack and component as plain text")
+                        .at(span)
+                        .maybe_hint(malformed().hint),
+                );
+            }
+            // What is written in another form is told where it is evaluated.
+            None => {}
+        }
+    }
+    found
+}
+
+/// The order in which stacks are planned: after those that they read, and those that make what they look at.
+pub(super) struct StackOrder<'s> {
+    stacks: &'s [CompiledStack],
+    /// Nodes have the positions of their stacks.
+    graph: DiGraph<usize, Span>,
+    nodes: HashMap<&'s StackId, NodeIndex>,
+}
+
+impl<'s> StackOrder<'s> {
+    /// The order by what the stacks read of each other.
+    pub(super) fn of(planner: &Planner<'_>, stacks: &'s [CompiledStack]) -> Self {
+        let mut graph = DiGraph::new();
+        let nodes = stacks.iter().enumerate().map(|(at, stack)| (&stack.stack, graph.add_node(at))).collect();
+        let mut order = Self { stacks, graph, nodes };
+        for stack in stacks {
+            // What is malformed is told when the stack is planned.
+            for used in uses(planner, stack, &mut Vec::new()) {
+                if let Some((from, to)) = order.ends(&used.stack, &stack.stack) {
+                    order.graph.add_edge(from, to, used.span);
+                }
+            }
+        }
+        order
+    }
+
+    fn ends(&self, first: &StackId, then: &StackId) -> Option<(NodeIndex, NodeIndex)> {
+        Some((*self.nodes.get(first)?, *self.nodes.get(then)?))
+    }
+
+    /// Lets one stack be planned before another one; false where it was so already, or that would be a loop.
+    pub(super) fn add(&mut self, first: &StackId, then: &StackId, span: Span) -> bool {
+        let Some((first, then)) = self.ends(first, then) else { return false };
+        if self.graph.contains_edge(first, then) || has_path_connecting(&self.graph, then, first, None) {
+            return false;
+        }
+        self.graph.add_edge(first, then, span);
+        true
+    }
+
+    /// Where the stack stands in the run.
+    pub(super) fn position(&self, stack: &StackId) -> Option<usize> {
+        self.graph.node_weight(*self.nodes.get(stack)?).copied()
+    }
+
+    /// Why there is no order: stacks read each other in a loop. Nothing when there is one.
+    pub(super) fn explain_loop(&self) -> Vec<Diagnostic> {
+        if !is_cyclic_directed(&self.graph) {
+            return Vec::new();
+        }
+        let hint = "stacks of one run are planned one after the other: let one of them read nothing of the other";
+        let name = |node| Some(self.stacks.get(*self.graph.node_weight(node)?)?.stack.to_string());
+        loops::explain(&self.graph, hint, name)
+    }
+
+    /// Some of the stacks, each after what it comes after, and otherwise in the order given.
+    pub(super) fn positions(&self, wanted: &BTreeSet<usize>) -> Vec<usize> {
+        let mut order = Vec::new();
+        let mut seen = BTreeSet::new();
+        for start in wanted {
+            let mut open = vec![(NodeIndex::new(*start), false)];
+            while let Some((node, is_ready)) = open.pop() {
+                if is_ready {
+                    order.push(node.index());
+                } else if wanted.contains(&node.index()) && seen.insert(node) {
+                    open.push((node, true));
+                    open.extend(self.graph.neighbors_directed(node, Incoming).map(|read| (read, false)));
+                }
+            }
+        }
+        order
+    }
+
+    /// The stacks that come after some, these included.
+    pub(super) fn after(&self, first: &BTreeSet<usize>) -> BTreeSet<usize> {
+        let mut open: Vec<NodeIndex> = first.iter().map(|at| NodeIndex::new(*at)).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(node) = open.pop() {
+            if seen.insert(node.index()) {
+                open.extend(self.graph.neighbors_directed(node, Outgoing));
+            }
+        }
+        seen
+    }
+}
+
+/// What of other stacks a stack reads: values, what its steps wait for, and rows that the plan stands on.
+pub(super) struct Found {
+    pub(super) others: CrossStackOutputs,
+    pub(super) needs: Vec<StackNeed>,
+    /// Outputs as recorded, of stacks that are not in the run.
+    pub(super) recorded: Vec<OtherOutputs>,
+    pub(super) reads: Vec<Read>,
+}
+
+/// Gathers what a stack reads of others: of those planned before it, and of the store.
+pub(super) async fn find<'p>(
+    planner: &Planner<'_>,
+    compiled: &CompiledStack,
+    run: &BTreeSet<&StackId>,
+    planned: &impl Fn(&StackId) -> Option<&'p StackPlan>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Found, PlanFailure> {
+    let mut found = Found {
+        others: CrossStackOutputs::of(&planner.environment.name),
+        needs: Vec::new(),
+        recorded: Vec::new(),
+        reads: Vec::new(),
+    };
+    let uses = uses(planner, compiled, diagnostics);
+    if uses.is_empty() {
+        return Ok(found);
+    }
+    found.others.recorded = planner.store.stacks().await?;
+    found.others.known = planner.store.known_stacks().await?;
+    let mut wanted: BTreeMap<&StackId, BTreeSet<&str>> = BTreeMap::new();
+    for used in &uses {
+        wanted.entry(&used.stack).or_default().insert(&used.of);
+        found.needs.push(StackNeed {
+            component: used.component.to_owned(),
+            stack: used.stack.clone(),
+            of: used.of.clone(),
+        });
+    }
+    found.needs.sort();
+    found.needs.dedup();
+    for (stack, components) in wanted {
+        if let Some(plan) = planned(stack) {
+            if plan.components.is_empty() {
+                found.others.stacks.insert(stack.clone(), None);
+            }
+            let deferred = plan.components.iter().filter(|component| component.is_deferred);
+            found.others.deferred.extend(deferred.map(|component| (stack.clone(), component.key.clone())));
+            outputs_of(plan).into_iter().for_each(|(key, outputs)| found.others.set(stack, &key, outputs));
+            continue;
+        }
+        if run.contains(stack) || planner.options.offline {
+            // It reads this one, which was told, or nobody may be asked: what it would say is unknown.
+            found.others.stacks.insert(stack.clone(), None);
+            continue;
+        }
+        for (key, component) in planner.recorded_components(stack).await? {
+            if components.contains(key.as_str()) {
+                found.others.closed.insert((stack.clone(), key.clone()), component.closed.clone());
+                let (component, outputs) = (key.clone(), component.outputs.clone());
+                found.recorded.push(OtherOutputs { stack: stack.clone(), component, outputs });
+            }
+            found.others.set(stack, &key, component.outputs);
+        }
+        let components = components.into_iter().map(ToOwned::to_owned).collect();
+        for row in planner.store.rows(stack, &Selection::Components(components)).await? {
+            let (address, deposed, generation) = (row.address, row.deposed, row.generation);
+            found.reads.push(Read { stack: row.stack, address, deposed, generation });
+        }
+    }
+    Ok(found)
+}
+
+/// What is recorded of all stacks, for expressions that are not known yet.
+pub(super) async fn recorded(planner: &Planner<'_>) -> Result<CrossStackOutputs, PlanFailure> {
+    let mut others = CrossStackOutputs::of(&planner.environment.name);
+    others.known = planner.store.known_stacks().await?;
+    others.recorded = planner.store.stacks().await?;
+    for stack in others.recorded.clone() {
+        for (key, component) in planner.recorded_components(&stack).await? {
+            others.closed.insert((stack.clone(), key.clone()), component.closed.clone());
+            others.set(&stack, &key, component.outputs);
+        }
+    }
+    Ok(others)
+}
+
+/// The outputs of a stack by component, as they will be.
+pub(crate) fn outputs_of(plan: &StackPlan) -> BTreeMap<String, Map> {
+    let mut outputs: BTreeMap<String, Map> = plan
+        .components
+        .iter()
+        .filter(|component| component.part != Part::Removed)
+        .map(|component| (component.key.clone(), component.recorded_outputs.clone()))
+        .collect();
+    for output in &plan.outputs {
+        if let (Some(after), Some(of)) = (&output.after, outputs.get_mut(&output.component)) {
+            of.insert(output.name.clone(), after.clone());
+        }
+    }
+    outputs
+}

@@ -1,0 +1,286 @@
+//! External grants: access to the objects of a component's `acl` that was not granted by terrace.
+//!
+//! Plans and drift report them; with `settings.access.foreign: revoke` of the environment, plans revoke them.
+
+pub(crate) mod known;
+
+use super::compute::{Draft, PlanFailure, Planner};
+use super::key::identity_key;
+use super::{Change, Prior, StackPlan};
+use crate::action::{Action, Reason};
+use crate::address::{Address, InstanceKey};
+use crate::deadline;
+use crate::descriptor::Lifecycle;
+use crate::diagnostic::Diagnostic;
+use crate::registry::Registry;
+use crate::source::Place;
+use crate::store::{Read, RowStatus};
+use futures_util::future::join_all;
+use known::{Known, Object, object};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use terrace_provider::schema::Timeouts;
+use terrace_provider::{Attributes, Grantee, ProviderError, Value};
+
+/// So many are told by name.
+const TOLD: usize = 20;
+
+/// What becomes of access that nobody asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExternalGrantsPolicy {
+    /// It is told.
+    #[default]
+    Report,
+    /// Plans take it away.
+    Revoke,
+}
+
+impl ExternalGrantsPolicy {
+    /// The words of the setting.
+    pub const WORDS: [(&'static str, Self); 2] = [("report", Self::Report), ("revoke", Self::Revoke)];
+
+    /// What the settings of an environment say, at `access.foreign`; as usual where it is none of the words.
+    #[must_use]
+    pub fn of_settings(settings: &Value) -> Self {
+        let word = settings.get("access").and_then(|access| access.get("foreign")).and_then(Value::as_str);
+        let meant = Self::WORDS.into_iter().find(|(known, _)| Some(*known) == word);
+        meant.map(|(_, meaning)| meaning).unwrap_or_default()
+    }
+}
+
+/// What the `acl` of a component lets somebody in to.
+#[derive(Debug, Clone)]
+pub(crate) struct GrantTarget {
+    /// The declaration.
+    pub(crate) block: Address,
+    /// The provider instance.
+    pub(crate) provider: String,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) place: Option<Place>,
+    /// What names it: [`terrace_provider::ResourceType::access_of`].
+    pub(crate) access: Attributes,
+}
+
+/// Somebody who came in by one.
+struct ExternalGrant {
+    entrance: GrantTarget,
+    grantee: Grantee,
+}
+
+impl Planner<'_> {
+    /// Tells who was let in by nobody of the plan or the state, or plans to keep them out. `entrances` are those that the
+    /// walk of each plan gathered.
+    pub(super) async fn settle_foreign(
+        &self,
+        plans: &mut [StackPlan],
+        entrances: Vec<Vec<GrantTarget>>,
+        draft: &mut Draft,
+    ) -> Result<(), PlanFailure> {
+        let Draft { reads, diagnostics, .. } = draft;
+        let let_in = self.let_in(entrances, diagnostics).await;
+        if let_in.iter().all(Vec::is_empty) {
+            return Ok(());
+        }
+        let (planned, let_go) = self.planned_objects(plans);
+        let known = Known::default();
+        // Two resources may let somebody in to the very same thing.
+        let mut told_of: HashSet<Object> = HashSet::new();
+        let revokes = ExternalGrantsPolicy::of_settings(&self.environment.settings) == ExternalGrantsPolicy::Revoke;
+        for (plan, let_in) in plans.iter_mut().zip(let_in) {
+            let mut strangers: BTreeMap<Address, Vec<ExternalGrant>> = BTreeMap::new();
+            for one in let_in {
+                let object = object(&one.entrance.block.ty, &one.grantee.grant.identity);
+                // What the plan lets go of is recorded only until then.
+                let is_recorded = match planned.contains(&object) || let_go.contains(&object) {
+                    true => planned.contains(&object),
+                    false => match self.lets_in(&known, &object).await {
+                        Ok(lets_in) => lets_in,
+                        Err(PlanFailure::Sealed { address, error }) => {
+                            diagnostics.push(not_told(&format!("{address}: {error}")));
+                            return Ok(());
+                        }
+                        Err(failure) => return Err(failure),
+                    },
+                };
+                if !is_recorded && told_of.insert(object) {
+                    strangers.entry(one.entrance.block.clone()).or_default().push(one);
+                }
+            }
+            // What a step in doubt may have made is not known to be anybody else's.
+            let in_doubt: HashSet<&str> =
+                plan.changes.iter().filter(|it| it.is_doubted()).map(|it| it.address.component.as_str()).collect();
+            strangers.retain(|block, _| !in_doubt.contains(block.component.as_str()));
+            if !revokes {
+                diagnostics.extend(strangers.iter().map(|(block, of)| told(plan, block, of)));
+                continue;
+            }
+            let mut taken: BTreeSet<Address> = plan.changes.iter().map(|change| change.address.clone()).collect();
+            let mut revocations = Vec::new();
+            for stranger in strangers.into_values().flatten() {
+                let address = free_address(&stranger.entrance.block, &stranger.grantee, &mut taken);
+                reads.push(Read::absent(&plan.stack, &address));
+                revocations.push(revocation(stranger, address));
+            }
+            if !revocations.is_empty() {
+                plan.changes.extend(revocations);
+                plan.sort();
+            }
+        }
+        Ok(())
+    }
+
+    async fn lets_in(&self, known: &Known, object: &Object) -> Result<bool, PlanFailure> {
+        let by = known.by(self.store, (self.registry, self.seal), &self.environment.name, object).await?;
+        Ok(by.is_some())
+    }
+
+    /// Asks who came in: each instance once for all of a type, all at the same time.
+    async fn let_in(
+        &self,
+        entrances: Vec<Vec<GrantTarget>>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Vec<Vec<ExternalGrant>> {
+        let mut let_in: Vec<Vec<ExternalGrant>> = entrances.iter().map(|_| Vec::new()).collect();
+        let mut asked: BTreeMap<(String, String), Vec<(usize, GrantTarget)>> = BTreeMap::new();
+        for (plan, entrance) in
+            entrances.into_iter().enumerate().flat_map(|(at, of)| of.into_iter().map(move |it| (at, it)))
+        {
+            asked.entry((entrance.block.ty.clone(), entrance.provider.clone())).or_default().push((plan, entrance));
+        }
+        let answers = asked.iter().map(|((ty, provider), entrances)| {
+            let accesses = entrances.iter().map(|(_, entrance)| &entrance.access);
+            grantees(self.registry, ty, provider, accesses)
+        });
+        let answers = join_all(answers).await;
+        for (((ty, provider), entrances), answer) in asked.into_iter().zip(answers) {
+            let grantees = match answer {
+                Ok(grantees) => grantees,
+                Err(error) => {
+                    let warning = not_told(&format!("`{ty}` of `{provider}`: {error}"));
+                    diagnostics.push(warning.maybe_hint(error.solutions.first().cloned()));
+                    continue;
+                }
+            };
+            for (plan, entrance) in entrances {
+                let of_plan = let_in.get_mut(plan).into_iter();
+                let came_in = grantees.get(&identity_key(&entrance.access)).cloned().unwrap_or_default();
+                of_plan.for_each(|of| {
+                    of.extend(
+                        came_in.iter().map(|it| ExternalGrant { entrance: entrance.clone(), grantee: it.clone() }),
+                    )
+                });
+            }
+        }
+        let_in
+    }
+
+    /// The objects that resources of the plan have or will have, and those that it lets go of while they are there.
+    fn planned_objects(&self, plans: &[StackPlan]) -> (HashSet<Object>, HashSet<Object>) {
+        let (mut objects, mut let_go) = (HashSet::new(), HashSet::new());
+        for change in plans.iter().flat_map(|plan| &plan.changes) {
+            let Some((_, ty)) = self.registry.resource_type(&change.address.ty) else { continue };
+            if ty.grantee.is_empty() {
+                continue;
+            }
+            let before = change.prior.as_ref().map(|prior| prior.identity.clone());
+            let after = change.after.as_ref().and_then(|after| ty.identity_of(&after.attributes));
+            let object = |identity| object(&change.address.ty, &identity);
+            match change.action == Action::Forget && change.reason != Some(Reason::Gone) {
+                true => let_go.extend(before.map(object)),
+                false => objects.extend(before.into_iter().chain(after).map(object)),
+            }
+        }
+        (objects, let_go)
+    }
+}
+
+/// Who is let in, by what they were let in to (as the text of its identity).
+pub(crate) async fn grantees(
+    registry: &Registry,
+    ty: &str,
+    provider: &str,
+    accesses: impl Iterator<Item = &Attributes>,
+) -> Result<HashMap<String, Vec<Grantee>>, ProviderError> {
+    let Some((_, ty)) = registry.resource_type(ty) else { return Ok(HashMap::new()) };
+    let asked: Vec<Attributes> = accesses.cloned().collect();
+    let asking = async { registry.session(provider).await?.grantees(ty, &asked).await };
+    let answer = deadline::reading(ty.timeouts.read, asking).await?;
+    let mut by_access: HashMap<String, Vec<Grantee>> = HashMap::new();
+    for grantee in answer {
+        let access = ty.access_of(&grantee.grant.identity).unwrap_or_default();
+        by_access.entry(identity_key(&access)).or_default().push(grantee);
+    }
+    Ok(by_access)
+}
+
+fn not_told(why: &str) -> Diagnostic {
+    Diagnostic::warning("access_not_read", format!("who else has access cannot be told: {why}"))
+}
+
+/// Who was let in by others, and to do what.
+fn in_words(grantee: &Grantee) -> String {
+    format!("foreign: {} {}", grantee.principal, grantee.privilege)
+}
+
+fn told(plan: &StackPlan, block: &Address, strangers: &[ExternalGrant]) -> Diagnostic {
+    let named: Vec<String> = strangers.iter().take(TOLD).map(|one| in_words(&one.grantee)).collect();
+    let more = match strangers.len().saturating_sub(TOLD) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let message = format!("others gave access to `{}`: {}{more}", block.component, named.join(", "));
+    Diagnostic::note("foreign_access", message).about(format!("{}:{block}", plan.stack)).hint(
+        "`terrace acl set` with them records it; `settings.access.foreign: revoke` of the environment has plans take it away",
+    )
+}
+
+/// The address of access that has no row: no resource has it.
+pub(crate) fn free_address(block: &Address, grantee: &Grantee, taken: &mut BTreeSet<Address>) -> Address {
+    let mut key = format!("foreign {}", grantee.principal);
+    loop {
+        let address = Address { key: Some(InstanceKey::Text(key.clone())), ..block.clone() };
+        if taken.insert(address.clone()) {
+            return address;
+        }
+        key.push('\'');
+    }
+}
+
+fn revocation(stranger: ExternalGrant, address: Address) -> Change {
+    let ExternalGrant { entrance: GrantTarget { provider, timeouts, place, .. }, grantee } = stranger;
+    let prior = Prior {
+        status: RowStatus::Ready,
+        identity: grantee.grant.identity,
+        attributes: grantee.grant.attributes,
+        recorded: None,
+        private: grantee.grant.private,
+        dependencies: Vec::new(),
+        write_only: BTreeMap::new(),
+        inconsistent: BTreeMap::new(),
+        lifecycle: Lifecycle::default(),
+    };
+    Change {
+        address,
+        deposed: None,
+        moved_from: None,
+        import_id: None,
+        action: Action::Delete,
+        reason: Some(Reason::Foreign),
+        place,
+        provider,
+        generation: 0,
+        prior: Some(Box::new(prior)),
+        after: None,
+        replace_paths: Vec::new(),
+        triggered_by: Vec::new(),
+        ignored: Vec::new(),
+        drift: Vec::new(),
+        depends_on: Vec::new(),
+        lifecycle: Lifecycle::default(),
+        timeouts,
+        because: Vec::new(),
+        data_loss: None,
+        checks: Vec::new(),
+        in_doubt: None,
+        is_held_back: false,
+    }
+}

@@ -1,0 +1,58 @@
+//! Grants that terrace manages: those in the rows of an environment, of any stack, and those that open steps may create.
+
+use super::super::compute::PlanFailure;
+use super::super::key::identity_key;
+use crate::address::StackId;
+use crate::record;
+use crate::registry::Registry;
+use crate::seal::Seal;
+use crate::store::{Row, Selection, StateStore, StepAction};
+use std::collections::HashMap;
+use terrace_provider::Attributes;
+use tokio::sync::OnceCell;
+
+/// A type and an identity, whichever instance has it: two instances may be of one server.
+pub(crate) type Object = (String, String);
+
+/// The object of that type and identity.
+pub(crate) fn object(ty: &str, identity: &Attributes) -> Object {
+    (ty.to_owned(), identity_key(identity))
+}
+
+/// What is known of an environment; gathered once it is asked for.
+#[derive(Default)]
+pub(crate) struct Known(OnceCell<HashMap<Object, String>>);
+
+impl Known {
+    /// The resource that lets somebody in by this object, in words.
+    pub(crate) async fn by(
+        &self,
+        store: &dyn StateStore,
+        (registry, seal): (&Registry, &Seal),
+        environment: &str,
+        object: &Object,
+    ) -> Result<Option<&str>, PlanFailure> {
+        let gather = || async {
+            let mut known = HashMap::new();
+            let mut add = |row: &Row| -> Result<(), PlanFailure> {
+                let lets_in = registry.resource_type(&row.address.ty).is_some_and(|(_, ty)| !ty.grantee.is_empty());
+                if lets_in {
+                    let by = format!("{}:{}", row.stack, row.address);
+                    let sealed = |error| PlanFailure::Sealed { address: by.clone(), error };
+                    let identity = record::open_identity(row, seal).map_err(sealed)?;
+                    known.insert(self::object(&row.address.ty, &identity), by);
+                }
+                Ok(())
+            };
+            let of_environment = |stack: &StackId| stack.environment == environment;
+            for stack in store.stacks().await?.into_iter().filter(of_environment) {
+                store.rows(&stack, &Selection::All).await?.iter().try_for_each(&mut add)?;
+                let open = store.open_intents(&stack, &Selection::All).await?;
+                let making = open.iter().map(|open| &open.intent).filter(|it| it.action != StepAction::Delete);
+                making.map(|intent| &intent.row).try_for_each(&mut add)?;
+            }
+            Ok::<_, PlanFailure>(known)
+        };
+        Ok(self.0.get_or_try_init(gather).await?.get(object).map(String::as_str))
+    }
+}

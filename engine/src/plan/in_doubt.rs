@@ -1,0 +1,255 @@
+//! Effects of a step in doubt on the plan.
+//!
+//! The plan holds back all changes of its component, and all changes that depend on them, until the outcome of the step is
+//! known. The rest goes on; each shared resource is held back alone.
+
+use super::owner::OwnerAction;
+use super::steps::{Position, Step, StepId, Steps};
+use super::{Change, Part, StackPlan};
+use crate::action::Action;
+use crate::address::{Address, StackId};
+use crate::diagnostic::Diagnostic;
+use crate::record::Opened;
+use crate::registry::Registry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use terrace_provider::schema::Timeouts;
+
+/// The notes that say what is recorded of what stays as it is.
+const RECORDED: [&str; 2] = ["lifecycle_changed", "sensitive_now"];
+
+impl Change {
+    /// True when the last step of this very object is in doubt.
+    #[must_use]
+    pub fn is_doubted(&self) -> bool {
+        self.in_doubt.is_some() && !self.is_held_back
+    }
+
+    /// Leaves it until it is known what became of another one. False when there is nothing to leave.
+    fn hold_back(&mut self, by: &str) -> bool {
+        if self.in_doubt.is_some() || !(self.is_change() || self.is_recorded_anew()) {
+            return false;
+        }
+        self.in_doubt = Some(format!("waits for {by}, whose last step is in doubt"));
+        self.is_held_back = true;
+        self.action = Action::NoOp;
+        self.data_loss = None;
+        true
+    }
+}
+
+/// Holds back the changes of components that have a step in doubt.
+pub(crate) fn hold_back(changes: &mut [Change]) {
+    let doubted: BTreeMap<String, String> = first_doubted(changes)
+        .map(|(_, change)| (change.address.component.clone(), change.address.to_string()))
+        .collect();
+    for change in changes.iter_mut().filter(|change| !change.address.is_shared()) {
+        if let Some(by) = doubted.get(&change.address.component) {
+            change.hold_back(by);
+        }
+    }
+}
+
+/// The changes whose steps are in doubt, the first of each component last.
+fn first_doubted(changes: &[Change]) -> impl Iterator<Item = (usize, &Change)> {
+    changes.iter().enumerate().rev().filter(|(_, change)| change.is_doubted() && !change.address.is_shared())
+}
+
+/// Holds back what comes after a step in doubt, in other components and stacks: applying would come to it and stop. A
+/// change waits as a whole, also where only one of its steps would: what comes after the other one, in the order of the
+/// steps that are left, waits too, until there is no more. What is recorded of all that stays as it is.
+pub(crate) fn hold_back_dependents(registry: &Registry, stacks: &mut [StackPlan], diagnostics: &mut Vec<Diagnostic>) {
+    let mut causes = causes(stacks);
+    if causes.is_empty() {
+        return;
+    }
+    let (steps, waiting) = loop {
+        let steps = Steps::of(registry, stacks);
+        let waiting = waiting(&steps, &causes);
+        let reached = waiting.iter().filter_map(|(step, cause)| Some((change_of(&steps, *step)?, *cause)));
+        let mut found: BTreeMap<Position, Position> = reached.collect();
+        found.extend(left_over(stacks, &causes));
+        let before = causes.len();
+        for (at, cause) in found {
+            let Some(by) = name_of(stacks, at, cause) else { continue };
+            if change_mut(stacks, at).is_some_and(|change| change.hold_back(&by)) {
+                causes.insert(at, cause);
+            }
+        }
+        if causes.len() == before {
+            break (steps, waiting);
+        }
+    };
+    Unfinished::of(stacks, &steps, waiting.into_keys()).leave(stacks);
+    let held: HashSet<String> = stacks
+        .iter()
+        .flat_map(|stack| stack.changes.iter().map(move |change| (stack, change)))
+        .filter(|(_, change)| change.is_held_back)
+        .map(|(stack, change)| format!("{}:{}", change.stack(&stack.stack), change.address))
+        .collect();
+    let is_held = |diagnostic: &Diagnostic| diagnostic.address.as_ref().is_some_and(|address| held.contains(address));
+    diagnostics.retain(|diagnostic| !(RECORDED.contains(&diagnostic.code) && is_held(diagnostic)));
+}
+
+/// What is not done already, and the step in doubt that each waits for: it may be its own.
+fn causes(stacks: &[StackPlan]) -> BTreeMap<Position, Position> {
+    let mut causes = BTreeMap::new();
+    for (stack, of) in stacks.iter().enumerate() {
+        let of_component: HashMap<&str, usize> =
+            first_doubted(&of.changes).map(|(at, change)| (change.address.component.as_str(), at)).collect();
+        for (at, change) in of.changes.iter().enumerate().filter(|(_, change)| change.in_doubt.is_some()) {
+            let of_component = of_component.get(change.address.component.as_str()).filter(|_| change.is_held_back);
+            causes.insert((stack, at), (stack, of_component.copied().unwrap_or(at)));
+        }
+    }
+    causes
+}
+
+/// The steps that are not begun, with what they wait for.
+fn waiting(steps: &Steps, causes: &BTreeMap<Position, Position>) -> BTreeMap<StepId, Position> {
+    let own = (0..steps.all.len()).filter_map(|step| Some((step, *causes.get(&change_of(steps, step)?)?)));
+    let mut waiting: BTreeMap<StepId, Position> = own.collect();
+    let mut reached: Vec<(StepId, Position)> = waiting.iter().map(|(step, cause)| (*step, *cause)).collect();
+    while let Some((step, cause)) = reached.pop() {
+        for dependent in steps.dependents.get(step).into_iter().flatten().filter(|it| !steps.is_afterwards(**it)) {
+            waiting.entry(*dependent).or_insert_with(|| {
+                reached.push((*dependent, cause));
+                cause
+            });
+        }
+    }
+    waiting
+}
+
+/// What replacements left over of what keeps the address that it has until now: it is recorded beside that.
+fn left_over(stacks: &[StackPlan], causes: &BTreeMap<Position, Position>) -> Vec<(Position, Position)> {
+    let mut staying: HashMap<(usize, &Address), Position> = HashMap::new();
+    for ((stack, at), cause) in causes {
+        let change = stacks.get(*stack).and_then(|of| of.changes.get(*at));
+        let change = change.filter(|change| change.moved_from.is_some());
+        staying.extend(change.map(|change| ((*stack, &change.address), *cause)));
+    }
+    let mut found = Vec::new();
+    for (stack, of) in stacks.iter().enumerate().filter(|_| !staying.is_empty()) {
+        let deposed = of.changes.iter().enumerate().filter(|(_, change)| change.deposed.is_some());
+        let causes = deposed.map(|(at, change)| (at, staying.get(&(stack, &change.address))));
+        found.extend(causes.filter_map(|(at, cause)| Some(((stack, at), *cause?))));
+    }
+    found
+}
+
+/// What the one waits for, with its stack where that is another.
+fn name_of(stacks: &[StackPlan], at: Position, cause: Position) -> Option<String> {
+    let (stack, change) = change_at(stacks, at)?;
+    let (of, doubted) = change_at(stacks, cause)?;
+    let (own, of) = (change.stack(stack), doubted.stack(of));
+    let address = &doubted.address;
+    // The address of a shared resource says that it is one.
+    Some(if own == of || address.is_shared() { address.to_string() } else { format!("{of}:{address}") })
+}
+
+fn change_of(steps: &Steps, step: StepId) -> Option<Position> {
+    match *steps.all.get(step)? {
+        Step::Forward { stack, change } | Step::Remove { stack, change } => Some((stack, change)),
+        Step::Lookup { .. } | Step::ComponentDone { .. } | Step::Barrier | Step::Afterwards => None,
+    }
+}
+
+fn change_at(stacks: &[StackPlan], (stack, change): Position) -> Option<(&StackId, &Change)> {
+    let stack = stacks.get(stack)?;
+    Some((&stack.stack, stack.changes.get(change)?))
+}
+
+fn change_mut(stacks: &mut [StackPlan], (stack, change): Position) -> Option<&mut Change> {
+    stacks.get_mut(stack)?.changes.get_mut(change)
+}
+
+/// What applying a plan does not finish, as it finds it at its end: what is recorded of it stays.
+#[derive(Default)]
+struct Unfinished {
+    /// Components of which something is left.
+    components: BTreeSet<(StackId, String)>,
+    /// Those of which something is left that their outputs come after.
+    not_made: BTreeSet<(StackId, String)>,
+    /// Shared resources.
+    shared: BTreeSet<Address>,
+}
+
+impl Unfinished {
+    fn of(stacks: &[StackPlan], steps: &Steps, waiting: impl Iterator<Item = StepId>) -> Self {
+        let mut unfinished = Self::default();
+        for step in waiting {
+            if let Some(Step::ComponentDone { stack, component }) = steps.all.get(step) {
+                let stack = stacks.get(*stack);
+                let name = stack.and_then(|of| Some((of.stack.clone(), of.components.get(*component)?.key.clone())));
+                unfinished.not_made.extend(name);
+            }
+            let change = change_of(steps, step).and_then(|at| change_at(stacks, at));
+            let Some((stack, change)) = change else { continue };
+            let address = &change.address;
+            let from = change.moved_from.iter().filter(|_| change.in_doubt.is_some());
+            let components = from.chain([address]).map(|address| (stack.clone(), address.component.clone()));
+            unfinished.components.extend(components);
+            unfinished.shared.extend(address.is_shared().then(|| address.clone()));
+        }
+        unfinished
+    }
+
+    /// Takes back what the plans say of outputs and owners.
+    fn leave(&self, stacks: &mut [StackPlan]) {
+        for StackPlan { stack, components, outputs, owners, .. } in stacks {
+            let part = |key: &str| components.iter().find(|component| component.key == key).map(|it| it.part);
+            outputs.retain_mut(|output| {
+                let name = (stack.clone(), output.component.clone());
+                let stays = match part(&output.component) {
+                    Some(Part::Removed) => self.components.contains(&name),
+                    _ => self.not_made.contains(&name),
+                };
+                if stays {
+                    output.after = output.before.clone();
+                    output.deferred = None;
+                }
+                !stays || output.after.is_some()
+            });
+            owners.retain(|owner| {
+                let of = &owner.ownership;
+                let is_left = self.shared.contains(&of.address);
+                match owner.action {
+                    OwnerAction::Add => true,
+                    OwnerAction::Declare | OwnerAction::Record => !is_left,
+                    OwnerAction::Drop { .. } => {
+                        !is_left && !self.components.contains(&(of.stack.clone(), of.component.clone()))
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// The change of an object that has no row, nor a declaration: only the step that was to make it is on record.
+pub(crate) fn attempted(opened: Opened, reason: String) -> Change {
+    Change {
+        address: opened.address,
+        deposed: opened.deposed,
+        moved_from: None,
+        import_id: None,
+        action: Action::NoOp,
+        reason: None,
+        place: None,
+        provider: opened.provider,
+        generation: 0,
+        lifecycle: opened.prior.lifecycle.clone(),
+        prior: Some(Box::new(opened.prior)),
+        after: None,
+        replace_paths: Vec::new(),
+        triggered_by: Vec::new(),
+        ignored: Vec::new(),
+        checks: Vec::new(),
+        drift: Vec::new(),
+        depends_on: Vec::new(),
+        timeouts: Timeouts::default(),
+        because: Vec::new(),
+        data_loss: None,
+        in_doubt: Some(reason),
+        is_held_back: false,
+    }
+}

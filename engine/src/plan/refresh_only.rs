@@ -1,0 +1,84 @@
+//! Refresh-only plans: they record how objects look, apply no change of a descriptor and repair no drift.
+
+use super::components::recorded_component;
+use super::compute::{Draft, PlanFailure, Planner};
+use super::refresh::{self, DeposedRow, Loaded, LoadedRow};
+use super::targeting::{LettingGo, Targeting};
+use super::{After, Change, Part, StackPlan, moved, orphans};
+use crate::action::{Action, Reason};
+use crate::address::Address;
+use crate::compile::CompiledStack;
+use std::collections::BTreeMap;
+use terrace_provider::schema::Timeouts;
+
+impl Planner<'_> {
+    /// Plans to record how the objects of a stack look now. Whatever is recorded is looked at, declared or not.
+    pub(super) async fn observe_stack(
+        &self,
+        compiled: &CompiledStack,
+        draft: &mut Draft,
+    ) -> Result<(StackPlan, LettingGo), PlanFailure> {
+        let Draft { shared, named, reads, diagnostics, .. } = draft;
+        let stack = &compiled.stack;
+        let recorded = self.recorded_components(stack).await?;
+        let mut choice = Targeting::of_descriptor(self, compiled);
+        let mut loaded = refresh::rows(self, stack, &self.selection()).await?;
+        let compiled = &*moved::identified(compiled, &loaded, diagnostics);
+        named.record(stack, loaded.rows.keys());
+        choice.take_along(&loaded.rows, &BTreeMap::new());
+        let outside = loaded.leave_out(&choice);
+        moved::check_border(self, compiled, &choice, &loaded, &outside, diagnostics).await?;
+        refresh::look(self, stack, &self.selection(), &choice, &mut loaded, diagnostics).await?;
+        moved::relocate(stack, &compiled.transitions.moves, &mut loaded, diagnostics);
+        let mut changes = observed(&mut loaded);
+        reads.append(&mut loaded.reads);
+        shared.load(self, stack).await?;
+        changes.extend(observed(shared.loaded()));
+        moved::follow(&mut changes);
+        for change in changes.iter_mut().filter(|change| change.after.is_some()) {
+            change.depends_on = change.prior.iter().flat_map(|prior| prior.dependencies.iter().cloned()).collect();
+        }
+        let components = recorded.iter().map(|(key, it)| recorded_component(key, it, Part::Untouched));
+        let plan = StackPlan { components: components.collect(), changes, ..StackPlan::empty(stack.clone()) };
+        Ok((plan, LettingGo::Nothing))
+    }
+}
+
+/// What is to be recorded of loaded rows.
+fn observed(loaded: &mut Loaded) -> Vec<Change> {
+    let rows = std::mem::take(&mut loaded.rows);
+    let mut changes: Vec<Change> = rows
+        .into_iter()
+        .map(|(address, row)| {
+            let doubt = loaded.in_doubt.remove(&address);
+            observation(&address, row, doubt)
+        })
+        .collect();
+    for ((address, _), DeposedRow { row, in_doubt }) in std::mem::take(&mut loaded.deposed) {
+        if row.is_gone || in_doubt.is_some() {
+            let action = if in_doubt.is_some() { Action::NoOp } else { Action::Forget };
+            changes.push(orphans::deposed(&address, row, action, Reason::Gone, Timeouts::default(), in_doubt));
+        } else if row.opened.prior.recorded.is_some() {
+            changes.push(Change { moved_from: None, ..observation(&address, row, None) });
+        }
+    }
+    changes.extend(loaded.take_attempts());
+    changes
+}
+
+/// An object as it was found: recorded where it differs, dropped where it is gone.
+fn observation(address: &Address, row: LoadedRow, in_doubt: Option<String>) -> Change {
+    if row.is_gone && in_doubt.is_none() {
+        return orphans::removal(address, row, Action::Forget, Reason::Gone, Timeouts::default(), in_doubt);
+    }
+    let prior = &row.opened.prior;
+    let after = After {
+        attributes: prior.attributes.clone(),
+        private: prior.private.clone(),
+        deferred: None,
+        write_only: prior.write_only.clone(),
+        newly_sensitive: Vec::new(),
+    };
+    let removal = orphans::removal(address, row, Action::NoOp, Reason::Drifted, Timeouts::default(), in_doubt);
+    Change { after: Some(after), reason: None, ..removal }
+}

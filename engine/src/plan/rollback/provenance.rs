@@ -1,0 +1,222 @@
+//! Provenance of recorded objects: created by terrace, or adopted.
+
+use crate::address::{Address, StackId};
+use crate::record::{open_attributes, open_identity};
+use crate::seal::Seal;
+use crate::store::{Generation, HistoryEntry, Row, StateStore, StepAction, StoreError};
+use jiff::Timestamp;
+use std::collections::{HashMap, HashSet};
+use terrace_provider::Attributes;
+use terrace_provider::value::wire::WireError;
+use uuid::Uuid;
+
+/// Who made an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Provenance {
+    /// A step of terrace.
+    Terrace,
+    /// Nobody here: it was imported or adopted.
+    Others,
+    /// What would tell it was pruned.
+    Unknown,
+}
+
+/// A version: its address, and where it stands among the versions there.
+type Place = (Address, usize);
+
+/// The history of a stack, in which objects are followed back to where they begin.
+pub(super) struct Provenances<'a> {
+    store: &'a dyn StateStore,
+    seal: &'a Seal,
+    stack: StackId,
+    /// The history was read: only when anybody asks.
+    is_loaded: bool,
+    /// The versions of each address, oldest first, without those of objects that were replaced and are still there.
+    versions: HashMap<Address, Vec<HistoryEntry>>,
+    /// How many those are.
+    count: usize,
+    /// What was dropped from an address, by the transaction that did it.
+    left: HashMap<(Uuid, Timestamp), Left>,
+    /// Of which addresses each operation that was asked about created objects; `None` where it was pruned.
+    created: HashMap<Uuid, Option<HashSet<Address>>>,
+}
+
+/// Where an object was before it was recorded at an address.
+enum Elsewhere {
+    /// It moved.
+    At(Place),
+    /// It was not recorded.
+    Nowhere,
+    /// Something else of the same transaction cannot be looked at any more: it may be this.
+    Unclear,
+}
+
+/// The rows that one transaction dropped, which may have moved.
+#[derive(Default)]
+struct Left {
+    /// By type and identity, as they were recorded last.
+    rows: HashMap<(String, String), Vec<Place>>,
+    /// What was recorded last of one of them was pruned.
+    is_pruned: bool,
+}
+
+impl<'a> Provenances<'a> {
+    /// Those of the objects of a stack.
+    pub(super) fn of_stack(store: &'a dyn StateStore, seal: &'a Seal, stack: &StackId) -> Self {
+        let (versions, left, created) = Default::default();
+        Self { store, seal, stack: stack.clone(), is_loaded: false, versions, count: 0, left, created }
+    }
+
+    async fn load(&mut self) -> Result<(), StoreError> {
+        let mut versions: HashMap<Address, Vec<HistoryEntry>> = HashMap::new();
+        for snapshot in self.store.snapshot(Some(&self.stack), true).await? {
+            let deposed = snapshot.rows.iter().filter(|row| row.deposed.is_some());
+            let deposed: HashSet<(&Address, Generation)> = deposed.map(|row| (&row.address, row.generation)).collect();
+            for (address, entry) in snapshot.history {
+                if !deposed.contains(&(&address, entry.generation)) {
+                    versions.entry(address).or_default().push(entry);
+                }
+            }
+        }
+        let mut left: HashMap<(Uuid, Timestamp), Left> = HashMap::new();
+        for (address, versions) in &mut versions {
+            versions.sort_by_key(|entry| entry.generation);
+            for (at, entry) in versions.iter().enumerate().filter(|(_, entry)| entry.row.is_none()) {
+                let left = left.entry((entry.operation, entry.at)).or_default();
+                let last = at.checked_sub(1).and_then(|at| Some((at, versions.get(at)?.row.as_ref()?)));
+                match last {
+                    Some((at, row)) => {
+                        let rows = left.rows.entry((address.ty.clone(), row.identity.clone())).or_default();
+                        rows.push((address.clone(), at));
+                    }
+                    None => left.is_pruned = true,
+                }
+            }
+        }
+        self.count = versions.values().map(Vec::len).sum();
+        (self.versions, self.left, self.is_loaded) = (versions, left, true);
+        Ok(())
+    }
+
+    /// Who made the object that is recorded as a version of an address. Every version of it is looked at, back to the one
+    /// before which nothing was recorded there; one that moved there goes on where it came from.
+    pub(super) async fn of(&mut self, address: &Address, generation: Generation) -> Result<Provenance, StoreError> {
+        if !self.is_loaded {
+            self.load().await?;
+        }
+        let versions = self.versions.get(address);
+        let newest = versions.and_then(|it| it.iter().position(|entry| entry.generation == generation));
+        let Some(newest) = newest else { return Ok(Provenance::Unknown) };
+        let mut place: Place = (address.clone(), newest);
+        let mut is_all_known = true;
+        // No version is looked at twice.
+        for _ in 0..self.count {
+            let (address, at) = &place;
+            let Some(entry) = self.entry(&place) else { break };
+            let older = at.checked_sub(1).and_then(|at| Some((at, self.entry(&(address.clone(), at))?)));
+            let (operation, generation) = (entry.operation, entry.generation);
+            let is_row_before = older.is_some_and(|(_, older)| older.row.is_some());
+            let older = older.map(|(at, _)| at);
+            if !is_row_before {
+                match self.before(entry, &address.ty) {
+                    Elsewhere::At(there) => {
+                        place = there;
+                        continue;
+                    }
+                    Elsewhere::Nowhere => {}
+                    Elsewhere::Unclear => is_all_known = false,
+                }
+            }
+            match self.created_by(operation).await?.map(|created| created.contains(&place.0)) {
+                Some(true) => return Ok(Provenance::Terrace),
+                Some(false) => {}
+                None => is_all_known = false,
+            }
+            match older {
+                Some(older) if is_row_before => place.1 = older,
+                // Generations begin with 1: of what begins with a later one the beginning was pruned.
+                older => {
+                    let is_beginning = older.is_some() || generation == 1;
+                    return Ok(if is_all_known && is_beginning { Provenance::Others } else { Provenance::Unknown });
+                }
+            }
+        }
+        Ok(Provenance::Unknown)
+    }
+
+    /// The versions that an object was recorded as, wherever that was: the one that is given, and those before it.
+    pub(super) async fn life(
+        &mut self,
+        address: &Address,
+        generation: Generation,
+    ) -> Result<Vec<(Address, Generation)>, StoreError> {
+        if !self.is_loaded {
+            self.load().await?;
+        }
+        let versions = self.versions.get(address);
+        let newest = versions.and_then(|it| it.iter().position(|entry| entry.generation == generation));
+        let mut place: Option<Place> = newest.map(|newest| (address.clone(), newest));
+        let mut life = Vec::new();
+        // No version is looked at twice.
+        while let Some((address, at)) = place.take_if(|_| life.len() < self.count) {
+            let Some(entry) = self.entry(&(address.clone(), at)) else { break };
+            let older = at.checked_sub(1).map(|at| (address.clone(), at));
+            place = match older.filter(|older| self.entry(older).is_some_and(|entry| entry.row.is_some())) {
+                Some(older) => Some(older),
+                None => match self.before(entry, &address.ty) {
+                    Elsewhere::At(there) => Some(there),
+                    Elsewhere::Nowhere | Elsewhere::Unclear => None,
+                },
+            };
+            life.push((address, entry.generation));
+        }
+        Ok(life)
+    }
+
+    fn entry(&self, (address, at): &Place) -> Option<&HistoryEntry> {
+        self.versions.get(address)?.get(*at)
+    }
+
+    /// Where what begins at an address was before: the transaction that wrote it dropped the same row elsewhere.
+    fn before(&self, entry: &HistoryEntry, ty: &str) -> Elsewhere {
+        let Some((left, row)) = self.left.get(&(entry.operation, entry.at)).zip(entry.row.as_ref()) else {
+            return Elsewhere::Nowhere;
+        };
+        let exact = left.rows.get(&(ty.to_owned(), row.identity.clone()));
+        // Texts that were sealed anew are others.
+        let sealed = left.rows.iter().filter(|((of, _), _)| of == ty).map(|(_, places)| places);
+        let mut is_unclear = left.is_pruned;
+        for place in exact.into_iter().chain(sealed).flatten() {
+            let there = self.entry(place).and_then(|entry| entry.row.as_ref());
+            // What the same operation recorded there itself came through there at most.
+            let Some(there) = there.filter(|there| there.operation != entry.operation) else { continue };
+            match self.is_same(there, row) {
+                Some(true) => return Elsewhere::At(place.clone()),
+                Some(false) => {}
+                None => is_unclear = true,
+            }
+        }
+        if is_unclear { Elsewhere::Unclear } else { Elsewhere::Nowhere }
+    }
+
+    /// Whether two rows record the same of an object, under whatever key; `None` when one cannot be opened any more.
+    fn is_same(&self, one: &Row, other: &Row) -> Option<bool> {
+        type Open = fn(&Row, &Seal) -> Result<Attributes, WireError>;
+        let is_same = |open: Open| Some(open(one, self.seal).ok()? == open(other, self.seal).ok()?);
+        let is_same_identity = one.identity == other.identity || is_same(open_identity)?;
+        Some(is_same_identity && (one.attributes == other.attributes || is_same(open_attributes)?))
+    }
+
+    /// Of which addresses an operation created objects; `None` when it was pruned.
+    async fn created_by(&mut self, operation: Uuid) -> Result<Option<&HashSet<Address>>, StoreError> {
+        if !self.created.contains_key(&operation) {
+            let found = self.store.operation(operation).await?;
+            let created = found.map(|(_, steps)| {
+                let own = steps.into_iter().filter(|it| it.stack == self.stack && it.action == StepAction::Create);
+                own.map(|step| step.address).collect()
+            });
+            self.created.insert(operation, created);
+        }
+        Ok(self.created.get(&operation).and_then(Option::as_ref))
+    }
+}

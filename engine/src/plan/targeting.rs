@@ -1,0 +1,385 @@
+//! Targeting: which resources a plan covers.
+//!
+//! It covers the resources of the chosen components, or the targets among them with all their dependencies, less the excluded
+//! resources and their dependents. A removal includes the dependents of the removed resource. Other resources are neither read
+//! nor changed.
+
+use super::compute::Planner;
+use super::refresh::LoadedRow;
+use super::{ComponentPlan, Part};
+use crate::address::{Address, InstanceKey, StackId};
+use crate::compile::{CompiledComponent, CompiledStack};
+use crate::graph::{self, Block, Towards};
+use crate::selector::{Selector, is_same_block};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// Which resources of one stack a plan is about.
+#[derive(Debug, Default)]
+pub(crate) struct Targeting {
+    /// The chosen components; all of them when there is none.
+    components: BTreeSet<String>,
+    /// Only targets are meant, be they of this stack or of another.
+    has_targets: bool,
+    targets: Vec<Selector>,
+    excludes: Vec<Selector>,
+    /// Of each declared resource, by component, type and name, which instances.
+    declared: HashMap<(String, String, String), Instances>,
+    /// Rows that nothing declares and that go along with targets, or stay along with what is excluded.
+    taken: BTreeSet<Address>,
+    kept: BTreeSet<Address>,
+    /// What is left as it is, and what others read of it is what is recorded.
+    needed: BTreeSet<Block>,
+}
+
+/// Which instances of a declared resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Instances {
+    /// Only these, when there are any; the single resource has no key.
+    only: Option<BTreeSet<Option<InstanceKey>>>,
+    except: BTreeSet<Option<InstanceKey>>,
+}
+
+impl Instances {
+    fn none() -> Self {
+        Self { only: Some(BTreeSet::new()), except: BTreeSet::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.only.as_ref().is_some_and(BTreeSet::is_empty)
+    }
+
+    fn is_all(&self) -> bool {
+        self.only.is_none() && self.except.is_empty()
+    }
+
+    fn has(&self, key: &Option<InstanceKey>) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(key)) && !self.except.contains(key)
+    }
+}
+
+impl Targeting {
+    fn asked(planner: &Planner<'_>, stack: &StackId) -> Self {
+        let of_stack = |chosen: &[(Option<StackId>, Selector)]| {
+            let meant = chosen.iter().filter(|(of, _)| of.as_ref().is_none_or(|of| of == stack));
+            meant.map(|(_, selector)| selector.clone()).collect()
+        };
+        Self {
+            components: planner.options.components.clone(),
+            has_targets: !planner.options.targets.is_empty() || planner.options.access.is_some(),
+            targets: of_stack(&planner.options.targets),
+            excludes: of_stack(&planner.options.excludes),
+            ..Self::default()
+        }
+    }
+
+    /// What is planned of a described stack. References that lead nowhere are reported elsewhere.
+    pub(crate) fn of_descriptor(planner: &Planner<'_>, compiled: &CompiledStack) -> Self {
+        let mut choice = Self::asked(planner, &compiled.stack);
+        if choice.is_whole() {
+            return choice;
+        }
+        let components = &compiled.components;
+        if planner.options.access.is_some() {
+            return choice.of_access(components);
+        }
+        let mut chosen: BTreeMap<Block, Instances> = BTreeMap::new();
+        for (block, address) in blocks(components) {
+            chosen.insert(block, targeted(&choice.targets, &address, !choice.has_targets));
+        }
+        let wanted: BTreeSet<Block> =
+            chosen.iter().filter(|(_, instances)| !instances.is_empty()).map(|(block, _)| *block).collect();
+        for needed in graph::reach(components, &wanted, Towards::Dependencies) {
+            if !wanted.contains(&needed) {
+                chosen.insert(needed, Instances::default());
+            }
+        }
+        let mut excluded = BTreeSet::new();
+        for (block, address) in blocks(components) {
+            let (is_excluded, except) = excluding(&choice.excludes, &address);
+            if let Some(instances) = chosen.get_mut(&block) {
+                instances.except.extend(except.iter().cloned());
+            }
+            if is_excluded || !except.is_empty() {
+                excluded.insert(block);
+            }
+            if is_excluded {
+                chosen.insert(block, Instances::none());
+            }
+        }
+        for dependent in graph::reach(components, &excluded, Towards::Dependents) {
+            if !excluded.contains(&dependent) {
+                chosen.insert(dependent, Instances::none());
+            }
+        }
+        choice.declared = blocks(components)
+            .filter_map(|(block, address)| Some((name(&address), chosen.get(&block)?.clone())))
+            .collect();
+        choice
+    }
+
+    /// Who has access, and nothing else.
+    fn of_access(mut self, components: &[CompiledComponent]) -> Self {
+        let of_acl = |block: &Block| {
+            let component = components.get(block.component).filter(|component| self.has_component(&component.key));
+            component.and_then(|component| component.granted.as_ref()).is_some_and(|it| block.resource >= it.begin)
+        };
+        let chosen: BTreeSet<Block> = blocks(components).map(|(block, _)| block).filter(of_acl).collect();
+        self.needed = graph::reach(components, &chosen, Towards::Dependencies);
+        self.needed.retain(|block| !chosen.contains(block));
+        for (block, address) in blocks(components) {
+            let is_chosen = chosen.contains(&block);
+            let instances = if is_chosen { Instances::default() } else { Instances::none() };
+            self.declared.insert(name(&address), instances);
+            self.targets.extend(is_chosen.then_some(Selector::Resource(address)));
+        }
+        self
+    }
+
+    /// What is removed of a stack; `after` says which components come after which.
+    pub(crate) fn of_removal(
+        planner: &Planner<'_>,
+        stack: &StackId,
+        rows: &BTreeMap<Address, LoadedRow>,
+        after: &BTreeMap<String, Vec<String>>,
+    ) -> Self {
+        let mut choice = Self::asked(planner, stack);
+        choice.take_along(rows, after);
+        choice
+    }
+
+    /// Decides on the rows that nothing declares: a removed object takes along what was made after it, a kept one
+    /// keeps what it was made after.
+    pub(crate) fn take_along(&mut self, rows: &BTreeMap<Address, LoadedRow>, after: &BTreeMap<String, Vec<String>>) {
+        if self.is_whole() {
+            return;
+        }
+        let undeclared = |address: &&Address| !self.declared.contains_key(&name(address));
+        let covered = |selectors: &[Selector]| -> BTreeSet<Address> {
+            let rows = rows.keys().filter(undeclared);
+            rows.filter(|address| selectors.iter().any(|selector| selector.covers(address))).cloned().collect()
+        };
+        let order = RecordedOrder::of(rows, after);
+        let taken = reach(covered(&self.targets), &order.dependents);
+        let kept = reach(covered(&self.excludes), &order.dependencies);
+        // What is declared is decided on already.
+        self.taken = taken.into_iter().filter(|address| undeclared(&address)).collect();
+        self.kept = kept.into_iter().filter(|address| undeclared(&address)).collect();
+    }
+
+    /// True when neither targets nor exclusions narrow the components down.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.has_targets && self.excludes.is_empty()
+    }
+
+    /// True when the plan is about this resource.
+    pub(crate) fn covers(&self, address: &Address) -> bool {
+        if !self.has_component(&address.component) && !address.is_shared() {
+            return false;
+        }
+        if self.is_whole() {
+            return true;
+        }
+        if let Some(instances) = self.declared.get(&name(address)) {
+            return instances.has(&address.key);
+        }
+        let is_covered = |selectors: &[Selector]| selectors.iter().any(|selector| selector.covers(address));
+        let is_taken = self.taken.contains(address) || is_covered(&self.targets);
+        let is_kept = self.kept.contains(address) || is_covered(&self.excludes);
+        (is_taken || !self.has_targets) && !is_kept
+    }
+
+    /// True when the plan is about any instance of a declared resource.
+    pub(crate) fn has_block(&self, block: &Address) -> bool {
+        self.is_whole() || self.declared.get(&name(block)).is_some_and(|instances| !instances.is_empty())
+    }
+
+    /// True when it is left as it is, and what the plan is about reads it.
+    pub(crate) fn is_needed(&self, block: Block) -> bool {
+        self.needed.contains(&block)
+    }
+
+    /// True when the plan is about all instances of a declared resource.
+    pub(crate) fn has_whole_block(&self, block: &Address) -> bool {
+        self.is_whole() || self.declared.get(&name(block)).is_some_and(Instances::is_all)
+    }
+
+    /// True when the plan is about anything that a component declares.
+    pub(crate) fn plans_component(&self, component: &str) -> bool {
+        let has_any = || self.declared.iter().any(|((of, ..), instances)| of == component && !instances.is_empty());
+        self.has_component(component) && (self.is_whole() || has_any())
+    }
+
+    /// True when targets were named; otherwise what is left out was excluded.
+    pub(crate) fn has_targets(&self) -> bool {
+        self.has_targets
+    }
+
+    pub(crate) fn has_component(&self, component: &str) -> bool {
+        self.components.is_empty() || self.components.contains(component)
+    }
+}
+
+/// Which shared resources a stack may let go of when it does not declare them (any more).
+pub(crate) enum LettingGo {
+    /// None: what is declared is not known.
+    Nothing,
+    /// Those of the chosen components; those that were named, when only a part is planned, for a part does not know
+    /// what the rest declares.
+    Undeclared { components: BTreeSet<String>, named: Option<Vec<Selector>> },
+    /// All of the components that go as a whole.
+    Of(BTreeSet<String>),
+    /// Those that let somebody in, where a plan is about access alone.
+    Grants(GrantedShares),
+}
+
+/// What chosen components share because somebody has access to them: by component, the types of which nothing else of it
+/// is shared, or of which it is known what is.
+#[derive(Default)]
+pub(crate) struct GrantedShares {
+    pub(crate) types: BTreeMap<String, BTreeSet<String>>,
+    /// What is shared for another reason.
+    pub(crate) others: BTreeSet<(String, Address)>,
+}
+
+impl LettingGo {
+    pub(crate) fn of_descriptor(choice: &Targeting) -> Self {
+        let named = (!choice.is_whole()).then(|| choice.targets.clone());
+        Self::Undeclared { components: choice.components.clone(), named }
+    }
+
+    pub(crate) fn of_removal<'a>(choice: &Targeting, components: impl Iterator<Item = &'a ComponentPlan>) -> Self {
+        if choice.is_whole() {
+            return Self::of_descriptor(choice);
+        }
+        let removed = components.filter(|component| component.part == Part::Removed);
+        Self::Of(removed.map(|component| component.key.clone()).collect())
+    }
+
+    /// True when that component may let go of that resource.
+    pub(crate) fn covers(&self, component: &str, address: &Address) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Undeclared { components, named } => {
+                let is_chosen = components.is_empty() || components.contains(component);
+                is_chosen && named.as_ref().is_none_or(|named| named.iter().any(|selector| selector.covers(address)))
+            }
+            Self::Of(components) => components.contains(component),
+            Self::Grants(GrantedShares { types, others }) => {
+                types.get(component).is_some_and(|types| types.contains(&address.ty))
+                    && !others.contains(&(component.to_owned(), address.clone()))
+            }
+        }
+    }
+}
+
+fn name(address: &Address) -> (String, String, String) {
+    (address.component.clone(), address.ty.clone(), address.name.clone())
+}
+
+/// The declared resources with their addresses.
+fn blocks(components: &[CompiledComponent]) -> impl Iterator<Item = (Block, Address)> + '_ {
+    components.iter().enumerate().flat_map(|(component, compiled)| {
+        compiled.declarations.resources.iter().enumerate().map(move |(resource, declaration)| {
+            let address = Address {
+                component: compiled.key.clone(),
+                ty: declaration.ty.value.clone(),
+                name: declaration.name.value.clone(),
+                key: None,
+            };
+            (Block { component, resource }, address)
+        })
+    })
+}
+
+/// Which instances of a declared resource are targets.
+fn targeted(targets: &[Selector], block: &Address, is_all: bool) -> Instances {
+    if is_all {
+        return Instances::default();
+    }
+    let mut instances = Instances::none();
+    for target in targets {
+        match target {
+            Selector::Resource(address) if address.key.is_some() && is_same_block(address, block) => {
+                instances.only.get_or_insert_default().insert(address.key.clone());
+            }
+            target if target.covers(block) => return Instances::default(),
+            _ => {}
+        }
+    }
+    instances
+}
+
+/// Whether a declared resource is excluded, and else which instances of it are.
+fn excluding(excludes: &[Selector], block: &Address) -> (bool, BTreeSet<Option<InstanceKey>>) {
+    let mut except = BTreeSet::new();
+    for exclude in excludes {
+        match exclude {
+            Selector::Resource(address) if address.key.is_some() && is_same_block(address, block) => {
+                except.insert(address.key.clone());
+            }
+            exclude if exclude.covers(block) => return (true, except),
+            _ => {}
+        }
+    }
+    (false, except)
+}
+
+/// Something that recorded objects come after.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Node {
+    Row(Address),
+    /// All instances of a resource.
+    All(Address),
+    /// All of a component.
+    Component(String),
+}
+
+/// What recorded objects were made after. Resources and components as a whole are nodes of their own, so that the
+/// edges are as many as what is recorded.
+#[derive(Default)]
+struct RecordedOrder {
+    dependents: HashMap<Node, Vec<Node>>,
+    dependencies: HashMap<Node, Vec<Node>>,
+}
+
+impl RecordedOrder {
+    fn of(rows: &BTreeMap<Address, LoadedRow>, after: &BTreeMap<String, Vec<String>>) -> Self {
+        let mut order = Self::default();
+        for (address, row) in rows {
+            let own = Node::Row(address.clone());
+            if address.key.is_some() {
+                order.add(own.clone(), Node::All(Address { key: Some(InstanceKey::All), ..address.clone() }));
+            }
+            order.add(own.clone(), Node::Component(address.component.clone()));
+            for dependency in &row.opened.prior.dependencies {
+                let needed = match dependency.key {
+                    Some(InstanceKey::All) => Node::All(dependency.clone()),
+                    _ => Node::Row(dependency.clone()),
+                };
+                order.add(needed, own.clone());
+            }
+            for component in after.get(&address.component).into_iter().flatten() {
+                order.add(Node::Component(component.clone()), own.clone());
+            }
+        }
+        order
+    }
+
+    fn add(&mut self, first: Node, then: Node) {
+        self.dependencies.entry(then.clone()).or_default().push(first.clone());
+        self.dependents.entry(first).or_default().push(then);
+    }
+}
+
+/// The rows among all that can be reached.
+fn reach(from: BTreeSet<Address>, edges: &HashMap<Node, Vec<Node>>) -> BTreeSet<Address> {
+    let mut waiting: Vec<Node> = from.into_iter().map(Node::Row).collect();
+    let mut reached: HashSet<Node> = HashSet::new();
+    while let Some(node) = waiting.pop() {
+        if reached.insert(node.clone()) {
+            waiting.extend(edges.get(&node).into_iter().flatten().cloned());
+        }
+    }
+    let rows = reached.into_iter().filter_map(|node| if let Node::Row(address) = node { Some(address) } else { None });
+    rows.collect()
+}

@@ -1,0 +1,81 @@
+//! Collects the objects of a component's `acl` during the walk, to ask providers for the grants on all of them at once.
+
+use super::{ComponentPart, Walk, block_address};
+use crate::descriptor::ResourceDeclaration;
+use crate::graph::Block;
+use crate::plan::external_grants::GrantTarget;
+use crate::plan::key::identity_key;
+use std::collections::HashSet;
+use std::ops::Range;
+use terrace_provider::plan::with_defaults;
+use terrace_provider::{Attributes, ResourceType, Value};
+
+impl Walk<'_, '_> {
+    /// Gathers what a declaration lets somebody in to, as far as that is known. `planned` are its instances. Of a plan that
+    /// is about some of them only nothing is gathered: it is about nobody else.
+    pub(super) fn gather_entrances(&mut self, block: Block, declaration: &ResourceDeclaration, planned: Range<usize>) {
+        let planner = self.planner;
+        let Some((schema, ty)) = planner.registry.resource_type(&declaration.ty.value) else { return };
+        let Some(part) = self.parts.get(block.component) else { return };
+        let is_grant = part.component.granted.as_ref().is_some_and(|granted| block.resource >= granted.begin);
+        let is_looked_at = planner.options.refresh && !planner.options.offline;
+        if !is_grant
+            || ty.grantee.is_empty()
+            || !is_looked_at
+            || !self.choice.has_whole_block(&block_address(part, declaration))
+        {
+            return;
+        }
+        let anybody = self.instance_of_anybody(part, declaration, schema.name);
+        let anybody = anybody.zip(self.access_of_anybody(part, declaration, ty));
+        let instances = self.changes.get(planned).unwrap_or_default().iter().filter_map(|change| {
+            let attributes = &change.after.as_ref()?.attributes;
+            Some((change.provider.clone(), ty.access_of(attributes)?))
+        });
+        let mut known = HashSet::new();
+        let accesses = anybody.into_iter().chain(instances);
+        let entrances = accesses.filter(|(provider, access)| known.insert((provider.clone(), identity_key(access))));
+        let entrance = |(provider, access)| GrantTarget {
+            block: block_address(part, declaration),
+            provider,
+            timeouts: declaration.lifecycle.timeouts(ty),
+            place: planner.sources.place(declaration.name.span),
+            access,
+        };
+        let entrances: Vec<GrantTarget> = entrances.map(entrance).collect();
+        self.entrances.extend(entrances);
+    }
+
+    /// What the declaration lets somebody in to, whoever that is; nothing where that depends on who it is or on what is not
+    /// there yet, or where its `when` says that it lets nobody in.
+    fn access_of_anybody(
+        &self,
+        part: &ComponentPart<'_>,
+        declaration: &ResourceDeclaration,
+        ty: &ResourceType,
+    ) -> Option<Attributes> {
+        let scope = self.scope(part, Some(&Value::Unknown));
+        let functions = self.planner.functions;
+        let is_there = declaration.when.as_ref().map(|when| when.evaluate(&scope, functions));
+        if is_there.is_some_and(|is_there| !matches!(is_there, Ok(Value::Bool(true) | Value::Unknown))) {
+            return None;
+        }
+        let Ok(Value::Map(config)) = declaration.config.evaluate(&scope, functions) else { return None };
+        ty.access_of(&with_defaults(&ty.attributes, &config))
+    }
+
+    /// The instance that the declaration lives in, whoever it is for.
+    fn instance_of_anybody(
+        &self,
+        part: &ComponentPart<'_>,
+        declaration: &ResourceDeclaration,
+        provider: &str,
+    ) -> Option<String> {
+        let Some(template) = &declaration.provider else { return Some(provider.to_owned()) };
+        let scope = self.scope(part, Some(&Value::Unknown));
+        match template.evaluate(&scope, self.planner.functions) {
+            Ok(Value::String(name)) => Some(name),
+            _ => None,
+        }
+    }
+}
