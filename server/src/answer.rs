@@ -193,10 +193,10 @@ impl Refusal {
     }
 
     /// All problems and warnings, each with what to do about it.
-    pub(crate) fn told(self) -> Told {
+    pub(crate) fn told(self) -> Messages {
         match self {
-            Self::Invalid(invalid) => Told { errors: invalid.helped, warnings: invalid.warnings },
-            other => Told { errors: other.problems(), warnings: Vec::new() },
+            Self::Invalid(invalid) => Messages { errors: invalid.helped, warnings: invalid.warnings },
+            other => Messages { errors: other.problems(), warnings: Vec::new() },
         }
     }
 
@@ -236,12 +236,12 @@ fn helped(problem: &str, solution: Option<&str>) -> String {
 
 /// What is to be said, each with its place and what to do about it.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct Messages {
     pub(crate) errors: Vec<String>,
     pub(crate) warnings: Vec<String>,
 }
 
-impl Told {
+impl Messages {
     pub(crate) fn of(diagnostics: &[Diagnostic], sources: &Sources) -> Self {
         let all = |severity| advised(diagnostics, severity, sources);
         Self { errors: all(Severity::Error), warnings: all(Severity::Warning) }

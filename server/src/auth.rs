@@ -9,9 +9,9 @@ mod pages;
 
 use crate::answer::{NO_TOKEN, Refusal};
 use crate::audit::{Head, UNKNOWN};
-use crate::heads::readable;
 use crate::judging::take_turns;
-use crate::outage::Seldom;
+use crate::outage_log::LogThrottle;
+use crate::precheck::readable;
 use crate::serve::Shared;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -381,7 +381,7 @@ const WARN_EVERY: Duration = Duration::from_secs(3600);
 
 /// Refuses a token below the minimum, and warns of other short ones.
 fn check_length(token: &KnownToken, length: usize) -> Result<(), Refusal> {
-    static SHORT: LazyLock<Seldom> = LazyLock::new(|| Seldom::new(WARN_EVERY));
+    static SHORT: LazyLock<LogThrottle> = LazyLock::new(|| LogThrottle::new(WARN_EVERY));
     let (name, minimum) = (token.principal.name.as_deref().unwrap_or_default(), token.minimum_length);
     if length < minimum {
         tracing::warn!(

@@ -4,7 +4,7 @@ use crate::answer::{Refusal, errors};
 use crate::auth::Caller;
 use crate::metrics;
 use crate::outcome::Outcome;
-use crate::queue::Asked;
+use crate::queue::Request;
 use crate::serve::Shared;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ impl Shared {
     pub(crate) async fn scan(&self, caller: &Caller, stack: &StackId, beside: &[StackId]) -> Result<Uuid, Refusal> {
         let queue = StackId::new(SCANS, stack.environment.as_str());
         let beside = beside.iter().map(ToString::to_string).collect();
-        let asked = Asked::Drift { stack: stack.to_string(), beside };
+        let asked = Request::Drift { stack: stack.to_string(), beside };
         self.ask_beside(caller, &asked, vec![queue, stack.clone()]).await
     }
 

@@ -7,8 +7,8 @@ mod large_bodies;
 
 use crate::answer::Refusal;
 use crate::auth::Caller;
+use crate::retry_counter::RetryCounter;
 use crate::serve::{Shared, let_calls_go_first};
-use crate::tries::Tries;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header;
@@ -53,14 +53,14 @@ pub(crate) struct Judging {
     large: Arc<Semaphore>,
     bodies: LargeBodies,
     /// Requests of a small text that turned out to be large.
-    grown: Tries,
+    grown: RetryCounter,
 }
 
 impl Judging {
     pub(crate) fn new(settings: JudgingSettings) -> Self {
         let large = Arc::new(Semaphore::new(settings.large_at_once.max(1)));
         let bodies = LargeBodies::new(settings.bodies_at_once);
-        Self { settings, large, bodies, grown: Tries::default() }
+        Self { settings, large, bodies, grown: RetryCounter::default() }
     }
 
     /// The limits of a small or a large descriptor, without one of time.

@@ -3,14 +3,14 @@
 //! Every call that changes anything is a request in the store before it is answered; workers claim requests, one at a
 //! time for each component, in whichever process. What was being worked on when a process died is claimed again.
 //!
-//! Read in this order: [`worlds`] (what the engine gets, by environment), `routes` (all paths; `listen` and [`tls`]: how
-//! calls come in), [`auth`] (who may call what; [`audit`]: changes and refused calls; `heads`: what can be read at all; [`body`] and `object`: how bodies are
-//! read), `witboost` (the calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `described`
-//! (from a body to what is planned), `drifting` (drift), `reversing` (reverse provisioning), `queue` and `at_work` (who
-//! works on what), `run` (one request), `outcome` (what came of it), `keeping` (its claim) and `logbook` (what is told of
-//! it) beside it, `tries` (what is tried again), `outage` (a store that is away), `last_answer` (the last answer of the
-//! store), `traced` (what follows a request from its call to its end), [`rekey`] (requests under another key). `cancelling`
-//! stops one. `streams` counts streams of events. [`beside`] serves other routes in the
+//! Read in this order: [`environments`] (what the engine gets, by environment), `routes` (all paths; `listen` and [`tls`]: how
+//! calls come in), [`auth`] (who may call what; [`audit`]: changes and refused calls; `precheck`: what can be read at all; [`body`] and `object`: how bodies are
+//! read), `witboost` (the calls and their bodies), [`api`] (those of our own), `operate` (health and figures), `request_context`
+//! (from a body to what is planned), `drifting` (drift), `reverse_provisioning` (reverse provisioning), `queue` and `operation_locks` (who
+//! works on what), `run` (one request), `outcome` (what came of it), `claim_heartbeat` (its claim) and `logbook` (what is told of
+//! it) beside it, `retry_counter` (what is tried again), `outage_log` (a store that is away), `last_answer` (the last answer of the
+//! store), `traced` (what follows a request from its call to its end), [`rekey`] (requests under another key). `cancellation`
+//! stops one. `streams` counts streams of events. [`embed`] serves other routes in the
 //! same manner, [`jwt`] reads tokens for both, [`tables`] are pages to look at databases, and [`sites`] shows static sites
 //! beside it all.
 #![forbid(unsafe_code)]
@@ -21,31 +21,34 @@ mod access;
 mod answer;
 pub mod api;
 mod approved;
-mod at_work;
 pub mod audit;
 pub mod auth;
-pub mod beside;
 pub mod body;
-mod cancelling;
-mod described;
+mod cancellation;
+mod claim_heartbeat;
 mod docs;
+mod drain_body;
 mod drifting;
-mod heads;
+pub mod embed;
+pub mod environments;
 pub mod http;
 pub mod judging;
 pub mod jwt;
-mod keeping;
 mod last_answer;
 mod listen;
 mod logbook;
 mod metrics;
 mod object;
 mod operate;
-mod outage;
+mod operation_locks;
+mod outage_log;
 mod outcome;
+mod precheck;
 mod queue;
 pub mod rekey;
-mod reversing;
+mod request_context;
+mod retry_counter;
+mod reverse_provisioning;
 pub mod routes;
 mod run;
 mod serve;
@@ -54,11 +57,8 @@ mod streams;
 pub mod tables;
 pub mod tls;
 mod traced;
-mod tries;
-mod unread;
 pub mod webhook;
 mod witboost;
-pub mod worlds;
 
 pub use listen::ConnectionLimits;
 pub use metrics::{MoreFigures, SECONDS};

@@ -4,17 +4,17 @@ use crate::access::Expected;
 use crate::answer::Refusal;
 use crate::approved::Approved;
 use crate::auth::{Action, Caller, Quota, Resource};
-use crate::described::{AboutWhat, Beside};
+use crate::claim_heartbeat::{ClaimHeartbeat, TERM};
 use crate::drifting;
+use crate::environments::Environments;
 use crate::judging::{Turn, judge, on_body};
-use crate::keeping::{Keeper, TERM};
 use crate::logbook::Logbook;
 use crate::metrics;
+use crate::request_context::{AboutWhat, RequestOptions};
 use crate::run;
 use crate::serve::Shared;
 use crate::traced::{self, Followed};
 use crate::witboost::{ProvisioningRequest, ReverseProvisioningRequest};
-use crate::worlds::Worlds;
 use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -47,7 +47,7 @@ const POLL: Duration = Duration::from_secs(2);
 /// A request as it is queued.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub(crate) enum Asked {
+pub(crate) enum Request {
     /// To make what is described.
     Provision(ProvisioningRequest),
     /// To remove it.
@@ -76,7 +76,7 @@ pub(crate) enum Asked {
         destroy: bool,
         /// What the descriptor does not say.
         #[serde(default)]
-        beside: Beside,
+        beside: RequestOptions,
     },
     /// To do what a plan says.
     Apply {
@@ -89,7 +89,7 @@ pub(crate) enum Asked {
         approved: Approved,
         /// What the descriptor does not say.
         #[serde(default)]
-        beside: Beside,
+        beside: RequestOptions,
         /// The operation that made the plan.
         #[serde(default)]
         plan: Option<Uuid>,
@@ -106,7 +106,7 @@ pub(crate) enum Asked {
     Reverse(ReverseProvisioningRequest),
 }
 
-impl Asked {
+impl Request {
     /// As it is stored: sealed where there is a key, for a descriptor may hold secrets.
     fn to_body(&self, followed: Followed, operation: Uuid, seal: &Seal) -> Result<String, Refusal> {
         let text = serde_json::to_string(&Kept { asked: self, followed })
@@ -117,7 +117,7 @@ impl Asked {
         }
     }
 
-    /// Reads what [`Asked::to_body`] wrote.
+    /// Reads what [`Request::to_body`] wrote.
     ///
     /// # Errors
     /// When it was sealed with another key, or by another server.
@@ -250,7 +250,7 @@ struct Kept<A> {
 }
 
 /// Reads a stored request. With a state key an unsealed request is refused: a writer to the database could forge it.
-fn read(body: &str, operation: Uuid, seal: &Seal) -> Result<Kept<Asked>, Refusal> {
+fn read(body: &str, operation: Uuid, seal: &Seal) -> Result<Kept<Request>, Refusal> {
     let broken = |error: &dyn std::fmt::Display| Refusal::Broken(format!("a request cannot be read: {error}"));
     let is_sealed = body.starts_with(SEALED);
     if !is_sealed && seal.at(Place::Request { operation }).check_unsealed().is_err() {
@@ -296,7 +296,7 @@ fn meant(text: &str) -> String {
 
 /// A request whose descriptor was judged.
 pub(crate) struct Judged {
-    pub(crate) asked: Arc<Asked>,
+    pub(crate) asked: Arc<Request>,
     pub(crate) place: AboutWhat,
     digests: Digests,
 }
@@ -305,9 +305,9 @@ pub(crate) struct Judged {
 ///
 /// # Errors
 /// As `read`; and when too many large descriptors are judged just now.
-pub(crate) async fn judged<R>(shared: &Arc<Shared>, asked: Asked, read: R) -> Result<Judged, Refusal>
+pub(crate) async fn judged<R>(shared: &Arc<Shared>, asked: Request, read: R) -> Result<Judged, Refusal>
 where
-    R: AsyncFn(&Shared, &Worlds, &ProvisioningRequest) -> Result<AboutWhat, Refusal> + Send + Sync + 'static,
+    R: AsyncFn(&Shared, &Environments, &ProvisioningRequest) -> Result<AboutWhat, Refusal> + Send + Sync + 'static,
 {
     let (asked, read) = (Arc::new(asked), Arc::new(read));
     let bytes = asked.described().map_or(0, ProvisioningRequest::bytes);
@@ -333,9 +333,9 @@ where
 ///
 /// # Errors
 /// As [`judged`], and when it cannot be queued.
-pub(crate) async fn ask<R>(shared: &Arc<Shared>, caller: &Caller, asked: Asked, read: R) -> Result<Uuid, Refusal>
+pub(crate) async fn ask<R>(shared: &Arc<Shared>, caller: &Caller, asked: Request, read: R) -> Result<Uuid, Refusal>
 where
-    R: AsyncFn(&Shared, &Worlds, &ProvisioningRequest) -> Result<AboutWhat, Refusal> + Send + Sync + 'static,
+    R: AsyncFn(&Shared, &Environments, &ProvisioningRequest) -> Result<AboutWhat, Refusal> + Send + Sync + 'static,
 {
     let judged = judged(shared, asked, read).await?;
     shared.ask_judged(caller, judged).await
@@ -343,7 +343,7 @@ where
 
 impl Shared {
     /// Queues a request without a descriptor; answers its token.
-    pub(crate) async fn ask(&self, caller: &Caller, asked: &Asked, place: AboutWhat) -> Result<Uuid, Refusal> {
+    pub(crate) async fn ask(&self, caller: &Caller, asked: &Request, place: AboutWhat) -> Result<Uuid, Refusal> {
         let (digests, followed) =
             (asked.digests(Some(self.worlds.seal())), Followed::here(&place.stack, &place.component));
         self.enqueue(caller, asked, digests, vec![place.stack], place.component, followed).await
@@ -369,7 +369,7 @@ impl Shared {
     pub(crate) async fn ask_beside(
         &self,
         caller: &Caller,
-        asked: &Asked,
+        asked: &Request,
         stacks: Vec<StackId>,
     ) -> Result<Uuid, Refusal> {
         let digests = asked.digests(Some(self.worlds.seal()));
@@ -383,7 +383,7 @@ impl Shared {
     ///
     /// # Errors
     /// When the key was another call's.
-    pub(crate) async fn asked_before(&self, caller: &Caller, asked: &Asked) -> Result<Option<Uuid>, Refusal> {
+    pub(crate) async fn asked_before(&self, caller: &Caller, asked: &Request) -> Result<Option<Uuid>, Refusal> {
         let Some(key) = caller.key() else { return Ok(None) };
         match self.store.asked_with(&key).await? {
             Some((token, digest)) if asked.digests(Some(self.worlds.seal())).has(&digest) => Ok(Some(token)),
@@ -395,7 +395,7 @@ impl Shared {
     async fn enqueue(
         &self,
         caller: &Caller,
-        asked: &Asked,
+        asked: &Request,
         Digests { digest, older: older_digests }: Digests,
         stacks: Vec<StackId>,
         component: String,
@@ -417,7 +417,7 @@ impl Shared {
         let bytes = asked.described().map_or(0, ProvisioningRequest::bytes);
         let body = on_body(bytes, || asked.to_body(followed, id, self.worlds.seal()))?.into();
         // Many stacks are looked at at once; whoever wants something done does not wait for that.
-        let can_wait = matches!(asked, Asked::Drift { .. });
+        let can_wait = matches!(asked, Request::Drift { .. });
         let request = NewRequest { operation, component, digest, older_digests, body, idempotency, can_wait, quota };
         // A call that times out from here on may have been queued.
         caller.became(id);
@@ -560,7 +560,7 @@ async fn give_up(shared: &Arc<Shared>, claim: &RequestClaim) {
 /// not keep itself out.
 async fn keep_while_working(shared: &Arc<Shared>, claim: &RequestClaim, turn: &Turn) {
     let (cancel, began) = (CancellationToken::new(), Instant::now());
-    let keeper = Keeper::of(shared, claim, &cancel);
+    let keeper = ClaimHeartbeat::of(shared, claim, &cancel);
     let mine = shared.at_work.of(claim.operation);
     let _alone = mine.lock().await;
     let (asked, followed) = match read(claim.body.expose(), claim.operation, shared.worlds.seal()) {
@@ -613,7 +613,7 @@ async fn audit(shared: &Shared, claim: &RequestClaim, end: &RequestEnd) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Asked, Expected};
+    use super::{Expected, Request};
     use terrace_engine::access::{Access, Fields};
     use terrace_engine::seal::Seal;
 
@@ -621,8 +621,8 @@ mod tests {
     fn a_request_that_was_queued_before_more_was_said_of_access_is_still_one() {
         let body = r#"{"kind": "access", "request": {"descriptor": "x"}, "principals": ["user:ada"],
             "expected": {"principals": null}}"#;
-        let Ok(Asked::Access { access, expected, .. }) =
-            Asked::of_body(body, uuid::Uuid::nil(), &Seal::without_key(false))
+        let Ok(Request::Access { access, expected, .. }) =
+            Request::of_body(body, uuid::Uuid::nil(), &Seal::without_key(false))
         else {
             panic!("it is no request")
         };
@@ -632,7 +632,7 @@ mod tests {
 
     #[test]
     fn what_may_be_secret_is_not_found_out_by_trying() {
-        let asked = Asked::Drift { stack: "finance.cashflow.0@local".to_owned(), beside: Vec::new() };
+        let asked = Request::Drift { stack: "finance.cashflow.0@local".to_owned(), beside: Vec::new() };
         let key = |first: &str| Seal::with_key(&format!("{first}{}=", "A".repeat(42)), &[]).unwrap();
         let (one, other) = (key("A"), key("B"));
         let digest = |seal: Option<&Seal>| asked.digests(seal).digest;
@@ -643,7 +643,7 @@ mod tests {
 
     #[test]
     fn what_was_asked_under_an_older_key_or_none_is_known_as_long_as_that_is() {
-        let asked = Asked::Drift { stack: "finance.cashflow.0@local".to_owned(), beside: Vec::new() };
+        let asked = Request::Drift { stack: "finance.cashflow.0@local".to_owned(), beside: Vec::new() };
         let (first, second) = (format!("A{}=", "A".repeat(42)), format!("B{}=", "A".repeat(42)));
         let before = Seal::with_key(&first, &[]).unwrap();
         let (both, alone) = (Seal::with_key(&second, &[&first]).unwrap(), Seal::with_key(&second, &[]).unwrap());

@@ -1,6 +1,6 @@
 //! Requests under another key: what they ask is sealed anew, and they get the digest by which an equal one finds them.
 
-use crate::queue::{Asked, opened, sealed};
+use crate::queue::{Request, opened, sealed};
 use terrace_engine::rekey::{RekeyError, Resealed};
 use terrace_engine::seal::Seal;
 use terrace_engine::store::{AskedAnew, AskedRow, RequestQueue, Write};
@@ -32,7 +32,7 @@ fn anew(row: AskedRow, seal: &Seal) -> Result<AskedAnew, WireError> {
     let text = opened(body.expose(), operation, seal)?;
     // What another server wrote and this one cannot read keeps its digest: no equal request finds it, and no other one.
     let digest =
-        serde_json::from_slice(&text).map_or_else(|_| was.clone(), |asked: Asked| asked.digests(Some(seal)).digest);
+        serde_json::from_slice(&text).map_or_else(|_| was.clone(), |asked: Request| asked.digests(Some(seal)).digest);
     // Those that wait for none about the same stack wait for their like.
     let component = if component == was { digest.clone() } else { component };
     Ok(AskedAnew { operation, component, digest, body: sealed(&text, operation, seal)?.into(), was })

@@ -5,7 +5,7 @@ use crate::auth::{Admission, OTHER_NAME, is_to_this_machine};
 use crate::serve::{ServerSettings, Shared};
 use crate::tables::Pages;
 use crate::traced::Place;
-use crate::{api, docs, metrics, operate, unread, witboost};
+use crate::{api, docs, drain_body, metrics, operate, witboost};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Uri, header};
@@ -154,7 +154,7 @@ where
         .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(answered).on_failure(()))
         .layer(from_fn(identify))
         .layer(DefaultBodyLimit::max(body_limit))
-        .layer(from_fn(unread::take))
+        .layer(from_fn(drain_body::take))
 }
 
 /// Gives a call its id, unless it has one, and tells it in the answer.

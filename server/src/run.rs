@@ -1,28 +1,28 @@
 //! One request from its claim to its end: what was cut off is recovered, then it is planned and applied.
 
+mod component_info;
+mod contention;
 mod failure;
-mod once;
-mod others;
-mod told;
-mod unmade;
-mod until_now;
+mod log_dedup;
+mod progress;
+mod unfinished;
 
 use crate::access::Expected;
-use crate::answer::{OTHER_ACCESS, Refusal, Told, errors, warnings};
+use crate::answer::{Messages, OTHER_ACCESS, Refusal, errors, warnings};
 use crate::approved::Approved;
-use crate::described::{By, Described, Purpose};
+use crate::claim_heartbeat::{TERM, is_to_stop};
 use crate::drifting;
-use crate::keeping::{TERM, is_to_stop};
+use crate::environments::Environments;
 use crate::logbook::Logbook;
 use crate::metrics;
 use crate::outcome::{Outcome, PlanMade};
-use crate::queue::{Asked, MOST_DEATHS, VALIDATE};
-use crate::reversing;
+use crate::queue::{MOST_DEATHS, Request, VALIDATE};
+use crate::request_context::{By, Purpose, RequestContext};
+use crate::reverse_provisioning;
 use crate::serve::Shared;
 use crate::witboost::{ProvisioningRequest, ValidationResult};
-use crate::worlds::Worlds;
+use contention::shared_in;
 use failure::Failure;
-use others::shared_in;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ use terrace_engine::render::steps::Steps;
 use terrace_engine::render::{self, human};
 use terrace_engine::store::{OperationStatus, RequestClaim, RequestEnd, ServerStore, StateStore, StoreError};
 use tokio_util::sync::CancellationToken;
-use unmade::{Unmade, first_of};
+use unfinished::{Unfinished, first_of};
 use uuid::Uuid;
 
 /// How often a plan is made anew when others were quicker.
@@ -59,7 +59,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 const MOST_TRIES: u64 = 8;
 
 /// What is to come of a descriptor.
-enum Wanted {
+enum Goal {
     /// What it describes.
     Made,
     /// Nothing of it, and of its data neither if so.
@@ -68,7 +68,7 @@ enum Wanted {
     Granted(Grantees),
 }
 
-impl Wanted {
+impl Goal {
     /// What is read of the descriptor for it.
     const fn purpose(&self) -> Purpose {
         match self {
@@ -78,15 +78,15 @@ impl Wanted {
     }
 }
 
-fn wanted(request: &ProvisioningRequest, destroy: bool) -> Wanted {
-    if destroy { Wanted::Gone { with_data: request.remove_data } } else { Wanted::Made }
+fn wanted(request: &ProvisioningRequest, destroy: bool) -> Goal {
+    if destroy { Goal::Gone { with_data: request.remove_data } } else { Goal::Made }
 }
 
 /// One request that is being worked on.
 struct Run<'a> {
     shared: &'a Shared,
     /// The environments, within the limits of this request.
-    worlds: &'a Worlds,
+    worlds: &'a Environments,
     claim: &'a RequestClaim,
     /// Set when nothing new is to be begun.
     cancel: &'a CancellationToken,
@@ -107,9 +107,9 @@ pub(crate) struct Stops<'a> {
 /// Works on a request; answers how it ended, but where somebody is to take it up once more.
 pub(crate) async fn carry_out(
     shared: &Arc<Shared>,
-    worlds: &Worlds,
+    worlds: &Environments,
     claim: &RequestClaim,
-    asked: Result<Asked, Refusal>,
+    asked: Result<Request, Refusal>,
     Stops { asked: cancel, lost }: Stops<'_>,
 ) -> Option<RequestEnd> {
     let log = Logbook { store: Arc::clone(&shared.store), operation: claim.operation };
@@ -182,7 +182,7 @@ pub(crate) fn deadly(claim: &RequestClaim) -> RequestEnd {
     let summary = format!("gave up: {count} server processes died while they worked on this request ({names})");
     tracing::error!(operation = %claim.operation, deaths = count, "a request is given up: servers died of it");
     let result = format!("{summary}\n{AFTER_DEATHS}");
-    let of_validation = || ValidationResult::of(Told { errors: vec![result.clone()], warnings: Vec::new() }, None);
+    let of_validation = || ValidationResult::of(Messages { errors: vec![result.clone()], warnings: Vec::new() }, None);
     let validation = (claim.kind == VALIDATE).then(of_validation);
     ended(OperationStatus::Failed, summary, &Outcome { validation, result, ..Outcome::default() })
 }
@@ -203,25 +203,25 @@ fn ended(status: OperationStatus, summary: String, outcome: &Outcome) -> Request
 }
 
 impl Run<'_> {
-    async fn perform(&self, asked: Asked) -> Result<(OperationStatus, String, Outcome), Failure> {
+    async fn perform(&self, asked: Request) -> Result<(OperationStatus, String, Outcome), Failure> {
         let from = (self.worlds, self.shared.store.as_ref());
         match asked {
-            Asked::Validate(request) => match Described::read(from, &request, Purpose::Make, By::Worker).await {
+            Request::Validate(request) => match RequestContext::read(from, &request, Purpose::Make, By::Worker).await {
                 Ok(described) => self.validate(&described).await,
                 Err(refusal @ Refusal::Invalid(_)) => Ok(invalid(refusal.told())),
                 Err(refusal) => Err(refusal.into()),
             },
-            Asked::Provision(request) => {
-                let described = Described::read(from, &request, Purpose::Make, By::Worker).await?;
+            Request::Provision(request) => {
+                let described = RequestContext::read(from, &request, Purpose::Make, By::Worker).await?;
                 self.log_valid(&described).await;
-                self.apply(&described, &Wanted::Made).await
+                self.apply(&described, &Goal::Made).await
             }
-            Asked::Unprovision(request) => {
-                let described = Described::read(from, &request, Purpose::Remove, By::Worker).await?;
-                self.apply(&described, &Wanted::Gone { with_data: request.remove_data }).await
+            Request::Unprovision(request) => {
+                let described = RequestContext::read(from, &request, Purpose::Remove, By::Worker).await?;
+                self.apply(&described, &Goal::Gone { with_data: request.remove_data }).await
             }
-            Asked::Access { request, access, expected, .. } => {
-                let described = Described::read(from, &request, Purpose::Make, By::Worker).await?;
+            Request::Access { request, access, expected, .. } => {
+                let described = RequestContext::read(from, &request, Purpose::Make, By::Worker).await?;
                 let component = described.components.first().cloned().unwrap_or_default();
                 // An operation that is taken up again may have written them itself.
                 if let Some(expected) = expected.filter(|_| self.claim.next_step == 0) {
@@ -233,7 +233,7 @@ impl Run<'_> {
                     }
                 }
                 let grantees = Grantees { component, access };
-                let (status, summary, outcome) = self.apply(&described, &Wanted::Granted(grantees.clone())).await?;
+                let (status, summary, outcome) = self.apply(&described, &Goal::Granted(grantees.clone())).await?;
                 Ok(match described.nobody_is_let_in(&grantees).filter(|_| status == OperationStatus::Completed) {
                     Some(result) => {
                         (OperationStatus::Failed, "nobody is let in".to_owned(), Outcome { result, ..outcome })
@@ -241,18 +241,20 @@ impl Run<'_> {
                     None => (status, summary, outcome),
                 })
             }
-            Asked::Plan { request, destroy, beside } => {
+            Request::Plan { request, destroy, beside } => {
                 let wanted = wanted(&request, destroy);
-                let described = Described::read_beside(from, &request, &beside, wanted.purpose(), By::Worker).await?;
+                let described =
+                    RequestContext::read_beside(from, &request, &beside, wanted.purpose(), By::Worker).await?;
                 self.show(&described, &wanted).await
             }
-            Asked::Apply { request, destroy, approved, beside, plan } => {
+            Request::Apply { request, destroy, approved, beside, plan } => {
                 let wanted = wanted(&request, destroy);
-                let described = Described::read_beside(from, &request, &beside, wanted.purpose(), By::Worker).await?;
+                let described =
+                    RequestContext::read_beside(from, &request, &beside, wanted.purpose(), By::Worker).await?;
                 let (status, summary, outcome) = self.apply_only(&described, &wanted, Some(&approved)).await?;
                 Ok((status, summary, Outcome { applied: plan, ..outcome }))
             }
-            Asked::Drift { stack, .. } => {
+            Request::Drift { stack, .. } => {
                 let found = drifting::look(self.shared, self.store().as_ref(), &stack).await?;
                 if let (Some(webhook), false) = (&self.shared.settings.webhook, found.drifted.is_empty()) {
                     tokio::spawn(webhook.clone().tell(self.claim.operation, stack, found.clone()));
@@ -263,8 +265,8 @@ impl Run<'_> {
                 };
                 Ok((OperationStatus::Completed, summary, Outcome { drift: Some(found), ..Outcome::default() }))
             }
-            Asked::Reverse(question) => {
-                let updates = reversing::updates(self.worlds, question).await?;
+            Request::Reverse(question) => {
+                let updates = reverse_provisioning::updates(self.worlds, question).await?;
                 let outcome = Outcome { updates, ..Outcome::default() };
                 Ok((OperationStatus::Completed, "looked up".to_owned(), outcome))
             }
@@ -272,29 +274,29 @@ impl Run<'_> {
     }
 
     /// What is wrong, or what would be done.
-    async fn validate(&self, described: &Described<'_>) -> Result<(OperationStatus, String, Outcome), Failure> {
+    async fn validate(&self, described: &RequestContext<'_>) -> Result<(OperationStatus, String, Outcome), Failure> {
         let found =
             described.validate(self.shared.nothing.as_ref()).await.map_err(|it| Failure::Told(it.problems()))?;
-        let told = Told::of(&found, &described.sources);
+        let told = Messages::of(&found, &described.sources);
         if !told.errors.is_empty() {
             return Ok(invalid(told));
         }
         // Siblings that are not there yet are judged by themselves: this one is, by what it will read of them.
         let options = Options { assumes_siblings: true, ..described.options(false) };
-        let computed = self.plan_by(described, &Wanted::Made, options).await?;
+        let computed = self.plan_by(described, &Goal::Made, options).await?;
         let errors = errors(&computed.diagnostics, &described.sources);
-        let told = Told { errors, warnings: warnings(&computed.plan.notes) };
+        let told = Messages { errors, warnings: warnings(&computed.plan.notes) };
         self.log.lines("validate", told.warnings.iter().map(|warning| ("WARNING", warning.as_str()))).await;
         let validation = ValidationResult::of(told, Some(summary_of(&computed.plan)));
         let outcome = Outcome { validation: Some(validation), ..Outcome::default() };
         Ok((OperationStatus::Completed, "validated".to_owned(), outcome))
     }
 
-    async fn plan(&self, described: &Described<'_>, wanted: &Wanted) -> Result<Computed, Failure> {
+    async fn plan(&self, described: &RequestContext<'_>, wanted: &Goal) -> Result<Computed, Failure> {
         let (access, removes_data) = match wanted {
-            Wanted::Granted(grantees) => (Some(grantees.clone()), false),
-            Wanted::Gone { with_data } => (None, *with_data),
-            Wanted::Made => (None, false),
+            Goal::Granted(grantees) => (Some(grantees.clone()), false),
+            Goal::Gone { with_data } => (None, *with_data),
+            Goal::Made => (None, false),
         };
         let mut options = Options { access, ..described.options(removes_data) };
         if self.claim.next_step > 0 {
@@ -303,15 +305,20 @@ impl Run<'_> {
         self.plan_by(described, wanted, options).await
     }
 
-    async fn plan_by(&self, described: &Described<'_>, wanted: &Wanted, options: Options) -> Result<Computed, Failure> {
+    async fn plan_by(
+        &self,
+        described: &RequestContext<'_>,
+        wanted: &Goal,
+        options: Options,
+    ) -> Result<Computed, Failure> {
         let store = self.store();
         let planner = described.planner(store.as_ref(), &options);
         let (compiled, origin) = (described.compiled.as_slice(), described.origin());
         let mut computed = match wanted {
-            Wanted::Gone { .. } => {
+            Goal::Gone { .. } => {
                 planner.plan_destroy_described(std::slice::from_ref(&described.stack), compiled, origin).await?
             }
-            Wanted::Made | Wanted::Granted(_) => planner.plan(compiled, origin).await?,
+            Goal::Made | Goal::Granted(_) => planner.plan(compiled, origin).await?,
         };
         computed.plan.note_before(&described.warnings, &described.sources);
         Ok(computed)
@@ -320,8 +327,8 @@ impl Run<'_> {
     /// A plan as people and programs see it.
     async fn show(
         &self,
-        described: &Described<'_>,
-        wanted: &Wanted,
+        described: &RequestContext<'_>,
+        wanted: &Goal,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
         let computed = self.plan(described, wanted).await?;
         let plan = &computed.plan;
@@ -348,8 +355,8 @@ impl Run<'_> {
 
     async fn apply(
         &self,
-        described: &Described<'_>,
-        wanted: &Wanted,
+        described: &RequestContext<'_>,
+        wanted: &Goal,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
         self.apply_only(described, wanted, None).await
     }
@@ -357,8 +364,8 @@ impl Run<'_> {
     /// Applies what is planned; where a plan was approved, only that, or what is left of it.
     async fn apply_only(
         &self,
-        described: &Described<'_>,
-        wanted: &Wanted,
+        described: &RequestContext<'_>,
+        wanted: &Goal,
         approved: Option<&Approved>,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
         self.recover(described, BTreeSet::new()).await?;
@@ -379,8 +386,10 @@ impl Run<'_> {
                     self.log.line("INFO", "plan", "somebody was at work on this: planning again").await;
                     continue;
                 }
-                let outcome =
-                    Outcome { info: Some(told::info(self.store().as_ref(), described).await?), ..Outcome::default() };
+                let outcome = Outcome {
+                    info: Some(component_info::info(self.store().as_ref(), described).await?),
+                    ..Outcome::default()
+                };
                 let done = self.done_in_all().await?.map(|count| format!("{count} done"));
                 return Ok((OperationStatus::Completed, done.unwrap_or_else(|| "nothing to do".to_owned()), outcome));
             }
@@ -445,7 +454,7 @@ impl Run<'_> {
 
     async fn applier(
         &self,
-        described: &Described<'_>,
+        described: &RequestContext<'_>,
         plans: usize,
         plans_again: bool,
         events: Arc<dyn Events>,
@@ -475,16 +484,16 @@ impl Run<'_> {
 
     async fn conclude(
         &self,
-        described: &Described<'_>,
+        described: &RequestContext<'_>,
         plan: &Plan,
         report: &Report,
     ) -> Result<(OperationStatus, String, Outcome), Failure> {
-        let Unmade { why, doubts } = Unmade::of(plan, report);
+        let Unfinished { why, doubts } = Unfinished::of(plan, report);
         // What failed is in the log already.
         self.log.lines("apply", doubts.iter().map(|doubt| ("ERROR", doubt.as_str()))).await;
         let (result, others) = first_of(why);
         self.log.lines("apply", others.iter().map(|other| ("ERROR", other.as_str()))).await;
-        let mut info = told::info(self.store().as_ref(), described).await?;
+        let mut info = component_info::info(self.store().as_ref(), described).await?;
         if report.status() != OperationStatus::Completed {
             // Who was asked for is recorded; who of them got access is not known.
             info.acl_info = None;
@@ -497,7 +506,7 @@ impl Run<'_> {
         Arc::<dyn ServerStore>::clone(&self.shared.store)
     }
 
-    async fn log_valid(&self, described: &Described<'_>) {
+    async fn log_valid(&self, described: &RequestContext<'_>) {
         let Some(compiled) = &described.compiled else { return };
         let chosen = compiled.components.iter().filter(|component| component.blueprint.is_some());
         let lines = chosen.map(|component| {
@@ -515,7 +524,7 @@ impl Run<'_> {
     }
 }
 
-fn invalid(told: Told) -> (OperationStatus, String, Outcome) {
+fn invalid(told: Messages) -> (OperationStatus, String, Outcome) {
     let validation = Some(ValidationResult::of(told, None));
     (OperationStatus::Completed, "not valid".to_owned(), Outcome { validation, ..Outcome::default() })
 }

@@ -1,21 +1,21 @@
 //! The server: its routes, its workers, and how it ends.
 
-use crate::at_work::AtWork;
 use crate::audit::Audit;
 use crate::auth::{Admission, Auth};
+use crate::environments::Environments;
 use crate::judging::{Judging, JudgingSettings};
 use crate::last_answer::LastAnswer;
 use crate::listen::{ConnectionLimits, listen};
 use crate::metrics::{FiguresError, MoreFigures};
 use crate::operate::LastReadiness;
-use crate::outage::Outage;
+use crate::operation_locks::OperationLocks;
+use crate::outage_log::Outage;
 use crate::queue;
+use crate::retry_counter::RetryCounter;
 use crate::streams::Streams;
 use crate::tables::Pages;
 use crate::tls::{Certificate, CertificateError};
-use crate::tries::Tries;
 use crate::webhook::Webhook;
-use crate::worlds::Worlds;
 use crate::{drifting, metrics, routes};
 use axum_server::Handle;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -75,7 +75,7 @@ pub struct ServerSettings {
 /// A server, not yet running.
 pub struct Server {
     /// The environments.
-    pub worlds: Worlds,
+    pub worlds: Environments,
     /// Where requests wait, and what is recorded.
     pub store: Arc<dyn ServerStore>,
     /// A store without anything in it: what is only validated is planned on that.
@@ -112,7 +112,7 @@ pub enum ServeError {
 
 /// What calls and workers share.
 pub(crate) struct Shared {
-    pub(crate) worlds: Worlds,
+    pub(crate) worlds: Environments,
     pub(crate) store: Arc<dyn ServerStore>,
     pub(crate) nothing: Arc<dyn StateStore>,
     pub(crate) settings: ServerSettings,
@@ -124,14 +124,14 @@ pub(crate) struct Shared {
     pub(crate) readiness: LastReadiness,
     /// When the store answered last.
     pub(crate) last_answer: LastAnswer,
-    pub(crate) at_work: AtWork,
+    pub(crate) at_work: OperationLocks,
     pub(crate) streams: Arc<Streams>,
     /// Wakes a worker.
     pub(crate) wake: Notify,
     /// Requests that could not be read or worked on.
-    pub(crate) unworkable: Tries,
+    pub(crate) unworkable: RetryCounter,
     /// Requests that wait for what was cut off and may still take effect.
-    pub(crate) looked: Tries,
+    pub(crate) looked: RetryCounter,
     /// How long descriptors take to judge.
     /// What judging may take, and who does.
     pub(crate) judging: Judging,
@@ -174,10 +174,10 @@ impl Server {
             metrics,
             readiness: LastReadiness::default(),
             last_answer: LastAnswer::default(),
-            at_work: AtWork::default(),
+            at_work: OperationLocks::default(),
             wake: Notify::new(),
-            unworkable: Tries::default(),
-            looked: Tries::default(),
+            unworkable: RetryCounter::default(),
+            looked: RetryCounter::default(),
             claiming: Outage::default(),
             looking: tokio::sync::Mutex::default(),
             stop: stop.clone(),

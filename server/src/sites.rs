@@ -16,7 +16,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use path::Asked;
+use path::SitePath;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -114,7 +114,7 @@ async fn found(sites: &Sites, head: &Parts, is_here: bool) -> Result<Response, R
         let why = "it is sent to a name that is not this machine's own: set `server.sites.public`";
         return Err(plain(StatusCode::FORBIDDEN, why));
     }
-    let asked = head.uri.path().strip_prefix(BELOW).and_then(Asked::of).ok_or_else(nothing)?;
+    let asked = head.uri.path().strip_prefix(BELOW).and_then(SitePath::of).ok_or_else(nothing)?;
     let site = sites.site(&asked.name).await?.ok_or_else(nothing)?;
     // Relative to the path of the call, from which a proxy may have taken a prefix.
     let redirect = |folder: &str| {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::beside::Beside;
+use crate::embed::EmbeddedRoutes;
 use crate::listen::ConnectionLimits;
 use crate::serve::ServeError;
 
@@ -164,7 +164,7 @@ impl Pages {
     /// # Errors
     /// When connections cannot be taken.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-        let beside = Beside {
+        let beside = EmbeddedRoutes {
             certificate: None,
             connections: ConnectionLimits::default().for_side_listener(),
             body_limit: LONGEST_BODY,

@@ -30,9 +30,9 @@ use terrace_provider_pipelines::schedule::keeper::Keeper;
 use terrace_provider_pipelines::schedule::store::Schedules;
 use terrace_provider_pipelines::settings::{RECORDS, databases as written_into, runner};
 use terrace_server::auth::Auth;
+use terrace_server::environments::Environments;
 use terrace_server::judging::JudgingSettings;
 use terrace_server::tls::Certificate;
-use terrace_server::worlds::Worlds;
 use terrace_server::{ConnectionLimits, Server, ServerSettings};
 use terrace_state::MemoryStore;
 
@@ -313,21 +313,21 @@ fn with_waits_in_log(environment: compute::Environment) -> compute::Environment 
 }
 
 /// What the engine works with in each environment that is configured.
-fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Worlds, Failure> {
+fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Environments, Failure> {
     // Which environment a call is about says its descriptor, and not what this server was started with.
     let settings = &Settings { environment: None, ..settings.clone() };
     let mut all = BTreeMap::new();
     for name in settings.configuration.environment_names() {
         let environment = settings.environment(Some(Asked::word(name)), context.ui)?;
         let world = World::new(settings, environment, false, context.ui)?;
-        let mut sources = terrace_server::worlds::sources();
+        let mut sources = terrace_server::environments::sources();
         let (library, diagnostics) =
             library(&world.registry, world.configuration(), &settings.project_folder, &mut sources)?;
         report(context.ui, &sources, &diagnostics);
         if has_errors(&diagnostics) {
             return Err(Failure::told(Exit::Error));
         }
-        let world = terrace_server::worlds::World {
+        let world = terrace_server::environments::World {
             registry: world.registry,
             functions: world.functions,
             seal: world.seal,
@@ -342,5 +342,5 @@ fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Worlds, Failure>
         all.insert(name.to_owned(), world);
     }
     let queue = Arc::new(World::seal(settings, None, false, context.ui)?);
-    Ok(Worlds::new(all, queue, settings.configuration.server.takes_stacks))
+    Ok(Environments::new(all, queue, settings.configuration.server.takes_stacks))
 }

@@ -4,7 +4,7 @@
 //! Its REST is that of the service before it, which provisioners know, with the reads and the removal that it lacks.
 //!
 //! Read in this order: `rest` (roles and who has them), `webhook` (the verdict), `query` (what a request asks for), `who` and
-//! `groups` (who asks). Roles are kept by [`terrace_state::roles`]; how calls come in is [`terrace_server::beside`]'s.
+//! `groups` (who asks). Roles are kept by [`terrace_state::roles`]; how calls come in is [`terrace_server::embed`]'s.
 //! `audited` writes changes and refused calls into the audit log.
 #![forbid(unsafe_code)]
 // A test may cut a text anywhere: it fails where it slips.
@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use terrace_server::audit::{Audit, Head, UNKNOWN};
 use terrace_server::auth::{Admitted, Auth, Door, Scope, TurnedAway};
-use terrace_server::beside::{Beside, figures};
+use terrace_server::embed::{EmbeddedRoutes, figures};
 use terrace_server::jwt::Trust;
 use terrace_server::tls::Certificate;
 use terrace_server::{ConnectionLimits, ServeError};
@@ -152,7 +152,7 @@ impl RoleMapper {
                 tracing::warn!(error, "the keys of the issuer cannot be had: nobody gets a role until they can");
             }
         });
-        let beside = Beside {
+        let beside = EmbeddedRoutes {
             certificate: self.certificate,
             connections: ConnectionLimits::default(),
             body_limit: BODY_LIMIT,

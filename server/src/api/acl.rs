@@ -7,8 +7,8 @@ use super::stacks::known;
 use crate::access::{self, Expected};
 use crate::answer::OTHER_ACCESS;
 use crate::auth::{Action, Caller, Resource};
-use crate::described::{By, Described, Purpose};
-use crate::queue::{Asked, judged};
+use crate::queue::{Request, judged};
+use crate::request_context::{By, Purpose, RequestContext};
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
 use axum::extract::{Path, State};
@@ -95,16 +95,16 @@ pub(super) async fn set(
     let named = headers.get(header::IF_MATCH).map(|named| named.to_str().unwrap_or_default().to_owned());
     if named.as_ref().is_some_and(|named| !names(named, &tag(&there))) {
         // It may be this very call that changed it, and its answer was lost.
-        let asked = Asked::Access { request, access, expected: None, named };
+        let asked = Request::Access { request, access, expected: None, named };
         let operation = shared.asked_before(&caller, &asked).await?.ok_or_else(|| Problem::changed(OTHER_ACCESS))?;
         return Ok(begun(operation));
     }
     let expected = named.is_some().then_some(there);
-    let asked = Asked::Access { request, access, expected, named };
+    let asked = Request::Access { request, access, expected, named };
     let by = caller.clone();
     let judged = judged(&shared, asked, async move |shared, worlds, request| {
         let (from, by) = ((worlds, shared.store.as_ref()), By::Caller(&by, Action::UpdateAcl));
-        let described = Described::read(from, request, Purpose::Make, by).await?;
+        let described = RequestContext::read(from, request, Purpose::Make, by).await?;
         described.takes_access()?;
         Ok(described.place_of())
     });

@@ -3,8 +3,8 @@
 use super::page::{Page, PageQuery, Params};
 use super::problem::Problem;
 use crate::auth::Caller;
+use crate::environments::World;
 use crate::serve::Shared;
-use crate::worlds::World;
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Serialize;

@@ -4,9 +4,9 @@ use super::accept::wanted;
 use super::problem::Problem;
 use super::sent::Sent;
 use crate::auth::{Action, Caller, Resource};
-use crate::described::{Beside, By, Described, Purpose, environment_of};
 use crate::outcome::{Outcome, PlanMade};
-use crate::queue::{Asked, judged};
+use crate::queue::{Request, judged};
+use crate::request_context::{By, Purpose, RequestContext, RequestOptions, environment_of};
 use crate::serve::Shared;
 use crate::witboost::ProvisioningRequest;
 use axum::extract::{Path, State};
@@ -115,16 +115,16 @@ pub(super) async fn create(
     if remove_data && !destroy {
         return Err(Problem::wrong("`remove_data` is about a plan that removes: say `destroy`, too"));
     }
-    let beside = Beside { environment, components, variables, allow_data_loss };
+    let beside = RequestOptions { environment, components, variables, allow_data_loss };
     let request =
         ProvisioningRequest { descriptor_kind: None, descriptor, remove_data, latest_enriched_descriptor: None };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let asked = Asked::Plan { request, destroy, beside: beside.clone() };
+    let asked = Request::Plan { request, destroy, beside: beside.clone() };
     let by = caller.clone();
     let judged = judged(&shared, asked, async move |shared, worlds, request| {
         let by = By::Caller(&by, Action::Plan);
         let from = (worlds, shared.store.as_ref());
-        let mut described = Described::read_beside(from, request, &beside, purpose, by).await?;
+        let mut described = RequestContext::read_beside(from, request, &beside, purpose, by).await?;
         described.check_known(shared.store.as_ref()).await?;
         Ok(described.place_of())
     });
@@ -186,16 +186,17 @@ pub(super) async fn apply(
         None => return Err(Problem::conflict("the plan failed: there is nothing to apply")),
     };
     // One that came to nothing does not keep what was asked.
-    let Asked::Plan { request, destroy, beside } = Asked::of_body(row.body.expose(), id, shared.worlds.seal())? else {
+    let Request::Plan { request, destroy, beside } = Request::of_body(row.body.expose(), id, shared.worlds.seal())?
+    else {
         return Err(unknown(id));
     };
     let purpose = if destroy { Purpose::Remove } else { Purpose::Make };
-    let asked = Asked::Apply { request, destroy, approved, beside: beside.clone(), plan: Some(id) };
+    let asked = Request::Apply { request, destroy, approved, beside: beside.clone(), plan: Some(id) };
     let by = caller.clone();
     let judged = judged(&shared, asked, async move |shared, worlds, request| {
         let by = |action| By::Caller(&by, action);
         let from = (worlds, shared.store.as_ref());
-        let described = Described::read_beside(from, request, &beside, purpose, by(Action::Apply)).await?;
+        let described = RequestContext::read_beside(from, request, &beside, purpose, by(Action::Apply)).await?;
         let place = described.place_of();
         if destroy {
             // Applying such a plan removes a data product.
@@ -247,8 +248,8 @@ async fn applied(shared: &Shared, plan: &OperationRow) -> Result<Option<Operatio
             let Some(request) = shared.store.request(row.id).await? else { continue };
             let of = match Outcome::of(&request) {
                 Some(outcome) => outcome.applied,
-                None => match Asked::of_body(request.body.expose(), row.id, shared.worlds.seal())? {
-                    Asked::Apply { plan, .. } => plan,
+                None => match Request::of_body(request.body.expose(), row.id, shared.worlds.seal())? {
+                    Request::Apply { plan, .. } => plan,
                     _ => None,
                 },
             };

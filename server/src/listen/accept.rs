@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::limits::ConnectionLimits;
 use super::registry::{Full, Registry};
 use crate::metrics;
-use crate::outage::{Outage, Seldom};
+use crate::outage_log::{LogThrottle, Outage};
 use axum::extract::connect_info::Connected;
 use axum_server::{AddrListener, Address};
 use std::io;
@@ -65,13 +65,13 @@ pub(crate) struct Listener {
     is_encrypted: bool,
     outage: Outage,
     failed: Mutex<Option<Instant>>,
-    refused: Seldom,
+    refused: LogThrottle,
 }
 
 impl Listener {
     pub(super) fn new(inner: TcpListener, limits: Arc<ConnectionLimits>, is_encrypted: bool) -> Self {
         let registry = Arc::new(Registry::new(&limits));
-        let (outage, failed, refused) = (Outage::default(), Mutex::default(), Seldom::new(LOG_EVERY));
+        let (outage, failed, refused) = (Outage::default(), Mutex::default(), LogThrottle::new(LOG_EVERY));
         Self { inner, registry, limits, is_encrypted, outage, failed, refused }
     }
 

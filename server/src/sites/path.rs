@@ -9,7 +9,7 @@ const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 
 /// A page of a site.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct SitePath {
     /// The site.
     pub(super) name: String,
     /// The path of the file; of a folder, that of its page.
@@ -20,7 +20,7 @@ pub(super) struct Asked {
     pub(super) is_folder: bool,
 }
 
-impl Asked {
+impl SitePath {
     /// Reads what follows `/sites/`; nothing for what names nothing.
     pub(super) fn of(path: &str) -> Option<Self> {
         let (name, rest) = match path.split_once('/') {
@@ -72,10 +72,10 @@ mod tests {
             ("a/b%20c/d%23", "b c/d#", false),
             ("a/%C3%BC", "ü", false),
         ] {
-            let asked = Asked::of(path).unwrap();
+            let asked = SitePath::of(path).unwrap();
             assert_eq!((asked.name.as_str(), asked.key.as_str(), asked.is_folder), ("a", key, is_folder), "{path}");
         }
-        assert!(Asked::of("a").unwrap().is_bare);
+        assert!(SitePath::of("a").unwrap().is_bare);
     }
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
             "%2e%2e/a",
             "./a",
         ] {
-            assert_eq!(Asked::of(path), None, "{path}");
+            assert_eq!(SitePath::of(path), None, "{path}");
         }
     }
 }

@@ -73,7 +73,7 @@ pub(super) async fn guard(tables: &dyn Tables, request: Request, next: Next) -> 
 
 /// What the form of the first page sends.
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct TokenForm {
     token: String,
     #[serde(default)]
     to: String,
@@ -96,10 +96,10 @@ pub(super) async fn open(State(tables): State<Arc<dyn Tables>>, body: Bytes) -> 
 }
 
 /// A form is written as the query of an address is.
-fn read(body: &Bytes) -> Option<Asked> {
+fn read(body: &Bytes) -> Option<TokenForm> {
     let text = std::str::from_utf8(body).ok()?;
     let uri: Uri = format!("/?{text}").parse().ok()?;
-    Query::<Asked>::try_from_uri(&uri).ok().map(|Query(asked)| asked)
+    Query::<TokenForm>::try_from_uri(&uri).ok().map(|Query(asked)| asked)
 }
 
 /// Whether an address leads to one of these pages, and nowhere else.

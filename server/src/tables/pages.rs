@@ -121,7 +121,7 @@ pub(super) async fn tables(
 
 /// Which rows.
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct RowsQuery {
     #[serde(default)]
     schema: String,
     table: String,
@@ -133,9 +133,9 @@ pub(super) struct Asked {
 pub(super) async fn rows(
     State(tables): State<Arc<dyn Tables>>,
     Path(database): Path<String>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<RowsQuery>,
 ) -> Result<Response, NotShown> {
-    let Asked { schema, table, page: number } = asked;
+    let RowsQuery { schema, table, page: number } = asked;
     let rows = tables.rows(&database, &schema, &table, number).await?;
     let at = |number: u64| table_place(&database, &schema, &table, number);
     let before = number.checked_sub(1).map(at);

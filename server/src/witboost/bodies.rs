@@ -1,6 +1,6 @@
 //! The bodies, field by field as in the specification.
 
-use crate::answer::Told;
+use crate::answer::Messages;
 use crate::object::within;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value as Json};
@@ -105,7 +105,7 @@ pub(crate) struct ValidationError {
 
 impl ValidationResult {
     /// Valid when there is no error.
-    pub(crate) fn of(Told { errors, warnings }: Told, plan: Option<Json>) -> Self {
+    pub(crate) fn of(Messages { errors, warnings }: Messages, plan: Option<Json>) -> Self {
         let is_valid = errors.is_empty();
         Self { valid: is_valid, error: (!is_valid).then_some(ValidationError { errors }), plan, warnings }
     }

@@ -6,16 +6,16 @@ use super::bodies::{
 };
 use super::misspelt::{Known, misspelt};
 use crate::access;
-use crate::answer::{Refusal, Told};
+use crate::answer::{Messages, Refusal};
 use crate::auth::{Action, Caller, Resource};
 use crate::body::{self, Unread};
-use crate::described::{By, Described, Purpose};
+use crate::environments::Environments;
 use crate::judging::{aside, judge, on_body};
 use crate::outcome::Outcome;
-use crate::queue::{Asked, ask};
-use crate::reversing;
+use crate::queue::{Request, ask};
+use crate::request_context::{By, Purpose, RequestContext};
+use crate::reverse_provisioning;
 use crate::serve::Shared;
-use crate::worlds::Worlds;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
@@ -83,7 +83,7 @@ pub(crate) async fn validate(
         told = aside(&shared, move |shared, limits| async move {
             let worlds = shared.worlds.within(limits);
             let from = (&worlds, shared.store.as_ref());
-            let described = Described::read(from, &request, Purpose::Make, By::Worker).await?;
+            let described = RequestContext::read(from, &request, Purpose::Make, By::Worker).await?;
             described.validate_remotely(shared.store.as_ref()).await
         })
         .await??;
@@ -95,17 +95,22 @@ pub(crate) async fn validate(
 async fn judgement(
     shared: &Shared,
     caller: &Caller,
-    worlds: &Worlds,
+    worlds: &Environments,
     request: &ProvisioningRequest,
-) -> Result<(Told, bool), Refusal> {
+) -> Result<(Messages, bool), Refusal> {
     // A descriptor without a stack has errors, and those are the answer.
     caller.check(Action::Validate, false, &[Resource::Any])?;
-    match Described::read((worlds, shared.store.as_ref()), request, Purpose::Make, By::Caller(caller, Action::Validate))
-        .await
+    match RequestContext::read(
+        (worlds, shared.store.as_ref()),
+        request,
+        Purpose::Make,
+        By::Caller(caller, Action::Validate),
+    )
+    .await
     {
         Ok(described) => {
             caller.check_scope(described.needed, Action::Validate, &described.stack)?;
-            let told = Told::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources);
+            let told = Messages::of(&described.validate(shared.nothing.as_ref()).await?, &described.sources);
             Ok((told, described.world.is_validated_remotely))
         }
         Err(refusal @ Refusal::Invalid(_)) => Ok((refusal.told(), false)),
@@ -128,8 +133,8 @@ pub(crate) async fn validate_later(
     let request: ProvisioningRequest = read(sent, PROVISIONING)?;
     // What is wrong with the descriptor is the answer to this very question; without its stack there is nothing to ask.
     let by = caller.clone();
-    let token = ask(&shared, &caller, Asked::Validate(request), async move |shared, worlds, request| {
-        Described::place((worlds, shared.store.as_ref()), request, By::Caller(&by, Action::Validate)).await
+    let token = ask(&shared, &caller, Request::Validate(request), async move |shared, worlds, request| {
+        RequestContext::place((worlds, shared.store.as_ref()), request, By::Caller(&by, Action::Validate)).await
     });
     let token = token.await?;
     Ok(accepted(&headers, token))
@@ -184,11 +189,11 @@ pub(crate) async fn update_acl(
         remove_data: false,
         latest_enriched_descriptor: None,
     };
-    let asked = Asked::Access { request, access, expected: None, named: None };
+    let asked = Request::Access { request, access, expected: None, named: None };
     let by = caller.clone();
     let token = ask(&shared, &caller, asked, async move |shared, worlds, request| {
         let by = By::Caller(&by, Action::UpdateAcl);
-        let described = Described::read_provisioned((worlds, shared.store.as_ref()), request, by).await?;
+        let described = RequestContext::read_provisioned((worlds, shared.store.as_ref()), request, by).await?;
         described.takes_access()?;
         Ok(described.place_of())
     });
@@ -209,13 +214,13 @@ async fn queue(
         Purpose::Remove => Action::Unprovision,
     };
     let asked = match purpose {
-        Purpose::Make => Asked::Provision(request),
-        Purpose::Remove => Asked::Unprovision(request),
+        Purpose::Make => Request::Provision(request),
+        Purpose::Remove => Request::Unprovision(request),
     };
     let by = caller.clone();
     let token = ask(shared, caller, asked, async move |shared, worlds, request| {
         let from = (worlds, shared.store.as_ref());
-        let mut described = Described::read(from, request, purpose, By::Caller(&by, action)).await?;
+        let mut described = RequestContext::read(from, request, purpose, By::Caller(&by, action)).await?;
         described.check_known(shared.store.as_ref()).await?;
         if purpose == Purpose::Make {
             described.check(shared.nothing.as_ref()).await?;
@@ -306,8 +311,8 @@ pub(crate) async fn reverse(
     sent: Sent,
 ) -> Result<Response, Refusal> {
     let question: ReverseProvisioningRequest = read(sent, REVERSE)?;
-    let place = reversing::place(&shared.worlds, &question, By::Caller(&caller, Action::Reverse))?;
-    let token = shared.ask(&caller, &Asked::Reverse(question), place).await?;
+    let place = reverse_provisioning::place(&shared.worlds, &question, By::Caller(&caller, Action::Reverse))?;
+    let token = shared.ask(&caller, &Request::Reverse(question), place).await?;
     Ok(accepted(&headers, token))
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use terrace_provider::Settings as InstanceSettings;
 use terrace_provider_pipelines::settings::shelf;
 use terrace_provider_pipelines::site::{Page, Published, Shelf, Site as Rendered, is_name};
-use terrace_server::beside::Beside;
+use terrace_server::embed::EmbeddedRoutes;
 use terrace_server::sites::{File, Site, Sites};
 use terrace_server::tls::Certificate;
 use terrace_server::{ConnectionLimits, ServeError};
@@ -30,7 +30,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Sites with the address that they are shown at.
 pub(super) struct Opened {
     listener: TcpListener,
-    beside: Beside,
+    beside: EmbeddedRoutes,
     sites: Sites,
 }
 
@@ -66,7 +66,7 @@ pub(super) fn opened(
         let scheme = if certificate.is_some() { "https" } else { "http" };
         context.ui.tell(&format!("sites on {scheme}://{address}/sites/"));
     }
-    let beside = Beside {
+    let beside = EmbeddedRoutes {
         certificate: certificate.cloned(),
         connections: connections.for_side_listener(),
         body_limit: BODY_LIMIT,

@@ -1,4 +1,4 @@
-//! How often something was tried: claims of a request do not say that, for it is claimed again for other reasons, too.
+//! Retry counts by operation. The number of claims does not tell: a request is claimed again for other reasons, too.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,9 +9,9 @@ const MOST: usize = 10_000;
 
 /// Counts by operation, in this process.
 #[derive(Debug, Default)]
-pub(crate) struct Tries(Mutex<HashMap<Uuid, u64>>);
+pub(crate) struct RetryCounter(Mutex<HashMap<Uuid, u64>>);
 
-impl Tries {
+impl RetryCounter {
     /// Counts one more; answers how many there were with it.
     pub(crate) fn once_more(&self, operation: Uuid) -> u64 {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn each_operation_is_counted_by_itself_until_it_is_forgotten() {
-        let (tries, one, other) = (Tries::default(), Uuid::from_u128(1), Uuid::from_u128(2));
+        let (tries, one, other) = (RetryCounter::default(), Uuid::from_u128(1), Uuid::from_u128(2));
         assert_eq!([one, one, other].map(|it| tries.once_more(it)), [1, 2, 1]);
         tries.forget(one);
         assert_eq!([one, other].map(|it| tries.has(it)), [false, true]);
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn no_more_are_kept_than_so_many() {
-        let tries = Tries::default();
+        let tries = RetryCounter::default();
         let mut counted = (0..3 * MOST as u128).map(|it| tries.once_more(Uuid::from_u128(it)));
         assert!(counted.all(|tries| tries == 1));
         assert!(tries.0.lock().unwrap().len() <= MOST);

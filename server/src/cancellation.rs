@@ -1,4 +1,4 @@
-//! Asking operations to stop.
+//! Cancellation of operations.
 
 use crate::auth::Caller;
 use crate::logbook::Logbook;

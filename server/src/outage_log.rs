@@ -1,4 +1,4 @@
-//! What does not work for a while, and is tried again and again: it is told as it begins, and once it is over.
+//! Logs an outage once when it starts and once when it ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -24,12 +24,12 @@ impl Outage {
 
 /// Limits how often an event is logged, and counts the events in between.
 #[derive(Debug)]
-pub(crate) struct Seldom {
+pub(crate) struct LogThrottle {
     every: Duration,
     last: Mutex<(Option<Instant>, u64)>,
 }
 
-impl Seldom {
+impl LogThrottle {
     pub(crate) fn new(every: Duration) -> Self {
         Self { every, last: Mutex::default() }
     }
@@ -52,7 +52,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn flood_is_logged_now_and_then_with_its_count() {
-        let seldom = Seldom::new(Duration::from_secs(10));
+        let seldom = LogThrottle::new(Duration::from_secs(10));
         assert_eq!([seldom.count(), seldom.count(), seldom.count()], [Some(1), None, None]);
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!([seldom.count(), seldom.count()], [Some(3), None]);

@@ -1,4 +1,4 @@
-//! What happens beside a request that is worked on: its claim is kept, and whether it is to stop is looked for.
+//! Heartbeat of a claimed request: renews the claim, and watches for a request to stop.
 
 use crate::serve::Shared;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ const STALL: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Keeps a claim until it is dropped.
-pub(crate) struct Keeper {
+pub(crate) struct ClaimHeartbeat {
     task: JoinHandle<()>,
     /// Set when the claim was lost, or may be: whoever claims it next goes on.
     lost: CancellationToken,
 }
 
-impl Keeper {
+impl ClaimHeartbeat {
     /// Keeps a claim in a task of its own: a store that is slow to answer holds nobody up. `cancel` is set when somebody
     /// asks to stop, and when the claim is lost: what was done so far is recorded, and whoever has it now goes on.
     pub(crate) fn of(shared: &Arc<Shared>, claim: &RequestClaim, cancel: &CancellationToken) -> Self {
@@ -93,7 +93,7 @@ async fn look(shared: &Shared, operation: Uuid, cancel: &CancellationToken) {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for ClaimHeartbeat {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -1,10 +1,10 @@
-//! Reverse provisioning: from a call's body to the blueprint that answers.
+//! Reverse provisioning: from the body of a call to the blueprint that answers it.
 
 use crate::answer::{Refusal, errors};
 use crate::auth::{Resource, Scope};
-use crate::described::{AboutWhat, By, environment};
+use crate::environments::{Environments, World};
+use crate::request_context::{AboutWhat, By, environment};
 use crate::witboost::ReverseProvisioningRequest;
-use crate::worlds::{World, Worlds};
 use serde_json::{Map, Value as Json};
 use terrace_engine::address::StackId;
 use terrace_engine::blueprint::Reverse;
@@ -18,7 +18,11 @@ const NO_STACK: &str = "reverse-provisioning";
 ///
 /// # Errors
 /// When nobody can answer it.
-pub(crate) fn place(worlds: &Worlds, question: &ReverseProvisioningRequest, by: By<'_>) -> Result<AboutWhat, Refusal> {
+pub(crate) fn place(
+    worlds: &Environments,
+    question: &ReverseProvisioningRequest,
+    by: By<'_>,
+) -> Result<AboutWhat, Refusal> {
     // It reads with the full rights of the providers' accounts: a limit to stacks or domains rules it out.
     let stack = StackId::new(NO_STACK, question.environment.as_str());
     by.check(false, &[Resource::Stack(&stack)])?;
@@ -37,7 +41,7 @@ pub(crate) fn place(worlds: &Worlds, question: &ReverseProvisioningRequest, by: 
 /// # Errors
 /// When the question does not fit, or what it asks for cannot be looked up.
 pub(crate) async fn updates(
-    worlds: &Worlds,
+    worlds: &Environments,
     question: ReverseProvisioningRequest,
 ) -> Result<Map<String, Json>, Refusal> {
     let (world, reverse) = blueprint(worlds, &question, By::Worker)?;
@@ -54,7 +58,7 @@ pub(crate) async fn updates(
 }
 
 fn blueprint<'w>(
-    worlds: &'w Worlds,
+    worlds: &'w Environments,
     question: &ReverseProvisioningRequest,
     by: By<'_>,
 ) -> Result<(&'w World, &'w Reverse), Refusal> {

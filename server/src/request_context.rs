@@ -1,9 +1,9 @@
-//! From the body of a call to what is planned: the environment, the descriptor, the components to act on.
+//! Context of a request, from its body: environment, descriptor and the components to act on.
 
-use crate::answer::{Refusal, Told, errors, warnings};
+use crate::answer::{Messages, Refusal, errors, warnings};
 use crate::auth::{Action, Caller, Resource, Scope};
+use crate::environments::{Environments, World};
 use crate::witboost::ProvisioningRequest;
-use crate::worlds::{World, Worlds};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
@@ -88,7 +88,7 @@ impl By<'_> {
     }
 
     /// The names of the configured environments that may be named in answers.
-    fn environments(self, worlds: &Worlds) -> String {
+    fn environments(self, worlds: &Environments) -> String {
         let mut names = worlds.names();
         if let Self::Caller(caller, _) = self {
             names = caller.seen(names, |caller, name| caller.sees_environment(name));
@@ -123,7 +123,7 @@ pub(crate) enum Purpose {
 
 /// What a caller says beside the descriptor.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub(crate) struct Beside {
+pub(crate) struct RequestOptions {
     /// The environment, whatever the descriptor says.
     pub(crate) environment: Option<String>,
     /// The components to act on, by key; none for those that the descriptor says.
@@ -135,7 +135,7 @@ pub(crate) struct Beside {
     pub(crate) allow_data_loss: Vec<String>,
 }
 
-impl Beside {
+impl RequestOptions {
     /// All of it in one text, for a digest: values may be secret.
     pub(crate) fn meant(&self) -> String {
         match self.allow_data_loss.is_empty() {
@@ -171,7 +171,7 @@ pub(crate) struct AboutWhat {
 }
 
 /// A descriptor that can be planned.
-pub(crate) struct Described<'a> {
+pub(crate) struct RequestContext<'a> {
     pub(crate) world: &'a World,
     /// The functions of its world, within the limits of the descriptor.
     functions: Functions,
@@ -202,19 +202,19 @@ async fn keep_recorded_names(
     descriptor.keep_recorded_names(environment, store).await.map_err(|error| Refusal::Broken(error.to_string()))
 }
 
-impl<'a> Described<'a> {
+impl<'a> RequestContext<'a> {
     /// Reads a descriptor of which nobody looks at the plan first: where it makes something, one that lists no component would
     /// take everything away.
     ///
     /// # Errors
     /// When it is wrong, for that purpose.
     pub(crate) async fn read(
-        (worlds, store): (&'a Worlds, &dyn ServerStore),
+        (worlds, store): (&'a Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
         purpose: Purpose,
         by: By<'_>,
     ) -> Result<Self, Refusal> {
-        let described = Self::read_beside((worlds, store), request, &Beside::default(), purpose, by).await?;
+        let described = Self::read_beside((worlds, store), request, &RequestOptions::default(), purpose, by).await?;
         let is_empty = |it: &CompiledStack| !it.product.is_null() && it.components.is_empty();
         match purpose == Purpose::Make && described.compiled.as_ref().is_some_and(is_empty) {
             false => Ok(described),
@@ -231,9 +231,9 @@ impl<'a> Described<'a> {
     /// # Errors
     /// When it is wrong, for that purpose.
     pub(crate) async fn read_beside(
-        from: (&'a Worlds, &dyn ServerStore),
+        from: (&'a Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
-        beside: &Beside,
+        beside: &RequestOptions,
         purpose: Purpose,
         by: By<'_>,
     ) -> Result<Self, Refusal> {
@@ -245,17 +245,17 @@ impl<'a> Described<'a> {
     /// # Errors
     /// When it is wrong.
     pub(crate) async fn read_provisioned(
-        from: (&'a Worlds, &dyn ServerStore),
+        from: (&'a Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
         by: By<'_>,
     ) -> Result<Self, Refusal> {
-        Self::read_in(from, request, &Beside::default(), Purpose::Make, (PROVISIONED, by)).await
+        Self::read_in(from, request, &RequestOptions::default(), Purpose::Make, (PROVISIONED, by)).await
     }
 
     async fn read_in(
-        (worlds, store): (&'a Worlds, &dyn ServerStore),
+        (worlds, store): (&'a Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
-        beside: &Beside,
+        beside: &RequestOptions,
         purpose: Purpose,
         (field, by): (Field, By<'_>),
     ) -> Result<Self, Refusal> {
@@ -341,7 +341,7 @@ impl<'a> Described<'a> {
     /// # Errors
     /// When that cannot be told.
     pub(crate) async fn place(
-        (worlds, store): (&Worlds, &dyn ServerStore),
+        (worlds, store): (&Environments, &dyn ServerStore),
         request: &ProvisioningRequest,
         by: By<'_>,
     ) -> Result<AboutWhat, Refusal> {
@@ -432,7 +432,7 @@ impl<'a> Described<'a> {
     ///
     /// # Errors
     /// When it cannot be planned at all.
-    pub(crate) async fn validate_remotely(&self, store: &dyn StateStore) -> Result<Told, Refusal> {
+    pub(crate) async fn validate_remotely(&self, store: &dyn StateStore) -> Result<Messages, Refusal> {
         // Siblings that are not deployed yet count as planned.
         let options = Options { assumes_siblings: true, ..self.options(false) };
         let planner = self.planner(store, &options);
@@ -442,7 +442,7 @@ impl<'a> Described<'a> {
                 other => Refusal::Broken(other.to_string()),
             })?;
         computed.plan.note_before(&self.warnings, &self.sources);
-        Ok(Told { errors: errors(&computed.diagnostics, &self.sources), warnings: warnings(&computed.plan.notes) })
+        Ok(Messages { errors: errors(&computed.diagnostics, &self.sources), warnings: warnings(&computed.plan.notes) })
     }
 
     /// The same, as a refusal. What only the server can do something about is left for the operation.
@@ -496,7 +496,7 @@ const UNLISTED: [&str; 2] = [MISSING_COMPONENTS, UNKNOWN_COMPONENT];
 
 /// The one descriptor of a request, and what is to be said of it.
 fn parse(
-    worlds: &Worlds,
+    worlds: &Environments,
     sources: &mut Sources,
     request: &ProvisioningRequest,
     purpose: Purpose,
@@ -535,7 +535,7 @@ fn needed(descriptor: &Descriptor) -> Scope {
 }
 
 fn world_of<'a>(
-    worlds: &'a Worlds,
+    worlds: &'a Environments,
     descriptor: &Descriptor,
     sources: &Sources,
     field: Field,
@@ -554,7 +554,7 @@ fn world_of<'a>(
 /// # Errors
 /// When it is outside the limits of the caller, whether it is configured or not; when it is not configured.
 pub(crate) fn environment<'a>(
-    worlds: &'a Worlds,
+    worlds: &'a Environments,
     named: Option<&str>,
     field: &str,
     by: By<'_>,

@@ -1,5 +1,5 @@
-//! Serves routes that are none of the server's own in the same manner: how connections are taken, encrypted and ended, what
-//! holds for every call, and its figures.
+//! Serves routes of other crates like the server's own: the same listener, TLS, shutdown, rules for every call, and
+//! metrics.
 
 use crate::listen::{ConnectionLimits, listen};
 use crate::metrics;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How routes are served.
 #[derive(Debug, Clone)]
-pub struct Beside {
+pub struct EmbeddedRoutes {
     /// The certificate that calls are taken with; without one they are not encrypted.
     pub certificate: Option<Certificate>,
     /// The longest body, in bytes.
@@ -40,7 +40,7 @@ pub fn figures() -> Result<Router, ServeError> {
     Ok(Router::new().route("/metrics", get(told)))
 }
 
-impl Beside {
+impl EmbeddedRoutes {
     /// Answers calls until `stop` is set.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
-//! What the engine works with, by environment; put together by whoever knows configuration and providers.
+//! The environments of a server: what the engine needs for each, put together by the caller from configuration and providers.
 
-use crate::described::NAME;
+use crate::request_context::NAME;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use terrace_engine::blueprint::Library;
@@ -47,7 +47,7 @@ pub fn sources() -> Sources {
 
 /// The environments that a server works in.
 #[derive(Clone)]
-pub struct Worlds {
+pub struct Environments {
     worlds: Arc<BTreeMap<String, World>>,
     /// Seals the bodies of requests, which may be about several environments.
     queue: Arc<Seal>,
@@ -56,7 +56,7 @@ pub struct Worlds {
     limits: Limits,
 }
 
-impl Worlds {
+impl Environments {
     /// Those environments, with the key of the queue; `takes_stacks` where callers are trusted with every resource of every
     /// provider.
     #[must_use]

@@ -1,4 +1,4 @@
-//! What the head of a call tells before anything else is looked at.
+//! Checks the head of a call before anything else.
 
 use crate::answer::Refusal;
 use axum::extract::Request;

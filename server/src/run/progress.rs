@@ -1,4 +1,4 @@
-//! What an operation did until now, in all that was taken up again.
+//! Progress of an operation over all the times that it was resumed.
 
 use super::Run;
 use super::failure::Failure;

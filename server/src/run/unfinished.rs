@@ -1,18 +1,18 @@
-//! What a plan did not make, for people: why, and what to do about it.
+//! Changes that a plan did not finish, for people: why, and what to do.
 
 use std::collections::BTreeSet;
 use terrace_engine::apply::{Failed, Report};
 use terrace_engine::plan::Plan;
 
 /// What was not made.
-pub(super) struct Unmade {
+pub(super) struct Unfinished {
     /// Of each why it was not.
     pub(super) why: Vec<String>,
     /// What nobody knows of whether it was made before: no step failed of that, and everything else waits for it.
     pub(super) doubts: Vec<String>,
 }
 
-impl Unmade {
+impl Unfinished {
     pub(super) fn of(plan: &Plan, report: &Report) -> Self {
         let doubted = plan.changes().filter(|(_, change)| change.is_doubted());
         let doubted: BTreeSet<_> =

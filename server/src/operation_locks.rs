@@ -1,4 +1,4 @@
-//! What this process works on: one worker at a time on each operation, also where a claim was lost and is had again.
+//! Locks by operation: one worker of this process at a time, also if a claim was lost and taken again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 /// What this process works on.
 #[derive(Default)]
-pub(crate) struct AtWork(Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>);
+pub(crate) struct OperationLocks(Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>);
 
-impl AtWork {
+impl OperationLocks {
     /// The lock of an operation: one worker has it at a time.
     pub(crate) fn of(&self, operation: Uuid) -> Arc<tokio::sync::Mutex<()>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,7 @@
-//! What is told of what is there: the recorded outputs, but for what nobody may see, in the one shape that consoles show, and
-//! who has access.
+//! Recorded outputs and access of components, in the one shape that consoles show; without sensitive values.
 
 use super::failure::Failure;
-use crate::described::Described;
+use crate::request_context::RequestContext;
 use crate::witboost::{AclInfo, Info};
 use serde_json::{Map as JsonMap, Value as Json, json};
 use std::collections::BTreeSet;
@@ -20,7 +19,7 @@ const ENTRIES: &str = "entries";
 ///
 /// # Errors
 /// When the store cannot be read, or what it holds cannot be opened.
-pub(super) async fn info(store: &dyn StateStore, described: &Described<'_>) -> Result<Info, Failure> {
+pub(super) async fn info(store: &dyn StateStore, described: &RequestContext<'_>) -> Result<Info, Failure> {
     let mut info = Info::default();
     let Some(compiled) = &described.compiled else { return Ok(info) };
     let is_told = |key: &String| described.components.is_empty() || described.components.contains(key);

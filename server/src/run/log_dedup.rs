@@ -1,4 +1,4 @@
-//! What a request says again each time it is taken up is in its log once.
+//! Deduplicates log lines that a request would write again each time it is resumed.
 
 use super::Run;
 

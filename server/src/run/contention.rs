@@ -1,8 +1,8 @@
-//! What others left and did: what was cut off is recovered, and who is at work is waited for.
+//! Contention with other operations: recovers interrupted ones, and waits for running ones.
 
 use super::failure::Failure;
 use super::{AT_ONCE, LONGEST_PAUSE, MOST_PLANS, Run};
-use crate::described::Described;
+use crate::request_context::RequestContext;
 use std::collections::BTreeSet;
 use terrace_engine::address::{Address, StackId};
 use terrace_engine::event::NoEvents;
@@ -22,7 +22,7 @@ impl Run<'_> {
     /// `Held` where a call that was cut off may still take effect, which ends by itself; `Stopped` where somebody asked for that.
     pub(super) async fn recover(
         &self,
-        described: &Described<'_>,
+        described: &RequestContext<'_>,
         mut shared: BTreeSet<Address>,
     ) -> Result<bool, Failure> {
         let store = self.store();
@@ -83,7 +83,7 @@ impl Run<'_> {
     /// Each time that it is looked into is an operation: now and then is enough.
     async fn cannot_be_told_yet(
         &self,
-        described: &Described<'_>,
+        described: &RequestContext<'_>,
         selection: &Selection,
     ) -> Result<Option<OpenIntent>, StoreError> {
         let (looked, operation) = (&self.shared.looked, self.claim.operation);
@@ -101,7 +101,7 @@ impl Run<'_> {
     /// recovery looked, or was at work until now.
     pub(super) async fn others_changed(
         &self,
-        described: &Described<'_>,
+        described: &RequestContext<'_>,
         plan: &Plan,
         plans: usize,
     ) -> Result<bool, Failure> {
@@ -118,7 +118,12 @@ impl Run<'_> {
     }
 
     /// True when somebody else, such as a command line, was at work on what a plan is about that changes nothing.
-    async fn wait_for_others(&self, described: &Described<'_>, plan: &Plan, plans: usize) -> Result<bool, Failure> {
+    async fn wait_for_others(
+        &self,
+        described: &RequestContext<'_>,
+        plan: &Plan,
+        plans: usize,
+    ) -> Result<bool, Failure> {
         let (events, following) = self.log.follow(Steps::of_plan(plan));
         let applier = self.applier(described, plans, true, events).await?;
         let waited = applier.wait_for_others(plan, self.claim.operation).await;
