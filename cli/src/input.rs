@@ -7,7 +7,7 @@ use crate::configuration::FILE_NAME;
 use crate::failure::{Exit, Failure};
 use crate::files::{self, Unreadable};
 use crate::report::report;
-use crate::settings::{Asked, Settings};
+use crate::settings::{EnvironmentRef, Settings};
 use crate::ui::Ui;
 use crate::variables::Variables;
 use crate::wiring::{is_missing, store};
@@ -151,11 +151,11 @@ impl Input {
     ///
     /// # Errors
     /// When they name different ones, which is reported.
-    pub(crate) fn environment(&self, settings: &Settings, ui: &Ui) -> Result<Option<Asked<'_>>, Failure> {
+    pub(crate) fn environment(&self, settings: &Settings, ui: &Ui) -> Result<Option<EnvironmentRef<'_>>, Failure> {
         let mut named = self.descriptors.iter().filter_map(|descriptor| descriptor.environment.as_ref());
         let Some(first) = named.next().filter(|_| settings.environment.is_none()) else { return Ok(None) };
         let Some(other) = named.find(|other| other.value != first.value) else {
-            return Ok(Some(Asked::described(first, &self.sources)));
+            return Ok(Some(EnvironmentRef::described(first, &self.sources)));
         };
         let message = format!("the descriptors name different environments: `{}` and `{}`", first.value, other.value);
         let diagnostic = Diagnostic::error("several_environments", message)

@@ -26,7 +26,7 @@ mod report;
 pub mod settings;
 mod signals;
 mod stacks;
-#[cfg_attr(not(feature = "otlp"), path = "untold.rs")]
+#[cfg_attr(not(feature = "otlp"), path = "telemetry_noop.rs")]
 mod telemetry;
 mod ui;
 pub mod variables;

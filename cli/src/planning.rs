@@ -13,7 +13,7 @@ use crate::args::{ChoiceArguments, Consent, PlanningArguments};
 use crate::commands::Context;
 use crate::failure::Failure;
 use crate::input::{Input, given_variables};
-use crate::settings::{Asked, Settings};
+use crate::settings::{EnvironmentRef, Settings};
 use crate::stacks;
 use crate::wiring::{World, library};
 use jiff::Timestamp;
@@ -157,7 +157,7 @@ impl Removal {
         input.keep_recorded_names(&settings, ui).await?;
         input.take_up_faults(&BTreeSet::new());
         let parsed: Vec<StackId> = words.iter().filter_map(|word| word.parse().ok()).collect();
-        let named = || parsed.first().map(|stack| Asked::word(&stack.environment));
+        let named = || parsed.first().map(|stack| EnvironmentRef::word(&stack.environment));
         let described = input.environment(&settings, ui)?.or_else(named);
         let environment = settings.environment(described, ui)?;
         parsed.iter().try_for_each(|stack| check_environment(stack, &environment.name))?;

@@ -23,12 +23,12 @@ const EXPRESSION_FAILED: &str = "expression_failed";
 
 /// An environment that is asked for, and where it stands when a text names it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct EnvironmentRef<'a> {
     name: &'a str,
     place: Option<(Span, &'a Sources)>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> EnvironmentRef<'a> {
     /// Named by a word of the command line or by a plan.
     pub(crate) const fn word(name: &'a str) -> Self {
         Self { name, place: None }
@@ -163,9 +163,9 @@ impl Settings {
     ///
     /// # Errors
     /// When it is not configured, or its configuration is wrong, which is reported.
-    pub(crate) fn environment(&self, described: Option<Asked<'_>>, ui: &Ui) -> Result<Environment, Failure> {
-        let asked = self.environment.as_deref().map(Asked::word).or(described);
-        let Asked { name, place } = asked.unwrap_or(Asked::word(DEFAULT_ENVIRONMENT));
+    pub(crate) fn environment(&self, described: Option<EnvironmentRef<'_>>, ui: &Ui) -> Result<Environment, Failure> {
+        let asked = self.environment.as_deref().map(EnvironmentRef::word).or(described);
+        let EnvironmentRef { name, place } = asked.unwrap_or(EnvironmentRef::word(DEFAULT_ENVIRONMENT));
         let known = self.configuration.environment_names();
         if !known.contains(&name) {
             let message = format!("the environment `{name}` is not configured");
@@ -184,7 +184,7 @@ impl Settings {
     /// # Errors
     /// As [`Settings::environment`].
     pub(crate) fn only_environment(&self, ui: &Ui) -> Result<Environment, Failure> {
-        self.environment(self.usual_environment().map(Asked::word), ui)
+        self.environment(self.usual_environment().map(EnvironmentRef::word), ui)
     }
 
     /// The environment that is meant where nobody names one: `local`, else the only one that is configured.

@@ -3,15 +3,15 @@
 mod audited;
 pub(crate) mod blueprints;
 mod guard;
+mod health_probe;
 pub(crate) mod key;
 mod providers;
-mod question;
 mod sandbox;
 
 pub(crate) use blueprints::library;
 pub(crate) use guard::guard_program;
+pub(crate) use health_probe::HealthProbe;
 pub use providers::Providers;
-pub(crate) use question::Question;
 use sandbox::sandbox;
 pub(crate) use sandbox::{key_files, log_files};
 

@@ -6,7 +6,7 @@ use crate::args::ApplyArguments;
 use crate::failure::{Exit, Failure};
 use crate::input::{Named, PlanClaims, named};
 use crate::planning::compile;
-use crate::settings::Asked;
+use crate::settings::EnvironmentRef;
 use crate::signals::Signals;
 use crate::wiring::{World, is_missing, recorded, store};
 use std::path::PathBuf;
@@ -85,7 +85,7 @@ async fn apply_saved(
             plan.environment
         )));
     }
-    let environment = settings.environment(Some(Asked::word(&plan.environment)), context.ui)?;
+    let environment = settings.environment(Some(EnvironmentRef::word(&plan.environment)), context.ui)?;
     let world = World::new(&settings, environment, arguments.planning.plaintext_secrets, context.ui)?;
     // What stands in the clear in the plan was consented to when it was saved, and so is what it finds out.
     let is_consented = key.has_opened_clear() && !key.has_key();

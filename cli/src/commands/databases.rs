@@ -1,9 +1,9 @@
 //! `terrace databases`: databases of data pipelines, without plan and state.
 
 mod for_run;
+mod format;
 mod keeping;
 mod pages;
-mod shown;
 
 pub(super) use for_run::{OfCluster, Pipelines, RunDatabase};
 pub(super) use pages::{pages, watched};
@@ -47,21 +47,21 @@ pub(super) async fn run(
         DatabasesCommand::List(format) => {
             let records = databases.list().map_err(failure)?;
             if format.is_json() {
-                let all: Vec<_> = records.iter().map(|record| shown::json(&databases, record)).collect();
+                let all: Vec<_> = records.iter().map(|record| format::json(&databases, record)).collect();
                 ui.print_json(&all.into())?;
             } else {
-                let lines: String = records.iter().map(|record| shown::line(&databases, record)).collect();
+                let lines: String = records.iter().map(|record| format::line(&databases, record)).collect();
                 ui.print_list(&lines, "there are no databases")?;
             }
         }
         DatabasesCommand::Show { name, reveal, format } => {
             let record = databases.known(&name).map_err(failure)?;
-            let told = shown::whole(&databases, &record, reveal, format.is_json()).map_err(failure)?;
+            let told = format::whole(&databases, &record, reveal, format.is_json()).map_err(failure)?;
             ui.print(&told)?;
         }
         DatabasesCommand::Extend { name, by } => {
             let record = databases.extend(&name, Extension::By(by)).await.map_err(failure)?;
-            ui.print(&format!("{name}: {}\n", shown::kept(&record)))?;
+            ui.print(&format!("{name}: {}\n", format::kept(&record)))?;
         }
         DatabasesCommand::Start { name } => {
             signals.begin_changes();
@@ -71,7 +71,7 @@ pub(super) async fn run(
         DatabasesCommand::Stop { name } => {
             signals.begin_changes();
             let record = databases.stop(&name).await.map_err(failure)?;
-            ui.print(&format!("{name}: {}, {}\n", databases.status(&record).word(), shown::kept(&record)))?;
+            ui.print(&format!("{name}: {}, {}\n", databases.status(&record).word(), format::kept(&record)))?;
         }
         DatabasesCommand::Remove { name, remove_data } => {
             let record = databases.known(&name).map_err(failure)?;

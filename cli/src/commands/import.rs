@@ -1,11 +1,11 @@
 //! `terrace import`: records an object that exists as a resource, or prints the configuration that describes it.
 
-use super::state::{Change, Surgery, single};
+use super::state::{Change, StateEdit, single};
 use super::{Context, fmt};
 use crate::args::ImportArguments;
 use crate::failure::{Exit, Failure};
 use crate::planning::quoted;
-use crate::settings::{Asked, Settings};
+use crate::settings::{EnvironmentRef, Settings};
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::{World, is_missing, recorded, store};
@@ -37,7 +37,7 @@ pub(super) async fn run(
     }
     let arguments = &arguments;
     let named = stacks::split(&arguments.address).and_then(|(stack, _)| stack.parse::<StackId>().ok());
-    let asked = named.as_ref().map(|stack| Asked::word(&stack.environment));
+    let asked = named.as_ref().map(|stack| EnvironmentRef::word(&stack.environment));
     let environment = settings.environment(asked, context.ui)?;
     let world = World::new(&settings, environment, arguments.plaintext_secrets, context.ui)?;
     match arguments.generate {
@@ -102,7 +102,7 @@ async fn record(
     let store = if is_missing(&settings.state) { store(settings, Access::ReadWrite).await? } else { recorded };
     let here = (stack.clone(), address.clone());
     let operation = Uuid::now_v7();
-    let surgery = Surgery { context, signals, settings, store, operation, kind: "import" };
+    let surgery = StateEdit { context, signals, settings, store, operation, kind: "import" };
     let summary = format!("{address} is `{id}` now");
     let change = async || {
         let store = surgery.store.as_ref();

@@ -7,7 +7,7 @@ use crate::failure::{Exit, Failure};
 use crate::planning::{check_words, quoted};
 use crate::progress::Progress;
 use crate::report::{harmless, harmless_line, remembered, with_failure};
-use crate::settings::{Asked, Settings};
+use crate::settings::{EnvironmentRef, Settings};
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::{World, recorded};
@@ -41,7 +41,7 @@ pub(super) async fn run(
     let of_stacks = wanted.iter().map(|stack| stack.environment.as_str());
     let mut worlds = BTreeMap::new();
     for name in settings.environment.as_deref().into_iter().chain(of_stacks).collect::<BTreeSet<_>>() {
-        let environment = settings.environment(Some(Asked::word(name)), context.ui)?;
+        let environment = settings.environment(Some(EnvironmentRef::word(name)), context.ui)?;
         worlds.insert(name, World::new(&settings, environment, arguments.plaintext_secrets, context.ui)?);
     }
     signals.begin_changes();

@@ -103,7 +103,7 @@ fn opened(
     settings: &Settings,
     stack: Option<&StackId>,
 ) -> Result<(World, Library, Sources), Failure> {
-    let environment = stack.map(|stack| settings::Asked::word(&stack.environment));
+    let environment = stack.map(|stack| settings::EnvironmentRef::word(&stack.environment));
     let world = World::new(settings, settings.environment(environment, context.ui)?, false, context.ui)?;
     let mut sources = Sources::default();
     let (library, diagnostics) =

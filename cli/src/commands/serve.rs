@@ -10,7 +10,7 @@ use crate::files::{Others, make_private, others};
 use crate::logging::{self, ServerLog};
 use crate::memory;
 use crate::report::report;
-use crate::settings::{Asked, Settings};
+use crate::settings::{EnvironmentRef, Settings};
 use crate::signals::Signals;
 use crate::telemetry::Telemetry;
 use crate::version::VERSION;
@@ -145,7 +145,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ServeArguments, signa
 fn pipelines(context: &Context<'_>, settings: &Settings) -> Result<InstanceSettings, Failure> {
     let names = settings.configuration.environment_names();
     let usual = names.iter().find(|name| **name == DEFAULT_ENVIRONMENT).or(names.first());
-    let environment = settings.environment(usual.map(|name| Asked::word(name)), context.ui)?;
+    let environment = settings.environment(usual.map(|name| EnvironmentRef::word(name)), context.ui)?;
     wiring::instance(settings, &environment, "pipelines", context.ui)
 }
 
@@ -318,7 +318,7 @@ fn worlds(context: &Context<'_>, settings: &Settings) -> Result<Environments, Fa
     let settings = &Settings { environment: None, ..settings.clone() };
     let mut all = BTreeMap::new();
     for name in settings.configuration.environment_names() {
-        let environment = settings.environment(Some(Asked::word(name)), context.ui)?;
+        let environment = settings.environment(Some(EnvironmentRef::word(name)), context.ui)?;
         let world = World::new(settings, environment, false, context.ui)?;
         let mut sources = terrace_server::environments::sources();
         let (library, diagnostics) =

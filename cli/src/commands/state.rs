@@ -1,16 +1,16 @@
 //! `terrace state`: looks into the state, and mends it. What is changed is journalled under the components' leases.
 
+mod edit;
 mod history;
 mod import;
 mod marks;
 mod migrate;
 mod rollback;
-mod surgery;
 mod upgrade;
 mod view;
 
+pub(super) use edit::{Change, StateEdit, present, single};
 pub(super) use marks::{Mark, mark};
-pub(super) use surgery::{Change, Surgery, present, single};
 pub(super) use view::{show, show_all};
 
 use super::Context;
@@ -44,10 +44,10 @@ pub(super) async fn run(context: &Context<'_>, command: StateCommand, signals: &
             show(context, &settings, store.as_ref(), &address, format.is_json()).await
         }
         StateCommand::History { address, format } => history::run(context, &address, format.is_json()).await,
-        StateCommand::Mv { from, to } => surgery::rename(context, signals, &from, &to).await,
-        StateCommand::Rm { addresses } => surgery::remove(context, signals, &addresses).await,
+        StateCommand::Mv { from, to } => edit::rename(context, signals, &from, &to).await,
+        StateCommand::Rm { addresses } => edit::remove(context, signals, &addresses).await,
         StateCommand::Rollback(arguments) => rollback::run(context, &arguments, signals).await,
-        StateCommand::Rekey { plaintext_secrets } => surgery::rekey(context, signals, plaintext_secrets).await,
+        StateCommand::Rekey { plaintext_secrets } => edit::rekey(context, signals, plaintext_secrets).await,
         StateCommand::Prune { keep, auto_approve } => prune(context, signals, keep, auto_approve).await,
         StateCommand::Upgrade => upgrade::run(context).await,
         StateCommand::Migrate { to, format } => migrate::run(context, signals, to.as_deref(), format.is_json()).await,

@@ -57,7 +57,7 @@ fn the_environment_is_that_of_flag_then_variable_then_descriptor_then_local() {
     let variable = [("TERRACE_ENV", "b")];
     let flag = Global { env: Some("a".to_owned()), ..Global::default() };
     let name = |settings: &Settings, described: Option<&str>| {
-        settings.environment(described.map(Asked::word), &Ui::plain()).unwrap().name
+        settings.environment(described.map(EnvironmentRef::word), &Ui::plain()).unwrap().name
     };
     assert_eq!(name(&project.resolve(&flag, &variable).unwrap(), Some("c")), "a");
     assert_eq!(name(&project.resolve(&Global::default(), &variable).unwrap(), Some("c")), "b");
@@ -70,13 +70,13 @@ fn the_environment_is_that_of_flag_then_variable_then_descriptor_then_local() {
 fn an_environment_that_is_not_configured_is_an_error_that_lists_those_that_are() {
     let project = Project::new(Some("environments: {a: , b: }\n"));
     let settings = project.resolve(&Global::default(), &[]).unwrap();
-    let failure = settings.environment(Some(Asked::word("production")), &Ui::plain()).unwrap_err();
+    let failure = settings.environment(Some(EnvironmentRef::word("production")), &Ui::plain()).unwrap_err();
     assert_eq!(
         failure.hints,
         ["configured are: `a`, `b`; pass one with `--env NAME`, or describe `production` in terrace.yaml"]
     );
     let bare = Project::new(None).resolve(&Global::default(), &[]).unwrap();
-    let failure = bare.environment(Some(Asked::word("production")), &Ui::plain()).unwrap_err();
+    let failure = bare.environment(Some(EnvironmentRef::word("production")), &Ui::plain()).unwrap_err();
     assert!(failure.hints[0].contains("--env local"), "{failure:?}");
 }
 
@@ -102,7 +102,7 @@ fn an_environment_that_a_descriptor_names_is_told_at_its_place() {
     let (ui, mut sources) = (Ui::plain(), Sources::default());
     let id = sources.add("dp.yaml", "environment: prodction\n");
     let named = Located { value: "prodction".to_owned(), span: Span::new(id, 13, 22) };
-    let failure = settings.environment(Some(Asked::described(&named, &sources)), &ui).unwrap_err();
+    let failure = settings.environment(Some(EnvironmentRef::described(&named, &sources)), &ui).unwrap_err();
     assert_eq!(failure, Failure::told(Exit::Error));
     let told = ui.remembered();
     assert_eq!(told[0].place.as_ref().unwrap().to_string(), "dp.yaml:1:14");

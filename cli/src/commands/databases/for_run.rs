@@ -1,7 +1,7 @@
 //! The database that `terrace run` has pipelines write into: one that is there, one that is made for them, or that of the
 //! active cluster.
 
-use super::{databases_of, failure, shown};
+use super::{databases_of, failure, format};
 use crate::args::DatabaseChoice;
 use crate::commands::Context;
 use crate::failure::Failure;
@@ -39,7 +39,7 @@ impl OfCluster {
         let before = databases.get(name).map_err(failure)?;
         let (record, access) = databases.ensure_of(cluster, name, cancel).await.map_err(failure)?;
         let is_new = before.is_none_or(|before| before.id != record.id);
-        let page = shown::page(databases, &record, is_new).map_err(failure)?;
+        let page = format::page(databases, &record, is_new).map_err(failure)?;
         let told = if is_new { words::beginning } else { words::again }(&record, &access, page.as_deref());
         Ok(Self { record, access, is_new, told: told.into_iter().map(SecretString::from).collect() })
     }
@@ -89,7 +89,7 @@ impl RunDatabase {
             let wanted = Wanted::fresh(ttl.clone()).map_err(failure)?;
             let record = databases.make(&wanted, cancel).await.map_err(failure)?;
             let access = databases.access(&record).map_err(failure)?;
-            let page = shown::page(&databases, &record, true).map_err(failure)?;
+            let page = format::page(&databases, &record, true).map_err(failure)?;
             let beginning = words::beginning(&record, &access, page.as_deref());
             let beginning = beginning.into_iter().map(SecretString::from).collect();
             runner.write_into(&record, &access);

@@ -1,6 +1,6 @@
 //! Databases of pipelines as the server's pages show them.
 
-use super::{databases_of, shown};
+use super::{databases_of, format};
 use crate::commands::Context;
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -43,7 +43,7 @@ impl Tables for DatabasePages {
             name: record.name.clone(),
             system: record.engine.title().to_owned(),
             status: self.databases.status(record).word().to_owned(),
-            kept: shown::kept(record),
+            kept: format::kept(record),
         };
         Ok(records.iter().map(database).collect())
     }

@@ -3,8 +3,8 @@
 use super::{Finding, Status};
 use crate::commands::Context;
 use crate::report::report;
-use crate::settings::{Asked, Settings};
-use crate::wiring::{Question, World, library};
+use crate::settings::{EnvironmentRef, Settings};
+use crate::wiring::{HealthProbe, World, library};
 use std::time::Duration;
 use terrace_engine::blueprint::Library;
 use terrace_engine::blueprint::check::check;
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) async fn look_at(context: &Context<'_>, settings: &Settings, name: &str, findings: &mut Vec<Finding>) {
     let what = format!("environment {name}");
     let world = settings
-        .environment(Some(Asked::word(name)), context.ui)
+        .environment(Some(EnvironmentRef::word(name)), context.ui)
         .and_then(|environment| World::new(settings, environment, true, context.ui));
     let world = match world {
         Ok(world) => world,
@@ -42,14 +42,14 @@ async fn provider(
     findings: &mut Vec<Finding>,
 ) {
     let what = format!("provider {instance} of {environment}");
-    let question = world.registry.instance(instance).and_then(Question::of);
+    let question = world.registry.instance(instance).and_then(HealthProbe::of);
     if question.as_ref().is_some_and(|it| !it.is_configured(world, context.variables, instance)) {
         findings.push(Finding::ok(what, "it is not configured, so nobody was asked"));
         return;
     }
     let asked = async {
         let session = world.registry.session(instance).await.map_err(|error| ("connect", error))?;
-        let Some(Question { ty, id, .. }) = question else { return Ok(None) };
+        let Some(HealthProbe { ty, id, .. }) = question else { return Ok(None) };
         // A session may be opened without a word to anybody.
         match session.import(&ty, id).await {
             Ok(_) => Ok(Some((session, None))),

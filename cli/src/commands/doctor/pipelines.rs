@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::commands::Context;
-use crate::settings::{Asked, Settings};
+use crate::settings::{EnvironmentRef, Settings};
 use crate::wiring;
 use terrace_provider_pipelines::doctor::{has_pipelines, look};
 use terrace_provider_pipelines::settings::runner;
@@ -13,7 +13,7 @@ pub(super) async fn look_at(context: &Context<'_>, settings: &Settings, name: &s
         return;
     }
     // What is wrong with the environment itself was told with its providers.
-    let Ok(environment) = settings.environment(Some(Asked::word(name)), context.ui) else { return };
+    let Ok(environment) = settings.environment(Some(EnvironmentRef::word(name)), context.ui) else { return };
     let Ok(instance) = wiring::instance(settings, &environment, "pipelines", context.ui) else { return };
     let Ok(runner) = runner(&instance) else { return };
     let what = format!("pipelines of {name}");

@@ -1,7 +1,7 @@
 //! What is seen of runs while they go: on a terminal a line for each, with rows, rate and steps, and a bar where it is known
 //! how many rows there will be; elsewhere a line now and then.
 
-use super::shown;
+use super::format;
 use crate::failure::Failure;
 use crate::report::harmless;
 use crate::ui::Ui;
@@ -264,7 +264,7 @@ impl Watching for Screen {
         if let Some(shown) = self.locked().remove(&done.pipeline) {
             shown.bar.inspect(ProgressBar::finish_and_clear);
         }
-        let Some(line) = shown::line(done).filter(|_| self.has_lines) else { return };
+        let Some(line) = format::line(done).filter(|_| self.has_lines) else { return };
         if let Err(failure) = self.beside(|| self.ui.print(&line)) {
             self.untold.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         }

@@ -1,7 +1,7 @@
 //! `terrace run --sync`: what pipelines wrote is brought where others read it, once they ended well.
 
+use super::format;
 use super::screen::Screen;
-use super::shown;
 use super::transcript::{Copied, Line, Slot, Transcript};
 use crate::args::PipelineArguments;
 use crate::commands::Context;
@@ -173,7 +173,7 @@ pub(super) async fn conclude(
     let Outcome { runner, specs, done, screen } = outcome;
     let told = screen.clear();
     if !is_json {
-        shown::results(context.ui, specs, done);
+        format::results(context.ui, specs, done);
     }
     let (mut addresses, mut failure) = (BTreeMap::new(), None);
     let has_good = done.iter().any(|done| done.end.is_good());
@@ -187,7 +187,7 @@ pub(super) async fn conclude(
         (addresses, failure) = syncing.all(runner, specs, done, &tell, cancel).await;
     }
     if is_json {
-        context.ui.print_json(&shown::json(context.ui, done, &addresses))?;
+        context.ui.print_json(&format::json(context.ui, done, &addresses))?;
     }
     if let Some(failure) = &failure {
         context.ui.fail(failure);

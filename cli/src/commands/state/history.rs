@@ -33,7 +33,7 @@ pub(super) async fn run(context: &Context<'_>, address: &str, is_json: bool) -> 
     let (stack, address) = stacks::locate(address, &settings, store.as_ref()).await?;
     let history = store.history(&stack, &address).await?;
     if history.is_empty() {
-        return Err(super::surgery::without_row(store.as_ref(), &stack, &address).await?);
+        return Err(super::edit::without_row(store.as_ref(), &stack, &address).await?);
     }
     let mut told = Vec::with_capacity(history.len());
     for (at, entry) in history.iter().enumerate() {

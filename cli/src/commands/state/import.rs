@@ -1,6 +1,6 @@
 //! `terrace state import`: takes in what `terrace state export` wrote, beside what is recorded and never over it.
 
-use super::surgery::{Change, Surgery, not_rekeyed, single};
+use super::edit::{Change, StateEdit, not_rekeyed, single};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::files;
@@ -42,7 +42,7 @@ pub(super) async fn import(context: &Context<'_>, signals: &Signals, path: &Path
     let imported = format!("{} imported", counted(rows().count(), "resource"));
     let store = store(&settings, Access::ReadWrite).await?;
     let writes = in_store(writes, export::state_id(&text), store.as_ref(), &settings, context.ui).await?;
-    let surgery = Surgery { context, signals, settings: &settings, store, operation, kind: "state import" };
+    let surgery = StateEdit { context, signals, settings: &settings, store, operation, kind: "state import" };
     let change = async || {
         let change = Beside::of(surgery.store.as_ref(), &writes).await?.change(&writes)?;
         Ok(Some(Change { leases: leases(&writes), writes: change, summary: imported.clone() }))

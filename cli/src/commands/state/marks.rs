@@ -1,6 +1,6 @@
 //! `terrace taint`, `untaint`, `unprotect`: what is known of a recorded object, changed by hand.
 
-use super::surgery::{Change, Surgery, present};
+use super::edit::{Change, StateEdit, present};
 use crate::commands::Context;
 use crate::failure::{Exit, Failure};
 use crate::signals::Signals;
@@ -75,7 +75,7 @@ pub(in crate::commands) async fn mark(
     let (stack, address) = stacks::locate(address, &settings, store.as_ref()).await?;
     let outcome = mark.outcome();
     let surgery =
-        Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: mark.kind() };
+        StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: mark.kind() };
     let change = async || {
         let row = present(surgery.store.as_ref(), &stack, &address).await?;
         let expected = row.generation;

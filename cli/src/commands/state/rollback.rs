@@ -7,7 +7,7 @@ use crate::commands::plan::{check_is_free, save, saved};
 use crate::commands::run::{Run, recover_first};
 use crate::failure::{Exit, Failure};
 use crate::planning::{options, planner};
-use crate::settings::Asked;
+use crate::settings::EnvironmentRef;
 use crate::signals::Signals;
 use crate::stacks;
 use crate::wiring::{World, recorded, store};
@@ -50,7 +50,7 @@ pub(super) async fn run(
         return Err(Failure::new("a shared resource does not go back alone")
             .hint("change it in the descriptors of all its owners"));
     }
-    let environment = settings.environment(Some(Asked::word(&stack.environment)), context.ui)?;
+    let environment = settings.environment(Some(EnvironmentRef::word(&stack.environment)), context.ui)?;
     let world = World::new(&settings, environment, arguments.plaintext_secrets, context.ui)?;
     let asked = asked(arguments);
     let run = Run { context, arguments: &asked, signals, settings: &settings, world: &world, is_saved: false };

@@ -138,7 +138,7 @@ pub(in crate::commands) async fn show(
     let (stack, address) = stacks::locate(address, settings, store).await?;
     let rows = store.rows(&stack, &Selection::Addresses([address.clone()].into())).await?;
     if rows.is_empty() {
-        return Err(super::surgery::without_row(store, &stack, &address).await?);
+        return Err(super::edit::without_row(store, &stack, &address).await?);
     }
     if is_json {
         let json = rows.iter().map(to_json).collect::<Result<Vec<_>, _>>()?;

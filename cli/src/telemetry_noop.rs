@@ -1,4 +1,4 @@
-//! A build without OpenTelemetry: nobody is told.
+//! Telemetry of builds without OpenTelemetry: does nothing.
 
 use crate::failure::Failure;
 use crate::variables::Variables;

@@ -1,4 +1,4 @@
-//! What is told of runs that are over: dpp's lines, which scripts look for, and JSON.
+//! Formats finished runs: the lines of dpp, which scripts match, and JSON.
 
 use crate::report::{harmless, remembered};
 use crate::ui::Ui;

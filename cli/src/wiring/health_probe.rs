@@ -1,4 +1,4 @@
-//! Whether somebody is there: what an instance of a server can be asked that changes nothing, whoever asks.
+//! Health probes: a read without side effects that shows whether the server of a provider instance answers.
 
 use super::World;
 use crate::variables::Variables;
@@ -6,7 +6,7 @@ use terrace_provider::{Attribute, ProviderSchema, ResourceType};
 
 /// Providers whose sessions open without asking anybody, with an object that is looked for, and the variables that say where
 /// to ask besides those of the settings.
-const QUESTIONS: [(&str, &str, &str, &[&str]); 6] = [
+const PROBES: [(&str, &str, &str, &[&str]); 6] = [
     ("airbyte", "airbyte_source", "terrace-doctor/00000000-0000-4000-8000-000000000000", &["AIRBYTE_BASE_URL"]),
     // A folder of whichever workspace the instance has; Azure is asked where it has none of its own.
     ("databricks", "databricks_directory", "-/%2Fterrace-doctor", &["ARM_CLIENT_ID"]),
@@ -18,7 +18,7 @@ const QUESTIONS: [(&str, &str, &str, &[&str]); 6] = [
 
 /// A question that shows whether an instance answers: whether there is an object of that id, which need not be.
 #[derive(Debug)]
-pub(crate) struct Question {
+pub(crate) struct HealthProbe {
     /// Its type.
     pub(crate) ty: ResourceType,
     /// Its id.
@@ -27,10 +27,10 @@ pub(crate) struct Question {
     variables: Vec<&'static str>,
 }
 
-impl Question {
+impl HealthProbe {
     /// The one for an instance of that provider; nothing where it shows by opening it.
     pub(crate) fn of(schema: &ProviderSchema) -> Option<Self> {
-        let (_, ty, id, more) = QUESTIONS.into_iter().find(|(provider, ..)| *provider == schema.name)?;
+        let (_, ty, id, more) = PROBES.into_iter().find(|(provider, ..)| *provider == schema.name)?;
         let of_settings = schema.settings.0.iter().filter_map(|attribute: &Attribute| attribute.variable);
         Some(Self {
             ty: schema.resource(ty)?.clone(),
@@ -54,8 +54,8 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_of_a_type_that_there_is() {
         let providers = Providers::built_in();
-        let asked = providers.schemas().filter_map(|schema| Some((schema.name, Question::of(schema)?)));
+        let asked = providers.schemas().filter_map(|schema| Some((schema.name, HealthProbe::of(schema)?)));
         let names: Vec<&str> = asked.map(|(name, _)| name).collect();
-        assert_eq!(names, QUESTIONS.map(|(name, ..)| name));
+        assert_eq!(names, PROBES.map(|(name, ..)| name));
     }
 }

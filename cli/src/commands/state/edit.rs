@@ -1,4 +1,4 @@
-//! What people change in the state by hand: each change is an operation under the leases of its components.
+//! Manual edits of the state: each is an operation under the leases of its components.
 
 use crate::commands::Context;
 use crate::failure::{Exit, Failure, hint_of};
@@ -24,7 +24,7 @@ use terrace_server::rekey as requests;
 use uuid::Uuid;
 
 /// One change by hand.
-pub(in crate::commands) struct Surgery<'a> {
+pub(in crate::commands) struct StateEdit<'a> {
     pub(in crate::commands) context: &'a Context<'a>,
     pub(in crate::commands) signals: &'a Signals,
     pub(in crate::commands) settings: &'a Settings,
@@ -43,7 +43,7 @@ pub(in crate::commands) struct Change {
     pub(in crate::commands) summary: String,
 }
 
-impl Surgery<'_> {
+impl StateEdit<'_> {
     /// Carries out a change as one operation, and returns it; `None` when there is nothing to do.
     ///
     /// What it writes is worked out twice: first to know what has to be leased, and again under the leases, for whoever
@@ -210,7 +210,8 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
             .hint("use letters (a-z, A-Z), digits, `_` and `-`, and begin with a letter or `_`"));
     }
     let seal = World::seal(&settings, Some(&stack.environment), true, context.ui)?;
-    let surgery = Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state mv" };
+    let surgery =
+        StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state mv" };
     let change = async || {
         let store = surgery.store.as_ref();
         let moving = moving(store, &stack, &from, &to).await?;
@@ -258,7 +259,8 @@ pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: 
         dropped.insert(stacks::locate(text, &settings, store.as_ref()).await?);
     }
     let names: Vec<String> = dropped.iter().map(|(stack, address)| format!("{stack}:{address}")).collect();
-    let surgery = Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rm" };
+    let surgery =
+        StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rm" };
     let deposed = RefCell::default();
     let change = async || {
         let store = surgery.store.as_ref();
@@ -316,7 +318,7 @@ pub(super) async fn rekey(
         return Err(Failure::new("there is no state key").hint(MAKE_A_KEY));
     }
     let surgery =
-        Surgery { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rekey" };
+        StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rekey" };
     let left_as_it_is = RefCell::default();
     let change = async || {
         let Resealed { mut writes, leases, mut left } =

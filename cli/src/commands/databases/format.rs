@@ -1,4 +1,4 @@
-//! What is seen of databases: a line each, one whole, and JSON.
+//! Formats databases: as a line, in full, and as JSON.
 
 use serde_json::{Value, json};
 use std::fmt::Write;
