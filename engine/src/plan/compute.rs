@@ -11,8 +11,8 @@ use super::targeting::{LettingGo, Targeting};
 use super::walk::Walk;
 use super::{
     Change, ComponentPlan, Mode, Note, Origin, Part, Plan, StackPlan, check_adopt_conflict, check_duplicate_identity,
-    check_lookup_of_removed, check_rename_circles, check_renamed_stack, cross_stack_outputs, in_doubt, moved, needed, orphans, output_reads,
-    outputs, read_set, refresh, removed_data, storable,
+    check_lookup_of_removed, check_rename_circles, check_renamed_stack, cross_stack_outputs, in_doubt, moved, needed,
+    orphans, output_reads, outputs, read_set, refresh, removed_data, storable,
 };
 use crate::action::Reason;
 use crate::address::{Address, StackId};
