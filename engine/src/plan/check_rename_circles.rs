@@ -1,6 +1,6 @@
 //! Refuses renames that no order of steps can carry out: each object would take a name that the next object still has.
 
-use super::names::{ObjectKey, names};
+use super::object_identity::{ObjectKey, names};
 use super::steps::is_renamed;
 use super::{Change, StackPlan};
 use crate::diagnostic::Diagnostic;
