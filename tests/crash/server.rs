@@ -1,5 +1,5 @@
-//! Outages within one living process: a server whose state fails again and again works on the same request until it is done.
-//! What the commands did is judged by their own log, as after a kill.
+//! Outages within one living process: the state of a server fails repeatedly while the server works on one request.
+//! The log of the commands shows every effect, as after a kill.
 
 use crate::stack::Stack;
 use crate::terrace::{Terrace, folder, write};
@@ -14,8 +14,11 @@ use std::time::{Duration, Instant};
 
 const CONFIGURATION: &str = "environments:\n  local: {}\nserver: {stacks: true, auth: {mode: none}}\n";
 
-/// A request that takes longer hangs. An outage at the wrong moment costs the term of a claim, and each request may see
-/// several.
+/// The state is reliable after this many commits. An outage costs up to the term of a claim, so endless outages could keep
+/// a request from ever ending.
+const LAST_OUTAGE: usize = 100;
+
+/// A request that takes longer hangs: [`LAST_OUTAGE`] commits see some ten outages.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Runs a trial.
@@ -34,7 +37,7 @@ pub(crate) fn run(binary: &Path, seed: u64) -> Counts {
         let length = rng.usize(1..=9);
         // The server has to begin: an outage comes after some commits.
         let period = length + rng.usize(5..=40);
-        let fault = format!("outages-{moment}:{period}/{length}");
+        let fault = format!("outages-{moment}:{period}/{length}/{LAST_OUTAGE}");
         let mut server = Server::start(&terrace, &fault);
         server.request("provision", &stack.text());
         counts.disturbed += 1;

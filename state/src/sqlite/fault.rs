@@ -4,8 +4,8 @@
 //! `TERRACE_FAULT=HOW:NUMBER` breaks one commit of this process, counted from 1. HOW is `dies-before`, `dies-after` (the
 //! process is killed), `fails-before` or `fails-after` (the disk is full).
 //!
-//! `TERRACE_FAULT=outages-before:PERIOD/LENGTH` makes the disk full again and again: of each PERIOD commits the last LENGTH
-//! fail. With `outages-after` the first of them is written all the same.
+//! `TERRACE_FAULT=outages-before:PERIOD/LENGTH/LAST` fills the disk repeatedly: of each PERIOD commits the final LENGTH fail,
+//! until commit LAST. With `outages-after` the first commit of each outage is written although it reports a full disk.
 
 use super::error::Failure;
 use rustix::process::{Signal, getpid, kill_process};
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 enum Fault {
     Once { how: String, number: usize },
-    Outages { is_first_written: bool, period: usize, length: usize },
+    Outages { is_first_written: bool, period: usize, length: usize, last: usize },
 }
 
 #[expect(clippy::disallowed_methods, reason = "no setting of the command line leads here")]
@@ -24,9 +24,9 @@ static FAULT: LazyLock<Option<Fault>> = LazyLock::new(|| {
     let Some(moment) = how.strip_prefix("outages-") else {
         return Some(Fault::Once { how: how.to_owned(), number: number.parse().ok()? });
     };
-    let (period, length) = number.split_once('/')?;
-    let (period, length) = (period.parse().ok()?, length.parse().ok()?);
-    Some(Fault::Outages { is_first_written: moment == "after", period, length })
+    let mut numbers = number.split('/').map_while(|number| number.parse().ok());
+    let (period, length, last) = (numbers.next()?, numbers.next()?, numbers.next()?);
+    Some(Fault::Outages { is_first_written: moment == "after", period, length, last })
 });
 
 static COMMITS: AtomicUsize = AtomicUsize::new(0);
@@ -53,7 +53,8 @@ fn strike(moment: &str) -> Result<(), Failure> {
             }
             *number == count && *how == format!("fails-{moment}")
         }
-        Some(Fault::Outages { is_first_written, period, length }) => {
+        Some(Fault::Outages { last, .. }) if count > *last => false,
+        Some(Fault::Outages { is_first_written, period, length, .. }) => {
             let place = count.checked_rem(*period).unwrap_or_default();
             let first = period.saturating_sub(*length);
             match (place == first, *is_first_written) {
