@@ -68,7 +68,9 @@ impl Applier {
         let mut own: BTreeMap<(&StackId, &str), &ComponentPlan> = BTreeMap::new();
         for stack in &plan.stacks {
             for component in stack.components.iter().filter(|component| is_own(&stack.stack, component)) {
-                wanted.entry(&stack.stack).or_default().insert(component.key.clone());
+                let keys = wanted.entry(&stack.stack).or_default();
+                keys.insert(component.key.clone());
+                keys.extend(former_keys(stack, component).map(ToOwned::to_owned));
                 own.insert((&stack.stack, component.key.as_str()), component);
             }
             for read in &stack.output_reads {
@@ -108,8 +110,15 @@ impl Applier {
             let mut before = outputs_before(stack);
             for component in stack.components.iter().filter(|component| is_own(&stack.stack, component)) {
                 let before = before.remove(component.key.as_str()).unwrap_or_default();
-                let recorded = now.get(&(&stack.stack, component.key.clone()));
-                changed.extend(self.other_outputs(stack, component, before, recorded));
+                let recorded = |key: &str| now.get(&(&stack.stack, key.to_owned()));
+                // The row of a component that moves still has its former key.
+                let is_former = |key| {
+                    let former: Option<&Recorded> = recorded(key);
+                    former.is_some() && self.other_outputs(stack, component, &before, former).is_empty()
+                };
+                if !former_keys(stack, component).any(is_former) {
+                    changed.extend(self.other_outputs(stack, component, &before, recorded(&component.key)));
+                }
             }
         }
         changed.sort();
@@ -144,16 +153,16 @@ impl Applier {
         &self,
         stack: &StackPlan,
         component: &ComponentPlan,
-        before: Map,
+        before: &Map,
         now: Option<&Recorded>,
     ) -> Vec<OutputRead> {
         let before = match component.part {
-            // What goes with everything else of a component is not told one by one.
-            Part::Removed => component.recorded_outputs.clone(),
+            // The plan lists no single outputs of a component that it removes.
+            Part::Removed => &component.recorded_outputs,
             Part::Planned | Part::Untouched => before,
         };
         let nothing = Recorded::default();
-        if now.is_none() && (before.is_empty() || has_moved(stack, &before)) {
+        if now.is_none() && (before.is_empty() || has_moved(stack, before)) {
             return Vec::new();
         }
         let now = now.unwrap_or(&nothing);
@@ -174,6 +183,13 @@ impl Applier {
         };
         names.iter().filter(is_other).map(|name| read(name)).collect()
     }
+}
+
+/// Keys of the components that resources of this component move from.
+fn former_keys<'p>(stack: &'p StackPlan, component: &'p ComponentPlan) -> impl Iterator<Item = &'p str> {
+    let own = stack.changes.iter().filter(|change| change.address.component == component.key);
+    let former = own.filter_map(|change| change.moved_from.as_ref()).map(|from| from.component.as_str());
+    former.filter(|former| *former != component.key)
 }
 
 /// True when outputs are those of a component that goes: it only gets another name.
