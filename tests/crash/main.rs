@@ -1,8 +1,8 @@
 //! Random stacks, killed at random moments, then finished: no orphan, no double, nothing lost, second plan empty. Then the
 //! same from a server whose state fails for a while, again and again, within one living process.
 //!
-//! `crash TERRACE [TRIALS [SEED]]`: TERRACE is a binary with the feature `fault-points`; trial number N of a run has the
-//! seed SEED + N. What a provider did is judged by its own log, not by what terrace says.
+//! `crash TERRACE [TRIALS [SEED [KIND]]]`: TERRACE is a binary with the feature `fault-points`; trial number N of a run has
+//! the seed SEED + N; KIND is `kills` or `outages`, both by default. What a provider did is judged by its own log, not by what terrace says.
 #![expect(clippy::print_stdout, clippy::expect_used, clippy::panic, reason = "a suite that people watch")]
 
 mod disk;
@@ -20,19 +20,25 @@ use trial::Counts;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let binary = PathBuf::from(arguments.next().expect("usage: crash TERRACE [TRIALS [SEED]]"));
+    let binary = PathBuf::from(arguments.next().expect("usage: crash TERRACE [TRIALS [SEED [KIND]]]"));
     let binary = binary.canonicalize().expect("the binary is there");
     let number = |text: Option<String>, default| text.map_or(default, |text| text.parse().expect("a number"));
     let trials = number(arguments.next(), 1_000);
     let seed = number(arguments.next(), 1);
+    let kind = arguments.next();
+    let is_chosen = |name: &str| kind.as_deref().is_none_or(|kind| kind == name);
 
     let processors = std::thread::available_parallelism().map_or(2, usize::from);
-    let total = many("kills", trials, seed, processors, |seed| trial::run(&binary, seed));
-    assert!(total.cut_off * 3 > total.disturbed, "too few runs were cut off: the trials prove little");
-    // A server that meets an outage mostly waits.
-    let total = many("outages", trials, seed, 20 * processors, |seed| server::run(&binary, seed));
-    assert!(total.cut_off * 3 > total.disturbed, "too few requests met an outage: the trials prove little");
-    disk::run(&binary);
+    if is_chosen("kills") {
+        let total = many("kills", trials, seed, processors, |seed| trial::run(&binary, seed));
+        assert!(total.cut_off * 3 > total.disturbed, "too few runs were cut off: the trials prove little");
+    }
+    if is_chosen("outages") {
+        // A server that meets an outage mostly waits.
+        let total = many("outages", trials, seed, 20 * processors, |seed| server::run(&binary, seed));
+        assert!(total.cut_off * 3 > total.disturbed, "too few requests met an outage: the trials prove little");
+        disk::run(&binary);
+    }
 }
 
 /// Runs trials of consecutive seeds, so many at once; ends the process when one fails.
