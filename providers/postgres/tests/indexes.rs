@@ -283,7 +283,7 @@ async fn spellings_of_operator_classes_and_collations_settle() {
     world.execute("DROP INDEX s.i; CREATE INDEX i ON s.t (code COLLATE \"default\")").await;
     let read = world.read("postgres_index", &made).await.unwrap();
     let part = read.attributes["parts"].as_list().unwrap()[0].clone();
-    assert_eq!((part.get("operatorClass"), part.get("collation")), (None, Some(&"default".into())));
+    assert_eq!((part.get("operatorClass"), part.get("collation")), (Some(&"text_ops".into()), Some(&"default".into())));
     let plan = world.plan("postgres_index", Some(&read), &of(both)).await.unwrap();
     assert_eq!(plan.replace_paths, [Path::attribute("parts")]);
 }
