@@ -65,6 +65,8 @@ pub struct Settings {
     pub variables: Variables,
     /// The providers of this build.
     pub providers: Providers,
+    /// The files of the descriptors that the command line names.
+    pub descriptor_files: Vec<PathBuf>,
 }
 
 impl Settings {
@@ -134,6 +136,7 @@ impl Settings {
             actor: actor(variables),
             variables: variables.clone(),
             providers: providers.clone(),
+            descriptor_files: Vec::new(),
             configuration,
             configuration_file: file,
             project_folder,

@@ -59,7 +59,10 @@ async fn object_is_kept_if_its_reply_is_lost_and_it_reads_back_otherwise() {
 #[tokio::test]
 async fn object_without_updates_is_not_replaced_for_the_same_result() {
     let mut story = shortening();
-    assert_eq!(story.apply_once(&one("world_fixed", "long")).await.failed.len(), 1);
+    let report = story.apply_once(&one("world_fixed", "long")).await;
+    let solution = "the object is kept and recorded as it was read: write the value that was read, or list the attribute \
+                    in `ignoreChanges`";
+    assert_eq!(report.failed[0].solutions[0], solution);
     insta::assert_snapshot!(story.errors(&one("world_fixed", "long")).await, @"
     stack.yaml:5:31: demo@test:world_fixed.a was made as configured and reads back differently at `val`: a replacement would change nothing
       hint: write the value that `terrace state show` prints, or list the attribute in `ignoreChanges`

@@ -59,6 +59,21 @@ fn lookup_and_resource_of_own_file_are_refused() {
 }
 
 #[test]
+fn descriptors_and_blueprints_are_not_overwritten() {
+    let project = Project::new();
+    project.write("terrace.yaml", "environments: {local: {blueprints: [own]}}\n");
+    project.write("own/readme.txt", "about these blueprints");
+    for file in ["stack.yaml", "./own/../stack.yaml", "own/readme.txt", "own/new.yaml", "blueprints/new.yaml"] {
+        project.write_stack(&format!(
+            "resources:\n  - {{type: local_file, name: k, adopt: ifExists, config: {{path: {file}, content: x}}}}\n"
+        ));
+        let ran = project.run(["apply", "stack.yaml", "--auto-approve"]).with_code(1);
+        assert!(ran.stderr.contains("which no descriptor may"), "{file}: {}", ran.stderr);
+        assert!(project.read("stack.yaml").contains("local_file"), "{file}");
+    }
+}
+
+#[test]
 fn key_file_that_others_can_write_is_refused_and_readable_one_is_a_warning() {
     let project = project();
     set_permissions(project.path("keys/state.key"), Permissions::from_mode(0o644)).unwrap();

@@ -71,7 +71,8 @@ pub(crate) async fn compile_sound(
 
 fn placed(context: &Context<'_>, files: &[PathBuf]) -> Result<(Input, Settings), Failure> {
     let mut input = Input::read(files, context.ui)?;
-    let settings = context.settings(files.first().map(PathBuf::as_path))?;
+    let mut settings = context.settings(files.first().map(PathBuf::as_path))?;
+    settings.descriptor_files = files.to_vec();
     input.place(&settings);
     Ok((input, settings))
 }

@@ -13,7 +13,7 @@ use terrace_engine::yaml::Budget;
 use terrace_provider::{EmbeddedFile, ProviderSchema};
 
 /// The project's folder of blueprints when none is configured.
-const DEFAULT_FOLDER: &str = "blueprints";
+pub(super) const DEFAULT_FOLDER: &str = "blueprints";
 
 /// A file of a project.
 #[derive(Debug, Clone)]

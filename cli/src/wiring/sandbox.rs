@@ -1,5 +1,6 @@
 //! Files and variables of terrace itself, which descriptors must not reach through providers.
 
+use super::blueprints::DEFAULT_FOLDER;
 use crate::configuration::{AuditDestination, KeySource};
 use crate::settings::Settings;
 use std::collections::BTreeSet;
@@ -18,6 +19,8 @@ const OWN: &str = "a file of terrace itself";
 const RECORD: &str = "a record of pipelines";
 const PLAN: &str = "a saved plan";
 const EXPORT: &str = "an exported state";
+const DESCRIPTOR: &str = "a descriptor";
+const BLUEPRINT: &str = "a folder of blueprints";
 
 /// The folder of the state and of embedded environments, in the project folder.
 const FOLDER: &str = ".terrace";
@@ -70,7 +73,25 @@ fn files(settings: &Settings) -> ProtectedFiles {
     for file in logs(settings) {
         files = files.family(&file, LOG);
     }
+    // A folder of pipeline specs also holds the files that its pipelines write.
+    for file in settings.descriptor_files.iter().filter(|file| !file.is_dir()) {
+        files = files.file(file, DESCRIPTOR);
+    }
+    for folder in blueprint_folders(settings) {
+        files = files.tree(&folder, BLUEPRINT);
+    }
     files
+}
+
+/// The folders of blueprints of all environments.
+fn blueprint_folders(settings: &Settings) -> impl Iterator<Item = PathBuf> {
+    let configuration = &settings.configuration;
+    // The check of an environment reports its errors.
+    let named = configuration.environment_names().into_iter().filter_map(|name| {
+        let folders = configuration.environment(name, &settings.variables).0?.blueprints?;
+        Some(folders.into_iter().map(|folder| folder.value).collect::<Vec<_>>())
+    });
+    named.flatten().chain([DEFAULT_FOLDER.to_owned()]).map(|folder| settings.project_folder.join(folder))
 }
 
 /// The files that the configuration names.

@@ -58,7 +58,7 @@ fn made_with(
     let mut outcome = write_row(prepared, row, expected, Some(attributes.clone()));
     if let (Some((breach, more)), None) = (breaches.split_first(), &outcome.failure) {
         let error = ProviderError::bug(format!("a fault of the provider of `{}`: {breach}", ty.name))
-            .solution("the object is kept and recorded as it was read: the next plan shows the change that is left")
+            .solution(inconsistent::solution(ty, planned, observed))
             .solution("report the difference to the author of the provider");
         let error = ProviderError { problems: more.to_vec(), ..error };
         let values = inconsistent::in_words(ty, planned, observed, &attributes);
