@@ -193,15 +193,6 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
-/// Takes the names that the store has for what the descriptor describes.
-async fn keep_recorded_names(
-    descriptor: &mut Descriptor,
-    environment: &str,
-    store: &dyn ServerStore,
-) -> Result<(), Refusal> {
-    descriptor.keep_recorded_names(environment, store).await.map_err(|error| Refusal::Broken(error.to_string()))
-}
-
 impl<'a> RequestContext<'a> {
     /// Reads a descriptor of which nobody looks at the plan first: where it makes something, one that lists no component would
     /// take everything away.
@@ -265,7 +256,7 @@ impl<'a> RequestContext<'a> {
             Some(name) => environment(worlds, Some(name), "environment", by)?,
             None => world_of(worlds, &descriptor, &sources, field, by)?,
         };
-        keep_recorded_names(&mut descriptor, &world.environment.name, store).await?;
+        descriptor.keep_recorded_names(&world.environment.name, store).await?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         // Before any answer that depends on the configuration or the state.
         let consents = request.remove_data || !beside.allow_data_loss.is_empty();
@@ -348,7 +339,7 @@ impl<'a> RequestContext<'a> {
         let mut sources = Sources::default();
         let (mut descriptor, _) = parse(worlds, &mut sources, request, Purpose::Make, DESCRIPTOR)?;
         let world = world_of(worlds, &descriptor, &sources, DESCRIPTOR, by)?;
-        keep_recorded_names(&mut descriptor, &world.environment.name, store).await?;
+        descriptor.keep_recorded_names(&world.environment.name, store).await?;
         let stack = StackId::new(descriptor.stack.as_str(), world.environment.name.as_str());
         by.check(false, &[Resource::Stack(&stack), named(&descriptor)])?;
         scope(&descriptor, request, DESCRIPTOR)?;
