@@ -114,6 +114,8 @@ pub enum ServeError {
 pub(crate) struct Shared {
     pub(crate) worlds: Environments,
     pub(crate) store: Arc<dyn ServerStore>,
+    /// The same store, for callers that wait for an answer.
+    pub(crate) calls: Arc<dyn ServerStore>,
     pub(crate) nothing: Arc<dyn StateStore>,
     pub(crate) settings: ServerSettings,
     pub(crate) admission: Admission,
@@ -164,6 +166,7 @@ impl Server {
             worlds,
             audit: Audit::start(Arc::<dyn ServerStore>::clone(&store)),
             answering: TaskTracker::new(),
+            calls: Arc::clone(&store).for_calls(),
             store,
             nothing,
             admission: Admission::new(settings.auth.clone()).map_err(ServeError::Client)?,

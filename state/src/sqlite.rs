@@ -47,7 +47,7 @@ use terrace_engine::store::{
     Acquired, AskedRow, AuditEntry, AuditLog, AuditPage, Cancelled, Claimant, ComponentRead, ComponentRow, Enqueued,
     HistoryEntry, Lease, LeaseInfo, LeaseRequest, LogLine, NewOperation, NewRequest, OpenIntent, OperationFilter,
     OperationRow, OwnerRow, OwnersOf, Pruned, Record, RequestClaim, RequestEnd, RequestQueue, RequestRow, Row,
-    Selection, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
+    Selection, ServerStore, StackSnapshot, StateStore, StepRow, StoreError, StoreIdentity,
 };
 use uuid::Uuid;
 use worker::{Turn, Workers};
@@ -444,6 +444,10 @@ impl AuditLog for SqliteStore {
 
 #[async_trait]
 impl RequestQueue for SqliteStore {
+    fn for_calls(self: Arc<Self>) -> Arc<dyn ServerStore> {
+        self
+    }
+
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError> {
         let request = request.clone();
         self.write_first(move |transaction, context| request::enqueue(transaction, context, &request, most)).await

@@ -123,9 +123,9 @@ pub(super) async fn create(
     let by = caller.clone();
     let judged = judged(&shared, asked, async move |shared, worlds, request| {
         let by = By::Caller(&by, Action::Plan);
-        let from = (worlds, shared.store.as_ref());
+        let from = (worlds, shared.calls.as_ref());
         let mut described = RequestContext::read_beside(from, request, &beside, purpose, by).await?;
-        described.check_known(shared.store.as_ref()).await?;
+        described.check_known(shared.calls.as_ref()).await?;
         Ok(described.place_of())
     });
     let judged = judged.await?;
@@ -195,7 +195,7 @@ pub(super) async fn apply(
     let by = caller.clone();
     let judged = judged(&shared, asked, async move |shared, worlds, request| {
         let by = |action| By::Caller(&by, action);
-        let from = (worlds, shared.store.as_ref());
+        let from = (worlds, shared.calls.as_ref());
         let described = RequestContext::read_beside(from, request, &beside, purpose, by(Action::Apply)).await?;
         let place = described.place_of();
         if destroy {
