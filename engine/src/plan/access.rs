@@ -29,7 +29,8 @@ impl Planner<'_> {
         let mut granted = Cow::Borrowed(stacks);
         for (at, stack) in stacks.iter().enumerate() {
             let requested = self.options.access.as_ref();
-            let requested = requested.filter(|requested| stack.components.iter().any(|component| component.key == requested.component));
+            let requested = requested
+                .filter(|requested| stack.components.iter().any(|component| component.key == requested.component));
             if requested.is_none() && stack.components.iter().all(|component| component.acl.resources.is_empty()) {
                 continue;
             }
@@ -64,7 +65,8 @@ impl Planner<'_> {
     fn unknown_principals(&self, component: &CompiledComponent, access: &Access) -> Vec<Diagnostic> {
         let warn = |(principal, provider, why): (&String, &str, String)| {
             let message = format!("`{principal}` gets no access to `{}`: {why}", component.key);
-            let hint = format!("map the principal to its name in {provider} with `identities.table` of the configuration");
+            let hint =
+                format!("map the principal to its name in {provider} with `identities.table` of the configuration");
             Diagnostic::warning("unknown_principal", message).at(component.span).hint(hint)
         };
         unnamed(component, access, self.registry, self.functions).into_iter().map(warn).collect()
@@ -93,7 +95,9 @@ fn unnamed<'a, 'p>(
 ) -> Vec<(&'a String, &'p str, String)> {
     let providers = letting_in(component, registry).into_iter();
     let pairs = providers.flat_map(|provider| access.principals.iter().map(move |principal| (principal, provider)));
-    pairs.filter_map(|(principal, provider)| Some((principal, provider, functions.identity(principal, provider).err()?))).collect()
+    pairs
+        .filter_map(|(principal, provider)| Some((principal, provider, functions.identity(principal, provider).err()?)))
+        .collect()
 }
 
 /// The principals that get no access to a component because no provider of its grants can name them, with the reasons.
@@ -120,8 +124,11 @@ fn misread(asked: &Access, has_now: &[String]) -> Vec<Diagnostic> {
         let names = |principal: &&String| principal.split_once(':').is_some_and(|(_, name)| name == bare.as_str());
         has_now.iter().find(|principal| names(principal) && !asked.principals.contains(principal))
     };
-    let misread =
-        asked.principals.iter().filter(|principal| !principal.contains(':')).filter_map(|bare| Some((bare, meant(bare)?)));
+    let misread = asked
+        .principals
+        .iter()
+        .filter(|principal| !principal.contains(':'))
+        .filter_map(|bare| Some((bare, meant(bare)?)));
     let warnings = misread.map(|(bare, meant)| {
         let message =
             format!("`{bare}` is read as a group, and `{meant}`, which has access now, is not in the request");

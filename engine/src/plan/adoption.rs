@@ -135,7 +135,8 @@ pub(super) fn refused(input: &ResourceInput<'_>, address: &str, found: &Prior, w
     let error = error.at(input.span);
     if let NotAdoptable::Managed(by) = why {
         if by.is_retained && by.stack == *input.stack {
-            return error.hint(format!("to continue with its data, write `{}`", as_written(&by.address, &input.address)));
+            return error
+                .hint(format!("to continue with its data, write `{}`", as_written(&by.address, &input.address)));
         }
         return error.hint("give one of them another name, or let both own it with `shared`");
     }

@@ -101,7 +101,10 @@ pub(super) async fn check(
                 format!("if it is the same resource, move it first: `{command}`")
             }
             Some(_) if is_same_kind => {
-                format!("if it is the same resource, declare the move: `{}`; {drop}", as_written(&by.address, &change.address))
+                format!(
+                    "if it is the same resource, declare the move: `{}`; {drop}",
+                    as_written(&by.address, &change.address)
+                )
             }
             Some(_) => format!("give one of them another name, or let both own it with `shared`; {drop}"),
             // A resource of a rollback has no descriptor.

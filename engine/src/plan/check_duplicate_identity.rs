@@ -185,7 +185,7 @@ fn renamed<'p>(taken: &'p Taken<'p>, chains: &Chains<'p>, reported: &mut Reporte
         return diagnostic.hint(format!("if it is the same resource, move it first: `{command}`"));
     }
     diagnostic.hint(match change.action {
-        _ if taken.is_alike() => format!("declare that it is the same resource: `moved: [{{from: '{from}', to: '{to}'}}]`"),
+        _ if taken.is_alike() => format!("declare the move: `moved: [{{from: '{from}', to: '{to}'}}]`"),
         Action::Retain => format!("give {to} another name: the object of {from} stays"),
         Action::Forget => format!("give {to} another name, or `adopt: ifExists`: the object of {from} stays"),
         action if action.is_replace() => format!("give {to} another name, apply, and then the name that {from} leaves"),

@@ -36,8 +36,7 @@ pub(super) fn check(
                 request.stack, request.address, of.stack, change.address
             );
             let diagnostic = request.tell(Diagnostic::error("lookup_of_removed", message));
-            diagnostics
-                .push(diagnostic.hint("look up an object that exists after the apply, or remove the lookup"));
+            diagnostics.push(diagnostic.hint("look up an object that exists after the apply, or remove the lookup"));
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn check(
 ) -> Result<(), PlanFailure> {
     let created: Vec<(&StackPlan, BTreeMap<&Address, Made<'_>>)> = stacks
         .iter()
-        .map(|stack| (stack, stack.changes.iter().filter_map(|change| created_object(planner.registry, change)).collect()))
+        .map(|stack| (stack, stack.changes.iter().filter_map(|it| created_object(planner.registry, it)).collect()))
         .filter(|(_, created): &(_, BTreeMap<_, _>)| !created.is_empty())
         .collect();
     if planner.options.offline {

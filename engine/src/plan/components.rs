@@ -170,7 +170,10 @@ pub(super) fn compiled_components(
             id: component.id.clone(),
             ids: ids::of(compiled, component),
             depends_on: component.depends_on.iter().filter_map(|dependency| dependency.key.clone()).collect(),
-            depended_on: recorded.get(&component.key).map(|recorded| recorded.row.depends_on.clone()).unwrap_or_default(),
+            depended_on: recorded
+                .get(&component.key)
+                .map(|recorded| recorded.row.depends_on.clone())
+                .unwrap_or_default(),
             reads: Vec::new(),
             recorded_reads: recorded.get(&component.key).map(|recorded| recorded.row.reads.clone()).unwrap_or_default(),
             shared: Vec::new(),
@@ -178,7 +181,10 @@ pub(super) fn compiled_components(
             place: sources.place(component.span),
             access: component.granted.as_ref().map(|granted| granted.access.clone()).or_else(|| access(component)),
             recorded_access: access(component),
-            grants: component.grants().map(|declaration| (declaration.ty.value.clone(), declaration.name.value.clone())).collect(),
+            grants: component
+                .grants()
+                .map(|declaration| (declaration.ty.value.clone(), declaration.name.value.clone()))
+                .collect(),
             part: if is_chosen(&component.key) { Part::Planned } else { Part::Untouched },
             is_deferred: false,
             recorded_outputs: match is_chosen(&component.key) {
