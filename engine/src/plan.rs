@@ -137,7 +137,7 @@ pub struct Origin {
     pub settings: BTreeMap<String, String>,
 }
 
-/// The plan of one stack.
+/// The plan of a stack.
 #[derive(Debug, Clone)]
 pub struct StackPlan {
     /// The stack.
@@ -215,7 +215,7 @@ pub enum Part {
     Removed,
 }
 
-/// The change of one resource.
+/// The change of a resource.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// The resource.

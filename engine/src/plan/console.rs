@@ -16,11 +16,11 @@ use indexmap::IndexMap;
 use std::sync::Arc;
 use terrace_provider::{Map, Value};
 
-/// The values that expressions of one component see, or of a stack that has only components.
+/// The values that expressions of a component see, or of a stack that has only components.
 pub struct Console {
     facts: Facts,
     resources: ResourceValues,
-    /// Results of lookups; unknown if there is no result.
+    /// Results of lookups; unknown without a result.
     data: LookupValues,
     outputs: ComponentOutputs,
     /// Recorded outputs of other stacks.

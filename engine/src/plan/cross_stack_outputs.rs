@@ -1,6 +1,6 @@
 //! Outputs of other stacks: `stacks["name"].components["key"].outputs.NAME`, recorded or planned in the same run.
 //!
-//! The stacks of one run are planned in the order in which they read and look up each other (`lookup_dependencies`). Recorded
+//! The stacks of a run are planned in the order in which they read and look up each other (`lookup_dependencies`). Recorded
 //! outputs are read as they are now and belong to the read set: an apply of the other stack makes the plan stale, by a row or
 //! by an output (`output_reads`).
 

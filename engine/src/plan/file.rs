@@ -85,7 +85,7 @@ type Json = serde_json::Value;
 /// Writes a plan.
 ///
 /// # Errors
-/// If the plan has a sensitive value and there is no key to seal it.
+/// If the plan has a sensitive value and no key can seal it.
 pub fn write(plan: &Plan, seal: &Seal) -> Result<String, FileError> {
     // The file leaves the store: it contains no plain-text secrets, even if the state does.
     let unsealed = Seal::without_key(false);

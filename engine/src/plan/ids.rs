@@ -1,5 +1,5 @@
 //! Ids of data products and components. Names of stacks and keys are derived from them, and two ids may result in one name. The
-//! planner refuses to treat the rows of one id as those of another.
+//! planner does not mix the rows of two ids.
 
 use super::components::RecordedComponent;
 use super::compute::{PlanFailure, Planner};

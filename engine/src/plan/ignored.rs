@@ -28,7 +28,7 @@ pub(crate) fn check(declaration: &ResourceDeclaration, ty: &ResourceType, diagno
     is_good
 }
 
-/// The configuration, with the object's values at the ignored paths. Unchanged if there is no object, or only a tainted one, which
+/// The configuration, with the object's values at the ignored paths. Unchanged if the object is missing or tainted, because it
 /// is replaced.
 pub(crate) fn settled<'c>(
     ty: &ResourceType,

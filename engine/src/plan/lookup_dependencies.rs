@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use terrace_provider::{Attributes, ProviderError};
 
-/// The objects of one run and the lookups that may find them.
+/// The objects of a run and the lookups that may find them.
 #[derive(Default)]
 pub(crate) struct LookupDependencies {
     /// The identity spaces of the types that lookups may find. Objects of other types are not stored.
@@ -36,7 +36,7 @@ pub(crate) struct LookupDependencies {
     needs: Vec<StackNeed>,
     /// The stacks whose objects the stack in progress looks up.
     looked_at: BTreeSet<StackId>,
-    /// Results by instance, lookup and arguments, because components of one kind make the same lookups.
+    /// Results by instance, lookup and arguments, because components of the same kind make the same lookups.
     answers: HashMap<(String, &'static str, String), Result<Attributes, ProviderError>>,
     /// Pairs of a declaration and a lookup that finds its object, by stack. Such a lookup waits for the declaration.
     put_off: HashMap<StackId, BTreeSet<(Block, Block)>>,
@@ -112,7 +112,7 @@ impl LookupDependencies {
         !self.spaces.is_empty()
     }
 
-    /// Adds the objects of one declaration that exist after the apply.
+    /// Adds the objects of a declaration that exist after the apply.
     pub(super) fn add<'c>(
         &mut self,
         registry: &Registry,

@@ -21,7 +21,7 @@ pub(crate) struct PlannedOutput {
     pub(crate) deferred: Option<Deferred>,
     pub(crate) is_public: bool,
     pub(crate) label: Option<String>,
-    /// False if it is sensitive and there is no key to seal it.
+    /// False if it is sensitive and no key can seal it.
     pub(crate) is_recorded: bool,
 }
 

@@ -270,7 +270,7 @@ fn all_failed(priors: &[Recorded], error: &ProviderError) -> Vec<Result<Option<O
     priors.iter().map(|_| Err(error.clone())).collect()
 }
 
-/// The time limit for reading `count` objects of one type. It allows for the reads that run at once, for the pauses of the limits,
+/// The time limit for reading `count` objects of the same type. It allows for the reads that run at once, for the pauses of the limits,
 /// and for the `beside` reads of other types that share the instance's slots.
 fn patience(limits: Option<&Limits>, (ty, within): (&ResourceType, Duration), count: usize, beside: usize) -> Duration {
     let of_type = limits.and_then(|limits| limits.concurrency_of(ty.name)).unwrap_or(READS_AT_ONCE);
@@ -282,7 +282,7 @@ fn patience(limits: Option<&Limits>, (ty, within): (&ResourceType, Duration), co
     within.saturating_mul(rounds).saturating_add(pause)
 }
 
-/// Reads objects of one type within the time limit.
+/// Reads objects of the same type within the time limit.
 async fn read_chunk(
     session: &dyn Session,
     ty: &ResourceType,

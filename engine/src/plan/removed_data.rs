@@ -15,7 +15,7 @@ use std::collections::HashSet;
 pub struct DataLossNote {
     /// The reasons, in words.
     pub reasons: Vec<String>,
-    /// The amount: `3 rows`; absent if there is no data.
+    /// The amount: `3 rows`; absent without data.
     pub amount: Option<String>,
     /// The amount as a number, if it was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! Plans the stacks of one run one after the other, in the order of their dependencies.
+//! Plans the stacks of a run one after the other, in the order of their dependencies.
 
 use super::compute::{Computed, Draft, PlanFailure, Planner};
 use super::cross_stack_outputs::{self, StackOrder};

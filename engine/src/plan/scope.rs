@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use terrace_provider::{Map, Value};
 
-/// The values of one declaration's instances.
+/// The values of a declaration's instances.
 #[derive(Debug, Clone)]
 pub(crate) enum BlockValue {
     /// A resource without `forEach`.
@@ -26,10 +26,10 @@ pub(crate) enum BlockValue {
     Absent,
 }
 
-/// Values of the planned resources of one component, by name.
+/// Values of the planned resources of a component, by name.
 pub(crate) type ResourceValues = QuickMap<String, BlockValue>;
 
-/// Results of the lookups of one component, by name.
+/// Results of the lookups of a component, by name.
 pub(crate) type LookupValues = HashMap<String, Value>;
 
 /// Outputs of components by key.

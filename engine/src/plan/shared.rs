@@ -1,7 +1,7 @@
 //! Shared resources: components of several stacks of an environment own them. The first one creates the resource, and it stays
 //! while it has an owner.
 //!
-//! One plan has one of these for all its stacks. A declaration of one stack is visible to the others, and the last owner to leave
+//! A plan has one instance for all its stacks. A declaration of a stack is visible to the others, and the last owner to leave
 //! decides about the object.
 
 mod declaration;

@@ -88,7 +88,7 @@ impl Names {
     }
 }
 
-/// The barriers of one component.
+/// The barriers of a component.
 #[derive(Clone, Copy)]
 struct Barriers {
     begin: StepId,

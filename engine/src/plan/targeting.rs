@@ -13,7 +13,7 @@ use crate::graph::{self, Block, Towards};
 use crate::selector::{Selector, is_same_block};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// The resources of one stack that a plan covers.
+/// The resources of a stack that a plan covers.
 #[derive(Debug, Default)]
 pub(crate) struct Targeting {
     /// The chosen components; all of them if empty.

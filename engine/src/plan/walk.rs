@@ -109,7 +109,7 @@ pub(crate) struct Walk<'a, 'p> {
     entrances: Vec<GrantTarget>,
 }
 
-/// The walk's data of one component.
+/// The walk's data of a component.
 struct ComponentPart<'a> {
     component: &'a CompiledComponent,
     is_chosen: bool,
@@ -239,7 +239,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         blueprint_origin::explain((component.span, all), declaration, found, self.planner.sources, written);
     }
 
-    /// Plans all instances of one declaration.
+    /// Plans all instances of a declaration.
     async fn block(&mut self, block: Block, diagnostics: &mut Vec<Diagnostic>) -> Result<(), PlanFailure> {
         let Some(part) = self.parts.get(block.component).filter(|part| part.is_chosen) else { return Ok(()) };
         let Some(declaration) = part.component.declarations.resources.get(block.resource) else { return Ok(()) };
@@ -470,7 +470,7 @@ fn block_address(part: &ComponentPart<'_>, declaration: &ResourceDeclaration) ->
     }
 }
 
-/// The evaluated configuration of one instance.
+/// The evaluated configuration of an instance.
 pub(crate) struct Prepared {
     pub(crate) config: Attributes,
     pub(crate) deferred: Option<Deferred>,

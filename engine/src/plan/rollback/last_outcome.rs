@@ -25,7 +25,7 @@ struct Event {
     generation: Generation,
 }
 
-/// The kind of an event. Of several events of one operation the last kind counts.
+/// The kind of an event. If an operation caused several events, the last kind counts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
     /// The row was removed from the state.

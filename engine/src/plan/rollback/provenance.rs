@@ -56,7 +56,7 @@ enum Elsewhere {
 struct Left {
     /// By type and identity of their last version.
     rows: HashMap<(String, String), Vec<Place>>,
-    /// The last version of one of them was pruned.
+    /// The last version of a row was pruned.
     is_pruned: bool,
 }
 

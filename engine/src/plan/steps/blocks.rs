@@ -40,7 +40,7 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Adds the steps of one instance if its block is registered.
+    /// Adds the steps of an instance if its block is registered.
     pub(super) fn add(&mut self, address: &'a Address, forward: Option<StepId>, remove: Option<Removal>) {
         if address.key.is_none() || self.known.is_empty() {
             return;

@@ -8,7 +8,7 @@ use crate::address::InstanceKey;
 use crate::plan::{ComponentPlan, StackPlan};
 use std::collections::{BTreeMap, HashMap};
 
-/// The grants and revocations of one component.
+/// The grants and revocations of a component.
 struct Access<'p> {
     component: &'p ComponentPlan,
     granted: Vec<Granted<'p>>,

@@ -18,7 +18,7 @@ use terrace_provider::{Map, Object, Path, Session, Value};
 pub(in crate::plan) const CANNOT_CONNECT: &str = "cannot_connect";
 
 impl Walk<'_, '_> {
-    /// Evaluates and checks the configuration of one instance, or the arguments of a lookup.
+    /// Evaluates and checks the configuration of an instance, or the arguments of a lookup.
     #[expect(clippy::too_many_arguments, reason = "each is a different property of an instance")]
     pub(super) fn prepare(
         &self,
