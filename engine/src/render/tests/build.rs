@@ -265,7 +265,7 @@ pub(super) fn everything() -> Plan {
             .after(json!({"name": "log", "engine": "column", "id": "$unknown"}))
             .because(Reason::CannotUpdate)
             .replaces("engine")
-            .loses("the object is deleted and made anew", None, false),
+            .loses("the object is deleted and created again", None, false),
         change("storage/sqlite_view.view", Action::ReplaceCreateFirst)
             .before(json!({"name": "A"}))
             .after(json!({"name": "B"}))

@@ -42,7 +42,7 @@ fn comment(plan: &Plan) -> String {
 }
 
 #[test]
-fn a_terminal_obeys_nothing_in_a_plan() {
+fn terminal_output_has_no_control_characters() {
     for detail in [Detail::Summary, Detail::Compact, Detail::Full] {
         let text = human::plan(&hostile(), &Human { detail, ..Human::default() });
         assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text}");
@@ -52,7 +52,7 @@ fn a_terminal_obeys_nothing_in_a_plan() {
 }
 
 #[test]
-fn a_comment_cannot_be_broken_out_of() {
+fn values_cannot_break_out_of_comment() {
     let text = comment(&hostile());
     super::markdown::assert_balanced(&text);
     assert_eq!(text.matches("<!-- terrace:plan:").count(), 1, "{text}");
@@ -80,7 +80,7 @@ fn no_form_shows_a_sensitive_value() {
 }
 
 #[test]
-fn what_becomes_sensitive_is_hidden_as_it_was_too() {
+fn newly_sensitive_attribute_hides_old_values() {
     let older = format!("older {SECRET}");
     let update = change("local_file.x", Action::Update)
         .before(value!({"key": SECRET, "map": {"key": SECRET}, "other": 1}))
@@ -123,7 +123,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 160, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_form_shows_a_sensitive_value_wherever_it_is(
+    fn no_form_shows_a_nested_sensitive_value(
         (before, recorded, after) in (some_attributes(), some_attributes(), some_attributes()),
         action in prop::sample::select(vec![
             Action::NoOp, Action::Create, Action::Update, Action::Replace, Action::Delete, Action::Adopt, Action::Forget,
