@@ -47,7 +47,7 @@ pub(crate) fn decide(value: &Value) -> (CheckStatus, Option<String>) {
         Value::Bool(true) => (CheckStatus::Pass, None),
         Value::Bool(false) => (CheckStatus::Fail, None),
         Value::Unknown => (CheckStatus::Unknown, None),
-        other => (CheckStatus::Error, Some(format!("expected true or false, found {}", other.kind()))),
+        other => (CheckStatus::Error, Some(format!("it has to be true or false, and is {}", other.kind()))),
     }
 }
 

@@ -208,9 +208,8 @@ fn unknown_root(root: &str, facts: &Facts) -> Missing {
     let shared = there(&facts.roots).filter(|name| *name != REQUEST || component.is_some());
     let known = component.into_iter().chain(facts.acl.as_ref().map(|_| "acl")).chain(shared);
     let known: Vec<&str> = known.chain(["resources", "components", "data", "stacks", "each"]).collect();
-    Missing::new(format!("there is no variable `{root}` here")).hint(
-        did_you_mean(root, known.iter().copied()).or_else(|| Some(format!("variables are: {}", known.join(", ")))),
-    )
+    Missing::new(format!("there is no variable `{root}` here"))
+        .hint(did_you_mean(root, known.iter().copied()).or_else(|| Some(format!("there are: {}", known.join(", ")))))
 }
 
 /// Keys of components by URN.

@@ -137,7 +137,12 @@ impl Checker<'_> {
                 diagnostics.push(
                     Diagnostic::error(
                         "wrong_type",
-                        format!("`{path}` of `{}` must be {}, found {}", self.ty, expectation(expected), found.kind()),
+                        format!(
+                            "`{path}` of `{}` has to be {}, and is {}",
+                            self.ty,
+                            expectation(expected),
+                            found.kind()
+                        ),
                     )
                     .at((self.place)(path))
                     .maybe_hint(conversion(expected, found)),

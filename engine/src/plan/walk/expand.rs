@@ -100,7 +100,7 @@ impl Walk<'_, '_> {
                 None
             }
             Ok(other) => {
-                let message = format!("`when` must be true or false, found {}", other.kind());
+                let message = format!("`when` has to be true or false, and is {}", other.kind());
                 let hint = "write a comparison such as `vars.size > 0`";
                 diagnostics.push(Diagnostic::error("wrong_type", message).at(template.span).hint(hint));
                 None

@@ -209,7 +209,7 @@ impl Walk<'_, '_> {
         // A provider that is not configured has created nothing from here.
         let is_answer = matches!(error.kind, ErrorKind::NotFound | ErrorKind::NotConfigured);
         let code = if is_answer { LOOKUP_FAILED } else { LOOKUP_UNANSWERED };
-        let diagnostic = Diagnostic::error(code, format!("{address} failed: {}", error.with_problems())).at(at);
+        let diagnostic = Diagnostic::error(code, format!("{address} has no answer: {}", error.with_problems())).at(at);
         match (missing.as_slice(), error.solutions.first()) {
             ([], Some(solution)) => diagnostic.hint(solution.clone()),
             ([], None) if error.kind == ErrorKind::NotFound => {

@@ -42,7 +42,7 @@ impl Walk<'_, '_> {
             Value::Null => Map::default(),
             other => {
                 diagnostics.push(
-                    Diagnostic::error("wrong_type", format!("`config` must be a map, found {}", other.kind()))
+                    Diagnostic::error("wrong_type", format!("`config` has to be a map, and is {}", other.kind()))
                         .at(template.span)
                         .hint("write `attribute: value` for each attribute, or an expression that returns a map"),
                 );
@@ -198,5 +198,5 @@ pub(super) fn not_text(what: &str, template: &Template, found: &Value, applied: 
         ),
         false => ("wrong_type", found.kind(), "use `string(…)`".to_owned()),
     };
-    Diagnostic::error(code, format!("`{what}` must be text, found {found}")).at(template.span).hint(hint)
+    Diagnostic::error(code, format!("`{what}` has to be text, and is {found}")).at(template.span).hint(hint)
 }
