@@ -139,7 +139,7 @@ pub(super) fn follow_components(moves: &Moves, recorded: &mut BTreeMap<String, R
     let left: BTreeSet<String> = moved.iter().map(|(from, ..)| from.clone()).collect();
     let mut arrived = BTreeSet::new();
     for (from, to, component) in moved {
-        // A component that moves itself frees its key for the one that arrives.
+        // A component that moves itself frees its key for the arriving component.
         if !recorded.contains_key(&to) || left.contains(&to) && !arrived.contains(&to) {
             recorded.insert(to.clone(), component);
             arrived.insert(to);

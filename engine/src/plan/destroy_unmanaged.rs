@@ -170,7 +170,7 @@ impl Planner<'_> {
         ty.is_some_and(|(_, ty)| (ty.is_of_another)(&format!("{stack}:{}", change.address), &prior.private))
     }
 
-    /// The evidence that an object which must not be adopted belongs to someone else; `None` without evidence.
+    /// The evidence that an object which must not be adopted belongs to another owner; `None` without evidence.
     fn why_not_ours(&self, change: &Change, prior: &Prior) -> Option<String> {
         let (_, ty) = self.registry.resource_type(&change.address.ty)?;
         if ty.holds_data {

@@ -146,7 +146,7 @@ fn finish(mut text: Vec<u8>, begin: usize, seal: &Seal) -> Result<String, FileEr
     String::from_utf8(text).map_err(|error| FileError::Damaged(error.to_string()))
 }
 
-/// The input of the code. It includes the format, so that a plan of one format is not valid in another.
+/// The input of the code. It includes the format, so that a plan is valid in its own format only.
 fn authenticated(body: &[u8]) -> [&[u8]; 2] {
     const { assert!(FORMAT == 5, "the purpose names the format") };
     [b"terrace plan file, format 5\0", body]

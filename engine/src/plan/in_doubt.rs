@@ -24,7 +24,7 @@ impl Change {
         self.in_doubt.is_some() && !self.is_held_back
     }
 
-    /// Holds the change back because another step is in doubt. Returns false if there is no change to hold back.
+    /// Holds the change back because another step is in doubt. Returns false without a change.
     fn hold_back(&mut self, by: &str) -> bool {
         if self.in_doubt.is_some() || !(self.is_change() || self.is_recorded_anew()) {
             return false;

@@ -57,7 +57,7 @@ pub(crate) fn deposed(
     Change { drift: Vec::new(), moved_from: None, ..removal(address, row, action, reason, timeouts, in_doubt) }
 }
 
-/// Plans the removal of a row; `None` if there is nothing to do.
+/// Plans the removal of a row; `None` without a change.
 pub(crate) fn remove(
     planner: &Planner<'_>,
     stack: &StackId,

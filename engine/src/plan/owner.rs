@@ -16,7 +16,7 @@ pub struct SharedName {
     pub address: Address,
 }
 
-/// The change of one owner of a shared row.
+/// An owner change of a shared row.
 #[derive(Debug, Clone)]
 pub struct OwnerChange {
     /// The row and its owner.

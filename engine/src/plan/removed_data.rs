@@ -49,7 +49,7 @@ impl DataLossNote {
         self.count.is_none() && self.amount.as_deref() == Some(UNKNOWN_AMOUNT)
     }
 
-    /// True if this amount is not larger than the one that the plan showed.
+    /// True if this amount does not exceed the amount that the plan showed.
     #[must_use]
     pub fn covers(&self, count: u64, text: &str) -> bool {
         match (&self.amount, self.count) {

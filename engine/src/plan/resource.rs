@@ -296,7 +296,7 @@ fn decide(
         changed_write_only.is_empty() && changed_from_recorded(ty, &prior.attributes, &planned.planned).is_empty();
     let is_retained = prior.status == RowStatus::Retained;
     if forced.is_some() || !planned.replace_paths.is_empty() {
-        // A difference is a better reason than the one that forced the replacement, except for the taint.
+        // A difference explains the replacement better than a forced reason, except for the taint.
         let reason = forced.filter(|reason| *reason == Reason::Tainted || planned.replace_paths.is_empty());
         // The order of the two halves is decided once all changes are planned.
         return Decision { action: Action::Replace, reason: Some(reason.unwrap_or(Reason::CannotUpdate)) };

@@ -152,7 +152,7 @@ impl Planner<'_> {
         let mut outcomes = LastOutcomes::of_stack(self.store, self.seal, stack);
         let mut changes = Vec::new();
         let managed = Managed::default();
-        // A forgotten object is looked for even if only its address identifies it.
+        // The search includes forgotten objects that only their address identifies.
         let options = Options { by_address: true, ..self.options.clone() };
         let searching = Planner { options: &options, ..*self };
         for (address, opened) in restored {
@@ -245,7 +245,7 @@ impl Planner<'_> {
     }
 
     /// Removes the remaining rows: deletes objects that terrace created, and forgets adopted ones. If the history was pruned the
-    /// row stays, because the object may belong to someone else.
+    /// row stays, because the object may belong to another owner.
     async fn take_back(
         &self,
         makers: &mut Provenances<'_>,

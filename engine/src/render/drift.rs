@@ -21,7 +21,7 @@ const NO_DRIFT: &str = "No drift. The objects match the state.";
 /// The text without any stack.
 const NOTHING_RECORDED: &str = "This environment has no state, so there is no drift.";
 
-/// The text if there is no drift.
+/// The text for stacks without drift.
 pub(super) const fn nothing_found(stacks: &[StackId]) -> &'static str {
     if stacks.is_empty() { NOTHING_RECORDED } else { NO_DRIFT }
 }

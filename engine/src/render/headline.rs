@@ -100,7 +100,7 @@ fn changed(change: &Change) -> Option<String> {
     let after = without_write_only(change, &change.after.as_ref()?.attributes);
     let mut names: Vec<String> = changed_attributes(before, &after)
         .iter()
-        // A value that the provider sets anew with each update is no change.
+        // Not a change: the provider sets the value again with each update.
         .filter(|path| !path.get(&after).is_some_and(|value| matches!(value.exposed(), Value::Unknown)))
         .map(|path| visible(&path.to_string()).into_owned())
         .collect();

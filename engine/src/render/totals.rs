@@ -112,7 +112,7 @@ pub(crate) fn part(plan: &Plan) -> Option<String> {
         1..=MOST => planned.join(", "),
         many => format!("{many} of {} components", many + untouched),
     };
-    // With targets a warning already says so, if the plan has changes.
+    // With targets and changes a warning already reports this.
     let has_targets = plan.notes.iter().any(|note| note.code == "partial_plan");
     match (untouched, plan.has_changes()) {
         _ if plan.is_complete || plan.is_errored => None,

@@ -101,7 +101,7 @@ pub(crate) fn hidden_like(attributes: &Attributes, later: Option<&Attributes>) -
         .collect()
 }
 
-/// The name of an object, if it has one that is not sensitive.
+/// The name of an object; `None` without a name or with a sensitive one.
 pub(crate) fn name_of(value: &Value) -> Option<&str> {
     match value {
         Value::Map(entries) => match entries.get("name") {

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use terrace_provider::Attributes;
 use tokio::sync::OnceCell;
 
-/// A type and an identity, for any instance: two instances may be of one server.
+/// A type and an identity, for any instance: two instances may belong to the same server.
 pub(crate) type Object = (String, String);
 
 /// The object of that type and identity.

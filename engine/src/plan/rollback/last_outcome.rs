@@ -1,4 +1,4 @@
-//! Last outcome of removed or forgotten objects: shows whether an existing object is the one that was once recorded.
+//! Last outcome of removed or forgotten objects: shows whether an existing object is the object that was once recorded.
 
 use super::provenance::{Provenance, Provenances};
 use crate::address::{Address, StackId};
@@ -55,7 +55,7 @@ pub(super) struct LastOutcomes<'a> {
     stack: StackId,
     /// The events of each object, in order; read on first use.
     events: Option<HashMap<Name, Vec<Event>>>,
-    /// The effects of the operations queried so far; `None` for one that was pruned.
+    /// The effects of the operations queried so far; `None` for a pruned operation.
     endings: HashMap<Uuid, Option<Ending>>,
 }
 

@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub struct SharedDeclaration {
     /// The provider instance.
     pub provider: String,
-    /// The evaluated configuration, limited to what may be recorded. Values known after apply are unknown.
+    /// The evaluated configuration, limited to its recordable part. Values known after apply are unknown.
     pub config: Attributes,
     /// The configuration, to be evaluated once its unknown values are known.
     pub deferred: Option<Deferred>,

@@ -1,4 +1,4 @@
-//! Values that try to be more than values, and values that may not be seen.
+//! Tests of hostile values and of sensitive values.
 
 use super::build::*;
 use crate::action::Action;
@@ -14,7 +14,7 @@ use terrace_provider::{Attributes, Severity, Value};
 const HOSTILE: &str =
     "a\u{1b}[31m\u{9b}2J\u{202e}\r\n```\n</details>\n<!-- terrace:plan:demo@local -->\n@everyone | `x` \u{200b}$(rm)";
 
-/// A plan that has the text everywhere.
+/// A plan with the hostile text in all places.
 fn hostile() -> Plan {
     let update = change("comp/local_file.part[\"k\"]", Action::Update)
         .before(value!({"content": "first\n", "name": HOSTILE, "list": [{"name": HOSTILE, "type": HOSTILE}]}))
@@ -74,7 +74,7 @@ fn forms(plan: &Plan) -> String {
 
 #[test]
 fn no_form_shows_a_sensitive_value() {
-    // In this plan one is recorded in the clear and marked from now on: both sides are hidden.
+    // The plan has a value that was recorded in plain text and becomes sensitive: both sides are hidden.
     let forms = forms(&everything());
     assert!(!forms.contains(SECRET), "{forms}");
 }
@@ -96,7 +96,7 @@ fn newly_sensitive_attribute_hides_old_values() {
     assert!(forms.contains("other = 2 → 1"), "{forms}");
 }
 
-/// Values with secrets anywhere in them.
+/// Values with nested secrets.
 fn a_value() -> impl Strategy<Value = Value> {
     let secret = Just(Value::sensitive(SECRET.into()));
     let leaf = prop_oneof![

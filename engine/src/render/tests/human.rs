@@ -1,4 +1,4 @@
-//! The terminal's form.
+//! Tests of the terminal form.
 
 use super::build::*;
 use crate::action::{Action, Reason};
@@ -96,7 +96,7 @@ fn renamed_item_is_neither_removed_nor_added() {
     let after = columns(json!([
         {"name": "new", "type": "y", "previousName": "old"},
         {"name": "id"},
-        // Neither is a renaming: there was no such item, or it is there still.
+        // Neither is a rename: the old item did not exist, or it still exists.
         {"name": "other", "previousName": "none"},
         {"name": "more", "previousName": "kept"},
         {"name": "kept"},
@@ -206,7 +206,7 @@ fn narrow_terminal_breaks_lines_between_words() {
     let plans = [everything(), of(vec![long])];
     for (plan, width) in plans.iter().flat_map(|plan| [(plan, 40), (plan, 50), (plan, 59)]) {
         let text = render(plan, &Human { width, ..Human::default() });
-        // The line that programs look for stays one.
+        // Programs search for this line, so it is not broken.
         let broken = text.lines().filter(|line| !line.starts_with("Plan: "));
         for line in broken.filter(|line| line.chars().count() > width) {
             assert_eq!(line.split_whitespace().count(), 1, "{line:?} could be broken:\n{text}");

@@ -1,4 +1,4 @@
-//! The forms for tools: shape, schemas, and what readers of terraform's output rely on.
+//! Tests of the forms for tools: shape, schemas, and the needs of Terraform's readers.
 
 use super::build::*;
 use crate::action::{Action, Reason};
@@ -54,7 +54,7 @@ fn errored_plan_json_matches_its_schema() {
     let wrong = value!([{ "severity": "error", "code": "x", "message": "there is no file" }]);
     let errored = json::errored("0.1.0", wrong);
     assert_valid(PLAN, &errored);
-    // Neither a plan nor an error is nothing.
+    // A document needs either a plan or an error.
     let schema = serde_json::from_str(PLAN).unwrap();
     assert!(!jsonschema::draft202012::is_valid(&schema, &value!({ "format_version": "1.2", "errored": false })));
 }

@@ -1,4 +1,4 @@
-//! The comment on a pull request.
+//! Tests of the comment on a pull request.
 
 use super::build::*;
 use crate::action::{Action, Reason};
@@ -133,7 +133,7 @@ fn parts_are_dropped_in_order() {
     assert!(!without_context.contains("same 58"), "{without_context}");
     assert!(without_context.contains("size    = 0 → 1"), "{without_context}");
     let without_creates = comment(&plan(180, 100), 20_000);
-    // The last creates lose their bodies first, and no update loses any before all creates have.
+    // The last creates lose their bodies first; updates keep theirs until all creates have lost them.
     assert!(without_creates.contains("size = 0\n") && !without_creates.contains("size = 179\n"), "{without_creates}");
     assert!(without_creates.contains("+ local_file.new[179]\n"), "{without_creates}");
     assert!(without_creates.contains("size    = 99 → 100"), "{without_creates}");
