@@ -69,12 +69,9 @@ impl Check {
             }
             Ok(Value::Null) => Vec::new(),
             Ok(other) => vec![
-                Diagnostic::error(
-                    "wrong_type",
-                    format!("`forEach` has to be a map or a list, and is {}", other.kind()),
-                )
-                .at(for_each.span)
-                .hint("a check is decided for each entry of a map or a list"),
+                Diagnostic::error("wrong_type", format!("`forEach` must be a map or a list, but is {}", other.kind()))
+                    .at(for_each.span)
+                    .hint("a check is decided for each entry of a map or a list"),
             ],
             Err(found) => found,
         }

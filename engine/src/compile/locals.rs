@@ -120,5 +120,5 @@ fn unknown_local<'n>(name: &str, span: Span, known: impl Iterator<Item = &'n str
     let names: Vec<&str> = known.clone().collect();
     Diagnostic::error("unknown_local", format!("there is no local `{name}`"))
         .at(span)
-        .hint(did_you_mean(name, known).unwrap_or_else(|| format!("declared are: {}", first_of(&names))))
+        .hint(did_you_mean(name, known).unwrap_or_else(|| format!("declared: {}", first_of(&names))))
 }

@@ -35,7 +35,7 @@ pub fn undeclared<'a>(given: impl Iterator<Item = &'a str>, descriptors: &[Descr
             Diagnostic::error("unknown_variable", format!("there is no variable `{name}`")).hint(
                 did_you_mean(name, declared.iter().copied()).unwrap_or_else(|| match declared.is_empty() {
                     true => "the descriptor declares no variables".to_owned(),
-                    false => format!("declared are: {}", first_of(&declared)),
+                    false => format!("declared: {}", first_of(&declared)),
                 }),
             )
         })

@@ -345,7 +345,7 @@ fn name_as_id(component: &Node) -> Option<(&str, Span)> {
 fn find_target<'f>(asked: &Entry, found: &'f [Found], diagnostics: &mut Vec<Diagnostic>) -> Option<&'f Found> {
     let known = || match found.len() {
         0 => "the data product has no components".to_owned(),
-        _ => format!("the components are {}", listed(found.iter().map(|found| found.id.as_str()).take(20))),
+        _ => format!("components: {}", listed(found.iter().map(|found| found.id.as_str()).take(20))),
     };
     let Some(wanted) = asked.value.as_text() else {
         let mut diagnostic = wrong_type("`componentIdToProvision`", "the id of a component", &asked.value);
