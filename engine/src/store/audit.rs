@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 /// The hash before the first entry.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// The action of the entry that stands for those that were pruned.
+/// The action of the entry that stands for pruned entries.
 pub const PRUNED: &str = "audit prune";
 
 /// The audit log of a store.
