@@ -20,7 +20,7 @@ pub(super) fn access(entry: &Entry, diagnostics: &mut Vec<Diagnostic>) -> Option
     Some(Located { value: Access::new(principals, said.into()), span: entry.key_span })
 }
 
-/// Reads `request`: the data product as it was provisioned last becomes a text of its own, as one is sent.
+/// Reads `request`: the last provisioned data product becomes a text of its own, as one is sent.
 pub(super) fn latest_enriched(
     entry: &Entry,
     sources: &mut Sources,
@@ -31,7 +31,7 @@ pub(super) fn latest_enriched(
     fields.finish();
     let latest = &latest?.value;
     if latest.as_map().is_none() {
-        diagnostics.push(wrong_type("the data product as it was provisioned last", "a map", latest));
+        diagnostics.push(wrong_type("the last provisioned data product", "a map", latest));
         return None;
     }
     Some(sources.add(format!("{}.{LATEST}", request::ROOT), latest.to_json().to_string()))
