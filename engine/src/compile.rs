@@ -225,10 +225,8 @@ pub fn chosen(descriptor: &Descriptor, requested: &BTreeSet<String>) -> Result<B
     }
     let mut keys = BTreeSet::new();
     let mut diagnostics = Vec::new();
-    for requested_name in requested {
-        let matches = |component: &&Component| {
-            component.key == *requested_name || component.id.as_deref() == Some(requested_name)
-        };
+    for name in requested {
+        let matches = |component: &&Component| component.key == *name || component.id.as_deref() == Some(name);
         match descriptor.components.iter().find(matches) {
             Some(component) => {
                 keys.insert(component.key.clone());
@@ -236,16 +234,13 @@ pub fn chosen(descriptor: &Descriptor, requested: &BTreeSet<String>) -> Result<B
             None => {
                 let known = descriptor.components.iter().map(|component| component.key.as_str());
                 let listed: Vec<&str> = known.clone().filter(|key| !key.is_empty()).collect();
-                let hint = did_you_mean(requested_name, known).unwrap_or_else(|| match listed.is_empty() {
+                let hint = did_you_mean(name, known).unwrap_or_else(|| match listed.is_empty() {
                     true => "this stack has no components".to_owned(),
                     false => format!("there are: {}", listed.join(", ")),
                 });
                 diagnostics.push(
-                    Diagnostic::error(
-                        "unknown_component",
-                        format!("`{}` has no component `{requested_name}`", descriptor.stack),
-                    )
-                    .hint(hint),
+                    Diagnostic::error("unknown_component", format!("`{}` has no component `{name}`", descriptor.stack))
+                        .hint(hint),
                 );
             }
         }
