@@ -74,7 +74,7 @@ pub fn choose<'l>(
 /// What is asked for, with the defaults of the blueprint.
 ///
 /// # Errors
-/// When it does not fit the blueprint's schema: what is wrong, in words.
+/// When it is not valid under the blueprint's schema: what is wrong, in words.
 pub fn params(reverse: &Reverse, given: Value) -> Result<Value, Vec<String>> {
     let Some(schema) = &reverse.params else { return Ok(given) };
     let given = Node::of(&given, Span::default());

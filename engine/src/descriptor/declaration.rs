@@ -14,7 +14,7 @@ use terrace_provider::{Map, Value};
 
 /// The hint for users who write Terraform's `count`.
 const COUNT: &str = "for several instances use `forEach` with a list or a map: `forEach: [a, b, c]`; for a condition \
-                                          use `when`";
+                     use `when`";
 
 /// Reads the resources of a component or blueprint.
 pub(crate) fn read_resources(

@@ -57,7 +57,7 @@ fn report(texts: &[&str]) -> String {
 fn corpus() -> Option<Vec<(String, String)>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/witboost/descriptors");
     let Ok(entries) = std::fs::read_dir(&folder) else {
-        println!("skipped: no example descriptors beside this repository");
+        println!("skipped: no example descriptors next to this repository");
         return None;
     };
     let mut files: Vec<_> = entries
@@ -275,7 +275,7 @@ fn duplicate_product_is_an_error() {
 fn network_status_product_is_read() {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/network-status.yaml");
     let Ok(text) = std::fs::read_to_string(file) else {
-        println!("skipped: no example product beside this repository");
+        println!("skipped: no example product next to this repository");
         return;
     };
     insta::assert_snapshot!(report(&[&text]));

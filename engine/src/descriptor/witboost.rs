@@ -157,7 +157,7 @@ fn fields_beside<'n>(node: &'n Node, product: &'n Node) -> impl Iterator<Item = 
 
 /// Reports fields next to `dataProduct` that belong into it.
 fn check_envelope(node: &Node, product: &Node, diagnostics: &mut Vec<Diagnostic>) {
-    // The caller reports misplaced components with an error of its own.
+    // The caller reports misplaced components separately.
     for field in fields_beside(node, product).filter(|field| field.key != "components") {
         let message = format!("`{}` is next to `dataProduct`, where it has no effect", field.key);
         let hint = format!("indent `{}` by two spaces below `dataProduct:`", field.key);

@@ -247,7 +247,7 @@ impl<'t> Builder<'t> {
         if self.diagnostics.len() >= MANY {
             let message = format!("the text has {MANY} mistakes up to here; what follows was not read");
             return Err(Box::new(
-                Diagnostic::error("too_many_mistakes", message).at(frame.span).hint("correct those first"),
+                Diagnostic::error("too_many_mistakes", message).at(frame.span).hint("correct these errors first"),
             ));
         }
         let node = Node { span: frame.span, kind };
