@@ -1,10 +1,8 @@
 //! Blueprints: data that defines the resources of a kind of component.
 //!
 //! A blueprint selects components ([`matching`]), validates their `specific` with a JSON Schema ([`validate`]), and
-//! declares
-//! resources like a stack does. [`read`] reads one file. A [`Library`] resolves overrides and `extends`, and chooses
-//! the
-//! blueprint of a component. Expressions are evaluated later, for each component.
+//! declares resources like a stack does. [`read`] reads one file. A [`Library`] resolves overrides and `extends`, and
+//! chooses the blueprint of a component. Expressions are evaluated later, for each component.
 
 pub mod case;
 pub mod check;
@@ -77,8 +75,7 @@ pub struct Blueprint {
 
 impl Blueprint {
     /// True when an expression reads the field of a variable, or any part of the variable if `field` is `None`. The
-    /// compiler
-    /// builds costly values only for blueprints that read them.
+    /// compiler builds costly values only for blueprints that read them.
     pub(crate) fn reads(&self, root: &str, field: Option<&str>) -> bool {
         let read = self.read.get_or_init(|| {
             let all = self.templates().flat_map(Template::references).map(|reference| {

@@ -272,8 +272,7 @@ impl Compiler<'_> {
     }
 
     /// Compiles the stack under the earlier naming rule. Returns the result if only that rule makes it share objects
-    /// with
-    /// other stacks of its domain.
+    /// with other stacks of its domain.
     fn joining(
         &self,
         descriptor: &Descriptor,

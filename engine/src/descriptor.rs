@@ -2,8 +2,7 @@
 //!
 //! [`read`] is the entry point: it parses texts, detects the format of each by its content, and merges the files of a
 //! stack. [`witboost`] and [`stack`] are the front ends; `declaration` reads the parts that stacks and blueprints
-//! share.
-//! This module knows neither blueprints' schemas nor providers nor state.
+//! share. This module knows neither blueprints' schemas nor providers nor state.
 
 mod checks;
 pub mod declaration;
@@ -51,8 +50,7 @@ pub struct Descriptor {
     /// The component that the descriptor itself asks to act on (`componentIdToProvision`).
     pub target: Option<String>,
     /// The target component, if it belongs to this product but is not listed. That is an error, except that the state
-    /// may
-    /// suffice to remove the component.
+    /// may suffice to remove the component.
     pub unlisted: Option<Unlisted>,
     /// The declared variables.
     pub variables: Vec<Variable>,

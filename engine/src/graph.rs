@@ -245,8 +245,7 @@ impl Graph {
             for (declaration, to) in blocks.chain(data).collect::<Vec<_>>() {
                 let Some(to) = to else { continue };
                 // Collect each name once. Checking for an existing edge would walk all edges of the dependency, and a
-                // resource
-                // that everything reads has an edge for each reader.
+                // resource that everything reads has an edge for each reader.
                 let mut dependencies: IndexMap<&str, Span> = IndexMap::new();
                 let mut depend_on = |name: &'c str, span: Span, diagnostics: &mut Vec<Diagnostic>| {
                     if names.contains_key(name) {

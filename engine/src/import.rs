@@ -88,8 +88,7 @@ pub async fn look_up(session: &dyn Session, ty: &ResourceType, id: &str) -> Resu
 }
 
 /// Returns remarks on the configuration of an imported object: parts that its attributes do not describe, and the error
-/// if
-/// its provider would refuse the configuration.
+/// if its provider would refuse the configuration.
 ///
 /// # Errors
 /// When the provider fails.

@@ -1,5 +1,5 @@
-//! The engine: compiles descriptors into a resource graph, compares the graph with the state, and applies the
-//! resulting plan.
+//! The engine: compiles descriptors into a resource graph, compares the graph with the state, and applies the resulting
+//! plan.
 #![forbid(unsafe_code)]
 // Tests may slice strings anywhere: a bad index only fails the test.
 #![cfg_attr(not(test), warn(clippy::string_slice, clippy::unreachable))]

@@ -15,10 +15,8 @@ use std::collections::{BTreeSet, HashSet};
 use terrace_provider::{Path, ResourceType, Step, Value};
 
 /// The variables of expressions: first those that every declaration of a stack may read, then those that only
-/// blueprints
-/// may read, last those that need known principals. The check of the blueprint ensures that only resources of `acl`
-/// read
-/// the last.
+/// blueprints may read, last those that need known principals. The check of the blueprint ensures that only resources
+/// of `acl` read the last.
 const ROOTS: [&str; 13] = [
     "environment",
     "stack",

@@ -162,8 +162,7 @@ pub(crate) fn stored_memory(memory: &Memory) -> Result<String, WireError> {
 }
 
 /// Seals the private bytes of a provider, which are secret as a whole. Without a key they are stored unsealed: they
-/// hold
-/// the provider's own data, never values that a user declared sensitive.
+/// hold the provider's own data, never values that a user declared sensitive.
 ///
 /// # Errors
 /// When sealing fails.
@@ -216,8 +215,7 @@ pub fn open_identity(row: &Row, seal: &Seal) -> Result<Attributes, WireError> {
 }
 
 /// Seals a row for another address in the bound store. `from` is the store that it was sealed for. Returns `None` when
-/// the
-/// row has no sensitive value.
+/// the row has no sensitive value.
 ///
 /// # Errors
 /// When something cannot be opened or sealed.
@@ -385,8 +383,7 @@ pub fn recorded(stack: &StackId, address: &Address, prior: &Prior) -> Recorded {
 
 impl Prior {
     /// Moves the object into the form that providers get, until [`Prior::take_back`]. Avoids copies: a plan asks a
-    /// provider
-    /// about every object.
+    /// provider about every object.
     pub(crate) fn lend(&mut self, address: &str) -> Recorded {
         Recorded {
             address: address.to_owned(),

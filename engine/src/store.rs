@@ -1,8 +1,7 @@
 //! The interface between the engine and a state store: plain types, async, independent of a database.
 //!
 //! A store keeps rows, a journal of steps, leases, operations and history. It never reads attributes: they arrive as
-//! JSON
-//! texts whose sensitive parts the engine has sealed. [`StateStore::commit`] writes rows and steps in one durable
+//! JSON texts whose sensitive parts the engine has sealed. [`StateStore::commit`] writes rows and steps in one durable
 //! transaction, and refuses it when a lease was lost or a row changed. Leases, the start of operations and pruning have
 //! calls of their own.
 
@@ -50,8 +49,7 @@ pub trait StateStore: Send + Sync {
     async fn now(&self) -> Result<Timestamp, StoreError>;
 
     /// The stacks with recorded state, sorted: a row, an open step, a shared row or an output. An interrupted first
-    /// apply may
-    /// leave only a step, and a stack may own only shared rows.
+    /// apply may leave only a step, and a stack may own only shared rows.
     async fn stacks(&self) -> Result<Vec<StackId>, StoreError>;
 
     /// The stacks that ever had recorded state, sorted. A stack without rows still has its history, which a rollback
@@ -90,12 +88,9 @@ pub trait StateStore: Send + Sync {
     /// Grants leases on components, all or none, in sorted order. Every grant has a new id and a higher fence.
     ///
     /// A lease is free when it was released, has expired, or its holder is known to be dead. A live lease is also free
-    /// for
-    /// another run of the same operation in the holding process: a process runs an operation once at a time, so the
-    /// earlier
-    /// run has ended. A store that cannot identify processes makes that run wait until the lease expires. Steps that
-    /// the
-    /// earlier run left open are orphaned from then on.
+    /// for another run of the same operation in the holding process: a process runs an operation once at a time, so the
+    /// earlier run has ended. A store that cannot identify processes makes that run wait until the lease expires. Steps
+    /// that the earlier run left open are orphaned from then on.
     async fn acquire(&self, request: &LeaseRequest) -> Result<Acquired, StoreError>;
 
     /// Renews leases for another term. Fails with [`StoreError::LeaseLost`] when another operation took a lease over.
@@ -111,15 +106,13 @@ pub trait StateStore: Send + Sync {
     async fn break_lease(&self, id: &str) -> Result<bool, StoreError>;
 
     /// Records the start of an operation. A queued operation may start repeatedly: its worker may replan, or another
-    /// worker
-    /// may continue after a crash.
+    /// worker may continue after a crash.
     async fn begin(&self, operation: &NewOperation) -> Result<(), StoreError>;
 
     /// Writes all records in one durable transaction, in order; all or none.
     ///
     /// `leases` are the writer's leases. When one was taken over, nothing is written. When one has expired, the writer
-    /// can
-    /// still record outcomes but cannot open steps.
+    /// can still record outcomes but cannot open steps.
     async fn commit(&self, leases: &[Lease], records: Vec<Record>) -> Result<(), StoreError>;
 
     /// Operations, newest first.
@@ -145,9 +138,8 @@ pub trait StateStore: Send + Sync {
     async fn is_cancel_requested(&self, operation: Uuid) -> Result<bool, StoreError>;
 
     /// Removes old versions, and operations that ended or were abandoned, when they are older than `keep` by the
-    /// store's
-    /// clock. The newest version of every address stays, and so do the versions that were current `keep` ago and the
-    /// operations of open steps.
+    /// store's clock. The newest version of every address stays, and so do the versions that were current `keep` ago
+    /// and the operations of open steps.
     async fn prune(&self, keep: Duration) -> Result<Pruned, StoreError>;
 
     /// True when an operation already applied the plan, or started to.
@@ -313,8 +305,7 @@ pub struct OpenIntent {
     /// The step's lease has ended or was taken over, so no operation works on it any more.
     pub is_orphaned: bool,
     /// The process that worked on the step is known to have ended. False also when that is unknown: a holder that lost
-    /// its
-    /// lease, or runs on another machine, may still be in the call.
+    /// its lease, or runs on another machine, may still be in the call.
     pub is_holder_gone: bool,
     /// Time since a server first noticed the end of the process, by the store's clock; zero if the store does not
     /// record it.

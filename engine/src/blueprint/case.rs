@@ -1,10 +1,8 @@
 //! Blueprint tests: components with their expected resources.
 //!
 //! A test file is in the folder of the blueprints that it tests. A case is a component, written as in a data product or
-//! a
-//! stack, or a whole descriptor. [`super::expectation`] defines the expected result. Matching chooses the blueprint, so
-//! a
-//! case also tests `match`.
+//! a stack, or a whole descriptor. [`super::expectation`] defines the expected result. Matching chooses the blueprint,
+//! so a case also tests `match`.
 
 mod beside;
 

@@ -2,8 +2,7 @@
 //!
 //! Paths into `component.specific` are checked against its JSON Schema, resource types and attributes against the
 //! providers. Then every expression is evaluated over a sample from the schema. Failures there are warnings, because
-//! the
-//! sample may differ from every real component.
+//! the sample may differ from every real component.
 
 mod fields;
 pub(super) mod sample;
@@ -81,8 +80,7 @@ struct Repeated {
 
 impl Checker<'_> {
     /// Checks the resources of `acl` together with the others, which they may read. Errors of the other resources were
-    /// reported
-    /// before.
+    /// reported before.
     fn access(&mut self) {
         if self.blueprint.acl.resources.is_empty() {
             return;

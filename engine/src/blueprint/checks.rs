@@ -41,8 +41,7 @@ impl Check {
     }
 
     /// Evaluates the check for a component that begins at `span`, and returns its failures. An evaluation error counts
-    /// as a
-    /// failure.
+    /// as a failure.
     pub(crate) fn decide(
         &self,
         scope: &dyn Scope,

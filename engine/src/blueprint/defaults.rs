@@ -1,8 +1,7 @@
 //! Default values for absent properties, taken from a JSON Schema.
 //!
 //! JSON Schema only describes defaults. This module applies those from `properties`, `items`, `allOf` and local
-//! `$ref`s,
-//! where the schema of a value is certain. A property that is present, even as null, stays unchanged.
+//! `$ref`s, where the schema of a value is certain. A property that is present, even as null, stays unchanged.
 
 use serde_json::Value as Json;
 use terrace_provider::Value;

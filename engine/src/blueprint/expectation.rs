@@ -1,8 +1,7 @@
 //! Results of blueprint tests: the resources of a component as a tree that users can read and write.
 //!
 //! The tree contains the planned objects of a plan without state: addresses, attributes, outputs, warnings and errors.
-//! It
-//! contains no ids, places or times.
+//! It contains no ids, places or times.
 
 use super::case::Case;
 use crate::action::Action;
@@ -175,8 +174,7 @@ pub fn accepted(text: &str, outcomes: &[(&Case, &Json)]) -> String {
 }
 
 /// The end of the block of lines with at least that indentation, from the line of `begin` on. Empty lines between
-/// belong to
-/// the block.
+/// belong to the block.
 fn end_of_block(text: &str, begin: usize, depth: usize) -> usize {
     let rest = text.get(begin..).unwrap_or_default();
     let (mut end, mut at) = (0, 0);

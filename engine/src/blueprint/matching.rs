@@ -1,8 +1,7 @@
 //! Choice of a component's blueprint: the most specific one whose facts all match.
 //!
 //! The use case's template id weighs most, then the infrastructure's template id, then the number of other facts. Ids
-//! match
-//! with or without their version (`.1`, `:0.0.0`); other facts ignore case.
+//! match with or without their version (`.1`, `:0.0.0`); other facts ignore case.
 
 use super::read::unknown;
 use super::{Blueprint, Library};

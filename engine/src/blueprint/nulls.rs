@@ -2,8 +2,7 @@
 //! write null for empty fields.
 //!
 //! Nulls stay where the schema accepts them. They also stay in required fields, so that the author learns about the
-//! empty
-//! field.
+//! empty field.
 
 use crate::yaml::{Node, NodeKind};
 use jsonschema::error::ValidationErrorKind as Kind;
@@ -20,8 +19,7 @@ pub(super) fn without_refused<'n>(value: &'n Node, validator: &Validator) -> Cow
     }
     let mut required = HashSet::new();
     // Removing a null may make a condition of the schema true, which refuses other nulls. Each round removes at least
-    // one
-    // null, or finds that it is required.
+    // one null, or finds that it is required.
     loop {
         let mut refused = HashSet::new();
         let json = cleaned.to_json();

@@ -1,8 +1,7 @@
 //! Validation of a component's `specific` with the blueprint's JSON Schema.
 //!
 //! The schema is compiled once for each blueprint, on first use. Every error has a path from the component's root and
-//! the
-//! place of the text that caused it.
+//! the place of the text that caused it.
 
 use super::Blueprint;
 use super::check::sample;

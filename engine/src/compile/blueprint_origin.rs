@@ -1,10 +1,8 @@
 //! Maps an error inside a blueprint to the line of the descriptor that caused it.
 //!
 //! A built-in blueprint is not a file of the user, so the place in the descriptor comes first. For a user's blueprint
-//! it
-//! comes second. The search follows locals to the descriptor. Then it narrows the place to the list item that an
-//! attribute
-//! item was mapped from, or to the only value that the message quotes.
+//! it comes second. The search follows locals to the descriptor. Then it narrows the place to the list item that an
+//! attribute item was mapped from, or to the only value that the message quotes.
 
 use crate::descriptor::ResourceDeclaration;
 use crate::diagnostic::{Diagnostic, Label, Location};

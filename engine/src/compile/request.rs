@@ -18,8 +18,7 @@ pub(crate) const LATEST: &str = "latestEnriched";
 
 impl Compiler<'_> {
     /// The value of `request`. The text is parsed only if a blueprint of a chosen component reads it: it is as large as
-    /// a
-    /// descriptor.
+    /// a descriptor.
     ///
     /// # Errors
     /// When the text is not a data product.

@@ -25,8 +25,7 @@ pub struct FormerNames {
 
 impl Descriptor {
     /// Switches to the names and the rule that the store has for the stack. The descriptor alone does not show whether
-    /// the
-    /// rule matters, because variables and settings may contain names too.
+    /// the rule matters, because variables and settings may contain names too.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -65,8 +64,8 @@ impl Descriptor {
     }
 
     /// True for a row of this data product. A stack without a product is identified by its name alone. So is a row
-    /// without an
-    /// id under the new name. Under the former name, a row without an id must belong to a described component.
+    /// without an id under the new name. Under the former name, a row without an id must belong to a described
+    /// component.
     fn is_of_product(&self, former: &FormerNames, row: &ComponentRow) -> bool {
         if self.product.is_null() {
             return true;
@@ -83,8 +82,7 @@ impl Descriptor {
     }
 
     /// True when every row names this folder and a component of this descriptor. Any other row belongs to another
-    /// folder, and
-    /// the engine would delete its object as undeclared.
+    /// folder, and the engine would delete its object as undeclared.
     fn describes_all(&self, (attribute, folder): &(&str, String), rows: &[Row]) -> bool {
         rows.iter().all(|row| {
             let attributes: serde_json::Value = serde_json::from_str(&row.attributes).unwrap_or_default();
@@ -130,8 +128,7 @@ impl Descriptor {
 
 impl FormerNames {
     /// The shared rows that other data products of the same domain own under [`NamesRule::Ascii`]. Under that rule two
-    /// domains
-    /// may have the same name, so only the id of the domain counts.
+    /// domains may have the same name, so only the id of the domain counts.
     async fn shared_before(&self, environment: &str, store: &dyn StateStore) -> Result<BTreeSet<Address>, StoreError> {
         let mut shared = BTreeSet::new();
         let Some(domain) = self.product.as_deref().and_then(domain_of) else { return Ok(shared) };

@@ -2,8 +2,7 @@
 //!
 //! Other systems write these texts, so the envelope is read leniently: unknown fields are ignored, and errors of other
 //! components never fail the target. A blueprint's schema validates `specific` later. `${…}` and `${{ … }}` are plain
-//! text
-//! here.
+//! text here.
 
 mod identifier;
 

@@ -91,8 +91,7 @@ pub struct OperationRow {
 }
 
 /// The pseudo-stack that orders plan requests of an environment, which change no stack. It precedes the operation's
-/// real
-/// stacks.
+/// real stacks.
 pub const PLANS: &str = "plans";
 /// The pseudo-stack that orders drift scans.
 pub const SCANS: &str = "drift";

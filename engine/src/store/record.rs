@@ -70,10 +70,8 @@ pub enum Record {
         message: String,
     },
     /// Ends an operation. An ended operation stays as it is, without an error. The operation of a request also stays as
-    /// it
-    /// is: it ends together with its request, which a claim guards. Until then it may be replanned, or another worker
-    /// may
-    /// claim it.
+    /// it is: it ends together with its request, which a claim guards. Until then it may be replanned, or another
+    /// worker may claim it.
     End {
         /// The operation.
         operation: Uuid,
@@ -107,8 +105,8 @@ pub enum Write {
         expected: Generation,
     },
     /// Drops a row that other rows may depend on. After the last row of the address, dependents inherit its
-    /// dependencies; a
-    /// dependency on all instances is dropped with the last instance. Dependents keep their generations.
+    /// dependencies; a dependency on all instances is dropped with the last instance. Dependents keep their
+    /// generations.
     Forget {
         /// The stack.
         stack: StackId,
@@ -132,8 +130,7 @@ pub enum Write {
         expected: Generation,
     },
     /// Changes the address of a row and of its deposed objects. The dependencies of other rows change with it; for a
-    /// shared
-    /// row, so do its owners and its dependents in every stack of the environment.
+    /// shared row, so do its owners and its dependents in every stack of the environment.
     Move {
         /// The stack.
         stack: StackId,
@@ -155,8 +152,7 @@ pub enum Write {
         to: Address,
     },
     /// Adds a component to the recorded reads of every component, in any stack, that reads `from`: objects of `from`
-    /// moved
-    /// to it. The added one comes first.
+    /// moved to it. The added one comes first.
     FollowReads {
         /// The stack.
         stack: StackId,
@@ -181,8 +177,7 @@ pub enum Write {
         outputs: String,
     },
     /// Replaces the stored body and digest of a request: the same content under another key. Skips a request whose
-    /// digest has
-    /// changed, and one that has ended and whose body is no longer stored.
+    /// digest has changed, and one that has ended and whose body is no longer stored.
     ResealRequest {
         /// The new body and digest.
         asked: Box<AskedAnew>,
@@ -208,8 +203,7 @@ pub enum Write {
         /// The owner and the shared row.
         ownership: Ownership,
         /// Also removes the last owner. Otherwise the last owner stays, because one owner must be left to delete the
-        /// object:
-        /// owners that leave at the same time each expect the other to stay.
+        /// object: owners that leave at the same time each expect the other to stay.
         may_be_last: bool,
     },
 }

@@ -12,32 +12,28 @@ use uuid::Uuid;
 pub trait RequestQueue: Send + Sync {
     /// Queues a request, with three exceptions: a request with the same idempotency key exists; `most` requests wait
     /// already; or the newest open request that it has to wait for has the same component and content. In the last case
-    /// that
-    /// request is the answer, and the idempotency key refers to it from then on.
+    /// that request is the answer, and the idempotency key refers to it from then on.
     async fn enqueue(&self, request: &NewRequest, most: usize) -> Result<Enqueued, StoreError>;
 
     /// The operation and the content digest of the request that was queued with an idempotency key.
     async fn asked_with(&self, key: &str) -> Result<Option<(Uuid, String)>, StoreError>;
 
     /// Claims the oldest request that no process works on and that no other request of its component must precede. A
-    /// request
-    /// whose worker is dead or missed its heartbeats comes before waiting ones. A request that can wait comes only when
-    /// no
-    /// other is left. A released request is queued again after its back-off, behind the requests of that time.
+    /// request whose worker is dead or missed its heartbeats comes before waiting ones. A request that can wait comes
+    /// only when no other is left. A released request is queued again after its back-off, behind the requests of that
+    /// time.
     ///
     /// A claim that expired, or whose process has ended, counts as a death of its process: see
-    /// [`RequestClaim::deaths`]. A
-    /// claimant that calls this is alive, so the store drops every death that it counted for that claimant.
+    /// [`RequestClaim::deaths`]. A claimant that calls this is alive, so the store drops every death that it counted
+    /// for that claimant.
     async fn claim(&self, claimant: &Claimant, term: Duration) -> Result<Option<RequestClaim>, StoreError>;
 
     /// Renews a claim for another term. Fails with [`StoreError::ClaimLost`] when another process took it over.
     async fn keep(&self, claim: &RequestClaim, term: Duration) -> Result<(), StoreError>;
 
     /// Releases a claim. Any process may claim the request again after the back-off, in its turn among the requests
-    /// that wait
-    /// then. Meanwhile the request stays first among those of its component. Fails with [`StoreError::ClaimLost`] when
-    /// another
-    /// process took it over.
+    /// that wait then. Meanwhile the request stays first among those of its component. Fails with
+    /// [`StoreError::ClaimLost`] when another process took it over.
     async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError>;
 
     /// Releases all claims of a process that shuts down. Any process may claim the requests at once, and the store
@@ -52,8 +48,7 @@ pub trait RequestQueue: Send + Sync {
     async fn waiting(&self) -> Result<usize, StoreError>;
 
     /// Checks that the store accepts writes. Fails like a write, for example when the disk is full, the file is
-    /// missing, or
-    /// the database server is a standby.
+    /// missing, or the database server is a standby.
     async fn check_writable(&self) -> Result<(), StoreError>;
 
     /// Calls `wake` whenever a process queues a request, for as long as the store can notice that. A store without
@@ -191,8 +186,7 @@ pub struct RequestClaim {
     /// Other requests wait too, so another process can claim one.
     pub others_wait: bool,
     /// The claimants that died while they worked on the request, oldest first. A claimant that released its claim, or
-    /// that
-    /// returned after an outage of the store, is not included.
+    /// that returned after an outage of the store, is not included.
     pub deaths: Vec<String>,
 }
 

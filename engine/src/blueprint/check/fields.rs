@@ -93,8 +93,7 @@ fn unknown(variable: &str, name: &str, known: &[&str], span: Span) -> Option<Dia
 }
 
 /// The error for a field that differs from a known one in a single edit. Descriptors may have further fields, so others
-/// are
-/// accepted.
+/// are accepted.
 fn slip(what: &str, name: &str, known: &[&[&str]], span: Span) -> Option<Diagnostic> {
     let known = COMMON.iter().chain(known.iter().copied().flatten());
     if known.clone().any(|field| *field == name) {

@@ -1,8 +1,7 @@
 //! Conversion of Witboost's ids to names of stacks and components.
 //!
-//! Ids have the form `urn:dmb:dp:<domain>:<product>:<major>` and
-//! `urn:dmb:cmp:<domain>:<product>:<major>:<component>`, and looser forms exist. The state depends on the names, so two
-//! ids must not silently have the same name.
+//! Ids have the form `urn:dmb:dp:<domain>:<product>:<major>` and `urn:dmb:cmp:<domain>:<product>:<major>:<component>`,
+//! and looser forms exist. The state depends on the names, so two ids must not silently have the same name.
 
 use crate::descriptor::names::is_stack_character;
 use crate::naming::{NamesRule, distinct};
