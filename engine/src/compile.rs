@@ -184,7 +184,7 @@ impl CompiledComponent {
             return Ok(());
         }
         let blueprint = self.blueprint.as_deref().unwrap_or("no blueprint");
-        Err(format!("no access can be granted to `{}`: its blueprint, {blueprint}, has no `acl`", self.key))
+        Err(format!("cannot grant access to `{}`: its blueprint, {blueprint}, has no `acl`", self.key))
     }
 
     /// Adds the resources of `acl` for these principals after the other declarations.

@@ -52,7 +52,7 @@ pub(crate) fn items(
         Value::Null => Ok(Vec::new()),
         Value::Unknown => Err(NoItems::Unknown("forEach")),
         other => {
-            let message = format!("`forEach` must be a map or a list, but is {}", other.kind());
+            let message = format!("`forEach` must be a map or a list, found {}", other.kind());
             Err(Diagnostic::error("wrong_type", message)
                 .at(for_each.span)
                 .hint("use a map, a list of strings, a list of objects with `key:`, or `range(n)`")

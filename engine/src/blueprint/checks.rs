@@ -69,7 +69,7 @@ impl Check {
             }
             Ok(Value::Null) => Vec::new(),
             Ok(other) => vec![
-                Diagnostic::error("wrong_type", format!("`forEach` must be a map or a list, but is {}", other.kind()))
+                Diagnostic::error("wrong_type", format!("`forEach` must be a map or a list, found {}", other.kind()))
                     .at(for_each.span)
                     .hint("use a map or a list: the check is evaluated for each entry"),
             ],

@@ -58,7 +58,7 @@ fn moved_and_declared(moved: &Move, components: &[CompiledComponent]) -> Option<
         (Selector::Resource(from), _) => (format!("`{from}`"), declaration(from, components)?.name.span),
     };
     Some(
-        Diagnostic::error("moved_and_declared", format!("{name} moved to `{}` but is still declared", moved.to.value))
+        Diagnostic::error("moved_and_declared", format!("{name} moved to `{}` and is still declared", moved.to.value))
             .at(moved.from.span)
             .at_with(span, "declared here")
             .hint("remove the declaration, or this item of `moved`"),
@@ -76,7 +76,7 @@ fn forgotten_and_declared(forgotten: &Located<Selector>, components: &[CompiledC
 
 /// Reports a resource that is both forgotten and declared.
 pub(crate) fn forgotten_still(forgotten: &Located<Selector>, declared: Span) -> Diagnostic {
-    let message = format!("`{}` is to be forgotten but is still declared", forgotten.value);
+    let message = format!("`{}` is to be forgotten and is still declared", forgotten.value);
     Diagnostic::error("forgotten_and_declared", message)
         .at(forgotten.span)
         .at_with(declared, "declared here")

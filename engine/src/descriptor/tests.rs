@@ -355,10 +355,10 @@ fn misplaced_fields_of_a_data_product_get_a_hint() {
 fn wrong_type_hints_at_a_missing_space() {
     let head = "apiVersion: terrace.dev/v1\nkind: Stack\n";
     for (text, hint) in [
-        ("metadata: {name: a}\nresources:\n  -type: local_value\n", "put a space behind `-`: `- type: …`"),
-        ("metadata: {name: a}\nresources:\n  - name:v\n", "put a space behind `:`: `name: …`"),
-        ("metadata:\n  name:a\n", "put a space behind `:`: `name: …`"),
-        ("metadata: {name: a}\nresources: [{type:local_value, name: v}]\n", "put a space behind `:`: `type: …`"),
+        ("metadata: {name: a}\nresources:\n  -type: local_value\n", "put a space after `-`: `- type: …`"),
+        ("metadata: {name: a}\nresources:\n  - name:v\n", "put a space after `:`: `name: …`"),
+        ("metadata:\n  name:a\n", "put a space after `:`: `name: …`"),
+        ("metadata: {name: a}\nresources: [{type:local_value, name: v}]\n", "put a space after `:`: `type: …`"),
     ] {
         let output = report(&[&format!("{head}{text}")]);
         assert!(output.contains(hint), "{output}");
