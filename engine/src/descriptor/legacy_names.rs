@@ -14,8 +14,7 @@ pub struct FormerNames {
     /// The former keys of components, by their new keys.
     pub keys: BTreeMap<String, String>,
     /// The attribute with which all objects of the stack name their folder, and its value. Several folders may share a
-    /// former
-    /// name.
+    /// former name.
     pub folder: Option<(&'static str, String)>,
     /// The id of the data product, as written or derived from its components.
     pub product: Option<String>,

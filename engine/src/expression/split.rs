@@ -1,9 +1,7 @@
 //! Finds expressions in a text.
 //!
 //! `${{` opens an expression. `}}` closes it at brace depth 0 outside CEL's texts, because map literals and texts may
-//! contain
-//! braces.
-//! `$${{` is a literal `${{`.
+//! contain braces. `$${{` is a literal `${{`.
 
 const OPEN: &str = "${{";
 

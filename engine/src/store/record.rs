@@ -10,8 +10,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     /// Marks a plan as applied. The store refuses the whole commit with [`super::StoreError::PlanSpent`] when the plan
-    /// was
-    /// applied before, with [`super::StoreError::Stale`] when a row in `reads` has another generation, and with
+    /// was applied before, with [`super::StoreError::Stale`] when a row in `reads` has another generation, and with
     /// [`super::StoreError::OtherOutputs`] when a component has another version.
     SpendPlan {
         /// The plan.
@@ -85,8 +84,8 @@ pub enum Record {
 /// A change of the state.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
-    /// Writes a row. Its new generation is one more than the highest that its address ever had.
-    /// Fails with [`super::StoreError::Stale`] when the row's generation is not `expected`.
+    /// Writes a row. Its new generation is one more than the highest that its address ever had. Fails with
+    /// [`super::StoreError::Stale`] when the row's generation is not `expected`.
     Put {
         /// The row.
         row: Box<Row>,

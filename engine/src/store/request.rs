@@ -37,8 +37,7 @@ pub trait RequestQueue: Send + Sync {
     async fn give_back(&self, claim: &RequestClaim, after: Duration) -> Result<(), StoreError>;
 
     /// Releases all claims of a process that shuts down. Any process may claim the requests at once, and the store
-    /// counts no
-    /// death of this claimant.
+    /// counts no death of this claimant.
     async fn release_claims(&self, claimant: &Claimant) -> Result<(), StoreError>;
 
     /// Ends a request. Fails with [`StoreError::ClaimLost`] when another process took it over.

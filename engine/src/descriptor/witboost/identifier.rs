@@ -72,8 +72,7 @@ pub(super) fn component_key_by(
 }
 
 /// The key of a component if the id determines it with certainty: the id has the prefix of this product, and no
-/// character
-/// is lost.
+/// character is lost.
 pub(super) fn own_key(id: &str, product_id: &str) -> Option<String> {
     let product = product_id.strip_prefix(PRODUCT)?;
     let part = id.strip_prefix(COMPONENT)?.strip_prefix(product)?.strip_prefix(':').filter(|part| !part.is_empty())?;
