@@ -206,7 +206,8 @@ where
 }
 
 fn wrong_address(span: Span, error: &dyn std::fmt::Display) -> Diagnostic {
-    Diagnostic::error("wrong_value", error.to_string())
-        .at(span)
-        .hint("write `type.name`, `type.name[\"key\"]` for one instance, or `component/` for a whole component; put `component/` before a resource of a component")
+    Diagnostic::error("wrong_value", error.to_string()).at(span).hint(
+        "write `type.name`, `type.name[\"key\"]` for one instance, or `component/` for a whole component; put \
+             `component/` before a resource of a component",
+    )
 }
