@@ -64,7 +64,7 @@ impl Access {
 pub struct Fields(JsonMap<String, Json>);
 
 impl Fields {
-    /// True when there are no fields.
+    /// True when the list of fields is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -101,7 +101,7 @@ pub enum Reason {
     NoComponent,
     /// `forEach` does not yield its key any more.
     NoKey,
-    /// The resource became (or is no longer) a `forEach`.
+    /// The declaration gained or lost its `forEach`.
     WrongRepetition,
     /// The user destroys the whole stack or component.
     Destroy,

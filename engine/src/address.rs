@@ -31,7 +31,7 @@ impl StackId {
     }
 }
 
-/// The key of one instance of a `forEach`.
+/// The key of an instance of a `forEach`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum InstanceKey {
     /// Index in a list made by `range(n)`.
@@ -42,7 +42,7 @@ pub enum InstanceKey {
     All,
 }
 
-/// The name of one resource within its stack: `[component/]type.name[["key"]]`.
+/// The name of a resource within its stack: `[component/]type.name[["key"]]`.
 ///
 /// Shared resources have the component `shared` and an empty name: `shared/<type>["<share key>"]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -251,7 +251,7 @@ pub fn chosen(descriptor: &Descriptor, requested: &BTreeSet<String>) -> Result<B
 impl Compiler<'_> {
     /// Compiles a descriptor. `chosen` are the components to act on; an empty set means all.
     ///
-    /// Returns a stack only when there are no errors.
+    /// Returns a stack only without errors.
     #[must_use]
     pub fn compile(
         &self,

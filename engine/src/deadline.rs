@@ -6,8 +6,8 @@ use std::time::Duration;
 use terrace_provider::wrap::{in_time, within};
 use terrace_provider::{Call, ErrorKind, ProviderError};
 
-/// Extra time for a call past its limit, when its effects end with the call. It is longer than the time limits of what
-/// such calls wait for (a lock, a program that was asked to stop).
+/// Extra time for a call past its limit, when its effects end with the call. Such a call may wait for a lock, or for a
+/// program to stop; the time limits of these waits are shorter.
 pub(crate) const GRACE: Duration = Duration::from_secs(15);
 
 /// A changing call that ended without a result, or did not end.
@@ -19,8 +19,8 @@ pub(crate) struct Broken {
 }
 
 /// Waits for a call that changes something. Without an answer, the change may have happened or may still happen:
-/// dropping the future does not stop work on a thread of its own. If only the end of the call proves that it has no
-/// more effect (`settle` is zero), the engine waits for [`GRACE`] longer.
+/// dropping the future does not stop work on another thread. If only the end of the call proves that it has no more
+/// effect (`settle` is zero), the engine waits for [`GRACE`] longer.
 pub(crate) async fn changing<T>(
     call: &Call,
     settle: Duration,

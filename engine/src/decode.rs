@@ -8,7 +8,7 @@ use crate::diagnostic::{Diagnostic, did_you_mean};
 use crate::source::Span;
 use crate::yaml::{Entry, Node, slip_in_key, slip_in_value};
 
-/// The fields of one map.
+/// The fields of a map.
 #[derive(Debug)]
 pub struct Fields<'n, 'd> {
     what: &'static str,

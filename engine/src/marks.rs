@@ -149,7 +149,7 @@ fn covered(value: &Value, other: &Value, trust: Trust) -> Value {
     }
 }
 
-/// Keys identify entries. A new entry may be a marked one that was renamed.
+/// Keys identify entries. A new entry may be a renamed marked entry.
 fn map(entries: &Map, others: &Map, trust: Trust) -> Value {
     let is_kept = |(key, other): (&String, &Value)| {
         !other.has_sensitive() || entries.get(key).is_some_and(|entry| entry.is_same_as(other))

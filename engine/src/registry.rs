@@ -13,7 +13,7 @@ use terrace_provider::wrap::{Guarded, Limits, guarded};
 use terrace_provider::{Attributes, Lookup, Provider, ProviderError, ProviderSchema, ResourceType, Session, Settings};
 use tokio::sync::OnceCell;
 
-/// The providers of this build and the instances of one environment.
+/// The providers of this build and the instances of an environment.
 pub struct Registry {
     providers: Vec<Arc<dyn Provider>>,
     instances: BTreeMap<String, Instance>,

@@ -4,7 +4,7 @@ use crate::address::{Address, AddressError, InstanceKey};
 use std::fmt;
 use std::str::FromStr;
 
-/// A selector of resources of one stack.
+/// A selector of resources in a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Selector {
     /// All resources of a component: `api/`.
@@ -35,7 +35,7 @@ impl Selector {
     }
 }
 
-/// True when both addresses are instances of one declared resource.
+/// True when both addresses are instances of the same declared resource.
 #[must_use]
 pub fn is_same_block(one: &Address, other: &Address) -> bool {
     one.component == other.component && one.ty == other.ty && one.name == other.name

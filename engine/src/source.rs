@@ -44,7 +44,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// All texts of one run. Diagnostics quote lines from them.
+/// All texts of a run. Diagnostics quote lines from them.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// Shared, so that a clone copies no text.

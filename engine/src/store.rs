@@ -202,7 +202,7 @@ pub struct Row {
     pub private: Vec<u8>,
     /// Direct dependencies in the same stack, recorded when the row was written.
     pub dependencies: Vec<Address>,
-    /// What the engine needs to plan without a descriptor, as JSON: protection, retention, timeouts.
+    /// The settings for planning without a descriptor, as JSON: protection, retention, timeouts.
     pub lifecycle: String,
     /// When this version was written, by the store's clock. The writer's value is ignored.
     pub updated_at: Timestamp,

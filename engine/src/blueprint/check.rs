@@ -447,7 +447,7 @@ fn named_keys(declarations: &Declarations) -> NamedKeys<'_> {
     named
 }
 
-/// The instances of a resource that expressions name. The name of an attribute is no key: the key before it is missing.
+/// The instances of a resource that expressions name. The name of an attribute cannot be a key: the key before it is missing.
 fn keys_of(named: &NamedKeys<'_>, name: &str, ty: &ResourceType) -> impl Iterator<Item = InstanceKey> {
     named.get(name).into_iter().flatten().filter_map(|key| match key {
         ReferenceStep::Key(key) if ty.attributes.get(key).is_none() => Some(InstanceKey::Text(key.clone())),

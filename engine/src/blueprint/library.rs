@@ -74,8 +74,8 @@ impl Library {
     }
 }
 
-/// The name of the blueprint that this one replaces. In an overlay: the one that it extends, or else the one of its own
-/// name. Otherwise: the one that it extends, unless this one has a `match` itself.
+/// The name of the blueprint that a blueprint replaces. In an overlay it replaces its base, or without `extends` the
+/// blueprint of the same name. Elsewhere it replaces its base, unless it has a `match`.
 fn replaces(blueprint: &Blueprint) -> Option<&str> {
     let extends = blueprint.extends.as_ref().map(|extends| extends.value.as_str());
     match &blueprint.overlay {

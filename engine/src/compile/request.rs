@@ -13,7 +13,7 @@ use terrace_provider::Value;
 
 /// The name of the variable.
 pub(crate) const ROOT: &str = "request";
-/// Its field with the data product as last provisioned, including what the provisioners returned.
+/// Its field with the data product as last provisioned, including the results of the provisioners.
 pub(crate) const LATEST: &str = "latestEnriched";
 
 impl Compiler<'_> {

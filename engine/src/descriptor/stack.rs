@@ -22,7 +22,7 @@ use terrace_provider::{Map, Value};
 /// The supported `apiVersion` of terrace's own files.
 pub(crate) const API_VERSION: &str = "terrace.dev/v1";
 
-/// The content of one file of a stack.
+/// The content of a stack file.
 #[derive(Debug, Clone)]
 pub struct StackFile {
     /// The stack's name.

@@ -28,7 +28,7 @@ impl Template {
     /// Captures the paths that this template reads, except those of the variables in `keep`.
     ///
     /// # Errors
-    /// None at present: a path that does not exist is captured as such, because an expression may not need it.
+    /// None at present: a missing path is captured too, because an expression may not need it.
     pub fn capture(&self, scope: &dyn Scope, keep: &[&str]) -> Result<Captured, Vec<Diagnostic>> {
         let mut captured = Captured::default();
         for reference in self.references().filter(|reference| !keep.contains(&reference.root.as_str())) {
@@ -45,7 +45,7 @@ impl Captured {
         self.paths.is_empty()
     }
 
-    /// Adds the captured paths of another one.
+    /// Adds the paths of another capture.
     pub fn merge(&mut self, other: Self) {
         self.paths.extend(other.paths);
     }

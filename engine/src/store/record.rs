@@ -141,7 +141,7 @@ pub enum Write {
         expected: Generation,
     },
     /// Adds a dependency to the rows that depend on all instances of a resource: the address that an instance moved to.
-    /// Drops the dependency on the instances once there are none.
+    /// Drops the dependency on the instances after the last one is gone.
     Follow {
         /// The stack.
         stack: StackId,
@@ -160,13 +160,13 @@ pub enum Write {
         /// The component that the objects moved to.
         to: String,
     },
-    /// Replaces the sealed texts of one version of a row, current or not: the same values under another key, or for the
+    /// Replaces the sealed texts of a version of a row, current or not: the same values under another key, or for the
     /// row's new address after [`Write::Move`]. Skips a missing version.
     Reseal {
         /// The version; generation 0 means the row that is current at the time of writing.
         row: Box<Row>,
     },
-    /// Replaces the outputs of one version of a component: the same values under another key. Skips a missing version.
+    /// Replaces the outputs of a version of a component: the same values under another key. Skips a missing version.
     ResealComponent {
         /// The stack.
         stack: StackId,
@@ -240,7 +240,7 @@ impl Read {
     }
 }
 
-/// A row whose generation differs from the one that a writer expected.
+/// A row with another generation than a writer expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaleRead {
     /// The row and the expected generation.

@@ -80,7 +80,7 @@ impl Body {
         &self.0
     }
 
-    /// True when the body is no longer stored.
+    /// True when the store has dropped the body.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -102,9 +102,9 @@ impl fmt::Debug for Body {
 /// A request to queue. The API answers the call with the operation's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRequest {
-    /// The operation of the request; its first stack is the one that it changes.
+    /// The operation of the request; it changes the first stack.
     pub operation: NewOperation,
-    /// The component that it changes; empty for the whole stack. Requests of one component run one after the other.
+    /// The component that it changes; empty for the whole stack. Requests of a component run one after the other.
     pub component: String,
     /// Digest of the content: requests with the same digest ask for the same change.
     pub digest: String,
@@ -120,7 +120,7 @@ pub struct NewRequest {
     pub quota: Option<RequestQuota>,
 }
 
-/// The share of the queue of one caller. If several processes queue or claim at the same moment, each may exceed it by
+/// The share of the queue of a caller. If several processes queue or claim at the same moment, each may exceed it by
 /// one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestQuota {
