@@ -126,9 +126,7 @@ pub async fn reseal(
             let address = row.address.clone();
             let new_row = match resealed_row(row, None, &address, seal) {
                 Err(error) if !is_current => {
-                    resealed
-                        .left
-                        .insert(format!("an old version of {what} cannot be opened and stays as it is: {error}"));
+                    resealed.left.insert(format!("an old version of {what} stays as it is: {error}"));
                     None
                 }
                 new_row => new_row.map_err(failed(what))?,
@@ -151,7 +149,7 @@ pub async fn reseal(
                 // The loop below reports a current component.
                 Err(_) if snapshot.components.contains(&component) => {}
                 Err(error) => {
-                    resealed.left.insert(format!("old {outputs} cannot be opened and stay as they are: {error}"));
+                    resealed.left.insert(format!("old versions of {outputs} stay as they are: {error}"));
                 }
             }
         }

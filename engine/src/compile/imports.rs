@@ -119,10 +119,10 @@ fn add(
 fn not_text(field: &str, template: &Template, found: &Value) -> Diagnostic {
     let found = match found {
         Value::String(_) => "empty",
-        Value::Sensitive(_) => "sensitive, but is shown",
+        Value::Sensitive(_) => "a sensitive value, which would be shown",
         _ => found.kind(),
     };
-    Diagnostic::error("wrong_type", format!("`{field}` must be text, but is {found}")).at(template.span)
+    Diagnostic::error("wrong_type", format!("`{field}` must be text, found {found}")).at(template.span)
 }
 
 fn imported_twice(address: &Address, again: Span, first: Span) -> Diagnostic {
