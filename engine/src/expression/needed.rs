@@ -38,12 +38,12 @@ fn add(fields: &mut Vec<(String, Needed)>, field: &str, needed: Needed) {
 
 /// The parts that the tree uses of each path, by number.
 pub(super) fn of(tree: &IdedExpr, paths: usize) -> Vec<Needed> {
-    let mut looking = LookupDependencies { paths: vec![Needed::OUTLINE; paths], loops: Vec::new() };
-    looking.visit(tree);
-    looking.paths
+    let mut collector = Collector { paths: vec![Needed::OUTLINE; paths], loops: Vec::new() };
+    collector.visit(tree);
+    collector.paths
 }
 
-struct LookupDependencies {
+struct Collector {
     paths: Vec<Needed>,
     /// The variables of the surrounding loops, innermost last: name, and the used parts of an item.
     loops: Vec<(String, Item)>,
@@ -55,7 +55,7 @@ enum Item {
     Fields(Vec<(String, Needed)>),
 }
 
-impl LookupDependencies {
+impl Collector {
     /// Records that the whole value of the node is used.
     fn visit(&mut self, node: &IdedExpr) {
         self.visit_for(node, Needed::Whole);
