@@ -1,8 +1,8 @@
-//! The behaviours that every store shows, as tests that any store can be run through.
+//! The behaviours of every store, as tests that run with any store.
 //!
-//! [`store_contract!`](crate::store_contract) expands to one test for each behaviour; it takes an async function that
-//! makes a [`Fixture`]. The crate that uses it needs tokio with its macros.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "it is a suite of tests")]
+//! [`store_contract!`](crate::store_contract) expands to one test for each behaviour. It takes an async function that
+//! creates a [`Fixture`]. A crate that uses it needs tokio with its macros.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "this is a suite of tests")]
 
 pub mod audit;
 #[cfg(feature = "postgres")]
@@ -37,17 +37,17 @@ use uuid::Uuid;
 pub type Reopen =
     Box<dyn Fn(Arc<ManualClock>) -> Pin<Box<dyn Future<Output = Arc<dyn ServerStore>> + Send>> + Send + Sync>;
 
-/// A new, empty store and the clock that it goes by.
+/// A new, empty store and its clock.
 pub struct Fixture {
     /// The store.
     pub store: Arc<dyn ServerStore>,
-    /// Its clock, which stands until a test moves it.
+    /// Its clock, which stands still until a test moves it.
     pub clock: Arc<ManualClock>,
-    /// How to open what the store left behind, for stores that leave something.
+    /// Opens the store again; `None` for stores that end with their last user.
     pub reopen: Option<Reopen>,
 }
 
-/// Expands to one test for each behaviour of a store; takes the path of an async function that makes a [`Fixture`].
+/// Expands to one test for each behaviour of a store. Takes the path of an async function that creates a [`Fixture`].
 #[macro_export]
 macro_rules! store_contract {
     ($make:path) => {
@@ -182,13 +182,13 @@ macro_rules! store_contract {
     };
 }
 
-/// The time at which the clocks of fixtures stand.
+/// The initial time of the fixtures' clocks.
 #[must_use]
 pub fn start_of_time() -> Timestamp {
     Timestamp::from_second(1_750_000_000).unwrap()
 }
 
-/// The process of that name: equal names are one process.
+/// A process with that name. Equal names are the same process.
 #[must_use]
 pub fn claimant(name: &str) -> Claimant {
     let id = name.bytes().fold(0, |id: u128, byte| id.wrapping_mul(257).wrapping_add(byte.into()));
@@ -310,7 +310,7 @@ impl Fixture {
             Acquired::Granted(leases) => leases,
             Acquired::Held(held) => {
                 let holders: Vec<_> = held.iter().map(|lease| &lease.component).collect();
-                assert!(holders.is_empty(), "held by others: {holders:?}");
+                assert!(holders.is_empty(), "held by other operations: {holders:?}");
                 Vec::new()
             }
         }
