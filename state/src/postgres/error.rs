@@ -195,9 +195,7 @@ fn in_words(error: &Error, url: &str) -> String {
             format!("{url} is damaged: restore it from a backup")
         }
         Some(_) => return text,
-        None if is_gone(error) && !text.starts_with("error connecting") => {
-            format!("the connection to {url} was lost")
-        }
+        None if is_gone(error) && !text.starts_with("error connecting") => format!("the connection to {url} was lost"),
         None => match tls::advice(&text) {
             Some(advice) => format!("{url} does not accept encrypted connections: {advice}"),
             None => format!("{url} cannot be reached"),
