@@ -1,7 +1,8 @@
 //! Audit log of the server: every changing call, and every refused call.
 //!
-//! An entry goes to the log (`terrace::audit`, one JSON object a line) and to the store, where entries make a chain. Refused
-//! and failed calls are limited by address and by caller, so that they cannot fill either; the suppressed ones are counted.
+//! An entry goes to the log (`terrace::audit`, one JSON object a line) and to the store, where entries make a chain.
+//! Refused and failed calls are limited by address and by caller, so that they cannot fill either. Suppressed ones are
+//! counted.
 
 use crate::listen::Peer;
 use axum::extract::{ConnectInfo, MatchedPath, Request};

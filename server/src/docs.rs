@@ -99,10 +99,11 @@ pub(crate) fn needing(scope: Scope, mut part: Description) -> Description {
 
 /// Describes how callers send tokens.
 pub(crate) fn describe_tokens(description: &mut Description) {
-    let text = "If `server.auth` requires tokens (RFC 6750): a configured token, or a JWT of the issuer. Each call names the \
-                least scope of its token: read, plan, apply or admin. A token may have limits: the server answers for a stack, \
-                operation, plan, lease or environment outside of them as if it did not exist, and refuses a call whose body \
-                names one with 403. A body that consents to the loss of data needs the scope data-loss.";
+    let text = "If `server.auth` requires tokens (RFC 6750): a configured token, or a JWT of the issuer. Each call names \
+                the least scope of its token: read, plan, apply or admin. A token may have limits: the server answers \
+                for a stack, operation, plan, lease or environment outside of them as if it did not exist, and refuses \
+                a call whose body names one with 403. A body that consents to the loss of data needs the scope \
+                data-loss.";
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build();
     description.components.get_or_insert_default().add_security_scheme(TOKEN, SecurityScheme::Http(scheme));
 }

@@ -65,7 +65,8 @@ pub(super) async fn list(
 /// Returns the findings of the newest scan of a stack.
 #[utoipa::path(get, path = "/stacks/{stack}/drift", operation_id = "show_drift", tag = "drift",
     params(("stack" = String, Path)),
-    responses((status = 200, body = Drift), (status = 404, description = "the stack was never scanned", body = Problem)))]
+    responses((status = 200, body = Drift),
+        (status = 404, description = "the stack was never scanned", body = Problem)))]
 pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
@@ -81,7 +82,8 @@ pub(super) async fn show(
 #[utoipa::path(post, path = "/drift", operation_id = "look_for_drift", tag = "drift", request_body = Option<NewScan>,
     params(("Idempotency-Key" = Option<String>, Header)),
     responses((status = 202, body = Vec<Begun>), (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 422, description = "another call used that idempotency key", body = Problem), (status = 503, body = Problem)))]
+        (status = 422, description = "another call used that idempotency key", body = Problem),
+        (status = 503, body = Problem)))]
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,

@@ -35,8 +35,7 @@ const TEXT: &str = "text/plain";
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPlan {
-    /// A data product, as YAML or JSON; a stack if the server accepts stacks. If it names a component, the plan covers
-    /// only that one.
+    /// A data product as YAML or JSON; a stack if the server accepts stacks. If it names a component, plan only that.
     pub(crate) descriptor: String,
     /// Plan its removal.
     #[serde(default)]
@@ -104,7 +103,8 @@ pub(super) fn begun(operation: Uuid) -> Response {
         (status = 200, body = PlanAnswer, headers(("Location" = String, description = "the path of the plan"))),
         (status = 202, description = "planning is still running", body = PlanAnswer,
             headers(("Location" = String, description = "the path of the plan"))),
-        (status = 400, body = Problem), (status = 422, description = "another call used that idempotency key", body = Problem),
+        (status = 400, body = Problem),
+        (status = 422, description = "another call used that idempotency key", body = Problem),
         (status = 503, body = Problem)))]
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
@@ -169,7 +169,8 @@ pub(super) async fn show(
         (status = 202, body = Begun, headers(("Location" = String, description = "the path of the operation"))),
         (status = 404, body = Problem),
         (status = 409, description = "the plan cannot be applied", body = Problem),
-        (status = 422, description = "another call used that idempotency key", body = Problem), (status = 503, body = Problem)))]
+        (status = 422, description = "another call used that idempotency key", body = Problem),
+        (status = 503, body = Problem)))]
 pub(super) async fn apply(
     State(shared): State<Arc<Shared>>,
     Extension(caller): Extension<Caller>,
