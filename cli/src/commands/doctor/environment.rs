@@ -134,11 +134,7 @@ fn blueprints(context: &Context<'_>, settings: &Settings, world: &World, name: &
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     findings.push(match (errors, diagnostics.len()) {
         (0, 0) => Finding::ok(what, format!("{} are valid", library.iter().count())),
-        (0, _) => Finding::warn(
-            what,
-            "they have warnings, see above",
-            "`terrace blueprints check` repeats them",
-        ),
+        (0, _) => Finding::warn(what, "they have warnings, see above", "`terrace blueprints check` repeats them"),
         _ => Finding::fail(
             what,
             format!("{errors} errors, see above"),

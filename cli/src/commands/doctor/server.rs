@@ -28,7 +28,11 @@ pub(super) async fn look_at(settings: &Settings, ui: &Ui, findings: &mut Vec<Fin
 async fn issuer(oidc: &Oidc) -> Finding {
     const WHAT: &str = "issuer of tokens";
     match oidc.check().await {
-        Err(why) => Finding::fail(WHAT, why, "start it, or correct `server.auth`: the server refuses all callers without its keys"),
+        Err(why) => Finding::fail(
+            WHAT,
+            why,
+            "start it, or correct `server.auth`: the server refuses all callers without its keys",
+        ),
         Ok(()) => Finding::ok(WHAT, format!("{} answers with its keys", oidc.issuer)),
     }
 }

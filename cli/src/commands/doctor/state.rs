@@ -89,7 +89,10 @@ async fn format(settings: &Settings) -> Result<u32, Box<Finding>> {
     let newest = newest_format(url);
     let format = match format_of(url).await {
         Ok(0) => {
-            return Err(Box::new(Finding::ok(WHAT, format!("{url}: it does not exist yet, the first apply creates it"))));
+            return Err(Box::new(Finding::ok(
+                WHAT,
+                format!("{url}: it does not exist yet, the first apply creates it"),
+            )));
         }
         Ok(format) => format,
         Err(error) => {

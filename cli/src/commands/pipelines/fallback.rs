@@ -84,7 +84,11 @@ mod tests {
             (DESCRIPTION, "clusterProvider: [\n", "without a readable `clusterProvider`"),
             (IMAGE, "FROM python:3.11\n", "the `Dockerfile` describes an image"),
         ] {
-            assert!(refusal(name, text).is_some_and(|refusal| refusal.contains(words)), "{text}: {:?}", refusal(name, text));
+            assert!(
+                refusal(name, text).is_some_and(|refusal| refusal.contains(words)),
+                "{text}: {:?}",
+                refusal(name, text)
+            );
         }
         for kind in ["public", "local"] {
             assert_eq!(refusal(DESCRIPTION, &format!("clusterProvider: {kind}\n")), None);

@@ -81,8 +81,9 @@ pub(super) async fn target(
     let has_database =
         database.database.is_some() || database.new_database.is_some() || default_database(instance).is_some();
     if has_database && is_asked {
-        return Err(Failure::new("workers write only into the database of their start")
-            .hint("to write into another database, run the pipelines here: leave `--queue`, `--pool` and `--detach` out"));
+        return Err(Failure::new("workers write only into the database of their start").hint(
+            "to write into another database, run the pipelines here: leave `--queue`, `--pool` and `--detach` out",
+        ));
     }
     if arguments.no_queue || has_database {
         return Ok(None);
@@ -121,8 +122,10 @@ pub(super) async fn target(
         if !is_asked {
             return Ok(None);
         }
-        return Err(Failure::new(format!("the cluster `{}` has no workers", cluster.kind))
-            .hint(format!("start some with `terrace init {}`, or run the pipelines here with `--no-queue`", cluster.kind)));
+        return Err(Failure::new(format!("the cluster `{}` has no workers", cluster.kind)).hint(format!(
+            "start some with `terrace init {}`, or run the pipelines here with `--no-queue`",
+            cluster.kind
+        )));
     }
     let pool = arguments.pool.clone().or_else(|| cluster.as_ref().map(|cluster| cluster.kind.clone()));
     if pool.is_none() {

@@ -62,9 +62,7 @@ pub(in crate::commands) async fn run(
     }
     for path in others {
         let path = path.display();
-        ui.say(&format!(
-            "warning: `{path}` has other errors; `terrace run all` and `terrace validate .` report them"
-        ));
+        ui.say(&format!("warning: `{path}` has other errors; `terrace run all` and `terrace validate .` report them"));
     }
     let runnable: Vec<usize> = chosen
         .into_iter()

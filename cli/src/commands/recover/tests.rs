@@ -48,10 +48,16 @@ fn answers_in_two_spellings_must_agree() {
         check_one_answer(&answers, &steps[0], &steps, Some("local")).map_err(|failure| failure.message.unwrap())
     };
     let (short, long) = ("local_file.x", "a@local:local_file.x");
-    assert_eq!(checked_answers(&[(short, Verdict::Absent), (long, Verdict::Absent), ("local_file.y", Verdict::Tainted)]), Ok(()));
+    assert_eq!(
+        checked_answers(&[(short, Verdict::Absent), (long, Verdict::Absent), ("local_file.y", Verdict::Tainted)]),
+        Ok(())
+    );
     for other in [Verdict::Unchanged, Verdict::Tainted] {
         let failure = checked_answers(&[(short, Verdict::Absent), (long, other)]).unwrap_err();
-        assert_eq!(failure, "`local_file.x` and `a@local:local_file.x` are the same resource, and have different decisions");
+        assert_eq!(
+            failure,
+            "`local_file.x` and `a@local:local_file.x` are the same resource, and have different decisions"
+        );
     }
 }
 

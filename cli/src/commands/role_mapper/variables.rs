@@ -205,7 +205,8 @@ impl<'v> Given<'v> {
         let holds = self.parsed("GRAPH_CACHE", "a time of at most an hour, such as `5m`", |text| {
             duration::parse(text).ok().filter(|time| *time <= LONGEST)
         })?;
-        let secret = self.required("AZURE_CLIENT_SECRET", "the secret of the application that calls Microsoft Graph")?;
+        let secret =
+            self.required("AZURE_CLIENT_SECRET", "the secret of the application that calls Microsoft Graph")?;
         let or = |url: Option<String>, usual: &str| url.unwrap_or_else(|| usual.to_owned());
         Ok(Some(GraphSettings {
             url: or(self.url("GRAPH_URL")?, "https://graph.microsoft.com"),

@@ -53,14 +53,11 @@ pub(super) fn opened(
     let bind = arguments.sites.or(configured.and_then(|sites| sites.bind)).unwrap_or(BIND);
     let is_public = configured.is_some_and(|sites| sites.is_public);
     if !bind.ip().is_loopback() && !is_public {
-        return Err(Failure::new(format!(
-            "`{bind}` is reachable from other machines, and sites need no token"
-        ))
-        .hint("make them public with `server: {sites: {public: true}}`, or bind to 127.0.0.1"));
+        return Err(Failure::new(format!("`{bind}` is reachable from other machines, and sites need no token"))
+            .hint("make them public with `server: {sites: {public: true}}`, or bind to 127.0.0.1"));
     }
     let listener = TcpListener::bind(bind).map_err(|error| {
-        Failure::new(format!("cannot listen on {bind}: {error}"))
-            .hint("choose another address with `--sites`")
+        Failure::new(format!("cannot listen on {bind}: {error}")).hint("choose another address with `--sites`")
     })?;
     if let Ok(address) = listener.local_addr() {
         let scheme = if certificate.is_some() { "https" } else { "http" };

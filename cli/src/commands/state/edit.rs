@@ -208,8 +208,7 @@ pub(super) async fn rename(context: &Context<'_>, signals: &Signals, from: &str,
             .hint("use letters (a-z, A-Z), digits, `_` and `-`, and begin with a letter or `_`"));
     }
     let seal = World::seal(&settings, Some(&stack.environment), true, context.ui)?;
-    let edit =
-        StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state mv" };
+    let edit = StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state mv" };
     let change = async || {
         let store = edit.store.as_ref();
         let moving = moving(store, &stack, &from, &to).await?;
@@ -257,8 +256,7 @@ pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: 
         dropped.insert(stacks::locate(text, &settings, store.as_ref()).await?);
     }
     let names: Vec<String> = dropped.iter().map(|(stack, address)| format!("{stack}:{address}")).collect();
-    let edit =
-        StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rm" };
+    let edit = StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: "state rm" };
     let deposed = RefCell::default();
     let change = async || {
         let store = edit.store.as_ref();
@@ -281,7 +279,8 @@ pub(super) async fn remove(context: &Context<'_>, signals: &Signals, addresses: 
         Ok(Some(Change { leases, writes, summary }))
     };
     edit.perform(change).await?;
-    let message = names.iter().chain(deposed.borrow().iter()).map(|name| format!("dropped {name}\n")).collect::<String>();
+    let message =
+        names.iter().chain(deposed.borrow().iter()).map(|name| format!("dropped {name}\n")).collect::<String>();
     context.ui.print(&message)?;
     context.ui.say("the objects themselves still exist");
     Ok(Exit::Done)
@@ -356,9 +355,9 @@ pub(super) fn not_rekeyed(error: RekeyError) -> Failure {
         RekeyError::NotRecovered { .. } => failure.hint("resolve them with `terrace recover`"),
         RekeyError::Sealed { error: WireError::CannotOpen(_), .. } => failure.hint(ADD_IT),
         RekeyError::Sealed { error, .. } => failure.hint(hint_of(&error)),
-        RekeyError::Asked { operation, .. } => failure
-            .hint(ADD_IT)
-            .hint(format!("if that key is lost, run `terrace operations cancel {operation}`: a server then ends the operation")),
+        RekeyError::Asked { operation, .. } => failure.hint(ADD_IT).hint(format!(
+            "if that key is lost, run `terrace operations cancel {operation}`: a server then ends the operation"
+        )),
         RekeyError::Store(error) => error.into(),
     }
 }
@@ -394,13 +393,11 @@ pub(super) async fn without_row(
 ) -> Result<Failure, Failure> {
     let open = store.open_intents(stack, &Selection::Addresses([address.clone()].into())).await?;
     if open.iter().any(|open| open.is_orphaned) {
-        return Ok(Failure::new(format!("`{address}` of {stack} has no row: its creation is in doubt")).hint(
-            format!(
-                "run `terrace recover`, or `terrace recover --absent {}` if the object does \
+        return Ok(Failure::new(format!("`{address}` of {stack} has no row: its creation is in doubt")).hint(format!(
+            "run `terrace recover`, or `terrace recover --absent {}` if the object does \
                  not exist",
-                quoted(&format!("{stack}:{address}"))
-            ),
-        ));
+            quoted(&format!("{stack}:{address}"))
+        )));
     }
     let like = stacks::similar(&address.to_string(), &stacks::addresses(stack, store).await?);
     Ok(Failure::new(format!("{stack} has no resource `{address}`")).hint(like.unwrap_or_else(|| {

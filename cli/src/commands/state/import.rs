@@ -171,9 +171,8 @@ impl Beside {
             )));
         }
         if !differing.is_empty() {
-            return Err(
-                refused("different in the state", &differing).hint("import into an empty state: `--state sqlite:NEW.db`")
-            );
+            return Err(refused("different in the state", &differing)
+                .hint("import into an empty state: `--state sqlite:NEW.db`"));
         }
         Ok(change)
     }

@@ -74,8 +74,7 @@ pub(in crate::commands) async fn mark(
     let store = recorded(&settings).await?;
     let (stack, address) = stacks::locate(address, &settings, store.as_ref()).await?;
     let outcome = mark.outcome();
-    let edit =
-        StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: mark.kind() };
+    let edit = StateEdit { context, signals, settings: &settings, store, operation: Uuid::now_v7(), kind: mark.kind() };
     let change = async || {
         let row = present(edit.store.as_ref(), &stack, &address).await?;
         let expected = row.generation;

@@ -131,9 +131,10 @@ fn place(stack: &StackId, component: &str) -> String {
 
 fn way_out(found: &InUse) -> (u8, String) {
     match found {
-        InUse::Lease(lease) => {
-            (0, format!("wait until the lease is released, or, if its holder is gone, run `terrace unlock {}`", lease.id))
-        }
+        InUse::Lease(lease) => (
+            0,
+            format!("wait until the lease is released, or, if its holder is gone, run `terrace unlock {}`", lease.id),
+        ),
         InUse::Operation { id, .. } => {
             (1, format!("wait until it ends, or, if its process is gone, run `terrace operations cancel {id}`"))
         }

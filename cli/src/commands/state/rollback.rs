@@ -53,7 +53,8 @@ pub(super) async fn run(
     let environment = settings.environment(Some(EnvironmentRef::word(&stack.environment)), context.ui)?;
     let world = World::new(&settings, environment, arguments.plaintext_secrets, context.ui)?;
     let apply_arguments = apply_arguments(arguments);
-    let run = Run { context, arguments: &apply_arguments, signals, settings: &settings, world: &world, is_saved: false };
+    let run =
+        Run { context, arguments: &apply_arguments, signals, settings: &settings, world: &world, is_saved: false };
     let is_applied = arguments.out.is_none() && run.can_proceed();
     if is_applied {
         recover_first(&run, &store, &stack, &BTreeSet::new()).await?;
