@@ -119,7 +119,7 @@ fn block_is_shown_by_its_first_line() {
 #[test]
 fn lines_are_broken_only_at_blanks() {
     let urn = "urn:dmb:utm:note-templat-of-a-name-that-is-longer-than-a-line:0.0.0";
-    let hint = "make a key with `terrace init --state-key`, or pass `--plaintext-secrets` to store it in the clear";
+    let hint = "create a key with `terrace init --state-key`, or pass `--plaintext-secrets` to store it in the clear";
     let diagnostic = Diagnostic::error("x", format!("no blueprint is made for the template `{urn}`")).hint(hint);
     let shown = shown(&diagnostic, &Sources::default());
     for word in [urn, "--state-key", "--plaintext-secrets"] {

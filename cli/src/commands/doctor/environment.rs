@@ -115,7 +115,7 @@ fn of_rights(what: String, missing: Option<&[MissingRight]>) -> Finding {
     // This separator suits SQL and shell lines.
     let statements = all(|right| &right.statement, "; ");
     let mend = format!("if you need this right, have an administrator run `{statements}`");
-    Finding::warn(what, format!("it answers, but lacks the right to {operations}"), mend)
+    Finding::warn(what, format!("it answers, but may not {operations}"), mend)
 }
 
 fn blueprints(context: &Context<'_>, settings: &Settings, world: &World, name: &str, findings: &mut Vec<Finding>) {
@@ -173,7 +173,7 @@ mod tests {
         let finding = of_rights("provider x".to_owned(), Some(&rights));
         assert_eq!(
             finding.line(),
-            "warn  provider x: it answers, but lacks the right to create databases, or create roles\n      \
+            "warn  provider x: it answers, but may not create databases, or create roles\n      \
              if you need this right, have an administrator run `GRANT A TO x; GRANT B TO x`\n"
         );
         let line = |missing| of_rights("provider x".to_owned(), missing).line();
