@@ -1,4 +1,4 @@
-//! A fake of the GitHub and GitLab APIs that pipelines call: comments, and artifacts with plans.
+//! A stand-in for the GitHub and GitLab APIs that pipelines call: comments, and artifacts with plans.
 //!
 //! It is strict: it refuses a token, path, query or body outside of the vendor's documentation and records a fault.
 //! Queries do not filter, so that a pipeline has to check each answer.
@@ -18,7 +18,7 @@ pub enum Kind {
     GitLab,
 }
 
-/// A running fake with pull request number 1.
+/// A running stand-in with pull request number 1.
 #[derive(Debug)]
 pub struct Forge {
     kind: Kind,
@@ -26,7 +26,7 @@ pub struct Forge {
     held: Arc<Mutex<Held>>,
 }
 
-/// Content of the fake, and its calls.
+/// Content of the stand-in, and its calls.
 #[derive(Debug, Default)]
 struct Held {
     comments: Vec<Comment>,
@@ -62,7 +62,7 @@ const OTHER: u64 = 8;
 const LONGEST: usize = 65_536;
 
 impl Forge {
-    /// Starts a fake.
+    /// Starts a stand-in.
     ///
     /// # Panics
     /// When no port is free.

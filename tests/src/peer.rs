@@ -1,4 +1,4 @@
-//! A fake HTTP service that the server calls: records all calls, and answers as the test defines.
+//! A stand-in HTTP service that the server calls: records all calls, and answers as the test defines.
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::Request;
