@@ -44,7 +44,7 @@ const COMMANDS: &[(&str, &str)] = &[
 
 const WHOLE: &str = "drift covers whole stacks; use `terrace plan FILE -c COMPONENT --refresh-only` for a component";
 const REMOVAL: &str = "it has no effect on a removal: leave it out";
-/// The topic of help that is no command.
+/// The topic of help besides commands.
 const TOPIC: &str = "terraform";
 /// Options that other commands do not have, or have under another name.
 const MISPLACED: &[(&str, &str, &str)] = &[

@@ -49,7 +49,7 @@ pub(crate) fn report(ui: &Ui, sources: &Sources, diagnostics: &[Diagnostic]) {
     }
 }
 
-/// Combines equal diagnostics about many resources of one operation.
+/// Combines equal diagnostics about many resources of an operation.
 fn together(diagnostics: Vec<&Diagnostic>) -> Vec<Cow<'_, Diagnostic>> {
     let mut addresses: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for (said, address) in diagnostics.iter().filter_map(|diagnostic| of_operation(diagnostic)) {

@@ -40,7 +40,7 @@ impl<'a> EnvironmentRef<'a> {
     }
 }
 
-/// Effective settings of one run.
+/// Effective settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Base of relative paths in the configuration, of local objects and of the state.
@@ -182,7 +182,7 @@ impl Settings {
         environment.filter(|_| !has_errors(&diagnostics)).ok_or(Failure::told(Exit::Error))
     }
 
-    /// The selected environment without a descriptor: without `local`, the only one that is configured.
+    /// The selected environment without a descriptor: without `local`, the only configured one.
     ///
     /// # Errors
     /// As [`Settings::environment`].
@@ -190,7 +190,7 @@ impl Settings {
         self.environment(self.usual_environment().map(EnvironmentRef::word), ui)
     }
 
-    /// The default environment: `local`, else the only one that is configured.
+    /// The default environment: `local`, else the only configured one.
     pub(crate) fn usual_environment(&self) -> Option<&str> {
         let known = self.configuration.environment_names();
         match known.as_slice() {

@@ -105,7 +105,7 @@ impl Telemetry {
     }
 }
 
-/// The service name of the data: terrace, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` set another one.
+/// The service name of the data: terrace, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` set it.
 fn resource(variables: &Variables) -> Resource {
     // `OTEL_SERVICE_NAME` has priority; the SDK does the reverse.
     let own = variables.get("OTEL_SERVICE_NAME");

@@ -301,7 +301,7 @@ fn ask(question: &str, input: &mut dyn BufRead, output: &mut dyn Write) -> io::R
     Ok(answer.trim() == "yes")
 }
 
-/// Asks until the answer is one of the words or the first letter of one.
+/// Asks until the answer is one of the words or a first letter.
 fn choose<'a>(
     question: &str,
     words: &[&'a str],

@@ -113,7 +113,7 @@ impl World {
         Self::new(settings, settings.environment(None, ui)?, false, ui)
     }
 
-    /// The key of an environment. Without an environment, or for one that is not configured, the key of the project.
+    /// The key of an environment. Without an environment, or for an unconfigured environment, the key of the project.
     ///
     /// # Errors
     /// When the state key is not available, which is reported.

@@ -58,7 +58,7 @@ pub(super) async fn run(context: &Context<'_>, arguments: &ApplyArguments, signa
     Ok(Exit::Done)
 }
 
-/// Applies a saved plan. The user reviewed it when it was saved, so there is no question.
+/// Applies a saved plan. The user reviewed it when it was saved, so the command asks no question.
 async fn apply_saved(
     context: &Context<'_>,
     arguments: &ApplyArguments,

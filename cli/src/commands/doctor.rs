@@ -40,7 +40,7 @@ impl Status {
     }
 }
 
-/// The result of one check.
+/// The result of a check.
 #[derive(Debug, Clone)]
 struct Finding {
     status: Status,

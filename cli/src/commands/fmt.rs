@@ -29,7 +29,7 @@ const DEEPEST: usize = 60;
 /// Formats files, or lists those that are not formatted.
 ///
 /// # Errors
-/// When a file cannot be read, is no YAML, is not one of terrace's own, or cannot be formatted.
+/// When a file cannot be read, is not YAML, is not one of terrace's own, or cannot be formatted.
 pub(super) fn run(context: &Context<'_>, arguments: &FmtArguments) -> Result<Exit, Failure> {
     let mut named = Vec::new();
     for path in &arguments.paths {
@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context<'_>, arguments: &FmtArguments) -> Result<Exi
                 }
             }
             Err(Refusal::Foreign) => {
-                context.ui.say(&format!("skipped `{}`: it is no YAML", file.path.display()));
+                context.ui.say(&format!("skipped `{}`: it is not YAML", file.path.display()));
             }
             Err(Refusal::Told(failure)) => failed.push(failure),
             Err(Refusal::Wrong(diagnostics)) => {
@@ -76,7 +76,7 @@ struct File {
 
 /// Reasons to leave a file unchanged.
 enum Refusal {
-    /// No YAML, and no sign of being one of terrace's own files.
+    /// Not YAML, and no sign of being one of terrace's own files.
     Foreign,
     Told(Failure),
     Wrong(Vec<Diagnostic>),
@@ -204,7 +204,7 @@ fn is_own(path: &Path, node: &Node) -> bool {
     is_configuration(path) || kind.is_some_and(|kind| KINDS.contains(&kind))
 }
 
-/// Recognises terrace's own files in text that is no YAML.
+/// Recognises terrace's own files in text that is not YAML.
 fn looks_own(path: &Path, text: &str) -> bool {
     let has_own_kind = |line: &str| {
         let kind = line.strip_prefix("kind:").map(|kind| kind.trim().trim_matches(['"', '\'']));

@@ -153,7 +153,7 @@ pub(super) async fn find(store: &dyn StateStore, word: &str) -> Result<Uuid, Fai
     }
     let is_beginning = !word.is_empty() && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     if !is_beginning {
-        return Err(Failure::new(format!("`{word}` is no operation: expected an id or its beginning"))
+        return Err(Failure::new(format!("`{word}` is not an operation: expected an id or its beginning"))
             .hint("`terrace operations list` lists them"));
     }
     let Some(within) = beginning_with(word) else { return Err(unknown(word)) };

@@ -162,7 +162,7 @@ fn not_begun(entry: &Entry) -> Failure {
 /// Minimum length of an abbreviated run id.
 const SHORTEST: usize = 8;
 
-/// True for a run id or the beginning of one. A short beginning such as `0` must not stop a run by accident.
+/// True for a run id or its beginning. A shorter text such as `0` must not stop a run by accident.
 fn is_run(word: &str) -> bool {
     word.len() >= SHORTEST && word.chars().all(|character| character.is_ascii_hexdigit() || character == '-')
 }

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use terrace_engine::diagnostic::closest;
 use terrace_provider::{Attribute, AttributeType, Object, ProviderSchema};
 
-/// Lists providers, or shows the schema of one.
+/// Lists providers, or shows a schema.
 ///
 /// # Errors
 /// When the provider does not exist.

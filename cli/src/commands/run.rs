@@ -31,7 +31,7 @@ use terrace_engine::source::Sources;
 use terrace_engine::store::{Ownership, Selection, StateStore};
 use uuid::Uuid;
 
-/// Number of plans of one command with consent, while other operations change the state.
+/// Limit of plans in a command with consent, while other operations change the state.
 pub(super) const MOST_PLANS: usize = 4;
 
 /// Interval of progress events about running steps, for programs.
@@ -252,7 +252,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Reports that a plan without changes is computed again. If the next plan has changes, the user is asked again.
+    /// Reports that a plan without changes is computed again. If the next plan has changes, the command asks again.
     ///
     /// # Errors
     /// When other operations interfered each time.
@@ -270,7 +270,7 @@ impl Run<'_> {
         self.is_consented() && plans < MOST_PLANS
     }
 
-    /// Applies the plan of that number and reports its outcome. A stale plan is no failure if the command plans again.
+    /// Applies the plan of that number and reports its outcome. A stale plan does not fail if the command plans again.
     ///
     /// # Errors
     /// As [`Run::apply`].

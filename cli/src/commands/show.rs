@@ -25,7 +25,7 @@ const SHOWN: &str = "name a plan saved by `terrace plan FILE --out PLAN`, an add
 /// Shows a plan, a resource or an operation.
 ///
 /// # Errors
-/// When none of them exists.
+/// When it does not exist.
 pub(super) async fn run(context: &Context<'_>, arguments: &ShowArguments) -> Result<Exit, Failure> {
     let is_json = arguments.format.is_json();
     let Some(what) = arguments.what.as_deref() else {
@@ -72,7 +72,7 @@ async fn is_nothing(settings: &Settings, store: &dyn StateStore, what: &str) -> 
 async fn show_plan(context: &Context<'_>, path: PathBuf, is_json: bool) -> Result<Exit, Failure> {
     let shown = path.display().to_string();
     let Named::Plan(text) = named(&[path], context.ui)? else {
-        return Err(Failure::new(format!("`{shown}` is no saved plan"))
+        return Err(Failure::new(format!("`{shown}` is not a saved plan"))
             .hint("save one with `terrace plan FILE --out PLAN`, or preview the changes with `terrace plan FILE`"));
     };
     let claims = PlanClaims::of(&text);

@@ -88,7 +88,7 @@ impl Expanding<'_> {
     }
 }
 
-/// The value of a tree. `{secret: …}` is marked as sensitive, and so is a URL with a password, whatever the name of its
+/// The value of a tree. `{secret: …}` is marked as sensitive, and so is a URL with a password, in any
 /// field.
 pub(super) fn value_of(node: &Node) -> Value {
     match &node.kind {

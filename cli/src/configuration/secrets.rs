@@ -56,7 +56,7 @@ fn values(line: &str) -> impl Iterator<Item = &str> {
 }
 
 /// True for a line with a URL that has a password, in its authority (`postgres://me:password@host`) or a parameter
-/// (`jdbc:snowflake://host/?password=…`), whatever the name of the field.
+/// (`jdbc:snowflake://host/?password=…`).
 fn has_credentials(line: &str) -> bool {
     line.split("://").skip(1).any(|rest| {
         let url = rest.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).next().unwrap_or_default();

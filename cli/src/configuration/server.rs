@@ -34,7 +34,7 @@ pub struct ServerConfiguration {
     pub parallelism: Option<u16>,
     /// Limit of queued requests.
     pub queue: Option<u32>,
-    /// Limit of queued requests of one caller.
+    /// Limit of queued requests for each caller.
     pub queue_per_caller: Option<u32>,
     /// Grace period for running operations at shutdown.
     pub drain: Option<Duration>,

@@ -50,7 +50,7 @@ fn is_declared_descriptor(path: &Path) -> bool {
     let lines: Vec<String> = text.text.lines().map(str::to_ascii_lowercase).collect();
     let is_of_others = lines.iter().filter_map(|line| line.strip_prefix("apiversion:")).any(|of| !of.contains(API));
     lines.iter().any(|line| match line.strip_prefix("kind:") {
-        // Kubernetes has kinds too. A file with a kind of terrace is meant for it, whatever its version.
+        // Kubernetes has kinds too. A file with a kind of terrace is meant for it, in any version.
         Some(kind) => !is_of_others || KINDS.iter().any(|known| kind.split_whitespace().next() == Some(known)),
         None => SIGNS.iter().any(|sign| line.starts_with(sign)),
     })
@@ -253,7 +253,7 @@ fn describe(specs: &Specs, ids: &[SourceId], sources: &Sources, diagnostics: &mu
 }
 
 /// The name of a stack: that of the project folder, with the relative path of a folder within. So folders with the same
-/// last name are different stacks of one state.
+/// last name are different stacks of the same state.
 fn stack_name(root: &Path, project: &Path) -> String {
     own_name(root, project, NamesRule::Latin).unwrap_or_else(|| PIPELINE.to_owned() + "s")
 }

@@ -74,7 +74,7 @@ fn begun(command: &str, global: &Global, settings: &Settings) -> Vec<String> {
     if let Some(state) = &global.state {
         option("--state", state);
     }
-    // Includes the environment of a variable: readers of a comment may have another one.
+    // Includes the environment of a variable: readers of a comment may have a different environment.
     if let Some(environment) = &settings.environment {
         option("--env", environment);
     }

@@ -28,7 +28,7 @@ fn report_shows_only_the_line_with_the_error() {
 }
 
 #[test]
-fn diagnostics_of_one_operation_are_combined() {
+fn diagnostics_of_an_operation_are_combined() {
     let report_of = |address: &str, what: &str| {
         Diagnostic::note("interrupted_step", format!("operation 1 was cut off while it worked on {address}: {what}"))
             .about(format!("demo@local:{address}"))

@@ -49,7 +49,7 @@ fn call(span: &mut SpanData) -> Option<()> {
         Some(route) => format!("{method} {route}").into(),
         None => method.into(),
     };
-    // Client errors are no failures of the server.
+    // Client errors are not failures of the server.
     let failed = number(span, STATUS).filter(|status| *status >= 500);
     end(span, failed.map(|status| status.to_string()));
     Some(())

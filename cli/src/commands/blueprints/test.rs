@@ -86,7 +86,7 @@ fn named_tests(words: &[PathBuf], settings: &Settings, world: &World) -> Result<
     Ok(files)
 }
 
-/// Writes the actual results of one test as expected ones. Returns true if the results contain errors.
+/// Writes the actual results of a test as expected ones. Returns true if the results contain errors.
 ///
 /// # Errors
 /// As [`run`].
@@ -249,7 +249,7 @@ impl<'a> Bench<'a> {
         };
         if has_errors(&found) || !outcomes.iter().all(is_written) {
             return Err(Failure::new(format!("the expected result cannot be written to `{name}`"))
-                .hint("write each field of a case on a line of its own, and give each case another name"));
+                .hint("write each field of a case on a separate line, and give each case another name"));
         }
         std::fs::write(path, text).map_err(|error| Failure::new(format!("`{name}` cannot be written: {error}")))
     }

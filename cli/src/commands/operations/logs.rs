@@ -54,7 +54,7 @@ async fn read(store: &dyn StateStore, id: Uuid) -> Result<Option<(OperationRow, 
     let mut lines = timeline(&operation, &steps);
     // Reads the log after the operation: the log of an ended operation is complete.
     lines.extend(store.logs(id, 0).await?);
-    // Events of one transaction have one time: ends come before starts.
+    // Events of a transaction have the same time: ends come before starts.
     lines.sort_by_key(|line| (line.at, line.message.ends_with(STARTED)));
     Ok(Some((operation, lines)))
 }

@@ -48,7 +48,7 @@ enum Run {
     CalledOff(Box<Entry>),
 }
 
-/// The newest runs, of all pipelines or of one.
+/// The newest runs, of all pipelines or a single one.
 fn found(context: &Context<'_>, runner: &Runner, pipeline: Option<&str>, most: usize) -> Result<Vec<Run>, Failure> {
     let unreadable = |error: std::io::Error| Failure::new(format!("the records of runs cannot be read: {error}"));
     let root =

@@ -69,7 +69,7 @@ pub(super) struct Work<'a> {
 /// The workers for a run; `None` to run pipelines in this process.
 ///
 /// # Errors
-/// When the user requires workers and there are none.
+/// When the user requires workers and none run.
 pub(super) async fn target(
     context: &Context<'_>,
     instance: &Settings,

@@ -134,7 +134,7 @@ pub(super) fn in_words(time: Duration) -> String {
     }
 }
 
-/// The lines of one command.
+/// The lines of a command.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
     /// Lines that are not printed yet.

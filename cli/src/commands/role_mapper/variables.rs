@@ -160,7 +160,7 @@ impl<'v> Given<'v> {
         for digest in self.list("TOKEN_SHA256")?.unwrap_or_default() {
             let digest = digest.to_lowercase();
             if digest.len() != 64 || !digest.chars().all(|c| c.is_ascii_hexdigit()) {
-                return Err(Failure::new("ROLE_MAPPER_TOKEN_SHA256 is no SHA-256: expected 64 hexadecimal digits")
+                return Err(Failure::new("ROLE_MAPPER_TOKEN_SHA256 is not a SHA-256: expected 64 hexadecimal digits")
                     .hint("compute it with `printf %s TOKEN | sha256sum`"));
             }
             tokens.push(token(digest));
@@ -308,7 +308,7 @@ mod tests {
         for (name, value, fragment) in [
             ("ROLE_MAPPER_MUTATIONS", "yes", "expected `true` or `false`"),
             ("ROLE_MAPPER_BIND", "8092", "expected an address with its port"),
-            ("ROLE_MAPPER_TOKEN_SHA256", "abc", "is no SHA-256"),
+            ("ROLE_MAPPER_TOKEN_SHA256", "abc", "is not a SHA-256"),
             ("ROLE_MAPPER_TLS_KEY", "key.pem", "are set together"),
             ("ROLE_MAPPER_JWKS_URL", "ftp://a", "cannot be called"),
             ("ROLE_MAPPER_JWKS_URL", "http://login.example.com/keys", "`http://` to another machine"),

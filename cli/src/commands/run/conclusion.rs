@@ -85,7 +85,7 @@ pub(super) fn retained(
     list("Retained, with their data (`--remove-data` removes them)", unless_asked) + &list(&in_shared, in_any_case)
 }
 
-/// Objects that stay when their last owner leaves, whatever the options. They have no owner afterwards, and are removed
+/// Objects that stay when their last owner leaves, independent of options. They have no owner afterwards, and are removed
 /// separately.
 pub(super) fn kept_in_any_case(plan: &Plan) -> HashSet<Retained<'_>> {
     let kept = plan.changes().filter(|(_, change)| change.reason == Some(Reason::KeptAtLastRelease));

@@ -36,7 +36,7 @@ pub(super) async fn list(context: &Context<'_>, is_all: bool, is_json: bool) -> 
         for stack in store.stacks().await? {
             listed.extend(of_stack(store.as_ref(), &stack, &Selection::All).await?);
         }
-    // An empty store is no error.
+    // An empty store lists nothing.
     } else if settings.stack.is_some() || !stacks::own(&settings, store.as_ref()).await?.is_empty() {
         let stack = stacks::current(&settings, store.as_ref()).await?;
         listed = of_stack(store.as_ref(), &stack, &Selection::All).await?;

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn program_gets_only_usual_and_named_variables() {
+    fn program_gets_usual_and_named_variables_only() {
         let script = "printf '%s/%s' \"$CARGO_PKG_NAME\" \"$CARGO_MANIFEST_DIR\"";
         assert_eq!(key_of(&["sh", "-c", script]), Ok("terrace/".to_owned()));
     }

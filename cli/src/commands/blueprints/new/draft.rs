@@ -63,13 +63,13 @@ impl Draft {
     }
 }
 
-/// True if a blueprint inherits its match and its schema from another one.
+/// True if a blueprint inherits its match and its schema.
 fn is_extension(node: &Node) -> bool {
     node.get("extends").is_some() && node.get("match").is_none() && node.get("specific").is_none()
 }
 
 /// The text of a blueprint with another name, version, template and schema file. If the original extends a blueprint,
-/// the copy extends the same one, because it needs its locals and checks. It gets a match of its own and no overlay: an
+/// the copy extends the same one, because it needs its locals and checks. It gets its own match and no overlay: an
 /// overlay would replace that blueprint.
 fn renamed(name: &str, text: &str, node: &Node, blueprint: &Blueprint) -> String {
     let matcher = match &blueprint.matcher.kind {
