@@ -81,9 +81,8 @@ fn not_here(setting: Option<&Path>) -> DatabaseError {
             let what = format!("`postgresBin` is `{}`, but the folder lacks `initdb` and `postgres`", folder.display());
             DatabaseError::new(Why::Wrong, what).hint(INSTALL)
         }
-        None => {
-            DatabaseError::new(Why::Wrong, "found no PostgreSQL in PATH or in the folders of packages").hint(INSTALL)
-        }
+        None => DatabaseError::new(Why::Wrong, "PostgreSQL was not found, neither in PATH nor in folders of packages")
+            .hint(INSTALL),
     }
 }
 

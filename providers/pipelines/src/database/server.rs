@@ -242,9 +242,8 @@ fn explained(what: &str, name: &str, output: &str) -> DatabaseError {
     let has = |text: &str| lines.iter().any(|line| line.contains(text));
     let shown =
         lines.get(lines.len().saturating_sub(SHOWN)..).unwrap_or_default().iter().map(|line| (*line).to_owned());
-    let error = |why, problem: &str| {
-        DatabaseError::new(why, format!("{what} the database `{name}` {problem}")).facts(shown.clone())
-    };
+    let error =
+        |why, text: &str| DatabaseError::new(why, format!("{what} the database `{name}` {text}")).facts(shown.clone());
     if has("No space left on device") || has("Disk quota exceeded") {
         error(Why::Failed, "cannot be created: the disk is full").hint("free space on the disk, then try again")
     } else if has("Address already in use") || has("could not bind") {

@@ -69,9 +69,8 @@ impl Cron {
             };
             for part in field.split(',') {
                 let numbers = part_of(part, names, least, most);
-                let numbers = numbers.ok_or_else(|| {
-                    format!("`{field}` is not a valid {name}: expected `*` or numbers from {least} to {most}")
-                })?;
+                let numbers =
+                    numbers.ok_or_else(|| format!("invalid {name} `{field}`: expected `*` or {least} to {most}"))?;
                 numbers.for_each(|number| *set |= 1 << number);
             }
         }
@@ -262,11 +261,11 @@ mod tests {
         }
         for (wrong, words) in [
             ("0 1 * *", "has 4 fields"),
-            ("60 * * * *", "`60` is not a valid minute"),
-            ("0 0 0 * *", "`0` is not a valid day of the month"),
-            ("0 0 * * fry", "`fry` is not a valid day of the week"),
-            ("*/0 * * * *", "`*/0` is not a valid minute"),
-            ("0 5-1 * * *", "`5-1` is not a valid hour"),
+            ("60 * * * *", "invalid minute `60`"),
+            ("0 0 0 * *", "invalid day of the month `0`"),
+            ("0 0 * * fry", "invalid day of the week `fry`"),
+            ("*/0 * * * *", "invalid minute `*/0`"),
+            ("0 5-1 * * *", "invalid hour `5-1`"),
             ("0 0 31 2 *", "never occurs"),
         ] {
             assert!(fault(wrong).is_some_and(|told| told.contains(words)), "{wrong}: {:?}", fault(wrong));
@@ -314,8 +313,8 @@ mod tests {
             Some(("0 1 5 * mon".to_owned(), false))
         );
         for (wrong, words) in [
-            ("0 1 mon 32 *", "`32` is not a valid day of the month"),
-            ("0 1 mon * 13", "`13` is not a valid month"),
+            ("0 1 mon 32 *", "invalid day of the month `32`"),
+            ("0 1 mon * 13", "invalid month `13`"),
             ("0 1 mon 31 2", "never occurs"),
         ] {
             assert!(Cron::of_spec(wrong).unwrap_err().contains(words), "{wrong}");

@@ -200,7 +200,7 @@ fn pipeline(entry: &Entry, folder: &Path, teller: &mut Teller<'_>) -> Option<Pip
     let id = teller.pipeline.clone()?;
     if entry.key.is_empty() || entry.key.contains([',', '%']) || entry.key.contains(char::is_control) || id == "./all" {
         let message = format!("`{}` is not allowed as the name of a pipeline", entry.key.escape_debug());
-        let hint = "choose a name of one line without commas and `%`; `all` is allowed only in a subfolder";
+        let hint = "choose a single-line name without commas and `%`; `all` is allowed only in a subfolder";
         let hint = hint.to_owned();
         teller.error("illegal_name", &entry.key_at, message, Some(hint));
     }

@@ -200,7 +200,7 @@ pub(super) fn check(specs: &mut Specs) {
     for pipeline in &specs.pipelines {
         let api = api(&specs.root, pipeline);
         for step in &pipeline.steps {
-            let problem = |severity, code, message: String, hint: Option<String>| Problem {
+            let note = |severity, code, message: String, hint: Option<String>| Problem {
                 severity,
                 code,
                 message,
@@ -216,12 +216,7 @@ pub(super) fn check(specs: &mut Specs) {
                     StepKind::Flow => format!("there is no module `{}`", step.name),
                     _ => format!("there is no processor `{}`", step.name),
                 };
-                problems.push(problem(
-                    Severity::Error,
-                    "no_processor",
-                    message,
-                    Some(hint(&specs.root, pipeline, step)),
-                ));
+                problems.push(note(Severity::Error, "no_processor", message, Some(hint(&specs.root, pipeline, step))));
             }
             let is_new = matches!(&located, Some(Located::Flow(_)))
                 || matches!(&located, Some(Located::BuiltIn(_)) if TWO.contains(&step.name.as_str()));
@@ -231,11 +226,11 @@ pub(super) fn check(specs: &mut Specs) {
                     step.name
                 );
                 let hint = "write that step with `with ingest() as ctx:`".to_owned();
-                problems.push(problem(Severity::Error, "api", message, Some(hint)));
+                problems.push(note(Severity::Error, "api", message, Some(hint)));
             }
             if step.name == "sort" && api == Api::Two && !step.parameters.contains_key("reverse") {
                 let message = "`sort` of datapackage-pipelines 2 fails without `reverse`".to_owned();
-                problems.push(problem(Severity::Warning, "sort", message, Some("add `reverse: false`".to_owned())));
+                problems.push(note(Severity::Warning, "sort", message, Some("add `reverse: false`".to_owned())));
             }
         }
     }
@@ -255,9 +250,9 @@ fn hint(root: &Path, pipeline: &Pipeline, step: &Step) -> String {
             format!("`{}` is a processor: write `run: {}`", step.name, step.name)
         }
         (StepKind::Flow, _) => format!("put `{}.py` next to the spec", step.name.replace('.', "/")),
-        (_, Some((module, _))) if !module.is_empty() && module != "dump" => {
-            format!("if a plugin has it, name `datapackage-pipelines-{module}` in a `{REQUIREMENTS}` next to the spec")
-        }
+        (_, Some((module, _))) if !module.is_empty() && module != "dump" => format!(
+            "if it is a processor of a plugin, name `datapackage-pipelines-{module}` in a `{REQUIREMENTS}` next to the spec"
+        ),
         _ => format!("put `{}` next to the spec, or use a processor of dpp", parts.join("/")),
     }
 }

@@ -48,9 +48,7 @@ pub(super) fn check(specs: &mut Specs) {
             at: pipeline.at.clone(),
             pipeline: Some(pipeline.id.clone()),
             step: None,
-            hint: Some(format!(
-                "add `- pipeline: {id}` to its `dependencies`; terrace runs it after `{id}` in any case"
-            )),
+            hint: Some(format!("add `- pipeline: {id}` to its `dependencies`; terrace runs it afterwards in any case")),
         });
         pipeline.reads_from.push(id);
     }

@@ -113,7 +113,7 @@ pub(super) fn expand(specs: &mut Specs) {
 
 fn read(path: &Path) -> Option<Kept> {
     let text = fs::read(path).ok()?;
-    // Invalid files count as missing: the plugin is asked again.
+    // Invalid files count as missing: the plugin runs again.
     serde_json::from_slice::<Kept>(&text).ok().filter(|kept| kept.format == FORMAT)
 }
 
@@ -127,8 +127,7 @@ fn add(specs: &mut Specs, file: usize, generated: Generated) {
     let before = specs.problems.len();
     let pipeline = decode::generated(&id, parsed, &folder, file, &mut specs.problems);
     specs.declared.push(Declared { id, file, at: 0..0 });
-    // Plugins add their own keys, which dpp ignores: unknown keys are no problems here. Generated text has no
-    // positions.
+    // Plugins add their own keys, which dpp ignores: unknown keys are not reported. Generated text has no positions.
     let mut position = 0;
     specs.problems.retain_mut(|problem| {
         position += 1;
