@@ -203,9 +203,8 @@ impl Shelf {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StorageError::io("read", &path, &error)),
         };
-        let site: Site = serde_json::from_slice(&bytes).map_err(|error| {
-            StorageError::failed(format!("`{}` is not a record of a site: {error}", path.display()))
-        })?;
+        let site: Site = serde_json::from_slice(&bytes)
+            .map_err(|error| StorageError::failed(format!("`{}` is not a site record: {error}", path.display())))?;
         match site.format == FORMAT {
             true => Ok(Some(site)),
             false => Err(StorageError::failed(format!("`{}` comes from another version of terrace", path.display()))),

@@ -1,4 +1,4 @@
-//! A run of one pipeline, from the wait for its turn to its record.
+//! A run of a pipeline, from the wait for its turn to its record.
 
 use super::attempts::{self, Attempt, Retries, until, wait};
 use super::batch::Done;

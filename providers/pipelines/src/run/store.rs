@@ -6,9 +6,9 @@
 //! written atomically by renaming. The lock is one of the operating system: it ends with the process of its holder, so
 //! nothing is left to remove after a crash.
 //!
-//! A pipeline has one identity, from whichever folder its spec was found. Paths in records are relative to the project:
-//! a moved project keeps its results, and a copy has its own. Only a run in progress belongs to the process that
-//! started it.
+//! A pipeline has one identity, independent of the folder in which its spec was found. Paths in records are relative to
+//! the project: a moved project keeps its results, and a copy has its own. Only a run in progress belongs to the
+//! process that started it.
 
 use super::files::remove;
 pub(crate) use super::files::{encoded, read, remove_file, write};
@@ -47,7 +47,7 @@ pub struct Turn {
     folder: PathBuf,
 }
 
-/// Reason why there is no turn.
+/// Reason why the turn is not available.
 #[derive(Debug)]
 pub enum NoTurn {
     /// A run of the pipeline is in progress.

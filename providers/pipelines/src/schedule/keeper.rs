@@ -2,7 +2,7 @@
 //! Starts runs when they are due.
 //!
 //! [`Keeper::look`] gets the present time as an argument, so tests need no clock; [`Keeper::keep`] calls it every
-//! second. Of several servers of a project, only the holder of the lock starts runs; another one takes over when it
+//! second. Of several servers of a project, only the holder of the lock starts runs; the next server takes over when it
 //! ends.
 
 use super::due::decide;
