@@ -63,7 +63,7 @@ async fn another_database_makes_only_its_writers_dirty() {
     assert_eq!(project.reasons("./tables"), Vec::<String>::new());
     project.runner = with_engine(&project, "postgres://bob:two@db.example.com/y");
     assert_eq!(project.reasons("./tables"), other);
-    // A recreated database is another one, independent of its address.
+    // A recreated database counts as another database, even at the same address.
     project.runner = with_engine(&project, "sqlite://");
     for (id, reasons) in [("1", vec![other[0]]), ("1", vec![]), ("2", vec![other[0]])] {
         project.runner.target = Target::Database(id.to_owned());
