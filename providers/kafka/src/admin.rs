@@ -22,7 +22,7 @@ const TOPIC: i8 = 2;
 /// it.
 pub(crate) const LONGEST_WORK: Duration = Duration::from_secs(30);
 
-/// Client for the admin requests of one cluster.
+/// Client for the admin requests of a cluster.
 pub(crate) struct Admin {
     cluster: Cluster,
 }

@@ -18,7 +18,7 @@ pub(crate) fn entries<const N: usize>(entries: [(&str, Value); N]) -> Attributes
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// Returns the attributes without the null entries of one map: a null counts as not set, and is not recorded.
+/// Returns the attributes without the null entries of a map: a null counts as not set, and is not recorded.
 pub(crate) fn without_nulls(attributes: &Attributes, name: &str) -> Attributes {
     let mut attributes = attributes.clone();
     if let Some(value) = attributes.get_mut(name)

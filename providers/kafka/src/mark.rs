@@ -23,7 +23,7 @@ const MOST: usize = 10_000;
 #[derive(Default)]
 pub(crate) struct Marks(Mutex<HashMap<(String, String, String), Mark>>);
 
-/// Progress of one call.
+/// Progress of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Mark {
     /// The request was or may have been sent. Holds the prior content that its effect hides.

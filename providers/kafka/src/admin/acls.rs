@@ -41,7 +41,7 @@ impl Admin {
     /// Returns the entries that match.
     ///
     /// # Errors
-    /// If there is no answer, or the caller may not describe ACLs.
+    /// If no answer arrives, or the caller may not describe ACLs.
     pub(crate) async fn acls(&self, filter: &Filter<'_>) -> Result<Vec<Binding>, Failure> {
         let request = DescribeAclsRequest::default()
             .with_resource_type_filter(ANY)
@@ -109,7 +109,7 @@ impl Admin {
         refused(result.error_code, result.error_message.as_deref(), answer.throttle_time_ms)
     }
 
-    /// Removes an entry. A missing entry is no error.
+    /// Removes an entry. A missing entry is not an error.
     ///
     /// # Errors
     /// If the entry is not removed.

@@ -38,7 +38,7 @@ impl Admin {
     /// to a caller that may not describe the cluster.
     ///
     /// # Errors
-    /// If there is no answer.
+    /// If no answer arrives.
     pub(crate) async fn operations(&self) -> Result<Option<Operations>, Failure> {
         let request = DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
         let answer = match self.cluster.ask(&request).await {

@@ -32,7 +32,7 @@ impl Admin {
     /// Returns the configuration of topics; `None` for a topic that does not exist.
     ///
     /// # Errors
-    /// If there is no answer. The error of a single topic is in its entry.
+    /// If no answer arrives. The error of a single topic is in its entry.
     pub(crate) async fn configs(
         &self,
         names: &[&str],
@@ -70,10 +70,10 @@ impl Admin {
         Ok(found)
     }
 
-    /// Returns the configuration of one topic.
+    /// Returns the configuration of a topic.
     ///
     /// # Errors
-    /// If there is no answer, or the caller may not see the configuration.
+    /// If no answer arrives, or the caller may not see the configuration.
     pub(crate) async fn config(&self, name: &str) -> Result<Option<Settings>, Failure> {
         self.configs(&[name]).await?.remove(name).unwrap_or(Ok(None))
     }

@@ -64,7 +64,7 @@ impl Admin {
     /// Returns topics by name; `None` for a topic that does not exist.
     ///
     /// # Errors
-    /// If there is no answer. The error of a single topic is in its entry.
+    /// If no answer arrives. The error of a single topic is in its entry.
     pub(crate) async fn topics(
         &self,
         names: &[&str],
@@ -81,7 +81,7 @@ impl Admin {
     /// Returns one topic.
     ///
     /// # Errors
-    /// If there is no answer, or the caller may not see the topic.
+    /// If no answer arrives, or the caller may not see the topic.
     pub(crate) async fn topic(&self, name: &str) -> Result<Option<Topic>, Failure> {
         self.topics(&[name]).await?.remove(name).unwrap_or(Ok(None))
     }
@@ -89,7 +89,7 @@ impl Admin {
     /// Returns the names of all topics that the caller may see.
     ///
     /// # Errors
-    /// If there is no answer.
+    /// If no answer arrives.
     pub(crate) async fn topic_names(&self) -> Result<Vec<String>, Failure> {
         let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
         let metadata = self.cluster.ask(&request).await?;
