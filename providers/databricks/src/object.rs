@@ -29,7 +29,7 @@ use terrace_provider::{
 };
 
 /// Placeholder for the instance's principal in texts, until its name is known.
-pub(crate) const SOMEBODY: &str = "<the instance's principal>";
+pub(crate) const SOMEBODY: &str = "<principal of the instance>";
 
 /// The context of a call: workspace, settings, deadline and address.
 pub(crate) struct Place<'a> {

@@ -41,7 +41,7 @@ pub(crate) async fn run(
     let request = Request::post("/api/2.0/sql/statements", &[]).json(body).timeout(Duration::from_secs(60));
     // What the statement needs, it is told by itself.
     let purpose = Purpose::to(doing)
-        .needs(format!("give CAN_USE on the SQL warehouse `{warehouse}` to `<who works in the instance>`"));
+        .needs(format!("give CAN_USE on the SQL warehouse `{warehouse}` to `<principal of the instance>`"));
     let answer = place.send(&request, &purpose).await.map_err(|error| match error.kind {
         ErrorKind::NotFound => {
             ProviderError { kind: ErrorKind::InvalidInput { path: Some(Path::attribute("warehouse")) }, ..error }

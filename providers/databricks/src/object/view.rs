@@ -59,11 +59,11 @@ async fn run(place: &Place<'_>, planned: &Attributes, statement: &str, doing: &s
     let source = source(planned).unwrap_or_default().join(".");
     let right = match doing {
         "make" => format!(
-            "GRANT USE SCHEMA, CREATE TABLE ON SCHEMA {} TO `<who works in the instance>`, and SELECT ON TABLE {}",
+            "GRANT USE SCHEMA, CREATE TABLE ON SCHEMA {} TO `<principal of the instance>`, and SELECT ON TABLE {}",
             qualified(name.rsplit_once('.').map_or("", |(schema, _)| schema)),
             qualified(&source)
         ),
-        _ => format!("GRANT MANAGE ON VIEW {} TO `<who works in the instance>`", qualified(&name)),
+        _ => format!("GRANT MANAGE ON VIEW {} TO `<principal of the instance>`", qualified(&name)),
     };
     sql::run(place, &text(planned, "warehouse"), statement, &format!("{doing} the view `{name}`"), &right).await
 }
@@ -223,7 +223,7 @@ impl Object for View {
         }
         let purpose = Purpose::to(format!("delete the view `{name}`"));
         let purpose =
-            purpose.needs(format!("GRANT MANAGE ON VIEW {} TO `<who works in the instance>`", qualified(&name)));
+            purpose.needs(format!("GRANT MANAGE ON VIEW {} TO `<principal of the instance>`", qualified(&name)));
         place.remove(Request::delete("/api/2.1/unity-catalog/tables/{name}", &[&name]), &purpose).await
     }
 }
