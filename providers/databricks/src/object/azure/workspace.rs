@@ -70,7 +70,7 @@ fn has_failed(there: &Json) -> bool {
 }
 
 /// Returns true for a workspace whose creation failed: another create completes it.
-fn is_none(there: &Json) -> bool {
+fn is_missing(there: &Json) -> bool {
     state(there) == "Deleted" || (has_failed(there) && property(there, "workspaceUrl").is_empty())
 }
 
@@ -118,7 +118,7 @@ impl AzureWorkspace {
         let doing = format!("read the workspace `{}`", text(named, "name"));
         match place.ask(&request(Request::get, named), &doing).await {
             Err(error) if is_without_group(&error) => Ok(None),
-            there => Ok(there.map_err(with_missing_attribute)?.filter(|there| !is_none(there))),
+            there => Ok(there.map_err(with_missing_attribute)?.filter(|there| !is_missing(there))),
         }
     }
 
