@@ -22,8 +22,8 @@ pub(crate) struct Kept {
     /// For a job or pipeline: a digest of its settings after the last call of terrace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) applied: Option<String>,
-    /// For a view, schema or catalog: the id or creation time of the recorded object. A recreated object has another
-    /// one.
+    /// For a view, schema or catalog: the id or creation time of the recorded object. A recreated object has
+    /// another value.
     #[serde(skip_serializing_if = "Option::is_none", alias = "tableId")]
     pub(crate) made: Option<String>,
     /// For an unmanaged job, pipeline or view: its mark.

@@ -117,7 +117,7 @@ pub(crate) fn is_without_metastore(error: &ProviderError) -> bool {
 async fn may_create_catalogs(place: &Place<'_>, me: &Me) -> Result<Option<bool>, ProviderError> {
     let request = Request::get("/api/2.1/unity-catalog/metastore_summary", &[]);
     let summary = match place.send(&request, &Purpose::look("read the metastore")).await {
-        // Without a metastore, nobody can create catalogs.
+        // Without a metastore, catalogs cannot be created.
         Err(error) if is_without_metastore(&error) => return Ok(Some(true)),
         Err(error) if error.kind == ErrorKind::PermissionDenied => return Ok(None),
         summary => summary?,

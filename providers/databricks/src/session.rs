@@ -157,7 +157,7 @@ async fn done(
     }
 }
 
-/// Waits until the deleted object is no longer visible. The deletion itself succeeded already.
+/// Waits until the deleted object is invisible. The deletion itself succeeded already.
 async fn gone(object: &dyn Object, place: &Place<'_>, named: &Attributes) {
     let patience = Instant::now() + PATIENCE.min(place.within.left());
     let mut pause = Duration::from_millis(100);
