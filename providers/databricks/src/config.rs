@@ -124,7 +124,7 @@ fn proof(settings: &Settings, variables: &Variables) -> Result<Option<Proof>, Pr
     let of_azure = values.get("azure").and_then(Value::as_map);
     let is_azure = of_azure.is_some_and(|azure| plain(azure, "clientId").is_some());
     let both = |first: &str, second: &str| {
-        Err(invalid(second, format!("`{first}` and `{second}` are both set")).solution("remove one of them"))
+        Err(invalid(second, format!("`{first}` and `{second}` exclude each other")).solution("remove one of them"))
     };
     match (token, id, secret) {
         (Some(_), Some(_), Some(_)) => both("token", "clientId"),

@@ -144,7 +144,7 @@ impl Given<'_> {
         let of_settings = said.iter().filter(|(name, _)| self.values.is_some_and(|it| plain(it, name).is_some()));
         if of_settings.count() > 1 {
             let (first, second) = (said.first().map_or("", |it| it.0), said.get(1).map_or("", |it| it.0));
-            return Err(wrong(second, format!("`azure.{first}` and `azure.{second}` are both set"))
+            return Err(wrong(second, format!("`azure.{first}` and `azure.{second}` exclude each other"))
                 .solution("remove one of them"));
         }
         match said.into_iter().next() {
