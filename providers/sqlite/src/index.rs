@@ -78,8 +78,7 @@ pub(crate) fn create(connection: &Connection, planned: &Attributes, mark: &Mark)
     check(planned)?;
     let (name, table, columns) = (text(planned, "name"), text(planned, "table"), texts(planned, "columns"));
     let Some(table) = definition(connection, "table", &table)?.map(|definition| definition.name) else {
-        let error =
-            ProviderError::invalid(Some(Path::attribute("table")), format!("the table `{table}` does not exist"));
+        let error = ProviderError::invalid(Some(Path::attribute("table")), format!("there is no table `{table}`"));
         return Err(error.solution("create the table first; a view cannot have an index").into());
     };
     let present = column_names(connection, &table)?;

@@ -157,7 +157,7 @@ fn check_source(connection: &Connection, source: &str, columns: &[String]) -> Re
     if !tables.iter().any(|table| is_same(table, source)) {
         let error = ProviderError::invalid(
             Some(Path::attribute("source").key("name")),
-            format!("the table or view `{source}` does not exist"),
+            format!("there is no table or view `{source}`"),
         )
         .problem(format!("the database has {}", listed(&tables)));
         return Err(hinted(error, source, &tables).into());

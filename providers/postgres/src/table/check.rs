@@ -97,7 +97,7 @@ fn column(column: &Column, place: &Path) -> Checked {
     check(&column.name, &place.key("name"))?;
     check_comment(column.comment.as_deref(), &place.key("comment"))?;
     let Some(ty) = DataType::parse(&column.ty) else {
-        let message = format!("`{}` is no column type", column.ty.escape_default());
+        let message = format!("`{}` is not a column type", column.ty.escape_default());
         return Err(ProviderError::invalid(Some(place.key("type")), message).solution(
             "write a type such as `text`, `varchar(20)` or `numeric(10,2)`; `nullable`, `default` and keys are separate \
              attributes",

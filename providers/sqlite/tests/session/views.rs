@@ -80,10 +80,7 @@ async fn view_of_a_missing_source_lists_existing_ones() {
     assert_eq!(place(&error), "columns[0]");
     let error =
         world.create("sqlite_view", &SOURCE.replace(r#"{"name": "T"}"#, r#"{"name": "TT"}"#)).await.unwrap_err();
-    assert_eq!(
-        (error.message.as_str(), place(&error).as_str()),
-        ("the table or view `TT` does not exist", "source.name")
-    );
+    assert_eq!((error.message.as_str(), place(&error).as_str()), ("there is no table or view `TT`", "source.name"));
 
     let error = world.create("sqlite_view", &statement("SELECT * FROM missing")).await.unwrap_err();
     assert_eq!(error.message, "the view `V` cannot be read: no such table: main.missing");
