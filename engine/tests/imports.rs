@@ -1,5 +1,4 @@
-//! Objects that exist become resources, and resources are forgotten: what is there is not made, what is left is not
-//! deleted.
+//! Imports of existing objects, and forgotten resources: neither calls the provider to create or delete.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -26,7 +25,7 @@ fn importing(val: i64, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_object_as_declared_is_imported_without_a_call() {
+async fn matching_object_is_imported_without_a_call() {
     let story = there(&[("k", 1)]);
     let text = importing(1, "k");
     let plan = story.plan(&text).await;
@@ -42,11 +41,11 @@ async fn an_object_as_declared_is_imported_without_a_call() {
     assert_eq!(story.log(), [""; 0]);
     assert_eq!(story.rows().await, ["world_thing.a"]);
     story.destroy().await;
-    assert_eq!(story.log(), ["delete k"], "it is as any other resource now");
+    assert_eq!(story.log(), ["delete k"], "an imported resource is like any other");
 }
 
 #[tokio::test]
-async fn an_import_shows_what_it_aligns_and_aligns_it() {
+async fn import_shows_and_applies_the_update_it_needs() {
     let story = there(&[("k", 1)]);
     let text = importing(2, "k");
     let plan = story.plan(&text).await;
@@ -55,11 +54,11 @@ async fn an_import_shows_what_it_aligns_and_aligns_it() {
     assert_eq!(json::plan(&plan, "d")["resource_changes"][0]["change"]["actions"], serde_json::json!(["update"]));
     story.apply(&text).await;
     assert_eq!(story.log(), ["update k"]);
-    assert_eq!(story.remote_value("k", "id"), Value::from("found k"), "it is the object that was there");
+    assert_eq!(story.remote_value("k", "id"), Value::from("found k"), "the object is the same");
 }
 
 #[tokio::test]
-async fn an_import_that_was_done_is_nothing_to_do() {
+async fn repeated_import_has_no_changes() {
     let story = there(&[("k", 1)]);
     story.apply(&importing(1, "k")).await;
     story.remote().asked.clear();
@@ -68,7 +67,7 @@ async fn an_import_that_was_done_is_nothing_to_do() {
 }
 
 #[tokio::test]
-async fn an_id_may_be_an_expression_over_variables() {
+async fn import_id_may_be_an_expression_over_variables() {
     let story = there(&[("k", 1)]);
     let text = importing(1, "'${{ vars.prefix + \"k\" }}'") + "variables: {prefix: {type: string, default: ''}}\n";
     assert_eq!(summary(&story.plan(&text).await), "= world_thing.a (is imported)\n");
@@ -80,7 +79,7 @@ fn importing_each(imports: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_import_with_for_each_takes_over_an_object_for_each_item() {
+async fn import_with_for_each_imports_an_object_per_item() {
     let story = there(&[("x", 1), ("y", 1)]);
     for items in ["[x, y]", "'${{ {\"x\": \"x\", \"y\": \"y\"} }}'", "[{key: x}, {key: y}]", "'${{ vars.all }}'"] {
         let item = format!(
@@ -101,7 +100,7 @@ async fn an_import_with_for_each_takes_over_an_object_for_each_item() {
 }
 
 #[tokio::test]
-async fn an_import_for_each_item_may_number_them() {
+async fn import_with_for_each_may_number_its_items() {
     let story = there(&[("k0", 1), ("k1", 1)]);
     let resources =
         "- {type: world_thing, name: a, forEach: '${{ range(2) }}', config: {key: 'k${{ string(each.key) }}', val: 1}}";
@@ -115,7 +114,7 @@ async fn an_import_for_each_item_may_number_them() {
 }
 
 #[tokio::test]
-async fn imports_for_each_item_that_cannot_be_are_told_with_their_places() {
+async fn invalid_imports_with_for_each_are_reported_with_their_places() {
     let story = there(&[("x", 1), ("y", 1)]);
     let each = |item: &str| importing_each(&format!("  - {item}\n"));
     insta::assert_snapshot!(story.errors(&each("{forEach: [x, y], to: 'world_thing.a[\"x\"]', id: '${{ each.key }}'}")).await, @r#"
@@ -178,7 +177,7 @@ async fn imports_for_each_item_that_cannot_be_are_told_with_their_places() {
 }
 
 #[tokio::test]
-async fn imports_that_cannot_be_are_told_with_their_places() {
+async fn invalid_imports_are_reported_with_their_places() {
     let story = there(&[("k", 1), ("other", 1)]);
     insta::assert_snapshot!(story.errors(&importing(1, "nothing")).await, @"
     stack.yaml:6:35: there is no `world_thing` with the id `nothing`
@@ -214,7 +213,7 @@ async fn imports_that_cannot_be_are_told_with_their_places() {
 }
 
 #[tokio::test]
-async fn what_another_resource_is_already_is_not_imported() {
+async fn object_of_another_resource_is_not_imported() {
     let story = there(&[]);
     story.apply(&stack("- {type: world_thing, name: b, config: {key: k, val: 1}}")).await;
     insta::assert_snapshot!(story.errors(&importing(1, "k")).await, @"
@@ -229,7 +228,7 @@ async fn what_another_resource_is_already_is_not_imported() {
 }
 
 #[tokio::test]
-async fn a_forgotten_resource_is_dropped_and_its_object_stays() {
+async fn forgotten_resource_loses_its_row_and_keeps_its_object() {
     let story = Story::new();
     let two = "- {type: world_thing, name: a, config: {key: a}}\n- {type: world_data, name: b, forEach: [x, y], config: \
                {key: '${{ each.key }}'}}";
@@ -245,12 +244,12 @@ async fn a_forgotten_resource_is_dropped_and_its_object_stays() {
     assert_eq!(story.log(), ["create c"]);
     assert_eq!(story.rows().await, ["world_thing.c"]);
     assert!(story.remote().objects.contains_key("a") && story.remote().objects.contains_key("x"));
-    // What is gone already is nothing to show.
+    // A second plan has nothing to forget.
     assert_eq!(summary(&story.plan(&text).await), "");
 }
 
 #[tokio::test]
-async fn one_instance_or_a_whole_component_is_forgotten() {
+async fn one_instance_or_a_whole_component_can_be_forgotten() {
     let story = Story::new();
     let each = |keys: &str, forget: &str| {
         format!(
@@ -288,7 +287,7 @@ async fn one_instance_or_a_whole_component_is_forgotten() {
 }
 
 #[tokio::test]
-async fn what_is_protected_may_be_forgotten() {
+async fn protected_resource_can_be_forgotten() {
     let story = Story::new();
     let text = "- {type: world_thing, name: a, lifecycle: {preventDestroy: true}, config: {key: a}}";
     story.apply(&stack(text)).await;
@@ -297,7 +296,7 @@ async fn what_is_protected_may_be_forgotten() {
 }
 
 #[tokio::test]
-async fn what_is_imported_is_not_replaced_with_what_is_made() {
+async fn imported_resource_is_not_replaced_with_its_trigger() {
     let story = there(&[("k", 1)]);
     let text = stack(
         "- {type: world_thing, name: a, config: {key: k, val: 1}, lifecycle: {replaceTriggeredBy: [b]}}
@@ -308,7 +307,7 @@ async fn what_is_imported_is_not_replaced_with_what_is_made() {
 }
 
 #[tokio::test]
-async fn an_import_of_what_nothing_declares_is_taken_for_no_resource_of_another_type() {
+async fn undeclared_import_suggests_only_resources_of_its_type() {
     let story = there(&[("k", 1)]);
     let text = |declared: &str| {
         stack(&format!("- {{type: {declared}, name: daily_orders, config: {{key: k}}}}"))
