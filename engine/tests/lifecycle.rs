@@ -1,4 +1,4 @@
-//! How a resource's `lifecycle` changes what is planned: what is ignored, what triggers a replacement.
+//! Effects of a resource's `lifecycle` on its plan: ignored changes and triggered replacements.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -13,7 +13,7 @@ fn ignoring(ignored: &str, key: &str, val: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_ignored_is_sent_on_create_and_changes_nothing_after() {
+async fn ignored_attribute_is_sent_on_create_and_never_updated() {
     let story = Story::new();
     story.apply(&ignoring("val", "a", "1")).await;
     assert_eq!(story.remote_value("a", "val"), 1_i64.into());
@@ -23,18 +23,18 @@ async fn what_is_ignored_is_sent_on_create_and_changes_nothing_after() {
 }
 
 #[tokio::test]
-async fn other_attributes_of_the_same_change_are_still_updated() {
+async fn other_attributes_of_the_same_change_are_updated() {
     let story = Story::new();
     let text = |val: &str, secret: &str| ignoring("val", "a", &format!("{val}, secret: {secret}"));
     story.apply(&text("1", "one")).await;
     story.apply(&text("2", "two")).await;
     assert_eq!(story.log(), ["create a", "update a"]);
-    assert_eq!(story.remote_value("a", "val"), 1_i64.into(), "what was there is what is sent");
+    assert_eq!(story.remote_value("a", "val"), 1_i64.into(), "the update sends the recorded value");
     assert_eq!(story.remote_value("a", "secret"), "two".into());
 }
 
 #[tokio::test]
-async fn drift_of_what_is_ignored_is_kept_and_is_no_change() {
+async fn drift_of_an_ignored_attribute_is_recorded_and_no_change() {
     let story = Story::new();
     let text = |secret: &str| ignoring("val", "a", &format!("1, secret: {secret}"));
     story.apply(&text("one")).await;
@@ -43,11 +43,11 @@ async fn drift_of_what_is_ignored_is_kept_and_is_no_change() {
     story.apply(&text("two")).await;
     assert_eq!(story.remote_value("a", "val"), 9_i64.into());
     let plan = story.plan(&text("two")).await;
-    assert!(plan.changes().all(|(_, change)| change.drift.is_empty()), "what is recorded is what is there");
+    assert!(plan.changes().all(|(_, change)| change.drift.is_empty()), "the row equals the object");
 }
 
 #[tokio::test]
-async fn what_replaces_does_not_when_it_is_ignored() {
+async fn ignored_attribute_triggers_no_replacement() {
     let story = Story::new();
     story.apply(&ignoring("key", "a", "1")).await;
     story.apply(&ignoring("key", "b", "2")).await;
@@ -55,7 +55,7 @@ async fn what_replaces_does_not_when_it_is_ignored() {
 }
 
 #[tokio::test]
-async fn a_star_ignores_everything() {
+async fn star_ignores_every_attribute() {
     let story = Story::new();
     story.apply(&ignoring("'*'", "a", "1, secret: one")).await;
     story.apply(&ignoring("'*'", "b", "2, secret: two")).await;
@@ -64,7 +64,7 @@ async fn a_star_ignores_everything() {
 }
 
 #[tokio::test]
-async fn map_keys_and_nested_paths_are_ignored_alone() {
+async fn map_keys_and_nested_paths_are_ignored_separately() {
     let story = Story::new();
     let ignored = r#"'val.tags["my owner"]', 'val.list[0].size'"#;
     story.apply(&ignoring(ignored, "a", "{tags: {my owner: jane, team: x}, list: [{size: 1}, {size: 1}]}")).await;
@@ -77,7 +77,7 @@ async fn map_keys_and_nested_paths_are_ignored_alone() {
 }
 
 #[tokio::test]
-async fn what_is_known_after_apply_only_is_ignored_too() {
+async fn ignored_attribute_may_have_an_unknown_value() {
     let story = Story::new();
     let text = |key: &str, more: &str| {
         stack(&format!(
@@ -94,7 +94,7 @@ async fn what_is_known_after_apply_only_is_ignored_too() {
 }
 
 #[tokio::test]
-async fn a_tainted_object_is_replaced_whatever_is_ignored() {
+async fn tainted_object_is_replaced_despite_ignored_changes() {
     let story = Story::new();
     story.fault("create a", Fault::After(ErrorKind::Failed));
     story.apply_once(&ignoring("'*'", "a", "1")).await;
@@ -106,7 +106,7 @@ async fn a_tainted_object_is_replaced_whatever_is_ignored() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_ignored_is_told_with_its_place() {
+async fn invalid_ignored_paths_are_reported_with_their_place() {
     let story = Story::new();
     let told = story.errors(&ignoring("vall, key.x, 'val.', '[0]'", "a", "1")).await;
     insta::assert_snapshot!(told, @r#"
@@ -129,7 +129,7 @@ async fn what_cannot_be_ignored_is_told_with_its_place() {
     ");
 }
 
-/// `b` is replaced when what is given of `a` changes.
+/// `b` is replaced when the given part of `a` changes.
 fn triggered(trigger: &str, a: &str) -> String {
     stack(&format!(
         "- {{type: world_thing, name: b, lifecycle: {{replaceTriggeredBy: [{trigger}]}}, config: {{key: b}}}}\n\
@@ -138,7 +138,7 @@ fn triggered(trigger: &str, a: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_update_or_a_replacement_triggers_a_replacement_and_a_second_plan_is_empty() {
+async fn update_or_replacement_triggers_a_replacement() {
     let story = Story::new();
     story.apply(&triggered("a", "key: a, val: 1")).await;
     assert_eq!(story.log(), ["create a", "create b"]);
@@ -153,7 +153,7 @@ async fn an_update_or_a_replacement_triggers_a_replacement_and_a_second_plan_is_
 }
 
 #[tokio::test]
-async fn an_object_that_is_made_triggers_a_replacement_of_what_was_there_before_it() {
+async fn new_object_triggers_a_replacement_of_an_existing_one() {
     let story = Story::new();
     story.apply(&stack("- {type: world_thing, name: b, config: {key: b}}")).await;
     let text = triggered("a", "key: a");
@@ -167,7 +167,7 @@ async fn an_object_that_is_made_triggers_a_replacement_of_what_was_there_before_
 }
 
 #[tokio::test]
-async fn a_path_triggers_only_when_it_changes() {
+async fn path_triggers_only_when_its_value_changes() {
     let story = Story::new();
     story.apply(&triggered("a.val.size", "key: a, val: {size: 1, owner: jane}")).await;
     story.log();
@@ -175,7 +175,7 @@ async fn a_path_triggers_only_when_it_changes() {
     assert_eq!(story.log(), ["update a"]);
     story.apply(&triggered("a.val.size", "key: a, val: {size: 2, owner: joe}")).await;
     assert_eq!(story.log().len(), 3);
-    // The id stays with an update and changes with the object.
+    // The id stays with an update and changes with a replacement.
     story.apply(&triggered("a.id", "key: a, val: 3")).await;
     assert_eq!(story.log(), ["update a"]);
     story.apply(&triggered("a.id", "key: c, val: 3")).await;
@@ -183,7 +183,7 @@ async fn a_path_triggers_only_when_it_changes() {
 }
 
 #[tokio::test]
-async fn any_instance_triggers_or_only_the_one_that_is_named() {
+async fn any_instance_triggers_unless_one_is_named() {
     let story = Story::new();
     let text = |trigger: &str, x: &str, y: &str| {
         stack(&format!(
@@ -202,7 +202,7 @@ async fn any_instance_triggers_or_only_the_one_that_is_named() {
 }
 
 #[tokio::test]
-async fn a_shared_resource_triggers_wherever_it_was_planned_first() {
+async fn shared_resource_triggers_in_every_component() {
     let story = Story::new();
     let text = |val: &str| {
         let component = |name: &str| {
@@ -226,7 +226,7 @@ async fn a_shared_resource_triggers_wherever_it_was_planned_first() {
 }
 
 #[tokio::test]
-async fn triggers_that_lead_nowhere_and_loops_of_them_are_told_with_their_place() {
+async fn invalid_triggers_and_their_cycles_are_reported_with_places() {
     let story = Story::new();
     let told = story.errors(&triggered("aa, '*', a..b", "key: a")).await;
     insta::assert_snapshot!(told, @"
@@ -265,7 +265,7 @@ pub(crate) fn check_schema(json: &serde_json::Value) {
 }
 
 #[tokio::test]
-async fn a_reason_is_shown_in_every_form_of_a_plan() {
+async fn replacement_reason_is_shown_in_every_plan_format() {
     use terrace_engine::render::{human, json, markdown};
     let story = Story::new();
     story.apply(&triggered("a.val", "key: a, val: 1")).await;

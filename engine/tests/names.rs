@@ -1,4 +1,4 @@
-//! Names that go from one resource to another: an index that shifts, two resources that swap.
+//! Names that pass from one resource to another: a shifted index, two resources that swap.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -25,7 +25,7 @@ fn pair(ty: &str, a: &str, b: &str) -> String {
     ))
 }
 
-/// Moves a record, as `terrace state mv` does.
+/// Moves a row, as `terrace state mv` does.
 async fn move_record(story: &Story, from: &str, to: &str) {
     let (stack, from) = from.split_once(':').unwrap();
     let stack = StackId::new(stack.split_once('@').unwrap().0, "test");
@@ -41,7 +41,7 @@ async fn move_record(story: &Story, from: &str, to: &str) {
     story.store.commit(&[], writes.chain([end]).collect()).await.unwrap();
 }
 
-/// Follows the hints of all errors to the letter; false without errors.
+/// Follows the hints of all errors literally; false without errors.
 async fn follow_hints(story: &Story, text: &str) -> bool {
     let (_, diagnostics, _) = story.try_plan(text).await;
     let hints: Vec<String> =
@@ -62,7 +62,7 @@ fn remaining(story: &Story) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn first_of_a_list_is_removed_and_the_rest_shifts() {
+async fn removal_of_a_first_list_item_shifts_the_rest() {
     let story = Story::new();
     story.apply(&numbered("world_thing", &["a", "b", "c"])).await;
     story.log();
@@ -90,7 +90,7 @@ async fn two_resources_swap_their_objects() {
 }
 
 #[tokio::test]
-async fn records_of_data_are_moved_to_where_their_objects_are_named() {
+async fn rows_of_data_are_moved_to_the_resources_that_name_them() {
     let story = Story::new();
     story.apply(&numbered("world_data", &["a", "b", "c"])).await;
     story.log();
@@ -150,7 +150,7 @@ async fn replacement_is_refused_if_another_stack_or_retained_data_has_the_name()
     stack.yaml:5:31: demo@test:world_thing.a names the object that is recorded as other@test:world_thing.a
       hint: give world_thing.a another name: that object stays
     ");
-    // Data that stayed keeps its name, too.
+    // Retained data keeps its name, too.
     story.options.allow_data_loss = terrace_engine::plan::compute::Consent::All;
     story.apply(&pair("world_data", "p", "q").replace("name: demo}", "name: data}")).await;
     let one = |key: &str| stack(&format!("- {{type: world_data, name: b, config: {{key: {key}}}}}"));
@@ -185,9 +185,9 @@ proptest! {
         });
     }
 
-    /// The hints for a list of objects with data lead to a plan, and every object is kept.
+    /// The hints for a list of objects with data lead to a plan, and every object stays.
     #[test]
-    fn hints_about_lists_of_data_lead_out_and_lose_no_object(before in some_names(), after in some_names()) {
+    fn hints_about_lists_of_data_lead_to_a_plan_and_lose_no_object(before in some_names(), after in some_names()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let story = Story::new();
@@ -223,7 +223,7 @@ async fn objects_that_swap_names_by_renames_are_refused() {
     // A chain with a free end is applied from that end.
     story.apply(&named(&[("a", "b"), ("b", "c"), ("c", "e"), ("d", "d")])).await;
     assert_eq!(story.log(), ["update c", "update b", "update a"]);
-    // As the hint of the swap says.
+    // The hint of the swap works.
     for keys in [[("a", "x"), ("b", "c")], [("a", "x"), ("b", "b")], [("a", "c"), ("b", "b")]] {
         story.apply(&named(&[keys[0], keys[1], ("c", "e"), ("d", "d")])).await;
     }

@@ -1,4 +1,4 @@
-//! A single resource that becomes a `forEach`, and back: the object stays where it is plain which one it is.
+//! A single resource that becomes a `forEach`, and back: the object stays if its instance is clear.
 
 use crate::support::Story;
 use crate::support::story::{stack, summary};
@@ -12,7 +12,7 @@ fn repeated(keys: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_single_resource_becomes_the_first_instance_and_back() {
+async fn single_resource_becomes_the_first_instance_and_back() {
     let story = Story::new();
     story.apply(&single("x")).await;
     story.log();
@@ -28,7 +28,7 @@ async fn a_single_resource_becomes_the_first_instance_and_back() {
 }
 
 #[tokio::test]
-async fn the_object_of_another_instance_is_not_taken_for_the_first() {
+async fn object_of_another_instance_is_not_taken_for_the_first() {
     let story = Story::new();
     story.apply(&single("y")).await;
     insta::assert_snapshot!(story.errors(&repeated("x, y")).await, @r#"
@@ -42,7 +42,7 @@ async fn the_object_of_another_instance_is_not_taken_for_the_first() {
 }
 
 #[tokio::test]
-async fn an_object_that_no_instance_names_goes() {
+async fn object_that_no_instance_names_is_deleted() {
     let story = Story::new();
     story.apply(&single("old")).await;
     let expected = "- world_thing.a (forEach was added or removed)\n+ world_thing.a[\"x\"]\n";
@@ -50,7 +50,7 @@ async fn an_object_that_no_instance_names_goes() {
 }
 
 #[tokio::test]
-async fn what_has_no_name_of_its_own_is_the_first_or_the_only_instance() {
+async fn resource_without_identity_is_the_first_or_only_instance() {
     let note = |repeat: &str| stack(&format!("- {{type: world_note, name: n, {repeat} config: {{key: same}}}}"));
     let story = Story::new();
     story.apply(&note("")).await;

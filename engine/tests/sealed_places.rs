@@ -1,4 +1,4 @@
-//! Sealed values open at their own place only, and follow rows that move.
+//! Sealed values open only at their own place, and are sealed again when their row moves.
 
 use crate::support::Story;
 use crate::support::story::stack;
@@ -22,13 +22,13 @@ async fn row(story: &Story, address: &str) -> Row {
     story.store.rows(&demo(), &Selection::Addresses([address].into())).await.unwrap().remove(0)
 }
 
-/// Replaces texts of a row behind terrace.
+/// Replaces texts of a row outside terrace.
 async fn forge(story: &Story, row: Row) {
     let write = Write::Reseal { row: Box::new(row) };
     story.store.commit(&[], vec![Record::Write { operation: Uuid::now_v7(), write }]).await.unwrap();
 }
 
-/// Why the stack cannot be planned.
+/// The reason why the stack cannot be planned.
 async fn refusal(story: &Story, text: &str) -> String {
     match story.failing_plan(text).await {
         PlanFailure::Sealed { address, error } => format!("{address}: {error}"),
