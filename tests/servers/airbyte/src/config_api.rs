@@ -1,4 +1,4 @@
-//! What is asked of the Config API: by the provisioner that was before terrace, and for checks.
+//! The Config API calls of the provisioner before terrace, and of checks.
 
 use crate::catalog::Connector;
 use crate::problem::{Outcome, bad_request, not_found};

@@ -1,4 +1,4 @@
-//! The calls by method and path: <https://docs.databricks.com/api/workspace/introduction>.
+//! Routes by method and path: <https://docs.databricks.com/api/workspace/introduction>.
 
 mod catalogs;
 mod clusters;
@@ -26,7 +26,7 @@ pub(crate) struct Request {
     pub(crate) path: Vec<String>,
     pub(crate) query: BTreeMap<String, String>,
     pub(crate) body: Json,
-    /// Who calls.
+    /// The caller.
     pub(crate) actor: String,
 }
 
@@ -44,14 +44,14 @@ impl Request {
         Ok(Self { method: method.to_owned(), path, query, body, actor })
     }
 
-    /// A parameter that must be there.
+    /// A required parameter.
     pub(crate) fn parameter(&self, name: &str) -> Result<&str, ApiError> {
         let given = self.query.get(name).filter(|text| !text.is_empty());
         given.map(String::as_str).ok_or_else(|| ApiError::invalid(format!("Missing required field: {name}")))
     }
 }
 
-/// Carries a call out.
+/// Executes a call.
 pub(crate) fn call(world: &mut World, request: &Request, polls: usize) -> Outcome {
     let parts: Vec<&str> = request.path.iter().map(String::as_str).collect();
     let method = request.method.as_str();
@@ -103,7 +103,7 @@ fn unity_catalog(world: &mut World, request: &Request, parts: &[&str]) -> Outcom
     }
 }
 
-/// There is no such call.
+/// The error of an unknown call.
 pub(crate) fn no_such_call(request: &Request) -> ApiError {
     let message = format!("No API found for '{} /{}'", request.method, request.path.join("/"));
     ApiError::new(404, "ENDPOINT_NOT_FOUND", message)

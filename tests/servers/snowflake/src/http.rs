@@ -23,10 +23,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// All that a stand-in has.
+/// The state of a stand-in.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// By which fakesnow tells accounts apart.
+    /// The name of the account in fakesnow.
     pub(crate) name: String,
     account: Mutex<Account>,
     pub(crate) keys: Mutex<Keys>,
@@ -39,7 +39,7 @@ pub(crate) struct State {
     most: AtomicUsize,
 }
 
-/// A statement that came: by its request, and by its handle.
+/// A received statement, found by its request and its handle.
 #[derive(Debug, Clone)]
 struct Stored {
     number: usize,
@@ -47,11 +47,11 @@ struct Stored {
     sql: String,
     session: Session,
     outcome: Option<Result<Rows, SqlError>>,
-    /// So often it is still running.
+    /// Number of polls while it is running.
     polls: usize,
-    /// No answer is ever sent.
+    /// It never gets a response.
     is_mute: bool,
-    /// What is answered in place of what came of it.
+    /// The status that replaces its result.
     instead: Option<u16>,
 }
 
@@ -85,7 +85,7 @@ impl State {
         self.most.load(Ordering::SeqCst)
     }
 
-    /// Sends what an administrator does on, where there is a mirror.
+    /// Forwards a statement of an administrator to the mirror, if there is one.
     pub(crate) fn mirrored(&self, sql: &str) -> Result<(), SqlError> {
         let mirror = self.mirror.lock().unwrap_or_else(PoisonError::into_inner).clone();
         mirror.map_or(Ok(()), |url| mirror::compare(&url, &self.name, sql).map(drop))
@@ -105,7 +105,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .with_state(state)
 }
 
-/// For tests that are programs of their own: what came, oldest first.
+/// For tests in other programs: the received statements, oldest first.
 async fn seen(Shared(state): Shared<Arc<State>>) -> Response {
     let seen: Vec<Json> = state
         .seen()
@@ -115,7 +115,7 @@ async fn seen(Shared(state): Shared<Arc<State>>) -> Response {
     axum::Json(seen).into_response()
 }
 
-/// Counts what is answered at once.
+/// Counts concurrent requests.
 struct AtOnce<'a>(&'a State);
 
 impl<'a> AtOnce<'a> {
@@ -132,7 +132,7 @@ impl Drop for AtOnce<'_> {
     }
 }
 
-/// What every request has to have.
+/// Checks the required headers and fields of a request.
 fn check_headers(state: &State, headers: &HeaderMap) -> Result<String, Response> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if text("user-agent").is_empty() {
@@ -268,7 +268,7 @@ async fn submit(
     finish(&state, seen, answer)
 }
 
-/// Carries the statement out.
+/// Executes the statement.
 fn run(state: &State, stored: &mut Stored) {
     let outcome =
         grammar::parse(&stored.sql).and_then(|statement| execute(&mut state.account(), &stored.session, statement));
