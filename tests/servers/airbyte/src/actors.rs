@@ -44,7 +44,7 @@ impl World {
             (None, Some(key)) => {
                 let key = key.as_str().unwrap_or_default();
                 Connector::by_key(key, is_source)
-                    .ok_or_else(|| bad_request(format!("{kind}: \"{key}\" is no connector")))?
+                    .ok_or_else(|| bad_request(format!("{kind}: \"{key}\" is not a connector")))?
             }
             (None, None) => return Err(bad_request("definitionId: must not be null or empty")),
         };

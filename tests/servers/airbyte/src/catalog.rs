@@ -144,7 +144,7 @@ impl Connector {
     /// Checks a whole configuration and adds the connector's defaults.
     pub(crate) fn complete(&self, configuration: Json) -> Outcome<Json> {
         let Json::Object(mut configuration) = configuration else {
-            return Err(unprocessable("The configuration is no object"));
+            return Err(unprocessable("The configuration is not an object"));
         };
         for name in self.required {
             if configuration.get(*name).is_none_or(Json::is_null) {
@@ -161,7 +161,7 @@ impl Connector {
         let configuration = Json::Object(configuration);
         for path in self.secrets {
             if at(&configuration, path) == Some(&json!(MASK)) {
-                return Err(unprocessable(format!("$.{path}: a masked value is no secret")));
+                return Err(unprocessable(format!("$.{path}: a masked value is not a secret")));
             }
         }
         Ok(configuration)

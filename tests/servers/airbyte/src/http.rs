@@ -181,7 +181,7 @@ fn carried_out(state: &State, method: &Method, uri: &Uri, headers: &HeaderMap, b
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let json = |body: &Bytes| match body.is_empty() {
         true => Ok(Json::Null),
-        false => serde_json::from_slice(body).map_err(|_| bad_request("The body is no JSON")),
+        false => serde_json::from_slice(body).map_err(|_| bad_request("The body is not JSON")),
     };
     let mut world = lock(&state.world);
     if let ["api", "v1", rest @ ..] = segments.as_slice() {

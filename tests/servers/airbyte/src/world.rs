@@ -90,7 +90,7 @@ pub(crate) fn now() -> i64 {
 
 /// The fields of a body; an unknown one is an error.
 pub(crate) fn fields(body: &Json, known: &[&str]) -> Outcome<Map<String, Json>> {
-    let Json::Object(fields) = body else { return Err(bad_request("The body is no object")) };
+    let Json::Object(fields) = body else { return Err(bad_request("The body is not an object")) };
     match fields.keys().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(bad_request(format!("Unrecognized field \"{name}\""))),
         None => Ok(fields.clone()),
@@ -115,7 +115,7 @@ pub(crate) fn word(fields: &Map<String, Json>, name: &str, known: &[&str]) -> Ou
 /// A page of a list, with links to the next and the previous one.
 pub(crate) fn page(all: Vec<Json>, query: &BTreeMap<String, String>, url: &str) -> Outcome<Json> {
     let number = |name: &str, usual: usize| match query.get(name) {
-        Some(text) => text.parse().map_err(|_| bad_request(format!("{name} is no number"))),
+        Some(text) => text.parse().map_err(|_| bad_request(format!("{name} is not a number"))),
         None => Ok(usual),
     };
     let (limit, offset) = (number("limit", 20)?, number("offset", 0)?);

@@ -13,7 +13,7 @@ pub(crate) fn call(world: &mut World, request: &Request) -> Outcome {
         return Err(no_such_call(Manner::Account, request));
     };
     if *account != ACCOUNT || !world.administrators.contains(&request.actor) {
-        let message = format!("{} is no administrator of the account {account}", request.actor);
+        let message = format!("{} is not an administrator of the account {account}", request.actor);
         return Err(ApiError::account(403, "PERMISSION_DENIED", message));
     }
     match (method, rest) {
@@ -106,11 +106,7 @@ fn assign(world: &mut World, request: &Request, workspace: &str, metastore: &str
             let said = &request.body["metastore_assignment"];
             only(Manner::Account, said, "the assignment", &["metastore_id", "default_catalog_name", "workspace_id"])?;
             if said["metastore_id"] != metastore {
-                return Err(ApiError::account(
-                    400,
-                    "INVALID_PARAMETER_VALUE",
-                    "metastore_id is another one in the path",
-                ));
+                return Err(ApiError::account(400, "INVALID_PARAMETER_VALUE", "metastore_id differs from the path"));
             }
             world.assigned.insert(workspace.to_owned(), said.clone());
         }

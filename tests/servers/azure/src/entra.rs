@@ -96,8 +96,8 @@ fn stated(client: &Client, id: &str, tenant: &str, text: &str, base: &str) -> Re
         return Ok(());
     }
     let parts: Vec<&str> = text.split('.').collect();
-    let [header, claims, signature] = parts.as_slice() else { return Err("The assertion is no JWT.".to_owned()) };
-    let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| "The assertion is no JWT.".to_owned());
+    let [header, claims, signature] = parts.as_slice() else { return Err("The assertion is not a JWT.".to_owned()) };
+    let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| "The assertion is not a JWT.".to_owned());
     let json = |part: &str| serde_json::from_slice::<Json>(&decode(part)?).map_err(|error| error.to_string());
     let (said, header) = (json(claims)?, json(header)?);
     let thumbprint = header["x5t#S256"].as_str().or_else(|| header["x5t"].as_str()).unwrap_or_default();

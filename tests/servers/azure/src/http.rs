@@ -71,7 +71,7 @@ impl State {
         let state = Arc::downgrade(self);
         let url = stand_in.url().to_owned();
         stand_in.let_in(move |token, management, resource| {
-            let state = state.upgrade().ok_or_else(|| "nobody gives out tokens any more".to_owned())?;
+            let state = state.upgrade().ok_or_else(|| "the token server has stopped".to_owned())?;
             let world = &mut *state.world();
             let whose = |token: &str, audience: Audience| {
                 world.tokens.get(token).filter(|(_, of)| *of == audience).map(|(client, _)| client.clone())
@@ -331,7 +331,7 @@ pub(crate) fn only(manner: Manner, body: &Json, what: &str, known: &[&str]) -> R
     let entries = body.as_object();
     let unknown = entries.into_iter().flatten().find(|(name, _)| !known.contains(&name.as_str()));
     let (code, message) = match (entries, unknown) {
-        (None, _) => ("InvalidRequestContent", format!("{what} is no object")),
+        (None, _) => ("InvalidRequestContent", format!("{what} is not an object")),
         (_, Some((name, _))) => {
             ("InvalidRequestContent", format!("Could not find member '{name}' on object of type '{what}'."))
         }

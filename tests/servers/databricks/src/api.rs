@@ -40,7 +40,7 @@ impl Request {
     ) -> Result<Self, ApiError> {
         let decode = |part: &str| percent_decode_str(part).decode_utf8().map(std::borrow::Cow::into_owned);
         let parts: Result<Vec<String>, _> = path.trim_matches('/').split('/').map(decode).collect();
-        let path = parts.map_err(|_| ApiError::malformed("The path is no UTF-8"))?;
+        let path = parts.map_err(|_| ApiError::malformed("The path is not UTF-8"))?;
         Ok(Self { method: method.to_owned(), path, query, body, actor })
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 /// The object of a body, with only known fields.
 pub(crate) fn object<'a>(body: &'a Json, what: &str, known: &[&str]) -> Result<&'a Map<String, Json>, ApiError> {
     let Some(entries) = body.as_object() else {
-        return Err(ApiError::malformed(format!("{what} is no JSON object")));
+        return Err(ApiError::malformed(format!("{what} is not a JSON object")));
     };
     match entries.keys().find(|name| !known.contains(&name.as_str())) {
         Some(name) => {
@@ -21,7 +21,7 @@ pub(crate) fn text(body: &Json, name: &str) -> Result<String, ApiError> {
     match &body[name] {
         Json::String(text) if !text.is_empty() => Ok(text.clone()),
         Json::Null | Json::String(_) => Err(ApiError::invalid(format!("Missing required field: {name}"))),
-        _ => Err(ApiError::malformed(format!("Field '{name}' is no text"))),
+        _ => Err(ApiError::malformed(format!("Field '{name}' is not a string"))),
     }
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn optional(body: &Json, name: &str) -> Result<Option<String>, ApiErr
     match &body[name] {
         Json::Null => Ok(None),
         Json::String(text) => Ok(Some(text.clone())),
-        _ => Err(ApiError::malformed(format!("Field '{name}' is no text"))),
+        _ => Err(ApiError::malformed(format!("Field '{name}' is not a string"))),
     }
 }
 

@@ -93,7 +93,7 @@ impl Databases {
     /// The database in a URL's path, and the query.
     fn parts(&self, url: &str, kind: &str) -> Outcome<(String, BTreeMap<String, String>)> {
         let failed = |why: &str| Refused::bad("invalid-configuration", format!("Inconsistent object: {why}"));
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| failed("the connection string is no URL"))?;
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| failed("the connection string is not a URL"))?;
         if !matches!((kind, scheme), ("postgres", "postgres" | "postgresql") | ("snowflake", "jdbc:snowflake")) {
             return Err(failed("the connection string is of another kind of database"));
         }

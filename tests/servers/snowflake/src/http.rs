@@ -181,16 +181,16 @@ async fn submit(
     if let Some(name) = query.keys().find(|name| !known.contains(name.as_str())) {
         return bad(&format!("unknown parameter {name}"));
     }
-    let Ok(body) = serde_json::from_slice::<Json>(&body) else { return bad("the body is no JSON") };
+    let Ok(body) = serde_json::from_slice::<Json>(&body) else { return bad("the body is not JSON") };
     let fields = ["statement", "timeout", "database", "schema", "warehouse", "role", "bindings", "parameters"];
-    let Some(entries) = body.as_object() else { return bad("the body is no object") };
+    let Some(entries) = body.as_object() else { return bad("the body is not an object") };
     if let Some(name) = entries.keys().find(|name| !fields.contains(&name.as_str())) {
         return bad(&format!("unknown field {name}"));
     }
     let Some(sql) = body["statement"].as_str().map(str::to_owned) else { return bad("there is no statement") };
     let request = query.get("requestId").cloned().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     if uuid::Uuid::parse_str(&request).is_err() {
-        return bad("requestId is no UUID");
+        return bad("requestId is not a UUID");
     }
     let is_retry = query.get("retry").is_some_and(|it| it == "true");
     let stored = state.statements().get(&request).cloned();
@@ -207,7 +207,7 @@ async fn submit(
     };
     if let Some(stored) = stored.filter(|it| it.outcome.is_some() || it.polls > 0) {
         if !is_retry || stored.sql != sql {
-            return bad("the requestId was used before, and this is no retry");
+            return bad("the requestId was used before, and this is not a retry");
         }
         let answer = match (stored.is_mute, stored.instead) {
             (true, _) => Answer::Lost,

@@ -47,7 +47,7 @@ pub(super) fn call(world: &mut World, request: &Request, what: &str) -> Outcome 
                         return Err(ApiError::new(
                             400,
                             "RESOURCE_ALREADY_EXISTS",
-                            format!("Node {folder} exists and is no directory"),
+                            format!("Node {folder} exists and is not a directory"),
                         ));
                     }
                 }

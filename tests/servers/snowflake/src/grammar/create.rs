@@ -292,7 +292,7 @@ fn tag_references(tokens: &mut Tokens) -> Outcome<Option<Statement>> {
         tokens.expect("REF_ENTITY_DOMAIN")?;
         tokens.expect_symbol("=>")?;
         if !tokens.text()?.eq_ignore_ascii_case("view") {
-            return Err(SqlError::unsupported("policies of what is no view"));
+            return Err(SqlError::unsupported("policies of an object that is not a view"));
         }
         tokens.expect_symbol(")")?;
         tokens.expect_symbol(")")?;

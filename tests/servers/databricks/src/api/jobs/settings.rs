@@ -145,7 +145,7 @@ fn list(object: &Json, name: &str) -> Result<Vec<Json>, ApiError> {
     match &object[name] {
         Json::Null => Ok(Vec::new()),
         Json::Array(items) => Ok(items.clone()),
-        _ => Err(ApiError::malformed(format!("Field '{name}' is no list"))),
+        _ => Err(ApiError::malformed(format!("Field '{name}' is not a list"))),
     }
 }
 
