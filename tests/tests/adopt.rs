@@ -1,4 +1,4 @@
-//! What somebody made before: taken over, or refused with the line that records it.
+//! Existing objects: adopted, or refused with the command that imports them.
 
 use terrace_tests::{Project, snapshot};
 
@@ -22,7 +22,7 @@ fn with_table(columns: &str) -> Project {
 }
 
 #[test]
-fn a_table_that_is_there_is_taken_over_with_what_will_be_aligned() {
+fn existing_table_is_adopted_and_its_alignment_is_shown() {
     let project = with_table("ID INTEGER");
     snapshot!(project.run(["plan", "stack.yaml"]), @"
     exit: 0
@@ -46,7 +46,7 @@ fn a_table_that_is_there_is_taken_over_with_what_will_be_aligned() {
 }
 
 #[test]
-fn a_table_that_would_lose_data_is_not_taken_over() {
+fn table_whose_adoption_would_lose_data_is_refused() {
     let project = with_table("ID INTEGER, OLD TEXT");
     snapshot!(project.run(["plan", "stack.yaml", "--allow-data-loss"]), @"
     exit: 1
@@ -68,7 +68,7 @@ fn a_table_that_would_lose_data_is_not_taken_over() {
 }
 
 #[test]
-fn a_file_that_is_there_ends_in_the_line_that_imports_it() {
+fn existing_file_error_suggests_an_import() {
     let project =
         Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: a file.txt, content: x}}\n");
     project.write("a file.txt", "mine");
@@ -78,7 +78,7 @@ fn a_file_that_is_there_ends_in_the_line_that_imports_it() {
 }
 
 #[test]
-fn what_a_lost_state_knew_is_removed_by_its_descriptor() {
+fn objects_of_a_lost_state_are_destroyed_by_their_descriptor() {
     let project =
         Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: a.txt, content: x}}\n");
     project.apply().done();
@@ -99,7 +99,7 @@ fn what_a_lost_state_knew_is_removed_by_its_descriptor() {
 }
 
 #[test]
-fn what_a_destroy_finds_and_is_not_as_described_is_somebody_elses() {
+fn destroy_keeps_unmanaged_objects_that_differ() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: v, config: {input: 1}}\n  \
          - {type: local_file, name: f, config: {path: notes.txt, content: a}}\n  \
@@ -129,7 +129,7 @@ fn what_a_destroy_finds_and_is_not_as_described_is_somebody_elses() {
 }
 
 #[test]
-fn a_file_that_one_resource_has_is_taken_over_by_no_other_however_its_path_is_written() {
+fn file_of_another_resource_is_not_adopted_by_any_spelling_of_its_path() {
     let a = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
     let project = Project::with_stack(a);
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
@@ -138,20 +138,20 @@ fn a_file_that_one_resource_has_is_taken_over_by_no_other_however_its_path_is_wr
     project.write("stack.yaml", format!("{text}  {b}\n"));
     let told = "demo@local:local_file.a and demo@local:local_file.b name one object: path \"./out//a\"";
     project.run(["plan", "stack.yaml"]).with_code(1).says(told);
-    // A resource of its own that is to become the same one.
+    // A separate resource that moves to the same path.
     project.edit("stack.yaml", "./out//a", "out/b");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     project.edit("stack.yaml", "out/b", "./out//a");
     project.run(["plan", "stack.yaml"]).with_code(1).says(told);
-    // The other one goes to another path, and its file with it: then the path is free.
+    // The first resource moves to another path with its file: then the path is free.
     project.edit("stack.yaml", "{path: out/a", "{path: out/c");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     assert_eq!((project.read("out/a").as_str(), project.read("out/c").as_str()), ("one", "one"));
 }
 
-/// However its path is written, it is one file.
+/// Different spellings of a path are one file.
 #[test]
-fn a_file_of_another_stack_is_not_taken_over_by_another_path_to_it() {
+fn file_of_another_stack_is_not_adopted_by_another_path() {
     let project = Project::new();
     let stack = |name: &str, path: &str| {
         format!(
@@ -167,7 +167,7 @@ fn a_file_of_another_stack_is_not_taken_over_by_another_path_to_it() {
         told.with_code(1).says("would take over what is recorded as a@").says("local_file.f");
     }
     assert_eq!(project.read("out/x"), "a");
-    // The same file by another path is no change.
+    // Another spelling of the path is no change.
     project.write("a.yaml", stack("a", "./out/x"));
     project.run(["apply", "a.yaml", "--auto-approve"]).done();
     assert_eq!(project.read("out/x"), "a");

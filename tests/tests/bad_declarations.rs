@@ -1,10 +1,10 @@
-//! Declarations with mistakes, in descriptors that can be read: what is unknown, missing, circular, twice there.
+//! Invalid declarations in readable descriptors: unknown, missing, circular and duplicate ones.
 
 use crate::bad_input::{refused, refused_stack};
 use terrace_tests::{Project, snapshot};
 
 #[test]
-fn an_unknown_resource_type_gets_the_closest() {
+fn unknown_resource_type_gets_a_suggestion() {
     snapshot!(refused_stack("resources:\n  - {type: local_fiel, name: a, config: {path: a}}\n"), @"
     exit: 1
     --- stdout
@@ -28,7 +28,7 @@ fn an_unknown_resource_type_gets_the_closest() {
 }
 
 #[test]
-fn an_unknown_attribute_gets_the_closest() {
+fn unknown_attribute_gets_a_suggestion() {
     snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: a, contnet: b}}\n"), @"
     exit: 1
     --- stdout
@@ -48,7 +48,7 @@ fn an_unknown_attribute_gets_the_closest() {
 }
 
 #[test]
-fn a_missing_attribute_and_one_of_the_wrong_type_are_pointed_at() {
+fn missing_attribute_and_wrong_type_are_shown_with_their_place() {
     snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {content: b}}\n"), @"
     exit: 1
     --- stdout
@@ -83,7 +83,7 @@ fn a_missing_attribute_and_one_of_the_wrong_type_are_pointed_at() {
 }
 
 #[test]
-fn an_unknown_field_gets_the_closest() {
+fn unknown_field_gets_a_suggestion() {
     snapshot!(refused_stack("resuorces: []\n"), @"
     exit: 1
     --- stderr
@@ -111,7 +111,7 @@ fn an_unknown_field_gets_the_closest() {
 }
 
 #[test]
-fn a_reference_to_nothing_lists_what_there_is() {
+fn unknown_reference_lists_the_known_names() {
     let stack = |expression: &str| {
         format!(
             "resources:\n  - {{type: local_value, name: first}}\n  - {{type: local_value, name: second, config: {{input: '${{{{ {expression} }}}}'}}}}\n"
@@ -190,7 +190,7 @@ fn a_reference_to_nothing_lists_what_there_is() {
 }
 
 #[test]
-fn a_cycle_is_printed_with_the_place_of_each_edge() {
+fn cycle_is_printed_with_the_place_of_each_edge() {
     snapshot!(refused_stack(
         "resources:\n  \
          - {type: local_value, name: a, config: {input: '${{ resources.c.output }}'}}\n  \
@@ -239,7 +239,7 @@ fn a_cycle_is_printed_with_the_place_of_each_edge() {
 }
 
 #[test]
-fn two_resources_with_one_address_are_shown_both() {
+fn duplicate_address_is_shown_with_both_places() {
     snapshot!(refused_stack(
         "resources:\n  - {type: local_value, name: a}\n  - {type: local_value, name: a}\n",
     ), @"
@@ -279,7 +279,7 @@ fn two_resources_with_one_address_are_shown_both() {
 }
 
 #[test]
-fn a_path_out_of_the_project_is_refused() {
+fn path_out_of_the_project_is_refused() {
     snapshot!(refused_stack("resources:\n  - {type: local_file, name: a, config: {path: ../x, content: a}}\n"), @"
     exit: 1
     --- stdout
@@ -315,7 +315,7 @@ fn a_path_out_of_the_project_is_refused() {
 }
 
 #[test]
-fn several_mistakes_are_told_at_once() {
+fn several_errors_are_reported_at_once() {
     let ran = refused_stack(
         "resources:\n  - {type: local_fiel, name: a}\n  - {type: local_file, name: b, config: {content: b}}\n  \
          - {type: local_file, name: c, config: {path: c, contnet: c}}\n",
@@ -333,7 +333,7 @@ resources: []
 ";
 
 #[test]
-fn two_blueprints_that_match_equally_are_named_with_their_files() {
+fn blueprints_that_match_equally_are_named_with_their_files() {
     let project = Project::with_network_status();
     project.edit("data-product.yaml", "urn:dmb:utm:databricks-workload-template.1", "urn:dmb:utm:note");
     project.write("blueprints/one.yaml", BLUEPRINT.replace("NAME", "one"));
@@ -370,7 +370,7 @@ fn two_blueprints_that_match_equally_are_named_with_their_files() {
 }
 
 #[test]
-fn a_configuration_with_mistakes_is_pointed_at() {
+fn invalid_configuration_is_shown_with_its_place() {
     let project = Project::with_stack("resources: []\n");
     project.write("terrace.yaml", "stat: sqlite:x.db\n");
     snapshot!(refused(&project, "stack.yaml"), @"
@@ -401,7 +401,7 @@ fn a_configuration_with_mistakes_is_pointed_at() {
 }
 
 #[test]
-fn a_duration_that_no_clock_can_show_is_refused() {
+fn duration_beyond_a_year_is_refused() {
     snapshot!(refused_stack(
         "resources:\n  - {type: local_file, name: f, timeouts: {create: 9223372036854775807s, read: 0s}, config: {path: a, content: x}}\n"
     ), @"
@@ -436,7 +436,7 @@ fn a_duration_that_no_clock_can_show_is_refused() {
 }
 
 #[test]
-fn objects_of_two_types_in_one_place_are_one_object() {
+fn objects_of_two_types_at_one_path_are_one_object() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: a, config: {path: out, content: one}}\n  \
          - {type: local_directory, name: b, config: {path: ./out}}\n",
@@ -457,7 +457,7 @@ fn objects_of_two_types_in_one_place_are_one_object() {
 }
 
 #[test]
-fn object_of_another_type_takes_the_place_after_the_old_object_is_gone() {
+fn object_of_another_type_is_created_after_the_old_one_is_deleted() {
     let project =
         Project::with_stack("resources:\n  - {type: local_file, name: a, config: {path: out, content: one}}\n");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
@@ -472,7 +472,7 @@ fn object_of_another_type_takes_the_place_after_the_old_object_is_gone() {
 }
 
 #[test]
-fn one_file_under_two_ways_of_writing_its_path_is_one_object() {
+fn two_spellings_of_a_path_are_one_object() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n  \
          - {type: local_file, name: b, config: {path: ./out//a, content: two}}\n",

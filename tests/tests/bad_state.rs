@@ -1,4 +1,4 @@
-//! States, plans and folders that are damaged, foreign or closed.
+//! Damaged, foreign and read-only states, plans and folders.
 
 use rusqlite::Connection;
 use std::fs::Permissions;
@@ -8,7 +8,7 @@ use terrace_tests::{Project, Ran, say, snapshot};
 const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
 const DATABASE: &str = ".terrace/state.db";
 
-/// Nothing is made, and the state is left as it is.
+/// Checks that plan and apply fail, create nothing, and leave the state unchanged.
 fn refused(project: &Project) -> Ran {
     let before = project.all_files();
     let plan = project.run(["plan", "stack.yaml", "-q"]).with_code(1);
@@ -20,7 +20,7 @@ fn refused(project: &Project) -> Ran {
 }
 
 #[test]
-fn a_state_that_is_no_database_is_left_alone() {
+fn file_that_is_not_a_database_is_left_alone() {
     let project = Project::with_stack(STACK);
     project.write(DATABASE, "this is a note, and somebody wants to keep it\n".repeat(20));
     snapshot!(refused(&project), @"
@@ -33,7 +33,7 @@ fn a_state_that_is_no_database_is_left_alone() {
 }
 
 #[test]
-fn a_database_of_another_program_is_left_alone() {
+fn database_of_another_program_is_left_alone() {
     let project = Project::with_stack(STACK);
     std::fs::create_dir(project.path(".terrace")).unwrap();
     let connection = Connection::open(project.path(DATABASE)).unwrap();
@@ -49,7 +49,7 @@ fn a_database_of_another_program_is_left_alone() {
 }
 
 #[test]
-fn a_state_of_a_newer_format_asks_for_a_newer_terrace() {
+fn state_of_a_newer_format_needs_a_newer_terrace() {
     let project = Project::with_stack("resources: []\n");
     project.write_stack("resources:\n  - {type: local_value, name: a, config: {input: 1}}\n");
     project.apply().done();
@@ -70,7 +70,7 @@ fn a_state_of_a_newer_format_asks_for_a_newer_terrace() {
 }
 
 #[test]
-fn a_damaged_state_is_an_error_and_no_panic() {
+fn damaged_state_is_an_error_without_a_panic() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     let whole = std::fs::read(project.path(DATABASE)).unwrap();
@@ -88,7 +88,7 @@ fn a_damaged_state_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn a_state_that_was_emptied_is_damaged_and_not_begun_anew() {
+fn emptied_state_is_damaged_and_not_initialized_again() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     std::fs::remove_dir_all(project.path("out")).unwrap();
@@ -106,7 +106,7 @@ fn a_state_that_was_emptied_is_damaged_and_not_begun_anew() {
 }
 
 #[test]
-fn a_state_in_a_folder_that_cannot_be_written_is_an_error() {
+fn state_in_a_read_only_folder_is_an_error() {
     let project = Project::with_stack(STACK);
     project.write("closed/note", "");
     std::fs::set_permissions(project.path("closed"), Permissions::from_mode(0o555)).unwrap();
@@ -123,7 +123,7 @@ fn a_state_in_a_folder_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn a_state_whose_folder_is_a_file_is_an_error() {
+fn state_with_a_file_as_its_folder_is_an_error() {
     let project = Project::with_stack(STACK);
     project.write(".terrace", "a file");
     snapshot!(refused(&project), @"
@@ -134,7 +134,7 @@ fn a_state_whose_folder_is_a_file_is_an_error() {
 }
 
 #[test]
-fn an_unknown_kind_of_state_says_which_there_are() {
+fn unknown_kind_of_state_lists_the_known_kinds() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run(["--state", "mysql://localhost/x", "plan", "stack.yaml"]), @"
     exit: 1
@@ -146,7 +146,7 @@ fn an_unknown_kind_of_state_says_which_there_are() {
 }
 
 #[test]
-fn a_sealed_state_without_its_key_is_not_planned_on() {
+fn sealed_state_cannot_be_planned_without_its_key() {
     let project = Project::with_stack(
         "variables: {token: {type: string, sensitive: true, default: hunter2}}\nresources:\n  \
          - {type: local_value, name: a, config: {input: '${{ vars.token }}'}}\n",
@@ -164,7 +164,7 @@ fn a_sealed_state_without_its_key_is_not_planned_on() {
 }
 
 #[test]
-fn a_key_that_is_none_is_told_with_where_it_comes_from() {
+fn invalid_state_key_is_reported_with_its_source() {
     let project = Project::with_stack("resources: []\n");
     let told = |encryption: &str| {
         project.write("terrace.yaml", format!("encryption: {encryption}\n"));
@@ -179,7 +179,7 @@ fn a_key_that_is_none_is_told_with_where_it_comes_from() {
 }
 
 #[test]
-fn an_export_takes_the_place_of_an_older_one_and_of_nothing_else() {
+fn export_replaces_only_an_older_export() {
     let project = Project::with_stack("resources: []\n");
     for _ in 0..2 {
         project.run(["state", "export", "--out", "exported.json"]).done();

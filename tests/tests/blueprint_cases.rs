@@ -1,4 +1,4 @@
-//! What a case of a blueprint's test says beside the component: who has access, what is sent with the descriptor.
+//! Cases of blueprint tests with an access list or a request.
 
 use terrace_tests::{Project, Ran};
 
@@ -35,7 +35,7 @@ fn tested(cases: &str) -> Ran {
 }
 
 #[test]
-fn a_case_says_who_has_access_and_what_was_provisioned_last() {
+fn case_may_have_an_access_list_and_a_latest_product() {
     let ran = tested(
         "  - name: nobody
     component: {kind: outputport, technology: doors}
@@ -57,7 +57,7 @@ fn a_case_says_who_has_access_and_what_was_provisioned_last() {
 }
 
 #[test]
-fn what_cannot_be_said_beside_a_component_is_refused_at_its_place() {
+fn invalid_access_list_or_request_is_refused_at_its_place() {
     let ran = tested(
         "  - name: wrong
     component: {kind: outputport, technology: doors}
@@ -80,7 +80,7 @@ fn what_cannot_be_said_beside_a_component_is_refused_at_its_place() {
 }
 
 #[test]
-fn access_is_to_one_component_that_takes_it() {
+fn access_list_needs_one_component_that_accepts_it() {
     let ran = tested(
         "  - name: of one that takes nobody
     component: {blueprint: wall, specific: {}}

@@ -1,9 +1,9 @@
-//! What cannot be planned before a command ran is left for another apply, with the built-in providers.
+//! Deferral with the built-in providers: changes that depend on a command's output are left for another apply.
 
 use serde_json::Value as Json;
 use terrace_tests::{Project, snapshot};
 
-/// A command whose output says which files there are, and a note about them.
+/// A command whose output lists files, and a note about them.
 fn project(names: &str) -> Project {
     let project = Project::with_stack(
         r#"resources:
@@ -29,7 +29,7 @@ variables: {round: {type: int, default: 1}}
 }
 
 #[test]
-fn two_applies_make_what_one_cannot_know() {
+fn two_applies_create_what_depends_on_a_command() {
     let project = project(r#"{"names": ["a", "b"]}"#);
     let refused = project.run(["plan", "stack.yaml"]);
     assert_eq!(refused.code, 1, "{refused}");
@@ -73,7 +73,7 @@ fn two_applies_make_what_one_cannot_know() {
 }
 
 #[test]
-fn what_is_recorded_stays_while_its_command_is_to_run_again() {
+fn recorded_instances_stay_while_their_command_is_deferred() {
     let project = project(r#"{"names": ["a", "b"]}"#);
     let apply = ["apply", "--allow-deferral", "--auto-approve", "--var", "round=1", "stack.yaml"];
     project.run(apply).done();
@@ -90,7 +90,7 @@ fn what_is_recorded_stays_while_its_command_is_to_run_again() {
 }
 
 #[test]
-fn a_saved_plan_says_what_it_leaves_and_programs_are_told() {
+fn saved_plan_reports_its_deferred_changes_to_users_and_programs() {
     let project = project(r#"{"names": ["a"]}"#);
     let plan = project.run([
         "plan",
@@ -131,7 +131,7 @@ fn a_saved_plan_says_what_it_leaves_and_programs_are_told() {
 }
 
 #[test]
-fn a_plan_with_errors_does_not_speak_of_its_apply() {
+fn plan_with_errors_does_not_mention_its_apply() {
     let project = project(r#"{"names": ["a"]}"#);
     let secret = "  - {type: local_value, name: secret, config: {input: '${{ vars.token }}'}}\noutputs:";
     project.edit("stack.yaml", "outputs:", secret);
@@ -142,7 +142,7 @@ fn a_plan_with_errors_does_not_speak_of_its_apply() {
 }
 
 #[test]
-fn the_command_that_goes_on_names_the_environment() {
+fn hint_for_the_next_apply_names_the_environment() {
     let project = project(r#"{"names": ["a"]}"#);
     project.write("terrace.yaml", "environments: {staging: {overlay: embedded}, live: {overlay: embedded}}\n");
     let told = "`terrace apply stack.yaml --env staging --allow-deferral`";

@@ -1,4 +1,4 @@
-//! What a scheduled job posts of drift.
+//! Comments on drift, for a scheduled job.
 
 use crate::crash::{apply_killed, project as with_a_program, stack};
 use terrace_tests::{Project, snapshot};
@@ -17,7 +17,7 @@ fn drifted() -> Project {
 }
 
 #[test]
-fn drift_is_a_comment_that_a_job_can_post() {
+fn drift_can_be_printed_as_a_comment() {
     let project = drifted();
     let recorded = project.recorded();
     snapshot!(project.run(["drift", "demo@local", "--format", "markdown", "--ignore", "sha256"]), @r#"
@@ -53,7 +53,7 @@ fn drift_is_a_comment_that_a_job_can_post() {
 }
 
 #[test]
-fn a_comment_on_drift_keeps_to_the_characters_it_may_have() {
+fn comment_on_drift_stays_within_its_limit() {
     let project = Project::with_stack(
         "resources:\n  - type: local_file\n    name: part\n    forEach: ${{ range(200) }}\n    config: {path: 'out/${{ each.value }}.txt', content: one}\n",
     );
@@ -66,7 +66,7 @@ fn a_comment_on_drift_keeps_to_the_characters_it_may_have() {
 }
 
 #[test]
-fn a_comment_says_that_not_everything_could_be_read() {
+fn comment_reports_unreadable_objects() {
     let project = drifted();
     std::fs::remove_file(project.path("out/edited.txt")).unwrap();
     std::os::unix::fs::symlink("edited.txt", project.path("out/edited.txt")).unwrap();
@@ -75,7 +75,7 @@ fn a_comment_says_that_not_everything_could_be_read() {
 }
 
 #[test]
-fn the_only_stack_of_the_state_needs_no_name() {
+fn only_stack_of_the_state_needs_no_name() {
     let project = drifted();
     let named = project.run(["drift", "stack.yaml"]).with_code(2).stdout;
     assert_eq!(project.run(["drift"]).with_code(2).stdout, named);
@@ -90,14 +90,14 @@ fn the_only_stack_of_the_state_needs_no_name() {
         .says("demo@local, other@local")
         .says("`--all` looks at all of them");
     project.run(["drift", "--stack", "other@local"]).with_code(1).says("`terrace drift other@local`");
-    // Also where nothing is recorded of any of them: `--stack` is no option of this command without a descriptor.
+    // The same if none of them has rows: without a descriptor, `--stack` is not an option of this command.
     project.run(["destroy", "demo@local", "other@local", "--auto-approve"]).done();
     project.run(["drift"]).with_code(1).says("name the ones that are meant: demo@local, other@local");
     project.run(["destroy", "--force", "other.yaml"]).with_code(1).says("`--auto-approve` removes without asking");
 }
 
 #[test]
-fn drift_is_as_wide_and_as_coloured_as_the_terminal() {
+fn drift_uses_the_width_and_colors_of_the_terminal() {
     let project = drifted();
     let narrow = project.run_with(&[("COLUMNS", "30")], ["drift", "--color", "always"]).with_code(2).stdout;
     assert!(narrow.contains("\u{1b}[33m~\u{1b}[0m "), "{narrow}");
@@ -108,7 +108,7 @@ fn drift_is_as_wide_and_as_coloured_as_the_terminal() {
 }
 
 #[test]
-fn nothing_is_said_to_be_as_recorded_while_a_step_is_in_doubt() {
+fn step_in_doubt_prevents_a_report_without_drift() {
     let project = with_a_program();
     project.apply().done();
     project.write_stack(&stack("two"));
@@ -135,7 +135,7 @@ fn nothing_is_said_to_be_as_recorded_while_a_step_is_in_doubt() {
 }
 
 #[test]
-fn a_creation_that_was_cut_off_is_no_absence_of_drift() {
+fn interrupted_creation_prevents_a_report_without_drift() {
     let (project, apply) = Project::at_the_gate(
         "resources:\n  - type: local_command\n    name: slow\n    config:\n      \
          create: [sh, -c, 'touch started; read line < gate; echo \"{}\"']\n",

@@ -1,4 +1,4 @@
-//! One story for each exit code.
+//! One test for each exit code.
 
 use terrace_tests::{Project, snapshot};
 
@@ -10,7 +10,7 @@ const FAILING: &str = r#"resources:
 "#;
 
 #[test]
-fn a_plan_with_changes_exits_with_0_and_with_2_where_that_is_the_question() {
+fn plan_with_changes_exits_with_2_only_if_requested() {
     let project = Project::with_stack(FILE);
     project.run(["plan", "stack.yaml"]).done();
     project.run(["plan", "stack.yaml", "--detailed-exitcode"]).with_code(2);
@@ -22,7 +22,7 @@ fn a_plan_with_changes_exits_with_0_and_with_2_where_that_is_the_question() {
 }
 
 #[test]
-fn without_a_terminal_and_without_consent_nothing_is_changed() {
+fn apply_without_terminal_and_consent_changes_nothing() {
     let project = Project::with_stack(FILE);
     snapshot!(project.run(["apply", "stack.yaml", "-q"]), @r#"
     exit: 1
@@ -49,7 +49,7 @@ fn without_a_terminal_and_without_consent_nothing_is_changed() {
 }
 
 #[test]
-fn a_wrong_command_line_exits_with_1_and_suggests_the_right_one() {
+fn invalid_command_line_exits_with_1_and_a_suggestion() {
     let project = Project::new();
     snapshot!(project.run(["aply", "stack.yaml"]), @"
     exit: 1
@@ -75,7 +75,7 @@ fn a_wrong_command_line_exits_with_1_and_suggests_the_right_one() {
 }
 
 #[test]
-fn an_environment_that_is_not_configured_exits_with_1() {
+fn unknown_environment_exits_with_1() {
     let project = Project::with_network_status();
     snapshot!(project.run(["plan", "data-product.yaml"]), @"
     exit: 1
@@ -94,7 +94,7 @@ fn an_environment_that_is_not_configured_exits_with_1() {
 }
 
 #[test]
-fn a_failed_step_exits_with_3_and_what_can_be_done_is_done() {
+fn failed_step_exits_with_3_after_independent_steps() {
     let project = Project::with_stack(FAILING);
     snapshot!(project.apply_saved(), @"
     exit: 3
@@ -118,7 +118,7 @@ fn a_failed_step_exits_with_3_and_what_can_be_done_is_done() {
 }
 
 #[test]
-fn what_is_protected_is_not_destroyed() {
+fn protected_resource_is_not_destroyed() {
     let project = Project::with_stack(
         "resources:\n  - type: local_file\n    name: a\n    config: {path: out/a, content: a}\n    \
          lifecycle: {preventDestroy: true}\n",

@@ -1,15 +1,15 @@
-//! What is wrong is told at its place before anything is made: who is not let in, what is not there, what is missing.
+//! Errors are reported at their place before any write: refused credentials, missing objects, missing fields.
 
 use super::{PRODUCT, World};
 use terrace_tests::told_at;
 
-/// What fails is not tried again: a server that is not there stays away.
+/// Switches retries off: an unreachable server stays unreachable.
 fn once(world: &World) {
     world.project.edit("terrace.yaml", "databricks: {host:", "databricks: {limits: {retries: 0}, host:");
 }
 
 #[test]
-fn who_is_not_let_in_and_a_host_that_is_not_there_are_told_at_the_component() {
+fn refused_credentials_and_unreachable_host_are_reported() {
     let world = World::new();
     let before = world.stand_in.inventory();
     let plan = ["plan", PRODUCT, "-c", "nightly"];
@@ -25,7 +25,7 @@ fn who_is_not_let_in_and_a_host_that_is_not_there_are_told_at_the_component() {
 }
 
 #[test]
-fn what_is_missing_or_too_long_is_told_where_it_stands() {
+fn missing_and_too_long_values_are_reported_at_their_place() {
     let long = format!("viewNameOP: {}", "v".repeat(256));
     for (component, old, new, says) in [
         ("nightly", ", gitPath: notebooks/main", "", "gitPath"),

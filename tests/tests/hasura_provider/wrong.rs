@@ -1,17 +1,17 @@
-//! What is wrong is told at its place before anything is made: hostile texts, who is not let in, what is not there.
+//! Errors are reported at their place before any write: hostile texts, refused credentials, missing objects.
 
 use super::{PRODUCT, World};
 use terrace_tests::{hostile, told_at};
 
-/// What fails is not tried again: a server that is not there stays away.
+/// Switches retries off: an unreachable server stays unreachable.
 fn once(world: &World) {
     let text = world.project.read("terrace.yaml");
     let once = "    providers: {hasura: {limits: {retries: 0}}}\n";
     world.project.write("terrace.yaml", format!("{text}{once}"));
 }
 
-/// What becomes of a port with a hostile text in one field.
-fn becomes(field: &str) -> String {
+/// The result of a port with a hostile text in one field.
+fn result_of(field: &str) -> String {
     let world = World::new();
     world.project.write(PRODUCT, hostile(&world.project.read(PRODUCT), field));
     let plan = world.run(["plan", PRODUCT, "-c", "graph"]);
@@ -30,7 +30,7 @@ fn becomes(field: &str) -> String {
 }
 
 #[test]
-fn hostile_texts_are_texts_or_refused_at_their_place() {
+fn hostile_text_is_accepted_or_refused_at_its_place() {
     let fields = [
         "name: Orders",
         "domain: shop",
@@ -42,7 +42,7 @@ fn hostile_texts_are_texts_or_refused_at_their_place() {
         "select: shop_orders_0_graph_select",
         "selectAggregate: shop_orders_0_graph_aggregate",
     ];
-    let verdicts: Vec<String> = fields.into_iter().map(becomes).collect();
+    let verdicts: Vec<String> = fields.into_iter().map(result_of).collect();
     insta::assert_snapshot!(verdicts.join("\n"), @r#"
     name: Orders
         the names of the domain, the product and the port make no name of GraphQL
@@ -66,7 +66,7 @@ fn hostile_texts_are_texts_or_refused_at_their_place() {
 }
 
 #[test]
-fn who_is_not_let_in_and_a_host_that_is_not_there_are_told_at_the_component() {
+fn refused_credentials_and_unreachable_host_are_reported() {
     let world = World::new();
     once(&world);
     let plan = ["plan", PRODUCT, "-c", "graph"];
@@ -86,7 +86,7 @@ fn who_is_not_let_in_and_a_host_that_is_not_there_are_told_at_the_component() {
 }
 
 #[test]
-fn names_without_the_prefix_and_names_that_are_too_long_are_told_where_they_stand() {
+fn names_without_prefix_or_too_long_are_reported_at_their_place() {
     let long = format!("name: {}", "g".repeat(600));
     for (old, new, says) in [
         ("select: shop_orders_0_graph_select", "select: orders", "does not begin with the names"),
