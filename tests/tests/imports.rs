@@ -1,4 +1,4 @@
-//! `terrace import`, `taint`, `untaint`, `unprotect`: what people record and mark by hand.
+//! `terrace import`, `taint`, `untaint` and `unprotect`, and resources moved with `state mv`.
 
 use terrace_tests::{Project, snapshot};
 
@@ -11,7 +11,7 @@ fn there() -> Project {
 }
 
 #[test]
-fn an_existing_file_is_recorded_and_declared_as_it_is() {
+fn existing_file_is_imported_and_declared_unchanged() {
     let project = there();
     snapshot!(project.run(["import", "demo@local:local_file.a", "out/a"]), @"
     exit: 0
@@ -42,7 +42,7 @@ fn an_existing_file_is_recorded_and_declared_as_it_is() {
 }
 
 #[test]
-fn what_is_generated_of_a_named_stack_is_a_file_of_it() {
+fn generated_import_for_a_named_stack_is_a_stack_file() {
     let project = there();
     project.write_stack("resources:\n  - {type: local_value, name: x, config: {input: 1}}\n");
     let text = project.run(["import", "--generate", "demo@local:local_file.a", "out/a"]).done().stdout;
@@ -68,7 +68,7 @@ fn what_is_generated_of_a_named_stack_is_a_file_of_it() {
 }
 
 #[test]
-fn what_is_generated_can_be_applied() {
+fn generated_import_can_be_applied() {
     let project = there();
     project.write("out/b", "two ${{ no expression }}\nand more\n");
     let text = project.run(["import", "--generate", "api/local_file.b", "out/b"]).done().stdout;
@@ -109,7 +109,7 @@ fn what_is_generated_can_be_applied() {
 }
 
 #[test]
-fn a_table_is_imported_by_its_id() {
+fn table_is_imported_by_its_id() {
     let project = Project::with_stack(
         "resources:\n  - {type: sqlite_database, name: db, config: {path: shop.db}}\n  - type: sqlite_table\n    name: t\n    \
          config: {path: '${{ resources.db.path }}', name: ORDERS, columns: [{name: ID, type: INTEGER}]}\n",
@@ -122,7 +122,7 @@ fn a_table_is_imported_by_its_id() {
 }
 
 #[test]
-fn what_cannot_be_imported_says_why_and_changes_nothing() {
+fn refused_import_names_its_reason_and_changes_nothing() {
     let project = Project::with_stack(ONE);
     project.apply().done();
     let recorded = project.recorded();
@@ -180,7 +180,7 @@ fn what_cannot_be_imported_says_why_and_changes_nothing() {
 }
 
 #[test]
-fn a_tainted_object_is_replaced_unless_it_is_untainted() {
+fn tainted_object_is_replaced_unless_untainted() {
     let project = Project::with_stack(ONE);
     project.apply().done();
     snapshot!(project.run(["taint", "local_file.a"]), @"
@@ -217,7 +217,7 @@ fn a_tainted_object_is_replaced_unless_it_is_untainted() {
 }
 
 #[test]
-fn a_protected_object_is_kept_until_the_protection_is_lifted() {
+fn protected_object_is_kept_until_unprotected() {
     let protected = |name: &str| {
         format!(
             "  - {{type: local_file, name: {name}, lifecycle: {{preventDestroy: true}}, config: {{path: out/{name}, \
@@ -267,7 +267,7 @@ fn a_protected_object_is_kept_until_the_protection_is_lifted() {
 }
 
 #[test]
-fn what_comes_after_all_instances_follows_one_that_is_moved_by_hand() {
+fn dependency_on_all_instances_follows_an_instance_moved_by_state_mv() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: a, forEach: [x, y], config: {input: 1}}\n  - {type: local_value, name: \
          user, dependsOn: [a], config: {input: 1}}\n",

@@ -1,9 +1,9 @@
-//! Lookups with the built-in providers: files and tables that somebody else made, or that the same plan makes.
+//! Lookups with the built-in providers: files and tables created outside terrace, or created by the same plan.
 
 use terrace_tests::{Project, snapshot};
 
 #[test]
-fn a_file_that_is_there_is_looked_up_while_planning() {
+fn existing_file_is_looked_up_during_planning() {
     let project = Project::with_stack(
         r#"data:
   - {type: local_file, name: note, config: {path: note.txt}}
@@ -46,7 +46,7 @@ outputs: {length: '${{ data.note.size }}', text: '${{ data.note.content }}'}
 }
 
 #[test]
-fn a_secret_file_is_shown_nowhere() {
+fn sensitive_file_is_never_shown() {
     let project = Project::with_stack(
         r#"data:
   - {type: local_file, name: note, config: {path: note.txt, sensitive: true}}
@@ -83,7 +83,7 @@ const PORT: &str = r#"components:
 "#;
 
 #[test]
-fn a_table_of_the_same_plan_answers_before_it_is_there() {
+fn table_created_by_the_plan_answers_a_lookup() {
     let project = Project::with_stack(PORT);
     snapshot!(project.run(["plan", "stack.yaml"]), @r#"
     exit: 0
@@ -118,7 +118,7 @@ fn a_table_of_the_same_plan_answers_before_it_is_there() {
 }
 
 #[test]
-fn a_component_is_planned_alone_once_what_it_looks_at_is_deployed() {
+fn component_is_planned_alone_after_its_lookup_target_is_deployed() {
     let project = Project::with_stack(PORT);
     snapshot!(project.run(["apply", "stack.yaml", "-c", "port", "--auto-approve", "-q"]), @r#"
     exit: 1
@@ -152,7 +152,7 @@ fn a_component_is_planned_alone_once_what_it_looks_at_is_deployed() {
 }
 
 #[test]
-fn what_is_read_while_applying_is_in_every_form_of_the_plan() {
+fn lookup_during_apply_is_in_every_format_of_the_plan() {
     let project = Project::with_stack(PORT);
     let json = project.run(["plan", "stack.yaml", "--format", "json"]).done().json();
     let changes = json["resource_changes"].as_array().unwrap();
@@ -170,7 +170,7 @@ fn what_is_read_while_applying_is_in_every_form_of_the_plan() {
 }
 
 #[test]
-fn a_blueprint_that_reads_what_no_lookup_answers_is_told_without_any_descriptor() {
+fn blueprint_check_finds_a_wrong_lookup_attribute_without_a_descriptor() {
     let project = Project::new();
     project.write(
         "blueprints/port.yaml",
@@ -228,7 +228,7 @@ resources:
 }
 
 #[test]
-fn the_schema_of_a_provider_shows_its_lookups() {
+fn provider_schema_shows_lookups() {
     let project = Project::new();
     project.run(["providers", "schema", "sqlite"]).done().says("lookup sqlite_table: A table as it is.");
     let json = project.run(["providers", "schema", "local", "--format", "json"]).done().json();
@@ -236,7 +236,7 @@ fn the_schema_of_a_provider_shows_its_lookups() {
 }
 
 #[test]
-fn a_validation_knows_lookups_and_asks_nobody() {
+fn validation_checks_lookups_without_provider_calls() {
     let project = Project::with_stack("data:\n  - {type: local_fil, name: a, config: {path: x}}\n");
     snapshot!(project.run(["validate", "stack.yaml"]), @"
     exit: 1
@@ -268,7 +268,7 @@ fn a_validation_knows_lookups_and_asks_nobody() {
 }
 
 #[test]
-fn a_table_that_becomes_another_one_is_not_looked_at_by_its_old_name() {
+fn renamed_table_is_not_looked_up_by_its_old_name() {
     let project = Project::with_stack(
         "variables: {n: {default: ORDERS}}\ndata:\n  - {type: sqlite_table, name: look, config: {path: s.db, name: ORDERS}}\n\
          resources:\n  - {type: sqlite_database, name: d, config: {path: s.db}}\n  - {type: sqlite_table, name: t, \
@@ -283,7 +283,7 @@ fn a_table_that_becomes_another_one_is_not_looked_at_by_its_old_name() {
 const MADE: &str = "resources:\n  - {type: local_file, name: made, config: {path: made.txt, content: one}}\n";
 
 #[test]
-fn a_file_is_the_same_one_however_its_path_is_spelled() {
+fn file_paths_of_different_spelling_are_one_file() {
     let project = Project::with_stack(MADE);
     project.apply().done();
     project.write_stack(
@@ -297,7 +297,7 @@ resources:
     project.apply().done();
     assert_eq!(project.read("user.txt"), "./made.txt two");
     project.assert_settled("stack.yaml", &[]);
-    // What goes is not looked at by another spelling either.
+    // A lookup by another spelling does not find an object that the plan removes either.
     project.write_stack(
         "data:\n  - {type: local_file, name: it, config: {path: ./made.txt}}\noutputs: {o: '${{ data.it.content }}'}\n",
     );
@@ -306,7 +306,7 @@ resources:
 }
 
 #[test]
-fn a_file_of_another_stack_of_the_run_is_found_however_its_path_is_spelled() {
+fn file_of_another_stack_is_found_by_another_spelling_of_its_path() {
     let project = Project::with_stack(MADE);
     let taker = r#"apiVersion: terrace.dev/v1
 kind: Stack

@@ -1,4 +1,4 @@
-//! Outputs that were sealed with a state key that nobody has any more do not block their stack.
+//! Outputs sealed with a lost state key do not block their stack.
 
 use terrace_tests::{Project, snapshot};
 
@@ -9,7 +9,7 @@ const STACK: &str = "variables: {token: {type: string, sensitive: true}}\nresour
                            token: {value: '${{ vars.token }}', sensitive: true}\n  plain: open\n";
 const TOKEN: (&str, &str) = ("TERRACE_VAR_token", SECRET);
 
-/// A stack whose sensitive output was sealed with a key that nobody has any more, and nothing else.
+/// Creates a stack that has only a sensitive output, sealed with a lost key.
 fn with_a_lost_key() -> Project {
     let project = Project::with_stack(STACK);
     let variables = [TOKEN, ("TERRACE_STATE_KEY", KEY)];
@@ -20,7 +20,7 @@ fn with_a_lost_key() -> Project {
 }
 
 #[test]
-fn an_output_whose_key_is_lost_is_recorded_anew() {
+fn output_with_a_lost_key_is_recorded_again() {
     let project = with_a_lost_key();
     let plan = project.run_with(&[TOKEN], ["plan", "stack.yaml", "--plaintext-secrets"]);
     snapshot!(plan, @r#"
@@ -57,7 +57,7 @@ fn an_output_whose_key_is_lost_is_recorded_anew() {
 }
 
 #[test]
-fn an_output_whose_key_is_lost_goes_when_it_is_declared_no_more() {
+fn undeclared_output_with_a_lost_key_is_removed() {
     let project = with_a_lost_key();
     project.edit("stack.yaml", "  token: {value: '${{ vars.token }}', sensitive: true}\n", "");
     project.run_with(&[TOKEN], ["apply", "stack.yaml", "--auto-approve"]).done();
@@ -66,7 +66,7 @@ fn an_output_whose_key_is_lost_goes_when_it_is_declared_no_more() {
 }
 
 #[test]
-fn what_nothing_is_left_of_but_outputs_can_be_destroyed() {
+fn stack_with_only_outputs_can_be_destroyed() {
     let project = with_a_lost_key();
     assert_eq!(project.run(["stacks", "list"]).done().stdout, "demo@local\n");
     snapshot!(project.run(["destroy", "demo@local", "--auto-approve", "-q"]), @r#"
@@ -91,7 +91,7 @@ fn what_nothing_is_left_of_but_outputs_can_be_destroyed() {
 }
 
 #[test]
-fn an_output_that_is_only_read_needs_its_key() {
+fn output_read_by_another_stack_needs_its_key() {
     let project = with_a_lost_key();
     let reader = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: reader}\noutputs:\n  \
                   token: {value: '${{ stacks[\"demo\"].outputs.token }}', sensitive: true}\n";
@@ -118,7 +118,7 @@ fn an_output_that_is_only_read_needs_its_key() {
 }
 
 #[test]
-fn what_was_given_up_does_not_block_another_key() {
+fn abandoned_output_does_not_block_another_key() {
     let project = with_a_lost_key();
     let other = [TOKEN, ("TERRACE_STATE_KEY", "//////////////////////////////////////////8=")];
     snapshot!(project.run_with(&other, ["state", "rekey"]), @"

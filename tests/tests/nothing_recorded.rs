@@ -1,11 +1,11 @@
-//! Where nothing is recorded: commands say so, and make no state in passing.
+//! Empty states: commands report that nothing is recorded, and do not create a state.
 
 use terrace_tests::{Project, snapshot};
 
 const FILE: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
 
 #[test]
-fn drift_of_a_stack_that_was_never_applied_is_an_error() {
+fn drift_of_a_never_applied_stack_is_an_error() {
     let project = Project::with_stack(FILE);
     snapshot!(project.run(["drift", "stack.yaml"]), @"
     exit: 1
@@ -28,7 +28,7 @@ fn drift_of_a_stack_that_was_never_applied_is_an_error() {
 }
 
 #[test]
-fn drift_of_all_stacks_says_where_there_are_none() {
+fn drift_of_all_stacks_reports_that_there_are_none() {
     let project = Project::with_stack(FILE);
     snapshot!(project.run(["drift", "--all"]), @"
     exit: 0
@@ -48,7 +48,7 @@ fn drift_of_all_stacks_says_where_there_are_none() {
 }
 
 #[test]
-fn what_is_refused_or_has_nothing_to_do_makes_no_state() {
+fn refused_command_or_one_without_work_creates_no_state() {
     let project = Project::with_stack(FILE);
     for (words, code) in [
         (&["recover"] as &[&str], 0),
@@ -75,7 +75,7 @@ fn what_is_refused_or_has_nothing_to_do_makes_no_state() {
 }
 
 #[test]
-fn a_saved_plan_that_is_refused_makes_no_state_and_names_the_states() {
+fn refused_saved_plan_creates_no_state_and_names_both_states() {
     let project = Project::with_stack(FILE);
     project.apply().done();
     project.edit("stack.yaml", "one", "two");
@@ -99,15 +99,15 @@ fn a_saved_plan_that_is_refused_makes_no_state_and_names_the_states() {
 }
 
 #[test]
-fn a_saved_plan_of_another_digest_makes_no_state() {
+fn saved_plan_with_another_digest_creates_no_state() {
     let project = Project::with_stack(FILE);
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
     project.run(["apply", "plan", "--plan-digest", &"0".repeat(64)]).with_code(4);
-    assert!(!project.has(".terrace"), "a state was made");
+    assert!(!project.has(".terrace"), "a state was created");
 }
 
 #[test]
-fn an_empty_list_says_what_there_is_none_of() {
+fn empty_list_names_what_is_missing() {
     let project = Project::with_stack("resources: []\n");
     for (words, said) in [
         (&["state", "list"] as &[&str], "no resources are recorded"),

@@ -1,4 +1,4 @@
-//! The files of terrace itself are out of reach for descriptors; files with secrets are private.
+//! Descriptors cannot use terrace's own files, and files with secrets are private.
 
 use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -74,7 +74,7 @@ fn descriptors_and_blueprints_are_not_overwritten() {
 }
 
 #[test]
-fn key_file_that_others_can_write_is_refused_and_readable_one_is_a_warning() {
+fn key_file_writable_by_others_is_refused_and_readable_is_a_warning() {
     let project = project();
     set_permissions(project.path("keys/state.key"), Permissions::from_mode(0o644)).unwrap();
     project.run(["plan", "stack.yaml"]).with_code(0);
@@ -88,7 +88,7 @@ fn key_file_that_others_can_write_is_refused_and_readable_one_is_a_warning() {
 }
 
 #[test]
-fn log_file_is_private_and_refused_where_others_can_write_it() {
+fn log_file_is_private_and_refused_if_others_can_write_it() {
     let project = project();
     let log = project.path("run.log");
     let plan =
@@ -101,7 +101,7 @@ fn log_file_is_private_and_refused_where_others_can_write_it() {
 }
 
 #[test]
-fn shown_values_hide_no_character() {
+fn shown_values_escape_invisible_characters() {
     let project = Project::new();
     project.write_stack(
         "resources:\n  - {type: local_file, name: a, config: {path: a, content: \"x\\u202ey\\u3164z\\u2066\"}}\noutputs: {o: \"x\\u202ey\"}\n",
@@ -117,7 +117,7 @@ fn shown_values_hide_no_character() {
 }
 
 #[test]
-fn principal_of_mixed_scripts_is_refused() {
+fn principal_with_mixed_scripts_is_refused() {
     let project = Project::with_stack("resources: []\n");
     let text = "identities: {table: {\"user:\u{430}da\": {postgres: ada}}}\n";
     project.write("terrace.yaml", text);
