@@ -1,11 +1,11 @@
-//! Pipeline specs as descriptors, beside descriptors of other kinds: none hides the other.
+//! Pipeline specs beside descriptors of other kinds: neither hides the other.
 
 use crate::pipelines::Pipelines;
 use std::fs;
 use terrace_tests::{Project, snapshot};
 
 #[test]
-fn stacks_hide_no_specs_and_specs_no_stacks() {
+fn stacks_and_specs_do_not_hide_each_other() {
     let pipelines = Pipelines::new("");
     let project = &pipelines.project;
     fs::remove_file(project.path("pipeline-spec.yaml")).unwrap();
@@ -23,7 +23,7 @@ fn stacks_hide_no_specs_and_specs_no_stacks() {
     pipelines.run(&["apply", ".", "--auto-approve"]).done();
     let destroyed = pipelines.run(&["destroy", ".", "--auto-approve"]).done();
     destroyed.says("- local_value.a").says("- pipelines_run.run");
-    // Beside specs of a folder within, too: what says that it is a descriptor of terrace, and nothing else.
+    // The same holds for specs in a subfolder: terrace reads its descriptors there and no other files.
     fs::rename(project.path("stack.yaml"), project.path("noise/stack.yaml")).unwrap();
     project.write("noise/pods.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: noise}\n");
     project.write("noise/docker-compose.yml", "services: {db: {image: postgres}}\n");
@@ -35,7 +35,7 @@ fn stacks_hide_no_specs_and_specs_no_stacks() {
 }
 
 #[test]
-fn a_stack_and_specs_of_one_name_are_told_apart_by_people() {
+fn stack_and_specs_with_one_name_are_shown_differently() {
     let pipelines = Pipelines::new("noise: {pipeline: [{run: noise}]}\n");
     let name = pipelines.project.path(".").canonicalize().unwrap();
     let name = name.file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
@@ -47,7 +47,7 @@ fn a_stack_and_specs_of_one_name_are_told_apart_by_people() {
 }
 
 #[test]
-fn init_writes_no_example_where_there_are_pipelines() {
+fn init_writes_no_example_beside_pipelines() {
     let project = Project::new();
     project.write("noise/pipeline-spec.yaml", "noise: {pipeline: [{run: noise}]}\n");
     snapshot!(project.run(["init"]), @"
@@ -62,7 +62,7 @@ fn init_writes_no_example_where_there_are_pipelines() {
     ");
     assert!(!project.has("stack.yaml"));
     project.run(["init"]).done().says("kept terrace.yaml");
-    // A stack of somebody's own is not spoken of.
+    // Init does not mention an existing stack.
     project.write_stack("resources: []\n");
     let again = project.run(["init"]).done();
     assert!(!again.stdout.contains("stack.yaml"), "{again}");

@@ -1,4 +1,4 @@
-//! Data pipelines beside single runs: schedules that a server starts, the history of runs, what plugins make, what is seen.
+//! More about data pipelines: schedules that a server starts, run history, plugins, and progress on a terminal.
 
 use crate::pipelines::Pipelines;
 use serde_json::Value;
@@ -23,7 +23,7 @@ spew(package, resources + [rows()], {'noise': 1})
 
 const SPEC: &str = "first:\n  schedule: {crontab: '* * * * *'}\n  pipeline:\n  - run: noise\n  - run: dump_to_path\n    parameters: {out-path: data/first}\nsecond: {pipeline: [{run: noise}]}\n";
 
-/// With a step that waits in the middle of its rows.
+/// Creates a project with a step that waits in the middle of its rows.
 fn kept(spec: &str) -> Pipelines {
     let pipelines = Pipelines::new(spec);
     pipelines.project.write("noise.py", NOISE);
@@ -44,7 +44,7 @@ impl Pipelines {
 }
 
 #[test]
-fn runs_are_listed_the_newest_first() {
+fn runs_are_listed_newest_first() {
     let pipelines = kept(SPEC);
     pipelines.run(&["runs", "list"]).done().says("nothing was run here");
     pipelines.run(&["run"]).done();
@@ -64,7 +64,7 @@ fn runs_are_listed_the_newest_first() {
 }
 
 #[test]
-fn a_run_that_was_cut_off_is_listed_as_lost() {
+fn interrupted_run_is_listed_as_lost() {
     let pipelines = kept("first: {pipeline: [{run: noise}, {run: slow}]}\n");
     let running = pipelines.start(&["run", "./first"]);
     until("the step begins", || pipelines.begun() == 1);
@@ -77,18 +77,18 @@ fn a_run_that_was_cut_off_is_listed_as_lost() {
 }
 
 #[test]
-fn words_that_mean_no_run_are_told_with_what_was_meant() {
+fn unknown_run_ids_are_refused_with_a_suggestion() {
     let pipelines = kept(SPEC);
     pipelines.run(&["run", "./first"]).done();
     let run = pipelines.runs_of("./first")[0]["run_id"].as_str().unwrap().to_owned();
     for command in ["logs", "cancel"] {
         pipelines.run(&[command, "./frist"]).with_code(1).says("no run `./frist`").says("did you mean `./first`?");
         pipelines.run(&[command, "second"]).with_code(1).says("never run here").says("`terrace run second` runs it");
-        // Each id begins so: nobody meant this one.
+        // Each id begins with this digit, so the prefix is too short.
         pipelines.run(&[command, &run[..1]]).with_code(1).says("there is no run").says("8 characters of an id");
     }
     pipelines.run(&["logs", &run[..8]]).done();
-    // Another run that began in the same minute.
+    // Another run has the same first eight digits.
     let other = format!("{}-0000-7000-8000-000000000000", &run[..8]);
     let record = pipelines.project.read(&format!(".terrace/pipelines/runs/{run}/run.json"));
     pipelines.project.write(&format!(".terrace/pipelines/runs/{other}/run.json"), record.replace(&run, &other));
@@ -98,17 +98,17 @@ fn words_that_mean_no_run_are_told_with_what_was_meant() {
 }
 
 #[test]
-fn what_is_wrong_beside_a_pipeline_is_told_and_keeps_nobody() {
+fn error_in_another_pipeline_is_a_warning() {
     let pipelines = kept("good: {pipeline: [{run: noise}]}\nbroken: {pipeline: [{run: nosie}]}\n");
     let ran = pipelines.run(&["run", "./good"]).done();
     ran.says("warning: something else is wrong in `pipeline-spec.yaml`").says("./good: SUCCESS");
-    // A prefix that means nothing but what is broken.
+    // A pattern that matches only the broken pipeline.
     pipelines.run(&["run", "bro%"]).with_code(1).says("did you mean `noise`?");
 }
 
 #[test]
-fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
-    // Not each minute: what starts at the same time as another schedule's run of the pipeline is left out.
+fn server_starts_due_runs_and_its_successor_does_not_repeat_them() {
+    // The schedule must not run each minute: a run is skipped while another schedule runs the same pipeline.
     let pipelines = kept(&SPEC.replace("* * * * *", "0 5 1 1 *"));
     pipelines
         .project
@@ -123,7 +123,7 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
     assert_eq!(names, ["second", "spec:./first"]);
     assert!(listed["schedules"][0]["next_run"].as_str().unwrap().contains(":00:00Z"), "{listed}");
     pipelines.run(&["schedules", "list"]).done().says("second  ./second  0 5 * * *  next ").says("not run yet");
-    // As if it had been declared, and the server had looked last, a while ago.
+    // The schedule was declared, and the server checked it last, some time ago.
     let place = ".terrace/pipelines/schedules/second/schedule.json";
     let mut schedule: Value = serde_json::from_str(&pipelines.project.read(place)).unwrap();
     schedule["since"] = "2026-01-01T00:00:00Z".into();
@@ -143,7 +143,7 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
         "{reasons}"
     );
     drop(server);
-    // One more that was missed: when the successor has seen to that, it has looked at all.
+    // A second missed schedule. Its run proves that the successor has checked the schedules.
     schedule["name"] = "third".into();
     schedule["pipeline"] = "./first".into();
     pipelines.project.write(".terrace/pipelines/schedules/third/schedule.json", schedule.to_string());
@@ -164,7 +164,7 @@ fn a_server_starts_what_is_due_and_its_successor_does_not_start_it_again() {
 }
 
 #[test]
-fn a_server_of_other_environments_than_local_starts_what_is_due() {
+fn server_without_a_local_environment_starts_due_runs() {
     let pipelines = kept(SPEC);
     pipelines.project.write("terrace.yaml", "environments: {prod: {overlay: embedded}}\n");
     let schedule = serde_json::json!({
@@ -179,7 +179,7 @@ fn a_server_of_other_environments_than_local_starts_what_is_due() {
     };
     until("what was missed is run", || succeeded("missed"));
     drop(server);
-    // What cannot be run is no reason to serve as if nothing were scheduled.
+    // Invalid pipeline settings stop the server at start instead of ignoring schedules.
     pipelines
         .project
         .write("terrace.yaml", "environments: {prod: {overlay: embedded, providers: {pipelines: {retries: 1000}}}}\n");
@@ -187,7 +187,7 @@ fn a_server_of_other_environments_than_local_starts_what_is_due() {
 }
 
 #[test]
-fn schedules_of_specs_that_start_nothing_are_told_with_what_has_them_start() {
+fn disabled_schedules_are_listed_with_how_to_enable_them() {
     let pipelines = kept(SPEC);
     snapshot!(pipelines.run(&["schedules", "list"]), @r"
     exit: 0
@@ -201,7 +201,7 @@ fn schedules_of_specs_that_start_nothing_are_told_with_what_has_them_start() {
 }
 
 #[test]
-fn mistakes_of_a_schedule_are_told_with_what_was_meant() {
+fn schedule_mistakes_are_reported_with_suggestions() {
     let pipelines = kept(SPEC);
     let told = |config: &str| {
         let stack = format!(
@@ -219,7 +219,7 @@ fn mistakes_of_a_schedule_are_told_with_what_was_meant() {
 }
 
 #[test]
-fn a_terminal_shows_rows_rate_and_steps_and_a_bar_for_what_is_known() {
+fn terminal_shows_rows_rate_steps_and_a_progress_bar() {
     let slow = "slow:\n  pipeline:\n  - run: noise\n    parameters: {slow: true}\n  - run: dump_to_path\n    parameters: {out-path: data}\n";
     let pipelines = kept(slow);
     pipelines.project.write("go", "");
@@ -242,7 +242,7 @@ fn a_terminal_shows_rows_rate_and_steps_and_a_bar_for_what_is_known() {
 }
 
 #[test]
-fn what_plugins_make_is_planned_once_they_were_asked() {
+fn generated_pipelines_are_planned_after_their_plugins_ran() {
     let pipelines = kept("plain: {pipeline: [{run: noise}]}\n");
     pipelines.project.write(
         "datapackage_pipelines_made/__init__.py",
@@ -264,7 +264,7 @@ fn what_plugins_make_is_planned_once_they_were_asked() {
     assert!(plan.stdout.contains("\n  one\n") && !plan.stderr.contains("not planned"), "{plan}");
     pipelines.run(&["apply", ".", "--auto-approve"]).done();
     pipelines.run(&["plan", ".", "--detailed-exitcode"]).done();
-    // What the plugin does not take is an error of the file.
+    // A source that the plugin rejects is an error of its file.
     pipelines.project.write("made.source-spec.yaml", "one: {row: 1}\n");
     snapshot!(pipelines.run(&["run"]), @r"
     exit: 1
@@ -279,7 +279,7 @@ fn what_plugins_make_is_planned_once_they_were_asked() {
 }
 
 #[test]
-fn folder_of_source_specs_that_no_plugin_was_asked_about_plans_nothing() {
+fn source_specs_without_a_plugin_run_plan_nothing() {
     let pipelines = kept("plain: {pipeline: [{run: noise}]}\n");
     std::fs::remove_file(pipelines.project.path("pipeline-spec.yaml")).unwrap();
     for name in ["one", "two"] {
@@ -291,7 +291,7 @@ fn folder_of_source_specs_that_no_plugin_was_asked_about_plans_nothing() {
 }
 
 #[test]
-fn runners_lie_beside_specs_and_are_no_descriptors() {
+fn runners_file_beside_specs_is_not_a_descriptor() {
     let pipelines = kept("x: {pipeline: [{run: noise, runner: gentle}]}\n");
     pipelines
         .project
@@ -305,7 +305,7 @@ fn runners_lie_beside_specs_and_are_no_descriptors() {
 }
 
 #[test]
-fn the_doctor_shows_what_runs_stand_on() {
+fn doctor_shows_environment_and_settings_of_runs() {
     let pipelines = kept(SPEC);
     let mut command = pipelines.command(&["doctor"]);
     command.env("DPP_DB_ENGINE", "postgresql://ada:s3cr3t@db.example:5432/x?password=s3cr3t");

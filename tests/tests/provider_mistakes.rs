@@ -1,11 +1,11 @@
-//! Mistakes in stacks for PostgreSQL and Snowflake: each ends in an error at its place, with nothing made and nothing recorded.
-//! Those for Kafka are in `tests/real/kafka-wrong`: there is no broker without a real one here.
+//! Mistakes in PostgreSQL and Snowflake stacks: each is an error at its place, with nothing created and nothing
+//! recorded. `tests/real/kafka-wrong` has the Kafka mistakes, which need a real broker.
 
 use terrace_state::contract::cluster::{Cluster, PASSWORD};
 use terrace_test_snowflake::StandIn;
 use terrace_tests::Project;
 
-/// A stack of one resource ends so: its exit code, what it says, and where.
+/// A stack of one resource with a mistake: its exit code, its message and its place.
 struct Mistake {
     settings: String,
     ty: &'static str,
@@ -31,13 +31,13 @@ impl Mistake {
         );
         let ran = project.run_with(variables, ["apply", "stack.yaml", "--auto-approve"]);
         let told = format!("{}{}", ran.stdout, ran.stderr);
-        // Lines are broken by the width of a terminal.
+        // Messages are broken at the width of the terminal.
         let told = told.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(ran.code, *code, "{says}: {ran}");
-        assert!(told.contains(says), "nobody says `{says}`: {ran}");
-        assert!(told.contains(place), "`{says}` is not told at {place}: {ran}");
+        assert!(told.contains(says), "the output lacks `{says}`: {ran}");
+        assert!(told.contains(place), "`{says}` is not reported at {place}: {ran}");
         assert!(!told.contains("hunter2"), "{ran}");
-        // Where nobody can be asked what became of a call, the state says so, and of nothing that it was made.
+        // A resource whose call has an unknown result is recorded in doubt, not as created.
         let recorded = project.run_with(variables, ["state", "list"]);
         let made: Vec<&str> =
             recorded.stdout.lines().filter(|line| !line.is_empty() && !line.ends_with("(in doubt)")).collect();
@@ -47,7 +47,7 @@ impl Mistake {
 }
 
 #[test]
-fn mistakes_about_postgresql_are_told_at_their_place() {
+fn postgresql_mistakes_are_reported_at_their_place() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let cluster = Cluster::shared();
     let (url, client) = runtime.block_on(async {
@@ -156,7 +156,7 @@ fn mistakes_about_postgresql_are_told_at_their_place() {
 }
 
 #[test]
-fn mistakes_about_snowflake_are_told_at_their_place() {
+fn snowflake_mistakes_are_reported_at_their_place() {
     let stand_in = StandIn::start();
     for sql in ["CREATE DATABASE D", "CREATE SCHEMA D.S", "CREATE ROLE LIMITED", "GRANT ROLE LIMITED TO USER TERRACE"] {
         stand_in.sql(sql);

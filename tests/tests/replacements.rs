@@ -1,9 +1,10 @@
-//! What is replaced goes only when its successor can come, and is counted as what became of it.
+//! Replacements: the old object is deleted only after its successor can be created, and results are counted by what
+//! was done.
 
 use terrace_tests::{Project, snapshot};
 
 #[test]
-fn a_check_that_is_not_met_keeps_the_object_that_would_be_replaced() {
+fn failed_check_keeps_the_object_to_replace() {
     let project = Project::with_stack(
         "variables: {v: {type: int, default: 1}}\nresources:\n  \
          - {type: local_value, name: a, config: {input: '${{ vars.v }}'}}\n  - type: local_file\n    name: b\n    \
@@ -38,7 +39,7 @@ fn a_check_that_is_not_met_keeps_the_object_that_would_be_replaced() {
 }
 
 #[test]
-fn what_a_successor_waits_for_is_done_before_the_old_object_goes() {
+fn dependencies_of_a_successor_are_done_before_the_old_object_is_deleted() {
     let project = Project::with_stack(
         "variables: {v: {type: int, default: 1}}\nresources:\n  \
          - {type: local_command, name: a, config: {create: [sh, -c, 'echo {}'], update: [sh, -c, 'exit 3'], \
@@ -66,8 +67,8 @@ fn what_a_successor_waits_for_is_done_before_the_old_object_goes() {
 }
 
 #[test]
-fn half_a_replacement_is_counted_as_what_was_done() {
-    // The new content cannot be made where a file of somebody else came to be.
+fn half_replacement_is_counted_by_what_was_done() {
+    // The successor cannot be created because a file created outside terrace has its path.
     let project = Project::with_stack(
         "variables: {v: {type: int, default: 1}}\nresources:\n  \
          - {type: local_file, name: b, config: {path: 'b-${{ vars.v }}.txt', content: hello}}\n  \
@@ -76,7 +77,7 @@ fn half_a_replacement_is_counted_as_what_was_done() {
     project.apply().done();
     project.run(["plan", "stack.yaml", "--var", "v=2", "--out", "plan"]).done();
     project.write("b-2.txt", "theirs");
-    // The two do not wait for each other.
+    // The two resources are independent, so their order is not fixed.
     let mut ran = project.run(["apply", "plan"]);
     let (progress, rest) = ran.stderr.split_once("\n\n").unwrap();
     let mut lines: Vec<&str> = progress.lines().collect();
@@ -104,7 +105,7 @@ fn half_a_replacement_is_counted_as_what_was_done() {
 }
 
 #[test]
-fn nothing_is_told_as_done_that_is_refused() {
+fn refused_step_is_not_reported_as_done() {
     let project = Project::with_stack(
         "variables: {v: {type: int, default: 1}}\nresources:\n  \
          - {type: local_value, name: a, config: {triggersReplace: '${{ vars.v }}'}}\n",
@@ -123,7 +124,7 @@ fn nothing_is_told_as_done_that_is_refused() {
 }
 
 #[test]
-fn what_is_left_half_made_or_undeleted_is_named_at_the_end() {
+fn unfinished_replacement_is_named_at_the_end() {
     let stack = |create: &str, value: &str| {
         format!(
             "resources:\n  - type: local_command\n    name: thing\n    lifecycle: {{createBeforeDestroy: true}}\n    config:\n      \

@@ -1,4 +1,4 @@
-//! Runs that somebody calls off: while they wait in the queue, and while a worker has them.
+//! Cancelled runs: while they wait in the queue, and while a worker runs them.
 
 use super::id;
 use super::queued::Queued;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use terrace_tests::until;
 
 #[test]
-fn what_is_queued_and_what_runs_is_called_off_by_its_id() {
+fn queued_and_running_runs_are_cancelled_by_id() {
     let queued = Queued::with_cluster("1");
     let slow = id(&queued.run(&["run", "./slow", "--detach"]).done());
     until("the step begins", || queued.begun() == 1);
@@ -25,7 +25,7 @@ fn what_is_queued_and_what_runs_is_called_off_by_its_id() {
 }
 
 #[test]
-fn what_was_called_off_while_it_waited_is_listed_as_that() {
+fn cancelled_queued_run_is_listed_as_cancelled() {
     let queued = Queued::with_cluster("1");
     let slow = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 1);
@@ -52,7 +52,7 @@ fn what_was_called_off_while_it_waited_is_listed_as_that() {
         let told = queued.run(&[command, &quick]).with_code(1);
         told.says(&format!("run {quick} of ./quick never began: it was called off at ")).says(" by jane@");
     }
-    // It made nothing dirty, and the next run goes before it.
+    // The cancelled run makes nothing dirty. The next run starts without it.
     queued.project.write("go", "");
     slow.finish().done();
     queued.run(&["run", "./quick"]).done();
@@ -63,7 +63,7 @@ fn what_was_called_off_while_it_waited_is_listed_as_that() {
 }
 
 #[test]
-fn what_is_called_off_while_it_waits_is_told_as_cancelled_to_whoever_waits_for_it() {
+fn cancelled_queued_run_is_reported_to_its_followers() {
     let queued = Queued::with_cluster("1");
     let slow = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 1);
@@ -82,7 +82,7 @@ fn what_is_called_off_while_it_waits_is_told_as_cancelled_to_whoever_waits_for_i
 }
 
 #[test]
-fn ctrl_c_calls_off_what_waits_also_while_somebody_edits_the_configuration() {
+fn ctrl_c_cancels_a_queued_run_even_with_a_broken_configuration() {
     let queued = Queued::with_cluster("1");
     let slow = queued.start(&["run", "./slow"]);
     until("the step begins", || queued.begun() == 1);
@@ -105,7 +105,8 @@ fn ctrl_c_calls_off_what_waits_also_while_somebody_edits_the_configuration() {
     slow.finish().done();
 }
 
-/// Notes in the queue that a run of `./quick` was called off after so many attempts, the last one under another record.
+/// Records in the queue a run of `./quick` that was cancelled after `attempt` attempts, the last one with another
+/// record.
 fn note_called_off(queued: &Queued, run: &str, attempt: u32, record: &str) {
     let queue = Connection::open(queued.project.path(".terrace/pipelines/queue.db")).unwrap();
     let ending = json!({"notrun": {"why": "cancelled", "what": ["stopped before it began"]}}).to_string();
@@ -117,15 +118,15 @@ fn note_called_off(queued: &Queued, run: &str, attempt: u32, record: &str) {
 }
 
 #[test]
-fn a_run_that_was_put_back_and_called_off_then_is_told_by_what_it_recorded() {
+fn run_cancelled_after_a_requeue_is_shown_by_its_first_record() {
     let queued = Queued::with_cluster("1");
     queued.run(&["run", "./quick", "--no-queue"]).done();
     let begun = queued.run(&["runs", "list", "--json"]).done().json()["runs"][0]["run_id"].as_str().unwrap().to_owned();
-    // Its second attempt was called off before it had a record; the first one has.
+    // The second attempt was cancelled before it had a record. The first attempt has one.
     note_called_off(&queued, &begun, 2, "0a21107b-0000-7000-8000-000000000001");
     queued.run(&["logs", &begun]).done();
     queued.run(&["cancel", &begun]).with_code(1).says("is over: it succeeded");
-    // Its worker died before it recorded anything.
+    // The worker of this run died before it recorded anything.
     let nothing = "0a21107b-0000-7000-8000-000000000002";
     note_called_off(&queued, nothing, 1, nothing);
     queued.run(&["logs", nothing]).with_code(1).says("never began: it was called off at ");
