@@ -104,8 +104,8 @@ async fn outputs_are_rolled_back_with_their_stack() {
     };
     let then = outputs().await;
     let plan = rolled_back(&story, first).await;
-    let text = summary(&plan);
-    let lines: Vec<&str> = text.lines().map(|line| line.split(':').next().unwrap()).collect();
+    let changes = summary(&plan);
+    let lines: Vec<&str> = changes.lines().map(|line| line.split(':').next().unwrap()).collect();
     assert_eq!(lines, ["~ world_thing.a", "output gone", "output new", "output s", "output shown", "output val"]);
     story.apply_plan(&plan).await.unwrap();
     let now = outputs().await;

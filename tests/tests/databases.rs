@@ -245,8 +245,8 @@ fn run_writes_into_its_database_and_the_password_appears_nowhere() {
     let engine = databases.project.read("pipelines/engine");
     let password = databases.show("orders")["password"].as_str().unwrap().to_owned();
     assert!(engine.starts_with(&format!("postgresql+psycopg2://postgres:{password}@127.0.0.1:")), "{engine}");
-    for said in &told {
-        assert!(!said.stdout.contains(&password) && !said.stderr.contains(&password), "{said}");
+    for ran in &outputs {
+        assert!(!ran.stdout.contains(&password) && !ran.stderr.contains(&password), "{ran}");
     }
     let mut all = Vec::new();
     files(&databases.project.path("."), &mut all);

@@ -98,7 +98,7 @@ fn unknown_run_ids_are_refused_with_a_suggestion() {
 }
 
 #[test]
-fn error_in_another_pipeline_is_a_warning() {
+fn error_in_an_unselected_pipeline_is_a_warning() {
     let pipelines = kept("good: {pipeline: [{run: noise}]}\nbroken: {pipeline: [{run: nosie}]}\n");
     let ran = pipelines.run(&["run", "./good"]).done();
     ran.says("warning: something else is wrong in `pipeline-spec.yaml`").says("./good: SUCCESS");

@@ -59,7 +59,7 @@ fn order_without_other_changes_is_recorded_only_by_an_approved_apply() {
 }
 
 #[test]
-fn adopted_object_is_recorded_only_by_an_approved_apply() {
+fn ignored_change_is_recorded_only_by_an_approved_apply() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_file, name: a, lifecycle: {ignoreChanges: [content]}, config: {path: a.txt, content: \
          one}}\n",
