@@ -394,7 +394,7 @@ fn plan_is_refused_with_changed_settings_of_its_provider() {
 }
 
 #[test]
-fn digest_depends_on_secrets_only_with_plaintext_secrets() {
+fn plaintext_plan_digest_depends_on_secrets() {
     let project = Project::with_stack(
         "variables: {token: {type: string, sensitive: true}}\n\
          resources: [{type: local_value, name: a, config: {input: '${{ vars.token }}'}}]\n",

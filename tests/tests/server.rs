@@ -388,7 +388,7 @@ fn interrupted_access_update_is_completed_after_a_restart() {
 }
 
 #[test]
-fn adopted_object_is_recorded() {
+fn matching_external_change_is_recorded() {
     let (project, product) = with_port();
     let blueprint = project.read("blueprints/port.yaml");
     project.write("blueprints/port.yaml", blueprint.replace("content: x", "content: '${{ component.specific.name }}'"));

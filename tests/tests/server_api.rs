@@ -92,7 +92,7 @@ fn plan_is_created_shown_and_applied_once_if_unchanged() {
 }
 
 #[test]
-fn failed_or_cancelled_plan_is_not_applied() {
+fn cancelled_plan_is_not_applied() {
     let project = crate::server::project();
     project.make_gate("gate-a");
     let server = Served::start(&project, &["--workers", "1"]);
@@ -389,7 +389,7 @@ fn plan_request_can_set_environment_and_variables() {
 }
 
 #[test]
-fn each_environment_has_its_own_providers_whichever_started() {
+fn each_environment_of_a_server_has_its_own_providers() {
     let project = Project::new();
     project.write(
         "terrace.yaml",

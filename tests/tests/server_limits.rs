@@ -1,11 +1,11 @@
-//! Descriptors that are too large for the server that gets them.
+//! Descriptors too large for their server.
 
 use crate::server::{product, project};
 use serde_json::json;
 use terrace_tests::Project;
 use terrace_tests::served::{Served, request};
 
-/// A project whose server keeps to these limits.
+/// Creates a project whose server has these limits.
 fn limited(limits: &str) -> Project {
     let project = project();
     project.write("terrace.yaml", format!("environments: {{test: {{}}}}\nserver: {{limits: {limits}}}\n"));
@@ -13,7 +13,7 @@ fn limited(limits: &str) -> Project {
 }
 
 #[test]
-fn stack_with_too_many_resources_is_refused_with_its_place_and_the_limit() {
+fn stack_with_too_many_resources_is_refused_with_place_and_limit() {
     let project = limited("{resources: 2}");
     let server = Served::start(&project, &[]);
     let many = product(&["a", "b", "c"]);
@@ -41,10 +41,10 @@ fn text_with_too_many_values_is_refused_with_the_limit() {
 }
 
 #[test]
-fn large_descriptors_are_judged_in_turns() {
+fn large_descriptors_are_compiled_one_after_another() {
     let project = limited("{large: 1}");
     let server = Served::start(&project, &[]);
-    // More than 64 kB, so that each needs the only permit.
+    // More than 64 kB, so each needs the only permit.
     let large = format!("{}\n# {}\n", product(&["a"]), "x".repeat(100_000));
     std::thread::scope(|scope| {
         let calls: Vec<_> = (0..4)

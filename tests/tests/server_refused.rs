@@ -1,5 +1,4 @@
-//! What is said of calls that are refused, and of what fails: by the field that is wrong, with what to do about it, in the
-//! words of whoever calls.
+//! Messages for refused and failed calls: the wrong field and a hint, in terms of the caller.
 
 use crate::server::{meaning, messages, product, project};
 use crate::server_request::{ACL, access, with_port};
@@ -11,7 +10,7 @@ const COMPONENT: &str = "COMPONENT_DESCRIPTOR";
 const PLANS: &str = "/api/v1/plans";
 
 #[test]
-fn what_fails_says_what_to_do_in_its_result_and_its_log() {
+fn failed_request_has_a_hint_in_result_and_log() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     let answer = server.call("POST", "/v1/updateacl", &access(&product, &["user:ada"], "{}"));
@@ -23,7 +22,7 @@ fn what_fails_says_what_to_do_in_its_result_and_its_log() {
 }
 
 #[test]
-fn the_native_api_says_what_to_do() {
+fn native_api_gives_hints() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     let detail = |body: Json| {
@@ -50,7 +49,7 @@ fn the_native_api_says_what_to_do() {
 }
 
 #[test]
-fn a_key_that_cannot_be_read_is_refused_and_an_empty_one_is_none() {
+fn unreadable_idempotency_key_is_refused_and_empty_is_none() {
     let project = project();
     let server = Served::start(&project, &[]);
     let body = json!({"descriptor": product(&["a"])}).to_string();
@@ -64,7 +63,7 @@ fn a_key_that_cannot_be_read_is_refused_and_an_empty_one_is_none() {
 }
 
 #[test]
-fn one_key_is_for_one_scan_of_drift() {
+fn idempotency_key_is_for_one_drift_scan() {
     let project = project();
     let server = Served::start(&project, &[]);
     let other = product(&["b"]).replace("finance:cash", "finance:other");
@@ -88,7 +87,7 @@ fn one_key_is_for_one_scan_of_drift() {
 }
 
 #[test]
-fn a_plan_says_its_errors_in_every_form() {
+fn plan_errors_are_in_every_format() {
     let project = project();
     project.write("terrace.yaml", "environments: {test: {}}\nserver: {stacks: true}\n");
     let server = Served::start(&project, &[]);
@@ -99,7 +98,7 @@ fn a_plan_says_its_errors_in_every_form() {
     for form in ["application/json", "text/markdown", "text/plain"] {
         let told = server.call_with("POST", PLANS, &body, &[("accept", form)]);
         assert!(told.content_type.starts_with(form), "{told:?}");
-        // Markdown has signs of its own before them.
+        // Markdown escapes some characters.
         let body = told.body.replace('\\', "");
         let (_, rest) = body.split_once(problem).unwrap_or_else(|| panic!("{told:?}"));
         assert!(rest.contains(hint), "{told:?}");
@@ -107,7 +106,7 @@ fn a_plan_says_its_errors_in_every_form() {
 }
 
 #[test]
-fn a_plan_has_the_form_that_is_wanted_most() {
+fn plan_has_the_most_preferred_accepted_format() {
     let project = project();
     let server = Served::start(&project, &[]);
     let body = json!({"descriptor": product(&["a"])}).to_string();
@@ -124,7 +123,7 @@ fn a_plan_has_the_form_that_is_wanted_most() {
 }
 
 #[test]
-fn who_has_access_is_a_list_also_where_that_is_nobody() {
+fn access_is_a_list_even_without_principals() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     let made = server.ended(&server.ask("/v1/provision", &product));
@@ -138,7 +137,7 @@ fn who_has_access_is_a_list_also_where_that_is_nobody() {
     assert_eq!((&nobody["status"], &nobody["info"]["aclInfo"]), (&json!("COMPLETED"), &json!([])), "{nobody}");
 }
 
-/// The field that is told, and what is said of it.
+/// Returns the named field and the whole error.
 fn told(answer: &Answer) -> (String, Json) {
     assert_eq!(answer.status, 400, "{answer:?}");
     let told = answer.json();
@@ -146,7 +145,7 @@ fn told(answer: &Answer) -> (String, Json) {
 }
 
 #[test]
-fn what_is_wrong_with_access_is_told_by_the_fields_of_that_call() {
+fn access_error_names_the_fields_of_its_call() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     let refused = |request: &str| {
@@ -165,7 +164,7 @@ fn what_is_wrong_with_access_is_told_by_the_fields_of_that_call() {
 }
 
 #[test]
-fn the_field_of_what_is_wrong_is_told_as_exactly_as_it_is_known() {
+fn error_names_the_most_specific_known_field() {
     let project = project();
     let server = Served::start(&project, &[]);
     let named = "componentIdToProvision: urn:dmb:cmp:finance:cash:0:a";
@@ -193,7 +192,7 @@ fn the_field_of_what_is_wrong_is_told_as_exactly_as_it_is_known() {
 }
 
 #[test]
-fn a_query_that_cannot_be_read_is_told_in_words_of_whoever_calls() {
+fn unreadable_query_is_reported_in_terms_of_the_caller() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&server.ask("/v1/provision", &product))["status"], "COMPLETED");
@@ -222,7 +221,7 @@ fn a_query_that_cannot_be_read_is_told_in_words_of_whoever_calls() {
 }
 
 #[test]
-fn a_body_that_cannot_be_taken_is_told_in_words_of_whoever_calls() {
+fn unacceptable_body_is_reported_in_terms_of_the_caller() {
     let project = project();
     project.write("terrace.yaml", "environments: {test: {}}\nserver: {bodyLimit: 1KB}\n");
     let server = Served::start(&project, &[]);
@@ -243,7 +242,7 @@ fn a_body_that_cannot_be_taken_is_told_in_words_of_whoever_calls() {
 }
 
 #[test]
-fn every_refusal_says_its_problem_and_what_to_do() {
+fn every_refusal_has_a_problem_and_a_hint() {
     let project = project();
     let digest = "f83d8b58e7bd3f15415cdb05ea71fdb10fb96abf9a8517cadb238a49f26d29a7";
     project.write(
@@ -272,7 +271,7 @@ fn every_refusal_says_its_problem_and_what_to_do() {
 }
 
 #[test]
-fn what_may_be_left_out_may_be_null() {
+fn optional_field_can_be_null() {
     let project = project();
     let server = Served::start(&project, &[]);
     let body = json!({"useCaseTemplateId": "x", "environment": "test", "params": null, "catalogInfo": null});

@@ -1,4 +1,4 @@
-//! Who is told of drift, by a signed call that is tried again.
+//! Drift webhooks: a signed call that is retried.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -7,8 +7,8 @@ use terrace_tests::served::Served;
 use terrace_tests::{Peer, Project, until};
 
 #[test]
-fn drift_is_told_once_it_is_taken_signed_with_the_secret() {
-    // Nobody takes it the first time.
+fn drift_is_reported_once_accepted_and_signed() {
+    // The first call fails.
     let peer = Peer::start(|_, before| (if before == 0 { 503 } else { 204 }, String::new()));
     let project = Project::new();
     let configuration = format!(
@@ -42,7 +42,7 @@ fn drift_is_told_once_it_is_taken_signed_with_the_secret() {
     let signature = second.headers["webhook-signature"].strip_prefix("v1,").unwrap();
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"a-secret");
     hmac::verify(&key, sent.as_bytes(), &BASE64_STANDARD.decode(signature).unwrap()).unwrap();
-    // As it is recorded there is nothing to tell.
+    // Without drift there is no call.
     project.write("a.txt", "told");
     let begun = server.call("POST", "/api/v1/drift", "{}").json();
     let operation = begun[0]["operation"].as_str().unwrap();
@@ -54,7 +54,7 @@ fn drift_is_told_once_it_is_taken_signed_with_the_secret() {
 }
 
 #[test]
-fn a_webhook_that_cannot_be_called_is_refused_at_its_place() {
+fn invalid_webhook_is_refused_at_its_place() {
     let project = Project::new();
     project.write("terrace.yaml", "server:\n  drift:\n    webhook:\n      url: hooks\n      secret: hush\n");
     let ran = project.run(["serve"]).with_code(1);

@@ -1,11 +1,11 @@
-//! Slips of the fingers and habits from other tools: each is told with what was meant, and nothing passes silently.
+//! Typing mistakes and habits from other tools: each error suggests the right word, and nothing is silently ignored.
 
 use terrace_tests::{Project, Terminal, snapshot};
 
 const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: out/a, content: one}}\n";
 
 #[test]
-fn an_overlay_that_no_blueprint_has_is_refused_at_its_place() {
+fn unknown_overlay_is_refused_at_its_place() {
     let project = Project::with_stack(STACK);
     project.write("terrace.yaml", "environments:\n  local:\n    overlay: embeded\n");
     snapshot!(project.run(["plan", "stack.yaml"]), @"
@@ -23,7 +23,7 @@ fn an_overlay_that_no_blueprint_has_is_refused_at_its_place() {
 }
 
 #[test]
-fn a_folder_of_blueprints_that_is_not_there_is_refused_at_its_place() {
+fn missing_blueprint_folder_is_refused_at_its_place() {
     let project = Project::with_stack(STACK);
     project.write("blueprints/README.md", "none yet");
     project.write("terrace.yaml", "environments:\n  local:\n    blueprints: [bluprints/]\n");
@@ -42,7 +42,7 @@ fn a_folder_of_blueprints_that_is_not_there_is_refused_at_its_place() {
 }
 
 #[test]
-fn a_log_level_that_is_none_is_a_warning() {
+fn invalid_log_level_is_a_warning() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run_with(&[("TERRACE_LOG", "foo")], ["validate", "stack.yaml"]), @"
     exit: 0
@@ -57,7 +57,7 @@ fn a_log_level_that_is_none_is_a_warning() {
 }
 
 #[test]
-fn habits_from_terraform_are_answered_with_the_command_that_does_the_same() {
+fn terraform_commands_are_answered_with_their_equivalents() {
     let project = Project::with_stack(STACK);
     let told = |words: &[&str]| project.run(words.iter().copied()).with_code(1).stderr;
     snapshot!(project.run(["refresh"]), @"
@@ -83,7 +83,7 @@ fn habits_from_terraform_are_answered_with_the_command_that_does_the_same() {
 }
 
 #[test]
-fn operations_are_named_by_how_their_ids_begin() {
+fn operations_can_be_named_by_an_id_prefix() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     let id = project.run(["operations", "list", "--json"]).done().json()[0]["operation"].as_str().unwrap().to_owned();
@@ -110,7 +110,7 @@ fn operations_are_named_by_how_their_ids_begin() {
 }
 
 #[test]
-fn a_stack_to_export_that_is_not_there_is_no_empty_backup() {
+fn export_of_an_unknown_stack_is_not_an_empty_backup() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     snapshot!(project.run(["state", "export", "dmo@local", "--out", "backup.json"]), @"
@@ -125,7 +125,7 @@ fn a_stack_to_export_that_is_not_there_is_no_empty_backup() {
 }
 
 #[test]
-fn a_comment_that_is_to_be_shorter_than_its_frame_is_refused() {
+fn too_small_comment_limit_is_refused() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run(["plan", "stack.yaml", "--format", "markdown", "--max-chars", "100"]), @"
     exit: 1
@@ -139,7 +139,7 @@ fn a_comment_that_is_to_be_shorter_than_its_frame_is_refused() {
 }
 
 #[test]
-fn a_server_without_a_queue_is_refused() {
+fn server_without_a_queue_is_refused() {
     let project = Project::with_stack(STACK);
     snapshot!(project.run(["serve", "--queue", "0"]), @"
     exit: 1
@@ -151,7 +151,7 @@ fn a_server_without_a_queue_is_refused() {
 }
 
 #[test]
-fn two_blueprints_of_one_name_in_a_folder_are_refused() {
+fn two_blueprints_with_one_name_in_a_folder_are_refused() {
     let project = Project::new();
     let blueprint = "apiVersion: terrace.dev/v1\nkind: Blueprint\nmetadata: {name: page, version: 1.0.0}\n";
     project.write("more/a.yaml", blueprint);
@@ -188,7 +188,7 @@ fn two_blueprints_of_one_name_in_a_folder_are_refused() {
 }
 
 #[test]
-fn destroying_says_what_it_takes_and_a_saved_plan_is_applied() {
+fn destroy_refuses_a_saved_plan_and_apply_accepts_it() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     let help = project.run(["destroy", "--help"]).done().stdout;
@@ -205,7 +205,7 @@ fn destroying_says_what_it_takes_and_a_saved_plan_is_applied() {
 }
 
 #[test]
-fn help_has_help() {
+fn help_command_has_help() {
     let project = Project::new();
     let help = project.run(["help"]).done().stdout;
     for words in [["help", "--help"], ["help", "-h"]] {
@@ -214,7 +214,7 @@ fn help_has_help() {
 }
 
 #[test]
-fn what_drift_is_to_ignore_is_an_attribute() {
+fn ignored_drift_must_be_an_attribute() {
     let project = Project::with_stack(STACK);
     project.apply().done();
     project.write("out/a", "another");
@@ -230,7 +230,7 @@ fn what_drift_is_to_ignore_is_an_attribute() {
 }
 
 #[test]
-fn a_target_of_a_stack_that_is_not_planned_is_told_with_those_that_are() {
+fn target_of_an_unplanned_stack_lists_the_planned_ones() {
     let project = Project::with_stack(STACK);
     project.write(
         "second.yaml",
@@ -254,13 +254,13 @@ fn a_target_of_a_stack_that_is_not_planned_is_told_with_those_that_are() {
 }
 
 #[test]
-fn a_field_is_listed_once() {
+fn field_is_listed_once() {
     let project = Project::with_stack("resources: []\nimports: [{to: local_file.a, id: a, extra: x}]\n");
     project.run(["validate", "stack.yaml"]).with_code(1).says("the fields are `forEach`, `key`, `to` or `id`");
 }
 
 #[test]
-fn an_option_of_another_command_is_answered_with_what_to_do() {
+fn option_of_another_command_gets_a_hint() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     project.run(["drift", "stack.yaml", "--var", "x=1"]).with_code(1).says("variables have no part in it");
     project.run(["drift", "stack.yaml", "--var-file=x"]).with_code(1).says("variables have no part in it");
@@ -270,7 +270,7 @@ fn an_option_of_another_command_is_answered_with_what_to_do() {
 }
 
 #[test]
-fn an_option_is_answered_with_the_commands_that_take_it() {
+fn misplaced_option_names_the_commands_that_accept_it() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     snapshot!(project.run(["plan", "stack.yaml", "--parallelism", "0"]), @"
     exit: 1
@@ -295,7 +295,7 @@ fn an_option_is_answered_with_the_commands_that_take_it() {
 }
 
 #[test]
-fn a_command_that_is_none_is_answered_with_those_that_are_for_people() {
+fn unknown_command_suggests_visible_commands() {
     let project = Project::new();
     for (words, hint) in [
         (&["pln"] as &[&str], "did you mean `terrace plan`?"),
@@ -323,7 +323,7 @@ fn a_command_that_is_none_is_answered_with_those_that_are_for_people() {
 }
 
 #[test]
-fn a_stack_where_a_descriptor_is_asked_for_is_answered_with_what_takes_stacks() {
+fn stack_in_place_of_a_descriptor_suggests_commands_for_stacks() {
     let project = Project::new();
     let told = project.run(["plan", "multi@local"]).with_code(1);
     told.says("there is no file `multi@local`").says("terrace plan --destroy multi@local");
@@ -334,7 +334,7 @@ const AREA: &str = "components:\n  area:\n    blueprint: snowflake-storage\n    
                     tables: [{tableName: sqlite_x, schema: [{name: a, dataType: TEXT}]}]\n";
 
 #[test]
-fn a_mistake_that_a_blueprint_of_ones_own_meets_names_the_component() {
+fn mistake_in_a_project_blueprint_names_the_component() {
     let project = Project::with_stack(
         "components:\n  one: {blueprint: own, specific: {m: {deep: 1}}}\n  two: {blueprint: own, specific: {m: {}}}\n",
     );
@@ -351,7 +351,7 @@ fn a_mistake_that_a_blueprint_of_ones_own_meets_names_the_component() {
 }
 
 #[test]
-fn a_mistake_that_a_built_in_blueprint_meets_is_told_where_the_descriptor_makes_it() {
+fn mistake_in_a_built_in_blueprint_is_reported_in_the_descriptor() {
     let project = Project::with_stack(AREA);
     let ran = project.run(["validate", "stack.yaml"]).with_code(1);
     snapshot!(ran, @r#"
@@ -380,7 +380,7 @@ fn a_mistake_that_a_built_in_blueprint_meets_is_told_where_the_descriptor_makes_
 }
 
 #[test]
-fn a_blueprint_of_the_project_is_where_its_mistake_is_told() {
+fn mistake_in_a_project_blueprint_is_reported_in_the_blueprint() {
     let project = Project::with_stack("components:\n  a: {blueprint: mine, specific: {}}\n");
     project.write("terrace.yaml", "environments: {local: {blueprints: [mine/]}}\n");
     project.write(
@@ -394,7 +394,7 @@ fn a_blueprint_of_the_project_is_where_its_mistake_is_told() {
 }
 
 #[test]
-fn a_list_of_names_that_is_cut_says_how_many_more_there_are() {
+fn cut_list_of_names_says_how_many_are_hidden() {
     let resources: String =
         (0..12).map(|n| format!("  - {{type: local_value, name: n{n:02}, config: {{input: 1}}}}\n")).collect();
     let project = Project::with_stack(&format!(
@@ -408,13 +408,13 @@ fn a_list_of_names_that_is_cut_says_how_many_more_there_are() {
 }
 
 #[test]
-fn who_counts_resources_is_told_how_several_are_made() {
+fn field_count_is_answered_with_for_each() {
     let project = Project::with_stack("resources:\n  - {type: local_value, name: a, count: 3, config: {input: 1}}\n");
     project.run(["plan", "stack.yaml"]).with_code(1).says("a resource has no field `count`").says("made by `forEach`");
 }
 
 #[test]
-fn the_way_to_leave_something_for_later_is_a_whole_command() {
+fn hint_to_defer_is_a_complete_command() {
     let project = Project::with_stack(
         "resources:\n  - {type: local_value, name: a, config: {input: 1}}\n  \
          - {type: local_value, name: b, forEach: '${{ [resources.a.id] }}', config: {input: 1}}\n",
@@ -429,7 +429,7 @@ fn the_way_to_leave_something_for_later_is_a_whole_command() {
 }
 
 #[test]
-fn a_command_without_its_descriptor_is_answered_with_what_works_here() {
+fn command_without_descriptor_suggests_what_works_here() {
     let project = Project::new();
     project
         .run(["plan"])
@@ -456,14 +456,14 @@ fn a_command_without_its_descriptor_is_answered_with_what_works_here() {
 }
 
 #[test]
-fn help_fits_the_terminal_whatever_is_known_of_it() {
+fn help_fits_every_terminal_width() {
     let project = Project::new();
     for columns in [40, 80] {
         for words in [&["--help"] as &[&str], &["help", "plan"], &["state", "-h"]] {
             let mut command = project.command(words.iter().copied());
             command.env("COLUMNS", "100");
             let screen = Terminal::start_without_height(command, columns).finish();
-            // One word that is longer stands alone.
+            // A single longer word keeps its own line.
             let is_long = |line: &&str| line.chars().count() > columns.into() && line.split_whitespace().count() > 1;
             let long: Vec<&str> = screen.lines().filter(is_long).collect();
             assert!(long.is_empty(), "{columns}: {long:#?}");
@@ -473,7 +473,7 @@ fn help_fits_the_terminal_whatever_is_known_of_it() {
 }
 
 #[test]
-fn help_takes_the_options_of_every_command() {
+fn help_accepts_the_options_of_every_command() {
     let project = Project::new();
     for words in [&["-q"] as &[&str], &["--color", "never"], &["--color=never"], &["-vv"], &["--input=false", "-q"]] {
         let help = project.run(["help", "terraform"].into_iter().chain(words.iter().copied())).done();

@@ -1,4 +1,5 @@
-//! A whole state moves to another database: nothing is lost, nothing is planned again, and what cannot move says why.
+//! `state migrate`: a whole state moves to another database. Nothing is lost or planned again, and every refusal has a
+//! reason.
 
 use std::time::Instant;
 use terrace_state::contract::cluster::{Cluster, PASSWORD, connect};
@@ -10,7 +11,7 @@ const STACK: &str = "resources:\n  - {type: local_file, name: a, config: {path: 
                      - {type: local_value, name: b, config: {input: '${{ resources.a.path }}'}}\n\
                      outputs: {path: '${{ resources.a.path }}'}\n";
 
-/// A stack whose program stands at a gate.
+/// A stack whose program waits at a gate.
 const GATE: &str = "resources:\n  - type: local_command\n    name: c\n    config:\n      \
                     create: [sh, -c, 'touch started; read line < gate; echo {}']\n      find: [echo, 'null']\n";
 
@@ -33,7 +34,7 @@ fn migrate(project: &Project, from: &str, to: &str) -> Ran {
 
 const FILE: &str = "sqlite:.terrace/state.db";
 
-/// A project with a history of three operations.
+/// Creates a project with a history of three operations.
 fn applied() -> Project {
     let project = Project::with_stack(STACK);
     project.apply().done();
@@ -44,12 +45,12 @@ fn applied() -> Project {
 }
 
 #[test]
-fn a_state_moves_to_a_server_and_back_and_nothing_is_planned_anew() {
+fn state_moves_to_a_server_and_back_without_new_changes() {
     let (project, url) = (applied(), database());
     project.run(["untaint", "local_file.a"]).done();
     let recorded = at(&project, FILE, ["state", "export", "--history"]).done().stdout;
     let operations = at(&project, FILE, ["operations", "list"]).done().stdout;
-    // A plan that was saved before is of the same state afterwards.
+    // A plan saved before the move is valid after it.
     project.edit("stack.yaml", "content: two", "content: three");
     project.run(["plan", "stack.yaml", "--out", "plan"]).done();
     let moved = migrate(&project, FILE, &url).done();
@@ -81,13 +82,13 @@ fn a_state_moves_to_a_server_and_back_and_nothing_is_planned_anew() {
     project.assert_settled("stack.yaml", &[]);
 }
 
-/// The folder as the command sees it.
+/// Returns the folder as the command prints it.
 fn real(project: &Project) -> std::path::PathBuf {
     project.path(".").canonicalize().unwrap()
 }
 
 #[test]
-fn what_is_sealed_moves_without_the_key_and_is_opened_with_it() {
+fn sealed_values_move_without_the_key_and_open_with_it() {
     let project = Project::with_stack(
         "variables: {v: {type: string, sensitive: true, default: hunter3}}\nresources:\n  \
          - {type: local_file, name: a, config: {path: a.txt, content: '${{ vars.v }}'}}\n\
@@ -103,7 +104,7 @@ fn what_is_sealed_moves_without_the_key_and_is_opened_with_it() {
 }
 
 #[test]
-fn a_place_that_is_not_empty_is_left_alone() {
+fn destination_that_is_not_empty_is_left_alone() {
     let (project, url) = (applied(), database());
     let other = Project::with_stack(STACK);
     at(&other, &url, ["apply", "stack.yaml", "--auto-approve"]).done();
@@ -123,7 +124,7 @@ fn a_place_that_is_not_empty_is_left_alone() {
 }
 
 #[test]
-fn slips_are_told() {
+fn typing_mistakes_are_reported() {
     let project = applied();
     snapshot!(project.run(["state", "migrate"]), @"
     exit: 1
@@ -154,14 +155,14 @@ fn slips_are_told() {
     assert_settled(&project);
 }
 
-/// The old state is as good as before.
+/// Checks that the old state still works.
 fn assert_settled(project: &Project) {
     project.run(["untaint", "local_file.a"]).done();
     project.assert_settled("stack.yaml", &[]);
 }
 
 #[test]
-fn a_state_in_use_says_by_whom_and_moves_when_it_is_recovered() {
+fn state_in_use_is_refused_with_its_holder_and_moves_after_recovery() {
     let (project, apply) = Project::at_the_gate(GATE);
     let url = database();
     let refused = migrate(&project, FILE, &url).with_code(4);
@@ -173,7 +174,7 @@ fn a_state_in_use_says_by_whom_and_moves_when_it_is_recovered() {
         .says("what became of demo@local:local_command.c in operation")
         .says("`terrace recover demo@local` finds out");
     at(&project, &url, ["doctor"]).done().says("there is none yet");
-    // Opened for both, so that it does not matter whether the program still waits.
+    // The gate is opened for reading too, so the write does not block if the program is gone.
     let gate = std::fs::OpenOptions::new().read(true).write(true).open(project.path("gate"));
     std::io::Write::write_all(&mut gate.unwrap(), b"open\n").unwrap();
     project.run(["recover"]).done();
@@ -182,7 +183,7 @@ fn a_state_in_use_says_by_whom_and_moves_when_it_is_recovered() {
 }
 
 #[test]
-fn a_request_that_waits_keeps_the_state_where_it_is() {
+fn state_with_a_queued_request_does_not_move() {
     use terrace_tests::served::Served;
     let project = crate::server::project();
     let url = database();
@@ -205,14 +206,14 @@ fn a_request_that_waits_keeps_the_state_where_it_is() {
     assert_eq!(crate::server::log(&project), ["a"]);
 }
 
-/// Lets whatever copies the steps of a state stand still where a test holds this lock.
+/// Blocks the copy of steps while a test holds this lock.
 const LOCK: &str = "SELECT pg_advisory_lock(4711)";
 
 async fn count(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.unwrap().try_get(0).unwrap()
 }
 
-/// Kills a copy that stands still.
+/// Kills a blocked copy.
 async fn kill_in_the_middle(client: &Client, running: Running) {
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()";
     let begin = Instant::now();
@@ -230,11 +231,11 @@ async fn kill_in_the_middle(client: &Client, running: Running) {
 }
 
 #[test]
-fn killed_in_the_middle_a_database_stays_empty_and_the_next_one_begins_anew() {
+fn killed_copy_leaves_the_database_empty_and_the_next_one_starts_again() {
     let (project, url) = (applied(), database());
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async {
-        // The tables are there, and nothing in them.
+        // The tables exist and are empty.
         drop(terrace_state::open(&url.parse().unwrap(), terrace_state::Access::ReadWrite).await.unwrap());
         let client = connect(&url).await;
         client
@@ -260,7 +261,7 @@ fn killed_in_the_middle_a_database_stays_empty_and_the_next_one_begins_anew() {
 }
 
 #[test]
-fn killed_in_the_middle_a_file_stays_empty_and_the_next_one_begins_anew() {
+fn killed_copy_leaves_the_file_empty_and_the_next_one_starts_again() {
     let (project, url) = (applied(), database());
     migrate(&project, FILE, &url).done();
     let runtime = Runtime::new().unwrap();

@@ -1,5 +1,5 @@
-//! Files, folders and programs that are named and are not there, or are something else: what was named and where, what was
-//! expected, and no bare word of the system.
+//! Missing or unusable files, folders and programs: the error says what was expected and where, and is not only an OS
+//! error.
 
 use terrace_tests::{Project, Ran, snapshot};
 
@@ -14,7 +14,7 @@ fn told(words: &[&str]) -> Ran {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_read_says_what_was_expected() {
+fn unreadable_configuration_error_says_what_was_expected() {
     snapshot!(told(&["plan", "stack.yaml", "--config", "nope.yaml"]), @"
     exit: 1
     --- stderr
@@ -36,7 +36,7 @@ fn a_configuration_that_cannot_be_read_says_what_was_expected() {
 }
 
 #[test]
-fn a_url_of_a_state_is_told_with_its_place_and_without_its_password() {
+fn invalid_state_url_is_reported_with_its_place_and_without_password() {
     let project = Project::with_stack("resources: []\n");
     let (wrong, why) =
         ("postgres://me:hunter2@h/d?colour=blue", "postgres://me@h/d is not understood: unknown option `colour`");
@@ -53,7 +53,7 @@ fn a_url_of_a_state_is_told_with_its_place_and_without_its_password() {
 }
 
 #[test]
-fn a_folder_to_change_to_says_what_was_expected() {
+fn missing_working_folder_error_says_what_was_expected() {
     snapshot!(told(&["plan", "stack.yaml", "--chdir", "nope"]), @"
     exit: 1
     --- stderr
@@ -65,7 +65,7 @@ fn a_folder_to_change_to_says_what_was_expected() {
 }
 
 #[test]
-fn a_state_to_import_says_what_was_expected() {
+fn unreadable_state_import_error_says_what_was_expected() {
     snapshot!(told(&["state", "import", "folder"]), @"
     exit: 1
     --- stderr
@@ -77,7 +77,7 @@ fn a_state_to_import_says_what_was_expected() {
 }
 
 #[test]
-fn a_state_key_that_cannot_be_had_is_told_where_it_is_configured() {
+fn unusable_state_key_is_reported_where_it_is_configured() {
     let project = Project::with_stack("resources: []\n");
     project.write("folder/x", "x");
     project.write("latin", b"caf\xe9\n");
@@ -124,7 +124,7 @@ fn a_state_key_that_cannot_be_had_is_told_where_it_is_configured() {
 }
 
 #[test]
-fn a_command_that_takes_its_time_for_a_key_is_named() {
+fn slow_key_command_is_named() {
     let project = Project::with_stack("resources: []\n");
     project.make_gate("gate");
     project.write("terrace.yaml", "encryption: {keyCommand: [sh, -c, 'cat; read line < gate; echo $line']}\n");
