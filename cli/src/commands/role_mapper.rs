@@ -29,10 +29,10 @@ pub(super) async fn run(
     signals: &Signals,
 ) -> Result<Exit, Failure> {
     let settings = context.settings(None)?;
-    let Said { bind, settings: configured } = variables::read(context.variables)?;
+    let Said { bind, settings: mapper_settings } = variables::read(context.variables)?;
     let bind = arguments.bind.or(bind).unwrap_or(BIND);
-    check_address(bind, &configured.auth)?;
-    if let Some(certificate) = &configured.certificate {
+    check_address(bind, &mapper_settings.auth)?;
+    if let Some(certificate) = &mapper_settings.certificate {
         certificate.read().map_err(|error| {
             Failure::new(error.to_string())
                 .hint("ROLE_MAPPER_TLS_CERT and ROLE_MAPPER_TLS_KEY name two PEM files: the chain and its key")
@@ -42,15 +42,15 @@ pub(super) async fn run(
     let configured = settings.server(context.ui)?;
     let audit = logging::audit(&configured.audit.log, &settings.project_folder)?;
     let log = logging::serve(context, &configured.log, telemetry.layers().into_iter().chain(audit).collect())?;
-    warn_of_plain_tokens(bind, &configured.auth, configured.certificate.is_some());
-    let certificate = configured.certificate.clone();
+    warn_of_plain_tokens(bind, &mapper_settings.auth, mapper_settings.certificate.is_some());
+    let certificate = mapper_settings.certificate.clone();
     let store = role_store(&settings).await?;
     let listener = TcpListener::bind(bind).map_err(|error| {
         Failure::new(format!("cannot listen on {bind}: {error}")).hint("choose another address with `--bind`")
     })?;
     let address = listener.local_addr().unwrap_or(bind);
-    let scheme = if configured.certificate.is_some() { "https" } else { "http" };
-    let mapper = RoleMapper::new(store, configured).map_err(|why| {
+    let scheme = if mapper_settings.certificate.is_some() { "https" } else { "http" };
+    let mapper = RoleMapper::new(store, mapper_settings).map_err(|why| {
         Failure::new(format!("the variables ROLE_MAPPER_* are invalid: {why}")).hint("`docs/role-mapper.md` lists them")
     })?;
     signals.begin_changes();

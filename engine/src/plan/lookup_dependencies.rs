@@ -314,7 +314,7 @@ impl LookupDependencies {
         let mut visited = HashSet::from([(&request.stack, request.block)]);
         while let Some(request) = open.pop() {
             let readers = declared.readers(request);
-            if object.stack == request.stack && readers.contains(&object.block) {
+            if made.stack == request.stack && readers.contains(&made.block) {
                 return true;
             }
             for key in self.names.get(&request.stack).into_iter().flatten() {

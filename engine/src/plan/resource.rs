@@ -369,7 +369,7 @@ async fn find_existing(
     match deadline::reading(timeouts.read, session.find(ty, &attempt)).await {
         Ok(Found::Ours(observed) | Found::Strangers(observed)) => Some(found(ty, observed)),
         Ok(unclear @ (Found::Pending(_) | Found::Unknown)) if planner.options.by_address => {
-            diagnostics.push(destroy_unmanaged::unclear(&unclear, address).at(input.span).about(address));
+            diagnostics.push(destroy_unmanaged::untold(&unclear, address).at(input.span).about(address));
             None
         }
         Ok(Found::Absent | Found::CameToNothing | Found::Pending(_) | Found::Unknown) => None,

@@ -18,7 +18,7 @@ fn report(text: &str) -> String {
     let id = sources.add("t.yaml", text);
     match parse(id, text, &Budget::default()) {
         Ok(node) => format!("read as {:?}", node.to_value()),
-        Err(diagnostics) => crate::testing::report(&diagnostics, &sources),
+        Err(diagnostics) => crate::testing::told(&diagnostics, &sources),
     }
 }
 

@@ -116,7 +116,7 @@ async fn client_token_is_renewed_when_refused() {
 #[tokio::test]
 async fn token_with_endless_lifetime_is_renewed_on_refusal() {
     let stand_in = StandIn::start();
-    stand_in.faults().run_life_cycle = Some(u64::MAX);
+    stand_in.faults().life = Some(u64::MAX);
     let session = connect(&stand_in, json!({"token": null, "clientId": CLIENT.0, "clientSecret": CLIENT.1})).await;
     for _ in 0..2 {
         session.lookup("airbyte_workspace", &attributes(json!({}))).await.unwrap();

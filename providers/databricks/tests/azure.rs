@@ -14,17 +14,17 @@ use terrace_test_databricks::StandIn;
 /// Settings of an instance with a service principal; `of_azure` overrides the default settings.
 pub(crate) fn settings_of(azure: &Azure, of_azure: &Json, more: Json) -> Settings {
     let url = azure.url();
-    let mut settings = json!({
+    let mut azure_settings = json!({
         "tenantId": TENANT, "clientId": CLIENT, "clientSecret": SECRET, "subscriptionId": SUBSCRIPTION,
         "resourceGroup": GROUP, "location": "westeurope", "loginHost": url, "managementHost": url, "graphHost": url,
     });
     for (name, value) in of_azure.as_object().into_iter().flatten() {
-        settings[name] = value.clone();
+        azure_settings[name] = value.clone();
     }
-    settings.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    azure_settings.as_object_mut().unwrap().retain(|_, value| !value.is_null());
     let mut settings = conformance::settings(std::path::Path::new("."));
     settings.instance = "databricks".to_owned();
-    settings.values = attributes(json!({"accountId": ACCOUNT, "accountHost": url, "azure": settings}));
+    settings.values = attributes(json!({"accountId": ACCOUNT, "accountHost": url, "azure": azure_settings}));
     settings.values.extend(attributes(more));
     settings
 }

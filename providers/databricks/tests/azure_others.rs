@@ -148,12 +148,12 @@ async fn validation_finds_missing_groups_and_roles() {
     let (_, scope) = made_by_others(&azure, "others");
     let mut wrong = role(&azure, &scope);
     wrong["role"] = json!("Raeder");
-    let findings = findings(&instance, ROLE, wrong).await;
-    let [finding] = findings.as_slice() else { panic!("{findings:?}") };
+    let found = findings(&instance, ROLE, wrong).await;
+    let [finding] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!(finding.path, Some("role".parse().unwrap()), "{finding:?}");
     let planned = attributes(json!({"role": "Raeder", "principalKind": "user"}));
-    let findings = instance.session.validate_remote(instance.ty(ROLE), &planned).unwrap().await;
-    assert_eq!(findings.len(), 1, "{findings:?}");
+    let found = instance.session.validate_remote(instance.ty(ROLE), &planned).unwrap().await;
+    assert_eq!(found.len(), 1, "{found:?}");
     // A missing right to read is not a finding.
     azure.faults().denied.push("/resource".to_owned());
     assert_eq!(findings(&instance, kind, workspace("shop_0")).await.len(), 0);

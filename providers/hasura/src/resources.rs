@@ -125,7 +125,7 @@ impl Target {
     pub(crate) fn observed(&self, seen: Attributes, configured: &Attributes, private: Private) -> Observed {
         let mut attributes = self.identity.clone();
         attributes.extend(seen);
-        attributes.insert("id".to_owned(), self.id_value(beside));
+        attributes.insert("id".to_owned(), self.id_value(configured));
         Observed { identity: self.identity.clone(), attributes, private }
     }
 

@@ -115,8 +115,8 @@ impl Times {
     /// Start of the first run after this moment.
     #[must_use]
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        let after = after.checked_sub(self.put_off).ok()?;
-        self.cron.next(&self.zone, after)?.checked_add(self.put_off).ok()
+        let after = after.checked_sub(self.delay).ok()?;
+        self.cron.next(&self.zone, after)?.checked_add(self.delay).ok()
     }
 }
 

@@ -184,7 +184,7 @@ fn unreachable_server(error: &Error, what: &str, doing: &Doing<'_>) -> ProviderE
         true => ErrorKind::InvalidInput { path: None },
         false => ErrorKind::Transient,
     };
-    ProviderError::new(kind, format!("{what}: {place} cannot be reached ({told})")).solution(format!(
+    ProviderError::new(kind, format!("{what}: {place} cannot be reached ({message})")).solution(format!(
         "look whether the server runs, and whether `url` or `host` of the instance `{instance}` (or PGHOST) names it"
     ))
 }

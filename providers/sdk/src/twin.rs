@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn value_in_both_halves_is_refused_with_its_path() {
-        let told = |plain: Json, secret: Json| {
+        let result = |plain: Json, secret: Json| {
             let (plain, secret) = (Value::from(plain), Value::from(secret));
             TASKS.check(("plain", &plain), ("secret", &secret)).map_err(|error| error.message)
         };

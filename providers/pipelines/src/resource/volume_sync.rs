@@ -236,7 +236,7 @@ impl Syncs {
         let progress = call.progress.as_ref();
         let report = |told: Told<'_>| progress.message(&told.to_string());
         let synced =
-            self.storage.sync(&asked, &tree, &tell, &call.cancel).await.map_err(StorageError::while_changing)?;
+            self.storage.sync(&asked, &tree, &report, &call.cancel).await.map_err(StorageError::while_changing)?;
         progress.message(&format!("{} files sent, {} bytes", synced.sent, synced.bytes));
         self.observed(&named, &synced.manifest, planned, Some(changes))
     }

@@ -122,7 +122,7 @@ fn of_connection(
             "privateKey" => key.clone(),
             "privateKeyPassphrase" => passphrase.clone(),
             "database" | "schema" => optional_text(connection, name),
-            name => said(name),
+            name => value_of(name),
         };
         value.map(|value| (name, value))
     };

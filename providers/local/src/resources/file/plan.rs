@@ -1,7 +1,7 @@
 //! Plans a file: validates the configuration and calculates the digest of the file.
 
 use super::content::{Content, FORMS};
-use super::{PUBLIC_MODE, TELLING, default_mode, is_sensitive};
+use super::{PUBLIC_MODE, REVEALING, default_mode, is_sensitive};
 use crate::project::{Project, invalid};
 use crate::resources::attributes::{given, id_of, text};
 use crate::resources::mode;
@@ -97,7 +97,7 @@ pub(super) fn complete(
     }
     // A value that may become sensitive is sensitive while this is unknown.
     if is_sensitive(planned) || given(planned, "sensitive").is_some_and(Value::has_unknown) {
-        for name in TELLING {
+        for name in REVEALING {
             if let Some(value) = planned.get_mut(name) {
                 *value = Value::sensitive(std::mem::take(value));
             }

@@ -38,7 +38,7 @@ fn marked(mark: &str, value: &str) -> io::Result<Vec<i32>> {
 /// Reads the environment of a process. It is empty for a moment while the process executes another program, and always
 /// for threads of the kernel, which have no program.
 fn environment(process: &Path) -> Vec<u8> {
-    for _ in 0..BECOMING {
+    for _ in 0..READS {
         let environment = fs::read(process.join("environ")).unwrap_or_default();
         if !environment.is_empty() || fs::read_link(process.join("exe")).is_err() {
             return environment;

@@ -126,7 +126,7 @@ fn whole_characters(text: &str) -> String {
             (false, false) => after.chars().next().map_or(0, char::len_utf8),
         };
         whole.push('\\');
-        whole.push_str(after.get(..taken).unwrap_or(after));
+        whole.push_str(after.get(..length).unwrap_or(after));
         rest = after.get(length..).unwrap_or_default();
     }
     whole + rest
@@ -192,7 +192,7 @@ pub(super) async fn pass(
         }
         passing.update(&counter, lines.as_ref());
         is_reported = last_report.elapsed() >= PERIOD;
-        if is_all_told {
+        if is_reported {
             last_report = Instant::now();
             watch.progress(step, counter.rows(), counter.bytes);
         }
