@@ -130,7 +130,7 @@ fn ambiguous_names_are_refused() {
             ("SELECT GET_DDL('table', 'x.y.z')", "! the function `GET_DDL` reaches the objects in its arguments"),
             ("SELECT SYSTEM$TYPEOF(1)", "! the function `SYSTEM$TYPEOF` reaches the objects in its arguments"),
             ("SELECT x.y.seq.NEXTVAL", "! the query takes numbers of a sequence"),
-            ("SELECT * FROM a.b.c.d", "! `a.b.c.d` is a name of too many parts"),
+            ("SELECT * FROM a.b.c.d", "! `a.b.c.d` is a name with too many parts"),
             ("SELECT * FROM größe", "! the character `ö` is not SQL ! the character `ß` is not SQL"),
             ("SELECT * FROM \"größe\"", "DB.S.größe"),
             ("SELECT 1 /* a /* b */ FROM t */", "! a comment holds a second comment, or a hint"),

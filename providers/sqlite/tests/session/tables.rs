@@ -141,7 +141,7 @@ async fn violated_new_constraint_changes_nothing() {
     world.execute("d.db", "INSERT INTO T VALUES (1, 'z')");
     let wanted = format!(r#"{{"path": "d.db", "name": "T", "primaryKey": ["A"], "columns": [{A}, {B}]}}"#);
     let error = world.update("sqlite_table", &table, &wanted).await.unwrap_err();
-    assert!(error.message.contains("break a key"), "{error}");
+    assert!(error.message.contains("violate a planned key"), "{error}");
     assert!(error.problems.iter().any(|problem| problem.contains("T.A")), "{:?}", error.problems);
     assert_eq!(world.query("d.db", "SELECT sql FROM sqlite_schema"), before);
 }
