@@ -487,7 +487,7 @@ async fn cancelled_read_is_stopped() {
 }
 
 #[tokio::test]
-async fn program_gets_only_usual_and_listed_variables() {
+async fn program_gets_usual_and_named_variables_only() {
     // Cargo sets both for every test.
     assert!(["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR"].iter().all(|name| std::env::var_os(name).is_some()));
     let local = Local::with("local_command", json!({"variables": ["CARGO_PKG_NAME", "NOT_SET"]})).await;
