@@ -178,25 +178,25 @@ async fn access_to_missing_component_is_refused() {
     let mut story = story();
     story.options.access = grantees(&["user:a"]);
     story.options.components = ["port".to_owned()].into();
-    let told = story.errors(&product(1)).await;
-    assert!(told.contains("`view` of `port` is not recorded"), "{told}");
-    assert!(told.contains("`schema` of `port` is not recorded"), "{told}");
-    assert!(told.contains("provision `port` first"), "{told}");
+    let messages = story.errors(&product(1)).await;
+    assert!(messages.contains("`view` of `port` is not recorded"), "{messages}");
+    assert!(messages.contains("`schema` of `port` is not recorded"), "{messages}");
+    assert!(messages.contains("provision `port` first"), "{messages}");
     // The same if the grants read nothing of the component.
     let alone = PORT.replace("'${{ resources.view.id + \" in \" + resources.schema.key }}'", "1");
     let mut story = Story { blueprints: vec![alone.leak()], ..Story::new() };
     story.options.access = grantees(&["user:a"]);
     story.options.components = ["port".to_owned()].into();
-    let told = story.errors(&product(1)).await;
-    assert!(told.contains("nobody can be let in to `port` before it is there"), "{told}");
+    let messages = story.errors(&product(1)).await;
+    assert!(messages.contains("nobody can be let in to `port` before it is there"), "{messages}");
     // A blueprint without `acl` accepts no principals.
     let without = PORT.split("acl:").next().unwrap();
     let mut story = Story { blueprints: vec![without.to_owned().leak()], ..Story::new() };
     story.apply(&product(1)).await;
     story.options.access = grantees(&["user:a"]);
     story.options.components = ["port".to_owned()].into();
-    let told = story.errors(&product(1)).await;
-    assert!(told.contains("its blueprint, port 1.0.0, has no `acl`"), "{told}");
+    let messages = story.errors(&product(1)).await;
+    assert!(messages.contains("its blueprint, port 1.0.0, has no `acl`"), "{messages}");
 }
 
 #[tokio::test]
@@ -314,6 +314,6 @@ async fn misspelled_acl_variable_is_reported() {
     story.options.access = None;
     story.apply(&product(1)).await;
     story.options.access = grantees(&["user:a"]);
-    let told = story.errors(&product(1)).await;
-    assert!(told.contains("did you mean `fields`?"), "{told}");
+    let messages = story.errors(&product(1)).await;
+    assert!(messages.contains("did you mean `fields`?"), "{messages}");
 }

@@ -135,8 +135,11 @@ async fn undecidable_check_fails() {
     let story = Story::new();
     let cases = ["resources.base.key", "resources.base.key > 1"];
     for assert in cases {
-        let told = story.errors(&waiting("pre", assert, "1")).await;
-        assert!(told.contains("world_thing.a: a is not good\n  hint: the check could not be decided: "), "{told}");
+        let messages = story.errors(&waiting("pre", assert, "1")).await;
+        assert!(
+            messages.contains("world_thing.a: a is not good\n  hint: the check could not be decided: "),
+            "{messages}"
+        );
     }
     let json = {
         let (plan, _, _) = story.try_plan(&waiting("pre", "resources.base.key > 1", "1")).await;
@@ -158,8 +161,8 @@ async fn each_instance_is_checked_separately() {
              checks: [{{when: post, assert: '${{{{ self.val >= {least} && self.id != \"id-9\" }}}}', error: too small}}, {{when: pre, assert: '${{{{ each.value < 5 }}}}', error: too large}}]}}"
         ))
     };
-    let told = story.errors(&text("2")).await;
-    assert!(told.contains("world_thing.part[\"x\"]: too small") && !told.contains("[\"y\"]"), "{told}");
+    let messages = story.errors(&text("2")).await;
+    assert!(messages.contains("world_thing.part[\"x\"]: too small") && !messages.contains("[\"y\"]"), "{messages}");
     let plan = story.plan(&text("1")).await;
     let json = json::plan(&plan, &"0".repeat(64));
     check_schema(&json);

@@ -25,8 +25,8 @@ fn one(key: &str) -> String {
 }
 
 fn actions(plan: &Plan) -> Vec<String> {
-    let told = |change: &Change| format!("{} {}", change.action.sign(), change.address.name);
-    plan.changes().filter(|(_, change)| change.action != Action::NoOp).map(|(_, change)| told(change)).collect()
+    let output_of = |change: &Change| format!("{} {}", change.action.sign(), change.address.name);
+    plan.changes().filter(|(_, change)| change.action != Action::NoOp).map(|(_, change)| output_of(change)).collect()
 }
 
 #[tokio::test]
@@ -195,10 +195,10 @@ async fn deposed_object_is_shown_in_every_plan_format() {
     let json = json::plan(&plan, &"0".repeat(64));
     crate::lifecycle::check_schema(&json);
     let entries = json["resource_changes"].as_array().unwrap().iter().filter(|it| it["address"] == "world_thing.a");
-    let told: Vec<_> = entries.map(|it| (it["deposed"].clone(), it["change"]["actions"].clone())).collect();
+    let output: Vec<_> = entries.map(|it| (it["deposed"].clone(), it["change"]["actions"].clone())).collect();
     let expected =
         [(serde_json::json!(null), serde_json::json!(["no-op"])), (key.into(), serde_json::json!(["delete"]))];
-    assert_eq!(told, expected);
+    assert_eq!(output, expected);
 }
 
 #[tokio::test]

@@ -57,9 +57,9 @@ async fn removal_of_data_shows_its_amount_and_removes_no_more() {
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "12 rows".into());
     story.log();
     let report = Applier { looks_again: true, ..story.applier() }.apply(&plan, Uuid::now_v7()).await.unwrap();
-    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
     assert_eq!(
-        told,
+        output,
         ["the object came to hold 12 rows (the plan showed 2 rows) since the plan was made, so nothing was called"]
     );
     assert!(story.log().is_empty());
@@ -119,19 +119,19 @@ async fn uncountable_data_exceeds_consent_for_a_known_amount() {
 #[tokio::test]
 async fn type_that_spares_its_data_is_deleted_with_data_only_if_asked() {
     let mut story = Story::new();
-    let told = |key: &str| stack(&format!("- {{type: world_told, name: t, config: {{key: {key}}}}}"));
-    story.apply(&told("t")).await;
+    let output_of = |key: &str| stack(&format!("- {{type: world_told, name: t, config: {{key: {key}}}}}"));
+    story.apply(&output_of("t")).await;
     story.log();
     let plan = story.plan_destroy().await;
     assert_eq!(summary(&plan), "- world_told.t (destroy)\n");
     assert!(plan.changes().all(|(_, change)| change.data_loss.is_none()));
     story.apply_plan(&plan).await.unwrap();
     assert_eq!(story.log(), ["delete t"]);
-    story.apply(&told("t")).await;
+    story.apply(&output_of("t")).await;
     story.options.remove_data = true;
     story.log();
     // A replacement spares the data, even if the plan removes data.
-    story.apply(&told("u")).await;
+    story.apply(&output_of("u")).await;
     assert_eq!(story.log(), ["delete t", "create u"]);
     let plan = story.plan_destroy().await;
     let loss = plan.changes().next().unwrap().1.data_loss.clone().unwrap();
@@ -203,8 +203,8 @@ async fn table_filled_since_the_plan_is_not_replaced() {
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "full".into());
     story.log();
     let report = story.apply_plan(&plan).await.unwrap();
-    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(told, ["the object came to hold 3 rows since the plan was made, so nothing was called"]);
+    let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(output, ["the object came to hold 3 rows since the plan was made, so nothing was called"]);
     assert!(story.log().is_empty(), "neither half of the replacement was begun");
     assert_eq!(story.rows().await, ["world_data.t"]);
 }
@@ -217,8 +217,8 @@ async fn update_of_data_changed_since_the_plan_does_not_start() {
     story.remote().objects.get_mut("t").unwrap().insert("val".to_owned(), "precious".into());
     story.log();
     let report = story.apply_plan(&plan).await.unwrap();
-    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(told, ["`val` of the object changed since the plan was made, so nothing was called"]);
+    let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(output, ["`val` of the object changed since the plan was made, so nothing was called"]);
     assert!(story.log().is_empty());
     story.apply(&table("t", "two")).await;
 }
@@ -251,8 +251,8 @@ async fn update_stops_if_an_earlier_step_changed_more_than_planned() {
     story.remote().carried.insert("update b", ("t", "other".into()));
     let plan = story.plan(&under("two", "val: one, secret: new")).await;
     let report = story.apply_plan(&plan).await.unwrap();
-    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(told, ["`val` of the object changed since the plan was made, so nothing was called"]);
+    let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(output, ["`val` of the object changed since the plan was made, so nothing was called"]);
 }
 
 #[tokio::test]

@@ -141,10 +141,10 @@ async fn deferred_changes_are_shown_in_every_format() {
 
     Plan digest `digest`. The full plan: `terrace plan`
     "#);
-    let told = json::plan(&plan, "digest");
-    assert_eq!(told["complete"], false);
-    assert_eq!(told["applyable"], true);
-    insta::assert_snapshot!(serde_json::to_string_pretty(&told["deferred_changes"][0]).unwrap(), @r#"
+    let output = json::plan(&plan, "digest");
+    assert_eq!(output["complete"], false);
+    assert_eq!(output["applyable"], true);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&output["deferred_changes"][0]).unwrap(), @r#"
     {
       "reason": "instance_count_unknown",
       "resource_change": {
@@ -218,12 +218,15 @@ async fn plan_with_only_deferred_changes_does_not_say_no_changes() {
     story.apply_once(&stack(SOURCE)).await;
     let text = stack(&format!("{}{EACH}", source("[x]"))) + "variables: {}\n";
     let plan = story.plan(&text).await;
-    let told = human::plan(&plan, &human::Human::default());
-    assert!(told.contains("Plan: 0 to add, 1 to change, 0 to destroy.\n1 resource left for later"), "{told}");
+    let output = human::plan(&plan, &human::Human::default());
+    assert!(output.contains("Plan: 0 to add, 1 to change, 0 to destroy.\n1 resource left for later"), "{output}");
     let mut left = plan.clone();
     left.stacks[0].changes.clear();
-    let told = human::plan(&left, &human::Human::default());
-    assert!(!told.contains("No changes") && told.contains("Plan: 0 to add, 0 to change, 0 to destroy."), "{told}");
+    let output = human::plan(&left, &human::Human::default());
+    assert!(
+        !output.contains("No changes") && output.contains("Plan: 0 to add, 0 to change, 0 to destroy."),
+        "{output}"
+    );
 }
 
 #[tokio::test]
@@ -268,12 +271,12 @@ async fn anything_that_decides_about_instances_may_be_deferred() {
     let story = deferring();
     let thing =
         |fields: &str| stack(&format!("{SOURCE}- {{type: world_thing, name: b, {fields}, config: {{key: b}}}}"));
-    let told = |plan: Plan| deferred(&plan);
-    insta::assert_snapshot!(told(story.plan(&thing("when: '${{ resources.a.id != \"\" }}'")).await), @"+ world_thing.b which instances there are is known after world_thing.a");
-    insta::assert_snapshot!(told(story.plan(&thing("provider: '${{ resources.a.id }}'")).await), @"+ world_thing.b its provider is known after world_thing.a");
-    insta::assert_snapshot!(told(story.plan(&thing("shared: '${{ resources.a.id }}'")).await), @"+ world_thing.b its `shared` key is known after world_thing.a");
-    insta::assert_snapshot!(told(story.plan(&thing("forEach: [{n: 1}], key: '${{ resources.a.id }}'")).await), @"+ world_thing.b[*] which instances there are is known after world_thing.a");
-    insta::assert_snapshot!(told(story.plan(&thing("forEach: '${{ [resources.a.id] }}'")).await), @"+ world_thing.b[*] which instances there are is known after world_thing.a");
+    let output_of = |plan: Plan| deferred(&plan);
+    insta::assert_snapshot!(output_of(story.plan(&thing("when: '${{ resources.a.id != \"\" }}'")).await), @"+ world_thing.b which instances there are is known after world_thing.a");
+    insta::assert_snapshot!(output_of(story.plan(&thing("provider: '${{ resources.a.id }}'")).await), @"+ world_thing.b its provider is known after world_thing.a");
+    insta::assert_snapshot!(output_of(story.plan(&thing("shared: '${{ resources.a.id }}'")).await), @"+ world_thing.b its `shared` key is known after world_thing.a");
+    insta::assert_snapshot!(output_of(story.plan(&thing("forEach: [{n: 1}], key: '${{ resources.a.id }}'")).await), @"+ world_thing.b[*] which instances there are is known after world_thing.a");
+    insta::assert_snapshot!(output_of(story.plan(&thing("forEach: '${{ [resources.a.id] }}'")).await), @"+ world_thing.b[*] which instances there are is known after world_thing.a");
     let some = "forEach: [p, q], when: '${{ each.key == \"p\" || resources.a.id != \"\" }}'";
     let plan = story.plan(&thing(some)).await;
     assert_eq!(summary(&plan), "+ world_thing.a\n", "all instances are deferred, not only the unknown ones");
@@ -283,7 +286,7 @@ async fn anything_that_decides_about_instances_may_be_deferred() {
             "{SOURCE}- {{type: world_thing, name: b, when: '${{{{ data.l.id != \"\" }}}}', config: {{key: b}}}}"
         ))
     );
-    insta::assert_snapshot!(told(story.plan(&looked).await), @"+ world_thing.b which instances there are is known after data.world_thing.l");
+    insta::assert_snapshot!(output_of(story.plan(&looked).await), @"+ world_thing.b which instances there are is known after data.world_thing.l");
 }
 
 #[tokio::test]

@@ -139,13 +139,13 @@ async fn object_adopted_by_another_stack_meanwhile_is_not_recorded_twice() {
         let other = text.replace("name: demo", "name: other");
         story.apply(&other).await;
         let planned = story.try_plan(&text).await.0.unwrap();
-        let told: Vec<&str> = planned.notes.iter().map(|note| note.message.as_str()).collect();
-        assert!(told.iter().any(|told| told.contains("is recorded as other@test:world_thing.a")), "{told:?}");
+        let output: Vec<&str> = planned.notes.iter().map(|note| note.message.as_str()).collect();
+        assert!(output.iter().any(|output| output.contains("is recorded as other@test:world_thing.a")), "{output:?}");
         let recovered = story.recover().await;
         assert!(recovered.iter().all(|step| !step.is_in_doubt), "{recovered:?}");
         assert_eq!(story.rows().await, ["world_thing.a"], "{recovered:?}");
-        let told = story.errors(&text).await;
-        assert!(told.contains("would take over what is recorded as other@test:world_thing.a"), "{told}");
+        let output = story.errors(&text).await;
+        assert!(output.contains("would take over what is recorded as other@test:world_thing.a"), "{output}");
     }
 }
 
@@ -301,8 +301,8 @@ async fn hanging_read_ends_at_its_deadline() {
     story.apply(&one("world_thing", "1")).await;
     tokio::time::pause();
     story.fault("read a", Fault::HangBefore);
-    let told = story.errors(&one("world_thing", "1")).await;
-    assert!(told.contains("world_thing.a cannot be read: no answer within 60 s"), "{told}");
+    let messages = story.errors(&one("world_thing", "1")).await;
+    assert!(messages.contains("world_thing.a cannot be read: no answer within 60 s"), "{messages}");
 }
 
 #[tokio::test]
@@ -315,9 +315,9 @@ async fn hanging_search_leaves_its_step_in_doubt() {
     let recovered = story.recover().await;
     assert!(recovered[0].is_in_doubt && recovered[0].found == "no answer within 60 s", "{recovered:?}");
     story.fault("find b", Fault::HangBefore);
-    let told = story.errors(&stack("- {type: world_thing, name: b, adopt: ifExists, config: {key: b}}")).await;
-    assert!(told.contains("cannot be looked for: no answer within 60 s"), "{told}");
-    assert!(told.starts_with("stack.yaml:"), "the error has its place: {told}");
+    let messages = story.errors(&stack("- {type: world_thing, name: b, adopt: ifExists, config: {key: b}}")).await;
+    assert!(messages.contains("cannot be looked for: no answer within 60 s"), "{messages}");
+    assert!(messages.starts_with("stack.yaml:"), "the error has its place: {messages}");
 }
 
 #[tokio::test]

@@ -145,18 +145,18 @@ async fn refresh_only_plan_records_drift_and_changes_nothing() {
     let refresher = refresher(&story);
     let plan = refresher.plan(&things()).await;
     assert!(plan.has_changes());
-    let told = human::plan(&plan, &human::Human::default());
-    insta::assert_snapshot!(told);
-    let told = json::plan(&plan, "digest");
-    assert_eq!(told["resource_drift"].as_array().unwrap().len(), 4);
+    let output = human::plan(&plan, &human::Human::default());
+    insta::assert_snapshot!(output);
+    let output = json::plan(&plan, "digest");
+    assert_eq!(output["resource_drift"].as_array().unwrap().len(), 4);
     let actions: Vec<_> =
-        told["resource_changes"].as_array().unwrap().iter().map(|it| &it["change"]["actions"]).collect();
+        output["resource_changes"].as_array().unwrap().iter().map(|it| &it["change"]["actions"]).collect();
     assert!(
         actions
             .iter()
             .all(|action| **action == serde_json::json!(["no-op"]) || **action == serde_json::json!(["forget"]))
     );
-    assert!(!told.to_string().contains("hunter"));
+    assert!(!output.to_string().contains("hunter"));
     story.log();
     refresher.apply_plan(&plan).await.unwrap();
     assert_eq!(story.log(), [""; 0]);
@@ -223,8 +223,8 @@ async fn refresh_only_plan_records_drift_of_a_deposed_object() {
     let refresher = refresher(&story);
     let plan = refresher.plan(&replaced("two")).await;
     let key = before.deposed.clone().unwrap();
-    let told = human::plan(&plan, &human::Human::default()).replace(&key, "0badcafe");
-    insta::assert_snapshot!(told, @"
+    let output = human::plan(&plan, &human::Human::default()).replace(&key, "0badcafe");
+    insta::assert_snapshot!(output, @"
     stack demo@test
 
         world_thing.a (deposed object 0badcafe)   changed outside terrace, is recorded
@@ -235,9 +235,9 @@ async fn refresh_only_plan_records_drift_of_a_deposed_object() {
     (1 drifted)
     This is a refresh-only plan: apply records the objects as they are, and changes nothing else.
     ");
-    let told = json::plan(&plan, "digest");
-    assert_eq!(told["resource_drift"].as_array().unwrap().len(), 1);
-    assert_eq!(told["resource_drift"][0]["deposed"], serde_json::json!(key));
+    let output = json::plan(&plan, "digest");
+    assert_eq!(output["resource_drift"].as_array().unwrap().len(), 1);
+    assert_eq!(output["resource_drift"][0]["deposed"], serde_json::json!(key));
     refresher.apply_plan(&plan).await.unwrap();
     assert_eq!(story.log(), [""; 0]);
     let (current, deposed) = (row_of(&story, false).await, row_of(&story, true).await);
@@ -275,8 +275,8 @@ async fn changes_of_a_deposed_object_are_drift() {
 
     Drift: 1 resource differs from the state.
     ");
-    let told = drift::json(&items);
-    assert_eq!(told["drifted"][0]["deposed"], serde_json::json!(key));
+    let output = drift::json(&items);
+    assert_eq!(output["drifted"][0]["deposed"], serde_json::json!(key));
     story.remote().objects.remove("one");
     let items = drift_of(&story, "demo", &Selection::All).await;
     assert_eq!((items.len(), items[0].kind), (1, DriftKind::Deleted));

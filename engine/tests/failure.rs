@@ -447,8 +447,8 @@ async fn secrets_are_in_no_plan_row_or_error() {
 async fn plan_that_would_store_a_secret_needs_a_key() {
     let mut story = Story::new();
     story.seal = std::sync::Arc::new(terrace_engine::seal::Seal::without_key(false));
-    let told = story.errors(&stack("- {type: world_thing, name: a, config: {key: a, secret: hunter2}}")).await;
-    insta::assert_snapshot!(told);
+    let messages = story.errors(&stack("- {type: world_thing, name: a, config: {key: a, secret: hunter2}}")).await;
+    insta::assert_snapshot!(messages);
 }
 
 #[tokio::test]

@@ -53,9 +53,9 @@ fn described(name: &str, text: String) -> Told {
 #[test]
 fn every_corpus_input_is_planned_or_refused_with_places() {
     for (name, text) in corpus("describe") {
-        let told = described(&name, text);
-        assert!(told.without_place.is_empty(), "{name}: {:#?}", told.without_place);
-        assert_eq!(told.plan.is_some(), name.starts_with("good-"), "{name}: {:#?}", told.all);
+        let output = described(&name, text);
+        assert!(output.without_place.is_empty(), "{name}: {:#?}", output.without_place);
+        assert_eq!(output.plan.is_some(), name.starts_with("good-"), "{name}: {:#?}", output.all);
     }
 }
 
@@ -75,8 +75,8 @@ fn corpus_input_fails_with_the_error_of_its_name() {
     ] {
         let text = corpus("describe").into_iter().find(|(file, _)| file == &format!("{name}.yaml"));
         let (_, text) = text.unwrap_or_else(|| panic!("there is no `{name}`"));
-        let told = described(name, text);
-        assert!(told.all.iter().any(|line| line.contains(expected)), "{name}: {:#?}", told.all);
+        let output = described(name, text);
+        assert!(output.all.iter().any(|line| line.contains(expected)), "{name}: {:#?}", output.all);
     }
 }
 
@@ -116,9 +116,9 @@ fn input_that_is_too_long_deep_or_numerous_is_refused() {
         ),
     ];
     for (name, text) in inputs {
-        let told = described(name, text);
-        assert!(told.all.iter().any(|line| line.starts_with("Error")), "{name}: {:#?}", told.all);
-        assert!(told.without_place.is_empty(), "{name}: {:#?}", told.without_place);
+        let output = described(name, text);
+        assert!(output.all.iter().any(|line| line.starts_with("Error")), "{name}: {:#?}", output.all);
+        assert!(output.without_place.is_empty(), "{name}: {:#?}", output.without_place);
     }
 }
 
@@ -193,9 +193,9 @@ fn values_that_multiply_are_refused_before_they_are_copied() {
         ),
     ];
     for (name, expected, text) in inputs {
-        let told = described(name, head.to_owned() + &text);
-        assert!(told.all.iter().any(|line| line.contains(expected)), "{name}: {:.2000}", told.all.join("\n"));
-        assert!(told.without_place.is_empty(), "{name}: {:#?}", told.without_place);
+        let output = described(name, head.to_owned() + &text);
+        assert!(output.all.iter().any(|line| line.contains(expected)), "{name}: {:.2000}", output.all.join("\n"));
+        assert!(output.without_place.is_empty(), "{name}: {:#?}", output.without_place);
     }
 }
 

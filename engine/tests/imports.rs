@@ -30,11 +30,11 @@ async fn matching_object_is_imported_without_a_call() {
     let text = importing(1, "k");
     let plan = story.plan(&text).await;
     assert_eq!(summary(&plan), "= world_thing.a (is imported)\n");
-    let told = human::plan(&plan, &human::Human::default());
-    assert!(told.contains("  = world_thing.a   imported from k\n"), "{told}");
-    assert!(told.contains("Plan: 1 to import, 0 to add, 0 to change, 0 to destroy.\n(1 imported)\n"), "{told}");
-    let told = json::plan(&plan, "digest");
-    let change = &told["resource_changes"][0]["change"];
+    let output = human::plan(&plan, &human::Human::default());
+    assert!(output.contains("  = world_thing.a   imported from k\n"), "{output}");
+    assert!(output.contains("Plan: 1 to import, 0 to add, 0 to change, 0 to destroy.\n(1 imported)\n"), "{output}");
+    let output = json::plan(&plan, "digest");
+    let change = &output["resource_changes"][0]["change"];
     assert_eq!(change["importing"], serde_json::json!({"id": "k"}));
     assert_eq!(change["actions"], serde_json::json!(["no-op"]));
     story.apply(&text).await;
@@ -49,8 +49,8 @@ async fn import_shows_and_applies_the_update_it_needs() {
     let story = there(&[("k", 1)]);
     let text = importing(2, "k");
     let plan = story.plan(&text).await;
-    let told = human::plan(&plan, &human::Human::default());
-    assert!(told.contains("imported from k, val changed") && told.contains("~ val  = 1 → 2"), "{told}");
+    let output = human::plan(&plan, &human::Human::default());
+    assert!(output.contains("imported from k, val changed") && output.contains("~ val  = 1 → 2"), "{output}");
     assert_eq!(json::plan(&plan, "d")["resource_changes"][0]["change"]["actions"], serde_json::json!(["update"]));
     story.apply(&text).await;
     assert_eq!(story.log(), ["update k"]);
@@ -313,8 +313,8 @@ async fn undeclared_import_suggests_only_resources_of_its_type() {
         stack(&format!("- {{type: {declared}, name: daily_orders, config: {{key: k}}}}"))
             + "imports: [{to: world_thing.daily_order, id: k}]\n"
     };
-    let told = story.errors(&text("world_note")).await;
-    assert!(told.contains("declare it: `terrace import --generate 'world_thing.daily_order' ID`"), "{told}");
-    let told = story.errors(&text("world_thing")).await;
-    assert!(told.contains("did you mean `world_thing.daily_orders`?"), "{told}");
+    let messages = story.errors(&text("world_note")).await;
+    assert!(messages.contains("declare it: `terrace import --generate 'world_thing.daily_order' ID`"), "{messages}");
+    let messages = story.errors(&text("world_thing")).await;
+    assert!(messages.contains("did you mean `world_thing.daily_orders`?"), "{messages}");
 }

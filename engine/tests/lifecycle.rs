@@ -108,15 +108,15 @@ async fn tainted_object_is_replaced_despite_ignored_changes() {
 #[tokio::test]
 async fn invalid_ignored_paths_are_reported_with_their_place() {
     let story = Story::new();
-    let told = story.errors(&ignoring("vall, key.x, 'val.', '[0]'", "a", "1")).await;
-    insta::assert_snapshot!(told, @r#"
+    let messages = story.errors(&ignoring("vall, key.x, 'val.', '[0]'", "a", "1")).await;
+    insta::assert_snapshot!(messages, @r#"
     stack.yaml:5:75: `ignoreChanges`: `val.` is not the path of an attribute
       hint: write it like `a.b[0]["key"].c`, or `*` for all attributes
     stack.yaml:5:83: `ignoreChanges`: `[0]` is not the path of an attribute
       hint: write it like `a.b[0]["key"].c`, or `*` for all attributes
     "#);
-    let told = story.errors(&ignoring("vall, key.x, val.anything, '*'", "a", "1")).await;
-    insta::assert_snapshot!(told, @"
+    let messages = story.errors(&ignoring("vall, key.x, val.anything, '*'", "a", "1")).await;
+    insta::assert_snapshot!(messages, @"
     stack.yaml:5:62: `world_thing` has no attribute `vall`
       hint: did you mean `val`?
     stack.yaml:5:68: `world_thing` has no attribute `key.x`
@@ -228,8 +228,8 @@ async fn shared_resource_triggers_in_every_component() {
 #[tokio::test]
 async fn invalid_triggers_and_their_cycles_are_reported_with_places() {
     let story = Story::new();
-    let told = story.errors(&triggered("aa, '*', a..b", "key: a")).await;
-    insta::assert_snapshot!(told, @"
+    let messages = story.errors(&triggered("aa, '*', a..b", "key: a")).await;
+    insta::assert_snapshot!(messages, @"
     stack.yaml:5:71: `replaceTriggeredBy`: `*` names no resource
       hint: write the name of a resource of this component, or a path into it: `name.attribute`
     stack.yaml:5:76: `replaceTriggeredBy`: `a..b` names no resource
@@ -237,21 +237,21 @@ async fn invalid_triggers_and_their_cycles_are_reported_with_places() {
     stack.yaml:5:67: `replaceTriggeredBy` names `aa`, which is no resource here
       hint: the resources are `b` or `a`
     ");
-    let told = story.errors(&triggered("a.vall, a.key.x", "key: a")).await;
-    insta::assert_snapshot!(told, @"
+    let messages = story.errors(&triggered("a.vall, a.key.x", "key: a")).await;
+    insta::assert_snapshot!(messages, @"
     stack.yaml:5:67: `world_thing` has no attribute `vall`
       hint: did you mean `val`?
     stack.yaml:5:75: `world_thing` has no attribute `key.x`
       hint: `key` is text
     ");
     let part = "  - {type: world_thing, name: part, forEach: [x], config: {key: '${{ each.key }}'}}\n";
-    let told = story.errors(&format!("{}\n{part}", triggered("part.z", "key: a").trim_end())).await;
-    insta::assert_snapshot!(told, @r#"
+    let messages = story.errors(&format!("{}\n{part}", triggered("part.z", "key: a").trim_end())).await;
+    insta::assert_snapshot!(messages, @r#"
     stack.yaml:5:67: `resources.part` has no instance ["z"]
       hint: its keys are: x
     "#);
-    let told = story.errors(&triggered("a", "key: '${{ resources.b.key }}'")).await;
-    insta::assert_snapshot!(told, @"
+    let messages = story.errors(&triggered("a", "key: '${{ resources.b.key }}'")).await;
+    insta::assert_snapshot!(messages, @"
     stack.yaml:5:67: a loop: world_thing.b → world_thing.a → world_thing.b
       hint: take one of these references away, or split a resource in two
     ");

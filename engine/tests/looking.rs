@@ -34,17 +34,17 @@ fn late(plan: &Plan) -> usize {
 
 #[tokio::test]
 async fn lookup_of_another_planned_stack_is_answered_from_its_plan() {
-    let told = "outputs: {val: '${{ data.it.val }}', id: '${{ data.it.id }}'}\n";
-    let stacks = [maker("giver", "made", "planned"), looker("taker", "made") + told];
+    let expected = "outputs: {val: '${{ data.it.val }}', id: '${{ data.it.id }}'}\n";
+    let stacks = [maker("giver", "made", "planned"), looker("taker", "made") + expected];
     for stacks in [stacks.clone(), [stacks[1].clone(), stacks[0].clone()]] {
         let story = Story::new();
         let plan = story.plan(&run(&stacks)).await;
         let in_plan: Vec<_> = plan.stacks.iter().map(|stack| stack.stack.name.as_str()).collect();
         assert_eq!(in_plan[0] == "giver", stacks[0].contains("giver"), "the plan keeps the given order");
         assert_eq!(late(&plan), 1);
-        let told = summary(&plan);
-        assert!(told.contains("output val: None -> Some(\"planned\")"), "{told}");
-        assert!(told.contains("output id: None -> Some((known after apply))"), "{told}");
+        let expected = summary(&plan);
+        assert!(expected.contains("output val: None -> Some(\"planned\")"), "{expected}");
+        assert!(expected.contains("output id: None -> Some((known after apply))"), "{expected}");
         story.apply(&run(&stacks)).await;
         assert_eq!(story.log(), ["create made", "create taker"]);
         assert_eq!(story.remote_value("taker", "val"), "planned".into());
@@ -64,8 +64,8 @@ async fn cycle_of_other_stacks_of_the_run_is_reported() {
     let story = Story::new();
     story.apply(&maker("giver", "made", "1")).await;
     let stacks = [looker("taker", "made"), reads("x", "y"), reads("y", "x"), maker("giver", "made", "2")];
-    let told = story.errors(&run(&stacks)).await;
-    assert!(told.contains("a loop: x@test → y@test → x@test"), "{told}");
+    let messages = story.errors(&run(&stacks)).await;
+    assert!(messages.contains("a loop: x@test → y@test → x@test"), "{messages}");
 }
 
 #[tokio::test]

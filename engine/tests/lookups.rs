@@ -223,8 +223,8 @@ async fn sensitive_values_stay_sensitive_through_a_lookup() {
     put(&story, "there", "found");
     story.remote().objects.get_mut("there").unwrap().insert("secret".to_owned(), "hunter2".into());
     let text = looking_at("{key: there}", "outputs: {s: {value: '${{ data.it.secret }}'}}\n");
-    let told = story.errors(&text).await;
-    assert!(told.contains("output `s` exposes a sensitive value"), "{told}");
+    let messages = story.errors(&text).await;
+    assert!(messages.contains("output `s` exposes a sensitive value"), "{messages}");
     // The result of a lookup by a secret could reveal the secret.
     let text = looking_at("{key: there, password: open}", "outputs: {s: '${{ data.it.val }}'}\n");
     assert!(!story.errors(&text).await.contains("hunter2"));
@@ -268,8 +268,8 @@ async fn failed_lookup_during_apply_has_its_place() {
 async fn provider_problems_of_a_failed_lookup_are_reported() {
     let story = Story::new();
     story.remote().told = vec!["there are here, there"];
-    let told = story.errors(&looking_at("{key: nowhere}", "")).await;
-    assert!(told.contains("has no answer: there is no thing `nowhere`; there are here, there\n"), "{told}");
+    let messages = story.errors(&looking_at("{key: nowhere}", "")).await;
+    assert!(messages.contains("has no answer: there is no thing `nowhere`; there are here, there\n"), "{messages}");
 }
 
 #[tokio::test]
@@ -344,8 +344,8 @@ async fn lookup_may_read_another_lookup() {
 async fn unreachable_provider_is_reported_during_planning() {
     let story = Story::new();
     story.fault("look at there", Fault::Before(ErrorKind::PermissionDenied));
-    let told = story.errors(&looking_at("{key: there}", "")).await;
-    assert!(told.contains("data.world_thing.it has no answer: look at there: no"), "{told}");
+    let messages = story.errors(&looking_at("{key: there}", "")).await;
+    assert!(messages.contains("data.world_thing.it has no answer: look at there: no"), "{messages}");
 }
 
 #[tokio::test]
@@ -379,8 +379,8 @@ async fn lookup_of_an_object_that_the_plan_deletes_is_refused() {
       hint: look at what is there once the plan is applied, or take the lookup away
     ");
     // The object is deleted.
-    let told = story.errors(&looking_at("{key: old}", "")).await;
-    assert!(told.contains("looks at an object that this plan removes: demo@test:world_thing.t"), "{told}");
+    let messages = story.errors(&looking_at("{key: old}", "")).await;
+    assert!(messages.contains("looks at an object that this plan removes: demo@test:world_thing.t"), "{messages}");
     assert!(story.log().iter().all(|call| call.starts_with("create")));
     // Other objects may be looked up, and objects that stay or are recreated.
     for text in [

@@ -34,11 +34,11 @@ async fn renamed_resource_moves_without_a_call() {
     let plan = story.plan(&text).await;
     assert_eq!(summary(&plan), "> world_thing.b from world_thing.a\n");
     assert!(plan.has_changes());
-    let told = human::plan(&plan, &human::Human::default());
-    assert!(told.contains("  > world_thing.b   moved from world_thing.a\n"), "{told}");
-    assert!(told.contains("Plan: 0 to add, 0 to change, 0 to destroy.\n(1 moved)\n"), "{told}");
-    let told = json::plan(&plan, "digest");
-    let change = &told["resource_changes"][0];
+    let output = human::plan(&plan, &human::Human::default());
+    assert!(output.contains("  > world_thing.b   moved from world_thing.a\n"), "{output}");
+    assert!(output.contains("Plan: 0 to add, 0 to change, 0 to destroy.\n(1 moved)\n"), "{output}");
+    let output = json::plan(&plan, "digest");
+    let change = &output["resource_changes"][0];
     assert_eq!(change["previous_address"], "world_thing.a");
     assert_eq!(change["change"]["actions"], serde_json::json!(["no-op"]));
     story.apply(&text).await;
@@ -325,8 +325,8 @@ async fn rename_without_moved_suggests_the_statement() {
     let story = Story::new();
     let text = |name: &str| stack(&format!("- {{type: world_thing, name: {name}, config: {{key: a, val: 1}}}}"));
     story.apply(&text("old")).await;
-    let told = story.errors(&text("new")).await;
-    insta::assert_snapshot!(told, @r#"
+    let messages = story.errors(&text("new")).await;
+    insta::assert_snapshot!(messages, @r#"
     stack.yaml:5:31: demo@test:world_thing.new names the object that is recorded as demo@test:world_thing.old: key "a"
       hint: say that it is the same one: `moved: [{from: 'world_thing.old', to: 'world_thing.new'}]`
     "#);

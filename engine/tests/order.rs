@@ -355,8 +355,8 @@ async fn protection_is_recorded_and_lifted_without_another_change() {
     story.apply(&text("")).await;
     story.apply(&text("preventDestroy: true")).await;
     let empty = stack("").replace("resources:", "resources: []");
-    let told = story.errors(&empty).await;
-    assert!(told.contains("world_thing.a is protected and would be deleted"), "{told}");
+    let messages = story.errors(&empty).await;
+    assert!(messages.contains("world_thing.a is protected and would be deleted"), "{messages}");
     story.apply(&text("")).await;
     story.apply(&empty).await;
     assert!(story.rows().await.is_empty());

@@ -147,7 +147,7 @@ async fn own_outputs_of_a_stack_are_read_without_a_component() {
 async fn missing_outputs_of_another_stack_get_suggestions() {
     let story = Story::new();
     story.apply(&giver("1")).await;
-    let mut told = String::new();
+    let mut result = String::new();
     for path in [
         "stacks[\"givr\"].components[\"api\"].outputs.id",
         "stacks[\"giver\"].components[\"apy\"].outputs.id",
@@ -155,9 +155,9 @@ async fn missing_outputs_of_another_stack_get_suggestions() {
         "stacks[\"giver@other\"].components[\"api\"].outputs.id",
         "stacks[\"giver\"].api.id",
     ] {
-        told.push_str(&story.errors(&taker(path)).await);
+        result.push_str(&story.errors(&taker(path)).await);
     }
-    insta::assert_snapshot!(told, @r#"
+    insta::assert_snapshot!(result, @r#"
     stack.yaml:5:61: there is no stack `givr@test` that was ever applied
       hint: did you mean `giver`?
     stack.yaml:5:61: component `apy` of giver@test is not there, or not deployed
@@ -260,8 +260,8 @@ async fn secret_of_another_stack_stays_secret() {
         outputs: {s: {value: '${{ resources.a.secret }}', sensitive: true}}\n";
     story.apply(secret).await;
     let text = taker("stacks[\"giver\"].outputs.s") + "outputs: {s: '${{ stacks[\"giver\"].outputs.s }}'}\n";
-    let told = story.errors(&text).await;
-    assert!(told.contains("output `s` exposes a sensitive value") && !told.contains("hunter2"), "{told}");
+    let messages = story.errors(&text).await;
+    assert!(messages.contains("output `s` exposes a sensitive value") && !messages.contains("hunter2"), "{messages}");
     let plan = story.plan(&taker("stacks[\"giver\"].outputs.s")).await;
     assert!(!format!("{plan:?}{}", summary(&plan)).contains("hunter2"));
     story.apply(&taker("stacks[\"giver\"].outputs.s")).await;
@@ -271,6 +271,6 @@ async fn secret_of_another_stack_stays_secret() {
 async fn error_in_one_stack_causes_no_second_one_in_its_reader() {
     let story = Story::new();
     let broken = giver("1").replace("resources.a.id", "resources.b.id");
-    let told = story.errors(&both(&taker(ID), &broken)).await;
-    assert_eq!(told.lines().filter(|line| line.starts_with("stack")).count(), 1, "{told}");
+    let messages = story.errors(&both(&taker(ID), &broken)).await;
+    assert_eq!(messages.lines().filter(|line| line.starts_with("stack")).count(), 1, "{messages}");
 }

@@ -78,8 +78,8 @@ async fn invalid_latest_product_is_reported_only_if_it_is_read() {
         ("a: [1\n", "latest.yaml:"),
         ("a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\na: 1\n", "latest.yaml:2:1"),
     ] {
-        let told = story(read, Some(wrong)).errors(PRODUCT).await;
-        assert!(told.contains(expected), "{told}");
+        let messages = story(read, Some(wrong)).errors(PRODUCT).await;
+        assert!(messages.contains(expected), "{messages}");
     }
     // This blueprint does not read it.
     assert_eq!(self::read("component.name", Some("- 1\n")).await, "\"Port\"");

@@ -24,8 +24,8 @@ async fn half_done_create_is_tainted_and_reported_with_provider_error() {
     let story = Story::new();
     story.fault("create b", Fault::Half(ErrorKind::Failed));
     let report = story.apply_once(&pair("1")).await;
-    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(told, ["create b came to half of it"], "without the differences");
+    let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(output, ["create b came to half of it"], "without the differences");
     let row = row_of(&story, "world_thing.b").await;
     assert_eq!(row.status, RowStatus::Tainted);
     assert!(row.attributes.contains("a lie"), "as read: {}", row.attributes);
@@ -39,8 +39,8 @@ async fn failed_update_keeps_the_recorded_row() {
     let before = row_of(&story, "world_thing.b").await;
     story.fault("update b", Fault::Before(ErrorKind::Failed));
     let report = story.apply_once(&pair("2")).await;
-    let told: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
-    assert_eq!(told, ["update b was refused"]);
+    let output: Vec<&str> = report.failed.iter().map(|failed| failed.error.as_str()).collect();
+    assert_eq!(output, ["update b was refused"]);
     assert_eq!(row_of(&story, "world_thing.b").await, before);
 }
 
@@ -101,11 +101,11 @@ async fn protected_resource_is_neither_replaced_nor_scaled_in() {
         ))
     };
     story.apply(&text("[x, y]", "n")).await;
-    let told = story.errors(&text("[x]", "n")).await;
-    assert!(told.contains("world_thing.a[\"y\"] is protected and would be deleted"), "{told}");
-    assert!(!told.contains("[\"x\"]"), "{told}");
-    let told = story.errors(&text("[x, y]", "m")).await;
-    assert!(told.contains("world_thing.a[\"x\"] is protected and would be replaced"), "{told}");
+    let messages = story.errors(&text("[x]", "n")).await;
+    assert!(messages.contains("world_thing.a[\"y\"] is protected and would be deleted"), "{messages}");
+    assert!(!messages.contains("[\"x\"]"), "{messages}");
+    let messages = story.errors(&text("[x, y]", "m")).await;
+    assert!(messages.contains("world_thing.a[\"x\"] is protected and would be replaced"), "{messages}");
     story.apply(&text("[x, y]", "n")).await;
 }
 
@@ -123,8 +123,8 @@ async fn numbered_instances_are_removed_by_number_not_by_text() {
     let plan = story.plan(&text(2)).await;
     let gone = plan.changes().filter(|(_, change)| change.action.removes_object()).count();
     assert_eq!((gone, plan.changes().count()), (10, 12));
-    let told = terrace_engine::render::json::plan(&plan, "digest");
-    let changes = told["resource_changes"].as_array().unwrap();
+    let output = terrace_engine::render::json::plan(&plan, "digest");
+    let changes = output["resource_changes"].as_array().unwrap();
     let reasons = changes.iter().filter_map(|change| change["action_reason"].as_str());
     assert_eq!(reasons.collect::<Vec<_>>(), ["delete_because_each_key"; 10]);
     story.apply(&text(2)).await;

@@ -42,8 +42,8 @@ async fn value_of_another_row_does_not_open() {
     story.apply(&stack(SECRETS)).await;
     let (a, b) = (row(&story, "world_thing.a").await, row(&story, "world_thing.b").await);
     forge(&story, Row { attributes: a.attributes.clone(), ..b }).await;
-    let told = refusal(&story, &stack(SECRETS)).await;
-    assert!(told.contains("`/secret` of the attributes of demo@test:world_thing.b"), "{told}");
+    let output = refusal(&story, &stack(SECRETS)).await;
+    assert!(output.contains("`/secret` of the attributes of demo@test:world_thing.b"), "{output}");
 }
 
 #[tokio::test]
@@ -64,8 +64,8 @@ async fn value_in_the_clear_is_refused_under_a_key() {
     let mut json: serde_json::Value = serde_json::from_str(&a.attributes).unwrap();
     json["secret"] = "forged".into();
     forge(&story, Row { attributes: json.to_string(), ..a }).await;
-    let told = refusal(&story, &stack(SECRETS)).await;
-    assert!(told.contains("in the clear although there is a state key"), "{told}");
+    let output = refusal(&story, &stack(SECRETS)).await;
+    assert!(output.contains("in the clear although there is a state key"), "{output}");
 }
 
 #[tokio::test]

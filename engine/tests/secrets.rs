@@ -316,8 +316,8 @@ async fn condition_must_not_read_sensitive_values() {
     for allow_deferral in [false, true] {
         story.options.allow_deferral = allow_deferral;
         for when in ["has(vars.t)", "vars.t == resources.a.id"] {
-            let told = story.errors(&text(when)).await;
-            assert!(told.contains("`when` reads a sensitive value"), "{told}");
+            let messages = story.errors(&text(when)).await;
+            assert!(messages.contains("`when` reads a sensitive value"), "{messages}");
         }
     }
 }
@@ -341,9 +341,9 @@ async fn step_with_an_unstorable_secret_stays_open_until_it_can_be_stored() {
     story.seal = Arc::new(Seal::without_key(false));
     story.fault("update a", Fault::NewSecret);
     let report = apply(&story, "two").await;
-    let told: Vec<String> =
+    let output: Vec<String> =
         report.failed.iter().map(|it| format!("{}\n{}", it.error, it.solutions.join("\n"))).collect();
-    insta::assert_snapshot!(told.join("\n\n"));
+    insta::assert_snapshot!(output.join("\n\n"));
     assert_eq!(story.rows().await, ["x/world_thing.a"]);
     assert!(!recorded(&story).await.contains("two"), "{}", recorded(&story).await);
     story.seal = Arc::new(Seal::with_key(KEY, &[]).unwrap().accepting_clear(true));
@@ -432,8 +432,8 @@ async fn unstorable_secret_found_by_recovery_keeps_only_its_step_in_doubt() {
     assert_eq!(story.apply_plan(&plan).await.unwrap().failed.len(), 2);
     story.end_processes().await;
     story.seal = Arc::new(Seal::without_key(false));
-    let told: Vec<String> = story.recover().await.iter().map(|it| format!("{} {}", it.address, it.found)).collect();
-    insta::assert_snapshot!(told.join("\n"), @"
+    let output: Vec<String> = story.recover().await.iter().map(|it| format!("{} {}", it.address, it.found)).collect();
+    insta::assert_snapshot!(output.join("\n"), @"
     demo@test:x/world_thing.a the object is there, and a sensitive value of it cannot be stored: give a state key, or record it with `terrace apply --plaintext-secrets`
     demo@test:x/world_thing.b it did not take effect
     ");

@@ -129,16 +129,16 @@ async fn conflicting_declaration_names_the_other_owner() {
 async fn new_owner_must_declare_the_resource_equally() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
-    let told = story.errors(&product("two", "2")).await;
-    assert!(told.contains("with another `val` than `x` of one@test"), "{told}");
+    let messages = story.errors(&product("two", "2")).await;
+    assert!(messages.contains("with another `val` than `x` of one@test"), "{messages}");
 }
 
 #[tokio::test]
 async fn owners_must_declare_the_same_lifecycle() {
     let story = Story::new();
     story.apply(&product("one", "1")).await;
-    let told = story.errors(&product("two", "1").replace("onLastRelease: delete", "onLastRelease: retain")).await;
-    assert!(told.contains("with another `lifecycle` than"), "{told}");
+    let messages = story.errors(&product("two", "1").replace("onLastRelease: delete", "onLastRelease: retain")).await;
+    assert!(messages.contains("with another `lifecycle` than"), "{messages}");
 }
 
 #[tokio::test]
@@ -152,8 +152,8 @@ async fn unknown_values_are_compared_once_they_are_known() {
     };
     // At first the value is known only after apply.
     story.apply(&stack("one", "'${{ resources.seed.id }}'")).await;
-    let told = story.errors(&stack("two", "other")).await;
-    assert!(told.contains("with another `val` than `x` of one@test"), "{told}");
+    let messages = story.errors(&stack("two", "other")).await;
+    assert!(messages.contains("with another `val` than `x` of one@test"), "{messages}");
     story.apply(&stack("two", "id-1")).await;
 }
 
@@ -161,8 +161,8 @@ async fn unknown_values_are_compared_once_they_are_known() {
 async fn secrets_of_a_shared_resource_are_compared_and_not_printed() {
     let story = Story::new();
     story.apply(&with_base("one", "{key: base, secret: hunter2}")).await;
-    let told = story.errors(&with_base("two", "{key: base, secret: other}")).await;
-    assert!(told.contains("with another `secret` than") && !told.contains("hunter2"), "{told}");
+    let messages = story.errors(&with_base("two", "{key: base, secret: other}")).await;
+    assert!(messages.contains("with another `secret` than") && !messages.contains("hunter2"), "{messages}");
     story.apply(&with_base("two", "{key: base, secret: hunter2}")).await;
     let all = OwnersOf::Addresses(["shared/world_thing[\"common\"]".parse().unwrap()].into());
     for owner in story.store.owners("test", &all).await.unwrap() {
@@ -399,12 +399,12 @@ async fn changed_key_of_a_shared_resource_gets_a_move_command() {
     let story = Story::new();
     story.apply(&keyed("one", "common")).await;
     // The only owner releases the old key and adopts the new one.
-    let told = story.errors(&keyed("one", "other")).await;
-    assert!(told.contains(MOVE), "{told}");
+    let messages = story.errors(&keyed("one", "other")).await;
+    assert!(messages.contains(MOVE), "{messages}");
     // The same with one of two owners.
     story.apply(&keyed("two", "common")).await;
-    let told = story.errors(&keyed("one", "other")).await;
-    assert!(told.contains(MOVE), "{told}");
+    let messages = story.errors(&keyed("one", "other")).await;
+    assert!(messages.contains(MOVE), "{messages}");
     let (stack, common) = (StackId::shared("test"), "shared/world_thing[\"common\"]".parse().unwrap());
     let row = story.store.rows(&stack, &Selection::All).await.unwrap().remove(0);
     let to = "shared/world_thing[\"other\"]".parse().unwrap();

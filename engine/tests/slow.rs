@@ -301,9 +301,9 @@ async fn read_timeout_of_a_resource_applies_during_planning() {
     );
     story.apply(&text).await;
     story.fault("read a", Fault::HangBefore);
-    let told = story.errors(&text).await;
-    assert!(told.contains("world_thing.a cannot be read: no answer within 2 s"), "{told}");
-    assert!(!told.contains("world_thing.b"), "{told}");
+    let messages = story.errors(&text).await;
+    assert!(messages.contains("world_thing.a cannot be read: no answer within 2 s"), "{messages}");
+    assert!(!messages.contains("world_thing.b"), "{messages}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,11 +319,11 @@ async fn timed_out_read_reports_the_latest_error() {
         story.fault(object, Fault::Always(ErrorKind::Transient));
     }
     story.fault("read c", Fault::HangBefore);
-    let told = story.errors(&text).await;
+    let messages = story.errors(&text).await;
     for (name, latest) in [("a", "; the latest error: read a: no"), ("b", "; the latest error: read b: no"), ("c", "")]
     {
         let expected = format!("world_thing.{name} cannot be read: no answer within 2 s{latest}\n");
-        assert!(told.contains(&expected), "{name}: {told}");
+        assert!(messages.contains(&expected), "{name}: {messages}");
     }
 }
 

@@ -36,10 +36,10 @@ fn access_list_is_planned_and_applied_alone() {
     // `acl set` does the same.
     project.run(["acl", "set", "stack.yaml", "port", "user:cleo", "--auto-approve"]).done();
     assert!(project.read("acl.txt").starts_with("user:cleo\n"));
-    let told = project.run(["acl", "show", "port", "--json"]).done().json();
-    crate::schemas::assert_is("acl", &told);
-    assert_eq!(told["principals"], serde_json::json!(["user:cleo"]));
-    assert_eq!(told["fields"], serde_json::json!({}));
+    let output = project.run(["acl", "show", "port", "--json"]).done().json();
+    crate::schemas::assert_is("acl", &output);
+    assert_eq!(output["principals"], serde_json::json!(["user:cleo"]));
+    assert_eq!(output["fields"], serde_json::json!({}));
     // An empty list differs from no list.
     let plan = project.run(["plan", "stack.yaml", "-c", "port", "--acl="]).done();
     plan.says("- user:cleo");

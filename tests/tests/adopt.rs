@@ -136,13 +136,13 @@ fn file_of_another_resource_is_not_adopted_by_any_spelling_of_its_path() {
     let b = "- {type: local_file, name: b, adopt: ifExists, config: {path: ./out//a, content: one}}";
     let text = project.read("stack.yaml");
     project.write("stack.yaml", format!("{text}  {b}\n"));
-    let told = "demo@local:local_file.a and demo@local:local_file.b name one object: path \"./out//a\"";
-    project.run(["plan", "stack.yaml"]).with_code(1).says(told);
+    let expected = "demo@local:local_file.a and demo@local:local_file.b name one object: path \"./out//a\"";
+    project.run(["plan", "stack.yaml"]).with_code(1).says(expected);
     // A separate resource that moves to the same path.
     project.edit("stack.yaml", "./out//a", "out/b");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();
     project.edit("stack.yaml", "out/b", "./out//a");
-    project.run(["plan", "stack.yaml"]).with_code(1).says(told);
+    project.run(["plan", "stack.yaml"]).with_code(1).says(expected);
     // The first resource moves to another path with its file: then the path is free.
     project.edit("stack.yaml", "{path: out/a", "{path: out/c");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done();

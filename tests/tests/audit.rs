@@ -249,8 +249,8 @@ fn changed_log_is_found_at_its_first_wrong_entry() {
     let count = entries(&project).len();
     assert!(count >= 6, "{count}");
     let verified = || project.run(["audit", "export", "--verify"]);
-    let told = verified().done().stderr;
-    assert!(told.contains(&format!("the audit log is whole: its last entry is {count} with the hash ")), "{told}");
+    let output = verified().done().stderr;
+    assert!(output.contains(&format!("the audit log is whole: its last entry is {count} with the hash ")), "{output}");
     let change = |sql: &str| {
         let state = rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
         state.execute(sql, []).unwrap();

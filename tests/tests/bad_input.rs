@@ -88,8 +88,8 @@ fn unreadable_file_does_not_hide_errors_of_other_files() {
        ╰────
       help: did you mean `name`?
     ");
-    let told = project.run(["plan", "stacks", "stacks/one.yaml", "./stacks/one.yaml"]).with_code(1).stderr;
-    assert_eq!(told.matches("not_utf8").count(), 1, "{told}");
+    let output = project.run(["plan", "stacks", "stacks/one.yaml", "./stacks/one.yaml"]).with_code(1).stderr;
+    assert_eq!(output.matches("not_utf8").count(), 1, "{output}");
     project.write("plan", "{\"terrace_plan\":3,");
     project.write("good.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: good}\nresources: []\n");
     for words in [["apply", "plan"], ["apply", "good.yaml"], ["destroy", "good.yaml"], ["drift", "good.yaml"]] {

@@ -166,16 +166,18 @@ fn sealed_state_cannot_be_planned_without_its_key() {
 #[test]
 fn invalid_state_key_is_reported_with_its_source() {
     let project = Project::with_stack("resources: []\n");
-    let told = |encryption: &str| {
+    let output_of = |encryption: &str| {
         project.write("terrace.yaml", format!("encryption: {encryption}\n"));
         project.run(["plan", "stack.yaml"]).with_code(1).stderr
     };
     project.write("key", "AAAA\n");
     let key = "q83vq83vq83vq83vq83vq83vq83vq83vq83vq83vq80=";
-    assert!(told("{key: no key}").contains("`encryption.key` of terrace.yaml: a state key is the base64 of 32 bytes"));
-    assert!(told("{keyFile: key}").contains("key`: a state key is the base64 of 32 bytes; this one has 3 bytes"));
-    assert!(told("{keyCommand: [echo, AAAA]}").contains("what `echo` printed: a state key"));
-    assert!(told(&format!("{{key: {key}, previous: [no]}}")).contains("`encryption.previous` of terrace.yaml"));
+    assert!(
+        output_of("{key: no key}").contains("`encryption.key` of terrace.yaml: a state key is the base64 of 32 bytes")
+    );
+    assert!(output_of("{keyFile: key}").contains("key`: a state key is the base64 of 32 bytes; this one has 3 bytes"));
+    assert!(output_of("{keyCommand: [echo, AAAA]}").contains("what `echo` printed: a state key"));
+    assert!(output_of(&format!("{{key: {key}, previous: [no]}}")).contains("`encryption.previous` of terrace.yaml"));
 }
 
 #[test]

@@ -242,8 +242,8 @@ fn every_error_points_to_the_descriptor() {
             let mut product = product.clone();
             set(&mut product, &way, true);
             project.write("product.yaml", product.to_string());
-            let told = project.run(["validate", "product.yaml", "--format", "json"]).json();
-            for diagnostic in told["diagnostics"].as_array().unwrap() {
+            let ran = project.run(["validate", "product.yaml", "--format", "json"]).json();
+            for diagnostic in ran["diagnostics"].as_array().unwrap() {
                 let file = &diagnostic["file"];
                 assert!(file.is_null() || file == "product.yaml", "{}: {way:?}: {diagnostic}", blueprint.display());
             }

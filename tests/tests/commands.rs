@@ -435,8 +435,8 @@ fn plan_can_be_printed_as_markdown_and_json() {
 #[test]
 fn version_is_printed_and_completion_scripts_name_commands() {
     let project = Project::new();
-    let told = project.run(["version"]).done().stdout;
-    let version = told.trim().strip_prefix("terrace ").unwrap();
+    let output = project.run(["version"]).done().stdout;
+    let version = output.trim().strip_prefix("terrace ").unwrap();
     assert!(version.starts_with(|c: char| c.is_ascii_digit()) && version.split('.').count() >= 3, "{version}");
     assert!(project.run(["version", "--json"]).done().json().to_string().contains(version));
     project.run(["--version"]).done().says(version);

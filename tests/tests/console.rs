@@ -157,8 +157,8 @@ fn outputs_of_other_stacks_are_the_recorded_ones() {
     let asked = |expression: &str| project.run(["console", "stack.yaml", "-e", expression]);
     asked("stacks['giver'].outputs.o").with_code(1).says("there is no stack `giver@local` that was ever applied");
     project.run(["apply", "giver.yaml", "--auto-approve"]).done();
-    let told = asked("stacks['giver'].outputs.o").done().stdout;
-    assert_eq!(told, "{\n  \"one\": [\n    1,\n    \"two\"\n  ]\n}\n");
+    let text = asked("stacks['giver'].outputs.o").done().stdout;
+    assert_eq!(text, "{\n  \"one\": [\n    1,\n    \"two\"\n  ]\n}\n");
     asked("stacks['giver'].outputs.p").with_code(1).says("has no output `p`").says("its outputs are: o");
     asked("stacks['givr'].outputs.o").with_code(1).says("did you mean `giver`?");
     assert_eq!(asked("[resources.a.id, {}, []]").done().stdout, "[\n  (known after apply),\n  {},\n  []\n]\n");

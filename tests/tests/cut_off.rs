@@ -265,8 +265,8 @@ fn recovery_finds_interrupted_steps_in_every_environment() {
     cut_off_in(&project, &["production", "staging", "other"]);
     project.run(["recover", "--env", "local"]).with_code(1).says("the environment `local` is not configured");
     let recovered = |words: &[&str]| -> Vec<String> {
-        let told = project.run([&["recover", "--json"], words].concat()).done().json();
-        told["recovered"].as_array().unwrap().iter().map(|it| it["address"].as_str().unwrap().to_owned()).collect()
+        let ran = project.run([&["recover", "--json"], words].concat()).done().json();
+        ran["recovered"].as_array().unwrap().iter().map(|it| it["address"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(recovered(&["--env", "other"]), ["demo@other:local_command.thing"]);
     assert_eq!(recovered(&[]), ["demo@production:local_command.thing", "demo@staging:local_command.thing"]);

@@ -251,15 +251,15 @@ fn data_loss_over_http_needs_consent_in_the_plan() {
         server.call("POST", "/api/v1/plans", &body)
     };
     let apply = |plan: &Json| server.call("POST", &format!("/api/v1/plans/{}/apply", plan["id"].as_str().unwrap()), "");
-    let told = "demo@local:sqlite_table.table would lose data: column B is dropped (1 row)";
+    let expected = "demo@local:sqlite_table.table would lose data: column B is dropped (1 row)";
     let how = r#"plan it by `POST /api/v1/plans` with `"allow_data_loss": ["sqlite_table.table"]`"#;
     let made = plan(json!([])).json();
-    assert!(made["problem"].as_str().is_some_and(|it| it.contains(told) && it.contains(how)), "{made}");
+    assert!(made["problem"].as_str().is_some_and(|it| it.contains(expected) && it.contains(how)), "{made}");
     let refused = apply(&made);
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
-    assert!(refused.status == 409 && detail.contains(told) && detail.contains(how), "{refused:?}");
+    assert!(refused.status == 409 && detail.contains(expected) && detail.contains(how), "{refused:?}");
     let elsewhere = plan(json!(["local_value.columns"])).json();
-    assert!(apply(&elsewhere).body.contains(told), "{elsewhere}");
+    assert!(apply(&elsewhere).body.contains(expected), "{elsewhere}");
     let nowhere = plan(json!(["sqlite_table.other"])).json();
     assert!(nowhere["problem"].as_str().is_some_and(|it| it.contains("names no resource")), "{nowhere}");
     assert_eq!(apply(&nowhere).status, 409);

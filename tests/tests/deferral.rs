@@ -62,8 +62,8 @@ fn two_applies_create_what_depends_on_a_command() {
     goes on from there.
     "#);
     let first = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
-    let told = "2 added, 0 changed, 0 destroyed.\n2 resources left: `terrace apply stack.yaml --env local --allow-deferral` goes on from here.";
-    assert!(first.stdout.contains(told), "{first}");
+    let expected = "2 added, 0 changed, 0 destroyed.\n2 resources left: `terrace apply stack.yaml --env local --allow-deferral` goes on from here.";
+    assert!(first.stdout.contains(expected), "{first}");
     assert!(!project.path("out").exists(), "nothing of what is left is made");
     let second = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
     assert!(second.stdout.contains("3 added, 0 changed, 0 destroyed.\n\nOutputs:\n  count = 2\n"), "{second}");
@@ -103,11 +103,11 @@ fn saved_plan_reports_its_deferred_changes_to_users_and_programs() {
         "stack.yaml",
     ]);
     assert_eq!(plan.code, 2, "{plan}");
-    let told: Json = serde_json::from_str(&plan.stdout).unwrap();
+    let output: Json = serde_json::from_str(&plan.stdout).unwrap();
     let left: Vec<&Json> =
-        told["deferred_changes"].as_array().unwrap().iter().map(|it| &it["resource_change"]["address"]).collect();
+        output["deferred_changes"].as_array().unwrap().iter().map(|it| &it["resource_change"]["address"]).collect();
     assert_eq!(
-        (told["complete"].as_bool(), left),
+        (output["complete"].as_bool(), left),
         (Some(false), vec![&Json::from("local_file.each[*]"), &"local_file.note".into()])
     );
     let shown = project.run(["show", "p"]).done();
@@ -145,15 +145,15 @@ fn plan_with_errors_does_not_mention_its_apply() {
 fn hint_for_the_next_apply_names_the_environment() {
     let project = project(r#"{"names": ["a"]}"#);
     project.write("terrace.yaml", "environments: {staging: {overlay: embedded}, live: {overlay: embedded}}\n");
-    let told = "`terrace apply stack.yaml --env staging --allow-deferral`";
+    let expected = "`terrace apply stack.yaml --env staging --allow-deferral`";
     let refused = project.run(["plan", "--env", "staging", "stack.yaml"]);
     assert_eq!(refused.code, 1, "{refused}");
     let unwrapped = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(unwrapped.contains("`terrace apply stack.yaml --env staging --target"), "{refused}");
     let command = ["--allow-deferral", "--env", "staging", "stack.yaml"];
-    project.run([&["plan"][..], &command].concat()).done().says(told);
+    project.run([&["plan"][..], &command].concat()).done().says(expected);
     let first = project.run([&["apply", "--auto-approve"][..], &command].concat()).done();
-    first.says(told);
+    first.says(expected);
     let second = project.run(["apply", "stack.yaml", "--env", "staging", "--allow-deferral", "--auto-approve"]).done();
     assert!(second.stdout.contains("added, 0 changed, 0 destroyed.\n\nOutputs:\n  count = 1\n"), "{second}");
 }

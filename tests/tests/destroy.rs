@@ -134,11 +134,11 @@ fn missing_search_for_grants_of_unmanaged_objects_is_reported() {
     project.write("blueprints/thing.yaml", format!("{blueprint}{acl}"));
     project.write("product.yaml", product(&["a"]));
     let destroy = || project.run(["destroy", "product.yaml", "--env", "test", "--auto-approve"]).done();
-    let told = "finance.cash.0@test:a is there and is not recorded, nor is who has access to it";
-    assert!(!destroy().stderr.contains(told), "nothing is there");
+    let expected = "finance.cash.0@test:a is there and is not recorded, nor is who has access to it";
+    assert!(!destroy().stderr.contains(expected), "nothing is there");
     project.run(["apply", "product.yaml", "--env", "test", "--auto-approve"]).done();
     std::fs::remove_dir_all(project.path(".terrace")).unwrap();
-    destroy().says(told);
+    destroy().says(expected);
     assert!(!project.has("made-a"));
 }
 

@@ -31,8 +31,8 @@ fn early_failure_is_a_stream() {
     assert_eq!(errors(&ran), ["the environment `prod` is not configured"]);
     project.write("broken.yaml", "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: demo}\nresource: []\n");
     let ran = project.run(["apply", "broken.yaml", "--json"]).with_code(1);
-    let told = lines(&ran).into_iter().find(|line| line["type"] == "diagnostic").unwrap();
-    assert_eq!(told["diagnostic"]["range"]["start"]["line"], 4, "{ran}");
+    let diagnostics = lines(&ran).into_iter().find(|line| line["type"] == "diagnostic").unwrap();
+    assert_eq!(diagnostics["diagnostic"]["range"]["start"]["line"], 4, "{ran}");
 }
 
 #[test]

@@ -104,15 +104,15 @@ fn port_passes_all_calls_of_the_coordinator() {
         let wrong = descriptor.replace("      allowAggregations:", &more);
         let refused = server.send("/v1/validate", "COMPONENT_DESCRIPTOR", &wrong).json();
         assert_eq!(refused["valid"], false, "{refused}");
-        let told = refused["error"]["errors"].to_string();
-        assert!(told.contains(&format!("`shop_orders_0_graph_more` cannot be served: {why}")), "{refused}");
+        let output = refused["error"]["errors"].to_string();
+        assert!(output.contains(&format!("`shop_orders_0_graph_more` cannot be served: {why}")), "{refused}");
     }
     assert_eq!(server.send("/v1/validate", "COMPONENT_DESCRIPTOR", &descriptor).json()["valid"], true);
     assert_eq!(world.stand_in.count(), 0, "validating asked somebody");
 
     let made = send(&server, "/v1/provision", &descriptor);
-    let told = made["info"]["publicInfo"].to_string();
-    assert!(told.contains("https://graphql.example.com/v1/graphql") && told.contains(ROLE), "{made}");
+    let output = made["info"]["publicInfo"].to_string();
+    assert!(output.contains("https://graphql.example.com/v1/graphql") && output.contains(ROLE), "{made}");
     for what in
         ["source shop_orders_0 snowflake", "table shop_orders_0.OPEN_ORDERS", "select shop_orders_0.OPEN_ORDERS"]
     {
@@ -155,11 +155,11 @@ fn port_passes_all_calls_of_the_coordinator() {
         ),
         (&["robot:x"], "FAILED", json!([])),
     ] {
-        let told = server.ended(&server.call("POST", "/v1/updateacl", &access(refs)).body);
-        assert_eq!((&told["status"], &told["info"]["aclInfo"]), (&json!(status), &has_access), "{told}");
-        let is_listed = told["result"].as_str().unwrap().contains("`robot:x` gets no access: ");
-        assert_eq!(is_listed, status == "FAILED", "{told}");
-        assert!(told["logs"].to_string().contains("`robot:x` gets no access to `graph`"), "{told}");
+        let output = server.ended(&server.call("POST", "/v1/updateacl", &access(refs)).body);
+        assert_eq!((&output["status"], &output["info"]["aclInfo"]), (&json!(status), &has_access), "{output}");
+        let is_listed = output["result"].as_str().unwrap().contains("`robot:x` gets no access: ");
+        assert_eq!(is_listed, status == "FAILED", "{output}");
+        assert!(output["logs"].to_string().contains("`robot:x` gets no access to `graph`"), "{output}");
     }
     assert!(
         world.has(&format!("members {ROLE} {{}} {{}}")),

@@ -32,8 +32,8 @@ fn unknown_stack_is_an_error_and_empty_stack_is_not() {
     hint: did you mean `demo@local`?
     ");
     for words in [&["output"] as &[&str], &["show"], &["state", "show", "local_file.a"]] {
-        let told = project.run(["--stack", "dmo@local"].into_iter().chain(words.iter().copied()));
-        told.with_code(1).says("there is no stack `dmo@local`");
+        let ran = project.run(["--stack", "dmo@local"].into_iter().chain(words.iter().copied()));
+        ran.with_code(1).says("there is no stack `dmo@local`");
     }
 }
 

@@ -50,8 +50,8 @@ fn output_with_a_lost_key_is_recorded_again() {
       help: to keep it, give the state key that it was sealed with; apply records it anew, or drops it
     "#);
     project.run_with(&[TOKEN], ["apply", "stack.yaml", "--plaintext-secrets", "--auto-approve"]).done();
-    let told = project.run(["output", "token", "--reveal", "--format", "raw"]).done();
-    assert_eq!(told.stdout, SECRET);
+    let ran = project.run(["output", "token", "--reveal", "--format", "raw"]).done();
+    assert_eq!(ran.stdout, SECRET);
     let settled = project.run_with(&[TOKEN], ["plan", "stack.yaml", "--plaintext-secrets"]).done();
     assert!(settled.stdout.contains("No changes.") && !settled.stderr.contains("cannot be opened"), "{settled}");
 }

@@ -55,8 +55,8 @@ fn only_the_open_half_of_a_replacement_is_in_doubt() {
     let shown = project.run(["operations", "show", operation]).done().stdout;
     assert_eq!(shown.lines().filter(|line| line.contains("in doubt: ")).count(), 1, "{shown}");
     let json = project.run(["operations", "show", operation, "--json"]).done().json();
-    let told = json["steps"].as_array().unwrap().iter().map(|step| (&step["action"], step["in_doubt"].is_string()));
-    assert_eq!(told.collect::<Vec<_>>(), [(&"delete".into(), false), (&"create".into(), true)], "{json}");
+    let output = json["steps"].as_array().unwrap().iter().map(|step| (&step["action"], step["in_doubt"].is_string()));
+    assert_eq!(output.collect::<Vec<_>>(), [(&"delete".into(), false), (&"create".into(), true)], "{json}");
 }
 
 #[test]

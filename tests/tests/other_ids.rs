@@ -25,9 +25,9 @@ fn product_is_refused_if_its_name_belongs_to_another_id() {
     project.run(["apply", "first.yaml", "--auto-approve"]).done();
     let before = recorded(&project);
     for command in ["plan", "apply", "destroy"] {
-        let told =
+        let ran =
             project.run([command, "second.yaml"].into_iter().chain((command != "plan").then_some("--auto-approve")));
-        told.with_code(1)
+        ran.with_code(1)
             .says("`a.b.c.0@test` is recorded of the data product `urn:dmb:dp:a.b:c:0` already")
             .says("second.yaml:9:10")
             .says("give one of the two another id");

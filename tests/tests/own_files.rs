@@ -78,13 +78,13 @@ fn key_file_writable_by_others_is_refused_and_readable_is_a_warning() {
     let project = project();
     set_permissions(project.path("keys/state.key"), Permissions::from_mode(0o644)).unwrap();
     project.run(["plan", "stack.yaml"]).with_code(0);
-    let told = project.run(["doctor"]).stdout;
-    assert!(told.contains("warn  key file: ") && told.contains("`chmod 600 "), "{told}");
+    let output = project.run(["doctor"]).stdout;
+    assert!(output.contains("warn  key file: ") && output.contains("`chmod 600 "), "{output}");
     set_permissions(project.path("keys/state.key"), Permissions::from_mode(0o666)).unwrap();
-    let told = project.run(["plan", "stack.yaml"]).with_code(1).stderr;
-    assert!(told.contains("can be changed by other users") && told.contains("chmod 600"), "{told}");
-    let told = project.run(["doctor"]).with_code(1).stdout;
-    assert_eq!(told.matches("can be changed by other users").count(), 1, "{told}");
+    let output = project.run(["plan", "stack.yaml"]).with_code(1).stderr;
+    assert!(output.contains("can be changed by other users") && output.contains("chmod 600"), "{output}");
+    let output = project.run(["doctor"]).with_code(1).stdout;
+    assert_eq!(output.matches("can be changed by other users").count(), 1, "{output}");
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn log_file_is_private_and_refused_if_others_can_write_it() {
     plan().with_code(0);
     assert_eq!(log.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     set_permissions(&log, Permissions::from_mode(0o666)).unwrap();
-    let told = plan().with_code(1).stderr;
-    assert!(told.contains("can be changed by other users") && told.contains("chmod 600"), "{told}");
+    let output = plan().with_code(1).stderr;
+    assert!(output.contains("can be changed by other users") && output.contains("chmod 600"), "{output}");
 }
 
 #[test]
@@ -121,6 +121,6 @@ fn principal_with_mixed_scripts_is_refused() {
     let project = Project::with_stack("resources: []\n");
     let text = "identities: {table: {\"user:\u{430}da\": {postgres: ada}}}\n";
     project.write("terrace.yaml", text);
-    let told = project.run(["plan", "stack.yaml"]).with_code(1).stderr;
-    assert!(told.contains("mixes letters of several scripts") && told.contains("U+0430"), "{told}");
+    let output = project.run(["plan", "stack.yaml"]).with_code(1).stderr;
+    assert!(output.contains("mixes letters of several scripts") && output.contains("U+0430"), "{output}");
 }

@@ -40,10 +40,10 @@ fn stack_and_specs_with_one_name_are_shown_differently() {
     let name = pipelines.project.path(".").canonicalize().unwrap();
     let name = name.file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
     pipelines.project.write_named_stack(&name, "resources: []\n");
-    let told = pipelines.run(&["plan", "."]).with_code(1);
-    told.says("duplicate_stack").says(&format!("the stack `{name}` is described twice"));
-    told.says("pipeline-spec.yaml:1:").says("call the stack of the file otherwise");
-    assert_eq!(told.stdout, "");
+    let ran = pipelines.run(&["plan", "."]).with_code(1);
+    ran.says("duplicate_stack").says(&format!("the stack `{name}` is described twice"));
+    ran.says("pipeline-spec.yaml:1:").says("call the stack of the file otherwise");
+    assert_eq!(ran.stdout, "");
 }
 
 #[test]

@@ -203,19 +203,19 @@ fn disabled_schedules_are_listed_with_how_to_enable_them() {
 #[test]
 fn schedule_mistakes_are_reported_with_suggestions() {
     let pipelines = kept(SPEC);
-    let told = |config: &str| {
+    let output_of = |config: &str| {
         let stack = format!(
             "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {{name: s}}\nresources:\n  - {{type: pipelines_schedule, name: n, config: {{name: n, {config}}}}}\n"
         );
         pipelines.project.write("stack.yaml", stack);
         pipelines.run(&["plan", "stack.yaml"]).with_code(1)
     };
-    told("pipeline: ./frist, cron: '0 5 * * *'").says("did you mean `./first`?");
-    told("pipeline: ./first, cron: '0 25 * * *'").says("`25` is no hour");
-    told("pipeline: ./first, cron: '0 0 30 2 *'").says("never comes");
-    told("pipeline: ./first, cron: '0 5 * * *', timeZone: Europe/Rom").says("did you mean `Europe/Rome`?");
-    told("pipeline: ./first, cron: '0 5 * * *', overlap: forbit").says("did you mean `forbid`?");
-    told("pipeline: ./first, cron: '0 5 * * *', jitterSeconds: -1").says("expected 0 to 86400");
+    output_of("pipeline: ./frist, cron: '0 5 * * *'").says("did you mean `./first`?");
+    output_of("pipeline: ./first, cron: '0 25 * * *'").says("`25` is no hour");
+    output_of("pipeline: ./first, cron: '0 0 30 2 *'").says("never comes");
+    output_of("pipeline: ./first, cron: '0 5 * * *', timeZone: Europe/Rom").says("did you mean `Europe/Rome`?");
+    output_of("pipeline: ./first, cron: '0 5 * * *', overlap: forbit").says("did you mean `forbid`?");
+    output_of("pipeline: ./first, cron: '0 5 * * *', jitterSeconds: -1").says("expected 0 to 86400");
 }
 
 #[test]

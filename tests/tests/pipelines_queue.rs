@@ -283,8 +283,8 @@ fn shell_has_the_environment_of_the_steps_of_the_run() {
     command.env("SHELL", "/bin/bash").env("HOME", queued.project.path("home")).env("TERM", "dumb");
     command.stdin(fs::File::open(queued.project.path("home/asked")).unwrap());
     let shell = queued.project.start(command).finish().with_code(7);
-    let told = format!("yes0 {}", queued.caches.path().display());
-    assert!(shell.stdout.lines().any(|line| line.starts_with(&told) && line.contains("/bin/python")), "{shell}");
+    let expected = format!("yes0 {}", queued.caches.path().display());
+    assert!(shell.stdout.lines().any(|line| line.starts_with(&expected) && line.contains("/bin/python")), "{shell}");
     assert!(shell.stdout.contains(&format!("{pod}:")) && !shell.stdout.contains("mine "), "{shell}");
     queued.project.write("go", "");
     following.finish().done();
@@ -448,9 +448,9 @@ fn public_run_copies_its_results_to_public_storage() {
     queued.project.write("go", "");
     let ran = queued.dppctl(&["run", "./slow"]).done();
     let folder = queued.project.path(".").canonicalize().unwrap().display().to_string();
-    let told = ran.stderr.replace(&folder, "[folder]");
+    let output = ran.stderr.replace(&folder, "[folder]");
     assert!(
-        told.contains("Syncing Data Packages to Public Storage\ndata > [folder]/.terrace/public/slow/data/\n"),
+        output.contains("Syncing Data Packages to Public Storage\ndata > [folder]/.terrace/public/slow/data/\n"),
         "{ran}"
     );
     assert!(queued.project.has(".terrace/public/slow/data/datapackage.json"));

@@ -182,8 +182,8 @@ fn files_removed_at_the_source_are_deleted_only_with_consent() {
 #[test]
 fn invalid_sync_is_reported_at_its_place_before_any_change() {
     let world = World::new("ftp://there", "");
-    let told = world.plan().with_code(1);
-    told.says("[stack.yaml:13:5]").says("`destination` is of a kind that nothing can be brought to");
+    let output = world.plan().with_code(1);
+    output.says("[stack.yaml:13:5]").says("`destination` is of a kind that nothing can be brought to");
     world.write_stack("s3://bucket/x", "");
     world.plan().with_code(1).says("`s3://` needs `s3AccessKeyId` and `s3SecretAccessKey`").says("AWS_ACCESS_KEY_ID");
     world.write_stack(".", "    publicUrl: https://data.example.com\n");

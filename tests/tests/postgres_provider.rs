@@ -238,10 +238,10 @@ fn existing_table_is_reverse_provisioned_and_adopted_without_a_change() {
     );
     let database = format!("database={}", world.database);
     let params = ["--param", &database, "--param", "schema=orders_1", "--param", "tables=[Orders]"];
-    let told = world.run(["reverse", "postgres-storage", "--json"].into_iter().chain(params)).done();
-    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
-    let tables = told.pointer("/updates/spec.mesh.specific.tables").or_else(|| told.get("spec.mesh.specific.tables"));
-    let tables = tables.unwrap_or_else(|| panic!("{told}"));
+    let ran = world.run(["reverse", "postgres-storage", "--json"].into_iter().chain(params)).done();
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let tables = json.pointer("/updates/spec.mesh.specific.tables").or_else(|| json.get("spec.mesh.specific.tables"));
+    let tables = tables.unwrap_or_else(|| panic!("{json}"));
     assert_eq!(tables[0]["schema"].as_array().unwrap().len(), 12);
     let text = PRODUCT.split("      tables:").next().unwrap().replace("DATABASE", &world.database);
     world.project.write("product.yaml", format!("{text}      tables: {tables}\n"));

@@ -50,9 +50,9 @@ fn resources_of_a_running_operation_are_reported_at_once() {
     plan.says("is working on 5 resources of demo@local, such as").says("one_of_four[0],").says("one_of_four[2]\n");
     assert!(!plan.stderr.contains("one_of_four[3]"), "{plan}");
     // A program is running for each resource.
-    let told = project.run(["plan", "stack.yaml", "--format", "json"]).done().json();
-    let told = told["terrace"]["diagnostics"].as_array().unwrap();
-    assert_eq!(told.iter().filter(|it| it["code"] == "operation_running").count(), 5, "{told:?}");
+    let ran = project.run(["plan", "stack.yaml", "--format", "json"]).done().json();
+    let ran = ran["terrace"]["diagnostics"].as_array().unwrap();
+    assert_eq!(ran.iter().filter(|it| it["code"] == "operation_running").count(), 5, "{ran:?}");
     gates.iter().for_each(|gate| project.open_gate(gate));
     running.finish().done();
 }

@@ -30,13 +30,13 @@ impl Mistake {
             ),
         );
         let ran = project.run_with(variables, ["apply", "stack.yaml", "--auto-approve"]);
-        let told = format!("{}{}", ran.stdout, ran.stderr);
+        let expected = format!("{}{}", ran.stdout, ran.stderr);
         // Messages are broken at the width of the terminal.
-        let told = told.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        let expected = expected.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(ran.code, *code, "{says}: {ran}");
-        assert!(told.contains(says), "the output lacks `{says}`: {ran}");
-        assert!(told.contains(place), "`{says}` is not reported at {place}: {ran}");
-        assert!(!told.contains("hunter2"), "{ran}");
+        assert!(expected.contains(says), "the output lacks `{says}`: {ran}");
+        assert!(expected.contains(place), "`{says}` is not reported at {place}: {ran}");
+        assert!(!expected.contains("hunter2"), "{ran}");
         // A resource whose call has an unknown result is recorded in doubt, not as created.
         let recorded = project.run_with(variables, ["state", "list"]);
         let made: Vec<&str> =

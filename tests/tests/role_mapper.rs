@@ -101,9 +101,9 @@ fn roles_survive_restarts_with_state_in_a_file_and_on_a_server() {
         assert_eq!(mapper.call("GET", "/v1/health", "").json(), "Alive");
         assert_eq!(mapper.call("GET", "/metrics", "").status, 401);
         assert!(with_token(&mapper, "GET", "/metrics", &Json::Null).body.contains("path=\"/v1/authenticate\""));
-        let told = mapper.told();
-        assert!(!told.contains(TOKEN), "{told}");
-        assert!(told.contains(r#""action":"read","actor":"unknown""#), "{told}");
+        let output = mapper.told();
+        assert!(!output.contains(TOKEN), "{output}");
+        assert!(output.contains(r#""action":"read","actor":"unknown""#), "{output}");
         mapper.stop().done();
         let variables: Vec<(&str, &str)> = world.state.iter().map(|state| ("TERRACE_STATE", state.as_str())).collect();
         let exported = world.project.run_with(&variables, ["audit", "export", "--verify"]).done().stdout;

@@ -261,11 +261,11 @@ fn impossible_rollback_is_refused_with_possible_ones() {
         "resources: [{type: local_value, name: m, forEach: '${{ [\"a\", \"b\"] }}', config: {input: 1}}]\n",
     );
     project.apply().done();
-    let told = project.run(["state", "rollback", "local_value.m", "--to", "1"]).with_code(1);
-    told.says("did you mean one of `local_value.m[\"a\"]`, `local_value.m[\"b\"]`?");
+    let ran = project.run(["state", "rollback", "local_value.m", "--to", "1"]).with_code(1);
+    ran.says("did you mean one of `local_value.m[\"a\"]`, `local_value.m[\"b\"]`?");
     for word in ["c/", "nope@local"] {
-        let told = project.run(["state", "rollback", word, "--to", "1"]).with_code(1);
-        told.says(&format!("error: there is no stack `{word}`"));
+        let ran = project.run(["state", "rollback", word, "--to", "1"]).with_code(1);
+        ran.says(&format!("error: there is no stack `{word}`"));
     }
 }
 

@@ -481,12 +481,12 @@ fn failed_plan_keeps_an_older_file_and_reports_it() {
     project.run(words).done();
     let older = project.read("plan");
     project.write_stack("resources: [{type: local_value, name: a, config: {input: '${{ resources.none.id }}'}}]\n");
-    let told = "`plan` was not written: it still is the older plan that was saved there";
+    let expected = "`plan` was not written: it still is the older plan that was saved there";
     let ran = project.run(words).with_code(1);
-    assert!(ran.stderr.contains(told), "{ran}");
+    assert!(ran.stderr.contains(expected), "{ran}");
     project.write("stack.yaml", "kind: [");
     let ran = project.run(words).with_code(1);
-    assert!(ran.stderr.contains(told), "{ran}");
+    assert!(ran.stderr.contains(expected), "{ran}");
     assert_eq!(project.read("plan"), older);
     let ran = project.run(["plan", "stack.yaml", "--out", "other"]).with_code(1);
     assert!(!ran.stderr.contains("was not written"), "{ran}");
@@ -495,17 +495,17 @@ fn failed_plan_keeps_an_older_file_and_reports_it() {
 #[test]
 fn show_of_a_missing_plan_explains_what_it_can_show() {
     let project = Project::with_stack("resources: [{type: local_value, name: orders}]\n");
-    let told = |what| format!("there is no file, operation or resource `{what}`");
+    let output_of = |what| format!("there is no file, operation or resource `{what}`");
     let hint = "hint: give a plan that `terrace plan FILE --out PLAN` saved, an address of `terrace state list` or an";
-    project.run(["show", "nope.plan"]).with_code(1).says(&told("nope.plan")).says(hint);
+    project.run(["show", "nope.plan"]).with_code(1).says(&output_of("nope.plan")).says(hint);
     project.apply().done();
     for what in ["nope.plan", "./nope.plan", "nope"] {
-        project.run(["show", what]).with_code(1).says(&told(what)).says(hint);
+        project.run(["show", what]).with_code(1).says(&output_of(what)).says(hint);
     }
     project
         .run(["show", "local_value.order"])
         .with_code(1)
-        .says(&told("local_value.order"))
+        .says(&output_of("local_value.order"))
         .says("did you mean `local_value.orders`?");
 }
 

@@ -74,14 +74,14 @@ fn product_is_validated_provisioned_and_unprovisioned() {
     let status = server.ended(&answer.body);
     assert_eq!((status["status"].as_str(), status["result"].as_str()), (Some("COMPLETED"), Some("")), "{status}");
     assert_eq!(log(&project), ["a", "b"]);
-    let told = messages(&status);
-    assert!(told.contains("plan Plan: 2 to add, 0 to change, 0 to destroy.\n"), "{told}");
+    let output = messages(&status);
+    assert!(output.contains("plan Plan: 2 to add, 0 to change, 0 to destroy.\n"), "{output}");
     for name in ["a", "b"] {
         let address = format!("apply {name}/local_command.made: ");
-        assert_eq!(told.matches(&address).count(), 2, "{told}");
+        assert_eq!(output.matches(&address).count(), 2, "{output}");
         assert!(
-            told.find(&format!("{address}creating...\n")) < told.find(&format!("{address}created after ")),
-            "{told}"
+            output.find(&format!("{address}creating...\n")) < output.find(&format!("{address}created after ")),
+            "{output}"
         );
     }
     // The base path of the newer specification works too.
@@ -135,9 +135,13 @@ fn invalid_request_is_refused_by_field_and_changes_nothing() {
     let server = Served::start(&project, &[]);
     let elsewhere = product(&["a"]).replace("environment: test", "environment: moon");
     let answer = server.send("/v1/provision", PRODUCT, &elsewhere);
-    let told = answer.json();
-    assert_eq!((answer.status, told["inputErrorField"].as_str()), (400, Some("descriptor.environment")), "{answer:?}");
-    assert_eq!(told["moreInfo"]["solutions"][0], "configured are: test");
+    let output = answer.json();
+    assert_eq!(
+        (answer.status, output["inputErrorField"].as_str()),
+        (400, Some("descriptor.environment")),
+        "{answer:?}"
+    );
+    assert_eq!(output["moreInfo"]["solutions"][0], "configured are: test");
     // A plain stack could declare a command, or read any file.
     let stack = "apiVersion: terrace.dev/v1\nkind: Stack\nmetadata: {name: a}\nresources: []\n";
     for path in ["/v1/provision", "/v1/unprovision", "/v2/validate", "/api/v1/plans"] {
@@ -302,11 +306,11 @@ fn complete_set_of_principals_is_granted_and_kept() {
         let status = served.ended(&answer.body);
         assert_eq!(status["status"], "COMPLETED", "{status}");
         assert_eq!(granted(&project), expected);
-        let told: Vec<&str> =
+        let output: Vec<&str> =
             status["info"]["aclInfo"].as_array().unwrap().iter().map(|it| it["identity"].as_str().unwrap()).collect();
         let mut refs = refs.clone();
         refs.sort();
-        assert_eq!(told, refs);
+        assert_eq!(output, refs);
     }
     // A later provision keeps the grants.
     assert_eq!(served.ended(&served.ask("/v1/provision", &product))["status"], "COMPLETED");

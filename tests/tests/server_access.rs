@@ -182,9 +182,9 @@ fn cross_site_call_is_refused_without_authentication() {
         }
         assert_eq!(status("POST", path, &[own, ("host", "pages.example.com:8091")]), 403, "{path}");
     }
-    let told = server.call_with("GET", "/api/v1/stacks", "", &[("host", "pages.example.com")]);
-    assert_eq!(told.status, 403);
-    assert!(told.json()["detail"].as_str().unwrap().contains("configure `server.auth`"), "{told:?}");
+    let response = server.call_with("GET", "/api/v1/stacks", "", &[("host", "pages.example.com")]);
+    assert_eq!(response.status, 403);
+    assert!(response.json()["detail"].as_str().unwrap().contains("configure `server.auth`"), "{response:?}");
     assert_eq!(server.call("GET", "/api/v1/stacks", "").status, 200);
     // With tokens, any host name is accepted. With `mode: none`, the configuration accepts every caller and every host
     // name.

@@ -95,9 +95,9 @@ fn request_that_killed_three_servers_fails_with_the_reason() {
         server.kill();
         drop(server);
         server = Served::start(&project, &[]);
-        let told = format!("attempt {attempt} of 3");
+        let expected = format!("attempt {attempt} of 3");
         until("the next server works on it", || {
-            server.call("GET", &format!("/api/v1/operations/{token}/logs"), "").body.contains(&told)
+            server.call("GET", &format!("/api/v1/operations/{token}/logs"), "").body.contains(&expected)
         });
         assert_eq!(server.status(&token)["status"], "RUNNING");
     }

@@ -36,8 +36,8 @@ fn text_with_too_many_values_is_refused_with_the_limit() {
     let server = Served::start(&project, &[]);
     let many = format!("kind: dataproduct\nspecific: [{}1]\n", "1,".repeat(2_000));
     let answer = server.send("/v1/validate", "DATAPRODUCT_DESCRIPTOR", &many).json();
-    let told = answer["error"]["errors"].to_string();
-    assert!(told.contains("the text has more than 1000 values") && told.contains("`server.limits`"), "{answer}");
+    let output = answer["error"]["errors"].to_string();
+    assert!(output.contains("the text has more than 1000 values") && output.contains("`server.limits`"), "{answer}");
 }
 
 #[test]

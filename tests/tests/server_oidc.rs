@@ -236,8 +236,8 @@ fn token_for_another_purpose_is_refused() {
     let refused = |world: &World, head: &Json, claims: Json, why: &str| {
         let claims = world.claims(&claims);
         let (read, _, detail) = world.asks(&signed(head, &claims, |text| key.sign(text)));
-        let told = if read == 401 { detail.strip_prefix("the caller is not known: ").unwrap() } else { "" };
-        assert_eq!(told, why, "{head} {claims}");
+        let output = if read == 401 { detail.strip_prefix("the caller is not known: ").unwrap() } else { "" };
+        assert_eq!(output, why, "{head} {claims}");
     };
     let head = |kind: &str| json!({"alg": "ES256", "kid": "1", "typ": kind});
     let (other_type, no_access) = (

@@ -116,8 +116,8 @@ fn health_and_metrics_have_their_own_address_if_configured() {
     let project = Project::new();
     project.write("terrace.yaml", "server: {operations: {bind: '127.0.0.1:0'}}\n");
     let server = Served::start(&project, &[]);
-    let told = server.told();
-    let (_, rest) = told.split_once("health and metrics on http://").unwrap();
+    let output = server.told();
+    let (_, rest) = output.split_once("health and metrics on http://").unwrap();
     let address = rest.lines().next().unwrap().to_owned();
     let status = |address: &str, path: &str, host: &str| {
         let mut stream = std::net::TcpStream::connect(address).unwrap();

@@ -33,19 +33,19 @@ fn native_api_gives_hints() {
     let moon = "the environment `nope` is not configured (configured are: test)";
     assert_eq!(detail(json!({"descriptor": product, "environment": "nope"})), moon);
     let elsewhere = product.replace("environment: test", "environment: nope");
-    let told = detail(json!({"descriptor": elsewhere}));
-    assert!(told.starts_with("descriptor:") && told.ends_with(moon), "{told}");
+    let output = detail(json!({"descriptor": elsewhere}));
+    assert!(output.starts_with("descriptor:") && output.ends_with(moon), "{output}");
     let several = json!({"descriptor": product, "components": ["nope", "neither"]});
     let several = server.call("POST", PLANS, &several.to_string()).json();
     let none = |name: &str| format!("`finance.cash.0` has no component `{name}` (there are: a, port)");
     assert_eq!(several["errors"], json!([none("neither"), none("nope")]), "{several}");
     let misspelt = product.replace("specific: {name: a}", "specific: {nam: a}");
-    let told = server.call("POST", PLANS, &json!({"descriptor": misspelt}).to_string());
-    assert!(told.body.contains("(did you mean `name`?"), "{told:?}");
+    let output = server.call("POST", PLANS, &json!({"descriptor": misspelt}).to_string());
+    assert!(output.body.contains("(did you mean `name`?"), "{output:?}");
 
     assert_eq!(server.ended(&server.ask("/v1/provision", &product))["status"], "COMPLETED");
-    let told = server.call("PUT", ACL, &json!({"principals": [], "descriptor": elsewhere}).to_string());
-    assert!(told.status == 400 && told.json()["detail"].as_str().unwrap().ends_with(moon), "{told:?}");
+    let output = server.call("PUT", ACL, &json!({"principals": [], "descriptor": elsewhere}).to_string());
+    assert!(output.status == 400 && output.json()["detail"].as_str().unwrap().ends_with(moon), "{output:?}");
 }
 
 #[test]
@@ -138,10 +138,10 @@ fn access_is_a_list_even_without_principals() {
 }
 
 /// Returns the named field and the whole error.
-fn told(answer: &Answer) -> (String, Json) {
+fn refusal(answer: &Answer) -> (String, Json) {
     assert_eq!(answer.status, 400, "{answer:?}");
-    let told = answer.json();
-    (told["inputErrorField"].as_str().unwrap_or_default().to_owned(), told)
+    let error = answer.json();
+    (error["inputErrorField"].as_str().unwrap_or_default().to_owned(), error)
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn access_error_names_the_fields_of_its_call() {
     let server = Served::start(&project, &[]);
     let refused = |request: &str| {
         let body = json!({"refs": [], "provisionInfo": {"request": request, "result": ""}});
-        told(&server.call("POST", "/v1/updateacl", &body.to_string()))
+        refusal(&server.call("POST", "/v1/updateacl", &body.to_string()))
     };
     let (field, whole) = refused(&product);
     assert_eq!(field, "provisionInfo.request.componentIdToProvision", "{whole}");
@@ -171,7 +171,7 @@ fn error_names_the_most_specific_known_field() {
     for id in ["null", "''", "urn:dmb:cmp:finance:cash:0:z", "[a]"] {
         let text = meaning("a", &["a"]).replace(named, &format!("componentIdToProvision: {id}"));
         for path in ["/v1/provision", "/v1/unprovision", "/v2/validate"] {
-            let (field, whole) = told(&server.send(path, COMPONENT, &text));
+            let (field, whole) = refusal(&server.send(path, COMPONENT, &text));
             assert_eq!(field, "descriptor.componentIdToProvision", "{path} {id}: {whole}");
         }
     }
@@ -186,7 +186,7 @@ fn error_names_the_most_specific_known_field() {
         ("/v1/provision", "[]", ""),
         ("/v1/provision", "{", ""),
     ] {
-        let (said, whole) = told(&server.call("POST", path, body));
+        let (said, whole) = refusal(&server.call("POST", path, body));
         assert_eq!(said, field, "{path} {body}: {whole}");
     }
 }
@@ -275,7 +275,7 @@ fn optional_field_can_be_null() {
     let project = project();
     let server = Served::start(&project, &[]);
     let body = json!({"useCaseTemplateId": "x", "environment": "test", "params": null, "catalogInfo": null});
-    let (field, whole) = told(&server.call("POST", "/v1/reverse-provisioning", &body.to_string()));
+    let (field, whole) = refusal(&server.call("POST", "/v1/reverse-provisioning", &body.to_string()));
     assert_eq!(field, "useCaseTemplateId", "it is read: {whole}");
     let body = json!({"descriptor": product(&["a"]), "descriptorKind": null, "removeData": null});
     assert_eq!(server.call("POST", "/v1/validate", &body.to_string()).body, r#"{"valid":true}"#);

@@ -121,10 +121,10 @@ fn request_waiting_for_an_interrupted_call_can_be_terminated() {
     until("it waits", is_waiting);
     assert_eq!(second.call("DELETE", &format!("/v1/provision/{token}"), "").status, 202);
     // The interrupted call could still take effect for ten minutes.
-    let told = second.ended(&token);
-    assert_eq!(told["status"], "TERMINATED");
+    let output = second.ended(&token);
+    assert_eq!(output["status"], "TERMINATED");
     let left = "what became of finance.cash.0@test:a/local_command.made is not known yet";
-    assert!(told["result"].as_str().unwrap().contains(left), "{told}");
+    assert!(output["result"].as_str().unwrap().contains(left), "{output}");
     assert!(!project.has("log"));
 }
 
@@ -134,11 +134,11 @@ fn request_waiting_too_long_for_an_interrupted_call_fails() {
     let project = &place.0;
     let token = came_to_nothing_elsewhere(&place);
     let second = Served::start(project, &["--lock-timeout", "3s"]);
-    let told = second.ended(&token);
-    assert_eq!(told["status"], "FAILED", "{told}");
-    let told = told.to_string();
-    assert!(told.contains("finance.cash.0@test:a/local_command.made"), "{told}");
-    assert!(told.contains("may still take effect"), "{told}");
+    let output = second.ended(&token);
+    assert_eq!(output["status"], "FAILED", "{output}");
+    let output = output.to_string();
+    assert!(output.contains("finance.cash.0@test:a/local_command.made"), "{output}");
+    assert!(output.contains("may still take effect"), "{output}");
     assert!(!project.has("log"));
 }
 

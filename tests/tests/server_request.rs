@@ -51,8 +51,8 @@ fn principal_unknown_to_the_provider_gets_no_access() {
     assert_eq!(server.ended(&server.ask("/v1/provision", &meaning_port(&product)))["status"], "COMPLETED");
     let status = grant(&server, &access(&product, &["user:ada", "robot:x"], "{}"));
     assert_eq!(status["info"]["aclInfo"], json!([{"identity": "user:ada", "locked": false}]), "{status}");
-    let told = status["logs"].to_string();
-    assert!(told.contains("`robot:x` gets no access to `port`"), "{told}");
+    let log = status["logs"].to_string();
+    assert!(log.contains("`robot:x` gets no access to `port`"), "{log}");
     assert_eq!(project.read("grant.txt"), r#"["user:ada"]"#);
     let nobody = server.ended(&server.call("POST", "/v1/updateacl", &access(&product, &["robot:x"], "{}")).body);
     assert_eq!((&nobody["status"], &nobody["info"]["aclInfo"]), (&json!("FAILED"), &json!([])), "{nobody}");
@@ -204,10 +204,10 @@ fn invalid_latest_descriptor_is_refused_by_name_and_place() {
         for path in ["/v1/provision", "/v1/unprovision"] {
             let answer = server.call("POST", path, &with_latest(&port, wrong));
             assert_eq!(answer.status, 400, "{answer:?}");
-            let told = answer.json();
-            assert_eq!(told["inputErrorField"], "latestEnrichedDescriptor", "{told}");
+            let output = answer.json();
+            assert_eq!(output["inputErrorField"], "latestEnrichedDescriptor", "{output}");
             let place = format!("latestEnrichedDescriptor:{place}");
-            assert!(told["errors"][0].as_str().unwrap().starts_with(&place), "{told}");
+            assert!(output["errors"][0].as_str().unwrap().starts_with(&place), "{output}");
         }
     }
     let answer = server.call("POST", "/v1/validate", &with_latest(&port, "- 1\n"));

@@ -116,8 +116,8 @@ fn command_line_reads_by_template_blueprint_or_component() {
     let asked = |word: &str, more: &[&str]| {
         project.run(["reverse", word].into_iter().chain(params).chain(more.iter().copied()))
     };
-    let told = asked(STORAGE, &["--json"]).done().stdout;
-    let json: Json = serde_json::from_str(&told).unwrap();
+    let output = asked(STORAGE, &["--json"]).done().stdout;
+    let json: Json = serde_json::from_str(&output).unwrap();
     assert_eq!(json["spec.mesh.specific.tables"][0]["schema"][0]["name"], "ID", "{json}");
     let text = asked("snowflake-storage", &[]).done().stdout;
     insta::assert_snapshot!("the_updates_of_a_catalog", text);

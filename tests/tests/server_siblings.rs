@@ -40,17 +40,17 @@ fn undeployed_sibling_is_checked_by_its_plan() {
     };
     let provisioned = |meant: &str, path: &str| server.ended(&server.ask(path, &product(meant, "")))["status"].clone();
     for component in ["taker", "giver"] {
-        let told = validated(component);
-        assert_eq!(told["valid"], true, "{component}: {told}");
+        let output = validated(component);
+        assert_eq!(output["valid"], true, "{component}: {output}");
     }
-    let told = validated("taker");
-    assert!(told["plan"]["text"].as_str().unwrap().contains("known after apply"), "{told}");
+    let output = validated("taker");
+    assert!(output["plan"]["text"].as_str().unwrap().contains("known after apply"), "{output}");
     // Provisioning needs the deployed sibling.
     assert_eq!(provisioned("taker", "/v1/provision"), "FAILED");
     assert_eq!(provisioned("giver", "/v1/provision"), "COMPLETED");
     // A deployed sibling gives its recorded outputs.
-    let told = validated("taker");
-    assert!(told["plan"]["text"].as_str().unwrap().contains("giver.txt"), "{told}");
+    let output = validated("taker");
+    assert!(output["plan"]["text"].as_str().unwrap().contains("giver.txt"), "{output}");
     assert_eq!(provisioned("giver", "/v1/unprovision"), "COMPLETED");
     assert_eq!(validated("taker")["valid"], true);
 }

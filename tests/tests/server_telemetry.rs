@@ -258,9 +258,9 @@ fn polled_paths_are_not_traced_and_only_server_errors_are_failures() {
     }
     let _ = server.call("BREW", "/v1/provision", "");
     assert_eq!(server.stop().code, 0);
-    let told = collector.spans().iter().map(|span| (span.name.clone(), status(span))).collect::<Vec<_>>();
+    let output = collector.spans().iter().map(|span| (span.name.clone(), status(span))).collect::<Vec<_>>();
     let expected = ["GET /v1/provision/{token}/status", "GET", "HTTP /v1/provision"];
-    assert_eq!(told, expected.map(|name| (name.to_owned(), StatusCode::Unset)));
+    assert_eq!(output, expected.map(|name| (name.to_owned(), StatusCode::Unset)));
     let other = attributes(&collector.spans()[2])["http.request.method"].clone();
     assert_eq!(other, "_OTHER");
 }
@@ -276,9 +276,9 @@ fn failed_operation_has_a_failed_span() {
     let ran = server.stop();
     let [operation] = &collector.named("operation provision")[..] else { panic!("{:?}", collector.spans()) };
     assert_eq!(status(operation), StatusCode::Error);
-    let told = attributes(operation);
-    let name = |name: &str| told.get(name).map(String::as_str);
-    assert_eq!((name("terrace.component"), name("error.type")), (Some("a"), Some("failed")), "{told:?}");
+    let output = attributes(operation);
+    let name = |name: &str| output.get(name).map(String::as_str);
+    assert_eq!((name("terrace.component"), name("error.type")), (Some("a"), Some("failed")), "{output:?}");
     let [made] = &collector.named("create local_command")[..] else { panic!("{:?}", collector.spans()) };
     assert_eq!(status(made), StatusCode::Error);
     assert!(attributes(made).contains_key("error.type"), "{made:?}");
@@ -369,9 +369,9 @@ fn lost_telemetry_is_counted_at_shutdown() {
     let token = server.ask("/v1/provision", PRODUCT);
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
     let ran = server.stop();
-    let told = ran.stderr.lines().filter(|line| line.contains("not all could be sent by OpenTelemetry"));
+    let output = ran.stderr.lines().filter(|line| line.contains("not all could be sent by OpenTelemetry"));
     // Traces, metrics and logs.
-    assert_eq!((ran.code, told.filter(|line| line.contains("lost=")).count()), (0, 3), "{}", ran.stderr);
+    assert_eq!((ran.code, output.filter(|line| line.contains("lost=")).count()), (0, 3), "{}", ran.stderr);
 }
 
 #[test]

@@ -236,7 +236,7 @@ fn every_route_respects_the_limits_of_every_scope() {
                         let bogus = (stack("nobody"), "never", never);
                         let other = with(&bogus.0, bogus.1, bogus.2);
                         let other = call(&server, scope, method, &other, &body(template, "nobody"));
-                        let told = |answer: &Answer, names: [&str; 3]| {
+                        let output_of = |answer: &Answer, names: [&str; 3]| {
                             names.iter().fold(answer.body.clone(), |body, name| match name.is_empty() {
                                 true => body,
                                 false => body.replace(name, "NAME"),
@@ -244,8 +244,8 @@ fn every_route_respects_the_limits_of_every_scope() {
                         };
                         assert_eq!(other.status, answer.status, "{place}\n{other:?}");
                         assert_eq!(
-                            told(&answer, [&stack(domain), OTHER_ENVIRONMENT, &id]),
-                            told(&other, [&bogus.0, bogus.1, if id.is_empty() { "" } else { never }]),
+                            output_of(&answer, [&stack(domain), OTHER_ENVIRONMENT, &id]),
+                            output_of(&other, [&bogus.0, bogus.1, if id.is_empty() { "" } else { never }]),
                             "{place}"
                         );
                     }

@@ -43,9 +43,9 @@ fn entries_of_several_components_do_not_overwrite_each_other() {
     let project = with_pages();
     let server = Served::start(&project, &[]);
     let status = server.ended(&server.ask("/v1/provision", &product(&["a", "b"])));
-    let told = &status["info"]["publicInfo"];
-    assert_eq!((&told["a.name"], &told["b.name"]), (&name("a"), &name("b")), "{status}");
-    assert_eq!(told.as_object().unwrap().len(), 6, "{status}");
+    let output = &status["info"]["publicInfo"];
+    assert_eq!((&output["a.name"], &output["b.name"]), (&name("a"), &name("b")), "{status}");
+    assert_eq!(output.as_object().unwrap().len(), 6, "{status}");
 }
 
 #[test]
@@ -64,14 +64,14 @@ fn validation_gives_a_hint_and_needs_its_component() {
     let project = project();
     let server = Served::start(&project, &[]);
     let elsewhere = product(&["a"]).replace("environment: test", "environment: moon");
-    let told = server.send("/v1/validate", PRODUCT, &elsewhere).json();
+    let response = server.send("/v1/validate", PRODUCT, &elsewhere).json();
     assert_eq!(
-        told["error"]["errors"],
+        response["error"]["errors"],
         json!(["descriptor:6:14: the environment `moon` is not configured (configured are: test)"])
     );
     let misspelt = product(&["a"]).replace("specific: {name: a}", "specific: {nam: a}");
-    let told = server.send("/v1/validate", PRODUCT, &misspelt).json().to_string();
-    assert!(told.contains("(did you mean `name`?"), "{told}");
+    let response = server.send("/v1/validate", PRODUCT, &misspelt).json().to_string();
+    assert!(response.contains("(did you mean `name`?"), "{response}");
     for (kind, text, field) in [
         (COMPONENT, product(&["a"]), "descriptor.componentIdToProvision"),
         ("BANANA", product(&["a"]), "descriptorKind"),
@@ -187,9 +187,9 @@ fn request_waiting_for_a_command_does_not_block_others() {
     let waiting = server.ask("/v1/provision", &meaning("a", &["a", "b"]));
     let other = server.ask("/v1/provision", &meaning("b", &["a", "b"]));
     assert_eq!(server.ended(&other)["status"], "COMPLETED");
-    let told = server.status(&waiting);
-    assert_eq!(told["status"], "RUNNING", "{told}");
-    assert!(messages(&told).contains("is held by"), "{told}");
+    let output = server.status(&waiting);
+    assert_eq!(output["status"], "RUNNING", "{output}");
+    assert!(messages(&output).contains("is held by"), "{output}");
     project.open_gate("gate-a");
     applying.finish().done();
     assert_eq!(server.ended(&waiting)["status"], "COMPLETED");

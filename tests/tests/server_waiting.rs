@@ -108,8 +108,8 @@ fn dependency_cycle_is_refused_before_queueing() {
     let looped = looped.replace("name: b, kind", &format!("{} kind", on("b", "a")));
     let answer = server.send("/v1/provision", "DATAPRODUCT_DESCRIPTOR", &looped);
     assert_eq!(answer.status, 400, "{answer:?}");
-    let told = answer.json();
-    assert!(told["errors"][0].as_str().unwrap().contains("a loop"), "{told}");
-    assert_eq!(told["inputErrorField"], "descriptor", "{told}");
+    let output = answer.json();
+    assert!(output["errors"][0].as_str().unwrap().contains("a loop"), "{output}");
+    assert_eq!(output["inputErrorField"], "descriptor", "{output}");
     assert_eq!(server.call("GET", "/api/v1/operations", "").json()["items"], serde_json::json!([]));
 }

@@ -30,9 +30,9 @@ fn log_of_a_running_operation_is_followed_to_its_end() {
     let follow = project.start(project.command(["operations", "logs", "-f", &id]));
     project.open_gate("gate");
     apply.finish().done();
-    let told = follow.finish().done();
-    told.says("create started").says("create done").says("completed: 1 done");
-    assert_eq!(told.stdout.matches("create started").count(), 1, "{told}");
+    let output = follow.finish().done();
+    output.says("create started").says("create done").says("completed: 1 done");
+    assert_eq!(output.stdout.matches("create started").count(), 1, "{output}");
 }
 
 #[test]

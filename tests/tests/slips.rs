@@ -249,8 +249,8 @@ fn target_of_an_unplanned_stack_lists_the_planned_ones() {
       × `--target second@local:local_file.a`: the plan is not about the stack `second@local`
       help: it is about `demo@local`
     ");
-    let told = project.run(["plan", ".", "--target", "second@local:local_file.b"]).with_code(1);
-    told.says("`--target second@local:local_file.b` names no resource").says("there are `local_file.a`");
+    let ran = project.run(["plan", ".", "--target", "second@local:local_file.b"]).with_code(1);
+    ran.says("`--target second@local:local_file.b` names no resource").says("there are `local_file.a`");
 }
 
 #[test]
@@ -264,9 +264,9 @@ fn option_of_another_command_gets_a_hint() {
     let project = Project::with_stack("resources: [{type: local_value, name: a}]\n");
     project.run(["drift", "stack.yaml", "--var", "x=1"]).with_code(1).says("variables have no part in it");
     project.run(["drift", "stack.yaml", "--var-file=x"]).with_code(1).says("variables have no part in it");
-    let told = project.run(["graph", "stack.yaml", "--json"]).with_code(1);
-    told.says("`terrace graph` has no option `--json`").says("--format mermaid");
-    assert!(!told.stderr.contains("as a value"), "{told}");
+    let ran = project.run(["graph", "stack.yaml", "--json"]).with_code(1);
+    ran.says("`terrace graph` has no option `--json`").says("--format mermaid");
+    assert!(!ran.stderr.contains("as a value"), "{ran}");
 }
 
 #[test]
@@ -286,12 +286,12 @@ fn misplaced_option_names_the_commands_that_accept_it() {
         (&["state", "list", "--zyxwv"], "`terrace state list --help` lists those that it has"),
         (&["--json", "plan", "stack.yaml"], "write `terrace plan --json`"),
     ] {
-        let told = project.run(words.iter().copied()).with_code(1);
-        told.says(hint);
-        assert!(!told.stderr.contains("as a value"), "{told}");
+        let ran = project.run(words.iter().copied()).with_code(1);
+        ran.says(hint);
+        assert!(!ran.stderr.contains("as a value"), "{ran}");
     }
-    let told = project.run(["plan", "stack.yaml", "--json=3"]).with_code(1);
-    assert!(!told.stderr.contains("has no option"), "{told}");
+    let ran = project.run(["plan", "stack.yaml", "--json=3"]).with_code(1);
+    assert!(!ran.stderr.contains("has no option"), "{ran}");
 }
 
 #[test]
@@ -309,9 +309,9 @@ fn unknown_command_suggests_visible_commands() {
         (&["foo"], "`terrace help` lists the commands"),
         (&["aply", "stack.yaml"], "did you mean `terrace apply`?"),
     ] {
-        let told = project.run(words.iter().copied()).with_code(1);
-        assert!(told.stderr.contains(&format!("hint: {hint}")), "{words:?}: {told}");
-        assert!(!told.stderr.contains("pipelines-worker"), "{words:?}: {told}");
+        let ran = project.run(words.iter().copied()).with_code(1);
+        assert!(ran.stderr.contains(&format!("hint: {hint}")), "{words:?}: {ran}");
+        assert!(!ran.stderr.contains("pipelines-worker"), "{words:?}: {ran}");
     }
     snapshot!(project.run(["list", "foo"]), @"
     exit: 1
@@ -325,8 +325,8 @@ fn unknown_command_suggests_visible_commands() {
 #[test]
 fn stack_in_place_of_a_descriptor_suggests_commands_for_stacks() {
     let project = Project::new();
-    let told = project.run(["plan", "multi@local"]).with_code(1);
-    told.says("there is no file `multi@local`").says("terrace plan --destroy multi@local");
+    let ran = project.run(["plan", "multi@local"]).with_code(1);
+    ran.says("there is no file `multi@local`").says("terrace plan --destroy multi@local");
     project.run(["plan", "multi@local.yaml"]).with_code(1).says("give the path of a descriptor");
 }
 
@@ -439,19 +439,19 @@ fn command_without_descriptor_suggests_what_works_here() {
     project.run(["--chdir", ".", "apply"]).with_code(1).says("write `terrace apply FILE`");
     project.write_stack("resources: [{type: local_value, name: a}]\n");
     for command in ["plan", "apply", "validate", "graph", "destroy", "console"] {
-        let told = project.run([command]).with_code(1);
-        told.says(&format!("hint: write `terrace {command} stack.yaml`"));
+        let ran = project.run([command]).with_code(1);
+        ran.says(&format!("hint: write `terrace {command} stack.yaml`"));
     }
     project.write_named_stack("other", "resources: []\n");
     project.run(["plan"]).with_code(1).says("hint: `terrace plan .` takes the descriptors of this folder: ");
     project.run(["plan", "."]).done();
     project.write("notes.yaml", "a: [");
-    let told = project.run(["plan", "--refresh=false"]).with_code(1);
-    assert!(!told.stderr.contains("notes.yaml") && !told.stderr.contains("plan .`"), "{told}");
-    told.says("stack.yaml");
+    let ran = project.run(["plan", "--refresh=false"]).with_code(1);
+    assert!(!ran.stderr.contains("notes.yaml") && !ran.stderr.contains("plan .`"), "{ran}");
+    ran.says("stack.yaml");
     for words in [["operations", "show"], ["acl", "set"], ["state", "import"]] {
-        let told = project.run(words).with_code(1);
-        assert!(!told.stderr.contains("stack.yaml"), "{told}");
+        let ran = project.run(words).with_code(1);
+        assert!(!ran.stderr.contains("stack.yaml"), "{ran}");
     }
 }
 

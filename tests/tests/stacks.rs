@@ -349,12 +349,12 @@ fn lines_of_an_apply_of_several_stacks_name_the_stack() {
         let file = format!("{{type: local_file, name: a, config: {{path: out/{name}, content: x}}}}");
         project.write_named_stack(name, &format!("resources: [{file}]\n"));
     }
-    let told = project.run(["apply", "one.yaml", "two.yaml", "--auto-approve"]).done().stderr;
+    let output = project.run(["apply", "one.yaml", "two.yaml", "--auto-approve"]).done().stderr;
     for name in ["one", "two"] {
-        assert!(told.contains(&format!("{name}@local:local_file.a: creating...")), "{told}");
+        assert!(output.contains(&format!("{name}@local:local_file.a: creating...")), "{output}");
     }
-    let told = project.run(["destroy", "one.yaml", "--auto-approve"]).done().stderr;
-    assert!(told.contains("\nlocal_file.a: deleted"), "{told}");
+    let output = project.run(["destroy", "one.yaml", "--auto-approve"]).done().stderr;
+    assert!(output.contains("\nlocal_file.a: deleted"), "{output}");
 }
 
 #[test]

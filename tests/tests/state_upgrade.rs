@@ -53,8 +53,8 @@ fn database_of_an_older_format_is_upgraded_and_an_empty_one_is_initialised() {
         command.env("TERRACE_STATE", &url);
         project.start(command)
     });
-    let told = upgrades.map(|running| running.finish().done().stdout);
-    assert!(told.iter().any(|told| told.contains("had format 14: it has format 15 now")), "{told:?}");
+    let output = upgrades.map(|running| running.finish().done().stdout);
+    assert!(output.iter().any(|output| output.contains("had format 14: it has format 15 now")), "{output:?}");
     at(&project, &url, ["state", "upgrade"]).done().says(" has format 15: there is nothing to upgrade");
     at(&project, &url, ["plan", "stack.yaml", "--detailed-exitcode"]).done().says("No changes.");
 }

@@ -81,14 +81,14 @@ fn unusable_state_key_is_reported_where_it_is_configured() {
     let project = Project::with_stack("resources: []\n");
     project.write("folder/x", "x");
     project.write("latin", b"caf\xe9\n");
-    let told = |key: &str| {
+    let output_of = |key: &str| {
         project.write("terrace.yaml", format!("encryption:\n  {key}\n"));
         let ran = project.run(["plan", "stack.yaml"]).with_code(1);
         assert!(!ran.stderr.contains("os error"), "{ran}");
         assert!(ran.stderr.contains("help: ") && ran.stderr.contains("terrace.yaml:2:"), "{ran}");
         ran
     };
-    snapshot!(told("keyFile: nope"), @"
+    snapshot!(output_of("keyFile: nope"), @"
     exit: 1
     --- stderr
     unusable_state_key
@@ -100,9 +100,9 @@ fn unusable_state_key_is_reported_where_it_is_configured() {
        ╰────
       help: `keyFile` is a file with a key in it, relative to terrace.yaml; `terrace init --state-key` makes a key
     ");
-    told("keyFile: folder").says("it is a folder, and not a file");
-    told("keyFile: latin").says("it is not UTF-8: see line 1, character 4");
-    snapshot!(told("keyCommand: [nope, --key]"), @"
+    output_of("keyFile: folder").says("it is a folder, and not a file");
+    output_of("keyFile: latin").says("it is not UTF-8: see line 1, character 4");
+    snapshot!(output_of("keyCommand: [nope, --key]"), @"
     exit: 1
     --- stderr
     unusable_state_key
@@ -114,8 +114,8 @@ fn unusable_state_key_is_reported_where_it_is_configured() {
        ╰────
       help: `keyCommand` is a program and its arguments, `[program, argument]`, and is run without a shell
     ");
-    told("keyCommand: [sh, -c, 'exit 3']").says("ended with exit status: 3");
-    told("keyCommand: folder").says("there is no such program");
+    output_of("keyCommand: [sh, -c, 'exit 3']").says("ended with exit status: 3");
+    output_of("keyCommand: folder").says("there is no such program");
     project.write("terrace.yaml", "encryption:\n  keyFile: ${{ file(\"nope\") }}\n");
     project.run(["plan", "stack.yaml"]).with_code(1).says("nope`: it is not there\n");
     project.write("terrace.yaml", "encryption:\n  keyFile: nope\n");

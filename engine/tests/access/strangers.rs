@@ -60,11 +60,11 @@ async fn external_grants_are_reported_and_stay() {
     // A principal that joins the list is adopted; the other external grants stay.
     assert_eq!(set(&mut story, &["user:b", "user:x"]).await, ["delete user:a"]);
     assert_eq!(readers(&story), ["user:b", "user:owner", "user:x", "user:y", "user:z"]);
-    let told = ["others gave access to `port`: foreign: user:y READ, foreign: user:z READ"];
-    assert_eq!(notes(&story.plan(&product(1)).await), told);
+    let output = ["others gave access to `port`: foreign: user:y READ, foreign: user:z READ"];
+    assert_eq!(notes(&story.plan(&product(1)).await), output);
     // An empty list is a list, too.
     set(&mut story, &[]).await;
-    assert_eq!(notes(&story.plan(&product(1)).await), told);
+    assert_eq!(notes(&story.plan(&product(1)).await), output);
     assert_eq!(readers(&story), ["user:owner", "user:y", "user:z"]);
 }
 

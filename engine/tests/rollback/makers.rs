@@ -353,18 +353,20 @@ async fn object_with_another_row_is_not_adopted() {
     assert_eq!(summary(&rolled_back(&story, first).await), "> world_thing.a from world_thing.b\n");
     let mut only_a = wished(&story, first).await.unwrap();
     only_a.rows.retain(|address, _| address.to_string() == "world_thing.a");
-    let told = story.try_plan_rollback(&demo(), only_a.clone()).await.diagnostics;
-    let told: Vec<_> = told.into_iter().map(|it| (it.message, it.hint.unwrap_or_default())).collect();
-    let hint =
-        "where it is the same only_a, move it back first: `terrace state mv demo@test:world_thing.b world_thing.a`";
+    let problems = story.try_plan_rollback(&demo(), only_a.clone()).await.diagnostics;
+    let problems: Vec<_> = problems.into_iter().map(|it| (it.message, it.hint.unwrap_or_default())).collect();
+    let hint = "where it is the same one, move it back first: `terrace state mv demo@test:world_thing.b world_thing.a`";
     let message = "demo@test:world_thing.a would take over what is recorded as demo@test:world_thing.b";
-    assert_eq!(told, [(message.to_owned(), hint.to_owned())]);
+    assert_eq!(problems, [(message.to_owned(), hint.to_owned())]);
     // The same if another stack has adopted it since.
     drop_by_hand(&story, "world_thing.b").await;
     story.apply(&stack(&adopted("a", "a")).replace("name: demo}", "name: other}")).await;
     story.log();
-    let told = story.try_plan_rollback(&demo(), only_a).await.diagnostics;
-    assert_eq!(told[0].message, "demo@test:world_thing.a would take over what is recorded as other@test:world_thing.a");
+    let problems = story.try_plan_rollback(&demo(), only_a).await.diagnostics;
+    assert_eq!(
+        problems[0].message,
+        "demo@test:world_thing.a would take over what is recorded as other@test:world_thing.a"
+    );
     assert!(story.log().is_empty());
 }
 

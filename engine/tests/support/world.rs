@@ -172,7 +172,7 @@ impl World {
             settle: Duration::ZERO,
             ..ResourceType::new("world_room", "A thing with several doors.", &["key"], by_door)
         };
-        let told = ResourceType {
+        let output = ResourceType {
             settle: Duration::ZERO,
             readable: false,
             spares_data: true,
@@ -210,7 +210,7 @@ impl World {
             name: "world",
             version: provider_version,
             doc: "A world for tests.",
-            resources: vec![thing, data, slow, note, told, borrowed, grant, room, fixed, named, boxes, item],
+            resources: vec![thing, data, slow, note, output, borrowed, grant, room, fixed, named, boxes, item],
             lookups: vec![Lookup {
                 name: "world_thing",
                 doc: "Looks at a thing.",

@@ -31,8 +31,8 @@ fn descriptor_passes_all_calls_of_the_coordinator() {
     let made = ended(&server, &server.send("/v1/provision", KIND, DESCRIPTOR));
     assert_eq!(made["status"], "COMPLETED", "{made}");
     assert_eq!(world.stand_in.inventory(), MADE);
-    let told = made["info"].to_string();
-    assert!(told.contains("MYDATABASE.myschema") && told.contains("/connections/"), "{made}");
+    let output = made["info"].to_string();
+    assert!(output.contains("MYDATABASE.myschema") && output.contains("/connections/"), "{made}");
     let connection = world.id("Public Places CSV <> Snowflake");
     // The same request again changes nothing.
     let _ = world.stand_in.take_seen();
@@ -58,11 +58,11 @@ fn descriptor_passes_all_calls_of_the_coordinator() {
     // A workload has no access list.
     let access = json!({"refs": ["user:ada"], "provisionInfo": {"request": changed, "result": ""}}).to_string();
     let refused = server.call("POST", "/v1/updateacl", &access);
-    let told = match refused.status {
+    let output = match refused.status {
         202 => server.ended(&refused.body).to_string(),
         _ => refused.body,
     };
-    assert!(told.contains("nobody can be let in"), "{told}");
+    assert!(output.contains("nobody can be let in"), "{output}");
 
     let gone = ended(&server, &server.send("/v1/unprovision", KIND, &changed));
     assert_eq!(gone["status"], "COMPLETED", "{gone}");

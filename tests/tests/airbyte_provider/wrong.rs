@@ -67,12 +67,12 @@ fn hostile_text_is_accepted_or_refused_at_its_place() {
 fn refused_credentials_and_unreachable_host_are_reported() {
     let world = World::new();
     let wrong = [KEY, ("AIRBYTE_SECRET", "wr0ng-secret"), SECRETS[2]];
-    let told = world.project.run_with(&wrong, ["plan", PRODUCT]);
-    assert!(told_at(&told, PRODUCT).contains("does not let terrace in"), "{told}");
-    assert!(!told.to_string().contains("wr0ng-secret"), "{told}");
+    let ran = world.project.run_with(&wrong, ["plan", PRODUCT]);
+    assert!(told_at(&ran, PRODUCT).contains("does not let terrace in"), "{ran}");
+    assert!(!ran.to_string().contains("wr0ng-secret"), "{ran}");
     assert!(world.stand_in.take_writes().is_empty());
     world.project.edit("terrace.yaml", world.stand_in.url(), "http://127.0.0.1:1");
     once(&world);
-    let told = world.plan();
-    assert!(told_at(&told, PRODUCT).contains("cannot be reached"), "{told}");
+    let ran = world.plan();
+    assert!(told_at(&ran, PRODUCT).contains("cannot be reached"), "{ran}");
 }

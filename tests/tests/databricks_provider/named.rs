@@ -50,9 +50,9 @@ fn null_and_ignored_names_follow_the_rule() {
 #[test]
 fn name_that_differs_from_the_rule_is_a_warning() {
     let world = World::new();
-    let told = world.run(["plan", PRODUCT]).done();
-    told.says("the job is called `network-status-databricks-01`, and by the rule");
-    assert_eq!(told.to_string().matches("by the rule for").count(), 1, "{told}");
+    let ran = world.run(["plan", PRODUCT]).done();
+    ran.says("the job is called `network-status-databricks-01`, and by the rule");
+    assert_eq!(ran.to_string().matches("by the rule for").count(), 1, "{ran}");
     for (old, new, warning) in [
         ("jobName: sales_shop_0_nightly_prod", "jobName: mine", "the job is called `mine`, and by the rule for names"),
         ("pipelineName: sales_shop_0_flow_prod", "pipelineName: mine", "the pipeline is called `mine`"),
@@ -80,8 +80,8 @@ fn names_that_differ_in_case_and_signs_follow_the_rule() {
     ] {
         world.project.edit(PRODUCT, old, new);
     }
-    let told = world.run(["plan", PRODUCT]).done();
-    assert!(!told.to_string().contains("by the rule for"), "{told}");
+    let ran = world.run(["plan", PRODUCT]).done();
+    assert!(!ran.to_string().contains("by the rule for"), "{ran}");
 }
 
 #[test]

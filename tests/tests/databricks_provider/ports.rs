@@ -58,8 +58,8 @@ fn port_without_a_contract_publishes_all_columns_of_its_source() {
     world.apply().done();
     world.assert_settled();
     assert_eq!(columns(&world, "shop_sales.ports_0.orders_copy"), ["id", "price"]);
-    let told = world.run(["output", "copy/columns", "--json", "--stack", "shop.sales.0@prod"]).done().stdout;
-    assert!(told.contains("\"price\"") && told.contains("\"DECIMAL\""), "{told}");
+    let text = world.run(["output", "copy/columns", "--json", "--stack", "shop.sales.0@prod"]).done().stdout;
+    assert!(text.contains("\"price\"") && text.contains("\"DECIMAL\""), "{text}");
     // It follows new columns of its source.
     world.project.edit(
         super::PRODUCT,
@@ -225,13 +225,13 @@ fn live_account_suite_runs_and_cleans_up() {
             ("TERRACE_LIVE_TABLE", "main.raw.orders"),
         ];
         let ran = command.arg(argument).envs(variables).output().unwrap();
-        let told = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-        assert!(ran.status.success(), "{script}: {told}");
-        told
+        let expected = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        assert!(ran.status.success(), "{script}: {expected}");
+        expected
     };
     let program = world.project.command(["--version"]).get_program().to_str().unwrap().to_owned();
-    let told = run("databricks", &program, "1");
-    assert!(told.contains("ok 3 scenarios"), "{told}");
+    let expected = run("databricks", &program, "1");
+    assert!(expected.contains("ok 3 scenarios"), "{expected}");
     assert!(run("databricks", &program, "").starts_with("skipped: "));
     assert!(run("sweep", "databricks", "").contains("removed the job terrace_live_0_left"));
     let left: Vec<String> = world.stand_in.inventory().into_iter().filter(|it| !before.contains(it)).collect();

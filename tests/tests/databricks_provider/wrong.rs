@@ -14,14 +14,14 @@ fn refused_credentials_and_unreachable_host_are_reported() {
     let before = world.stand_in.inventory();
     let plan = ["plan", PRODUCT, "-c", "nightly"];
     let variables = [("DATABRICKS_TOKEN", "dapi-wr0ng"), ("GIT_TOKEN", "glpat-s3cr3t")];
-    let told = world.project.run_with(&variables, plan);
-    assert!(told_at(&told, PRODUCT).contains("does not let terrace in"), "{told}");
-    assert!(!told.to_string().contains("dapi-wr0ng"), "{told}");
+    let ran = world.project.run_with(&variables, plan);
+    assert!(told_at(&ran, PRODUCT).contains("does not let terrace in"), "{ran}");
+    assert!(!ran.to_string().contains("dapi-wr0ng"), "{ran}");
     assert_eq!(world.stand_in.inventory(), before);
     world.project.edit("terrace.yaml", world.stand_in.url(), "http://127.0.0.1:1");
     once(&world);
-    let told = world.run(plan);
-    assert!(told_at(&told, PRODUCT).contains("cannot be reached"), "{told}");
+    let ran = world.run(plan);
+    assert!(told_at(&ran, PRODUCT).contains("cannot be reached"), "{ran}");
 }
 
 #[test]
@@ -42,8 +42,8 @@ fn missing_and_too_long_values_are_reported_at_their_place() {
         world.project.edit(PRODUCT, old, new);
         let before = world.stand_in.inventory();
         let plan = world.run(["plan", PRODUCT, "-c", component]);
-        let told = told_at(&plan, PRODUCT);
-        assert!(told.contains(says), "{component}, {new}: {told}");
+        let output = told_at(&plan, PRODUCT);
+        assert!(output.contains(says), "{component}, {new}: {output}");
         assert_eq!(world.stand_in.inventory(), before, "{new}");
     }
 }

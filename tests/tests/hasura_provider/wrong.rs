@@ -78,9 +78,9 @@ fn refused_credentials_and_unreachable_host_are_reported() {
         for said in variables.iter_mut().filter(|said| said.0 == variable) {
             said.1 = value;
         }
-        let told = world.project.run_with(&variables, plan);
-        assert!(told_at(&told, PRODUCT).contains(says), "{told}");
-        assert!(!told.to_string().contains("wr0ng-secret"), "{told}");
+        let ran = world.project.run_with(&variables, plan);
+        assert!(told_at(&ran, PRODUCT).contains(says), "{ran}");
+        assert!(!ran.to_string().contains("wr0ng-secret"), "{ran}");
     }
     assert!(world.stand_in.take_writes().is_empty());
 }
@@ -102,8 +102,8 @@ fn names_without_prefix_or_too_long_are_reported_at_their_place() {
         let world = World::new();
         world.project.edit(PRODUCT, old, new);
         let plan = world.run(["plan", PRODUCT, "-c", "graph"]);
-        let told = told_at(&plan, PRODUCT);
-        assert!(told.contains(says), "{new}: {told}");
+        let output = told_at(&plan, PRODUCT);
+        assert!(output.contains(says), "{new}: {output}");
         assert!(world.stand_in.take_writes().is_empty(), "{new}");
     }
 }

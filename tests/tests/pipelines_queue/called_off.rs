@@ -49,8 +49,8 @@ fn cancelled_queued_run_is_listed_as_cancelled() {
     assert_eq!(lines.stdout.lines().count(), 2, "{lines}");
     lines.says(&format!("  {quick}  cancelled  ")).says("./quick  it never began: it was called off at ");
     for command in ["logs", "cancel"] {
-        let told = queued.run(&[command, &quick]).with_code(1);
-        told.says(&format!("run {quick} of ./quick never began: it was called off at ")).says(" by jane@");
+        let ran = queued.run(&[command, &quick]).with_code(1);
+        ran.says(&format!("run {quick} of ./quick never began: it was called off at ")).says(" by jane@");
     }
     // The cancelled run makes nothing dirty. The next run starts without it.
     queued.project.write("go", "");
@@ -70,11 +70,11 @@ fn cancelled_queued_run_is_reported_to_its_followers() {
     let waiting = [queued.start(&["run", "./quick"]), queued.start(&["run", "./after", "--json"])];
     for (waiting, pipeline) in waiting.into_iter().zip(["./quick", "./after"]) {
         until("it is in the queue", || queued.run(&["cancel", pipeline]).code == 0);
-        let told = waiting.finish().with_code(130);
+        let output = waiting.finish().with_code(130);
         if pipeline == "./quick" {
-            told.says("./quick: CANCELLED, processed 0 rows").says("INFO    :CANCELLED: ./quick");
+            output.says("./quick: CANCELLED, processed 0 rows").says("INFO    :CANCELLED: ./quick");
         } else {
-            assert_eq!(told.json()["results"][0]["state"], "cancelled", "{told}");
+            assert_eq!(output.json()["results"][0]["state"], "cancelled", "{output}");
         }
     }
     queued.project.write("go", "");
@@ -95,8 +95,8 @@ fn ctrl_c_cancels_a_queued_run_even_with_a_broken_configuration() {
     until("it is in the queue", || of_quick("state").as_deref() == Some("queued"));
     queued.project.write("terrace.yaml", "environments: {");
     waiting.interrupt();
-    let told = waiting.finish().with_code(130);
-    assert_eq!(told.json()["results"][0]["state"], "cancelled", "{told}");
+    let output = waiting.finish().with_code(130);
+    assert_eq!(output.json()["results"][0]["state"], "cancelled", "{output}");
     assert_eq!(of_quick("state").as_deref(), Some("ended"));
     let ending: Value = serde_json::from_str(&of_quick("ending").unwrap()).unwrap();
     assert!(ending["notrun"]["by"].as_str().unwrap().starts_with("tester@"), "{ending}");

@@ -53,9 +53,9 @@ fn external_grants_are_reported_in_plans_and_drift_and_kept() {
     assert_eq!(members(&world), ["ANALYSTS", "JOE@EXAMPLE.COM", "NADIA.OKOYE@EXAMPLE.COM", "X", "Y", "Z"]);
     // A grant that is declared later is no longer external.
     set(&world, &["group:x", "group:analysts"]);
-    let told = world.plan().done();
-    assert!(!unbroken(&told).contains("foreign: role X"), "{told}");
-    assert!(unbroken(&told).contains("foreign: role Y"), "{told}");
+    let output = world.plan().done();
+    assert!(!unbroken(&output).contains("foreign: role X"), "{output}");
+    assert!(unbroken(&output).contains("foreign: role Y"), "{output}");
     assert_eq!(members(&world), ["ANALYSTS", "NADIA.OKOYE@EXAMPLE.COM", "X", "Y", "Z"]);
 }
 

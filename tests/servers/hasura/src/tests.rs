@@ -93,9 +93,9 @@ fn inconsistent_change_is_refused() {
     assert!(refused(&stand_in, &unknown).starts_with("400 parse-failed"));
     // A table that is dropped behind a source makes it inconsistent.
     stand_in.drop_table("D", "S", "V");
-    let told = stand_in.metadata(&json!({"type": "get_inconsistent_metadata", "args": {}}));
+    let output = stand_in.metadata(&json!({"type": "get_inconsistent_metadata", "args": {}}));
     assert_eq!(
-        (told["is_consistent"].clone(), told["inconsistent_objects"][0]["type"].clone()),
+        (output["is_consistent"].clone(), output["inconsistent_objects"][0]["type"].clone()),
         (json!(false), json!("table"))
     );
 }
@@ -105,8 +105,8 @@ fn old_role_mapper_neither_returns_nor_removes() {
     let stand_in = started();
     let role = json!({"role_id": "r", "component_id": "c", "graphql_root_field_names": ["v"]});
     assert_eq!(stand_in.mapper("PUT", &["v1", "roles"], &role).0, 200);
-    let told = stand_in.mapper("GET", &["v1", "roles", "r"], &Json::Null);
-    assert_eq!(told, (200, json!({"role_id": "r", "component_id": "c"})));
+    let output = stand_in.mapper("GET", &["v1", "roles", "r"], &Json::Null);
+    assert_eq!(output, (200, json!({"role_id": "r", "component_id": "c"})));
     assert_eq!(stand_in.mapper("DELETE", &["v1", "roles", "r"], &Json::Null).0, 405);
     assert_eq!(stand_in.mapper("GET", &["v1", "user_roles", "r"], &Json::Null).0, 404);
     let stolen = json!({"role_id": "r", "component_id": "d", "graphql_root_field_names": []});
