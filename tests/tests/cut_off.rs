@@ -148,7 +148,7 @@ fn program_gets_all_of_its_input_after_its_caller_died() {
     ));
     project.make_gate("gate");
     let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve", "-q"]));
-    until("the program stands at its gate", || project.has("started"));
+    until("the program waits at its gate", || project.has("started"));
     apply.kill();
     apply.finish().with_code(-1);
     project.open_gate("gate");

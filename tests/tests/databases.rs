@@ -183,7 +183,7 @@ fn killed_apply_leaves_neither_an_orphan_nor_a_duplicate() {
         });
         assert_eq!(servers.count(), 1, "{moment}");
         databases.run(&["destroy", "stack.yaml", "--auto-approve", "--remove-data"]).done();
-        until("nothing of it runs", || databases.processes().is_empty());
+        until("no process of the database runs", || databases.processes().is_empty());
     }
 }
 
@@ -214,7 +214,7 @@ fn expired_database_ends_even_if_its_guard_was_killed() {
     guards().into_iter().for_each(kill);
     until("the guard is gone", || guards().is_empty());
     databases.run(&["databases"]).done();
-    until("something keeps it again", || guards().len() == 1);
+    until("a guard runs again", || guards().len() == 1);
     databases.run(&["databases"]).done();
     // A second guard sees the first one and ends.
     until("one guard is left", || guards().len() == 1);
@@ -299,7 +299,7 @@ fn run_creates_its_own_database_and_reports_it_once() {
     assert_eq!(ran.stderr.matches(password).count(), 1);
     assert_eq!(*lines.last().unwrap(), "Keeping the DB and Web UI running for 3 seconds");
     databases.run(&["logs", "./tell", "--chdir", "pipelines"]).done().says("postgres:***@");
-    until("nothing of it is left", || !folder.exists());
+    until("no process of the database is left", || !folder.exists());
 }
 
 #[test]

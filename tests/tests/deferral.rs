@@ -64,7 +64,7 @@ fn two_applies_create_what_depends_on_a_command() {
     let first = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
     let expected = "2 added, 0 changed, 0 destroyed.\n2 resources left: `terrace apply stack.yaml --env local --allow-deferral` goes on from here.";
     assert!(first.stdout.contains(expected), "{first}");
-    assert!(!project.path("out").exists(), "nothing of what is left is made");
+    assert!(!project.path("out").exists(), "deferred objects are not created");
     let second = project.run(["apply", "--allow-deferral", "--auto-approve", "stack.yaml"]).done();
     assert!(second.stdout.contains("3 added, 0 changed, 0 destroyed.\n\nOutputs:\n  count = 2\n"), "{second}");
     assert_eq!(project.read("out/note.txt"), "2");
@@ -82,7 +82,7 @@ fn recorded_instances_stay_while_their_command_is_deferred() {
     let apply = apply.map(|word| if word == "round=1" { "round=2" } else { word });
     let again = project.run(apply).done();
     assert!(again.stdout.contains("0 added, 2 changed, 0 destroyed.\n2 resources left"), "{again}");
-    assert!(again.stdout.contains("Outputs:\n  count = 2\n  round = 2\n"), "what reads what is left stays: {again}");
+    assert!(again.stdout.contains("Outputs:\n  count = 2\n  round = 2\n"), "outputs of deferred values stay: {again}");
     assert!(project.path("out/a.txt").exists() && !project.path("out/c.txt").exists());
     let last = project.run(apply).done();
     assert!(last.stdout.contains("1 added, 0 changed, 1 destroyed."), "{last}");

@@ -53,7 +53,7 @@ fn destroy_does_not_search_for_objects_of_an_invalid_descriptor() {
     project.apply().done();
     project.write_stack(&format!("{right}{wrong}"));
     let lines = project.run(["plan", "stack.yaml", "--destroy", "--format", "json-stream"]).done();
-    assert!(lines.stdout.contains(told), "programs are told, too: {lines}");
+    assert!(lines.stdout.contains(told), "JSON output has it too: {lines}");
     project.run(["destroy", "stack.yaml", "--auto-approve"]).done().says(told);
     assert!(!project.has("right.txt"));
     // A valid descriptor has no such message.

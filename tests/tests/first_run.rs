@@ -50,7 +50,7 @@ fn check_is_there(project: &Project) {
     assert_eq!(json("databricks-workload/job.json")["name"], "network-status-databricks-01");
     let streams = json("confluent-kafka-streams-ingestion/streams.json");
     assert_eq!(streams["applicationId"], "network-status-kstreams-01");
-    assert!(streams.to_string().contains("/${java.io.tmpdir}/kafka-streams"), "what is no expression stays text");
+    assert!(streams.to_string().contains("/${java.io.tmpdir}/kafka-streams"), "other text stays text");
 }
 
 /// Checks a data product from its first apply to its destruction.

@@ -108,7 +108,7 @@ fn port_passes_all_calls_of_the_coordinator() {
         assert!(output.contains(&format!("`shop_orders_0_graph_more` cannot be served: {why}")), "{refused}");
     }
     assert_eq!(server.send("/v1/validate", "COMPONENT_DESCRIPTOR", &descriptor).json()["valid"], true);
-    assert_eq!(world.stand_in.count(), 0, "validating asked somebody");
+    assert_eq!(world.stand_in.count(), 0, "validation called the server");
 
     let made = send(&server, "/v1/provision", &descriptor);
     let output = made["info"]["publicInfo"].to_string();

@@ -36,7 +36,7 @@ fn until_recorded(project: &Project, programs: i64) {
 }
 
 /// Applies until terrace notices the missing state, restores the saved file and applies again.
-fn goes_on_from_what_was_saved(project: &Project) {
+fn check_apply_continues_from_saved_state(project: &Project) {
     let running = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
     until_recorded(project, 1);
     project.open_gate("gate");
@@ -61,7 +61,7 @@ fn goes_on_from_what_was_saved(project: &Project) {
 
 #[test]
 fn state_deleted_during_an_apply_is_saved() {
-    goes_on_from_what_was_saved(&project("rm .terrace/state.db"));
+    check_apply_continues_from_saved_state(&project("rm .terrace/state.db"));
 }
 
 #[test]
@@ -70,12 +70,12 @@ fn state_replaced_during_an_apply_is_saved() {
     let other = Project::with_stack("resources:\n  - {type: local_value, name: a, config: {input: 1}}\n");
     other.apply().done();
     project.copy(&other.path(".terrace/state.db"), "backup.db");
-    goes_on_from_what_was_saved(&project);
+    check_apply_continues_from_saved_state(&project);
 }
 
 #[test]
 fn state_whose_folder_moves_during_an_apply_is_saved() {
-    goes_on_from_what_was_saved(&project("mv .terrace elsewhere"));
+    check_apply_continues_from_saved_state(&project("mv .terrace elsewhere"));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn request_refused_while_the_state_is_gone_is_not_run_after_restore() {
         beside.into_iter().find(|path| path.to_string_lossy().contains(".saved-"))
     };
     let put = "put it in its place, start again whatever still runs";
-    until("it is told", || server.told().contains(put));
+    until("the loss is logged", || server.told().contains(put));
     // The saved file is deleted too: the server saves it again.
     std::fs::remove_file(saved().unwrap()).unwrap();
     assert_eq!(server.call("POST", "/v1/unprovision", &body).status, 503);
@@ -139,7 +139,7 @@ fn request_refused_while_the_state_is_gone_is_not_run_after_restore() {
     // The server does not save again over newer records.
     let back = server.call("POST", "/v1/unprovision", &body);
     assert_eq!((back.status, saved()), (503, None), "{back:?}");
-    until("it is told", || server.told().contains("by now it is back: start again whatever still runs"));
+    until("the loss is logged", || server.told().contains("by now it is back: start again whatever still runs"));
     drop(server);
     let listed = project.run(["operations", "list", "--json"]).done();
     assert!(!listed.stdout.contains("unprovision"), "{listed}");

@@ -112,7 +112,7 @@ fn plan_reports_the_same_names_and_those_that_need_state() {
     let codes = |text: &str| text.lines().filter(|line| line.trim_start().starts_with('×')).count();
     assert_eq!(codes(&planned.stderr), codes(&validated.stderr), "{planned}");
     for line in validated.stderr.lines().filter(|line| line.trim_start().starts_with('×')) {
-        assert!(planned.stderr.contains(line), "`{line}` is not told by the plan:\n{planned}");
+        assert!(planned.stderr.contains(line), "`{line}` is missing in the plan:\n{planned}");
     }
 }
 

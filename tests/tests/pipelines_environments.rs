@@ -86,14 +86,14 @@ fn installer_processes_end_with_terrace_and_never_run_twice() {
     let running = hanging(&pipelines, &["run"]);
     running.kill();
     assert_eq!(running.finish().code, -1);
-    until("nothing installs on", || !is_alive(&pipelines, "maker") && !is_alive(&pipelines, "beside"));
+    until("no installer is left", || !is_alive(&pipelines, "maker") && !is_alive(&pipelines, "beside"));
     // The next creation first ends the process that left the group.
     assert!(is_alive(&pipelines, "apart"));
     fs::remove_file(pipelines.project.path("hang")).unwrap();
     let ran = start(&pipelines, &["run"]).finish().done();
     ran.says("./quick: SUCCESS, processed 500 rows");
     // The killed process disappears a moment later.
-    until("what left the group is gone", || !is_alive(&pipelines, "apart"));
+    until("the process outside the group is gone", || !is_alive(&pipelines, "apart"));
     assert!(!pipelines.project.has("mixed"));
 }
 

@@ -129,10 +129,10 @@ fn server_starts_due_runs_and_its_successor_does_not_repeat_them() {
     schedule["since"] = "2026-01-01T00:00:00Z".into();
     pipelines.project.write(place, schedule.to_string());
     let server = pipelines.serve();
-    until("what was missed is run", || {
+    until("the missed run has ended", || {
         pipelines.runs_of("./second").first().is_some_and(|run| run["state"] == "succeeded")
     });
-    until("that is written down", || {
+    until("the run is recorded", || {
         let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
         crate::schemas::assert_is("schedules", &listed);
         listed["schedules"][0]["last_state"] == "succeeded"
@@ -148,7 +148,7 @@ fn server_starts_due_runs_and_its_successor_does_not_repeat_them() {
     schedule["pipeline"] = "./first".into();
     pipelines.project.write(".terrace/pipelines/schedules/third/schedule.json", schedule.to_string());
     let again = pipelines.serve();
-    until("the successor starts what it missed", || {
+    until("the successor starts the missed run", || {
         let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
         crate::schemas::assert_is("schedules", &listed);
         let schedules = listed["schedules"].as_array().unwrap();
@@ -160,7 +160,7 @@ fn server_starts_due_runs_and_its_successor_does_not_repeat_them() {
     let listed = pipelines.run(&["schedules", "list", "--json"]).done().json();
     crate::schemas::assert_is("schedules", &listed);
     let names: Vec<&Value> = listed["schedules"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
-    assert_eq!(names, ["third", "spec:./first"], "what is destroyed starts nothing");
+    assert_eq!(names, ["third", "spec:./first"], "a destroyed schedule starts no run");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn server_without_a_local_environment_starts_due_runs() {
         let place = format!(".terrace/pipelines/schedules/{name}/progress.json");
         pipelines.project.has(&place) && pipelines.project.read(&place).contains("\"succeeded\"")
     };
-    until("what was missed is run", || succeeded("missed"));
+    until("the missed run has ended", || succeeded("missed"));
     drop(server);
     // Invalid pipeline settings stop the server at start instead of ignoring schedules.
     pipelines

@@ -146,7 +146,7 @@ fn storage_area_and_port_survive_grants_changes_drift_and_destroy() {
     );
     world.apply();
     assert_eq!(world.query("SELECT id || state || coalesce(price, 0) FROM orders_1.orders_view"), ["1open0"]);
-    assert_eq!(world.query(READERS).len(), 2, "nobody lost anything");
+    assert_eq!(world.query(READERS).len(), 2, "no access was revoked");
     assert_eq!(world.query("SELECT has_table_privilege('$db_team', 'orders_1.orders_view', 'SELECT')::text"), ["true"]);
 
     // Drift is found and repaired.

@@ -44,7 +44,7 @@ fn postgresql_that_stops_during_an_apply_leaves_no_unrecorded_object() {
     let refers = "      foreignKeys: [{columns: [id], references: {schema: s, table: parent, columns: [id]}}]\n";
     project.write_stack(&format!("resources:\n{}{}", table("free", 20, ""), table("held", 2, refers)));
     let apply = project.start(project.command(["apply", "stack.yaml", "--auto-approve"]));
-    until("all but those that wait are made", || tables() == 20 && waiting() == 2);
+    until("all tables but the blocked ones exist", || tables() == 20 && waiting() == 2);
     cluster.order("stop");
     let ran = apply.finish().with_code(3);
     ran.says("held0").says("held1").says("was lost").says("declared at stack.yaml");

@@ -51,7 +51,7 @@ fn order_without_other_changes_is_recorded_only_by_an_approved_apply() {
     project.write_stack(&components("a"));
     let before = project.recorded();
     project.run(["apply", "stack.yaml"]).done().says("No changes.").says("`--auto-approve`");
-    assert_eq!(project.recorded(), before, "nobody could say yes");
+    assert_eq!(project.recorded(), before, "the plan was not approved");
     project.run(["apply", "stack.yaml", "--auto-approve"]).done().says("No changes.");
     assert_ne!(project.recorded(), before);
     let quiet = project.run(["apply", "stack.yaml"]).done();

@@ -72,7 +72,7 @@ fn plan_is_created_shown_and_applied_once_if_unchanged() {
     assert!(!project.run(["operations", "list"]).done().stdout.contains("plans@"));
     for file in ["state.db", "state.db-wal"] {
         let bytes = std::fs::read(project.path(&format!(".terrace/{file}"))).unwrap_or_default();
-        assert!(!bytes.windows(6).any(|bytes| bytes == b"hidden"), "{file} has what the descriptor calls sensitive");
+        assert!(!bytes.windows(6).any(|bytes| bytes == b"hidden"), "{file} has a sensitive value");
     }
 
     // The key identifies a repeated call, even after it has ended. Another call with the key is refused.

@@ -43,7 +43,7 @@ fn certificate_is_renewed_at_runtime() {
     let _ = certify(&project);
     project.write("server.pem", &certificate);
     server.hang_up();
-    until("it is told", || server.told().contains("the old one is kept"));
+    until("the mistake is logged", || server.told().contains("the old one is kept"));
     assert!(trusts(&server, &second));
     project.write("server.key", &key);
     assert_eq!(server.stop().code, 0);
@@ -88,7 +88,7 @@ fn call_keeps_its_id_or_gets_one() {
     let (one, other) = (id(None), id(None));
     assert!(one != other && one.len() == 36, "{one} {other}");
     assert_ne!(id(Some(&"x".repeat(200))), "x".repeat(200));
-    assert_eq!(id(Some("")).len(), 36, "an empty one is none");
+    assert_eq!(id(Some("")).len(), 36, "an empty id counts as missing");
 }
 
 #[test]

@@ -183,7 +183,10 @@ fn roles_allow_what_the_configuration_says() {
     assert_eq!(detail, "the token of `grace` has the scope `read`, and this call needs `apply`");
     let nameless = json!({"roles": null, "realm": {"roles": ["all"]}, "preferred_username": "", "email": " "});
     let (.., detail) = world.asks(&key.token("1", &world.claims(&nameless)));
-    assert_eq!(detail, "the token of `ada` has the scope `read`, and this call needs `apply`", "an empty name is none");
+    assert_eq!(
+        detail, "the token of `ada` has the scope `read`, and this call needs `apply`",
+        "an empty name is ignored"
+    );
     for none in [json!([]), json!(["apply"]), json!(7), json!({"engineers": true}), Json::Null] {
         let (read, change, detail) = asks(none);
         assert_eq!((read, change), (403, 403));
@@ -337,7 +340,7 @@ fn caller_with_a_known_key_does_not_wait_for_a_hanging_issuer() {
                 read == 200
             });
         });
-        terrace_tests::until("the issuer is asked again", || world.asked.load(Ordering::SeqCst) > 1);
+        terrace_tests::until("the keys are requested again", || world.asked.load(Ordering::SeqCst) > 1);
         assert_eq!(world.asks(&known.token("known", &claims)).0, 200);
         assert!(!is_answered.load(Ordering::SeqCst), "it waited for the issuer");
         keys.push(new.shown("new"));

@@ -81,7 +81,7 @@ fn server_is_ready_while_its_state_accepts_writes() {
     assert_eq!(server.call("GET", "/health", "").status, 200);
     cluster.order("start");
     until("it is ready again", || server.call("GET", "/ready", "").status == 200);
-    until("it is told that it is over", || server.told().contains("requests can be claimed again"));
+    until("the end of the outage is logged", || server.told().contains("requests can be claimed again"));
     // Each message is logged once, however long the outage was.
     for once in ["no request can be claimed", "it is not heard now"] {
         assert_eq!(server.told().matches(once).count(), 1, "{}", server.told());
@@ -106,9 +106,9 @@ fn server_with_a_read_only_state_is_not_ready() {
     assert_eq!(server.call("GET", "/ready", "").status, 200);
     // An administrator sets this if the disk is nearly full. Every standby server has it too.
     set("ALTER SYSTEM SET default_transaction_read_only = on");
-    until("what cannot be written is not ready", || server.call("GET", "/ready", "").status == 503);
+    until("a read-only state is not ready", || server.call("GET", "/ready", "").status == 503);
     set("ALTER SYSTEM RESET default_transaction_read_only");
-    until("what can be is", || server.call("GET", "/ready", "").status == 200);
+    until("a writable state is ready", || server.call("GET", "/ready", "").status == 200);
 }
 
 #[test]

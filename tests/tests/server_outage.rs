@@ -88,7 +88,9 @@ fn database_restart_loses_and_duplicates_nothing() {
     cluster.order("stop");
     // The programs end while their results cannot be recorded.
     work.open_gates();
-    until("they are made", || GATED.iter().chain(&["byhand"]).all(|name| work.project.has(&format!("made-{name}"))));
+    until("the objects exist", || {
+        GATED.iter().chain(&["byhand"]).all(|name| work.project.has(&format!("made-{name}")))
+    });
     cluster.order("start");
     work.finish();
 }
@@ -105,7 +107,7 @@ fn repeated_disconnects_lose_and_duplicate_nothing() {
         let others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
         let (mut cuts, begun) = (0, Instant::now());
         while cuts < CUTS {
-            assert!(begun.elapsed().as_secs() < 60, "nobody is in the middle of anything");
+            assert!(begun.elapsed().as_secs() < 60, "no transaction is open");
             let sql = format!("SELECT count(*) FILTER (WHERE state <> 'idle') {others}");
             // Disconnects during a transaction.
             if watcher.query_one(&sql, &[]).await.unwrap().try_get::<_, i64>(0).unwrap() > 0 {
@@ -166,7 +168,7 @@ fn server_continues_after_half_open_connections() {
     let server = Served::start(&project, &[]);
     let all = ["a", "b", "c"];
     let made = server.ask("/v1/provision", &meaning("a", &all));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     proxy.swallow();
     project.open_gate("gate-a");
     let begun = Instant::now();

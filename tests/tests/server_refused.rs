@@ -127,7 +127,7 @@ fn access_is_a_list_even_without_principals() {
     let (project, product) = with_port();
     let server = Served::start(&project, &[]);
     let made = server.ended(&server.ask("/v1/provision", &product));
-    assert!(made["status"] == "COMPLETED" && made["info"].get("aclInfo").is_none(), "nobody said: {made}");
+    assert!(made["status"] == "COMPLETED" && made["info"].get("aclInfo").is_none(), "no access was set: {made}");
     let set = |refs: &[&str]| {
         let token = server.call("POST", "/v1/updateacl", &access(&product, refs, "{}")).body;
         server.ended(&token)

@@ -20,7 +20,7 @@ fn leave_one_waiting(project: &Project, variables: &[(&str, &str)]) -> String {
     let server = Served::start_with(project, &["--workers", "1"], variables);
     project.make_gate("gate-a");
     let busy = server.ask("/v1/provision", &meaning("a", &["a", "b"]));
-    until("it runs", || project.has("started-a"));
+    until("the request runs", || project.has("started-a"));
     let waiting = ask_keyed(&server, "b");
     assert_eq!(waiting.status, 202, "{waiting:?}");
     assert_ne!(waiting.body, busy);
@@ -43,7 +43,7 @@ fn rekey(project: &Project, old: &[&str]) -> Ran {
     ran
 }
 
-fn what_waits_gets_the_key_too(project: &Project) {
+fn check_queued_request_is_rekeyed(project: &Project) {
     let token = leave_one_waiting(project, &[OLD]);
     rekey(project, &[OLD.1]).done();
     // The old key is configured nowhere now.
@@ -58,12 +58,12 @@ fn what_waits_gets_the_key_too(project: &Project) {
 
 #[test]
 fn request_queued_in_a_file_is_rekeyed() {
-    what_waits_gets_the_key_too(&project());
+    check_queued_request_is_rekeyed(&project());
 }
 
 #[test]
 fn request_queued_in_a_database_is_rekeyed() {
-    what_waits_gets_the_key_too(&shared_project());
+    check_queued_request_is_rekeyed(&shared_project());
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn unsealed_request_is_refused_after_the_first_key() {
     let project = project();
     let token = leave_one_waiting(&project, &[]);
     let server = Served::start_with(&project, &[], &[NEW]);
-    until("it is refused", || server.told().contains("`terrace state rekey` seals it"));
+    until("the refusal is logged", || server.told().contains("`terrace state rekey` seals it"));
     assert_ne!(server.call("GET", &format!("/v1/provision/{token}/status"), "").json()["status"], "COMPLETED");
     assert_eq!(log(&project), ["a"]);
 }
@@ -137,7 +137,7 @@ fn ended_request_is_recognised_while_its_key_is_known() {
     let _ = server.stop();
     project.write("terrace.yaml", configuration);
     let server = Served::start_with(&project, &[], &[NEW]);
-    assert_eq!(ask_keyed(&server, "a").status, 422, "nobody can tell whether that is the same");
+    assert_eq!(ask_keyed(&server, "a").status, 422, "without the old key requests cannot be compared");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn server_with_only_the_old_key_leaves_requests_to_others() {
     assert_eq!(state.execute("UPDATE request SET fence = 100 WHERE result IS NULL", []).unwrap(), 1);
     drop(state);
     let old = Served::start_with(&project, &[], &[OLD]);
-    until("it looks at what waits", || old.told().contains("a request cannot be worked on now"));
+    until("the server checks the queue", || old.told().contains("a request cannot be worked on now"));
     assert!(old.told().contains("which is not configured"), "{}", old.told());
     // The server fails a new request if it needs sealed records.
     let status = old.ended(&old.ask("/v1/unprovision", &meaning("a", &["a", "b"])));

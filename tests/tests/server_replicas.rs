@@ -25,7 +25,7 @@ fn request_of_a_killed_server_is_finished_by_another() {
     project.make_gate("gate-a");
     let first = Served::start(&project, &[]);
     let token = first.ask("/v1/provision", &product(&["a"]));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     let second = Served::start(&project, &[]);
     assert_eq!(second.status(&token)["status"], "RUNNING", "any server knows the token");
     first.kill();
@@ -51,7 +51,7 @@ fn came_to_nothing(project: &Project) -> String {
     project.make_gate("gate-a");
     let first = Served::start(project, &[]);
     let token = first.ask("/v1/provision", &product(&["a"]));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     first.kill();
     drop(first);
     project.write("in-vain", "");
@@ -81,7 +81,7 @@ fn suspended_server_keeps_its_step() {
     project.make_gate("gate-a");
     let first = Served::start(&project, &[]);
     let token = first.ask("/v1/provision", &product(&["a"]));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     first.suspend();
     let second = Served::start(&project, &[]);
     let waiting = "queue waiting: finance.cash.0@test:a/local_command.made";

@@ -48,7 +48,7 @@ fn every_log_line_is_json_if_configured() {
     assert!(server.told().contains("inof"), "{}", server.told());
     project.write("terrace.yaml", "server: {log: {level: loud}}\n");
     server.hang_up();
-    until("the mistake is told", || server.told().contains("terrace.yaml:1:23"));
+    until("the mistake is logged", || server.told().contains("terrace.yaml:1:23"));
     let ran = server.stop();
     let told = lines(&ran.stderr);
     assert_eq!(told.len(), ran.stderr.lines().count(), "{}", ran.stderr);
@@ -81,7 +81,7 @@ fn levels_are_reloaded_on_hang_up() {
     // An invalid configuration changes nothing.
     project.write("terrace.yaml", "server: {log: {level: loud}}\n");
     server.hang_up();
-    until("the mistake is told", || server.told().contains("terrace.yaml:1:23"));
+    until("the mistake is logged", || server.told().contains("terrace.yaml:1:23"));
     until("calls are logged still", || {
         ask("third");
         server.told().contains("third")
@@ -109,12 +109,12 @@ impl Collector {
     }
 
     /// Starts a server that exports to this collector without delay.
-    fn told_by(&self, project: &Project, more: &[&str]) -> Served {
-        self.told_with(project, more, &[])
+    fn served(&self, project: &Project, more: &[&str]) -> Served {
+        self.served_with(project, more, &[])
     }
 
     /// Starts it with more variables.
-    fn told_with(&self, project: &Project, more: &[&str], variables: &[(&str, &str)]) -> Served {
+    fn served_with(&self, project: &Project, more: &[&str], variables: &[(&str, &str)]) -> Served {
         let at_once = [("OTEL_BSP_SCHEDULE_DELAY", "20"), ("OTEL_BLRP_SCHEDULE_DELAY", "20")];
         let endpoint = [("OTEL_EXPORTER_OTLP_ENDPOINT", self.0.url.as_str())];
         Served::start_with(project, more, &[&at_once[..], &endpoint, variables].concat())
@@ -252,7 +252,7 @@ fn collector_gets_traces_and_logs() {
 fn polled_paths_are_not_traced_and_only_server_errors_are_failures() {
     let collector = Collector::start();
     let project = Project::new();
-    let server = collector.told_by(&project, &[]);
+    let server = collector.served(&project, &[]);
     for path in ["/health", "/live", "/ready", "/metrics", "/v1/provision/none/status", "/none"] {
         let _ = server.call("GET", path, "");
     }
@@ -270,7 +270,7 @@ fn failed_operation_has_a_failed_span() {
     let collector = Collector::start();
     let project = crate::server::project();
     project.write("make.sh", "cat > /dev/null\necho no room >&2\nexit 1\n");
-    let server = collector.told_by(&project, &[]);
+    let server = collector.served(&project, &[]);
     let token = server.ask("/v1/provision", &meaning("a", &["a"]));
     assert_eq!(server.ended(&token)["status"], "FAILED");
     let ran = server.stop();
@@ -296,17 +296,17 @@ fn resumed_operation_continues_the_trace_of_its_call() {
     project.write("state.key", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
     project.write("terrace.yaml", "encryption: {keyFile: state.key}\nenvironments: {test: {}}\n");
     project.make_gate("gate-a");
-    let server = collector.told_by(&project, &["--workers", "1"]);
+    let server = collector.served(&project, &["--workers", "1"]);
     let first = ask_traced(&server, &meaning("a", &["a", "b"]));
     until("it runs", || project.has("started-a"));
     let waiting = ask_traced(&server, &meaning("b", &["a", "b"]));
     // A repeated request gets the same token, and does not change the trace.
     assert_eq!(server.ask("/v1/provision", &meaning("b", &["a", "b"])), waiting);
-    until("both calls are told", || collector.named("POST /v1/provision").len() == 3);
+    until("both calls are exported", || collector.named("POST /v1/provision").len() == 3);
     server.kill();
     project.open_gate("gate-a");
     drop(server);
-    let server = collector.told_by(&project, &[]);
+    let server = collector.served(&project, &[]);
     for token in [&first, &waiting] {
         assert_eq!(server.ended(token)["status"], "COMPLETED");
     }
@@ -337,7 +337,7 @@ fn unreachable_collector_blocks_nothing_and_is_logged_once() {
     let status = move || if answers.load(Ordering::SeqCst) { 200 } else { 503 };
     let collector = Collector(Peer::start(move |_, _| (status(), String::new())));
     let project = Project::new();
-    let server = collector.told_by(&project, &[]);
+    let server = collector.served(&project, &[]);
     let sent = |path: &str| collector.0.heard().iter().filter(|call| call.path == path).count();
     // Repeated exports fail.
     for round in 1..4 {
@@ -351,7 +351,7 @@ fn unreachable_collector_blocks_nothing_and_is_logged_once() {
     until("it is told", || lost(&server.told()).len() == 2);
     is_back.store(true, Ordering::SeqCst);
     let back = |told: &str| told.matches("arrives again").count();
-    until("it is told that it is back", || {
+    until("the recovery is logged", || {
         let _ = server.ask("/v1/provision", PRODUCT);
         back(&server.told()) == 2
     });
@@ -384,7 +384,7 @@ fn service_name_comes_from_variables() {
     ] {
         let collector = Collector::start();
         let names = [("OTEL_SERVICE_NAME", own), ("OTEL_RESOURCE_ATTRIBUTES", among)];
-        let server = collector.told_with(&project, &[], &names);
+        let server = collector.served_with(&project, &[], &names);
         ask_traced(&server, PRODUCT);
         let told = || collector.resources_of_spans().into_iter().next()?.resource;
         until("it is told", || told().is_some());
@@ -396,7 +396,7 @@ fn service_name_comes_from_variables() {
 fn export_is_compressed_if_configured() {
     let project = Project::new();
     let collector = Collector::start();
-    let server = collector.told_with(&project, &[], &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")]);
+    let server = collector.served_with(&project, &[], &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")]);
     ask_traced(&server, PRODUCT);
     until("it is told", || !collector.0.heard().is_empty());
     for call in collector.0.heard() {
@@ -495,7 +495,7 @@ fn exporters_are_chosen_per_signal() {
         ("OTEL_LOGS_EXPORTER", "otlp"),
         ("OTEL_BLRP_SCHEDULE_DELAY", "20"),
     ];
-    let server = collector.told_with(&project, &[], &variables);
+    let server = collector.served_with(&project, &[], &variables);
     let token = server.ask("/v1/provision", PRODUCT);
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
     let ran = server.stop();

@@ -164,11 +164,11 @@ fn summary_includes_steps_done_before_a_crash() {
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
     let token = server.ask("/v1/provision", &product(&["a"]));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     server.kill();
     drop(server);
     project.open_gate("gate-a");
-    until("it is made", || project.has("made-a"));
+    until("the object exists", || project.has("made-a"));
     let server = Served::start(&project, &[]);
     assert_eq!(server.ended(&token)["status"], "COMPLETED");
     assert_eq!(log(&project), ["a"]);
@@ -182,7 +182,7 @@ fn request_waiting_for_a_command_does_not_block_others() {
     project.make_gate("gate-a");
     project.write("a.yaml", meaning("a", &["a", "b"]));
     let applying = project.start(project.command(["apply", "a.yaml", "--auto-approve"]));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     let server = Served::start(&project, &["--workers", "1"]);
     let waiting = server.ask("/v1/provision", &meaning("a", &["a", "b"]));
     let other = server.ask("/v1/provision", &meaning("b", &["a", "b"]));

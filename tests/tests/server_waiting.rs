@@ -14,7 +14,7 @@ fn request_continues_after_its_command() {
     let server = Served::start(&project, &[]);
     let token = server.ask("/v1/provision", &product(&["a"]));
     let waits = || messages(&server.status(&token)).matches("waiting: ").count();
-    until("it is told that it waits", || waits() > 0);
+    until("the wait is logged", || waits() > 0);
     let claims = || -> i64 {
         let state = rusqlite::Connection::open(project.path(".terrace/state.db")).unwrap();
         state.query_row("SELECT fence FROM request", [], |row| row.get(0)).unwrap()
@@ -22,7 +22,7 @@ fn request_continues_after_its_command() {
     until("it is tried again", || claims() > 2);
     let status = server.status(&token);
     for once in ["waiting: ", "Plan: 1 to add", "`a` is valid"] {
-        assert_eq!(messages(&status).matches(once).count(), 1, "{once:?} is told once: {status}");
+        assert_eq!(messages(&status).matches(once).count(), 1, "{once:?} is logged once: {status}");
     }
     project.open_gate("gate-a");
     assert!(command.finish().code == 0);
@@ -43,7 +43,7 @@ fn request_waiting_for_a_command_blocks_no_other() {
     let (held, other) = (meaning("a", &["a", "b"]), product(&["c"]).replace("finance:cash", "finance:other"));
     let held = [server.ask("/v1/provision", &held), server.ask("/v1/provision", &meaning("b", &["a", "b"]))];
     let waits = |token: &String| messages(&server.status(token)).contains("waiting: ");
-    until("both are told that they wait", || held.iter().all(waits));
+    until("both waits are logged", || held.iter().all(waits));
     assert_eq!(server.ended(&server.ask("/v1/provision", &other))["status"], "COMPLETED");
     // The waiting request stops without having begun, whether or not a worker has it.
     assert_eq!(server.call("DELETE", &format!("/v1/provision/{}", held[1]), "").status, 202);

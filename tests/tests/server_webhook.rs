@@ -26,7 +26,7 @@ fn drift_is_reported_once_accepted_and_signed() {
     let server = Served::start_with(&project, &[], &[("HOOK", "a-secret")]);
     let begun = server.call("POST", "/api/v1/drift", "{}").json();
     let operation = begun[0]["operation"].as_str().unwrap().to_owned();
-    until("it is told twice", || peer.heard().len() == 2);
+    until("the webhook is called twice", || peer.heard().len() == 2);
     let [first, second] = <[_; 2]>::try_from(peer.heard()).unwrap();
     assert_eq!((&first.path, &first.body, &first.headers["webhook-id"]), (&second.path, &second.body, &operation));
     assert_eq!(first.path, "/hook?x=1");
@@ -47,7 +47,7 @@ fn drift_is_reported_once_accepted_and_signed() {
     let begun = server.call("POST", "/api/v1/drift", "{}").json();
     let operation = begun[0]["operation"].as_str().unwrap();
     let path = format!("/api/v1/operations/{operation}");
-    until("it has looked", || server.call("GET", &path, "").json()["status"] == "completed");
+    until("the check has ended", || server.call("GET", &path, "").json()["status"] == "completed");
     let ran = server.stop();
     assert_eq!(peer.heard().len(), 2);
     assert!(!ran.stderr.contains("a-secret"), "{}", ran.stderr);

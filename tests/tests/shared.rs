@@ -100,7 +100,7 @@ fn database_is_removed_with_the_last_product() {
         destroy(first);
         assert_eq!(tables(&project), [last]);
         destroy(last);
-        assert!(!project.has("warehouse.db"), "nobody owns it any more");
+        assert!(!project.has("warehouse.db"), "the last owner has left");
         assert_eq!(project.run(["state", "list", "--all"]).done().stdout, "");
     }
 }
@@ -278,10 +278,10 @@ fn shared_resource_moves_to_another_address_and_keeps_its_owners() {
     }
     project.run(["state", "history", WAREHOUSE]).done().says("moved to shared/sqlite_database[\"depot\"]");
     for name in ["one", "two"] {
-        assert!(project.has("warehouse.db"), "somebody owns it");
+        assert!(project.has("warehouse.db"), "it has an owner");
         project.run(["destroy", &format!("{name}.yaml"), "--remove-data", "--auto-approve", "-q"]).done();
     }
-    assert!(!project.has("warehouse.db"), "nobody owns it any more");
+    assert!(!project.has("warehouse.db"), "the last owner has left");
     assert_eq!(project.run(["state", "list", "--all"]).done().stdout, "");
 }
 

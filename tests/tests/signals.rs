@@ -122,7 +122,7 @@ fn interrupt_during_planning_ends_reading_programs() {
     project.apply().done();
     project.make_gate("gate");
     let plan = project.start(project.command(["plan", "stack.yaml"]));
-    until("the program stands at its gate", || project.has("pid") && project.read("pid").ends_with('\n'));
+    until("the program waits at its gate", || project.has("pid") && project.read("pid").ends_with('\n'));
     plan.interrupt();
     plan.finish().with_code(130).says("interrupted, nothing was changed");
     let process = std::path::Path::new("/proc").join(project.read("pid").trim());

@@ -19,17 +19,17 @@ fn database() -> String {
     Runtime::new().unwrap().block_on(Cluster::shared().database())
 }
 
-fn told(ran: Ran) -> Ran {
+fn without_password(ran: Ran) -> Ran {
     assert!(!ran.stdout.contains(PASSWORD) && !ran.stderr.contains(PASSWORD), "{ran}");
     ran
 }
 
 fn at<'a>(project: &Project, state: &str, words: impl IntoIterator<Item = &'a str>) -> Ran {
-    told(project.run_with(&[("TERRACE_STATE", state)], words))
+    without_password(project.run_with(&[("TERRACE_STATE", state)], words))
 }
 
 fn migrate(project: &Project, from: &str, to: &str) -> Ran {
-    told(project.run_with(&[("TERRACE_STATE", from), ("TERRACE_MIGRATE_TO", to)], ["state", "migrate"]))
+    without_password(project.run_with(&[("TERRACE_STATE", from), ("TERRACE_MIGRATE_TO", to)], ["state", "migrate"]))
 }
 
 const FILE: &str = "sqlite:.terrace/state.db";
@@ -72,7 +72,7 @@ fn state_moves_to_a_server_and_back_without_new_changes() {
     let history = at(&project, &url, ["state", "history", "local_file.a"]).done();
     assert!(history.stdout.lines().count() > 3, "{history}");
     at(&project, &url, ["state", "rollback", "local_file.a", "--to", &first, "--auto-approve"]).done();
-    assert_eq!(project.read("a.txt"), "one", "it goes back to what was recorded in the file");
+    assert_eq!(project.read("a.txt"), "one", "the file is restored to the recorded content");
 
     let there = at(&project, &url, ["state", "export", "--history"]).done().stdout;
     let back = at(&project, &url, ["state", "migrate", "--to", FILE, "--json"]).done().json();
@@ -190,7 +190,7 @@ fn state_with_a_queued_request_does_not_move() {
     project.make_gate("gate-a");
     let server = Served::start(&project, &[]);
     let token = server.ask("/v1/provision", &crate::server::product(&["a"]));
-    until("it is being made", || project.has("started-a"));
+    until("the creation runs", || project.has("started-a"));
     migrate(&project, FILE, &url).with_code(4).says("is held by").says(&token);
     project.open_gate("gate-a");
     assert_eq!(server.ended(&token)["status"], "COMPLETED");

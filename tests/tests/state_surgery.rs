@@ -233,7 +233,7 @@ fn import_of_a_running_apply_is_sealed_again() {
     project.run(["apply", "stack.yaml", "--auto-approve", "-q", "--var", "number=2"]).done();
     let words = ["apply", "stack.yaml", "--auto-approve", "-q", "--var", "number=11"];
     let apply = project.start(project.command(words));
-    until("the program stands at its gate", || project.has("started"));
+    until("the program waits at its gate", || project.has("started"));
     let mut rekey = project.start(project.command(["state", "rekey"]));
     until("the leases are waited for", || rekey.told().contains("are held by") || rekey.has_ended());
     project.open_gate("gate");

@@ -142,7 +142,7 @@ fn every_crate_forbids_unsafe_code_and_uses_the_workspace_lints() {
     // Examples are copied into other projects, so they have their own lints.
     for path in crates().into_iter().filter(|path| !path.starts_with("examples/")) {
         let manifest = text(&Path::new(&path).join("Cargo.toml"));
-        assert!(manifest.contains("[lints]\nworkspace = true"), "{path} follows lints of its own");
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{path} does not use the workspace lints");
     }
 }
 

@@ -3,7 +3,7 @@
 
 use terrace_tests::{Project, Ran, snapshot};
 
-fn told(words: &[&str]) -> Ran {
+fn run_refused(words: &[&str]) -> Ran {
     let project = Project::with_stack("resources: []\n");
     project.write("folder/x", "x");
     project.write("latin", b"caf\xe9\n");
@@ -15,18 +15,18 @@ fn told(words: &[&str]) -> Ran {
 
 #[test]
 fn unreadable_configuration_error_says_what_was_expected() {
-    snapshot!(told(&["plan", "stack.yaml", "--config", "nope.yaml"]), @"
+    snapshot!(run_refused(&["plan", "stack.yaml", "--config", "nope.yaml"]), @"
     exit: 1
     --- stderr
     error: the configuration `[folder]/nope.yaml` cannot be read: it is not there
 
     hint: `--config` takes the path of a terrace.yaml, and `terrace init` writes one; without, the nearest one upwards holds
     ");
-    told(&["plan", "stack.yaml", "--config", "folder"])
+    run_refused(&["plan", "stack.yaml", "--config", "folder"])
         .says("folder` cannot be read: it is a folder, and not a file\n");
-    told(&["plan", "stack.yaml", "--config", "latin/x"])
+    run_refused(&["plan", "stack.yaml", "--config", "latin/x"])
         .says("what its path goes through is a file, and not a folder\n");
-    told(&["plan", "stack.yaml", "--config", "latin"]).says("it is not UTF-8: see line 1, character 4\n");
+    run_refused(&["plan", "stack.yaml", "--config", "latin"]).says("it is not UTF-8: see line 1, character 4\n");
     let project = Project::with_stack("resources: []\n");
     std::fs::create_dir(project.path("terrace.yaml")).unwrap();
     project
@@ -54,26 +54,26 @@ fn invalid_state_url_is_reported_with_its_place_and_without_password() {
 
 #[test]
 fn missing_working_folder_error_says_what_was_expected() {
-    snapshot!(told(&["plan", "stack.yaml", "--chdir", "nope"]), @"
+    snapshot!(run_refused(&["plan", "stack.yaml", "--chdir", "nope"]), @"
     exit: 1
     --- stderr
     error: `--chdir nope`: there is no such folder
 
     hint: `--chdir` takes a folder; all other paths of the command line are relative to it
     ");
-    told(&["plan", "stack.yaml", "--chdir", "latin"]).says("`--chdir latin`: it is a file, and not a folder\n");
+    run_refused(&["plan", "stack.yaml", "--chdir", "latin"]).says("`--chdir latin`: it is a file, and not a folder\n");
 }
 
 #[test]
 fn unreadable_state_import_error_says_what_was_expected() {
-    snapshot!(told(&["state", "import", "folder"]), @"
+    snapshot!(run_refused(&["state", "import", "folder"]), @"
     exit: 1
     --- stderr
     error: `folder`: it is a folder, and not a file
 
     hint: give a file that `terrace state export --out FILE` wrote
     ");
-    told(&["state", "import", "latin"]).says("`latin`: it is not UTF-8: see line 1, character 4\n");
+    run_refused(&["state", "import", "latin"]).says("`latin`: it is not UTF-8: see line 1, character 4\n");
 }
 
 #[test]

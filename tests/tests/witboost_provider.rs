@@ -126,7 +126,7 @@ fn component_is_created_updated_and_removed_by_an_existing_provisioner() {
     assert!(both.provisioner.read("made").contains("\"a\""));
     assert_eq!(both.calls(), ["provision"]);
     both.platform.assert_settled(PLATFORM, &[]);
-    assert_eq!(both.calls(), ["provision"], "what is settled is not told again");
+    assert_eq!(both.calls(), ["provision"], "an unchanged component is not provisioned again");
 
     both.platform.edit(PLATFORM, "specific: {name: a}", "specific: {name: b}");
     both.platform.run(["plan", PLATFORM]).done().says("~ witboost_component.component");

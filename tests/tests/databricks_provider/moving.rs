@@ -171,5 +171,5 @@ fn rows_keyed_by_workspace_can_be_moved_to_the_metastore() {
     world.run(["destroy", PRODUCT, "--auto-approve"]).done();
     let left = world.stand_in.inventory().into_iter().filter(|line| line.starts_with("grant "));
     let left: Vec<String> = left.filter(|line| !first.contains(line)).collect();
-    assert_eq!(left, [] as [&str; 0], "what was granted goes");
+    assert_eq!(left, [] as [&str; 0], "grants are revoked");
 }

@@ -110,7 +110,7 @@ fn cluster_has_the_requested_number_of_databases() {
     assert_eq!(queued.run(&["databases"]).done().stdout.matches("stopped").count(), 2);
     queued.run(&["databases", "remove", "dppctl-db-local-2"]).with_code(4).says("would be lost").says("--remove-data");
     let again = queued.run(&["init", "local", "--databases", "2"]).done();
-    assert!(!again.stderr.contains("Password"), "what was there is started: {again}");
+    assert!(!again.stderr.contains("Password"), "the existing database is started: {again}");
     let after = engine(&queued, &["run", "./tell"]);
     let without_port = |engine: &str| engine.split_once('@').unwrap().0.to_owned();
     assert_eq!(without_port(&after), without_port(&chosen), "the same database");
